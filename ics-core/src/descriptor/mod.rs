@@ -1,0 +1,168 @@
+//! The policy descriptor: the signed, versioned document that governs a domain (DESIGN section 6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{Fingerprint, Kind};
+use crate::vocabulary::{DomainName, Effect, Role, StatusName};
+
+/// The version of the acceptance, status and admission rules that this code implements.
+pub const RULES: u32 = 1;
+
+/// A policy descriptor as its canonical JSON (RFC 8785) says it. Only [`Descriptor::parse`] makes one that may rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Descriptor {
+    /// The domain's name.
+    pub domain: DomainName,
+    /// 1 for the first, then one more each time.
+    pub version: u64,
+    /// SHA-256 (hex) of the previous version's JSON; absent in version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// The version of the rules by which entries are judged from here on; 1.
+    pub rules: u32,
+    /// What the domain is for, and whom to ask, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Who may change the descriptor.
+    pub owners: Owners,
+    /// The node that sequences the log.
+    pub home: NodeKey,
+    /// Who speaks in which role.
+    pub roles: BTreeMap<Role, RoleSpec>,
+    /// Which statuses a role may lift that others have set.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lifts: BTreeMap<Role, BTreeSet<StatusName>>,
+    /// How old an answer may be.
+    pub freshness: Freshness,
+    /// Bounds of this domain, below the system's.
+    #[serde(default)]
+    pub limits: DomainLimits,
+    /// Cosignatures that a checkpoint needs before it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<Witnesses>,
+    /// Domains from which entries may be adopted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
+    /// Statuses that this domain adds to the system's table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub statuses: BTreeMap<StatusName, AddedStatus>,
+    /// Access rules: Cedar policies, each with an `@id`.
+    pub access: String,
+    /// Signers and node keys whose statements no longer count from an index on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compromised: Vec<Compromise>,
+}
+
+/// The owners of a domain and how many of them a new descriptor needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Owners {
+    /// Signatures of distinct owners that the next version needs.
+    pub threshold: u32,
+    /// Their keys.
+    pub keys: Vec<OwnerKey>,
+}
+
+/// One owner's key; it stands here whole, so that entry 0 can be verified from itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnerKey {
+    /// Who holds it, for people.
+    pub name: String,
+    /// Its fingerprint.
+    pub fingerprint: Fingerprint,
+    /// The OpenPGP Public-Key packet, canonical, in base64 (RFC 4648, section 4).
+    pub key: String,
+}
+
+/// A node's Ed25519 key for checkpoints and cosignatures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeKey {
+    /// The node's name, formed as a DNS name; the key name of its cosignatures.
+    pub name: String,
+    /// The raw Ed25519 public key, 32 bytes in base64.
+    pub key: String,
+}
+
+/// Who holds a role, and what names he may give.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleSpec {
+    /// Primary fingerprints of the signers; more may hold the role by grant.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub signers: BTreeSet<Fingerprint>,
+    /// Patterns of the names that the role may give, such as `urn:dev:os:32473-*`; see [`crate::name::Name::fits`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub names: BTreeSet<String>,
+}
+
+/// How old an answer may be before it is `unknown`, in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Freshness {
+    /// For any use that is not named.
+    pub default: u64,
+    /// By use.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uses: BTreeMap<String, u64>,
+}
+
+/// Bounds of one domain; absent members take the system's value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DomainLimits {
+    /// Bytes of one certificate, up to [`crate::limits::PERSON_CERTIFICATE_BYTES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_bytes: Option<usize>,
+    /// Statements by one signer about one identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statements_per_signer_and_identity: Option<usize>,
+}
+
+/// The witnesses of a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Witnesses {
+    /// How many of them must have cosigned.
+    pub quorum: u32,
+    /// Their keys.
+    pub keys: Vec<NodeKey>,
+}
+
+/// A domain from which entries may be adopted, pinned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The domain's name.
+    pub domain: DomainName,
+    /// Leaf data of its entry 0, hex.
+    pub entry0: String,
+    /// Its home node's key.
+    pub home: NodeKey,
+}
+
+/// A status that a domain adds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddedStatus {
+    /// What it does.
+    pub effect: Effect,
+    /// The kinds of identity that it applies to.
+    pub kinds: BTreeSet<Kind>,
+}
+
+/// A key whose statements no longer count from an index of this domain's log on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compromise {
+    /// Primary fingerprint of the signer.
+    pub signer: Fingerprint,
+    /// The domain whose indices are meant.
+    pub domain: DomainName,
+    /// The first index from which on nothing counts.
+    pub from_index: u64,
+}

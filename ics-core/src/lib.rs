@@ -1,0 +1,11 @@
+//! The core of CM4IT ICS: bytes, policy and time in, decisions out.
+//!
+//! Nothing here does I/O, reads a clock, draws randomness or is async.
+
+pub mod descriptor;
+pub mod identity;
+pub mod limits;
+pub mod name;
+pub mod statement;
+pub mod time;
+pub mod vocabulary;

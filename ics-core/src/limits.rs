@@ -1,0 +1,62 @@
+//! Every bound of the system, in one place. DESIGN section 9 gives the first values.
+//!
+//! A bound is checked before the work that it bounds, and each has a test that goes one past it.
+
+/// Bytes of a statement about a key-bearing identity.
+pub const STATEMENT_BYTES: usize = 8 * 1024;
+/// Bytes of a key-bearing statement whose key or signature is post-quantum.
+pub const STATEMENT_PQC_BYTES: usize = 64 * 1024;
+/// Bytes of the JSON document inside a statement about software or a group.
+pub const DOCUMENT_BYTES: usize = 16 * 1024;
+/// Bytes of a signed message around a document: framing and one signature more than the document.
+pub const MESSAGE_BYTES: usize = DOCUMENT_BYTES + STATEMENT_BYTES;
+/// Bytes of a signer's certificate.
+pub const CERTIFICATE_BYTES: usize = 64 * 1024;
+/// Bytes of a person's certificate, where a descriptor allows it.
+pub const PERSON_CERTIFICATE_BYTES: usize = 1024 * 1024;
+/// Bytes of a policy descriptor's JSON.
+pub const DESCRIPTOR_BYTES: usize = 256 * 1024;
+/// Signatures over one descriptor.
+pub const DESCRIPTOR_SIGNATURES: usize = 32;
+/// Statements in one submitted batch.
+pub const BATCH_STATEMENTS: usize = 1_000;
+/// Bytes of one submitted batch.
+pub const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Notations in one signature.
+pub const NOTATIONS: usize = 64;
+/// Bytes of a User ID.
+pub const USER_ID_BYTES: usize = 1024;
+/// Bytes of one name (URN, serial, host).
+pub const NAME_BYTES: usize = 512;
+/// Bytes of one attribute, reason or label.
+pub const TEXT_BYTES: usize = 1024;
+/// Statements that one statement may supersede or withdraw.
+pub const SUPERSEDES: usize = 32;
+/// Milliseconds that a signature's claimed time may be after the home's admission time.
+pub const CLOCK_SKEW_MILLIS: u64 = 5 * 60 * 1000;
+/// Smallest and largest RSA modulus, in bits.
+pub const RSA_BITS: core::ops::RangeInclusive<usize> = 2048..=4096;
+/// Hashes in one Merkle proof: a tree of 2^64 leaves has paths of 64.
+pub const PROOF_HASHES: usize = 64;
+/// Bytes of one signed note (checkpoint with cosignatures).
+pub const NOTE_BYTES: usize = 16 * 1024;
+/// Bytes of an entry's header, the source of an adopted entry included.
+pub const HEADER_BYTES: usize = 16 * 1024;
+/// How often an entry may have been adopted from a domain that had itself adopted it.
+pub const ADOPTION_DEPTH: usize = 4;
+/// Entries in one page of a domain's feed.
+pub const FEED_ENTRIES: usize = 1_000;
+/// Bytes of bodies in one page of a domain's feed.
+pub const FEED_BYTES: usize = 4 * 1024 * 1024;
+/// Identities or statements in one page of a listing.
+pub const PAGE_ITEMS: usize = 500;
+/// Statements about one identity that are read to make its record.
+pub const RECORD_STATEMENTS: usize = 4_096;
+/// Statements by one signer about one identity in one domain, unless the descriptor says otherwise.
+pub const STATEMENTS_PER_SIGNER_AND_IDENTITY: usize = 256;
+/// Bytes of HTTP request headers.
+pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
+/// Seconds in which a client must have sent its request.
+pub const HTTP_REQUEST_SECONDS: u64 = 10;
+/// Enrolment requests that may wait for an operator, per domain.
+pub const ENROLMENTS_WAITING: usize = 10_000;

@@ -1,0 +1,228 @@
+//! Names: whatever else than its id a thing is looked up by.
+//!
+//! A name is a claim. It counts only from a signer whom the descriptor entitles to give it, and a name that fits
+//! several identities fits none.
+
+use core::fmt;
+use core::str::FromStr;
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::identity::{IdentityId, excerpt, serde_as_text, write_hex};
+use crate::{identity, limits};
+
+/// A name of an identity, in canonical form.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Name {
+    /// A URN: `urn:dev:mac:0024befffe804ff1` (RFC 9039). Scheme and namespace in lower case (RFC 8141, 3.1).
+    Urn(Box<str>),
+    /// A serial number, `serial:…`, as its manufacturer writes it.
+    Serial(Box<str>),
+    /// A host name, `host:…`, in lower case without a final dot.
+    Host(Box<str>),
+    /// SHA-256 of an X.509 SubjectPublicKeyInfo, `spki:…`.
+    Spki([u8; 32]),
+    /// SHA-256 of an X.509 certificate, `cert:…`.
+    Certificate([u8; 32]),
+}
+
+/// What somebody looks up: an id, or a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lookup {
+    /// The ids that the text can mean.
+    Ids(Vec<IdentityId>),
+    /// A name.
+    Name(Name),
+}
+
+/// Why a text is not a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Too long.
+    #[error("a name takes {max} bytes at most, this one has {0}", max = limits::NAME_BYTES)]
+    TooLong(usize),
+    /// Not of any known form.
+    #[error(
+        "`{0}` is not a name: use a fingerprint, sha256:…, openpgp4fpr:…, ni:///sha-256;…, urn:…, serial:…, host:…, \
+         spki:… or cert:…"
+    )]
+    Form(String),
+    /// A control character or white space.
+    #[error("the name `{0}` contains a control character or white space")]
+    Character(String),
+}
+
+impl Name {
+    /// The scheme in front of the first colon.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        match self {
+            Self::Urn(_) => "urn",
+            Self::Serial(_) => "serial",
+            Self::Host(_) => "host",
+            Self::Spki(_) => "spki",
+            Self::Certificate(_) => "cert",
+        }
+    }
+
+    /// From a scheme and what follows its colon, in any of the accepted spellings.
+    ///
+    /// # Errors
+    /// When the value does not have the form that the scheme demands.
+    pub fn new(scheme: &str, value: &str) -> Result<Self, NameError> {
+        let form = || NameError::Form(excerpt(&format!("{scheme}:{value}")));
+        if value.len() > limits::NAME_BYTES {
+            return Err(NameError::TooLong(value.len()));
+        }
+        if value.is_empty() {
+            return Err(form());
+        }
+        if value.chars().any(|c| c.is_control() || c.is_whitespace()) {
+            return Err(NameError::Character(excerpt(value)));
+        }
+        let digest = || identity::digest(value).map_err(|_| form());
+        match scheme {
+            "urn" => canonical_urn(value).map(Self::Urn).ok_or_else(form),
+            "serial" => Ok(Self::Serial(value.into())),
+            "host" => canonical_host(value).map(Self::Host).ok_or_else(form),
+            "spki" => digest().map(Self::Spki),
+            "cert" => digest().map(Self::Certificate),
+            _ => Err(form()),
+        }
+    }
+
+    /// Whether the name fits a pattern: the same text, where one `*` stands for any run of characters.
+    #[must_use]
+    pub fn fits(&self, pattern: &str) -> bool {
+        let text = self.to_string();
+        match pattern.split_once('*') {
+            None => text == pattern,
+            Some((head, tail)) => {
+                text.len() >= head.len() + tail.len() && text.starts_with(head) && text.ends_with(tail)
+            }
+        }
+    }
+}
+
+/// `dev:mac:…`: the namespace is case-insensitive (RFC 8141, 3.1), and so are all of `dev` (RFC 9039, 3.3 and 3.4: hex
+/// in lower case); what stands behind other namespaces is left as it is.
+fn canonical_urn(rest: &str) -> Option<Box<str>> {
+    let (namespace, specific) = rest.split_once(':')?;
+    let namespace = namespace.to_ascii_lowercase();
+    if specific.is_empty() || !rest.is_ascii() {
+        return None;
+    }
+    let specific = if namespace == "dev" && (specific.starts_with("mac:") || specific.starts_with("ow:")) {
+        specific.to_ascii_lowercase()
+    } else {
+        specific.to_owned()
+    };
+    Some(format!("{namespace}:{specific}").into())
+}
+
+fn canonical_host(value: &str) -> Option<Box<str>> {
+    let host = value.strip_suffix('.').unwrap_or(value).to_ascii_lowercase();
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    let is_name = host.len() <= 253 && host.split('.').all(is_label);
+    let is_address = host.parse::<core::net::IpAddr>().is_ok();
+    (is_name || is_address).then(|| host.into())
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.scheme())?;
+        match self {
+            Self::Urn(text) | Self::Serial(text) | Self::Host(text) => f.write_str(text),
+            Self::Spki(digest) | Self::Certificate(digest) => write_hex(f, digest),
+        }
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let (scheme, value) = text.split_once(':').ok_or_else(|| NameError::Form(excerpt(text)))?;
+        Self::new(&scheme.to_ascii_lowercase(), value)
+    }
+}
+
+impl FromStr for Lookup {
+    type Err = NameError;
+
+    /// Reads any form of id or name: fingerprints bare or as `openpgp4fpr:`, digests as `sha256:` or RFC 6920
+    /// `ni:///sha-256;…`, names by their scheme.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let form = || NameError::Form(excerpt(text));
+        let ids = |text: &str| IdentityId::candidates(text).map(Self::Ids).map_err(|_| form());
+        let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        match scheme.as_deref() {
+            None => ids(text),
+            Some("sha256") => ids(text),
+            Some("openpgp4fpr") => ids(text.get(12..).unwrap_or_default()),
+            Some("ni") => named_information(text).map(Self::Ids).ok_or_else(form),
+            Some(_) => text.parse().map(Self::Name),
+        }
+    }
+}
+
+/// RFC 6920, section 3: `ni://authority/sha-256;value`; the authority says only where to ask and is ignored.
+fn named_information(text: &str) -> Option<Vec<IdentityId>> {
+    let (_, path) = text.strip_prefix("ni://")?.split_once('/')?;
+    let value = path.strip_prefix("sha-256;")?.split('?').next()?;
+    let digest = BASE64URL_NOPAD.decode(value.as_bytes()).ok()?.try_into().ok()?;
+    Some(vec![IdentityId::Software(digest), IdentityId::Group(digest)])
+}
+
+serde_as_text!(Name);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> String {
+        text.parse::<Name>().map_or_else(|e| format!("error: {e}"), |n| n.to_string())
+    }
+
+    #[test]
+    fn canonical_forms() {
+        assert_eq!(name("URN:DEV:mac:0024BEFFFE804FF1"), "urn:dev:mac:0024befffe804ff1");
+        assert_eq!(name("urn:dev:os:32473-AB"), "urn:dev:os:32473-AB");
+        assert_eq!(name("host:Broker.Example."), "host:broker.example");
+        assert_eq!(
+            name("host:[::1]"),
+            "error: `host:[::1]` is not a name: use a fingerprint, sha256:…, openpgp4fpr:…, \
+            ni:///sha-256;…, urn:…, serial:…, host:…, spki:… or cert:…"
+        );
+        assert_eq!(name("serial:SN-0001"), "serial:SN-0001");
+    }
+
+    #[test]
+    fn refused_forms() {
+        for text in ["", "serial:", "serial:a b", "urn:dev", "spki:12", "host:..", "ftp:x", "serial:a\u{0}"] {
+            assert!(text.parse::<Name>().is_err(), "{text}");
+        }
+        let long = format!("serial:{}", "x".repeat(limits::NAME_BYTES + 1));
+        assert_eq!(long.parse::<Name>(), Err(NameError::TooLong(limits::NAME_BYTES + 1)));
+    }
+
+    #[test]
+    fn every_spelling_of_an_id() {
+        let digest = [0xab_u8; 32];
+        let software = Lookup::Ids(vec![IdentityId::Software(digest), IdentityId::Group(digest)]);
+        assert_eq!(format!("sha256:{}", "ab".repeat(32)).parse(), Ok(software.clone()));
+        assert_eq!(format!("ni:///sha-256;{}", BASE64URL_NOPAD.encode(&digest)).parse(), Ok(software));
+        let key = "cd".repeat(20);
+        assert_eq!(format!("openpgp4fpr:{}", key.to_uppercase()).parse::<Lookup>(), key.parse());
+        assert!("ni:///sha-1;abc".parse::<Lookup>().is_err());
+    }
+
+    #[test]
+    fn patterns() {
+        let urn: Name = "urn:dev:os:32473-1".parse().expect("urn");
+        assert!(urn.fits("urn:dev:os:32473-*") && urn.fits("*") && urn.fits("urn:dev:os:32473-1"));
+        assert!(!urn.fits("urn:dev:os:99-*") && !urn.fits("urn:dev:os:32473-1*1"));
+    }
+}

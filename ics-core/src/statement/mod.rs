@@ -1,0 +1,167 @@
+//! Statements: what one signer says about one identity, and the bodies in which it is said (DESIGN section 4).
+
+use core::fmt;
+use core::str::FromStr;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, serde_as_text, write_hex};
+use crate::name::Name;
+use crate::time::Timestamp;
+use crate::vocabulary::{Act, Attribute, DomainName, Role, StatusName};
+
+/// The domain part of the notations, one constant until the project has a domain name.
+pub const NOTATION_DOMAIN: &str = "cm4it.example";
+
+/// What is signed, not how it is wrapped: SHA-256(signature version ‖ hash algorithm ‖ issuer fingerprint ‖ OpenPGP
+/// digest), so that nobody can mint a "new" statement out of an old one.
+///
+/// Bodies that are no statements have an id of the same form: a certificate SHA-256 of its canonical bytes, a
+/// descriptor SHA-256 of its JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StatementId(pub [u8; 32]);
+
+impl fmt::Display for StatementId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(f, &self.0)
+    }
+}
+
+impl FromStr for StatementId {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        identity::digest(text).map(Self)
+    }
+}
+
+serde_as_text!(StatementId);
+
+/// The thing that a statement is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A thing with a key.
+    Key {
+        /// Its OpenPGP fingerprint.
+        fingerprint: Fingerprint,
+        /// What kind of thing the signer says it is.
+        kind: Kind,
+        /// The User ID that was certified.
+        user_id: String,
+    },
+    /// A piece of software.
+    Software(Software),
+    /// A group.
+    Group(Group),
+}
+
+/// The `subject` of a document about software: the same canonical bytes from every signer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Software {
+    /// Always `software`.
+    pub kind: Kind,
+    /// Product or package name.
+    pub name: String,
+    /// Version, as its developer writes it.
+    pub version: String,
+    /// Digests of the artifact by lower-case algorithm name; `sha256` is mandatory and makes the id.
+    pub digests: BTreeMap<String, String>,
+}
+
+/// The `subject` of a document about a group; SHA-256 of its canonical bytes is the group's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Always `group`.
+    pub kind: Kind,
+    /// What people call it.
+    pub name: String,
+    /// What selects the members: every thing that has all of these attributes, as entitled signers say. Only
+    /// [`Attribute::SELECTING`] may stand here. Empty: members are only those that name the group.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<Attribute, String>,
+}
+
+impl Subject {
+    /// The kind of thing.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Key { kind, .. } => *kind,
+            Self::Software(_) => Kind::Software,
+            Self::Group(_) => Kind::Group,
+        }
+    }
+}
+
+/// What a grant gives: a role, to a signer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// The primary fingerprint of the signer who is entitled.
+    pub grantee: Fingerprint,
+    /// The role over the subject, or over the members if the subject is a group.
+    pub role: Role,
+}
+
+/// Everything that a statement says of its subject: the notations of a certification, or the member `statement` of a
+/// document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// What it does.
+    pub act: Act,
+    /// The capacity in which the signer speaks.
+    pub role: Role,
+    /// The domain that it is made for.
+    pub domain: DomainName,
+    /// The status given; exactly in acts `status`.
+    pub status: Option<StatusName>,
+    /// Why, in the signer's words.
+    pub reason: Option<String>,
+    /// The trust label given; exactly in acts `label`.
+    pub label: Option<String>,
+    /// Earlier statements that this one replaces, or takes back if it is a withdrawal.
+    pub supersedes: Vec<StatementId>,
+    /// Names given; only in acts `identity`.
+    pub names: Vec<Name>,
+    /// Attributes given; only in acts `identity`.
+    pub attributes: BTreeMap<Attribute, String>,
+    /// Groups that the subject is put into, by id.
+    pub groups: Vec<[u8; 32]>,
+    /// The identity that this one succeeds; only in acts `identity`.
+    pub replaces: Option<IdentityId>,
+    /// What is granted; exactly in acts `grant`.
+    pub grant: Option<Grant>,
+    /// The software that is installed, by SHA-256; exactly in acts `installed`.
+    pub installed: Option<[u8; 32]>,
+    /// From when on it holds; from its admission on if absent.
+    pub from: Option<Timestamp>,
+    /// Until when it holds, exclusively; without end if absent.
+    pub until: Option<Timestamp>,
+}
+
+impl Claims {
+    /// Claims that say nothing beyond who does what where.
+    #[must_use]
+    pub const fn new(act: Act, role: Role, domain: DomainName) -> Self {
+        Self {
+            act,
+            role,
+            domain,
+            status: None,
+            reason: None,
+            label: None,
+            supersedes: Vec::new(),
+            names: Vec::new(),
+            attributes: BTreeMap::new(),
+            groups: Vec::new(),
+            replaces: None,
+            grant: None,
+            installed: None,
+            from: None,
+            until: None,
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! The ics program.
+fn main() {}
