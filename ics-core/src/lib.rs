@@ -5,6 +5,7 @@
 pub mod descriptor;
 pub mod identity;
 pub mod limits;
+pub mod log;
 pub mod name;
 pub mod statement;
 pub mod time;

@@ -40,6 +40,8 @@ pub const RSA_BITS: core::ops::RangeInclusive<usize> = 2048..=4096;
 pub const PROOF_HASHES: usize = 64;
 /// Bytes of one signed note (checkpoint with cosignatures).
 pub const NOTE_BYTES: usize = 16 * 1024;
+/// Signatures on one note: the home's, its cosignature, and witnesses; C2SP signed-note demands at least 16.
+pub const NOTE_SIGNATURES: usize = 32;
 /// Bytes of an entry's header, the source of an adopted entry included.
 pub const HEADER_BYTES: usize = 16 * 1024;
 /// How often an entry may have been adopted from a domain that had itself adopted it.

@@ -1,0 +1,152 @@
+//! Checkpoints (C2SP tlog-checkpoint): the signed head of a domain's log.
+
+use core::fmt;
+use core::str::FromStr;
+
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::identity::{excerpt, serde_as_text, write_hex};
+use crate::log::entry::LeafData;
+use crate::log::hash::Hash;
+use crate::log::merkle::empty_root;
+use crate::log::note::{Algorithm, KeyError, Note, NoteError, NoteSignature, VerifierKey};
+use crate::vocabulary::DomainName;
+
+/// What a domain is known by: its name and the leaf data of its entry 0. Peers pin both.
+///
+/// Written `<domain>/<64 digits of lower-case hex>`: the origin line of checkpoints and the name of the key that signs
+/// them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// The domain's name.
+    pub domain: DomainName,
+    /// The leaf data of its entry 0.
+    pub entry0: LeafData,
+}
+
+/// The head of a log: so many entries, with this root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Whose log.
+    pub origin: Origin,
+    /// Number of entries.
+    pub size: u64,
+    /// The root hash of the tree.
+    pub root: Hash,
+}
+
+/// Why a checkpoint was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// The note is malformed or not signed by the key.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// The origin is not a domain and the leaf data of its entry 0.
+    #[error("`{0}` is not an origin: it takes a domain, a slash and 64 digits of lower-case hex")]
+    Origin(String),
+    /// Not three lines.
+    #[error("a checkpoint takes exactly three lines: origin, size and root")]
+    Lines,
+    /// The size is not a decimal number in its shortest form.
+    #[error("`{0}` is not a tree size")]
+    Size(String),
+    /// The root is not a hash in base64, or not that of the empty tree for size 0.
+    #[error("`{0}` is not the root of a tree of this size")]
+    Root(String),
+    /// The key is another domain's.
+    #[error("the checkpoint is that of `{found}`, the key that of `{expected}`")]
+    OtherOrigin {
+        /// The key's name.
+        expected: String,
+        /// The checkpoint's origin.
+        found: String,
+    },
+}
+
+impl Origin {
+    /// The key that verifies checkpoints of this domain, from the 32 bytes of its home's Ed25519 key.
+    ///
+    /// # Errors
+    /// When the bytes are no usable Ed25519 public key.
+    pub fn key(&self, home: &[u8; 32]) -> Result<VerifierKey, KeyError> {
+        VerifierKey::new(&self.to_string(), Algorithm::Ed25519, home)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/", self.domain)?;
+        write_hex(f, &self.entry0)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = CheckpointError;
+
+    fn from_str(text: &str) -> Result<Self, CheckpointError> {
+        let error = || CheckpointError::Origin(excerpt(text));
+        let (domain, entry0) = text.split_once('/').ok_or_else(error)?;
+        let domain = domain.parse().map_err(|_| error())?;
+        let Hash(entry0) = entry0.parse().map_err(|_| error())?;
+        Ok(Self { domain, entry0 })
+    }
+}
+
+serde_as_text!(Origin);
+
+impl Checkpoint {
+    /// The text that is signed: origin, size and root, a line each.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}\n{}\n{}\n", self.origin, self.size, self.root.to_base64())
+    }
+
+    /// Reads the text of a note. Extension lines, which C2SP advises against, are refused.
+    ///
+    /// # Errors
+    /// When a line is missing, superfluous or malformed, or an empty tree has a root other than its own.
+    pub fn parse(text: &str) -> Result<Self, CheckpointError> {
+        let mut lines = text.strip_suffix('\n').ok_or(CheckpointError::Lines)?.split('\n');
+        let (Some(origin), Some(size_text), Some(root_text), None) =
+            (lines.next(), lines.next(), lines.next(), lines.next())
+        else {
+            return Err(CheckpointError::Lines);
+        };
+        let origin = origin.parse()?;
+        let size = parse_decimal(size_text).ok_or_else(|| CheckpointError::Size(excerpt(size_text)))?;
+        let root = Hash::from_base64(root_text).ok().filter(|root| size > 0 || *root == empty_root());
+        Ok(Self { origin, size, root: root.ok_or_else(|| CheckpointError::Root(excerpt(root_text)))? })
+    }
+
+    /// Signs the checkpoint with the home's key, under the origin as its name.
+    #[must_use]
+    pub fn sign(&self, home: &SigningKey) -> String {
+        let text = self.text();
+        let signature = NoteSignature::ed25519(&self.origin.to_string(), home, &text);
+        Note::from_parts(text, vec![signature]).to_string()
+    }
+
+    /// Opens a signed checkpoint, with whatever cosignatures it has.
+    ///
+    /// # Errors
+    /// When the note or the checkpoint is malformed, the origin is not the key's name, or the key did not sign it.
+    pub fn open(note: &str, home_key: &VerifierKey) -> Result<Self, CheckpointError> {
+        let note = Note::parse(note)?;
+        let checkpoint = Self::parse(note.text())?;
+        let found = checkpoint.origin.to_string();
+        if found != home_key.name() {
+            return Err(CheckpointError::OtherOrigin { expected: home_key.name().to_owned(), found });
+        }
+        note.verify(home_key)?;
+        Ok(checkpoint)
+    }
+}
+
+/// A decimal number in its shortest form.
+pub(super) fn parse_decimal(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
+}
+
+#[cfg(test)]
+mod tests;

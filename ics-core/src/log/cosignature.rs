@@ -1,0 +1,76 @@
+//! Cosignatures (C2SP tlog-cosignature, Ed25519): that a checkpoint was the newest that its signer knew at a time.
+//!
+//! A plain checkpoint carries no time and proves no freshness. So the home cosigns its own, and again when nothing
+//! happens; witnesses cosign to say that they saw the same log.
+
+use ed25519_dalek::{Signer, SigningKey};
+
+use crate::log::checkpoint::{Checkpoint, CheckpointError};
+use crate::log::note::{Algorithm, Note, NoteError, NoteSignature, VerifierKey};
+use crate::log::verifier_key::check_name;
+use crate::time::Timestamp;
+
+/// What is signed: a line that sets cosignatures apart, the time in seconds, and the whole text of the checkpoint.
+fn message(seconds: u64, text: &str) -> String {
+    format!("cosignature/v1\ntime {seconds}\n{text}")
+}
+
+/// Adds a cosignature to a signed checkpoint; an earlier one by the same key gives way. The caller has verified that
+/// the checkpoint is consistent with all that he knows of this log.
+///
+/// # Errors
+/// When the note is not a checkpoint, the name is malformed, or the note has no room left.
+pub fn cosign(note: &str, name: &str, key: &SigningKey, at: Timestamp) -> Result<String, CheckpointError> {
+    let mut note = Note::parse(note)?;
+    Checkpoint::parse(note.text())?;
+    check_name(name).map_err(NoteError::from)?;
+    let seconds = at.as_seconds();
+    let signature = key.sign(message(seconds, note.text()).as_bytes());
+    let timestamped = [seconds.to_be_bytes().as_slice(), &signature.to_bytes()].concat();
+    note.add(NoteSignature::cosignature(name, key, timestamped))?;
+    Ok(note.to_string())
+}
+
+/// Which of the keys cosigned the checkpoint, and when, to the second; the latest time if one did several times.
+///
+/// Quorums count keys: the caller gives distinct ones. Whether a time lies in the future is for him to judge.
+///
+/// # Errors
+/// When the note is not a checkpoint, a key is not one for cosignatures, or a cosignature that claims to be by one of
+/// the keys is wrong: then the whole note is refused, as C2SP signed-note says.
+pub fn times<'k>(
+    note: &str,
+    keys: impl IntoIterator<Item = &'k VerifierKey>,
+) -> Result<Vec<(&'k VerifierKey, Timestamp)>, CheckpointError> {
+    let note = Note::parse(note)?;
+    Checkpoint::parse(note.text())?;
+    let mut times = Vec::new();
+    for key in keys {
+        times.extend(time(&note, key)?.map(|time| (key, time)));
+    }
+    Ok(times)
+}
+
+fn time(note: &Note, key: &VerifierKey) -> Result<Option<Timestamp>, NoteError> {
+    if key.algorithm() != Algorithm::Cosignature {
+        return Err(NoteError::Algorithm(key.name().to_owned()));
+    }
+    let mut latest = None;
+    for bytes in note.signatures_of(key) {
+        let time = verified_time(note, key, bytes).ok_or_else(|| NoteError::BadSignature(key.name().to_owned()))?;
+        latest = latest.max(Some(time));
+    }
+    Ok(latest)
+}
+
+fn verified_time(note: &Note, key: &VerifierKey, bytes: &[u8]) -> Option<Timestamp> {
+    let (seconds, signature) = bytes.split_first_chunk()?;
+    let seconds = u64::from_be_bytes(*seconds);
+    let message = message(seconds, note.text());
+    // A time that cannot be told exactly, after the year 9999, is none.
+    let time = Some(Timestamp::from_seconds(seconds)).filter(|time| time.as_seconds() == seconds);
+    time.filter(|_| signature.try_into().is_ok_and(|signature| key.is_signature(message.as_bytes(), signature)))
+}
+
+#[cfg(test)]
+mod tests;

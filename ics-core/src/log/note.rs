@@ -1,0 +1,224 @@
+//! Signed notes (C2SP signed-note): a text and signature lines.
+
+use core::fmt;
+use core::str::FromStr;
+
+use data_encoding::BASE64;
+use ed25519_dalek::{Signer, SigningKey};
+
+use crate::identity::excerpt;
+use crate::limits;
+pub use crate::log::verifier_key::{Algorithm, KeyError, VerifierKey};
+use crate::log::verifier_key::{check_name, signing_key_id};
+
+/// A note: a text that ends in a newline, and signatures over it, by known and unknown keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    text: String,
+    signatures: Vec<NoteSignature>,
+}
+
+/// One signature line: `— <key name> base64(key id ‖ signature)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoteSignature {
+    name: String,
+    id: [u8; 4],
+    bytes: Vec<u8>,
+}
+
+/// Why a note was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoteError {
+    /// Longer than allowed.
+    #[error("the note has {0} bytes; at most {max} are allowed", max = limits::NOTE_BYTES)]
+    TooLong(usize),
+    /// Control characters, no newline at the end, or no signatures after an empty line.
+    #[error("the note is malformed: {0}")]
+    Form(&'static str),
+    /// A line that is no signature line.
+    #[error("`{0}` is not a signature line")]
+    SignatureLine(String),
+    /// More signatures than allowed.
+    #[error("the note has more than {max} signatures", max = limits::NOTE_SIGNATURES)]
+    TooManySignatures,
+    /// A signature line has the key's name and id, but its signature is not good.
+    #[error("the signature of `{0}` is wrong")]
+    BadSignature(String),
+    /// No signature of the key.
+    #[error("the note is not signed by `{0}`")]
+    Unsigned(String),
+    /// The key is known for the other kind of signature.
+    #[error("the key of `{0}` is for another type of signature")]
+    Algorithm(String),
+    /// The name cannot stand in a signature line.
+    #[error(transparent)]
+    Name(#[from] KeyError),
+}
+
+impl Note {
+    /// A note without signatures yet.
+    ///
+    /// # Errors
+    /// When the text is empty, too long, has control characters, or does not end in a newline.
+    pub fn new(text: &str) -> Result<Self, NoteError> {
+        check_text(text)?;
+        Ok(Self { text: text.to_owned(), signatures: Vec::new() })
+    }
+
+    /// Reads a note with at least one signature. Nothing is verified.
+    ///
+    /// # Errors
+    /// When it is too long, has too many signatures, or is malformed.
+    pub fn parse(note: &str) -> Result<Self, NoteError> {
+        check_text(note)?;
+        // The last empty line divides text and signatures; there may be others in the text.
+        let divide = || note.rsplit_once("\n\n");
+        let (text, lines) = divide().ok_or(NoteError::Form("no empty line divides text and signatures"))?;
+        let (text, _) = note.split_at_checked(text.len() + 1).unwrap_or((note, ""));
+        let lines = lines.strip_suffix('\n').ok_or(NoteError::Form("no signatures"))?;
+        if lines.split('\n').count() > limits::NOTE_SIGNATURES {
+            return Err(NoteError::TooManySignatures);
+        }
+        let signatures = lines.split('\n').map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self { text: text.to_owned(), signatures })
+    }
+
+    /// The text that was signed, with its last newline.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// All signatures, verified or not, in their order.
+    #[must_use]
+    pub fn signatures(&self) -> &[NoteSignature] {
+        &self.signatures
+    }
+
+    /// Adds a signature at the end; one with the same name and key id gives way to it.
+    ///
+    /// # Errors
+    /// When the note then has too many signatures or bytes.
+    pub fn add(&mut self, signature: NoteSignature) -> Result<(), NoteError> {
+        self.signatures.retain(|known| known.name != signature.name || known.id != signature.id);
+        if self.signatures.len() >= limits::NOTE_SIGNATURES {
+            return Err(NoteError::TooManySignatures);
+        }
+        self.signatures.push(signature);
+        match self.to_string().len() {
+            length if length > limits::NOTE_BYTES => Err(NoteError::TooLong(length)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Signs the text with Ed25519 (signature type 1).
+    ///
+    /// # Errors
+    /// When the name is malformed, or the note then has too many signatures or bytes.
+    pub fn sign(&mut self, name: &str, key: &SigningKey) -> Result<(), NoteError> {
+        check_name(name)?;
+        self.add(NoteSignature::ed25519(name, key, &self.text))
+    }
+
+    /// Checks that a key of type 1 signed the text; signatures of other keys are ignored.
+    ///
+    /// # Errors
+    /// When there is no signature of the key, any that claims to be is wrong, or the key is of another type.
+    pub fn verify(&self, key: &VerifierKey) -> Result<(), NoteError> {
+        if key.algorithm() != Algorithm::Ed25519 {
+            return Err(NoteError::Algorithm(key.name().to_owned()));
+        }
+        let mut signed = false;
+        for signature in self.signatures_of(key) {
+            let good = signature.try_into().is_ok_and(|bytes| key.is_signature(self.text.as_bytes(), bytes));
+            if !good {
+                return Err(NoteError::BadSignature(key.name().to_owned()));
+            }
+            signed = true;
+        }
+        if signed { Ok(()) } else { Err(NoteError::Unsigned(key.name().to_owned())) }
+    }
+
+    /// The bytes of the signatures that have the key's name and id.
+    pub(super) fn signatures_of(&self, key: &VerifierKey) -> impl Iterator<Item = &[u8]> {
+        let id = key.id();
+        let of_key = move |signature: &&NoteSignature| signature.name == key.name() && signature.id == id;
+        self.signatures.iter().filter(of_key).map(|signature| signature.bytes.as_slice())
+    }
+
+    /// A note whose parts are known to be well formed and short.
+    pub(super) const fn from_parts(text: String, signatures: Vec<NoteSignature>) -> Self {
+        Self { text, signatures }
+    }
+}
+
+fn check_text(text: &str) -> Result<(), NoteError> {
+    if text.len() > limits::NOTE_BYTES {
+        return Err(NoteError::TooLong(text.len()));
+    }
+    if text.contains(|c: char| c < ' ' && c != '\n') {
+        return Err(NoteError::Form("it has control characters"));
+    }
+    if text.ends_with('\n') { Ok(()) } else { Err(NoteError::Form("no newline at the end")) }
+}
+
+impl NoteSignature {
+    /// The name of the key that is said to have signed.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The id of the key that is said to have signed.
+    #[must_use]
+    pub const fn id(&self) -> [u8; 4] {
+        self.id
+    }
+
+    pub(super) fn ed25519(name: &str, key: &SigningKey, text: &str) -> Self {
+        let id = signing_key_id(name, Algorithm::Ed25519, key);
+        Self { name: name.to_owned(), id, bytes: key.sign(text.as_bytes()).to_vec() }
+    }
+
+    pub(super) fn cosignature(name: &str, key: &SigningKey, timestamped: Vec<u8>) -> Self {
+        let id = signing_key_id(name, Algorithm::Cosignature, key);
+        Self { name: name.to_owned(), id, bytes: timestamped }
+    }
+}
+
+impl FromStr for NoteSignature {
+    type Err = NoteError;
+
+    /// Reads a signature line without its newline.
+    fn from_str(line: &str) -> Result<Self, NoteError> {
+        parse_line(line).ok_or_else(|| NoteError::SignatureLine(excerpt(line)))
+    }
+}
+
+fn parse_line(line: &str) -> Option<NoteSignature> {
+    let (name, base64) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
+    check_name(name).ok()?;
+    let blob = BASE64.decode(base64.as_bytes()).ok()?;
+    let (id, bytes) = blob.split_first_chunk()?;
+    if bytes.is_empty() {
+        return None;
+    }
+    Some(NoteSignature { name: name.to_owned(), id: *id, bytes: bytes.to_vec() })
+}
+
+impl fmt::Display for NoteSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blob = [self.id.as_slice(), &self.bytes].concat();
+        write!(f, "\u{2014} {} {}", self.name, BASE64.encode(&blob))
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.text)?;
+        self.signatures.iter().try_for_each(|signature| writeln!(f, "{signature}"))
+    }
+}
+
+#[cfg(test)]
+mod tests;
