@@ -1,0 +1,3 @@
+//! The use cases of a node. Every face calls these and nothing below them.
+
+pub mod problem;

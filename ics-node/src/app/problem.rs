@@ -1,0 +1,141 @@
+//! The public problem codes: what can go wrong, as every face names it.
+//!
+//! One table gives each code its HTTP status, its title and a hint. A code never changes its meaning and is never
+//! reused; new ones are added. `schemas/openapi.json` lists them all, and a test compares.
+
+use std::fmt;
+
+/// The table, one line for each code: variant, code, HTTP status, title, hint (empty where there is nothing to advise).
+macro_rules! codes {
+    ($($variant:ident $code:literal $status:literal $title:literal $hint:literal;)+) => {
+        /// What went wrong, for programs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $title] $variant),+
+        }
+
+        impl Code {
+            /// All codes, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The code: kebab-case, stable for ever.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code),+ }
+            }
+
+            /// The HTTP status that goes with it.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status),+ }
+            }
+
+            /// The kind of problem, in words; the same for every occurrence (RFC 9457, 3.1.3).
+            #[must_use]
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title),+ }
+            }
+
+            /// What to do about it, if there is something.
+            #[must_use]
+            pub const fn hint(self) -> Option<&'static str> {
+                let hint = match self { $(Self::$variant => $hint),+ };
+                if hint.is_empty() { None } else { Some(hint) }
+            }
+        }
+    };
+}
+
+codes! {
+    // The request, before anybody looks at what it means.
+    MalformedRequest "malformed-request" 400 "the request is malformed" "";
+    MalformedPath "malformed-path" 400 "the path is malformed" "";
+    MalformedQuery "malformed-query" 400 "the query is malformed" "GET /openapi.json lists the parameters of every route";
+    MalformedJson "malformed-json" 400 "the body is not the JSON that this route takes" "GET /openapi.json has the schema of every body";
+    MalformedBase64 "malformed-base64" 400 "a member that takes base64 holds something else" "use the alphabet of RFC 4648, section 4, with padding";
+    OperatorOnly "operator-only" 401 "this needs the operator's token" "send `Authorization: Bearer <token>`; the token is in the file that operator_token_file in ics.toml names";
+    UnknownRoute "unknown-route" 404 "there is no such route" "GET /openapi.json lists the routes";
+    MethodNotAllowed "method-not-allowed" 405 "the route does not take this method" "the Allow header lists those that it takes";
+    NotAcceptable "not-acceptable" 406 "the answer does not exist in a media type that Accept allows" "";
+    RequestTimeout "request-timeout" 408 "the request did not arrive in time" "";
+    BodyTooLarge "body-too-large" 413 "the body is too large" "send less at once";
+    UnsupportedMediaType "unsupported-media-type" 415 "the route does not take a body of this media type" "";
+    HeadersTooLarge "headers-too-large" 431 "the request line and headers are too large" "";
+
+    // What was asked for.
+    MalformedDomain "malformed-domain" 400 "this cannot be the name of a domain" "domain names look like devices.acme.example, in lower case";
+    MalformedId "malformed-id" 400 "this is neither an id nor a name of an identity" "use a fingerprint, sha256:…, urn:…, serial:…, host:… or another form that `ics lookup --help` lists";
+    MalformedTilePath "malformed-tile-path" 400 "this is not the path of a tile" "paths of tiles are those of C2SP tlog-tiles";
+    OutOfRange "out-of-range" 400 "a number is outside of its range" "";
+    AmbiguousName "ambiguous-name" 409 "the name fits several identities" "ask for one of the ids";
+    UnknownDomain "unknown-domain" 404 "this node does not hold the domain" "GET /v1/domains lists those that it holds";
+    UnknownIdentity "unknown-identity" 404 "the domain knows no such identity" "";
+    UnknownEntry "unknown-entry" 404 "the log has no such entry" "";
+    UnknownDescriptor "unknown-descriptor" 404 "the domain has no such version of its descriptor" "";
+    UnknownTile "unknown-tile" 404 "the log has no such tile" "full tiles exist once the log has grown past them";
+    UnknownEnrolment "unknown-enrolment" 404 "there is no such enrolment request" "";
+    Erased "erased" 410 "the entry's body was erased" "its leaf and its residual effect remain";
+    ReadDenied "read-denied" 403 "the domain's policy does not let this reader read it" "";
+
+    // Submissions.
+    BatchEmpty "batch-empty" 400 "the submission holds no statement" "";
+    BatchTooLarge "batch-too-large" 413 "the submission holds too many statements" "send several smaller submissions";
+    NotHome "not-home" 409 "only the domain's home node does this" "ask the home; GET /v1/domains/{domain} says whether a node is it";
+    Refused "refused" 422 "the statement was refused" "";
+    TooManyRequests "too-many-requests" 429 "a quota is used up" "try again later";
+
+    // The node.
+    Busy "busy" 503 "the node has as much work as it takes" "try again after the seconds in Retry-After";
+    Behind "behind" 503 "the node is not ready to answer for this domain" "try again after the seconds in Retry-After, or ask another node";
+    Upstream "upstream" 502 "the domain's home node could not be reached or gave no usable answer" "try again later, or submit to the home itself";
+    Internal "internal" 500 "the node failed" "tell its operator the id; the log has the cause under it";
+}
+
+impl Code {
+    /// The URI of the problem type: `urn:ics:problem:` and the code.
+    #[must_use]
+    pub fn uri(self) -> String {
+        format!("urn:ics:problem:{self}")
+    }
+
+    /// The code with this name.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_distinct_and_kebab_case() {
+        let distinct: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(distinct.len(), Code::ALL.len());
+        for code in Code::ALL {
+            assert!(code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-'), "{code}");
+            assert!(code.as_str().starts_with(|c: char| c.is_ascii_lowercase()), "{code}");
+            assert_eq!(Code::named(code.as_str()), Some(*code));
+        }
+        assert_eq!(Code::named("no-such-code"), None);
+    }
+
+    #[test]
+    fn every_code_is_an_error_and_worded_as_one() {
+        for code in Code::ALL {
+            assert!((400..600).contains(&code.status()), "{code}");
+            for text in [Some(code.title()), code.hint()].into_iter().flatten() {
+                assert!(!text.is_empty() && !text.ends_with('.'), "{code}: {text}");
+            }
+            assert!(code.title().starts_with(|c: char| c.is_ascii_lowercase()), "{code}");
+        }
+    }
+}
