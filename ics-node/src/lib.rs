@@ -1,3 +1,4 @@
-//! Crate.
+//! The node and the command line of CM4IT ICS, one program: `ics`.
 
 pub mod app;
+pub mod config;

@@ -1,0 +1,193 @@
+//! The configuration of a node and of its command line: one TOML file, `ics.toml`, in the ICS home directory.
+//!
+//! Unknown members, doubtful values and references to nothing are refused with the file and the line, so that a node
+//! never starts with a configuration that means something else than its operator thinks. Paths in the file are
+//! relative to the home directory.
+
+mod client;
+mod home;
+mod log;
+mod mirror;
+mod node;
+mod peer;
+mod trust;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use self::client::ClientConfig;
+pub use self::home::HomeConfig;
+pub use self::log::{LogConfig, LogFormat};
+pub use self::mirror::{MirrorConfig, OriginPin};
+pub use self::node::{NodeConfig, TlsConfig};
+pub use self::peer::{PeerConfig, Url};
+pub use self::trust::TrustConfig;
+
+/// The name of the file in the home directory.
+pub const FILE_NAME: &str = "ics.toml";
+/// Bytes of a configuration file.
+const FILE_BYTES: u64 = 1024 * 1024;
+
+/// An example with every member, for the documentation; a test reads it and holds it to the defaults.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// Everything that `ics.toml` can say.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The node itself. Absent: this home directory is only used as a client.
+    pub node: Option<NodeConfig>,
+    /// Domains that this node is the home of.
+    #[serde(rename = "home")]
+    pub homes: Vec<HomeConfig>,
+    /// Domains that this node mirrors.
+    #[serde(rename = "mirror")]
+    pub mirrors: Vec<MirrorConfig>,
+    /// Nodes that this node pulls from.
+    #[serde(rename = "peer")]
+    pub peers: Vec<PeerConfig>,
+    /// What the command line assumes where it is not told.
+    pub client: ClientConfig,
+    /// How this node decides whom to trust.
+    pub trust: TrustConfig,
+    /// What the node writes to its log, on standard error.
+    pub log: LogConfig,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is none.
+    #[error("no configuration at `{path}`", path = .0.display())]
+    Missing(PathBuf),
+    /// It cannot be read.
+    #[error("cannot read `{path}`: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// It says something that is not allowed.
+    #[error("{path}:{line}: {message}", path = path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1 on.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads `ics.toml` of a home directory and makes its paths absolute.
+    ///
+    /// # Errors
+    /// When it is missing, unreadable or doubtful.
+    pub fn load(home: &Path) -> Result<Self, ConfigError> {
+        let path = home.join(FILE_NAME);
+        let text = read(&path)?;
+        let mut config = Self::parse(&text, &path)?;
+        config.resolve_paths(home);
+        Ok(config)
+    }
+
+    /// Like [`Config::load`], but everything takes its default where there is no file: a client needs none.
+    ///
+    /// # Errors
+    /// When the file is there but unreadable or doubtful.
+    pub fn load_or_default(home: &Path) -> Result<Self, ConfigError> {
+        match Self::load(home) {
+            Err(ConfigError::Missing(_)) => Ok(Self::default()),
+            other => other,
+        }
+    }
+
+    /// Reads a configuration's text; `path` only names it in errors.
+    ///
+    /// # Errors
+    /// When it is not TOML, has unknown or malformed members, or refers to something that it does not define.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
+        let refused = |span: Option<Range<usize>>, message: String| ConfigError::Refused {
+            path: path.to_owned(),
+            line: span.map_or(1, |span| line_of(text, span.start)),
+            message,
+        };
+        let config: Self = toml::from_str(text).map_err(|e| refused(e.span(), e.message().to_owned()))?;
+        match config.contradiction() {
+            None => Ok(config),
+            Some((span, message)) => Err(refused(Some(span), message)),
+        }
+    }
+
+    /// The peer of that name.
+    #[must_use]
+    pub fn peer(&self, name: &str) -> Option<&PeerConfig> {
+        self.peers.iter().find(|peer| *peer.name.get_ref() == name)
+    }
+
+    /// The first place where two parts of the file do not go together.
+    fn contradiction(&self) -> Option<(Range<usize>, String)> {
+        self.repeated_peer().or_else(|| self.repeated_domain()).or_else(|| self.unknown_peer()).or_else(|| {
+            let home = self.homes.first()?;
+            let message = "a [[home]] needs a [node] section: a node is what sequences a domain".to_owned();
+            self.node.is_none().then(|| (home.domain.span(), message))
+        })
+    }
+
+    fn repeated_peer(&self) -> Option<(Range<usize>, String)> {
+        let mut seen = BTreeSet::new();
+        let repeated = self.peers.iter().find(|peer| !seen.insert(peer.name.get_ref()))?;
+        Some((repeated.name.span(), format!("there are two peers `{}`", repeated.name.get_ref())))
+    }
+
+    fn repeated_domain(&self) -> Option<(Range<usize>, String)> {
+        let homes = self.homes.iter().map(|home| (home.domain.get_ref(), home.domain.span()));
+        let mirrors = self.mirrors.iter().map(|mirror| (&mirror.origin.get_ref().domain, mirror.origin.span()));
+        let mut seen = BTreeSet::new();
+        let (domain, span) = homes.chain(mirrors).find(|(domain, _)| !seen.insert(*domain))?;
+        Some((span, format!("the domain `{domain}` stands here twice: a node is its home or one mirror of it")))
+    }
+
+    fn unknown_peer(&self) -> Option<(Range<usize>, String)> {
+        let mirror = self.mirrors.iter().find(|mirror| self.peer(mirror.peer.get_ref()).is_none())?;
+        Some((mirror.peer.span(), format!("there is no [[peer]] with the name `{}`", mirror.peer.get_ref())))
+    }
+
+    fn resolve_paths(&mut self, home: &Path) {
+        if let Some(node) = &mut self.node {
+            node.resolve_paths(home);
+        }
+        for domain in &mut self.homes {
+            domain.descriptor = home.join(&domain.descriptor);
+        }
+        if let Some(policy) = &mut self.trust.policy {
+            *policy = home.join(&policy);
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let size = match std::fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(ConfigError::Missing(path.to_owned())),
+        Err(e) => return Err(unreadable(e)),
+    };
+    if size > FILE_BYTES {
+        let message = format!("a configuration takes {FILE_BYTES} bytes at most, this one has {size}");
+        return Err(ConfigError::Refused { path: path.to_owned(), line: 1, message });
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! `[node]`: what this node is called, where it listens, and where its data is.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Url;
+
+/// `[node]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// The node's name, formed as a DNS name; its cosignatures carry it. Descriptors name it, so changing it later makes
+    /// the node a stranger to its own domains.
+    pub name: String,
+    /// The node's secret key among those of the home directory, `node` unless told. Without the passphrase that
+    /// encrypts it, the node does not start.
+    #[serde(default = "default_key")]
+    pub key: String,
+    /// Address and port, `127.0.0.1:8470` unless told. Without `tls` anything but loopback belongs behind a proxy.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// How others reach the node. Absent: `http(s)://` and the listening address.
+    pub public_url: Option<Url>,
+    /// Certificate and key for TLS. Absent: plain HTTP.
+    pub tls: Option<TlsConfig>,
+    /// The directory of the databases, `data` unless told. It must not be shared with another node.
+    #[serde(default = "default_data")]
+    pub data: PathBuf,
+    /// Where `/metrics` is served for Prometheus, apart from the public address. Absent: nowhere.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// `[node] tls`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate chain, PEM, the node's own first.
+    pub certificate: PathBuf,
+    /// Its private key, PEM. The file must not be readable by others.
+    pub key: PathBuf,
+}
+
+fn default_key() -> String {
+    "node".to_owned()
+}
+
+/// Where a node listens unless told.
+pub(super) fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8470))
+}
+
+fn default_data() -> PathBuf {
+    PathBuf::from("data")
+}
+
+impl NodeConfig {
+    /// The address under which others reach the node.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.public_url.as_ref().map_or_else(|| format!("{scheme}://{}", self.listen), Url::to_string)
+    }
+
+    pub(super) fn resolve_paths(&mut self, home: &Path) {
+        self.data = home.join(&self.data);
+        if let Some(tls) = &mut self.tls {
+            tls.certificate = home.join(&tls.certificate);
+            tls.key = home.join(&tls.key);
+        }
+    }
+}

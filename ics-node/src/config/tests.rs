@@ -1,0 +1,76 @@
+use super::*;
+
+fn refusal(text: &str) -> String {
+    match Config::parse(text, Path::new("ics.toml")) {
+        Ok(config) => format!("accepted: {config:?}"),
+        Err(e) => e.to_string(),
+    }
+}
+
+#[test]
+fn the_example_has_every_member() {
+    let config = Config::parse(EXAMPLE, Path::new("example.toml")).expect("the example is good");
+    let node = config.node.expect("node");
+    assert_eq!(node.listen, node::default_listen());
+    assert!(node.tls.is_some() && node.public_url.is_some() && node.metrics.is_some());
+    assert_eq!((config.homes.len(), config.mirrors.len(), config.peers.len()), (1, 1, 1));
+    assert_eq!(config.mirrors[0].interval, 5);
+    assert!(config.client.node.is_some() && config.client.domain.is_some());
+    assert!(config.client.signer.is_some() && config.client.role.is_some() && config.trust.policy.is_some());
+    assert_eq!(config.log, LogConfig::default());
+}
+
+#[test]
+fn an_empty_file_is_a_client_with_nothing_assumed() {
+    let config = Config::parse("", Path::new("ics.toml")).expect("empty");
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn paths_are_relative_to_the_home_directory() {
+    let home = tempfile::tempdir().expect("directory");
+    std::fs::write(home.path().join(FILE_NAME), EXAMPLE).expect("written");
+    let config = Config::load(home.path()).expect("loaded");
+    assert_eq!(config.node.expect("node").data, home.path().join("data"));
+    assert_eq!(config.homes[0].descriptor, home.path().join("domains/devices.acme.example.pgp"));
+}
+
+#[test]
+fn refusals_name_the_file_and_the_line() {
+    let node = "[node]\nname = \"n.example\"\n";
+    let home = "[[home]]\ndomain = \"a.example\"\ndescriptor = \"d\"\n";
+    for (text, expected) in [
+        ("nod = 1", "ics.toml:1: unknown field `nod`"),
+        ("\n[node]\nname = 1", "ics.toml:3: invalid type: integer `1`"),
+        ("[node]\nlisten = \"127.0.0.1:1\"", "ics.toml:1: missing field `name`"),
+        ("[node]\nname = \"n\"\nlisten = \"here\"", "ics.toml:3: invalid socket address"),
+        ("[log]\nlevel = \"loud=noise\"", "ics.toml:2: `loud=noise` is not a log level or filter"),
+        ("[client]\nnode = \"ftp://x\"", "ics.toml:2: `ftp://x` is not the URL of a node"),
+        ("[client]\nnode = \"http://u@x\"", "ics.toml:2: `http://u@x` is not the URL of a node: it has no user"),
+        ("[client]\ndomain = \"A b\"", "ics.toml:2: `A b` is not a domain name"),
+        ("[[peer]]\nname = \"p\"\nurl = \"http://x\"\n[[peer]]\nname = \"p\"\nurl = \"http://y\"",
+            "ics.toml:5: there are two peers `p`"),
+        ("[[mirror]]\norigin = \"a.example\"\npeer = \"p\"", "ics.toml:2: `a.example` is not an origin"),
+        (home, "ics.toml:2: a [[home]] needs a [node] section"),
+        (&format!("{node}{home}{home}"), "ics.toml:7: the domain `a.example` stands here twice"),
+        (&format!("[[mirror]]\norigin = \"a.example/{}\"\npeer = \"p\"", "00".repeat(32)),
+            "ics.toml:3: there is no [[peer]] with the name `p`"),
+        (&format!("[[mirror]]\norigin = \"a.example/{}\"\npeer = \"p\"\ninterval = 0", "00".repeat(32)),
+            "ics.toml:4: an interval takes 1 to 86400 seconds, not 0"),
+    ] {
+        let refusal = refusal(text);
+        assert!(refusal.starts_with(expected), "{text}\n  gave: {refusal}\n  not:  {expected}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_told_apart_from_a_bad_one() {
+    let home = tempfile::tempdir().expect("directory");
+    assert!(matches!(Config::load(home.path()), Err(ConfigError::Missing(_))));
+    assert_eq!(Config::load_or_default(home.path()).expect("defaults"), Config::default());
+    std::fs::write(home.path().join(FILE_NAME), "x").expect("written");
+    assert!(matches!(Config::load_or_default(home.path()), Err(ConfigError::Refused { line: 1, .. })));
+    std::fs::write(home.path().join(FILE_NAME), vec![b'#'; FILE_BYTES as usize + 1]).expect("written");
+    let refusal = Config::load(home.path()).expect_err("too large").to_string();
+    assert!(refusal.ends_with("takes 1048576 bytes at most, this one has 1048577"), "{refusal}");
+}
