@@ -48,15 +48,21 @@ fn refusals_name_the_file_and_the_line() {
         ("[client]\nnode = \"ftp://x\"", "ics.toml:2: `ftp://x` is not the URL of a node"),
         ("[client]\nnode = \"http://u@x\"", "ics.toml:2: `http://u@x` is not the URL of a node: it has no user"),
         ("[client]\ndomain = \"A b\"", "ics.toml:2: `A b` is not a domain name"),
-        ("[[peer]]\nname = \"p\"\nurl = \"http://x\"\n[[peer]]\nname = \"p\"\nurl = \"http://y\"",
-            "ics.toml:5: there are two peers `p`"),
+        (
+            "[[peer]]\nname = \"p\"\nurl = \"http://x\"\n[[peer]]\nname = \"p\"\nurl = \"http://y\"",
+            "ics.toml:5: there are two peers `p`",
+        ),
         ("[[mirror]]\norigin = \"a.example\"\npeer = \"p\"", "ics.toml:2: `a.example` is not an origin"),
         (home, "ics.toml:2: a [[home]] needs a [node] section"),
         (&format!("{node}{home}{home}"), "ics.toml:7: the domain `a.example` stands here twice"),
-        (&format!("[[mirror]]\norigin = \"a.example/{}\"\npeer = \"p\"", "00".repeat(32)),
-            "ics.toml:3: there is no [[peer]] with the name `p`"),
-        (&format!("[[mirror]]\norigin = \"a.example/{}\"\npeer = \"p\"\ninterval = 0", "00".repeat(32)),
-            "ics.toml:4: an interval takes 1 to 86400 seconds, not 0"),
+        (
+            &format!("[[mirror]]\norigin = \"a.example/{}\"\npeer = \"p\"", "00".repeat(32)),
+            "ics.toml:3: there is no [[peer]] with the name `p`",
+        ),
+        (
+            &format!("[[mirror]]\norigin = \"a.example/{}\"\npeer = \"p\"\ninterval = 0", "00".repeat(32)),
+            "ics.toml:4: an interval takes 1 to 86400 seconds, not 0",
+        ),
     ] {
         let refusal = refusal(text);
         assert!(refusal.starts_with(expected), "{text}\n  gave: {refusal}\n  not:  {expected}");
