@@ -7,6 +7,8 @@ pub mod identity;
 pub mod limits;
 pub mod log;
 pub mod name;
+pub mod policy;
 pub mod statement;
 pub mod time;
+pub mod trust;
 pub mod vocabulary;

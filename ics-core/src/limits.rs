@@ -16,8 +16,16 @@ pub const CERTIFICATE_BYTES: usize = 64 * 1024;
 pub const PERSON_CERTIFICATE_BYTES: usize = 1024 * 1024;
 /// Bytes of a policy descriptor's JSON.
 pub const DESCRIPTOR_BYTES: usize = 256 * 1024;
+/// The greatest integer that JSON carries everywhere (RFC 8785, appendix D: 2^53 - 1).
+pub const JSON_INTEGER: u64 = (1 << 53) - 1;
 /// Signatures over one descriptor.
 pub const DESCRIPTOR_SIGNATURES: usize = 32;
+/// Bytes of a set of access or trust rules.
+pub const POLICY_BYTES: usize = 64 * 1024;
+/// Rules in one set: deciding takes time in proportion.
+pub const POLICY_RULES: usize = 64;
+/// Decisions that are remembered within one batch.
+pub const DECISIONS_CACHED: usize = 4_096;
 /// Statements in one submitted batch.
 pub const BATCH_STATEMENTS: usize = 1_000;
 /// Bytes of one submitted batch.

@@ -5,7 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Fingerprint, Kind};
+use crate::statement::StatementId;
 use crate::vocabulary::{DomainName, Effect, Role, StatusName};
+
+mod admit;
+mod error;
+pub(crate) mod fields;
+mod pattern;
+mod rulings;
+mod template;
+mod validate;
+
+pub use admit::{admit_first, admit_next};
+pub use error::{DescriptorError, FieldError, Problem};
+pub use template::{Template, TemplateInput};
 
 /// The version of the acceptance, status and admission rules that this code implements.
 pub const RULES: u32 = 1;
@@ -32,13 +45,13 @@ pub struct Descriptor {
     pub home: NodeKey,
     /// Who speaks in which role.
     pub roles: BTreeMap<Role, RoleSpec>,
-    /// Which statuses a role may lift that others have set.
+    /// Which statuses a role may lift that others have set. Never one that blocks for ever.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lifts: BTreeMap<Role, BTreeSet<StatusName>>,
     /// How old an answer may be.
     pub freshness: Freshness,
     /// Bounds of this domain, below the system's.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "DomainLimits::is_default")]
     pub limits: DomainLimits,
     /// Cosignatures that a checkpoint needs before it counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +67,14 @@ pub struct Descriptor {
     /// Signers and node keys whose statements no longer count from an index on.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compromised: Vec<Compromise>,
+    /// Statements that the owners lift by their threshold, whoever made them and however they block. Each version says
+    /// it anew: what it leaves out stands again.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lifted: BTreeSet<StatementId>,
+    /// The last head that counts before this version. It stands here when the home's key is replaced, so that the
+    /// former key, whoever holds it, can sign nothing more; and when a home that lost its tail begins anew.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_head: Option<Head>,
 }
 
 /// The owners of a domain and how many of them a new descriptor needs.
@@ -118,7 +139,7 @@ pub struct DomainLimits {
     /// Bytes of one certificate, up to [`crate::limits::PERSON_CERTIFICATE_BYTES`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_bytes: Option<usize>,
-    /// Statements by one signer about one identity.
+    /// Statements by one signer about one identity, up to [`crate::limits::RECORD_STATEMENTS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statements_per_signer_and_identity: Option<usize>,
 }
@@ -165,4 +186,23 @@ pub struct Compromise {
     pub domain: DomainName,
     /// The first index from which on nothing counts.
     pub from_index: u64,
+}
+
+/// A tree head: how many entries, and their root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Head {
+    /// Entries.
+    pub size: u64,
+    /// Root (RFC 6962, section 2.1) in hex.
+    pub root: String,
+}
+
+/// Until the OpenPGP module stands.
+fn interim_fingerprint(bytes: &[u8]) -> Option<Fingerprint> {
+    use sequoia_openpgp::{Packet, parse::Parse};
+    match Packet::from_bytes(bytes).ok()? {
+        Packet::PublicKey(key) => Fingerprint::from_bytes(key.fingerprint().as_bytes()),
+        _ => None,
+    }
 }

@@ -1,0 +1,136 @@
+//! Why a descriptor is refused: which field, and which rule it breaks.
+
+use super::RULES;
+use crate::identity::Fingerprint;
+use crate::limits;
+use crate::policy::PolicyError;
+
+/// Why a descriptor does not rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DescriptorError {
+    /// Longer than [`limits::DESCRIPTOR_BYTES`].
+    #[error("the descriptor has {0} bytes, the limit is {max}", max = limits::DESCRIPTOR_BYTES)]
+    TooLong(usize),
+    /// Not the JSON of a descriptor: syntax, an unknown or missing field, or a value of the wrong form.
+    #[error("the descriptor is not formed: {0}")]
+    Json(String),
+    /// The same content could be written in other bytes, and its hash would differ.
+    #[error("the descriptor is not canonical JSON (RFC 8785)")]
+    NotCanonical,
+    /// A field breaks a rule.
+    #[error("descriptor {0}")]
+    Field(#[from] FieldError),
+    /// Signed by too few owners.
+    #[error("signed by {signed} of the owners of version {version}, which asks for {threshold}")]
+    BelowThreshold {
+        /// Distinct owners whose signatures are good.
+        signed: usize,
+        /// How many the version asks for.
+        threshold: u32,
+        /// The version whose owners count.
+        version: u64,
+    },
+}
+
+/// A field of a document breaks a rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("field `{field}`: {problem}")]
+pub struct FieldError {
+    /// Path of the field, such as `owners.keys[1].fingerprint`.
+    pub field: String,
+    /// The rule that it breaks.
+    pub problem: Problem,
+}
+
+/// The rule that a field breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Outside its bounds.
+    #[error("{value} is outside {min} to {max}")]
+    Range {
+        /// What it says.
+        value: u64,
+        /// The least that it may say.
+        min: u64,
+        /// The most that it may say.
+        max: u64,
+    },
+    /// Nothing where something is needed.
+    #[error("must not be empty")]
+    Empty,
+    /// More than [`limits::TEXT_BYTES`].
+    #[error("has {0} bytes, the limit is {max}", max = limits::TEXT_BYTES)]
+    TooLong(usize),
+    /// The same again.
+    #[error("`{0}` stands here twice")]
+    Duplicate(String),
+    /// Another version of the rules.
+    #[error("rules version {0} is not known here: this is an implementation of {RULES}")]
+    Rules(u32),
+    /// Not a SHA-256 digest.
+    #[error("`{0}` is not SHA-256 in 64 lower-case hex digits")]
+    Hash(String),
+    /// A version that does not follow the one before it.
+    #[error("version {version} does not follow version {previous}: the next is {next}", next = .previous + 1)]
+    Version {
+        /// The version of the new descriptor.
+        version: u64,
+        /// The version that rules.
+        previous: u64,
+    },
+    /// Version 1 has no version before it, every other has one.
+    #[error("must stand here in every version but the first, and not in that")]
+    Previous,
+    /// The hash of another descriptor.
+    #[error("is not the hash of the previous version, which is {0}")]
+    PreviousHash(String),
+    /// Another domain's descriptor.
+    #[error("`{0}` is another domain's name")]
+    OtherDomain(String),
+    /// No set of signatures could ever reach the threshold.
+    #[error("{threshold} owners of one OpenPGP version are needed, there are {owners}")]
+    Unreachable {
+        /// How many are needed.
+        threshold: u32,
+        /// The most that can sign one message.
+        owners: usize,
+    },
+    /// Not an OpenPGP key.
+    #[error("is not an OpenPGP public key packet in base64: {0}")]
+    OpenPgpKey(String),
+    /// The key has another fingerprint.
+    #[error("is not the fingerprint of the key beside it, which is {0}")]
+    Fingerprint(Fingerprint),
+    /// Not an Ed25519 key.
+    #[error("is not an Ed25519 public key: 32 canonical bytes in base64, not of small order")]
+    NodeKey,
+    /// Not a host name.
+    #[error("`{0}` is not a node's name: it is formed as a DNS name, in lower case")]
+    NodeName(String),
+    /// A role that `roles` does not define.
+    #[error("the role `{0}` is not defined in `roles`")]
+    Role(String),
+    /// A status that neither the system nor the descriptor has.
+    #[error("`{0}` is not a status of this domain")]
+    Status(String),
+    /// A status that every domain has.
+    #[error("`{0}` is a status that every domain has, and cannot be defined again")]
+    Builtin(String),
+    /// A status that nobody lifts alone.
+    #[error("`{0}` blocks for ever: only the owners' threshold lifts it, by a statement's id in `lifted`")]
+    ForEver(String),
+    /// Not a pattern of names.
+    #[error(
+        "`{0}` is not a pattern of names: `*`, or a canonical name such as `urn:dev:os:32473-*` with one `*` at most"
+    )]
+    Pattern(String),
+    /// The home's key was replaced without saying what its predecessor's last good head is.
+    #[error("must stand here when the home's key changes: the last size and root that count under the former key")]
+    HeadMissing,
+    /// A last head in version 1.
+    #[error("has no meaning in version 1")]
+    HeadFirst,
+    /// The access rules.
+    #[error(transparent)]
+    Access(PolicyError),
+}

@@ -1,0 +1,76 @@
+//! Patterns of names that a role may give.
+
+use crate::limits;
+use crate::name::Name;
+
+/// Whether a text is a pattern that some canonical name fits: `*`, or a name in which one `*` stands for a run of
+/// characters. A pattern that no name can fit would be an entitlement that silently is none.
+pub(super) fn is_pattern(text: &str) -> bool {
+    match text.split_once('*') {
+        None => is_canonical(text),
+        Some(("", "")) => true,
+        Some((head, tail)) => {
+            !tail.contains('*')
+                && text.len() <= limits::NAME_BYTES
+                && fillings(text).any(|filling| is_canonical(&format!("{head}{filling}{tail}")))
+        }
+    }
+}
+
+/// Runs of characters of which one makes a name of every pattern: a plain one, one with a URN's namespace, and the
+/// missing digits of a digest.
+fn fillings(pattern: &str) -> impl Iterator<Item = String> {
+    let digits = pattern.split_once(':').map_or(0, |(_, value)| 65_usize.saturating_sub(value.len()));
+    ["0".to_owned(), "a:0".to_owned(), "0".repeat(digits)].into_iter()
+}
+
+fn is_canonical(text: &str) -> bool {
+    text.parse::<Name>().is_ok_and(|name| name.to_string() == text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_that_a_name_can_fit() {
+        let digest = "ab".repeat(32);
+        for text in [
+            "*",
+            "urn:*",
+            "urn:dev:*",
+            "urn:dev:os:32473-*",
+            "urn:dev:mac:0024be*",
+            "serial:SN-*-A",
+            "serial:*",
+            "host:*.acme.example",
+            "host:gateway-*",
+            "spki:*",
+            "spki:ab*",
+            &format!("cert:{digest}"),
+        ] {
+            assert!(is_pattern(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn patterns_that_no_name_fits() {
+        for text in [
+            "",
+            "**",
+            "serial:*-*",
+            "acme-*",
+            "*:x",
+            "URN:dev:*",
+            "urn:DEV:*",
+            "host:*.ACME.example",
+            "serial:a b*",
+            "ftp:*",
+            "spki:xyz*",
+            "cert:12",
+            &format!("serial:{}*", "x".repeat(limits::NAME_BYTES)),
+        ] {
+            assert!(!is_pattern(text), "{text}");
+        }
+    }
+}

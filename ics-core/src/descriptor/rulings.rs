@@ -1,0 +1,101 @@
+//! What a descriptor says, question by question.
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use super::{Descriptor, DomainLimits, Freshness};
+use crate::identity::{Fingerprint, Kind};
+use crate::limits;
+use crate::name::Name;
+use crate::statement::StatementId;
+use crate::vocabulary::{DomainName, Effect, Role, StatusName};
+
+impl Descriptor {
+    /// Its canonical JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        canonical_json(self)
+    }
+
+    /// SHA-256 of its canonical JSON: what the next version names as `previous`.
+    #[must_use]
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(self.to_json()).into()
+    }
+
+    /// Whether the domain has a status of this name, for things of any kind.
+    #[must_use]
+    pub fn has_status(&self, status: &StatusName) -> bool {
+        Kind::ALL.into_iter().any(|kind| self.effect(status, kind).is_some())
+    }
+
+    /// The effect of a status on things of a kind; `None` where it does not apply.
+    #[must_use]
+    pub fn effect(&self, status: &StatusName, kind: Kind) -> Option<Effect> {
+        let added = || self.statuses.get(status).filter(|added| added.kinds.contains(&kind)).map(|added| added.effect);
+        status.builtin_effect(kind).or_else(added)
+    }
+
+    /// The roles that the descriptor itself gives to a signer, by primary fingerprint; grants may give more.
+    #[must_use]
+    pub fn roles_of(&self, signer: &Fingerprint) -> BTreeSet<Role> {
+        let held = self.roles.iter().filter(|(_, spec)| spec.signers.contains(signer));
+        held.map(|(role, _)| role.clone()).collect()
+    }
+
+    /// Whether a role may lift a status that another signer has set.
+    #[must_use]
+    pub fn may_lift(&self, role: &Role, status: &StatusName) -> bool {
+        self.lifts.get(role).is_some_and(|statuses| statuses.contains(status))
+    }
+
+    /// Whether the owners' threshold has lifted a statement.
+    #[must_use]
+    pub fn has_lifted(&self, statement: &StatementId) -> bool {
+        self.lifted.contains(statement)
+    }
+
+    /// Whether a role may give a name.
+    #[must_use]
+    pub fn may_name(&self, role: &Role, name: &Name) -> bool {
+        self.roles.get(role).is_some_and(|spec| spec.names.iter().any(|pattern| name.fits(pattern)))
+    }
+
+    /// The first index of a domain's log from which on a signer's statements no longer count.
+    #[must_use]
+    pub fn compromised_from(&self, signer: &Fingerprint, domain: &DomainName) -> Option<u64> {
+        let declared = self.compromised.iter().filter(|c| c.signer == *signer && c.domain == *domain);
+        declared.map(|compromise| compromise.from_index).min()
+    }
+}
+
+impl Freshness {
+    /// How old an answer may be for a use, in seconds.
+    #[must_use]
+    pub fn seconds(&self, usage: &str) -> u64 {
+        self.uses.get(usage).copied().unwrap_or(self.default)
+    }
+}
+
+impl DomainLimits {
+    pub(super) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Bytes of one certificate in this domain.
+    #[must_use]
+    pub fn certificate_bytes(&self) -> usize {
+        self.certificate_bytes.unwrap_or(limits::CERTIFICATE_BYTES)
+    }
+
+    /// Statements by one signer about one identity in this domain.
+    #[must_use]
+    pub fn statements_per_signer_and_identity(&self) -> usize {
+        self.statements_per_signer_and_identity.unwrap_or(limits::STATEMENTS_PER_SIGNER_AND_IDENTITY)
+    }
+}
+
+fn canonical_json(descriptor: &Descriptor) -> Vec<u8> {
+    serde_json::to_value(descriptor).map(|value| value.to_string().into_bytes()).unwrap_or_default()
+}

@@ -1,0 +1,175 @@
+//! The access rules of one descriptor.
+
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy::{EntityTypeName, EntityUid, RestrictedExpression};
+
+use super::{Action, Append, Asked, Decision, PolicyError, Principal, Request, Resource, Rules, entity, uid};
+use crate::descriptor::Descriptor;
+use crate::vocabulary::DomainName;
+
+/// The schema that access rules are validated against.
+const SCHEMA: &str = include_str!("../../../schemas/policy.cedarschema");
+
+/// The access rules of a descriptor, validated and ready to decide.
+#[derive(Debug)]
+pub struct AccessPolicy {
+    rules: Rules,
+    types: Types,
+    names_identities: bool,
+}
+
+/// The names of the schema's entity types, read once.
+#[derive(Debug)]
+struct Types {
+    party: EntityTypeName,
+    role: EntityTypeName,
+    status: EntityTypeName,
+    domain: EntityTypeName,
+    kind: EntityTypeName,
+    effect: EntityTypeName,
+    identity: EntityTypeName,
+    action: EntityTypeName,
+}
+
+impl Types {
+    fn read() -> Result<Self, PolicyError> {
+        let read = |name: &str| name.parse().map_err(|_| PolicyError::Schema(format!("`{name}` is not a type")));
+        Ok(Self {
+            party: read("Party")?,
+            role: read("Role")?,
+            status: read("Status")?,
+            domain: read("Domain")?,
+            kind: read("Kind")?,
+            effect: read("Effect")?,
+            identity: read("Identity")?,
+            action: read("Action")?,
+        })
+    }
+}
+
+impl AccessPolicy {
+    /// Compiles the access rules of a descriptor.
+    ///
+    /// # Errors
+    /// When they are not Cedar, do not fit the schema, or name a role, status or domain that the descriptor does not
+    /// define: a misspelt `forbid` would otherwise forbid nothing.
+    pub fn compile(descriptor: &Descriptor) -> Result<Self, PolicyError> {
+        let rules = Rules::compile(SCHEMA, &descriptor.access)?;
+        let types = Types::read()?;
+        let mut names_identities = false;
+        for (rule, literals) in rules.literals() {
+            for literal in literals {
+                names_identities |= *literal.type_name() == types.identity;
+                if !types.is_known(&literal, descriptor) {
+                    return Err(PolicyError::Unknown { rule, entity: literal.to_string() });
+                }
+            }
+        }
+        Ok(Self { rules, types, names_identities })
+    }
+
+    /// Decides a request; the same request gives the same decision, reasons and all.
+    #[must_use]
+    pub fn decide(&self, request: &Request) -> Decision {
+        match self.types.ask(request) {
+            Ok(asked) => self.rules.decide(asked),
+            Err(error) => Decision { allow: false, reasons: Vec::new(), errors: vec![error] },
+        }
+    }
+
+    /// Whether a rule tells identities apart by id, so that decisions about two of the same attributes may differ.
+    pub(super) const fn names_identities(&self) -> bool {
+        self.names_identities
+    }
+}
+
+impl Types {
+    fn is_known(&self, literal: &EntityUid, descriptor: &Descriptor) -> bool {
+        let (type_name, id) = (literal.type_name(), literal.id().unescaped());
+        if *type_name == self.role {
+            id.parse().is_ok_and(|role| descriptor.roles.contains_key(&role))
+        } else if *type_name == self.status {
+            id.parse().is_ok_and(|status| descriptor.has_status(&status))
+        } else if *type_name == self.domain {
+            id == descriptor.domain.as_str() || descriptor.sources.iter().any(|source| id == source.domain.as_str())
+        } else {
+            true
+        }
+    }
+
+    /// The request in Cedar's terms: two entities and a context, nothing else.
+    fn ask(&self, request: &Request) -> Result<Asked, String> {
+        let (action, context) = self.action(&request.action);
+        Ok(Asked {
+            principal: self.principal(&request.principal)?,
+            action: uid(&self.action, action),
+            resource: self.resource(&request.resource)?,
+            context,
+        })
+    }
+
+    fn principal(&self, principal: &Principal) -> Result<cedar_policy::Entity, String> {
+        let fingerprint = principal.fingerprint.map(|fingerprint| fingerprint.to_string());
+        let node = principal.node.clone();
+        let id = match (&fingerprint, &node) {
+            (Some(fingerprint), _) => fingerprint.clone(),
+            (None, Some(node)) => format!("node {node}"),
+            (None, None) => "anonymous".to_owned(),
+        };
+        let attributes = [("fingerprint", fingerprint), ("node", node)]
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), RestrictedExpression::new_string(value?))))
+            .collect();
+        let roles = principal.roles.iter().map(|role| uid(&self.role, role.as_str())).collect();
+        entity(uid(&self.party, &id), attributes, roles)
+    }
+
+    fn resource(&self, resource: &Resource) -> Result<cedar_policy::Entity, String> {
+        match resource {
+            Resource::Domain(domain) => entity(uid(&self.domain, domain.as_str()), HashMap::new(), HashSet::new()),
+            Resource::Identity { id, kind, attributes } => {
+                let id = id.map(|id| id.to_string()).unwrap_or_default();
+                let kind = RestrictedExpression::new_entity_uid(uid(&self.kind, kind.as_str()));
+                let attributes = attributes
+                    .iter()
+                    .map(|(key, value)| (key.to_string(), RestrictedExpression::new_string(value.clone())))
+                    .chain([("kind".to_owned(), kind)])
+                    .collect();
+                entity(uid(&self.identity, &id), attributes, HashSet::new())
+            }
+        }
+    }
+
+    fn action(&self, action: &Action) -> (&'static str, Vec<(String, RestrictedExpression)>) {
+        match action {
+            Action::Read => ("read", Vec::new()),
+            Action::Follow => ("follow", Vec::new()),
+            Action::Mirror => ("mirror", Vec::new()),
+            Action::Certificate { source } => ("certificate", self.adoption(source.as_ref())),
+            Action::Append(append) => (append.act.as_str(), self.append(append)),
+        }
+    }
+
+    fn append(&self, append: &Append) -> Vec<(String, RestrictedExpression)> {
+        let entity = |type_name, id: &str| RestrictedExpression::new_entity_uid(uid(type_name, id));
+        let status = append.status.as_ref().map(|status| entity(&self.status, status.as_str()));
+        let effect = append.effect.map(|effect| entity(&self.effect, effect.as_str()));
+        let label = append.label.clone().map(RestrictedExpression::new_string);
+        let grants = append.grants.as_ref().map(|role| entity(&self.role, role.as_str()));
+        let role = Some(entity(&self.role, append.role.as_str()));
+        [("role", role), ("status", status), ("effect", effect), ("label", label), ("grants", grants)]
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?)))
+            .chain(self.adoption(append.source.as_ref()))
+            .collect()
+    }
+
+    fn adoption(&self, source: Option<&DomainName>) -> Vec<(String, RestrictedExpression)> {
+        let adopted = ("adopted".to_owned(), RestrictedExpression::new_bool(source.is_some()));
+        let source = source.map(|domain| {
+            ("source".to_owned(), RestrictedExpression::new_entity_uid(uid(&self.domain, domain.as_str())))
+        });
+        [adopted].into_iter().chain(source).collect()
+    }
+}

@@ -1,0 +1,172 @@
+//! Cedar, held to the rules of this system: strict validation, one named rule per policy, any error denies, and
+//! reasons in a fixed order.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use cedar_policy::{
+    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, PolicyId, PolicySet,
+    Request, RestrictedExpression, Schema, ValidationMode, Validator,
+};
+
+use super::Decision;
+use crate::identity::excerpt;
+use crate::limits;
+
+/// Why a text is not a set of rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// Longer than [`limits::POLICY_BYTES`].
+    #[error("the rules have {0} bytes, the limit is {max}", max = limits::POLICY_BYTES)]
+    TooLong(usize),
+    /// More policies than [`limits::POLICY_RULES`].
+    #[error("there are {0} rules, the limit is {max}", max = limits::POLICY_RULES)]
+    TooMany(usize),
+    /// Not Cedar.
+    #[error("the rules are not Cedar: {0}")]
+    Syntax(String),
+    /// A rule without a name.
+    #[error("a rule has no `@id(\"…\")`: each takes one, which answers then give as the reason")]
+    Unnamed,
+    /// A rule's name is not formed.
+    #[error("`{0}` is not the id of a rule: it takes 1 to 64 of a-z, 0-9 and -")]
+    Name(String),
+    /// Two rules with one name.
+    #[error("two rules have the id `{0}`")]
+    Duplicate(String),
+    /// A rule with slots.
+    #[error("the rule `{0}` has a slot (`?principal` or `?resource`), which nothing fills")]
+    Slot(String),
+    /// A rule that does not fit the schema.
+    #[error("the rule `{rule}` does not fit the schema: {problem}")]
+    Invalid {
+        /// Its id.
+        rule: String,
+        /// What Cedar's validator says.
+        problem: String,
+    },
+    /// A rule names something that the descriptor does not know.
+    #[error("the rule `{rule}` names `{entity}`, which the descriptor does not define")]
+    Unknown {
+        /// Its id.
+        rule: String,
+        /// The entity, as Cedar writes it.
+        entity: String,
+    },
+    /// The schema itself is at fault.
+    #[error("the schema cannot be read: {0}")]
+    Schema(String),
+}
+
+/// Characters of a message of Cedar's that are kept: it quotes the rules.
+const MESSAGE_CHARS: usize = 300;
+
+fn cut(message: impl ToString) -> String {
+    message.to_string().chars().take(MESSAGE_CHARS).collect()
+}
+
+fn sorted(items: impl Iterator<Item = impl ToString>) -> Vec<String> {
+    items.map(|item| item.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The same policies, each under the id that its `@id` gives it.
+fn named(parsed: &PolicySet) -> Result<PolicySet, PolicyError> {
+    let count = parsed.num_of_policies() + parsed.num_of_templates();
+    if count > limits::POLICY_RULES {
+        return Err(PolicyError::TooMany(count));
+    }
+    if let Some(template) = parsed.templates().next() {
+        return Err(PolicyError::Slot(rule_name(template.annotation("id"))?));
+    }
+    let mut policies = PolicySet::new();
+    for policy in parsed.policies() {
+        let name = rule_name(policy.annotation("id"))?;
+        policies.add(policy.new_id(PolicyId::new(&name))).map_err(|_| PolicyError::Duplicate(name))?;
+    }
+    Ok(policies)
+}
+
+fn rule_name(annotation: Option<&str>) -> Result<String, PolicyError> {
+    let name = annotation.ok_or(PolicyError::Unnamed)?;
+    let is_name = (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if is_name { Ok(name.to_owned()) } else { Err(PolicyError::Name(excerpt(name))) }
+}
+
+/// A validated set of rules and what deciding by them takes.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    schema: Schema,
+    policies: PolicySet,
+    authorizer: Authorizer,
+}
+
+/// A request in Cedar's terms.
+pub(crate) struct Asked {
+    pub(crate) principal: Entity,
+    pub(crate) action: EntityUid,
+    pub(crate) resource: Entity,
+    pub(crate) context: Vec<(String, RestrictedExpression)>,
+}
+
+/// The id of an entity; the text is data, so quoting cannot go wrong.
+pub(crate) fn uid(type_name: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(type_name.clone(), EntityId::new(id))
+}
+
+/// An entity with attributes and parents.
+pub(crate) fn entity(
+    uid: EntityUid,
+    attributes: HashMap<String, RestrictedExpression>,
+    parents: HashSet<EntityUid>,
+) -> Result<Entity, String> {
+    Entity::new(uid, attributes, parents).map_err(cut)
+}
+
+impl Rules {
+    /// Parses rules and validates them, strictly, against a schema.
+    pub(crate) fn compile(schema: &str, text: &str) -> Result<Self, PolicyError> {
+        if text.len() > limits::POLICY_BYTES {
+            return Err(PolicyError::TooLong(text.len()));
+        }
+        let (schema, _) = Schema::from_cedarschema_str(schema).map_err(|error| PolicyError::Schema(cut(error)))?;
+        let policies = named(&text.parse().map_err(|error: ParseErrors| PolicyError::Syntax(cut(error)))?)?;
+        let validator = Validator::new(schema);
+        // Sorted, so that every node names the same rule first.
+        let invalid: BTreeMap<String, String> = validator
+            .validate(&policies, ValidationMode::Strict)
+            .validation_errors()
+            .map(|error| (error.policy_id().to_string(), cut(error)))
+            .collect();
+        match invalid.into_iter().next() {
+            Some((rule, problem)) => Err(PolicyError::Invalid { rule, problem }),
+            None => Ok(Self { schema: validator.schema().clone(), policies, authorizer: Authorizer::new() }),
+        }
+    }
+
+    /// The entities that each rule names.
+    pub(crate) fn literals(&self) -> BTreeMap<String, Vec<EntityUid>> {
+        self.policies.policies().map(|policy| (policy.id().to_string(), policy.entity_literals())).collect()
+    }
+
+    /// Decides a request.
+    ///
+    /// Cedar skips a policy that fails to evaluate, a `forbid` as well: hence any error denies here.
+    pub(crate) fn decide(&self, asked: Asked) -> Decision {
+        match self.answer(asked) {
+            Ok(response) => {
+                let errors = sorted(response.diagnostics().errors().map(cut));
+                let allow = errors.is_empty() && response.decision() == cedar_policy::Decision::Allow;
+                Decision { allow, reasons: sorted(response.diagnostics().reason()), errors }
+            }
+            Err(error) => Decision { allow: false, reasons: Vec::new(), errors: vec![error] },
+        }
+    }
+
+    fn answer(&self, asked: Asked) -> Result<cedar_policy::Response, String> {
+        let context = Context::from_pairs(asked.context).map_err(cut)?;
+        let (principal, resource) = (asked.principal.uid(), asked.resource.uid());
+        let request = Request::new(principal, asked.action, resource, context, Some(&self.schema)).map_err(cut)?;
+        let entities = Entities::from_entities([asked.principal, asked.resource], Some(&self.schema)).map_err(cut)?;
+        Ok(self.authorizer.is_authorized(&request, &self.policies, &entities))
+    }
+}

@@ -1,0 +1,5 @@
+//! Trust: what a relying party makes of the records of several domains.
+
+mod facts;
+
+pub use facts::Facts;

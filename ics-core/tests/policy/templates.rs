@@ -1,0 +1,143 @@
+//! What the shipped templates let whom do.
+
+use ics_core::descriptor::{Descriptor, Template};
+use ics_core::identity::Kind;
+use ics_core::policy::{AccessPolicy, Action, Append, Principal, Request, Resource};
+use ics_core::vocabulary::{Act, Effect};
+
+use crate::fixtures::{append, filled, grant, label, party, says, status, thing};
+
+fn suspended(role: &str) -> Append {
+    status(role, "suspended", Effect::Blocks)
+}
+
+#[test]
+fn every_template_is_a_valid_descriptor_with_its_roles() {
+    for template in Template::ALL {
+        let descriptor = filled(template);
+        assert_eq!(Descriptor::parse(&descriptor.to_json()).as_ref(), Ok(&descriptor), "{template}");
+        for role in template.roles().iter().chain(&["owner", "security-controller"]) {
+            assert!(descriptor.roles.contains_key(&role.parse().expect("role")), "{template}: {role}");
+        }
+        assert_eq!(template.as_str().parse(), Ok(template));
+    }
+}
+
+/// Who may append what, claiming the role that he holds; the reason is the rule that decides.
+#[test]
+fn who_may_append_what() {
+    use Kind::{Device, Gateway, Group, Node, Organisation, Service, Software};
+    use Template::{Certification, Developer, Infield, Maintenance, Manufacturer};
+    let released = || status("developer", "released", Effect::Permits);
+    let table = [
+        (Manufacturer, says(Act::Identity, "manufacturer"), Device, Some("manufacturer-speaks")),
+        (Manufacturer, says(Act::Identity, "manufacturer"), Gateway, Some("manufacturer-speaks")),
+        (Manufacturer, says(Act::Approval, "manufacturer"), Group, Some("manufacturer-speaks")),
+        (Manufacturer, says(Act::Identity, "manufacturer"), Software, None),
+        (Manufacturer, says(Act::Identity, "manufacturer"), Organisation, None),
+        (Manufacturer, label("manufacturer", "safe"), Device, None),
+        (Manufacturer, grant("manufacturer", "owner"), Device, Some("manufacturer-grants")),
+        (Manufacturer, grant("manufacturer", "manufacturer"), Device, None),
+        (Manufacturer, grant("owner", "owner"), Device, Some("owner-grants")),
+        (Manufacturer, grant("owner", "manufacturer"), Device, None),
+        (Manufacturer, status("owner", "stolen", Effect::Blocks), Device, Some("owner-speaks")),
+        (Manufacturer, says(Act::Identity, "owner"), Device, None),
+        (Manufacturer, suspended("security-controller"), Device, Some("security-controller-suspends")),
+        (Manufacturer, status("security-controller", "stolen", Effect::Blocks), Device, None),
+        (Manufacturer, says(Act::Withdrawal, "security-controller"), Device, Some("security-controller-withdraws")),
+        (Manufacturer, status("integrator", "in-use", Effect::Permits), Device, None),
+        (Developer, says(Act::Identity, "developer"), Software, Some("developer-speaks")),
+        (Developer, released(), Software, Some("developer-speaks")),
+        (Developer, says(Act::Withdrawal, "developer"), Group, Some("developer-speaks")),
+        (Developer, says(Act::Identity, "developer"), Device, None),
+        (Developer, says(Act::Approval, "developer"), Software, None),
+        (Certification, label("certification-body", "medical"), Device, Some("certification-body-speaks")),
+        (Certification, label("certification-body", "medical"), Software, Some("certification-body-speaks")),
+        (Certification, says(Act::Identity, "certification-body"), Node, Some("certification-body-speaks")),
+        (Certification, status("certification-body", "released", Effect::Permits), Software, None),
+        (Maintenance, says(Act::Approval, "integrator"), Software, Some("party-records")),
+        (Maintenance, says(Act::Installed, "maintainer"), Device, Some("party-records")),
+        (Maintenance, says(Act::Identity, "integrator"), Service, Some("party-enrols")),
+        (Maintenance, says(Act::Identity, "integrator"), Software, None),
+        (Maintenance, says(Act::Identity, "manufacturer"), Device, None),
+        (Maintenance, grant("integrator", "integrator"), Device, Some("party-grants")),
+        (Maintenance, grant("maintainer", "security-controller"), Device, Some("party-grants")),
+        (Maintenance, grant("maintainer", "owner"), Device, None),
+        (Maintenance, grant("owner", "maintainer"), Device, Some("owner-appoints")),
+        (Maintenance, grant("owner", "owner"), Device, Some("owner-grants")),
+        (Maintenance, suspended("security-controller"), Service, Some("security-controller-suspends")),
+        (Infield, status("maintainer", "in-use", Effect::Permits), Device, Some("party-records")),
+        (Infield, says(Act::Identity, "owner"), Device, Some("party-enrols")),
+        (Infield, label("certification-body", "medical"), Device, None),
+    ];
+    for (template, said, kind, reason) in table {
+        let policy = AccessPolicy::compile(&filled(template)).expect("policy");
+        let decision = policy.decide(&append(said.clone(), kind));
+        assert_eq!(decision.allow, reason.is_some(), "{template}: {said:?} about a {kind}: {decision:?}");
+        assert_eq!(decision.reasons, reason.as_slice(), "{template}: {said:?} about a {kind}");
+        assert!(decision.errors.is_empty(), "{template}: {said:?}: {decision:?}");
+    }
+}
+
+#[test]
+fn nobody_speaks_in_a_role_that_he_does_not_hold() {
+    for template in Template::ALL {
+        let policy = AccessPolicy::compile(&filled(template)).expect("policy");
+        let said = suspended("security-controller");
+        for roles in [&[][..], &["owner"], &["owner", "integrator"]] {
+            let action = Action::Append(said.clone());
+            let decision = policy.decide(&Request { principal: party(roles), action, resource: thing(Kind::Device) });
+            assert!(!decision.allow, "{template}: {roles:?}");
+            assert_eq!(decision.reasons, ["role-not-held"], "{template}: {roles:?}");
+        }
+    }
+}
+
+#[test]
+fn adopted_entries_enter_where_there_are_sources_to_adopt_from() {
+    for template in Template::ALL {
+        let policy = AccessPolicy::compile(&filled(template)).expect("policy");
+        let adopts = matches!(template, Template::Maintenance | Template::Infield);
+        let source = Some("code.soft.example".parse().expect("domain"));
+        let said = Append { source: source.clone(), ..label("certification-body", "medical") };
+        let decision = policy.decide(&append(said.clone(), Kind::Device));
+        assert_eq!(decision.allow, adopts || template == Template::Certification, "{template}: {decision:?}");
+        let principal = Principal::default();
+        let action = Action::Append(said);
+        let stranger = policy.decide(&Request { principal, action, resource: thing(Kind::Device) });
+        assert!(!stranger.allow, "{template}: the adopting descriptor does not entitle the signer: {stranger:?}");
+        let action = Action::Certificate { source };
+        let resource = thing(Kind::Organisation);
+        let certificate = policy.decide(&Request { principal: Principal::default(), action, resource });
+        assert_eq!(certificate.allow, adopts, "{template}: {certificate:?}");
+    }
+}
+
+#[test]
+fn parties_have_their_certificates_in_the_log_and_strangers_have_not() {
+    for template in Template::ALL {
+        let policy = AccessPolicy::compile(&filled(template)).expect("policy");
+        for (roles, allow) in [(&["owner"][..], true), (&[template.roles()[0]], true), (&[], false)] {
+            let action = Action::Certificate { source: None };
+            let resource = thing(Kind::Organisation);
+            let decision = policy.decide(&Request { principal: party(roles), action, resource });
+            assert_eq!(decision.allow, allow, "{template}: {roles:?}: {decision:?}");
+        }
+    }
+}
+
+#[test]
+fn as_shipped_a_domain_is_public() {
+    for template in Template::ALL {
+        let descriptor = filled(template);
+        let policy = AccessPolicy::compile(&descriptor).expect("policy");
+        let domain = Resource::Domain(descriptor.domain);
+        for (action, resource) in
+            [(Action::Read, thing(Kind::Device)), (Action::Follow, thing(Kind::Software)), (Action::Mirror, domain)]
+        {
+            let decision = policy.decide(&Request { principal: Principal::default(), action, resource });
+            assert!(decision.allow, "{template}");
+            assert_eq!(decision.reasons, ["anyone-reads"], "{template}");
+        }
+    }
+}
