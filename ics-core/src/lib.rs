@@ -3,11 +3,13 @@
 //! Nothing here does I/O, reads a clock, draws randomness or is async.
 
 pub mod descriptor;
+pub mod domain;
 pub mod identity;
 pub mod limits;
 pub mod log;
 pub mod name;
 pub mod policy;
+pub mod record;
 pub mod statement;
 pub mod time;
 pub mod trust;

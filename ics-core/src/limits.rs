@@ -62,6 +62,8 @@ pub const FEED_BYTES: usize = 4 * 1024 * 1024;
 pub const PAGE_ITEMS: usize = 500;
 /// Statements about one identity that are read to make its record.
 pub const RECORD_STATEMENTS: usize = 4_096;
+/// Different values of one selecting attribute that the statements about one identity may give.
+pub const SELECTING_VALUES: usize = 4;
 /// Statements by one signer about one identity in one domain, unless the descriptor says otherwise.
 pub const STATEMENTS_PER_SIGNER_AND_IDENTITY: usize = 256;
 /// Bytes of HTTP request headers.

@@ -1,0 +1,282 @@
+//! The one admission rule: home and mirror alike ask it of every statement, at the same place of the log.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Domain, Refusal};
+use crate::limits;
+use crate::log::checkpoint::Origin;
+use crate::policy::{Action, Append, Cache, Principal, Request, Resource};
+use crate::record::{Logged, Scene, may_lift, replaces, takes_back};
+use crate::statement::{StatementId, Subject};
+use crate::vocabulary::{Act, Attribute, Effect, Role};
+
+/// What the log holds already that bears on a statement.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Context<'a> {
+    /// All statements about the same subject.
+    pub about: &'a [Logged],
+    /// All statements about the groups that [`crate::record::candidate_groups`] names for `about`, and for the
+    /// statement itself if it is about a group.
+    pub groups: &'a [Logged],
+}
+
+/// A statement that the domain admits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admitted {
+    /// What the status that it gives does, if it gives one.
+    pub effect: Option<Effect>,
+    /// The access rules that permit it.
+    pub rules: Vec<String>,
+}
+
+impl Domain {
+    /// Whether the domain, at its present length, admits a statement as its next entry.
+    ///
+    /// `entry` has the index and the time of admission that it would get. Of an adopted one the caller has verified the
+    /// evidence against the key of the source that the descriptor pins ([`crate::log::source::Source::verify`]).
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check(&self, entry: &Logged, context: &Context<'_>, cache: &mut Cache<'_>) -> Result<Admitted, Refusal> {
+        if let Some(first) = context.about.iter().find(|other| other.id() == entry.id() && !other.is_refused()) {
+            return Err(Refusal::Duplicate(first.index()));
+        }
+        self.check_origin(entry)?;
+        self.check_times(entry)?;
+        let effect = self.check_form(entry)?;
+        let checked = Checked {
+            domain: self,
+            entry,
+            effect,
+            scene: Scene::judge(self, entry.subject_id(), context.about, context.groups, entry.admitted_at()),
+        };
+        checked.check_role()?;
+        checked.check_kind()?;
+        checked.check_names()?;
+        checked.check_supersedes()?;
+        checked.check_quota()?;
+        checked.check_attributes()?;
+        Ok(Admitted { effect, rules: checked.check_access(cache)? })
+    }
+
+    /// Made for this domain, or adopted from a pinned one, by a signer who is not compromised.
+    fn check_origin(&self, entry: &Logged) -> Result<(), Refusal> {
+        let claimed = &entry.claims().domain;
+        let own = claimed == self.name();
+        match (entry.source().first(), entry.source().last()) {
+            (Some(_), _) if own => return Err(Refusal::AdoptedOwn),
+            (Some(nearest), Some(first)) => {
+                let origin = Origin { domain: nearest.domain.clone(), entry0: nearest.entry0 };
+                if self.source(&origin).is_none() {
+                    return Err(Refusal::UnknownSource(origin.domain));
+                }
+                if first.domain != *claimed {
+                    let source_domain = first.domain.clone();
+                    return Err(Refusal::SourceMismatch { claimed: claimed.clone(), source_domain });
+                }
+            }
+            _ if own => {}
+            _ => return Err(Refusal::ForeignDomain { claimed: claimed.clone(), domain: self.name().clone() }),
+        }
+        if self.is_compromised(entry) {
+            return Err(Refusal::SignerCompromised(entry.signer()));
+        }
+        Ok(())
+    }
+
+    fn check_times(&self, entry: &Logged) -> Result<(), Refusal> {
+        let (signed_at, admitted_at) = (entry.signed_at(), entry.admitted_at());
+        if admitted_at < self.last_admitted_at {
+            return Err(Refusal::TimeGoesBack { admitted_at, last: self.last_admitted_at });
+        }
+        if signed_at.millis_since(admitted_at) > limits::CLOCK_SKEW_MILLIS {
+            return Err(Refusal::FutureTime { signed_at, admitted_at });
+        }
+        match (entry.claims().from, entry.claims().until) {
+            (Some(from), Some(until)) if until <= from => Err(Refusal::EmptyPeriod { from, until }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the statement must be in itself, whoever signs it.
+    fn check_form(&self, entry: &Logged) -> Result<Option<Effect>, Refusal> {
+        let claims = entry.claims();
+        let kind = entry.subject().kind();
+        let effect = self.effect_of(entry);
+        if let Some(status) = &claims.status {
+            match effect {
+                None => return Err(Refusal::UnknownStatus { status: status.clone(), kind }),
+                Some(Effect::BlocksForEver) if claims.until.is_some() => {
+                    return Err(Refusal::ForEverUntil(status.clone()));
+                }
+                Some(_) => {}
+            }
+        }
+        let expected = kind.has_key() && effect.is_some_and(Effect::blocks);
+        if claims.act != Act::Withdrawal && entry.revokes() != expected {
+            return Err(Refusal::RevocationMismatch { expected });
+        }
+        if claims.act == Act::Installed && !kind.has_key() {
+            return Err(Refusal::InstalledOn(kind));
+        }
+        match entry.grant() {
+            Some(grant) if !self.descriptor().roles.contains_key(&grant.role) => {
+                Err(Refusal::UnknownRole(grant.role.clone()))
+            }
+            _ => Ok(effect),
+        }
+    }
+}
+
+/// A statement beside the record as it stands before it.
+struct Checked<'a> {
+    domain: &'a Domain,
+    entry: &'a Logged,
+    effect: Option<Effect>,
+    scene: Scene<'a>,
+}
+
+impl Checked<'_> {
+    fn roles(&self) -> BTreeSet<Role> {
+        self.scene.roles_of(&self.entry.signer())
+    }
+
+    fn check_role(&self) -> Result<(), Refusal> {
+        let (signer, role, held) = (self.entry.signer(), self.entry.role(), self.roles());
+        if held.contains(role) {
+            return Ok(());
+        }
+        Err(Refusal::RoleNotHeld { signer, role: role.clone(), held: held.into_iter().collect() })
+    }
+
+    /// Standing introductions of this very subject that the statement does not replace.
+    fn introductions(&self) -> impl Iterator<Item = &Logged> {
+        let replaced = &self.entry.claims().supersedes;
+        self.scene
+            .judged
+            .iter()
+            .filter(|it| it.stands() && it.logged.act() == Act::Identity && it.is_direct(&self.scene.subject))
+            .map(|it| it.logged)
+            .filter(|it| !replaced.contains(&it.id()))
+    }
+
+    fn check_kind(&self) -> Result<(), Refusal> {
+        let claimed = self.entry.subject().kind();
+        match self.introductions().map(|it| it.subject().kind()).find(|known| *known != claimed) {
+            Some(known) => Err(Refusal::KindDiffers { claimed, known }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_names(&self) -> Result<(), Refusal> {
+        let (role, descriptor) = (self.entry.role(), self.domain.descriptor());
+        match self.entry.claims().names.iter().find(|name| !descriptor.may_name(role, name)) {
+            Some(name) => Err(Refusal::NameNotPermitted { role: role.clone(), name: name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_supersedes(&self) -> Result<(), Refusal> {
+        let named = &self.entry.claims().supersedes;
+        if self.entry.act() == Act::Withdrawal && named.is_empty() {
+            return Err(Refusal::WithdrawsNothing);
+        }
+        named.iter().try_for_each(|id| self.check_superseded(id))
+    }
+
+    fn check_superseded(&self, id: &StatementId) -> Result<(), Refusal> {
+        let found = self.scene.judged.iter().find(|it| it.logged.id() == *id && it.is_direct(&self.scene.subject));
+        let Some(target) = found else {
+            // What an adopted statement replaces may have been left where it was said.
+            let adopted = !self.entry.source().is_empty();
+            return if adopted { Ok(()) } else { Err(Refusal::SupersedesUnknown(*id)) };
+        };
+        if target.effect == Some(Effect::BlocksForEver) {
+            return Err(Refusal::BlockedForEver(*id));
+        }
+        let (entry, target) = (self.entry, target.logged);
+        if target.act() == Act::Withdrawal {
+            return Err(Refusal::SupersedesWithdrawal(*id));
+        }
+        if entry.act() != Act::Withdrawal && entry.act() != target.act() {
+            return Err(Refusal::SupersedesOtherAct { id: *id, found: target.act() });
+        }
+        if takes_back(entry, target) || replaces(entry, target) || may_lift(self.domain, entry, target) {
+            return Ok(());
+        }
+        Err(Refusal::SupersedesOthers { id: *id, role: entry.role().clone() })
+    }
+
+    /// A bound never keeps a signer from blocking what he does not block yet.
+    fn check_quota(&self) -> Result<(), Refusal> {
+        let direct = || self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject));
+        let own = || direct().filter(|it| it.logged.signer() == self.entry.signer());
+        let blocks = self.effect.is_some_and(Effect::blocks);
+        if blocks && !own().any(|it| it.stands() && it.effect.is_some_and(Effect::blocks)) {
+            return Ok(());
+        }
+        let quota = self.domain.descriptor().limits.statements_per_signer_and_identity();
+        if own().count() >= quota {
+            return Err(Refusal::Quota(quota));
+        }
+        if direct().count() >= limits::RECORD_STATEMENTS { Err(Refusal::RecordFull) } else { Ok(()) }
+    }
+
+    /// Groups are looked up by every combination of values: few values, bounded work.
+    fn check_attributes(&self) -> Result<(), Refusal> {
+        for (attribute, value) in &self.entry.claims().attributes {
+            let mut values: BTreeSet<&String> = self
+                .scene
+                .judged
+                .iter()
+                .filter(|it| it.is_direct(&self.scene.subject) && !it.logged.is_refused())
+                .filter_map(|it| it.logged.claims().attributes.get(attribute))
+                .collect();
+            values.insert(value);
+            if Attribute::SELECTING.contains(attribute) && values.len() > limits::SELECTING_VALUES {
+                return Err(Refusal::AttributeValues(*attribute));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_access(&self, cache: &mut Cache<'_>) -> Result<Vec<String>, Refusal> {
+        let decision = cache.decide(&Request {
+            principal: Principal { fingerprint: Some(self.entry.signer()), roles: self.roles(), node: None },
+            action: Action::Append(Append::new(
+                self.entry.claims(),
+                self.effect,
+                self.entry.source().first().map(|source| source.domain.clone()),
+            )),
+            resource: Resource::identity(
+                self.entry.subject_id(),
+                self.entry.subject().kind(),
+                self.known_attributes(),
+            ),
+        });
+        if decision.allow {
+            Ok(decision.reasons)
+        } else {
+            Err(Refusal::NotPermitted { rules: decision.reasons, errors: decision.errors })
+        }
+    }
+
+    /// The attributes on which standing introductions agree; those of a group are what it selects, and those of an
+    /// introduction are what it says itself.
+    fn known_attributes(&self) -> BTreeMap<Attribute, String> {
+        let mut values: BTreeMap<Attribute, BTreeSet<&String>> = BTreeMap::new();
+        for (attribute, value) in self.introductions().flat_map(|it| &it.claims().attributes) {
+            values.entry(*attribute).or_default().insert(value);
+        }
+        let agreed = |(attribute, values): (Attribute, BTreeSet<&String>)| match values.first() {
+            Some(value) if values.len() == 1 => Some((attribute, (*value).clone())),
+            _ => None,
+        };
+        let mut known: BTreeMap<Attribute, String> = values.into_iter().filter_map(agreed).collect();
+        if let Subject::Group(group) = self.entry.subject() {
+            known.extend(group.attributes.clone());
+        }
+        known.extend(self.entry.claims().attributes.clone());
+        known
+    }
+}

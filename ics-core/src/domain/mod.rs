@@ -1,0 +1,178 @@
+//! A domain as its log has told it so far: which policy rules, who its signers are, and what it admits.
+
+mod check;
+mod refusal;
+mod signers;
+
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+
+pub use check::{Admitted, Context};
+pub use refusal::{Fault, Refusal};
+
+use crate::descriptor::{Descriptor, Source};
+use crate::identity::Fingerprint;
+use crate::log::checkpoint::Origin;
+use crate::log::entry::LeafData;
+use crate::policy::{AccessPolicy, PolicyError};
+use crate::record::Logged;
+use crate::time::Timestamp;
+use signers::Signers;
+use crate::vocabulary::{DomainName, Effect, Role};
+
+/// A domain at some length of its log. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Domain {
+    entry0: LeafData,
+    /// The version of the descriptor that rules now.
+    current: Version,
+    /// Those before it, oldest first.
+    former: Vec<Version>,
+    signers: Arc<Signers>,
+    size: u64,
+    last_admitted_at: Timestamp,
+}
+
+/// A version of the descriptor and the index of its entry; it rules the entries behind it.
+#[derive(Debug, Clone)]
+struct Version {
+    index: u64,
+    descriptor: Arc<Descriptor>,
+    policy: Arc<AccessPolicy>,
+}
+
+impl Version {
+    fn new(index: u64, descriptor: Descriptor) -> Result<Self, PolicyError> {
+        let policy = Arc::new(AccessPolicy::compile(&descriptor)?);
+        Ok(Self { index, descriptor: Arc::new(descriptor), policy })
+    }
+}
+
+impl Domain {
+    /// A domain that consists of its first entry: the descriptor, from [`crate::descriptor::admit_first`], and the leaf
+    /// data of its entry.
+    ///
+    /// # Errors
+    /// When the descriptor's access rules cannot be compiled.
+    pub fn found(entry0: LeafData, descriptor: Descriptor, admitted_at: Timestamp) -> Result<Self, PolicyError> {
+        Ok(Self {
+            entry0,
+            current: Version::new(0, descriptor)?,
+            former: Vec::new(),
+            signers: Arc::default(),
+            size: 1,
+            last_admitted_at: admitted_at,
+        })
+    }
+
+    /// Takes the next version of the descriptor, from [`crate::descriptor::admit_next`], into the log at `index`.
+    ///
+    /// # Errors
+    /// When its access rules cannot be compiled.
+    pub fn take_descriptor(&mut self, index: u64, descriptor: Descriptor) -> Result<(), PolicyError> {
+        let former = core::mem::replace(&mut self.current, Version::new(index, descriptor)?);
+        self.former.push(former);
+        Ok(())
+    }
+
+    /// Says how long the log is, and when its last entry was admitted.
+    pub const fn grow_to(&mut self, size: u64, last_admitted_at: Timestamp) {
+        self.size = size;
+        self.last_admitted_at = last_admitted_at;
+    }
+
+    /// Entries in the log; the next one gets this index.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// When the last entry was admitted; the next one is admitted no earlier.
+    #[must_use]
+    pub const fn last_admitted_at(&self) -> Timestamp {
+        self.last_admitted_at
+    }
+
+    /// Its identity: its name and the leaf data of its entry 0.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin { domain: self.name().clone(), entry0: self.entry0 }
+    }
+
+    /// The access rules that rule now.
+    #[must_use]
+    pub fn policy(&self) -> &Arc<AccessPolicy> {
+        &self.current.policy
+    }
+
+    /// The source that the descriptor pins, with its home's key, by which the evidence of an adopted entry is verified.
+    #[must_use]
+    pub fn source(&self, origin: &Origin) -> Option<&Source> {
+        let entry0 = HEXLOWER.encode(&origin.entry0);
+        self.descriptor().sources.iter().find(|source| source.domain == origin.domain && source.entry0 == entry0)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &DomainName {
+        &self.descriptor().domain
+    }
+
+    /// The descriptor that rules now.
+    #[must_use]
+    pub fn descriptor(&self) -> &Descriptor {
+        &self.current.descriptor
+    }
+
+    /// The descriptor that rules the entry at an index.
+    #[must_use]
+    pub fn descriptor_at(&self, index: u64) -> &Descriptor {
+        let ruling = self.former.iter().chain([&self.current]).rev().find(|version| version.index < index);
+        &ruling.or(self.former.first()).unwrap_or(&self.current).descriptor
+    }
+
+    /// The first User ID of a signer's certificate.
+    #[must_use]
+    pub fn name_of(&self, primary: &Fingerprint) -> Option<String> {
+        self.signers.name_of(primary)
+    }
+
+    /// Whether the descriptor gives a signer a role now.
+    pub(crate) fn holds_now(&self, signer: &Fingerprint, role: &Role) -> bool {
+        holds(self.descriptor(), signer, role)
+    }
+
+    /// Whether the descriptor that ruled the entry at `index` gave a signer a role.
+    pub(crate) fn held_at(&self, index: u64, signer: &Fingerprint, role: &Role) -> bool {
+        holds(self.descriptor_at(index), signer, role)
+    }
+
+    /// What the status that a statement gives does: as the descriptor says now, or as it said when the statement was
+    /// admitted, if the status has been dropped since: dropping a status lifts no block.
+    pub(crate) fn effect_of(&self, statement: &Logged) -> Option<Effect> {
+        let status = statement.claims().status.as_ref()?;
+        let kind = statement.subject().kind();
+        let now = self.descriptor().effect(status, kind);
+        now.or_else(|| self.descriptor_at(statement.index()).effect(status, kind))
+    }
+
+    /// Whether the owners' threshold has lifted it.
+    pub(crate) fn is_lifted(&self, statement: &Logged) -> bool {
+        self.descriptor().has_lifted(&statement.id())
+    }
+
+    /// Whether its signer counts as compromised at its place in this log or in one that it came through.
+    pub(crate) fn is_compromised(&self, statement: &Logged) -> bool {
+        let descriptor = self.descriptor();
+        let from = |domain| descriptor.compromised_from(&statement.signer(), domain);
+        let sources = statement.source().iter().map(|source| (&source.domain, source.index));
+        core::iter::once((self.name(), statement.index()))
+            .chain(sources)
+            .any(|(domain, index)| from(domain).is_some_and(|from| from <= index))
+    }
+}
+
+fn holds(descriptor: &Descriptor, signer: &Fingerprint, role: &Role) -> bool {
+    descriptor.roles.get(role).is_some_and(|spec| spec.signers.contains(signer))
+}

@@ -1,0 +1,278 @@
+//! Why an entry is not admitted.
+
+use crate::identity::{Fingerprint, Kind};
+use crate::limits;
+use crate::name::Name;
+use crate::statement::StatementId;
+use crate::time::Timestamp;
+use crate::vocabulary::{Act, Attribute, DomainName, Role, StatusName};
+
+/// Why an entry is not admitted; each has a stable [`Refusal::code`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The same statement stands in the log already.
+    #[error("the statement stands in the log already, at index {0}")]
+    Duplicate(u64),
+    /// Said for another domain, and not adopted from it.
+    #[error("the statement was made for the domain `{claimed}`, this is `{domain}`")]
+    ForeignDomain {
+        /// The domain that the statement names.
+        claimed: DomainName,
+        /// The domain that it was submitted to.
+        domain: DomainName,
+    },
+    /// Adopted from a domain that the descriptor does not pin.
+    #[error("the descriptor lists no source `{0}` with this entry 0, so nothing can be adopted from it")]
+    UnknownSource(DomainName),
+    /// Adopted from a domain that had it from elsewhere than it says.
+    #[error("the statement was made for the domain `{claimed}`, but was adopted from `{source_domain}`")]
+    SourceMismatch {
+        /// The domain that the statement names.
+        claimed: DomainName,
+        /// The domain in which it was said, by its source.
+        source_domain: DomainName,
+    },
+    /// This domain's own statement, by way of another.
+    #[error("the statement was made for this very domain and cannot be adopted into it")]
+    AdoptedOwn,
+    /// No certificate of the signer is known.
+    #[error("the signer `{0}` is unknown: his certificate is not in this domain's log")]
+    UnknownSigner(Fingerprint),
+    /// Declared compromised.
+    #[error("the signer `{0}` is declared compromised: his statements count no longer")]
+    SignerCompromised(Fingerprint),
+    /// Signed in the future.
+    #[error("the signature claims the time {signed_at}, more than {skew} s after {admitted_at}",
+        skew = limits::CLOCK_SKEW_MILLIS / 1000)]
+    FutureTime {
+        /// The time that the signature claims.
+        signed_at: Timestamp,
+        /// The time of admission.
+        admitted_at: Timestamp,
+    },
+    /// Admitted before the entry before it.
+    #[error("the entry is admitted at {admitted_at}, before the entry before it ({last})")]
+    TimeGoesBack {
+        /// The time of admission.
+        admitted_at: Timestamp,
+        /// That of the entry before it.
+        last: Timestamp,
+    },
+    /// It would never hold.
+    #[error("`until` ({until}) does not lie after `from` ({from})")]
+    EmptyPeriod {
+        /// From when on it would hold.
+        from: Timestamp,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The thing is known as another kind.
+    #[error("the statement calls the identity a {claimed}, but it stands in this domain as a {known}")]
+    KindDiffers {
+        /// The kind that the statement says.
+        claimed: Kind,
+        /// The kind that standing statements say.
+        known: Kind,
+    },
+    /// No such status for things of this kind.
+    #[error("`{status}` is not a status of a {kind} in this domain")]
+    UnknownStatus {
+        /// The status.
+        status: StatusName,
+        /// The kind of thing.
+        kind: Kind,
+    },
+    /// A block for ever with an end.
+    #[error("`{0}` holds for ever, so it takes no `until`")]
+    ForEverUntil(StatusName),
+    /// A vouching statement as a revocation, or a blocking one as a certification.
+    #[error("{}", if *.expected {
+        "a blocking status is signed as a certification revocation (0x30), so that stock tools stop trusting the key"
+    } else {
+        "what does not block is signed as a certification (0x10), not as a revocation (0x30)"
+    })]
+    RevocationMismatch {
+        /// Whether it had to be a revocation.
+        expected: bool,
+    },
+    /// Only things with a key have software installed.
+    #[error("software is installed on a thing with a key, not on a {0}")]
+    InstalledOn(Kind),
+    /// A grant of a role that the descriptor does not define.
+    #[error("the descriptor defines no role `{0}`, so it cannot be granted")]
+    UnknownRole(Role),
+    /// The signer does not have the role that he claims.
+    #[error("the signer `{signer}` does not have the role `{role}` over this identity{}", list(.held))]
+    RoleNotHeld {
+        /// The signer.
+        signer: Fingerprint,
+        /// The role that he claims.
+        role: Role,
+        /// The roles that he has.
+        held: Vec<Role>,
+    },
+    /// A name outside what the role may give.
+    #[error("the role `{role}` may not give the name `{name}`")]
+    NameNotPermitted {
+        /// The role.
+        role: Role,
+        /// The name.
+        name: Name,
+    },
+    /// Nothing of that id about this identity.
+    #[error("`supersedes` names `{0}`, which is no statement about this identity in this domain")]
+    SupersedesUnknown(StatementId),
+    /// A statement of another act.
+    #[error("`supersedes` names `{id}`, which is of the act {found}: a statement replaces only one of its own act")]
+    SupersedesOtherAct {
+        /// The statement named.
+        id: StatementId,
+        /// Its act.
+        found: Act,
+    },
+    /// A withdrawal stays.
+    #[error("`supersedes` names `{0}`, a withdrawal: it cannot be taken back, say the thing anew")]
+    SupersedesWithdrawal(StatementId),
+    /// Someone else's statement, which the signer's role may not lift.
+    #[error("`supersedes` names `{id}` of another signer, which the role `{role}` may not end")]
+    SupersedesOthers {
+        /// The statement named.
+        id: StatementId,
+        /// The role that was claimed.
+        role: Role,
+    },
+    /// A block for ever.
+    #[error("`supersedes` names `{0}`, which blocks for ever: only the domain's owners lift it, in the descriptor")]
+    BlockedForEver(StatementId),
+    /// A withdrawal of nothing.
+    #[error("a withdrawal names in `supersedes` what it takes back")]
+    WithdrawsNothing,
+    /// Too many values of an attribute by which groups select.
+    #[error("the identity already has {max} values of `{0}` in this domain", max = limits::SELECTING_VALUES)]
+    AttributeValues(Attribute),
+    /// The signer has said too much about the identity.
+    #[error("the signer has made {0} statements about this identity, which is his quota in this domain")]
+    Quota(usize),
+    /// All signers together have.
+    #[error("there are {max} statements about this identity in this domain, which is the limit",
+        max = limits::RECORD_STATEMENTS)]
+    RecordFull,
+    /// The access rules do not permit it.
+    #[error("the domain's access rules do not permit it{}", because(.rules, .errors))]
+    NotPermitted {
+        /// The rules that forbid it; none if there is just none that permits it.
+        rules: Vec<String>,
+        /// Rules that failed, which denies as well.
+        errors: Vec<String>,
+    },
+    /// A certificate of someone who has no part in this domain.
+    #[error("neither the descriptor nor a grant names the holder of the certificate `{0}`")]
+    CertificateNotNamed(Fingerprint),
+    /// A certificate with less in it than the one that it follows.
+    #[error("the certificate `{0}` lacks a revocation that the one before it had")]
+    CertificateShrinks(Fingerprint),
+    /// A key of the certificate belongs to another certificate already.
+    #[error("the key `{key}` belongs to the certificate `{holder}`")]
+    CertificateKeyTaken {
+        /// The key.
+        key: Fingerprint,
+        /// The primary fingerprint of the certificate that has it.
+        holder: Fingerprint,
+    },
+    /// A certificate over the domain's limit.
+    #[error("the certificate has {length} bytes, the limit of this domain is {limit}")]
+    CertificateTooLong {
+        /// Its length.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+fn list(roles: &[Role]) -> String {
+    match roles {
+        [] => String::from("; he has none"),
+        roles => format!("; he has {}", roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn because(rules: &[String], errors: &[String]) -> String {
+    match (rules, errors) {
+        ([], []) => String::from(": no rule permits it"),
+        (rules, []) => format!(": {}", rules.join(", ")),
+        (_, errors) => format!(": {}", errors.join("; ")),
+    }
+}
+
+/// Whose doing a refusal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The statement can never be admitted anywhere: it contradicts itself or the state of the record.
+    Statement,
+    /// The domain's policy says no.
+    Policy,
+    /// A bound has been reached.
+    Limit,
+}
+
+impl Refusal {
+    /// A stable word for programs.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Duplicate(_) => "duplicate",
+            Self::ForeignDomain { .. } => "foreign-domain",
+            Self::UnknownSource(_) => "unknown-source",
+            Self::SourceMismatch { .. } => "source-mismatch",
+            Self::AdoptedOwn => "adopted-own",
+            Self::UnknownSigner(_) => "unknown-signer",
+            Self::SignerCompromised(_) => "signer-compromised",
+            Self::FutureTime { .. } => "future-time",
+            Self::TimeGoesBack { .. } => "time-goes-back",
+            Self::EmptyPeriod { .. } => "empty-period",
+            Self::KindDiffers { .. } => "kind-differs",
+            Self::UnknownStatus { .. } => "unknown-status",
+            Self::ForEverUntil(_) => "for-ever-until",
+            Self::RevocationMismatch { .. } => "revocation-mismatch",
+            Self::InstalledOn(_) => "installed-on",
+            Self::UnknownRole(_) => "unknown-role",
+            Self::RoleNotHeld { .. } => "role-not-held",
+            Self::NameNotPermitted { .. } => "name-not-permitted",
+            Self::SupersedesUnknown(_) => "supersedes-unknown",
+            Self::SupersedesOtherAct { .. } => "supersedes-other-act",
+            Self::SupersedesWithdrawal(_) => "supersedes-withdrawal",
+            Self::SupersedesOthers { .. } => "supersedes-others",
+            Self::BlockedForEver(_) => "blocked-for-ever",
+            Self::WithdrawsNothing => "withdraws-nothing",
+            Self::AttributeValues(_) => "attribute-values",
+            Self::Quota(_) => "quota",
+            Self::RecordFull => "record-full",
+            Self::NotPermitted { .. } => "not-permitted",
+            Self::CertificateNotNamed(_) => "certificate-not-named",
+            Self::CertificateShrinks(_) => "certificate-shrinks",
+            Self::CertificateKeyTaken { .. } => "certificate-key-taken",
+            Self::CertificateTooLong { .. } => "certificate-too-long",
+        }
+    }
+
+    /// Whose doing it is.
+    #[must_use]
+    pub const fn fault(&self) -> Fault {
+        match self {
+            Self::Quota(_) | Self::RecordFull | Self::AttributeValues(_) | Self::CertificateTooLong { .. } => {
+                Fault::Limit
+            }
+            Self::UnknownSource(_)
+            | Self::UnknownSigner(_)
+            | Self::SignerCompromised(_)
+            | Self::UnknownRole(_)
+            | Self::RoleNotHeld { .. }
+            | Self::NameNotPermitted { .. }
+            | Self::SupersedesOthers { .. }
+            | Self::BlockedForEver(_)
+            | Self::NotPermitted { .. }
+            | Self::CertificateNotNamed(_) => Fault::Policy,
+            _ => Fault::Statement,
+        }
+    }
+}

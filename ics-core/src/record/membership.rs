@@ -1,0 +1,166 @@
+//! Which groups a thing belongs to, and how a store finds the groups that may concern it.
+//!
+//! A thing belongs to a group when a standing statement about it names the group, or when the group selects by
+//! attributes and the thing has all of them. What vouches needs to be sure of that, what blocks only needs to fear it:
+//! see [`Belongs`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use super::Logged;
+use crate::limits;
+use crate::statement::{Group, Subject};
+use crate::vocabulary::{Act, Attribute};
+
+/// Values per attribute, as different signers give them.
+pub(crate) type Values = BTreeMap<Attribute, BTreeSet<String>>;
+
+/// How sure it is that a thing belongs to a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Belongs {
+    No,
+    /// Somebody says so who may no longer vouch, or another contradicts him: blocks on the group hold, else a second
+    /// statement with another lot would take a device out of a recall.
+    Perhaps,
+    /// All entitled signers who speak of it say so: everything said of the group holds.
+    Surely,
+}
+
+/// What is known of a thing's groups.
+#[derive(Debug, Default)]
+pub(crate) struct Membership {
+    /// Groups named, and values given, by those who may vouch.
+    pub(crate) sure: Told,
+    /// The same by anybody whose statement stands, vouching or not.
+    pub(crate) feared: Told,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Told {
+    pub(crate) named: BTreeSet<[u8; 32]>,
+    pub(crate) values: Values,
+}
+
+impl Told {
+    pub(crate) fn take(&mut self, statement: &Logged) {
+        let claims = statement.claims();
+        self.named.extend(&claims.groups);
+        if claims.act == Act::Identity {
+            self.take_values(&claims.attributes);
+        }
+    }
+
+    fn take_values(&mut self, attributes: &BTreeMap<Attribute, String>) {
+        for (attribute, value) in attributes {
+            self.values.entry(*attribute).or_default().insert(value.clone());
+        }
+    }
+}
+
+impl Membership {
+    /// What a group's own selector says of the groups around it.
+    pub(crate) fn of_group(group: &Group) -> Self {
+        let mut membership = Self::default();
+        membership.sure.take_values(&group.attributes);
+        membership.feared.take_values(&group.attributes);
+        membership
+    }
+
+    /// Whether the thing belongs to a group.
+    pub(crate) fn of(&self, id: &[u8; 32], group: &Group) -> Belongs {
+        let surely = |attribute: &Attribute, value: &String| {
+            self.sure.values.get(attribute).is_some_and(|values| values.len() == 1 && values.contains(value))
+        };
+        let perhaps =
+            |attribute: &Attribute, value: &String| self.feared.values.get(attribute).is_some_and(|values| values.contains(value));
+        if self.sure.named.contains(id) || group.selects_by(surely) {
+            Belongs::Surely
+        } else if self.feared.named.contains(id) || group.selects_by(perhaps) {
+            Belongs::Perhaps
+        } else {
+            Belongs::No
+        }
+    }
+}
+
+impl Group {
+    /// Whether it selects by attributes and `has` holds for every one of them.
+    fn selects_by(&self, has: impl Fn(&Attribute, &String) -> bool) -> bool {
+        !self.attributes.is_empty()
+            && self
+                .attributes
+                .iter()
+                .all(|(attribute, value)| Attribute::SELECTING.contains(attribute) && has(attribute, value))
+    }
+
+    /// The key under which a store files the group by what it selects, if it selects by attributes: see
+    /// [`selector_keys_of`].
+    #[must_use]
+    pub fn selector_key(&self) -> Option<[u8; 32]> {
+        (!self.attributes.is_empty())
+            .then(|| selector_key(self.attributes.iter().map(|(attribute, value)| (*attribute, value.as_str()))))
+    }
+}
+
+/// SHA-256 over the pairs in the order of [`Attribute`], each part behind its length (8 bytes, big-endian).
+fn selector_key<'a>(pairs: impl Iterator<Item = (Attribute, &'a str)>) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in pairs.flat_map(|(attribute, value)| [attribute.as_str(), value]) {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().into()
+}
+
+/// The keys of all selectors that fit a thing with these attributes: one for each nonempty subset of its selecting
+/// attributes, 15 at most.
+#[must_use]
+pub fn selector_keys_of(attributes: &BTreeMap<Attribute, String>) -> Vec<[u8; 32]> {
+    let values = attributes.iter().map(|(attribute, value)| (*attribute, BTreeSet::from([value.clone()]))).collect();
+    keys_of_values(&values)
+}
+
+/// One selector for each choice of no or one value per selecting attribute, at least one chosen.
+fn keys_of_values(values: &Values) -> Vec<[u8; 32]> {
+    let mut selectors: Vec<Vec<(Attribute, &str)>> = vec![Vec::new()];
+    for (attribute, given) in values.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute)) {
+        let longer: Vec<_> = given
+            .iter()
+            .take(limits::SELECTING_VALUES)
+            .flat_map(|value| selectors.iter().map(move |selector| with(selector, *attribute, value)))
+            .collect();
+        selectors.extend(longer);
+    }
+    selectors.iter().filter(|selector| !selector.is_empty()).map(|s| selector_key(s.iter().copied())).collect()
+}
+
+fn with<'a>(selector: &[(Attribute, &'a str)], attribute: Attribute, value: &'a str) -> Vec<(Attribute, &'a str)> {
+    selector.iter().copied().chain([(attribute, value)]).collect()
+}
+
+/// The groups that may concern an identity: whoever resolves it or checks a statement about it fetches all statements
+/// about these groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CandidateGroups {
+    /// Groups named by a statement about it, by id.
+    pub named: BTreeSet<[u8; 32]>,
+    /// Keys of the selectors that fit it: see [`Group::selector_key`].
+    pub selectors: BTreeSet<[u8; 32]>,
+}
+
+/// The groups that may concern an identity, from all statements about it.
+///
+/// A thing of which signers give different attribute values has selectors for each of them, up to
+/// [`limits::SELECTING_VALUES`] values of an attribute; admission keeps further values out.
+#[must_use]
+pub fn candidate_groups(about: &[Logged]) -> CandidateGroups {
+    let mut said = Told::default();
+    for statement in about.iter().filter(|statement| !statement.is_refused()) {
+        said.take(statement);
+        if let Subject::Group(group) = statement.subject() {
+            said.take_values(&group.attributes);
+        }
+    }
+    CandidateGroups { named: said.named, selectors: keys_of_values(&said.values).into_iter().collect() }
+}

@@ -1,0 +1,19 @@
+//! What a domain says about a thing: a pure function of its statements, its policy and the time (DESIGN section 4).
+
+mod membership;
+mod postings;
+mod report;
+mod resolve;
+mod said;
+mod standing;
+
+pub use membership::{CandidateGroups, candidate_groups, selector_keys_of};
+pub use postings::{Posting, postings};
+pub use report::{
+    By, Digest, Given, GivenGrant, GivenStatus, Identity, Listed, Record, Standing, Status, View, ViewStatus,
+};
+pub use resolve::resolve;
+pub use said::{Logged, SourceRef};
+
+pub(crate) use said::Said;
+pub(crate) use standing::{Scene, may_lift, replaces, takes_back};

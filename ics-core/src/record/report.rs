@@ -1,0 +1,345 @@
+//! The record as people and programs read it: what stands, who said so, where in the log, and what became of the rest.
+
+use core::fmt;
+use core::str::FromStr;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::SourceRef;
+use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, excerpt, serde_as_text, write_hex};
+use crate::name::Name;
+use crate::statement::StatementId;
+use crate::time::Timestamp;
+use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role, StatusName};
+
+/// An identity together with its kind: the text of an id alone does not tell software from a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "IdentityText")]
+pub struct Identity {
+    /// Its id.
+    pub id: IdentityId,
+    /// What kind of thing it is.
+    pub kind: Kind,
+}
+
+#[derive(Deserialize)]
+struct IdentityText {
+    id: String,
+    kind: Kind,
+}
+
+impl TryFrom<IdentityText> for Identity {
+    type Error = IdentityError;
+
+    fn try_from(text: IdentityText) -> Result<Self, IdentityError> {
+        let fits = |id: &IdentityId| match id {
+            IdentityId::Key(_) => text.kind.has_key(),
+            IdentityId::Software(_) => text.kind == Kind::Software,
+            IdentityId::Group(_) => text.kind == Kind::Group,
+        };
+        let id = IdentityId::candidates(&text.id)?.into_iter().find(fits);
+        id.map(|id| Self { id, kind: text.kind }).ok_or_else(|| IdentityError::Kind(excerpt(&text.id)))
+    }
+}
+
+/// A SHA-256, written `sha256:` and hex: a group or a piece of software where the context says which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        write_hex(f, &self.0)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = IdentityError;
+
+    fn from_str(text: &str) -> Result<Self, IdentityError> {
+        let hex = text.strip_prefix("sha256:").ok_or_else(|| IdentityError::Digest(excerpt(text)))?;
+        identity::digest(hex).map(Self)
+    }
+}
+
+serde_as_text!(Digest);
+
+/// Who says something, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct By {
+    /// Primary fingerprint of the signer's certificate.
+    pub signer: Fingerprint,
+    /// The first User ID of his certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The capacity in which he speaks.
+    pub role: Role,
+    /// The statement.
+    pub statement: StatementId,
+    /// Its index in the domain's log.
+    pub index: u64,
+    /// The group of which it was said, if not of the thing itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Digest>,
+}
+
+/// Something that a standing statement gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given<T> {
+    /// What.
+    pub value: T,
+    /// By whom.
+    pub by: By,
+}
+
+/// A role that a live grant gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenGrant {
+    /// Primary fingerprint of the signer who is entitled.
+    pub grantee: Fingerprint,
+    /// The first User ID of his certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The role that he has.
+    pub role: Role,
+    /// Until when, exclusively.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Who granted it.
+    pub by: By,
+}
+
+/// A status that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenStatus {
+    /// What it does.
+    pub effect: Effect,
+    /// Its name.
+    pub name: StatusName,
+    /// From when on.
+    pub since: Timestamp,
+    /// Why, in the signer's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// By whom.
+    pub by: By,
+}
+
+/// The status of a thing in one domain: the most restrictive of those that stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The one that decides: among the most restrictive, the first in the log.
+    #[serde(flatten)]
+    pub decides: GivenStatus,
+    /// The other statuses that stand and differ from it, most restrictive first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conflict: Vec<GivenStatus>,
+}
+
+/// What became of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It counts.
+    Stands,
+    /// A later statement that was entitled to it names it in `supersedes`.
+    Replaced,
+    /// Its signer took it back, or its grantee gave it back.
+    Withdrawn,
+    /// The domain's owners lifted it, in the descriptor.
+    Lifted,
+    /// Its `from` lies in the future.
+    NotYet,
+    /// Its `until` has passed.
+    Lapsed,
+    /// Its signer has lost the role in which he vouched.
+    RoleLost,
+    /// It is about a group, and its signer's role over the group does not cover this member of it.
+    NotCovering,
+    /// The descriptor declares its signer compromised from this index, or an earlier one, on.
+    Compromised,
+    /// It stands in the log although the policy did not admit it.
+    Refused,
+}
+
+impl Standing {
+    /// The reason in words, to be followed by the statement that caused it, if any.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Stands => "it stands",
+            Self::Replaced => "a later statement replaces it",
+            Self::Withdrawn => "it was taken back",
+            Self::Lifted => "the domain's owners lifted it",
+            Self::NotYet => "it holds only from a later time on",
+            Self::Lapsed => "its time is over",
+            Self::RoleLost => "its signer no longer has the role in which he spoke",
+            Self::NotCovering => "its signer's role does not cover this member of the group",
+            Self::Compromised => "its signer was compromised when it was admitted",
+            Self::Refused => "the policy did not admit it",
+        }
+    }
+}
+
+/// One statement of the record, standing or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Who said it, and where.
+    #[serde(flatten)]
+    pub by: By,
+    /// What it does.
+    pub act: Act,
+    /// When the domain's home admitted it.
+    pub admitted_at: Timestamp,
+    /// When the signer says he signed it.
+    pub signed_at: Timestamp,
+    /// The domains through which it was adopted, nearest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<SourceRef>,
+    /// What became of it.
+    pub standing: Standing,
+    /// That in words.
+    pub because: String,
+    /// The statement that replaced it or took it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<StatementId>,
+    /// The status that it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusName>,
+    /// What that status does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+    /// The label that it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Why, in the signer's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it replaces or takes back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supersedes: Vec<StatementId>,
+    /// From when on it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Until when it holds, exclusively.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// What one domain says about one identity, at one time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The domain.
+    pub domain: DomainName,
+    /// The thing: `id` and `kind`.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// What people call it: its first standing User ID, or name and version.
+    pub title: String,
+    /// The time at which the statements were judged.
+    pub at: Timestamp,
+    /// Its status; absent if nobody has given one that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// Who vouches that it is what it says.
+    pub vouched: Vec<By>,
+    /// Names that entitled signers give it.
+    pub names: Vec<Given<Name>>,
+    /// What they say of it; two values of one attribute are a contradiction.
+    pub attributes: BTreeMap<Attribute, Vec<Given<String>>>,
+    /// Who approves of it.
+    pub approvals: Vec<By>,
+    /// Trust labels.
+    pub labels: Vec<Given<String>>,
+    /// Groups that it was put into by name.
+    pub groups: Vec<Given<Digest>>,
+    /// Roles over it that live grants give.
+    pub grants: Vec<GivenGrant>,
+    /// Software that is installed on it.
+    pub installed: Vec<Given<Digest>>,
+    /// Identities that it succeeds, by the text of their ids.
+    pub replaces: Vec<Given<String>>,
+    /// All statements that concern it, by index.
+    pub statements: Vec<Listed>,
+    /// Statements that do not stand and were left out of the list, which is bounded.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub omitted: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Record {
+    /// What its status does; a thing without a status is neither permitted nor blocked.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.status.as_ref().map_or(Effect::None, |status| status.decides.effect)
+    }
+
+    /// The attributes on which all entitled signers agree.
+    #[must_use]
+    pub fn agreed_attributes(&self) -> BTreeMap<Attribute, String> {
+        let agreed = |given: &[Given<String>]| {
+            let first = given.first()?;
+            given.iter().all(|other| other.value == first.value).then(|| first.value.clone())
+        };
+        self.attributes.iter().filter_map(|(attribute, given)| Some((*attribute, agreed(given)?))).collect()
+    }
+}
+
+/// The records of several domains about one identity, side by side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// The text of the identity's id.
+    pub id: String,
+    /// The most restrictive status over all the domains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<ViewStatus>,
+    /// The records, by domain.
+    pub records: Vec<Record>,
+}
+
+/// The most restrictive status over several domains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewStatus {
+    /// What it does.
+    pub effect: Effect,
+    /// Its name.
+    pub name: StatusName,
+    /// The first domain, by name, that gives it.
+    pub domain: DomainName,
+    /// Whether a status of another effect stands beside it.
+    pub conflict: bool,
+}
+
+impl View {
+    /// Puts records of one identity side by side.
+    #[must_use]
+    pub fn new(id: &IdentityId, mut records: Vec<Record>) -> Self {
+        records.sort_by(|a, b| a.domain.cmp(&b.domain));
+        records.dedup_by(|a, b| a.domain == b.domain);
+        let status = ViewStatus::of(&records);
+        Self { id: id.to_string(), status, records }
+    }
+}
+
+impl ViewStatus {
+    fn of(records: &[Record]) -> Option<Self> {
+        let statuses = || records.iter().filter_map(|record| Some((record, record.status.as_ref()?)));
+        let all_effects = statuses().flat_map(|(_, status)| {
+            core::iter::once(&status.decides).chain(&status.conflict).map(|status| status.effect)
+        });
+        // `max_by` takes the last of equals: reversed, that is the first domain.
+        let (record, status) = statuses().rev().max_by_key(|(_, status)| status.decides.effect)?;
+        let effect = status.decides.effect;
+        Some(Self {
+            effect,
+            name: status.decides.name.clone(),
+            domain: record.domain.clone(),
+            conflict: all_effects.into_iter().any(|other| other != effect),
+        })
+    }
+}

@@ -1,0 +1,227 @@
+//! From judged statements to a record.
+
+use std::collections::BTreeMap;
+
+use super::report::{By, Digest, Given, GivenGrant, GivenStatus, Identity, Listed, Record, Standing, Status};
+use super::standing::{Judged, Scene};
+use super::Logged;
+use crate::domain::Domain;
+use crate::identity::IdentityId;
+use crate::limits;
+use crate::name::Name;
+use crate::statement::Subject;
+use crate::time::Timestamp;
+use crate::vocabulary::{Act, Attribute, Effect};
+
+/// What a domain says about a thing at a point in time: a pure function of policy, statements and time.
+///
+/// `about` takes all statements about the subject, `groups` all those about the groups that
+/// [`candidate_groups`](super::candidate_groups) names; others are ignored, duplicates too, and the order is nothing to
+/// it. To know what the record said when the log was shorter, give the shorter log. `None` if nothing was ever said of
+/// the subject in this domain.
+#[must_use]
+pub fn resolve(
+    domain: &Domain,
+    subject: &IdentityId,
+    about: &[Logged],
+    groups: &[Logged],
+    at: Timestamp,
+) -> Option<Record> {
+    let scene = Scene::judge(domain, *subject, about, groups, at);
+    let introduction = introduction(&scene)?;
+    let (statements, omitted) = list(&scene);
+    Some(Record {
+        domain: domain.name().clone(),
+        identity: Identity { id: *subject, kind: introduction.subject().kind() },
+        title: title(introduction.subject()),
+        at,
+        status: status(&scene),
+        vouched: standing(&scene, Act::Identity).map(|it| by(&scene, it.logged)).collect(),
+        names: names(&scene),
+        attributes: attributes(&scene),
+        approvals: standing(&scene, Act::Approval).map(|it| by(&scene, it.logged)).collect(),
+        labels: labels(&scene),
+        groups: groups_named(&scene),
+        grants: grants(&scene),
+        installed: installed(&scene),
+        replaces: replaces(&scene),
+        statements,
+        omitted,
+    })
+}
+
+/// The first statement that introduces it and stands; else the first that has an effect; else the first.
+fn introduction<'a>(scene: &Scene<'a>) -> Option<&'a Logged> {
+    let direct = || scene.judged.iter().filter(|it| it.is_direct(&scene.subject));
+    direct()
+        .find(|it| it.stands() && it.logged.act() == Act::Identity)
+        .or_else(|| direct().find(|it| it.stands()))
+        .or_else(|| direct().next())
+        .map(|it| it.logged)
+}
+
+fn title(subject: &Subject) -> String {
+    match subject {
+        Subject::Key { user_id, .. } => user_id.clone(),
+        Subject::Software(software) => format!("{} {}", software.name, software.version),
+        Subject::Group(group) => group.name.clone(),
+    }
+}
+
+fn by(scene: &Scene<'_>, logged: &Logged) -> By {
+    let group = match logged.subject_id() {
+        IdentityId::Group(id) if logged.subject_id() != scene.subject => Some(Digest(id)),
+        _ => None,
+    };
+    By {
+        signer: logged.signer(),
+        name: scene.domain.name_of(&logged.signer()),
+        role: logged.role().clone(),
+        statement: logged.id(),
+        index: logged.index(),
+        group,
+    }
+}
+
+/// The standing statements of an act, by index.
+fn standing<'s, 'a>(scene: &'s Scene<'a>, act: Act) -> impl Iterator<Item = &'s Judged<'a>> {
+    scene.judged.iter().filter(move |it| it.stands() && it.logged.act() == act)
+}
+
+fn given<T>(scene: &Scene<'_>, logged: &Logged, value: T) -> Given<T> {
+    Given { value, by: by(scene, logged) }
+}
+
+/// Most restrictive first, then by index.
+fn status(scene: &Scene<'_>) -> Option<Status> {
+    let mut statuses: Vec<GivenStatus> =
+        standing(scene, Act::Status).filter_map(|it| given_status(scene, it)).collect();
+    statuses.sort_by_key(|status| (core::cmp::Reverse(status.effect), status.by.index));
+    let mut rest = statuses.into_iter();
+    let decides = rest.next()?;
+    let conflict = rest.filter(|other| other.name != decides.name).collect();
+    Some(Status { decides, conflict })
+}
+
+fn given_status(scene: &Scene<'_>, it: &Judged<'_>) -> Option<GivenStatus> {
+    let claims = it.logged.claims();
+    Some(GivenStatus {
+        effect: it.effect.unwrap_or(Effect::None),
+        name: claims.status.clone()?,
+        since: claims.from.unwrap_or_default().max(it.logged.admitted_at()),
+        reason: claims.reason.clone(),
+        by: by(scene, it.logged),
+    })
+}
+
+/// Names that the signer's role may give now, too: a descriptor may have taken a pattern away.
+fn names(scene: &Scene<'_>) -> Vec<Given<Name>> {
+    let may = |logged: &Logged, name: &Name| scene.domain.descriptor().may_name(logged.role(), name);
+    standing(scene, Act::Identity)
+        .flat_map(|it| it.logged.claims().names.iter().map(move |name| (it.logged, name)))
+        .filter(|(logged, name)| may(logged, name))
+        .map(|(logged, name)| given(scene, logged, name.clone()))
+        .collect()
+}
+
+fn attributes(scene: &Scene<'_>) -> BTreeMap<Attribute, Vec<Given<String>>> {
+    let mut attributes: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for it in standing(scene, Act::Identity) {
+        for (attribute, value) in &it.logged.claims().attributes {
+            attributes.entry(*attribute).or_default().push(given(scene, it.logged, value.clone()));
+        }
+    }
+    attributes
+}
+
+fn labels(scene: &Scene<'_>) -> Vec<Given<String>> {
+    standing(scene, Act::Label)
+        .filter_map(|it| Some(given(scene, it.logged, it.logged.claims().label.clone()?)))
+        .collect()
+}
+
+fn groups_named(scene: &Scene<'_>) -> Vec<Given<Digest>> {
+    scene
+        .judged
+        .iter()
+        .filter(|it| it.stands() && it.is_direct(&scene.subject))
+        .flat_map(|it| it.logged.claims().groups.iter().map(|id| given(scene, it.logged, Digest(*id))))
+        .filter(|given| scene.membership.sure.named.contains(&given.value.0))
+        .collect()
+}
+
+fn grants(scene: &Scene<'_>) -> Vec<GivenGrant> {
+    let given_grant = |it: &Judged<'_>| {
+        let grant = it.logged.grant()?;
+        Some(GivenGrant {
+            grantee: grant.grantee,
+            name: scene.domain.name_of(&grant.grantee),
+            role: grant.role.clone(),
+            until: it.logged.claims().until,
+            by: by(scene, it.logged),
+        })
+    };
+    standing(scene, Act::Grant).filter_map(given_grant).collect()
+}
+
+fn installed(scene: &Scene<'_>) -> Vec<Given<Digest>> {
+    standing(scene, Act::Installed)
+        .filter_map(|it| Some(given(scene, it.logged, Digest(it.logged.claims().installed?))))
+        .collect()
+}
+
+fn replaces(scene: &Scene<'_>) -> Vec<Given<String>> {
+    standing(scene, Act::Identity)
+        .filter_map(|it| Some(given(scene, it.logged, it.logged.claims().replaces?.to_string())))
+        .collect()
+}
+
+/// All statements by index; past the bound, those that do not stand are left out from the oldest on.
+fn list(scene: &Scene<'_>) -> (Vec<Listed>, u64) {
+    let mut surplus = scene.judged.len().saturating_sub(limits::RECORD_STATEMENTS);
+    let mut statements = Vec::with_capacity(scene.judged.len() - surplus);
+    let mut omitted = 0;
+    for it in &scene.judged {
+        if surplus > 0 && !it.stands() {
+            surplus -= 1;
+            omitted += 1;
+        } else {
+            statements.push(listed(scene, it));
+        }
+    }
+    (statements, omitted)
+}
+
+fn listed(scene: &Scene<'_>, it: &Judged<'_>) -> Listed {
+    let claims = it.logged.claims();
+    Listed {
+        by: by(scene, it.logged),
+        act: claims.act,
+        admitted_at: it.logged.admitted_at(),
+        signed_at: it.logged.signed_at(),
+        source: it.logged.source().to_vec(),
+        standing: it.standing,
+        because: because(scene, it),
+        ended_by: it.by,
+        status: claims.status.clone(),
+        effect: it.effect,
+        label: claims.label.clone(),
+        reason: claims.reason.clone(),
+        supersedes: claims.supersedes.clone(),
+        from: claims.from,
+        until: claims.until,
+    }
+}
+
+fn because(scene: &Scene<'_>, it: &Judged<'_>) -> String {
+    let claims = it.logged.claims();
+    match it.standing {
+        Standing::NotYet => claims.from.map(|from| format!("it holds only from {from} on")),
+        Standing::Lapsed => claims.until.map(|until| format!("it held until {until}")),
+        Standing::Stands if it.effect.is_some_and(Effect::blocks) && !scene.has_role(it.logged) => {
+            Some("it stands until lifted, though its signer no longer has the role".to_owned())
+        }
+        _ => None,
+    }
+    .unwrap_or_else(|| it.standing.reason().to_owned())
+}

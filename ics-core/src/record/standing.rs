@@ -1,0 +1,316 @@
+//! Which statements stand: the status rules of DESIGN section 4 ("Resolution"), in the order in which they depend on
+//! each other.
+//!
+//! 1. *In force*: admitted, its signer not compromised then, and inside its `from`/`until`. A statement that is not in
+//!    force does nothing: neither what it says nor what it supersedes. The
+//!    same for one that the owners have lifted in the descriptor, the only end of a block for ever.
+//! 2. *Taken back* by a withdrawal, *replaced* by a statement that names it in `supersedes`. What has been taken back
+//!    replaces nothing. Nothing takes back or replaces a withdrawal or a block for ever.
+//! 3. *Entitled*: what vouches needs its role now; what blocks needed it when it was admitted.
+//!
+//! All of it is a function of sets: neither the order of the input nor of the log changes anything, except that a
+//! signer is judged by the descriptor and the grants before him.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Logged;
+use super::membership::{Belongs, Membership};
+use crate::domain::Domain;
+use crate::identity::{Fingerprint, IdentityId};
+use crate::statement::{StatementId, Subject};
+use crate::time::Timestamp;
+use crate::vocabulary::{Act, Effect, Role};
+
+use super::report::Standing;
+
+/// A statement with what became of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judged<'a> {
+    pub(crate) logged: &'a Logged,
+    pub(crate) standing: Standing,
+    /// The statement that replaced it or took it back.
+    pub(crate) by: Option<StatementId>,
+    /// How sure it is that it is about the subject: surely, if it names the subject itself.
+    belongs: Belongs,
+    /// What its status does, if it gives one.
+    pub(crate) effect: Option<Effect>,
+}
+
+impl<'a> Judged<'a> {
+    pub(crate) fn stands(&self) -> bool {
+        self.standing == Standing::Stands
+    }
+
+    pub(crate) fn is_direct(&self, subject: &IdentityId) -> bool {
+        self.logged.subject_id() == *subject
+    }
+
+    fn blocks(&self) -> bool {
+        self.effect.is_some_and(Effect::blocks)
+    }
+
+    fn gave_role(&self) -> bool {
+        self.logged.act() == Act::Grant && !matches!(self.standing, Standing::Refused | Standing::Compromised)
+    }
+}
+
+/// All statements that concern a subject, judged at a point in time.
+#[derive(Debug)]
+pub(crate) struct Scene<'a> {
+    pub(crate) domain: &'a Domain,
+    pub(crate) subject: IdentityId,
+    /// By index, each statement once.
+    pub(crate) judged: Vec<Judged<'a>>,
+    pub(crate) membership: Membership,
+    /// Roles over the subject that live grants give.
+    granted: BTreeSet<(Fingerprint, Role)>,
+}
+
+impl<'a> Scene<'a> {
+    /// Judges `about` (statements about the subject) and `groups` (about groups that it may belong to).
+    pub(crate) fn judge(
+        domain: &'a Domain,
+        subject: IdentityId,
+        about: &'a [Logged],
+        groups: &'a [Logged],
+        at: Timestamp,
+    ) -> Self {
+        let concerns = about.iter().filter(|statement| statement.subject_id() == subject);
+        let around = groups
+            .iter()
+            .filter(|group| matches!(group.subject_id(), IdentityId::Group(_)) && group.subject_id() != subject);
+        let mut once = BTreeMap::new();
+        for statement in concerns.chain(around) {
+            once.entry((statement.index(), statement.id())).or_insert(statement);
+        }
+        let judged = once.into_values().map(|logged| begin(domain, &subject, logged, at)).collect();
+        let mut scene =
+            Self { domain, subject, judged, membership: Membership::default(), granted: BTreeSet::new() };
+        scene.take_back();
+        scene.replace_own();
+        scene.grant_directly();
+        scene.find_groups();
+        scene.judge_roles();
+        scene
+    }
+
+    /// The roles over the subject that a signer has now.
+    pub(crate) fn roles_of(&self, signer: &Fingerprint) -> BTreeSet<Role> {
+        let mut roles = self.domain.descriptor().roles_of(signer);
+        roles.extend(self.granted.iter().filter(|(grantee, _)| grantee == signer).map(|(_, role)| role.clone()));
+        roles
+    }
+
+    pub(crate) fn has_role(&self, statement: &Logged) -> bool {
+        self.domain.holds_now(&statement.signer(), statement.role())
+            || self.granted.contains(&(statement.signer(), statement.role().clone()))
+    }
+
+    /// Marks what `change` finds for each statement that stands so far.
+    fn mark(&mut self, change: impl Fn(&Self, &Judged<'a>) -> Option<(Standing, Option<StatementId>)>) {
+        let changes: Vec<_> =
+            self.judged.iter().map(|it| if it.can_be_ended() { change(self, it) } else { None }).collect();
+        for (judged, change) in self.judged.iter_mut().zip(changes) {
+            if let Some((standing, by)) = change {
+                judged.standing = standing;
+                judged.by = by;
+            }
+        }
+    }
+
+    fn take_back(&mut self) {
+        let withdrawals = Naming::new(&self.judged, |it| it.stands() && it.logged.act() == Act::Withdrawal);
+        self.mark(|_, it| withdrawals.ending(it, takes_back).map(|by| (Standing::Withdrawn, Some(by))));
+    }
+
+    /// Replacement by the same signer, and of a grant by its grantee.
+    fn replace_own(&mut self) {
+        let replacing = Naming::new(&self.judged, |it| it.stands() && it.logged.act() != Act::Withdrawal);
+        self.mark(|_, it| replacing.ending(it, replaces).map(|by| (Standing::Replaced, Some(by))));
+    }
+
+    fn grant_directly(&mut self) {
+        let direct = self.judged.iter().filter(|it| it.stands() && it.is_direct(&self.subject));
+        self.granted = direct.filter_map(|it| grantee(it.logged)).collect();
+    }
+
+    /// Only a signer whose role does not itself come from a group says what belongs to a group.
+    fn find_groups(&mut self) {
+        let mut membership = Membership::default();
+        for it in self.judged.iter().filter(|it| it.is_direct(&self.subject)) {
+            if let Subject::Group(group) = it.logged.subject() {
+                membership = Membership::of_group(group);
+            }
+        }
+        for it in self.judged.iter().filter(|it| it.is_direct(&self.subject) && it.stands()) {
+            if it.logged.act() != Act::Withdrawal {
+                membership.feared.take(it.logged);
+                if self.has_role(it.logged) {
+                    membership.sure.take(it.logged);
+                }
+            }
+        }
+        for it in &mut self.judged {
+            it.belongs = match (it.logged.subject_id(), it.logged.subject()) {
+                (id, _) if id == self.subject => Belongs::Surely,
+                (IdentityId::Group(id), Subject::Group(group)) => membership.of(&id, group),
+                _ => Belongs::No,
+            };
+        }
+        self.membership = membership;
+    }
+
+    /// Grants over groups, lifting by other roles, and whose role covers the subject.
+    fn judge_roles(&mut self) {
+        let covered = self.covered();
+        let live = self.judged.iter().zip(&covered).filter(|(it, covered)| it.stands() && covered.surely);
+        self.granted.extend(live.filter_map(|(it, _)| grantee(it.logged)).collect::<Vec<_>>());
+        self.lift(&covered);
+        let standings: Vec<_> =
+            self.judged.iter().zip(&covered).map(|(it, covered)| self.entitlement(it, covered)).collect();
+        for (judged, standing) in self.judged.iter_mut().zip(standings) {
+            judged.standing = standing;
+        }
+        let subject = self.subject;
+        self.judged.retain(|it| it.concerns(&subject));
+    }
+
+    /// Whose role covered the subject when his statement was admitted: by the descriptor of that time, or by a grant
+    /// before it whose giver was covered in turn. Admission has seen to that for statements about the subject itself.
+    fn covered(&self) -> Vec<Covered> {
+        let mut surely = BTreeSet::new();
+        let mut perhaps = BTreeSet::new();
+        let mut all = Vec::with_capacity(self.judged.len());
+        for it in &self.judged {
+            let held = (it.logged.signer(), it.logged.role().clone());
+            let always =
+                it.is_direct(&self.subject) || self.domain.held_at(it.logged.index(), &held.0, &held.1);
+            let covered = Covered {
+                surely: it.belongs == Belongs::Surely && (always || surely.contains(&held)),
+                perhaps: it.belongs >= Belongs::Perhaps && (always || perhaps.contains(&held)),
+            };
+            if it.gave_role() {
+                surely.extend(grantee(it.logged).filter(|_| covered.surely));
+                perhaps.extend(grantee(it.logged).filter(|_| covered.perhaps));
+            }
+            all.push(covered);
+        }
+        all
+    }
+
+    /// Statuses that another role lifts, as the descriptor allowed when the lifting statement was admitted.
+    fn lift(&mut self, covered: &[Covered]) {
+        let lifters: BTreeSet<StatementId> =
+            self.judged.iter().zip(covered).filter(|(_, covered)| covered.surely).map(|(it, _)| it.logged.id()).collect();
+        let naming = Naming::new(&self.judged, |it| it.acts() && lifters.contains(&it.logged.id()));
+        let domain = self.domain;
+        let lifted = |x: &Logged, s: &Logged| may_lift(domain, x, s);
+        self.mark(|_, it| naming.ending(it, lifted).map(|by| (Standing::Replaced, Some(by))));
+    }
+
+    fn entitlement(&self, it: &Judged<'_>, covered: &Covered) -> Standing {
+        if !it.stands() {
+            return it.standing;
+        }
+        match it.logged.act() {
+            Act::Withdrawal => Standing::Stands,
+            _ if it.blocks() && covered.perhaps => Standing::Stands,
+            _ if !covered.surely => Standing::NotCovering,
+            Act::Grant => Standing::Stands,
+            _ if self.has_role(it.logged) => Standing::Stands,
+            _ => Standing::RoleLost,
+        }
+    }
+}
+
+/// Whether a signer's role covered the subject.
+#[derive(Debug, Clone, Copy)]
+struct Covered {
+    surely: bool,
+    perhaps: bool,
+}
+
+impl Judged<'_> {
+    /// Whether something can still end it: not what is over already, no withdrawal, no block for ever.
+    fn can_be_ended(&self) -> bool {
+        self.stands() && self.logged.act() != Act::Withdrawal && self.effect != Some(Effect::BlocksForEver)
+    }
+
+    /// What is said of a group holds for its members, except what introduces the group itself.
+    fn concerns(&self, subject: &IdentityId) -> bool {
+        let introduces = matches!(self.logged.act(), Act::Identity | Act::Installed);
+        self.is_direct(subject) || (self.belongs != Belongs::No && !introduces)
+    }
+
+    /// Whether its supersessions count: it is in force and has not been taken back. What was itself replaced still
+    /// replaces.
+    fn acts(&self) -> bool {
+        matches!(self.standing, Standing::Stands | Standing::Replaced)
+    }
+}
+
+/// The first rule: is the statement in force at all?
+fn begin<'a>(domain: &Domain, subject: &IdentityId, logged: &'a Logged, at: Timestamp) -> Judged<'a> {
+    let effect = domain.effect_of(logged);
+    let claims = logged.claims();
+    let standing = if logged.is_refused() {
+        Standing::Refused
+    } else if domain.is_compromised(logged) {
+        Standing::Compromised
+    } else if domain.is_lifted(logged) {
+        Standing::Lifted
+    } else if claims.from.is_some_and(|from| at < from) {
+        Standing::NotYet
+    } else if claims.until.is_some_and(|until| until <= at) && effect != Some(Effect::BlocksForEver) {
+        Standing::Lapsed
+    } else {
+        Standing::Stands
+    };
+    let belongs = if logged.subject_id() == *subject { Belongs::Surely } else { Belongs::No };
+    Judged { logged, standing, by: None, belongs, effect }
+}
+
+/// Who names whom in `supersedes`.
+struct Naming<'a>(BTreeMap<StatementId, Vec<&'a Logged>>);
+
+impl<'a> Naming<'a> {
+    fn new(judged: &[Judged<'a>], counts: impl Fn(&Judged<'a>) -> bool) -> Self {
+        let mut naming: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for it in judged.iter().filter(|it| counts(it)) {
+            for named in &it.logged.claims().supersedes {
+                naming.entry(*named).or_default().push(it.logged);
+            }
+        }
+        Self(naming)
+    }
+
+    /// The first statement by index that ends another.
+    fn ending(&self, it: &Judged<'_>, ends: impl Fn(&Logged, &Logged) -> bool) -> Option<StatementId> {
+        let naming = self.0.get(&it.logged.id())?;
+        naming.iter().find(|x| x.subject_id() == it.logged.subject_id() && ends(x, it.logged)).map(|x| x.id())
+    }
+}
+
+fn is_own(x: &Logged, s: &Logged) -> bool {
+    x.signer() == s.signer() || s.grant().is_some_and(|grant| grant.grantee == x.signer())
+}
+
+/// A withdrawal takes back what its own signer said, and a grant that was made to him.
+pub(crate) fn takes_back(x: &Logged, s: &Logged) -> bool {
+    x.act() == Act::Withdrawal && s.act() != Act::Withdrawal && is_own(x, s)
+}
+
+/// A signer replaces what he said himself by a statement of the same act, and a grant made to him by one that he makes.
+pub(crate) fn replaces(x: &Logged, s: &Logged) -> bool {
+    x.act() == s.act() && s.act() != Act::Withdrawal && is_own(x, s)
+}
+
+/// A role may lift the statuses that the descriptor lists for it.
+pub(crate) fn may_lift(domain: &Domain, x: &Logged, s: &Logged) -> bool {
+    let lifts = |status| domain.descriptor_at(x.index()).may_lift(x.role(), status);
+    x.act() == Act::Status && s.act() == Act::Status && s.claims().status.as_ref().is_some_and(lifts)
+}
+
+fn grantee(statement: &Logged) -> Option<(Fingerprint, Role)> {
+    statement.grant().map(|grant| (grant.grantee, grant.role.clone()))
+}
