@@ -248,11 +248,7 @@ impl Checked<'_> {
                 self.effect,
                 self.entry.source().first().map(|source| source.domain.clone()),
             )),
-            resource: Resource::identity(
-                self.entry.subject_id(),
-                self.entry.subject().kind(),
-                self.known_attributes(),
-            ),
+            resource: Resource::identity(self.entry.subject_id(), self.entry.subject().kind(), self.known_attributes()),
         });
         if decision.allow {
             Ok(decision.reasons)

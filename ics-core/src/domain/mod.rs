@@ -18,8 +18,8 @@ use crate::log::entry::LeafData;
 use crate::policy::{AccessPolicy, PolicyError};
 use crate::record::Logged;
 use crate::time::Timestamp;
-use signers::Signers;
 use crate::vocabulary::{DomainName, Effect, Role};
+use signers::Signers;
 
 /// A domain at some length of its log. Cheap to clone.
 #[derive(Debug, Clone)]

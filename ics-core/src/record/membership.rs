@@ -72,8 +72,9 @@ impl Membership {
         let surely = |attribute: &Attribute, value: &String| {
             self.sure.values.get(attribute).is_some_and(|values| values.len() == 1 && values.contains(value))
         };
-        let perhaps =
-            |attribute: &Attribute, value: &String| self.feared.values.get(attribute).is_some_and(|values| values.contains(value));
+        let perhaps = |attribute: &Attribute, value: &String| {
+            self.feared.values.get(attribute).is_some_and(|values| values.contains(value))
+        };
         if self.sure.named.contains(id) || group.selects_by(surely) {
             Belongs::Surely
         } else if self.feared.named.contains(id) || group.selects_by(perhaps) {

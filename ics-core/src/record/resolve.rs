@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::Logged;
 use super::report::{By, Digest, Given, GivenGrant, GivenStatus, Identity, Listed, Record, Standing, Status};
 use super::standing::{Judged, Scene};
-use super::Logged;
 use crate::domain::Domain;
 use crate::identity::IdentityId;
 use crate::limits;

@@ -84,8 +84,7 @@ impl<'a> Scene<'a> {
             once.entry((statement.index(), statement.id())).or_insert(statement);
         }
         let judged = once.into_values().map(|logged| begin(domain, &subject, logged, at)).collect();
-        let mut scene =
-            Self { domain, subject, judged, membership: Membership::default(), granted: BTreeSet::new() };
+        let mut scene = Self { domain, subject, judged, membership: Membership::default(), granted: BTreeSet::new() };
         scene.take_back();
         scene.replace_own();
         scene.grant_directly();
@@ -183,8 +182,7 @@ impl<'a> Scene<'a> {
         let mut all = Vec::with_capacity(self.judged.len());
         for it in &self.judged {
             let held = (it.logged.signer(), it.logged.role().clone());
-            let always =
-                it.is_direct(&self.subject) || self.domain.held_at(it.logged.index(), &held.0, &held.1);
+            let always = it.is_direct(&self.subject) || self.domain.held_at(it.logged.index(), &held.0, &held.1);
             let covered = Covered {
                 surely: it.belongs == Belongs::Surely && (always || surely.contains(&held)),
                 perhaps: it.belongs >= Belongs::Perhaps && (always || perhaps.contains(&held)),
@@ -200,8 +198,13 @@ impl<'a> Scene<'a> {
 
     /// Statuses that another role lifts, as the descriptor allowed when the lifting statement was admitted.
     fn lift(&mut self, covered: &[Covered]) {
-        let lifters: BTreeSet<StatementId> =
-            self.judged.iter().zip(covered).filter(|(_, covered)| covered.surely).map(|(it, _)| it.logged.id()).collect();
+        let lifters: BTreeSet<StatementId> = self
+            .judged
+            .iter()
+            .zip(covered)
+            .filter(|(_, covered)| covered.surely)
+            .map(|(it, _)| it.logged.id())
+            .collect();
         let naming = Naming::new(&self.judged, |it| it.acts() && lifters.contains(&it.logged.id()));
         let domain = self.domain;
         let lifted = |x: &Logged, s: &Logged| may_lift(domain, x, s);
