@@ -65,7 +65,8 @@ pub enum IdentityError {
 }
 
 /// Cuts a text for an error message, so that nobody can fill a log through one.
-pub(crate) fn excerpt(text: &str) -> String {
+#[must_use]
+pub fn excerpt(text: &str) -> String {
     text.chars().take(80).collect()
 }
 

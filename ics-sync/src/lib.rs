@@ -1,1 +1,8 @@
-//! Crate.
+//! Replication of domains between nodes: a state machine without I/O, and a thin driver for it over HTTP.
+
+mod driver;
+pub mod http;
+pub mod mirror;
+pub mod wire;
+
+pub use driver::{Applier, run};

@@ -1,0 +1,192 @@
+//! A peer over HTTP: asks, bounds what comes back, believes nothing.
+
+use core::time::Duration;
+
+use ics_core::identity::excerpt;
+use ics_core::limits;
+use ics_core::vocabulary::DomainName;
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
+
+use crate::wire::{self, Base64, Descriptors, Info, Outcome, Page, Submission, Submitted, WireError};
+
+/// Seconds until a connection must stand.
+const CONNECT_SECONDS: u64 = 10;
+/// Seconds without a byte after which an answer is given up.
+const SILENCE_SECONDS: u64 = 15;
+/// Seconds in which an answer must be complete.
+const ANSWER_SECONDS: u64 = 120;
+
+/// A node of the network, at an address that an operator has configured. No address is ever taken from what is received.
+#[derive(Debug, Clone)]
+pub struct HttpPeer {
+    base_url: Url,
+    client: Client,
+}
+
+/// Why a peer's answer is of no use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PeerError {
+    /// The address cannot be used.
+    #[error("`{0}` is not an address of a peer: it takes https://host/ or http://host/")]
+    Address(String),
+    /// No answer, or one that was cut off.
+    #[error("the peer cannot be reached: {0}")]
+    Transport(String),
+    /// Another answer than success.
+    #[error("the peer answered with HTTP status {status}: {detail}")]
+    Status {
+        /// The status code.
+        status: u16,
+        /// The beginning of what the peer says about it.
+        detail: String,
+    },
+    /// A checkpoint that is not text.
+    #[error("the peer's checkpoint is not UTF-8")]
+    Text,
+    /// An answer that is not understood, or goes past a bound.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+}
+
+/// A client as peers are to be asked with: no redirects, and an end to waiting. What is added, such as roots and
+/// identities for TLS, is for the caller to say.
+pub fn client_builder() -> ClientBuilder {
+    Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
+        .read_timeout(Duration::from_secs(SILENCE_SECONDS))
+        .timeout(Duration::from_secs(ANSWER_SECONDS))
+}
+
+impl HttpPeer {
+    /// A peer at an address, below which its `v1/` lies; `client` is made by [`client_builder`].
+    ///
+    /// # Errors
+    /// When the address is not one of HTTP or HTTPS.
+    pub fn new(base_url: &str, client: Client) -> Result<Self, PeerError> {
+        let address = || PeerError::Address(excerpt(base_url));
+        let mut base_url = Url::parse(base_url).map_err(|_| address())?;
+        if !matches!(base_url.scheme(), "http" | "https") || base_url.query().is_some() {
+            return Err(address());
+        }
+        // Without the slash, joining a path would drop the last part of the address.
+        if !base_url.path().ends_with('/') {
+            base_url.set_path(&format!("{}/", base_url.path()));
+        }
+        Ok(Self { base_url, client })
+    }
+
+    /// The address.
+    #[must_use]
+    pub const fn base_url(&self) -> &Url {
+        &self.base_url
+    }
+
+    /// What the peer says of a domain.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn info(&self, domain: &DomainName) -> Result<Info, PeerError> {
+        let json = receive(self.get(domain, "", &[])?, wire::ANSWER_BYTES).await?;
+        Ok(Info::decode(&json)?)
+    }
+
+    /// The newest checkpoint of a domain that the peer holds, a signed note.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn checkpoint(&self, domain: &DomainName) -> Result<String, PeerError> {
+        let note = receive(self.get(domain, "/checkpoint", &[])?, limits::NOTE_BYTES).await?;
+        String::from_utf8(note).map_err(|_| PeerError::Text)
+    }
+
+    /// The descriptors of a domain from a version on.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn descriptors(&self, domain: &DomainName, from: u64) -> Result<Descriptors, PeerError> {
+        let json = receive(self.get(domain, "/descriptors", &[("from", from)])?, wire::PAGE_JSON_BYTES).await?;
+        Ok(Descriptors::decode(&json)?)
+    }
+
+    /// Entries of a domain: up to `limit` from index `from` on, proven up to size `until`.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn page(&self, domain: &DomainName, from: u64, limit: usize, until: u64) -> Result<Page, PeerError> {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let request = self.get(domain, "/entries", &[("from", from), ("limit", limit), ("until", until)])?;
+        let json = receive(request, wire::PAGE_JSON_BYTES).await?;
+        Ok(Page::decode(&json)?)
+    }
+
+    /// Submits bodies to a domain; what became of each, in the same order.
+    ///
+    /// # Errors
+    /// When the peer does not answer as expected, and within bounds. The bodies may have been admitted all the same:
+    /// submitting them again gets the same receipts.
+    pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<Vec<Outcome>, PeerError> {
+        let statements: Vec<_> = bodies.into_iter().map(Base64).collect();
+        let count = statements.len();
+        let url = self.url(domain, "/statements")?;
+        let request = self.client.post(url).json(&Submission { statements });
+        let json = receive(request, wire::SUBMITTED_JSON_BYTES).await?;
+        Ok(Submitted::decode(&json, count)?.results)
+    }
+
+    fn get(&self, domain: &DomainName, path: &str, query: &[(&str, u64)]) -> Result<RequestBuilder, PeerError> {
+        let mut url = self.url(domain, path)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query.iter().map(|(name, value)| (name, value.to_string())));
+        }
+        Ok(self.client.get(url))
+    }
+
+    /// A domain's name is formed as a DNS name: it needs no escaping in a path.
+    fn url(&self, domain: &DomainName, path: &str) -> Result<Url, PeerError> {
+        let url = self.base_url.join(&format!("v1/domains/{domain}{path}"));
+        url.map_err(|_| PeerError::Address(excerpt(self.base_url.as_str())))
+    }
+}
+
+async fn receive(request: RequestBuilder, bound: usize) -> Result<Vec<u8>, PeerError> {
+    let response = request.send().await.map_err(transport)?;
+    let status = response.status();
+    if status.is_success() {
+        return body(response, bound).await;
+    }
+    let detail = body(response, wire::ANSWER_BYTES).await.unwrap_or_default();
+    Err(PeerError::Status { status: status.as_u16(), detail: detail_of(&detail) })
+}
+
+/// Reads an answer, and no further than its bound, whatever length it claims.
+async fn body(mut response: Response, bound: usize) -> Result<Vec<u8>, PeerError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if chunk.len() > bound.saturating_sub(bytes.len()) {
+            return Err(WireError::TooLong(bound).into());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// What a problem document (RFC 9457) says, or the beginning of anything else.
+fn detail_of(body: &[u8]) -> String {
+    let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let member = |name| problem.as_ref().and_then(|problem| problem.get(name)).and_then(serde_json::Value::as_str);
+    let text = member("detail").or_else(|| member("title")).map(str::to_owned);
+    excerpt(text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned()).trim())
+}
+
+/// The innermost cause says most; the address, which may hold secrets, is left out.
+fn transport(error: reqwest::Error) -> PeerError {
+    let error = error.without_url();
+    let mut cause: &dyn core::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let (what, why) = (error.to_string(), cause.to_string());
+    PeerError::Transport(if what == why { what } else { format!("{what}: {why}") })
+}

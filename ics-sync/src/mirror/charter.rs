@@ -1,0 +1,174 @@
+//! Whose signature a checkpoint needs: the chain of descriptors from entry 0 on.
+//!
+//! A descriptor rules because the owners that the version before it names signed it, and the first because its entry
+//! is pinned. So the chain is believed before the log that holds it is: it tells the key that signed the log.
+
+use std::sync::Arc;
+
+use ics_core::descriptor::{Descriptor, NodeKey};
+use ics_core::limits;
+use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
+use ics_core::log::cosignature;
+use ics_core::log::note::{Algorithm, KeyError, NoteError, VerifierKey};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+
+use super::descriptors::{Refusal, admit};
+use super::stop::Stop;
+use crate::wire;
+
+/// A checkpoint whose signature is that of the home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SignedCheckpoint {
+    /// The head of the log.
+    pub checkpoint: Checkpoint,
+    /// The note as it came, with cosignatures.
+    pub note: String,
+    /// When the home cosigned it: there were no more entries then. Absent if it did not, or claims a time to come.
+    pub as_of: Option<Timestamp>,
+    /// The version of the descriptor that names the key.
+    pub descriptor: u64,
+}
+
+/// The descriptors that count.
+#[derive(Debug, Clone)]
+pub(super) struct Charter {
+    pub(super) origin: Origin,
+    /// The one in force where this mirror stands.
+    current: Arc<Descriptor>,
+    /// Those that the log puts in force later on.
+    following: Vec<Arc<Descriptor>>,
+}
+
+impl Charter {
+    pub(super) fn resume(origin: Origin, current: Descriptor) -> Self {
+        Self { origin, current: Arc::new(current), following: Vec::new() }
+    }
+
+    /// Reads entry 0. Without a pinned origin, what is found is taken at its word.
+    pub(super) fn found(domain: &DomainName, pinned: Option<&Origin>, entry0: &wire::Entry) -> Result<Self, Stop> {
+        let origin = Origin { domain: domain.clone(), entry0: entry0.leaf_data() };
+        if let Some(expected) = pinned.filter(|pinned| **pinned != origin) {
+            return Err(Stop::Origin { expected: expected.clone(), found: origin.to_string() });
+        }
+        let founding = |problem: String| Stop::Founding { domain: domain.clone(), problem };
+        let first = admit(None, body(entry0)).map_err(|refusal| refusal.into_stop(1, founding))?;
+        if first.domain != *domain {
+            return Err(founding(format!("it is that of `{}`", first.domain)));
+        }
+        Ok(Self::resume(origin, first))
+    }
+
+    /// The next version that is not known yet.
+    pub(super) fn next_version(&self) -> u64 {
+        self.last().version.saturating_add(1)
+    }
+
+    fn last(&self) -> &Descriptor {
+        self.following.last().unwrap_or(&self.current)
+    }
+
+    /// Takes the next version, before the log has come to it.
+    pub(super) fn learn(&mut self, entry: &wire::Entry) -> Result<(), Stop> {
+        let after = self.last().version;
+        let descriptor = |problem| Stop::Descriptor { after, problem };
+        let next = admit(Some(self.last()), body(entry)).map_err(|refusal| refusal.into_stop(after + 1, descriptor))?;
+        self.following.push(Arc::new(next));
+        Ok(())
+    }
+
+    /// Takes a descriptor that stands in the log, under the checkpoint that proves it. One that the owners did not
+    /// sign has no effect.
+    pub(super) fn enact(&mut self, body: &[u8], proven_by: &SignedCheckpoint) -> Result<(), Stop> {
+        let next = match admit(Some(&self.current), body) {
+            Ok(next) => Arc::new(next),
+            Err(Refusal::Rules(problem)) => return Err(Stop::Rules { version: self.current.version + 1, problem }),
+            Err(Refusal::Other(_)) => return Ok(()),
+        };
+        let version = proven_by.descriptor;
+        if version < next.version && next.home.key != self.current.home.key {
+            return Err(Stop::FormerKey { size: proven_by.checkpoint.size, version });
+        }
+        // What the owners signed apart from the log gives way to what stands in it.
+        let as_expected = self.following.first().is_some_and(|expected| *expected == next);
+        self.following = if as_expected { self.following.split_off(1) } else { Vec::new() };
+        self.current = next;
+        Ok(())
+    }
+
+    /// Opens a checkpoint with the key in force, or else with one that follows; `None` if it bears neither.
+    pub(super) fn open(&self, note: &str, now: Timestamp) -> Result<Option<SignedCheckpoint>, Stop> {
+        for (position, descriptor) in self.versions().enumerate() {
+            let key = self.key(&descriptor.home)?;
+            let checkpoint = match Checkpoint::open(note, &key) {
+                Ok(checkpoint) => checkpoint,
+                Err(CheckpointError::Note(NoteError::Unsigned(_))) => continue,
+                Err(CheckpointError::OtherOrigin { found, .. }) => {
+                    return Err(Stop::Origin { expected: self.origin.clone(), found });
+                }
+                Err(problem) => return Err(Stop::Checkpoint(problem)),
+            };
+            if self.last_size(position).is_some_and(|last| last < checkpoint.size) {
+                return Err(Stop::FormerKey { size: checkpoint.size, version: descriptor.version });
+            }
+            let as_of = cosigned_at(note, [&descriptor.home])?.into_iter().max();
+            // What arrives now was signed by now; a time well ahead of this clock says nothing.
+            let as_of = as_of.filter(|time| time.millis_since(now) <= limits::CLOCK_SKEW_MILLIS).map(|t| t.min(now));
+            return Ok(Some(SignedCheckpoint {
+                checkpoint,
+                note: note.to_owned(),
+                as_of,
+                descriptor: descriptor.version,
+            }));
+        }
+        Ok(None)
+    }
+
+    /// Whether as many witnesses have cosigned as the descriptor in force asks for.
+    pub(super) fn is_witnessed(&self, note: &str) -> Result<bool, Stop> {
+        let Some(witnesses) = &self.current.witnesses else { return Ok(true) };
+        let cosigned = cosigned_at(note, &witnesses.keys)?.len();
+        Ok(u32::try_from(cosigned).unwrap_or(u32::MAX) >= witnesses.quorum)
+    }
+
+    fn versions(&self) -> impl Iterator<Item = &Arc<Descriptor>> {
+        core::iter::once(&self.current).chain(&self.following)
+    }
+
+    /// The largest size that the key of a version may sign, where a later one replaces it.
+    fn last_size(&self, position: usize) -> Option<u64> {
+        let mut versions = self.versions().skip(position);
+        let key = &versions.next()?.home.key;
+        versions.find(|later| later.home.key != *key)?.last_head.as_ref().map(|head| head.size)
+    }
+
+    fn key(&self, home: &NodeKey) -> Result<VerifierKey, Stop> {
+        raw(home).and_then(|key| self.origin.key(&key)).map_err(unusable)
+    }
+}
+
+fn raw(node: &NodeKey) -> Result<[u8; 32], KeyError> {
+    node.verifying_key().map(|key| key.to_bytes()).ok_or(KeyError::Key)
+}
+
+/// No descriptor is admitted with such a key.
+fn unusable(problem: KeyError) -> Stop {
+    Stop::Checkpoint(NoteError::from(problem).into())
+}
+
+/// The body of an entry; a descriptor is never hidden.
+fn body(entry: &wire::Entry) -> &[u8] {
+    match entry {
+        wire::Entry::Whole(entry) => &entry.body,
+        wire::Entry::Hidden(_) => &[],
+    }
+}
+
+/// The times at which nodes cosigned a checkpoint, one for each node that did.
+fn cosigned_at<'a>(note: &str, nodes: impl IntoIterator<Item = &'a NodeKey>) -> Result<Vec<Timestamp>, Stop> {
+    let key = |node: &NodeKey| VerifierKey::new(&node.name, Algorithm::Cosignature, &raw(node)?);
+    let keys: Vec<_> = nodes.into_iter().map(key).collect::<Result<_, _>>().map_err(unusable)?;
+    let times = cosignature::times(note, &keys).map_err(Stop::Checkpoint)?;
+    Ok(times.into_iter().map(|(_, time)| time).collect())
+}

@@ -1,0 +1,41 @@
+//! Which bodies of entries are descriptors that the owners have put in force.
+
+use ics_core::descriptor::{self, Descriptor, DescriptorError, FieldError, Problem};
+
+use super::stop::Stop;
+
+/// Why a body is not the descriptor that follows.
+pub(super) enum Refusal {
+    /// It names rules that are not known here.
+    Rules(String),
+    /// Anything else: it has no effect.
+    Other(String),
+}
+
+impl Refusal {
+    pub(super) fn into_stop(self, version: u64, other: impl FnOnce(String) -> Stop) -> Stop {
+        match self {
+            Self::Rules(problem) => Stop::Rules { version, problem },
+            Self::Other(problem) => other(problem),
+        }
+    }
+}
+
+impl From<DescriptorError> for Refusal {
+    fn from(error: DescriptorError) -> Self {
+        match &error {
+            DescriptorError::Field(FieldError { problem: Problem::Rules(_), .. }) => Self::Rules(error.to_string()),
+            _ => Self::Other(error.to_string()),
+        }
+    }
+}
+
+/// Reads the descriptor that follows `previous`, or the first, and checks that enough owners signed it.
+pub(super) fn admit(previous: Option<&Descriptor>, body: &[u8]) -> Result<Descriptor, Refusal> {
+    // Until the owners' signatures can be read, there are none.
+    let signed_by = std::collections::BTreeSet::new();
+    Ok(match previous {
+        None => descriptor::admit_first(body, &signed_by)?,
+        Some(previous) => descriptor::admit_next(previous, body, &signed_by)?,
+    })
+}

@@ -1,0 +1,397 @@
+//! A mirror of one domain, as a state machine without I/O, clock or randomness.
+//!
+//! ```text
+//!   descriptors ──► whose key signs ──► checkpoint ──► page of entries ──► apply ──► wait
+//!   (entry 0 is pinned)                 (signed)       (proven)            (durable)
+//! ```
+//!
+//! [`Mirror::poll_action`] says what to do next and changes nothing: whoever asks again gets the same action. He does
+//! it and tells the result by one of the `handle_` methods. An answer that fits no question is not believed, so answers
+//! may be lost, late or doubled. What is held changes only in [`Mirror::handle_applied`], page by page, each proven to
+//! stand in a log that the home signed.
+
+mod charter;
+mod descriptors;
+mod page;
+mod pause;
+mod stop;
+
+use std::sync::Arc;
+
+use ics_core::descriptor::Descriptor;
+use ics_core::limits;
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::Origin;
+use ics_core::log::merkle::Tree;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+
+use crate::wire;
+use charter::Charter;
+pub use charter::SignedCheckpoint;
+use page::Held;
+pub use page::{VerifiedEntry, VerifiedPage};
+use pause::Pause;
+pub use stop::{Stop, Trouble};
+
+/// How a mirror keeps time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Milliseconds between two looks at an idle peer, at most; half of it at least.
+    pub interval_millis: u64,
+    /// Any number; mirrors with different ones spread their looks and retries.
+    pub seed: u64,
+}
+
+/// What a mirror held when it was last told that a page was applied.
+#[derive(Debug, Clone)]
+pub struct Resume {
+    /// Name and entry 0.
+    pub origin: Origin,
+    /// The descriptor that the log has put in force.
+    pub descriptor: Descriptor,
+    /// The tree over all entries held.
+    pub tree: Tree,
+    /// Admission time of the last entry that is held whole.
+    pub admitted_at: Timestamp,
+    /// The note of the newest checkpoint that a page reached.
+    pub checkpoint: Option<String>,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Ask the peer for the descriptors from this version on; [`Mirror::handle_descriptors`].
+    FetchDescriptors {
+        /// The first version wanted.
+        from: u64,
+    },
+    /// Ask the peer for its newest checkpoint; [`Mirror::handle_checkpoint`].
+    FetchCheckpoint,
+    /// Ask the peer for entries; [`Mirror::handle_page`].
+    FetchPage {
+        /// Index of the first.
+        from: u64,
+        /// How many at most.
+        limit: usize,
+        /// The size that the proof is to lead to.
+        until: u64,
+    },
+    /// Store these entries durably, judge their signatures by the policy, and let those that it admits take effect;
+    /// [`Mirror::handle_applied`].
+    Apply(Arc<VerifiedPage>),
+    /// Do nothing until then.
+    Wait {
+        /// The end of the pause.
+        until: Timestamp,
+    },
+    /// Nothing, any more.
+    Stopped(Stop),
+}
+
+/// How far a mirror is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// What is mirrored; absent before first contact where only the name was given. To be pinned by the operator.
+    pub origin: Option<Origin>,
+    /// Entries held.
+    pub size: u64,
+    /// Entries that the home is known to have signed.
+    pub known: u64,
+    /// The home vouched at this time that there were no more entries than those held.
+    pub as_of: Option<Timestamp>,
+    /// Failures in a row.
+    pub failures: u32,
+    /// What is in the way, until the next success.
+    pub trouble: Option<Trouble>,
+    /// Why nothing goes on any more.
+    pub stopped: Option<Stop>,
+}
+
+/// A mirror of one domain.
+#[derive(Debug, Clone)]
+pub struct Mirror {
+    settings: Settings,
+    domain: DomainName,
+    pinned: Option<Origin>,
+    /// Nothing before first contact.
+    held: Option<Held>,
+    /// The newest checkpoint that was reached.
+    reached: Option<SignedCheckpoint>,
+    /// The checkpoint that the pages lead to, ahead of what is held.
+    target: Option<SignedCheckpoint>,
+    /// One that came meanwhile, ahead of the target; a target that moved would make pages under way useless.
+    later: Option<SignedCheckpoint>,
+    /// A checkpoint that no known key has signed: a later descriptor may name the key.
+    undecided: Option<String>,
+    /// A page that waits to be applied, and what is held afterwards.
+    pending: Option<(Arc<VerifiedPage>, Held)>,
+    as_of: Option<Timestamp>,
+    pause: Pause,
+    failures: u32,
+    trouble: Option<Trouble>,
+    stopped: Option<Stop>,
+}
+
+impl Mirror {
+    /// A mirror that holds nothing yet, of a domain whose entry 0 is known.
+    #[must_use]
+    pub fn pinned(origin: Origin, settings: Settings) -> Self {
+        Self { pinned: Some(origin.clone()), ..Self::on_first_contact(origin.domain, settings) }
+    }
+
+    /// A mirror that holds nothing yet and believes whatever entry 0 the peer shows first; see [`Status::origin`].
+    #[must_use]
+    pub fn on_first_contact(domain: DomainName, settings: Settings) -> Self {
+        Self {
+            settings,
+            domain,
+            pinned: None,
+            held: None,
+            reached: None,
+            target: None,
+            later: None,
+            undecided: None,
+            pending: None,
+            as_of: None,
+            pause: Pause::default(),
+            failures: 0,
+            trouble: None,
+            stopped: None,
+        }
+    }
+
+    /// A mirror that goes on where it was.
+    #[must_use]
+    pub fn resume(resume: Resume, settings: Settings, now: Timestamp) -> Self {
+        let Resume { origin, descriptor, tree, admitted_at, checkpoint } = resume;
+        let charter = Charter::resume(origin.clone(), descriptor);
+        // By a key that was replaced since, it is of no more use than none.
+        let reached = checkpoint.and_then(|note| charter.open(&note, now).ok().flatten());
+        let as_of = reached.as_ref().and_then(|reached| reached.as_of);
+        let held = Some(Held { charter, tree, admitted_at });
+        Self { held, reached, as_of, ..Self::pinned(origin, settings) }
+    }
+
+    /// The domain that is mirrored.
+    #[must_use]
+    pub const fn domain(&self) -> &DomainName {
+        &self.domain
+    }
+
+    /// What to do now.
+    #[must_use]
+    pub fn poll_action(&self, now: Timestamp) -> Action {
+        if let Some(stop) = &self.stopped {
+            return Action::Stopped(stop.clone());
+        }
+        if let Some(until) = self.pause.until(now) {
+            return Action::Wait { until };
+        }
+        if let Some((page, _)) = &self.pending {
+            return Action::Apply(Arc::clone(page));
+        }
+        if let Some(from) = self.wanted_descriptor() {
+            return Action::FetchDescriptors { from };
+        }
+        match &self.target {
+            Some(target) => {
+                Action::FetchPage { from: self.size(), limit: limits::FEED_ENTRIES, until: target.checkpoint.size }
+            }
+            None => Action::FetchCheckpoint,
+        }
+    }
+
+    /// How far the mirror is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            origin: self.held.as_ref().map(|held| held.charter.origin.clone()).or_else(|| self.pinned.clone()),
+            size: self.size(),
+            known: self.known(),
+            as_of: self.as_of,
+            failures: self.failures,
+            trouble: self.trouble.clone(),
+            stopped: self.stopped.clone(),
+        }
+    }
+
+    /// Takes the peer's answer to [`Action::FetchDescriptors`].
+    pub fn handle_descriptors(&mut self, descriptors: &wire::Descriptors, now: Timestamp) {
+        let Some(asked) = self.wanted_descriptor().filter(|asked| *asked == descriptors.from) else {
+            return self.not_asked(format!("descriptors from version {}", descriptors.from), now);
+        };
+        if descriptors.entries.is_empty() && asked == 1 {
+            return self.fail(Trouble::Failure("the peer has no descriptor of the domain".to_owned()), now);
+        }
+        let learnt = self.learn(&descriptors.entries);
+        if let Some(note) = self.or_stop(learnt).and_then(|()| self.undecided.take()) {
+            self.decide(&note, descriptors.entries.is_empty(), now);
+        }
+    }
+
+    /// Takes a checkpoint: the peer's answer to [`Action::FetchCheckpoint`], or one that it sent unasked.
+    pub fn handle_checkpoint(&mut self, note: &str, now: Timestamp) {
+        if self.stopped.is_none() && self.held.is_some() && self.pending.is_none() {
+            self.decide(note, false, now);
+        }
+    }
+
+    /// Takes the peer's answer to [`Action::FetchPage`].
+    pub fn handle_page(&mut self, page: wire::Page, now: Timestamp) {
+        let (from, size) = (page.from, page.size);
+        let asked = self.target.as_ref().filter(|target| target.checkpoint.size == size && from == self.size());
+        let (Some(held), Some(target), None, None) = (&self.held, asked, &self.pending, &self.stopped) else {
+            return self.not_asked(format!("entries from {from} on, proven up to {size}"), now);
+        };
+        if page.entries.is_empty() {
+            return self.fail(Trouble::Withheld { from, size }, now);
+        }
+        let extended = held.extend(page, target, self.reached.as_ref());
+        if let Some((next, page)) = self.or_stop(extended) {
+            self.pending = Some((Arc::new(page), next));
+            self.pause = Pause::default();
+        }
+    }
+
+    /// Takes the news that the page of [`Action::Apply`] is stored, with all its effects, and stays so.
+    pub fn handle_applied(&mut self, now: Timestamp) {
+        let Some((page, next)) = self.pending.take() else { return };
+        self.held = Some(next);
+        self.succeed();
+        if let Some(checkpoint) = &page.checkpoint {
+            self.as_of = self.as_of.max(checkpoint.as_of);
+            self.reached = Some(checkpoint.clone());
+            self.target = self.later.take();
+            if self.target.is_none() {
+                self.rest(now);
+            }
+        }
+    }
+
+    /// Takes the news that an action failed: the peer did not answer, or not in its terms, or the page could not be
+    /// stored. It is tried again later.
+    pub fn handle_failure(&mut self, what: &str, now: Timestamp) {
+        self.fail(Trouble::Failure(what.to_owned()), now);
+    }
+
+    fn size(&self) -> u64 {
+        self.held.as_ref().map_or(0, |held| held.tree.size())
+    }
+
+    /// Entries that the home is known to have signed.
+    fn known(&self) -> u64 {
+        self.later.as_ref().or(self.target.as_ref()).map_or_else(|| self.size(), |ahead| ahead.checkpoint.size)
+    }
+
+    /// The next version to ask for, if the keys known are not enough.
+    fn wanted_descriptor(&self) -> Option<u64> {
+        match &self.held {
+            _ if self.stopped.is_some() => None,
+            None => Some(1),
+            Some(held) => self.undecided.as_ref().map(|_| held.charter.next_version()),
+        }
+    }
+
+    fn learn(&mut self, entries: &[wire::Entry]) -> Result<(), Stop> {
+        let mut entries = entries.iter();
+        let held = match &mut self.held {
+            Some(held) => held,
+            none => {
+                let Some(entry0) = entries.next() else { return Ok(()) };
+                let charter = Charter::found(&self.domain, self.pinned.as_ref(), entry0)?;
+                none.insert(Held { charter, tree: Tree::new(), admitted_at: Timestamp::default() })
+            }
+        };
+        entries.try_for_each(|entry| held.charter.learn(entry))
+    }
+
+    /// Opens a checkpoint and takes it as its signature allows. With no more descriptors to come, one that no known key
+    /// signed is refused.
+    fn decide(&mut self, note: &str, no_more_descriptors: bool, now: Timestamp) {
+        let Some(held) = &self.held else { return };
+        let opened = held.charter.open(note, now);
+        match self.or_stop(opened) {
+            Some(Some(checkpoint)) => self.consider(checkpoint, now),
+            Some(None) if no_more_descriptors => self.stopped = Some(Stop::Unsigned),
+            Some(None) => self.undecided = Some(note.to_owned()),
+            None => {}
+        }
+    }
+
+    /// Holds a signed checkpoint against what is known.
+    fn consider(&mut self, checkpoint: SignedCheckpoint, now: Timestamp) {
+        let (theirs, ours) = (checkpoint.checkpoint.size, self.known());
+        if let Some(fork) = self.fork(&checkpoint) {
+            self.stopped = Some(fork);
+            return;
+        }
+        if theirs < ours.max(1) {
+            return self.fail(Trouble::Stale { ours, theirs }, now);
+        }
+        let witnessed = self.held.as_ref().map_or(Ok(false), |held| held.charter.is_witnessed(&checkpoint.note));
+        match self.or_stop(witnessed) {
+            Some(true) if theirs == self.size() => self.arrive(checkpoint, now),
+            Some(true) if self.target.is_some() => self.later = Some(checkpoint),
+            Some(true) => {
+                self.target = Some(checkpoint);
+                self.pause = Pause::default();
+            }
+            Some(false) => self.fail(Trouble::Quorum { size: theirs }, now),
+            None => {}
+        }
+    }
+
+    /// Whether a checkpoint contradicts what is held or known: the same size with another root.
+    fn fork(&self, checkpoint: &SignedCheckpoint) -> Option<Stop> {
+        let size = checkpoint.checkpoint.size;
+        let held = self.held.as_ref().map(|held| (held.tree.size(), held.tree.root()));
+        let signed = [&self.reached, &self.target, &self.later].into_iter().flatten();
+        let signed = signed.map(|known| (known.checkpoint.size, known.checkpoint.root, Some(&known.note)));
+        signed
+            .chain(held.map(|(size, root)| (size, root, None)))
+            .find(|(known, root, _): &(u64, Hash, _)| *known == size && *root != checkpoint.checkpoint.root)
+            .map(|(_, _, ours)| Stop::Fork { size, ours: ours.cloned(), theirs: checkpoint.note.clone() })
+    }
+
+    /// Takes a checkpoint of what is held already: there is nothing new, and this is known as of a later time.
+    fn arrive(&mut self, checkpoint: SignedCheckpoint, now: Timestamp) {
+        let is_newer = self.reached.as_ref().is_none_or(|reached| {
+            reached.checkpoint.size < checkpoint.checkpoint.size || reached.as_of < checkpoint.as_of
+        });
+        let Some(held) = self.held.as_ref().filter(|_| is_newer) else {
+            self.succeed();
+            return self.rest(now);
+        };
+        let (size, root) = (held.tree.size(), held.tree.root());
+        let page = VerifiedPage { from: size, entries: Vec::new(), size, root, checkpoint: Some(checkpoint) };
+        self.pending = Some((Arc::new(page), held.clone()));
+        self.pause = Pause::default();
+    }
+
+    fn or_stop<T>(&mut self, result: Result<T, Stop>) -> Option<T> {
+        result.map_err(|stop| self.stopped = Some(stop)).ok()
+    }
+
+    /// An answer that fits no question: late, doubled, or of a peer that does not listen.
+    fn not_asked(&mut self, what: String, now: Timestamp) {
+        if self.stopped.is_none() && self.pending.is_none() {
+            self.fail(Trouble::NotAsked(what), now);
+        }
+    }
+
+    fn succeed(&mut self) {
+        (self.failures, self.trouble) = (0, None);
+    }
+
+    fn fail(&mut self, trouble: Trouble, now: Timestamp) {
+        self.failures = self.failures.saturating_add(1);
+        self.trouble = Some(trouble);
+        self.pause = Pause::of(now, pause::retry_millis(self.failures, self.settings.seed));
+    }
+
+    fn rest(&mut self, now: Timestamp) {
+        let seed = self.settings.seed.wrapping_add(now.as_millis());
+        self.pause = Pause::of(now, pause::jittered(self.settings.interval_millis, seed));
+    }
+}

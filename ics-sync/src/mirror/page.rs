@@ -1,0 +1,123 @@
+//! What a mirror holds, and how a page of entries extends it.
+
+use ics_core::log::checkpoint::Checkpoint;
+use ics_core::log::entry::{Entry, EntryKind, Header};
+use ics_core::log::merkle::{Tree, leaf_hash, verify_consistency};
+use ics_core::log::{Hash, LeafData};
+use ics_core::time::Timestamp;
+
+use super::charter::{Charter, SignedCheckpoint};
+use super::stop::Stop;
+use crate::wire;
+
+/// Entries that are proven to stand in the home's log, right behind those that the mirror holds. Only a mirror makes
+/// one, so whoever is given it need not check that again; signatures and policy he does check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct VerifiedPage {
+    /// Index of the first entry, and number of those held before.
+    pub from: u64,
+    /// The entries; none where only a newer checkpoint of the same log is to be kept.
+    pub entries: Vec<VerifiedEntry>,
+    /// Number of entries with these.
+    pub size: u64,
+    /// Root of the tree with these.
+    pub root: Hash,
+    /// The home's checkpoint, where this page reaches it: from now on the newest that this node can serve.
+    pub checkpoint: Option<SignedCheckpoint>,
+}
+
+/// An entry that is proven to stand in the home's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VerifiedEntry {
+    /// One that this mirror may see.
+    Whole {
+        /// Its header, decoded.
+        header: Header,
+        /// All that its leaf data covers.
+        entry: Entry,
+    },
+    /// One that it may not see, or whose body was erased.
+    Hidden(LeafData),
+}
+
+impl VerifiedEntry {
+    /// The entry's leaf data.
+    #[must_use]
+    pub fn leaf_data(&self) -> LeafData {
+        match self {
+            Self::Whole { entry, .. } => entry.leaf_data(),
+            Self::Hidden(leaf) => *leaf,
+        }
+    }
+}
+
+/// What a mirror holds.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) charter: Charter,
+    pub(super) tree: Tree,
+    /// Admission time of the last entry that could be seen.
+    pub(super) admitted_at: Timestamp,
+}
+
+impl Held {
+    /// Reads a page as what comes next, up to the checkpoint: what is then held, and the page for others to apply.
+    ///
+    /// The proof comes first: only what the home signed is held against the home.
+    pub(super) fn extend(
+        &self,
+        page: wire::Page,
+        target: &SignedCheckpoint,
+        ours: Option<&SignedCheckpoint>,
+    ) -> Result<(Self, VerifiedPage), Stop> {
+        let mut next = self.clone();
+        next.grow(&page.entries)?;
+        let Checkpoint { size, root, .. } = target.checkpoint;
+        let proof: Vec<Hash> = page.proof.iter().map(|hash| Hash(hash.0)).collect();
+        verify_consistency(next.tree.size(), &next.tree.root(), size, &root, &proof).map_err(|_| Stop::Unproven {
+            from: self.tree.size(),
+            size,
+            ours: ours.map(|known| known.note.clone()),
+            theirs: target.note.clone(),
+        })?;
+        let from = self.tree.size();
+        let entries = (from..).zip(page.entries).map(|(index, entry)| next.read(index, entry, target));
+        let entries = entries.collect::<Result<_, _>>()?;
+        let checkpoint = (next.tree.size() == size).then(|| target.clone());
+        let page = VerifiedPage { from, entries, size: next.tree.size(), root: next.tree.root(), checkpoint };
+        Ok((next, page))
+    }
+
+    fn grow(&mut self, entries: &[wire::Entry]) -> Result<(), Stop> {
+        for entry in entries {
+            let leaf = entry.leaf_data();
+            if self.tree.size() == 0 && leaf != self.charter.origin.entry0 {
+                let found = format!("an entry 0 of {}", Hash(leaf));
+                return Err(Stop::Origin { expected: self.charter.origin.clone(), found });
+            }
+            self.tree.push(leaf_hash(&leaf));
+        }
+        // Whoever applies the page makes and stores tiles by a tree of his own.
+        drop(self.tree.take_full_tiles());
+        Ok(())
+    }
+
+    /// Takes note of what a proven entry says about the log itself.
+    fn read(&mut self, index: u64, entry: wire::Entry, target: &SignedCheckpoint) -> Result<VerifiedEntry, Stop> {
+        let entry = match entry {
+            wire::Entry::Hidden(leaf) => return Ok(VerifiedEntry::Hidden(leaf)),
+            wire::Entry::Whole(entry) => entry,
+        };
+        let header = entry.header().map_err(|problem| Stop::Header { index, problem })?;
+        let (at, before) = (header.admitted_at, self.admitted_at);
+        if at < before {
+            return Err(Stop::Time { index, at, before });
+        }
+        self.admitted_at = at;
+        if header.kind == EntryKind::Descriptor && index > 0 {
+            self.charter.enact(&entry.body, target)?;
+        }
+        Ok(VerifiedEntry::Whole { header, entry })
+    }
+}

@@ -1,0 +1,135 @@
+//! What keeps a mirror from going on: for good, or for a while.
+
+use ics_core::log::checkpoint::{CheckpointError, Origin};
+use ics_core::log::entry::HeaderError;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+
+/// Why a mirror has stopped for good. What it holds stays as it is; an operator decides what comes next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stop {
+    /// The home signed two different logs: proof of misbehaviour, to be kept.
+    #[error("fork: the home of the domain signed two different roots for {size} entries")]
+    Fork {
+        /// The size that both checkpoints share.
+        size: u64,
+        /// The note that this mirror had verified before; absent if it was never at a checkpoint of this size.
+        ours: Option<String>,
+        /// The note that contradicts it.
+        theirs: String,
+    },
+    /// Entries that do not lead from what is held here to what the home signed: a false page, or a fork.
+    #[error(
+        "the entries from {from} on do not lead from the {from} held here to the {size} of the home's checkpoint: \
+         either the page is false, or the home signed two logs"
+    )]
+    Unproven {
+        /// Entries held here.
+        from: u64,
+        /// Size of the checkpoint.
+        size: u64,
+        /// The last note that this mirror had reached.
+        ours: Option<String>,
+        /// The note to which the page does not lead.
+        theirs: String,
+    },
+    /// Another domain, or another beginning of the domain of this name.
+    #[error("the peer serves the log of `{found}`, this is a mirror of `{expected}`")]
+    Origin {
+        /// What is pinned here, or was found at first contact.
+        expected: Origin,
+        /// What the peer serves.
+        found: String,
+    },
+    /// The first entry is not the descriptor of a domain of this name.
+    #[error("the first entry of the log does not found the domain `{domain}`: {problem}")]
+    Founding {
+        /// The domain that was expected.
+        domain: DomainName,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A descriptor that the owners did not put in force.
+    #[error("the descriptor after version {after} that the peer shows is not the owners': {problem}")]
+    Descriptor {
+        /// The version before it.
+        after: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Rules that this implementation does not know.
+    #[error("descriptor version {version} needs newer software: {problem}")]
+    Rules {
+        /// The descriptor's version.
+        version: u64,
+        /// Which rules it names.
+        problem: String,
+    },
+    /// A checkpoint that is malformed, or bears a wrong signature.
+    #[error("the checkpoint is refused: {0}")]
+    Checkpoint(CheckpointError),
+    /// A checkpoint that no home of the domain signed.
+    #[error("the checkpoint bears no signature of a home that the domain's descriptors name")]
+    Unsigned,
+    /// A checkpoint by a key that had been replaced.
+    #[error(
+        "the checkpoint of {size} entries is signed by the home key of descriptor version {version}, which was replaced"
+    )]
+    FormerKey {
+        /// The checkpoint's size.
+        size: u64,
+        /// The version that named the key.
+        version: u64,
+    },
+    /// An entry's header that this implementation cannot read.
+    #[error("the header of entry {index} is refused: {problem}")]
+    Header {
+        /// The entry's index.
+        index: u64,
+        /// What is wrong with it.
+        problem: HeaderError,
+    },
+    /// Admission times that go back.
+    #[error("entry {index} was admitted at {at}, before its predecessor of {before}: the home's clock went back")]
+    Time {
+        /// The entry's index.
+        index: u64,
+        /// Its admission time.
+        at: Timestamp,
+        /// That of the last one before it.
+        before: Timestamp,
+    },
+}
+
+/// What keeps a mirror from going on for the moment; it tries again, ever more slowly.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// The peer or the local store failed.
+    #[error("{0}")]
+    Failure(String),
+    /// The peer knows less than this mirror: it lags, or was rolled back.
+    #[error("the peer's checkpoint has {theirs} entries, {ours} are known here: it lags behind or was rolled back")]
+    Stale {
+        /// The size that is known here.
+        ours: u64,
+        /// The size that the peer gave.
+        theirs: u64,
+    },
+    /// An answer that fits no question.
+    #[error("the peer sent {0}, which nobody asked for")]
+    NotAsked(String),
+    /// A page without entries, where the home's checkpoint says that there are some.
+    #[error("the peer withholds the entries from {from} on, of which the home signed {size}")]
+    Withheld {
+        /// Entries held here.
+        from: u64,
+        /// Entries that the home signed.
+        size: u64,
+    },
+    /// A checkpoint that too few witnesses have cosigned.
+    #[error("the checkpoint of {size} entries has not yet the witnesses that the descriptor asks for")]
+    Quorum {
+        /// Its size.
+        size: u64,
+    },
+}

@@ -1,0 +1,442 @@
+//! What travels between nodes over HTTP: the types of the feed, for the server that writes them and the client that
+//! reads them.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET /v1/domains/{domain}` | [`Info`] |
+//! | `GET /v1/domains/{domain}/checkpoint` | a signed note with its cosignatures, as text |
+//! | `GET /v1/domains/{domain}/descriptors?from=VERSION` | [`Descriptors`] from that version on |
+//! | `GET /v1/domains/{domain}/entries?from=N&limit=M&until=SIZE` | [`Page`] of the entries from index N on |
+//! | `POST /v1/domains/{domain}/statements` with [`Submission`] | [`Submitted`] |
+//!
+//! Bytes are base64 (RFC 4648, section 4, with padding). Members that are not known are refused: what a newer node has
+//! to say to older ones goes into the descriptor's rules version, not into fields that are silently lost.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ics_core::descriptor::NodeKey;
+use ics_core::limits;
+use ics_core::log::checkpoint::Origin;
+use ics_core::log::note::VerifierKey;
+use ics_core::log::{self, LeafData, Salt};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Bytes of one page as JSON: base64 takes four characters for three bytes, and every entry and hash has a frame.
+pub const PAGE_JSON_BYTES: usize =
+    limits::FEED_BYTES / 3 * 4 + 128 * limits::FEED_ENTRIES + 64 * limits::PROOF_HASHES + 2 * limits::NOTE_BYTES;
+/// Bytes of the answer to a submission: a receipt with its proof, header and checkpoint for each statement.
+pub const SUBMITTED_JSON_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
+/// Bytes of any other answer, problem documents included.
+pub const ANSWER_BYTES: usize = 2 * limits::NOTE_BYTES;
+
+/// Bytes that travel as base64: any number of them, or exactly as many as an array takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base64<T = Vec<u8>>(pub T);
+
+impl<T: AsRef<[u8]>> Serialize for Base64<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de, T: TryFrom<Vec<u8>>> Deserialize<'de> for Base64<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let bytes = STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)?;
+        let length = bytes.len();
+        let wrong = |_| D::Error::custom(format_args!("{length} bytes are too many or too few"));
+        bytes.try_into().map(Self).map_err(wrong)
+    }
+}
+
+/// What a node says of a domain that it serves. For people and for the first look at a peer; a mirror believes only
+/// what it verifies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    /// The domain's name.
+    pub domain: DomainName,
+    /// Name and leaf data of entry 0: `<domain>/<64 hex digits>`. This is what to pin.
+    pub origin: Origin,
+    /// The home node's name and key, from the descriptor in force.
+    pub home: NodeKey,
+    /// The home's key for checkpoints as C2SP signed-note writes verifier keys: `<origin>+<key id>+<key>`.
+    pub verifier_key: VerifierKey,
+    /// Version of the descriptor in force.
+    pub descriptor: u64,
+    /// Entries that this node holds.
+    pub size: u64,
+    /// The time for which the home vouched that there were no more; absent where it has not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+}
+
+/// One entry of the log: `{"header": …, "salt": …, "body": …}` or `{"leaf": …}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "EntryMembers", into = "EntryMembers")]
+pub enum Entry {
+    /// An entry that the reader may see.
+    Whole(log::entry::Entry),
+    /// An entry that the reader may not see, or whose body was erased: its leaf data.
+    Hidden(LeafData),
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EntryMembers {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    header: Option<Base64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    salt: Option<Base64<Salt>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    body: Option<Base64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leaf: Option<Base64<LeafData>>,
+}
+
+impl TryFrom<EntryMembers> for Entry {
+    type Error = &'static str;
+
+    fn try_from(members: EntryMembers) -> Result<Self, &'static str> {
+        match members {
+            EntryMembers { header: Some(header), salt: Some(salt), body: Some(body), leaf: None } => {
+                Ok(Self::Whole(log::entry::Entry { header: header.0, salt: salt.0, body: body.0 }))
+            }
+            EntryMembers { header: None, salt: None, body: None, leaf: Some(leaf) } => Ok(Self::Hidden(leaf.0)),
+            _ => Err("an entry has header, salt and body, or a leaf alone"),
+        }
+    }
+}
+
+impl From<Entry> for EntryMembers {
+    fn from(entry: Entry) -> Self {
+        match entry {
+            Entry::Whole(log::entry::Entry { header, salt, body }) => {
+                Self { header: Some(Base64(header)), salt: Some(Base64(salt)), body: Some(Base64(body)), leaf: None }
+            }
+            Entry::Hidden(leaf) => Self { leaf: Some(Base64(leaf)), ..Self::default() },
+        }
+    }
+}
+
+impl Entry {
+    /// The entry's leaf data.
+    #[must_use]
+    pub fn leaf_data(&self) -> LeafData {
+        match self {
+            Self::Whole(entry) => entry.leaf_data(),
+            Self::Hidden(leaf) => *leaf,
+        }
+    }
+
+    /// What the entry counts towards [`limits::FEED_BYTES`]: header and body.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        match self {
+            Self::Whole(entry) => entry.header.len() + entry.body.len(),
+            Self::Hidden(_) => 0,
+        }
+    }
+}
+
+/// A page of a domain's feed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// Index of the first entry, as asked for.
+    pub from: u64,
+    /// The entries from there on: as many as asked for, or as the server's bounds allow, and one at least where there
+    /// is one; none at or behind `size`.
+    pub entries: Vec<Entry>,
+    /// Size of the tree that the proof leads to: `until` where that was asked for, else the newest checkpoint's.
+    pub size: u64,
+    /// The checkpoint of that size. Absent where `until` was asked for and this node no longer holds its note; whoever
+    /// asked for it had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// Consistency proof (RFC 9162, section 2.1.4) from `from` + number of entries to `size`.
+    pub proof: Vec<Base64<[u8; 32]>>,
+}
+
+/// The descriptors of a domain, in the order of their versions, as the log holds them: whole entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Descriptors {
+    /// Version of the first, as asked for.
+    pub from: u64,
+    /// As many as [`limits::FEED_BYTES`] allows, and one at least where there is one.
+    pub entries: Vec<Entry>,
+}
+
+/// Bodies for a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    /// Up to [`limits::BATCH_STATEMENTS`] of them.
+    pub statements: Vec<Base64>,
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submitted {
+    /// One for each statement, in the same order.
+    pub results: Vec<Outcome>,
+}
+
+/// What became of one statement: `{"receipt": …}` or `{"problem": …}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It is in the log; the receipt as JSON.
+    Receipt(serde_json::Value),
+    /// It is not; a problem document (RFC 9457).
+    Problem(serde_json::Value),
+}
+
+/// Why an answer was not understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// Longer than its bound.
+    #[error("the answer has more than {0} bytes")]
+    TooLong(usize),
+    /// Not the JSON that was expected.
+    #[error("the answer is not as expected: {0}")]
+    Json(String),
+    /// More entries than a page takes.
+    #[error("the page has {0} entries, {max} at most", max = limits::FEED_ENTRIES)]
+    Entries(usize),
+    /// More bytes in entries than a page takes.
+    #[error("the page has {0} bytes of headers and bodies, {max} at most", max = limits::FEED_BYTES)]
+    Bytes(usize),
+    /// A header that is too long.
+    #[error("the header of entry {position} of the page has {bytes} bytes, {max} at most", max = limits::HEADER_BYTES)]
+    Header {
+        /// Counted from 0 within the page.
+        position: usize,
+        /// Its length.
+        bytes: usize,
+    },
+    /// A body longer than the longest that any domain admits.
+    #[error(
+        "the body of entry {position} of the page has {bytes} bytes, {max} at most",
+        max = limits::PERSON_CERTIFICATE_BYTES
+    )]
+    Body {
+        /// Counted from 0 within the page.
+        position: usize,
+        /// Its length.
+        bytes: usize,
+    },
+    /// A proof longer than any tree needs.
+    #[error("the proof has {0} hashes, {max} at most", max = limits::PROOF_HASHES)]
+    Proof(usize),
+    /// A checkpoint that is too long.
+    #[error("the checkpoint has {0} bytes, {max} at most", max = limits::NOTE_BYTES)]
+    Checkpoint(usize),
+    /// Not one result for each statement.
+    #[error("there are {results} results for {statements} statements")]
+    Results {
+        /// Results received.
+        results: usize,
+        /// Statements sent.
+        statements: usize,
+    },
+}
+
+impl Page {
+    /// Reads a page and holds it to its bounds.
+    ///
+    /// # Errors
+    /// When it is not such a page, or goes past one of them.
+    pub fn decode(json: &[u8]) -> Result<Self, WireError> {
+        let page: Self = parse(json, PAGE_JSON_BYTES)?;
+        check_entries(&page.entries)?;
+        if page.proof.len() > limits::PROOF_HASHES {
+            return Err(WireError::Proof(page.proof.len()));
+        }
+        match &page.checkpoint {
+            Some(note) if note.len() > limits::NOTE_BYTES => Err(WireError::Checkpoint(note.len())),
+            _ => Ok(page),
+        }
+    }
+}
+
+impl Descriptors {
+    /// Reads descriptors and holds them to the bounds of a page.
+    ///
+    /// # Errors
+    /// When it is not such an answer, or goes past one of them.
+    pub fn decode(json: &[u8]) -> Result<Self, WireError> {
+        let descriptors: Self = parse(json, PAGE_JSON_BYTES)?;
+        check_entries(&descriptors.entries).map(|()| descriptors)
+    }
+}
+
+impl Submitted {
+    /// Reads the results of a submission of so many statements.
+    ///
+    /// # Errors
+    /// When it is not such an answer, too long, or has not one result for each statement.
+    pub fn decode(json: &[u8], statements: usize) -> Result<Self, WireError> {
+        let submitted: Self = parse(json, SUBMITTED_JSON_BYTES)?;
+        let results = submitted.results.len();
+        if results == statements { Ok(submitted) } else { Err(WireError::Results { results, statements }) }
+    }
+}
+
+impl Info {
+    /// Reads what a node says of a domain.
+    ///
+    /// # Errors
+    /// When it is not such an answer, or too long.
+    pub fn decode(json: &[u8]) -> Result<Self, WireError> {
+        parse(json, ANSWER_BYTES)
+    }
+}
+
+fn parse<T: DeserializeOwned>(json: &[u8], bound: usize) -> Result<T, WireError> {
+    if json.len() > bound {
+        return Err(WireError::TooLong(bound));
+    }
+    serde_json::from_slice(json).map_err(|error| WireError::Json(error.to_string().chars().take(160).collect()))
+}
+
+fn check_entries(entries: &[Entry]) -> Result<(), WireError> {
+    if entries.len() > limits::FEED_ENTRIES {
+        return Err(WireError::Entries(entries.len()));
+    }
+    let bytes = entries.iter().map(Entry::bytes).sum();
+    if bytes > limits::FEED_BYTES {
+        return Err(WireError::Bytes(bytes));
+    }
+    entries.iter().enumerate().try_for_each(|(index, entry)| check_entry(index, entry))
+}
+
+fn check_entry(position: usize, entry: &Entry) -> Result<(), WireError> {
+    let Entry::Whole(log::entry::Entry { header, body, .. }) = entry else { return Ok(()) };
+    let (header, body) = (header.len(), body.len());
+    if header > limits::HEADER_BYTES {
+        Err(WireError::Header { position, bytes: header })
+    } else if body > limits::PERSON_CERTIFICATE_BYTES {
+        Err(WireError::Body { position, bytes: body })
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn page(entries: Vec<Entry>) -> Page {
+        Page { from: 7, size: 7 + entries.len() as u64, entries, checkpoint: None, proof: vec![Base64([1; 32])] }
+    }
+
+    fn whole(header: usize, body: usize) -> Entry {
+        Entry::Whole(log::entry::Entry { header: vec![1; header], salt: [0; 16], body: vec![2; body] })
+    }
+
+    fn decoded(page: &Page) -> Result<Page, WireError> {
+        Page::decode(&serde_json::to_vec(page).expect("json"))
+    }
+
+    #[test]
+    fn the_form_of_a_page() {
+        let json = r#"{"from":0,"entries":[{"header":"AQ==","salt":"AAAAAAAAAAAAAAAAAAAAAA==","body":"Ag=="},
+            {"leaf":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}],"size":2,"proof":[]}"#;
+        let page = Page::decode(json.as_bytes()).expect("page");
+        assert_eq!(page.entries, [whole(1, 1), Entry::Hidden([0; 32])]);
+        assert_eq!(page.checkpoint, None);
+    }
+
+    #[test]
+    fn refuses_what_is_no_page() {
+        for (from, to) in [
+            (r#""from":7"#, r#""from":-7"#),
+            (r#""from":7"#, r#""from":7,"colour":"red""#),
+            (r#""from":7,"#, ""),
+            (r#""header":"AQ==""#, r#""header":"AQ""#),
+            (r#""header":"AQ==""#, r#""header":"AR==""#),
+            (r#""header":"AQ==""#, r#""header":"AQ==","leaf":"AQ==""#),
+            (r#""body":"Ag==""#, r#""body":"Ag==","colour":"red""#),
+            (r#""header":"AQ==","#, ""),
+            (r#""salt":"AAAA"#, r#""salt":""#),
+            (r#""proof":["AQEB"#, r#""proof":[""#),
+        ] {
+            let json = serde_json::to_string(&page(vec![whole(1, 1)])).expect("json");
+            assert!(Page::decode(json.as_bytes()).is_ok() && json.contains(from), "{from}");
+            let spoilt = json.replacen(from, to, 1);
+            assert!(matches!(Page::decode(spoilt.as_bytes()), Err(WireError::Json(_))), "{spoilt}");
+        }
+    }
+
+    #[test]
+    fn each_bound_of_a_page() {
+        let most = limits::PERSON_CERTIFICATE_BYTES;
+        for (entries, expected) in [
+            (vec![whole(0, 0); limits::FEED_ENTRIES], Ok(())),
+            (vec![whole(0, 0); limits::FEED_ENTRIES + 1], Err(WireError::Entries(limits::FEED_ENTRIES + 1))),
+            (vec![whole(0, most); limits::FEED_BYTES / most], Ok(())),
+            (
+                [vec![whole(0, most); limits::FEED_BYTES / most], vec![whole(1, 0)]].concat(),
+                Err(WireError::Bytes(limits::FEED_BYTES + 1)),
+            ),
+            (vec![whole(limits::HEADER_BYTES, most)], Ok(())),
+            (
+                vec![whole(limits::HEADER_BYTES + 1, 0)],
+                Err(WireError::Header { position: 0, bytes: limits::HEADER_BYTES + 1 }),
+            ),
+            (vec![whole(0, most + 1)], Err(WireError::Body { position: 0, bytes: most + 1 })),
+        ] {
+            assert_eq!(decoded(&page(entries)).map(|_| ()), expected);
+        }
+    }
+
+    #[test]
+    fn bounds_of_proof_and_checkpoint() {
+        let with = |hashes: usize, note: usize| {
+            let proof = vec![Base64([0; 32]); hashes];
+            decoded(&Page { proof, checkpoint: Some("x".repeat(note)), ..page(vec![]) }).map(|_| ())
+        };
+        assert_eq!(with(limits::PROOF_HASHES, limits::NOTE_BYTES), Ok(()));
+        assert_eq!(with(limits::PROOF_HASHES + 1, 0), Err(WireError::Proof(limits::PROOF_HASHES + 1)));
+        assert_eq!(with(0, limits::NOTE_BYTES + 1), Err(WireError::Checkpoint(limits::NOTE_BYTES + 1)));
+        assert_eq!(Page::decode(&vec![b' '; PAGE_JSON_BYTES + 1]), Err(WireError::TooLong(PAGE_JSON_BYTES)));
+    }
+
+    #[test]
+    fn the_greatest_page_fits_its_bound() {
+        let entries = limits::FEED_ENTRIES;
+        let body = limits::FEED_BYTES / entries;
+        let page = Page {
+            from: u64::MAX,
+            size: u64::MAX,
+            entries: vec![whole(1, body - 1); entries],
+            checkpoint: Some("\n".repeat(limits::NOTE_BYTES)),
+            proof: vec![Base64([0; 32]); limits::PROOF_HASHES],
+        };
+        assert!(serde_json::to_vec(&page).expect("json").len() <= PAGE_JSON_BYTES);
+    }
+
+    #[test]
+    fn results_of_a_submission() {
+        let json = br#"{"results":[{"receipt":{"index":1}},{"problem":{"status":422}}]}"#;
+        let submitted = Submitted::decode(json, 2).expect("results");
+        assert!(matches!(submitted.results[..], [Outcome::Receipt(_), Outcome::Problem(_)]));
+        assert_eq!(Submitted::decode(json, 3), Err(WireError::Results { results: 2, statements: 3 }));
+        assert!(Submitted::decode(br#"{"results":[{"surprise":{}}]}"#, 1).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_is_read_as_written(header in prop::collection::vec(any::<u8>(), 0..40), salt: [u8; 16], leaf: [u8; 32],
+                                     body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let entry = log::entry::Entry { header, salt, body };
+            let page = page(vec![Entry::Whole(entry), Entry::Hidden(leaf)]);
+            prop_assert_eq!(decoded(&page), Ok(page));
+        }
+    }
+}
