@@ -70,9 +70,6 @@ pub enum HeaderError {
     /// More hashes than any tree needs.
     #[error("the source's proof has {0} hashes; at most {max} are allowed", max = limits::PROOF_HASHES)]
     ProofHashes(usize),
-    /// The checkpoint is longer than allowed.
-    #[error("the source's checkpoint has {0} bytes; at most {max} are allowed", max = limits::NOTE_BYTES)]
-    CheckpointLength(usize),
     /// The checkpoint is not text.
     #[error("the source's checkpoint is not UTF-8")]
     CheckpointText,
@@ -118,7 +115,7 @@ fn encode_source(source: &Source, bytes: &mut Vec<u8>) -> Result<(), HeaderError
     bytes.extend(&source.header);
     bytes.extend(length(source.proof.len(), HeaderError::ProofHashes)?);
     bytes.extend(source.proof.iter().flat_map(|hash| hash.0));
-    bytes.extend(length(source.checkpoint.len(), HeaderError::CheckpointLength)?);
+    bytes.extend(length(source.checkpoint.len(), HeaderError::TooLong)?);
     bytes.extend(source.checkpoint.as_bytes());
     Ok(())
 }
@@ -167,9 +164,6 @@ fn decode_source(reader: &mut Reader<'_>, depth: usize) -> Result<Source, Header
     }
     let proof = (0..hashes).map(|_| reader.array().map(Hash)).collect::<Result<_, _>>()?;
     let checkpoint = reader.counted()?;
-    if checkpoint.len() > limits::NOTE_BYTES {
-        return Err(HeaderError::CheckpointLength(checkpoint.len()));
-    }
     let checkpoint = str::from_utf8(checkpoint).map_err(|_| HeaderError::CheckpointText)?;
     Ok(Source { origin, index, salt, header: header.to_vec(), proof, checkpoint: checkpoint.to_owned() })
 }

@@ -25,4 +25,6 @@ pub use hash::{Hash, HashError};
 #[cfg(test)]
 mod cross_checks;
 #[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod vectors;

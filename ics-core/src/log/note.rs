@@ -98,16 +98,20 @@ impl Note {
     /// Adds a signature at the end; one with the same name and key id gives way to it.
     ///
     /// # Errors
-    /// When the note then has too many signatures or bytes.
+    /// When the note would have too many signatures or bytes; it is then unchanged.
     pub fn add(&mut self, signature: NoteSignature) -> Result<(), NoteError> {
-        self.signatures.retain(|known| known.name != signature.name || known.id != signature.id);
-        if self.signatures.len() >= limits::NOTE_SIGNATURES {
+        let mut signed = self.clone();
+        signed.signatures.retain(|known| known.name != signature.name || known.id != signature.id);
+        signed.signatures.push(signature);
+        if signed.signatures.len() > limits::NOTE_SIGNATURES {
             return Err(NoteError::TooManySignatures);
         }
-        self.signatures.push(signature);
-        match self.to_string().len() {
+        match signed.to_string().len() {
             length if length > limits::NOTE_BYTES => Err(NoteError::TooLong(length)),
-            _ => Ok(()),
+            _ => {
+                *self = signed;
+                Ok(())
+            }
         }
     }
 
