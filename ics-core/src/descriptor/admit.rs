@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use data_encoding::HEXLOWER;
-
 use super::fields::fail_if;
 use super::{Descriptor, DescriptorError, Problem};
 use crate::identity::Fingerprint;
@@ -38,8 +36,8 @@ pub fn admit_next(
     fail_if(next.domain != previous.domain, "domain", || Problem::OtherDomain(next.domain.to_string()))?;
     let (version, ruling) = (next.version, previous.version);
     fail_if(ruling.checked_add(1) != Some(version), "version", || Problem::Version { version, previous: ruling })?;
-    let hash = HEXLOWER.encode(&previous.hash());
-    fail_if(next.previous.as_ref() != Some(&hash), "previous", || Problem::PreviousHash(hash.clone()))?;
+    let hash = previous.hash();
+    fail_if(next.previous != Some(hash), "previous", || Problem::PreviousHash(hash))?;
     let new_key = next.home.key != previous.home.key;
     fail_if(new_key && next.last_head.is_none(), "last_head", || Problem::HeadMissing)?;
     previous.require_threshold(signed_by)?;

@@ -3,6 +3,7 @@
 use super::RULES;
 use crate::identity::Fingerprint;
 use crate::limits;
+use crate::log::Hash;
 use crate::policy::PolicyError;
 
 /// Why a descriptor does not rule.
@@ -67,9 +68,6 @@ pub enum Problem {
     /// Another version of the rules.
     #[error("rules version {0} is not known here: this is an implementation of {RULES}")]
     Rules(u32),
-    /// Not a SHA-256 digest.
-    #[error("`{0}` is not SHA-256 in 64 lower-case hex digits")]
-    Hash(String),
     /// A version that does not follow the one before it.
     #[error("version {version} does not follow version {previous}: the next is {next}", next = .previous + 1)]
     Version {
@@ -83,7 +81,7 @@ pub enum Problem {
     Previous,
     /// The hash of another descriptor.
     #[error("is not the hash of the previous version, which is {0}")]
-    PreviousHash(String),
+    PreviousHash(Hash),
     /// Another domain's descriptor.
     #[error("`{0}` is another domain's name")]
     OtherDomain(String),

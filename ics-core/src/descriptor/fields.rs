@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::BASE64;
 use ed25519_dalek::VerifyingKey;
 use serde::de::DeserializeOwned;
 
@@ -63,11 +63,6 @@ pub(crate) fn range<N: TryInto<u64>, M: TryInto<u64>>(field: &str, value: N, min
 
 pub(crate) fn text(field: &str, text: &str) -> Check {
     fail_if(text.len() > limits::TEXT_BYTES, field, || Problem::TooLong(text.len()))
-}
-
-pub(crate) fn sha256(field: &str, hex: &str) -> Check {
-    let formed = HEXLOWER.decode(hex.as_bytes()).is_ok_and(|bytes| bytes.len() == 32);
-    fail_if(!formed, field, || Problem::Hash(excerpt(hex)))
 }
 
 pub(crate) fn node(field: &str, node: &NodeKey) -> Check {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Fingerprint, Kind};
+use crate::log::Hash;
 use crate::statement::StatementId;
 use crate::vocabulary::{DomainName, Effect, Role, StatusName};
 
@@ -31,9 +32,9 @@ pub struct Descriptor {
     pub domain: DomainName,
     /// 1 for the first, then one more each time.
     pub version: u64,
-    /// SHA-256 (hex) of the previous version's JSON; absent in version 1.
+    /// SHA-256 of the previous version's JSON; absent in version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<String>,
+    pub previous: Option<Hash>,
     /// The version of the rules by which entries are judged from here on; 1.
     pub rules: u32,
     /// What the domain is for, and whom to ask, for people.
@@ -160,8 +161,8 @@ pub struct Witnesses {
 pub struct Source {
     /// The domain's name.
     pub domain: DomainName,
-    /// Leaf data of its entry 0, hex.
-    pub entry0: String,
+    /// Leaf data of its entry 0.
+    pub entry0: Hash,
     /// Its home node's key.
     pub home: NodeKey,
 }
@@ -194,8 +195,8 @@ pub struct Compromise {
 pub struct Head {
     /// Entries.
     pub size: u64,
-    /// Root (RFC 6962, section 2.1) in hex.
-    pub root: String,
+    /// Root (RFC 6962, section 2.1).
+    pub root: Hash,
 }
 
 /// Until the OpenPGP module stands.

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
-use super::{Descriptor, DomainLimits, Freshness};
+use super::{Descriptor, DomainLimits, Freshness, Source};
 use crate::identity::{Fingerprint, Kind};
 use crate::limits;
+use crate::log::Hash;
+use crate::log::checkpoint::Origin;
 use crate::name::Name;
 use crate::statement::StatementId;
 use crate::vocabulary::{DomainName, Effect, Role, StatusName};
@@ -20,8 +22,8 @@ impl Descriptor {
 
     /// SHA-256 of its canonical JSON: what the next version names as `previous`.
     #[must_use]
-    pub fn hash(&self) -> [u8; 32] {
-        Sha256::digest(self.to_json()).into()
+    pub fn hash(&self) -> Hash {
+        Hash(Sha256::digest(self.to_json()).into())
     }
 
     /// Whether the domain has a status of this name, for things of any kind.
@@ -75,6 +77,14 @@ impl Freshness {
     #[must_use]
     pub fn seconds(&self, usage: &str) -> u64 {
         self.uses.get(usage).copied().unwrap_or(self.default)
+    }
+}
+
+impl Source {
+    /// What the domain is known by.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin { domain: self.domain.clone(), entry0: self.entry0.0 }
     }
 }
 

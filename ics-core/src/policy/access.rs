@@ -55,7 +55,7 @@ impl AccessPolicy {
     /// When they are not Cedar, do not fit the schema, or name a role, status or domain that the descriptor does not
     /// define: a misspelt `forbid` would otherwise forbid nothing.
     pub fn compile(descriptor: &Descriptor) -> Result<Self, PolicyError> {
-        let rules = Rules::compile(SCHEMA, &descriptor.access)?;
+        let rules = Rules::compile(SCHEMA, "", &descriptor.access)?;
         let types = Types::read()?;
         let mut names_identities = false;
         for (rule, literals) in rules.literals() {

@@ -123,13 +123,13 @@ pub(crate) fn entity(
 }
 
 impl Rules {
-    /// Parses rules and validates them, strictly, against a schema.
-    pub(crate) fn compile(schema: &str, text: &str) -> Result<Self, PolicyError> {
+    /// Parses rules and validates them, strictly, against a schema. `always` are the system's own, put before them.
+    pub(crate) fn compile(schema: &str, always: &str, text: &str) -> Result<Self, PolicyError> {
         if text.len() > limits::POLICY_BYTES {
             return Err(PolicyError::TooLong(text.len()));
         }
         let (schema, _) = Schema::from_cedarschema_str(schema).map_err(|error| PolicyError::Schema(cut(error)))?;
-        let policies = named(&text.parse().map_err(|error: ParseErrors| PolicyError::Syntax(cut(error)))?)?;
+        let policies = named(&format!("{always}{text}").parse().map_err(|error: ParseErrors| PolicyError::Syntax(cut(error)))?)?;
         let validator = Validator::new(schema);
         // Sorted, so that every node names the same rule first.
         let invalid: BTreeMap<String, String> = validator

@@ -6,6 +6,7 @@ use data_encoding::BASE64;
 use ed25519_dalek::SigningKey;
 use ics_core::descriptor::{Descriptor, NodeKey, OwnerKey, Owners, RoleSpec, Source, Template, TemplateInput};
 use ics_core::identity::{Fingerprint, IdentityId, Kind};
+use ics_core::log::Hash;
 use ics_core::policy::{Action, Append, Principal, Request, Resource};
 use ics_core::vocabulary::{Act, Attribute, Effect, Role};
 use sequoia_openpgp::packet::key::{Key4, Key6, PublicParts, UnspecifiedRole};
@@ -64,7 +65,7 @@ pub(crate) fn input(template: Template) -> TemplateInput {
         roles: (1..).zip(template.roles()).map(spec).collect(),
         sources: vec![Source {
             domain: "code.soft.example".parse().expect("domain"),
-            entry0: "ab".repeat(32),
+            entry0: Hash([0xab; 32]),
             home: node("ics.soft.example", 8),
         }],
     }

@@ -1,0 +1,206 @@
+//! The relying party's trust policy: which domains count, how old an answer may be, and which uses the evaluated view
+//! of a thing is good for (DESIGN section 6).
+
+use std::collections::{HashMap, HashSet};
+
+use cedar_policy::{Entity, EntityTypeName, RestrictedExpression};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Facts;
+use crate::descriptor::fields::{check_freshness, distinct, fail_if, read};
+use crate::descriptor::{FieldError, Freshness, Problem};
+use crate::limits;
+use crate::log::checkpoint::Origin;
+use crate::policy::{Asked, Decision, PolicyError, Rules, entity, uid};
+
+/// The schema that trust rules are validated against.
+const SCHEMA: &str = include_str!("../../../schemas/trust.cedarschema");
+/// The rules that no trust policy goes without.
+const ALWAYS: &str = include_str!("templates/always.cedar");
+
+/// A trust policy as its JSON says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustDocument {
+    /// The domains that count, pinned. Others are not heard.
+    pub domains: Vec<Origin>,
+    /// How old an answer may be; a domain's own bound holds beside it, and the shorter one wins.
+    pub freshness: Freshness,
+    /// Trust rules: Cedar policies, each with an `@id`.
+    pub rules: String,
+}
+
+/// A trust policy, validated and ready to decide.
+#[derive(Debug)]
+pub struct TrustPolicy {
+    document: TrustDocument,
+    rules: Rules,
+    types: Types,
+}
+
+/// What is to be decided.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustRequest {
+    /// What for: `connect`, `install`, `operate` or any other word.
+    #[serde(rename = "use")]
+    pub usage: String,
+    /// The thing that is to be used.
+    pub thing: Facts,
+    /// The thing that it is to deal with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Facts>,
+}
+
+/// Why a trust policy is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrustError {
+    /// Longer than [`limits::DESCRIPTOR_BYTES`].
+    #[error("the trust policy has {0} bytes, the limit is {max}", max = limits::DESCRIPTOR_BYTES)]
+    TooLong(usize),
+    /// Not the JSON of a trust policy.
+    #[error("the trust policy is not formed: {0}")]
+    Json(String),
+    /// A field breaks a rule.
+    #[error("trust policy {0}")]
+    Field(#[from] FieldError),
+    /// The rules.
+    #[error("trust policy field `rules`: {0}")]
+    Rules(#[from] PolicyError),
+}
+
+/// The names of the schema's entity types, read once.
+#[derive(Debug)]
+struct Types {
+    thing: EntityTypeName,
+    nothing: EntityTypeName,
+    kind: EntityTypeName,
+    effect: EntityTypeName,
+    action: EntityTypeName,
+}
+
+impl TrustPolicy {
+    /// Reads a trust policy.
+    ///
+    /// # Errors
+    /// When it is over its size, not formed, no domain counts, or its rules do not fit the schema.
+    pub fn parse(json: &[u8]) -> Result<Self, TrustError> {
+        if json.len() > limits::DESCRIPTOR_BYTES {
+            return Err(TrustError::TooLong(json.len()));
+        }
+        Self::compile(read(json).map_err(TrustError::Json)?)
+    }
+
+    /// Checks and compiles a trust policy.
+    ///
+    /// # Errors
+    /// When no domain counts, a bound is out of range, or the rules do not fit the schema.
+    pub fn compile(document: TrustDocument) -> Result<Self, TrustError> {
+        fail_if(document.domains.is_empty(), "domains", || Problem::Empty)?;
+        distinct("domains", document.domains.iter().map(|origin| origin.domain.to_string()))?;
+        check_freshness("freshness", &document.freshness)?;
+        let rules = Rules::compile(SCHEMA, ALWAYS, &document.rules)?;
+        Ok(Self { document, rules, types: Types::read()? })
+    }
+
+    /// The domains that count.
+    #[must_use]
+    pub fn domains(&self) -> &[Origin] {
+        &self.document.domains
+    }
+
+    /// How old an answer may be.
+    #[must_use]
+    pub const fn freshness(&self) -> &Freshness {
+        &self.document.freshness
+    }
+
+    /// What it was compiled from.
+    #[must_use]
+    pub const fn document(&self) -> &TrustDocument {
+        &self.document
+    }
+
+    /// Decides whether a thing may be used so. The same request gives the same decision, reasons and all.
+    ///
+    /// A thing whose status blocks is refused for every use, and so is one whose peer's does; no rule permits that.
+    #[must_use]
+    pub fn decide(&self, request: &TrustRequest) -> Decision {
+        match self.types.ask(request) {
+            Ok(asked) => self.rules.decide(asked),
+            Err(error) => Decision { allow: false, reasons: Vec::new(), errors: vec![error] },
+        }
+    }
+}
+
+impl TrustDocument {
+    /// SHA-256 of its JSON: two policies with one digest decide alike.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(serde_json::to_vec(self).unwrap_or_default()).into()
+    }
+}
+
+impl Types {
+    fn read() -> Result<Self, PolicyError> {
+        let read = |name: &str| name.parse().map_err(|_| PolicyError::Schema(format!("`{name}` is not a type")));
+        Ok(Self {
+            thing: read("Thing")?,
+            nothing: read("Nothing")?,
+            kind: read("Kind")?,
+            effect: read("Effect")?,
+            action: read("Action")?,
+        })
+    }
+
+    fn ask(&self, request: &TrustRequest) -> Result<Asked, String> {
+        let action = match request.usage.as_str() {
+            known @ ("connect" | "install" | "operate") => known,
+            _ => "other",
+        };
+        let resource = match &request.peer {
+            Some(peer) => self.thing("peer", peer),
+            None => entity(uid(&self.nothing, "nothing"), HashMap::new(), HashSet::new()),
+        };
+        Ok(Asked {
+            principal: self.thing("thing", &request.thing)?,
+            action: uid(&self.action, action),
+            resource: resource?,
+            context: vec![("use".to_owned(), RestrictedExpression::new_string(request.usage.clone()))],
+        })
+    }
+
+    fn thing(&self, id: &str, facts: &Facts) -> Result<Entity, String> {
+        let text = |text: &String| RestrictedExpression::new_string(text.clone());
+        let set = |texts: &std::collections::BTreeSet<String>| RestrictedExpression::new_set(texts.iter().map(text));
+        let word = |type_name, word| RestrictedExpression::new_entity_uid(uid(type_name, word));
+        let fixed = [
+            ("kind", word(&self.kind, facts.kind.as_str())),
+            ("effect", word(&self.effect, facts.effect.as_str())),
+            ("vouching_roles", set(&facts.vouching_roles)),
+            ("approving_roles", set(&facts.approving_roles)),
+            ("labels", set(&facts.labels)),
+            ("conflict", RestrictedExpression::new_bool(facts.conflict)),
+        ];
+        let said = facts.attributes.iter().map(|(key, value)| (key.as_str(), text(value)));
+        let status = facts.status.as_ref().map(|status| ("status", text(status)));
+        let attributes = fixed.into_iter().chain(said).chain(status).map(|(key, value)| (key.to_owned(), value));
+        entity(uid(&self.thing, id), attributes.collect(), HashSet::new())
+    }
+}
+
+/// Rules to begin with; several may be joined.
+pub mod templates {
+    /// The manufacturer must vouch for a thing, and the integrator approve of it and put it into use.
+    pub const VOUCHED: &str = include_str!("templates/vouched.cedar");
+    /// The developer must have released a piece of software, and the integrator approve of it.
+    pub const SOFTWARE: &str = include_str!("templates/software.cedar");
+
+    /// A thing must have this label of a certification body; `None` if the label cannot stand in a rule.
+    #[must_use]
+    pub fn labelled(label: &str) -> Option<String> {
+        let plain = !label.is_empty() && label.chars().all(|c| !c.is_control() && c != '"' && c != '\\');
+        plain.then(|| include_str!("templates/labelled.cedar").replace("@LABEL@", label))
+    }
+}
