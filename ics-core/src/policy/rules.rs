@@ -129,7 +129,8 @@ impl Rules {
             return Err(PolicyError::TooLong(text.len()));
         }
         let (schema, _) = Schema::from_cedarschema_str(schema).map_err(|error| PolicyError::Schema(cut(error)))?;
-        let policies = named(&format!("{always}{text}").parse().map_err(|error: ParseErrors| PolicyError::Syntax(cut(error)))?)?;
+        let policies =
+            named(&format!("{always}{text}").parse().map_err(|error: ParseErrors| PolicyError::Syntax(cut(error)))?)?;
         let validator = Validator::new(schema);
         // Sorted, so that every node names the same rule first.
         let invalid: BTreeMap<String, String> = validator
