@@ -6,7 +6,6 @@ mod signers;
 
 use std::sync::Arc;
 
-use data_encoding::HEXLOWER;
 
 pub use check::{Admitted, Context};
 pub use refusal::{Fault, Refusal};
@@ -109,8 +108,7 @@ impl Domain {
     /// The source that the descriptor pins, with its home's key, by which the evidence of an adopted entry is verified.
     #[must_use]
     pub fn source(&self, origin: &Origin) -> Option<&Source> {
-        let entry0 = HEXLOWER.encode(&origin.entry0);
-        self.descriptor().sources.iter().find(|source| source.domain == origin.domain && source.entry0 == entry0)
+        self.descriptor().sources.iter().find(|source| source.origin() == *origin)
     }
 
     /// Its name.
