@@ -6,7 +6,6 @@ mod signers;
 
 use std::sync::Arc;
 
-
 pub use check::{Admitted, Context};
 pub use refusal::{Fault, Refusal};
 
