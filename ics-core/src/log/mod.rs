@@ -3,7 +3,7 @@
 //!
 //! Two kinds of 32 bytes must not be taken for each other, and have types of their own: the **leaf data** of an entry
 //! is SHA-256(salt ‖ header ‖ body) and is what bundles hold ([`LeafData`]); the **leaf hash** is
-//! SHA-256(0x00 ‖ leaf data) and is what the tree is built from ([`Hash`]).
+//! SHA-256(0x00 ‖ leaf data) and is what the tree is built from ([`struct@Hash`]).
 
 pub mod checkpoint;
 pub mod cosignature;
