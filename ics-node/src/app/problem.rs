@@ -84,6 +84,41 @@ codes! {
     Refused "refused" 422 "the statement was refused" "";
     TooManyRequests "too-many-requests" 429 "a quota is used up" "try again later";
 
+    // Statements and certificates that a domain does not admit: the codes of `ics_core::domain::Refusal`. What the
+    // domain's policy says no to is 403, what no policy could admit is 422.
+    Duplicate "duplicate" 422 "the statement stands in the log already" "";
+    ForeignDomain "foreign-domain" 422 "the statement was made for another domain" "submit it to that domain, or adopt it from there";
+    UnknownSource "unknown-source" 403 "the descriptor does not list the domain to adopt from" "the owners add it to `sources` in a new version of the descriptor";
+    SourceMismatch "source-mismatch" 422 "the statement was made for another domain than it is adopted from" "";
+    AdoptedOwn "adopted-own" 422 "a domain cannot adopt its own statements" "";
+    UnknownSigner "unknown-signer" 403 "the domain does not know the signer" "submit his certificate first, or in the same batch before his statements";
+    SignerCompromised "signer-compromised" 403 "the signer is declared compromised" "sign with a key that is not";
+    FutureTime "future-time" 422 "the signature was made in the future" "set the signer's clock";
+    TimeGoesBack "time-goes-back" 422 "the log's time would go back" "";
+    EmptyPeriod "empty-period" 422 "the period ends before it begins" "";
+    KindDiffers "kind-differs" 422 "the identity stands in the domain as another kind" "";
+    UnknownStatus "unknown-status" 422 "the domain has no such status for things of this kind" "";
+    ForEverUntil "for-ever-until" 422 "what blocks for ever has no end" "";
+    RevocationMismatch "revocation-mismatch" 422 "the signature type does not go with what the statement says" "";
+    InstalledOn "installed-on" 422 "software cannot be installed on this" "";
+    UnknownRole "unknown-role" 403 "the descriptor does not define the role" "";
+    RoleNotHeld "role-not-held" 403 "the signer does not have the role that he claims" "an owner names him in the descriptor, or someone entitled grants him the role";
+    NameNotPermitted "name-not-permitted" 403 "the role may not give this name" "the descriptor says which names a role may give";
+    SupersedesUnknown "supersedes-unknown" 422 "the statement supersedes something unknown" "";
+    SupersedesOtherAct "supersedes-other-act" 422 "the statement supersedes one of another act" "";
+    SupersedesWithdrawal "supersedes-withdrawal" 422 "a withdrawal cannot be superseded" "say anew what was withdrawn";
+    SupersedesOthers "supersedes-others" 403 "the signer may not end another signer's statement" "";
+    BlockedForEver "blocked-for-ever" 403 "only the domain's owners lift what blocks for ever" "they name the statement in `lifted` in a new version of the descriptor";
+    WithdrawsNothing "withdraws-nothing" 422 "the withdrawal names nothing" "";
+    AttributeValues "attribute-values" 422 "the identity has too many values of an attribute" "";
+    Quota "quota" 422 "the signer has used up his quota for this identity" "";
+    RecordFull "record-full" 422 "too much has been said about this identity" "";
+    NotPermitted "not-permitted" 403 "the domain's access rules do not permit it" "";
+    CertificateNotNamed "certificate-not-named" 403 "nobody has named the holder of the certificate" "an owner names him in the descriptor, or someone entitled grants him a role";
+    CertificateShrinks "certificate-shrinks" 422 "the certificate lacks what an earlier one had" "";
+    CertificateKeyTaken "certificate-key-taken" 422 "a key of the certificate belongs to another" "";
+    CertificateTooLong "certificate-too-long" 422 "the certificate is too long" "";
+
     // The node.
     Busy "busy" 503 "the node has as much work as it takes" "try again after the seconds in Retry-After";
     Behind "behind" 503 "the node is not ready to answer for this domain" "try again after the seconds in Retry-After, or ask another node";
@@ -126,6 +161,21 @@ mod tests {
             assert_eq!(Code::named(code.as_str()), Some(*code));
         }
         assert_eq!(Code::named("no-such-code"), None);
+    }
+
+    /// The words that the core's `code` functions give, from their source.
+    fn core_codes() -> impl Iterator<Item = &'static str> {
+        let sources = [include_str!("../../../ics-core/src/domain/refusal.rs")];
+        let codes = sources.into_iter().flat_map(|source| source.split("fn code(").skip(1));
+        codes.flat_map(|rest| rest.split("\n    }").next().unwrap_or_default().split('"').skip(1).step_by(2))
+    }
+
+    #[test]
+    fn every_refusal_of_the_core_is_in_the_table() {
+        assert!(core_codes().any(|code| code == "foreign-domain"), "the source has changed its form");
+        for code in core_codes() {
+            assert!(Code::named(code).is_some(), "`{code}` is missing");
+        }
     }
 
     #[test]
