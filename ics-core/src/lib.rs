@@ -14,3 +14,6 @@ pub mod statement;
 pub mod time;
 pub mod trust;
 pub mod vocabulary;
+
+#[cfg(test)]
+mod samples;

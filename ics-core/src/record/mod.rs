@@ -17,3 +17,10 @@ pub use said::{Logged, SourceRef};
 
 pub(crate) use said::Said;
 pub(crate) use standing::{Scene, may_lift, replaces, takes_back};
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod specification;
+#[cfg(test)]
+mod tests;

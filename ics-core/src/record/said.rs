@@ -138,9 +138,6 @@ impl Logged {
         &self.said.claims
     }
 
-    pub(crate) fn said(&self) -> &Said {
-        &self.said
-    }
 
     pub(crate) fn act(&self) -> Act {
         self.said.claims.act

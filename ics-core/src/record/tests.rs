@@ -1,0 +1,495 @@
+//! The status rules, one by one.
+
+use std::collections::BTreeMap;
+
+use super::{Record, Standing, View, candidate_groups, postings, resolve, selector_keys_of};
+use crate::descriptor::Compromise;
+use crate::domain::Domain;
+use crate::identity::Kind;
+use crate::record::{Digest, Posting};
+use crate::samples::*;
+use crate::vocabulary::{Act, Attribute, Effect};
+
+/// The record of the device.
+fn record_in(domain: &Domain, drafts: &[Draft]) -> Record {
+    let (about, groups) = split(drafts);
+    resolve(domain, &device(), &about, &groups, now()).expect("something was said")
+}
+
+fn record(drafts: &[Draft]) -> Record {
+    record_in(&domain(), drafts)
+}
+
+/// What became of entry `n`.
+fn standing(record: &Record, n: u64) -> Option<Standing> {
+    record.statements.iter().find(|listed| listed.by.index == n).map(|listed| listed.standing)
+}
+
+fn name(record: &Record) -> Option<&str> {
+    record.status.as_ref().map(|status| status.decides.name.as_str())
+}
+
+fn lot() -> crate::statement::Group {
+    group("lot 7", &[(Attribute::Model, "P1"), (Attribute::Lot, "7")])
+}
+
+/// The device of model P1 from lot 7.
+fn pump(n: u64) -> Draft {
+    introduce(n).attribute(Attribute::Model, "P1").attribute(Attribute::Lot, "7")
+}
+
+#[test]
+fn what_becomes_of_a_block_under_another_statement() {
+    let suspended = || status(1, CONTROLLER, "security-controller", "suspended");
+    let stolen = || status(1, KEEPER, "maintainer", "stolen");
+    let granted = || grant(2, MAKER, "manufacturer", BUYER, "owner");
+    let cases = [
+        ("nothing ends it", suspended(), vec![], Some("suspended")),
+        ("a later permit does not", suspended(), vec![status(3, KEEPER, "maintainer", "in-use")], Some("suspended")),
+        (
+            "its signer replaces it",
+            suspended(),
+            vec![status(3, CONTROLLER, "security-controller", "planned").ends(1)],
+            None,
+        ),
+        ("its signer takes it back", suspended(), vec![say(3, CONTROLLER, "security-controller", Act::Withdrawal).ends(1)], None),
+        ("the owner lifts it", suspended(), vec![granted(), status(3, BUYER, "owner", "in-use").ends(1)], Some("in-use")),
+        (
+            "a role that lifts nothing does not",
+            suspended(),
+            vec![status(3, KEEPER, "maintainer", "in-use").ends(1)],
+            Some("suspended"),
+        ),
+        (
+            "the owner does not lift a theft",
+            stolen(),
+            vec![granted(), status(3, BUYER, "owner", "in-use").ends(1)],
+            Some("stolen"),
+        ),
+        (
+            "an owner's withdrawal of another's word does not",
+            suspended(),
+            vec![granted(), say(3, BUYER, "owner", Act::Withdrawal).ends(1)],
+            Some("suspended"),
+        ),
+        (
+            "an approval does not replace a status",
+            stolen(),
+            vec![say(3, KEEPER, "maintainer", Act::Approval).ends(1)],
+            Some("stolen"),
+        ),
+        (
+            "a lift before its time does not",
+            suspended(),
+            vec![granted(), status(3, BUYER, "owner", "in-use").ends(1).from(2_000_000)],
+            Some("suspended"),
+        ),
+        (
+            "a lift after its time does no longer",
+            suspended(),
+            vec![granted(), status(3, BUYER, "owner", "in-use").ends(1).until(500_000)],
+            Some("suspended"),
+        ),
+        (
+            "a lift that was itself replaced still does",
+            suspended(),
+            vec![
+                granted(),
+                status(3, BUYER, "owner", "planned").ends(1),
+                status(4, BUYER, "owner", "in-use").ends(3),
+            ],
+            Some("in-use"),
+        ),
+        (
+            "a lift that was taken back no longer does",
+            suspended(),
+            vec![
+                granted(),
+                status(3, BUYER, "owner", "in-use").ends(1),
+                say(4, BUYER, "owner", Act::Withdrawal).ends(3),
+            ],
+            Some("suspended"),
+        ),
+        (
+            "a lift by one who sold it since still does",
+            suspended(),
+            vec![
+                granted(),
+                status(3, BUYER, "owner", "planned").ends(1),
+                grant(4, BUYER, "owner", HEIR, "owner").ends(2),
+            ],
+            None,
+        ),
+        ("a refused lift does not", suspended(), vec![status(3, CONTROLLER, "security-controller", "planned").ends(1).refused()], Some("suspended")),
+    ];
+    for (case, block, others, expected) in cases {
+        let record = record(&[vec![introduce(0), block], others].concat());
+        let blocking = record.status.as_ref().filter(|s| s.decides.effect != Effect::None);
+        assert_eq!(blocking.map(|s| s.decides.name.as_str()), expected, "{case}");
+    }
+}
+
+#[test]
+fn nothing_but_the_descriptor_ends_a_block_for_ever() {
+    let drafts = [
+        introduce(0),
+        status(1, KEEPER, "maintainer", "destroyed").until(10),
+        status(2, KEEPER, "maintainer", "in-use").ends(1),
+        say(3, KEEPER, "maintainer", Act::Withdrawal).ends(1),
+    ];
+    assert_eq!(record(&drafts).effect(), Effect::BlocksForEver);
+    let lifted = changed(9, |descriptor| descriptor.lifted.extend([id(1)]));
+    let record = record_in(&lifted, &drafts);
+    assert_eq!((name(&record), standing(&record, 1)), (Some("in-use"), Some(Standing::Lifted)));
+}
+
+#[test]
+fn the_most_restrictive_wins_and_the_conflict_is_shown() {
+    let record = record(&[
+        introduce(0),
+        status(1, KEEPER, "maintainer", "in-use"),
+        status(2, MAKER, "manufacturer", "retired"),
+        status(3, CONTROLLER, "security-controller", "suspended"),
+    ]);
+    let status = record.status.expect("a status");
+    assert_eq!((status.decides.name.as_str(), status.decides.by.index), ("retired", 2));
+    let conflict: Vec<_> = status.conflict.iter().map(|other| other.name.as_str()).collect();
+    assert_eq!(conflict, ["suspended", "in-use"]);
+}
+
+#[test]
+fn time_decides_what_is_in_force() {
+    let record = record(&[
+        introduce(0),
+        status(1, KEEPER, "maintainer", "in-use").from(2_000_000),
+        status(2, KEEPER, "maintainer", "suspended").until(1_000_000),
+        status(3, KEEPER, "maintainer", "planned").from(1_000_000).until(1_000_001),
+    ]);
+    assert_eq!(name(&record), Some("planned"));
+    assert_eq!(standing(&record, 1), Some(Standing::NotYet));
+    assert_eq!(standing(&record, 2), Some(Standing::Lapsed));
+    let lapsed = record.statements.iter().find(|listed| listed.by.index == 2).expect("listed");
+    assert_eq!(lapsed.because, "it held until 2026-01-12T13:46:40Z");
+    assert_eq!(record.status.expect("a status").decides.since, time(1_000_000));
+}
+
+#[test]
+fn who_lost_his_role_vouches_no_longer_but_still_blocks() {
+    let dismissed = changed(9, |descriptor| {
+        descriptor.roles.insert(word("maintainer"), crate::descriptor::RoleSpec::default());
+    });
+    let drafts = [
+        introduce(0),
+        status(1, KEEPER, "maintainer", "in-use"),
+        say(2, KEEPER, "maintainer", Act::Approval),
+    ];
+    let before = record(&drafts);
+    assert_eq!((name(&before), before.approvals.len()), (Some("in-use"), 1));
+    let after = record_in(&dismissed, &drafts);
+    assert_eq!((after.status.is_none(), after.approvals.len()), (true, 0));
+    assert_eq!(standing(&after, 2), Some(Standing::RoleLost));
+    let blocked = record_in(&dismissed, &[introduce(0), status(1, KEEPER, "maintainer", "stolen")]);
+    assert_eq!(name(&blocked), Some("stolen"));
+    assert!(blocked.statements[1].because.contains("no longer has the role"));
+}
+
+#[test]
+fn compromise_takes_everything_from_its_index_on() {
+    let compromised = |signer, domain: &str, from_index| {
+        changed(9, |descriptor| {
+            descriptor.compromised.push(Compromise { signer, domain: word(domain), from_index });
+        })
+    };
+    let drafts = [
+        introduce(0),
+        status(3, KEEPER, "maintainer", "in-use"),
+        status(4, KEEPER, "maintainer", "stolen"),
+        status(5, CONTROLLER, "security-controller", "planned"),
+    ];
+    let record = record_in(&compromised(KEEPER, "devices.acme.example", 4), &drafts);
+    assert_eq!((name(&record), standing(&record, 4)), (Some("in-use"), Some(Standing::Compromised)));
+    // What a compromised signer lifted is no longer lifted.
+    let lifted = [introduce(0), status(1, KEEPER, "maintainer", "lost"), status(4, KEEPER, "maintainer", "in-use").ends(1)];
+    let record = record_in(&compromised(KEEPER, "devices.acme.example", 4), &lifted);
+    assert_eq!(name(&record), Some("lost"));
+    // An adopted statement is at an index of its source, too.
+    let adopted = [introduce(0), status(5, KEEPER, "maintainer", "in-use").adopted()];
+    for (from_index, expected) in [(8, Some("in-use")), (7, None)] {
+        let record = record_in(&compromised(KEEPER, "maker.example", from_index), &adopted);
+        assert_eq!(name(&record), expected, "{from_index}");
+    }
+}
+
+#[test]
+fn a_grant_entitles_from_until_and_as_long_as_it_stands() {
+    let in_use = || status(3, BUYER, "owner", "in-use");
+    let granted = || grant(1, MAKER, "manufacturer", BUYER, "owner");
+    let cases = [
+        ("granted", vec![granted()], true),
+        ("not granted", vec![], false),
+        ("another role", vec![grant(1, MAKER, "manufacturer", BUYER, "maintainer")], false),
+        ("another grantee", vec![grant(1, MAKER, "manufacturer", HEIR, "owner")], false),
+        ("over", vec![granted().until(10)], false),
+        ("later", vec![granted().from(2_000_000)], false),
+        ("taken back", vec![granted(), say(4, MAKER, "manufacturer", Act::Withdrawal).ends(1)], false),
+        ("given back", vec![granted(), say(4, BUYER, "owner", Act::Withdrawal).ends(1)], false),
+        ("passed on", vec![granted(), grant(4, BUYER, "owner", HEIR, "owner").ends(1)], false),
+        ("a stranger's replacement", vec![granted(), grant(4, HEIR, "owner", HEIR, "owner").ends(1)], true),
+        ("refused", vec![granted().refused()], false),
+    ];
+    for (case, grants, counts) in cases {
+        let record = record(&[vec![introduce(0), in_use()], grants].concat());
+        assert_eq!(name(&record) == Some("in-use"), counts, "{case}");
+    }
+}
+
+#[test]
+fn a_sale_outlives_the_role_of_the_seller() {
+    let drafts = [
+        introduce(0),
+        grant(1, MAKER, "manufacturer", BUYER, "owner"),
+        grant(2, BUYER, "owner", HEIR, "owner").ends(1),
+        status(3, HEIR, "owner", "in-use"),
+    ];
+    let record = record(&drafts);
+    assert_eq!(name(&record), Some("in-use"));
+    assert_eq!(record.grants.iter().map(|grant| grant.grantee).collect::<Vec<_>>(), [HEIR]);
+}
+
+#[test]
+fn a_lot_is_recalled_with_one_signature() {
+    let recall = status(5, MAKER, "manufacturer", "withdrawn").on(&lot());
+    let used = status(1, KEEPER, "maintainer", "in-use");
+    let record = |introduction: Draft| record(&[introduction, used.clone(), recall.clone()]);
+    let recalled = record(pump(0));
+    let status = recalled.status.expect("a status");
+    assert_eq!(status.decides.by.group, Some(Digest(group_id(&lot()))));
+    assert_eq!((status.decides.name.as_str(), status.conflict.len()), ("withdrawn", 1));
+    let other_lot = introduce(0).attribute(Attribute::Model, "P1").attribute(Attribute::Lot, "8");
+    assert_eq!(name(&record(other_lot)), Some("in-use"));
+    assert_eq!(name(&record(introduce(0).attribute(Attribute::Lot, "7"))), Some("in-use"));
+}
+
+#[test]
+fn another_lot_by_another_signer_does_not_escape_a_recall_nor_gain_a_permit() {
+    let claim = say(2, KEEPER, "maintainer", Act::Identity).attribute(Attribute::Lot, "8");
+    let recall = status(5, MAKER, "manufacturer", "withdrawn").on(&lot());
+    assert_eq!(name(&record(&[pump(0), claim.clone(), recall])), Some("withdrawn"));
+    let release = say(5, MAKER, "manufacturer", Act::Approval).on(&lot());
+    assert_eq!(record(&[pump(0), release.clone()]).approvals.len(), 1);
+    assert_eq!(record(&[pump(0), claim, release]).approvals.len(), 0);
+}
+
+#[test]
+fn a_lost_role_of_the_introducer_keeps_the_recall() {
+    let sold = changed(9, |descriptor| {
+        descriptor.roles.insert(word("manufacturer"), crate::descriptor::RoleSpec::default());
+    });
+    let recall = status(5, MAKER, "manufacturer", "withdrawn").on(&lot());
+    assert_eq!(name(&record_in(&sold, &[pump(0), recall])), Some("withdrawn"));
+}
+
+#[test]
+fn a_group_by_name_has_those_whom_entitled_signers_put_into_it() {
+    let order = group("order 12", &[]);
+    let label = say(5, LABELLER, "certification-body", Act::Label).on(&order).with(|said| {
+        said.claims.label = Some("medical".to_owned());
+    });
+    let labels = |drafts: &[Draft]| record(drafts).labels.len();
+    assert_eq!(labels(&[introduce(0).joins(&order), label.clone()]), 1);
+    assert_eq!(labels(&[introduce(0), label.clone()]), 0);
+    assert_eq!(labels(&[introduce(0), say(1, BUYER, "owner", Act::Approval).joins(&order), label]), 0);
+}
+
+#[test]
+fn a_statement_about_a_group_counts_where_its_signers_role_covers_the_member() {
+    let order = group("order 12", &[]);
+    let foreign = introduce(0).joins(&order);
+    let over_order = grant(1, MAKER, "manufacturer", BUYER, "maintainer").on(&order);
+    let block = |on: &crate::statement::Group| status(2, BUYER, "maintainer", "suspended").on(on);
+    let approve = |on: &crate::statement::Group| say(3, BUYER, "maintainer", Act::Approval).on(on);
+    // Over the order itself: both count.
+    let record_ = record(&[foreign.clone(), over_order.clone(), block(&order), approve(&order)]);
+    assert_eq!((name(&record_), record_.approvals.len()), (Some("suspended"), 1));
+    // Over another group, whose members these are not: neither does.
+    let over_lot = grant(1, MAKER, "manufacturer", BUYER, "maintainer").on(&lot());
+    let record_ = record(&[foreign.clone(), over_lot.clone(), block(&order), approve(&order)]);
+    assert_eq!((name(&record_), record_.approvals.len()), (None, 0));
+    assert_eq!(standing(&record_, 2), Some(Standing::NotCovering));
+    // The device is in that lot, too: both do.
+    let record_ = record(&[pump(0).joins(&order), over_lot, block(&order), approve(&order)]);
+    assert_eq!((name(&record_), record_.approvals.len()), (Some("suspended"), 1));
+    // The grant is over since: the approval counts no longer, the block stands.
+    let record_ = record(&[foreign, over_order.until(500), block(&order), approve(&order)]);
+    assert_eq!((name(&record_), record_.approvals.len()), (Some("suspended"), 0));
+}
+
+#[test]
+fn a_group_stands_in_the_groups_that_select_more() {
+    let model = group("all P1", &[(Attribute::Model, "P1")]);
+    let drafts = [
+        say(0, MAKER, "manufacturer", Act::Identity).on(&lot()),
+        grant(1, MAKER, "manufacturer", BUYER, "owner").on(&model),
+        say(2, BUYER, "owner", Act::Approval).on(&lot()),
+        status(3, MAKER, "manufacturer", "withdrawn").on(&model),
+    ];
+    let all: Vec<_> = drafts.iter().map(|draft| draft.clone().log()).collect();
+    let (about, groups) = (&[all[0].clone(), all[2].clone()], &[all[1].clone(), all[3].clone()]);
+    let record = resolve(&domain(), &about[0].subject_id(), about, groups, now()).expect("something was said");
+    assert_eq!((name(&record), record.approvals.len(), record.grants.len()), (Some("withdrawn"), 1, 1));
+    assert_eq!((record.title.as_str(), record.identity.kind), ("lot 7", Kind::Group));
+}
+
+#[test]
+fn a_signer_whose_role_comes_from_a_group_adds_nothing_to_groups() {
+    let order = group("order 12", &[]);
+    let other = group("order 13", &[]);
+    let drafts = [
+        introduce(0).joins(&order),
+        grant(1, MAKER, "manufacturer", BUYER, "owner").on(&order),
+        say(2, BUYER, "owner", Act::Approval).joins(&other),
+        say(3, MAKER, "manufacturer", Act::Approval).on(&other),
+    ];
+    let record = record(&drafts);
+    assert_eq!(record.approvals.iter().map(|by| by.index).collect::<Vec<_>>(), [2]);
+    assert_eq!(record.groups.iter().map(|given| given.value).collect::<Vec<_>>(), [Digest(group_id(&order))]);
+}
+
+#[test]
+fn names_and_attributes_come_from_entitled_introductions() {
+    let record = record(&[
+        pump(0).name("serial:SN-1"),
+        say(1, KEEPER, "maintainer", Act::Identity).name("host:pump.example").attribute(Attribute::Model, "P2"),
+        say(2, BUYER, "owner", Act::Identity).name("host:evil.example").attribute(Attribute::Lot, "9"),
+    ]);
+    let names: Vec<_> = record.names.iter().map(|given| (given.value.to_string(), given.by.signer)).collect();
+    assert_eq!(names, [("serial:SN-1".to_owned(), MAKER), ("host:pump.example".to_owned(), KEEPER)]);
+    assert_eq!(record.attributes[&Attribute::Model].len(), 2);
+    assert_eq!(record.agreed_attributes(), BTreeMap::from([(Attribute::Lot, "7".to_owned())]));
+    let narrowed = changed(9, |descriptor| {
+        descriptor.roles.entry(word("manufacturer")).or_default().names.clear();
+    });
+    assert!(record_in(&narrowed, &[pump(0).name("serial:SN-1")]).names.is_empty());
+}
+
+#[test]
+fn a_record_says_the_rest_with_its_evidence() {
+    let record = record(&[
+        pump(0).with(|said| said.claims.replaces = Some(crate::identity::IdentityId::Key(HEIR))),
+        say(1, KEEPER, "maintainer", Act::Installed).with(|said| said.claims.installed = Some([7; 32])),
+        say(2, LABELLER, "certification-body", Act::Label).with(|said| said.claims.label = Some("ce".to_owned())),
+    ]);
+    assert_eq!(record.installed[0].value.to_string(), format!("sha256:{}", "07".repeat(32)));
+    assert_eq!(record.replaces[0].value, HEIR.to_string());
+    assert_eq!((record.labels[0].value.as_str(), record.labels[0].by.index), ("ce", 2));
+    assert_eq!((record.title.as_str(), record.vouched[0].statement), ("Pump 7", id(0)));
+    let text = serde_json::to_string(&record).expect("JSON");
+    assert_eq!(serde_json::from_str::<Record>(&text).expect("the same"), record);
+}
+
+#[test]
+fn of_what_nobody_speaks_there_is_no_record() {
+    let recall = status(5, MAKER, "manufacturer", "withdrawn").on(&lot()).log();
+    assert_eq!(resolve(&domain(), &device(), &[], &[recall], now()), None);
+    assert_eq!(resolve(&domain(), &device(), &[introduce(0).on_software().log()], &[], now()), None);
+}
+
+#[test]
+fn a_dropped_status_still_blocks_and_a_redefined_one_does_what_it_now_says() {
+    let added = |effect| {
+        move |descriptor: &mut crate::descriptor::Descriptor| {
+            let kinds = [Kind::Device].into();
+            descriptor.statuses.insert(word("quarantined"), crate::descriptor::AddedStatus { effect, kinds });
+        }
+    };
+    let mut domain = changed(1, added(Effect::Blocks));
+    let drafts = [introduce(0), status(2, KEEPER, "maintainer", "quarantined")];
+    assert_eq!(record_in(&domain, &drafts).effect(), Effect::Blocks);
+    domain.take_descriptor(5, descriptor()).expect("valid");
+    assert_eq!(record_in(&domain, &drafts).effect(), Effect::Blocks);
+    let mut permitting = descriptor();
+    added(Effect::Permits)(&mut permitting);
+    domain.take_descriptor(6, permitting).expect("valid");
+    assert_eq!(record_in(&domain, &drafts).effect(), Effect::Permits);
+}
+
+#[test]
+fn what_does_not_stand_is_left_out_of_a_long_list() {
+    let mut drafts = vec![introduce(0)];
+    let many = crate::limits::RECORD_STATEMENTS as u64 + 5;
+    drafts.extend((1..many).map(|n| status(n, BUYER, "owner", "in-use")));
+    drafts.push(status(many, KEEPER, "maintainer", "stolen"));
+    let record = record(&drafts);
+    assert_eq!((record.statements.len(), record.omitted), (crate::limits::RECORD_STATEMENTS, 6));
+    assert_eq!((standing(&record, 0), standing(&record, many)), (Some(Standing::Stands), Some(Standing::Stands)));
+}
+
+#[test]
+fn a_view_takes_the_most_restrictive_domain() {
+    let mut elsewhere = record(&[introduce(0), status(1, KEEPER, "maintainer", "stolen")]);
+    elsewhere.domain = word("zoo.example");
+    let here = record(&[introduce(0), status(1, KEEPER, "maintainer", "in-use")]);
+    let view = View::new(&device(), vec![elsewhere.clone(), here.clone()]);
+    let status = view.status.clone().expect("a status");
+    assert_eq!((status.name.as_str(), status.domain, status.conflict), ("stolen", elsewhere.domain.clone(), true));
+    assert_eq!(view.records[0].domain, here.domain);
+    assert_eq!(View::new(&device(), vec![record(&[introduce(0)])]).status, None);
+    let text = serde_json::to_string(&view).expect("JSON");
+    assert_eq!(serde_json::from_str::<View>(&text).expect("the same"), view);
+}
+
+#[test]
+fn candidate_groups_are_all_that_can_concern_a_thing() {
+    let order = group("order 12", &[]);
+    let about = [pump(0).joins(&order).log(), say(1, KEEPER, "maintainer", Act::Identity).attribute(Attribute::Lot, "8").log()];
+    let candidates = candidate_groups(&about);
+    assert_eq!(candidates.named, [group_id(&order)].into());
+    let keys = |selects: &[(Attribute, &str)]| group("", selects).selector_key().expect("a selector");
+    for selector in [
+        vec![(Attribute::Model, "P1")],
+        vec![(Attribute::Lot, "8")],
+        vec![(Attribute::Lot, "7"), (Attribute::Model, "P1")],
+        vec![(Attribute::Model, "P1"), (Attribute::Lot, "8")],
+    ] {
+        assert!(candidates.selectors.contains(&keys(&selector)), "{selector:?}");
+    }
+    assert_eq!(candidates.selectors.len(), 5);
+    assert!(!candidates.selectors.contains(&keys(&[(Attribute::Model, "P2")])));
+    assert_eq!(group("all", &[]).selector_key(), None);
+    let all = Attribute::SELECTING.into_iter().map(|attribute| (attribute, "x".to_owned())).collect();
+    assert_eq!(selector_keys_of(&all).len(), 15);
+    assert!(selector_keys_of(&BTreeMap::from([(Attribute::Location, "1,2".to_owned())])).is_empty());
+}
+
+#[test]
+fn candidates_of_a_group_are_those_that_select_less() {
+    let candidates = candidate_groups(&[say(0, MAKER, "manufacturer", Act::Identity).on(&lot()).log()]);
+    let model = group("all P1", &[(Attribute::Model, "P1")]).selector_key().expect("a selector");
+    assert!(candidates.selectors.contains(&model));
+    assert_eq!(candidates.selectors.len(), 3);
+}
+
+#[test]
+fn postings_are_all_by_which_a_statement_is_found() {
+    let draft = pump(0).name("serial:SN-1").joins(&lot());
+    let keys = postings(&draft.log());
+    for key in [
+        Posting::Subject(device()),
+        Posting::Statement(id(0)),
+        Posting::Name(word("serial:SN-1")),
+        Posting::Signer(MAKER),
+        Posting::Kind(Kind::Device),
+        Posting::Act(Act::Identity),
+        Posting::Role(word("manufacturer")),
+        Posting::Attribute(Attribute::Lot, "7".to_owned()),
+        Posting::Member(group_id(&lot())),
+    ] {
+        assert!(keys.contains(&key), "{key:?}");
+    }
+    let keys = postings(&grant(1, MAKER, "manufacturer", BUYER, "owner").on(&lot()).log());
+    assert!(keys.contains(&Posting::Grantee(BUYER)));
+    assert!(keys.contains(&Posting::Selector(lot().selector_key().expect("a selector"))));
+    assert!(keys.contains(&Posting::Attribute(Attribute::Model, "P1".to_owned())));
+    let bytes: std::collections::BTreeSet<_> = keys.iter().map(Posting::to_bytes).collect();
+    assert_eq!(bytes.len(), keys.len());
+}

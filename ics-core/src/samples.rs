@@ -1,0 +1,266 @@
+//! Statements and a domain from which the tests of resolution, admission and verdicts start.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::descriptor::{Descriptor, DomainLimits, Freshness, NodeKey, Owners, RULES, RoleSpec, Source};
+use crate::domain::Domain;
+use crate::identity::{Fingerprint, IdentityId, Kind};
+use crate::log::Hash;
+use crate::record::{Logged, Said, SourceRef};
+use crate::statement::{Claims, Grant, Group, Software, StatementId, Subject};
+use crate::time::Timestamp;
+use crate::vocabulary::{Act, Attribute, DomainName, Role};
+
+/// The manufacturer, by descriptor.
+pub(crate) const MAKER: Fingerprint = Fingerprint::V4([1; 20]);
+/// The maintainer, by descriptor.
+pub(crate) const KEEPER: Fingerprint = Fingerprint::V4([2; 20]);
+/// The certification body, by descriptor.
+pub(crate) const LABELLER: Fingerprint = Fingerprint::V4([3; 20]);
+/// A security controller, by descriptor.
+pub(crate) const CONTROLLER: Fingerprint = Fingerprint::V4([4; 20]);
+/// Somebody whom the descriptor does not name.
+pub(crate) const BUYER: Fingerprint = Fingerprint::V4([5; 20]);
+/// Another one.
+pub(crate) const HEIR: Fingerprint = Fingerprint::V4([6; 20]);
+/// The device of which most is said.
+pub(crate) const DEVICE: Fingerprint = Fingerprint::V4([0xdd; 20]);
+
+const ACCESS: &str = r#"
+@id("role-held") permit (principal, action in Action::"append", resource) when { principal in context.role };
+@id("grants-owner") forbid (principal, action == Action::"grant", resource)
+unless { context.grants == Role::"owner" || context.role == Role::"manufacturer" };
+@id("certificates") permit (principal, action == Action::"certificate", resource);
+"#;
+
+/// 2026-01-01 and so many seconds.
+pub(crate) fn time(seconds: u64) -> Timestamp {
+    Timestamp::from_seconds(1_767_225_600 + seconds)
+}
+
+/// When most records are judged.
+pub(crate) fn now() -> Timestamp {
+    time(1_000_000)
+}
+
+pub(crate) fn word<T: core::str::FromStr<Err: core::fmt::Debug>>(text: &str) -> T {
+    text.parse().expect("formed")
+}
+
+pub(crate) fn home() -> DomainName {
+    word("devices.acme.example")
+}
+
+pub(crate) fn device() -> IdentityId {
+    IdentityId::Key(DEVICE)
+}
+
+fn node() -> NodeKey {
+    NodeKey { name: "ics.acme.example".to_owned(), key: String::new() }
+}
+
+fn role(signer: Option<Fingerprint>, names: &[&str]) -> RoleSpec {
+    RoleSpec {
+        signers: signer.into_iter().collect(),
+        names: names.iter().map(|pattern| (*pattern).to_owned()).collect(),
+    }
+}
+
+/// Its first descriptor.
+pub(crate) fn descriptor() -> Descriptor {
+    Descriptor {
+        domain: home(),
+        version: 1,
+        previous: None,
+        rules: RULES,
+        description: String::new(),
+        owners: Owners { threshold: 1, keys: Vec::new() },
+        home: node(),
+        roles: BTreeMap::from([
+            (word("manufacturer"), role(Some(MAKER), &["serial:*", "urn:dev:os:32473-*"])),
+            (word("maintainer"), role(Some(KEEPER), &["host:*"])),
+            (word("certification-body"), role(Some(LABELLER), &[])),
+            (word("security-controller"), role(Some(CONTROLLER), &[])),
+            (word("owner"), role(None, &[])),
+        ]),
+        lifts: BTreeMap::from([(word("owner"), BTreeSet::from([word("suspended"), word("lost"), word("retired")]))]),
+        freshness: Freshness { default: 3600, uses: BTreeMap::new() },
+        limits: DomainLimits::default(),
+        witnesses: None,
+        sources: vec![Source { domain: word("maker.example"), entry0: Hash([0x5e; 32]), home: node() }],
+        statuses: BTreeMap::new(),
+        access: ACCESS.to_owned(),
+        compromised: Vec::new(),
+        lifted: BTreeSet::new(),
+        last_head: None,
+    }
+}
+
+/// The domain; its descriptor rules all entries from 1 on.
+pub(crate) fn domain() -> Domain {
+    Domain::found([0; 32], descriptor(), time(0)).expect("access rules are valid")
+}
+
+/// The domain after a change of its descriptor in entry `index`.
+pub(crate) fn changed(index: u64, change: impl FnOnce(&mut Descriptor)) -> Domain {
+    let mut domain = domain();
+    let mut next = descriptor();
+    next.version = 2;
+    change(&mut next);
+    domain.take_descriptor(index, next).expect("access rules are valid");
+    domain
+}
+
+/// The domain, for the admission of an entry at `index`.
+pub(crate) fn grown(mut domain: Domain, index: u64) -> Domain {
+    domain.grow_to(index, time(index.saturating_sub(1)));
+    domain
+}
+
+pub(crate) fn group(name: &str, selects: &[(Attribute, &str)]) -> Group {
+    let attributes = selects.iter().map(|(attribute, value)| (*attribute, (*value).to_owned())).collect();
+    Group { kind: Kind::Group, name: name.to_owned(), attributes }
+}
+
+pub(crate) fn group_id(group: &Group) -> [u8; 32] {
+    Sha256::digest(format!("{group:?}")).into()
+}
+
+/// A statement in the making: entry and id `n`, admitted `n` seconds after the domain began.
+#[derive(Debug, Clone)]
+pub(crate) struct Draft {
+    pub(crate) index: u64,
+    pub(crate) said: Said,
+    source: Vec<SourceRef>,
+    pub(crate) refused: bool,
+}
+
+pub(crate) fn id(n: u64) -> StatementId {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&n.to_be_bytes());
+    StatementId(bytes)
+}
+
+/// What `signer` says of the device in entry `n`.
+pub(crate) fn say(n: u64, signer: Fingerprint, role: &str, act: Act) -> Draft {
+    Draft {
+        index: n,
+        said: Said {
+            id: id(n),
+            signer,
+            signed_at: time(n),
+            revokes: false,
+            subject: Subject::Key { fingerprint: DEVICE, kind: Kind::Device, user_id: "Pump 7".to_owned() },
+            subject_id: device(),
+            claims: Claims::new(act, word::<Role>(role), home()),
+        },
+        source: Vec::new(),
+        refused: false,
+    }
+}
+
+/// A status that it is given.
+pub(crate) fn status(n: u64, signer: Fingerprint, role: &str, status: &str) -> Draft {
+    let mut draft = say(n, signer, role, Act::Status);
+    draft.said.claims.status = Some(word(status));
+    draft.said.revokes = !matches!(status, "planned" | "in-use" | "announced" | "released");
+    draft
+}
+
+/// Its introduction by the manufacturer.
+pub(crate) fn introduce(n: u64) -> Draft {
+    say(n, MAKER, "manufacturer", Act::Identity)
+}
+
+/// A role over it that is granted.
+pub(crate) fn grant(n: u64, signer: Fingerprint, role: &str, grantee: Fingerprint, granted: &str) -> Draft {
+    let mut draft = say(n, signer, role, Act::Grant);
+    draft.said.claims.grant = Some(Grant { grantee, role: word(granted) });
+    draft
+}
+
+impl Draft {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Said)) -> Self {
+        change(&mut self.said);
+        self
+    }
+
+    pub(crate) fn attribute(self, attribute: Attribute, value: &str) -> Self {
+        self.with(|said| {
+            said.claims.attributes.insert(attribute, value.to_owned());
+        })
+    }
+
+    pub(crate) fn name(self, name: &str) -> Self {
+        self.with(|said| said.claims.names.push(word(name)))
+    }
+
+    pub(crate) fn ends(self, n: u64) -> Self {
+        self.with(|said| said.claims.supersedes.push(id(n)))
+    }
+
+    pub(crate) fn from(self, seconds: u64) -> Self {
+        self.with(|said| said.claims.from = Some(time(seconds)))
+    }
+
+    pub(crate) fn until(self, seconds: u64) -> Self {
+        self.with(|said| said.claims.until = Some(time(seconds)))
+    }
+
+    /// Puts the subject into a group.
+    pub(crate) fn joins(self, group: &Group) -> Self {
+        self.with(|said| said.claims.groups.push(group_id(group)))
+    }
+
+    /// Makes it about a group.
+    pub(crate) fn on(self, group: &Group) -> Self {
+        self.with(|said| {
+            said.subject_id = IdentityId::Group(group_id(group));
+            said.subject = Subject::Group(group.clone());
+            said.revokes = false;
+        })
+    }
+
+    /// Makes it about a piece of software.
+    pub(crate) fn on_software(self) -> Self {
+        self.with(|said| {
+            said.subject_id = IdentityId::Software([7; 32]);
+            said.subject = Subject::Software(Software {
+                kind: Kind::Software,
+                name: "firmware".to_owned(),
+                version: "1.2".to_owned(),
+                digests: BTreeMap::from([("sha256".to_owned(), "07".repeat(32))]),
+            });
+            said.revokes = false;
+        })
+    }
+
+    /// Makes it adopted from the source that the descriptor pins, where it had the index 7.
+    pub(crate) fn adopted(mut self) -> Self {
+        self.said.claims.domain = word("maker.example");
+        self.source = vec![SourceRef { domain: word("maker.example"), entry0: [0x5e; 32], index: 7 }];
+        self
+    }
+
+    pub(crate) fn source(mut self, change: impl FnOnce(&mut Vec<SourceRef>)) -> Self {
+        change(&mut self.source);
+        self
+    }
+
+    pub(crate) fn refused(mut self) -> Self {
+        self.refused = true;
+        self
+    }
+
+    pub(crate) fn log(self) -> Logged {
+        let logged = Logged::from_said(self.index, time(self.index), &self.source, self.said);
+        if self.refused { logged.refused() } else { logged }
+    }
+}
+
+/// Statements as a store gives them: about the device, and about groups.
+pub(crate) fn split(drafts: &[Draft]) -> (Vec<Logged>, Vec<Logged>) {
+    drafts.iter().map(|draft| draft.clone().log()).partition(|logged| logged.subject_id() == device())
+}
