@@ -127,8 +127,7 @@ fn substance(mut record: Record) -> Record {
 /// Whether `x` may end `block`, a status of the device.
 fn may_end(domain: &Domain, x: &Draft, block: &Draft) -> bool {
     let (x, block) = (x.clone().log(), block.clone().log());
-    x.claims().supersedes.contains(&block.id())
-        && (x.signer() == block.signer() || super::may_lift(domain, &x, &block))
+    x.claims().supersedes.contains(&block.id()) && (x.signer() == block.signer() || super::may_lift(domain, &x, &block))
 }
 
 proptest! {

@@ -138,7 +138,6 @@ impl Logged {
         &self.said.claims
     }
 
-
     pub(crate) fn act(&self) -> Act {
         self.said.claims.act
     }

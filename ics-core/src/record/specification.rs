@@ -58,8 +58,7 @@ impl Specification<'_> {
     }
 
     fn alive(&self, s: &Logged) -> bool {
-        let taken_back =
-            self.any(|w| w.act() == Act::Withdrawal && self.in_force(w) && names(w, s) && own(w, s));
+        let taken_back = self.any(|w| w.act() == Act::Withdrawal && self.in_force(w) && names(w, s) && own(w, s));
         self.in_force(s) && !(self.can_end(s) && taken_back)
     }
 

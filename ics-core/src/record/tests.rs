@@ -52,8 +52,18 @@ fn what_becomes_of_a_block_under_another_statement() {
             vec![status(3, CONTROLLER, "security-controller", "planned").ends(1)],
             None,
         ),
-        ("its signer takes it back", suspended(), vec![say(3, CONTROLLER, "security-controller", Act::Withdrawal).ends(1)], None),
-        ("the owner lifts it", suspended(), vec![granted(), status(3, BUYER, "owner", "in-use").ends(1)], Some("in-use")),
+        (
+            "its signer takes it back",
+            suspended(),
+            vec![say(3, CONTROLLER, "security-controller", Act::Withdrawal).ends(1)],
+            None,
+        ),
+        (
+            "the owner lifts it",
+            suspended(),
+            vec![granted(), status(3, BUYER, "owner", "in-use").ends(1)],
+            Some("in-use"),
+        ),
         (
             "a role that lifts nothing does not",
             suspended(),
@@ -93,11 +103,7 @@ fn what_becomes_of_a_block_under_another_statement() {
         (
             "a lift that was itself replaced still does",
             suspended(),
-            vec![
-                granted(),
-                status(3, BUYER, "owner", "planned").ends(1),
-                status(4, BUYER, "owner", "in-use").ends(3),
-            ],
+            vec![granted(), status(3, BUYER, "owner", "planned").ends(1), status(4, BUYER, "owner", "in-use").ends(3)],
             Some("in-use"),
         ),
         (
@@ -120,7 +126,12 @@ fn what_becomes_of_a_block_under_another_statement() {
             ],
             None,
         ),
-        ("a refused lift does not", suspended(), vec![status(3, CONTROLLER, "security-controller", "planned").ends(1).refused()], Some("suspended")),
+        (
+            "a refused lift does not",
+            suspended(),
+            vec![status(3, CONTROLLER, "security-controller", "planned").ends(1).refused()],
+            Some("suspended"),
+        ),
     ];
     for (case, block, others, expected) in cases {
         let record = record(&[vec![introduce(0), block], others].concat());
@@ -178,11 +189,7 @@ fn who_lost_his_role_vouches_no_longer_but_still_blocks() {
     let dismissed = changed(9, |descriptor| {
         descriptor.roles.insert(word("maintainer"), crate::descriptor::RoleSpec::default());
     });
-    let drafts = [
-        introduce(0),
-        status(1, KEEPER, "maintainer", "in-use"),
-        say(2, KEEPER, "maintainer", Act::Approval),
-    ];
+    let drafts = [introduce(0), status(1, KEEPER, "maintainer", "in-use"), say(2, KEEPER, "maintainer", Act::Approval)];
     let before = record(&drafts);
     assert_eq!((name(&before), before.approvals.len()), (Some("in-use"), 1));
     let after = record_in(&dismissed, &drafts);
@@ -209,7 +216,8 @@ fn compromise_takes_everything_from_its_index_on() {
     let record = record_in(&compromised(KEEPER, "devices.acme.example", 4), &drafts);
     assert_eq!((name(&record), standing(&record, 4)), (Some("in-use"), Some(Standing::Compromised)));
     // What a compromised signer lifted is no longer lifted.
-    let lifted = [introduce(0), status(1, KEEPER, "maintainer", "lost"), status(4, KEEPER, "maintainer", "in-use").ends(1)];
+    let lifted =
+        [introduce(0), status(1, KEEPER, "maintainer", "lost"), status(4, KEEPER, "maintainer", "in-use").ends(1)];
     let record = record_in(&compromised(KEEPER, "devices.acme.example", 4), &lifted);
     assert_eq!(name(&record), Some("lost"));
     // An adopted statement is at an index of its source, too.
@@ -441,7 +449,8 @@ fn a_view_takes_the_most_restrictive_domain() {
 #[test]
 fn candidate_groups_are_all_that_can_concern_a_thing() {
     let order = group("order 12", &[]);
-    let about = [pump(0).joins(&order).log(), say(1, KEEPER, "maintainer", Act::Identity).attribute(Attribute::Lot, "8").log()];
+    let about =
+        [pump(0).joins(&order).log(), say(1, KEEPER, "maintainer", Act::Identity).attribute(Attribute::Lot, "8").log()];
     let candidates = candidate_groups(&about);
     assert_eq!(candidates.named, [group_id(&order)].into());
     let keys = |selects: &[(Attribute, &str)]| group("", selects).selector_key().expect("a selector");
