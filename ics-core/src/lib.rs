@@ -2,12 +2,14 @@
 //!
 //! Nothing here does I/O, reads a clock, draws randomness or is async.
 
+pub mod canonical_json;
 pub mod descriptor;
 pub mod domain;
 pub mod identity;
 pub mod limits;
 pub mod log;
 pub mod name;
+pub mod openpgp;
 pub mod policy;
 pub mod record;
 pub mod statement;

@@ -14,6 +14,8 @@ pub const MESSAGE_BYTES: usize = DOCUMENT_BYTES + STATEMENT_BYTES;
 pub const CERTIFICATE_BYTES: usize = 64 * 1024;
 /// Bytes of a person's certificate, where a descriptor allows it.
 pub const PERSON_CERTIFICATE_BYTES: usize = 1024 * 1024;
+/// Self-signatures in one certificate.
+pub const CERTIFICATE_SIGNATURES: usize = 512;
 /// Bytes of a policy descriptor's JSON.
 pub const DESCRIPTOR_BYTES: usize = 256 * 1024;
 /// The greatest integer that JSON carries everywhere (RFC 8785, appendix D: 2^53 - 1).

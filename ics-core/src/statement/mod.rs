@@ -1,15 +1,31 @@
 //! Statements: what one signer says about one identity, and the bodies in which it is said (DESIGN section 4).
 
+pub mod body;
+mod document;
+pub mod make;
+mod members;
+mod message;
+mod notations;
+pub mod signed;
+pub mod verify;
+
 use core::fmt;
 use core::str::FromStr;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use self::body::{Body, BodyError, parse};
+pub use self::members::ClaimsError;
+pub use self::message::detached;
+pub use self::signed::{Erasure, SignedDescriptor, SignedErasure};
+pub use self::verify::{Statement, Unverified, VerifyError, verify, verify_batch};
+use crate::canonical_json;
 use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, serde_as_text, write_hex};
 use crate::name::Name;
 use crate::time::Timestamp;
-use crate::vocabulary::{Act, Attribute, DomainName, Role, StatusName};
+use crate::openpgp::algorithm::sha256;
+use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role, StatusName};
 
 /// The domain part of the notations, one constant until the project has a domain name.
 pub const NOTATION_DOMAIN: &str = "cm4it.example";
@@ -94,6 +110,43 @@ impl Subject {
             Self::Group(_) => Kind::Group,
         }
     }
+
+    /// The id of the identity: its fingerprint, the digest of the artifact, or that of the group's canonical bytes.
+    ///
+    /// # Errors
+    /// When the subject is not formed as documents about such things must be.
+    pub fn id(&self) -> Result<IdentityId, ClaimsError> {
+        match self {
+            Self::Key { fingerprint, .. } => Ok(IdentityId::Key(*fingerprint)),
+            Self::Software(software) => software.id(),
+            Self::Group(group) => group.id(),
+        }
+    }
+}
+
+impl Software {
+    /// `sha256:` of the artifact.
+    ///
+    /// # Errors
+    /// When a text is empty, too long or has control characters, when a digest is not lower-case hex of a named
+    /// algorithm, or when `sha256` is missing.
+    pub fn id(&self) -> Result<IdentityId, ClaimsError> {
+        document::check_software(self)?;
+        let digest = self.digests.get("sha256").and_then(|hex| identity::digest(hex).ok());
+        digest.map(IdentityId::Software).ok_or(ClaimsError::Digest)
+    }
+}
+
+impl Group {
+    /// `sha256:` of the canonical JSON of this subject.
+    ///
+    /// # Errors
+    /// When the name or an attribute is empty, too long or has control characters, or an attribute cannot select.
+    pub fn id(&self) -> Result<IdentityId, ClaimsError> {
+        document::check_group(self)?;
+        let bytes = canonical_json::to_bytes(self).map_err(ClaimsError::Json)?;
+        Ok(IdentityId::Group(sha256(&[&bytes])))
+    }
 }
 
 /// What a grant gives: a role, to a signer.
@@ -162,6 +215,20 @@ impl Claims {
             installed: None,
             from: None,
             until: None,
+        }
+    }
+
+    /// Whether a certification with these claims is a revoking one (0x30): where the signer no longer vouches, so that
+    /// clients which read no notations drop his vouching. `None` where this does not follow from the claims alone: for
+    /// a withdrawal (revoking if it takes back an identity or an approval) and a status that a descriptor adds
+    /// (revoking if its effect blocks). Documents about software and groups never revoke: they carry their status.
+    #[must_use]
+    pub fn revokes(&self, kind: Kind) -> Option<bool> {
+        match (self.act, &self.status) {
+            _ if !kind.has_key() => Some(false),
+            (Act::Withdrawal, _) => None,
+            (Act::Status, Some(status)) => status.builtin_effect(kind).map(Effect::blocks),
+            _ => Some(false),
         }
     }
 }

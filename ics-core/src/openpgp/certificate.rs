@@ -1,0 +1,542 @@
+//! A signer's own certificate (RFC 9580, 10.1): primary key, User IDs and subkeys, each with self-signatures only.
+//!
+//! Which self-signatures count, what they permit and until when is decided here (`rules: 1`):
+//! - A self-signature counts from its creation on, as seen by a clock that may be [`limits::CLOCK_SKEW_MILLIS`] behind,
+//!   until it expires or, on a User ID, until that User ID is revoked. Of those that count the newest decides; of two of
+//!   the same second the one that stands later.
+//! - The primary key's flags and expiration are those of the newest self-signature on the key or any User ID. Without
+//!   key flags it may certify and sign.
+//! - A subkey may sign if its newest binding says so and holds the subkey's own signature (0x19).
+//! - A revocation as superseded or retired (reasons 1 and 3) counts from its creation on, any other for all times.
+
+use std::collections::BTreeSet;
+
+use super::algorithm::sha256;
+use super::key::{self, KeyError, PublicKey};
+use super::packet::{self, Packet};
+use super::reader::WireError;
+use super::signature::{
+    self as sig, CERTIFICATION, CERTIFICATION_REVOCATION, DIRECT_KEY, Draft, KEY_REVOCATION, POSITIVE_CERTIFICATION,
+    PRIMARY_KEY_BINDING, SUBKEY_BINDING, SUBKEY_REVOCATION, Signature, SignatureError,
+};
+use super::signer::Signer;
+use super::subpacket as sub;
+use super::verify::SignatureFault;
+use crate::identity::{Fingerprint, excerpt};
+use crate::limits;
+use crate::statement::StatementId;
+use crate::statement::make::MakeError;
+use crate::time::Timestamp;
+
+/// Subpackets that self-signatures may have as critical.
+pub(crate) const SELF_SIGNATURE_SUBPACKETS: [u8; 19] = [
+    sub::CREATED,
+    sub::SIGNATURE_EXPIRATION,
+    sub::EXPORTABLE,
+    sub::REVOCABLE,
+    sub::KEY_EXPIRATION,
+    sub::PREFERRED_SYMMETRIC,
+    sub::ISSUER,
+    sub::PREFERRED_HASH,
+    sub::PREFERRED_COMPRESSION,
+    sub::KEY_SERVER_PREFERENCES,
+    sub::KEY_SERVER,
+    sub::PRIMARY_USER_ID,
+    sub::POLICY_URI,
+    sub::KEY_FLAGS,
+    sub::REASON,
+    sub::FEATURES,
+    sub::EMBEDDED_SIGNATURE,
+    sub::ISSUER_FINGERPRINT,
+    sub::PREFERRED_AEAD,
+];
+
+/// Key flags (RFC 9580, 5.2.3.29).
+const MAY_CERTIFY: u8 = 0x01;
+const MAY_SIGN: u8 = 0x02;
+
+/// Why a User ID is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UserIdError {
+    /// Empty or too long.
+    #[error("a User ID takes 1 to {max} bytes, this one has {0}", max = limits::USER_ID_BYTES)]
+    Length(usize),
+    /// Not UTF-8.
+    #[error("the User ID is not UTF-8")]
+    Utf8,
+    /// A control character.
+    #[error("the User ID `{0}` contains a control character")]
+    Control(String),
+}
+
+/// Reads a User ID.
+///
+/// # Errors
+/// When it is empty, longer than [`limits::USER_ID_BYTES`], not UTF-8, or has control characters.
+pub fn user_id(bytes: &[u8]) -> Result<String, UserIdError> {
+    if bytes.is_empty() || bytes.len() > limits::USER_ID_BYTES {
+        return Err(UserIdError::Length(bytes.len()));
+    }
+    let text = core::str::from_utf8(bytes).map_err(|_| UserIdError::Utf8)?;
+    if text.chars().any(char::is_control) {
+        return Err(UserIdError::Control(excerpt(&text.escape_debug().to_string())));
+    }
+    Ok(text.to_owned())
+}
+
+/// Why a certificate is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CertificateError {
+    /// Too long.
+    #[error("a certificate takes {max} bytes at most, this one has {0}", max = limits::PERSON_CERTIFICATE_BYTES)]
+    TooLong(usize),
+    /// Too many signatures.
+    #[error("a certificate takes {max} self-signatures at most", max = limits::CERTIFICATE_SIGNATURES)]
+    TooMany,
+    /// Not canonical OpenPGP.
+    #[error("in the certificate, {0}")]
+    Wire(#[from] WireError),
+    /// A packet that certificates do not have, or not there.
+    #[error("a packet of type {0} has no place there in a certificate")]
+    Packet(u8),
+    /// A key is refused.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A User ID is refused.
+    #[error(transparent)]
+    UserId(#[from] UserIdError),
+    /// The same User ID or subkey twice.
+    #[error("a User ID or subkey stands in the certificate twice")]
+    Repeated,
+    /// A signature is refused.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// A self-signature is not good.
+    #[error("a self-signature of the certificate is not good: {0}")]
+    Fault(#[from] SignatureFault),
+    /// A signature by somebody else, or twice the same.
+    #[error("a certificate holds only signatures by `{0}` itself, each once")]
+    Foreign(Fingerprint),
+    /// A User ID or subkey without self-signature, or a key without any; in version 6 one on the key itself.
+    #[error("the {0} has no self-signature of its own")]
+    Unsigned(&'static str),
+}
+
+/// Why a key may not sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRefusal {
+    /// Not a key of this certificate.
+    #[error("`{0}` is not a key of the signer's certificate")]
+    Unknown(Fingerprint),
+    /// Created later.
+    #[error("`{0}` does not exist yet at that time")]
+    NotYet(Fingerprint),
+    /// Expired.
+    #[error("`{0}` has expired at that time")]
+    Expired(Fingerprint),
+    /// Revoked.
+    #[error("`{0}` is revoked")]
+    Revoked(Fingerprint),
+    /// No self-signature counts at that time.
+    #[error("`{0}` has no self-signature that counts at that time")]
+    Unbound(Fingerprint),
+    /// Not for this purpose.
+    #[error("`{0}` is not entitled by its certificate to {1}")]
+    Purpose(Fingerprint, Purpose),
+}
+
+/// What a signature is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Certifications of keys: the primary key only.
+    Certify,
+    /// Signatures over documents.
+    Sign,
+}
+
+impl core::fmt::Display for Purpose {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Certify => "certify keys",
+            Self::Sign => "sign documents",
+        })
+    }
+}
+
+/// What a self-signature says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Binding {
+    created: Timestamp,
+    expires: Option<Timestamp>,
+    flags: Option<u8>,
+    key_expires_after: Option<u32>,
+    /// When the User ID that it stands on was revoked, last.
+    void_from: Option<Timestamp>,
+    /// The subkey has agreed.
+    is_mutual: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Revocation {
+    created: Timestamp,
+    is_for_all_times: bool,
+}
+
+/// A key of the certificate with what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Held {
+    fingerprint: Fingerprint,
+    /// `None` for subkeys of algorithms that cannot sign.
+    key: Option<PublicKey>,
+    created: Timestamp,
+    bindings: Vec<Binding>,
+    revocations: Vec<Revocation>,
+}
+
+/// A signer's own certificate, in canonical form, every self-signature verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificate {
+    id: StatementId,
+    bytes: usize,
+    primary: Held,
+    subkeys: Vec<Held>,
+    user_ids: Vec<String>,
+    signatures: BTreeSet<StatementId>,
+}
+
+impl Certificate {
+    /// Reads a certificate in canonical form and verifies its self-signatures.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn parse(bytes: &[u8]) -> Result<Self, CertificateError> {
+        if bytes.len() > limits::PERSON_CERTIFICATE_BYTES {
+            return Err(CertificateError::TooLong(bytes.len()));
+        }
+        let packets = packet::all(bytes)?;
+        if packets.iter().filter(|packet| packet.tag == packet::SIGNATURE).count() > limits::CERTIFICATE_SIGNATURES {
+            return Err(CertificateError::TooMany);
+        }
+        let mut components = packets.chunk_by(|_, next| next.tag == packet::SIGNATURE);
+        let mut reader = match components.next() {
+            Some([key, signatures @ ..]) if key.tag == packet::PUBLIC_KEY => Reader::new(key, signatures)?,
+            Some([other, ..]) => return Err(CertificateError::Packet(other.tag)),
+            _ => return Err(WireError::Truncated.into()),
+        };
+        for component in components {
+            match component {
+                [packet, signatures @ ..] if packet.tag == packet::USER_ID => reader.user_id(packet.body, signatures)?,
+                [packet, signatures @ ..] if packet.tag == packet::PUBLIC_SUBKEY => reader.subkey(packet.body, signatures)?,
+                [packet, ..] => return Err(CertificateError::Packet(packet.tag)),
+                [] => {}
+            }
+        }
+        reader.finish(bytes)
+    }
+
+    /// Makes a certificate with one key, which may certify and sign, and one User ID. `at` counts in whole seconds;
+    /// `salt` is used by version 6 and must then be unpredictable.
+    ///
+    /// # Errors
+    /// When the User ID is refused or the key does not sign.
+    pub fn make(signer: &dyn Signer, user_id_text: &str, at: Timestamp, salt: &[u8; 32]) -> Result<Vec<u8>, MakeError> {
+        user_id(user_id_text.as_bytes())?;
+        let key = signer.public_key();
+        let (header, user_id) = (key.hash_header(), user_id_text.as_bytes());
+        let mut out = key.to_packet();
+        if key.version() == 6 {
+            let direct = with_preferences(Draft::new(DIRECT_KEY, signer, at), key.version());
+            sig::write_packet(&mut out, &direct.sign(signer, &[&header, key.body()], &sig::derived_salt(salt, 1))?);
+        }
+        packet::write(&mut out, packet::USER_ID, user_id);
+        let parts: [&[u8]; 4] = [&header, key.body(), &sig::user_id_header(user_id), user_id];
+        let binding = with_preferences(Draft::new(POSITIVE_CERTIFICATION, signer, at), key.version());
+        sig::write_packet(&mut out, &binding.sign(signer, &parts, salt)?);
+        Ok(out)
+    }
+
+    /// SHA-256 of its canonical bytes.
+    #[must_use]
+    pub const fn id(&self) -> StatementId {
+        self.id
+    }
+
+    /// Bytes of its canonical form.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The fingerprint of the primary key, which is that of the signer.
+    #[must_use]
+    pub const fn primary(&self) -> Fingerprint {
+        self.primary.fingerprint
+    }
+
+    /// The User IDs, those that were revoked left out.
+    #[must_use]
+    pub fn user_ids(&self) -> &[String] {
+        &self.user_ids
+    }
+
+    /// The fingerprints of all its keys that can sign, the primary key first.
+    pub fn keys(&self) -> impl Iterator<Item = Fingerprint> {
+        let signing = self.subkeys.iter().filter(|held| held.key.is_some());
+        core::iter::once(&self.primary).chain(signing).map(|held| held.fingerprint)
+    }
+
+    /// Whether this certificate has every self-signature that an earlier state of it has, and more: only then does it
+    /// replace that, because a state without its revocations can be sent in by anybody.
+    #[must_use]
+    pub fn extends(&self, earlier: &Self) -> bool {
+        self.primary() == earlier.primary()
+            && self.signatures.is_superset(&earlier.signatures)
+            && self.signatures != earlier.signatures
+    }
+
+    /// The key that made a signature, if it may do so at a time.
+    ///
+    /// # Errors
+    /// When it is not in the certificate, or was not alive or not entitled at that time.
+    pub fn key_for(&self, issuer: &Fingerprint, purpose: Purpose, at: Timestamp) -> Result<&PublicKey, KeyRefusal> {
+        let purpose_refused = KeyRefusal::Purpose(*issuer, purpose);
+        let primary = self.primary.alive_at(at)?;
+        if *issuer == self.primary.fingerprint {
+            let flag = if purpose == Purpose::Certify { MAY_CERTIFY } else { MAY_SIGN };
+            let key = self.primary.key.as_ref().filter(|_| primary.flags.is_none_or(|flags| flags & flag != 0));
+            return key.ok_or(purpose_refused);
+        }
+        let subkey = self.subkeys.iter().find(|held| held.fingerprint == *issuer).ok_or(KeyRefusal::Unknown(*issuer))?;
+        let binding = subkey.alive_at(at)?;
+        let may_sign = binding.is_mutual && binding.flags.is_some_and(|flags| flags & MAY_SIGN != 0);
+        subkey.key.as_ref().filter(|_| may_sign && purpose == Purpose::Sign).ok_or(purpose_refused)
+    }
+}
+
+impl Held {
+    fn new(key: PublicKey) -> Self {
+        let (fingerprint, created) = (key.fingerprint(), key.created());
+        Self { fingerprint, key: Some(key), created, bindings: Vec::new(), revocations: Vec::new() }
+    }
+
+    /// The binding that decides at a time, if the key is alive then.
+    fn alive_at(&self, at: Timestamp) -> Result<&Binding, KeyRefusal> {
+        let latest = at.plus_millis(limits::CLOCK_SKEW_MILLIS);
+        if self.created > latest {
+            return Err(KeyRefusal::NotYet(self.fingerprint));
+        }
+        let is_revoked = |r: &Revocation| r.is_for_all_times || r.created <= at;
+        if self.revocations.iter().any(is_revoked) {
+            return Err(KeyRefusal::Revoked(self.fingerprint));
+        }
+        let counts = |b: &&Binding| {
+            b.created <= latest
+                && b.expires.is_none_or(|expires| expires > at)
+                && b.void_from.is_none_or(|void| b.created > void)
+        };
+        let newest = self.bindings.iter().filter(counts).max_by_key(|b| b.created);
+        let binding = newest.ok_or(KeyRefusal::Unbound(self.fingerprint))?;
+        let ends = binding.key_expires_after.map(|seconds| later(self.created, seconds));
+        if ends.is_some_and(|ends| ends <= at) { Err(KeyRefusal::Expired(self.fingerprint)) } else { Ok(binding) }
+    }
+}
+
+const fn later(time: Timestamp, seconds: u32) -> Timestamp {
+    time.plus_millis(seconds as u64 * 1000)
+}
+
+fn with_preferences(draft: Draft, version: u8) -> Draft {
+    // AES-256, AES-128; SHA-512, SHA-256; the encryption containers that the version can read (RFC 9580, 5.2.3.32).
+    let features: u8 = if version == 6 { 0x09 } else { 0x01 };
+    draft
+        .with(sub::KEY_FLAGS, &[MAY_CERTIFY | MAY_SIGN])
+        .with(sub::PREFERRED_SYMMETRIC, &[9, 7])
+        .with(sub::PREFERRED_HASH, &[10, 8])
+        .with(sub::FEATURES, &[features])
+}
+
+/// A certificate that is being read.
+struct Reader {
+    key: PublicKey,
+    primary: Held,
+    subkeys: Vec<Held>,
+    user_ids: Vec<(String, bool)>,
+    signatures: BTreeSet<StatementId>,
+    has_direct_signature: bool,
+}
+
+impl Reader {
+    fn new(key: &Packet<'_>, signatures: &[Packet<'_>]) -> Result<Self, CertificateError> {
+        let key = PublicKey::from_body(key.body)?;
+        let primary = Held::new(key.clone());
+        let mut reader = Self {
+            key,
+            primary,
+            subkeys: Vec::new(),
+            user_ids: Vec::new(),
+            signatures: BTreeSet::new(),
+            has_direct_signature: false,
+        };
+        for packet in signatures {
+            let signature = Signature::parse(packet.body)?;
+            reader.verify(&signature, &[])?;
+            match signature.kind {
+                DIRECT_KEY => {
+                    reader.has_direct_signature = true;
+                    reader.primary.bindings.push(binding(&signature)?);
+                }
+                KEY_REVOCATION => reader.primary.revocations.push(revocation(&signature)?),
+                other => return Err(SignatureError::Kind(other).into()),
+            }
+        }
+        Ok(reader)
+    }
+
+    /// Checks a signature by the primary key over itself and further parts.
+    fn verify(&mut self, signature: &Signature<'_>, parts: &[&[u8]]) -> Result<(), CertificateError> {
+        let holder = self.key.fingerprint();
+        if signature.issuer != holder {
+            return Err(CertificateError::Foreign(holder));
+        }
+        signature.understands_only(&SELF_SIGNATURE_SUBPACKETS)?;
+        signature.is_exportable()?;
+        let header = self.key.hash_header();
+        let signed = signature.over(&[&[&header, self.key.body()], parts].concat())?;
+        signed.verify(&self.key)?;
+        if self.signatures.insert(signed.id()) { Ok(()) } else { Err(CertificateError::Foreign(holder)) }
+    }
+
+    fn user_id(&mut self, bytes: &[u8], signatures: &[Packet<'_>]) -> Result<(), CertificateError> {
+        let text = user_id(bytes)?;
+        if self.user_ids.iter().any(|(other, _)| *other == text) {
+            return Err(CertificateError::Repeated);
+        }
+        let (mut bindings, mut void_from) = (Vec::new(), None);
+        for packet in signatures {
+            let signature = Signature::parse(packet.body)?;
+            self.verify(&signature, &[&sig::user_id_header(bytes), bytes])?;
+            match signature.kind {
+                CERTIFICATION..=POSITIVE_CERTIFICATION => bindings.push(binding(&signature)?),
+                CERTIFICATION_REVOCATION => void_from = void_from.max(Some(signature.created)),
+                other => return Err(SignatureError::Kind(other).into()),
+            }
+        }
+        if bindings.is_empty() && void_from.is_none() {
+            return Err(CertificateError::Unsigned("User ID"));
+        }
+        let stands = bindings.iter().any(|b| void_from.is_none_or(|void| b.created > void));
+        self.user_ids.push((text, stands));
+        self.primary.bindings.extend(bindings.into_iter().map(|b| Binding { void_from, ..b }));
+        Ok(())
+    }
+
+    fn subkey(&mut self, body: &[u8], signatures: &[Packet<'_>]) -> Result<(), CertificateError> {
+        let mut held = held_subkey(body)?;
+        if held.fingerprint == self.primary.fingerprint || self.subkeys.iter().any(|s| s.fingerprint == held.fingerprint)
+        {
+            return Err(CertificateError::Repeated);
+        }
+        let header = key::hash_header(body);
+        for packet in signatures {
+            let (signature, unhashed) = Signature::parse_with_unhashed(packet.body)?;
+            if !unhashed.is_empty() && signature.kind != SUBKEY_BINDING {
+                return Err(SignatureError::Unhashed(unhashed.len()).into());
+            }
+            self.verify(&signature, &[&header, body])?;
+            match signature.kind {
+                SUBKEY_BINDING => held.bindings.push(self.subkey_binding(&signature, unhashed, &held)?),
+                SUBKEY_REVOCATION => held.revocations.push(revocation(&signature)?),
+                other => return Err(SignatureError::Kind(other).into()),
+            }
+        }
+        if held.bindings.is_empty() && held.revocations.is_empty() {
+            return Err(CertificateError::Unsigned("subkey"));
+        }
+        self.subkeys.push(held);
+        Ok(())
+    }
+
+    /// A binding with the subkey's own signature, from the hashed area, or alone in the unhashed one.
+    fn subkey_binding(
+        &mut self,
+        signature: &Signature<'_>,
+        unhashed: &[u8],
+        held: &Held,
+    ) -> Result<Binding, CertificateError> {
+        let unhashed_area = sub::all(unhashed)?;
+        let embedded = match (signature.one(sub::EMBEDDED_SIGNATURE)?, unhashed_area.as_slice()) {
+            (hashed, []) => hashed,
+            (None, [only]) if sig::is_canonical_area(only, unhashed) => Some(only.data),
+            _ => return Err(SignatureError::Unhashed(unhashed.len()).into()),
+        };
+        let mut binding = binding(signature)?;
+        if let (Some(embedded), Some(subkey)) = (embedded, &held.key) {
+            let canonical = sig::canonicalise(embedded)?;
+            let own = Signature::parse(&canonical)?;
+            if own.kind != PRIMARY_KEY_BINDING {
+                return Err(SignatureError::Kind(own.kind).into());
+            }
+            own.understands_only(&SELF_SIGNATURE_SUBPACKETS)?;
+            let (primary, header) = (self.key.hash_header(), subkey.hash_header());
+            let signed = own.over(&[&primary, self.key.body(), &header, subkey.body()])?;
+            signed.verify(subkey)?;
+            self.signatures.insert(signed.id());
+            binding.is_mutual = true;
+        }
+        Ok(binding)
+    }
+
+    fn finish(self, bytes: &[u8]) -> Result<Certificate, CertificateError> {
+        if self.primary.bindings.is_empty() || (self.key.version() == 6 && !self.has_direct_signature) {
+            return Err(CertificateError::Unsigned("primary key"));
+        }
+        Ok(Certificate {
+            id: StatementId(sha256(&[bytes])),
+            bytes: bytes.len(),
+            primary: self.primary,
+            subkeys: self.subkeys,
+            user_ids: self.user_ids.into_iter().filter_map(|(text, stands)| stands.then_some(text)).collect(),
+            signatures: self.signatures,
+        })
+    }
+}
+
+/// A subkey; one that cannot sign, or not by our rules, is held by its fingerprint only.
+fn held_subkey(body: &[u8]) -> Result<Held, CertificateError> {
+    match PublicKey::from_body(body) {
+        Ok(key) => Ok(Held::new(key)),
+        Err(KeyError::Algorithm { .. }) => {
+            let seconds = body.get(1..5).and_then(sig::seconds).ok_or(WireError::Truncated)?;
+            Ok(Held {
+                fingerprint: key::fingerprint(body)?,
+                key: None,
+                created: Timestamp::from_seconds(seconds.into()),
+                bindings: Vec::new(),
+                revocations: Vec::new(),
+            })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn binding(signature: &Signature<'_>) -> Result<Binding, SignatureError> {
+    let seconds = |tag| {
+        let read = |data| sig::seconds(data).ok_or(SignatureError::Malformed(tag));
+        // RFC 9580, 5.2.3.13 and 5.2.3.18: zero means never.
+        Ok::<_, SignatureError>(signature.one(tag)?.map(read).transpose()?.filter(|seconds| *seconds > 0))
+    };
+    Ok(Binding {
+        created: signature.created,
+        expires: seconds(sub::SIGNATURE_EXPIRATION)?.map(|seconds| later(signature.created, seconds)),
+        flags: signature.one(sub::KEY_FLAGS)?.map(|flags| flags.first().copied().unwrap_or_default()),
+        key_expires_after: seconds(sub::KEY_EXPIRATION)?,
+        void_from: None,
+        is_mutual: false,
+    })
+}
+
+/// RFC 9580, 5.2.3.31: superseded (1) and retired (3) leave what was signed before as it was.
+fn revocation(signature: &Signature<'_>) -> Result<Revocation, SignatureError> {
+    let reason = signature.one(sub::REASON)?.and_then(|data| data.first());
+    Ok(Revocation { created: signature.created, is_for_all_times: !matches!(reason, Some(1 | 3)) })
+}

@@ -1,0 +1,85 @@
+//! Low-s: of the two `s` that verify, (s, n - s), the canonical form takes the smaller, so that nobody can make a
+//! second signature out of one.
+
+use super::algorithm::KeyAlgorithm;
+use super::reader::strip_zeros;
+
+/// The orders of the curves (SEC 2, 2.4.2, 2.5.1, 2.6.1), big-endian.
+const P256: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+    0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];
+const P384: [u8; 48] = [
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xc7, 0x63, 0x4d, 0x81, 0xf4, 0x37, 0x2d, 0xdf, 0x58, 0x1a, 0x0d, 0xb2, 0x48, 0xb0,
+    0xa7, 0x7a, 0xec, 0xec, 0x19, 0x6a, 0xcc, 0xc5, 0x29, 0x73,
+];
+const P521: [u8; 66] = [
+    0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfa, 0x51, 0x86, 0x87, 0x83,
+    0xbf, 0x2f, 0x96, 0x6b, 0x7f, 0xcc, 0x01, 0x48, 0xf7, 0x09, 0xa5, 0xd0, 0x3b, 0xb5, 0xc9, 0xb8, 0x89, 0x9c, 0x47,
+    0xae, 0xbb, 0x6f, 0xb7, 0x1e, 0x91, 0x38, 0x64, 0x09,
+];
+
+const fn order(algorithm: KeyAlgorithm) -> &'static [u8] {
+    match algorithm {
+        KeyAlgorithm::P384 => &P384,
+        KeyAlgorithm::P521 => &P521,
+        _ => &P256,
+    }
+}
+
+/// The smaller of s and n - s, without leading zeros; `None` if s is not in 1..n.
+pub(crate) fn low_s(algorithm: KeyAlgorithm, s: &[u8]) -> Option<Vec<u8>> {
+    let order = order(algorithm);
+    let s = strip_zeros(s);
+    let padded = [&vec![0; order.len().checked_sub(s.len())?], s].concat();
+    if s.is_empty() || padded.as_slice() >= order {
+        return None;
+    }
+    let other = subtract(order, &padded);
+    Some(strip_zeros(if other < padded { &other } else { &padded }).to_vec())
+}
+
+/// `a - b` for numbers of one length, a not below b.
+fn subtract(a: &[u8], b: &[u8]) -> Vec<u8> {
+    let mut borrow = false;
+    let mut difference: Vec<u8> = a
+        .iter()
+        .zip(b)
+        .rev()
+        .map(|(a, b)| {
+            let (without, first) = a.overflowing_sub(*b);
+            let (digit, second) = without.overflowing_sub(borrow.into());
+            borrow = first || second;
+            digit
+        })
+        .collect();
+    difference.reverse();
+    difference
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smaller_of_both() {
+        for algorithm in [KeyAlgorithm::P256, KeyAlgorithm::P384, KeyAlgorithm::P521] {
+            let order = order(algorithm);
+            let high = subtract(order, &[&vec![0; order.len() - 1][..], &[5]].concat());
+            assert_eq!(low_s(algorithm, &high), Some(vec![5]));
+            assert_eq!(low_s(algorithm, &[0, 0, 5]), Some(vec![5]));
+            assert_eq!(low_s(algorithm, &[]), None);
+            assert_eq!(low_s(algorithm, order), None);
+            assert_eq!(low_s(algorithm, &[&[1], order].concat()), None);
+            let mut half = order.to_vec();
+            let mut carry = 0;
+            for byte in &mut half {
+                (*byte, carry) = (*byte >> 1 | carry, *byte << 7);
+            }
+            let half = strip_zeros(&half).to_vec();
+            assert_eq!(low_s(algorithm, &half), Some(half));
+        }
+    }
+}

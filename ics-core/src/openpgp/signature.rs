@@ -1,0 +1,456 @@
+//! Signature packets of version 4 and 6 (RFC 9580, 5.2.3).
+
+use super::algorithm::{HashAlgorithm, KeyAlgorithm, refused_hash_name, sha256};
+use super::reader::{Reader, WireError, pad, write_mpi};
+use super::signer::{Signer, SignerError};
+use super::subpacket::{self as sub, Subpacket};
+use super::verify::SignedDigest;
+use super::{ecdsa, packet};
+use crate::identity::Fingerprint;
+use crate::time::Timestamp;
+
+/// Signature over a document's bytes.
+pub(crate) const BINARY: u8 = 0x00;
+/// Generic certification of a User ID and key.
+pub(crate) const CERTIFICATION: u8 = 0x10;
+/// The last of the four kinds of certification.
+pub(crate) const POSITIVE_CERTIFICATION: u8 = 0x13;
+/// Subkey binding.
+pub(crate) const SUBKEY_BINDING: u8 = 0x18;
+/// Primary key binding, made by the subkey.
+pub(crate) const PRIMARY_KEY_BINDING: u8 = 0x19;
+/// Direct key signature.
+pub(crate) const DIRECT_KEY: u8 = 0x1f;
+/// Key revocation.
+pub(crate) const KEY_REVOCATION: u8 = 0x20;
+/// Subkey revocation.
+pub(crate) const SUBKEY_REVOCATION: u8 = 0x28;
+/// Certification revocation.
+pub(crate) const CERTIFICATION_REVOCATION: u8 = 0x30;
+
+/// Why a signature is refused before any arithmetic.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// Not canonical OpenPGP.
+    #[error("in a signature, {0}")]
+    Wire(#[from] WireError),
+    /// Not version 4 or 6.
+    #[error("signatures of version {0} are not accepted: it takes version 4 or 6")]
+    Version(u8),
+    /// A hash that does not count.
+    #[error("signatures with {0} are not accepted: it takes SHA-256, SHA-384, SHA-512, SHA3-256 or SHA3-512")]
+    Hash(String),
+    /// An algorithm that does not count.
+    #[error("public-key algorithm {0} is not accepted in signatures")]
+    Algorithm(u8),
+    /// Anything in the unhashed area, which everybody can write to.
+    #[error("the signature has {0} bytes in its unhashed area, which must be empty")]
+    Unhashed(usize),
+    /// A salt that does not fit the hash (RFC 9580, 5.2.3).
+    #[error("the salt of the signature has {found} bytes; with this hash it takes {expected}")]
+    Salt {
+        /// Bytes that the hash asks for.
+        expected: usize,
+        /// Bytes that are there.
+        found: usize,
+    },
+    /// The larger of the two s that ECDSA allows, or one out of range.
+    #[error("the ECDSA signature does not have the smaller s")]
+    HighS,
+    /// The first two octets of the digest are not those that stand in the packet.
+    #[error("the signature is over something else: the first octets of the digest differ")]
+    Prefix,
+    /// No creation time, or no issuer's fingerprint, in the hashed area.
+    #[error("the signature has no {0} in its hashed area")]
+    Missing(&'static str),
+    /// A subpacket that may stand there once.
+    #[error("subpacket {0} stands there more than once")]
+    Repeated(u8),
+    /// A subpacket whose content is not formed as its type asks.
+    #[error("subpacket {0} is malformed")]
+    Malformed(u8),
+    /// The issuer's key id or the version of his fingerprint contradicts the rest of the signature.
+    #[error("the issuer is given in contradictory ways")]
+    Issuer,
+    /// A critical subpacket that is not understood here.
+    #[error("subpacket {0} is critical and not understood here")]
+    Critical(u8),
+    /// A subpacket that changes what the signature means in a way that is not accepted here.
+    #[error("subpacket {0} has no place here")]
+    NotAllowed(u8),
+    /// Another type of signature.
+    #[error("a signature of type {0:#04x} has no place here")]
+    Kind(u8),
+}
+
+/// The numbers of a signature, as its algorithm gives them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RawSignature {
+    /// RSA: big-endian.
+    Rsa(Vec<u8>),
+    /// ECDSA: big-endian.
+    Ecdsa {
+        /// r.
+        r: Vec<u8>,
+        /// s; either of the two.
+        s: Vec<u8>,
+    },
+    /// Ed25519: R, S.
+    Ed25519([u8; 64]),
+    /// Ed448: R, S.
+    Ed448(Box<[u8; 114]>),
+    /// The two signatures of a composite algorithm, one behind the other.
+    Composite(Vec<u8>),
+}
+
+/// A signature in canonical form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Signature<'a> {
+    pub(crate) kind: u8,
+    pub(crate) created: Timestamp,
+    pub(crate) issuer: Fingerprint,
+    pub(crate) subpackets: Vec<Subpacket<'a>>,
+    pub(crate) salt: &'a [u8],
+    pub(crate) hash: HashAlgorithm,
+    pub(crate) algorithm: u8,
+    /// From the version through the hashed area.
+    head: &'a [u8],
+    prefix: [u8; 2],
+    value: RawSignature,
+}
+
+/// The fields of a packet that versions 4 and 6 share, and its hashed area.
+struct Head<'a> {
+    bytes: &'a [u8],
+    kind: u8,
+    algorithm: u8,
+    hash: HashAlgorithm,
+    hashed: &'a [u8],
+    unhashed: &'a [u8],
+    prefix: [u8; 2],
+    salt: &'a [u8],
+}
+
+fn read_head<'a>(body: &'a [u8], reader: &mut Reader<'a>) -> Result<Head<'a>, SignatureError> {
+    let version = reader.u8()?;
+    if version != 4 && version != 6 {
+        return Err(SignatureError::Version(version));
+    }
+    let area = |reader: &mut Reader<'a>| {
+        let length = if version == 6 { reader.length()? } else { reader.u16()? };
+        reader.take(length)
+    };
+    let (kind, algorithm, hash) = (reader.u8()?, reader.u8()?, reader.u8()?);
+    let hash = HashAlgorithm::from_id(hash).ok_or_else(|| SignatureError::Hash(refused_hash_name(hash)))?;
+    let hashed = area(reader)?;
+    let head = body.get(..body.len() - reader.rest().len()).unwrap_or_default();
+    let unhashed = area(reader)?;
+    let prefix = reader.array()?;
+    let salt = if version == 6 { read_salt(reader, hash)? } else { &[] };
+    Ok(Head { bytes: head, kind, algorithm, hash, hashed, unhashed, prefix, salt })
+}
+
+fn read_salt<'a>(reader: &mut Reader<'a>, hash: HashAlgorithm) -> Result<&'a [u8], SignatureError> {
+    let found = usize::from(reader.u8()?);
+    let expected = hash.salt_bytes();
+    if found == expected { Ok(reader.take(found)?) } else { Err(SignatureError::Salt { expected, found }) }
+}
+
+fn read_value<'a>(
+    reader: &mut Reader<'a>,
+    algorithm: u8,
+    mpi: impl Fn(&mut Reader<'a>) -> Result<&'a [u8], WireError>,
+) -> Result<RawSignature, SignatureError> {
+    Ok(match algorithm {
+        1 => RawSignature::Rsa(mpi(reader)?.to_vec()),
+        19 => RawSignature::Ecdsa { r: mpi(reader)?.to_vec(), s: mpi(reader)?.to_vec() },
+        22 => {
+            let (r, s) = (mpi(reader)?, mpi(reader)?);
+            let (r, s): ([u8; 32], [u8; 32]) =
+                (pad(r).ok_or(WireError::Integer)?, pad(s).ok_or(WireError::Integer)?);
+            let mut value = [0; 64];
+            value.iter_mut().zip(r.iter().chain(&s)).for_each(|(to, from)| *to = *from);
+            RawSignature::Ed25519(value)
+        }
+        27 => RawSignature::Ed25519(reader.array()?),
+        28 => RawSignature::Ed448(Box::new(reader.array()?)),
+        30 => RawSignature::Composite(reader.take(64 + 3309)?.to_vec()),
+        31 => RawSignature::Composite(reader.take(114 + 4627)?.to_vec()),
+        other => return Err(SignatureError::Algorithm(other)),
+    })
+}
+
+fn write_value(out: &mut Vec<u8>, algorithm: u8, value: &RawSignature) {
+    match value {
+        RawSignature::Rsa(s) => write_mpi(out, s),
+        RawSignature::Ecdsa { r, s } => {
+            write_mpi(out, r);
+            write_mpi(out, s);
+        }
+        RawSignature::Ed25519(value) if algorithm == 22 => {
+            let (r, s) = value.split_at(32);
+            write_mpi(out, r);
+            write_mpi(out, s);
+        }
+        RawSignature::Ed25519(value) => out.extend_from_slice(value),
+        RawSignature::Ed448(value) => out.extend_from_slice(value.as_slice()),
+        RawSignature::Composite(value) => out.extend_from_slice(value),
+    }
+}
+
+/// The smaller s. The curve shows in the size of the numbers: of a signature on a larger curve whose r and s both happen
+/// to be that short, the other s is not short, so that still only one of the two is taken.
+fn with_low_s(value: RawSignature) -> Option<RawSignature> {
+    let RawSignature::Ecdsa { r, s } = value else { return Some(value) };
+    let curve = match r.len().max(s.len()) {
+        0..=32 => KeyAlgorithm::P256,
+        33..=48 => KeyAlgorithm::P384,
+        _ => KeyAlgorithm::P521,
+    };
+    ecdsa::low_s(curve, &s).map(|s| RawSignature::Ecdsa { r, s })
+}
+
+impl<'a> Signature<'a> {
+    /// From the content of a Signature packet in canonical form.
+    pub(crate) fn parse(body: &'a [u8]) -> Result<Self, SignatureError> {
+        match Self::parse_with_unhashed(body)? {
+            (signature, []) => Ok(signature),
+            (_, unhashed) => Err(SignatureError::Unhashed(unhashed.len())),
+        }
+    }
+
+    /// The same with its unhashed area, for subkey bindings: GnuPG puts the subkey's own signature there.
+    pub(crate) fn parse_with_unhashed(body: &'a [u8]) -> Result<(Self, &'a [u8]), SignatureError> {
+        let mut reader = Reader::new(body);
+        let head = read_head(body, &mut reader)?;
+        let value = read_value(&mut reader, head.algorithm, Reader::mpi)?;
+        reader.end()?;
+        if with_low_s(value.clone()).as_ref() != Some(&value) {
+            return Err(SignatureError::HighS);
+        }
+        let subpackets = sub::all(head.hashed)?;
+        let created = created(&subpackets)?;
+        let issuer = issuer(&subpackets, head.bytes.first().copied().unwrap_or_default())?;
+        let signature = Self {
+            kind: head.kind,
+            created,
+            issuer,
+            subpackets,
+            salt: head.salt,
+            hash: head.hash,
+            algorithm: head.algorithm,
+            head: head.bytes,
+            prefix: head.prefix,
+            value,
+        };
+        Ok((signature, head.unhashed))
+    }
+
+    /// 4 or 6.
+    pub(crate) const fn version(&self) -> u8 {
+        self.issuer.version()
+    }
+
+    /// The digest over the signed parts and this signature, with the numbers that sign it.
+    ///
+    /// # Errors
+    /// When the first octets of the digest are not those of the packet: then it signs something else, and in canonical
+    /// form those octets are not anybody's to choose.
+    pub(crate) fn over(&self, parts: &[&[u8]]) -> Result<SignedDigest, SignatureError> {
+        let digest = digest(self.hash, self.salt, parts, self.head);
+        if !digest.starts_with(&self.prefix) {
+            return Err(SignatureError::Prefix);
+        }
+        Ok(SignedDigest {
+            issuer: self.issuer,
+            created: self.created,
+            hash: self.hash,
+            algorithm: self.algorithm,
+            digest,
+            value: self.value.clone(),
+        })
+    }
+
+    /// Refuses critical subpackets that are not understood, and critical notations at all.
+    pub(crate) fn understands_only(&self, understood: &[u8]) -> Result<(), SignatureError> {
+        let refused = |s: &&Subpacket<'_>| s.critical && (s.tag == sub::NOTATION || !understood.contains(&s.tag));
+        self.subpackets.iter().find(refused).map_or(Ok(()), |s| Err(SignatureError::Critical(s.tag)))
+    }
+
+    /// Refuses subpackets by their type, critical or not.
+    pub(crate) fn refuses(&self, refused: &[u8]) -> Result<(), SignatureError> {
+        let found = self.subpackets.iter().find(|s| refused.contains(&s.tag));
+        found.map_or(Ok(()), |s| Err(SignatureError::NotAllowed(s.tag)))
+    }
+
+    /// Refuses what its maker did not want to leave his machine (RFC 9580, 5.2.3.19).
+    pub(crate) fn is_exportable(&self) -> Result<(), SignatureError> {
+        let local = self.one(sub::EXPORTABLE)?.is_some_and(|data| data != [1]);
+        if local { Err(SignatureError::NotAllowed(sub::EXPORTABLE)) } else { Ok(()) }
+    }
+
+    /// The data of a subpacket that may stand there once.
+    pub(crate) fn one(&self, tag: u8) -> Result<Option<&'a [u8]>, SignatureError> {
+        one(&self.subpackets, tag)
+    }
+}
+
+/// RFC 9580, 5.2.4: salt, what is signed, the head of the signature, and a trailer that counts it.
+fn digest(hash: HashAlgorithm, salt: &[u8], parts: &[&[u8]], head: &[u8]) -> Vec<u8> {
+    let version = head.first().copied().unwrap_or_default();
+    let [a, b, c, d] = u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes();
+    let trailer = [version, 0xff, a, b, c, d];
+    let mut all: Vec<&[u8]> = Vec::with_capacity(parts.len() + 3);
+    all.push(salt);
+    all.extend_from_slice(parts);
+    all.push(head);
+    all.push(&trailer);
+    hash.digest(&all)
+}
+
+fn one<'a>(subpackets: &[Subpacket<'a>], tag: u8) -> Result<Option<&'a [u8]>, SignatureError> {
+    let mut found = subpackets.iter().filter(|s| s.tag == tag);
+    let first = found.next().map(|s| s.data);
+    if found.next().is_some() { Err(SignatureError::Repeated(tag)) } else { Ok(first) }
+}
+
+fn created(subpackets: &[Subpacket<'_>]) -> Result<Timestamp, SignatureError> {
+    let data = one(subpackets, sub::CREATED)?.ok_or(SignatureError::Missing("creation time"))?;
+    seconds(data).map(|seconds| Timestamp::from_seconds(seconds.into())).ok_or(SignatureError::Malformed(sub::CREATED))
+}
+
+/// A subpacket of four octets that count seconds.
+pub(crate) fn seconds(data: &[u8]) -> Option<u32> {
+    data.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// The issuer's fingerprint; a key id beside it must be his (and cannot stand in version 6: RFC 9580, 5.2.3.12).
+fn issuer(subpackets: &[Subpacket<'_>], version: u8) -> Result<Fingerprint, SignatureError> {
+    let data = one(subpackets, sub::ISSUER_FINGERPRINT)?.ok_or(SignatureError::Missing("issuer's fingerprint"))?;
+    let (key_version, bytes) = data.split_first().ok_or(SignatureError::Malformed(sub::ISSUER_FINGERPRINT))?;
+    let issuer = Fingerprint::from_bytes(bytes)
+        .filter(|issuer| issuer.version() == *key_version)
+        .ok_or(SignatureError::Malformed(sub::ISSUER_FINGERPRINT))?;
+    let key_id = one(subpackets, sub::ISSUER)?;
+    let key_id_fits = key_id.is_none_or(|id| version == 4 && id.len() == 8 && issuer.as_bytes().ends_with(id));
+    if issuer.version() == version && key_id_fits { Ok(issuer) } else { Err(SignatureError::Issuer) }
+}
+
+/// Makes the content of a Signature packet canonical: drops the unhashed area but for the subkey's own signature in a
+/// subkey binding, and writes the numbers in the one way.
+///
+/// # Errors
+/// When it is not a signature of an accepted algorithm. Whether the result is acceptable, [`Signature::parse`] says.
+pub(crate) fn canonicalise(body: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    let mut reader = Reader::new(body);
+    let head = read_head(body, &mut reader)?;
+    let value = read_value(&mut reader, head.algorithm, Reader::lenient_mpi)?;
+    reader.end()?;
+    let value = with_low_s(value).ok_or(SignatureError::HighS)?;
+    let unhashed = if head.kind == SUBKEY_BINDING { embedded(head.unhashed)? } else { Vec::new() };
+    Ok(assemble(head.bytes, &unhashed, head.prefix, head.salt, head.algorithm, &value))
+}
+
+/// The first embedded signature of an unhashed area, canonical, as an area of its own.
+fn embedded(unhashed: &[u8]) -> Result<Vec<u8>, SignatureError> {
+    let mut area = Vec::new();
+    if let Some(found) = sub::all(unhashed)?.iter().find(|s| s.tag == sub::EMBEDDED_SIGNATURE) {
+        sub::write(&mut area, false, sub::EMBEDDED_SIGNATURE, &canonicalise(found.data)?);
+    }
+    Ok(area)
+}
+
+/// Whether an unhashed area is nothing but this one embedded signature, in canonical form.
+pub(crate) fn is_canonical_area(embedded: &Subpacket<'_>, area: &[u8]) -> bool {
+    let mut canonical = Vec::new();
+    sub::write(&mut canonical, false, sub::EMBEDDED_SIGNATURE, embedded.data);
+    canonical == area && Signature::parse(embedded.data).is_ok()
+}
+
+fn assemble(
+    head: &[u8],
+    unhashed: &[u8],
+    prefix: [u8; 2],
+    salt: &[u8],
+    algorithm: u8,
+    value: &RawSignature,
+) -> Vec<u8> {
+    let version = head.first().copied().unwrap_or_default();
+    let mut body = head.to_vec();
+    write_area(&mut body, version, unhashed);
+    body.extend_from_slice(&prefix);
+    if version == 6 {
+        body.push(u8::try_from(salt.len()).unwrap_or(u8::MAX));
+        body.extend_from_slice(salt);
+    }
+    write_value(&mut body, algorithm, value);
+    body
+}
+
+/// Appends an area of subpackets behind its length: two octets in version 4, four in version 6.
+fn write_area(out: &mut Vec<u8>, version: u8, area: &[u8]) {
+    if version == 6 {
+        out.extend_from_slice(&u32::try_from(area.len()).unwrap_or(u32::MAX).to_be_bytes());
+    } else {
+        out.extend_from_slice(&u16::try_from(area.len()).unwrap_or(u16::MAX).to_be_bytes());
+    }
+    out.extend_from_slice(area);
+}
+
+/// A signature to be made.
+pub(crate) struct Draft {
+    kind: u8,
+    hashed: Vec<u8>,
+}
+
+impl Draft {
+    /// Of a type, by a signer, at a time (whole seconds count).
+    pub(crate) fn new(kind: u8, signer: &dyn Signer, at: Timestamp) -> Self {
+        let mut hashed = Vec::with_capacity(512);
+        let seconds = u32::try_from(at.as_seconds()).unwrap_or(u32::MAX);
+        sub::write(&mut hashed, true, sub::CREATED, &seconds.to_be_bytes());
+        let issuer = signer.public_key().fingerprint();
+        sub::write(&mut hashed, false, sub::ISSUER_FINGERPRINT, &[&[issuer.version()], issuer.as_bytes()].concat());
+        Self { kind, hashed }
+    }
+
+    /// With one more subpacket.
+    pub(crate) fn with(mut self, tag: u8, data: &[u8]) -> Self {
+        sub::write(&mut self.hashed, false, tag, data);
+        self
+    }
+
+    /// With one more notation.
+    pub(crate) fn with_notation(mut self, name: &str, value: &[u8], human_readable: bool) -> Self {
+        sub::write_notation(&mut self.hashed, name, value, human_readable);
+        self
+    }
+
+    /// Signs the parts. Returns the content of the Signature packet. `salt` is used by version 6, as far as needed.
+    pub(crate) fn sign(self, signer: &dyn Signer, parts: &[&[u8]], salt: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
+        let key = signer.public_key();
+        let (algorithm, hash) = (key.algorithm(), key.algorithm().preferred_hash());
+        let mut head = vec![key.version(), self.kind, algorithm.id(), hash.id()];
+        write_area(&mut head, key.version(), &self.hashed);
+        let salt = if key.version() == 6 { salt.get(..hash.salt_bytes()).unwrap_or(salt) } else { &[] };
+        let digest = digest(hash, salt, parts, &head);
+        let value = with_low_s(signer.sign(&digest)?).ok_or(SignerError::Number)?;
+        let prefix = digest.first_chunk().copied().unwrap_or_default();
+        Ok(assemble(&head, &[], prefix, salt, algorithm.id(), &value))
+    }
+}
+
+/// The salt of one signature among several that are made with one seed.
+pub(crate) fn derived_salt(seed: &[u8; 32], index: usize) -> [u8; 32] {
+    if index == 0 { *seed } else { sha256(&[seed, &u32::try_from(index).unwrap_or(u32::MAX).to_be_bytes()]) }
+}
+
+/// A certification's parts: the key and the User ID (RFC 9580, 5.2.4).
+pub(crate) fn user_id_header(user_id: &[u8]) -> Vec<u8> {
+    [&[0xb4][..], &u32::try_from(user_id.len()).unwrap_or(u32::MAX).to_be_bytes()].concat()
+}
+
+/// Appends the content of a signature as a packet.
+pub(crate) fn write_packet(out: &mut Vec<u8>, body: &[u8]) {
+    packet::write(out, packet::SIGNATURE, body);
+}

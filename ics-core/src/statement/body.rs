@@ -1,0 +1,259 @@
+//! The bodies of log entries, read in their one canonical form.
+
+use super::members::ClaimsError;
+use super::message::{self, Message};
+use super::signed::{SignedDescriptor, SignedErasure};
+use super::verify::{Content, Purpose, Unverified};
+use super::{Subject, document, notations};
+use crate::canonical_json::{self, JsonError};
+use crate::identity::{Fingerprint, IdentityId};
+use crate::limits;
+use crate::openpgp::certificate::{Certificate, CertificateError, SELF_SIGNATURE_SUBPACKETS, UserIdError, user_id};
+use crate::openpgp::key::{KeyError, PublicKey};
+use crate::openpgp::packet::{self, Packet};
+use crate::openpgp::reader::WireError;
+use crate::openpgp::signature::{
+    CERTIFICATION, CERTIFICATION_REVOCATION, POSITIVE_CERTIFICATION, Signature, SignatureError, user_id_header,
+};
+use crate::openpgp::subpacket as sub;
+use crate::openpgp::verify::SignedDigest;
+
+/// The private reason code (RFC 9580, 5.2.3.31: 100 to 110) of our revoking certifications.
+pub(crate) const REASON_CODE: u8 = 100;
+
+/// Subpackets that certifications may have as critical.
+const UNDERSTOOD: [u8; 8] = [
+    sub::CREATED,
+    sub::EXPORTABLE,
+    sub::REVOCABLE,
+    sub::ISSUER,
+    sub::ISSUER_FINGERPRINT,
+    sub::SIGNERS_USER_ID,
+    sub::POLICY_URI,
+    sub::REASON,
+];
+
+/// Subpackets that would make a certification mean something else to OpenPGP than it means to us. Statements say from
+/// when until when they hold in their claims, so a signature of a statement does not expire on its own.
+const REFUSED: [u8; 4] = [sub::SIGNATURE_EXPIRATION, sub::TRUST, sub::REGULAR_EXPRESSION, sub::EMBEDDED_SIGNATURE];
+
+/// What a log entry holds.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// A statement about an identity.
+    Statement(Unverified),
+    /// A signer's own certificate, its self-signatures verified.
+    Certificate(Certificate),
+    /// A policy descriptor.
+    Descriptor(SignedDescriptor),
+    /// An erasure.
+    Erasure(SignedErasure),
+}
+
+/// Why bytes are not a body in canonical form.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// More bytes than such a body may have.
+    #[error("the {what} takes {max} bytes at most, this one has {found}")]
+    TooLong {
+        /// What is too long.
+        what: &'static str,
+        /// The limit.
+        max: usize,
+        /// Its length.
+        found: usize,
+    },
+    /// Not canonical OpenPGP.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A packet that has no place in any body.
+    #[error("{0} packets have no place in a body")]
+    Packet(&'static str),
+    /// Packets in another order, or more or fewer, than any body has.
+    #[error(
+        "the packets are those of no body: a statement is key, User ID, signatures; a document is one-pass signature, \
+         literal data, signature"
+    )]
+    Sequence,
+    /// The public key is refused.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The User ID is refused.
+    #[error(transparent)]
+    UserId(#[from] UserIdError),
+    /// A signature is refused.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// What stands before the signer's signature is not a self-signature of the subject.
+    #[error("the signature before the signer's is not the subject's own certification of its User ID")]
+    SelfSignature,
+    /// The claims are refused.
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
+    /// The document is not canonical JSON.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// The certificate is refused.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The literal data is not binary, or has a name or a date, which nobody signs.
+    #[error("the literal data packet must be binary (`b`), without name and date")]
+    Literal,
+    /// A one-pass packet that does not announce its signature.
+    #[error("a one-pass signature packet does not fit its signature")]
+    OnePass,
+    /// A statement with more or fewer than one signature, or a descriptor with too many.
+    #[error("the message has {0} signatures: a statement has one, a descriptor or an erasure 1 to {max}", max = limits::DESCRIPTOR_SIGNATURES)]
+    Signatures(usize),
+    /// Two signatures of one issuer.
+    #[error("`{0}` has signed the message twice")]
+    SameIssuer(Fingerprint),
+    /// Signatures of version 4 and 6 in one message.
+    #[error("the message mixes signatures of OpenPGP version 4 and 6")]
+    MixedVersions,
+}
+
+/// Reads a body. It must have its one canonical form, byte for byte; what is not verified yet says so by its type.
+///
+/// # Errors
+/// The first rule that the bytes break.
+pub fn parse(bytes: &[u8]) -> Result<Body, BodyError> {
+    too_long("body", limits::PERSON_CERTIFICATE_BYTES, bytes.len())?;
+    let packets = packet::all(bytes)?;
+    match packets.first().map(|packet| packet.tag) {
+        Some(packet::PUBLIC_KEY) => parse_key(bytes, &packets),
+        Some(packet::ONE_PASS) => parse_message(bytes, message::parse(&packets)?),
+        Some(tag) => Err(packet_name(tag).map_or(BodyError::Sequence, BodyError::Packet)),
+        None => Err(WireError::Truncated.into()),
+    }
+}
+
+pub(crate) fn too_long(what: &'static str, max: usize, found: usize) -> Result<(), BodyError> {
+    if found > max { Err(BodyError::TooLong { what, max, found }) } else { Ok(()) }
+}
+
+/// Names of packets that people send and that are refused wherever they stand.
+pub(crate) const fn packet_name(tag: u8) -> Option<&'static str> {
+    match tag {
+        1 | 3 => Some("session key"),
+        5 | 7 => Some("secret key"),
+        8 => Some("compressed data"),
+        9 | 18 | 20 => Some("encrypted data"),
+        10 => Some("marker"),
+        12 => Some("trust"),
+        17 => Some("user attribute"),
+        21 => Some("padding"),
+        _ => None,
+    }
+}
+
+/// A key and what is signed about it: a statement if the last signature is another's, else its holder's certificate.
+fn parse_key(bytes: &[u8], packets: &[Packet<'_>]) -> Result<Body, BodyError> {
+    if let [key, user_id, own @ .., last] = packets
+        && key.tag == packet::PUBLIC_KEY
+        && user_id.tag == packet::USER_ID
+        && last.tag == packet::SIGNATURE
+        && own.len() <= 1
+    {
+        let (key, signature) = (PublicKey::from_body(key.body)?, Signature::parse(last.body)?);
+        if signature.issuer != key.fingerprint() {
+            return parse_certification(bytes, key, user_id.body, own.first(), &signature).map(Body::Statement);
+        }
+    }
+    Ok(Body::Certificate(Certificate::parse(bytes)?))
+}
+
+fn parse_certification(
+    bytes: &[u8],
+    key: PublicKey,
+    user_id_bytes: &[u8],
+    own: Option<&Packet<'_>>,
+    signature: &Signature<'_>,
+) -> Result<Unverified, BodyError> {
+    let post_quantum = key.algorithm().is_post_quantum() || matches!(signature.algorithm, 30 | 31);
+    let max = if post_quantum { limits::STATEMENT_PQC_BYTES } else { limits::STATEMENT_BYTES };
+    too_long("statement", max, bytes.len())?;
+    let user_id = user_id(user_id_bytes)?;
+    check_certification(signature)?;
+    let (claims, kind) = notations::read(signature)?;
+    let revokes = signature.kind == CERTIFICATION_REVOCATION;
+    if claims.revokes(kind).is_some_and(|expected| expected != revokes) {
+        let expected = if revokes { CERTIFICATION } else { CERTIFICATION_REVOCATION };
+        return Err(ClaimsError::Revokes { expected }.into());
+    }
+    let parts: [&[u8]; 4] = [&key.hash_header(), key.body(), &user_id_header(user_id_bytes), user_id_bytes];
+    let own = own.map(|packet| self_signature(packet, &key, &parts)).transpose()?;
+    let signed = signature.over(&parts)?;
+    let content = Content {
+        id: signed.id(),
+        identity: IdentityId::Key(key.fingerprint()),
+        subject: Subject::Key { fingerprint: key.fingerprint(), kind, user_id },
+        claims,
+        issuer: signed.issuer,
+        signed_at: signed.created,
+        revokes,
+        spki: key.spki_sha256(),
+    };
+    Ok(Unverified { content, purpose: Purpose::Certify, signed, own: own.map(|own| (key, own)) })
+}
+
+fn check_certification(signature: &Signature<'_>) -> Result<(), SignatureError> {
+    let reason = signature.one(sub::REASON)?;
+    match (signature.kind, reason) {
+        (CERTIFICATION, None) => {}
+        (CERTIFICATION, Some(_)) => return Err(SignatureError::NotAllowed(sub::REASON)),
+        (CERTIFICATION_REVOCATION, Some([REASON_CODE, ..])) => {}
+        (CERTIFICATION_REVOCATION, Some(_)) => return Err(SignatureError::Malformed(sub::REASON)),
+        (CERTIFICATION_REVOCATION, None) => return Err(SignatureError::Missing("reason for revocation")),
+        (other, _) => return Err(SignatureError::Kind(other)),
+    }
+    if signature.one(sub::REVOCABLE)?.is_some_and(|data| data != [1]) {
+        return Err(SignatureError::NotAllowed(sub::REVOCABLE));
+    }
+    signature.understands_only(&UNDERSTOOD)?;
+    signature.refuses(&REFUSED)?;
+    signature.is_exportable()
+}
+
+/// The subject's own certification of its User ID, to be verified with the signer's signature.
+fn self_signature(packet: &Packet<'_>, key: &PublicKey, parts: &[&[u8]]) -> Result<SignedDigest, BodyError> {
+    if packet.tag != packet::SIGNATURE {
+        return Err(BodyError::Sequence);
+    }
+    let signature = Signature::parse(packet.body)?;
+    let is_certification = (CERTIFICATION..=POSITIVE_CERTIFICATION).contains(&signature.kind);
+    if signature.issuer != key.fingerprint() || !is_certification {
+        return Err(BodyError::SelfSignature);
+    }
+    signature.understands_only(&SELF_SIGNATURE_SUBPACKETS)?;
+    signature.is_exportable()?;
+    Ok(signature.over(parts)?)
+}
+
+/// The members of its JSON tell what a message is.
+fn parse_message(bytes: &[u8], message: Message<'_>) -> Result<Body, BodyError> {
+    too_long("descriptor", limits::DESCRIPTOR_BYTES, message.document.len())?;
+    let document = canonical_json::parse_value(message.document)?;
+    if document.get("erasure").is_some() {
+        return Ok(Body::Erasure(SignedErasure::new(message)?));
+    }
+    if document.get("statement").is_none() {
+        return Ok(Body::Descriptor(SignedDescriptor::new(message)));
+    }
+    too_long("document", limits::DOCUMENT_BYTES, message.document.len())?;
+    too_long("signed document", limits::MESSAGE_BYTES, bytes.len())?;
+    let count = message.signatures.len();
+    let [signed] = <[SignedDigest; 1]>::try_from(message.signatures).map_err(|_| BodyError::Signatures(count))?;
+    let (subject, claims) = document::read(document)?;
+    let content = Content {
+        id: signed.id(),
+        identity: subject.id()?,
+        subject,
+        claims,
+        issuer: signed.issuer,
+        signed_at: signed.created,
+        revokes: false,
+        spki: None,
+    };
+    Ok(Body::Statement(Unverified { content, purpose: Purpose::Sign, signed, own: None }))
+}

@@ -1,0 +1,209 @@
+//! Making bodies. Nothing is drawn here: times and salts are arguments, and what a signer signs is what [`super::parse`]
+//! takes.
+
+use super::body::REASON_CODE;
+use super::members::{self, ClaimsError};
+use super::{Claims, Subject, document, message, notations};
+use crate::canonical_json::{self, JsonError};
+use crate::identity::{Fingerprint, Kind};
+use crate::limits;
+use crate::openpgp::certificate::{UserIdError, user_id};
+use crate::openpgp::key::PublicKey;
+use crate::openpgp::packet;
+use crate::openpgp::reader::WireError;
+use crate::openpgp::signature::{self, BINARY, CERTIFICATION, CERTIFICATION_REVOCATION, Draft, SignatureError};
+use crate::openpgp::signer::{Signer, SignerError};
+use crate::openpgp::subpacket as sub;
+use crate::time::Timestamp;
+use crate::vocabulary::Act;
+
+/// Why no body was made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MakeError {
+    /// The claims are not such as can be read.
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
+    /// The User ID is refused.
+    #[error(transparent)]
+    UserId(#[from] UserIdError),
+    /// The JSON is not canonical.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+    /// A given signature or message is not in canonical form.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// A given packet is not canonical.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The key does not sign.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    /// A signer cannot make a statement about his own key: to OpenPGP it would be a self-signature.
+    #[error("`{0}` cannot make a statement about its own key")]
+    OwnKey(Fingerprint),
+    /// What was given is not a message to which a signature can be added.
+    #[error("this is not a signed descriptor or erasure")]
+    NotAMessage,
+    /// Nobody is to sign.
+    #[error("at least one signer is needed")]
+    NoSigner,
+    /// The body would be longer than its kind may be.
+    #[error("the body would have {found} bytes, the limit is {max}")]
+    TooLong {
+        /// The limit.
+        max: usize,
+        /// What it would have.
+        found: usize,
+    },
+}
+
+fn bounded(body: Vec<u8>, max: usize) -> Result<Vec<u8>, MakeError> {
+    if body.len() > max { Err(MakeError::TooLong { max, found: body.len() }) } else { Ok(body) }
+}
+
+/// Makes a statement about a thing with a key: Public-Key, User ID, the thing's own signature if it has one, and the
+/// signer's certification, which revokes (0x30) where [`Claims::revokes`] says so.
+///
+/// `self_signature` is a whole Signature packet in canonical form; `at` counts in whole seconds; `salt` is used by
+/// version 6 signers and must then be unpredictable.
+///
+/// # Errors
+/// When the claims or the User ID are refused, when signer and subject are one key, or when the key does not sign.
+#[expect(clippy::too_many_arguments, reason = "one statement has this many independent parts, and a struct for one call names them no better")]
+pub fn certify(
+    signer: &dyn Signer,
+    key: &PublicKey,
+    user_id_text: &str,
+    self_signature: Option<&[u8]>,
+    kind: Kind,
+    claims: &Claims,
+    revokes: bool,
+    at: Timestamp,
+    salt: &[u8; 32],
+) -> Result<Vec<u8>, MakeError> {
+    user_id(user_id_text.as_bytes())?;
+    if signer.public_key().fingerprint() == key.fingerprint() {
+        return Err(MakeError::OwnKey(key.fingerprint()));
+    }
+    let members = members::write(claims, Some(kind));
+    members::read(members.clone(), None)?;
+    let kind_of_signature = if revokes { CERTIFICATION_REVOCATION } else { CERTIFICATION };
+    if claims.revokes(kind).is_some_and(|expected| expected != revokes) {
+        let expected = if revokes { CERTIFICATION } else { CERTIFICATION_REVOCATION };
+        return Err(ClaimsError::Revokes { expected }.into());
+    }
+    let mut draft = Draft::new(kind_of_signature, signer, at);
+    if revokes {
+        draft = draft.with(sub::REASON, &[&[REASON_CODE], reason(claims).as_bytes()].concat());
+    }
+    let user_id = user_id_text.as_bytes();
+    let parts: [&[u8]; 4] = [&key.hash_header(), key.body(), &signature::user_id_header(user_id), user_id];
+    let signed = notations::write(draft, &members).sign(signer, &parts, salt)?;
+    let mut body = key.to_packet();
+    packet::write(&mut body, packet::USER_ID, user_id);
+    body.extend_from_slice(self_signature.unwrap_or_default());
+    signature::write_packet(&mut body, &signed);
+    let algorithms = [key.algorithm(), signer.public_key().algorithm()];
+    let post_quantum = algorithms.iter().any(|algorithm| algorithm.is_post_quantum());
+    bounded(body, if post_quantum { limits::STATEMENT_PQC_BYTES } else { limits::STATEMENT_BYTES })
+}
+
+/// What GnuPG shows as the reason of a revocation: the status, or the act.
+fn reason(claims: &Claims) -> &str {
+    claims.status.as_ref().map_or(Act::Withdrawal.as_str(), |status| status.as_str())
+}
+
+/// Makes a device's own certification of its User ID, a whole Signature packet for [`certify`].
+///
+/// # Errors
+/// When the User ID is refused or the key does not sign.
+pub fn self_sign(
+    signer: &dyn Signer,
+    user_id_text: &str,
+    at: Timestamp,
+    salt: &[u8; 32],
+) -> Result<Vec<u8>, MakeError> {
+    user_id(user_id_text.as_bytes())?;
+    let key = signer.public_key();
+    let user_id = user_id_text.as_bytes();
+    let parts: [&[u8]; 4] = [&key.hash_header(), key.body(), &signature::user_id_header(user_id), user_id];
+    let signed = Draft::new(signature::POSITIVE_CERTIFICATION, signer, at).sign(signer, &parts, salt)?;
+    let mut out = Vec::new();
+    signature::write_packet(&mut out, &signed);
+    Ok(out)
+}
+
+/// Makes a statement about software or a group: a signed message with one signature.
+///
+/// # Errors
+/// When the subject has a key, subject or claims are refused, or the key does not sign.
+pub fn sign_document(
+    signer: &dyn Signer,
+    subject: &Subject,
+    claims: &Claims,
+    at: Timestamp,
+    salt: &[u8; 32],
+) -> Result<Vec<u8>, MakeError> {
+    let json = document::write(subject, claims)?;
+    if json.len() > limits::DOCUMENT_BYTES {
+        return Err(MakeError::TooLong { max: limits::DOCUMENT_BYTES, found: json.len() });
+    }
+    let body = sign_message(&[signer], &json, at, salt)?;
+    bounded(body, limits::MESSAGE_BYTES)
+}
+
+/// Makes a signed policy descriptor, or erasure, out of its canonical JSON. The signers must be of one OpenPGP version.
+///
+/// `salt` is the seed of the salts of all signatures.
+///
+/// # Errors
+/// When the JSON is not canonical or too long, there is no signer, or one does not sign.
+pub fn sign_descriptor(
+    signers: &[&dyn Signer],
+    json: &[u8],
+    at: Timestamp,
+    salt: &[u8; 32],
+) -> Result<Vec<u8>, MakeError> {
+    canonical_json::parse_value(json)?;
+    if json.len() > limits::DESCRIPTOR_BYTES {
+        return Err(MakeError::TooLong { max: limits::DESCRIPTOR_BYTES, found: json.len() });
+    }
+    sign_message(signers, json, at, salt)
+}
+
+fn sign_message(
+    signers: &[&dyn Signer],
+    json: &[u8],
+    at: Timestamp,
+    salt: &[u8; 32],
+) -> Result<Vec<u8>, MakeError> {
+    if signers.is_empty() {
+        return Err(MakeError::NoSigner);
+    }
+    let mut signatures = Vec::with_capacity(signers.len());
+    for (index, signer) in signers.iter().enumerate() {
+        let salt = signature::derived_salt(salt, index);
+        signatures.push(Draft::new(BINARY, *signer, at).sign(*signer, &[json], &salt)?);
+    }
+    let bodies: Vec<&[u8]> = signatures.iter().map(Vec::as_slice).collect();
+    Ok(message::write(json, &bodies)?)
+}
+
+/// Adds an owner's signature to a signed descriptor or erasure: what others have signed stays byte for byte.
+///
+/// # Errors
+/// When the bytes are no canonical message, or the key does not sign.
+pub fn add_signature(
+    body: &[u8],
+    signer: &dyn Signer,
+    at: Timestamp,
+    salt: &[u8; 32],
+) -> Result<Vec<u8>, MakeError> {
+    let packets = packet::all(body)?;
+    let document = message::parse(&packets).map_err(|_| MakeError::NotAMessage)?.document;
+    let added = Draft::new(BINARY, signer, at).sign(signer, &[document], salt)?;
+    let mut signatures: Vec<&[u8]> =
+        packets.iter().filter(|packet| packet.tag == packet::SIGNATURE).map(|packet| packet.body).collect();
+    signatures.push(&added);
+    Ok(message::write(document, &signatures)?)
+}

@@ -1,0 +1,390 @@
+//! The members of a statement: one list of tagged texts, from which both the notations of a certification and the
+//! member `statement` of a document are made, and one table of which belongs to which act (`rules: 1`, closed).
+
+use std::collections::BTreeMap;
+
+use super::{Claims, Grant, StatementId};
+use crate::canonical_json::JsonError;
+use crate::identity::{self, IdentityError, IdentityId, Kind, excerpt};
+use crate::limits;
+use crate::name::{Name, NameError};
+use crate::time::Timestamp;
+use crate::vocabulary::{Act, Attribute, DomainName};
+
+/// Why claims are refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClaimsError {
+    /// A member that the act must have.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// A member that the act cannot have.
+    #[error("`{member}` has no place in a statement of act `{act}`")]
+    Misplaced {
+        /// The member.
+        member: &'static str,
+        /// The act.
+        act: Act,
+    },
+    /// A member that may stand there once, or the same value twice.
+    #[error("`{0}` stands there twice")]
+    Repeated(&'static str),
+    /// No such member.
+    #[error("`{0}` is not a member of statements")]
+    Unknown(String),
+    /// A value that is not formed as its member asks.
+    #[error("in `{member}`, {why}")]
+    Value {
+        /// The member.
+        member: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// More members than [`limits::NOTATIONS`].
+    #[error("a statement takes {max} members at most, this one has {0}", max = limits::NOTATIONS)]
+    TooMany(usize),
+    /// More than [`limits::SUPERSEDES`].
+    #[error("a statement supersedes {max} others at most, this one {0}", max = limits::SUPERSEDES)]
+    TooManySuperseded(usize),
+    /// Holds until before it holds from.
+    #[error("`until` is not after `from`")]
+    Span,
+    /// Software has no key to certify, things with a key have no document.
+    #[error("statements about a {0} are not made in this form")]
+    Form(Kind),
+    /// A document's subject that is not formed as it should be.
+    #[error("the digests of the software lack `sha256`, or one is not lower-case hex of a named algorithm")]
+    Digest,
+    /// A group selects by manu, model, prodid and lot only.
+    #[error("a group cannot select by `{0}`")]
+    Selecting(Attribute),
+    /// 0x30 where the signer vouches, or 0x10 where he no longer does.
+    #[error("this statement takes a certification of type {expected:#04x}, so that clients without notations err on the safe side")]
+    Revokes {
+        /// 0x10 or 0x30.
+        expected: u8,
+    },
+    /// Not canonical JSON, or of another shape.
+    #[error(transparent)]
+    Json(#[from] JsonError),
+}
+
+/// The name of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tag {
+    Act,
+    Kind,
+    Role,
+    Domain,
+    Status,
+    Reason,
+    Label,
+    Supersedes,
+    Urn,
+    Serial,
+    Host,
+    Spki,
+    Certificate,
+    Group,
+    Replaces,
+    From,
+    Until,
+    Grantee,
+    Grants,
+    Hash,
+    Attribute(Attribute),
+}
+
+/// All but the attributes.
+const WORDS: [(Tag, &str); 20] = [
+    (Tag::Act, "act"),
+    (Tag::Kind, "kind"),
+    (Tag::Role, "role"),
+    (Tag::Domain, "domain"),
+    (Tag::Status, "status"),
+    (Tag::Reason, "reason"),
+    (Tag::Label, "label"),
+    (Tag::Supersedes, "supersedes"),
+    (Tag::Urn, "urn"),
+    (Tag::Serial, "serial"),
+    (Tag::Host, "host"),
+    (Tag::Spki, "spki"),
+    (Tag::Certificate, "cert"),
+    (Tag::Group, "group"),
+    (Tag::Replaces, "replaces"),
+    (Tag::From, "from"),
+    (Tag::Until, "until"),
+    (Tag::Grantee, "grantee"),
+    (Tag::Grants, "grants"),
+    (Tag::Hash, "hash"),
+];
+
+/// Whether a member belongs to an act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Required,
+    Optional,
+    Forbidden,
+}
+
+impl Tag {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Attribute(attribute) => attribute.as_str(),
+            word => WORDS.iter().find(|(tag, _)| *tag == word).map_or("", |(_, text)| *text),
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        WORDS
+            .iter()
+            .find(|(_, word)| *word == text)
+            .map(|(tag, _)| *tag)
+            .or_else(|| text.parse().ok().map(Self::Attribute))
+    }
+
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        WORDS.iter().map(|(tag, _)| *tag).chain(Attribute::ALL.iter().copied().map(Self::Attribute))
+    }
+
+    /// Whether it may stand there more than once: an array in documents.
+    pub(crate) const fn repeats(self) -> bool {
+        matches!(
+            self,
+            Self::Supersedes
+                | Self::Urn
+                | Self::Serial
+                | Self::Host
+                | Self::Spki
+                | Self::Certificate
+                | Self::Group
+        )
+    }
+
+    /// The table: which member belongs to which act.
+    fn place(self, act: Act) -> Place {
+        let only_in = |there: &[Act], place| if there.contains(&act) { place } else { Place::Forbidden };
+        match self {
+            Self::Act | Self::Role | Self::Domain => Place::Required,
+            Self::Kind | Self::Reason => Place::Optional,
+            Self::Status => only_in(&[Act::Status], Place::Required),
+            Self::Label => only_in(&[Act::Label], Place::Required),
+            Self::Grantee | Self::Grants => only_in(&[Act::Grant], Place::Required),
+            Self::Hash => only_in(&[Act::Installed], Place::Required),
+            Self::Supersedes if act == Act::Withdrawal => Place::Required,
+            Self::Supersedes => Place::Optional,
+            Self::Urn | Self::Serial | Self::Host | Self::Spki | Self::Certificate => {
+                only_in(&[Act::Identity], Place::Optional)
+            }
+            Self::Attribute(_) | Self::Replaces => only_in(&[Act::Identity], Place::Optional),
+            Self::Group => only_in(&[Act::Identity, Act::Approval], Place::Optional),
+            Self::From | Self::Until if act == Act::Withdrawal => Place::Forbidden,
+            Self::From | Self::Until => Place::Optional,
+        }
+    }
+}
+
+/// The members of claims, in the order of the table; `kind` where the form has it among them.
+pub(crate) fn write(claims: &Claims, kind: Option<Kind>) -> Vec<(Tag, String)> {
+    let mut members = vec![(Tag::Act, claims.act.to_string())];
+    let mut push = |tag, value: Option<String>| members.extend(value.map(|value| (tag, value)));
+    push(Tag::Kind, kind.map(|kind| kind.to_string()));
+    push(Tag::Role, Some(claims.role.to_string()));
+    push(Tag::Domain, Some(claims.domain.to_string()));
+    push(Tag::Status, claims.status.as_ref().map(ToString::to_string));
+    push(Tag::Reason, claims.reason.clone());
+    push(Tag::Label, claims.label.clone());
+    claims.supersedes.iter().for_each(|id| push(Tag::Supersedes, Some(id.to_string())));
+    let mut names: Vec<_> = claims.names.iter().map(name_member).collect();
+    names.sort_unstable();
+    names.into_iter().for_each(|(tag, value)| push(tag, Some(value)));
+    claims.groups.iter().for_each(|group| push(Tag::Group, Some(IdentityId::Group(*group).to_string())));
+    push(Tag::Replaces, claims.replaces.map(|id| id.to_string()));
+    push(Tag::From, claims.from.map(|time| time.to_string()));
+    push(Tag::Until, claims.until.map(|time| time.to_string()));
+    push(Tag::Grantee, claims.grant.as_ref().map(|grant| grant.grantee.to_string()));
+    push(Tag::Grants, claims.grant.as_ref().map(|grant| grant.role.to_string()));
+    push(Tag::Hash, claims.installed.map(|digest| IdentityId::Software(digest).to_string()));
+    claims.attributes.iter().for_each(|(attribute, text)| push(Tag::Attribute(*attribute), Some(text.clone())));
+    members
+}
+
+/// A URN is written whole, the other names without their scheme, which is the tag.
+fn name_member(name: &Name) -> (Tag, String) {
+    let text = name.to_string();
+    let bare = || text.split_once(':').map_or_else(String::new, |(_, value)| value.to_owned());
+    match name {
+        Name::Urn(_) => (Tag::Urn, text),
+        Name::Serial(_) => (Tag::Serial, bare()),
+        Name::Host(_) => (Tag::Host, bare()),
+        Name::Spki(_) => (Tag::Spki, bare()),
+        Name::Certificate(_) => (Tag::Certificate, bare()),
+    }
+}
+
+/// The members, by tag.
+struct Members(BTreeMap<Tag, Vec<String>>);
+
+impl Members {
+    fn collect(members: Vec<(Tag, String)>) -> Result<Self, ClaimsError> {
+        if members.len() > limits::NOTATIONS {
+            return Err(ClaimsError::TooMany(members.len()));
+        }
+        let mut by_tag: BTreeMap<Tag, Vec<String>> = BTreeMap::new();
+        for (tag, value) in members {
+            let values = by_tag.entry(tag).or_default();
+            if values.contains(&value) || !(values.is_empty() || tag.repeats()) {
+                return Err(ClaimsError::Repeated(tag.as_str()));
+            }
+            values.push(value);
+        }
+        Ok(Self(by_tag))
+    }
+
+    fn check_places(&self, act: Act) -> Result<(), ClaimsError> {
+        Tag::all().try_for_each(|tag| match (tag.place(act), self.0.contains_key(&tag)) {
+            (Place::Required, false) => Err(ClaimsError::Missing(tag.as_str())),
+            (Place::Forbidden, true) => Err(ClaimsError::Misplaced { member: tag.as_str(), act }),
+            _ => Ok(()),
+        })
+    }
+
+    /// All values of a member, read.
+    fn all<T, E: ToString>(&self, tag: Tag, read: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, ClaimsError> {
+        let values = self.0.get(&tag).map(Vec::as_slice).unwrap_or_default();
+        let error = |why: E| ClaimsError::Value { member: tag.as_str(), why: why.to_string() };
+        values.iter().map(|value| read(value).map_err(error)).collect()
+    }
+
+    fn one<T, E: ToString>(&self, tag: Tag, read: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>, ClaimsError> {
+        Ok(self.all(tag, read)?.pop())
+    }
+
+    fn required<T, E: ToString>(&self, tag: Tag, read: impl Fn(&str) -> Result<T, E>) -> Result<T, ClaimsError> {
+        self.one(tag, read)?.ok_or(ClaimsError::Missing(tag.as_str()))
+    }
+
+    fn names(&self) -> Result<Vec<Name>, ClaimsError> {
+        let mut names = Vec::new();
+        for tag in [Tag::Urn, Tag::Serial, Tag::Host, Tag::Spki, Tag::Certificate] {
+            names.extend(self.all(tag, |text| name(tag.as_str(), text))?);
+        }
+        Ok(names)
+    }
+
+    fn attributes(&self) -> Result<BTreeMap<Attribute, String>, ClaimsError> {
+        let one = |attribute: &Attribute| {
+            let read = |value: &str| text_of(*attribute, value);
+            Ok(self.one(Tag::Attribute(*attribute), read)?.map(|value| (*attribute, value)))
+        };
+        Attribute::ALL.iter().filter_map(|attribute| one(attribute).transpose()).collect()
+    }
+
+    fn grant(&self) -> Result<Option<Grant>, ClaimsError> {
+        let grantee = self.one(Tag::Grantee, |text| canonical(text, text.parse().map_err(|e: IdentityError| e.to_string())?))?;
+        let role = self.one(Tag::Grants, str::parse)?;
+        Ok(grantee.zip(role).map(|(grantee, role)| Grant { grantee, role }))
+    }
+}
+
+/// Reads claims from members. `subject` is the kind of a document's subject; without it `kind` is among the members.
+pub(crate) fn read(members: Vec<(Tag, String)>, subject: Option<Kind>) -> Result<(Claims, Kind), ClaimsError> {
+    let members = Members::collect(members)?;
+    let act: Act = members.required(Tag::Act, str::parse)?;
+    members.check_places(act)?;
+    let kind = kind(&members, subject)?;
+    if kind.has_key() == subject.is_some() || (act == Act::Installed && !kind.has_key()) {
+        return Err(ClaimsError::Form(kind));
+    }
+    let supersedes: Vec<StatementId> = members.all(Tag::Supersedes, |text| digest(text).map(StatementId))?;
+    if supersedes.len() > limits::SUPERSEDES {
+        return Err(ClaimsError::TooManySuperseded(supersedes.len()));
+    }
+    let claims = Claims {
+        role: members.required(Tag::Role, str::parse)?,
+        domain: members.required(Tag::Domain, str::parse::<DomainName>)?,
+        status: members.one(Tag::Status, str::parse)?,
+        reason: members.one(Tag::Reason, text)?,
+        label: members.one(Tag::Label, text)?,
+        supersedes,
+        names: members.names()?,
+        attributes: members.attributes()?,
+        groups: members.all(Tag::Group, tagged_digest)?,
+        replaces: members.one(Tag::Replaces, |text| identity_of(kind, text))?,
+        grant: members.grant()?,
+        installed: members.one(Tag::Hash, tagged_digest)?,
+        from: members.one(Tag::From, time)?,
+        until: members.one(Tag::Until, time)?,
+        act,
+    };
+    let empty = |(from, until)| until <= from;
+    if claims.from.zip(claims.until).is_some_and(empty) { Err(ClaimsError::Span) } else { Ok((claims, kind)) }
+}
+
+fn kind(members: &Members, subject: Option<Kind>) -> Result<Kind, ClaimsError> {
+    match (members.one(Tag::Kind, str::parse)?, subject) {
+        (Some(kind), None) | (None, Some(kind)) => Ok(kind),
+        (None, None) => Err(ClaimsError::Missing("kind")),
+        (Some(_), Some(_)) => Err(ClaimsError::Repeated("kind")),
+    }
+}
+
+/// Refuses a value that is not written as the system writes it: one thing, one spelling.
+fn canonical<T: ToString>(text: &str, value: T) -> Result<T, String> {
+    let expected = value.to_string();
+    if expected == text {
+        Ok(value)
+    } else {
+        Err(format!("`{}` must be written `{}`", excerpt(text), excerpt(&expected)))
+    }
+}
+
+/// A name in its canonical spelling; a URN stands whole, the others without their scheme.
+fn name(scheme: &'static str, text: &str) -> Result<Name, String> {
+    let whole = if scheme == "urn" { text.to_owned() } else { format!("{scheme}:{text}") };
+    let name: Name = whole.parse().map_err(|error: NameError| error.to_string())?;
+    if name.scheme() == scheme { canonical(&whole, name) } else { Err(format!("`{}` is not a URN", excerpt(text))) }
+}
+
+/// 64 lower-case hex digits.
+fn digest(text: &str) -> Result<[u8; 32], String> {
+    let digest = identity::digest(text).map_err(|error| error.to_string())?;
+    canonical(text, StatementId(digest)).map(|id| id.0)
+}
+
+/// `sha256:` and 64 lower-case hex digits.
+fn tagged_digest(text: &str) -> Result<[u8; 32], String> {
+    let hex = text.strip_prefix("sha256:").ok_or_else(|| format!("`{}` does not begin with `sha256:`", excerpt(text)))?;
+    digest(hex)
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    canonical(text, Timestamp::parse(text).map_err(|error| error.to_string())?)
+}
+
+/// The id of an identity of the same sort as one of this kind.
+fn identity_of(kind: Kind, text: &str) -> Result<IdentityId, String> {
+    match kind {
+        Kind::Software => tagged_digest(text).map(IdentityId::Software),
+        Kind::Group => tagged_digest(text).map(IdentityId::Group),
+        _ => canonical(text, IdentityId::Key(text.parse().map_err(|error: IdentityError| error.to_string())?)),
+    }
+}
+
+/// What people read: not empty, not too long, no control characters.
+pub(crate) fn text(value: &str) -> Result<String, String> {
+    if value.is_empty() || value.len() > limits::TEXT_BYTES {
+        return Err(format!("a text takes 1 to {} bytes, this one has {}", limits::TEXT_BYTES, value.len()));
+    }
+    if value.chars().any(char::is_control) {
+        return Err(format!("`{}` contains a control character", excerpt(&value.escape_debug().to_string())));
+    }
+    Ok(value.to_owned())
+}
+
+/// A quantity is a decimal number without punctuation; other attributes are texts.
+pub(crate) fn text_of(attribute: Attribute, value: &str) -> Result<String, String> {
+    if attribute == Attribute::Quantity && !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("`{}` is not a decimal number", excerpt(value)));
+    }
+    text(value)
+}

@@ -1,0 +1,132 @@
+//! What the owners of a domain sign together: policy descriptors and erasures.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::StatementId;
+use super::message::Message;
+use crate::canonical_json::{self, JsonError};
+use crate::identity::Fingerprint;
+use crate::openpgp::algorithm::sha256;
+use crate::openpgp::key::PublicKey;
+use crate::openpgp::verify::SignedDigest;
+use crate::time::Timestamp;
+use crate::vocabulary::{DomainName, Effect};
+
+/// Signatures by distinct issuers over one JSON document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Signatures {
+    id: StatementId,
+    signatures: Vec<SignedDigest>,
+}
+
+impl Signatures {
+    fn new(message: Message<'_>) -> Self {
+        Self { id: StatementId(sha256(&[message.document])), signatures: message.signatures }
+    }
+
+    fn issuers(&self) -> impl Iterator<Item = Fingerprint> {
+        self.signatures.iter().map(|signature| signature.issuer)
+    }
+
+    fn signed_at(&self) -> Timestamp {
+        self.signatures.iter().map(|signature| signature.created).max().unwrap_or_default()
+    }
+
+    fn verified_by(&self, keys: &[PublicKey]) -> BTreeSet<Fingerprint> {
+        let is_good = |key: &&PublicKey| self.signatures.iter().any(|signature| signature.verify(key).is_ok());
+        keys.iter().filter(is_good).map(PublicKey::fingerprint).collect()
+    }
+}
+
+/// A policy descriptor with the signatures of owners; who of them counts, the descriptor before it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedDescriptor {
+    /// The descriptor's JSON, canonical; its content is not read here.
+    pub json: Vec<u8>,
+    signatures: Signatures,
+}
+
+/// The erasure of a statement: its body and salt go, its leaf and what it still does stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erasure {
+    /// The domain that it is made for.
+    pub domain: DomainName,
+    /// The statement that is erased.
+    pub statement: StatementId,
+    /// The effect that outlives it: a block stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+}
+
+/// The JSON around an erasure: `{"erasure":{…}}`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ErasureDocument {
+    erasure: Erasure,
+}
+
+/// An erasure with the signatures of owners.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedErasure {
+    /// What it says.
+    pub erasure: Erasure,
+    signatures: Signatures,
+}
+
+impl Erasure {
+    /// Its canonical JSON, which is what owners sign.
+    ///
+    /// # Errors
+    /// Never for values that were read; the signature is that of [`canonical_json::to_bytes`].
+    pub fn to_json(&self) -> Result<Vec<u8>, JsonError> {
+        canonical_json::to_bytes(&ErasureDocument { erasure: self.clone() })
+    }
+}
+
+impl SignedErasure {
+    pub(super) fn new(message: Message<'_>) -> Result<Self, JsonError> {
+        let document: ErasureDocument = canonical_json::parse(message.document)?;
+        Ok(Self { erasure: document.erasure, signatures: Signatures::new(message) })
+    }
+}
+
+impl SignedDescriptor {
+    pub(super) fn new(message: Message<'_>) -> Self {
+        Self { json: message.document.to_vec(), signatures: Signatures::new(message) }
+    }
+}
+
+/// What both have.
+macro_rules! signed {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// SHA-256 of the JSON: sets of signatures differ, what is signed does not.
+            #[must_use]
+            pub const fn id(&self) -> StatementId {
+                self.signatures.id
+            }
+
+            /// The keys that claim to have signed; nothing is verified by asking.
+            pub fn issuers(&self) -> impl Iterator<Item = Fingerprint> {
+                self.signatures.issuers()
+            }
+
+            /// The latest time that a signature claims.
+            #[must_use]
+            pub fn signed_at(&self) -> Timestamp {
+                self.signatures.signed_at()
+            }
+
+            /// The fingerprints of those of `keys` whose signature is good: to be counted against a threshold.
+            #[must_use]
+            pub fn verified_by(&self, keys: &[PublicKey]) -> BTreeSet<Fingerprint> {
+                self.signatures.verified_by(keys)
+            }
+        }
+    )+};
+}
+
+signed!(SignedDescriptor, SignedErasure);

@@ -1,0 +1,217 @@
+//! From what somebody says to what a signer has said: verified is a type.
+
+use crate::identity::{Fingerprint, IdentityId};
+use crate::limits;
+use crate::name::Name;
+use crate::openpgp::certificate::{Certificate, KeyRefusal};
+pub use crate::openpgp::certificate::Purpose;
+use crate::openpgp::key::PublicKey;
+use crate::openpgp::verify::{self, SignatureFault, SignedDigest};
+use crate::statement::{Claims, StatementId, Subject};
+use crate::time::Timestamp;
+use crate::vocabulary::Act;
+
+/// Why a statement is not what its signer has said.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// The signer's certificate does not let this key sign such things at that time.
+    #[error(transparent)]
+    Key(#[from] KeyRefusal),
+    /// The signature is not good.
+    #[error(transparent)]
+    Signature(#[from] SignatureFault),
+    /// The subject's own signature is not good.
+    #[error("the subject's own signature: {0}")]
+    SelfSignature(SignatureFault),
+    /// It claims to be made later than now.
+    #[error("the signature claims to be made at {signed_at}, more than 5 minutes after {at}")]
+    Future {
+        /// The time that it claims.
+        signed_at: Timestamp,
+        /// The time at which it is judged.
+        at: Timestamp,
+    },
+}
+
+/// What a statement says, verified or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) id: StatementId,
+    pub(crate) identity: IdentityId,
+    pub(crate) subject: Subject,
+    pub(crate) claims: Claims,
+    pub(crate) issuer: Fingerprint,
+    pub(crate) signed_at: Timestamp,
+    pub(crate) revokes: bool,
+    pub(crate) spki: Option<[u8; 32]>,
+}
+
+/// A statement in canonical form, of which nobody has verified a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unverified {
+    pub(crate) content: Content,
+    pub(crate) purpose: Purpose,
+    pub(crate) signed: SignedDigest,
+    /// The subject's key and its own signature, where the body has one.
+    pub(crate) own: Option<(PublicKey, SignedDigest)>,
+}
+
+/// A statement whose signature is good, by a key that was alive and entitled by its certificate when it was admitted.
+/// Only [`verify`] and [`verify_batch`] make one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    content: Content,
+    signer: Fingerprint,
+}
+
+/// The getters that both have.
+macro_rules! getters {
+    ($($name:ident),+) => {$(
+        impl $name {
+            /// Its id.
+            #[must_use]
+            pub const fn id(&self) -> StatementId {
+                self.content.id
+            }
+
+            /// The key that signed: the primary key of a signer, or one of his signing keys.
+            #[must_use]
+            pub const fn issuer(&self) -> Fingerprint {
+                self.content.issuer
+            }
+
+            /// The identity that it is about.
+            #[must_use]
+            pub const fn identity(&self) -> IdentityId {
+                self.content.identity
+            }
+
+            /// What it is about.
+            #[must_use]
+            pub const fn subject(&self) -> &Subject {
+                &self.content.subject
+            }
+
+            /// What it says.
+            #[must_use]
+            pub const fn claims(&self) -> &Claims {
+                &self.content.claims
+            }
+
+            /// When its signer says that he made it, in whole seconds.
+            #[must_use]
+            pub const fn signed_at(&self) -> Timestamp {
+                self.content.signed_at
+            }
+
+            /// Whether it is a certification revocation (0x30); never for documents.
+            #[must_use]
+            pub const fn revokes(&self) -> bool {
+                self.content.revokes
+            }
+
+            /// All names that it gives: those among its claims, its User ID where that is a URN, and the digest of its
+            /// key as X.509 writes it. Only acts `identity` give names.
+            #[must_use]
+            pub fn names(&self) -> Vec<Name> {
+                self.content.names()
+            }
+        }
+    )+};
+}
+
+getters!(Unverified, Statement);
+
+impl Content {
+    fn names(&self) -> Vec<Name> {
+        if self.claims.act != Act::Identity {
+            return Vec::new();
+        }
+        let mut names = self.claims.names.clone();
+        if let Subject::Key { user_id, .. } = &self.subject {
+            names.extend(user_id.parse().ok().filter(|name| matches!(name, Name::Urn(_))));
+        }
+        names.extend(self.spki.map(Name::Spki));
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+impl Unverified {
+    /// What its issuer's key must be entitled to.
+    #[must_use]
+    pub const fn purpose(&self) -> Purpose {
+        self.purpose
+    }
+
+    /// All that is checked without arithmetic: times, and the key.
+    fn key<'a>(&self, certificate: &'a Certificate, at: Timestamp) -> Result<&'a PublicKey, VerifyError> {
+        let latest = at.plus_millis(limits::CLOCK_SKEW_MILLIS);
+        let own = self.own.iter().map(|(_, own)| own.created);
+        if let Some(signed_at) = own.chain([self.signed.created]).find(|created| *created > latest) {
+            return Err(VerifyError::Future { signed_at, at });
+        }
+        Ok(certificate.key_for(&self.signed.issuer, self.purpose, at)?)
+    }
+
+    fn into_statement(self, certificate: &Certificate) -> Statement {
+        Statement { content: self.content, signer: certificate.primary() }
+    }
+}
+
+impl Statement {
+    /// The primary fingerprint of the signer.
+    #[must_use]
+    pub const fn signer(&self) -> Fingerprint {
+        self.signer
+    }
+}
+
+/// Verifies a statement under its signer's certificate, as of `at`: the time of its admission.
+///
+/// # Errors
+/// When the signature or the subject's own one is not good, claims a later time, or was made by a key that the
+/// certificate does not entitle at that time.
+pub fn verify(unverified: Unverified, certificate: &Certificate, at: Timestamp) -> Result<Statement, VerifyError> {
+    let key = unverified.key(certificate, at)?;
+    if let Some((subject, own)) = &unverified.own {
+        own.verify(subject).map_err(VerifyError::SelfSignature)?;
+    }
+    unverified.signed.verify(key)?;
+    Ok(unverified.into_statement(certificate))
+}
+
+/// Verifies many statements at once, each as of its own time; gives the answers that [`verify`] gives.
+///
+/// `seed` is 32 unpredictable bytes, for the coefficients of the batch.
+#[must_use]
+pub fn verify_batch(
+    items: Vec<(Unverified, &Certificate, Timestamp)>,
+    seed: [u8; 32],
+) -> Vec<Result<Statement, VerifyError>> {
+    let keys: Vec<_> = items.iter().map(|(item, certificate, at)| item.key(certificate, *at)).collect();
+    let mut queue: Vec<(&SignedDigest, &PublicKey)> = Vec::with_capacity(items.len());
+    for ((item, ..), key) in items.iter().zip(&keys) {
+        if let Ok(key) = key {
+            queue.extend(item.own.iter().map(|(subject, own)| (own, subject)));
+            queue.push((&item.signed, key));
+        }
+    }
+    let answers = verify::verify_all(&queue, seed);
+    drop(queue);
+    let mut answers = answers.into_iter();
+    let mut next = || answers.next().unwrap_or(Err(SignatureFault::Bad));
+    items
+        .into_iter()
+        .zip(keys.into_iter().map(|key| key.map(drop)).collect::<Vec<_>>())
+        .map(|((item, certificate, _), key)| {
+            key?;
+            let own = if item.own.is_some() { next() } else { Ok(()) };
+            let signed = next();
+            own.map_err(VerifyError::SelfSignature)?;
+            signed?;
+            Ok(item.into_statement(certificate))
+        })
+        .collect()
+}
