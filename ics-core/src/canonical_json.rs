@@ -19,9 +19,7 @@ pub enum JsonError {
     #[error("this is not JSON: {0}")]
     Syntax(String),
     /// JSON, but not the one encoding of its value.
-    #[error(
-        "the JSON is not canonical (RFC 8785: sorted members, no white space, no member twice) from byte {0} on"
-    )]
+    #[error("the JSON is not canonical (RFC 8785: sorted members, no white space, no member twice) from byte {0} on")]
     NotCanonical(usize),
     /// A number that is no integer, or too large.
     #[error("`{0}` is not an integer between -(2^53 - 1) and 2^53 - 1")]
@@ -58,8 +56,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, JsonError> {
 /// # Errors
 /// When the bytes are anything else.
 pub fn parse_value(bytes: &[u8]) -> Result<Value, JsonError> {
-    let value: Value =
-        serde_json::from_slice(bytes).map_err(|error| JsonError::Syntax(excerpt(&error.to_string())))?;
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| JsonError::Syntax(excerpt(&error.to_string())))?;
     let mut canonical = Vec::with_capacity(bytes.len());
     write(&mut canonical, &value)?;
     if canonical == bytes {
@@ -152,7 +149,8 @@ mod tests {
     #[test]
     fn one_encoding() {
         let value = json!({"b": [1, -2, true, null], "a": "\u{20ac}$\u{f}\nA'B\"\\\"/", "aa": {}, "A": 9_007_199_254_740_991_u64});
-        let text = "{\"A\":9007199254740991,\"a\":\"\u{20ac}$\\u000f\\nA'B\\\"\\\\\\\"/\",\"aa\":{},\"b\":[1,-2,true,null]}";
+        let text =
+            "{\"A\":9007199254740991,\"a\":\"\u{20ac}$\\u000f\\nA'B\\\"\\\\\\\"/\",\"aa\":{},\"b\":[1,-2,true,null]}";
         assert_eq!(to_bytes(&value), Ok(text.as_bytes().to_vec()));
         assert_eq!(parse::<Value>(text.as_bytes()), Ok(value));
     }

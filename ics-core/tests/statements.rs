@@ -27,7 +27,17 @@ fn statements_of_every_act_are_read_back_and_verified() {
             let revokes = claims.revokes(kind).unwrap_or(false);
             let body = if kind.has_key() {
                 let key = device(1);
-                make::certify(&*signer, key.public_key(), "urn:dev:os:32473-1", None, kind, &claims, revokes, at(), &SALT)
+                make::certify(
+                    &*signer,
+                    key.public_key(),
+                    "urn:dev:os:32473-1",
+                    None,
+                    kind,
+                    &claims,
+                    revokes,
+                    at(),
+                    &SALT,
+                )
             } else {
                 make::sign_document(&*signer, &common::subject(kind), &claims, at(), &SALT)
             };

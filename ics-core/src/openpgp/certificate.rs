@@ -225,8 +225,12 @@ impl Certificate {
         };
         for component in components {
             match component {
-                [packet, signatures @ ..] if packet.tag == packet::USER_ID => reader.user_id(packet.body, signatures)?,
-                [packet, signatures @ ..] if packet.tag == packet::PUBLIC_SUBKEY => reader.subkey(packet.body, signatures)?,
+                [packet, signatures @ ..] if packet.tag == packet::USER_ID => {
+                    reader.user_id(packet.body, signatures)?
+                }
+                [packet, signatures @ ..] if packet.tag == packet::PUBLIC_SUBKEY => {
+                    reader.subkey(packet.body, signatures)?
+                }
                 [packet, ..] => return Err(CertificateError::Packet(packet.tag)),
                 [] => {}
             }
@@ -306,7 +310,8 @@ impl Certificate {
             let key = self.primary.key.as_ref().filter(|_| primary.flags.is_none_or(|flags| flags & flag != 0));
             return key.ok_or(purpose_refused);
         }
-        let subkey = self.subkeys.iter().find(|held| held.fingerprint == *issuer).ok_or(KeyRefusal::Unknown(*issuer))?;
+        let subkey =
+            self.subkeys.iter().find(|held| held.fingerprint == *issuer).ok_or(KeyRefusal::Unknown(*issuer))?;
         let binding = subkey.alive_at(at)?;
         let may_sign = binding.is_mutual && binding.flags.is_some_and(|flags| flags & MAY_SIGN != 0);
         subkey.key.as_ref().filter(|_| may_sign && purpose == Purpose::Sign).ok_or(purpose_refused)
@@ -432,7 +437,8 @@ impl Reader {
 
     fn subkey(&mut self, body: &[u8], signatures: &[Packet<'_>]) -> Result<(), CertificateError> {
         let mut held = held_subkey(body)?;
-        if held.fingerprint == self.primary.fingerprint || self.subkeys.iter().any(|s| s.fingerprint == held.fingerprint)
+        if held.fingerprint == self.primary.fingerprint
+            || self.subkeys.iter().any(|s| s.fingerprint == held.fingerprint)
         {
             return Err(CertificateError::Repeated);
         }

@@ -82,9 +82,8 @@ pub fn verify_batch(items: &[(&[u8; 32], &[u8], &[u8; 64])], seed: [u8; 32]) -> 
     let queued: Vec<Option<batch::Item>> = items
         .iter()
         .map(|(key, message, signature)| {
-            is_well_formed(key, signature).then(|| {
-                (VerificationKeyBytes::from(**key), Signature::from_bytes(signature), message).into()
-            })
+            is_well_formed(key, signature)
+                .then(|| (VerificationKeyBytes::from(**key), Signature::from_bytes(signature), message).into())
         })
         .collect();
     let mut batch = batch::Verifier::new();

@@ -358,10 +358,7 @@ mod tests {
         assert_eq!(with(18, 0x41), Err(KeyError::Point));
         assert_eq!(with(17, 0x08), Err(KeyError::Wire(WireError::Truncated)));
         assert_eq!(PublicKey::from_body(&good[..20]), Err(KeyError::Wire(WireError::Truncated)));
-        assert_eq!(
-            PublicKey::from_body(&[&good[..], &[0]].concat()),
-            Err(KeyError::Wire(WireError::Trailing(1)))
-        );
+        assert_eq!(PublicKey::from_body(&[&good[..], &[0]].concat()), Err(KeyError::Wire(WireError::Trailing(1))));
         let mut packet = Vec::new();
         packet::write(&mut packet, packet::USER_ID, &good);
         assert_eq!(PublicKey::from_packet(&packet), Err(KeyError::NotAKey(13)));

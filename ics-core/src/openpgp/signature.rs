@@ -166,8 +166,7 @@ fn read_value<'a>(
         19 => RawSignature::Ecdsa { r: mpi(reader)?.to_vec(), s: mpi(reader)?.to_vec() },
         22 => {
             let (r, s) = (mpi(reader)?, mpi(reader)?);
-            let (r, s): ([u8; 32], [u8; 32]) =
-                (pad(r).ok_or(WireError::Integer)?, pad(s).ok_or(WireError::Integer)?);
+            let (r, s): ([u8; 32], [u8; 32]) = (pad(r).ok_or(WireError::Integer)?, pad(s).ok_or(WireError::Integer)?);
             let mut value = [0; 64];
             value.iter_mut().zip(r.iter().chain(&s)).for_each(|(to, from)| *to = *from);
             RawSignature::Ed25519(value)

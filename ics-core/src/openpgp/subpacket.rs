@@ -91,8 +91,7 @@ pub(crate) fn write(out: &mut Vec<u8>, critical: bool, tag: u8, data: &[u8]) {
 pub(crate) fn write_notation(out: &mut Vec<u8>, name: &str, value: &[u8], human_readable: bool) {
     let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes();
     let flags = if human_readable { HUMAN_READABLE } else { 0 };
-    let data =
-        [&flags.to_be_bytes()[..], &length(name.as_bytes()), &length(value), name.as_bytes(), value].concat();
+    let data = [&flags.to_be_bytes()[..], &length(name.as_bytes()), &length(value), name.as_bytes(), value].concat();
     write(out, false, NOTATION, &data);
 }
 

@@ -87,9 +87,10 @@ impl SignedDigest {
             _ => true,
         };
         let Ok(Packet::PublicKey(key)) = Packet::from_bytes(&key.to_packet()) else { return false };
-        well_formed && self.numbers().is_some_and(|numbers| {
-            key.verify(&numbers, SequoiaHash::from(self.hash.id()), &self.digest).is_ok()
-        })
+        well_formed
+            && self
+                .numbers()
+                .is_some_and(|numbers| key.verify(&numbers, SequoiaHash::from(self.hash.id()), &self.digest).is_ok())
     }
 
     fn numbers(&self) -> Option<mpi::Signature> {

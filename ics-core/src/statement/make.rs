@@ -69,7 +69,10 @@ fn bounded(body: Vec<u8>, max: usize) -> Result<Vec<u8>, MakeError> {
 ///
 /// # Errors
 /// When the claims or the User ID are refused, when signer and subject are one key, or when the key does not sign.
-#[expect(clippy::too_many_arguments, reason = "one statement has this many independent parts, and a struct for one call names them no better")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one statement has this many independent parts, and a struct for one call names them no better"
+)]
 pub fn certify(
     signer: &dyn Signer,
     key: &PublicKey,
@@ -171,12 +174,7 @@ pub fn sign_descriptor(
     sign_message(signers, json, at, salt)
 }
 
-fn sign_message(
-    signers: &[&dyn Signer],
-    json: &[u8],
-    at: Timestamp,
-    salt: &[u8; 32],
-) -> Result<Vec<u8>, MakeError> {
+fn sign_message(signers: &[&dyn Signer], json: &[u8], at: Timestamp, salt: &[u8; 32]) -> Result<Vec<u8>, MakeError> {
     if signers.is_empty() {
         return Err(MakeError::NoSigner);
     }
@@ -193,12 +191,7 @@ fn sign_message(
 ///
 /// # Errors
 /// When the bytes are no canonical message, or the key does not sign.
-pub fn add_signature(
-    body: &[u8],
-    signer: &dyn Signer,
-    at: Timestamp,
-    salt: &[u8; 32],
-) -> Result<Vec<u8>, MakeError> {
+pub fn add_signature(body: &[u8], signer: &dyn Signer, at: Timestamp, salt: &[u8; 32]) -> Result<Vec<u8>, MakeError> {
     let packets = packet::all(body)?;
     let document = message::parse(&packets).map_err(|_| MakeError::NotAMessage)?.document;
     let added = Draft::new(BINARY, signer, at).sign(signer, &[document], salt)?;

@@ -58,7 +58,9 @@ pub enum ClaimsError {
     #[error("a group cannot select by `{0}`")]
     Selecting(Attribute),
     /// 0x30 where the signer vouches, or 0x10 where he no longer does.
-    #[error("this statement takes a certification of type {expected:#04x}, so that clients without notations err on the safe side")]
+    #[error(
+        "this statement takes a certification of type {expected:#04x}, so that clients without notations err on the safe side"
+    )]
     Revokes {
         /// 0x10 or 0x30.
         expected: u8,
@@ -150,13 +152,7 @@ impl Tag {
     pub(crate) const fn repeats(self) -> bool {
         matches!(
             self,
-            Self::Supersedes
-                | Self::Urn
-                | Self::Serial
-                | Self::Host
-                | Self::Spki
-                | Self::Certificate
-                | Self::Group
+            Self::Supersedes | Self::Urn | Self::Serial | Self::Host | Self::Spki | Self::Certificate | Self::Group
         )
     }
 
@@ -280,7 +276,8 @@ impl Members {
     }
 
     fn grant(&self) -> Result<Option<Grant>, ClaimsError> {
-        let grantee = self.one(Tag::Grantee, |text| canonical(text, text.parse().map_err(|e: IdentityError| e.to_string())?))?;
+        let grantee =
+            self.one(Tag::Grantee, |text| canonical(text, text.parse().map_err(|e: IdentityError| e.to_string())?))?;
         let role = self.one(Tag::Grants, str::parse)?;
         Ok(grantee.zip(role).map(|(grantee, role)| Grant { grantee, role }))
     }
@@ -353,7 +350,8 @@ fn digest(text: &str) -> Result<[u8; 32], String> {
 
 /// `sha256:` and 64 lower-case hex digits.
 fn tagged_digest(text: &str) -> Result<[u8; 32], String> {
-    let hex = text.strip_prefix("sha256:").ok_or_else(|| format!("`{}` does not begin with `sha256:`", excerpt(text)))?;
+    let hex =
+        text.strip_prefix("sha256:").ok_or_else(|| format!("`{}` does not begin with `sha256:`", excerpt(text)))?;
     digest(hex)
 }
 

@@ -23,8 +23,8 @@ pub use self::verify::{Statement, Unverified, VerifyError, verify, verify_batch}
 use crate::canonical_json;
 use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, serde_as_text, write_hex};
 use crate::name::Name;
-use crate::time::Timestamp;
 use crate::openpgp::algorithm::sha256;
+use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role, StatusName};
 
 /// The domain part of the notations, one constant until the project has a domain name.

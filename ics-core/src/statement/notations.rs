@@ -2,7 +2,7 @@
 
 use super::members::{self, ClaimsError, Tag};
 use super::{Claims, NOTATION_DOMAIN};
-use crate::identity::{self, Kind, excerpt, IdentityId};
+use crate::identity::{self, IdentityId, Kind, excerpt};
 use crate::limits;
 use crate::openpgp::signature::{Draft, Signature, SignatureError};
 use crate::openpgp::subpacket::{self as sub, Notation};
@@ -53,21 +53,13 @@ pub(crate) fn read(signature: &Signature<'_>) -> Result<(Claims, Kind), BodyErro
 /// Whether a signature claims to be a statement: it has a notation `act` of ours.
 pub(crate) fn claims_an_act(signature: &Signature<'_>) -> bool {
     let is_act = |notation: Notation<'_>| our_tag(notation.name) == Some("act");
-    signature
-        .subpackets
-        .iter()
-        .filter(|s| s.tag == sub::NOTATION)
-        .any(|s| sub::notation(s.data).is_ok_and(is_act))
+    signature.subpackets.iter().filter(|s| s.tag == sub::NOTATION).any(|s| sub::notation(s.data).is_ok_and(is_act))
 }
 
 /// Whether a signature has any notation of ours.
 pub(crate) fn has_ours(signature: &Signature<'_>) -> bool {
     let is_ours = |notation: Notation<'_>| our_tag(notation.name).is_some();
-    signature
-        .subpackets
-        .iter()
-        .filter(|s| s.tag == sub::NOTATION)
-        .any(|s| sub::notation(s.data).is_ok_and(is_ours))
+    signature.subpackets.iter().filter(|s| s.tag == sub::NOTATION).any(|s| sub::notation(s.data).is_ok_and(is_ours))
 }
 
 /// What stands before our domain in a notation's name.

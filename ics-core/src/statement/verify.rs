@@ -3,8 +3,8 @@
 use crate::identity::{Fingerprint, IdentityId};
 use crate::limits;
 use crate::name::Name;
-use crate::openpgp::certificate::{Certificate, KeyRefusal};
 pub use crate::openpgp::certificate::Purpose;
+use crate::openpgp::certificate::{Certificate, KeyRefusal};
 use crate::openpgp::key::PublicKey;
 use crate::openpgp::verify::{self, SignatureFault, SignedDigest};
 use crate::statement::{Claims, StatementId, Subject};
