@@ -1,5 +1,5 @@
 //! Keys, claims and subjects for tests; everything is derived from constants.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 
 use std::collections::BTreeMap;
 
@@ -13,30 +13,30 @@ use sequoia_openpgp::packet::Key;
 use sequoia_openpgp::packet::key::{Key4, Key6, SecretParts, UnspecifiedRole};
 use sequoia_openpgp::types::Curve;
 
-pub const SALT: [u8; 32] = [9; 32];
+pub(crate) const SALT: [u8; 32] = [9; 32];
 
 /// When the keys of the tests were made: 2026-01-01.
-pub fn created() -> Timestamp {
+pub(crate) fn created() -> Timestamp {
     Timestamp::from_seconds(1_767_225_600)
 }
 
 /// When the tests sign: 2026-11-20.
-pub fn at() -> Timestamp {
+pub(crate) fn at() -> Timestamp {
     Timestamp::from_seconds(1_795_162_200)
 }
 
 /// The signer of a one-byte name.
-pub fn ed25519(seed: u8, version: u8) -> Ed25519Signer {
+pub(crate) fn ed25519(seed: u8, version: u8) -> Ed25519Signer {
     Ed25519Signer::from_seed(&[seed; 32], version, created()).expect("a key")
 }
 
 /// A device with a key that could sign.
-pub fn device(number: u8) -> Ed25519Signer {
+pub(crate) fn device(number: u8) -> Ed25519Signer {
     ed25519(100 + number, 4)
 }
 
 /// A signer out of a secret key of sequoia's.
-pub fn key_pair(key: Key<SecretParts, UnspecifiedRole>) -> KeyPairSigner {
+pub(crate) fn key_pair(key: Key<SecretParts, UnspecifiedRole>) -> KeyPairSigner {
     KeyPairSigner::new(key.into_keypair().expect("not encrypted")).expect("accepted")
 }
 
@@ -46,7 +46,7 @@ fn set_time(key: &mut Key<SecretParts, UnspecifiedRole>) {
 }
 
 /// A fresh key of a curve.
-pub fn ecdsa(curve: Curve, version: u8) -> KeyPairSigner {
+pub(crate) fn ecdsa(curve: Curve, version: u8) -> KeyPairSigner {
     let mut key: Key<_, _> = if version == 6 {
         Key6::generate_ecc(true, curve).expect("a key").into()
     } else {
@@ -57,7 +57,7 @@ pub fn ecdsa(curve: Curve, version: u8) -> KeyPairSigner {
 }
 
 /// A fresh RSA key.
-pub fn rsa(version: u8) -> KeyPairSigner {
+pub(crate) fn rsa(version: u8) -> KeyPairSigner {
     let mut key: Key<_, _> = if version == 6 {
         Key6::generate_rsa(2048).expect("a key").into()
     } else {
@@ -68,10 +68,10 @@ pub fn rsa(version: u8) -> KeyPairSigner {
 }
 
 /// One signer of each sort.
-pub struct Signers;
+pub(crate) struct Signers;
 
 impl Signers {
-    pub fn all() -> Vec<Box<dyn Signer>> {
+    pub(crate) fn all() -> Vec<Box<dyn Signer>> {
         let mut signers: Vec<Box<dyn Signer>> = Vec::new();
         for version in [4, 6] {
             signers.push(Box::new(ed25519(1, version)));
@@ -85,7 +85,7 @@ impl Signers {
 }
 
 /// The certificate of a signer.
-pub fn certificate(signer: &dyn Signer) -> Certificate {
+pub(crate) fn certificate(signer: &dyn Signer) -> Certificate {
     let bytes = Certificate::make(signer, "Acme <signer@acme.example>", created(), &SALT).expect("made");
     match parse(&bytes) {
         Ok(Body::Certificate(certificate)) => certificate,
@@ -94,11 +94,11 @@ pub fn certificate(signer: &dyn Signer) -> Certificate {
 }
 
 /// Claims of an act and nothing more.
-pub fn claims(act: Act) -> Claims {
+pub(crate) fn claims(act: Act) -> Claims {
     Claims::new(act, "manufacturer".parse().expect("a role"), "devices.acme.example".parse().expect("a domain"))
 }
 
-pub fn subject(kind: Kind) -> Subject {
+pub(crate) fn subject(kind: Kind) -> Subject {
     match kind {
         Kind::Software => Subject::Software(Software {
             kind,
@@ -137,7 +137,7 @@ fn identity_claims() -> Claims {
 }
 
 /// Claims of every act, about every sort of thing that it can be about.
-pub fn sample_claims() -> Vec<(Kind, Claims)> {
+pub(crate) fn sample_claims() -> Vec<(Kind, Claims)> {
     let status = |kind, name: &str| (kind, Claims { status: name.parse().ok(), ..claims(Act::Status) });
     let label = Claims { label: Some("CE 0123".into()), ..claims(Act::Label) };
     let grantee = ed25519(42, 4).public_key().fingerprint();
