@@ -155,6 +155,7 @@ pub(crate) fn say(n: u64, signer: Fingerprint, role: &str, act: Act) -> Draft {
             subject: Subject::Key { fingerprint: DEVICE, kind: Kind::Device, user_id: "Pump 7".to_owned() },
             subject_id: device(),
             claims: Claims::new(act, word::<Role>(role), home()),
+            names: Vec::new(),
         },
         source: Vec::new(),
         refused: false,
@@ -194,7 +195,10 @@ impl Draft {
     }
 
     pub(crate) fn name(self, name: &str) -> Self {
-        self.with(|said| said.claims.names.push(word(name)))
+        self.with(|said| {
+            said.claims.names.push(word(name));
+            said.names.push(word(name));
+        })
     }
 
     pub(crate) fn ends(self, n: u64) -> Self {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Domain, Refusal};
 use crate::limits;
-use crate::log::checkpoint::Origin;
 use crate::policy::{Action, Append, Cache, Principal, Request, Resource};
 use crate::record::{Logged, Scene, may_lift, replaces, takes_back};
 use crate::statement::{StatementId, Subject};
@@ -66,10 +65,7 @@ impl Domain {
         match (entry.source().first(), entry.source().last()) {
             (Some(_), _) if own => return Err(Refusal::AdoptedOwn),
             (Some(nearest), Some(first)) => {
-                let origin = Origin { domain: nearest.domain.clone(), entry0: nearest.entry0 };
-                if self.source(&origin).is_none() {
-                    return Err(Refusal::UnknownSource(origin.domain));
-                }
+                self.check_source(nearest)?;
                 if first.domain != *claimed {
                     let source_domain = first.domain.clone();
                     return Err(Refusal::SourceMismatch { claimed: claimed.clone(), source_domain });
@@ -170,7 +166,7 @@ impl Checked<'_> {
 
     fn check_names(&self) -> Result<(), Refusal> {
         let (role, descriptor) = (self.entry.role(), self.domain.descriptor());
-        match self.entry.claims().names.iter().find(|name| !descriptor.may_name(role, name)) {
+        match self.entry.chosen_names().find(|name| !descriptor.may_name(role, name)) {
             Some(name) => Err(Refusal::NameNotPermitted { role: role.clone(), name: name.clone() }),
             None => Ok(()),
         }

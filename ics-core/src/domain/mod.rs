@@ -13,6 +13,7 @@ use crate::descriptor::{Descriptor, Source};
 use crate::identity::Fingerprint;
 use crate::log::checkpoint::Origin;
 use crate::log::entry::LeafData;
+use crate::openpgp::certificate::Certificate;
 use crate::policy::{AccessPolicy, PolicyError};
 use crate::record::Logged;
 use crate::time::Timestamp;
@@ -132,7 +133,20 @@ impl Domain {
     /// The first User ID of a signer's certificate.
     #[must_use]
     pub fn name_of(&self, primary: &Fingerprint) -> Option<String> {
-        self.signers.name_of(primary)
+        self.signers.by_primary(primary)?.user_ids().first().cloned()
+    }
+
+    /// The certificate that holds a key, primary or not.
+    ///
+    /// # Errors
+    /// When no certificate in the log does.
+    pub fn signer(&self, issuer: &Fingerprint) -> Result<&Certificate, Refusal> {
+        self.signers.by_key(issuer).ok_or(Refusal::UnknownSigner(*issuer))
+    }
+
+    /// Takes a certificate, which [`Domain::check_certificate`] has admitted, into the log at `index`.
+    pub fn take_certificate(&mut self, index: u64, certificate: Certificate) {
+        Arc::make_mut(&mut self.signers).take(index, certificate);
     }
 
     /// Whether the descriptor gives a signer a role now.

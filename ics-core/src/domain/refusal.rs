@@ -168,8 +168,8 @@ pub enum Refusal {
     /// A certificate of someone who has no part in this domain.
     #[error("neither the descriptor nor a grant names the holder of the certificate `{0}`")]
     CertificateNotNamed(Fingerprint),
-    /// A certificate with less in it than the one that it follows.
-    #[error("the certificate `{0}` lacks a revocation that the one before it had")]
+    /// A certificate with less in it than the one that it follows: anybody could send in a state without revocations.
+    #[error("the certificate `{0}` lacks a self-signature, perhaps a revocation, that the one before it had")]
     CertificateShrinks(Fingerprint),
     /// A key of the certificate belongs to another certificate already.
     #[error("the key `{key}` belongs to the certificate `{holder}`")]

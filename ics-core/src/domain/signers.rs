@@ -1,17 +1,116 @@
-//! The signers of a domain, by their certificates.
+//! The signers of a domain, by their certificates, and which certificates it admits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::identity::Fingerprint;
+use super::{Domain, Refusal};
+use crate::identity::{Fingerprint, IdentityId, Kind};
+use crate::log::checkpoint::Origin;
+use crate::openpgp::certificate::Certificate;
+use crate::policy::{Action, Cache, Principal, Request, Resource};
+use crate::record::{Logged, SourceRef};
+use crate::vocabulary::Role;
 
-/// The certificates that the log holds.
-#[derive(Debug, Default)]
+/// The certificates that the log holds, the latest of each signer.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Signers {
-    names: BTreeMap<Fingerprint, String>,
+    held: BTreeMap<Fingerprint, Held>,
+    /// The primary fingerprint that each signing key belongs to.
+    primaries: BTreeMap<Fingerprint, Fingerprint>,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    index: u64,
+    certificate: Arc<Certificate>,
 }
 
 impl Signers {
-    pub(super) fn name_of(&self, primary: &Fingerprint) -> Option<String> {
-        self.names.get(primary).cloned()
+    pub(super) fn by_primary(&self, primary: &Fingerprint) -> Option<&Certificate> {
+        self.held.get(primary).map(|held| &*held.certificate)
+    }
+
+    pub(super) fn by_key(&self, key: &Fingerprint) -> Option<&Certificate> {
+        self.by_primary(self.primaries.get(key)?)
+    }
+
+    pub(super) fn take(&mut self, index: u64, certificate: Certificate) {
+        let primary = certificate.primary();
+        self.primaries.extend(certificate.keys().map(|key| (key, primary)));
+        self.held.insert(primary, Held { index, certificate: Arc::new(certificate) });
+    }
+
+    /// The key of a certificate that another one has, and that one's primary fingerprint.
+    fn taken(&self, certificate: &Certificate) -> Option<(Fingerprint, Fingerprint)> {
+        let holder = |key| self.primaries.get(&key).map(|primary| (key, *primary));
+        certificate.keys().filter_map(holder).find(|(_, holder)| *holder != certificate.primary())
+    }
+}
+
+impl Domain {
+    /// Whether the domain, at its present length, admits a signer's certificate as its next entry; it then takes the
+    /// place of an earlier state of the same certificate.
+    ///
+    /// `source` is the way of an adopted one, `grants` all grants in the log to its primary fingerprint.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check_certificate(
+        &self,
+        certificate: &Certificate,
+        source: &[SourceRef],
+        grants: &[Logged],
+        cache: &mut Cache<'_>,
+    ) -> Result<Vec<String>, Refusal> {
+        let primary = certificate.primary();
+        source.first().map_or(Ok(()), |nearest| self.check_source(nearest))?;
+        let (length, limit) = (certificate.bytes(), self.descriptor().limits.certificate_bytes());
+        if length > limit {
+            return Err(Refusal::CertificateTooLong { length, limit });
+        }
+        if let Some((key, holder)) = self.signers.taken(certificate) {
+            return Err(Refusal::CertificateKeyTaken { key, holder });
+        }
+        if let Some(held) = self.signers.held.get(&primary) {
+            if held.certificate.id() == certificate.id() {
+                return Err(Refusal::Duplicate(held.index));
+            }
+            if !certificate.extends(&held.certificate) {
+                return Err(Refusal::CertificateShrinks(primary));
+            }
+        }
+        let roles = self.roles_anywhere(&primary, grants);
+        let is_owner = self.descriptor().owners.keys.iter().any(|owner| owner.fingerprint == primary);
+        if roles.is_empty() && !is_owner {
+            return Err(Refusal::CertificateNotNamed(primary));
+        }
+        let decision = cache.decide(&Request {
+            principal: Principal { fingerprint: Some(primary), roles, node: None },
+            action: Action::Certificate { source: source.first().map(|source| source.domain.clone()) },
+            resource: Resource::identity(IdentityId::Key(primary), Kind::Organisation, BTreeMap::new()),
+        });
+        if decision.allow {
+            Ok(decision.reasons)
+        } else {
+            Err(Refusal::NotPermitted { rules: decision.reasons, errors: decision.errors })
+        }
+    }
+
+    /// The roles that the descriptor, or any grant that was ever admitted, gives to a signer: enough to have his
+    /// certificate in the log, where it vouches for nothing.
+    fn roles_anywhere(&self, primary: &Fingerprint, grants: &[Logged]) -> BTreeSet<Role> {
+        let counts = |grant: &&Logged| !grant.is_refused() && !self.is_compromised(grant);
+        let granted = grants.iter().filter(counts).filter_map(Logged::grant);
+        let mut roles = self.descriptor().roles_of(primary);
+        roles.extend(granted.filter(|grant| grant.grantee == *primary).map(|grant| grant.role.clone()));
+        roles
+    }
+
+    pub(super) fn check_source(&self, nearest: &SourceRef) -> Result<(), Refusal> {
+        let origin = Origin { domain: nearest.domain.clone(), entry0: nearest.entry0 };
+        if self.source(&origin).is_none() {
+            return Err(Refusal::UnknownSource(origin.domain));
+        }
+        Ok(())
     }
 }

@@ -91,7 +91,7 @@ pub fn postings(statement: &Logged) -> BTreeSet<Posting> {
             .filter(|(attribute, _)| LISTED.contains(attribute))
             .map(|(attribute, value)| Posting::Attribute(*attribute, value.clone())),
     );
-    keys.extend(claims.names.iter().cloned().map(Posting::Name));
+    keys.extend(statement.names().iter().cloned().map(Posting::Name));
     keys.extend(claims.groups.iter().copied().map(Posting::Member));
     keys.extend(selector.and_then(|group| group.selector_key()).map(Posting::Selector));
     keys.extend(claims.status.clone().map(Posting::Status));

@@ -239,6 +239,9 @@ pub struct Record {
     pub title: String,
     /// The time at which the statements were judged.
     pub at: Timestamp,
+    /// When, after that, the first statement begins or ceases to be in force: the record holds until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes_at: Option<Timestamp>,
     /// Its status; absent if nobody has given one that stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,

@@ -35,6 +35,7 @@ pub fn resolve(
         identity: Identity { id: *subject, kind: introduction.subject().kind() },
         title: title(introduction.subject()),
         at,
+        changes_at: changes_at(&scene, at),
         status: status(&scene),
         vouched: standing(&scene, Act::Identity).map(|it| by(&scene, it.logged)).collect(),
         names: names(&scene),
@@ -48,6 +49,11 @@ pub fn resolve(
         statements,
         omitted,
     })
+}
+
+fn changes_at(scene: &Scene<'_>, at: Timestamp) -> Option<Timestamp> {
+    let claims = scene.judged.iter().map(|it| it.logged.claims());
+    claims.flat_map(|claims| [claims.from, claims.until]).flatten().filter(|bound| *bound > at).min()
 }
 
 /// The first statement that introduces it and stands; else the first that has an effect; else the first.
@@ -116,12 +122,15 @@ fn given_status(scene: &Scene<'_>, it: &Judged<'_>) -> Option<GivenStatus> {
 
 /// Names that the signer's role may give now, too: a descriptor may have taken a pattern away.
 fn names(scene: &Scene<'_>) -> Vec<Given<Name>> {
-    let may = |logged: &Logged, name: &Name| scene.domain.descriptor().may_name(logged.role(), name);
-    standing(scene, Act::Identity)
-        .flat_map(|it| it.logged.claims().names.iter().map(move |name| (it.logged, name)))
-        .filter(|(logged, name)| may(logged, name))
-        .map(|(logged, name)| given(scene, logged, name.clone()))
-        .collect()
+    let descriptor = scene.domain.descriptor();
+    let mut names = Vec::new();
+    for it in standing(scene, Act::Identity) {
+        let denied: Vec<&Name> =
+            it.logged.chosen_names().filter(|name| !descriptor.may_name(it.logged.role(), name)).collect();
+        let counting = it.logged.names().iter().filter(|name| !denied.contains(name));
+        names.extend(counting.map(|name| given(scene, it.logged, name.clone())));
+    }
+    names
 }
 
 fn attributes(scene: &Scene<'_>) -> BTreeMap<Attribute, Vec<Given<String>>> {

@@ -5,6 +5,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Fingerprint, IdentityId};
+use crate::log::entry::{Header, HeaderError};
+use crate::log::source::Source;
+use crate::name::Name;
+use crate::statement::verify::{Statement, Unverified};
 use crate::statement::{Claims, Grant, StatementId, Subject};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, DomainName, Role};
@@ -22,6 +26,24 @@ pub(crate) struct Said {
     pub(crate) subject: Subject,
     pub(crate) subject_id: IdentityId,
     pub(crate) claims: Claims,
+    /// All names that it gives, those included that follow from its User ID and its key.
+    pub(crate) names: Vec<Name>,
+}
+
+/// From what has the same getters, whether verified now or before.
+macro_rules! said {
+    ($statement:expr, $signer:expr) => {
+        Said {
+            id: $statement.id(),
+            signer: $signer,
+            signed_at: $statement.signed_at(),
+            revokes: $statement.revokes(),
+            subject: $statement.subject().clone(),
+            subject_id: $statement.identity(),
+            claims: $statement.claims().clone(),
+            names: $statement.names(),
+        }
+    };
 }
 
 /// One domain through which an adopted entry came.
@@ -34,6 +56,22 @@ pub struct SourceRef {
     pub entry0: [u8; 32],
     /// The entry's index in that domain's log.
     pub index: u64,
+}
+
+impl SourceRef {
+    /// The way of an adopted entry, nearest domain first; empty if it was submitted to this domain itself.
+    ///
+    /// # Errors
+    /// When the header of a source is malformed.
+    pub fn way(header: &Header) -> Result<Vec<Self>, HeaderError> {
+        let mut way = Vec::new();
+        let mut next = header.source.clone();
+        while let Some(Source { origin, index, header, .. }) = next {
+            way.push(Self { domain: origin.domain, entry0: origin.entry0, index });
+            next = Header::decode(&header)?.source;
+        }
+        Ok(way)
+    }
 }
 
 mod hex32 {
@@ -60,6 +98,30 @@ pub struct Logged {
 }
 
 impl Logged {
+    /// A statement that was verified just now, as the entry at `index` with this header.
+    ///
+    /// # Errors
+    /// When the header of a source is malformed.
+    pub fn new(index: u64, header: &Header, statement: &Statement) -> Result<Self, HeaderError> {
+        let way = SourceRef::way(header)?;
+        Ok(Self::from_said(index, header.admitted_at, &way, said!(statement, statement.signer())))
+    }
+
+    /// A statement that a store has kept since it was verified, with the signer that verification found: nothing is
+    /// verified again. For trusted rows only.
+    ///
+    /// # Errors
+    /// When the header of a source is malformed.
+    pub fn from_store(
+        index: u64,
+        header: &Header,
+        kept: &Unverified,
+        signer: Fingerprint,
+    ) -> Result<Self, HeaderError> {
+        let way = SourceRef::way(header)?;
+        Ok(Self::from_said(index, header.admitted_at, &way, said!(kept, signer)))
+    }
+
     pub(crate) fn from_said(index: u64, admitted_at: Timestamp, source: &[SourceRef], said: Said) -> Self {
         Self { index, admitted_at, source: source.into(), refused: false, said: Arc::new(said) }
     }
@@ -136,6 +198,18 @@ impl Logged {
     #[must_use]
     pub fn claims(&self) -> &Claims {
         &self.said.claims
+    }
+
+    /// All names that it gives, those included that follow from its User ID and its key.
+    #[must_use]
+    pub fn names(&self) -> &[Name] {
+        &self.said.names
+    }
+
+    /// The names that its signer chose, which his role must allow; the digest of the key follows from the key.
+    pub(crate) fn chosen_names(&self) -> impl Iterator<Item = &Name> {
+        let claimed = &self.said.claims.names;
+        self.said.names.iter().filter(|name| !matches!(name, Name::Spki(_)) || claimed.contains(name))
     }
 
     pub(crate) fn act(&self) -> Act {

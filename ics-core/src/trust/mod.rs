@@ -2,6 +2,8 @@
 
 mod facts;
 mod policy;
+mod verdict;
 
 pub use facts::Facts;
 pub use policy::{TrustDocument, TrustError, TrustPolicy, TrustRequest, templates};
+pub use verdict::{AsOf, Looked, Outcome, Party, Question, Step, Testimony, Verdict, verdict};
