@@ -248,7 +248,8 @@ impl<'a> Heard<'a> {
             })
             .collect();
         let decides = self.status();
-        for (domain, other) in self.statuses().filter(|(_, other)| decides.is_some_and(|(_, it)| it.name != other.name)) {
+        for (domain, other) in self.statuses().filter(|(_, other)| decides.is_some_and(|(_, it)| it.name != other.name))
+        {
             conflicts.push(format!(
                 "{}: `{}` stands beside it, given in {domain} at index {} by {}",
                 self.name(),
@@ -297,7 +298,8 @@ impl<'a> Heard<'a> {
             }));
             let status = record.status.iter();
             steps.extend(status.flat_map(|s| core::iter::once(&s.decides).chain(&s.conflict)).map(|given| {
-                let rule = said(&format!("gives it the status `{}`, which {}", given.name, does(given.effect)), &given.by);
+                let rule =
+                    said(&format!("gives it the status `{}`, which {}", given.name, does(given.effect)), &given.by);
                 step(record, &given.by, Act::Status, rule)
             }));
         }
@@ -400,7 +402,10 @@ impl Heard<'_> {
             }
         }
         for record in self.records().filter(|record| record.changes_at.is_some_and(|change| change <= now)) {
-            missing.push(format!("the record of {} was judged at {}, something has begun or ended since", record.domain, record.at));
+            missing.push(format!(
+                "the record of {} was judged at {}, something has begun or ended since",
+                record.domain, record.at
+            ));
         }
         let kinds: BTreeSet<_> = self.records().map(|record| record.identity.kind).collect();
         match kinds.len() {
