@@ -26,6 +26,10 @@ pub const DESCRIPTOR_SIGNATURES: usize = 32;
 pub const POLICY_BYTES: usize = 64 * 1024;
 /// Rules in one set: deciding takes time in proportion.
 pub const POLICY_RULES: usize = 64;
+/// Brackets open at once in a rule.
+pub const POLICY_NESTING: usize = 16;
+/// Characters of operators in one rule, clauses and `if` included.
+pub const POLICY_OPERATORS: usize = 128;
 /// Decisions that are remembered within one batch.
 pub const DECISIONS_CACHED: usize = 4_096;
 /// Statements in one submitted batch.

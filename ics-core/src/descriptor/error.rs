@@ -85,6 +85,9 @@ pub enum Problem {
     /// Another domain's descriptor.
     #[error("`{0}` is another domain's name")]
     OtherDomain(String),
+    /// A source that is no other domain.
+    #[error("is this domain itself: entries are adopted from others")]
+    OwnDomain,
     /// No set of signatures could ever reach the threshold.
     #[error("{threshold} owners of one OpenPGP version are needed, there are {owners}")]
     Unreachable {

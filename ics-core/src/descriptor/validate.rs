@@ -133,7 +133,7 @@ impl Descriptor {
         for (index, source) in self.sources.iter().enumerate() {
             let field = |member: &str| format!("sources[{index}].{member}");
             let own = source.domain == self.domain;
-            fail_if(own, field("domain"), || Problem::Duplicate(source.domain.to_string()))?;
+            fail_if(own, field("domain"), || Problem::OwnDomain)?;
             node(&field("home"), &source.home)?;
         }
         distinct("sources", self.sources.iter().map(|source| source.domain.to_string()))

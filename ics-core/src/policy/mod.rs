@@ -13,6 +13,7 @@ use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role, StatusName};
 mod access;
 mod cache;
 mod rules;
+mod shape;
 
 pub use access::AccessPolicy;
 pub use cache::Cache;

@@ -8,7 +8,7 @@ use cedar_policy::{
     Request, RestrictedExpression, Schema, ValidationMode, Validator,
 };
 
-use super::Decision;
+use super::{Decision, shape};
 use crate::identity::excerpt;
 use crate::limits;
 
@@ -21,6 +21,15 @@ pub enum PolicyError {
     /// More policies than [`limits::POLICY_RULES`].
     #[error("there are {0} rules, the limit is {max}", max = limits::POLICY_RULES)]
     TooMany(usize),
+    /// More brackets open at once than [`limits::POLICY_NESTING`].
+    #[error("the rules nest too deeply: {max} brackets may be open at once", max = limits::POLICY_NESTING)]
+    TooDeep,
+    /// More operators in one rule than [`limits::POLICY_OPERATORS`].
+    #[error(
+        "a rule has more than {max} characters of operators: split it, or use sets and `contains`",
+        max = limits::POLICY_OPERATORS
+    )]
+    TooManyOperators,
     /// Not Cedar.
     #[error("the rules are not Cedar: {0}")]
     Syntax(String),
@@ -128,6 +137,7 @@ impl Rules {
         if text.len() > limits::POLICY_BYTES {
             return Err(PolicyError::TooLong(text.len()));
         }
+        shape::check(text)?;
         let (schema, _) = Schema::from_cedarschema_str(schema).map_err(|error| PolicyError::Schema(cut(error)))?;
         let policies =
             named(&format!("{always}{text}").parse().map_err(|error: ParseErrors| PolicyError::Syntax(cut(error)))?)?;
