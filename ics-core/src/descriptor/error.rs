@@ -1,9 +1,11 @@
 //! Why a descriptor is refused: which field, and which rule it breaks.
 
 use super::RULES;
+use crate::canonical_json::JsonError;
 use crate::identity::Fingerprint;
 use crate::limits;
 use crate::log::Hash;
+use crate::openpgp::key::KeyError;
 use crate::policy::PolicyError;
 
 /// Why a descriptor does not rule.
@@ -12,12 +14,17 @@ pub enum DescriptorError {
     /// Longer than [`limits::DESCRIPTOR_BYTES`].
     #[error("the descriptor has {0} bytes, the limit is {max}", max = limits::DESCRIPTOR_BYTES)]
     TooLong(usize),
-    /// Not the JSON of a descriptor: syntax, an unknown or missing field, or a value of the wrong form.
+    /// JSON, but not of a descriptor: an unknown or missing member, or a value of the wrong form.
     #[error("the descriptor is not formed: {0}")]
     Json(String),
-    /// The same content could be written in other bytes, and its hash would differ.
-    #[error("the descriptor is not canonical JSON (RFC 8785)")]
-    NotCanonical,
+    /// Not canonical JSON: its content could be written in other bytes, and its hash would differ.
+    #[error("in the descriptor, {0}")]
+    Encoding(JsonError),
+    /// A member that says nothing, such as an empty list, or a fingerprint in capitals: the same again.
+    #[error(
+        "the descriptor has an empty member that must be left out, or a value not in its shortest or lower-case form"
+    )]
+    Superfluous,
     /// A field breaks a rule.
     #[error("descriptor {0}")]
     Field(#[from] FieldError),
@@ -67,7 +74,7 @@ pub enum Problem {
     Duplicate(String),
     /// Another version of the rules.
     #[error("rules version {0} is not known here: this is an implementation of {RULES}")]
-    Rules(u32),
+    Rules(u64),
     /// A version that does not follow the one before it.
     #[error("version {version} does not follow version {previous}: the next is {next}", next = .previous + 1)]
     Version {
@@ -96,9 +103,12 @@ pub enum Problem {
         /// The most that can sign one message.
         owners: usize,
     },
+    /// Not base64.
+    #[error("is not base64 (RFC 4648, section 4)")]
+    Base64,
     /// Not an OpenPGP key.
-    #[error("is not an OpenPGP public key packet in base64: {0}")]
-    OpenPgpKey(String),
+    #[error("is not the key of an owner: {0}")]
+    OpenPgpKey(KeyError),
     /// The key has another fingerprint.
     #[error("is not the fingerprint of the key beside it, which is {0}")]
     Fingerprint(Fingerprint),

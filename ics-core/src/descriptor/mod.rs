@@ -198,12 +198,3 @@ pub struct Head {
     /// Root (RFC 6962, section 2.1).
     pub root: Hash,
 }
-
-/// Until the OpenPGP module stands.
-fn interim_fingerprint(bytes: &[u8]) -> Option<Fingerprint> {
-    use sequoia_openpgp::{Packet, parse::Parse};
-    match Packet::from_bytes(bytes).ok()? {
-        Packet::PublicKey(key) => Fingerprint::from_bytes(key.fingerprint().as_bytes()),
-        _ => None,
-    }
-}

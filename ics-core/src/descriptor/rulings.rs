@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use sha2::{Digest, Sha256};
 
 use super::{Descriptor, DomainLimits, Freshness, Source};
+use crate::canonical_json;
 use crate::identity::{Fingerprint, Kind};
 use crate::limits;
 use crate::log::Hash;
@@ -14,10 +15,11 @@ use crate::statement::StatementId;
 use crate::vocabulary::{DomainName, Effect, Role, StatusName};
 
 impl Descriptor {
-    /// Its canonical JSON.
+    /// Its canonical JSON; nothing if a word or a number in it cannot be written so, which no descriptor that was read
+    /// from JSON has.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        canonical_json(self)
+        canonical_json::to_bytes(self).unwrap_or_default()
     }
 
     /// SHA-256 of its canonical JSON: what the next version names as `previous`.
@@ -104,8 +106,4 @@ impl DomainLimits {
     pub fn statements_per_signer_and_identity(&self) -> usize {
         self.statements_per_signer_and_identity.unwrap_or(limits::STATEMENTS_PER_SIGNER_AND_IDENTITY)
     }
-}
-
-fn canonical_json(descriptor: &Descriptor) -> Vec<u8> {
-    serde_json::to_value(descriptor).map(|value| value.to_string().into_bytes()).unwrap_or_default()
 }

@@ -1,12 +1,15 @@
 //! Reading a descriptor: form, bounds, and every rule that it must keep to rule a domain.
 
 use data_encoding::BASE64;
+use serde_json::Value;
 
 use super::fields::{Check, check_freshness, distinct, fail, fail_if, node, range, read, text};
 use super::pattern::is_pattern;
 use super::{Descriptor, DescriptorError, OwnerKey, Problem, RULES};
-use crate::identity::{Fingerprint, Kind, excerpt};
+use crate::canonical_json;
+use crate::identity::{Kind, excerpt};
 use crate::limits;
+use crate::openpgp::key::PublicKey;
 use crate::policy::AccessPolicy;
 use crate::vocabulary::{Effect, StatusName};
 
@@ -19,9 +22,11 @@ impl Descriptor {
         if json.len() > limits::DESCRIPTOR_BYTES {
             return Err(DescriptorError::TooLong(json.len()));
         }
+        let value = canonical_json::parse_value(json).map_err(DescriptorError::Encoding)?;
+        known_rules(&value)?;
         let descriptor: Self = read(json).map_err(DescriptorError::Json)?;
         if descriptor.to_json() != json {
-            return Err(DescriptorError::NotCanonical);
+            return Err(DescriptorError::Superfluous);
         }
         descriptor.check()?;
         Ok(descriptor)
@@ -44,7 +49,6 @@ impl Descriptor {
     }
 
     fn check_version(&self) -> Check {
-        fail_if(self.rules != RULES, "rules", || Problem::Rules(self.rules))?;
         range("version", self.version, 1, limits::JSON_INTEGER)?;
         fail_if((self.version == 1) != self.previous.is_none(), "previous", || Problem::Previous)
     }
@@ -60,7 +64,8 @@ impl Descriptor {
             let field = |member: &str| format!("owners.keys[{index}].{member}");
             text(&field("name"), &owner.name)?;
             fail_if(owner.name.is_empty(), field("name"), || Problem::Empty)?;
-            let actual = fingerprint(owner).or_else(|problem| fail(field("key"), problem))?;
+            let key = owner.public_key().or_else(|problem| fail(field("key"), problem))?;
+            let actual = key.fingerprint();
             fail_if(actual != owner.fingerprint, field("fingerprint"), || Problem::Fingerprint(actual))?;
         }
         distinct("owners.keys", keys.iter().map(|owner| owner.fingerprint.to_string()))?;
@@ -149,8 +154,19 @@ impl Descriptor {
     }
 }
 
-fn fingerprint(owner: &OwnerKey) -> Result<Fingerprint, Problem> {
-    let bytes = BASE64.decode(owner.key.as_bytes()).map_err(|error| Problem::OpenPgpKey(error.to_string()))?;
-    let fingerprint = super::interim_fingerprint(&bytes);
-    fingerprint.ok_or_else(|| Problem::OpenPgpKey("no key".to_owned()))
+/// Judged before the rest, because a later version may have other members.
+fn known_rules(value: &Value) -> Check {
+    let rules = value.get("rules").and_then(Value::as_u64).unwrap_or(u64::from(RULES));
+    fail_if(rules != u64::from(RULES), "rules", || Problem::Rules(rules))
+}
+
+impl OwnerKey {
+    /// The key for checking signatures.
+    ///
+    /// # Errors
+    /// When it is not the canonical packet of an accepted key, in base64.
+    pub fn public_key(&self) -> Result<PublicKey, Problem> {
+        let packet = BASE64.decode(self.key.as_bytes()).map_err(|_| Problem::Base64)?;
+        PublicKey::from_packet(&packet).map_err(Problem::OpenPgpKey)
+    }
 }
