@@ -1,0 +1,268 @@
+//! What lies beside the log: alarms, evidence of forks, requests for enrolment.
+
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::Store;
+use super::error::StoreError;
+use super::types::DomainNumber;
+
+/// Alarms that are kept; older ones go.
+const ALARMS_KEPT: i64 = 10_000;
+
+/// Something that an operator has to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// Rises with every alarm.
+    pub id: u64,
+    /// The domain that it is about, if one.
+    pub domain: Option<DomainNumber>,
+    /// When it was raised.
+    pub at: Timestamp,
+    /// A stable word for what it is.
+    pub kind: String,
+    /// What happened.
+    pub text: String,
+}
+
+/// Two checkpoints of one domain that cannot both be true.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fork {
+    /// The domain.
+    pub domain: DomainNumber,
+    /// When it was seen.
+    pub at: Timestamp,
+    /// The signed note to which this node's log leads.
+    pub ours: String,
+    /// The signed note that contradicts it.
+    pub theirs: String,
+}
+
+/// How far a request for enrolment has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EnrolmentState {
+    /// Nobody has decided.
+    Waiting,
+    /// An operator has approved it.
+    Approved,
+    /// An operator has refused it.
+    Refused,
+}
+
+impl EnrolmentState {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Approved => "approved",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// A device's request for an identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Enrolment {
+    /// Rises with every request.
+    pub id: u64,
+    /// By which the device asks how it stands; hard to guess.
+    pub token: String,
+    /// The domain in which it wants to be known.
+    pub domain: DomainNumber,
+    /// What it sent.
+    pub request: Vec<u8>,
+    /// How far it has come.
+    pub state: EnrolmentState,
+    /// When it came in.
+    pub at: Timestamp,
+    /// When it was decided.
+    pub decided_at: Option<Timestamp>,
+    /// What the operator answered, such as the reason of a refusal.
+    pub answer: Option<String>,
+}
+
+impl Store {
+    /// Raises an alarm.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn alarm(&self, domain: Option<DomainNumber>, at: Timestamp, kind: &str, text: &str) -> Result<(), StoreError> {
+        let (kind, text) = (kind.to_owned(), text.to_owned());
+        self.desk(move |log| insert_alarm(log, domain, at, &kind, &text))
+    }
+
+    /// The last `limit` alarms, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn alarms(&self, limit: usize) -> Result<Vec<Alarm>, StoreError> {
+        self.shared.pool.read(|reader| {
+            let sql = "SELECT id, domain, at, kind, text FROM alarm ORDER BY id DESC LIMIT ?1";
+            let mut statement = reader.log.prepare_cached(sql)?;
+            let alarms = statement.query_map([int(limit)], |row| {
+                Ok(Alarm {
+                    id: row.get::<_, i64>(0)?.cast_unsigned(),
+                    domain: row.get::<_, Option<u32>>(1)?.and_then(DomainNumber::new),
+                    at: time(row, 2)?.unwrap_or_default(),
+                    kind: row.get(3)?,
+                    text: row.get(4)?,
+                })
+            })?;
+            Ok(alarms.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Keeps the evidence of a fork; the same evidence once only.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn keep_fork(&self, fork: Fork) -> Result<(), StoreError> {
+        self.desk(move |log| {
+            log.execute(
+                "INSERT OR IGNORE INTO fork (domain, at, ours, theirs) VALUES (?1, ?2, ?3, ?4)",
+                params![fork.domain.get(), fork.at.as_millis().cast_signed(), fork.ours, fork.theirs],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// The evidence of forks of a domain, oldest first, `limit` at most.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn forks(&self, domain: DomainNumber, limit: usize) -> Result<Vec<Fork>, StoreError> {
+        self.shared.pool.read(|reader| {
+            let sql = "SELECT at, ours, theirs FROM fork WHERE domain = ?1 ORDER BY id LIMIT ?2";
+            let mut statement = reader.log.prepare_cached(sql)?;
+            let forks = statement.query_map(params![domain.get(), int(limit)], |row| {
+                let at = time(row, 0)?.unwrap_or_default();
+                Ok(Fork { domain, at, ours: row.get(1)?, theirs: row.get(2)? })
+            })?;
+            Ok(forks.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Takes in a request for enrolment; gives its id.
+    ///
+    /// # Errors
+    /// When the token is in use, as many wait as may wait ([`limits::ENROLMENTS_WAITING`]), or the database fails.
+    pub fn enrol(&self, domain: DomainNumber, token: &str, request: Vec<u8>, at: Timestamp) -> Result<u64, StoreError> {
+        let token = token.to_owned();
+        self.desk(move |log| {
+            let sql = "SELECT count(*) FROM enrolment WHERE domain = ?1 AND state = 'waiting'";
+            let waiting: i64 = log.query_row(sql, [domain.get()], |row| row.get(0))?;
+            if waiting >= int(limits::ENROLMENTS_WAITING) {
+                return Err(StoreError::Full { waiting: limits::ENROLMENTS_WAITING });
+            }
+            let sql = "INSERT OR IGNORE INTO enrolment (token, domain, request, state, at) \
+                       VALUES (?1, ?2, ?3, 'waiting', ?4)";
+            let added = log.execute(sql, params![token, domain.get(), request, at.as_millis().cast_signed()])?;
+            if added == 0 {
+                return Err(StoreError::Exists { what: "an enrolment with this token".to_owned() });
+            }
+            Ok(log.last_insert_rowid().cast_unsigned())
+        })
+    }
+
+    /// A request by its token.
+    ///
+    /// # Errors
+    /// When there is none, or the database fails.
+    pub fn enrolment(&self, token: &str) -> Result<Enrolment, StoreError> {
+        self.shared.pool.read(|reader| {
+            let sql = format!("SELECT {ENROLMENT_COLUMNS} FROM enrolment WHERE token = ?1");
+            let found = reader.log.prepare_cached(&sql)?.query_row([token], enrolment).optional()?;
+            found.flatten().ok_or_else(|| StoreError::not_found("enrolment with this token"))
+        })
+    }
+
+    /// Requests of a domain in one state with ids above `after`, oldest first, `limit` at most.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn enrolments(
+        &self,
+        domain: DomainNumber,
+        state: EnrolmentState,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Enrolment>, StoreError> {
+        self.shared.pool.read(|reader| {
+            let sql = format!(
+                "SELECT {ENROLMENT_COLUMNS} FROM enrolment WHERE domain = ?1 AND state = ?2 AND id > ?3 \
+                 ORDER BY id LIMIT ?4"
+            );
+            let mut statement = reader.log.prepare_cached(&sql)?;
+            let parameters = params![domain.get(), state.as_str(), after.cast_signed(), int(limit)];
+            let found: Vec<_> = statement.query_map(parameters, enrolment)?.collect::<Result<_, _>>()?;
+            Ok(found.into_iter().flatten().collect())
+        })
+    }
+
+    /// Decides a request that waits.
+    ///
+    /// # Errors
+    /// When there is none with this id that waits, or the database fails.
+    pub fn decide_enrolment(
+        &self,
+        id: u64,
+        state: EnrolmentState,
+        answer: Option<String>,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.desk(move |log| {
+            let sql = "UPDATE enrolment SET state = ?2, decided_at = ?3, answer = ?4 \
+                       WHERE id = ?1 AND state = 'waiting'";
+            let parameters = params![id.cast_signed(), state.as_str(), at.as_millis().cast_signed(), answer];
+            match log.execute(sql, parameters)? {
+                0 => Err(StoreError::not_found(format!("waiting enrolment {id}"))),
+                _ => Ok(()),
+            }
+        })
+    }
+}
+
+pub(crate) fn insert_alarm(
+    log: &Connection,
+    domain: Option<DomainNumber>,
+    at: Timestamp,
+    kind: &str,
+    text: &str,
+) -> Result<(), StoreError> {
+    log.execute(
+        "INSERT INTO alarm (domain, at, kind, text) VALUES (?1, ?2, ?3, ?4)",
+        params![domain.map(DomainNumber::get), at.as_millis().cast_signed(), kind, text],
+    )?;
+    log.execute("DELETE FROM alarm WHERE id <= ?1", [log.last_insert_rowid() - ALARMS_KEPT])?;
+    Ok(())
+}
+
+const ENROLMENT_COLUMNS: &str = "id, token, domain, request, state, at, decided_at, answer";
+
+/// A row of the table; `None` if a constraint of the schema was broken by other hands.
+fn enrolment(row: &Row<'_>) -> rusqlite::Result<Option<Enrolment>> {
+    let word: String = row.get(4)?;
+    let states = [EnrolmentState::Waiting, EnrolmentState::Approved, EnrolmentState::Refused];
+    let state = states.into_iter().find(|state| state.as_str() == word);
+    let (Some(state), Some(domain)) = (state, DomainNumber::new(row.get(2)?)) else { return Ok(None) };
+    Ok(Some(Enrolment {
+        id: row.get::<_, i64>(0)?.cast_unsigned(),
+        token: row.get(1)?,
+        domain,
+        request: row.get(3)?,
+        state,
+        at: time(row, 5)?.unwrap_or_default(),
+        decided_at: time(row, 6)?,
+        answer: row.get(7)?,
+    }))
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(|millis| Timestamp::from_millis(millis.cast_unsigned())))
+}
+
+fn int(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,164 @@
+//! What the jobs of one group commit want to add to one domain. Nothing of it is in the database yet, so giving up a
+//! job means no more than forgetting the end of the draft.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::log::entry::leaf_data;
+use ics_core::log::merkle::{Tree, leaf_hash};
+use ics_core::time::Timestamp;
+
+use super::error::StoreError;
+use super::state::DomainState;
+use super::types::{DOMAIN_ENTRIES, Key, NewContent, NewEntry, Part, Position, Seal, Standing, StoredEntry};
+
+/// Appended entries, erasures, alarms and a checkpoint, in memory.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) base: Arc<DomainState>,
+    /// Changes of jobs that have ended well.
+    pub(crate) tree: Tree,
+    pub(crate) entries: Vec<(StoredEntry, Vec<Key>)>,
+    pub(crate) postings: BTreeSet<(Key, Position)>,
+    pub(crate) erased: BTreeSet<u64>,
+    pub(crate) alarms: Vec<DraftAlarm>,
+    pub(crate) seal: Option<Seal>,
+    /// Bytes of headers and bodies.
+    pub(crate) bytes: usize,
+}
+
+/// An alarm to be stored with the entries that caused it.
+#[derive(Debug, Clone)]
+pub(crate) struct DraftAlarm {
+    pub(crate) at: Timestamp,
+    pub(crate) kind: String,
+    pub(crate) text: String,
+}
+
+/// Where a draft stood when a job began.
+#[derive(Debug)]
+pub(crate) struct Mark {
+    tree: Tree,
+    entries: usize,
+    erased: BTreeSet<u64>,
+    alarms: usize,
+    seal: Option<Seal>,
+    bytes: usize,
+}
+
+impl Draft {
+    pub(crate) fn new(base: Arc<DomainState>) -> Self {
+        Self {
+            tree: base.tree.clone(),
+            base,
+            entries: Vec::new(),
+            postings: BTreeSet::new(),
+            erased: BTreeSet::new(),
+            alarms: Vec::new(),
+            seal: None,
+            bytes: 0,
+        }
+    }
+
+    /// Whether there is anything to store.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.erased.is_empty() && self.alarms.is_empty() && self.seal.is_none()
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            tree: self.tree.clone(),
+            entries: self.entries.len(),
+            erased: self.erased.clone(),
+            alarms: self.alarms.len(),
+            seal: self.seal.clone(),
+            bytes: self.bytes,
+        }
+    }
+
+    /// Forgets everything since the mark.
+    pub(crate) fn roll_back(&mut self, mark: Mark) {
+        for (entry, keys) in self.entries.drain(mark.entries..) {
+            let position = Position::new(entry.domain, entry.index);
+            for key in keys {
+                self.postings.remove(&(key, position));
+            }
+        }
+        self.tree = mark.tree;
+        self.erased = mark.erased;
+        self.alarms.truncate(mark.alarms);
+        self.seal = mark.seal;
+        self.bytes = mark.bytes;
+    }
+
+    /// Adds an entry; gives its index.
+    pub(crate) fn append(&mut self, new: NewEntry) -> Result<u64, StoreError> {
+        let (domain, index) = (self.base.info.number, self.tree.size());
+        let (content, leaf) = match new.content {
+            NewContent::Whole(content) => {
+                let leaf = leaf_data(&content.salt, &new.header, &content.body);
+                (Some(content), leaf)
+            }
+            NewContent::Leaf(leaf) => (None, leaf),
+        };
+        self.check_append(index, &leaf)?;
+        self.tree.push(leaf_hash(&leaf));
+        self.bytes += new.header.len() + content.as_ref().map_or(0, |content| content.body.len());
+        let position = Position::new(domain, index);
+        self.postings.extend(new.keys.iter().map(|key| (*key, position)));
+        let entry = StoredEntry { domain, index, effective: new.effective, leaf, header: new.header, content };
+        self.entries.push((entry, new.keys));
+        Ok(index)
+    }
+
+    fn check_append(&self, index: u64, leaf: &[u8; 32]) -> Result<(), StoreError> {
+        let name = &self.base.info.name;
+        if index >= DOMAIN_ENTRIES {
+            return Err(StoreError::refused(format!(
+                "domain `{name}` has {DOMAIN_ENTRIES} entries, which is the limit"
+            )));
+        }
+        if index == 0 && self.base.info.entry0.is_some_and(|pinned| pinned != *leaf) {
+            return Err(StoreError::refused(format!("entry 0 of `{name}` is not the one that was pinned")));
+        }
+        match &self.base.standing {
+            Standing::Behind { signed: Some(signed) } if index >= signed.size => {
+                Err(StoreError::refused(format!("`{name}` is being restored, and only up to size {}", signed.size)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks and keeps a checkpoint that the job brings along.
+    pub(crate) fn seal(&mut self, seal: Seal) -> Result<(), StoreError> {
+        let (size, name) = (self.tree.size(), &self.base.info.name);
+        let exact = self.base.info.part == Part::Home && self.base.standing == Standing::Current;
+        if seal.size < size || (exact && seal.size != size) {
+            let rule = format!("a checkpoint for size {} does not cover the {size} entries of `{name}`", seal.size);
+            return Err(StoreError::refused(rule));
+        }
+        if seal.size == size && seal.root != self.tree.root() {
+            return Err(StoreError::Forked { domain: name.clone(), size });
+        }
+        self.seal = Some(seal);
+        Ok(())
+    }
+
+    /// An entry of this draft, if the index is in it.
+    pub(crate) fn entry(&self, index: u64) -> Option<&StoredEntry> {
+        let offset = usize::try_from(index.checked_sub(self.base.head.size)?).ok()?;
+        self.entries.get(offset).map(|(entry, _)| entry)
+    }
+
+    /// When the size that was signed is reached again, the root must be the one that was signed.
+    pub(crate) fn check_restored(&self) -> Result<(), StoreError> {
+        match &self.base.standing {
+            Standing::Behind { signed: Some(signed) }
+                if signed.size == self.tree.size() && signed.root != self.tree.root() =>
+            {
+                Err(StoreError::Forked { domain: self.base.info.name.clone(), size: signed.size })
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The highest checkpoint that this node has signed for each of its domains, in a file outside the database.
+//!
+//! A database that is put back from a copy has forgotten what it signed since; signing on from there would be a fork.
+//! The file is what tells (DESIGN section 5, "Restores"), so it must not be part of what is put back.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use ics_core::log::checkpoint::Checkpoint;
+use ics_core::log::note::Note;
+use ics_core::vocabulary::DomainName;
+
+use super::error::StoreError;
+use super::types::Seal;
+
+/// Where a new file is written before it takes the place of the old one; no domain's name begins with a dot.
+const NEW: &str = ".new";
+
+/// The directory of those files. A file has the domain's name and holds the signed note as it was published.
+#[derive(Debug)]
+pub(crate) struct HeadFiles {
+    dir: PathBuf,
+}
+
+impl HeadFiles {
+    /// Makes the directory if it is missing.
+    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+        fs::create_dir_all(dir).map_err(StoreError::io(dir))?;
+        Ok(Self { dir: dir.to_owned() })
+    }
+
+    /// The checkpoint on file, if there is one.
+    pub(crate) fn read(&self, domain: &DomainName) -> Result<Option<Seal>, StoreError> {
+        let path = self.dir.join(domain.as_str());
+        match fs::read_to_string(&path) {
+            Ok(note) => parse(domain, note)
+                .map(Some)
+                .ok_or_else(|| StoreError::corrupt(format!("`{}` is not a checkpoint of this domain", path.display()))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(&path)(error)),
+        }
+    }
+
+    /// Puts a checkpoint on file, durably.
+    ///
+    /// A crash before the rename leaves the old file, after it the new one, never a part of either.
+    pub(crate) fn write(&self, domain: &DomainName, seal: &Seal) -> Result<(), StoreError> {
+        let (new, path) = (self.dir.join(NEW), self.dir.join(domain.as_str()));
+        let mut file = File::create(&new).map_err(StoreError::io(&new))?;
+        file.write_all(seal.note.as_bytes()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
+        fs::rename(&new, &path).map_err(StoreError::io(&path))?;
+        // Without this a power cut may bring the old file back.
+        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io(&self.dir))
+    }
+}
+
+/// Not verified: the file is as much our own as the database is.
+fn parse(domain: &DomainName, note: String) -> Option<Seal> {
+    let checkpoint = Checkpoint::parse(Note::parse(&note).ok()?.text()).ok()?;
+    let Checkpoint { origin, size, root } = checkpoint;
+    (origin.domain == *domain).then_some(Seal { size, root, note, cosigned_at: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use ics_core::log::Hash;
+    use ics_core::log::checkpoint::Origin;
+
+    use super::*;
+
+    fn seal(domain: &DomainName, size: u64) -> Seal {
+        let origin = Origin { domain: domain.clone(), entry0: [1; 32] };
+        let checkpoint = Checkpoint { origin, size, root: Hash([7; 32]) };
+        let note = checkpoint.sign(&SigningKey::from_bytes(&[2; 32]));
+        Seal { size, root: checkpoint.root, note, cosigned_at: None }
+    }
+
+    #[test]
+    fn the_last_checkpoint_is_read_back() {
+        let dir = tempfile::tempdir().expect("dir");
+        let files = HeadFiles::open(&dir.path().join("heads")).expect("open");
+        let long = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join(".");
+        assert_eq!(long.len(), 253, "the longest name");
+        let domain: DomainName = long.parse().expect("name");
+        assert_eq!(files.read(&domain).expect("none yet"), None);
+        for size in [1, 2] {
+            files.write(&domain, &seal(&domain, size)).expect("write");
+            assert_eq!(files.read(&domain).expect("read"), Some(seal(&domain, size)));
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_not_an_absence() {
+        let dir = tempfile::tempdir().expect("dir");
+        let files = HeadFiles::open(dir.path()).expect("open");
+        let domain: DomainName = "d.example".parse().expect("name");
+        let whole = seal(&domain, 5).note;
+        let other = seal(&"other.example".parse().expect("name"), 5).note;
+        for text in ["", &whole[..whole.len() / 2], &other] {
+            fs::write(dir.path().join("d.example"), text).expect("write");
+            assert!(matches!(files.read(&domain), Err(StoreError::Corrupt { .. })), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Opening the index: is it usable, and how much of the log is not yet in it?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::file::{self, Progress};
+use super::{MERGE_POSTINGS, tail::Batch};
+use crate::store::KeysOf;
+use crate::store::error::StoreError;
+use crate::store::schema::{self, File};
+use crate::store::table;
+use crate::store::types::{DomainNumber, Position};
+
+/// Entries after which the catching up notes its progress even if they had few keys.
+const MERGE_ENTRIES: u64 = 100_000;
+
+/// Opens the index, makes it anew if it is missing, damaged or of another log, and brings it up to the sizes of the
+/// domains.
+pub(crate) fn open(
+    path: &Path,
+    log: &Connection,
+    domains: &BTreeMap<DomainNumber, u64>,
+    keys_of: &KeysOf,
+) -> Result<Connection, StoreError> {
+    let mut index = match usable(path, log, domains) {
+        Ok(index) => index,
+        // Derived data: what cannot be used is made again, that of a newer version too.
+        Err(reason @ (StoreError::Corrupt { .. } | StoreError::Newer { .. })) => {
+            tracing::warn!(%reason, "the index is built again from the log");
+            remove(path)?;
+            schema::open_writer(File::Index, path)?
+        }
+        Err(error) => return Err(error),
+    };
+    for (domain, size) in domains {
+        catch_up(&mut index, log, *domain, *size, keys_of)?;
+    }
+    Ok(index)
+}
+
+/// Remembers that the index is damaged, so that the next start builds it again.
+pub(crate) fn mark_damaged(path: &Path) -> Result<(), StoreError> {
+    let mark = beside(path, "-damaged");
+    std::fs::write(&mark, []).map_err(StoreError::io(&mark))
+}
+
+fn usable(path: &Path, log: &Connection, domains: &BTreeMap<DomainNumber, u64>) -> Result<Connection, StoreError> {
+    if beside(path, "-damaged").exists() {
+        return Err(StoreError::corrupt("a look-up met a damaged page of the index"));
+    }
+    // SQLite removes the write-ahead log when a database is closed in order.
+    let closed_in_order = !beside(path, "-wal").exists();
+    let index = schema::open_writer(File::Index, path)?;
+    if !closed_in_order {
+        let verdict = schema::quick_check(&index)?;
+        if verdict != "ok" {
+            return Err(StoreError::corrupt(format!("index: {verdict}")));
+        }
+    }
+    for number in file::domains(&index)? {
+        belongs(&index, log, number, domains)?;
+    }
+    Ok(index)
+}
+
+/// Whether the index of a domain was made of this log, and not of one that has since been put back from a copy.
+fn belongs(
+    index: &Connection,
+    log: &Connection,
+    number: u32,
+    domains: &BTreeMap<DomainNumber, u64>,
+) -> Result<(), StoreError> {
+    let other = || StoreError::corrupt(format!("the index of domain number {number} is of another log"));
+    let (domain, size) = DomainNumber::new(number).and_then(|n| domains.get_key_value(&n)).ok_or_else(other)?;
+    let progress = file::progress(index, *domain)?.ok_or_else(other)?;
+    let last = progress.upto.checked_sub(1).filter(|last| last < size).ok_or_else(other)?;
+    let leaves = table::leaves(log, *domain, last, last + 1)?;
+    if leaves == [progress.leaf] { Ok(()) } else { Err(other()) }
+}
+
+/// Reads the entries that are not yet indexed. A crash on the way costs what was not yet merged.
+fn catch_up(
+    index: &mut Connection,
+    log: &Connection,
+    domain: DomainNumber,
+    size: u64,
+    keys_of: &KeysOf,
+) -> Result<(), StoreError> {
+    let from = file::progress(index, domain)?.map_or(0, |progress| progress.upto);
+    if from < size {
+        tracing::info!(domain = domain.get(), from, size, "indexing");
+    }
+    let mut batch = Batch::default();
+    table::scan_entries(log, domain, from, size, |entry| {
+        let position = Position::new(domain, entry.index);
+        batch.postings.extend(keys_of(&entry).into_iter().map(|key| (key, position)));
+        let upto = entry.index + 1;
+        batch.progress.insert(domain, Progress { upto, leaf: entry.leaf });
+        if batch.postings.len() >= MERGE_POSTINGS || (upto - from).is_multiple_of(MERGE_ENTRIES) {
+            file::merge(index, &batch.postings, &batch.progress)?;
+            batch.postings = BTreeSet::new();
+        }
+        Ok(true)
+    })?;
+    file::merge(index, &batch.postings, &batch.progress)
+}
+
+/// Removes the index and what SQLite keeps beside it.
+fn remove(path: &Path) -> Result<(), StoreError> {
+    for suffix in ["-wal", "-shm", "", "-damaged"] {
+        let file = beside(path, suffix);
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::io(&file)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}

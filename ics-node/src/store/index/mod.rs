@@ -1,0 +1,155 @@
+//! What entries are found by. Derived from the log, in a file of its own, behind a tail in memory.
+//!
+//! Keys are hashes and so arrive in random order, which costs a B-tree a page per posting; the index, not the log,
+//! would set the pace of the node. So the postings of new entries first go to a sorted set in memory, and a thread
+//! merges them into the file in large batches, in order. A look-up reads both. After a crash the file is behind by
+//! what was in memory, and [`build`] reads those entries again.
+
+pub(crate) mod build;
+mod file;
+mod search;
+mod tail;
+
+use core::ops::Range;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::error::StoreError;
+use super::types::{DomainNumber, Key, Position};
+pub(crate) use file::Progress;
+pub use search::Page;
+use search::Search;
+use tail::Tail;
+
+/// Postings that are merged at once: about 8 MiB of memory, and some 40,000 entries.
+const MERGE_POSTINGS: usize = 200_000;
+
+/// Postings in memory, those being merged included, above which the writer waits for the merging.
+const TAIL_POSTINGS: usize = 2 * MERGE_POSTINGS;
+
+/// How long nothing must have come in before a small tail is merged.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// The index: the tail and the thread that merges it.
+#[derive(Debug)]
+pub(crate) struct Index {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    tail: Mutex<Tail>,
+    /// Told when the tail is worth merging, or the store closes.
+    work: Condvar,
+    /// Told when a merge has ended, well or not.
+    merged: Condvar,
+}
+
+impl Index {
+    /// Starts the merging thread on an index that [`build::open`] has brought up to date.
+    pub(crate) fn start(connection: Connection, path: &Path) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared::default());
+        let of_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("ics-index".to_owned())
+            .spawn(move || of_thread.run(connection))
+            .map_err(StoreError::io(path))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Adds the postings of committed entries; from here on look-ups see them.
+    pub(crate) fn push(&self, postings: impl IntoIterator<Item = (Key, Position)>, progress: (DomainNumber, Progress)) {
+        let mut tail = self.shared.tail();
+        tail.push(postings, progress);
+        if tail.waiting() >= MERGE_POSTINGS {
+            self.shared.work.notify_one();
+        }
+    }
+
+    /// Waits until the tail has room again.
+    ///
+    /// # Errors
+    /// When the merging fails, so that it will have none.
+    pub(crate) fn wait_for_room(&self) -> Result<(), StoreError> {
+        let full = |tail: &mut Tail| tail.len() >= TAIL_POSTINGS && tail.failure().is_none();
+        let tail = self.shared.merged.wait_while(self.shared.tail(), full).unwrap_or_else(PoisonError::into_inner);
+        match tail.failure() {
+            Some(failure) if tail.len() >= TAIL_POSTINGS => Err(failure.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Entries in `range` of a domain that have all the keys, `limit` at most.
+    pub(crate) fn search(
+        &self,
+        connection: &Connection,
+        domain: DomainNumber,
+        keys: &[Key],
+        range: Range<u64>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let tail = self.shared.tail();
+        let search = Search::new(connection, domain, keys, range, &tail);
+        drop(tail);
+        search.page(limit)
+    }
+}
+
+impl Drop for Index {
+    /// Merges what is left, so that the next start has nothing to catch up with.
+    fn drop(&mut self) {
+        self.shared.tail().stop();
+        self.shared.work.notify_one();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the index thread panicked; the next start reads the entries that it did not merge");
+        }
+    }
+}
+
+impl Shared {
+    fn tail(&self) -> MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, mut connection: Connection) {
+        while let Some(batch) = self.next_batch() {
+            // A crash in here leaves the file as it was: postings and progress are one transaction.
+            let result = file::merge(&mut connection, &batch.postings, &batch.progress);
+            if let Err(error) = &result {
+                tracing::error!(%error, "the index could not be merged; it stays in memory and is tried again");
+            }
+            self.tail().end_merge(result);
+            self.merged.notify_all();
+        }
+        // Keeps the next start from having to replay the write-ahead log; if it fails, that one does.
+        if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::debug!(%error, "checkpoint of the index at the end");
+        }
+    }
+
+    /// Waits for something to merge; `None` when the store closes and nothing is left, or the last attempt failed.
+    fn next_batch(&self) -> Option<Arc<tail::Batch>> {
+        let mut tail = self.tail();
+        let mut seen = tail.pushes();
+        loop {
+            if tail.stopped() {
+                return if tail.failure().is_none() { tail.begin_merge() } else { None };
+            }
+            if tail.waiting() >= MERGE_POSTINGS && tail.failure().is_none() {
+                return tail.begin_merge();
+            }
+            let (guard, wait) = self.work.wait_timeout(tail, IDLE).unwrap_or_else(PoisonError::into_inner);
+            tail = guard;
+            // Idle, or after a failure the time to try again.
+            if wait.timed_out() && (tail.pushes() == seen || tail.failure().is_some()) && tail.len() > 0 {
+                return tail.begin_merge();
+            }
+            seen = tail.pushes();
+        }
+    }
+}

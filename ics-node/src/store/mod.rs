@@ -1,0 +1,189 @@
+//! The store of a node: logs of domains in SQLite, durable before they are acknowledged.
+//!
+//! A directory holds `ics.db` (the log and what cannot be derived), `index.db` (what entries are found by, derived),
+//! `heads/` (the highest checkpoint signed for each domain, see [`heads`]) and `lock`. Access is by (domain, index) or
+//! by key, so that domains can be spread over several stores.
+//!
+//! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; jobs
+//! that wait share one commit. Reading never waits for writing. All calls block; asynchronous callers use
+//! `spawn_blocking`, or [`Pending::done`] for the result of a write.
+
+mod backup;
+mod check;
+mod desk;
+mod draft;
+mod error;
+mod heads;
+mod index;
+mod pool;
+mod read;
+mod restore;
+mod schema;
+mod state;
+mod table;
+mod transaction;
+mod types;
+mod write;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+
+use ics_core::log::Hash;
+use ics_core::time::Timestamp;
+
+pub use check::Report;
+pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
+pub use error::{StoreError, WriteError};
+pub use index::Page;
+pub use transaction::WriteTx;
+pub use types::{
+    Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Head, Key, NewContent, NewEntry, Part, Seal, Standing,
+    StoredEntry,
+};
+pub use write::{Pending, Written};
+
+use heads::HeadFiles;
+use index::Index;
+use pool::Pool;
+use state::Published;
+use writer::{Task, Writer};
+
+/// Says what an entry is found by: for catching up with the log, the same as was said when it was appended. An entry
+/// without content has the keys that its header gives.
+pub type KeysOf = Arc<dyn Fn(&StoredEntry) -> Vec<Key> + Send + Sync>;
+
+/// Signs the checkpoint of a domain of which this node is the home, for a size and root; or says why it cannot.
+pub type Sealer = Arc<dyn Fn(&DomainInfo, u64, &Hash) -> Result<SignedNote, String> + Send + Sync>;
+
+/// What a sealer makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedNote {
+    /// The checkpoint as signed note.
+    pub note: String,
+    /// The time of the node's own cosignature in it, if it has one.
+    pub cosigned_at: Option<Timestamp>,
+}
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct Options {
+    /// What entries are found by.
+    pub keys_of: KeysOf,
+    /// The signer of checkpoints.
+    pub sealer: Sealer,
+    /// Connections for reading: how many threads can read at a time. Each costs up to 2 MiB.
+    pub readers: usize,
+    /// Writes that may wait; the next one is refused.
+    pub queue: usize,
+}
+
+impl Options {
+    /// With 4 readers and 64 waiting writes.
+    #[must_use]
+    pub fn new(keys_of: KeysOf, sealer: Sealer) -> Self {
+        Self { keys_of, sealer, readers: 4, queue: 64 }
+    }
+}
+
+/// An open store. Dropping it finishes the writes that wait and merges the index.
+pub struct Store {
+    shared: Arc<Shared>,
+    tasks: Option<SyncSender<Task>>,
+    writer: Option<JoinHandle<()>>,
+    queue: usize,
+    dir: PathBuf,
+    /// Held for as long as the store is open: a second process would fork the log.
+    _lock: File,
+}
+
+/// What the writer and the readers share.
+pub(crate) struct Shared {
+    published: Published,
+    pool: Pool,
+    index: Index,
+    index_path: PathBuf,
+    heads: HeadFiles,
+    sealer: Sealer,
+    keys_of: KeysOf,
+}
+
+impl Store {
+    /// Opens the store in a directory, which is made (for the owner only) if it is missing; brings its schema and its
+    /// index up to date. A million entries take well below a second, an index built anew some seconds.
+    ///
+    /// # Errors
+    /// When another process uses it, a newer version has made it, it is damaged, or the operating system refuses.
+    pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
+        make_private(dir)?;
+        let lock = lock(dir)?;
+        let (log_path, index_path) = (dir.join(LOG_FILE), dir.join(INDEX_FILE));
+        let log = schema::open_writer(schema::File::Log, &log_path)?;
+        let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
+        let published = state::load(&log, &heads)?;
+        let sizes: BTreeMap<_, _> = published.all().iter().map(|state| (state.info.number, state.head.size)).collect();
+        let index = index::build::open(&index_path, &log, &sizes, &options.keys_of)?;
+        let shared = Arc::new(Shared {
+            published,
+            pool: Pool::new(&log_path, &index_path, options.readers),
+            index: Index::start(index, &index_path)?,
+            index_path,
+            heads,
+            sealer: options.sealer,
+            keys_of: options.keys_of,
+        });
+        let writer = Writer::new(log, &shared.index_path, Arc::clone(&shared))?;
+        let (tasks, waiting) = std::sync::mpsc::sync_channel(options.queue);
+        let writer = std::thread::Builder::new()
+            .name("ics-writer".to_owned())
+            .spawn(move || writer.run(&waiting))
+            .map_err(StoreError::io(dir))?;
+        let (tasks, writer) = (Some(tasks), Some(writer));
+        Ok(Self { shared, tasks, writer, queue: options.queue, dir: dir.to_owned(), _lock: lock })
+    }
+
+    /// The directory of the store.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+const LOG_FILE: &str = "ics.db";
+const INDEX_FILE: &str = "index.db";
+const HEADS_DIR: &str = "heads";
+const LOCK_FILE: &str = "lock";
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Readers first: SQLite tidies up when the last connection that can write is the last of all.
+        self.shared.pool.close();
+        drop(self.tasks.take());
+        if self.writer.take().is_some_and(|writer| writer.join().is_err()) {
+            tracing::error!("the writer panicked");
+        }
+    }
+}
+
+/// Makes a directory that others cannot read: entries in it may be hidden by policy.
+fn make_private(dir: &Path) -> Result<(), StoreError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(StoreError::io(dir))
+}
+
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK_FILE);
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(StoreError::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(StoreError::io(&path)(error)),
+    }
+}

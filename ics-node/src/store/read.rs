@@ -1,0 +1,196 @@
+//! Reading: domains, heads, entries, tiles, proofs, look-ups. Everything is as of the last durable commit.
+
+use core::ops::Range;
+
+use ics_core::log::Hash;
+use ics_core::log::tile::TileId;
+use ics_core::vocabulary::DomainName;
+
+use super::Store;
+use super::error::StoreError;
+use super::index::{Page, build};
+use super::state::{DomainState, with_tiles};
+use super::table;
+use super::types::{DomainInfo, DomainNumber, Head, Key, Standing, StoredEntry};
+
+impl Store {
+    /// All domains, in the order in which they were made.
+    #[must_use]
+    pub fn domains(&self) -> Vec<DomainInfo> {
+        self.shared.published.all().iter().map(|state| state.info.clone()).collect()
+    }
+
+    /// A domain by its name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn domain(&self, name: &DomainName) -> Result<DomainInfo, StoreError> {
+        let state = self.shared.published.by_name(name);
+        state.map(|state| state.info.clone()).ok_or_else(|| StoreError::not_found(format!("domain `{name}`")))
+    }
+
+    /// How far a domain's log goes.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn head(&self, domain: DomainNumber) -> Result<Head, StoreError> {
+        Ok(self.shared.published.get(domain)?.head.clone())
+    }
+
+    /// Whether a domain may be written.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn standing(&self, domain: DomainNumber) -> Result<Standing, StoreError> {
+        Ok(self.shared.published.get(domain)?.standing.clone())
+    }
+
+    /// An entry.
+    ///
+    /// # Errors
+    /// When there is none at this index, or the database fails.
+    pub fn entry(&self, domain: DomainNumber, index: u64) -> Result<StoredEntry, StoreError> {
+        let mut entries = self.entries_at(domain, &[index])?;
+        entries.pop().ok_or_else(|| StoreError::not_found(format!("entry {index}")))
+    }
+
+    /// Entries at the given indices, in that order.
+    ///
+    /// # Errors
+    /// When there is none at one of them, or the database fails.
+    pub fn entries_at(&self, domain: DomainNumber, indices: &[u64]) -> Result<Vec<StoredEntry>, StoreError> {
+        let state = self.shared.published.get(domain)?;
+        let missing = |index| StoreError::not_found(format!("entry {index} in `{}`", state.info.name));
+        self.shared.pool.read(|reader| {
+            // One transaction for all: SQLite then asks for its locks once.
+            let transaction = reader.log.unchecked_transaction()?;
+            let read = |index: &u64| {
+                if *index >= state.head.size {
+                    return Err(missing(*index));
+                }
+                table::entry(&transaction, domain, *index)?.ok_or_else(|| missing(*index))
+            };
+            indices.iter().map(read).collect()
+        })
+    }
+
+    /// Entries from `from` on, in order: `limit` at most, and no more than fit `max_bytes` of headers and bodies, but
+    /// one at least if there is one.
+    ///
+    /// # Errors
+    /// When there is no such domain, or the database fails.
+    pub fn entries(
+        &self,
+        domain: DomainNumber,
+        from: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<StoredEntry>, StoreError> {
+        let end = self.shared.published.get(domain)?.head.size;
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        self.shared.pool.read(|reader| {
+            table::scan_entries(&reader.log, domain, from, end, |entry| {
+                bytes += entry.header.len() + entry.content.as_ref().map_or(0, |content| content.body.len());
+                let fits = entries.len() < limit && (bytes <= max_bytes || entries.is_empty());
+                if fits {
+                    entries.push(entry);
+                }
+                Ok(fits)
+            })
+        })?;
+        Ok(entries)
+    }
+
+    /// Leaf data of the entries in a range, as far as the log goes: what entry bundles are made of.
+    ///
+    /// # Errors
+    /// When there is no such domain, or the database fails.
+    pub fn leaves(&self, domain: DomainNumber, range: Range<u64>) -> Result<Vec<[u8; 32]>, StoreError> {
+        let end = range.end.min(self.shared.published.get(domain)?.head.size);
+        self.shared.pool.read(|reader| table::leaves(&reader.log, domain, range.start, end))
+    }
+
+    /// The bytes of a tile of the tree, 32 times its width; partial ones of earlier sizes included.
+    ///
+    /// # Errors
+    /// When the tree does not reach that far, or the database fails.
+    pub fn tile(&self, domain: DomainNumber, tile: TileId) -> Result<Vec<u8>, StoreError> {
+        let found = self.with_tree(domain, |state, read| Ok(state.tree.tile(tile, read)))?;
+        found.ok_or_else(|| StoreError::not_found(format!("{tile}")))
+    }
+
+    /// The proof that an entry stands in the tree of `size` entries with which this one began, or is.
+    ///
+    /// # Errors
+    /// When index or size lie outside the log, or the database fails.
+    pub fn inclusion_proof(&self, domain: DomainNumber, index: u64, size: u64) -> Result<Vec<Hash>, StoreError> {
+        self.with_tree(domain, |state, read| state.tree.inclusion_proof(index, size, read))
+    }
+
+    /// Proofs of several entries for one size; reads every tile once.
+    ///
+    /// # Errors
+    /// As [`Store::inclusion_proof`].
+    pub fn inclusion_proofs(
+        &self,
+        domain: DomainNumber,
+        indices: &[u64],
+        size: u64,
+    ) -> Result<Vec<Vec<Hash>>, StoreError> {
+        self.with_tree(domain, |state, read| {
+            let mut prover = state.tree.prover(read);
+            indices.iter().map(|index| prover.inclusion(*index, size)).collect()
+        })
+    }
+
+    /// The proof that the tree of `old` entries is the beginning of the one of `new`.
+    ///
+    /// # Errors
+    /// When the sizes lie outside the log or are in the wrong order, or the database fails.
+    pub fn consistency_proof(&self, domain: DomainNumber, old: u64, new: u64) -> Result<Vec<Hash>, StoreError> {
+        self.with_tree(domain, |state, read| state.tree.consistency_proof(old, new, read))
+    }
+
+    /// The root that a domain had at a size.
+    ///
+    /// # Errors
+    /// When the log does not reach that far, or the database fails.
+    pub fn root_at(&self, domain: DomainNumber, size: u64) -> Result<Hash, StoreError> {
+        self.with_tree(domain, |state, read| state.tree.prover(read).root_at(size))
+    }
+
+    fn with_tree<T>(
+        &self,
+        domain: DomainNumber,
+        work: impl FnOnce(
+            &DomainState,
+            &mut dyn FnMut(TileId) -> Option<Vec<u8>>,
+        ) -> Result<T, ics_core::log::merkle::TreeError>,
+    ) -> Result<T, StoreError> {
+        let state = self.shared.published.get(domain)?;
+        self.shared.pool.read(|reader| with_tiles(&reader.log, domain, |read| work(&state, read)))
+    }
+
+    /// The first `limit` entries in a range of indices, in log order, that have all the keys or collide with them:
+    /// whoever asks compares the bodies. The range is cut to what the log has; a page may be short and yet have a next.
+    ///
+    /// # Errors
+    /// When there is no such domain, or the database fails. If the index is damaged, the next start builds it again.
+    pub fn positions(
+        &self,
+        domain: DomainNumber,
+        keys: &[Key],
+        range: Range<u64>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let Range { start, end } = range;
+        let range = start..end.min(self.shared.published.get(domain)?.head.size);
+        let result =
+            self.shared.pool.read(|reader| self.shared.index.search(&reader.index, domain, keys, range, limit));
+        if let Err(StoreError::Corrupt { .. }) = &result {
+            build::mark_damaged(&self.shared.index_path)?;
+        }
+        result
+    }
+}

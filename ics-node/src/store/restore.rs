@@ -1,0 +1,100 @@
+//! Coming back after the database was put back from a copy (DESIGN section 5, "Restores").
+//!
+//! A home that may have signed more than it knows stays silent: nothing is appended until the lost tail has been
+//! fetched from mirrors. [`Store::hold`] is for the operator who says that he has restored; a backup comes with it.
+
+use super::Store;
+use super::error::StoreError;
+use super::heads::HeadFiles;
+use super::state::{DomainState, leads_to};
+use super::table;
+use super::transaction::WriteTx;
+use super::types::{DomainNumber, Part, Seal, Standing};
+use super::write::{Pending, in_transaction};
+
+impl Store {
+    /// Runs a job that appends lost entries to a domain which is behind, as a mirror would. At the size that was
+    /// signed the root must be the one that was signed; the domain then is current again, unless it is held.
+    ///
+    /// # Errors
+    /// As [`Store::write`]; that the domain is not behind comes with the result.
+    pub fn restore<T, E>(
+        &self,
+        domain: DomainNumber,
+        job: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<Pending<T, E>, StoreError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.queue(domain, true, job)
+    }
+
+    /// Silences a home domain until [`Store::release`], over restarts.
+    ///
+    /// # Errors
+    /// When there is no such domain or this node is not its home, or the database fails.
+    pub fn hold(&self, domain: DomainNumber) -> Result<(), StoreError> {
+        self.change(domain, |state, log, _| {
+            table::set_held(log, state.info.number, true)?;
+            state.held = true;
+            if state.standing == Standing::Current {
+                state.standing = Standing::Behind { signed: None };
+            }
+            Ok(())
+        })
+    }
+
+    /// Ends the silence, when the mirrors have been asked and no later checkpoint is known.
+    ///
+    /// # Errors
+    /// When a later checkpoint is known and not yet reached, or the history is another one; or the database fails.
+    pub fn release(&self, domain: DomainNumber) -> Result<(), StoreError> {
+        self.change(domain, |state, log, _| {
+            if !matches!(state.standing, Standing::Current | Standing::Behind { signed: None }) {
+                state.check_current()?;
+            }
+            table::set_held(log, state.info.number, false)?;
+            state.held = false;
+            state.standing = Standing::Current;
+            Ok(())
+        })
+    }
+
+    /// Takes note of a checkpoint, found at a mirror, that this node must have signed; the caller has verified it. It
+    /// goes to the head's file, and if the log does not reach it, the domain is behind.
+    ///
+    /// # Errors
+    /// When the log reaches it with another root, or the database or file fails.
+    pub fn raise_head(&self, domain: DomainNumber, seal: Seal) -> Result<(), StoreError> {
+        self.change(domain, move |state, log, files| {
+            if seal.size <= state.head.size {
+                let name = state.info.name.clone();
+                let known = leads_to(log, state, &seal)?;
+                return if known { Ok(()) } else { Err(StoreError::Forked { domain: name, size: seal.size }) };
+            }
+            let highest = files.read(&state.info.name)?.map_or(0, |on_file| on_file.size);
+            if seal.size > highest {
+                files.write(&state.info.name, &seal)?;
+                state.standing = Standing::Behind { signed: Some(seal) };
+            }
+            Ok(())
+        })
+    }
+
+    fn change(
+        &self,
+        domain: DomainNumber,
+        change: impl FnOnce(&mut DomainState, &rusqlite::Connection, &HeadFiles) -> Result<(), StoreError> + Send + 'static,
+    ) -> Result<(), StoreError> {
+        self.with_writer(move |writer| {
+            let mut state = DomainState::clone(&*writer.shared.published.get(domain)?);
+            if state.info.part != Part::Home {
+                return Err(StoreError::refused(format!("this node is not the home of `{}`", state.info.name)));
+            }
+            in_transaction(&mut writer.log, |log| change(&mut state, log, &writer.shared.heads))?;
+            writer.shared.published.put(state);
+            Ok(())
+        })
+    }
+}

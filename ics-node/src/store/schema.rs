@@ -1,0 +1,173 @@
+//! Connections and schema: pragmas in the order that SQLite demands, migrations forward only.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::error::StoreError;
+
+/// Marks a database file as ours in its header (`PRAGMA application_id`): "ICSl", "ICSx".
+const LOG_APPLICATION: i64 = 0x4943_536c;
+const INDEX_APPLICATION: i64 = 0x4943_5378;
+
+/// The steps from an empty file to the newest schema of `ics.db`; step n leads to `user_version` n + 1. Never changed,
+/// only added to: the steps are what other installations have already gone through.
+const LOG_STEPS: &[&str] = &[include_str!("schema/log-1.sql")];
+const INDEX_STEPS: &[&str] = &[include_str!("schema/index-1.sql")];
+
+/// Page cache of the writing connections; readers go through the memory map and need little.
+const WRITER_CACHE_KIB: i64 = 4096;
+const READER_CACHE_KIB: i64 = 1024;
+
+/// The part of each file that is read through a memory map; pages beyond it are read by the page cache.
+const MAP_BYTES: i64 = 4 << 30;
+
+/// What is kept of the write-ahead log's file once it has been copied into the database.
+const WAL_KEPT_BYTES: i64 = 16 << 20;
+
+/// The two files of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum File {
+    /// `ics.db`: the log and all else that cannot be derived. Acknowledged means fsynced.
+    Log,
+    /// `index.db`: derived. A power cut may take its last transactions, never its consistency.
+    Index,
+}
+
+impl File {
+    const fn application(self) -> i64 {
+        match self {
+            Self::Log => LOG_APPLICATION,
+            Self::Index => INDEX_APPLICATION,
+        }
+    }
+
+    const fn steps(self) -> &'static [&'static str] {
+        match self {
+            Self::Log => LOG_STEPS,
+            Self::Index => INDEX_STEPS,
+        }
+    }
+
+    const fn synchronous(self) -> &'static str {
+        match self {
+            Self::Log => "FULL",
+            Self::Index => "NORMAL",
+        }
+    }
+}
+
+/// Opens a file for writing, makes it if it is missing, and brings it to the newest schema.
+pub(crate) fn open_writer(file: File, path: &Path) -> Result<Connection, StoreError> {
+    let mut connection = Connection::open_with_flags(path, flags() | OpenFlags::SQLITE_OPEN_CREATE)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    // The page size counts only before anything is written, the journal's change included.
+    connection.pragma_update(None, "page_size", 8192)?;
+    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(StoreError::corrupt(format!("`{}` cannot use a write-ahead log", path.display())));
+    }
+    connection.pragma_update(None, "synchronous", file.synchronous())?;
+    // An erased body must not survive in free pages.
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
+    tune(&connection, WRITER_CACHE_KIB)?;
+    migrate(file, path, &mut connection)?;
+    Ok(connection)
+}
+
+/// Opens an existing file for reading only.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = (flags() | OpenFlags::SQLITE_OPEN_READ_ONLY).difference(OpenFlags::SQLITE_OPEN_READ_WRITE);
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    tune(&connection, READER_CACHE_KIB)?;
+    Ok(connection)
+}
+
+/// What SQLite says of the file's structure: `ok`, or the first thing that is wrong.
+pub(crate) fn quick_check(connection: &Connection) -> Result<String, StoreError> {
+    Ok(connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?)
+}
+
+/// Every connection is used by one thread at a time, so SQLite's own lock per connection is left out.
+fn flags() -> OpenFlags {
+    OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
+}
+
+fn tune(connection: &Connection, cache_kib: i64) -> Result<(), StoreError> {
+    connection.pragma_update(None, "cache_size", -cache_kib)?;
+    connection.pragma_update_and_check(None, "mmap_size", MAP_BYTES, |_| Ok(()))?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.set_prepared_statement_cache_capacity(32);
+    Ok(())
+}
+
+/// Takes the missing steps, each in a transaction of its own together with its version number: a crash leaves the
+/// schema before or after a step.
+fn migrate(file: File, path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
+    let found = pragma(connection, "user_version")?;
+    let known = i64::try_from(file.steps().len()).unwrap_or(i64::MAX);
+    let application = pragma(connection, "application_id")?;
+    if found > 0 && application != file.application() {
+        return Err(StoreError::corrupt(format!("`{}` is a database of another program", path.display())));
+    }
+    if found > known {
+        return Err(StoreError::Newer { file: path.to_owned(), found, known });
+    }
+    for (version, step) in (1..).zip(file.steps()).skip_while(|(version, _)| *version <= found) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(step)?;
+        transaction.pragma_update(None, "application_id", file.application())?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn pragma(connection: &Connection, name: &str) -> Result<i64, StoreError> {
+    Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_log_has_the_promised_settings() {
+        let dir = tempfile::tempdir().expect("dir");
+        for (file, synchronous) in [(File::Log, 2), (File::Index, 1)] {
+            let path = dir.path().join(file.synchronous());
+            let connection = open_writer(file, &path).expect("open");
+            assert_eq!(pragma(&connection, "page_size").expect("page_size"), 8192);
+            assert_eq!(pragma(&connection, "synchronous").expect("synchronous"), synchronous);
+            assert_eq!(pragma(&connection, "secure_delete").expect("secure_delete"), 1);
+            let steps = i64::try_from(file.steps().len()).expect("few");
+            assert_eq!(pragma(&connection, "user_version").expect("user_version"), steps);
+            drop(connection);
+            open_writer(file, &path).expect("open again");
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_and_a_foreign_file_are_refused() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("ics.db");
+        let connection = open_writer(File::Log, &path).expect("open");
+        connection.pragma_update(None, "user_version", 99).expect("set");
+        drop(connection);
+        let error = open_writer(File::Log, &path).expect_err("newer");
+        assert!(matches!(error, StoreError::Newer { found: 99, known, .. } if known == LOG_STEPS.len() as i64));
+        assert!(matches!(open_writer(File::Index, &path), Err(StoreError::Corrupt { .. })));
+    }
+
+    #[test]
+    fn readers_cannot_write() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("ics.db");
+        drop(open_writer(File::Log, &path).expect("open"));
+        let reader = open_reader(&path).expect("open");
+        assert!(reader.execute("DELETE FROM entry", []).is_err());
+    }
+}

@@ -1,0 +1,164 @@
+//! What is known of every domain without asking the database: as of the last commit that is durable everywhere.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ics_core::log::merkle::{Tree, TreeError, leaf_hash};
+use ics_core::log::tile::TileId;
+use ics_core::vocabulary::DomainName;
+use rusqlite::Connection;
+
+use super::error::StoreError;
+use super::heads::HeadFiles;
+use super::table;
+use super::types::{DomainInfo, DomainNumber, Head, Part, Seal, Standing};
+
+/// One domain.
+#[derive(Debug, Clone)]
+pub(crate) struct DomainState {
+    pub(crate) info: DomainInfo,
+    pub(crate) head: Head,
+    /// The tree of the head, with its full tiles in the database.
+    pub(crate) tree: Tree,
+    pub(crate) standing: Standing,
+    /// Put back from a backup, and not yet released.
+    pub(crate) held: bool,
+}
+
+impl DomainState {
+    /// A domain without entries.
+    pub(crate) fn empty(info: DomainInfo) -> Self {
+        let tree = Tree::new();
+        let head = Head { size: 0, root: tree.root(), seal: None };
+        Self { info, head, tree, standing: Standing::Current, held: false }
+    }
+
+    /// Refuses where signing could fork.
+    pub(crate) fn check_current(&self) -> Result<(), StoreError> {
+        let domain = self.info.name.clone();
+        match &self.standing {
+            Standing::Current => Ok(()),
+            Standing::Behind { signed } => {
+                let signed = signed.as_ref().map(|seal| seal.size);
+                Err(StoreError::Behind { domain, size: self.head.size, signed })
+            }
+            Standing::Forked { signed } => Err(StoreError::Forked { domain, size: signed.size }),
+        }
+    }
+}
+
+/// The domains as readers see them. The writer replaces a state only when the commit is durable in the database and in
+/// the head's file, so nobody ever publishes what a crash could take back.
+#[derive(Debug, Default)]
+pub(crate) struct Published(RwLock<BTreeMap<DomainNumber, Arc<DomainState>>>);
+
+impl Published {
+    pub(crate) fn get(&self, domain: DomainNumber) -> Result<Arc<DomainState>, StoreError> {
+        let domains = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let found = domains.get(&domain).cloned();
+        found.ok_or_else(|| StoreError::not_found(format!("domain number {}", domain.get())))
+    }
+
+    pub(crate) fn by_name(&self, name: &DomainName) -> Option<Arc<DomainState>> {
+        self.all().into_iter().find(|state| state.info.name == *name)
+    }
+
+    /// All, by number.
+    pub(crate) fn all(&self) -> Vec<Arc<DomainState>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) fn put(&self, state: DomainState) {
+        let mut domains = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        domains.insert(state.info.number, Arc::new(state));
+    }
+}
+
+/// Reads all domains at the start. Costs some hundred tiles for each, not its entries.
+pub(crate) fn load(connection: &Connection, files: &HeadFiles) -> Result<Published, StoreError> {
+    let published = Published::default();
+    for (info, held) in table::domains(connection)? {
+        let mut state = DomainState::empty(info);
+        state.held = held;
+        if let Some(head) = table::head(connection, state.info.number)? {
+            state.tree = restore(connection, state.info.number, &head)?;
+            state.head = head;
+        }
+        if state.info.part == Part::Home {
+            state.standing = standing(connection, files, &state)?;
+        }
+        published.put(state);
+    }
+    Ok(published)
+}
+
+fn restore(connection: &Connection, domain: DomainNumber, head: &Head) -> Result<Tree, StoreError> {
+    let tree = with_tiles(connection, domain, |read| Tree::restore(head.size, read))?;
+    if tree.root() == head.root {
+        Ok(tree)
+    } else {
+        Err(StoreError::corrupt(format!("the tiles of domain number {} do not lead to its root", domain.get())))
+    }
+}
+
+/// Compares a domain with the highest checkpoint that was signed for it.
+fn standing(connection: &Connection, files: &HeadFiles, state: &DomainState) -> Result<Standing, StoreError> {
+    let signed = files.read(&state.info.name)?;
+    let on_file = signed.as_ref().map_or(0, |signed| signed.size);
+    if let Some(signed) = signed {
+        if signed.size > state.head.size {
+            return Ok(Standing::Behind { signed: Some(signed) });
+        }
+        if !leads_to(connection, state, &signed)? {
+            return Ok(Standing::Forked { signed });
+        }
+    }
+    // A crash after the commit and before the file, or the file was lost: it is made good.
+    if let Some(seal) = state.head.seal.as_ref().filter(|seal| seal.size > on_file) {
+        files.write(&state.info.name, seal)?;
+    }
+    Ok(if state.held { Standing::Behind { signed: None } } else { Standing::Current })
+}
+
+/// Whether the tree had this root at this size, which must not be larger than the tree.
+pub(crate) fn leads_to(connection: &Connection, state: &DomainState, seal: &Seal) -> Result<bool, StoreError> {
+    let root = with_tiles(connection, state.info.number, |read| state.tree.prover(read).root_at(seal.size))?;
+    Ok(root == seal.root)
+}
+
+/// Does work on a tree whose full tiles, and leaves of the partial tile of level 0, come from the database.
+pub(crate) fn with_tiles<T>(
+    connection: &Connection,
+    domain: DomainNumber,
+    work: impl FnOnce(&mut dyn FnMut(TileId) -> Option<Vec<u8>>) -> Result<T, TreeError>,
+) -> Result<T, StoreError> {
+    let mut failure = None;
+    let mut read = |id: TileId| match read_tile(connection, domain, id) {
+        Ok(tile) => tile,
+        Err(error) => {
+            failure = Some(error);
+            None
+        }
+    };
+    let result = work(&mut read);
+    match (result, failure) {
+        (_, Some(failure)) => Err(failure),
+        (Ok(value), None) => Ok(value),
+        (Err(TreeError::OutsideTree { asked, size }), None) => {
+            Err(StoreError::not_found(format!("{asked} in a log of {size} entries")))
+        }
+        (Err(error), None) => Err(StoreError::corrupt(error.to_string())),
+    }
+}
+
+fn read_tile(connection: &Connection, domain: DomainNumber, id: TileId) -> Result<Option<Vec<u8>>, StoreError> {
+    if id.is_full() {
+        return table::tile(connection, domain, id);
+    }
+    if id.level > 0 {
+        return Ok(None);
+    }
+    let from = id.index * u64::from(ics_core::log::tile::TILE_WIDTH);
+    let leaves = table::leaves(connection, domain, from, from + u64::from(id.width))?;
+    Ok(Some(leaves.iter().flat_map(|leaf| leaf_hash(leaf).0).collect()))
+}

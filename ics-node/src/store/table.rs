@@ -1,0 +1,182 @@
+//! The tables of the log: rows to values and back. No rule is decided here.
+
+use ics_core::log::Hash;
+use ics_core::log::tile::TileId;
+use ics_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::error::StoreError;
+use super::types::{Content, DomainInfo, DomainNumber, Head, Part, Position, Seal, StoredEntry};
+
+/// All domains, with whether they are held back after a restore.
+pub(crate) fn domains(connection: &Connection) -> Result<Vec<(DomainInfo, bool)>, StoreError> {
+    let mut statement = connection.prepare("SELECT number, name, part, entry0, held FROM domain ORDER BY number")?;
+    let mut rows = statement.query([])?;
+    let mut domains = Vec::new();
+    while let Some(row) = rows.next()? {
+        domains.push((domain(row)?, row.get(4)?));
+    }
+    Ok(domains)
+}
+
+fn domain(row: &Row<'_>) -> Result<DomainInfo, StoreError> {
+    let bad = |what: &str| StoreError::corrupt(format!("table domain has a row with a bad {what}"));
+    let name: String = row.get(1)?;
+    let part: String = row.get(2)?;
+    Ok(DomainInfo {
+        number: DomainNumber::new(row.get(0)?).ok_or_else(|| bad("number"))?,
+        name: name.parse().map_err(|_| bad("name"))?,
+        part: [Part::Home, Part::Mirror].into_iter().find(|p| p.as_str() == part).ok_or_else(|| bad("part"))?,
+        entry0: row.get(3)?,
+    })
+}
+
+pub(crate) fn insert_domain(connection: &Connection, domain: &DomainInfo) -> Result<(), StoreError> {
+    connection.execute(
+        "INSERT INTO domain (number, name, part, entry0) VALUES (?1, ?2, ?3, ?4)",
+        params![domain.number.get(), domain.name.as_str(), domain.part.as_str(), domain.entry0],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn set_entry0(connection: &Connection, domain: DomainNumber, leaf: &[u8; 32]) -> Result<(), StoreError> {
+    connection.execute("UPDATE domain SET entry0 = ?2 WHERE number = ?1", params![domain.get(), leaf])?;
+    Ok(())
+}
+
+pub(crate) fn set_held(connection: &Connection, domain: DomainNumber, held: bool) -> Result<(), StoreError> {
+    connection.execute("UPDATE domain SET held = ?2 WHERE number = ?1", params![domain.get(), held])?;
+    Ok(())
+}
+
+/// The head of a domain; `None` before its first entry.
+pub(crate) fn head(connection: &Connection, domain: DomainNumber) -> Result<Option<Head>, StoreError> {
+    let sql = "SELECT size, root, seal_size, seal_root, note, cosigned_at FROM head WHERE domain = ?1";
+    let read = |row: &Row<'_>| {
+        let seal = match (row.get::<_, Option<i64>>(2)?, row.get(3)?, row.get(4)?) {
+            (Some(size), Some(root), Some(note)) => Some(Seal {
+                size: size.cast_unsigned(),
+                root: Hash(root),
+                note,
+                cosigned_at: row.get::<_, Option<i64>>(5)?.map(|millis| Timestamp::from_millis(millis.cast_unsigned())),
+            }),
+            _ => None,
+        };
+        Ok(Head { size: row.get::<_, i64>(0)?.cast_unsigned(), root: Hash(row.get(1)?), seal })
+    };
+    Ok(connection.query_row(sql, [domain.get()], read).optional()?)
+}
+
+pub(crate) fn put_head(connection: &Connection, domain: DomainNumber, head: &Head) -> Result<(), StoreError> {
+    let seal = head.seal.as_ref();
+    let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO head VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    statement.execute(params![
+        domain.get(),
+        head.size.cast_signed(),
+        head.root.0,
+        seal.map(|seal| seal.size.cast_signed()),
+        seal.map(|seal| seal.root.0),
+        seal.map(|seal| seal.note.as_str()),
+        seal.and_then(|seal| seal.cosigned_at).map(|at| at.as_millis().cast_signed()),
+    ])?;
+    Ok(())
+}
+
+pub(crate) fn insert_entry(connection: &Connection, entry: &StoredEntry) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    statement.execute(params![
+        Position::new(entry.domain, entry.index).0,
+        entry.effective,
+        entry.leaf,
+        entry.header,
+        entry.content.as_ref().map(|content| content.salt),
+        entry.content.as_ref().map(|content| content.body.as_slice()),
+    ])?;
+    Ok(())
+}
+
+/// Takes salt and body of an entry away for good; `secure_delete` overwrites them.
+pub(crate) fn erase_entry(connection: &Connection, domain: DomainNumber, index: u64) -> Result<(), StoreError> {
+    let position = Position::new(domain, index).0;
+    connection.execute("UPDATE entry SET salt = NULL, body = NULL WHERE position = ?1", [position])?;
+    Ok(())
+}
+
+pub(crate) fn entry(
+    connection: &Connection,
+    domain: DomainNumber,
+    index: u64,
+) -> Result<Option<StoredEntry>, StoreError> {
+    let sql = "SELECT position, effective, leaf, header, salt, body FROM entry WHERE position = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let position = Position::new(domain, index).0;
+    Ok(statement.query_row([position], |row| stored_entry(domain, row)).optional()?)
+}
+
+/// Entries from `from` on to below `end`, in order, for as long as `take` wants more.
+pub(crate) fn scan_entries(
+    connection: &Connection,
+    domain: DomainNumber,
+    from: u64,
+    end: u64,
+    mut take: impl FnMut(StoredEntry) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    let sql = "SELECT position, effective, leaf, header, salt, body FROM entry \
+               WHERE position >= ?1 AND position < ?2 ORDER BY position";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([Position::new(domain, from).0, Position::new(domain, end).0])?;
+    while let Some(row) = rows.next()? {
+        if !take(stored_entry(domain, row)?)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn stored_entry(domain: DomainNumber, row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
+    let content = match (row.get(4)?, row.get(5)?) {
+        (Some(salt), Some(body)) => Some(Content { salt, body }),
+        _ => None,
+    };
+    Ok(StoredEntry {
+        domain,
+        index: Position(row.get(0)?).index(),
+        effective: row.get(1)?,
+        leaf: row.get(2)?,
+        header: row.get(3)?,
+        content,
+    })
+}
+
+/// Leaf data of the entries from `from` on to below `end`.
+pub(crate) fn leaves(
+    connection: &Connection,
+    domain: DomainNumber,
+    from: u64,
+    end: u64,
+) -> Result<Vec<[u8; 32]>, StoreError> {
+    let sql = "SELECT leaf FROM entry WHERE position >= ?1 AND position < ?2 ORDER BY position";
+    let mut statement = connection.prepare_cached(sql)?;
+    let range = [Position::new(domain, from).0, Position::new(domain, end).0];
+    let leaves = statement.query_map(range, |row| row.get(0))?;
+    Ok(leaves.collect::<Result<_, _>>()?)
+}
+
+pub(crate) fn insert_tile(
+    connection: &Connection,
+    domain: DomainNumber,
+    tile: TileId,
+    hashes: &[u8],
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("INSERT INTO tile VALUES (?1, ?2, ?3, ?4)")?;
+    statement.execute(params![domain.get(), tile.level, tile.index.cast_signed(), hashes])?;
+    Ok(())
+}
+
+/// A full tile.
+pub(crate) fn tile(connection: &Connection, domain: DomainNumber, tile: TileId) -> Result<Option<Vec<u8>>, StoreError> {
+    let sql = "SELECT hashes FROM tile WHERE domain = ?1 AND level = ?2 AND number = ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let row = statement.query_row(params![domain.get(), tile.level, tile.index.cast_signed()], |row| row.get(0));
+    Ok(row.optional()?)
+}

@@ -1,0 +1,124 @@
+//! What a job of the writer sees and may do.
+
+use ics_core::log::Hash;
+use ics_core::time::Timestamp;
+use rusqlite::Connection;
+
+use super::draft::{Draft, DraftAlarm};
+use super::error::StoreError;
+use super::index::Index;
+use super::table;
+use super::types::{DomainInfo, Head, Key, NewEntry, Position, Seal, StoredEntry};
+
+/// One job's view of its domain: everything that is stored, and everything that the jobs before it in the same group
+/// commit have added. No other job runs at the same time.
+#[derive(Debug)]
+pub struct WriteTx<'w> {
+    pub(crate) draft: &'w mut Draft,
+    pub(crate) log: &'w Connection,
+    pub(crate) index_file: &'w Connection,
+    pub(crate) index: &'w Index,
+}
+
+impl WriteTx<'_> {
+    /// The domain.
+    #[must_use]
+    pub fn domain(&self) -> &DomainInfo {
+        &self.draft.base.info
+    }
+
+    /// The head of the last commit, before anything that this group commit adds.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.draft.base.head
+    }
+
+    /// Entries so far: the index that the next one gets.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.draft.tree.size()
+    }
+
+    /// The root over the entries so far.
+    #[must_use]
+    pub fn root(&self) -> Hash {
+        self.draft.tree.root()
+    }
+
+    /// An entry.
+    ///
+    /// # Errors
+    /// When there is none at this index, or the database fails.
+    pub fn entry(&self, index: u64) -> Result<StoredEntry, StoreError> {
+        let mut entry = match self.draft.entry(index) {
+            Some(entry) => entry.clone(),
+            None => table::entry(self.log, self.domain().number, index)?
+                .ok_or_else(|| StoreError::not_found(format!("entry {index} in `{}`", self.domain().name)))?,
+        };
+        if self.draft.erased.contains(&index) {
+            entry.content = None;
+        }
+        Ok(entry)
+    }
+
+    /// The first `limit` entries, in log order, that have all the keys or collide with them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn lookup(&self, keys: &[Key], limit: usize) -> Result<Vec<u64>, StoreError> {
+        let mut indices = Vec::new();
+        let mut from = Some(0);
+        while let Some(start) = from.filter(|_| indices.len() < limit) {
+            let range = start..self.head().size;
+            let page = self.index.search(self.index_file, self.domain().number, keys, range, limit - indices.len())?;
+            indices.extend(page.indices);
+            from = page.next;
+        }
+        let missing = limit - indices.len();
+        indices.extend(self.pending(keys).take(missing));
+        Ok(indices)
+    }
+
+    /// The entries of this group commit that have all the keys.
+    fn pending<'k>(&'k self, keys: &'k [Key]) -> impl Iterator<Item = u64> + 'k {
+        let (first, others) = keys.split_first().map_or((None, keys), |(first, others)| (Some(*first), others));
+        let (start, end) = (Position::new(self.domain().number, 0), Position::new(self.domain().number, u64::MAX));
+        let of_first = first.into_iter().flat_map(move |key| self.draft.postings.range((key, start)..(key, end)));
+        let has_others =
+            move |position: Position| others.iter().all(|key| self.draft.postings.contains(&(*key, position)));
+        of_first.map(|(_, position)| *position).filter(move |position| has_others(*position)).map(Position::index)
+    }
+
+    /// Appends an entry and gives its index.
+    ///
+    /// # Errors
+    /// When the domain is at its limit, entry 0 is not the one that was pinned, or a restored domain would grow beyond
+    /// what was signed for it.
+    pub fn append(&mut self, entry: NewEntry) -> Result<u64, StoreError> {
+        self.draft.append(entry)
+    }
+
+    /// Deletes salt and body of an entry; header and leaf stay.
+    ///
+    /// # Errors
+    /// When there is no such entry.
+    pub fn erase(&mut self, index: u64) -> Result<(), StoreError> {
+        self.entry(index)?;
+        self.draft.erased.insert(index);
+        Ok(())
+    }
+
+    /// Keeps a checkpoint: at a mirror the home's, which must be for this size or a larger one; at the home one for
+    /// this very size, with new cosignatures.
+    ///
+    /// # Errors
+    /// When it is for another size, or has another root: then nothing is stored if the job gives up.
+    pub fn seal(&mut self, seal: Seal) -> Result<(), StoreError> {
+        self.draft.seal(seal)
+    }
+
+    /// Raises an alarm, stored together with what the job adds.
+    pub fn alarm(&mut self, at: Timestamp, kind: &str, text: &str) {
+        self.draft.alarms.push(DraftAlarm { at, kind: kind.to_owned(), text: text.to_owned() });
+    }
+}

@@ -1,0 +1,209 @@
+//! What the store holds: domains, entries, heads, and how they are addressed.
+
+use ics_core::log::Hash;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use sha2::{Digest, Sha256};
+
+/// Bits of a position that count entries; the bits above them number the domain.
+const INDEX_BITS: u32 = 40;
+
+/// The most entries of one domain: 2^40.
+pub const DOMAIN_ENTRIES: u64 = 1 << INDEX_BITS;
+
+/// A domain's number within this store, from 1 to 2^23 - 2; it means nothing outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DomainNumber(u32);
+
+impl DomainNumber {
+    /// A number, if it is in range.
+    #[must_use]
+    pub const fn new(number: u32) -> Option<Self> {
+        // SQLite's integers are signed: number and index, and the end of the range, must fit 63 bits.
+        if number >= 1 && number < (1 << 23) - 1 { Some(Self(number)) } else { None }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// Where an entry stands: number of its domain << 40 | its index. The order of positions in one domain is log order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Position(pub(crate) i64);
+
+impl Position {
+    /// Of an index below [`DOMAIN_ENTRIES`]; a larger one is held at that bound, the end of the domain's range.
+    pub(crate) fn new(domain: DomainNumber, index: u64) -> Self {
+        Self((i64::from(domain.0) << INDEX_BITS) + index.min(DOMAIN_ENTRIES).cast_signed())
+    }
+
+    pub(crate) const fn index(self) -> u64 {
+        self.0.cast_unsigned() & (DOMAIN_ENTRIES - 1)
+    }
+}
+
+/// What an entry is found by: 64 bits of a hash. Hashes collide, so whoever looks up verifies the hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(pub(crate) i64);
+
+impl Key {
+    /// Of bytes that begin with a tag which keeps the sorts of keys apart (id, name, model, signer…).
+    #[must_use]
+    pub fn of(tagged: &[u8]) -> Self {
+        let digest: [u8; 32] = Sha256::digest(tagged).into();
+        let [a, b, c, d, e, f, g, h, ..] = digest;
+        Self(i64::from_be_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+/// Whether this node sequences the domain or copies it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// This node is the domain's home: it appends and signs.
+    Home,
+    /// This node holds a verified copy: checkpoints come from the home.
+    Mirror,
+}
+
+impl Part {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Home => "home",
+            Self::Mirror => "mirror",
+        }
+    }
+}
+
+/// A domain of this store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainInfo {
+    /// Its number within this store.
+    pub number: DomainNumber,
+    /// Its name.
+    pub name: DomainName,
+    /// Home or mirror.
+    pub part: Part,
+    /// Leaf data of entry 0: with the name, the domain's identity. Absent before entry 0 unless it was pinned.
+    pub entry0: Option<[u8; 32]>,
+}
+
+/// What is hidden in a leaf: the salt and the body. The salt travels with the body, or the body could be guessed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The 16 random bytes of this entry.
+    pub salt: [u8; 16],
+    /// The body as admitted.
+    pub body: Vec<u8>,
+}
+
+/// An entry of the log as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// The domain that it belongs to.
+    pub domain: DomainNumber,
+    /// Its index in the domain, from 0.
+    pub index: u64,
+    /// Whether this node's own reading of the policy admits it; false leaves it in the log without effect.
+    pub effective: bool,
+    /// Leaf data, SHA-256(salt ‖ header ‖ body).
+    pub leaf: [u8; 32],
+    /// The header as admitted.
+    pub header: Vec<u8>,
+    /// Salt and body; absent where erased, or withheld by the node that it was copied from.
+    pub content: Option<Content>,
+}
+
+/// An entry to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEntry {
+    /// The header, encoded.
+    pub header: Vec<u8>,
+    /// Salt and body, or only the leaf data of an entry whose content this node may not have.
+    pub content: NewContent,
+    /// What the entry is to be found by; the same as the store's `keys_of` says of it.
+    pub keys: Vec<Key>,
+    /// Whether it has effect; a mirror appends what its policy would not admit without.
+    pub effective: bool,
+}
+
+/// The content of an entry to append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewContent {
+    /// Salt and body.
+    Whole(Content),
+    /// Leaf data only.
+    Leaf([u8; 32]),
+}
+
+/// A signed checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// Entries under it.
+    pub size: u64,
+    /// The root at that size.
+    pub root: Hash,
+    /// The C2SP signed note, cosignatures included.
+    pub note: String,
+    /// When the node last added its own timestamped cosignature: the proof of freshness.
+    pub cosigned_at: Option<Timestamp>,
+}
+
+/// How far a domain's log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Entries.
+    pub size: u64,
+    /// The Merkle root over them.
+    pub root: Hash,
+    /// The last checkpoint. At the home it is for this size; at a mirror that is catching up it may be for another.
+    pub seal: Option<Seal>,
+}
+
+/// Whether a domain may be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It may.
+    Current,
+    /// The database is behind what this node has signed, or is a restored backup (then `signed` may be unknown).
+    Behind {
+        /// The highest checkpoint known to have been signed.
+        signed: Option<Seal>,
+    },
+    /// The database holds another history than the one that this node has signed.
+    Forked {
+        /// The checkpoint to which it does not lead.
+        signed: Seal,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_hold_domain_and_index() {
+        for (number, index) in [(1, 0), (1, DOMAIN_ENTRIES - 1), (7, 12), ((1 << 23) - 2, DOMAIN_ENTRIES - 1)] {
+            let domain = DomainNumber::new(number).expect("in range");
+            let position = Position::new(domain, index);
+            assert!(position.0 > 0);
+            assert_eq!(position.index(), index);
+            assert_eq!(position.0 >> INDEX_BITS, i64::from(number));
+        }
+        let last = DomainNumber::new((1 << 23) - 2).expect("in range");
+        assert!(Position::new(last, u64::MAX).0 > 0);
+        let end = Position::new(DomainNumber::new(3).expect("3"), u64::MAX);
+        assert_eq!(end, Position::new(DomainNumber::new(4).expect("4"), 0));
+    }
+
+    #[test]
+    fn numbers_out_of_range() {
+        for number in [0, (1 << 23) - 1, 1 << 23, u32::MAX] {
+            assert_eq!(DomainNumber::new(number), None);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Handing work to the writer and getting the result.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::TrySendError;
+
+use ics_core::vocabulary::DomainName;
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::Store;
+use super::error::{StoreError, WriteError};
+use super::state::DomainState;
+use super::table;
+use super::transaction::WriteTx;
+use super::types::{DomainInfo, DomainNumber, Head, Part};
+use super::writer::{Answer, DeskWork, Done, Job, Task, Write, Writer};
+
+/// The result of a job, durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written<T> {
+    /// What the job gave.
+    pub value: T,
+    /// The head of the commit that holds what it added, with its checkpoint; other jobs may have added to it, too.
+    pub head: Head,
+}
+
+/// A job on its way. Dropping it does not stop the job.
+#[derive(Debug)]
+pub struct Pending<T, E>(oneshot::Receiver<Result<Written<T>, WriteError<E>>>);
+
+impl<T, E> Pending<T, E> {
+    /// Waits for the commit.
+    ///
+    /// # Errors
+    /// What the job refused, or why the store failed; nothing of the job is stored then, except after
+    /// [`StoreError::Halted`], when only a restart can tell.
+    pub async fn done(self) -> Result<Written<T>, WriteError<E>> {
+        self.0.await.unwrap_or_else(|_| Err(gone().into()))
+    }
+
+    /// Waits for the commit; for threads outside an asynchronous runtime, in which it would panic.
+    ///
+    /// # Errors
+    /// As [`Pending::done`].
+    pub fn wait(self) -> Result<Written<T>, WriteError<E>> {
+        self.0.blocking_recv().unwrap_or_else(|_| Err(gone().into()))
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Halted { why: "the writer is gone".to_owned() }
+}
+
+impl Store {
+    /// Runs a job on a domain: the critical section of admission. It sees all earlier entries, those of the group
+    /// commit under way included, and no other job runs meanwhile. If it gives an error or panics, nothing of it stays.
+    ///
+    /// # Errors
+    /// When as many writes wait as may wait. Everything else comes with the result, also that there is no such domain
+    /// or that it is behind what was signed for it.
+    pub fn write<T, E>(
+        &self,
+        domain: DomainNumber,
+        job: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<Pending<T, E>, StoreError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.queue(domain, false, job)
+    }
+
+    pub(crate) fn queue<T, E>(
+        &self,
+        domain: DomainNumber,
+        restoring: bool,
+        job: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<Pending<T, E>, StoreError>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        // Whoever has stopped waiting does not want to know.
+        let send = move |result| drop(sender.send(result));
+        let job: Job = Box::new(move |tx| match run(tx, job) {
+            Ok(value) => Done { keep: true, answer: answer_with(send, |head| Ok(Written { value, head })) },
+            Err(WriteError::Job(error)) => {
+                Done { keep: false, answer: answer_with(send, |_| Err(WriteError::Job(error))) }
+            }
+            Err(WriteError::Store(error)) => {
+                Done { keep: false, answer: Box::new(move |_| send(Err(WriteError::Store(error)))) }
+            }
+        });
+        self.send(Task::Write(Write { domain, restoring, job }))?;
+        Ok(Pending(receiver))
+    }
+
+    fn send(&self, task: Task) -> Result<(), StoreError> {
+        let tasks = self.tasks.as_ref().ok_or_else(gone)?;
+        tasks.try_send(task).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Full { waiting: self.queue },
+            TrySendError::Disconnected(_) => gone(),
+        })
+    }
+
+    /// Work on the writer's connection in a transaction of its own.
+    pub(crate) fn desk<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.with_writer(move |writer| in_transaction(&mut writer.log, work))
+    }
+
+    /// Work that only the writer may do, between two group commits.
+    pub(crate) fn with_writer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let work: DeskWork = Box::new(move |writer| drop(sender.send(writer.and_then(work))));
+        self.send(Task::Desk(work))?;
+        receiver.recv().map_err(|_| gone())?
+    }
+
+    /// Makes a domain without entries. At a mirror `entry0`, leaf data, pins its identity: another entry 0 is refused.
+    ///
+    /// # Errors
+    /// When there is one of this name, or the database fails.
+    pub fn create_domain(
+        &self,
+        name: &DomainName,
+        part: Part,
+        entry0: Option<[u8; 32]>,
+    ) -> Result<DomainInfo, StoreError> {
+        let name = name.clone();
+        self.with_writer(move |writer| {
+            if writer.shared.published.by_name(&name).is_some() {
+                return Err(StoreError::Exists { what: format!("domain `{name}`") });
+            }
+            let last = writer.shared.published.all().last().map_or(0, |state| state.info.number.get());
+            let number = DomainNumber::new(last + 1).ok_or_else(|| StoreError::refused("too many domains"))?;
+            let info = DomainInfo { number, name, part, entry0 };
+            in_transaction(&mut writer.log, |log| table::insert_domain(log, &info))?;
+            writer.shared.published.put(DomainState::empty(info.clone()));
+            Ok(info)
+        })
+    }
+}
+
+/// Runs a job; a panic in it is an error like others.
+fn run<T, E>(
+    tx: Result<&mut WriteTx<'_>, StoreError>,
+    job: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E>,
+) -> Result<T, WriteError<E>> {
+    let tx = tx?;
+    // What the job had in hand is thrown away: the draft is rolled back to where the job began.
+    match catch_unwind(AssertUnwindSafe(|| job(tx))) {
+        Ok(result) => result.map_err(WriteError::Job),
+        Err(_) => Err(StoreError::Panicked.into()),
+    }
+}
+
+/// An answer that holds only if the commit came through: even a refusal may rest on what was to be committed with it.
+fn answer_with<T, E>(
+    send: impl FnOnce(Result<Written<T>, WriteError<E>>) + Send + 'static,
+    outcome: impl FnOnce(Head) -> Result<Written<T>, WriteError<E>> + Send + 'static,
+) -> Answer {
+    Box::new(move |head| send(head.map_err(WriteError::Store).and_then(outcome)))
+}
+
+pub(crate) fn in_transaction<T>(
+    log: &mut Connection,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let transaction = log.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let value = work(&transaction)?;
+    transaction.commit()?;
+    Ok(value)
+}

@@ -1,0 +1,311 @@
+//! The one thread that writes.
+//!
+//! Jobs that wait are run one after the other and share one commit, because the fsync is what costs. The order of a
+//! commit, and what a crash at each point means:
+//!
+//! 1. The root is computed and the checkpoint signed. *Crash:* a checkpoint was signed that nobody has seen; the
+//!    database is as before.
+//! 2. Entries, tiles and head are written in one transaction. *Crash:* as before, SQLite forgets the transaction.
+//! 3. COMMIT, with fsync. *Crash after it:* the entries are in the log, but nobody was told: a submitter who tries
+//!    again gets the receipt of a duplicate.
+//! 4. The checkpoint goes to the head's file. *Crash before it:* the file is behind the database, which the next start
+//!    makes good. The other order would leave a file ahead of the database, which is the sign of a restore.
+//! 5. Index and readers learn of it. Only now can anybody publish the checkpoint: it is durable in both places.
+//! 6. The jobs are answered.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use super::Shared;
+use super::draft::Draft;
+use super::error::StoreError;
+use super::index::Progress;
+use super::schema;
+use super::state::DomainState;
+use super::table;
+use super::transaction::WriteTx;
+use super::types::{DomainNumber, Head, Part, Position, Seal, Standing};
+
+/// Jobs, bytes and entries above which no further job joins a commit.
+const GROUP_JOBS: usize = 1024;
+const GROUP_BYTES: usize = 8 << 20;
+const GROUP_ENTRIES: usize = 10_000;
+
+/// What waits for the writer.
+pub(crate) enum Task {
+    /// A job on one domain, to share a commit with others.
+    Write(Write),
+    /// Something else, in a transaction of its own.
+    Desk(DeskWork),
+}
+
+/// Something other than appending that only the writer may do.
+pub(crate) type DeskWork = Box<dyn FnOnce(Result<&mut Writer, StoreError>) + Send>;
+
+/// A job on one domain.
+pub(crate) struct Write {
+    pub(crate) domain: DomainNumber,
+    /// Whether it brings back the lost tail of a domain that is behind.
+    pub(crate) restoring: bool,
+    pub(crate) job: Job,
+}
+
+/// Runs on the domain's draft, or is told why it cannot; then says how to answer.
+pub(crate) type Job = Box<dyn FnOnce(Result<&mut WriteTx<'_>, StoreError>) -> Done + Send>;
+
+/// The end of a job.
+pub(crate) struct Done {
+    /// Whether what it did is to stay.
+    pub(crate) keep: bool,
+    /// Answers it once the commit is through, or has failed.
+    pub(crate) answer: Answer,
+}
+
+/// Takes the new head, or why there is none.
+pub(crate) type Answer = Box<dyn FnOnce(Result<Head, StoreError>) + Send>;
+
+/// The writer's own connections and state.
+pub(crate) struct Writer {
+    pub(crate) log: Connection,
+    index_file: Connection,
+    pub(crate) shared: Arc<Shared>,
+    halted: Option<StoreError>,
+}
+
+/// The jobs of one group commit.
+#[derive(Default)]
+struct Group {
+    drafts: BTreeMap<DomainNumber, Draft>,
+    answers: Vec<(DomainNumber, Answer)>,
+}
+
+impl Group {
+    fn has_room(&self) -> bool {
+        self.answers.len() < GROUP_JOBS
+            && self.drafts.values().map(|draft| draft.bytes).sum::<usize>() < GROUP_BYTES
+            && self.drafts.values().map(|draft| draft.entries.len()).sum::<usize>() < GROUP_ENTRIES
+    }
+}
+
+impl Writer {
+    pub(crate) fn new(log: Connection, index: &Path, shared: Arc<Shared>) -> Result<Self, StoreError> {
+        Ok(Self { log, index_file: schema::open_reader(index)?, shared, halted: None })
+    }
+
+    /// Works until the store closes and nothing waits.
+    pub(crate) fn run(mut self, tasks: &Receiver<Task>) {
+        while let Ok(task) = tasks.recv() {
+            let mut group = Group::default();
+            let mut next = Some(task);
+            while let Some(task) = next.take() {
+                match task {
+                    Task::Write(write) => {
+                        self.join(&mut group, write);
+                        next = if group.has_room() { waiting(tasks) } else { None };
+                    }
+                    Task::Desk(work) => {
+                        self.finish(core::mem::take(&mut group));
+                        work(self.halted.clone().map_or(Ok(&mut self), Err));
+                    }
+                }
+            }
+            self.finish(group);
+        }
+    }
+
+    /// Runs a job on its domain's draft.
+    fn join(&self, group: &mut Group, write: Write) {
+        let Write { domain, restoring, job } = write;
+        let done = match self.prepare(group, domain, restoring) {
+            Err(error) => job(Err(error)),
+            Ok(draft) => {
+                let mark = draft.mark();
+                let Shared { index, .. } = &*self.shared;
+                let mut tx = WriteTx { draft, log: &self.log, index_file: &self.index_file, index };
+                let done = job(Ok(&mut tx));
+                let restored = draft.check_restored();
+                if !done.keep || restored.is_err() {
+                    draft.roll_back(mark);
+                }
+                match restored {
+                    Ok(()) => done,
+                    Err(error) => return (done.answer)(Err(error)),
+                }
+            }
+        };
+        group.answers.push((domain, done.answer));
+    }
+
+    fn prepare<'g>(
+        &self,
+        group: &'g mut Group,
+        domain: DomainNumber,
+        restoring: bool,
+    ) -> Result<&'g mut Draft, StoreError> {
+        if let Some(halted) = &self.halted {
+            return Err(halted.clone());
+        }
+        self.shared.index.wait_for_room()?;
+        let state = self.shared.published.get(domain)?;
+        match (&state.standing, restoring) {
+            (Standing::Behind { .. }, true) => {}
+            (Standing::Current, true) => {
+                return Err(StoreError::refused(format!("domain `{}` has nothing to be restored", state.info.name)));
+            }
+            _ => state.check_current()?,
+        }
+        Ok(group.drafts.entry(domain).or_insert_with(|| Draft::new(state)))
+    }
+
+    /// Commits a group and answers its jobs.
+    fn finish(&mut self, group: Group) {
+        let Group { drafts, answers } = group;
+        let mut outcomes = BTreeMap::new();
+        let mut changed = Vec::new();
+        for (number, draft) in drafts {
+            match self.sealed(&draft) {
+                Ok(_) if draft.is_empty() => {
+                    outcomes.insert(number, Ok(draft.base.head.clone()));
+                }
+                Ok(state) => changed.push((state, draft)),
+                Err(error) => {
+                    outcomes.insert(number, Err(error));
+                }
+            }
+        }
+        let result = if changed.is_empty() { Ok(()) } else { self.commit(&changed) };
+        for (state, draft) in changed {
+            let number = state.info.number;
+            outcomes.insert(number, result.clone().map(|()| state.head.clone()));
+            if result.is_ok() {
+                self.publish(state, draft);
+            }
+        }
+        for (domain, answer) in answers {
+            let gone = || Err(StoreError::not_found(format!("domain number {}", domain.get())));
+            answer(outcomes.get(&domain).cloned().unwrap_or_else(gone));
+        }
+    }
+
+    /// The state that the draft leads to, with its checkpoint.
+    fn sealed(&self, draft: &Draft) -> Result<DomainState, StoreError> {
+        let mut state = DomainState::clone(&draft.base);
+        let (size, root) = (draft.tree.size(), draft.tree.root());
+        if let Some((first, _)) = draft.entries.first().filter(|(first, _)| first.index == 0) {
+            state.info.entry0 = Some(first.leaf);
+        }
+        let own = state.info.part == Part::Home && state.standing == Standing::Current;
+        let brought = draft.seal.clone().filter(|seal| !own || seal.size == size);
+        state.head.seal = match brought {
+            Some(seal) => Some(seal),
+            None if own && size > draft.base.head.size => Some(self.sign(&state, size, root)?),
+            None => state.head.seal,
+        };
+        if let Standing::Behind { signed: Some(signed) } = &state.standing
+            && signed.size == size
+        {
+            // Its root is the same: the job was checked. All that was signed is here again.
+            state.head.seal = Some(signed.clone());
+            state.standing = if state.held { Standing::Behind { signed: None } } else { Standing::Current };
+        }
+        (state.head.size, state.head.root) = (size, root);
+        Ok(state)
+    }
+
+    fn sign(&self, state: &DomainState, size: u64, root: ics_core::log::Hash) -> Result<Seal, StoreError> {
+        let signed = (self.shared.sealer)(&state.info, size, &root)
+            .map_err(|reason| StoreError::Unsealed { domain: state.info.name.clone(), reason })?;
+        Ok(Seal { size, root, note: signed.note, cosigned_at: signed.cosigned_at })
+    }
+
+    /// Makes drafts durable, in the database and then in the heads' files.
+    fn commit(&mut self, changed: &[(DomainState, Draft)]) -> Result<(), StoreError> {
+        if let Err(error) = store(&mut self.log, changed) {
+            return Err(self.assess(error));
+        }
+        for (state, draft) in changed {
+            let before = draft.base.head.seal.as_ref().map_or(0, |seal| seal.size);
+            if state.info.part == Part::Home
+                && let Some(seal) = state.head.seal.as_ref().filter(|seal| seal.size > before)
+            {
+                // The entries are stored, but may not be acknowledged: only a restart puts this right.
+                self.shared.heads.write(&state.info.name, seal).map_err(|error| self.halt(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A full disk can be emptied and a rule kept. After a failed fsync the kernel may have dropped what it could not
+    /// write and report success the next time, so nothing that follows could be relied upon.
+    fn assess(&mut self, error: StoreError) -> StoreError {
+        match &error {
+            StoreError::Sqlite { source } if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+                self.halt(error)
+            }
+            StoreError::Corrupt { .. } => self.halt(error),
+            _ => error,
+        }
+    }
+
+    fn halt(&mut self, error: StoreError) -> StoreError {
+        tracing::error!(%error, "the store takes no more writes");
+        let halted = StoreError::Halted { why: error.to_string() };
+        self.halted = Some(halted.clone());
+        halted
+    }
+
+    /// Lets index and readers know: the index first, so that who sees the head also finds its entries.
+    fn publish(&self, mut state: DomainState, draft: Draft) {
+        if let Some((last, _)) = draft.entries.last() {
+            let progress = Progress { upto: last.index + 1, leaf: last.leaf };
+            let postings = draft.entries.iter().flat_map(|(entry, keys)| {
+                let position = Position::new(entry.domain, entry.index);
+                keys.iter().map(move |key| (*key, position))
+            });
+            self.shared.index.push(postings, (last.domain, progress));
+        }
+        state.tree = draft.tree;
+        // The full tiles are in the database.
+        drop(state.tree.take_full_tiles());
+        self.shared.published.put(state);
+    }
+}
+
+/// A task, if one waits.
+fn waiting(tasks: &Receiver<Task>) -> Option<Task> {
+    match tasks.try_recv() {
+        Ok(task) => Some(task),
+        Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+    }
+}
+
+/// Writes everything in one transaction.
+fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), StoreError> {
+    let transaction = log.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (state, draft) in changed {
+        let number = state.info.number;
+        for (entry, _) in &draft.entries {
+            table::insert_entry(&transaction, entry)?;
+        }
+        for (tile, hashes) in draft.tree.clone().take_full_tiles() {
+            table::insert_tile(&transaction, number, tile, &hashes)?;
+        }
+        for index in &draft.erased {
+            table::erase_entry(&transaction, number, *index)?;
+        }
+        for alarm in &draft.alarms {
+            super::desk::insert_alarm(&transaction, Some(number), alarm.at, &alarm.kind, &alarm.text)?;
+        }
+        if draft.base.info.entry0 != state.info.entry0
+            && let Some(leaf) = &state.info.entry0
+        {
+            table::set_entry0(&transaction, number, leaf)?;
+        }
+        table::put_head(&transaction, number, &state.head)?;
+    }
+    Ok(transaction.commit()?)
+}

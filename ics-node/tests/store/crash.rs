@@ -1,0 +1,154 @@
+//! Whatever was acknowledged is there after a crash: the process killed, or the power cut.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use ics_node::store::{DomainNumber, Standing, Store};
+use rusqlite::Connection;
+
+use super::common::*;
+
+const DIR: &str = "ICS_TEST_STORE_DIR";
+
+/// Delays in ms that look arbitrary and are the same every time.
+fn delays(count: u64, least: u64, most: u64) -> impl Iterator<Item = Duration> {
+    let random = move |seed: u64| seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) % (most - least);
+    (1..=count).map(move |seed| Duration::from_millis(least + random(seed)))
+}
+
+/// Body of the entry with this index.
+fn text(index: u64) -> String {
+    format!("n{index} lot{} {}", index / 10, "filling ".repeat(60))
+}
+
+fn append_next(store: &Store, domain: DomainNumber) -> u64 {
+    let first = head(store, domain).size;
+    let bodies: Vec<_> = (first..first + 1 + first % 9).map(text).collect();
+    let bodies: Vec<_> = bodies.iter().map(String::as_str).collect();
+    *append(store, domain, &bodies).expect("append").last().expect("some")
+}
+
+/// Everything up to `acknowledged` is there, in order, found and proven, and the node may go on.
+fn assert_survived(dir: &Path, acknowledged: u64) {
+    let store = open(dir);
+    let domain = store.domain(&name("d.example")).expect("domain").number;
+    assert_eq!(store.standing(domain).expect("standing"), Standing::Current);
+    let size = head(&store, domain).size;
+    assert!(size >= acknowledged, "{size} of {acknowledged} acknowledged entries are left");
+    assert_eq!(head(&store, domain).seal.map(|seal| seal.size), Some(size));
+    for index in (0..size).rev().step_by(37) {
+        assert_eq!(body(&store.entry(domain, index).expect("entry")), text(index));
+        assert_eq!(find(&store, domain, &[&format!("n{index}")]), [index]);
+    }
+    // Every leaf, tile and key.
+    assert_sound(&store);
+    append_next(&store, domain);
+}
+
+#[test]
+#[ignore = "runs as a child process of `killed_at_any_moment`"]
+fn child_that_writes() {
+    let Some(dir) = std::env::var_os(DIR) else { return };
+    let store = open(Path::new(&dir));
+    let known = store.domain(&name("d.example")).map(|info| info.number);
+    let domain = known.unwrap_or_else(|_| {
+        store.create_domain(&name("d.example"), ics_node::store::Part::Home, None).expect("create").number
+    });
+    loop {
+        let index = append_next(&store, domain);
+        let mut out = std::io::stdout().lock();
+        std::thread::sleep(Duration::from_millis(1));
+        writeln!(out, "acknowledged {index}").and_then(|()| out.flush()).expect("parent reads");
+    }
+}
+
+#[test]
+fn killed_at_any_moment() {
+    let dir = tempfile::tempdir().expect("dir");
+    let mut acknowledged = 0;
+    for delay in delays(6, 60, 400) {
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["crash::child_that_writes", "--exact", "--ignored", "--nocapture"])
+            .env(DIR, dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("start");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let index = |line: &str| line.strip_prefix("acknowledged ").and_then(|text| text.parse::<u64>().ok());
+        // The first line shows that it writes; then it has so long to live.
+        let first = lines.by_ref().map_while(Result::ok).find_map(|line| index(&line)).expect("the child writes");
+        std::thread::sleep(delay);
+        child.kill().expect("kill");
+        child.wait().expect("gone");
+        let last = lines.map_while(Result::ok).filter_map(|line| index(&line)).last();
+        acknowledged = acknowledged.max(last.unwrap_or(first) + 1);
+        assert_survived(dir.path(), acknowledged);
+    }
+    assert!(acknowledged > 6);
+}
+
+/// A transaction that keeps SQLite from writing the log's beginning again while the files are copied one by one, so
+/// that the copy is one that a power cut could have left.
+fn pin(path: &Path) -> Connection {
+    let connection = Connection::open(path).expect("open");
+    connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema").expect("read");
+    connection
+}
+
+/// Copies a store as a power cut would leave it: what was fsynced, and of what was not, a part.
+fn copy_as_cut(from: &Path, to: &Path, acknowledged: &AtomicU64, cut: u64) -> u64 {
+    std::fs::create_dir_all(to.join("heads")).expect("make");
+    let pins = [pin(&from.join("ics.db")), pin(&from.join("index.db"))];
+    std::fs::copy(from.join("heads/d.example"), to.join("heads/d.example")).expect("copy");
+    let acknowledged = acknowledged.load(Ordering::SeqCst);
+    let wal = from.join("ics.db-wal");
+    let synced = std::fs::metadata(&wal).map_or(0, |file| file.len());
+    for file in ["index.db", "index.db-wal", "ics.db"] {
+        std::fs::copy(from.join(file), to.join(file)).expect("copy");
+    }
+    std::thread::sleep(Duration::from_millis(10));
+    let mut bytes = std::fs::read(&wal).expect("read");
+    let unsynced = bytes.len() as u64 - synced;
+    bytes.truncate(usize::try_from(synced + unsynced * (cut % 100) / 100).expect("small"));
+    std::fs::write(to.join("ics.db-wal"), bytes).expect("write");
+    drop(pins);
+    acknowledged
+}
+
+/// Ends the writing also when a check fails.
+struct StopAtEnd<'s>(&'s AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn power_cut_at_any_moment() {
+    let dir = tempfile::tempdir().expect("dir");
+    let live = dir.path().join("live");
+    let (store, domain) = with_home(&live);
+    append_next(&store, domain);
+    let (acknowledged, stop) = (AtomicU64::new(1), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
+        scope.spawn(|| {
+            while !stop.load(Ordering::SeqCst) {
+                acknowledged.store(append_next(&store, domain) + 1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        });
+        for (round, delay) in delays(8, 20, 300).enumerate() {
+            std::thread::sleep(delay);
+            let copy = dir.path().join(format!("copy{round}"));
+            let count = copy_as_cut(&live, &copy, &acknowledged, round as u64 * 37);
+            assert_survived(&copy, count);
+        }
+    });
+    assert!(acknowledged.load(Ordering::SeqCst) > 100);
+}

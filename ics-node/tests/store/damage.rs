@@ -1,0 +1,107 @@
+//! Files that are missing, damaged, foreign, newer or in use.
+
+use std::path::Path;
+
+use ics_node::store::{Store, StoreError};
+use rusqlite::Connection;
+
+use super::common::*;
+
+/// A closed store with 600 entries.
+fn filled(dir: &Path) -> ics_node::store::DomainNumber {
+    let (store, domain) = with_home(dir);
+    fill(&store, domain, 0..600);
+    domain
+}
+
+fn assert_found(dir: &Path, domain: ics_node::store::DomainNumber) {
+    let store = open(dir);
+    assert_eq!(find(&store, domain, &["lot41"]), (410..420).collect::<Vec<_>>());
+    assert_sound(&store);
+}
+
+#[test]
+fn an_index_that_is_missing_or_damaged_is_built_again() {
+    let dir = tempfile::tempdir().expect("dir");
+    let domain = filled(dir.path());
+    let index = dir.path().join("index.db");
+    let whole = std::fs::read(&index).expect("read");
+    assert!(!dir.path().join("index.db-wal").exists(), "closed in order");
+
+    std::fs::remove_file(&index).expect("remove");
+    assert_found(dir.path(), domain);
+    std::fs::write(&index, b"not a database at all").expect("write");
+    assert_found(dir.path(), domain);
+    std::fs::write(&index, &whole[..whole.len() / 2]).expect("write");
+    std::fs::write(dir.path().join("index.db-wal"), b"").expect("as after a crash");
+    assert_found(dir.path(), domain);
+}
+
+#[test]
+fn a_damaged_page_that_a_look_up_meets_is_repaired_at_the_next_start() {
+    let dir = tempfile::tempdir().expect("dir");
+    let domain = filled(dir.path());
+    let index = dir.path().join("index.db");
+    let mut bytes = std::fs::read(&index).expect("read");
+    // All pages but the first, which holds the schema.
+    bytes[8192..].fill(0xff);
+    std::fs::write(&index, &bytes).expect("write");
+    // Reading the progress may meet it already at the start.
+    let store = open(dir.path());
+    let result = store.positions(domain, &[key("lot41")], 0..600, 100);
+    assert!(result.is_ok() || matches!(result, Err(StoreError::Corrupt { .. })));
+    drop(store);
+    assert_found(dir.path(), domain);
+}
+
+#[test]
+fn the_index_of_another_log_is_not_used() {
+    let (dir, other) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+    let domain = filled(dir.path());
+    let (store, same_number) = with_home(other.path());
+    fill(&store, same_number, 1000..1600);
+    drop(store);
+    std::fs::copy(other.path().join("index.db"), dir.path().join("index.db")).expect("copy");
+    assert_found(dir.path(), domain);
+}
+
+#[test]
+fn damage_to_the_log_is_found() {
+    let dir = tempfile::tempdir().expect("dir");
+    let domain = filled(dir.path());
+    let log = dir.path().join("ics.db");
+    let change = |sql: &str| {
+        let connection = Connection::open(&log).expect("open");
+        assert_eq!(connection.execute(sql, []).expect("change"), 1);
+    };
+    let findings = || open(dir.path()).check().expect("check").findings;
+    let position = (i64::from(domain.get()) << 40) + 300;
+    change(&format!("UPDATE entry SET body = x'666f72676564' WHERE position = {position}"));
+    assert!(findings().iter().any(|finding| finding.contains("entry 300")), "{:?}", findings());
+    change(&format!("UPDATE entry SET body = CAST('n300 lot30' AS BLOB) WHERE position = {position}"));
+    change("UPDATE tile SET hashes = zeroblob(8192) WHERE level = 0 AND number = 1");
+    let error = Store::open(dir.path(), options()).map(|_| ()).expect_err("the tiles do not lead to the root");
+    assert!(matches!(error, StoreError::Corrupt { .. }));
+}
+
+#[test]
+fn a_newer_schema_is_refused_with_both_versions() {
+    let dir = tempfile::tempdir().expect("dir");
+    filled(dir.path());
+    let connection = Connection::open(dir.path().join("ics.db")).expect("open");
+    connection.pragma_update(None, "user_version", 1_000).expect("set");
+    drop(connection);
+    let error = Store::open(dir.path(), options()).map(|_| ()).expect_err("newer");
+    assert!(matches!(error, StoreError::Newer { found: 1_000, .. }));
+    assert!(error.to_string().ends_with("has schema version 1000, this program knows 1: use a newer version of ics"));
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _) = with_home(dir.path());
+    let second = Store::open(dir.path(), options()).map(|_| ());
+    assert!(matches!(second, Err(StoreError::InUse { .. })));
+    drop(store);
+    open(dir.path());
+}

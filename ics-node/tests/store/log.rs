@@ -1,0 +1,220 @@
+//! What is appended is there, found and proven, before and after a restart.
+
+use ics_core::log::merkle::{Tree, leaf_hash, verify_consistency, verify_inclusion};
+use ics_core::log::tile::TileId;
+use ics_core::time::Timestamp;
+use ics_node::store::{NewContent, Part, Seal, StoreError, WriteError, WriteTx};
+
+use super::common::*;
+
+#[test]
+fn appended_entries_are_there_after_a_restart() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    assert_eq!(append(&store, domain, &["red device", "blue device"]).expect("append"), [0, 1]);
+    let before = head(&store, domain);
+    assert_eq!(before.seal.as_ref().map(|seal| (seal.size, seal.root)), Some((2, before.root)));
+    let entries = store.entries(domain, 0, 10, 1 << 20).expect("entries");
+    drop(store);
+
+    let store = open(dir.path());
+    assert_eq!(store.domain(&name("d.example")).expect("domain").entry0, Some(entries[0].leaf));
+    assert_eq!(head(&store, domain), before);
+    assert_eq!(store.entries(domain, 0, 10, 1 << 20).expect("entries"), entries);
+    assert_eq!(body(&store.entry(domain, 1).expect("entry")), "blue device");
+    assert_eq!(append(&store, domain, &["red gateway"]).expect("append"), [2]);
+    assert_eq!(find(&store, domain, &["red"]), [0, 2]);
+    assert_eq!(find(&store, domain, &["red", "device"]), [0]);
+    assert_eq!(find(&store, domain, &["green"]), Vec::<u64>::new());
+    assert_eq!(find(&store, domain, &[]), Vec::<u64>::new());
+    assert_sound(&store);
+}
+
+#[test]
+fn domains_do_not_see_each_other() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, one) = with_home(dir.path());
+    let two = store.create_domain(&name("other.example"), Part::Home, None).expect("create").number;
+    append(&store, one, &["a", "b"]).expect("append");
+    append(&store, two, &["b", "c", "b"]).expect("append");
+    assert_eq!((find(&store, one, &["b"]), find(&store, two, &["b"])), (vec![1], vec![0, 2]));
+    assert_eq!(store.entries(one, 0, 10, 1 << 20).expect("entries").len(), 2);
+    assert!(matches!(store.entry(one, 2), Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.create_domain(&name("d.example"), Part::Mirror, None), Err(StoreError::Exists { .. })));
+    assert_eq!(store.domains().len(), 2);
+}
+
+#[test]
+fn pages_of_entries_keep_their_bounds() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    fill(&store, domain, 0..50);
+    let one = store.entry(domain, 0).expect("entry");
+    let bytes = one.header.len() + body(&one).len();
+    let count = |from, limit, max| store.entries(domain, from, limit, max).expect("entries").len();
+    assert_eq!(count(0, 10, 1 << 20), 10);
+    assert_eq!(count(0, 10, 3 * bytes), 3);
+    assert_eq!(count(0, 10, 3 * bytes - 1), 2);
+    assert_eq!(count(0, 10, 1), 1, "an entry larger than the page still comes");
+    assert_eq!(count(45, 10, 1 << 20), 5);
+    assert_eq!(count(50, 10, 1 << 20), 0);
+    assert_eq!(store.leaves(domain, 40..60).expect("leaves").len(), 10);
+}
+
+#[test]
+fn tiles_and_proofs_verify_at_every_size() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    fill(&store, domain, 0..700);
+    let check = |store: &ics_node::store::Store| {
+        let size = head(store, domain).size;
+        let leaves: Vec<_> = store.leaves(domain, 0..size).expect("leaves").iter().map(|l| leaf_hash(l)).collect();
+        let mut tree = Tree::new();
+        let mut roots = vec![tree.root()];
+        for leaf in &leaves {
+            tree.push(*leaf);
+            roots.push(tree.root());
+        }
+        assert_eq!(roots.last(), Some(&head(store, domain).root));
+        for (index, at) in [(0, 1), (0, size), (255, 256), (256, 512), (511, 699), (size - 1, size)] {
+            let proof = store.inclusion_proof(domain, index, at).expect("proof");
+            let leaf = &leaves[usize::try_from(index).expect("small")];
+            let root = &roots[usize::try_from(at).expect("small")];
+            assert_eq!(verify_inclusion(leaf, index, at, &proof, root), Ok(()));
+            assert_eq!(store.inclusion_proofs(domain, &[index], at).expect("proofs"), [proof]);
+            assert_eq!(store.root_at(domain, at).expect("root"), *root);
+            let proof = store.consistency_proof(domain, at, size).expect("proof");
+            assert_eq!(verify_consistency(at, root, size, &head(store, domain).root, &proof), Ok(()));
+        }
+        for (tile, first) in [
+            (TileId { level: 0, index: 0, width: 256 }, 0),
+            (TileId { level: 0, index: 1, width: 17 }, 256),
+            (TileId { level: 0, index: 2, width: 188 }, 512),
+        ] {
+            let bytes = store.tile(domain, tile).expect("tile");
+            let expected = &leaves[first..first + usize::from(tile.width)];
+            assert_eq!(tile.hashes(&bytes).expect("hashes"), expected);
+        }
+        let upper = store.tile(domain, TileId { level: 1, index: 0, width: 2 }).expect("tile");
+        assert_eq!(upper[..32], roots[256].0);
+        for missing in [TileId { level: 0, index: 9, width: 1 }, TileId { level: 0, index: 3, width: 256 }] {
+            assert!(matches!(store.tile(domain, missing), Err(StoreError::NotFound { .. })));
+        }
+    };
+    check(&store);
+    assert!(matches!(store.inclusion_proof(domain, 700, 700), Err(StoreError::NotFound { .. })));
+    assert!(matches!(store.inclusion_proof(domain, 0, 701), Err(StoreError::NotFound { .. })));
+    drop(store);
+    let store = open(dir.path());
+    check(&store);
+    fill(&store, domain, 700..800);
+    check(&store);
+    assert_sound(&store);
+}
+
+#[test]
+fn look_ups_keep_to_the_range_and_go_on_where_they_stopped() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    fill(&store, domain, 0..100);
+    let page = store.positions(domain, &[key("lot4")], 0..u64::MAX, 4).expect("page");
+    assert_eq!((page.indices, page.next), (vec![40, 41, 42, 43], Some(44)));
+    let page = store.positions(domain, &[key("lot4")], 44..48, 100).expect("page");
+    assert_eq!((page.indices, page.next), (vec![44, 45, 46, 47], None));
+    assert_eq!(find(&store, domain, &["lot4", "n47"]), [47]);
+}
+
+#[test]
+fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    let secret = "personal".repeat(200);
+    append(&store, domain, &["first", &secret, "third"]).expect("append");
+    let before = head(&store, domain);
+    let job = |tx: &mut WriteTx<'_>| {
+        tx.erase(1)?;
+        assert_eq!(tx.entry(1)?.content, None);
+        tx.erase(3).map(|()| false).or_else(|error| match error {
+            StoreError::NotFound { .. } => Ok(true),
+            error => Err(error),
+        })
+    };
+    assert!(store.write(domain, job).expect("queue").wait().expect("erase").value);
+    let entry = store.entry(domain, 1).expect("entry");
+    assert_eq!((entry.content.is_none(), entry.header.is_empty()), (true, false));
+    assert_eq!(head(&store, domain), before);
+    assert_eq!(store.check().expect("check").without_content, 1);
+    assert_sound(&store);
+    drop(store);
+    for file in std::fs::read_dir(dir.path()).expect("dir") {
+        let path = file.expect("file").path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).expect("read");
+            let found = bytes.windows(16).any(|window| window == b"personalpersonal");
+            assert!(!found, "{}", path.display());
+        }
+    }
+    assert_sound(&open(dir.path()));
+}
+
+#[test]
+fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
+    let dirs = [tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir")];
+    let (home, domain) = with_home(dirs[0].path());
+    fill(&home, domain, 0..30);
+    let info = home.domain(&name("d.example")).expect("domain");
+    let seal = head(&home, domain).seal.expect("sealed");
+
+    let mirror = open(dirs[1].path());
+    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, info.entry0).expect("create").number;
+    assert!(matches!(append(&mirror, copy, &["other"]), Err(WriteError::Job(StoreError::Refused { .. }))));
+    let entries = home.entries(domain, 0, 100, 1 << 20).expect("entries");
+    let job = move |first: usize, count: usize, seal: Seal, entries: Vec<ics_node::store::StoredEntry>| {
+        move |tx: &mut WriteTx<'_>| {
+            for entry in entries.into_iter().skip(first).take(count) {
+                let keys = keys_of(&entry);
+                // An entry that this node may not read comes as its leaf.
+                let content = match entry.content.filter(|_| entry.index != 3) {
+                    Some(content) => NewContent::Whole(content),
+                    None => NewContent::Leaf(entry.leaf),
+                };
+                let effective = entry.index != 4;
+                tx.append(ics_node::store::NewEntry { header: entry.header, content, keys, effective })?;
+            }
+            tx.seal(seal)
+        }
+    };
+    // Halfway the checkpoint is for a larger size.
+    mirror.write(copy, job(0, 10, seal.clone(), entries.clone())).expect("queue").wait().expect("first half");
+    assert_eq!((head(&mirror, copy).size, head(&mirror, copy).seal), (10, Some(seal.clone())));
+    // A checkpoint that does not fit stops it, and nothing of the job stays.
+    let forged = Seal { root: ics_core::log::Hash([9; 32]), ..seal.clone() };
+    let forked = mirror.write(copy, job(10, 20, forged, entries.clone())).expect("queue").wait();
+    assert!(matches!(forked, Err(WriteError::Job(StoreError::Forked { size: 30, .. }))));
+    assert_eq!(head(&mirror, copy).size, 10);
+    let older = Seal { size: 5, ..seal.clone() };
+    let older = mirror.write(copy, job(10, 20, older, entries.clone())).expect("queue").wait();
+    assert!(matches!(older, Err(WriteError::Job(StoreError::Refused { .. }))));
+    mirror.write(copy, job(10, 20, seal.clone(), entries.clone())).expect("queue").wait().expect("second half");
+    assert_eq!(head(&mirror, copy), head(&home, domain));
+    assert_eq!(mirror.entry(copy, 3).expect("entry").content, None);
+    assert!(!mirror.entry(copy, 4).expect("entry").effective);
+    assert_eq!(mirror.check().expect("check").without_content, 1);
+    assert_eq!(find(&mirror, copy, &["lot2"]), find(&home, domain, &["lot2"]));
+}
+
+#[test]
+fn a_checkpoint_may_get_another_cosignature() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["a"]).expect("append");
+    let at = Timestamp::from_seconds(60);
+    let job = move |tx: &mut WriteTx<'_>| {
+        let seal = tx.head().seal.clone().ok_or_else(|| StoreError::NotFound { what: "seal".to_owned() })?;
+        tx.seal(Seal { cosigned_at: Some(at), ..seal })
+    };
+    let written = store.write(domain, job).expect("queue").wait().expect("cosign");
+    assert_eq!(written.head.seal.as_ref().and_then(|seal| seal.cosigned_at), Some(at));
+    drop(store);
+    assert_eq!(head(&open(dir.path()), domain), written.head);
+}

@@ -1,0 +1,176 @@
+//! A home that may have signed more than it knows stays silent until it has caught up.
+
+use std::path::Path;
+
+use ics_core::log::Hash;
+use ics_node::store::{
+    DomainNumber, NewContent, NewEntry, Seal, Standing, Store, StoreError, StoredEntry, WriteError, WriteTx,
+};
+
+use super::common::*;
+
+/// Copies the files of a store that is not open.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("make");
+    for file in std::fs::read_dir(from).expect("dir") {
+        let path = file.expect("file").path();
+        let target = to.join(path.file_name().expect("named"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).expect("copy");
+        }
+    }
+}
+
+/// A store with 10 entries whose database is then put back from a copy of when it had 5; and what was lost.
+fn put_back(dir: &Path) -> (Store, DomainNumber, Vec<StoredEntry>) {
+    let (live, old) = (dir.join("live"), dir.join("old"));
+    let (store, domain) = with_home(&live);
+    fill(&store, domain, 0..5);
+    drop(store);
+    copy(&live, &old);
+    let store = open(&live);
+    fill(&store, domain, 5..10);
+    let lost = store.entries(domain, 5, 100, 1 << 20).expect("entries");
+    drop(store);
+    std::fs::copy(old.join("ics.db"), live.join("ics.db")).expect("put back");
+    (open(&live), domain, lost)
+}
+
+fn again(entries: &[StoredEntry]) -> impl FnOnce(&mut WriteTx<'_>) -> Result<u64, StoreError> + Send + 'static {
+    let entries = entries.to_vec();
+    move |tx| {
+        for entry in entries {
+            let keys = keys_of(&entry);
+            let content = NewContent::Whole(entry.content.expect("content"));
+            tx.append(NewEntry { header: entry.header, content, keys, effective: entry.effective })?;
+        }
+        Ok(tx.size())
+    }
+}
+
+#[test]
+fn a_database_that_was_put_back_is_silent_until_the_tail_is_back() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain, lost) = put_back(dir.path());
+    assert_eq!(head(&store, domain).size, 5);
+    assert!(matches!(store.standing(domain), Ok(Standing::Behind { signed: Some(Seal { size: 10, .. }) })));
+    let refused = append(&store, domain, &["new"]);
+    assert!(matches!(refused, Err(WriteError::Store(StoreError::Behind { size: 5, signed: Some(10), .. }))));
+    assert_eq!(find(&store, domain, &["n7"]), Vec::<u64>::new(), "the index was of the lost database");
+    assert_eq!(find(&store, domain, &["lot0"]), [0, 1, 2, 3, 4]);
+
+    store.restore(domain, again(&lost[..2])).expect("queue").wait().expect("a part");
+    assert!(matches!(store.standing(domain), Ok(Standing::Behind { .. })));
+    // Something else in the place of what was signed, or more than was signed, is refused.
+    let mut other = lost[2..].to_vec();
+    other[2].header.push(0);
+    let forked = store.restore(domain, again(&other)).expect("queue").wait();
+    assert!(matches!(forked, Err(WriteError::Store(StoreError::Forked { size: 10, .. }))));
+    let beyond = [&lost[2..], &lost[..1]].concat();
+    let beyond = store.restore(domain, again(&beyond)).expect("queue").wait();
+    assert!(matches!(beyond, Err(WriteError::Job(StoreError::Refused { .. }))));
+    assert_eq!(head(&store, domain).size, 7);
+
+    let written = store.restore(domain, again(&lost[2..])).expect("queue").wait().expect("the rest");
+    assert_eq!(written.head.seal.map(|seal| seal.size), Some(10));
+    assert_eq!(store.standing(domain).expect("standing"), Standing::Current);
+    assert_eq!(append(&store, domain, &["new"]).expect("append"), [10]);
+    assert_eq!(find(&store, domain, &["n7"]), [7]);
+    let none = store.restore(domain, again(&[])).expect("queue").wait();
+    assert!(matches!(none, Err(WriteError::Store(StoreError::Refused { .. }))));
+    assert_sound(&store);
+}
+
+#[test]
+fn another_history_than_the_signed_one_is_a_fork() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain, lost) = put_back(dir.path());
+    drop(store);
+    // Somebody takes the heads' files away, appends something else, and puts them back.
+    let heads = dir.path().join("live/heads");
+    std::fs::rename(&heads, dir.path().join("heads")).expect("away");
+    let store = open(&dir.path().join("live"));
+    fill(&store, domain, 100..105);
+    assert_eq!(head(&store, domain).size, 10);
+    drop(store);
+    std::fs::remove_dir_all(&heads).expect("remove");
+    std::fs::rename(dir.path().join("heads"), &heads).expect("back");
+    let store = open(&dir.path().join("live"));
+    assert!(matches!(append(&store, domain, &["x"]), Err(WriteError::Store(StoreError::Forked { size: 10, .. }))));
+    let restored = store.restore(domain, again(&lost)).expect("queue").wait();
+    assert!(matches!(restored, Err(WriteError::Store(StoreError::Forked { .. }))));
+    assert!(matches!(store.release(domain), Err(StoreError::Forked { .. })));
+}
+
+#[test]
+fn a_crash_between_commit_and_head_file_is_made_good() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    fill(&store, domain, 0..5);
+    drop(store);
+    let file = dir.path().join("heads/d.example");
+    let old = std::fs::read(&file).expect("read");
+    let store = open(dir.path());
+    fill(&store, domain, 5..10);
+    drop(store);
+    let new = std::fs::read(&file).expect("read");
+    std::fs::write(&file, old).expect("as before the crash");
+    let store = open(dir.path());
+    assert_eq!(store.standing(domain).expect("standing"), Standing::Current);
+    assert_eq!(std::fs::read(&file).expect("read"), new);
+    append(&store, domain, &["x"]).expect("append");
+}
+
+#[test]
+fn a_backup_is_a_store_that_is_held() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (live, copy) = (dir.path().join("live"), dir.path().join("copy"));
+    let (store, domain) = with_home(&live);
+    fill(&store, domain, 0..300);
+    store.backup(&copy).expect("backup");
+    assert!(matches!(store.backup(&copy), Err(StoreError::Exists { .. })));
+    let at_backup = head(&store, domain);
+    fill(&store, domain, 300..310);
+    let lost = store.entries(domain, 300, 100, 1 << 20).expect("entries");
+    let newest = head(&store, domain);
+
+    let restored = open(&copy);
+    assert_eq!(head(&restored, domain), at_backup);
+    assert_eq!(find(&restored, domain, &["lot29"]).len(), 10);
+    assert_sound(&restored);
+    let refused = append(&restored, domain, &["x"]);
+    assert!(matches!(refused, Err(WriteError::Store(StoreError::Behind { signed: None, .. }))));
+    // A mirror knows of a later checkpoint.
+    let seal = newest.seal.clone().expect("sealed");
+    let wrong = Seal { size: 300, root: Hash([1; 32]), ..seal.clone() };
+    assert!(matches!(restored.raise_head(domain, wrong), Err(StoreError::Forked { size: 300, .. })));
+    restored.raise_head(domain, seal).expect("raise");
+    assert!(matches!(restored.release(domain), Err(StoreError::Behind { signed: Some(310), .. })));
+    drop(restored);
+    let restored = open(&copy);
+    restored.restore(domain, again(&lost)).expect("queue").wait().expect("restore");
+    assert_eq!(head(&restored, domain), newest);
+    assert!(matches!(append(&restored, domain, &["x"]), Err(WriteError::Store(StoreError::Behind { .. }))));
+    restored.release(domain).expect("release");
+    append(&restored, domain, &["x"]).expect("append");
+    drop(restored);
+    append(&open(&copy), domain, &["y"]).expect("append");
+    // The original was not held.
+    append(&store, domain, &["z"]).expect("append");
+}
+
+#[test]
+fn an_operator_can_hold_a_domain() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["a"]).expect("append");
+    store.hold(domain).expect("hold");
+    assert!(append(&store, domain, &["b"]).is_err());
+    drop(store);
+    let store = open(dir.path());
+    assert!(append(&store, domain, &["b"]).is_err());
+    store.release(domain).expect("release");
+    assert_eq!(append(&store, domain, &["b"]).expect("append"), [1]);
+}

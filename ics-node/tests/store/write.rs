@@ -1,0 +1,179 @@
+//! The writer: jobs share commits, see each other, and leave nothing behind when they fail.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+
+use ics_node::store::{Options, Part, Pending, Store, StoreError, WriteError, WriteTx};
+
+use super::common::*;
+
+/// Keeps the writer busy until told, so that what is queued meanwhile shares one commit.
+fn hold_up(store: &Store, domain: ics_node::store::DomainNumber) -> (mpsc::Sender<()>, Pending<(), StoreError>) {
+    let (release, held) = mpsc::channel();
+    let (began, has_begun) = mpsc::channel();
+    let job = move |_: &mut WriteTx<'_>| {
+        began.send(()).expect("test waits");
+        held.recv().expect("released");
+        Ok(())
+    };
+    let pending = store.write(domain, job).expect("queue");
+    has_begun.recv().expect("writer runs");
+    (release, pending)
+}
+
+#[test]
+fn waiting_jobs_share_one_commit_and_see_each_other() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (options, signatures) = counting("none");
+    let store = Store::open(dir.path(), options).expect("open");
+    let domain = store.create_domain(&name("d.example"), Part::Home, None).expect("create").number;
+    append(&store, domain, &["even stored"]).expect("append");
+    let (release, held) = hold_up(&store, domain);
+    let pending: Vec<_> = (0..20)
+        .map(|number| {
+            let job = move |tx: &mut WriteTx<'_>| {
+                let before = tx.lookup(&[key(if number % 2 == 0 { "even" } else { "odd" })], 100)?;
+                let both = tx.lookup(&[key("even"), key("fresh")], 3)?;
+                let index = tx.append(entry(if number % 2 == 0 { "even fresh" } else { "odd fresh" }))?;
+                assert_eq!(body(&tx.entry(index)?).split(' ').next_back(), Some("fresh"));
+                Ok::<_, StoreError>((before.len(), both.len(), index))
+            };
+            store.write(domain, job).expect("queue")
+        })
+        .collect();
+    assert_eq!(head(&store, domain).size, 1, "nobody reads what is not committed");
+    release.send(()).expect("held");
+    held.wait().expect("held job");
+    for (number, pending) in pending.into_iter().enumerate() {
+        let written = pending.wait().expect("written");
+        let evens_before = 1 + number.div_ceil(2);
+        let of_own = if number % 2 == 0 { evens_before } else { number / 2 };
+        assert_eq!(written.value, (of_own, (evens_before - 1).min(3), number as u64 + 1));
+        assert_eq!(written.head.size, 21);
+        assert_eq!(written.head.seal.map(|seal| seal.size), Some(21));
+    }
+    assert_eq!(signatures.load(Ordering::SeqCst), 2, "one for the first entry, one for all twenty");
+    assert_sound(&store);
+}
+
+#[test]
+fn many_threads_write_and_read() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 0..25 {
+                    let text = format!("t{thread} n{number} t{thread}n{number}");
+                    let index = append(store, domain, &[&text]).expect("append")[0];
+                    // Acknowledged: read, found and proven at once.
+                    assert_eq!(body(&store.entry(domain, index).expect("entry")), text);
+                    assert_eq!(find(store, domain, &[&format!("t{thread}n{number}")]), [index]);
+                    let size = head(store, domain).size;
+                    assert!(index < size);
+                    store.inclusion_proof(domain, index, size).expect("proof");
+                }
+            });
+        }
+    });
+    assert_eq!(head(&store, domain).size, 200);
+    assert_eq!(find(&store, domain, &["n7"]).len(), 8);
+    assert_sound(&store);
+}
+
+#[test]
+fn a_job_that_fails_or_panics_leaves_nothing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["stays"]).expect("append");
+    let before = head(&store, domain);
+    let (release, held) = hold_up(&store, domain);
+    let good = store.write(domain, |tx| tx.append(entry("good"))).expect("queue");
+    let job = |tx: &mut WriteTx<'_>| {
+        tx.append(entry("bad")).expect("append");
+        tx.erase(0).expect("erase");
+        tx.alarm(ics_core::time::Timestamp::default(), "kind", "text");
+        assert_eq!((tx.size(), tx.lookup(&[key("bad")], 9).expect("look up")), (3, vec![2]));
+        Err::<(), _>("no")
+    };
+    let refused = store.write(domain, job).expect("queue");
+    let job = |tx: &mut WriteTx<'_>| -> Result<(), StoreError> {
+        tx.append(entry("bad"))?;
+        panic!("a defect in a job, on purpose")
+    };
+    let panicked = store.write(domain, job).expect("queue");
+    let after = store.write(domain, |tx| Ok::<_, StoreError>((tx.size(), tx.lookup(&[key("bad")], 9)?)));
+    let after = after.expect("queue");
+    let last = store.write(domain, |tx| tx.append(entry("last"))).expect("queue");
+    release.send(()).expect("held");
+    held.wait().expect("held job");
+    assert_eq!(good.wait().expect("good").value, 1);
+    assert!(matches!(refused.wait(), Err(WriteError::Job("no"))));
+    assert!(matches!(panicked.wait(), Err(WriteError::Store(StoreError::Panicked))));
+    assert_eq!(after.wait().expect("after").value, (2, vec![]));
+    assert_eq!(last.wait().expect("last").value, 2);
+
+    // The root is that of a log in which the failed jobs never were.
+    let other = tempfile::tempdir().expect("dir");
+    let (twin, same) = with_home(other.path());
+    append(&twin, same, &["stays", "good", "last"]).expect("append");
+    assert_eq!(head(&store, domain), head(&twin, same));
+    assert_ne!(head(&store, domain), before);
+    assert!(store.entry(domain, 0).expect("entry").content.is_some());
+    assert_eq!(store.alarms(9).expect("alarms"), []);
+    assert_eq!(find(&store, domain, &["bad"]), Vec::<u64>::new());
+    assert_sound(&store);
+}
+
+#[test]
+fn a_full_queue_refuses_at_once_and_recovers() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = Store::open(dir.path(), Options { queue: 3, ..options() }).expect("open");
+    let domain = store.create_domain(&name("d.example"), Part::Home, None).expect("create").number;
+    let (release, held) = hold_up(&store, domain);
+    let queued: Vec<_> = (0..3).map(|_| store.write(domain, |tx| tx.append(entry("x"))).expect("room")).collect();
+    let refused = store.write(domain, |tx| tx.append(entry("x")));
+    assert!(matches!(refused, Err(StoreError::Full { waiting: 3 })));
+    release.send(()).expect("held");
+    held.wait().expect("held job");
+    for pending in queued {
+        pending.wait().expect("written");
+    }
+    assert_eq!(append(&store, domain, &["x"]).expect("room again"), [3]);
+}
+
+#[test]
+fn without_a_checkpoint_nothing_is_stored_and_other_domains_go_on() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (options, _) = counting("mute.example");
+    let store = Store::open(dir.path(), options).expect("open");
+    let good = store.create_domain(&name("d.example"), Part::Home, None).expect("create").number;
+    let mute = store.create_domain(&name("mute.example"), Part::Home, None).expect("create").number;
+    let (release, held) = hold_up(&store, good);
+    let one = store.write(mute, |tx| tx.append(entry("a"))).expect("queue");
+    let two = store.write(good, |tx| tx.append(entry("b"))).expect("queue");
+    release.send(()).expect("held");
+    held.wait().expect("held job");
+    assert!(matches!(one.wait(), Err(WriteError::Store(StoreError::Unsealed { .. }))));
+    two.wait().expect("written");
+    assert_eq!((head(&store, mute).size, head(&store, good).size), (0, 1));
+    assert_eq!(find(&store, mute, &["a"]), Vec::<u64>::new());
+}
+
+#[test]
+fn unknown_domains_and_closing() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    let unknown = ics_node::store::DomainNumber::new(9).expect("in range");
+    assert!(matches!(append(&store, unknown, &["a"]), Err(WriteError::Store(StoreError::NotFound { .. }))));
+    assert!(matches!(store.head(unknown), Err(StoreError::NotFound { .. })));
+    // What waits when the store is dropped is still written.
+    let (release, held) = hold_up(&store, domain);
+    let pending = store.write(domain, |tx| tx.append(entry("late"))).expect("queue");
+    release.send(()).expect("held");
+    drop(store);
+    held.wait().expect("held job");
+    assert_eq!(pending.wait().expect("written").value, 0);
+    assert_eq!(head(&open(dir.path()), domain).size, 1);
+}
