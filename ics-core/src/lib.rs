@@ -5,6 +5,7 @@
 pub mod canonical_json;
 pub mod descriptor;
 pub mod domain;
+pub mod evidence;
 pub mod identity;
 pub mod limits;
 pub mod log;

@@ -46,6 +46,18 @@ impl EntryKind {
         }
     }
 
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Statement => "statement",
+            Self::Document => "document",
+            Self::Certificate => "certificate",
+            Self::Descriptor => "descriptor",
+            Self::Erasure => "erasure",
+        }
+    }
+
     /// The kind with this number.
     #[must_use]
     pub fn from_code(code: u8) -> Option<Self> {

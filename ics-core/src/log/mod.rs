@@ -14,7 +14,7 @@ pub mod merkle;
 pub mod note;
 pub mod receipt;
 pub mod source;
-mod text;
+pub(crate) mod text;
 pub mod tile;
 mod tlog_proof;
 mod verifier_key;

@@ -1,20 +1,15 @@
 //! Bytes in JSON.
 
 /// Bytes as base64 with padding (RFC 4648, section 4).
-pub(super) mod base64 {
+pub(crate) mod base64 {
     use data_encoding::BASE64;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    pub(in crate::log) fn serialize<T: AsRef<[u8]>, S: Serializer>(
-        bytes: &T,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<T: AsRef<[u8]>, S: Serializer>(bytes: &T, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&BASE64.encode(bytes.as_ref()))
     }
 
-    pub(in crate::log) fn deserialize<'de, T: TryFrom<Vec<u8>>, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
+    pub(crate) fn deserialize<'de, T: TryFrom<Vec<u8>>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = BASE64.decode(text.as_bytes()).map_err(|error| D::Error::custom(format!("not base64: {error}")))?;
         let length = bytes.len();
