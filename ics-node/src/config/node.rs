@@ -28,7 +28,7 @@ pub struct NodeConfig {
     /// The directory of the databases, `data` unless told. It must not be shared with another node.
     #[serde(default = "default_data")]
     pub data: PathBuf,
-    /// Where `/metrics` is served for Prometheus, apart from the public address. Absent: nowhere.
+    /// Where `/metrics` is served for Prometheus, apart from the public address. Absent: at the public address.
     pub metrics: Option<SocketAddr>,
 }
 
