@@ -6,7 +6,7 @@ use super::{Domain, Refusal};
 use crate::limits;
 use crate::policy::{Action, Append, Cache, Principal, Request, Resource};
 use crate::record::{Logged, Scene, may_lift, replaces, takes_back};
-use crate::statement::{StatementId, Subject};
+use crate::statement::StatementId;
 use crate::vocabulary::{Act, Attribute, Effect, Role};
 
 /// What the log holds already that bears on a statement.
@@ -47,7 +47,14 @@ impl Domain {
             domain: self,
             entry,
             effect,
-            scene: Scene::judge(self, entry.subject_id(), context.about, context.groups, entry.admitted_at()),
+            scene: Scene::judge(
+                self,
+                entry.subject_id(),
+                entry.subject().as_group(),
+                context.about,
+                context.groups,
+                entry.admitted_at(),
+            ),
         };
         checked.check_role()?;
         checked.check_kind()?;
@@ -265,7 +272,7 @@ impl Checked<'_> {
             _ => None,
         };
         let mut known: BTreeMap<Attribute, String> = values.into_iter().filter_map(agreed).collect();
-        if let Subject::Group(group) = self.entry.subject() {
+        if let Some(group) = self.entry.subject().as_group() {
             known.extend(group.attributes.clone());
         }
         known.extend(self.entry.claims().attributes.clone());

@@ -187,3 +187,6 @@ impl Domain {
 fn holds(descriptor: &Descriptor, signer: &Fingerprint, role: &Role) -> bool {
     descriptor.roles.get(role).is_some_and(|spec| spec.signers.contains(signer))
 }
+
+#[cfg(test)]
+mod tests;

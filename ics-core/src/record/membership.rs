@@ -85,6 +85,16 @@ impl Membership {
     }
 }
 
+impl Subject {
+    /// The group, if it is one.
+    pub(crate) const fn as_group(&self) -> Option<&Group> {
+        match self {
+            Self::Group(group) => Some(group),
+            Self::Key { .. } | Self::Software(_) => None,
+        }
+    }
+}
+
 impl Group {
     /// Whether it selects by attributes and `has` holds for every one of them.
     fn selects_by(&self, has: impl Fn(&Attribute, &String) -> bool) -> bool {
@@ -159,7 +169,7 @@ pub fn candidate_groups(about: &[Logged]) -> CandidateGroups {
     let mut said = Told::default();
     for statement in about.iter().filter(|statement| !statement.is_refused()) {
         said.take(statement);
-        if let Subject::Group(group) = statement.subject() {
+        if let Some(group) = statement.subject().as_group() {
             said.take_values(&group.attributes);
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Logged;
 use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::name::Name;
-use crate::statement::{StatementId, Subject};
+use crate::statement::StatementId;
 use crate::vocabulary::{Act, Attribute, Role, StatusName};
 
 /// One key under which a statement is filed.
@@ -81,10 +81,7 @@ pub fn postings(statement: &Logged) -> BTreeSet<Posting> {
         Posting::Act(claims.act),
         Posting::Role(claims.role.clone()),
     ]);
-    let selector = match statement.subject() {
-        Subject::Group(group) => Some(group),
-        _ => None,
-    };
+    let selector = statement.subject().as_group();
     let attributes = claims.attributes.iter().chain(selector.iter().flat_map(|group| &group.attributes));
     keys.extend(
         attributes

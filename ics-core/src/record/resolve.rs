@@ -27,7 +27,8 @@ pub fn resolve(
     groups: &[Logged],
     at: Timestamp,
 ) -> Option<Record> {
-    let scene = Scene::judge(domain, *subject, about, groups, at);
+    let group = about.iter().find(|it| it.subject_id() == *subject).and_then(|it| it.subject().as_group());
+    let scene = Scene::judge(domain, *subject, group, about, groups, at);
     let introduction = introduction(&scene)?;
     let (statements, omitted) = list(&scene);
     Some(Record {
@@ -52,7 +53,9 @@ pub fn resolve(
 }
 
 fn changes_at(scene: &Scene<'_>, at: Timestamp) -> Option<Timestamp> {
-    let claims = scene.judged.iter().map(|it| it.logged.claims());
+    let for_good = [Standing::Refused, Standing::Compromised, Standing::Lifted];
+    let may_change = scene.judged.iter().filter(|it| !for_good.contains(&it.standing));
+    let claims = may_change.map(|it| it.logged.claims());
     claims.flat_map(|claims| [claims.from, claims.until]).flatten().filter(|bound| *bound > at).min()
 }
 

@@ -17,7 +17,7 @@ use super::Logged;
 use super::membership::{Belongs, Membership};
 use crate::domain::Domain;
 use crate::identity::{Fingerprint, IdentityId};
-use crate::statement::{StatementId, Subject};
+use crate::statement::{Group, StatementId, Subject};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Effect, Role};
 
@@ -67,10 +67,12 @@ pub(crate) struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    /// Judges `about` (statements about the subject) and `groups` (about groups that it may belong to).
+    /// Judges `about` (statements about the subject) and `groups` (about groups that it may belong to). What a group
+    /// selects is part of itself: `group` is the subject, if it is one.
     pub(crate) fn judge(
         domain: &'a Domain,
         subject: IdentityId,
+        group: Option<&Group>,
         about: &'a [Logged],
         groups: &'a [Logged],
         at: Timestamp,
@@ -88,7 +90,7 @@ impl<'a> Scene<'a> {
         scene.take_back();
         scene.replace_own();
         scene.grant_directly();
-        scene.find_groups();
+        scene.find_groups(group);
         scene.judge_roles();
         scene
     }
@@ -134,13 +136,8 @@ impl<'a> Scene<'a> {
     }
 
     /// Only a signer whose role does not itself come from a group says what belongs to a group.
-    fn find_groups(&mut self) {
-        let mut membership = Membership::default();
-        for it in self.judged.iter().filter(|it| it.is_direct(&self.subject)) {
-            if let Subject::Group(group) = it.logged.subject() {
-                membership = Membership::of_group(group);
-            }
-        }
+    fn find_groups(&mut self, group: Option<&Group>) {
+        let mut membership = group.map(Membership::of_group).unwrap_or_default();
         for it in self.judged.iter().filter(|it| it.is_direct(&self.subject) && it.stands()) {
             if it.logged.act() != Act::Withdrawal {
                 membership.feared.take(it.logged);

@@ -1,0 +1,267 @@
+//! What a domain admits, and with which code it refuses the rest.
+
+use super::{Admitted, Context, Domain, Fault, Refusal};
+use crate::descriptor::{Compromise, DomainLimits};
+use crate::identity::Kind;
+use crate::limits;
+use crate::policy::Cache;
+use crate::record::Logged;
+use crate::samples::*;
+use crate::statement::Subject;
+use crate::vocabulary::{Act, Attribute, Effect};
+
+/// Checks the last draft as the next entry behind the others.
+fn check_in(domain: Domain, drafts: &[Draft]) -> Result<Admitted, Refusal> {
+    let (last, before) = drafts.split_last().expect("a statement to check");
+    let entry = last.clone().log();
+    let (about, groups): (Vec<Logged>, Vec<Logged>) =
+        before.iter().map(|draft| draft.clone().log()).partition(|other| other.subject_id() == entry.subject_id());
+    let domain = grown(domain, entry.index());
+    domain.check(&entry, &Context { about: &about, groups: &groups }, &mut Cache::new(domain.policy()))
+}
+
+fn check(drafts: &[Draft]) -> Result<Admitted, Refusal> {
+    check_in(domain(), drafts)
+}
+
+fn pump(n: u64) -> Draft {
+    introduce(n).attribute(Attribute::Model, "P1").attribute(Attribute::Lot, "7")
+}
+
+fn lot() -> crate::statement::Group {
+    group("lot 7", &[(Attribute::Model, "P1"), (Attribute::Lot, "7")])
+}
+
+fn sold() -> Draft {
+    grant(2, MAKER, "manufacturer", BUYER, "owner")
+}
+
+fn withdrawal(n: u64, signer: crate::identity::Fingerprint, role: &str) -> Draft {
+    say(n, signer, role, Act::Withdrawal)
+}
+
+#[test]
+fn what_is_admitted() {
+    let suspended = || status(3, CONTROLLER, "security-controller", "suspended");
+    let cases = [
+        ("an introduction", vec![pump(1).name("serial:SN-1")]),
+        ("a status", vec![pump(1), status(2, KEEPER, "maintainer", "in-use")]),
+        ("a block before anybody introduced it", vec![status(1, KEEPER, "maintainer", "stolen")]),
+        ("a grant", vec![pump(1), sold()]),
+        ("by a grantee", vec![pump(1), sold(), status(3, BUYER, "owner", "in-use")]),
+        ("a sale that ends the former one", vec![pump(1), sold(), grant(3, BUYER, "owner", HEIR, "owner").ends(2)]),
+        ("a grant given back", vec![pump(1), sold(), withdrawal(3, BUYER, "owner").ends(2)]),
+        ("lifting by the owner", vec![pump(1), sold(), suspended(), status(4, BUYER, "owner", "in-use").ends(3)]),
+        ("taking back, as a certification", vec![suspended(), withdrawal(4, CONTROLLER, "security-controller").ends(3)]),
+        (
+            "taking back, as a revocation",
+            vec![suspended(), withdrawal(4, CONTROLLER, "security-controller").ends(3).with(|said| said.revokes = true)],
+        ),
+        ("on a group", vec![status(1, MAKER, "manufacturer", "withdrawn").on(&lot())]),
+        (
+            "by a grant over a group that the thing is in",
+            vec![pump(1), grant(2, MAKER, "manufacturer", BUYER, "owner").on(&lot()), status(3, BUYER, "owner", "in-use")],
+        ),
+        (
+            "by a grant over a wider group",
+            vec![
+                grant(1, MAKER, "manufacturer", BUYER, "owner").on(&group("all P1", &[(Attribute::Model, "P1")])),
+                say(2, BUYER, "owner", Act::Approval).on(&lot()),
+            ],
+        ),
+        ("adopted", vec![pump(1).adopted()]),
+        ("adopted, superseding what was not", vec![status(3, MAKER, "manufacturer", "in-use").ends(2).adopted()]),
+        (
+            "adopted by way of another domain",
+            vec![pump(1).adopted().source(|way| {
+                way[0].domain = word("maker.example");
+                let first = crate::record::SourceRef { domain: word("factory.example"), entry0: [1; 32], index: 3 };
+                way.push(first);
+            })
+            .with(|said| said.claims.domain = word("factory.example"))],
+        ),
+        ("installed software", vec![say(1, KEEPER, "maintainer", Act::Installed).with(|said| {
+            said.claims.installed = Some([7; 32]);
+        })],
+        ),
+        ("signed five minutes from now", vec![pump(1).with(|said| said.signed_at = time(1 + 300))]),
+    ];
+    for (case, drafts) in cases {
+        assert_eq!(check(&drafts).err(), None, "{case}");
+    }
+    let admitted = check(&[status(1, KEEPER, "maintainer", "stolen")]).expect("admitted");
+    assert_eq!((admitted.effect, admitted.rules), (Some(Effect::Blocks), vec!["role-held".to_owned()]));
+}
+
+#[test]
+fn what_is_refused_and_with_which_code() {
+    let stolen = || status(2, KEEPER, "maintainer", "stolen");
+    let destroyed = || status(2, KEEPER, "maintainer", "destroyed");
+    let cases = [
+        ("duplicate", vec![pump(1), pump(2).with(|said| said.id = id(1))]),
+        ("foreign-domain", vec![pump(1).with(|said| said.claims.domain = word("other.example"))]),
+        ("adopted-own", vec![pump(1).adopted().with(|said| said.claims.domain = home())]),
+        ("unknown-source", vec![pump(1).adopted().source(|way| way[0].domain = word("else.example"))]),
+        ("unknown-source", vec![pump(1).adopted().source(|way| way[0].entry0 = [0; 32])]),
+        ("source-mismatch", vec![pump(1).adopted().with(|said| said.claims.domain = word("else.example"))]),
+        ("future-time", vec![pump(1).with(|said| said.signed_at = time(1 + 301))]),
+        ("empty-period", vec![pump(1).from(10).until(10)]),
+        ("kind-differs", vec![pump(1), status(2, KEEPER, "maintainer", "in-use").with(|said| {
+            let Subject::Key { kind, .. } = &mut said.subject else { panic!("a key") };
+            *kind = Kind::Service;
+        })]),
+        ("unknown-status", vec![status(1, KEEPER, "maintainer", "on-fire")]),
+        ("unknown-status", vec![status(1, KEEPER, "maintainer", "released").with(|said| said.revokes = false)]),
+        ("for-ever-until", vec![status(1, KEEPER, "maintainer", "destroyed").until(10)]),
+        ("revocation-mismatch", vec![stolen().with(|said| said.revokes = false)]),
+        ("revocation-mismatch", vec![pump(1).with(|said| said.revokes = true)]),
+        ("revocation-mismatch", vec![status(1, MAKER, "manufacturer", "withdrawn").on(&lot()).with(|said| {
+            said.revokes = true;
+        })]),
+        ("installed-on", vec![say(1, KEEPER, "maintainer", Act::Installed).on(&lot())]),
+        ("installed-on", vec![say(1, KEEPER, "maintainer", Act::Installed).on_software()]),
+        ("unknown-role", vec![grant(1, MAKER, "manufacturer", BUYER, "king")]),
+        ("role-not-held", vec![status(1, BUYER, "owner", "in-use")]),
+        ("role-not-held", vec![status(1, KEEPER, "manufacturer", "in-use")]),
+        ("role-not-held", vec![sold(), status(3, BUYER, "maintainer", "in-use")]),
+        ("role-not-held", vec![sold().until(3), status(3, BUYER, "owner", "in-use")]),
+        ("role-not-held", vec![sold().from(4), status(3, BUYER, "owner", "in-use")]),
+        ("role-not-held", vec![sold().refused(), status(3, BUYER, "owner", "in-use")]),
+        ("role-not-held", vec![sold(), withdrawal(3, MAKER, "manufacturer").ends(2), status(4, BUYER, "owner", "in-use")]),
+        (
+            "role-not-held",
+            vec![sold(), grant(3, BUYER, "owner", HEIR, "owner").ends(2), status(4, BUYER, "owner", "in-use")],
+        ),
+        // Over another thing, over a group that it is not in, over a narrower group.
+        ("role-not-held", vec![sold(), status(3, BUYER, "owner", "released").on_software()]),
+        (
+            "role-not-held",
+            vec![introduce(1), grant(2, MAKER, "manufacturer", BUYER, "owner").on(&lot()), status(3, BUYER, "owner", "in-use")],
+        ),
+        (
+            "role-not-held",
+            vec![
+                grant(1, MAKER, "manufacturer", BUYER, "owner").on(&lot()),
+                say(2, BUYER, "owner", Act::Approval).on(&group("all P1", &[(Attribute::Model, "P1")])),
+            ],
+        ),
+        // Nobody lets himself into a group.
+        (
+            "role-not-held",
+            vec![
+                grant(1, MAKER, "manufacturer", BUYER, "owner").on(&lot()),
+                say(2, BUYER, "owner", Act::Identity).attribute(Attribute::Model, "P1").attribute(Attribute::Lot, "7"),
+            ],
+        ),
+        ("name-not-permitted", vec![introduce(1).name("host:pump.example")]),
+        ("name-not-permitted", vec![introduce(1).with(|said| said.names.push(word("urn:dev:os:99-1")))]),
+        ("supersedes-unknown", vec![pump(1), pump(2).ends(9)]),
+        ("supersedes-unknown", vec![status(1, MAKER, "manufacturer", "withdrawn").on(&lot()), status(2, MAKER, "manufacturer", "planned").ends(1)]),
+        ("supersedes-other-act", vec![stolen(), say(3, KEEPER, "maintainer", Act::Approval).ends(2)]),
+        ("supersedes-withdrawal", vec![stolen(), withdrawal(3, KEEPER, "maintainer").ends(2), withdrawal(4, KEEPER, "maintainer").ends(3)]),
+        ("supersedes-others", vec![stolen(), status(3, MAKER, "manufacturer", "planned").ends(2)]),
+        ("supersedes-others", vec![grant(1, MAKER, "manufacturer", BUYER, "owner"), stolen(), status(3, BUYER, "owner", "planned").ends(2)]),
+        ("supersedes-others", vec![stolen(), withdrawal(3, MAKER, "manufacturer").ends(2)]),
+        ("supersedes-others", vec![pump(1), stolen(), status(3, MAKER, "manufacturer", "in-use").ends(2).adopted()]),
+        ("blocked-for-ever", vec![destroyed(), status(3, KEEPER, "maintainer", "planned").ends(2)]),
+        ("blocked-for-ever", vec![destroyed(), withdrawal(3, KEEPER, "maintainer").ends(2)]),
+        ("withdraws-nothing", vec![withdrawal(1, KEEPER, "maintainer")]),
+        ("not-permitted", vec![sold(), grant(3, BUYER, "owner", HEIR, "maintainer")]),
+    ];
+    for (code, drafts) in cases {
+        let refusal = check(&drafts).expect_err(code);
+        assert_eq!(refusal.code(), code, "{refusal}");
+        assert!(!refusal.to_string().is_empty() && !refusal.to_string().ends_with('.'), "{refusal}");
+    }
+}
+
+#[test]
+fn bounds_on_what_one_signer_says() {
+    let limited = |quota| {
+        changed(0, |descriptor| {
+            descriptor.limits =
+                DomainLimits { statements_per_signer_and_identity: Some(quota), ..DomainLimits::default() };
+        })
+    };
+    let approvals = |count| (1..=count).map(|n| say(n, KEEPER, "maintainer", Act::Approval)).collect::<Vec<_>>();
+    assert!(check_in(limited(3), &approvals(3)).is_ok());
+    assert_eq!(check_in(limited(3), &approvals(4)), Err(Refusal::Quota(3)));
+    // The first block comes through, the second does not.
+    let blocks = [status(5, KEEPER, "maintainer", "stolen"), status(6, KEEPER, "maintainer", "lost")];
+    let first = [approvals(3), blocks[..1].to_vec()].concat();
+    assert!(check_in(limited(3), &first).is_ok());
+    assert_eq!(check_in(limited(3), &[first, blocks[1..].to_vec()].concat()), Err(Refusal::Quota(3)));
+    // Others are not kept from speaking.
+    assert!(check_in(limited(3), &[approvals(3), vec![pump(9)]].concat()).is_ok());
+}
+
+#[test]
+fn bounds_on_what_all_say() {
+    let mut drafts: Vec<Draft> =
+        (1..=limits::RECORD_STATEMENTS as u64).map(|n| say(n, KEEPER, "maintainer", Act::Approval)).collect();
+    drafts.push(pump(5_000));
+    assert_eq!(check(&drafts), Err(Refusal::RecordFull));
+    drafts.push(status(5_001, CONTROLLER, "security-controller", "suspended"));
+    assert!(check(&drafts).is_ok());
+}
+
+#[test]
+fn few_values_of_a_selecting_attribute() {
+    let lots = |count| (1..=count).map(|n| introduce(n).attribute(Attribute::Lot, &n.to_string())).collect::<Vec<_>>();
+    let most = limits::SELECTING_VALUES as u64;
+    assert!(check(&lots(most)).is_ok());
+    assert_eq!(check(&lots(most + 1)), Err(Refusal::AttributeValues(Attribute::Lot)));
+    let places = (1..=most + 1).map(|n| introduce(n).attribute(Attribute::Location, &n.to_string()));
+    assert!(check(&places.collect::<Vec<_>>()).is_ok());
+}
+
+#[test]
+fn a_compromised_signer_adds_nothing() {
+    let compromised = |domain: &str, from_index| {
+        changed(1, |descriptor| {
+            descriptor.compromised.push(Compromise { signer: MAKER, domain: word(domain), from_index });
+        })
+    };
+    let refused = Err(Refusal::SignerCompromised(MAKER));
+    assert_eq!(check_in(compromised("devices.acme.example", 2), &[pump(2)]), refused);
+    assert!(check_in(compromised("devices.acme.example", 2), &[status(2, KEEPER, "maintainer", "in-use")]).is_ok());
+    // The sample stands at index 7 of its source.
+    assert_eq!(check_in(compromised("maker.example", 7), &[pump(2).adopted()]), refused);
+    assert!(check_in(compromised("maker.example", 8), &[pump(2).adopted()]).is_ok());
+}
+
+#[test]
+fn time_does_not_go_back() {
+    let mut domain = domain();
+    domain.grow_to(2, time(3));
+    let policy = domain.policy().clone();
+    let refusal = domain.check(&pump(2).log(), &Context::default(), &mut Cache::new(&policy));
+    assert_eq!(refusal, Err(Refusal::TimeGoesBack { admitted_at: time(2), last: time(3) }));
+}
+
+#[test]
+fn each_entry_is_ruled_by_the_descriptor_before_it() {
+    let domain = changed(5, |descriptor| {
+        descriptor.roles.insert(word("maintainer"), crate::descriptor::RoleSpec::default());
+    });
+    assert_eq!((domain.descriptor_at(0).version, domain.descriptor_at(5).version), (1, 1));
+    assert_eq!((domain.descriptor_at(6).version, domain.descriptor().version), (2, 2));
+    assert!(domain.held_at(5, &KEEPER, &word("maintainer")) && !domain.held_at(6, &KEEPER, &word("maintainer")));
+    let refusal = check_in(domain, &[status(6, KEEPER, "maintainer", "in-use")]);
+    assert_eq!(refusal.expect_err("dismissed").code(), "role-not-held");
+}
+
+#[test]
+fn refusals_say_whose_doing_they_are() {
+    assert_eq!(Refusal::WithdrawsNothing.fault(), Fault::Statement);
+    assert_eq!(Refusal::UnknownSigner(MAKER).fault(), Fault::Policy);
+    assert_eq!(Refusal::Quota(3).fault(), Fault::Limit);
+    let refusal = check(&[sold(), status(3, BUYER, "maintainer", "in-use")]).expect_err("not held");
+    assert_eq!(
+        refusal.to_string(),
+        "the signer `0505050505050505050505050505050505050505` does not have the role `maintainer` over this identity; \
+         he has `owner`"
+    );
+    let forbidden = check(&[sold(), grant(3, BUYER, "owner", HEIR, "maintainer")]).expect_err("forbidden");
+    assert_eq!(forbidden.to_string(), "the domain's access rules do not permit it: grants-owner");
+}
