@@ -52,15 +52,25 @@ fn what_is_admitted() {
         ("a sale that ends the former one", vec![pump(1), sold(), grant(3, BUYER, "owner", HEIR, "owner").ends(2)]),
         ("a grant given back", vec![pump(1), sold(), withdrawal(3, BUYER, "owner").ends(2)]),
         ("lifting by the owner", vec![pump(1), sold(), suspended(), status(4, BUYER, "owner", "in-use").ends(3)]),
-        ("taking back, as a certification", vec![suspended(), withdrawal(4, CONTROLLER, "security-controller").ends(3)]),
+        (
+            "taking back, as a certification",
+            vec![suspended(), withdrawal(4, CONTROLLER, "security-controller").ends(3)],
+        ),
         (
             "taking back, as a revocation",
-            vec![suspended(), withdrawal(4, CONTROLLER, "security-controller").ends(3).with(|said| said.revokes = true)],
+            vec![
+                suspended(),
+                withdrawal(4, CONTROLLER, "security-controller").ends(3).with(|said| said.revokes = true),
+            ],
         ),
         ("on a group", vec![status(1, MAKER, "manufacturer", "withdrawn").on(&lot())]),
         (
             "by a grant over a group that the thing is in",
-            vec![pump(1), grant(2, MAKER, "manufacturer", BUYER, "owner").on(&lot()), status(3, BUYER, "owner", "in-use")],
+            vec![
+                pump(1),
+                grant(2, MAKER, "manufacturer", BUYER, "owner").on(&lot()),
+                status(3, BUYER, "owner", "in-use"),
+            ],
         ),
         (
             "by a grant over a wider group",
@@ -73,16 +83,23 @@ fn what_is_admitted() {
         ("adopted, superseding what was not", vec![status(3, MAKER, "manufacturer", "in-use").ends(2).adopted()]),
         (
             "adopted by way of another domain",
-            vec![pump(1).adopted().source(|way| {
-                way[0].domain = word("maker.example");
-                let first = crate::record::SourceRef { domain: word("factory.example"), entry0: [1; 32], index: 3 };
-                way.push(first);
-            })
-            .with(|said| said.claims.domain = word("factory.example"))],
+            vec![
+                pump(1)
+                    .adopted()
+                    .source(|way| {
+                        way[0].domain = word("maker.example");
+                        let first =
+                            crate::record::SourceRef { domain: word("factory.example"), entry0: [1; 32], index: 3 };
+                        way.push(first);
+                    })
+                    .with(|said| said.claims.domain = word("factory.example")),
+            ],
         ),
-        ("installed software", vec![say(1, KEEPER, "maintainer", Act::Installed).with(|said| {
-            said.claims.installed = Some([7; 32]);
-        })],
+        (
+            "installed software",
+            vec![say(1, KEEPER, "maintainer", Act::Installed).with(|said| {
+                said.claims.installed = Some([7; 32]);
+            })],
         ),
         ("signed five minutes from now", vec![pump(1).with(|said| said.signed_at = time(1 + 300))]),
     ];
@@ -106,18 +123,27 @@ fn what_is_refused_and_with_which_code() {
         ("source-mismatch", vec![pump(1).adopted().with(|said| said.claims.domain = word("else.example"))]),
         ("future-time", vec![pump(1).with(|said| said.signed_at = time(1 + 301))]),
         ("empty-period", vec![pump(1).from(10).until(10)]),
-        ("kind-differs", vec![pump(1), status(2, KEEPER, "maintainer", "in-use").with(|said| {
-            let Subject::Key { kind, .. } = &mut said.subject else { panic!("a key") };
-            *kind = Kind::Service;
-        })]),
+        (
+            "kind-differs",
+            vec![
+                pump(1),
+                status(2, KEEPER, "maintainer", "in-use").with(|said| {
+                    let Subject::Key { kind, .. } = &mut said.subject else { panic!("a key") };
+                    *kind = Kind::Service;
+                }),
+            ],
+        ),
         ("unknown-status", vec![status(1, KEEPER, "maintainer", "on-fire")]),
         ("unknown-status", vec![status(1, KEEPER, "maintainer", "released").with(|said| said.revokes = false)]),
         ("for-ever-until", vec![status(1, KEEPER, "maintainer", "destroyed").until(10)]),
         ("revocation-mismatch", vec![stolen().with(|said| said.revokes = false)]),
         ("revocation-mismatch", vec![pump(1).with(|said| said.revokes = true)]),
-        ("revocation-mismatch", vec![status(1, MAKER, "manufacturer", "withdrawn").on(&lot()).with(|said| {
-            said.revokes = true;
-        })]),
+        (
+            "revocation-mismatch",
+            vec![status(1, MAKER, "manufacturer", "withdrawn").on(&lot()).with(|said| {
+                said.revokes = true;
+            })],
+        ),
         ("installed-on", vec![say(1, KEEPER, "maintainer", Act::Installed).on(&lot())]),
         ("installed-on", vec![say(1, KEEPER, "maintainer", Act::Installed).on_software()]),
         ("unknown-role", vec![grant(1, MAKER, "manufacturer", BUYER, "king")]),
@@ -127,7 +153,10 @@ fn what_is_refused_and_with_which_code() {
         ("role-not-held", vec![sold().until(3), status(3, BUYER, "owner", "in-use")]),
         ("role-not-held", vec![sold().from(4), status(3, BUYER, "owner", "in-use")]),
         ("role-not-held", vec![sold().refused(), status(3, BUYER, "owner", "in-use")]),
-        ("role-not-held", vec![sold(), withdrawal(3, MAKER, "manufacturer").ends(2), status(4, BUYER, "owner", "in-use")]),
+        (
+            "role-not-held",
+            vec![sold(), withdrawal(3, MAKER, "manufacturer").ends(2), status(4, BUYER, "owner", "in-use")],
+        ),
         (
             "role-not-held",
             vec![sold(), grant(3, BUYER, "owner", HEIR, "owner").ends(2), status(4, BUYER, "owner", "in-use")],
@@ -136,7 +165,11 @@ fn what_is_refused_and_with_which_code() {
         ("role-not-held", vec![sold(), status(3, BUYER, "owner", "released").on_software()]),
         (
             "role-not-held",
-            vec![introduce(1), grant(2, MAKER, "manufacturer", BUYER, "owner").on(&lot()), status(3, BUYER, "owner", "in-use")],
+            vec![
+                introduce(1),
+                grant(2, MAKER, "manufacturer", BUYER, "owner").on(&lot()),
+                status(3, BUYER, "owner", "in-use"),
+            ],
         ),
         (
             "role-not-held",
@@ -156,11 +189,27 @@ fn what_is_refused_and_with_which_code() {
         ("name-not-permitted", vec![introduce(1).name("host:pump.example")]),
         ("name-not-permitted", vec![introduce(1).with(|said| said.names.push(word("urn:dev:os:99-1")))]),
         ("supersedes-unknown", vec![pump(1), pump(2).ends(9)]),
-        ("supersedes-unknown", vec![status(1, MAKER, "manufacturer", "withdrawn").on(&lot()), status(2, MAKER, "manufacturer", "planned").ends(1)]),
+        (
+            "supersedes-unknown",
+            vec![
+                status(1, MAKER, "manufacturer", "withdrawn").on(&lot()),
+                status(2, MAKER, "manufacturer", "planned").ends(1),
+            ],
+        ),
         ("supersedes-other-act", vec![stolen(), say(3, KEEPER, "maintainer", Act::Approval).ends(2)]),
-        ("supersedes-withdrawal", vec![stolen(), withdrawal(3, KEEPER, "maintainer").ends(2), withdrawal(4, KEEPER, "maintainer").ends(3)]),
+        (
+            "supersedes-withdrawal",
+            vec![stolen(), withdrawal(3, KEEPER, "maintainer").ends(2), withdrawal(4, KEEPER, "maintainer").ends(3)],
+        ),
         ("supersedes-others", vec![stolen(), status(3, MAKER, "manufacturer", "planned").ends(2)]),
-        ("supersedes-others", vec![grant(1, MAKER, "manufacturer", BUYER, "owner"), stolen(), status(3, BUYER, "owner", "planned").ends(2)]),
+        (
+            "supersedes-others",
+            vec![
+                grant(1, MAKER, "manufacturer", BUYER, "owner"),
+                stolen(),
+                status(3, BUYER, "owner", "planned").ends(2),
+            ],
+        ),
         ("supersedes-others", vec![stolen(), withdrawal(3, MAKER, "manufacturer").ends(2)]),
         ("supersedes-others", vec![pump(1), stolen(), status(3, MAKER, "manufacturer", "in-use").ends(2).adopted()]),
         ("blocked-for-ever", vec![destroyed(), status(3, KEEPER, "maintainer", "planned").ends(2)]),
