@@ -1,6 +1,9 @@
 //! The node and the command line of CM4IT ICS, one program: `ics`.
 
 pub mod app;
+pub mod cli;
+pub mod client;
 pub mod config;
+pub mod keys;
 pub mod observe;
 pub mod store;

@@ -1,5 +1,7 @@
 //! `[client]`: what the command line assumes where it is not told.
 
+use std::path::PathBuf;
+
 use ics_core::vocabulary::{DomainName, Role};
 use serde::Deserialize;
 
@@ -11,6 +13,8 @@ use super::Url;
 pub struct ClientConfig {
     /// The node that commands talk to; `--node` overrides it. Absent: the node of this home directory.
     pub node: Option<Url>,
+    /// The file with the operator's token of that node. Absent: that of `[node]`.
+    pub operator_token_file: Option<PathBuf>,
     /// The domain that statements are made for; `--domain` overrides it.
     pub domain: Option<DomainName>,
     /// The secret key that signs, by name; `--signer` overrides it.

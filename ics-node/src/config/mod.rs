@@ -21,7 +21,7 @@ use serde::Deserialize;
 pub use self::client::ClientConfig;
 pub use self::home::HomeConfig;
 pub use self::log::{LogConfig, LogFormat};
-pub use self::mirror::{MirrorConfig, OriginPin};
+pub use self::mirror::MirrorConfig;
 pub use self::node::{NodeConfig, TlsConfig};
 pub use self::peer::{PeerConfig, Url};
 pub use self::trust::TrustConfig;
@@ -164,6 +164,9 @@ impl Config {
         }
         for domain in &mut self.homes {
             domain.descriptor = home.join(&domain.descriptor);
+        }
+        if let Some(path) = &mut self.client.operator_token_file {
+            *path = home.join(&path);
         }
         if let Some(policy) = &mut self.trust.policy {
             *policy = home.join(&policy);

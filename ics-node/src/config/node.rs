@@ -28,6 +28,8 @@ pub struct NodeConfig {
     /// The directory of the databases, `data` unless told. It must not be shared with another node.
     #[serde(default = "default_data")]
     pub data: PathBuf,
+    /// The file with the token that operators of this node send. Absent: what only operators may do, nobody can.
+    pub operator_token_file: Option<PathBuf>,
     /// Where `/metrics` is served for Prometheus, apart from the public address. Absent: at the public address.
     pub metrics: Option<SocketAddr>,
 }
@@ -65,6 +67,9 @@ impl NodeConfig {
 
     pub(super) fn resolve_paths(&mut self, home: &Path) {
         self.data = home.join(&self.data);
+        if let Some(path) = &mut self.operator_token_file {
+            *path = home.join(&path);
+        }
         if let Some(tls) = &mut self.tls {
             tls.certificate = home.join(&tls.certificate);
             tls.key = home.join(&tls.key);

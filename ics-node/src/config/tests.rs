@@ -12,10 +12,14 @@ fn the_example_has_every_member() {
     let config = Config::parse(EXAMPLE, Path::new("example.toml")).expect("the example is good");
     let node = config.node.expect("node");
     assert_eq!(node.listen, node::default_listen());
-    assert!(node.tls.is_some() && node.public_url.is_some() && node.metrics.is_some());
+    assert!(
+        node.operator_token_file.is_some() && node.tls.is_some() && node.public_url.is_some() && node.metrics.is_some()
+    );
     assert_eq!((config.homes.len(), config.mirrors.len(), config.peers.len()), (1, 1, 1));
     assert_eq!(config.mirrors[0].interval, 5);
-    assert!(config.client.node.is_some() && config.client.domain.is_some());
+    assert!(
+        config.client.operator_token_file.is_some() && config.client.node.is_some() && config.client.domain.is_some()
+    );
     assert!(config.client.signer.is_some() && config.client.role.is_some() && config.trust.policy.is_some());
     assert_eq!(config.log, LogConfig::default());
 }

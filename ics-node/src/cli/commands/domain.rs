@@ -1,0 +1,135 @@
+//! `ics domain`.
+
+mod create;
+mod show;
+mod sign;
+mod update;
+
+use std::path::Path;
+
+use clap::Subcommand;
+use ics_core::descriptor::{OwnerKey, Owners, Source};
+use ics_core::identity::Fingerprint;
+use ics_core::vocabulary::{DomainName, Role};
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::client::certificate::PublicCertificate;
+use crate::client::descriptor::{self, DescriptorFile, DescriptorFileError};
+use crate::keys::UnlockedKey;
+
+/// Commands about the rules of a domain.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DomainCommand {
+    /// Make the first descriptor of a domain from a template.
+    Create(create::Create),
+    /// Make the next version of a descriptor.
+    Update(update::Update),
+    /// Add an owner's signature to a descriptor.
+    Sign(sign::Sign),
+    /// Show a descriptor and who has signed it.
+    Show(show::Show),
+}
+
+impl DomainCommand {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Create(command) => command.run(context),
+            Self::Update(command) => command.run(context),
+            Self::Sign(command) => command.run(context),
+            Self::Show(command) => command.run(context),
+        }
+    }
+}
+
+impl From<DescriptorFileError> for Failure {
+    fn from(error: DescriptorFileError) -> Self {
+        match &error {
+            DescriptorFileError::Missing { .. } => Self::new(Exit::NotFound, error)
+                .hint("name the domain or a file; `ics domain create` makes a first descriptor"),
+            DescriptorFileError::Rule(_) | DescriptorFileError::Edit(_) => Self::new(Exit::Usage, error),
+            DescriptorFileError::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                Self::new(Exit::Local, error).hint("that version was made already: publish it, or move it away")
+            }
+            DescriptorFileError::NotAnOwner(_) => {
+                Self::new(Exit::Refused, error).hint("`ics domain show` lists the owners")
+            }
+            _ => Self::new(Exit::Local, error),
+        }
+    }
+}
+
+/// Splits `LEFT=RIGHT`.
+fn pair(text: &str) -> Result<(&str, &str), String> {
+    text.split_once('=').ok_or_else(|| format!("`{text}` lacks its `=`"))
+}
+
+/// `ROLE=KEY`, the key to be resolved later.
+fn role_and_key(text: &str) -> Result<(Role, String), String> {
+    let (role, key) = pair(text)?;
+    Ok((role.parse().map_err(|e: ics_core::vocabulary::WordError| e.to_string())?, key.to_owned()))
+}
+
+/// `NAME=KEY`, the key to be resolved later.
+fn name_and_key(text: &str) -> Result<(String, String), String> {
+    pair(text).map(|(name, key)| (name.to_owned(), key.to_owned()))
+}
+
+/// A public key that a person names: a key of this home directory, or a file with a certificate.
+fn certificate(context: &Context, text: &str) -> Result<PublicCertificate, Failure> {
+    let path = Path::new(text);
+    if text.contains('/') || path.extension().is_some() && path.exists() {
+        return PublicCertificate::read(path).map_err(|e| Failure::new(Exit::Local, e));
+    }
+    Ok(PublicCertificate::of(&context.keys().find(text)?)?)
+}
+
+/// A signer that a person names: a fingerprint, a key of this home directory, or a file with a certificate.
+fn signer(context: &Context, text: &str) -> Result<Fingerprint, Failure> {
+    match text.parse() {
+        Ok(fingerprint) => Ok(fingerprint),
+        Err(_) => Ok(certificate(context, text)?.key.fingerprint()),
+    }
+}
+
+fn signers(context: &Context, texts: Vec<(Role, String)>) -> Result<Vec<(Role, Fingerprint)>, Failure> {
+    texts.into_iter().map(|(role, key)| Ok((role, signer(context, &key)?))).collect()
+}
+
+/// An owner that a person names, his own name being the User ID of his certificate.
+fn owner(context: &Context, text: &str) -> Result<OwnerKey, Failure> {
+    let certificate = certificate(context, text)?;
+    Ok(descriptor::owner(&certificate.user_id, &certificate.key))
+}
+
+/// A source as its JSON file says it.
+fn source(path: &Path) -> Result<Source, Failure> {
+    let failed = |e: String| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
+    serde_json::from_str(&text).map_err(|e| failed(e.to_string()))
+}
+
+/// The secret keys of owners, unlocked.
+fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<UnlockedKey>, Failure> {
+    let keys = names.iter().map(|name| context.keys().find(name)).collect::<Result<Vec<_>, _>>()?;
+    let passphrase = context.passphrases().get(&names.join(", "))?;
+    Ok(keys.iter().map(|key| key.unlock(&passphrase)).collect::<Result<_, _>>()?)
+}
+
+/// The domain that was named, or that the configuration assumes.
+fn domain_or_default(context: &Context, domain: Option<DomainName>) -> Result<DomainName, Failure> {
+    match domain {
+        Some(domain) => Ok(domain),
+        None => context.config()?.client.domain.ok_or_else(|| {
+            Failure::new(Exit::Usage, "no domain is named").hint("name one, or set [client] domain in ics.toml")
+        }),
+    }
+}
+
+/// The owners who may sign a descriptor: those of the version before it, where that is at hand.
+fn entitled(context: &Context, file: &DescriptorFile) -> Owners {
+    let version = file.descriptor.version.saturating_sub(1);
+    let previous = descriptor::path(&context.home, &file.descriptor.domain, version);
+    let previous = DescriptorFile::read(&previous).ok().map(|file| file.descriptor);
+    previous.unwrap_or_else(|| file.descriptor.clone()).owners
+}

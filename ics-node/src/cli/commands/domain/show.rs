@@ -1,0 +1,99 @@
+//! `ics domain show`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use console::style;
+use ics_core::descriptor::{Descriptor, OwnerKey, Owners, RoleSpec};
+use ics_core::vocabulary::{DomainName, Role};
+
+use super::{domain_or_default, entitled};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::card;
+use crate::client::descriptor::{self, DescriptorFile};
+
+/// Shows a descriptor: the newest of a domain in this home directory, or that in a file. With `--json` it prints the
+/// descriptor itself.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics domain show
+  $ ics domain show devices.acme.example
+  $ ics --json domain show ./devices.acme.example.v2.pgp")]
+pub(crate) struct Show {
+    /// The domain, or a file [default: the domain of ics.toml].
+    #[arg(value_name = "DOMAIN|FILE")]
+    what: Option<String>,
+}
+
+impl Show {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let is_file = |text: &&String| text.contains('/') || Path::new(text).exists();
+        if let Some(path) = self.what.as_ref().filter(is_file).map(PathBuf::from) {
+            return print(context, &DescriptorFile::read(&path)?, &path);
+        }
+        let parse = |text: &String| text.parse::<DomainName>().map_err(|e| Failure::new(Exit::Usage, e));
+        let domain = domain_or_default(context, self.what.as_ref().map(parse).transpose()?)?;
+        let file = DescriptorFile::newest(&context.home, &domain)?;
+        let path = descriptor::path(&context.home, &domain, file.descriptor.version);
+        print(context, &file, &path)
+    }
+}
+
+/// Prints a descriptor, who has signed it, and what is still missing.
+pub(super) fn print(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
+    context.output.result(&file.descriptor, || text(context, file, path))?;
+    Ok(Exit::Ok)
+}
+
+fn text(context: &Context, file: &DescriptorFile, path: &Path) -> String {
+    let descriptor = &file.descriptor;
+    let mut rows = vec![
+        ("file", path.display().to_string()),
+        ("owners", owners_text(descriptor)),
+        ("signed by", signed_text(&entitled(context, file), file)),
+        ("home node", format!("{}\n{}", descriptor.home.name, descriptor.home.key)),
+        ("roles", roles_text(descriptor)),
+        ("fresh for", format!("{} s", descriptor.freshness.default)),
+        ("access", format!("{} rules; --json prints them", descriptor.access.matches("@id").count())),
+    ];
+    if !descriptor.description.is_empty() {
+        rows.insert(0, ("about", descriptor.description.clone()));
+    }
+    let sources = descriptor.sources.iter().map(|source| source.domain.to_string()).collect::<Vec<_>>();
+    if !sources.is_empty() {
+        rows.push(("adopts from", sources.join("\n")));
+    }
+    for compromise in &descriptor.compromised {
+        rows.push(("compromised", format!("{} from {} on", compromise.signer, compromise.from_index)));
+    }
+    card(&format!("{}, version {}", descriptor.domain, descriptor.version), &rows)
+}
+
+fn owners_text(descriptor: &Descriptor) -> String {
+    let head = format!("{} of {} change the rules", descriptor.owners.threshold, descriptor.owners.keys.len());
+    let owners = descriptor.owners.keys.iter().map(|owner| format!("{}  {}", owner.fingerprint, owner.name));
+    core::iter::once(head).chain(owners).collect::<Vec<_>>().join("\n")
+}
+
+fn signed_text(owners: &Owners, file: &DescriptorFile) -> String {
+    let signed = file.signed_by(&owners.keys);
+    let line = |owner: &OwnerKey| format!("{} {}  {}", style("✓").green(), owner.fingerprint, owner.name);
+    let has_signed = |owner: &&OwnerKey| signed.contains(&owner.fingerprint);
+    let mut lines: Vec<String> = owners.keys.iter().filter(has_signed).map(line).collect();
+    let missing = usize::try_from(owners.threshold).unwrap_or(usize::MAX).saturating_sub(lines.len());
+    if missing > 0 {
+        lines.push(style(format!("{missing} more must sign before it counts")).yellow().to_string());
+    }
+    lines.join("\n")
+}
+
+fn roles_text(descriptor: &Descriptor) -> String {
+    let role = |(role, spec): (&Role, &RoleSpec)| {
+        let signers = spec.signers.iter().map(|signer| format!("  {signer}"));
+        let names = spec.names.iter().map(|pattern| format!("  may name {pattern}"));
+        core::iter::once(role.to_string()).chain(signers).chain(names).collect::<Vec<_>>().join("\n")
+    };
+    descriptor.roles.iter().map(role).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,37 @@
+//! `ics domain sign`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{entitled, unlock_all};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::client::descriptor::DescriptorFile;
+
+/// Adds a signature to a descriptor that another owner has made, in its file. Read with `ics domain show FILE` first
+/// what you sign.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics domain show devices.acme.example.v2.pgp
+  $ ics domain sign devices.acme.example.v2.pgp --owner owner-b")]
+pub(crate) struct Sign {
+    /// The file.
+    file: PathBuf,
+    /// The owner's key that signs.
+    #[arg(long, default_value = "owner", value_name = "KEY")]
+    owner: String,
+}
+
+impl Sign {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let mut file = DescriptorFile::read(&self.file)?;
+        let owners = entitled(context, &file);
+        for key in unlock_all(context, &[self.owner])? {
+            file = file.add_signature(&owners.keys, key.primary()?, context.now())?;
+        }
+        file.replace(&self.file)?;
+        super::show::print(context, &file, &self.file)
+    }
+}

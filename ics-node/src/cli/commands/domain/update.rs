@@ -1,0 +1,113 @@
+//! `ics domain update`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args};
+use ics_core::descriptor::{Compromise, Descriptor};
+use ics_core::identity::Fingerprint;
+use ics_core::vocabulary::{DomainName, Role};
+
+use super::{domain_or_default, owner, role_and_key, signers, source, unlock_all};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::client::descriptor::{self, Changes, DescriptorFile};
+
+/// Changes the newest version in this home directory, and signs the outcome as an owner. It comes into force when the
+/// home node has admitted it with the signatures of enough owners of the version before.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("changes").multiple(true).conflicts_with("from_file")), after_long_help = "\
+Examples:
+  $ ics domain update --add-signer manufacturer=factory-2.asc
+  $ ics domain update --add-owner b.asc --threshold 2
+  $ ics domain update --compromised 0123456789abcdef0123456789abcdef01234567@4711
+
+  Everything else is edited in the JSON itself:
+  $ ics --json domain show > next.json
+  $ ics domain update --from-file next.json")]
+pub(crate) struct Update {
+    /// The domain [default: that of ics.toml].
+    domain: Option<DomainName>,
+    /// Take the whole descriptor from a JSON file; version and previous hash are filled in.
+    #[arg(long, value_name = "FILE")]
+    from_file: Option<PathBuf>,
+    /// What the domain is for and whom to ask.
+    #[arg(long, value_name = "TEXT", group = "changes")]
+    description: Option<String>,
+    /// Add an owner: a key of this home directory, or a file with his certificate.
+    #[arg(long, value_name = "KEY", group = "changes")]
+    add_owner: Vec<String>,
+    /// Remove an owner.
+    #[arg(long, value_name = "FINGERPRINT", group = "changes")]
+    remove_owner: Vec<Fingerprint>,
+    /// How many owners must sign the versions after this one.
+    #[arg(long, value_name = "COUNT", group = "changes")]
+    threshold: Option<u32>,
+    /// Give a role to a signer: a fingerprint, a key of this home directory, or a file with a certificate.
+    #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
+    add_signer: Vec<(Role, String)>,
+    /// Take a role from a signer.
+    #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
+    remove_signer: Vec<(Role, String)>,
+    /// Let a role give the names of a pattern.
+    #[arg(long, value_name = "ROLE=PATTERN", value_parser = role_and_key, group = "changes")]
+    add_names: Vec<(Role, String)>,
+    /// No longer let it.
+    #[arg(long, value_name = "ROLE=PATTERN", value_parser = role_and_key, group = "changes")]
+    remove_names: Vec<(Role, String)>,
+    /// A file with a domain from which entries may be adopted.
+    #[arg(long, value_name = "FILE", group = "changes")]
+    add_source: Vec<PathBuf>,
+    /// A signer whose statements in this domain no longer count from an index on.
+    #[arg(long, value_name = "FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
+    compromised: Vec<(Fingerprint, u64)>,
+    /// The owner's key that signs.
+    #[arg(long = "owner", default_value = "owner", value_name = "KEY")]
+    owners: Vec<String>,
+}
+
+fn compromise(text: &str) -> Result<(Fingerprint, u64), String> {
+    let (signer, index) = text.split_once('@').ok_or_else(|| format!("`{text}` lacks its `@`"))?;
+    let index = index.parse().map_err(|_| format!("`{index}` is not an index of the log"))?;
+    Ok((signer.parse().map_err(|e: ics_core::identity::IdentityError| e.to_string())?, index))
+}
+
+impl Update {
+    pub(super) fn run(mut self, context: &Context) -> Result<Exit, Failure> {
+        let domain = domain_or_default(context, self.domain.take())?;
+        let owners = core::mem::take(&mut self.owners);
+        let previous = DescriptorFile::newest(&context.home, &domain)?.descriptor;
+        let next = match &self.from_file {
+            Some(path) => descriptor::follow(&previous, edited(path)?)?,
+            None => descriptor::next_version(&previous, self.changes(context, &domain)?)?,
+        };
+        let unlocked = unlock_all(context, &owners)?;
+        let signers = unlocked.iter().map(|key| key.primary()).collect::<Result<Vec<_>, _>>()?;
+        descriptor::refuse_strangers(&previous.owners.keys, &signers)?;
+        let file = DescriptorFile::sign_new(next, &signers, context.now())?;
+        let path = descriptor::path(&context.home, &domain, file.descriptor.version);
+        file.write(&path)?;
+        super::show::print(context, &file, &path)
+    }
+
+    fn changes(self, context: &Context, domain: &DomainName) -> Result<Changes, Failure> {
+        let compromise = |(signer, from_index)| Compromise { signer, domain: domain.clone(), from_index };
+        Ok(Changes {
+            description: self.description,
+            add_owners: self.add_owner.iter().map(|key| owner(context, key)).collect::<Result<_, _>>()?,
+            remove_owners: self.remove_owner,
+            threshold: self.threshold,
+            add_signers: signers(context, self.add_signer)?,
+            remove_signers: signers(context, self.remove_signer)?,
+            add_names: self.add_names,
+            remove_names: self.remove_names,
+            add_sources: self.add_source.iter().map(|path| source(path)).collect::<Result<_, _>>()?,
+            compromised: self.compromised.into_iter().map(compromise).collect(),
+        })
+    }
+}
+
+fn edited(path: &std::path::Path) -> Result<Descriptor, Failure> {
+    let failed = |e: String| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
+    serde_json::from_str(&text).map_err(|e| failed(e.to_string()))
+}

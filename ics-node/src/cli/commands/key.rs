@@ -1,0 +1,198 @@
+//! `ics key`.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::{card, table};
+use crate::keys::{Algorithm, ImportSource, KeyName, KeyVersion, Passphrase, StoredKey};
+
+/// Commands about keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a secret key.
+    Make(Make),
+    /// Take in a secret key that was made elsewhere.
+    Import(Import),
+    /// Show the public part of a key.
+    Show(Show),
+    /// List the keys.
+    List(List),
+}
+
+/// Makes a key and its certificate, and stores them encrypted with the passphrase.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics key make factory-2 --user-id 'Factory 2 <factory2@acme.example>'
+  $ ics key make owner-b --algorithm p256 --v6")]
+pub(crate) struct Make {
+    /// What to call it here.
+    name: KeyName,
+    /// Whom it belongs to, for people; it stands in the certificate [default: the name].
+    #[arg(long, value_name = "TEXT")]
+    user_id: Option<String>,
+    /// The algorithm.
+    #[arg(long, value_enum, default_value_t)]
+    algorithm: Algorithm,
+    /// Make a key of version 6 (RFC 9580), which GnuPG does not read.
+    #[arg(long)]
+    v6: bool,
+}
+
+/// Takes in a secret key of gpg or sq, or PEM of PKCS#8 (Ed25519, P-256, RSA).
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ gpg --export-secret-keys --armor factory@acme.example > factory.asc
+  $ ics key import factory factory.asc
+
+  $ ics key import hsm-backup key.pem --user-id 'Acme root'")]
+pub(crate) struct Import {
+    /// What to call it here.
+    name: KeyName,
+    /// The file.
+    file: PathBuf,
+    /// Whom it belongs to; only for PKCS#8, which does not say [default: the name].
+    #[arg(long, value_name = "TEXT")]
+    user_id: Option<String>,
+    /// The file with the passphrase that the key has now [default: ask].
+    #[arg(long, value_name = "FILE")]
+    old_passphrase_file: Option<PathBuf>,
+}
+
+/// Shows the public part of a key; never the secret.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics key show signer
+  $ ics key show signer --armor > signer-public.asc
+  $ ics --json key show node")]
+pub(crate) struct Show {
+    /// Its name here, or its fingerprint.
+    key: String,
+    /// Print the certificate in armor.
+    #[arg(long)]
+    armor: bool,
+}
+
+/// Lists the keys of the home directory.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics key list")]
+pub(crate) struct List {}
+
+/// The public part of a key, as JSON.
+#[derive(Serialize)]
+struct KeyCard {
+    name: String,
+    fingerprint: String,
+    version: u8,
+    algorithm: String,
+    created: String,
+    user_ids: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verifier_key: Option<String>,
+}
+
+impl KeyCommand {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Make(command) => command.run(context),
+            Self::Import(command) => command.run(context),
+            Self::Show(command) => command.run(context),
+            Self::List(_) => list(context),
+        }
+    }
+}
+
+impl Make {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let passphrase = context.passphrases().choose()?;
+        let user_id = self.user_id.unwrap_or_else(|| self.name.to_string());
+        let version = if self.v6 { KeyVersion::V6 } else { KeyVersion::V4 };
+        let key = context.keys().make(&self.name, &user_id, (self.algorithm, version), &passphrase, context.now())?;
+        show(context, &key)
+    }
+}
+
+impl Import {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let source = ImportSource::read(&self.file)?;
+        let old = if source.is_encrypted() { Some(self.old_passphrase()?) } else { None };
+        let passphrase = context.passphrases().choose()?;
+        let user_id = self.user_id.unwrap_or_else(|| self.name.to_string());
+        let key = context.keys().import(&self.name, source, &user_id, (old.as_ref(), &passphrase), context.now())?;
+        show(context, &key)
+    }
+
+    fn old_passphrase(&self) -> Result<Passphrase, Failure> {
+        let nobody = "the key is encrypted, and there is no terminal to ask for its passphrase";
+        match &self.old_passphrase_file {
+            Some(path) => Ok(Passphrase::from_file(path)?),
+            None if std::io::stdin().is_terminal() => Ok(Passphrase::ask("Passphrase that the key has now: ")?),
+            None => Err(Failure::new(Exit::Local, nobody).hint("give it with --old-passphrase-file FILE")),
+        }
+    }
+}
+
+impl Show {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let key = context.keys().find(&self.key)?;
+        if self.armor {
+            print!("{}", key.armored()?);
+            return Ok(Exit::Ok);
+        }
+        show(context, &key)
+    }
+}
+
+fn list(context: &Context) -> Result<Exit, Failure> {
+    let cards = context.keys().list()?.iter().map(key_card).collect::<Result<Vec<_>, _>>()?;
+    context.output.result(&cards, || {
+        if cards.is_empty() {
+            return format!("there are no keys in {}", context.home.display());
+        }
+        let row = |card: &KeyCard| {
+            let user_id = card.user_ids.first().cloned().unwrap_or_default();
+            vec![card.name.clone(), card.fingerprint.clone(), card.algorithm.clone(), user_id]
+        };
+        table(&["name", "fingerprint", "algorithm", "user id"], &cards.iter().map(row).collect::<Vec<_>>())
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn show(context: &Context, key: &StoredKey) -> Result<Exit, Failure> {
+    let shown = key_card(key)?;
+    context.output.result(&shown, || {
+        let mut rows = vec![
+            ("fingerprint", shown.fingerprint.clone()),
+            ("algorithm", format!("{}, version {}", shown.algorithm, shown.version)),
+            ("created", shown.created.clone()),
+            ("user id", shown.user_ids.join("\n")),
+        ];
+        rows.extend(shown.verifier_key.clone().map(|key| ("verifier key", key)));
+        card(&shown.name, &rows)
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn key_card(key: &StoredKey) -> Result<KeyCard, Failure> {
+    let public = key.public_key()?;
+    Ok(KeyCard {
+        name: key.name().to_string(),
+        fingerprint: key.fingerprint().to_string(),
+        version: key.fingerprint().version(),
+        algorithm: public.algorithm().to_string(),
+        created: public.created().to_string(),
+        user_ids: key.certificate().user_ids().to_vec(),
+        verifier_key: key.ed25519().map(|key| STANDARD.encode(key)),
+    })
+}

@@ -1,0 +1,140 @@
+//! How a command ends: its exit code, and what it says when it fails.
+
+use core::fmt;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::config::ConfigError;
+use crate::keys::{KeyError, PassphraseError};
+
+/// The exit codes. They never change their meaning; `ics --help` lists them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It was done, or the answer is yes.
+    Ok = 0,
+    /// A node or a rule refused it, or the answer is no: not verified, denied.
+    Refused = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// What was asked for does not exist.
+    NotFound = 3,
+    /// The node cannot be reached, or failed.
+    Network = 4,
+    /// A local file, the configuration or a key is missing, unreadable or wrong.
+    Local = 5,
+    /// A defect of this program.
+    Internal = 70,
+}
+
+/// The section of `ics --help` about exit codes.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+   0  done, or the answer is yes
+   1  refused by a node or a rule, or the answer is no (not verified, denied)
+   2  the command line is wrong
+   3  what was asked for does not exist
+   4  the node cannot be reached, or failed
+   5  a local file, the configuration or a key is missing, unreadable or wrong
+  70  a defect of this program";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a command failed, for the person who gave it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure that ends with this code.
+    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, message: message.to_string(), hint: None }
+    }
+
+    /// The same with advice on what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Writes it to standard error: two lines for people, or one JSON object.
+    pub fn print(&self, as_json: bool) {
+        if as_json {
+            let code = self.exit as u8;
+            eprintln!("{}", json!({ "error": { "exit": code, "message": self.message, "hint": self.hint } }));
+            return;
+        }
+        eprintln!("{} {}", console::style("error:").red().bold().for_stderr(), self.message);
+        if let Some(hint) = &self.hint {
+            eprintln!(" {} {hint}", console::style("hint:").cyan().bold().for_stderr());
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let failure = Self::new(Exit::Local, &error);
+        match error {
+            ConfigError::Missing(_) => failure.hint("`ics init` makes a home directory; --home names another one"),
+            ConfigError::Refused { .. } | ConfigError::Unreadable { .. } => failure,
+        }
+    }
+}
+
+impl From<PassphraseError> for Failure {
+    fn from(error: PassphraseError) -> Self {
+        let failure = Self::new(Exit::Local, &error);
+        match error {
+            PassphraseError::Nowhere => {
+                failure.hint("give it with --passphrase-file FILE, or as the systemd credential `ics-passphrase`")
+            }
+            PassphraseError::OpenToOthers(path) => failure.hint(format!("chmod 600 {}", path.display())),
+            _ => failure,
+        }
+    }
+}
+
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Passphrase(error) => error.into(),
+            KeyError::Missing { .. } => Self::new(Exit::NotFound, &error)
+                .hint("`ics key list` shows the keys of this home directory; --home names another one"),
+            KeyError::Name(_) => Self::new(Exit::Usage, &error),
+            KeyError::Exists(_) => {
+                Self::new(Exit::Local, &error).hint("keys are never overwritten: choose another name")
+            }
+            KeyError::OpenToOthers(ref path) => {
+                Self::new(Exit::Local, &error).hint(format!("chmod 600 {}", path.display()))
+            }
+            _ => Self::new(Exit::Local, &error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_lists_every_code() {
+        let all = [Exit::Ok, Exit::Refused, Exit::Usage, Exit::NotFound, Exit::Network, Exit::Local, Exit::Internal];
+        let listed: Vec<u8> =
+            EXIT_CODES.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+        assert_eq!(listed, all.map(|exit| exit as u8));
+    }
+}

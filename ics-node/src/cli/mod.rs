@@ -1,0 +1,102 @@
+//! The command line. It translates: what a command does is in [`crate::client`] and [`crate::app`].
+
+mod commands;
+mod context;
+mod exit;
+mod output;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory as _, Parser, ValueEnum};
+
+use self::commands::Command;
+use self::context::Context;
+pub use self::exit::{Exit, Failure};
+use crate::config::Url;
+
+/// Identity certificate server network: what is this thing, who vouches for it, and what is its status now?
+#[derive(Debug, Parser)]
+#[command(
+    name = "ics",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    after_help = "`ics COMMAND --help` has examples; `ics --help` lists the exit codes.",
+    after_long_help = exit::EXIT_CODES,
+    max_term_width = 100
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// The directory of configuration, keys and data [default: ~/.ics].
+    #[arg(long, global = true, env = "ICS_HOME", hide_env_values = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Print results as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print nothing but results and errors.
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// The node to talk to [default: `[client] node` in ics.toml].
+    #[arg(long, global = true, value_name = "URL")]
+    node: Option<Url>,
+    /// The file with the passphrase of the secret keys.
+    #[arg(long, global = true, env = "ICS_PASSPHRASE_FILE", hide_env_values = true, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: Color,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Color {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Runs the command line and says how it ended.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where standard output is closed there is nobody left to tell.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
+        }
+    };
+    let json = cli.global.json;
+    let ended = Context::new(cli.global).and_then(|context| cli.command.run(&context));
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print(json);
+            failure.exit().into()
+        }
+    }
+}
+
+/// The definition of the command line, for completions and manual pages.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests;

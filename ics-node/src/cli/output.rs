@@ -1,0 +1,93 @@
+//! What commands print: cards and tables for people, or one JSON value for programs. Results go to standard output,
+//! everything else to standard error.
+
+use console::{measure_text_width, style};
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+
+/// Where and how to print.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Output {
+    /// Results as JSON.
+    pub(crate) json: bool,
+    /// Nothing but results and errors.
+    pub(crate) quiet: bool,
+}
+
+impl Output {
+    /// Prints a result: `human` for people, `value` as JSON.
+    ///
+    /// # Errors
+    /// When the value cannot be written as JSON, which is a defect.
+    pub(crate) fn result(&self, value: &impl Serialize, human: impl FnOnce() -> String) -> Result<(), Failure> {
+        if self.json {
+            let text = serde_json::to_string_pretty(value).map_err(|e| Failure::new(Exit::Internal, e))?;
+            println!("{text}");
+        } else {
+            println!("{}", human().trim_end());
+        }
+        Ok(())
+    }
+
+    /// Says what is going on, to people only.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.json && !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// A title and below it names and values, the values in one column.
+#[must_use]
+pub(crate) fn card(title: &str, rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| measure_text_width(name)).max().unwrap_or(0);
+    let mut text = format!("{}\n", style(title).bold());
+    for (name, value) in rows {
+        let padding = " ".repeat(width - measure_text_width(name));
+        let mut lines = value.lines();
+        let first = lines.next().unwrap_or_default();
+        text.push_str(&format!("  {}{padding}  {first}\n", style(name).dim()));
+        for line in lines {
+            text.push_str(&format!("  {}  {line}\n", " ".repeat(width)));
+        }
+    }
+    text
+}
+
+/// Columns under their heads, as wide as their widest cell.
+#[must_use]
+pub(crate) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| measure_text_width(cell));
+        let head = heads.get(column).map_or(0, |head| measure_text_width(head));
+        cells.max().unwrap_or(0).max(head)
+    };
+    let widths: Vec<usize> = (0..heads.len()).map(width).collect();
+    let line = |cells: Vec<String>| {
+        let padded = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell}{}", " ".repeat(width.saturating_sub(measure_text_width(cell)))));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let head = line(heads.iter().map(|head| style(head).dim().to_string()).collect());
+    core::iter::once(head).chain(rows.iter().cloned().map(line)).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cards_align_their_values() {
+        let text = card("node", &[("name", "n1".to_owned()), ("fingerprint", "ab\ncd".to_owned())]);
+        assert_eq!(console::strip_ansi_codes(&text), "node\n  name         n1\n  fingerprint  ab\n               cd\n");
+    }
+
+    #[test]
+    fn tables_are_as_wide_as_their_cells() {
+        let text = table(&["name", "n"], &[vec!["é".to_owned(), "1".to_owned()], vec!["longer".to_owned()]]);
+        assert_eq!(console::strip_ansi_codes(&text), "name    n\né       1\nlonger");
+    }
+}

@@ -1,0 +1,49 @@
+use clap::Parser as _;
+
+use super::{Cli, definition};
+
+/// Every command with the words that call it.
+fn all_commands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, clap::Command)> {
+    let mut all = Vec::new();
+    for inner in command.get_subcommands() {
+        let words = [words, &[inner.get_name().to_owned()]].concat();
+        all.extend(all_commands(inner, &words));
+        all.push((words, inner.clone()));
+    }
+    all
+}
+
+#[test]
+fn the_definition_holds_together() {
+    definition().debug_assert();
+}
+
+#[test]
+fn every_command_has_examples_that_parse() {
+    for (words, command) in all_commands(&definition(), &[]) {
+        if command.has_subcommands() {
+            continue;
+        }
+        let name = words.join(" ");
+        let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        let examples: Vec<&str> = help.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
+        assert!(examples.iter().any(|line| line.starts_with(&format!("ics {name}"))), "`ics {name}` has no example");
+        for line in examples.iter().filter(|line| line.starts_with("ics ")) {
+            let command = line.split(" > ").next().unwrap_or(line).split(" | ").next().unwrap_or(line);
+            let words = shlex::split(command).unwrap_or_else(|| panic!("quotes in `{line}`"));
+            if let Err(e) = Cli::try_parse_from(words) {
+                panic!("the example `{line}` of `ics {name}`: {e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_argument_is_explained() {
+    for (words, command) in all_commands(&definition(), &[]) {
+        for argument in command.get_arguments() {
+            assert!(argument.get_help().is_some(), "{} of `ics {}`", argument.get_id(), words.join(" "));
+        }
+        assert!(command.get_about().is_some(), "`ics {}`", words.join(" "));
+    }
+}

@@ -1,0 +1,307 @@
+//! Descriptors in files, as owners make, change, sign and pass them on.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ics_core::descriptor::{Compromise, Descriptor, DescriptorError, NodeKey, OwnerKey, Source};
+use ics_core::identity::Fingerprint;
+use ics_core::limits;
+use ics_core::openpgp::key::PublicKey;
+use ics_core::openpgp::signer::Signer;
+use ics_core::statement::body::{self, Body};
+use ics_core::statement::{SignedDescriptor, make};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{DomainName, Role};
+
+use crate::keys::{StoredKey, file};
+
+/// The directory of descriptors in the home directory.
+pub const DIRECTORY: &str = "domains";
+
+/// Why a descriptor cannot be made, read or signed.
+#[derive(Debug, thiserror::Error)]
+pub enum DescriptorFileError {
+    /// A file failed.
+    #[error("`{path}`: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file holds something else, or a malformed descriptor.
+    #[error("`{path}`: {reason}", path = path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// There is no descriptor of that domain here.
+    #[error("there is no descriptor of `{domain}` in `{directory}`", directory = directory.display())]
+    Missing {
+        /// The domain.
+        domain: String,
+        /// Where it was looked for.
+        directory: PathBuf,
+    },
+    /// The changed descriptor breaks a rule.
+    #[error(transparent)]
+    Rule(#[from] DescriptorError),
+    /// A change that does not fit what is there.
+    #[error("{0}")]
+    Edit(String),
+    /// The key is not one of those that may sign.
+    #[error("the key {0} is not one of the owners who may sign this version")]
+    NotAnOwner(Fingerprint),
+    /// The key does not sign.
+    #[error("cannot sign the descriptor: {0}")]
+    Sign(String),
+}
+
+/// A descriptor with the signatures that it has so far.
+#[derive(Debug, Clone)]
+pub struct DescriptorFile {
+    /// What it says.
+    pub descriptor: Descriptor,
+    body: Vec<u8>,
+    signed: SignedDescriptor,
+}
+
+/// Changes that make the next version of a descriptor.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// The new description.
+    pub description: Option<String>,
+    /// Owners to add.
+    pub add_owners: Vec<OwnerKey>,
+    /// Owners to remove.
+    pub remove_owners: Vec<Fingerprint>,
+    /// The new threshold.
+    pub threshold: Option<u32>,
+    /// Signers to give a role to; the role is defined by that.
+    pub add_signers: Vec<(Role, Fingerprint)>,
+    /// Signers to take a role from.
+    pub remove_signers: Vec<(Role, Fingerprint)>,
+    /// Patterns of names to let a role give.
+    pub add_names: Vec<(Role, String)>,
+    /// Patterns of names that a role may no longer give.
+    pub remove_names: Vec<(Role, String)>,
+    /// Domains from which entries may be adopted.
+    pub add_sources: Vec<Source>,
+    /// Signers whose statements no longer count, from an index of a domain on.
+    pub compromised: Vec<Compromise>,
+}
+
+impl DescriptorFile {
+    /// Signs a descriptor for the first time.
+    ///
+    /// # Errors
+    /// When a key does not sign.
+    pub fn sign_new(
+        descriptor: Descriptor,
+        signers: &[&dyn Signer],
+        at: Timestamp,
+    ) -> Result<Self, DescriptorFileError> {
+        let body = make::sign_descriptor(signers, &descriptor.to_json(), at, &salt()?).map_err(sign_error)?;
+        Self::from_body(body).map_err(DescriptorFileError::Sign)
+    }
+
+    /// Reads a file: the body as nodes and this program write it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds no well-formed descriptor.
+    pub fn read(path: &Path) -> Result<Self, DescriptorFileError> {
+        let failed = |source| DescriptorFileError::File { path: path.to_owned(), source };
+        let content = |reason: String| DescriptorFileError::Content { path: path.to_owned(), reason };
+        // A descriptor and as many signatures as it may have; beyond that it is something else.
+        let most = limits::DESCRIPTOR_BYTES + limits::DESCRIPTOR_SIGNATURES * limits::STATEMENT_BYTES;
+        let size = fs::metadata(path).map_err(failed)?.len();
+        if usize::try_from(size).is_ok_and(|size| size > most) {
+            return Err(content(format!("a signed descriptor takes {most} bytes at most, this has {size}")));
+        }
+        Self::from_body(fs::read(path).map_err(failed)?).map_err(content)
+    }
+
+    fn from_body(body: Vec<u8>) -> Result<Self, String> {
+        let Body::Descriptor(signed) = body::parse(&body).map_err(|e| e.to_string())? else {
+            return Err("it holds no descriptor".to_owned());
+        };
+        let descriptor = Descriptor::parse(&signed.json).map_err(|e| e.to_string())?;
+        Ok(Self { descriptor, body, signed })
+    }
+
+    /// The newest version of a domain's descriptor in a home directory.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub fn newest(home: &Path, domain: &DomainName) -> Result<Self, DescriptorFileError> {
+        let directory = home.join(DIRECTORY);
+        let newest = versions(&directory, domain).into_iter().max();
+        let Some(version) = newest else {
+            return Err(DescriptorFileError::Missing { domain: domain.to_string(), directory });
+        };
+        Self::read(&path(home, domain, version))
+    }
+
+    /// Adds the signature of one more owner.
+    ///
+    /// # Errors
+    /// When the key is not an owner's, or does not sign.
+    pub fn add_signature(
+        &self,
+        entitled: &[OwnerKey],
+        signer: &dyn Signer,
+        at: Timestamp,
+    ) -> Result<Self, DescriptorFileError> {
+        refuse_strangers(entitled, &[signer])?;
+        let body = make::add_signature(&self.body, signer, at, &salt()?).map_err(sign_error)?;
+        Self::from_body(body).map_err(DescriptorFileError::Sign)
+    }
+
+    /// Those of these owners whose signature on it is good.
+    #[must_use]
+    pub fn signed_by(&self, owners: &[OwnerKey]) -> BTreeSet<Fingerprint> {
+        let keys: Vec<PublicKey> = owners.iter().filter_map(owner_public_key).collect();
+        self.signed.verified_by(&keys)
+    }
+
+    /// The OpenPGP message.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Writes it to a new file.
+    ///
+    /// # Errors
+    /// When there is one already, or the disk fails.
+    pub fn write(&self, path: &Path) -> Result<(), DescriptorFileError> {
+        let failed = |source| DescriptorFileError::File { path: path.to_owned(), source };
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(failed)?;
+        }
+        file::create_private(path, &self.body).map_err(failed)
+    }
+
+    /// Writes it over a file that is there.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn replace(&self, path: &Path) -> Result<(), DescriptorFileError> {
+        let failed = |source| DescriptorFileError::File { path: path.to_owned(), source };
+        file::replace_private(path, &self.body).map_err(failed)
+    }
+}
+
+/// Refuses signers who are not among those owners.
+///
+/// # Errors
+/// Naming the first who is not.
+pub fn refuse_strangers(entitled: &[OwnerKey], signers: &[&dyn Signer]) -> Result<(), DescriptorFileError> {
+    let mut fingerprints = signers.iter().map(|signer| signer.public_key().fingerprint());
+    match fingerprints.find(|fingerprint| !entitled.iter().any(|owner| owner.fingerprint == *fingerprint)) {
+        Some(stranger) => Err(DescriptorFileError::NotAnOwner(stranger)),
+        None => Ok(()),
+    }
+}
+
+/// Where a version of a domain's descriptor is kept in a home directory.
+#[must_use]
+pub fn path(home: &Path, domain: &DomainName, version: u64) -> PathBuf {
+    home.join(DIRECTORY).join(format!("{domain}.v{version}.pgp"))
+}
+
+fn versions(directory: &Path, domain: &DomainName) -> Vec<u64> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let version = |name: String| {
+        let rest = name.strip_prefix(domain.as_str())?.strip_prefix(".v")?;
+        rest.strip_suffix(".pgp")?.parse().ok()
+    };
+    entries.filter_map(|entry| entry.file_name().into_string().ok().and_then(version)).collect()
+}
+
+/// An owner as a descriptor names him.
+#[must_use]
+pub fn owner(name: &str, key: &PublicKey) -> OwnerKey {
+    OwnerKey { name: name.to_owned(), fingerprint: key.fingerprint(), key: STANDARD.encode(key.to_packet()) }
+}
+
+fn owner_public_key(owner: &OwnerKey) -> Option<PublicKey> {
+    STANDARD.decode(&owner.key).ok().and_then(|packet| PublicKey::from_packet(&packet).ok())
+}
+
+/// A node as a descriptor names it; none if its key is not Ed25519.
+#[must_use]
+pub fn node(name: &str, key: &StoredKey) -> Option<NodeKey> {
+    key.ed25519().map(|key| NodeKey { name: name.to_owned(), key: STANDARD.encode(key) })
+}
+
+/// The next version of a descriptor, with changes.
+///
+/// # Errors
+/// When a change does not fit what is there, or the outcome breaks a rule.
+pub fn next_version(previous: &Descriptor, changes: Changes) -> Result<Descriptor, DescriptorFileError> {
+    let mut next = previous.clone();
+    next.description = changes.description.unwrap_or(next.description);
+    next.owners.threshold = changes.threshold.unwrap_or(next.owners.threshold);
+    next.owners.keys.extend(changes.add_owners);
+    for fingerprint in changes.remove_owners {
+        remove(&mut next.owners.keys, |owner| owner.fingerprint == fingerprint, "an owner", fingerprint)?;
+    }
+    for (role, signer) in changes.add_signers {
+        next.roles.entry(role).or_default().signers.insert(signer);
+    }
+    for (role, signer) in changes.remove_signers {
+        let is_removed = next.roles.get_mut(&role).is_some_and(|spec| spec.signers.remove(&signer));
+        refuse_unless(is_removed, || format!("{signer} is not a signer in the role `{role}`"))?;
+    }
+    for (role, pattern) in changes.add_names {
+        next.roles.entry(role).or_default().names.insert(pattern);
+    }
+    for (role, pattern) in changes.remove_names {
+        let is_removed = next.roles.get_mut(&role).is_some_and(|spec| spec.names.remove(&pattern));
+        refuse_unless(is_removed, || format!("`{pattern}` is not a pattern of names of the role `{role}`"))?;
+    }
+    next.sources.extend(changes.add_sources);
+    next.compromised.extend(changes.compromised);
+    follow(previous, next)
+}
+
+/// Makes an edited descriptor the next version of another.
+///
+/// # Errors
+/// When the outcome breaks a rule.
+pub fn follow(previous: &Descriptor, mut next: Descriptor) -> Result<Descriptor, DescriptorFileError> {
+    next.version = previous.version.saturating_add(1);
+    next.previous = Some(previous.hash());
+    Ok(Descriptor::parse(&next.to_json())?)
+}
+
+fn remove<T>(
+    items: &mut Vec<T>,
+    matches: impl Fn(&T) -> bool,
+    what: &str,
+    name: impl core::fmt::Display,
+) -> Result<(), DescriptorFileError> {
+    let before = items.len();
+    items.retain(|item| !matches(item));
+    refuse_unless(items.len() < before, || format!("{name} is not {what}"))
+}
+
+fn refuse_unless(condition: bool, message: impl FnOnce() -> String) -> Result<(), DescriptorFileError> {
+    if condition { Ok(()) } else { Err(DescriptorFileError::Edit(message())) }
+}
+
+fn salt() -> Result<[u8; 32], DescriptorFileError> {
+    let mut salt = [0; 32];
+    getrandom::fill(&mut salt).map_err(sign_error)?;
+    Ok(salt)
+}
+
+fn sign_error(error: impl core::fmt::Display) -> DescriptorFileError {
+    DescriptorFileError::Sign(error.to_string())
+}

@@ -1,0 +1,80 @@
+//! What can go wrong with secret keys.
+
+use core::fmt::Display;
+use std::io;
+use std::path::PathBuf;
+
+use super::PassphraseError;
+
+/// Why a key cannot be made, stored, found or used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// Not formed as a key's name.
+    #[error(
+        "`{0}` is not a name for a key: it takes 1 to 64 of a-z, 0-9, `.`, `_` and `-`, beginning with a letter or digit"
+    )]
+    Name(String),
+    /// There is a key of that name.
+    #[error("there is a key `{0}` already")]
+    Exists(String),
+    /// There is none.
+    #[error("there is no key `{wanted}` in `{directory}`", directory = directory.display())]
+    Missing {
+        /// What was looked for: a name or a fingerprint.
+        wanted: String,
+        /// Where.
+        directory: PathBuf,
+    },
+    /// A file failed.
+    #[error("`{path}`: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("`{path}`: {reason}", path = path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Others may read a secret key.
+    #[error("others may read the secret key in `{path}`", path = .0.display())]
+    OpenToOthers(PathBuf),
+    /// The passphrase does not fit.
+    #[error("the passphrase does not unlock the key `{0}`")]
+    WrongPassphrase(String),
+    /// No passphrase was to be had.
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    /// What is imported is in a form that is not read here.
+    #[error("cannot import {what}: {reason}")]
+    Import {
+        /// What was found.
+        what: String,
+        /// Why that is refused.
+        reason: String,
+    },
+    /// The library refused to make a key or a signature.
+    #[error("cannot make the key: {0}")]
+    Make(String),
+    /// The key may not sign that.
+    #[error("the key `{name}` cannot {purpose}: {reason}")]
+    Purpose {
+        /// The key.
+        name: String,
+        /// What it was to do.
+        purpose: &'static str,
+        /// Why it cannot.
+        reason: String,
+    },
+}
+
+impl KeyError {
+    pub(super) fn make(error: impl Display) -> Self {
+        Self::Make(error.to_string())
+    }
+}

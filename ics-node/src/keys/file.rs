@@ -1,0 +1,106 @@
+//! Private files: only their owner may read them, and they appear whole or not at all.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+use zeroize::Zeroizing;
+
+/// Makes a directory that only its owner may enter, and its parents as they come.
+///
+/// # Errors
+/// What the system says.
+pub fn make_private_directory(path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes a file of mode 0600 that must not exist yet: beside its place, synced, then moved there.
+///
+/// # Errors
+/// What the system says; `AlreadyExists` where there is a file of that name.
+pub fn create_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (file, directory) = written_beside(path, content)?;
+    file.persist_noclobber(path).map_err(|e| e.error)?;
+    directory.sync_all()
+}
+
+/// Like [`create_private`], but takes the place of a file that is there.
+///
+/// # Errors
+/// What the system says.
+pub fn replace_private(path: &Path, content: &[u8]) -> io::Result<()> {
+    let (file, directory) = written_beside(path, content)?;
+    file.persist(path).map_err(|e| e.error)?;
+    directory.sync_all()
+}
+
+fn written_beside(path: &Path, content: &[u8]) -> io::Result<(NamedTempFile, File)> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = NamedTempFile::new_in(directory)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    Ok((file, File::open(directory)?))
+}
+
+/// Whether others than the owner may read or write the file.
+///
+/// # Errors
+/// What the system says.
+pub fn is_open_to_others(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+}
+
+/// Reads a file that may hold secrets, `limit` bytes at most; what was read is wiped when it is dropped.
+///
+/// # Errors
+/// What the system says; `FileTooLarge` past the limit.
+pub fn read_secret(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    // With room for everything from the start no copy is left behind where the vector grew.
+    let mut content = Zeroizing::new(Vec::with_capacity(limit + 1));
+    let take = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)?.take(take).read_to_end(&mut content)?;
+    if content.len() > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_and_never_overwritten() {
+        let directory = tempfile::tempdir().expect("directory");
+        let inner = directory.path().join("a/keys");
+        make_private_directory(&inner).expect("made");
+        make_private_directory(&inner).expect("there already");
+        assert_eq!(fs::metadata(&inner).expect("metadata").permissions().mode() & 0o777, 0o700);
+
+        let path = inner.join("k");
+        create_private(&path, b"one").expect("written");
+        assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o600);
+        assert!(!is_open_to_others(&path).expect("metadata"));
+        let again = create_private(&path, b"two").expect_err("must not overwrite");
+        assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).expect("read"), b"one");
+        replace_private(&path, b"three").expect("replaced");
+        assert_eq!(fs::read(&path).expect("read"), b"three");
+        assert!(!is_open_to_others(&path).expect("metadata"));
+        assert_eq!(fs::read_dir(&inner).expect("listed").count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn reading_is_bounded() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("k");
+        fs::write(&path, b"12345").expect("written");
+        assert_eq!(read_secret(&path, 5).expect("fits").as_slice(), b"12345");
+        assert_eq!(read_secret(&path, 4).expect_err("too large").kind(), io::ErrorKind::FileTooLarge);
+    }
+}

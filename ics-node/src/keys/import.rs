@@ -1,0 +1,182 @@
+//! Import of secret keys that were made elsewhere: by gpg or sq, or as PKCS#8 by a TLS toolkit.
+
+use std::path::Path;
+
+use ed25519_dalek::pkcs8::DecodePrivateKey as _;
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::spki::BARE_KEY_CREATED;
+use ics_core::time::Timestamp;
+use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
+use sequoia_openpgp::packet::key::{KeyRole, SecretParts};
+use sequoia_openpgp::packet::{Key, Packet};
+use zeroize::Zeroizing;
+
+use super::secret::{self, SecretKey};
+use super::store::KeyName;
+use super::{KeyError, KeyStore, KeyVersion, Passphrase, StoredKey, file, transferable};
+
+/// Bytes of a file that is imported.
+const FILE_BYTES: usize = 2 * 1024 * 1024;
+
+/// A secret key from elsewhere, read and recognised.
+pub struct ImportSource {
+    content: Content,
+}
+
+enum Content {
+    /// A transferable secret key, its secrets encrypted or not.
+    OpenPgp(Vec<Packet>),
+    /// A single key in PKCS#8.
+    Pkcs8(Box<SecretKey>),
+}
+
+impl ImportSource {
+    /// Reads a file: an OpenPGP secret key as `gpg --export-secret-keys` or `sq key export` write it, armored or binary,
+    /// or PEM of PKCS#8 with an Ed25519, P-256 or RSA key.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of another form; the error names the form and how to convert it.
+    pub fn read(path: &Path) -> Result<Self, KeyError> {
+        let bytes =
+            file::read_secret(path, FILE_BYTES).map_err(|source| KeyError::File { path: path.to_owned(), source })?;
+        Self::parse(&bytes)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, KeyError> {
+        match core::str::from_utf8(bytes).ok().and_then(pem_label) {
+            None => openpgp(bytes),
+            Some(label) if label.starts_with("PGP ") => openpgp(bytes),
+            Some("PRIVATE KEY") => {
+                let text = core::str::from_utf8(bytes).map_err(|e| refused("a PKCS#8 key", e))?;
+                pkcs8(text).map(|key| Self { content: Content::Pkcs8(Box::new(key)) })
+            }
+            Some(label) => Err(unsupported(label)),
+        }
+    }
+
+    /// Whether a passphrase is needed to read its secrets.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        match &self.content {
+            Content::OpenPgp(packets) => packets.iter().any(|packet| match packet {
+                Packet::SecretKey(key) => !key.has_unencrypted_secret(),
+                _ => false,
+            }),
+            Content::Pkcs8(_) => false,
+        }
+    }
+}
+
+impl KeyStore {
+    /// Stores a key from elsewhere, its secrets encrypted with `passphrase`; `old` unlocks them where they are encrypted
+    /// now. A key without a certificate gets one with `user_id`. Its creation time is that of bare keys (2018-01-01), so
+    /// that every importer gets the same fingerprint.
+    ///
+    /// # Errors
+    /// When there is a key of that name, `old` does not fit, or the key or its certificate is not accepted.
+    pub fn import(
+        &self,
+        name: &KeyName,
+        source: ImportSource,
+        user_id: &str,
+        (old, passphrase): (Option<&Passphrase>, &Passphrase),
+        at: Timestamp,
+    ) -> Result<StoredKey, KeyError> {
+        self.refuse_existing(name)?;
+        match source.content {
+            Content::Pkcs8(key) => self.certify_and_add(name, *key, user_id, passphrase, at),
+            Content::OpenPgp(packets) => {
+                let canonical = canonical_certificate(&packets)?;
+                let reencrypt = |packet| reencrypted(packet, name, old, passphrase).transpose();
+                let secrets = packets.into_iter().filter_map(reencrypt).collect::<Result<_, _>>()?;
+                self.add(name, &transferable::with_secrets(&canonical, secrets)?)
+            }
+        }
+    }
+}
+
+/// The packet with its secret encrypted with the new passphrase, if it is a key that signs.
+fn reencrypted(
+    packet: Packet,
+    name: &KeyName,
+    old: Option<&Passphrase>,
+    new: &Passphrase,
+) -> Result<Option<Packet>, KeyError> {
+    Ok(match packet {
+        Packet::SecretKey(key) => Some(Packet::SecretKey(secret::encrypt(decrypted(key, name, old)?, new)?)),
+        Packet::SecretSubkey(key) if key.pk_algo().for_signing() => {
+            Some(Packet::SecretSubkey(secret::encrypt(decrypted(key, name, old)?, new)?))
+        }
+        _ => None,
+    })
+}
+
+fn decrypted<R: KeyRole>(
+    key: Key<SecretParts, R>,
+    name: &KeyName,
+    old: Option<&Passphrase>,
+) -> Result<Key<SecretParts, R>, KeyError> {
+    let wrong = || KeyError::WrongPassphrase(name.to_string());
+    if key.has_unencrypted_secret() {
+        return Ok(key);
+    }
+    key.decrypt_secret(&old.ok_or_else(wrong)?.to_password()).map_err(|_| wrong())
+}
+
+/// The certificate in the form in which the log takes it.
+fn canonical_certificate(packets: &[Packet]) -> Result<Vec<u8>, KeyError> {
+    let certificate = transferable::certificate(packets)?;
+    Certificate::parse(&certificate).map_err(|e| refused("the certificate of the key", e))?;
+    Ok(certificate)
+}
+
+fn openpgp(bytes: &[u8]) -> Result<ImportSource, KeyError> {
+    let packets = transferable::packets(bytes).map_err(|reason| refused("the file", reason))?;
+    Ok(ImportSource { content: Content::OpenPgp(packets) })
+}
+
+fn pkcs8(pem: &str) -> Result<SecretKey, KeyError> {
+    if let Ok(key) = ed25519_dalek::SigningKey::from_pkcs8_pem(pem) {
+        return secret::ed25519(&Zeroizing::new(key.to_bytes()), KeyVersion::V4, BARE_KEY_CREATED);
+    }
+    if let Ok(key) = <p256::SecretKey as p256::pkcs8::DecodePrivateKey>::from_pkcs8_pem(pem) {
+        let point = p256::elliptic_curve::sec1::ToEncodedPoint::to_encoded_point(&key.public_key(), false);
+        let scalar = Zeroizing::new(key.to_bytes().to_vec());
+        return secret::p256(&scalar, point.as_bytes(), BARE_KEY_CREATED);
+    }
+    let key = <rsa::RsaPrivateKey as rsa::pkcs8::DecodePrivateKey>::from_pkcs8_pem(pem)
+        .map_err(|_| refused("a PKCS#8 key", "it is malformed, or not Ed25519, P-256 or RSA"))?;
+    rsa_key(&key)
+}
+
+fn rsa_key(key: &rsa::RsaPrivateKey) -> Result<SecretKey, KeyError> {
+    let bits = key.n().bits();
+    if !ics_core::limits::RSA_BITS.contains(&bits) {
+        return Err(refused("an RSA key", format!("it has {bits} bits; it takes 2048 to 4096")));
+    }
+    let [p, q] = key.primes() else {
+        return Err(refused("an RSA key", "it does not have two primes"));
+    };
+    let bytes = |number: &rsa::BigUint| Zeroizing::new(number.to_bytes_be());
+    secret::rsa(&bytes(key.d()), &bytes(p), &bytes(q), BARE_KEY_CREATED)
+}
+
+/// The label of the first PEM or armor header line.
+fn pem_label(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.trim_end().strip_prefix("-----BEGIN ")?.strip_suffix("-----"))
+}
+
+fn unsupported(label: &str) -> KeyError {
+    let label: String = label.chars().take(40).collect();
+    let reason = match label.as_str() {
+        "ENCRYPTED PRIVATE KEY" => "decrypt it first: openssl pkcs8 -in KEY -out PLAIN",
+        "RSA PRIVATE KEY" | "EC PRIVATE KEY" => "convert it first: openssl pkcs8 -topk8 -nocrypt -in KEY -out PLAIN",
+        "PUBLIC KEY" | "CERTIFICATE" => "it holds no secret key",
+        _ => "it takes an OpenPGP secret key or PEM of PKCS#8",
+    };
+    refused(&format!("`{label}`"), reason)
+}
+
+fn refused(what: &str, reason: impl core::fmt::Display) -> KeyError {
+    KeyError::Import { what: what.to_owned(), reason: reason.to_string() }
+}

@@ -1,0 +1,22 @@
+//! Secret keys at rest and in use: of owners, signers and nodes alike.
+//!
+//! Each is one armored file with an OpenPGP transferable secret key (RFC 9580, 10.2), `keys/<name>.asc` in the home
+//! directory, mode 0600, its secrets always encrypted with a passphrase. `gpg --import` and `sq` read it.
+
+mod error;
+pub mod file;
+mod import;
+mod passphrase;
+mod secret;
+mod store;
+mod transferable;
+
+pub use self::error::KeyError;
+pub use self::import::ImportSource;
+pub use self::passphrase::{CREDENTIAL, FILE_NAME as PASSPHRASE_FILE, Passphrase, PassphraseError, PassphraseSource};
+pub use self::secret::{Algorithm, KeyVersion};
+pub use self::store::{DIRECTORY, KeyName, KeyStore, StoredKey, UnlockedKey};
+pub use self::transferable::{dearmored, primary_key};
+
+#[cfg(test)]
+mod tests;

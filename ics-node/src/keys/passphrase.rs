@@ -1,0 +1,293 @@
+//! Passphrases: what encrypts secret keys at rest, and where it comes from.
+
+use core::fmt;
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+
+use sequoia_openpgp::crypto::Password;
+use zeroize::Zeroizing;
+
+use super::file;
+
+/// The file in the home directory that holds a generated passphrase.
+pub const FILE_NAME: &str = "passphrase";
+/// The name of the systemd credential that holds the passphrase.
+pub const CREDENTIAL: &str = "ics-passphrase";
+/// Bytes of a passphrase.
+const BYTES: usize = 1024;
+/// Characters that a person's passphrase takes at least.
+const CHARACTERS: usize = 8;
+
+/// A passphrase; wiped when dropped, and never printed.
+#[derive(Clone)]
+pub struct Passphrase(Zeroizing<String>);
+
+impl fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Passphrase(…)")
+    }
+}
+
+/// Why there is no passphrase.
+#[derive(Debug, thiserror::Error)]
+pub enum PassphraseError {
+    /// The file that should hold it cannot be read.
+    #[error("cannot read the passphrase from `{path}`: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not text of one line.
+    #[error("the passphrase in `{path}` is not one line of text", path = .0.display())]
+    NotText(PathBuf),
+    /// Others may read the file.
+    #[error("others may read the passphrase in `{path}`", path = .0.display())]
+    OpenToOthers(PathBuf),
+    /// There is nobody to ask.
+    #[error("the secret keys are encrypted, and there is no passphrase and no terminal to ask for it")]
+    Nowhere,
+    /// Empty, or too short for a person's.
+    #[error("a passphrase takes {CHARACTERS} characters at least")]
+    TooShort,
+    /// Too long.
+    #[error("a passphrase takes {BYTES} bytes at most")]
+    TooLong,
+    /// It was typed differently the second time.
+    #[error("the two passphrases differ")]
+    Differ,
+    /// The terminal failed, or the system has no randomness.
+    #[error("{0}")]
+    System(String),
+}
+
+impl Passphrase {
+    /// From text of 8 characters and more, as a person chooses it.
+    ///
+    /// # Errors
+    /// When it is too short or too long.
+    pub fn new(text: Zeroizing<String>) -> Result<Self, PassphraseError> {
+        if text.len() > BYTES {
+            return Err(PassphraseError::TooLong);
+        }
+        if text.chars().count() < CHARACTERS { Err(PassphraseError::TooShort) } else { Ok(Self(text)) }
+    }
+
+    /// 160 random bits in base 32, in groups of four.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn generate() -> Result<Self, PassphraseError> {
+        let mut bits = Zeroizing::new([0_u8; 20]);
+        getrandom::fill(bits.as_mut()).map_err(|e| PassphraseError::System(e.to_string()))?;
+        let letters = Zeroizing::new(data_encoding::BASE32_NOPAD.encode(bits.as_ref()).to_ascii_lowercase());
+        let mut text = Zeroizing::new(String::with_capacity(letters.len() * 2));
+        for (position, letter) in letters.chars().enumerate() {
+            if position > 0 && position.is_multiple_of(4) {
+                text.push('-');
+            }
+            text.push(letter);
+        }
+        Ok(Self(text))
+    }
+
+    /// From the first line of a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or holds no passphrase.
+    pub fn from_file(path: &Path) -> Result<Self, PassphraseError> {
+        let content = file::read_secret(path, BYTES + 2)
+            .map_err(|source| PassphraseError::Unreadable { path: path.to_owned(), source })?;
+        let not_text = || PassphraseError::NotText(path.to_owned());
+        let text = core::str::from_utf8(&content).map_err(|_| not_text())?;
+        let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+        if line.contains(['\n', '\r', '\0']) {
+            return Err(not_text());
+        }
+        Self::new(Zeroizing::new(line.to_owned()))
+    }
+
+    /// Asks for it at the terminal, without showing what is typed.
+    ///
+    /// # Errors
+    /// When there is no terminal, or what is typed is too short or too long.
+    pub fn ask(prompt: &str) -> Result<Self, PassphraseError> {
+        if !io::stdin().is_terminal() {
+            return Err(PassphraseError::Nowhere);
+        }
+        let text = rpassword::prompt_password(prompt).map_err(|e| PassphraseError::System(e.to_string()))?;
+        Self::new(Zeroizing::new(text))
+    }
+
+    /// Writes it to a new file that only its owner may read.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write_to(&self, path: &Path) -> io::Result<()> {
+        let mut content = Zeroizing::new(String::with_capacity(self.0.len() + 1));
+        content.push_str(&self.0);
+        content.push('\n');
+        file::create_private(path, content.as_bytes())
+    }
+
+    /// As sequoia takes it; it keeps its own copy encrypted in memory.
+    pub(super) fn to_password(&self) -> Password {
+        Password::from(self.0.as_str())
+    }
+}
+
+/// Where a passphrase comes from, in this order: a file that was named, the systemd credential [`CREDENTIAL`], the file
+/// [`FILE_NAME`] in the home directory, the terminal.
+#[derive(Debug, Clone)]
+pub struct PassphraseSource {
+    named: Option<PathBuf>,
+    credentials: Option<PathBuf>,
+    home: PathBuf,
+}
+
+impl PassphraseSource {
+    /// A source for this home directory; `named` is a file that comes before all else.
+    #[must_use]
+    pub fn new(home: &Path, named: Option<PathBuf>) -> Self {
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Self { named, credentials, home: home.to_owned() }
+    }
+
+    /// The passphrase from a file, if there is one.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or others may read the one in the home directory.
+    pub fn from_files(&self) -> Result<Option<Passphrase>, PassphraseError> {
+        if let Some(path) = &self.named {
+            return Passphrase::from_file(path).map(Some);
+        }
+        let credential = self.credentials.as_ref().map(|directory| directory.join(CREDENTIAL));
+        if let Some(path) = credential.filter(|path| path.exists()) {
+            return Passphrase::from_file(&path).map(Some);
+        }
+        let path = self.home.join(FILE_NAME);
+        match file::is_open_to_others(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(PassphraseError::Unreadable { path, source }),
+            Ok(true) => Err(PassphraseError::OpenToOthers(path)),
+            Ok(false) => Passphrase::from_file(&path).map(Some),
+        }
+    }
+
+    /// The passphrase that unlocks existing keys; `what` names them in the prompt.
+    ///
+    /// # Errors
+    /// When no file has it and there is no terminal.
+    pub fn get(&self, what: &str) -> Result<Passphrase, PassphraseError> {
+        match self.from_files()? {
+            Some(passphrase) => Ok(passphrase),
+            None => Passphrase::ask(&format!("Passphrase for {what}: ")),
+        }
+    }
+
+    /// A passphrase for new keys: from a file, or asked for twice.
+    ///
+    /// # Errors
+    /// When no file has it and there is no terminal, or what is typed is too short or differs.
+    pub fn choose(&self) -> Result<Passphrase, PassphraseError> {
+        if let Some(passphrase) = self.from_files()? {
+            return Ok(passphrase);
+        }
+        let first = Passphrase::ask("New passphrase for the secret keys: ")?;
+        let second = Passphrase::ask("Once more: ")?;
+        if *first.0 == *second.0 { Ok(first) } else { Err(PassphraseError::Differ) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn text(passphrase: &Passphrase) -> &str {
+        &passphrase.0
+    }
+
+    fn private(path: &Path, content: &str) {
+        fs::write(path, content).expect("written");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("mode");
+    }
+
+    #[test]
+    fn generated_ones_are_long_and_differ() {
+        let (one, two) = (Passphrase::generate().expect("random"), Passphrase::generate().expect("random"));
+        assert_ne!(text(&one), text(&two));
+        assert_eq!(text(&one).len(), 32 + 7);
+        assert_eq!(format!("{one:?}"), "Passphrase(…)");
+    }
+
+    #[test]
+    fn a_file_holds_one_line() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("p");
+        for (content, expected) in [
+            ("correct horse\n", Ok("correct horse")),
+            ("correct horse\r\n", Ok("correct horse")),
+            (" spaces count ", Ok(" spaces count ")),
+            ("two\nlines here", Err("is not one line of text")),
+            ("short\n", Err("takes 8 characters at least")),
+            ("", Err("takes 8 characters at least")),
+        ] {
+            fs::write(&path, content).expect("written");
+            match (Passphrase::from_file(&path), expected) {
+                (Ok(passphrase), Ok(expected)) => assert_eq!(text(&passphrase), expected),
+                (Err(e), Err(expected)) => assert!(e.to_string().ends_with(expected), "{e}"),
+                (got, _) => panic!("{content:?} gave {got:?}"),
+            }
+        }
+        fs::write(&path, "x".repeat(BYTES + 1)).expect("written");
+        assert!(matches!(Passphrase::from_file(&path), Err(PassphraseError::TooLong)));
+        fs::write(&path, b"\xff\xfe12345678").expect("written");
+        assert!(matches!(Passphrase::from_file(&path), Err(PassphraseError::NotText(_))));
+    }
+
+    #[test]
+    fn sources_in_their_order() {
+        let home = tempfile::tempdir().expect("directory");
+        let named = home.path().join("named");
+        let credentials = home.path().join("credentials");
+        fs::create_dir(&credentials).expect("directory");
+        let mut source = PassphraseSource { named: None, credentials: None, home: home.path().to_owned() };
+        assert!(source.from_files().expect("none").is_none());
+
+        private(&home.path().join(FILE_NAME), "from the home\n");
+        assert_eq!(text(&source.from_files().expect("read").expect("there")), "from the home");
+
+        source.credentials = Some(credentials.clone());
+        assert_eq!(text(&source.from_files().expect("read").expect("there")), "from the home");
+        private(&credentials.join(CREDENTIAL), "from systemd\n");
+        assert_eq!(text(&source.from_files().expect("read").expect("there")), "from systemd");
+
+        source.named = Some(named.clone());
+        assert!(matches!(source.from_files(), Err(PassphraseError::Unreadable { .. })), "what is named must be there");
+        private(&named, "from the file\n");
+        assert_eq!(text(&source.from_files().expect("read").expect("there")), "from the file");
+    }
+
+    #[test]
+    fn the_home_file_must_be_private() {
+        let home = tempfile::tempdir().expect("directory");
+        let path = home.path().join(FILE_NAME);
+        private(&path, "from the home\n");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("mode");
+        let source = PassphraseSource { named: None, credentials: None, home: home.path().to_owned() };
+        assert!(matches!(source.from_files(), Err(PassphraseError::OpenToOthers(_))));
+    }
+
+    #[test]
+    fn written_and_read_back() {
+        let home = tempfile::tempdir().expect("directory");
+        let path = home.path().join(FILE_NAME);
+        let passphrase = Passphrase::generate().expect("random");
+        passphrase.write_to(&path).expect("written");
+        assert_eq!(text(&Passphrase::from_file(&path).expect("read")), text(&passphrase));
+        assert!(!file::is_open_to_others(&path).expect("metadata"));
+    }
+}

@@ -1,0 +1,336 @@
+//! The directory of secret keys.
+
+use core::fmt;
+use core::str::FromStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ics_core::identity::Fingerprint;
+use ics_core::openpgp::certificate::{Certificate, Purpose};
+use ics_core::openpgp::key::PublicKey;
+use ics_core::openpgp::signer::Signer;
+use ics_core::time::Timestamp;
+use sequoia_openpgp::crypto::mpi;
+use sequoia_openpgp::packet::Packet;
+use sequoia_openpgp::types::Curve;
+use zeroize::Zeroizing;
+
+use super::secret::{self, SecretKey};
+use super::{Algorithm, KeyError, KeyVersion, Passphrase, file, transferable};
+
+/// The directory of secret keys in the home directory.
+pub const DIRECTORY: &str = "keys";
+/// Bytes of a key file: a certificate as large as any domain takes, in armor, and its secrets.
+const FILE_BYTES: usize = 2 * 1024 * 1024;
+
+/// What a key is called here: the name of its file without `.asc`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct KeyName(String);
+
+impl KeyName {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for KeyName {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let is_formed = (1..=64).contains(&text.len())
+            && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
+        if is_formed { Ok(Self(text.to_owned())) } else { Err(KeyError::Name(text.chars().take(80).collect())) }
+    }
+}
+
+/// The secret keys of one home directory.
+#[derive(Debug, Clone)]
+pub struct KeyStore {
+    directory: PathBuf,
+}
+
+/// A key in the store, its secrets encrypted.
+#[derive(Clone)]
+pub struct StoredKey {
+    name: KeyName,
+    packets: Vec<Packet>,
+    certificate: Certificate,
+    bytes: Vec<u8>,
+}
+
+/// A key whose secrets are at hand. They are wiped, or encrypted in memory, when it is dropped.
+pub struct UnlockedKey {
+    name: KeyName,
+    certificate: Certificate,
+    bytes: Vec<u8>,
+    signers: Vec<Box<dyn Signer + Send + Sync>>,
+    seed: Option<Zeroizing<[u8; 32]>>,
+}
+
+impl KeyStore {
+    /// The store of a home directory; it need not exist yet.
+    #[must_use]
+    pub fn new(home: &Path) -> Self {
+        Self { directory: home.join(DIRECTORY) }
+    }
+
+    /// The keys, by name.
+    ///
+    /// # Errors
+    /// When the directory or one of its keys cannot be read.
+    pub fn list(&self) -> Result<Vec<StoredKey>, KeyError> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(|e| self.failed(e))?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|e| self.failed(e))?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<KeyName>().ok());
+            if path.extension().is_some_and(|extension| extension == "asc") {
+                names.extend(stem);
+            }
+        }
+        names.sort();
+        names.iter().map(|name| self.read(name)).collect()
+    }
+
+    /// The key of that name or fingerprint.
+    ///
+    /// # Errors
+    /// When there is none, or its file cannot be read, is open to others or malformed.
+    pub fn find(&self, wanted: &str) -> Result<StoredKey, KeyError> {
+        let missing = || KeyError::Missing { wanted: wanted.to_owned(), directory: self.directory.clone() };
+        if let Ok(fingerprint) = wanted.parse::<Fingerprint>() {
+            return self.list()?.into_iter().find(|key| key.fingerprint() == fingerprint).ok_or_else(missing);
+        }
+        let name: KeyName = wanted.parse()?;
+        if self.path(&name).exists() { self.read(&name) } else { Err(missing()) }
+    }
+
+    /// Makes a key with one User ID and a certificate, and stores it.
+    ///
+    /// # Errors
+    /// When there is one of that name, the User ID is refused, or the disk fails.
+    pub fn make(
+        &self,
+        name: &KeyName,
+        user_id: &str,
+        (algorithm, version): (Algorithm, KeyVersion),
+        passphrase: &Passphrase,
+        at: Timestamp,
+    ) -> Result<StoredKey, KeyError> {
+        self.refuse_existing(name)?;
+        self.certify_and_add(name, secret::generate(algorithm, version, at)?, user_id, passphrase, at)
+    }
+
+    /// Makes the certificate of a key with one User ID, and stores both.
+    pub(super) fn certify_and_add(
+        &self,
+        name: &KeyName,
+        key: SecretKey,
+        user_id: &str,
+        passphrase: &Passphrase,
+        at: Timestamp,
+    ) -> Result<StoredKey, KeyError> {
+        let mut salt = [0; 32];
+        getrandom::fill(&mut salt).map_err(KeyError::make)?;
+        let (signer, _) = secret::signer(key.clone().role_into_unspecified())?;
+        let certificate = Certificate::make(&*signer, user_id, at, &salt).map_err(KeyError::make)?;
+        let secret = Packet::SecretKey(secret::encrypt(key, passphrase)?);
+        let packets = transferable::with_secrets(&certificate, vec![secret])?;
+        self.add(name, &packets)
+    }
+
+    /// Stores packets whose secrets are encrypted.
+    pub(super) fn add(&self, name: &KeyName, packets: &[Packet]) -> Result<StoredKey, KeyError> {
+        self.refuse_existing(name)?;
+        let armored = transferable::armor_secrets(packets)?;
+        let path = self.path(name);
+        // What would not be read back is not written.
+        let stored = StoredKey::parse(name, &path, armored.as_bytes())?;
+        file::make_private_directory(&self.directory).map_err(|e| self.failed(e))?;
+        file::create_private(&path, armored.as_bytes()).map_err(|source| KeyError::File { path, source })?;
+        Ok(stored)
+    }
+
+    pub(super) fn refuse_existing(&self, name: &KeyName) -> Result<(), KeyError> {
+        if self.path(name).exists() { Err(KeyError::Exists(name.to_string())) } else { Ok(()) }
+    }
+
+    fn path(&self, name: &KeyName) -> PathBuf {
+        self.directory.join(format!("{name}.asc"))
+    }
+
+    fn failed(&self, source: io::Error) -> KeyError {
+        KeyError::File { path: self.directory.clone(), source }
+    }
+
+    fn read(&self, name: &KeyName) -> Result<StoredKey, KeyError> {
+        let path = self.path(name);
+        let failed = |source| KeyError::File { path: path.clone(), source };
+        if file::is_open_to_others(&path).map_err(failed)? {
+            return Err(KeyError::OpenToOthers(path));
+        }
+        let bytes = file::read_secret(&path, FILE_BYTES).map_err(failed)?;
+        StoredKey::parse(name, &path, &bytes)
+    }
+}
+
+impl StoredKey {
+    fn parse(name: &KeyName, path: &Path, bytes: &[u8]) -> Result<Self, KeyError> {
+        let content = |reason: String| KeyError::Content { path: path.to_owned(), reason };
+        let packets = transferable::packets(bytes).map_err(content)?;
+        if packets.iter().any(transferable::has_clear_secret) {
+            return Err(content("its secret is not encrypted".to_owned()));
+        }
+        let bytes = transferable::certificate(&packets)?;
+        let certificate = Certificate::parse(&bytes).map_err(|e| content(e.to_string()))?;
+        Ok(Self { name: name.clone(), packets, certificate, bytes })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &KeyName {
+        &self.name
+    }
+
+    /// The fingerprint of its primary key, by which descriptors and statements name it.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.certificate.primary()
+    }
+
+    /// Its certificate.
+    #[must_use]
+    pub const fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Its certificate as canonical OpenPGP packets.
+    #[must_use]
+    pub fn certificate_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Its certificate in armor.
+    ///
+    /// # Errors
+    /// When the library fails.
+    pub fn armored(&self) -> Result<String, KeyError> {
+        transferable::armor_certificate(&self.bytes)
+    }
+
+    /// Its primary public key.
+    ///
+    /// # Errors
+    /// When the key is of a kind that the system does not accept.
+    pub fn public_key(&self) -> Result<PublicKey, KeyError> {
+        transferable::primary_key(&self.bytes)
+    }
+
+    /// The raw Ed25519 public key with which a node's checkpoints are verified; none for other algorithms.
+    #[must_use]
+    pub fn ed25519(&self) -> Option<[u8; 32]> {
+        let Some(Packet::SecretKey(key)) = self.packets.first() else { return None };
+        match key.mpis() {
+            mpi::PublicKey::Ed25519 { a } => Some(*a),
+            mpi::PublicKey::EdDSA { curve: Curve::Ed25519, q } => {
+                q.value().strip_prefix(&[0x40]).and_then(|point| point.try_into().ok())
+            }
+            _ => None,
+        }
+    }
+
+    /// Decrypts the secrets.
+    ///
+    /// # Errors
+    /// When the passphrase does not fit, or a key is of a kind that cannot sign here.
+    pub fn unlock(&self, passphrase: &Passphrase) -> Result<UnlockedKey, KeyError> {
+        let password = passphrase.to_password();
+        let wrong = |_| KeyError::WrongPassphrase(self.name.to_string());
+        let mut signers = Vec::new();
+        let mut seed = None;
+        for packet in &self.packets {
+            let key = match packet {
+                Packet::SecretKey(key) => key.clone().decrypt_secret(&password).map_err(wrong)?.role_into_unspecified(),
+                Packet::SecretSubkey(key) => {
+                    key.clone().decrypt_secret(&password).map_err(wrong)?.role_into_unspecified()
+                }
+                _ => continue,
+            };
+            let (signer, its_seed) = secret::signer(key)?;
+            signers.push(signer);
+            seed = seed.or(its_seed);
+        }
+        Ok(UnlockedKey {
+            name: self.name.clone(),
+            certificate: self.certificate.clone(),
+            bytes: self.bytes.clone(),
+            signers,
+            seed,
+        })
+    }
+}
+
+impl UnlockedKey {
+    /// Its certificate.
+    #[must_use]
+    pub const fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+
+    /// Its certificate as canonical OpenPGP packets.
+    #[must_use]
+    pub fn certificate_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The key that signs owners' documents and stands in descriptors: the primary one.
+    ///
+    /// # Errors
+    /// When the store held no primary key, which [`StoredKey`] excludes.
+    pub fn primary(&self) -> Result<&dyn Signer, KeyError> {
+        self.signers.first().map(|signer| &**signer as &dyn Signer).ok_or_else(|| KeyError::make("no primary key"))
+    }
+
+    /// The key that makes certifications, or signs documents, by what its certificate says at that time.
+    ///
+    /// # Errors
+    /// When its certificate allows none of the keys to do that.
+    pub fn signer(&self, purpose: Purpose, at: Timestamp) -> Result<&dyn Signer, KeyError> {
+        let allowed = |signer: &&Box<dyn Signer + Send + Sync>| {
+            self.certificate.key_for(&signer.public_key().fingerprint(), purpose, at).is_ok()
+        };
+        self.signers.iter().find(allowed).map(|signer| &**signer as &dyn Signer).ok_or_else(|| KeyError::Purpose {
+            name: self.name.to_string(),
+            purpose: match purpose {
+                Purpose::Certify => "certify",
+                Purpose::Sign => "sign documents",
+            },
+            reason: "its certificate has no live key for that".to_owned(),
+        })
+    }
+
+    /// The Ed25519 key with which a node signs checkpoints.
+    ///
+    /// # Errors
+    /// When the primary key is of another algorithm.
+    pub fn node_key(&self) -> Result<ed25519_dalek::SigningKey, KeyError> {
+        self.seed.as_ref().map(|seed| ed25519_dalek::SigningKey::from_bytes(seed)).ok_or_else(|| KeyError::Purpose {
+            name: self.name.to_string(),
+            purpose: "sign checkpoints",
+            reason: "checkpoints take an Ed25519 key".to_owned(),
+        })
+    }
+}

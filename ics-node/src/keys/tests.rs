@@ -1,0 +1,178 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use ics_core::openpgp::certificate::Purpose;
+use ics_core::time::Timestamp;
+use zeroize::Zeroizing;
+
+use super::*;
+
+const AT: Timestamp = Timestamp::from_seconds(1_795_162_200);
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(Zeroizing::new(text.to_owned())).expect("long enough")
+}
+
+fn name(text: &str) -> KeyName {
+    text.parse().expect("a name")
+}
+
+#[test]
+fn made_stored_found_unlocked() {
+    let home = tempfile::tempdir().expect("directory");
+    let store = KeyStore::new(home.path());
+    assert!(store.list().expect("no directory yet").is_empty());
+    let secret = passphrase("correct horse");
+    for (index, algorithm) in [
+        (Algorithm::Ed25519, KeyVersion::V4),
+        (Algorithm::Ed25519, KeyVersion::V6),
+        (Algorithm::P256, KeyVersion::V4),
+        (Algorithm::P256, KeyVersion::V6),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let made = store.make(&name(&format!("k{index}")), "Somebody", algorithm, &secret, AT).expect("made");
+        let found = store.find(&made.fingerprint().to_string()).expect("found by fingerprint");
+        assert_eq!(found.name(), made.name());
+        assert_eq!(found.certificate_bytes(), made.certificate_bytes());
+        assert_eq!(found.certificate().user_ids(), ["Somebody"]);
+        assert_eq!(found.public_key().expect("accepted").created(), AT);
+        let unlocked = found.unlock(&secret).expect("the passphrase fits");
+        for purpose in [Purpose::Certify, Purpose::Sign] {
+            let signer = unlocked.signer(purpose, AT).expect("one key does both");
+            assert_eq!(signer.public_key().fingerprint(), made.fingerprint());
+        }
+        let is_node_key = unlocked.node_key().map(|key| key.verifying_key().to_bytes()).ok();
+        assert_eq!(is_node_key, found.ed25519(), "Ed25519 keys, and only they, sign checkpoints");
+        assert_eq!(is_node_key.is_some(), algorithm.0 == Algorithm::Ed25519);
+    }
+    let names: Vec<_> = store.list().expect("listed").iter().map(|key| key.name().to_string()).collect();
+    assert_eq!(names, ["k0", "k1", "k2", "k3"]);
+}
+
+#[test]
+fn files_are_private_encrypted_and_never_overwritten() {
+    let home = tempfile::tempdir().expect("directory");
+    let store = KeyStore::new(home.path());
+    let secret = passphrase("correct horse");
+    let made = store.make(&name("k"), "Somebody", Default::default(), &secret, AT).expect("made");
+    let path = home.path().join("keys/k.asc");
+    assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(home.path().join("keys")).expect("metadata").permissions().mode() & 0o777, 0o700);
+    let text = fs::read_to_string(&path).expect("armor");
+    assert!(text.starts_with("-----BEGIN PGP PRIVATE KEY BLOCK-----"));
+    let packets = transferable::packets(text.as_bytes()).expect("packets");
+    assert!(!packets.iter().any(transferable::has_clear_secret));
+
+    assert!(matches!(made.unlock(&passphrase("wrong horse")), Err(KeyError::WrongPassphrase(_))));
+    let again = store.make(&name("k"), "Somebody else", Default::default(), &secret, AT);
+    assert!(matches!(again.map(|_| ()), Err(KeyError::Exists(_))));
+    assert_eq!(fs::read_to_string(&path).expect("armor"), text);
+}
+
+#[test]
+fn refuses_files_that_are_not_what_they_should_be() {
+    let home = tempfile::tempdir().expect("directory");
+    let store = KeyStore::new(home.path());
+    let made = store.make(&name("k"), "Somebody", Default::default(), &passphrase("correct horse"), AT).expect("made");
+    let path = home.path().join("keys/k.asc");
+    let write = |content: &str| {
+        fs::write(&path, content).expect("written");
+        store.find("k").map(|_| ()).expect_err("refused").to_string()
+    };
+    assert!(write("nothing").ends_with("it holds no OpenPGP secret key") || write("nothing").contains("k.asc"));
+    assert!(write(&made.armored().expect("armor")).ends_with("it is a public key, without its secret"));
+
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("mode");
+    assert!(matches!(store.find("k").map(|_| ()), Err(KeyError::OpenToOthers(_))));
+    assert!(matches!(store.find("other").map(|_| ()), Err(KeyError::Missing { .. })));
+    assert!(matches!(store.find("../k").map(|_| ()), Err(KeyError::Name(_))));
+}
+
+#[test]
+fn a_secret_in_the_clear_is_refused() {
+    let home = tempfile::tempdir().expect("directory");
+    let store = KeyStore::new(home.path());
+    let made = store.make(&name("k"), "Somebody", Default::default(), &passphrase("correct horse"), AT).expect("made");
+    let clear = secret::generate(Algorithm::Ed25519, KeyVersion::V4, AT).expect("made");
+    let packets = vec![sequoia_openpgp::Packet::SecretKey(clear)];
+    assert!(transferable::armor_secrets(&packets).is_err());
+    assert!(made.armored().expect("armor").starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"));
+}
+
+fn import(home: &Path, content: &[u8], old: Option<&Passphrase>) -> Result<StoredKey, KeyError> {
+    let path = home.join("import");
+    fs::write(&path, content).expect("written");
+    let source = ImportSource::read(&path)?;
+    assert_eq!(source.is_encrypted(), old.is_some());
+    KeyStore::new(home).import(&name("imported"), source, "Somebody", (old, &passphrase("correct horse")), AT)
+}
+
+#[test]
+fn imports_its_own_files_with_another_passphrase() {
+    let (one, two) = (tempfile::tempdir().expect("directory"), tempfile::tempdir().expect("directory"));
+    let old = passphrase("old passphrase");
+    let made = KeyStore::new(one.path()).make(&name("k"), "Somebody", Default::default(), &old, AT).expect("made");
+    let content = fs::read(one.path().join("keys/k.asc")).expect("read");
+    let wrong = import(two.path(), &content, Some(&passphrase("not the old one")));
+    assert!(matches!(wrong.map(|_| ()), Err(KeyError::WrongPassphrase(_))));
+    let imported = import(two.path(), &content, Some(&old)).expect("imported");
+    assert_eq!(imported.certificate_bytes(), made.certificate_bytes());
+    assert!(imported.unlock(&passphrase("correct horse")).is_ok());
+}
+
+#[test]
+fn imports_pkcs8_with_the_fingerprint_of_the_bare_key() {
+    for (pem, spki) in [(ED25519_PEM, ED25519_SPKI), (P256_PEM, P256_SPKI)] {
+        let home = tempfile::tempdir().expect("directory");
+        let imported = import(home.path(), pem.as_bytes(), None).expect("imported");
+        let bare = ics_core::openpgp::key::PublicKey::from_spki_pem(spki).expect("a bare key");
+        assert_eq!(imported.fingerprint(), bare.fingerprint());
+        assert!(imported.unlock(&passphrase("correct horse")).is_ok());
+    }
+}
+
+#[test]
+fn imports_nothing_else() {
+    let home = tempfile::tempdir().expect("directory");
+    for (content, expected) in [
+        ("-----BEGIN RSA PRIVATE KEY-----\n", "openssl pkcs8 -topk8 -nocrypt"),
+        ("-----BEGIN EC PRIVATE KEY-----\n", "openssl pkcs8 -topk8 -nocrypt"),
+        ("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", "openssl pkcs8 -in KEY -out PLAIN"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "it takes an OpenPGP secret key or PEM of PKCS#8"),
+        ("-----BEGIN PUBLIC KEY-----\n", "it holds no secret key"),
+        ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "not Ed25519, P-256 or RSA"),
+        ("nothing at all", "cannot import the file"),
+        ("", "cannot import the file"),
+    ] {
+        let refusal = import(home.path(), content.as_bytes(), None).map(|_| ()).expect_err("refused").to_string();
+        assert!(refusal.contains(expected), "{content:?} gave {refusal}");
+    }
+}
+
+// Made for these tests alone, by openssl genpkey.
+const ED25519_PEM: &str = "\
+-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIHdv9CHG+O96DEt6vsExnpxXEYudwBarJwhvLFMoww80
+-----END PRIVATE KEY-----
+";
+const ED25519_SPKI: &str = "\
+-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAnu+Sz94Qo2S/GmfarT6xaDBoPU0Fm3g4+R/rMouBu4E=
+-----END PUBLIC KEY-----
+";
+const P256_PEM: &str = "\
+-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg8Xmef41fxLomQqE2
+v9gQeVaZX4shnUgWQ7837wRj3HmhRANCAATKpQR6oNP3ITyo5j39KYMTJ5V0h6S6
+sG5xGuCfCyBhKhjXb5i1S5QbWWCb/MSWCmDRbMFPnR5PCHrpniGINYCh
+-----END PRIVATE KEY-----
+";
+const P256_SPKI: &str = "\
+-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEyqUEeqDT9yE8qOY9/SmDEyeVdIek
+urBucRrgnwsgYSoY12+YtUuUG1lgm/zElgpg0WzBT50eTwh66Z4hiDWAoQ==
+-----END PUBLIC KEY-----
+";

@@ -1,0 +1,113 @@
+//! Transferable secret keys: a certificate whose key packets carry encrypted secrets.
+
+use std::io::Write as _;
+
+use ics_core::openpgp::key::PublicKey;
+use sequoia_openpgp::PacketPile;
+use sequoia_openpgp::armor;
+use sequoia_openpgp::packet::Packet;
+use sequoia_openpgp::parse::Parse as _;
+use sequoia_openpgp::serialize::{Marshal as _, MarshalInto as _};
+
+use super::KeyError;
+
+/// The packets of a transferable secret key, binary or armored.
+pub(super) fn packets(bytes: &[u8]) -> Result<Vec<Packet>, String> {
+    let pile = PacketPile::from_bytes(bytes).map_err(|e| e.to_string())?;
+    let packets: Vec<Packet> = pile.into_children().collect();
+    match packets.first() {
+        Some(Packet::SecretKey(_)) => Ok(packets),
+        Some(Packet::PublicKey(_)) => Err("it is a public key, without its secret".to_owned()),
+        _ => Err("it holds no OpenPGP secret key".to_owned()),
+    }
+}
+
+/// A certificate in which those keys carry their secrets whose packets are given.
+pub(super) fn with_secrets(certificate: &[u8], secrets: Vec<Packet>) -> Result<Vec<Packet>, KeyError> {
+    let pile = PacketPile::from_bytes(certificate).map_err(KeyError::make)?;
+    let with_secret = |packet: Packet| {
+        let found =
+            fingerprint(&packet).and_then(|id| secrets.iter().find(|secret| fingerprint(secret) == Some(id.clone())));
+        found.cloned().unwrap_or(packet)
+    };
+    Ok(pile.into_children().map(with_secret).collect())
+}
+
+fn fingerprint(packet: &Packet) -> Option<sequoia_openpgp::Fingerprint> {
+    Some(match packet {
+        Packet::PublicKey(key) => key.fingerprint(),
+        Packet::SecretKey(key) => key.fingerprint(),
+        Packet::PublicSubkey(key) => key.fingerprint(),
+        Packet::SecretSubkey(key) => key.fingerprint(),
+        _ => return None,
+    })
+}
+
+/// The packet without its secret.
+pub(super) fn without_secret(packet: Packet) -> Packet {
+    match packet {
+        Packet::SecretKey(key) => Packet::PublicKey(key.take_secret().0),
+        Packet::SecretSubkey(key) => Packet::PublicSubkey(key.take_secret().0),
+        other => other,
+    }
+}
+
+/// The certificate, binary: everything but the secrets.
+pub(super) fn certificate(packets: &[Packet]) -> Result<Vec<u8>, KeyError> {
+    let mut bytes = Vec::new();
+    for packet in packets {
+        bytes.extend(without_secret(packet.clone()).to_vec().map_err(KeyError::make)?);
+    }
+    Ok(bytes)
+}
+
+/// Packets in binary, whether they come in armor or not.
+///
+/// # Errors
+/// When they are no OpenPGP packets.
+pub fn dearmored(bytes: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let pile = PacketPile::from_bytes(bytes).map_err(KeyError::make)?;
+    pile.to_vec().map_err(KeyError::make)
+}
+
+/// The primary key of a certificate, as the core reads it.
+///
+/// # Errors
+/// When the certificate does not begin with a key that is accepted.
+pub fn primary_key(certificate: &[u8]) -> Result<PublicKey, KeyError> {
+    let pile = PacketPile::from_bytes(certificate).map_err(KeyError::make)?;
+    let first = pile.into_children().next().ok_or_else(|| KeyError::make("the certificate is empty"))?;
+    PublicKey::from_packet(&first.to_vec().map_err(KeyError::make)?).map_err(KeyError::make)
+}
+
+/// A certificate in armor.
+pub(super) fn armor_certificate(bytes: &[u8]) -> Result<String, KeyError> {
+    armored(armor::Kind::PublicKey, |writer| writer.write_all(bytes).map_err(Into::into))
+}
+
+/// Packets with secrets in armor; none of the secrets may be in the clear.
+pub(super) fn armor_secrets(packets: &[Packet]) -> Result<String, KeyError> {
+    if packets.iter().any(has_clear_secret) {
+        return Err(KeyError::Make("its secret is not encrypted".to_owned()));
+    }
+    armored(armor::Kind::SecretKey, |writer| packets.iter().try_for_each(|packet| packet.serialize(writer)))
+}
+
+/// Whether a packet carries a secret that is not encrypted.
+pub(super) fn has_clear_secret(packet: &Packet) -> bool {
+    match packet {
+        Packet::SecretKey(key) => key.has_unencrypted_secret(),
+        Packet::SecretSubkey(key) => key.has_unencrypted_secret(),
+        _ => false,
+    }
+}
+
+fn armored(
+    kind: armor::Kind,
+    write: impl FnOnce(&mut armor::Writer<Vec<u8>>) -> sequoia_openpgp::Result<()>,
+) -> Result<String, KeyError> {
+    let mut writer = armor::Writer::new(Vec::new(), kind).map_err(KeyError::make)?;
+    write(&mut writer).map_err(KeyError::make)?;
+    let bytes = writer.finalize().map_err(KeyError::make)?;
+    String::from_utf8(bytes).map_err(KeyError::make)
+}

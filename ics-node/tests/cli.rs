@@ -1,0 +1,6 @@
+//! Transcripts of the command line: what people type, what they read, and the exit code.
+
+#[test]
+fn transcripts() {
+    trycmd::TestCases::new().env("NO_COLOR", "1").env("ICS_HOME", "home").case("tests/cmd/*.trycmd");
+}
