@@ -2,22 +2,9 @@
 
 mod common;
 
-use common::{Signers, at, certificate, claims, device, sample_claims};
-use ics_core::identity::Kind;
-use ics_core::openpgp::certificate::{Certificate, Purpose};
-use ics_core::openpgp::key::PublicKey;
-use ics_core::openpgp::signer::{Ed25519Signer, Signer};
-use ics_core::statement::{Body, BodyError, Group, Software, Subject, Unverified, make, parse, verify, verify_batch};
-use ics_core::time::Timestamp;
-
-const SALT: [u8; 32] = [9; 32];
-
-fn unverified(body: &[u8]) -> Unverified {
-    match parse(body) {
-        Ok(Body::Statement(statement)) => statement,
-        other => panic!("not a statement: {other:?}"),
-    }
-}
+use common::{SALT, Signers, at, certificate, device, sample_claims, unverified};
+use ics_core::openpgp::signer::Signer as _;
+use ics_core::statement::{make, verify, verify_batch};
 
 #[test]
 fn statements_of_every_act_are_read_back_and_verified() {

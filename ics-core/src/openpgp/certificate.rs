@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use super::algorithm::sha256;
 use super::key::{self, KeyError, PublicKey};
-use super::packet::{self, Packet};
+use super::packet::{self, AnyPacket, Packet};
 use super::reader::WireError;
 use super::signature::{
     self as sig, CERTIFICATION, CERTIFICATION_REVOCATION, DIRECT_KEY, Draft, KEY_REVOCATION, POSITIVE_CERTIFICATION,
@@ -446,7 +446,7 @@ impl Reader {
         for packet in signatures {
             let (signature, unhashed) = Signature::parse_with_unhashed(packet.body)?;
             if !unhashed.is_empty() && signature.kind != SUBKEY_BINDING {
-                return Err(SignatureError::Unhashed(unhashed.len()).into());
+                return Err(SignatureError::Unhashed.into());
             }
             self.verify(&signature, &[&header, body])?;
             match signature.kind {
@@ -473,7 +473,7 @@ impl Reader {
         let embedded = match (signature.one(sub::EMBEDDED_SIGNATURE)?, unhashed_area.as_slice()) {
             (hashed, []) => hashed,
             (None, [only]) if sig::is_canonical_area(only, unhashed) => Some(only.data),
-            _ => return Err(SignatureError::Unhashed(unhashed.len()).into()),
+            _ => return Err(SignatureError::Unhashed.into()),
         };
         let mut binding = binding(signature)?;
         if let (Some(embedded), Some(subkey)) = (embedded, &held.key) {
@@ -504,6 +504,25 @@ impl Reader {
             user_ids: self.user_ids.into_iter().filter_map(|(text, stands)| stands.then_some(text)).collect(),
             signatures: self.signatures,
         })
+    }
+}
+
+/// Whether a signature by the holder of a key, canonical, on it (`None`), a User ID or a subkey, is one that a
+/// certificate may have.
+///
+/// # Errors
+/// The first rule that it breaks.
+pub(crate) fn accepts(
+    key: &PublicKey,
+    component: Option<&AnyPacket>,
+    signature: &[u8],
+) -> Result<(), CertificateError> {
+    let key = Packet { tag: packet::PUBLIC_KEY, body: key.body() };
+    let signature = [Packet { tag: packet::SIGNATURE, body: signature }];
+    match component {
+        None => Reader::new(&key, &signature).map(drop),
+        Some(packet) if packet.tag == packet::USER_ID => Reader::new(&key, &[])?.user_id(&packet.body, &signature),
+        Some(packet) => Reader::new(&key, &[])?.subkey(&packet.body, &signature),
     }
 }
 

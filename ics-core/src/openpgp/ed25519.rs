@@ -93,3 +93,6 @@ pub fn verify_batch(items: &[(&[u8; 32], &[u8], &[u8; 64])], seed: [u8; 32]) -> 
     }
     queued.into_iter().map(|item| item.is_some_and(|item| item.verify_single().is_ok())).collect()
 }
+
+#[cfg(test)]
+mod tests;

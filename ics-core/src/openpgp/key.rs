@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(with(5, 17), Err(KeyError::Algorithm { id: 17, version: 4 }));
         assert_eq!(with(8, 0), Err(KeyError::Curve));
         assert_eq!(with(18, 0x41), Err(KeyError::Point));
-        assert_eq!(with(17, 0x08), Err(KeyError::Wire(WireError::Truncated)));
+        assert_eq!(with(17, 0x08), Err(KeyError::Wire(WireError::Integer)));
         assert_eq!(PublicKey::from_body(&good[..20]), Err(KeyError::Wire(WireError::Truncated)));
         assert_eq!(PublicKey::from_body(&[&good[..], &[0]].concat()), Err(KeyError::Wire(WireError::Trailing(1))));
         let mut packet = Vec::new();

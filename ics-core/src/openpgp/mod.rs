@@ -5,7 +5,8 @@
 //! for the rest.
 //!
 //! The canonical form: binary, packet headers of the new format with the shortest length (RFC 9580, 4.2.1), minimal
-//! MPIs, the unhashed area empty, the issuer's fingerprint in the hashed area, ECDSA with the smaller of the two `s`.
+//! MPIs, the issuer's fingerprint in the hashed area, nothing in the unhashed area that does not follow from the hashed
+//! one, ECDSA with the smaller of the two `s`.
 //! [`crate::statement::split`] makes it out of whatever legal OpenPGP arrives.
 
 pub mod algorithm;

@@ -8,12 +8,20 @@ pub(crate) const SIGNATURE: u8 = 2;
 pub(crate) const ONE_PASS: u8 = 4;
 /// Public-Key packet.
 pub(crate) const PUBLIC_KEY: u8 = 6;
+/// Marker packet.
+pub(crate) const MARKER: u8 = 10;
 /// Literal Data packet.
 pub(crate) const LITERAL: u8 = 11;
+/// Trust packet.
+pub(crate) const TRUST: u8 = 12;
 /// User ID packet.
 pub(crate) const USER_ID: u8 = 13;
 /// Public-Subkey packet.
 pub(crate) const PUBLIC_SUBKEY: u8 = 14;
+/// User Attribute packet.
+pub(crate) const USER_ATTRIBUTE: u8 = 17;
+/// Padding packet.
+pub(crate) const PADDING: u8 = 21;
 
 /// One packet: its type and its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -43,9 +43,12 @@ pub enum SignatureError {
     /// An algorithm that does not count.
     #[error("public-key algorithm {0} is not accepted in signatures")]
     Algorithm(u8),
-    /// Anything in the unhashed area, which everybody can write to.
-    #[error("the signature has {0} bytes in its unhashed area, which must be empty")]
-    Unhashed(usize),
+    /// Something in the unhashed area, which everybody can write to; or not the issuer's key id where it belongs there.
+    #[error(
+        "the unhashed area must be empty, or in version 4 hold the issuer's key id and nothing else if the hashed area \
+         does not have it"
+    )]
+    Unhashed,
     /// A salt that does not fit the hash (RFC 9580, 5.2.3).
     #[error("the salt of the signature has {found} bytes; with this hash it takes {expected}")]
     Salt {
@@ -214,11 +217,11 @@ impl<'a> Signature<'a> {
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, SignatureError> {
         match Self::parse_with_unhashed(body)? {
             (signature, []) => Ok(signature),
-            (_, unhashed) => Err(SignatureError::Unhashed(unhashed.len())),
+            _ => Err(SignatureError::Unhashed),
         }
     }
 
-    /// The same with its unhashed area, for subkey bindings: GnuPG puts the subkey's own signature there.
+    /// The same with what is left of its unhashed area, for subkey bindings: GnuPG puts the subkey's own signature there.
     pub(crate) fn parse_with_unhashed(body: &'a [u8]) -> Result<(Self, &'a [u8]), SignatureError> {
         let mut reader = Reader::new(body);
         let head = read_head(body, &mut reader)?;
@@ -229,7 +232,8 @@ impl<'a> Signature<'a> {
         }
         let subpackets = sub::all(head.hashed)?;
         let created = created(&subpackets)?;
-        let issuer = issuer(&subpackets, head.bytes.first().copied().unwrap_or_default())?;
+        let issuer = issuer(&subpackets, version(head.bytes))?;
+        let unhashed = head.unhashed.strip_prefix(key_id_area(&subpackets, &issuer).as_slice());
         let signature = Self {
             kind: head.kind,
             created,
@@ -242,7 +246,7 @@ impl<'a> Signature<'a> {
             prefix: head.prefix,
             value,
         };
-        Ok((signature, head.unhashed))
+        Ok((signature, unhashed.ok_or(SignatureError::Unhashed)?))
     }
 
     /// 4 or 6.
@@ -296,9 +300,8 @@ impl<'a> Signature<'a> {
 
 /// RFC 9580, 5.2.4: salt, what is signed, the head of the signature, and a trailer that counts it.
 fn digest(hash: HashAlgorithm, salt: &[u8], parts: &[&[u8]], head: &[u8]) -> Vec<u8> {
-    let version = head.first().copied().unwrap_or_default();
     let [a, b, c, d] = u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes();
-    let trailer = [version, 0xff, a, b, c, d];
+    let trailer = [version(head), 0xff, a, b, c, d];
     let mut all: Vec<&[u8]> = Vec::with_capacity(parts.len() + 3);
     all.push(salt);
     all.extend_from_slice(parts);
@@ -330,13 +333,32 @@ fn issuer(subpackets: &[Subpacket<'_>], version: u8) -> Result<Fingerprint, Sign
     let issuer = Fingerprint::from_bytes(bytes)
         .filter(|issuer| issuer.version() == *key_version)
         .ok_or(SignatureError::Malformed(sub::ISSUER_FINGERPRINT))?;
-    let key_id = one(subpackets, sub::ISSUER)?;
-    let key_id_fits = key_id.is_none_or(|id| version == 4 && id.len() == 8 && issuer.as_bytes().ends_with(id));
+    let found = one(subpackets, sub::ISSUER)?;
+    let key_id_fits = found.is_none_or(|id| version == 4 && id == key_id(&issuer));
     if issuer.version() == version && key_id_fits { Ok(issuer) } else { Err(SignatureError::Issuer) }
 }
 
-/// Makes the content of a Signature packet canonical: drops the unhashed area but for the subkey's own signature in a
-/// subkey binding, and writes the numbers in the one way.
+/// The unhashed area of a version 4 signature: the issuer's key id if the hashed area does not have it. GnuPG 2.2 reads
+/// no signature without it, and puts it there; from the hashed area it follows, so nobody can choose it.
+fn key_id_area(hashed: &[Subpacket<'_>], issuer: &Fingerprint) -> Vec<u8> {
+    let mut area = Vec::new();
+    if issuer.version() == 4 && !hashed.iter().any(|s| s.tag == sub::ISSUER) {
+        sub::write(&mut area, false, sub::ISSUER, key_id(issuer));
+    }
+    area
+}
+
+/// The key id of a version 4 key: the last eight octets of its fingerprint (RFC 9580, 5.5.4.2).
+pub(crate) fn key_id(issuer: &Fingerprint) -> &[u8] {
+    issuer.as_bytes().last_chunk::<8>().map_or(&[], |id| id)
+}
+
+fn version(head: &[u8]) -> u8 {
+    head.first().copied().unwrap_or_default()
+}
+
+/// Makes the content of a Signature packet canonical: drops what the unhashed area should not have, but for the subkey's
+/// own signature in a subkey binding, and writes the numbers in the one way.
 ///
 /// # Errors
 /// When it is not a signature of an accepted algorithm. Whether the result is acceptable, [`Signature::parse`] says.
@@ -346,7 +368,11 @@ pub(crate) fn canonicalise(body: &[u8]) -> Result<Vec<u8>, SignatureError> {
     let value = read_value(&mut reader, head.algorithm, Reader::lenient_mpi)?;
     reader.end()?;
     let value = with_low_s(value).ok_or(SignatureError::HighS)?;
-    let unhashed = if head.kind == SUBKEY_BINDING { embedded(head.unhashed)? } else { Vec::new() };
+    let subpackets = sub::all(head.hashed)?;
+    let mut unhashed = key_id_area(&subpackets, &issuer(&subpackets, version(head.bytes))?);
+    if head.kind == SUBKEY_BINDING && one(&subpackets, sub::EMBEDDED_SIGNATURE)?.is_none() {
+        unhashed.extend(embedded(head.unhashed)?);
+    }
     Ok(assemble(head.bytes, &unhashed, head.prefix, head.salt, head.algorithm, &value))
 }
 
@@ -374,11 +400,10 @@ fn assemble(
     algorithm: u8,
     value: &RawSignature,
 ) -> Vec<u8> {
-    let version = head.first().copied().unwrap_or_default();
     let mut body = head.to_vec();
-    write_area(&mut body, version, unhashed);
+    write_area(&mut body, version(head), unhashed);
     body.extend_from_slice(&prefix);
-    if version == 6 {
+    if version(head) == 6 {
         body.push(u8::try_from(salt.len()).unwrap_or(u8::MAX));
         body.extend_from_slice(salt);
     }
@@ -410,6 +435,9 @@ impl Draft {
         sub::write(&mut hashed, true, sub::CREATED, &seconds.to_be_bytes());
         let issuer = signer.public_key().fingerprint();
         sub::write(&mut hashed, false, sub::ISSUER_FINGERPRINT, &[&[issuer.version()], issuer.as_bytes()].concat());
+        if issuer.version() == 4 {
+            sub::write(&mut hashed, false, sub::ISSUER, key_id(&issuer));
+        }
         Self { kind, hashed }
     }
 

@@ -136,7 +136,7 @@ fn element<'a>(reader: &mut Reader<'a>, tag: u8) -> Result<&'a [u8], SpkiError> 
         return Err(SpkiError::Form);
     }
     let length = match reader.u8().map_err(form)? {
-        short @ ..0x80 => usize::from(short),
+        short @ ..=0x7f => usize::from(short),
         0x81 => usize::from(reader.u8().map_err(form)?),
         0x82 => reader.u16().map_err(form)?,
         _ => return Err(SpkiError::Form),
@@ -166,3 +166,6 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     };
     [&header, content].concat()
 }
+
+#[cfg(test)]
+mod tests;

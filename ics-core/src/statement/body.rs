@@ -66,6 +66,12 @@ pub enum BodyError {
     /// Not canonical OpenPGP.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// Text that is no armor of keys, messages or signatures.
+    #[error(
+        "the text is not an armored OpenPGP public key, message or signature; a clear-signed text is not accepted: sign \
+         with `gpg --sign --compress-level 0`"
+    )]
+    Armor,
     /// A packet that has no place in any body.
     #[error("{0} packets have no place in a body")]
     Packet(&'static str),
@@ -139,10 +145,10 @@ pub(crate) const fn packet_name(tag: u8) -> Option<&'static str> {
         5 | 7 => Some("secret key"),
         8 => Some("compressed data"),
         9 | 18 | 20 => Some("encrypted data"),
-        10 => Some("marker"),
-        12 => Some("trust"),
-        17 => Some("user attribute"),
-        21 => Some("padding"),
+        packet::MARKER => Some("marker"),
+        packet::TRUST => Some("trust"),
+        packet::USER_ATTRIBUTE => Some("user attribute"),
+        packet::PADDING => Some("padding"),
         _ => None,
     }
 }

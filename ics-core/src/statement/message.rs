@@ -72,15 +72,14 @@ fn check(signature: &Signature<'_>) -> Result<(), SignatureError> {
 
 /// The content of the One-Pass Signature packet of a signature (RFC 9580, 5.4).
 pub(crate) fn one_pass_for(signature: &Signature<'_>, is_last: bool) -> Vec<u8> {
-    let issuer = signature.issuer.as_bytes();
     let is_v6 = signature.version() == 6;
     let mut body = vec![if is_v6 { 6 } else { 3 }, signature.kind, signature.hash.id(), signature.algorithm];
     if is_v6 {
         body.push(u8::try_from(signature.salt.len()).unwrap_or(u8::MAX));
         body.extend_from_slice(signature.salt);
-        body.extend_from_slice(issuer);
+        body.extend_from_slice(signature.issuer.as_bytes());
     } else {
-        body.extend_from_slice(issuer.last_chunk::<8>().unwrap_or(&[0; 8]));
+        body.extend_from_slice(signature::key_id(&signature.issuer));
     }
     body.push(is_last.into());
     body

@@ -7,6 +7,7 @@ mod members;
 mod message;
 mod notations;
 pub mod signed;
+mod split;
 pub mod verify;
 
 use core::fmt;
@@ -19,6 +20,7 @@ pub use self::body::{Body, BodyError, parse};
 pub use self::members::ClaimsError;
 pub use self::message::detached;
 pub use self::signed::{Erasure, SignedDescriptor, SignedErasure};
+pub use self::split::{Split, openpgp_view, split};
 pub use self::verify::{Statement, Unverified, VerifyError, verify, verify_batch};
 use crate::canonical_json;
 use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, serde_as_text, write_hex};

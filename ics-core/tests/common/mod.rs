@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::{Ed25519Signer, KeyPairSigner, Signer};
-use ics_core::statement::{Body, Claims, Grant, Group, Software, StatementId, Subject, parse};
+use ics_core::statement::{Body, Claims, Grant, Group, Software, StatementId, Subject, Unverified, parse};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute};
 use sequoia_openpgp::packet::Key;
@@ -91,6 +91,19 @@ pub(crate) fn certificate(signer: &dyn Signer) -> Certificate {
         Ok(Body::Certificate(certificate)) => certificate,
         other => panic!("not a certificate: {other:?}"),
     }
+}
+
+/// A statement that is in canonical form.
+pub(crate) fn unverified(body: &[u8]) -> Unverified {
+    match parse(body) {
+        Ok(Body::Statement(statement)) => statement,
+        other => panic!("not a statement: {other:?}"),
+    }
+}
+
+/// A device's own certificate: key, User ID and its own signature.
+pub(crate) fn bare_certificate(device: &dyn Signer, user_id: &str) -> Vec<u8> {
+    Certificate::make(device, user_id, created(), &SALT).expect("made")
 }
 
 /// Claims of an act and nothing more.

@@ -1,0 +1,250 @@
+//! From whatever legal OpenPGP arrives to canonical bodies: one way, so that a statement that comes by gpg, HKP or LDAP
+//! is the statement that came by the API.
+
+use std::borrow::Cow;
+use std::io::Read as _;
+
+use sequoia_openpgp::armor;
+
+use super::body::{self, BodyError, parse};
+use super::{message, notations};
+use crate::canonical_json;
+use crate::limits;
+use crate::openpgp::certificate::{self, Certificate};
+use crate::openpgp::key::PublicKey;
+use crate::openpgp::packet::{self, AnyPacket};
+use crate::openpgp::reader::{Reader, WireError};
+use crate::openpgp::signature::{
+    self, CERTIFICATION, CERTIFICATION_REVOCATION, POSITIVE_CERTIFICATION, Signature, SignatureError,
+};
+use crate::time::Timestamp;
+
+/// What came out of a splitting.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Split {
+    /// Canonical bodies, in the order in which they came.
+    pub bodies: Vec<Vec<u8>>,
+    /// Why parts that claim to be ours did not become bodies.
+    pub refused: Vec<BodyError>,
+    /// How many signatures and components were left out because they are nobody's statement: certifications without an
+    /// act, user attributes, self-signatures that do not count.
+    pub dropped: usize,
+}
+
+/// Splits binary or armored OpenPGP into canonical bodies: any legal framing, several bodies one behind the other.
+///
+/// A certificate becomes one body with the self-signatures that count, and one body for each statement on it by others.
+/// A key with one User ID and one statement, and at most one self-signature beside it, is that statement alone. A
+/// document with several signatures becomes one body for each of its signers; a descriptor or erasure stays one.
+///
+/// # Errors
+/// When the bytes are more than [`limits::BATCH_BYTES`], not OpenPGP, or hold packets that have no place in any body;
+/// and when nothing of what they hold is acceptable, with the first reason.
+pub fn split(bytes: &[u8]) -> Result<Split, BodyError> {
+    body::too_long("upload", limits::BATCH_BYTES, bytes.len())?;
+    let binary = dearmor(bytes)?;
+    let mut packets = packet::all_in_any_framing(&binary)?;
+    packets.retain(|packet| !matches!(packet.tag, packet::MARKER | packet::TRUST | packet::PADDING));
+    if let Some(name) =
+        packets.iter().filter(|p| p.tag != packet::USER_ATTRIBUTE).find_map(|p| body::packet_name(p.tag))
+    {
+        return Err(BodyError::Packet(name));
+    }
+    let begins = |p: &AnyPacket| matches!(p.tag, packet::PUBLIC_KEY | packet::ONE_PASS);
+    let mut split = Split::default();
+    for item in packets.chunk_by(|last, next| !begins(next) || last.tag == packet::ONE_PASS) {
+        match item {
+            [key, rest @ ..] if key.tag == packet::PUBLIC_KEY => split.key(key, rest)?,
+            [first, ..] if first.tag == packet::ONE_PASS => split.message(item),
+            _ => return Err(BodyError::Sequence),
+        }
+    }
+    match split.refused.first() {
+        Some(first) if split.bodies.is_empty() => Err(first.clone()),
+        None if split.bodies.is_empty() && split.dropped == 0 => Err(WireError::Truncated.into()),
+        _ => Ok(split),
+    }
+}
+
+/// A component of a key, with the signatures on it that are in our form.
+struct Component {
+    packet: Option<AnyPacket>,
+    own: Vec<AnyPacket>,
+    statements: Vec<AnyPacket>,
+}
+
+impl Split {
+    fn push(&mut self, body: Vec<u8>) {
+        match parse(&body) {
+            Ok(_) => self.bodies.push(body),
+            Err(error) => self.refused.push(error),
+        }
+    }
+
+    fn key(&mut self, key_packet: &AnyPacket, rest: &[AnyPacket]) -> Result<(), BodyError> {
+        let key = PublicKey::from_body(&key_packet.body)?;
+        let direct = rest.iter().take_while(|packet| packet.tag == packet::SIGNATURE).count();
+        let (direct, rest) = rest.split_at_checked(direct).unwrap_or_default();
+        let mut components = vec![self.component(&key, None, direct)];
+        for chunk in rest.chunk_by(|_, next| next.tag == packet::SIGNATURE) {
+            match chunk {
+                [packet, signatures @ ..] if matches!(packet.tag, packet::USER_ID | packet::PUBLIC_SUBKEY) => {
+                    components.push(self.component(&key, Some(packet), signatures));
+                }
+                [packet, signatures @ ..] if packet.tag == packet::USER_ATTRIBUTE => {
+                    self.dropped += 1 + signatures.len();
+                }
+                _ => return Err(BodyError::Sequence),
+            }
+        }
+        let own: usize = components.iter().map(|component| component.own.len()).sum();
+        let statements: usize = components.iter().map(|component| component.statements.len()).sum();
+        let is_one_statement = statements == 1 && own <= 1 && components.len() == 2;
+        if own > 0 && !is_one_statement {
+            self.certificate(&key, &components);
+        }
+        for component in &components {
+            let Some(user_id) = component.packet.as_ref().filter(|p| p.tag == packet::USER_ID) else { continue };
+            let own = newest_certification(&component.own);
+            component.statements.iter().for_each(|statement| self.push(statement_body(&key, user_id, own, statement)));
+        }
+        Ok(())
+    }
+
+    /// Sorts the signatures on a component: its holder's, made canonical and good; statements; the rest.
+    fn component(&mut self, key: &PublicKey, packet: Option<&AnyPacket>, signatures: &[AnyPacket]) -> Component {
+        let mut sorted = Component { packet: packet.cloned(), own: Vec::new(), statements: Vec::new() };
+        for packet in signatures {
+            match self.sort(key, sorted.packet.as_ref(), &packet.body) {
+                Some((true, body)) if !sorted.own.iter().any(|other| other.body == body) => {
+                    sorted.own.push(AnyPacket { tag: packet::SIGNATURE, body });
+                }
+                Some((false, body)) if !sorted.statements.iter().any(|other| other.body == body) => {
+                    sorted.statements.push(AnyPacket { tag: packet::SIGNATURE, body });
+                }
+                _ => self.dropped += 1,
+            }
+        }
+        sorted
+    }
+
+    /// The canonical signature, and whether it is the holder's own; `None` if it is neither his nor a statement.
+    fn sort(&mut self, key: &PublicKey, component: Option<&AnyPacket>, body: &[u8]) -> Option<(bool, Vec<u8>)> {
+        let canonical = match signature::canonicalise(body) {
+            Ok(canonical) => canonical,
+            Err(error) => return self.refuse(error),
+        };
+        let signature = match Signature::parse_with_unhashed(&canonical) {
+            Ok((signature, _)) => signature,
+            Err(error) => return self.refuse(error),
+        };
+        let is_own = signature.issuer == key.fingerprint();
+        let is_certification = matches!(signature.kind, CERTIFICATION | CERTIFICATION_REVOCATION);
+        let is_statement = is_certification && notations::claims_an_act(&signature);
+        let counts = if is_own { certificate::accepts(key, component, &canonical).is_ok() } else { is_statement };
+        counts.then_some((is_own, canonical))
+    }
+
+    fn refuse<T>(&mut self, error: SignatureError) -> Option<T> {
+        self.refused.push(error.into());
+        None
+    }
+
+    fn certificate(&mut self, key: &PublicKey, components: &[Component]) {
+        let mut body = key.to_packet();
+        for component in components.iter().filter(|component| !component.own.is_empty()) {
+            let packets = component.packet.iter().chain(&component.own);
+            packets.for_each(|packet| packet::write(&mut body, packet.tag, &packet.body));
+        }
+        self.dropped +=
+            components.iter().filter(|c| c.own.is_empty() && c.statements.is_empty() && c.packet.is_some()).count();
+        match Certificate::parse(&body) {
+            Ok(_) => self.bodies.push(body),
+            Err(error) => self.refused.push(error.into()),
+        }
+    }
+
+    fn message(&mut self, packets: &[AnyPacket]) {
+        match message_bodies(packets) {
+            Ok(bodies) => bodies.into_iter().for_each(|body| self.push(body)),
+            Err(error) => self.refused.push(error),
+        }
+    }
+}
+
+/// Binary OpenPGP out of armor (RFC 9580, 6.2), several blocks included; binary stays as it is.
+fn dearmor(bytes: &[u8]) -> Result<Cow<'_, [u8]>, BodyError> {
+    if bytes.first().is_none_or(|first| first & 0x80 != 0) {
+        return Ok(bytes.into());
+    }
+    let text = core::str::from_utf8(bytes).map_err(|_| BodyError::Armor)?;
+    let mut binary = Vec::new();
+    for block in text.split("-----BEGIN PGP ").skip(1) {
+        if !["PUBLIC KEY BLOCK-----", "MESSAGE-----", "SIGNATURE-----"].iter().any(|label| block.starts_with(label)) {
+            return Err(BodyError::Armor);
+        }
+        let block = format!("-----BEGIN PGP {block}");
+        let mut reader = armor::Reader::from_bytes(block.as_bytes(), armor::ReaderMode::Tolerant(None));
+        reader.read_to_end(&mut binary).map_err(|_| BodyError::Armor)?;
+    }
+    if binary.is_empty() { Err(BodyError::Armor) } else { Ok(binary.into()) }
+}
+
+/// The newest of the holder's certifications of a User ID; of two of the same second the one that stands later.
+fn newest_certification(own: &[AnyPacket]) -> Option<&AnyPacket> {
+    let created = |packet: &&AnyPacket| -> Option<Timestamp> {
+        let signature = Signature::parse(&packet.body).ok()?;
+        (CERTIFICATION..=POSITIVE_CERTIFICATION).contains(&signature.kind).then_some(signature.created)
+    };
+    own.iter().filter(|packet| created(packet).is_some()).max_by_key(created)
+}
+
+fn statement_body(key: &PublicKey, user_id: &AnyPacket, own: Option<&AnyPacket>, statement: &AnyPacket) -> Vec<u8> {
+    let mut body = key.to_packet();
+    for packet in core::iter::once(user_id).chain(own).chain([statement]) {
+        packet::write(&mut body, packet.tag, &packet.body);
+    }
+    body
+}
+
+/// The bodies of a signed message: what the one-pass packets say follows from the signatures.
+fn message_bodies(packets: &[AnyPacket]) -> Result<Vec<Vec<u8>>, BodyError> {
+    let is = |tag| move |packet: &&AnyPacket| packet.tag == tag;
+    let one_pass = packets.iter().take_while(is(packet::ONE_PASS)).count();
+    let (literal, signatures) = packets.get(one_pass..).and_then(<[_]>::split_first).ok_or(BodyError::Sequence)?;
+    let all_signatures = signatures.iter().all(|packet| packet.tag == packet::SIGNATURE);
+    if literal.tag != packet::LITERAL || signatures.len() != one_pass || !all_signatures {
+        return Err(BodyError::Sequence);
+    }
+    let document = literal_data(&literal.body)?;
+    let canonical: Vec<Vec<u8>> =
+        signatures.iter().map(|packet| signature::canonicalise(&packet.body)).collect::<Result<_, _>>()?;
+    let is_statement = canonical_json::parse_value(document)?.get("statement").is_some();
+    let signatures: Vec<&[u8]> = canonical.iter().map(Vec::as_slice).collect();
+    let of_each = if is_statement { 1 } else { signatures.len().max(1) };
+    Ok(signatures.chunks(of_each).map(|signatures| message::write(document, signatures)).collect::<Result<_, _>>()?)
+}
+
+/// The data of a Literal Data packet, without format, name and date, which are not signed (RFC 9580, 5.9).
+fn literal_data(body: &[u8]) -> Result<&[u8], WireError> {
+    let mut reader = Reader::new(body);
+    reader.u8()?;
+    let name = reader.u8()?;
+    reader.take(usize::from(name) + 4)?;
+    Ok(reader.rest())
+}
+
+/// The bodies about keys, one behind the other, for an OpenPGP client that reads one version only: those in which no key
+/// and no signature has another. Each stands alone; clients merge them.
+#[must_use]
+pub fn openpgp_view(bodies: &[&[u8]], version: u8) -> Vec<u8> {
+    let is_of_version = |body: &[u8]| {
+        let versions = |packets: Vec<packet::Packet<'_>>| {
+            let of_key = packets.first().is_some_and(|packet| packet.tag == packet::PUBLIC_KEY);
+            let has_version = |p: &packet::Packet<'_>| p.tag == packet::USER_ID || p.body.first() == Some(&version);
+            of_key && packets.iter().all(has_version)
+        };
+        packet::all(body).is_ok_and(versions)
+    };
+    bodies.iter().copied().filter(|body| is_of_version(body)).collect::<Vec<_>>().concat()
+}
