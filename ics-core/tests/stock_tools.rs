@@ -23,7 +23,12 @@ struct Workplace(tempfile::TempDir);
 
 impl Workplace {
     fn new() -> Self {
-        Self(tempfile::Builder::new().permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700)).tempdir().expect("a directory"))
+        Self(
+            tempfile::Builder::new()
+                .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
+                .tempdir()
+                .expect("a directory"),
+        )
     }
 
     fn path(&self) -> &Path {
