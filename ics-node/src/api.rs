@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 
 use ics_core::identity::Kind;
+pub use ics_core::evidence::{Evidence, ProvenEntry};
 use ics_core::log::receipt::Receipt;
-use ics_core::record::Record;
+use ics_core::record::{Listed, Record};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
+use ics_sync::wire;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/node`: who answers.
@@ -39,7 +41,7 @@ pub enum Position {
 pub struct DomainInfo {
     /// What another node needs to mirror it.
     #[serde(flatten)]
-    pub info: ics_sync::wire::Info,
+    pub info: wire::Info,
     /// What this node is to it.
     pub position: Position,
     /// What the domain is for, in its owners' words.
@@ -210,34 +212,26 @@ pub struct ListQuery {
     pub limit: Option<usize>,
 }
 
-/// One entry of the log with everything that proves it, as `GET /v1/domains/{domain}/entries/{index}` gives it.
+/// A proof of `GET /v1/domains/{domain}/proof/…`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProvenEntry {
-    /// `statement`, `document`, `certificate`, `descriptor` or `erasure`.
-    pub kind: String,
-    /// When the home admitted it.
-    pub admitted_at: Timestamp,
-    /// The body, base64.
-    pub body: String,
-    /// Its place in the log and the proof of it.
-    pub receipt: Receipt,
+pub struct ProofAnswer {
+    /// The size that it leads to.
+    pub size: u64,
+    /// The root at that size, hex.
+    pub root: String,
+    /// The hashes, base64.
+    pub proof: Vec<String>,
 }
 
-/// Everything that a verifier without a network needs to make a record himself:
-/// `GET /v1/domains/{domain}/identities/{id}/evidence`, the file that `ics export` writes and `ics verify` reads.
+/// `GET /v1/domains/{domain}/identities/{id}/history`: all that was ever said, in the order of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Evidence {
-    /// The version of this format: 1.
-    pub version: u32,
+pub struct History {
+    /// How complete and fresh it is.
+    pub as_of: AsOf,
     /// The identity.
     pub id: String,
-    /// The domain.
-    pub domain: DomainName,
-    /// The checkpoint under which all receipts are proven, with its cosignatures.
-    pub checkpoint: String,
-    /// Descriptors, the certificates of all signers, and the statements about the identity and its groups, in the
-    /// order of the log.
-    pub entries: Vec<ProvenEntry>,
+    /// Every statement, standing or not.
+    pub items: Vec<Listed>,
 }
 
 /// A device's request to be introduced, `POST /v1/domains/{domain}/enrolments`.

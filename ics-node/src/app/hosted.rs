@@ -42,7 +42,7 @@ impl Hosted {
     }
 
     pub(crate) fn origin(&self) -> Option<Origin> {
-        self.domain().map(|domain| domain.origin().clone())
+        self.domain().map(|domain| domain.origin())
     }
 
     /// What the next job of the writer builds upon.
@@ -51,15 +51,16 @@ impl Hosted {
     }
 
     /// What a job of the writer has made of it.
-    pub(crate) fn set_working(&self, domain: Arc<Domain>) {
-        *self.working.lock().unwrap_or_else(PoisonError::into_inner) = Some(domain);
+    pub(crate) fn set_working(&self, domain: Option<Arc<Domain>>) {
+        *self.working.lock().unwrap_or_else(PoisonError::into_inner) = domain;
     }
 
     /// The commit is durable: what the job made becomes what readers see, unless a later commit already did.
-    pub(crate) fn publish(&self, domain: Arc<Domain>) {
+    pub(crate) fn publish(&self, domain: Option<Arc<Domain>>) {
         let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
-        if published.as_ref().is_none_or(|old| old.size() <= domain.size()) {
-            *published = Some(domain);
+        let size = |domain: &Option<Arc<Domain>>| domain.as_ref().map_or(0, |domain| domain.size());
+        if size(&published) <= size(&domain) {
+            *published = domain;
         }
     }
 
