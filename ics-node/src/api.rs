@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use ics_core::identity::Kind;
 pub use ics_core::evidence::{Evidence, ProvenEntry};
+use ics_core::identity::Kind;
 use ics_core::log::receipt::Receipt;
 use ics_core::record::{Listed, Record};
 use ics_core::time::Timestamp;

@@ -68,10 +68,7 @@ enum Sorted {
     Batched(Vec<u8>),
 }
 
-fn collect(
-    results: Vec<Sorted>,
-    verified: Vec<Result<Statement, VerifyError>>,
-) -> Vec<Result<Checked, Problem>> {
+fn collect(results: Vec<Sorted>, verified: Vec<Result<Statement, VerifyError>>) -> Vec<Result<Checked, Problem>> {
     let mut verified = verified.into_iter();
     let next = |sorted| match sorted {
         Sorted::Known(result) => result,

@@ -34,9 +34,7 @@ impl App {
             name.parse::<ics_core::name::Name>().map_err(|error| malformed(error.to_string()))?;
         }
         for (attribute, value) in &request.attributes {
-            attribute
-                .parse::<ics_core::vocabulary::Attribute>()
-                .map_err(|error| malformed(error.to_string()))?;
+            attribute.parse::<ics_core::vocabulary::Attribute>().map_err(|error| malformed(error.to_string()))?;
             if value.is_empty() || value.len() > limits::TEXT_BYTES {
                 return Err(malformed(format!("`{attribute}` takes 1 to {} bytes", limits::TEXT_BYTES)));
             }
@@ -97,8 +95,7 @@ impl App {
     }
 
     fn waiting(&self, hosted: &Hosted) -> Result<Vec<Enrolment>, AppError> {
-        let stored =
-            self.store().enrolments(hosted.number, EnrolmentState::Waiting, 0, limits::ENROLMENTS_WAITING)?;
+        let stored = self.store().enrolments(hosted.number, EnrolmentState::Waiting, 0, limits::ENROLMENTS_WAITING)?;
         let mut waiting = Vec::with_capacity(stored.len());
         for stored in stored {
             let enrolment = shown(&stored)?;

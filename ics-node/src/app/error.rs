@@ -46,7 +46,9 @@ impl AppError {
         match self {
             Self::Problem { code, .. } => *code,
             Self::Store(StoreError::Full { .. }) => Code::Busy,
-            Self::Store(StoreError::Behind { .. } | StoreError::Halted { .. } | StoreError::Forked { .. }) => Code::Behind,
+            Self::Store(StoreError::Behind { .. } | StoreError::Halted { .. } | StoreError::Forked { .. }) => {
+                Code::Behind
+            }
             Self::Store(_) | Self::Internal(_) => Code::Internal,
         }
     }

@@ -118,9 +118,7 @@ impl App {
 
     fn travelling(&self, reader: Reader, hosted: &Hosted, entry: &StoredEntry) -> Result<wire::Entry, AppError> {
         Ok(match &entry.content {
-            Some(content) if self.may_read_entry(reader, hosted, entry)? => {
-                wire::Entry::Whole(whole(entry, content))
-            }
+            Some(content) if self.may_read_entry(reader, hosted, entry)? => wire::Entry::Whole(whole(entry, content)),
             _ => wire::Entry::Hidden(entry.leaf),
         })
     }

@@ -31,7 +31,8 @@ impl App {
     /// Cosigns the newest checkpoint of every domain that this node is the home of.
     pub fn beat_once(&self) {
         for hosted in self.all_hosted() {
-            if hosted.part == Part::Home && hosted.domain().is_some()
+            if hosted.part == Part::Home
+                && hosted.domain().is_some()
                 && let Err(error) = self.cosign_again(&hosted)
             {
                 tracing::error!(domain = %hosted.name, %error, "the checkpoint could not be cosigned");
@@ -45,8 +46,10 @@ impl App {
             // A commit in progress is signed and cosigned anyway.
             let Some(seal) = tx.head().seal.clone().filter(|seal| seal.size == tx.size()) else { return Ok(()) };
             let now = clock.now();
-            let note = cosign(&seal.note, &keys.name, &keys.key, now)
-                .map_err(|error| StoreError::Unsealed { domain: tx.domain().name.clone(), reason: error.to_string() })?;
+            let note = cosign(&seal.note, &keys.name, &keys.key, now).map_err(|error| StoreError::Unsealed {
+                domain: tx.domain().name.clone(),
+                reason: error.to_string(),
+            })?;
             tx.seal(Seal { note, cosigned_at: Some(now), ..seal })
         };
         self.store().write(hosted.number, job)?.wait()?;

@@ -15,8 +15,8 @@ use ics_core::statement::{SignedDescriptor, Statement};
 use ics_core::time::Timestamp;
 
 use super::check::{Checked, What};
-use super::problem::Code;
 use super::entries::{Said, body_key, find_logged};
+use super::problem::Code;
 use crate::api::Problem;
 use crate::store::{StoreError, WriteTx};
 

@@ -11,8 +11,8 @@ use ics_sync::wire::Outcome;
 use tokio::sync::watch;
 
 use super::check::{Checked, check_bodies};
-use super::hosted::Hosted;
 use super::entries::keys_of;
+use super::hosted::Hosted;
 use super::judge::{Judgement, grow, judge};
 use super::open::MirrorOf;
 use super::problem::Code;
@@ -36,8 +36,7 @@ impl App {
         let shutdown = async move {
             let _ = stop.wait_for(|stop| *stop).await;
         };
-        let stopped =
-            ics_sync::run(&mut mirror, &of.peer, &mut applier, || clock.now(), &status, shutdown).await;
+        let stopped = ics_sync::run(&mut mirror, &of.peer, &mut applier, || clock.now(), &status, shutdown).await;
         watching.abort();
         hosted.set_mirror(info(&of.peer_name, &mirror.status()));
         if let Some(reason) = stopped {
@@ -73,11 +72,7 @@ impl App {
     }
 
     /// Sends bodies to the domain's home, which answers with receipts or reasons.
-    pub(crate) async fn forward(
-        &self,
-        hosted: &Hosted,
-        bodies: Vec<Vec<u8>>,
-    ) -> Result<SubmissionResults, AppError> {
+    pub(crate) async fn forward(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
         let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
         let home = self.0.homes.get(&hosted.name);
         let home = home.ok_or_else(|| unreachable(format!("no peer is configured for `{}`", hosted.name)))?;
@@ -97,7 +92,9 @@ impl App {
         let now = self.clock().now();
         let job = move |tx: &mut WriteTx<'_>| {
             if tx.size() != from {
-                return Err(StoreError::Refused { rule: format!("a page from {from} on came to {} entries", tx.size()) });
+                return Err(StoreError::Refused {
+                    rule: format!("a page from {from} on came to {} entries", tx.size()),
+                });
             }
             let mut domain = writer.working();
             for (entry, checked) in incoming {
@@ -184,11 +181,7 @@ fn append_copied(
     Ok(())
 }
 
-fn append_hidden(
-    tx: &mut WriteTx<'_>,
-    domain: &mut Option<Arc<Domain>>,
-    leaf: LeafData,
-) -> Result<(), StoreError> {
+fn append_hidden(tx: &mut WriteTx<'_>, domain: &mut Option<Arc<Domain>>, leaf: LeafData) -> Result<(), StoreError> {
     let content = NewContent::Leaf(leaf);
     let index = tx.append(NewEntry { header: Vec::new(), content, keys: Vec::new(), effective: false })?;
     let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());

@@ -173,7 +173,11 @@ impl App {
     }
 
     /// Every version of the certificates of these signers: an old one may have made a statement that still counts.
-    pub(crate) fn certificates_of(&self, sight: &Sight<'_>, signers: &BTreeSet<Fingerprint>) -> Result<Vec<u64>, AppError> {
+    pub(crate) fn certificates_of(
+        &self,
+        sight: &Sight<'_>,
+        signers: &BTreeSet<Fingerprint>,
+    ) -> Result<Vec<u64>, AppError> {
         let entries = self.entries_of_kind(sight.hosted, EntryKind::Certificate)?;
         let of_signer = |entry: &StoredEntry| match entry.content.as_ref().map(|content| body::parse(&content.body)) {
             Some(Ok(Body::Certificate(certificate))) => signers.contains(&certificate.primary()),
@@ -245,8 +249,7 @@ impl App {
     }
 
     pub(crate) fn may_read(&self, reader: Reader, hosted: &Hosted, record: &Record) -> bool {
-        let resource =
-            Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
+        let resource = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
         self.may(reader, hosted, Action::Read, resource)
     }
 

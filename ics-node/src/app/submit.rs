@@ -11,8 +11,8 @@ use ics_core::vocabulary::DomainName;
 
 use super::check::{Checked, What, check_bodies};
 use super::clock::Clock;
-use super::hosted::Hosted;
 use super::entries::keys_of;
+use super::hosted::Hosted;
 use super::judge::{Judgement, judge, statement_kind};
 use super::problem::Code;
 use super::{App, AppError, random};

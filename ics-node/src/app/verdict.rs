@@ -15,9 +15,10 @@ impl App {
     /// # Errors
     /// When this node has no trust policy, a text is neither id nor name, or the store fails.
     pub fn verdict(&self, thing: &str, usage: &str, peer: Option<&str>) -> Result<Verdict, AppError> {
-        let policy = self.0.trust.as_ref().ok_or_else(|| {
-            AppError::new(Code::NoTrustPolicy, "this node decides nothing: it has no trust policy")
-        })?;
+        let policy =
+            self.0.trust.as_ref().ok_or_else(|| {
+                AppError::new(Code::NoTrustPolicy, "this node decides nothing: it has no trust policy")
+            })?;
         let question = Question {
             usage: usage.to_owned(),
             thing: self.look(thing)?,
