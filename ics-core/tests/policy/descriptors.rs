@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::fixtures::{filled, fingerprints, input, node, owner, owner_v6, role, signer};
 
-pub(crate) fn base() -> Descriptor {
+fn base() -> Descriptor {
     filled(Template::Maintenance)
 }
 
@@ -29,7 +29,7 @@ fn domain(name: &str) -> ics_core::vocabulary::DomainName {
 }
 
 /// A descriptor with every member that may be absent.
-pub(crate) fn full() -> Descriptor {
+fn full() -> Descriptor {
     let mut full = base();
     full.statuses.insert(
         status("in-repair"),
@@ -59,14 +59,15 @@ fn refusal(descriptor: &Descriptor) -> FieldError {
     }
 }
 
-pub(crate) type Change = fn(&mut Descriptor);
+type Change = fn(&mut Descriptor);
 
 /// Every rule that a field can break, and the field that the refusal names.
-pub(crate) fn refusals() -> Vec<(Change, &'static str, Problem)> {
+#[test]
+fn the_refusal_names_the_field() {
     let pattern = |text: &str| Problem::Pattern(text.to_owned());
     let range = |value, min, max| Problem::Range { value, min, max };
     let most = limits::JSON_INTEGER;
-    vec![
+    let table: Vec<(Change, &str, Problem)> = vec![
         (|d| d.rules = 2, "rules", Problem::Rules(2)),
         (|d| d.version = 0, "version", range(0, 1, most)),
         (|d| d.version = 2, "previous", Problem::Previous),
@@ -126,12 +127,8 @@ pub(crate) fn refusals() -> Vec<(Change, &'static str, Problem)> {
         (|d| d.sources[0].home.key.clear(), "sources[0].home.key", Problem::NodeKey),
         (|d| d.last_head = Some(Head { size: 1, root: Hash([0; 32]) }), "last_head", Problem::HeadFirst),
         (|d| later(d).last_head = Some(Head { size: 0, root: Hash([0; 32]) }), "last_head.size", range(0, 1, most)),
-    ]
-}
-
-#[test]
-fn the_refusal_names_the_field() {
-    for (change, field, problem) in refusals() {
+    ];
+    for (change, field, problem) in table {
         let mut descriptor = base();
         change(&mut descriptor);
         assert_eq!(refusal(&descriptor), FieldError { field: field.to_owned(), problem });

@@ -1,6 +1,7 @@
 //! Which bodies of entries are descriptors that the owners have put in force.
 
 use ics_core::descriptor::{self, Descriptor, DescriptorError, FieldError, Problem};
+use ics_core::statement::body::{self, Body};
 
 use super::stop::Stop;
 
@@ -32,10 +33,8 @@ impl From<DescriptorError> for Refusal {
 
 /// Reads the descriptor that follows `previous`, or the first, and checks that enough owners signed it.
 pub(super) fn admit(previous: Option<&Descriptor>, body: &[u8]) -> Result<Descriptor, Refusal> {
-    // Until the owners' signatures can be read, there are none.
-    let signed_by = std::collections::BTreeSet::new();
-    Ok(match previous {
-        None => descriptor::admit_first(body, &signed_by)?,
-        Some(previous) => descriptor::admit_next(previous, body, &signed_by)?,
-    })
+    match body::parse(body).map_err(|error| Refusal::Other(error.to_string()))? {
+        Body::Descriptor(signed) => Ok(descriptor::admit(previous, &signed)?),
+        _ => Err(Refusal::Other("it is no descriptor".to_owned())),
+    }
 }

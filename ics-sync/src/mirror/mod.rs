@@ -21,8 +21,9 @@ use std::sync::Arc;
 use ics_core::descriptor::Descriptor;
 use ics_core::limits;
 use ics_core::log::Hash;
-use ics_core::log::checkpoint::Origin;
+use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::merkle::Tree;
+use ics_core::log::note::Note;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
@@ -123,7 +124,7 @@ pub struct Mirror {
     /// One that came meanwhile, ahead of the target; a target that moved would make pages under way useless.
     later: Option<SignedCheckpoint>,
     /// A checkpoint that no known key has signed: a later descriptor may name the key.
-    undecided: Option<String>,
+    undecided: Option<(String, Checkpoint)>,
     /// A page that waits to be applied, and what is held afterwards.
     pending: Option<(Arc<VerifiedPage>, Held)>,
     as_of: Option<Timestamp>,
@@ -225,15 +226,20 @@ impl Mirror {
             return self.fail(Trouble::Failure("the peer has no descriptor of the domain".to_owned()), now);
         }
         let learnt = self.learn(&descriptors.entries);
-        if let Some(note) = self.or_stop(learnt).and_then(|()| self.undecided.take()) {
-            self.decide(&note, descriptors.entries.is_empty(), now);
+        if let Some((note, claimed)) = self.or_stop(learnt).and_then(|()| self.undecided.take()) {
+            self.decide(&note, &claimed, descriptors.entries.is_empty(), now);
         }
     }
 
     /// Takes a checkpoint: the peer's answer to [`Action::FetchCheckpoint`], or one that it sent unasked.
     pub fn handle_checkpoint(&mut self, note: &str, now: Timestamp) {
-        if self.stopped.is_none() && self.held.is_some() && self.pending.is_none() {
-            self.decide(note, false, now);
+        if self.stopped.is_some() || self.held.is_none() || self.pending.is_some() {
+            return;
+        }
+        match parse(note) {
+            Ok(claimed) => self.decide(note, &claimed, false, now),
+            // Such as a page that tells people to log in: nothing that the home said.
+            Err(problem) => self.fail(Trouble::Failure(format!("the peer sent no checkpoint: {problem}")), now),
         }
     }
 
@@ -308,13 +314,16 @@ impl Mirror {
 
     /// Opens a checkpoint and takes it as its signature allows. With no more descriptors to come, one that no known key
     /// signed is refused.
-    fn decide(&mut self, note: &str, no_more_descriptors: bool, now: Timestamp) {
+    fn decide(&mut self, note: &str, claimed: &Checkpoint, no_more_descriptors: bool, now: Timestamp) {
         let Some(held) = &self.held else { return };
         let opened = held.charter.open(note, now);
+        let (ours, theirs) = (self.known(), claimed.size);
         match self.or_stop(opened) {
             Some(Some(checkpoint)) => self.consider(checkpoint, now),
+            // By a key that was replaced since, perhaps; whose it was matters no more.
+            Some(None) if theirs < ours => self.fail(Trouble::Stale { ours, theirs }, now),
             Some(None) if no_more_descriptors => self.stopped = Some(Stop::Unsigned),
-            Some(None) => self.undecided = Some(note.to_owned()),
+            Some(None) => self.undecided = Some((note.to_owned(), claimed.clone())),
             None => {}
         }
     }
@@ -332,14 +341,20 @@ impl Mirror {
         let witnessed = self.held.as_ref().map_or(Ok(false), |held| held.charter.is_witnessed(&checkpoint.note));
         match self.or_stop(witnessed) {
             Some(true) if theirs == self.size() => self.arrive(checkpoint, now),
-            Some(true) if self.target.is_some() => self.later = Some(checkpoint),
-            Some(true) => {
-                self.target = Some(checkpoint);
-                self.pause = Pause::default();
-            }
+            Some(true) => self.pursue(checkpoint),
             Some(false) => self.fail(Trouble::Quorum { size: theirs }, now),
             None => {}
         }
+    }
+
+    /// Takes a checkpoint ahead of what is held as the target, or, of a larger size, as what comes after that.
+    fn pursue(&mut self, checkpoint: SignedCheckpoint) {
+        let place = match &self.target {
+            Some(target) if target.checkpoint.size < checkpoint.checkpoint.size => &mut self.later,
+            _ => &mut self.target,
+        };
+        *place = Some(checkpoint);
+        self.pause = Pause::default();
     }
 
     /// Whether a checkpoint contradicts what is held or known: the same size with another root.
@@ -394,4 +409,9 @@ impl Mirror {
         let seed = self.settings.seed.wrapping_add(now.as_millis());
         self.pause = Pause::of(now, pause::jittered(self.settings.interval_millis, seed));
     }
+}
+
+/// What a note claims, verified or not.
+fn parse(note: &str) -> Result<Checkpoint, CheckpointError> {
+    Checkpoint::parse(Note::parse(note)?.text())
 }

@@ -65,13 +65,13 @@ pub enum Stop {
         /// Which rules it names.
         problem: String,
     },
-    /// A checkpoint that is malformed, or bears a wrong signature.
+    /// A checkpoint that bears a wrong signature.
     #[error("the checkpoint is refused: {0}")]
     Checkpoint(CheckpointError),
     /// A checkpoint that no home of the domain signed.
     #[error("the checkpoint bears no signature of a home that the domain's descriptors name")]
     Unsigned,
-    /// A checkpoint by a key that had been replaced.
+    /// A checkpoint by a key that had been replaced; such a key never counts again.
     #[error(
         "the checkpoint of {size} entries is signed by the home key of descriptor version {version}, which was replaced"
     )]

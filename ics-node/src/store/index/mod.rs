@@ -153,6 +153,3 @@ impl Shared {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,155 @@
+//! A home as it should be: it appends, signs, and answers what it is asked.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::SigningKey;
+use ics_core::descriptor::{Descriptor, Head, NodeKey};
+use ics_core::log::checkpoint::{Checkpoint, Origin};
+use ics_core::log::entry::{Entry, EntryKind, Header};
+use ics_core::log::merkle::Tree;
+use ics_core::log::{LeafData, cosignature};
+use ics_core::time::Timestamp;
+use ics_sync::wire::{self, Base64};
+
+use crate::owners;
+
+/// The name of the node, under which it cosigns.
+pub(crate) const NODE: &str = "ics.acme.example";
+
+pub(crate) fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+pub(crate) fn signing_key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+pub(crate) fn node_key(name: &str, seed: u8) -> NodeKey {
+    NodeKey { name: name.to_owned(), key: STANDARD.encode(signing_key(seed).verifying_key().to_bytes()) }
+}
+
+#[derive(Clone)]
+pub(crate) struct Home {
+    pub(crate) origin: Origin,
+    pub(crate) descriptors: Vec<(usize, Descriptor)>,
+    pub(crate) entries: Vec<Entry>,
+    /// Entries that readers may not see.
+    pub(crate) hidden: Vec<usize>,
+    /// Entries in one page at most.
+    pub(crate) page_limit: usize,
+    pub(crate) key: SigningKey,
+    pub(crate) note: String,
+    /// When it signed which size, in seconds.
+    pub(crate) signed: Vec<(u64, u64)>,
+    pub(crate) leaves: Vec<LeafData>,
+    tree: Tree,
+}
+
+impl Home {
+    pub(crate) fn new(domain: &str, key_seed: u8, now: Timestamp) -> Self {
+        let descriptor = owners::first(domain, node_key(NODE, key_seed));
+        let entry0 = entry(EntryKind::Descriptor, owners::sign(&descriptor), now);
+        let origin = Origin { domain: descriptor.domain.clone(), entry0: entry0.leaf_data() };
+        let mut home = Self {
+            origin,
+            descriptors: vec![(0, descriptor)],
+            entries: Vec::new(),
+            hidden: Vec::new(),
+            page_limit: usize::MAX,
+            key: signing_key(key_seed),
+            note: String::new(),
+            signed: Vec::new(),
+            leaves: Vec::new(),
+            tree: Tree::new(),
+        };
+        home.push(entry0);
+        home.sign(now);
+        home
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    pub(crate) fn push(&mut self, entry: Entry) {
+        self.leaves.push(entry.leaf_data());
+        self.tree.push(entry.leaf_hash());
+        self.entries.push(entry);
+    }
+
+    pub(crate) fn append(&mut self, body: impl Into<Vec<u8>>, now: Timestamp) {
+        self.push(entry(EntryKind::Statement, body.into(), now));
+    }
+
+    pub(crate) fn append_many(&mut self, count: usize, label: &str, now: Timestamp) {
+        let from = self.entries.len();
+        (from..from + count).for_each(|index| self.append(format!("{label} {index}"), now));
+    }
+
+    /// Puts the next version of the descriptor in force, as `change` leaves it.
+    pub(crate) fn amend(&mut self, now: Timestamp, change: impl FnOnce(&mut Descriptor)) {
+        let (_, previous) = self.descriptors.last().expect("a first version");
+        let mut next = owners::following(previous);
+        change(&mut next);
+        self.push(entry(EntryKind::Descriptor, owners::sign(&next), now));
+        self.descriptors.push((self.entries.len() - 1, next));
+    }
+
+    /// Replaces the key of the home.
+    pub(crate) fn replace_key(&mut self, key_seed: u8, now: Timestamp) {
+        let last_head = Head { size: self.size(), root: self.tree.root() };
+        self.amend(now, |next| {
+            next.home = node_key(NODE, key_seed);
+            next.last_head = Some(last_head);
+        });
+        self.key = signing_key(key_seed);
+    }
+
+    /// The largest size that it has signed.
+    pub(crate) fn signed_size(&self) -> u64 {
+        self.signed.iter().map(|(_, size)| *size).max().unwrap_or(0)
+    }
+
+    /// Signs what there is, and says when.
+    pub(crate) fn sign(&mut self, now: Timestamp) {
+        let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.size(), root: self.tree.root() };
+        self.note = cosignature::cosign(&checkpoint.sign(&self.key), NODE, &self.key, now).expect("a note with room");
+        self.signed.push((now.as_seconds(), self.size()));
+    }
+
+    /// The same home with another future from an index on.
+    pub(crate) fn fork_at(&self, index: usize) -> Self {
+        let mut fork = Self { entries: Vec::new(), leaves: Vec::new(), tree: Tree::new(), ..self.clone() };
+        fork.signed.retain(|(_, size)| *size <= index as u64);
+        self.entries.iter().take(index).for_each(|entry| fork.push(entry.clone()));
+        fork.descriptors.retain(|(at, _)| *at < index);
+        fork
+    }
+
+    pub(crate) fn page(&self, from: u64, limit: usize, until: u64) -> Option<wire::Page> {
+        let count = usize::try_from(until.checked_sub(from)?).ok()?.min(limit).min(self.page_limit);
+        let first = usize::try_from(from).ok()?;
+        let show = |(index, entry): (usize, &Entry)| match self.hidden.contains(&index) {
+            true => wire::Entry::Hidden(entry.leaf_data()),
+            false => wire::Entry::Whole(entry.clone()),
+        };
+        let entries: Vec<_> = self.entries.iter().enumerate().skip(first).take(count).map(show).collect();
+        let proven = from + entries.len() as u64;
+        let proof = self.tree.consistency_proof(proven, until, |_| None).ok()?;
+        let proof = proof.iter().map(|hash| Base64(hash.0)).collect();
+        Some(wire::Page { from, entries, size: until, checkpoint: None, proof })
+    }
+
+    pub(crate) fn descriptors(&self, from: u64) -> wire::Descriptors {
+        let known = self.descriptors.iter().filter(|(_, descriptor)| descriptor.version >= from);
+        let entries = known.map(|(index, _)| wire::Entry::Whole(self.entries[*index].clone())).collect();
+        wire::Descriptors { from, entries }
+    }
+}
+
+pub(crate) fn entry(kind: EntryKind, body: Vec<u8>, now: Timestamp) -> Entry {
+    let header = Header { kind, admitted_at: now, source: None }.encode().expect("a header");
+    // Salts need only differ here.
+    let salt = core::array::from_fn(|i| body.get(i).copied().unwrap_or(i as u8));
+    Entry { header, salt, body }
+}

@@ -1,0 +1,76 @@
+//! Descriptors and the signatures of their owners.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ics_core::descriptor::{Descriptor, DomainLimits, Freshness, NodeKey, OwnerKey, Owners, RULES};
+use ics_core::openpgp::signer::{Ed25519Signer, Signer};
+use ics_core::statement::body::{self, Body};
+use ics_core::statement::make;
+use ics_core::time::Timestamp;
+
+/// The seed of the one owner's key.
+const OWNER: u8 = 200;
+
+/// The smallest rules that rule: reading is free.
+const ACCESS: &str = "@id(\"anyone-reads\")\npermit (principal, action == Action::\"read\", resource);\n";
+
+/// When all owners' keys were made.
+const CREATED: Timestamp = Timestamp::from_seconds(1_514_764_800);
+
+fn owner(seed: u8) -> Ed25519Signer {
+    Ed25519Signer::from_seed(&[seed; 32], 4, CREATED).expect("a key")
+}
+
+fn owner_key(seed: u8) -> OwnerKey {
+    let owner = owner(seed);
+    let key = owner.public_key();
+    OwnerKey { name: format!("Owner {seed}"), fingerprint: key.fingerprint(), key: STANDARD.encode(key.to_packet()) }
+}
+
+/// Version 1 of a domain's descriptor.
+pub(crate) fn first(domain: &str, home: NodeKey) -> Descriptor {
+    Descriptor {
+        domain: domain.parse().expect("a domain"),
+        version: 1,
+        previous: None,
+        rules: RULES,
+        description: String::new(),
+        owners: Owners { threshold: 1, keys: vec![owner_key(OWNER)] },
+        home,
+        roles: BTreeMap::from([("owner".parse().expect("a role"), Default::default())]),
+        lifts: BTreeMap::new(),
+        freshness: Freshness { default: 3600, uses: BTreeMap::new() },
+        limits: DomainLimits::default(),
+        witnesses: None,
+        sources: Vec::new(),
+        statuses: BTreeMap::new(),
+        access: ACCESS.to_owned(),
+        compromised: Vec::new(),
+        lifted: BTreeSet::new(),
+        last_head: None,
+    }
+}
+
+/// The next version, with nothing changed.
+pub(crate) fn following(previous: &Descriptor) -> Descriptor {
+    Descriptor { version: previous.version + 1, previous: Some(previous.hash()), last_head: None, ..previous.clone() }
+}
+
+/// The body of a descriptor's entry, signed by its owner.
+pub(crate) fn sign(descriptor: &Descriptor) -> Vec<u8> {
+    sign_by(OWNER, descriptor)
+}
+
+/// The same, signed by somebody.
+pub(crate) fn sign_by(seed: u8, descriptor: &Descriptor) -> Vec<u8> {
+    make::sign_descriptor(&[&owner(seed)], &descriptor.to_json(), CREATED, &[0; 32]).expect("a body")
+}
+
+/// The descriptor that an entry puts in force, if it does; without the checks that the mirror makes.
+pub(crate) fn read(body: &[u8], previous: Option<&Descriptor>) -> Option<Descriptor> {
+    let Ok(Body::Descriptor(signed)) = body::parse(body) else { return None };
+    let read: Descriptor = serde_json::from_slice(&signed.json).ok()?;
+    (read.version == previous.map_or(1, |previous| previous.version + 1)).then_some(read)
+}

@@ -1,0 +1,294 @@
+//! Single rules of a mirror, each by the shortest life that shows it.
+
+use ics_core::descriptor::{Descriptor, Witnesses};
+use ics_core::limits;
+use ics_core::log::cosignature;
+use ics_core::log::entry::EntryKind;
+use ics_core::time::Timestamp;
+use ics_sync::mirror::{Action, Mirror, Settings, Stop, Trouble};
+
+use crate::home::{Home, NODE, at, entry, node_key, signing_key};
+use crate::memory::Memory;
+use crate::owners;
+
+const NOW: u64 = 1_700_000_000_000;
+const DOMAIN: &str = "devices.acme.example";
+const SETTINGS: Settings = Settings { interval_millis: 1_000, seed: 1 };
+
+/// A home with so many entries, all signed.
+fn home(entries: usize) -> Home {
+    let mut home = Home::new(DOMAIN, 1, at(NOW));
+    home.append_many(entries - 1, "true", at(NOW));
+    home.sign(at(NOW));
+    home
+}
+
+/// Does what the mirror says, without any network, until it waits or stops.
+fn drive(mirror: &mut Mirror, home: &Home, memory: &mut Memory, now: Timestamp) -> Action {
+    for _ in 0..1_000 {
+        match mirror.poll_action(now) {
+            Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
+            Action::FetchPage { from, limit, until } => {
+                mirror.handle_page(home.page(from, limit, until).expect("within the log"), now);
+            }
+            Action::Apply(page) => match memory.store(&page) {
+                Ok(()) => mirror.handle_applied(now),
+                Err(problem) => mirror.handle_failure(&problem, now),
+            },
+            end @ (Action::Wait { .. } | Action::Stopped(_)) => return end,
+        }
+    }
+    panic!("the mirror does not come to rest: {:?}", mirror.status());
+}
+
+fn mirrored(home: &Home) -> (Mirror, Memory) {
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    let end = drive(&mut mirror, home, &mut memory, at(NOW));
+    assert!(matches!(end, Action::Wait { .. }), "{end:?}");
+    (mirror, memory)
+}
+
+/// What becomes of a mirror of 10 entries after the home has done something and signed it.
+fn after(change: impl FnOnce(&mut Home)) -> (Mirror, Memory, Action) {
+    let mut home = home(10);
+    let (mut mirror, mut memory) = mirrored(&home);
+    change(&mut home);
+    let later = at(NOW + 10_000);
+    home.sign(later);
+    let end = drive(&mut mirror, &home, &mut memory, later);
+    (mirror, memory, end)
+}
+
+#[test]
+fn a_domain_is_mirrored_page_by_page() {
+    let mut home = home(2_500);
+    home.hidden = vec![7, 2_000];
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    mirror.handle_descriptors(&home.descriptors(1), at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    for from in [0, 1_000, 2_000] {
+        let limit = limits::FEED_ENTRIES;
+        assert_eq!(mirror.poll_action(at(NOW)), Action::FetchPage { from, limit, until: 2_500 });
+        mirror.handle_page(home.page(from, limit, 2_500).expect("page"), at(NOW));
+        let Action::Apply(page) = mirror.poll_action(at(NOW)) else { panic!("{:?}", mirror.status()) };
+        assert_eq!((page.from, page.size, page.checkpoint.is_some()), (from, 2_500.min(from + 1_000), from == 2_000));
+        assert_eq!(mirror.status().size, from, "held only when applied");
+        memory.store(&page).expect("stored");
+        mirror.handle_applied(at(NOW));
+    }
+    assert_eq!((memory.leaves.len(), memory.bodies.len()), (2_500, 2_498));
+    let status = mirror.status();
+    assert_eq!((status.size, status.known, status.as_of, status.trouble), (2_500, 2_500, Some(at(NOW)), None));
+    assert!(matches!(mirror.poll_action(at(NOW)), Action::Wait { until } if until <= at(NOW + 1_000)));
+}
+
+#[test]
+fn the_first_entry_is_pinned() {
+    let (ours, theirs) = (Home::new(DOMAIN, 1, at(NOW)), Home::new(DOMAIN, 2, at(NOW)));
+    let mut pinned = Mirror::pinned(ours.origin.clone(), SETTINGS);
+    let end = drive(&mut pinned, &theirs, &mut Memory::default(), at(NOW));
+    let found = theirs.origin.to_string();
+    assert_eq!(end, Action::Stopped(Stop::Origin { expected: ours.origin, found }));
+
+    let mut trusting = Mirror::on_first_contact(DOMAIN.parse().expect("domain"), SETTINGS);
+    assert_eq!(trusting.status().origin, None);
+    drive(&mut trusting, &theirs, &mut Memory::default(), at(NOW));
+    assert_eq!(trusting.status().origin, Some(theirs.origin), "for the operator to pin");
+}
+
+#[test]
+fn the_first_entry_founds_the_domain_asked_for() {
+    let other = Home::new("code.soft.example", 1, at(NOW));
+    let mut mirror = Mirror::on_first_contact(DOMAIN.parse().expect("domain"), SETTINGS);
+    let end = drive(&mut mirror, &other, &mut Memory::default(), at(NOW));
+    assert!(matches!(end, Action::Stopped(Stop::Founding { .. })), "{end:?}");
+}
+
+#[test]
+fn a_home_that_breaks_the_rules_of_the_log_stops_the_mirror() {
+    let (_, memory, end) = after(|home| home.append("early", at(NOW - 1)));
+    assert_eq!(end, Action::Stopped(Stop::Time { index: 10, at: at(NOW - 1), before: at(NOW) }));
+    assert_eq!(memory.size(), 10);
+
+    let (_, memory, end) = after(|home| {
+        let mut strange = entry(EntryKind::Statement, b"strange".to_vec(), at(NOW));
+        strange.header[0] = 9;
+        home.push(strange);
+    });
+    assert!(matches!(end, Action::Stopped(Stop::Header { index: 10, .. })), "{end:?}");
+    assert_eq!(memory.size(), 10);
+}
+
+#[test]
+fn rules_that_are_not_known_stop_the_mirror_before_their_descriptor_is_applied() {
+    let (mirror, memory, end) = after(|home| home.amend(at(NOW), |next| next.rules = 2));
+    let Action::Stopped(stop @ Stop::Rules { version: 2, .. }) = end else { panic!("{end:?}") };
+    assert!(stop.to_string().contains("rules version 2"), "{stop}");
+    assert_eq!((memory.size(), mirror.status().size), (10, 10));
+}
+
+#[test]
+fn a_descriptor_that_the_owners_did_not_sign_has_no_effect() {
+    let (mirror, memory, end) = after(|home| {
+        let (_, ruling) = &home.descriptors[0];
+        let false_one = Descriptor { home: node_key(NODE, 66), ..owners::following(ruling) };
+        home.push(entry(EntryKind::Descriptor, owners::sign_by(66, &false_one), at(NOW)));
+    });
+    assert!(matches!(end, Action::Wait { .. }), "{end:?}");
+    assert_eq!((memory.size(), mirror.status().stopped), (11, None), "it stays in the log");
+}
+
+#[test]
+fn a_key_that_no_owner_named_does_not_sign_for_the_home() {
+    let mut home = home(10);
+    let (mut mirror, mut memory) = mirrored(&home);
+    home.key = signing_key(66);
+    home.sign(at(NOW + 10_000));
+    assert_eq!(drive(&mut mirror.clone(), &home, &mut memory, at(NOW + 10_000)), Action::Stopped(Stop::Unsigned));
+
+    // Nor does a descriptor of the thief's own making help.
+    let false_one = Descriptor { home: node_key(NODE, 66), ..owners::following(&home.descriptors[0].1) };
+    home.push(entry(EntryKind::Descriptor, owners::sign_by(66, &false_one), at(NOW)));
+    home.descriptors.push((10, false_one));
+    let end = drive(&mut mirror, &home, &mut memory, at(NOW + 10_000));
+    assert!(matches!(end, Action::Stopped(Stop::Descriptor { after: 1, .. })), "{end:?}");
+    assert_eq!(memory.size(), 10);
+}
+
+#[test]
+fn a_new_key_of_the_home_counts_as_soon_as_the_owners_name_it() {
+    let (mirror, memory, end) = after(|home| {
+        home.replace_key(2, at(NOW));
+        home.append_many(5, "under the new key", at(NOW));
+        home.replace_key(3, at(NOW));
+    });
+    assert!(matches!(end, Action::Wait { .. }), "{end:?}");
+    assert_eq!((memory.size(), mirror.status().as_of), (17, Some(at(NOW + 10_000))));
+}
+
+#[test]
+fn a_key_that_was_replaced_signs_nothing_more() {
+    let (_, memory, end) = after(|home| {
+        home.replace_key(2, at(NOW));
+        home.key = signing_key(1);
+    });
+    assert_eq!(end, Action::Stopped(Stop::FormerKey { size: 11, version: 1 }));
+    assert_eq!(memory.size(), 10);
+}
+
+#[test]
+fn a_peer_that_has_not_heard_of_the_new_key_only_lags() {
+    let mut home = home(10);
+    let early = home.clone();
+    home.replace_key(2, at(NOW));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = mirrored(&home);
+    drive(&mut mirror, &early, &mut memory, at(NOW + 10_000));
+    let status = mirror.status();
+    assert_eq!((status.trouble, status.stopped), (Some(Trouble::Stale { ours: 11, theirs: 10 }), None));
+}
+
+#[test]
+fn a_fork_is_kept_with_both_notes() {
+    let mut home = home(10);
+    let (mut mirror, mut memory) = mirrored(&home);
+    let ours = home.note.clone();
+    home = home.fork_at(9);
+    home.append("other", at(NOW));
+    home.sign(at(NOW + 10_000));
+    let end = drive(&mut mirror, &home, &mut memory, at(NOW + 10_000));
+    let fork = Stop::Fork { size: 10, ours: Some(ours), theirs: home.note.clone() };
+    assert_eq!(end, Action::Stopped(fork.clone()));
+    // Nothing brings it back.
+    mirror.handle_applied(at(NOW));
+    mirror.handle_descriptors(&home.descriptors(1), at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    mirror.handle_page(home.page(0, 10, 10).expect("page"), at(NOW));
+    mirror.handle_failure("failed", at(NOW));
+    assert_eq!(mirror.poll_action(at(NOW + 1_000_000)), Action::Stopped(fork));
+}
+
+#[test]
+fn news_of_the_time_is_passed_on_without_new_entries() {
+    let mut home = home(10);
+    let (mut mirror, mut memory) = mirrored(&home);
+    let later = at(NOW + 60_000);
+    home.sign(later);
+    drive(&mut mirror, &home, &mut memory, later);
+    assert_eq!((mirror.status().as_of, memory.note.as_ref()), (Some(later), Some(&home.note)));
+    // An older one is no news.
+    home.sign(at(NOW + 30_000));
+    drive(&mut mirror, &home, &mut memory, at(NOW + 90_000));
+    assert_eq!(mirror.status().as_of, Some(later));
+}
+
+#[test]
+fn a_clock_ahead_of_ours_does_not_make_old_news_fresh() {
+    for (ahead, expected) in [(1_000, Some(at(NOW))), (limits::CLOCK_SKEW_MILLIS + 1_000, None)] {
+        let mut home = home(10);
+        home.sign(at(NOW + ahead));
+        let (mirror, _) = mirrored(&home);
+        assert_eq!(mirror.status().as_of, expected, "{ahead} ms ahead");
+    }
+}
+
+#[test]
+fn a_checkpoint_counts_when_its_witnesses_have_cosigned() {
+    let mut home = home(10);
+    let witnesses = Witnesses { quorum: 2, keys: vec![node_key("w1.example", 51), node_key("w2.example", 52)] };
+    home.amend(at(NOW), |next| next.witnesses = Some(witnesses));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = mirrored(&home);
+    assert_eq!(memory.size(), 11, "the descriptor rules what comes after it");
+
+    let later = at(NOW + 10_000);
+    home.append("witnessed", later);
+    home.sign(later);
+    let witness =
+        |note: &str, name: &str, seed| cosignature::cosign(note, name, &signing_key(seed), later).expect("room");
+    home.note = witness(&home.note, "w1.example", 51);
+    home.note = witness(&home.note, "stranger.example", 53);
+    drive(&mut mirror, &home, &mut memory, later);
+    assert_eq!((memory.size(), mirror.status().trouble), (11, Some(Trouble::Quorum { size: 12 })));
+
+    home.note = witness(&home.note, "w2.example", 52);
+    drive(&mut mirror, &home, &mut memory, at(NOW + 20_000));
+    assert_eq!((memory.size(), mirror.status().trouble), (12, None));
+}
+
+#[test]
+fn a_page_that_could_not_be_stored_comes_again_later() {
+    let home = home(10);
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    memory.failures = 1;
+    let Action::Wait { until } = drive(&mut mirror, &home, &mut memory, at(NOW)) else { panic!("no pause") };
+    assert_eq!(mirror.status().trouble, Some(Trouble::Failure("the disk is full".to_owned())));
+    assert_eq!((memory.size(), mirror.status().size), (0, 0));
+    assert!(matches!(mirror.poll_action(until), Action::Apply(_)));
+    drive(&mut mirror, &home, &mut memory, until);
+    assert_eq!((memory.size(), mirror.status().trouble), (10, None));
+}
+
+#[test]
+fn a_checkpoint_that_comes_during_a_page_waits_for_its_turn() {
+    let mut home = home(10);
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    mirror.handle_descriptors(&home.descriptors(1), at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    home.append_many(10, "meanwhile", at(NOW));
+    home.sign(at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    assert_eq!(mirror.status().known, 20);
+    mirror.handle_page(home.page(0, 1_000, 10).expect("page"), at(NOW));
+    drive(&mut mirror, &home, &mut memory, at(NOW));
+    assert_eq!(memory.size(), 20);
+}
+
+#[test]
+fn cosignatures_of_the_home_are_under_its_name() {
+    let mut home = home(10);
+    home.note = cosignature::cosign(&home.note, "other.example", &home.key, at(NOW + 60_000)).expect("room");
+    let (mirror, _) = mirrored(&home);
+    assert_eq!(mirror.status().as_of, Some(at(NOW)), "not as of what {NODE} said under another name");
+}
