@@ -1,0 +1,267 @@
+//! What a relying party is told, and why.
+
+use super::{Looked, Outcome, Party, Question, Testimony, Verdict, verdict};
+use crate::descriptor::Freshness;
+use crate::identity::Kind;
+use crate::log::checkpoint::Origin;
+use crate::record::{Record, resolve};
+use crate::samples::*;
+use crate::statement::Subject;
+use crate::time::Timestamp;
+use crate::trust::{TrustDocument, TrustPolicy};
+use crate::vocabulary::{Act, Attribute};
+
+const RULES: &str = r#"
+@id("operate") permit (principal, action == Action::"operate", resource)
+when { principal.vouching_roles.contains("manufacturer") && principal.approving_roles.contains("maintainer")
+  && principal.effect == Effect::"permits" };
+@id("connect") permit (principal, action == Action::"connect", resource)
+when { resource is Thing && principal.effect == Effect::"permits" && resource.effect == Effect::"permits" };
+@id("no-prototypes") forbid (principal, action, resource) when { principal.labels.contains("prototype") };
+"#;
+
+fn origin(domain: &str) -> Origin {
+    Origin { domain: word(domain), entry0: [0; 32] }
+}
+
+fn freshness(default: u64) -> Freshness {
+    Freshness { default, uses: [("install".to_owned(), 60)].into() }
+}
+
+fn policy(domains: &[&str]) -> TrustPolicy {
+    TrustPolicy::compile(TrustDocument {
+        domains: domains.iter().map(|domain| origin(domain)).collect(),
+        freshness: freshness(3_600),
+        rules: RULES.to_owned(),
+    })
+    .expect("a trust policy")
+}
+
+fn record(drafts: &[Draft]) -> Option<Record> {
+    let (about, groups) = split(drafts);
+    resolve(&domain(), &device(), &about, &groups, now())
+}
+
+/// A domain that was heard of ten seconds ago.
+fn testimony(domain: &str, drafts: &[Draft]) -> Testimony {
+    let record = record(drafts).map(|record| Record { domain: word(domain), ..record });
+    Testimony { origin: origin(domain), size: 100, as_of: time(999_990), freshness: freshness(7_200), record }
+}
+
+fn good() -> Vec<Draft> {
+    vec![
+        introduce(0).attribute(Attribute::Model, "P1"),
+        status(1, KEEPER, "maintainer", "in-use"),
+        say(2, KEEPER, "maintainer", Act::Approval),
+    ]
+}
+
+fn looked(testimonies: Vec<Testimony>) -> Looked {
+    Looked { asked: "serial:SN-1".to_owned(), candidates: 1, testimonies }
+}
+
+fn ask_at(usage: &str, now: Timestamp, testimonies: Vec<Testimony>) -> Verdict {
+    let question = Question { usage: usage.to_owned(), thing: looked(testimonies), peer: None };
+    verdict(&question, &policy(&["a.example", "b.example"]), now)
+}
+
+fn ask(testimonies: Vec<Testimony>) -> Verdict {
+    ask_at("operate", now(), testimonies)
+}
+
+fn with(more: Draft) -> Vec<Draft> {
+    [good(), vec![more]].concat()
+}
+
+#[test]
+fn what_the_rules_permit_is_allowed_with_all_that_it_rests_on() {
+    let verdict = ask(vec![testimony("a.example", &good()), testimony("b.example", &[])]);
+    assert_eq!((verdict.outcome, verdict.rules.as_slice()), (Outcome::Allow, ["operate".to_owned()].as_slice()));
+    assert_eq!(verdict.reasons, ["the trust policy permits `operate`: operate"]);
+    let steps: Vec<_> = verdict.derivation.iter().map(|step| (step.index, step.act, step.rule.as_str())).collect();
+    assert_eq!(
+        steps,
+        [
+            (0, Act::Identity, "vouches for its identity"),
+            (2, Act::Approval, "approves of it"),
+            (1, Act::Status, "gives it the status `in-use`, which permits its use"),
+        ]
+    );
+    assert!(verdict.derivation.iter().all(|step| step.domain == word("a.example") && step.of == Party::Thing));
+    assert_eq!(verdict.fresh_until, Some(time(999_990 + 3_600)));
+    assert_eq!(verdict.as_of.len(), 2);
+}
+
+#[test]
+fn every_way_to_an_answer() {
+    let service = |n| {
+        introduce(n).with(|said| {
+            let Subject::Key { kind, .. } = &mut said.subject else { panic!("a key") };
+            *kind = Kind::Service;
+        })
+    };
+    let label = say(3, LABELLER, "certification-body", Act::Label).with(|said| {
+        said.claims.label = Some("prototype".to_owned());
+    });
+    let stolen = || with(status(3, KEEPER, "maintainer", "stolen"));
+    let empty = || testimony("b.example", &[]);
+    let of_a = |drafts: &[Draft]| testimony("a.example", drafts);
+    let old = |testimony: Testimony| Testimony { as_of: time(1_000_000 - 3_600), ..testimony };
+    let short = |testimony: Testimony| Testimony { freshness: freshness(10), ..testimony };
+    let other =
+        |testimony: Testimony| Testimony { origin: Origin { entry0: [1; 32], ..testimony.origin }, ..testimony };
+    let cases = [
+        (
+            "blocked here",
+            vec![of_a(&stolen()), empty()],
+            Outcome::Deny,
+            "`serial:SN-1` is `stolen`, which blocks its use: said in a.example at index 3",
+        ),
+        ("blocked there", vec![of_a(&good()), testimony("b.example", &stolen())], Outcome::Deny, "said in b.example"),
+        ("blocked by old news", vec![old(of_a(&stolen()))], Outcome::Deny, "stolen"),
+        (
+            "old news",
+            vec![old(of_a(&good())), empty()],
+            Outcome::Unknown,
+            "the last news of a.example is of 2026-01-12T12:46:40Z, too old since 2026-01-12T13:46:40Z",
+        ),
+        (
+            "old news of one that knows nothing",
+            vec![of_a(&good()), old(empty())],
+            Outcome::Unknown,
+            "the last news of b.example",
+        ),
+        ("older than its descriptor allows", vec![short(of_a(&good())), empty()], Outcome::Unknown, "too old"),
+        ("a domain unheard", vec![of_a(&good())], Outcome::Unknown, "b.example counts, but nothing was heard of it"),
+        ("a domain of another entry 0", vec![of_a(&good()), other(empty())], Outcome::Unknown, "b.example counts"),
+        ("known to none", vec![of_a(&[]), empty()], Outcome::Unknown, "no domain that counts knows `serial:SN-1`"),
+        (
+            "known to others",
+            vec![of_a(&[]), empty(), testimony("c.example", &good())],
+            Outcome::Unknown,
+            "no domain that counts",
+        ),
+        (
+            "of two kinds",
+            vec![of_a(&good()), testimony("b.example", &[service(0)])],
+            Outcome::Unknown,
+            "the domains differ",
+        ),
+        (
+            "nobody approves",
+            vec![of_a(&good()[..2]), empty()],
+            Outcome::Deny,
+            "vouched for by manufacturer; nobody approves of it; it has no label",
+        ),
+        ("no status", vec![of_a(&good()[..1]), empty()], Outcome::Deny, "it has no status"),
+        ("nothing stands", vec![of_a(&[good().remove(0).refused()]), empty()], Outcome::Deny, "nobody vouches for it"),
+        (
+            "planned",
+            vec![of_a(&[introduce(0), status(1, KEEPER, "maintainer", "planned")]), empty()],
+            Outcome::Deny,
+            "`planned`, which neither permits nor blocks",
+        ),
+        (
+            "forbidden",
+            vec![of_a(&with(label)), empty()],
+            Outcome::Deny,
+            "the trust policy forbids `operate`: no-prototypes",
+        ),
+        (
+            "begun since",
+            vec![of_a(&with(status(3, KEEPER, "maintainer", "lost").from(1_000_005))), empty()],
+            Outcome::Allow,
+            "permits",
+        ),
+    ];
+    for (case, testimonies, outcome, reason) in cases {
+        let verdict = ask(testimonies);
+        assert_eq!(verdict.outcome, outcome, "{case}: {:?}", verdict.reasons);
+        let reasons = verdict.reasons.join(" | ");
+        assert!(reasons.contains(reason), "{case}: {reasons}");
+        assert_eq!(verdict.fresh_until.is_none(), outcome == Outcome::Unknown, "{case}");
+    }
+}
+
+#[test]
+fn several_reasons_are_all_given() {
+    let both = vec![testimony("a.example", &with(status(3, KEEPER, "maintainer", "stolen")))];
+    let question = Question {
+        usage: "connect".to_owned(),
+        thing: looked(both.clone()),
+        peer: Some(Looked { asked: "host:broker.example".to_owned(), ..looked(both) }),
+    };
+    let verdict = verdict(&question, &policy(&["a.example", "b.example"]), now());
+    assert_eq!((verdict.outcome, verdict.reasons.len()), (Outcome::Deny, 2));
+    assert!(verdict.reasons[1].starts_with("the peer `host:broker.example` is `stolen`"));
+    assert_eq!(verdict.derivation.iter().filter(|step| step.of == Party::Peer).count(), 4);
+}
+
+#[test]
+fn a_pair_is_judged_together() {
+    let ask = |peer: &[Draft]| {
+        let question = Question {
+            usage: "connect".to_owned(),
+            thing: looked(vec![testimony("a.example", &good())]),
+            peer: Some(looked(vec![testimony("a.example", peer)])),
+        };
+        verdict(&question, &policy(&["a.example"]), now())
+    };
+    assert_eq!(ask(&good()).outcome, Outcome::Allow);
+    let denied = ask(&good()[..1]);
+    assert_eq!((denied.outcome, denied.reasons.len()), (Outcome::Deny, 3));
+    assert_eq!(ask(&[]).outcome, Outcome::Unknown);
+}
+
+#[test]
+fn a_name_of_several_things_is_unknown() {
+    let mut question =
+        Question { usage: "operate".to_owned(), thing: looked(vec![testimony("a.example", &good())]), peer: None };
+    assert_eq!(verdict(&question, &policy(&["a.example"]), now()).outcome, Outcome::Allow);
+    question.thing.candidates = 2;
+    let unknown = verdict(&question, &policy(&["a.example"]), now());
+    assert_eq!(
+        (unknown.outcome, unknown.reasons),
+        (Outcome::Unknown, vec!["`serial:SN-1` fits 2 identities".to_owned()])
+    );
+}
+
+#[test]
+fn an_answer_holds_until_something_begins_ends_or_grows_old() {
+    let both = |draft| vec![testimony("a.example", &with(draft)), testimony("b.example", &[])];
+    let begins = || both(status(3, KEEPER, "maintainer", "lost").from(1_000_005));
+    assert_eq!(ask(begins()).fresh_until, Some(time(1_000_005)));
+    let later = ask_at("operate", time(1_000_005), begins());
+    assert_eq!(later.outcome, Outcome::Unknown);
+    assert!(later.reasons[0].contains("something has begun or ended since"), "{:?}", later.reasons);
+    // A shorter bound for this use.
+    let installs = ask_at("install", now(), vec![testimony("a.example", &good()), testimony("b.example", &[])]);
+    assert_eq!(installs.fresh_until, Some(time(999_990 + 60)));
+    // News from the future is no fresher than news of now.
+    let ahead = |testimony| Testimony { as_of: time(2_000_000), ..testimony };
+    let both = vec![ahead(testimony("a.example", &good())), ahead(testimony("b.example", &[]))];
+    assert_eq!(ask(both).fresh_until, Some(time(1_000_000 + 3_600)));
+}
+
+#[test]
+fn conflicts_and_unheard_domains_are_shown() {
+    let other_model = [introduce(0).attribute(Attribute::Model, "P2"), status(4, KEEPER, "maintainer", "planned")];
+    let verdict = ask(vec![
+        testimony("a.example", &good()),
+        testimony("b.example", &other_model),
+        testimony("c.example", &good()),
+    ]);
+    assert_eq!(
+        verdict.conflicts,
+        [
+            "`serial:SN-1`: `model` is said to be `P1` and `P2`".to_owned(),
+            format!(
+                "`serial:SN-1`: `planned` stands beside it, given in b.example at index 4 by {KEEPER} as maintainer"
+            ),
+        ]
+    );
+    assert_eq!(verdict.ignored, [origin("c.example")].into());
+    assert!(verdict.derivation.iter().all(|step| step.domain != word("c.example")));
+    let text = serde_json::to_string(&verdict).expect("JSON");
+    assert_eq!(serde_json::from_str::<Verdict>(&text).expect("the same"), verdict);
+}
