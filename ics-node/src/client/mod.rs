@@ -3,3 +3,4 @@
 pub mod certificate;
 pub mod descriptor;
 pub mod home;
+pub mod node;

@@ -1,0 +1,303 @@
+//! A node over HTTP: the routes of `/v1` as calls, with bounds on what comes back.
+
+use std::time::Duration;
+
+use ics_core::evidence::Evidence;
+use ics_core::limits;
+use ics_core::trust::Verdict;
+use ics_core::vocabulary::DomainName;
+use ics_sync::wire::{Base64, Submission};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::api::{
+    AdoptionRequest, AdoptionResult, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, History, IdentityPage,
+    ListQuery, NodeInfo, Problem, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
+};
+
+/// Seconds in which a connection must stand, and in which an answer must be complete.
+const CONNECT_SECONDS: u64 = 10;
+const ANSWER_SECONDS: u64 = 120;
+/// Bytes of an answer: a full page of receipts with their headers and checkpoints is the longest.
+const ANSWER_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
+
+/// Why a node gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// Nobody answered.
+    #[error("the node at `{url}` cannot be reached: {reason}")]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// What the network said.
+        reason: String,
+    },
+    /// It said no, and why.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+    /// It answered something else than this version understands.
+    #[error("the node at `{url}` gave an answer that is not understood: {reason}")]
+    Answer {
+        /// Its address.
+        url: String,
+        /// What was wrong with it.
+        reason: String,
+    },
+}
+
+/// A node, by its address. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Node {
+    url: Url,
+    client: Client,
+    token: Option<zeroize::Zeroizing<String>>,
+}
+
+type Answer<T> = Result<T, NodeError>;
+
+impl Node {
+    /// A node at `http(s)://host[:port]`. Redirects are not followed.
+    ///
+    /// # Errors
+    /// When it is not an address, or TLS cannot be set up.
+    pub fn new(url: &str) -> Answer<Self> {
+        let unreachable = |reason| NodeError::Unreachable { url: url.to_owned(), reason };
+        let parsed = Url::parse(url).map_err(|error| unreachable(error.to_string()))?;
+        let client = ics_sync::http::client_builder()
+            .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
+            .timeout(Duration::from_secs(ANSWER_SECONDS))
+            .build()
+            .map_err(|error| unreachable(root_cause(&error)))?;
+        Ok(Self { url: parsed, client, token: None })
+    }
+
+    /// The same node, asked as its operator.
+    #[must_use]
+    pub fn as_operator(mut self, token: zeroize::Zeroizing<String>) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.url.as_str().trim_end_matches('/')
+    }
+
+    /// Who it is.
+    ///
+    /// # Errors
+    /// When it gives no such answer; this holds for all that follow.
+    pub async fn info(&self) -> Answer<NodeInfo> {
+        self.get(&["node"], &()).await
+    }
+
+    /// The domains that it holds.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn domains(&self) -> Answer<Vec<DomainInfo>> {
+        self.get(&["domains"], &()).await
+    }
+
+    /// One of its domains.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn domain(&self, domain: &DomainName) -> Answer<DomainInfo> {
+        self.get(&["domains", domain.as_str()], &()).await
+    }
+
+    /// Submits bodies to a domain.
+    ///
+    /// # Errors
+    /// See [`Node::info`]; refusals of single statements are results.
+    pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Answer<SubmissionResults> {
+        let submission = Submission { statements: bodies.into_iter().map(Base64).collect() };
+        self.post(&["domains", domain.as_str(), "statements"], &submission).await
+    }
+
+    /// What every domain of the node says of an identity.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn view(&self, query: &str) -> Answer<ViewAnswer> {
+        self.get(&["identities", query], &()).await
+    }
+
+    /// What one domain says of an identity.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn record(&self, domain: &DomainName, query: &str) -> Answer<RecordAnswer> {
+        self.get(&["domains", domain.as_str(), "identities", query], &()).await
+    }
+
+    /// What one domain holds of an identity, as binary OpenPGP.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn record_openpgp(&self, domain: &DomainName, query: &str) -> Answer<Vec<u8>> {
+        let request = self.request(Method::GET, &["domains", domain.as_str(), "identities", query]).header("Accept", "application/pgp-keys");
+        self.receive(request).await
+    }
+
+    /// All that was ever said of an identity in a domain.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn history(&self, domain: &DomainName, query: &str) -> Answer<History> {
+        self.get(&["domains", domain.as_str(), "identities", query, "history"], &()).await
+    }
+
+    /// What a verifier without a network needs.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn evidence(&self, domain: &DomainName, query: &str) -> Answer<Evidence> {
+        self.get(&["domains", domain.as_str(), "identities", query, "evidence"], &()).await
+    }
+
+    /// A page of a domain's identities.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn list(&self, domain: &DomainName, query: &ListQuery) -> Answer<IdentityPage> {
+        self.get(&["domains", domain.as_str(), "identities"], query).await
+    }
+
+    /// One entry of a domain's log.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn entry(&self, domain: &DomainName, index: u64) -> Answer<ProvenEntry> {
+        self.get(&["domains", domain.as_str(), "entries", &index.to_string()], &()).await
+    }
+
+    /// The signed message of a domain's descriptor in force.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn descriptor(&self, domain: &DomainName) -> Answer<Vec<u8>> {
+        let path = ["domains", domain.as_str(), "descriptor"];
+        self.receive(self.request(Method::GET, &path).header("Accept", "application/octet-stream")).await
+    }
+
+    /// Whether the node's policy lets a thing be used so.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn verdict(&self, id: &str, usage: &str, peer: Option<&str>) -> Answer<Verdict> {
+        let mut query = vec![("id", id), ("use", usage)];
+        query.extend(peer.map(|peer| ("peer", peer)));
+        self.get(&["verdict"], &query).await
+    }
+
+    /// Asks for an identity.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn enrol(&self, domain: &DomainName, request: &EnrolmentRequest) -> Answer<Enrolment> {
+        self.post(&["domains", domain.as_str(), "enrolments"], request).await
+    }
+
+    /// How a request for an identity stands, by the fingerprint of the device's key.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn enrolment(&self, domain: &DomainName, id: &str) -> Answer<Enrolment> {
+        self.get(&["domains", domain.as_str(), "enrolments", id], &()).await
+    }
+
+    /// The requests that wait; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn enrolments(&self, domain: &DomainName) -> Answer<EnrolmentPage> {
+        self.get(&["domains", domain.as_str(), "enrolments"], &()).await
+    }
+
+    /// Refuses a request that waits; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn refuse_enrolment(&self, domain: &DomainName, id: &str, reason: &str) -> Answer<Enrolment> {
+        self.post(&["domains", domain.as_str(), "enrolments", id, "refuse"], &serde_json::json!({ "reason": reason })).await
+    }
+
+    /// Takes entries of another domain into one of the node's own; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn adopt(&self, domain: &DomainName, request: &AdoptionRequest) -> Answer<AdoptionResult> {
+        self.post(&["domains", domain.as_str(), "adoptions"], request).await
+    }
+
+    /// A request for `/v1/` and the segments, each escaped as needed.
+    fn request(&self, method: Method, segments: &[&str]) -> RequestBuilder {
+        let mut url = self.url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push("v1").extend(segments);
+        }
+        let request = self.client.request(method, url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token.as_str()),
+            None => request,
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, segments: &[&str], query: &impl Serialize) -> Answer<T> {
+        self.json(self.request(Method::GET, segments).query(query)).await
+    }
+
+    async fn post<T: DeserializeOwned>(&self, segments: &[&str], body: &impl Serialize) -> Answer<T> {
+        self.json(self.request(Method::POST, segments).json(body)).await
+    }
+
+    async fn json<T: DeserializeOwned>(&self, request: RequestBuilder) -> Answer<T> {
+        let bytes = self.receive(request.header("Accept", "application/json")).await?;
+        serde_json::from_slice(&bytes).map_err(|error| self.not_understood(error.to_string()))
+    }
+
+    async fn receive(&self, request: RequestBuilder) -> Answer<Vec<u8>> {
+        let unreachable =
+            |error: reqwest::Error| NodeError::Unreachable { url: self.url().to_owned(), reason: root_cause(&error) };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let bytes = self.bounded(response).await?;
+        if status.is_success() { Ok(bytes) } else { Err(self.refusal(status, &bytes)) }
+    }
+
+    async fn bounded(&self, mut response: Response) -> Answer<Vec<u8>> {
+        let mut bytes = Vec::new();
+        loop {
+            let chunk = response.chunk().await.map_err(|error| self.not_understood(root_cause(&error)))?;
+            let Some(chunk) = chunk else { return Ok(bytes) };
+            if bytes.len() + chunk.len() > ANSWER_BYTES {
+                return Err(self.not_understood(format!("it has more than {ANSWER_BYTES} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+    }
+
+    fn refusal(&self, status: StatusCode, bytes: &[u8]) -> NodeError {
+        match serde_json::from_slice::<Problem>(bytes) {
+            Ok(problem) => NodeError::Problem(Box::new(problem)),
+            Err(_) => self.not_understood(format!("status {status} without a reason")),
+        }
+    }
+
+    fn not_understood(&self, reason: String) -> NodeError {
+        NodeError::Answer { url: self.url().to_owned(), reason }
+    }
+}
+
+/// The last error of a chain: the first ones only say that a request failed, which one knows by then.
+fn root_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn core::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
