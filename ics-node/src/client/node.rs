@@ -139,7 +139,9 @@ impl Node {
     /// # Errors
     /// See [`Node::info`].
     pub async fn record_openpgp(&self, domain: &DomainName, query: &str) -> Answer<Vec<u8>> {
-        let request = self.request(Method::GET, &["domains", domain.as_str(), "identities", query]).header("Accept", "application/pgp-keys");
+        let request = self
+            .request(Method::GET, &["domains", domain.as_str(), "identities", query])
+            .header("Accept", "application/pgp-keys");
         self.receive(request).await
     }
 
@@ -223,7 +225,8 @@ impl Node {
     /// # Errors
     /// See [`Node::info`].
     pub async fn refuse_enrolment(&self, domain: &DomainName, id: &str, reason: &str) -> Answer<Enrolment> {
-        self.post(&["domains", domain.as_str(), "enrolments", id, "refuse"], &serde_json::json!({ "reason": reason })).await
+        self.post(&["domains", domain.as_str(), "enrolments", id, "refuse"], &serde_json::json!({ "reason": reason }))
+            .await
     }
 
     /// Takes entries of another domain into one of the node's own; for operators.
