@@ -1,5 +1,6 @@
 //! The node and the command line of CM4IT ICS, one program: `ics`.
 
+pub mod api;
 pub mod app;
 pub mod cli;
 pub mod client;
