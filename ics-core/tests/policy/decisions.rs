@@ -25,6 +25,14 @@ fn read(policy: &AccessPolicy, principal: Principal, resource: Resource) -> Deci
 
 const ANYONE_READS: &str = "@id(\"anyone-reads\") permit (principal, action == Action::\"read\", resource);";
 
+/// What a text means must not change under a log that names it: another language version is another rules version.
+#[test]
+fn the_rules_are_those_of_one_language_version() {
+    assert_eq!(ics_core::descriptor::RULES, 1);
+    let version = cedar_policy::get_lang_version();
+    assert_eq!((version.major, version.minor), (4, 6));
+}
+
 #[test]
 fn what_no_rule_permits_is_denied_without_a_reason() {
     let policy = compile("").expect("no rules are rules");

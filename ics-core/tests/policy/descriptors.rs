@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::fixtures::{filled, fingerprints, input, node, owner, owner_v6, role, signer};
 
-fn base() -> Descriptor {
+pub(crate) fn base() -> Descriptor {
     filled(Template::Maintenance)
 }
 
@@ -29,7 +29,7 @@ fn domain(name: &str) -> ics_core::vocabulary::DomainName {
 }
 
 /// A descriptor with every member that may be absent.
-fn full() -> Descriptor {
+pub(crate) fn full() -> Descriptor {
     let mut full = base();
     full.statuses.insert(
         status("in-repair"),
@@ -59,15 +59,14 @@ fn refusal(descriptor: &Descriptor) -> FieldError {
     }
 }
 
-type Change = fn(&mut Descriptor);
+pub(crate) type Change = fn(&mut Descriptor);
 
 /// Every rule that a field can break, and the field that the refusal names.
-#[test]
-fn the_refusal_names_the_field() {
+pub(crate) fn refusals() -> Vec<(Change, &'static str, Problem)> {
     let pattern = |text: &str| Problem::Pattern(text.to_owned());
     let range = |value, min, max| Problem::Range { value, min, max };
     let most = limits::JSON_INTEGER;
-    let table: Vec<(Change, &str, Problem)> = vec![
+    vec![
         (|d| d.rules = 2, "rules", Problem::Rules(2)),
         (|d| d.version = 0, "version", range(0, 1, most)),
         (|d| d.version = 2, "previous", Problem::Previous),
@@ -127,8 +126,12 @@ fn the_refusal_names_the_field() {
         (|d| d.sources[0].home.key.clear(), "sources[0].home.key", Problem::NodeKey),
         (|d| d.last_head = Some(Head { size: 1, root: Hash([0; 32]) }), "last_head", Problem::HeadFirst),
         (|d| later(d).last_head = Some(Head { size: 0, root: Hash([0; 32]) }), "last_head.size", range(0, 1, most)),
-    ];
-    for (change, field, problem) in table {
+    ]
+}
+
+#[test]
+fn the_refusal_names_the_field() {
+    for (change, field, problem) in refusals() {
         let mut descriptor = base();
         change(&mut descriptor);
         assert_eq!(refusal(&descriptor), FieldError { field: field.to_owned(), problem });

@@ -24,12 +24,11 @@ fn every_template_is_a_valid_descriptor_with_its_roles() {
 }
 
 /// Who may append what, claiming the role that he holds; the reason is the rule that decides.
-#[test]
-fn who_may_append_what() {
+pub(crate) fn table() -> Vec<(Template, Append, Kind, Option<&'static str>)> {
     use Kind::{Device, Gateway, Group, Node, Organisation, Service, Software};
     use Template::{Certification, Developer, Infield, Maintenance, Manufacturer};
     let released = || status("developer", "released", Effect::Permits);
-    let table = [
+    vec![
         (Manufacturer, says(Act::Identity, "manufacturer"), Device, Some("manufacturer-speaks")),
         (Manufacturer, says(Act::Identity, "manufacturer"), Gateway, Some("manufacturer-speaks")),
         (Manufacturer, says(Act::Approval, "manufacturer"), Group, Some("manufacturer-speaks")),
@@ -69,8 +68,12 @@ fn who_may_append_what() {
         (Infield, status("maintainer", "in-use", Effect::Permits), Device, Some("party-records")),
         (Infield, says(Act::Identity, "owner"), Device, Some("party-enrols")),
         (Infield, label("certification-body", "medical"), Device, None),
-    ];
-    for (template, said, kind, reason) in table {
+    ]
+}
+
+#[test]
+fn who_may_append_what() {
+    for (template, said, kind, reason) in table() {
         let policy = AccessPolicy::compile(&filled(template)).expect("policy");
         let decision = policy.decide(&append(said.clone(), kind));
         assert_eq!(decision.allow, reason.is_some(), "{template}: {said:?} about a {kind}: {decision:?}");

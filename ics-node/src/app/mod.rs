@@ -1,4 +1,112 @@
-//! The use cases of a node. Every face calls these and nothing below them.
+//! The use cases of a node. Every face calls these and nothing below them; they decide through `ics-core`.
 
 pub mod clock;
 pub mod problem;
+
+mod adopt;
+mod check;
+mod enrol;
+mod entries;
+mod error;
+mod feed;
+mod found;
+mod heartbeat;
+mod hosted;
+mod judge;
+mod list;
+mod mirror;
+mod open;
+mod read;
+mod submit;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ics_core::policy::{Action, Principal, Request, Resource};
+use ics_core::trust::TrustPolicy;
+use ics_core::vocabulary::DomainName;
+use ics_sync::http::HttpPeer;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+pub use clock::Clock;
+pub use error::AppError;
+pub use feed::{DescriptorAnswer, TileAnswer};
+use hosted::Hosted;
+pub use open::{MirrorOf, NodeKeys, Setup};
+
+use crate::store::Store;
+
+/// A node's use cases. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    clock: Clock,
+    keys: NodeKeys,
+    hosted: RwLock<BTreeMap<DomainName, Arc<Hosted>>>,
+    /// Where submissions to mirrored domains go.
+    homes: BTreeMap<DomainName, HttpPeer>,
+    trust: Option<Arc<TrustPolicy>>,
+    operator_token: Option<Zeroizing<String>>,
+}
+
+/// On whose behalf something is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Anybody.
+    Anonymous,
+    /// Whoever has the operator's token: reads all that the node holds.
+    Operator,
+}
+
+impl App {
+    pub(crate) fn store(&self) -> &Store {
+        &self.0.store
+    }
+
+    /// The node's clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub(crate) fn hosted(&self, domain: &DomainName) -> Result<Arc<Hosted>, AppError> {
+        let hosted = self.0.hosted.read().unwrap_or_else(PoisonError::into_inner);
+        hosted.get(domain).cloned().ok_or_else(|| AppError::unknown_domain(domain))
+    }
+
+    pub(crate) fn all_hosted(&self) -> Vec<Arc<Hosted>> {
+        self.0.hosted.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Whether a bearer token is the operator's.
+    #[must_use]
+    pub fn is_operator(&self, token: Option<&str>) -> bool {
+        match (token, &self.0.operator_token) {
+            (Some(given), Some(token)) => given.as_bytes().ct_eq(token.as_bytes()).into(),
+            _ => false,
+        }
+    }
+
+    /// The one decision about reading: the domain's access rules, by the descriptor that rules now.
+    pub(crate) fn may(&self, reader: Reader, hosted: &Hosted, action: Action, resource: Resource) -> bool {
+        match (reader, hosted.domain()) {
+            (Reader::Operator, _) => true,
+            (Reader::Anonymous, None) => false,
+            (Reader::Anonymous, Some(domain)) => {
+                let request = Request { principal: Principal::default(), action, resource };
+                domain.policy().decide(&request).allow
+            }
+        }
+    }
+}
+
+/// Bytes from the operating system's generator.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], AppError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| AppError::Internal(format!("no randomness: {error}")))?;
+    Ok(bytes)
+}

@@ -74,6 +74,7 @@ codes! {
     UnknownDescriptor "unknown-descriptor" 404 "the domain has no such version of its descriptor" "";
     UnknownTile "unknown-tile" 404 "the log has no such tile" "full tiles exist once the log has grown past them";
     UnknownEnrolment "unknown-enrolment" 404 "there is no such enrolment request" "";
+    NoTrustPolicy "no-trust-policy" 404 "this node decides nothing" "the member `policy` of the section `trust` in ics.toml names one";
     Erased "erased" 410 "the entry's body was erased" "its leaf and its residual effect remain";
     ReadDenied "read-denied" 403 "the domain's policy does not let this reader read it" "";
 
@@ -82,6 +83,11 @@ codes! {
     BatchTooLarge "batch-too-large" 413 "the submission holds too many statements" "send several smaller submissions";
     NotHome "not-home" 409 "only the domain's home node does this" "ask the home; GET /v1/domains/{domain} says whether a node is it";
     Refused "refused" 422 "the statement was refused" "";
+    MalformedStatement "malformed-statement" 422 "this is not a statement in the form that the log takes" "";
+    BadSignature "bad-signature" 422 "the signature is not good" "";
+    SignerKey "signer-key" 403 "the signer's key may not make this signature" "";
+    DescriptorRefused "descriptor-refused" 422 "the descriptor is refused" "";
+    SourceUnproven "source-unproven" 422 "the entry is not proven to stand in the log that it is adopted from" "";
     TooManyRequests "too-many-requests" 429 "a quota is used up" "try again later";
 
     // Statements and certificates that a domain does not admit: the codes of `ics_core::domain::Refusal`. What the

@@ -25,6 +25,9 @@ pub struct Report {
 /// Findings after which a check writes no more of them down.
 const FINDINGS: usize = 100;
 
+/// Entries that are read in one transaction.
+const PART: usize = 10_000;
+
 impl Report {
     fn find(&mut self, finding: String) {
         if self.findings.len() < FINDINGS {
@@ -64,7 +67,7 @@ impl Store {
         report: &mut Report,
     ) -> Result<(), StoreError> {
         let (domain, name) = (state.info.number, &state.info.name);
-        table::scan_entries(log, domain, 0, state.head.size, |entry| {
+        walk(log, state, |entry| {
             for key in (self.shared.keys_of)(&entry) {
                 let range = entry.index..entry.index + 1;
                 let page = self.shared.index.search(index, domain, &[key], range, 1)?;
@@ -77,10 +80,31 @@ impl Store {
     }
 }
 
+/// All entries in order, for as long as `take` wants more; in parts, so that no transaction keeps the write-ahead log
+/// from being emptied.
+fn walk(
+    log: &Connection,
+    state: &DomainState,
+    mut take: impl FnMut(StoredEntry) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    let mut more = true;
+    for from in (0..state.head.size).step_by(PART) {
+        let end = state.head.size.min(from + PART as u64);
+        table::scan_entries(log, state.info.number, from, end, |entry| {
+            more = take(entry)?;
+            Ok(more)
+        })?;
+        if !more {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn check_tree(log: &Connection, state: &DomainState, report: &mut Report) -> Result<(), StoreError> {
     let (domain, name) = (state.info.number, &state.info.name);
     let mut tree = Tree::new();
-    table::scan_entries(log, domain, 0, state.head.size, |entry| {
+    walk(log, state, |entry| {
         if entry.index != tree.size() {
             report.find(format!("entry {} of `{name}` is missing", tree.size()));
             return Ok(false);

@@ -137,13 +137,14 @@ impl Store {
             keys_of: options.keys_of,
         });
         let writer = Writer::new(log, &shared.index_path, Arc::clone(&shared))?;
-        let (tasks, waiting) = std::sync::mpsc::sync_channel(options.queue);
+        let queue = options.queue.max(1);
+        let (tasks, waiting) = std::sync::mpsc::sync_channel(queue);
         let writer = std::thread::Builder::new()
             .name("ics-writer".to_owned())
             .spawn(move || writer.run(&waiting))
             .map_err(StoreError::io(dir))?;
         let (tasks, writer) = (Some(tasks), Some(writer));
-        Ok(Self { shared, tasks, writer, queue: options.queue, dir: dir.to_owned(), _lock: lock })
+        Ok(Self { shared, tasks, writer, queue, dir: dir.to_owned(), _lock: lock })
     }
 
     /// The directory of the store.

@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use ics_core::log::Hash;
+use ics_core::log::merkle::Tree;
 use ics_core::log::tile::TileId;
 use ics_core::vocabulary::DomainName;
 
@@ -118,6 +119,14 @@ impl Store {
     pub fn tile(&self, domain: DomainNumber, tile: TileId) -> Result<Vec<u8>, StoreError> {
         let found = self.with_tree(domain, |state, read| Ok(state.tree.tile(tile, read)))?;
         found.ok_or_else(|| StoreError::not_found(format!("{tile}")))
+    }
+
+    /// The tree over the entries so far, to go on from.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn tree(&self, domain: DomainNumber) -> Result<Tree, StoreError> {
+        Ok(self.shared.published.get(domain)?.tree.clone())
     }
 
     /// The proof that an entry stands in the tree of `size` entries with which this one began, or is.

@@ -68,6 +68,9 @@ impl Store {
     /// When the log reaches it with another root, or the database or file fails.
     pub fn raise_head(&self, domain: DomainNumber, seal: Seal) -> Result<(), StoreError> {
         self.change(domain, move |state, log, files| {
+            if matches!(state.standing, Standing::Forked { .. }) {
+                return state.check_current();
+            }
             if seal.size <= state.head.size {
                 let name = state.info.name.clone();
                 let known = leads_to(log, state, &seal)?;
@@ -92,7 +95,9 @@ impl Store {
             if state.info.part != Part::Home {
                 return Err(StoreError::refused(format!("this node is not the home of `{}`", state.info.name)));
             }
-            in_transaction(&mut writer.log, |log| change(&mut state, log, &writer.shared.heads))?;
+            let heads = &writer.shared.heads;
+            let result = in_transaction(&mut writer.log, |log| change(&mut state, log, heads));
+            result.map_err(|error| writer.assess(error))?;
             writer.shared.published.put(state);
             Ok(())
         })

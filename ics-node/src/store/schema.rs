@@ -20,8 +20,8 @@ const INDEX_STEPS: &[&str] = &[include_str!("schema/index-1.sql")];
 const WRITER_CACHE_KIB: i64 = 4096;
 const READER_CACHE_KIB: i64 = 1024;
 
-/// The part of each file that is read through a memory map; pages beyond it are read by the page cache.
-const MAP_BYTES: i64 = 4 << 30;
+/// The part of each file that is read through a memory map, as much as SQLite takes; beyond it the page cache serves.
+const MAP_BYTES: i64 = 0x7fff_0000;
 
 /// What is kept of the write-ahead log's file once it has been copied into the database.
 const WAL_KEPT_BYTES: i64 = 16 << 20;

@@ -33,6 +33,14 @@ impl DomainState {
         Self { info, head, tree, standing: Standing::Current, held: false }
     }
 
+    /// At the home: compares the domain with the highest checkpoint that was signed for it.
+    pub(crate) fn take_standing(&mut self, connection: &Connection, files: &HeadFiles) -> Result<(), StoreError> {
+        if self.info.part == Part::Home {
+            self.standing = standing(connection, files, self)?;
+        }
+        Ok(())
+    }
+
     /// Refuses where signing could fork.
     pub(crate) fn check_current(&self) -> Result<(), StoreError> {
         let domain = self.info.name.clone();
@@ -84,9 +92,7 @@ pub(crate) fn load(connection: &Connection, files: &HeadFiles) -> Result<Publish
             state.tree = restore(connection, state.info.number, &head)?;
             state.head = head;
         }
-        if state.info.part == Part::Home {
-            state.standing = standing(connection, files, &state)?;
-        }
+        state.take_standing(connection, files)?;
         published.put(state);
     }
     Ok(published)
@@ -101,7 +107,6 @@ fn restore(connection: &Connection, domain: DomainNumber, head: &Head) -> Result
     }
 }
 
-/// Compares a domain with the highest checkpoint that was signed for it.
 fn standing(connection: &Connection, files: &HeadFiles, state: &DomainState) -> Result<Standing, StoreError> {
     let signed = files.read(&state.info.name)?;
     let on_file = signed.as_ref().map_or(0, |signed| signed.size);

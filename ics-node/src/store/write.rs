@@ -109,7 +109,7 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.with_writer(move |writer| in_transaction(&mut writer.log, work))
+        self.with_writer(move |writer| in_transaction(&mut writer.log, work).map_err(|error| writer.assess(error)))
     }
 
     /// Work that only the writer may do, between two group commits.
@@ -123,7 +123,9 @@ impl Store {
         receiver.recv().map_err(|_| gone())?
     }
 
-    /// Makes a domain without entries. At a mirror `entry0`, leaf data, pins its identity: another entry 0 is refused.
+    /// Makes a domain without entries. `entry0`, leaf data, pins its identity: another entry 0 is refused.
+    ///
+    /// A home whose database is lost but not its head's file is behind from the start, and can only be restored.
     ///
     /// # Errors
     /// When there is one of this name, or the database fails.
@@ -141,8 +143,11 @@ impl Store {
             let last = writer.shared.published.all().last().map_or(0, |state| state.info.number.get());
             let number = DomainNumber::new(last + 1).ok_or_else(|| StoreError::refused("too many domains"))?;
             let info = DomainInfo { number, name, part, entry0 };
-            in_transaction(&mut writer.log, |log| table::insert_domain(log, &info))?;
-            writer.shared.published.put(DomainState::empty(info.clone()));
+            let result = in_transaction(&mut writer.log, |log| table::insert_domain(log, &info));
+            result.map_err(|error| writer.assess(error))?;
+            let mut state = DomainState::empty(info.clone());
+            state.take_standing(&writer.log, &writer.shared.heads)?;
+            writer.shared.published.put(state);
             Ok(info)
         })
     }

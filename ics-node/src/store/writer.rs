@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::Receiver;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
@@ -105,7 +105,7 @@ impl Writer {
                 match task {
                     Task::Write(write) => {
                         self.join(&mut group, write);
-                        next = if group.has_room() { waiting(tasks) } else { None };
+                        next = if group.has_room() { tasks.try_recv().ok() } else { None };
                     }
                     Task::Desk(work) => {
                         self.finish(core::mem::take(&mut group));
@@ -236,12 +236,23 @@ impl Writer {
                 self.shared.heads.write(&state.info.name, seal).map_err(|error| self.halt(error))?;
             }
         }
+        if changed.iter().any(|(_, draft)| !draft.erased.is_empty()) {
+            self.empty_wal();
+        }
         Ok(())
+    }
+
+    /// What was erased must not survive in the write-ahead log. If a reader is in the way, it goes with one of the next
+    /// checkpoints.
+    fn empty_wal(&self) {
+        if let Err(error) = self.log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+            tracing::warn!(%error, "an erased entry is still in the write-ahead log");
+        }
     }
 
     /// A full disk can be emptied and a rule kept. After a failed fsync the kernel may have dropped what it could not
     /// write and report success the next time, so nothing that follows could be relied upon.
-    fn assess(&mut self, error: StoreError) -> StoreError {
+    pub(crate) fn assess(&mut self, error: StoreError) -> StoreError {
         match &error {
             StoreError::Sqlite { source } if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
                 self.halt(error)
@@ -272,14 +283,6 @@ impl Writer {
         // The full tiles are in the database.
         drop(state.tree.take_full_tiles());
         self.shared.published.put(state);
-    }
-}
-
-/// A task, if one waits.
-fn waiting(tasks: &Receiver<Task>) -> Option<Task> {
-    match tasks.try_recv() {
-        Ok(task) => Some(task),
-        Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
     }
 }
 

@@ -1,8 +1,12 @@
 //! The store through its public face: durable, in order, found, proven; and silent where it could fork.
 
+// The allowances of clippy.toml are for test functions only; helpers need them as well.
+#![expect(clippy::expect_used, reason = "tests")]
+
 mod common;
 mod crash;
 mod damage;
+mod desk;
 mod log;
 mod restore;
 mod write;

@@ -174,3 +174,20 @@ fn an_operator_can_hold_a_domain() {
     store.release(domain).expect("release");
     assert_eq!(append(&store, domain, &["b"]).expect("append"), [1]);
 }
+
+#[test]
+fn a_domain_whose_database_is_lost_is_not_begun_anew() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    fill(&store, domain, 0..5);
+    let entries = store.entries(domain, 0, 100, 1 << 20).expect("entries");
+    let newest = head(&store, domain);
+    drop(store);
+    std::fs::remove_file(dir.path().join("ics.db")).expect("lost");
+    let (store, domain) = with_home(dir.path());
+    let refused = append(&store, domain, &["another beginning"]);
+    assert!(matches!(refused, Err(WriteError::Store(StoreError::Behind { size: 0, signed: Some(5), .. }))));
+    store.restore(domain, again(&entries)).expect("queue").wait().expect("restore");
+    assert_eq!(head(&store, domain), newest);
+    append(&store, domain, &["x"]).expect("append");
+}

@@ -153,3 +153,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,301 @@
+//! What the HTTP API `/v1` takes and gives; the server and the client share these types.
+//!
+//! `schemas/openapi.json` describes the same, and a test holds the two together. Members are only ever added.
+
+use std::collections::BTreeMap;
+
+pub use ics_core::evidence::{Evidence, ProvenEntry};
+use ics_core::identity::Kind;
+use ics_core::log::receipt::Receipt;
+use ics_core::record::{Listed, Record};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use ics_sync::wire;
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/node`: who answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// The node's name, as its cosignatures carry it.
+    pub name: String,
+    /// The version of the program.
+    pub version: String,
+    /// The verifier key of its checkpoints and cosignatures: raw Ed25519, base64.
+    pub key: String,
+    /// The domains that it holds.
+    pub domains: Vec<DomainName>,
+}
+
+/// Whether a node sequences a domain or holds a copy of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Position {
+    /// It sequences the domain's log.
+    Home,
+    /// It holds a verified copy.
+    Mirror,
+}
+
+/// `GET /v1/domains/{domain}`: a domain as this node holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DomainInfo {
+    /// What another node needs to mirror it.
+    #[serde(flatten)]
+    pub info: wire::Info,
+    /// What this node is to it.
+    pub position: Position,
+    /// What the domain is for, in its owners' words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The root over the entries held, hex.
+    pub root: String,
+    /// Seconds after which the domain's descriptor calls an answer stale.
+    pub fresh_for_seconds: u64,
+    /// Entries that this node's own reading of the policy would not have admitted, forks and the like.
+    pub alarms: Vec<Alarm>,
+    /// How the copy is doing; absent at the home.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<MirrorInfo>,
+}
+
+/// Something an operator must look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// `entry-without-effect`, `fork`, `behind`, …
+    pub kind: String,
+    /// What happened, in words.
+    pub text: String,
+}
+
+/// How a mirror is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorInfo {
+    /// The peer that it pulls from.
+    pub peer: String,
+    /// `current`, `catching-up`, `waiting` or `stopped`.
+    pub state: String,
+    /// Entries that the peer has and this node has not.
+    pub lag_entries: u64,
+    /// The last failure, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// How complete and how fresh an answer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AsOf {
+    /// Entries of the log that the answer rests on.
+    pub size: u64,
+    /// The root over them, hex.
+    pub root: String,
+    /// The home's newest cosigned time for that size; absent where it has not cosigned yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<Timestamp>,
+    /// Seconds from then to this answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<u64>,
+    /// Seconds after which the domain's descriptor calls an answer stale.
+    pub fresh_for_seconds: u64,
+}
+
+/// What became of a submission, one result for each statement in its order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubmissionResults {
+    /// One for each statement.
+    pub results: Vec<SubmissionResult>,
+}
+
+/// What became of one statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SubmissionResult {
+    /// It is on disk and in the log; a duplicate gets its first receipt again.
+    Receipt(Box<Receipt>),
+    /// It was refused and nothing of it was stored.
+    Problem(Problem),
+}
+
+/// An RFC 9457 problem document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:ics:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The kind of problem, in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What was wrong here: which field, limit or rule.
+    pub detail: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// `GET /v1/domains/{domain}/identities/{id}`: a record with its as-of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordAnswer {
+    /// How complete and fresh it is.
+    pub as_of: AsOf,
+    /// What the domain says.
+    pub record: Record,
+}
+
+/// `GET /v1/identities/{id or name}`: what every domain here says, side by side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ViewAnswer {
+    /// What was asked for.
+    pub query: String,
+    /// The identity that it fits; more than one makes the answer ambiguous and no record is given.
+    pub identities: Vec<String>,
+    /// One for each domain that knows the identity.
+    pub records: Vec<RecordAnswer>,
+}
+
+/// One line of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentitySummary {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// What people call it.
+    pub title: String,
+    /// Its status now, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// The effect of its status: none, permits, blocks or blocks-for-ever.
+    pub effect: String,
+    /// Its attributes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// `GET /v1/domains/{domain}/identities`: a page of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityPage {
+    /// How complete and fresh it is.
+    pub as_of: AsOf,
+    /// In the order of their first statement.
+    pub items: Vec<IdentitySummary>,
+    /// `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+/// The filters of a listing, all of which must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ListQuery {
+    /// By kind of identity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// By attribute `model`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// By attribute `lot`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lot: Option<String>,
+    /// By current status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// By the fingerprint of a signer who said something about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// The `next` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// Items in a page, 100 unless told, 500 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// A proof of `GET /v1/domains/{domain}/proof/…`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofAnswer {
+    /// The size that it leads to.
+    pub size: u64,
+    /// The root at that size, hex.
+    pub root: String,
+    /// The hashes, base64.
+    pub proof: Vec<String>,
+}
+
+/// `GET /v1/domains/{domain}/identities/{id}/history`: all that was ever said, in the order of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    /// How complete and fresh it is.
+    pub as_of: AsOf,
+    /// The identity.
+    pub id: String,
+    /// Every statement, standing or not.
+    pub items: Vec<Listed>,
+}
+
+/// A device's request to be introduced, `POST /v1/domains/{domain}/enrolments`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolmentRequest {
+    /// The device's own certificate, base64: its key, a User ID, and its self-signature, which proves possession.
+    pub certificate: String,
+    /// The kind that it asks for.
+    pub kind: Kind,
+    /// Names that it asks for, such as `serial:…`.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// Attributes that it asks for.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// An enrolment request as the node keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolment {
+    /// Its number.
+    pub number: u64,
+    /// The fingerprint of the device's key.
+    pub id: String,
+    /// `waiting`, `approved` or `refused`.
+    pub state: String,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// What was asked.
+    pub request: EnrolmentRequest,
+}
+
+/// `GET /v1/domains/{domain}/enrolments`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolmentPage {
+    /// In the order of arrival.
+    pub items: Vec<Enrolment>,
+}
+
+/// `POST /v1/domains/{domain}/adoptions`: which entries of another domain to take into this one. One of `ids`, `model`
+/// and `lot` is given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdoptionRequest {
+    /// The domain to adopt from; this node must hold it.
+    pub source: String,
+    /// Identities by id or name.
+    pub ids: Vec<String>,
+    /// All identities of this model.
+    pub model: Option<String>,
+    /// All identities of this lot; together with `model` if both are given.
+    pub lot: Option<String>,
+}
+
+/// What was adopted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptionResult {
+    /// Identities of which something was taken.
+    pub identities: Vec<String>,
+    /// Entries appended now.
+    pub adopted: u64,
+    /// Entries that had been adopted before.
+    pub present: u64,
+    /// Entries refused, with the reason.
+    pub refused: Vec<Problem>,
+}

@@ -1,0 +1,127 @@
+//! Adopting: taking another domain's entries into one's own, bodies unchanged, sources named and proven.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::log::receipt::Receipt;
+use ics_core::record::Logged;
+use ics_core::vocabulary::DomainName;
+
+use super::check::check_bodies;
+use super::hosted::Hosted;
+use super::problem::Code;
+use super::read::{Sight, only, parse};
+use super::submit::{Incoming, Outcome};
+use super::{App, AppError, Reader, random};
+use crate::api::{AdoptionRequest, AdoptionResult, ListQuery, ProvenEntry};
+use crate::store::Part;
+
+impl App {
+    /// Takes the entries about chosen identities out of a domain that this node holds into one that it is the home of:
+    /// everything said of them and of their groups, and the certificates of those who said it.
+    ///
+    /// # Errors
+    /// When the domain has its home elsewhere, the source is not here, or nothing was chosen.
+    pub fn adopt(&self, domain: &DomainName, request: &AdoptionRequest) -> Result<AdoptionResult, AppError> {
+        let target = self.hosted(domain)?;
+        if target.part != Part::Home {
+            return Err(AppError::new(Code::NotHome, format!("the home of `{domain}` is another node")));
+        }
+        let name: DomainName = request.source.parse().map_err(|error: ics_core::vocabulary::WordError| {
+            AppError::new(Code::MalformedDomain, error.to_string())
+        })?;
+        let source = self.hosted(&name)?;
+        let sight = self.sight(&source)?;
+        let chosen = self.chosen(&sight, request)?;
+        let mut result = AdoptionResult {
+            identities: chosen.iter().map(ToString::to_string).collect(),
+            adopted: 0,
+            present: 0,
+            refused: Vec::new(),
+        };
+        let indices: Vec<u64> = self.entries_about(&sight, &chosen)?.into_iter().collect();
+        for indices in indices.chunks(limits::BATCH_STATEMENTS) {
+            let entries = self.prove(&source, self.store().entries_at(source.number, indices)?)?;
+            self.take(&target, entries, &mut result)?;
+        }
+        Ok(result)
+    }
+
+    fn chosen(&self, sight: &Sight<'_>, request: &AdoptionRequest) -> Result<BTreeSet<IdentityId>, AppError> {
+        let mut chosen = BTreeSet::new();
+        for query in &request.ids {
+            chosen.insert(only(query, self.identities(sight, &parse(query)?)?)?);
+        }
+        if request.model.is_some() || request.lot.is_some() {
+            chosen.extend(self.listed_ids(sight, request)?);
+        }
+        if chosen.is_empty() {
+            let detail = format!("nothing in `{}` fits", request.source);
+            return Err(AppError::new(Code::UnknownIdentity, detail));
+        }
+        Ok(chosen)
+    }
+
+    fn listed_ids(&self, sight: &Sight<'_>, request: &AdoptionRequest) -> Result<Vec<IdentityId>, AppError> {
+        let mut query = ListQuery {
+            model: request.model.clone(),
+            lot: request.lot.clone(),
+            limit: Some(limits::PAGE_ITEMS),
+            ..ListQuery::default()
+        };
+        let mut ids = Vec::new();
+        loop {
+            let (records, next) = self.page(Reader::Operator, sight, &query)?;
+            ids.extend(records.iter().map(|record| record.identity.id));
+            match next {
+                Some(after) => query.after = Some(after),
+                None => return Ok(ids),
+            }
+        }
+    }
+
+    /// The entries to take, in the order of the source's log: certificates come before what they signed.
+    fn entries_about(&self, sight: &Sight<'_>, ids: &BTreeSet<IdentityId>) -> Result<BTreeSet<u64>, AppError> {
+        let mut indices = BTreeSet::new();
+        let mut signers = BTreeSet::new();
+        for id in ids {
+            let Some((_, said)) = self.resolve(sight, id)? else { continue };
+            let effective = said.about.iter().chain(&said.groups).filter(|it| !it.is_refused());
+            for statement in effective {
+                indices.insert(Logged::index(statement));
+                signers.insert(statement.signer());
+            }
+        }
+        indices.extend(self.certificates_of(sight, &signers)?);
+        Ok(indices)
+    }
+
+    fn take(
+        &self,
+        target: &Arc<Hosted>,
+        entries: Vec<ProvenEntry>,
+        result: &mut AdoptionResult,
+    ) -> Result<(), AppError> {
+        // Signatures are judged at the time at which the source admitted them: a key that has expired since then made a
+        // good statement all the same.
+        let timed = entries.iter().map(|entry| (entry.body.clone(), entry.admitted_at)).collect();
+        let checked = check_bodies(target.domain().as_deref(), timed, random()?);
+        let incoming = checked
+            .into_iter()
+            .zip(&entries)
+            .map(|(checked, entry)| {
+                Ok(Incoming { checked, source: Some(Receipt::source(&entry.receipt)), salt: random()? })
+            })
+            .collect::<Result<Vec<_>, AppError>>()?;
+        for outcome in self.append(target, incoming)? {
+            match outcome {
+                Outcome::Appended(_) => result.adopted += 1,
+                Outcome::Present(_) => result.present += 1,
+                Outcome::Refused(problem) => result.refused.push(problem),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,153 @@
+//! Enrolment: a device without a secure element makes its key at set-up time and asks to be introduced; an operator
+//! looks at it and lets a signer introduce it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::record::Posting;
+use ics_core::statement::body::{self, Body};
+use ics_core::statement::split;
+use ics_core::vocabulary::{Act, DomainName};
+use ics_core::{identity::IdentityId, limits};
+
+use super::entries::find_logged;
+use super::hosted::Hosted;
+use super::problem::Code;
+use super::{App, AppError};
+use crate::api::{Enrolment, EnrolmentPage, EnrolmentRequest};
+use crate::store::{self, EnrolmentState, Part, StoreError};
+
+impl App {
+    /// Keeps a device's request. Asking again with the same key gives the request that is there.
+    ///
+    /// # Errors
+    /// When the domain has its home elsewhere, too many requests wait, or the certificate does not prove possession of
+    /// its key.
+    pub fn enrol(&self, domain: &DomainName, request: &EnrolmentRequest) -> Result<Enrolment, AppError> {
+        let hosted = self.home(domain)?;
+        let malformed = |detail: String| AppError::new(Code::MalformedRequest, detail);
+        let certificate = certificate(request).map_err(malformed)?;
+        if !request.kind.has_key() {
+            return Err(malformed(format!("a {} has no key to enrol with", request.kind)));
+        }
+        for name in &request.names {
+            name.parse::<ics_core::name::Name>().map_err(|error| malformed(error.to_string()))?;
+        }
+        for (attribute, value) in &request.attributes {
+            attribute.parse::<ics_core::vocabulary::Attribute>().map_err(|error| malformed(error.to_string()))?;
+            if value.is_empty() || value.len() > limits::TEXT_BYTES {
+                return Err(malformed(format!("`{attribute}` takes 1 to {} bytes", limits::TEXT_BYTES)));
+            }
+        }
+        let json = serde_json::to_vec(request).map_err(|error| AppError::Internal(error.to_string()))?;
+        let token = token(&hosted, &certificate.primary().to_string());
+        match self.store().enrol(hosted.number, &token, json, self.clock().now()) {
+            Ok(_) => self.enrolment(domain, &certificate.primary().to_string()),
+            Err(StoreError::Full { waiting }) if waiting == limits::ENROLMENTS_WAITING => {
+                let detail = format!("{waiting} requests wait for an operator already");
+                Err(AppError::new(Code::TooManyRequests, detail))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The requests that wait for an operator. A request whose device has been introduced meanwhile is approved.
+    ///
+    /// # Errors
+    /// When the domain has its home elsewhere.
+    pub fn enrolments(&self, domain: &DomainName) -> Result<EnrolmentPage, AppError> {
+        Ok(EnrolmentPage { items: self.waiting(&*self.home(domain)?)? })
+    }
+
+    /// One request, by the fingerprint of the device's key.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn enrolment(&self, domain: &DomainName, id: &str) -> Result<Enrolment, AppError> {
+        let hosted = self.home(domain)?;
+        let stored = match self.store().enrolment(&token(&hosted, &id.to_ascii_lowercase())) {
+            Err(StoreError::NotFound { .. }) => return Err(unknown(id)),
+            other => other?,
+        };
+        let mut enrolment = shown(&stored)?;
+        if stored.state == EnrolmentState::Waiting && self.is_introduced(&hosted, &enrolment)? {
+            self.decide(stored.id, EnrolmentState::Approved, None)?;
+            EnrolmentState::Approved.as_str().clone_into(&mut enrolment.state);
+        }
+        Ok(enrolment)
+    }
+
+    /// Refuses a request that waits.
+    ///
+    /// # Errors
+    /// When there is none of this key.
+    pub fn refuse_enrolment(&self, domain: &DomainName, id: &str, why: &str) -> Result<Enrolment, AppError> {
+        let enrolment = self.enrolment(domain, id)?;
+        let why: String = why.chars().take(limits::TEXT_BYTES / 4).collect();
+        if enrolment.state == EnrolmentState::Waiting.as_str() {
+            self.decide(enrolment.number, EnrolmentState::Refused, Some(why))?;
+        }
+        self.enrolment(domain, id)
+    }
+
+    fn decide(&self, number: u64, state: EnrolmentState, why: Option<String>) -> Result<(), AppError> {
+        Ok(self.store().decide_enrolment(number, state, why, self.clock().now())?)
+    }
+
+    fn waiting(&self, hosted: &Hosted) -> Result<Vec<Enrolment>, AppError> {
+        let stored = self.store().enrolments(hosted.number, EnrolmentState::Waiting, 0, limits::ENROLMENTS_WAITING)?;
+        let mut waiting = Vec::with_capacity(stored.len());
+        for stored in stored {
+            let enrolment = shown(&stored)?;
+            if self.is_introduced(hosted, &enrolment)? {
+                self.decide(stored.id, EnrolmentState::Approved, None)?;
+            } else {
+                waiting.push(enrolment);
+            }
+        }
+        Ok(waiting)
+    }
+
+    fn is_introduced(&self, hosted: &Hosted, enrolment: &Enrolment) -> Result<bool, AppError> {
+        let sight = self.sight(hosted)?;
+        let Ok(fingerprint) = enrolment.id.parse() else { return Ok(false) };
+        let about = find_logged(&sight.entries, &sight.domain, &Posting::Subject(IdentityId::Key(fingerprint)), 64)?;
+        Ok(about.iter().any(|statement| statement.claims().act == Act::Identity && !statement.is_refused()))
+    }
+
+    fn home(&self, domain: &DomainName) -> Result<std::sync::Arc<Hosted>, AppError> {
+        let hosted = self.hosted(domain)?;
+        if hosted.part == Part::Home {
+            return Ok(hosted);
+        }
+        Err(AppError::new(Code::NotHome, format!("the home of `{domain}` is another node")))
+    }
+}
+
+/// The device's own certificate: its self-signature shows that it has the key.
+fn certificate(request: &EnrolmentRequest) -> Result<Certificate, String> {
+    let bytes = STANDARD.decode(&request.certificate).map_err(|error| format!("certificate: {error}"))?;
+    let split = split(&bytes).map_err(|error| format!("certificate: {error}"))?;
+    let [only] = split.bodies.as_slice() else { return Err("certificate: exactly one is asked for".to_owned()) };
+    match body::parse(only).map_err(|error| format!("certificate: {error}"))? {
+        Body::Certificate(certificate) => Ok(certificate),
+        _ => Err("certificate: this is no certificate".to_owned()),
+    }
+}
+
+fn shown(stored: &store::Enrolment) -> Result<Enrolment, AppError> {
+    let request: EnrolmentRequest = serde_json::from_slice(&stored.request)
+        .map_err(|error| AppError::Internal(format!("enrolment {} is damaged: {error}", stored.id)))?;
+    let id = certificate(&request).map_err(AppError::Internal)?.primary().to_string();
+    Ok(Enrolment { number: stored.id, id, state: stored.state.as_str().to_owned(), received_at: stored.at, request })
+}
+
+fn unknown(id: &str) -> AppError {
+    let id: String = id.chars().take(80).collect();
+    AppError::new(Code::UnknownEnrolment, format!("there is no enrolment request of `{id}`"))
+}
+
+/// By what the store finds a request: one for each key in each domain.
+fn token(hosted: &Hosted, id: &str) -> String {
+    format!("{}/{id}", hosted.name)
+}

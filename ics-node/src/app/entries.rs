@@ -1,0 +1,136 @@
+//! Finding entries by what they say, for readers and for the writer alike.
+
+use ics_core::domain::Domain;
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::log::entry::{EntryKind, Header};
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::record::{Logged, Posting, candidate_groups, postings};
+use ics_core::statement::StatementId;
+use ics_core::statement::body::{self, Body};
+
+use crate::store::{DomainNumber, Key, Store, StoreError, StoredEntry, WriteTx};
+
+/// Where entries are looked up: the durable log, or the log with what a commit in progress adds.
+pub(crate) trait Entries {
+    /// The first `limit` entries, in log order, that have all of these postings or collide with them.
+    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError>;
+}
+
+/// The durable log of a domain up to a size.
+pub(crate) struct Snapshot<'s> {
+    pub(crate) store: &'s Store,
+    pub(crate) number: DomainNumber,
+    pub(crate) size: u64,
+}
+
+/// The store's keys of postings.
+pub(crate) fn keys(postings: &[Posting]) -> Vec<Key> {
+    postings.iter().map(|posting| Key::of(&posting.to_bytes())).collect()
+}
+
+impl Entries for Snapshot<'_> {
+    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
+        let keys = keys(postings);
+        let mut indices = Vec::new();
+        let mut from = Some(0);
+        while let Some(start) = from.filter(|_| indices.len() < limit) {
+            let page = self.store.positions(self.number, &keys, start..self.size, limit - indices.len())?;
+            indices.extend(page.indices);
+            from = page.next;
+        }
+        self.store.entries_at(self.number, &indices)
+    }
+}
+
+impl Entries for WriteTx<'_> {
+    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
+        self.lookup(&keys(postings), limit)?.into_iter().map(|index| self.entry(index)).collect()
+    }
+}
+
+/// All statements about an identity, and all those about the groups that it may belong to: what resolution and
+/// admission take.
+pub(crate) struct Said {
+    pub(crate) about: Vec<Logged>,
+    pub(crate) groups: Vec<Logged>,
+}
+
+impl Said {
+    /// Reads what was said of an identity; `next` is a statement about it that is to be admitted.
+    pub(crate) fn read(
+        entries: &impl Entries,
+        domain: &Domain,
+        id: &IdentityId,
+        next: Option<&Logged>,
+    ) -> Result<Self, StoreError> {
+        let about = about(entries, domain, id)?;
+        let with_next: Vec<Logged> = about.iter().chain(next).cloned().collect();
+        let candidates = candidate_groups(&with_next);
+        let mut groups = Vec::new();
+        for group in candidates.named {
+            groups.extend(self::about(entries, domain, &IdentityId::Group(group))?);
+        }
+        for selector in candidates.selectors {
+            let posting = Posting::Selector(selector);
+            groups.extend(find_logged(entries, domain, &posting, limits::RECORD_STATEMENTS)?);
+        }
+        Ok(Self { about, groups })
+    }
+}
+
+/// All statements about an identity, in log order.
+pub(crate) fn about(entries: &impl Entries, domain: &Domain, id: &IdentityId) -> Result<Vec<Logged>, StoreError> {
+    find_logged(entries, domain, &Posting::Subject(*id), limits::RECORD_STATEMENTS + 1)
+}
+
+/// The first statements with a posting, in log order. What the index found by a collision is left out.
+pub(crate) fn find_logged(
+    entries: &impl Entries,
+    domain: &Domain,
+    posting: &Posting,
+    limit: usize,
+) -> Result<Vec<Logged>, StoreError> {
+    let mut logged = Vec::new();
+    for entry in entries.find(core::slice::from_ref(posting), limit)? {
+        logged.extend(restore(domain, &entry)?.filter(|statement| postings(statement).contains(posting)));
+    }
+    Ok(logged)
+}
+
+/// The statement that a stored entry holds, if it holds one.
+pub(crate) fn restore(domain: &Domain, entry: &StoredEntry) -> Result<Option<Logged>, StoreError> {
+    let damaged = |what: String| StoreError::corrupt(format!("entry {}: {what}", entry.index));
+    let Some(content) = &entry.content else { return Ok(None) };
+    let Ok(Body::Statement(kept)) = body::parse(&content.body) else { return Ok(None) };
+    // An entry without effect may be by somebody whom the domain does not know.
+    let signer = domain.signer(&kept.issuer()).map_or_else(|_| kept.issuer(), Certificate::primary);
+    let header = Header::decode(&entry.header).map_err(|error| damaged(error.to_string()))?;
+    let logged = Logged::from_store(entry.index, &header, &kept, signer).map_err(|error| damaged(error.to_string()))?;
+    Ok(Some(if entry.effective { logged } else { logged.refused() }))
+}
+
+/// By what an entry is found: a function of its header and body alone, so that the index can be made again at any time.
+pub(crate) fn keys_of(header: &Header, body: &[u8]) -> Vec<Key> {
+    match body::parse(body) {
+        Ok(Body::Statement(kept)) => {
+            // The certificate of the issuer is not at hand: statements are filed under the key that signed them.
+            let filed = Logged::from_store(0, header, &kept, kept.issuer()).map(|logged| postings(&logged));
+            let postings: Vec<Posting> = filed.into_iter().flatten().collect();
+            [vec![kind_key(header.kind)], keys(&postings)].concat()
+        }
+        Ok(Body::Certificate(certificate)) => vec![kind_key(EntryKind::Certificate), body_key(&certificate.id())],
+        Ok(Body::Descriptor(descriptor)) => vec![kind_key(EntryKind::Descriptor), body_key(&descriptor.id())],
+        Ok(Body::Erasure(_)) | Err(_) => Vec::new(),
+    }
+}
+
+/// The key under which all entries of a kind are found: certificates and descriptors, to know a domain again.
+pub(crate) fn kind_key(kind: EntryKind) -> Key {
+    Key::of(&[0, kind.code()])
+}
+
+/// The key under which a body is found by its id.
+pub(crate) fn body_key(id: &StatementId) -> Key {
+    Key::of(&Posting::Statement(*id).to_bytes())
+}

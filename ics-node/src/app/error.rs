@@ -1,0 +1,103 @@
+//! Why a use case gave no answer.
+
+use ics_core::domain::Refusal;
+use ics_core::vocabulary::DomainName;
+
+use super::problem::Code;
+use crate::api::Problem;
+use crate::store::{StoreError, WriteError};
+
+/// Why a use case gave no answer: whose fault it is follows from the code.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppError {
+    /// The caller asked for something that is not, or is not allowed; the text is for him.
+    #[error("{detail}")]
+    Problem {
+        /// The public code.
+        code: Code,
+        /// What was wrong: which field, limit or rule.
+        detail: String,
+    },
+    /// The store could not; the text is for the operator.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Something that must not happen did; the text is for the operator.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl AppError {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        Self::Problem { code, detail: detail.into() }
+    }
+
+    pub(crate) fn unknown_domain(domain: &DomainName) -> Self {
+        Self::new(Code::UnknownDomain, format!("this node does not hold the domain `{domain}`"))
+    }
+
+    pub(crate) fn unknown_identity(query: &str) -> Self {
+        let query: String = query.chars().take(80).collect();
+        Self::new(Code::UnknownIdentity, format!("nothing is known of `{query}`"))
+    }
+
+    /// The public code.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Problem { code, .. } => *code,
+            Self::Store(StoreError::Full { .. }) => Code::Busy,
+            Self::Store(StoreError::Behind { .. } | StoreError::Halted { .. } | StoreError::Forked { .. }) => {
+                Code::Behind
+            }
+            Self::Store(_) | Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// Whether the text is for the operator only.
+    #[must_use]
+    pub const fn is_internal(&self) -> bool {
+        matches!(self.code(), Code::Internal)
+    }
+
+    /// The RFC 9457 document; an internal error's text stays in the node's own log.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        let detail = if self.is_internal() { "the node failed; its log says why".to_owned() } else { self.to_string() };
+        Problem::of(self.code(), detail)
+    }
+}
+
+impl Problem {
+    /// A document for a code of the public table.
+    #[must_use]
+    pub fn of(code: Code, detail: String) -> Self {
+        Self {
+            kind: code.uri(),
+            title: code.title().to_owned(),
+            status: code.status(),
+            detail,
+            hint: code.hint().map(str::to_owned),
+        }
+    }
+
+    /// A document for a statement that the core refused: its codes stand in the table.
+    #[must_use]
+    pub fn refused(refusal: &Refusal) -> Self {
+        Self::of(Code::named(refusal.code()).unwrap_or(Code::Refused), refusal.to_string())
+    }
+
+    /// The code at the end of the type.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        self.kind.strip_prefix("urn:ics:problem:").unwrap_or(&self.kind)
+    }
+}
+
+impl<E: Into<AppError>> From<WriteError<E>> for AppError {
+    fn from(error: WriteError<E>) -> Self {
+        match error {
+            WriteError::Job(error) => error.into(),
+            WriteError::Store(error) => error.into(),
+        }
+    }
+}

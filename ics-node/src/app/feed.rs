@@ -1,0 +1,286 @@
+//! What mirrors and verifiers read: checkpoints, tiles, entries, proofs, receipts.
+
+use ics_core::limits;
+use ics_core::log::Hash;
+use ics_core::log::entry::{Entry, EntryKind, Header};
+use ics_core::log::receipt::Receipt;
+use ics_core::log::tile::{TILE_WIDTH, TilePath, encode_bundle};
+use ics_core::statement::StatementId;
+use ics_core::statement::body::{self, Body};
+use ics_core::vocabulary::DomainName;
+use ics_sync::wire;
+
+use super::hosted::Hosted;
+use super::problem::Code;
+use super::{App, AppError, Reader};
+use crate::api::{ProofAnswer, ProvenEntry};
+use crate::store::{Content, Seal, StoreError, StoredEntry};
+
+/// A tile, and whether it can never change again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TileAnswer {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Whether it is full.
+    pub full: bool,
+}
+
+/// A version of a descriptor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescriptorAnswer {
+    /// Its canonical JSON.
+    pub json: Vec<u8>,
+    /// The OpenPGP message with its owners' signatures.
+    pub signed: Vec<u8>,
+    /// Index of its entry.
+    pub index: u64,
+}
+
+impl App {
+    /// The newest checkpoint with its cosignatures.
+    ///
+    /// # Errors
+    /// When the domain is not here, or nothing of it was signed yet.
+    pub fn checkpoint(&self, domain: &DomainName) -> Result<String, AppError> {
+        Ok(self.seal(&*self.hosted(domain)?)?.note)
+    }
+
+    /// The newest checkpoint that this node can prove: at a mirror that is catching up, fewer entries than it holds.
+    pub(crate) fn seal(&self, hosted: &Hosted) -> Result<Seal, AppError> {
+        self.store()
+            .head(hosted.number)?
+            .seal
+            .ok_or_else(|| AppError::new(Code::Behind, format!("nothing of `{}` has arrived yet", hosted.name)))
+    }
+
+    /// A tile or entry bundle by its C2SP path.
+    ///
+    /// # Errors
+    /// When the path is malformed or the log has no such tile.
+    pub fn tile(&self, domain: &DomainName, path: &str) -> Result<TileAnswer, AppError> {
+        let hosted = self.hosted(domain)?;
+        let size = self.seal(&hosted)?.size;
+        let malformed = |_| AppError::new(Code::MalformedTilePath, "the path is not that of a tile");
+        let missing = || AppError::new(Code::UnknownTile, format!("the log has {size} entries, not so many"));
+        match path.parse::<TilePath>().map_err(malformed)? {
+            TilePath::Tile(tile) => match self.store().tile(hosted.number, tile) {
+                Ok(bytes) => Ok(TileAnswer { bytes, full: tile.is_full() }),
+                Err(StoreError::NotFound { .. }) => Err(missing()),
+                Err(error) => Err(error.into()),
+            },
+            TilePath::Entries(bundle) => {
+                let start = bundle.index.saturating_mul(256);
+                let end = start.saturating_add(u64::from(bundle.width));
+                if end > size {
+                    return Err(missing());
+                }
+                let leaves = self.store().leaves(hosted.number, start..end)?;
+                Ok(TileAnswer { bytes: encode_bundle(&leaves), full: bundle.width == TILE_WIDTH })
+            }
+        }
+    }
+
+    /// A page of the feed, proven to lead to `until` or to the newest checkpoint. Entries that the reader may not read
+    /// are given as leaves.
+    ///
+    /// # Errors
+    /// When the domain is not here, or `from` and `until` lie beyond what can be proven.
+    pub fn entries(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        from: u64,
+        limit: usize,
+        until: Option<u64>,
+    ) -> Result<wire::Page, AppError> {
+        let hosted = self.hosted(domain)?;
+        let seal = self.seal(&hosted)?;
+        let size = until.unwrap_or(seal.size);
+        if size > seal.size || from > size {
+            let detail = format!("entries {from} to {size} were asked for, {} are proven here", seal.size);
+            return Err(AppError::new(Code::OutOfRange, detail));
+        }
+        let room = usize::try_from(size - from).unwrap_or(usize::MAX);
+        let limit = limit.clamp(1, limits::FEED_ENTRIES).min(room);
+        let stored = self.store().entries(hosted.number, from, limit, limits::FEED_BYTES)?;
+        let entries: Vec<wire::Entry> =
+            stored.iter().map(|entry| self.travelling(reader, &hosted, entry)).collect::<Result<_, _>>()?;
+        let end = from + entries.len() as u64;
+        let proof = self.store().consistency_proof(hosted.number, end, size)?;
+        Ok(wire::Page {
+            from,
+            entries,
+            size,
+            checkpoint: (size == seal.size).then_some(seal.note),
+            proof: proof.iter().map(|hash| wire::Base64(hash.0)).collect(),
+        })
+    }
+
+    fn travelling(&self, reader: Reader, hosted: &Hosted, entry: &StoredEntry) -> Result<wire::Entry, AppError> {
+        Ok(match &entry.content {
+            Some(content) if self.may_read_entry(reader, hosted, entry)? => wire::Entry::Whole(whole(entry, content)),
+            _ => wire::Entry::Hidden(entry.leaf),
+        })
+    }
+
+    /// The descriptors from a version on, as entries of the log.
+    ///
+    /// # Errors
+    /// When the domain is not here.
+    pub fn descriptors(&self, domain: &DomainName, from: u64) -> Result<wire::Descriptors, AppError> {
+        let hosted = self.hosted(domain)?;
+        let entries = self
+            .entries_of_kind(&hosted, EntryKind::Descriptor)?
+            .into_iter()
+            .skip(usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX))
+            .filter_map(|entry| entry.content.as_ref().map(|content| wire::Entry::Whole(whole(&entry, content))))
+            .scan(0, |bytes, entry| {
+                *bytes += entry.bytes();
+                (*bytes <= limits::FEED_BYTES).then_some(entry)
+            })
+            .collect();
+        Ok(wire::Descriptors { from, entries })
+    }
+
+    /// A version of the descriptor, the newest unless told.
+    ///
+    /// # Errors
+    /// When there is no such version.
+    pub fn descriptor(&self, domain: &DomainName, version: Option<u64>) -> Result<DescriptorAnswer, AppError> {
+        let hosted = self.hosted(domain)?;
+        let known = hosted.domain().ok_or_else(|| AppError::unknown_domain(domain))?;
+        let current = known.descriptor().version;
+        let version = version.unwrap_or(current);
+        let missing = || {
+            let detail = format!("there is no version {version}, the newest is {current}");
+            AppError::new(Code::UnknownDescriptor, detail)
+        };
+        let nth = usize::try_from(version.checked_sub(1).ok_or_else(missing)?).map_err(|_| missing())?;
+        let entries = self.entries_of_kind(&hosted, EntryKind::Descriptor)?;
+        let entry = entries.into_iter().nth(nth).ok_or_else(missing)?;
+        let (index, signed) = (entry.index, entry.content.ok_or_else(missing)?.body);
+        match body::parse(&signed) {
+            Ok(Body::Descriptor(descriptor)) => Ok(DescriptorAnswer { json: descriptor.json, signed, index }),
+            _ => Err(AppError::Internal(format!("entry {index} of `{domain}` is no descriptor"))),
+        }
+    }
+
+    /// An inclusion proof.
+    ///
+    /// # Errors
+    /// When index or size lie beyond the log.
+    pub fn inclusion(&self, domain: &DomainName, index: u64, size: Option<u64>) -> Result<ProofAnswer, AppError> {
+        let hosted = self.hosted(domain)?;
+        let size = self.proven_size(&hosted, size)?;
+        if index >= size {
+            return Err(AppError::new(Code::OutOfRange, format!("there is no entry {index} among {size}")));
+        }
+        let proof = self.store().inclusion_proof(hosted.number, index, size)?;
+        self.proof_answer(&hosted, size, &proof)
+    }
+
+    /// A consistency proof.
+    ///
+    /// # Errors
+    /// When the sizes lie beyond the log or are not in order.
+    pub fn consistency(&self, domain: &DomainName, from: u64, to: Option<u64>) -> Result<ProofAnswer, AppError> {
+        let hosted = self.hosted(domain)?;
+        let to = self.proven_size(&hosted, to)?;
+        if from > to {
+            return Err(AppError::new(Code::OutOfRange, format!("{from} is more than {to}")));
+        }
+        let proof = self.store().consistency_proof(hosted.number, from, to)?;
+        self.proof_answer(&hosted, to, &proof)
+    }
+
+    fn proven_size(&self, hosted: &Hosted, size: Option<u64>) -> Result<u64, AppError> {
+        let proven = self.seal(hosted)?.size;
+        match size {
+            Some(size) if size > proven => {
+                Err(AppError::new(Code::OutOfRange, format!("size {size} was asked for, {proven} are proven here")))
+            }
+            size => Ok(size.unwrap_or(proven)),
+        }
+    }
+
+    fn proof_answer(&self, hosted: &Hosted, size: u64, proof: &[Hash]) -> Result<ProofAnswer, AppError> {
+        let root = self.store().root_at(hosted.number, size)?.to_string();
+        Ok(ProofAnswer { size, root, proof: proof.iter().map(Hash::to_base64).collect() })
+    }
+
+    /// One entry with its receipt under the newest checkpoint.
+    ///
+    /// # Errors
+    /// When there is no such entry, its body is gone, or the reader may not read it.
+    pub fn entry(&self, reader: Reader, domain: &DomainName, index: u64) -> Result<ProvenEntry, AppError> {
+        let hosted = self.hosted(domain)?;
+        let size = self.seal(&hosted)?.size;
+        let unknown = || AppError::new(Code::UnknownEntry, format!("the log has {size} entries, no entry {index}"));
+        if index >= size {
+            return Err(unknown());
+        }
+        let entry = self.store().entry(hosted.number, index)?;
+        if !self.may_read_entry(reader, &hosted, &entry)? {
+            return Err(unknown());
+        }
+        let mut proven = self.prove(&hosted, vec![entry])?;
+        proven.pop().ok_or_else(|| AppError::new(Code::Erased, format!("the body of entry {index} is not here")))
+    }
+
+    /// Receipts of entries, under the newest checkpoint.
+    pub(crate) fn receipts(&self, hosted: &Hosted, indices: &[u64]) -> Result<Vec<Receipt>, AppError> {
+        let entries = self.store().entries_at(hosted.number, indices)?;
+        Ok(self.prove(hosted, entries)?.into_iter().map(|proven| proven.receipt).collect())
+    }
+
+    /// Entries with their receipts, all under one checkpoint. Those without a body are left out.
+    pub(crate) fn prove(&self, hosted: &Hosted, entries: Vec<StoredEntry>) -> Result<Vec<ProvenEntry>, AppError> {
+        let seal = self.seal(hosted)?;
+        let origin = hosted.origin().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
+        let provable: Vec<StoredEntry> = entries.into_iter().filter(|entry| entry.index < seal.size).collect();
+        let indices: Vec<u64> = provable.iter().map(|entry| entry.index).collect();
+        let proofs = self.store().inclusion_proofs(hosted.number, &indices, seal.size)?;
+        let mut proven = Vec::with_capacity(provable.len());
+        for (entry, proof) in provable.into_iter().zip(proofs) {
+            let Some(content) = entry.content else { continue };
+            let header = decode(&entry.header)?;
+            let receipt = Receipt {
+                origin: origin.clone(),
+                index: entry.index,
+                id: id_of(&content.body)?,
+                header: entry.header,
+                salt: content.salt,
+                leaf: entry.leaf,
+                proof,
+                checkpoint: seal.note.clone(),
+            };
+            proven.push(ProvenEntry {
+                kind: header.kind.as_str().to_owned(),
+                admitted_at: header.admitted_at,
+                body: content.body,
+                receipt,
+            });
+        }
+        Ok(proven)
+    }
+}
+
+fn whole(entry: &StoredEntry, content: &Content) -> Entry {
+    Entry { header: entry.header.clone(), salt: content.salt, body: content.body.clone() }
+}
+
+/// A stored header; it was decoded before it was stored.
+pub(crate) fn decode(header: &[u8]) -> Result<Header, AppError> {
+    Header::decode(header).map_err(|error| AppError::Internal(format!("a stored header is damaged: {error}")))
+}
+
+/// The id of a stored body; it was parsed before it was stored.
+fn id_of(bytes: &[u8]) -> Result<StatementId, AppError> {
+    match body::parse(bytes) {
+        Ok(Body::Statement(statement)) => Ok(statement.id()),
+        Ok(Body::Certificate(certificate)) => Ok(certificate.id()),
+        Ok(Body::Descriptor(descriptor)) => Ok(descriptor.id()),
+        Ok(Body::Erasure(erasure)) => Ok(erasure.id()),
+        Err(error) => Err(AppError::Internal(format!("a stored body is damaged: {error}"))),
+    }
+}

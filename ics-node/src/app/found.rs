@@ -1,0 +1,143 @@
+//! Domains of this node: founding them, and what the node says of them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ics_core::statement::body::{self, Body};
+use ics_core::vocabulary::DomainName;
+use ics_sync::wire;
+
+use super::check::check_bodies;
+use super::hosted::Hosted;
+use super::problem::Code;
+use super::submit::{Incoming, Outcome};
+use super::{App, AppError, random};
+use crate::api::{Alarm, DomainInfo, NodeInfo, Position};
+use crate::store::Part;
+
+/// Alarms of one domain that are shown.
+const ALARMS_SHOWN: usize = 100;
+
+impl App {
+    /// Makes this node the home of a domain, from the signed descriptor that becomes entry 0. Does nothing if it is the
+    /// home already: the descriptor in force is then the one in the log.
+    ///
+    /// # Errors
+    /// When the descriptor is refused, names another home, or the domain is mirrored here.
+    pub fn found(&self, descriptor: &[u8]) -> Result<DomainName, AppError> {
+        let refused = |detail: String| AppError::new(Code::Refused, detail);
+        let signed = match body::parse(descriptor).map_err(|error| refused(error.to_string()))? {
+            Body::Descriptor(signed) => signed,
+            _ => return Err(refused("this is not a signed descriptor".to_owned())),
+        };
+        let parsed =
+            ics_core::descriptor::Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
+        let own = STANDARD.encode(self.0.keys.key.verifying_key().as_bytes());
+        if parsed.home.key != own {
+            return Err(refused(format!("its home is `{}` with another key than this node's", parsed.home.name)));
+        }
+        let name = parsed.domain;
+        match self.hosted(&name) {
+            Ok(hosted) if hosted.part == Part::Mirror => {
+                return Err(refused(format!("this node mirrors `{name}`, it cannot also be its home")));
+            }
+            Ok(hosted) if hosted.domain().is_some() => return Ok(name),
+            Ok(_) => {}
+            Err(_) => {
+                let info = self.store().create_domain(&name, Part::Home, None)?;
+                self.put_hosted(BTreeMap::from([(name.clone(), self.host(&info)?)]));
+            }
+        }
+        self.append_entry0(&self.hosted(&name)?, descriptor)?;
+        Ok(name)
+    }
+
+    fn append_entry0(&self, hosted: &Arc<Hosted>, descriptor: &[u8]) -> Result<(), AppError> {
+        let checked = check_bodies(None, vec![(descriptor.to_vec(), self.clock().now())], random()?);
+        let incoming = checked
+            .into_iter()
+            .map(|checked| Ok(Incoming { checked, source: None, salt: random()? }))
+            .collect::<Result<Vec<_>, AppError>>()?;
+        match self.append(hosted, incoming)?.pop() {
+            Some(Outcome::Appended(0)) => Ok(()),
+            Some(Outcome::Refused(problem)) => Err(AppError::new(Code::Refused, problem.detail)),
+            other => Err(AppError::Internal(format!("entry 0 of `{}`: {other:?}", hosted.name))),
+        }
+    }
+
+    pub(crate) fn put_hosted(&self, hosted: BTreeMap<DomainName, Arc<Hosted>>) {
+        self.0.hosted.write().unwrap_or_else(PoisonError::into_inner).extend(hosted);
+    }
+
+    /// Who this node is.
+    #[must_use]
+    pub fn node(&self) -> NodeInfo {
+        NodeInfo {
+            name: self.0.keys.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            key: STANDARD.encode(self.0.keys.key.verifying_key().as_bytes()),
+            domains: self.all_hosted().iter().map(|hosted| hosted.name.clone()).collect(),
+        }
+    }
+
+    /// The domains that this node holds, those of which nothing has arrived yet left out.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn domains(&self) -> Result<Vec<DomainInfo>, AppError> {
+        self.all_hosted().iter().filter(|hosted| hosted.domain().is_some()).map(|hosted| self.info(hosted)).collect()
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// When this node does not hold it.
+    pub fn domain(&self, domain: &DomainName) -> Result<DomainInfo, AppError> {
+        self.info(&*self.hosted(domain)?)
+    }
+
+    fn info(&self, hosted: &Hosted) -> Result<DomainInfo, AppError> {
+        let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
+        let descriptor = domain.descriptor();
+        let origin = domain.origin();
+        let head = self.store().head(hosted.number)?;
+        let verifier_key = descriptor.home.verifying_key().and_then(|key| origin.key(&key.to_bytes()).ok());
+        let malformed = || AppError::Internal(format!("the descriptor of `{}` has no usable home key", hosted.name));
+        Ok(DomainInfo {
+            info: wire::Info {
+                domain: hosted.name.clone(),
+                origin,
+                home: descriptor.home.clone(),
+                verifier_key: verifier_key.ok_or_else(malformed)?,
+                descriptor: descriptor.version,
+                size: head.size,
+                as_of: head.seal.and_then(|seal| seal.cosigned_at),
+            },
+            position: if hosted.part == Part::Home { Position::Home } else { Position::Mirror },
+            description: descriptor.description.clone(),
+            root: head.root.to_string(),
+            fresh_for_seconds: descriptor.freshness.default,
+            alarms: self.alarms_of(hosted)?,
+            mirror: hosted.mirror(),
+        })
+    }
+
+    fn alarms_of(&self, hosted: &Hosted) -> Result<Vec<Alarm>, AppError> {
+        let alarms = self.store().alarms(ALARMS_SHOWN)?.into_iter();
+        let own = alarms.filter(|alarm| alarm.domain == Some(hosted.number));
+        Ok(own.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
+    }
+
+    /// Whether the node can answer: every home has its entry 0.
+    ///
+    /// # Errors
+    /// With what it waits for.
+    pub fn ready(&self) -> Result<(), String> {
+        match self.all_hosted().iter().find(|hosted| hosted.domain().is_none()) {
+            Some(hosted) => Err(format!("nothing of `{}` has arrived yet", hosted.name)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! What a home does when nothing happens: it says again, with the time, that nothing has.
+
+use std::time::Duration;
+
+use ics_core::log::cosignature::cosign;
+use tokio::sync::watch;
+
+use super::hosted::Hosted;
+use super::{App, AppError};
+use crate::store::{Part, Seal, StoreError, WriteTx};
+
+/// Seconds between two cosignatures of an idle home (DESIGN section 5). A plain checkpoint proves no freshness.
+const HEARTBEAT_SECONDS: u64 = 60;
+
+impl App {
+    /// Cosigns the newest checkpoints of this node's domains again and again, until `stop` says true.
+    pub async fn beat(self, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(HEARTBEAT_SECONDS));
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                _ = ticks.tick() => {
+                    let app = self.clone();
+                    // A beat that was cut off is no loss: the next one says more.
+                    let _ = tokio::task::spawn_blocking(move || app.beat_once()).await;
+                }
+            }
+        }
+    }
+
+    /// Cosigns the newest checkpoint of every domain that this node is the home of.
+    pub fn beat_once(&self) {
+        for hosted in self.all_hosted() {
+            if hosted.part == Part::Home
+                && hosted.domain().is_some()
+                && let Err(error) = self.cosign_again(&hosted)
+            {
+                tracing::error!(domain = %hosted.name, %error, "the checkpoint could not be cosigned");
+            }
+        }
+    }
+
+    fn cosign_again(&self, hosted: &Hosted) -> Result<(), AppError> {
+        let (keys, clock) = (self.0.keys.clone(), self.clock().clone());
+        let job = move |tx: &mut WriteTx<'_>| {
+            // A commit in progress is signed and cosigned anyway.
+            let Some(seal) = tx.head().seal.clone().filter(|seal| seal.size == tx.size()) else { return Ok(()) };
+            let now = clock.now();
+            let note = cosign(&seal.note, &keys.name, &keys.key, now).map_err(|error| StoreError::Unsealed {
+                domain: tx.domain().name.clone(),
+                reason: error.to_string(),
+            })?;
+            tx.seal(Seal { note, cosigned_at: Some(now), ..seal })
+        };
+        self.store().write(hosted.number, job)?.wait()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,79 @@
+//! A domain as this node holds it: what its log has said so far, for readers and for the writer.
+
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use ics_core::domain::Domain;
+use ics_core::log::checkpoint::Origin;
+use ics_core::vocabulary::DomainName;
+
+use crate::api::MirrorInfo;
+use crate::store::{DomainNumber, Part};
+
+/// One domain of this node.
+#[derive(Debug)]
+pub(crate) struct Hosted {
+    pub(crate) number: DomainNumber,
+    pub(crate) name: DomainName,
+    pub(crate) part: Part,
+    /// What is durable: every reader's view.
+    published: RwLock<Option<Arc<Domain>>>,
+    /// What the writer has admitted, perhaps not durable yet. Only jobs of the writer touch it.
+    working: Mutex<Option<Arc<Domain>>>,
+    /// How the copy is doing, for operators.
+    mirror: Mutex<Option<MirrorInfo>>,
+}
+
+impl Hosted {
+    pub(crate) fn new(number: DomainNumber, name: DomainName, part: Part, domain: Option<Domain>) -> Self {
+        let domain = domain.map(Arc::new);
+        Self {
+            number,
+            name,
+            part,
+            published: RwLock::new(domain.clone()),
+            working: Mutex::new(domain),
+            mirror: Mutex::new(None),
+        }
+    }
+
+    /// What is durable; `None` before entry 0 has arrived.
+    pub(crate) fn domain(&self) -> Option<Arc<Domain>> {
+        self.published.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.domain().map(|domain| domain.origin())
+    }
+
+    /// What the next job of the writer builds upon.
+    pub(crate) fn working(&self) -> Option<Arc<Domain>> {
+        self.working.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a job of the writer has made of it.
+    pub(crate) fn set_working(&self, domain: Option<Arc<Domain>>) {
+        *self.working.lock().unwrap_or_else(PoisonError::into_inner) = domain;
+    }
+
+    /// The commit is durable: what the job made becomes what readers see, unless a later commit already did.
+    pub(crate) fn publish(&self, domain: Option<Arc<Domain>>) {
+        let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
+        let size = |domain: &Option<Arc<Domain>>| domain.as_ref().map_or(0, |domain| domain.size());
+        if size(&published) <= size(&domain) {
+            *published = domain;
+        }
+    }
+
+    /// The commit failed: what its jobs had admitted never was.
+    pub(crate) fn roll_back(&self) {
+        *self.working.lock().unwrap_or_else(PoisonError::into_inner) = self.domain();
+    }
+
+    pub(crate) fn mirror(&self) -> Option<MirrorInfo> {
+        self.mirror.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_mirror(&self, info: MirrorInfo) {
+        *self.mirror.lock().unwrap_or_else(PoisonError::into_inner) = Some(info);
+    }
+}

@@ -1,0 +1,233 @@
+//! Mirrored domains: taking in what the home has logged, and forwarding what is submitted here.
+
+use std::sync::Arc;
+
+use ics_core::domain::Domain;
+use ics_core::log::entry::{Entry, Header, LeafData};
+use ics_core::time::Timestamp;
+use ics_sync::Applier;
+use ics_sync::mirror::{Mirror, Resume, Settings, SignedCheckpoint, Status, VerifiedEntry, VerifiedPage};
+use ics_sync::wire::Outcome;
+use tokio::sync::watch;
+
+use super::check::{Checked, check_bodies};
+use super::entries::keys_of;
+use super::hosted::Hosted;
+use super::judge::{Judgement, grow, judge};
+use super::open::MirrorOf;
+use super::problem::Code;
+use super::{App, AppError, random};
+use crate::api::{MirrorInfo, Problem, SubmissionResult, SubmissionResults};
+use crate::store::{Content, Fork, NewContent, NewEntry, Seal, StoreError, WriteTx};
+
+impl App {
+    /// Mirrors one domain until `stop` says true, or until the mirror stops by itself: then an alarm says why.
+    ///
+    /// # Errors
+    /// When what is stored of the domain cannot be read.
+    pub async fn mirror(self, of: MirrorOf, mut stop: watch::Receiver<bool>) -> Result<(), AppError> {
+        let hosted = self.hosted(&of.origin.domain)?;
+        let mut mirror = self.resume(&hosted, &of)?;
+        let (status, seen) = watch::channel(mirror.status());
+        hosted.set_mirror(info(&of.peer_name, &mirror.status()));
+        let watching = tokio::spawn(show(Arc::clone(&hosted), of.peer_name.clone(), seen));
+        let mut applier = Taking { app: self.clone(), hosted: Arc::clone(&hosted) };
+        let clock = self.clock().clone();
+        let shutdown = async move {
+            let _ = stop.wait_for(|stop| *stop).await;
+        };
+        let stopped = ics_sync::run(&mut mirror, &of.peer, &mut applier, || clock.now(), &status, shutdown).await;
+        watching.abort();
+        hosted.set_mirror(info(&of.peer_name, &mirror.status()));
+        if let Some(reason) = stopped {
+            tracing::error!(domain = %hosted.name, peer = of.peer_name, %reason, "the mirror has stopped");
+            self.store().alarm(Some(hosted.number), self.clock().now(), "mirror-stopped", &reason.to_string())?;
+            self.keep_fork(&hosted, &reason)?;
+        }
+        Ok(())
+    }
+
+    /// Where the mirror left off: at its last verified checkpoint.
+    fn resume(&self, hosted: &Hosted, of: &MirrorOf) -> Result<Mirror, AppError> {
+        let settings = Settings { interval_millis: of.interval_millis, seed: u64::from_be_bytes(random()?) };
+        let Some(domain) = hosted.domain() else { return Ok(Mirror::pinned(of.origin.clone(), settings)) };
+        let head = self.store().head(hosted.number)?;
+        let resume = Resume {
+            origin: domain.origin(),
+            descriptor: domain.descriptor().clone(),
+            tree: self.store().tree(hosted.number)?,
+            admitted_at: domain.last_admitted_at(),
+            checkpoint: head.seal.map(|seal| seal.note),
+        };
+        Ok(Mirror::resume(resume, settings, self.clock().now()))
+    }
+
+    fn keep_fork(&self, hosted: &Hosted, reason: &ics_sync::mirror::Stop) -> Result<(), AppError> {
+        if let ics_sync::mirror::Stop::Fork { ours, theirs, .. } = reason {
+            let ours = ours.clone().unwrap_or_default();
+            let fork = Fork { domain: hosted.number, at: self.clock().now(), ours, theirs: theirs.clone() };
+            self.store().keep_fork(fork)?;
+        }
+        Ok(())
+    }
+
+    /// Sends bodies to the domain's home, which answers with receipts or reasons.
+    pub(crate) async fn forward(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
+        let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
+        let home = self.0.homes.get(&hosted.name);
+        let home = home.ok_or_else(|| unreachable(format!("no peer is configured for `{}`", hosted.name)))?;
+        let outcomes = home.submit(&hosted.name, bodies).await.map_err(|error| unreachable(error.to_string()))?;
+        let results = outcomes.into_iter().map(|outcome| match outcome {
+            Outcome::Receipt(receipt) => serde_json::from_value(receipt).map(SubmissionResult::Receipt),
+            Outcome::Problem(problem) => serde_json::from_value::<Problem>(problem).map(SubmissionResult::Problem),
+        });
+        let results = results.collect::<Result<_, _>>();
+        Ok(SubmissionResults { results: results.map_err(|error| unreachable(error.to_string()))? })
+    }
+
+    /// Stores a verified page, in one transaction with the checkpoint that it reaches.
+    fn take_page(&self, hosted: &Arc<Hosted>, page: &VerifiedPage) -> Result<(), AppError> {
+        let incoming = check_page(hosted.domain().as_deref(), page, random()?);
+        let (writer, from, checkpoint) = (Arc::clone(hosted), page.from, page.checkpoint.clone());
+        let now = self.clock().now();
+        let job = move |tx: &mut WriteTx<'_>| {
+            if tx.size() != from {
+                return Err(StoreError::Refused {
+                    rule: format!("a page from {from} on came to {} entries", tx.size()),
+                });
+            }
+            let mut domain = writer.working();
+            for (entry, checked) in incoming {
+                append_copied(tx, &mut domain, entry, checked, now)?;
+            }
+            if let Some(checkpoint) = checkpoint {
+                tx.seal(seal(checkpoint))?;
+            }
+            writer.set_working(domain.clone());
+            Ok(domain)
+        };
+        match self.store().write(hosted.number, job)?.wait() {
+            Ok(written) => {
+                hosted.publish(written.value);
+                Ok(())
+            }
+            Err(error) => {
+                hosted.roll_back();
+                Err(error.into())
+            }
+        }
+    }
+}
+
+fn seal(checkpoint: SignedCheckpoint) -> Seal {
+    let SignedCheckpoint { checkpoint, note, as_of, .. } = checkpoint;
+    Seal { size: checkpoint.size, root: checkpoint.root, note, cosigned_at: as_of }
+}
+
+/// The entries of a page with what their bodies say; nothing where they are hidden.
+type Copied = Vec<(VerifiedEntry, Option<Result<Checked, Problem>>)>;
+
+/// Parses and verifies the entries of a page, each as of the time at which the home admitted it.
+fn check_page(domain: Option<&Domain>, page: &VerifiedPage, seed: [u8; 32]) -> Copied {
+    let bodies = page
+        .entries
+        .iter()
+        .filter_map(|entry| match entry {
+            VerifiedEntry::Whole { header, entry } => Some((entry.body.clone(), header.admitted_at)),
+            VerifiedEntry::Hidden(_) => None,
+        })
+        .collect();
+    let mut checked = check_bodies(domain, bodies, seed).into_iter();
+    let with_checked = |entry: &VerifiedEntry| match entry {
+        VerifiedEntry::Whole { .. } => (entry.clone(), checked.next()),
+        VerifiedEntry::Hidden(_) => (entry.clone(), None),
+    };
+    page.entries.iter().map(with_checked).collect()
+}
+
+/// Appends what the home has logged. What this node's own reading of the policy would not have admitted stays in the
+/// log without effect, and is alarmed.
+fn append_copied(
+    tx: &mut WriteTx<'_>,
+    domain: &mut Option<Arc<Domain>>,
+    entry: VerifiedEntry,
+    checked: Option<Result<Checked, Problem>>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (header, entry) = match entry {
+        VerifiedEntry::Whole { header, entry } => (header, entry),
+        VerifiedEntry::Hidden(leaf) => return append_hidden(tx, domain, leaf),
+    };
+    let leaf = entry.leaf_data();
+    let judgement = match &checked {
+        Some(Ok(checked)) => judge(tx, domain.as_deref(), &header, checked)?,
+        Some(Err(problem)) => Judgement::Refused(problem.clone()),
+        None => Judgement::Refused(Problem::of(Code::MalformedStatement, "its body was not read".to_owned())),
+    };
+    let why = match judgement {
+        Judgement::Admitted(admission) if admission.kind == header.kind => {
+            let index = append(tx, &header, entry, true)?;
+            return admission.extend(domain, index, &header, leaf);
+        }
+        Judgement::Admitted(admission) => {
+            format!("its header calls it {}, it is {}", header.kind.as_str(), admission.kind.as_str())
+        }
+        Judgement::Present(index) => format!("it stands at index {index} already"),
+        Judgement::Refused(problem) => problem.detail,
+    };
+    let index = append(tx, &header, entry, false)?;
+    tx.alarm(now, "entry-without-effect", &format!("entry {index}: {why}"));
+    grow(domain, index, header.admitted_at);
+    Ok(())
+}
+
+fn append_hidden(tx: &mut WriteTx<'_>, domain: &mut Option<Arc<Domain>>, leaf: LeafData) -> Result<(), StoreError> {
+    let content = NewContent::Leaf(leaf);
+    let index = tx.append(NewEntry { header: Vec::new(), content, keys: Vec::new(), effective: false })?;
+    let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
+    grow(domain, index, last);
+    Ok(())
+}
+
+fn append(tx: &mut WriteTx<'_>, header: &Header, entry: Entry, effective: bool) -> Result<u64, StoreError> {
+    let keys = keys_of(header, &entry.body);
+    let content = NewContent::Whole(Content { salt: entry.salt, body: entry.body });
+    tx.append(NewEntry { header: entry.header, content, keys, effective })
+}
+
+/// Hands verified pages to the store.
+struct Taking {
+    app: App,
+    hosted: Arc<Hosted>,
+}
+
+impl Applier for Taking {
+    async fn apply(&mut self, page: &VerifiedPage) -> Result<(), String> {
+        let (app, hosted, page) = (self.app.clone(), Arc::clone(&self.hosted), page.clone());
+        let taken = tokio::task::spawn_blocking(move || app.take_page(&hosted, &page)).await;
+        match taken {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(error) => Err(format!("taking a page was given up: {error}")),
+        }
+    }
+}
+
+async fn show(hosted: Arc<Hosted>, peer: String, mut status: watch::Receiver<Status>) {
+    while status.changed().await.is_ok() {
+        let info = info(&peer, &status.borrow_and_update());
+        hosted.set_mirror(info);
+    }
+}
+
+fn info(peer: &str, status: &Status) -> MirrorInfo {
+    let lag_entries = status.known.saturating_sub(status.size);
+    let state = match (&status.stopped, &status.trouble, lag_entries) {
+        (Some(_), ..) => "stopped",
+        (None, Some(_), _) => "waiting",
+        (None, None, 0) => "current",
+        (None, None, _) => "catching-up",
+    };
+    let stopped = status.stopped.as_ref().map(ToString::to_string);
+    let last_error = stopped.or_else(|| status.trouble.as_ref().map(ToString::to_string));
+    MirrorInfo { peer: peer.to_owned(), state: state.to_owned(), lag_entries, last_error }
+}

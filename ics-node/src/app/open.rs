@@ -1,0 +1,166 @@
+//! Opening a node: its store, the domains in it, and what they know of themselves.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, RwLock};
+
+use ed25519_dalek::SigningKey;
+use ics_core::descriptor::Descriptor;
+use ics_core::domain::Domain;
+use ics_core::log::checkpoint::{Checkpoint, Origin};
+use ics_core::log::cosignature::cosign;
+use ics_core::log::entry::{EntryKind, Header};
+use ics_core::statement::body::{self, Body};
+use ics_core::trust::TrustPolicy;
+use ics_sync::http::HttpPeer;
+use zeroize::Zeroizing;
+
+use super::clock::Clock;
+use super::entries::keys_of;
+use super::feed::decode;
+use super::hosted::Hosted;
+use super::{App, AppError, Inner};
+use crate::store::{DomainInfo, Key, Options, Part, Sealer, SignedNote, Store, StoredEntry};
+
+/// The node's name and key: it signs checkpoints of its domains and cosigns.
+#[derive(Clone)]
+pub struct NodeKeys {
+    /// Formed as a DNS name; its cosignatures carry it.
+    pub name: String,
+    /// Its Ed25519 key.
+    pub key: SigningKey,
+}
+
+/// A domain to mirror, and from where.
+pub struct MirrorOf {
+    /// The domain, pinned by the leaf data of its entry 0.
+    pub origin: Origin,
+    /// What the operator calls the peer.
+    pub peer_name: String,
+    /// Where to pull from, and where submissions go.
+    pub peer: HttpPeer,
+    /// Milliseconds between two looks for news.
+    pub interval_millis: u64,
+}
+
+/// What a node is made of.
+pub struct Setup {
+    /// The directory of its store.
+    pub data: PathBuf,
+    /// Its name and key.
+    pub keys: NodeKeys,
+    /// The domains that it mirrors.
+    pub mirrors: Vec<MirrorOf>,
+    /// Whom it trusts when it decides.
+    pub trust: Option<Arc<TrustPolicy>>,
+    /// What operators show; without one nobody is an operator.
+    pub operator_token: Option<Zeroizing<String>>,
+}
+
+impl App {
+    /// Opens a node's store and makes room for the domains that it is to mirror.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, or holds a domain that contradicts the setup.
+    pub fn open(setup: &Setup) -> Result<Self, AppError> {
+        let clock = Clock::default();
+        let store = Store::open(&setup.data, Options::new(Arc::new(stored_keys), sealer(&setup.keys, &clock)))?;
+        for mirror in &setup.mirrors {
+            prepare_mirror(&store, &mirror.origin)?;
+        }
+        let app = Self(Arc::new(Inner {
+            store,
+            clock,
+            keys: setup.keys.clone(),
+            hosted: RwLock::default(),
+            homes: setup.mirrors.iter().map(|it| (it.origin.domain.clone(), it.peer.clone())).collect(),
+            trust: setup.trust.clone(),
+            operator_token: setup.operator_token.clone(),
+        }));
+        let hosted: Result<BTreeMap<_, _>, AppError> =
+            app.store().domains().into_iter().map(|info| Ok((info.name.clone(), app.host(&info)?))).collect();
+        app.put_hosted(hosted?);
+        Ok(app)
+    }
+
+    /// A domain of the store, with what its log says of it.
+    pub(crate) fn host(&self, info: &DomainInfo) -> Result<Arc<Hosted>, AppError> {
+        let empty = Hosted::new(info.number, info.name.clone(), info.part, None);
+        let domain = self.known(&empty)?;
+        Ok(Arc::new(Hosted::new(info.number, info.name.clone(), info.part, domain)))
+    }
+
+    /// What a domain's log says of itself: its descriptors and certificates, in order.
+    fn known(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
+        let mut entries = self.entries_of_kind(hosted, EntryKind::Descriptor)?;
+        entries.extend(self.entries_of_kind(hosted, EntryKind::Certificate)?);
+        entries.sort_unstable_by_key(|entry| entry.index);
+        let mut domain = None;
+        for entry in entries {
+            take(&mut domain, &entry)?;
+        }
+        if let Some(domain) = &mut domain {
+            let size = self.store().head(hosted.number)?.size;
+            let last = self.store().entry(hosted.number, size.saturating_sub(1))?;
+            let admitted_at =
+                if last.header.is_empty() { domain.last_admitted_at() } else { decode(&last.header)?.admitted_at };
+            domain.grow_to(size, admitted_at);
+        }
+        Ok(domain)
+    }
+}
+
+fn take(domain: &mut Option<Domain>, entry: &StoredEntry) -> Result<(), AppError> {
+    let damaged = |what: String| AppError::Internal(format!("stored entry {}: {what}", entry.index));
+    let Some(content) = &entry.content else { return Ok(()) };
+    match (body::parse(&content.body).map_err(|error| damaged(error.to_string()))?, domain.as_mut()) {
+        (Body::Descriptor(signed), known) => {
+            let descriptor = Descriptor::parse(&signed.json).map_err(|error| damaged(error.to_string()))?;
+            let admitted_at = decode(&entry.header)?.admitted_at;
+            match known {
+                Some(known) => known.take_descriptor(entry.index, descriptor),
+                None => Domain::found(entry.leaf, descriptor, admitted_at).map(|founded| *domain = Some(founded)),
+            }
+            .map_err(|error| damaged(error.to_string()))
+        }
+        (Body::Certificate(certificate), Some(known)) => {
+            known.take_certificate(entry.index, certificate);
+            Ok(())
+        }
+        _ => Err(damaged("it is neither descriptor nor certificate".to_owned())),
+    }
+}
+
+fn prepare_mirror(store: &Store, origin: &Origin) -> Result<(), AppError> {
+    let known = store.domains().into_iter().find(|info| info.name == origin.domain);
+    match known {
+        None => store.create_domain(&origin.domain, Part::Mirror, Some(origin.entry0)).map(|_| ()).map_err(Into::into),
+        Some(info) if info.part == Part::Mirror && info.entry0 == Some(origin.entry0) => Ok(()),
+        Some(info) => Err(AppError::Internal(format!(
+            "the store already holds `{}` as {}, with another entry 0 or as its home",
+            info.name,
+            info.part.as_str()
+        ))),
+    }
+}
+
+/// By what a stored entry is found; the same as was said when it was appended.
+fn stored_keys(entry: &StoredEntry) -> Vec<Key> {
+    match (&entry.content, Header::decode(&entry.header)) {
+        (Some(content), Ok(header)) => keys_of(&header, &content.body),
+        _ => Vec::new(),
+    }
+}
+
+/// Signs checkpoints, each with the node's own timestamped cosignature: a plain one proves no freshness.
+fn sealer(keys: &NodeKeys, clock: &Clock) -> Sealer {
+    let (keys, clock) = (keys.clone(), clock.clone());
+    Arc::new(move |info, size, root| {
+        let entry0 = info.entry0.ok_or("the domain has no entry 0 yet")?;
+        let origin = Origin { domain: info.name.clone(), entry0 };
+        let now = clock.now();
+        let note = Checkpoint { origin, size, root: *root }.sign(&keys.key);
+        let note = cosign(&note, &keys.name, &keys.key, now).map_err(|error| error.to_string())?;
+        Ok(SignedNote { note, cosigned_at: Some(now) })
+    })
+}

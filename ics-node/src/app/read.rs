@@ -1,0 +1,319 @@
+//! Reading: records, views, histories, evidence.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::domain::Domain;
+use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::limits;
+use ics_core::log::entry::{EntryKind, Header};
+use ics_core::name::Lookup;
+use ics_core::policy::{Action, Resource};
+use ics_core::record::{Logged, Posting, Record, resolve};
+use ics_core::statement::body::{self, Body};
+use ics_core::statement::openpgp_view;
+use ics_core::vocabulary::DomainName;
+
+use super::entries::{Said, Snapshot, find_logged, kind_key, restore};
+use super::hosted::Hosted;
+use super::problem::Code;
+use super::{App, AppError, Reader};
+use crate::api::{AsOf, Evidence, History, RecordAnswer, ViewAnswer};
+use crate::store::{Seal, StoredEntry};
+
+/// One domain's durable log as far as it can be proven, and what it says of itself at that size.
+pub(crate) struct Sight<'a> {
+    pub(crate) hosted: &'a Hosted,
+    pub(crate) domain: Arc<Domain>,
+    pub(crate) seal: Seal,
+    pub(crate) entries: Snapshot<'a>,
+}
+
+impl App {
+    /// A domain to read from.
+    pub(crate) fn sight<'a>(&'a self, hosted: &'a Hosted) -> Result<Sight<'a>, AppError> {
+        let seal = self.seal(hosted)?;
+        let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
+        let entries = Snapshot { store: self.store(), number: hosted.number, size: seal.size };
+        Ok(Sight { hosted, domain, seal, entries })
+    }
+
+    /// How complete and how fresh answers from it are.
+    pub(crate) fn as_of(&self, sight: &Sight<'_>) -> AsOf {
+        let time = sight.seal.cosigned_at;
+        AsOf {
+            size: sight.seal.size,
+            root: sight.seal.root.to_string(),
+            time,
+            age_seconds: time.map(|time| self.clock().now().millis_since(time) / 1000),
+            fresh_for_seconds: sight.domain.descriptor().freshness.default,
+        }
+    }
+
+    /// What a domain says of an identity, asked for by id or name.
+    ///
+    /// # Errors
+    /// When the domain is not here, or says nothing of it that the reader may read; both look alike.
+    pub fn record(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<RecordAnswer, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let id = only(query, self.identities(&sight, &parse(query)?)?)?;
+        let (record, _) = self.readable(reader, &sight, &id)?.ok_or_else(|| AppError::unknown_identity(query))?;
+        Ok(RecordAnswer { as_of: self.as_of(&sight), record })
+    }
+
+    /// What a domain holds of an identity, as OpenPGP; only objects of one version, because clients of version 4 stop
+    /// at the first of version 6.
+    ///
+    /// # Errors
+    /// As [`App::record`].
+    pub fn record_openpgp(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        query: &str,
+        version: u8,
+    ) -> Result<Vec<u8>, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let id = only(query, self.identities(&sight, &parse(query)?)?)?;
+        let bodies = self.bodies(reader, &sight, &id)?;
+        openpgp(query, &bodies, version)
+    }
+
+    /// What every domain here says of an identity, side by side.
+    ///
+    /// # Errors
+    /// When the text is neither id nor name, or nothing that the reader may read is known of it.
+    pub fn view(&self, reader: Reader, query: &str) -> Result<ViewAnswer, AppError> {
+        let (ids, records) = self.records(reader, query)?;
+        let answers = if ids.len() == 1 { records } else { Vec::new() };
+        Ok(ViewAnswer {
+            query: query.to_owned(),
+            identities: ids.iter().map(ToString::to_string).collect(),
+            records: answers,
+        })
+    }
+
+    /// The identities that a text fits, in any domain here, and the records that the reader may read of them.
+    pub(crate) fn records(
+        &self,
+        reader: Reader,
+        query: &str,
+    ) -> Result<(BTreeSet<IdentityId>, Vec<RecordAnswer>), AppError> {
+        let lookup = parse(query)?;
+        let mut ids = BTreeSet::new();
+        let mut answers = Vec::new();
+        let hosted = self.all_hosted();
+        let sights: Vec<Sight<'_>> = hosted.iter().filter_map(|hosted| self.sight(hosted).ok()).collect();
+        for sight in &sights {
+            ids.extend(self.identities(sight, &lookup)?);
+        }
+        let mut known = BTreeSet::new();
+        for id in &ids {
+            for sight in &sights {
+                if let Some((record, _)) = self.readable(reader, sight, id)? {
+                    known.insert(*id);
+                    answers.push(RecordAnswer { as_of: self.as_of(sight), record });
+                }
+            }
+        }
+        if known.is_empty() { Err(AppError::unknown_identity(query)) } else { Ok((known, answers)) }
+    }
+
+    /// What every domain here holds of an identity, as OpenPGP.
+    ///
+    /// # Errors
+    /// As [`App::view`], and when the name fits several.
+    pub fn view_openpgp(&self, reader: Reader, query: &str, version: u8) -> Result<Vec<u8>, AppError> {
+        let lookup = parse(query)?;
+        let mut bodies = Vec::new();
+        let mut ids = BTreeSet::new();
+        for hosted in self.all_hosted() {
+            let Ok(sight) = self.sight(&hosted) else { continue };
+            ids.extend(self.identities(&sight, &lookup)?);
+            for id in &ids {
+                bodies.extend(self.bodies(reader, &sight, id)?);
+            }
+        }
+        if ids.len() > 1 {
+            return Err(ambiguous(query, &ids));
+        }
+        bodies.dedup();
+        openpgp(query, &bodies, version)
+    }
+
+    /// Everything that a domain's log says of an identity, standing or not.
+    ///
+    /// # Errors
+    /// As [`App::record`].
+    pub fn history(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<History, AppError> {
+        let RecordAnswer { as_of, record } = self.record(reader, domain, query)?;
+        Ok(History { as_of, id: record.identity.id.to_string(), items: record.statements })
+    }
+
+    /// What a verifier without a network needs to make the record himself.
+    ///
+    /// # Errors
+    /// As [`App::record`].
+    pub fn evidence(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<Evidence, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let id = only(query, self.identities(&sight, &parse(query)?)?)?;
+        let (_, said) = self.readable(reader, &sight, &id)?.ok_or_else(|| AppError::unknown_identity(query))?;
+        let statements = || said.about.iter().chain(&said.groups);
+        let signers: BTreeSet<Fingerprint> = statements().map(Logged::signer).collect();
+        let mut indices: BTreeSet<u64> = statements().map(Logged::index).collect();
+        indices.extend(self.entries_of_kind(&hosted, EntryKind::Descriptor)?.iter().map(|entry| entry.index));
+        indices.extend(self.certificates_of(&sight, &signers)?);
+        let indices: Vec<u64> = indices.into_iter().filter(|index| *index < sight.seal.size).collect();
+        let entries = self.prove(&hosted, self.store().entries_at(hosted.number, &indices)?)?;
+        let checkpoint = entries.first().map_or(sight.seal.note, |entry| entry.receipt.checkpoint.clone());
+        Ok(Evidence { version: 1, id: id.to_string(), domain: domain.clone(), checkpoint, entries })
+    }
+
+    /// Every version of the certificates of these signers: an old one may have made a statement that still counts.
+    pub(crate) fn certificates_of(
+        &self,
+        sight: &Sight<'_>,
+        signers: &BTreeSet<Fingerprint>,
+    ) -> Result<Vec<u64>, AppError> {
+        let entries = self.entries_of_kind(sight.hosted, EntryKind::Certificate)?;
+        let of_signer = |entry: &StoredEntry| match entry.content.as_ref().map(|content| body::parse(&content.body)) {
+            Some(Ok(Body::Certificate(certificate))) => signers.contains(&certificate.primary()),
+            _ => false,
+        };
+        Ok(entries.iter().filter(|entry| of_signer(entry)).map(|entry| entry.index).collect())
+    }
+
+    /// All entries of a kind that have effect, in log order.
+    pub(crate) fn entries_of_kind(&self, hosted: &Hosted, kind: EntryKind) -> Result<Vec<StoredEntry>, AppError> {
+        let mut found = Vec::new();
+        let mut from = Some(0);
+        let size = self.store().head(hosted.number)?.size;
+        while let Some(start) = from {
+            let page = self.store().positions(hosted.number, &[kind_key(kind)], start..size, limits::PAGE_ITEMS)?;
+            let entries = self.store().entries_at(hosted.number, &page.indices)?;
+            let of_kind = |entry: &StoredEntry| {
+                entry.effective && Header::decode(&entry.header).is_ok_and(|header| header.kind == kind)
+            };
+            found.extend(entries.into_iter().filter(of_kind));
+            from = page.next;
+        }
+        Ok(found)
+    }
+
+    /// The identities of a domain that a look-up fits: for a name, those to which an entitled signer gives it now.
+    pub(crate) fn identities(&self, sight: &Sight<'_>, lookup: &Lookup) -> Result<BTreeSet<IdentityId>, AppError> {
+        let name = match lookup {
+            Lookup::Ids(ids) => {
+                let mut known = BTreeSet::new();
+                for id in ids {
+                    if !find_logged(&sight.entries, &sight.domain, &Posting::Subject(*id), 1)?.is_empty() {
+                        known.insert(*id);
+                    }
+                }
+                return Ok(known);
+            }
+            Lookup::Name(name) => name,
+        };
+        let giving =
+            find_logged(&sight.entries, &sight.domain, &Posting::Name(name.clone()), limits::RECORD_STATEMENTS)?;
+        let candidates: BTreeSet<IdentityId> = giving.iter().map(Logged::subject_id).collect();
+        let mut named = BTreeSet::new();
+        for id in candidates {
+            let record = self.resolve(sight, &id)?;
+            if record.is_some_and(|(record, _)| record.names.iter().any(|given| given.value == *name)) {
+                named.insert(id);
+            }
+        }
+        Ok(named)
+    }
+
+    /// What the domain says of an identity now.
+    pub(crate) fn resolve(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Option<(Record, Said)>, AppError> {
+        let said = Said::read(&sight.entries, &sight.domain, id, None)?;
+        let record = resolve(&sight.domain, id, &said.about, &said.groups, self.clock().now());
+        Ok(record.map(|record| (record, said)))
+    }
+
+    /// The same, if the reader may read it.
+    pub(crate) fn readable(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        id: &IdentityId,
+    ) -> Result<Option<(Record, Said)>, AppError> {
+        let resolved = self.resolve(sight, id)?;
+        Ok(resolved.filter(|(record, _)| self.may_read(reader, sight.hosted, record)))
+    }
+
+    pub(crate) fn may_read(&self, reader: Reader, hosted: &Hosted, record: &Record) -> bool {
+        let resource = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
+        self.may(reader, hosted, Action::Read, resource)
+    }
+
+    /// Whether a reader may have an entry's body: whoever may copy the domain may; descriptors and certificates are for
+    /// all, because nothing can be verified without them.
+    pub(crate) fn may_read_entry(
+        &self,
+        reader: Reader,
+        hosted: &Hosted,
+        entry: &StoredEntry,
+    ) -> Result<bool, AppError> {
+        if self.may(reader, hosted, Action::Mirror, Resource::Domain(hosted.name.clone())) {
+            return Ok(true);
+        }
+        let sight = self.sight(hosted)?;
+        match restore(&sight.domain, entry)? {
+            Some(statement) => Ok(self.readable(reader, &sight, &statement.subject_id())?.is_some()),
+            None => Ok(entry.effective),
+        }
+    }
+
+    /// The OpenPGP bodies about an identity that the reader may read: certificates of its signers are not among them.
+    fn bodies(&self, reader: Reader, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
+        let own = self.own_certificate(sight, id)?;
+        let Some((_, said)) = self.readable(reader, sight, id)? else { return Ok(own) };
+        let indices: Vec<u64> = said.about.iter().filter(|it| !it.is_refused()).map(Logged::index).collect();
+        let entries = self.store().entries_at(sight.hosted.number, &indices)?;
+        let bodies = entries.into_iter().filter_map(|entry| entry.content.map(|content| content.body));
+        Ok(own.into_iter().chain(bodies).collect())
+    }
+
+    /// The certificate of a signer, who is looked up like anything else that has a key.
+    fn own_certificate(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
+        let IdentityId::Key(fingerprint) = id else { return Ok(Vec::new()) };
+        let indices = self.certificates_of(sight, &BTreeSet::from([*fingerprint]))?;
+        let newest: Vec<u64> = indices.last().copied().into_iter().collect();
+        let entries = self.store().entries_at(sight.hosted.number, &newest)?;
+        Ok(entries.into_iter().filter_map(|entry| entry.content.map(|content| content.body)).collect())
+    }
+}
+
+/// What somebody looks up.
+pub(crate) fn parse(query: &str) -> Result<Lookup, AppError> {
+    query.parse().map_err(|error: ics_core::name::NameError| AppError::new(Code::MalformedId, error.to_string()))
+}
+
+/// The one identity that a name must fit.
+pub(crate) fn only(query: &str, ids: BTreeSet<IdentityId>) -> Result<IdentityId, AppError> {
+    let mut all = ids.iter();
+    match (all.next(), all.next()) {
+        (Some(id), None) => Ok(*id),
+        (None, _) => Err(AppError::unknown_identity(query)),
+        (Some(_), Some(_)) => Err(ambiguous(query, &ids)),
+    }
+}
+
+fn ambiguous(query: &str, ids: &BTreeSet<IdentityId>) -> AppError {
+    let list: Vec<String> = ids.iter().take(5).map(ToString::to_string).collect();
+    let detail = format!("`{query}` fits {} identities: {}", ids.len(), list.join(", "));
+    AppError::new(Code::AmbiguousName, detail)
+}
+
+fn openpgp(query: &str, bodies: &[Vec<u8>], version: u8) -> Result<Vec<u8>, AppError> {
+    let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
+    let view = openpgp_view(&bodies, version);
+    if view.is_empty() { Err(AppError::unknown_identity(query)) } else { Ok(view) }
+}

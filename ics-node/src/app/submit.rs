@@ -1,0 +1,174 @@
+//! Taking statements in at a domain's home.
+
+use std::sync::Arc;
+
+use ics_core::domain::Domain;
+use ics_core::limits;
+use ics_core::log::entry::{EntryKind, Header, leaf_data};
+use ics_core::log::source::Source;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+
+use super::check::{Checked, What, check_bodies};
+use super::clock::Clock;
+use super::entries::keys_of;
+use super::hosted::Hosted;
+use super::judge::{Judgement, judge, statement_kind};
+use super::problem::Code;
+use super::{App, AppError, random};
+use crate::api::{Problem, SubmissionResult, SubmissionResults};
+use crate::store::{Content, NewContent, NewEntry, Part, StoreError, WriteTx};
+
+/// What became of one body in the writer.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It was appended at this index.
+    Appended(u64),
+    /// It stood there before.
+    Present(u64),
+    /// The policy does not admit it, or it is not what it claims to be.
+    Refused(Problem),
+}
+
+/// One body for the writer, where it was adopted from, and the salt of its entry.
+pub(crate) struct Incoming {
+    pub(crate) checked: Result<Checked, Problem>,
+    pub(crate) source: Option<Source>,
+    pub(crate) salt: [u8; 16],
+}
+
+impl App {
+    /// Submits bodies to a domain: admits them if this node is its home, forwards them if it mirrors it.
+    ///
+    /// Each body has a result of its own, in the order given. What gets a receipt is on disk and in the log.
+    ///
+    /// # Errors
+    /// When the batch as a whole goes past a limit, the domain is not here, or the node cannot write.
+    pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
+        check_batch(&bodies)?;
+        let hosted = self.hosted(domain)?;
+        if hosted.part == Part::Mirror {
+            return self.forward(&hosted, bodies).await;
+        }
+        let app = self.clone();
+        tokio::task::spawn_blocking(move || app.submit_home(&hosted, bodies))
+            .await
+            .map_err(|error| AppError::Internal(format!("a submission was given up: {error}")))?
+    }
+
+    fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
+        let now = self.clock().now();
+        let timed = bodies.into_iter().map(|body| (body, now)).collect();
+        let incoming = check_bodies(hosted.domain().as_deref(), timed, random()?)
+            .into_iter()
+            .map(|checked| Ok(Incoming { checked, source: None, salt: random()? }))
+            .collect::<Result<Vec<_>, AppError>>()?;
+        let outcomes = self.append(hosted, incoming)?;
+        self.results(hosted, outcomes)
+    }
+
+    /// Lets the writer admit and append. What it returns is durable.
+    pub(crate) fn append(&self, hosted: &Arc<Hosted>, incoming: Vec<Incoming>) -> Result<Vec<Outcome>, AppError> {
+        let (clock, writer) = (self.clock().clone(), Arc::clone(hosted));
+        let job = move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock);
+        match self.store().write(hosted.number, job)?.wait() {
+            Ok(written) => {
+                let (outcomes, domain) = written.value;
+                hosted.publish(domain);
+                Ok(outcomes)
+            }
+            Err(error) => {
+                hosted.roll_back();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Receipts under the newest checkpoint, made after the commit.
+    fn results(&self, hosted: &Hosted, outcomes: Vec<Outcome>) -> Result<SubmissionResults, AppError> {
+        let logged = |outcome: &Outcome| match outcome {
+            Outcome::Appended(index) | Outcome::Present(index) => Some(*index),
+            Outcome::Refused(_) => None,
+        };
+        let indices: Vec<u64> = outcomes.iter().filter_map(logged).collect();
+        let mut receipts = self.receipts(hosted, &indices)?.into_iter();
+        let result = |outcome| match outcome {
+            Outcome::Refused(problem) => Ok(SubmissionResult::Problem(problem)),
+            Outcome::Appended(index) | Outcome::Present(index) => receipts
+                .next()
+                .map(|receipt| SubmissionResult::Receipt(Box::new(receipt)))
+                .ok_or_else(|| AppError::Internal(format!("there is no receipt for entry {index}"))),
+        };
+        Ok(SubmissionResults { results: outcomes.into_iter().map(result).collect::<Result<_, _>>()? })
+    }
+}
+
+fn check_batch(bodies: &[Vec<u8>]) -> Result<(), AppError> {
+    let bytes: usize = bodies.iter().map(Vec::len).sum();
+    if bodies.is_empty() {
+        return Err(AppError::new(Code::BatchEmpty, "the submission holds no statement"));
+    }
+    if bodies.len() > limits::BATCH_STATEMENTS {
+        let detail = format!("{} statements, {} at most", bodies.len(), limits::BATCH_STATEMENTS);
+        return Err(AppError::new(Code::BatchTooLarge, detail));
+    }
+    if bytes > limits::BATCH_BYTES {
+        return Err(AppError::new(Code::BatchTooLarge, format!("{bytes} bytes, {} at most", limits::BATCH_BYTES)));
+    }
+    Ok(())
+}
+
+/// In the writer: admits what the policy allows, one after the other, each seeing those before it.
+fn append_all(
+    tx: &mut WriteTx<'_>,
+    hosted: &Hosted,
+    incoming: Vec<Incoming>,
+    clock: &Clock,
+) -> Result<(Vec<Outcome>, Option<Arc<Domain>>), StoreError> {
+    let mut domain = hosted.working();
+    let mut outcomes = Vec::with_capacity(incoming.len());
+    for one in incoming {
+        let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
+        outcomes.push(append_one(tx, &mut domain, one, clock.now().max(last))?);
+    }
+    hosted.set_working(domain.clone());
+    Ok((outcomes, domain))
+}
+
+fn append_one(
+    tx: &mut WriteTx<'_>,
+    domain: &mut Option<Arc<Domain>>,
+    incoming: Incoming,
+    admitted_at: Timestamp,
+) -> Result<Outcome, StoreError> {
+    let Incoming { checked, source, salt } = incoming;
+    let checked = match checked {
+        Ok(checked) => checked,
+        Err(problem) => return Ok(Outcome::Refused(problem)),
+    };
+    let header = Header { kind: entry_kind(&checked.what), admitted_at, source };
+    let admission = match judge(tx, domain.as_deref(), &header, &checked)? {
+        Judgement::Admitted(admission) => admission,
+        Judgement::Present(index) => return Ok(Outcome::Present(index)),
+        Judgement::Refused(problem) => return Ok(Outcome::Refused(problem)),
+    };
+    let bytes = match header.encode() {
+        Ok(bytes) => bytes,
+        Err(error) => return Ok(Outcome::Refused(Problem::of(Code::SourceUnproven, error.to_string()))),
+    };
+    let leaf = leaf_data(&salt, &bytes, &checked.body);
+    let keys = keys_of(&header, &checked.body);
+    let content = NewContent::Whole(Content { salt, body: checked.body });
+    let index = tx.append(NewEntry { header: bytes, content, keys, effective: true })?;
+    admission.extend(domain, index, &header, leaf)?;
+    Ok(Outcome::Appended(index))
+}
+
+/// The kind of entry in which something stands.
+fn entry_kind(what: &What) -> EntryKind {
+    match what {
+        What::Statement(statement) => statement_kind(statement),
+        What::Certificate(_) => EntryKind::Certificate,
+        What::Descriptor(_) => EntryKind::Descriptor,
+    }
+}

@@ -1,0 +1,53 @@
+//! What this node answers when it is asked whether a thing may be used.
+
+use ics_core::descriptor::Freshness;
+use ics_core::time::Timestamp;
+use ics_core::trust::{Looked, Question, Testimony, Verdict, verdict};
+
+use super::problem::Code;
+use super::read::{Sight, parse};
+use super::{App, AppError};
+
+impl App {
+    /// Whether a thing may be used so, by this node's trust policy, now. The thing and its peer are asked for by id or
+    /// name; a name that fits several gives `unknown`.
+    ///
+    /// # Errors
+    /// When this node has no trust policy, a text is neither id nor name, or the store fails.
+    pub fn verdict(&self, thing: &str, usage: &str, peer: Option<&str>) -> Result<Verdict, AppError> {
+        let policy =
+            self.0.trust.as_ref().ok_or_else(|| {
+                AppError::new(Code::NoTrustPolicy, "this node decides nothing: it has no trust policy")
+            })?;
+        let question = Question {
+            usage: usage.to_owned(),
+            thing: self.look(thing)?,
+            peer: peer.map(|peer| self.look(peer)).transpose()?,
+        };
+        Ok(verdict(&question, policy, self.clock().now()))
+    }
+
+    /// What every domain here has to say of a thing. Verdicts are the node's own: read rules do not narrow them.
+    fn look(&self, query: &str) -> Result<Looked, AppError> {
+        let lookup = parse(query)?;
+        let hosted = self.all_hosted();
+        let sights: Vec<Sight<'_>> = hosted.iter().filter_map(|hosted| self.sight(hosted).ok()).collect();
+        let mut ids = std::collections::BTreeSet::new();
+        for sight in &sights {
+            ids.extend(self.identities(sight, &lookup)?);
+        }
+        let only = ids.first().filter(|_| ids.len() == 1);
+        let mut testimonies = Vec::new();
+        for sight in &sights {
+            let record = only.map(|id| self.resolve(sight, id)).transpose()?.flatten().map(|(record, _)| record);
+            testimonies.push(Testimony {
+                origin: sight.domain.origin(),
+                size: sight.seal.size,
+                as_of: sight.seal.cosigned_at.unwrap_or(Timestamp::from_millis(0)),
+                freshness: Freshness::clone(&sight.domain.descriptor().freshness),
+                record,
+            });
+        }
+        Ok(Looked { asked: query.to_owned(), candidates: ids.len(), testimonies })
+    }
+}

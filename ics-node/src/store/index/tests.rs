@@ -1,0 +1,152 @@
+//! Look-ups over file and memory give what a plain filter of all postings gives.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::file::merge;
+use super::*;
+use crate::store::schema::{File, open_reader, open_writer};
+
+const DOMAIN: u32 = 2;
+
+fn domain() -> DomainNumber {
+    DomainNumber::new(DOMAIN).expect("in range")
+}
+
+fn position(index: u64) -> Position {
+    Position::new(domain(), index)
+}
+
+/// An index with nothing merged but `in_file`, one batch that a merge has taken up, and one that waits.
+struct Parts {
+    _dir: tempfile::TempDir,
+    reader: Connection,
+    tail: Tail,
+}
+
+impl Parts {
+    fn new(in_file: &[(Key, Position)], merging: &[(Key, Position)], waiting: &[(Key, Position)]) -> Self {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("index.db");
+        let mut writer = open_writer(File::Index, &path).expect("open");
+        merge(&mut writer, &in_file.iter().copied().collect(), &BTreeMap::new()).expect("merge");
+        let progress = (domain(), Progress { upto: 1, leaf: [0; 32] });
+        let mut tail = Tail::default();
+        tail.push(merging.iter().copied(), progress);
+        tail.begin_merge();
+        tail.push(waiting.iter().copied(), progress);
+        let reader = open_reader(&path).expect("open");
+        Self { _dir: dir, reader, tail }
+    }
+
+    /// All hits, through as many pages as it takes.
+    fn find(&self, keys: &[Key], range: Range<u64>, limit: usize) -> Vec<u64> {
+        let mut found = Vec::new();
+        let mut next = Some(range.start);
+        while let Some(start) = next {
+            let search = Search::new(&self.reader, domain(), keys, start..range.end, &self.tail);
+            let page = search.page(limit).expect("page");
+            assert!(page.indices.len() <= limit && page.next.is_none_or(|next| next > start));
+            found.extend(page.indices);
+            next = page.next;
+        }
+        found
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn look_ups_agree_with_a_plain_filter(
+        entries in prop::collection::vec(prop::collection::btree_set(0_i64..4, 0..4), 0..600),
+        cuts in (0_usize..=100, 0_usize..=100),
+        asked in prop::collection::btree_set(0_i64..5, 1..4),
+        ends in (0_u64..700, 0_u64..700),
+        limit in 1_usize..50,
+    ) {
+        let postings: Vec<_> = (0..)
+            .zip(&entries)
+            .flat_map(|(index, keys)| keys.iter().map(move |key| (Key(*key), position(index))))
+            .collect();
+        // The parts overlap, as they do when a merge has ended between a reader's two looks.
+        let at = |percent: usize| postings.len() * percent / 100;
+        let (low, high) = (at(cuts.0.min(cuts.1)), at(cuts.0.max(cuts.1)));
+        let parts = Parts::new(&postings[..high], &postings[low..high], &postings[high..]);
+        let keys: Vec<_> = asked.iter().copied().map(Key).collect();
+        let range = ends.0.min(ends.1)..ends.0.max(ends.1);
+        let plain: Vec<u64> = (0..)
+            .zip(&entries)
+            .filter(|(index, keys)| range.contains(index) && asked.is_subset(keys))
+            .map(|(index, _)| index)
+            .collect();
+        prop_assert_eq!(parts.find(&keys, range, limit), plain);
+    }
+}
+
+#[test]
+fn a_long_tail_is_read_in_parts() {
+    let waiting: Vec<_> = (0..5000).map(|index| (Key(1), position(index))).collect();
+    let rare = (Key(2), position(4321));
+    let parts = Parts::new(&[], &waiting[..2000], &[&waiting[2000..], &[rare]].concat());
+    assert_eq!(parts.find(&[Key(1)], 0..9999, 10_000).len(), 5000);
+    assert_eq!(parts.find(&[Key(1), Key(2)], 0..9999, 10), [4321]);
+}
+
+#[test]
+fn other_domains_with_the_same_keys_are_not_met() {
+    let neighbours = [DOMAIN - 1, DOMAIN + 1].map(|number| DomainNumber::new(number).expect("in range"));
+    let postings = neighbours.map(|number| (Key(1), Position::new(number, 7)));
+    let parts = Parts::new(&postings, &postings, &postings);
+    assert_eq!(parts.find(&[Key(1)], 0..u64::MAX, 10), Vec::<u64>::new());
+}
+
+#[test]
+fn a_search_that_takes_too_long_gives_up_its_turn() {
+    // Every second entry has one key, every other the other: nothing is common, and every leap finds that out anew.
+    let postings: Vec<_> = (0..50_000_u64).map(|index| (Key((index % 2).cast_signed()), position(index))).collect();
+    let parts = Parts::new(&postings, &[], &[]);
+    let search = Search::new(&parts.reader, domain(), &[Key(0), Key(1)], 0..50_000, &parts.tail);
+    let page = search.page(10).expect("page");
+    assert!(page.indices.is_empty() && page.next.is_some());
+    assert_eq!(parts.find(&[Key(0), Key(1)], 0..50_000, 10), Vec::<u64>::new());
+}
+
+#[test]
+fn a_large_tail_is_merged_at_once_and_a_small_one_at_the_end() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("index.db");
+    let index = Index::start(open_writer(File::Index, &path).expect("open"), &path).expect("start");
+    let reader = open_reader(&path).expect("open");
+    let count = || -> i64 { reader.query_row("SELECT count(*) FROM posting", [], |row| row.get(0)).expect("count") };
+    let all = MERGE_POSTINGS as u64;
+    let progress = |upto| (domain(), Progress { upto, leaf: [0; 32] });
+    index.push((0..all).map(|n| (Key(n.cast_signed()), position(n))), progress(all));
+    drop(index.shared.merged.wait_while(index.shared.tail(), |tail| tail.len() > 0).expect("merged"));
+    assert_eq!(count(), MERGE_POSTINGS as i64);
+    index.push([(Key(-1), position(all))], progress(all + 1));
+    let page = index.search(&reader, domain(), &[Key(-1)], 0..u64::MAX, 9).expect("look up");
+    assert_eq!((page.indices, count()), (vec![all], MERGE_POSTINGS as i64));
+    drop(index);
+    assert_eq!(count(), MERGE_POSTINGS as i64 + 1);
+    assert_eq!(file::progress(&reader, domain()).expect("progress").map(|progress| progress.upto), Some(all + 1));
+}
+
+#[test]
+fn while_merging_fails_look_ups_go_on_and_a_full_tail_refuses() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("index.db");
+    let connection = open_writer(File::Index, &path).expect("open");
+    let reader = open_reader(&path).expect("open");
+    connection.pragma_update(None, "query_only", true).expect("as if the disk were full");
+    let index = Index::start(connection, &path).expect("start");
+    let all = TAIL_POSTINGS as u64;
+    let progress = (domain(), Progress { upto: all, leaf: [0; 32] });
+    index.push((0..all - 1).map(|n| (Key(n.cast_signed()), position(n))), progress);
+    drop(index.shared.merged.wait_while(index.shared.tail(), |tail| tail.failure().is_none()).expect("failed"));
+    assert!(index.wait_for_room().is_ok(), "there is room for one more");
+    index.push([(Key(7), position(all))], progress);
+    assert!(matches!(index.wait_for_room(), Err(StoreError::Sqlite { .. })));
+    let page = index.search(&reader, domain(), &[Key(7)], 0..u64::MAX, 9).expect("look up");
+    assert_eq!(page.indices, [7, all]);
+}

@@ -1,0 +1,81 @@
+//! Alarms, evidence of forks, enrolments.
+
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use ics_node::store::{EnrolmentState, Fork, StoreError, WriteTx};
+
+use super::common::*;
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_seconds(second)
+}
+
+#[test]
+fn alarms_are_kept_newest_first() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    store.alarm(None, at(1), "disk", "nearly full").expect("alarm");
+    let job = |tx: &mut WriteTx<'_>| {
+        tx.alarm(at(2), "policy", "entry 0 has no effect");
+        tx.append(entry("a"))
+    };
+    store.write(domain, job).expect("queue").wait().expect("append");
+    drop(store);
+    let store = open(dir.path());
+    let alarms = store.alarms(9).expect("alarms");
+    let kinds: Vec<_> = alarms.iter().map(|alarm| (alarm.domain, alarm.at, alarm.kind.as_str())).collect();
+    assert_eq!(kinds, [(Some(domain), at(2), "policy"), (None, at(1), "disk")]);
+    assert_eq!(store.alarms(1).expect("alarms"), alarms[..1]);
+}
+
+#[test]
+fn the_same_evidence_of_a_fork_is_kept_once() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    let fork = |second| Fork { domain, at: at(second), ours: "ours".to_owned(), theirs: "theirs".to_owned() };
+    store.keep_fork(fork(1)).expect("keep");
+    store.keep_fork(fork(2)).expect("keep");
+    assert_eq!(store.forks(domain, 9).expect("forks"), [fork(1)]);
+}
+
+#[test]
+fn enrolments_wait_until_they_are_decided_once() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    let ids: Vec<_> =
+        ["one", "two", "three"].map(|token| store.enrol(domain, token, token.into(), at(1)).expect("enrol")).into();
+    assert!(matches!(store.enrol(domain, "two", vec![], at(1)), Err(StoreError::Exists { .. })));
+    store.decide_enrolment(ids[1], EnrolmentState::Refused, Some("unknown lot".to_owned()), at(2)).expect("decide");
+    let again = store.decide_enrolment(ids[1], EnrolmentState::Approved, None, at(3));
+    assert!(matches!(again, Err(StoreError::NotFound { .. })));
+    let refused = store.enrolment("two").expect("enrolment");
+    assert_eq!(
+        (refused.id, refused.state, refused.decided_at, refused.answer.as_deref(), refused.request.as_slice()),
+        (ids[1], EnrolmentState::Refused, Some(at(2)), Some("unknown lot"), b"two".as_slice())
+    );
+    assert!(matches!(store.enrolment("four"), Err(StoreError::NotFound { .. })));
+    let waiting = |after, limit| -> Vec<_> {
+        let found = store.enrolments(domain, EnrolmentState::Waiting, after, limit).expect("enrolments");
+        found.into_iter().map(|enrolment| enrolment.token).collect()
+    };
+    assert_eq!(waiting(0, 9), ["one", "three"]);
+    assert_eq!((waiting(0, 1), waiting(ids[0], 9)), (vec!["one".to_owned()], vec!["three".to_owned()]));
+}
+
+#[test]
+fn no_more_enrolments_wait_than_may() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    drop(store);
+    let connection = rusqlite::Connection::open(dir.path().join("ics.db")).expect("open");
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
+               INSERT INTO enrolment (token, domain, request, state, at) SELECT i, ?1, x'', 'waiting', 0 FROM n";
+    let most = i64::try_from(limits::ENROLMENTS_WAITING).expect("small") - 1;
+    connection.execute(sql, rusqlite::params![domain.get(), most]).expect("fill");
+    drop(connection);
+    let store = open(dir.path());
+    let last = store.enrol(domain, "last", vec![], at(1)).expect("room for one");
+    assert!(matches!(store.enrol(domain, "over", vec![], at(1)), Err(StoreError::Full { .. })));
+    store.decide_enrolment(last, EnrolmentState::Approved, None, at(2)).expect("decide");
+    store.enrol(domain, "again", vec![], at(1)).expect("room again");
+}
