@@ -3,8 +3,30 @@
 use std::collections::BTreeSet;
 
 use super::fields::fail_if;
-use super::{Descriptor, DescriptorError, Problem};
+use super::{Descriptor, DescriptorError, Owners, Problem};
 use crate::identity::Fingerprint;
+use crate::statement::SignedDescriptor;
+
+/// Admits a signed descriptor after `previous`, or as the first: reads the owners' keys, counts whose signature is good,
+/// and goes on as [`admit_first`] and [`admit_next`] do.
+///
+/// # Errors
+/// When it is no valid descriptor, does not follow, or is signed by too few of the owners that count.
+pub fn admit(previous: Option<&Descriptor>, signed: &SignedDescriptor) -> Result<Descriptor, DescriptorError> {
+    match previous {
+        Some(previous) => admit_next(previous, &signed.json, &signed_by(signed, &previous.owners)),
+        None => {
+            let first = Descriptor::parse(&signed.json)?;
+            let signed_by = signed_by(signed, &first.owners);
+            as_first(first, &signed_by)
+        }
+    }
+}
+
+fn signed_by(signed: &SignedDescriptor, owners: &Owners) -> BTreeSet<Fingerprint> {
+    let keys: Vec<_> = owners.keys.iter().filter_map(|owner| owner.public_key().ok()).collect();
+    signed.verified_by(&keys)
+}
 
 /// Admits the descriptor of entry 0: version 1, signed by its own owners' threshold.
 ///
@@ -13,7 +35,10 @@ use crate::identity::Fingerprint;
 /// # Errors
 /// When it is no valid descriptor, not version 1, or signed by too few of its owners.
 pub fn admit_first(json: &[u8], signed_by: &BTreeSet<Fingerprint>) -> Result<Descriptor, DescriptorError> {
-    let first = Descriptor::parse(json)?;
+    as_first(Descriptor::parse(json)?, signed_by)
+}
+
+fn as_first(first: Descriptor, signed_by: &BTreeSet<Fingerprint>) -> Result<Descriptor, DescriptorError> {
     fail_if(first.version != 1, "version", || Problem::Version { version: first.version, previous: 0 })?;
     first.require_threshold(signed_by)?;
     Ok(first)

@@ -17,7 +17,7 @@ mod rulings;
 mod template;
 mod validate;
 
-pub use admit::{admit_first, admit_next};
+pub use admit::{admit, admit_first, admit_next};
 pub use error::{DescriptorError, FieldError, Problem};
 pub use template::{Template, TemplateInput};
 

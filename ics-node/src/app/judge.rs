@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use ics_core::descriptor::{Descriptor, admit_first, admit_next};
+use ics_core::descriptor::{Descriptor, admit};
 use ics_core::domain::{Context, Domain, Refusal};
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header, LeafData};
 use ics_core::log::source::Source;
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::openpgp::key::PublicKey;
 use ics_core::policy::Cache;
 use ics_core::record::{Logged, Posting, SourceRef};
 use ics_core::statement::{SignedDescriptor, Statement};
@@ -146,14 +145,7 @@ fn judge_descriptor(
     if let Some(index) = tx.lookup(&[id], 1)?.first() {
         return Ok(Judgement::Present(*index));
     }
-    let admitted = match domain {
-        None => Descriptor::parse(&signed.json)
-            .and_then(|descriptor| admit_first(&signed.json, &signed.verified_by(&owner_keys(&descriptor)))),
-        Some(domain) => {
-            let former = domain.descriptor();
-            admit_next(former, &signed.json, &signed.verified_by(&owner_keys(former)))
-        }
-    };
+    let admitted = admit(domain.map(Domain::descriptor), signed);
     Ok(match admitted {
         Ok(descriptor) if tx.domain().name == descriptor.domain => Judgement::Admitted(Admission {
             kind: EntryKind::Descriptor,
@@ -164,10 +156,6 @@ fn judge_descriptor(
         }
         Err(error) => refused(Code::DescriptorRefused, error.to_string()),
     })
-}
-
-fn owner_keys(descriptor: &Descriptor) -> Vec<PublicKey> {
-    descriptor.owners.keys.iter().filter_map(|owner| owner.public_key().ok()).collect()
 }
 
 impl Admission {
