@@ -68,6 +68,10 @@ pub const FEED_BYTES: usize = 4 * 1024 * 1024;
 pub const PAGE_ITEMS: usize = 500;
 /// Statements about one identity that are read to make its record.
 pub const RECORD_STATEMENTS: usize = 4_096;
+/// Entries of the evidence for one record: its statements, those about its groups, descriptors and certificates.
+pub const EVIDENCE_ENTRIES: usize = 2 * RECORD_STATEMENTS;
+/// Bytes of the evidence for one record, as JSON.
+pub const EVIDENCE_BYTES: usize = 64 * 1024 * 1024;
 /// Different values of one selecting attribute that the statements about one identity may give.
 pub const SELECTING_VALUES: usize = 4;
 /// Statements by one signer about one identity in one domain, unless the descriptor says otherwise.

@@ -1,9 +1,36 @@
 //! Offline evidence: everything that a verifier without a network needs to make a record himself.
 //!
 //! It is what `GET /v1/domains/{domain}/identities/{id}/evidence` answers, `ics export` writes and `ics verify` reads.
+//!
+//! What [`verify()`] proves, given that the origin is the right one (pinned, or compared by a person), that the domain's
+//! owners keep their threshold, and that its home does not sign two histories:
+//!
+//! - Every entry in it stands in the log of that domain at its index, under the one checkpoint that the home signed,
+//!   and was admitted when it says.
+//! - The descriptors in it were put in force by the owners, one after the other.
+//! - Every statement was signed by its signer, and what it does in the record follows from the policy and the
+//!   statements before it, by the same rules that the home and every mirror apply.
+//! - As of the time of the home's cosignature, if there is one, that checkpoint was the domain's newest.
+//!
+//! What it does not prove: **that nothing was left out.** Inclusion proofs say what is in a log, never what else is:
+//! whoever makes the evidence can withhold a statement (a block too), a newer state of a certificate, or the newest
+//! descriptors. Only a mirror, which holds the whole log, proves completeness. The as-of time bounds what may be
+//! missing only as far as the maker of the evidence is trusted to have put in all that there was; so take it from the
+//! home or a mirror, not from the party whose thing it speaks for.
+
+mod head;
+mod open;
+mod reach;
+mod refusal;
+mod replay;
+mod verified;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::refusal::{EntryFault, EvidenceRefusal};
+pub use self::verified::{Cosigned, Line, Refused, Verified, verify};
+use crate::identity::excerpt;
+use crate::limits;
 use crate::log::receipt::Receipt;
 use crate::log::text;
 use crate::time::Timestamp;
@@ -43,3 +70,45 @@ pub struct ProvenEntry {
     /// Its place in the log, and the proof of it.
     pub receipt: Receipt,
 }
+
+impl Evidence {
+    /// Reads evidence from its JSON. Nothing is verified: that is for [`verify()`] to do.
+    ///
+    /// # Errors
+    /// When it is longer than [`limits::EVIDENCE_BYTES`], or not the JSON of evidence; the field is named.
+    pub fn parse(json: &[u8]) -> Result<Self, EvidenceRefusal> {
+        if json.len() > limits::EVIDENCE_BYTES {
+            return Err(EvidenceRefusal::TooLong(json.len()));
+        }
+        let form = |error: String| EvidenceRefusal::Json(excerpt(&error));
+        let mut deserializer = serde_json::Deserializer::from_slice(json);
+        let evidence = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| form(error.to_string()))?;
+        deserializer.end().map_err(|error| form(error.to_string()))?;
+        Ok(evidence)
+    }
+
+    /// Bytes of all that is of no fixed size.
+    fn bytes(&self) -> usize {
+        let of_entry = |entry: &ProvenEntry| {
+            let receipt = &entry.receipt;
+            entry.body.len() + receipt.header.len() + receipt.checkpoint.len() + 32 * receipt.proof.len()
+        };
+        self.id.len() + self.checkpoint.len() + self.entries.iter().map(of_entry).sum::<usize>()
+    }
+
+    fn check_bounds(&self) -> Result<(), EvidenceRefusal> {
+        if self.version != VERSION {
+            return Err(EvidenceRefusal::Version(self.version));
+        }
+        if self.entries.len() > limits::EVIDENCE_ENTRIES {
+            return Err(EvidenceRefusal::Entries(self.entries.len()));
+        }
+        match self.bytes() {
+            bytes if bytes > limits::EVIDENCE_BYTES => Err(EvidenceRefusal::TooLong(bytes)),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

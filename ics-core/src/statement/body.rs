@@ -4,10 +4,11 @@ use super::members::ClaimsError;
 use super::message::{self, Message};
 use super::signed::{SignedDescriptor, SignedErasure};
 use super::verify::{Content, Purpose, Unverified};
-use super::{Subject, document, notations};
+use super::{StatementId, Subject, document, notations};
 use crate::canonical_json::{self, JsonError};
 use crate::identity::{Fingerprint, IdentityId};
 use crate::limits;
+use crate::log::entry::EntryKind;
 use crate::openpgp::certificate::{Certificate, CertificateError, SELF_SIGNATURE_SUBPACKETS, UserIdError, user_id};
 use crate::openpgp::key::{KeyError, PublicKey};
 use crate::openpgp::packet::{self, Packet};
@@ -48,6 +49,31 @@ pub enum Body {
     Descriptor(SignedDescriptor),
     /// An erasure.
     Erasure(SignedErasure),
+}
+
+impl Body {
+    /// Its id: that of the statement, or that which stands for one: see [`StatementId`].
+    #[must_use]
+    pub const fn id(&self) -> StatementId {
+        match self {
+            Self::Statement(statement) => statement.id(),
+            Self::Certificate(certificate) => certificate.id(),
+            Self::Descriptor(descriptor) => descriptor.id(),
+            Self::Erasure(erasure) => erasure.id(),
+        }
+    }
+
+    /// The kind that the header of its entry has.
+    #[must_use]
+    pub const fn kind(&self) -> EntryKind {
+        match self {
+            Self::Statement(statement) if statement.subject().kind().has_key() => EntryKind::Statement,
+            Self::Statement(_) => EntryKind::Document,
+            Self::Certificate(_) => EntryKind::Certificate,
+            Self::Descriptor(_) => EntryKind::Descriptor,
+            Self::Erasure(_) => EntryKind::Erasure,
+        }
+    }
 }
 
 /// Why bytes are not a body in canonical form.

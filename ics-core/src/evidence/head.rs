@@ -1,0 +1,98 @@
+//! Whose log it is, and which head of it the home has signed.
+
+use super::open::Opened;
+use super::verified::Cosigned;
+use super::{EntryFault, EvidenceRefusal};
+use crate::descriptor::{Descriptor, DescriptorError, NodeKey, OwnerKey, admit_first, admit_next};
+use crate::limits;
+use crate::log::checkpoint::{Checkpoint, CheckpointError, Origin};
+use crate::log::cosignature;
+use crate::log::note::{Algorithm, KeyError, NoteError, VerifierKey};
+use crate::openpgp::key::PublicKey;
+use crate::statement::{Body, SignedDescriptor};
+use crate::time::Timestamp;
+
+/// Admits the chain of descriptors by what the owners have signed, before the log that holds them is believed: it
+/// tells the key that signed the log. Each comes with its index.
+pub(super) fn descriptors(entries: &[Opened<'_>]) -> Result<Vec<(u64, Descriptor)>, EvidenceRefusal> {
+    let mut chain: Vec<(u64, Descriptor)> = Vec::new();
+    for opened in entries {
+        let Body::Descriptor(signed) = &opened.body else { continue };
+        let former = chain.last().map(|(_, descriptor)| descriptor);
+        let descriptor = admit(former, signed).map_err(|error| EntryFault::from(error).at(opened.index()))?;
+        chain.push((opened.index(), descriptor));
+    }
+    Ok(chain)
+}
+
+fn admit(former: Option<&Descriptor>, signed: &SignedDescriptor) -> Result<Descriptor, DescriptorError> {
+    match former {
+        None => {
+            let claimed = Descriptor::parse(&signed.json)?;
+            admit_first(&signed.json, &signed.verified_by(&owners(&claimed)))
+        }
+        Some(former) => admit_next(former, &signed.json, &signed.verified_by(&owners(former))),
+    }
+}
+
+/// All of them: a descriptor with a key that cannot be read is not admitted.
+fn owners(descriptor: &Descriptor) -> Vec<PublicKey> {
+    descriptor.owners.keys.iter().map(OwnerKey::public_key).filter_map(Result::ok).collect()
+}
+
+/// A checkpoint that the home has signed, and who vouches for it as the newest, and when.
+pub(super) struct Head {
+    pub(super) key: VerifierKey,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) as_of: Option<Timestamp>,
+    pub(super) witnesses: Vec<Cosigned>,
+}
+
+impl Head {
+    /// Opens the checkpoint of a domain with the key that its newest descriptor names.
+    pub(super) fn open(
+        note: &str,
+        origin: &Origin,
+        newest: &Descriptor,
+        now: Timestamp,
+    ) -> Result<Self, EvidenceRefusal> {
+        let key = home_key(origin, &newest.home)?;
+        let checkpoint = Checkpoint::open(note, &key)?;
+        let as_of = cosigned(note, [&newest.home])?.iter().filter_map(|by| not_ahead(by.at, now)).max();
+        let Some(asked) = &newest.witnesses else {
+            return Ok(Self { key, checkpoint, as_of, witnesses: Vec::new() });
+        };
+        let witnesses = cosigned(note, &asked.keys)?;
+        if u32::try_from(witnesses.len()).is_ok_and(|cosigned| cosigned < asked.quorum) {
+            return Err(EvidenceRefusal::Witnesses { cosigned: witnesses.len(), quorum: asked.quorum });
+        }
+        Ok(Self { key, checkpoint, as_of, witnesses })
+    }
+}
+
+/// What is here now was signed by now: a time a little ahead is a clock that differs, one well ahead says nothing.
+fn not_ahead(time: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    (time.millis_since(now) <= limits::CLOCK_SKEW_MILLIS).then_some(time.min(now))
+}
+
+/// Which of the nodes cosigned a checkpoint, and when.
+fn cosigned<'a>(note: &str, nodes: impl IntoIterator<Item = &'a NodeKey>) -> Result<Vec<Cosigned>, CheckpointError> {
+    let key = |node: &NodeKey| VerifierKey::new(&node.name, Algorithm::Cosignature, &raw(node)?);
+    let keys: Vec<_> = nodes.into_iter().map(key).collect::<Result<_, _>>().map_err(unusable)?;
+    let times = cosignature::times(note, &keys)?;
+    Ok(times.into_iter().map(|(key, at)| Cosigned { name: key.name().to_owned(), at }).collect())
+}
+
+/// The key of a domain's home for its checkpoints.
+pub(super) fn home_key(origin: &Origin, home: &NodeKey) -> Result<VerifierKey, CheckpointError> {
+    raw(home).and_then(|key| origin.key(&key)).map_err(unusable)
+}
+
+fn raw(node: &NodeKey) -> Result<[u8; 32], KeyError> {
+    node.verifying_key().map(|key| key.to_bytes()).ok_or(KeyError::Key)
+}
+
+/// No descriptor is admitted with such a key.
+fn unusable(problem: KeyError) -> CheckpointError {
+    NoteError::from(problem).into()
+}

@@ -1,0 +1,62 @@
+//! Entries as they come, each consistent in itself; nothing is proved yet.
+
+use super::{EntryFault, Evidence, EvidenceRefusal, ProvenEntry};
+use crate::identity::excerpt;
+use crate::log::entry::{EntryKind, Header, LeafData, leaf_data};
+use crate::statement::body::{self, Body};
+
+/// An entry whose parts fit each other.
+pub(super) struct Opened<'a> {
+    pub(super) entry: &'a ProvenEntry,
+    pub(super) header: Header,
+    pub(super) body: Body,
+}
+
+impl Opened<'_> {
+    pub(super) const fn index(&self) -> u64 {
+        self.entry.receipt.index
+    }
+
+    pub(super) fn leaf_data(&self) -> LeafData {
+        let receipt = &self.entry.receipt;
+        leaf_data(&receipt.salt, &receipt.header, &self.entry.body)
+    }
+}
+
+/// Opens all entries: entry 0 first, then each behind the one before it.
+pub(super) fn open(evidence: &Evidence) -> Result<Vec<Opened<'_>>, EvidenceRefusal> {
+    let indices = || evidence.entries.iter().map(|entry| entry.receipt.index);
+    if indices().next() != Some(0) {
+        return Err(EvidenceRefusal::NoEntry0);
+    }
+    if let Some((after, index)) = indices().zip(indices().skip(1)).find(|(after, index)| index <= after) {
+        return Err(EvidenceRefusal::Order { index, after });
+    }
+    let open = |entry| open_one(entry, &evidence.checkpoint).map_err(|fault| fault.at(entry.receipt.index));
+    evidence.entries.iter().map(open).collect()
+}
+
+fn open_one<'a>(entry: &'a ProvenEntry, checkpoint: &str) -> Result<Opened<'a>, EntryFault> {
+    let receipt = &entry.receipt;
+    if receipt.checkpoint != checkpoint {
+        return Err(EntryFault::OtherCheckpoint);
+    }
+    let header = Header::decode(&receipt.header)?;
+    if header.admitted_at != entry.admitted_at {
+        return Err(EntryFault::AdmittedAt { said: entry.admitted_at, found: header.admitted_at });
+    }
+    let body = body::parse(&entry.body)?;
+    let found = body.kind().as_str();
+    for said in [header.kind.as_str(), &entry.kind] {
+        if said != found {
+            return Err(EntryFault::Kind { said: excerpt(said), found });
+        }
+    }
+    if body.kind() == EntryKind::Erasure {
+        return Err(EntryFault::NotEvidence(found));
+    }
+    if receipt.id != body.id() {
+        return Err(EntryFault::Id { said: receipt.id, found: body.id() });
+    }
+    Ok(Opened { entry, header, body })
+}

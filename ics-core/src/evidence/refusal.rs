@@ -1,0 +1,154 @@
+//! Why evidence is refused.
+
+use crate::descriptor::DescriptorError;
+use crate::domain::Refusal;
+use crate::identity::{Fingerprint, IdentityError};
+use crate::limits;
+use crate::log::checkpoint::{CheckpointError, Origin};
+use crate::log::entry::HeaderError;
+use crate::log::receipt::EvidenceError;
+use crate::policy::PolicyError;
+use crate::statement::{BodyError, StatementId, VerifyError};
+use crate::time::Timestamp;
+use crate::vocabulary::DomainName;
+
+/// Why evidence proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EvidenceRefusal {
+    /// More bytes than evidence may have.
+    #[error("the evidence has {0} bytes, {max} at most are read", max = limits::EVIDENCE_BYTES)]
+    TooLong(usize),
+    /// Not the JSON of evidence.
+    #[error("this is not evidence: {0}")]
+    Json(String),
+    /// A format that this program does not know.
+    #[error("the evidence has version {0}; this program knows version {known}", known = super::VERSION)]
+    Version(u32),
+    /// More entries than evidence may have.
+    #[error("the evidence has {0} entries, {max} at most are read", max = limits::EVIDENCE_ENTRIES)]
+    Entries(usize),
+    /// Not the id of an identity.
+    #[error(transparent)]
+    Id(#[from] IdentityError),
+    /// The first entry is not entry 0 of the log, by which the domain is known.
+    #[error("entry 0, the first descriptor of the domain, is missing at the start")]
+    NoEntry0,
+    /// Entries in another order than that of the log, or one twice.
+    #[error("entry {index} follows entry {after}: entries stand in the order of the log, each once")]
+    Order {
+        /// The index of the entry.
+        index: u64,
+        /// The index of the one before it.
+        after: u64,
+    },
+    /// The descriptors are those of another domain than the evidence says.
+    #[error("the evidence says that it is about the domain `{said}`, but its entry 0 is that of `{found}`")]
+    Domain {
+        /// The domain that the evidence names.
+        said: DomainName,
+        /// The domain of its entry 0.
+        found: DomainName,
+    },
+    /// Another domain than the one that was pinned; it may have the same name.
+    #[error("the evidence is that of `{found}`, the pinned domain is `{expected}`")]
+    Pin {
+        /// The origin that was pinned.
+        expected: Origin,
+        /// The origin of the evidence.
+        found: Origin,
+    },
+    /// The checkpoint is malformed, or not signed by the home that the newest descriptor names.
+    #[error("the checkpoint: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// Fewer witnesses than the descriptor asks for.
+    #[error("the checkpoint is cosigned by {cosigned} witnesses, the descriptor asks for {quorum}")]
+    Witnesses {
+        /// Witnesses whose cosignature is good.
+        cosigned: usize,
+        /// How many are needed.
+        quorum: u32,
+    },
+    /// An entry is not what it must be.
+    #[error("entry {index}: {fault}")]
+    Entry {
+        /// The index that its receipt says.
+        index: u64,
+        /// What is wrong.
+        fault: Box<EntryFault>,
+    },
+    /// No statement about the identity.
+    #[error("the evidence holds no statement about `{0}`")]
+    Nothing(String),
+}
+
+/// What is wrong with an entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EntryFault {
+    /// Its receipt leads to another checkpoint than the one of the evidence.
+    #[error("its receipt has another checkpoint than the evidence")]
+    OtherCheckpoint,
+    /// The header is malformed.
+    #[error("its header: {0}")]
+    Header(#[from] HeaderError),
+    /// The body is not in canonical form, or not one at all.
+    #[error("its body: {0}")]
+    Body(#[from] BodyError),
+    /// A kind that is not that of the body, in the header or beside it.
+    #[error("it says that it is a {said}, but its body is a {found}")]
+    Kind {
+        /// What the header or the evidence says.
+        said: String,
+        /// What it is.
+        found: &'static str,
+    },
+    /// A time of admission that is not the header's.
+    #[error("it says that it was admitted at {said}, but its header says {found}")]
+    AdmittedAt {
+        /// What the evidence says.
+        said: Timestamp,
+        /// What the header says.
+        found: Timestamp,
+    },
+    /// An id that is not the body's.
+    #[error("its receipt is that of `{said}`, but the id of its body is `{found}`")]
+    Id {
+        /// What the receipt says.
+        said: StatementId,
+        /// What the body has.
+        found: StatementId,
+    },
+    /// A kind of entry that evidence does not hold.
+    #[error("evidence holds descriptors, certificates and statements, not an {0}")]
+    NotEvidence(&'static str),
+    /// It is not proved to stand in the log.
+    #[error("{0}")]
+    Unproven(EvidenceError),
+    /// It was adopted, and does not prove that it stands in the log of its source.
+    #[error("its source: {0}")]
+    Source(EvidenceError),
+    /// The descriptor does not follow the one before it, or too few owners signed it.
+    #[error(transparent)]
+    Descriptor(#[from] DescriptorError),
+    /// The descriptor's access rules cannot be compiled.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The certificate has no place behind those before it.
+    #[error(transparent)]
+    Certificate(Refusal),
+    /// No certificate of the signer stands before it.
+    #[error("no certificate that holds the key `{0}` stands before it, so its signature cannot be verified")]
+    UnknownSigner(Fingerprint),
+    /// Its signature is not good.
+    #[error(transparent)]
+    Signature(#[from] VerifyError),
+    /// About something that has nothing to do with the identity.
+    #[error("it is about `{0}`, which is neither the identity nor a group that may concern it")]
+    Stranger(String),
+}
+
+impl EntryFault {
+    /// This fault, of the entry at an index.
+    pub(super) fn at(self, index: u64) -> EvidenceRefusal {
+        EvidenceRefusal::Entry { index, fault: Box::new(self) }
+    }
+}

@@ -1,0 +1,115 @@
+//! The domain as the entries tell it, one after the other, by the rules by which its home admitted them.
+
+use std::collections::BTreeMap;
+
+use super::head::home_key;
+use super::open::Opened;
+use super::verified::{Line, Refused};
+use super::{EntryFault, EvidenceRefusal};
+use crate::descriptor::Descriptor;
+use crate::domain::{Context, Domain, Refusal};
+use crate::identity::IdentityId;
+use crate::log::entry::Header;
+use crate::log::source::EvidenceError as SourceError;
+use crate::openpgp::certificate::Certificate;
+use crate::policy::Cache;
+use crate::record::{Identity, Logged, SourceRef};
+use crate::statement::verify::Unverified;
+use crate::statement::{Body, verify};
+
+/// The domain, and what was said in it.
+pub(super) struct Replay {
+    pub(super) domain: Domain,
+    /// All statements by what they are about, in the order of the log.
+    pub(super) about: BTreeMap<IdentityId, Vec<Logged>>,
+    /// Those about groups, in the order of the log.
+    pub(super) groups: Vec<Logged>,
+    pub(super) lines: Vec<Line>,
+}
+
+impl Replay {
+    /// Begins with entry 0.
+    pub(super) fn found(first: &Opened<'_>, descriptor: Descriptor) -> Result<Self, EvidenceRefusal> {
+        let domain = Domain::found(first.leaf_data(), descriptor, first.header.admitted_at);
+        let domain = domain.map_err(|error| EntryFault::from(error).at(first.index()))?;
+        Ok(Self { domain, about: BTreeMap::new(), groups: Vec::new(), lines: Vec::new() })
+    }
+
+    /// Takes the next entry; `descriptor` is what it puts in force, if it is one.
+    pub(super) fn take(&mut self, opened: Opened<'_>, descriptor: Option<Descriptor>) -> Result<(), EvidenceRefusal> {
+        let (index, admitted_at) = (opened.index(), opened.header.admitted_at);
+        self.take_body(opened, descriptor).map_err(|fault| fault.at(index))?;
+        self.domain.grow_to(index.saturating_add(1), admitted_at);
+        Ok(())
+    }
+
+    fn take_body(&mut self, opened: Opened<'_>, descriptor: Option<Descriptor>) -> Result<(), EntryFault> {
+        self.verify_source(&opened)?;
+        let index = opened.index();
+        match opened.body {
+            Body::Certificate(certificate) => self.take_certificate(index, &opened.header, certificate),
+            Body::Statement(statement) => self.take_statement(index, &opened.header, statement),
+            Body::Descriptor(_) => Ok(descriptor.map_or(Ok(()), |next| self.domain.take_descriptor(index, next))?),
+            Body::Erasure(_) => Ok(()),
+        }
+    }
+
+    /// What was adopted stands in the log of its source, if the descriptor knows that; if not, the rules refuse it.
+    fn verify_source(&self, opened: &Opened<'_>) -> Result<(), EntryFault> {
+        let Some(source) = &opened.header.source else { return Ok(()) };
+        let Some(pinned) = self.domain.source(&source.origin) else { return Ok(()) };
+        let proven = home_key(&source.origin, &pinned.home)
+            .map_err(SourceError::from)
+            .and_then(|home| source.verify(&opened.entry.body, &home));
+        proven.map(drop).map_err(EntryFault::Source)
+    }
+
+    /// Who named its holder may stand elsewhere in the log, in a grant over another thing, and is not asked: a
+    /// certificate vouches for nothing. What is asked is that it takes the place of no other.
+    fn take_certificate(&mut self, index: u64, header: &Header, certificate: Certificate) -> Result<(), EntryFault> {
+        let policy = self.domain.policy().clone();
+        let way = SourceRef::way(header)?;
+        match self.domain.check_certificate(&certificate, &way, &[], &mut Cache::new(&policy)) {
+            Ok(_) | Err(Refusal::CertificateNotNamed(_) | Refusal::NotPermitted { .. }) => {
+                self.domain.take_certificate(index, certificate);
+                Ok(())
+            }
+            Err(refusal) => Err(EntryFault::Certificate(refusal)),
+        }
+    }
+
+    fn take_statement(&mut self, index: u64, header: &Header, unverified: Unverified) -> Result<(), EntryFault> {
+        let issuer = unverified.issuer();
+        let certificate = self.domain.signer(&issuer).map_err(|_| EntryFault::UnknownSigner(issuer))?;
+        let statement = verify(unverified, certificate, header.admitted_at)?;
+        let entry = Logged::new(index, header, &statement)?;
+        let refusal = self.judge(&entry).err();
+        self.lines.push(self.line(&entry, refusal.as_ref()));
+        let entry = if refusal.is_some() { entry.refused() } else { entry };
+        if matches!(entry.subject_id(), IdentityId::Group(_)) {
+            self.groups.push(entry.clone());
+        }
+        self.about.entry(entry.subject_id()).or_default().push(entry);
+        Ok(())
+    }
+
+    /// The home's own question, over the statements before.
+    fn judge(&self, entry: &Logged) -> Result<(), Refusal> {
+        let about = self.about.get(&entry.subject_id()).map(Vec::as_slice).unwrap_or_default();
+        let context = Context { about, groups: &self.groups };
+        self.domain.check(entry, &context, &mut Cache::new(self.domain.policy())).map(drop)
+    }
+
+    fn line(&self, entry: &Logged, refusal: Option<&Refusal>) -> Line {
+        Line {
+            index: entry.index(),
+            id: entry.id(),
+            about: Identity { id: entry.subject_id(), kind: entry.subject().kind() },
+            signer: entry.signer(),
+            name: self.domain.name_of(&entry.signer()),
+            role: entry.claims().role.clone(),
+            act: entry.claims().act,
+            refused: refusal.map(|refusal| Refused { code: refusal.code(), why: refusal.to_string() }),
+        }
+    }
+}
