@@ -565,3 +565,6 @@ fn revocation(signature: &Signature<'_>) -> Result<Revocation, SignatureError> {
     let reason = signature.one(sub::REASON)?.and_then(|data| data.first());
     Ok(Revocation { created: signature.created, is_for_all_times: !matches!(reason, Some(1 | 3)) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use sha1collisiondetection::Sha1CD;
 
 use super::algorithm::{KeyAlgorithm, sha256};
 use super::reader::{Reader, WireError, bit_length};
-use super::{ed25519, packet};
+use super::{ed448, ed25519, packet};
 use crate::identity::Fingerprint;
 use crate::limits;
 use crate::time::Timestamp;
@@ -49,11 +49,11 @@ pub enum KeyError {
     /// A point that does not have the form of the curve.
     #[error("the point of the key does not have the uncompressed form of its curve")]
     Point,
-    /// An Ed25519 point in an encoding that RFC 8032 does not give it.
-    #[error("the Ed25519 point of the key is not in its canonical encoding")]
+    /// An Ed25519 or Ed448 point in an encoding that RFC 8032 does not give it.
+    #[error("the point of the key is not in its canonical encoding")]
     PointNotCanonical,
-    /// An Ed25519 point of small order: signatures that fit any message exist for it.
-    #[error("the Ed25519 point of the key has small order")]
+    /// An Ed25519 or Ed448 point of small order: signatures that fit any message exist for it.
+    #[error("the point of the key has small order")]
     SmallOrder,
     /// The key was built to collide under SHA-1, which makes version 4 fingerprints.
     #[error("the key carries the marks of a SHA-1 collision attack")]
@@ -241,27 +241,26 @@ pub(crate) fn fingerprint(body: &[u8]) -> Result<Fingerprint, KeyError> {
     hash.finalize_cd().map(|digest| Fingerprint::V4(digest.into())).map_err(|_| KeyError::Sha1Collision)
 }
 
+/// The half of a composite key that is on a curve obeys the rule of its curve.
 fn material(reader: &mut Reader<'_>, id: u8, version: u8) -> Result<(KeyAlgorithm, Material), KeyError> {
     Ok(match id {
         1 => (KeyAlgorithm::Rsa, rsa(reader)?),
         19 => ecdsa(reader)?,
         22 => (KeyAlgorithm::Ed25519Legacy, ed25519_legacy(reader)?),
         27 => (KeyAlgorithm::Ed25519, ed25519_material(reader.array()?)?),
-        28 => (KeyAlgorithm::Ed448, Material::Ed448(Box::new(reader.array()?))),
-        30 => (KeyAlgorithm::MlDsa65Ed25519, composite(reader, 1952)?),
+        28 => (KeyAlgorithm::Ed448, ed448_material(reader.array()?)?),
+        30 => {
+            ed25519_material(reader.array()?)?;
+            reader.take(1952)?;
+            (KeyAlgorithm::MlDsa65Ed25519, Material::Composite)
+        }
         31 => {
-            reader.take(57 + 2592)?;
+            ed448_material(reader.array()?)?;
+            reader.take(2592)?;
             (KeyAlgorithm::MlDsa87Ed448, Material::Composite)
         }
         _ => return Err(KeyError::Algorithm { id, version }),
     })
-}
-
-/// ML-DSA-65 with Ed25519: the Ed25519 half obeys the same rule as an Ed25519 key.
-fn composite(reader: &mut Reader<'_>, ml_dsa_bytes: usize) -> Result<Material, KeyError> {
-    ed25519_material(reader.array()?)?;
-    reader.take(ml_dsa_bytes)?;
-    Ok(Material::Composite)
 }
 
 fn rsa(reader: &mut Reader<'_>) -> Result<Material, KeyError> {
@@ -309,6 +308,13 @@ fn ed25519_material(point: [u8; 32]) -> Result<Material, KeyError> {
         return Err(KeyError::PointNotCanonical);
     }
     if ed25519::has_small_order(&point) { Err(KeyError::SmallOrder) } else { Ok(Material::Ed25519(point)) }
+}
+
+fn ed448_material(point: [u8; 57]) -> Result<Material, KeyError> {
+    if !ed448::is_canonical_encoding(&point) {
+        return Err(KeyError::PointNotCanonical);
+    }
+    if ed448::has_small_order(&point) { Err(KeyError::SmallOrder) } else { Ok(Material::Ed448(Box::new(point))) }
 }
 
 /// The material of an ECDSA key: the curve, and the uncompressed point as an MPI.
@@ -373,13 +379,21 @@ mod tests {
             assert_eq!(PublicKey::ed25519(version, time, &identity), Err(KeyError::SmallOrder));
             assert_eq!(PublicKey::ed25519(version, time, &[0xff; 32]), Err(KeyError::PointNotCanonical));
         }
+        let ed448 = |point: [u8; 57]| PublicKey::from_material(6, time, KeyAlgorithm::Ed448, &point).map(drop);
+        assert_eq!(ed448([0; 57]), Err(KeyError::SmallOrder));
+        assert_eq!(ed448([0xff; 57]), Err(KeyError::PointNotCanonical));
+        let composite = [&identity[..], &[0; 1952]].concat();
+        let key = PublicKey::from_material(6, time, KeyAlgorithm::MlDsa65Ed25519, &composite);
+        assert_eq!(key, Err(KeyError::SmallOrder));
+        let key = PublicKey::from_material(6, time, KeyAlgorithm::MlDsa87Ed448, &[0; 57 + 2592]);
+        assert_eq!(key, Err(KeyError::SmallOrder));
     }
 
     #[test]
     fn rsa_numbers() {
         let key = |bits: usize, last: u8, e: &[u8]| {
             let mut n = vec![0x55; bits.div_ceil(8)];
-            n[0] = if bits % 8 == 0 { 0x80 } else { 1 << (bits % 8 - 1) };
+            n[0] = if bits.is_multiple_of(8) { 0x80 } else { 1 << (bits % 8 - 1) };
             *n.last_mut().expect("bytes") = last;
             let mut material = Vec::new();
             super::super::reader::write_mpi(&mut material, &n);

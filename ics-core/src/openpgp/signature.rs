@@ -441,6 +441,12 @@ impl Draft {
         Self { kind, hashed }
     }
 
+    /// Of a type, with nothing but the given hashed area.
+    #[cfg(test)]
+    pub(crate) const fn raw(kind: u8, hashed: Vec<u8>) -> Self {
+        Self { kind, hashed }
+    }
+
     /// With one more subpacket.
     pub(crate) fn with(mut self, tag: u8, data: &[u8]) -> Self {
         sub::write(&mut self.hashed, false, tag, data);
@@ -481,3 +487,6 @@ pub(crate) fn user_id_header(user_id: &[u8]) -> Vec<u8> {
 pub(crate) fn write_packet(out: &mut Vec<u8>, body: &[u8]) {
     packet::write(out, packet::SIGNATURE, body);
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,7 +39,8 @@ const UNDERSTOOD: [u8; 8] = [
 const REFUSED: [u8; 4] = [sub::SIGNATURE_EXPIRATION, sub::TRUST, sub::REGULAR_EXPRESSION, sub::EMBEDDED_SIGNATURE];
 
 /// What a log entry holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all bodies are statements; a box each would only cost")]
 pub enum Body {
     /// A statement about an identity.
     Statement(Unverified),
@@ -289,3 +290,6 @@ fn parse_message(bytes: &[u8], message: Message<'_>) -> Result<Body, BodyError> 
     };
     Ok(Body::Statement(Unverified { content, purpose: Purpose::Sign, signed, own: None }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,7 +105,7 @@ pub(super) fn check_software(software: &Software) -> Result<(), ClaimsError> {
     };
     let is_hex = |text: &str| {
         (8..=128).contains(&text.len())
-            && text.len() % 2 == 0
+            && text.len().is_multiple_of(2)
             && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
     };
     let formed = software.digests.iter().all(|(name, digest)| is_name(name) && is_hex(digest));

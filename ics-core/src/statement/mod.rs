@@ -2,6 +2,8 @@
 
 pub mod body;
 mod document;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod make;
 mod members;
 mod message;
