@@ -114,3 +114,26 @@ impl Domain {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openpgp::signer::{Ed25519Signer, Signer};
+    use crate::samples::{changed, time, word};
+
+    #[test]
+    fn a_key_belongs_to_one_certificate() {
+        let signer = Ed25519Signer::from_seed(&[1; 32], 4, time(0)).expect("a key");
+        let bytes = Certificate::make(&signer, "Maker", time(0), &[0; 32]).expect("a certificate");
+        let certificate = Certificate::parse(&bytes).expect("a certificate");
+        let (key, holder) = (signer.public_key().fingerprint(), Fingerprint::V4([7; 20]));
+        let mut domain = changed(1, |descriptor| {
+            descriptor.roles.entry(word("maintainer")).or_default().signers.insert(key);
+        });
+        let policy = domain.policy().clone();
+        let check = |domain: &Domain| domain.check_certificate(&certificate, &[], &[], &mut Cache::new(&policy));
+        assert_eq!(check(&domain), Ok(vec!["certificates".to_owned()]));
+        Arc::make_mut(&mut domain.signers).primaries.insert(key, holder);
+        assert_eq!(check(&domain), Err(Refusal::CertificateKeyTaken { key, holder }));
+    }
+}

@@ -1,6 +1,7 @@
 //! Trust: what a relying party makes of the records of several domains.
 
 mod facts;
+mod heard;
 mod policy;
 mod verdict;
 

@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Facts, TrustPolicy, TrustRequest};
+use super::heard::{Heard, does, lacks, signer};
+use super::{TrustPolicy, TrustRequest};
 use crate::descriptor::Freshness;
 use crate::identity::{Fingerprint, excerpt};
 use crate::log::checkpoint::Origin;
-use crate::record::{By, GivenStatus, Record};
+use crate::record::Record;
 use crate::statement::StatementId;
 use crate::time::Timestamp;
-use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role};
+use crate::vocabulary::{Act, DomainName, Role};
 
 /// What one domain says of a thing, and how complete and how fresh that is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -170,157 +171,6 @@ pub fn verdict(question: &Question, policy: &TrustPolicy, now: Timestamp) -> Ver
     }
 }
 
-/// What the domains that count say of a thing.
-struct Heard<'a> {
-    of: Party,
-    looked: &'a Looked,
-    counting: Vec<&'a Testimony>,
-    ignored: BTreeSet<&'a Origin>,
-}
-
-impl<'a> Heard<'a> {
-    fn new(of: Party, looked: &'a Looked, policy: &TrustPolicy) -> Self {
-        let (mut counting, ignored): (Vec<_>, Vec<_>) =
-            looked.testimonies.iter().partition(|testimony| policy.domains().contains(&testimony.origin));
-        counting.sort_by_key(|testimony| &testimony.origin);
-        Self { of, looked, counting, ignored: ignored.into_iter().map(|testimony| &testimony.origin).collect() }
-    }
-
-    fn records(&self) -> impl Iterator<Item = &'a Record> {
-        self.counting.iter().filter_map(|testimony| testimony.record.as_ref())
-    }
-
-    fn statuses(&self) -> impl Iterator<Item = (&'a DomainName, &'a GivenStatus)> {
-        self.records().flat_map(|record| {
-            let status = record.status.iter();
-            let all = status.flat_map(|status| core::iter::once(&status.decides).chain(&status.conflict));
-            all.map(|given| (&record.domain, given))
-        })
-    }
-
-    /// The most restrictive; among equals that of the first domain, which stands first there.
-    fn status(&self) -> Option<(&'a DomainName, &'a GivenStatus)> {
-        self.statuses().reduce(|first, next| if next.1.effect > first.1.effect { next } else { first })
-    }
-
-    fn facts(&self) -> Option<Facts> {
-        let kind = self.records().next()?.identity.kind;
-        let status = self.status();
-        let effect = status.map_or(Effect::None, |(_, status)| status.effect);
-        let roles = |by: fn(&Record) -> &Vec<By>| {
-            self.records().flat_map(by).map(|by| by.role.to_string()).collect::<BTreeSet<_>>()
-        };
-        Some(Facts {
-            kind,
-            attributes: self.attributes(),
-            effect,
-            status: status.map(|(_, status)| status.name.to_string()),
-            vouching_roles: roles(|record| &record.vouched),
-            approving_roles: roles(|record| &record.approvals),
-            labels: self.records().flat_map(|record| &record.labels).map(|label| label.value.clone()).collect(),
-            conflict: self.statuses().any(|(_, other)| other.effect != effect),
-        })
-    }
-
-    fn values(&self) -> BTreeMap<Attribute, BTreeSet<&'a str>> {
-        let mut values: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
-        for (attribute, given) in self.records().flat_map(|record| &record.attributes) {
-            values.entry(*attribute).or_default().extend(given.iter().map(|given| given.value.as_str()));
-        }
-        values
-    }
-
-    /// The attributes on which all agree.
-    fn attributes(&self) -> BTreeMap<Attribute, String> {
-        let agreed = |(attribute, values): (Attribute, BTreeSet<&str>)| match values.first() {
-            Some(value) if values.len() == 1 => Some((attribute, (*value).to_owned())),
-            _ => None,
-        };
-        self.values().into_iter().filter_map(agreed).collect()
-    }
-
-    fn conflicts(&self) -> Vec<String> {
-        let contradictory = self.values().into_iter().filter(|(_, values)| values.len() > 1);
-        let mut conflicts: Vec<String> = contradictory
-            .map(|(attribute, values)| {
-                let values = values.into_iter().map(|value| format!("`{}`", excerpt(value))).collect::<Vec<_>>();
-                format!("{}: `{attribute}` is said to be {}", self.name(), values.join(" and "))
-            })
-            .collect();
-        let decides = self.status();
-        for (domain, other) in self.statuses().filter(|(_, other)| decides.is_some_and(|(_, it)| it.name != other.name))
-        {
-            conflicts.push(format!(
-                "{}: `{}` stands beside it, given in {domain} at index {} by {}",
-                self.name(),
-                other.name,
-                other.by.index,
-                signer(&other.by)
-            ));
-        }
-        conflicts
-    }
-
-    /// How reasons speak of it.
-    fn name(&self) -> String {
-        let asked = excerpt(&self.looked.asked);
-        match self.of {
-            Party::Thing => format!("`{asked}`"),
-            Party::Peer => format!("the peer `{asked}`"),
-        }
-    }
-
-    fn derivation(&self) -> Vec<Step> {
-        let step = |record: &Record, by: &By, act, rule| Step {
-            of: self.of,
-            domain: record.domain.clone(),
-            index: by.index,
-            statement: by.statement,
-            signer: by.signer,
-            name: by.name.clone(),
-            role: by.role.clone(),
-            act,
-            rule,
-        };
-        let mut steps = Vec::new();
-        for record in self.records() {
-            let said = |what: &str, by: &By| match &by.group {
-                Some(group) => format!("{what}, as a member of the group {group}"),
-                None => what.to_owned(),
-            };
-            steps.extend(
-                record.vouched.iter().map(|by| step(record, by, Act::Identity, said("vouches for its identity", by))),
-            );
-            steps.extend(record.approvals.iter().map(|by| step(record, by, Act::Approval, said("approves of it", by))));
-            steps.extend(record.labels.iter().map(|label| {
-                let rule = said(&format!("gives it the label `{}`", excerpt(&label.value)), &label.by);
-                step(record, &label.by, Act::Label, rule)
-            }));
-            let status = record.status.iter();
-            steps.extend(status.flat_map(|s| core::iter::once(&s.decides).chain(&s.conflict)).map(|given| {
-                let rule =
-                    said(&format!("gives it the status `{}`, which {}", given.name, does(given.effect)), &given.by);
-                step(record, &given.by, Act::Status, rule)
-            }));
-        }
-        steps
-    }
-}
-
-const fn does(effect: Effect) -> &'static str {
-    match effect {
-        Effect::None => "neither permits nor blocks",
-        Effect::Permits => "permits its use",
-        Effect::Blocks => "blocks its use",
-        Effect::BlocksForEver => "blocks its use for ever",
-    }
-}
-
-fn signer(by: &By) -> String {
-    let name = by.name.as_ref().map_or_else(|| by.signer.to_string(), |name| excerpt(name));
-    format!("{name} as {}", by.role)
-}
-
 struct Answer {
     outcome: Outcome,
     reasons: Vec<String>,
@@ -385,57 +235,6 @@ impl Answer {
     }
 }
 
-impl Heard<'_> {
-    fn nobody_knows(&self) -> String {
-        format!("no domain that counts knows {}", self.name())
-    }
-
-    /// What keeps the domains from telling.
-    fn missing(&self, policy: &TrustPolicy, now: Timestamp) -> Vec<String> {
-        let mut missing = Vec::new();
-        if self.looked.candidates > 1 {
-            missing.push(format!("{} fits {} identities", self.name(), self.looked.candidates));
-        }
-        for origin in policy.domains() {
-            if !self.counting.iter().any(|testimony| testimony.origin == *origin) {
-                missing.push(format!("{} counts, but nothing was heard of it", origin.domain));
-            }
-        }
-        for record in self.records().filter(|record| record.changes_at.is_some_and(|change| change <= now)) {
-            missing.push(format!(
-                "the record of {} was judged at {}, something has begun or ended since",
-                record.domain, record.at
-            ));
-        }
-        let kinds: BTreeSet<_> = self.records().map(|record| record.identity.kind).collect();
-        match kinds.len() {
-            0 => missing.push(self.nobody_knows()),
-            1 => {}
-            _ => missing.push(format!("the domains differ on what kind of thing {} is", self.name())),
-        }
-        missing
-    }
-}
-
-/// What a thing has, for somebody who wonders which rule it does not fit.
-fn lacks(heard: &Heard<'_>, facts: &Facts) -> String {
-    let list = |words: &BTreeSet<String>, none: &str, some: &str| match words.is_empty() {
-        true => none.to_owned(),
-        false => format!("{some} {}", words.iter().map(|word| excerpt(word)).collect::<Vec<_>>().join(", ")),
-    };
-    let status = match (&facts.status, facts.effect) {
-        (None, _) => "it has no status".to_owned(),
-        (Some(status), effect) => format!("its status is `{status}`, which {}", does(effect)),
-    };
-    format!(
-        "{}: {status}; {}; {}; {}",
-        heard.name(),
-        list(&facts.vouching_roles, "nobody vouches for it", "vouched for by"),
-        list(&facts.approving_roles, "nobody approves of it", "approved by"),
-        list(&facts.labels, "it has no label", "labels:"),
-    )
-}
-
 /// One line per domain: the older copy, where the two things were looked up in different ones.
 fn as_of(both: &[&Heard<'_>], policy: &TrustPolicy, usage: &str, now: Timestamp) -> Vec<AsOf> {
     let mut by_domain: BTreeMap<&Origin, AsOf> = BTreeMap::new();
@@ -460,3 +259,6 @@ fn fresh_until(both: &[&Heard<'_>], as_of: &[AsOf]) -> Option<Timestamp> {
     let changes = both.iter().flat_map(|heard| heard.records()).filter_map(|record| record.changes_at);
     as_of.iter().map(|it| it.fresh_until).chain(changes).min()
 }
+
+#[cfg(test)]
+mod tests;
