@@ -1,5 +1,8 @@
 //! What evidence proves, and that nothing else passes for it.
 
+mod flips;
 mod story;
+mod tampering;
+mod vectors;
 mod verdicts;
 mod world;

@@ -183,6 +183,14 @@ impl World {
         Source { domain, entry0: Hash(entry0), home: self.node.clone() }
     }
 
+    pub(super) fn home_key(&self) -> [u8; 32] {
+        self.home.verifying_key().to_bytes()
+    }
+
+    pub(super) fn root(&self) -> Hash {
+        self.tree.root()
+    }
+
     /// The head, signed by the home, which cosigns it 1,000 seconds after the domain began.
     pub(super) fn checkpoint(&self) -> String {
         self.cosigned(&self.signed_head(&self.home), Some(time(1000)))
