@@ -3,13 +3,12 @@
 use super::open::Opened;
 use super::verified::Cosigned;
 use super::{EntryFault, EvidenceRefusal};
-use crate::descriptor::{Descriptor, DescriptorError, NodeKey, OwnerKey, admit_first, admit_next};
+use crate::descriptor::{Descriptor, NodeKey, admit};
 use crate::limits;
 use crate::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use crate::log::cosignature;
 use crate::log::note::{Algorithm, KeyError, NoteError, VerifierKey};
-use crate::openpgp::key::PublicKey;
-use crate::statement::{Body, SignedDescriptor};
+use crate::statement::Body;
 use crate::time::Timestamp;
 
 /// Admits the chain of descriptors by what the owners have signed, before the log that holds them is believed: it
@@ -23,21 +22,6 @@ pub(super) fn descriptors(entries: &[Opened<'_>]) -> Result<Vec<(u64, Descriptor
         chain.push((opened.index(), descriptor));
     }
     Ok(chain)
-}
-
-fn admit(former: Option<&Descriptor>, signed: &SignedDescriptor) -> Result<Descriptor, DescriptorError> {
-    match former {
-        None => {
-            let claimed = Descriptor::parse(&signed.json)?;
-            admit_first(&signed.json, &signed.verified_by(&owners(&claimed)))
-        }
-        Some(former) => admit_next(former, &signed.json, &signed.verified_by(&owners(former))),
-    }
-}
-
-/// All of them: a descriptor with a key that cannot be read is not admitted.
-fn owners(descriptor: &Descriptor) -> Vec<PublicKey> {
-    descriptor.owners.keys.iter().map(OwnerKey::public_key).filter_map(Result::ok).collect()
 }
 
 /// A checkpoint that the home has signed, and who vouches for it as the newest, and when.
