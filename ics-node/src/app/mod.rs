@@ -18,6 +18,7 @@ mod mirror;
 mod open;
 mod read;
 mod submit;
+mod upload;
 mod verdict;
 
 use std::collections::BTreeMap;

@@ -52,7 +52,6 @@ codes! {
     MalformedPath "malformed-path" 400 "the path is malformed" "";
     MalformedQuery "malformed-query" 400 "the query is malformed" "GET /openapi.json lists the parameters of every route";
     MalformedJson "malformed-json" 400 "the body is not the JSON that this route takes" "GET /openapi.json has the schema of every body";
-    MalformedBase64 "malformed-base64" 400 "a member that takes base64 holds something else" "use the alphabet of RFC 4648, section 4, with padding";
     OperatorOnly "operator-only" 401 "this needs the operator's token" "send `Authorization: Bearer <token>`; the token is in the file that operator_token_file in ics.toml names";
     UnknownRoute "unknown-route" 404 "there is no such route" "GET /openapi.json lists the routes";
     MethodNotAllowed "method-not-allowed" 405 "the route does not take this method" "the Allow header lists those that it takes";
@@ -76,7 +75,6 @@ codes! {
     UnknownEnrolment "unknown-enrolment" 404 "there is no such enrolment request" "";
     NoTrustPolicy "no-trust-policy" 404 "this node decides nothing" "the member `policy` of the section `trust` in ics.toml names one";
     Erased "erased" 410 "the entry's body was erased" "its leaf and its residual effect remain";
-    ReadDenied "read-denied" 403 "the domain's policy does not let this reader read it" "";
 
     // Submissions.
     BatchEmpty "batch-empty" 400 "the submission holds no statement" "";

@@ -1,0 +1,100 @@
+//! Request bodies: bounded in size and in time, of the media types that a route takes.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::web::{Bytes, BytesMut, Data};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use futures_util::StreamExt as _;
+use serde::de::DeserializeOwned;
+
+use super::answer::JSON;
+use super::face::Face;
+use super::failure::Failure;
+use crate::app::problem::Code;
+
+/// Bytes of a JSON body where nothing else is said: the certificate of an enrolment in base64, or some thousand ids.
+pub(super) const JSON_BYTES: usize = 512 * 1024;
+
+/// A JSON body of [`JSON_BYTES`] at most.
+#[derive(Debug)]
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequest for Json<T> {
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Failure>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let (request, mut payload) = (request.clone(), payload.take());
+        Box::pin(async move {
+            media_type(&request, &[JSON])?;
+            let _place = face(&request)?.upload()?;
+            let bytes = read(&request, &mut payload, JSON_BYTES).await?;
+            parse(&bytes).map(Self)
+        })
+    }
+}
+
+/// Reads JSON.
+///
+/// # Errors
+/// When it is not JSON, or not of this shape.
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|e| Failure::new(Code::MalformedJson, e))
+}
+
+/// The media type of the body, one of those that the route takes. Parameters such as `charset` are ignored.
+///
+/// # Errors
+/// When it is absent or another, or when the body is compressed.
+pub(super) fn media_type(request: &HttpRequest, taken: &[&'static str]) -> Result<&'static str, Failure> {
+    let refused = |what: String| {
+        let taken = taken.join(" or ");
+        Failure::new(Code::UnsupportedMediaType, format_args!("{what}; this route takes {taken}, not compressed"))
+    };
+    let encoding = request.headers().get(header::CONTENT_ENCODING).map(header::HeaderValue::as_bytes);
+    if encoding.is_some_and(|encoding| encoding != b"identity") {
+        return Err(refused("the body has a content encoding".to_owned()));
+    }
+    let given = request.content_type().to_ascii_lowercase();
+    let unknown = || refused(format!("the body is `{}`", ics_core::identity::excerpt(&given)));
+    taken.iter().copied().find(|taken| *taken == given).ok_or_else(unknown)
+}
+
+/// Reads a body.
+///
+/// # Errors
+/// When it has more than `limit` bytes, does not arrive within the time for requests, or breaks off.
+pub(super) async fn read(request: &HttpRequest, payload: &mut Payload, limit: usize) -> Result<Bytes, Failure> {
+    let too_large = || Failure::new(Code::BodyTooLarge, format_args!("a body takes {limit} bytes at most here"));
+    if announced(request).is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    let time = face(request)?.request_timeout;
+    let collected = tokio::time::timeout(time, collect(payload, limit)).await;
+    let late = |_| Failure::new(Code::RequestTimeout, format_args!("a request takes {} s at most", time.as_secs_f32()));
+    collected.map_err(late)??.ok_or_else(too_large)
+}
+
+fn face(request: &HttpRequest) -> Result<&Data<Face>, Failure> {
+    request.app_data::<Data<Face>>().ok_or_else(|| Failure::internal("the service has no face"))
+}
+
+fn announced(request: &HttpRequest) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// All chunks of a payload, or `None` as soon as they are more than `limit` bytes.
+async fn collect(payload: &mut Payload, limit: usize) -> Result<Option<Bytes>, Failure> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|e| Failure::new(Code::MalformedRequest, format_args!("the body broke off: {e}")))?;
+        if chunk.len() > limit.saturating_sub(body.len()) {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body.freeze()))
+}

@@ -1,0 +1,72 @@
+//! What all handlers share: the use cases, the counters, and the bounds on work under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::failure::Failure;
+use super::metrics::Metrics;
+use super::server::Settings;
+use crate::app::problem::Code;
+use crate::app::{App, AppError};
+
+/// What all handlers share.
+pub(super) struct Face {
+    /// The use cases.
+    pub(super) app: App,
+    /// The counters.
+    pub(super) metrics: Metrics,
+    /// How long a request's body may take to arrive.
+    pub(super) request_timeout: Duration,
+    work: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
+}
+
+/// A place among the requests that are let in; given back when dropped.
+pub(super) type Place = OwnedSemaphorePermit;
+
+impl Face {
+    /// A face over the use cases.
+    pub(super) fn new(app: App, settings: &Settings) -> Self {
+        Self {
+            app,
+            metrics: Metrics::new(),
+            request_timeout: settings.request_timeout,
+            work: Arc::new(Semaphore::new(settings.max_work)),
+            uploads: Arc::new(Semaphore::new(settings.max_uploads)),
+        }
+    }
+
+    /// A place for a request with a body. It is not one of those for use cases: whoever sends slowly must not keep
+    /// others from reading.
+    ///
+    /// # Errors
+    /// At once when all are taken.
+    pub(super) fn upload(&self) -> Result<Place, Failure> {
+        place(&self.uploads, "all places for requests with a body are taken")
+    }
+
+    /// Runs a use case on a thread that may block. It keeps its place until it ends, even if the client has gone.
+    ///
+    /// # Errors
+    /// When no place is free, or when the use case fails.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let place = place(&self.work, "all places for requests under way are taken")?;
+        let app = self.app.clone();
+        let done = web::block(move || {
+            let _place = place;
+            work(&app)
+        });
+        Ok(done.await??)
+    }
+}
+
+/// One of the places, at once or not at all: a queue would only make everybody wait.
+fn place(places: &Arc<Semaphore>, full: &str) -> Result<Place, Failure> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| Failure::new(Code::Busy, full))
+}

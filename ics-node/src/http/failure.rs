@@ -1,0 +1,146 @@
+//! Every error that leaves over HTTP, as a problem document of RFC 9457.
+
+use std::fmt;
+
+use actix_web::error::BlockingError;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+
+use super::answer::json_bytes;
+use crate::api::Problem;
+use crate::app::AppError;
+use crate::app::problem::Code;
+
+/// The media type of problem documents.
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
+/// Seconds after which a client that was turned away may try again.
+const RETRY_AFTER_SECONDS: u64 = 2;
+
+/// A problem on its way to the client. What a stranger must not see of it has gone to the log already.
+#[derive(Debug)]
+pub(super) struct Failure(Problem);
+
+impl Failure {
+    /// A problem that HTTP itself found.
+    #[must_use]
+    pub(super) fn new(code: Code, detail: impl fmt::Display) -> Self {
+        Self(Problem::of(code, detail.to_string()))
+    }
+
+    /// The node failed: the cause goes to the log, an id for it to the client.
+    #[must_use]
+    pub(super) fn internal(cause: impl fmt::Display) -> Self {
+        let id = error_id();
+        tracing::error!(error_id = %id, cause = %cause, "the node failed");
+        Self::new(Code::Internal, format_args!("the node's log has the cause under the id `{id}`"))
+    }
+}
+
+/// 16 hex digits that nobody else has; not secret.
+pub(super) fn error_id() -> String {
+    getrandom::u64().map_or_else(|_| "unknown".to_owned(), |id| format!("{id:016x}"))
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.title, self.0.detail)
+    }
+}
+
+impl ResponseError for Failure {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let status = self.status_code();
+        let mut response = HttpResponse::build(status);
+        response.content_type(PROBLEM_JSON).insert_header((header::CACHE_CONTROL, "no-store"));
+        advise(&mut response, status);
+        response.body(json_bytes(&self.0))
+    }
+}
+
+/// The headers that RFC 9110 wants beside some statuses (10.2.3, 11.6.1).
+fn advise(response: &mut HttpResponseBuilder, status: StatusCode) {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            response.insert_header((header::RETRY_AFTER, RETRY_AFTER_SECONDS));
+        }
+        StatusCode::UNAUTHORIZED => {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+        }
+        _ => {}
+    }
+}
+
+impl From<AppError> for Failure {
+    fn from(error: AppError) -> Self {
+        let problem = error.problem();
+        if problem.status == Code::Internal.status() { Self::internal(error) } else { Self(problem) }
+    }
+}
+
+impl From<BlockingError> for Failure {
+    /// A use case panicked or the server is going down.
+    fn from(error: BlockingError) -> Self {
+        Self::internal(error)
+    }
+}
+
+/// The problem code for a status that actix-web chose by itself.
+pub(super) fn code_for(status: StatusCode) -> Code {
+    match status {
+        StatusCode::NOT_FOUND => Code::UnknownRoute,
+        StatusCode::METHOD_NOT_ALLOWED => Code::MethodNotAllowed,
+        StatusCode::NOT_ACCEPTABLE => Code::NotAcceptable,
+        StatusCode::REQUEST_TIMEOUT => Code::RequestTimeout,
+        StatusCode::PAYLOAD_TOO_LARGE => Code::BodyTooLarge,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Code::HeadersTooLarge,
+        status if status.is_server_error() => Code::Internal,
+        _ => Code::MalformedRequest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+    use actix_web::web;
+
+    use super::*;
+
+    async fn text(failure: &Failure) -> String {
+        let body = to_bytes(failure.error_response().into_body()).await.expect("a body");
+        String::from_utf8(body.to_vec()).expect("text")
+    }
+
+    #[actix_web::test]
+    async fn a_cause_stays_in_the_log() {
+        let failure = Failure::internal("database /secret/path is broken");
+        let text = text(&failure).await;
+        assert_eq!(failure.status_code(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(text.contains("urn:ics:problem:internal") && !text.contains("secret"), "{text}");
+        assert!(!Failure::internal("again").0.detail.contains(&failure.0.detail), "every failure has its own id");
+    }
+
+    #[actix_web::test]
+    async fn a_panic_is_a_failure_of_the_node() {
+        let panicked = web::block(|| panic!("secret")).await.map(|()| ()).expect_err("panicked");
+        let failure = Failure::from(panicked);
+        assert_eq!(failure.status_code(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!text(&failure).await.contains("secret"));
+    }
+
+    #[test]
+    fn headers_that_go_with_a_status() {
+        let response = |code| Failure::new(code, "x").error_response();
+        assert!(response(Code::Busy).headers().contains_key(header::RETRY_AFTER));
+        assert!(response(Code::OperatorOnly).headers().contains_key(header::WWW_AUTHENTICATE));
+        for code in Code::ALL {
+            let response = response(*code);
+            assert_eq!(response.status().as_u16(), code.status());
+            assert_eq!(response.headers().get(header::CONTENT_TYPE).expect("a type"), PROBLEM_JSON);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What the node counts, for Prometheus.
+
+use std::borrow::Cow;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::api::{DomainInfo, SubmissionResult, SubmissionResults};
+
+/// Upper bounds of the latency histogram, in seconds: from an answer out of memory to one that is too late.
+const LATENCY_BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    method: &'static str,
+    route: Cow<'static, str>,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RouteLabels {
+    route: Cow<'static, str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: Cow<'static, str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DomainLabels {
+    domain: String,
+}
+
+type ByDomain = Family<DomainLabels, Gauge<u64, AtomicU64>>;
+
+/// The counters of a node and the registry that writes them.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
+    submissions: Family<OutcomeLabels, Counter>,
+    /// Connections that are open now.
+    pub(super) connections: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All counters at zero.
+    #[must_use]
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("ics");
+        let requests = Family::default();
+        let seconds = Family::new_with_constructor((|| Histogram::new(LATENCY_BOUNDS)) as fn() -> Histogram);
+        let submissions = Family::default();
+        let connections = Gauge::default();
+        registry.register("http_requests", "HTTP requests answered", Family::clone(&requests));
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time from a request's head to its answer",
+            Unit::Seconds,
+            Family::clone(&seconds),
+        );
+        registry.register(
+            "submitted_statements",
+            "Submitted statements by outcome: `accepted` or the code of the problem",
+            Family::clone(&submissions),
+        );
+        registry.register("http_connections", "HTTP connections that are open", Gauge::clone(&connections));
+        Self { registry, requests, seconds, submissions, connections }
+    }
+
+    /// Counts one answered request. Methods that no route has are counted as one, so that nobody can make up series.
+    pub(super) fn answered(&self, method: &str, route: Cow<'static, str>, status: u16, took: Duration) {
+        let known = ["GET", "HEAD", "POST", "OPTIONS"];
+        let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
+        self.seconds.get_or_create(&RouteLabels { route: route.clone() }).observe(took.as_secs_f64());
+        self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
+    }
+
+    /// Counts what became of each statement of a submission.
+    pub(super) fn submitted(&self, results: &SubmissionResults) {
+        for result in &results.results {
+            let outcome = match result {
+                SubmissionResult::Receipt(_) => Cow::Borrowed("accepted"),
+                SubmissionResult::Problem(problem) => Cow::Owned(problem.code().to_owned()),
+            };
+            self.submissions.get_or_create(&OutcomeLabels { outcome }).inc();
+        }
+    }
+
+    /// Everything in the OpenMetrics text format, the domains as they are now.
+    ///
+    /// # Errors
+    /// When a value cannot be written.
+    pub(super) fn write(&self, domains: &[DomainInfo]) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        text::encode_registry(&mut text, &self.registry)?;
+        text::encode_registry(&mut text, &snapshot(domains))?;
+        text::encode_eof(&mut text)?;
+        Ok(text)
+    }
+}
+
+/// What is only known at the time of asking: made anew for each scrape, so that two scrapes never mix.
+fn snapshot(domains: &[DomainInfo]) -> Registry {
+    let mut registry = Registry::with_prefix("ics");
+    let mut gauges = |name, help| {
+        let family = ByDomain::default();
+        registry.register(name, help, Family::clone(&family));
+        family
+    };
+    let size = gauges("domain_entries", "Entries of the domain's log that are here");
+    let as_of =
+        gauges("domain_as_of_timestamp_seconds", "The home's newest cosigned time; its age is time() minus this");
+    let lag = gauges("mirror_lag_entries", "Entries that the peer has and this mirror has not");
+    let alarms = gauges("domain_alarms", "Alarms that an operator must look at");
+    for info in domains {
+        let labels = DomainLabels { domain: info.info.domain.to_string() };
+        size.get_or_create(&labels).set(info.info.size);
+        alarms.get_or_create(&labels).set(info.alarms.len() as u64);
+        if let Some(time) = info.info.as_of {
+            as_of.get_or_create(&labels).set(time.as_seconds());
+        }
+        if let Some(mirror) = &info.mirror {
+            lag.get_or_create(&labels).set(mirror.lag_entries);
+        }
+    }
+    if let Some(bytes) = resident_bytes() {
+        let gauge = Gauge::<u64, AtomicU64>::default();
+        gauge.set(bytes);
+        registry.register_with_unit("process_resident_memory", "Memory in use", Unit::Bytes, gauge);
+    }
+    registry
+}
+
+/// The resident set of this process, where the system is Linux.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}

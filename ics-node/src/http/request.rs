@@ -1,0 +1,95 @@
+//! What handlers take from a request: the domain, the identity, who reads.
+
+use std::future::{Ready, ready};
+use std::str::FromStr;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::web::{Data, PathConfig, QueryConfig};
+use actix_web::{FromRequest, HttpRequest};
+use ics_core::identity::excerpt;
+use ics_core::vocabulary::DomainName;
+use serde::Deserialize;
+
+use super::face::Face;
+use super::failure::Failure;
+use crate::app::Reader;
+use crate::app::problem::Code;
+
+/// The domain that the path names.
+#[derive(Debug)]
+pub(super) struct Domain(pub(super) DomainName);
+
+impl FromRequest for Domain {
+    type Error = Failure;
+    type Future = Ready<Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let text = request.match_info().query("domain");
+        ready(DomainName::from_str(text).map(Self).map_err(|e| Failure::new(Code::MalformedDomain, e)))
+    }
+}
+
+/// The id or name that the path ends in. Its `/` are written as `%2F`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Identified {
+    /// The id or name.
+    pub(super) id: String,
+}
+
+/// The operator, who knows the node's token.
+#[derive(Debug)]
+pub(super) struct Operator;
+
+impl FromRequest for Operator {
+    type Error = Failure;
+    type Future = Ready<Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(reader(request).and_then(|reader| match reader {
+            Reader::Operator => Ok(Self),
+            Reader::Anonymous => Err(Failure::new(Code::OperatorOnly, "the request has no token")),
+        }))
+    }
+}
+
+/// Who reads: the operator with the right token, anybody without one.
+#[derive(Debug)]
+pub(super) struct Reading(pub(super) Reader);
+
+impl FromRequest for Reading {
+    type Error = Failure;
+    type Future = Ready<Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(reader(request).map(Self))
+    }
+}
+
+/// A wrong token is an error rather than anonymous reading: whoever sends one expects more than a stranger gets.
+fn reader(request: &HttpRequest) -> Result<Reader, Failure> {
+    let Some(header) = request.headers().get(header::AUTHORIZATION) else {
+        return Ok(Reader::Anonymous);
+    };
+    let token = header
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let face = request.app_data::<Data<Face>>();
+    if face.is_some_and(|face| face.app.is_operator(token.map(|(_, token)| token.trim()))) {
+        Ok(Reader::Operator)
+    } else {
+        Err(Failure::new(Code::OperatorOnly, "the token is not the operator's"))
+    }
+}
+
+/// How errors in paths and queries are told.
+pub(super) fn extractor_errors() -> (PathConfig, QueryConfig) {
+    let path = PathConfig::default().error_handler(|error, _| Failure::new(Code::MalformedPath, error).into());
+    let query = QueryConfig::default().error_handler(|error, request| {
+        let query = excerpt(request.query_string());
+        Failure::new(Code::MalformedQuery, format_args!("`{query}`: {error}")).into()
+    });
+    (path, query)
+}

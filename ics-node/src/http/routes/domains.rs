@@ -1,0 +1,57 @@
+//! `/v1/domains`: the domains that the node holds, and their descriptors.
+
+use actix_web::web::{Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Deserialize;
+
+use crate::http::accept;
+use crate::http::answer::{self, JSON, OCTET_STREAM};
+use crate::http::face::Face;
+use crate::http::failure::Failure;
+use crate::http::request::Domain;
+
+pub(super) async fn list(face: Data<Face>) -> Result<HttpResponse, Failure> {
+    let domains = face.blocking(|app| app.domains()).await?;
+    Ok(answer::json(&domains))
+}
+
+pub(super) async fn show(face: Data<Face>, domain: Domain) -> Result<HttpResponse, Failure> {
+    let info = face.blocking(move |app| app.domain(&domain.0)).await?;
+    Ok(answer::json(&info))
+}
+
+/// Which version of a descriptor; the newest unless told.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Version {
+    version: Option<u64>,
+}
+
+pub(super) async fn descriptor(
+    face: Data<Face>,
+    request: HttpRequest,
+    domain: Domain,
+    query: Query<Version>,
+) -> Result<HttpResponse, Failure> {
+    let media_type = accept::choose(&request, &[JSON, OCTET_STREAM])?;
+    let descriptor = face.blocking(move |app| app.descriptor(&domain.0, query.version)).await?;
+    let bytes = if media_type == JSON { descriptor.json } else { descriptor.signed };
+    let tag = answer::tag_of(&bytes);
+    Ok(answer::tagged(&request, tag, || answer::bytes(media_type, bytes)))
+}
+
+/// From which version on; all of them unless told.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FromVersion {
+    from: Option<u64>,
+}
+
+pub(super) async fn descriptors(
+    face: Data<Face>,
+    domain: Domain,
+    query: Query<FromVersion>,
+) -> Result<HttpResponse, Failure> {
+    let descriptors = face.blocking(move |app| app.descriptors(&domain.0, query.from.unwrap_or(1))).await?;
+    Ok(answer::json(&descriptors))
+}

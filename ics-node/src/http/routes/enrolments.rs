@@ -1,0 +1,52 @@
+//! `/v1/domains/{domain}/enrolments`: devices that ask to be introduced, and the operator who decides.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::{Data, Path};
+use serde::Deserialize;
+
+use crate::api::EnrolmentRequest;
+use crate::http::answer;
+use crate::http::body::Json;
+use crate::http::face::Face;
+use crate::http::failure::Failure;
+use crate::http::request::{Domain, Identified, Operator};
+
+pub(super) async fn enrol(
+    face: Data<Face>,
+    domain: Domain,
+    request: Json<EnrolmentRequest>,
+) -> Result<HttpResponse, Failure> {
+    let location = format!("/v1/domains/{}/enrolments/", domain.0);
+    let enrolment = face.blocking(move |app| app.enrol(&domain.0, &request.0)).await?;
+    let location = format!("{location}{}", enrolment.id);
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(enrolment))
+}
+
+pub(super) async fn list(face: Data<Face>, _operator: Operator, domain: Domain) -> Result<HttpResponse, Failure> {
+    let page = face.blocking(move |app| app.enrolments(&domain.0)).await?;
+    Ok(answer::json(&page))
+}
+
+pub(super) async fn show(face: Data<Face>, domain: Domain, path: Path<Identified>) -> Result<HttpResponse, Failure> {
+    let enrolment = face.blocking(move |app| app.enrolment(&domain.0, &path.id)).await?;
+    Ok(answer::json(&enrolment))
+}
+
+/// Why a request is refused, for whoever made it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reason {
+    reason: String,
+}
+
+pub(super) async fn refuse(
+    face: Data<Face>,
+    _operator: Operator,
+    domain: Domain,
+    path: Path<Identified>,
+    why: Json<Reason>,
+) -> Result<HttpResponse, Failure> {
+    let enrolment = face.blocking(move |app| app.refuse_enrolment(&domain.0, &path.id, &why.0.reason)).await?;
+    Ok(answer::json(&enrolment))
+}

@@ -1,0 +1,179 @@
+//! The routes of the API, in one table.
+
+mod adoptions;
+mod domains;
+mod enrolments;
+mod identities;
+mod log;
+mod node;
+mod operations;
+mod statements;
+
+use actix_web::guard;
+use actix_web::http::Method;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::DefaultHeaders;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _, Route};
+use ics_core::identity::excerpt;
+
+use self::Access::{Everybody, Operations, Operator};
+use super::failure::Failure;
+use crate::app::problem::Code;
+
+/// Who calls a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, pages of other origins included.
+    Everybody,
+    /// Whoever knows the node's token; the handler asks for it.
+    Operator,
+    /// Monitoring.
+    Operations,
+}
+
+/// One method on one path.
+#[derive(Debug, Clone, Copy)]
+pub struct Endpoint {
+    /// `GET`, which includes HEAD, or `POST`.
+    pub method: &'static str,
+    /// The path as actix-web matches it: OpenAPI's, but that a parameter which takes slashes ends in `:.*`.
+    pub path: &'static str,
+    /// Who calls it.
+    pub access: Access,
+    handle: fn(Route) -> Route,
+}
+
+const METRICS: &str = "/metrics";
+
+/// Every route.
+pub const TABLE: &[Endpoint] = &[
+    get("/livez", Operations, |r| r.to(operations::live)),
+    get("/readyz", Operations, |r| r.to(operations::ready)),
+    get(METRICS, Operations, |r| r.to(operations::metrics)),
+    get("/openapi.json", Everybody, |r| r.to(operations::openapi)),
+    get("/v1/node", Everybody, |r| r.to(node::show)),
+    get("/v1/domains", Everybody, |r| r.to(domains::list)),
+    get("/v1/domains/{domain}", Everybody, |r| r.to(domains::show)),
+    get("/v1/domains/{domain}/descriptor", Everybody, |r| r.to(domains::descriptor)),
+    get("/v1/domains/{domain}/descriptors", Everybody, |r| r.to(domains::descriptors)),
+    get("/v1/domains/{domain}/checkpoint", Everybody, |r| r.to(log::checkpoint)),
+    get("/v1/domains/{domain}/tile/{path:.*}", Everybody, |r| r.to(log::tile)),
+    get("/v1/domains/{domain}/entries", Everybody, |r| r.to(log::entries)),
+    get("/v1/domains/{domain}/entries/{index}", Everybody, |r| r.to(log::entry)),
+    get("/v1/domains/{domain}/proof/inclusion", Everybody, |r| r.to(log::inclusion)),
+    get("/v1/domains/{domain}/proof/consistency", Everybody, |r| r.to(log::consistency)),
+    post("/v1/domains/{domain}/statements", Everybody, |r| r.to(statements::submit)),
+    get("/v1/domains/{domain}/identities", Everybody, |r| r.to(identities::list)),
+    get("/v1/domains/{domain}/identities/{id}", Everybody, |r| r.to(identities::record)),
+    get("/v1/domains/{domain}/identities/{id}/history", Everybody, |r| r.to(identities::history)),
+    get("/v1/domains/{domain}/identities/{id}/evidence", Everybody, |r| r.to(identities::evidence)),
+    get("/v1/identities/{id}", Everybody, |r| r.to(identities::view)),
+    get("/v1/verdict", Everybody, |r| r.to(identities::verdict)),
+    post("/v1/domains/{domain}/enrolments", Everybody, |r| r.to(enrolments::enrol)),
+    get("/v1/domains/{domain}/enrolments", Operator, |r| r.to(enrolments::list)),
+    get("/v1/domains/{domain}/enrolments/{id}", Everybody, |r| r.to(enrolments::show)),
+    post("/v1/domains/{domain}/enrolments/{id}/refuse", Operator, |r| r.to(enrolments::refuse)),
+    post("/v1/domains/{domain}/adoptions", Operator, |r| r.to(adoptions::adopt)),
+];
+
+const fn get(path: &'static str, access: Access, handle: fn(Route) -> Route) -> Endpoint {
+    Endpoint { method: "GET", path, access, handle }
+}
+
+const fn post(path: &'static str, access: Access, handle: fn(Route) -> Route) -> Endpoint {
+    Endpoint { method: "POST", path, access, handle }
+}
+
+impl Endpoint {
+    /// Whether it is there for monitoring.
+    #[must_use]
+    pub fn is_operational(&self) -> bool {
+        self.access == Operations
+    }
+
+    /// Whether it gives the counters.
+    #[must_use]
+    pub fn is_metrics(&self) -> bool {
+        self.path == METRICS
+    }
+
+    /// Whether pages of other origins may read it.
+    fn is_open(&self) -> bool {
+        self.method == "GET" && self.access == Everybody
+    }
+}
+
+/// Registers the wanted routes, and what answers where there is none.
+pub(super) fn register(config: &mut ServiceConfig, wanted: impl Fn(&Endpoint) -> bool) {
+    let mut paths: Vec<&str> = Vec::new();
+    for endpoint in TABLE.iter().filter(|endpoint| wanted(endpoint)) {
+        if !paths.contains(&endpoint.path) {
+            paths.push(endpoint.path);
+            register_path(config, endpoint.path);
+        }
+    }
+    config.default_service(web::to(no_route));
+}
+
+/// All methods of one path; the table's order does not matter, since no two paths match the same request.
+fn register_path(config: &mut ServiceConfig, path: &'static str) {
+    let endpoints = || TABLE.iter().filter(move |endpoint| endpoint.path == path);
+    let mut resource = web::resource(path);
+    for endpoint in endpoints() {
+        resource = resource.route((endpoint.handle)(method(endpoint.method)));
+    }
+    let open = endpoints().any(Endpoint::is_open);
+    let allow = allowed(endpoints().map(|endpoint| endpoint.method));
+    let other = move |request: HttpRequest| {
+        let answer = other_method(&request, &allow, open);
+        async move { answer }
+    };
+    config.service(resource.default_service(web::to(other)).wrap(cross_origin(open)));
+}
+
+fn method(name: &str) -> Route {
+    if name == "GET" { web::route().guard(guard::Any(guard::Get()).or(guard::Head())) } else { web::post() }
+}
+
+fn allowed(methods: impl Iterator<Item = &'static str>) -> String {
+    let methods: Vec<&str> = methods.map(|method| if method == "GET" { "GET, HEAD" } else { method }).collect();
+    format!("{}, OPTIONS", methods.join(", "))
+}
+
+/// What strangers may read, pages of any origin may read as well.
+fn cross_origin(open: bool) -> DefaultHeaders {
+    let headers = DefaultHeaders::new();
+    if !open {
+        return headers;
+    }
+    headers
+        .add((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
+        .add((header::ACCESS_CONTROL_EXPOSE_HEADERS, "ETag, Retry-After"))
+}
+
+/// OPTIONS, which browsers ask before they send If-None-Match from another origin, and methods that the path does not
+/// take.
+fn other_method(request: &HttpRequest, allow: &str, open: bool) -> HttpResponse {
+    let asks = request.method() == Method::OPTIONS;
+    let mut response = if asks {
+        HttpResponse::NoContent().finish()
+    } else {
+        Failure::new(Code::MethodNotAllowed, format_args!("this route takes {allow}")).error_response()
+    };
+    let headers = response.headers_mut();
+    if let Ok(allow) = HeaderValue::try_from(allow) {
+        headers.insert(header::ALLOW, allow);
+    }
+    if asks && open {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Accept, If-None-Match"));
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    }
+    response
+}
+
+async fn no_route(request: HttpRequest) -> HttpResponse {
+    let path = excerpt(request.path());
+    Failure::new(Code::UnknownRoute, format_args!("there is nothing at `{path}`")).error_response()
+}

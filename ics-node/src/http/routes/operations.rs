@@ -1,0 +1,37 @@
+//! For monitoring, and the description of the API.
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+
+use crate::app::problem::Code;
+use crate::http::OPENAPI;
+use crate::http::answer::{self, JSON};
+use crate::http::face::Face;
+use crate::http::failure::Failure;
+
+const TEXT: &str = "text/plain; charset=utf-8";
+/// The media type of the OpenMetrics text format.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The process answers.
+pub(super) async fn live() -> HttpResponse {
+    answer::bytes(TEXT, "ok\n")
+}
+
+/// The node can do its work.
+pub(super) async fn ready(face: Data<Face>) -> Result<HttpResponse, Failure> {
+    match face.blocking(|app| Ok(app.ready())).await? {
+        Ok(()) => Ok(answer::bytes(TEXT, "ready\n")),
+        Err(reason) => Err(Failure::new(Code::Behind, reason)),
+    }
+}
+
+pub(super) async fn metrics(face: Data<Face>) -> Result<HttpResponse, Failure> {
+    let domains = face.blocking(|app| app.domains()).await?;
+    let text = face.metrics.write(&domains).map_err(Failure::internal)?;
+    Ok(answer::bytes(OPEN_METRICS, text))
+}
+
+pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {
+    answer::tagged(&request, answer::tag_of(OPENAPI.as_bytes()), || answer::bytes(JSON, OPENAPI))
+}

@@ -1,0 +1,230 @@
+//! The listening server: addresses, TLS, bounds on connections, and an orderly end.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::HttpServer;
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use ics_core::limits;
+use prometheus_client::metrics::gauge::Gauge;
+use rustls::ServerConfig;
+
+use super::face::Face;
+use super::routes::Endpoint;
+use super::tls::{self, TlsError};
+use super::{request, routes, watch};
+use crate::app::App;
+use crate::config::{NodeConfig, TlsConfig};
+
+/// How a node listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Addresses for everybody; port 0 takes a free one.
+    pub listen: Vec<SocketAddr>,
+    /// An address for the operator's own tools, plain HTTP, with `/metrics`, `/livez` and `/readyz` only; then
+    /// `/metrics` is not served to everybody.
+    pub metrics: Option<SocketAddr>,
+    /// Certificate and key; plain HTTP without.
+    pub tls: Option<TlsConfig>,
+    /// Threads that serve; one for each core unless told.
+    pub workers: Option<usize>,
+    /// How long an idle connection is kept.
+    pub keep_alive: Duration,
+    /// In which time a client must have sent its request.
+    pub request_timeout: Duration,
+    /// How long requests under way may take to end when the node stops.
+    pub shutdown_timeout: Duration,
+    /// Connections that are open at once, for each worker.
+    pub max_connections: usize,
+    /// Use cases that run or wait at once; more are turned away with 503.
+    pub max_work: usize,
+    /// Requests with a body that arrive or are worked upon at once; more are turned away with 503. Each holds up to
+    /// [`limits::BATCH_BYTES`].
+    pub max_uploads: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: Vec::new(),
+            metrics: None,
+            tls: None,
+            workers: None,
+            keep_alive: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(limits::HTTP_REQUEST_SECONDS),
+            shutdown_timeout: Duration::from_secs(10),
+            max_connections: 4096,
+            max_work: 256,
+            max_uploads: 64,
+        }
+    }
+}
+
+impl From<&NodeConfig> for Settings {
+    fn from(config: &NodeConfig) -> Self {
+        Self { listen: vec![config.listen], metrics: config.metrics, tls: config.tls.clone(), ..Self::default() }
+    }
+}
+
+/// Why a node cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// No address to listen on.
+    #[error("there is no address to listen on")]
+    NoAddress,
+    /// An address cannot be listened on.
+    #[error("cannot listen on `{address}`: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// TLS cannot be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A server that listens already, and answers once it runs.
+#[must_use = "a server answers only while it is awaited"]
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    everybody: actix_web::dev::Server,
+    operations: Option<actix_web::dev::Server>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// The addresses that it listens on, with the ports that it got; the one for the operator last.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Answers until `stop` is ready; then takes no more connections, lets requests under way end within the time for
+    /// that, and returns.
+    ///
+    /// # Errors
+    /// When the system takes the sockets away.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let handles = [Some(self.everybody.handle()), self.operations.as_ref().map(actix_web::dev::Server::handle)];
+        let stopping = async {
+            stop.await;
+            for handle in handles.into_iter().flatten() {
+                handle.stop(true).await;
+            }
+        };
+        let operations = async {
+            match self.operations {
+                Some(server) => server.await,
+                None => Ok(()),
+            }
+        };
+        let serving = async { tokio::try_join!(self.everybody, operations).map(|_| ()) };
+        tokio::pin!(serving);
+        tokio::select! {
+            ended = &mut serving => ended,
+            () = stopping => serving.await,
+        }
+    }
+}
+
+/// Ready once the process is asked to end: SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the system refuses to pass signals on.
+pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Listens, so that whoever gets the server may say that the node is ready. Must be called in a tokio runtime.
+///
+/// # Errors
+/// When an address or TLS cannot be had.
+pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
+    if settings.listen.is_empty() {
+        return Err(ServeError::NoAddress);
+    }
+    let face = Data::new(Face::new(app, settings));
+    let tls = settings.tls.as_ref().map(tls::configure).transpose()?;
+    let with_metrics = settings.metrics.is_none();
+    let wanted = move |endpoint: &Endpoint| with_metrics || !endpoint.is_metrics();
+    let (everybody, mut addresses) = listen(&face, settings, &settings.listen, tls, wanted)?;
+    let mut operations = None;
+    if let Some(address) = settings.metrics {
+        let settings = Settings { workers: Some(1), ..settings.clone() };
+        let (server, bound) = listen(&face, &settings, &[address], None, Endpoint::is_operational)?;
+        addresses.extend(bound);
+        operations = Some(server);
+    }
+    Ok(Server { addresses, everybody, operations })
+}
+
+/// A server for the wanted routes that listens on all of the addresses.
+fn listen(
+    face: &Data<Face>,
+    settings: &Settings,
+    addresses: &[SocketAddr],
+    tls: Option<ServerConfig>,
+    wanted: impl Fn(&Endpoint) -> bool + Clone + Send + 'static,
+) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), ServeError> {
+    let (shared, connections) = (Data::clone(face), face.metrics.connections.clone());
+    let service = move || {
+        let (path, query) = request::extractor_errors();
+        let service = actix_web::App::new().app_data(Data::clone(&shared)).app_data(path).app_data(query);
+        service.configure(|config| routes::register(config, &wanted)).wrap(from_fn(watch::watch))
+    };
+    let mut server = HttpServer::new(service)
+        .on_connect(move |_, extensions| {
+            extensions.insert(OpenConnection::count(&connections));
+        })
+        .keep_alive(settings.keep_alive)
+        .client_request_timeout(settings.request_timeout)
+        .tls_handshake_timeout(settings.request_timeout)
+        .shutdown_timeout(settings.shutdown_timeout.as_secs())
+        .max_connections(settings.max_connections)
+        .disable_signals();
+    if let Some(workers) = settings.workers {
+        server = server.workers(workers.max(1));
+    }
+    for address in addresses {
+        let bound = match &tls {
+            Some(tls) => server.bind_rustls_0_23(address, tls.clone()),
+            None => server.bind(address),
+        };
+        server = bound.map_err(|source| ServeError::Listen { address: *address, source })?;
+    }
+    let addresses = server.addrs();
+    Ok((server.run(), addresses))
+}
+
+/// Counts a connection for as long as it is open.
+struct OpenConnection(Gauge);
+
+impl OpenConnection {
+    fn count(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,99 @@
+//! Around every request: its bounds, its log line, its counters, and the headers of its answer.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, ResponseError as _};
+use ics_core::limits;
+use tracing::Instrument as _;
+
+use super::face::Face;
+use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
+use crate::app::problem::Code;
+
+/// The route of requests that fit none.
+const NO_ROUTE: &str = "none";
+
+/// Middleware around everything else.
+///
+/// # Errors
+/// None: every error has become a problem document.
+pub(super) async fn watch(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = Instant::now();
+    let id = error_id();
+    let span = tracing::info_span!("request", id = %id);
+    let answered = async {
+        let mut response = answer(request, next).await?;
+        guard(response.headers_mut());
+        report(&response, started.elapsed());
+        Ok(response)
+    };
+    answered.instrument(span).await
+}
+
+async fn answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let bytes = head_bytes(&request);
+    if bytes > limits::HTTP_HEADER_BYTES {
+        let limit = limits::HTTP_HEADER_BYTES;
+        let failure = Failure::new(Code::HeadersTooLarge, format_args!("{bytes} bytes, where {limit} are the most"));
+        return Ok(request.into_response(failure.error_response()));
+    }
+    let response = next.call(request).await?.map_into_boxed_body();
+    Ok(as_problem(response))
+}
+
+/// Bytes of the request line and the headers, as HTTP/1.1 writes them.
+fn head_bytes(request: &ServiceRequest) -> usize {
+    let line = request.method().as_str().len() + request.uri().to_string().len() + " HTTP/1.1\r\n ".len();
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    line + headers.sum::<usize>()
+}
+
+/// An error that actix-web worded itself becomes a problem document as well.
+fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    let is_problem = |headers: &HeaderMap| headers.get(header::CONTENT_TYPE).is_some_and(|v| v == PROBLEM_JSON);
+    if !(status.is_client_error() || status.is_server_error()) || is_problem(response.headers()) {
+        return response;
+    }
+    let cause = response.response().error().map_or_else(|| status.to_string(), ToString::to_string);
+    let code = code_for(status);
+    let failure = if code == Code::Internal { Failure::internal(cause) } else { Failure::new(code, cause) };
+    response.into_response(failure.error_response())
+}
+
+/// Headers that make a browser treat every answer as data.
+fn guard(headers: &mut HeaderMap) {
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
+        headers.insert(header::CONTENT_SECURITY_POLICY, nothing);
+    }
+}
+
+/// One line in the log and one in the counters for each request. The path itself is not logged: it says whom a client
+/// asked about.
+fn report(response: &ServiceResponse<BoxBody>, took: Duration) {
+    let request = response.request();
+    let route = request.match_pattern().map_or(Cow::Borrowed(NO_ROUTE), Cow::Owned);
+    let (method, status) = (request.method().as_str(), response.status().as_u16());
+    let bytes = match response.response().body().size() {
+        BodySize::Sized(bytes) => bytes,
+        BodySize::None | BodySize::Stream => 0,
+    };
+    tracing::info!(method, %route, status, bytes, duration_us = took.as_micros() as u64, "answered");
+    if let Some(face) = request.app_data::<Data<Face>>() {
+        face.metrics.answered(method, route, status, took);
+    }
+}

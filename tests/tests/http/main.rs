@@ -1,0 +1,7 @@
+//! The HTTP face: a real server in this process, real requests.
+
+mod contract;
+mod support;
+mod tls;
+mod transport;
+mod world;

@@ -1,0 +1,172 @@
+//! What holds for every route: errors are problem documents, bounds hold, headers are there, stopping is orderly.
+
+use std::time::Duration;
+
+use ics_node::http::Settings;
+use ics_node::http::routes::TABLE;
+use reqwest::RequestBuilder;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{Answer, Node, settings};
+
+/// A path that fits a route's pattern.
+fn example(pattern: &str) -> String {
+    let path = pattern.replace("{domain}", "nowhere.example").replace("{path:.*}", "0/000");
+    path.replace("{index}", "0").replace("{id}", "serial:1")
+}
+
+#[tokio::test]
+async fn unknown_routes_and_methods() {
+    let node = Node::start(&settings());
+    for path in ["/v2", "/v1/", "/v1/domains/", "/v1/node/x", "//v1/node", "/v1/../v1/nothing"] {
+        node.get(path).await.is_problem(path, (404, "unknown-route"));
+    }
+    for endpoint in TABLE {
+        let path = example(endpoint.path);
+        for method in ["PUT", "DELETE", "PATCH", "BREW"] {
+            let answer = node.call(method, &path, |request| request).await;
+            answer.is_problem(&path, (405, "method-not-allowed"));
+            assert!(answer.header("allow").contains(endpoint.method), "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_get_takes_head() {
+    let node = Node::start(&settings());
+    for endpoint in TABLE.iter().filter(|endpoint| endpoint.method == "GET") {
+        let path = example(endpoint.path);
+        let (get, head) = (node.get(&path).await, node.call("HEAD", &path, |request| request).await);
+        assert_eq!(get.status, head.status, "{path}");
+        assert_eq!(get.header("content-type"), head.header("content-type"), "{path}");
+        assert!(head.body.is_empty(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn headers_of_every_answer() {
+    let node = Node::start(&settings());
+    for endpoint in TABLE.iter().filter(|endpoint| endpoint.method == "GET") {
+        let path = example(endpoint.path);
+        let answer = node.get(&path).await;
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert!(answer.header("content-security-policy").starts_with("default-src 'none'"), "{path}");
+        assert!(!answer.header("cache-control").is_empty(), "{path}");
+        assert_eq!(answer.header("server"), "", "{path}");
+        let operational = ["/livez", "/readyz", "/metrics"].contains(&path.as_str());
+        let open = !operational && !path.ends_with("/enrolments");
+        assert_eq!(answer.header("access-control-allow-origin") == "*", open, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn other_origins_may_ask_first() {
+    let node = Node::start(&settings());
+    let asked = |request: RequestBuilder| {
+        request.header("origin", "https://shop.example").header("access-control-request-method", "GET")
+    };
+    let answer = node.call("OPTIONS", "/v1/identities/serial:1", asked).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-methods")), (204, "GET, HEAD"));
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    let answer = node.call("OPTIONS", "/v1/domains/nowhere.example/statements", asked).await;
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (204, ""));
+}
+
+#[tokio::test]
+async fn headers_are_bounded() {
+    let node = Node::start(&settings());
+    let fits = "x".repeat(15 * 1024);
+    assert_eq!(node.get_with("/v1/node", &[("x-long", &fits)]).await.status, 200);
+    let long = "x".repeat(16 * 1024);
+    let answer = node.get_with("/v1/node", &[("x-long", &long)]).await;
+    answer.is_problem("one long header", (431, "headers-too-large"));
+    let answer = node.get(&format!("/v1/node?{long}")).await;
+    answer.is_problem("a long request line", (431, "headers-too-large"));
+    let mut endless = b"GET /v1/node HTTP/1.1\r\nhost: x\r\nx-long: ".to_vec();
+    endless.resize(128 * 1024, b'x');
+    let answer = node.raw(&endless).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+#[tokio::test]
+async fn who_finds_no_place_is_sent_away() {
+    let node = Node::start(&Settings { max_work: 0, max_uploads: 0, ..settings() });
+    let answer = node.get("/v1/node").await;
+    answer.is_problem("no place", (503, "busy"));
+    assert!(!answer.header("retry-after").is_empty());
+    let body = r#"{"statements": []}"#;
+    let answer = node.post("/v1/domains/nowhere.example/statements", "application/json", body).await;
+    answer.is_problem("no place", (503, "busy"));
+    assert_eq!(node.get("/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn slow_clients_are_cut() {
+    let node = Node::start(&settings());
+    let head = node.raw(b"GET /v1/node HTTP/1.1\r\nhost: x\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
+    let body = "POST /v1/domains/nowhere.example/statements HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\
+                content-type: application/octet-stream\r\nconnection: close\r\n\r\nonly this";
+    let body = node.raw(body.as_bytes()).await;
+    assert!(body.starts_with("HTTP/1.1 408 ") && body.contains("urn:ics:problem:request-timeout"), "{body}");
+}
+
+#[tokio::test]
+async fn what_is_not_http_gets_400() {
+    let node = Node::start(&settings());
+    assert!(node.raw(b"\x16\x03\x01\x02\x00\x01\r\n\r\n").await.starts_with("HTTP/1.1 400 "));
+}
+
+#[tokio::test]
+async fn stopping_lets_requests_end_and_closes_the_port() {
+    let node = Node::start(&settings());
+    let mut stream = TcpStream::connect(node.addresses[0]).await.expect("connects");
+    let body = b"{\"statements\": []}";
+    let head = format!(
+        "POST /v1/domains/nowhere.example/statements HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("sends");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    node.stop.send(()).expect("stops");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    stream.write_all(body).await.expect("sends");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("reads");
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    tokio::time::timeout(Duration::from_secs(6), node.running).await.expect("in time").expect("ends").expect("well");
+    assert!(TcpStream::connect(node.addresses[0]).await.is_err());
+}
+
+#[tokio::test]
+async fn metrics_on_their_own_address() {
+    let both = Node::start(&settings());
+    assert_eq!(both.get("/metrics").await.status, 200);
+    let apart = Node::start(&Settings { metrics: Some(([127, 0, 0, 1], 0).into()), ..settings() });
+    apart.get("/metrics").await.is_problem("not for everybody", (404, "unknown-route"));
+    let [_, operations] = apart.addresses[..] else { panic!("two addresses") };
+    for (path, status) in [("/metrics", 200), ("/livez", 200), ("/readyz", 200), ("/v1/node", 404)] {
+        let answer = Answer::read(apart.client.get(format!("http://{operations}{path}"))).await;
+        assert_eq!(answer.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_requests() {
+    let node = Node::start(&settings());
+    node.get("/v1/domains/nowhere.example").await;
+    node.get("/v1/domains/elsewhere.example").await;
+    node.get("/nothing").await;
+    let text = node.get("/metrics").await.text();
+    for line in [
+        "ics_http_requests_total{method=\"GET\",route=\"/v1/domains/{domain}\",status=\"404\"} 2",
+        "ics_http_requests_total{method=\"GET\",route=\"none\",status=\"404\"} 1",
+        "ics_http_request_duration_seconds_count{route=\"/v1/domains/{domain}\"} 2",
+        "ics_http_connections 1",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(text.contains("ics_process_resident_memory_bytes ") && text.ends_with("# EOF\n"), "{text}");
+}
