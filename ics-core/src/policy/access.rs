@@ -1,15 +1,19 @@
 //! The access rules of one descriptor.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 use cedar_policy::{EntityTypeName, EntityUid, RestrictedExpression};
 
-use super::{Action, Append, Asked, Decision, PolicyError, Principal, Request, Resource, Rules, entity, uid};
+use super::{
+    Action, Append, Asked, Decision, OwnSchema, PolicyError, Principal, Request, Resource, Rules, entity, read_schema,
+    uid,
+};
 use crate::descriptor::Descriptor;
 use crate::vocabulary::DomainName;
 
 /// The schema that access rules are validated against.
-const SCHEMA: &str = include_str!("../../../schemas/policy.cedarschema");
+static SCHEMA: OwnSchema = LazyLock::new(|| read_schema(include_str!("../../../schemas/policy.cedarschema")));
 
 /// The access rules of a descriptor, validated and ready to decide.
 #[derive(Debug)]
@@ -55,7 +59,7 @@ impl AccessPolicy {
     /// When they are not Cedar, do not fit the schema, or name a role, status or domain that the descriptor does not
     /// define: a misspelt `forbid` would otherwise forbid nothing.
     pub fn compile(descriptor: &Descriptor) -> Result<Self, PolicyError> {
-        let rules = Rules::compile(SCHEMA, "", &descriptor.access)?;
+        let rules = Rules::compile(&SCHEMA, "", &descriptor.access)?;
         let types = Types::read()?;
         let mut names_identities = false;
         for (rule, literals) in rules.literals() {

@@ -18,7 +18,7 @@ mod shape;
 pub use access::AccessPolicy;
 pub use cache::Cache;
 pub use rules::PolicyError;
-pub(crate) use rules::{Asked, Rules, entity, uid};
+pub(crate) use rules::{Asked, OwnSchema, Rules, entity, read_schema, uid};
 
 /// What somebody wants to do with an identity or a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

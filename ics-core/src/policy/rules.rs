@@ -2,6 +2,7 @@
 //! reasons in a fixed order.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::LazyLock;
 
 use cedar_policy::{
     Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, PolicyId, PolicySet,
@@ -109,6 +110,13 @@ pub(crate) struct Rules {
     authorizer: Authorizer,
 }
 
+/// A schema of this crate's own, read once: that takes longer than reading rules and holding them against it.
+pub(crate) type OwnSchema = LazyLock<Result<Schema, PolicyError>>;
+
+pub(crate) fn read_schema(text: &str) -> Result<Schema, PolicyError> {
+    Schema::from_cedarschema_str(text).map(|(schema, _)| schema).map_err(|error| PolicyError::Schema(cut(error)))
+}
+
 /// A request in Cedar's terms.
 pub(crate) struct Asked {
     pub(crate) principal: Entity,
@@ -133,12 +141,12 @@ pub(crate) fn entity(
 
 impl Rules {
     /// Parses rules and validates them, strictly, against a schema. `always` are the system's own, put before them.
-    pub(crate) fn compile(schema: &str, always: &str, text: &str) -> Result<Self, PolicyError> {
+    pub(crate) fn compile(schema: &OwnSchema, always: &str, text: &str) -> Result<Self, PolicyError> {
         if text.len() > limits::POLICY_BYTES {
             return Err(PolicyError::TooLong(text.len()));
         }
         shape::check(text)?;
-        let (schema, _) = Schema::from_cedarschema_str(schema).map_err(|error| PolicyError::Schema(cut(error)))?;
+        let schema = schema.as_ref().map_err(Clone::clone)?.clone();
         let policies =
             named(&format!("{always}{text}").parse().map_err(|error: ParseErrors| PolicyError::Syntax(cut(error)))?)?;
         let validator = Validator::new(schema);

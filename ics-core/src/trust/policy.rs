@@ -2,6 +2,7 @@
 //! of a thing is good for (DESIGN section 6).
 
 use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
 
 use cedar_policy::{Entity, EntityTypeName, RestrictedExpression};
 use serde::{Deserialize, Serialize};
@@ -12,10 +13,10 @@ use crate::descriptor::fields::{check_freshness, distinct, fail_if, read};
 use crate::descriptor::{FieldError, Freshness, Problem};
 use crate::limits;
 use crate::log::checkpoint::Origin;
-use crate::policy::{Asked, Decision, PolicyError, Rules, entity, uid};
+use crate::policy::{Asked, Decision, OwnSchema, PolicyError, Rules, entity, read_schema, uid};
 
 /// The schema that trust rules are validated against.
-const SCHEMA: &str = include_str!("../../../schemas/trust.cedarschema");
+static SCHEMA: OwnSchema = LazyLock::new(|| read_schema(include_str!("../../../schemas/trust.cedarschema")));
 /// The rules that no trust policy goes without.
 const ALWAYS: &str = include_str!("templates/always.cedar");
 
@@ -100,7 +101,7 @@ impl TrustPolicy {
         fail_if(document.domains.is_empty(), "domains", || Problem::Empty)?;
         distinct("domains", document.domains.iter().map(|origin| origin.domain.to_string()))?;
         check_freshness("freshness", &document.freshness)?;
-        let rules = Rules::compile(SCHEMA, ALWAYS, &document.rules)?;
+        let rules = Rules::compile(&SCHEMA, ALWAYS, &document.rules)?;
         Ok(Self { document, rules, types: Types::read()? })
     }
 

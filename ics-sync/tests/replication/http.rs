@@ -1,0 +1,219 @@
+//! The driver and its peer over real sockets: what is asked, what comes back, and what is refused.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use ics_core::limits;
+use ics_core::vocabulary::DomainName;
+use ics_sync::http::{HttpPeer, PeerError, client_builder};
+use ics_sync::mirror::{Mirror, Settings, Stop};
+use ics_sync::wire::{self, Outcome, WireError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::home::{Home, at};
+use crate::memory::Memory;
+
+const NOW: u64 = 1_700_000_000_000;
+const SETTINGS: Settings = Settings { interval_millis: 10, seed: 1 };
+
+fn domain() -> DomainName {
+    "devices.acme.example".parse().expect("a domain")
+}
+
+/// A request: its first line without the version, and its body.
+struct Request {
+    line: String,
+    body: Vec<u8>,
+}
+
+/// Answers every connection with what `answer` makes of its one request, byte for byte; returns the address.
+async fn serve(answer: impl Fn(Request) -> Vec<u8> + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            if let Some(request) = read(&mut stream).await {
+                let _ = stream.write_all(&answer(request)).await;
+                let _ = stream.shutdown().await;
+            }
+        }
+    });
+    format!("http://{address}")
+}
+
+async fn read(stream: &mut TcpStream) -> Option<Request> {
+    let mut bytes = Vec::new();
+    let end = loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end + 4;
+        }
+        stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+    let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split('\r').next()?.parse().ok());
+    while bytes.len() < end + length.unwrap_or(0) {
+        stream.read_buf(&mut bytes).await.ok().filter(|read| *read > 0)?;
+    }
+    let line = String::from_utf8_lossy(&bytes[..end]).split(" HTTP/").next()?.to_owned();
+    Some(Request { line, body: bytes.split_off(end) })
+}
+
+fn response(status: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+fn ok(body: &[u8]) -> Vec<u8> {
+    response("200 OK", body)
+}
+
+/// The part of a node's HTTP face that mirrors use.
+fn feed(home: &Home, request: &Request) -> Vec<u8> {
+    let target = request.line.strip_prefix("GET /v1/domains/devices.acme.example/").expect("a request of a mirror");
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let query: BTreeMap<&str, u64> = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (name, value.parse().expect("a number")))
+        .collect();
+    match path {
+        "checkpoint" => ok(home.note.as_bytes()),
+        "descriptors" => ok(&serde_json::to_vec(&home.descriptors(query["from"])).expect("JSON")),
+        "entries" => match home.page(query["from"], query["limit"] as usize, query["until"]) {
+            Some(page) => ok(&serde_json::to_vec(&page).expect("JSON")),
+            None => response("404 Not Found", b""),
+        },
+        _ => response("404 Not Found", b""),
+    }
+}
+
+async fn peer(answer: impl Fn(Request) -> Vec<u8> + Send + Sync + 'static) -> HttpPeer {
+    let client = client_builder().no_proxy().read_timeout(Duration::from_millis(500)).build().expect("a client");
+    HttpPeer::new(&serve(answer).await, client).expect("an address")
+}
+
+/// A peer that gives the same answer to everything.
+async fn always(answer: Vec<u8>) -> HttpPeer {
+    peer(move |_| answer.clone()).await
+}
+
+fn home(entries: usize) -> Home {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    home.append_many(entries - 1, "true", at(NOW));
+    home.sign(at(NOW));
+    home
+}
+
+#[tokio::test]
+async fn a_domain_is_mirrored_over_http_until_shutdown() {
+    let home = home(1_200);
+    let (served, origin, leaves) = (home.clone(), home.origin.clone(), home.leaves.clone());
+    let peer = peer(move |request| feed(&served, &request)).await;
+    let mut mirror = Mirror::pinned(origin, SETTINGS);
+    let (status, mut watched) = watch::channel(mirror.status());
+    let mut memory = Memory::default();
+    memory.failures = 1;
+    // The clock runs faster than the test, so that the pause after a full disk is short.
+    let started = std::time::Instant::now();
+    let clock = || at(NOW + 1_000 * started.elapsed().as_millis() as u64);
+    let shutdown = async {
+        watched.wait_for(|status| status.size == 1_200).await.expect("a status");
+    };
+    let end = ics_sync::run(&mut mirror, &peer, &mut memory, clock, &status, shutdown).await;
+    assert_eq!((end, memory.leaves == leaves), (None, true));
+}
+
+#[tokio::test]
+async fn the_driver_ends_when_the_mirror_stops() {
+    let (served, expected) = (home(3), Home::new("devices.acme.example", 2, at(NOW)).origin);
+    let found = served.origin.to_string();
+    let peer = peer(move |request| feed(&served, &request)).await;
+    let mut mirror = Mirror::pinned(expected.clone(), SETTINGS);
+    let (status, watched) = watch::channel(mirror.status());
+    let never = std::future::pending();
+    let end = ics_sync::run(&mut mirror, &peer, &mut Memory::default(), || at(NOW), &status, never).await;
+    assert_eq!(end, Some(Stop::Origin { expected, found }));
+    assert_eq!(watched.borrow().stopped, end);
+}
+
+#[tokio::test]
+async fn answers_that_are_no_answers() {
+    let status = |status, detail: &str| Err(PeerError::Status { status, detail: detail.to_owned() });
+    let redirect = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_vec();
+    let problem = br#"{"type":"about:blank","title":"Not Found","detail":"there is no such domain here"}"#;
+    let long = "x".repeat(limits::NOTE_BYTES + 1);
+    let chunked =
+        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{long}\r\n0\r\n\r\n", long.len());
+    let too_long = Err(PeerError::Wire(WireError::TooLong(limits::NOTE_BYTES)));
+    for (answer, expected) in [
+        (ok(b"a note"), Ok("a note".to_owned())),
+        (redirect, status(302, "")),
+        (response("404 Not Found", problem), status(404, "there is no such domain here")),
+        (response("503 Busy", "y".repeat(100).as_bytes()), status(503, &"y".repeat(80))),
+        (ok(long.as_bytes()), too_long.clone()),
+        (chunked.into_bytes(), too_long),
+        (ok(b"\xff"), Err(PeerError::Text)),
+    ] {
+        assert_eq!(always(answer).await.checkpoint(&domain()).await, expected);
+    }
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_vec();
+    let silent = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n".to_vec();
+    for answer in [cut, silent, Vec::new(), b"SSH-2.0-OpenSSH\r\n".to_vec()] {
+        let answer = always(answer).await.checkpoint(&domain()).await;
+        assert!(matches!(answer, Err(PeerError::Transport(_))), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_never_answers_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let client = client_builder().no_proxy().read_timeout(Duration::from_millis(100)).build().expect("a client");
+    let peer = HttpPeer::new(&format!("http://{}", listener.local_addr().expect("address")), client).expect("peer");
+    let answer = peer.checkpoint(&domain()).await;
+    assert!(matches!(answer, Err(PeerError::Transport(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn json_answers_are_held_to_their_form() {
+    let peer = always(ok(b"<html>Please log in</html>")).await;
+    let is_wire = |error: PeerError| matches!(error, PeerError::Wire(WireError::Json(_)));
+    assert!(peer.page(&domain(), 0, 10, 10).await.is_err_and(is_wire));
+    assert!(peer.descriptors(&domain(), 1).await.is_err_and(is_wire));
+    assert!(peer.info(&domain()).await.is_err_and(is_wire));
+    let long = always(ok(&vec![b' '; wire::ANSWER_BYTES + 1])).await.info(&domain()).await;
+    assert_eq!(long, Err(PeerError::Wire(WireError::TooLong(wire::ANSWER_BYTES))));
+}
+
+#[tokio::test]
+async fn statements_are_submitted_in_order() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let peer = peer(move |request| {
+        log.lock().expect("a lock").push((request.line, String::from_utf8_lossy(&request.body).into_owned()));
+        ok(br#"{"results":[{"receipt":{"index":5}},{"problem":{"status":422}}]}"#)
+    })
+    .await;
+    let results = peer.submit(&domain(), vec![vec![1], vec![2]]).await.expect("results");
+    assert!(matches!(&results[..], [Outcome::Receipt(_), Outcome::Problem(_)]));
+    let expected = ("POST /v1/domains/devices.acme.example/statements", r#"{"statements":["AQ==","Ag=="]}"#);
+    assert_eq!(*seen.lock().expect("a lock"), [(expected.0.to_owned(), expected.1.to_owned())]);
+    let miscounted = peer.submit(&domain(), vec![vec![1]]).await;
+    assert_eq!(miscounted, Err(PeerError::Wire(WireError::Results { results: 2, statements: 1 })));
+}
+
+#[tokio::test]
+async fn addresses_of_peers() {
+    let client = client_builder().no_proxy().build().expect("a client");
+    for bad in ["", "acme.example", "ftp://acme.example/", "https://acme.example/?a=b"] {
+        assert_eq!(HttpPeer::new(bad, client.clone()).map(|_| ()), Err(PeerError::Address(bad.to_owned())));
+    }
+    let address = serve(|request| ok(request.line.as_bytes())).await;
+    for (below, expected) in [("", "/v1/domains/"), ("/ics", "/ics/v1/domains/"), ("/ics/", "/ics/v1/domains/")] {
+        let peer = HttpPeer::new(&format!("{address}{below}"), client.clone()).expect("an address");
+        let echo = peer.checkpoint(&domain()).await.expect("an answer");
+        assert_eq!(echo, format!("GET {expected}devices.acme.example/checkpoint"));
+    }
+}
