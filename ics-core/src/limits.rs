@@ -72,6 +72,9 @@ pub const RECORD_STATEMENTS: usize = 4_096;
 pub const EVIDENCE_ENTRIES: usize = 2 * RECORD_STATEMENTS;
 /// Bytes of the evidence for one record, as JSON.
 pub const EVIDENCE_BYTES: usize = 64 * 1024 * 1024;
+/// Statements about one identity, or about groups with one selector, from which on only first blocks are admitted: the
+/// rest of [`RECORD_STATEMENTS`] is kept for them.
+pub const RECORD_STATEMENTS_OPEN: usize = 3_072;
 /// Different values of one selecting attribute that the statements about one identity may give.
 pub const SELECTING_VALUES: usize = 4;
 /// Statements by one signer about one identity in one domain, unless the descriptor says otherwise.

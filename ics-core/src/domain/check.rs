@@ -6,7 +6,7 @@ use super::{Domain, Refusal};
 use crate::limits;
 use crate::policy::{Action, Append, Cache, Principal, Request, Resource};
 use crate::record::{Logged, Scene, may_lift, replaces, takes_back};
-use crate::statement::StatementId;
+use crate::statement::{Group, StatementId};
 use crate::vocabulary::{Act, Attribute, Effect, Role};
 
 /// What the log holds already that bears on a statement.
@@ -46,6 +46,7 @@ impl Domain {
         let checked = Checked {
             domain: self,
             entry,
+            context,
             effect,
             scene: Scene::judge(
                 self,
@@ -135,6 +136,7 @@ impl Domain {
 struct Checked<'a> {
     domain: &'a Domain,
     entry: &'a Logged,
+    context: &'a Context<'a>,
     effect: Option<Effect>,
     scene: Scene<'a>,
 }
@@ -210,19 +212,34 @@ impl Checked<'_> {
         Err(Refusal::SupersedesOthers { id: *id, role: entry.role().clone() })
     }
 
-    /// A bound never keeps a signer from blocking what he does not block yet.
+    /// Whether a statement shares the bounds of this one: about the same subject, or about a group that selects the
+    /// same, because groups are found and read by what they select.
+    fn is_beside(&self, other: &Logged) -> bool {
+        let selector = |logged: &Logged| logged.subject().as_group().and_then(Group::selector_key);
+        other.subject_id() == self.entry.subject_id()
+            || selector(self.entry).is_some_and(|key| selector(other) == Some(key))
+    }
+
+    /// A signer's quota and what is left for others never keep him from blocking what he does not block yet.
     fn check_quota(&self) -> Result<(), Refusal> {
-        let direct = || self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject));
-        let own = || direct().filter(|it| it.logged.signer() == self.entry.signer());
-        let blocks = self.effect.is_some_and(Effect::blocks);
-        if blocks && !own().any(|it| it.stands() && it.effect.is_some_and(Effect::blocks)) {
+        let signer = self.entry.signer();
+        let all = self.context.about.iter().chain(self.context.groups).filter(|other| self.is_beside(other));
+        let signers: BTreeMap<u64, _> = all.map(|other| (other.index(), other.signer())).collect();
+        if signers.len() >= limits::RECORD_STATEMENTS {
+            return Err(Refusal::RecordFull);
+        }
+        let has_blocked = self.scene.judged.iter().any(|it| {
+            let blocks = it.stands() && it.effect.is_some_and(Effect::blocks);
+            blocks && it.logged.signer() == signer && self.is_beside(it.logged)
+        });
+        if self.effect.is_some_and(Effect::blocks) && !has_blocked {
             return Ok(());
         }
         let quota = self.domain.descriptor().limits.statements_per_signer_and_identity();
-        if own().count() >= quota {
+        if signers.values().filter(|other| **other == signer).count() >= quota {
             return Err(Refusal::Quota(quota));
         }
-        if direct().count() >= limits::RECORD_STATEMENTS { Err(Refusal::RecordFull) } else { Ok(()) }
+        if signers.len() >= limits::RECORD_STATEMENTS_OPEN { Err(Refusal::RecordFull) } else { Ok(()) }
     }
 
     /// Groups are looked up by every combination of values: few values, bounded work.

@@ -154,8 +154,8 @@ pub enum Refusal {
     #[error("the signer has made {0} statements about this identity, which is his quota in this domain")]
     Quota(usize),
     /// All signers together have.
-    #[error("there are {max} statements about this identity in this domain, which is the limit",
-        max = limits::RECORD_STATEMENTS)]
+    #[error("there are {max} statements or more about this identity in this domain: only a first block is still admitted",
+        max = limits::RECORD_STATEMENTS_OPEN)]
     RecordFull,
     /// The access rules do not permit it.
     #[error("the domain's access rules do not permit it{}", because(.rules, .errors))]

@@ -2,7 +2,7 @@
 
 use super::{Admitted, Context, Domain, Fault, Refusal};
 use crate::descriptor::{Compromise, DomainLimits};
-use crate::identity::Kind;
+use crate::identity::{Fingerprint, Kind};
 use crate::limits;
 use crate::policy::Cache;
 use crate::record::Logged;
@@ -36,7 +36,7 @@ fn sold() -> Draft {
     grant(2, MAKER, "manufacturer", BUYER, "owner")
 }
 
-fn withdrawal(n: u64, signer: crate::identity::Fingerprint, role: &str) -> Draft {
+fn withdrawal(n: u64, signer: Fingerprint, role: &str) -> Draft {
     say(n, signer, role, Act::Withdrawal)
 }
 
@@ -246,12 +246,58 @@ fn bounds_on_what_one_signer_says() {
 
 #[test]
 fn bounds_on_what_all_say() {
-    let mut drafts: Vec<Draft> =
-        (1..=limits::RECORD_STATEMENTS as u64).map(|n| say(n, KEEPER, "maintainer", Act::Approval)).collect();
+    let open = limits::RECORD_STATEMENTS_OPEN as u64;
+    let said = |n| say(n, Fingerprint::V6([n as u8; 32]), "maintainer", Act::Approval);
+    let mut drafts: Vec<Draft> = (1..=open).map(said).collect();
     drafts.push(pump(5_000));
     assert_eq!(check(&drafts), Err(Refusal::RecordFull));
     drafts.push(status(5_001, CONTROLLER, "security-controller", "suspended"));
     assert!(check(&drafts).is_ok());
+    drafts.splice(..0, (6_000..).map(said).take(limits::RECORD_STATEMENTS - drafts.len() + 1));
+    assert_eq!(check_in(domain(), &drafts), Err(Refusal::RecordFull));
+}
+
+#[test]
+fn groups_that_select_the_same_share_the_bounds() {
+    let same = |n: u64| group(&format!("group {n}"), &[(Attribute::Lot, "7")]);
+    let limited = changed(0, |descriptor| descriptor.limits.statements_per_signer_and_identity = Some(3));
+    let mut drafts: Vec<Draft> = (1..=3).map(|n| say(n, MAKER, "manufacturer", Act::Identity).on(&same(n))).collect();
+    drafts.push(say(4, MAKER, "manufacturer", Act::Identity).on(&same(4)));
+    assert_eq!(check_in(limited.clone(), &drafts), Err(Refusal::Quota(3)));
+    let recall = |n| status(n, MAKER, "manufacturer", "withdrawn").on(&same(n));
+    drafts[3] = recall(4);
+    assert!(check_in(limited.clone(), &drafts).is_ok());
+    drafts.push(recall(5));
+    assert_eq!(check_in(limited.clone(), &drafts), Err(Refusal::Quota(3)));
+    drafts[4] = say(5, MAKER, "manufacturer", Act::Identity).on(&group("another", &[(Attribute::Lot, "8")]));
+    assert!(check_in(limited, &drafts).is_ok());
+}
+
+#[test]
+fn access_rules_see_what_is_known_of_the_thing() {
+    let domain = changed(0, |descriptor| {
+        descriptor.access.push_str(
+            "@id(\"p1-only\") forbid (principal, action in Action::\"append\", resource) \
+             unless { resource has model && resource.model == \"P1\" };",
+        );
+    });
+    let approval = || say(9, KEEPER, "maintainer", Act::Approval);
+    let claims_p2 = || say(8, MAKER, "manufacturer", Act::Identity).attribute(Attribute::Model, "P2");
+    let wide = group("all P1", &[(Attribute::Model, "P1")]);
+    let cases = [
+        ("introduced as a P1", vec![pump(1), approval()], true),
+        ("not introduced", vec![approval()], false),
+        ("its signers contradict each other", vec![pump(1), claims_p2(), approval()], false),
+        ("one has replaced what he said", vec![pump(1), claims_p2().ends(1), approval()], false),
+        ("introduces itself as a P1", vec![pump(1)], true),
+        ("introduces itself as another", vec![pump(1), claims_p2()], false),
+        ("a group of P1", vec![approval().on(&wide)], true),
+        ("a group of others", vec![approval().on(&group("lot", &[(Attribute::Lot, "7")]))], false),
+    ];
+    for (case, drafts, admitted) in cases {
+        let code = check_in(domain.clone(), &drafts).err().map(|refusal| refusal.code());
+        assert_eq!(code, (!admitted).then_some("not-permitted"), "{case}");
+    }
 }
 
 #[test]

@@ -118,6 +118,12 @@ fn every_way_to_an_answer() {
             "`serial:SN-1` is `stolen`, which blocks its use: said in a.example at index 3",
         ),
         ("blocked there", vec![of_a(&good()), testimony("b.example", &stolen())], Outcome::Deny, "said in b.example"),
+        (
+            "blocked alike here and there",
+            vec![testimony("b.example", &stolen()), of_a(&stolen())],
+            Outcome::Deny,
+            "said in a.example",
+        ),
         ("blocked by old news", vec![old(of_a(&stolen()))], Outcome::Deny, "stolen"),
         (
             "old news",
