@@ -8,4 +8,5 @@ pub mod config;
 pub mod http;
 pub mod keys;
 pub mod observe;
+pub mod service;
 pub mod store;

@@ -6,7 +6,9 @@ use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::statement::body::{self, Body, BodyError};
-use ics_core::statement::{SignedDescriptor, Statement, Unverified, VerifyError, split, verify_batch};
+use ics_core::statement::{
+    SignedDescriptor, Statement, StatementId, Unverified, VerifyError, split, verify_batch,
+};
 use ics_core::time::Timestamp;
 
 use super::problem::Code;
@@ -22,7 +24,8 @@ pub(crate) struct Checked {
 /// What a body says.
 #[derive(Debug)]
 pub(crate) enum What {
-    Statement(Box<Statement>),
+    /// With the id of the certificate under which it was verified.
+    Statement(Box<Statement>, StatementId),
     Certificate(Box<Certificate>),
     /// Its signatures are counted when the descriptor before it is at hand.
     Descriptor(Box<SignedDescriptor>),
@@ -30,8 +33,10 @@ pub(crate) enum What {
 
 type Parsed = Result<(Body, Vec<u8>), Problem>;
 
-/// Parses bodies and verifies their signatures, all of a batch together; each at the time of its admission. A
-/// certificate in the batch serves the statements in it.
+/// Parses bodies and verifies their signatures, all of a batch together; each at the time of its admission.
+///
+/// A certificate serves the statements behind it, before the state of it that the domain holds: as if each body had come
+/// alone. Whether it is admitted is not known here, so the writer looks again.
 pub(crate) fn check_bodies(
     domain: Option<&Domain>,
     bodies: Vec<(Vec<u8>, Timestamp)>,
@@ -39,41 +44,55 @@ pub(crate) fn check_bodies(
 ) -> Vec<Result<Checked, Problem>> {
     let (bodies, times): (Vec<_>, Vec<_>) = bodies.into_iter().unzip();
     let parsed: Vec<Parsed> = bodies.into_iter().map(parse_one).collect();
-    let certificates = certificates_among(&parsed);
-    let certificate_of = |issuer| {
-        let known = domain.and_then(|domain| domain.signer(&issuer).ok());
-        known.or_else(|| certificates.get(&issuer))
-    };
+    let certificates = certificates_of(domain, &parsed);
     let mut batch: Vec<(Unverified, &Certificate, Timestamp)> = Vec::new();
     let mut results: Vec<Sorted> = Vec::with_capacity(parsed.len());
-    for (parsed, at) in parsed.into_iter().zip(times) {
-        results.push(match parsed {
-            Err(problem) => Sorted::Known(Err(problem)),
-            Ok((Body::Statement(unverified), body)) => match certificate_of(unverified.issuer()) {
-                None => Sorted::Known(Err(unknown_signer(&unverified.issuer()))),
-                Some(certificate) => {
-                    batch.push((unverified, certificate, at));
-                    Sorted::Batched(body)
-                }
-            },
-            Ok((other, body)) => Sorted::Known(checked(other, body)),
+    for ((parsed, certificate), at) in parsed.into_iter().zip(&certificates).zip(times) {
+        results.push(match (parsed, certificate) {
+            (Err(problem), _) => Sorted::Known(Err(problem)),
+            (Ok((Body::Statement(unverified), _)), None) => Sorted::Known(Err(unknown_signer(&unverified.issuer()))),
+            (Ok((Body::Statement(unverified), body)), Some(certificate)) => {
+                batch.push((unverified, certificate, at));
+                Sorted::Batched(body, certificate.id())
+            }
+            (Ok((other, body)), _) => Sorted::Known(checked(other, body)),
         });
     }
     collect(results, verify_batch(batch, seed))
 }
 
+/// For each statement, the certificate under which it is verified.
+fn certificates_of(domain: Option<&Domain>, parsed: &[Parsed]) -> Vec<Option<Certificate>> {
+    let mut before: BTreeMap<Fingerprint, Certificate> = BTreeMap::new();
+    let mut certificates = Vec::with_capacity(parsed.len());
+    for parsed in parsed {
+        certificates.push(match parsed {
+            Ok((Body::Statement(unverified), _)) => {
+                let issuer = unverified.issuer();
+                let held = || domain.and_then(|domain| domain.signer(&issuer).ok());
+                before.get(&issuer).or_else(held).cloned()
+            }
+            _ => None,
+        });
+        if let Ok((Body::Certificate(certificate), _)) = parsed {
+            before.extend(certificate.keys().map(|key| (key, certificate.clone())));
+        }
+    }
+    certificates
+}
+
 /// A result, or a body whose statement is in the batch.
 enum Sorted {
     Known(Result<Checked, Problem>),
-    Batched(Vec<u8>),
+    Batched(Vec<u8>, StatementId),
 }
 
 fn collect(results: Vec<Sorted>, verified: Vec<Result<Statement, VerifyError>>) -> Vec<Result<Checked, Problem>> {
     let mut verified = verified.into_iter();
     let next = |sorted| match sorted {
         Sorted::Known(result) => result,
-        Sorted::Batched(body) => match verified.next() {
-            Some(Ok(statement)) => Ok(Checked { body, what: What::Statement(Box::new(statement)) }),
+        Sorted::Batched(body, certificate) => match verified.next() {
+            Some(Ok(statement)) => Ok(Checked { body, what: What::Statement(Box::new(statement), certificate) }),
             Some(Err(error)) => Err(Problem::of(code(&error), error.to_string())),
             None => Err(Problem::of(Code::Internal, "a statement was left out of its batch".to_owned())),
         },
@@ -92,16 +111,6 @@ fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
     Ok(Checked { body: bytes, what })
 }
 
-fn certificates_among(parsed: &[Parsed]) -> BTreeMap<Fingerprint, Certificate> {
-    let mut certificates = BTreeMap::new();
-    for (body, _) in parsed.iter().flatten() {
-        if let Body::Certificate(certificate) = body {
-            certificates.extend(certificate.keys().map(|key| (key, certificate.clone())));
-        }
-    }
-    certificates
-}
-
 /// Exactly one body in any legal framing. What is canonical already, and nearly everything is, is kept as it came.
 fn parse_one(bytes: Vec<u8>) -> Parsed {
     let refused = |error: BodyError| Problem::of(Code::MalformedStatement, error.to_string());
@@ -115,7 +124,7 @@ fn parse_one(bytes: Vec<u8>) -> Parsed {
     }
 }
 
-fn unknown_signer(issuer: &Fingerprint) -> Problem {
+pub(crate) fn unknown_signer(issuer: &Fingerprint) -> Problem {
     Problem::of(Code::UnknownSigner, format!("the domain holds no certificate with the key `{issuer}`"))
 }
 

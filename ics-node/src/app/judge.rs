@@ -13,7 +13,7 @@ use ics_core::record::{Logged, Posting, SourceRef};
 use ics_core::statement::{SignedDescriptor, Statement};
 use ics_core::time::Timestamp;
 
-use super::check::{Checked, What};
+use super::check::{Checked, What, unknown_signer};
 use super::entries::{Said, body_key, find_logged};
 use super::problem::Code;
 use crate::api::Problem;
@@ -50,7 +50,15 @@ pub(crate) fn judge(
     checked: &Checked,
 ) -> Result<Judgement, StoreError> {
     match (domain, &checked.what) {
-        (Some(domain), What::Statement(statement)) => judge_statement(tx, domain, header, statement, &checked.body),
+        (Some(domain), What::Statement(statement, certificate)) => {
+            // The certificate may have been refused since, or replaced: then it is as if it had never been there.
+            match domain.signer(&statement.issuer()) {
+                Ok(held) if held.id() == *certificate => {
+                    judge_statement(tx, domain, header, statement, &checked.body)
+                }
+                _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
+            }
+        }
         (Some(domain), What::Certificate(certificate)) => {
             judge_certificate(tx, domain, header, certificate, &checked.body)
         }

@@ -161,9 +161,10 @@ impl App {
         let sight = self.sight(&hosted)?;
         let id = only(query, self.identities(&sight, &parse(query)?)?)?;
         let (_, said) = self.readable(reader, &sight, &id)?.ok_or_else(|| AppError::unknown_identity(query))?;
-        let statements = || said.about.iter().chain(&said.groups);
-        let signers: BTreeSet<Fingerprint> = statements().map(Logged::signer).collect();
-        let mut indices: BTreeSet<u64> = statements().map(Logged::index).collect();
+        let statements = with_groups(&sight, said)?;
+        let grantees = statements.iter().filter_map(|it| it.claims().grant.as_ref().map(|grant| grant.grantee));
+        let signers: BTreeSet<Fingerprint> = statements.iter().map(Logged::signer).chain(grantees).collect();
+        let mut indices: BTreeSet<u64> = statements.iter().map(Logged::index).collect();
         indices.extend(self.entries_of_kind(&hosted, EntryKind::Descriptor)?.iter().map(|entry| entry.index));
         indices.extend(self.certificates_of(&sight, &signers)?);
         let indices: Vec<u64> = indices.into_iter().filter(|index| *index < sight.seal.size).collect();
@@ -289,6 +290,20 @@ impl App {
         let entries = self.store().entries_at(sight.hosted.number, &newest)?;
         Ok(entries.into_iter().filter_map(|entry| entry.content.map(|content| content.body)).collect())
     }
+}
+
+/// All statements that a verifier needs: those about groups of groups too, because roles are granted over them.
+fn with_groups(sight: &Sight<'_>, said: Said) -> Result<Vec<Logged>, AppError> {
+    let mut statements = said.about;
+    let mut waiting = said.groups;
+    let mut known = BTreeSet::new();
+    while let Some(statement) = waiting.pop() {
+        if known.insert(statement.subject_id()) {
+            waiting.extend(Said::read(&sight.entries, &sight.domain, &statement.subject_id(), None)?.groups);
+        }
+        statements.push(statement);
+    }
+    Ok(statements)
 }
 
 /// What somebody looks up.

@@ -13,21 +13,21 @@ pub struct MirrorConfig {
     pub origin: Spanned<Origin>,
     /// The name of the `[[peer]]` to pull from.
     pub peer: Spanned<String>,
-    /// Seconds between two looks for news while the domain is current, 5 unless told, 1 to 86,400. More than the
-    /// domain's freshness bound makes every answer of this node `unknown`.
+    /// Milliseconds between two looks for news while the domain is current, 2,000 unless told, 50 to 86,400,000. More
+    /// than the domain's freshness bound makes every answer of this node `unknown`.
     #[serde(default = "default_interval", deserialize_with = "interval")]
-    pub interval: u64,
+    pub interval_ms: u64,
 }
 
 const fn default_interval() -> u64 {
-    5
+    2_000
 }
 
 fn interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let seconds = u64::deserialize(deserializer)?;
-    if (1..=86_400).contains(&seconds) {
-        Ok(seconds)
+    let millis = u64::deserialize(deserializer)?;
+    if (50..=86_400_000).contains(&millis) {
+        Ok(millis)
     } else {
-        Err(serde::de::Error::custom(format!("an interval takes 1 to 86400 seconds, not {seconds}")))
+        Err(serde::de::Error::custom(format!("interval_ms takes 50 to 86400000 milliseconds, not {millis}")))
     }
 }

@@ -16,7 +16,7 @@ fn the_example_has_every_member() {
         node.operator_token_file.is_some() && node.tls.is_some() && node.public_url.is_some() && node.metrics.is_some()
     );
     assert_eq!((config.homes.len(), config.mirrors.len(), config.peers.len()), (1, 1, 1));
-    assert_eq!(config.mirrors[0].interval, 5);
+    assert_eq!(config.mirrors[0].interval_ms, 2_000);
     assert!(
         config.client.operator_token_file.is_some() && config.client.node.is_some() && config.client.domain.is_some()
     );
@@ -64,8 +64,8 @@ fn refusals_name_the_file_and_the_line() {
             "ics.toml:3: there is no [[peer]] with the name `p`",
         ),
         (
-            &format!("[[mirror]]\norigin = \"a.example/{}\"\npeer = \"p\"\ninterval = 0", "00".repeat(32)),
-            "ics.toml:4: an interval takes 1 to 86400 seconds, not 0",
+            &format!("[[mirror]]\norigin = \"a.example/{}\"\npeer = \"p\"\ninterval_ms = 0", "00".repeat(32)),
+            "ics.toml:4: interval_ms takes 50 to 86400000 milliseconds, not 0",
         ),
     ] {
         let refusal = refusal(text);

@@ -5,6 +5,7 @@ mod domain;
 mod init;
 mod key;
 mod man;
+mod serve;
 
 use clap::Subcommand;
 
@@ -16,6 +17,8 @@ use super::exit::{Exit, Failure};
 pub(super) enum Command {
     /// Make a home directory: keys, the first descriptor of a domain, and a configuration.
     Init(init::Init),
+    /// Run the node of this home directory.
+    Serve(serve::Serve),
     /// Make, import and show secret keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -32,6 +35,7 @@ impl Command {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Init(command) => command.run(context),
+            Self::Serve(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Domain(command) => command.run(context),
             Self::Completions(command) => command.run(),

@@ -1,0 +1,75 @@
+//! `ics serve`.
+
+use clap::Args;
+use console::style;
+use serde_json::json;
+
+use crate::app::{AppError, NodeKeys};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::config::Config;
+use crate::http::stop_signal;
+use crate::observe;
+use crate::service::{Service, ServiceError};
+use crate::store::StoreError;
+
+/// Runs the node of this home directory until it is told to stop (SIGTERM or Ctrl-C).
+///
+/// It founds the domains that `ics.toml` makes it the home of, keeps its mirrors up to date, and answers over HTTP.
+/// Once it answers, it prints its addresses, one on a line.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  The node of the home directory ~/.ics:
+  $ ics serve
+
+  Another one, with its log as JSON for a collector ([log] format = \"json\" in its ics.toml):
+  $ ics --home /var/lib/ics --passphrase-file /run/credentials/ics-passphrase serve")]
+pub(crate) struct Serve {}
+
+impl Serve {
+    pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = Config::load(&context.home)?;
+        let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
+        let key = context.keys().find(&node.key)?;
+        let passphrase = context.passphrases().get("the node's key")?;
+        let keys = NodeKeys { name: node.name.clone(), key: key.unlock(&passphrase)?.node_key()? };
+        observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(Exit::Internal, error))?;
+        runtime.block_on(async {
+            let stop = stop_signal().map_err(|error| Failure::new(Exit::Internal, error))?;
+            let service = Service::start(&config, keys).map_err(|error| failed(&error))?;
+            announce(context, &config, &service);
+            service.run(stop).await.map_err(|error| failed(&error))
+        })?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn announce(context: &Context, config: &Config, service: &Service) {
+    let scheme = if config.node.as_ref().is_some_and(|node| node.tls.is_some()) { "https" } else { "http" };
+    for address in service.addresses() {
+        let url = format!("{scheme}://{address}");
+        if context.output.json {
+            println!("{}", json!({ "listening": url }));
+        } else {
+            println!("{} {url}", style("listening on").green());
+        }
+    }
+    tracing::info!(node = service.app().node().name, domains = service.app().node().domains.len(), "the node answers");
+}
+
+fn failed(error: &ServiceError) -> Failure {
+    let failure = Failure::new(Exit::Local, error);
+    match error {
+        ServiceError::NoNode => failure.hint("`ics init` makes a home directory with a node in it"),
+        ServiceError::App(AppError::Store(StoreError::InUse { .. })) => {
+            failure.hint("another `ics serve` runs with this home directory; stop it, or name another with --home")
+        }
+        ServiceError::Serve(_) => failure.hint("`[node] listen` in ics.toml says where the node listens"),
+        _ => failure,
+    }
+}

@@ -1,0 +1,168 @@
+//! A node as it runs: its use cases, the server in front of them, its mirrors and its heartbeat.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ics_core::limits;
+use ics_core::trust::{TrustError, TrustPolicy};
+use ics_sync::http::{HttpPeer, PeerError, client_builder};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use zeroize::Zeroizing;
+
+use crate::app::{App, AppError, MirrorOf, NodeKeys, Setup};
+use crate::config::{Config, NodeConfig};
+use crate::http::{ServeError, Server, Settings, serve};
+use crate::keys::file::read_secret;
+
+/// Bytes of the operator's token.
+const TOKEN_BYTES: usize = 4096;
+
+/// Why a node does not start, or ends before it is told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The configuration has no `[node]`.
+    #[error("the configuration has no section [node]")]
+    NoNode,
+    /// A file that the configuration names.
+    #[error("`{path}`: {reason}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The store, or a domain in it.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// A peer.
+    #[error("peer `{name}`: {source}")]
+    Peer {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        source: PeerError,
+    },
+    /// The server.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The system.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+/// A node that listens already, and answers once it runs.
+pub struct Service {
+    app: App,
+    server: Server,
+    mirrors: Vec<MirrorOf>,
+}
+
+impl Service {
+    /// Opens the store, founds or checks the domains of which this node is the home, and listens. Must be called in a
+    /// tokio runtime of several threads.
+    ///
+    /// # Errors
+    /// When anything that the configuration names is missing or wrong: a node starts whole or not at all.
+    pub fn start(config: &Config, keys: NodeKeys) -> Result<Self, ServiceError> {
+        let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
+        let setup = Setup {
+            data: node.data.clone(),
+            keys,
+            mirrors: mirrors(config)?,
+            trust: config.trust.policy.as_deref().map(trust).transpose()?,
+            operator_token: node.operator_token_file.as_deref().map(token).transpose()?,
+        };
+        // The store's calls block; nothing else runs in the runtime yet.
+        let app = tokio::task::block_in_place(|| open(config, &setup))?;
+        let server = serve(app.clone(), &Settings::from(node))?;
+        Ok(Self { app, server, mirrors: setup.mirrors })
+    }
+
+    /// The node's use cases.
+    #[must_use]
+    pub const fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The addresses that it listens on, with the ports that it got.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.server.addresses()
+    }
+
+    /// Answers, mirrors and cosigns until `stop` is ready; then ends what is under way.
+    ///
+    /// # Errors
+    /// When the system takes the sockets away.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServiceError> {
+        let (stopping, stopped) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.app.clone().beat(stopped.clone()));
+        for mirror in self.mirrors {
+            let (app, stopped) = (self.app.clone(), stopped.clone());
+            tasks.spawn(async move {
+                let domain = mirror.origin.domain.clone();
+                if let Err(error) = app.mirror(mirror, stopped).await {
+                    tracing::error!(%domain, %error, "the mirror does not run");
+                }
+            });
+        }
+        let ended = self.server.run(stop).await;
+        stopping.send_replace(true);
+        while tasks.join_next().await.is_some() {}
+        Ok(ended?)
+    }
+}
+
+fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
+    let app = App::open(setup)?;
+    for home in &config.homes {
+        let path = &home.descriptor;
+        let descriptor = std::fs::read(path).map_err(|error| in_file(path, error))?;
+        let founded = app.found(&descriptor)?;
+        if founded != *home.domain.get_ref() {
+            return Err(in_file(path, format!("it is the descriptor of `{founded}`")));
+        }
+    }
+    app.beat_once();
+    Ok(app)
+}
+
+fn mirrors(config: &Config) -> Result<Vec<MirrorOf>, ServiceError> {
+    let client = client_builder().build().map_err(io::Error::other)?;
+    let mirror = |mirror: &crate::config::MirrorConfig| {
+        let name = mirror.peer.get_ref().clone();
+        let url = config.peer(&name).map(|peer| peer.url.to_string()).unwrap_or_default();
+        let peer = HttpPeer::new(&url, client.clone())
+            .map_err(|source| ServiceError::Peer { name: name.clone(), source })?;
+        Ok(MirrorOf {
+            origin: mirror.origin.get_ref().clone(),
+            peer_name: name,
+            peer,
+            interval_millis: mirror.interval_ms,
+        })
+    };
+    config.mirrors.iter().map(mirror).collect()
+}
+
+fn trust(path: &Path) -> Result<Arc<TrustPolicy>, ServiceError> {
+    let json = std::fs::read(path).map_err(|error| in_file(path, error))?;
+    let policy = TrustPolicy::parse(&json).map_err(|error: TrustError| in_file(path, error))?;
+    Ok(Arc::new(policy))
+}
+
+fn token(path: &Path) -> Result<Zeroizing<String>, ServiceError> {
+    let bytes = read_secret(path, TOKEN_BYTES.min(limits::NOTE_BYTES)).map_err(|error| in_file(path, error))?;
+    let text = core::str::from_utf8(&bytes).map_err(|error| in_file(path, error))?.trim();
+    if text.len() < 16 {
+        return Err(in_file(path, "a token takes 16 characters at least"));
+    }
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn in_file(path: &Path, reason: impl ToString) -> ServiceError {
+    ServiceError::File { path: path.to_owned(), reason: reason.to_string() }
+}

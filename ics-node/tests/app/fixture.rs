@@ -1,0 +1,137 @@
+//! A party with one domain, its keys made from seeds.
+
+use core::str::FromStr;
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::SigningKey;
+use ics_core::descriptor::{NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput};
+use ics_core::identity::Kind;
+use ics_core::log::receipt::Receipt;
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::key::PublicKey;
+use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
+use ics_core::statement::Claims;
+use ics_core::statement::make::{certify, sign_descriptor};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, Attribute, DomainName};
+use ics_node::api::{Problem, SubmissionResult};
+use ics_node::app::{App, NodeKeys, Reader, Setup};
+use tempfile::TempDir;
+
+pub(crate) const SALT: [u8; 32] = [7; 32];
+/// 2026-01-01.
+const CREATED: u64 = 1_767_225_600;
+
+pub(crate) fn word<T: FromStr<Err: core::fmt::Debug>>(text: &str) -> T {
+    text.parse().expect(text)
+}
+
+pub(crate) struct Party {
+    pub(crate) domain: DomainName,
+    pub(crate) signer: Ed25519Signer,
+    dir: TempDir,
+    node: SigningKey,
+    descriptor: Vec<u8>,
+    pub(crate) certificate: Vec<u8>,
+}
+
+fn signer(name: &str, number: u8) -> Ed25519Signer {
+    let mut seed = [number; 32];
+    for (byte, letter) in seed.iter_mut().zip(name.bytes()) {
+        *byte ^= letter;
+    }
+    Ed25519Signer::from_seed(&seed, 4, Timestamp::from_seconds(CREATED)).expect("key")
+}
+
+pub(crate) fn device(number: u8) -> PublicKey {
+    signer("device", number).public_key().clone()
+}
+
+impl Party {
+    pub(crate) fn found(domain: &str) -> Self {
+        let at = Timestamp::from_seconds(CREATED);
+        let (owner, signer) = (signer(domain, 1), signer(domain, 2));
+        let node = SigningKey::from_bytes(&[domain.len() as u8; 32]);
+        let names = ["serial:*", "urn:dev:os:32473-*"].map(str::to_owned).into();
+        let spec = RoleSpec { signers: [signer.public_key().fingerprint()].into(), names };
+        let input = TemplateInput {
+            domain: word(domain),
+            description: String::new(),
+            owners: Owners {
+                threshold: 1,
+                keys: vec![OwnerKey {
+                    name: "owner".to_owned(),
+                    fingerprint: owner.public_key().fingerprint(),
+                    key: STANDARD.encode(owner.public_key().to_packet()),
+                }],
+            },
+            home: NodeKey {
+                name: format!("ics.{domain}"),
+                key: STANDARD.encode(node.verifying_key().as_bytes()),
+            },
+            roles: [(word("manufacturer"), spec)].into(),
+            sources: Vec::new(),
+        };
+        let json = Template::Manufacturer.fill(input).expect("descriptor").to_json();
+        Self {
+            domain: word(domain),
+            descriptor: sign_descriptor(&[&owner], &json, at, &SALT).expect("signed"),
+            certificate: Certificate::make(&signer, domain, at, &SALT).expect("certificate"),
+            signer,
+            dir: tempfile::tempdir().expect("directory"),
+            node,
+        }
+    }
+
+    /// The party's node, its domain founded and its signer's certificate in it.
+    pub(crate) fn open(&self) -> App {
+        let setup = Setup {
+            data: self.dir.path().join("data"),
+            keys: NodeKeys { name: format!("ics.{}", self.domain), key: self.node.clone() },
+            mirrors: Vec::new(),
+            trust: None,
+            operator_token: None,
+        };
+        tokio::task::block_in_place(|| {
+            let app = App::open(&setup).expect("opens");
+            assert_eq!(app.found(&self.descriptor).expect("founded"), self.domain);
+            app
+        })
+    }
+
+    pub(crate) fn introduce(&self, app: &App, key: &PublicKey, user_id: &str, lot: &str) -> Vec<u8> {
+        let said = Claims {
+            names: vec![word(&format!("serial:SN-{lot}"))],
+            attributes: BTreeMap::from([(Attribute::Lot, lot.to_owned())]),
+            ..claims(self, Act::Identity)
+        };
+        certify(&self.signer, key, user_id, None, Kind::Device, &said, false, app.clock().now(), &SALT).expect("made")
+    }
+
+    pub(crate) async fn publish(&self, app: &App, key: &PublicKey, user_id: &str, lot: &str) -> Receipt {
+        self.submit_one(app, self.introduce(app, key, user_id, lot)).await.expect("admitted")
+    }
+
+    /// Submits the signer's certificate and one body.
+    pub(crate) async fn submit_one(&self, app: &App, body: Vec<u8>) -> Result<Receipt, Problem> {
+        let mut results = app.submit(&self.domain, vec![self.certificate.clone(), body]).await.expect("batch").results;
+        match results.pop() {
+            Some(SubmissionResult::Receipt(receipt)) => Ok(*receipt),
+            Some(SubmissionResult::Problem(problem)) => Err(problem),
+            None => panic!("no result"),
+        }
+    }
+}
+
+/// Claims of a party's signer about things in his own domain.
+pub(crate) fn claims(party: &Party, act: Act) -> Claims {
+    Claims::new(act, word("manufacturer"), party.domain.clone())
+}
+
+pub(crate) fn status_of(app: &App, party: &Party, number: u8) -> Option<String> {
+    let id = device(number).fingerprint().to_string();
+    let record = app.record(Reader::Anonymous, &party.domain, &id).expect("record").record;
+    record.status.map(|status| status.decides.name.to_string())
+}

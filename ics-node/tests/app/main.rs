@@ -1,0 +1,165 @@
+//! The use cases of a node, on a store in a temporary directory.
+
+mod fixture;
+
+use fixture::{Party, device, status_of};
+use ics_core::evidence;
+use ics_core::identity::Kind;
+use ics_core::statement::make::certify;
+use ics_core::statement::{Claims, Group, Subject};
+use ics_core::vocabulary::{Act, Attribute};
+use ics_node::api::{ListQuery, SubmissionResult};
+use ics_node::app::Reader;
+
+use crate::fixture::{SALT, claims, word};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_is_published_found_and_proven() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let key = device(1);
+    let receipt = maker.publish(&app, &key, "urn:dev:os:32473-1", "L1").await;
+    assert_eq!(receipt.index, 2, "entry 0 is the descriptor, entry 1 the signer's certificate");
+
+    for query in [key.fingerprint().to_string(), "urn:dev:os:32473-1".to_owned(), "serial:SN-L1".to_owned()] {
+        let answer = app.record(Reader::Anonymous, &maker.domain, &query).expect(&query);
+        assert_eq!(answer.record.title, "urn:dev:os:32473-1");
+        assert_eq!(answer.as_of.size, 3);
+        assert_eq!(answer.record.vouched.len(), 1);
+    }
+    let view = app.view(Reader::Anonymous, "serial:SN-L1").expect("view");
+    assert_eq!(view.identities, [key.fingerprint().to_string()]);
+
+    let pack = app.evidence(Reader::Anonymous, &maker.domain, "serial:SN-L1").expect("evidence");
+    let verified = evidence::verify(&pack, None, app.clock().now()).expect("verifies offline");
+    assert_eq!(verified.record.title, "urn:dev:os:32473-1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_duplicate_gets_its_first_receipt_again() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let body = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
+    let first = maker.submit_one(&app, body.clone()).await.expect("admitted");
+    maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L1").await;
+    let again = maker.submit_one(&app, body).await.expect("known");
+    assert_eq!((first.index, first.id, first.leaf), (again.index, again.id, again.leaf));
+    assert_eq!(app.domain(&maker.domain).expect("domain").info.size, 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_statement_of_a_batch_has_its_own_result() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let mut bad = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L1");
+    let last = bad.len() - 1;
+    bad[last] ^= 1;
+    let bodies = vec![
+        maker.certificate.clone(),
+        maker.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1"),
+        bad,
+        maker.introduce(&app, &device(3), "urn:dev:os:32473-3", "L1"),
+    ];
+    let results = app.submit(&maker.domain, bodies).await.expect("batch").results;
+    assert!(matches!(&results[1], SubmissionResult::Receipt(receipt) if receipt.index == 2));
+    assert!(matches!(&results[2], SubmissionResult::Problem(problem) if problem.code() == "bad-signature"));
+    assert!(matches!(&results[3], SubmissionResult::Receipt(receipt) if receipt.index == 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_serves_only_the_statements_behind_it() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let early = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
+    let late = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L1");
+    let results = app.submit(&maker.domain, vec![early, maker.certificate.clone(), late]).await.expect("batch").results;
+    assert!(matches!(&results[0], SubmissionResult::Problem(problem) if problem.code() == "unknown-signer"));
+    assert!(matches!(&results[2], SubmissionResult::Receipt(receipt) if receipt.index == 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_certificate_serves_no_statement() {
+    let maker = Party::found("devices.acme.example");
+    let stranger = Party::found("devices.other.example");
+    let app = maker.open();
+    let statement = stranger.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
+    let bodies = vec![stranger.certificate.clone(), statement];
+    let results = app.submit(&maker.domain, bodies).await.expect("batch").results;
+    assert!(matches!(&results[0], SubmissionResult::Problem(problem) if problem.code() == "certificate-not-named"));
+    assert!(matches!(&results[1], SubmissionResult::Problem(problem) if problem.code() == "unknown-signer"));
+    assert_eq!(app.domain(&maker.domain).expect("domain").info.size, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_and_foreign_statements_are_refused_and_nothing_is_stored() {
+    let maker = Party::found("devices.acme.example");
+    let stranger = Party::found("devices.other.example");
+    let app = maker.open();
+    let foreign = stranger.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
+    let problem = maker.submit_one(&app, foreign).await.expect_err("refused");
+    assert_eq!(problem.code(), "unknown-signer");
+    let elsewhere = Claims { domain: stranger.domain.clone(), ..claims(&maker, Act::Identity) };
+    let body = certify(&maker.signer, &device(1), "x", None, Kind::Device, &elsewhere, false, app.clock().now(), &SALT)
+        .expect("made");
+    let problem = maker.submit_one(&app, body).await.expect_err("refused");
+    assert_eq!(problem.code(), "foreign-domain");
+    assert_eq!(app.domain(&maker.domain).expect("domain").info.size, 2, "descriptor and certificate, nothing else");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_statement_about_a_lot_recalls_its_members() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    for (number, lot) in [(1, "L1"), (2, "L1"), (3, "L2")] {
+        maker.publish(&app, &device(number), &format!("urn:dev:os:32473-{number}"), lot).await;
+    }
+    let lot = Subject::Group(Group {
+        kind: Kind::Group,
+        name: "lot L1".to_owned(),
+        attributes: [(Attribute::Lot, "L1".to_owned())].into(),
+    });
+    let recall = Claims { status: Some(word("withdrawn")), ..claims(&maker, Act::Status) };
+    let body = ics_core::statement::make::sign_document(&maker.signer, &lot, &recall, app.clock().now(), &SALT);
+    maker.submit_one(&app, body.expect("made")).await.expect("admitted");
+    assert_eq!(status_of(&app, &maker, 1).as_deref(), Some("withdrawn"));
+    assert_eq!(status_of(&app, &maker, 2).as_deref(), Some("withdrawn"));
+    assert_eq!(status_of(&app, &maker, 3), None);
+    let query = ListQuery { lot: Some("L1".to_owned()), kind: Some("device".to_owned()), ..ListQuery::default() };
+    let page = app.list(Reader::Anonymous, &maker.domain, &query).expect("page");
+    assert_eq!(page.items.len(), 2);
+    assert!(page.items.iter().all(|item| item.effect == "blocks"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_goes_page_by_page_without_gaps_or_repetitions() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    for number in 1..=7 {
+        maker.publish(&app, &device(number), &format!("urn:dev:os:32473-{number}"), "L1").await;
+    }
+    let mut query = ListQuery { limit: Some(3), ..ListQuery::default() };
+    let mut titles = Vec::new();
+    loop {
+        let page = app.list(Reader::Anonymous, &maker.domain, &query).expect("page");
+        titles.extend(page.items.into_iter().map(|item| item.title));
+        match page.next {
+            Some(after) => query.after = Some(after),
+            None => break,
+        }
+    }
+    let expected: Vec<String> = (1..=7).map(|number| format!("urn:dev:os:32473-{number}")).collect();
+    assert_eq!(titles, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_knows_everything_again_after_a_restart() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let before = maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    drop(app);
+    let app = maker.open();
+    assert_eq!(app.domain(&maker.domain).expect("domain").info.size, 3);
+    let after = maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L1").await;
+    assert_eq!(after.index, before.index + 1);
+    assert!(app.record(Reader::Anonymous, &maker.domain, "serial:SN-L1").is_err(), "two devices have this serial now");
+}
