@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::app::{App, AppError, MirrorOf, NodeKeys, Setup};
-use crate::config::{Config, NodeConfig};
+use crate::config::Config;
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
 

@@ -18,13 +18,12 @@ impl App {
         let mut ticks = tokio::time::interval(Duration::from_secs(HEARTBEAT_SECONDS));
         loop {
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
-                _ = ticks.tick() => {
-                    let app = self.clone();
-                    // A beat that was cut off is no loss: the next one says more.
-                    let _ = tokio::task::spawn_blocking(move || app.beat_once()).await;
-                }
+                () = stopped(&mut stop) => return,
+                _ = ticks.tick() => {}
             }
+            let app = self.clone();
+            // A beat that was cut off is no loss: the next one says more.
+            let _ = tokio::task::spawn_blocking(move || app.beat_once()).await;
         }
     }
 
@@ -55,4 +54,10 @@ impl App {
         self.store().write(hosted.number, job)?.wait()?;
         Ok(())
     }
+}
+
+/// Ready once the node is told to stop.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone cannot tell any more: the node is on its way out.
+    let _ = stop.wait_for(|stop| *stop).await;
 }

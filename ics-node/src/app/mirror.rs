@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::check::{Checked, check_bodies};
 use super::entries::keys_of;
+use super::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::judge::{Judgement, grow, judge};
 use super::open::MirrorOf;
@@ -33,13 +34,11 @@ impl App {
         let watching = tokio::spawn(show(Arc::clone(&hosted), of.peer_name.clone(), seen));
         let mut applier = Taking { app: self.clone(), hosted: Arc::clone(&hosted) };
         let clock = self.clock().clone();
-        let shutdown = async move {
-            let _ = stop.wait_for(|stop| *stop).await;
-        };
-        let stopped = ics_sync::run(&mut mirror, &of.peer, &mut applier, || clock.now(), &status, shutdown).await;
+        let shutdown = async move { stopped(&mut stop).await };
+        let ended = ics_sync::run(&mut mirror, &of.peer, &mut applier, || clock.now(), &status, shutdown).await;
         watching.abort();
         hosted.set_mirror(info(&of.peer_name, &mirror.status()));
-        if let Some(reason) = stopped {
+        if let Some(reason) = ended {
             tracing::error!(domain = %hosted.name, peer = of.peer_name, %reason, "the mirror has stopped");
             self.store().alarm(Some(hosted.number), self.clock().now(), "mirror-stopped", &reason.to_string())?;
             self.keep_fork(&hosted, &reason)?;
