@@ -136,8 +136,8 @@ fn mirrors(config: &Config) -> Result<Vec<MirrorOf>, ServiceError> {
     let mirror = |mirror: &crate::config::MirrorConfig| {
         let name = mirror.peer.get_ref().clone();
         let url = config.peer(&name).map(|peer| peer.url.to_string()).unwrap_or_default();
-        let peer = HttpPeer::new(&url, client.clone())
-            .map_err(|source| ServiceError::Peer { name: name.clone(), source })?;
+        let peer =
+            HttpPeer::new(&url, client.clone()).map_err(|source| ServiceError::Peer { name: name.clone(), source })?;
         Ok(MirrorOf {
             origin: mirror.origin.get_ref().clone(),
             peer_name: name,

@@ -6,9 +6,7 @@ use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::statement::body::{self, Body, BodyError};
-use ics_core::statement::{
-    SignedDescriptor, Statement, StatementId, Unverified, VerifyError, split, verify_batch,
-};
+use ics_core::statement::{SignedDescriptor, Statement, StatementId, Unverified, VerifyError, split, verify_batch};
 use ics_core::time::Timestamp;
 
 use super::problem::Code;

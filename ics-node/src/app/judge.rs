@@ -53,9 +53,7 @@ pub(crate) fn judge(
         (Some(domain), What::Statement(statement, certificate)) => {
             // The certificate may have been refused since, or replaced: then it is as if it had never been there.
             match domain.signer(&statement.issuer()) {
-                Ok(held) if held.id() == *certificate => {
-                    judge_statement(tx, domain, header, statement, &checked.body)
-                }
+                Ok(held) if held.id() == *certificate => judge_statement(tx, domain, header, statement, &checked.body),
                 _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
             }
         }

@@ -67,10 +67,7 @@ impl Party {
                     key: STANDARD.encode(owner.public_key().to_packet()),
                 }],
             },
-            home: NodeKey {
-                name: format!("ics.{domain}"),
-                key: STANDARD.encode(node.verifying_key().as_bytes()),
-            },
+            home: NodeKey { name: format!("ics.{domain}"), key: STANDARD.encode(node.verifying_key().as_bytes()) },
             roles: [(word("manufacturer"), spec)].into(),
             sources: Vec::new(),
         };
