@@ -16,8 +16,8 @@ use super::key::{self, KeyError, PublicKey};
 use super::packet::{self, AnyPacket, Packet};
 use super::reader::WireError;
 use super::signature::{
-    self as sig, CERTIFICATION, CERTIFICATION_REVOCATION, DIRECT_KEY, Draft, KEY_REVOCATION, POSITIVE_CERTIFICATION,
-    PRIMARY_KEY_BINDING, SUBKEY_BINDING, SUBKEY_REVOCATION, Signature, SignatureError,
+    self as sig, CERTIFICATION, CERTIFICATION_REVOCATION, DIRECT_KEY, Draft, KEY_REVOCATION, Over,
+    POSITIVE_CERTIFICATION, PRIMARY_KEY_BINDING, SUBKEY_BINDING, SUBKEY_REVOCATION, Signature, SignatureError,
 };
 use super::signer::Signer;
 use super::subpacket as sub;
@@ -246,16 +246,15 @@ impl Certificate {
     pub fn make(signer: &dyn Signer, user_id_text: &str, at: Timestamp, salt: &[u8; 32]) -> Result<Vec<u8>, MakeError> {
         user_id(user_id_text.as_bytes())?;
         let key = signer.public_key();
-        let (header, user_id) = (key.hash_header(), user_id_text.as_bytes());
+        let user_id = user_id_text.as_bytes();
         let mut out = key.to_packet();
         if key.version() == 6 {
             let direct = with_preferences(Draft::new(DIRECT_KEY, signer, at), key.version());
-            sig::write_packet(&mut out, &direct.sign(signer, &[&header, key.body()], &sig::derived_salt(salt, 1))?);
+            sig::write_packet(&mut out, &direct.sign(signer, Over::Key(key.body()), &sig::derived_salt(salt, 1))?);
         }
         packet::write(&mut out, packet::USER_ID, user_id);
-        let parts: [&[u8]; 4] = [&header, key.body(), &sig::user_id_header(user_id), user_id];
         let binding = with_preferences(Draft::new(POSITIVE_CERTIFICATION, signer, at), key.version());
-        sig::write_packet(&mut out, &binding.sign(signer, &parts, salt)?);
+        sig::write_packet(&mut out, &binding.sign(signer, Over::UserId { key: key.body(), user_id }, salt)?);
         Ok(out)
     }
 
@@ -283,9 +282,9 @@ impl Certificate {
         &self.user_ids
     }
 
-    /// The fingerprints of all its keys that can sign, the primary key first.
+    /// The fingerprints of all keys that may sign for it at some time: the primary key, then subkeys that have agreed.
     pub fn keys(&self) -> impl Iterator<Item = Fingerprint> {
-        let signing = self.subkeys.iter().filter(|held| held.key.is_some());
+        let signing = self.subkeys.iter().filter(|held| held.bindings.iter().any(|binding| binding.is_mutual));
         core::iter::once(&self.primary).chain(signing).map(|held| held.fingerprint)
     }
 
@@ -371,8 +370,8 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(key: &Packet<'_>, signatures: &[Packet<'_>]) -> Result<Self, CertificateError> {
-        let key = PublicKey::from_body(key.body)?;
+    fn new(packet: &Packet<'_>, signatures: &[Packet<'_>]) -> Result<Self, CertificateError> {
+        let key = PublicKey::from_body(packet.body)?;
         let primary = Held::new(key.clone());
         let mut reader = Self {
             key,
@@ -382,9 +381,9 @@ impl Reader {
             signatures: BTreeSet::new(),
             has_direct_signature: false,
         };
-        for packet in signatures {
-            let signature = Signature::parse(packet.body)?;
-            reader.verify(&signature, &[])?;
+        for signature in signatures {
+            let signature = Signature::parse(signature.body)?;
+            reader.verify(&signature, Over::Key(packet.body))?;
             match signature.kind {
                 DIRECT_KEY => {
                     reader.has_direct_signature = true;
@@ -397,16 +396,15 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Checks a signature by the primary key over itself and further parts.
-    fn verify(&mut self, signature: &Signature<'_>, parts: &[&[u8]]) -> Result<(), CertificateError> {
+    /// Checks a signature by the primary key.
+    fn verify(&mut self, signature: &Signature<'_>, over: Over<'_>) -> Result<(), CertificateError> {
         let holder = self.key.fingerprint();
         if signature.issuer != holder {
             return Err(CertificateError::Foreign(holder));
         }
         signature.understands_only(&SELF_SIGNATURE_SUBPACKETS)?;
         signature.is_exportable()?;
-        let header = self.key.hash_header();
-        let signed = signature.over(&[&[&header, self.key.body()], parts].concat())?;
+        let signed = signature.over(over)?;
         signed.verify(&self.key)?;
         if self.signatures.insert(signed.id()) { Ok(()) } else { Err(CertificateError::Foreign(holder)) }
     }
@@ -416,10 +414,11 @@ impl Reader {
         if self.user_ids.iter().any(|(other, _)| *other == text) {
             return Err(CertificateError::Repeated);
         }
+        let key = self.key.body().to_vec();
         let (mut bindings, mut void_from) = (Vec::new(), None);
         for packet in signatures {
             let signature = Signature::parse(packet.body)?;
-            self.verify(&signature, &[&sig::user_id_header(bytes), bytes])?;
+            self.verify(&signature, Over::UserId { key: &key, user_id: bytes })?;
             match signature.kind {
                 CERTIFICATION..=POSITIVE_CERTIFICATION => bindings.push(binding(&signature)?),
                 CERTIFICATION_REVOCATION => void_from = void_from.max(Some(signature.created)),
@@ -442,13 +441,13 @@ impl Reader {
         {
             return Err(CertificateError::Repeated);
         }
-        let header = key::hash_header(body);
+        let key = self.key.body().to_vec();
         for packet in signatures {
             let (signature, unhashed) = Signature::parse_with_unhashed(packet.body)?;
             if !unhashed.is_empty() && signature.kind != SUBKEY_BINDING {
                 return Err(SignatureError::Unhashed.into());
             }
-            self.verify(&signature, &[&header, body])?;
+            self.verify(&signature, Over::Subkey { key: &key, subkey: body })?;
             match signature.kind {
                 SUBKEY_BINDING => held.bindings.push(self.subkey_binding(&signature, unhashed, &held)?),
                 SUBKEY_REVOCATION => held.revocations.push(revocation(&signature)?),
@@ -483,8 +482,7 @@ impl Reader {
                 return Err(SignatureError::Kind(own.kind).into());
             }
             own.understands_only(&SELF_SIGNATURE_SUBPACKETS)?;
-            let (primary, header) = (self.key.hash_header(), subkey.hash_header());
-            let signed = own.over(&[&primary, self.key.body(), &header, subkey.body()])?;
+            let signed = own.over(Over::Subkey { key: self.key.body(), subkey: subkey.body() })?;
             signed.verify(subkey)?;
             self.signatures.insert(signed.id());
             binding.is_mutual = true;

@@ -208,11 +208,6 @@ impl PublicKey {
     pub(crate) const fn material(&self) -> &Material {
         &self.material
     }
-
-    /// What signatures over this key hash of it (RFC 9580, 5.2.4).
-    pub(crate) fn hash_header(&self) -> Vec<u8> {
-        hash_header(&self.body)
-    }
 }
 
 impl fmt::Debug for PublicKey {
@@ -221,18 +216,20 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// The octets that stand before a key's content wherever the key is hashed (RFC 9580, 5.2.4).
-pub(crate) fn hash_header(body: &[u8]) -> Vec<u8> {
-    match body.first() {
-        Some(6) => [&[0x9b][..], &u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes()].concat(),
+/// The octets that stand before a key's content where it is hashed for a fingerprint or signature of a version
+/// (RFC 9580, 5.2.4 and 5.5.4): that of the signature, not that of the key.
+pub(crate) fn hash_header(body: &[u8], version: u8) -> Vec<u8> {
+    match version {
+        6 => [&[0x9b][..], &u32::try_from(body.len()).unwrap_or(u32::MAX).to_be_bytes()].concat(),
         _ => [&[0x99][..], &u16::try_from(body.len()).unwrap_or(u16::MAX).to_be_bytes()].concat(),
     }
 }
 
 /// RFC 9580, 5.5.4.
 pub(crate) fn fingerprint(body: &[u8]) -> Result<Fingerprint, KeyError> {
-    let header = hash_header(body);
-    if body.first() == Some(&6) {
+    let version = body.first().copied().unwrap_or_default();
+    let header = hash_header(body, version);
+    if version == 6 {
         return Ok(Fingerprint::V6(sha256(&[&header, body])));
     }
     let mut hash = Sha1CD::default();

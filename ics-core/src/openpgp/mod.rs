@@ -16,7 +16,7 @@ pub mod ed25519;
 mod ed448;
 pub mod key;
 pub(crate) mod packet;
-pub(crate) mod reader;
+pub mod reader;
 pub mod signature;
 pub mod signer;
 pub mod spki;

@@ -5,7 +5,7 @@ use super::reader::{Reader, WireError, pad, write_mpi};
 use super::signer::{Signer, SignerError};
 use super::subpacket::{self as sub, Subpacket};
 use super::verify::SignedDigest;
-use super::{ecdsa, packet};
+use super::{ecdsa, key, packet};
 use crate::identity::Fingerprint;
 use crate::time::Timestamp;
 
@@ -104,6 +104,19 @@ pub enum RawSignature {
     Ed448(Box<[u8; 114]>),
     /// The two signatures of a composite algorithm, one behind the other.
     Composite(Vec<u8>),
+}
+
+/// What a signature is made over (RFC 9580, 5.2.4). Keys are given by the content of their packets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Over<'a> {
+    /// The bytes of a document.
+    Document(&'a [u8]),
+    /// A key alone.
+    Key(&'a [u8]),
+    /// A key and a User ID.
+    UserId { key: &'a [u8], user_id: &'a [u8] },
+    /// A primary key and a subkey.
+    Subkey { key: &'a [u8], subkey: &'a [u8] },
 }
 
 /// A signature in canonical form.
@@ -254,13 +267,13 @@ impl<'a> Signature<'a> {
         self.issuer.version()
     }
 
-    /// The digest over the signed parts and this signature, with the numbers that sign it.
+    /// The digest over what is signed and this signature, with the numbers that sign it.
     ///
     /// # Errors
     /// When the first octets of the digest are not those of the packet: then it signs something else, and in canonical
     /// form those octets are not anybody's to choose.
-    pub(crate) fn over(&self, parts: &[&[u8]]) -> Result<SignedDigest, SignatureError> {
-        let digest = digest(self.hash, self.salt, parts, self.head);
+    pub(crate) fn over(&self, signed: Over<'_>) -> Result<SignedDigest, SignatureError> {
+        let digest = digest(self.hash, self.salt, signed, self.head);
         if !digest.starts_with(&self.prefix) {
             return Err(SignatureError::Prefix);
         }
@@ -299,15 +312,21 @@ impl<'a> Signature<'a> {
 }
 
 /// RFC 9580, 5.2.4: salt, what is signed, the head of the signature, and a trailer that counts it.
-fn digest(hash: HashAlgorithm, salt: &[u8], parts: &[&[u8]], head: &[u8]) -> Vec<u8> {
+fn digest(hash: HashAlgorithm, salt: &[u8], signed: Over<'_>, head: &[u8]) -> Vec<u8> {
     let [a, b, c, d] = u32::try_from(head.len()).unwrap_or(u32::MAX).to_be_bytes();
     let trailer = [version(head), 0xff, a, b, c, d];
-    let mut all: Vec<&[u8]> = Vec::with_capacity(parts.len() + 3);
-    all.push(salt);
-    all.extend_from_slice(parts);
-    all.push(head);
-    all.push(&trailer);
-    hash.digest(&all)
+    let key_header = |body| key::hash_header(body, version(head));
+    match signed {
+        Over::Document(document) => hash.digest(&[salt, document, head, &trailer]),
+        Over::Key(key) => hash.digest(&[salt, &key_header(key), key, head, &trailer]),
+        Over::UserId { key, user_id } => {
+            let header = [&[0xb4][..], &u32::try_from(user_id.len()).unwrap_or(u32::MAX).to_be_bytes()].concat();
+            hash.digest(&[salt, &key_header(key), key, &header, user_id, head, &trailer])
+        }
+        Over::Subkey { key, subkey } => {
+            hash.digest(&[salt, &key_header(key), key, &key_header(subkey), subkey, head, &trailer])
+        }
+    }
 }
 
 fn one<'a>(subpackets: &[Subpacket<'a>], tag: u8) -> Result<Option<&'a [u8]>, SignatureError> {
@@ -459,14 +478,14 @@ impl Draft {
         self
     }
 
-    /// Signs the parts. Returns the content of the Signature packet. `salt` is used by version 6, as far as needed.
-    pub(crate) fn sign(self, signer: &dyn Signer, parts: &[&[u8]], salt: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
+    /// Signs. Returns the content of the Signature packet. `salt` is used by version 6, as far as needed.
+    pub(crate) fn sign(self, signer: &dyn Signer, signed: Over<'_>, salt: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
         let key = signer.public_key();
         let (algorithm, hash) = (key.algorithm(), key.algorithm().preferred_hash());
         let mut head = vec![key.version(), self.kind, algorithm.id(), hash.id()];
         write_area(&mut head, key.version(), &self.hashed);
         let salt = if key.version() == 6 { salt.get(..hash.salt_bytes()).unwrap_or(salt) } else { &[] };
-        let digest = digest(hash, salt, parts, &head);
+        let digest = digest(hash, salt, signed, &head);
         let value = with_low_s(signer.sign(&digest)?).ok_or(SignerError::Number)?;
         let prefix = digest.first_chunk().copied().unwrap_or_default();
         Ok(assemble(&head, &[], prefix, salt, algorithm.id(), &value))
@@ -476,11 +495,6 @@ impl Draft {
 /// The salt of one signature among several that are made with one seed.
 pub(crate) fn derived_salt(seed: &[u8; 32], index: usize) -> [u8; 32] {
     if index == 0 { *seed } else { sha256(&[seed, &u32::try_from(index).unwrap_or(u32::MAX).to_be_bytes()]) }
-}
-
-/// A certification's parts: the key and the User ID (RFC 9580, 5.2.4).
-pub(crate) fn user_id_header(user_id: &[u8]) -> Vec<u8> {
-    [&[0xb4][..], &u32::try_from(user_id.len()).unwrap_or(u32::MAX).to_be_bytes()].concat()
 }
 
 /// Appends the content of a signature as a packet.

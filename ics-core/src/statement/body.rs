@@ -14,7 +14,7 @@ use crate::openpgp::key::{KeyError, PublicKey};
 use crate::openpgp::packet::{self, Packet};
 use crate::openpgp::reader::WireError;
 use crate::openpgp::signature::{
-    CERTIFICATION, CERTIFICATION_REVOCATION, POSITIVE_CERTIFICATION, Signature, SignatureError, user_id_header,
+    CERTIFICATION, CERTIFICATION_REVOCATION, Over, POSITIVE_CERTIFICATION, Signature, SignatureError,
 };
 use crate::openpgp::subpacket as sub;
 use crate::openpgp::verify::SignedDigest;
@@ -214,9 +214,9 @@ fn parse_certification(
         let expected = if revokes { CERTIFICATION } else { CERTIFICATION_REVOCATION };
         return Err(ClaimsError::Revokes { expected }.into());
     }
-    let parts: [&[u8]; 4] = [&key.hash_header(), key.body(), &user_id_header(user_id_bytes), user_id_bytes];
-    let own = own.map(|packet| self_signature(packet, &key, &parts)).transpose()?;
-    let signed = signature.over(&parts)?;
+    let over = Over::UserId { key: key.body(), user_id: user_id_bytes };
+    let own = own.map(|packet| self_signature(packet, &key, over)).transpose()?;
+    let signed = signature.over(over)?;
     let content = Content {
         id: signed.id(),
         identity: IdentityId::Key(key.fingerprint()),
@@ -249,7 +249,7 @@ fn check_certification(signature: &Signature<'_>) -> Result<(), SignatureError> 
 }
 
 /// The subject's own certification of its User ID, to be verified with the signer's signature.
-fn self_signature(packet: &Packet<'_>, key: &PublicKey, parts: &[&[u8]]) -> Result<SignedDigest, BodyError> {
+fn self_signature(packet: &Packet<'_>, key: &PublicKey, over: Over<'_>) -> Result<SignedDigest, BodyError> {
     if packet.tag != packet::SIGNATURE {
         return Err(BodyError::Sequence);
     }
@@ -260,7 +260,7 @@ fn self_signature(packet: &Packet<'_>, key: &PublicKey, parts: &[&[u8]]) -> Resu
     }
     signature.understands_only(&SELF_SIGNATURE_SUBPACKETS)?;
     signature.is_exportable()?;
-    Ok(signature.over(parts)?)
+    Ok(signature.over(over)?)
 }
 
 /// The members of its JSON tell what a message is.

@@ -1,5 +1,6 @@
 //! Claims as a canonical JSON document: `{"statement":{…},"subject":{…}}`.
 
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::members::{self, ClaimsError, Tag};
@@ -17,24 +18,30 @@ const DIGESTS: usize = 8;
 /// When the subject has a key, or subject or claims are not formed as they must be.
 pub(crate) fn write(subject: &Subject, claims: &Claims) -> Result<Vec<u8>, ClaimsError> {
     subject.id()?;
-    let members = members::write(claims, None);
-    members::read(members.clone(), Some(subject.kind()))?;
-    let mut statement = Map::new();
-    for (tag, value) in members {
-        if tag.repeats() {
-            let items = statement.entry(tag.as_str()).or_insert_with(|| json!([]));
-            items.as_array_mut().into_iter().for_each(|items| items.push(value.clone().into()));
-        } else {
-            statement.insert(tag.as_str().into(), value.into());
-        }
-    }
+    members::read(members::write(claims, None), Some(subject.kind()))?;
     let subject = match subject {
         Subject::Software(software) => serde_json::to_value(software),
         Subject::Group(group) => serde_json::to_value(group),
         Subject::Key { kind, .. } => return Err(ClaimsError::Form(*kind)),
     };
     let subject = subject.map_err(|error| JsonError::Shape(error.to_string()))?;
-    Ok(canonical_json::to_bytes(&json!({"statement": statement, "subject": subject}))?)
+    Ok(canonical_json::to_bytes(&json!({"statement": claims, "subject": subject}))?)
+}
+
+impl Serialize for Claims {
+    /// As the member `statement` of a document, whatever the claims are about.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut statement = Map::new();
+        for (tag, value) in members::write(self, None) {
+            if tag.repeats() {
+                let items = statement.entry(tag.as_str()).or_insert_with(|| json!([]));
+                items.as_array_mut().into_iter().for_each(|items| items.push(value.clone().into()));
+            } else {
+                statement.insert(tag.as_str().into(), value.into());
+            }
+        }
+        statement.serialize(serializer)
+    }
 }
 
 /// Reads a document that [`canonical_json::parse_value`] has read.
@@ -125,3 +132,6 @@ pub(super) fn check_group(group: &Group) -> Result<(), ClaimsError> {
         check_text(attribute.as_str(), value)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use super::{Body, Claims, Unverified, make, parse};
 use crate::identity::Kind;
 use crate::openpgp::certificate::Certificate;
 use crate::openpgp::packet::{self, Packet};
-use crate::openpgp::signature::{Draft, user_id_header};
+use crate::openpgp::signature::{Draft, Over};
 use crate::openpgp::signer::{Ed25519Signer, Signer};
 use crate::time::Timestamp;
 use crate::vocabulary::Act;
@@ -61,8 +61,7 @@ pub(crate) fn unverified(body: &[u8]) -> Unverified {
 pub(crate) fn certification(draft: Draft, signer: &dyn Signer) -> Vec<u8> {
     let (device, user_id) = (device(), USER_ID.as_bytes());
     let key = device.public_key();
-    let parts: [&[u8]; 4] = [&key.hash_header(), key.body(), &user_id_header(user_id), user_id];
-    draft.sign(signer, &parts, &SALT).expect("signed")
+    draft.sign(signer, Over::UserId { key: key.body(), user_id }, &SALT).expect("signed")
 }
 
 /// The device, its User ID, and packets.

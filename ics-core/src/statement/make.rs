@@ -11,7 +11,7 @@ use crate::openpgp::certificate::{UserIdError, user_id};
 use crate::openpgp::key::PublicKey;
 use crate::openpgp::packet;
 use crate::openpgp::reader::WireError;
-use crate::openpgp::signature::{self, BINARY, CERTIFICATION, CERTIFICATION_REVOCATION, Draft, SignatureError};
+use crate::openpgp::signature::{self, BINARY, CERTIFICATION, CERTIFICATION_REVOCATION, Draft, Over, SignatureError};
 use crate::openpgp::signer::{Signer, SignerError};
 use crate::openpgp::subpacket as sub;
 use crate::time::Timestamp;
@@ -100,8 +100,8 @@ pub fn certify(
         draft = draft.with(sub::REASON, &[&[REASON_CODE], reason(claims).as_bytes()].concat());
     }
     let user_id = user_id_text.as_bytes();
-    let parts: [&[u8]; 4] = [&key.hash_header(), key.body(), &signature::user_id_header(user_id), user_id];
-    let signed = notations::write(draft, &members).sign(signer, &parts, salt)?;
+    let over = Over::UserId { key: key.body(), user_id };
+    let signed = notations::write(draft, &members).sign(signer, over, salt)?;
     let mut body = key.to_packet();
     packet::write(&mut body, packet::USER_ID, user_id);
     body.extend_from_slice(self_signature.unwrap_or_default());
@@ -129,8 +129,8 @@ pub fn self_sign(
     user_id(user_id_text.as_bytes())?;
     let key = signer.public_key();
     let user_id = user_id_text.as_bytes();
-    let parts: [&[u8]; 4] = [&key.hash_header(), key.body(), &signature::user_id_header(user_id), user_id];
-    let signed = Draft::new(signature::POSITIVE_CERTIFICATION, signer, at).sign(signer, &parts, salt)?;
+    let over = Over::UserId { key: key.body(), user_id };
+    let signed = Draft::new(signature::POSITIVE_CERTIFICATION, signer, at).sign(signer, over, salt)?;
     let mut out = Vec::new();
     signature::write_packet(&mut out, &signed);
     Ok(out)
@@ -181,7 +181,7 @@ fn sign_message(signers: &[&dyn Signer], json: &[u8], at: Timestamp, salt: &[u8;
     let mut signatures = Vec::with_capacity(signers.len());
     for (index, signer) in signers.iter().enumerate() {
         let salt = signature::derived_salt(salt, index);
-        signatures.push(Draft::new(BINARY, *signer, at).sign(*signer, &[json], &salt)?);
+        signatures.push(Draft::new(BINARY, *signer, at).sign(*signer, Over::Document(json), &salt)?);
     }
     let bodies: Vec<&[u8]> = signatures.iter().map(Vec::as_slice).collect();
     Ok(message::write(json, &bodies)?)
@@ -194,7 +194,7 @@ fn sign_message(signers: &[&dyn Signer], json: &[u8], at: Timestamp, salt: &[u8;
 pub fn add_signature(body: &[u8], signer: &dyn Signer, at: Timestamp, salt: &[u8; 32]) -> Result<Vec<u8>, MakeError> {
     let packets = packet::all(body)?;
     let document = message::parse(&packets).map_err(|_| MakeError::NotAMessage)?.document;
-    let added = Draft::new(BINARY, signer, at).sign(signer, &[document], salt)?;
+    let added = Draft::new(BINARY, signer, at).sign(signer, Over::Document(document), salt)?;
     let mut signatures: Vec<&[u8]> =
         packets.iter().filter(|packet| packet.tag == packet::SIGNATURE).map(|packet| packet.body).collect();
     signatures.push(&added);

@@ -386,3 +386,6 @@ pub(crate) fn text_of(attribute: Attribute, value: &str) -> Result<String, Strin
     }
     text(value)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use super::body::BodyError;
 use crate::identity::Fingerprint;
 use crate::limits;
 use crate::openpgp::packet::{self, Packet};
-use crate::openpgp::signature::{self, Signature, SignatureError};
+use crate::openpgp::signature::{self, Over, Signature, SignatureError};
 use crate::openpgp::subpacket as sub;
 use crate::openpgp::verify::SignedDigest;
 use crate::statement::notations;
@@ -44,7 +44,7 @@ pub(crate) fn parse<'a>(packets: &[Packet<'a>]) -> Result<Message<'a>, BodyError
             return Err(BodyError::OnePass);
         }
         check_issuer(&signed, signature.issuer)?;
-        signed.push(signature.over(&[document])?);
+        signed.push(signature.over(Over::Document(document))?);
     }
     Ok(Message { document, signatures: signed })
 }

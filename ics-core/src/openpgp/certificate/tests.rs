@@ -35,7 +35,7 @@ impl Making {
     /// A signature by the primary key over itself.
     fn direct(mut self, draft: Draft) -> Self {
         let key = self.primary.public_key();
-        let signed = draft.sign(&self.primary, &[&key.hash_header(), key.body()], &SALT).expect("signed");
+        let signed = draft.sign(&self.primary, Over::Key(key.body()), &SALT).expect("signed");
         sig::write_packet(&mut self.bytes, &signed);
         self
     }
@@ -44,9 +44,8 @@ impl Making {
         let key = self.primary.public_key();
         packet::write(&mut self.bytes, packet::USER_ID, text.as_bytes());
         for draft in drafts {
-            let header = sig::user_id_header(text.as_bytes());
-            let parts: [&[u8]; 4] = [&key.hash_header(), key.body(), &header, text.as_bytes()];
-            sig::write_packet(&mut self.bytes, &draft.sign(&self.primary, &parts, &SALT).expect("signed"));
+            let over = Over::UserId { key: key.body(), user_id: text.as_bytes() };
+            sig::write_packet(&mut self.bytes, &draft.sign(&self.primary, over, &SALT).expect("signed"));
         }
         self
     }
@@ -68,15 +67,15 @@ impl Making {
 
     fn over_subkey(&self, draft: Draft, body: &[u8]) -> Vec<u8> {
         let key = self.primary.public_key();
-        let parts: [&[u8]; 4] = [&key.hash_header(), key.body(), &key::hash_header(body), body];
-        draft.sign(&self.primary, &parts, &SALT).expect("signed")
+        let over = Over::Subkey { key: key.body(), subkey: body };
+        draft.sign(&self.primary, over, &SALT).expect("signed")
     }
 
     /// The subkey's own signature (0x19).
     fn mutual(&self, subkey: &Ed25519Signer) -> Vec<u8> {
         let (key, body) = (self.primary.public_key(), subkey.public_key());
-        let parts: [&[u8]; 4] = [&key.hash_header(), key.body(), &body.hash_header(), body.body()];
-        Draft::new(PRIMARY_KEY_BINDING, subkey, created()).sign(subkey, &parts, &SALT).expect("signed")
+        let over = Over::Subkey { key: key.body(), subkey: body.body() };
+        Draft::new(PRIMARY_KEY_BINDING, subkey, created()).sign(subkey, over, &SALT).expect("signed")
     }
 
     fn parse(&self) -> Result<Certificate, CertificateError> {
@@ -167,7 +166,7 @@ impl Making {
     fn direct_later(self, count: u64) -> Self {
         let draft = self.draft(DIRECT_KEY, seconds(count)).with(sub::KEY_FLAGS, &[MAY_SIGN]);
         let key = self.primary.public_key();
-        let signed = draft.sign(&self.primary, &[&key.hash_header(), key.body()], &SALT).expect("signed");
+        let signed = draft.sign(&self.primary, Over::Key(key.body()), &SALT).expect("signed");
         let split_at = key.to_packet().len();
         let mut bytes = self.bytes[..split_at].to_vec();
         sig::write_packet(&mut bytes, &signed);
@@ -369,10 +368,9 @@ fn signatures_that_certificates_do_not_have() {
 fn signatures_by_others_and_bad_ones() {
     let making = Making::new(4).named();
     let other = signer(2, 4);
-    let (key, header) = (making.primary.public_key(), sig::user_id_header(NAME.as_bytes()));
-    let parts: [&[u8]; 4] = [&key.hash_header(), key.body(), &header, NAME.as_bytes()];
+    let over = Over::UserId { key: making.primary.public_key().body(), user_id: NAME.as_bytes() };
     let mut bytes = making.bytes.clone();
-    let foreign = Draft::new(CERTIFICATION, &other, created()).sign(&other, &parts, &SALT).expect("signed");
+    let foreign = Draft::new(CERTIFICATION, &other, created()).sign(&other, over, &SALT).expect("signed");
     sig::write_packet(&mut bytes, &foreign);
     // Two more packets, so that this is no statement but a certificate.
     assert_eq!(Certificate::parse(&bytes), Err(CertificateError::Foreign(making.fingerprint())));

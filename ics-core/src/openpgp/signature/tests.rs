@@ -8,7 +8,7 @@ use crate::statement::fixtures::{SALT, at, maker, signer};
 
 /// A signature over `data` whose hashed area is given.
 fn raw(signer: &dyn Signer, hashed: Vec<u8>, data: &[u8]) -> Vec<u8> {
-    Draft::raw(BINARY, hashed).sign(signer, &[data], &SALT).expect("signed")
+    Draft::raw(BINARY, hashed).sign(signer, Over::Document(data), &SALT).expect("signed")
 }
 
 /// A hashed area of subpackets.
@@ -24,7 +24,9 @@ fn issuer_of(signer: &dyn Signer) -> Vec<u8> {
 }
 
 fn good(version: u8) -> Vec<u8> {
-    Draft::new(BINARY, &signer(1, version), at()).sign(&signer(1, version), &[b"data"], &SALT).expect("signed")
+    Draft::new(BINARY, &signer(1, version), at())
+        .sign(&signer(1, version), Over::Document(b"data"), &SALT)
+        .expect("signed")
 }
 
 #[test]
@@ -34,9 +36,9 @@ fn what_is_made_is_read() {
         let signature = Signature::parse(&body).expect("canonical");
         assert_eq!((signature.version(), signature.kind, signature.created), (version, BINARY, at()));
         assert_eq!(signature.issuer, signer(1, version).public_key().fingerprint());
-        let signed = signature.over(&[b"data"]).expect("this was signed");
+        let signed = signature.over(Over::Document(b"data")).expect("this was signed");
         assert_eq!(signed.verify(signer(1, version).public_key()), Ok(()));
-        assert_eq!(signature.over(&[b"other data"]), Err(SignatureError::Prefix));
+        assert_eq!(signature.over(Over::Document(b"other data")), Err(SignatureError::Prefix));
         assert_eq!(canonicalise(&body), Ok(body.clone()));
     }
 }
@@ -225,9 +227,11 @@ fn short_numbers_are_padded() {
     let maker = maker();
     let mut short = 0;
     for number in 0_u32..3000 {
-        let body = Draft::new(BINARY, &maker, at()).sign(&maker, &[&number.to_be_bytes()], &SALT).expect("signed");
+        let body = Draft::new(BINARY, &maker, at())
+            .sign(&maker, Over::Document(&number.to_be_bytes()), &SALT)
+            .expect("signed");
         let signature = Signature::parse(&body).expect("canonical");
-        let signed = signature.over(&[&number.to_be_bytes()]).expect("this was signed");
+        let signed = signature.over(Over::Document(&number.to_be_bytes())).expect("this was signed");
         let RawSignature::Ed25519(value) = signed.value else { panic!("Ed25519") };
         if value[0] == 0 || value[32] == 0 {
             short += 1;
@@ -241,7 +245,7 @@ fn short_numbers_are_padded() {
 fn faults_of_signature_and_key() {
     use crate::openpgp::verify::SignatureFault;
     let body = good(4);
-    let signed = Signature::parse(&body).expect("canonical").over(&[b"data"]).expect("signed");
+    let signed = Signature::parse(&body).expect("canonical").over(Over::Document(b"data")).expect("signed");
     assert_eq!(signed.verify(signer(2, 4).public_key()), Err(SignatureFault::OtherKey));
     let mut other = signed.clone();
     other.algorithm = 19;

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::openpgp::signature::{BINARY, DIRECT_KEY, Draft};
+use crate::openpgp::signature::{BINARY, DIRECT_KEY, Draft, Over};
 use crate::openpgp::signer::{Ed25519Signer, Signer as _};
 use crate::statement::fixtures::{
     SALT, USER_ID, about_device, at, certificate_of, certification, claims, device, join, maker, signer, statement,
@@ -37,7 +37,8 @@ fn document() -> Vec<u8> {
 }
 
 fn message(json: &str) -> Vec<u8> {
-    let signed = Draft::new(BINARY, &maker(), at()).sign(&maker(), &[json.as_bytes()], &SALT).expect("signed");
+    let signed =
+        Draft::new(BINARY, &maker(), at()).sign(&maker(), Over::Document(json.as_bytes()), &SALT).expect("signed");
     message::write(json.as_bytes(), &[&signed]).expect("a message")
 }
 
@@ -279,7 +280,7 @@ fn messages() {
 fn signatures_over_documents() {
     let json = "{\"domain\":\"a\"}";
     let with = |draft: Draft| {
-        let signed = draft.sign(&maker(), &[json.as_bytes()], &SALT).expect("signed");
+        let signed = draft.sign(&maker(), Over::Document(json.as_bytes()), &SALT).expect("signed");
         parse(&message::write(json.as_bytes(), &[&signed]).expect("a message")).map(drop)
     };
     let new = |kind| Draft::new(kind, &maker(), at());
@@ -299,7 +300,7 @@ fn who_signs_together() {
     let json = "{\"domain\":\"a\"}";
     let signed = |signer: &Ed25519Signer, seconds: u64| {
         let at = Timestamp::from_seconds(at().as_seconds() + seconds);
-        Draft::new(BINARY, signer, at).sign(signer, &[json.as_bytes()], &SALT).expect("signed")
+        Draft::new(BINARY, signer, at).sign(signer, Over::Document(json.as_bytes()), &SALT).expect("signed")
     };
     let (one, two, six) = (signer(1, 4), signer(2, 4), signer(3, 6));
     let together = |signatures: &[&[u8]]| parse(&message::write(json.as_bytes(), signatures).expect("a message"));

@@ -1,0 +1,9 @@
+//! Keys, certificates and statements, as the other crates use them.
+#![expect(clippy::expect_used, clippy::panic, reason = "tests")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod sequoia;
+mod splitting;
+mod statements;
+mod vectors;
