@@ -4,6 +4,9 @@ mod commands;
 mod context;
 mod exit;
 mod output;
+mod progress;
+mod say;
+mod session;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -36,6 +36,11 @@ impl Output {
             eprintln!("{text}");
         }
     }
+
+    /// Whether progress may be drawn.
+    pub(crate) fn shows_progress(self) -> bool {
+        !self.json && !self.quiet && console::user_attended_stderr()
+    }
 }
 
 /// A title and below it names and values, the values in one column.

@@ -15,6 +15,8 @@ pub struct PublicCertificate {
     pub user_id: String,
     /// The primary key.
     pub key: PublicKey,
+    /// The certificate as canonical OpenPGP packets.
+    pub bytes: Vec<u8>,
 }
 
 /// Why a file gives no certificate.
@@ -31,7 +33,11 @@ impl PublicCertificate {
     /// # Errors
     /// When the key is of a kind that is not accepted.
     pub fn of(key: &StoredKey) -> Result<Self, KeyError> {
-        Ok(Self { user_id: first_user_id(key.certificate()), key: key.public_key()? })
+        Ok(Self {
+            user_id: first_user_id(key.certificate()),
+            key: key.public_key()?,
+            bytes: key.certificate_bytes().to_vec(),
+        })
     }
 
     /// From a file, armored or binary.
@@ -42,10 +48,10 @@ impl PublicCertificate {
         let failed = |reason: String| CertificateFileError { path: path.to_owned(), reason };
         // Armor takes a third more.
         let bytes = file::read_secret(path, 2 * limits::PERSON_CERTIFICATE_BYTES).map_err(|e| failed(e.to_string()))?;
-        let body = keys::dearmored(&bytes).map_err(|e| failed(e.to_string()))?;
+        let body = keys::canonical(&bytes).map_err(|e| failed(e.to_string()))?;
         let certificate = Certificate::parse(&body).map_err(|e| failed(e.to_string()))?;
         let key = keys::primary_key(&body).map_err(|e| failed(e.to_string()))?;
-        Ok(Self { user_id: first_user_id(&certificate), key })
+        Ok(Self { user_id: first_user_id(&certificate), key, bytes: body })
     }
 }
 

@@ -126,7 +126,11 @@ impl DescriptorFile {
         Self::from_body(fs::read(path).map_err(failed)?).map_err(content)
     }
 
-    fn from_body(body: Vec<u8>) -> Result<Self, String> {
+    /// From a signed message.
+    ///
+    /// # Errors
+    /// When it is no descriptor, or a malformed one.
+    pub fn from_body(body: Vec<u8>) -> Result<Self, String> {
         let Body::Descriptor(signed) = body::parse(&body).map_err(|e| e.to_string())? else {
             return Err("it holds no descriptor".to_owned());
         };

@@ -21,6 +21,9 @@ use crate::keys::{
 /// The file with the token of the node's operator, in the home directory.
 pub const OPERATOR_TOKEN_FILE: &str = "operator-token";
 
+/// Bytes of that file.
+const TOKEN_BYTES: usize = 4096;
+
 /// What a new home directory is to be.
 #[derive(Debug, Clone)]
 pub struct NewHome {
@@ -186,6 +189,16 @@ fn title(template: Template) -> String {
     let word = template.roles().first().copied().unwrap_or("owner");
     let mut letters = word.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// Reads the operator's token.
+///
+/// # Errors
+/// When it cannot be read, or is no text.
+pub fn read_operator_token(path: &Path) -> io::Result<Zeroizing<String>> {
+    let bytes = file::read_secret(path, TOKEN_BYTES)?;
+    let text = core::str::from_utf8(&bytes).map_err(io::Error::other)?;
+    Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
 /// 256 random bits, hex.

@@ -3,4 +3,9 @@
 pub mod certificate;
 pub mod descriptor;
 pub mod home;
+pub mod lookup;
 pub mod node;
+pub mod publish;
+pub mod signing;
+pub mod submit;
+pub mod thing;

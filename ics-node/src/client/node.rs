@@ -126,6 +126,15 @@ impl Node {
         self.get(&["identities", query], &()).await
     }
 
+    /// What every domain of the node holds of an identity, as armored OpenPGP of version 4.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn view_openpgp(&self, query: &str) -> Answer<Vec<u8>> {
+        let request = self.request(Method::GET, &["identities", query]).header("Accept", "application/pgp-keys");
+        self.receive(request).await
+    }
+
     /// What one domain says of an identity.
     ///
     /// # Errors

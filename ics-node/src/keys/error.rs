@@ -59,7 +59,7 @@ pub enum KeyError {
         reason: String,
     },
     /// The library refused to make a key or a signature.
-    #[error("cannot make the key: {0}")]
+    #[error("{0}")]
     Make(String),
     /// The key may not sign that.
     #[error("the key `{name}` cannot {purpose}: {reason}")]

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
-use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::spki::BARE_KEY_CREATED;
 use ics_core::time::Timestamp;
 use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
@@ -123,11 +122,9 @@ fn decrypted<R: KeyRole>(
     key.decrypt_secret(&old.ok_or_else(wrong)?.to_password()).map_err(|_| wrong())
 }
 
-/// The certificate in the form in which the log takes it.
+/// The certificate in the form in which the log takes it; what others say of it is left out.
 fn canonical_certificate(packets: &[Packet]) -> Result<Vec<u8>, KeyError> {
-    let certificate = transferable::certificate(packets)?;
-    Certificate::parse(&certificate).map_err(|e| refused("the certificate of the key", e))?;
-    Ok(certificate)
+    transferable::canonical(&transferable::certificate(packets)?)
 }
 
 fn openpgp(bytes: &[u8]) -> Result<ImportSource, KeyError> {

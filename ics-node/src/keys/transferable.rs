@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use ics_core::openpgp::key::PublicKey;
+use ics_core::statement::{self, Body};
 use sequoia_openpgp::PacketPile;
 use sequoia_openpgp::armor;
 use sequoia_openpgp::packet::Packet;
@@ -61,13 +62,21 @@ pub(super) fn certificate(packets: &[Packet]) -> Result<Vec<u8>, KeyError> {
     Ok(bytes)
 }
 
-/// Packets in binary, whether they come in armor or not.
+/// The one certificate in what gpg, sq or a node wrote, armored or binary, in the form in which the log takes it.
 ///
 /// # Errors
-/// When they are no OpenPGP packets.
-pub fn dearmored(bytes: &[u8]) -> Result<Vec<u8>, KeyError> {
-    let pile = PacketPile::from_bytes(bytes).map_err(KeyError::make)?;
-    pile.to_vec().map_err(KeyError::make)
+/// When there is none, or more than one, or it is not accepted.
+pub fn canonical(bytes: &[u8]) -> Result<Vec<u8>, KeyError> {
+    let split = statement::split(bytes).map_err(KeyError::make)?;
+    let is_certificate = |body: &Vec<u8>| matches!(statement::parse(body), Ok(Body::Certificate(_)));
+    let mut certificates = split.bodies.into_iter().filter(is_certificate);
+    match (certificates.next(), certificates.next()) {
+        (Some(one), None) => Ok(one),
+        (None, _) => {
+            Err(split.refused.first().map_or_else(|| KeyError::make("there is no certificate"), KeyError::make))
+        }
+        (Some(_), Some(_)) => Err(KeyError::make("there are several certificates")),
+    }
 }
 
 /// The primary key of a certificate, as the core reads it.

@@ -76,7 +76,7 @@ fn name_and_key(text: &str) -> Result<(String, String), String> {
 }
 
 /// A public key that a person names: a key of this home directory, or a file with a certificate.
-fn certificate(context: &Context, text: &str) -> Result<PublicCertificate, Failure> {
+pub(super) fn certificate(context: &Context, text: &str) -> Result<PublicCertificate, Failure> {
     let path = Path::new(text);
     if text.contains('/') || path.extension().is_some() && path.exists() {
         return PublicCertificate::read(path).map_err(|e| Failure::new(Exit::Local, e));
@@ -85,7 +85,7 @@ fn certificate(context: &Context, text: &str) -> Result<PublicCertificate, Failu
 }
 
 /// A signer that a person names: a fingerprint, a key of this home directory, or a file with a certificate.
-fn signer(context: &Context, text: &str) -> Result<Fingerprint, Failure> {
+pub(super) fn signer(context: &Context, text: &str) -> Result<Fingerprint, Failure> {
     match text.parse() {
         Ok(fingerprint) => Ok(fingerprint),
         Err(_) => Ok(certificate(context, text)?.key.fingerprint()),

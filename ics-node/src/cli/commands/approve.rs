@@ -1,0 +1,53 @@
+//! `ics approve`.
+
+use clap::Args;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::Act;
+
+use super::{until, with_period};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::say::{self, Asking, Saying, Things};
+use crate::cli::session::SignAs;
+
+/// Signs an approval of each of the things, after a look at what is being signed.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics approve serial:SN-0001
+  $ ics approve --from-file selected.txt --yes
+  $ ics approve --group 'Lot 2026-11'
+  $ ics approve --model P7 --lot 2026-11 --until 2030-01-01T00:00:00Z")]
+pub(crate) struct Approve {
+    #[command(flatten)]
+    things: Things,
+    /// From when on it holds [default: its admission].
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    from: Option<Timestamp>,
+    /// Until when it holds [default: without end].
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    until: Option<Timestamp>,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    sign: SignAs,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+impl Approve {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        context.wait(async {
+            let signing = self.sign.open(context, &config, &node).await?;
+            let found = self.things.find(context, &node, &signing).await?;
+            let mut claims = with_period(signing.claims(Act::Approval), self.from, self.until);
+            claims.reason = self.reason;
+            let saying = |found| Saying { found, claims: claims.clone(), ends_vouching: false };
+            let sayings = found.into_iter().map(saying).collect();
+            say::say(context, &node, &signing, sayings, self.asking).await
+        })
+    }
+}

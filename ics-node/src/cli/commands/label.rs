@@ -1,0 +1,54 @@
+//! `ics label`.
+
+use clap::Args;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::Act;
+
+use super::{until, with_period};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::say::{self, Asking, Saying, Things};
+use crate::cli::session::SignAs;
+
+/// Adds a trust label to things, such as the mark of a certification.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics label iec-62443-4-2 serial:SN-0001 --until 2029-12-31T00:00:00Z
+  $ ics label medical-class-iia --group 'Model P7' --role certification-body")]
+pub(crate) struct Label {
+    /// The label.
+    label: String,
+    #[command(flatten)]
+    things: Things,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// From when on it holds [default: its admission].
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    from: Option<Timestamp>,
+    /// Until when it holds [default: without end].
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    until: Option<Timestamp>,
+    #[command(flatten)]
+    sign: SignAs,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+impl Label {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        context.wait(async {
+            let signing = self.sign.open(context, &config, &node).await?;
+            let found = self.things.find(context, &node, &signing).await?;
+            let mut claims = with_period(signing.claims(Act::Label), self.from, self.until);
+            claims.label = Some(self.label);
+            claims.reason = self.reason;
+            let saying = |found| Saying { found, claims: claims.clone(), ends_vouching: false };
+            let sayings = found.into_iter().map(saying).collect();
+            say::say(context, &node, &signing, sayings, self.asking).await
+        })
+    }
+}

@@ -1,0 +1,303 @@
+//! `ics publish`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use clap::{ArgGroup, Args};
+use console::style;
+use ics_core::identity::Kind;
+use ics_core::statement::{Claims, Group, Software, Subject};
+use ics_core::vocabulary::{Act, Attribute};
+use serde::Serialize;
+
+use super::key_value;
+use crate::api::SubmissionResult;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::progress;
+use crate::cli::session::SignAs;
+use crate::client::node::Node;
+use crate::client::publish::{Bulk, BulkError, FieldError, Fields, Journal, JournalError, Outcome, RowError, Rows};
+use crate::client::signing::Signing;
+use crate::client::submit;
+use crate::client::thing::{Thing, sha256};
+
+/// Introduces identities: one thing by its public key, many from a file, a group, or a piece of software.
+#[derive(Debug, Args)]
+#[command(
+    disable_version_flag = true,
+    group(ArgGroup::new("what").required(true).args(["key", "spki", "from", "group_name", "file"])),
+    after_long_help = "\
+Columns of CSV and NDJSON: key (a file) or spki (PEM, or DER in base64); kind, name, urn, serial, host, cert, group,
+replaces, from, until; manu, make, model, prodid, pvers, lot, qty, loc, dest. What is the same for all rows can be given
+as a flag. Rows that are in the log are noted in FILE.journal: give the same command again to go on where it stopped.
+Rows that were refused are in FILE.refused.ndjson, with the reason.
+
+Examples:
+  One device by its bare public key:
+  $ ics publish --key device.pem --kind device --serial SN-0001 --model P7 --lot 2026-11
+
+  A factory's day:
+  $ ics publish --from devices.csv --manu Acme --model P7 --lot 2026-11
+
+  A lot, so that one signature can recall it:
+  $ ics publish --group 'Lot 2026-11' --select model=P7 --select lot=2026-11
+
+  A piece of software:
+  $ ics publish --file firmware.bin --name p7-firmware --version 2.4.1"
+)]
+pub(crate) struct Publish {
+    /// A public key: PEM or DER SubjectPublicKeyInfo, or an OpenPGP certificate.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+    /// The public key itself: DER of its SubjectPublicKeyInfo in base64.
+    #[arg(long, value_name = "BASE64")]
+    spki: Option<String>,
+    /// Many things, one in each row: .csv, .ndjson or .jsonl.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// A group of this name.
+    #[arg(long = "group", value_name = "NAME")]
+    group_name: Option<String>,
+    /// A piece of software.
+    #[arg(long, value_name = "FILE", requires_all = ["name", "version"])]
+    file: Option<PathBuf>,
+    /// What selects the members of the group: manu, model, prodid or lot; all of them must fit.
+    #[arg(long, value_name = "ATTRIBUTE=VALUE", value_parser = key_value, requires = "group_name")]
+    select: Vec<(Attribute, String)>,
+    /// What it is called.
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// The version of the software.
+    #[arg(long, value_name = "VERSION", requires = "file")]
+    version: Option<String>,
+    #[command(flatten)]
+    about: About,
+    #[command(flatten)]
+    sign: SignAs,
+}
+
+/// What is said of a thing with a key.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "About the thing")]
+struct About {
+    /// device, gateway, service, node or organisation [default: device].
+    #[arg(long)]
+    kind: Option<Kind>,
+    /// A URN.
+    #[arg(long)]
+    urn: Vec<String>,
+    /// Its serial number.
+    #[arg(long)]
+    serial: Vec<String>,
+    /// Its host name.
+    #[arg(long)]
+    host: Vec<String>,
+    /// SHA-256 of its X.509 certificate.
+    #[arg(long, value_name = "HEX")]
+    cert: Vec<String>,
+    /// The id of a group that it is put into.
+    #[arg(long, value_name = "SHA256:HEX")]
+    member_of: Vec<String>,
+    /// The id of the thing that it succeeds.
+    #[arg(long, value_name = "ID")]
+    replaces: Option<String>,
+    /// From when on it holds.
+    #[arg(long, value_name = "TIME")]
+    valid_from: Option<String>,
+    /// Until when it holds.
+    #[arg(long, value_name = "TIME")]
+    valid_until: Option<String>,
+    /// Manufacturer.
+    #[arg(long)]
+    manu: Option<String>,
+    /// Product make.
+    #[arg(long)]
+    make: Option<String>,
+    /// Product model.
+    #[arg(long)]
+    model: Option<String>,
+    /// Product id.
+    #[arg(long)]
+    prodid: Option<String>,
+    /// Product version.
+    #[arg(long)]
+    pvers: Option<String>,
+    /// Lot.
+    #[arg(long)]
+    lot: Option<String>,
+    /// Quantity in the package.
+    #[arg(long)]
+    qty: Option<String>,
+    /// Where the signature is made.
+    #[arg(long)]
+    loc: Option<String>,
+    /// Where the thing is destined.
+    #[arg(long)]
+    dest: Option<String>,
+}
+
+/// One thing that was published, as JSON.
+#[derive(Serialize)]
+struct Published {
+    id: String,
+    kind: Kind,
+    title: String,
+    index: u64,
+    statement: String,
+    receipt: serde_json::Value,
+}
+
+impl About {
+    fn fields(self) -> Result<Fields, FieldError> {
+        let mut fields = Fields { kind: self.kind, ..Fields::default() };
+        for (scheme, names) in [("urn", self.urn), ("serial", self.serial), ("host", self.host), ("cert", self.cert)] {
+            names.iter().try_for_each(|name| fields.add_name(scheme, name))?;
+        }
+        self.member_of.iter().try_for_each(|group| fields.set("group", group))?;
+        let single = [
+            ("replaces", self.replaces),
+            ("from", self.valid_from),
+            ("until", self.valid_until),
+            ("manu", self.manu),
+            ("make", self.make),
+            ("model", self.model),
+            ("prodid", self.prodid),
+            ("pvers", self.pvers),
+            ("lot", self.lot),
+            ("qty", self.qty),
+            ("loc", self.loc),
+            ("dest", self.dest),
+        ];
+        for (column, value) in single {
+            fields.set(column, value.as_deref().unwrap_or_default())?;
+        }
+        Ok(fields)
+    }
+}
+
+impl Publish {
+    pub(super) fn run(mut self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        let mut fields = core::mem::take(&mut self.about).fields()?;
+        fields.name = self.name.clone().filter(|_| self.from.is_none());
+        fields.key = self.key.take();
+        fields.spki = self.spki.take();
+        context.wait(async {
+            let signing = self.sign.open(context, &config, &node).await?;
+            submit::introduce(&node, signing.domain(), signing.certificate_bytes()).await?;
+            if let Some(input) = self.from {
+                return publish_many(context, &node, signing, Bulk { input, defaults: fields }).await;
+            }
+            let (thing, claims) = self.one(&signing, fields)?;
+            publish_one(context, &node, &signing, thing, claims).await
+        })
+    }
+
+    fn one(self, signing: &Signing, fields: Fields) -> Result<(Thing, Claims), Failure> {
+        let claims = signing.claims(Act::Identity);
+        if let Some(name) = self.group_name {
+            let attributes: BTreeMap<Attribute, String> = self.select.into_iter().collect();
+            return Ok((Thing::Document(Subject::Group(Group { kind: Kind::Group, name, attributes })), claims));
+        }
+        let Some(path) = self.file else {
+            return Ok(fields.draft(claims, Path::new(""))?);
+        };
+        let failed = |e: std::io::Error| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
+        let digest = sha256(File::open(&path).map_err(failed)?).map_err(failed)?;
+        let software = Software {
+            kind: Kind::Software,
+            name: self.name.unwrap_or_default(),
+            version: self.version.unwrap_or_default(),
+            digests: BTreeMap::from([("sha256".to_owned(), data_encoding::HEXLOWER.encode(&digest))]),
+        };
+        Ok((Thing::Document(Subject::Software(software)), claims))
+    }
+}
+
+async fn publish_one(
+    context: &Context,
+    node: &Node,
+    signing: &Signing,
+    thing: Thing,
+    claims: Claims,
+) -> Result<Exit, Failure> {
+    let body = signing.sign(&thing, &claims, false, context.now())?;
+    let result = submit::submit(node, signing.domain(), vec![body]).await?.into_iter().next();
+    let receipt = match result {
+        Some(SubmissionResult::Receipt(receipt)) => receipt,
+        Some(SubmissionResult::Problem(problem)) => return Err(problem.into()),
+        None => return Err(Failure::new(Exit::Network, "the node gave no result")),
+    };
+    let id = thing.id().map_err(|e| Failure::new(Exit::Internal, e))?;
+    let published = Published {
+        id: id.to_string(),
+        kind: thing.kind(),
+        title: thing.title(),
+        index: receipt.index,
+        statement: receipt.id.to_string(),
+        receipt: serde_json::to_value(&receipt).map_err(|e| Failure::new(Exit::Internal, e))?,
+    };
+    context.output.result(&published, || {
+        let tick = style("✓").green();
+        format!(
+            "{tick} {} {}\n  id     {}\n  entry  {} of {}",
+            published.kind,
+            published.title,
+            published.id,
+            published.index,
+            signing.domain()
+        )
+    })?;
+    Ok(Exit::Ok)
+}
+
+async fn publish_many(context: &Context, node: &Node, signing: Signing, bulk: Bulk) -> Result<Exit, Failure> {
+    let run = (signing.domain(), &signing.role, &signing.fingerprint());
+    let journal = Journal::open(&bulk.input, run, context.now()).map_err(BulkError::from)?;
+    let rows = Rows::count(&bulk.input).map_err(|e| Failure::new(Exit::Local, e))?;
+    let bar = progress::bar(context, usize::try_from(rows).unwrap_or(usize::MAX), "publishing");
+    let ended =
+        bulk.publish(node, signing, journal, |so_far| bar.set_position(so_far.acknowledged + so_far.refused)).await;
+    bar.finish_and_clear();
+    let outcome = ended?;
+    context.output.result(&outcome, || outcome_text(&outcome))?;
+    Ok(if outcome.refused == 0 { Exit::Ok } else { Exit::Refused })
+}
+
+fn outcome_text(outcome: &Outcome) -> String {
+    let mut lines = vec![format!("{} {} published", style("✓").green(), outcome.published)];
+    if outcome.already > 0 {
+        lines.push(format!("  {} were in the log before", outcome.already));
+    }
+    if let Some(report) = &outcome.report {
+        lines.push(format!("{} {} refused: see {}", style("✗").red(), outcome.refused, report.display()));
+    }
+    lines.join("\n")
+}
+
+impl From<FieldError> for Failure {
+    fn from(error: FieldError) -> Self {
+        match error {
+            FieldError::File { .. } => Self::new(Exit::Local, error),
+            _ => Self::new(Exit::Usage, error),
+        }
+    }
+}
+
+impl From<BulkError> for Failure {
+    fn from(error: BulkError) -> Self {
+        let again = "what is acknowledged is noted: give the same command again to go on";
+        match error {
+            BulkError::Node(error) => Self::from(error).hint(again),
+            BulkError::Journal(JournalError::Other { .. } | JournalError::Form { .. }) => {
+                Self::new(Exit::Local, error).hint("move it away to publish all rows anew")
+            }
+            BulkError::Input(RowError::Head(_) | RowError::Form(_)) => Self::new(Exit::Usage, error),
+            BulkError::Input(_) | BulkError::Journal(_) | BulkError::Report { .. } => Self::new(Exit::Local, error),
+            BulkError::Broken => Self::new(Exit::Internal, error),
+        }
+    }
+}

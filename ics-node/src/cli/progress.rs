@@ -1,0 +1,25 @@
+//! Progress bars for long work: only where somebody watches.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::context::Context;
+
+/// Steps below which nobody needs a bar.
+const FEW: usize = 20;
+
+/// A bar over so many steps; hidden where there are few, or nobody watches.
+pub(crate) fn bar(context: &Context, steps: usize, what: &'static str) -> ProgressBar {
+    if steps < FEW || !context.output.shows_progress() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(u64::try_from(steps).unwrap_or(u64::MAX)).with_message(what).with_style(style());
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}
+
+fn style() -> ProgressStyle {
+    let template = "{msg:12} {bar:32.cyan/dim} {human_pos}/{human_len}  {per_sec}  {eta} left";
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─")
+}

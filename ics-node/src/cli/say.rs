@@ -1,0 +1,256 @@
+//! Saying something of things that are known: choosing them, reviewing what is signed, submitting it.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use console::style;
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use ics_core::record::Record;
+use ics_core::statement::Claims;
+use ics_core::vocabulary::Act;
+use serde::Serialize;
+
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use super::output::table;
+use super::progress;
+use crate::api::{ListQuery, Problem, SubmissionResult};
+use crate::client::lookup::{self, Found};
+use crate::client::node::Node;
+use crate::client::signing::Signing;
+use crate::client::submit;
+
+/// Look-ups that are under way at once.
+const AT_ONCE: usize = 8;
+/// Things that a review lists; of more it says how many.
+const LISTED: usize = 20;
+
+/// The things that something is said of.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Of what")]
+pub(crate) struct Things {
+    /// Ids or names: fingerprint, sha256:…, urn:…, serial:…, host:…
+    #[arg(value_name = "ID|NAME")]
+    things: Vec<String>,
+    /// A file with one id or name in each line.
+    #[arg(long, value_name = "FILE")]
+    from_file: Option<PathBuf>,
+    /// A published group, by its name: one statement that holds for all members.
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
+    /// Everything of this lot, one statement each.
+    #[arg(long, value_name = "LOT")]
+    lot: Option<String>,
+    /// Everything of this model, one statement each; with --lot what fits both.
+    #[arg(long, value_name = "MODEL")]
+    model: Option<String>,
+}
+
+/// Whether to ask before something is signed.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub(crate) struct Asking {
+    /// Do not ask.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// One statement that is to be made.
+pub(crate) struct Saying {
+    pub(crate) found: Found,
+    pub(crate) claims: Claims,
+    /// Whether it takes back an identity or an approval.
+    pub(crate) ends_vouching: bool,
+}
+
+/// What became of a statement, as JSON.
+#[derive(Serialize)]
+struct Said {
+    id: String,
+    kind: String,
+    title: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statement: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+impl Things {
+    /// Finds them all.
+    pub(crate) async fn find(self, context: &Context, node: &Node, signing: &Signing) -> Result<Vec<Found>, Failure> {
+        let queries = self.queries(node, signing).await?;
+        let bar = progress::bar(context, queries.len(), "looking up");
+        let find = async |query: String| lookup::find(node, signing.domain(), &query).await;
+        let found = stream::iter(queries).map(find).buffered(AT_ONCE).inspect(|_| bar.inc(1));
+        let mut found: Vec<Found> = found.try_collect().await?;
+        bar.finish_and_clear();
+        let mut seen = BTreeSet::new();
+        found.retain(|found| found.thing.id().is_ok_and(|id| seen.insert(id)));
+        Ok(found)
+    }
+
+    async fn queries(self, node: &Node, signing: &Signing) -> Result<Vec<String>, Failure> {
+        let mut queries = self.things;
+        if let Some(path) = self.from_file {
+            let failed = |e| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
+            let text = std::fs::read_to_string(&path).map_err(failed)?;
+            queries.extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned));
+        }
+        if let Some(name) = self.group {
+            queries.push(group_named(node, signing, &name).await?);
+        }
+        if self.lot.is_some() || self.model.is_some() {
+            let query = ListQuery { lot: self.lot, model: self.model, ..ListQuery::default() };
+            queries.extend(lookup::list_all(node, signing.domain(), query).await?);
+        }
+        if queries.is_empty() {
+            return Err(Failure::new(Exit::Usage, "nothing is named of which to say it")
+                .hint("name ids or names, or use --from-file, --group, --lot or --model"));
+        }
+        Ok(queries)
+    }
+}
+
+/// The id of the one published group of that name.
+async fn group_named(node: &Node, signing: &Signing, name: &str) -> Result<String, Failure> {
+    let query = ListQuery { kind: Some("group".to_owned()), ..ListQuery::default() };
+    let groups = lookup::list(node, signing.domain(), query).await?;
+    let named: Vec<String> = groups.into_iter().filter(|item| item.title == name).map(|item| item.id).collect();
+    match named.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::new(Exit::NotFound, format!("`{}` has no group `{name}`", signing.domain()))
+            .hint("`ics publish --group NAME --select lot=…` makes one")),
+        several => Err(Failure::new(Exit::Refused, format!("`{name}` is the name of {} groups", several.len()))
+            .hint(format!("name one by its id: {}", several.join(", ")))),
+    }
+}
+
+/// Shows what is about to be signed, asks, signs and submits it.
+pub(crate) async fn say(
+    context: &Context,
+    node: &Node,
+    signing: &Signing,
+    sayings: Vec<Saying>,
+    asking: Asking,
+) -> Result<Exit, Failure> {
+    context.output.note(&review(signing, &sayings));
+    confirm(asking, &format!("Sign {} and submit it?", counted(sayings.len(), "statement")))?;
+    submit::introduce(node, signing.domain(), signing.certificate_bytes()).await?;
+    let bar = progress::bar(context, sayings.len(), "signing");
+    let mut bodies = Vec::with_capacity(sayings.len());
+    for saying in &sayings {
+        bodies.push(signing.sign(&saying.found.thing, &saying.claims, saying.ends_vouching, context.now())?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let results = submit::submit(node, signing.domain(), bodies).await?;
+    let said: Vec<Said> = sayings.iter().zip(results).map(|(saying, result)| Said::new(saying, result)).collect();
+    let refused = said.iter().filter(|said| said.problem.is_some()).count();
+    context.output.result(&said, || said_text(&said))?;
+    Ok(if refused == 0 { Exit::Ok } else { Exit::Refused })
+}
+
+/// Asks a person; without one it takes `--yes`.
+pub(crate) fn confirm(asking: Asking, question: &str) -> Result<(), Failure> {
+    if asking.yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(Exit::Usage, "there is nobody to ask").hint("--yes signs without asking"));
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::new(Exit::Refused, "nothing was signed")),
+    }
+}
+
+fn review(signing: &Signing, sayings: &[Saying]) -> String {
+    let rows: Vec<Vec<String>> = sayings.iter().take(LISTED).map(review_row).collect();
+    let mut text = table(&["of", "id", "now", "will be said"], &rows);
+    if let Some(more) = sayings.len().checked_sub(LISTED).filter(|more| *more > 0) {
+        text.push_str(&format!("\n… and {more} more"));
+    }
+    let signer = signing.fingerprint();
+    format!("{text}\nsigned by {signer} as {} in {}", style(&signing.role).bold(), signing.domain())
+}
+
+fn review_row(saying: &Saying) -> Vec<String> {
+    let thing = &saying.found.thing;
+    let id = thing.id().map(|id| id.to_string()).unwrap_or_default();
+    let record = saying.found.own.as_ref().map(|answer| &answer.record);
+    let now = record.map_or_else(|| "not known here".to_owned(), status_text);
+    vec![format!("{} {}", thing.kind(), thing.title()), short(&id), now, claims_text(&saying.claims)]
+}
+
+/// The status of a record in a word or two.
+pub(crate) fn status_text(record: &Record) -> String {
+    let vouched = if record.vouched.is_empty() { ", nobody vouches" } else { "" };
+    let status = record.status.as_ref().map_or_else(|| "no status".to_owned(), |it| it.decides.name.to_string());
+    format!("{status}{vouched}")
+}
+
+fn claims_text(claims: &Claims) -> String {
+    let what = match claims.act {
+        Act::Status => claims.status.as_ref().map(|status| format!("status {status}")),
+        Act::Label => claims.label.as_ref().map(|label| format!("label {label}")),
+        Act::Grant => claims.grant.as_ref().map(|grant| format!("grant {} to {}", grant.role, grant.grantee)),
+        _ => None,
+    };
+    let mut text = what.unwrap_or_else(|| claims.act.to_string());
+    if !claims.supersedes.is_empty() {
+        let verb = if claims.act == Act::Withdrawal { "takes back" } else { "replaces" };
+        text.push_str(&format!(", {verb} {}", counted(claims.supersedes.len(), "statement")));
+    }
+    if let Some(until) = claims.until {
+        text.push_str(&format!(", until {until}"));
+    }
+    text
+}
+
+fn said_text(said: &[Said]) -> String {
+    let line = |said: &Said| match (&said.problem, said.index) {
+        (Some(problem), _) => {
+            let hint = problem.hint.as_ref().map(|hint| format!("\n  {hint}")).unwrap_or_default();
+            format!("{} {} {}: {}{hint}", style("✗").red(), said.kind, said.title, problem.detail)
+        }
+        (None, Some(index)) => format!("{} {} {}  entry {index}", style("✓").green(), said.kind, said.title),
+        (None, None) => String::new(),
+    };
+    said.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl Said {
+    fn new(saying: &Saying, result: SubmissionResult) -> Self {
+        let thing = &saying.found.thing;
+        let (index, statement, problem) = match result {
+            SubmissionResult::Receipt(receipt) => (Some(receipt.index), Some(receipt.id.to_string()), None),
+            SubmissionResult::Problem(problem) => (None, None, Some(problem)),
+        };
+        Self {
+            id: thing.id().map(|id| id.to_string()).unwrap_or_default(),
+            kind: thing.kind().to_string(),
+            title: thing.title(),
+            index,
+            statement,
+            problem,
+        }
+    }
+}
+
+/// The beginning of an id: enough for a person to compare.
+pub(crate) fn short(id: &str) -> String {
+    let digest = id.strip_prefix("sha256:").map(|hex| ("sha256:", hex));
+    let (scheme, hex) = digest.unwrap_or(("", id));
+    format!("{scheme}{}…", hex.chars().take(16).collect::<String>())
+}
+
+/// A number and a noun.
+pub(crate) fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

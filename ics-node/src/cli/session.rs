@@ -1,0 +1,151 @@
+//! Talking to a node and signing, as most commands do.
+
+use clap::Args;
+use ics_core::vocabulary::{DomainName, Role};
+
+use super::context::Context;
+use super::exit::{Exit, Failure};
+use crate::api::Problem;
+use crate::app::problem::Code;
+use crate::client::descriptor::DescriptorFile;
+use crate::client::lookup::LookupError;
+use crate::client::node::{Node, NodeError};
+use crate::client::signing::{Signing, SigningError};
+use crate::config::Config;
+
+/// Which domain is meant.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct InDomain {
+    /// The domain [default: `[client] domain` in ics.toml].
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) domain: Option<DomainName>,
+}
+
+/// Who signs, as what, and where.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Signing")]
+pub(crate) struct SignAs {
+    /// The domain that it is said in [default: `[client] domain` in ics.toml].
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) domain: Option<DomainName>,
+    /// The secret key that signs [default: `[client] signer` in ics.toml].
+    #[arg(long, value_name = "KEY")]
+    signer: Option<String>,
+    /// The role in which it speaks [default: `[client] role` in ics.toml].
+    #[arg(long, value_name = "ROLE")]
+    role: Option<Role>,
+}
+
+impl InDomain {
+    pub(crate) fn or_default(self, config: &Config) -> Result<DomainName, Failure> {
+        named(self.domain, config.client.domain.as_ref(), "domain")
+    }
+}
+
+impl SignAs {
+    pub(crate) fn domain(&self, config: &Config) -> Result<DomainName, Failure> {
+        named(self.domain.clone(), config.client.domain.as_ref(), "domain")
+    }
+
+    /// Unlocks the signer's key and asks the node for the rules of the domain.
+    pub(crate) async fn open(&self, context: &Context, config: &Config, node: &Node) -> Result<Signing, Failure> {
+        let domain = self.domain(config)?;
+        let name = named(self.signer.clone(), config.client.signer.as_ref(), "signer")?;
+        let role = named(self.role.clone(), config.client.role.as_ref(), "role")?;
+        let stored = context.keys().find(&name)?;
+        let signed = node.descriptor(&domain).await?;
+        let descriptor = DescriptorFile::from_body(signed)
+            .map_err(|e| Failure::new(Exit::Network, format!("the node gave a malformed descriptor: {e}")))?
+            .descriptor;
+        if descriptor.domain != domain {
+            let message = format!("the node gave the descriptor of `{}` for `{domain}`", descriptor.domain);
+            return Err(Failure::new(Exit::Network, message));
+        }
+        let key = stored.unlock(&context.passphrases().get(&format!("the key `{name}`"))?)?;
+        Ok(Signing::new(key, role, descriptor))
+    }
+}
+
+/// What was named on the command line, or what the configuration assumes.
+fn named<T: Clone>(given: Option<T>, assumed: Option<&T>, what: &str) -> Result<T, Failure> {
+    given.or_else(|| assumed.cloned()).ok_or_else(|| {
+        Failure::new(Exit::Usage, format!("no {what} is named"))
+            .hint(format!("name one with --{what}, or set [client] {what} in ics.toml"))
+    })
+}
+
+impl Context {
+    /// The node that commands talk to: `--node`, else `[client] node`, else the node of this home directory.
+    pub(crate) fn node(&self, config: &Config) -> Result<Node, Failure> {
+        let own = config.node.as_ref();
+        let url = self.node.as_ref().or(config.client.node.as_ref()).map(ToString::to_string);
+        let url = url.or_else(|| own.map(crate::config::NodeConfig::url)).ok_or_else(|| {
+            Failure::new(Exit::Usage, "no node is named")
+                .hint("name one with --node URL, or set [client] node in ics.toml")
+        })?;
+        let node = Node::new(&url)?;
+        let token = config.client.operator_token_file.as_ref().or(own.and_then(|own| own.operator_token_file.as_ref()));
+        match token.filter(|path| path.exists()) {
+            Some(path) => Ok(node.as_operator(crate::client::home::read_operator_token(path).map_err(|e| {
+                Failure::new(Exit::Local, format!("the operator's token in `{}`: {e}", path.display()))
+            })?)),
+            None => Ok(node),
+        }
+    }
+
+    /// Runs a command that waits for a node.
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|e| Failure::new(Exit::Internal, e))?.block_on(work)
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::Problem(problem) => Self::from(*problem),
+            NodeError::Unreachable { .. } => {
+                Self::new(Exit::Network, error).hint("is it running? `--node URL` names another one")
+            }
+            NodeError::Answer { .. } => Self::new(Exit::Network, error),
+        }
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        let exit = match Code::named(problem.code()) {
+            Some(Code::Internal | Code::Busy | Code::Behind | Code::Upstream) => Exit::Network,
+            _ if problem.status == 404 || problem.status == 410 => Exit::NotFound,
+            _ => Exit::Refused,
+        };
+        let failure = Self::new(exit, &problem.detail);
+        match problem.hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+impl From<LookupError> for Failure {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Node(error) => error.into(),
+            LookupError::Unknown(_) => {
+                Self::new(Exit::NotFound, &error).hint("`ics publish` introduces things; another node may know it")
+            }
+            LookupError::Ambiguous { .. } => Self::new(Exit::Refused, &error).hint("name one of the ids"),
+            LookupError::Inconsistent { .. } => Self::new(Exit::Network, &error),
+        }
+    }
+}
+
+impl From<SigningError> for Failure {
+    fn from(error: SigningError) -> Self {
+        match error {
+            SigningError::Key(error) => error.into(),
+            SigningError::Randomness(_) => Self::new(Exit::Internal, error),
+            _ => Self::new(Exit::Refused, error),
+        }
+    }
+}

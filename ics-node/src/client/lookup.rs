@@ -1,0 +1,115 @@
+//! Finding the thing that a person names, and what is said of it.
+
+use ics_core::identity::Fingerprint;
+use ics_core::record::{Listed, Record, Standing};
+use ics_core::statement::StatementId;
+use ics_core::vocabulary::{Act, DomainName};
+
+use super::node::{Node, NodeError};
+use super::thing::{Thing, ThingError};
+use crate::api::{IdentitySummary, ListQuery, RecordAnswer};
+
+/// A thing that was found, with what domains say of it.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The thing.
+    pub thing: Thing,
+    /// What the domain says of it in which something is to be said; absent if it does not know it yet.
+    pub own: Option<RecordAnswer>,
+    /// What other domains of the node say of it.
+    pub others: Vec<RecordAnswer>,
+}
+
+/// Why nothing, or nothing certain, was found.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// The node gave no answer.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// Nobody knows it.
+    #[error("no domain of the node knows `{0}`")]
+    Unknown(String),
+    /// A name that fits several.
+    #[error("`{query}` fits {count} identities: {ids}", count = .ids.len(), ids = .ids.join(", "))]
+    Ambiguous {
+        /// What was asked.
+        query: String,
+        /// What it fits.
+        ids: Vec<String>,
+    },
+    /// The node gave an entry that does not fit.
+    #[error("what the node says of `{query}` does not fit together: {reason}")]
+    Inconsistent {
+        /// What was asked.
+        query: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Finds a thing by id or name, to say something of it in a domain.
+///
+/// # Errors
+/// When the node does not answer, nobody knows the thing, or the name fits several.
+pub async fn find(node: &Node, domain: &DomainName, query: &str) -> Result<Found, LookupError> {
+    let view = node.view(query).await?;
+    match view.identities.as_slice() {
+        [] => return Err(LookupError::Unknown(query.to_owned())),
+        [_] => {}
+        ids => return Err(LookupError::Ambiguous { query: query.to_owned(), ids: ids.to_vec() }),
+    }
+    let (own, others): (Vec<_>, Vec<_>) = view.records.into_iter().partition(|it| it.record.domain == *domain);
+    let own = own.into_iter().next();
+    let source = own.iter().chain(&others).find_map(|answer| Some((&answer.record, introduction(&answer.record)?)));
+    let (record, index) = source.ok_or_else(|| LookupError::Unknown(query.to_owned()))?;
+    let inconsistent = |reason: String| LookupError::Inconsistent { query: query.to_owned(), reason };
+    let entry = node.entry(&record.domain, index).await?;
+    let thing = Thing::of_statement(&entry.body).map_err(|e: ThingError| inconsistent(e.to_string()))?;
+    if thing.id().map_err(|e| inconsistent(e.to_string()))? != record.identity.id {
+        return Err(inconsistent("the entry is about something else".to_owned()));
+    }
+    Ok(Found { thing, own, others })
+}
+
+/// The index of a statement about the thing itself: the newest that introduces it, else any.
+fn introduction(record: &Record) -> Option<u64> {
+    let about_itself = || record.statements.iter().filter(|it| it.by.group.is_none());
+    let introduces = |it: &&Listed| it.act == Act::Identity && it.standing == Standing::Stands;
+    about_itself().rfind(introduces).or_else(|| about_itself().next()).map(|it| it.by.index)
+}
+
+/// All identities of a domain that fit a filter.
+///
+/// # Errors
+/// When the node does not answer.
+pub async fn list(node: &Node, domain: &DomainName, query: ListQuery) -> Result<Vec<IdentitySummary>, NodeError> {
+    let mut query = ListQuery { limit: Some(ics_core::limits::PAGE_ITEMS), ..query };
+    let mut items = Vec::new();
+    loop {
+        let page = node.list(domain, &query).await?;
+        items.extend(page.items);
+        match page.next {
+            Some(after) => query.after = Some(after),
+            None => return Ok(items),
+        }
+    }
+}
+
+/// The ids of all identities of a domain that fit a filter.
+///
+/// # Errors
+/// When the node does not answer.
+pub async fn list_all(node: &Node, domain: &DomainName, query: ListQuery) -> Result<Vec<String>, NodeError> {
+    Ok(list(node, domain, query).await?.into_iter().map(|item| item.id).collect())
+}
+
+/// The standing statements of one act about the thing itself: those of a signer, or of the others.
+pub fn standing(record: &Record, act: Act) -> impl Iterator<Item = &Listed> {
+    record.statements.iter().filter(move |it| it.act == act && it.standing == Standing::Stands && it.by.group.is_none())
+}
+
+/// The ids of a signer's own standing statements of one act.
+#[must_use]
+pub fn own_standing(record: &Record, act: Act, signer: &Fingerprint) -> Vec<StatementId> {
+    standing(record, act).filter(|it| it.by.signer == *signer).map(|it| it.by.statement).collect()
+}

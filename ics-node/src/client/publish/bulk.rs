@@ -1,0 +1,282 @@
+//! Publishing a file of rows: read, signed and submitted side by side, with bounded memory.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use futures_util::stream::{self, StreamExt as _};
+use ics_core::limits;
+use ics_core::vocabulary::Act;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use super::journal::with_suffix;
+use super::{Fields, Journal, JournalError, Row, RowError, Rows};
+use crate::api::{Problem, SubmissionResult};
+use crate::client::node::{Node, NodeError};
+use crate::client::signing::{Signing, SigningError};
+
+/// Batches that are signed ahead of those that are being submitted.
+const AHEAD: usize = 2;
+/// Batches that are being submitted at once.
+const AT_ONCE: usize = 4;
+
+/// A file of rows to publish.
+pub struct Bulk {
+    /// The file, `.csv`, `.ndjson` or `.jsonl`.
+    pub input: PathBuf,
+    /// What holds for all rows.
+    pub defaults: Fields,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Rows that are in the log, those of earlier runs included.
+    pub acknowledged: u64,
+    /// Rows that were refused in this run.
+    pub refused: u64,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// Rows that this run has brought into the log.
+    pub published: u64,
+    /// Rows that were in the log before.
+    pub already: u64,
+    /// Rows that were refused.
+    pub refused: u64,
+    /// The file that says which and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<PathBuf>,
+}
+
+/// A row that was refused, as it stands in the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Its number.
+    pub row: u64,
+    /// Why: which column, limit or rule.
+    pub detail: String,
+    /// The code of the refusal, where the node refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// What the row says.
+    pub values: Vec<(String, String)>,
+}
+
+/// Why publishing stopped. What is acknowledged stays so, and the next run goes on behind it.
+#[derive(Debug, thiserror::Error)]
+pub enum BulkError {
+    /// The input cannot be read.
+    #[error(transparent)]
+    Input(#[from] RowError),
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The report cannot be written.
+    #[error("`{path}`: {source}", path = path.display())]
+    Report {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The node gave no answer.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The thread that signs ended early.
+    #[error("signing ended early")]
+    Broken,
+}
+
+/// Rows with their bodies, ready to be submitted, and those that did not get so far.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<Row>,
+    bodies: Vec<Vec<u8>>,
+    bytes: usize,
+    skipped: u64,
+    refused: Vec<Refused>,
+}
+
+impl Refused {
+    fn unread(row: u64, detail: String) -> Self {
+        Self { row, detail, problem: None, values: Vec::new() }
+    }
+}
+
+impl Batch {
+    /// Whether one more row with a body of so many bytes is too much.
+    fn is_full(&self, bytes: usize) -> bool {
+        let handled = self.rows.len() + self.refused.len();
+        handled >= limits::BATCH_STATEMENTS || self.bytes + bytes > limits::BATCH_BYTES
+    }
+
+    fn push(&mut self, row: Row, body: Vec<u8>) {
+        self.bytes += body.len();
+        self.rows.push(row);
+        self.bodies.push(body);
+    }
+}
+
+/// What signs rows, on a thread of its own.
+struct Producer {
+    signing: Signing,
+    defaults: Fields,
+    directory: PathBuf,
+    acknowledged: HashSet<[u8; 16]>,
+    salt: Box<dyn Fn(&[u8; 32]) -> [u8; 32] + Send>,
+    at: ics_core::time::Timestamp,
+}
+
+impl Bulk {
+    /// Publishes all rows that are not in the log yet; the signer's certificate is there already.
+    ///
+    /// # Errors
+    /// When the input, the journal or the node fails. Refused rows are no error: they are counted, and in the report.
+    pub async fn publish(
+        self,
+        node: &Node,
+        signing: Signing,
+        mut journal: Journal,
+        mut progress: impl FnMut(Progress),
+    ) -> Result<Outcome, BulkError> {
+        let rows = Rows::open(&self.input)?;
+        let domain = signing.domain().clone();
+        let producer = Producer {
+            signing,
+            defaults: self.defaults,
+            directory: self.input.parent().unwrap_or(Path::new("")).to_owned(),
+            acknowledged: journal.acknowledged(),
+            salt: Box::new(journal.salts()),
+            at: journal.signed_at(),
+        };
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let signer = tokio::task::spawn_blocking(move || producer.run(rows, &sender));
+        let batches = stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)));
+        let mut answers = Box::pin(batches.map(|batch| submit(node, &domain, batch)).buffer_unordered(AT_ONCE));
+
+        let mut report = Report::new(&self.input);
+        let mut outcome = Outcome { published: 0, already: 0, refused: 0, report: None };
+        while let Some(answer) = answers.next().await {
+            let (acknowledged, refused, skipped) = answer?;
+            journal.acknowledge(&acknowledged)?;
+            report.add(&refused)?;
+            outcome.published += count(acknowledged.len());
+            outcome.refused += count(refused.len());
+            outcome.already += skipped;
+            progress(Progress { acknowledged: outcome.already + outcome.published, refused: outcome.refused });
+        }
+        signer.await.map_err(|_| BulkError::Broken)??;
+        outcome.report = report.written();
+        Ok(outcome)
+    }
+}
+
+type Answer = (Vec<[u8; 32]>, Vec<Refused>, u64);
+
+/// Submits a batch; the digests of rows that are in the log now, and the rows that are not.
+async fn submit(node: &Node, domain: &ics_core::vocabulary::DomainName, batch: Batch) -> Result<Answer, NodeError> {
+    let mut acknowledged = Vec::with_capacity(batch.rows.len());
+    let mut refused = batch.refused;
+    if !batch.bodies.is_empty() {
+        let results = node.submit(domain, batch.bodies).await?.results;
+        for (row, result) in batch.rows.into_iter().zip(results) {
+            match result {
+                SubmissionResult::Receipt(_) => acknowledged.push(row.digest()),
+                SubmissionResult::Problem(problem) => refused.push(Refused {
+                    row: row.number,
+                    detail: problem.detail.clone(),
+                    problem: Some(problem),
+                    values: row.values,
+                }),
+            }
+        }
+    }
+    Ok((acknowledged, refused, batch.skipped))
+}
+
+impl Producer {
+    /// Signs row after row and hands batches on, until the rows or the takers end.
+    fn run(&self, rows: Rows, sender: &mpsc::Sender<Batch>) -> Result<(), RowError> {
+        let mut batch = Batch::default();
+        for row in rows {
+            let signed = match row {
+                Err(RowError::Row { number, reason }) => Err(Refused::unread(number, reason)),
+                other => self.sign(other?),
+            };
+            if batch.is_full(signed.as_ref().ok().and_then(Option::as_ref).map_or(0, |(_, body)| body.len()))
+                && sender.blocking_send(core::mem::take(&mut batch)).is_err()
+            {
+                return Ok(());
+            }
+            match signed {
+                Ok(Some((row, body))) => batch.push(row, body),
+                Ok(None) => batch.skipped += 1,
+                Err(refused) => batch.refused.push(refused),
+            }
+        }
+        // Where nobody takes it any more, whoever did has an error to tell.
+        let _ = sender.blocking_send(batch);
+        Ok(())
+    }
+
+    /// The row with its body; nothing for a row that is in the log.
+    fn sign(&self, row: Row) -> Result<Option<(Row, Vec<u8>)>, Refused> {
+        if self.acknowledged.contains(&Journal::mark(&row.digest())) {
+            return Ok(None);
+        }
+        match self.body(&row) {
+            Ok(body) => Ok(Some((row, body))),
+            Err(detail) => Err(Refused { row: row.number, detail, problem: None, values: row.values }),
+        }
+    }
+
+    fn body(&self, row: &Row) -> Result<Vec<u8>, String> {
+        let fields = row.fields(&self.defaults).map_err(|e| e.to_string())?;
+        let claims = self.signing.claims(Act::Identity);
+        let (thing, claims) = fields.draft(claims, &self.directory).map_err(|e| e.to_string())?;
+        let salt = (self.salt)(&row.digest());
+        let signed = self.signing.sign_salted(&thing, &claims, false, self.at, &salt);
+        signed.map_err(|e: SigningError| e.to_string())
+    }
+}
+
+/// The file beside the input with the rows that were refused; there is none until one is.
+struct Report {
+    path: PathBuf,
+    lines: u64,
+}
+
+impl Report {
+    fn new(input: &Path) -> Self {
+        Self { path: with_suffix(input, "refused.ndjson"), lines: 0 }
+    }
+
+    fn add(&mut self, refused: &[Refused]) -> Result<(), BulkError> {
+        use std::io::Write as _;
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let failed = |source| BulkError::Report { path: self.path.clone(), source };
+        let mut options = std::fs::OpenOptions::new();
+        let is_first = self.lines == 0;
+        options.create(true).write(true).append(!is_first).truncate(is_first);
+        let mut file = options.open(&self.path).map_err(failed)?;
+        for row in refused {
+            let line = serde_json::to_string(row).map_err(|e| failed(std::io::Error::other(e)))?;
+            writeln!(file, "{line}").map_err(failed)?;
+            self.lines += 1;
+        }
+        Ok(())
+    }
+
+    fn written(self) -> Option<PathBuf> {
+        (self.lines > 0).then_some(self.path)
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,276 @@
+//! The rows of a CSV or NDJSON file, one at a time.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{FieldError, Fields};
+
+/// Bytes of a row: a certificate in armor and everything beside it.
+const ROW_BYTES: usize = 128 * 1024;
+
+/// One row, its values still text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its number among the rows of data, from 1 on.
+    pub number: u64,
+    /// Columns and values, in the order of the file.
+    pub values: Vec<(String, String)>,
+}
+
+/// Why a file, or a row of it, cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// The file failed.
+    #[error("`{path}`: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Neither form.
+    #[error("`{path}` is neither CSV nor NDJSON: its name ends in .csv, .ndjson or .jsonl", path = .0.display())]
+    Form(PathBuf),
+    /// The head names a column that there is not.
+    #[error("in the first line, {0}")]
+    Head(FieldError),
+    /// The row is malformed; those behind it can be read.
+    #[error("row {number}: {reason}")]
+    Row {
+        /// Its number.
+        number: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// The rows of a file.
+pub struct Rows {
+    path: PathBuf,
+    number: u64,
+    form: Form,
+}
+
+enum Form {
+    Csv { reader: Box<csv::Reader<File>>, head: csv::StringRecord },
+    Ndjson(BufReader<File>),
+    Ended,
+}
+
+impl Row {
+    /// SHA-256 over columns and values, by which a row is known wherever it stands in the file.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for text in self.values.iter().flat_map(|(column, value)| [column, value]) {
+            hash.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hash.update(text);
+        }
+        hash.finalize().into()
+    }
+
+    /// What it says, on top of what holds for all rows.
+    ///
+    /// # Errors
+    /// When a column does not take its value.
+    pub fn fields(&self, defaults: &Fields) -> Result<Fields, FieldError> {
+        let mut fields = defaults.clone();
+        self.values.iter().try_for_each(|(column, value)| fields.set(column, value))?;
+        Ok(fields)
+    }
+}
+
+impl Rows {
+    /// Opens a file, whose name says its form; the head of a CSV file is checked at once.
+    ///
+    /// # Errors
+    /// When it cannot be read, or has columns that are not known.
+    pub fn open(path: &Path) -> Result<Self, RowError> {
+        let failed = |source| RowError::File { path: path.to_owned(), source };
+        let file = || File::open(path).map_err(failed);
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        let form = match extension.to_ascii_lowercase().as_str() {
+            "csv" => {
+                let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file()?);
+                let head = reader.headers().map_err(|e| failed(e.into()))?.clone();
+                head.iter().try_for_each(Fields::check_column).map_err(RowError::Head)?;
+                Form::Csv { reader: Box::new(reader), head }
+            }
+            "ndjson" | "jsonl" => Form::Ndjson(BufReader::new(file()?)),
+            _ => return Err(RowError::Form(path.to_owned())),
+        };
+        Ok(Self { path: path.to_owned(), number: 0, form })
+    }
+
+    /// How many rows a file has at most, by its line ends.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn count(path: &Path) -> io::Result<u64> {
+        let mut reader = BufReader::with_capacity(1024 * 1024, File::open(path)?);
+        let mut count = 0;
+        loop {
+            let chunk = reader.fill_buf()?;
+            if chunk.is_empty() {
+                return Ok(count);
+            }
+            count += chunk.iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
+            let length = chunk.len();
+            reader.consume(length);
+        }
+    }
+
+    fn next_csv(&mut self) -> Option<Result<Row, RowError>> {
+        let Form::Csv { reader, head } = &mut self.form else { return None };
+        let mut record = csv::StringRecord::new();
+        self.number += 1;
+        let number = self.number;
+        match reader.read_record(&mut record) {
+            Ok(false) => None,
+            Ok(true) if record.as_slice().len() > ROW_BYTES => Some(Err(too_long(number))),
+            Ok(true) => {
+                let values = head.iter().zip(&record).map(|(column, value)| (column.to_owned(), value.to_owned()));
+                Some(Ok(Row { number, values: values.collect() }))
+            }
+            Err(e) => Some(Err(match e.into_kind() {
+                csv::ErrorKind::Io(source) => RowError::File { path: self.path.clone(), source },
+                csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                    RowError::Row { number, reason: format!("it has {len} columns, the first line {expected_len}") }
+                }
+                other => RowError::Row { number, reason: csv_reason(&other) },
+            })),
+        }
+    }
+
+    fn next_ndjson(&mut self) -> Option<Result<Row, RowError>> {
+        loop {
+            let Form::Ndjson(reader) = &mut self.form else { return None };
+            let mut line = Vec::new();
+            let limit = u64::try_from(ROW_BYTES).unwrap_or(u64::MAX);
+            match reader.take(limit + 1).read_until(b'\n', &mut line) {
+                Err(source) => return Some(Err(RowError::File { path: self.path.clone(), source })),
+                Ok(0) => return None,
+                Ok(_) => self.number += 1,
+            }
+            if line.len() > ROW_BYTES {
+                // Without its end the next row cannot be found.
+                self.form = Form::Ended;
+                return Some(Err(too_long(self.number)));
+            }
+            if line.trim_ascii().is_empty() {
+                self.number -= 1;
+                continue;
+            }
+            return Some(json_row(self.number, &line));
+        }
+    }
+}
+
+impl Iterator for Rows {
+    type Item = Result<Row, RowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.form {
+            Form::Csv { .. } => self.next_csv(),
+            Form::Ndjson(_) => self.next_ndjson(),
+            Form::Ended => None,
+        }
+    }
+}
+
+/// A row out of an object whose values are texts, numbers, or arrays of them.
+fn json_row(number: u64, line: &[u8]) -> Result<Row, RowError> {
+    let wrong = |reason: String| RowError::Row { number, reason };
+    let object: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(line).map_err(|e| wrong(e.to_string()))?;
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        serde_json::Value::Null => Some(String::new()),
+        _ => None,
+    };
+    let mut values = Vec::new();
+    for (column, value) in &object {
+        Fields::check_column(column).map_err(|e| wrong(e.to_string()))?;
+        let joined = match value {
+            serde_json::Value::Array(items) => {
+                items.iter().map(text).collect::<Option<Vec<_>>>().map(|items| items.join(" "))
+            }
+            other => text(other),
+        };
+        let joined = joined.ok_or_else(|| wrong(format!("`{column}` is neither text nor an array of texts")))?;
+        values.push((column.clone(), joined));
+    }
+    Ok(Row { number, values })
+}
+
+fn too_long(number: u64) -> RowError {
+    RowError::Row { number, reason: format!("a row takes {ROW_BYTES} bytes at most") }
+}
+
+fn csv_reason(kind: &csv::ErrorKind) -> String {
+    match kind {
+        csv::ErrorKind::Utf8 { .. } => "it is not UTF-8".to_owned(),
+        _ => "it is not CSV".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn rows(name: &str, content: &[u8]) -> Result<Vec<Result<Row, String>>, String> {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join(name);
+        fs::write(&path, content).expect("written");
+        let rows = Rows::open(&path).map_err(|e| e.to_string())?;
+        Ok(rows.map(|row| row.map_err(|e| e.to_string())).collect())
+    }
+
+    fn values(row: &Row) -> Vec<(&str, &str)> {
+        row.values.iter().map(|(column, value)| (column.as_str(), value.as_str())).collect()
+    }
+
+    #[test]
+    fn csv_with_quotes_and_a_bad_row() {
+        let rows = rows("d.csv", b"serial,model\nSN-1,\"P,7\"\nSN-2\nSN-3,P8\n").expect("opened");
+        assert_eq!(values(rows[0].as_ref().expect("good")), [("serial", "SN-1"), ("model", "P,7")]);
+        assert_eq!(rows[1], Err("row 2: it has 1 columns, the first line 2".to_owned()));
+        assert_eq!(rows[2].as_ref().expect("good").number, 3);
+        assert_eq!(rows.len(), 3);
+    }
+
+    #[test]
+    fn ndjson_with_arrays_empty_lines_and_a_bad_row() {
+        let content =
+            b"{\"serial\":\"SN-1\",\"urn\":[\"urn:a:1\",\"urn:a:2\"],\"qty\":3}\n\n{\"serial\":{}}\nnot json\n{}";
+        let rows = rows("d.ndjson", content).expect("opened");
+        let first = rows[0].as_ref().expect("good");
+        assert_eq!(values(first), [("serial", "SN-1"), ("urn", "urn:a:1 urn:a:2"), ("qty", "3")]);
+        assert_eq!(rows[1], Err("row 2: `serial` is neither text nor an array of texts".to_owned()));
+        assert!(rows[2].as_ref().is_err_and(|e| e.starts_with("row 3: expected")), "{:?}", rows[2]);
+        assert!(rows[3].is_ok());
+    }
+
+    #[test]
+    fn files_that_are_refused_whole() {
+        assert!(rows("d.xls", b"").is_err_and(|e| e.contains("neither CSV nor NDJSON")));
+        assert!(rows("d.csv", b"serial,colour\n").is_err_and(|e| e.starts_with("in the first line, `colour`")));
+        let long = format!("{{\"name\":\"{}\"}}\n{{}}\n", "x".repeat(ROW_BYTES));
+        let rows = rows("d.jsonl", long.as_bytes()).expect("opened");
+        assert_eq!(rows, [Err(format!("row 1: a row takes {ROW_BYTES} bytes at most"))]);
+    }
+
+    #[test]
+    fn a_row_is_known_by_what_it_says() {
+        let row = |number, value: &str| Row { number, values: vec![("serial".to_owned(), value.to_owned())] };
+        assert_eq!(row(1, "a").digest(), row(2, "a").digest());
+        assert_ne!(row(1, "a").digest(), row(1, "b").digest());
+        let joined = Row { number: 1, values: vec![("seriala".to_owned(), String::new())] };
+        assert_ne!(row(1, "a").digest(), joined.digest());
+    }
+}

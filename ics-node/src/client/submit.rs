@@ -1,0 +1,81 @@
+//! Submitting bodies in batches that a node takes.
+
+use ics_core::limits;
+use ics_core::vocabulary::DomainName;
+
+use super::node::{Node, NodeError};
+use crate::api::{Problem, SubmissionResult};
+
+/// Cuts bodies, in their order, into batches of [`limits::BATCH_STATEMENTS`] and [`limits::BATCH_BYTES`] at most.
+#[must_use]
+pub fn batches(bodies: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
+    let mut batches: Vec<Vec<Vec<u8>>> = Vec::new();
+    let mut bytes = 0;
+    for body in bodies {
+        bytes += body.len();
+        match batches.last_mut() {
+            Some(batch) if batch.len() < limits::BATCH_STATEMENTS && bytes <= limits::BATCH_BYTES => batch.push(body),
+            _ => {
+                bytes = body.len();
+                batches.push(vec![body]);
+            }
+        }
+    }
+    batches
+}
+
+/// Submits bodies, one batch after the other; a result for each, in their order.
+///
+/// # Errors
+/// When the node cannot be reached or refuses a batch as a whole; batches before it are in the log then.
+pub async fn submit(
+    node: &Node,
+    domain: &DomainName,
+    bodies: Vec<Vec<u8>>,
+) -> Result<Vec<SubmissionResult>, NodeError> {
+    let mut results = Vec::with_capacity(bodies.len());
+    for batch in batches(bodies) {
+        results.extend(node.submit(domain, batch).await?.results);
+    }
+    Ok(results)
+}
+
+/// Makes sure that the log holds a signer's certificate: a statement whose signer is unknown is refused. A certificate
+/// that is there already gets its first receipt again.
+///
+/// # Errors
+/// When the node cannot be reached, or refuses the certificate.
+pub async fn introduce(node: &Node, domain: &DomainName, certificate: &[u8]) -> Result<(), NodeError> {
+    let results = node.submit(domain, vec![certificate.to_vec()]).await?.results;
+    match results.into_iter().next() {
+        Some(SubmissionResult::Problem(problem)) => Err(NodeError::Problem(Box::new(signer_refused(problem)))),
+        _ => Ok(()),
+    }
+}
+
+fn signer_refused(problem: Problem) -> Problem {
+    Problem { detail: format!("the signer's certificate was refused: {}", problem.detail), ..problem }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_keep_order_and_bounds() {
+        let many: Vec<Vec<u8>> = (0..2_500_u32).map(|n| n.to_be_bytes().to_vec()).collect();
+        let cut = batches(many.clone());
+        assert_eq!(cut.iter().map(Vec::len).collect::<Vec<_>>(), [1000, 1000, 500]);
+        assert_eq!(cut.concat(), many);
+
+        let large = vec![vec![0; limits::BATCH_BYTES / 2]; 3];
+        assert_eq!(batches(large).iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+        let over = vec![vec![0; limits::BATCH_BYTES + 1], vec![1]];
+        assert_eq!(
+            batches(over).iter().map(Vec::len).collect::<Vec<_>>(),
+            [1, 1],
+            "the node refuses it, not the client"
+        );
+        assert!(batches(Vec::new()).is_empty());
+    }
+}

@@ -1,0 +1,230 @@
+//! What a statement can be made about: a key with a name, a piece of software, a group.
+
+use std::io::Read;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ics_core::identity::{IdentityId, Kind};
+use ics_core::openpgp::key::PublicKey;
+use ics_core::statement::{self, Body, ClaimsError, Subject};
+use sequoia_openpgp::PacketPile;
+use sequoia_openpgp::packet::Packet;
+use sequoia_openpgp::parse::Parse as _;
+use sequoia_openpgp::serialize::MarshalInto as _;
+use sha2::{Digest as _, Sha256};
+
+use crate::keys;
+
+/// Bytes that are hashed at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// The subject of a statement, with all that a signature over it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Thing {
+    /// Something with a key.
+    Key(Box<KeyThing>),
+    /// Software, or a group.
+    Document(Subject),
+}
+
+/// Something with a key, and the User ID that is certified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyThing {
+    /// Its key.
+    pub key: PublicKey,
+    /// What kind of thing it is.
+    pub kind: Kind,
+    /// What it is called.
+    pub user_id: String,
+    /// Its own signature over key and User ID, as a whole packet, where it has made one.
+    pub self_signature: Option<Vec<u8>>,
+}
+
+/// The public key of a thing as it was given: bare, or with a User ID that the thing itself has signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenKey {
+    /// The key.
+    pub key: PublicKey,
+    /// The User ID, and the signature over it.
+    pub certified: Option<(String, Vec<u8>)>,
+}
+
+/// Why a text or a file gives no thing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ThingError {
+    /// An X.509 certificate, whose key would do.
+    #[error("this is an X.509 certificate: it takes its key, `openssl x509 -pubkey -noout -in FILE`")]
+    X509,
+    /// A secret where a public key should be.
+    #[error("this is a secret key: it takes the public one")]
+    Secret,
+    /// None of the forms.
+    #[error("this is no public key (PEM or DER SubjectPublicKeyInfo, or an OpenPGP certificate): {0}")]
+    Form(String),
+    /// The body of an entry is about something else than asked.
+    #[error("the entry is not about {0}")]
+    Other(String),
+    /// The subject is malformed.
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
+}
+
+impl GivenKey {
+    /// Reads a public key: PEM or DER of a SubjectPublicKeyInfo (the DER also in base64), or an OpenPGP certificate,
+    /// armored or binary.
+    ///
+    /// # Errors
+    /// When it is none of these, or a key that is not accepted.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ThingError> {
+        let form = |reason: String| ThingError::Form(reason);
+        let text = core::str::from_utf8(bytes).map(str::trim).ok();
+        let bare = |key: PublicKey| Self { key, certified: None };
+        match text {
+            Some(pem) if pem.contains("-----BEGIN PUBLIC KEY-----") => {
+                PublicKey::from_spki_pem(pem).map(bare).map_err(|e| form(e.to_string()))
+            }
+            Some(pem) if pem.contains("-----BEGIN CERTIFICATE-----") => Err(ThingError::X509),
+            Some(pem) if pem.contains("PRIVATE KEY") => Err(ThingError::Secret),
+            Some(armor) if armor.contains("-----BEGIN PGP ") => Self::from_certificate(bytes),
+            Some(base64) if STANDARD.decode(base64).is_ok() => {
+                let der = STANDARD.decode(base64).map_err(|e| form(e.to_string()))?;
+                PublicKey::from_spki_der(&der).map(bare).map_err(|e| form(e.to_string()))
+            }
+            // SEQUENCE begins every SubjectPublicKeyInfo and no OpenPGP packet.
+            _ if bytes.first() == Some(&0x30) => {
+                PublicKey::from_spki_der(bytes).map(bare).map_err(|e| form(e.to_string()))
+            }
+            _ => Self::from_certificate(bytes),
+        }
+    }
+
+    fn from_certificate(bytes: &[u8]) -> Result<Self, ThingError> {
+        let form = |reason: String| ThingError::Form(reason);
+        let canonical = keys::canonical(bytes).map_err(|e| form(e.to_string()))?;
+        let key = keys::primary_key(&canonical).map_err(|e| form(e.to_string()))?;
+        Ok(Self { key, certified: self_certification(&canonical).map_err(form)? })
+    }
+}
+
+/// The first User ID of a canonical certificate or statement and the first signature behind it, whole packets.
+fn self_certification(body: &[u8]) -> Result<Option<(String, Vec<u8>)>, String> {
+    let pile = PacketPile::from_bytes(body).map_err(|e| e.to_string())?;
+    let mut packets = pile.into_children().skip_while(|packet| !matches!(packet, Packet::UserID(_)));
+    let (Some(Packet::UserID(user_id)), Some(signature @ Packet::Signature(_))) = (packets.next(), packets.next())
+    else {
+        return Ok(None);
+    };
+    let user_id = String::from_utf8(user_id.value().to_vec()).map_err(|e| e.to_string())?;
+    Ok(Some((user_id, signature.to_vec().map_err(|e| e.to_string())?)))
+}
+
+impl Thing {
+    /// What the body of an entry is about.
+    ///
+    /// # Errors
+    /// When it is no statement.
+    pub fn of_statement(body: &[u8]) -> Result<Self, ThingError> {
+        let parsed = statement::parse(body).map_err(|e| ThingError::Form(e.to_string()))?;
+        let Body::Statement(statement) = parsed else {
+            return Err(ThingError::Other("an identity".to_owned()));
+        };
+        let Subject::Key { kind, user_id, .. } = statement.subject() else {
+            return Ok(Self::Document(statement.subject().clone()));
+        };
+        let form = |e: String| ThingError::Form(e);
+        let key = keys::primary_key(body).map_err(|e| form(e.to_string()))?;
+        // With two signatures the first is the thing's own.
+        let signatures = PacketPile::from_bytes(body).map_err(|e| form(e.to_string()))?;
+        let count = signatures.children().filter(|packet| matches!(packet, Packet::Signature(_))).count();
+        let own = if count > 1 { self_certification(body).map_err(form)? } else { None };
+        let self_signature = own.map(|(_, signature)| signature);
+        Ok(Self::Key(Box::new(KeyThing { key, kind: *kind, user_id: user_id.clone(), self_signature })))
+    }
+
+    /// Its id.
+    ///
+    /// # Errors
+    /// When the subject is malformed.
+    pub fn id(&self) -> Result<IdentityId, ClaimsError> {
+        match self {
+            Self::Key(thing) => Ok(IdentityId::Key(thing.key.fingerprint())),
+            Self::Document(subject) => subject.id(),
+        }
+    }
+
+    /// What kind of thing it is.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Key(thing) => thing.kind,
+            Self::Document(subject) => subject.kind(),
+        }
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self {
+            Self::Key(thing) => thing.user_id.clone(),
+            Self::Document(Subject::Software(software)) => format!("{} {}", software.name, software.version),
+            Self::Document(Subject::Group(group)) => group.name.clone(),
+            Self::Document(Subject::Key { user_id, .. }) => user_id.clone(),
+        }
+    }
+}
+
+/// SHA-256 of all that a reader gives.
+///
+/// # Errors
+/// What the reader says.
+pub fn sha256(mut reader: impl Read) -> std::io::Result<[u8; 32]> {
+    let mut hash = Sha256::new();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let read = reader.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(hash.finalize().into());
+        }
+        hash.update(chunk.get(..read).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPKI: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAnu+Sz94Qo2S/GmfarT6xaDBoPU0Fm3g4+R/rMouBu4E=
+-----END PUBLIC KEY-----
+";
+
+    #[test]
+    fn every_form_of_a_bare_key_is_one_key() {
+        let base64 = "MCowBQYDK2VwAyEAnu+Sz94Qo2S/GmfarT6xaDBoPU0Fm3g4+R/rMouBu4E=";
+        let der = STANDARD.decode(base64).expect("base64");
+        let pem = GivenKey::parse(SPKI.as_bytes()).expect("PEM");
+        assert_eq!(pem.certified, None);
+        assert_eq!(GivenKey::parse(&der).expect("DER"), pem);
+        assert_eq!(GivenKey::parse(format!("{base64}\n").as_bytes()).expect("base64 of DER"), pem);
+    }
+
+    #[test]
+    fn refuses_what_is_no_public_key() {
+        for (text, expected) in [
+            ("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----", ThingError::X509),
+            ("-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----", ThingError::Secret),
+            ("-----BEGIN PGP PRIVATE KEY BLOCK-----\n", ThingError::Secret),
+        ] {
+            assert_eq!(GivenKey::parse(text.as_bytes()), Err(expected));
+        }
+        for bytes in [&b""[..], b"\x30\x00", b"nothing", b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n"] {
+            assert!(matches!(GivenKey::parse(bytes), Err(ThingError::Form(_))), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn digests_of_what_is_read() {
+        let long = vec![b'a'; CHUNK_BYTES + 1];
+        assert_eq!(sha256(long.as_slice()).expect("read"), <[u8; 32]>::from(Sha256::digest(&long)));
+    }
+}
