@@ -49,8 +49,9 @@ impl Node {
     }
 
     /// A node that is the home of a domain.
-    pub(crate) fn founded() -> Self {
-        Self::with(World::founded(), &settings())
+    pub(crate) async fn founded() -> Self {
+        let world = tokio::task::spawn_blocking(World::founded).await.expect("founds");
+        Self::with(world, &settings())
     }
 
     fn with(world: World, settings: &Settings) -> Self {

@@ -102,6 +102,22 @@ async fn who_finds_no_place_is_sent_away() {
 }
 
 #[tokio::test]
+async fn who_sends_slowly_keeps_nobody_from_reading() {
+    let node = Node::start(&Settings { max_work: 1, max_uploads: 1, ..settings() });
+    let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
+    let head = "POST /v1/domains/nowhere.example/statements HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\
+                content-type: application/octet-stream\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.expect("sends");
+    let upload = || node.post("/v1/domains/nowhere.example/statements", "application/json", "{}");
+    while upload().await.status != 503 {}
+    assert_eq!(node.get("/v1/node").await.status, 200);
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).await.expect("reads");
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    upload().await.is_problem("the place is free again", (400, "malformed-json"));
+}
+
+#[tokio::test]
 async fn slow_clients_are_cut() {
     let node = Node::start(&settings());
     let head = node.raw(b"GET /v1/node HTTP/1.1\r\nhost: x\r\n").await;

@@ -4,7 +4,7 @@ use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
-use crate::api::ListQuery;
+use crate::api::{ListQuery, RecordAnswer};
 use crate::app::problem::Code;
 use crate::http::accept;
 use crate::http::answer::{self, JSON, OCTET_STREAM, PGP_KEYS};
@@ -55,8 +55,8 @@ pub(super) async fn record(
         let bodies = face.blocking(move |app| app.record_openpgp(reader.0, &domain.0, &path.id, version)).await?;
         return openpgp(&request, media_type, bodies);
     }
-    let answer = face.blocking(move |app| app.record(reader.0, &domain.0, &path.id)).await?;
-    let tag = answer::tag(&(&answer.record, &answer.as_of.root, answer.as_of.time));
+    let mut answer = face.blocking(move |app| app.record(reader.0, &domain.0, &path.id)).await?;
+    let tag = answer::tag(&says(&mut answer));
     Ok(answer::tagged(&request, tag, || answer::json(&answer)))
 }
 
@@ -73,10 +73,17 @@ pub(super) async fn view(
         let bodies = face.blocking(move |app| app.view_openpgp(reader.0, &path.id, version)).await?;
         return openpgp(&request, media_type, bodies);
     }
-    let view = face.blocking(move |app| app.view(reader.0, &path.id)).await?;
-    let says: Vec<_> = view.records.iter().map(|r| (&r.record, &r.as_of.root, r.as_of.time)).collect();
-    let tag = answer::tag(&(&view.identities, says));
+    let mut view = face.blocking(move |app| app.view(reader.0, &path.id)).await?;
+    let tag = answer::tag(&(&view.identities, view.records.iter_mut().map(says).collect::<Vec<_>>()));
     Ok(answer::tagged(&request, tag, || answer::json(&view)))
+}
+
+/// The tag of what a record says, without when it was judged: judged later, it is the same as long as it says the same.
+fn says(answer: &mut RecordAnswer) -> String {
+    let at = std::mem::take(&mut answer.record.at);
+    let tag = answer::tag(&(&answer.record, &answer.as_of.root, answer.as_of.time));
+    answer.record.at = at;
+    tag.tag().to_owned()
 }
 
 fn openpgp(request: &HttpRequest, media_type: &'static str, bodies: Vec<u8>) -> Result<HttpResponse, Failure> {

@@ -23,7 +23,7 @@ pub(super) struct TilePath {
 
 /// A full tile never changes again.
 pub(super) async fn tile(face: Data<Face>, domain: Domain, path: Path<TilePath>) -> Result<HttpResponse, Failure> {
-    let tile = face.blocking(move |app| app.tile(&domain.0, &path.path)).await?;
+    let tile = face.blocking(move |app| app.tile(&domain.0, &format!("tile/{}", path.path))).await?;
     let caching = if tile.full { "public, max-age=31536000, immutable" } else { "no-cache" };
     let answer =
         HttpResponse::Ok().content_type(OCTET_STREAM).insert_header((header::CACHE_CONTROL, caching)).body(tile.bytes);
