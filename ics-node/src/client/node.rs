@@ -150,7 +150,7 @@ impl Node {
     pub async fn record_openpgp(&self, domain: &DomainName, query: &str) -> Answer<Vec<u8>> {
         let request = self
             .request(Method::GET, &["domains", domain.as_str(), "identities", query])
-            .header("Accept", "application/pgp-keys");
+            .header("Accept", "application/octet-stream");
         self.receive(request).await
     }
 

@@ -126,7 +126,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_panic_is_a_failure_of_the_node() {
-        let panicked = web::block(|| panic!("secret")).await.map(|()| ()).expect_err("panicked");
+        let panicked = web::block(|| -> () { panic!("secret") }).await.expect_err("panicked");
         let failure = Failure::from(panicked);
         assert_eq!(failure.status_code(), StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!text(&failure).await.contains("secret"));

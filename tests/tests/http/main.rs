@@ -1,5 +1,8 @@
 //! The HTTP face: a real server in this process, real requests.
 
+// The allowances of clippy.toml are for test functions only; helpers need them as well.
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod contract;
 mod reading;
 mod refusals;
