@@ -68,6 +68,10 @@ fn read_subject(subject: Value) -> Result<Subject, ClaimsError> {
         .ok_or(ClaimsError::Missing("kind"))?
         .parse()
         .map_err(|error: crate::identity::IdentityError| shape(&error.to_string()))?;
+    if subject.get("attributes").and_then(Value::as_object).is_some_and(Map::is_empty) {
+        // One subject, one text: the id of a group is the digest of it.
+        return Err(shape("`attributes` is left out where there are none"));
+    }
     let subject = match kind {
         Kind::Software => serde_json::from_value(subject).map(Subject::Software),
         Kind::Group => serde_json::from_value(subject).map(Subject::Group),

@@ -71,6 +71,7 @@ fn unknown_members_of_subjects_are_refused() {
     for subject in [
         json!({"kind": "group", "name": "a", "colour": "red"}),
         json!({"kind": "group", "name": "a", "attributes": {"colour": "red"}}),
+        json!({"kind": "group", "name": "a", "attributes": {}}),
         json!({"kind": "software", "name": "a", "version": 1, "digests": {}}),
         json!({"kind": "toaster"}),
     ] {
