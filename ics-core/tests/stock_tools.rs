@@ -264,7 +264,7 @@ fn certificates_please_gpg_and_sq() {
         let listing = all(&place.gpg(&["--list-keys", &fingerprint]));
         assert!(listing.contains("[SC]") && listing.contains("Acme <signer@acme.example>"), "{listing}");
         let exported = place.gpg(&["--export", &fingerprint]).stdout;
-        assert_eq!(split(&exported).expect("a certificate").bodies, [bytes.clone()]);
+        assert_eq!(split(&exported).expect("a certificate").bodies, std::slice::from_ref(&bytes));
         place.file("certificate.pgp", &bytes);
         let output = place.run("sq", &["inspect", "certificate.pgp"]);
         assert!(output.status.success(), "{}", all(&output));

@@ -9,16 +9,16 @@
 //! - A subkey may sign if its newest binding says so and holds the subkey's own signature (0x19).
 //! - A revocation as superseded or retired (reasons 1 and 3) counts from its creation on, any other for all times.
 
+mod read;
+
 use std::collections::BTreeSet;
 
-use super::algorithm::sha256;
-use super::key::{self, KeyError, PublicKey};
-use super::packet::{self, AnyPacket, Packet};
+use self::read::Reader;
+pub(crate) use self::read::accepts;
+use super::key::{KeyError, PublicKey};
+use super::packet;
 use super::reader::WireError;
-use super::signature::{
-    self as sig, CERTIFICATION, CERTIFICATION_REVOCATION, DIRECT_KEY, Draft, KEY_REVOCATION, Over,
-    POSITIVE_CERTIFICATION, PRIMARY_KEY_BINDING, SUBKEY_BINDING, SUBKEY_REVOCATION, Signature, SignatureError,
-};
+use super::signature::{self as sig, DIRECT_KEY, Draft, Over, POSITIVE_CERTIFICATION, SignatureError};
 use super::signer::Signer;
 use super::subpacket as sub;
 use super::verify::SignatureFault;
@@ -357,211 +357,6 @@ fn with_preferences(draft: Draft, version: u8) -> Draft {
         .with(sub::PREFERRED_SYMMETRIC, &[9, 7])
         .with(sub::PREFERRED_HASH, &[10, 8])
         .with(sub::FEATURES, &[features])
-}
-
-/// A certificate that is being read.
-struct Reader {
-    key: PublicKey,
-    primary: Held,
-    subkeys: Vec<Held>,
-    user_ids: Vec<(String, bool)>,
-    signatures: BTreeSet<StatementId>,
-    has_direct_signature: bool,
-}
-
-impl Reader {
-    fn new(packet: &Packet<'_>, signatures: &[Packet<'_>]) -> Result<Self, CertificateError> {
-        let key = PublicKey::from_body(packet.body)?;
-        let primary = Held::new(key.clone());
-        let mut reader = Self {
-            key,
-            primary,
-            subkeys: Vec::new(),
-            user_ids: Vec::new(),
-            signatures: BTreeSet::new(),
-            has_direct_signature: false,
-        };
-        for signature in signatures {
-            let signature = Signature::parse(signature.body)?;
-            reader.verify(&signature, Over::Key(packet.body))?;
-            match signature.kind {
-                DIRECT_KEY => {
-                    reader.has_direct_signature = true;
-                    reader.primary.bindings.push(binding(&signature)?);
-                }
-                KEY_REVOCATION => reader.primary.revocations.push(revocation(&signature)?),
-                other => return Err(SignatureError::Kind(other).into()),
-            }
-        }
-        Ok(reader)
-    }
-
-    /// Checks a signature by the primary key.
-    fn verify(&mut self, signature: &Signature<'_>, over: Over<'_>) -> Result<(), CertificateError> {
-        let holder = self.key.fingerprint();
-        if signature.issuer != holder {
-            return Err(CertificateError::Foreign(holder));
-        }
-        signature.understands_only(&SELF_SIGNATURE_SUBPACKETS)?;
-        signature.is_exportable()?;
-        let signed = signature.over(over)?;
-        signed.verify(&self.key)?;
-        if self.signatures.insert(signed.id()) { Ok(()) } else { Err(CertificateError::Foreign(holder)) }
-    }
-
-    fn user_id(&mut self, bytes: &[u8], signatures: &[Packet<'_>]) -> Result<(), CertificateError> {
-        let text = user_id(bytes)?;
-        if self.user_ids.iter().any(|(other, _)| *other == text) {
-            return Err(CertificateError::Repeated);
-        }
-        let key = self.key.body().to_vec();
-        let (mut bindings, mut void_from) = (Vec::new(), None);
-        for packet in signatures {
-            let signature = Signature::parse(packet.body)?;
-            self.verify(&signature, Over::UserId { key: &key, user_id: bytes })?;
-            match signature.kind {
-                CERTIFICATION..=POSITIVE_CERTIFICATION => bindings.push(binding(&signature)?),
-                CERTIFICATION_REVOCATION => void_from = void_from.max(Some(signature.created)),
-                other => return Err(SignatureError::Kind(other).into()),
-            }
-        }
-        if bindings.is_empty() && void_from.is_none() {
-            return Err(CertificateError::Unsigned("User ID"));
-        }
-        let stands = bindings.iter().any(|b| void_from.is_none_or(|void| b.created > void));
-        self.user_ids.push((text, stands));
-        self.primary.bindings.extend(bindings.into_iter().map(|b| Binding { void_from, ..b }));
-        Ok(())
-    }
-
-    fn subkey(&mut self, body: &[u8], signatures: &[Packet<'_>]) -> Result<(), CertificateError> {
-        let mut held = held_subkey(body)?;
-        if held.fingerprint == self.primary.fingerprint
-            || self.subkeys.iter().any(|s| s.fingerprint == held.fingerprint)
-        {
-            return Err(CertificateError::Repeated);
-        }
-        let key = self.key.body().to_vec();
-        for packet in signatures {
-            let (signature, unhashed) = Signature::parse_with_unhashed(packet.body)?;
-            if !unhashed.is_empty() && signature.kind != SUBKEY_BINDING {
-                return Err(SignatureError::Unhashed.into());
-            }
-            self.verify(&signature, Over::Subkey { key: &key, subkey: body })?;
-            match signature.kind {
-                SUBKEY_BINDING => held.bindings.push(self.subkey_binding(&signature, unhashed, &held)?),
-                SUBKEY_REVOCATION => held.revocations.push(revocation(&signature)?),
-                other => return Err(SignatureError::Kind(other).into()),
-            }
-        }
-        if held.bindings.is_empty() && held.revocations.is_empty() {
-            return Err(CertificateError::Unsigned("subkey"));
-        }
-        self.subkeys.push(held);
-        Ok(())
-    }
-
-    /// A binding with the subkey's own signature, from the hashed area, or alone in the unhashed one.
-    fn subkey_binding(
-        &mut self,
-        signature: &Signature<'_>,
-        unhashed: &[u8],
-        held: &Held,
-    ) -> Result<Binding, CertificateError> {
-        let unhashed_area = sub::all(unhashed)?;
-        let embedded = match (signature.one(sub::EMBEDDED_SIGNATURE)?, unhashed_area.as_slice()) {
-            (hashed, []) => hashed,
-            (None, [only]) if sig::is_canonical_area(only, unhashed) => Some(only.data),
-            _ => return Err(SignatureError::Unhashed.into()),
-        };
-        let mut binding = binding(signature)?;
-        if let (Some(embedded), Some(subkey)) = (embedded, &held.key) {
-            let canonical = sig::canonicalise(embedded)?;
-            let own = Signature::parse(&canonical)?;
-            if own.kind != PRIMARY_KEY_BINDING {
-                return Err(SignatureError::Kind(own.kind).into());
-            }
-            own.understands_only(&SELF_SIGNATURE_SUBPACKETS)?;
-            let signed = own.over(Over::Subkey { key: self.key.body(), subkey: subkey.body() })?;
-            signed.verify(subkey)?;
-            self.signatures.insert(signed.id());
-            binding.is_mutual = true;
-        }
-        Ok(binding)
-    }
-
-    fn finish(self, bytes: &[u8]) -> Result<Certificate, CertificateError> {
-        if self.primary.bindings.is_empty() || (self.key.version() == 6 && !self.has_direct_signature) {
-            return Err(CertificateError::Unsigned("primary key"));
-        }
-        Ok(Certificate {
-            id: StatementId(sha256(&[bytes])),
-            bytes: bytes.len(),
-            primary: self.primary,
-            subkeys: self.subkeys,
-            user_ids: self.user_ids.into_iter().filter_map(|(text, stands)| stands.then_some(text)).collect(),
-            signatures: self.signatures,
-        })
-    }
-}
-
-/// Whether a signature by the holder of a key, canonical, on it (`None`), a User ID or a subkey, is one that a
-/// certificate may have.
-///
-/// # Errors
-/// The first rule that it breaks.
-pub(crate) fn accepts(
-    key: &PublicKey,
-    component: Option<&AnyPacket>,
-    signature: &[u8],
-) -> Result<(), CertificateError> {
-    let key = Packet { tag: packet::PUBLIC_KEY, body: key.body() };
-    let signature = [Packet { tag: packet::SIGNATURE, body: signature }];
-    match component {
-        None => Reader::new(&key, &signature).map(drop),
-        Some(packet) if packet.tag == packet::USER_ID => Reader::new(&key, &[])?.user_id(&packet.body, &signature),
-        Some(packet) => Reader::new(&key, &[])?.subkey(&packet.body, &signature),
-    }
-}
-
-/// A subkey; one that cannot sign, or not by our rules, is held by its fingerprint only.
-fn held_subkey(body: &[u8]) -> Result<Held, CertificateError> {
-    match PublicKey::from_body(body) {
-        Ok(key) => Ok(Held::new(key)),
-        Err(KeyError::Algorithm { .. }) => {
-            let seconds = body.get(1..5).and_then(sig::seconds).ok_or(WireError::Truncated)?;
-            Ok(Held {
-                fingerprint: key::fingerprint(body)?,
-                key: None,
-                created: Timestamp::from_seconds(seconds.into()),
-                bindings: Vec::new(),
-                revocations: Vec::new(),
-            })
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn binding(signature: &Signature<'_>) -> Result<Binding, SignatureError> {
-    let seconds = |tag| {
-        let read = |data| sig::seconds(data).ok_or(SignatureError::Malformed(tag));
-        // RFC 9580, 5.2.3.13 and 5.2.3.18: zero means never.
-        Ok::<_, SignatureError>(signature.one(tag)?.map(read).transpose()?.filter(|seconds| *seconds > 0))
-    };
-    Ok(Binding {
-        created: signature.created,
-        expires: seconds(sub::SIGNATURE_EXPIRATION)?.map(|seconds| later(signature.created, seconds)),
-        flags: signature.one(sub::KEY_FLAGS)?.map(|flags| flags.first().copied().unwrap_or_default()),
-        key_expires_after: seconds(sub::KEY_EXPIRATION)?,
-        void_from: None,
-        is_mutual: false,
-    })
-}
-
-/// RFC 9580, 5.2.3.31: superseded (1) and retired (3) leave what was signed before as it was.
-fn revocation(signature: &Signature<'_>) -> Result<Revocation, SignatureError> {
-    let reason = signature.one(sub::REASON)?.and_then(|data| data.first());
-    Ok(Revocation { created: signature.created, is_for_all_times: !matches!(reason, Some(1 | 3)) })
 }
 
 #[cfg(test)]

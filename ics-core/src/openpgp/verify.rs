@@ -143,3 +143,6 @@ pub(crate) fn verify_all(items: &[(&SignedDigest, &PublicKey)], seed: [u8; 32]) 
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Making bodies. Nothing is drawn here: times and salts are arguments, and what a signer signs is what [`super::parse`]
 //! takes.
 
-use super::body::REASON_CODE;
+use super::body::{BodyError, REASON_CODE, parse};
 use super::members::{self, ClaimsError};
 use super::{Claims, Subject, document, message, notations};
 use crate::canonical_json::{self, JsonError};
@@ -29,6 +29,9 @@ pub enum MakeError {
     /// The JSON is not canonical.
     #[error(transparent)]
     Json(#[from] JsonError),
+    /// The body would not be read, because of the self-signature that was given.
+    #[error(transparent)]
+    Body(#[from] BodyError),
     /// A given signature or message is not in canonical form.
     #[error(transparent)]
     Signature(#[from] SignatureError),
@@ -68,7 +71,8 @@ fn bounded(body: Vec<u8>, max: usize) -> Result<Vec<u8>, MakeError> {
 /// version 6 signers and must then be unpredictable.
 ///
 /// # Errors
-/// When the claims or the User ID are refused, when signer and subject are one key, or when the key does not sign.
+/// When the claims, the User ID or the given self-signature are refused, when signer and subject are one key, or when
+/// the key does not sign.
 #[expect(
     clippy::too_many_arguments,
     reason = "one statement has this many independent parts, and a struct for one call names them no better"
@@ -108,7 +112,11 @@ pub fn certify(
     signature::write_packet(&mut body, &signed);
     let algorithms = [key.algorithm(), signer.public_key().algorithm()];
     let post_quantum = algorithms.iter().any(|algorithm| algorithm.is_post_quantum());
-    bounded(body, if post_quantum { limits::STATEMENT_PQC_BYTES } else { limits::STATEMENT_BYTES })
+    let body = bounded(body, if post_quantum { limits::STATEMENT_PQC_BYTES } else { limits::STATEMENT_BYTES })?;
+    if self_signature.is_some() {
+        parse(&body)?;
+    }
+    Ok(body)
 }
 
 /// What GnuPG shows as the reason of a revocation: the status, or the act.

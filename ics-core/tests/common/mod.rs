@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::certificate::Certificate;
@@ -56,6 +57,27 @@ pub(crate) fn ecdsa(curve: Curve, version: u8) -> KeyPairSigner {
     key_pair(key)
 }
 
+/// A fresh Ed448 key.
+pub(crate) fn ed448(version: u8) -> KeyPairSigner {
+    let mut key: Key<_, _> = if version == 6 {
+        Key6::generate_ed448().expect("a key").into()
+    } else {
+        Key4::generate_ed448().expect("a key").into()
+    };
+    set_time(&mut key);
+    key_pair(key)
+}
+
+/// Fresh post-quantum keys: ML-DSA-65 with Ed25519, ML-DSA-87 with Ed448.
+pub(crate) fn ml_dsa() -> [KeyPairSigner; 2] {
+    let keys = [Key6::generate_mldsa65_ed25519(), Key6::generate_mldsa87_ed448()];
+    keys.map(|key| {
+        let mut key: Key<_, _> = key.expect("a key").into();
+        set_time(&mut key);
+        key_pair(key)
+    })
+}
+
 /// A fresh RSA key.
 pub(crate) fn rsa(version: u8) -> KeyPairSigner {
     let mut key: Key<_, _> = if version == 6 {
@@ -68,20 +90,23 @@ pub(crate) fn rsa(version: u8) -> KeyPairSigner {
 }
 
 /// One signer of each sort.
-pub(crate) struct Signers;
-
-impl Signers {
-    pub(crate) fn all() -> Vec<Box<dyn Signer>> {
-        let mut signers: Vec<Box<dyn Signer>> = Vec::new();
-        for version in [4, 6] {
-            signers.push(Box::new(ed25519(1, version)));
-            for curve in [Curve::NistP256, Curve::NistP384, Curve::NistP521] {
-                signers.push(Box::new(ecdsa(curve, version)));
-            }
-            signers.push(Box::new(rsa(version)));
+static SIGNERS: LazyLock<Vec<Box<dyn Signer + Send + Sync>>> = LazyLock::new(|| {
+    let mut signers: Vec<Box<dyn Signer + Send + Sync>> = Vec::new();
+    for version in [4, 6] {
+        signers.push(Box::new(ed25519(1, version)));
+        for curve in [Curve::NistP256, Curve::NistP384, Curve::NistP521] {
+            signers.push(Box::new(ecdsa(curve, version)));
         }
-        signers
+        signers.push(Box::new(rsa(version)));
+        signers.push(Box::new(ed448(version)));
     }
+    ml_dsa().into_iter().for_each(|signer| signers.push(Box::new(signer)));
+    signers
+});
+
+/// One signer of each sort, made once: RSA keys take their time.
+pub(crate) fn signers() -> impl Iterator<Item = &'static dyn Signer> {
+    SIGNERS.iter().map(|signer| -> &dyn Signer { &**signer })
 }
 
 /// The certificate of a signer.

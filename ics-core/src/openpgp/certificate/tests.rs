@@ -1,6 +1,10 @@
 //! Certificates: which key may do what at what time, and what is refused.
 
 use super::*;
+use crate::openpgp::algorithm::sha256;
+use crate::openpgp::signature::{
+    CERTIFICATION, CERTIFICATION_REVOCATION, KEY_REVOCATION, PRIMARY_KEY_BINDING, SUBKEY_BINDING, SUBKEY_REVOCATION,
+};
 use crate::openpgp::signer::Ed25519Signer;
 use crate::statement::fixtures::{SALT, at, created, signer};
 

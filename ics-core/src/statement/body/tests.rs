@@ -222,22 +222,27 @@ fn self_signatures() {
         make::certify(&maker, device.public_key(), USER_ID, Some(own), Kind::Device, &claims, false, at(), &SALT)
             .expect("made")
     };
+    let refused = |own: &[u8]| {
+        let claims = claims(Act::Identity);
+        make::certify(&maker, device.public_key(), USER_ID, Some(own), Kind::Device, &claims, false, at(), &SALT)
+            .expect_err("refused")
+    };
     let good = unverified(&with(&own));
     assert_eq!(good.id(), unverified(&statement()).id(), "the id is that of the signer's statement");
     assert!(verify(good, &certificate, at()).is_ok());
     let mut bad = own.clone();
     *bad.last_mut().expect("bytes") ^= 1;
-    let refused = verify(unverified(&with(&bad)), &certificate, at());
-    assert_eq!(refused, Err(VerifyError::SelfSignature(SignatureFault::Bad)));
+    let verified = verify(unverified(&with(&bad)), &certificate, at());
+    assert_eq!(verified, Err(VerifyError::SelfSignature(SignatureFault::Bad)));
     let later = at().plus_millis(limits::CLOCK_SKEW_MILLIS + 1000);
     let future = make::self_sign(&device, USER_ID, later, &SALT).expect("made");
-    let refused = verify(unverified(&with(&future)), &certificate, at());
-    assert_eq!(refused, Err(VerifyError::Future { signed_at: later, at: at() }));
+    let verified = verify(unverified(&with(&future)), &certificate, at());
+    assert_eq!(verified, Err(VerifyError::Future { signed_at: later, at: at() }));
     let other = make::self_sign(&signer(55, 4), USER_ID, at(), &SALT).expect("made");
-    assert_eq!(refusal(&with(&other)), BodyError::SelfSignature);
+    assert_eq!(refused(&other), make::MakeError::Body(BodyError::SelfSignature));
     let mut attribute = Vec::new();
     packet::write(&mut attribute, packet::USER_ATTRIBUTE, b"x");
-    assert_eq!(refusal(&with(&attribute)), BodyError::Sequence);
+    assert_eq!(refused(&attribute), make::MakeError::Body(BodyError::Sequence));
 }
 
 #[test]

@@ -1,0 +1,103 @@
+//! Crafted numbers: of what verifies in two ways, one way is taken.
+
+use sequoia_openpgp::packet::Key;
+use sequoia_openpgp::packet::key::{Key4, SecretParts, UnspecifiedRole};
+use sequoia_openpgp::types::Curve;
+
+use super::*;
+use crate::openpgp::signature::{BINARY, Draft, Over, Signature};
+use crate::openpgp::signer::{KeyPairSigner, Signer};
+use crate::statement::fixtures::{SALT, maker};
+
+/// Later than the fresh keys of this test.
+const AT: Timestamp = Timestamp::from_seconds(4_000_000_000);
+
+fn key_pair(key: impl Into<Key<SecretParts, UnspecifiedRole>>) -> KeyPairSigner {
+    KeyPairSigner::new(key.into().into_keypair().expect("not encrypted")).expect("accepted")
+}
+
+fn signed(signer: &dyn Signer) -> SignedDigest {
+    let body = Draft::new(BINARY, signer, AT).sign(signer, Over::Document(b"data"), &SALT).expect("signed");
+    Signature::parse(&body).expect("canonical").over(Over::Document(b"data")).expect("signed")
+}
+
+/// Alone and in a batch with good ones.
+fn agree(signed: &SignedDigest, key: &PublicKey) -> Result<(), SignatureFault> {
+    let alone = signed.verify(key);
+    let (good, maker) = (self::signed(&maker()), maker());
+    let items = [(&good, maker.public_key()), (signed, key), (&good, maker.public_key())];
+    assert_eq!(verify_all(&items, [5; 32]), [Ok(()), alone, Ok(())]);
+    alone
+}
+
+#[test]
+fn rsa_signatures_are_below_the_modulus() {
+    let signer = key_pair(Key4::generate_rsa(2048).expect("a key"));
+    let mut signed = signed(&signer);
+    assert_eq!(agree(&signed, signer.public_key()), Ok(()));
+    let Material::Rsa { n, .. } = signer.public_key().material().clone() else { panic!("RSA") };
+    let RawSignature::Rsa(s) = &signed.value else { panic!("RSA") };
+    let sum = add(&[&[0], &n[..]].concat(), s);
+    signed.value = RawSignature::Rsa(sum);
+    assert_eq!(agree(&signed, signer.public_key()), Err(SignatureFault::Bad));
+    signed.value = RawSignature::Rsa(vec![1]);
+    assert_eq!(agree(&signed, signer.public_key()), Err(SignatureFault::Bad));
+}
+
+/// Big-endian numbers; the sum fits into the first.
+fn add(a: &[u8], b: &[u8]) -> Vec<u8> {
+    let padding = vec![0; a.len() - b.len()];
+    let b = [&padding, b].concat();
+    let mut carry = 0;
+    let mut sum: Vec<u8> = a
+        .iter()
+        .zip(&b)
+        .rev()
+        .map(|(a, b)| {
+            let digit = u16::from(*a) + u16::from(*b) + carry;
+            carry = digit >> 8;
+            digit as u8
+        })
+        .collect();
+    sum.reverse();
+    sum
+}
+
+#[test]
+fn ed448_has_the_smaller_s() {
+    let signer = key_pair(Key4::generate_ed448().expect("a key"));
+    let mut signed = signed(&signer);
+    assert_eq!(agree(&signed, signer.public_key()), Ok(()));
+    let RawSignature::Ed448(value) = &mut signed.value else { panic!("Ed448") };
+    let s: Vec<u8> = value[57..].iter().rev().copied().collect();
+    let order: Vec<u8> = ed448::L.iter().rev().copied().collect();
+    let larger: Vec<u8> = add(&order, &s).into_iter().rev().collect();
+    value[57..].copy_from_slice(&larger);
+    assert_eq!(agree(&signed, signer.public_key()), Err(SignatureFault::Bad));
+}
+
+#[test]
+fn ecdsa_numbers_are_in_range() {
+    let signer = key_pair(Key4::generate_ecc(true, Curve::NistP256).expect("a key"));
+    let good = signed(&signer);
+    assert_eq!(agree(&good, signer.public_key()), Ok(()));
+    let RawSignature::Ecdsa { r, s } = good.value.clone() else { panic!("ECDSA") };
+    for value in [
+        RawSignature::Ecdsa { r: vec![1], s: vec![1] },
+        RawSignature::Ecdsa { r: vec![0xff; 32], s: s.clone() },
+        RawSignature::Ecdsa { r: [&[1], &r[..]].concat(), s: s.clone() },
+        RawSignature::Ecdsa { r: s, s: r },
+        RawSignature::Rsa(vec![1; 32]),
+        RawSignature::Ed25519([1; 64]),
+    ] {
+        let bad = SignedDigest { value, ..good.clone() };
+        assert_eq!(agree(&bad, signer.public_key()), Err(SignatureFault::Bad), "{:?}", bad.value);
+    }
+}
+
+#[test]
+fn a_hash_must_be_as_wide_as_the_curve() {
+    let signer = key_pair(Key4::generate_ecc(true, Curve::NistP384).expect("a key"));
+    let weak = SignedDigest { hash: HashAlgorithm::Sha256, ..signed(&signer) };
+    assert_eq!(agree(&weak, signer.public_key()), Err(SignatureFault::Hash(KeyAlgorithm::P384)));
+}
