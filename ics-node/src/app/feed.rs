@@ -14,7 +14,7 @@ use super::hosted::Hosted;
 use super::problem::Code;
 use super::{App, AppError, Reader};
 use crate::api::{ProofAnswer, ProvenEntry};
-use crate::store::{Content, Seal, StoreError, StoredEntry};
+use crate::store::{Content, Seal, Standing, StoreError, StoredEntry};
 
 /// A tile, and whether it can never change again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,13 @@ impl App {
     }
 
     /// The newest checkpoint that this node can prove: at a mirror that is catching up, fewer entries than it holds.
+    ///
+    /// A home that has signed more than it knows stays silent until it has its lost tail back.
     pub(crate) fn seal(&self, hosted: &Hosted) -> Result<Seal, AppError> {
+        if let Standing::Behind { .. } = self.store().standing(hosted.number)? {
+            let detail = format!("`{}` was restored from a copy and waits for what was logged since", hosted.name);
+            return Err(AppError::new(Code::Behind, detail));
+        }
         self.store()
             .head(hosted.number)?
             .seal

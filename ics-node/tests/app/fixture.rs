@@ -2,6 +2,7 @@
 
 use core::str::FromStr;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -82,10 +83,15 @@ impl Party {
         }
     }
 
-    /// The party's node, its domain founded and its signer's certificate in it.
+    /// The directory of its node's store.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// The party's node, its domain founded.
     pub(crate) fn open(&self) -> App {
         let setup = Setup {
-            data: self.dir.path().join("data"),
+            data: self.data(),
             keys: NodeKeys { name: format!("ics.{}", self.domain), key: self.node.clone() },
             mirrors: Vec::new(),
             trust: None,

@@ -163,3 +163,22 @@ async fn a_node_knows_everything_again_after_a_restart() {
     assert_eq!(after.index, before.index + 1);
     assert!(app.record(Reader::Anonymous, &maker.domain, "serial:SN-L1").is_err(), "two devices have this serial now");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_restored_from_a_copy_stays_silent() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    drop(app);
+    let copy = std::fs::read(maker.data().join("ics.db")).expect("copied");
+    let app = maker.open();
+    maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L1").await;
+    drop(app);
+    std::fs::write(maker.data().join("ics.db"), copy).expect("put back");
+
+    let restored = maker.open();
+    let answer = restored.record(Reader::Anonymous, &maker.domain, "urn:dev:os:32473-1");
+    assert_eq!(answer.expect_err("silent").code().as_str(), "behind");
+    let body = maker.introduce(&restored, &device(3), "urn:dev:os:32473-3", "L1");
+    assert_eq!(restored.submit(&maker.domain, vec![body]).await.expect_err("silent").code().as_str(), "behind");
+}
