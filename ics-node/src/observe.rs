@@ -1,6 +1,6 @@
 //! The node's own log: structured events on standard error, as lines for people or as JSON.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -26,8 +26,9 @@ pub enum LogError {
 /// When the level is not one, or the process logs already.
 pub fn init(config: &LogConfig) -> Result<(), LogError> {
     let filter: Targets = config.level.parse().map_err(|_| LogError::Level(config.level.clone()))?;
+    let is_terminal = io::stderr().is_terminal();
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match config.format {
-        LogFormat::Text => Box::new(fmt::layer().with_writer(io::stderr).with_target(false)),
+        LogFormat::Text => Box::new(fmt::layer().with_ansi(is_terminal).with_writer(io::stderr).with_target(false)),
         LogFormat::Json => {
             Box::new(fmt::layer().json().flatten_event(true).with_span_list(false).with_writer(io::stderr))
         }

@@ -1,5 +1,7 @@
 //! Talking to a node and signing, as most commands do.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use ics_core::vocabulary::{DomainName, Role};
 
@@ -11,7 +13,7 @@ use crate::client::descriptor::DescriptorFile;
 use crate::client::lookup::LookupError;
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::{Signing, SigningError};
-use crate::config::Config;
+use crate::config::{Config, NodeConfig, Url};
 
 /// Which domain is meant.
 #[derive(Debug, Clone, Default, Args)]
@@ -79,13 +81,12 @@ impl Context {
     pub(crate) fn node(&self, config: &Config) -> Result<Node, Failure> {
         let own = config.node.as_ref();
         let url = self.node.as_ref().or(config.client.node.as_ref()).map(ToString::to_string);
-        let url = url.or_else(|| own.map(crate::config::NodeConfig::url)).ok_or_else(|| {
+        let url = url.or_else(|| own.map(NodeConfig::url)).ok_or_else(|| {
             Failure::new(Exit::Usage, "no node is named")
                 .hint("name one with --node URL, or set [client] node in ics.toml")
         })?;
         let node = Node::new(&url)?;
-        let token = config.client.operator_token_file.as_ref().or(own.and_then(|own| own.operator_token_file.as_ref()));
-        match token.filter(|path| path.exists()) {
+        match operator_token(self.node.as_ref(), config).filter(|path| path.exists()) {
             Some(path) => Ok(node.as_operator(crate::client::home::read_operator_token(path).map_err(|e| {
                 Failure::new(Exit::Local, format!("the operator's token in `{}`: {e}", path.display()))
             })?)),
@@ -98,6 +99,15 @@ impl Context {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map_err(|e| Failure::new(Exit::Internal, e))?.block_on(work)
     }
+}
+
+/// The token of the node that the configuration names. Another node, which `--node` gives, never sees it.
+fn operator_token<'c>(given: Option<&Url>, config: &'c Config) -> Option<&'c PathBuf> {
+    let own = config.node.as_ref();
+    let configured = config.client.node.as_ref().map(ToString::to_string).or_else(|| own.map(NodeConfig::url));
+    let is_other = given.is_some_and(|given| Some(given.to_string()) != configured);
+    let token = config.client.operator_token_file.as_ref().or(own.and_then(|own| own.operator_token_file.as_ref()));
+    token.filter(|_| !is_other)
 }
 
 impl From<NodeError> for Failure {
@@ -146,6 +156,30 @@ impl From<SigningError> for Failure {
             SigningError::Key(error) => error.into(),
             SigningError::Randomness(_) => Self::new(Exit::Internal, error),
             _ => Self::new(Exit::Refused, error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_token_goes_to_its_own_node_only() {
+        let own = "[node]\nname = \"n.example\"\noperator_token_file = \"own\"\n";
+        let client = "[client]\nnode = \"https://c.example\"\noperator_token_file = \"other\"\n";
+        for (text, given, expected) in [
+            (own, None, Some("own")),
+            (own, Some("http://127.0.0.1:8470/"), Some("own")),
+            (own, Some("https://stranger.example"), None),
+            (client, None, Some("other")),
+            (client, Some("https://c.example"), Some("other")),
+            (client, Some("http://127.0.0.1:8470"), None),
+        ] {
+            let config = Config::parse(text, "ics.toml".as_ref()).expect("a configuration");
+            let given = given.map(|url| url.parse().expect("a URL"));
+            let token = operator_token(given.as_ref(), &config);
+            assert_eq!(token.map(|path| path.as_path()), expected.map(std::path::Path::new), "{text} {given:?}");
         }
     }
 }

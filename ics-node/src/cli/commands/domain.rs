@@ -3,14 +3,18 @@
 mod create;
 mod show;
 mod sign;
+mod submit;
 mod update;
 
 use std::path::Path;
 
 use clap::Subcommand;
-use ics_core::descriptor::{OwnerKey, Owners, Source};
+use ics_core::descriptor::{NodeKey, OwnerKey, Owners, Source};
 use ics_core::identity::Fingerprint;
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::{DomainName, Role};
+use serde::Deserialize;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -27,6 +31,8 @@ pub(crate) enum DomainCommand {
     Update(update::Update),
     /// Add an owner's signature to a descriptor.
     Sign(sign::Sign),
+    /// Put a new version of a descriptor into force.
+    Submit(submit::Submit),
     /// Show a descriptor and who has signed it.
     Show(show::Show),
 }
@@ -37,6 +43,7 @@ impl DomainCommand {
             Self::Create(command) => command.run(context),
             Self::Update(command) => command.run(context),
             Self::Sign(command) => command.run(context),
+            Self::Submit(command) => command.run(context),
             Self::Show(command) => command.run(context),
         }
     }
@@ -49,7 +56,8 @@ impl From<DescriptorFileError> for Failure {
                 .hint("name the domain or a file; `ics domain create` makes a first descriptor"),
             DescriptorFileError::Rule(_) | DescriptorFileError::Edit(_) => Self::new(Exit::Usage, error),
             DescriptorFileError::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
-                Self::new(Exit::Local, error).hint("that version was made already: publish it, or move it away")
+                Self::new(Exit::Local, error)
+                    .hint("that version was made already: `ics domain submit` it, or move it away")
             }
             DescriptorFileError::NotAnOwner(_) => {
                 Self::new(Exit::Refused, error).hint("`ics domain show` lists the owners")
@@ -102,11 +110,25 @@ fn owner(context: &Context, text: &str) -> Result<OwnerKey, Failure> {
     Ok(descriptor::owner(&certificate.user_id, &certificate.key))
 }
 
-/// A source as its JSON file says it.
+/// A source as a file says it: the JSON of a source, or a node's answer about the domain.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum SourceFile {
+    Source(Source),
+    Served { origin: Origin, home: NodeKey },
+}
+
 fn source(path: &Path) -> Result<Source, Failure> {
     let failed = |e: String| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
-    serde_json::from_str(&text).map_err(|e| failed(e.to_string()))
+    let neither = |_| {
+        failed("it is neither a source nor what a node answers about a domain".to_owned())
+            .hint("`curl https://NODE/v1/domains/DOMAIN` gives it; compare its origin with what the owners say")
+    };
+    match serde_json::from_str(&text).map_err(neither)? {
+        SourceFile::Source(source) => Ok(source),
+        SourceFile::Served { origin, home } => Ok(Source { domain: origin.domain, entry0: Hash(origin.entry0), home }),
+    }
 }
 
 /// The secret keys of owners, unlocked.

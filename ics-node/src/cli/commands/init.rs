@@ -154,6 +154,7 @@ fn text(context: &Context, new: &NewHome, made: &MadeHome, is_kept: bool) -> Str
 
 fn next_steps() -> String {
     let steps = [
+        ("ics serve", "run the node"),
         ("ics key show signer", "who signs"),
         ("ics domain show", "the rules of the domain"),
         ("ics --help", "what else there is"),

@@ -45,7 +45,7 @@ pub(crate) struct Create {
     /// A role and a pattern of names that it may give.
     #[arg(long, value_name = "ROLE=PATTERN", value_parser = role_and_key)]
     names: Vec<(Role, String)>,
-    /// A file with a domain from which entries may be adopted.
+    /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN.
     #[arg(long = "source", value_name = "FILE")]
     sources: Vec<PathBuf>,
     /// What the domain is for and whom to ask.

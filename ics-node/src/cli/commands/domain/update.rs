@@ -54,7 +54,7 @@ pub(crate) struct Update {
     /// No longer let it.
     #[arg(long, value_name = "ROLE=PATTERN", value_parser = role_and_key, group = "changes")]
     remove_names: Vec<(Role, String)>,
-    /// A file with a domain from which entries may be adopted.
+    /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN.
     #[arg(long, value_name = "FILE", group = "changes")]
     add_source: Vec<PathBuf>,
     /// A signer whose statements in this domain no longer count from an index on.
@@ -86,7 +86,9 @@ impl Update {
         let file = DescriptorFile::sign_new(next, &signers, context.now())?;
         let path = descriptor::path(&context.home, &domain, file.descriptor.version);
         file.write(&path)?;
-        super::show::print(context, &file, &path)
+        let exit = super::show::print(context, &file, &path)?;
+        context.output.note("`ics domain submit` puts it into force once enough owners have signed");
+        Ok(exit)
     }
 
     fn changes(self, context: &Context, domain: &DomainName) -> Result<Changes, Failure> {

@@ -1,0 +1,59 @@
+//! `ics domain submit`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use console::style;
+use serde_json::json;
+
+use super::domain_or_default;
+use crate::api::SubmissionResult;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::client::descriptor::DescriptorFile;
+use crate::client::submit;
+
+/// Puts the next version of a descriptor into the domain's log, where it is in force from then on. The home takes it
+/// with the signatures of as many owners as the version before it demands.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics domain update --add-signer maintainer=service.asc
+  $ ics domain submit
+
+  One that other owners have signed:
+  $ ics domain submit ./devices.acme.example.v2.pgp")]
+pub(crate) struct Submit {
+    /// The domain, whose newest version in this home directory is meant, or a file [default: the domain of ics.toml].
+    #[arg(value_name = "DOMAIN|FILE")]
+    what: Option<String>,
+}
+
+impl Submit {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let file = self.file(context)?;
+        let (domain, version) = (&file.descriptor.domain, file.descriptor.version);
+        let node = context.node(&context.config()?)?;
+        let results = submit::submit(&node, domain, vec![file.body().to_vec()]);
+        let receipt = match context.wait(async { Ok(results.await?) })?.pop() {
+            Some(SubmissionResult::Receipt(receipt)) => receipt,
+            Some(SubmissionResult::Problem(problem)) => return Err(problem.into()),
+            None => return Err(Failure::new(Exit::Network, "the node gave no result")),
+        };
+        let shown = json!({ "domain": domain, "version": version, "index": receipt.index, "receipt": receipt });
+        context.output.result(&shown, || {
+            format!("{} {domain}, version {version}\n  entry  {}", style("✓").green(), receipt.index)
+        })?;
+        Ok(Exit::Ok)
+    }
+
+    fn file(&self, context: &Context) -> Result<DescriptorFile, Failure> {
+        let is_file = |text: &&String| text.contains('/') || Path::new(text).exists();
+        if let Some(path) = self.what.as_ref().filter(is_file).map(PathBuf::from) {
+            return Ok(DescriptorFile::read(&path)?);
+        }
+        let parse = |text: &String| text.parse().map_err(|e| Failure::new(Exit::Usage, format!("{e}")));
+        let domain = domain_or_default(context, self.what.as_ref().map(parse).transpose()?)?;
+        Ok(DescriptorFile::newest(&context.home, &domain)?)
+    }
+}
