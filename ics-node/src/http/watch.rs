@@ -97,3 +97,55 @@ fn report(response: &ServiceResponse<BoxBody>, took: Duration) {
         face.metrics.answered(method, route, status, took);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use actix_web::middleware::from_fn;
+    use actix_web::test::{TestRequest, call_service, init_service};
+    use actix_web::{App, HttpResponse, web};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("not poisoned").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[actix_web::test]
+    async fn one_line_for_each_request_without_whom_it_asked_about() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().json().with_writer(move || writer.clone()).finish();
+        let _here = tracing::subscriber::set_default(log);
+        let route = web::get().to(|| async { HttpResponse::Ok().body("12345") });
+        let service = App::new().route("/v1/identities/{id}", route).wrap(from_fn(watch));
+        let service = init_service(service).await;
+        call_service(&service, TestRequest::get().uri("/v1/identities/serial:SECRET").to_request()).await;
+        call_service(&service, TestRequest::get().uri("/secret").to_request()).await;
+        let text = String::from_utf8(lines.0.lock().expect("not poisoned").clone()).expect("text");
+        let read = |line| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+        let [first, second] = text.lines().map(read).collect::<Vec<_>>().try_into().expect("two lines");
+        let fields = &first["fields"];
+        assert_eq!((&fields["method"], &fields["route"]), (&"GET".into(), &"/v1/identities/{id}".into()), "{text}");
+        assert_eq!((&fields["status"], &fields["bytes"]), (&200.into(), &5.into()), "{text}");
+        assert!(fields["duration_us"].is_u64(), "{text}");
+        assert_eq!(
+            (&second["fields"]["route"], &second["fields"]["status"]),
+            (&NO_ROUTE.into(), &404.into()),
+            "{text}"
+        );
+        assert_ne!(first["span"]["id"], second["span"]["id"], "{text}");
+        assert!(!text.to_lowercase().contains("secret"), "{text}");
+    }
+}

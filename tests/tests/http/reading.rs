@@ -6,7 +6,7 @@ use ics_core::openpgp::signer::Signer as _;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Node};
-use crate::world::{DOMAIN, TOKEN, certificate, introduction, maker, serial, signer, stolen};
+use crate::world::{CARE, DOMAIN, TOKEN, World, certificate, introduction, maker, serial, signer, stolen};
 
 const AT: &str = "/v1/domains/devices.acme.example";
 
@@ -22,7 +22,11 @@ async fn submit(node: &Node, bodies: &[Vec<u8>]) -> Vec<Value> {
 
 /// A node that knows the manufacturer and the devices 10, 11 and 12, of which 12 was stolen: entries 0 to 5.
 async fn told() -> Node {
-    let (node, maker) = (Node::founded().await, maker());
+    tell(Node::founded().await).await
+}
+
+async fn tell(node: Node) -> Node {
+    let maker = maker();
     let mut bodies = vec![certificate(&maker, "Acme")];
     bodies.extend([10, 11, 12].map(|seed| introduction(&maker, seed)));
     bodies.push(stolen(&maker, 12));
@@ -214,6 +218,29 @@ async fn enrolment_from_request_to_refusal() {
         })
         .await;
     assert_eq!(refused.json()["state"], "refused", "{}", refused.text());
+}
+
+#[tokio::test]
+async fn adoption_and_verdicts() {
+    let node = tell(Node::of(World::deciding).await).await;
+    let verdict = async |query: &str| node.get(&format!("/v1/verdict?{query}")).await.json()["outcome"].clone();
+    assert_eq!(verdict("id=serial:SN-12&use=operate").await, "deny");
+    assert_eq!(verdict("id=serial:SN-99&use=operate").await, "unknown");
+    assert_eq!(verdict("id=serial:SN-10&use=connect&peer=serial:SN-12").await, "deny");
+    let token = format!("Bearer {TOKEN}");
+    let request = json!({"source": DOMAIN, "ids": ["serial:SN-10", fingerprint(12)]});
+    let path = format!("/v1/domains/{CARE}/adoptions");
+    let adopt = || node.call("POST", &path, |call| call.header("authorization", &token).json(&request));
+    let first = adopt().await.json();
+    assert_eq!(
+        (&first["adopted"], &first["present"], &first["refused"]),
+        (&json!(4), &json!(0), &json!([])),
+        "{first}"
+    );
+    let again = adopt().await.json();
+    assert_eq!((&again["adopted"], &again["present"]), (&json!(0), &json!(4)), "{again}");
+    let adopted = node.get(&format!("/v1/domains/{CARE}/identities/{}", fingerprint(12))).await.json();
+    assert_eq!(adopted["record"]["statements"][0]["source"][0]["domain"], DOMAIN, "{adopted}");
 }
 
 /// The forms of answers, for whoever changes them. What differs from run to run is replaced.

@@ -50,7 +50,12 @@ impl Node {
 
     /// A node that is the home of a domain.
     pub(crate) async fn founded() -> Self {
-        let world = tokio::task::spawn_blocking(World::founded).await.expect("founds");
+        Self::of(World::founded).await
+    }
+
+    /// A node in this world, with the usual settings.
+    pub(crate) async fn of(world: fn() -> World) -> Self {
+        let world = tokio::task::spawn_blocking(world).await.expect("a world");
         Self::with(world, &settings())
     }
 

@@ -1,23 +1,32 @@
-//! A node with one domain of a manufacturer, and those who sign in it.
+//! A node with the domain of a manufacturer, and those who sign in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
-use ics_core::descriptor::{NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput};
+use ics_core::descriptor::{NodeKey, OwnerKey, Owners, RoleSpec, Source, Template, TemplateInput};
 use ics_core::identity::Kind;
+use ics_core::log::Hash;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer};
 use ics_core::statement::{Claims, make};
 use ics_core::time::Timestamp;
+use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_node::app::{App, NodeKeys, Setup};
+use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 /// The domain.
 pub(crate) const DOMAIN: &str = "devices.acme.example";
+/// The domain of who looks after the devices.
+pub(crate) const CARE: &str = "care.acme.example";
+/// The node.
+const NODE: &str = "ics.acme.example";
 /// What operators of the node show.
 pub(crate) const TOKEN: &str = "only for operators";
 /// When the keys were made.
@@ -46,43 +55,68 @@ impl World {
     /// A node that holds nothing.
     pub(crate) fn empty() -> Self {
         let data = TempDir::new().expect("a directory");
-        let setup = Setup {
-            data: data.path().to_owned(),
-            keys: NodeKeys { name: "ics.acme.example".to_owned(), key: SigningKey::from_bytes(&[9; 32]) },
-            mirrors: Vec::new(),
-            trust: None,
-            operator_token: Some(Zeroizing::new(TOKEN.to_owned())),
-        };
-        Self { app: App::open(&setup).expect("opens"), _data: data }
+        Self { app: open(data.path(), None), _data: data }
     }
 
     /// A node that is the home of [`DOMAIN`], with its entry 0.
     pub(crate) fn founded() -> Self {
         let world = Self::empty();
-        world.app.found(&descriptor()).expect("founds");
+        world.app.found(&descriptor(Template::Manufacturer, DOMAIN, Vec::new())).expect("founds");
         world
+    }
+
+    /// The same with [`CARE`], which adopts from it, and a trust policy by which both count.
+    pub(crate) fn deciding() -> Self {
+        let Self { app, _data: data } = Self::founded();
+        let origin = |domain: &str| app.domain(&domain.parse().expect("a domain")).expect("is here").info.origin;
+        let made = origin(DOMAIN);
+        let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
+        app.found(&descriptor(Template::Maintenance, CARE, vec![source])).expect("founds");
+        let trust = json!({
+            "domains": [made, origin(CARE)],
+            "freshness": {"default": 3600},
+            "rules": include_str!("../../../ics-core/src/trust/templates/vouched.cedar"),
+        });
+        let trust = TrustPolicy::parse(trust.to_string().as_bytes()).expect("a trust policy");
+        drop(app);
+        Self { app: open(data.path(), Some(Arc::new(trust))), _data: data }
     }
 }
 
-fn descriptor() -> Vec<u8> {
+fn open(data: &Path, trust: Option<Arc<TrustPolicy>>) -> App {
+    let setup = Setup {
+        data: data.to_owned(),
+        keys: NodeKeys { name: NODE.to_owned(), key: SigningKey::from_bytes(&[9; 32]) },
+        mirrors: Vec::new(),
+        trust,
+        operator_token: Some(Zeroizing::new(TOKEN.to_owned())),
+    };
+    App::open(&setup).expect("opens")
+}
+
+fn home() -> NodeKey {
+    let key = SigningKey::from_bytes(&[9; 32]).verifying_key();
+    NodeKey { name: NODE.to_owned(), key: STANDARD.encode(key.as_bytes()) }
+}
+
+fn descriptor(template: Template, domain: &str, sources: Vec<Source>) -> Vec<u8> {
     let maker = maker();
     let key = maker.public_key();
     let owner =
         OwnerKey { name: "Acme".to_owned(), fingerprint: key.fingerprint(), key: STANDARD.encode(key.to_packet()) };
-    let node = SigningKey::from_bytes(&[9; 32]).verifying_key();
     let speaks = RoleSpec {
         signers: BTreeSet::from([key.fingerprint()]),
         names: BTreeSet::from(["serial:*".to_owned(), "urn:dev:os:32473-*".to_owned()]),
     };
     let input = TemplateInput {
-        domain: domain(),
+        domain: domain.parse().expect("a domain"),
         description: "What Acme makes".to_owned(),
         owners: Owners { threshold: 1, keys: vec![owner] },
-        home: NodeKey { name: "ics.acme.example".to_owned(), key: STANDARD.encode(node.as_bytes()) },
+        home: home(),
         roles: BTreeMap::from([("manufacturer".parse().expect("a role"), speaks)]),
-        sources: Vec::new(),
+        sources,
     };
-    let json = Template::Manufacturer.fill(input).expect("fills").to_json();
+    let json = template.fill(input).expect("fills").to_json();
     make::sign_descriptor(&[&maker], &json, CREATED, &[1; 32]).expect("signs")
 }
 
