@@ -10,6 +10,7 @@
 //! may be lost, late or doubled. What is held changes only in [`Mirror::handle_applied`], page by page, each proven to
 //! stand in a log that the home signed.
 
+mod action;
 mod charter;
 mod descriptors;
 mod page;
@@ -28,6 +29,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
 use crate::wire;
+pub use action::Action;
 use charter::Charter;
 pub use charter::SignedCheckpoint;
 use page::Held;
@@ -57,37 +59,6 @@ pub struct Resume {
     pub admitted_at: Timestamp,
     /// The note of the newest checkpoint that a page reached.
     pub checkpoint: Option<String>,
-}
-
-/// What to do next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Ask the peer for the descriptors from this version on; [`Mirror::handle_descriptors`].
-    FetchDescriptors {
-        /// The first version wanted.
-        from: u64,
-    },
-    /// Ask the peer for its newest checkpoint; [`Mirror::handle_checkpoint`].
-    FetchCheckpoint,
-    /// Ask the peer for entries; [`Mirror::handle_page`].
-    FetchPage {
-        /// Index of the first.
-        from: u64,
-        /// How many at most.
-        limit: usize,
-        /// The size that the proof is to lead to.
-        until: u64,
-    },
-    /// Store these entries durably, judge their signatures by the policy, and let those that it admits take effect;
-    /// [`Mirror::handle_applied`].
-    Apply(Arc<VerifiedPage>),
-    /// Do nothing until then.
-    Wait {
-        /// The end of the pause.
-        until: Timestamp,
-    },
-    /// Nothing, any more.
-    Stopped(Stop),
 }
 
 /// How far a mirror is.

@@ -1,5 +1,8 @@
 //! What a mirror does, whatever network, peers and homes do to it.
 
+// The allowances of clippy.toml are for test functions only; helpers need them as well.
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 mod home;
 mod http;
 mod lies;

@@ -7,7 +7,7 @@ use crate::network::Weather;
 use crate::world::World;
 
 /// Seeds of each test.
-const SEEDS: u64 = 160;
+const SEEDS: u64 = 200;
 
 fn each_seed(life: impl Fn(u64)) {
     let one = std::env::var("ICS_SEED").ok().map(|seed| seed.parse().expect("ICS_SEED is a number"));
@@ -26,7 +26,7 @@ fn weathered(seed: u64) -> World {
     world.restarts = world.dice.below(8);
     world.bustle = 1 + world.dice.below(4_000);
     world.memory.failures = world.dice.index(4);
-    let steps = 20 + world.dice.index(120);
+    let steps = 10 + world.dice.index(70);
     world.run(steps);
     world
 }
@@ -56,7 +56,7 @@ fn lies_never_last() {
             let lie = Lie::ALL[world.dice.index(Lie::ALL.len())].clone();
             let shadow = lie.shadow(&world.home, &mut world.dice, world.now);
             world.deceive(lie, shadow);
-            let steps = world.dice.index(100);
+            let steps = world.dice.index(40);
             world.run(steps);
         }
         world.heal();

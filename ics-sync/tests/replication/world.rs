@@ -149,8 +149,9 @@ impl World {
         let (now, count) = (at(self.now), self.dice.index(6));
         let amends = self.dice.chance(2);
         let replaces_key = self.dice.chance(2);
-        let signs = self.dice.chance(70) || replaces_key;
-        for (home, label) in [(Some(&mut self.home), "true"), (self.shadows.last_mut(), "false")] {
+        let signs = self.dice.chance(50) || replaces_key;
+        let shadow = self.shadows.last_mut().filter(|_| self.shadowed);
+        for (home, label) in [(Some(&mut self.home), "true"), (shadow, "false")] {
             let Some(home) = home else { continue };
             home.append_many(count, label, now);
             if amends {
@@ -225,12 +226,22 @@ impl World {
         }
     }
 
+    /// How far what is held agrees with each log.
+    fn describe(&self) -> String {
+        let common = |home: &Home| home.leaves.iter().zip(&self.memory.leaves).take_while(|(a, b)| a == b).count();
+        let logs = [&self.home].into_iter().chain(&self.shadows);
+        let logs: Vec<_> = logs.map(|home| (common(home), home.size(), home.signed_size())).collect();
+        format!("{} held; in common, size, signed: {logs:?}; {:?}", self.memory.size(), self.mirror.status())
+    }
+
     /// What must hold at every moment.
     fn check(&self) {
         let held = &self.memory.leaves;
         let begins = |home: &Home| home.leaves.starts_with(held) && self.memory.size() <= home.signed_size();
-        let mut forks = self.shadows.iter().filter(|shadow| shadow.origin == self.home.origin);
-        assert!(begins(&self.home) || forks.any(begins), "what is applied begins a log that the home signed");
+        // Without a pin, whatever log is seen first is the one.
+        let mut others = self.shadows.iter().filter(|other| !self.pinned || other.origin == self.home.origin);
+        let proven = begins(&self.home) || others.any(begins);
+        assert!(proven, "what is applied begins a log that the home signed: {}", self.describe());
         let status = self.mirror.status();
         assert!(status.size <= self.memory.size(), "nothing counts as held that is not stored");
         let Some(as_of) = status.as_of.filter(|_| self.shadows.is_empty()) else { return };

@@ -1,0 +1,39 @@
+//! What a mirror asks of whoever drives it.
+
+use std::sync::Arc;
+
+use ics_core::time::Timestamp;
+
+use super::page::VerifiedPage;
+use super::stop::Stop;
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Ask the peer for the descriptors from this version on; [`Mirror::handle_descriptors`](super::Mirror::handle_descriptors).
+    FetchDescriptors {
+        /// The first version wanted.
+        from: u64,
+    },
+    /// Ask the peer for its newest checkpoint; [`Mirror::handle_checkpoint`](super::Mirror::handle_checkpoint).
+    FetchCheckpoint,
+    /// Ask the peer for entries; [`Mirror::handle_page`](super::Mirror::handle_page).
+    FetchPage {
+        /// Index of the first.
+        from: u64,
+        /// How many at most.
+        limit: usize,
+        /// The size that the proof is to lead to.
+        until: u64,
+    },
+    /// Store these entries durably, judge their signatures by the policy, and let those that it admits take effect;
+    /// [`Mirror::handle_applied`](super::Mirror::handle_applied).
+    Apply(Arc<VerifiedPage>),
+    /// Do nothing until then.
+    Wait {
+        /// The end of the pause.
+        until: Timestamp,
+    },
+    /// Nothing, any more.
+    Stopped(Stop),
+}
