@@ -7,7 +7,7 @@ use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::DomainName;
 
 use crate::api::MirrorInfo;
-use crate::store::{DomainNumber, Part};
+use crate::store::{DomainNumber, Part, StoreError};
 
 /// One domain of this node.
 #[derive(Debug)]
@@ -45,9 +45,16 @@ impl Hosted {
         self.domain().map(|domain| domain.origin())
     }
 
-    /// What the next job of the writer builds upon.
-    pub(crate) fn working(&self) -> Option<Arc<Domain>> {
-        self.working.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What the next job of the writer builds upon: what the domain is with `size` entries.
+    ///
+    /// After a commit that failed, what its jobs had made is longer than the log; then what is durable counts again.
+    ///
+    /// # Errors
+    /// When whoever waits for the last commit has not yet said that it is durable.
+    pub(crate) fn working_at(&self, size: u64) -> Result<Option<Arc<Domain>>, StoreError> {
+        let working = self.working.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let has_size = |domain: &Option<Arc<Domain>>| length(domain) == size;
+        [working, self.domain()].into_iter().find(has_size).ok_or(StoreError::Full { waiting: 0 })
     }
 
     /// What a job of the writer has made of it.
@@ -58,15 +65,9 @@ impl Hosted {
     /// The commit is durable: what the job made becomes what readers see, unless a later commit already did.
     pub(crate) fn publish(&self, domain: Option<Arc<Domain>>) {
         let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
-        let size = |domain: &Option<Arc<Domain>>| domain.as_ref().map_or(0, |domain| domain.size());
-        if size(&published) <= size(&domain) {
+        if length(&published) <= length(&domain) {
             *published = domain;
         }
-    }
-
-    /// The commit failed: what its jobs had admitted never was.
-    pub(crate) fn roll_back(&self) {
-        *self.working.lock().unwrap_or_else(PoisonError::into_inner) = self.domain();
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {
@@ -76,4 +77,8 @@ impl Hosted {
     pub(crate) fn set_mirror(&self, info: MirrorInfo) {
         *self.mirror.lock().unwrap_or_else(PoisonError::into_inner) = Some(info);
     }
+}
+
+fn length(domain: &Option<Arc<Domain>>) -> u64 {
+    domain.as_ref().map_or(0, |domain| domain.size())
 }

@@ -95,7 +95,7 @@ impl App {
                     rule: format!("a page from {from} on came to {} entries", tx.size()),
                 });
             }
-            let mut domain = writer.working();
+            let mut domain = writer.working_at(from)?;
             for (entry, checked) in incoming {
                 append_copied(tx, &mut domain, entry, checked, now)?;
             }
@@ -105,16 +105,8 @@ impl App {
             writer.set_working(domain.clone());
             Ok(domain)
         };
-        match self.store().write(hosted.number, job)?.wait() {
-            Ok(written) => {
-                hosted.publish(written.value);
-                Ok(())
-            }
-            Err(error) => {
-                hosted.roll_back();
-                Err(error.into())
-            }
-        }
+        hosted.publish(self.store().write(hosted.number, job)?.wait()?.value);
+        Ok(())
     }
 }
 

@@ -71,17 +71,9 @@ impl App {
     pub(crate) fn append(&self, hosted: &Arc<Hosted>, incoming: Vec<Incoming>) -> Result<Vec<Outcome>, AppError> {
         let (clock, writer) = (self.clock().clone(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock);
-        match self.store().write(hosted.number, job)?.wait() {
-            Ok(written) => {
-                let (outcomes, domain) = written.value;
-                hosted.publish(domain);
-                Ok(outcomes)
-            }
-            Err(error) => {
-                hosted.roll_back();
-                Err(error.into())
-            }
-        }
+        let (outcomes, domain) = self.store().write(hosted.number, job)?.wait()?.value;
+        hosted.publish(domain);
+        Ok(outcomes)
     }
 
     /// Receipts under the newest checkpoint, made after the commit.
@@ -125,7 +117,7 @@ fn append_all(
     incoming: Vec<Incoming>,
     clock: &Clock,
 ) -> Result<(Vec<Outcome>, Option<Arc<Domain>>), StoreError> {
-    let mut domain = hosted.working();
+    let mut domain = hosted.working_at(tx.size())?;
     let mut outcomes = Vec::with_capacity(incoming.len());
     for one in incoming {
         let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
