@@ -6,29 +6,37 @@ use ics_core::trust::{Looked, Question, Testimony, Verdict, verdict};
 
 use super::problem::Code;
 use super::read::{Sight, parse};
-use super::{App, AppError};
+use super::{App, AppError, Reader};
 
 impl App {
     /// Whether a thing may be used so, by this node's trust policy, now. The thing and its peer are asked for by id or
     /// name; a name that fits several gives `unknown`.
     ///
     /// # Errors
-    /// When this node has no trust policy, a text is neither id nor name, or the store fails.
-    pub fn verdict(&self, thing: &str, usage: &str, peer: Option<&str>) -> Result<Verdict, AppError> {
+    /// When this node has no trust policy, a text is neither id nor name, the reader may not read what the verdict would
+    /// rest on, or the store fails.
+    pub fn verdict(
+        &self,
+        reader: Reader,
+        thing: &str,
+        usage: &str,
+        peer: Option<&str>,
+    ) -> Result<Verdict, AppError> {
         let policy =
             self.0.trust.as_ref().ok_or_else(|| {
                 AppError::new(Code::NoTrustPolicy, "this node decides nothing: it has no trust policy")
             })?;
         let question = Question {
             usage: usage.to_owned(),
-            thing: self.look(thing)?,
-            peer: peer.map(|peer| self.look(peer)).transpose()?,
+            thing: self.look(reader, thing)?,
+            peer: peer.map(|peer| self.look(reader, peer)).transpose()?,
         };
         Ok(verdict(&question, policy, self.clock().now()))
     }
 
-    /// What every domain here has to say of a thing. Verdicts are the node's own: read rules do not narrow them.
-    fn look(&self, query: &str) -> Result<Looked, AppError> {
+    /// What every domain here has to say of a thing. A verdict names what it rests on, and one that left out what the
+    /// reader may not read could allow what is blocked: whoever may not read all of it is told that nothing is known.
+    fn look(&self, reader: Reader, query: &str) -> Result<Looked, AppError> {
         let lookup = parse(query)?;
         let hosted = self.all_hosted();
         let sights: Vec<Sight<'_>> = hosted.iter().filter_map(|hosted| self.sight(hosted).ok()).collect();
@@ -40,6 +48,9 @@ impl App {
         let mut testimonies = Vec::new();
         for sight in &sights {
             let record = only.map(|id| self.resolve(sight, id)).transpose()?.flatten().map(|(record, _)| record);
+            if record.as_ref().is_some_and(|record| !self.may_read(reader, sight.hosted, record)) {
+                return Err(AppError::unknown_identity(query));
+            }
             testimonies.push(Testimony {
                 origin: sight.domain.origin(),
                 size: sight.seal.size,

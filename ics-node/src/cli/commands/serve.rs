@@ -50,9 +50,12 @@ impl Serve {
 }
 
 fn announce(context: &Context, config: &Config, service: &Service) {
-    let scheme = if config.node.as_ref().is_some_and(|node| node.tls.is_some()) { "https" } else { "http" };
-    for address in service.addresses() {
-        let url = format!("{scheme}://{address}");
+    let node = config.node.as_ref();
+    let for_operators = usize::from(node.is_some_and(|node| node.metrics.is_some()));
+    let for_everybody = service.addresses().len() - for_operators;
+    for (place, address) in service.addresses().iter().enumerate() {
+        let is_tls = place < for_everybody && node.is_some_and(|node| node.tls.is_some());
+        let url = format!("{}://{address}", if is_tls { "https" } else { "http" });
         if context.output.json {
             println!("{}", json!({ "listening": url }));
         } else {

@@ -122,7 +122,12 @@ pub(super) struct Question {
     peer: Option<String>,
 }
 
-pub(super) async fn verdict(face: Data<Face>, query: Query<Question>) -> Result<HttpResponse, Failure> {
-    let verdict = face.blocking(move |app| app.verdict(&query.id, &query.use_, query.peer.as_deref())).await?;
+pub(super) async fn verdict(
+    face: Data<Face>,
+    reader: Reading,
+    query: Query<Question>,
+) -> Result<HttpResponse, Failure> {
+    let verdict =
+        face.blocking(move |app| app.verdict(reader.0, &query.id, &query.use_, query.peer.as_deref())).await?;
     Ok(answer::json(&verdict))
 }
