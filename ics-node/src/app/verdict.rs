@@ -15,13 +15,7 @@ impl App {
     /// # Errors
     /// When this node has no trust policy, a text is neither id nor name, the reader may not read what the verdict would
     /// rest on, or the store fails.
-    pub fn verdict(
-        &self,
-        reader: Reader,
-        thing: &str,
-        usage: &str,
-        peer: Option<&str>,
-    ) -> Result<Verdict, AppError> {
+    pub fn verdict(&self, reader: Reader, thing: &str, usage: &str, peer: Option<&str>) -> Result<Verdict, AppError> {
         let policy =
             self.0.trust.as_ref().ok_or_else(|| {
                 AppError::new(Code::NoTrustPolicy, "this node decides nothing: it has no trust policy")
