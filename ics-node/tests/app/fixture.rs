@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
-use ics_core::descriptor::{NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput};
+use ics_core::descriptor::{Descriptor, NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput};
 use ics_core::identity::Kind;
 use ics_core::log::receipt::Receipt;
 use ics_core::openpgp::certificate::Certificate;
@@ -52,6 +52,20 @@ pub(crate) fn device(number: u8) -> PublicKey {
 
 impl Party {
     pub(crate) fn found(domain: &str) -> Self {
+        Self::found_with(domain, |_| ())
+    }
+
+    /// A party whose domain nobody may read or copy.
+    pub(crate) fn found_private(domain: &str) -> Self {
+        Self::found_with(domain, |descriptor| {
+            let rule = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+            let (before, after) = descriptor.access.split_once(rule).expect("the template's rule");
+            let narrowed = rule.replace("resource);", "resource) when { principal has node };");
+            descriptor.access = [before, &narrowed, after].concat();
+        })
+    }
+
+    fn found_with(domain: &str, change: impl FnOnce(&mut Descriptor)) -> Self {
         let at = Timestamp::from_seconds(CREATED);
         let (owner, signer) = (signer(domain, 1), signer(domain, 2));
         let node = SigningKey::from_bytes(&[domain.len() as u8; 32]);
@@ -72,7 +86,9 @@ impl Party {
             roles: [(word("manufacturer"), spec)].into(),
             sources: Vec::new(),
         };
-        let json = Template::Manufacturer.fill(input).expect("descriptor").to_json();
+        let mut descriptor = Template::Manufacturer.fill(input).expect("descriptor");
+        change(&mut descriptor);
+        let json = descriptor.to_json();
         Self {
             domain: word(domain),
             descriptor: sign_descriptor(&[&owner], &json, at, &SALT).expect("signed"),

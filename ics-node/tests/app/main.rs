@@ -5,11 +5,13 @@ mod fixture;
 use fixture::{Party, device, status_of};
 use ics_core::evidence;
 use ics_core::identity::Kind;
+use ics_core::log::merkle::{Tree, leaf_hash};
 use ics_core::statement::make::certify;
 use ics_core::statement::{Claims, Group, Subject};
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::api::{ListQuery, SubmissionResult};
 use ics_node::app::Reader;
+use ics_sync::wire;
 
 use crate::fixture::{SALT, claims, word};
 
@@ -181,4 +183,33 @@ async fn a_home_restored_from_a_copy_stays_silent() {
     assert_eq!(answer.expect_err("silent").code().as_str(), "behind");
     let body = maker.introduce(&restored, &device(3), "urn:dev:os:32473-3", "L1");
     assert_eq!(restored.submit(&maker.domain, vec![body]).await.expect_err("silent").code().as_str(), "behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_looks_absent_and_the_log_still_proves_itself() {
+    let maker = Party::found_private("devices.acme.example");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let hidden = app.record(Reader::Anonymous, &maker.domain, "serial:SN-L1").expect_err("hidden").problem();
+    let absent = app.record(Reader::Anonymous, &maker.domain, "serial:SN-L2").expect_err("absent").problem();
+    assert_eq!(hidden.detail.replace("L1", "L2"), absent.detail);
+    assert_eq!((hidden.status, hidden.kind), (absent.status, absent.kind));
+    assert!(app.record(Reader::Operator, &maker.domain, "serial:SN-L1").is_ok());
+    let all = ListQuery::default();
+    assert_eq!(app.list(Reader::Anonymous, &maker.domain, &all).expect("page").items, []);
+    assert_eq!(app.list(Reader::Operator, &maker.domain, &all).expect("page").items.len(), 1);
+    assert!(app.entry(Reader::Anonymous, &maker.domain, 2).is_err());
+
+    let page = app.entries(Reader::Anonymous, &maker.domain, 0, 10, None).expect("page");
+    let shown: Vec<bool> = page.entries.iter().map(|entry| matches!(entry, wire::Entry::Whole(_))).collect();
+    assert_eq!(shown, [true, true, false], "descriptor and certificate are for all, the device is a leaf");
+    let mut tree = Tree::new();
+    for entry in &page.entries {
+        let leaf = match entry {
+            wire::Entry::Whole(entry) => entry.leaf_data(),
+            wire::Entry::Hidden(leaf) => *leaf,
+        };
+        tree.push(leaf_hash(&leaf));
+    }
+    assert_eq!(tree.root().to_string(), app.domain(&maker.domain).expect("domain").root);
 }
