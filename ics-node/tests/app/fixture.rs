@@ -58,7 +58,8 @@ impl Party {
     /// A party whose domain nobody may read or copy.
     pub(crate) fn found_private(domain: &str) -> Self {
         Self::found_with(domain, |descriptor| {
-            let rule = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+            let rule =
+                "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
             let (before, after) = descriptor.access.split_once(rule).expect("the template's rule");
             let narrowed = rule.replace("resource);", "resource) when { principal has node };");
             descriptor.access = [before, &narrowed, after].concat();
