@@ -3,10 +3,13 @@
 mod commands;
 mod context;
 mod exit;
+mod files;
 mod output;
 mod progress;
+mod record;
 mod say;
 mod session;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -23,3 +23,13 @@ fn style() -> ProgressStyle {
     let template = "{msg:12} {bar:32.cyan/dim} {human_pos}/{human_len}  {per_sec}  {eta} left";
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─")
 }
+
+/// A bar over steps whose number is not known at first; hidden where nobody watches.
+pub(crate) fn counter(context: &Context, what: &'static str) -> ProgressBar {
+    if !context.output.shows_progress() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::no_length().with_message(what).with_style(style());
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
+}

@@ -16,6 +16,7 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::table;
 use super::progress;
+use super::words::{counted, short};
 use crate::api::{ListQuery, Problem, SubmissionResult};
 use crate::client::lookup::{self, Found};
 use crate::client::node::Node;
@@ -243,14 +244,3 @@ impl Said {
     }
 }
 
-/// The beginning of an id: enough for a person to compare.
-pub(crate) fn short(id: &str) -> String {
-    let digest = id.strip_prefix("sha256:").map(|hex| ("sha256:", hex));
-    let (scheme, hex) = digest.unwrap_or(("", id));
-    format!("{scheme}{}…", hex.chars().take(16).collect::<String>())
-}
-
-/// A number and a noun.
-pub(crate) fn counted(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
-}

@@ -69,7 +69,7 @@ impl SignAs {
 }
 
 /// What was named on the command line, or what the configuration assumes.
-fn named<T: Clone>(given: Option<T>, assumed: Option<&T>, what: &str) -> Result<T, Failure> {
+pub(crate) fn named<T: Clone>(given: Option<T>, assumed: Option<&T>, what: &str) -> Result<T, Failure> {
     given.or_else(|| assumed.cloned()).ok_or_else(|| {
         Failure::new(Exit::Usage, format!("no {what} is named"))
             .hint(format!("name one with --{what}, or set [client] {what} in ics.toml"))

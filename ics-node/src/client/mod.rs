@@ -1,8 +1,11 @@
 //! Use cases on the side of the person who signs: what the command line does, without the command line.
 
+pub mod artifact;
+pub mod backup;
 pub mod certificate;
 pub mod descriptor;
 pub mod home;
+pub mod import;
 pub mod lookup;
 pub mod node;
 pub mod publish;

@@ -126,15 +126,6 @@ impl Node {
         self.get(&["identities", query], &()).await
     }
 
-    /// What every domain of the node holds of an identity, as armored OpenPGP of version 4.
-    ///
-    /// # Errors
-    /// See [`Node::info`].
-    pub async fn view_openpgp(&self, query: &str) -> Answer<Vec<u8>> {
-        let request = self.request(Method::GET, &["identities", query]).header("Accept", "application/pgp-keys");
-        self.receive(request).await
-    }
-
     /// What one domain says of an identity.
     ///
     /// # Errors
@@ -143,14 +134,15 @@ impl Node {
         self.get(&["domains", domain.as_str(), "identities", query], &()).await
     }
 
-    /// What one domain holds of an identity, as binary OpenPGP.
+    /// What one domain holds of an identity, as OpenPGP objects of version 4 or 6, armored or binary.
     ///
     /// # Errors
     /// See [`Node::info`].
-    pub async fn record_openpgp(&self, domain: &DomainName, query: &str) -> Answer<Vec<u8>> {
+    pub async fn record_openpgp(&self, domain: &DomainName, query: &str, version: u8, armor: bool) -> Answer<Vec<u8>> {
         let request = self
             .request(Method::GET, &["domains", domain.as_str(), "identities", query])
-            .header("Accept", "application/octet-stream");
+            .query(&[("version", version)])
+            .header("Accept", if armor { "application/pgp-keys" } else { "application/octet-stream" });
         self.receive(request).await
     }
 

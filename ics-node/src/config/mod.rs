@@ -5,6 +5,7 @@
 //! relative to the home directory.
 
 mod client;
+pub mod edit;
 mod home;
 mod log;
 mod mirror;

@@ -5,10 +5,11 @@ use std::path::Path;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
+use super::check::{Report, check_log};
 use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::types::Part;
-use super::{HEADS_DIR, LOG_FILE, Store, make_private};
+use super::{HEADS_DIR, LOG_FILE, Store, make_private, schema, state, table};
 
 impl Store {
     /// Copies the log and the heads' files into a directory, which must not hold a store, while the node goes on. The
@@ -20,29 +21,62 @@ impl Store {
     /// # Errors
     /// When the directory holds a store, or cannot be written, or the database fails.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        make_private(to)?;
-        let path = to.join(LOG_FILE);
-        if path.exists() {
-            return Err(StoreError::Exists { what: format!("`{}`", path.display()) });
-        }
-        // The heads before the log, so that they do not show more than the copy has.
-        self.copy_heads(&to.join(HEADS_DIR))?;
-        let unfinished = to.join(".new");
-        self.shared.pool.read(|reader| copy(&reader.log, &unfinished))?;
-        std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(&unfinished))?;
-        std::fs::rename(&unfinished, &path).map_err(StoreError::io(&path))?;
-        std::fs::File::open(to).and_then(|dir| dir.sync_all()).map_err(StoreError::io(to))
+        self.shared.pool.read(|reader| copy_store(&reader.log, &self.shared.heads, to))
     }
+}
 
-    fn copy_heads(&self, to: &Path) -> Result<(), StoreError> {
-        let copies = HeadFiles::open(to)?;
-        for state in self.shared.published.all().iter().filter(|state| state.info.part == Part::Home) {
-            if let Some(seal) = self.shared.heads.read(&state.info.name)? {
-                copies.write(&state.info.name, &seal)?;
-            }
-        }
-        Ok(())
+/// Copies the store in a directory like [`Store::backup`], without opening it: another process may use it meanwhile.
+///
+/// # Errors
+/// When there is no store, and as [`Store::backup`].
+pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
+    let log = open_log(dir)?;
+    copy_store(&log, &HeadFiles::open(&dir.join(HEADS_DIR))?, to)
+}
+
+/// Reads a copy and compares like [`Store::check`], but leaves out the index, which a copy has not.
+///
+/// # Errors
+/// When there is no store, or it cannot be read. What does not fit is in the report.
+pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
+    let log = open_log(dir)?;
+    let published = state::load(&log, &HeadFiles::open(&dir.join(HEADS_DIR))?)?;
+    check_log(&log, &published)
+}
+
+fn open_log(dir: &Path) -> Result<Connection, StoreError> {
+    let path = dir.join(LOG_FILE);
+    if !path.exists() {
+        return Err(StoreError::not_found(format!("store in `{}`", dir.display())));
     }
+    let log = schema::open_reader(&path)?;
+    schema::check_known(schema::File::Log, &path, &log)?;
+    Ok(log)
+}
+
+fn copy_store(log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), StoreError> {
+    make_private(to)?;
+    let path = to.join(LOG_FILE);
+    if path.exists() {
+        return Err(StoreError::Exists { what: format!("`{}`", path.display()) });
+    }
+    // The heads before the log, so that they do not show more than the copy has.
+    copy_heads(log, heads, &to.join(HEADS_DIR))?;
+    let unfinished = to.join(".new");
+    copy(log, &unfinished)?;
+    std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(&unfinished))?;
+    std::fs::rename(&unfinished, &path).map_err(StoreError::io(&path))?;
+    std::fs::File::open(to).and_then(|dir| dir.sync_all()).map_err(StoreError::io(to))
+}
+
+fn copy_heads(log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), StoreError> {
+    let copies = HeadFiles::open(to)?;
+    for (info, _) in table::domains(log)?.into_iter().filter(|(info, _)| info.part == Part::Home) {
+        if let Some(seal) = heads.read(&info.name)? {
+            copies.write(&info.name, &seal)?;
+        }
+    }
+    Ok(())
 }
 
 /// In one step: a copy in several would begin again with every commit in between.

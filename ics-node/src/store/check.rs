@@ -7,7 +7,7 @@ use rusqlite::Connection;
 use super::Store;
 use super::error::StoreError;
 use super::schema;
-use super::state::DomainState;
+use super::state::{DomainState, Published};
 use super::table;
 use super::types::StoredEntry;
 
@@ -44,15 +44,9 @@ impl Store {
     /// When the database cannot be read. What does not fit is in the report.
     pub fn check(&self) -> Result<Report, StoreError> {
         self.shared.pool.read(|reader| {
-            let mut report = Report::default();
-            for (name, connection) in [("log", &reader.log), ("index", &reader.index)] {
-                let verdict = schema::quick_check(connection)?;
-                if verdict != "ok" {
-                    report.find(format!("{name}: {verdict}"));
-                }
-            }
+            let mut report = check_log(&reader.log, &self.shared.published)?;
+            check_file("index", &reader.index, &mut report)?;
             for state in self.shared.published.all() {
-                check_tree(&reader.log, &state, &mut report)?;
                 self.check_index(&reader.log, &reader.index, &state, &mut report)?;
             }
             Ok(report)
@@ -78,6 +72,24 @@ impl Store {
             Ok(true)
         })
     }
+}
+
+/// What [`Store::check`] does about the log.
+pub(crate) fn check_log(log: &Connection, published: &Published) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    check_file("log", log, &mut report)?;
+    for state in published.all() {
+        check_tree(log, &state, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn check_file(name: &str, connection: &Connection, report: &mut Report) -> Result<(), StoreError> {
+    let verdict = schema::quick_check(connection)?;
+    if verdict != "ok" {
+        report.find(format!("{name}: {verdict}"));
+    }
+    Ok(())
 }
 
 /// All entries in order, for as long as `take` wants more; in parts, so that no transaction keeps the write-ahead log

@@ -36,6 +36,7 @@ use std::thread::JoinHandle;
 use ics_core::log::Hash;
 use ics_core::time::Timestamp;
 
+pub use backup::{backup, check_backup};
 pub use check::Report;
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
 pub use error::{StoreError, WriteError};

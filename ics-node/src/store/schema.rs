@@ -104,9 +104,8 @@ fn tune(connection: &Connection, cache_kib: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Takes the missing steps, each in a transaction of its own together with its version number: a crash leaves the
-/// schema before or after a step.
-fn migrate(file: File, path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
+/// Refuses databases of other programs and of newer versions of this one; gives the version of the schema.
+pub(crate) fn check_known(file: File, path: &Path, connection: &Connection) -> Result<i64, StoreError> {
     let found = pragma(connection, "user_version")?;
     let known = i64::try_from(file.steps().len()).unwrap_or(i64::MAX);
     let application = pragma(connection, "application_id")?;
@@ -116,6 +115,13 @@ fn migrate(file: File, path: &Path, connection: &mut Connection) -> Result<(), S
     if found > known {
         return Err(StoreError::Newer { file: path.to_owned(), found, known });
     }
+    Ok(found)
+}
+
+/// Takes the missing steps, each in a transaction of its own together with its version number: a crash leaves the
+/// schema before or after a step.
+fn migrate(file: File, path: &Path, connection: &mut Connection) -> Result<(), StoreError> {
+    let found = check_known(file, path, connection)?;
     for (version, step) in (1..).zip(file.steps()).skip_while(|(version, _)| *version <= found) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(step)?;

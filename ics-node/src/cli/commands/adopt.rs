@@ -1,65 +1,125 @@
 //! `ics adopt`.
 
-use clap::Args;
+use std::collections::BTreeMap;
+
+use clap::{ArgGroup, Args};
 use console::style;
 use ics_core::vocabulary::DomainName;
 
-use crate::api::AdoptionRequest;
+use crate::api::{AdoptionRequest, AdoptionResult, Problem};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::say::counted;
-use crate::cli::session::InDomain;
+use crate::cli::output::card;
+use crate::cli::session::named;
+use crate::cli::words::{clean, counted};
 
-/// Takes what another domain says of chosen things into one's own: bodies unchanged, source named and proven. The
-/// node must hold both domains, and the descriptor must name the other as a source.
+/// Identities that are shown by their ids; of more it says how many.
+const SHOWN: usize = 10;
+
+/// Takes what another domain says of chosen things into a domain of your own node, signatures unchanged, with proof of
+/// where it comes from. The node must hold the other domain, and the descriptor of yours must name it as a source.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(group(ArgGroup::new("chosen").multiple(true).required(true)), after_long_help = "\
 Examples:
-  $ ics adopt serial:SN-0001 --source devices.acme.example
-  $ ics adopt --source devices.acme.example --model P7 --lot 2026-11")]
+  $ ics adopt --from devices.acme.example serial:SN-0001 serial:SN-0002
+  $ ics adopt --from devices.acme.example --model P7 --lot 2026-07
+  $ ics adopt --from code.soft.example --into plant.integrator.example \
+sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")]
 pub(crate) struct Adopt {
-    /// Ids or names.
-    #[arg(value_name = "ID|NAME", required_unless_present_any = ["model", "lot"])]
-    things: Vec<String>,
-    /// The domain to adopt from.
+    /// Things by id or name.
+    #[arg(value_name = "ID|NAME", group = "chosen")]
+    ids: Vec<String>,
+    /// The domain to take from.
     #[arg(long, value_name = "DOMAIN")]
-    source: DomainName,
+    from: DomainName,
+    /// The domain to take it into [default: `[client] domain` in ics.toml].
+    #[arg(long, value_name = "DOMAIN")]
+    into: Option<DomainName>,
     /// Everything of this model.
-    #[arg(long)]
+    #[arg(long, group = "chosen")]
     model: Option<String>,
     /// Everything of this lot; with --model what fits both.
-    #[arg(long)]
+    #[arg(long, group = "chosen")]
     lot: Option<String>,
-    #[command(flatten)]
-    domain: InDomain,
 }
 
 impl Adopt {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let config = context.config()?;
+        let into = named(self.into, config.client.domain.as_ref(), "domain")
+            .map_err(|failure| failure.hint("name one with --into, or set [client] domain in ics.toml"))?;
         let node = context.node(&config)?;
-        let domain = self.domain.or_default(&config)?;
-        let source = self.source.to_string();
-        let request = AdoptionRequest { source, ids: self.things, model: self.model, lot: self.lot };
-        let result = context.wait(async { Ok(node.adopt(&domain, &request).await?) })?;
-        context.output.result(&result, || {
-            let things = counted(result.identities.len(), "identity").replace("identitys", "identities");
-            let mut lines = vec![format!(
-                "{} {things} from {}: {} new entries",
-                style("✓").green(),
-                request.source,
-                result.adopted
-            )];
-            if result.present > 0 {
-                lines.push(format!("  {} were there before", counted_entries(result.present)));
-            }
-            lines.extend(result.refused.iter().map(|problem| format!("{} {}", style("✗").red(), problem.detail)));
-            lines.join("\n")
-        })?;
+        let (ids, model, lot) = (self.ids, self.model, self.lot);
+        let request = AdoptionRequest { source: self.from.to_string(), ids, model, lot };
+        let result = context.wait(async { Ok(node.adopt(&into, &request).await?) })?;
+        context.output.result(&result, || text(&self.from, &into, &result))?;
         Ok(if result.refused.is_empty() { Exit::Ok } else { Exit::Refused })
     }
 }
 
-fn counted_entries(number: u64) -> String {
-    if number == 1 { "1 entry".to_owned() } else { format!("{number} entries") }
+fn text(from: &DomainName, into: &DomainName, result: &AdoptionResult) -> String {
+    let identities = u64::try_from(result.identities.len()).unwrap_or(u64::MAX);
+    let mut ids: Vec<String> = result.identities.iter().take(SHOWN).cloned().collect();
+    if let Some(more) = result.identities.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        ids.push(format!("… and {more} more"));
+    }
+    let mut rows = vec![
+        ("things", format!("{identities}\n{}", style(ids.join("\n")).dim())),
+        ("taken", format!("{} {}", style("✓").green(), said(result.adopted))),
+    ];
+    if result.present > 0 {
+        rows.push(("had before", said(result.present)));
+    }
+    if !result.refused.is_empty() {
+        rows.push(("refused", refused(&result.refused)));
+    }
+    card(&format!("{from} → {into}"), &rows)
+}
+
+/// Each reason once, with how often it was given.
+fn refused(problems: &[Problem]) -> String {
+    let mut reasons: BTreeMap<(&str, Option<&str>), u64> = BTreeMap::new();
+    for problem in problems {
+        *reasons.entry((&problem.detail, problem.hint.as_deref())).or_default() += 1;
+    }
+    let line = |((detail, hint), count): (&(&str, Option<&str>), &u64)| {
+        let hint = hint.map(|hint| format!("\n  {}", style(clean(hint)).dim())).unwrap_or_default();
+        format!("{} {}: {}{hint}", style("✗").red(), said(*count), clean(detail))
+    };
+    reasons.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn said(count: u64) -> String {
+    counted(count, "statement")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_taken_and_what_not() {
+        let problem = |detail: &str| Problem {
+            kind: "urn:ics:problem:role-not-held".to_owned(),
+            title: String::new(),
+            status: 403,
+            detail: detail.to_owned(),
+            hint: Some("an owner names him".to_owned()),
+        };
+        let result = AdoptionResult {
+            identities: (0..12).map(|n| format!("id-{n}")).collect(),
+            adopted: 1,
+            present: 2,
+            refused: vec![problem("no such role"), problem("no such role")],
+        };
+        let shown = text(&"a.example".parse().expect("name"), &"b.example".parse().expect("name"), &result);
+        let ids: String = (0..10).map(|n| format!("              id-{n}\n")).collect();
+        assert_eq!(
+            console::strip_ansi_codes(&shown),
+            format!(
+                "a.example → b.example\n  things      12\n{ids}              … and 2 more\n  taken       ✓ 1 statement\n  \
+                 had before  2 statements\n  refused     ✗ 2 statements: no such role\n                an owner names him\n"
+            )
+        );
+    }
 }

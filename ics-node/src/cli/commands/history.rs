@@ -3,49 +3,156 @@
 use clap::Args;
 use console::style;
 use ics_core::record::{Listed, Standing};
+use ics_core::statement::StatementId;
+use ics_core::vocabulary::{Act, Effect};
 
+use crate::api::History as Answer;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::table;
 use crate::cli::session::InDomain;
+use crate::cli::words::{self, Freshness, clean, in_colour, when};
 
-/// Shows everything that a domain ever heard of a thing, in the order of its log, and what became of it.
+/// Lists everything that a domain's log says of a thing and of the groups that hold it, in the order of the log, and
+/// what became of each statement.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   $ ics history serial:SN-0001
-  $ ics --json history serial:SN-0001 --domain devices.acme.example")]
-pub(crate) struct HistoryOf {
-    /// An id or a name.
-    #[arg(value_name = "ID|NAME")]
-    thing: String,
+  $ ics history serial:SN-0001 --domain plant.integrator.example
+  $ ics --json history sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")]
+pub(crate) struct History {
+    /// An id or a name, as `ics lookup` takes.
+    query: String,
     #[command(flatten)]
     domain: InDomain,
 }
 
-impl HistoryOf {
+impl History {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let config = context.config()?;
-        let node = context.node(&config)?;
         let domain = self.domain.or_default(&config)?;
-        let history = context.wait(async { Ok(node.history(&domain, &self.thing).await?) })?;
-        context.output.result(&history, || {
-            let rows: Vec<Vec<String>> = history.items.iter().map(row).collect();
-            table(&["entry", "admitted", "act", "by", "standing", "statement"], &rows)
-        })?;
+        let node = context.node(&config)?;
+        let history = context.wait(async { Ok(node.history(&domain, &self.query).await?) })?;
+        context.output.result(&history, || text(domain.as_str(), &history))?;
         Ok(Exit::Ok)
     }
 }
 
-fn row(listed: &Listed) -> Vec<String> {
-    let what = [listed.status.as_ref().map(ToString::to_string), listed.label.clone()].into_iter().flatten().next();
-    let act = what.map_or_else(|| listed.act.to_string(), |what| format!("{} {what}", listed.act));
-    let standing = match listed.standing {
-        Standing::Stands => style("stands".to_owned()).green().to_string(),
-        _ => style(listed.because.clone()).dim().to_string(),
+fn text(domain: &str, history: &Answer) -> String {
+    let title = format!("{} in {domain}", style(&history.id).bold());
+    let last = history.items.last().map_or(0, |item| item.by.index);
+    let width = last.to_string().len();
+    let points: Vec<String> = history.items.iter().map(|item| point(item, width, &history.items)).collect();
+    format!("{title}\n\n{}\n\n{} {}", points.join("\n"), style("as of").dim(), Freshness::from(&history.as_of).text())
+}
+
+/// One statement on the line of time, its index to the left, and below it who said it and what became of it.
+fn point(item: &Listed, width: usize, all: &[Listed]) -> String {
+    let mark = if item.standing == Standing::Stands { style("●").green() } else { style("○").dim() };
+    let index = style(format!("{:>width$}", item.by.index)).dim();
+    let mut lines = vec![format!("  {index} {mark} {}  {}", when(item.admitted_at), what(item))];
+    let below =
+        core::iter::once(format!("by {}", words::signer_as(&item.by))).chain(became(item, all)).chain(remarks(item));
+    lines.extend(below.map(|text| format!("  {:width$} {} {text}", "", style("│").dim())));
+    lines.join("\n")
+}
+
+/// The act, and what it gives; what no longer stands is not coloured.
+fn what(item: &Listed) -> String {
+    let effect = item.effect.unwrap_or(Effect::None);
+    let detail = match (item.act, &item.status, &item.label) {
+        (Act::Status, Some(status), _) if item.standing == Standing::Stands => in_colour(status.as_str(), effect),
+        (Act::Status, Some(status), _) => status.to_string(),
+        (Act::Label, _, Some(label)) => clean(label),
+        _ => String::new(),
     };
-    let who = listed.by.name.clone().unwrap_or_else(|| listed.by.signer.to_string());
-    let by = format!("{who} as {}", listed.by.role);
-    let statement = listed.by.statement.to_string();
-    vec![listed.by.index.to_string(), listed.admitted_at.to_string(), act, by, standing, statement]
+    let group = if item.by.group.is_some() { ", of its group" } else { "" };
+    let space = if detail.is_empty() { "" } else { " " };
+    format!("{}{space}{detail}{group}", item.act)
+}
+
+/// Why it no longer has effect.
+fn became(item: &Listed, all: &[Listed]) -> Option<String> {
+    if item.standing == Standing::Stands {
+        return None;
+    }
+    let cause = item.ended_by.map(|id| place(&id, all)).unwrap_or_default();
+    Some(style(format!("without effect: {}{cause}", clean(&item.because))).yellow().to_string())
+}
+
+/// Where the statement stands that ended another.
+fn place(id: &StatementId, all: &[Listed]) -> String {
+    let found = all.iter().find(|item| item.by.statement == *id);
+    found.map_or_else(|| format!(", {}", words::short(&id.to_string())), |item| format!(", entry {}", item.by.index))
+}
+
+/// What else there is to know of a statement.
+fn remarks(item: &Listed) -> Vec<String> {
+    let period = match (item.from, item.until) {
+        (None, None) => None,
+        (Some(from), None) => Some(format!("from {}", when(from))),
+        (None, Some(until)) => Some(format!("until {}", when(until))),
+        (Some(from), Some(until)) => Some(format!("from {} until {}", when(from), when(until))),
+    };
+    let reason = item.reason.as_deref().map(|reason| format!("“{}”", clean(reason)));
+    let source = item.source.first().map(|it| format!("adopted from {} entry {}", it.domain, it.index));
+    [period, reason, source].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The statements of pump 1 in the plant's domain of the shared vectors.
+    fn statements() -> Value {
+        let vectors: Value =
+            serde_json::from_str(include_str!("../../../../schemas/vectors/records.json")).expect("vectors");
+        let records = vectors["plant.example"]["records"].as_array().expect("records");
+        let last = records.iter().rfind(|it| it["record"]["title"] == "Pump 1").expect("pump 1");
+        last["record"]["statements"].clone()
+    }
+
+    #[test]
+    fn a_time_line() {
+        let history: Answer = serde_json::from_value(json!({
+            "as_of": {"size": 20, "root": "", "time": "2026-01-02T00:00:00Z", "age_seconds": 5, "fresh_for_seconds": 60},
+            "id": "ab12",
+            "items": statements(),
+        }))
+        .expect("a history");
+        let shown = console::strip_ansi_codes(&text("plant.example", &history)).into_owned();
+        assert_eq!(
+            shown,
+            "\
+ab12 in plant.example
+
+   5 ● 2026-01-01 05:00:00 UTC  identity
+     │ by Acme Pumps as manufacturer
+     │ adopted from devices.acme.example entry 2
+   7 ● 2026-01-01 07:00:00 UTC  approval
+     │ by Integrator as integrator
+   9 ○ 2026-01-01 09:00:00 UTC  status in-use
+     │ by Maintainer as maintainer
+     │ without effect: its signer no longer has the role in which he spoke
+  11 ● 2026-01-01 11:00:00 UTC  grant
+     │ by Acme Pumps as manufacturer
+     │ adopted from devices.acme.example entry 4
+  13 ○ 2026-01-01 13:00:00 UTC  status suspended
+     │ by Monitor as security-controller
+     │ without effect: a later statement replaces it, entry 14
+  14 ● 2026-01-01 14:00:00 UTC  status in-use
+     │ by Buyer Ltd as owner
+  17 ○ 2026-01-01 17:00:00 UTC  installed
+     │ by Maintainer as maintainer
+     │ without effect: its signer no longer has the role in which he spoke
+  18 ● 2026-01-01 18:00:00 UTC  status withdrawn, of its group
+     │ by Acme Pumps as manufacturer
+     │ “the seal leaks”
+     │ adopted from devices.acme.example entry 6
+
+as of 2026-01-02 00:00:00 UTC (5 s ago, good for 1 min), 20 entries in the log"
+        );
+    }
 }

@@ -1,142 +1,134 @@
 //! `ics lookup`.
 
-use std::io::Write as _;
+mod verdict;
 
 use clap::Args;
 use console::style;
-use ics_core::record::{By, Given, GivenStatus, Record};
-use ics_core::vocabulary::Effect;
+use ics_core::vocabulary::DomainName;
+use serde::Serialize;
 
-use crate::api::{AsOf, RecordAnswer, ViewAnswer};
+use crate::api::{RecordAnswer, ViewAnswer};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::output::card;
-use crate::client::lookup::LookupError;
+use crate::cli::output::table;
+use crate::cli::record::{heading, overall, record_card};
+use crate::cli::words::{Freshness, clean};
+use crate::client::node::Node;
 
-/// Asks what a thing is, who vouches for it, and what its status is now: in every domain that the node holds, side by
-/// side.
+/// Identities of an ambiguous name that are looked up for their titles.
+const CANDIDATES: usize = 20;
+
+/// Shows what the node's domains say of a thing: what it is, who vouches for it, its status and who gave it, and how
+/// fresh all that is. With `--use` the node decides by its trust policy, and the exit code is 0 only for `allow`.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Ids and names: an OpenPGP fingerprint, bare or as openpgp4fpr:…; sha256:… or ni:///sha-256;… for software and groups;
-urn:…, serial:…, host:…; spki:… and cert:…, the SHA-256 of a public key or certificate of X.509.
-
 Examples:
   $ ics lookup serial:SN-0001
-  $ ics --node https://ics.acme.example lookup urn:dev:os:32473-1 --domain devices.acme.example
-  $ ics lookup serial:SN-0001 --openpgp | gpg --allow-non-selfsigned-uid --import")]
+  $ ics lookup urn:dev:mac:0024befffe804ff1 --domain devices.acme.example
+  $ ics --json lookup 0123456789abcdef0123456789abcdef01234567
+
+  May this device talk to that gateway?
+  $ ics lookup serial:SN-0001 --use connect --peer host:gw4.site.example
+
+  A query is an id or a name:
+    fingerprint, openpgp4fpr:…          a device, gateway, service, node or organisation by its OpenPGP key
+    sha256:…, ni:///sha-256;…           software by its hash, or a group
+    serial:…, urn:…, host:…             names that its manufacturer or owner gave it
+    spki:…, cert:…                      SHA-256 of its public key or X.509 certificate, hex")]
 pub(crate) struct Lookup {
-    /// An id or a name.
-    #[arg(value_name = "ID|NAME")]
-    thing: String,
-    /// Only what this domain says.
+    /// An id or a name; the examples below list the forms.
+    query: String,
+    /// Ask one domain only [default: all that the node holds].
     #[arg(long, value_name = "DOMAIN")]
-    domain: Option<ics_core::vocabulary::DomainName>,
-    /// Print the statements themselves, in armor, for gpg and sq.
-    #[arg(long, conflicts_with = "domain")]
-    openpgp: bool,
+    domain: Option<DomainName>,
+    /// Ask whether it may be used so: connect, install, operate, or another word of the node's trust policy.
+    #[arg(long = "use", value_name = "USE", conflicts_with = "domain")]
+    usage: Option<String>,
+    /// The thing that it is to deal with, by id or name.
+    #[arg(long, value_name = "QUERY", requires = "usage")]
+    peer: Option<String>,
+}
+
+/// An identity that an ambiguous name fits, as JSON.
+#[derive(Serialize)]
+struct Candidate {
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    domains: Vec<DomainName>,
 }
 
 impl Lookup {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let node = context.node(&context.config()?)?;
+        if let Some(usage) = &self.usage {
+            let verdict = context.wait(async { Ok(node.verdict(&self.query, usage, self.peer.as_deref()).await?) })?;
+            return verdict::print(context, &self.query, self.peer.as_deref(), &verdict);
+        }
         context.wait(async {
-            if self.openpgp {
-                let armored = node.view_openpgp(&self.thing).await?;
-                std::io::stdout().write_all(&armored).map_err(|e| Failure::new(Exit::Local, e))?;
-                return Ok(Exit::Ok);
+            let view = self.ask(&node).await?;
+            match view.identities.len() {
+                0 | 1 => print(context, &view),
+                _ => list_candidates(context, &node, &view).await,
             }
-            let mut view = node.view(&self.thing).await?;
-            if let Some(domain) = &self.domain {
-                view.records.retain(|answer| answer.record.domain == *domain);
-            }
-            if view.records.is_empty() && view.identities.len() < 2 {
-                return Err(LookupError::Unknown(self.thing).into());
-            }
-            context.output.result(&view, || text(&view))?;
-            Ok(Exit::Ok)
         })
     }
+
+    async fn ask(self, node: &Node) -> Result<ViewAnswer, Failure> {
+        let Some(domain) = self.domain else { return Ok(node.view(&self.query).await?) };
+        let answer = node.record(&domain, &self.query).await?;
+        let identities = vec![answer.record.identity.id.to_string()];
+        Ok(ViewAnswer { query: self.query, identities, records: vec![answer] })
+    }
+}
+
+fn print(context: &Context, view: &ViewAnswer) -> Result<Exit, Failure> {
+    context.output.result(view, || text(view))?;
+    Ok(Exit::Ok)
 }
 
 fn text(view: &ViewAnswer) -> String {
-    if view.identities.len() > 1 {
-        let ids = view.identities.join("\n  ");
-        return format!("`{}` fits {} identities:\n  {ids}", view.query, view.identities.len());
+    let Some(first) = view.records.first() else { return "nothing is known of it".to_owned() };
+    let records: Vec<_> = view.records.iter().map(|it| (&it.record, Freshness::from(&it.as_of))).collect();
+    let head = [heading(&first.record), overall(&records).unwrap_or_default()].concat();
+    let cards = records.iter().map(|(record, freshness)| record_card(record, freshness));
+    core::iter::once(head).chain(cards).collect::<Vec<_>>().join("\n")
+}
+
+/// A name that fits several things says nothing of any: they are listed, and that is no answer.
+async fn list_candidates(context: &Context, node: &Node, view: &ViewAnswer) -> Result<Exit, Failure> {
+    let mut candidates = Vec::with_capacity(view.identities.len());
+    for (number, id) in view.identities.iter().enumerate() {
+        let records = if number < CANDIDATES { node.view(id).await?.records } else { Vec::new() };
+        candidates.push(Candidate::new(id, &records));
     }
-    let cards = view.records.iter().map(record_card);
-    cards.collect::<Vec<_>>().join("\n")
+    context.output.result(&candidates, || candidates_text(&candidates))?;
+    Err(Failure::new(Exit::Refused, format!("`{}` fits {} identities", view.query, candidates.len()))
+        .hint("ask for one of them by its id"))
 }
 
-/// What one domain says, as a card.
-pub(super) fn record_card(answer: &RecordAnswer) -> String {
-    let record = &answer.record;
-    let title = format!("{} {}  {}", record.identity.kind, record.title, effect(record));
-    let mut rows = vec![("id", record.identity.id.to_string()), ("domain", as_of(record, &answer.as_of))];
-    let mut row = |name: &'static str, lines: Vec<String>| {
-        if !lines.is_empty() {
-            rows.push((name, lines.join("\n")));
+impl Candidate {
+    fn new(id: &str, records: &[RecordAnswer]) -> Self {
+        let first = records.first().map(|it| &it.record);
+        Self {
+            id: id.to_owned(),
+            kind: first.map(|record| record.identity.kind.to_string()),
+            title: first.map(|record| record.title.clone()),
+            domains: records.iter().map(|it| it.record.domain.clone()).collect(),
         }
-    };
-    row("status", statuses(record));
-    row("vouched by", record.vouched.iter().map(by).collect());
-    row("names", record.names.iter().map(|given| said(&given.value.to_string(), given)).collect());
-    row("about", attributes(record));
-    row("approved by", record.approvals.iter().map(by).collect());
-    row("labels", record.labels.iter().map(|given| said(&given.value, given)).collect());
-    row("groups", record.groups.iter().map(|given| said(&given.value.to_string(), given)).collect());
-    row("entitled", record.grants.iter().map(|grant| format!("{} {}", grant.role, grant.grantee)).collect());
-    row("installed", record.installed.iter().map(|given| said(&given.value.to_string(), given)).collect());
-    row("replaces", record.replaces.iter().map(|given| said(&given.value, given)).collect());
-    card(&title, &rows)
-}
-
-/// What may be done with it, in the colour of the effect.
-pub(super) fn effect(record: &Record) -> String {
-    match (record.effect(), &record.status) {
-        (Effect::Blocks | Effect::BlocksForEver, Some(status)) => {
-            style(status.decides.name.to_string()).red().bold().to_string()
-        }
-        (Effect::Permits, Some(status)) => style(status.decides.name.to_string()).green().bold().to_string(),
-        (_, Some(status)) => style(status.decides.name.to_string()).yellow().to_string(),
-        (_, None) => style("no status").dim().to_string(),
     }
 }
 
-fn as_of(record: &Record, as_of: &AsOf) -> String {
-    let when = match (as_of.time, as_of.age_seconds) {
-        (Some(time), Some(age)) if age > as_of.fresh_for_seconds => {
-            style(format!("as of {time}: too old to rely on")).red().to_string()
-        }
-        (Some(time), _) => format!("as of {time}"),
-        (None, _) => style("of unknown age").red().to_string(),
+fn candidates_text(candidates: &[Candidate]) -> String {
+    let row = |it: &Candidate| {
+        let domains = it.domains.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let kind = it.kind.clone().unwrap_or_default();
+        vec![style(&it.id).bold().to_string(), kind, clean(it.title.as_deref().unwrap_or_default()), domains]
     };
-    format!("{}, {} entries, {when}", record.domain, as_of.size)
+    table(&["id", "kind", "title", "domains"], &candidates.iter().map(row).collect::<Vec<_>>())
 }
 
-fn statuses(record: &Record) -> Vec<String> {
-    let line = |status: &GivenStatus| {
-        let reason = status.reason.as_ref().map(|reason| format!(" “{reason}”")).unwrap_or_default();
-        format!("{} since {}{reason}, {}", status.name, status.since, by(&status.by))
-    };
-    let all = record.status.iter().flat_map(|status| core::iter::once(&status.decides).chain(&status.conflict));
-    all.map(line).collect()
-}
-
-fn attributes(record: &Record) -> Vec<String> {
-    let line = |(attribute, given): (&ics_core::vocabulary::Attribute, &Vec<Given<String>>)| {
-        let values: Vec<&str> = given.iter().map(|given| given.value.as_str()).collect();
-        format!("{attribute} {}", values.join(" / "))
-    };
-    record.attributes.iter().map(line).collect()
-}
-
-fn said<T>(value: &str, given: &Given<T>) -> String {
-    format!("{value}  {}", style(by(&given.by)).dim())
-}
-
-/// Who says it, in which role, and where.
-pub(super) fn by(by: &By) -> String {
-    let who = by.name.clone().unwrap_or_else(|| by.signer.to_string());
-    let group = if by.group.is_some() { ", of its group" } else { "" };
-    format!("{who} as {} (entry {}{group})", by.role, by.index)
-}
+#[cfg(test)]
+mod tests;

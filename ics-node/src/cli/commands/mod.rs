@@ -2,20 +2,26 @@
 
 mod adopt;
 mod approve;
+mod backup;
 mod check;
 mod completions;
 mod domain;
+mod export;
 mod grant;
 mod history;
+mod import;
 mod init;
 mod installed;
 mod key;
 mod label;
+mod list;
 mod lookup;
 mod man;
+mod mirror;
 mod publish;
 mod serve;
 mod status;
+mod verify;
 mod withdraw;
 
 use clap::Subcommand;
@@ -53,14 +59,28 @@ pub(super) enum Command {
     Installed(installed::Installed),
     /// Take back what one has said.
     Withdraw(withdraw::Withdraw),
-    /// Take things of another domain into one's own.
-    Adopt(adopt::Adopt),
-    /// Ask what a thing is, who vouches for it, and what its status is.
+    /// Show what a thing is, who vouches for it, and what its status is now; or ask whether it may be used.
     Lookup(lookup::Lookup),
-    /// Show all that was ever said of a thing.
-    History(history::HistoryOf),
     /// Ask whether a thing may be used.
     Check(check::Check),
+    /// List a domain's identities, by kind, model, lot, status or signer.
+    #[command(visible_alias = "search")]
+    List(list::List),
+    /// Show all that was ever said of a thing, and what became of it.
+    History(history::History),
+    /// Write evidence or OpenPGP of a thing to a file.
+    Export(export::Export),
+    /// Check evidence without a network, or whether a file may be used.
+    Verify(verify::Verify),
+    /// Take what another domain says of things into one's own.
+    Adopt(adopt::Adopt),
+    /// Mirror domains of other nodes.
+    #[command(subcommand)]
+    Mirror(mirror::MirrorCommand),
+    /// Submit the statements and certificates of an OpenPGP keyring.
+    Import(import::Import),
+    /// Copy a node while it runs.
+    Backup(backup::Backup),
     /// Print the completion script of a shell.
     Completions(completions::Completions),
     /// Write the manual pages.
@@ -81,10 +101,16 @@ impl Command {
             Self::Grant(command) => command.run(context),
             Self::Installed(command) => command.run(context),
             Self::Withdraw(command) => command.run(context),
-            Self::Adopt(command) => command.run(context),
             Self::Lookup(command) => command.run(context),
-            Self::History(command) => command.run(context),
             Self::Check(command) => command.run(context),
+            Self::List(command) => command.run(context),
+            Self::History(command) => command.run(context),
+            Self::Export(command) => command.run(context),
+            Self::Verify(command) => command.run(context),
+            Self::Adopt(command) => command.run(context),
+            Self::Mirror(command) => command.run(context),
+            Self::Import(command) => command.run(context),
+            Self::Backup(command) => command.run(context),
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(context),
         }

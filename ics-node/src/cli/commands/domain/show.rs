@@ -5,21 +5,27 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use console::style;
 use ics_core::descriptor::{Descriptor, OwnerKey, Owners, RoleSpec};
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
 use super::{domain_or_default, entitled};
+use crate::api::{Alarm, DomainInfo, Position};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
+use crate::cli::words::{Freshness, clean, when};
 use crate::client::descriptor::{self, DescriptorFile};
 
-/// Shows a descriptor: the newest of a domain in this home directory, or that in a file. With `--json` it prints the
-/// descriptor itself.
+type Row = (&'static str, String);
+
+/// Shows a descriptor: the newest of a domain in this home directory, that in a file, or with `--node` the one in force
+/// at a node and how the domain is doing there. With `--json` it prints the descriptor itself.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   $ ics domain show
   $ ics domain show devices.acme.example
+  $ ics domain show devices.acme.example --node https://ics.acme.example
   $ ics --json domain show ./devices.acme.example.v2.pgp")]
 pub(crate) struct Show {
     /// The domain, or a file [default: the domain of ics.toml].
@@ -35,29 +41,59 @@ impl Show {
         }
         let parse = |text: &String| text.parse::<DomainName>().map_err(|e| Failure::new(Exit::Usage, e));
         let domain = domain_or_default(context, self.what.as_ref().map(parse).transpose()?)?;
+        if context.node.is_some() {
+            return show_at_node(context, &domain);
+        }
         let file = DescriptorFile::newest(&context.home, &domain)?;
         let path = descriptor::path(&context.home, &domain, file.descriptor.version);
         print(context, &file, &path)
     }
 }
 
-/// Prints a descriptor, who has signed it, and what is still missing.
-pub(super) fn print(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
-    context.output.result(&file.descriptor, || text(context, file, path))?;
+/// What a node holds of a domain, and by what rules.
+fn show_at_node(context: &Context, domain: &DomainName) -> Result<Exit, Failure> {
+    let node = context.node(&context.config()?)?;
+    let (info, body) = context.wait(async { Ok((node.domain(domain).await?, node.descriptor(domain).await?)) })?;
+    let malformed = |e| Failure::new(Exit::Network, format!("the node gave a malformed descriptor: {e}"));
+    let file = DescriptorFile::from_body(body).map_err(malformed)?;
+    let held = node_rows(node.url(), &info, context.now());
+    context.output.result(&file.descriptor, || text(context, &file, held))?;
     Ok(Exit::Ok)
 }
 
-fn text(context: &Context, file: &DescriptorFile, path: &Path) -> String {
+fn node_rows(url: &str, info: &DomainInfo, now: Timestamp) -> Vec<Row> {
+    let age = info.info.as_of.map(|time| now.millis_since(time) / 1000);
+    let freshness = Freshness { size: info.info.size, as_of: info.info.as_of, age, bound: info.fresh_for_seconds };
+    let part = match info.position {
+        Position::Home => "the home of the domain",
+        Position::Mirror => "a mirror; `ics mirror status` says how it is doing",
+    };
+    let mut rows =
+        vec![("node", format!("{url}\n{part}")), ("as of", freshness.text()), ("origin", info.info.origin.to_string())];
+    let alarm = |alarm: &Alarm| format!("{} {}: {}", when(alarm.at), clean(&alarm.kind), clean(&alarm.text));
+    if !info.alarms.is_empty() {
+        rows.push(("alarms", style(info.alarms.iter().map(alarm).collect::<Vec<_>>().join("\n")).red().to_string()));
+    }
+    rows
+}
+
+/// Prints a descriptor, who has signed it, and what is still missing.
+pub(super) fn print(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
+    context.output.result(&file.descriptor, || text(context, file, vec![("file", path.display().to_string())]))?;
+    Ok(Exit::Ok)
+}
+
+/// The rows about where it is, and then what it says.
+fn text(context: &Context, file: &DescriptorFile, mut rows: Vec<Row>) -> String {
     let descriptor = &file.descriptor;
-    let mut rows = vec![
-        ("file", path.display().to_string()),
+    rows.extend([
         ("owners", owners_text(descriptor)),
         ("signed by", signed_text(&entitled(context, file), file)),
         ("home node", format!("{}\n{}", descriptor.home.name, descriptor.home.key)),
         ("roles", roles_text(descriptor)),
         ("fresh for", format!("{} s", descriptor.freshness.default)),
         ("access", format!("{} rules; --json prints them", descriptor.access.matches("@id").count())),
-    ];
+    ]);
     if !descriptor.description.is_empty() {
         rows.insert(0, ("about", descriptor.description.clone()));
     }

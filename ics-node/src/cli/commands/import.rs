@@ -1,0 +1,120 @@
+//! `ics import`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use console::style;
+use indicatif::ProgressBar;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::card;
+use crate::cli::progress;
+use crate::cli::session::InDomain;
+use crate::cli::words::{clean, counted};
+use crate::client::import::{ImportError, Reason, Tally, import};
+
+/// Submits what a keyring holds: statements about things, as gpg and sq export them with their notations, and the
+/// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ gpg --export > keyring.pgp
+  $ ics import keyring.pgp
+  $ ics import factory.asc --domain devices.acme.example --node https://ics.acme.example")]
+pub(crate) struct Import {
+    /// The keyring, binary or armored.
+    keyring: PathBuf,
+    #[command(flatten)]
+    domain: InDomain,
+}
+
+impl Import {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let domain = self.domain.or_default(&config)?;
+        let node = context.node(&config)?;
+        let bar = progress::counter(context, "submitting");
+        let tally = context.wait(async {
+            let moved = |total, done| advance(&bar, total, done);
+            Ok(import(&node, &domain, &self.keyring, moved).await?)
+        });
+        bar.finish_and_clear();
+        let tally = tally?;
+        context.output.result(&tally, || text(domain.as_str(), &tally))?;
+        Ok(if tally.refused.is_empty() && tally.malformed.is_empty() { Exit::Ok } else { Exit::Refused })
+    }
+}
+
+fn advance(bar: &ProgressBar, total: Option<u64>, done: u64) {
+    if let Some(total) = total {
+        bar.set_length(total);
+    }
+    bar.set_position(done);
+}
+
+fn text(domain: &str, tally: &Tally) -> String {
+    let mut rows = vec![("in the log", format!("{} of {}", tally.in_log, counted(tally.found, "statement")))];
+    if !tally.refused.is_empty() {
+        rows.push(("refused", tally.refused.values().map(refused).collect::<Vec<_>>().join("\n")));
+    }
+    if !tally.malformed.is_empty() {
+        let line = |(reason, count): (&String, &u64)| format!("{count}: {}", clean(reason));
+        rows.push(("not legal", tally.malformed.iter().map(line).collect::<Vec<_>>().join("\n")));
+    }
+    if tally.not_statements > 0 {
+        let what = "signatures, subkeys and the like that say nothing in this system";
+        rows.push(("left out", format!("{}: {what}", tally.not_statements)));
+    }
+    let is_all = tally.refused.is_empty() && tally.malformed.is_empty();
+    let mark = if is_all { style("✓").green() } else { style("!").yellow().bold() };
+    card(&format!("{mark} {domain}"), &rows)
+}
+
+fn refused(reason: &Reason) -> String {
+    let dim = |text: &str| style(clean(text)).dim().to_string();
+    let hint = reason.hint.as_deref().map(|hint| format!("\n  {}", dim(hint))).unwrap_or_default();
+    format!("{}: {}\n  {}{hint}", reason.count, clean(&reason.title), dim(&reason.first))
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::File { .. } => Self::new(Exit::Local, error),
+            ImportError::Node(error) => {
+                Self::from(error).hint("what came before is in the log: do it again when the node answers")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_keyring() {
+        let reason = Reason {
+            count: 2,
+            title: "the domain does not know the signer".to_owned(),
+            first: "no certificate holds the key `ab`".to_owned(),
+            hint: Some("submit his certificate first".to_owned()),
+        };
+        let tally = Tally {
+            found: 5,
+            in_log: 3,
+            refused: BTreeMap::from([("unknown-signer".to_owned(), reason)]),
+            malformed: BTreeMap::from([("it is a v3 key".to_owned(), 1)]),
+            not_statements: 7,
+        };
+        assert_eq!(
+            console::strip_ansi_codes(&text("a.example", &tally)),
+            "! a.example\n  in the log  3 of 5 statements\n  refused     2: the domain does not know the signer\n                \
+             no certificate holds the key `ab`\n                submit his certificate first\n  \
+             not legal   1: it is a v3 key\n  \
+             left out    7: signatures, subkeys and the like that say nothing in this system\n"
+        );
+    }
+}

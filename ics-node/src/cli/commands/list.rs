@@ -1,0 +1,173 @@
+//! `ics list`.
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use console::style;
+use ics_core::identity::{Fingerprint, Kind};
+use ics_core::limits;
+use ics_core::vocabulary::{DomainName, Effect, StatusName};
+
+use crate::api::{IdentityPage, IdentitySummary, ListQuery};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::table;
+use crate::cli::session::InDomain;
+use crate::cli::words::{Freshness, clean, in_colour};
+use crate::client::node::Node;
+
+/// Lists a domain's identities in the order in which they were introduced, a page at a time. All filters that are given
+/// must hold.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics list
+  $ ics list --kind device --lot 2026-07 --status in-use
+  $ ics list --model P7 --limit 20 --after 1234
+  $ ics --json list --status stolen --all | jq -r '.items[].id'")]
+pub(crate) struct List {
+    #[command(flatten)]
+    domain: InDomain,
+    /// Of one kind.
+    #[arg(long, value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::as_str)))]
+    kind: Option<String>,
+    /// Of one model.
+    #[arg(long)]
+    model: Option<String>,
+    /// Of one lot.
+    #[arg(long)]
+    lot: Option<String>,
+    /// With this status now.
+    #[arg(long)]
+    status: Option<StatusName>,
+    /// Of which this signer has said something.
+    #[arg(long, value_name = "FINGERPRINT")]
+    signer: Option<Fingerprint>,
+    /// Items in a page, 500 at most.
+    #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = limit)]
+    limit: usize,
+    /// Begin behind this place, which the page before names.
+    #[arg(long, value_name = "INDEX")]
+    after: Option<u64>,
+    /// All pages, one after the other.
+    #[arg(long)]
+    all: bool,
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=limits::PAGE_ITEMS).contains(limit));
+    limit.ok_or_else(|| format!("a page has 1 to {} items", limits::PAGE_ITEMS))
+}
+
+impl List {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let domain = self.domain.clone().or_default(&config)?;
+        let node = context.node(&config)?;
+        let all = self.all;
+        context.wait(async { print_pages(context, &node, &domain, self.query(), all).await })
+    }
+
+    fn query(self) -> ListQuery {
+        ListQuery {
+            kind: self.kind,
+            model: self.model,
+            lot: self.lot,
+            status: self.status.map(|status| status.to_string()),
+            signer: self.signer.map(|signer| signer.to_string()),
+            after: self.after,
+            limit: Some(self.limit),
+        }
+    }
+}
+
+/// Each page is printed as it comes: a domain may have more identities than fit into memory.
+async fn print_pages(
+    context: &Context,
+    node: &Node,
+    domain: &DomainName,
+    mut query: ListQuery,
+    all: bool,
+) -> Result<Exit, Failure> {
+    loop {
+        let page = node.list(domain, &query).await?;
+        if page.items.is_empty() {
+            context.output.note(&format!("nothing in {domain} fits"));
+        }
+        if context.output.json || !page.items.is_empty() {
+            context.output.result(&page, || text(&page))?;
+        }
+        match page.next {
+            Some(after) if all => query.after = Some(after),
+            Some(after) => {
+                context.output.note(&style(format!("there is more: --after {after}, or --all")).dim().to_string());
+                return Ok(Exit::Ok);
+            }
+            None => return Ok(Exit::Ok),
+        }
+    }
+}
+
+fn text(page: &IdentityPage) -> String {
+    let is_fresh = Freshness::from(&page.as_of).is_fresh();
+    let rows: Vec<Vec<String>> = page.items.iter().map(|item| row(item, is_fresh)).collect();
+    table(&["kind", "title", "status", "model", "lot", "id"], &rows)
+}
+
+fn row(item: &IdentitySummary, is_fresh: bool) -> Vec<String> {
+    let attribute = |name: &str| item.attributes.get(name).map(|value| clean(value)).unwrap_or_default();
+    vec![
+        item.kind.to_string(),
+        clean(&item.title),
+        status(item, is_fresh),
+        attribute("model"),
+        attribute("lot"),
+        style(&item.id).dim().to_string(),
+    ]
+}
+
+/// Past the freshness bound only a block is still certain.
+fn status(item: &IdentitySummary, is_fresh: bool) -> String {
+    let effect: Effect = item.effect.parse().unwrap_or(Effect::None);
+    match &item.status {
+        _ if !is_fresh && !effect.blocks() => style("UNKNOWN").yellow().to_string(),
+        Some(status) => in_colour(status, effect),
+        None => style("none").dim().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_page_as_a_table() {
+        let item = |kind: &str, title: &str, status: Option<&str>, effect: &str| {
+            json!({"id": "ab12", "kind": kind, "title": title, "status": status, "effect": effect,
+                   "attributes": {"model": "P7"}})
+        };
+        let mut page: IdentityPage = serde_json::from_value(json!({
+            "as_of": {"size": 3, "root": "", "time": "2026-11-20T08:10:00Z", "age_seconds": 1, "fresh_for_seconds": 60},
+            "items": [item("device", "Pump 7", Some("in-use"), "permits"), item("gateway", "GW\u{1b}", None, "none"),
+                      item("device", "Pump 8", Some("stolen"), "blocks")],
+        }))
+        .expect("a page");
+        let shown = |page: &IdentityPage| console::strip_ansi_codes(&text(page)).into_owned();
+        assert_eq!(
+            shown(&page),
+            "kind     title   status  model  lot  id\n\
+             device   Pump 7  in-use  P7          ab12\n\
+             gateway  GW\u{fffd}     none    P7          ab12\n\
+             device   Pump 8  stolen  P7          ab12"
+        );
+        page.as_of.age_seconds = Some(61);
+        assert_eq!(
+            shown(&page)
+                .lines()
+                .map(|line| line.split_whitespace().nth(if line.contains("GW") { 2 } else { 3 }))
+                .collect::<Vec<_>>(),
+            [Some("model"), Some("UNKNOWN"), Some("UNKNOWN"), Some("stolen")]
+        );
+    }
+}

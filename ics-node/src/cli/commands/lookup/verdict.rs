@@ -1,0 +1,57 @@
+//! The node's answer to whether a thing may be used so.
+
+use console::style;
+use ics_core::trust::{Outcome, Party, Step, Verdict};
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::card;
+use crate::cli::words::{clean, entry, when};
+
+/// Prints a verdict with all that it rests on. Only `allow` is a yes.
+pub(super) fn print(context: &Context, thing: &str, peer: Option<&str>, verdict: &Verdict) -> Result<Exit, Failure> {
+    context.output.result(verdict, || text(thing, peer, verdict))?;
+    Ok(if verdict.outcome == Outcome::Allow { Exit::Ok } else { Exit::Refused })
+}
+
+pub(super) fn text(thing: &str, peer: Option<&str>, verdict: &Verdict) -> String {
+    let mut rows = vec![("why", cleaned(&verdict.reasons))];
+    let steps: Vec<String> = verdict.derivation.iter().map(step).collect();
+    let lists = [
+        ("rests on", steps.join("\n")),
+        ("conflicts", cleaned(&verdict.conflicts)),
+        ("news", news(verdict)),
+        ("not heard", verdict.ignored.iter().map(|it| it.domain.to_string()).collect::<Vec<_>>().join("\n")),
+    ];
+    rows.extend(lists.into_iter().filter(|(_, text)| !text.is_empty()));
+    rows.extend(verdict.fresh_until.map(|until| ("holds until", when(until))));
+    let peer = peer.map(|peer| format!(" with {peer}")).unwrap_or_default();
+    format!("{} {}{peer}: {}", outcome(verdict.outcome), clean(thing), card(&clean(&verdict.usage), &rows))
+}
+
+fn outcome(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Allow => style("✓ ALLOW").green().bold(),
+        Outcome::Deny => style("✗ DENY").red().bold(),
+        Outcome::Unknown => style("? UNKNOWN").yellow().bold(),
+    }
+    .to_string()
+}
+
+fn cleaned(texts: &[String]) -> String {
+    texts.iter().map(|text| clean(text)).collect::<Vec<_>>().join("\n")
+}
+
+fn step(step: &Step) -> String {
+    let signer = step.name.as_deref().map_or_else(|| step.signer.to_string(), clean);
+    let peer = if step.of == Party::Peer { "the peer: " } else { "" };
+    format!("{peer}{signer} as {} {}  {}{}", step.role, clean(&step.rule), style(&step.domain).dim(), entry(step.index))
+}
+
+fn news(verdict: &Verdict) -> String {
+    let line = |it: &ics_core::trust::AsOf| {
+        let until = if it.fresh_until > verdict.at { "good until" } else { "too old since" };
+        format!("{} as of {}, {until} {}", it.domain, when(it.as_of), when(it.fresh_until))
+    };
+    verdict.as_of.iter().map(line).collect::<Vec<_>>().join("\n")
+}

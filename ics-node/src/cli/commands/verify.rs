@@ -1,0 +1,220 @@
+//! `ics verify`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use console::style;
+use ics_core::evidence::{self, Evidence, EvidenceRefusal, Verified};
+use ics_core::limits;
+use ics_core::log::checkpoint::Origin;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use serde::Serialize;
+
+use crate::app::problem::Code;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
+use crate::cli::output::card;
+use crate::cli::record::{heading, record_card};
+use crate::cli::words::{Freshness, counted, when};
+use crate::client::artifact::{self, ArtifactRefusal};
+use crate::client::node::NodeError;
+
+/// Checks evidence that `ics export` has written, without a network: signatures, rules, and the place of every
+/// statement in the domain's log. Or checks a file: whether it is software that a domain vouches for and permits, by
+/// evidence at hand, or by evidence that the node gives and that is checked in the same way.
+///
+/// The exit code for evidence says whether it holds, whatever it says of the thing. For a file it is 0 only if its use
+/// is permitted.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics verify pump.evidence.json
+  $ ics verify pump.evidence.json --pin \
+devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
+
+  What held on that day:
+  $ ics verify pump.evidence.json --at 2026-11-20T08:30:00Z
+
+  May this file be installed?
+  $ ics verify firmware.bin --evidence firmware.evidence.json
+  $ ics verify firmware.bin --domain code.soft.example --node https://ics.soft.example")]
+pub(crate) struct Verify {
+    /// The evidence; or, with --evidence or --domain, the artifact that is checked by it.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The evidence for an artifact; `-` is standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "domain")]
+    evidence: Option<PathBuf>,
+    /// Ask the node for what this domain says of the artifact.
+    #[arg(long, value_name = "DOMAIN")]
+    domain: Option<DomainName>,
+    /// The domain's name and hash of entry 0, as its owners told you [default: that of a mirror in ics.toml].
+    #[arg(long, value_name = "ORIGIN")]
+    pin: Option<Origin>,
+    /// Judge as of this time, in RFC 3339 [default: now].
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<Timestamp>,
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    Timestamp::parse(text).map_err(|e| e.to_string())
+}
+
+/// What was found, as JSON.
+#[derive(Serialize)]
+struct Report {
+    /// Whether the origin is the one that was pinned.
+    pinned: bool,
+    /// When it was judged.
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact: Option<ArtifactReport>,
+    #[serde(flatten)]
+    verified: Verified,
+    not_proven: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ArtifactReport {
+    file: PathBuf,
+    permitted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    because: Option<String>,
+}
+
+impl Verify {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let evidence = self.evidence(context)?;
+        let pin = match self.pin.clone() {
+            Some(pin) => Some(pin),
+            None => pinned_in_configuration(context, &evidence.domain)?,
+        };
+        let now = self.at.unwrap_or_else(|| context.now());
+        let verified = evidence::verify(&evidence, pin.as_ref(), now)?;
+        let artifact = self.check_artifact(&verified)?;
+        let permits = artifact.as_ref().is_none_or(|artifact| artifact.permitted);
+        let not_proven = not_proven(&verified, pin.is_some());
+        let report = Report { pinned: pin.is_some(), at: now, artifact, verified, not_proven };
+        context.output.result(&report, || text(&report))?;
+        Ok(if permits { Exit::Ok } else { Exit::Refused })
+    }
+
+    fn evidence(&self, context: &Context) -> Result<Evidence, Failure> {
+        if let Some(domain) = &self.domain {
+            return from_node(context, domain, &self.file);
+        }
+        let path = self.evidence.as_ref().unwrap_or(&self.file);
+        let refused = Evidence::parse(&files::read(path, limits::EVIDENCE_BYTES)?);
+        refused.map_err(|refusal| {
+            let failure = Failure::new(Exit::Refused, format!("`{}`: {refusal}", path.display()));
+            match self.evidence {
+                Some(_) => failure,
+                None => failure.hint("an artifact is checked with --evidence FILE, or with --domain DOMAIN"),
+            }
+        })
+    }
+
+    fn check_artifact(&self, verified: &Verified) -> Result<Option<ArtifactReport>, Failure> {
+        if self.evidence.is_none() && self.domain.is_none() {
+            return Ok(None);
+        }
+        let id = artifact::id_of(&self.file).map_err(|e| files::failed(&self.file, e))?;
+        let refusal: Option<ArtifactRefusal> = artifact::check(id, verified).err();
+        let because = refusal.as_ref().map(ToString::to_string);
+        Ok(Some(ArtifactReport { file: self.file.clone(), permitted: refusal.is_none(), because }))
+    }
+}
+
+/// What a domain says of an artifact that only its hash identifies.
+fn from_node(context: &Context, domain: &DomainName, file: &Path) -> Result<Evidence, Failure> {
+    let id = artifact::id_of(file).map_err(|e| files::failed(file, e))?;
+    let node = context.node(&context.config()?)?;
+    let answer = context.wait(async { Ok(node.evidence(domain, &id.to_string()).await) })?;
+    answer.map_err(|error| match error {
+        NodeError::Problem(problem) if problem.code() == Code::UnknownIdentity.as_str() => {
+            Failure::new(Exit::Refused, format!("`{domain}` says nothing of `{}`, which is `{id}`", file.display()))
+                .hint("it is another version, was changed, or comes from somebody else")
+        }
+        other => other.into(),
+    })
+}
+
+/// The origin by which the node of this home directory mirrors the domain.
+fn pinned_in_configuration(context: &Context, domain: &DomainName) -> Result<Option<Origin>, Failure> {
+    let mirrors = context.config()?.mirrors;
+    Ok(mirrors.into_iter().map(|mirror| mirror.origin.into_inner()).find(|origin| origin.domain == *domain))
+}
+
+fn not_proven(verified: &Verified, is_pinned: bool) -> Vec<String> {
+    let mut all = vec!["that nothing was left out: only a mirror, which holds the whole log, proves that".to_owned()];
+    if !is_pinned {
+        all.push(format!(
+            "that this is the domain that you mean: nothing was pinned. Compare {} with what its owners told you, or \
+             give that with --pin",
+            verified.origin
+        ));
+    }
+    if !verified.fresh {
+        all.push("that it still holds: the domain may have said more since".to_owned());
+    }
+    all
+}
+
+fn text(report: &Report) -> String {
+    let verified = &report.verified;
+    let freshness = Freshness::of_evidence(verified, report.at);
+    let rows = [("proven", proven(report)), ("not proven", report.not_proven.join("\n"))];
+    [verdict(report), heading(&verified.record), record_card(&verified.record, &freshness), card("evidence", &rows)]
+        .join("\n")
+}
+
+fn verdict(report: &Report) -> String {
+    match &report.artifact {
+        None => format!("{} {}\n", style("✓").green().bold(), style("the evidence holds").bold()),
+        Some(artifact) => match &artifact.because {
+            None => format!("{} {} may be used\n", style("✓").green().bold(), artifact.file.display()),
+            Some(because) => {
+                format!("{} {} must not be used: {because}\n", style("✗").red().bold(), artifact.file.display())
+            }
+        },
+    }
+}
+
+fn proven(report: &Report) -> String {
+    let verified = &report.verified;
+    let mut lines = Vec::new();
+    if report.pinned {
+        lines.push(format!("{} is the domain that was pinned", verified.origin.domain));
+    }
+    lines.push(format!("its owners put the rules in force, version {} last", verified.descriptor));
+    lines.push(format!(
+        "{}, each signed by its signer, judged by these rules, and in the log",
+        counted(verified.statements.len(), "statement")
+    ));
+    lines.push(format!("the log has {} entries and the root {}", verified.size, verified.root));
+    lines.extend(verified.as_of.map(|time| format!("the home said at {} that this was its newest state", when(time))));
+    lines.extend(verified.witnesses.iter().map(|it| format!("cosigned by {} at {}", it.name, when(it.at))));
+    let refused = verified.statements.iter().filter_map(|line| Some((line.index, line.refused.as_ref()?)));
+    lines.extend(refused.map(|(index, refused)| {
+        format!(
+            "{} entry {index} has no effect: {}",
+            style("!").yellow().bold(),
+            crate::cli::words::clean(&refused.why)
+        )
+    }));
+    lines.join("\n")
+}
+
+impl From<EvidenceRefusal> for Failure {
+    fn from(refusal: EvidenceRefusal) -> Self {
+        let failure = Self::new(Exit::Refused, format!("the evidence is refused: {refusal}"));
+        match refusal {
+            EvidenceRefusal::Pin { .. } => {
+                failure.hint("two domains may have one name: ask the owners which origin is theirs")
+            }
+            _ => failure,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The record of a thing in one domain, as a card.
+
+use console::style;
+use ics_core::record::{By, Given, GivenStatus, Record, Standing};
+use ics_core::vocabulary::Effect;
+
+use super::output::card;
+use super::words::{self, Freshness, clean, in_colour, said_by, when};
+
+type Row = (&'static str, String);
+
+/// What the thing is called, and below it its kind and id.
+#[must_use]
+pub(crate) fn heading(record: &Record) -> String {
+    let title = style(clean(&record.title)).bold();
+    format!("{title}\n{} {}\n", record.identity.kind, record.identity.id)
+}
+
+/// What one domain says of it.
+#[must_use]
+pub(crate) fn record_card(record: &Record, freshness: &Freshness) -> String {
+    let mut rows = vec![("genuine", genuine(record)), ("status", status(record, freshness))];
+    rows.extend(conflict(record));
+    rows.extend(lines("approved by", &record.approvals, said_by));
+    rows.extend(lines("labels", &record.labels, |it| format!("{}\n  by {}", clean(&it.value), said_by(&it.by))));
+    rows.extend(lines("names", &record.names, |it| given(record, &it.value.to_string(), &it.by)));
+    rows.extend(attributes(record));
+    rows.extend(lines("groups", &record.groups, |it| given(record, &it.value.to_string(), &it.by)));
+    rows.extend(lines("installed", &record.installed, |it| given(record, &it.value.to_string(), &it.by)));
+    rows.extend(lines("in charge", &record.grants, |it| {
+        let grantee = it.name.as_deref().map_or_else(|| it.grantee.to_string(), clean);
+        let until = it.until.map(|until| format!(", until {}", when(until))).unwrap_or_default();
+        format!("{grantee} as {}{until}\n  by {}", it.role, said_by(&it.by))
+    }));
+    rows.extend(lines("succeeds", &record.replaces, |it| given(record, &clean(&it.value), &it.by)));
+    rows.push(("said", statements(record)));
+    rows.push(("as of", freshness.text()));
+    card(record.domain.as_str(), &rows)
+}
+
+/// One row with a line, or more, for each item; none without items.
+fn lines<T>(name: &'static str, items: &[T], line: impl Fn(&T) -> String) -> Option<Row> {
+    let lines: Vec<String> = items.iter().map(line).collect();
+    (!lines.is_empty()).then(|| (name, lines.join("\n")))
+}
+
+fn genuine(record: &Record) -> String {
+    if record.vouched.is_empty() {
+        return style("✗ nobody vouches for what it is").red().to_string();
+    }
+    let line = |by: &By| format!("{} {} vouches for it{}", style("✓").green(), words::signer_as(by), place(by));
+    record.vouched.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn place(by: &By) -> String {
+    let group = by.group.as_ref().map(|group| format!(", of the group {}", words::short(&group.to_string())));
+    format!("{}{}", group.unwrap_or_default(), words::entry(by.index))
+}
+
+/// A permit that is no longer fresh is not one; a block stands until it is lifted, however old the news of it.
+fn status(record: &Record, freshness: &Freshness) -> String {
+    let told = record.status.as_ref().map(|status| status_lines(&status.decides));
+    if freshness.is_fresh() || record.effect().blocks() {
+        return told.unwrap_or_else(|| format!("{}: nobody has given it one", style("none").bold().yellow()));
+    }
+    let unknown = style("UNKNOWN").bold().yellow();
+    let last = told.map_or_else(|| "it had none".to_owned(), |told| format!("it was {told}"));
+    format!("{unknown}: the news is too old\nwhen last heard of, {last}")
+}
+
+fn status_lines(status: &GivenStatus) -> String {
+    let name = in_colour(status.name.as_str(), status.effect);
+    let mut text = format!(
+        "{name}, which {}\nsince {}\nby {}",
+        words::does(status.effect),
+        when(status.since),
+        said_by(&status.by)
+    );
+    if let Some(reason) = &status.reason {
+        text.push_str(&format!("\n“{}”", clean(reason)));
+    }
+    text
+}
+
+fn conflict(record: &Record) -> Option<Row> {
+    let others = record.status.as_ref().map(|status| status.conflict.as_slice()).unwrap_or_default();
+    lines("conflict", others, |other| {
+        let warning = style("!").yellow().bold();
+        format!(
+            "{warning} {} stands beside it, by {}",
+            in_colour(other.name.as_str(), other.effect),
+            said_by(&other.by)
+        )
+    })
+}
+
+/// Something that was given, and by whom if not by one of those who vouch.
+fn given(record: &Record, value: &str, by: &By) -> String {
+    if record.vouched.iter().any(|voucher| voucher.signer == by.signer) {
+        return value.to_owned();
+    }
+    format!("{value}\n  by {}", said_by(by))
+}
+
+fn attributes(record: &Record) -> Vec<Row> {
+    let row = |(attribute, values): (_, &Vec<Given<String>>)| {
+        let agree = values.iter().all(|other| values.first().is_some_and(|first| first.value == other.value));
+        let text = match values.first() {
+            Some(first) if agree => given(record, &clean(&first.value), &first.by),
+            _ => contradiction(values),
+        };
+        (words::attribute(attribute), text)
+    };
+    record.attributes.iter().map(|(attribute, values)| row((*attribute, values))).collect()
+}
+
+fn contradiction(values: &[Given<String>]) -> String {
+    let line =
+        |it: &Given<String>| format!("{} {}, says {}", style("!").yellow().bold(), clean(&it.value), said_by(&it.by));
+    values.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn statements(record: &Record) -> String {
+    let listed = u64::try_from(record.statements.len()).unwrap_or(u64::MAX);
+    let stands = record.statements.iter().filter(|it| it.standing == Standing::Stands).count();
+    let total = words::counted(listed.saturating_add(record.omitted), "statement");
+    let ended = listed.saturating_add(record.omitted).saturating_sub(u64::try_from(stands).unwrap_or(u64::MAX));
+    if ended == 0 { total } else { format!("{total}, {ended} of them without effect now: `ics history` lists them") }
+}
+
+/// The status over all domains, where there are several.
+#[must_use]
+pub(crate) fn overall(records: &[(&Record, Freshness)]) -> Option<String> {
+    if records.len() < 2 {
+        return None;
+    }
+    let most = records.iter().max_by_key(|(record, _)| record.effect())?;
+    let differ = records.iter().any(|(record, _)| record.effect() != most.0.effect());
+    let status = most.0.status.as_ref().map(|status| status.decides.name.to_string());
+    let effect = most.0.effect();
+    let is_stale = records.iter().any(|(_, freshness)| !freshness.is_fresh());
+    let word = match status {
+        _ if is_stale && !effect.blocks() => {
+            style("UNKNOWN: a domain was not heard of lately enough").yellow().to_string()
+        }
+        Some(status) => format!("{}, which {}", in_colour(&status, effect), words::does(effect)),
+        None => style("no status").bold().yellow().to_string(),
+    };
+    let count = records.len();
+    let conflict = if differ && effect != Effect::None { ", the most restrictive" } else { "" };
+    Some(format!("{word}{conflict}: {count} domains know it\n"))
+}
+
+#[cfg(test)]
+mod tests;

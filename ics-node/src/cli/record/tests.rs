@@ -1,0 +1,106 @@
+use ics_core::time::Timestamp;
+use serde_json::Value;
+
+use super::*;
+
+/// What a domain of the shared vectors says of a thing in the end, after a change of the JSON.
+fn vector(domain: &str, title: &str, change: impl FnOnce(&mut Value)) -> Record {
+    let vectors: Value =
+        serde_json::from_str(include_str!("../../../../schemas/vectors/records.json")).expect("vectors");
+    let records = vectors[domain]["records"].as_array().expect("records");
+    let mut last = records.iter().rfind(|it| it["record"]["title"] == title).expect("a record")["record"].clone();
+    change(&mut last);
+    serde_json::from_value(last).expect("a record")
+}
+
+fn freshness(age: u64) -> Freshness {
+    Freshness { size: 20, as_of: Timestamp::parse("2026-01-02T00:00:00Z").ok(), age: Some(age), bound: 60 }
+}
+
+fn shown(record: &Record, age: u64) -> String {
+    let text = heading(record) + &record_card(record, &freshness(age));
+    console::strip_ansi_codes(&text).into_owned()
+}
+
+#[test]
+fn what_a_domain_says() {
+    assert_eq!(
+        shown(&vector("plant.example", "Pump 1", |_| ()), 5),
+        "\
+Pump 1
+device 38cd1a9dd104847af32f938a3f205349bffad80a
+plant.example
+  genuine      ✓ Acme Pumps as manufacturer vouches for it  entry 5
+  status       withdrawn, which blocks its use
+               since 2026-01-01 18:00:00 UTC
+               by Acme Pumps as manufacturer, of the group sha256:605bebcf1a435654…  entry 18
+               “the seal leaks”
+  conflict     ! in-use stands beside it, by Buyer Ltd as owner  entry 14
+  approved by  Integrator as integrator  entry 7
+  names        serial:SN-1
+               spki:9c8d75bfaed9ae1341258505c66b75f5724967f8e7b25d02eb1279c5e56b51ab
+  model        P1
+  lot          7
+  in charge    Buyer Ltd as owner
+                 by Acme Pumps as manufacturer  entry 11
+  said         8 statements, 3 of them without effect now: `ics history` lists them
+  as of        2026-01-02 00:00:00 UTC (5 s ago, good for 1 min), 20 entries in the log
+"
+    );
+}
+
+#[test]
+fn of_something_that_nobody_vouches_for() {
+    let text = shown(&vector("plant.example", "lot 7", |_| ()), 5);
+    assert!(text.contains("  genuine  ✗ nobody vouches for what it is\n"), "{text}");
+}
+
+#[test]
+fn old_news_permit_nothing_and_still_block() {
+    let permitted = |record: &mut Value| {
+        record["status"]["name"] = "in-use".into();
+        record["status"]["effect"] = "permits".into();
+    };
+    let cases: [(fn(&mut Value), &str); 3] = [
+        (permitted, "UNKNOWN: the news is too old\nwhen last heard of, it was in-use, which permits its use"),
+        (|_| (), "withdrawn, which blocks its use\n"),
+        (
+            |record| drop(record.as_object_mut().expect("an object").remove("status")),
+            "UNKNOWN: the news is too old\nwhen last heard of, it had none",
+        ),
+    ];
+    for (change, expected) in cases {
+        let record = vector("plant.example", "Pump 1", change);
+        let text = console::strip_ansi_codes(&status(&record, &freshness(61))).into_owned();
+        assert!(text.starts_with(expected), "{text}");
+    }
+    let fresh = vector("plant.example", "Pump 1", permitted);
+    let text = console::strip_ansi_codes(&status(&fresh, &freshness(60))).into_owned();
+    assert!(text.starts_with("in-use, which permits its use\nsince"), "{text}");
+}
+
+#[test]
+fn contradictions_are_shown_with_those_who_make_them() {
+    let record = vector("plant.example", "Pump 1", |record| {
+        let mut other = record["attributes"]["model"][0].clone();
+        other["value"] = "P2\u{1b}[31m".into();
+        other["by"]["name"] = "Mallory\n  status  in-use".into();
+        record["attributes"]["model"].as_array_mut().expect("values").push(other);
+    });
+    let text = shown(&record, 5);
+    assert!(text.contains("  model        ! P1, says Acme Pumps as manufacturer  entry 5\n"), "{text}");
+    let mallory = "               ! P2\u{fffd}[31m, says Mallory\u{fffd}  status  in-use as manufacturer  entry 5\n";
+    assert!(text.contains(mallory), "{text}");
+}
+
+#[test]
+fn the_most_restrictive_domain_decides_over_all() {
+    let (maker, plant) = (vector("devices.acme.example", "Pump 2", |_| ()), vector("plant.example", "Pump 2", |_| ()));
+    let all = |age| {
+        let text = overall(&[(&maker, freshness(5)), (&plant, freshness(age))]).expect("several");
+        console::strip_ansi_codes(&text).into_owned()
+    };
+    assert_eq!(all(5), "stolen, which blocks its use, the most restrictive: 2 domains know it\n");
+    assert_eq!(all(61), all(5), "a block stands however old");
+    assert_eq!(overall(&[(&plant, freshness(5))]), None);
+}

@@ -1,0 +1,89 @@
+//! Whether a file is the software that a domain permits.
+
+use core::fmt;
+use std::fs::File;
+use std::path::Path;
+
+use ics_core::evidence::Verified;
+use ics_core::identity::{IdentityId, Kind};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Effect, StatusName};
+
+use super::thing;
+
+/// The id of a piece of software: SHA-256 of the file.
+///
+/// # Errors
+/// What the system says.
+pub fn id_of(path: &Path) -> std::io::Result<IdentityId> {
+    thing::sha256(File::open(path)?).map(IdentityId::Software)
+}
+
+/// Why a file is not to be used, although the evidence holds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ArtifactRefusal {
+    /// The evidence is about something else.
+    #[error(
+        "it is not what the evidence is about: it has the id `{artifact}`, the evidence is about the {kind} `{found}`"
+    )]
+    Other {
+        /// The id of the file.
+        artifact: IdentityId,
+        /// What the evidence is about.
+        found: IdentityId,
+        /// What kind of thing that is.
+        kind: Kind,
+    },
+    /// Its status blocks its use.
+    #[error("its status is `{0}`, which blocks its use")]
+    Blocked(StatusName),
+    /// The evidence is too old to permit anything.
+    #[error("the news is too old: {0}")]
+    Stale(Age),
+    /// Nobody says that it is what it says.
+    #[error("nobody who is entitled to it vouches for it")]
+    NotVouched,
+    /// Nobody permits it.
+    #[error("no status permits its use{}", .0.as_ref().map(|status| format!(": it is `{status}`")).unwrap_or_default())]
+    NotPermitted(Option<StatusName>),
+}
+
+/// How old the news is, and may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age {
+    /// When the home said that there was nothing newer.
+    pub as_of: Option<Timestamp>,
+    /// Seconds that this holds.
+    pub bound: u64,
+}
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_of {
+            Some(time) => write!(f, "it is of {time} and holds for {} s", self.bound),
+            None => f.write_str("the home has not said that this is its newest state"),
+        }
+    }
+}
+
+/// Decides about a file by evidence that holds. A block counts however old it is, a permit only while it is fresh.
+///
+/// # Errors
+/// The first reason against it.
+pub fn check(artifact: IdentityId, verified: &Verified) -> Result<(), ArtifactRefusal> {
+    let record = &verified.record;
+    if artifact != verified.identity() {
+        let (found, kind) = (verified.identity(), record.identity.kind);
+        return Err(ArtifactRefusal::Other { artifact, found, kind });
+    }
+    let status = record.status.as_ref().map(|status| status.decides.name.clone());
+    match (record.effect(), status) {
+        (effect, Some(status)) if effect.blocks() => Err(ArtifactRefusal::Blocked(status)),
+        _ if !verified.fresh => {
+            Err(ArtifactRefusal::Stale(Age { as_of: verified.as_of, bound: verified.freshness.default }))
+        }
+        _ if record.vouched.is_empty() => Err(ArtifactRefusal::NotVouched),
+        (Effect::Permits, _) => Ok(()),
+        (_, status) => Err(ArtifactRefusal::NotPermitted(status)),
+    }
+}
