@@ -59,7 +59,7 @@ pub(super) enum Command {
     Installed(installed::Installed),
     /// Take back what one has said.
     Withdraw(withdraw::Withdraw),
-    /// Show what a thing is, who vouches for it, and what its status is now; or ask whether it may be used.
+    /// Show what a thing is, who vouches for it, and what its status is now.
     Lookup(lookup::Lookup),
     /// Ask whether a thing may be used.
     Check(check::Check),
