@@ -95,7 +95,10 @@ fn text(context: &Context, path: &std::path::Path, pack: &Evidence, verified: &V
     let rows = [
         ("of", format!("{} {}", verified.record.identity.kind, verified.record.identity.id)),
         ("domain", verified.origin.domain.to_string()),
-        ("holds", format!("{}, in {} proven entries", counted(verified.statements.len(), "statement"), pack.entries.len())),
+        (
+            "holds",
+            format!("{}, in {} proven entries", counted(verified.statements.len(), "statement"), pack.entries.len()),
+        ),
         ("as of", freshness.text()),
         ("pin", format!("{}\ntell the verifier, by another way than the file", verified.origin)),
     ];
