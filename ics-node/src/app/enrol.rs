@@ -42,7 +42,8 @@ impl App {
         let json = serde_json::to_vec(request).map_err(|error| AppError::Internal(error.to_string()))?;
         let token = token(&hosted, &certificate.primary().to_string());
         match self.store().enrol(hosted.number, &token, json, self.clock().now()) {
-            Ok(_) => self.enrolment(domain, &certificate.primary().to_string()),
+            // One that is there already is the same request: its key is the same.
+            Ok(_) | Err(StoreError::Exists { .. }) => self.enrolment(domain, &certificate.primary().to_string()),
             Err(StoreError::Full { waiting }) if waiting == limits::ENROLMENTS_WAITING => {
                 let detail = format!("{waiting} requests wait for an operator already");
                 Err(AppError::new(Code::TooManyRequests, detail))

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use console::style;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use ics_core::identity::Kind;
 use ics_core::record::Record;
 use ics_core::statement::Claims;
 use ics_core::vocabulary::Act;
@@ -22,6 +23,7 @@ use crate::client::lookup::{self, Found};
 use crate::client::node::Node;
 use crate::client::signing::Signing;
 use crate::client::submit;
+use crate::client::thing::called;
 
 /// Look-ups that are under way at once.
 const AT_ONCE: usize = 8;
@@ -69,7 +71,7 @@ pub(crate) struct Saying {
 #[derive(Serialize)]
 struct Said {
     id: String,
-    kind: String,
+    kind: Kind,
     title: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     index: Option<u64>,
@@ -186,7 +188,7 @@ fn review_row(saying: &Saying) -> Vec<String> {
     let id = thing.id().map(|id| id.to_string()).unwrap_or_default();
     let record = saying.found.own.as_ref().map(|answer| &answer.record);
     let now = record.map_or_else(|| "not known here".to_owned(), status_text);
-    vec![format!("{} {}", thing.kind(), thing.title()), short(&id), now, claims_text(&saying.claims)]
+    vec![thing.called(), short(&id), now, claims_text(&saying.claims)]
 }
 
 /// The status of a record in a word or two.
@@ -218,9 +220,9 @@ fn said_text(said: &[Said]) -> String {
     let line = |said: &Said| match (&said.problem, said.index) {
         (Some(problem), _) => {
             let hint = problem.hint.as_ref().map(|hint| format!("\n  {hint}")).unwrap_or_default();
-            format!("{} {} {}: {}{hint}", style("✗").red(), said.kind, said.title, problem.detail)
+            format!("{} {}: {}{hint}", style("✗").red(), called(said.kind, &said.title), problem.detail)
         }
-        (None, Some(index)) => format!("{} {} {}  entry {index}", style("✓").green(), said.kind, said.title),
+        (None, Some(index)) => format!("{} {}  entry {index}", style("✓").green(), called(said.kind, &said.title)),
         (None, None) => String::new(),
     };
     said.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -235,7 +237,7 @@ impl Said {
         };
         Self {
             id: thing.id().map(|id| id.to_string()).unwrap_or_default(),
-            kind: thing.kind().to_string(),
+            kind: thing.kind(),
             title: thing.title(),
             index,
             statement,

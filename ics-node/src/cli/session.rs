@@ -131,6 +131,9 @@ impl From<Problem> for Failure {
         };
         let failure = Self::new(exit, &problem.detail);
         match problem.hint {
+            _ if Code::named(problem.code()) == Some(Code::OperatorOnly) => failure.hint(
+                "only its operator may: `[client] operator_token_file` in ics.toml names the file with his token",
+            ),
             Some(hint) => failure.hint(hint),
             None => failure,
         }

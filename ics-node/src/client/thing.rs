@@ -161,6 +161,12 @@ impl Thing {
         }
     }
 
+    /// What people call it, its kind in front unless it says so itself.
+    #[must_use]
+    pub fn called(&self) -> String {
+        called(self.kind(), &self.title())
+    }
+
     /// What people call it.
     #[must_use]
     pub fn title(&self) -> String {
@@ -171,6 +177,13 @@ impl Thing {
             Self::Document(Subject::Key { user_id, .. }) => user_id.clone(),
         }
     }
+}
+
+/// A title with the kind in front, unless it says so itself.
+#[must_use]
+pub fn called(kind: Kind, title: &str) -> String {
+    let says_so = title.to_lowercase().starts_with(kind.as_str());
+    if says_so { title.to_owned() } else { format!("{kind} {title}") }
 }
 
 /// SHA-256 of all that a reader gives.

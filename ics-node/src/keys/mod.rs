@@ -16,7 +16,7 @@ pub use self::import::ImportSource;
 pub use self::passphrase::{CREDENTIAL, FILE_NAME as PASSPHRASE_FILE, Passphrase, PassphraseError, PassphraseSource};
 pub use self::secret::{Algorithm, KeyVersion};
 pub use self::store::{DIRECTORY, KeyName, KeyStore, StoredKey, UnlockedKey};
-pub use self::transferable::{canonical, primary_key};
+pub use self::transferable::{armor_certificate, canonical, primary_key};
 
 #[cfg(test)]
 mod tests;

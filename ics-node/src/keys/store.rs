@@ -309,10 +309,9 @@ impl UnlockedKey {
     /// # Errors
     /// When its certificate allows none of the keys to do that.
     pub fn signer(&self, purpose: Purpose, at: Timestamp) -> Result<&dyn Signer, KeyError> {
-        let allowed = |signer: &&Box<dyn Signer + Send + Sync>| {
-            self.certificate.key_for(&signer.public_key().fingerprint(), purpose, at).is_ok()
-        };
-        self.signers.iter().find(allowed).map(|signer| &**signer as &dyn Signer).ok_or_else(|| KeyError::Purpose {
+        let allowed =
+            |signer: &&dyn Signer| self.certificate.key_for(&signer.public_key().fingerprint(), purpose, at).is_ok();
+        self.signers.iter().map(|signer| &**signer as &dyn Signer).find(allowed).ok_or_else(|| KeyError::Purpose {
             name: self.name.to_string(),
             purpose: match purpose {
                 Purpose::Certify => "certify",

@@ -90,7 +90,10 @@ pub fn primary_key(certificate: &[u8]) -> Result<PublicKey, KeyError> {
 }
 
 /// A certificate in armor.
-pub(super) fn armor_certificate(bytes: &[u8]) -> Result<String, KeyError> {
+///
+/// # Errors
+/// When the library fails.
+pub fn armor_certificate(bytes: &[u8]) -> Result<String, KeyError> {
     armored(armor::Kind::PublicKey, |writer| writer.write_all(bytes).map_err(Into::into))
 }
 

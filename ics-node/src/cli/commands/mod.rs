@@ -6,6 +6,7 @@ mod backup;
 mod check;
 mod completions;
 mod domain;
+mod enroll;
 mod export;
 mod grant;
 mod history;
@@ -47,6 +48,9 @@ pub(super) enum Command {
     Domain(domain::DomainCommand),
     /// Introduce identities: a device, a million of them, a group, a piece of software.
     Publish(Box<publish::Publish>),
+    /// Introduce devices that make their key at set-up time.
+    #[command(subcommand)]
+    Enroll(enroll::EnrollCommand),
     /// Approve things for use.
     Approve(approve::Approve),
     /// Give things a status: in use, stolen, destroyed.
@@ -95,6 +99,7 @@ impl Command {
             Self::Key(command) => command.run(context),
             Self::Domain(command) => command.run(context),
             Self::Publish(command) => command.run(context),
+            Self::Enroll(command) => command.run(context),
             Self::Approve(command) => command.run(context),
             Self::Status(command) => command.run(context),
             Self::Label(command) => command.run(context),

@@ -243,9 +243,8 @@ async fn publish_one(
     context.output.result(&published, || {
         let tick = style("✓").green();
         format!(
-            "{tick} {} {}\n  id     {}\n  entry  {} of {}",
-            published.kind,
-            published.title,
+            "{tick} {}\n  id     {}\n  entry  {} of {}",
+            thing.called(),
             published.id,
             published.index,
             signing.domain()

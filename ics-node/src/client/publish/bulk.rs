@@ -9,7 +9,7 @@ use ics_core::vocabulary::Act;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use super::journal::with_suffix;
+use super::journal::{Salts, with_suffix};
 use super::{Fields, Journal, JournalError, Row, RowError, Rows};
 use crate::api::{Problem, SubmissionResult};
 use crate::client::node::{Node, NodeError};
@@ -60,7 +60,7 @@ pub struct Refused {
     pub detail: String,
     /// The code of the refusal, where the node refused it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<Problem>,
+    pub problem: Option<Box<Problem>>,
     /// What the row says.
     pub values: Vec<(String, String)>,
 }
@@ -126,7 +126,7 @@ struct Producer {
     defaults: Fields,
     directory: PathBuf,
     acknowledged: HashSet<[u8; 16]>,
-    salt: Box<dyn Fn(&[u8; 32]) -> [u8; 32] + Send>,
+    salts: Salts,
     at: ics_core::time::Timestamp,
 }
 
@@ -149,7 +149,7 @@ impl Bulk {
             defaults: self.defaults,
             directory: self.input.parent().unwrap_or(Path::new("")).to_owned(),
             acknowledged: journal.acknowledged(),
-            salt: Box::new(journal.salts()),
+            salts: journal.salts(),
             at: journal.signed_at(),
         };
         let (sender, receiver) = mpsc::channel(AHEAD);
@@ -188,7 +188,7 @@ async fn submit(node: &Node, domain: &ics_core::vocabulary::DomainName, batch: B
                 SubmissionResult::Problem(problem) => refused.push(Refused {
                     row: row.number,
                     detail: problem.detail.clone(),
-                    problem: Some(problem),
+                    problem: Some(Box::new(problem)),
                     values: row.values,
                 }),
             }
@@ -237,7 +237,7 @@ impl Producer {
         let fields = row.fields(&self.defaults).map_err(|e| e.to_string())?;
         let claims = self.signing.claims(Act::Identity);
         let (thing, claims) = fields.draft(claims, &self.directory).map_err(|e| e.to_string())?;
-        let salt = (self.salt)(&row.digest());
+        let salt = self.salts.of(&row.digest());
         let signed = self.signing.sign_salted(&thing, &claims, false, self.at, &salt);
         signed.map_err(|e: SigningError| e.to_string())
     }

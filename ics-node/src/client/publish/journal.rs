@@ -31,6 +31,18 @@ pub struct Journal {
     acknowledged: HashSet<[u8; KEPT]>,
 }
 
+/// Makes the salt of each row's signature: unpredictable, and the same each time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Salts(String);
+
+impl Salts {
+    /// The salt for a row, by its digest.
+    #[must_use]
+    pub fn of(&self, row: &[u8; 32]) -> [u8; 32] {
+        Sha256::new().chain_update(&self.0).chain_update(row).finalize().into()
+    }
+}
+
 /// The first line: what all rows have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -122,17 +134,10 @@ impl Journal {
         self.head.signed_at
     }
 
-    /// The salt for the signature over a row: unpredictable, and the same each time.
+    /// What makes the salts of the run.
     #[must_use]
-    pub fn salt(&self, row: &[u8; 32]) -> [u8; 32] {
-        salt(&self.head.seed, row)
-    }
-
-    /// What makes salts, for a thread of its own.
-    #[must_use]
-    pub fn salts(&self) -> impl Fn(&[u8; 32]) -> [u8; 32] + Send + 'static {
-        let seed = self.head.seed.clone();
-        move |row| salt(&seed, row)
+    pub fn salts(&self) -> Salts {
+        Salts(self.head.seed.clone())
     }
 
     /// The rows that are in the log.
@@ -180,10 +185,6 @@ pub(super) fn with_suffix(input: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn salt(seed: &str, row: &[u8; 32]) -> [u8; 32] {
-    Sha256::new().chain_update(seed).chain_update(row).finalize().into()
-}
-
 fn read(path: &Path) -> Result<(Head, HashSet<[u8; KEPT]>), JournalError> {
     let failed = |source| JournalError::File { path: path.to_owned(), source };
     let form = |line| JournalError::Form { path: path.to_owned(), line };
@@ -225,17 +226,17 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let input = directory.path().join("d.csv");
         let mut journal = open(&input, "d.example", 1).expect("begun");
-        let (at, salt) = (journal.signed_at(), journal.salt(&[1; 32]));
+        let (at, salts) = (journal.signed_at(), journal.salts());
         assert_eq!(at.as_millis() % 1000, 0, "signatures count in whole seconds");
         journal.acknowledge(&[[1; 32], [2; 32]]).expect("written");
         drop(journal);
 
         let journal = open(&input, "d.example", 1).expect("continued");
-        assert_eq!((journal.signed_at(), journal.salt(&[1; 32]), journal.count()), (at, salt, 2));
+        assert_eq!((journal.signed_at(), journal.salts(), journal.count()), (at, salts.clone(), 2));
         assert!(journal.acknowledged().contains(&Journal::mark(&[2; 32])));
         assert!(!journal.acknowledged().contains(&Journal::mark(&[3; 32])));
-        assert_ne!(journal.salt(&[2; 32]), salt);
-        assert_eq!(journal.salts()(&[1; 32]), salt);
+        assert_eq!(salts.of(&[1; 32]), salts.of(&[1; 32]));
+        assert_ne!(salts.of(&[1; 32]), salts.of(&[2; 32]));
     }
 
     #[test]

@@ -1,0 +1,334 @@
+//! `ics enroll`.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, Subcommand};
+use console::style;
+use ics_core::identity::{Fingerprint, Kind};
+use ics_core::name::Name;
+use ics_core::vocabulary::{Act, Attribute};
+
+use super::key_value;
+use crate::api::{Enrolment, EnrolmentRequest};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::{card, table};
+use crate::cli::say::{self, Asking, Saying};
+use crate::cli::session::{InDomain, SignAs};
+use crate::client::lookup::Found;
+use crate::client::publish::Fields;
+use crate::client::signing::Signing;
+use crate::keys::{Algorithm, KeyError, KeyName, KeyVersion, PASSPHRASE_FILE, Passphrase, StoredKey, file};
+
+/// Commands about things that make their key at set-up time.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnrollCommand {
+    /// On the device: make a key and ask to be introduced.
+    Request(Request),
+    /// On the device: ask how the request stands.
+    State(State),
+    /// The operator: list the requests that wait.
+    List(List),
+    /// The operator: introduce devices that have asked.
+    Approve(Approve),
+    /// The operator: refuse a request.
+    Refuse(Refuse),
+}
+
+/// Makes a key, unless there is one of that name, and asks a node to introduce it. The request is signed with the key,
+/// which proves its possession. Compare the fingerprint with the one that the operator sees.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics --home /etc/ics --node https://ics.acme.example enroll request --domain devices.acme.example \
+--serial SN-0042 --set model=P7")]
+pub(crate) struct Request {
+    #[command(flatten)]
+    domain: InDomain,
+    /// What the key is called in the home directory.
+    #[arg(long, default_value = "device", value_name = "NAME")]
+    key: KeyName,
+    /// The algorithm of a new key.
+    #[arg(long, value_enum, default_value_t)]
+    algorithm: Algorithm,
+    /// device, gateway, service, node or organisation.
+    #[arg(long, default_value = "device")]
+    kind: Kind,
+    /// What the thing is called [default: kind and serial number].
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// A serial number that it asks for.
+    #[arg(long)]
+    serial: Vec<String>,
+    /// A URN that it asks for.
+    #[arg(long)]
+    urn: Vec<String>,
+    /// A host name that it asks for.
+    #[arg(long)]
+    host: Vec<String>,
+    /// An attribute that it asks for.
+    #[arg(long, value_name = "ATTRIBUTE=VALUE", value_parser = key_value)]
+    set: Vec<(Attribute, String)>,
+}
+
+/// Asks how a request stands. Exit code 0 means that the device is introduced.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics --home /etc/ics --node https://ics.acme.example enroll state --domain devices.acme.example")]
+pub(crate) struct State {
+    /// The fingerprint of the device's key, or the key's name in the home directory.
+    #[arg(default_value = "device", value_name = "KEY")]
+    key: String,
+    #[command(flatten)]
+    domain: InDomain,
+}
+
+/// Lists the requests that wait.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics enroll list")]
+pub(crate) struct List {
+    #[command(flatten)]
+    domain: InDomain,
+}
+
+/// Introduces devices that have asked, with the names and attributes that they asked for: signs after a look at it.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics enroll approve 0123456789abcdef0123456789abcdef01234567
+  $ ics enroll approve --all")]
+pub(crate) struct Approve {
+    /// The fingerprints of their keys.
+    #[arg(value_name = "FINGERPRINT", required_unless_present = "all")]
+    keys: Vec<Fingerprint>,
+    /// All that wait.
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    sign: SignAs,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// Refuses a request.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics enroll refuse 0123456789abcdef0123456789abcdef01234567 --reason 'not on the delivery note'")]
+pub(crate) struct Refuse {
+    /// The fingerprint of the device's key.
+    #[arg(value_name = "FINGERPRINT")]
+    key: Fingerprint,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    domain: InDomain,
+}
+
+impl EnrollCommand {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Request(command) => command.run(context),
+            Self::State(command) => command.run(context),
+            Self::List(command) => command.run(context),
+            Self::Approve(command) => command.run(context),
+            Self::Refuse(command) => command.run(context),
+        }
+    }
+}
+
+impl Request {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        let names = self.names()?;
+        let key = self.key(context, &names)?;
+        let domain = self.domain.or_default(&config)?;
+        let request = EnrolmentRequest {
+            certificate: STANDARD.encode(key.certificate_bytes()),
+            kind: self.kind,
+            names: names.iter().map(ToString::to_string).collect(),
+            attributes: self.set.into_iter().map(|(attribute, value)| (attribute.to_string(), value)).collect(),
+        };
+        let enrolment = context.wait(async { Ok(node.enrol(&domain, &request).await?) })?;
+        show(context, &enrolment)?;
+        context.output.note("the operator approves it with `ics enroll approve`, after a look at the fingerprint");
+        Ok(Exit::Ok)
+    }
+
+    fn names(&self) -> Result<Vec<Name>, Failure> {
+        let mut fields = Fields::default();
+        for (scheme, names) in [("serial", &self.serial), ("urn", &self.urn), ("host", &self.host)] {
+            names.iter().try_for_each(|name| fields.add_name(scheme, name))?;
+        }
+        Ok(fields.names)
+    }
+
+    /// The device's key; a new one where there is none. Nobody sits at a device: its passphrase is made up and kept
+    /// beside the key unless there is one.
+    fn key(&self, context: &Context, names: &[Name]) -> Result<StoredKey, Failure> {
+        match context.keys().find(self.key.as_str()) {
+            Err(KeyError::Missing { .. }) => {}
+            other => return Ok(other?),
+        }
+        let source = context.passphrases();
+        let passphrase = match source.from_files()? {
+            Some(passphrase) => passphrase,
+            None if std::io::stdin().is_terminal() => source.choose()?,
+            None => kept_passphrase(&context.home)?,
+        };
+        let first = names.first().map_or_else(|| self.key.to_string(), short_name);
+        let user_id = self.name.clone().unwrap_or_else(|| format!("{} {first}", self.kind));
+        let made = (self.algorithm, KeyVersion::V4);
+        Ok(context.keys().make(&self.key, &user_id, made, &passphrase, context.now())?)
+    }
+}
+
+fn kept_passphrase(home: &Path) -> Result<Passphrase, Failure> {
+    let failed = |e: std::io::Error| Failure::new(Exit::Local, format!("`{}`: {e}", home.display()));
+    let passphrase = Passphrase::generate()?;
+    file::make_private_directory(home).map_err(failed)?;
+    passphrase.write_to(&home.join(PASSPHRASE_FILE)).map_err(failed)?;
+    Ok(passphrase)
+}
+
+/// A name without its scheme.
+fn short_name(name: &Name) -> String {
+    let text = name.to_string();
+    text.split_once(':').map_or_else(|| text.clone(), |(_, value)| value.to_owned())
+}
+
+impl State {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        let domain = self.domain.or_default(&config)?;
+        let id = match self.key.parse::<Fingerprint>() {
+            Ok(fingerprint) => fingerprint,
+            Err(_) => context.keys().find(&self.key)?.fingerprint(),
+        };
+        let enrolment = context.wait(async { Ok(node.enrolment(&domain, &id.to_string()).await?) })?;
+        show(context, &enrolment)?;
+        Ok(if enrolment.state == "approved" { Exit::Ok } else { Exit::Refused })
+    }
+}
+
+impl List {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        let domain = self.domain.or_default(&config)?;
+        let page = context.wait(async { Ok(node.enrolments(&domain).await?) })?;
+        context.output.result(&page, || {
+            if page.items.is_empty() {
+                return format!("nobody waits to be introduced into {domain}");
+            }
+            let row = |it: &Enrolment| {
+                let kind = it.request.kind.to_string();
+                vec![
+                    it.id.clone(),
+                    kind,
+                    it.request.names.join(" "),
+                    about(&it.request.attributes),
+                    it.received_at.to_string(),
+                ]
+            };
+            table(&["fingerprint", "kind", "names", "about", "since"], &page.items.iter().map(row).collect::<Vec<_>>())
+        })?;
+        Ok(Exit::Ok)
+    }
+}
+
+impl Approve {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        context.wait(async {
+            let domain = self.sign.domain(&config)?;
+            let mut waiting = node.enrolments(&domain).await?.items;
+            if !self.all {
+                let wanted: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
+                if let Some(missing) = wanted.iter().find(|id| !waiting.iter().any(|it| it.id == **id)) {
+                    return Err(Failure::new(Exit::NotFound, format!("no request of `{missing}` waits in {domain}"))
+                        .hint("`ics enroll list` shows those that wait"));
+                }
+                waiting.retain(|it| wanted.contains(&it.id));
+            }
+            if waiting.is_empty() {
+                context.output.result(&waiting, || format!("nobody waits to be introduced into {domain}"))?;
+                return Ok(Exit::Ok);
+            }
+            let signing = self.sign.open(context, &config, &node).await?;
+            let sayings = waiting.iter().map(|it| introduction(&signing, it)).collect::<Result<Vec<_>, _>>()?;
+            say::say(context, &node, &signing, sayings, self.asking).await
+        })
+    }
+}
+
+/// The statement that introduces a device as it asked, with its own signature in it.
+fn introduction(signing: &Signing, enrolment: &Enrolment) -> Result<Saying, Failure> {
+    let request = &enrolment.request;
+    let mut fields =
+        Fields { kind: Some(request.kind), spki: Some(armored(&request.certificate)?), ..Fields::default() };
+    for name in &request.names {
+        let (scheme, value) = name.split_once(':').unwrap_or(("", name));
+        fields.add_name(scheme, value)?;
+    }
+    request.attributes.iter().try_for_each(|(column, value)| fields.set(column, value))?;
+    let (thing, claims) = fields.draft(signing.claims(Act::Identity), Path::new(""))?;
+    if thing.id().map(|id| id.to_string()).as_ref() != Ok(&enrolment.id) {
+        let message = format!("the node gave the certificate of another key for `{}`", enrolment.id);
+        return Err(Failure::new(Exit::Network, message));
+    }
+    Ok(Saying { found: Found { thing, own: None, others: Vec::new() }, claims, ends_vouching: false })
+}
+
+/// A certificate in base64, as armor.
+fn armored(base64: &str) -> Result<String, Failure> {
+    let failed = |e: String| Failure::new(Exit::Network, format!("the certificate in the request: {e}"));
+    let bytes = STANDARD.decode(base64).map_err(|e| failed(e.to_string()))?;
+    crate::keys::armor_certificate(&bytes).map_err(|e| failed(e.to_string()))
+}
+
+impl Refuse {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        let domain = self.domain.or_default(&config)?;
+        let id = self.key.to_string();
+        let refused = node.refuse_enrolment(&domain, &id, &self.reason);
+        let enrolment = context.wait(async { Ok(refused.await?) })?;
+        show(context, &enrolment)?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn show(context: &Context, enrolment: &Enrolment) -> Result<(), Failure> {
+    context.output.result(enrolment, || {
+        let state = match enrolment.state.as_str() {
+            "approved" => style("approved").green().bold(),
+            "refused" => style("refused").red().bold(),
+            other => style(other).yellow().bold(),
+        };
+        let mut rows = vec![
+            ("fingerprint", enrolment.id.clone()),
+            ("names", enrolment.request.names.join("\n")),
+            ("about", about(&enrolment.request.attributes)),
+            ("since", enrolment.received_at.to_string()),
+        ];
+        rows.retain(|(_, value)| !value.is_empty());
+        card(&format!("{} {state}", enrolment.request.kind), &rows)
+    })
+}
+
+fn about(attributes: &BTreeMap<String, String>) -> String {
+    attributes.iter().map(|(attribute, value)| format!("{attribute} {value}")).collect::<Vec<_>>().join(", ")
+}

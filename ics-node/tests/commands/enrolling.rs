@@ -1,0 +1,54 @@
+//! Devices that make their key at set-up time.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::stage::{DOMAIN, Stage};
+
+fn request(stage: &Stage, home: &str, serial: &str) -> String {
+    let words = ["enroll", "request", "--domain", DOMAIN, "--serial", serial, "--set", "model=P7"];
+    let asked = stage.run_in(home, &words);
+    assert_eq!(asked.code, 0, "{asked:?}");
+    assert_eq!(asked.json()["state"], "waiting");
+    asked.json()["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn a_device_asks_and_an_operator_introduces_it() {
+    let stage = Stage::started();
+    let id = request(&stage, "device", "SN-42");
+    let key = stage.path("device/keys/device.asc");
+    assert_eq!(std::fs::metadata(key).expect("a key").permissions().mode() & 0o777, 0o600);
+    assert_eq!(request(&stage, "device", "SN-42"), id, "asking again is the same request");
+
+    let waiting = stage.ok(&["enroll", "list"]);
+    assert_eq!(waiting["items"].as_array().map(Vec::len), Some(1));
+    let unasked = stage.run(&["enroll", "approve", &id]);
+    assert_eq!(unasked.code, 2, "{unasked:?}");
+    stage.ok(&["enroll", "approve", &id, "--yes"]);
+
+    let state = stage.run_in("device", &["enroll", "state", "--domain", DOMAIN]);
+    assert_eq!((state.code, state.json()["state"].as_str()), (0, Some("approved")));
+    let record = stage.record("serial:SN-42");
+    assert_eq!((record["id"].as_str(), record["title"].as_str()), (Some(id.as_str()), Some("device SN-42")));
+    assert_eq!(stage.ok(&["enroll", "list"])["items"].as_array().map(Vec::len), Some(0));
+}
+
+#[test]
+fn a_request_is_refused() {
+    let stage = Stage::started();
+    let id = request(&stage, "device", "SN-43");
+    let refused = stage.ok(&["enroll", "refuse", &id, "--reason", "not ours"]);
+    assert_eq!(refused["state"], "refused");
+    let state = stage.run_in("device", &["enroll", "state", "--domain", DOMAIN]);
+    assert_eq!((state.code, state.json()["state"].as_str()), (1, Some("refused")));
+    let approved = stage.run(&["enroll", "approve", &id, "--yes"]);
+    assert_eq!(approved.code, 3, "{approved:?}");
+}
+
+#[test]
+fn only_the_operator_sees_requests() {
+    let stage = Stage::started();
+    let stranger = stage.run_in("stranger", &["enroll", "list", "--domain", DOMAIN]);
+    assert_eq!(stranger.code, 1, "{stranger:?}");
+    assert!(stranger.failure().1.contains("operator_token_file"), "{stranger:?}");
+}

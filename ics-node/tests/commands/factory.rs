@@ -1,0 +1,102 @@
+//! Publishing files of rows.
+
+use serde_json::Value;
+
+use crate::stage::{Stage, spki};
+
+fn csv(rows: core::ops::Range<u64>) -> String {
+    let row = |number: u64| format!("{},SN-{number:05}\n", spki(number));
+    format!("spki,serial\n{}", rows.map(row).collect::<String>())
+}
+
+#[test]
+fn goes_on_where_it_stopped_and_publishes_nothing_twice() {
+    let mut stage = Stage::started();
+    let input = stage.write("devices.csv", csv(0..40));
+    let words = ["publish", "--from", &input, "--model", "P7"];
+    let outcome = stage.ok(&words);
+    assert_eq!((outcome["published"].as_u64(), outcome["already"].as_u64()), (Some(40), Some(0)));
+    let size = stage.size("serial:SN-00039");
+
+    // More rows in the same file, and a node that is gone.
+    stage.write("devices.csv", csv(0..60));
+    stage.kill();
+    assert_eq!(stage.run(&words).code, 4);
+    stage.start();
+    let outcome = stage.ok(&words);
+    assert_eq!((outcome["published"].as_u64(), outcome["already"].as_u64()), (Some(20), Some(40)));
+    assert_eq!(stage.size("serial:SN-00059"), size + 20);
+
+    // The acknowledgements of twenty rows got lost: they are signed to the same statements again.
+    let journal = stage.path("devices.csv.journal");
+    let text = std::fs::read_to_string(&journal).expect("a journal");
+    let kept: Vec<&str> = text.lines().take(41).collect();
+    std::fs::write(&journal, kept.join("\n") + "\n").expect("cut");
+    let outcome = stage.ok(&words);
+    assert_eq!((outcome["published"].as_u64(), outcome["already"].as_u64()), (Some(20), Some(40)));
+    assert_eq!(stage.size("serial:SN-00059"), size + 20, "the log has grown by nothing");
+}
+
+#[test]
+fn bad_rows_are_reported_and_the_others_published() {
+    let stage = Stage::started();
+    let mut rows: Vec<String> = csv(0..5).lines().map(str::to_owned).collect();
+    rows[2] = "AAAA,SN-00001".to_owned();
+    rows[3] = format!("{},SN\u{7}", spki(2));
+    rows.push(format!("{},SN-6,surplus", spki(6)));
+    let input = stage.write("devices.csv", rows.join("\n") + "\n");
+    let ended = stage.run(&["publish", "--from", &input]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let outcome = ended.json();
+    assert_eq!((outcome["published"].as_u64(), outcome["refused"].as_u64()), (Some(3), Some(3)));
+    let report = std::fs::read_to_string(outcome["report"].as_str().expect("a report")).expect("read");
+    let refused: Vec<(u64, String)> = report
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .map(|line| (line["row"].as_u64().unwrap_or(0), line["detail"].as_str().unwrap_or_default().to_owned()))
+        .collect();
+    let rows: Vec<u64> = refused.iter().map(|(row, _)| *row).collect();
+    assert_eq!(rows, [2, 3, 6], "{refused:?}");
+    assert!(refused[0].1.contains("column `spki`"), "{refused:?}");
+    assert!(refused[1].1.contains("control character"), "{refused:?}");
+    assert!(refused[2].1.contains("3 columns"), "{refused:?}");
+
+    // Mended, only what was refused is published.
+    stage.write("devices.csv", csv(0..5));
+    let outcome = stage.ok(&["publish", "--from", &input]);
+    assert_eq!((outcome["published"].as_u64(), outcome["already"].as_u64()), (Some(2), Some(3)));
+}
+
+#[test]
+fn ndjson_and_what_a_node_refuses() {
+    let stage = Stage::started();
+    let good = format!("{{\"spki\":\"{}\",\"serial\":\"SN-1\",\"kind\":\"gateway\"}}", spki(1));
+    let foreign = format!("{{\"spki\":\"{}\",\"host\":\"pump.other.example\"}}", spki(2));
+    let input = stage.write("devices.ndjson", format!("{good}\n{foreign}\n"));
+    let ended = stage.run(&["publish", "--from", &input]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let report = std::fs::read_to_string(stage.path("devices.ndjson.refused.ndjson")).expect("a report");
+    let refused: Value = serde_json::from_str(report.trim()).expect("one line");
+    assert_eq!((refused["row"].as_u64(), refused["problem"]["status"].as_u64()), (Some(2), Some(403)));
+    assert_eq!(stage.record("serial:SN-1")["kind"], "gateway");
+}
+
+#[test]
+fn a_journal_belongs_to_its_signer() {
+    let stage = Stage::started();
+    let input = stage.write("devices.csv", csv(0..2));
+    stage.ok(&["publish", "--from", &input]);
+    let other = stage.run(&["publish", "--from", &input, "--role", "integrator"]);
+    assert_eq!(other.code, 5, "{other:?}");
+    assert_eq!(other.failure().1, "move it away to publish all rows anew");
+}
+
+#[test]
+fn files_that_are_not_rows() {
+    let stage = Stage::started();
+    for (name, content, code) in [("a.txt", "x", 2), ("a.csv", "spki,colour\n", 2)] {
+        let input = stage.write(name, content);
+        assert_eq!(stage.run(&["publish", "--from", &input]).code, code, "{name}");
+    }
+    assert_eq!(stage.run(&["publish", "--from", "none.csv"]).code, 5);
+}

@@ -1,0 +1,14 @@
+//! The commands against a running node, as processes.
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "the helpers of a test are tests as well, which clippy does not see"
+)]
+
+mod enrolling;
+mod factory;
+mod foreign_keys;
+mod rules;
+mod saying;
+mod stage;

@@ -1,0 +1,39 @@
+//! Changing the rules of a domain.
+
+use crate::stage::{DOMAIN, Stage, spki};
+
+#[test]
+fn a_new_signer_speaks_after_the_rules_name_him() {
+    let stage = Stage::started();
+    stage.ok(&["key", "make", "factory-2"]);
+    let publish =
+        |number| stage.run(&["publish", "--spki", &spki(number), "--serial", "SN-1", "--signer", "factory-2"]);
+    assert_eq!(publish(1).code, 1, "he is nobody yet");
+    stage.ok(&["domain", "update", "--add-signer", "manufacturer=factory-2"]);
+    stage.ok(&["domain", "submit"]);
+    let published = publish(1);
+    assert_eq!(published.code, 0, "{published:?}");
+    assert_eq!(stage.ok(&["domain", "show"])["version"], 2);
+}
+
+#[test]
+fn too_few_owners_and_skipped_versions_are_refused() {
+    let stage = Stage::started();
+    stage.ok(&["key", "make", "owner-b"]);
+    stage.ok(&["domain", "update", "--add-owner", "owner-b", "--threshold", "2"]);
+    stage.ok(&["domain", "submit"]);
+    stage.ok(&["domain", "update", "--description", "Pumps of Acme"]);
+    let below = stage.run(&["domain", "submit"]);
+    assert_eq!(below.code, 1, "{below:?}");
+    let file = stage.path(&format!("home/domains/{DOMAIN}.v3.pgp"));
+    let file = file.to_str().expect("UTF-8");
+
+    stage.ok(&["domain", "update", "--add-names", "manufacturer=cert:*"]);
+    let skipped = stage.run(&["domain", "submit"]);
+    assert_eq!(skipped.code, 1, "version 4 before version 3: {skipped:?}");
+
+    stage.ok(&["domain", "sign", file, "--owner", "owner-b"]);
+    stage.ok(&["domain", "submit", file]);
+    let stranger = stage.run(&["domain", "sign", file, "--owner", "signer"]);
+    assert_eq!(stranger.code, 1, "{stranger:?}");
+}

@@ -1,0 +1,179 @@
+//! Publishing, approving, statuses, labels, grants, withdrawals.
+
+use crate::stage::{Stage, spki};
+
+const EARLIER: &str = "2029-01-01T00:00:00Z";
+const LATER: &str = "2030-01-01T00:00:00Z";
+
+fn publish(stage: &Stage, number: u64, serial: &str) -> String {
+    let published =
+        stage.ok(&["publish", "--spki", &spki(number), "--serial", serial, "--model", "P7", "--lot", "2026-11"]);
+    published["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn a_thing_is_introduced_approved_and_used() {
+    let stage = Stage::started();
+    let id = publish(&stage, 1, "SN-1");
+    stage.ok(&["approve", "serial:SN-1", "--yes", "--reason", "tested"]);
+    stage.ok(&["status", "in-use", &id, "--yes"]);
+    let record = stage.record("serial:SN-1");
+    assert_eq!(record["id"], id.as_str());
+    assert_eq!(record["title"], "device SN-1");
+    assert_eq!(record["approvals"].as_array().map(Vec::len), Some(1));
+    assert_eq!(record["status"]["name"], "in-use");
+    assert_eq!(record["attributes"]["model"][0]["value"], "P7");
+}
+
+#[test]
+fn a_status_replaces_the_signers_own_and_nothing_is_signed_unasked() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    for status in ["in-use", "suspended", "in-use", "stolen"] {
+        stage.ok(&["status", status, "serial:SN-1", "--yes"]);
+        assert_eq!(stage.status("serial:SN-1"), status);
+    }
+    let before = stage.size("serial:SN-1");
+    let asked = stage.run(&["status", "in-use", "serial:SN-1"]);
+    assert_eq!((asked.code, asked.failure().0.as_str()), (2, "there is nobody to ask"));
+    assert_eq!(stage.size("serial:SN-1"), before);
+}
+
+#[test]
+fn one_signature_recalls_a_lot() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    publish(&stage, 2, "SN-2");
+    stage.ok(&["publish", "--group", "Lot 2026-11", "--select", "model=P7", "--select", "lot=2026-11"]);
+    let before = stage.size("serial:SN-1");
+    stage.ok(&["status", "suspended", "--group", "Lot 2026-11", "--reason", "battery may overheat", "--yes"]);
+    // One statement, and the signer's certificate is in the log already.
+    assert_eq!(stage.size("serial:SN-1"), before + 1);
+    for thing in ["serial:SN-1", "serial:SN-2"] {
+        let record = stage.record(thing);
+        assert_eq!(
+            (record["status"]["name"].as_str(), record["status"]["reason"].as_str()),
+            (Some("suspended"), Some("battery may overheat"))
+        );
+        assert!(record["status"]["by"]["group"].is_string(), "{record}");
+    }
+}
+
+#[test]
+fn a_list_is_taken_from_a_file_or_by_lot_and_each_thing_once() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let id = publish(&stage, 2, "SN-2");
+    let list = stage.write("list.txt", format!("serial:SN-1\n\n{id}\nserial:SN-2\n"));
+    let said = stage.ok(&["approve", "--from-file", &list, "--yes"]);
+    assert_eq!(said.as_array().map(Vec::len), Some(2), "{said}");
+    let said = stage.ok(&["status", "in-use", "--lot", "2026-11", "--model", "P7", "--yes"]);
+    assert_eq!(said.as_array().map(Vec::len), Some(2), "{said}");
+    assert_eq!(stage.status("serial:SN-2"), "in-use");
+}
+
+#[test]
+fn what_was_said_is_taken_back() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["approve", "serial:SN-1", "--yes"]);
+    stage.ok(&["withdraw", "serial:SN-1", "--act", "approval", "--yes"]);
+    let record = stage.record("serial:SN-1");
+    assert_eq!(record["approvals"].as_array().map(Vec::len), Some(0));
+    assert_eq!(record["vouched"].as_array().map(Vec::len), Some(1), "the identity itself stands");
+    let again = stage.run(&["withdraw", "serial:SN-1", "--act", "approval", "--yes"]);
+    assert_eq!(again.code, 3, "{again:?}");
+}
+
+#[test]
+fn a_role_is_granted_and_used() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    publish(&stage, 2, "SN-2");
+    stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
+    stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-1", "--yes"]);
+    let as_buyer = |status: &str, thing: &str| {
+        stage.run(&["status", status, thing, "--signer", "buyer", "--role", "owner", "--yes"])
+    };
+    assert_eq!(as_buyer("suspended", "serial:SN-1").code, 0);
+    let refused = as_buyer("suspended", "serial:SN-2");
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.json()[0]["problem"]["detail"].as_str().is_some_and(|it| it.contains("does not have the role `owner`"))
+    );
+
+    // A block by the manufacturer is lifted by the owner whom the descriptor entitles, and only when he says so.
+    stage.ok(&["status", "lost", "serial:SN-1", "--yes"]);
+    assert_eq!(as_buyer("in-use", "serial:SN-1").code, 0);
+    assert_eq!(stage.status("serial:SN-1"), "lost");
+    let lifted =
+        stage.run(&["status", "in-use", "serial:SN-1", "--signer", "buyer", "--role", "owner", "--lift", "--yes"]);
+    assert_eq!(lifted.code, 0, "{lifted:?}");
+    assert_eq!(stage.status("serial:SN-1"), "in-use");
+}
+
+#[test]
+fn refusals_say_why_and_end_with_1() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    for (words, expected) in [
+        (vec!["label", "ce", "serial:SN-1", "--yes"], "access rules do not permit it"),
+        (vec!["approve", "serial:SN-1", "--yes", "--role", "developer"], "does not have the role `developer`"),
+    ] {
+        let refused = stage.run(&words);
+        assert_eq!(refused.code, 1, "{words:?}: {refused:?}");
+        let detail = refused.json()[0]["problem"]["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(detail.contains(expected), "{words:?}: {detail}");
+    }
+    let period = stage.run(&["approve", "serial:SN-1", "--yes", "--from", LATER, "--until", EARLIER]);
+    assert_eq!(period.code, 1, "{period:?}");
+    assert!(period.failure().0.contains("`until` is not after `from`"), "{period:?}");
+    let name = stage.run(&["publish", "--spki", &spki(2), "--host", "pump.other.example"]);
+    assert_eq!(name.code, 1, "{name:?}");
+    assert!(name.failure().0.contains("may not give the name `host:pump.other.example`"), "{name:?}");
+    let status = stage.run(&["status", "on-fire", "serial:SN-1", "--yes"]);
+    assert_eq!(status.code, 1, "{status:?}");
+    assert!(status.failure().0.contains("`on-fire` is not a status of a device"), "{status:?}");
+    let unknown = stage.run(&["approve", "serial:SN-9", "--yes"]);
+    assert_eq!(unknown.code, 3, "{unknown:?}");
+}
+
+#[test]
+fn software_is_published_by_its_developer() {
+    let stage = Stage::started();
+    let file = stage.write("firmware.bin", "firmware");
+    stage.ok(&["key", "make", "developer"]);
+    let template = ["domain", "create", "code.acme.example", "--template", "developer", "--owner", "owner"];
+    let rest = ["--signer", "developer=developer", "--home-node", "ics.devices.acme.example=node"];
+    stage.ok(&[&template[..], &rest[..]].concat());
+    let refused = stage.run(&[
+        "publish",
+        "--file",
+        &file,
+        "--name",
+        "p7",
+        "--version",
+        "1",
+        "--role",
+        "developer",
+        "--signer",
+        "developer",
+    ]);
+    assert_eq!(refused.code, 1, "this is a domain of devices: {refused:?}");
+    let elsewhere = stage.run(&[
+        "publish",
+        "--file",
+        &file,
+        "--name",
+        "p7",
+        "--version",
+        "1",
+        "--domain",
+        "code.acme.example",
+        "--role",
+        "developer",
+        "--signer",
+        "developer",
+    ]);
+    assert_eq!(elsewhere.code, 3, "this node does not hold that domain: {elsewhere:?}");
+}

@@ -1,0 +1,177 @@
+//! A home directory, a node, and commands run in them.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program under test.
+const ICS: &str = env!("CARGO_BIN_EXE_ics");
+/// The domain of the stage.
+pub(crate) const DOMAIN: &str = "devices.acme.example";
+
+/// A public key of its own for each number: DER in base64. Ed25519 takes any point that is one.
+pub(crate) fn spki(number: u64) -> String {
+    use base64::Engine as _;
+    let mut seed = [7; 32];
+    seed[..8].copy_from_slice(&number.to_be_bytes());
+    let point = ed25519_dalek::SigningKey::from_bytes(&seed).verifying_key().to_bytes();
+    let head = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    base64::engine::general_purpose::STANDARD.encode([head.as_slice(), &point].concat())
+}
+
+/// A manufacturer with his home directory and, once started, his node.
+pub(crate) struct Stage {
+    directory: TempDir,
+    node: Option<Child>,
+    url: String,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    fn new(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        let code = output.status.code().expect("an exit code");
+        Self { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+
+    /// Standard output as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// The message and the hint of a failure that was told as JSON.
+    pub(crate) fn failure(&self) -> (String, String) {
+        let value: Value = serde_json::from_str(&self.stderr).unwrap_or_else(|e| panic!("{e}: {self:?}"));
+        let text = |name: &str| value["error"][name].as_str().unwrap_or_default().to_owned();
+        (text("message"), text("hint"))
+    }
+}
+
+impl Stage {
+    /// A home directory without a running node.
+    pub(crate) fn new() -> Self {
+        let stage = Self { directory: tempfile::tempdir().expect("directory"), node: None, url: String::new() };
+        let made = stage.run(&[
+            "init",
+            "--role",
+            "manufacturer",
+            "--domain",
+            DOMAIN,
+            "--listen",
+            "127.0.0.1:0",
+            "--generate-passphrase",
+        ]);
+        assert_eq!(made.code, 0, "{made:?}");
+        stage
+    }
+
+    /// A home directory with its node running.
+    pub(crate) fn started() -> Self {
+        let mut stage = Self::new();
+        stage.start();
+        stage
+    }
+
+    /// Starts the node and waits until it says where it listens.
+    pub(crate) fn start(&mut self) {
+        let mut node =
+            self.command().arg("serve").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
+        let mut line = String::new();
+        BufReader::new(node.stdout.take().expect("piped")).read_line(&mut line).expect("read");
+        let listening: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        self.url = listening["listening"].as_str().expect("an address").to_owned();
+        self.node = Some(node);
+        self.configure_client();
+    }
+
+    /// Writes the node's address, which changes with every start, into the configuration: an operator's token goes only
+    /// to the node that stands there.
+    fn configure_client(&self) {
+        let path = self.path("home/ics.toml");
+        let text = std::fs::read_to_string(&path).expect("read");
+        let without = text.lines().filter(|line| !line.starts_with("node = ")).collect::<Vec<_>>().join("\n");
+        let with = without.replace("[client]", &format!("[client]\nnode = \"{}\"", self.url));
+        std::fs::write(path, with + "\n").expect("written");
+    }
+
+    /// Kills the node, as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut node) = self.node.take() {
+            node.kill().expect("killed");
+            node.wait().expect("gone");
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        std::fs::write(self.path(name), content).expect("written");
+        self.path(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    fn command(&self) -> Command {
+        self.command_in(&self.path("home"))
+    }
+
+    fn command_in(&self, home: &Path) -> Command {
+        let mut command = Command::new(ICS);
+        command.env_clear().env("ICS_HOME", home).env("NO_COLOR", "1").arg("--json").current_dir(self.directory.path());
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command that talks to the node, in JSON.
+    pub(crate) fn run(&self, words: &[&str]) -> Ended {
+        Ended::new(self.command().args(words).output().expect("run"))
+    }
+
+    /// The same in another home directory, which knows the node by its address only.
+    pub(crate) fn run_in(&self, home: &str, words: &[&str]) -> Ended {
+        let mut command = self.command_in(&self.path(home));
+        if !self.url.is_empty() {
+            command.args(["--node", &self.url]);
+        }
+        Ended::new(command.args(words).output().expect("run"))
+    }
+
+    /// Runs a command that must succeed; what it printed.
+    pub(crate) fn ok(&self, words: &[&str]) -> Value {
+        let ended = self.run(words);
+        assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
+        ended.json()
+    }
+
+    /// What the domain says of a thing.
+    pub(crate) fn record(&self, thing: &str) -> Value {
+        let mut view = self.ok(&["lookup", thing]);
+        view["records"][0]["record"].take()
+    }
+
+    /// The status that decides.
+    pub(crate) fn status(&self, thing: &str) -> String {
+        self.record(thing)["status"]["name"].as_str().unwrap_or("none").to_owned()
+    }
+
+    /// Entries in the domain's log.
+    pub(crate) fn size(&self, thing: &str) -> u64 {
+        self.ok(&["lookup", thing])["records"][0]["as_of"]["size"].as_u64().expect("a size")
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
