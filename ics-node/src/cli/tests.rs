@@ -27,7 +27,10 @@ fn every_command_has_examples_that_parse() {
         let name = words.join(" ");
         let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
         let examples: Vec<&str> = help.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
-        assert!(examples.iter().any(|line| line.starts_with("ics ") && line.contains(&name)), "`ics {name}` has no example");
+        assert!(
+            examples.iter().any(|line| line.starts_with("ics ") && line.contains(&name)),
+            "`ics {name}` has no example"
+        );
         for line in examples.iter().filter(|line| line.starts_with("ics ")) {
             let command = line.split(" > ").next().unwrap_or(line).split(" | ").next().unwrap_or(line);
             let words = shlex::split(command).unwrap_or_else(|| panic!("quotes in `{line}`"));
