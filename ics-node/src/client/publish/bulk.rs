@@ -2,16 +2,17 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use ics_core::limits;
-use ics_core::vocabulary::Act;
+use ics_core::vocabulary::{Act, DomainName};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::journal::{Salts, with_suffix};
 use super::{Fields, Journal, JournalError, Row, RowError, Rows};
-use crate::api::{Problem, SubmissionResult};
+use crate::api::{Problem, SubmissionResult, SubmissionResults};
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::{Signing, SigningError};
 
@@ -19,6 +20,9 @@ use crate::client::signing::{Signing, SigningError};
 const AHEAD: usize = 2;
 /// Batches that are being submitted at once.
 const AT_ONCE: usize = 4;
+
+/// Seconds of waiting for a node that is busy, one after the other.
+const PAUSES: [u64; 5] = [1, 2, 4, 8, 15];
 
 /// A file of rows to publish.
 pub struct Bulk {
@@ -177,11 +181,11 @@ impl Bulk {
 type Answer = (Vec<[u8; 32]>, Vec<Refused>, u64);
 
 /// Submits a batch; the digests of rows that are in the log now, and the rows that are not.
-async fn submit(node: &Node, domain: &ics_core::vocabulary::DomainName, batch: Batch) -> Result<Answer, NodeError> {
+async fn submit(node: &Node, domain: &DomainName, batch: Batch) -> Result<Answer, NodeError> {
     let mut acknowledged = Vec::with_capacity(batch.rows.len());
     let mut refused = batch.refused;
     if !batch.bodies.is_empty() {
-        let results = node.submit(domain, batch.bodies).await?.results;
+        let results = submit_patiently(node, domain, batch.bodies).await?.results;
         for (row, result) in batch.rows.into_iter().zip(results) {
             match result {
                 SubmissionResult::Receipt(_) => acknowledged.push(row.digest()),
@@ -195,6 +199,23 @@ async fn submit(node: &Node, domain: &ics_core::vocabulary::DomainName, batch: B
         }
     }
     Ok((acknowledged, refused, batch.skipped))
+}
+
+/// Submits once more, and later each time, while the node says that it is busy: a factory's line does not stop for that.
+async fn submit_patiently(
+    node: &Node,
+    domain: &DomainName,
+    bodies: Vec<Vec<u8>>,
+) -> Result<SubmissionResults, NodeError> {
+    for seconds in PAUSES {
+        match node.submit(domain, bodies.clone()).await {
+            Err(NodeError::Problem(problem)) if matches!(problem.status, 429 | 503) => {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
+            other => return other,
+        }
+    }
+    node.submit(domain, bodies).await
 }
 
 impl Producer {
