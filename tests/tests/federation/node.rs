@@ -1,0 +1,196 @@
+//! A node as a child process, and its command line, as an operator uses them.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::tools;
+
+/// The program under test: built from the sources of `ics` whenever they change, together with these tests.
+pub(crate) const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
+/// How long anything may take that is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A home directory, and the node that runs in it. It is killed when it goes out of scope, also when a test fails.
+pub(crate) struct Node {
+    pub(crate) domain: &'static str,
+    pub(crate) home: PathBuf,
+    pub(crate) url: String,
+    child: Option<Child>,
+}
+
+/// How a command ended.
+pub(crate) struct Ran {
+    command: String,
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Asks until there is an answer; panics with `what` when there is none in time.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A port of loopback that nobody listens on, below those that the system gives to outgoing connections.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 2_000).expect("below 2,000") * 10;
+    let candidates = core::iter::repeat_with(|| 11_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 20_000);
+    candidates.take(1_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
+}
+
+/// Runs `ics` with a home directory.
+pub(crate) fn ics(home: &Path, arguments: &[&str]) -> Ran {
+    let mut command = Command::new(ICS);
+    command.arg("--home").arg(home).args(arguments).stdin(Stdio::null());
+    let output = command.output().unwrap_or_else(|e| panic!("{ICS}: {e}"));
+    Ran {
+        command: format!("ics {}", arguments.join(" ")),
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).expect("text"),
+        stderr: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+impl Ran {
+    /// What it printed; it must have succeeded.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        self.ends_with(0).stdout
+    }
+
+    /// The JSON that it printed; it must have succeeded.
+    #[track_caller]
+    pub(crate) fn json(self) -> Value {
+        let ended = self.ends_with(0);
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("`{}`: {e}: {}", ended.command, ended.stdout))
+    }
+
+    #[track_caller]
+    pub(crate) fn ends_with(self, code: i32) -> Self {
+        let Self { command, code: ended, stdout, stderr } = &self;
+        assert_eq!(*ended, code, "`{command}` ended with {ended}\n{stdout}\n{stderr}");
+        self
+    }
+}
+
+impl Node {
+    /// Makes the home directory `name` of a party of that trade.
+    pub(crate) fn init(directory: &Path, role: &str, domain: &'static str) -> Self {
+        let home = directory.join(role);
+        let listen = format!("127.0.0.1:{}", free_port());
+        let arguments = ["init", "--role", role, "--domain", domain, "--listen", &listen, "--generate-passphrase"];
+        ics(&home, &arguments).ok();
+        Self { domain, home, url: format!("http://{listen}"), child: None }
+    }
+
+    /// Starts the node and waits until it answers.
+    pub(crate) fn serve(&mut self) {
+        let log = |name: &str| File::options().create(true).append(true).open(self.home.join(name)).expect("a log");
+        let mut command = Command::new(ICS);
+        command.arg("--home").arg(&self.home).arg("serve").stdin(Stdio::null());
+        let child = command.stdout(log("out.log")).stderr(log("err.log")).spawn().expect("starts");
+        self.child = Some(child);
+        eventually(&format!("{} answers", self.url), || {
+            let child = self.child.as_mut().expect("a child");
+            if let Some(status) = child.try_wait().expect("a child") {
+                let said = fs::read_to_string(self.home.join("err.log")).unwrap_or_default();
+                panic!("`ics serve` of {} ended with {status}: {said}", self.domain);
+            }
+            tools::fetch(&format!("{}/readyz", self.url), &[]).0.eq(&200).then_some(())
+        });
+    }
+
+    /// SIGKILL: no handler runs, nothing is flushed.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("is killed");
+            child.wait().expect("has ended");
+        }
+    }
+
+    /// Runs a command in this home directory, for people.
+    pub(crate) fn ics(&self, arguments: &[&str]) -> Ran {
+        ics(&self.home, arguments)
+    }
+
+    /// Runs a command that succeeds, with its result as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        self.ics(&[&["--json"], arguments].concat()).json()
+    }
+
+    /// What it answers to a GET, which must be JSON.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let body = self.get_bytes(path, &[]);
+        serde_json::from_slice(&body).unwrap_or_else(|e| panic!("{path}: {e}: {}", String::from_utf8_lossy(&body)))
+    }
+
+    /// What it answers to a GET.
+    #[track_caller]
+    pub(crate) fn get_bytes(&self, path: &str, headers: &[&str]) -> Vec<u8> {
+        let (status, body) = tools::fetch(&format!("{}{path}", self.url), headers);
+        assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&body));
+        body
+    }
+
+    /// How this node holds a domain, once it does.
+    pub(crate) fn holds(&self, domain: &str) -> Option<Value> {
+        let (status, body) = tools::fetch(&format!("{}/v1/domains/{domain}", self.url), &[]);
+        (status == 200).then(|| serde_json::from_slice(&body).expect("JSON"))
+    }
+
+    /// Waits until this node holds all that another one has of a domain.
+    #[track_caller]
+    pub(crate) fn catches_up(&self, with: &Self, domain: &str) {
+        let size = with.holds(domain).expect("holds the domain")["size"].as_u64();
+        eventually(&format!("{} has {size:?} entries of {domain}", self.url), || {
+            (self.holds(domain)?["size"].as_u64() >= size).then_some(())
+        });
+    }
+
+    /// A file in the home directory.
+    pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+        let path = self.home.join(name);
+        fs::write(&path, content).expect("written");
+        path.to_str().expect("text").to_owned()
+    }
+
+    /// The certificate of this party's signer, as a file to pass on.
+    pub(crate) fn signer(&self) -> String {
+        let armored = self.ics(&["key", "show", "signer", "--armor"]).ok();
+        self.write("signer.asc", armored)
+    }
+
+    /// Sets up a copy of a domain, to be pulled from `peer` every 100 ms, from the next start on.
+    pub(crate) fn mirror(&self, domain: &str, peer: &Self) {
+        self.ics(&["mirror", "add", domain, "--peer", peer.domain, "--url", &peer.url, "--yes"]).ok();
+        let path = self.home.join("ics.toml");
+        let text = fs::read_to_string(&path).expect("a configuration").replace("interval_ms = 100\n", "");
+        fs::write(&path, text.replace("[[mirror]]\n", "[[mirror]]\ninterval_ms = 100\n")).expect("written");
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
