@@ -234,17 +234,26 @@ fn literal_data(body: &[u8]) -> Result<&[u8], WireError> {
     Ok(reader.rest())
 }
 
-/// The bodies about keys, one behind the other, for an OpenPGP client that reads one version only: those in which no key
-/// and no signature has another. Each stands alone; clients merge them.
+/// Bodies, one behind the other, for an OpenPGP client that reads one version only: those in which no key and no
+/// signature has another. Bodies about keys go alone, and clients merge them; where there are none, the signed messages
+/// about software or a group go, which gpg verifies one at a time.
 #[must_use]
 pub fn openpgp_view(bodies: &[&[u8]], version: u8) -> Vec<u8> {
-    let is_of_version = |body: &[u8]| {
-        let versions = |packets: Vec<packet::Packet<'_>>| {
-            let of_key = packets.first().is_some_and(|packet| packet.tag == packet::PUBLIC_KEY);
-            let has_version = |p: &packet::Packet<'_>| p.tag == packet::USER_ID || p.body.first() == Some(&version);
-            of_key && packets.iter().all(has_version)
-        };
-        packet::all(body).is_ok_and(versions)
+    let beginning_with = |tag: u8| {
+        let fits = |body: &&[u8]| packet::all(body).is_ok_and(|packets| is_of_version(&packets, tag, version));
+        bodies.iter().copied().filter(fits).collect::<Vec<_>>().concat()
     };
-    bodies.iter().copied().filter(|body| is_of_version(body)).collect::<Vec<_>>().concat()
+    let keys = beginning_with(packet::PUBLIC_KEY);
+    if keys.is_empty() { beginning_with(packet::ONE_PASS) } else { keys }
+}
+
+fn is_of_version(packets: &[packet::Packet<'_>], first: u8, version: u8) -> bool {
+    // One-pass signatures of version 3 stand before signatures of version 4 (RFC 9580, 5.4).
+    let one_pass = if version == 4 { 3 } else { version };
+    let fits = |packet: &packet::Packet<'_>| match packet.tag {
+        packet::USER_ID | packet::LITERAL => true,
+        packet::ONE_PASS => packet.body.first() == Some(&one_pass),
+        _ => packet.body.first() == Some(&version),
+    };
+    packets.first().is_some_and(|packet| packet.tag == first) && packets.iter().all(fits)
 }

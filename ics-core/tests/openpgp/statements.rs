@@ -194,6 +194,8 @@ fn an_answer_for_old_clients_has_one_version() {
     let refs: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
     assert_eq!(openpgp_view(&refs, 4), [&bodies[0][..], &bodies[2], &bodies[4]].concat());
     assert_eq!(openpgp_view(&refs, 6), bodies[5], "a version 4 key with a version 6 signature is for neither");
+    assert_eq!(openpgp_view(&refs[3..4], 4), bodies[3], "documents go where there are no keys");
+    assert_eq!(openpgp_view(&refs[3..4], 6), Vec::<u8>::new());
     assert_eq!(openpgp_view(&[], 4), Vec::<u8>::new());
 }
 

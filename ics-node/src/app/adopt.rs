@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::receipt::Receipt;
+use ics_core::name::Lookup;
 use ics_core::record::Logged;
 use ics_core::vocabulary::DomainName;
 
@@ -52,7 +53,7 @@ impl App {
     fn chosen(&self, sight: &Sight<'_>, request: &AdoptionRequest) -> Result<BTreeSet<IdentityId>, AppError> {
         let mut chosen = BTreeSet::new();
         for query in &request.ids {
-            chosen.insert(only(query, self.identities(sight, &parse(query)?)?)?);
+            chosen.insert(self.meant(sight, query)?);
         }
         if request.model.is_some() || request.lot.is_some() {
             chosen.extend(self.listed_ids(sight, request)?);
@@ -62,6 +63,22 @@ impl App {
             return Err(AppError::new(Code::UnknownIdentity, detail));
         }
         Ok(chosen)
+    }
+
+    /// The identity that a text means: the one that the source calls so. A domain of labels or approvals gives no names:
+    /// there it is the one that the other domains here call so, if the source says anything of it.
+    fn meant(&self, sight: &Sight<'_>, query: &str) -> Result<IdentityId, AppError> {
+        let lookup = parse(query)?;
+        let mut ids = self.identities(sight, &lookup)?;
+        if ids.is_empty() {
+            let mut elsewhere = BTreeSet::new();
+            for hosted in self.all_hosted() {
+                let Ok(sight) = self.sight(&hosted) else { continue };
+                elsewhere.extend(self.identities(&sight, &lookup)?);
+            }
+            ids = self.identities(sight, &Lookup::Ids(elsewhere.into_iter().collect()))?;
+        }
+        only(query, ids)
     }
 
     fn listed_ids(&self, sight: &Sight<'_>, request: &AdoptionRequest) -> Result<Vec<IdentityId>, AppError> {

@@ -1,10 +1,11 @@
 //! `ics export`.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ics_core::evidence::{self, Evidence, Verified};
+use ics_core::statement::split;
 use ics_core::vocabulary::DomainName;
 use serde_json::json;
 
@@ -27,7 +28,7 @@ Examples:
   $ ics export serial:SN-0001 --openpgp --armor > pump.asc
   $ gpg --allow-non-selfsigned-uid --import pump.asc
 
-  Software and groups are signed messages:
+  Software and groups are signed messages, each in a file of its own (firmware.pgp, firmware.2.pgp, …):
   $ ics export sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae --openpgp -o firmware.pgp
   $ gpg --verify firmware.pgp")]
 pub(crate) struct Export {
@@ -82,15 +83,35 @@ impl Export {
         let version = if self.v6 { 6 } else { 4 };
         let bytes = context.wait(async { Ok(node.record_openpgp(domain, &self.query, version, self.armor).await?) })?;
         let path = self.output.unwrap_or_else(|| files::STANDARD.into());
-        files::write(&path, &bytes)?;
-        if path.as_os_str() != files::STANDARD {
-            context.output.note(&format!("{} bytes in {}", bytes.len(), path.display()));
+        if path.as_os_str() == files::STANDARD {
+            files::write(&path, &bytes)?;
+            return Ok(Exit::Ok);
+        }
+        for (number, message) in (1..).zip(messages(bytes)) {
+            let path = if number == 1 { path.clone() } else { numbered(&path, number) };
+            files::write(&path, &message)?;
+            context.output.note(&format!("{} bytes in {}", message.len(), path.display()));
         }
         Ok(Exit::Ok)
     }
 }
 
-fn text(context: &Context, path: &std::path::Path, pack: &Evidence, verified: &Verified) -> String {
+/// What goes into one file each: signed messages (they begin with a one-pass signature, tag 4) singly, because gpg
+/// verifies one at a time; all else together.
+fn messages(bytes: Vec<u8>) -> Vec<Vec<u8>> {
+    match split(&bytes) {
+        Ok(split) if bytes.first() == Some(&0xc4) => split.bodies,
+        _ => vec![bytes],
+    }
+}
+
+/// `firmware.pgp` becomes `firmware.2.pgp`.
+fn numbered(path: &Path, number: usize) -> PathBuf {
+    let extension = path.extension().map(|it| format!(".{}", it.to_string_lossy())).unwrap_or_default();
+    path.with_extension(format!("{number}{extension}"))
+}
+
+fn text(context: &Context, path: &Path, pack: &Evidence, verified: &Verified) -> String {
     let freshness = Freshness::of_evidence(verified, context.now());
     let rows = [
         ("of", format!("{} {}", verified.record.identity.kind, verified.record.identity.id)),
