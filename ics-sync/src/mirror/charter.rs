@@ -90,9 +90,8 @@ impl Charter {
         if version < next.version && next.home.key != self.current.home.key {
             return Err(Stop::FormerKey { size: proven_by.checkpoint.size, version });
         }
-        // What the owners signed apart from the log gives way to what stands in it.
-        let as_expected = self.following.first().is_some_and(|expected| *expected == next);
-        self.following = if as_expected { self.following.split_off(1) } else { Vec::new() };
+        // What follows it is asked for again when a checkpoint needs it.
+        self.following.clear();
         self.current = next;
         Ok(())
     }

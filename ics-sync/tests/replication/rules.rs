@@ -98,11 +98,28 @@ fn the_first_entry_is_pinned() {
 }
 
 #[test]
+fn the_log_begins_with_the_entry_that_its_origin_names() {
+    let (home, mut liar) = (home(3), Home::new(DOMAIN, 1, at(NOW + 1)));
+    liar.origin = home.origin.clone();
+    liar.sign(at(NOW));
+    let mut mirror = Mirror::pinned(home.origin.clone(), SETTINGS);
+    mirror.handle_descriptors(&home.descriptors(1), at(NOW));
+    mirror.handle_checkpoint(&liar.note, at(NOW));
+    mirror.handle_page(liar.page(0, 10, 1).expect("page"), at(NOW));
+    let stop = mirror.status().stopped;
+    assert!(matches!(&stop, Some(Stop::Origin { expected, .. }) if *expected == home.origin), "{stop:?}");
+}
+
+#[test]
 fn the_first_entry_founds_the_domain_asked_for() {
     let other = Home::new("code.soft.example", 1, at(NOW));
     let mut mirror = Mirror::on_first_contact(DOMAIN.parse().expect("domain"), SETTINGS);
     let end = drive(&mut mirror, &other, &mut Memory::default(), at(NOW));
     assert!(matches!(end, Action::Stopped(Stop::Founding { .. })), "{end:?}");
+    // And stays refused when the right one comes too late.
+    let status = mirror.status();
+    mirror.handle_descriptors(&home(1).descriptors(1), at(NOW));
+    assert_eq!(mirror.status(), status);
 }
 
 #[test]
@@ -178,6 +195,22 @@ fn a_key_that_was_replaced_signs_nothing_more() {
 }
 
 #[test]
+fn a_key_counts_no_further_than_the_owners_say_where_they_replace_it() {
+    let mut home = home(10);
+    let (mut mirror, _) = mirrored(&home);
+    home.replace_key(2, at(NOW));
+    home.sign(at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    mirror.handle_descriptors(&home.descriptors(2), at(NOW));
+    assert_eq!(mirror.status().known, 11);
+    home.append("by a thief of the former key", at(NOW));
+    home.key = signing_key(1);
+    home.sign(at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    assert_eq!(mirror.status().stopped, Some(Stop::FormerKey { size: 12, version: 1 }));
+}
+
+#[test]
 fn a_peer_that_has_not_heard_of_the_new_key_only_lags() {
     let mut home = home(10);
     let early = home.clone();
@@ -219,8 +252,34 @@ fn news_of_the_time_is_passed_on_without_new_entries() {
     assert_eq!((mirror.status().as_of, memory.note.as_ref()), (Some(later), Some(&home.note)));
     // An older one is no news.
     home.sign(at(NOW + 30_000));
+    let newest = memory.note.clone();
     drive(&mut mirror, &home, &mut memory, at(NOW + 90_000));
-    assert_eq!(mirror.status().as_of, Some(later));
+    assert_eq!((mirror.status().as_of, memory.note), (Some(later), newest));
+}
+
+#[test]
+fn a_checkpoint_without_a_time_brings_entries_but_no_news_of_the_time() {
+    let mut home = home(10);
+    let (mut mirror, mut memory) = mirrored(&home);
+    home.append("more", at(NOW));
+    home.sign(at(NOW));
+    // The checkpoint's own signature stands before the cosignature.
+    home.note = home.note.trim_end().rsplit_once('\n').expect("two signatures").0.to_owned() + "\n";
+    drive(&mut mirror, &home, &mut memory, at(NOW + 10_000));
+    assert_eq!((memory.size(), mirror.status().as_of), (11, Some(at(NOW))));
+}
+
+#[test]
+fn a_page_that_is_being_applied_does_not_change() {
+    let mut home = home(10);
+    let (mut mirror, _) = mirrored(&home);
+    home.sign(at(NOW + 60_000));
+    mirror.handle_checkpoint(&home.note, at(NOW + 60_000));
+    let applying = mirror.poll_action(at(NOW + 60_000));
+    assert!(matches!(applying, Action::Apply(_)), "{applying:?}");
+    home.sign(at(NOW + 120_000));
+    mirror.handle_checkpoint(&home.note, at(NOW + 120_000));
+    assert_eq!(mirror.poll_action(at(NOW + 120_000)), applying);
 }
 
 #[test]
