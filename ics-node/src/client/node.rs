@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::api::{
     AdoptionRequest, AdoptionResult, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, History, IdentityPage,
-    ListQuery, NodeInfo, Problem, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
+    ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
 };
 
 /// Seconds in which a connection must stand, and in which an answer must be complete.
@@ -185,6 +185,24 @@ impl Node {
     pub async fn descriptor(&self, domain: &DomainName) -> Answer<Vec<u8>> {
         let path = ["domains", domain.as_str(), "descriptor"];
         self.receive(self.request(Method::GET, &path).header("Accept", "application/octet-stream")).await
+    }
+
+    /// The newest checkpoint of a domain: a signed note.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn checkpoint(&self, domain: &DomainName) -> Answer<String> {
+        let request = self.request(Method::GET, &["domains", domain.as_str(), "checkpoint"]);
+        let bytes = self.receive(request.header("Accept", "text/plain")).await?;
+        String::from_utf8(bytes).map_err(|error| self.not_understood(error.to_string()))
+    }
+
+    /// The proof that a domain's log of one size is the beginning of that of another.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn consistency(&self, domain: &DomainName, from: u64, to: u64) -> Answer<ProofAnswer> {
+        self.get(&["domains", domain.as_str(), "proof", "consistency"], &[("from", from), ("to", to)]).await
     }
 
     /// Whether the node's policy lets a thing be used so.

@@ -5,6 +5,7 @@ mod approve;
 mod backup;
 mod check;
 mod completions;
+mod demo;
 mod domain;
 mod enroll;
 mod export;
@@ -40,6 +41,8 @@ pub(super) enum Command {
     Init(init::Init),
     /// Run the node of this home directory.
     Serve(serve::Serve),
+    /// Play a story with five nodes on this machine.
+    Demo(demo::Demo),
     /// Make, import and show secret keys.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -96,6 +99,7 @@ impl Command {
         match self {
             Self::Init(command) => command.run(context),
             Self::Serve(command) => command.run(context),
+            Self::Demo(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Domain(command) => command.run(context),
             Self::Publish(command) => command.run(context),

@@ -1,0 +1,51 @@
+//! What a visitor can try while the nodes are up.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::story::{EVIDENCE_FILE, OPENPGP_FILE, Story};
+
+/// Commands with what they show. While nodes are up, they are asked; files can be looked at in any case.
+pub(super) fn rows(story: &Story, up: bool) -> Vec<(String, String)> {
+    let ics = program();
+    let (gateway, maintenance) = (story.gateway.node.url(), story.integrator.node.url());
+    let (maker, assets) = (&story.maker, story.integrator.domain());
+    let serial = |number: usize| story.pumps.get(number).map_or("", |pump| pump.serial.as_str());
+    let file = |name: &str| story.directory.join(name).display().to_string();
+    let (stolen, recalled) = (serial(0), serial(1));
+    let mut rows = Vec::new();
+    if up {
+        rows.extend([
+            ("look it up", format!("{ics} lookup --node {gateway} serial:{stolen}")),
+            ("its history", format!("{ics} history --node {maintenance} --domain {assets} serial:{stolen}")),
+            ("may it run?", format!("{ics} check --node {gateway} --use operate serial:{recalled}")),
+            ("the same", format!("curl '{gateway}/v1/verdict?id=serial:{recalled}&use=operate'")),
+            ("log head", format!("curl {}/v1/domains/{}/checkpoint", maker.node.url(), maker.domain())),
+        ]);
+    }
+    rows.push(("offline", format!("{ics} verify {}", file(EVIDENCE_FILE))));
+    if is_installed("gpg") {
+        rows.push(("with GnuPG", format!("gpg --show-keys {}", file(OPENPGP_FILE))));
+    }
+    rows.into_iter().map(|(what, command)| (what.to_owned(), command)).collect()
+}
+
+/// The addresses and the directory, for programs.
+pub(super) fn value(story: &Story) -> Value {
+    let parties = [&story.maker, &story.developer, &story.board, &story.integrator, &story.gateway];
+    let nodes = parties.map(|party| (party.part.template.to_string(), Value::from(party.node.url())));
+    json!({ "ready": true, "directory": story.directory, "nodes": serde_json::Map::from_iter(nodes) })
+}
+
+/// This program as one types it from here.
+fn program() -> String {
+    let path = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("ics"));
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(&path).display().to_string()
+}
+
+fn is_installed(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|directory| Path::new(&directory).join(program).is_file())
+}

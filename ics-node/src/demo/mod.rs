@@ -1,0 +1,99 @@
+//! `ics demo`: five parties with a node each on this machine, and one story with real keys, signatures, logs and
+//! proofs. Each step is asserted; the first that does not go as told ends it.
+
+mod cast;
+mod ending;
+mod error;
+mod party;
+mod props;
+mod show;
+mod stage;
+mod story;
+
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use self::error::DemoError;
+use self::show::Show;
+
+/// How the demo is to run.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where the home directories go; kept at the end. Absent: a temporary directory.
+    pub directory: Option<PathBuf>,
+    /// Keep the temporary directory.
+    pub keep: bool,
+    /// End after the story, instead of leaving the nodes up.
+    pub exit: bool,
+    /// One JSON object for each step, instead of text for people.
+    pub json: bool,
+}
+
+/// How often the removal of the temporary directory is tried, and how long to wait between: a node that has just been
+/// killed may still hold a file.
+const REMOVALS: usize = 100;
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(20);
+
+/// Plays the story, then waits for `stop` unless told to exit. The nodes end with it, however it ends.
+///
+/// # Errors
+/// When a step does not go as told, or `stop` is ready before the last.
+pub async fn run(options: &Options, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
+    let directory = directory(options)?;
+    let ended = tell(options, &directory, stop).await;
+    if !is_kept(options) {
+        remove(&directory).await;
+    }
+    ended
+}
+
+async fn tell(options: &Options, directory: &Path, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
+    let mut stop = std::pin::pin!(stop);
+    let mut show = Show::new(options.json);
+    show.title(
+        "CM4IT: what is this thing, who vouches for it, and what is its status now?",
+        "Five parties, five nodes, one story. Keys, signatures, logs and proofs are real, and made now.",
+    );
+    let story = tokio::select! {
+        played = story::play(directory, &mut show) => played?,
+        () = &mut stop => return Err(DemoError::Stopped),
+    };
+    let kept = is_kept(options);
+    show.ending(&ending::rows(&story, !options.exit), &ending::value(&story));
+    if kept {
+        show.note(&format!("Everything is kept in {}.", directory.display()));
+    }
+    if !options.exit {
+        show.note(if kept { "Ctrl-C ends the nodes." } else { "Ctrl-C ends the nodes and removes everything." });
+        stop.await;
+    }
+    Ok(())
+}
+
+const fn is_kept(options: &Options) -> bool {
+    options.keep || options.directory.is_some()
+}
+
+/// The directory that was named, or a new temporary one; absolute, since commands to try are given from elsewhere.
+fn directory(options: &Options) -> Result<PathBuf, DemoError> {
+    let Some(path) = &options.directory else {
+        let temporary = tempfile::Builder::new().prefix("ics-demo-").tempdir();
+        return temporary
+            .map(tempfile::TempDir::keep)
+            .map_err(|error| DemoError::System(format!("there is no temporary directory: {error}")));
+    };
+    let failed = |source| DemoError::File { path: path.clone(), source };
+    fs::create_dir_all(path).map_err(failed)?;
+    fs::canonicalize(path).map_err(failed)
+}
+
+async fn remove(directory: &Path) {
+    for _ in 0..REMOVALS {
+        if fs::remove_dir_all(directory).is_ok() || !directory.exists() {
+            return;
+        }
+        tokio::time::sleep(BETWEEN_REMOVALS).await;
+    }
+}

@@ -1,0 +1,77 @@
+//! Evidence that needs nobody.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ics_core::evidence::{self, Evidence};
+
+use super::Story;
+use crate::demo::error::{DemoError, Result, ensure, unexpected};
+use crate::demo::show::{Told, short};
+
+/// The file of evidence in the demo's directory.
+pub(in crate::demo) const EVIDENCE_FILE: &str = "pump.evidence.json";
+/// The same pump as OpenPGP.
+pub(in crate::demo) const OPENPGP_FILE: &str = "pump.pgp";
+
+impl Story {
+    /// Evidence is exported, verified from its file, and found out when one byte of it is changed.
+    pub(super) async fn evidence(&mut self) -> Result<Told> {
+        let pump = self.pump(1)?;
+        let integrator = &self.integrator;
+        let exported = self.gateway.node.evidence(integrator.domain(), &pump.id()?).await?;
+        let path = self.directory.join(EVIDENCE_FILE);
+        write(&path, &serde_json::to_vec(&exported).map_err(unexpected)?)?;
+        let keyring = integrator.node.record_openpgp(integrator.domain(), &pump.id()?).await?;
+        write(&self.directory.join(OPENPGP_FILE), &keyring)?;
+
+        let json = fs::read(&path).map_err(|source| DemoError::File { path: path.clone(), source })?;
+        let read = Evidence::parse(&json).map_err(unexpected)?;
+        let now = self.clock.now();
+        let verified = evidence::verify(&read, Some(&integrator.origin), now).map_err(unexpected)?;
+        let refused: Vec<_> = verified.statements.iter().filter(|line| line.refused.is_some()).collect();
+        ensure(refused.is_empty(), || format!("statements without effect: {refused:?}"))?;
+        let status = verified.record.status.as_ref().map_or("none", |status| status.decides.name.as_str());
+        let refusal = tampered(&read).and_then(|it| match evidence::verify(&it, Some(&integrator.origin), now) {
+            Ok(_) => Err(unexpected("changed evidence was believed")),
+            Err(refusal) => Ok(refusal),
+        })?;
+        Ok(Told::default()
+            .shown(
+                "about",
+                format!("{}, as {} has it; taken from the gateway's copy", pump.serial, integrator.domain()),
+            )
+            .checked(
+                "verified",
+                format!("{} statements, their signers, the rules: status \"{status}\"", verified.statements.len()),
+            )
+            .checked(
+                "proof",
+                format!(
+                    "{} entries under one checkpoint of {}, root {}",
+                    read.entries.len(),
+                    verified.size,
+                    short(&verified.root.to_string())
+                ),
+            )
+            .checked(
+                "changed",
+                format!("one byte of it, and it is refused: {}", refusal.to_string().replace('`', "\"")),
+            )
+            .shown("file", path.display().to_string())
+            .data("status", status)
+            .data("entries", read.entries.len()))
+    }
+}
+
+/// The same evidence with one byte of its last body changed.
+fn tampered(evidence: &Evidence) -> Result<Evidence> {
+    let mut changed = evidence.clone();
+    let byte = changed.entries.last_mut().and_then(|entry| entry.body.last_mut());
+    *byte.ok_or_else(|| unexpected("the evidence is empty"))? ^= 1;
+    Ok(changed)
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    fs::write(path, bytes).map_err(|source| DemoError::File { path: PathBuf::from(path), source })
+}

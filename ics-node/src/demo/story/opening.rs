@@ -1,0 +1,104 @@
+//! Five nodes come up.
+
+use std::fs;
+use std::path::Path;
+
+use ics_core::descriptor::Freshness;
+use ics_core::log::checkpoint::Origin;
+use ics_core::trust::{TrustDocument, templates};
+
+use super::{Story, role};
+use crate::app::clock::Clock;
+use crate::demo::cast::{Actor, make_all, person};
+use crate::demo::error::{DemoError, Result, ensure, unexpected};
+use crate::demo::party::Party;
+use crate::demo::props;
+use crate::demo::show::Told;
+
+/// Milliseconds between two looks of a mirror for news.
+const INTERVAL_MS: u64 = 100;
+/// Seconds for which the gateway relies on a copy of which it hears nothing more.
+const RELIED_UPON_SECONDS: u64 = 60 * 60;
+/// The gateway's trust policy, in its home directory.
+const TRUST_FILE: &str = "trust.json";
+
+pub(super) async fn open(directory: &Path) -> Result<(Story, Told)> {
+    let clock = Clock::default();
+    let actors = make_all(directory, clock.now())?;
+    let Ok([maker, developer, board, integrator, gateway]) = <[Actor; 5]>::try_from(actors) else {
+        return Err(unexpected("the cast is not complete"));
+    };
+    let (maker, developer, board) =
+        tokio::try_join!(Party::start(maker, ""), Party::start(developer, ""), Party::start(board, ""))?;
+    let publishers = [&maker, &developer, &board];
+    let integrator = Party::start(integrator, &mirrors(&publishers)).await?;
+    let sources = [&maker, &developer, &board, &integrator];
+    write_trust_policy(&gateway.home, sources.iter().map(|party| party.origin.clone()).collect())?;
+    let more = format!("{}\n[trust]\npolicy = \"{TRUST_FILE}\"\n", mirrors(&sources));
+    let gateway = Party::start(gateway, &more).await?;
+
+    let told = Told::default().table(table(&[&maker, &developer, &board, &integrator, &gateway]).await?);
+    let owner = role("owner")?;
+    let hospital = person(directory, "hospital", "St. Mary Hospital", &owner, &integrator.signer, clock.now())?;
+    let stranger = person(directory, "stranger", "Nobody in particular", &owner, &integrator.signer, clock.now())?;
+    let (firmware_file, firmware) = props::firmware(&developer.home)?;
+    let pumps = props::pumps(clock.now())?;
+    let directory = directory.to_owned();
+    let story = Story {
+        directory,
+        maker,
+        developer,
+        board,
+        integrator,
+        gateway,
+        hospital,
+        stranger,
+        pumps,
+        firmware,
+        firmware_file,
+        clock,
+    };
+    Ok((story, told))
+}
+
+/// What goes into `ics.toml` of a node that copies the domains of these parties.
+fn mirrors(homes: &[&Party]) -> String {
+    let one = |party: &&Party| {
+        let name = party.part.template;
+        format!(
+            "\n[[peer]]\nname = \"{name}\"\nurl = \"{}\"\n\n[[mirror]]\norigin = \"{}\"\npeer = \"{name}\"\n\
+             interval_ms = {INTERVAL_MS}\n",
+            party.node.url(),
+            party.origin
+        )
+    };
+    homes.iter().map(one).collect()
+}
+
+/// The shipped rules: things that their manufacturer vouches for and the integrator approves of and puts into use;
+/// software that its developer has released and the integrator approves of.
+fn write_trust_policy(home: &Path, domains: Vec<Origin>) -> Result<()> {
+    let document = TrustDocument {
+        domains,
+        freshness: Freshness { default: RELIED_UPON_SECONDS, uses: [].into() },
+        rules: [templates::VOUCHED, templates::SOFTWARE].join("\n"),
+    };
+    let json = serde_json::to_vec_pretty(&document).map_err(unexpected)?;
+    let path = home.join(TRUST_FILE);
+    fs::write(&path, json).map_err(|source| DemoError::File { path, source })
+}
+
+async fn table(parties: &[&Party]) -> Result<Vec<Vec<String>>> {
+    let mut rows = vec![["party", "role", "home of the domain", "address"].map(str::to_owned).to_vec()];
+    for party in parties {
+        let checkpoint = party.checkpoint().await?;
+        ensure(checkpoint.size == 1, || format!("{} begins with {} entries", party.domain(), checkpoint.size))?;
+        rows.push(vec![
+            party.part.who.to_owned(),
+            party.part.template.to_string(),
+            party.domain().to_string(),
+            party.node.url().to_owned(),
+        ]);
+    }
+    Ok(rows)
+}

@@ -1,0 +1,60 @@
+//! What is refused, in the node's own words.
+
+use ics_core::statement::Claims;
+use ics_core::vocabulary::Act;
+
+use super::{Story, role};
+use crate::api::Problem;
+use crate::demo::error::{Result, unexpected};
+use crate::demo::party::sign;
+use crate::demo::show::{Told, short};
+
+impl Story {
+    /// A stranger, a signer outside of his grant, a forger, and a statement for another domain.
+    pub(super) async fn refuse(&mut self) -> Result<Told> {
+        let (integrator, maker) = (&self.integrator, &self.maker);
+        let unsold = self.pump(self.pumps.len() - 1)?;
+
+        let approval = Claims::new(Act::Approval, role("integrator")?, integrator.domain().clone());
+        let body = sign(&self.stranger, &unsold.thing, &approval)?;
+        let stranger = integrator.refuses(body, "unknown-signer").await?;
+
+        // He has bought the other lot, and may speak about that one only.
+        let stolen = Claims {
+            status: Some("stolen".parse().map_err(unexpected)?),
+            ..Claims::new(Act::Status, role("owner")?, maker.domain().clone())
+        };
+        let body = sign(&integrator.signer, &unsold.thing, &stolen)?;
+        let overreach = maker.refuses(body, "role-not-held").await?;
+
+        let genuine = maker.says(&unsold.thing, &maker.signer.claims(Act::Approval))?;
+        let forged = maker.refuses(forge(&genuine, unsold.serial.as_bytes())?, "bad-signature").await?;
+        let foreign = integrator.refuses(genuine, "foreign-domain").await?;
+        Ok(Told::default()
+            .checked("stranger", words("approves of a pump", &stranger))
+            .checked("overreach", words("MediServe reports a pump stolen that it never bought", &overreach))
+            .checked("forgery", words("one letter changed in a signed name", &forged))
+            .checked("misplaced", words("a statement for the manufacturer's domain, sent to MediServe", &foreign))
+            .data("codes", [stranger, overreach, forged, foreign].map(|problem| problem.kind).to_vec()))
+    }
+}
+
+/// One letter of a name changed.
+fn forge(body: &[u8], name: &[u8]) -> Result<Vec<u8>> {
+    let place = body.windows(name.len()).position(|window| window == name);
+    let last =
+        place.map(|place| place + name.len() - 1).ok_or_else(|| unexpected("the name is not in the statement"))?;
+    let mut forged = body.to_vec();
+    let letter = forged.get_mut(last).ok_or_else(|| unexpected("the statement is too short"))?;
+    *letter ^= 1;
+    Ok(forged)
+}
+
+fn words(what: &str, problem: &Problem) -> String {
+    let word = |word: &str| {
+        let bare = word.trim_matches('`');
+        if bare.len() >= 40 { word.replace(bare, &short(bare)) } else { word.to_owned() }
+    };
+    let detail = problem.detail.split(' ').map(word).collect::<Vec<_>>().join(" ").replace('`', "\"");
+    format!("{what}\n{} {detail}", problem.status)
+}
