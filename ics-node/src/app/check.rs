@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::signature::SignatureError;
 use ics_core::statement::body::{self, Body, BodyError};
 use ics_core::statement::{SignedDescriptor, Statement, StatementId, Unverified, VerifyError, split, verify_batch};
 use ics_core::time::Timestamp;
@@ -111,7 +112,7 @@ fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
 
 /// Exactly one body in any legal framing. What is canonical already, and nearly everything is, is kept as it came.
 fn parse_one(bytes: Vec<u8>) -> Parsed {
-    let refused = |error: BodyError| Problem::of(Code::MalformedStatement, error.to_string());
+    let refused = |error: BodyError| Problem::of(code_of_body(&error), error.to_string());
     let first = match body::parse(&bytes) {
         Ok(parsed) => return Ok((parsed, bytes)),
         Err(error) => error,
@@ -119,6 +120,15 @@ fn parse_one(bytes: Vec<u8>) -> Parsed {
     match split(&bytes).map(|split| split.bodies).as_deref() {
         Ok([body]) => body::parse(body).map(|parsed| (parsed, body.clone())).map_err(refused),
         _ => Err(refused(first)),
+    }
+}
+
+/// A signature over other bytes is found out by two octets when it is read, and once in 65,536 times only when it is
+/// verified: one code for both.
+const fn code_of_body(error: &BodyError) -> Code {
+    match error {
+        BodyError::Signature(SignatureError::Prefix) => Code::BadSignature,
+        _ => Code::MalformedStatement,
     }
 }
 

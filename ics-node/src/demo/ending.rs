@@ -4,10 +4,29 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::party::Party;
 use super::story::{EVIDENCE_FILE, OPENPGP_FILE, Story};
 
-/// Commands with what they show. While nodes are up, they are asked; files can be looked at in any case.
-pub(super) fn rows(story: &Story, up: bool) -> Vec<(String, String)> {
+/// Addresses and commands, while there is something to ask; files, while they are there.
+pub(super) fn rows(story: &Story, up: bool, kept: bool) -> Vec<(String, String)> {
+    let mut rows = if up { addresses(story) } else { Vec::new() };
+    if up || kept {
+        rows.extend(commands(story, up));
+    }
+    rows
+}
+
+fn addresses(story: &Story) -> Vec<(String, String)> {
+    let address = |party: &Party| (party.part.template.to_string(), party.node.url().to_owned());
+    parties(story).map(address).to_vec()
+}
+
+const fn parties(story: &Story) -> [&Party; 5] {
+    [&story.maker, &story.developer, &story.board, &story.integrator, &story.gateway]
+}
+
+/// Commands with what they show.
+fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
     let ics = program();
     let (gateway, maintenance) = (story.gateway.node.url(), story.integrator.node.url());
     let (maker, assets) = (&story.maker, story.integrator.domain());
@@ -33,8 +52,7 @@ pub(super) fn rows(story: &Story, up: bool) -> Vec<(String, String)> {
 
 /// The addresses and the directory, for programs.
 pub(super) fn value(story: &Story) -> Value {
-    let parties = [&story.maker, &story.developer, &story.board, &story.integrator, &story.gateway];
-    let nodes = parties.map(|party| (party.part.template.to_string(), Value::from(party.node.url())));
+    let nodes = addresses(story).into_iter().map(|(role, url)| (role, Value::from(url)));
     json!({ "ready": true, "directory": story.directory, "nodes": serde_json::Map::from_iter(nodes) })
 }
 

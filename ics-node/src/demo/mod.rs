@@ -61,7 +61,7 @@ async fn tell(options: &Options, directory: &Path, stop: impl Future<Output = ()
         () = &mut stop => return Err(DemoError::Stopped),
     };
     let kept = is_kept(options);
-    show.ending(&ending::rows(&story, !options.exit), &ending::value(&story));
+    show.ending(&ending::rows(&story, !options.exit, kept), &ending::value(&story));
     if kept {
         show.note(&format!("Everything is kept in {}.", directory.display()));
     }

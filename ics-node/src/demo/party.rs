@@ -165,23 +165,19 @@ pub(super) fn sign(signer: &Signing, thing: &Thing, claims: &Claims) -> Result<V
 }
 
 impl Entered {
-    /// `entries 1–9 of 10`.
-    pub(super) fn place(&self, domain: &DomainName) -> String {
+    /// Where the entries stand and what proves it: `devices.acme.example entries 1–11 of 12; 4 hashes to root 5fc2…`.
+    pub(super) fn proof(&self, domain: &DomainName) -> String {
         let first = self.receipts.iter().map(|receipt| receipt.index).min().unwrap_or_default();
         let last = self.receipts.iter().map(|receipt| receipt.index).max().unwrap_or_default();
-        if first == last { format!("{domain}, entry {first}") } else { format!("{domain}, entries {first} to {last}") }
-    }
-
-    /// What was proven.
-    pub(super) fn proof(&self) -> String {
-        let hashes = self.receipts.iter().map(|receipt| receipt.proof.len()).max().unwrap_or_default();
+        let place = if first == last { format!("entry {first}") } else { format!("entries {first}–{last}") };
+        let count = self.receipts.iter().map(|receipt| receipt.proof.len()).max().unwrap_or_default();
+        let hashes = if count == 1 { "1 hash".to_owned() } else { format!("{count} hashes") };
         let Checkpoint { size, root, .. } = &self.checkpoint;
-        let which = if self.receipts.len() == 1 { "it" } else { "each" };
-        format!("{which} in the tree of {size}: {hashes} hashes up to root {}", short(&root.to_string()))
+        format!("{domain} {place} of {size}; {hashes} to root {}", short(&root.to_string()))
     }
 }
 
-/// `Manufacturer of devices.acme.example (9f3c12ab34cd56ef…)`.
+/// `Acme Pumps as manufacturer, key 9f3c12ab34cd…`.
 pub(super) fn signed_by(signer: &Signing, name: &str) -> String {
     format!("{name}, key {}", short(&signer.fingerprint().to_string()))
 }

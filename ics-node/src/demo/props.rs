@@ -50,9 +50,14 @@ impl Pump {
         id(&self.thing)
     }
 
+    /// The name by which people ask for it.
+    pub(super) fn name(&self) -> String {
+        format!("serial:{}", self.serial)
+    }
+
     /// Its names and attributes, as its manufacturer gives them.
     pub(super) fn describe(&self, claims: Claims) -> Result<Claims> {
-        let names = [format!("urn:dev:os:32473-{}", self.serial), format!("serial:{}", self.serial)];
+        let names = [format!("urn:dev:os:32473-{}", self.serial), self.name()];
         Ok(Claims {
             names: names.iter().map(|name| name.parse()).collect::<core::result::Result<_, _>>().map_err(unexpected)?,
             attributes: BTreeMap::from([

@@ -129,15 +129,15 @@ impl Show {
         println!("{line}");
     }
 
-    /// The last lines: what to try.
+    /// The last lines: addresses, and what to try.
     pub(super) fn ending(&self, rows: &[(String, String)], value: &Value) {
         if self.json {
             println!("{value}");
             return;
         }
-        println!("  {}", style("The story went as told. What to try:").bold());
-        for (what, command) in rows {
-            println!("     {}  {command}", style(format!("{what:LABEL$}")).dim());
+        println!("  {}", style("The story went as told.").green().bold());
+        for (what, text) in rows {
+            println!("     {}  {text}", style(format!("{what:<14}")).dim());
         }
         println!();
     }
@@ -217,7 +217,7 @@ pub(super) fn duration(took: Duration) -> String {
 
 /// The beginning of a hash or fingerprint, enough to compare by eye.
 pub(super) fn short(text: &str) -> String {
-    let head: String = text.chars().take(16).collect();
+    let head: String = text.chars().take(12).collect();
     format!("{head}…")
 }
 

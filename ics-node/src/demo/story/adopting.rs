@@ -44,13 +44,13 @@ impl Story {
         Ok(Told::default()
             .checked(
                 "adopted",
-                format!("lot {lot}: {count} pumps in {} entries; firmware: {}", adopted.adopted, code.adopted),
+                format!("{} entries about the {count} pumps, {} about the firmware", adopted.adopted, code.adopted),
             )
             .shown("signed by", signed_by(&integrator.signer, "MediServe as integrator"))
-            .shown("approved", format!("lot {lot} and firmware 4.2.0, each by one signature"))
-            .shown("in use", format!("lot {lot}; firmware installed on {}", self.pump(0)?.serial))
-            .checked("owner", format!("St. Mary Hospital, and no longer MediServe, owns the {count} pumps"))
-            .checked("proof", format!("{}; {}", entered.place(integrator.domain()), entered.proof()))
+            .shown("approved", "the lot and the firmware, by one signature each; the lot is in use")
+            .shown("installed", format!("firmware 4.2.0 on {}", self.pump(0)?.serial))
+            .checked("owner", "St. Mary Hospital, by grant, and no longer MediServe")
+            .checked("proof", entered.proof(integrator.domain()))
             .data("adopted", adopted.adopted + code.adopted))
     }
 

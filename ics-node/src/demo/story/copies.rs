@@ -35,7 +35,7 @@ impl Story {
             .table(rows)
             .checked("copies", "every entry, signature and rule checked again, every root computed anew")
             .shown("policy", format!("version 2 of {} pins three domains to adopt from", integrator.domain()))
-            .checked("log", format!("{}; {}", entered.place(integrator.domain()), entered.proof())))
+            .checked("proof", entered.proof(integrator.domain())))
     }
 
     /// Version 2 of the integrator's descriptor: whose entries may be adopted, and in which roles their signers speak.

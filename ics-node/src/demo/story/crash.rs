@@ -11,6 +11,7 @@ use ics_core::vocabulary::{Act, DomainName};
 use tokio::sync::watch;
 
 use super::Story;
+use super::deciding::USE;
 use crate::api::SubmissionResult;
 use crate::client::node::Node;
 use crate::demo::error::{Result, ensure, unexpected};
@@ -33,7 +34,7 @@ impl Story {
         let bodies = self.sensors()?;
         let before = self.integrator.checkpoint().await?;
         let (acknowledged, pid) = self.kill_while_submitting(&bodies).await?;
-        let (alone, _) = self.gateway.decides(&self.pump(0)?.id()?, "operate", Outcome::Allow).await?;
+        let (alone, _) = self.gateway.decides(&self.pump(0)?.name(), USE, Outcome::Allow).await?;
         ensure(self.integrator.node.info().await.is_err(), || "the killed node answers".to_owned())?;
 
         let begun = Instant::now();

@@ -2,35 +2,34 @@
 
 use std::collections::BTreeSet;
 
-use ics_core::trust::{Outcome, Verdict};
+use ics_core::trust::{Outcome, Step, Verdict};
+use ics_core::vocabulary::{Act, DomainName};
 
 use super::Story;
 use crate::demo::error::{Result, ensure};
 use crate::demo::props;
 use crate::demo::show::{Told, short};
 
+/// What pumps are asked for.
+pub(super) const USE: &str = "operate";
+
 impl Story {
     /// Allow, deny and unknown, each with its reason.
     pub(super) async fn decide(&mut self) -> Result<Told> {
         self.gateway.follows(&self.integrator).await?;
         let (used, unsold) = (self.pump(0)?, self.pump(self.pumps.len() - 1)?);
-        let (allowed, _) = self.gateway.decides(&format!("serial:{}", used.serial), "operate", Outcome::Allow).await?;
+        let (allowed, _) = self.gateway.decides(&used.name(), USE, Outcome::Allow).await?;
         let (install, _) = self.gateway.decides(&props::id(&self.firmware)?, "install", Outcome::Allow).await?;
-        let (denied, _) = self.gateway.decides(&unsold.id()?, "operate", Outcome::Deny).await?;
+        let (denied, _) = self.gateway.decides(&unsold.name(), USE, Outcome::Deny).await?;
         let stranger = self.stranger.fingerprint().to_string();
-        let (unknown, _) = self.gateway.decides(&stranger, "operate", Outcome::Unknown).await?;
-        ensure(allowed.derivation.len() >= 4, || format!("the answer rests on {:?}", allowed.derivation))?;
-        let mut told = Told::default().checked("allow", format!("{} may operate, because", used.serial));
-        for line in derivation(&allowed) {
-            told = told.shown("", line);
-        }
-        Ok(told
-            .checked("allow", format!("firmware 4.2.0 may be installed ({})", install.rules.join(", ")))
-            .checked("deny", format!("{}: nobody has approved it or put it into use", unsold.serial))
-            .checked(
-                "unknown",
-                format!("a stranger's key: {}", unknown.reasons.first().map_or("", |_| "no domain knows it")),
-            )
+        let (unknown, _) = self.gateway.decides(&stranger, USE, Outcome::Unknown).await?;
+        let because = derivation(&allowed, self.integrator.domain());
+        ensure(because.len() == 4, || format!("the answer rests on {:?}", allowed.derivation))?;
+        Ok(Told::default()
+            .checked("allow", format!("{} may operate, because\n{}", used.serial, because.join("\n")))
+            .checked("allow", format!("firmware 4.2.0 may be installed: {}", install.rules.join(", ")))
+            .checked("deny", reason(&denied))
+            .checked("unknown", reason(&unknown))
             .data("allow", words(&allowed))
             .data("deny", words(&denied))
             .data("unknown", words(&unknown)))
@@ -42,27 +41,38 @@ fn words(verdict: &Verdict) -> serde_json::Value {
     serde_json::json!({ "outcome": verdict.outcome, "reasons": verdict.reasons })
 }
 
-/// Each statement once, in words, with its place in the log; an adopted one where it was said first.
-fn derivation(verdict: &Verdict) -> Vec<String> {
+/// Each statement once, with its place in the log where it was said first: adopted, it stands in a second one.
+fn derivation(verdict: &Verdict, adopting: &DomainName) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    let mut steps: Vec<_> = verdict.derivation.iter().collect();
-    // A domain that vouches comes before one that has adopted its statement.
-    steps.sort_by_key(|step| step.role.as_str() != "manufacturer" || !step.domain.as_str().starts_with("devices."));
-    steps
-        .into_iter()
-        .filter(|step| seen.insert(step.statement))
-        .map(|step| {
-            let rule = step.rule.split(", as a member of the group").next().unwrap_or_default();
-            let through = if step.rule == rule { "" } else { " (through its lot)" };
-            format!("{} {rule}{through}  {} #{}", step.role, step.domain, step.index)
-        })
-        .map(|line| line.replace("`", "\""))
-        .collect()
+    let mut steps: Vec<&Step> = verdict.derivation.iter().collect();
+    steps.sort_by_key(|step| (step.act, step.domain == *adopting));
+    let first = steps.into_iter().filter(|step| seen.insert(step.statement));
+    let line = |step: &Step| format!("{:<19} {:<27} {} {}", step.role.as_str(), does(step), step.domain, step.index);
+    first.map(line).collect()
 }
 
-/// The first reason of a verdict, digests cut to what the eye can compare.
+/// What a statement does to the answer, in a few words.
+fn does(step: &Step) -> String {
+    let of = if step.rule.contains("member of the group") { "its lot" } else { "it" };
+    let quoted = step.rule.split('`').nth(1).unwrap_or_default();
+    match step.act {
+        Act::Identity => format!("vouches for {of}"),
+        Act::Approval => format!("approves of {of}"),
+        Act::Status => format!("says of {of}: {quoted}"),
+        _ => format!("\"{quoted}\""),
+    }
+}
+
+/// The last reason of a verdict, which says most, with ids cut to what the eye can compare.
 pub(super) fn reason(verdict: &Verdict) -> String {
-    let reason = verdict.reasons.first().map_or("", String::as_str);
-    let word = |word: &str| if word.len() > 60 { short(word) } else { word.to_owned() };
-    reason.split(' ').map(word).collect::<Vec<_>>().join(" ").replace('`', "\"")
+    readable(verdict.reasons.last().map_or("", String::as_str))
+}
+
+/// A text of a node with quotes as people write them and hashes cut to what the eye can compare.
+pub(super) fn readable(text: &str) -> String {
+    let word = |word: &str| {
+        let bare = word.trim_matches(['`', ',', ';', ':', '.']);
+        if bare.len() >= 40 { word.replace(bare, &short(bare)) } else { word.to_owned() }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ").replace('`', "\"")
 }

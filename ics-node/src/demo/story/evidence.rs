@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ics_core::evidence::{self, Evidence};
 
 use super::Story;
+use super::deciding::readable;
 use crate::demo::error::{DemoError, Result, ensure, unexpected};
 use crate::demo::show::{Told, short};
 
@@ -54,11 +55,7 @@ impl Story {
                     short(&verified.root.to_string())
                 ),
             )
-            .checked(
-                "changed",
-                format!("one byte of it, and it is refused: {}", refusal.to_string().replace('`', "\"")),
-            )
-            .shown("file", path.display().to_string())
+            .checked("changed", format!("one byte of it, and it is refused: {}", readable(&refusal.to_string())))
             .data("status", status)
             .data("entries", read.entries.len()))
     }

@@ -37,11 +37,10 @@ impl Story {
         ensure(found.vouched.len() == 1, || format!("nobody vouches for {urn}"))?;
         let lots = LOTS.map(|(lot, count)| format!("{count} of lot {lot}")).join(", ");
         Ok(Told::default()
-            .shown("pumps", format!("model {MODEL}: {lots}; each with its key, URN, serial and lot"))
+            .shown("pumps", format!("model {MODEL}, {lots}; with key, URN and serial each"))
             .shown("signed by", signed_by(&maker.signer, "Acme Pumps as manufacturer"))
-            .checked("log", entered.place(maker.domain()))
-            .checked("proof", entered.proof())
-            .checked("bare key", format!("{} has only a P-256 key in a secure element; {urn} finds it", last.serial))
+            .checked("proof", entered.proof(maker.domain()))
+            .checked("bare key", format!("{urn} has only a P-256 key in a secure element"))
             .shown("sale", format!("lot {}: the owner role over all its pumps, to MediServe", LOTS[0].0))
             .data("pumps", self.pumps.len())
             .data("size", entered.checkpoint.size))
@@ -68,9 +67,9 @@ impl Story {
         Ok(Told::default()
             .shown("firmware", format!("{file} is {}", short(&props::id(&self.firmware)?.replace("sha256:", ""))))
             .shown("signed by", signed_by(&developer.signer, "Softmed as developer"))
-            .checked("proof", format!("{}; {}", released.place(developer.domain()), released.proof()))
+            .checked("proof", released.proof(developer.domain()))
             .shown("label", format!("\"{LABEL}\" for the pumps of lot {}", LOTS[0].0))
             .shown("signed by", signed_by(&board.signer, "Medical Board as certification-body"))
-            .checked("proof", format!("{}; {}", labelled.place(board.domain()), labelled.proof())))
+            .checked("proof", labelled.proof(board.domain())))
     }
 }

@@ -3,11 +3,12 @@
 use ics_core::statement::Claims;
 use ics_core::vocabulary::Act;
 
+use super::deciding::readable;
 use super::{Story, role};
 use crate::api::Problem;
 use crate::demo::error::{Result, unexpected};
 use crate::demo::party::sign;
-use crate::demo::show::{Told, short};
+use crate::demo::show::Told;
 
 impl Story {
     /// A stranger, a signer outside of his grant, a forger, and a statement for another domain.
@@ -51,10 +52,5 @@ fn forge(body: &[u8], name: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn words(what: &str, problem: &Problem) -> String {
-    let word = |word: &str| {
-        let bare = word.trim_matches('`');
-        if bare.len() >= 40 { word.replace(bare, &short(bare)) } else { word.to_owned() }
-    };
-    let detail = problem.detail.split(' ').map(word).collect::<Vec<_>>().join(" ").replace('`', "\"");
-    format!("{what}\n{} {detail}", problem.status)
+    format!("{what}\n{} {}", problem.status, readable(&problem.detail))
 }
