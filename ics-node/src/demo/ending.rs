@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::party::Party;
-use super::story::{EVIDENCE_FILE, OPENPGP_FILE, Story};
+use super::story::{EVIDENCE_FILE, GNUPG_DIRECTORY, OPENPGP_FILE, Story};
 
 /// Addresses and commands, while there is something to ask; files, while they are there.
 pub(super) fn rows(story: &Story, up: bool, kept: bool) -> Vec<(String, String)> {
@@ -45,7 +45,10 @@ fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
     }
     rows.push(("offline", format!("{ics} verify {}", file(EVIDENCE_FILE))));
     if is_installed("gpg") {
-        rows.push(("with GnuPG", format!("gpg --show-keys {}", file(OPENPGP_FILE))));
+        let gpg = format!("gpg --homedir {} -q", file(GNUPG_DIRECTORY));
+        let import = format!("{gpg} --allow-non-selfsigned-uid --import {}", file(OPENPGP_FILE));
+        rows.push(("with GnuPG", import));
+        rows.push(("", format!("{gpg} --check-sigs {recalled}")));
     }
     rows.into_iter().map(|(what, command)| (what.to_owned(), command)).collect()
 }
@@ -60,7 +63,10 @@ pub(super) fn value(story: &Story) -> Value {
 fn program() -> String {
     let path = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("ics"));
     let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&here).unwrap_or(&path).display().to_string()
+    let from_here = path.strip_prefix(&here).unwrap_or(&path);
+    // A name without a directory would be looked for in PATH.
+    let is_bare = from_here.components().count() == 1;
+    if is_bare { format!("./{}", from_here.display()) } else { from_here.display().to_string() }
 }
 
 fn is_installed(program: &str) -> bool {

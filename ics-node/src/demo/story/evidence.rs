@@ -9,11 +9,14 @@ use super::Story;
 use super::deciding::readable;
 use crate::demo::error::{DemoError, Result, ensure, unexpected};
 use crate::demo::show::{Told, short};
+use crate::keys::file;
 
 /// The file of evidence in the demo's directory.
 pub(in crate::demo) const EVIDENCE_FILE: &str = "pump.evidence.json";
 /// The same pump as OpenPGP.
 pub(in crate::demo) const OPENPGP_FILE: &str = "pump.pgp";
+/// An empty home directory for GnuPG, so that nobody's own key ring is touched.
+pub(in crate::demo) const GNUPG_DIRECTORY: &str = "gnupg";
 
 impl Story {
     /// Evidence is exported, verified from its file, and found out when one byte of it is changed.
@@ -23,8 +26,9 @@ impl Story {
         let exported = self.gateway.node.evidence(integrator.domain(), &pump.id()?).await?;
         let path = self.directory.join(EVIDENCE_FILE);
         write(&path, &serde_json::to_vec(&exported).map_err(unexpected)?)?;
-        let keyring = integrator.node.record_openpgp(integrator.domain(), &pump.id()?).await?;
-        write(&self.directory.join(OPENPGP_FILE), &keyring)?;
+        let gnupg = self.directory.join(GNUPG_DIRECTORY);
+        file::make_private_directory(&gnupg).map_err(|source| DemoError::File { path: gnupg, source })?;
+        write(&self.directory.join(OPENPGP_FILE), &self.keyring(&pump.id()?).await?)?;
 
         let json = fs::read(&path).map_err(|source| DemoError::File { path: path.clone(), source })?;
         let read = Evidence::parse(&json).map_err(unexpected)?;
@@ -58,6 +62,15 @@ impl Story {
             .checked("changed", format!("one byte of it, and it is refused: {}", readable(&refusal.to_string())))
             .data("status", status)
             .data("entries", read.entries.len()))
+    }
+}
+
+impl Story {
+    /// What the integrator's domain has of a thing, and the certificates that OpenPGP programs check it with.
+    async fn keyring(&self, id: &str) -> Result<Vec<u8>> {
+        let (maker, integrator) = (&self.maker.signer, &self.integrator);
+        let record = integrator.node.record_openpgp(integrator.domain(), id, 4, false).await?;
+        Ok([maker.certificate_bytes(), integrator.signer.certificate_bytes(), &record].concat())
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use ics_core::statement::Claims;
 use ics_core::vocabulary::{Act, Role, StatusName};
 
-pub(super) use self::evidence::{EVIDENCE_FILE, OPENPGP_FILE};
+pub(super) use self::evidence::{EVIDENCE_FILE, GNUPG_DIRECTORY, OPENPGP_FILE};
 use super::error::{Result, unexpected};
 use super::party::Party;
 use super::props::Pump;
