@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# A federation on one machine, step by step: five parties, each with keys, rules, a log and a node of its own. They trust
+# each other only as far as signatures go. On five machines it is the same, with other addresses and with TLS.
+. "$(dirname "$0")/../lib.sh"
+
+acme=$(address 0) soft=$(address 1) cert=$(address 2) plant=$(address 3) site=$(address 4)
+
+step "1. Everybody makes keys, the rules of his domain from a template, and a configuration"
+# --generate-passphrase keeps the passphrase beside the keys: right for an example, wrong for an owner's key in earnest.
+as acme  init --role manufacturer  --domain devices.acme.example     --listen "$acme"  --generate-passphrase
+as soft  init --role developer     --domain code.soft.example        --listen "$soft"  --generate-passphrase
+as cert  init --role certification --domain labels.cert.example      --listen "$cert"  --generate-passphrase
+as plant init --role maintenance   --domain plant.integrator.example --listen "$plant" --generate-passphrase
+as site  init --role infield       --domain site4.plant.example      --listen "$site"  --generate-passphrase
+
+step "2. Manufacturer and developer go on the air"
+serve acme "$acme"
+serve soft "$soft"
+
+step "3. The others mirror whom they need"
+# A mirror holds the whole log of a domain and proves that it is the same. In earnest one gives the whole origin (name
+# and hash of entry 0) as the owners publish it; --yes believes the peer.
+as cert mirror add devices.acme.example --peer acme --url "http://$acme" --yes
+serve cert "$cert"
+as plant mirror add devices.acme.example --peer acme --url "http://$acme" --yes
+as plant mirror add code.soft.example    --peer soft --url "http://$soft" --yes
+as plant mirror add labels.cert.example  --peer cert --url "http://$cert" --yes
+serve plant "$plant"
+
+step "4. The integrator's rules say from whom he adopts, and who speaks there in which role"
+for source in acme:devices.acme.example:manufacturer soft:code.soft.example:developer cert:labels.cert.example:certification-body
+do
+    IFS=: read -r party domain role <<<"$source"
+    # The signer's certificate, and what the domain is known by, as its party would publish them.
+    as "$party" key show signer --armor >"$work/$party.asc"
+    curl --silent --fail "http://${!party}/v1/domains/$domain" >"$work/$party.json"
+done
+as plant domain update \
+    --add-source "$work/acme.json" --add-signer "manufacturer=$work/acme.asc" --add-names 'manufacturer=serial:*' \
+    --add-source "$work/soft.json" --add-signer "developer=$work/soft.asc" \
+    --add-source "$work/cert.json" --add-signer "certification-body=$work/cert.asc"
+as plant domain submit
+
+step "5. The gateway hears manufacturer and integrator, and decides by a policy of its own"
+# It pulls both from the integrator's node: the home's signatures travel along, so any mirror is as good as the home.
+until_ok curl --silent --fail --output /dev/null "http://$plant/v1/domains/devices.acme.example"
+as site mirror add devices.acme.example     --peer plant --url "http://$plant" --yes
+as site mirror add plant.integrator.example --peer plant --url "http://$plant" --yes
+origin() { sed -n "s|^origin = \"\($1/.*\)\"|\"\1\"|p" "$work/site/ics.toml"; }
+cat >"$work/site/trust.json" <<JSON
+{
+  "domains": [$(origin devices.acme.example), $(origin plant.integrator.example)],
+  "freshness": { "default": 3600 },
+  "rules": "@id(\"vouched-and-in-use\") permit (principal, action in Action::\"use\", resource) when { principal.vouching_roles.contains(\"manufacturer\") && principal.approving_roles.contains(\"integrator\") && principal.effect == Effect::\"permits\" };"
+}
+JSON
+printf '\n[trust]\npolicy = "trust.json"\n' >>"$work/site/ics.toml"
+serve site "$site"
+
+step "6. The manufacturer publishes a pump, a day's production, and their lot"
+# The pump's key is made in a secure element; nothing but the public half ever leaves it.
+openssl ecparam -name prime256v1 -genkey -noout -out "$work/pump.key"
+openssl ec -in "$work/pump.key" -pubout -out "$work/pump.pem" 2>/dev/null
+as acme publish --key "$work/pump.pem" --serial SN-0001 --manu Acme --model P7 --lot 2026-11
+{
+    echo key,serial
+    for number in 0002 0003 0004; do
+        openssl genpkey -algorithm ed25519 -out "$work/$number.key"
+        openssl pkey -in "$work/$number.key" -pubout -out "$work/$number.pem"
+        echo "$number.pem,SN-$number"
+    done
+} >"$work/day.csv"
+as acme publish --from "$work/day.csv" --manu Acme --model P7 --lot 2026-11
+as acme publish --group 'Lot 2026-11' --select model=P7 --select lot=2026-11
+
+step "7. The developer publishes code, the certification body labels the pump"
+echo 'the firmware of the pump' >"$work/firmware.bin"
+as soft publish --file "$work/firmware.bin" --name p7-firmware --version 2.4.1
+until_ok as cert lookup serial:SN-0001
+as cert label medical-device-2027 serial:SN-0001 --yes
+
+step "8. The integrator takes the pump into his domain, approves of it and puts it into use"
+until_ok as plant adopt --from devices.acme.example serial:SN-0001
+until_ok as plant adopt --from labels.cert.example serial:SN-0001
+as plant approve serial:SN-0001 --yes
+as plant status in-use serial:SN-0001 --yes
+as plant lookup serial:SN-0001 --domain plant.integrator.example
+
+step "9. The gateway allows it"
+until_ok as site check serial:SN-0001 --use connect
+
+step "10. The manufacturer makes the buyer its owner, who speaks in the manufacturer's domain from now on"
+# He submits to his own node; that passes it on to the domain's home.
+as plant key show signer --armor >"$work/plant.asc"
+as acme grant owner serial:SN-0001 --to "$work/plant.asc" --yes
+until_ok as plant status in-use serial:SN-0001 --domain devices.acme.example --role owner --yes
+
+step "11. The pump is stolen: the gateway denies it"
+as plant status stolen serial:SN-0001 --reason 'taken from site 4' --yes
+until_ok refused site check serial:SN-0001 --use connect
+
+step "12. Another pump of the lot is in use; the manufacturer recalls the whole lot with one signature"
+until_ok as plant adopt --from devices.acme.example serial:SN-0002
+as plant approve serial:SN-0002 --yes
+as plant status in-use serial:SN-0002 --yes
+until_ok as site check serial:SN-0002 --use connect
+as acme status suspended --group 'Lot 2026-11' --reason 'the battery may overheat' --yes
+until_ok refused site check serial:SN-0002 --use connect
+
+step "13. Every copy is the same log"
+# The second line of a checkpoint is the log's size, the third its root, base64.
+head_of() { curl --silent --fail "http://$1/v1/domains/devices.acme.example/checkpoint" | sed -n 2,3p; }
+the_same() { [ "$(head_of "$acme")" = "$(head_of "$1")" ]; }
+for node in "$cert" "$plant" "$site"; do
+    until_ok the_same "$node"
+    echo "$node has the log of the home: $(head_of "$node" | tr '\n' ' ')"
+done
+as site mirror status
+
+step "Done"

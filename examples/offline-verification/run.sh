@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# A record is exported from a node, carried to a place without a network, and verified there: by `ics verify`, which
+# checks signatures, rules and the place of every statement in the log; and by stock gpg, which checks signatures.
+. "$(dirname "$0")/../lib.sh"
+
+acme=$(address 5)
+
+step "1. A manufacturer's node with a device and a piece of software"
+as acme init --role manufacturer --domain devices.acme.example --listen "$acme" --generate-passphrase
+serve acme "$acme"
+openssl ecparam -name prime256v1 -genkey -noout -out "$work/pump.key"
+openssl ec -in "$work/pump.key" -pubout -out "$work/pump.pem" 2>/dev/null
+as acme publish --key "$work/pump.pem" --serial SN-0001 --manu Acme --model P7
+as acme approve serial:SN-0001 --yes
+as acme publish --group 'Model P7' --select model=P7
+
+step "2. What is carried: evidence, the OpenPGP statements, the signer's certificate"
+mkdir "$work/usb-stick"
+as acme export serial:SN-0001 -o "$work/usb-stick/pump.evidence.json"
+as acme export serial:SN-0001 --openpgp --armor -o "$work/usb-stick/pump.asc"
+as acme key show signer --armor >"$work/usb-stick/acme.asc"
+group=$(as acme --json list --kind group | sed -n 's/.*"id": *"\(sha256:[0-9a-f]*\)".*/\1/p')
+as acme export "$group" --openpgp -o "$work/usb-stick/model-p7.pgp"
+# The origin (the domain's name and the hash of its entry 0) goes another way: it is what the verifier trusts.
+origin=$(curl --silent --fail "http://$acme/v1/domains/devices.acme.example" | sed 's/.*"origin":"\([^"]*\)".*/\1/')
+
+step "3. The node is gone"
+kill "${nodes[0]}" && wait "${nodes[0]}" || true
+nodes=()
+
+step "4. ics verify: no node, no keys, no configuration, only the file and the origin"
+as nobody verify "$work/usb-stick/pump.evidence.json" --pin "$origin"
+
+step "5. One changed character, and it is refused"
+sed -E '0,/"body"/{s/("body": ".{40})[A-M]/\1Z/;t;s/("body": ".{40})./\1A/}' "$work/usb-stick/pump.evidence.json" >"$work/tampered.json"
+refused nobody verify "$work/tampered.json" --pin "$origin"
+
+step "6. Another domain of the same name is refused, too"
+refused nobody verify "$work/usb-stick/pump.evidence.json" --pin "devices.acme.example/$(printf '0%.0s' {1..64})"
+
+step "7. gpg alone: who vouches for the device, with the notations that say what for"
+mkdir -m 700 "$work/gnupg"
+export GNUPGHOME=$work/gnupg
+gpg --batch --quiet --import "$work/usb-stick/acme.asc"
+gpg --batch --quiet --allow-non-selfsigned-uid --import "$work/usb-stick/pump.asc"
+gpg --batch --list-options show-notations --check-sigs 'SN-0001'
+
+step "8. gpg alone: a document about a group"
+gpg --batch --verify "$work/usb-stick/model-p7.pgp" 2>&1
+
+step "Done"

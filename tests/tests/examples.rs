@@ -1,0 +1,82 @@
+//! The examples do what they say: each is run as a person runs it.
+#![expect(clippy::expect_used, clippy::panic, reason = "tests")]
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// The first of six ports that nobody listens on, for one example with five nodes and one with a single node; below
+/// those that the system gives to outgoing connections.
+fn ports() -> u16 {
+    let first = u16::try_from(std::process::id() % 1_000).expect("below 1,000");
+    let candidates = (0..1_000).map(|step| 21_000 + (first + step) % 1_000 * 10);
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    static PORTS: OnceLock<u16> = OnceLock::new();
+    *PORTS.get_or_init(|| candidates.clone().find(|port| (*port..port + 6).all(is_free)).expect("free ports"))
+}
+
+/// Runs an example; what it printed. It leaves nothing behind.
+fn run(name: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name).join("run.sh");
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new("bash");
+    command.arg(&script).env("ICS", env!("CARGO_BIN_EXE_ics-under-test")).env("TMPDIR", directory.path());
+    command.env("PORT", ports().to_string());
+    command.env_remove("ICS_HOME").env_remove("KEEP").env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+    let output = command.output().expect("bash must be installed");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}: {}\n{said}", script.display(), output.status);
+    let left: Vec<_> = std::fs::read_dir(directory.path()).expect("a directory").collect();
+    assert!(left.is_empty(), "{name} leaves {left:?}");
+    said
+}
+
+/// Asserts that these lines, or parts of lines, stand in the text in this order.
+fn in_order(said: &str, expected: &[&str]) {
+    let mut rest = said;
+    for line in expected {
+        let place = rest.find(line).unwrap_or_else(|| panic!("`{line}` is missing, or not in its place:\n{said}"));
+        rest = rest.get(place + line.len()..).expect("a boundary");
+    }
+}
+
+#[test]
+fn federation() {
+    let said = run("federation");
+    in_order(
+        &said,
+        &[
+            "== 4.",
+            "✓ plant.integrator.example, version 2",
+            "== 6.",
+            "✓ 3 published",
+            "== 9.",
+            "allow  connect serial:SN-0001",
+            "== 11.",
+            "deny  connect serial:SN-0001",
+            "`stolen`",
+            "exit code 1",
+            "== 12.",
+            "deny  connect serial:SN-0002",
+            "`suspended`",
+            "exit code 1",
+            "== 13.",
+            "✓ current",
+            "== Done",
+        ],
+    );
+    assert_eq!(said.matches("has the log of the home").count(), 3, "{said}");
+}
+
+#[test]
+fn offline_verification() {
+    let said = run("offline-verification");
+    in_order(
+        &said,
+        &["== 4.", "the evidence holds", "== 5.", "exit code 1", "== 6.", "exit code 1", "== 7.", "2 good signatures"],
+    );
+    in_order(&said, &["act@cm4it.example=identity", "act@cm4it.example=approval", "== Done"]);
+    assert!(said.contains("Good signature from \"Manufacturer of devices.acme.example\""), "{said}");
+    assert_eq!(said.matches("the evidence is refused").count(), 2, "{said}");
+}
