@@ -16,8 +16,7 @@ use crate::cli::words::{clean, counted};
 /// Identities that are shown by their ids; of more it says how many.
 const SHOWN: usize = 10;
 
-/// Takes what another domain says of chosen things into a domain of your own node, signatures unchanged, with proof of
-/// where it comes from. The node must hold the other domain, and the descriptor of yours must name it as a source.
+/// What `ics adopt` takes.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("chosen").multiple(true).required(true)), after_long_help = "\
 Examples:

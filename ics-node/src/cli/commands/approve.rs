@@ -10,7 +10,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
 
-/// Signs an approval of each of the things, after a look at what is being signed.
+/// What `ics approve` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

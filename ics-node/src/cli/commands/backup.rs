@@ -13,11 +13,7 @@ use crate::client::backup::{self, Backup as Made, BackupError};
 use crate::config::Config;
 use crate::store::StoreError;
 
-/// Copies the node of this home directory while it runs: its store, ics.toml and descriptors. The copy is read through
-/// and compared before it is called good.
-///
-/// A node that is started from a copy does not sign for its own domains until it has asked its mirrors what it has
-/// signed since.
+/// What `ics backup` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

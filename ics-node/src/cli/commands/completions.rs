@@ -6,7 +6,7 @@ use clap_complete::Shell;
 use crate::cli::definition;
 use crate::cli::exit::{Exit, Failure};
 
-/// Prints a completion script.
+/// What `ics completions` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

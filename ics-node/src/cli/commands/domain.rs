@@ -26,14 +26,29 @@ use crate::keys::UnlockedKey;
 #[derive(Debug, Subcommand)]
 pub(crate) enum DomainCommand {
     /// Make the first descriptor of a domain from a template.
+    ///
+    /// Fills in a template and signs it with the owners' keys of this home directory. Further owners add theirs with `ics
+    /// domain sign`.
     Create(create::Create),
     /// Make the next version of a descriptor.
+    ///
+    /// Changes the newest version in this home directory, and signs the outcome as an owner. It comes into force when the
+    /// home node has admitted it with the signatures of enough owners of the version before.
     Update(update::Update),
     /// Add an owner's signature to a descriptor.
+    ///
+    /// Adds a signature to a descriptor that another owner has made, in its file. Read with `ics domain show FILE` first
+    /// what you sign.
     Sign(sign::Sign),
     /// Put a new version of a descriptor into force.
+    ///
+    /// Puts the next version of a descriptor into the domain's log, where it is in force from then on. The home takes it
+    /// with the signatures of as many owners as the version before it demands.
     Submit(submit::Submit),
     /// Show a descriptor and who has signed it.
+    ///
+    /// Shows a descriptor: the newest of a domain in this home directory, that in a file, or with `--node` the one in force
+    /// at a node and how the domain is doing there. With `--json` it prints the descriptor itself.
     Show(show::Show),
 }
 

@@ -28,19 +28,25 @@ use crate::keys::{Algorithm, KeyError, KeyName, KeyVersion, PASSPHRASE_FILE, Pas
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnrollCommand {
     /// On the device: make a key and ask to be introduced.
+    ///
+    /// Makes a key, unless there is one of that name, and asks a node to introduce it. The request is signed with the key,
+    /// which proves its possession. Compare the fingerprint with the one that the operator sees.
     Request(Request),
     /// On the device: ask how the request stands.
+    ///
+    /// Asks how a request stands. Exit code 0 means that the device is introduced.
     State(State),
     /// The operator: list the requests that wait.
     List(List),
     /// The operator: introduce devices that have asked.
+    ///
+    /// Introduces devices that have asked, with the names and attributes that they asked for: signs after a look at it.
     Approve(Approve),
     /// The operator: refuse a request.
     Refuse(Refuse),
 }
 
-/// Makes a key, unless there is one of that name, and asks a node to introduce it. The request is signed with the key,
-/// which proves its possession. Compare the fingerprint with the one that the operator sees.
+/// What `ics enroll request` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -75,7 +81,7 @@ pub(crate) struct Request {
     set: Vec<(Attribute, String)>,
 }
 
-/// Asks how a request stands. Exit code 0 means that the device is introduced.
+/// What `ics enroll state` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -88,7 +94,7 @@ pub(crate) struct State {
     domain: InDomain,
 }
 
-/// Lists the requests that wait.
+/// What `ics enroll list` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -98,7 +104,7 @@ pub(crate) struct List {
     domain: InDomain,
 }
 
-/// Introduces devices that have asked, with the names and attributes that they asked for: signs after a look at it.
+/// What `ics enroll approve` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -117,7 +123,7 @@ pub(crate) struct Approve {
     asking: Asking,
 }
 
-/// Refuses a request.
+/// What `ics enroll refuse` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -17,8 +17,7 @@ use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, counted};
 use crate::client::node::Node;
 
-/// Writes what a domain says of a thing to a file: evidence that `ics verify` checks without a network, or the OpenPGP
-/// objects for gpg and sq.
+/// What `ics export` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

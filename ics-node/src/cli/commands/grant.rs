@@ -15,8 +15,7 @@ use crate::cli::session::SignAs;
 use crate::client::lookup::{self, Found};
 use crate::client::submit;
 
-/// Entitles a signer to a role over things, or over all members of a group. A transfer of ownership is a grant of the
-/// owner role that ends the former one.
+/// What `ics grant` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -12,8 +12,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::session::InDomain;
 use crate::cli::words::{self, Freshness, clean, in_colour, when};
 
-/// Lists everything that a domain's log says of a thing and of the groups that hold it, in the order of the log, and
-/// what became of each statement.
+/// What `ics history` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

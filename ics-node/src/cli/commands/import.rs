@@ -14,8 +14,7 @@ use crate::cli::session::InDomain;
 use crate::cli::words::{clean, counted};
 use crate::client::import::{ImportError, Reason, Tally, import};
 
-/// Submits what a keyring holds: statements about things, as gpg and sq export them with their notations, and the
-/// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing.
+/// What `ics import` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

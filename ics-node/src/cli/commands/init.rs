@@ -16,8 +16,7 @@ use crate::client::home::{self, HomeError, MadeHome, NewHome};
 use crate::config::Url;
 use crate::keys::{Algorithm, KeyVersion, PASSPHRASE_FILE, Passphrase};
 
-/// Makes a home directory with three keys (owner, signer, node), version 1 of the descriptor of a domain, signed by the
-/// owner, and a configuration with which `ics serve` starts.
+/// What `ics init` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -9,7 +9,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
 
-/// Says that a piece of software is installed on devices.
+/// What `ics installed` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

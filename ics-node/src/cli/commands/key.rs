@@ -17,16 +17,20 @@ use crate::keys::{Algorithm, ImportSource, KeyName, KeyVersion, Passphrase, Stor
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a secret key.
+    ///
+    /// Makes a key and its certificate, and stores them encrypted with the passphrase.
     Make(Make),
     /// Take in a secret key that was made elsewhere.
+    ///
+    /// Takes what gpg and sq export, and PEM of PKCS#8 (Ed25519, P-256, RSA).
     Import(Import),
-    /// Show the public part of a key.
+    /// Show the public part of a key; never the secret.
     Show(Show),
     /// List the keys.
     List(List),
 }
 
-/// Makes a key and its certificate, and stores them encrypted with the passphrase.
+/// What `ics key make` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -46,7 +50,7 @@ pub(crate) struct Make {
     v6: bool,
 }
 
-/// Takes in a secret key of gpg or sq, or PEM of PKCS#8 (Ed25519, P-256, RSA).
+/// What `ics key import` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -67,7 +71,7 @@ pub(crate) struct Import {
     old_passphrase_file: Option<PathBuf>,
 }
 
-/// Shows the public part of a key; never the secret.
+/// What `ics key show` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -82,7 +86,7 @@ pub(crate) struct Show {
     armor: bool,
 }
 
-/// Lists the keys of the home directory.
+/// What `ics key list` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

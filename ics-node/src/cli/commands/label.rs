@@ -10,7 +10,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
 
-/// Adds a trust label to things, such as the mark of a certification.
+/// What `ics label` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -15,8 +15,7 @@ use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, in_colour};
 use crate::client::node::Node;
 
-/// Lists a domain's identities in the order in which they were introduced, a page at a time. All filters that are given
-/// must hold.
+/// What `ics list` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

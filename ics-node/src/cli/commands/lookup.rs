@@ -18,8 +18,7 @@ use crate::client::node::Node;
 /// Identities of an ambiguous name that are looked up for their titles.
 const CANDIDATES: usize = 20;
 
-/// Shows what the node's domains say of a thing: what it is, who vouches for it, its status and who gave it, and how
-/// fresh all that is. With `--use` the node decides by its trust policy, and the exit code is 0 only for `allow`.
+/// What `ics lookup` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

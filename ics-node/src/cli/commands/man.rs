@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::definition;
 use crate::cli::exit::{Exit, Failure};
 
-/// Writes one page for each command.
+/// What `ics man` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

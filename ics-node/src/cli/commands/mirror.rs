@@ -20,12 +20,19 @@ use crate::keys::file;
 #[derive(Debug, Subcommand)]
 pub(crate) enum MirrorCommand {
     /// Mirror a domain from another node.
+    ///
+    /// Asks a peer for a domain, shows by what it is known, and writes it to ics.toml. From then on the node believes only
+    /// the log with that entry 0. Whoever has the origin from the domain's owners gives it whole; with the name alone it is
+    /// for you to compare.
     Add(add::Add),
     /// List the mirrors that are configured.
     List(list::List),
     /// Ask the node how its mirrors are doing.
     Status(status::Status),
     /// No longer mirror a domain.
+    ///
+    /// Takes a mirror out of ics.toml, and its peer where nothing else is pulled from there. What the node has copied stays
+    /// on its disk, and nobody keeps it up to date.
     Remove(remove::Remove),
 }
 

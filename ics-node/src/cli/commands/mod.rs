@@ -3,7 +3,6 @@
 mod adopt;
 mod approve;
 mod backup;
-mod check;
 mod completions;
 mod demo;
 mod domain;
@@ -38,8 +37,16 @@ use super::exit::{Exit, Failure};
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Make a home directory: keys, the first descriptor of a domain, and a configuration.
+    ///
+    /// Makes a home directory with three keys (owner, signer, node), version 1 of the descriptor of a domain, signed by the
+    /// owner, and a configuration with which `ics serve` starts.
     Init(init::Init),
     /// Run the node of this home directory.
+    ///
+    /// Runs the node of this home directory until it is told to stop (SIGTERM or Ctrl-C).
+    ///
+    /// It founds the domains that `ics.toml` makes it the home of, keeps its mirrors up to date, and answers over HTTP.
+    /// Once it answers, it prints its addresses, one on a line.
     Serve(serve::Serve),
     /// Play a story with five nodes on this machine.
     Demo(demo::Demo),
@@ -55,42 +62,84 @@ pub(super) enum Command {
     #[command(subcommand)]
     Enroll(enroll::EnrollCommand),
     /// Approve things for use.
+    ///
+    /// Signs an approval of each of the things, after a look at what is being signed.
     Approve(approve::Approve),
     /// Give things a status: in use, stolen, destroyed.
+    ///
+    /// It replaces what the signer himself has said of their status before; of several signers the most restrictive
+    /// status wins.
     Status(status::Status),
     /// Add a trust label.
+    ///
+    /// Adds a trust label to things, such as the mark of a certification.
     Label(label::Label),
     /// Entitle a signer to a role over things.
+    ///
+    /// Entitles a signer to a role over things, or over all members of a group. A transfer of ownership is a grant of the
+    /// owner role that ends the former one.
     Grant(grant::Grant),
     /// Say which software is installed on devices.
     Installed(installed::Installed),
     /// Take back what one has said.
+    ///
+    /// Takes back what the signer has said himself. What others say stands; a block for ever cannot be taken back.
     Withdraw(withdraw::Withdraw),
     /// Show what a thing is, who vouches for it, and what its status is now.
+    ///
+    /// Shows what the node's domains say of a thing: what it is, who vouches for it, its status and who gave it, and how
+    /// fresh all that is. With `--use` the node decides by its trust policy, and the exit code is 0 only for `allow`.
     Lookup(lookup::Lookup),
-    /// Ask whether a thing may be used.
-    Check(check::Check),
     /// List a domain's identities, by kind, model, lot, status or signer.
+    ///
+    /// They come in the order in which they were introduced, a page at a time. All filters that are given must hold.
     #[command(visible_alias = "search")]
     List(list::List),
     /// Show all that was ever said of a thing, and what became of it.
+    ///
+    /// Lists everything that a domain's log says of a thing and of the groups that hold it, in the order of the log, and
+    /// what became of each statement.
     History(history::History),
     /// Write evidence or OpenPGP of a thing to a file.
+    ///
+    /// Writes what a domain says of a thing to a file: evidence that `ics verify` checks without a network, or the OpenPGP
+    /// objects for gpg and sq.
     Export(export::Export),
     /// Check evidence without a network, or whether a file may be used.
+    ///
+    /// Checks evidence that `ics export` has written, without a network: signatures, rules, and the place of every
+    /// statement in the domain's log. Or checks a file: whether it is software that a domain vouches for and permits, by
+    /// evidence at hand, or by evidence that the node gives and that is checked in the same way.
+    ///
+    /// The exit code for evidence says whether it holds, whatever it says of the thing. For a file it is 0 only if its use
+    /// is permitted.
     Verify(verify::Verify),
     /// Take what another domain says of things into one's own.
+    ///
+    /// Takes what another domain says of chosen things into a domain of your own node, signatures unchanged, with proof of
+    /// where it comes from. The node must hold the other domain, and the descriptor of yours must name it as a source.
     Adopt(adopt::Adopt),
     /// Mirror domains of other nodes.
     #[command(subcommand)]
     Mirror(mirror::MirrorCommand),
     /// Submit the statements and certificates of an OpenPGP keyring.
+    ///
+    /// Submits what a keyring holds: statements about things, as gpg and sq export them with their notations, and the
+    /// certificates of signers. The domain's home decides what it admits. Doing it again changes nothing.
     Import(import::Import),
     /// Copy a node while it runs.
+    ///
+    /// Copies the node of this home directory while it runs: its store, ics.toml and descriptors. The copy is read through
+    /// and compared before it is called good.
+    ///
+    /// A node that is started from a copy does not sign for its own domains until it has asked its mirrors what it has
+    /// signed since.
     Backup(backup::Backup),
     /// Print the completion script of a shell.
     Completions(completions::Completions),
     /// Write the manual pages.
+    ///
+    /// Writes one page for each command.
     Man(man::Man),
 }
 
@@ -111,7 +160,6 @@ impl Command {
             Self::Installed(command) => command.run(context),
             Self::Withdraw(command) => command.run(context),
             Self::Lookup(command) => command.run(context),
-            Self::Check(command) => command.run(context),
             Self::List(command) => command.run(context),
             Self::History(command) => command.run(context),
             Self::Export(command) => command.run(context),

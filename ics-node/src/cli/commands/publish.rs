@@ -23,7 +23,7 @@ use crate::client::signing::Signing;
 use crate::client::submit;
 use crate::client::thing::{Thing, sha256};
 
-/// Introduces identities: one thing by its public key, many from a file, a group, or a piece of software.
+/// What `ics publish` takes.
 #[derive(Debug, Args)]
 #[command(
     disable_version_flag = true,

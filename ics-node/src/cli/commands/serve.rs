@@ -13,10 +13,7 @@ use crate::observe;
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
 
-/// Runs the node of this home directory until it is told to stop (SIGTERM or Ctrl-C).
-///
-/// It founds the domains that `ics.toml` makes it the home of, keeps its mirrors up to date, and answers over HTTP.
-/// Once it answers, it prints its addresses, one on a line.
+/// What `ics serve` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -14,8 +14,7 @@ use crate::cli::session::SignAs;
 use crate::client::lookup::{self, Found};
 use crate::client::signing::Signing;
 
-/// Gives things a status. It replaces what the signer himself has said of their status before; of several signers the
-/// most restrictive status wins.
+/// What `ics status` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Statuses: planned, in-use, suspended, lost, stolen, retired, destroyed, compromised; of software announced, released,

@@ -21,12 +21,7 @@ use crate::cli::words::{Freshness, counted, when};
 use crate::client::artifact::{self, ArtifactRefusal};
 use crate::client::node::NodeError;
 
-/// Checks evidence that `ics export` has written, without a network: signatures, rules, and the place of every
-/// statement in the domain's log. Or checks a file: whether it is software that a domain vouches for and permits, by
-/// evidence at hand, or by evidence that the node gives and that is checked in the same way.
-///
-/// The exit code for evidence says whether it holds, whatever it says of the thing. For a file it is 0 only if its use
-/// is permitted.
+/// What `ics verify` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -12,7 +12,7 @@ use crate::cli::session::SignAs;
 use crate::client::lookup::Found;
 use crate::client::signing::Signing;
 
-/// Takes back what the signer has said himself. What others say stands; a block for ever cannot be taken back.
+/// What `ics withdraw` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -13,8 +13,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::client::descriptor::{self, DescriptorFile};
 
-/// Fills in a template and signs it with the owners' keys of this home directory. Further owners add theirs with `ics
-/// domain sign`.
+/// What `ics domain create` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

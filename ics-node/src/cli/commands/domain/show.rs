@@ -18,8 +18,7 @@ use crate::client::descriptor::{self, DescriptorFile};
 
 type Row = (&'static str, String);
 
-/// Shows a descriptor: the newest of a domain in this home directory, that in a file, or with `--node` the one in force
-/// at a node and how the domain is doing there. With `--json` it prints the descriptor itself.
+/// What `ics domain show` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

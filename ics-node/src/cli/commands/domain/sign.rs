@@ -9,8 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::client::descriptor::DescriptorFile;
 
-/// Adds a signature to a descriptor that another owner has made, in its file. Read with `ics domain show FILE` first
-/// what you sign.
+/// What `ics domain sign` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -13,8 +13,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::client::descriptor::DescriptorFile;
 use crate::client::submit;
 
-/// Puts the next version of a descriptor into the domain's log, where it is in force from then on. The home takes it
-/// with the signatures of as many owners as the version before it demands.
+/// What `ics domain submit` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

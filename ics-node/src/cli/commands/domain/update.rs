@@ -12,8 +12,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::client::descriptor::{self, Changes, DescriptorFile};
 
-/// Changes the newest version in this home directory, and signs the outcome as an owner. It comes into force when the
-/// home node has admitted it with the signatures of enough owners of the version before.
+/// What `ics domain update` takes.
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("changes").multiple(true).conflicts_with("from_file")), after_long_help = "\
 Examples:

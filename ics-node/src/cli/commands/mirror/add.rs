@@ -18,9 +18,7 @@ use crate::client::node::Node;
 use crate::config::Url;
 use crate::config::edit;
 
-/// Asks a peer for a domain, shows by what it is known, and writes it to ics.toml. From then on the node believes only
-/// the log with that entry 0. Whoever has the origin from the domain's owners gives it whole; with the name alone it is
-/// for you to compare.
+/// What `ics mirror add` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

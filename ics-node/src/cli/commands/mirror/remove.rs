@@ -9,8 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::edit;
 
-/// Takes a mirror out of ics.toml, and its peer where nothing else is pulled from there. What the node has copied stays
-/// on its disk, and nobody keeps it up to date.
+/// What `ics mirror remove` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
