@@ -1,24 +1,48 @@
 //! The demo: the real program, five real nodes, and what each step must show.
 
+#![expect(clippy::expect_used, reason = "tests")]
+
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-fn demo(arguments: &[&str], temporary: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ics"))
-        .args(["demo", "--exit"])
-        .args(arguments)
-        .env("TMPDIR", temporary)
-        .output()
-        .expect("the demo runs")
+fn demo(arguments: &[&str], temporary: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
+    command.args(["demo", "--exit"]).args(arguments).env("TMPDIR", temporary);
+    command
+}
+
+fn play(arguments: &[&str], temporary: &Path) -> Output {
+    demo(arguments, temporary).output().expect("the demo runs")
+}
+
+/// No node answers any more, and the temporary directory is gone.
+fn nothing_is_left<'a>(addresses: impl IntoIterator<Item = &'a Value>, temporary: &Path) {
+    for url in addresses {
+        let address = url.as_str().expect("an address").trim_start_matches("http://");
+        // A process that has been killed may take a moment to close its socket.
+        let is_gone = || {
+            let gone = TcpStream::connect(address).is_err();
+            if !gone {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            gone
+        };
+        assert!((0..100).any(|_| is_gone()), "a node outlived the demo at {address}");
+    }
+    let left = std::fs::read_dir(temporary).expect("the directory").count();
+    assert_eq!(left, 0, "the demo left something behind");
 }
 
 #[test]
 fn every_step_goes_as_told_and_nothing_is_left() {
     let temporary = tempfile::tempdir().expect("a directory");
-    let output = demo(&["--json"], temporary.path());
+    let output = play(&["--json"], temporary.path());
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}\n{errors}");
 
@@ -52,13 +76,30 @@ fn every_step_goes_as_told_and_nothing_is_left() {
     assert_eq!(data["refuse"]["codes"], json!(codes.map(|code| format!("urn:ics:problem:{code}"))));
     assert_eq!(data["evidence"]["status"], "in-use", "the integrator's domain knows of no recall");
 
-    assert_eq!(ready["nodes"].as_object().expect("nodes").len(), 5);
-    for url in ready["nodes"].as_object().expect("nodes").values() {
-        let address = url.as_str().expect("an address").trim_start_matches("http://");
-        assert!(std::net::TcpStream::connect(address).is_err(), "a node outlived the demo at {address}");
-    }
-    let left = std::fs::read_dir(temporary.path()).expect("the directory").count();
-    assert_eq!(left, 0, "the demo left something behind");
+    let nodes = ready["nodes"].as_object().expect("nodes");
+    assert_eq!(nodes.len(), 5);
+    nothing_is_left(nodes.values(), temporary.path());
+}
+
+#[test]
+fn stopped_in_the_middle_it_ends_its_nodes() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let mut running = demo(&["--json"], temporary.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the demo runs");
+    let mut first = String::new();
+    let mut output = BufReader::new(running.stdout.take().expect("piped"));
+    output.read_line(&mut first).expect("a line");
+    let opened: Value = serde_json::from_str(&first).expect("JSON");
+    let addresses = opened["data"]["addresses"].as_array().expect("addresses").clone();
+    assert_eq!(addresses.len(), 5);
+
+    let killed = Command::new("kill").arg(running.id().to_string()).status().expect("kill runs");
+    assert!(killed.success());
+    assert_eq!(running.wait().expect("it ends").code(), Some(1), "a story without its end is none");
+    nothing_is_left(&addresses, temporary.path());
 }
 
 #[test]
@@ -67,7 +108,7 @@ fn a_directory_in_use_is_refused() {
     let home = taken.path().join("manufacturer");
     std::fs::create_dir(&home).expect("created");
     std::fs::write(home.join("precious"), "data").expect("written");
-    let output = demo(&["--dir", taken.path().to_str().expect("text")], taken.path());
+    let output = play(&["--dir", taken.path().to_str().expect("text")], taken.path());
     assert_eq!(output.status.code(), Some(5));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("exists and is not empty") && errors.contains("--dir"), "{errors}");

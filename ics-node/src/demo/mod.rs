@@ -15,6 +15,8 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 pub use self::error::DemoError;
 use self::show::Show;
 
@@ -41,9 +43,9 @@ const BETWEEN_REMOVALS: Duration = Duration::from_millis(20);
 /// # Errors
 /// When a step does not go as told, or `stop` is ready before the last.
 pub async fn run(options: &Options, stop: impl Future<Output = ()>) -> Result<(), DemoError> {
-    let directory = directory(options)?;
+    let (directory, temporary) = directory(options)?;
     let ended = tell(options, &directory, stop).await;
-    if !is_kept(options) {
+    if temporary.is_some() {
         remove(&directory).await;
     }
     ended
@@ -76,17 +78,21 @@ const fn is_kept(options: &Options) -> bool {
     options.keep || options.directory.is_some()
 }
 
-/// The directory that was named, or a new temporary one; absolute, since commands to try are given from elsewhere.
-fn directory(options: &Options) -> Result<PathBuf, DemoError> {
-    let Some(path) = &options.directory else {
-        let temporary = tempfile::Builder::new().prefix("ics-demo-").tempdir();
-        return temporary
-            .map(tempfile::TempDir::keep)
-            .map_err(|error| DemoError::System(format!("there is no temporary directory: {error}")));
-    };
-    let failed = |source| DemoError::File { path: path.clone(), source };
-    fs::create_dir_all(path).map_err(failed)?;
-    fs::canonicalize(path).map_err(failed)
+/// The directory that was named, or a temporary one with the guard that removes it unless it is to be kept; absolute,
+/// since commands to try are given from elsewhere.
+fn directory(options: &Options) -> Result<(PathBuf, Option<TempDir>), DemoError> {
+    if let Some(path) = &options.directory {
+        let failed = |source| DemoError::File { path: path.clone(), source };
+        fs::create_dir_all(path).map_err(failed)?;
+        return Ok((fs::canonicalize(path).map_err(failed)?, None));
+    }
+    let temporary = tempfile::Builder::new().prefix("ics-demo-").tempdir();
+    let temporary =
+        temporary.map_err(|error| DemoError::System(format!("there is no temporary directory: {error}")))?;
+    if options.keep {
+        return Ok((temporary.keep(), None));
+    }
+    Ok((temporary.path().to_owned(), Some(temporary)))
 }
 
 async fn remove(directory: &Path) {

@@ -1,6 +1,7 @@
 //! What the demo prints: for people a numbered sentence for each step and the evidence under it, for programs one JSON
 //! object on a line. Colours and the line that shows what is going on appear on a terminal only.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use console::{Term, measure_text_width, style};
@@ -74,7 +75,7 @@ impl Show {
     /// The first lines.
     pub(super) fn title(&self, title: &str, text: &str) {
         if !self.json {
-            println!("\n  {}\n  {}\n", style(title).bold(), style(text).dim());
+            say(&format!("\n  {}\n  {}\n", style(title).bold(), style(text).dim()));
         }
     }
 
@@ -99,11 +100,11 @@ impl Show {
         }
         match &ended {
             Ok(told) if self.json => self.line(name, headline, begun.elapsed(), told),
-            Ok(told) => println!("{}", told.lines(&self.headline(headline, begun.elapsed())).join("\n")),
+            Ok(told) => say(&told.lines(&self.headline(headline, begun.elapsed())).join("\n")),
             Err(error) if self.json => {
-                println!("{}", json!({ "step": self.step, "name": name, "ok": false, "error": error.to_string() }));
+                say(&json!({ "step": self.step, "name": name, "ok": false, "error": error.to_string() }).to_string());
             }
-            Err(_) => println!("{} {}", style(format!("{:>3} ", self.step)).red().bold(), style(headline).bold()),
+            Err(_) => say(&format!("{} {}", style(format!("{:>3} ", self.step)).red().bold(), style(headline).bold())),
         }
         ended.map(drop)
     }
@@ -126,26 +127,26 @@ impl Show {
             "step": self.step, "name": name, "told": headline, "ok": true, "millis": millis,
             "evidence": told.facts, "data": told.data,
         });
-        println!("{line}");
+        say(&line.to_string());
     }
 
     /// The last lines: addresses, and what to try.
     pub(super) fn ending(&self, rows: &[(String, String)], value: &Value) {
         if self.json {
-            println!("{value}");
+            say(&value.to_string());
             return;
         }
-        println!("  {}", style("The story went as told.").green().bold());
+        say(&format!("  {}", style("The story went as told.").green().bold()));
         for (what, text) in rows {
-            println!("     {}  {text}", style(format!("{what:<14}")).dim());
+            say(&format!("     {}  {text}", style(format!("{what:<14}")).dim()));
         }
-        println!();
+        say("");
     }
 
     /// A remark to people.
     pub(super) fn note(&self, text: &str) {
         if !self.json {
-            println!("  {}", style(text).dim());
+            say(&format!("  {}", style(text).dim()));
         }
     }
 }
@@ -169,6 +170,11 @@ impl Told {
         lines.push(String::new());
         lines
     }
+}
+
+/// Prints a line. Where standard output is closed there is nobody left to tell, and the nodes must end in order.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Columns under their dimmed heads.

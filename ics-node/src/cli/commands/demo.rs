@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -43,7 +44,14 @@ impl Demo {
         let internal = |error: std::io::Error| Failure::new(Exit::Internal, error);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
         runtime.block_on(async {
-            let stop = stop_signal().map_err(internal)?;
+            let told = stop_signal().map_err(internal)?;
+            let mut hangup = signal(SignalKind::hangup()).map_err(internal)?;
+            let stop = async {
+                tokio::select! {
+                    () = told => {}
+                    _ = hangup.recv() => {}
+                }
+            };
             demo::run(&options, stop).await.map_err(|error| failed(&error))
         })?;
         Ok(Exit::Ok)

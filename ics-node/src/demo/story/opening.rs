@@ -37,7 +37,9 @@ pub(super) async fn open(directory: &Path) -> Result<(Story, Told)> {
     let more = format!("{}\n[trust]\npolicy = \"{TRUST_FILE}\"\n", mirrors(&sources));
     let gateway = Party::start(gateway, &more).await?;
 
-    let told = Told::default().table(table(&[&maker, &developer, &board, &integrator, &gateway]).await?);
+    let parties = [&maker, &developer, &board, &integrator, &gateway];
+    let addresses = parties.map(|party| party.node.url().to_owned());
+    let told = Told::default().table(table(&parties).await?).data("addresses", addresses.to_vec());
     let owner = role("owner")?;
     let hospital = person(directory, "hospital", "St. Mary Hospital", &owner, &integrator.signer, clock.now())?;
     let stranger = person(directory, "stranger", "Nobody in particular", &owner, &integrator.signer, clock.now())?;
