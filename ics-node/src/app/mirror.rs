@@ -6,7 +6,7 @@ use ics_core::domain::Domain;
 use ics_core::log::entry::{Entry, Header, LeafData};
 use ics_core::time::Timestamp;
 use ics_sync::Applier;
-use ics_sync::mirror::{Mirror, Resume, Settings, SignedCheckpoint, Status, VerifiedEntry, VerifiedPage};
+use ics_sync::mirror::{Mirror, Resume, Settings, SignedCheckpoint, Status, Stop, VerifiedEntry, VerifiedPage};
 use ics_sync::wire::Outcome;
 use tokio::sync::watch;
 
@@ -61,8 +61,8 @@ impl App {
         Ok(Mirror::resume(resume, settings, self.clock().now()))
     }
 
-    fn keep_fork(&self, hosted: &Hosted, reason: &ics_sync::mirror::Stop) -> Result<(), AppError> {
-        if let ics_sync::mirror::Stop::Fork { ours, theirs, .. } = reason {
+    fn keep_fork(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
+        if let Stop::Fork { ours, theirs, .. } | Stop::Unproven { ours, theirs, .. } = reason {
             let ours = ours.clone().unwrap_or_default();
             let fork = Fork { domain: hosted.number, at: self.clock().now(), ours, theirs: theirs.clone() };
             self.store().keep_fork(fork)?;

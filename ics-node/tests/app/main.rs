@@ -1,5 +1,7 @@
 //! The use cases of a node, on a store in a temporary directory.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "tests")]
+
 mod fixture;
 
 use fixture::{Party, device, status_of};

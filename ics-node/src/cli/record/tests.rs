@@ -61,7 +61,8 @@ fn old_news_permit_nothing_and_still_block() {
         record["status"]["name"] = "in-use".into();
         record["status"]["effect"] = "permits".into();
     };
-    let cases: [(fn(&mut Value), &str); 3] = [
+    type Change = fn(&mut Value);
+    let cases: [(Change, &str); 3] = [
         (permitted, "UNKNOWN: the news is too old\nwhen last heard of, it was in-use, which permits its use"),
         (|_| (), "withdrawn, which blocks its use\n"),
         (
