@@ -87,7 +87,7 @@ as plant status in-use serial:SN-0001 --yes
 as plant lookup serial:SN-0001 --domain plant.integrator.example
 
 step "9. The gateway allows it"
-until_ok as site check serial:SN-0001 --use connect
+until_ok as site lookup serial:SN-0001 --use connect
 
 step "10. The manufacturer makes the buyer its owner, who speaks in the manufacturer's domain from now on"
 # He submits to his own node; that passes it on to the domain's home.
@@ -97,15 +97,15 @@ until_ok as plant status in-use serial:SN-0001 --domain devices.acme.example --r
 
 step "11. The pump is stolen: the gateway denies it"
 as plant status stolen serial:SN-0001 --reason 'taken from site 4' --yes
-until_ok refused site check serial:SN-0001 --use connect
+until_ok refused site lookup serial:SN-0001 --use connect
 
 step "12. Another pump of the lot is in use; the manufacturer recalls the whole lot with one signature"
 until_ok as plant adopt --from devices.acme.example serial:SN-0002
 as plant approve serial:SN-0002 --yes
 as plant status in-use serial:SN-0002 --yes
-until_ok as site check serial:SN-0002 --use connect
+until_ok as site lookup serial:SN-0002 --use connect
 as acme status suspended --group 'Lot 2026-11' --reason 'the battery may overheat' --yes
-until_ok refused site check serial:SN-0002 --use connect
+until_ok refused site lookup serial:SN-0002 --use connect
 
 step "13. Every copy is the same log"
 # The second line of a checkpoint is the log's size, the third its root, base64.
