@@ -18,6 +18,9 @@ impl App {
     /// When nothing in it can be read, and as [`App::submit`].
     pub async fn submit_openpgp(&self, domain: &DomainName, bytes: Vec<u8>) -> Result<SubmissionResults, AppError> {
         self.hosted(domain)?;
+        if bytes.is_empty() {
+            return Err(AppError::new(Code::MalformedStatement, "the request has no body: there is nothing to submit"));
+        }
         let split = tokio::task::spawn_blocking(move || split(&bytes))
             .await
             .map_err(|error| AppError::Internal(format!("a submission was given up: {error}")))?

@@ -137,6 +137,10 @@ fn duplicates_get_their_first_receipt(town: &Town) {
     let (_, answer) = tools::post(&url, "application/octet-stream", file.to_str().expect("text"));
     let answer: Value = serde_json::from_slice(&answer).expect("JSON");
     assert_eq!(answer["results"][0]["problem"]["status"], 403, "a statement for another domain: {answer}");
+    let empty = town.bench.file("empty.pgp", b"");
+    let (status, answer) = tools::post(&url, "application/octet-stream", empty.to_str().expect("text"));
+    assert_eq!(status, 422);
+    assert!(String::from_utf8_lossy(&answer).contains("the request has no body"));
 }
 
 /// gpg and sq check what nodes give.

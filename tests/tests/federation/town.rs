@@ -92,16 +92,18 @@ impl Town {
     /// Waits until the infield node decides like that; the verdict.
     #[track_caller]
     pub(crate) fn infield_says(&self, outcome: &str, thing: &str, usage: &str) -> Value {
-        let mut last = String::new();
-        let verdict = eventually(&format!("{outcome} for {thing}"), || {
+        let mut last = Value::Null;
+        eventually(&format!("{outcome} for {thing}"), || {
             let ran = self.infield.ics(&["--json", "check", thing, "--use", usage]);
-            last = format!("{}{}", ran.stdout, ran.stderr);
             let verdict: Value = serde_json::from_str(&ran.stdout).ok()?;
+            if verdict["reasons"] != last {
+                last = verdict["reasons"].clone();
+                println!("{}: {last}", verdict["outcome"]);
+            }
             let is_so = verdict["outcome"] == outcome;
             assert!(!is_so || (outcome == "allow") == (ran.code == 0), "exit code {} for {outcome}", ran.code);
             is_so.then_some(verdict)
-        });
-        verdict
+        })
     }
 
     /// Lets the integrator take things of another domain into his own.
