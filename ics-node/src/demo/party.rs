@@ -18,7 +18,7 @@ use super::cast::{Actor, Part};
 use super::error::{DemoError, Result, ensure, unexpected};
 use super::show::short;
 use super::stage::Process;
-use crate::api::{Problem, SubmissionResult};
+use crate::api::{DomainInfo, Position, Problem, SubmissionResult};
 use crate::app::clock::Clock;
 use crate::client::home::{OPERATOR_TOKEN_FILE, read_operator_token};
 use crate::client::node::Node;
@@ -131,7 +131,11 @@ impl Party {
         loop {
             // A copy that has nothing yet is not found.
             let ours = self.node.domain(home.domain()).await;
-            if ours.is_ok_and(|ours| ours.info.size == theirs.size && ours.root == theirs.root.to_string()) {
+            let same = |ours: &DomainInfo| ours.info.size == theirs.size && ours.root == theirs.root.to_string();
+            if let Some(ours) = ours.ok().filter(same) {
+                // What a mirror's own reading of the policy would not have admitted is an alarm.
+                let sound = ours.position == Position::Mirror && ours.alarms.is_empty();
+                ensure(sound, || format!("the copy of {} has alarms: {:?}", home.domain(), ours.alarms))?;
                 return Ok(theirs);
             }
             within_time(begun, || format!("{} has no full copy of {}", self.part.who, home.domain()))?;
