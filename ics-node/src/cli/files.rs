@@ -1,10 +1,11 @@
 //! Files that are read and written for people.
 
 use std::fs::File;
-use std::io::{Read, Write as _};
+use std::io::Read;
 use std::path::Path;
 
 use super::exit::{Exit, Failure};
+use super::output;
 
 /// Stands for standard input or output.
 pub(crate) const STANDARD: &str = "-";
@@ -37,11 +38,10 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// When it cannot be written.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let written = match path.to_str() {
-        Some(STANDARD) => std::io::stdout().write_all(bytes),
-        _ => std::fs::write(path, bytes),
-    };
-    written.map_err(|error| failed(path, error))
+    match path.to_str() {
+        Some(STANDARD) => output::print(bytes),
+        _ => std::fs::write(path, bytes).map_err(|error| failed(path, error)),
+    }
 }
 
 #[cfg(test)]

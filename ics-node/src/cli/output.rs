@@ -1,6 +1,8 @@
 //! What commands print: cards and tables for people, or one JSON value for programs. Results go to standard output,
 //! everything else to standard error.
 
+use std::io::{ErrorKind, Write as _};
+
 use console::{measure_text_width, style};
 use serde::Serialize;
 
@@ -19,15 +21,14 @@ impl Output {
     /// Prints a result: `human` for people, `value` as JSON.
     ///
     /// # Errors
-    /// When the value cannot be written as JSON, which is a defect.
+    /// When standard output cannot be written, or the value not as JSON, which is a defect.
     pub(crate) fn result(&self, value: &impl Serialize, human: impl FnOnce() -> String) -> Result<(), Failure> {
-        if self.json {
-            let text = serde_json::to_string_pretty(value).map_err(|e| Failure::new(Exit::Internal, e))?;
-            println!("{text}");
+        let text = if self.json {
+            serde_json::to_string_pretty(value).map_err(|e| Failure::new(Exit::Internal, e))?
         } else {
-            println!("{}", human().trim_end());
-        }
-        Ok(())
+            human().trim_end().to_owned()
+        };
+        print(format!("{text}\n").as_bytes())
     }
 
     /// Says what is going on, to people only.
@@ -40,6 +41,15 @@ impl Output {
     /// Whether progress may be drawn.
     pub(crate) fn shows_progress(self) -> bool {
         !self.json && !self.quiet && console::user_attended_stderr()
+    }
+}
+
+/// Writes to standard output. Whoever closes it early, as `head` does, has read enough.
+pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut output = std::io::stdout().lock();
+    match output.write_all(bytes).and_then(|()| output.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::new(Exit::Local, error)),
+        _ => Ok(()),
     }
 }
 

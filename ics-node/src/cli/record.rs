@@ -2,7 +2,6 @@
 
 use console::style;
 use ics_core::record::{By, Given, GivenStatus, Record, Standing};
-use ics_core::vocabulary::Effect;
 
 use super::output::card;
 use super::words::{self, Freshness, clean, in_colour, said_by, when};
@@ -48,13 +47,11 @@ fn genuine(record: &Record) -> String {
     if record.vouched.is_empty() {
         return style("✗ nobody vouches for what it is").red().to_string();
     }
-    let line = |by: &By| format!("{} {} vouches for it{}", style("✓").green(), words::signer_as(by), place(by));
+    let line = |by: &By| {
+        let place = words::place(by);
+        format!("{} {} vouches for it{place}", style("✓").green(), words::signer_as(by))
+    };
     record.vouched.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn place(by: &By) -> String {
-    let group = by.group.as_ref().map(|group| format!(", of the group {}", words::short(&group.to_string())));
-    format!("{}{}", group.unwrap_or_default(), words::entry(by.index))
 }
 
 /// A permit that is no longer fresh is not one; a block stands until it is lifted, however old the news of it.
@@ -131,24 +128,17 @@ fn statements(record: &Record) -> String {
 /// The status over all domains, where there are several.
 #[must_use]
 pub(crate) fn overall(records: &[(&Record, Freshness)]) -> Option<String> {
-    if records.len() < 2 {
-        return None;
+    let (most, _) = records.iter().rev().max_by_key(|(record, _)| record.effect()).filter(|_| records.len() > 1)?;
+    let effect = most.effect();
+    if !effect.blocks() && records.iter().any(|(_, freshness)| !freshness.is_fresh()) {
+        return Some(format!("{}: a domain was not heard of lately enough\n", style("UNKNOWN").bold().yellow()));
     }
-    let most = records.iter().max_by_key(|(record, _)| record.effect())?;
-    let differ = records.iter().any(|(record, _)| record.effect() != most.0.effect());
-    let status = most.0.status.as_ref().map(|status| status.decides.name.to_string());
-    let effect = most.0.effect();
-    let is_stale = records.iter().any(|(_, freshness)| !freshness.is_fresh());
-    let word = match status {
-        _ if is_stale && !effect.blocks() => {
-            style("UNKNOWN: a domain was not heard of lately enough").yellow().to_string()
-        }
-        Some(status) => format!("{}, which {}", in_colour(&status, effect), words::does(effect)),
-        None => style("no status").bold().yellow().to_string(),
-    };
     let count = records.len();
-    let conflict = if differ && effect != Effect::None { ", the most restrictive" } else { "" };
-    Some(format!("{word}{conflict}: {count} domains know it\n"))
+    let Some(status) = &most.status else { return Some(format!("{count} domains know it, none gives it a status\n")) };
+    let differ = records.iter().any(|(record, _)| record.effect() != effect);
+    let others = if differ { "the most restrictive of what" } else { "so" };
+    let word = in_colour(status.decides.name.as_str(), effect);
+    Some(format!("{word}, which {}: {others} {count} domains say\n", words::does(effect)))
 }
 
 #[cfg(test)]

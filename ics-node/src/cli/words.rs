@@ -1,6 +1,6 @@
 //! How results speak: who said something, when, what a status does, how fresh an answer is.
 
-use console::{StyledObject, style};
+use console::style;
 use ics_core::evidence::Verified;
 use ics_core::record::By;
 use ics_core::time::Timestamp;
@@ -28,17 +28,17 @@ pub(crate) fn signer_as(by: &By) -> String {
     format!("{} as {}", signer(by), by.role)
 }
 
-/// Who said something, through which group, and where in the log.
+/// Who said something, where in the log, and of which group.
 #[must_use]
 pub(crate) fn said_by(by: &By) -> String {
-    let group = by.group.as_ref().map(|group| format!(", of the group {}", short(&group.to_string())));
-    format!("{}{}{}", signer_as(by), group.unwrap_or_default(), entry(by.index))
+    format!("{}{}", signer_as(by), place(by))
 }
 
-/// Where in the log, to be put behind something.
+/// Where in the log, to be put behind something; and below it of which group it was said, if not of the thing itself.
 #[must_use]
-pub(crate) fn entry(index: u64) -> StyledObject<String> {
-    style(format!("  entry {index}")).dim()
+pub(crate) fn place(by: &By) -> String {
+    let group = by.group.as_ref().map(|group| format!("\n  of its group {}", short(&group.to_string())));
+    style(format!("  entry {}{}", by.index, group.unwrap_or_default())).dim().to_string()
 }
 
 /// The beginning of an id: enough for a person to compare.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use ics_core::evidence::Verified;
-use ics_core::identity::{IdentityId, Kind};
+use ics_core::identity::IdentityId;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Effect, StatusName};
 
@@ -23,17 +23,8 @@ pub fn id_of(path: &Path) -> std::io::Result<IdentityId> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArtifactRefusal {
     /// The evidence is about something else.
-    #[error(
-        "it is not what the evidence is about: it has the id `{artifact}`, the evidence is about the {kind} `{found}`"
-    )]
-    Other {
-        /// The id of the file.
-        artifact: IdentityId,
-        /// What the evidence is about.
-        found: IdentityId,
-        /// What kind of thing that is.
-        kind: Kind,
-    },
+    #[error("it is not what the evidence is about")]
+    Other,
     /// Its status blocks its use.
     #[error("its status is `{0}`, which blocks its use")]
     Blocked(StatusName),
@@ -73,8 +64,7 @@ impl fmt::Display for Age {
 pub fn check(artifact: IdentityId, verified: &Verified) -> Result<(), ArtifactRefusal> {
     let record = &verified.record;
     if artifact != verified.identity() {
-        let (found, kind) = (verified.identity(), record.identity.kind);
-        return Err(ArtifactRefusal::Other { artifact, found, kind });
+        return Err(ArtifactRefusal::Other);
     }
     let status = record.status.as_ref().map(|status| status.decides.name.clone());
     match (record.effect(), status) {

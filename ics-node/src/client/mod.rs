@@ -8,6 +8,7 @@ pub mod home;
 pub mod import;
 pub mod lookup;
 pub mod node;
+pub mod openpgp;
 pub mod publish;
 pub mod signing;
 pub mod submit;

@@ -30,6 +30,9 @@ pub enum EditError {
     /// No address is known for a new peer.
     #[error("there is no peer `{0}` yet")]
     NoUrl(String),
+    /// The node holds the domain already.
+    #[error("`{0}` stands in the file already, as a mirror or with its home here")]
+    Known(DomainName),
     /// Nothing to remove.
     #[error("`{0}` is not mirrored")]
     NotMirrored(DomainName),
@@ -41,6 +44,11 @@ pub enum EditError {
 /// When the outcome would be refused, or the peer has no address or another one.
 pub fn add_mirror(text: &str, path: &Path, origin: &Origin, peer: &str, url: &Url) -> Result<String, EditError> {
     let config = Config::parse(text, path)?;
+    let mut known = config.mirrors.iter().map(|mirror| &mirror.origin.get_ref().domain);
+    let mut homes = config.homes.iter().map(|home| home.domain.get_ref());
+    if known.any(|domain| *domain == origin.domain) || homes.any(|domain| *domain == origin.domain) {
+        return Err(EditError::Known(origin.domain.clone()));
+    }
     let mut document = document(text, path)?;
     if config.peer(peer).is_none() {
         let mut table = section();
@@ -159,8 +167,9 @@ mod tests {
     #[test]
     fn what_would_be_refused_is_not_written() {
         let one = add(FILE, "a.example", "p").expect("added");
-        let twice = add(&one, "a.example", "p").expect_err("twice").to_string();
-        assert!(twice.contains("`a.example` stands here twice"), "{twice}");
+        assert!(matches!(add(&one, "a.example", "p"), Err(EditError::Known(_))));
+        let home = format!("{FILE}[[home]]\ndomain = \"a.example\"\ndescriptor = \"d\"\n");
+        assert!(matches!(add(&home, "a.example", "p"), Err(EditError::Known(_))));
         assert!(matches!(remove(FILE, "a.example"), Err(EditError::NotMirrored(_))));
         assert!(matches!(add("mirror = []\n", "a.example", "p"), Err(EditError::Form("mirror"))));
         assert!(matches!(add("nonsense", "a.example", "p"), Err(EditError::Config(ConfigError::Refused { .. }))));

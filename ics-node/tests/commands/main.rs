@@ -7,8 +7,11 @@
 )]
 
 mod enrolling;
+mod evidence;
 mod factory;
 mod foreign_keys;
+mod keeping;
+mod reading;
 mod rules;
 mod saying;
 mod stage;

@@ -60,13 +60,18 @@ impl Ended {
 impl Stage {
     /// A home directory without a running node.
     pub(crate) fn new() -> Self {
+        Self::of("manufacturer", DOMAIN)
+    }
+
+    /// A home directory of another trade.
+    pub(crate) fn of(role: &str, domain: &str) -> Self {
         let stage = Self { directory: tempfile::tempdir().expect("directory"), node: None, url: String::new() };
         let made = stage.run(&[
             "init",
             "--role",
-            "manufacturer",
+            role,
             "--domain",
-            DOMAIN,
+            domain,
             "--listen",
             "127.0.0.1:0",
             "--generate-passphrase",
@@ -102,6 +107,11 @@ impl Stage {
         let without = text.lines().filter(|line| !line.starts_with("node = ")).collect::<Vec<_>>().join("\n");
         let with = without.replace("[client]", &format!("[client]\nnode = \"{}\"", self.url));
         std::fs::write(path, with + "\n").expect("written");
+    }
+
+    /// Where the node listens.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     /// Kills the node, as a power cut does.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ics_node::store::{Store, StoreError};
+use ics_node::store::{Store, StoreError, WriteError, backup, check_backup};
 use rusqlite::Connection;
 
 use super::common::*;
@@ -82,6 +82,31 @@ fn damage_to_the_log_is_found() {
     change("UPDATE tile SET hashes = zeroblob(8192) WHERE level = 0 AND number = 1");
     let error = Store::open(dir.path(), options()).map(|_| ()).expect_err("the tiles do not lead to the root");
     assert!(matches!(error, StoreError::Corrupt { .. }));
+}
+
+#[test]
+fn a_copy_beside_a_running_store_is_whole_and_damage_to_it_is_found() {
+    let (dir, copy) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+    let (store, domain) = with_home(dir.path());
+    fill(&store, domain, 0..600);
+    backup(dir.path(), copy.path()).expect("beside the store, which is open");
+    fill(&store, domain, 600..700);
+    let report = check_backup(copy.path()).expect("check");
+    assert_eq!((report.entries, report.findings), (600, Vec::new()));
+    assert!(matches!(backup(dir.path(), copy.path()), Err(StoreError::Exists { .. })));
+    assert!(matches!(backup(&dir.path().join("none"), copy.path()), Err(StoreError::NotFound { .. })));
+
+    let connection = Connection::open(copy.path().join("ics.db")).expect("open");
+    let position = (i64::from(domain.get()) << 40) + 300;
+    let forge = format!("UPDATE entry SET body = x'666f72676564' WHERE position = {position}");
+    assert_eq!(connection.execute(&forge, []).expect("change"), 1);
+    drop(connection);
+    let findings = check_backup(copy.path()).expect("check").findings;
+    assert_eq!(findings, ["entry 300 of `d.example` does not have the leaf that is stored"]);
+    drop(store);
+    let held = open(copy.path());
+    let refused = append(&held, domain, &["one more"]);
+    assert!(matches!(refused, Err(WriteError::Store(StoreError::Behind { .. }))), "{refused:?}");
 }
 
 #[test]

@@ -62,17 +62,16 @@ fn text(from: &DomainName, into: &DomainName, result: &AdoptionResult) -> String
     if let Some(more) = result.identities.len().checked_sub(SHOWN).filter(|more| *more > 0) {
         ids.push(format!("… and {more} more"));
     }
-    let mut rows = vec![
-        ("things", format!("{identities}\n{}", style(ids.join("\n")).dim())),
-        ("taken", format!("{} {}", style("✓").green(), said(result.adopted))),
-    ];
+    let mut rows =
+        vec![("things", format!("{identities}\n{}", style(ids.join("\n")).dim())), ("taken", said(result.adopted))];
     if result.present > 0 {
         rows.push(("had before", said(result.present)));
     }
     if !result.refused.is_empty() {
         rows.push(("refused", refused(&result.refused)));
     }
-    card(&format!("{from} → {into}"), &rows)
+    let mark = if result.refused.is_empty() { style("✓").green() } else { style("!").yellow().bold() };
+    card(&format!("{mark} {from} → {into}"), &rows)
 }
 
 /// Each reason once, with how often it was given.
@@ -116,7 +115,7 @@ mod tests {
         assert_eq!(
             console::strip_ansi_codes(&shown),
             format!(
-                "a.example → b.example\n  things      12\n{ids}              … and 2 more\n  taken       ✓ 1 statement\n  \
+                "! a.example → b.example\n  things      12\n{ids}              … and 2 more\n  taken       1 statement\n  \
                  had before  2 statements\n  refused     ✗ 2 statements: no such role\n                an owner names him\n"
             )
         );

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ics_core::evidence::{self, Evidence, Verified};
-use ics_core::statement::split;
-use ics_core::vocabulary::DomainName;
 use serde_json::json;
 
 use crate::cli::context::Context;
@@ -15,7 +13,7 @@ use crate::cli::files;
 use crate::cli::output::card;
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, counted};
-use crate::client::node::Node;
+use crate::client::openpgp::{self, Armor};
 
 /// What `ics export` takes.
 #[derive(Debug, Args)]
@@ -26,9 +24,12 @@ Examples:
 
   $ ics export serial:SN-0001 --openpgp --armor > pump.asc
   $ gpg --allow-non-selfsigned-uid --import pump.asc
+  $ gpg --check-sigs
 
-  Software and groups are signed messages, each in a file of its own (firmware.pgp, firmware.2.pgp, …):
+  Software and groups are signed messages, each in a file of its own (firmware.pgp, firmware.2.pgp, …), and the
+  certificates of their signers in another:
   $ ics export sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae --openpgp -o firmware.pgp
+  $ gpg --import firmware.signers.pgp
   $ gpg --verify firmware.pgp")]
 pub(crate) struct Export {
     /// An id or a name, as `ics lookup` takes.
@@ -54,60 +55,94 @@ impl Export {
         let config = context.config()?;
         let domain = self.domain.clone().or_default(&config)?;
         let node = context.node(&config)?;
-        if self.openpgp { self.openpgp(context, &node, &domain) } else { self.evidence(context, &node, &domain) }
-    }
-
-    fn evidence(self, context: &Context, node: &Node, domain: &DomainName) -> Result<Exit, Failure> {
-        let pack = context.wait(async { Ok(node.evidence(domain, &self.query).await?) })?;
+        let pack = context.wait(async { Ok(node.evidence(&domain, &self.query).await?) })?;
         let verified = evidence::verify(&pack, None, context.now())
             .map_err(|e| Failure::new(Exit::Network, format!("the node gave evidence that does not hold: {e}")))?;
-        let mut bytes = serde_json::to_vec_pretty(&pack).map_err(|e| Failure::new(Exit::Internal, e))?;
+        match (self.openpgp, verified.record.identity.kind.has_key()) {
+            (false, _) => self.evidence(context, &pack, &verified)?,
+            (true, true) => self.keyring(context, &pack, &verified)?,
+            (true, false) => self.messages(context, &pack, &verified)?,
+        }
+        Ok(Exit::Ok)
+    }
+
+    fn evidence(self, context: &Context, pack: &Evidence, verified: &Verified) -> Result<(), Failure> {
+        let mut bytes = serde_json::to_vec_pretty(pack).map_err(|e| Failure::new(Exit::Internal, e))?;
         bytes.push(b'\n');
-        let Some(path) = &self.output else {
-            files::write(files::STANDARD.as_ref(), &bytes)?;
-            return Ok(Exit::Ok);
-        };
+        let Some(path) = &self.output else { return files::write(files::STANDARD.as_ref(), &bytes) };
         files::write(path, &bytes)?;
-        let shown =
-            json!({ "file": path, "origin": verified.origin, "entries": pack.entries.len(), "bytes": bytes.len() });
-        context.output.result(&shown, || text(context, path, &pack, &verified))?;
-        Ok(Exit::Ok)
+        let (origin, entries) = (&verified.origin, pack.entries.len());
+        let shown = json!({ "file": path, "origin": origin, "entries": entries, "bytes": bytes.len() });
+        context.output.result(&shown, || text(context, path, pack, verified))
     }
 
-    fn openpgp(self, context: &Context, node: &Node, domain: &DomainName) -> Result<Exit, Failure> {
-        if self.output.is_none() && !self.armor && std::io::stdout().is_terminal() {
-            return Err(Failure::new(Exit::Usage, "binary OpenPGP does not go to a terminal")
-                .hint("add --armor, or name a file with -o FILE"));
+    fn keyring(self, context: &Context, pack: &Evidence, verified: &Verified) -> Result<(), Failure> {
+        let keys = openpgp::keyring(pack, verified, self.version());
+        if keys.is_empty() {
+            return Err(self.nothing_of_the_version());
         }
-        let version = if self.v6 { 6 } else { 4 };
-        let bytes = context.wait(async { Ok(node.record_openpgp(domain, &self.query, version, self.armor).await?) })?;
-        let path = self.output.unwrap_or_else(|| files::STANDARD.into());
+        let path = self.file()?;
+        self.write(context, path, keys, Armor::PublicKey)
+    }
+
+    fn messages(self, context: &Context, pack: &Evidence, verified: &Verified) -> Result<(), Failure> {
+        let messages = openpgp::messages(pack, verified, self.version());
+        let path = self.file()?;
+        if messages.is_empty() {
+            return Err(self.nothing_of_the_version());
+        }
+        if path.as_os_str() == files::STANDARD && messages.len() > 1 {
+            let count = messages.len();
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("there are {count} signed messages, and gpg takes one at a time"),
+            )
+            .hint("name a file with -o FILE: the others go to files beside it"));
+        }
+        for (number, message) in (1..).zip(messages) {
+            let path = if number == 1 { path.to_owned() } else { beside(path, &number.to_string()) };
+            self.write(context, &path, message, Armor::Message)?;
+        }
         if path.as_os_str() == files::STANDARD {
-            files::write(&path, &bytes)?;
-            return Ok(Exit::Ok);
+            return Ok(());
         }
-        for (number, message) in (1..).zip(messages(bytes)) {
-            let path = if number == 1 { path.clone() } else { numbered(&path, number) };
-            files::write(&path, &message)?;
-            context.output.note(&format!("{} bytes in {}", message.len(), path.display()));
-        }
-        Ok(Exit::Ok)
+        self.write(context, &beside(path, "signers"), openpgp::signers(pack, self.version()), Armor::PublicKey)
     }
-}
 
-/// What goes into one file each: signed messages (they begin with a one-pass signature, tag 4) singly, because gpg
-/// verifies one at a time; all else together.
-fn messages(bytes: Vec<u8>) -> Vec<Vec<u8>> {
-    match split(&bytes) {
-        Ok(split) if bytes.first() == Some(&0xc4) => split.bodies,
-        _ => vec![bytes],
+    /// Where OpenPGP goes: not in binary to a terminal.
+    fn file(&self) -> Result<&Path, Failure> {
+        match &self.output {
+            Some(path) => Ok(path),
+            None if self.armor || !std::io::stdout().is_terminal() => Ok(files::STANDARD.as_ref()),
+            None => Err(Failure::new(Exit::Usage, "binary OpenPGP does not go to a terminal")
+                .hint("add --armor, or name a file with -o FILE")),
+        }
+    }
+
+    fn write(&self, context: &Context, path: &Path, binary: Vec<u8>, kind: Armor) -> Result<(), Failure> {
+        let failed = |e| Failure::new(Exit::Internal, e);
+        let bytes = if self.armor { openpgp::armored(&binary, kind).map_err(failed)? } else { binary };
+        files::write(path, &bytes)?;
+        if path.as_os_str() != files::STANDARD {
+            context.output.note(&format!("{} bytes in {}", bytes.len(), path.display()));
+        }
+        Ok(())
+    }
+
+    fn nothing_of_the_version(&self) -> Failure {
+        let hint = if self.v6 { "leave out --v6" } else { "--v6 writes what is of version 6" };
+        Failure::new(Exit::NotFound, format!("there is nothing of OpenPGP version {}", self.version())).hint(hint)
+    }
+
+    const fn version(&self) -> u8 {
+        if self.v6 { 6 } else { 4 }
     }
 }
 
 /// `firmware.pgp` becomes `firmware.2.pgp`.
-fn numbered(path: &Path, number: usize) -> PathBuf {
+fn beside(path: &Path, what: &str) -> PathBuf {
     let extension = path.extension().map(|it| format!(".{}", it.to_string_lossy())).unwrap_or_default();
-    path.with_extension(format!("{number}{extension}"))
+    path.with_extension(format!("{what}{extension}"))
 }
 
 fn text(context: &Context, path: &Path, pack: &Evidence, verified: &Verified) -> String {

@@ -108,20 +108,19 @@ async fn print_pages(
 
 fn text(page: &IdentityPage) -> String {
     let is_fresh = Freshness::from(&page.as_of).is_fresh();
-    let rows: Vec<Vec<String>> = page.items.iter().map(|item| row(item, is_fresh)).collect();
-    table(&["kind", "title", "status", "model", "lot", "id"], &rows)
+    let has = |attribute: &&str| page.items.iter().any(|item| item.attributes.contains_key(*attribute));
+    let attributes: Vec<&str> = ["model", "lot"].into_iter().filter(has).collect();
+    let heads = [&["kind", "title", "status"], attributes.as_slice(), &["id"]].concat();
+    let rows: Vec<Vec<String>> = page.items.iter().map(|item| row(item, &attributes, is_fresh)).collect();
+    table(&heads, &rows)
 }
 
-fn row(item: &IdentitySummary, is_fresh: bool) -> Vec<String> {
-    let attribute = |name: &str| item.attributes.get(name).map(|value| clean(value)).unwrap_or_default();
-    vec![
-        item.kind.to_string(),
-        clean(&item.title),
-        status(item, is_fresh),
-        attribute("model"),
-        attribute("lot"),
-        style(&item.id).dim().to_string(),
-    ]
+fn row(item: &IdentitySummary, attributes: &[&str], is_fresh: bool) -> Vec<String> {
+    let mut cells = vec![item.kind.to_string(), clean(&item.title), status(item, is_fresh)];
+    let value = |name: &&str| item.attributes.get(*name).map(|value| clean(value)).unwrap_or_default();
+    cells.extend(attributes.iter().map(value));
+    cells.push(style(&item.id).dim().to_string());
+    cells
 }
 
 /// Past the freshness bound only a block is still certain.
@@ -155,10 +154,10 @@ mod tests {
         let shown = |page: &IdentityPage| console::strip_ansi_codes(&text(page)).into_owned();
         assert_eq!(
             shown(&page),
-            "kind     title   status  model  lot  id\n\
-             device   Pump 7  in-use  P7          ab12\n\
-             gateway  GW\u{fffd}     none    P7          ab12\n\
-             device   Pump 8  stolen  P7          ab12"
+            "kind     title   status  model  id\n\
+             device   Pump 7  in-use  P7     ab12\n\
+             gateway  GW\u{fffd}     none    P7     ab12\n\
+             device   Pump 8  stolen  P7     ab12"
         );
         page.as_of.age_seconds = Some(61);
         assert_eq!(

@@ -80,6 +80,7 @@ impl From<EditError> for Failure {
                 Self::new(Exit::Usage, error).hint("leave out --url, or choose another name for the peer")
             }
             EditError::NotMirrored(_) => Self::new(Exit::NotFound, error).hint("`ics mirror list` shows what is"),
+            EditError::Known(_) => Self::new(Exit::Usage, error).hint("`ics mirror list` shows the mirrors"),
             EditError::Form(_) => Self::new(Exit::Local, error),
         }
     }

@@ -102,8 +102,8 @@ pub(super) enum Command {
     History(history::History),
     /// Write evidence or OpenPGP of a thing to a file.
     ///
-    /// Writes what a domain says of a thing to a file: evidence that `ics verify` checks without a network, or the OpenPGP
-    /// objects for gpg and sq.
+    /// Writes what a domain says of a thing to a file: evidence that `ics verify` checks without a network, or OpenPGP for
+    /// gpg and sq, with the certificates of those who signed. What the node gives is verified first.
     Export(export::Export),
     /// Check evidence without a network, or whether a file may be used.
     ///

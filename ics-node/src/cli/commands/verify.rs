@@ -74,6 +74,9 @@ struct Report {
 #[derive(Serialize)]
 struct ArtifactReport {
     file: PathBuf,
+    id: String,
+    /// Whether the evidence is about this file at all.
+    meant: bool,
     permitted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     because: Option<String>,
@@ -118,7 +121,9 @@ impl Verify {
         let id = artifact::id_of(&self.file).map_err(|e| files::failed(&self.file, e))?;
         let refusal: Option<ArtifactRefusal> = artifact::check(id, verified).err();
         let because = refusal.as_ref().map(ToString::to_string);
-        Ok(Some(ArtifactReport { file: self.file.clone(), permitted: refusal.is_none(), because }))
+        let meant = !matches!(refusal, Some(ArtifactRefusal::Other));
+        let (file, id) = (self.file.clone(), id.to_string());
+        Ok(Some(ArtifactReport { file, id, meant, permitted: refusal.is_none(), because }))
     }
 }
 
@@ -145,11 +150,10 @@ fn pinned_in_configuration(context: &Context, domain: &DomainName) -> Result<Opt
 fn not_proven(verified: &Verified, is_pinned: bool) -> Vec<String> {
     let mut all = vec!["that nothing was left out: only a mirror, which holds the whole log, proves that".to_owned()];
     if !is_pinned {
-        all.push(format!(
-            "that this is the domain that you mean: nothing was pinned. Compare {} with what its owners told you, or \
-             give that with --pin",
-            verified.origin
-        ));
+        all.push(
+            "that this is the domain that you mean: compare the origin with what its owners told you, or use --pin"
+                .to_owned(),
+        );
     }
     if !verified.fresh {
         all.push("that it still holds: the domain may have said more since".to_owned());
@@ -160,20 +164,29 @@ fn not_proven(verified: &Verified, is_pinned: bool) -> Vec<String> {
 fn text(report: &Report) -> String {
     let verified = &report.verified;
     let freshness = Freshness::of_evidence(verified, report.at);
-    let rows = [("proven", proven(report)), ("not proven", report.not_proven.join("\n"))];
+    if let Some(artifact) = report.artifact.as_ref().filter(|artifact| !artifact.meant) {
+        let about = format!("{} {}", verified.record.identity.kind, verified.record.identity.id);
+        return card(
+            &verdict(report),
+            &[("the file", artifact.id.clone()), ("evidence", format!("is about the {about}"))],
+        );
+    }
+    let rows = [
+        ("origin", verified.origin.to_string()),
+        ("proven", proven(report)),
+        ("not proven", report.not_proven.join("\n")),
+    ];
     [verdict(report), heading(&verified.record), record_card(&verified.record, &freshness), card("evidence", &rows)]
         .join("\n")
 }
 
 fn verdict(report: &Report) -> String {
-    match &report.artifact {
-        None => format!("{} {}\n", style("✓").green().bold(), style("the evidence holds").bold()),
-        Some(artifact) => match &artifact.because {
-            None => format!("{} {} may be used\n", style("✓").green().bold(), artifact.file.display()),
-            Some(because) => {
-                format!("{} {} must not be used: {because}\n", style("✗").red().bold(), artifact.file.display())
-            }
-        },
+    let (yes, no) = (style("✓").green().bold(), style("✗").red().bold());
+    let Some(artifact) = &report.artifact else { return format!("{yes} {}", style("the evidence holds").bold()) };
+    let file = style(artifact.file.display()).bold();
+    match &artifact.because {
+        None => format!("{yes} {file} may be used"),
+        Some(because) => format!("{no} {file} must not be used: {because}"),
     }
 }
 

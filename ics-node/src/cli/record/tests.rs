@@ -33,7 +33,8 @@ plant.example
   genuine      ✓ Acme Pumps as manufacturer vouches for it  entry 5
   status       withdrawn, which blocks its use
                since 2026-01-01 18:00:00 UTC
-               by Acme Pumps as manufacturer, of the group sha256:605bebcf1a435654…  entry 18
+               by Acme Pumps as manufacturer  entry 18
+                 of its group sha256:605bebcf1a435654…
                “the seal leaks”
   conflict     ! in-use stands beside it, by Buyer Ltd as owner  entry 14
   approved by  Integrator as integrator  entry 7
@@ -101,7 +102,7 @@ fn the_most_restrictive_domain_decides_over_all() {
         let text = overall(&[(&maker, freshness(5)), (&plant, freshness(age))]).expect("several");
         console::strip_ansi_codes(&text).into_owned()
     };
-    assert_eq!(all(5), "stolen, which blocks its use, the most restrictive: 2 domains know it\n");
+    assert_eq!(all(5), "stolen, which blocks its use: the most restrictive of what 2 domains say\n");
     assert_eq!(all(61), all(5), "a block stands however old");
     assert_eq!(overall(&[(&plant, freshness(5))]), None);
 }

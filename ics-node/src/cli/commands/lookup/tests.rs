@@ -31,8 +31,10 @@ fn a_verdict_says_what_it_rests_on() {
             "\
 ✓ ALLOW serial:1 with host:gw: connect
   why          the trust policy permits `connect`: devices
-  rests on     Acme as manufacturer vouches for its identity  a.example  entry 5
-               the peer: {} as owner approves of it  a.example  entry 6
+  rests on     Acme as manufacturer vouches for its identity
+                 a.example entry 5
+  the peer's   {} as owner approves of it
+                 a.example entry 6
   news         a.example as of 2026-11-20 08:10:00 UTC, good until 2026-11-20 08:11:00 UTC
   holds until  2026-11-20 08:11:00 UTC
 ",

@@ -6,7 +6,7 @@ use ics_core::trust::{Outcome, Party, Step, Verdict};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
-use crate::cli::words::{clean, entry, when};
+use crate::cli::words::{clean, when};
 
 /// Prints a verdict with all that it rests on. Only `allow` is a yes.
 pub(super) fn print(context: &Context, thing: &str, peer: Option<&str>, verdict: &Verdict) -> Result<Exit, Failure> {
@@ -16,9 +16,9 @@ pub(super) fn print(context: &Context, thing: &str, peer: Option<&str>, verdict:
 
 pub(super) fn text(thing: &str, peer: Option<&str>, verdict: &Verdict) -> String {
     let mut rows = vec![("why", cleaned(&verdict.reasons))];
-    let steps: Vec<String> = verdict.derivation.iter().map(step).collect();
     let lists = [
-        ("rests on", steps.join("\n")),
+        ("rests on", steps(verdict, Party::Thing)),
+        ("the peer's", steps(verdict, Party::Peer)),
         ("conflicts", cleaned(&verdict.conflicts)),
         ("news", news(verdict)),
         ("not heard", verdict.ignored.iter().map(|it| it.domain.to_string()).collect::<Vec<_>>().join("\n")),
@@ -42,10 +42,14 @@ fn cleaned(texts: &[String]) -> String {
     texts.iter().map(|text| clean(text)).collect::<Vec<_>>().join("\n")
 }
 
-fn step(step: &Step) -> String {
-    let signer = step.name.as_deref().map_or_else(|| step.signer.to_string(), clean);
-    let peer = if step.of == Party::Peer { "the peer: " } else { "" };
-    format!("{peer}{signer} as {} {}  {}{}", step.role, clean(&step.rule), style(&step.domain).dim(), entry(step.index))
+/// The statements about one of the two, each with its place below it.
+fn steps(verdict: &Verdict, of: Party) -> String {
+    let step = |step: &Step| {
+        let signer = step.name.as_deref().map_or_else(|| step.signer.to_string(), clean);
+        let place = style(format!("{} entry {}", step.domain, step.index)).dim();
+        format!("{signer} as {} {}\n  {place}", step.role, clean(&step.rule))
+    };
+    verdict.derivation.iter().filter(|step| step.of == of).map(step).collect::<Vec<_>>().join("\n")
 }
 
 fn news(verdict: &Verdict) -> String {

@@ -1,0 +1,52 @@
+//! Evidence as OpenPGP, for gpg and sq: what a domain says of a thing, and the certificates of those who say it.
+
+use std::io::Write as _;
+
+use ics_core::evidence::{Evidence, ProvenEntry, Verified};
+use ics_core::log::entry::EntryKind;
+use ics_core::statement::openpgp_view;
+pub use sequoia_openpgp::armor::Kind as Armor;
+use sequoia_openpgp::armor::Writer;
+
+/// Everything about a thing with a key, to be imported at once: the certificates of its signers, and then the
+/// statements that had effect. Objects of one version only: gpg stops at the first of version 6.
+#[must_use]
+pub fn keyring(evidence: &Evidence, verified: &Verified, version: u8) -> Vec<u8> {
+    let statements = about_it(evidence, verified).map(|entry| entry.body.as_slice());
+    openpgp_view(&certificates(evidence).chain(statements).collect::<Vec<_>>(), version)
+}
+
+/// The certificates of all signers.
+#[must_use]
+pub fn signers(evidence: &Evidence, version: u8) -> Vec<u8> {
+    openpgp_view(&certificates(evidence).collect::<Vec<_>>(), version)
+}
+
+/// The statements about software or a group that had effect, each a message of its own, since gpg checks one at a time.
+#[must_use]
+pub fn messages(evidence: &Evidence, verified: &Verified, version: u8) -> Vec<Vec<u8>> {
+    let messages = about_it(evidence, verified).map(|entry| openpgp_view(&[&entry.body], version));
+    messages.filter(|message| !message.is_empty()).collect()
+}
+
+/// In armor.
+///
+/// # Errors
+/// When the writer fails, which memory does not.
+pub fn armored(binary: &[u8], kind: Armor) -> std::io::Result<Vec<u8>> {
+    let mut writer = Writer::new(Vec::new(), kind)?;
+    writer.write_all(binary)?;
+    writer.finalize()
+}
+
+fn certificates(evidence: &Evidence) -> impl Iterator<Item = &[u8]> {
+    let is_certificate = |entry: &&ProvenEntry| entry.kind == EntryKind::Certificate.as_str();
+    evidence.entries.iter().filter(is_certificate).map(|entry| entry.body.as_slice())
+}
+
+/// The entries about the identity itself that the policy admitted.
+fn about_it<'e>(evidence: &'e Evidence, verified: &'e Verified) -> impl Iterator<Item = &'e ProvenEntry> {
+    let identity = verified.record.identity;
+    let lines = verified.statements.iter().filter(move |line| line.about == identity && line.refused.is_none());
+    lines.filter_map(|line| evidence.entries.iter().find(|entry| entry.receipt.index == line.index))
+}

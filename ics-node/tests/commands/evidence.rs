@@ -1,0 +1,144 @@
+//! Evidence that leaves the network, and software that is checked by it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::reading::publish;
+use crate::stage::{DOMAIN, Stage};
+
+/// A developer's domain.
+const CODE: &str = "code.soft.example";
+
+/// Writes evidence to a file; its path, and the origin of the domain.
+fn exported(stage: &Stage, thing: &str, name: &str) -> (String, String) {
+    let path = stage.path(name).to_str().expect("UTF-8").to_owned();
+    let origin = stage.ok(&["export", thing, "-o", &path])["origin"].as_str().expect("an origin").to_owned();
+    (path, origin)
+}
+
+#[test]
+fn evidence_is_checked_without_a_node() {
+    let mut stage = Stage::started();
+    let id = publish(&stage, 1, "SN-1");
+    stage.ok(&["status", "stolen", "serial:SN-1", "--yes"]);
+    let (path, origin) = exported(&stage, "serial:SN-1", "pump.json");
+    stage.kill();
+
+    let verified = stage.ok(&["verify", &path]);
+    assert_eq!(
+        (&verified["pinned"], &verified["fresh"], &verified["record"]["id"]),
+        (&false.into(), &true.into(), &id.clone().into())
+    );
+    assert_eq!(verified["record"]["status"]["name"], "stolen");
+    assert_eq!(verified["not_proven"].as_array().map(Vec::len), Some(2));
+    let pinned = stage.ok(&["verify", &path, "--pin", &origin]);
+    assert_eq!((&pinned["pinned"], pinned["not_proven"].as_array().map(Vec::len)), (&true.into(), Some(1)));
+    let later = stage.ok(&["verify", &path, "--at", "2099-01-01T00:00:00Z"]);
+    assert_eq!(later["fresh"], false);
+
+    let other = format!("{DOMAIN}/{}", "07".repeat(32));
+    let refused = stage.run(&["verify", &path, "--pin", &other]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.failure().0.contains("the pinned domain is"), "{refused:?}");
+    let text = std::fs::read_to_string(&path).expect("read");
+    let forged = stage.write("forged.json", text.replacen("\"admitted_at\": \"2", "\"admitted_at\": \"3", 1));
+    assert_eq!(stage.run(&["verify", &forged]).code, 1);
+}
+
+#[test]
+fn a_mirror_in_the_configuration_pins_its_domain() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let (path, origin) = exported(&stage, "serial:SN-1", "pump.json");
+    let verify = |pin: &str| {
+        std::fs::create_dir_all(stage.path("verifier")).expect("made");
+        let peer = "[[peer]]\nname = \"p\"\nurl = \"http://127.0.0.1:1\"\n";
+        stage.write("verifier/ics.toml", format!("{peer}[[mirror]]\norigin = \"{pin}\"\npeer = \"p\"\n"));
+        stage.run_in("verifier", &["verify", &path])
+    };
+    assert_eq!(verify(&origin).json()["pinned"], true);
+    assert_eq!(verify(&format!("{DOMAIN}/{}", "07".repeat(32))).code, 1);
+}
+
+#[test]
+fn a_file_is_used_only_while_it_is_permitted() {
+    let mut stage = Stage::of("developer", CODE);
+    stage.start();
+    let file = stage.write("firmware.bin", "firmware");
+    let other = stage.write("other.bin", "other firmware");
+    let published = stage.ok(&["publish", "--file", &file, "--name", "firmware", "--version", "1"]);
+    let id = published["id"].as_str().expect("an id").to_owned();
+    let online = |file: &str| stage.run(&["verify", file, "--domain", CODE]);
+    let why = |ended: &crate::stage::Ended| ended.json()["artifact"]["because"].as_str().unwrap_or_default().to_owned();
+    let unreleased = online(&file);
+    assert_eq!((unreleased.code, why(&unreleased).as_str()), (1, "no status permits its use"));
+
+    stage.ok(&["status", "released", &id, "--yes"]);
+    let (pack, _) = exported(&stage, &id, "firmware.json");
+    assert_eq!(online(&file).code, 0);
+    assert_eq!(stage.run(&["verify", &file, "--evidence", &pack]).code, 0);
+    let refused = online(&other);
+    assert_eq!(refused.code, 1);
+    assert!(refused.failure().0.contains("says nothing of"), "{refused:?}");
+    let refused = stage.run(&["verify", &other, "--evidence", &pack]);
+    assert_eq!((refused.code, why(&refused).as_str()), (1, "it is not what the evidence is about"));
+    let stale = stage.run(&["verify", &file, "--evidence", &pack, "--at", "2099-01-01T00:00:00Z"]);
+    assert_eq!(stale.code, 1);
+    assert!(why(&stale).starts_with("the news is too old: it is of 20"), "{stale:?}");
+
+    stage.ok(&["status", "withdrawn", &id, "--yes"]);
+    let withdrawn = online(&file);
+    assert_eq!((withdrawn.code, why(&withdrawn).as_str()), (1, "its status is `withdrawn`, which blocks its use"));
+}
+
+fn gpg(home: &Path, words: &[&str]) -> Output {
+    let output = Command::new("gpg").env("GNUPGHOME", home).arg("--batch").args(words).output().expect("gpg is there");
+    assert!(output.status.success(), "gpg {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+#[test]
+fn gpg_checks_what_is_exported_and_what_it_exports_is_taken_in() {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let stage = Stage::started();
+    let id = publish(&stage, 1, "SN-1");
+    stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);
+    stage.ok(&["publish", "--group", "Lot 1", "--select", "lot=1"]);
+    let home = stage.path("gnupg");
+    std::fs::DirBuilder::new().mode(0o700).create(&home).expect("made");
+
+    let armored = stage.run(&["export", "serial:SN-1", "--openpgp", "--armor"]).stdout;
+    assert!(armored.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"), "{armored}");
+    let file = stage.write("pump.asc", &armored);
+    gpg(&home, &["--allow-non-selfsigned-uid", "--import", &file]);
+    let checked = gpg(&home, &["--with-colons", "--check-sigs", &id]).stdout;
+    let checked = String::from_utf8_lossy(&checked).into_owned();
+    let good = checked.lines().filter(|line| line.starts_with("sig:!:")).count();
+    assert!(good >= 1, "{checked}");
+
+    let group = stage.ok(&["list", "--kind", "group"])["items"][0]["id"].as_str().expect("an id").to_owned();
+    stage.ok(&["status", "suspended", "--group", "Lot 1", "--yes"]);
+    let refused = stage.run(&["export", &group, "--openpgp"]);
+    assert_eq!(refused.code, 2, "there are two messages: {refused:?}");
+    let lot = stage.path("lot.pgp");
+    assert_eq!(stage.run(&["export", &group, "--openpgp", "-o", lot.to_str().expect("UTF-8")]).code, 0);
+    for name in ["lot.pgp", "lot.2.pgp"] {
+        gpg(&home, &["--verify", stage.path(name).to_str().expect("UTF-8")]);
+    }
+    let signers = std::fs::read(stage.path("lot.signers.pgp")).expect("written");
+    assert!(!signers.is_empty());
+
+    let keyring = stage.path("keyring.pgp");
+    let keyring = keyring.to_str().expect("UTF-8");
+    gpg(&home, &["--output", keyring, "--export"]);
+    let before = stage.size("serial:SN-1");
+    let imported = stage.ok(&["import", keyring]);
+    assert!(imported["found"].as_u64() >= Some(2) && imported["found"] == imported["in_log"], "{imported}");
+    assert_eq!(stage.size("serial:SN-1"), before, "what is there gets its first receipt again");
+
+    let elsewhere = Stage::started();
+    let refused = elsewhere.run(&["import", keyring]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let reasons = refused.json()["refused"].as_object().expect("reasons").keys().cloned().collect::<Vec<_>>();
+    assert_eq!(reasons, ["certificate-not-named", "unknown-signer"]);
+}

@@ -1,0 +1,114 @@
+//! Copies: mirrors of other domains, adoption from them, and backups.
+
+use std::time::{Duration, Instant};
+
+use ics_node::client::node::Node;
+use serde_json::Value;
+
+use crate::reading::publish;
+use crate::stage::{DOMAIN, Stage};
+
+const PLANT: &str = "plant.example";
+
+/// A manufacturer with two devices, and a plant whose rules let it adopt from him.
+fn neighbours() -> (Stage, Stage) {
+    let acme = Stage::started();
+    publish(&acme, 1, "SN-1");
+    publish(&acme, 2, "SN-2");
+    let signer = acme.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    let plant = Stage::of("maintenance", PLANT);
+    let source = plant.write("acme.json", acme_info(&acme).to_string());
+    let (role, names) = (format!("manufacturer={signer}"), "manufacturer=*");
+    plant.ok(&["domain", "update", "--add-source", &source, "--add-signer", &role, "--add-names", names]);
+    (acme, plant)
+}
+
+/// What the node says of its domain.
+fn acme_info(acme: &Stage) -> Value {
+    let node = Node::new(acme.url()).expect("an address");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let info = runtime.block_on(node.domain(&DOMAIN.parse().expect("a domain"))).expect("answers");
+    serde_json::to_value(info).expect("JSON")
+}
+
+/// The state of the plant's only mirror, once it is current.
+fn current(plant: &Stage) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = plant.ok(&["mirror", "status"]);
+        if status[0]["mirror"]["state"] == "current" && status[0]["size"].as_u64() > Some(1) {
+            return status[0].clone();
+        }
+        assert!(Instant::now() < deadline, "{status}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_domain_is_mirrored_and_adopted_from() {
+    let (acme, mut plant) = neighbours();
+    let origin = acme_info(&acme)["origin"].as_str().expect("an origin").to_owned();
+    let add = |domain: &str, more: &[&str]| {
+        plant.run(&[&["mirror", "add", domain, "--peer", "acme", "--url", acme.url()], more].concat())
+    };
+    let unasked = add(DOMAIN, &[]);
+    assert_eq!((unasked.code, unasked.failure().0.as_str()), (2, "nobody is there to compare the origin"));
+    let other = format!("{DOMAIN}/{}", "07".repeat(32));
+    let refused = add(&other, &["--yes"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert_eq!(add("none.example", &["--yes"]).code, 3);
+    assert_eq!(plant.ok(&["mirror", "list"]), Value::Array(Vec::new()));
+
+    assert_eq!(add(&origin, &[]).code, 0);
+    assert_eq!(add(&origin, &[]).code, 2, "it stands there already");
+    assert_eq!(plant.ok(&["mirror", "list"])[0]["origin"], origin.as_str());
+    plant.start();
+    plant.ok(&["domain", "submit"]);
+    assert_eq!(current(&plant)["origin"], origin.as_str());
+
+    let adopted = plant.ok(&["adopt", "--from", DOMAIN, "serial:SN-1"]);
+    assert_eq!((&adopted["adopted"], adopted["identities"].as_array().map(Vec::len)), (&2.into(), Some(1)));
+    let again = plant.ok(&["adopt", "--from", DOMAIN, "--model", "P7"]);
+    assert_eq!((&again["adopted"], &again["present"]), (&1.into(), &2.into()));
+    let view = plant.ok(&["lookup", "serial:SN-1"]);
+    assert_eq!(view["records"].as_array().map(Vec::len), Some(2), "two domains know it");
+    let history = plant.ok(&["history", "serial:SN-1"]);
+    assert_eq!(history["items"][0]["source"][0]["domain"], DOMAIN);
+    let nothing = plant.run(&["adopt", "--from", DOMAIN, "--lot", "none"]);
+    assert_eq!(nothing.code, 3, "{nothing:?}");
+
+    plant.ok(&["mirror", "remove", DOMAIN]);
+    assert_eq!(plant.ok(&["mirror", "list"]), Value::Array(Vec::new()));
+}
+
+#[test]
+fn what_the_rules_do_not_let_in_is_told_and_left_out() {
+    let (acme, mut plant) = neighbours();
+    plant.ok(&["mirror", "add", DOMAIN, "--yes", "--peer", "acme", "--url", acme.url()]);
+    plant.start();
+    current(&plant);
+    // Version 2 of the rules, which names the manufacturer, was not submitted.
+    let refused = plant.run(&["adopt", "--from", DOMAIN, "serial:SN-1"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let result = refused.json();
+    assert_eq!((&result["adopted"], result["refused"].as_array().map(Vec::len)), (&0.into(), Some(2)));
+}
+
+#[test]
+fn a_running_node_is_copied() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let path = |name: &str| stage.path(name).to_str().expect("UTF-8").to_owned();
+    let copied = stage.ok(&["backup", &path("copy")]);
+    assert_eq!(copied["entries"], stage.size("serial:SN-1"));
+    assert_eq!(copied["findings"], Value::Array(Vec::new()));
+    assert!(stage.path("copy/data/ics.db").exists() && stage.path("copy/ics.toml").exists());
+    assert!(!stage.path("copy/keys").exists() && !stage.path("copy/operator-token").exists());
+    let again = stage.run(&["backup", &path("copy")]);
+    assert_eq!(again.code, 5, "{again:?}");
+
+    let with_keys = stage.ok(&["backup", &path("whole"), "--with-keys"]);
+    assert!(with_keys["files"].as_array().expect("files").contains(&"keys/signer.asc".into()), "{with_keys}");
+    assert!(!stage.path("whole/passphrase").exists(), "the passphrase is never copied");
+    publish(&stage, 2, "SN-2");
+}

@@ -1,0 +1,129 @@
+//! Looking up, listing, histories, verdicts.
+
+use serde_json::{Value, json};
+
+use crate::stage::{DOMAIN, Stage, spki};
+
+/// Publishes a device of lot 1 or 2, by its number; its id.
+pub(crate) fn publish(stage: &Stage, number: u64, serial: &str) -> String {
+    let lot = if number.is_multiple_of(2) { "2" } else { "1" };
+    let words = ["publish", "--spki", &spki(number), "--serial", serial, "--model", "P7", "--lot", lot];
+    stage.ok(&words)["id"].as_str().expect("an id").to_owned()
+}
+
+fn ids(page: &Value) -> Vec<&str> {
+    let items = page["items"].as_array().expect("items");
+    items.iter().map(|item| item["id"].as_str().expect("an id")).collect()
+}
+
+#[test]
+fn a_thing_is_found_by_all_that_it_is_called() {
+    let stage = Stage::started();
+    let id = publish(&stage, 1, "SN-1");
+    let names = stage.record("serial:SN-1")["names"].clone();
+    let spki = names.as_array().expect("names").iter().find_map(|name| name["value"].as_str()?.strip_prefix("spki:"));
+    let spki = format!("spki:{}", spki.expect("the hash of its key"));
+    for query in [id.as_str(), "serial:SN-1", &format!("openpgp4fpr:{}", id.to_uppercase()), &spki] {
+        assert_eq!(stage.record(query)["id"], id.as_str(), "{query}");
+        let one = stage.ok(&["lookup", query, "--domain", DOMAIN]);
+        assert_eq!((one["identities"][0].as_str(), one["records"].as_array().map(Vec::len)), (Some(&*id), Some(1)));
+    }
+    for (query, code) in [("serial:SN-2", 3), ("SN-1", 1)] {
+        let ended = stage.run(&["lookup", query]);
+        assert_eq!(ended.code, code, "{ended:?}");
+    }
+    assert_eq!(stage.run(&["lookup", &id, "--domain", "other.example"]).code, 3);
+}
+
+#[test]
+fn an_ambiguous_name_is_listed_and_is_no_answer() {
+    let stage = Stage::started();
+    let both = [publish(&stage, 1, "SN-1"), publish(&stage, 2, "SN-1")];
+    let ended = stage.run(&["lookup", "serial:SN-1"]);
+    assert_eq!((ended.code, ended.failure().0.as_str()), (1, "`serial:SN-1` fits 2 identities"));
+    let candidates = ended.json();
+    let candidates = candidates.as_array().expect("a list");
+    assert!(candidates.iter().all(|it| both.iter().any(|id| it["id"] == id.as_str()) && it["kind"] == "device"));
+    assert_eq!(candidates.len(), 2);
+    assert_eq!(stage.run(&["history", "serial:SN-1"]).code, 1);
+    assert_eq!(stage.run(&["export", "serial:SN-1"]).code, 1);
+}
+
+#[test]
+fn listings_are_filtered_and_come_in_pages() {
+    let stage = Stage::started();
+    let all: Vec<String> = (1..=5).map(|number| publish(&stage, number, &format!("SN-{number}"))).collect();
+    stage.ok(&["status", "stolen", "serial:SN-2", "serial:SN-3", "--yes"]);
+    let signer = stage.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    for (filter, expected) in [
+        (&["--kind", "device"][..], &all[..]),
+        (&["--kind", "gateway"], &[]),
+        (&["--model", "P7", "--signer", &signer], &all),
+        (&["--status", "stolen"], &all[1..3]),
+        (&["--status", "stolen", "--lot", "2"], &all[1..2]),
+        (&["--lot", "3"], &[]),
+    ] {
+        let page = stage.ok(&[&["list"], filter].concat());
+        assert_eq!(ids(&page), expected, "{filter:?}");
+    }
+
+    let first = stage.ok(&["search", "--limit", "2"]);
+    assert_eq!(ids(&first), all[..2]);
+    let after = first["next"].to_string();
+    assert_eq!(ids(&stage.ok(&["list", "--limit", "2", "--after", &after])), all[2..4]);
+    let pages = stage.run(&["list", "--limit", "2", "--all"]).stdout;
+    let pages = serde_json::Deserializer::from_str(&pages).into_iter::<Value>().map(|page| page.expect("a page"));
+    let pages: Vec<Value> = pages.collect();
+    assert_eq!(pages.iter().flat_map(ids).collect::<Vec<_>>(), all);
+    assert_eq!(pages.len(), 3);
+}
+
+#[test]
+fn a_history_says_what_became_of_each_statement() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);
+    stage.ok(&["status", "stolen", "serial:SN-1", "--reason", "lorry", "--yes"]);
+    let history = stage.ok(&["history", "serial:SN-1"]);
+    let items = history["items"].as_array().expect("items");
+    let shown = |item: &Value| format!("{} {} {}", item["act"], item["status"], item["standing"]).replace('"', "");
+    assert_eq!(
+        items.iter().map(shown).collect::<Vec<_>>(),
+        ["identity null stands", "status in-use replaced", "status stolen stands"]
+    );
+    assert_eq!(items[1]["ended_by"], items[2]["statement"]);
+}
+
+/// Gives the node a trust policy by which this domain counts, and starts it again.
+fn trust(stage: &mut Stage) {
+    let evidence = stage.path("pump.json");
+    let origin = stage.ok(&["export", "serial:SN-1", "-o", evidence.to_str().expect("UTF-8")])["origin"].clone();
+    let rules = r#"@id("in-use") permit (principal, action in Action::"use", resource)
+        when { principal.vouching_roles.contains("manufacturer") && principal.effect == Effect::"permits" };"#;
+    let policy = json!({"domains": [origin], "freshness": {"default": 3600}, "rules": rules});
+    stage.write("home/trust.json", policy.to_string());
+    let config = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    stage.write("home/ics.toml", config + "[trust]\npolicy = \"trust.json\"\n");
+    stage.kill();
+    stage.start();
+}
+
+#[test]
+fn only_allow_is_a_yes() {
+    let mut stage = Stage::started();
+    (1..=3).for_each(|number| drop(publish(&stage, number, &format!("SN-{number}"))));
+    let ask = |stage: &Stage, thing: &str| stage.run(&["lookup", thing, "--use", "operate", "--peer", "serial:SN-1"]);
+    assert_eq!(ask(&stage, "serial:SN-1").code, 3, "the node has no trust policy");
+    trust(&mut stage);
+    stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);
+    stage.ok(&["status", "lost", "serial:SN-2", "--yes"]);
+    for (thing, code, outcome) in [
+        ("serial:SN-1", 0, "allow"),
+        ("serial:SN-2", 1, "deny"),
+        ("serial:SN-3", 1, "deny"),
+        ("serial:SN-4", 1, "unknown"),
+    ] {
+        let ended = ask(&stage, thing);
+        assert_eq!((ended.code, ended.json()["outcome"].as_str()), (code, Some(outcome)), "{ended:?}");
+    }
+}
