@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::words::clean;
 use crate::config::ConfigError;
 use crate::keys::{KeyError, PassphraseError};
 
@@ -78,11 +79,16 @@ impl Failure {
             eprintln!("{}", json!({ "error": { "exit": code, "message": self.message, "hint": self.hint } }));
             return;
         }
-        eprintln!("{} {}", console::style("error:").red().bold().for_stderr(), self.message);
+        eprintln!("{} {}", console::style("error:").red().bold().for_stderr(), lines_cleaned(&self.message));
         if let Some(hint) = &self.hint {
             eprintln!(" {} {hint}", console::style("hint:").cyan().bold().for_stderr());
         }
     }
+}
+
+/// What others wrote may stand in a message; it must not move the cursor.
+fn lines_cleaned(text: &str) -> String {
+    text.lines().map(clean).collect::<Vec<_>>().join("\n")
 }
 
 impl From<ConfigError> for Failure {

@@ -17,7 +17,7 @@ use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::table;
 use super::progress;
-use super::words::{counted, short};
+use super::words::{clean, counted, short};
 use crate::api::{ListQuery, Problem, SubmissionResult};
 use crate::client::lookup::{self, Found};
 use crate::client::node::Node;
@@ -188,7 +188,7 @@ fn review_row(saying: &Saying) -> Vec<String> {
     let id = thing.id().map(|id| id.to_string()).unwrap_or_default();
     let record = saying.found.own.as_ref().map(|answer| &answer.record);
     let now = record.map_or_else(|| "not known here".to_owned(), status_text);
-    vec![thing.called(), short(&id), now, claims_text(&saying.claims)]
+    vec![clean(&thing.called()), short(&id), now, claims_text(&saying.claims)]
 }
 
 /// The status of a record in a word or two.
@@ -219,10 +219,12 @@ fn claims_text(claims: &Claims) -> String {
 fn said_text(said: &[Said]) -> String {
     let line = |said: &Said| match (&said.problem, said.index) {
         (Some(problem), _) => {
-            let hint = problem.hint.as_ref().map(|hint| format!("\n  {hint}")).unwrap_or_default();
-            format!("{} {}: {}{hint}", style("✗").red(), called(said.kind, &said.title), problem.detail)
+            let hint = problem.hint.as_ref().map(|hint| format!("\n  {}", clean(hint))).unwrap_or_default();
+            format!("{} {}: {}{hint}", style("✗").red(), clean(&called(said.kind, &said.title)), clean(&problem.detail))
         }
-        (None, Some(index)) => format!("{} {}  entry {index}", style("✓").green(), called(said.kind, &said.title)),
+        (None, Some(index)) => {
+            format!("{} {}  entry {index}", style("✓").green(), clean(&called(said.kind, &said.title)))
+        }
         (None, None) => String::new(),
     };
     said.iter().map(line).collect::<Vec<_>>().join("\n")
@@ -243,5 +245,31 @@ impl Said {
             statement,
             problem,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_does_not_move_the_cursor() {
+        let said = Said {
+            id: "00".repeat(20),
+            kind: Kind::Device,
+            title: "SN-1\u{1b}[2J".to_owned(),
+            index: None,
+            statement: None,
+            problem: Some(Problem {
+                kind: "urn:ics:problem:refused".to_owned(),
+                title: "refused".to_owned(),
+                status: 422,
+                detail: "no\u{202e}\rway".to_owned(),
+                hint: Some("\u{7}ask".to_owned()),
+            }),
+        };
+        let text = said_text(&[said]);
+        let text = console::strip_ansi_codes(&text);
+        assert_eq!(text, "✗ device SN-1\u{fffd}[2J: no\u{fffd}\u{fffd}way\n  \u{fffd}ask");
     }
 }

@@ -19,6 +19,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::{card, table};
 use crate::cli::say::{self, Asking, Saying};
 use crate::cli::session::{InDomain, SignAs};
+use crate::cli::words::clean;
 use crate::client::lookup::Found;
 use crate::client::publish::Fields;
 use crate::client::signing::Signing;
@@ -242,7 +243,7 @@ impl List {
                 vec![
                     it.id.clone(),
                     kind,
-                    it.request.names.join(" "),
+                    clean(&it.request.names.join(" ")),
                     about(&it.request.attributes),
                     it.received_at.to_string(),
                 ]
@@ -326,7 +327,7 @@ fn show(context: &Context, enrolment: &Enrolment) -> Result<(), Failure> {
         };
         let mut rows = vec![
             ("fingerprint", enrolment.id.clone()),
-            ("names", enrolment.request.names.join("\n")),
+            ("names", enrolment.request.names.iter().map(|name| clean(name)).collect::<Vec<_>>().join("\n")),
             ("about", about(&enrolment.request.attributes)),
             ("since", enrolment.received_at.to_string()),
         ];
@@ -336,5 +337,5 @@ fn show(context: &Context, enrolment: &Enrolment) -> Result<(), Failure> {
 }
 
 fn about(attributes: &BTreeMap<String, String>) -> String {
-    attributes.iter().map(|(attribute, value)| format!("{attribute} {value}")).collect::<Vec<_>>().join(", ")
+    attributes.iter().map(|(attribute, value)| clean(&format!("{attribute} {value}"))).collect::<Vec<_>>().join(", ")
 }
