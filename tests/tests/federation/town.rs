@@ -94,8 +94,9 @@ impl Town {
     pub(crate) fn infield_says(&self, outcome: &str, thing: &str, usage: &str) -> Value {
         let mut last = Value::Null;
         eventually(&format!("{outcome} for {thing}"), || {
-            let ran = self.infield.ics(&["--json", "check", thing, "--use", usage]);
-            let verdict: Value = serde_json::from_str(&ran.stdout).ok()?;
+            let ran = self.infield.ics(&["--json", "lookup", thing, "--use", usage]);
+            assert!(ran.code <= 1, "no verdict: {}", ran.stderr);
+            let verdict: Value = serde_json::from_str(&ran.stdout).expect("a verdict");
             if verdict["reasons"] != last {
                 last = verdict["reasons"].clone();
                 println!("{}: {last}", verdict["outcome"]);
