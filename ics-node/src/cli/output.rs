@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, Write as _};
 
-use console::{measure_text_width, style};
+use console::{Term, measure_text_width, style};
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
@@ -56,11 +56,17 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
 /// A title and below it names and values, the values in one column.
 #[must_use]
 pub(crate) fn card(title: &str, rows: &[(&str, String)]) -> String {
+    let columns = Term::stdout().size_checked().map(|(_, columns)| usize::from(columns));
+    card_within(columns.unwrap_or(usize::MAX), title, rows)
+}
+
+fn card_within(columns: usize, title: &str, rows: &[(&str, String)]) -> String {
     let width = rows.iter().map(|(name, _)| measure_text_width(name)).max().unwrap_or(0);
+    let room = columns.saturating_sub(width + 4);
     let mut text = format!("{}\n", style(title).bold());
     for (name, value) in rows {
         let padding = " ".repeat(width - measure_text_width(name));
-        let mut lines = value.lines();
+        let mut lines = value.lines().flat_map(|line| wrapped(line, room));
         let first = lines.next().unwrap_or_default();
         text.push_str(&format!("  {}{padding}  {first}\n", style(name).dim()));
         for line in lines {
@@ -68,6 +74,26 @@ pub(crate) fn card(title: &str, rows: &[(&str, String)]) -> String {
         }
     }
     text
+}
+
+/// The line in pieces of that width, broken at spaces; what is carried over stands further in. Room for less than a few
+/// words is not worth it.
+fn wrapped(line: &str, room: usize) -> Vec<String> {
+    const LEAST: usize = 30;
+    if room < LEAST || measure_text_width(line) <= room {
+        return vec![line.to_owned()];
+    }
+    let indent = " ".repeat(line.len() - line.trim_start_matches(' ').len() + 2);
+    let mut pieces: Vec<String> = Vec::new();
+    let mut piece = String::new();
+    for word in line.split_inclusive(' ') {
+        if measure_text_width(&piece) + measure_text_width(word.trim_end()) > room && !piece.trim().is_empty() {
+            pieces.push(core::mem::replace(&mut piece, indent.clone()).trim_end().to_owned());
+        }
+        piece.push_str(word);
+    }
+    pieces.push(piece);
+    pieces
 }
 
 /// Columns under their heads, as wide as their widest cell.
@@ -98,6 +124,20 @@ mod tests {
     fn cards_align_their_values() {
         let text = card("node", &[("name", "n1".to_owned()), ("fingerprint", "ab\ncd".to_owned())]);
         assert_eq!(console::strip_ansi_codes(&text), "node\n  name         n1\n  fingerprint  ab\n               cd\n");
+    }
+
+    #[test]
+    fn long_values_are_broken_at_spaces() {
+        let rows = [("why", format!("{} end\n  {}", "word ".repeat(8).trim_end(), "x".repeat(40)))];
+        let text = card_within(40, "node", &rows);
+        let x = "x".repeat(40);
+        assert_eq!(
+            console::strip_ansi_codes(&text),
+            format!("node\n  why  word word word word word word\n         word word end\n         {x}\n")
+        );
+        assert_eq!(console::strip_ansi_codes(&card_within(20, "node", &rows)), card_within(usize::MAX, "node", &rows));
+        let styled = style("word ".repeat(8).trim_end().to_owned()).red().force_styling(true).to_string();
+        assert_eq!(wrapped(&styled, 33).iter().map(|piece| measure_text_width(piece)).collect::<Vec<_>>(), [29, 11]);
     }
 
     #[test]

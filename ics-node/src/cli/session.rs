@@ -130,13 +130,22 @@ impl From<Problem> for Failure {
             _ => Exit::Refused,
         };
         let failure = Self::new(exit, &problem.detail);
-        match problem.hint {
-            _ if Code::named(problem.code()) == Some(Code::OperatorOnly) => failure.hint(
-                "only its operator may: `[client] operator_token_file` in ics.toml names the file with his token",
-            ),
+        match local_hint(problem.code()).map(str::to_owned).or(problem.hint) {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
+    }
+}
+
+/// What to do about it at a command line, where the node's advice is about HTTP.
+fn local_hint(code: &str) -> Option<&'static str> {
+    match Code::named(code)? {
+        Code::OperatorOnly => {
+            Some("only its operator may: `[client] operator_token_file` in ics.toml names the file with his token")
+        }
+        Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics mirror add` mirrors it"),
+        Code::NotHome => Some("ask the home of the domain: --node names it"),
+        _ => None,
     }
 }
 
