@@ -7,8 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(u64);
 
-/// The latest point that RFC 3339 can write with a four-digit year: 9999-12-31T23:59:59.999Z.
-const LATEST_MILLIS: u64 = 253_402_300_799_999;
+/// The latest point that is in the year 9999 in every time zone, so that it can be written anywhere with four digits:
+/// 9999-12-30T22:00:00.999Z.
+const LATEST_MILLIS: u64 = 253_402_207_200_999;
 
 /// Why a text is not a point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,7 +98,7 @@ mod tests {
             (0, "1970-01-01T00:00:00Z"),
             (1_795_162_200_000, "2026-11-20T08:10:00Z"),
             (1_795_162_200_123, "2026-11-20T08:10:00.123Z"),
-            (LATEST_MILLIS, "9999-12-31T23:59:59.999Z"),
+            (LATEST_MILLIS, "9999-12-30T22:00:00.999Z"),
         ] {
             let time = Timestamp::from_millis(millis);
             assert_eq!(time.to_string(), text);
@@ -107,7 +108,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_time() {
-        for text in ["", "yesterday", "1969-12-31T23:59:59Z", "2026-13-01T00:00:00Z", "2026-11-20"] {
+        for text in
+            ["", "yesterday", "9999-12-31T23:59:59Z", "1969-12-31T23:59:59Z", "2026-13-01T00:00:00Z", "2026-11-20"]
+        {
             assert!(Timestamp::parse(text).is_err(), "{text}");
         }
     }
