@@ -13,8 +13,9 @@ use crate::{copies, devices_csv, spki};
 const SUBMITTERS: u32 = 3;
 /// Receipts that must be out before the node is killed.
 const BEFORE_THE_END: usize = 12;
-/// Rows of the list that is being published when the node is killed once more.
-const ROWS: u32 = 800;
+/// Rows of the list that is being published when the node is killed once more: several batches, so that some are still
+/// to come when the first is in the log.
+const ROWS: u32 = 4_000;
 
 #[test]
 fn what_was_acknowledged_survives_sigkill() {
