@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(u64);
 
 /// The latest point that is in the year 9999 in every time zone, so that it can be written anywhere with four digits:
-/// 9999-12-30T22:00:00.999Z.
-const LATEST_MILLIS: u64 = 253_402_207_200_999;
+/// 9999-12-30T22:00:00Z.
+const LATEST_MILLIS: u64 = 253_402_207_200_000;
 
 /// Why a text is not a point in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ const LATEST_MILLIS: u64 = 253_402_207_200_999;
 pub struct TimeError(String);
 
 impl Timestamp {
-    /// From milliseconds since the epoch; later than the year 9999 is held at its end.
+    /// From milliseconds since the epoch; later than that year's end is held there.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {
         if millis > LATEST_MILLIS { Self(LATEST_MILLIS) } else { Self(millis) }
@@ -98,7 +98,7 @@ mod tests {
             (0, "1970-01-01T00:00:00Z"),
             (1_795_162_200_000, "2026-11-20T08:10:00Z"),
             (1_795_162_200_123, "2026-11-20T08:10:00.123Z"),
-            (LATEST_MILLIS, "9999-12-30T22:00:00.999Z"),
+            (LATEST_MILLIS, "9999-12-30T22:00:00Z"),
         ] {
             let time = Timestamp::from_millis(millis);
             assert_eq!(time.to_string(), text);
