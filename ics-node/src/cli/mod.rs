@@ -81,10 +81,14 @@ enum Color {
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(error) if error.use_stderr() => {
+            usage_error(&error);
+            return Exit::Usage.into();
+        }
+        Err(help) => {
             // Where standard output is closed there is nobody left to tell.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
+            let _ = help.print();
+            return Exit::Ok.into();
         }
     };
     let json = cli.global.json;
@@ -96,6 +100,19 @@ pub fn run() -> ExitCode {
             failure.exit().into()
         }
     }
+}
+
+/// Says what is wrong with the command line: for a program if it asked for JSON, which is then known from nothing but the
+/// arguments as they came.
+fn usage_error(error: &clap::Error) {
+    if !std::env::args_os().any(|argument| argument == "--json") {
+        // Where standard error is closed there is nobody left to tell.
+        let _ = error.print();
+        return;
+    }
+    let text = error.to_string();
+    let message = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    Failure::new(Exit::Usage, message).hint("`ics COMMAND --help` has examples").print(true);
 }
 
 /// The definition of the command line, for completions and manual pages.
