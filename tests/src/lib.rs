@@ -1,1 +1,3 @@
-//! Crate.
+//! What several kinds of tests share.
+
+pub mod fuzz;

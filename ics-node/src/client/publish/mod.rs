@@ -8,4 +8,4 @@ mod rows;
 pub use self::bulk::{Bulk, BulkError, Outcome, Progress, Refused};
 pub use self::fields::{FieldError, Fields};
 pub use self::journal::{Journal, JournalError};
-pub use self::rows::{Row, RowError, Rows};
+pub use self::rows::{Form, Row, RowError, Rows};

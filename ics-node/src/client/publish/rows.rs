@@ -1,7 +1,7 @@
 //! The rows of a CSV or NDJSON file, one at a time.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
@@ -51,12 +51,23 @@ pub enum RowError {
 pub struct Rows {
     path: PathBuf,
     number: u64,
-    form: Form,
+    reading: Reading,
 }
 
-enum Form {
-    Csv { reader: Box<csv::Reader<File>>, head: csv::StringRecord },
-    Ndjson(BufReader<File>),
+/// The two forms that a list may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// RFC 4180, with the names of the columns in the first line.
+    Csv,
+    /// One JSON object a line.
+    Ndjson,
+}
+
+type Source = Box<dyn Read + Send>;
+
+enum Reading {
+    Csv { reader: Box<csv::Reader<Source>>, head: csv::StringRecord },
+    Ndjson(BufReader<Source>),
     Ended,
 }
 
@@ -89,20 +100,36 @@ impl Rows {
     /// # Errors
     /// When it cannot be read, or has columns that are not known.
     pub fn open(path: &Path) -> Result<Self, RowError> {
-        let failed = |source| RowError::File { path: path.to_owned(), source };
-        let file = || File::open(path).map_err(failed);
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let form = match extension.to_ascii_lowercase().as_str() {
-            "csv" => {
-                let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file()?);
-                let head = reader.headers().map_err(|e| failed(e.into()))?.clone();
-                head.iter().try_for_each(Fields::check_column).map_err(RowError::Head)?;
-                Form::Csv { reader: Box::new(reader), head }
-            }
-            "ndjson" | "jsonl" => Form::Ndjson(BufReader::new(file()?)),
+            "csv" => Form::Csv,
+            "ndjson" | "jsonl" => Form::Ndjson,
             _ => return Err(RowError::Form(path.to_owned())),
         };
-        Ok(Self { path: path.to_owned(), number: 0, form })
+        let file = File::open(path).map_err(|source| RowError::File { path: path.to_owned(), source })?;
+        Self::of(form, Box::new(file), path)
+    }
+
+    /// Reads a list that is in memory.
+    ///
+    /// # Errors
+    /// When it has columns that are not known.
+    pub fn read(form: Form, bytes: Vec<u8>) -> Result<Self, RowError> {
+        Self::of(form, Box::new(io::Cursor::new(bytes)), Path::new("-"))
+    }
+
+    fn of(form: Form, source: Source, path: &Path) -> Result<Self, RowError> {
+        let reading = match form {
+            Form::Csv => {
+                let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
+                let failed = |e: csv::Error| RowError::File { path: path.to_owned(), source: e.into() };
+                let head = reader.headers().map_err(failed)?.clone();
+                head.iter().try_for_each(Fields::check_column).map_err(RowError::Head)?;
+                Reading::Csv { reader: Box::new(reader), head }
+            }
+            Form::Ndjson => Reading::Ndjson(BufReader::new(source)),
+        };
+        Ok(Self { path: path.to_owned(), number: 0, reading })
     }
 
     /// How many rows a file has at most, by its line ends.
@@ -124,7 +151,7 @@ impl Rows {
     }
 
     fn next_csv(&mut self) -> Option<Result<Row, RowError>> {
-        let Form::Csv { reader, head } = &mut self.form else { return None };
+        let Reading::Csv { reader, head } = &mut self.reading else { return None };
         let mut record = csv::StringRecord::new();
         self.number += 1;
         let number = self.number;
@@ -147,7 +174,7 @@ impl Rows {
 
     fn next_ndjson(&mut self) -> Option<Result<Row, RowError>> {
         loop {
-            let Form::Ndjson(reader) = &mut self.form else { return None };
+            let Reading::Ndjson(reader) = &mut self.reading else { return None };
             let mut line = Vec::new();
             let limit = u64::try_from(ROW_BYTES).unwrap_or(u64::MAX);
             match reader.take(limit + 1).read_until(b'\n', &mut line) {
@@ -157,7 +184,7 @@ impl Rows {
             }
             if line.len() > ROW_BYTES {
                 // Without its end the next row cannot be found.
-                self.form = Form::Ended;
+                self.reading = Reading::Ended;
                 return Some(Err(too_long(self.number)));
             }
             if line.trim_ascii().is_empty() {
@@ -173,10 +200,10 @@ impl Iterator for Rows {
     type Item = Result<Row, RowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.form {
-            Form::Csv { .. } => self.next_csv(),
-            Form::Ndjson(_) => self.next_ndjson(),
-            Form::Ended => None,
+        match self.reading {
+            Reading::Csv { .. } => self.next_csv(),
+            Reading::Ndjson(_) => self.next_ndjson(),
+            Reading::Ended => None,
         }
     }
 }

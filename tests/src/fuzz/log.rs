@@ -1,0 +1,67 @@
+//! What a log is made of: headers, bundles, notes, checkpoints, proofs.
+
+use ics_core::limits;
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::Checkpoint;
+use ics_core::log::cosignature;
+use ics_core::log::entry::Header;
+use ics_core::log::merkle::{verify_consistency, verify_inclusion};
+use ics_core::log::note::{Note, VerifierKey};
+use ics_core::log::source::Source;
+use ics_core::log::tile::{decode_bundle, encode_bundle};
+
+/// The first home's cosigner key in the vectors of the log.
+const COSIGNER: &str = "home.acme.example+26fa74cb+BIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
+
+/// Headers and bundles have one form.
+pub(super) fn entry(bytes: &[u8]) {
+    if let Ok(header) = Header::decode(bytes) {
+        assert_eq!(header.encode().as_deref(), Ok(bytes), "a header has two forms");
+    }
+    let width = u16::try_from(bytes.len() / 34).unwrap_or(u16::MAX);
+    if let Ok(data) = decode_bundle(bytes, width) {
+        assert_eq!(encode_bundle(&data), bytes, "a bundle has two forms");
+    }
+}
+
+/// Notes and checkpoints are written as they were read; nobody's key opens what it did not sign.
+pub(super) fn note(bytes: &[u8]) {
+    let Ok(text) = core::str::from_utf8(bytes) else { return };
+    let Ok(note) = Note::parse(text) else { return };
+    assert_eq!(note.to_string(), text, "a note has two forms");
+    assert!(note.signatures().len() <= limits::NOTE_SIGNATURES);
+    if let Ok(checkpoint) = Checkpoint::parse(note.text()) {
+        assert_eq!(checkpoint.text(), note.text(), "a checkpoint has two forms");
+    }
+    if let Ok(key) = COSIGNER.parse::<VerifierKey>() {
+        drop(cosignature::times(text, [&key]));
+        drop(Checkpoint::open(text, &key));
+    }
+}
+
+/// A proof as text has one form; the numbers and hashes of a proof are anything at all.
+pub(super) fn proof(bytes: &[u8]) {
+    if let Ok(text) = core::str::from_utf8(bytes)
+        && let Ok(source) = Source::from_tlog_proof(text)
+    {
+        assert_eq!(source.to_tlog_proof(), text, "a proof has two forms");
+        assert!(source.proof.len() <= limits::PROOF_HASHES);
+    }
+    let Some(([index, size], rest)) = numbers(bytes) else { return };
+    let (hashes, _) = rest.as_chunks::<32>();
+    let hashes: Vec<Hash> = hashes.iter().copied().map(Hash).collect();
+    if let [first, second, path @ ..] = hashes.as_slice() {
+        if verify_inclusion(first, index, size, path, second).is_ok() {
+            assert!(index < size, "a leaf beyond the end of its tree is proven");
+        }
+        if verify_consistency(index, first, size, second, path).is_ok() {
+            assert!(index <= size, "a tree is proven to have shrunk");
+        }
+    }
+}
+
+fn numbers(bytes: &[u8]) -> Option<([u64; 2], &[u8])> {
+    let (first, rest) = bytes.split_first_chunk()?;
+    let (second, rest) = rest.split_first_chunk()?;
+    Some(([u64::from_be_bytes(*first), u64::from_be_bytes(*second)], rest))
+}

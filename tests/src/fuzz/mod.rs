@@ -1,0 +1,68 @@
+//! Decoders of outside bytes, each as a function that takes anything and must neither panic nor break its promise.
+//!
+//! `tests/fuzz` lets libFuzzer drive them; the tests here run them on any toolchain over what is kept in
+//! `tests/fuzz/corpus`, over seeds made of the vectors, and over simple mutations of both.
+
+mod log;
+mod mutate;
+mod openpgp;
+mod outer;
+mod seeds;
+mod words;
+
+pub use self::mutate::Mutator;
+pub use self::seeds::seeds;
+
+/// One decoder.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// The name of its directory and of its binary.
+    pub name: &'static str,
+    /// Panics where the decoder breaks a promise.
+    pub run: fn(&[u8]),
+}
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    target("body", openpgp::body),
+    target("certificate", openpgp::certificate),
+    target("csv", outer::csv),
+    target("descriptor", openpgp::descriptor),
+    target("document", openpgp::document),
+    target("entry", log::entry),
+    target("evidence", outer::evidence),
+    target("feed", outer::feed),
+    target("http", outer::http),
+    target("ndjson", outer::ndjson),
+    target("note", log::note),
+    target("proof", log::proof),
+    target("spki", openpgp::spki),
+    target("trust", outer::trust),
+    target("upload", openpgp::upload),
+    target("words", words::words),
+];
+
+const fn target(name: &'static str, run: fn(&[u8])) -> Target {
+    Target { name, run }
+}
+
+/// The target of a name.
+#[must_use]
+pub fn named(name: &str) -> Option<Target> {
+    TARGETS.iter().find(|target| target.name == name).copied()
+}
+
+/// Runs one target, for the binaries of libFuzzer.
+///
+/// # Panics
+/// When there is none of this name, or it finds a broken promise.
+pub fn run(name: &str, bytes: &[u8]) {
+    let target = named(name);
+    assert!(target.is_some(), "there is no target `{name}`");
+    if let Some(target) = target {
+        (target.run)(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! OpenPGP from outside: bodies, certificates, uploads, signed documents, bare keys.
+
+use ics_core::descriptor::Descriptor;
+use ics_core::domain::Domain;
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::key::PublicKey;
+use ics_core::openpgp::signer::Ed25519Signer;
+use ics_core::statement::make::sign_descriptor;
+use ics_core::statement::{Body, openpgp_view, parse, split};
+use ics_core::time::Timestamp;
+
+/// Seconds of 2026-01-01.
+const CREATED: u64 = 1_767_225_600;
+
+/// A body has one form: whoever splits it gets it back, with the id that it had.
+pub(super) fn body(bytes: &[u8]) {
+    let Ok(body) = parse(bytes) else { return };
+    let split = split(bytes).map(|split| split.bodies);
+    assert_eq!(split.as_deref(), Ok([bytes.to_vec()].as_slice()), "a canonical body is split into something else");
+    assert_eq!(parse(bytes).map(|again| again.id()), Ok(body.id()), "an id changes from reading to reading");
+}
+
+/// What comes out of an upload is canonical, and for stock tools it can be put together again.
+pub(super) fn upload(bytes: &[u8]) {
+    let Ok(split) = split(bytes) else { return };
+    for one in &split.bodies {
+        body(one);
+        assert!(parse(one).is_ok(), "an upload is split into what is no body");
+    }
+    let bodies: Vec<&[u8]> = split.bodies.iter().map(Vec::as_slice).collect();
+    for version in [4, 6] {
+        let view = openpgp_view(&bodies, version);
+        assert!(view.len() <= split.bodies.concat().len(), "a view has more than there is");
+    }
+}
+
+/// A certificate that is read is a body of its own.
+pub(super) fn certificate(bytes: &[u8]) {
+    let Ok(certificate) = Certificate::parse(bytes) else { return };
+    assert!(certificate.keys().any(|key| key == certificate.primary()), "a certificate lacks its primary key");
+    if let Ok(Body::Certificate(body)) = parse(bytes) {
+        assert_eq!(body.id(), certificate.id());
+    }
+}
+
+/// JSON of any shape under a good signature: statements about software and groups, descriptors, erasures.
+pub(super) fn document(json: &[u8]) {
+    let created = Timestamp::from_seconds(CREATED);
+    let Ok(signer) = Ed25519Signer::from_seed(&[7; 32], 4, created) else { return };
+    let Ok(message) = sign_descriptor(&[&signer], json, created, &[0; 32]) else { return };
+    body(&message);
+}
+
+/// A descriptor has one form, and the domain that it founds has its rules compiled.
+pub(super) fn descriptor(json: &[u8]) {
+    let Ok(descriptor) = Descriptor::parse(json) else { return };
+    assert_eq!(descriptor.to_json(), json, "a descriptor has two forms");
+    let founded = Domain::found([0; 32], descriptor, Timestamp::from_seconds(CREATED));
+    assert!(founded.is_ok(), "a descriptor that was read founds no domain");
+}
+
+/// A key that is read from DER is written as the same DER, and its fingerprint is that of its packet.
+pub(super) fn spki(bytes: &[u8]) {
+    if let Ok(text) = core::str::from_utf8(bytes) {
+        drop(PublicKey::from_spki_pem(text));
+    }
+    let Ok(key) = PublicKey::from_spki_der(bytes) else { return };
+    let again = PublicKey::from_body(key.body()).map(|key| key.fingerprint());
+    assert_eq!(again, Ok(key.fingerprint()), "the packet of a bare key is read as another key");
+}

@@ -1,0 +1,79 @@
+//! What peers and clients send as JSON, and the lists that a factory sends.
+
+use ics_core::evidence::{Evidence, verify};
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use ics_core::trust::TrustPolicy;
+use ics_node::api::{AdoptionRequest, EnrolmentRequest};
+use ics_node::client::publish::{Fields, Form, Rows};
+use ics_sync::wire::{Descriptors, Info, Page, Submission, Submitted};
+
+/// Seconds of 2026-01-02.
+const NOW: u64 = 1_767_312_000;
+
+/// Evidence is bounded, is written as it was read, and what it proves is about an identity that it names.
+pub(super) fn evidence(json: &[u8]) {
+    let Ok(evidence) = Evidence::parse(json) else { return };
+    let again = serde_json::to_vec(&evidence).ok().and_then(|json| Evidence::parse(&json).ok());
+    assert!(again.as_ref() == Some(&evidence), "evidence is not read back as it was written");
+    if let Ok(verified) = verify(&evidence, None, Timestamp::from_seconds(NOW)) {
+        assert!(verified.statements.len() <= limits::EVIDENCE_ENTRIES);
+    }
+}
+
+/// A trust policy that is read has its rules compiled: see [`TrustPolicy::parse`].
+pub(super) fn trust(json: &[u8]) {
+    if let Ok(policy) = TrustPolicy::parse(json) {
+        assert!(!policy.domains().is_empty(), "a trust policy counts no domain");
+    }
+}
+
+/// What a peer answers, held to its bounds.
+pub(super) fn feed(json: &[u8]) {
+    if let Ok(page) = Page::decode(json) {
+        assert!(page.entries.len() <= limits::FEED_ENTRIES && page.proof.len() <= limits::PROOF_HASHES);
+        let again = serde_json::to_vec(&page).ok().and_then(|json| Page::decode(&json).ok());
+        assert!(again.as_ref() == Some(&page), "a page is not read back as it was written");
+    }
+    if let Ok(descriptors) = Descriptors::decode(json) {
+        assert!(descriptors.entries.len() <= limits::FEED_ENTRIES);
+    }
+    drop(Submitted::decode(json, 1));
+    drop(Info::decode(json));
+}
+
+/// The bodies that the API takes.
+pub(super) fn http(json: &[u8]) {
+    drop(serde_json::from_slice::<Submission>(json));
+    drop(serde_json::from_slice::<EnrolmentRequest>(json));
+    drop(serde_json::from_slice::<AdoptionRequest>(json));
+}
+
+/// A list of devices as CSV.
+pub(super) fn csv(bytes: &[u8]) {
+    rows(Form::Csv, bytes);
+}
+
+/// A list of devices as NDJSON.
+pub(super) fn ndjson(bytes: &[u8]) {
+    rows(Form::Ndjson, bytes);
+}
+
+/// Rows are numbered as they stand, are not more than there are lines, and have only columns that are known.
+fn rows(form: Form, bytes: &[u8]) {
+    let Ok(rows) = Rows::read(form, bytes.to_vec()) else { return };
+    let lines = bytes.iter().filter(|byte| matches!(byte, b'\n' | b'\r')).count() + 1;
+    let (mut last, mut count) = (0, 0);
+    for row in rows {
+        count += 1;
+        assert!(count <= lines, "there are more rows than lines");
+        let Ok(row) = row else { continue };
+        assert!(row.number > last, "rows are not numbered one after the other");
+        last = row.number;
+        assert!(
+            row.values.iter().all(|(column, _)| Fields::check_column(column).is_ok()),
+            "an unknown column is let in"
+        );
+        drop(row.fields(&Fields::default()));
+    }
+}

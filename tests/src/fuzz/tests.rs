@@ -1,0 +1,86 @@
+use std::fs;
+use std::panic::catch_unwind;
+use std::path::{Path, PathBuf};
+
+use super::{Mutator, TARGETS, Target, seeds};
+
+/// Changed copies of each input; as many as fit into a minute of continuous integration for all targets.
+const CHANGES: usize = 24;
+/// Changed copies for one target at most: where there are many inputs, each gets fewer.
+const CHANGES_IN_ALL: usize = 12_000;
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
+}
+
+/// What fuzzing has found worth keeping, crashes of earlier versions included.
+fn kept(target: &Target) -> Vec<Vec<u8>> {
+    let files = ["corpus", "crashes"].map(|kind| fs::read_dir(directory().join(kind).join(target.name)));
+    let paths = files.into_iter().flatten().flatten().map(|entry| entry.expect("an entry").path());
+    let mut paths: Vec<PathBuf> = paths.collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).expect("readable")).collect()
+}
+
+/// Runs a target over one input; tells which one it was that broke it.
+fn run(target: &Target, input: &[u8]) -> Result<(), String> {
+    let run = target.run;
+    catch_unwind(|| run(input)).map_err(|_| format!("{}: {}", target.name, data_encoding::BASE64.encode(input)))
+}
+
+#[test]
+fn every_decoder_keeps_its_promises_over_corpus_and_seeds() {
+    for target in TARGETS {
+        let inputs = [seeds(target.name), kept(target)].concat();
+        assert!(!inputs.is_empty(), "{} has nothing to begin with", target.name);
+        for input in &inputs {
+            assert_eq!(run(target, input), Ok(()));
+        }
+    }
+}
+
+#[test]
+fn every_decoder_keeps_its_promises_over_changed_input() {
+    for (seed, target) in (0..).zip(TARGETS) {
+        let inputs = [seeds(target.name), kept(target)].concat();
+        let mut mutator = Mutator::new(seed);
+        let changes = CHANGES.min(CHANGES_IN_ALL / inputs.len().max(1)).max(1);
+        for (input, other) in inputs.iter().zip(inputs.iter().cycle().skip(inputs.len() / 2)) {
+            for _ in 0..changes {
+                assert_eq!(run(target, &mutator.change(input, other)), Ok(()));
+            }
+        }
+    }
+}
+
+/// A seed that no decoder accepts leads nowhere: for each format some must be right.
+#[test]
+fn seeds_are_accepted() {
+    use ics_core::log::entry::Header;
+    use ics_core::openpgp::key::PublicKey;
+    let accepted = |target: &str, accepts: fn(&[u8]) -> bool| seeds(target).iter().any(|seed| accepts(seed));
+    assert!(accepted("body", |seed| ics_core::statement::parse(seed).is_ok()));
+    assert!(accepted("certificate", |seed| ics_core::openpgp::certificate::Certificate::parse(seed).is_ok()));
+    assert!(accepted("descriptor", |seed| ics_core::descriptor::Descriptor::parse(seed).is_ok()));
+    assert!(accepted("entry", |seed| Header::decode(seed).is_ok()));
+    assert!(accepted("evidence", |seed| ics_core::evidence::Evidence::parse(seed).is_ok()));
+    assert!(accepted("feed", |seed| ics_sync::wire::Page::decode(seed).is_ok()));
+    assert!(accepted("spki", |seed| PublicKey::from_spki_der(seed).is_ok()));
+    assert!(accepted("trust", |seed| ics_core::trust::TrustPolicy::parse(seed).is_ok()));
+    let note =
+        |seed: &[u8]| core::str::from_utf8(seed).is_ok_and(|text| ics_core::log::note::Note::parse(text).is_ok());
+    assert!(accepted("note", note));
+}
+
+/// Each target has its binary for libFuzzer, and no binary is without one.
+#[test]
+fn every_target_has_its_binary() {
+    let manifest = fs::read_to_string(directory().join("Cargo.toml")).expect("a manifest");
+    for target in TARGETS {
+        let path = directory().join("targets").join(target.name).with_extension("rs");
+        let source = fs::read_to_string(&path).unwrap_or_default();
+        assert!(source.contains(&format!("run(\"{}\", ", target.name)), "{} does not run its target", path.display());
+        assert!(manifest.contains(&format!("name = \"{}\"", target.name)), "{} is not in the manifest", target.name);
+    }
+    assert_eq!(manifest.matches("[[bin]]").count(), TARGETS.len());
+}
