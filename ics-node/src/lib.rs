@@ -11,3 +11,4 @@ pub mod keys;
 pub mod observe;
 pub mod service;
 pub mod store;
+pub mod tls;

@@ -12,10 +12,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use crate::app::{App, AppError, MirrorOf, NodeKeys, Setup};
-use crate::config::Config;
+use crate::app::{App, AppError, MirrorOf, NodeKeys, Parties, Party, Setup};
+use crate::config::{Config, PeerConfig};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
+use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError, PeerKey};
 
 /// Bytes of the operator's token.
 const TOKEN_BYTES: usize = 4096;
@@ -45,6 +46,9 @@ pub enum ServiceError {
         /// What is wrong with it.
         source: PeerError,
     },
+    /// The certificate of the node's own key.
+    #[error(transparent)]
+    Certificate(#[from] NodeCertificateError),
     /// The server.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -70,8 +74,9 @@ impl Service {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
         let setup = Setup {
             data: node.data.clone(),
+            mirrors: mirrors(config, &keys)?,
             keys,
-            mirrors: mirrors(config)?,
+            parties: parties(config),
             trust: config.trust.policy.as_deref().map(trust).transpose()?,
             operator_token: node.operator_token_file.as_deref().map(token).transpose()?,
         };
@@ -131,13 +136,16 @@ fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
     Ok(app)
 }
 
-fn mirrors(config: &Config) -> Result<Vec<MirrorOf>, ServiceError> {
-    let client = client_builder().build().map_err(io::Error::other)?;
+fn mirrors(config: &Config, keys: &NodeKeys) -> Result<Vec<MirrorOf>, ServiceError> {
+    let tls = ClientTls::new(NodeCertificate::make(keys)?);
     let mirror = |mirror: &crate::config::MirrorConfig| {
         let name = mirror.peer.get_ref().clone();
-        let url = config.peer(&name).map(|peer| peer.url.to_string()).unwrap_or_default();
-        let peer =
-            HttpPeer::new(&url, client.clone()).map_err(|source| ServiceError::Peer { name: name.clone(), source })?;
+        let peer = config.peer(&name);
+        let url = peer.map(|peer| peer.url.to_string()).unwrap_or_default();
+        let pin = peer.and_then(|peer| peer.key.as_ref()).map(PeerKey::pin);
+        let client = tls.for_peer(pin).map_err(io::Error::other)?;
+        let client = client_builder().tls_backend_preconfigured(client).build().map_err(io::Error::other)?;
+        let peer = HttpPeer::new(&url, client).map_err(|source| ServiceError::Peer { name: name.clone(), source })?;
         Ok(MirrorOf {
             origin: mirror.origin.get_ref().clone(),
             peer_name: name,
@@ -146,6 +154,13 @@ fn mirrors(config: &Config) -> Result<Vec<MirrorOf>, ServiceError> {
         })
     };
     config.mirrors.iter().map(mirror).collect()
+}
+
+/// Who reads under which key.
+fn parties(config: &Config) -> Parties {
+    let keyed = config.peers.iter().filter_map(|peer| Some((peer.key.as_ref()?.pin(), peer)));
+    let party = |peer: &PeerConfig| Party { node: peer.name.get_ref().clone(), signer: peer.signer };
+    keyed.map(|(pin, peer)| (pin, party(peer))).collect()
 }
 
 fn trust(path: &Path) -> Result<Arc<TrustPolicy>, ServiceError> {

@@ -2,11 +2,12 @@
 
 use core::fmt;
 use core::str::FromStr;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::SourceRef;
+use crate::descriptor::Descriptor;
 use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, excerpt, serde_as_text, write_hex};
 use crate::name::Name;
 use crate::statement::StatementId;
@@ -280,6 +281,13 @@ impl Record {
     #[must_use]
     pub fn effect(&self) -> Effect {
         self.status.as_ref().map_or(Effect::None, |status| status.decides.effect)
+    }
+
+    /// The roles over the identity that a signer has: those that the descriptor gives him, and those of live grants.
+    #[must_use]
+    pub fn roles_of(&self, descriptor: &Descriptor, signer: &Fingerprint) -> BTreeSet<Role> {
+        let granted = self.grants.iter().filter(|grant| grant.grantee == *signer).map(|grant| grant.role.clone());
+        descriptor.roles_of(signer).into_iter().chain(granted).collect()
     }
 
     /// The attributes on which all entitled signers agree.

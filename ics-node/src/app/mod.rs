@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod problem;
 
+mod access;
 mod adopt;
 mod check;
 mod enrol;
@@ -24,13 +25,12 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use ics_core::policy::{Action, Principal, Request, Resource};
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
 use ics_sync::http::HttpPeer;
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+pub use access::{Parties, Party, Reader};
 pub use clock::Clock;
 pub use error::AppError;
 pub use feed::{DescriptorAnswer, TileAnswer};
@@ -50,17 +50,10 @@ struct Inner {
     hosted: RwLock<BTreeMap<DomainName, Arc<Hosted>>>,
     /// Where submissions to mirrored domains go.
     homes: BTreeMap<DomainName, HttpPeer>,
+    /// Who reads under which key.
+    parties: RwLock<Parties>,
     trust: Option<Arc<TrustPolicy>>,
     operator_token: Option<Zeroizing<String>>,
-}
-
-/// On whose behalf something is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reader {
-    /// Anybody.
-    Anonymous,
-    /// Whoever has the operator's token: reads all that the node holds.
-    Operator,
 }
 
 impl App {
@@ -81,27 +74,6 @@ impl App {
 
     pub(crate) fn all_hosted(&self) -> Vec<Arc<Hosted>> {
         self.0.hosted.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    /// Whether a bearer token is the operator's.
-    #[must_use]
-    pub fn is_operator(&self, token: Option<&str>) -> bool {
-        match (token, &self.0.operator_token) {
-            (Some(given), Some(token)) => given.as_bytes().ct_eq(token.as_bytes()).into(),
-            _ => false,
-        }
-    }
-
-    /// The one decision about reading: the domain's access rules, by the descriptor that rules now.
-    pub(crate) fn may(&self, reader: Reader, hosted: &Hosted, action: Action, resource: Resource) -> bool {
-        match (reader, hosted.domain()) {
-            (Reader::Operator, _) => true,
-            (Reader::Anonymous, None) => false,
-            (Reader::Anonymous, Some(domain)) => {
-                let request = Request { principal: Principal::default(), action, resource };
-                domain.policy().decide(&request).allow
-            }
-        }
     }
 }
 

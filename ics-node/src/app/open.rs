@@ -19,7 +19,7 @@ use super::clock::Clock;
 use super::entries::keys_of;
 use super::feed::decode;
 use super::hosted::Hosted;
-use super::{App, AppError, Inner};
+use super::{App, AppError, Inner, Parties};
 use crate::store::{DomainInfo, Key, Options, Part, Sealer, SignedNote, Store, StoredEntry};
 
 /// The node's name and key: it signs checkpoints of its domains and cosigns.
@@ -51,6 +51,8 @@ pub struct Setup {
     pub keys: NodeKeys,
     /// The domains that it mirrors.
     pub mirrors: Vec<MirrorOf>,
+    /// Who reads under which key.
+    pub parties: Parties,
     /// Whom it trusts when it decides.
     pub trust: Option<Arc<TrustPolicy>>,
     /// What operators show; without one nobody is an operator.
@@ -74,6 +76,7 @@ impl App {
             keys: setup.keys.clone(),
             hosted: RwLock::default(),
             homes: setup.mirrors.iter().map(|it| (it.origin.domain.clone(), it.peer.clone())).collect(),
+            parties: RwLock::new(setup.parties.clone()),
             trust: setup.trust.clone(),
             operator_token: setup.operator_token.clone(),
         }));

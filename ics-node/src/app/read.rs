@@ -8,7 +8,6 @@ use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::name::Lookup;
-use ics_core::policy::{Action, Resource};
 use ics_core::record::{Logged, Posting, Record, resolve};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::openpgp_view;
@@ -246,12 +245,7 @@ impl App {
         id: &IdentityId,
     ) -> Result<Option<(Record, Said)>, AppError> {
         let resolved = self.resolve(sight, id)?;
-        Ok(resolved.filter(|(record, _)| self.may_read(reader, sight.hosted, record)))
-    }
-
-    pub(crate) fn may_read(&self, reader: Reader, hosted: &Hosted, record: &Record) -> bool {
-        let resource = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
-        self.may(reader, hosted, Action::Read, resource)
+        Ok(resolved.filter(|(record, _)| self.may_read(reader, &sight.domain, record)))
     }
 
     /// Whether a reader may have an entry's body: whoever may copy the domain may; descriptors and certificates are for
@@ -262,7 +256,7 @@ impl App {
         hosted: &Hosted,
         entry: &StoredEntry,
     ) -> Result<bool, AppError> {
-        if self.may(reader, hosted, Action::Mirror, Resource::Domain(hosted.name.clone())) {
+        if self.may_mirror(reader, hosted) {
             return Ok(true);
         }
         let sight = self.sight(hosted)?;

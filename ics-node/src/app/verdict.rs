@@ -42,7 +42,7 @@ impl App {
         let mut testimonies = Vec::new();
         for sight in &sights {
             let record = only.map(|id| self.resolve(sight, id)).transpose()?.flatten().map(|(record, _)| record);
-            if record.as_ref().is_some_and(|record| !self.may_read(reader, sight.hosted, record)) {
+            if record.as_ref().is_some_and(|record| !self.may_read(reader, &sight.domain, record)) {
                 return Err(AppError::unknown_identity(query));
             }
             testimonies.push(Testimony {

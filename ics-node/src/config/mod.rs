@@ -133,17 +133,29 @@ impl Config {
 
     /// The first place where two parts of the file do not go together.
     fn contradiction(&self) -> Option<(Range<usize>, String)> {
-        self.repeated_peer().or_else(|| self.repeated_domain()).or_else(|| self.unknown_peer()).or_else(|| {
-            let home = self.homes.first()?;
-            let message = "a [[home]] needs a [node] section: a node is what sequences a domain".to_owned();
-            self.node.is_none().then(|| (home.domain.span(), message))
-        })
+        self.repeated_peer()
+            .or_else(|| self.repeated_key())
+            .or_else(|| self.repeated_domain())
+            .or_else(|| self.unknown_peer())
+            .or_else(|| {
+                let home = self.homes.first()?;
+                let message = "a [[home]] needs a [node] section: a node is what sequences a domain".to_owned();
+                self.node.is_none().then(|| (home.domain.span(), message))
+            })
     }
 
     fn repeated_peer(&self) -> Option<(Range<usize>, String)> {
         let mut seen = BTreeSet::new();
         let repeated = self.peers.iter().find(|peer| !seen.insert(peer.name.get_ref()))?;
         Some((repeated.name.span(), format!("there are two peers `{}`", repeated.name.get_ref())))
+    }
+
+    /// Two names for one key: which of them reads would be chance.
+    fn repeated_key(&self) -> Option<(Range<usize>, String)> {
+        let mut seen = BTreeSet::new();
+        let keyed = self.peers.iter().filter_map(|peer| Some((peer, peer.key.as_ref()?.pin())));
+        let (repeated, _) = keyed.into_iter().find(|(_, pin)| !seen.insert(*pin))?;
+        Some((repeated.name.span(), format!("the peer `{}` has the key of another one", repeated.name.get_ref())))
     }
 
     fn repeated_domain(&self) -> Option<(Range<usize>, String)> {

@@ -3,17 +3,26 @@
 use core::fmt;
 use core::str::FromStr;
 
+use ics_core::identity::Fingerprint;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
+
+use crate::tls::PeerKey;
 
 /// `[[peer]]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
-    /// What this node calls it, for `[[mirror]] peer` and in its log.
+    /// Its name, best the one that it has itself: for `[[mirror]] peer`, in the log, and in access rules
+    /// (`principal.node`).
     pub name: Spanned<String>,
     /// Where it answers. What it says counts only as far as signatures go; who reads along sees what this node pulls.
     pub url: Url,
+    /// Its key, as `/v1/node` there shows it, or the SubjectPublicKeyInfo of another one. Whoever proves to hold it, as a
+    /// TLS client, reads as this peer; and a server that proves it needs no other certificate. Absent: a stranger.
+    pub key: Option<PeerKey>,
+    /// The signer on whose behalf it reads, by primary fingerprint; it has the roles that domains give this signer.
+    pub signer: Option<Fingerprint>,
 }
 
 /// The address of a node: `http://` or `https://`, a host, perhaps a port and a path, without a final slash.

@@ -17,6 +17,7 @@ fn the_example_has_every_member() {
     );
     assert_eq!((config.homes.len(), config.mirrors.len(), config.peers.len()), (1, 1, 1));
     assert_eq!(config.mirrors[0].interval_ms, 2_000);
+    assert!(config.peers[0].key.is_some() && config.peers[0].signer.is_some());
     assert!(
         config.client.operator_token_file.is_some() && config.client.node.is_some() && config.client.domain.is_some()
     );
@@ -42,6 +43,8 @@ fn paths_are_relative_to_the_home_directory() {
 #[test]
 fn refusals_name_the_file_and_the_line() {
     let node = "[node]\nname = \"n.example\"\n";
+    let key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    let keyed = format!("[[peer]]\nname = \"p\"\nurl = \"http://x\"\nkey = \"{key}\"\n");
     let home = "[[home]]\ndomain = \"a.example\"\ndescriptor = \"d\"\n";
     for (text, expected) in [
         ("nod = 1", "ics.toml:1: unknown field `nod`"),
@@ -55,6 +58,14 @@ fn refusals_name_the_file_and_the_line() {
         (
             "[[peer]]\nname = \"p\"\nurl = \"http://x\"\n[[peer]]\nname = \"p\"\nurl = \"http://y\"",
             "ics.toml:5: there are two peers `p`",
+        ),
+        (
+            "[[peer]]\nname = \"p\"\nurl = \"http://x\"\nkey = \"AAAA\"",
+            "ics.toml:4: the key is refused: this is not the DER of a SubjectPublicKeyInfo",
+        ),
+        (
+            &format!("{keyed}[[peer]]\nname = \"q\"\nurl = \"http://y\"\nkey = \"{key}\""),
+            "ics.toml:6: the peer `q` has",
         ),
         ("[[mirror]]\norigin = \"a.example\"\npeer = \"p\"", "ics.toml:2: `a.example` is not an origin"),
         (home, "ics.toml:2: a [[home]] needs a [node] section"),

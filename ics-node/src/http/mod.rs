@@ -15,9 +15,7 @@ mod openapi;
 mod request;
 pub mod routes;
 mod server;
-mod tls;
 mod watch;
 
 pub use openapi::OPENAPI;
 pub use server::{ServeError, Server, Settings, serve, stop_signal};
-pub use tls::TlsError;

@@ -15,6 +15,7 @@ use super::face::Face;
 use super::failure::Failure;
 use crate::app::Reader;
 use crate::app::problem::Code;
+use crate::tls::KeyPin;
 
 /// The domain that the path names.
 #[derive(Debug)]
@@ -48,12 +49,16 @@ impl FromRequest for Operator {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(reader(request).and_then(|reader| match reader {
             Reader::Operator => Ok(Self),
-            Reader::Anonymous => Err(Failure::new(Code::OperatorOnly, "the request has no token")),
+            Reader::Anonymous | Reader::Key(_) => Err(Failure::new(Code::OperatorOnly, "the request has no token")),
         }))
     }
 }
 
-/// Who reads: the operator with the right token, anybody without one.
+/// What the client of a TLS connection has proved; kept with the connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProvenKey(pub(super) KeyPin);
+
+/// Who reads: the operator with the right token, else whoever the connection's key belongs to, else anybody.
 #[derive(Debug)]
 pub(super) struct Reading(pub(super) Reader);
 
@@ -69,7 +74,7 @@ impl FromRequest for Reading {
 /// A wrong token is an error rather than anonymous reading: whoever sends one expects more than a stranger gets.
 fn reader(request: &HttpRequest) -> Result<Reader, Failure> {
     let Some(header) = request.headers().get(header::AUTHORIZATION) else {
-        return Ok(Reader::Anonymous);
+        return Ok(request.conn_data::<ProvenKey>().map_or(Reader::Anonymous, |key| Reader::Key(key.0)));
     };
     let token = header
         .to_str()

@@ -5,19 +5,22 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::HttpServer;
 use actix_web::middleware::from_fn;
+use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use ics_core::limits;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 
 use super::face::Face;
+use super::request::ProvenKey;
 use super::routes::Endpoint;
-use super::tls::{self, TlsError};
 use super::{request, routes, watch};
 use crate::app::App;
 use crate::config::{NodeConfig, TlsConfig};
+use crate::tls::{self, TlsError, proven_key};
 
 /// How a node listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +164,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
         return Err(ServeError::NoAddress);
     }
     let face = Data::new(Face::new(app, settings));
-    let tls = settings.tls.as_ref().map(tls::configure).transpose()?;
+    let tls = settings.tls.as_ref().map(tls::server).transpose()?;
     let with_metrics = settings.metrics.is_none();
     let wanted = move |endpoint: &Endpoint| with_metrics || !endpoint.is_metrics();
     let (everybody, mut addresses) = listen(&face, settings, &settings.listen, tls, wanted)?;
@@ -190,8 +193,12 @@ fn listen(
         service.configure(|config| routes::register(config, &wanted)).wrap(from_fn(watch::watch))
     };
     let mut server = HttpServer::new(service)
-        .on_connect(move |_, extensions| {
+        .on_connect(move |connection, extensions| {
             extensions.insert(OpenConnection::count(&connections));
+            let tls = connection.downcast_ref::<TlsStream<TcpStream>>();
+            if let Some(key) = tls.and_then(|tls| proven_key(tls.get_ref().1)) {
+                extensions.insert(ProvenKey(key));
+            }
         })
         .keep_alive(settings.keep_alive)
         .client_request_timeout(settings.request_timeout)

@@ -18,7 +18,7 @@ use ics_core::statement::make::{certify, sign_descriptor};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_node::api::{Problem, SubmissionResult};
-use ics_node::app::{App, NodeKeys, Reader, Setup};
+use ics_node::app::{App, NodeKeys, Parties, Reader, Setup};
 use tempfile::TempDir;
 
 pub(crate) const SALT: [u8; 32] = [7; 32];
@@ -55,13 +55,13 @@ impl Party {
         Self::found_with(domain, |_| ())
     }
 
-    /// A party whose domain nobody may read or copy.
-    pub(crate) fn found_private(domain: &str) -> Self {
+    /// A party whose domain nobody may read or copy unless this holds, in Cedar.
+    pub(crate) fn found_private(domain: &str, condition: &str) -> Self {
         Self::found_with(domain, |descriptor| {
             let rule =
                 "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
             let (before, after) = descriptor.access.split_once(rule).expect("the template's rule");
-            let narrowed = rule.replace("resource);", "resource) when { principal has node };");
+            let narrowed = rule.replace("resource);", &format!("resource) when {{ {condition} }};"));
             descriptor.access = [before, &narrowed, after].concat();
         })
     }
@@ -107,10 +107,16 @@ impl Party {
 
     /// The party's node, its domain founded.
     pub(crate) fn open(&self) -> App {
+        self.open_for(Parties::new())
+    }
+
+    /// The same, to which these readers are known.
+    pub(crate) fn open_for(&self, parties: Parties) -> App {
         let setup = Setup {
             data: self.data(),
             keys: NodeKeys { name: format!("ics.{}", self.domain), key: self.node.clone() },
             mirrors: Vec::new(),
+            parties,
             trust: None,
             operator_token: None,
         };

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod access;
 mod fixture;
 
 use fixture::{Party, device, status_of};
@@ -189,7 +190,7 @@ async fn a_home_restored_from_a_copy_stays_silent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_hidden_looks_absent_and_the_log_still_proves_itself() {
-    let maker = Party::found_private("devices.acme.example");
+    let maker = Party::found_private("devices.acme.example", "principal has node");
     let app = maker.open();
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
     let hidden = app.record(Reader::Anonymous, &maker.domain, "serial:SN-L1").expect_err("hidden").problem();

@@ -59,7 +59,8 @@ impl Node {
         Self::with(world, &settings())
     }
 
-    fn with(world: World, settings: &Settings) -> Self {
+    /// A node in this world, with these settings.
+    pub(crate) fn with(world: World, settings: &Settings) -> Self {
         let server = http::serve(world.app.clone(), settings).expect("serves");
         let addresses = server.addresses().to_vec();
         let (stop, stopped) = oneshot::channel();

@@ -3,13 +3,19 @@
 use std::path::Path;
 use std::process::Output;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::SigningKey;
+use ics_node::app::{NodeKeys, Parties, Party};
 use ics_node::config::TlsConfig;
-use ics_node::http::{self, ServeError, Settings, TlsError};
+use ics_node::http::{self, ServeError, Settings};
+use ics_node::tls::{ClientTls, NodeCertificate, PeerKey, TlsError};
+use ics_sync::http::client_builder;
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::support::{Node, settings};
-use crate::world::World;
+use crate::world::{self, DOMAIN, MIRROR, World, introduction, maker};
 
 async fn run(command: &mut Command) -> Output {
     command.output().await.expect("the program starts")
@@ -48,6 +54,65 @@ async fn curl_speaks_tls_with_a_node() {
     assert!(curl(&node, &files, &["--tls-max", "1.1"]).await.contains("000"));
     let other = certificate(directory.path(), "other").await;
     assert!(curl(&node, &other, &[]).await.contains("000"), "another certificate is not trusted");
+}
+
+/// The certificate's key, as an operator takes it from there to pin it.
+async fn key_of(files: &TlsConfig) -> PeerKey {
+    let mut command = Command::new("openssl");
+    let made = run(command.args(["pkey", "-pubout", "-outform", "der", "-in"]).arg(&files.key)).await;
+    STANDARD.encode(made.stdout).parse().expect("a key")
+}
+
+/// Reads the device as a reader with that certificate; prints the HTTP status.
+async fn read(node: &Node, server: &TlsConfig, own: Option<&TlsConfig>) -> String {
+    let path = format!("/v1/domains/{DOMAIN}/identities/serial:SN-7");
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--max-time", "10", "--ipv4", "--output", "/dev/null", "--write-out", "%{http_code}"]);
+    command.arg("--cacert").arg(&server.certificate);
+    if let Some(own) = own {
+        command.arg("--cert").arg(&own.certificate).arg("--key").arg(&own.key);
+    }
+    let url = format!("https://localhost:{}{path}", node.addresses[0].port());
+    String::from_utf8(run(command.arg(url)).await.stdout).expect("text")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_are_told_apart_by_their_keys() {
+    let directory = TempDir::new().expect("directory");
+    let server = certificate(directory.path(), "server").await;
+    let (gateway, shop, stranger) = (
+        certificate(directory.path(), "gateway").await,
+        certificate(directory.path(), "shop").await,
+        certificate(directory.path(), "stranger").await,
+    );
+    let mirror = NodeKeys { name: MIRROR.to_owned(), key: SigningKey::from_bytes(&[5; 32]) };
+    let mut parties = Parties::new();
+    for (key, name) in [
+        (key_of(&gateway).await, MIRROR),
+        (key_of(&shop).await, "shop.example"),
+        (PeerKey::of_node(&mirror.key.verifying_key()), MIRROR),
+    ] {
+        parties.insert(key.pin(), Party { node: name.to_owned(), signer: None });
+    }
+    let world = tokio::task::spawn_blocking(move || World::private(parties)).await.expect("a world");
+    let bodies = vec![world::certificate(&maker(), "Acme"), introduction(&maker(), 7)];
+    world.app.submit(&world::domain(), bodies).await.expect("is published");
+    let node = Node::with(world, &Settings { tls: Some(server.clone()), ..settings() });
+    assert_eq!(read(&node, &server, None).await, "404", "nobody in particular");
+    assert_eq!(read(&node, &server, Some(&stranger)).await, "404", "a key that stands nowhere");
+    assert_eq!(read(&node, &server, Some(&shop)).await, "404", "another node's key");
+    assert_eq!(read(&node, &server, Some(&gateway)).await, "200", "a key that the configuration knows");
+
+    let tls = ClientTls::new(NodeCertificate::make(&mirror).expect("a certificate"));
+    let url = format!("https://localhost:{}/v1/domains/{DOMAIN}/identities/serial:SN-7", node.addresses[0].port());
+    let ask = |pin| {
+        let tls = tls.for_peer(pin).expect("TLS");
+        client_builder().tls_backend_preconfigured(tls).build().expect("a client").get(&url).send()
+    };
+    let answer = ask(Some(key_of(&server).await.pin())).await.expect("the server is known by its key");
+    assert_eq!(answer.status(), 200, "the node's own key");
+    assert!(ask(Some(key_of(&shop).await.pin())).await.is_err(), "a server with another key is nobody's");
+    assert!(ask(None).await.is_err(), "no authority vouches for it");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
-use ics_core::descriptor::{NodeKey, OwnerKey, Owners, RoleSpec, Source, Template, TemplateInput};
+use ics_core::descriptor::{Descriptor, NodeKey, OwnerKey, Owners, RoleSpec, Source, Template, TemplateInput};
 use ics_core::identity::Kind;
 use ics_core::log::Hash;
 use ics_core::openpgp::certificate::Certificate;
@@ -16,7 +16,7 @@ use ics_core::statement::{Claims, make};
 use ics_core::time::Timestamp;
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
-use ics_node::app::{App, NodeKeys, Setup};
+use ics_node::app::{App, NodeKeys, Parties, Setup};
 use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -27,6 +27,8 @@ pub(crate) const DOMAIN: &str = "devices.acme.example";
 pub(crate) const CARE: &str = "care.acme.example";
 /// The node.
 const NODE: &str = "ics.acme.example";
+/// The node that may read in a private domain.
+pub(crate) const MIRROR: &str = "mirror.example";
 /// What operators of the node show.
 pub(crate) const TOKEN: &str = "only for operators";
 /// When the keys were made.
@@ -55,7 +57,7 @@ impl World {
     /// A node that holds nothing.
     pub(crate) fn empty() -> Self {
         let data = TempDir::new().expect("a directory");
-        Self { app: open(data.path(), None), _data: data }
+        Self { app: open(data.path(), None, Parties::new()), _data: data }
     }
 
     /// A node that is the home of [`DOMAIN`], with its entry 0.
@@ -65,7 +67,22 @@ impl World {
         world
     }
 
-    /// The same with [`CARE`], which adopts from it, and a trust policy by which both count.
+    /// A node that is the home of [`DOMAIN`], where only the node [`MIRROR`] may read; with those who are known by key.
+    pub(crate) fn private(parties: Parties) -> Self {
+        let data = TempDir::new().expect("a directory");
+        let app = open(data.path(), None, parties);
+        let rule =
+            "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+        let only = format!("resource) when {{ principal has node && principal.node == \"{MIRROR}\" }};");
+        let narrow = |descriptor: &mut Descriptor| {
+            assert!(descriptor.access.contains(rule), "the template's rule");
+            descriptor.access = descriptor.access.replace(rule, &rule.replace("resource);", &only));
+        };
+        app.found(&changed_descriptor(Template::Manufacturer, DOMAIN, Vec::new(), narrow)).expect("founds");
+        Self { app, _data: data }
+    }
+
+    /// A founded node with [`CARE`], which adopts from it, and a trust policy by which both count.
     pub(crate) fn deciding() -> Self {
         let Self { app, _data: data } = Self::founded();
         let origin = |domain: &str| app.domain(&domain.parse().expect("a domain")).expect("is here").info.origin;
@@ -79,15 +96,16 @@ impl World {
         });
         let trust = TrustPolicy::parse(trust.to_string().as_bytes()).expect("a trust policy");
         drop(app);
-        Self { app: open(data.path(), Some(Arc::new(trust))), _data: data }
+        Self { app: open(data.path(), Some(Arc::new(trust)), Parties::new()), _data: data }
     }
 }
 
-fn open(data: &Path, trust: Option<Arc<TrustPolicy>>) -> App {
+fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, parties: Parties) -> App {
     let setup = Setup {
         data: data.to_owned(),
         keys: NodeKeys { name: NODE.to_owned(), key: SigningKey::from_bytes(&[9; 32]) },
         mirrors: Vec::new(),
+        parties,
         trust,
         operator_token: Some(Zeroizing::new(TOKEN.to_owned())),
     };
@@ -100,6 +118,15 @@ fn home() -> NodeKey {
 }
 
 fn descriptor(template: Template, domain: &str, sources: Vec<Source>) -> Vec<u8> {
+    changed_descriptor(template, domain, sources, |_| {})
+}
+
+fn changed_descriptor(
+    template: Template,
+    domain: &str,
+    sources: Vec<Source>,
+    change: impl FnOnce(&mut Descriptor),
+) -> Vec<u8> {
     let maker = maker();
     let key = maker.public_key();
     let owner =
@@ -116,8 +143,9 @@ fn descriptor(template: Template, domain: &str, sources: Vec<Source>) -> Vec<u8>
         roles: BTreeMap::from([("manufacturer".parse().expect("a role"), speaks)]),
         sources,
     };
-    let json = template.fill(input).expect("fills").to_json();
-    make::sign_descriptor(&[&maker], &json, CREATED, &[1; 32]).expect("signs")
+    let mut descriptor = template.fill(input).expect("fills");
+    change(&mut descriptor);
+    make::sign_descriptor(&[&maker], &descriptor.to_json(), CREATED, &[1; 32]).expect("signs")
 }
 
 /// A signer's own certificate.

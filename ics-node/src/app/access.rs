@@ -1,0 +1,96 @@
+//! Who reads, and what he may: every face asks here, and here alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+
+use ics_core::domain::Domain;
+use ics_core::identity::Fingerprint;
+use ics_core::policy::{Action, Principal, Request, Resource};
+use ics_core::record::Record;
+use subtle::ConstantTimeEq as _;
+
+use super::App;
+use super::hosted::Hosted;
+use crate::tls::KeyPin;
+
+/// On whose behalf something is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// Anybody.
+    Anonymous,
+    /// Whoever proved to hold this key. Whose it is, the configuration says at the time of each decision; a key that
+    /// stands there no more is anybody's.
+    Key(KeyPin),
+    /// Whoever has the operator's token: reads all that the node holds.
+    Operator,
+}
+
+/// Who holds a key, for access rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Party {
+    /// The peer's name: `principal.node`.
+    pub node: String,
+    /// The signer on whose behalf it reads, by primary fingerprint: `principal.fingerprint`. It has the roles that the
+    /// domain gives this signer.
+    pub signer: Option<Fingerprint>,
+}
+
+/// The keys that are known, and whose they are.
+pub type Parties = BTreeMap<KeyPin, Party>;
+
+impl App {
+    /// Whether a bearer token is the operator's.
+    #[must_use]
+    pub fn is_operator(&self, token: Option<&str>) -> bool {
+        match (token, &self.0.operator_token) {
+            (Some(given), Some(token)) => given.as_bytes().ct_eq(token.as_bytes()).into(),
+            _ => false,
+        }
+    }
+
+    /// Who holds a key, as configured now.
+    #[must_use]
+    pub fn party(&self, key: KeyPin) -> Option<Party> {
+        self.0.parties.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
+    }
+
+    /// Whether a reader may copy a whole domain, with whatever `read` hides.
+    #[must_use]
+    pub(crate) fn may_mirror(&self, reader: Reader, hosted: &Hosted) -> bool {
+        let Some(domain) = hosted.domain() else { return reader == Reader::Operator };
+        self.may(reader, &domain, Action::Mirror, Resource::Domain(hosted.name.clone()), None)
+    }
+
+    /// Whether a reader may read what a domain says of an identity, all of it.
+    #[must_use]
+    pub(crate) fn may_read(&self, reader: Reader, domain: &Domain, record: &Record) -> bool {
+        let identity = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
+        self.may(reader, domain, Action::Read, identity, Some(record))
+    }
+
+    /// The one decision about readers: the domain's access rules, by the descriptor that rules now.
+    fn may(
+        &self,
+        reader: Reader,
+        domain: &Domain,
+        action: Action,
+        resource: Resource,
+        record: Option<&Record>,
+    ) -> bool {
+        let principal = match reader {
+            Reader::Operator => return true,
+            Reader::Anonymous => Principal::default(),
+            Reader::Key(key) => self.party(key).map(|party| principal(party, domain, record)).unwrap_or_default(),
+        };
+        domain.policy().decide(&Request { principal, action, resource }).allow
+    }
+}
+
+/// A known party with the roles that it has over the resource: the descriptor's, and over an identity those granted.
+fn principal(party: Party, domain: &Domain, record: Option<&Record>) -> Principal {
+    let roles = party.signer.map_or_else(BTreeSet::new, |signer| match record {
+        Some(record) => record.roles_of(domain.descriptor(), &signer),
+        None => domain.descriptor().roles_of(&signer),
+    });
+    Principal { fingerprint: party.signer, roles, node: Some(party.node) }
+}

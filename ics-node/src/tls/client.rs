@@ -1,0 +1,110 @@
+//! TLS as a client: shows the node's certificate, and knows a server by its pinned key or by the web's authorities.
+
+use std::sync::Arc;
+
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls_platform_verifier::Verifier;
+
+use super::node::NodeCertificate;
+use super::pin::KeyPin;
+
+/// How a node asks its peers over TLS.
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    provider: Arc<CryptoProvider>,
+    own: NodeCertificate,
+    web: Result<Arc<Verifier>, Error>,
+}
+
+impl ClientTls {
+    /// With the node's certificate, for servers that ask who reads.
+    #[must_use]
+    pub fn new(own: NodeCertificate) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        // Without authorities on this machine only pinned servers are known.
+        let web = Verifier::new(Arc::clone(&provider)).map(Arc::new);
+        Self { provider, own, web }
+    }
+
+    /// For one peer: its server is believed when it proves the pinned key, or when the web's authorities vouch for its
+    /// name. Its web server's key is seldom the node's own, and what it says counts by other signatures than TLS's.
+    ///
+    /// # Errors
+    /// When no version of TLS can be offered.
+    pub fn for_peer(&self, pin: Option<KeyPin>) -> Result<ClientConfig, Error> {
+        let verifier = KnownServer { provider: Arc::clone(&self.provider), pin, web: self.web.clone() };
+        let builder =
+            ClientConfig::builder_with_provider(Arc::clone(&self.provider)).with_safe_default_protocol_versions()?;
+        let own = OwnCertificate(self.own.certified());
+        Ok(builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_cert_resolver(Arc::new(own)))
+    }
+}
+
+#[derive(Debug)]
+struct OwnCertificate(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for OwnCertificate {
+    fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        schemes.contains(&SignatureScheme::ED25519).then(|| Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+#[derive(Debug)]
+struct KnownServer {
+    provider: Arc<CryptoProvider>,
+    pin: Option<KeyPin>,
+    web: Result<Arc<Verifier>, Error>,
+}
+
+impl ServerCertVerifier for KnownServer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let key = KeyPin::of(&ParsedCertificate::try_from(end_entity)?.subject_public_key_info());
+        if self.pin == Some(key) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let web = self.web.as_ref().map_err(Clone::clone)?;
+        web.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}

@@ -1,0 +1,15 @@
+//! TLS between nodes: who a client is, by the key that it has proved to hold, and the node's own certificate.
+//!
+//! Transport decides who may read and how much; what a statement means rests on its own signature alone. Keys are
+//! pinned by their SubjectPublicKeyInfo, so certificates carry a key and nothing else that counts: neither names, nor
+//! dates, nor who issued them.
+
+mod client;
+mod node;
+mod pin;
+mod server;
+
+pub use client::ClientTls;
+pub use node::{NodeCertificate, NodeCertificateError};
+pub use pin::{KeyPin, PeerKey, PeerKeyError};
+pub use server::{TlsError, proven_key, server};

@@ -1,0 +1,128 @@
+//! TLS by rustls with aws-lc-rs, as a server: every client may show a certificate, none must.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::server::ParsedCertificate;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection, SignatureScheme};
+use rustls_pki_types::pem::{self, PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+
+use super::node::COMMON_NAME;
+use super::pin::KeyPin;
+use crate::config::TlsConfig;
+
+/// Why TLS cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file is not there or not PEM.
+    #[error("cannot read `{path}`: {source}", path = path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: pem::Error,
+    },
+    /// There is no certificate in the file.
+    #[error("there is no certificate in `{path}`", path = .0.display())]
+    NoCertificate(PathBuf),
+    /// The key does not fit the certificate, or is of a kind that rustls does not take.
+    #[error("certificate and key do not serve TLS: {0}")]
+    Unusable(#[from] rustls::Error),
+}
+
+/// TLS 1.3 and 1.2 with that certificate. Clients may prove a key; [`proven_key`] says which.
+///
+/// # Errors
+/// When a file cannot be read or key and certificate do not go together.
+pub fn server(files: &TlsConfig) -> Result<ServerConfig, TlsError> {
+    let chain = certificates(&files.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&files.key)
+        .map_err(|source| TlsError::Unreadable { path: files.key.clone(), source })?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    Ok(builder.with_client_cert_verifier(Arc::new(AnyKey::new(provider))).with_single_cert(chain, key)?)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |source| TlsError::Unreadable { path: path.to_owned(), source };
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(unreadable)?.collect();
+    let chain = chain.map_err(unreadable)?;
+    if chain.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(chain) }
+}
+
+/// The key that the client of a connection has proved to hold, if it has.
+#[must_use]
+pub fn proven_key(connection: &ServerConnection) -> Option<KeyPin> {
+    let certificate = connection.peer_certificates()?.first()?;
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    Some(KeyPin::of(&parsed.subject_public_key_info()))
+}
+
+/// Takes any certificate for the key in it: the handshake proves that the client holds that key, and whose it is the
+/// configuration says. A key that stands nowhere is a stranger's, who may read what strangers may.
+#[derive(Debug)]
+struct AnyKey {
+    provider: Arc<CryptoProvider>,
+    issuers: Vec<DistinguishedName>,
+}
+
+impl AnyKey {
+    fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self { provider, issuers: vec![DistinguishedName::from(issuer())] }
+    }
+}
+
+/// The name of [`COMMON_NAME`] in DER: a sequence of one set of one attribute (RFC 5280, section 4.1.2.4).
+fn issuer() -> Vec<u8> {
+    fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
+        // All lengths here are below 128, one octet each.
+        [&[tag, content.len() as u8], content].concat()
+    }
+    let common_name = [&[0x06, 0x03, 0x55, 0x04, 0x03][..], &tagged(0x0c, COMMON_NAME.as_bytes())].concat();
+    tagged(0x30, &tagged(0x31, &tagged(0x30, &common_name)))
+}
+
+impl ClientCertVerifier for AnyKey {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.issuers
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        ParsedCertificate::try_from(end_entity).map(|_| ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
