@@ -1,0 +1,105 @@
+//! Bulk ingest: signed statements through the use case, in batches as clients send them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey, verify_batch};
+use ics_core::limits;
+use ics_core::vocabulary::DomainName;
+use ics_node::api::SubmissionResult;
+use ics_node::app::{App, Reader};
+use tokio::task::JoinSet;
+
+use crate::device;
+use crate::home::{Home, SIGNERS};
+use crate::report::{Report, per_second};
+use crate::{Error, Options, Outcome};
+
+/// Submissions under way at once: what a factory line with a few clients has.
+const CLIENTS: usize = 4;
+
+pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
+    let home = Home::make()?;
+    let count = options.entries;
+    let statements = device::introductions(&home, 0..count)?;
+    let bytes: usize = statements.iter().map(Vec::len).sum();
+    report.figure("bytes of a statement, on average", &format!("{}", bytes / count.max(1)));
+    let peer = per_second(64 * 1024, verify_batches(64)?);
+    report.figure("ed25519-dalek verify_batch(1024), one core", &format!("{peer:.0}/s"));
+
+    let app = home.open()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(submit(&app, &home.domain, home.certificates()?))?;
+    let took = runtime.block_on(submit_all(&app, &home.domain, statements))?;
+    let ours = report.rate("statements through app::submit, receipts given", count, took);
+    report.ratio("of verify_batch(1024) on one core", ours, peer, 0.8);
+    let found = find(&app, &home.domain, count)?;
+    report.figure("of 10,000 names, found right after the last receipt", &found.to_string());
+    Ok(())
+}
+
+/// What ed25519-dalek takes for so many batches of 1024 on this core, with digests and signers as in our statements.
+fn verify_batches(rounds: usize) -> Result<Duration, Error> {
+    let keys: Vec<SigningKey> = (1..=SIGNERS).map(|number| SigningKey::from_bytes(&[number; 32])).collect();
+    let messages: Vec<[u8; 64]> = (0..1024_u64)
+        .map(|number| [number.to_be_bytes(); 8].concat().try_into())
+        .collect::<Result<_, _>>()
+        .map_err(|_| "64 bytes")?;
+    let signers: Vec<&SigningKey> = keys.iter().cycle().take(messages.len()).collect();
+    let signatures: Vec<Signature> = messages.iter().zip(&signers).map(|(message, key)| key.sign(message)).collect();
+    let verifiers: Vec<VerifyingKey> = signers.iter().map(|key| key.verifying_key()).collect();
+    let messages: Vec<&[u8]> = messages.iter().map(<[u8; 64]>::as_slice).collect();
+    let began = Instant::now();
+    for _ in 0..rounds {
+        verify_batch(&messages, &signatures, &verifiers)?;
+    }
+    Ok(began.elapsed())
+}
+
+/// Submits all, in batches: each client takes the next one as soon as it has the receipts of its last. How long it took.
+pub(crate) async fn submit_all(app: &App, domain: &DomainName, statements: Vec<Vec<u8>>) -> Result<Duration, String> {
+    let mut rest = statements.into_iter();
+    let batches = core::iter::from_fn(|| {
+        let batch: Vec<_> = rest.by_ref().take(limits::BATCH_STATEMENTS).collect();
+        (!batch.is_empty()).then_some(batch)
+    });
+    let batches: Vec<Vec<Vec<u8>>> = batches.collect();
+    let queue = Arc::new(Mutex::new(batches.into_iter()));
+    let next = move || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let began = Instant::now();
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (app, domain, next) = (app.clone(), domain.clone(), next.clone());
+        clients.spawn(async move {
+            while let Some(batch) = next() {
+                submit(&app, &domain, batch).await?;
+            }
+            Ok::<(), String>(())
+        });
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended.map_err(|error| error.to_string())??;
+    }
+    Ok(began.elapsed())
+}
+
+/// Every statement must get a receipt.
+pub(crate) async fn submit(app: &App, domain: &DomainName, batch: Vec<Vec<u8>>) -> Result<(), String> {
+    let results = app.submit(domain, batch).await.map_err(|error| error.to_string())?.results;
+    let problem = results.iter().find_map(|result| match result {
+        SubmissionResult::Problem(problem) => Some(problem.detail.clone()),
+        SubmissionResult::Receipt(_) => None,
+    });
+    problem.map_or(Ok(()), Err)
+}
+
+/// How many of 10,000 names spread over all lead to exactly their device.
+fn find(app: &App, domain: &DomainName, count: usize) -> Result<usize, String> {
+    let mut found = 0;
+    for number in (0..10_000).map(|step| step * count / 10_000) {
+        let urn = device::urn(number);
+        let answer = app.record(Reader::Anonymous, domain, &urn).map_err(|error| error.to_string())?;
+        found += usize::from(answer.record.title == urn);
+    }
+    Ok(found)
+}

@@ -1,0 +1,84 @@
+//! The benchmarks of CM4IT ICS. Each compares with a peer in the same run and prints rows for `BENCHMARKS.md`.
+//!
+//! To add one: a module here with a `pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome`, and its line
+//! in [`BENCHMARKS`].
+
+mod device;
+mod home;
+mod ingest;
+mod report;
+mod scale;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::report::Report;
+
+// As in `ics` itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// How a benchmark ends: what it has seen is in the report, also when it fails on the way.
+type Outcome = Result<(), Error>;
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// A benchmark.
+struct Benchmark {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&mut Report, &Options) -> Outcome,
+}
+
+/// All benchmarks, in the order in which they run.
+const BENCHMARKS: &[Benchmark] = &[
+    Benchmark {
+        name: "ingest",
+        about: "statements through app::submit, verified and durable, against ed25519-dalek's verify_batch",
+        run: ingest::run,
+    },
+    Benchmark {
+        name: "scale",
+        about: "start, memory, look-up and append of a node from 1,000 identities on",
+        run: scale::run,
+    },
+];
+
+/// What every benchmark is told.
+#[derive(Debug, Parser)]
+#[command(name = "tests/bench", about = "Runs benchmarks and prints rows for BENCHMARKS.md", after_help = list())]
+struct Options {
+    /// The benchmarks to run.
+    #[arg(required = true, value_name = "NAME", value_parser = names())]
+    names: Vec<String>,
+    /// Statements or identities where a benchmark has many.
+    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    entries: usize,
+    /// What cargo passes to every benchmark.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn names() -> Vec<&'static str> {
+    BENCHMARKS.iter().map(|benchmark| benchmark.name).chain(["all"]).collect()
+}
+
+fn list() -> String {
+    let lines = BENCHMARKS.iter().map(|benchmark| format!("  {:<10} {}", benchmark.name, benchmark.about));
+    format!("Benchmarks:\n{}\n  all        every one of them", lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let wanted = |benchmark: &&Benchmark| options.names.iter().any(|name| name == benchmark.name || name == "all");
+    report::heading();
+    let mut code = ExitCode::SUCCESS;
+    for benchmark in BENCHMARKS.iter().filter(wanted) {
+        let mut report = Report::new(benchmark.name);
+        if let Err(error) = (benchmark.run)(&mut report, &options) {
+            eprintln!("error: {}: {error}", benchmark.name);
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
+}

@@ -1,0 +1,125 @@
+//! A node from a thousand to a million identities: what a start, a look-up and an append cost at each size.
+
+use std::time::{Duration, Instant};
+
+use ics_core::limits;
+use ics_node::app::{App, Reader};
+use tokio::runtime::Runtime;
+
+use crate::device;
+use crate::home::{Home, Served};
+use crate::ingest::{submit, submit_all};
+use crate::report::Report;
+use crate::{Error, Options, Outcome};
+
+/// Look-ups that are timed at each size.
+const LOOK_UPS: usize = 5_000;
+/// Batches, and single statements, whose appending is timed at each size.
+const APPENDS: usize = 5;
+const SINGLES: usize = 100;
+
+/// What was measured at one size, in microseconds.
+struct Costs {
+    look_up: f64,
+    append: f64,
+}
+
+pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
+    let home = Home::make()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(submit(&home.open()?, &home.domain, home.certificates()?))?;
+    let mut costs = Vec::new();
+    let mut held = 0;
+    for size in (3..).map(|power| 10_usize.pow(power)).take_while(|size| *size <= options.entries) {
+        let app = home.open()?;
+        let statements = device::introductions(&home, held..size)?;
+        runtime.block_on(submit_all(&app, &home.domain, statements))?;
+        drop(app);
+        serve(report, &home, &runtime, size)?;
+        let app = home.open()?;
+        let look_up = look_up(&app, &home, size)?;
+        report.figure(&format!("{size}: look-up by name, app::record"), &format!("{look_up:.1} us"));
+        let (batched, single, added) = append(&app, &home, &runtime, size)?;
+        report.figure(&format!("{size}: append, batches of 1,000"), &format!("{batched:.1} us a statement"));
+        report.figure(&format!("{size}: append, one at a time, durable"), &format!("{single:.0} us"));
+        costs.push(Costs { look_up, append: batched });
+        held = size + added;
+    }
+    if let (Some(first), Some(last)) = (costs.first(), costs.last()) {
+        report.bounded("look-up, largest to smallest", &format!("{:.2}", last.look_up / first.look_up), "flat");
+        report.bounded("append, largest to smallest", &format!("{:.2}", last.append / first.append), "at most 4");
+    }
+    Ok(())
+}
+
+/// Start and memory of the real process, and look-ups over one connection that is kept.
+fn serve(report: &mut Report, home: &Home, runtime: &Runtime, size: usize) -> Outcome {
+    let served = home.serve()?;
+    let idle = served.memory()?;
+    let wanted = if size <= 1_000 { "under 32 MiB" } else { "under 1024 MiB" };
+    report.bounded(
+        &format!("{size}: start of `ics serve`"),
+        &format!("{:.2} s", served.took.as_secs_f64()),
+        "under 5 s",
+    );
+    report.bounded(&format!("{size}: memory after the start"), &idle.to_string(), wanted);
+    let took = runtime.block_on(fetch(&served, home, size))?;
+    report.figure(
+        &format!("{size}: look-up by name over HTTP, one after the other"),
+        &format!("{:.1} us", micros(took, LOOK_UPS)),
+    );
+    report.bounded(&format!("{size}: memory after {LOOK_UPS} look-ups"), &served.memory()?.to_string(), wanted);
+    Ok(())
+}
+
+async fn fetch(served: &Served, home: &Home, size: usize) -> Result<Duration, Error> {
+    let client = reqwest::Client::new();
+    let began = Instant::now();
+    for number in spread(size) {
+        let url = format!("{}/v1/domains/{}/identities/{}", served.url, home.domain, device::urn(number));
+        client.get(url).send().await?.error_for_status()?.bytes().await?;
+    }
+    Ok(began.elapsed())
+}
+
+fn look_up(app: &App, home: &Home, size: usize) -> Result<f64, Error> {
+    let began = Instant::now();
+    for number in spread(size) {
+        let urn = device::urn(number);
+        let found = app.record(Reader::Anonymous, &home.domain, &urn)?;
+        if found.record.title != urn {
+            return Err(format!("`{urn}` is not found").into());
+        }
+    }
+    Ok(micros(began.elapsed(), LOOK_UPS))
+}
+
+/// Appends further devices, in batches and one at a time; gives the microseconds for each, and how many there were.
+fn append(app: &App, home: &Home, runtime: &Runtime, size: usize) -> Result<(f64, f64, usize), Error> {
+    let count = APPENDS * limits::BATCH_STATEMENTS;
+    let mut statements = device::introductions(home, size..size + count + SINGLES)?;
+    let singles = statements.split_off(count);
+    let batches: Vec<Vec<Vec<u8>>> = statements.chunks(limits::BATCH_STATEMENTS).map(<[_]>::to_vec).collect();
+    let time = |batches: Vec<Vec<Vec<u8>>>| {
+        let began = Instant::now();
+        runtime.block_on(async {
+            for batch in batches {
+                submit(app, &home.domain, batch).await?;
+            }
+            Ok::<(), String>(())
+        })?;
+        Ok::<Duration, Error>(began.elapsed())
+    };
+    let batched = micros(time(batches)?, count);
+    let single = micros(time(singles.into_iter().map(|one| vec![one]).collect())?, SINGLES);
+    Ok((batched, single, count + SINGLES))
+}
+
+/// Devices all over the log, in an order that is none.
+fn spread(size: usize) -> impl Iterator<Item = usize> {
+    (0..LOOK_UPS).map(move |step| step.wrapping_mul(0x9e37_79b9) % size)
+}
+
+fn micros(time: Duration, count: usize) -> f64 {
+    1e6 / crate::report::per_second(count, time)
+}
