@@ -35,7 +35,7 @@ pub use clock::Clock;
 pub use error::AppError;
 pub use feed::{DescriptorAnswer, TileAnswer};
 use hosted::Hosted;
-pub use open::{MirrorOf, NodeKeys, Setup};
+pub use open::{MirrorOf, NodeKeys, Setup, store_options};
 
 use crate::store::Store;
 

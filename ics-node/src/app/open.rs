@@ -66,7 +66,7 @@ impl App {
     /// When the store cannot be opened, or holds a domain that contradicts the setup.
     pub fn open(setup: &Setup) -> Result<Self, AppError> {
         let clock = Clock::default();
-        let store = Store::open(&setup.data, Options::new(Arc::new(stored_keys), sealer(&setup.keys, &clock)))?;
+        let store = Store::open(&setup.data, store_options(&setup.keys, &clock))?;
         for mirror in &setup.mirrors {
             prepare_mirror(&store, &mirror.origin)?;
         }
@@ -111,6 +111,12 @@ impl App {
         }
         Ok(domain)
     }
+}
+
+/// How a node opens its store: what entries are found by, and who signs the checkpoints.
+#[must_use]
+pub fn store_options(keys: &NodeKeys, clock: &Clock) -> Options {
+    Options::new(Arc::new(stored_keys), sealer(keys, clock))
 }
 
 fn take(domain: &mut Option<Domain>, entry: &StoredEntry) -> Result<(), AppError> {

@@ -9,7 +9,7 @@ use super::check::{Report, check_log};
 use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::types::Part;
-use super::{HEADS_DIR, LOG_FILE, Store, make_private, schema, state, table};
+use super::{HEADS_DIR, LOG_FILE, Store, make_private, schema, state, sync_names, table};
 
 impl Store {
     /// Copies the log and the heads' files into a directory, which must not hold a store, while the node goes on. The
@@ -66,7 +66,7 @@ fn copy_store(log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), Stor
     copy(log, &unfinished)?;
     std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(&unfinished))?;
     std::fs::rename(&unfinished, &path).map_err(StoreError::io(&path))?;
-    std::fs::File::open(to).and_then(|dir| dir.sync_all()).map_err(StoreError::io(to))
+    sync_names(to)
 }
 
 fn copy_heads(log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), StoreError> {

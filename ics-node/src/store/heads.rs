@@ -13,6 +13,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::error::StoreError;
 use super::types::Seal;
+use super::{make_private, sync_names};
 
 /// Where a new file is written before it takes the place of the old one; no domain's name begins with a dot.
 const NEW: &str = ".new";
@@ -26,7 +27,7 @@ pub(crate) struct HeadFiles {
 impl HeadFiles {
     /// Makes the directory if it is missing.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(dir).map_err(StoreError::io(dir))?;
+        make_private(dir)?;
         Ok(Self { dir: dir.to_owned() })
     }
 
@@ -51,7 +52,7 @@ impl HeadFiles {
         file.write_all(seal.note.as_bytes()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
         fs::rename(&new, &path).map_err(StoreError::io(&path))?;
         // Without this a power cut may bring the old file back.
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io(&self.dir))
+        sync_names(&self.dir)
     }
 }
 

@@ -171,13 +171,22 @@ impl Drop for Store {
     }
 }
 
-/// Makes a directory that others cannot read: entries in it may be hidden by policy.
-fn make_private(dir: &Path) -> Result<(), StoreError> {
+/// Makes a directory that others cannot read, because entries in it may be hidden by policy; durably: a directory whose
+/// name a power cut takes away takes all that is synced in it along.
+pub(crate) fn make_private(dir: &Path) -> Result<(), StoreError> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|path| !path.exists()).collect();
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(StoreError::io(dir))
+    builder.create(dir).map_err(StoreError::io(dir))?;
+    missing.into_iter().filter_map(Path::parent).try_for_each(sync_names)
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_names(dir: &Path) -> Result<(), StoreError> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io(dir))
 }
 
 fn lock(dir: &Path) -> Result<File, StoreError> {

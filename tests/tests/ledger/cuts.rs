@@ -1,0 +1,114 @@
+//! The power is cut at any write: the disk is made again as it would then be, and opened.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use ics_core::log::checkpoint::Checkpoint;
+use ics_core::log::note::Note;
+
+use crate::author::{Author, DOMAIN};
+use crate::client::Client;
+use crate::disk::{Call, Disk, read_trace};
+use crate::process::Process;
+use crate::promises::Promises;
+use crate::{Dice, count, shim};
+
+/// Lives of the node that is traced; it ends each in order, but for the last.
+const LIVES: usize = 3;
+/// Receipts that each of two clients takes in a life.
+const RECEIPTS: usize = 30;
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_at_any_write() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let author = Author::new(&directory.path().join("home"));
+    let trace = directory.path().join("trace");
+    let mut clients: Vec<_> = (1..=2).map(|number| Client::new(&author, directory.path(), number)).collect();
+    let environment = shim::environment(&author.home, Some(&trace), None);
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    for life in 1..=LIVES {
+        let node = Process::start(&author.home, &environment).expect("starts");
+        work(&node, &mut clients, &trace);
+        if life == LIVES { node.kill() } else { node.stop() }
+    }
+    let store = author.open(&author.home.join("data")).expect("opens");
+    let domain = store.domain(&author.domain).expect("the domain").number;
+    let promises = Promises::new(clients.iter().map(Client::ledger), &author.home_key(&store, domain));
+    promises.hold(&store, domain, u64::MAX);
+    drop(store);
+
+    let calls = read_trace(&trace);
+    let cuts = count("ICS_LEDGER_CUTS", 1_000);
+    let tried = cut_everywhere(&author, &calls, &promises, cuts);
+    println!("{tried} power cuts in {} calls: all of {} statements kept their promises", calls.len(), promises.len());
+}
+
+/// Clients submit; what they were promised is marked with how long the trace was then.
+fn work(node: &Process, clients: &mut [Client<'_>], trace: &Path) {
+    let clock = || fs::metadata(trace).expect("a trace").len();
+    thread::scope(|scope| {
+        for client in clients {
+            scope.spawn(move || {
+                client.submit_last_again();
+                client.submit(&node.url, clock, |receipts| receipts >= RECEIPTS)
+            });
+        }
+    });
+    // The index is merged when nothing has come in for two seconds.
+    thread::sleep(Duration::from_millis(2_100));
+}
+
+/// Cuts the power at so many places of the trace, or more where it is longer, and opens what is left.
+fn cut_everywhere(author: &Author, calls: &[Call], promises: &Promises, cuts: usize) -> usize {
+    let mut dice = Dice(count("ICS_LEDGER_SEED", 1) as u64);
+    let mut disk = Disk::default();
+    let each = cuts.div_ceil(calls.len()).max(1);
+    let step = (calls.len() / cuts).max(1);
+    let mut tried = 0;
+    for (place, call) in calls.iter().enumerate() {
+        disk.take(call);
+        if place % step == 0 {
+            for _ in 0..each {
+                let seed = dice.roll();
+                tried += 1;
+                opens(author, &disk, call, promises, seed);
+            }
+        }
+    }
+    assert!(tried >= cuts, "only {tried} cuts");
+    tried
+}
+
+fn opens(author: &Author, disk: &Disk, call: &Call, promises: &Promises, seed: u64) {
+    let image = tempfile::tempdir().expect("a directory");
+    disk.cut(&mut Dice(seed), image.path());
+    let data = image.path().join("data");
+    let signed = promises.signed_at(call.mark);
+    let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        // The head's file first: opening the store makes it good.
+        let on_file = head_on_file(&data.join("heads").join(DOMAIN));
+        assert!(on_file >= signed, "{signed} entries were signed for, the head's file has {on_file}");
+        let store = author.open(&data).expect("the store opens");
+        match store.domain(&author.domain) {
+            Ok(info) => promises.hold(&store, info.number, call.mark),
+            Err(_) => assert_eq!(signed, 0, "the domain is gone"),
+        }
+    }));
+    if tried.is_err() {
+        let kept = image.keep();
+        panic!("a power cut behind byte {} of the trace, seed {seed}; the disk is in {}", call.mark, kept.display());
+    }
+}
+
+/// Entries under the checkpoint in a head's file, 0 if there is none.
+fn head_on_file(path: &Path) -> u64 {
+    match fs::read_to_string(path) {
+        Err(_) => 0,
+        Ok(note) => {
+            let note = Note::parse(&note).expect("a note, never a part of one");
+            Checkpoint::parse(note.text()).expect("a checkpoint").size
+        }
+    }
+}

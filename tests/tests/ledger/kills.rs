@@ -1,0 +1,63 @@
+//! The node is killed at random moments while clients submit.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::author::Author;
+use crate::client::Client;
+use crate::process::Process;
+use crate::promises::Promises;
+use crate::{Dice, count};
+
+/// Clients that submit beside each other.
+const CLIENTS: u64 = 3;
+/// How long a node may take until it answers.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How long after the first receipt a node is killed, in ms at most. One in eight dies at the start already.
+const LONGEST_MS: u64 = 60;
+
+#[test]
+fn what_was_acknowledged_survives_every_kill() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let author = Author::new(&directory.path().join("home"));
+    let mut clients: Vec<_> = (1..=CLIENTS).map(|number| Client::new(&author, directory.path(), number)).collect();
+    let mut dice = Dice(count("ICS_LEDGER_SEED", 1) as u64);
+    let kills = count("ICS_LEDGER_KILLS", 200);
+    for kill in 1..=kills {
+        let node = Process::start(&author.home, &[]).unwrap_or_else(|| panic!("the node does not start any more"));
+        let life = Duration::from_millis(dice.below(LONGEST_MS));
+        let dies_early = dice.below(8) == 0;
+        let url = node.url.clone();
+        let (answered, first) = mpsc::channel();
+        thread::scope(|scope| {
+            for client in &mut clients {
+                let (url, answered) = (&url, answered.clone());
+                scope.spawn(move || {
+                    client.submit_last_again();
+                    let tell = || {
+                        // Whoever waits waits for the first of all.
+                        let _ = answered.send(());
+                        kill as u64
+                    };
+                    client.submit(url, tell, |_| false)
+                });
+            }
+            if !dies_early {
+                first.recv_timeout(PATIENCE).expect("the node answers");
+            }
+            thread::sleep(life);
+            node.kill();
+        });
+        if kill % 100 == 0 {
+            println!("{kill} of {kills} kills");
+        }
+    }
+    let store = author.open(&author.home.join("data")).expect("opens");
+    let domain = store.domain(&author.domain).expect("the domain").number;
+    let promises = Promises::new(clients.iter().map(Client::ledger), &author.home_key(&store, domain));
+    promises.hold(&store, domain, u64::MAX);
+    let acknowledged = promises.len();
+    println!("{kills} kills: {acknowledged} statements, {} checkpoints, none lost, none twice", promises.checkpoints());
+    assert!(acknowledged >= kills, "{acknowledged} statements: the clients were hardly at work");
+}
