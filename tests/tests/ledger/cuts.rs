@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::disk::{Call, Disk, read_trace};
 use crate::process::Process;
 use crate::promises::Promises;
-use crate::{Dice, count, shim};
+use crate::{Dice, count, scratch, shim};
 
 /// Lives of the node that is traced; it ends each in order, but for the last.
 const LIVES: usize = 3;
@@ -22,7 +22,7 @@ const RECEIPTS: usize = 30;
 
 #[test]
 fn what_was_acknowledged_survives_a_power_cut_at_any_write() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = scratch();
     let author = Author::new(&directory.path().join("home"));
     let trace = directory.path().join("trace");
     let mut clients: Vec<_> = (1..=2).map(|number| Client::new(&author, directory.path(), number)).collect();
@@ -81,8 +81,9 @@ fn cut_everywhere(author: &Author, calls: &[Call], promises: &Promises, cuts: us
     tried
 }
 
-fn opens(author: &Author, disk: &Disk, call: &Call, promises: &Promises, seed: u64) {
-    let image = tempfile::tempdir().expect("a directory");
+/// Cuts the power behind a call, and opens what is left.
+pub(crate) fn opens(author: &Author, disk: &Disk, call: &Call, promises: &Promises, seed: u64) {
+    let image = scratch();
     disk.cut(&mut Dice(seed), image.path());
     let data = image.path().join("data");
     let signed = promises.signed_at(call.mark);

@@ -47,6 +47,13 @@ pub(crate) fn read_trace(path: &Path) -> Vec<Call> {
     calls
 }
 
+impl Call {
+    /// How many calls of a class there were, where the shim was asked.
+    pub(crate) fn count(&self) -> Option<u64> {
+        (self.operation == b'N').then_some(self.offset)
+    }
+}
+
 type FileId = usize;
 
 /// What a write that is not durable would do to a file.

@@ -8,7 +8,7 @@ use crate::author::Author;
 use crate::client::Client;
 use crate::process::Process;
 use crate::promises::Promises;
-use crate::{Dice, count};
+use crate::{Dice, count, scratch};
 
 /// Clients that submit beside each other.
 const CLIENTS: u64 = 3;
@@ -19,7 +19,7 @@ const LONGEST_MS: u64 = 60;
 
 #[test]
 fn what_was_acknowledged_survives_every_kill() {
-    let directory = tempfile::tempdir().expect("a directory");
+    let directory = scratch();
     let author = Author::new(&directory.path().join("home"));
     let mut clients: Vec<_> = (1..=CLIENTS).map(|number| Client::new(&author, directory.path(), number)).collect();
     let mut dice = Dice(count("ICS_LEDGER_SEED", 1) as u64);

@@ -5,9 +5,11 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod author;
+mod broken;
 mod client;
 mod cuts;
 mod disk;
+mod faults;
 mod kills;
 mod process;
 mod promises;
@@ -16,6 +18,13 @@ mod shim;
 /// How often something is done: so often in continuous integration, and as often as the variable says otherwise.
 fn count(variable: &str, usual: usize) -> usize {
     std::env::var(variable).map_or(usual, |text| text.parse().unwrap_or_else(|_| panic!("{variable} takes a number")))
+}
+
+/// A directory in memory, where there is such: what is killed and cut here needs no real disk, and does not wait for one.
+fn scratch() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    let in_memory = tempfile::tempdir_in(memory);
+    in_memory.or_else(|_| tempfile::tempdir()).expect("a directory")
 }
 
 /// Numbers that look arbitrary and are the same for the same seed: SplitMix64.

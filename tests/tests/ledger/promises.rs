@@ -77,8 +77,12 @@ impl Promises {
 
     fn consistent(&self, store: &Store, domain: DomainNumber, entries: &[StoredEntry], mark: u64) {
         let head = store.head(domain).expect("a head");
-        let known: Vec<(u64, Hash)> =
-            self.checkpoints.iter().filter(|(_, (_, at))| *at <= mark).map(|(size, (root, _))| (*size, *root)).collect();
+        let known: Vec<(u64, Hash)> = self
+            .checkpoints
+            .iter()
+            .filter(|(_, (_, at))| *at <= mark)
+            .map(|(size, (root, _))| (*size, *root))
+            .collect();
         let roots: BTreeMap<u64, Hash> = known.iter().copied().chain([(head.size, head.root)]).collect();
         let mut tree = Tree::new();
         for entry in entries {

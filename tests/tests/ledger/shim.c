@@ -8,7 +8,7 @@
  * ICS_SHIM_TRACE  the file to which the trace is appended
  * ICS_SHIM_FAIL   "CLASS ERRNO FIRST COUNT": of the calls of the class ('w' changes files, 's' makes them durable, 'n'
  *                 changes names), COUNT fail from the FIRST on. The same text, written to a file `shim-control` in the
- *                 directory, takes its place.
+ *                 directory, takes its place; the trace then says how many calls there were of the class before.
  *
  * A record: operation (1 byte), length of the path (2), offset (8), length of the data (4), path relative to the
  * directory, data. What changes something is written down before it is done, what makes it durable after it. */
@@ -125,6 +125,7 @@ static ssize_t change(int fd, const void *data, size_t length, off_t offset, int
         char text[128] = {0};
         memcpy(text, data, length < 127 ? length : 127);
         pthread_mutex_lock(&lock);
+        record('N', path, calls, NULL, 0);
         arm(text);
         pthread_mutex_unlock(&lock);
         return length;
