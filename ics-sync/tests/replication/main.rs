@@ -7,6 +7,7 @@ mod home;
 mod http;
 mod lies;
 mod memory;
+mod model;
 mod network;
 mod owners;
 mod rules;
