@@ -33,6 +33,17 @@ impl Fingerprint {
         }
     }
 
+    /// The key id (RFC 9580, 5.5.4): the last eight octets of version 4, the first eight of version 6. Anybody can make
+    /// a key with the id of another.
+    #[must_use]
+    pub const fn key_id(&self) -> [u8; 8] {
+        match self {
+            Self::V4([.., a, b, c, d, e, f, g, h]) | Self::V6([a, b, c, d, e, f, g, h, ..]) => {
+                [*a, *b, *c, *d, *e, *f, *g, *h]
+            }
+        }
+    }
+
     /// From 20 or 32 bytes.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -243,6 +254,8 @@ mod tests {
             assert_eq!(text.parse(), Ok(plain));
         }
         assert_eq!(plain.to_string(), "0123456789abcdef0123456789abcdef01234567");
+        assert_eq!(plain.key_id(), [0x89, 0xab, 0xcd, 0xef, 0x01, 0x23, 0x45, 0x67]);
+        assert_eq!(Fingerprint::V6([7; 32]).key_id(), [7; 8]);
         assert!("0123".parse::<Fingerprint>().is_err());
         assert!("é".repeat(20).parse::<Fingerprint>().is_err());
     }

@@ -144,6 +144,22 @@ impl Domain {
         self.signers.by_key(issuer).ok_or(Refusal::UnknownSigner(*issuer))
     }
 
+    /// The certificate with this primary key, and the index of the entry that holds its latest state.
+    #[must_use]
+    pub fn certificate(&self, primary: &Fingerprint) -> Option<(u64, &Certificate)> {
+        Some((self.signers.index_of(primary)?, self.signers.by_primary(primary)?))
+    }
+
+    /// The latest state of every certificate in the log, by primary fingerprint.
+    pub fn certificates(&self) -> impl Iterator<Item = &Certificate> {
+        self.signers.all()
+    }
+
+    /// The certificates that have a key with this id (RFC 9580, 5.5.4), be it a subkey that cannot sign.
+    pub fn certificates_with_key_id(&self, id: &[u8; 8]) -> impl Iterator<Item = &Certificate> {
+        self.signers.by_key_id(id)
+    }
+
     /// Takes a certificate, which [`Domain::check_certificate`] has admitted, into the log at `index`.
     pub fn take_certificate(&mut self, index: u64, certificate: Certificate) {
         Arc::make_mut(&mut self.signers).take(index, certificate);

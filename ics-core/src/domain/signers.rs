@@ -17,6 +17,8 @@ pub(super) struct Signers {
     held: BTreeMap<Fingerprint, Held>,
     /// The primary fingerprint that each signing key belongs to.
     primaries: BTreeMap<Fingerprint, Fingerprint>,
+    /// The certificates that have a key with this id, whatever it is for.
+    by_key_id: BTreeMap<[u8; 8], BTreeSet<Fingerprint>>,
 }
 
 #[derive(Debug, Clone)]
@@ -37,7 +39,23 @@ impl Signers {
     pub(super) fn take(&mut self, index: u64, certificate: Certificate) {
         let primary = certificate.primary();
         self.primaries.extend(certificate.keys().map(|key| (key, primary)));
+        for key in certificate.all_keys() {
+            self.by_key_id.entry(key.key_id()).or_default().insert(primary);
+        }
         self.held.insert(primary, Held { index, certificate: Arc::new(certificate) });
+    }
+
+    pub(super) fn by_key_id(&self, id: &[u8; 8]) -> impl Iterator<Item = &Certificate> {
+        self.by_key_id.get(id).into_iter().flatten().filter_map(|primary| self.by_primary(primary))
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Certificate> {
+        self.held.values().map(|held| &*held.certificate)
+    }
+
+    /// The index of the entry with the latest state of a certificate.
+    pub(super) fn index_of(&self, primary: &Fingerprint) -> Option<u64> {
+        self.held.get(primary).map(|held| held.index)
     }
 
     /// The key of a certificate that another one has, and that one's primary fingerprint.

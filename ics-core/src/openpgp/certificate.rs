@@ -201,6 +201,7 @@ pub struct Certificate {
     primary: Held,
     subkeys: Vec<Held>,
     user_ids: Vec<String>,
+    revoked_user_ids: Vec<String>,
     signatures: BTreeSet<StatementId>,
 }
 
@@ -280,6 +281,17 @@ impl Certificate {
     #[must_use]
     pub fn user_ids(&self) -> &[String] {
         &self.user_ids
+    }
+
+    /// The User IDs that were revoked: certifications of them are still there to be seen.
+    #[must_use]
+    pub fn revoked_user_ids(&self) -> &[String] {
+        &self.revoked_user_ids
+    }
+
+    /// The fingerprints of the primary key and of every subkey, whatever it is for.
+    pub fn all_keys(&self) -> impl Iterator<Item = Fingerprint> {
+        core::iter::once(&self.primary).chain(&self.subkeys).map(|held| held.fingerprint)
     }
 
     /// The fingerprints of all keys that may sign for it at some time: the primary key, then subkeys that have agreed.

@@ -21,4 +21,5 @@ pub mod signature;
 pub mod signer;
 pub mod spki;
 pub(crate) mod subpacket;
+pub mod transferable;
 pub mod verify;

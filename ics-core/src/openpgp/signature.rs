@@ -137,6 +137,92 @@ pub(crate) struct Signature<'a> {
     value: RawSignature,
 }
 
+/// Who made a signature, as far as it says so itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Issuer {
+    /// By the fingerprint in the hashed area.
+    Fingerprint(Fingerprint),
+    /// By the id of his key alone: signatures from before 2016.
+    KeyId([u8; 8]),
+}
+
+/// What a signature of version 4 or 6 says of itself, whatever its algorithms and whether or not it is good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Glance<'a> {
+    pub(crate) kind: u8,
+    pub(crate) hash: u8,
+    pub(crate) created: Timestamp,
+    pub(crate) issuer: Issuer,
+    pub(crate) hashed: Vec<Subpacket<'a>>,
+}
+
+impl Issuer {
+    /// Whether it may be this key.
+    #[must_use]
+    pub fn fits(&self, key: &Fingerprint) -> bool {
+        match self {
+            Self::Fingerprint(fingerprint) => fingerprint == key,
+            Self::KeyId(id) => key.version() == 4 && key.key_id() == *id,
+        }
+    }
+
+    /// The id of his key.
+    #[must_use]
+    pub const fn key_id(&self) -> [u8; 8] {
+        match self {
+            Self::Fingerprint(fingerprint) => fingerprint.key_id(),
+            Self::KeyId(id) => *id,
+        }
+    }
+}
+
+impl Glance<'_> {
+    /// Whether it says that this key made it.
+    pub(crate) fn is_by(&self, key: &Fingerprint) -> bool {
+        self.issuer.fits(key)
+    }
+
+    /// A subpacket of its hashed area that counts seconds.
+    pub(crate) fn seconds(&self, tag: u8) -> Option<u32> {
+        one(&self.hashed, tag).ok().flatten().and_then(seconds)
+    }
+}
+
+/// Looks at a signature without judging it.
+///
+/// # Errors
+/// When it is not of version 4 or 6, or does not say when and by whom it was made.
+pub(crate) fn glance(body: &[u8]) -> Result<Glance<'_>, SignatureError> {
+    let mut reader = Reader::new(body);
+    let version = reader.u8()?;
+    if version != 4 && version != 6 {
+        return Err(SignatureError::Version(version));
+    }
+    let (kind, _, hash) = (reader.u8()?, reader.u8()?, reader.u8()?);
+    let mut area = || -> Result<&[u8], WireError> {
+        let length = if version == 6 { reader.length()? } else { reader.u16()? };
+        reader.take(length)
+    };
+    let (hashed, unhashed) = (sub::all(area()?)?, area()?);
+    let created = created(&hashed)?;
+    let issuer = claimed(&hashed, unhashed, version)?;
+    Ok(Glance { kind, hash, created, issuer, hashed })
+}
+
+/// Who says to have made a signature: without a fingerprint, in version 4, by the key id in either area.
+fn claimed(hashed: &[Subpacket<'_>], unhashed: &[u8], version: u8) -> Result<Issuer, SignatureError> {
+    if version != 4 || one(hashed, sub::ISSUER_FINGERPRINT)?.is_some() {
+        return issuer(hashed, version, None).map(Issuer::Fingerprint);
+    }
+    let unhashed = sub::all(unhashed).unwrap_or_default();
+    let id = match one(hashed, sub::ISSUER)? {
+        Some(id) => Some(id),
+        None => unhashed.iter().find(|s| s.tag == sub::ISSUER).map(|s| s.data),
+    };
+    let id = id.ok_or(SignatureError::Missing("issuer's fingerprint"))?;
+    id.try_into().map(Issuer::KeyId).map_err(|_| SignatureError::Malformed(sub::ISSUER))
+}
+
 /// The fields of a packet that versions 4 and 6 share, and its hashed area.
 struct Head<'a> {
     bytes: &'a [u8],
@@ -230,14 +316,23 @@ fn with_low_s(value: RawSignature) -> Option<RawSignature> {
 impl<'a> Signature<'a> {
     /// From the content of a Signature packet in canonical form.
     pub(crate) fn parse(body: &'a [u8]) -> Result<Self, SignatureError> {
-        match Self::parse_with_unhashed(body)? {
+        Self::parse_by(body, None)
+    }
+
+    /// The same, by a key that is known from where the signature stands: then one of version 4 need not name its
+    /// fingerprint, which GnuPG before 2016 did not write. That the key has made it, its verification shows.
+    pub(crate) fn parse_by(body: &'a [u8], by: Option<&Fingerprint>) -> Result<Self, SignatureError> {
+        match Self::parse_with_unhashed(body, by)? {
             (signature, []) => Ok(signature),
             _ => Err(SignatureError::Unhashed),
         }
     }
 
     /// The same with what is left of its unhashed area, for subkey bindings: GnuPG puts the subkey's own signature there.
-    pub(crate) fn parse_with_unhashed(body: &'a [u8]) -> Result<(Self, &'a [u8]), SignatureError> {
+    pub(crate) fn parse_with_unhashed(
+        body: &'a [u8],
+        by: Option<&Fingerprint>,
+    ) -> Result<(Self, &'a [u8]), SignatureError> {
         let mut reader = Reader::new(body);
         let head = read_head(body, &mut reader)?;
         let value = read_value(&mut reader, head.algorithm, Reader::mpi)?;
@@ -247,8 +342,9 @@ impl<'a> Signature<'a> {
         }
         let subpackets = sub::all(head.hashed)?;
         let created = created(&subpackets)?;
-        let issuer = issuer(&subpackets, version(head.bytes))?;
-        let unhashed = head.unhashed.strip_prefix(key_id_area(&subpackets, &issuer).as_slice());
+        let issuer = issuer(&subpackets, version(head.bytes), by)?;
+        let key_id = key_id_area(&subpackets, &Issuer::Fingerprint(issuer));
+        let unhashed = head.unhashed.strip_prefix(key_id.as_slice());
         let signature = Self {
             kind: head.kind,
             created,
@@ -347,13 +443,19 @@ pub(crate) fn seconds(data: &[u8]) -> Option<u32> {
     data.try_into().ok().map(u32::from_be_bytes)
 }
 
-/// The issuer's fingerprint; a key id beside it must be his (and cannot stand in version 6: RFC 9580, 5.2.3.12).
-fn issuer(subpackets: &[Subpacket<'_>], version: u8) -> Result<Fingerprint, SignatureError> {
-    let data = one(subpackets, sub::ISSUER_FINGERPRINT)?.ok_or(SignatureError::Missing("issuer's fingerprint"))?;
-    let (key_version, bytes) = data.split_first().ok_or(SignatureError::Malformed(sub::ISSUER_FINGERPRINT))?;
-    let issuer = Fingerprint::from_bytes(bytes)
-        .filter(|issuer| issuer.version() == *key_version)
-        .ok_or(SignatureError::Malformed(sub::ISSUER_FINGERPRINT))?;
+/// The issuer's fingerprint, or who is known to be the issuer; a key id beside it must be his (and cannot stand in
+/// version 6: RFC 9580, 5.2.3.12).
+fn issuer(subpackets: &[Subpacket<'_>], version: u8, by: Option<&Fingerprint>) -> Result<Fingerprint, SignatureError> {
+    let issuer = match (one(subpackets, sub::ISSUER_FINGERPRINT)?, by) {
+        (Some(data), _) => {
+            let (key_version, bytes) = data.split_first().ok_or(SignatureError::Malformed(sub::ISSUER_FINGERPRINT))?;
+            Fingerprint::from_bytes(bytes)
+                .filter(|issuer| issuer.version() == *key_version)
+                .ok_or(SignatureError::Malformed(sub::ISSUER_FINGERPRINT))?
+        }
+        (None, Some(by)) if by.version() == 4 => *by,
+        (None, _) => return Err(SignatureError::Missing("issuer's fingerprint")),
+    };
     let found = one(subpackets, sub::ISSUER)?;
     let key_id_fits = found.is_none_or(|id| version == 4 && id == key_id(&issuer));
     if issuer.version() == version && key_id_fits { Ok(issuer) } else { Err(SignatureError::Issuer) }
@@ -361,10 +463,11 @@ fn issuer(subpackets: &[Subpacket<'_>], version: u8) -> Result<Fingerprint, Sign
 
 /// The unhashed area of a version 4 signature: the issuer's key id if the hashed area does not have it. GnuPG 2.2 reads
 /// no signature without it, and puts it there; from the hashed area it follows, so nobody can choose it.
-fn key_id_area(hashed: &[Subpacket<'_>], issuer: &Fingerprint) -> Vec<u8> {
+fn key_id_area(hashed: &[Subpacket<'_>], issuer: &Issuer) -> Vec<u8> {
     let mut area = Vec::new();
-    if issuer.version() == 4 && !hashed.iter().any(|s| s.tag == sub::ISSUER) {
-        sub::write(&mut area, false, sub::ISSUER, key_id(issuer));
+    let is_version_6 = matches!(issuer, Issuer::Fingerprint(Fingerprint::V6(_)));
+    if !is_version_6 && !hashed.iter().any(|s| s.tag == sub::ISSUER) {
+        sub::write(&mut area, false, sub::ISSUER, &issuer.key_id());
     }
     area
 }
@@ -390,7 +493,7 @@ pub(crate) fn canonicalise(body: &[u8]) -> Result<Vec<u8>, SignatureError> {
     reader.end()?;
     let value = with_low_s(value).ok_or(SignatureError::HighS)?;
     let subpackets = sub::all(head.hashed)?;
-    let mut unhashed = key_id_area(&subpackets, &issuer(&subpackets, version(head.bytes))?);
+    let mut unhashed = key_id_area(&subpackets, &claimed(&subpackets, head.unhashed, version(head.bytes))?);
     if head.kind == SUBKEY_BINDING && one(&subpackets, sub::EMBEDDED_SIGNATURE)?.is_none() {
         unhashed.extend(embedded(head.unhashed)?);
     }
@@ -407,10 +510,10 @@ fn embedded(unhashed: &[u8]) -> Result<Vec<u8>, SignatureError> {
 }
 
 /// Whether an unhashed area is nothing but this one embedded signature, in canonical form.
-pub(crate) fn is_canonical_area(embedded: &Subpacket<'_>, area: &[u8]) -> bool {
+pub(crate) fn is_canonical_area(embedded: &Subpacket<'_>, area: &[u8], by: &Fingerprint) -> bool {
     let mut canonical = Vec::new();
     sub::write(&mut canonical, false, sub::EMBEDDED_SIGNATURE, embedded.data);
-    canonical == area && Signature::parse(embedded.data).is_ok()
+    canonical == area && Signature::parse_by(embedded.data, Some(by)).is_ok()
 }
 
 fn assemble(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Logged;
 use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::name::Name;
-use crate::statement::StatementId;
+use crate::statement::{StatementId, Subject};
 use crate::vocabulary::{Act, Attribute, Role, StatusName};
 
 /// One key under which a statement is filed.
@@ -39,6 +39,11 @@ pub enum Posting {
     Grantee(Fingerprint),
     /// The software that it says is installed.
     Installed([u8; 32]),
+    /// The last four octets of the key id of what it introduces: what the long and the short form of it share.
+    KeyId([u8; 4]),
+    /// What OpenPGP clients find what it introduces by: its whole User ID, or the mail address in it, in lower case. A
+    /// URN is a name.
+    UserId(String),
 }
 
 impl Posting {
@@ -61,6 +66,8 @@ impl Posting {
             Self::Selector(key) => (12, key.to_vec()),
             Self::Grantee(fingerprint) => (13, fingerprint.as_bytes().to_vec()),
             Self::Installed(software) => (14, software.to_vec()),
+            Self::KeyId(id) => (15, id.to_vec()),
+            Self::UserId(text) => (16, text.clone().into_bytes()),
         };
         [&[tag], value.as_slice()].concat()
     }
@@ -95,5 +102,26 @@ pub fn postings(statement: &Logged) -> BTreeSet<Posting> {
     keys.extend(claims.label.clone().map(Posting::Label));
     keys.extend(claims.grant.as_ref().map(|grant| Posting::Grantee(grant.grantee)));
     keys.extend(claims.installed.map(Posting::Installed));
+    if let (Act::Identity, Subject::Key { fingerprint, user_id, .. }) = (claims.act, statement.subject()) {
+        let [.., a, b, c, d] = fingerprint.key_id();
+        keys.insert(Posting::KeyId([a, b, c, d]));
+        keys.extend(user_id_terms(user_id).into_iter().map(Posting::UserId));
+    }
     keys
+}
+
+/// What a User ID is found by beside the names: all of it, and the mail address between angle brackets.
+#[must_use]
+pub fn user_id_terms(user_id: &str) -> BTreeSet<String> {
+    let whole = Some(user_id).filter(|text| !matches!(text.parse(), Ok(Name::Urn(_))));
+    whole.into_iter().chain(mail_of(user_id)).map(str::to_lowercase).collect()
+}
+
+/// The mail address of a User ID: what stands between angle brackets at its end, or all of it if it looks like one.
+#[must_use]
+pub fn mail_of(user_id: &str) -> Option<&str> {
+    let bracketed = user_id.strip_suffix('>').and_then(|text| text.rsplit_once('<')).map(|(_, mail)| mail);
+    let mail = bracketed.unwrap_or(user_id);
+    let is_mail = mail.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty());
+    Some(mail).filter(|_| is_mail && !mail.contains(char::is_whitespace))
 }

@@ -253,7 +253,7 @@ fn self_signature(packet: &Packet<'_>, key: &PublicKey, over: Over<'_>) -> Resul
     if packet.tag != packet::SIGNATURE {
         return Err(BodyError::Sequence);
     }
-    let signature = Signature::parse(packet.body)?;
+    let signature = Signature::parse_by(packet.body, Some(&key.fingerprint()))?;
     let is_certification = (CERTIFICATION..=POSITIVE_CERTIFICATION).contains(&signature.kind);
     if signature.issuer != key.fingerprint() || !is_certification {
         return Err(BodyError::SelfSignature);

@@ -22,7 +22,7 @@ pub use self::body::{Body, BodyError, parse};
 pub use self::members::ClaimsError;
 pub use self::message::detached;
 pub use self::signed::{Erasure, SignedDescriptor, SignedErasure};
-pub use self::split::{Split, openpgp_view, split};
+pub use self::split::{Split, openpgp_key_of, openpgp_view, split};
 pub use self::verify::{Statement, Unverified, VerifyError, verify, verify_batch};
 use crate::canonical_json;
 use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, serde_as_text, write_hex};

@@ -9,9 +9,10 @@ use sequoia_openpgp::armor;
 use super::body::{self, BodyError, parse};
 use super::{message, notations};
 use crate::canonical_json;
+use crate::identity::Fingerprint;
 use crate::limits;
 use crate::openpgp::certificate::{self, Certificate};
-use crate::openpgp::key::PublicKey;
+use crate::openpgp::key::{self, PublicKey};
 use crate::openpgp::packet::{self, AnyPacket};
 use crate::openpgp::reader::{Reader, WireError};
 use crate::openpgp::signature::{
@@ -134,7 +135,9 @@ impl Split {
             Ok(canonical) => canonical,
             Err(error) => return self.refuse(error),
         };
-        let signature = match Signature::parse_with_unhashed(&canonical) {
+        let by =
+            signature::glance(&canonical).ok().filter(|it| it.is_by(&key.fingerprint())).map(|_| key.fingerprint());
+        let signature = match Signature::parse_with_unhashed(&canonical, by.as_ref()) {
             Ok((signature, _)) => signature,
             Err(error) => return self.refuse(error),
         };
@@ -193,7 +196,7 @@ fn dearmor(bytes: &[u8]) -> Result<Cow<'_, [u8]>, BodyError> {
 /// The newest of the holder's certifications of a User ID; of two of the same second the one that stands later.
 fn newest_certification(own: &[AnyPacket]) -> Option<&AnyPacket> {
     let created = |packet: &&AnyPacket| -> Option<Timestamp> {
-        let signature = Signature::parse(&packet.body).ok()?;
+        let signature = signature::glance(&packet.body).ok()?;
         (CERTIFICATION..=POSITIVE_CERTIFICATION).contains(&signature.kind).then_some(signature.created)
     };
     own.iter().filter(|packet| created(packet).is_some()).max_by_key(created)
@@ -245,6 +248,13 @@ pub fn openpgp_view(bodies: &[&[u8]], version: u8) -> Vec<u8> {
     };
     let keys = beginning_with(packet::PUBLIC_KEY);
     if keys.is_empty() { beginning_with(packet::ONE_PASS) } else { keys }
+}
+
+/// The fingerprint of the key that a body is about or of; `None` for signed messages.
+#[must_use]
+pub fn openpgp_key_of(body: &[u8]) -> Option<Fingerprint> {
+    let packet = packet::next(&mut Reader::new(body)).ok().filter(|packet| packet.tag == packet::PUBLIC_KEY)?;
+    key::fingerprint(packet.body).ok()
 }
 
 fn is_of_version(packets: &[packet::Packet<'_>], first: u8, version: u8) -> bool {

@@ -14,6 +14,7 @@ mod found;
 mod heartbeat;
 mod hosted;
 mod judge;
+pub mod keys;
 mod list;
 mod mirror;
 mod open;

@@ -9,8 +9,7 @@ use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::name::Lookup;
 use ics_core::record::{Logged, Posting, Record, resolve};
-use ics_core::statement::body::{self, Body};
-use ics_core::statement::openpgp_view;
+use ics_core::statement::{openpgp_key_of, openpgp_view};
 use ics_core::vocabulary::DomainName;
 
 use super::entries::{Said, Snapshot, find_logged, kind_key, restore};
@@ -179,10 +178,8 @@ impl App {
         signers: &BTreeSet<Fingerprint>,
     ) -> Result<Vec<u64>, AppError> {
         let entries = self.entries_of_kind(sight.hosted, EntryKind::Certificate)?;
-        let of_signer = |entry: &StoredEntry| match entry.content.as_ref().map(|content| body::parse(&content.body)) {
-            Some(Ok(Body::Certificate(certificate))) => signers.contains(&certificate.primary()),
-            _ => false,
-        };
+        let holder = |entry: &StoredEntry| openpgp_key_of(&entry.content.as_ref()?.body);
+        let of_signer = |entry: &StoredEntry| holder(entry).is_some_and(|holder| signers.contains(&holder));
         Ok(entries.iter().filter(|entry| of_signer(entry)).map(|entry| entry.index).collect())
     }
 
@@ -267,7 +264,7 @@ impl App {
     }
 
     /// The OpenPGP bodies about an identity that the reader may read: certificates of its signers are not among them.
-    fn bodies(&self, reader: Reader, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
+    pub(crate) fn bodies(&self, reader: Reader, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
         let own = self.own_certificate(sight, id)?;
         let Some((_, said)) = self.readable(reader, sight, id)? else { return Ok(own) };
         let indices: Vec<u64> = said.about.iter().filter(|it| !it.is_refused()).map(Logged::index).collect();
@@ -276,12 +273,11 @@ impl App {
         Ok(own.into_iter().chain(bodies).collect())
     }
 
-    /// The certificate of a signer, who is looked up like anything else that has a key.
+    /// The certificate of a signer, who is looked up like anything else that has a key: its latest state.
     fn own_certificate(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
         let IdentityId::Key(fingerprint) = id else { return Ok(Vec::new()) };
-        let indices = self.certificates_of(sight, &BTreeSet::from([*fingerprint]))?;
-        let newest: Vec<u64> = indices.last().copied().into_iter().collect();
-        let entries = self.store().entries_at(sight.hosted.number, &newest)?;
+        let Some((index, _)) = sight.domain.certificate(fingerprint) else { return Ok(Vec::new()) };
+        let entries = self.store().entries_at(sight.hosted.number, &[index])?;
         Ok(entries.into_iter().filter_map(|entry| entry.content.map(|content| content.body)).collect())
     }
 }

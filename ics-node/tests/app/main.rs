@@ -4,6 +4,7 @@
 
 mod access;
 mod fixture;
+mod keys;
 
 use fixture::{Party, device, status_of};
 use ics_core::evidence;

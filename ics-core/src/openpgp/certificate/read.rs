@@ -38,7 +38,7 @@ impl Reader {
             has_direct_signature: false,
         };
         for signature in signatures {
-            let signature = Signature::parse(signature.body)?;
+            let signature = Signature::parse_by(signature.body, Some(&reader.primary.fingerprint))?;
             reader.verify(&signature, Over::Key(packet.body))?;
             match signature.kind {
                 DIRECT_KEY => {
@@ -73,7 +73,7 @@ impl Reader {
         let key = self.key.body().to_vec();
         let (mut bindings, mut void_from) = (Vec::new(), None);
         for packet in signatures {
-            let signature = Signature::parse(packet.body)?;
+            let signature = Signature::parse_by(packet.body, Some(&self.primary.fingerprint))?;
             self.verify(&signature, Over::UserId { key: &key, user_id: bytes })?;
             match signature.kind {
                 CERTIFICATION..=POSITIVE_CERTIFICATION => bindings.push(binding(&signature)?),
@@ -99,7 +99,7 @@ impl Reader {
         }
         let key = self.key.body().to_vec();
         for packet in signatures {
-            let (signature, unhashed) = Signature::parse_with_unhashed(packet.body)?;
+            let (signature, unhashed) = Signature::parse_with_unhashed(packet.body, Some(&self.primary.fingerprint))?;
             if !unhashed.is_empty() && signature.kind != SUBKEY_BINDING {
                 return Err(SignatureError::Unhashed.into());
             }
@@ -127,13 +127,13 @@ impl Reader {
         let unhashed_area = sub::all(unhashed)?;
         let embedded = match (signature.one(sub::EMBEDDED_SIGNATURE)?, unhashed_area.as_slice()) {
             (hashed, []) => hashed,
-            (None, [only]) if sig::is_canonical_area(only, unhashed) => Some(only.data),
+            (None, [only]) if sig::is_canonical_area(only, unhashed, &held.fingerprint) => Some(only.data),
             _ => return Err(SignatureError::Unhashed.into()),
         };
         let mut binding = binding(signature)?;
         if let (Some(embedded), Some(subkey)) = (embedded, &held.key) {
             let canonical = sig::canonicalise(embedded)?;
-            let own = Signature::parse(&canonical)?;
+            let own = Signature::parse_by(&canonical, Some(&held.fingerprint))?;
             if own.kind != PRIMARY_KEY_BINDING {
                 return Err(SignatureError::Kind(own.kind).into());
             }
@@ -150,12 +150,15 @@ impl Reader {
         if self.primary.bindings.is_empty() || (self.key.version() == 6 && !self.has_direct_signature) {
             return Err(CertificateError::Unsigned("primary key"));
         }
+        let (standing, revoked): (Vec<_>, Vec<_>) = self.user_ids.into_iter().partition(|(_, stands)| *stands);
+        let texts = |user_ids: Vec<(String, bool)>| user_ids.into_iter().map(|(text, _)| text).collect();
         Ok(Certificate {
             id: StatementId(sha256(&[bytes])),
             bytes: bytes.len(),
             primary: self.primary,
             subkeys: self.subkeys,
-            user_ids: self.user_ids.into_iter().filter_map(|(text, stands)| stands.then_some(text)).collect(),
+            user_ids: texts(standing),
+            revoked_user_ids: texts(revoked),
             signatures: self.signatures,
         })
     }

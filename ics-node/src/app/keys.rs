@@ -1,0 +1,326 @@
+//! Keys as OpenPGP's directories know them, for the faces of key servers (HKP, LDAP): found by fingerprint, key id, User
+//! ID or mail address, put together from everything that the reader may read of them, and taken in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::limits;
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::transferable::{Description, Transferable};
+use ics_core::record::{Logged, Posting, mail_of, user_id_terms};
+use ics_core::statement::body::{self, Body};
+use ics_core::statement::{openpgp_key_of, split};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+
+use super::entries::find_logged;
+use super::problem::Code;
+use super::read::Sight;
+use super::{App, AppError, Reader};
+use crate::api::{Problem, SubmissionResult};
+use crate::store::Part;
+
+/// What a client of a key server looks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySearch {
+    /// The fingerprint of a primary key or a subkey.
+    Fingerprint(Fingerprint),
+    /// The key id of a primary key or a subkey (RFC 9580, 5.5.4).
+    KeyId([u8; 8]),
+    /// The last four octets of one. Anybody can make a key with the same.
+    ShortKeyId([u8; 4]),
+    /// A mail address, exactly, but for case.
+    Mail(String),
+    /// A User ID as a whole, or the mail address in it, exactly, but for case; of devices also a name.
+    UserId(String),
+    /// Any part of the User ID of a certificate, without regard to case; of everything else what [`KeySearch::UserId`]
+    /// finds, since there may be millions of them.
+    Text(String),
+}
+
+/// A key that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundKey {
+    /// The fingerprint of the primary key.
+    pub fingerprint: Fingerprint,
+    /// The key with everything on it, a transferable public key in canonical form.
+    pub openpgp: Vec<u8>,
+    /// What a directory says of it.
+    pub about: Description,
+    /// Whether a status blocks it in some domain here: then no client should be led to it as if it were good.
+    pub is_blocked: bool,
+    /// When the newest entry about it was admitted.
+    pub modified: Timestamp,
+}
+
+/// What became of a key that was sent in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was not here before.
+    Inserted,
+    /// Something on it is new.
+    Updated,
+    /// All of it was here.
+    Unchanged,
+    /// Nothing of it was taken.
+    Refused,
+}
+
+/// What became of an upload.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// By the fingerprint of each key in it.
+    pub keys: BTreeMap<Fingerprint, Change>,
+    /// Bodies that are in a log now and were not before.
+    pub appended: usize,
+    /// Why parts of it were not taken.
+    pub problems: Vec<Problem>,
+}
+
+impl KeySearch {
+    /// From hex digits of a fingerprint (40, 64), a key id (16) or its short form (8), with or without `0x`.
+    #[must_use]
+    pub fn hex(text: &str) -> Option<Self> {
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")).unwrap_or(text);
+        if digits.len() >= 40 {
+            return Fingerprint::from_str(digits).ok().map(Self::Fingerprint);
+        }
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok()?;
+        match bytes.len() {
+            8 => bytes.try_into().ok().map(Self::KeyId),
+            4 => bytes.try_into().ok().map(Self::ShortKeyId),
+            _ => None,
+        }
+    }
+
+    /// Whether a certificate fits it.
+    fn fits(&self, certificate: &Certificate) -> bool {
+        let user_ids = certificate.user_ids();
+        match self {
+            Self::Fingerprint(fingerprint) => certificate.all_keys().any(|key| key == *fingerprint),
+            Self::KeyId(id) => certificate.all_keys().any(|key| key.key_id() == *id),
+            Self::ShortKeyId(id) => certificate.all_keys().any(|key| key.key_id().ends_with(id)),
+            Self::Mail(mail) => {
+                let mail = mail.to_lowercase();
+                user_ids.iter().filter_map(|it| mail_of(it)).any(|it| it.to_lowercase() == mail)
+            }
+            Self::UserId(text) => user_ids.iter().any(|it| user_id_terms(it).contains(&text.to_lowercase())),
+            Self::Text(text) => {
+                let text = text.to_lowercase();
+                user_ids.iter().any(|it| it.to_lowercase().contains(&text))
+            }
+        }
+    }
+
+    /// The key id that certificates are looked up by, where it has a whole one.
+    const fn key_id(&self) -> Option<[u8; 8]> {
+        match self {
+            Self::Fingerprint(fingerprint) => Some(fingerprint.key_id()),
+            Self::KeyId(id) => Some(*id),
+            _ => None,
+        }
+    }
+
+    /// The postings of statements that introduce what fits it.
+    fn posting(&self) -> Posting {
+        match self {
+            Self::Fingerprint(fingerprint) => Posting::Subject(IdentityId::Key(*fingerprint)),
+            Self::KeyId([.., a, b, c, d]) | Self::ShortKeyId([a, b, c, d]) => Posting::KeyId([*a, *b, *c, *d]),
+            Self::Mail(text) | Self::UserId(text) | Self::Text(text) => Posting::UserId(text.to_lowercase()),
+        }
+    }
+
+    /// Whether a key, found by its posting, fits it.
+    fn fits_key(&self, key: &Fingerprint) -> bool {
+        match self {
+            Self::KeyId(id) => key.key_id() == *id,
+            _ => true,
+        }
+    }
+}
+
+impl App {
+    /// The keys that fit, by fingerprint, at most `limit`; whoever wants to know whether there are more asks for one more.
+    ///
+    /// With `only`, keys of that OpenPGP version alone, and on them signatures of that version alone.
+    ///
+    /// # Errors
+    /// When the node cannot read. What is not here and what the reader may not read are both simply not found.
+    pub fn keys(
+        &self,
+        reader: Reader,
+        search: &KeySearch,
+        only: Option<u8>,
+        limit: usize,
+    ) -> Result<Vec<FoundKey>, AppError> {
+        let hosted = self.all_hosted();
+        let sights: Vec<Sight<'_>> = hosted.iter().filter_map(|hosted| self.sight(hosted).ok()).collect();
+        let mut fingerprints = BTreeSet::new();
+        for sight in &sights {
+            fingerprints.extend(self.keys_in(sight, search)?);
+        }
+        let mut found = Vec::new();
+        for fingerprint in fingerprints {
+            if found.len() == limit {
+                break;
+            }
+            if only.is_none_or(|only| fingerprint.version() == only) {
+                found.extend(self.found_key(reader, &sights, fingerprint, only)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The keys of one domain that fit, whether or not they may be read.
+    fn keys_in(&self, sight: &Sight<'_>, search: &KeySearch) -> Result<BTreeSet<Fingerprint>, AppError> {
+        let domain = &sight.domain;
+        let fits = |certificate: &&Certificate| search.fits(certificate);
+        let mut keys: BTreeSet<Fingerprint> = match search.key_id() {
+            Some(id) => domain.certificates_with_key_id(&id).filter(fits).map(Certificate::primary).collect(),
+            None => domain.certificates().filter(fits).map(Certificate::primary).collect(),
+        };
+        let introduced = find_logged(&sight.entries, domain, &search.posting(), limits::RECORD_STATEMENTS)?;
+        let mut ids: BTreeSet<IdentityId> = introduced.iter().map(Logged::subject_id).collect();
+        if let KeySearch::UserId(text) | KeySearch::Text(text) = search
+            && let Ok(lookup) = text.parse()
+        {
+            ids.extend(self.identities(sight, &lookup)?);
+        }
+        let key = |id| if let IdentityId::Key(key) = id { Some(key) } else { None };
+        keys.extend(ids.into_iter().filter_map(key).filter(|key| search.fits_key(key)));
+        Ok(keys)
+    }
+
+    /// Everything on a key that the reader may read, of all domains here.
+    fn found_key(
+        &self,
+        reader: Reader,
+        sights: &[Sight<'_>],
+        fingerprint: Fingerprint,
+        only: Option<u8>,
+    ) -> Result<Option<FoundKey>, AppError> {
+        let id = IdentityId::Key(fingerprint);
+        let (mut bodies, mut is_blocked, mut modified) = (Vec::new(), false, Timestamp::default());
+        for sight in sights {
+            bodies.extend(self.bodies(reader, sight, &id)?);
+            if let Some((record, said)) = self.readable(reader, sight, &id)? {
+                is_blocked |= record.effect().blocks();
+                modified = said.about.iter().map(Logged::admitted_at).fold(modified, Timestamp::max);
+            }
+        }
+        let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
+        Ok(Transferable::of(&bodies, only).map(|whole| FoundKey {
+            fingerprint,
+            openpgp: whole.to_bytes(),
+            about: whole.describe(),
+            is_blocked,
+            modified,
+        }))
+    }
+
+    /// Takes keys in as key servers do: each statement goes to the domain that it names, each certificate to every domain
+    /// whose home is here and whose policy admits it. What is new on a key is added to what is there; nothing is replaced.
+    ///
+    /// # Errors
+    /// When nothing in it can be read, or the node cannot write.
+    pub async fn merge_keys(&self, bytes: Vec<u8>) -> Result<Merged, AppError> {
+        let split = tokio::task::spawn_blocking(move || split(&bytes))
+            .await
+            .map_err(|error| AppError::Internal(format!("an upload was given up: {error}")))?
+            .map_err(|error| AppError::new(Code::MalformedStatement, error.to_string()))?;
+        let refused = |error: &body::BodyError| Problem::of(Code::MalformedStatement, error.to_string());
+        let mut merged = Merged { problems: split.refused.iter().map(refused).collect(), ..Merged::default() };
+        let mut uploads: Vec<Upload> = split.bodies.into_iter().map(Upload::new).collect();
+        for key in uploads.iter().filter_map(|upload| upload.key) {
+            let known = !self.keys(Reader::Operator, &KeySearch::Fingerprint(key), None, 1)?.is_empty();
+            merged.keys.insert(key, if known { Change::Unchanged } else { Change::Refused });
+        }
+        for domain in self.domains_of(&uploads) {
+            self.upload_to(&domain, &mut uploads).await?;
+        }
+        for upload in uploads {
+            merged.take(upload);
+        }
+        Ok(merged)
+    }
+
+    /// The domains that something in an upload may go to.
+    fn domains_of(&self, uploads: &[Upload]) -> BTreeSet<DomainName> {
+        let named: BTreeSet<&DomainName> = uploads.iter().filter_map(|upload| upload.domain.as_ref()).collect();
+        let has_unnamed = uploads.iter().any(|upload| upload.domain.is_none());
+        let takes =
+            |hosted: &Arc<super::Hosted>| named.contains(&hosted.name) || has_unnamed && hosted.part == Part::Home;
+        self.all_hosted().iter().filter(|hosted| takes(hosted)).map(|hosted| hosted.name.clone()).collect()
+    }
+
+    async fn upload_to(&self, domain: &DomainName, uploads: &mut [Upload]) -> Result<(), AppError> {
+        let is_home = self.hosted(domain)?.part == Part::Home;
+        let goes = |upload: &&mut Upload| upload.domain.as_ref().map_or(is_home, |named| named == domain);
+        let mut chosen: Vec<&mut Upload> = uploads.iter_mut().filter(goes).collect();
+        for batch in chosen.chunks_mut(limits::BATCH_STATEMENTS) {
+            let bodies = batch.iter().map(|upload| upload.body.clone()).collect();
+            let before = self.hosted(domain)?.domain().map_or(0, |domain| domain.size());
+            let results = self.submit(domain, bodies).await?.results;
+            batch.iter_mut().zip(results).for_each(|(upload, result)| upload.hear(result, before));
+        }
+        Ok(())
+    }
+}
+
+/// One body of an upload and what became of it so far.
+struct Upload {
+    body: Vec<u8>,
+    key: Option<Fingerprint>,
+    /// The domain that a statement names.
+    domain: Option<DomainName>,
+    is_known: bool,
+    is_new: bool,
+    problem: Option<Problem>,
+}
+
+impl Upload {
+    fn new(body: Vec<u8>) -> Self {
+        let domain = match body::parse(&body) {
+            Ok(Body::Statement(statement)) => Some(statement.claims().domain.clone()),
+            Ok(Body::Descriptor(_) | Body::Erasure(_) | Body::Certificate(_)) | Err(_) => None,
+        };
+        Self { key: openpgp_key_of(&body), body, domain, is_known: false, is_new: false, problem: None }
+    }
+
+    /// Of several domains the one that has most to say about a refusal is heard: that a domain does not know the holder
+    /// of a certificate says no more than that it is another's.
+    fn hear(&mut self, result: SubmissionResult, before: u64) {
+        match result {
+            SubmissionResult::Receipt(receipt) if receipt.index >= before => self.is_new = true,
+            SubmissionResult::Receipt(_) => self.is_known = true,
+            SubmissionResult::Problem(problem) => {
+                let is_stranger = problem.code() == Code::CertificateNotNamed.as_str();
+                if self.problem.is_none() || !is_stranger {
+                    self.problem = Some(problem);
+                }
+            }
+        }
+    }
+}
+
+impl Merged {
+    fn take(&mut self, upload: Upload) {
+        let Upload { key, domain, is_known, is_new, problem, .. } = upload;
+        self.appended += usize::from(is_new);
+        if let Some(change) = key.and_then(|key| self.keys.get_mut(&key)).filter(|_| is_new) {
+            *change = match change {
+                Change::Refused | Change::Inserted => Change::Inserted,
+                Change::Unchanged | Change::Updated => Change::Updated,
+            };
+        }
+        if !is_new && !is_known {
+            let unheard = || match &domain {
+                Some(domain) => AppError::unknown_domain(domain).problem(),
+                None => Problem::of(Code::CertificateNotNamed, "no domain has its home here".to_owned()),
+            };
+            self.problems.push(problem.unwrap_or_else(unheard));
+        }
+    }
+}
