@@ -22,7 +22,7 @@ use crate::Error;
 /// The program, built with the benchmarks.
 const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
 /// How many signers the manufacturer has.
-pub(crate) const SIGNERS: u8 = 48;
+const SIGNERS: u8 = 48;
 /// 2026-01-01: all keys and statements are of that day.
 pub(crate) const CREATED: Timestamp = Timestamp::from_seconds(1_767_225_600);
 

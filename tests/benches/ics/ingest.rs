@@ -1,9 +1,9 @@
 //! Bulk ingest: signed statements through the use case, in batches as clients send them.
 
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey, verify_batch};
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 use ics_node::api::SubmissionResult;
@@ -11,8 +11,8 @@ use ics_node::app::{App, Reader};
 use tokio::task::JoinSet;
 
 use crate::device;
-use crate::home::{Home, SIGNERS};
-use crate::report::{Report, per_second};
+use crate::home::Home;
+use crate::report::Report;
 use crate::{Error, Options, Outcome};
 
 /// Submissions under way at once: what a factory line with a few clients has.
@@ -24,7 +24,7 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     let statements = device::introductions(&home, 0..count)?;
     let bytes: usize = statements.iter().map(Vec::len).sum();
     report.figure("bytes of a statement, on average", &format!("{}", bytes / count.max(1)));
-    let peer = per_second(64 * 1024, verify_batches(64)?);
+    let peer = verify_batch()?;
     report.figure("ed25519-dalek verify_batch(1024), one core", &format!("{peer:.0}/s"));
 
     let app = home.open()?;
@@ -38,22 +38,11 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     Ok(())
 }
 
-/// What ed25519-dalek takes for so many batches of 1024 on this core, with digests and signers as in our statements.
-fn verify_batches(rounds: usize) -> Result<Duration, Error> {
-    let keys: Vec<SigningKey> = (1..=SIGNERS).map(|number| SigningKey::from_bytes(&[number; 32])).collect();
-    let messages: Vec<[u8; 64]> = (0..1024_u64)
-        .map(|number| [number.to_be_bytes(); 8].concat().try_into())
-        .collect::<Result<_, _>>()
-        .map_err(|_| "64 bytes")?;
-    let signers: Vec<&SigningKey> = keys.iter().cycle().take(messages.len()).collect();
-    let signatures: Vec<Signature> = messages.iter().zip(&signers).map(|(message, key)| key.sign(message)).collect();
-    let verifiers: Vec<VerifyingKey> = signers.iter().map(|key| key.verifying_key()).collect();
-    let messages: Vec<&[u8]> = messages.iter().map(<[u8; 64]>::as_slice).collect();
-    let began = Instant::now();
-    for _ in 0..rounds {
-        verify_batch(&messages, &signatures, &verifiers)?;
-    }
-    Ok(began.elapsed())
+/// What ed25519-dalek does in a second on one core: by the program beside this one, which `tests/bench` has built.
+fn verify_batch() -> Result<f64, Error> {
+    let program = std::env::var("ICS_BENCH_PEER").map_err(|_| "run it by tests/bench, which builds the peer")?;
+    let output = Command::new(program).output()?;
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }
 
 /// Submits all, in batches: each client takes the next one as soon as it has the receipts of its last. How long it took.
