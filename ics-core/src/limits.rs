@@ -64,6 +64,10 @@ pub const ADOPTION_DEPTH: usize = 4;
 pub const FEED_ENTRIES: usize = 1_000;
 /// Bytes of bodies in one page of a domain's feed.
 pub const FEED_BYTES: usize = 4 * 1024 * 1024;
+/// Entries that travel in one piece of pushed news; more are fetched.
+pub const NEWS_ENTRIES: usize = 64;
+/// Bytes of headers and bodies in one piece of pushed news, but for a single entry that is longer.
+pub const NEWS_BYTES: usize = 64 * 1024;
 /// Identities or statements in one page of a listing.
 pub const PAGE_ITEMS: usize = 500;
 /// Statements about one identity that are read to make its record.

@@ -3,10 +3,12 @@
 use core::time::Duration;
 
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 
-use crate::http::HttpPeer;
-use crate::mirror::{Action, Mirror, Status, Stop, VerifiedPage};
+use crate::http::{HttpPeer, NewsStream, PeerError};
+use crate::mirror::{Action, Mirror, Status, Stop, VerifiedPage, Way};
+use crate::news::News;
 
 /// What takes the verified entries of a mirror.
 pub trait Applier {
@@ -17,6 +19,10 @@ pub trait Applier {
     /// With what went wrong, in words, when nothing of the page was stored; it comes again later.
     fn apply(&mut self, page: &VerifiedPage) -> impl Future<Output = Result<(), String>> + Send;
 }
+
+/// Seconds in which a stream must have brought its first event: something on the way that holds events back until there
+/// are many would make it useless.
+const FIRST_EVENT: Duration = Duration::from_secs(5);
 
 /// Mirrors until something stops it: `None` when `shutdown` was ready, else the reason for which the mirror stopped.
 ///
@@ -31,6 +37,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Option<Stop> {
     let mut shutdown = core::pin::pin!(shutdown);
+    let mut stream = None;
     loop {
         match mirror.poll_action(now()) {
             Action::Stopped(stop) => return Some(stop),
@@ -41,7 +48,7 @@ pub async fn run(
             action => tokio::select! {
                 biased;
                 () = &mut shutdown => return None,
-                () = ask(mirror, peer, action, &now) => {}
+                () = ask(mirror, peer, &mut stream, action, &now) => {}
             },
         }
         status.send_replace(mirror.status());
@@ -49,17 +56,40 @@ pub async fn run(
 }
 
 /// Waits, or asks the peer and tells the mirror what it said. Dropped half-way, it has changed nothing.
-async fn ask(mirror: &mut Mirror, peer: &HttpPeer, action: Action, now: &(impl Fn() -> Timestamp + Send)) {
+async fn ask(
+    mirror: &mut Mirror,
+    peer: &HttpPeer,
+    stream: &mut Option<NewsStream>,
+    action: Action,
+    now: &(impl Fn() -> Timestamp + Send),
+) {
     let domain = mirror.domain().clone();
     let asked = match action {
+        Action::Listen { from, way, until } => {
+            let patience = Duration::from_millis(until.millis_since(now()));
+            let heard = tokio::time::timeout(patience, listen(peer, &domain, stream, from, way)).await;
+            match heard {
+                // Silence for that long: the mirror looks for itself.
+                Err(_) => *stream = None,
+                Ok(Ok(news)) => mirror.handle_news(news, now()),
+                Ok(Err(problem)) => {
+                    *stream = None;
+                    mirror.handle_silence(&problem.to_string(), now());
+                }
+            }
+            return;
+        }
         Action::FetchDescriptors { from } => {
             peer.descriptors(&domain, from).await.map(|descriptors| mirror.handle_descriptors(&descriptors, now()))
         }
         Action::FetchCheckpoint => peer.checkpoint(&domain).await.map(|note| mirror.handle_checkpoint(&note, now())),
         Action::FetchPage { from, limit, until } => {
+            // What the stream tells next begins behind what is fetched now.
+            *stream = None;
             peer.page(&domain, from, limit, until).await.map(|page| mirror.handle_page(page, now()))
         }
         Action::Wait { until } => {
+            *stream = None;
             tokio::time::sleep(Duration::from_millis(until.millis_since(now()))).await;
             Ok(())
         }
@@ -68,4 +98,28 @@ async fn ask(mirror: &mut Mirror, peer: &HttpPeer, action: Action, now: &(impl F
     if let Err(problem) = asked {
         mirror.handle_failure(&problem.to_string(), now());
     }
+}
+
+/// The next piece of news, by the stream that is open, or a new one, or a request that waits at the peer.
+async fn listen(
+    peer: &HttpPeer,
+    domain: &DomainName,
+    stream: &mut Option<NewsStream>,
+    from: u64,
+    way: Way,
+) -> Result<News, PeerError> {
+    if way == Way::LongPoll {
+        return peer.next_page(domain, from).await.map(News::Page);
+    }
+    if let Some(stream) = stream {
+        return stream.next().await;
+    }
+    let first = async {
+        let mut opened = peer.stream(domain, from).await?;
+        let first = opened.next().await?;
+        Ok::<_, PeerError>((opened, first))
+    };
+    let (opened, first) = tokio::time::timeout(FIRST_EVENT, first).await.map_err(|_| PeerError::Held)??;
+    *stream = Some(opened);
+    Ok(first)
 }

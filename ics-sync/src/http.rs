@@ -1,20 +1,26 @@
 //! A peer over HTTP: asks, bounds what comes back, believes nothing.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use ics_core::identity::excerpt;
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 
+use crate::news::{Events, HEARTBEAT_SECONDS, News};
 use crate::wire::{self, Base64, Descriptors, Info, Outcome, Page, Submission, Submitted, WireError};
 
 /// Seconds until a connection must stand.
 const CONNECT_SECONDS: u64 = 10;
 /// Seconds without a byte after which an answer is given up.
-const SILENCE_SECONDS: u64 = 15;
+const SILENCE_SECONDS: u64 = 3 * HEARTBEAT_SECONDS;
 /// Seconds in which an answer must be complete.
 const ANSWER_SECONDS: u64 = 120;
+/// Seconds for which a request waits at the peer for news.
+const WAIT_SECONDS: u64 = 2 * HEARTBEAT_SECONDS;
+/// Seconds after which a stream of events is opened anew, so that no connection stays for ever.
+const STREAM_SECONDS: u64 = 24 * 60 * 60;
 
 /// A node of the network, at an address that an operator has configured. No address is ever taken from what is received.
 #[derive(Debug, Clone)]
@@ -43,6 +49,12 @@ pub enum PeerError {
     /// A checkpoint that is not text.
     #[error("the peer's checkpoint is not UTF-8")]
     Text,
+    /// A stream without events.
+    #[error("the peer's events do not arrive: something on the way holds them back")]
+    Held,
+    /// A stream that is at its end.
+    #[error("the peer has ended its stream of events")]
+    Ended,
     /// An answer that is not understood, or goes past a bound.
     #[error(transparent)]
     Wire(#[from] WireError),
@@ -121,6 +133,32 @@ impl HttpPeer {
         Ok(Page::decode(&json)?)
     }
 
+    /// The entries of a domain from an index on, as soon as there are some; without entries when there were none for a
+    /// while.
+    ///
+    /// # Errors
+    /// When the peer does not answer as expected, and within bounds.
+    pub async fn next_page(&self, domain: &DomainName, from: u64) -> Result<Page, PeerError> {
+        let json =
+            receive(self.get(domain, "/entries", &[("from", from), ("wait", WAIT_SECONDS)])?, wire::PAGE_JSON_BYTES);
+        Ok(Page::decode(&json.await?)?)
+    }
+
+    /// What the peer pushes about a domain, to somebody who holds `from` entries of it.
+    ///
+    /// # Errors
+    /// When the peer has no such stream.
+    pub async fn stream(&self, domain: &DomainName, from: u64) -> Result<NewsStream, PeerError> {
+        let request = self.get(domain, "/feed", &[])?.header("last-event-id", from);
+        let request = request.header("accept", EVENT_STREAM).timeout(Duration::from_secs(STREAM_SECONDS));
+        let response = succeeded(request.send().await.map_err(transport)?).await?;
+        let media_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
+        if !media_type.is_some_and(|given| given.starts_with(EVENT_STREAM)) {
+            return Err(PeerError::Held);
+        }
+        Ok(NewsStream { response, events: Events::default(), waiting: VecDeque::new() })
+    }
+
     /// Submits bodies to a domain; what became of each, in the same order.
     ///
     /// # Errors
@@ -150,11 +188,42 @@ impl HttpPeer {
     }
 }
 
+/// The media type of server-sent events.
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// News of a domain as a peer pushes them.
+#[derive(Debug)]
+pub struct NewsStream {
+    response: Response,
+    events: Events,
+    waiting: VecDeque<News>,
+}
+
+impl NewsStream {
+    /// The next piece of news. Dropped half-way, nothing is lost.
+    ///
+    /// # Errors
+    /// When the stream ends, breaks, is silent for some heartbeats, or is not understood.
+    pub async fn next(&mut self) -> Result<News, PeerError> {
+        loop {
+            if let Some(news) = self.waiting.pop_front() {
+                return Ok(news);
+            }
+            let piece = self.response.chunk().await.map_err(transport)?.ok_or(PeerError::Ended)?;
+            self.waiting.extend(self.events.take(&piece)?);
+        }
+    }
+}
+
 async fn receive(request: RequestBuilder, bound: usize) -> Result<Vec<u8>, PeerError> {
-    let response = request.send().await.map_err(transport)?;
+    body(succeeded(request.send().await.map_err(transport)?).await?, bound).await
+}
+
+/// The answer, if it is one; else what the peer says about it.
+async fn succeeded(response: Response) -> Result<Response, PeerError> {
     let status = response.status();
     if status.is_success() {
-        return body(response, bound).await;
+        return Ok(response);
     }
     let detail = body(response, wire::ANSWER_BYTES).await.unwrap_or_default();
     Err(PeerError::Status { status: status.as_u16(), detail: detail_of(&detail) })

@@ -3,6 +3,7 @@
 mod driver;
 pub mod http;
 pub mod mirror;
+pub mod news;
 pub mod wire;
 
 pub use driver::{Applier, run};

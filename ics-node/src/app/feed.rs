@@ -100,17 +100,31 @@ impl App {
         until: Option<u64>,
     ) -> Result<wire::Page, AppError> {
         let hosted = self.hosted(domain)?;
-        let seal = self.seal(&hosted)?;
+        self.page_of(reader, &hosted, from, limit.min(limits::FEED_ENTRIES), limits::FEED_BYTES, until)
+    }
+
+    /// A page of so many entries and bytes at most, but of one entry at least where there is one.
+    pub(crate) fn page_of(
+        &self,
+        reader: Reader,
+        hosted: &Hosted,
+        from: u64,
+        limit: usize,
+        bytes: usize,
+        until: Option<u64>,
+    ) -> Result<wire::Page, AppError> {
+        let seal = self.seal(hosted)?;
         let size = until.unwrap_or(seal.size);
         if size > seal.size || from > size {
             let detail = format!("entries {from} to {size} were asked for, {} are proven here", seal.size);
             return Err(AppError::new(Code::OutOfRange, detail));
         }
         let room = usize::try_from(size - from).unwrap_or(usize::MAX);
-        let limit = limit.clamp(1, limits::FEED_ENTRIES).min(room);
-        let stored = self.store().entries(hosted.number, from, limit, limits::FEED_BYTES)?;
-        let entries: Vec<wire::Entry> =
-            stored.iter().map(|entry| self.travelling(reader, &hosted, entry)).collect::<Result<_, _>>()?;
+        let limit = limit.max(1).min(room);
+        let stored = self.store().entries(hosted.number, from, limit, bytes)?;
+        let whole = self.may_mirror(reader, hosted);
+        let travelling = |entry| self.travelling(reader, hosted, entry, whole);
+        let entries: Vec<wire::Entry> = stored.iter().map(travelling).collect::<Result<_, _>>()?;
         let end = from + entries.len() as u64;
         let proof = self.store().consistency_proof(hosted.number, end, size)?;
         Ok(wire::Page {
@@ -122,9 +136,18 @@ impl App {
         })
     }
 
-    fn travelling(&self, reader: Reader, hosted: &Hosted, entry: &StoredEntry) -> Result<wire::Entry, AppError> {
+    /// An entry for a reader, of whom it is known whether he may copy the whole domain.
+    fn travelling(
+        &self,
+        reader: Reader,
+        hosted: &Hosted,
+        entry: &StoredEntry,
+        whole_domain: bool,
+    ) -> Result<wire::Entry, AppError> {
         Ok(match &entry.content {
-            Some(content) if self.may_read_entry(reader, hosted, entry)? => wire::Entry::Whole(whole(entry, content)),
+            Some(content) if whole_domain || self.may_read_entry(reader, hosted, entry)? => {
+                wire::Entry::Whole(whole(entry, content))
+            }
             _ => wire::Entry::Hidden(entry.leaf),
         })
     }

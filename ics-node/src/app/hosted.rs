@@ -6,6 +6,9 @@ use ics_core::domain::Domain;
 use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::DomainName;
 
+use tokio::sync::watch;
+
+use super::push::Told;
 use crate::api::MirrorInfo;
 use crate::store::{DomainNumber, Part, StoreError};
 
@@ -21,6 +24,10 @@ pub(crate) struct Hosted {
     working: Mutex<Option<Arc<Domain>>>,
     /// How the copy is doing, for operators.
     mirror: Mutex<Option<MirrorInfo>>,
+    /// Entries that can be proven, for those who listen.
+    pub(crate) sealed: watch::Sender<u64>,
+    /// The newest event that many listeners got.
+    pub(crate) told: tokio::sync::Mutex<Option<Told>>,
 }
 
 impl Hosted {
@@ -33,6 +40,8 @@ impl Hosted {
             published: RwLock::new(domain.clone()),
             working: Mutex::new(domain),
             mirror: Mutex::new(None),
+            sealed: watch::Sender::new(0),
+            told: tokio::sync::Mutex::default(),
         }
     }
 

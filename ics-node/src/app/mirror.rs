@@ -48,7 +48,8 @@ impl App {
 
     /// Where the mirror left off: at its last verified checkpoint.
     fn resume(&self, hosted: &Hosted, of: &MirrorOf) -> Result<Mirror, AppError> {
-        let settings = Settings { interval_millis: of.interval_millis, seed: u64::from_be_bytes(random()?) };
+        let settings =
+            Settings { interval_millis: of.interval_millis, listens: true, seed: u64::from_be_bytes(random()?) };
         let Some(domain) = hosted.domain() else { return Ok(Mirror::pinned(of.origin.clone(), settings)) };
         let head = self.store().head(hosted.number)?;
         let resume = Resume {
@@ -106,6 +107,7 @@ impl App {
             Ok(domain)
         };
         hosted.publish(self.store().write(hosted.number, job)?.wait()?.value);
+        self.tell(hosted);
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ pub mod keys;
 mod list;
 mod mirror;
 mod open;
+mod push;
 mod read;
 mod submit;
 mod upload;
@@ -37,6 +38,7 @@ pub use error::AppError;
 pub use feed::{DescriptorAnswer, TileAnswer};
 use hosted::Hosted;
 pub use open::{MirrorOf, NodeKeys, Setup, store_options};
+pub use push::{Event, Listener};
 
 use crate::store::Store;
 

@@ -90,7 +90,9 @@ impl App {
     pub(crate) fn host(&self, info: &DomainInfo) -> Result<Arc<Hosted>, AppError> {
         let empty = Hosted::new(info.number, info.name.clone(), info.part, None);
         let domain = self.known(&empty)?;
-        Ok(Arc::new(Hosted::new(info.number, info.name.clone(), info.part, domain)))
+        let hosted = Hosted::new(info.number, info.name.clone(), info.part, domain);
+        self.tell(&hosted);
+        Ok(Arc::new(hosted))
     }
 
     /// What a domain's log says of itself: its descriptors and certificates, in order.

@@ -73,6 +73,7 @@ impl App {
         let job = move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock);
         let (outcomes, domain) = self.store().write(hosted.number, job)?.wait()?.value;
         hosted.publish(domain);
+        self.tell(hosted);
         Ok(outcomes)
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::failure::Failure;
 use super::metrics::Metrics;
@@ -22,6 +22,8 @@ pub(super) struct Face {
     pub(super) request_timeout: Duration,
     work: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    listeners: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
 }
 
 /// A place among the requests that are let in; given back when dropped.
@@ -36,6 +38,8 @@ impl Face {
             request_timeout: settings.request_timeout,
             work: Arc::new(Semaphore::new(settings.max_work)),
             uploads: Arc::new(Semaphore::new(settings.max_uploads)),
+            listeners: Arc::new(Semaphore::new(settings.max_listeners)),
+            closing: watch::Sender::new(false),
         }
     }
 
@@ -46,6 +50,24 @@ impl Face {
     /// At once when all are taken.
     pub(super) fn upload(&self) -> Result<Place, Failure> {
         place(&self.uploads, "all places for requests with a body are taken")
+    }
+
+    /// A place for somebody who listens or waits for news.
+    ///
+    /// # Errors
+    /// At once when all are taken.
+    pub(super) fn listen(&self) -> Result<Place, Failure> {
+        place(&self.listeners, "all places for listeners are taken")
+    }
+
+    /// Says true once the node stops: whoever listens is let go.
+    pub(super) fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
+    }
+
+    /// Lets go whoever listens.
+    pub(super) fn close(&self) {
+        self.closing.send_replace(true);
     }
 
     /// Runs a use case on a thread that may block. It keeps its place until it ends, even if the client has gone.

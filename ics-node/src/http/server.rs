@@ -47,6 +47,8 @@ pub struct Settings {
     /// Requests with a body that arrive or are worked upon at once; more are turned away with 503. Each holds up to
     /// [`limits::BATCH_BYTES`].
     pub max_uploads: usize,
+    /// Clients that listen for news or wait for them; more are turned away with 503. Each holds an event or two.
+    pub max_listeners: usize,
 }
 
 impl Default for Settings {
@@ -62,6 +64,7 @@ impl Default for Settings {
             max_connections: 4096,
             max_work: 256,
             max_uploads: 64,
+            max_listeners: 4096,
         }
     }
 }
@@ -97,6 +100,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     everybody: actix_web::dev::Server,
     operations: Option<actix_web::dev::Server>,
+    face: Data<Face>,
 }
 
 impl std::fmt::Debug for Server {
@@ -121,6 +125,7 @@ impl Server {
         let handles = [Some(self.everybody.handle()), self.operations.as_ref().map(actix_web::dev::Server::handle)];
         let stopping = async {
             stop.await;
+            self.face.close();
             for handle in handles.into_iter().flatten() {
                 handle.stop(true).await;
             }
@@ -175,7 +180,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
         addresses.extend(bound);
         operations = Some(server);
     }
-    Ok(Server { addresses, everybody, operations })
+    Ok(Server { addresses, everybody, operations, face })
 }
 
 /// A server for the wanted routes that listens on all of the addresses.

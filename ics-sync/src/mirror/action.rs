@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ics_core::time::Timestamp;
 
+use super::listen::Way;
 use super::page::VerifiedPage;
 use super::stop::Stop;
 
@@ -29,6 +30,17 @@ pub enum Action {
     /// Store these entries durably, judge their signatures by the policy, and let those that it admits take effect;
     /// [`Mirror::handle_applied`](super::Mirror::handle_applied).
     Apply(Arc<VerifiedPage>),
+    /// Wait until then for what the peer tells of its own accord; [`Mirror::handle_news`](super::Mirror::handle_news),
+    /// or [`Mirror::handle_silence`](super::Mirror::handle_silence) when the way breaks. Whatever is asked in between
+    /// ends it.
+    Listen {
+        /// Entries held: where the news are to begin.
+        from: u64,
+        /// How to listen.
+        way: Way,
+        /// When to stop listening.
+        until: Timestamp,
+    },
     /// Do nothing until then.
     Wait {
         /// The end of the pause.

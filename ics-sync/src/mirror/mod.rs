@@ -9,10 +9,14 @@
 //! it and tells the result by one of the `handle_` methods. An answer that fits no question is not believed, so answers
 //! may be lost, late or doubled. What is held changes only in [`Mirror::handle_applied`], page by page, each proven to
 //! stand in a log that the home signed.
+//!
+//! A mirror that is up to date listens: the peer pushes what is new, entries and proof in one event, and a heartbeat
+//! otherwise. Where a stream does not pass, it keeps a request waiting at the peer, and where that fails too, it looks.
 
 mod action;
 mod charter;
 mod descriptors;
+mod listen;
 mod page;
 mod pause;
 mod stop;
@@ -28,10 +32,13 @@ use ics_core::log::note::Note;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
+use crate::news::News;
 use crate::wire;
 pub use action::Action;
 use charter::Charter;
 pub use charter::SignedCheckpoint;
+use listen::Listening;
+pub use listen::Way;
 use page::Held;
 pub use page::{VerifiedEntry, VerifiedPage};
 use pause::Pause;
@@ -42,6 +49,8 @@ pub use stop::{Stop, Trouble};
 pub struct Settings {
     /// Milliseconds between two looks at an idle peer, at most; half of it at least.
     pub interval_millis: u64,
+    /// Whether to listen, rather than to look again and again.
+    pub listens: bool,
     /// Any number; mirrors with different ones spread their looks and retries.
     pub seed: u64,
 }
@@ -100,6 +109,9 @@ pub struct Mirror {
     pending: Option<(Arc<VerifiedPage>, Held)>,
     as_of: Option<Timestamp>,
     pause: Pause,
+    /// Whether the pause is one of a mirror that is up to date.
+    resting: bool,
+    listening: Listening,
     failures: u32,
     trouble: Option<Trouble>,
     stopped: Option<Stop>,
@@ -127,6 +139,8 @@ impl Mirror {
             pending: None,
             as_of: None,
             pause: Pause::default(),
+            resting: false,
+            listening: Listening::default(),
             failures: 0,
             trouble: None,
             stopped: None,
@@ -158,7 +172,10 @@ impl Mirror {
             return Action::Stopped(stop.clone());
         }
         if let Some(until) = self.pause.until(now) {
-            return Action::Wait { until };
+            return match self.way(now) {
+                Some(way) if self.resting => Action::Listen { from: self.size(), way, until },
+                _ => Action::Wait { until },
+            };
         }
         if let Some((page, _)) = &self.pending {
             return Action::Apply(Arc::clone(page));
@@ -229,6 +246,30 @@ impl Mirror {
             self.pending = Some((Arc::new(page), next));
             self.pause = Pause::default();
         }
+    }
+
+    /// Takes what the peer told of its own accord.
+    pub fn handle_news(&mut self, news: News, now: Timestamp) {
+        self.listening.heard();
+        let page = match news {
+            News::Checkpoint(note) => return self.handle_checkpoint(&note, now),
+            News::Page(page) => page,
+        };
+        // Without a checkpoint it proves nothing; whoever asks for one gets it.
+        let Some(note) = &page.checkpoint else { return self.look(now) };
+        self.handle_checkpoint(note, now);
+        let leads_on = self.target.as_ref().is_some_and(|target| target.checkpoint.size == page.size);
+        if leads_on && self.pending.is_none() && page.from == self.size() && !page.entries.is_empty() {
+            self.handle_page(page, now);
+        }
+    }
+
+    /// Takes the news that the way of [`Action::Listen`] is at its end: it broke, or never was one.
+    pub fn handle_silence(&mut self, what: &str, now: Timestamp) {
+        if self.listening.broken(now) {
+            return self.fail(Trouble::Failure(what.to_owned()), now);
+        }
+        self.rest(now);
     }
 
     /// Takes the news that the page of [`Action::Apply`] is stored, with all its effects, and stays so.
@@ -370,7 +411,20 @@ impl Mirror {
         (self.failures, self.trouble) = (0, None);
     }
 
+    /// How to listen, if at all.
+    fn way(&self, now: Timestamp) -> Option<Way> {
+        self.listening.way(now).filter(|_| self.settings.listens)
+    }
+
+    /// Ends a rest: there is something to ask for.
+    fn look(&mut self, now: Timestamp) {
+        if self.pause.until(now).is_some() && self.resting {
+            self.pause = Pause::default();
+        }
+    }
+
     fn fail(&mut self, trouble: Trouble, now: Timestamp) {
+        self.resting = false;
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(trouble);
         self.pause = Pause::of(now, pause::retry_millis(self.failures, self.settings.seed));
@@ -378,7 +432,9 @@ impl Mirror {
 
     fn rest(&mut self, now: Timestamp) {
         let seed = self.settings.seed.wrapping_add(now.as_millis());
-        self.pause = Pause::of(now, pause::jittered(self.settings.interval_millis, seed));
+        let millis = self.way(now).map_or(self.settings.interval_millis, |_| listen::SILENCE_MILLIS);
+        self.resting = true;
+        self.pause = Pause::of(now, pause::jittered(millis, seed));
     }
 }
 

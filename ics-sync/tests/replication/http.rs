@@ -17,7 +17,7 @@ use crate::home::{Home, at};
 use crate::memory::Memory;
 
 const NOW: u64 = 1_700_000_000_000;
-const SETTINGS: Settings = Settings { interval_millis: 10, seed: 1 };
+const SETTINGS: Settings = Settings { interval_millis: 10, listens: false, seed: 1 };
 
 fn domain() -> DomainName {
     "devices.acme.example".parse().expect("a domain")

@@ -50,6 +50,8 @@ pub(crate) enum Answer {
     Descriptors(Vec<u8>),
     Checkpoint(Vec<u8>),
     Page(Vec<u8>),
+    /// A page that nobody asked for.
+    News(Vec<u8>),
 }
 
 /// Answers under way, by the time at which they arrive.
@@ -65,7 +67,8 @@ impl Network {
             return;
         }
         if dice.chance(weather.cut) {
-            let (Answer::Descriptors(bytes) | Answer::Checkpoint(bytes) | Answer::Page(bytes)) = &mut answer;
+            let (Answer::Descriptors(bytes) | Answer::Checkpoint(bytes) | Answer::Page(bytes) | Answer::News(bytes)) =
+                &mut answer;
             bytes.truncate(dice.index(bytes.len()));
         }
         for _ in 0..1 + u64::from(dice.chance(weather.doubled)) {

@@ -13,7 +13,7 @@ use crate::owners;
 
 const NOW: u64 = 1_700_000_000_000;
 const DOMAIN: &str = "devices.acme.example";
-const SETTINGS: Settings = Settings { interval_millis: 1_000, seed: 1 };
+const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 
 /// A home with so many entries, all signed.
 fn home(entries: usize) -> Home {
@@ -36,7 +36,7 @@ fn drive(mirror: &mut Mirror, home: &Home, memory: &mut Memory, now: Timestamp) 
                 Ok(()) => mirror.handle_applied(now),
                 Err(problem) => mirror.handle_failure(&problem, now),
             },
-            end @ (Action::Wait { .. } | Action::Stopped(_)) => return end,
+            end @ (Action::Wait { .. } | Action::Listen { .. } | Action::Stopped(_)) => return end,
         }
     }
     panic!("the mirror does not come to rest: {:?}", mirror.status());

@@ -1,7 +1,9 @@
 //! One mirror, one peer, a network between them, and a clock that jumps from event to event.
 
+use ics_core::limits;
 use ics_core::time::Timestamp;
-use ics_sync::mirror::{Action, Mirror, Settings, Stop, Trouble};
+use ics_sync::mirror::{Action, Mirror, Settings, Stop, Trouble, Way};
+use ics_sync::news::News;
 use ics_sync::wire;
 
 use crate::home::{Home, at};
@@ -35,6 +37,8 @@ pub(crate) struct World {
     settings: Settings,
     network: Network,
     waiting_until: Option<u64>,
+    /// How many entries the mirror has, as the peer thinks that pushes news to it, and by which way.
+    listener: Option<(u64, Way)>,
     next_append: u64,
 }
 
@@ -44,7 +48,7 @@ impl World {
         let now = 1_700_000_000_000 + dice.below(1_000_000);
         let mut home = Home::new("devices.acme.example", 1, at(now));
         home.page_limit = 1 + dice.index(40);
-        let settings = Settings { interval_millis: 1 + dice.below(5_000), seed };
+        let settings = Settings { interval_millis: 1 + dice.below(5_000), listens: dice.chance(50), seed };
         let mirror = Mirror::on_first_contact(home.origin.domain.clone(), settings);
         let mut world = Self {
             now,
@@ -62,6 +66,7 @@ impl World {
             settings,
             network: Network::default(),
             waiting_until: None,
+            listener: None,
             next_append: now,
             dice,
         };
@@ -79,7 +84,7 @@ impl World {
             0 if self.pinned => Mirror::pinned(self.home.origin.clone(), self.settings),
             _ => self.memory.mirror(&self.home.origin.domain, self.settings, self.time()),
         };
-        self.waiting_until = None;
+        (self.waiting_until, self.listener) = (None, None);
     }
 
     /// Has the peer lie from now on.
@@ -164,13 +169,57 @@ impl World {
                 home.sign(now);
             }
         }
+        if signs {
+            self.push();
+        }
         if self.dice.chance(10) {
             self.home.hidden.push(self.home.entries.len());
         }
     }
 
+    /// Tells who listens what is new; the way to him may break, and whoever waited with one request is answered.
+    fn push(&mut self) {
+        let Some((from, way)) = self.listener else { return };
+        if self.dice.chance(self.weather.lost) {
+            self.listener = None;
+            return self.mirror.handle_silence("the stream broke", self.time());
+        }
+        let (note, until) = (self.peer().note.clone(), self.peer().signed.last().map_or(0, |(_, size)| *size));
+        let Some(page) = self.peer().page(from, limits::NEWS_ENTRIES, until) else { return };
+        self.listener = (way == Way::Stream).then_some((until, way));
+        let mut told = Answer::Checkpoint(note.into_bytes());
+        self.twist(&mut told);
+        let Answer::Checkpoint(note) = told else { return };
+        let page = wire::Page { checkpoint: Some(String::from_utf8_lossy(&note).into_owned()), ..page };
+        let mut answer = json_page(&page);
+        self.twist(&mut answer);
+        if let Answer::Page(json) = answer {
+            self.network.send(Answer::News(json), self.now, self.weather, &mut self.dice);
+        }
+    }
+
+    fn twist(&mut self, answer: &mut Answer) {
+        if let Some(lie) = &mut self.lie {
+            lie.twist(answer, &mut self.dice);
+        }
+    }
+
     fn perform(&mut self, action: Action) -> Option<u64> {
+        if let Action::Listen { from, way, until } = action {
+            if self.listener.is_none() {
+                self.listener = Some((from, way));
+                // The first event of a stream comes at once; a request waits.
+                if way == Way::Stream || self.peer().signed_size() > from {
+                    self.push();
+                }
+            }
+            return Some(until.as_millis());
+        }
+        if !matches!(action, Action::Apply(_) | Action::Stopped(_)) {
+            self.listener = None;
+        }
         let asked = match action {
+            Action::Listen { .. } => None,
             Action::Wait { until } => return Some(until.as_millis()),
             Action::Stopped(_) => return None,
             Action::Apply(page) => {
@@ -184,9 +233,7 @@ impl World {
         };
         self.waiting_until = Some(self.now + PATIENCE);
         if let Some(mut answer) = asked {
-            if let Some(lie) = &mut self.lie {
-                lie.twist(&mut answer, &mut self.dice);
-            }
+            self.twist(&mut answer);
             self.network.send(answer, self.now, self.weather, &mut self.dice);
         }
         None
@@ -216,6 +263,16 @@ impl World {
                 wire::Descriptors::decode(&json).map(|all| self.mirror.handle_descriptors(&all, now)).err()
             }
             Answer::Page(json) => wire::Page::decode(&json).map(|page| self.mirror.handle_page(page, now)).err(),
+            Answer::News(json) => match wire::Page::decode(&json) {
+                Ok(page) => {
+                    self.mirror.handle_news(News::Page(page), now);
+                    None
+                }
+                Err(problem) if self.listener.take().is_some() => {
+                    return self.mirror.handle_silence(&problem.to_string(), now);
+                }
+                Err(_) => None,
+            },
             Answer::Checkpoint(note) => {
                 self.mirror.handle_checkpoint(&String::from_utf8_lossy(&note), now);
                 None

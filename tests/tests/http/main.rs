@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod contract;
+mod feed;
 mod reading;
 mod refusals;
 mod support;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ics_node::app::App;
 use ics_node::http::{self, Settings};
 use reqwest::header::HeaderMap;
 use reqwest::{Body, Client, Method, RequestBuilder};
@@ -21,7 +22,8 @@ pub(crate) struct Node {
     pub(crate) client: Client,
     pub(crate) running: JoinHandle<std::io::Result<()>>,
     pub(crate) stop: oneshot::Sender<()>,
-    _world: World,
+    app: App,
+    _world: Option<World>,
 }
 
 /// An answer that has been read.
@@ -61,13 +63,24 @@ impl Node {
 
     /// A node in this world, with these settings.
     pub(crate) fn with(world: World, settings: &Settings) -> Self {
-        let server = http::serve(world.app.clone(), settings).expect("serves");
+        let app = world.app.clone();
+        Self { _world: Some(world), ..Self::with_app(app, settings) }
+    }
+
+    /// A node with these use cases.
+    pub(crate) fn with_app(app: App, settings: &Settings) -> Self {
+        let server = http::serve(app.clone(), settings).expect("serves");
         let addresses = server.addresses().to_vec();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { addresses, client: Client::new(), running, stop, _world: world }
+        Self { addresses, client: Client::new(), running, stop, app, _world: None }
+    }
+
+    /// The node's use cases.
+    pub(crate) const fn app(&self) -> &App {
+        &self.app
     }
 
     /// Sends a request and reads the answer, which must be as the API's description says.

@@ -1,15 +1,30 @@
 //! The log of a domain: checkpoint, tiles, entries and proofs.
 
-use actix_web::HttpResponse;
-use actix_web::http::header;
-use actix_web::web::{Data, Path, Query};
+use std::convert::Infallible;
+use std::time::Duration;
+
+use actix_web::http::{Method, header};
+use actix_web::web::{Bytes, Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::{Stream, StreamExt as _, stream};
 use ics_core::limits;
 use serde::Deserialize;
+use tokio::sync::{mpsc, watch};
+
+use crate::app::problem::Code;
+use crate::app::{Event, Listener};
 
 use crate::http::answer::{self, OCTET_STREAM};
-use crate::http::face::Face;
+use crate::http::face::{Face, Place};
 use crate::http::failure::Failure;
 use crate::http::request::{Domain, Reading};
+
+/// Events that wait for a client.
+const EVENTS_WAITING: usize = 2;
+/// After which time a client that takes nothing is let go.
+const SLOW: Duration = Duration::from_secs(15);
+/// Seconds that a request may wait for news.
+const LONGEST_WAIT_SECONDS: u64 = 60;
 
 pub(super) async fn checkpoint(face: Data<Face>, domain: Domain) -> Result<HttpResponse, Failure> {
     let note = face.blocking(move |app| app.checkpoint(&domain.0)).await?;
@@ -38,6 +53,8 @@ pub(super) struct Range {
     from: u64,
     limit: Option<usize>,
     until: Option<u64>,
+    /// Seconds to wait for an entry, where there is none yet.
+    wait: Option<u64>,
 }
 
 pub(super) async fn entries(
@@ -46,10 +63,75 @@ pub(super) async fn entries(
     domain: Domain,
     query: Query<Range>,
 ) -> Result<HttpResponse, Failure> {
-    let Range { from, limit, until } = query.into_inner();
+    let Range { from, limit, until, wait } = query.into_inner();
     let limit = limit.unwrap_or(limits::FEED_ENTRIES).min(limits::FEED_ENTRIES);
+    if let (Some(wait), None) = (wait, until) {
+        let _place = face.listen()?;
+        let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
+        return Ok(answer::json(&face.app.next_entries(reader.0, domain.0, from, limit, time).await?));
+    }
     let page = face.blocking(move |app| app.entries(reader.0, &domain.0, from, limit, until)).await?;
     Ok(answer::json(&page))
+}
+
+/// Where news are to begin, for clients that cannot send `Last-Event-ID` the first time.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Since {
+    from: Option<u64>,
+}
+
+/// News, as server-sent events.
+pub(super) async fn feed(
+    face: Data<Face>,
+    request: HttpRequest,
+    reader: Reading,
+    domain: Domain,
+    query: Query<Since>,
+) -> Result<HttpResponse, Failure> {
+    let from = last_event(&request)?.or(query.from).unwrap_or(0);
+    let listener = face.blocking(move |app| app.listen(reader.0, &domain.0, from)).await?;
+    let mut answer = HttpResponse::Ok();
+    answer.content_type("text/event-stream").insert_header((header::CACHE_CONTROL, "no-store"));
+    // nginx, which would else hold events back until they fill a buffer.
+    answer.insert_header(("x-accel-buffering", "no"));
+    if request.method() == Method::HEAD {
+        return Ok(answer.finish());
+    }
+    Ok(answer.streaming(events(listener, face.listen()?, face.closing())))
+}
+
+/// The size that the client has seen: the id of the last event.
+fn last_event(request: &HttpRequest) -> Result<Option<u64>, Failure> {
+    let Some(value) = request.headers().get("last-event-id") else { return Ok(None) };
+    let size = value.to_str().ok().and_then(|text| text.parse().ok());
+    let malformed = || Failure::new(Code::MalformedRequest, "Last-Event-ID is not the size of a log");
+    size.map(Some).ok_or_else(malformed)
+}
+
+/// The events of a listener until he goes, is too slow, or the node stops. Who is slow costs what waits here and nothing
+/// more; he comes again and gets all that he missed at once.
+fn events(
+    mut listener: Listener,
+    place: Place,
+    mut closing: watch::Receiver<bool>,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + 'static {
+    let (sender, mut receiver) = mpsc::channel(EVENTS_WAITING);
+    actix_web::rt::spawn(async move {
+        let _place = place;
+        loop {
+            let event = tokio::select! {
+                _ = closing.wait_for(|closing| *closing) => return,
+                () = sender.closed() => return,
+                event = listener.next() => event,
+            };
+            let Ok(event) = event else { return };
+            if sender.send_timeout(event, SLOW).await.is_err() {
+                return;
+            }
+        }
+    });
+    stream::poll_fn(move |context| receiver.poll_recv(context)).map(|event: Event| Ok(Bytes::from_owner(event)))
 }
 
 #[derive(Debug, Deserialize)]

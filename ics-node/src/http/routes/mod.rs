@@ -60,6 +60,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/checkpoint", Everybody, |r| r.to(log::checkpoint)),
     get("/v1/domains/{domain}/tile/{path:.*}", Everybody, |r| r.to(log::tile)),
     get("/v1/domains/{domain}/entries", Everybody, |r| r.to(log::entries)),
+    get("/v1/domains/{domain}/feed", Everybody, |r| r.to(log::feed)),
     get("/v1/domains/{domain}/entries/{index}", Everybody, |r| r.to(log::entry)),
     get("/v1/domains/{domain}/proof/inclusion", Everybody, |r| r.to(log::inclusion)),
     get("/v1/domains/{domain}/proof/consistency", Everybody, |r| r.to(log::consistency)),

@@ -1,0 +1,143 @@
+//! News of a domain for whoever listens: pushed at the commit that makes them, the same bytes for all who may have them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ics_core::limits;
+use ics_core::vocabulary::DomainName;
+use ics_sync::news::{HEARTBEAT_SECONDS, News};
+use ics_sync::wire;
+use tokio::sync::watch;
+
+use super::hosted::Hosted;
+use super::problem::Code;
+use super::{App, AppError, Reader};
+
+/// An event that was made for one listener serves all who stand where he stood.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    from: u64,
+    size: u64,
+    event: Event,
+}
+
+/// News as they travel: a server-sent event.
+pub type Event = Arc<[u8]>;
+
+/// Somebody who listens to a domain.
+///
+/// What he has not taken yet costs nothing but the number of entries that he has: who is slow gets more at once, later.
+pub struct Listener {
+    app: App,
+    hosted: Arc<Hosted>,
+    reader: Reader,
+    /// Entries that he has.
+    from: u64,
+    sealed: watch::Receiver<u64>,
+    is_new: bool,
+}
+
+impl App {
+    /// Listens to a domain from an index on.
+    ///
+    /// # Errors
+    /// When the domain is not here, or the listener has more of it than this node: then one of the two was restored from
+    /// a copy, and whoever is behind must not tell.
+    pub fn listen(&self, reader: Reader, domain: &DomainName, from: u64) -> Result<Listener, AppError> {
+        let hosted = self.hosted(domain)?;
+        let size = self.seal(&hosted)?.size;
+        if from > size {
+            let detail = format!("news behind {from} entries were asked for, {size} are proven here");
+            return Err(AppError::new(Code::OutOfRange, detail));
+        }
+        let sealed = hosted.sealed.subscribe();
+        Ok(Listener { app: self.clone(), hosted, reader, from, sealed, is_new: true })
+    }
+
+    /// Tells who listens how far the domain goes now. To be called after each commit.
+    pub(crate) fn tell(&self, hosted: &Hosted) {
+        let size = self.store().head(hosted.number).ok().and_then(|head| head.seal).map_or(0, |seal| seal.size);
+        hosted.sealed.send_if_modified(|told| core::mem::replace(told, size.max(*told)) < size);
+    }
+
+    /// A page of the feed as soon as it has entries; without entries after the time.
+    ///
+    /// # Errors
+    /// As [`App::entries`].
+    pub async fn next_entries(
+        &self,
+        reader: Reader,
+        domain: DomainName,
+        from: u64,
+        limit: usize,
+        time: Duration,
+    ) -> Result<wire::Page, AppError> {
+        let mut sealed = self.hosted(&domain)?.sealed.subscribe();
+        // Too late is an answer as well: nothing new.
+        let _ = tokio::time::timeout(time, sealed.wait_for(|size| *size > from)).await;
+        let app = self.clone();
+        blocking(move || app.entries(reader, &domain, from, limit, None)).await
+    }
+
+    /// What there is for a listener who has `from` entries, and how many he has with it.
+    fn news(&self, reader: Reader, hosted: &Hosted, from: u64) -> Result<(News, u64), AppError> {
+        let seal = self.seal(hosted)?;
+        if seal.size <= from {
+            return Ok((News::Checkpoint(seal.note), from));
+        }
+        let page = self.page_of(reader, hosted, from, limits::NEWS_ENTRIES, limits::NEWS_BYTES, None)?;
+        let (size, reached) = (page.size, page.from + page.entries.len() as u64);
+        let page = if reached == size { page } else { wire::Page { entries: Vec::new(), proof: Vec::new(), ..page } };
+        Ok((News::Page(page), size))
+    }
+}
+
+impl Listener {
+    /// What is new for him: at once if he has just come or is behind, else when the log grows, and a heartbeat with the
+    /// newest checkpoint otherwise.
+    ///
+    /// # Errors
+    /// When the store fails. He had better come again then.
+    pub async fn next(&mut self) -> Result<Event, AppError> {
+        let from = self.from;
+        if !core::mem::take(&mut self.is_new) {
+            let time = Duration::from_secs(HEARTBEAT_SECONDS);
+            let _ = tokio::time::timeout(time, self.sealed.wait_for(|size| *size > from)).await;
+        }
+        let size = *self.sealed.borrow_and_update();
+        let (event, reached) = if size > from && self.app.may_mirror(self.reader, &self.hosted) {
+            self.shared(size).await?
+        } else {
+            self.own().await?
+        };
+        self.from = reached;
+        Ok(event)
+    }
+
+    /// The news that all get who may copy the domain.
+    async fn shared(&self, size: u64) -> Result<(Event, u64), AppError> {
+        let mut told = self.hosted.told.lock().await;
+        if let Some(told) = told.as_ref().filter(|told| told.from == self.from && told.size >= size) {
+            return Ok((Arc::clone(&told.event), told.size));
+        }
+        let (event, size) = self.own().await?;
+        *told = Some(Told { from: self.from, size, event: Arc::clone(&event) });
+        Ok((event, size))
+    }
+
+    async fn own(&self) -> Result<(Event, u64), AppError> {
+        let (app, hosted, reader, from) = (self.app.clone(), Arc::clone(&self.hosted), self.reader, self.from);
+        blocking(move || {
+            let (news, size) = app.news(reader, &hosted, from)?;
+            Ok((news.to_event(size).into(), size))
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, AppError> + Send + 'static,
+) -> Result<T, AppError> {
+    let given_up = |error| AppError::Internal(format!("news were given up: {error}"));
+    tokio::task::spawn_blocking(work).await.map_err(given_up)?
+}

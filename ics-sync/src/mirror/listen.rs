@@ -1,0 +1,76 @@
+//! How a mirror that is up to date hears of news.
+
+use ics_core::time::Timestamp;
+
+use super::pause::Pause;
+
+/// Milliseconds for which a way that did not work is not tried again.
+const FALLBACK_MILLIS: u64 = 10 * 60 * 1000;
+/// Milliseconds after which a mirror that has heard nothing looks for itself, at most: some heartbeats.
+pub(super) const SILENCE_MILLIS: u64 = 45_000;
+
+/// A way to hear of news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// The peer pushes events over one connection that stays open.
+    Stream,
+    /// The peer keeps a request until there are news. Where something between the two does not let a stream pass.
+    LongPoll,
+}
+
+/// Which way is used.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Listening {
+    /// What is used instead of a stream, for some time; `None` in it: nothing but looking.
+    fallback: Option<(Option<Way>, Pause)>,
+    /// Whether the present way has brought anything yet.
+    heard: bool,
+}
+
+impl Listening {
+    pub(super) fn way(&self, now: Timestamp) -> Option<Way> {
+        match &self.fallback {
+            Some((way, pause)) if pause.until(now).is_some() => *way,
+            _ => Some(Way::Stream),
+        }
+    }
+
+    pub(super) const fn heard(&mut self) {
+        self.heard = true;
+    }
+
+    /// The present way is at its end. If it never brought anything, the next one is used from now on.
+    ///
+    /// Returns whether it had worked before.
+    pub(super) fn broken(&mut self, now: Timestamp) -> bool {
+        let worked = core::mem::take(&mut self.heard);
+        if !worked {
+            let next = match self.way(now) {
+                Some(Way::Stream) => Some(Way::LongPoll),
+                Some(Way::LongPoll) | None => None,
+            };
+            self.fallback = Some((next, Pause::of(now, FALLBACK_MILLIS)));
+        }
+        worked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_never_worked_is_left_for_some_time() {
+        let at = Timestamp::from_millis;
+        let mut listening = Listening::default();
+        assert_eq!(listening.way(at(0)), Some(Way::Stream));
+        assert!(!listening.broken(at(0)));
+        assert_eq!(listening.way(at(1)), Some(Way::LongPoll));
+        listening.heard();
+        assert!(listening.broken(at(1)), "it had worked: it is tried again");
+        assert_eq!(listening.way(at(2)), Some(Way::LongPoll));
+        assert!(!listening.broken(at(2)));
+        assert_eq!(listening.way(at(3)), None, "what is left is to look");
+        assert_eq!(listening.way(at(2 + FALLBACK_MILLIS)), Some(Way::Stream));
+    }
+}

@@ -1,0 +1,177 @@
+//! What a node pushes: news of a domain as server-sent events (WHATWG HTML, section 9.2), read without I/O.
+//!
+//! | event | data |
+//! |---|---|
+//! | `page` | a [`Page`] from the subscriber's cursor on: the entries, or none where they are many and are to be fetched |
+//! | `checkpoint` | the newest checkpoint as a JSON string: nothing new, as of its time |
+//!
+//! The `id` of an event is the size that it leads to. Whoever comes again sends it as `Last-Event-ID`.
+
+use ics_core::limits;
+
+use crate::wire::{Page, WireError};
+
+/// Seconds between two heartbeats of a peer that has nothing to tell.
+pub const HEARTBEAT_SECONDS: u64 = 10;
+
+/// Bytes of one event: the entries as JSON, of which one may be as long as a body can be, with their frame.
+pub const EVENT_BYTES: usize = limits::PERSON_CERTIFICATE_BYTES.div_ceil(3) * 4
+    + limits::NEWS_BYTES.div_ceil(3) * 4
+    + 256 * limits::NEWS_ENTRIES
+    + 64 * limits::PROOF_HASHES
+    + 2 * limits::NOTE_BYTES
+    + 2 * limits::HEADER_BYTES;
+
+/// A piece of news.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// The log is longer.
+    Page(Page),
+    /// It is not, as of the time of this note.
+    Checkpoint(String),
+}
+
+impl News {
+    /// The news as an event; `size` is that of the log.
+    #[must_use]
+    pub fn to_event(&self, size: u64) -> Vec<u8> {
+        let (name, data) = match self {
+            Self::Page(page) => ("page", serde_json::to_string(page)),
+            Self::Checkpoint(note) => ("checkpoint", serde_json::to_string(note)),
+        };
+        // Neither form can fail, and JSON has no line break of its own.
+        format!("event: {name}\nid: {size}\ndata: {}\n\n", data.unwrap_or_default()).into_bytes()
+    }
+}
+
+/// Reads events out of a stream that arrives in pieces.
+#[derive(Debug, Default)]
+pub struct Events {
+    /// What has arrived of the present line.
+    line: Vec<u8>,
+    /// Bytes of the present event so far.
+    bytes: usize,
+    name: String,
+    data: String,
+}
+
+impl Events {
+    /// Takes what arrived; the news that it completes, in order.
+    ///
+    /// # Errors
+    /// When an event is longer than [`EVENT_BYTES`], or not understood. The stream is of no more use then.
+    pub fn take(&mut self, piece: &[u8]) -> Result<Vec<News>, WireError> {
+        let mut news = Vec::new();
+        for part in piece.split_inclusive(|byte| *byte == b'\n') {
+            self.bytes = self.bytes.saturating_add(part.len());
+            if self.bytes > EVENT_BYTES {
+                return Err(WireError::TooLong(EVENT_BYTES));
+            }
+            self.line.extend_from_slice(part);
+            if self.line.last() == Some(&b'\n') {
+                let line = core::mem::take(&mut self.line);
+                news.extend(self.take_line(&line)?);
+            }
+        }
+        Ok(news)
+    }
+
+    fn take_line(&mut self, line: &[u8]) -> Result<Option<News>, WireError> {
+        let line = core::str::from_utf8(line).map_err(|_| WireError::Json("an event is not UTF-8".to_owned()))?;
+        let line = line.trim_end_matches(['\n', '\r']);
+        match line.split_once(':') {
+            _ if line.is_empty() => return self.end(),
+            Some(("event", name)) => self.name = field(name).to_owned(),
+            Some(("data", data)) => self.data.push_str(field(data)),
+            // Comments, ids, and what newer nodes may add.
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    /// An empty line ends an event. One without data is none.
+    fn end(&mut self) -> Result<Option<News>, WireError> {
+        let Self { name, data, .. } = core::mem::take(self);
+        match name.as_str() {
+            "page" => Page::decode(data.as_bytes()).map(|page| Some(News::Page(page))),
+            "checkpoint" => {
+                let note: String = serde_json::from_str(&data).map_err(|error| WireError::Json(error.to_string()))?;
+                if note.len() > limits::NOTE_BYTES {
+                    return Err(WireError::Checkpoint(note.len()));
+                }
+                Ok(Some(News::Checkpoint(note)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// One space behind the colon belongs to it.
+fn field(value: &str) -> &str {
+    value.strip_prefix(' ').unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::Entry;
+
+    fn page() -> Page {
+        Page {
+            from: 7,
+            entries: vec![Entry::Hidden([1; 32])],
+            size: 8,
+            checkpoint: Some("a\nb".to_owned()),
+            proof: vec![],
+        }
+    }
+
+    #[test]
+    fn comments_and_unknown_events_are_passed_over() {
+        let stream = ": welcome\n\nretry: 1000\n\nevent: weather\ndata: 1\n\nevent:checkpoint\r\ndata:\"x\"\r\n\r\n";
+        assert_eq!(Events::default().take(stream.as_bytes()), Ok(vec![News::Checkpoint("x".to_owned())]));
+    }
+
+    #[test]
+    fn what_is_no_news() {
+        for (stream, expected) in [
+            ("event: page\ndata: {}\n\n", "the answer is not as expected"),
+            ("event: checkpoint\ndata: 7\n\n", "the answer is not as expected"),
+            ("event: checkpoint\n\n", "the answer is not as expected"),
+        ] {
+            let error = Events::default().take(stream.as_bytes()).expect_err(stream).to_string();
+            assert!(error.starts_with(expected), "{stream}: {error}");
+        }
+        assert!(Events::default().take(b"data: \xff\n").is_err());
+        let long = format!("event: checkpoint\ndata: \"{}\"\n\n", "x".repeat(limits::NOTE_BYTES + 1));
+        assert_eq!(Events::default().take(long.as_bytes()), Err(WireError::Checkpoint(limits::NOTE_BYTES + 1)));
+    }
+
+    #[test]
+    fn an_event_without_end_is_cut() {
+        let mut events = Events::default();
+        let piece = vec![b'x'; EVENT_BYTES];
+        assert_eq!(events.take(&piece), Ok(vec![]));
+        assert_eq!(events.take(b"x"), Err(WireError::TooLong(EVENT_BYTES)));
+    }
+
+    proptest! {
+        #[test]
+        fn news_are_read_as_written_wherever_the_stream_is_cut(cuts in prop::collection::vec(1_usize..40, 1..30)) {
+            let all = [News::Page(page()), News::Checkpoint("note\n\n— x".to_owned()), News::Page(page())];
+            let stream = all.iter().flat_map(|news| news.to_event(8)).collect::<Vec<u8>>();
+            let (mut events, mut read, mut rest) = (Events::default(), Vec::new(), &stream[..]);
+            for cut in cuts.iter().cycle() {
+                let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                read.extend(events.take(piece).expect("news"));
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(read, all);
+        }
+    }
+}

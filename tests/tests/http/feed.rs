@@ -1,0 +1,174 @@
+//! News: pushed to whoever listens, within what he may read, and no further than he takes them.
+
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use ics_core::log::checkpoint::Origin;
+use ics_core::time::Timestamp;
+use ics_node::app::{App, MirrorOf, NodeKeys, Parties, Reader, Setup};
+use ics_node::http::Settings;
+use ics_sync::http::{HttpPeer, NewsStream, client_builder};
+use ics_sync::news::News;
+use ics_sync::wire::{Entry, Page};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::support::{Node, settings};
+use crate::world::{self, World, domain, introduction, maker, stolen};
+
+/// Far longer than any test takes: what arrives was pushed.
+const NEVER: u64 = 3_600_000;
+
+fn peer(node: &Node) -> HttpPeer {
+    let client = client_builder().no_proxy().build().expect("a client");
+    HttpPeer::new(&format!("http://{}", node.addresses[0]), client).expect("an address")
+}
+
+async fn next(stream: &mut NewsStream) -> News {
+    tokio::time::timeout(Duration::from_secs(5), stream.next()).await.expect("in time").expect("news")
+}
+
+async fn page(stream: &mut NewsStream) -> Page {
+    match next(stream).await {
+        News::Page(page) => page,
+        News::Checkpoint(note) => panic!("nothing new: {note}"),
+    }
+}
+
+async fn publish(app: &App, seeds: core::ops::Range<u8>) {
+    let certificate = world::certificate(&maker(), "Acme");
+    let bodies = seeds.map(|seed| introduction(&maker(), seed));
+    app.submit(&domain(), core::iter::once(certificate).chain(bodies).collect()).await.expect("is published");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn news_are_pushed_from_where_the_listener_is() {
+    let node = Node::founded().await;
+    let peer = peer(&node);
+    let mut listener = peer.stream(&domain(), 0).await.expect("a stream");
+    let first = page(&mut listener).await;
+    assert_eq!((first.from, first.size, first.entries.len()), (0, 1, 1), "entry 0 at once");
+    publish(node.app(), 10..12).await;
+    let second = page(&mut listener).await;
+    assert_eq!((second.from, second.size, second.entries.len()), (1, 4, 3), "a commit is one event");
+    assert!(second.checkpoint.is_some() && second.proof.is_empty(), "they lead to its checkpoint");
+
+    let mut again = peer.stream(&domain(), 4).await.expect("a stream");
+    let News::Checkpoint(note) = next(&mut again).await else { panic!("nothing is new") };
+    assert_eq!(Some(note), second.checkpoint, "the first event comes at once, whatever it says");
+    publish(node.app(), 20..21).await;
+    assert_eq!((page(&mut again).await.from, page(&mut listener).await.from), (4, 4), "one event for both");
+
+    let ahead = peer.stream(&domain(), 6).await.expect_err("who has more is told nothing");
+    assert!(ahead.to_string().contains("400"), "{ahead}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_entries_are_announced_and_fetched() {
+    let node = Node::founded().await;
+    let peer = peer(&node);
+    let mut listener = peer.stream(&domain(), 1).await.expect("a stream");
+    next(&mut listener).await;
+    publish(node.app(), 10..80).await;
+    let news = page(&mut listener).await;
+    assert_eq!((news.from, news.size, news.entries.len()), (1, 72, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_for_news() {
+    let node = Node::founded().await;
+    let path = format!("/v1/domains/{}/entries?from=1&wait=", domain());
+    let none = node.get(&format!("{path}0")).await.json();
+    assert_eq!((none["size"].as_u64(), none["entries"].as_array().map(Vec::len)), (Some(1), Some(0)));
+    let (peer, asked) = (peer(&node), domain());
+    let waiting = tokio::spawn(async move { peer.next_page(&asked, 1).await });
+    publish(node.app(), 10..11).await;
+    let page = tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("in time").expect("ends");
+    assert_eq!(page.expect("a page").entries.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_listener_may_not_read_is_a_leaf() {
+    let world = tokio::task::spawn_blocking(|| World::private(Parties::new())).await.expect("a world");
+    let node = Node::with(world, &settings());
+    let mut listener = peer(&node).stream(&domain(), 1).await.expect("a stream");
+    next(&mut listener).await;
+    publish(node.app(), 10..11).await;
+    let entries = page(&mut listener).await.entries;
+    assert!(matches!(entries[..], [Entry::Whole(_), Entry::Hidden(_)]), "a certificate, and a device: {entries:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listeners_are_bounded_and_let_go_when_the_node_stops() {
+    let full = tokio::task::spawn_blocking(World::founded).await.expect("a world");
+    let full = Node::with(full, &Settings { max_listeners: 1, ..settings() });
+    let mut one = peer(&full).stream(&domain(), 0).await.expect("a stream");
+    next(&mut one).await;
+    let path = format!("/v1/domains/{}/feed", domain());
+    full.get(&path).await.is_problem("no place", (503, "busy"));
+    full.get_with(&path, &[("last-event-id", "x")]).await.is_problem("no size", (400, "malformed-request"));
+    let started = Instant::now();
+    full.stop.send(()).expect("stops");
+    while one.next().await.is_ok() {}
+    tokio::time::timeout(Duration::from_secs(6), full.running).await.expect("in time").expect("ends").expect("well");
+    assert!(started.elapsed() < Duration::from_secs(4), "nobody waits for listeners");
+}
+
+/// A node that copies the domain from another one.
+fn copy(data: &TempDir, origin: Origin, peer: HttpPeer) -> (App, MirrorOf) {
+    let setup = Setup {
+        data: data.path().to_owned(),
+        keys: NodeKeys { name: "copy.example".to_owned(), key: SigningKey::from_bytes(&[7; 32]) },
+        mirrors: vec![MirrorOf { origin, peer_name: "home".to_owned(), peer, interval_millis: NEVER }],
+        parties: Parties::new(),
+        trust: None,
+        operator_token: None,
+    };
+    let app = App::open(&setup).expect("opens");
+    (app, setup.mirrors.into_iter().next().expect("one"))
+}
+
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let waited = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waited).await.expect(what);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_copy_knows_within_a_second_what_its_home_acknowledged() {
+    let node = Node::founded().await;
+    publish(node.app(), 10..11).await;
+    let origin = node.app().domain(&domain()).expect("founded").info.origin;
+    let directories = (TempDir::new().expect("a directory"), TempDir::new().expect("a directory"));
+    let (stop, stopped) = watch::channel(false);
+    let (first, of) = copy(&directories.0, origin.clone(), peer(&node));
+    let running = tokio::spawn(first.clone().mirror(of, stopped.clone()));
+    let between = Node::with_app(first, &settings());
+    let (second, of) = copy(&directories.1, origin, peer(&between));
+    let beyond = tokio::spawn(second.clone().mirror(of, stopped));
+    let status = || {
+        let record = second.record(Reader::Anonymous, &domain(), &world::serial(10)).ok()?.record;
+        Some(record.status.map(|status| status.decides.name.to_string()))
+    };
+    eventually("the copies are up to date", || status() == Some(None)).await;
+    let mut worst = Duration::ZERO;
+    for seed in 30..40 {
+        publish(node.app(), seed..seed + 1).await;
+        let acknowledged = Instant::now();
+        let size = node.app().domain(&domain()).expect("founded").info.size;
+        eventually("it was pushed", || second.domain(&domain()).is_ok_and(|info| info.info.size == size)).await;
+        worst = worst.max(acknowledged.elapsed());
+    }
+    node.app().submit(&domain(), vec![stolen(&maker(), 10)]).await.expect("is said");
+    eventually("the block is there", || status() == Some(Some("stolen".to_owned()))).await;
+    assert!(worst < Duration::from_secs(1), "{worst:?}");
+    let mirror = second.domain(&domain()).expect("a copy").mirror.expect("a mirror");
+    assert_eq!((mirror.state.as_str(), mirror.lag_entries), ("current", 0));
+    assert!(second.clock().now() > Timestamp::default());
+    stop.send_replace(true);
+    running.await.expect("ends").expect("well");
+    beyond.await.expect("ends").expect("well");
+}
