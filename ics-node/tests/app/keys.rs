@@ -45,7 +45,7 @@ async fn certificates_and_devices_are_found_in_every_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hidden_and_absent_keys_look_alike() {
-    let maker = Party::found_private("devices.acme.example");
+    let maker = Party::found_private("devices.acme.example", "principal has node");
     let app = maker.open();
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
     let search = KeySearch::Fingerprint(device(1).fingerprint());
