@@ -36,6 +36,12 @@ pub const DECISIONS_CACHED: usize = 4_096;
 pub const BATCH_STATEMENTS: usize = 1_000;
 /// Bytes of one submitted batch.
 pub const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Statements in one file that is carried to a machine without a network, to be signed there.
+pub const BATCH_FILE_STATEMENTS: usize = 100_000;
+/// Bytes of such a file.
+pub const BATCH_FILE_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of one line of it: a statement, or a descriptor, and all that it replaces.
+pub const BATCH_FILE_LINE_BYTES: usize = 2 * 1024 * 1024;
 /// Notations in one signature.
 pub const NOTATIONS: usize = 64;
 /// Bytes of a User ID.

@@ -99,7 +99,7 @@ fn options() -> Options {
     let sealer = move |domain: &DomainInfo, size, root: &Hash| {
         let entry0 = domain.entry0.ok_or("no entry 0")?;
         let checkpoint = Checkpoint { origin: Origin { domain: domain.name.clone(), entry0 }, size, root: *root };
-        Ok(SignedNote { note: checkpoint.sign(&key), cosigned_at: None })
+        Ok(SignedNote { note: checkpoint.sign(&key).map_err(|e| e.to_string())?, cosigned_at: None })
     };
     Options::new(Arc::new(keys_of), Arc::new(sealer))
 }

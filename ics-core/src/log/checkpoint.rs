@@ -3,14 +3,13 @@
 use core::fmt;
 use core::str::FromStr;
 
-use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::identity::{excerpt, serde_as_text, write_hex};
 use crate::log::entry::LeafData;
 use crate::log::hash::Hash;
 use crate::log::merkle::empty_root;
-use crate::log::note::{Algorithm, KeyError, Note, NoteError, NoteSignature, VerifierKey};
+use crate::log::note::{Algorithm, KeyError, Note, NoteError, NoteKey, NoteSignature, VerifierKey};
 use crate::vocabulary::DomainName;
 
 /// What a domain is known by: its name and the leaf data of its entry 0. Peers pin both.
@@ -120,11 +119,13 @@ impl Checkpoint {
     }
 
     /// Signs the checkpoint with the home's key, under the origin as its name.
-    #[must_use]
-    pub fn sign(&self, home: &SigningKey) -> String {
+    ///
+    /// # Errors
+    /// When the key does not sign; one in memory always does.
+    pub fn sign(&self, home: &dyn NoteKey) -> Result<String, NoteError> {
         let text = self.text();
-        let signature = NoteSignature::ed25519(&self.origin.to_string(), home, &text);
-        Note::from_parts(text, vec![signature]).to_string()
+        let signature = NoteSignature::ed25519(&self.origin.to_string(), home, &text)?;
+        Ok(Note::from_parts(text, vec![signature]).to_string())
     }
 
     /// Opens a signed checkpoint, with whatever cosignatures it has.

@@ -3,10 +3,8 @@
 //! A plain checkpoint carries no time and proves no freshness. So the home cosigns its own, and again when nothing
 //! happens; witnesses cosign to say that they saw the same log.
 
-use ed25519_dalek::{Signer, SigningKey};
-
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
-use crate::log::note::{Algorithm, Note, NoteError, NoteSignature, VerifierKey};
+use crate::log::note::{Algorithm, Note, NoteError, NoteKey, NoteSignature, VerifierKey};
 use crate::log::verifier_key::check_name;
 use crate::time::Timestamp;
 
@@ -19,14 +17,14 @@ fn message(seconds: u64, text: &str) -> String {
 /// the checkpoint is consistent with all that he knows of this log.
 ///
 /// # Errors
-/// When the note is not a checkpoint, the name is malformed, or the note has no room left.
-pub fn cosign(note: &str, name: &str, key: &SigningKey, at: Timestamp) -> Result<String, CheckpointError> {
+/// When the note is not a checkpoint, the name is malformed, the key does not sign, or the note has no room left.
+pub fn cosign(note: &str, name: &str, key: &dyn NoteKey, at: Timestamp) -> Result<String, CheckpointError> {
     let mut note = Note::parse(note)?;
     Checkpoint::parse(note.text())?;
     check_name(name).map_err(NoteError::from)?;
     let seconds = at.as_seconds();
-    let signature = key.sign(message(seconds, note.text()).as_bytes());
-    let timestamped = [seconds.to_be_bytes().as_slice(), &signature.to_bytes()].concat();
+    let signature = key.sign(message(seconds, note.text()).as_bytes()).map_err(NoteError::Refused)?;
+    let timestamped = [seconds.to_be_bytes().as_slice(), &signature].concat();
     note.add(NoteSignature::cosignature(name, key, timestamped))?;
     Ok(note.to_string())
 }

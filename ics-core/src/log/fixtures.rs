@@ -56,7 +56,7 @@ impl ExampleLog {
     }
 
     pub(super) fn checkpoint(&self) -> String {
-        self.head().sign(&self.home)
+        self.head().sign(&self.home).unwrap()
     }
 
     pub(super) fn receipt(&self, index: u64) -> Receipt {

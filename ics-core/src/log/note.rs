@@ -4,12 +4,12 @@ use core::fmt;
 use core::str::FromStr;
 
 use data_encoding::BASE64;
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::SigningKey;
 
 use crate::identity::excerpt;
 use crate::limits;
 pub use crate::log::verifier_key::{Algorithm, KeyError, VerifierKey};
-use crate::log::verifier_key::{check_name, signing_key_id};
+use crate::log::verifier_key::{check_name, key_id};
 
 /// A note: a text that ends in a newline, and signatures over it, by known and unknown keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +53,31 @@ pub enum NoteError {
     /// The name cannot stand in a signature line.
     #[error(transparent)]
     Name(#[from] KeyError),
+    /// The device that holds the key says no.
+    #[error("the key does not sign: {0}")]
+    Refused(String),
+}
+
+/// An Ed25519 key that signs notes: in memory, or in a device that never gives it away.
+pub trait NoteKey {
+    /// The 32 bytes of its public key.
+    fn public(&self) -> [u8; 32];
+
+    /// Signs a message with pure Ed25519 (RFC 8032, 5.1.6).
+    ///
+    /// # Errors
+    /// What the device says, in words.
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], String>;
+}
+
+impl NoteKey for SigningKey {
+    fn public(&self) -> [u8; 32] {
+        self.verifying_key().to_bytes()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], String> {
+        Ok(ed25519_dalek::Signer::sign(self, message).to_bytes())
+    }
 }
 
 impl Note {
@@ -118,10 +143,11 @@ impl Note {
     /// Signs the text with Ed25519 (signature type 1).
     ///
     /// # Errors
-    /// When the name is malformed, or the note then has too many signatures or bytes.
-    pub fn sign(&mut self, name: &str, key: &SigningKey) -> Result<(), NoteError> {
+    /// When the name is malformed, the key does not sign, or the note then has too many signatures or bytes.
+    pub fn sign(&mut self, name: &str, key: &dyn NoteKey) -> Result<(), NoteError> {
         check_name(name)?;
-        self.add(NoteSignature::ed25519(name, key, &self.text))
+        let signature = NoteSignature::ed25519(name, key, &self.text)?;
+        self.add(signature)
     }
 
     /// Checks that a key of type 1 signed the text; signatures of other keys are ignored.
@@ -179,13 +205,14 @@ impl NoteSignature {
         self.id
     }
 
-    pub(super) fn ed25519(name: &str, key: &SigningKey, text: &str) -> Self {
-        let id = signing_key_id(name, Algorithm::Ed25519, key);
-        Self { name: name.to_owned(), id, bytes: key.sign(text.as_bytes()).to_vec() }
+    pub(super) fn ed25519(name: &str, key: &dyn NoteKey, text: &str) -> Result<Self, NoteError> {
+        let id = key_id(name, Algorithm::Ed25519, &key.public());
+        let signature = key.sign(text.as_bytes()).map_err(NoteError::Refused)?;
+        Ok(Self { name: name.to_owned(), id, bytes: signature.to_vec() })
     }
 
-    pub(super) fn cosignature(name: &str, key: &SigningKey, timestamped: Vec<u8>) -> Self {
-        let id = signing_key_id(name, Algorithm::Cosignature, key);
+    pub(super) fn cosignature(name: &str, key: &dyn NoteKey, timestamped: Vec<u8>) -> Self {
+        let id = key_id(name, Algorithm::Cosignature, &key.public());
         Self { name: name.to_owned(), id, bytes: timestamped }
     }
 }

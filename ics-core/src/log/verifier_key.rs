@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use data_encoding::{BASE64, HEXLOWER};
-use ed25519_dalek::{Signature, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
@@ -110,15 +110,11 @@ pub(super) fn check_name(name: &str) -> Result<(), KeyError> {
     if fits && clean { Ok(()) } else { Err(KeyError::Name(excerpt(name))) }
 }
 
-fn key_id(name: &str, algorithm: Algorithm, key: &[u8; 32]) -> [u8; 4] {
+/// The key id of a public key under a name.
+pub(super) fn key_id(name: &str, algorithm: Algorithm, key: &[u8; 32]) -> [u8; 4] {
     let [a, b, c, d, ..]: [u8; 32] =
         Sha256::new_with_prefix(name).chain_update([b'\n', algorithm.code()]).chain_update(key).finalize().into();
     [a, b, c, d]
-}
-
-/// The key id of a signing key under a name.
-pub(super) fn signing_key_id(name: &str, algorithm: Algorithm, key: &SigningKey) -> [u8; 4] {
-    key_id(name, algorithm, key.verifying_key().as_bytes())
 }
 
 impl fmt::Display for VerifierKey {

@@ -300,6 +300,11 @@ impl Certificate {
         core::iter::once(&self.primary).chain(signing).map(|held| held.fingerprint)
     }
 
+    /// The primary key and the subkeys, whatever they may do; those of algorithms that cannot sign are left out.
+    pub fn public_keys(&self) -> impl Iterator<Item = &PublicKey> {
+        core::iter::once(&self.primary).chain(&self.subkeys).filter_map(|held| held.key.as_ref())
+    }
+
     /// Whether this certificate has every self-signature that an earlier state of it has, and more: only then does it
     /// replace that, because a state without its revocations can be sent in by anybody.
     #[must_use]

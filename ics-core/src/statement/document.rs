@@ -80,7 +80,7 @@ fn read_subject(subject: Value) -> Result<Subject, ClaimsError> {
     subject.map_err(|error| shape(&error.to_string()))
 }
 
-fn read_members(statement: Value) -> Result<Vec<(Tag, String)>, ClaimsError> {
+pub(super) fn read_members(statement: Value) -> Result<Vec<(Tag, String)>, ClaimsError> {
     let Value::Object(statement) = statement else { return Err(shape("`statement` is an object")) };
     let mut members = Vec::with_capacity(statement.len());
     for (name, value) in statement {

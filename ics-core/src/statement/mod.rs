@@ -2,6 +2,7 @@
 
 pub mod body;
 mod document;
+pub mod draft;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod make;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::body::{Body, BodyError, parse};
+pub use self::draft::{Draft, DraftSubject};
 pub use self::members::ClaimsError;
 pub use self::message::detached;
 pub use self::signed::{Erasure, SignedDescriptor, SignedErasure};

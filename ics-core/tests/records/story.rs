@@ -143,7 +143,7 @@ impl Log {
             salt: entry.salt,
             header: entry.header.clone(),
             proof: self.tree.inclusion_proof(index as u64, size, |_| None).expect("a proof"),
-            checkpoint: checkpoint.sign(&self.home),
+            checkpoint: checkpoint.sign(&self.home).expect("a key in memory signs"),
         }
     }
 

@@ -34,7 +34,7 @@ impl App {
         };
         let parsed =
             ics_core::descriptor::Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
-        let own = STANDARD.encode(self.0.keys.key.verifying_key().as_bytes());
+        let own = STANDARD.encode(self.0.keys.key.public());
         if parsed.home.key != own {
             return Err(refused(format!("its home is `{}` with another key than this node's", parsed.home.name)));
         }
@@ -77,7 +77,7 @@ impl App {
         NodeInfo {
             name: self.0.keys.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            key: STANDARD.encode(self.0.keys.key.verifying_key().as_bytes()),
+            key: STANDARD.encode(self.0.keys.key.public()),
             domains: self.all_hosted().iter().map(|hosted| hosted.name.clone()).collect(),
         }
     }

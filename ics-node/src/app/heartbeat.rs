@@ -45,7 +45,7 @@ impl App {
             // A commit in progress is signed and cosigned anyway.
             let Some(seal) = tx.head().seal.clone().filter(|seal| seal.size == tx.size()) else { return Ok(()) };
             let now = clock.now();
-            let note = cosign(&seal.note, &keys.name, &keys.key, now).map_err(|error| StoreError::Unsealed {
+            let note = cosign(&seal.note, &keys.name, &*keys.key, now).map_err(|error| StoreError::Unsealed {
                 domain: tx.domain().name.clone(),
                 reason: error.to_string(),
             })?;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
-use ed25519_dalek::SigningKey;
 use ics_core::descriptor::Descriptor;
 use ics_core::domain::Domain;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::cosignature::cosign;
 use ics_core::log::entry::{EntryKind, Header};
+use ics_core::log::note::NoteKey;
 use ics_core::statement::body::{self, Body};
 use ics_core::trust::TrustPolicy;
 use ics_sync::http::HttpPeer;
@@ -27,8 +27,8 @@ use crate::store::{DomainInfo, Key, Options, Part, Sealer, SignedNote, Store, St
 pub struct NodeKeys {
     /// Formed as a DNS name; its cosignatures carry it.
     pub name: String,
-    /// Its Ed25519 key.
-    pub key: SigningKey,
+    /// Its Ed25519 key, in memory or in a token. It is used on the writer's thread and never on the runtime's.
+    pub key: Arc<dyn NoteKey + Send + Sync>,
 }
 
 /// A domain to mirror, and from where.
@@ -170,8 +170,8 @@ fn sealer(keys: &NodeKeys, clock: &Clock) -> Sealer {
         let entry0 = info.entry0.ok_or("the domain has no entry 0 yet")?;
         let origin = Origin { domain: info.name.clone(), entry0 };
         let now = clock.now();
-        let note = Checkpoint { origin, size, root: *root }.sign(&keys.key);
-        let note = cosign(&note, &keys.name, &keys.key, now).map_err(|error| error.to_string())?;
+        let note = Checkpoint { origin, size, root: *root }.sign(&*keys.key).map_err(|error| error.to_string())?;
+        let note = cosign(&note, &keys.name, &*keys.key, now).map_err(|error| error.to_string())?;
         Ok(SignedNote { note, cosigned_at: Some(now) })
     })
 }

@@ -9,7 +9,8 @@ use super::output::Output;
 use super::{Color, Global};
 use crate::app::clock::Clock;
 use crate::config::{Config, Url};
-use crate::keys::{KeyStore, PassphraseSource};
+use crate::keys::token::{PinSource, Tokens};
+use crate::keys::{KeyStore, PassphraseSource, StoredKey, UnlockedKey};
 
 /// The surroundings of one command.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Context {
     /// The node that `--node` names.
     pub(crate) node: Option<Url>,
     passphrase_file: Option<PathBuf>,
+    pin_file: Option<PathBuf>,
+    pkcs11_module: Option<PathBuf>,
     clock: Clock,
 }
 
@@ -43,6 +46,8 @@ impl Context {
             output: Output { json: global.json, quiet: global.quiet },
             node: global.node,
             passphrase_file: global.passphrase_file,
+            pin_file: global.pin_file,
+            pkcs11_module: global.pkcs11_module,
             clock: Clock::default(),
         })
     }
@@ -71,6 +76,47 @@ impl Context {
     #[must_use]
     pub(crate) fn passphrases(&self) -> PassphraseSource {
         PassphraseSource::new(&self.home, self.passphrase_file.clone())
+    }
+
+    /// How tokens are reached.
+    ///
+    /// # Errors
+    /// When the configuration is unreadable or doubtful.
+    pub(crate) fn tokens(&self) -> Result<Tokens, Failure> {
+        let module = match &self.pkcs11_module {
+            Some(path) => Some(path.clone()),
+            None => self.config()?.pkcs11.module,
+        };
+        Ok(Tokens { module, pins: PinSource::new(self.pin_file.clone()) })
+    }
+
+    /// Makes the secret of a key usable: asks for its passphrase, or for the PIN of its token.
+    ///
+    /// # Errors
+    /// When there is none, or it does not fit.
+    pub(crate) fn unlock(&self, key: &StoredKey) -> Result<UnlockedKey, Failure> {
+        if key.token().is_some() {
+            return Ok(key.open(&self.tokens()?)?);
+        }
+        Ok(key.unlock(&self.passphrases().get(&format!("the key `{}`", key.name()))?)?)
+    }
+
+    /// The same for several; keys in files have one passphrase.
+    ///
+    /// # Errors
+    /// When a passphrase or PIN is missing, or does not fit.
+    pub(crate) fn unlock_all(&self, keys: &[StoredKey]) -> Result<Vec<UnlockedKey>, Failure> {
+        let in_files: Vec<String> =
+            keys.iter().filter(|key| key.token().is_none()).map(|key| key.name().to_string()).collect();
+        let passphrase = match in_files.as_slice() {
+            [] => None,
+            names => Some(self.passphrases().get(&names.join(", "))?),
+        };
+        let unlock = |key: &StoredKey| match passphrase.as_ref().filter(|_| key.token().is_none()) {
+            Some(passphrase) => Ok(key.unlock(passphrase)?),
+            None => self.unlock(key),
+        };
+        keys.iter().map(unlock).collect()
     }
 }
 

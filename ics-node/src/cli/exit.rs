@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::words::clean;
 use crate::config::ConfigError;
+use crate::keys::token::TokenError;
 use crate::keys::{KeyError, PassphraseError};
 
 /// The exit codes. They never change their meaning; `ics --help` lists them.
@@ -114,10 +115,28 @@ impl From<PassphraseError> for Failure {
     }
 }
 
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        let exit = match error {
+            TokenError::Uri { .. } | TokenError::NoModule => Exit::Usage,
+            TokenError::NoToken { .. } | TokenError::NoKey { .. } => Exit::NotFound,
+            _ => Exit::Local,
+        };
+        let failure = Self::new(exit, &error);
+        match error.advice() {
+            Some(advice) => failure.hint(advice),
+            None => failure,
+        }
+    }
+}
+
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         match error {
             KeyError::Passphrase(error) => error.into(),
+            KeyError::Token(error) => error.into(),
+            KeyError::NotAdopted(ref uri) => Self::new(Exit::NotFound, &error)
+                .hint(format!("`ics key adopt NAME '{uri}'` makes its certificate and takes it in")),
             KeyError::Missing { .. } => Self::new(Exit::NotFound, &error)
                 .hint("`ics key list` shows the keys of this home directory; --home names another one"),
             KeyError::Name(_) => Self::new(Exit::Usage, &error),

@@ -7,6 +7,7 @@ mod files;
 mod output;
 mod progress;
 mod record;
+mod review;
 mod say;
 mod session;
 mod words;
@@ -59,6 +60,12 @@ pub struct Global {
     /// The file with the passphrase of the secret keys.
     #[arg(long, global = true, env = "ICS_PASSPHRASE_FILE", hide_env_values = true, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
+    /// The file with the PIN of a token; else ICS_PIN holds it, or it is asked for.
+    #[arg(long, global = true, env = "ICS_PIN_FILE", hide_env_values = true, value_name = "FILE")]
+    pin_file: Option<PathBuf>,
+    /// The library that talks to tokens [default: `[pkcs11] module` in ics.toml].
+    #[arg(long, global = true, env = "ICS_PKCS11_MODULE", hide_env_values = true, value_name = "FILE")]
+    pkcs11_module: Option<PathBuf>,
     /// When to use colours.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     color: Color,

@@ -2,26 +2,31 @@
 
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use console::style;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use ics_core::identity::Kind;
-use ics_core::record::Record;
-use ics_core::statement::Claims;
+use ics_core::record::{Listed, Record};
+use ics_core::statement::{Claims, Draft};
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
+use indicatif::ProgressBar;
 use serde::Serialize;
+use serde_json::json;
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::output::table;
+use super::output::{card, table};
 use super::progress;
 use super::words::{clean, counted, short};
 use crate::api::{ListQuery, Problem, SubmissionResult};
+use crate::client::batch::{Head, Item};
 use crate::client::lookup::{self, Found};
 use crate::client::node::Node;
-use crate::client::signing::Signing;
+use crate::client::signing::{Signing, SigningError, random_salt};
 use crate::client::submit;
 use crate::client::thing::called;
 
@@ -140,20 +145,98 @@ pub(crate) async fn say(
     asking: Asking,
 ) -> Result<Exit, Failure> {
     context.output.note(&review(signing, &sayings));
+    if signing.unsigned().is_some() {
+        return prepare(context, node, signing, sayings, Vec::new()).await;
+    }
     confirm(asking, &format!("Sign {} and submit it?", counted(sayings.len(), "statement")))?;
     submit::introduce(node, signing.domain(), signing.certificate_bytes()).await?;
     let bar = progress::bar(context, sayings.len(), "signing");
-    let mut bodies = Vec::with_capacity(sayings.len());
-    for saying in &sayings {
-        bodies.push(signing.sign(&saying.found.thing, &saying.claims, saying.ends_vouching, context.now())?);
-        bar.inc(1);
-    }
+    let drafts = sayings.iter().map(|saying| saying.draft(signing)).collect::<Result<Vec<_>, _>>()?;
+    let bodies = sign_all(signing, drafts, context.now(), bar.clone()).await?;
     bar.finish_and_clear();
     let results = submit::submit(node, signing.domain(), bodies).await?;
     let said: Vec<Said> = sayings.iter().zip(results).map(|(saying, result)| Said::new(saying, result)).collect();
     let refused = said.iter().filter(|said| said.problem.is_some()).count();
     context.output.result(&said, || said_text(&said))?;
     Ok(if refused == 0 { Exit::Ok } else { Exit::Refused })
+}
+
+/// Signs on a thread of its own: a token takes its time, and the runtime has answers to read.
+pub(crate) async fn sign_all(
+    signing: &Signing,
+    drafts: Vec<Draft>,
+    at: Timestamp,
+    bar: ProgressBar,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let key = Arc::clone(signing.key()?);
+    let sign = move || -> Result<Vec<Vec<u8>>, SigningError> {
+        let one = |draft: Draft| {
+            bar.inc(1);
+            Ok(draft.sign(key.signer(draft.purpose(), at)?, at, &random_salt()?)?)
+        };
+        drafts.into_iter().map(one).collect()
+    };
+    Ok(tokio::task::spawn_blocking(sign).await.map_err(|e| Failure::new(Exit::Internal, e))??)
+}
+
+/// Writes what is to be signed into a file for another machine, with the statements that it replaces, and certificates
+/// that the log needs along with it.
+pub(crate) async fn prepare(
+    context: &Context,
+    node: &Node,
+    signing: &Signing,
+    sayings: Vec<Saying>,
+    with: Vec<Vec<u8>>,
+) -> Result<Exit, Failure> {
+    let mut items = Vec::with_capacity(sayings.len());
+    for saying in sayings {
+        let record = saying.found.own.as_ref().map(|answer| &answer.record);
+        let listed = record.into_iter().flat_map(|record| &record.statements);
+        let is_replaced = |it: &&Listed| saying.claims.supersedes.contains(&it.by.statement);
+        let mut replaced = Vec::new();
+        for it in listed.filter(is_replaced) {
+            replaced.push(node.entry(signing.domain(), it.by.index).await?.body);
+        }
+        items.push(Item { draft: saying.draft(signing)?, replaced });
+    }
+    prepared(context, signing, with, items)
+}
+
+/// Writes a batch, and says what to do with it.
+pub(crate) fn prepared(
+    context: &Context,
+    signing: &Signing,
+    with: Vec<Vec<u8>>,
+    items: Vec<Item>,
+) -> Result<Exit, Failure> {
+    let path = signing.unsigned().ok_or_else(|| Failure::new(Exit::Internal, "the key is at hand"))?;
+    let (domain, role) = (signing.domain().clone(), Some(signing.role.clone()));
+    let head = Head::new(domain, signing.fingerprint(), role, context.now());
+    let head = with.iter().fold(head, |head, certificate| head.with(certificate));
+    let count = items.len();
+    let digest = head.write(path, items)?;
+    say_prepared(context, path, &counted(count, "statement"), &digest, &head)
+}
+
+/// Says where a batch is, and what to do with it.
+pub(crate) fn say_prepared(
+    context: &Context,
+    path: &Path,
+    what: &str,
+    digest: &str,
+    head: &Head,
+) -> Result<Exit, Failure> {
+    let file = path.display().to_string();
+    let said = json!({ "unsigned": file, "holds": what, "batch": digest, "signer": head.signer });
+    context.output.result(&said, || {
+        let rows = [
+            ("to be signed by", head.signer.to_string()),
+            ("batch", digest.to_owned()),
+            ("next", format!("ics sign {file}\non the machine that has the key; compare the batch's digest there")),
+        ];
+        card(&format!("{} {file}: {what}", style("✓").green()), &rows)
+    })?;
+    Ok(Exit::Ok)
 }
 
 /// Asks a person; without one it takes `--yes`.
@@ -198,7 +281,8 @@ pub(crate) fn status_text(record: &Record) -> String {
     format!("{status}{vouched}")
 }
 
-fn claims_text(claims: &Claims) -> String {
+/// What claims say, in a few words.
+pub(crate) fn claims_text(claims: &Claims) -> String {
     let what = match claims.act {
         Act::Status => claims.status.as_ref().map(|status| format!("status {status}")),
         Act::Label => claims.label.as_ref().map(|label| format!("label {label}")),
@@ -228,6 +312,12 @@ fn said_text(said: &[Said]) -> String {
         (None, None) => String::new(),
     };
     said.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl Saying {
+    fn draft(&self, signing: &Signing) -> Result<Draft, SigningError> {
+        signing.draft(self.found.thing.clone(), self.claims.clone(), self.ends_vouching)
+    }
 }
 
 impl Said {

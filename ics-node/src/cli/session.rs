@@ -31,11 +31,15 @@ pub(crate) struct SignAs {
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) domain: Option<DomainName>,
     /// The secret key that signs [default: `[client] signer` in ics.toml].
+    /// It is named by its name here, its fingerprint or its `pkcs11:` URI.
     #[arg(long, value_name = "KEY")]
     signer: Option<String>,
     /// The role in which it speaks [default: `[client] role` in ics.toml].
     #[arg(long, value_name = "ROLE")]
     role: Option<Role>,
+    /// Sign nothing: write what is to be signed into this file, for `ics sign` on the machine that has the key.
+    #[arg(long, value_name = "FILE")]
+    unsigned: Option<PathBuf>,
 }
 
 impl InDomain {
@@ -49,12 +53,11 @@ impl SignAs {
         named(self.domain.clone(), config.client.domain.as_ref(), "domain")
     }
 
-    /// Unlocks the signer's key and asks the node for the rules of the domain.
+    /// Unlocks the signer's key, unless he signs elsewhere, and asks the node for the rules of the domain.
     pub(crate) async fn open(&self, context: &Context, config: &Config, node: &Node) -> Result<Signing, Failure> {
         let domain = self.domain(config)?;
         let name = named(self.signer.clone(), config.client.signer.as_ref(), "signer")?;
         let role = named(self.role.clone(), config.client.role.as_ref(), "role")?;
-        let stored = context.keys().find(&name)?;
         let signed = node.descriptor(&domain).await?;
         let descriptor = DescriptorFile::from_body(signed)
             .map_err(|e| Failure::new(Exit::Network, format!("the node gave a malformed descriptor: {e}")))?
@@ -63,7 +66,11 @@ impl SignAs {
             let message = format!("the node gave the descriptor of `{}` for `{domain}`", descriptor.domain);
             return Err(Failure::new(Exit::Network, message));
         }
-        let key = stored.unlock(&context.passphrases().get(&format!("the key `{name}`"))?)?;
+        if let Some(file) = &self.unsigned {
+            let signer = super::commands::domain::signer(context, &name)?;
+            return Ok(Signing::elsewhere(signer, file.clone(), role, descriptor));
+        }
+        let key = context.unlock(&context.keys().find(&name)?)?;
         Ok(Signing::new(key, role, descriptor))
     }
 }

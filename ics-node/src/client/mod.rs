@@ -2,6 +2,7 @@
 
 pub mod artifact;
 pub mod backup;
+pub mod batch;
 pub mod certificate;
 pub mod descriptor;
 pub mod home;

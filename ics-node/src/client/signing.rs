@@ -1,10 +1,12 @@
-//! Signing statements with the keys of a home directory.
+//! Saying something as a signer: with a key that is at hand, or for a machine that has it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use ics_core::descriptor::Descriptor;
 use ics_core::identity::Fingerprint;
-use ics_core::openpgp::certificate::Purpose;
-use ics_core::statement::make::{self, MakeError};
-use ics_core::statement::{Claims, ClaimsError};
+use ics_core::statement::make::MakeError;
+use ics_core::statement::{Claims, ClaimsError, Draft, DraftSubject};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName, Effect, Role};
 
@@ -13,11 +15,19 @@ use crate::keys::{KeyError, UnlockedKey};
 
 /// A signer at work: his key, the role in which he speaks, and the domain that he speaks in.
 pub struct Signing {
-    key: UnlockedKey,
+    hand: Hand,
     /// The role.
     pub role: Role,
     /// The domain's descriptor, as the node gave it: it says which statuses block and what may be lifted.
     pub descriptor: Descriptor,
+}
+
+/// What signs.
+enum Hand {
+    /// A key that is at hand.
+    Key(Arc<UnlockedKey>),
+    /// The key of this fingerprint on another machine, to which a file is carried.
+    Elsewhere(Fingerprint, PathBuf),
 }
 
 /// Why a statement was not made.
@@ -42,6 +52,9 @@ pub enum SigningError {
         /// The domain.
         domain: String,
     },
+    /// The key is on another machine.
+    #[error("the key {0} is not here")]
+    Elsewhere(Fingerprint),
     /// The system has no randomness.
     #[error("no randomness: {0}")]
     Randomness(String),
@@ -50,8 +63,23 @@ pub enum SigningError {
 impl Signing {
     /// A signer in a role, for a domain.
     #[must_use]
-    pub const fn new(key: UnlockedKey, role: Role, descriptor: Descriptor) -> Self {
-        Self { key, role, descriptor }
+    pub fn new(key: UnlockedKey, role: Role, descriptor: Descriptor) -> Self {
+        Self { hand: Hand::Key(Arc::new(key)), role, descriptor }
+    }
+
+    /// A signer whose key is on another machine: what he is to sign goes into a file.
+    #[must_use]
+    pub const fn elsewhere(signer: Fingerprint, file: PathBuf, role: Role, descriptor: Descriptor) -> Self {
+        Self { hand: Hand::Elsewhere(signer, file), role, descriptor }
+    }
+
+    /// The file into which goes what is to be signed on another machine; none if the key is at hand.
+    #[must_use]
+    pub fn unsigned(&self) -> Option<&PathBuf> {
+        match &self.hand {
+            Hand::Elsewhere(_, file) => Some(file),
+            Hand::Key(_) => None,
+        }
     }
 
     /// The domain.
@@ -63,13 +91,31 @@ impl Signing {
     /// The fingerprint by which statements and descriptors name the signer.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        self.key.certificate().primary()
+        match &self.hand {
+            Hand::Key(key) => key.certificate().primary(),
+            Hand::Elsewhere(signer, _) => *signer,
+        }
     }
 
-    /// The signer's certificate, which the log must hold before his statements.
+    /// The signer's certificate, which the log must hold before his statements; empty if his key is on another machine,
+    /// which sends it along with what it has signed.
     #[must_use]
     pub fn certificate_bytes(&self) -> &[u8] {
-        self.key.certificate_bytes()
+        match &self.hand {
+            Hand::Key(key) => key.certificate_bytes(),
+            Hand::Elsewhere(..) => &[],
+        }
+    }
+
+    /// The key.
+    ///
+    /// # Errors
+    /// When it is on another machine.
+    pub fn key(&self) -> Result<&Arc<UnlockedKey>, SigningError> {
+        match &self.hand {
+            Hand::Key(key) => Ok(key),
+            Hand::Elsewhere(signer, _) => Err(SigningError::Elsewhere(*signer)),
+        }
     }
 
     /// Claims of an act by this signer in this domain.
@@ -90,9 +136,7 @@ impl Signing {
         ends_vouching: bool,
         at: Timestamp,
     ) -> Result<Vec<u8>, SigningError> {
-        let mut salt = [0; 32];
-        getrandom::fill(&mut salt).map_err(|e| SigningError::Randomness(e.to_string()))?;
-        self.sign_salted(thing, claims, ends_vouching, at, &salt)
+        self.sign_salted(thing, claims, ends_vouching, at, &random_salt()?)
     }
 
     /// The same with a salt that is given, so that the same statement can be made again.
@@ -107,18 +151,27 @@ impl Signing {
         at: Timestamp,
         salt: &[u8; 32],
     ) -> Result<Vec<u8>, SigningError> {
-        let revokes = self.revokes(thing, claims, ends_vouching)?;
-        Ok(match thing {
-            Thing::Document(subject) => {
-                let signer = self.key.signer(Purpose::Sign, at)?;
-                make::sign_document(signer, subject, claims, at, salt)?
-            }
-            Thing::Key(thing) => {
-                let signer = self.key.signer(Purpose::Certify, at)?;
-                let own = thing.self_signature.as_deref();
-                make::certify(signer, &thing.key, &thing.user_id, own, thing.kind, claims, revokes, at, salt)?
-            }
-        })
+        let draft = self.draft(thing.clone(), claims.clone(), ends_vouching)?;
+        Ok(draft.sign(self.key()?.signer(draft.purpose(), at)?, at, salt)?)
+    }
+
+    /// What is to be signed.
+    ///
+    /// # Errors
+    /// When the domain has no such status.
+    pub fn draft(&self, thing: Thing, claims: Claims, ends_vouching: bool) -> Result<Draft, SigningError> {
+        let revokes = self.revokes(&thing, &claims, ends_vouching)?;
+        let subject = match thing {
+            Thing::Document(subject) => DraftSubject::Document(subject),
+            Thing::Key(thing) => DraftSubject::Key {
+                key: Box::new(thing.key),
+                kind: thing.kind,
+                user_id: thing.user_id,
+                self_signature: thing.self_signature,
+                revokes,
+            },
+        };
+        Ok(Draft { subject, claims })
     }
 
     /// Whether the statement is signed as a certification revocation, so that clients which read no notations err on
@@ -135,4 +188,14 @@ impl Signing {
         })?;
         Ok(claims.revokes(kind).unwrap_or_else(|| Effect::blocks(effect)))
     }
+}
+
+/// A salt for one signature.
+///
+/// # Errors
+/// When the system has no randomness.
+pub fn random_salt() -> Result<[u8; 32], SigningError> {
+    let mut salt = [0; 32];
+    getrandom::fill(&mut salt).map_err(|e| SigningError::Randomness(e.to_string()))?;
+    Ok(salt)
 }

@@ -11,6 +11,7 @@ mod log;
 mod mirror;
 mod node;
 mod peer;
+mod pkcs11;
 mod trust;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ pub use self::log::{LogConfig, LogFormat};
 pub use self::mirror::MirrorConfig;
 pub use self::node::{NodeConfig, TlsConfig};
 pub use self::peer::{PeerConfig, Url};
+pub use self::pkcs11::Pkcs11Config;
 pub use self::trust::TrustConfig;
 
 /// The name of the file in the home directory.
@@ -52,6 +54,8 @@ pub struct Config {
     pub peers: Vec<PeerConfig>,
     /// What the command line assumes where it is not told.
     pub client: ClientConfig,
+    /// How tokens with keys are reached.
+    pub pkcs11: Pkcs11Config,
     /// How this node decides whom to trust.
     pub trust: TrustConfig,
     /// What the node writes to its log, on standard error.

@@ -22,6 +22,7 @@ fn the_example_has_every_member() {
         config.client.operator_token_file.is_some() && config.client.node.is_some() && config.client.domain.is_some()
     );
     assert!(config.client.signer.is_some() && config.client.role.is_some() && config.trust.policy.is_some());
+    assert!(config.pkcs11.module.is_some());
     assert_eq!(config.log, LogConfig::default());
 }
 

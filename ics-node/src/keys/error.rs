@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::PassphraseError;
+use super::token::TokenError;
 
 /// Why a key cannot be made, stored, found or used.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,23 @@ pub enum KeyError {
     /// The passphrase does not fit.
     #[error("the passphrase does not unlock the key `{0}`")]
     WrongPassphrase(String),
+    /// The secret is in a token, for which there is a PIN and no passphrase.
+    #[error("the secret of the key `{0}` is in a token")]
+    InToken(String),
+    /// A key in a token without a certificate here.
+    #[error("no key of this home directory is `{0}`")]
+    NotAdopted(String),
+    /// A URI that fits several keys.
+    #[error("`{wanted}` fits several keys of this home directory: {names}")]
+    Ambiguous {
+        /// The URI.
+        wanted: String,
+        /// Their names.
+        names: String,
+    },
+    /// The token does not do it.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// No passphrase was to be had.
     #[error(transparent)]
     Passphrase(#[from] PassphraseError),

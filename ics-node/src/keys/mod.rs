@@ -2,6 +2,7 @@
 //!
 //! Each is one armored file with an OpenPGP transferable secret key (RFC 9580, 10.2), `keys/<name>.asc` in the home
 //! directory, mode 0600, its secrets always encrypted with a passphrase. `gpg --import` and `sq` read it.
+//! The secret of a key may also be in a [`token`]; its file is then a certificate that says where.
 
 mod error;
 pub mod file;
@@ -9,13 +10,14 @@ mod import;
 mod passphrase;
 mod secret;
 mod store;
+pub mod token;
 mod transferable;
 
 pub use self::error::KeyError;
 pub use self::import::ImportSource;
 pub use self::passphrase::{CREDENTIAL, FILE_NAME as PASSPHRASE_FILE, Passphrase, PassphraseError, PassphraseSource};
 pub use self::secret::{Algorithm, KeyVersion};
-pub use self::store::{DIRECTORY, KeyName, KeyStore, StoredKey, UnlockedKey};
+pub use self::store::{DIRECTORY, KeyName, KeyStore, StoredKey, TokenCertificate, UnlockedKey};
 pub use self::transferable::{armor_certificate, canonical, primary_key};
 
 #[cfg(test)]

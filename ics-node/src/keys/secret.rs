@@ -1,6 +1,7 @@
 //! Secret-Key packets: made, encrypted, decrypted.
 
 use core::fmt;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ics_core::openpgp::signer::{Ed25519Signer, KeyPairSigner, Signer};
@@ -26,6 +27,16 @@ pub enum Algorithm {
     P256,
     /// RSA of 3072 bits, for where nothing else is read.
     Rsa3072,
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ed25519 => "Ed25519",
+            Self::P256 => "P-256",
+            Self::Rsa3072 => "RSA 3072",
+        })
+    }
 }
 
 /// The version of an OpenPGP key.
@@ -123,15 +134,15 @@ pub(super) type Seed = Zeroizing<[u8; 32]>;
 /// The signer of a decrypted key, and its seed if it is an Ed25519 key: those sign through ed25519-dalek.
 pub(super) fn signer(
     key: Key<SecretParts, UnspecifiedRole>,
-) -> Result<(Box<dyn Signer + Send + Sync>, Option<Seed>), KeyError> {
+) -> Result<(Arc<dyn Signer + Send + Sync>, Option<Seed>), KeyError> {
     let Some(seed) = seed(&key) else {
         let pair = key.into_keypair().map_err(KeyError::make)?;
-        return Ok((Box::new(KeyPairSigner::new(pair).map_err(KeyError::make)?), None));
+        return Ok((Arc::new(KeyPairSigner::new(pair).map_err(KeyError::make)?), None));
     };
     let created = key.creation_time().duration_since(UNIX_EPOCH).map_err(KeyError::make)?;
     let created = Timestamp::from_seconds(created.as_secs());
     let signer = Ed25519Signer::from_seed(&seed, key.version(), created).map_err(KeyError::make)?;
-    Ok((Box::new(signer), Some(seed)))
+    Ok((Arc::new(signer), Some(seed)))
 }
 
 fn seed(key: &Key<SecretParts, UnspecifiedRole>) -> Option<Seed> {

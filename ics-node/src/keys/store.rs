@@ -5,18 +5,18 @@ use core::str::FromStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ics_core::identity::Fingerprint;
+use ics_core::log::note::NoteKey;
 use ics_core::openpgp::certificate::{Certificate, Purpose};
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::Signer;
 use ics_core::time::Timestamp;
-use sequoia_openpgp::crypto::mpi;
 use sequoia_openpgp::packet::Packet;
-use sequoia_openpgp::types::Curve;
-use zeroize::Zeroizing;
 
 use super::secret::{self, SecretKey};
+use super::token::{TokenUri, Tokens};
 use super::{Algorithm, KeyError, KeyVersion, Passphrase, file, transferable};
 
 /// The directory of secret keys in the home directory.
@@ -59,13 +59,36 @@ pub struct KeyStore {
     directory: PathBuf,
 }
 
-/// A key in the store, its secrets encrypted.
+/// A key in the store, its secrets encrypted, or in a token.
 #[derive(Clone)]
 pub struct StoredKey {
     name: KeyName,
-    packets: Vec<Packet>,
+    secret: Secret,
     certificate: Certificate,
     bytes: Vec<u8>,
+}
+
+/// The certificate of a key in a token.
+#[derive(Debug, Clone, Copy)]
+pub enum TokenCertificate<'a> {
+    /// It has one already: as gpg, sq or `ics key show --armor` write it.
+    Given(&'a [u8]),
+    /// It gets one with this User ID.
+    New {
+        /// Whom it belongs to, for people.
+        user_id: &'a str,
+        /// The version of the OpenPGP key.
+        version: KeyVersion,
+    },
+}
+
+/// Where the secrets of a key are.
+#[derive(Clone)]
+enum Secret {
+    /// In the file, encrypted: the packets of the transferable secret key.
+    Packets(Vec<Packet>),
+    /// In a token.
+    Token(TokenUri),
 }
 
 /// A key whose secrets are at hand. They are wiped, or encrypted in memory, when it is dropped.
@@ -73,8 +96,9 @@ pub struct UnlockedKey {
     name: KeyName,
     certificate: Certificate,
     bytes: Vec<u8>,
-    signers: Vec<Box<dyn Signer + Send + Sync>>,
-    seed: Option<Zeroizing<[u8; 32]>>,
+    signers: Vec<Arc<dyn Signer + Send + Sync>>,
+    /// What signs checkpoints: the first Ed25519 key.
+    note_key: Option<Arc<dyn NoteKey + Send + Sync>>,
 }
 
 impl KeyStore {
@@ -105,17 +129,72 @@ impl KeyStore {
         names.iter().map(|name| self.read(name)).collect()
     }
 
-    /// The key of that name or fingerprint.
+    /// The key of that name, fingerprint or `pkcs11:` URI.
     ///
     /// # Errors
     /// When there is none, or its file cannot be read, is open to others or malformed.
     pub fn find(&self, wanted: &str) -> Result<StoredKey, KeyError> {
         let missing = || KeyError::Missing { wanted: wanted.to_owned(), directory: self.directory.clone() };
+        if TokenUri::is_meant(wanted) {
+            return self.in_token(&TokenUri::read(wanted)?);
+        }
         if let Ok(fingerprint) = wanted.parse::<Fingerprint>() {
             return self.list()?.into_iter().find(|key| key.fingerprint() == fingerprint).ok_or_else(missing);
         }
         let name: KeyName = wanted.parse()?;
         if self.path(&name).exists() { self.read(&name) } else { Err(missing()) }
+    }
+
+    /// The key whose secret is in the token under that URI. Where its module and its PIN are, the given URI says better.
+    fn in_token(&self, wanted: &TokenUri) -> Result<StoredKey, KeyError> {
+        let mut fitting = Vec::new();
+        for mut key in self.list()? {
+            if let Secret::Token(uri) = &mut key.secret
+                && wanted.fits(uri)
+            {
+                uri.module = wanted.module.clone().or(uri.module.take());
+                uri.pin_source = wanted.pin_source.clone().or(uri.pin_source.take());
+                fitting.push(key);
+            }
+        }
+        match (fitting.pop(), fitting.is_empty()) {
+            (Some(one), true) => Ok(one),
+            (None, _) => Err(KeyError::NotAdopted(wanted.to_string())),
+            (Some(last), false) => {
+                let names = fitting.iter().chain([&last]).map(|key| key.name.to_string()).collect::<Vec<_>>();
+                Err(KeyError::Ambiguous { wanted: wanted.to_string(), names: names.join(", ") })
+            }
+        }
+    }
+
+    /// Takes in a key that is in a token: makes its certificate, or takes one that it has already, and keeps that with
+    /// the key's URI.
+    ///
+    /// # Errors
+    /// When there is a key of that name, the User ID is refused, the key is none of the certificate's, or the disk fails.
+    pub fn adopt(
+        &self,
+        name: &KeyName,
+        (tokens, uri): (&Tokens, &TokenUri),
+        certificate: TokenCertificate<'_>,
+        at: Timestamp,
+    ) -> Result<StoredKey, KeyError> {
+        self.refuse_existing(name)?;
+        let (signer, bytes) = match certificate {
+            TokenCertificate::Given(bytes) => {
+                let bytes = transferable::canonical(bytes)?;
+                let parsed = Certificate::parse(&bytes).map_err(KeyError::make)?;
+                (tokens.open(uri, &parsed)?, bytes)
+            }
+            TokenCertificate::New { user_id, version } => {
+                let signer = tokens.open_bare(uri, version)?;
+                let mut salt = [0; 32];
+                getrandom::fill(&mut salt).map_err(KeyError::make)?;
+                let bytes = Certificate::make(&signer, user_id, at, &salt).map_err(KeyError::make)?;
+                (signer, bytes)
+            }
+        };
+        self.write(name, &transferable::armor_in_token(&bytes, signer.uri())?)
     }
 
     /// Makes a key with one User ID and a certificate, and stores it.
@@ -155,7 +234,10 @@ impl KeyStore {
     /// Stores packets whose secrets are encrypted.
     pub(super) fn add(&self, name: &KeyName, packets: &[Packet]) -> Result<StoredKey, KeyError> {
         self.refuse_existing(name)?;
-        let armored = transferable::armor_secrets(packets)?;
+        self.write(name, &transferable::armor_secrets(packets)?)
+    }
+
+    fn write(&self, name: &KeyName, armored: &str) -> Result<StoredKey, KeyError> {
         let path = self.path(name);
         // What would not be read back is not written.
         let stored = StoredKey::parse(name, &path, armored.as_bytes())?;
@@ -164,7 +246,11 @@ impl KeyStore {
         Ok(stored)
     }
 
-    pub(super) fn refuse_existing(&self, name: &KeyName) -> Result<(), KeyError> {
+    /// Refuses the name of a key that is there.
+    ///
+    /// # Errors
+    /// When there is one.
+    pub fn refuse_existing(&self, name: &KeyName) -> Result<(), KeyError> {
         if self.path(name).exists() { Err(KeyError::Exists(name.to_string())) } else { Ok(()) }
     }
 
@@ -190,13 +276,17 @@ impl KeyStore {
 impl StoredKey {
     fn parse(name: &KeyName, path: &Path, bytes: &[u8]) -> Result<Self, KeyError> {
         let content = |reason: String| KeyError::Content { path: path.to_owned(), reason };
+        if let Some((uri, bytes)) = transferable::in_token(bytes).map_err(content)? {
+            let certificate = Certificate::parse(&bytes).map_err(|e| content(e.to_string()))?;
+            return Ok(Self { name: name.clone(), secret: Secret::Token(uri), certificate, bytes });
+        }
         let packets = transferable::packets(bytes).map_err(content)?;
         if packets.iter().any(transferable::has_clear_secret) {
             return Err(content("its secret is not encrypted".to_owned()));
         }
         let bytes = transferable::certificate(&packets)?;
         let certificate = Certificate::parse(&bytes).map_err(|e| content(e.to_string()))?;
-        Ok(Self { name: name.clone(), packets, certificate, bytes })
+        Ok(Self { name: name.clone(), secret: Secret::Packets(packets), certificate, bytes })
     }
 
     /// Its name.
@@ -242,26 +332,31 @@ impl StoredKey {
     /// The raw Ed25519 public key with which a node's checkpoints are verified; none for other algorithms.
     #[must_use]
     pub fn ed25519(&self) -> Option<[u8; 32]> {
-        let Some(Packet::SecretKey(key)) = self.packets.first() else { return None };
-        match key.mpis() {
-            mpi::PublicKey::Ed25519 { a } => Some(*a),
-            mpi::PublicKey::EdDSA { curve: Curve::Ed25519, q } => {
-                q.value().strip_prefix(&[0x40]).and_then(|point| point.try_into().ok())
-            }
-            _ => None,
+        self.public_key().ok()?.ed25519_point().copied()
+    }
+
+    /// Where in a token its secret is; none if it is in its file.
+    #[must_use]
+    pub const fn token(&self) -> Option<&TokenUri> {
+        match &self.secret {
+            Secret::Token(uri) => Some(uri),
+            Secret::Packets(_) => None,
         }
     }
 
     /// Decrypts the secrets.
     ///
     /// # Errors
-    /// When the passphrase does not fit, or a key is of a kind that cannot sign here.
+    /// When the passphrase does not fit, a key is of a kind that cannot sign here, or the secret is in a token.
     pub fn unlock(&self, passphrase: &Passphrase) -> Result<UnlockedKey, KeyError> {
         let password = passphrase.to_password();
         let wrong = |_| KeyError::WrongPassphrase(self.name.to_string());
+        let Secret::Packets(packets) = &self.secret else {
+            return Err(KeyError::InToken(self.name.to_string()));
+        };
         let mut signers = Vec::new();
-        let mut seed = None;
-        for packet in &self.packets {
+        let mut note_key: Option<Arc<dyn NoteKey + Send + Sync>> = None;
+        for packet in packets {
             let key = match packet {
                 Packet::SecretKey(key) => key.clone().decrypt_secret(&password).map_err(wrong)?.role_into_unspecified(),
                 Packet::SecretSubkey(key) => {
@@ -269,17 +364,38 @@ impl StoredKey {
                 }
                 _ => continue,
             };
-            let (signer, its_seed) = secret::signer(key)?;
+            let (signer, seed) = secret::signer(key)?;
             signers.push(signer);
-            seed = seed.or(its_seed);
+            let seed = seed.filter(|_| note_key.is_none());
+            note_key = note_key.or(seed.map(|seed| Arc::new(ed25519_dalek::SigningKey::from_bytes(&seed)) as Arc<_>));
         }
-        Ok(UnlockedKey {
-            name: self.name.clone(),
-            certificate: self.certificate.clone(),
-            bytes: self.bytes.clone(),
-            signers,
-            seed,
-        })
+        Ok(self.unlocked(signers, note_key))
+    }
+
+    /// Opens the key in its token.
+    ///
+    /// # Errors
+    /// When the secret is in its file, or the token, the key in it or its PIN is missing.
+    pub fn open(&self, tokens: &Tokens) -> Result<UnlockedKey, KeyError> {
+        let Secret::Token(uri) = &self.secret else {
+            return Err(KeyError::make(format!(
+                "the secret of the key `{}` is in its file, not in a token",
+                self.name
+            )));
+        };
+        let signer = Arc::new(tokens.open(uri, &self.certificate)?);
+        let is_note_key = signer.public_key().ed25519_point().is_some();
+        let note_key = is_note_key.then(|| Arc::clone(&signer) as Arc<dyn NoteKey + Send + Sync>);
+        Ok(self.unlocked(vec![signer as Arc<dyn Signer + Send + Sync>], note_key))
+    }
+
+    fn unlocked(
+        &self,
+        signers: Vec<Arc<dyn Signer + Send + Sync>>,
+        note_key: Option<Arc<dyn NoteKey + Send + Sync>>,
+    ) -> UnlockedKey {
+        let (name, certificate, bytes) = (self.name.clone(), self.certificate.clone(), self.bytes.clone());
+        UnlockedKey { name, certificate, bytes, signers, note_key }
     }
 }
 
@@ -299,9 +415,14 @@ impl UnlockedKey {
     /// The key that signs owners' documents and stands in descriptors: the primary one.
     ///
     /// # Errors
-    /// When the store held no primary key, which [`StoredKey`] excludes.
+    /// When the secret of the primary key is not at hand, as when a token holds that of a subkey.
     pub fn primary(&self) -> Result<&dyn Signer, KeyError> {
-        self.signers.first().map(|signer| &**signer as &dyn Signer).ok_or_else(|| KeyError::make("no primary key"))
+        let is_primary = |signer: &&dyn Signer| signer.public_key().fingerprint() == self.certificate.primary();
+        self.signers.iter().map(|signer| &**signer as &dyn Signer).find(is_primary).ok_or_else(|| KeyError::Purpose {
+            name: self.name.to_string(),
+            purpose: "sign as an owner",
+            reason: "that takes its primary key, whose secret is not here".to_owned(),
+        })
     }
 
     /// The key that makes certifications, or signs documents, by what its certificate says at that time.
@@ -325,8 +446,8 @@ impl UnlockedKey {
     ///
     /// # Errors
     /// When the primary key is of another algorithm.
-    pub fn node_key(&self) -> Result<ed25519_dalek::SigningKey, KeyError> {
-        self.seed.as_ref().map(|seed| ed25519_dalek::SigningKey::from_bytes(seed)).ok_or_else(|| KeyError::Purpose {
+    pub fn node_key(&self) -> Result<Arc<dyn NoteKey + Send + Sync>, KeyError> {
+        self.note_key.clone().ok_or_else(|| KeyError::Purpose {
             name: self.name.to_string(),
             purpose: "sign checkpoints",
             reason: "checkpoints take an Ed25519 key".to_owned(),

@@ -44,7 +44,7 @@ fn made_stored_found_unlocked() {
             let signer = unlocked.signer(purpose, AT).expect("one key does both");
             assert_eq!(signer.public_key().fingerprint(), made.fingerprint());
         }
-        let is_node_key = unlocked.node_key().map(|key| key.verifying_key().to_bytes()).ok();
+        let is_node_key = unlocked.node_key().map(|key| key.public()).ok();
         assert_eq!(is_node_key, found.ed25519(), "Ed25519 keys, and only they, sign checkpoints");
         assert_eq!(is_node_key.is_some(), algorithm.0 == Algorithm::Ed25519);
     }

@@ -11,6 +11,10 @@ use sequoia_openpgp::parse::Parse as _;
 use sequoia_openpgp::serialize::{Marshal as _, MarshalInto as _};
 
 use super::KeyError;
+use super::token::TokenUri;
+
+/// The armor header that names the token. RFC 9580, 6.2.2.2: what it says is for people, and programs skip it.
+const TOKEN_HEADER: &str = "Comment";
 
 /// The packets of a transferable secret key, binary or armored.
 pub(super) fn packets(bytes: &[u8]) -> Result<Vec<Packet>, String> {
@@ -77,6 +81,28 @@ pub fn canonical(bytes: &[u8]) -> Result<Vec<u8>, KeyError> {
         }
         (Some(_), Some(_)) => Err(KeyError::make("there are several certificates")),
     }
+}
+
+/// A certificate in armor with a header that says in which token its secret is: any OpenPGP program can import it.
+pub(super) fn armor_in_token(certificate: &[u8], uri: &TokenUri) -> Result<String, KeyError> {
+    let headers = [(TOKEN_HEADER, uri.to_string())];
+    let mut writer =
+        armor::Writer::with_headers(Vec::new(), armor::Kind::PublicKey, headers).map_err(KeyError::make)?;
+    writer.write_all(certificate).map_err(KeyError::make)?;
+    String::from_utf8(writer.finalize().map_err(KeyError::make)?).map_err(KeyError::make)
+}
+
+/// The certificate in such armor, and the URI; none if it is something else.
+pub(super) fn in_token(bytes: &[u8]) -> Result<Option<(TokenUri, Vec<u8>)>, String> {
+    let Ok(text) = core::str::from_utf8(bytes) else { return Ok(None) };
+    let headers = text.lines().skip_while(|line| !line.starts_with("-----BEGIN PGP PUBLIC KEY")).skip(1);
+    let mut values = headers.take_while(|line| !line.is_empty()).filter_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        (name == TOKEN_HEADER && TokenUri::is_meant(value)).then_some(value)
+    });
+    let Some(uri) = values.next() else { return Ok(None) };
+    let uri = uri.parse::<TokenUri>().map_err(|e| e.to_string())?;
+    Ok(Some((uri, canonical(bytes).map_err(|e| e.to_string())?)))
 }
 
 /// The primary key of a certificate, as the core reads it.

@@ -74,7 +74,7 @@ mod tests {
     fn seal(domain: &DomainName, size: u64) -> Seal {
         let origin = Origin { domain: domain.clone(), entry0: [1; 32] };
         let checkpoint = Checkpoint { origin, size, root: Hash([7; 32]) };
-        let note = checkpoint.sign(&SigningKey::from_bytes(&[2; 32]));
+        let note = checkpoint.sign(&SigningKey::from_bytes(&[2; 32])).expect("a key in memory signs");
         Seal { size, root: checkpoint.root, note, cosigned_at: None }
     }
 

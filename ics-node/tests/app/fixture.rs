@@ -3,6 +3,7 @@
 use core::str::FromStr;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -114,7 +115,7 @@ impl Party {
     pub(crate) fn open_for(&self, parties: Parties) -> App {
         let setup = Setup {
             data: self.data(),
-            keys: NodeKeys { name: format!("ics.{}", self.domain), key: self.node.clone() },
+            keys: NodeKeys { name: format!("ics.{}", self.domain), key: Arc::new(self.node.clone()) },
             mirrors: Vec::new(),
             parties,
             trust: None,

@@ -27,6 +27,7 @@ pub(crate) struct Stage {
     directory: TempDir,
     node: Option<Child>,
     url: String,
+    environment: Vec<(String, String)>,
 }
 
 /// How a command ended.
@@ -65,7 +66,12 @@ impl Stage {
 
     /// A home directory of another trade.
     pub(crate) fn of(role: &str, domain: &str) -> Self {
-        let stage = Self { directory: tempfile::tempdir().expect("directory"), node: None, url: String::new() };
+        let stage = Self {
+            directory: tempfile::tempdir().expect("directory"),
+            node: None,
+            url: String::new(),
+            environment: Vec::new(),
+        };
         let made = stage.run(&[
             "init",
             "--role",
@@ -109,6 +115,12 @@ impl Stage {
         std::fs::write(path, with + "\n").expect("written");
     }
 
+    /// Gives all commands from now on a variable of the environment.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Where the node listens.
     pub(crate) fn url(&self) -> &str {
         &self.url
@@ -138,7 +150,7 @@ impl Stage {
     fn command_in(&self, home: &Path) -> Command {
         let mut command = Command::new(ICS);
         command.env_clear().env("ICS_HOME", home).env("NO_COLOR", "1").arg("--json").current_dir(self.directory.path());
-        command.stdin(Stdio::null());
+        command.stdin(Stdio::null()).envs(self.environment.iter().cloned());
         command
     }
 
@@ -154,6 +166,20 @@ impl Stage {
             command.args(["--node", &self.url]);
         }
         Ended::new(command.args(words).output().expect("run"))
+    }
+
+    /// The same in a home directory that knows of no node.
+    pub(crate) fn run_alone(&self, home: &str, words: &[&str]) -> Ended {
+        Ended::new(self.command_in(&self.path(home)).args(words).output().expect("run"))
+    }
+
+    /// What such a command prints for people.
+    pub(crate) fn words_alone(&self, home: &str, words: &[&str]) -> String {
+        let mut command = Command::new(ICS);
+        command.env_clear().env("ICS_HOME", self.path(home)).env("NO_COLOR", "1").current_dir(self.directory.path());
+        let ended = Ended::new(command.args(words).stdin(Stdio::null()).output().expect("run"));
+        assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
+        ended.stdout
     }
 
     /// Runs a command that must succeed; what it printed.

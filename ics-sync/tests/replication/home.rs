@@ -113,7 +113,9 @@ impl Home {
     /// Signs what there is, and says when.
     pub(crate) fn sign(&mut self, now: Timestamp) {
         let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.size(), root: self.tree.root() };
-        self.note = cosignature::cosign(&checkpoint.sign(&self.key), NODE, &self.key, now).expect("a note with room");
+        self.note =
+            cosignature::cosign(&checkpoint.sign(&self.key).expect("a key in memory signs"), NODE, &self.key, now)
+                .expect("a note with room");
         self.signed.push((now.as_seconds(), self.size()));
     }
 

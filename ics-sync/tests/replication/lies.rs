@@ -85,7 +85,7 @@ impl Lie {
             (Self::Tampered, Answer::Checkpoint(note)) => resized(note),
             (Self::Stranger, Answer::Checkpoint(note)) => {
                 let checkpoint = Checkpoint::parse(parsed(note).text()).expect("a checkpoint");
-                *note = checkpoint.sign(&signing_key(99)).into_bytes();
+                *note = checkpoint.sign(&signing_key(99)).expect("a key in memory signs").into_bytes();
             }
             (Self::Replay(first), Answer::Page(json)) => *json = first.get_or_insert(json.clone()).clone(),
             (lie, Answer::Page(json)) => {

@@ -103,7 +103,7 @@ impl World {
 fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, parties: Parties) -> App {
     let setup = Setup {
         data: data.to_owned(),
-        keys: NodeKeys { name: NODE.to_owned(), key: SigningKey::from_bytes(&[9; 32]) },
+        keys: NodeKeys { name: NODE.to_owned(), key: Arc::new(SigningKey::from_bytes(&[9; 32])) },
         mirrors: Vec::new(),
         parties,
         trust,

@@ -142,10 +142,10 @@ fn in_the_head(world: &World) -> Vec<Tampered> {
     let forger = SigningKey::from_bytes(&[77; 32]);
     let refused = |error| EvidenceRefusal::Checkpoint(CheckpointError::Note(error));
     let head = Checkpoint::open(&world.checkpoint(), &world.origin().key(&world.home_key()).unwrap()).unwrap();
-    let larger = Checkpoint { size: 40, ..head.clone() }.sign(&world.home);
+    let larger = Checkpoint { size: 40, ..head.clone() }.sign(&world.home).unwrap();
     let mut other = maker_world();
     other.append(certificate(BUYER));
-    let other_root = Checkpoint { root: other.root(), ..head }.sign(&world.home);
+    let other_root = Checkpoint { root: other.root(), ..head }.sign(&world.home).unwrap();
     let changed = world.checkpoint().replacen("\n15\n", "\n14\n", 1);
     let foreign =
         CheckpointError::OtherOrigin { expected: origin.clone(), found: foreign_world().origin().to_string() };

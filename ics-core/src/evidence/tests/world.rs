@@ -197,7 +197,7 @@ impl World {
     }
 
     pub(super) fn signed_head(&self, key: &SigningKey) -> String {
-        Checkpoint { origin: self.origin(), size: self.tree.size(), root: self.tree.root() }.sign(key)
+        Checkpoint { origin: self.origin(), size: self.tree.size(), root: self.tree.root() }.sign(key).unwrap()
     }
 
     pub(super) fn cosigned(&self, note: &str, at: Option<Timestamp>) -> String {

@@ -59,8 +59,8 @@ fn a_wrong_cosignature_spoils_the_note() {
         note.to_string()
     };
     let signed = |seconds: u64, text: &str| {
-        let signature = signing_key(2).sign(message(seconds, text).as_bytes());
-        [seconds.to_be_bytes().as_slice(), &signature.to_bytes()].concat()
+        let signature = signing_key(2).sign(message(seconds, text).as_bytes()).unwrap();
+        [seconds.to_be_bytes().as_slice(), &signature].concat()
     };
     let text = log.head().text();
     let good = signed(100, &text);
@@ -70,7 +70,7 @@ fn a_wrong_cosignature_spoils_the_note() {
         wrong[place] ^= 1;
         assert_eq!(times(&with(wrong), [&key]), Err(bad()), "byte {place}");
     }
-    let plain = signing_key(2).sign(text.as_bytes()).to_bytes();
+    let plain = NoteKey::sign(&signing_key(2), text.as_bytes()).unwrap();
     for wrong in [
         good[..71].to_vec(),
         [good.as_slice(), &[0]].concat(),

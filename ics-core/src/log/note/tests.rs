@@ -110,7 +110,7 @@ fn only_the_key_itself_counts() {
 #[test]
 fn a_wrong_signature_of_a_known_key_spoils_the_note() {
     let good = signed(&[("a", 1), ("b", 2)]).to_string();
-    let mut wrong = NoteSignature::ed25519("a", &signing_key(1), "another text\n");
+    let mut wrong = NoteSignature::ed25519("a", &signing_key(1), "another text\n").unwrap();
     let bad_line = format!("{wrong}\n");
     let note = Note::parse(&format!("{good}{bad_line}")).unwrap();
     assert_eq!(note.verify(&key("a", 1)), Err(NoteError::BadSignature("a".into())));

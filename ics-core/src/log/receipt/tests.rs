@@ -61,7 +61,7 @@ fn whatever_is_changed_is_refused() {
     let good = log.receipt(5);
     let name = log.origin.to_string();
     let elsewhere = Origin { domain: "other.example".parse().unwrap(), ..log.origin.clone() };
-    let of_other = Checkpoint { origin: elsewhere.clone(), ..log.head() }.sign(&log.home);
+    let of_other = Checkpoint { origin: elsewhere.clone(), ..log.head() }.sign(&log.home).unwrap();
     let longer = |count| [good.proof.as_slice(), &vec![Hash([0; 32]); count]].concat();
     let proof_length = |length| EvidenceError::Proof(ProofError::Length(length));
     type Change<'a> = Box<dyn Fn(&mut Receipt) + 'a>;

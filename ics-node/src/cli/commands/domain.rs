@@ -1,15 +1,15 @@
 //! `ics domain`.
 
 mod create;
-mod show;
+pub(super) mod show;
 mod sign;
-mod submit;
+pub(super) mod submit;
 mod update;
 
 use std::path::Path;
 
 use clap::Subcommand;
-use ics_core::descriptor::{NodeKey, OwnerKey, Owners, Source};
+use ics_core::descriptor::{Descriptor, NodeKey, OwnerKey, Owners, Source};
 use ics_core::identity::Fingerprint;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
@@ -108,7 +108,7 @@ pub(super) fn certificate(context: &Context, text: &str) -> Result<PublicCertifi
 }
 
 /// A signer that a person names: a fingerprint, a key of this home directory, or a file with a certificate.
-pub(super) fn signer(context: &Context, text: &str) -> Result<Fingerprint, Failure> {
+pub(in crate::cli) fn signer(context: &Context, text: &str) -> Result<Fingerprint, Failure> {
     match text.parse() {
         Ok(fingerprint) => Ok(fingerprint),
         Err(_) => Ok(certificate(context, text)?.key.fingerprint()),
@@ -149,8 +149,7 @@ fn source(path: &Path) -> Result<Source, Failure> {
 /// The secret keys of owners, unlocked.
 fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<UnlockedKey>, Failure> {
     let keys = names.iter().map(|name| context.keys().find(name)).collect::<Result<Vec<_>, _>>()?;
-    let passphrase = context.passphrases().get(&names.join(", "))?;
-    Ok(keys.iter().map(|key| key.unlock(&passphrase)).collect::<Result<_, _>>()?)
+    context.unlock_all(&keys)
 }
 
 /// The domain that was named, or that the configuration assumes.
@@ -164,9 +163,12 @@ fn domain_or_default(context: &Context, domain: Option<DomainName>) -> Result<Do
 }
 
 /// The owners who may sign a descriptor: those of the version before it, where that is at hand.
-fn entitled(context: &Context, file: &DescriptorFile) -> Owners {
-    let version = file.descriptor.version.saturating_sub(1);
-    let previous = descriptor::path(&context.home, &file.descriptor.domain, version);
-    let previous = DescriptorFile::read(&previous).ok().map(|file| file.descriptor);
-    previous.unwrap_or_else(|| file.descriptor.clone()).owners
+fn entitled(context: &Context, descriptor: &Descriptor) -> Owners {
+    before(context, descriptor).unwrap_or_else(|| descriptor.clone()).owners
+}
+
+/// The version before a descriptor, where that is in this home directory.
+fn before(context: &Context, descriptor: &Descriptor) -> Option<Descriptor> {
+    let path = descriptor::path(&context.home, &descriptor.domain, descriptor.version.checked_sub(1)?);
+    DescriptorFile::read(&path).ok().map(|file| file.descriptor)
 }

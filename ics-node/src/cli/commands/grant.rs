@@ -66,7 +66,11 @@ impl Grant {
                 }
                 Saying { found, claims, ends_vouching: false }
             };
-            let sayings = found.into_iter().map(saying).collect();
+            let sayings: Vec<Saying> = found.into_iter().map(saying).collect();
+            if signing.unsigned().is_some() {
+                return say::prepare(context, &node, &signing, sayings, grantee_certificate.into_iter().collect())
+                    .await;
+            }
             let exit = say::say(context, &node, &signing, sayings, self.asking).await?;
             if let Some(certificate) = grantee_certificate.filter(|_| exit == Exit::Ok) {
                 submit::introduce(&node, signing.domain(), &certificate).await?;

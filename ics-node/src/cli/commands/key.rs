@@ -1,5 +1,7 @@
 //! `ics key`.
 
+mod token;
+
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
@@ -16,10 +18,22 @@ use crate::keys::{Algorithm, ImportSource, KeyName, KeyVersion, Passphrase, Stor
 /// Commands about keys.
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
-    /// Make a secret key.
+    /// Make a secret key, here or in a token.
     ///
-    /// Makes a key and its certificate, and stores them encrypted with the passphrase.
+    /// Makes a key and its certificate, and stores them encrypted with the passphrase. With `--token` the secret is made
+    /// in a PKCS#11 token and never leaves it; what is stored is the certificate, and where the key is.
     Make(Make),
+    /// Take in a key that is in a token.
+    ///
+    /// Makes the certificate of a key in a PKCS#11 token (Ed25519, P-256, RSA), and stores that and where the key is. The
+    /// key counts as created on 2018-01-01, whoever adopts it and when, so that its fingerprint is always the same; a key
+    /// that has a certificate already keeps it with `--certificate`.
+    Adopt(token::Adopt),
+    /// List tokens and the keys in them.
+    ///
+    /// Lists the tokens that the PKCS#11 module sees, the algorithms that they sign with, and those keys in them whose
+    /// public half can be seen without a PIN.
+    Tokens(token::ListTokens),
     /// Take in a secret key that was made elsewhere.
     ///
     /// Takes what gpg and sq export, and PEM of PKCS#8 (Ed25519, P-256, RSA).
@@ -35,7 +49,10 @@ pub(crate) enum KeyCommand {
 #[command(after_long_help = "\
 Examples:
   $ ics key make factory-2 --user-id 'Factory 2 <factory2@acme.example>'
-  $ ics key make owner-b --algorithm p256 --v6")]
+  $ ics key make owner-b --algorithm p256 --v6
+
+  In a token, whose PIN is asked for:
+  $ ics --pkcs11-module /usr/lib/softhsm/libsofthsm2.so key make factory-3 --token pkcs11:token=acme")]
 pub(crate) struct Make {
     /// What to call it here.
     name: KeyName,
@@ -48,6 +65,9 @@ pub(crate) struct Make {
     /// Make a key of version 6 (RFC 9580), which GnuPG does not read.
     #[arg(long)]
     v6: bool,
+    /// Make it in this token, named by its `pkcs11:` URI (RFC 7512).
+    #[arg(long, value_name = "URI")]
+    token: Option<String>,
 }
 
 /// What `ics key import` takes.
@@ -79,7 +99,7 @@ Examples:
   $ ics key show signer --armor > signer-public.asc
   $ ics --json key show node")]
 pub(crate) struct Show {
-    /// Its name here, or its fingerprint.
+    /// Its name here, its fingerprint, or its `pkcs11:` URI.
     key: String,
     /// Print the certificate in armor.
     #[arg(long)]
@@ -104,12 +124,16 @@ struct KeyCard {
     user_ids: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     verifier_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
 }
 
 impl KeyCommand {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Make(command) => command.run(context),
+            Self::Adopt(command) => command.run(context),
+            Self::Tokens(command) => command.run(context),
             Self::Import(command) => command.run(context),
             Self::Show(command) => command.run(context),
             Self::List(_) => list(context),
@@ -119,9 +143,12 @@ impl KeyCommand {
 
 impl Make {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let passphrase = context.passphrases().choose()?;
         let user_id = self.user_id.unwrap_or_else(|| self.name.to_string());
         let version = if self.v6 { KeyVersion::V6 } else { KeyVersion::V4 };
+        if let Some(token) = &self.token {
+            return token::make(context, token, &self.name, (self.algorithm, version), &user_id);
+        }
+        let passphrase = context.passphrases().choose()?;
         let key = context.keys().make(&self.name, &user_id, (self.algorithm, version), &passphrase, context.now())?;
         show(context, &key)
     }
@@ -166,9 +193,10 @@ fn list(context: &Context) -> Result<Exit, Failure> {
         }
         let row = |card: &KeyCard| {
             let user_id = card.user_ids.first().cloned().unwrap_or_default();
-            vec![card.name.clone(), card.fingerprint.clone(), card.algorithm.clone(), user_id]
+            let place = if card.token.is_some() { "token" } else { "file" };
+            vec![card.name.clone(), card.fingerprint.clone(), card.algorithm.clone(), place.to_owned(), user_id]
         };
-        table(&["name", "fingerprint", "algorithm", "user id"], &cards.iter().map(row).collect::<Vec<_>>())
+        table(&["name", "fingerprint", "algorithm", "secret in", "user id"], &cards.iter().map(row).collect::<Vec<_>>())
     })?;
     Ok(Exit::Ok)
 }
@@ -183,6 +211,7 @@ fn show(context: &Context, key: &StoredKey) -> Result<Exit, Failure> {
             ("user id", shown.user_ids.join("\n")),
         ];
         rows.extend(shown.verifier_key.clone().map(|key| ("verifier key", key)));
+        rows.extend(shown.token.clone().map(|uri| ("in token", uri)));
         card(&shown.name, &rows)
     })?;
     Ok(Exit::Ok)
@@ -198,5 +227,6 @@ fn key_card(key: &StoredKey) -> Result<KeyCard, Failure> {
         created: public.created().to_string(),
         user_ids: key.certificate().user_ids().to_vec(),
         verifier_key: key.ed25519().map(|key| STANDARD.encode(key)),
+        token: key.token().map(ToString::to_string),
     })
 }

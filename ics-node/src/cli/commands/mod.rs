@@ -5,7 +5,7 @@ mod approve;
 mod backup;
 mod completions;
 mod demo;
-mod domain;
+pub(super) mod domain;
 mod enroll;
 mod export;
 mod grant;
@@ -21,7 +21,9 @@ mod man;
 mod mirror;
 mod publish;
 mod serve;
+mod sign;
 mod status;
+mod submit;
 mod verify;
 mod withdraw;
 
@@ -85,6 +87,16 @@ pub(super) enum Command {
     ///
     /// Takes back what the signer has said himself. What others say stands; a block for ever cannot be taken back.
     Withdraw(withdraw::Withdraw),
+    /// Sign what another machine has prepared; needs no network.
+    ///
+    /// Shows what a batch says that `--unsigned` has written on another machine, checks it by itself, asks, and signs it
+    /// into a second file, which `ics submit` takes. It also takes descriptors, signed by other owners or by nobody yet.
+    Sign(sign::Sign),
+    /// Submit what was signed on another machine.
+    ///
+    /// Verifies what `ics sign` has signed, and submits it to the home of its domain. It takes batches and descriptors.
+    /// What is in the log already keeps its first receipt, so that it can be given again after a failure.
+    Submit(submit::Submit),
     /// Show what a thing is, who vouches for it, and what its status is now.
     ///
     /// Shows what the node's domains say of a thing: what it is, who vouches for it, its status and who gave it, and how
@@ -159,6 +171,8 @@ impl Command {
             Self::Grant(command) => command.run(context),
             Self::Installed(command) => command.run(context),
             Self::Withdraw(command) => command.run(context),
+            Self::Sign(command) => command.run(context),
+            Self::Submit(command) => command.run(context),
             Self::Lookup(command) => command.run(context),
             Self::List(command) => command.run(context),
             Self::History(command) => command.run(context),

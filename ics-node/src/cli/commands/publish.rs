@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 use console::style;
 use ics_core::identity::Kind;
+use ics_core::limits;
 use ics_core::statement::{Claims, Group, Software, Subject};
 use ics_core::vocabulary::{Act, Attribute};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::key_value;
@@ -16,7 +18,9 @@ use crate::api::SubmissionResult;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::progress;
+use crate::cli::say;
 use crate::cli::session::SignAs;
+use crate::client::batch::Item;
 use crate::client::node::Node;
 use crate::client::publish::{Bulk, BulkError, FieldError, Fields, Journal, JournalError, Outcome, RowError, Rows};
 use crate::client::signing::Signing;
@@ -43,6 +47,9 @@ Examples:
 
   A lot, so that one signature can recall it:
   $ ics publish --group 'Lot 2026-11' --select model=P7 --select lot=2026-11
+
+  The same, to be signed on a machine without a network:
+  $ ics publish --from devices.csv --manu Acme --model P7 --lot 2026-11 --unsigned monday.ics
 
   A piece of software:
   $ ics publish --file firmware.bin --name p7-firmware --version 2.4.1"
@@ -187,6 +194,16 @@ impl Publish {
         fields.spki = self.spki.take();
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
+            if signing.unsigned().is_some() {
+                let items = match &self.from {
+                    Some(input) => drafts(&signing, input, &fields)?,
+                    None => {
+                        let (thing, claims) = self.one(&signing, fields)?;
+                        vec![Item { draft: signing.draft(thing, claims, false)?, replaced: Vec::new() }]
+                    }
+                };
+                return say::prepared(context, &signing, Vec::new(), items);
+            }
             submit::introduce(&node, signing.domain(), signing.certificate_bytes()).await?;
             if let Some(input) = self.from {
                 return publish_many(context, &node, signing, Bulk { input, defaults: fields }).await;
@@ -217,6 +234,26 @@ impl Publish {
     }
 }
 
+/// All rows of a file, to be signed elsewhere. A row that cannot be read ends it: whoever signs is given all or nothing.
+fn drafts(signing: &Signing, input: &Path, defaults: &Fields) -> Result<Vec<Item>, Failure> {
+    let directory = input.parent().unwrap_or(Path::new(""));
+    let refused = |number: u64, reason: String| Failure::new(Exit::Usage, format!("row {number}: {reason}"));
+    let mut items = Vec::new();
+    for row in Rows::open(input).map_err(BulkError::from)? {
+        let row = row.map_err(BulkError::from)?;
+        if items.len() >= limits::BATCH_FILE_STATEMENTS {
+            let most = limits::BATCH_FILE_STATEMENTS;
+            return Err(Failure::new(Exit::Usage, format!("a batch takes {most} statements at most"))
+                .hint("split the file, and make a batch of each part"));
+        }
+        let fields = row.fields(defaults).map_err(|e| refused(row.number, e.to_string()))?;
+        let drafted = fields.draft(signing.claims(Act::Identity), directory);
+        let (thing, claims) = drafted.map_err(|e| refused(row.number, e.to_string()))?;
+        items.push(Item { draft: signing.draft(thing, claims, false)?, replaced: Vec::new() });
+    }
+    Ok(items)
+}
+
 async fn publish_one(
     context: &Context,
     node: &Node,
@@ -224,8 +261,9 @@ async fn publish_one(
     thing: Thing,
     claims: Claims,
 ) -> Result<Exit, Failure> {
-    let body = signing.sign(&thing, &claims, false, context.now())?;
-    let result = submit::submit(node, signing.domain(), vec![body]).await?.into_iter().next();
+    let draft = signing.draft(thing.clone(), claims, false)?;
+    let bodies = say::sign_all(signing, vec![draft], context.now(), ProgressBar::hidden()).await?;
+    let result = submit::submit(node, signing.domain(), bodies).await?.into_iter().next();
     let receipt = match result {
         Some(SubmissionResult::Receipt(receipt)) => receipt,
         Some(SubmissionResult::Problem(problem)) => return Err(problem.into()),

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use console::style;
+use sd_notify::NotifyState;
 use serde_json::json;
 
 use crate::app::{AppError, NodeKeys};
@@ -29,8 +30,7 @@ impl Serve {
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
         let key = context.keys().find(&node.key)?;
-        let passphrase = context.passphrases().get("the node's key")?;
-        let keys = NodeKeys { name: node.name.clone(), key: key.unlock(&passphrase)?.node_key()? };
+        let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()? };
         observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -40,9 +40,22 @@ impl Serve {
             let stop = stop_signal().map_err(|error| Failure::new(Exit::Internal, error))?;
             let service = Service::start(&config, keys).map_err(|error| failed(&error))?;
             announce(context, &config, &service);
+            tell_systemd(NotifyState::Ready);
+            let stop = async {
+                stop.await;
+                tell_systemd(NotifyState::Stopping);
+            };
             service.run(stop).await.map_err(|error| failed(&error))
         })?;
         Ok(Exit::Ok)
+    }
+}
+
+/// Tells the service manager that started this process, if it asked to be told (sd_notify(3)): the unit is of
+/// `Type=notify`.
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager could not be told");
     }
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 use ics_core::descriptor::{NodeKey, Owners, RoleSpec, Template, TemplateInput};
 use ics_core::vocabulary::{DomainName, Role};
 
+use super::update::prepare;
 use super::{name_and_key, owner, role_and_key, signers, source, unlock_all};
 use crate::cli::commands::init::template;
 use crate::cli::context::Context;
@@ -50,6 +51,9 @@ pub(crate) struct Create {
     /// What the domain is for and whom to ask.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     description: String,
+    /// Sign nothing: write it into this file, for `ics sign` on the machine that has the first owner's key.
+    #[arg(long, value_name = "FILE")]
+    unsigned: Option<PathBuf>,
 }
 
 impl Create {
@@ -71,6 +75,9 @@ impl Create {
             sources: self.sources.iter().map(|path| source(path)).collect::<Result<_, _>>()?,
         };
         let made = self.template.fill(input).map_err(|e| Failure::new(Exit::Usage, e))?;
+        if let Some(path) = &self.unsigned {
+            return prepare(context, &made, self.owners.get(..1).unwrap_or_default(), path);
+        }
         let is_local = |owner: &&String| context.keys().find(owner).is_ok();
         let local: Vec<String> = self.owners.iter().filter(is_local).cloned().collect();
         let unlocked = unlock_all(context, &local)?;

@@ -1,5 +1,6 @@
 //! `ics domain show`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,7 +9,7 @@ use ics_core::descriptor::{Descriptor, OwnerKey, Owners, RoleSpec};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
-use super::{domain_or_default, entitled};
+use super::{before, domain_or_default, entitled};
 use crate::api::{Alarm, DomainInfo, Position};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -77,17 +78,48 @@ fn node_rows(url: &str, info: &DomainInfo, now: Timestamp) -> Vec<Row> {
 }
 
 /// Prints a descriptor, who has signed it, and what is still missing.
-pub(super) fn print(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
+pub(in crate::cli) fn print(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
     context.output.result(&file.descriptor, || text(context, file, vec![("file", path.display().to_string())]))?;
     Ok(Exit::Ok)
 }
 
 /// The rows about where it is, and then what it says.
 fn text(context: &Context, file: &DescriptorFile, mut rows: Vec<Row>) -> String {
-    let descriptor = &file.descriptor;
     rows.extend([
-        ("owners", owners_text(descriptor)),
-        ("signed by", signed_text(&entitled(context, file), file)),
+        ("owners", owners_text(&file.descriptor)),
+        ("signed by", signed_text(&entitled(context, &file.descriptor), file)),
+    ]);
+    rules_card(&file.descriptor, rows)
+}
+
+/// The owners who may sign a descriptor: those of the version before it, where that is at hand.
+pub(in crate::cli) fn entitled_to(context: &Context, descriptor: &Descriptor) -> Owners {
+    entitled(context, descriptor)
+}
+
+/// What a descriptor changes against the version before it: the members of its JSON.
+pub(in crate::cli) fn changes(context: &Context, next: &Descriptor) -> String {
+    let Some(previous) = before(context, next) else {
+        return "the version before it is not in this home directory: read all of it".to_owned();
+    };
+    let members = |descriptor: &Descriptor| serde_json::to_value(descriptor).unwrap_or_default();
+    let (old, new) = (members(&previous), members(next));
+    let names: BTreeSet<&String> =
+        [&old, &new].into_iter().filter_map(serde_json::Value::as_object).flat_map(serde_json::Map::keys).collect();
+    let is_changed = |name: &&&String| old.get(name.as_str()) != new.get(name.as_str());
+    let is_counted = |name: &&&String| !matches!(name.as_str(), "version" | "previous");
+    let changed: Vec<&str> = names.iter().filter(is_changed).filter(is_counted).map(|name| name.as_str()).collect();
+    if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") }
+}
+
+/// A card of a descriptor: the rows that are given, then what it says.
+pub(in crate::cli) fn card_of(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
+    rows.push(("owners", owners_text(descriptor)));
+    rules_card(descriptor, rows)
+}
+
+fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
+    rows.extend([
         ("home node", format!("{}\n{}", descriptor.home.name, descriptor.home.key)),
         ("roles", roles_text(descriptor)),
         ("fresh for", format!("{} s", descriptor.freshness.default)),

@@ -26,7 +26,7 @@ pub(crate) struct Sign {
 impl Sign {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let mut file = DescriptorFile::read(&self.file)?;
-        let owners = entitled(context, &file);
+        let owners = entitled(context, &file.descriptor);
         for key in unlock_all(context, &[self.owner])? {
             file = file.add_signature(&owners.keys, key.primary()?, context.now())?;
         }

@@ -30,20 +30,7 @@ pub(crate) struct Submit {
 
 impl Submit {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let file = self.file(context)?;
-        let (domain, version) = (&file.descriptor.domain, file.descriptor.version);
-        let node = context.node(&context.config()?)?;
-        let results = submit::submit(&node, domain, vec![file.body().to_vec()]);
-        let receipt = match context.wait(async { Ok(results.await?) })?.pop() {
-            Some(SubmissionResult::Receipt(receipt)) => receipt,
-            Some(SubmissionResult::Problem(problem)) => return Err(problem.into()),
-            None => return Err(Failure::new(Exit::Network, "the node gave no result")),
-        };
-        let shown = json!({ "domain": domain, "version": version, "index": receipt.index, "receipt": receipt });
-        context.output.result(&shown, || {
-            format!("{} {domain}, version {version}\n  entry  {}", style("✓").green(), receipt.index)
-        })?;
-        Ok(Exit::Ok)
+        submit_descriptor(context, &self.file(context)?)
     }
 
     fn file(&self, context: &Context) -> Result<DescriptorFile, Failure> {
@@ -55,4 +42,21 @@ impl Submit {
         let domain = domain_or_default(context, self.what.as_ref().map(parse).transpose()?)?;
         Ok(DescriptorFile::newest(&context.home, &domain)?)
     }
+}
+
+/// Submits a descriptor to the home of its domain.
+pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile) -> Result<Exit, Failure> {
+    let (domain, version) = (&file.descriptor.domain, file.descriptor.version);
+    let node = context.node(&context.config()?)?;
+    let results = submit::submit(&node, domain, vec![file.body().to_vec()]);
+    let receipt = match context.wait(async { Ok(results.await?) })?.pop() {
+        Some(SubmissionResult::Receipt(receipt)) => receipt,
+        Some(SubmissionResult::Problem(problem)) => return Err(problem.into()),
+        None => return Err(Failure::new(Exit::Network, "the node gave no result")),
+    };
+    let shown = json!({ "domain": domain, "version": version, "index": receipt.index, "receipt": receipt });
+    context
+        .output
+        .result(&shown, || format!("{} {domain}, version {version}\n  entry  {}", style("✓").green(), receipt.index))?;
+    Ok(Exit::Ok)
 }

@@ -1,15 +1,17 @@
 //! `ics domain update`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use ics_core::descriptor::{Compromise, Descriptor};
 use ics_core::identity::Fingerprint;
 use ics_core::vocabulary::{DomainName, Role};
 
-use super::{domain_or_default, owner, role_and_key, signers, source, unlock_all};
+use super::{domain_or_default, owner, role_and_key, signer, signers, source, unlock_all};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::say;
+use crate::client::batch::Head;
 use crate::client::descriptor::{self, Changes, DescriptorFile};
 
 /// What `ics domain update` takes.
@@ -62,6 +64,9 @@ pub(crate) struct Update {
     /// The owner's key that signs.
     #[arg(long = "owner", default_value = "owner", value_name = "KEY")]
     owners: Vec<String>,
+    /// Sign nothing: write the new version into this file, for `ics sign` on the machine that has the owner's key.
+    #[arg(long, value_name = "FILE")]
+    unsigned: Option<PathBuf>,
 }
 
 fn compromise(text: &str) -> Result<(Fingerprint, u64), String> {
@@ -73,12 +78,15 @@ fn compromise(text: &str) -> Result<(Fingerprint, u64), String> {
 impl Update {
     pub(super) fn run(mut self, context: &Context) -> Result<Exit, Failure> {
         let domain = domain_or_default(context, self.domain.take())?;
-        let owners = core::mem::take(&mut self.owners);
+        let (owners, unsigned) = (core::mem::take(&mut self.owners), self.unsigned.take());
         let previous = DescriptorFile::newest(&context.home, &domain)?.descriptor;
         let next = match &self.from_file {
             Some(path) => descriptor::follow(&previous, edited(path)?)?,
             None => descriptor::next_version(&previous, self.changes(context, &domain)?)?,
         };
+        if let Some(path) = &unsigned {
+            return prepare(context, &next, &owners, path);
+        }
         let unlocked = unlock_all(context, &owners)?;
         let signers = unlocked.iter().map(|key| key.primary()).collect::<Result<Vec<_>, _>>()?;
         descriptor::refuse_strangers(&previous.owners.keys, &signers)?;
@@ -105,6 +113,17 @@ impl Update {
             compromised: self.compromised.into_iter().map(compromise).collect(),
         })
     }
+}
+
+/// Writes a version for its first owner to sign.
+pub(super) fn prepare(context: &Context, next: &Descriptor, owners: &[String], path: &Path) -> Result<Exit, Failure> {
+    let [owner] = owners else {
+        return Err(Failure::new(Exit::Usage, "one owner signs first")
+            .hint("name one with --owner; the others add their signatures with `ics sign`"));
+    };
+    let head = Head::new(next.domain.clone(), signer(context, owner)?, None, context.now());
+    let digest = head.write_descriptor(path, next)?;
+    say::say_prepared(context, path, &format!("version {} of {}", next.version, next.domain), &digest, &head)
 }
 
 fn edited(path: &std::path::Path) -> Result<Descriptor, Failure> {

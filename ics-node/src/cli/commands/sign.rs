@@ -1,0 +1,174 @@
+//! `ics sign`: the machine that has the key, and no network.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use console::style;
+use ics_core::descriptor::Descriptor;
+use serde_json::json;
+
+use super::domain::show;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::card;
+use crate::cli::progress;
+use crate::cli::review;
+use crate::cli::say::{Asking, confirm};
+use crate::cli::words::{counted, when};
+use crate::client::batch::{BatchError, Done, Ledger, Noted, UnsignedBatch};
+use crate::client::descriptor::{self, DescriptorFile};
+use crate::keys::UnlockedKey;
+
+/// What `ics sign` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  On the machine with the network, without the key:
+  $ ics status suspended --group 'Lot 2026-11' --signer factory.asc --unsigned recall.ics
+
+  On the machine with the key, without the network:
+  $ ics sign recall.ics --show
+  $ ics sign recall.ics
+
+  Back on the first:
+  $ ics submit recall.signed.ics")]
+pub(crate) struct Sign {
+    /// The batch, or a descriptor that other owners have signed.
+    file: PathBuf,
+    /// The key that signs: its name here, fingerprint or `pkcs11:` URI [default: the one that the batch names].
+    #[arg(long, value_name = "KEY")]
+    signer: Option<String>,
+    /// Where to put what was signed [default: beside the batch].
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Only show what would be signed.
+    #[arg(long)]
+    show: bool,
+    /// Show all statements, however many there are.
+    #[arg(long)]
+    all: bool,
+    /// Sign a batch that was signed here before.
+    #[arg(long)]
+    again: bool,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+impl Sign {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if !is_batch(&self.file)? {
+            return self.co_sign(context);
+        }
+        let batch = UnsignedBatch::read(&self.file)?;
+        match batch.descriptor.clone() {
+            Some(descriptor) => self.descriptor(context, &batch, &descriptor),
+            None => self.statements(context, &batch),
+        }
+    }
+
+    fn statements(self, context: &Context, batch: &UnsignedBatch) -> Result<Exit, Failure> {
+        if self.show {
+            context.output.result(&review::json(batch), || review::text(batch, self.all))?;
+            return Ok(Exit::Ok);
+        }
+        context.output.note(&review::text(batch, self.all));
+        let ledger = Ledger::new(&context.home);
+        if let Some(before) = ledger.find(Done::Signed, batch.digest())?.filter(|_| !self.again) {
+            let message = format!("this batch was signed here at {}", when(before.at));
+            return Err(Failure::new(Exit::Refused, message)
+                .hint("what it says would be said twice; --again signs it once more all the same"));
+        }
+        let key = self.key(context, batch)?;
+        let question = format!("Sign {} as {}?", counted(batch.items.len(), "statement"), batch.head.signer);
+        confirm(self.asking, &question)?;
+        let bar = progress::bar(context, batch.items.len(), "signing");
+        let signed = batch.sign(&key, context.now(), || bar.inc(1))?;
+        bar.finish_and_clear();
+        let output = self.output.unwrap_or_else(|| self.file.with_extension("signed.ics"));
+        let digest = signed.write(&output)?;
+        let noted = Noted { done: Done::Signed, batch: batch.digest().to_owned(), signed: digest, at: context.now() };
+        ledger.note(&noted)?;
+        let file = output.display().to_string();
+        let said = json!({ "signed": file, "statements": signed.bodies.len(), "batch": batch.digest() });
+        context.output.result(&said, || {
+            let rows =
+                [("next", format!("ics submit {file}\non a machine that reaches the home of {}", batch.head.domain))];
+            card(&format!("{} {file}: {} signed", style("✓").green(), signed.bodies.len()), &rows)
+        })?;
+        Ok(Exit::Ok)
+    }
+
+    /// The key that the batch is for. One that is named must be it: a batch has one signer.
+    fn key(&self, context: &Context, batch: &UnsignedBatch) -> Result<UnlockedKey, Failure> {
+        let stored = match &self.signer {
+            Some(name) => context.keys().find(name)?,
+            None => context.keys().find(&batch.head.signer.to_string())?,
+        };
+        batch.check_signer(stored.fingerprint())?;
+        context.unlock(&stored)
+    }
+
+    /// Signs a descriptor as the first owner.
+    fn descriptor(self, context: &Context, batch: &UnsignedBatch, next: &Descriptor) -> Result<Exit, Failure> {
+        let rows = vec![("batch", batch.digest().to_owned()), ("changes", show::changes(context, next))];
+        if self.show {
+            context.output.result(next, || show::card_of(next, rows))?;
+            return Ok(Exit::Ok);
+        }
+        context.output.note(&show::card_of(next, rows));
+        let key = self.key(context, batch)?;
+        let owners = show::entitled_to(context, next);
+        let signer = key.primary()?;
+        descriptor::refuse_strangers(&owners.keys, &[signer])?;
+        confirm(self.asking, &format!("Sign version {} of {} as an owner?", next.version, next.domain))?;
+        let file = DescriptorFile::sign_new(next.clone(), &[signer], context.now())?;
+        let output =
+            self.output.unwrap_or_else(|| self.file.with_file_name(format!("{}.v{}.pgp", next.domain, next.version)));
+        file.replace(&output)?;
+        show::print(context, &file, &output)
+    }
+
+    /// Adds an owner's signature to a descriptor that others have signed.
+    fn co_sign(self, context: &Context) -> Result<Exit, Failure> {
+        let file = DescriptorFile::read(&self.file)?;
+        let rows = vec![("changes", show::changes(context, &file.descriptor))];
+        if self.show {
+            return show::print(context, &file, &self.file);
+        }
+        context.output.note(&show::card_of(&file.descriptor, rows));
+        let stored = context.keys().find(self.signer.as_deref().unwrap_or("owner"))?;
+        let key = context.unlock(&stored)?;
+        let question = format!("Sign version {} of {} as an owner?", file.descriptor.version, file.descriptor.domain);
+        confirm(self.asking, &question)?;
+        let owners = show::entitled_to(context, &file.descriptor);
+        let signed = file.add_signature(&owners.keys, key.primary()?, context.now())?;
+        let output = self.output.unwrap_or(self.file);
+        signed.replace(&output)?;
+        show::print(context, &signed, &output)
+    }
+}
+
+/// Whether a file begins as batches do; descriptors are OpenPGP.
+pub(super) fn is_batch(path: &Path) -> Result<bool, Failure> {
+    let failed = |e: std::io::Error| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
+    let mut first = [0];
+    let read = std::fs::File::open(path).map_err(failed)?.read(&mut first).map_err(failed)?;
+    Ok(read == 0 || first == *b"{")
+}
+
+impl From<BatchError> for Failure {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::File { .. } | BatchError::Form { .. } => Self::new(Exit::Local, error),
+            BatchError::Kind { .. } | BatchError::Empty | BatchError::TooMuch(..) => Self::new(Exit::Usage, error),
+            BatchError::Damaged(_) => {
+                Self::new(Exit::Refused, error).hint("carry it over once more; its digest is to be the one shown there")
+            }
+            BatchError::Signer { .. } => {
+                Self::new(Exit::Refused, error).hint("a batch has one signer; make another batch for another one")
+            }
+            BatchError::Item { .. } => Self::new(Exit::Refused, error),
+        }
+    }
+}

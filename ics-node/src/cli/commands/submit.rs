@@ -1,0 +1,121 @@
+//! `ics submit`: what was signed elsewhere.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use console::style;
+use ics_core::statement::Statement;
+use serde::Serialize;
+use serde_json::json;
+
+use super::domain::submit::submit_descriptor;
+use super::sign::is_batch;
+use crate::api::{Problem, SubmissionResult};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::review;
+use crate::cli::words::{clean, counted, when};
+use crate::client::batch::{BatchError, Done, Ledger, Noted, SignedBatch};
+use crate::client::descriptor::DescriptorFile;
+use crate::client::submit;
+
+/// Statements that are shown one by one; of more it says how many.
+const SHOWN: usize = 20;
+
+/// What `ics submit` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics submit recall.signed.ics
+  $ ics submit devices.acme.example.v3.pgp")]
+pub(crate) struct Submit {
+    /// What `ics sign` has written.
+    file: PathBuf,
+    /// Submit it although the same batch was signed twice, and the other one submitted.
+    #[arg(long)]
+    again: bool,
+}
+
+/// What became of a statement, as JSON.
+#[derive(Serialize)]
+struct Submitted {
+    id: String,
+    title: String,
+    statement: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<Problem>,
+}
+
+impl Submit {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if !is_batch(&self.file)? {
+            return submit_descriptor(context, &DescriptorFile::read(&self.file)?);
+        }
+        let batch = SignedBatch::read(&self.file)?;
+        let statements = batch.verify(context.now())?;
+        let ledger = Ledger::new(&context.home);
+        let before = ledger.find(Done::Submitted, &batch.head.batch)?;
+        if let Some(before) = before.filter(|before| before.signed != batch.digest() && !self.again) {
+            let message = format!("this batch was signed twice, and the other one submitted at {}", when(before.at));
+            return Err(Failure::new(Exit::Refused, message)
+                .hint("what it says would stand in the log twice; --again submits it all the same"));
+        }
+        let node = context.node(&context.config()?)?;
+        let domain = &batch.head.domain;
+        let certificates = batch.certificates()?;
+        let (own, others) = certificates.split_first().ok_or(BatchError::Empty)?;
+        let results = context.wait(async {
+            submit::introduce(&node, domain, own).await?;
+            let results = submit::submit(&node, domain, batch.bodies.clone()).await?;
+            // A log takes a certificate of somebody else once a statement gives him a role.
+            let all_in = results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_)));
+            for certificate in others.iter().filter(|_| all_in) {
+                submit::introduce(&node, domain, certificate).await?;
+            }
+            Ok(results)
+        })?;
+        let (noted, signed) = (batch.head.batch.clone(), batch.digest().to_owned());
+        ledger.note(&Noted { done: Done::Submitted, batch: noted, signed, at: context.now() })?;
+        let submitted: Vec<Submitted> = statements.iter().zip(results).map(Submitted::new).collect();
+        let refused = submitted.iter().filter(|it| it.problem.is_some()).count();
+        let said = json!({ "domain": domain, "batch": batch.head.batch, "statements": submitted });
+        context.output.result(&said, || text(domain.as_str(), &submitted, refused))?;
+        Ok(if refused == 0 { Exit::Ok } else { Exit::Refused })
+    }
+}
+
+impl Submitted {
+    fn new((statement, result): (&Statement, SubmissionResult)) -> Self {
+        let (index, problem) = match result {
+            SubmissionResult::Receipt(receipt) => (Some(receipt.index), None),
+            SubmissionResult::Problem(problem) => (None, Some(problem)),
+        };
+        Self {
+            id: statement.identity().to_string(),
+            title: review::subject_title(statement.subject()),
+            statement: statement.id().to_string(),
+            index,
+            problem,
+        }
+    }
+}
+
+fn text(domain: &str, submitted: &[Submitted], refused: usize) -> String {
+    let line = |it: &Submitted| match (&it.problem, it.index) {
+        (Some(problem), _) => format!("{} {}: {}", style("✗").red(), clean(&it.title), clean(&problem.detail)),
+        (None, index) => {
+            let index = index.map(|index| format!("  entry {index}")).unwrap_or_default();
+            format!("{} {}{index}", style("✓").green(), clean(&it.title))
+        }
+    };
+    // What was refused is always shown.
+    let is_shown = |(place, it): &(usize, &Submitted)| *place < SHOWN || it.problem.is_some();
+    let mut lines: Vec<String> = submitted.iter().enumerate().filter(is_shown).map(|(_, it)| line(it)).collect();
+    if let Some(more) = submitted.len().checked_sub(lines.len()).filter(|more| *more > 0) {
+        lines.push(format!("… and {more} more"));
+    }
+    lines.push(format!("{} in the log of {domain}", counted(submitted.len() - refused, "statement")));
+    lines.join("\n")
+}

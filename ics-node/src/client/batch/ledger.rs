@@ -1,0 +1,84 @@
+//! What this machine has done with which batch, so that nothing is signed or submitted twice by mistake.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use ics_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::BatchError;
+use crate::keys::file;
+
+/// The file in the home directory, a line of JSON for each thing that was done.
+const FILE_NAME: &str = "batches.ndjson";
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Done {
+    /// The batch was signed.
+    Signed,
+    /// What was signed was submitted.
+    Submitted,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Noted {
+    /// What was done.
+    pub done: Done,
+    /// The SHA-256 of the unsigned batch.
+    pub batch: String,
+    /// The SHA-256 of the signed one.
+    pub signed: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The notes of one home directory.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    path: PathBuf,
+}
+
+impl Ledger {
+    /// That of a home directory; it need not exist yet.
+    #[must_use]
+    pub fn new(home: &Path) -> Self {
+        Self { path: home.join(FILE_NAME) }
+    }
+
+    /// The first note that this was done with a batch.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn find(&self, done: Done, batch: &str) -> Result<Option<Noted>, BatchError> {
+        let text = match std::fs::read_to_string(&self.path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(|source| self.failed(source))?,
+        };
+        // A line that was cut off by a crash is one that was never acknowledged.
+        let mut notes = text.lines().filter_map(|line| serde_json::from_str::<Noted>(line).ok());
+        Ok(notes.find(|noted| noted.done == done && noted.batch == batch))
+    }
+
+    /// Adds a note, durably.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn note(&self, noted: &Noted) -> Result<(), BatchError> {
+        let failed = |source| self.failed(source);
+        if let Some(home) = self.path.parent() {
+            file::make_private_directory(home).map_err(failed)?;
+        }
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path).map_err(failed)?;
+        let line = serde_json::to_string(noted).map_err(|e| failed(std::io::Error::other(e)))?;
+        file.write_all(format!("{line}\n").as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
+    }
+
+    fn failed(&self, source: std::io::Error) -> BatchError {
+        BatchError::File { path: self.path.clone(), source }
+    }
+}

@@ -1,0 +1,96 @@
+//! Lines of canonical JSON with a digest at the end: written whole or not at all, read within bounds.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+
+use data_encoding::HEXLOWER;
+use ics_core::canonical_json;
+use ics_core::limits;
+use serde::Serialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::BatchError;
+use crate::keys::file;
+
+/// A file in the making.
+#[derive(Default)]
+pub(super) struct Lines {
+    bytes: Vec<u8>,
+}
+
+impl Lines {
+    /// Adds a value as a line.
+    pub(super) fn push(&mut self, path: &Path, value: &impl Serialize) -> Result<(), BatchError> {
+        let line = canonical_json::to_bytes(value).map_err(|e| form(path, e.to_string()))?;
+        if line.len() > limits::BATCH_FILE_LINE_BYTES {
+            return Err(BatchError::TooMuch(limits::BATCH_FILE_LINE_BYTES, "bytes in a line"));
+        }
+        self.bytes.extend(line);
+        self.bytes.push(b'\n');
+        if self.bytes.len() > limits::BATCH_FILE_BYTES {
+            return Err(BatchError::TooMuch(limits::BATCH_FILE_BYTES, "bytes"));
+        }
+        Ok(())
+    }
+
+    /// Writes the file over what was there; the digest, by which people name the batch.
+    pub(super) fn write(mut self, path: &Path) -> Result<String, BatchError> {
+        let digest = HEXLOWER.encode(&Sha256::digest(&self.bytes));
+        self.bytes.extend(format!("{{\"sha256\":\"{digest}\"}}\n").into_bytes());
+        let failed = |source| BatchError::File { path: path.to_owned(), source };
+        file::replace_private(path, &self.bytes).map_err(failed)?;
+        Ok(digest)
+    }
+}
+
+/// The values of a file but the last, and the digest that stands there and fits.
+pub(super) fn read(path: &Path) -> Result<(Vec<Value>, String), BatchError> {
+    let failed = |source| BatchError::File { path: path.to_owned(), source };
+    let most = u64::try_from(limits::BATCH_FILE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut reader = BufReader::new(File::open(path).map_err(failed)?.take(most));
+    let (mut values, mut hash, mut total) = (Vec::new(), Sha256::new(), 0);
+    loop {
+        let mut line = Vec::new();
+        let longest = u64::try_from(limits::BATCH_FILE_LINE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+        let read = reader.by_ref().take(longest).read_until(b'\n', &mut line).map_err(failed)?;
+        total += read;
+        if total > limits::BATCH_FILE_BYTES {
+            return Err(BatchError::TooMuch(limits::BATCH_FILE_BYTES, "bytes"));
+        }
+        let Some(content) = line.strip_suffix(b"\n") else {
+            return Err(match (read, values.is_empty()) {
+                (0, false) => BatchError::Damaged(path.to_owned()),
+                (0, true) => form(path, "it is empty".to_owned()),
+                _ if line.len() > limits::BATCH_FILE_LINE_BYTES => {
+                    BatchError::TooMuch(limits::BATCH_FILE_LINE_BYTES, "bytes in a line")
+                }
+                (_, true) => form(path, "it is not lines of JSON".to_owned()),
+                _ => BatchError::Damaged(path.to_owned()),
+            });
+        };
+        let value = canonical_json::parse_value(content).map_err(|e| match values.is_empty() {
+            true => form(path, e.to_string()),
+            false => BatchError::Damaged(path.to_owned()),
+        })?;
+        if let Some(Value::String(digest)) = value.get("sha256").cloned() {
+            let expected = json!({ "sha256": HEXLOWER.encode(&hash.finalize()) });
+            let is_last = reader.fill_buf().map_err(failed)?.is_empty();
+            return if value == expected && is_last {
+                Ok((values, digest))
+            } else {
+                Err(BatchError::Damaged(path.to_owned()))
+            };
+        }
+        if values.len() > limits::BATCH_FILE_STATEMENTS {
+            return Err(BatchError::TooMuch(limits::BATCH_FILE_STATEMENTS, "statements"));
+        }
+        hash.update(&line);
+        values.push(value);
+    }
+}
+
+pub(super) fn form(path: &Path, reason: String) -> BatchError {
+    BatchError::Form { path: path.to_owned(), reason }
+}

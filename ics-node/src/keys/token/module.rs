@@ -1,0 +1,204 @@
+//! PKCS#11 modules: the libraries that talk to tokens, and the tokens that they see.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::MechanismType;
+use cryptoki::session::{Session, UserType};
+use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::types::AuthPin;
+
+use super::{Pin, TokenError, TokenUri};
+
+/// Modules that this process has loaded. A module is told once that it is used (`C_Initialize`), and all threads share it.
+static LOADED: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());
+
+/// A module, ready for use.
+#[derive(Clone)]
+pub struct Module {
+    pkcs11: Pkcs11,
+    path: PathBuf,
+}
+
+/// A token that is there.
+pub struct Token {
+    pkcs11: Pkcs11,
+    slot: Slot,
+    info: TokenInfo,
+}
+
+impl Module {
+    /// Loads a module, unless this process has it already.
+    ///
+    /// # Errors
+    /// When the file is no PKCS#11 module, or does not start.
+    pub fn load(path: &Path) -> Result<Self, TokenError> {
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pkcs11) = loaded.get(path) {
+            return Ok(Self { pkcs11: pkcs11.clone(), path: path.to_owned() });
+        }
+        let failed = |reason: Error| TokenError::Module { path: path.to_owned(), reason: words(&reason) };
+        let pkcs11 = Pkcs11::new(path).map_err(failed)?;
+        match pkcs11.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        loaded.insert(path.to_owned(), pkcs11.clone());
+        Ok(Self { pkcs11, path: path.to_owned() })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All initialised tokens that are there now.
+    ///
+    /// # Errors
+    /// When the module fails.
+    pub fn tokens(&self) -> Result<Vec<Token>, TokenError> {
+        let failed = |reason: Error| TokenError::Module { path: self.path.clone(), reason: words(&reason) };
+        let mut tokens = Vec::new();
+        for slot in self.pkcs11.get_slots_with_initialized_token().map_err(failed)? {
+            // A token that is pulled out meanwhile is not there.
+            if let Ok(info) = self.pkcs11.get_token_info(slot) {
+                tokens.push(Token { pkcs11: self.pkcs11.clone(), slot, info });
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// The one token that a URI names.
+    ///
+    /// # Errors
+    /// When there is none, or several.
+    pub fn token(&self, uri: &TokenUri) -> Result<Token, TokenError> {
+        let tokens = self.tokens()?;
+        let present = tokens.iter().map(Token::label).collect();
+        let mut fitting: Vec<Token> = tokens.into_iter().filter(|token| token.is_named_by(uri)).collect();
+        match (fitting.pop(), fitting.is_empty()) {
+            (None, _) => Err(TokenError::NoToken { wanted: uri.to_string(), present }),
+            (Some(one), true) => Ok(one),
+            (Some(last), false) => {
+                let tokens = fitting.iter().chain([&last]).map(|token| token.uri().to_string()).collect();
+                Err(TokenError::ManyTokens { wanted: uri.to_string(), tokens })
+            }
+        }
+    }
+}
+
+impl Token {
+    /// Its label.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.info.label().to_owned()
+    }
+
+    /// Who made it, and which model it is.
+    #[must_use]
+    pub fn made_by(&self) -> String {
+        format!("{} {}", self.info.manufacturer_id(), self.info.model()).trim().to_owned()
+    }
+
+    /// What is wrong with its PIN, in a few words.
+    #[must_use]
+    pub fn pin_state(&self) -> &'static str {
+        if self.info.user_pin_locked() {
+            "PIN locked"
+        } else if self.info.user_pin_final_try() {
+            "one PIN try left"
+        } else if !self.info.user_pin_initialized() {
+            "no PIN set"
+        } else {
+            "ready"
+        }
+    }
+
+    /// The URI that names it wherever it is plugged in.
+    #[must_use]
+    pub fn uri(&self) -> TokenUri {
+        TokenUri {
+            token: Some(self.label()),
+            serial: Some(self.info.serial_number().to_owned()),
+            ..TokenUri::default()
+        }
+    }
+
+    /// Whether it takes a PIN from us; it may have keys for it of its own, or need none.
+    #[must_use]
+    pub fn takes_pin(&self) -> bool {
+        self.info.login_required() && !self.info.protected_authentication_path()
+    }
+
+    /// Whether it has a mechanism.
+    ///
+    /// # Errors
+    /// When the token fails.
+    pub(super) fn has(&self, mechanism: MechanismType) -> Result<bool, TokenError> {
+        let listed = self.pkcs11.get_mechanism_list(self.slot);
+        Ok(listed.map_err(|e| self.failed("list its mechanisms", &e))?.contains(&mechanism))
+    }
+
+    /// A session in which its private keys can be used.
+    ///
+    /// # Errors
+    /// When the PIN does not fit, is locked or missing, or the token fails.
+    pub(super) fn session(&self, pin: Option<&Pin>, writes: bool) -> Result<Session, TokenError> {
+        let session = self.look(writes)?;
+        if !self.info.login_required() {
+            return Ok(session);
+        }
+        let pin = match pin {
+            _ if self.info.protected_authentication_path() => None,
+            None => return Err(TokenError::NoPin(self.label())),
+            Some(pin) => Some(AuthPin::from(pin.expose().to_owned())),
+        };
+        match session.login(UserType::User, pin.as_ref()) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
+            Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
+                let now = self.pkcs11.get_token_info(self.slot);
+                if now.as_ref().is_ok_and(TokenInfo::user_pin_locked) {
+                    return Err(TokenError::PinLocked(self.label()));
+                }
+                let last_try = now.is_ok_and(|info| info.user_pin_final_try());
+                Err(TokenError::WrongPin { token: self.label(), last_try })
+            }
+            Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(TokenError::PinLocked(self.label())),
+            Err(Error::Pkcs11(RvError::UserPinNotInitialized, _)) => Err(TokenError::PinNotSet(self.label())),
+            Err(error) => Err(self.failed("take the PIN", &error)),
+        }
+    }
+
+    /// A session without a PIN, which sees what is public.
+    pub(super) fn look(&self, writes: bool) -> Result<Session, TokenError> {
+        let opened =
+            if writes { self.pkcs11.open_rw_session(self.slot) } else { self.pkcs11.open_ro_session(self.slot) };
+        opened.map_err(|e| self.failed("open a session", &e))
+    }
+
+    pub(super) fn failed(&self, purpose: &'static str, error: &Error) -> TokenError {
+        TokenError::Failed { token: self.label(), purpose, reason: words(error) }
+    }
+
+    fn is_named_by(&self, uri: &TokenUri) -> bool {
+        let own = TokenUri {
+            manufacturer: Some(self.info.manufacturer_id().to_owned()),
+            model: Some(self.info.model().to_owned()),
+            ..self.uri()
+        };
+        let about_token = TokenUri { object: None, id: None, ..uri.clone() };
+        about_token.fits(&own) && uri.slot_id.is_none_or(|number| number == self.slot.id())
+    }
+}
+
+/// What a module says, short: its codes have names, and the crate's explanations run over many lines.
+pub(super) fn words(error: &Error) -> String {
+    match error {
+        Error::Pkcs11(code, function) => format!("{code:?} from C_{function}"),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,103 @@
+//! The PIN of a token, and where it comes from: never from the command line.
+
+use core::fmt;
+use std::io::IsTerminal as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::TokenError;
+use crate::keys::file;
+
+/// The environment variable that may hold the PIN.
+pub const PIN_VARIABLE: &str = "ICS_PIN";
+/// The name of the systemd credential that may hold the PIN.
+pub const PIN_CREDENTIAL: &str = "ics-pin";
+/// Bytes of a PIN.
+const BYTES: usize = 256;
+
+/// A PIN; wiped when dropped, and never printed.
+#[derive(Clone)]
+pub struct Pin(Zeroizing<String>);
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pin(…)")
+    }
+}
+
+impl Pin {
+    /// From text.
+    #[must_use]
+    pub const fn new(text: Zeroizing<String>) -> Self {
+        Self(text)
+    }
+
+    /// From the first line of a file.
+    ///
+    /// # Errors
+    /// When it cannot be read, everybody may read it, or it is not one line of text.
+    pub fn from_file(path: &Path) -> Result<Self, TokenError> {
+        let failed = |reason: String| TokenError::PinFile { path: path.to_owned(), reason };
+        // A systemd credential belongs to root and a group of one; only the world must stay out.
+        let mode = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?.permissions().mode();
+        if mode & 0o007 != 0 {
+            return Err(failed(format!("everybody may read it: chmod 600 {}", path.display())));
+        }
+        let content = file::read_secret(path, BYTES + 2).map_err(|e| failed(e.to_string()))?;
+        let text = core::str::from_utf8(&content).map_err(|_| failed("it is not text".to_owned()))?;
+        let line = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
+        if line.is_empty() || line.contains(['\n', '\r', '\0']) {
+            return Err(failed("it is not one line".to_owned()));
+        }
+        Ok(Self(Zeroizing::new(line.to_owned())))
+    }
+
+    pub(super) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where a PIN comes from, in this order: a file that was named, the `pin-source` of the key's URI, the variable
+/// [`PIN_VARIABLE`], the systemd credential [`PIN_CREDENTIAL`], the terminal.
+#[derive(Debug, Clone, Default)]
+pub struct PinSource {
+    named: Option<PathBuf>,
+    credentials: Option<PathBuf>,
+}
+
+impl PinSource {
+    /// A source; `named` is a file that comes before all else.
+    #[must_use]
+    pub fn new(named: Option<PathBuf>) -> Self {
+        Self { named, credentials: std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from) }
+    }
+
+    /// The PIN of a token; `source` is the file that the key's URI names.
+    ///
+    /// # Errors
+    /// When a file cannot be used, or there is no PIN anywhere and nobody to ask.
+    pub fn get(&self, token: &str, source: Option<&Path>) -> Result<Pin, TokenError> {
+        if let Some(path) = self.named.as_deref().or(source) {
+            return Pin::from_file(path);
+        }
+        if let Some(text) = std::env::var_os(PIN_VARIABLE).and_then(|value| value.into_string().ok()) {
+            return Ok(Pin(Zeroizing::new(text)));
+        }
+        let credential = self.credentials.as_ref().map(|directory| directory.join(PIN_CREDENTIAL));
+        if let Some(path) = credential.filter(|path| path.exists()) {
+            return Pin::from_file(&path);
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(TokenError::NoPin(token.to_owned()));
+        }
+        let asked = rpassword::prompt_password(format!("PIN of the token `{token}`: "));
+        let failed = |reason: std::io::Error| TokenError::Failed {
+            token: token.to_owned(),
+            purpose: "ask for its PIN",
+            reason: reason.to_string(),
+        };
+        Ok(Pin(Zeroizing::new(asked.map_err(failed)?)))
+    }
+}

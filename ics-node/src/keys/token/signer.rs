@@ -1,0 +1,165 @@
+//! A key in a token at work.
+
+use core::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use cryptoki::error::Error;
+use cryptoki::mechanism::Mechanism;
+use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
+use cryptoki::object::ObjectHandle;
+use cryptoki::session::Session;
+use ics_core::log::note::NoteKey;
+use ics_core::openpgp::key::PublicKey;
+use ics_core::openpgp::signature::RawSignature;
+use ics_core::openpgp::signer::{Signer, SignerError};
+use sequoia_openpgp::types::HashAlgorithm;
+
+use super::key::Public;
+use super::module::words;
+use super::{Module, Pin, TokenError, TokenUri};
+
+/// A key in a token that signs. One session is kept for it; calls wait for each other.
+pub struct TokenSigner {
+    module: Module,
+    uri: TokenUri,
+    pin: Option<Pin>,
+    key: PublicKey,
+    numbers: Public,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// A session in which the key was used last.
+    Open(Session, ObjectHandle),
+    /// There was none yet, or it broke.
+    Closed,
+    /// The token refused the PIN. It is not tried again: after a few times the token would lock itself.
+    Refused(TokenError),
+}
+
+impl TokenSigner {
+    /// Opens the key, which `to_key` makes an OpenPGP key of.
+    pub(super) fn open(
+        module: Module,
+        wanted: &TokenUri,
+        pin: Option<Pin>,
+        to_key: impl FnOnce(&Public, &TokenUri) -> Result<PublicKey, TokenError>,
+    ) -> Result<Self, TokenError> {
+        let token = module.token(wanted)?;
+        let session = token.session(pin.as_ref(), false)?;
+        let (handle, uri, numbers) = token.key(&session, wanted)?;
+        // Where it is found and where its PIN is stay as they were named.
+        let uri = TokenUri { module: wanted.module.clone(), pin_source: wanted.pin_source.clone(), ..uri };
+        let key = to_key(&numbers, &uri)?;
+        Ok(Self { module, uri, pin, key, numbers, state: Mutex::new(State::Open(session, handle)) })
+    }
+
+    /// The URI that names it.
+    #[must_use]
+    pub const fn uri(&self) -> &TokenUri {
+        &self.uri
+    }
+
+    fn reopen(&self) -> Result<(Session, ObjectHandle), TokenError> {
+        let token = self.module.token(&self.uri)?;
+        let session = token.session(self.pin.as_ref(), false)?;
+        let (handle, uri, numbers) = token.key(&session, &self.uri)?;
+        if numbers == self.numbers { Ok((session, handle)) } else { Err(TokenError::OtherKey(uri.to_string())) }
+    }
+
+    /// Lets the token sign. A session that broke (the token was pulled out, its box restarted) is opened again, once.
+    fn raw(&self, message: &[u8]) -> Result<Vec<u8>, TokenError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::Refused(error) = &*state {
+            return Err(error.clone());
+        }
+        if let State::Open(session, handle) = &*state {
+            match session.sign(&self.mechanism(), *handle, message) {
+                Ok(signature) => return Ok(signature),
+                Err(error) => tracing::warn!(key = %self.uri, reason = words(&error), "the token's session broke"),
+            }
+        }
+        *state = State::Closed;
+        let (session, handle) = match self.reopen() {
+            Ok(opened) => opened,
+            Err(error @ (TokenError::WrongPin { .. } | TokenError::PinLocked(_))) => {
+                *state = State::Refused(error.clone());
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let signature = session.sign(&self.mechanism(), handle, message).map_err(|error| self.failed(&error))?;
+        *state = State::Open(session, handle);
+        Ok(signature)
+    }
+
+    /// Lets a test use the session that is open.
+    #[cfg(test)]
+    pub(super) fn meddle(&self, with: impl FnOnce(&Session)) {
+        if let State::Open(session, _) = &*self.state.lock().expect("no test panicked") {
+            with(session);
+        }
+    }
+
+    fn failed(&self, error: &Error) -> TokenError {
+        let token = self.uri.token.clone().unwrap_or_default();
+        TokenError::Failed { token, purpose: "sign", reason: words(error) }
+    }
+
+    fn mechanism(&self) -> Mechanism<'static> {
+        match &self.numbers {
+            Public::Ed25519(_) => Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure)),
+            Public::P256(_) => Mechanism::Ecdsa,
+            Public::Rsa { .. } => Mechanism::RsaPkcs,
+        }
+    }
+
+    fn ed25519(&self, message: &[u8]) -> Result<[u8; 64], SignerError> {
+        let made = self.raw(message).map_err(|e| SignerError::Refused(e.to_string()))?;
+        made.try_into().map_err(|_| SignerError::Number)
+    }
+}
+
+impl Signer for TokenSigner {
+    fn public_key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    fn sign(&self, digest: &[u8]) -> Result<RawSignature, SignerError> {
+        let refused = |e: TokenError| SignerError::Refused(e.to_string());
+        match &self.numbers {
+            Public::Ed25519(_) => self.ed25519(digest).map(RawSignature::Ed25519),
+            Public::P256(_) => {
+                let made = self.raw(digest).map_err(refused)?;
+                let (r, s) = made.split_at_checked(32).filter(|(_, s)| s.len() == 32).ok_or(SignerError::Number)?;
+                Ok(RawSignature::Ecdsa { r: r.to_vec(), s: s.to_vec() })
+            }
+            Public::Rsa { .. } => {
+                // RFC 8017, 9.2: CKM_RSA_PKCS pads, but what is padded is a DigestInfo.
+                let hash = HashAlgorithm::from(self.key.algorithm().preferred_hash().id());
+                let info = hash.oid().map_err(|e| SignerError::Refused(e.to_string()))?;
+                Ok(RawSignature::Rsa(self.raw(&[info, digest].concat()).map_err(refused)?))
+            }
+        }
+    }
+}
+
+impl NoteKey for TokenSigner {
+    fn public(&self) -> [u8; 32] {
+        self.key.ed25519_point().copied().unwrap_or_default()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], String> {
+        let made = self.ed25519(message).map_err(|e| e.to_string())?;
+        // A token that fails must not make the log publish a head that nobody can verify.
+        let key = ed25519_dalek::VerifyingKey::from_bytes(&self.public()).map_err(|e| e.to_string())?;
+        let verified = key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&made));
+        verified.map(|()| made).map_err(|_| "the token made a signature that does not verify".to_owned())
+    }
+}
+
+impl fmt::Debug for TokenSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenSigner({})", self.uri)
+    }
+}

@@ -1,0 +1,101 @@
+//! A signer whose token breaks under it. SoftHSM reads its configuration from the environment, so that each test runs
+//! itself once more, in a process that has one.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use cryptoki::types::AuthPin;
+use ics_core::log::note::NoteKey;
+use ics_core::openpgp::signer::Signer as _;
+use zeroize::Zeroizing;
+
+use super::*;
+
+const PIN: &str = "4711-pin";
+const MODULES: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
+
+/// Whether the test has a token; if not, it is run in a process that has.
+fn has_token(test: &str) -> bool {
+    if std::env::var_os("SOFTHSM2_CONF").is_some() {
+        return true;
+    }
+    let directory = tempfile::tempdir().expect("directory");
+    let configuration = directory.path().join("softhsm2.conf");
+    let tokens = directory.path().join("tokens");
+    std::fs::create_dir(&tokens).expect("made");
+    std::fs::write(&configuration, format!("directories.tokendir = {}\n", tokens.display())).expect("written");
+    let run = |command: &mut Command| {
+        let output = command.env("SOFTHSM2_CONF", &configuration).output().expect("run");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let init = ["--init-token", "--free", "--label", "acme", "--so-pin", "so-pin-1", "--pin", PIN];
+    run(Command::new("softhsm2-util").args(init));
+    let own = std::env::current_exe().expect("its own file");
+    let ran = run(Command::new(own).args(["--exact", &format!("keys::token::tests::{test}")]));
+    assert!(ran.contains("1 passed"), "{ran}");
+    false
+}
+
+fn tokens(directory: &Path) -> Tokens {
+    let module = MODULES.iter().map(PathBuf::from).find(|path| path.exists()).expect("softhsm2 is installed");
+    let pin = directory.join("pin");
+    Pin::new(Zeroizing::new(PIN.to_owned())).write_to(&pin);
+    Tokens { module: Some(module), pins: PinSource::new(Some(pin)) }
+}
+
+impl Pin {
+    fn write_to(&self, path: &Path) {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::write(path, self.expose()).expect("written");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("mode");
+    }
+}
+
+fn signer(directory: &Path) -> TokenSigner {
+    let tokens = tokens(directory);
+    let acme = TokenUri::read("pkcs11:token=acme").expect("a URI");
+    let made = tokens.make(&acme, "node", Algorithm::Ed25519).expect("made");
+    tokens.open_bare(&made, KeyVersion::V4).expect("opened")
+}
+
+#[test]
+fn a_session_that_broke_is_opened_again() {
+    if !has_token("a_session_that_broke_is_opened_again") {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("directory");
+    let signer = signer(directory.path());
+    let first = NoteKey::sign(&signer, b"a head").expect("signed");
+    for _ in 0..3 {
+        signer.meddle(|session| session.logout().expect("logged out"));
+        assert_eq!(NoteKey::sign(&signer, b"a head").expect("signed again"), first, "Ed25519 signs the same way");
+    }
+    assert_eq!(signer.public_key().created(), BARE_KEY_CREATED);
+}
+
+#[test]
+fn a_pin_that_is_refused_is_not_tried_again() {
+    if !has_token("a_pin_that_is_refused_is_not_tried_again") {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("directory");
+    let signer = signer(directory.path());
+    let change = |from: &str, to: &str| {
+        let token = signer_token(directory.path());
+        let session = token.session(Some(&Pin::new(Zeroizing::new(from.to_owned()))), true).expect("logged in");
+        session.set_pin(&AuthPin::from(from.to_owned()), &AuthPin::from(to.to_owned())).expect("changed");
+        session.logout().expect("logged out");
+    };
+    change(PIN, "another pin");
+    let refused = || NoteKey::sign(&signer, b"a head").expect_err("the PIN was changed");
+    assert!(refused().contains("refuses the PIN"), "{}", refused());
+    // Even the right PIN is not tried: somebody has to look first.
+    change("another pin", PIN);
+    assert!(refused().contains("refuses the PIN"), "{}", refused());
+}
+
+fn signer_token(directory: &Path) -> Token {
+    let uri = TokenUri::read("pkcs11:token=acme").expect("a URI");
+    tokens(directory).module(&uri).expect("loaded").token(&uri).expect("there")
+}

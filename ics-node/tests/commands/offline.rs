@@ -1,0 +1,257 @@
+//! Signing on a machine without a network.
+
+use serde_json::{Value, json};
+
+use crate::stage::{DOMAIN, Ended, Stage, spki};
+
+/// A node whose machine has no signing key: that is in the home directory `vault`, which never talks to it.
+struct Split {
+    stage: Stage,
+}
+
+impl Split {
+    fn new() -> Self {
+        let stage = Stage::started();
+        let moved = |name: &str| {
+            std::fs::create_dir_all(stage.path("vault/keys")).expect("made");
+            std::fs::rename(
+                stage.path(&format!("home/keys/{name}.asc")),
+                stage.path(&format!("vault/keys/{name}.asc")),
+            )
+            .expect("moved");
+        };
+        for key in ["signer", "owner"] {
+            let armored = stage.run(&["key", "show", key, "--armor"]).stdout;
+            stage.write(&format!("{key}.asc"), armored);
+            moved(key);
+        }
+        std::fs::copy(stage.path("home/passphrase"), stage.path("vault/passphrase")).expect("copied");
+        let config = stage.path("home/ics.toml");
+        let text = std::fs::read_to_string(&config).expect("read");
+        std::fs::write(config, text.replace("signer = \"signer\"", "signer = \"./signer.asc\"")).expect("written");
+        Self { stage }
+    }
+
+    /// The machine with the network.
+    fn online(&self, words: &[&str]) -> Value {
+        self.stage.ok(words)
+    }
+
+    fn refused_online(&self, words: &[&str]) -> (i32, String) {
+        let ended = self.stage.run(words);
+        (ended.code, ended.failure().0)
+    }
+
+    /// The machine with the key.
+    fn offline(&self, words: &[&str]) -> Ended {
+        self.stage.run_alone("vault", words)
+    }
+
+    fn sign(&self, file: &str) -> Value {
+        let ended = self.offline(&["sign", file, "--yes"]);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ended.json()
+    }
+
+    /// Prepares, signs and submits.
+    fn whole(&self, file: &str, words: &[&str]) -> Value {
+        self.online(&[words, &["--unsigned", file]].concat());
+        let signed = self.sign(file);
+        self.online(&["submit", signed["signed"].as_str().expect("a file")])
+    }
+
+    fn change(&self, file: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.stage.path(file)).expect("read");
+        assert!(text.contains(from), "{text}");
+        std::fs::write(self.stage.path(file), text.replacen(from, to, 1)).expect("written");
+    }
+
+    /// The same with the digest made good, as somebody does who means it.
+    fn forge(&self, file: &str, from: &str, to: &str) {
+        use sha2::{Digest as _, Sha256};
+        self.change(file, from, to);
+        let text = std::fs::read_to_string(self.stage.path(file)).expect("read");
+        let (content, _) = text.trim_end().rsplit_once('\n').expect("lines");
+        let content = format!("{content}\n");
+        let digest: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::write(self.stage.path(file), format!("{content}{{\"sha256\":\"{digest}\"}}\n")).expect("written");
+    }
+}
+
+#[test]
+fn every_command_that_signs_statements_can_be_signed_elsewhere() {
+    let split = Split::new();
+    let one =
+        split.whole("one.ics", &["publish", "--spki", &spki(1), "--serial", "SN-1", "--model", "P7", "--lot", "11"]);
+    assert_eq!(one["statements"].as_array().map(Vec::len), Some(1), "{one}");
+    let rows = format!("spki,serial\n{},SN-2\n{},SN-3\n", spki(2), spki(3));
+    let csv = split.stage.write("devices.csv", rows);
+    let many = split.whole("many.ics", &["publish", "--from", &csv, "--model", "P7", "--lot", "11"]);
+    assert_eq!(many["statements"].as_array().map(Vec::len), Some(2), "{many}");
+    split.whole("group.ics", &["publish", "--group", "Lot 11", "--select", "lot=11"]);
+    let firmware = split.stage.write("firmware.bin", "firmware");
+    split.whole("approve.ics", &["approve", "serial:SN-1", "serial:SN-2"]);
+    split.whole("use.ics", &["status", "in-use", "serial:SN-1"]);
+    split.whole("stolen.ics", &["status", "stolen", "serial:SN-1"]);
+    assert_eq!(split.stage.status("serial:SN-1"), "stolen");
+    split.whole("recall.ics", &["status", "suspended", "--group", "Lot 11", "--reason", "battery"]);
+    assert_eq!(split.stage.status("serial:SN-3"), "suspended");
+    split.whole("grant.ics", &["grant", "owner", "--to", "./owner.asc", "serial:SN-2"]);
+    split.whole("back.ics", &["withdraw", "serial:SN-2", "--act", "approval"]);
+    let record = split.stage.record("serial:SN-2");
+    assert_eq!(record["approvals"].as_array().map(Vec::len), Some(0), "{record}");
+    let (code, _) = split.refused_online(&["publish", "--file", &firmware, "--name", "p7", "--version", "1"]);
+    assert_eq!(code, 2, "without --unsigned the key is missed, and named by a file it is no key of this home");
+}
+
+#[test]
+fn what_will_be_signed_is_shown_from_the_batch_alone() {
+    let split = Split::new();
+    split.whole("one.ics", &["publish", "--spki", &spki(1), "--serial", "SN-1", "--model", "P7"]);
+    split.whole("use.ics", &["status", "in-use", "serial:SN-1"]);
+    split.online(&["status", "stolen", "serial:SN-1", "--reason", "site 4", "--unsigned", "stolen.ics"]);
+    let shown = split.offline(&["sign", "stolen.ics", "--show"]).json();
+    let statement = &shown["statements"][0];
+    assert_eq!((&statement["title"], &statement["revokes"]), (&json!("device SN-1"), &json!(true)));
+    assert_eq!(statement["statement"]["status"], "stolen");
+    assert_eq!(statement["replaced"][0]["shown"]["statement"]["status"], "in-use", "{shown}");
+    assert!(!split.stage.path("stolen.signed.ics").exists(), "nothing was signed");
+
+    let words = split.stage.words_alone("vault", &["sign", "stolen.ics", "--show"]);
+    for expected in [
+        "1. device SN-1",
+        "status stolen, replaces 1 statement",
+        "a revocation",
+        "why",
+        "site 4",
+        "status in-use, said as manufacturer",
+    ] {
+        assert!(words.contains(expected), "`{expected}` is not in\n{words}");
+    }
+    let asked = split.offline(&["sign", "stolen.ics"]);
+    assert_eq!((asked.code, asked.failure().0.as_str()), (2, "there is nobody to ask"));
+
+    // Another statement shown in the place of the one that is named is no such statement.
+    let id = statement["replaced"][0]["statement_id"].as_str().expect("an id").to_owned();
+    split.forge("stolen.ics", &id, &"0".repeat(64));
+    let words = split.stage.words_alone("vault", &["sign", "stolen.ics", "--show"]);
+    assert!(words.contains("a statement that the batch does not show"), "{words}");
+}
+
+#[test]
+fn a_batch_is_signed_once_by_its_signer_and_as_it_was_written() {
+    let split = Split::new();
+    split.online(&["publish", "--spki", &spki(1), "--serial", "SN-1", "--unsigned", "one.ics"]);
+    let refused = |words: &[&str]| {
+        let ended = split.offline(words);
+        (ended.code, ended.failure().0)
+    };
+    let (code, message) = refused(&["sign", "one.ics", "--signer", "owner", "--yes"]);
+    assert!(code == 1 && message.contains("the batch is to be signed by"), "{message}");
+
+    let original = std::fs::read(split.stage.path("one.ics")).expect("read");
+    split.change("one.ics", "SN-1", "SN-9");
+    let (code, message) = refused(&["sign", "one.ics", "--yes"]);
+    assert!(code == 1 && message.contains("was changed or cut off"), "{message}");
+    std::fs::write(split.stage.path("one.ics"), &original[..original.len() - 20]).expect("cut");
+    assert!(refused(&["sign", "one.ics", "--yes"]).1.contains("was changed or cut off"));
+    std::fs::write(split.stage.path("one.ics"), &original).expect("restored");
+    split.forge("one.ics", "\"role\":\"manufacturer\",\"signer\"", "\"role\":\"developer\",\"signer\"");
+    let (code, message) = refused(&["sign", "one.ics", "--yes"]);
+    assert!(code == 1 && message.contains("statement 1: it is said as"), "{message}");
+    std::fs::write(split.stage.path("one.ics"), &original).expect("restored");
+    std::fs::write(split.stage.path("empty.ics"), "").expect("written");
+    assert!(refused(&["sign", "empty.ics", "--yes"]).1.contains("it is empty"));
+
+    let (code, message) = split.refused_online(&["submit", "one.ics"]);
+    assert!(code == 2 && message.contains("is not signed yet"), "{message}");
+    split.sign("one.ics");
+    let (code, message) = refused(&["sign", "one.signed.ics", "--yes"]);
+    assert!(code == 2 && message.contains("is signed already"), "{message}");
+    let (code, message) = refused(&["sign", "one.ics", "--yes"]);
+    assert!(code == 1 && message.contains("this batch was signed here at"), "{message}");
+
+    // Submitted twice is submitted once; signed twice is not submitted twice by mistake.
+    let first = split.online(&["submit", "one.signed.ics"]);
+    assert_eq!(split.online(&["submit", "one.signed.ics"])["statements"], first["statements"]);
+    let size = split.stage.size("serial:SN-1");
+    let again = split.offline(&["sign", "one.ics", "--yes", "--again", "--output", "twice.ics"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    let (code, message) = split.refused_online(&["submit", "twice.ics"]);
+    assert!(code == 1 && message.contains("was signed twice"), "{message}");
+    assert_eq!(split.stage.size("serial:SN-1"), size);
+}
+
+#[test]
+fn what_was_signed_is_verified_before_it_is_submitted() {
+    let split = Split::new();
+    for (number, file) in [(1, "one.ics"), (2, "two.ics")] {
+        split.online(&["publish", "--spki", &spki(number), "--serial", &format!("SN-{number}"), "--unsigned", file]);
+        split.sign(file);
+    }
+    let line = |file: &str| {
+        let text = std::fs::read_to_string(split.stage.path(file)).expect("read");
+        text.lines().nth(1).expect("a statement").to_owned()
+    };
+    let (one, two) = (line("one.signed.ics"), line("two.signed.ics"));
+    split.forge("one.signed.ics", &one, &format!("{one}\n{one}"));
+    let (code, message) = split.refused_online(&["submit", "one.signed.ics"]);
+    assert!(code == 1 && message.contains("statement 2: it stands there twice"), "{message}");
+    // Cut in the middle of the signature.
+    let broken = format!("{}AAAA\"}}", &two[..two.len() - 6]);
+    split.forge("two.signed.ics", &two, &broken);
+    let (code, message) = split.refused_online(&["submit", "two.signed.ics"]);
+    assert!(code == 1 && message.contains("statement 1: "), "{message}");
+
+    // A statement by somebody else among those of the signer.
+    split.stage.ok(&["key", "make", "other"]);
+    let other = split.stage.run(&["key", "show", "other", "--armor"]).stdout;
+    split.stage.write("other.asc", other);
+    split.online(&[
+        "publish",
+        "--spki",
+        &spki(3),
+        "--serial",
+        "SN-3",
+        "--signer",
+        "./other.asc",
+        "--unsigned",
+        "other.ics",
+    ]);
+    assert_eq!(split.stage.run(&["sign", "other.ics", "--yes"]).code, 0);
+    split.forge("one.signed.ics", &format!("{one}\n{one}"), &line("other.signed.ics"));
+    let (code, message) = split.refused_online(&["submit", "one.signed.ics"]);
+    assert!(code == 1 && message.contains("it was signed by"), "{message}");
+}
+
+#[test]
+fn owners_sign_descriptors_elsewhere_one_after_the_other() {
+    let split = Split::new();
+    // A second owner with a machine of his own.
+    let second = split.stage.run_alone("second", &["key", "make", "b", "--user-id", "Owner B"]);
+    assert_eq!(second.code, 5, "there is no passphrase yet: {second:?}");
+    let passphrase = split.stage.write("second-passphrase", "correct horse battery");
+    let in_second = |words: &[&str]| {
+        let ended = split.stage.run_alone("second", &[&["--passphrase-file", passphrase.as_str()], words].concat());
+        assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
+        ended
+    };
+    in_second(&["key", "make", "b", "--user-id", "Owner B"]);
+    split.stage.write("b.asc", in_second(&["key", "show", "b", "--armor"]).stdout);
+    let update = ["domain", "update", "--owner", "./owner.asc", "--unsigned"];
+    split.online(&[&update[..], &["v2.ics", "--add-owner", "./b.asc", "--threshold", "2"]].concat());
+    let shown = split.stage.words_alone("vault", &["sign", "v2.ics", "--show"]);
+    assert!(shown.contains("2 of 2 change the rules"), "{shown}");
+    assert_eq!(split.offline(&["sign", "v2.ics", "--yes"]).code, 0);
+    let file = format!("{DOMAIN}.v2.pgp");
+    assert_eq!(split.online(&["submit", &file])["version"], 2);
+
+    std::fs::copy(split.stage.path(&file), split.stage.path(&format!("home/domains/{file}"))).expect("copied");
+    split.online(&[&update[..], &["v3.ics", "--description", "both"]].concat());
+    assert_eq!(split.offline(&["sign", "v3.ics", "--yes"]).code, 0);
+    let file = format!("{DOMAIN}.v3.pgp");
+    let (code, message) = split.refused_online(&["submit", &file]);
+    assert!(code == 1, "one of two is not enough: {message}");
+    in_second(&["sign", &file, "--signer", "b", "--yes"]);
+    assert_eq!(split.online(&["submit", &file])["version"], 3);
+}

@@ -1,0 +1,252 @@
+//! Keys in PKCS#11 tokens (SoftHSM), with gpg on the other side.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::stage::{DOMAIN, Ended, Stage, spki};
+
+const PIN: &str = "4711-pin";
+/// Where Debian puts the module, by the two names of the directory.
+const MODULES: [&str; 2] = ["/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so"];
+
+pub(crate) fn module() -> &'static str {
+    MODULES.iter().copied().find(|path| Path::new(path).exists()).expect("softhsm2 is installed")
+}
+
+/// A home directory and tokens of its own.
+struct Bench {
+    stage: Stage,
+    pin_file: String,
+}
+
+impl Bench {
+    fn new(mut stage: Stage) -> Self {
+        let configuration = soft_tokens(&stage.path("."));
+        stage.set("SOFTHSM2_CONF", configuration.to_str().expect("UTF-8"));
+        stage.set("ICS_PKCS11_MODULE", module());
+        init_token(&configuration, "acme");
+        let pin_file = private(&stage, "pin", PIN);
+        Self { stage, pin_file }
+    }
+
+    fn run(&self, words: &[&str]) -> Ended {
+        self.stage.run(&[&["--pin-file", &self.pin_file], words].concat())
+    }
+
+    fn ok(&self, words: &[&str]) -> Value {
+        let ended = self.run(words);
+        assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
+        ended.json()
+    }
+
+    fn refused(&self, words: &[&str]) -> (i32, String, String) {
+        let ended = self.run(words);
+        let (message, hint) = ended.failure();
+        (ended.code, message, hint)
+    }
+}
+
+fn private(stage: &Stage, name: &str, content: &str) -> String {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = stage.write(name, content);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("mode");
+    path
+}
+
+/// A configuration of SoftHSM whose tokens live and die with the test.
+fn soft_tokens(directory: &Path) -> PathBuf {
+    let tokens = directory.join("tokens");
+    std::fs::create_dir(&tokens).expect("made");
+    let configuration = directory.join("softhsm2.conf");
+    let text = format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
+    std::fs::write(&configuration, text).expect("written");
+    configuration
+}
+
+fn init_token(configuration: &Path, label: &str) {
+    let words = ["--init-token", "--free", "--label", label, "--so-pin", "so-pin-1", "--pin", PIN];
+    let output = Command::new("softhsm2-util").env("SOFTHSM2_CONF", configuration).args(words).output();
+    let output = output.expect("softhsm2-util is there");
+    assert!(output.status.success(), "{output:?}");
+}
+
+/// Makes a key with the tool of another vendor.
+fn pkcs11_tool(bench: &Bench, words: &[&str]) {
+    let output = Command::new("pkcs11-tool")
+        .env("SOFTHSM2_CONF", bench.stage.path("softhsm2.conf"))
+        .args(["--module", module(), "--login", "--pin", PIN, "--token-label", "acme"])
+        .args(words)
+        .output()
+        .expect("pkcs11-tool is there");
+    assert!(output.status.success(), "{output:?}");
+}
+
+fn gpg(home: &Path, words: &[&str]) -> String {
+    let output = Command::new("gpg").env("GNUPGHOME", home).arg("--batch").args(words).output().expect("gpg is there");
+    assert!(output.status.success(), "gpg {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn keys_of_every_algorithm_sign_in_the_token_and_gpg_verifies() {
+    let bench = Bench::new(Stage::started());
+    let home = bench.stage.path("gnupg");
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&home).expect("made");
+    for (number, algorithm) in [(1, "ed25519"), (2, "p256"), (3, "rsa3072")] {
+        let made = bench.ok(&["key", "make", algorithm, "--token", "pkcs11:token=acme", "--algorithm", algorithm]);
+        assert!(made["token"].as_str().is_some_and(|uri| uri.starts_with("pkcs11:token=acme;serial=")), "{made}");
+        bench.stage.ok(&["domain", "update", "--add-signer", &format!("manufacturer={algorithm}")]);
+        bench.stage.ok(&["domain", "submit"]);
+        // Certifications and documents are signed differently; a URI names the key as well as its name here.
+        let uri = format!("pkcs11:token=acme;object={algorithm}");
+        bench.ok(&["publish", "--spki", &spki(number), "--serial", algorithm, "--signer", &uri]);
+        bench.ok(&["publish", "--group", algorithm, "--select", &format!("lot={algorithm}"), "--signer", algorithm]);
+
+        let thing = format!("serial:{algorithm}");
+        let file = bench.stage.path(&format!("{algorithm}.pgp"));
+        let file = file.to_str().expect("UTF-8");
+        assert_eq!(bench.stage.run(&["export", &thing, "--openpgp", "--output", file]).code, 0);
+        let certificate = bench.stage.path(&format!("home/keys/{algorithm}.asc"));
+        gpg(&home, &["--import", certificate.to_str().expect("UTF-8")]);
+        gpg(&home, &["--allow-non-selfsigned-uid", "--import", file]);
+        let id = bench.stage.record(&thing)["id"].as_str().expect("an id").to_owned();
+        let checked = gpg(&home, &["--with-colons", "--check-sigs", &id]);
+        assert!(checked.contains("\nsig:!:"), "{algorithm}: {checked}");
+        assert!(!checked.contains("\nsig:-:") && !checked.contains("\nsig:%:"), "{algorithm}: {checked}");
+    }
+    let listed = bench.ok(&["key", "tokens"]);
+    assert_eq!(listed[0]["label"], "acme");
+    assert_eq!(listed[0]["algorithms"], serde_json::json!(["Ed25519", "P-256", "RSA"]));
+    assert_eq!(listed[0]["keys"].as_array().map(Vec::len), Some(3), "{listed}");
+}
+
+#[test]
+fn a_node_signs_its_log_with_a_key_in_a_token() {
+    let mut bench = Bench::new(Stage::new());
+    let node = bench.ok(&["key", "make", "node-2", "--token", "pkcs11:token=acme"]);
+    let verifier = node["verifier_key"].as_str().expect("Ed25519");
+    let path = bench.stage.path("home/ics.toml");
+    let text = std::fs::read_to_string(&path).expect("read");
+    let text = text.replace("[[home]]", "key = \"pkcs11:token=acme;object=node-2\"\n\n[[home]]");
+    let text = text.replace(&format!("domains/{DOMAIN}.v1.pgp"), "domains/plant.acme.example.v1.pgp");
+    std::fs::write(&path, text.replace(&format!("\"{DOMAIN}\""), "\"plant.acme.example\"")).expect("written");
+    let home_node = format!("ics.{DOMAIN}={verifier}");
+    bench.ok(&[
+        "domain",
+        "create",
+        "plant.acme.example",
+        "--template",
+        "manufacturer",
+        "--owner",
+        "owner",
+        "--signer",
+        "manufacturer=signer",
+        "--names",
+        "manufacturer=serial:*",
+        "--home-node",
+        &home_node,
+    ]);
+
+    // Without its PIN the node does not start, and says what it takes.
+    let locked = bench.stage.run(&["serve"]);
+    assert_eq!(locked.code, 5, "{locked:?}");
+    assert!(locked.failure().0.contains("asks for its PIN"), "{locked:?}");
+
+    bench.stage.set("ICS_PIN", PIN);
+    bench.stage.start();
+    bench.stage.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1"]);
+    // The client verifies the checkpoint's signature with the key that the descriptor names.
+    let file = bench.stage.path("SN-1.json");
+    let file = file.to_str().expect("UTF-8");
+    bench.stage.ok(&["export", "serial:SN-1", "--output", file]);
+    bench.stage.ok(&["verify", file]);
+    assert_eq!(bench.stage.size("serial:SN-1"), 3);
+}
+
+#[test]
+fn an_owner_in_a_token_signs_descriptors() {
+    let bench = Bench::new(Stage::started());
+    bench.ok(&["key", "make", "hsm-owner", "--token", "pkcs11:token=acme", "--algorithm", "p256"]);
+    bench.stage.ok(&["domain", "update", "--add-owner", "hsm-owner", "--remove-owner", &fingerprint(&bench, "owner")]);
+    bench.stage.ok(&["domain", "submit"]);
+    bench.ok(&["domain", "update", "--description", "by the token", "--owner", "pkcs11:object=hsm-owner"]);
+    let submitted = bench.ok(&["domain", "submit"]);
+    assert_eq!(submitted["version"], 3);
+}
+
+fn fingerprint(bench: &Bench, key: &str) -> String {
+    bench.stage.ok(&["key", "show", key])["fingerprint"].as_str().expect("a fingerprint").to_owned()
+}
+
+#[test]
+fn a_key_of_another_tool_is_adopted_with_one_fingerprint_everywhere() {
+    let bench = Bench::new(Stage::new());
+    pkcs11_tool(&bench, &["--keypairgen", "--key-type", "EC:prime256v1", "--label", "factory", "--id", "01"]);
+    pkcs11_tool(&bench, &["--keypairgen", "--key-type", "rsa:2048", "--label", "old", "--id", "02"]);
+    pkcs11_tool(&bench, &["--keypairgen", "--key-type", "EC:secp384r1", "--label", "large", "--id", "03"]);
+    let uri = "pkcs11:token=acme;object=factory";
+    let first = bench.ok(&["key", "adopt", "factory", uri, "--user-id", "Factory <f@acme.example>"]);
+    let second = bench.ok(&["key", "adopt", "again", uri, "--user-id", "Another name"]);
+    assert_eq!(first["fingerprint"], second["fingerprint"]);
+    assert_eq!(
+        (&first["created"], &first["user_ids"][0]),
+        (&"2018-01-01T00:00:00Z".into(), &"Factory <f@acme.example>".into())
+    );
+    bench.ok(&["key", "adopt", "old", "pkcs11:token=acme;id=%02"]);
+    // Where the certificate exists already, it stays as it is.
+    let armored = bench.stage.write("factory.asc", bench.run(&["key", "show", "factory", "--armor"]).stdout);
+    bench.ok(&["key", "adopt", "third", uri, "--certificate", &armored]);
+    let armors = ["factory", "third"].map(|key| bench.run(&["key", "show", key, "--armor"]).stdout);
+    assert_eq!(armors[0], armors[1]);
+
+    let (code, message, _) = bench.refused(&["key", "adopt", "l", "pkcs11:token=acme;object=large"]);
+    assert_eq!((code, message.contains("on another curve; it takes Ed25519, P-256 or RSA")), (5, true), "{message}");
+    let (_, message, _) = bench.refused(&["key", "adopt", "o", "pkcs11:object=old", "--certificate", &armored]);
+    assert!(message.contains("is not the one whose certificate is kept"), "{message}");
+    let shown = bench.ok(&["key", "list"]);
+    let places: Vec<bool> = shown.as_array().expect("a list").iter().map(|key| key["token"].is_string()).collect();
+    assert_eq!(places, [true, true, false, true, false, false, true], "{shown}");
+}
+
+#[test]
+fn what_goes_wrong_is_said_in_words() {
+    let mut bench = Bench::new(Stage::new());
+    bench.ok(&["key", "make", "factory", "--token", "pkcs11:token=acme"]);
+    let make = |uri: &'static str| vec!["key", "make", "other", "--token", uri];
+    let table = [
+        (make("pkcs11:token=none"), 3, "no token fits `pkcs11:token=none`; there are: acme", "plugged in"),
+        (make("pkcs11:token=acme?pin-value=4711-pin"), 2, "holds the PIN", "--pin-file"),
+        (make("token=acme"), 2, "does not begin with `pkcs11:`", "pkcs11:token=acme"),
+        (make("pkcs11:token=acme;object=x"), 2, "names a key", "called"),
+        (vec!["key", "adopt", "other", "pkcs11:token=acme;object=x"], 3, "has no key that fits", "ics key make"),
+        (vec!["key", "show", "pkcs11:object=x"], 3, "no key of this home directory", "ics key adopt"),
+        (make("pkcs11:token=acme?module-path=/etc/hostname"), 5, "does not load", "vendor"),
+    ];
+    for (words, code, message, hint) in table {
+        let found = bench.refused(&words);
+        assert!(found.0 == code && found.1.contains(message) && found.2.contains(hint), "{words:?}: {found:?}");
+        assert!(!found.1.contains(PIN), "the PIN is in `{}`", found.1);
+    }
+
+    let wrong = private(&bench.stage, "wrong-pin", "0000");
+    let open = private(&bench.stage, "open-pin", PIN);
+    std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("mode");
+    for (pin, message) in [(&wrong, "refuses the PIN"), (&open, "everybody may read it")] {
+        let ended = bench.stage.run(&["--pin-file", pin, "key", "make", "other", "--token", "pkcs11:token=acme"]);
+        assert_eq!(ended.code, 5, "{ended:?}");
+        assert!(ended.failure().0.contains(message), "{ended:?}");
+    }
+    let nobody = bench.stage.run(&["key", "make", "other", "--token", "pkcs11:token=acme"]);
+    assert!(nobody.failure().0.contains("asks for its PIN") && nobody.failure().1.contains("ICS_PIN"), "{nobody:?}");
+
+    bench.stage.set("ICS_PKCS11_MODULE", "");
+    let none = bench.run(&["key", "tokens"]);
+    assert_eq!(none.code, 2, "{none:?}");
+    // Two tokens of one name are told apart by their serial numbers.
+    bench.stage.set("ICS_PKCS11_MODULE", module());
+    init_token(&bench.stage.path("softhsm2.conf"), "acme");
+    let (_, message, hint) = bench.refused(&make("pkcs11:token=acme"));
+    assert!(message.contains("fits 2 tokens: pkcs11:token=acme;serial=") && hint.contains("serial="), "{message}");
+}
