@@ -1,12 +1,13 @@
 //! The certificate by which a node shows its key: made anew whenever the node starts, never stored.
 
+use core::fmt;
 use std::sync::Arc;
 
-use ed25519_dalek::pkcs8::EncodePrivateKey as _;
-use ed25519_dalek::{Signer as _, SigningKey};
+use ics_core::log::note::NoteKey;
 use rcgen::{CertificateParams, DistinguishedName, DnType, PKCS_ED25519, PublicKeyData, SerialNumber};
-use rustls::sign::CertifiedKey;
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::sign::{CertifiedKey, Signer, SigningKey};
+use rustls::{SignatureAlgorithm, SignatureScheme};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::app::NodeKeys;
 
@@ -24,12 +25,6 @@ pub enum NodeCertificateError {
     /// It cannot be written.
     #[error("the node's certificate cannot be made: {0}")]
     Write(#[from] rcgen::Error),
-    /// The key has no PKCS #8 form.
-    #[error("the node's key cannot be handed to TLS: {0}")]
-    Key(#[from] ed25519_dalek::pkcs8::Error),
-    /// TLS does not take the key.
-    #[error("the node's key does not serve TLS: {0}")]
-    Tls(#[from] rustls::Error),
 }
 
 impl NodeCertificate {
@@ -42,12 +37,9 @@ impl NodeCertificate {
         params.distinguished_name = distinguished_name();
         // Nobody looks at it; it must be there (RFC 5280, section 4.1.2.2).
         params.serial_number = Some(SerialNumber::from(1));
-        let signer = NodeSigner { key: &keys.key, public: keys.key.verifying_key().to_bytes() };
+        let signer = NodeSigner { key: Arc::clone(&keys.key), public: keys.key.public() };
         let certificate = params.self_signed(&signer)?;
-        let pkcs8 = keys.key.to_pkcs8_der()?;
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_bytes()));
-        let key = rustls::crypto::aws_lc_rs::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(key.secret_der()))?;
-        Ok(Self(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key))))
+        Ok(Self(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], Arc::new(signer)))))
     }
 
     pub(super) fn certified(&self) -> Arc<CertifiedKey> {
@@ -62,12 +54,49 @@ pub(super) fn distinguished_name() -> DistinguishedName {
     name
 }
 
-struct NodeSigner<'a> {
-    key: &'a SigningKey,
+/// The node's key as certificates and handshakes want it. It may be in a token: nothing but its signatures is asked for.
+#[derive(Clone)]
+struct NodeSigner {
+    key: Arc<dyn NoteKey + Send + Sync>,
     public: [u8; 32],
 }
 
-impl PublicKeyData for NodeSigner<'_> {
+impl NodeSigner {
+    /// A token takes its time. Handshakes run on the runtime, which is told that this thread is busy.
+    fn signature(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        let sign = || self.key.sign(message).map(|signature| signature.to_vec());
+        let has_others = |runtime: Handle| runtime.runtime_flavor() == RuntimeFlavor::MultiThread;
+        if Handle::try_current().is_ok_and(has_others) { tokio::task::block_in_place(sign) } else { sign() }
+    }
+}
+
+impl fmt::Debug for NodeSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NodeSigner(…)")
+    }
+}
+
+impl SigningKey for NodeSigner {
+    fn choose_scheme(&self, offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        offered.contains(&SignatureScheme::ED25519).then(|| Box::new(self.clone()) as Box<dyn Signer>)
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        SignatureAlgorithm::ED25519
+    }
+}
+
+impl Signer for NodeSigner {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
+        self.signature(message).map_err(rustls::Error::General)
+    }
+
+    fn scheme(&self) -> SignatureScheme {
+        SignatureScheme::ED25519
+    }
+}
+
+impl PublicKeyData for NodeSigner {
     fn der_bytes(&self) -> &[u8] {
         &self.public
     }
@@ -77,8 +106,9 @@ impl PublicKeyData for NodeSigner<'_> {
     }
 }
 
-impl rcgen::SigningKey for NodeSigner<'_> {
+impl rcgen::SigningKey for NodeSigner {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
-        Ok(self.key.sign(message).to_bytes().to_vec())
+        // The reason is lost here: rcgen has no place for it. A key that does not sign is told of when it signs the log.
+        self.signature(message).map_err(|_| rcgen::Error::RemoteKeyError)
     }
 }

@@ -118,7 +118,7 @@ async fn listeners_are_bounded_and_let_go_when_the_node_stops() {
 fn copy(data: &TempDir, origin: Origin, peer: HttpPeer) -> (App, MirrorOf) {
     let setup = Setup {
         data: data.path().to_owned(),
-        keys: NodeKeys { name: "copy.example".to_owned(), key: SigningKey::from_bytes(&[7; 32]) },
+        keys: NodeKeys { name: "copy.example".to_owned(), key: std::sync::Arc::new(SigningKey::from_bytes(&[7; 32])) },
         mirrors: vec![MirrorOf { origin, peer_name: "home".to_owned(), peer, interval_millis: NEVER }],
         parties: Parties::new(),
         trust: None,

@@ -85,12 +85,13 @@ async fn readers_are_told_apart_by_their_keys() {
         certificate(directory.path(), "shop").await,
         certificate(directory.path(), "stranger").await,
     );
-    let mirror = NodeKeys { name: MIRROR.to_owned(), key: SigningKey::from_bytes(&[5; 32]) };
+    let mirror_key = SigningKey::from_bytes(&[5; 32]);
+    let mirror = NodeKeys { name: MIRROR.to_owned(), key: std::sync::Arc::new(mirror_key.clone()) };
     let mut parties = Parties::new();
     for (key, name) in [
         (key_of(&gateway).await, MIRROR),
         (key_of(&shop).await, "shop.example"),
-        (PeerKey::of_node(&mirror.key.verifying_key()), MIRROR),
+        (PeerKey::of_node(&mirror_key.verifying_key()), MIRROR),
     ] {
         parties.insert(key.pin(), Party { node: name.to_owned(), signer: None });
     }

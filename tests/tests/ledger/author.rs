@@ -74,7 +74,7 @@ impl Author {
     pub(crate) fn home_key(&self, store: &Store, domain: DomainNumber) -> VerifierKey {
         let info = store.domains().into_iter().find(|info| info.number == domain).expect("the domain");
         let origin = ics_core::log::checkpoint::Origin { domain: info.name, entry0: info.entry0.expect("founded") };
-        origin.key(&self.node.key.verifying_key().to_bytes()).expect("a key")
+        origin.key(&self.node.key.public()).expect("a key")
     }
 }
 
