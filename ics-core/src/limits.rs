@@ -95,3 +95,29 @@ pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
 /// Enrolment requests that may wait for an operator, per domain.
 pub const ENROLMENTS_WAITING: usize = 10_000;
+/// Bytes of one LDAP message that adds or changes a key.
+pub const LDAP_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes of any other LDAP message.
+pub const LDAP_REQUEST_BYTES: usize = 64 * 1024;
+/// BER elements in one LDAP message: each takes many times its own bytes in memory once it is read.
+pub const LDAP_ELEMENTS: usize = 4_096;
+/// BER elements open at once in one LDAP message.
+pub const LDAP_NESTING: usize = 64;
+/// How deep a search filter nests.
+pub const LDAP_FILTER_DEPTH: usize = 16;
+/// Terms of a search filter, those that join others included.
+pub const LDAP_FILTER_TERMS: usize = 64;
+/// Bytes of a distinguished name.
+pub const LDAP_NAME_BYTES: usize = 2_048;
+/// Requests of one LDAP connection that wait for the one that is worked upon.
+pub const LDAP_REQUESTS_WAITING: usize = 128;
+/// Entries of one search, or of one page of it, unless the client wants fewer.
+pub const LDAP_SEARCH_ENTRIES: usize = 500;
+/// Entries of the log that one search, or one page of it, looks at without finding what it is to return.
+pub const LDAP_LOOK_THROUGH: usize = 10_000;
+/// Seconds that a search may take unless the client wants less.
+pub const LDAP_SEARCH_SECONDS: u64 = 60;
+/// Searches of one connection that wait to be asked for their next page.
+pub const LDAP_PAGED_SEARCHES: usize = 4;
+/// Seconds after which a connection that asks for nothing is ended.
+pub const LDAP_IDLE_SECONDS: u64 = 900;

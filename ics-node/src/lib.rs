@@ -8,6 +8,7 @@ pub mod config;
 pub mod demo;
 pub mod http;
 pub mod keys;
+pub mod ldap;
 pub mod observe;
 pub mod service;
 pub mod store;

@@ -13,9 +13,10 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::app::{App, AppError, MirrorOf, NodeKeys, Parties, Party, Setup};
-use crate::config::{Config, PeerConfig};
+use crate::config::{Config, LdapConfig, NodeConfig, PeerConfig};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
+use crate::ldap::{self, LdapError, LdapServer};
 use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError, PeerKey};
 
 /// Bytes of the operator's token.
@@ -52,6 +53,9 @@ pub enum ServiceError {
     /// The server.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The directory.
+    #[error(transparent)]
+    Ldap(#[from] LdapError),
     /// The system.
     #[error(transparent)]
     System(#[from] io::Error),
@@ -61,6 +65,7 @@ pub enum ServiceError {
 pub struct Service {
     app: App,
     server: Server,
+    ldap: Option<LdapServer>,
     mirrors: Vec<MirrorOf>,
 }
 
@@ -83,7 +88,8 @@ impl Service {
         // The store's calls block; nothing else runs in the runtime yet.
         let app = tokio::task::block_in_place(|| open(config, &setup))?;
         let server = serve(app.clone(), &Settings::from(node))?;
-        Ok(Self { app, server, mirrors: setup.mirrors })
+        let ldap = config.ldap.as_ref().map(|ldap| ldap::serve(app.clone(), &ldap_settings(ldap, node))).transpose()?;
+        Ok(Self { app, server, ldap, mirrors: setup.mirrors })
     }
 
     /// The node's use cases.
@@ -96,6 +102,12 @@ impl Service {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         self.server.addresses()
+    }
+
+    /// The addresses on which it serves LDAP; those with TLS last.
+    #[must_use]
+    pub fn ldap_addresses(&self) -> &[SocketAddr] {
+        self.ldap.as_ref().map_or(&[], LdapServer::addresses)
     }
 
     /// Answers, mirrors and cosigns until `stop` is ready; then ends what is under way.
@@ -115,10 +127,23 @@ impl Service {
                 }
             });
         }
+        if let Some(ldap) = self.ldap {
+            tasks.spawn(ldap.run(stopped.clone()));
+        }
         let ended = self.server.run(stop).await;
         stopping.send_replace(true);
         while tasks.join_next().await.is_some() {}
         Ok(ended?)
+    }
+}
+
+fn ldap_settings(ldap: &LdapConfig, node: &NodeConfig) -> ldap::Settings {
+    ldap::Settings {
+        listen: ldap.listen.into_iter().collect(),
+        listen_tls: ldap.listen_tls.into_iter().collect(),
+        tls: ldap.tls.clone().or_else(|| node.tls.clone()),
+        cache_bytes: usize::try_from(ldap.cache_mib).unwrap_or(64) * 1024 * 1024,
+        ..ldap::Settings::new(ldap.suffix.clone())
     }
 }
 

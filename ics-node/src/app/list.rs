@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use ics_core::identity::{Fingerprint, IdentityId, Kind};
 use ics_core::limits;
 use ics_core::record::{Logged, Posting, Record};
+use ics_core::statement::Subject;
 use ics_core::vocabulary::{Act, Attribute, DomainName, StatusName};
 
-use super::entries::{about, keys, restore};
+use super::entries::{about, find_logged, keys, restore};
 use super::problem::Code;
 use super::read::Sight;
 use super::{App, AppError, Reader};
@@ -17,9 +18,11 @@ use crate::api::{IdentityPage, IdentitySummary, ListQuery};
 const DEFAULT_ITEMS: usize = 100;
 /// Entries that are looked at for one page; a page may then be short, or empty, and still have a next one.
 const ENTRIES_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
+/// Groups of which the members are looked for because the group has a status or a label.
+const GROUPS_PER_PAGE: usize = 64;
 
 /// A query, read: what the index finds, and what must hold of the record.
-struct Filter {
+pub(super) struct Filter {
     /// An entry is found that has all postings of one of these.
     alternatives: Vec<Vec<Posting>>,
     kind: Option<Kind>,
@@ -27,6 +30,15 @@ struct Filter {
     lot: Option<String>,
     status: Option<StatusName>,
     signer: Option<Fingerprint>,
+}
+
+/// What one look at the index has found.
+pub(super) struct Found {
+    pub(super) records: Vec<Record>,
+    /// `after` for the next look, if there may be more.
+    pub(super) next: Option<u64>,
+    /// Entries that the index gave, found or not.
+    pub(super) looked: usize,
 }
 
 impl App {
@@ -54,8 +66,21 @@ impl App {
             let detail = format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS);
             return Err(AppError::new(Code::OutOfRange, detail));
         }
-        let start = query.after.map_or(0, |after| after.saturating_add(1));
-        let (indices, more) = self.search(sight, &filter, start)?;
+        let page = self.page_of(reader, sight, &filter, query.after, limit)?;
+        Ok((page.records, page.next))
+    }
+
+    /// The records of a page that a filter finds.
+    pub(super) fn page_of(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        filter: &Filter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Found, AppError> {
+        let start = after.map_or(0, |after| after.saturating_add(1));
+        let (indices, more) = self.search(sight, filter, start)?;
         let mut records = Vec::new();
         let mut seen = BTreeSet::new();
         let mut last = None;
@@ -66,11 +91,11 @@ impl App {
             last = Some(entry.index);
             let Some(statement) = restore(&sight.domain, &entry)? else { continue };
             if seen.insert(statement.subject_id()) {
-                records.extend(self.listed(reader, sight, &filter, &statement)?);
+                records.extend(self.listed(reader, sight, filter, &statement)?);
             }
         }
         let is_more = more || indices.last().copied() != last;
-        Ok((records, last.filter(|_| is_more)))
+        Ok(Found { records, next: last.filter(|_| is_more), looked: indices.len() })
     }
 
     /// The entries from `start` on that one of the filter's alternatives finds, and whether there may be more.
@@ -111,6 +136,23 @@ fn earlier(sight: &Sight<'_>, filter: &Filter, id: &IdentityId, index: u64) -> R
 }
 
 impl Filter {
+    /// Whatever has one of the postings.
+    pub(super) fn any_of(sight: &Sight<'_>, postings: &[Posting]) -> Result<Self, AppError> {
+        let mut alternatives = Vec::new();
+        for posting in postings {
+            alternatives.extend(match posting {
+                Posting::Signer(signer) => by_signer(sight, *signer),
+                Posting::Status(_) | Posting::Label(_) => with_members(sight, posting)?,
+                other => vec![vec![other.clone()]],
+            });
+        }
+        let signer = postings.iter().find_map(|posting| match posting {
+            Posting::Signer(signer) => Some(*signer),
+            _ => None,
+        });
+        Ok(Self { alternatives, kind: None, model: None, lot: None, status: None, signer })
+    }
+
     fn read(query: &ListQuery, sight: &Sight<'_>) -> Result<Self, AppError> {
         let malformed = |error: String| AppError::new(Code::MalformedQuery, error);
         let kind = query.kind.as_deref().map(str::parse::<Kind>).transpose().map_err(|e| malformed(e.to_string()))?;
@@ -123,13 +165,11 @@ impl Filter {
         postings.extend(query.model.clone().map(|model| Posting::Attribute(Attribute::Model, model)));
         postings.extend(query.lot.clone().map(|lot| Posting::Attribute(Attribute::Lot, lot)));
         // A status and its signer are mostly said elsewhere than the attributes, in a statement of their own.
-        if postings.is_empty() {
-            postings.extend(status.clone().map(Posting::Status));
-        }
-        let alternatives = match signer {
-            Some(signer) if postings.is_empty() => by_signer(sight, signer),
-            _ if postings.is_empty() => vec![vec![Posting::Act(Act::Identity)]],
-            _ => vec![postings],
+        let alternatives = match (&status, signer) {
+            _ if !postings.is_empty() => vec![postings],
+            (Some(status), _) => with_members(sight, &Posting::Status(status.clone()))?,
+            (None, Some(signer)) => by_signer(sight, signer),
+            (None, None) => vec![vec![Posting::Act(Act::Identity)]],
         };
         Ok(Self { alternatives, kind, model: query.model.clone(), lot: query.lot.clone(), status, signer })
     }
@@ -155,6 +195,27 @@ impl Filter {
             && self.status.as_ref().is_none_or(|wanted| status == Some(wanted))
             && self.signer.is_none_or(|signer| record.statements.iter().any(|it| it.by.signer == signer))
     }
+}
+
+/// What is said of a group holds for its members: those that it selects and those that name it are found as well.
+fn with_members(sight: &Sight<'_>, posting: &Posting) -> Result<Vec<Vec<Posting>>, AppError> {
+    let mut alternatives = vec![vec![posting.clone()]];
+    let mut seen = BTreeSet::new();
+    for statement in find_logged(&sight.entries, &sight.domain, posting, limits::RECORD_STATEMENTS)? {
+        let (Subject::Group(group), IdentityId::Group(id)) = (statement.subject(), statement.subject_id()) else {
+            continue;
+        };
+        if seen.len() == GROUPS_PER_PAGE || !seen.insert(id) {
+            continue;
+        }
+        alternatives.push(vec![Posting::Member(id)]);
+        let selected: Vec<Posting> =
+            group.attributes.iter().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone())).collect();
+        if !selected.is_empty() {
+            alternatives.push(selected);
+        }
+    }
+    Ok(alternatives)
 }
 
 /// Entries are filed under the key that signed them: a signer has as many as his certificate.

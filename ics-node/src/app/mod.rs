@@ -6,6 +6,7 @@ pub mod problem;
 mod access;
 mod adopt;
 mod check;
+mod directory;
 mod enrol;
 mod entries;
 mod error;
@@ -34,6 +35,7 @@ use zeroize::Zeroizing;
 
 pub use access::{Parties, Party, Reader};
 pub use clock::Clock;
+pub use directory::{Thing, ThingPage};
 pub use error::AppError;
 pub use feed::{DescriptorAnswer, TileAnswer};
 use hosted::Hosted;

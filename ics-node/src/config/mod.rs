@@ -7,6 +7,7 @@
 mod client;
 pub mod edit;
 mod home;
+mod ldap;
 mod log;
 mod mirror;
 mod node;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 
 pub use self::client::ClientConfig;
 pub use self::home::HomeConfig;
+pub use self::ldap::LdapConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::mirror::MirrorConfig;
 pub use self::node::{NodeConfig, TlsConfig};
@@ -43,6 +45,8 @@ pub const EXAMPLE: &str = include_str!("example.toml");
 pub struct Config {
     /// The node itself. Absent: this home directory is only used as a client.
     pub node: Option<NodeConfig>,
+    /// The directory that the node serves.
+    pub ldap: Option<LdapConfig>,
     /// Domains that this node is the home of.
     #[serde(rename = "home")]
     pub homes: Vec<HomeConfig>,
@@ -178,6 +182,9 @@ impl Config {
     fn resolve_paths(&mut self, home: &Path) {
         if let Some(node) = &mut self.node {
             node.resolve_paths(home);
+        }
+        if let Some(ldap) = &mut self.ldap {
+            ldap.resolve_paths(home);
         }
         for domain in &mut self.homes {
             domain.descriptor = home.join(&domain.descriptor);

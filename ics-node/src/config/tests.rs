@@ -24,6 +24,9 @@ fn the_example_has_every_member() {
     assert!(config.client.signer.is_some() && config.client.role.is_some() && config.trust.policy.is_some());
     assert!(config.pkcs11.module.is_some());
     assert_eq!(config.log, LogConfig::default());
+    let ldap = config.ldap.expect("ldap");
+    assert!(ldap.listen.is_some() && ldap.listen_tls.is_some() && ldap.tls.is_some());
+    assert_eq!((ldap.suffix, ldap.cache_mib), (crate::ldap::Suffix::default(), 64));
 }
 
 #[test]
@@ -53,6 +56,7 @@ fn refusals_name_the_file_and_the_line() {
         ("[node]\nlisten = \"127.0.0.1:1\"", "ics.toml:1: missing field `name`"),
         ("[node]\nname = \"n\"\nlisten = \"here\"", "ics.toml:3: invalid socket address"),
         ("[log]\nlevel = \"loud=noise\"", "ics.toml:2: `loud=noise` is not a log level or filter"),
+        ("[ldap]\nsuffix = \"cn=x\"", "ics.toml:2: `cn=x` is no suffix: it begins with o=, ou= or dc="),
         ("[client]\nnode = \"ftp://x\"", "ics.toml:2: `ftp://x` is not the URL of a node"),
         ("[client]\nnode = \"http://u@x\"", "ics.toml:2: `http://u@x` is not the URL of a node: it has no user"),
         ("[client]\ndomain = \"A b\"", "ics.toml:2: `A b` is not a domain name"),

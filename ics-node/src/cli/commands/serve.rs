@@ -63,9 +63,16 @@ fn announce(context: &Context, config: &Config, service: &Service) {
     let node = config.node.as_ref();
     let for_operators = usize::from(node.is_some_and(|node| node.metrics.is_some()));
     let for_everybody = service.addresses().len() - for_operators;
-    for (place, address) in service.addresses().iter().enumerate() {
+    let http = service.addresses().iter().enumerate().map(|(place, address)| {
         let is_tls = place < for_everybody && node.is_some_and(|node| node.tls.is_some());
-        let url = format!("{}://{address}", if is_tls { "https" } else { "http" });
+        format!("{}://{address}", if is_tls { "https" } else { "http" })
+    });
+    let plain = usize::from(config.ldap.as_ref().is_some_and(|ldap| ldap.listen.is_some()));
+    let ldap = service.ldap_addresses().iter().enumerate().map(|(place, address)| {
+        let scheme = if place < plain { "ldap" } else { "ldaps" };
+        format!("{scheme}://{address}")
+    });
+    for url in http.chain(ldap) {
         if context.output.json {
             println!("{}", json!({ "listening": url }));
         } else {

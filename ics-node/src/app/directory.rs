@@ -1,0 +1,109 @@
+//! What directories are made of: things one by one, found by what is said of them, with the bodies behind.
+
+use ics_core::identity::IdentityId;
+use ics_core::name::Lookup;
+use ics_core::record::{Posting, Record};
+use ics_core::vocabulary::DomainName;
+
+use super::list::Filter;
+use super::problem::Code;
+use super::read::parse;
+use super::{App, AppError, Reader};
+use crate::api::AsOf;
+use crate::store::Standing;
+
+/// What a domain says of one identity, and how complete and fresh that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thing {
+    /// The as-of.
+    pub as_of: AsOf,
+    /// The record.
+    pub record: Record,
+}
+
+/// Some of a domain's identities, in the order in which the log first speaks of them in the way asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThingPage {
+    /// Those that the reader may read.
+    pub things: Vec<Thing>,
+    /// What to go on behind, if there may be more; a page may be empty and yet have a next one.
+    pub next: Option<u64>,
+    /// Entries of the log that were looked at.
+    pub looked: usize,
+}
+
+impl App {
+    /// The thing with exactly this id, if the reader may read what the domain says of it.
+    ///
+    /// # Errors
+    /// When the domain cannot answer now. A domain that is not here says nothing.
+    pub fn thing(&self, reader: Reader, domain: &DomainName, id: &str) -> Result<Option<Thing>, AppError> {
+        let Ok(Lookup::Ids(ids)) = parse(id) else { return Ok(None) };
+        if !ids.iter().any(|known| known.to_string() == id) {
+            return Ok(None);
+        }
+        match self.record(reader, domain, id) {
+            Ok(answer) => Ok(Some(Thing { as_of: answer.as_of, record: answer.record })),
+            Err(error) if matches!(error.code(), Code::UnknownDomain | Code::UnknownIdentity | Code::AmbiguousName) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The next things of a domain that have one of the postings, `limit` at most.
+    ///
+    /// # Errors
+    /// When the domain is not here or cannot answer now.
+    pub fn things(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        postings: &[Posting],
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<ThingPage, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let found = self.page_of(reader, &sight, &Filter::any_of(&sight, postings)?, after, limit)?;
+        let as_of = self.as_of(&sight);
+        let thing = |record| Thing { as_of: as_of.clone(), record };
+        // Of two identities with one text neither is answered for, as for any name that fits several.
+        let alone = |record: &Record| {
+            let ids = IdentityId::candidates(&record.identity.id.to_string()).unwrap_or_default();
+            let others = ids.into_iter().filter(|id| *id != record.identity.id).collect();
+            self.identities(&sight, &Lookup::Ids(others)).is_ok_and(|others| others.is_empty())
+        };
+        let things = found.records.into_iter().filter(alone).map(thing).collect();
+        Ok(ThingPage { things, next: found.next, looked: found.looked })
+    }
+
+    /// The bodies of entries that a record which the reader may read lists.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn bodies_of(&self, domain: &DomainName, indices: &[u64]) -> Result<Vec<Option<Vec<u8>>>, AppError> {
+        let hosted = self.hosted(domain)?;
+        let entries = self.store().entries_at(hosted.number, indices)?;
+        Ok(entries.into_iter().map(|entry| entry.content.map(|content| content.body)).collect())
+    }
+
+    /// A number that differs whenever what this node has to say may differ, apart from what time alone changes; `None`
+    /// while a domain is silent.
+    ///
+    /// It counts entries and cosignatures of all domains, and both only grow.
+    #[must_use]
+    pub fn stamp(&self) -> Option<u128> {
+        let mut stamp = 0_u128;
+        for hosted in self.all_hosted() {
+            let head = self.store().head(hosted.number).ok()?;
+            if matches!(self.store().standing(hosted.number).ok()?, Standing::Behind { .. }) {
+                return None;
+            }
+            let Some(seal) = head.seal else { continue };
+            let cosigned = seal.cosigned_at.map_or(0, ics_core::time::Timestamp::as_millis);
+            stamp += (u128::from(seal.size) << 64) + u128::from(cosigned);
+        }
+        Some(stamp)
+    }
+}

@@ -1,0 +1,269 @@
+//! The socket of a session: reads, writes, waits, and cuts who is too slow.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ics_core::limits;
+use ldap3_proto::proto::LdapResultCode;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::hot::Hot;
+use super::search::Place;
+use super::session::{Next, Session};
+use crate::tls::{KeyPin, proven_key};
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) place: Arc<Place>,
+    pub(super) hot: Arc<Hot>,
+    pub(super) tls: Option<TlsAcceptor>,
+    /// In which time a message, or a handshake, must be there once it has begun, and something of an answer be taken.
+    pub(super) patience: Duration,
+    /// After which time a client that asks for nothing is sent away.
+    pub(super) idle: Duration,
+    /// Operations that run at once.
+    pub(super) work: Arc<Semaphore>,
+    /// Long messages that arrive at once.
+    pub(super) long: Arc<Semaphore>,
+}
+
+/// A connection without TLS, or with it.
+enum Link {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    /// Neither, while TLS begins.
+    Closed,
+}
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 16 * 1024;
+/// The same over TLS, where the memory is held while the connection waits.
+const TLS_READ_BYTES: usize = 4 * 1024;
+
+impl Link {
+    fn proven(&self) -> Option<KeyPin> {
+        match self {
+            Self::Tls(stream) => proven_key(stream.get_ref().1),
+            Self::Plain(_) | Self::Closed => None,
+        }
+    }
+
+    /// Reads what is there, once something is; `false` at the end.
+    async fn read(&mut self, session: &mut Session) -> io::Result<bool> {
+        match self {
+            Self::Plain(stream) => loop {
+                stream.readable().await?;
+                // On the stack, and gone before the next wait: an idle connection holds no buffer.
+                let mut bytes = [0; READ_BYTES];
+                match stream.try_read(&mut bytes) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                    Ok(count) => {
+                        session.receive(bytes.get(..count).unwrap_or_default());
+                        return Ok(count > 0);
+                    }
+                }
+            },
+            Self::Tls(stream) => {
+                let mut bytes = [0; TLS_READ_BYTES];
+                let count = stream.read(&mut bytes).await?;
+                session.receive(bytes.get(..count).unwrap_or_default());
+                Ok(count > 0)
+            }
+            Self::Closed => Ok(false),
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes).await,
+            Self::Tls(stream) => stream.write(bytes).await,
+            Self::Closed => Ok(0),
+        }
+    }
+
+    async fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) | Self::Closed => Ok(()),
+            Self::Tls(stream) => stream.flush().await,
+        }
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.shutdown().await,
+            Self::Tls(stream) => stream.shutdown().await,
+            Self::Closed => Ok(()),
+        }
+    }
+}
+
+/// One connection, until it ends.
+pub(super) struct Connection {
+    link: Link,
+    session: Session,
+    shared: Arc<Shared>,
+    stopped: watch::Receiver<bool>,
+    /// When the message that is not there as a whole began.
+    began: Option<Instant>,
+    long: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    /// Serves a client until one of both has enough; `secure`: TLS from the first byte on.
+    pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, secure: bool, stopped: watch::Receiver<bool>) {
+        let link = match (secure, &shared.tls) {
+            (false, _) => Link::Plain(stream),
+            (true, Some(tls)) => match timeout(shared.patience, tls.accept(stream)).await {
+                Ok(Ok(stream)) => Link::Tls(Box::new(stream)),
+                Ok(Err(_)) | Err(_) => return,
+            },
+            (true, None) => return,
+        };
+        let session = Session::new(Arc::clone(&shared.place), Arc::clone(&shared.hot), secure, link.proven());
+        let mut connection = Self { link, session, shared, stopped, began: None, long: None };
+        if let Err(error) = connection.run().await {
+            tracing::debug!(%error, "an LDAP connection ended");
+        }
+    }
+
+    async fn run(&mut self) -> io::Result<()> {
+        loop {
+            match self.session.next() {
+                Next::Wait => {
+                    self.send().await?;
+                    if !self.wait().await? {
+                        return Ok(());
+                    }
+                }
+                Next::Flush => self.send().await?,
+                Next::Job(job) => {
+                    let work = Arc::clone(&self.shared.work).acquire_owned().await.map_err(io::Error::other)?;
+                    let done = job.run(Arc::clone(&self.shared.place)).await;
+                    drop(work);
+                    self.session.done(done);
+                    self.send_if_much().await?;
+                    self.look().await?;
+                }
+                Next::StartTls => {
+                    self.send().await?;
+                    if !self.start_tls().await {
+                        return Ok(());
+                    }
+                }
+                Next::End => {
+                    self.send().await?;
+                    return timeout(self.shared.patience, self.link.close()).await.unwrap_or(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// Waits for more input; `false` when none will come.
+    async fn wait(&mut self) -> io::Result<bool> {
+        let unread = self.session.unread();
+        if unread == 0 {
+            (self.began, self.long) = (None, None);
+        }
+        let patience = match self.began {
+            None => self.shared.idle,
+            Some(began) => self.shared.patience.saturating_sub(began.elapsed()),
+        };
+        let (link, session) = (&mut self.link, &mut self.session);
+        let read = tokio::select! {
+            read = timeout(patience, link.read(session)) => read.ok().transpose()?,
+            _ = self.stopped.wait_for(|stopped| *stopped) => {
+                self.session.end(LdapResultCode::Unavailable, "the server stops");
+                return Ok(true);
+            }
+        };
+        match (read, self.began) {
+            (Some(more), _) => return Ok(self.has_read(more, unread)),
+            (None, Some(_)) => {
+                self.session.end(LdapResultCode::ProtocolError, "the message did not arrive in time");
+            }
+            (None, None) => self.session.end(LdapResultCode::Unavailable, "nothing was asked for in a long time"),
+        }
+        Ok(true)
+    }
+
+    /// After reading; gives back whether more may come.
+    fn has_read(&mut self, more: bool, unread: usize) -> bool {
+        if !more {
+            return false;
+        }
+        if unread == 0 {
+            self.began = Some(Instant::now());
+        }
+        if self.session.unread() > limits::LDAP_REQUEST_BYTES && self.long.is_none() {
+            self.long = Arc::clone(&self.shared.long).try_acquire_owned().ok();
+            if self.long.is_none() {
+                self.session.end(LdapResultCode::Busy, "too many long messages arrive at once");
+            }
+        }
+        true
+    }
+
+    /// Reads what has arrived while something was worked upon: it may say to stop.
+    async fn look(&mut self) -> io::Result<()> {
+        if !self.session.takes_more() || self.session.unread() > 0 {
+            return Ok(());
+        }
+        let (link, session) = (&mut self.link, &mut self.session);
+        let read = tokio::select! {
+            biased;
+            read = link.read(session) => read?,
+            () = std::future::ready(()) => return Ok(()),
+        };
+        self.has_read(read, 0);
+        // The other side has closed: nobody waits for the rest.
+        if read { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    async fn send_if_much(&mut self) -> io::Result<()> {
+        if self.session.output().len() >= 64 * 1024 { self.send().await } else { Ok(()) }
+    }
+
+    /// Sends all output; whoever takes nothing of it for too long is cut.
+    async fn send(&mut self) -> io::Result<()> {
+        let patience = self.shared.patience;
+        let mut output = std::mem::take(self.session.output());
+        let mut rest = output.as_slice();
+        while !rest.is_empty() {
+            let sent = timeout(patience, self.link.write(rest)).await.map_err(io::Error::from)??;
+            if sent == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            rest = rest.get(sent..).unwrap_or_default();
+        }
+        timeout(patience, self.link.flush()).await.map_err(io::Error::from)??;
+        output.clear();
+        if output.capacity() <= READ_BYTES {
+            *self.session.output() = output;
+        }
+        Ok(())
+    }
+
+    async fn start_tls(&mut self) -> bool {
+        let Some(tls) = self.shared.tls.clone() else { return false };
+        // Moves the socket out of the connection for as long as the handshake takes.
+        let (stream, patience) = match std::mem::replace(&mut self.link, Link::Closed) {
+            Link::Plain(stream) => (stream, self.shared.patience),
+            Link::Tls(_) | Link::Closed => return false,
+        };
+        match timeout(patience, tls.accept(stream)).await {
+            Ok(Ok(stream)) => {
+                self.link = Link::Tls(Box::new(stream));
+                self.session.secured(self.link.proven());
+                true
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! Entries of the directory: what a use case says, as attributes and values.
+
+use std::collections::BTreeSet;
+
+use ics_core::record::{By, Given, Listed, Record};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::Attribute as Told;
+use sha2::{Digest as _, Sha256};
+
+use super::ber;
+use super::dn::escape;
+use super::schema::{self, Attribute, Class};
+use super::tree::Tree;
+use crate::api::{AsOf, DomainInfo, Position};
+use crate::app::Thing;
+
+/// An entry: its name and its attributes, each once, with one value at least.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub(super) dn: String,
+    pub(super) attributes: Vec<(&'static Attribute, Vec<Vec<u8>>)>,
+}
+
+impl PartialEq for Attribute {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self, other)
+    }
+}
+
+impl Entry {
+    pub(super) fn new(dn: String, class: &'static Class) -> Self {
+        let mut entry = Self { dn, attributes: Vec::new() };
+        entry.put(&schema::OBJECT_CLASS, ["top", class.name]);
+        entry.put(&schema::STRUCTURAL_CLASS, [class.name]);
+        entry
+    }
+
+    /// Gives it an attribute, if there are values.
+    pub(super) fn put<T: AsRef<[u8]>>(&mut self, attribute: &'static Attribute, values: impl IntoIterator<Item = T>) {
+        let values: Vec<Vec<u8>> = values.into_iter().map(|value| value.as_ref().to_vec()).collect();
+        if !values.is_empty() {
+            self.attributes.push((attribute, values));
+        }
+    }
+
+    pub(super) fn number(&mut self, attribute: &'static Attribute, value: u64) {
+        self.put(attribute, [value.to_string()]);
+    }
+
+    pub(super) fn time(&mut self, attribute: &'static Attribute, value: Option<Timestamp>) {
+        self.put(attribute, value.map(generalized_time));
+    }
+
+    /// The values of an attribute.
+    pub(super) fn values(&self, attribute: &Attribute) -> &[Vec<u8>] {
+        self.attributes.iter().find(|(held, _)| *held == attribute).map_or(&[], |(_, values)| values)
+    }
+
+    /// What every entry has for those who ask for operational attributes (RFC 4512, 3.4; RFC 4530; RFC 5020).
+    pub(super) fn finish(&mut self, tree: &Tree, times: Option<(Timestamp, Timestamp)>, has_children: bool) {
+        let dn = self.dn.clone();
+        self.put(&schema::ENTRY_UUID, [uuid_text(entry_uuid(tree, &dn))]);
+        self.put(&schema::ENTRY_DN, [&dn]);
+        if let Some((created, modified)) = times {
+            // GnuPG's client reads modifyTimestamp without fractions only.
+            let seconds = |at: Timestamp| Some(Timestamp::from_seconds(at.as_seconds()));
+            self.put(&schema::CREATORS_NAME, [tree.suffix_text()]);
+            self.time(&schema::CREATE_TIME, seconds(created));
+            self.put(&schema::MODIFIERS_NAME, [tree.suffix_text()]);
+            self.time(&schema::MODIFY_TIME, seconds(modified));
+        }
+        self.put(&schema::SUBSCHEMA, [super::tree::SUBSCHEMA]);
+        self.put(&schema::HAS_SUBORDINATES, [if has_children { "TRUE" } else { "FALSE" }]);
+    }
+}
+
+/// The same on every node that calls its tree by any suffix: what replicas match entries by.
+pub(super) fn entry_uuid(tree: &Tree, dn: &str) -> [u8; 16] {
+    let below = dn.strip_suffix(tree.suffix_text()).unwrap_or(dn);
+    let digest: [u8; 32] = Sha256::digest([b"ics-ldap-entry\0", below.as_bytes()].concat()).into();
+    let [mut uuid @ .., _, _, _, _, _, _, _, _, _, _, _, _, _, _, _, _] = digest;
+    // RFC 9562: version 8, made from a digest of our own; variant 10.
+    uuid[6] = uuid[6] & 0x0f | 0x80;
+    uuid[8] = uuid[8] & 0x3f | 0x80;
+    uuid
+}
+
+fn uuid_text(uuid: [u8; 16]) -> String {
+    let hex = data_encoding::HEXLOWER.encode(&uuid);
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+}
+
+/// RFC 4517, 3.3.13; milliseconds only where there are some.
+pub(super) fn generalized_time(at: Timestamp) -> String {
+    let text = Timestamp::from_seconds(at.as_seconds()).to_string();
+    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+    match at.as_millis() % 1000 {
+        0 => format!("{digits}Z"),
+        millis => format!("{digits}.{millis:03}Z"),
+    }
+}
+
+/// A domain.
+pub(super) fn domain(tree: &Tree, info: &DomainInfo, checkpoint: Option<&str>) -> Entry {
+    let name = &info.info.domain;
+    let mut entry = Entry::new(tree.domain_dn(name), &schema::ICS_DOMAIN);
+    entry.put(&schema::DOMAIN, [name.as_str()]);
+    entry.put(&schema::DESCRIPTION, Some(&info.description).filter(|text| !text.is_empty()));
+    entry.put(&schema::ORIGIN, [info.info.origin.to_string()]);
+    entry.put(&schema::POSITION, [if info.position == Position::Home { "home" } else { "mirror" }]);
+    entry.put(&schema::CHECKPOINT, checkpoint);
+    entry.put(&schema::ROOT, [&info.root]);
+    entry.number(&schema::AS_OF_SIZE, info.info.size);
+    entry.time(&schema::AS_OF_TIME, info.info.as_of);
+    entry.number(&schema::FRESH_FOR, info.fresh_for_seconds);
+    entry.number(&schema::DESCRIPTOR_VERSION, info.info.descriptor);
+    entry.finish(tree, None, true);
+    entry
+}
+
+/// What a domain says of a thing.
+pub(super) fn identity(tree: &Tree, thing: &Thing) -> Entry {
+    let record = &thing.record;
+    let mut entry = Entry::new(tree.identity_dn(&record.domain, &record.identity.id), &schema::ICS_IDENTITY);
+    entry.put(&schema::DOMAIN, [record.domain.as_str()]);
+    entry.put(&schema::IDENTITY, [record.identity.id.to_string()]);
+    entry.put(&schema::KIND, [record.identity.kind.as_str()]);
+    entry.put(&schema::COMMON_NAME, Some(&record.title).filter(|title| !title.is_empty()));
+    put_status(&mut entry, record);
+    entry.put(&schema::VOUCHED_BY, signers(&record.vouched));
+    entry.put(&schema::APPROVED_BY, signers(&record.approvals));
+    entry.put(&schema::NAME, values(&record.names));
+    entry.put(&schema::LABEL, values(&record.labels));
+    entry.put(&schema::GROUP, values(&record.groups));
+    entry.put(&schema::INSTALLED, values(&record.installed));
+    entry.put(&schema::REPLACES, values(&record.replaces));
+    let grants: BTreeSet<String> = record.grants.iter().map(|it| format!("{} {}", it.role, it.grantee)).collect();
+    entry.put(&schema::GRANT, grants);
+    for (attribute, given) in &record.attributes {
+        entry.put(told(*attribute), values(given));
+    }
+    entry.time(&schema::CHANGES_AT, record.changes_at);
+    put_as_of(&mut entry, &thing.as_of);
+    let times: Vec<Timestamp> = direct(record).map(|it| it.admitted_at).collect();
+    let times = times.iter().min().copied().zip(times.iter().max().copied());
+    entry.finish(tree, times, true);
+    entry
+}
+
+fn put_status(entry: &mut Entry, record: &Record) {
+    entry.put(&schema::EFFECT, [record.effect().as_str()]);
+    let Some(status) = &record.status else { return };
+    entry.put(&schema::STATUS, [status.decides.name.as_str()]);
+    entry.time(&schema::STATUS_SINCE, Some(status.decides.since));
+    entry.put(&schema::STATUS_BY, [status.decides.by.signer.to_string()]);
+    entry.put(&schema::REASON, &status.decides.reason);
+    let others: BTreeSet<&str> = status.conflict.iter().map(|it| it.name.as_str()).collect();
+    entry.put(&schema::OTHER_STATUS, others);
+}
+
+fn put_as_of(entry: &mut Entry, as_of: &AsOf) {
+    entry.number(&schema::AS_OF_SIZE, as_of.size);
+    entry.time(&schema::AS_OF_TIME, as_of.time);
+    entry.number(&schema::FRESH_FOR, as_of.fresh_for_seconds);
+}
+
+/// Values are a set (RFC 4512, 2.2): the same from two signers is there once.
+fn values<T: ToString>(given: &[Given<T>]) -> BTreeSet<String> {
+    given.iter().map(|given| given.value.to_string()).collect()
+}
+
+fn signers(by: &[By]) -> BTreeSet<String> {
+    by.iter().map(|by| by.signer.to_string()).collect()
+}
+
+/// The statements about the thing itself; those about its groups stand under the groups.
+pub(super) fn direct(record: &Record) -> impl Iterator<Item = &Listed> {
+    record.statements.iter().filter(|statement| statement.by.group.is_none())
+}
+
+/// The attribute type of what a manufacturer says.
+pub(super) const fn told(attribute: Told) -> &'static Attribute {
+    match attribute {
+        Told::Manufacturer => &schema::MANUFACTURER,
+        Told::Make => &schema::MAKE,
+        Told::Model => &schema::MODEL,
+        Told::ProductId => &schema::PRODUCT_ID,
+        Told::ProductVersion => &schema::PRODUCT_VERSION,
+        Told::Lot => &schema::LOT,
+        Told::Quantity => &schema::QUANTITY,
+        Told::Location => &schema::LOCATION,
+        Told::Destination => &schema::DESTINATION,
+    }
+}
+
+/// One statement about a thing.
+pub(super) fn statement(tree: &Tree, record: &Record, said: &Listed, body: Option<&[u8]>) -> Entry {
+    let above = tree.identity_dn(&record.domain, &record.identity.id);
+    let dn = format!("{}={},{above}", schema::STATEMENT.name(), escape(&said.by.statement.to_string()));
+    let mut entry = Entry::new(dn, &schema::ICS_STATEMENT);
+    entry.put(&schema::STATEMENT, [said.by.statement.to_string()]);
+    entry.number(&schema::INDEX, said.by.index);
+    entry.put(&schema::ACT, [said.act.as_str()]);
+    entry.put(&schema::ROLE, [said.by.role.as_str()]);
+    entry.put(&schema::SIGNER, [said.by.signer.to_string()]);
+    entry.put(&schema::SIGNER_NAME, said.by.name.as_ref().filter(|name| !name.is_empty()));
+    entry.time(&schema::ADMITTED_AT, Some(said.admitted_at));
+    entry.time(&schema::SIGNED_AT, Some(said.signed_at));
+    entry.put(&schema::STANDING, [standing(said)]);
+    entry.put(&schema::BECAUSE, [&said.because]);
+    entry.put(&schema::ENDED_BY, said.ended_by.map(|id| id.to_string()));
+    entry.put(&schema::STATUS, said.status.as_ref().map(|status| status.as_str()));
+    entry.put(&schema::EFFECT, said.effect.map(|effect| effect.as_str()));
+    entry.put(&schema::LABEL, &said.label);
+    entry.put(&schema::REASON, &said.reason);
+    entry.put(&schema::SUPERSEDES, said.supersedes.iter().map(ToString::to_string).collect::<BTreeSet<_>>());
+    entry.time(&schema::FROM, said.from);
+    entry.time(&schema::UNTIL, said.until);
+    entry.put(
+        &schema::SOURCE,
+        said.source.iter().map(|it| format!("{} {}", it.domain, it.index)).collect::<BTreeSet<_>>(),
+    );
+    entry.put(&schema::BODY, body);
+    entry.finish(tree, Some((said.admitted_at, said.admitted_at)), false);
+    entry
+}
+
+/// The word by which the record's JSON calls it.
+fn standing(said: &Listed) -> String {
+    serde_json::to_value(said.standing).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Which attributes of entries are asked for (RFC 4511, 4.5.1.8; RFC 3673).
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Selection {
+    user: bool,
+    operational: bool,
+    named: Vec<&'static Attribute>,
+    types_only: bool,
+}
+
+impl Selection {
+    pub(super) fn new(names: &[String], types_only: bool) -> Self {
+        let has = |wanted: &str| names.iter().any(|name| name == wanted);
+        Self {
+            user: names.is_empty() || has("*"),
+            operational: has("+"),
+            named: names.iter().filter_map(|name| schema::attribute(name)).collect(),
+            types_only,
+        }
+    }
+
+    fn wants(&self, attribute: &'static Attribute) -> bool {
+        let sort = if attribute.operational { self.operational } else { self.user };
+        sort || self.named.contains(&attribute)
+    }
+
+    /// Whether the bodies of statements are asked for.
+    pub(super) fn wants_bodies(&self) -> bool {
+        self.wants(&schema::BODY)
+    }
+}
+
+/// An entry as an operation of a message (RFC 4511, 4.5.2): SearchResultEntry.
+pub(super) fn encode(entry: &Entry, selection: &Selection) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    ber::element(&mut out, 0x64, |out| {
+        ber::primitive(out, ber::OCTETS, entry.dn.as_bytes());
+        ber::element(out, ber::SEQUENCE, |out| {
+            for (attribute, values) in entry.attributes.iter().filter(|(attribute, _)| selection.wants(attribute)) {
+                ber::element(out, ber::SEQUENCE, |out| {
+                    ber::primitive(out, ber::OCTETS, attribute.name().as_bytes());
+                    ber::element(out, ber::SET, |out| {
+                        let shown = if selection.types_only { &[] } else { values.as_slice() };
+                        shown.iter().for_each(|value| ber::primitive(out, ber::OCTETS, value));
+                    });
+                });
+            }
+        });
+    });
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_as_directories_write_them() {
+        for (text, expected) in [
+            ("2026-11-25T23:05:41Z", "20261125230541Z"),
+            ("2026-11-25T23:05:41.007Z", "20261125230541.007Z"),
+            ("1970-01-01T00:00:00.900Z", "19700101000000.900Z"),
+        ] {
+            assert_eq!(generalized_time(Timestamp::parse(text).expect(text)), expected);
+        }
+    }
+
+    #[test]
+    fn attributes_as_clients_select_them() {
+        let names = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            let selection = Selection::new(&names, false);
+            [&schema::STATUS, &schema::KIND, &schema::ENTRY_UUID].map(|attribute| selection.wants(attribute))
+        };
+        assert_eq!(names(&[]), [true, true, false]);
+        assert_eq!(names(&["*", "+"]), [true, true, true]);
+        assert_eq!(names(&["+"]), [false, false, true]);
+        assert_eq!(names(&["ICSstatus", "entryuuid", "nothing"]), [true, false, true]);
+        assert_eq!(names(&["1.1"]), [false, false, false]);
+        assert_eq!(names(&["1.1", "icsKind"]), [false, true, false]);
+    }
+}

@@ -1,0 +1,260 @@
+//! From bytes to requests, and from results to bytes (RFC 4511).
+//!
+//! What is not BER as LDAP restricts it, or is no request, ends the session with a notice of disconnection (5.3). What
+//! can be read but not be done gets its result code, and the session goes on.
+
+use ics_core::limits;
+use ldap3_lber::Parser;
+use ldap3_lber::common::TagClass;
+use ldap3_lber::structure::{PL, StructureTag};
+use ldap3_proto::proto::{LdapMsg, LdapOp, LdapResultCode};
+
+use super::ber::{self, Flaw};
+use super::control::Controls;
+
+/// RFC 4511, 4.4.1.
+const NOTICE_OF_DISCONNECTION: &str = "1.3.6.1.4.1.1466.20036";
+
+/// Why something is not done, as the client is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) code: LdapResultCode,
+    pub(super) text: String,
+    /// The nearest entry above one that is not there (RFC 4511, 4.1.9).
+    pub(super) matched: String,
+}
+
+impl Failure {
+    pub(super) fn new(code: LdapResultCode, text: impl Into<String>) -> Self {
+        Self { code, text: text.into(), matched: String::new() }
+    }
+
+    /// Absent, or not for this reader: both look alike.
+    pub(super) fn no_such_object(matched: String) -> Self {
+        Self { code: LdapResultCode::NoSuchObject, text: String::new(), matched }
+    }
+}
+
+/// What the beginning of the input is.
+#[derive(Debug)]
+pub(super) enum Framed {
+    /// A part of a message.
+    Part,
+    /// A message of so many bytes.
+    Whole(usize),
+    /// Nothing that a session could go on from.
+    Broken(&'static str),
+}
+
+/// Finds the end of the message that the bytes begin with, before the whole of it is there.
+pub(super) fn frame(bytes: &[u8]) -> Framed {
+    let head = match ber::head(bytes) {
+        Err(Flaw::Short) => return Framed::Part,
+        Err(_) => return Framed::Broken("the message is not BER as LDAP restricts it"),
+        Ok(head) if head.tag != ber::SEQUENCE => return Framed::Broken("the message is not a sequence"),
+        Ok(head) => head,
+    };
+    let whole = head.bytes + head.length;
+    let Some(inside) = bytes.get(head.bytes..) else { return Framed::Part };
+    let inside = inside.get(..head.length.min(inside.len())).unwrap_or_default();
+    match operation_tag(inside) {
+        Ok((_, tag)) if whole > longest(tag) => Framed::Broken("the message is longer than this server takes"),
+        Ok(_) if bytes.len() >= whole => Framed::Whole(whole),
+        Ok(_) | Err(Flaw::Short) if bytes.len() < whole => {
+            if whole > limits::LDAP_MESSAGE_BYTES {
+                Framed::Broken("the message is longer than this server takes")
+            } else {
+                Framed::Part
+            }
+        }
+        _ => Framed::Broken("the message has no id or no operation"),
+    }
+}
+
+/// Only what may carry a key may be long.
+const fn longest(tag: u8) -> usize {
+    if matches!(tag, MODIFY | ADD) { limits::LDAP_MESSAGE_BYTES } else { limits::LDAP_REQUEST_BYTES }
+}
+
+pub(super) const BIND: u8 = 0x60;
+const UNBIND: u8 = 0x42;
+pub(super) const SEARCH: u8 = 0x63;
+pub(super) const MODIFY: u8 = 0x66;
+pub(super) const ADD: u8 = 0x68;
+pub(super) const DELETE: u8 = 0x4a;
+const MODIFY_DN: u8 = 0x6c;
+const COMPARE: u8 = 0x6e;
+pub(super) const ABANDON: u8 = 0x50;
+pub(super) const EXTENDED: u8 = 0x77;
+
+/// The id and the operation's tag, out of the content of a message.
+fn operation_tag(content: &[u8]) -> Result<(i32, u8), Flaw> {
+    let head = ber::head(content)?;
+    if head.tag != ber::INTEGER || !(1..=4).contains(&head.length) {
+        return Err(Flaw::Form);
+    }
+    let (_, id, rest) = ber::split(content).map_err(|_| Flaw::Short)?;
+    let id = id.iter().fold(0_u32, |id, octet| id << 8 | u32::from(*octet));
+    let id = i32::try_from(id).map_err(|_| Flaw::Form)?;
+    rest.first().map(|tag| (id, *tag)).ok_or(Flaw::Short)
+}
+
+/// A message, read.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// A request that can be worked upon.
+    Asked { id: i32, op: LdapOp, controls: Controls },
+    /// A request that is answered with a failure; the answer's tag stands beside it.
+    Refused { id: i32, answer: u8, failure: Failure },
+    /// Nothing that a session could go on from.
+    Broken(&'static str),
+}
+
+/// The tag of the answer to a request; `None` where it gets none.
+const fn answer_to(tag: u8) -> Option<u8> {
+    match tag {
+        BIND => Some(BIND + 1),
+        SEARCH => Some(0x65),
+        MODIFY => Some(MODIFY + 1),
+        ADD => Some(ADD + 1),
+        DELETE => Some(0x6b),
+        MODIFY_DN => Some(MODIFY_DN + 1),
+        COMPARE => Some(COMPARE + 1),
+        EXTENDED => Some(EXTENDED + 1),
+        _ => None,
+    }
+}
+
+/// Reads one whole message.
+pub(super) fn read(bytes: &[u8]) -> Request {
+    let shape = Request::Broken("the message is not formed as its operation");
+    let Ok((_, content, [])) = ber::split(bytes) else { return shape };
+    let Ok((id, tag)) = operation_tag(content) else { return shape };
+    let answer = answer_to(tag);
+    if answer.is_none() && !matches!(tag, UNBIND | ABANDON) {
+        return Request::Broken("the operation is not one that clients ask for");
+    }
+    if id == 0 {
+        return Request::Broken("a request has an id from 1 on");
+    }
+    match (ber::check(bytes), answer) {
+        (Ok(()), _) => {}
+        (Err(Flaw::Size), Some(answer)) => {
+            let text = format!("a message takes {} elements, {} deep", limits::LDAP_ELEMENTS, limits::LDAP_NESTING);
+            return Request::Refused { id, answer, failure: Failure::new(LdapResultCode::AdminLimitExceeded, text) };
+        }
+        _ => return Request::Broken("a length in the message does not fit"),
+    }
+    let Ok((_, tree)) = Parser::default().parse(bytes) else { return shape };
+    match (read_tree(id, tree), answer) {
+        (Ok(request), _) => request,
+        (Err(Some(failure)), Some(answer)) => Request::Refused { id, answer, failure },
+        _ => shape,
+    }
+}
+
+/// `None` as error: the message is not formed as it must be.
+fn read_tree(id: i32, tree: StructureTag) -> Result<Request, Option<Failure>> {
+    let mut parts = tree.expect_constructed().ok_or(None)?;
+    let controls = match parts.len() {
+        2 => Controls::default(),
+        3 => {
+            let tag = parts.pop().filter(|tag| tag.class == TagClass::Context && tag.id == 0).ok_or(None)?;
+            Controls::read(tag.expect_constructed().ok_or(None)?)?
+        }
+        _ => return Err(None),
+    };
+    if let Some(operation) = parts.get_mut(1) {
+        check_texts(operation)?;
+    }
+    let message = StructureTag { class: TagClass::Universal, id: 16, payload: PL::C(parts) };
+    let LdapMsg { op, .. } = LdapMsg::try_from(message).map_err(|_| None)?;
+    Ok(Request::Asked { id, op, controls })
+}
+
+/// `ldap3_proto` takes text in UTF-8 only and says of everything else that the message is malformed. It is not: it has
+/// a name that cannot be, or asserts a value that no entry has.
+fn check_texts(operation: &mut StructureTag) -> Result<(), Option<Failure>> {
+    let (tag, PL::C(parts)) = (operation.id, &mut operation.payload) else {
+        return Ok(());
+    };
+    let is_text = |part: &StructureTag| !matches!(&part.payload, PL::P(bytes) if core::str::from_utf8(bytes).is_err());
+    let name = match tag {
+        0 => 1,
+        3 | 6 | 8 | 12 | 14 => 0,
+        _ => return Ok(()),
+    };
+    if !parts.get(name).is_none_or(is_text) {
+        return Err(Some(Failure::new(LdapResultCode::InvalidDNSyntax, "the name is not UTF-8")));
+    }
+    if tag == 0 && !parts.get(2).is_none_or(is_text) {
+        return Err(Some(Failure::new(LdapResultCode::InvalidCredentials, "")));
+    }
+    match parts.get_mut(6).filter(|_| tag == 3) {
+        Some(filter) => check_filter(filter, limits::LDAP_FILTER_DEPTH, &mut 0),
+        None => Ok(()),
+    }
+}
+
+/// Counts the terms of a filter, and asks for an attribute that nothing has where a value is asserted that is no text:
+/// such a term is Undefined (RFC 4511, 4.5.1.7).
+fn check_filter(filter: &mut StructureTag, depth: usize, terms: &mut usize) -> Result<(), Option<Failure>> {
+    *terms += 1;
+    if depth == 0 || *terms > limits::LDAP_FILTER_TERMS {
+        let text = format!("a filter takes {} terms, {} deep", limits::LDAP_FILTER_TERMS, limits::LDAP_FILTER_DEPTH);
+        return Err(Some(Failure::new(LdapResultCode::AdminLimitExceeded, text)));
+    }
+    let PL::C(parts) = &mut filter.payload else { return Ok(()) };
+    match filter.id {
+        0..=2 => parts.iter_mut().try_for_each(|part| check_filter(part, depth - 1, terms)),
+        _ => {
+            if parts.iter().any(has_bytes) {
+                *filter = StructureTag { class: TagClass::Context, id: 7, payload: PL::P(b"?".to_vec()) };
+            }
+            Ok(())
+        }
+    }
+}
+
+fn has_bytes(tag: &StructureTag) -> bool {
+    match &tag.payload {
+        PL::P(bytes) => core::str::from_utf8(bytes).is_err(),
+        PL::C(parts) => parts.iter().any(has_bytes),
+    }
+}
+
+/// Writes a message with an operation that is encoded already, and controls.
+pub(super) fn write(out: &mut Vec<u8>, id: i32, operation: &[u8], controls: &[u8]) {
+    ber::element(out, ber::SEQUENCE, |out| {
+        ber::integer(out, ber::INTEGER, i64::from(id));
+        out.extend_from_slice(operation);
+        if !controls.is_empty() {
+            ber::primitive(out, 0xa0, controls);
+        }
+    });
+}
+
+/// An operation that is a result (RFC 4511, 4.1.9); `more` writes what stands behind it.
+pub(super) fn result(tag: u8, result: &Result<LdapResultCode, Failure>, more: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let (code, matched, text) = match result {
+        Ok(code) => (code.clone(), "", ""),
+        Err(failure) => (failure.code.clone(), failure.matched.as_str(), failure.text.as_str()),
+    };
+    let mut out = Vec::new();
+    ber::element(&mut out, tag, |out| {
+        ber::integer(out, ber::ENUMERATED, code as i64);
+        ber::primitive(out, ber::OCTETS, matched.as_bytes());
+        ber::primitive(out, ber::OCTETS, text.as_bytes());
+        more(out);
+    });
+    out
+}
+
+/// The notice of disconnection, after which the session ends.
+pub(super) fn notice(code: LdapResultCode, text: &str) -> Vec<u8> {
+    let failure = Err(Failure::new(code, text));
+    let operation = result(EXTENDED + 1, &failure, |out| ber::primitive(out, 0x8a, NOTICE_OF_DISCONNECTION.as_bytes()));
+    let mut out = Vec::new();
+    write(&mut out, 0, &operation, &[]);
+    out
+}

@@ -1,0 +1,58 @@
+//! Searches that wait to be asked for their next page (RFC 2696).
+//!
+//! They belong to their connection: a cookie of another one is none. A cookie is good once.
+
+use ics_core::limits;
+use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
+
+use super::message::Failure;
+use super::search::{Place, Search};
+use crate::app::Reader;
+
+#[derive(Debug, Default)]
+pub(super) struct Paging {
+    last: u64,
+    /// The oldest first.
+    searches: Vec<(u64, Box<Search>)>,
+}
+
+impl Paging {
+    /// Keeps a search until its next page is asked for, and gives the cookie for that. The oldest makes room.
+    pub(super) fn keep(&mut self, search: Box<Search>) -> Vec<u8> {
+        self.last += 1;
+        if self.searches.len() == limits::LDAP_PAGED_SEARCHES {
+            self.searches.remove(0);
+        }
+        self.searches.push((self.last, search));
+        self.last.to_be_bytes().to_vec()
+    }
+
+    /// The search to go on with: a new one, or the one of the cookie; none if that is given up, as RFC 2696 says by a
+    /// page of no entries.
+    pub(super) fn resume(
+        &mut self,
+        place: &Place,
+        reader: Reader,
+        request: LdapSearchRequest,
+        cookie: &[u8],
+        size: usize,
+    ) -> Result<Option<Search>, Failure> {
+        if cookie.is_empty() {
+            return Search::new(place, reader, request).map(Some);
+        }
+        let number = <[u8; 8]>::try_from(cookie).map(u64::from_be_bytes).ok();
+        let at = self.searches.iter().position(|(held, _)| Some(*held) == number);
+        let stale =
+            || Failure::new(LdapResultCode::UnwillingToPerform, "the cookie is not that of a search that waits");
+        let (_, mut search) = self.searches.remove(at.ok_or_else(stale)?);
+        if !search.is_of(place, reader, &request) {
+            let text = "the cookie is that of another search";
+            return Err(Failure::new(LdapResultCode::UnwillingToPerform, text));
+        }
+        if size == 0 {
+            return Ok(None);
+        }
+        search.next_page(place);
+        Ok(Some(*search))
+    }
+}

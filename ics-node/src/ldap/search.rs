@@ -1,0 +1,398 @@
+//! A search as it goes on: what is still to be looked at, and what has been found.
+//!
+//! A search holds no more than the things of one look at the index, so that one of a million entries takes no more
+//! memory than one of a hundred. It is asked for its next part when the last one has been sent.
+
+use std::sync::Arc;
+
+use ics_core::limits;
+use ics_core::record::{Listed, Posting};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, DomainName};
+use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchRequest, LdapSearchScope};
+
+use super::entry::{self, Entry, Selection};
+use super::filter::{self, Plan};
+use super::message::Failure;
+use super::tree::{Node, Tree};
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader, Thing};
+
+/// What is known of the server wherever something is worked upon.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) app: App,
+    pub(super) tree: Tree,
+    /// Whether StartTLS is offered.
+    pub(super) has_tls: bool,
+}
+
+/// Bytes of entries from which on they are sent before more are looked for.
+const PART_BYTES: usize = 64 * 1024;
+/// Things of one look at the index.
+const LOOK_THINGS: usize = 50;
+/// Statements whose bodies are read at once.
+const BODIES: usize = 32;
+
+/// What is still to be looked at; the next one last.
+#[derive(Debug)]
+enum Stage {
+    /// Whatever the scope says of the base.
+    Base,
+    /// One entry, if it is there.
+    One(Node),
+    /// Things of a domain that the plan finds.
+    Things(DomainName, Option<u64>),
+    /// A thing of which the id is known.
+    Known(DomainName, String),
+    /// The entries of a thing.
+    Thing(Arc<Thing>),
+    /// Its statements from one on.
+    Statements(Arc<Thing>, usize),
+    /// An entry that matches and did not fit.
+    Ready(Box<Entry>),
+}
+
+/// A search.
+#[derive(Debug)]
+pub(super) struct Search {
+    reader: Reader,
+    base: Node,
+    scope: LdapSearchScope,
+    filter: LdapFilter,
+    selection: Selection,
+    plan: Plan,
+    stages: Vec<Stage>,
+    /// Entries that the client takes in all.
+    wanted: Option<usize>,
+    sent: usize,
+    until: Timestamp,
+    looked: usize,
+    /// When, apart from entries that come, the answer may first be another.
+    pub(super) changes_at: Option<Timestamp>,
+}
+
+/// How far a part of a search has come.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// There may be more.
+    More,
+    /// So many entries as were asked for are there, and there are more.
+    Full,
+    /// There is nothing more.
+    Done,
+}
+
+impl Search {
+    /// A search, with nothing looked at yet.
+    pub(super) fn new(place: &Place, reader: Reader, request: LdapSearchRequest) -> Result<Self, Failure> {
+        let base = place.tree.node(&request.base)?;
+        let seconds = u64::try_from(request.timelimit).unwrap_or(0);
+        let seconds = if seconds == 0 { limits::LDAP_SEARCH_SECONDS } else { seconds.min(limits::LDAP_SEARCH_SECONDS) };
+        Ok(Self {
+            reader,
+            base,
+            scope: request.scope,
+            plan: filter::plan(&request.filter),
+            filter: request.filter,
+            selection: Selection::new(&request.attrs, request.typesonly),
+            stages: vec![Stage::Base],
+            wanted: usize::try_from(request.sizelimit).ok().filter(|limit| *limit > 0),
+            sent: 0,
+            until: place.app.clock().now().plus_millis(seconds * 1000),
+            looked: 0,
+            changes_at: None,
+        })
+    }
+
+    /// Whether a request for its next page asks for the same.
+    pub(super) fn is_of(&self, place: &Place, reader: Reader, request: &LdapSearchRequest) -> bool {
+        self.reader == reader
+            && place.tree.node(&request.base).is_ok_and(|base| base == self.base)
+            && self.scope == request.scope
+            && self.filter == request.filter
+            && self.selection == Selection::new(&request.attrs, request.typesonly)
+    }
+
+    /// A page asks anew for its time and for what may be looked through.
+    pub(super) fn next_page(&mut self, place: &Place) {
+        self.until = place.app.clock().now().plus_millis(limits::LDAP_SEARCH_SECONDS * 1000);
+        self.looked = 0;
+    }
+
+    /// Looks on, until there is a part to be sent or nothing more; `page` is how many entries may still be sent now.
+    ///
+    /// # Errors
+    /// When the base is not there, a limit is reached or the node fails; what was found before is in `entries`.
+    pub(super) fn go_on(
+        &mut self,
+        place: &Place,
+        page: &mut usize,
+        entries: &mut Vec<Vec<u8>>,
+    ) -> Result<Progress, Failure> {
+        let mut bytes = 0;
+        while let Some(stage) = self.stages.pop() {
+            if place.app.clock().now() > self.until {
+                return Err(Failure::new(LdapResultCode::TimeLimitExceeded, ""));
+            }
+            let Some(found) = self.work(place, stage)? else { continue };
+            if filter::matches(&self.filter, &found) != Some(true) {
+                continue;
+            }
+            if self.wanted == Some(self.sent) {
+                return Err(Failure::new(LdapResultCode::SizeLimitExceeded, ""));
+            }
+            if *page == 0 {
+                self.stages.push(Stage::Ready(Box::new(found)));
+                return Ok(Progress::Full);
+            }
+            *page -= 1;
+            self.sent += 1;
+            let encoded = entry::encode(&found, &self.selection);
+            bytes += encoded.len();
+            entries.push(encoded);
+            if bytes >= PART_BYTES {
+                return Ok(Progress::More);
+            }
+        }
+        Ok(Progress::Done)
+    }
+
+    /// Does what a stage says: an entry comes out of it, or more stages.
+    fn work(&mut self, place: &Place, stage: Stage) -> Result<Option<Entry>, Failure> {
+        match stage {
+            Stage::Base => self.begin(place).map(|()| None),
+            Stage::One(node) => {
+                let found = entry_of(place, self.reader, &node)?;
+                Ok(found.map(|found| self.take(found)))
+            }
+            Stage::Ready(entry) => Ok(Some(*entry)),
+            Stage::Known(domain, id) => {
+                let thing = place.app.thing(self.reader, &domain, &id).map_err(|error| failed(&error))?;
+                self.stages.extend(thing.map(|thing| Stage::Thing(Arc::new(thing))));
+                Ok(None)
+            }
+            Stage::Things(domain, after) => self.look(place, domain, after).map(|()| None),
+            Stage::Thing(thing) => {
+                self.changes(thing.record.changes_at);
+                let below = matches!(self.scope, LdapSearchScope::Subtree | LdapSearchScope::Children);
+                if below {
+                    self.stages.push(Stage::Statements(Arc::clone(&thing), 0));
+                }
+                Ok(Some(entry::identity(&place.tree, &thing)))
+            }
+            Stage::Statements(thing, at) => self.statements(place, &thing, at).map(|()| None),
+        }
+    }
+
+    /// From the base and the scope to what is to be looked at.
+    fn begin(&mut self, place: &Place) -> Result<(), Failure> {
+        if self.scope == LdapSearchScope::Base {
+            let found = entry_of(place, self.reader, &self.base)?;
+            let found = found.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.base)))?;
+            let found = self.take(found);
+            self.stages.push(Stage::Ready(Box::new(found)));
+            return Ok(());
+        }
+        let with_base = self.scope == LdapSearchScope::Subtree;
+        let deep = self.scope != LdapSearchScope::OneLevel;
+        let mut stages: Vec<Stage> = Vec::new();
+        if with_base {
+            stages.push(Stage::One(self.base.clone()));
+        }
+        match self.base.clone() {
+            Node::Root => return Err(Failure::no_such_object(String::new())),
+            Node::Suffix => {
+                stages.extend([Stage::One(Node::ServerInfo), Stage::One(Node::KeySpace)]);
+                for info in place.app.domains().map_err(|error| failed(&error))? {
+                    let domain = info.info.domain;
+                    stages.push(Stage::One(Node::Domain(domain.clone())));
+                    if deep {
+                        stages.extend(self.things(domain)?);
+                    }
+                }
+            }
+            Node::Domain(domain) => {
+                self.must_be_there(place)?;
+                stages.extend(self.things(domain)?);
+            }
+            Node::Identity(domain, id) => {
+                let thing = place.app.thing(self.reader, &domain, &id).map_err(|error| failed(&error))?;
+                let thing = thing.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.base)))?;
+                self.changes(thing.record.changes_at);
+                stages.push(Stage::Statements(Arc::new(thing), 0));
+            }
+            Node::Statement(..) | Node::Subschema | Node::ServerInfo | Node::KeySpace | Node::Key(_) => {
+                self.must_be_there(place)?;
+            }
+        }
+        self.stages.extend(stages.into_iter().rev());
+        Ok(())
+    }
+
+    fn take(&mut self, (entry, changes_at): Dated) -> Entry {
+        self.changes(changes_at);
+        entry
+    }
+
+    fn changes(&mut self, at: Option<Timestamp>) {
+        self.changes_at = [self.changes_at, at].into_iter().flatten().min();
+    }
+
+    fn must_be_there(&self, place: &Place) -> Result<(), Failure> {
+        match entry_of(place, self.reader, &self.base)? {
+            Some(_) => Ok(()),
+            None => Err(Failure::no_such_object(above(place, self.reader, &self.base))),
+        }
+    }
+
+    /// The stages that find things of a domain.
+    fn things(&self, domain: DomainName) -> Result<Vec<Stage>, Failure> {
+        match &self.plan {
+            Plan::Nothing => Ok(Vec::new()),
+            Plan::Scan if self.reader != Reader::Operator => {
+                let text = "nothing in the filter is indexed: ask for an id, a name, a kind, a status, a signer, a lot";
+                Err(Failure::new(LdapResultCode::AdminLimitExceeded, text))
+            }
+            Plan::Scan | Plan::All => Ok(vec![Stage::Things(domain, None)]),
+            Plan::Any(postings) => {
+                let id = |posting: &Posting| match posting {
+                    Posting::Subject(id) => Some(id.to_string()),
+                    _ => None,
+                };
+                match postings.iter().map(id).collect::<Option<Vec<String>>>() {
+                    Some(mut ids) => {
+                        ids.dedup();
+                        Ok(ids.into_iter().map(|id| Stage::Known(domain.clone(), id)).collect())
+                    }
+                    None => Ok(vec![Stage::Things(domain, None)]),
+                }
+            }
+        }
+    }
+
+    /// One look at the index.
+    fn look(&mut self, place: &Place, domain: DomainName, after: Option<u64>) -> Result<(), Failure> {
+        let all = [Posting::Act(Act::Identity)];
+        let postings = if let Plan::Any(postings) = &self.plan { postings.as_slice() } else { &all };
+        let page =
+            place.app.things(self.reader, &domain, postings, after, LOOK_THINGS).map_err(|error| failed(&error))?;
+        // What is found may be sent; what is not costs all the same.
+        self.looked += page.looked.saturating_sub(page.things.len());
+        if self.looked > limits::LDAP_LOOK_THROUGH && self.reader != Reader::Operator {
+            let text = format!("a search looks through {} entries", limits::LDAP_LOOK_THROUGH);
+            return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
+        }
+        self.stages.extend(page.next.map(|next| Stage::Things(domain, Some(next))));
+        self.stages.extend(page.things.into_iter().rev().map(|thing| Stage::Thing(Arc::new(thing))));
+        Ok(())
+    }
+
+    /// Some statements of a thing, those that match.
+    fn statements(&mut self, place: &Place, thing: &Arc<Thing>, at: usize) -> Result<(), Failure> {
+        let said: Vec<&Listed> = entry::direct(&thing.record).skip(at).take(BODIES).collect();
+        if said.len() == BODIES {
+            self.stages.push(Stage::Statements(Arc::clone(thing), at + BODIES));
+        }
+        let bodies = if self.selection.wants_bodies() || mentions_body(&self.filter) {
+            let indices: Vec<u64> = said.iter().map(|it| it.by.index).collect();
+            place.app.bodies_of(&thing.record.domain, &indices).map_err(|error| failed(&error))?
+        } else {
+            vec![None; said.len()]
+        };
+        let entries = said.into_iter().zip(bodies);
+        let entries = entries.map(|(said, body)| entry::statement(&place.tree, &thing.record, said, body.as_deref()));
+        let matching = entries.filter(|entry| filter::matches(&self.filter, entry) == Some(true));
+        let ready: Vec<Stage> = matching.map(|entry| Stage::Ready(Box::new(entry))).collect();
+        self.stages.extend(ready.into_iter().rev());
+        Ok(())
+    }
+}
+
+fn mentions_body(filter: &LdapFilter) -> bool {
+    match filter {
+        LdapFilter::And(parts) | LdapFilter::Or(parts) => parts.iter().any(mentions_body),
+        LdapFilter::Not(part) => mentions_body(part),
+        LdapFilter::Equality(name, _) | LdapFilter::Present(name) | LdapFilter::Approx(name, _) => {
+            super::schema::attribute(name) == Some(&super::schema::BODY)
+        }
+        LdapFilter::Extensible(_) => true,
+        LdapFilter::Substring(..) | LdapFilter::GreaterOrEqual(..) | LdapFilter::LessOrEqual(..) => false,
+    }
+}
+
+/// An entry, and when time alone makes another of it.
+type Dated = (Entry, Option<Timestamp>);
+
+/// The entry with a name, if it is there for the reader.
+pub(super) fn entry_of(place: &Place, reader: Reader, node: &Node) -> Result<Option<Dated>, Failure> {
+    let (app, tree) = (&place.app, &place.tree);
+    let mut changes_at = None;
+    let entry = match node {
+        Node::Root => tree.root_entry(place.has_tls),
+        Node::Subschema => tree.subschema_entry(),
+        Node::Suffix => tree.suffix_entry(),
+        Node::ServerInfo => tree.server_info_entry(),
+        Node::KeySpace => tree.key_space_entry(),
+        Node::Key(_) => return Ok(None),
+        Node::Domain(domain) => match app.domain(domain) {
+            Ok(info) => entry::domain(tree, &info, app.checkpoint(domain).ok().as_deref()),
+            Err(error) if error.code() == Code::UnknownDomain => return Ok(None),
+            Err(error) => return Err(failed(&error)),
+        },
+        Node::Identity(domain, id) => match app.thing(reader, domain, id).map_err(|error| failed(&error))? {
+            Some(thing) => {
+                changes_at = thing.record.changes_at;
+                entry::identity(tree, &thing)
+            }
+            None => return Ok(None),
+        },
+        Node::Statement(domain, id, statement) => {
+            let thing = app.thing(reader, domain, id).map_err(|error| failed(&error))?;
+            let said = |thing: &Thing| {
+                entry::direct(&thing.record).find(|said| said.by.statement.to_string() == *statement).cloned()
+            };
+            let Some((thing, said)) = thing.and_then(|thing| said(&thing).map(|said| (thing, said))) else {
+                return Ok(None);
+            };
+            let bodies = app.bodies_of(domain, &[said.by.index]).map_err(|error| failed(&error))?;
+            let body = bodies.into_iter().next().flatten();
+            changes_at = thing.record.changes_at;
+            entry::statement(tree, &thing.record, &said, body.as_deref())
+        }
+    };
+    Ok(Some((entry, changes_at)))
+}
+
+/// The name of the nearest entry above one that is not there (RFC 4511, 4.1.9): what the reader may not read is none.
+pub(super) fn above(place: &Place, reader: Reader, node: &Node) -> String {
+    let is_there = |node: &Node| matches!(entry_of(place, reader, node), Ok(Some(_)));
+    let tree = &place.tree;
+    match node {
+        Node::Statement(domain, id, _) if is_there(&Node::Identity(domain.clone(), id.clone())) => {
+            format!("{}={id},{}", super::schema::IDENTITY.name(), tree.domain_dn(domain))
+        }
+        Node::Statement(domain, ..) | Node::Identity(domain, _) if is_there(&Node::Domain(domain.clone())) => {
+            tree.domain_dn(domain)
+        }
+        Node::Key(_) => tree.key_space_dn(),
+        Node::Root | Node::Subschema => String::new(),
+        _ => tree.suffix_text().to_owned(),
+    }
+}
+
+/// Why a use case gave no answer, as a directory says it.
+pub(super) fn failed(error: &AppError) -> Failure {
+    let code = match error.code() {
+        Code::Busy => LdapResultCode::Busy,
+        Code::Behind | Code::Upstream => LdapResultCode::Unavailable,
+        Code::UnknownDomain | Code::UnknownIdentity => LdapResultCode::NoSuchObject,
+        Code::Internal => LdapResultCode::Other,
+        _ => LdapResultCode::UnwillingToPerform,
+    };
+    if error.is_internal() {
+        tracing::error!(%error, "an LDAP operation failed");
+        return Failure::new(code, "the node failed; its log says why");
+    }
+    Failure::new(code, error.to_string())
+}

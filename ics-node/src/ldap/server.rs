@@ -1,0 +1,185 @@
+//! Listening, and a task for each connection.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ics_core::limits;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::connection::{Connection, Shared};
+use super::hot::Hot;
+use super::search::Place;
+use super::tree::{Suffix, Tree};
+use crate::app::App;
+use crate::config::TlsConfig;
+use crate::tls::{self, TlsError};
+
+/// Where and how a node serves LDAP.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Addresses without TLS from the start; StartTLS is offered where there is a certificate.
+    pub listen: Vec<SocketAddr>,
+    /// Addresses with TLS from the first byte on.
+    pub listen_tls: Vec<SocketAddr>,
+    /// Certificate and key.
+    pub tls: Option<TlsConfig>,
+    /// The name under which the tree hangs.
+    pub suffix: Suffix,
+    /// Connections that are open at once.
+    pub max_connections: usize,
+    /// Operations that run at once; others wait.
+    pub max_work: usize,
+    /// Bytes of answers that are remembered.
+    pub cache_bytes: usize,
+    /// In which time a client must have sent what it began to send, or take something of what it asked for.
+    pub patience: Duration,
+    /// After which time a client that asks for nothing is sent away.
+    pub idle: Duration,
+}
+
+impl Settings {
+    /// The usual ones, with nowhere to listen yet.
+    #[must_use]
+    pub fn new(suffix: Suffix) -> Self {
+        Self {
+            listen: Vec::new(),
+            listen_tls: Vec::new(),
+            tls: None,
+            suffix,
+            max_connections: 4096,
+            max_work: 64,
+            cache_bytes: 64 * 1024 * 1024,
+            patience: Duration::from_secs(limits::HTTP_REQUEST_SECONDS),
+            idle: Duration::from_secs(limits::LDAP_IDLE_SECONDS),
+        }
+    }
+}
+
+/// Why a node cannot serve LDAP.
+#[derive(Debug, thiserror::Error)]
+pub enum LdapError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on `{address}` for LDAP: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is an address for TLS, and no certificate.
+    #[error("LDAP over TLS needs a certificate: `tls` in the section [ldap] or [node] names one")]
+    NoCertificate,
+    /// TLS cannot be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A server that listens already, and answers once it runs.
+#[must_use = "a server answers only while it is awaited"]
+pub struct LdapServer {
+    listeners: Vec<(TcpListener, bool)>,
+    addresses: Vec<SocketAddr>,
+    connections: Arc<Semaphore>,
+    shared: Arc<Shared>,
+}
+
+/// Listens. Must be called in a tokio runtime.
+///
+/// # Errors
+/// When an address or TLS cannot be had.
+pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
+    let tls = settings.tls.as_ref().map(tls::server).transpose()?;
+    if tls.is_none() && !settings.listen_tls.is_empty() {
+        return Err(LdapError::NoCertificate);
+    }
+    let plain = settings.listen.iter().map(|address| (*address, false));
+    let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+    for (address, secure) in plain.chain(settings.listen_tls.iter().map(|address| (*address, true))) {
+        let listener = listen(address).map_err(|source| LdapError::Listen { address, source })?;
+        addresses.push(listener.local_addr().unwrap_or(address));
+        listeners.push((listener, secure));
+    }
+    let place = Place { app, tree: Tree::new(settings.suffix.clone()), has_tls: tls.is_some() };
+    let shared = Shared {
+        place: Arc::new(place),
+        hot: Arc::new(Hot::new(settings.cache_bytes)),
+        tls: tls.map(|config| TlsAcceptor::from(Arc::new(config))),
+        patience: settings.patience,
+        idle: settings.idle,
+        work: Arc::new(Semaphore::new(settings.max_work.max(1))),
+        long: Arc::new(Semaphore::new(64)),
+    };
+    let connections = Arc::new(Semaphore::new(settings.max_connections.max(1)));
+    Ok(LdapServer { listeners, addresses, connections, shared: Arc::new(shared) })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = StdListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+impl LdapServer {
+    /// The addresses that it listens on, with the ports that it got; those with TLS last.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Answers until `stopped` says so; then tells every client, and returns when they are gone.
+    pub async fn run(self, stopped: watch::Receiver<bool>) {
+        let mut listening = JoinSet::new();
+        for (listener, secure) in self.listeners {
+            let (connections, shared) = (Arc::clone(&self.connections), Arc::clone(&self.shared));
+            listening.spawn(accept_all(listener, secure, connections, shared, stopped.clone()));
+        }
+        while listening.join_next().await.is_some() {}
+    }
+}
+
+async fn accept_all(
+    listener: TcpListener,
+    secure: bool,
+    connections: Arc<Semaphore>,
+    shared: Arc<Shared>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut serving = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = accept(&listener) => accepted,
+            _ = serving.join_next(), if !serving.is_empty() => continue,
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+        };
+        // Whoever finds no room is not answered: an answer would cost what there is none of.
+        let Ok(room) = Arc::clone(&connections).try_acquire_owned() else { continue };
+        let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
+        serving.spawn(async move {
+            Connection::serve(shared, stream, secure, stopped).await;
+            drop(room);
+        });
+    }
+    let grace = shared.patience;
+    let _ = tokio::time::timeout(grace, async { while serving.join_next().await.is_some() {} }).await;
+}
+
+/// The next connection; when the system has none to give, as when files run out, it is asked again after a while.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an LDAP connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What may block: it is done apart from the connection's task.
+
+use ldap3_proto::proto::{LdapAddRequest, LdapModifyRequest, LdapResultCode};
+
+use super::filter::equal;
+use super::message::Failure;
+use super::schema;
+use super::search::{Place, Progress, Search, above, entry_of};
+use super::tree::Node;
+use crate::app::Reader;
+
+/// Something to be done.
+pub(super) enum Job {
+    /// The next part of a search, and how many entries may still be sent.
+    Search(Box<Search>, usize),
+    Compare(Compare),
+    Write(Write),
+}
+
+/// A comparison (RFC 4511, 4.10).
+pub(super) struct Compare {
+    pub(super) reader: Reader,
+    pub(super) node: Node,
+    pub(super) attribute: String,
+    pub(super) value: Vec<u8>,
+}
+
+/// A change of the key space.
+pub(super) enum Write {
+    Add(LdapAddRequest),
+    Modify(LdapModifyRequest),
+    Delete(String),
+}
+
+/// What came of it.
+pub(super) enum Done {
+    Part { search: Box<Search>, entries: Vec<Vec<u8>>, page: usize, result: Result<Progress, Failure> },
+    Result(Result<LdapResultCode, Failure>),
+}
+
+impl Job {
+    /// Does it.
+    pub(super) async fn run(self, place: std::sync::Arc<Place>) -> Done {
+        let work = match self {
+            Self::Write(write) => return Done::Result(super::keyspace::write(&place, write).await),
+            work => tokio::task::spawn_blocking(move || work.block(&place)),
+        };
+        work.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "an LDAP operation was given up");
+            Done::Result(Err(Failure::new(LdapResultCode::Other, "the node failed; its log says why")))
+        })
+    }
+
+    fn block(self, place: &Place) -> Done {
+        match self {
+            Self::Search(mut search, mut page) => {
+                let mut entries = Vec::new();
+                let result = search.go_on(place, &mut page, &mut entries);
+                Done::Part { search, entries, page, result }
+            }
+            Self::Compare(compare) => Done::Result(compare.run(place)),
+            Self::Write(_) => Done::Result(Err(Failure::new(LdapResultCode::Other, ""))),
+        }
+    }
+}
+
+impl Compare {
+    fn run(&self, place: &Place) -> Result<LdapResultCode, Failure> {
+        let entry = entry_of(place, self.reader, &self.node)?;
+        let (entry, _) = entry.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.node)))?;
+        let attribute = schema::attribute(&self.attribute)
+            .ok_or_else(|| Failure::new(LdapResultCode::UndefinedAttributeType, ""))?;
+        let values = entry.values(attribute);
+        if values.is_empty() {
+            return Err(Failure::new(LdapResultCode::NoSuchAttribute, ""));
+        }
+        let is_there = if attribute.syntax == schema::Syntax::Bytes {
+            values.contains(&self.value)
+        } else {
+            let wrong = || Failure::new(LdapResultCode::InvalidAttributeSyntax, "");
+            let value = core::str::from_utf8(&self.value).map_err(|_| wrong())?;
+            let equal = |held: &Vec<u8>| equal(attribute.syntax, held, value);
+            if values.iter().any(|held| equal(held).is_none()) {
+                let code = if attribute.syntax == schema::Syntax::Binary {
+                    LdapResultCode::InappropriateMatching
+                } else {
+                    LdapResultCode::InvalidAttributeSyntax
+                };
+                return Err(Failure::new(code, ""));
+            }
+            values.iter().any(|held| equal(held) == Some(true))
+        };
+        Ok(if is_there { LdapResultCode::CompareTrue } else { LdapResultCode::CompareFalse })
+    }
+}

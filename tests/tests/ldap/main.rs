@@ -1,0 +1,12 @@
+//! The LDAP face of a node against real clients, and against bytes that no client sends.
+
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+#[path = "../http/world.rs"]
+#[expect(dead_code, reason = "the tests of HTTP use more of it")]
+mod world;
+
+mod bad_input;
+mod slapd;
+mod support;
+mod tools;
