@@ -1,18 +1,289 @@
 //! The key space in which GnuPG looks for keys and to which it sends them.
+//!
+//! Entries are put together from what the node knows of a key. What a client sends is taken for its OpenPGP packets
+//! alone, whose signatures authorise them; the attributes that it derives from them are derived here again, and a key is
+//! added to, never replaced.
 
-use ldap3_proto::proto::LdapResultCode;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
+use ics_core::identity::Fingerprint;
+use ics_core::record::mail_of;
+use ics_core::time::Timestamp;
+use ldap3_proto::proto::{LdapFilter, LdapModifyType, LdapPartialAttribute, LdapResultCode};
+
+use super::entry::{Entry, generalized_time};
 use super::message::Failure;
-use super::search::Place;
+use super::schema;
+use super::search::{Place, failed};
+use super::tree::{Node, Tree};
 use super::work::Write;
+use crate::app::Reader;
+use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
 
-/// Takes a key in.
-pub(super) async fn write(place: &Place, write: Write) -> Result<LdapResultCode, Failure> {
-    let dn = match &write {
-        Write::Add(request) => &request.dn,
-        Write::Modify(request) => &request.dn,
-        Write::Delete(dn) => dn,
+/// The OpenPGP version of keys in the key space: GnuPG reads no newer one.
+const VERSION: Option<u8> = Some(4);
+
+/// Keys that one look-up gives; a key id or a User ID can fit any number of them.
+pub(super) const KEYS: usize = 100;
+
+/// How the keys that a filter may match are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum KeyPlan {
+    /// Nothing can match.
+    Nothing,
+    /// What one of these finds.
+    Any(Vec<KeySearch>),
+    /// Everything would have to be looked at.
+    Scan,
+}
+
+/// How a filter finds keys.
+pub(super) fn plan(filter: &LdapFilter) -> KeyPlan {
+    match filter {
+        LdapFilter::And(parts) => parts.iter().map(plan).reduce(narrower).unwrap_or(KeyPlan::Scan),
+        LdapFilter::Or(parts) => parts.iter().map(plan).reduce(wider).unwrap_or(KeyPlan::Nothing),
+        LdapFilter::Equality(name, value) | LdapFilter::Approx(name, value) => {
+            let Some(attribute) = schema::attribute(name) else { return KeyPlan::Nothing };
+            let one = |search: Option<KeySearch>| search.map_or(KeyPlan::Nothing, |search| KeyPlan::Any(vec![search]));
+            match attribute.name() {
+                "gpgFingerprint" | "gpgSubFingerprint" | "pgpCertID" | "pgpSubKeyID" | "pgpKeyID" => {
+                    one(KeySearch::hex(value))
+                }
+                "gpgMailbox" => one(Some(KeySearch::Mail(value.clone()))),
+                "pgpUserID" => one(Some(KeySearch::UserId(value.clone()))),
+                "objectClass" if !value.eq_ignore_ascii_case("pgpKeyInfo") && value != "top" => KeyPlan::Nothing,
+                _ => KeyPlan::Scan,
+            }
+        }
+        LdapFilter::Substring(name, parts) => {
+            let texts = parts.initial.iter().chain(&parts.any).chain(&parts.final_);
+            match (schema::attribute(name).map(schema::Attribute::name), texts.max_by_key(|text| text.len())) {
+                (Some("pgpUserID" | "gpgMailbox"), Some(text)) => KeyPlan::Any(vec![KeySearch::Text(text.clone())]),
+                (Some(_), _) => KeyPlan::Scan,
+                (None, _) => KeyPlan::Nothing,
+            }
+        }
+        LdapFilter::Present(name) | LdapFilter::GreaterOrEqual(name, _) | LdapFilter::LessOrEqual(name, _)
+            if schema::attribute(name).is_none() =>
+        {
+            KeyPlan::Nothing
+        }
+        _ => KeyPlan::Scan,
+    }
+}
+
+fn narrower(one: KeyPlan, other: KeyPlan) -> KeyPlan {
+    match (one, other) {
+        (KeyPlan::Nothing, _) | (_, KeyPlan::Nothing) => KeyPlan::Nothing,
+        (KeyPlan::Any(searches), _) | (_, KeyPlan::Any(searches)) => KeyPlan::Any(searches),
+        _ => KeyPlan::Scan,
+    }
+}
+
+fn wider(one: KeyPlan, other: KeyPlan) -> KeyPlan {
+    match (one, other) {
+        (KeyPlan::Nothing, plan) | (plan, KeyPlan::Nothing) => plan,
+        (KeyPlan::Any(mut a), KeyPlan::Any(b)) => {
+            // GnuPG asks for a fingerprint as that of a primary key or of a subkey: one look finds both.
+            a.extend(b);
+            a.dedup();
+            KeyPlan::Any(a)
+        }
+        _ => KeyPlan::Scan,
+    }
+}
+
+/// GnuPG's client writes `(`, `)`, `*`, `/` and `\` of a User ID as in a URL, where filters take a backslash.
+pub(super) fn unescaped(filter: LdapFilter) -> LdapFilter {
+    let all = |parts: Vec<LdapFilter>| parts.into_iter().map(unescaped).collect();
+    let text = |text: String| match unpercent(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(plain) => plain,
     };
-    place.tree.node(dn)?;
-    Err(Failure::new(LdapResultCode::InsufficentAccessRights, ""))
+    match filter {
+        LdapFilter::And(parts) => LdapFilter::And(all(parts)),
+        LdapFilter::Or(parts) => LdapFilter::Or(all(parts)),
+        LdapFilter::Not(part) => LdapFilter::Not(Box::new(unescaped(*part))),
+        LdapFilter::Equality(name, value) => LdapFilter::Equality(name, text(value)),
+        LdapFilter::Substring(name, mut parts) => {
+            parts.initial = parts.initial.map(text);
+            parts.any = parts.any.into_iter().map(text).collect();
+            parts.final_ = parts.final_.map(text);
+            LdapFilter::Substring(name, parts)
+        }
+        other => other,
+    }
+}
+
+fn unpercent(text: &str) -> Cow<'_, str> {
+    let escapes = [("%28", "("), ("%29", ")"), ("%2a", "*"), ("%2f", "/"), ("%5c", "\\")];
+    escapes.into_iter().fold(Cow::Borrowed(text), |text, (escape, plain)| {
+        match text.contains(escape) || text.contains(&escape.to_uppercase()) {
+            true => Cow::Owned(text.replace(escape, plain).replace(&escape.to_uppercase(), plain)),
+            false => text,
+        }
+    })
+}
+
+/// The entries that a look-up finds, and whether there are more.
+pub(super) fn find(place: &Place, reader: Reader, search: &KeySearch) -> Result<(Vec<Entry>, bool), Failure> {
+    let mut found = place.app.keys(reader, search, VERSION, KEYS + 1).map_err(|error| failed(&error))?;
+    let more = found.len() > KEYS;
+    found.truncate(KEYS);
+    let entries: Result<Vec<Entry>, Failure> = found.iter().map(|key| entry(&place.tree, key)).collect();
+    Ok((entries?, more))
+}
+
+/// The entry of the key with a long id. Of two keys with one id, which can be made on purpose, neither has it.
+pub(super) fn by_id(place: &Place, reader: Reader, id: &str) -> Result<Option<Entry>, Failure> {
+    let Some(search @ KeySearch::KeyId(id)) = KeySearch::hex(id) else { return Ok(None) };
+    let found = place.app.keys(reader, &search, VERSION, KEYS).map_err(|error| failed(&error))?;
+    let mut own = found.iter().filter(|key| key.fingerprint.key_id() == id);
+    match (own.next(), own.next()) {
+        (Some(key), None) => entry(&place.tree, key).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn entry(tree: &Tree, key: &FoundKey) -> Result<Entry, Failure> {
+    let about = &key.about;
+    let id = long_id(&key.fingerprint);
+    let mut entry =
+        Entry::new(format!("{}={id},{}", schema::PGP_CERT_ID.name(), tree.key_space_dn()), &schema::PGP_KEY_INFO);
+    let armored = crate::client::openpgp::armored(&key.openpgp, crate::client::openpgp::Armor::PublicKey);
+    let armored = armored.map_err(|error| Failure::new(LdapResultCode::Other, error.to_string()))?;
+    entry.put(&schema::PGP_CERT_ID, [&id]);
+    entry.put(&schema::PGP_KEY_ID, id.get(8..));
+    entry.put(&schema::PGP_KEY, [armored]);
+    let user_ids: BTreeSet<&str> = about.user_ids.iter().map(|it| it.text.as_str()).collect();
+    // The first one is what GnuPG shows; values are a set, but clients get them in this order.
+    let first = about.user_ids.first().map(|it| it.text.as_str());
+    entry.put(&schema::PGP_USER_ID, first.into_iter().chain(user_ids.iter().copied().filter(|it| Some(*it) != first)));
+    entry.put(&schema::GPG_MAILBOX, user_ids.iter().filter_map(|it| mail_of(it)).collect::<BTreeSet<_>>());
+    let seconds = |at: Timestamp| generalized_time(Timestamp::from_seconds(at.as_seconds()));
+    entry.put(&schema::PGP_CREATED, [seconds(about.key.created)]);
+    entry.put(&schema::PGP_EXPIRES, about.key.expires.map(seconds));
+    let flag = |is: bool| [if is { "1" } else { "0" }];
+    entry.put(&schema::PGP_REVOKED, flag(about.key.is_revoked));
+    // A status that blocks the thing: nobody should be led to its key as if it were good.
+    entry.put(&schema::PGP_DISABLED, flag(key.is_blocked));
+    entry.put(&schema::PGP_KEY_TYPE, key_type(about.key.algorithm));
+    entry.put(&schema::PGP_KEY_SIZE, Some(about.key.bits).filter(|bits| *bits > 0).map(|bits| format!("{bits:05}")));
+    entry.put(&schema::GPG_FINGERPRINT, [key.fingerprint.to_string().to_uppercase()]);
+    entry
+        .put(&schema::PGP_SUB_KEY_ID, about.subkeys.iter().map(|it| long_id(&it.fingerprint)).collect::<BTreeSet<_>>());
+    let subkeys: BTreeSet<String> = about.subkeys.iter().map(|it| it.fingerprint.to_string().to_uppercase()).collect();
+    entry.put(&schema::GPG_SUB_FINGERPRINT, subkeys);
+    entry.finish(tree, Some((about.key.created, key.modified)), false);
+    Ok(entry)
+}
+
+fn long_id(fingerprint: &Fingerprint) -> String {
+    data_encoding::HEXUPPER.encode(&fingerprint.key_id())
+}
+
+/// The two words that GnuPG's schema has; other algorithms have none.
+const fn key_type(algorithm: u8) -> Option<&'static str> {
+    match algorithm {
+        1..=3 => Some("RSA"),
+        16 | 17 => Some("DSS/DH"),
+        _ => None,
+    }
+}
+
+/// Takes a key in: what is signed on it, as far as the domains here admit it.
+pub(super) async fn write(place: &Place, reader: Reader, write: Write) -> Result<LdapResultCode, Failure> {
+    let (dn, key, is_new) = match write {
+        Write::Add(request) => (request.dn, sent_key(request.attributes), true),
+        Write::Modify(request) => {
+            let kept = |change: &ldap3_proto::proto::LdapModify| {
+                !matches!(change.operation, LdapModifyType::Delete | LdapModifyType::Increment)
+            };
+            let changes = request.changes.into_iter().filter(kept).map(|change| change.modification);
+            (request.dn, sent_key(changes.collect()), false)
+        }
+        Write::Delete(dn) => (dn, Err(Failure::new(LdapResultCode::InsufficentAccessRights, "")), false),
+    };
+    let Node::Key(id) = place.tree.node(&dn)? else {
+        return Err(Failure::new(LdapResultCode::InsufficentAccessRights, "only keys are sent here, to the key space"));
+    };
+    let known = by_id(place, reader, &id)?.is_some();
+    match (known, is_new) {
+        (false, false) => return Err(Failure::no_such_object(place.tree.key_space_dn())),
+        (true, true) => return Err(Failure::new(LdapResultCode::EntryAlreadyExists, "")),
+        _ => {}
+    }
+    let merged = place.app.merge_keys(key?).await.map_err(|error| {
+        let failure = failed(&error);
+        let code = match failure.code {
+            LdapResultCode::UnwillingToPerform => LdapResultCode::InvalidAttributeSyntax,
+            other => other,
+        };
+        Failure { code, ..failure }
+    })?;
+    taken(&merged, &id)
+}
+
+/// The last value that a client gives `pgpKey`.
+fn sent_key(attributes: Vec<LdapPartialAttribute>) -> Result<Vec<u8>, Failure> {
+    let is_key = |attribute: &LdapPartialAttribute| schema::attribute(&attribute.atype) == Some(&schema::PGP_KEY);
+    let keys: Vec<LdapPartialAttribute> = attributes.into_iter().filter(is_key).collect();
+    let sent = keys.into_iter().rev().flat_map(|attribute| attribute.vals).next();
+    sent.ok_or_else(|| {
+        Failure::new(LdapResultCode::ObjectClassViolation, "there is no pgpKey: attributes follow from it")
+    })
+}
+
+/// What became of an upload, for a client that can be told one thing.
+fn taken(merged: &Merged, id: &str) -> Result<LdapResultCode, Failure> {
+    if !merged.keys.keys().any(|key| long_id(key).eq_ignore_ascii_case(id)) {
+        return Err(Failure::new(LdapResultCode::NamingViolation, "the name is not the id of the key in it"));
+    }
+    let is_there = merged.keys.values().any(|change| *change != Change::Refused);
+    match merged.problems.first() {
+        Some(problem) if merged.appended == 0 || !is_there => {
+            Err(Failure::new(LdapResultCode::InsufficentAccessRights, problem.detail.clone()))
+        }
+        _ => Ok(LdapResultCode::Success),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ldap3_proto::parse_ldap_filter_str;
+
+    #[test]
+    fn what_gnupg_asks_for() {
+        let fingerprint = "ab".repeat(20);
+        let plan_of = |text: &str| plan(&parse_ldap_filter_str(text).expect(text));
+        let any = |searches: &[Option<KeySearch>]| KeyPlan::Any(searches.iter().flatten().cloned().collect());
+        for (text, expected) in [
+            (
+                format!("(|(gpgFingerprint={fingerprint})(gpgSubFingerprint={fingerprint}))"),
+                any(&[KeySearch::hex(&fingerprint)]),
+            ),
+            ("(pgpCertID=0123456789ABCDEF)".to_owned(), any(&[KeySearch::hex("0123456789abcdef")])),
+            ("(pgpKeyID=89ABCDEF)".to_owned(), any(&[KeySearch::hex("89abcdef")])),
+            ("(pgpUserID=Alice)".to_owned(), any(&[Some(KeySearch::UserId("Alice".to_owned()))])),
+            ("(pgpUserID=*alice*)".to_owned(), any(&[Some(KeySearch::Text("alice".to_owned()))])),
+            (
+                "(&(gpgMailbox=a@b.example)(!(|(pgpRevoked=1)(pgpDisabled=1))))".to_owned(),
+                any(&[Some(KeySearch::Mail("a@b.example".to_owned()))]),
+            ),
+            ("(gpgFingerprint=12)".to_owned(), KeyPlan::Nothing),
+            ("(!(pgpRevoked=1))".to_owned(), KeyPlan::Scan),
+            ("(icsLot=7)".to_owned(), KeyPlan::Scan),
+            ("(uid=7)".to_owned(), KeyPlan::Nothing),
+        ] {
+            assert_eq!(plan_of(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn escapes_of_urls_are_undone() {
+        assert_eq!(unpercent("%28serial%29 %2A%2f%5C 100%"), "(serial) */\\ 100%");
+        assert!(matches!(unpercent("plain 5%"), Cow::Borrowed(_)));
+    }
 }

@@ -103,7 +103,7 @@ fn operation_tag(content: &[u8]) -> Result<(i32, u8), Flaw> {
 #[derive(Debug)]
 pub(super) enum Request {
     /// A request that can be worked upon.
-    Asked { id: i32, op: LdapOp, controls: Controls },
+    Asked { id: i32, op: Box<LdapOp>, controls: Controls },
     /// A request that is answered with a failure; the answer's tag stands beside it.
     Refused { id: i32, answer: u8, failure: Failure },
     /// Nothing that a session could go on from.
@@ -169,7 +169,7 @@ fn read_tree(id: i32, tree: StructureTag) -> Result<Request, Option<Failure>> {
     }
     let message = StructureTag { class: TagClass::Universal, id: 16, payload: PL::C(parts) };
     let LdapMsg { op, .. } = LdapMsg::try_from(message).map_err(|_| None)?;
-    Ok(Request::Asked { id, op, controls })
+    Ok(Request::Asked { id, op: Box::new(op), controls })
 }
 
 /// `ldap3_proto` takes text in UTF-8 only and says of everything else that the message is malformed. It is not: it has

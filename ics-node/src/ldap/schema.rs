@@ -142,7 +142,6 @@ fn full(oid: &str, below: &str) -> String {
 macro_rules! attributes {
     ($($from:ident { $($id:ident $oid:literal [$($name:literal),+] $syntax:ident $kind:ident $description:literal;)+ })+) => {
         $($(
-            #[doc = $description]
             pub(super) static $id: Attribute = Attribute {
                 oid: $oid,
                 names: &[$($name),+],
@@ -286,7 +285,6 @@ pub(super) struct Class {
 macro_rules! classes {
     ($($from:ident { $($id:ident $oid:literal $name:literal $kind:literal $description:literal [$($must:ident),*] [$($may:ident),*];)+ })+) => {
         $($(
-            #[doc = $description]
             pub(super) static $id: Class = Class {
                 oid: $oid,
                 name: $name,

@@ -3,6 +3,7 @@
 //! A search holds no more than the things of one look at the index, so that one of a million entries takes no more
 //! memory than one of a hundred. It is asked for its next part when the last one has been sent.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ics_core::limits;
@@ -13,8 +14,10 @@ use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchRequest, LdapSear
 
 use super::entry::{self, Entry, Selection};
 use super::filter::{self, Plan};
+use super::keyspace::{self, KeyPlan};
 use super::message::Failure;
 use super::tree::{Node, Tree};
+use crate::app::keys::KeySearch;
 use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader, Thing};
 
@@ -49,7 +52,11 @@ enum Stage {
     Thing(Arc<Thing>),
     /// Its statements from one on.
     Statements(Arc<Thing>, usize),
-    /// An entry that matches and did not fit.
+    /// Keys of the key space.
+    Keys(KeySearch),
+    /// More keys than a look-up gives.
+    Cut,
+    /// An entry that has been made.
     Ready(Box<Entry>),
 }
 
@@ -63,6 +70,8 @@ pub(super) struct Search {
     selection: Selection,
     plan: Plan,
     stages: Vec<Stage>,
+    /// The names of keys that have come: one may fit in several ways.
+    keys: BTreeSet<String>,
     /// Entries that the client takes in all.
     wanted: Option<usize>,
     sent: usize,
@@ -87,16 +96,18 @@ impl Search {
     /// A search, with nothing looked at yet.
     pub(super) fn new(place: &Place, reader: Reader, request: LdapSearchRequest) -> Result<Self, Failure> {
         let base = place.tree.node(&request.base)?;
+        let filter = if base == Node::KeySpace { keyspace::unescaped(request.filter) } else { request.filter };
         let seconds = u64::try_from(request.timelimit).unwrap_or(0);
         let seconds = if seconds == 0 { limits::LDAP_SEARCH_SECONDS } else { seconds.min(limits::LDAP_SEARCH_SECONDS) };
         Ok(Self {
             reader,
             base,
             scope: request.scope,
-            plan: filter::plan(&request.filter),
-            filter: request.filter,
+            plan: filter::plan(&filter),
+            filter,
             selection: Selection::new(&request.attrs, request.typesonly),
             stages: vec![Stage::Base],
+            keys: BTreeSet::new(),
             wanted: usize::try_from(request.sizelimit).ok().filter(|limit| *limit > 0),
             sent: 0,
             until: place.app.clock().now().plus_millis(seconds * 1000),
@@ -110,7 +121,7 @@ impl Search {
         self.reader == reader
             && place.tree.node(&request.base).is_ok_and(|base| base == self.base)
             && self.scope == request.scope
-            && self.filter == request.filter
+            && (self.filter == request.filter || self.filter == keyspace::unescaped(request.filter.clone()))
             && self.selection == Selection::new(&request.attrs, request.typesonly)
     }
 
@@ -172,6 +183,15 @@ impl Search {
                 self.stages.extend(thing.map(|thing| Stage::Thing(Arc::new(thing))));
                 Ok(None)
             }
+            Stage::Keys(search) => {
+                let (entries, more) = keyspace::find(place, self.reader, &search)?;
+                let unseen = entries.into_iter().filter(|entry| self.keys.insert(entry.dn.clone()));
+                let ready: Vec<Stage> = unseen.map(|entry| Stage::Ready(Box::new(entry))).collect();
+                self.stages.extend(more.then_some(Stage::Cut));
+                self.stages.extend(ready.into_iter().rev());
+                Ok(None)
+            }
+            Stage::Cut => Err(Failure::new(LdapResultCode::SizeLimitExceeded, "more keys fit: ask for a fingerprint")),
             Stage::Things(domain, after) => self.look(place, domain, after).map(|()| None),
             Stage::Thing(thing) => {
                 self.changes(thing.record.changes_at);
@@ -204,6 +224,9 @@ impl Search {
             Node::Root => return Err(Failure::no_such_object(String::new())),
             Node::Suffix => {
                 stages.extend([Stage::One(Node::ServerInfo), Stage::One(Node::KeySpace)]);
+                if deep && let KeyPlan::Any(searches) = keyspace::plan(&self.filter) {
+                    stages.extend(searches.into_iter().map(Stage::Keys));
+                }
                 for info in place.app.domains().map_err(|error| failed(&error))? {
                     let domain = info.info.domain;
                     stages.push(Stage::One(Node::Domain(domain.clone())));
@@ -222,7 +245,15 @@ impl Search {
                 self.changes(thing.record.changes_at);
                 stages.push(Stage::Statements(Arc::new(thing), 0));
             }
-            Node::Statement(..) | Node::Subschema | Node::ServerInfo | Node::KeySpace | Node::Key(_) => {
+            Node::KeySpace => match keyspace::plan(&self.filter) {
+                KeyPlan::Any(searches) => stages.extend(searches.into_iter().map(Stage::Keys)),
+                KeyPlan::Nothing => {}
+                KeyPlan::Scan => {
+                    let text = "keys are found by fingerprint, key id, User ID or mailbox, not listed";
+                    return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
+                }
+            },
+            Node::Statement(..) | Node::Subschema | Node::ServerInfo | Node::Key(_) => {
                 self.must_be_there(place)?;
             }
         }
@@ -334,7 +365,10 @@ pub(super) fn entry_of(place: &Place, reader: Reader, node: &Node) -> Result<Opt
         Node::Suffix => tree.suffix_entry(),
         Node::ServerInfo => tree.server_info_entry(),
         Node::KeySpace => tree.key_space_entry(),
-        Node::Key(_) => return Ok(None),
+        Node::Key(id) => match keyspace::by_id(place, reader, id)? {
+            Some(entry) => entry,
+            None => return Ok(None),
+        },
         Node::Domain(domain) => match app.domain(domain) {
             Ok(info) => entry::domain(tree, &info, app.checkpoint(domain).ok().as_deref()),
             Err(error) if error.code() == Code::UnknownDomain => return Ok(None),

@@ -227,7 +227,7 @@ impl Session {
                 }
                 Request::Asked { id, op, controls } => {
                     let key = remembered_key(self.reader, bytes).filter(|_| controls == Controls::default());
-                    self.arrived(id, op, controls, key);
+                    self.arrived(id, *op, controls, key);
                 }
             }
         }
@@ -344,9 +344,9 @@ impl Session {
                 Err(failure) => Err(failure),
             },
             LdapOp::CompareRequest(request) => self.compare(request),
-            LdapOp::AddRequest(request) => Ok(Job::Write(Write::Add(request))),
-            LdapOp::ModifyRequest(request) => Ok(Job::Write(Write::Modify(request))),
-            LdapOp::DelRequest(dn) => Ok(Job::Write(Write::Delete(dn))),
+            LdapOp::AddRequest(request) => Ok(Job::Write(self.reader, Write::Add(request))),
+            LdapOp::ModifyRequest(request) => Ok(Job::Write(self.reader, Write::Modify(request))),
+            LdapOp::DelRequest(dn) => Ok(Job::Write(self.reader, Write::Delete(dn))),
             LdapOp::ModifyDNRequest(_) => {
                 Err(Failure::new(LdapResultCode::UnwillingToPerform, "names follow from what is signed"))
             }

@@ -14,7 +14,7 @@ pub(super) enum Job {
     /// The next part of a search, and how many entries may still be sent.
     Search(Box<Search>, usize),
     Compare(Compare),
-    Write(Write),
+    Write(Reader, Write),
 }
 
 /// A comparison (RFC 4511, 4.10).
@@ -42,7 +42,7 @@ impl Job {
     /// Does it.
     pub(super) async fn run(self, place: std::sync::Arc<Place>) -> Done {
         let work = match self {
-            Self::Write(write) => return Done::Result(super::keyspace::write(&place, write).await),
+            Self::Write(reader, write) => return Done::Result(super::keyspace::write(&place, reader, write).await),
             work => tokio::task::spawn_blocking(move || work.block(&place)),
         };
         work.await.unwrap_or_else(|error| {
@@ -59,7 +59,7 @@ impl Job {
                 Done::Part { search, entries, page, result }
             }
             Self::Compare(compare) => Done::Result(compare.run(place)),
-            Self::Write(_) => Done::Result(Err(Failure::new(LdapResultCode::Other, ""))),
+            Self::Write(..) => Done::Result(Err(Failure::new(LdapResultCode::Other, ""))),
         }
     }
 }

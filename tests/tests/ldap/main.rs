@@ -7,6 +7,7 @@
 mod world;
 
 mod bad_input;
+mod gnupg;
 mod slapd;
 mod support;
 mod tools;

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ics_core::descriptor::{NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput};
-use ics_core::identity::Kind;
+use ics_core::descriptor::{Descriptor, NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput};
+use ics_core::identity::{Fingerprint, Kind};
+use ics_core::log::Hash;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::{Claims, make};
 use ics_core::time::Timestamp;
@@ -17,6 +18,7 @@ use ics_node::api::SubmissionResult;
 use ics_node::app::App;
 use ics_node::config::TlsConfig;
 use ics_node::ldap::{self, Settings, Suffix};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
@@ -43,6 +45,23 @@ pub(crate) struct Directory {
 /// The fingerprint of a device of the world.
 pub(crate) fn device(seed: u8) -> String {
     signer(seed).public_key().fingerprint().to_string()
+}
+
+pub(crate) fn maker_fingerprint() -> String {
+    maker().public_key().fingerprint().to_string()
+}
+
+/// The next version of the descriptor, in which these signers speak for the manufacturer as well.
+pub(crate) async fn name_signers(app: &App, fingerprints: &[&str]) {
+    let current = app.descriptor(&domain(), None).expect("a descriptor").json;
+    let mut descriptor = Descriptor::parse(&current).expect("parses");
+    descriptor.version += 1;
+    descriptor.previous = Some(Hash(Sha256::digest(&current).into()));
+    let role = descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("is there");
+    role.signers.extend(fingerprints.iter().map(|it| it.parse::<Fingerprint>().expect("a fingerprint")));
+    let at = Timestamp::from_seconds(1_767_225_600 + descriptor.version);
+    let signed = make::sign_descriptor(&[&maker()], &descriptor.to_json(), at, &[1; 32]).expect("signs");
+    submit(app, &domain(), vec![signed]).await;
 }
 
 pub(crate) fn identity_dn(seed: u8) -> String {
@@ -124,10 +143,11 @@ impl Directory {
 
 /// What a program said.
 #[derive(Debug)]
+#[expect(dead_code, reason = "what a program complains of is only shown when a test fails")]
 pub(crate) struct Answer {
     pub(crate) code: i32,
     pub(crate) out: String,
-    pub(crate) err: String,
+    err: String,
 }
 
 impl Answer {
