@@ -1,5 +1,9 @@
 //! The node and the command line of CM4IT ICS, one program: `ics`.
 
+// What tests of the library share with those beside it calls the library by its name.
+#[cfg(test)]
+extern crate self as ics_node;
+
 pub mod api;
 pub mod app;
 pub mod cli;

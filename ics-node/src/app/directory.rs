@@ -65,7 +65,7 @@ impl App {
     ) -> Result<ThingPage, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let found = self.page_of(reader, &sight, &Filter::any_of(&sight, postings)?, after, limit)?;
+        let found = self.found_by(reader, &sight, &Filter::any_of(&sight, postings)?, after, limit)?;
         let as_of = self.as_of(&sight);
         let thing = |record| Thing { as_of: as_of.clone(), record };
         // Of two identities with one text neither is answered for, as for any name that fits several.

@@ -66,12 +66,12 @@ impl App {
             let detail = format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS);
             return Err(AppError::new(Code::OutOfRange, detail));
         }
-        let page = self.page_of(reader, sight, &filter, query.after, limit)?;
+        let page = self.found_by(reader, sight, &filter, query.after, limit)?;
         Ok((page.records, page.next))
     }
 
     /// The records of a page that a filter finds.
-    pub(super) fn page_of(
+    pub(super) fn found_by(
         &self,
         reader: Reader,
         sight: &Sight<'_>,

@@ -4,6 +4,8 @@
 //! one connection apart from its socket; [`connection`] is the socket. [`search`] walks the tree that [`tree`] names,
 //! with entries that [`entry`] makes of what the use cases say; [`filter`] matches them and asks the index.
 
+#[cfg(test)]
+mod agreement;
 mod ber;
 mod connection;
 mod control;

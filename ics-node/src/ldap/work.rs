@@ -51,7 +51,8 @@ impl Job {
         })
     }
 
-    fn block(self, place: &Place) -> Done {
+    /// Does what needs no waiting for others.
+    pub(super) fn block(self, place: &Place) -> Done {
         match self {
             Self::Search(mut search, mut page) => {
                 let mut entries = Vec::new();

@@ -22,6 +22,8 @@ use ics_node::api::{Problem, SubmissionResult};
 use ics_node::app::{App, NodeKeys, Parties, Reader, Setup};
 use tempfile::TempDir;
 
+/// What operators of a party's node show.
+pub(crate) const OPERATOR_TOKEN: &str = "for operators alone";
 pub(crate) const SALT: [u8; 32] = [7; 32];
 /// 2026-01-01.
 const CREATED: u64 = 1_767_225_600;
@@ -119,7 +121,7 @@ impl Party {
             mirrors: Vec::new(),
             parties,
             trust: None,
-            operator_token: None,
+            operator_token: Some(OPERATOR_TOKEN.to_owned().into()),
         };
         tokio::task::block_in_place(|| {
             let app = App::open(&setup).expect("opens");
