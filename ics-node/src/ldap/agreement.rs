@@ -29,7 +29,7 @@ use crate::http;
 use fixture::{OPERATOR_TOKEN, Party, SALT, claims, device, word};
 
 #[path = "../../tests/app/fixture.rs"]
-#[expect(dead_code, unreachable_pub, reason = "the tests of the use cases use more of it")]
+#[expect(dead_code, reason = "the tests of the use cases use more of it")]
 mod fixture;
 
 /// Questions in all.

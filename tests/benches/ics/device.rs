@@ -25,6 +25,11 @@ fn key(number: usize) -> Result<PublicKey, Error> {
     Ok(Ed25519Signer::from_seed(&seed, 4, CREATED)?.public_key().clone())
 }
 
+/// Its fingerprint, as its id.
+pub(crate) fn fingerprint(number: usize) -> Result<String, Error> {
+    Ok(key(number)?.fingerprint().to_string())
+}
+
 fn introduce(home: &Home, number: usize) -> Result<Vec<u8>, Error> {
     let attributes = [
         (Attribute::Manufacturer, "ACME".to_owned()),

@@ -99,8 +99,20 @@ impl Home {
 
     /// Starts `ics serve` and waits until it answers.
     pub(crate) fn serve(&self) -> Result<Served, Error> {
+        self.serve_on(None)
+    }
+
+    /// The same on one core, given as `taskset` takes it.
+    pub(crate) fn serve_on(&self, core: Option<&str>) -> Result<Served, Error> {
         let began = Instant::now();
-        let mut command = Command::new(ICS);
+        let mut command = match core {
+            Some(core) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", core, ICS]);
+                command
+            }
+            None => Command::new(ICS),
+        };
         command.arg("--home").arg(self.path()).args(["--quiet", "serve"]).stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.stderr(Stdio::null()).spawn()?;
         let mut served = Served { url: format!("http://{}", self.listen), child, took: Duration::ZERO };
@@ -139,6 +151,13 @@ impl Served {
 pub(crate) struct Memory {
     resident: u64,
     anonymous: u64,
+}
+
+impl Memory {
+    /// What is not mapped from files.
+    pub(crate) const fn anonymous_kib(&self) -> u64 {
+        self.anonymous
+    }
 }
 
 impl core::fmt::Display for Memory {

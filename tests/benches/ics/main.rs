@@ -4,6 +4,7 @@
 //! in [`BENCHMARKS`].
 
 mod device;
+mod directory;
 mod home;
 mod ingest;
 mod report;
@@ -36,6 +37,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "ingest",
         about: "statements through app::submit, verified and durable, against ed25519-dalek's verify_batch",
         run: ingest::run,
+    },
+    Benchmark {
+        name: "ldap",
+        about: "equality searches by fingerprint over LDAP, against slapd with the same entries; idle connections",
+        run: directory::run,
     },
     Benchmark {
         name: "scale",
