@@ -18,8 +18,10 @@ use super::schema;
 use super::search::{Place, failed};
 use super::tree::{Node, Tree};
 use super::work::Write;
+use crate::api::Problem;
 use crate::app::Reader;
 use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
+use crate::app::problem::Code;
 
 /// The OpenPGP version of keys in the key space: GnuPG reads no newer one.
 const VERSION: Option<u8> = Some(4);
@@ -241,7 +243,9 @@ fn taken(merged: &Merged, id: &str) -> Result<LdapResultCode, Failure> {
         return Err(Failure::new(LdapResultCode::NamingViolation, "the name is not the id of the key in it"));
     }
     let is_there = merged.keys.values().any(|change| *change != Change::Refused);
-    match merged.problems.first() {
+    // A device that can sign has certified itself; that no domain keeps its certificate is no fault of the upload.
+    let counts = |problem: &&Problem| !is_there || problem.code() != Code::CertificateNotNamed.as_str();
+    match merged.problems.iter().find(counts) {
         Some(problem) if merged.appended == 0 || !is_there => {
             Err(Failure::new(LdapResultCode::InsufficentAccessRights, problem.detail.clone()))
         }

@@ -1,7 +1,5 @@
 //! ldapsearch, ldapcompare, ldapwhoami and python3-ldap3.
 
-use tokio::process::Command;
-
 use crate::support::{Directory, SECRET, device, identity_dn};
 use crate::world::{DOMAIN, TOKEN};
 
@@ -116,10 +114,6 @@ async fn who_is_who() {
         let refused = node.run("ldapwhoami", arguments).await;
         assert_eq!(refused.code, code, "{arguments:?} {refused:?}");
     }
-    // SASL EXTERNAL, with a certificate that nobody has said is a peer's, and without one.
-    let mut command = Command::new("ldapwhoami");
-    command.args(["-Y", "EXTERNAL", "-H", &format!("ldaps://{}", node.tls)]);
-    assert_eq!(node.answer(command).await.code, 48);
     node.stop().await;
 }
 
