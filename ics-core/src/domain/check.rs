@@ -36,7 +36,7 @@ impl Domain {
     ///
     /// # Errors
     /// The first rule that it breaks.
-    pub fn check(&self, entry: &Logged, context: &Context<'_>, cache: &mut Cache<'_>) -> Result<Admitted, Refusal> {
+    pub fn check(&self, entry: &Logged, context: &Context<'_>, cache: &mut Cache) -> Result<Admitted, Refusal> {
         if let Some(first) = context.about.iter().find(|other| other.id() == entry.id() && !other.is_refused()) {
             return Err(Refusal::Duplicate(first.index()));
         }
@@ -260,16 +260,23 @@ impl Checked<'_> {
         Ok(())
     }
 
-    fn check_access(&self, cache: &mut Cache<'_>) -> Result<Vec<String>, Refusal> {
-        let decision = cache.decide(&Request {
-            principal: Principal { fingerprint: Some(self.entry.signer()), roles: self.roles(), node: None },
-            action: Action::Append(Append::new(
-                self.entry.claims(),
-                self.effect,
-                self.entry.source().first().map(|source| source.domain.clone()),
-            )),
-            resource: Resource::identity(self.entry.subject_id(), self.entry.subject().kind(), self.known_attributes()),
-        });
+    fn check_access(&self, cache: &mut Cache) -> Result<Vec<String>, Refusal> {
+        let decision = cache.decide(
+            self.domain.policy(),
+            Request {
+                principal: Principal { fingerprint: Some(self.entry.signer()), roles: self.roles(), node: None },
+                action: Action::Append(Append::new(
+                    self.entry.claims(),
+                    self.effect,
+                    self.entry.source().first().map(|source| source.domain.clone()),
+                )),
+                resource: Resource::identity(
+                    self.entry.subject_id(),
+                    self.entry.subject().kind(),
+                    self.known_attributes(),
+                ),
+            },
+        );
         if decision.allow {
             Ok(decision.reasons)
         } else {

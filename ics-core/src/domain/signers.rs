@@ -78,7 +78,7 @@ impl Domain {
         certificate: &Certificate,
         source: &[SourceRef],
         grants: &[Logged],
-        cache: &mut Cache<'_>,
+        cache: &mut Cache,
     ) -> Result<Vec<String>, Refusal> {
         let primary = certificate.primary();
         source.first().map_or(Ok(()), |nearest| self.check_source(nearest))?;
@@ -102,11 +102,14 @@ impl Domain {
         if roles.is_empty() && !is_owner {
             return Err(Refusal::CertificateNotNamed(primary));
         }
-        let decision = cache.decide(&Request {
-            principal: Principal { fingerprint: Some(primary), roles, node: None },
-            action: Action::Certificate { source: source.first().map(|source| source.domain.clone()) },
-            resource: Resource::identity(IdentityId::Key(primary), Kind::Organisation, BTreeMap::new()),
-        });
+        let decision = cache.decide(
+            self.policy(),
+            Request {
+                principal: Principal { fingerprint: Some(primary), roles, node: None },
+                action: Action::Certificate { source: source.first().map(|source| source.domain.clone()) },
+                resource: Resource::identity(IdentityId::Key(primary), Kind::Organisation, BTreeMap::new()),
+            },
+        );
         if decision.allow {
             Ok(decision.reasons)
         } else {
@@ -148,8 +151,7 @@ mod tests {
         let mut domain = changed(1, |descriptor| {
             descriptor.roles.entry(word("maintainer")).or_default().signers.insert(key);
         });
-        let policy = domain.policy().clone();
-        let check = |domain: &Domain| domain.check_certificate(&certificate, &[], &[], &mut Cache::new(&policy));
+        let check = |domain: &Domain| domain.check_certificate(&certificate, &[], &[], &mut Cache::default());
         assert_eq!(check(&domain), Ok(vec!["certificates".to_owned()]));
         Arc::make_mut(&mut domain.signers).primaries.insert(key, holder);
         assert_eq!(check(&domain), Err(Refusal::CertificateKeyTaken { key, holder }));

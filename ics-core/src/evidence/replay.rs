@@ -67,9 +67,8 @@ impl Replay {
     /// Who named its holder may stand elsewhere in the log, in a grant over another thing, and is not asked: a
     /// certificate vouches for nothing. What is asked is that it takes the place of no other.
     fn take_certificate(&mut self, index: u64, header: &Header, certificate: Certificate) -> Result<(), EntryFault> {
-        let policy = self.domain.policy().clone();
         let way = SourceRef::way(header)?;
-        match self.domain.check_certificate(&certificate, &way, &[], &mut Cache::new(&policy)) {
+        match self.domain.check_certificate(&certificate, &way, &[], &mut Cache::default()) {
             Ok(_) | Err(Refusal::CertificateNotNamed(_) | Refusal::NotPermitted { .. }) => {
                 self.domain.take_certificate(index, certificate);
                 Ok(())
@@ -97,7 +96,7 @@ impl Replay {
     fn judge(&self, entry: &Logged) -> Result<(), Refusal> {
         let about = self.about.get(&entry.subject_id()).map(Vec::as_slice).unwrap_or_default();
         let context = Context { about, groups: &self.groups };
-        self.domain.check(entry, &context, &mut Cache::new(self.domain.policy())).map(drop)
+        self.domain.check(entry, &context, &mut Cache::default()).map(drop)
     }
 
     fn line(&self, entry: &Logged, refusal: Option<&Refusal>) -> Line {

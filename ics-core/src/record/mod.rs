@@ -8,7 +8,7 @@ mod said;
 mod standing;
 
 pub use membership::{CandidateGroups, candidate_groups, selector_keys_of};
-pub use postings::{Posting, mail_of, postings, user_id_terms};
+pub use postings::{Posting, mail_of, postings, postings_of, user_id_terms};
 pub use report::{
     By, Digest, Given, GivenGrant, GivenStatus, Identity, Listed, Record, Standing, Status, View, ViewStatus,
 };

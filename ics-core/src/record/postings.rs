@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Logged;
 use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::name::Name;
-use crate::statement::{StatementId, Subject};
+use crate::statement::{Claims, StatementId, Subject, Unverified};
 use crate::vocabulary::{Act, Attribute, Role, StatusName};
 
 /// One key under which a statement is filed.
@@ -79,32 +79,50 @@ const LISTED: [Attribute; 4] = Attribute::SELECTING;
 /// All keys of a statement.
 #[must_use]
 pub fn postings(statement: &Logged) -> BTreeSet<Posting> {
-    let claims = statement.claims();
-    let mut keys = BTreeSet::from([
-        Posting::Subject(statement.subject_id()),
-        Posting::Statement(statement.id()),
-        Posting::Signer(statement.signer()),
-        Posting::Kind(statement.subject().kind()),
+    let names = statement.names().to_vec();
+    let ids = (statement.id(), statement.subject_id(), statement.signer());
+    all(ids, statement.subject(), statement.claims(), names).into_iter().collect()
+}
+
+/// All keys of a statement that nobody has verified yet, filed under the key that signed it: as a function of its body
+/// alone.
+#[must_use]
+pub fn postings_of(unverified: &Unverified) -> Vec<Posting> {
+    let ids = (unverified.id(), unverified.identity(), unverified.issuer());
+    all(ids, unverified.subject(), unverified.claims(), unverified.names())
+}
+
+fn all(
+    (id, identity, signer): (StatementId, IdentityId, Fingerprint),
+    subject: &Subject,
+    claims: &Claims,
+    names: Vec<Name>,
+) -> Vec<Posting> {
+    let mut keys = vec![
+        Posting::Subject(identity),
+        Posting::Statement(id),
+        Posting::Signer(signer),
+        Posting::Kind(subject.kind()),
         Posting::Act(claims.act),
         Posting::Role(claims.role.clone()),
-    ]);
-    let selector = statement.subject().as_group();
+    ];
+    let selector = subject.as_group();
     let attributes = claims.attributes.iter().chain(selector.iter().flat_map(|group| &group.attributes));
     keys.extend(
         attributes
             .filter(|(attribute, _)| LISTED.contains(attribute))
             .map(|(attribute, value)| Posting::Attribute(*attribute, value.clone())),
     );
-    keys.extend(statement.names().iter().cloned().map(Posting::Name));
+    keys.extend(names.into_iter().map(Posting::Name));
     keys.extend(claims.groups.iter().copied().map(Posting::Member));
     keys.extend(selector.and_then(|group| group.selector_key()).map(Posting::Selector));
     keys.extend(claims.status.clone().map(Posting::Status));
     keys.extend(claims.label.clone().map(Posting::Label));
     keys.extend(claims.grant.as_ref().map(|grant| Posting::Grantee(grant.grantee)));
     keys.extend(claims.installed.map(Posting::Installed));
-    if let (Act::Identity, Subject::Key { fingerprint, user_id, .. }) = (claims.act, statement.subject()) {
+    if let (Act::Identity, Subject::Key { fingerprint, user_id, .. }) = (claims.act, subject) {
         let [.., a, b, c, d] = fingerprint.key_id();
-        keys.insert(Posting::KeyId([a, b, c, d]));
+        keys.push(Posting::KeyId([a, b, c, d]));
         keys.extend(user_id_terms(user_id).into_iter().map(Posting::UserId));
     }
     keys

@@ -1,6 +1,7 @@
 //! How requests are decided: errors deny, reasons have one order, and remembering changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ics_core::descriptor::{AddedStatus, Descriptor, Template};
 use ics_core::identity::{IdentityId, Kind};
@@ -188,12 +189,12 @@ fn the_cache_tells_identities_apart_only_where_a_rule_does() {
         "{ANYONE_READS} @id(\"hidden\") forbid (principal, action == Action::\"read\", resource == Identity::\"{secret}\");"
     );
     for (access, expected) in [(ANYONE_READS, true), (hidden.as_str(), false)] {
-        let policy = compile(access).expect("policy");
-        let mut cache = Cache::new(&policy);
+        let policy = Arc::new(compile(access).expect("policy"));
+        let mut cache = Cache::default();
         for id in [IdentityId::Key(signer(0x56)), secret, IdentityId::Key(signer(0x57))] {
             let resource = Resource::identity(id, Kind::Device, BTreeMap::new());
             let request = Request { principal: Principal::default(), action: Action::Read, resource };
-            let decision = cache.decide(&request);
+            let decision = cache.decide(&policy, request.clone());
             assert_eq!(decision, policy.decide(&request), "{id}");
             assert_eq!(decision.allow, expected || id != secret, "{id}");
         }
@@ -243,10 +244,10 @@ proptest! {
     fn decisions_are_a_function_of_policy_and_request(requests in proptest::collection::vec(requests(), 1..20)) {
         let first = compile(MANY).expect("policy");
         let reordered: Vec<&str> = MANY.lines().rev().collect();
-        let second = compile(&reordered.join("\n")).expect("policy");
-        let mut cache = Cache::new(&second);
+        let second = Arc::new(compile(&reordered.join("\n")).expect("policy"));
+        let mut cache = Cache::default();
         let forwards: Vec<Decision> = requests.iter().map(|request| first.decide(request)).collect();
-        let mut backwards: Vec<Decision> = requests.iter().rev().map(|request| cache.decide(request)).collect();
+        let mut backwards: Vec<Decision> = requests.iter().rev().map(|request| cache.decide(&second, request.clone())).collect();
         backwards.reverse();
         prop_assert_eq!(&forwards, &backwards);
         for (decision, request) in forwards.iter().zip(&requests) {

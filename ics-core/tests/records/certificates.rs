@@ -18,7 +18,7 @@ fn certificate(bytes: &[u8]) -> Certificate {
 }
 
 fn check(domain: &Domain, certificate: &Certificate) -> Result<Vec<String>, Refusal> {
-    domain.check_certificate(certificate, &[], &[], &mut Cache::new(domain.policy()))
+    domain.check_certificate(certificate, &[], &[], &mut Cache::default())
 }
 
 /// The plant's domain with nothing in it but its descriptor.
@@ -58,7 +58,7 @@ fn only_from_pinned_sources() {
     let domain = founded();
     let maker = certificate(&made(MAKER, "Acme Pumps", 1));
     let way = [SourceRef { domain: "else.example".parse().expect("a domain"), entry0: [0; 32], index: 1 }];
-    let refusal = domain.check_certificate(&maker, &way, &[], &mut Cache::new(domain.policy()));
+    let refusal = domain.check_certificate(&maker, &way, &[], &mut Cache::default());
     assert_eq!(refusal, Err(Refusal::UnknownSource("else.example".parse().expect("a domain"))));
 }
 

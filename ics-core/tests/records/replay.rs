@@ -74,7 +74,7 @@ impl Replayed {
         let about = self.find(&Posting::Subject(logged.subject_id()));
         let groups = self.groups(&[about.clone(), vec![logged.clone()]].concat());
         let context = Context { about: &about, groups: &groups };
-        let admitted = self.domain.check(&logged, &context, &mut Cache::new(self.domain.policy()));
+        let admitted = self.domain.check(&logged, &context, &mut Cache::default());
         self.logged.push(if admitted.is_ok() { logged } else { logged.refused() });
         admitted.map(drop)
     }
@@ -82,7 +82,7 @@ impl Replayed {
     fn take_certificate(&mut self, index: u64, header: &Header, certificate: Certificate) -> Result<(), Refusal> {
         let way = SourceRef::way(header).expect("a header");
         let grants = self.find(&Posting::Grantee(certificate.primary()));
-        self.domain.check_certificate(&certificate, &way, &grants, &mut Cache::new(self.domain.policy()))?;
+        self.domain.check_certificate(&certificate, &way, &grants, &mut Cache::default())?;
         self.domain.take_certificate(index, certificate);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What a body is before policy is asked: parsed, and its signatures verified, a batch at a time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
@@ -10,14 +11,18 @@ use ics_core::statement::body::{self, Body, BodyError};
 use ics_core::statement::{SignedDescriptor, Statement, StatementId, Unverified, VerifyError, split, verify_batch};
 use ics_core::time::Timestamp;
 
+use super::entries::keys_of_body;
 use super::problem::Code;
 use crate::api::Problem;
+use crate::store::Key;
 
 /// A body whose signatures are good; whether the policy admits it is for the writer to say.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) body: Vec<u8>,
     pub(crate) what: What,
+    /// What its entry will be found by.
+    pub(crate) keys: Vec<Key>,
 }
 
 /// What a body says.
@@ -28,6 +33,17 @@ pub(crate) enum What {
     Certificate(Box<Certificate>),
     /// Its signatures are counted when the descriptor before it is at hand.
     Descriptor(Box<SignedDescriptor>),
+}
+
+impl What {
+    /// Its id.
+    pub(crate) fn id(&self) -> StatementId {
+        match self {
+            Self::Statement(statement, _) => statement.id(),
+            Self::Certificate(certificate) => certificate.id(),
+            Self::Descriptor(descriptor) => descriptor.id(),
+        }
+    }
 }
 
 type Parsed = Result<(Body, Vec<u8>), Problem>;
@@ -50,9 +66,12 @@ pub(crate) fn check_bodies(
         results.push(match (parsed, certificate) {
             (Err(problem), _) => Sorted::Known(Err(problem)),
             (Ok((Body::Statement(unverified), _)), None) => Sorted::Known(Err(unknown_signer(&unverified.issuer()))),
-            (Ok((Body::Statement(unverified), body)), Some(certificate)) => {
-                batch.push((unverified, certificate, at));
-                Sorted::Batched(body, certificate.id())
+            (Ok((parsed @ Body::Statement(_), body)), Some(certificate)) => {
+                let keys = keys_of_body(parsed.kind(), &parsed);
+                if let Body::Statement(unverified) = parsed {
+                    batch.push((unverified, certificate, at));
+                }
+                Sorted::Batched { body, keys, certificate: certificate.id() }
             }
             (Ok((other, body)), _) => Sorted::Known(checked(other, body)),
         });
@@ -61,20 +80,22 @@ pub(crate) fn check_bodies(
 }
 
 /// For each statement, the certificate under which it is verified.
-fn certificates_of(domain: Option<&Domain>, parsed: &[Parsed]) -> Vec<Option<Certificate>> {
-    let mut before: BTreeMap<Fingerprint, Certificate> = BTreeMap::new();
+fn certificates_of(domain: Option<&Domain>, parsed: &[Parsed]) -> Vec<Option<Arc<Certificate>>> {
+    // By issuer: what stands before in the batch, or else what the domain holds.
+    let mut known: BTreeMap<Fingerprint, Option<Arc<Certificate>>> = BTreeMap::new();
+    let held = |issuer| domain.and_then(|domain| domain.signer(&issuer).ok()).cloned().map(Arc::new);
     let mut certificates = Vec::with_capacity(parsed.len());
     for parsed in parsed {
         certificates.push(match parsed {
             Ok((Body::Statement(unverified), _)) => {
                 let issuer = unverified.issuer();
-                let held = || domain.and_then(|domain| domain.signer(&issuer).ok());
-                before.get(&issuer).or_else(held).cloned()
+                known.entry(issuer).or_insert_with(|| held(issuer)).clone()
             }
             _ => None,
         });
         if let Ok((Body::Certificate(certificate), _)) = parsed {
-            before.extend(certificate.keys().map(|key| (key, certificate.clone())));
+            let certificate = Arc::new(certificate.clone());
+            known.extend(certificate.keys().map(|key| (key, Some(Arc::clone(&certificate)))));
         }
     }
     certificates
@@ -83,15 +104,15 @@ fn certificates_of(domain: Option<&Domain>, parsed: &[Parsed]) -> Vec<Option<Cer
 /// A result, or a body whose statement is in the batch.
 enum Sorted {
     Known(Result<Checked, Problem>),
-    Batched(Vec<u8>, StatementId),
+    Batched { body: Vec<u8>, keys: Vec<Key>, certificate: StatementId },
 }
 
 fn collect(results: Vec<Sorted>, verified: Vec<Result<Statement, VerifyError>>) -> Vec<Result<Checked, Problem>> {
     let mut verified = verified.into_iter();
     let next = |sorted| match sorted {
         Sorted::Known(result) => result,
-        Sorted::Batched(body, certificate) => match verified.next() {
-            Some(Ok(statement)) => Ok(Checked { body, what: What::Statement(Box::new(statement), certificate) }),
+        Sorted::Batched { body, keys, certificate } => match verified.next() {
+            Some(Ok(statement)) => Ok(Checked { body, what: What::Statement(Box::new(statement), certificate), keys }),
             Some(Err(error)) => Err(Problem::of(code(&error), error.to_string())),
             None => Err(Problem::of(Code::Internal, "a statement was left out of its batch".to_owned())),
         },
@@ -100,6 +121,7 @@ fn collect(results: Vec<Sorted>, verified: Vec<Result<Statement, VerifyError>>) 
 }
 
 fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
+    let keys = keys_of_body(body.kind(), &body);
     let what = match body {
         Body::Certificate(certificate) => What::Certificate(Box::new(certificate)),
         Body::Descriptor(descriptor) => What::Descriptor(Box::new(descriptor)),
@@ -107,7 +129,7 @@ fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
             return Err(Problem::of(Code::Refused, "this version takes no erasures".to_owned()));
         }
     };
-    Ok(Checked { body: bytes, what })
+    Ok(Checked { body: bytes, what, keys })
 }
 
 /// Exactly one body in any legal framing. What is canonical already, and nearly everything is, is kept as it came.

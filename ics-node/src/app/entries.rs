@@ -5,7 +5,7 @@ use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::record::{Logged, Posting, candidate_groups, postings};
+use ics_core::record::{Logged, Posting, candidate_groups, postings, postings_of};
 use ics_core::statement::StatementId;
 use ics_core::statement::body::{self, Body};
 
@@ -112,16 +112,23 @@ pub(crate) fn restore(domain: &Domain, entry: &StoredEntry) -> Result<Option<Log
 
 /// By what an entry is found: a function of its header and body alone, so that the index can be made again at any time.
 pub(crate) fn keys_of(header: &Header, body: &[u8]) -> Vec<Key> {
-    match body::parse(body) {
-        Ok(Body::Statement(kept)) => {
+    body::parse(body).map_or_else(|_| Vec::new(), |body| keys_of_body(header.kind, &body))
+}
+
+/// The same of a body that was parsed, in an entry of this kind.
+pub(crate) fn keys_of_body(kind: EntryKind, body: &Body) -> Vec<Key> {
+    match body {
+        Body::Statement(statement) => {
             // The certificate of the issuer is not at hand: statements are filed under the key that signed them.
-            let filed = Logged::from_store(0, header, &kept, kept.issuer()).map(|logged| postings(&logged));
-            let postings: Vec<Posting> = filed.into_iter().flatten().collect();
-            [vec![kind_key(header.kind)], keys(&postings)].concat()
+            let mut keys = keys(&postings_of(statement));
+            keys.push(kind_key(kind));
+            keys.sort_unstable();
+            keys.dedup();
+            keys
         }
-        Ok(Body::Certificate(certificate)) => vec![kind_key(EntryKind::Certificate), body_key(&certificate.id())],
-        Ok(Body::Descriptor(descriptor)) => vec![kind_key(EntryKind::Descriptor), body_key(&descriptor.id())],
-        Ok(Body::Erasure(_)) | Err(_) => Vec::new(),
+        Body::Certificate(certificate) => vec![kind_key(EntryKind::Certificate), body_key(&certificate.id())],
+        Body::Descriptor(descriptor) => vec![kind_key(EntryKind::Descriptor), body_key(&descriptor.id())],
+        Body::Erasure(_) => Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ics_core::limits;
 use ics_core::log::Hash;
-use ics_core::log::entry::{Entry, EntryKind, Header};
+use ics_core::log::entry::{Entry, EntryKind, Header, LeafData, Salt};
 use ics_core::log::receipt::Receipt;
 use ics_core::log::tile::{TILE_WIDTH, TilePath, encode_bundle};
 use ics_core::statement::StatementId;
@@ -256,41 +256,58 @@ impl App {
         proven.pop().ok_or_else(|| AppError::new(Code::Erased, format!("the body of entry {index} is not here")))
     }
 
-    /// Receipts of entries, under the newest checkpoint.
-    pub(crate) fn receipts(&self, hosted: &Hosted, indices: &[u64]) -> Result<Vec<Receipt>, AppError> {
-        let entries = self.store().entries_at(hosted.number, indices)?;
-        Ok(self.prove(hosted, entries)?.into_iter().map(|proven| proven.receipt).collect())
+    /// Receipts of entries, all under the newest checkpoint.
+    pub(crate) fn receipts(&self, hosted: &Hosted, entries: Vec<Unproven>) -> Result<Vec<Receipt>, AppError> {
+        let seal = self.seal(hosted)?;
+        let origin = hosted.origin().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
+        let indices: Vec<u64> = entries.iter().map(|entry| entry.index).collect();
+        let proofs = self.store().inclusion_proofs(hosted.number, &indices, seal.size)?;
+        let receipt = |(entry, proof)| {
+            let Unproven { index, id, header, salt, leaf } = entry;
+            Receipt { origin: origin.clone(), index, id, header, salt, leaf, proof, checkpoint: seal.note.clone() }
+        };
+        Ok(entries.into_iter().zip(proofs).map(receipt).collect())
     }
 
     /// Entries with their receipts, all under one checkpoint. Those without a body are left out.
     pub(crate) fn prove(&self, hosted: &Hosted, entries: Vec<StoredEntry>) -> Result<Vec<ProvenEntry>, AppError> {
-        let seal = self.seal(hosted)?;
-        let origin = hosted.origin().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
-        let provable: Vec<StoredEntry> = entries.into_iter().filter(|entry| entry.index < seal.size).collect();
-        let indices: Vec<u64> = provable.iter().map(|entry| entry.index).collect();
-        let proofs = self.store().inclusion_proofs(hosted.number, &indices, seal.size)?;
-        let mut proven = Vec::with_capacity(provable.len());
-        for (entry, proof) in provable.into_iter().zip(proofs) {
-            let Some(content) = entry.content else { continue };
-            let header = decode(&entry.header)?;
-            let receipt = Receipt {
-                origin: origin.clone(),
-                index: entry.index,
-                id: id_of(&content.body)?,
-                header: entry.header,
-                salt: content.salt,
-                leaf: entry.leaf,
-                proof,
-                checkpoint: seal.note.clone(),
-            };
-            proven.push(ProvenEntry {
-                kind: header.kind.as_str().to_owned(),
-                admitted_at: header.admitted_at,
-                body: content.body,
-                receipt,
-            });
+        let size = self.seal(hosted)?.size;
+        let mut unproven = Vec::with_capacity(entries.len());
+        let mut contents = Vec::with_capacity(entries.len());
+        for entry in entries.into_iter().filter(|entry| entry.index < size) {
+            if let Some(body) = entry.content.as_ref().map(|content| content.body.clone()) {
+                contents.push((decode(&entry.header)?, body));
+                unproven.push(Unproven::stored(entry)?);
+            }
         }
-        Ok(proven)
+        let receipts = self.receipts(hosted, unproven)?;
+        let proven = |((header, body), receipt): ((Header, Vec<u8>), Receipt)| ProvenEntry {
+            kind: header.kind.as_str().to_owned(),
+            admitted_at: header.admitted_at,
+            body,
+            receipt,
+        };
+        Ok(contents.into_iter().zip(receipts).map(proven).collect())
+    }
+}
+
+/// What a receipt says of an entry, but for the proof.
+#[derive(Debug)]
+pub(crate) struct Unproven {
+    pub(crate) index: u64,
+    pub(crate) id: StatementId,
+    pub(crate) header: Vec<u8>,
+    pub(crate) salt: Salt,
+    pub(crate) leaf: LeafData,
+}
+
+impl Unproven {
+    /// Of an entry that has its body.
+    pub(crate) fn stored(entry: StoredEntry) -> Result<Self, AppError> {
+        let StoredEntry { index, header, leaf, content, .. } = entry;
+        let gone = || AppError::new(Code::Erased, format!("the body of entry {index} is not here"));
+        let content = content.ok_or_else(gone)?;
+        Ok(Self { index, id: id_of(&content.body)?, header, salt: content.salt, leaf })
     }
 }
 

@@ -10,6 +10,7 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
 
 use super::check::check_bodies;
+use super::feed::Unproven;
 use super::hosted::Hosted;
 use super::problem::Code;
 use super::submit::{Incoming, Outcome};
@@ -61,7 +62,7 @@ impl App {
             .map(|checked| Ok(Incoming { checked, source: None, salt: random()? }))
             .collect::<Result<Vec<_>, AppError>>()?;
         match self.append(hosted, incoming)?.pop() {
-            Some(Outcome::Appended(0)) => Ok(()),
+            Some(Outcome::Appended(Unproven { index: 0, .. })) => Ok(()),
             Some(Outcome::Refused(problem)) => Err(AppError::new(Code::Refused, problem.detail)),
             other => Err(AppError::Internal(format!("entry 0 of `{}`: {other:?}", hosted.name))),
         }

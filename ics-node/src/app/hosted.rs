@@ -1,9 +1,10 @@
 //! A domain as this node holds it: what its log has said so far, for readers and for the writer.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ics_core::domain::Domain;
 use ics_core::log::checkpoint::Origin;
+use ics_core::policy::Cache;
 use ics_core::vocabulary::DomainName;
 
 use tokio::sync::watch;
@@ -22,6 +23,8 @@ pub(crate) struct Hosted {
     published: RwLock<Option<Arc<Domain>>>,
     /// What the writer has admitted, perhaps not durable yet. Only jobs of the writer touch it.
     working: Mutex<Option<Arc<Domain>>>,
+    /// What the access rules have decided. Only jobs of the writer touch it.
+    decisions: Mutex<Cache>,
     /// How the copy is doing, for operators.
     mirror: Mutex<Option<MirrorInfo>>,
     /// Entries that can be proven, for those who listen.
@@ -39,6 +42,7 @@ impl Hosted {
             part,
             published: RwLock::new(domain.clone()),
             working: Mutex::new(domain),
+            decisions: Mutex::default(),
             mirror: Mutex::new(None),
             sealed: watch::Sender::new(0),
             told: tokio::sync::Mutex::default(),
@@ -69,6 +73,11 @@ impl Hosted {
     /// What a job of the writer has made of it.
     pub(crate) fn set_working(&self, domain: Option<Arc<Domain>>) {
         *self.working.lock().unwrap_or_else(PoisonError::into_inner) = domain;
+    }
+
+    /// What the access rules have decided, for one job of the writer.
+    pub(crate) fn decisions(&self) -> MutexGuard<'_, Cache> {
+        self.decisions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The commit is durable: what the job made becomes what readers see, unless a later commit already did.

@@ -48,17 +48,20 @@ pub(crate) fn judge(
     domain: Option<&Domain>,
     header: &Header,
     checked: &Checked,
+    cache: &mut Cache,
 ) -> Result<Judgement, StoreError> {
     match (domain, &checked.what) {
         (Some(domain), What::Statement(statement, certificate)) => {
             // The certificate may have been refused since, or replaced: then it is as if it had never been there.
             match domain.signer(&statement.issuer()) {
-                Ok(held) if held.id() == *certificate => judge_statement(tx, domain, header, statement, &checked.body),
+                Ok(held) if held.id() == *certificate => {
+                    judge_statement(tx, domain, header, statement, &checked.body, cache)
+                }
                 _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
             }
         }
         (Some(domain), What::Certificate(certificate)) => {
-            judge_certificate(tx, domain, header, certificate, &checked.body)
+            judge_certificate(tx, domain, header, certificate, &checked.body, cache)
         }
         (domain, What::Descriptor(descriptor)) => judge_descriptor(tx, domain, descriptor),
         (None, _) => Ok(refused(Code::DescriptorRefused, "entry 0 of a domain is its descriptor")),
@@ -75,6 +78,7 @@ fn judge_statement(
     header: &Header,
     statement: &Statement,
     body: &[u8],
+    cache: &mut Cache,
 ) -> Result<Judgement, StoreError> {
     if let Some(source) = &header.source
         && let Err(refusal) = verify_source(domain, source, body)
@@ -86,8 +90,7 @@ fn judge_statement(
     };
     let said = Said::read(tx, domain, &entry.subject_id(), Some(&entry))?;
     let context = Context { about: &said.about, groups: &said.groups };
-    let mut cache = Cache::new(domain.policy());
-    Ok(match domain.check(&entry, &context, &mut cache) {
+    Ok(match domain.check(&entry, &context, cache) {
         Ok(_) => Judgement::Admitted(Admission { kind: statement_kind(statement), change: Change::Nothing }),
         Err(Refusal::Duplicate(index)) => Judgement::Present(index),
         Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
@@ -111,6 +114,7 @@ fn judge_certificate(
     header: &Header,
     certificate: &Certificate,
     body: &[u8],
+    cache: &mut Cache,
 ) -> Result<Judgement, StoreError> {
     let id = body_key(&certificate.id());
     if let Some(index) = tx.lookup(&[id], 1)?.first() {
@@ -126,8 +130,7 @@ fn judge_certificate(
     let Ok(way) = SourceRef::way(header) else {
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };
-    let mut cache = Cache::new(domain.policy());
-    Ok(match domain.check_certificate(certificate, &way, &grants, &mut cache) {
+    Ok(match domain.check_certificate(certificate, &way, &grants, cache) {
         Ok(_) => Judgement::Admitted(Admission {
             kind: EntryKind::Certificate,
             change: Change::Certificate(Box::new(certificate.clone())),

@@ -98,7 +98,7 @@ impl App {
             }
             let mut domain = writer.working_at(from)?;
             for (entry, checked) in incoming {
-                append_copied(tx, &mut domain, entry, checked, now)?;
+                append_copied(tx, &writer, &mut domain, entry, checked, now)?;
             }
             if let Some(checkpoint) = checkpoint {
                 tx.seal(seal(checkpoint))?;
@@ -142,6 +142,7 @@ fn check_page(domain: Option<&Domain>, page: &VerifiedPage, seed: [u8; 32]) -> C
 /// log without effect, and is alarmed.
 fn append_copied(
     tx: &mut WriteTx<'_>,
+    hosted: &Hosted,
     domain: &mut Option<Arc<Domain>>,
     entry: VerifiedEntry,
     checked: Option<Result<Checked, Problem>>,
@@ -153,7 +154,7 @@ fn append_copied(
     };
     let leaf = entry.leaf_data();
     let judgement = match &checked {
-        Some(Ok(checked)) => judge(tx, domain.as_deref(), &header, checked)?,
+        Some(Ok(checked)) => judge(tx, domain.as_deref(), &header, checked, &mut hosted.decisions())?,
         Some(Err(problem)) => Judgement::Refused(problem.clone()),
         None => Judgement::Refused(Problem::of(Code::MalformedStatement, "its body was not read".to_owned())),
     };

@@ -85,6 +85,11 @@ impl App {
 /// Bytes from the operating system's generator.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], AppError> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| AppError::Internal(format!("no randomness: {error}")))?;
+    fill(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Fills bytes from the operating system's generator.
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), AppError> {
+    getrandom::fill(bytes).map_err(|error| AppError::Internal(format!("no randomness: {error}")))
 }

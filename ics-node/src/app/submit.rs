@@ -4,27 +4,28 @@ use std::sync::Arc;
 
 use ics_core::domain::Domain;
 use ics_core::limits;
-use ics_core::log::entry::{EntryKind, Header, leaf_data};
+use ics_core::log::entry::{EntryKind, Header, Salt};
 use ics_core::log::source::Source;
+use ics_core::policy::Cache;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
 use super::check::{Checked, What, check_bodies};
 use super::clock::Clock;
-use super::entries::keys_of;
+use super::feed::Unproven;
 use super::hosted::Hosted;
 use super::judge::{Judgement, judge, statement_kind};
 use super::problem::Code;
-use super::{App, AppError, random};
+use super::{App, AppError, fill, random};
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
 use crate::store::{Content, NewContent, NewEntry, Part, StoreError, WriteTx};
 
 /// What became of one body in the writer.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It was appended at this index.
-    Appended(u64),
-    /// It stood there before.
+    /// It was appended.
+    Appended(Unproven),
+    /// It stood there before, at this index.
     Present(u64),
     /// The policy does not admit it, or it is not what it claims to be.
     Refused(Problem),
@@ -34,7 +35,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Incoming {
     pub(crate) checked: Result<Checked, Problem>,
     pub(crate) source: Option<Source>,
-    pub(crate) salt: [u8; 16],
+    pub(crate) salt: Salt,
 }
 
 impl App {
@@ -59,10 +60,10 @@ impl App {
     fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
         let now = self.clock().now();
         let timed = bodies.into_iter().map(|body| (body, now)).collect();
-        let incoming = check_bodies(hosted.domain().as_deref(), timed, random()?)
-            .into_iter()
-            .map(|checked| Ok(Incoming { checked, source: None, salt: random()? }))
-            .collect::<Result<Vec<_>, AppError>>()?;
+        let checked = check_bodies(hosted.domain().as_deref(), timed, random()?);
+        let salts = salts(checked.len())?;
+        let incoming = |(checked, salt)| Incoming { checked, source: None, salt };
+        let incoming = checked.into_iter().zip(salts).map(incoming).collect();
         let outcomes = self.append(hosted, incoming)?;
         self.results(hosted, outcomes)
     }
@@ -77,23 +78,37 @@ impl App {
         Ok(outcomes)
     }
 
-    /// Receipts under the newest checkpoint, made after the commit.
+    /// Receipts under the newest checkpoint, made after the commit. Only what stood there before is read for it.
     fn results(&self, hosted: &Hosted, outcomes: Vec<Outcome>) -> Result<SubmissionResults, AppError> {
-        let logged = |outcome: &Outcome| match outcome {
-            Outcome::Appended(index) | Outcome::Present(index) => Some(*index),
-            Outcome::Refused(_) => None,
-        };
-        let indices: Vec<u64> = outcomes.iter().filter_map(logged).collect();
-        let mut receipts = self.receipts(hosted, &indices)?.into_iter();
-        let result = |outcome| match outcome {
-            Outcome::Refused(problem) => Ok(SubmissionResult::Problem(problem)),
-            Outcome::Appended(index) | Outcome::Present(index) => receipts
-                .next()
-                .map(|receipt| SubmissionResult::Receipt(Box::new(receipt)))
-                .ok_or_else(|| AppError::Internal(format!("there is no receipt for entry {index}"))),
-        };
-        Ok(SubmissionResults { results: outcomes.into_iter().map(result).collect::<Result<_, _>>()? })
+        let mut logged = Vec::with_capacity(outcomes.len());
+        let mut results = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            results.push(match outcome {
+                Outcome::Refused(problem) => Some(SubmissionResult::Problem(problem)),
+                Outcome::Appended(unproven) => {
+                    logged.push(unproven);
+                    None
+                }
+                Outcome::Present(index) => {
+                    logged.push(Unproven::stored(self.store().entry(hosted.number, index)?)?);
+                    None
+                }
+            });
+        }
+        let mut receipts = self.receipts(hosted, logged)?.into_iter();
+        let missing = || AppError::Internal("there is no receipt for an entry".to_owned());
+        let given = |receipt| SubmissionResult::Receipt(Box::new(receipt));
+        let mut receipt = || receipts.next().map(given).ok_or_else(missing);
+        let results = results.into_iter().map(|known| known.map_or_else(&mut receipt, Ok));
+        Ok(SubmissionResults { results: results.collect::<Result<_, AppError>>()? })
     }
+}
+
+/// Salts for so many entries, drawn at once.
+fn salts(count: usize) -> Result<Vec<Salt>, AppError> {
+    let mut salts: Vec<Salt> = vec![[0; 16]; count];
+    fill(salts.as_flattened_mut())?;
+    Ok(salts)
 }
 
 fn check_batch(bodies: &[Vec<u8>]) -> Result<(), AppError> {
@@ -119,10 +134,11 @@ fn append_all(
     clock: &Clock,
 ) -> Result<(Vec<Outcome>, Option<Arc<Domain>>), StoreError> {
     let mut domain = hosted.working_at(tx.size())?;
+    let mut decisions = hosted.decisions();
     let mut outcomes = Vec::with_capacity(incoming.len());
     for one in incoming {
         let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
-        outcomes.push(append_one(tx, &mut domain, one, clock.now().max(last))?);
+        outcomes.push(append_one(tx, &mut domain, &mut decisions, one, clock.now().max(last))?);
     }
     hosted.set_working(domain.clone());
     Ok((outcomes, domain))
@@ -131,6 +147,7 @@ fn append_all(
 fn append_one(
     tx: &mut WriteTx<'_>,
     domain: &mut Option<Arc<Domain>>,
+    decisions: &mut Cache,
     incoming: Incoming,
     admitted_at: Timestamp,
 ) -> Result<Outcome, StoreError> {
@@ -140,7 +157,7 @@ fn append_one(
         Err(problem) => return Ok(Outcome::Refused(problem)),
     };
     let header = Header { kind: entry_kind(&checked.what), admitted_at, source };
-    let admission = match judge(tx, domain.as_deref(), &header, &checked)? {
+    let admission = match judge(tx, domain.as_deref(), &header, &checked, decisions)? {
         Judgement::Admitted(admission) => admission,
         Judgement::Present(index) => return Ok(Outcome::Present(index)),
         Judgement::Refused(problem) => return Ok(Outcome::Refused(problem)),
@@ -149,12 +166,11 @@ fn append_one(
         Ok(bytes) => bytes,
         Err(error) => return Ok(Outcome::Refused(Problem::of(Code::SourceUnproven, error.to_string()))),
     };
-    let leaf = leaf_data(&salt, &bytes, &checked.body);
-    let keys = keys_of(&header, &checked.body);
-    let content = NewContent::Whole(Content { salt, body: checked.body });
-    let index = tx.append(NewEntry { header: bytes, content, keys, effective: true })?;
+    let Checked { body, what, keys } = checked;
+    let content = NewContent::Whole(Content { salt, body });
+    let (index, leaf) = tx.append_with_leaf(NewEntry { header: bytes.clone(), content, keys, effective: true })?;
     admission.extend(domain, index, &header, leaf)?;
-    Ok(Outcome::Appended(index))
+    Ok(Outcome::Appended(Unproven { index, id: what.id(), header: bytes, salt, leaf }))
 }
 
 /// The kind of entry in which something stands.

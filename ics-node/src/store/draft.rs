@@ -1,7 +1,8 @@
 //! What the jobs of one group commit want to add to one domain. Nothing of it is in the database yet, so giving up a
 //! job means no more than forgetting the end of the draft.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use ics_core::log::entry::leaf_data;
@@ -10,7 +11,7 @@ use ics_core::time::Timestamp;
 
 use super::error::StoreError;
 use super::state::DomainState;
-use super::types::{DOMAIN_ENTRIES, Key, NewContent, NewEntry, Part, Position, Seal, Standing, StoredEntry};
+use super::types::{DOMAIN_ENTRIES, Key, NewContent, NewEntry, Part, Seal, Standing, StoredEntry};
 
 /// Appended entries, erasures, alarms and a checkpoint, in memory.
 #[derive(Debug)]
@@ -19,7 +20,10 @@ pub(crate) struct Draft {
     /// Changes of jobs that have ended well.
     pub(crate) tree: Tree,
     pub(crate) entries: Vec<(StoredEntry, Vec<Key>)>,
-    pub(crate) postings: BTreeSet<(Key, Position)>,
+    /// The indices of those entries by what they are found by, each in order.
+    postings: HashMap<Key, Vec<u64>>,
+    /// Keys under which the log before this draft has nothing: it does not change meanwhile.
+    pub(crate) unused: RefCell<HashSet<Key>>,
     pub(crate) erased: BTreeSet<u64>,
     pub(crate) alarms: Vec<DraftAlarm>,
     pub(crate) seal: Option<Seal>,
@@ -52,7 +56,8 @@ impl Draft {
             tree: base.tree.clone(),
             base,
             entries: Vec::new(),
-            postings: BTreeSet::new(),
+            postings: HashMap::new(),
+            unused: RefCell::default(),
             erased: BTreeSet::new(),
             alarms: Vec::new(),
             seal: None,
@@ -79,9 +84,10 @@ impl Draft {
     /// Forgets everything since the mark.
     pub(crate) fn roll_back(&mut self, mark: Mark) {
         for (entry, keys) in self.entries.drain(mark.entries..) {
-            let position = Position::new(entry.domain, entry.index);
             for key in keys {
-                self.postings.remove(&(key, position));
+                if let Some(indices) = self.postings.get_mut(&key) {
+                    indices.truncate(indices.partition_point(|index| *index < entry.index));
+                }
             }
         }
         self.tree = mark.tree;
@@ -91,8 +97,8 @@ impl Draft {
         self.bytes = mark.bytes;
     }
 
-    /// Adds an entry; gives its index.
-    pub(crate) fn append(&mut self, new: NewEntry) -> Result<u64, StoreError> {
+    /// Adds an entry; gives its index and leaf data.
+    pub(crate) fn append(&mut self, new: NewEntry) -> Result<(u64, [u8; 32]), StoreError> {
         let (domain, index) = (self.base.info.number, self.tree.size());
         let (content, leaf) = match new.content {
             NewContent::Whole(content) => {
@@ -104,11 +110,15 @@ impl Draft {
         self.check_append(index, &leaf)?;
         self.tree.push(leaf_hash(&leaf));
         self.bytes += new.header.len() + content.as_ref().map_or(0, |content| content.body.len());
-        let position = Position::new(domain, index);
-        self.postings.extend(new.keys.iter().map(|key| (*key, position)));
+        for key in &new.keys {
+            let indices = self.postings.entry(*key).or_default();
+            if indices.last() != Some(&index) {
+                indices.push(index);
+            }
+        }
         let entry = StoredEntry { domain, index, effective: new.effective, leaf, header: new.header, content };
         self.entries.push((entry, new.keys));
-        Ok(index)
+        Ok((index, leaf))
     }
 
     fn check_append(&self, index: u64, leaf: &[u8; 32]) -> Result<(), StoreError> {
@@ -142,6 +152,13 @@ impl Draft {
         }
         self.seal = Some(seal);
         Ok(())
+    }
+
+    /// The entries of this draft that have all the keys, in order.
+    pub(crate) fn with_keys(&self, keys: &[Key]) -> impl Iterator<Item = u64> {
+        let lists: Vec<&[u64]> = keys.iter().map(|key| self.postings.get(key).map_or(&[][..], Vec::as_slice)).collect();
+        let first = lists.first().copied().unwrap_or_default();
+        first.iter().copied().filter(move |index| lists.iter().all(|list| list.binary_search(index).is_ok()))
     }
 
     /// An entry of this draft, if the index is in it.

@@ -8,7 +8,7 @@ use super::draft::{Draft, DraftAlarm};
 use super::error::StoreError;
 use super::index::Index;
 use super::table;
-use super::types::{DomainInfo, Head, Key, NewEntry, Position, Seal, StoredEntry};
+use super::types::{DomainInfo, Head, Key, NewEntry, Seal, StoredEntry};
 
 /// One job's view of its domain: everything that is stored, and everything that the jobs before it in the same group
 /// commit have added. No other job runs at the same time.
@@ -66,6 +66,19 @@ impl WriteTx<'_> {
     /// # Errors
     /// When the database fails.
     pub fn lookup(&self, keys: &[Key], limit: usize) -> Result<Vec<u64>, StoreError> {
+        let mut indices = self.stored(keys, limit)?;
+        let missing = limit - indices.len();
+        indices.extend(self.draft.with_keys(keys).take(missing));
+        Ok(indices)
+    }
+
+    /// The same of the log before this group commit. A batch asks for most of its keys over and over: what is known to
+    /// have nothing is not looked up again.
+    fn stored(&self, keys: &[Key], limit: usize) -> Result<Vec<u64>, StoreError> {
+        let mut unused = self.draft.unused.borrow_mut();
+        if keys.iter().any(|key| unused.contains(key)) {
+            return Ok(Vec::new());
+        }
         let mut indices = Vec::new();
         let mut from = Some(0);
         while let Some(start) = from.filter(|_| indices.len() < limit) {
@@ -74,19 +87,10 @@ impl WriteTx<'_> {
             indices.extend(page.indices);
             from = page.next;
         }
-        let missing = limit - indices.len();
-        indices.extend(self.pending(keys).take(missing));
+        if let ([key], true) = (keys, indices.is_empty() && from.is_none()) {
+            unused.insert(*key);
+        }
         Ok(indices)
-    }
-
-    /// The entries of this group commit that have all the keys.
-    fn pending<'k>(&'k self, keys: &'k [Key]) -> impl Iterator<Item = u64> + 'k {
-        let (first, others) = keys.split_first().map_or((None, keys), |(first, others)| (Some(*first), others));
-        let (start, end) = (Position::new(self.domain().number, 0), Position::new(self.domain().number, u64::MAX));
-        let of_first = first.into_iter().flat_map(move |key| self.draft.postings.range((key, start)..(key, end)));
-        let has_others =
-            move |position: Position| others.iter().all(|key| self.draft.postings.contains(&(*key, position)));
-        of_first.map(|(_, position)| *position).filter(move |position| has_others(*position)).map(Position::index)
     }
 
     /// Appends an entry and gives its index.
@@ -95,6 +99,14 @@ impl WriteTx<'_> {
     /// When the domain is at its limit, entry 0 is not the one that was pinned, or a restored domain would grow beyond
     /// what was signed for it.
     pub fn append(&mut self, entry: NewEntry) -> Result<u64, StoreError> {
+        self.append_with_leaf(entry).map(|(index, _)| index)
+    }
+
+    /// The same; gives the leaf data of the entry, too.
+    ///
+    /// # Errors
+    /// As [`WriteTx::append`].
+    pub fn append_with_leaf(&mut self, entry: NewEntry) -> Result<(u64, [u8; 32]), StoreError> {
         self.draft.append(entry)
     }
 

@@ -31,7 +31,9 @@ fn flip(value: &mut Value, in_bytes: bool, place: Index, bit: u8) {
                 *text = BASE64.encode(&bytes);
             }
             _ => {
-                let at = place.index(text.len());
+                // Notes have dashes in them, which are more than one byte.
+                let ascii: Vec<usize> = (0..text.len()).filter(|at| text.as_bytes()[*at].is_ascii()).collect();
+                let at = *place.get(&ascii);
                 let changed = char::from(text.as_bytes()[at] ^ (1 << (bit % 7)));
                 text.replace_range(at..=at, &changed.to_string());
             }

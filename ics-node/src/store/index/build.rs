@@ -1,12 +1,12 @@
 //! Opening the index: is it usable, and how much of the log is not yet in it?
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::MERGE_POSTINGS;
 use super::file::{self, Progress};
-use super::{MERGE_POSTINGS, tail::Batch};
 use crate::store::KeysOf;
 use crate::store::error::StoreError;
 use crate::store::schema::{self, File};
@@ -92,19 +92,22 @@ fn catch_up(
     if from < size {
         tracing::info!(domain = domain.get(), from, size, "indexing");
     }
-    let mut batch = Batch::default();
+    let mut postings = Vec::new();
+    let mut progress = BTreeMap::new();
     table::scan_entries(log, domain, from, size, |entry| {
         let position = Position::new(domain, entry.index);
-        batch.postings.extend(keys_of(&entry).into_iter().map(|key| (key, position)));
+        postings.extend(keys_of(&entry).into_iter().map(|key| (key, position)));
         let upto = entry.index + 1;
-        batch.progress.insert(domain, Progress { upto, leaf: entry.leaf });
-        if batch.postings.len() >= MERGE_POSTINGS || (upto - from).is_multiple_of(MERGE_ENTRIES) {
-            file::merge(index, &batch.postings, &batch.progress)?;
-            batch.postings = BTreeSet::new();
+        progress.insert(domain, Progress { upto, leaf: entry.leaf });
+        if postings.len() >= MERGE_POSTINGS || (upto - from).is_multiple_of(MERGE_ENTRIES) {
+            postings.sort_unstable();
+            file::merge(index, &postings, &progress)?;
+            postings.clear();
         }
         Ok(true)
     })?;
-    file::merge(index, &batch.postings, &batch.progress)
+    postings.sort_unstable();
+    file::merge(index, &postings, &progress)
 }
 
 /// Removes the index and what SQLite keeps beside it.

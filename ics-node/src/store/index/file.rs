@@ -1,6 +1,6 @@
 //! The index file: merging into it and reading from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
@@ -16,18 +16,24 @@ pub(crate) struct Progress {
     pub(crate) leaf: [u8; 32],
 }
 
-/// Adds postings, in order, and notes the progress, in one transaction.
+/// Positions in one row at most: a look-up reads no more than that in vain.
+const BLOCK: usize = 256;
+
+/// Adds postings, which are in order, and notes the progress, in one transaction: after a crash both are there or
+/// neither, so no posting comes twice.
 pub(crate) fn merge(
     connection: &mut Connection,
-    postings: &BTreeSet<(Key, Position)>,
+    postings: &[(Key, Position)],
     progress: &BTreeMap<DomainNumber, Progress>,
 ) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
-        // A catch-up after a crash may meet postings that are there already.
-        let mut insert = transaction.prepare_cached("INSERT OR IGNORE INTO posting VALUES (?1, ?2)")?;
-        for (key, position) in postings {
-            insert.execute([key.0, position.0])?;
+        let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO posting VALUES (?1, ?2, ?3)")?;
+        let blocks = postings.chunk_by(|a, b| a.0 == b.0).flat_map(|of_key| of_key.chunks(BLOCK));
+        for block in blocks {
+            let [(key, first), others @ ..] = block else { continue };
+            let more = if others.is_empty() { None } else { Some(distances(*first, others)) };
+            insert.execute(params![key.0, first.0, more])?;
         }
         let mut note = transaction.prepare_cached("INSERT OR REPLACE INTO progress VALUES (?1, ?2, ?3)")?;
         for (domain, progress) in progress {
@@ -35,6 +41,32 @@ pub(crate) fn merge(
         }
     }
     Ok(transaction.commit()?)
+}
+
+/// Each position as its distance from the one before, LEB128.
+fn distances(first: Position, others: &[(Key, Position)]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(others.len());
+    let mut last = first;
+    for (_, position) in others {
+        let mut distance = (position.0 - last.0).cast_unsigned();
+        while distance >= 0x80 {
+            bytes.push(distance.to_le_bytes()[0] | 0x80);
+            distance >>= 7;
+        }
+        bytes.push(distance.to_le_bytes()[0]);
+        last = *position;
+    }
+    bytes
+}
+
+/// The position behind `last`, off the front of what [`distances`] has made.
+fn next_position(last: Position, bytes: &mut &[u8]) -> Option<Position> {
+    // Nine digits of seven bits are all that a position can have.
+    let length = bytes.iter().take(9).position(|byte| byte & 0x80 == 0)? + 1;
+    let (digits, rest) = bytes.split_at_checked(length)?;
+    let distance: i64 = (0..).zip(digits).map(|(place, digit)| i64::from(digit & 0x7f) << (7 * place)).sum();
+    *bytes = rest;
+    last.0.checked_add(distance).map(Position)
 }
 
 /// How far a domain is indexed in the file.
@@ -52,20 +84,40 @@ pub(crate) fn domains(connection: &Connection) -> Result<Vec<u32>, StoreError> {
     Ok(domains.collect::<Result<_, _>>()?)
 }
 
-/// The next postings of a key in the file, from `from` to below `end`, in order, `limit` at most.
+/// What a look-up reads of a key at once.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    /// In order.
+    pub(crate) positions: Vec<Position>,
+    /// Whether the file has no more in the range.
+    pub(crate) is_last: bool,
+}
+
+/// The next postings of a key in the file, from `from` to below `end`: about `enough`, or all.
 pub(crate) fn read(
     connection: &Connection,
     key: Key,
     from: Position,
     end: Position,
-    limit: usize,
-) -> Result<Vec<Position>, StoreError> {
-    let sql = "SELECT position FROM posting WHERE key = ?1 AND position >= ?2 AND position < ?3 \
-               ORDER BY position LIMIT ?4";
+    enough: usize,
+) -> Result<Chunk, StoreError> {
+    // The block with the first of them may begin before `from`.
+    let sql = "SELECT position, more FROM posting WHERE key = ?1 AND position >= ifnull(\
+               (SELECT max(position) FROM posting WHERE key = ?1 AND position <= ?2), ?2) AND position < ?3 \
+               ORDER BY position";
     let mut statement = connection.prepare_cached(sql)?;
-    let positions = statement
-        .query_map(params![key.0, from.0, end.0, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-            row.get(0).map(Position)
-        })?;
-    Ok(positions.collect::<Result<_, _>>()?)
+    let mut rows = statement.query(params![key.0, from.0, end.0])?;
+    let mut positions = Vec::new();
+    while positions.len() < enough {
+        let Some(row) = rows.next()? else { return Ok(Chunk { positions, is_last: true }) };
+        let mut position = Position(row.get(0)?);
+        let mut more = row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
+        positions.extend(Some(position).filter(|position| (from..end).contains(position)));
+        while !more.is_empty() {
+            let next = next_position(position, &mut more);
+            position = next.ok_or_else(|| StoreError::corrupt("the index has a malformed block of postings"))?;
+            positions.extend(Some(position).filter(|position| (from..end).contains(position)));
+        }
+    }
+    Ok(Chunk { positions, is_last: false })
 }

@@ -1,7 +1,7 @@
 //! What entries are found by. Derived from the log, in a file of its own, behind a tail in memory.
 //!
 //! Keys are hashes and so arrive in random order, which costs a B-tree a page per posting; the index, not the log,
-//! would set the pace of the node. So the postings of new entries first go to a sorted set in memory, and a thread
+//! would set the pace of the node. So the postings of new entries first go to sorted runs in memory, and a thread
 //! merges them into the file in large batches, in order. A look-up reads both. After a crash the file is behind by
 //! what was in memory, and [`build`] reads those entries again.
 
@@ -25,8 +25,9 @@ pub use search::Page;
 use search::Search;
 use tail::Tail;
 
-/// Postings that are merged at once: about 8 MiB of memory, and some 40,000 entries.
-const MERGE_POSTINGS: usize = 200_000;
+/// Postings that are merged at once: 16 MiB of memory, and some 80,000 entries. Each merge writes nearly every page of the
+/// file, so fewer and larger ones cost less.
+const MERGE_POSTINGS: usize = 1_000_000;
 
 /// Postings in memory, those being merged included, above which the writer waits for the merging.
 const TAIL_POSTINGS: usize = 2 * MERGE_POSTINGS;
@@ -119,7 +120,7 @@ impl Shared {
     fn run(&self, mut connection: Connection) {
         while let Some(batch) = self.next_batch() {
             // A crash in here leaves the file as it was: postings and progress are one transaction.
-            let result = file::merge(&mut connection, &batch.postings, &batch.progress);
+            let result = file::merge(&mut connection, &batch.postings.sorted(), &batch.progress);
             if let Err(error) = &result {
                 tracing::error!(%error, "the index could not be merged; it stays in memory and is tried again");
             }

@@ -4,12 +4,12 @@ use core::ops::Range;
 
 use rusqlite::Connection;
 
-use super::file;
+use super::file::{self, Chunk};
 use super::tail::Tail;
 use crate::store::error::StoreError;
 use crate::store::types::{DomainNumber, Key, Position};
 
-/// Postings that are read from the file at once.
+/// Postings that are read from the file at once, and up to a block more.
 const CHUNK: usize = 128;
 
 /// Steps after which a search for the intersection of large sets gives back what it has.
@@ -48,7 +48,7 @@ impl<'c> Search<'c> {
         let snapshots: Vec<_> = keys.iter().map(|key| (*key, tail.of(*key, start, end))).collect();
         let cut = snapshots.iter().filter_map(|(_, (_, cut))| *cut).min();
         let end = cut.unwrap_or(end);
-        let stream = |(key, (tail, _))| Stream { connection, key, end, tail, chunk: Vec::new(), read: false };
+        let stream = |(key, (tail, _))| Stream { connection, key, end, tail, chunk: Chunk::default() };
         Self { streams: snapshots.into_iter().map(stream).collect(), start, cut }
     }
 
@@ -93,9 +93,8 @@ struct Stream<'c> {
     key: Key,
     end: Position,
     tail: Vec<Position>,
-    /// What was last read from the file, if anything was.
-    chunk: Vec<Position>,
-    read: bool,
+    /// What was last read from the file.
+    chunk: Chunk,
 }
 
 impl Stream<'_> {
@@ -107,14 +106,12 @@ impl Stream<'_> {
     }
 
     fn seek_in_file(&mut self, target: Position) -> Result<Option<Position>, StoreError> {
-        let found = first_from(&self.chunk, target);
-        let at_end = self.read && self.chunk.len() < CHUNK;
-        if found.is_some() || at_end {
+        let found = first_from(&self.chunk.positions, target);
+        if found.is_some() || self.chunk.is_last {
             return Ok(found);
         }
         self.chunk = file::read(self.connection, self.key, target, self.end, CHUNK)?;
-        self.read = true;
-        Ok(self.chunk.first().copied())
+        Ok(self.chunk.positions.first().copied())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Postings that are not yet in the file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::file::Progress;
@@ -10,10 +10,50 @@ use crate::store::types::{DomainNumber, Key, Position};
 /// Postings of one key that a search takes out of memory at once, which it does under the lock.
 const SNAPSHOT: usize = 1024;
 
+/// Sorted runs of postings, older ones first, each more than twice as long as the next: whoever adds one merges those of
+/// like length. So every posting is moved a few times only, takes its 16 bytes and no more, and is found in a few runs.
+#[derive(Debug, Default)]
+pub(crate) struct Runs(Vec<Vec<(Key, Position)>>);
+
+impl Runs {
+    fn push(&mut self, postings: impl IntoIterator<Item = (Key, Position)>) {
+        let mut run: Vec<_> = postings.into_iter().collect();
+        run.sort_unstable();
+        while let Some(mut longer) = self.0.pop_if(|last| last.len() <= 2 * run.len()) {
+            longer.append(&mut run);
+            // The stable sort takes the two runs as they are and merges them.
+            longer.sort();
+            run = longer;
+        }
+        self.0.push(run);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.iter().map(Vec::len).sum()
+    }
+
+    /// The positions of a key from `from` to below `end`. Within a domain they are in order, because what came in later
+    /// stands later in the log.
+    fn of(&self, key: Key, from: Position, end: Position) -> impl Iterator<Item = Position> {
+        self.0.iter().flat_map(move |run| {
+            let first = run.partition_point(|posting| *posting < (key, from));
+            let rest = run.get(first..).unwrap_or_default().iter();
+            rest.map_while(move |posting| (*posting < (key, end)).then_some(posting.1))
+        })
+    }
+
+    /// All of them, in order.
+    pub(crate) fn sorted(&self) -> Vec<(Key, Position)> {
+        let mut all = self.0.concat();
+        all.sort();
+        all
+    }
+}
+
 /// Postings, and how far the domains are indexed once they are in the file.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    pub(crate) postings: BTreeSet<(Key, Position)>,
+    pub(crate) postings: Runs,
     pub(crate) progress: BTreeMap<DomainNumber, Progress>,
 }
 
@@ -34,7 +74,7 @@ impl Tail {
         postings: impl IntoIterator<Item = (Key, Position)>,
         (domain, progress): (DomainNumber, Progress),
     ) {
-        self.waiting.postings.extend(postings);
+        self.waiting.postings.push(postings);
         self.waiting.progress.insert(domain, progress);
         self.pushes += 1;
     }
@@ -44,10 +84,9 @@ impl Tail {
         if from >= end {
             return (Vec::new(), None);
         }
-        let range = (key, from)..(key, end);
-        let merging = self.merging.iter().flat_map(|batch| batch.postings.range(range.clone()));
+        let merging = self.merging.iter().flat_map(|batch| batch.postings.of(key, from, end));
         // In log order: within a domain all that is being merged is older than all that waits.
-        let mut positions = merging.chain(self.waiting.postings.range(range.clone())).map(|(_, position)| *position);
+        let mut positions = merging.chain(self.waiting.postings.of(key, from, end));
         let first = positions.by_ref().take(SNAPSHOT).collect();
         (first, positions.next())
     }

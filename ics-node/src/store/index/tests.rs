@@ -30,7 +30,9 @@ impl Parts {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("index.db");
         let mut writer = open_writer(File::Index, &path).expect("open");
-        merge(&mut writer, &in_file.iter().copied().collect(), &BTreeMap::new()).expect("merge");
+        let mut in_file = in_file.to_vec();
+        in_file.sort_unstable();
+        merge(&mut writer, &in_file, &BTreeMap::new()).expect("merge");
         let progress = (domain(), Progress { upto: 1, leaf: [0; 32] });
         let mut tail = Tail::default();
         tail.push(merging.iter().copied(), progress);
@@ -81,6 +83,20 @@ proptest! {
             .map(|(index, _)| index)
             .collect();
         prop_assert_eq!(parts.find(&keys, range, limit), plain);
+    }
+}
+
+#[test]
+fn what_many_entries_share_is_read_from_the_middle_of_a_block() {
+    let index = |n: u64| n * n * 1000;
+    let postings: Vec<_> = (0..1000).map(|n| (Key(1), position(index(n)))).collect();
+    let parts = Parts::new(&postings, &[], &[]);
+    for n in [0, 1, 100, 255, 256, 257, 511, 512, 999] {
+        for start in [index(n), index(n) + 1] {
+            let expected: Vec<u64> = (0..1000).map(index).filter(|index| *index >= start).collect();
+            assert_eq!(parts.find(&[Key(1)], start..u64::MAX, 2000), expected, "from {start} on");
+            assert_eq!(parts.find(&[Key(1)], 0..start, 2000).len(), 1000 - expected.len(), "up to {start}");
+        }
     }
 }
 
