@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use crate::app::{App, AppError, MirrorOf, NodeKeys, Parties, Party, Setup};
+use crate::app::{App, AppError, MirrorOf, NodeKeys, Parties, Party, Setup, Source};
 use crate::config::{Config, LdapConfig, NodeConfig, PeerConfig};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
@@ -67,6 +67,7 @@ pub struct Service {
     server: Server,
     ldap: Option<LdapServer>,
     mirrors: Vec<MirrorOf>,
+    peers: Vec<Source>,
 }
 
 impl Service {
@@ -77,19 +78,34 @@ impl Service {
     /// When anything that the configuration names is missing or wrong: a node starts whole or not at all.
     pub fn start(config: &Config, keys: NodeKeys) -> Result<Self, ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
-        let setup = Setup {
-            data: node.data.clone(),
-            mirrors: mirrors(config, &keys)?,
-            keys,
-            parties: parties(config),
-            trust: config.trust.policy.as_deref().map(trust).transpose()?,
-            operator_token: node.operator_token_file.as_deref().map(token).transpose()?,
-        };
+        let peers = peers(config, &keys)?;
+        let setup = setup(config, node, keys)?;
         // The store's calls block; nothing else runs in the runtime yet.
         let app = tokio::task::block_in_place(|| open(config, &setup))?;
         let server = serve(app.clone(), &Settings::from(node))?;
         let ldap = config.ldap.as_ref().map(|ldap| ldap::serve(app.clone(), &ldap_settings(ldap, node))).transpose()?;
-        Ok(Self { app, server, ldap, mirrors: setup.mirrors })
+        Ok(Self { app, server, ldap, mirrors: setup.mirrors, peers })
+    }
+
+    /// Opens the use cases of a node that does not run, and its peers, without listening.
+    ///
+    /// # Errors
+    /// As [`Service::start`].
+    pub fn open(config: &Config, keys: NodeKeys) -> Result<(App, Vec<Source>), ServiceError> {
+        let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
+        let peers = peers(config, &keys)?;
+        let setup = setup(config, node, keys)?;
+        Ok((tokio::task::block_in_place(|| open(config, &setup))?, peers))
+    }
+
+    /// The use cases of a node that does not run, under a key that its domains do not know yet: for the beginning of a
+    /// new epoch.
+    ///
+    /// # Errors
+    /// As [`Service::start`].
+    pub fn open_with_new_key(config: &Config, keys: NodeKeys) -> Result<App, ServiceError> {
+        let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
+        Ok(App::open(&setup(config, node, keys)?)?)
     }
 
     /// The node's use cases.
@@ -130,6 +146,14 @@ impl Service {
         if let Some(ldap) = self.ldap {
             tasks.spawn(ldap.run(stopped.clone()));
         }
+        for domain in self.app.silent() {
+            let (app, peers, stopped) = (self.app.clone(), self.peers.clone(), stopped.clone());
+            tasks.spawn(async move {
+                if let Err(error) = app.recover(domain.clone(), peers, stopped).await {
+                    tracing::error!(%domain, %error, "the domain stays silent");
+                }
+            });
+        }
         let ended = self.server.run(stop).await;
         stopping.send_replace(true);
         while tasks.join_next().await.is_some() {}
@@ -145,6 +169,17 @@ fn ldap_settings(ldap: &LdapConfig, node: &NodeConfig) -> ldap::Settings {
         cache_bytes: usize::try_from(ldap.cache_mib).unwrap_or(64) * 1024 * 1024,
         ..ldap::Settings::new(ldap.suffix.clone())
     }
+}
+
+fn setup(config: &Config, node: &NodeConfig, keys: NodeKeys) -> Result<Setup, ServiceError> {
+    Ok(Setup {
+        data: node.data.clone(),
+        mirrors: mirrors(config, &keys)?,
+        keys,
+        parties: parties(config),
+        trust: config.trust.policy.as_deref().map(trust).transpose()?,
+        operator_token: node.operator_token_file.as_deref().map(token).transpose()?,
+    })
 }
 
 fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
@@ -165,20 +200,29 @@ fn mirrors(config: &Config, keys: &NodeKeys) -> Result<Vec<MirrorOf>, ServiceErr
     let tls = ClientTls::new(NodeCertificate::make(keys)?);
     let mirror = |mirror: &crate::config::MirrorConfig| {
         let name = mirror.peer.get_ref().clone();
-        let peer = config.peer(&name);
-        let url = peer.map(|peer| peer.url.to_string()).unwrap_or_default();
-        let pin = peer.and_then(|peer| peer.key.as_ref()).map(PeerKey::pin);
-        let client = tls.for_peer(pin).map_err(io::Error::other)?;
-        let client = client_builder().tls_backend_preconfigured(client).build().map_err(io::Error::other)?;
-        let peer = HttpPeer::new(&url, client).map_err(|source| ServiceError::Peer { name: name.clone(), source })?;
-        Ok(MirrorOf {
-            origin: mirror.origin.get_ref().clone(),
-            peer_name: name,
-            peer,
-            interval_millis: mirror.interval_ms,
-        })
+        let peer = peer(&tls, &name, config.peer(&name))?;
+        let (origin, interval_millis) = (mirror.origin.get_ref().clone(), mirror.interval_ms);
+        Ok(MirrorOf { origin, peer_name: name, peer, interval_millis })
     };
     config.mirrors.iter().map(mirror).collect()
+}
+
+/// All peers: who of them holds a copy of what this node has lost, only they know.
+fn peers(config: &Config, keys: &NodeKeys) -> Result<Vec<Source>, ServiceError> {
+    let tls = ClientTls::new(NodeCertificate::make(keys)?);
+    let source = |configured: &PeerConfig| {
+        let name = configured.name.get_ref().clone();
+        Ok(Source::Peer { peer: peer(&tls, &name, Some(configured))?, name })
+    };
+    config.peers.iter().map(source).collect()
+}
+
+fn peer(tls: &ClientTls, name: &str, peer: Option<&PeerConfig>) -> Result<HttpPeer, ServiceError> {
+    let url = peer.map(|peer| peer.url.to_string()).unwrap_or_default();
+    let pin = peer.and_then(|peer| peer.key.as_ref()).map(PeerKey::pin);
+    let client = tls.for_peer(pin).map_err(io::Error::other)?;
+    let client = client_builder().tls_backend_preconfigured(client).build().map_err(io::Error::other)?;
+    HttpPeer::new(&url, client).map_err(|source| ServiceError::Peer { name: name.to_owned(), source })
 }
 
 /// Who reads under which key.

@@ -36,10 +36,12 @@ impl App {
         let parsed =
             ics_core::descriptor::Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
         let own = STANDARD.encode(self.0.keys.key.public());
-        if parsed.home.key != own {
-            return Err(refused(format!("its home is `{}` with another key than this node's", parsed.home.name)));
-        }
         let name = parsed.domain;
+        let in_force = self.hosted(&name).ok().and_then(|hosted| hosted.domain());
+        let home = in_force.as_ref().map_or(&parsed.home, |domain| &domain.descriptor().home);
+        if home.key != own {
+            return Err(refused(format!("its home is `{}` with another key than this node's", home.name)));
+        }
         match self.hosted(&name) {
             Ok(hosted) if hosted.part == Part::Mirror => {
                 return Err(refused(format!("this node mirrors `{name}`, it cannot also be its home")));
@@ -51,7 +53,12 @@ impl App {
                 self.put_hosted(BTreeMap::from([(name.clone(), self.host(&info)?)]));
             }
         }
-        self.append_entry0(&self.hosted(&name)?, descriptor)?;
+        let hosted = self.hosted(&name)?;
+        // A home that lost all that it has signed gets it back from its mirrors; it does not begin another log.
+        if self.is_silent(&hosted)? {
+            return Ok(name);
+        }
+        self.append_entry0(&hosted, descriptor)?;
         Ok(name)
     }
 
@@ -138,7 +145,10 @@ impl App {
     pub fn ready(&self) -> Result<(), String> {
         match self.all_hosted().iter().find(|hosted| hosted.domain().is_none()) {
             Some(hosted) => Err(format!("nothing of `{}` has arrived yet", hosted.name)),
-            None => Ok(()),
+            None => match self.silent().first() {
+                Some(domain) => Err(format!("`{domain}` waits for what it has signed and does not hold")),
+                None => Ok(()),
+            },
         }
     }
 }

@@ -32,6 +32,7 @@ impl App {
         for hosted in self.all_hosted() {
             if hosted.part == Part::Home
                 && hosted.domain().is_some()
+                && self.is_silent(&hosted).is_ok_and(|silent| !silent)
                 && let Err(error) = self.cosign_again(&hosted)
             {
                 tracing::error!(domain = %hosted.name, %error, "the checkpoint could not be cosigned");

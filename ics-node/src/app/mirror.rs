@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ics_core::domain::Domain;
+use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, Header, LeafData};
 use ics_core::time::Timestamp;
 use ics_sync::Applier;
@@ -19,7 +20,7 @@ use super::open::MirrorOf;
 use super::problem::Code;
 use super::{App, AppError, random};
 use crate::api::{MirrorInfo, Problem, SubmissionResult, SubmissionResults};
-use crate::store::{Content, Fork, NewContent, NewEntry, Seal, StoreError, WriteTx};
+use crate::store::{Content, Fork, NewContent, NewEntry, Part, Seal, StoreError, WriteTx};
 
 impl App {
     /// Mirrors one domain until `stop` says true, or until the mirror stops by itself: then an alarm says why.
@@ -48,9 +49,19 @@ impl App {
 
     /// Where the mirror left off: at its last verified checkpoint.
     fn resume(&self, hosted: &Hosted, of: &MirrorOf) -> Result<Mirror, AppError> {
-        let settings =
-            Settings { interval_millis: of.interval_millis, listens: true, seed: u64::from_be_bytes(random()?) };
-        let Some(domain) = hosted.domain() else { return Ok(Mirror::pinned(of.origin.clone(), settings)) };
+        self.resume_at(hosted, &of.origin, of.interval_millis, true)
+    }
+
+    /// Where a domain of this origin goes on here; `listens` to news, or asks only.
+    pub(crate) fn resume_at(
+        &self,
+        hosted: &Hosted,
+        origin: &Origin,
+        interval_millis: u64,
+        listens: bool,
+    ) -> Result<Mirror, AppError> {
+        let settings = Settings { interval_millis, listens, seed: u64::from_be_bytes(random()?) };
+        let Some(domain) = hosted.domain() else { return Ok(Mirror::pinned(origin.clone(), settings)) };
         let head = self.store().head(hosted.number)?;
         let resume = Resume {
             origin: domain.origin(),
@@ -62,7 +73,7 @@ impl App {
         Ok(Mirror::resume(resume, settings, self.clock().now()))
     }
 
-    fn keep_fork(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
+    pub(crate) fn keep_fork(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
         if let Stop::Fork { ours, theirs, .. } | Stop::Unproven { ours, theirs, .. } = reason {
             let ours = ours.clone().unwrap_or_default();
             let fork = Fork { domain: hosted.number, at: self.clock().now(), ours, theirs: theirs.clone() };
@@ -85,8 +96,9 @@ impl App {
         Ok(SubmissionResults { results: results.map_err(|error| unreachable(error.to_string()))? })
     }
 
-    /// Stores a verified page, in one transaction with the checkpoint that it reaches.
-    fn take_page(&self, hosted: &Arc<Hosted>, page: &VerifiedPage) -> Result<(), AppError> {
+    /// Stores a verified page, in one transaction with the checkpoint that it reaches; at a home that has lost it, as
+    /// what it gets back.
+    pub(crate) fn take_page(&self, hosted: &Arc<Hosted>, page: &VerifiedPage) -> Result<(), AppError> {
         let incoming = check_page(hosted.domain().as_deref(), page, random()?);
         let (writer, from, checkpoint) = (Arc::clone(hosted), page.from, page.checkpoint.clone());
         let now = self.clock().now();
@@ -106,13 +118,17 @@ impl App {
             writer.set_working(domain.clone());
             Ok(domain)
         };
-        hosted.publish(self.store().write(hosted.number, job)?.wait()?.value);
+        let pending = match hosted.part {
+            Part::Mirror => self.store().write(hosted.number, job)?,
+            Part::Home => self.store().restore(hosted.number, job)?,
+        };
+        hosted.publish(pending.wait()?.value);
         self.tell(hosted);
         Ok(())
     }
 }
 
-fn seal(checkpoint: SignedCheckpoint) -> Seal {
+pub(crate) fn seal(checkpoint: SignedCheckpoint) -> Seal {
     let SignedCheckpoint { checkpoint, note, as_of, .. } = checkpoint;
     Seal { size: checkpoint.size, root: checkpoint.root, note, cosigned_at: as_of }
 }

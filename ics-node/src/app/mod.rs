@@ -12,6 +12,7 @@ mod entries;
 mod error;
 mod feed;
 mod found;
+mod fsck;
 mod heartbeat;
 mod hosted;
 mod judge;
@@ -21,6 +22,7 @@ mod mirror;
 mod open;
 mod push;
 mod read;
+mod recover;
 mod submit;
 mod upload;
 mod verdict;
@@ -38,9 +40,11 @@ pub use clock::Clock;
 pub use directory::{Thing, ThingPage};
 pub use error::AppError;
 pub use feed::{DescriptorAnswer, TileAnswer};
+pub use fsck::{fsck, rebuild_index};
 use hosted::Hosted;
 pub use open::{MirrorOf, NodeKeys, Setup, store_options};
 pub use push::{Event, Listener};
+pub use recover::{Asked, Source};
 
 use crate::store::Store;
 

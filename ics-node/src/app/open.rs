@@ -156,7 +156,7 @@ fn prepare_mirror(store: &Store, origin: &Origin) -> Result<(), AppError> {
 }
 
 /// By what a stored entry is found; the same as was said when it was appended.
-fn stored_keys(entry: &StoredEntry) -> Vec<Key> {
+pub(super) fn stored_keys(entry: &StoredEntry) -> Vec<Key> {
     match (&entry.content, Header::decode(&entry.header)) {
         (Some(content), Ok(header)) => keys_of(&header, &content.body),
         _ => Vec::new(),

@@ -127,7 +127,7 @@ fn check_batch(bodies: &[Vec<u8>]) -> Result<(), AppError> {
 }
 
 /// In the writer: admits what the policy allows, one after the other, each seeing those before it.
-fn append_all(
+pub(crate) fn append_all(
     tx: &mut WriteTx<'_>,
     hosted: &Hosted,
     incoming: Vec<Incoming>,

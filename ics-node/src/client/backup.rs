@@ -10,7 +10,7 @@ use crate::keys::{self, file};
 use crate::store::{self, Report, StoreError};
 
 /// Where the store goes in the copy.
-const DATA: &str = "data";
+pub const DATA: &str = "data";
 /// Bytes of a file of the home directory: descriptors and keys have less.
 const FILE_BYTES: usize = 16 * 1024 * 1024;
 

@@ -11,6 +11,7 @@ pub mod lookup;
 pub mod node;
 pub mod openpgp;
 pub mod publish;
+pub mod restore;
 pub mod signing;
 pub mod submit;
 pub mod thing;

@@ -63,6 +63,17 @@ pub fn add_mirror(text: &str, path: &Path, origin: &Origin, peer: &str, url: &Ur
     checked(&document, path)
 }
 
+/// The text of a configuration whose node has another key.
+///
+/// # Errors
+/// When there is no node in it, or the outcome would be refused.
+pub fn set_node_key(text: &str, path: &Path, key: &str) -> Result<String, EditError> {
+    let mut document = document(text, path)?;
+    let node = document.get_mut("node").and_then(Item::as_table_mut).ok_or(EditError::Form("node"))?;
+    node.insert("key", value(key));
+    checked(&document, path)
+}
+
 /// The text of a configuration without a mirror, and without its peer where nothing else is pulled from there; and the
 /// name of that peer.
 ///

@@ -1,7 +1,8 @@
 //! Copies of a running store.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use ics_core::time::Timestamp;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
@@ -9,7 +10,7 @@ use super::check::{Report, check_log};
 use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::types::Part;
-use super::{HEADS_DIR, LOG_FILE, Store, make_private, schema, state, sync_names, table};
+use super::{HEADS_DIR, INDEX_FILE, LOG_FILE, Store, lock, make_private, schema, state, sync_names, table};
 
 impl Store {
     /// Copies the log and the heads' files into a directory, which must not hold a store, while the node goes on. The
@@ -44,7 +45,51 @@ pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
     check_log(&log, &published)
 }
 
-fn open_log(dir: &Path) -> Result<Connection, StoreError> {
+/// Puts a copy in the place of a store that no process uses. What is there is moved into a directory beside it, whose
+/// path is given; heads' files stay where they are, and of those in the copy only higher ones count: what was ever
+/// signed is never forgotten.
+///
+/// # Errors
+/// When there is no copy, another process uses the store, or a file fails. A crash on the way leaves a store without a
+/// database, which is silent for as long as the heads' files say that there was one.
+pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Option<PathBuf>, StoreError> {
+    drop(open_log(copy)?);
+    make_private(dir)?;
+    let _lock = lock(dir)?;
+    let aside = dir.join(format!("replaced-{}", now.as_millis()));
+    let mut replaced = None;
+    for name in
+        [LOG_FILE, INDEX_FILE].into_iter().flat_map(|file| ["", "-wal", "-shm"].map(|end| format!("{file}{end}")))
+    {
+        let path = dir.join(&name);
+        if path.exists() {
+            make_private(&aside)?;
+            std::fs::rename(&path, aside.join(&name)).map_err(StoreError::io(&path))?;
+            replaced = Some(aside.clone());
+        }
+    }
+    let log = open_log(copy)?;
+    let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
+    raise_heads(&log, &HeadFiles::open(&copy.join(HEADS_DIR))?, &heads)?;
+    let (unfinished, path) = (dir.join(".new"), dir.join(LOG_FILE));
+    std::fs::copy(copy.join(LOG_FILE), &unfinished).map_err(StoreError::io(&unfinished))?;
+    std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(&unfinished))?;
+    std::fs::rename(&unfinished, &path).map_err(StoreError::io(&path))?;
+    sync_names(dir)?;
+    Ok(replaced)
+}
+
+fn raise_heads(log: &Connection, copies: &HeadFiles, heads: &HeadFiles) -> Result<(), StoreError> {
+    for (info, _) in table::domains(log)?.into_iter().filter(|(info, _)| info.part == Part::Home) {
+        let known = heads.read(&info.name)?.map_or(0, |seal| seal.size);
+        if let Some(seal) = copies.read(&info.name)?.filter(|seal| seal.size > known) {
+            heads.write(&info.name, &seal)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn open_log(dir: &Path) -> Result<Connection, StoreError> {
     let path = dir.join(LOG_FILE);
     if !path.exists() {
         return Err(StoreError::not_found(format!("store in `{}`", dir.display())));

@@ -1,15 +1,22 @@
 //! Walking the whole log.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use ics_core::log::Hash;
 use ics_core::log::entry::leaf_data;
 use ics_core::log::merkle::{Tree, leaf_hash};
 use rusqlite::Connection;
 
-use super::Store;
+use super::backup::open_log;
 use super::error::StoreError;
+use super::heads::HeadFiles;
+use super::index::file;
 use super::schema;
 use super::state::{DomainState, Published};
 use super::table;
-use super::types::StoredEntry;
+use super::types::{DomainInfo, Key, Part, Position, Seal, StoredEntry};
+use super::{HEADS_DIR, INDEX_FILE, KeysOf, Store};
 
 /// What a check has found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,6 +27,35 @@ pub struct Report {
     pub without_content: u64,
     /// What does not fit, 100 findings at most; empty if all is well.
     pub findings: Vec<String>,
+    /// What does not fit in the index alone, which is made again from the log; 100 findings at most.
+    pub index: Vec<String>,
+}
+
+/// Looks at what [`inspect`] reads: the store knows neither signatures nor what bodies say.
+pub trait Inspector {
+    /// An entry with its header; what is wrong with it, if anything.
+    fn entry(&mut self, domain: &DomainInfo, entry: &StoredEntry) -> Option<String>;
+
+    /// A signed checkpoint that the store keeps, after all entries of its domain; what is wrong with it, if anything.
+    fn checkpoint(&mut self, domain: &DomainInfo, note: &str) -> Option<String>;
+
+    /// So many of so many entries have been read.
+    fn progress(&mut self, done: u64, of: u64);
+}
+
+/// For whoever only wants to know whether what is stored fits together.
+struct Nobody;
+
+impl Inspector for Nobody {
+    fn entry(&mut self, _: &DomainInfo, _: &StoredEntry) -> Option<String> {
+        None
+    }
+
+    fn checkpoint(&mut self, _: &DomainInfo, _: &str) -> Option<String> {
+        None
+    }
+
+    fn progress(&mut self, _: u64, _: u64) {}
 }
 
 /// Findings after which a check writes no more of them down.
@@ -30,9 +66,17 @@ const PART: usize = 10_000;
 
 impl Report {
     fn find(&mut self, finding: String) {
-        if self.findings.len() < FINDINGS {
-            self.findings.push(finding);
-        }
+        push(&mut self.findings, finding);
+    }
+
+    fn find_in_index(&mut self, finding: String) {
+        push(&mut self.index, finding);
+    }
+}
+
+fn push(findings: &mut Vec<String>, finding: String) {
+    if findings.len() < FINDINGS {
+        findings.push(finding);
     }
 }
 
@@ -79,9 +123,130 @@ pub(crate) fn check_log(log: &Connection, published: &Published) -> Result<Repor
     let mut report = Report::default();
     check_file("log", log, &mut report)?;
     for state in published.all() {
-        check_tree(log, &state, &mut report)?;
+        let sealed = state.head.seal.iter().map(|seal| (seal.size, seal.root)).collect();
+        check_tree(log, &state, sealed, &mut Nobody, &mut report)?;
     }
     Ok(report)
+}
+
+/// Reads the store in a directory without opening it, and compares all that it holds: SQLite's own structures, leaves,
+/// tiles, roots, checkpoints, the heads' files, and the index as far as it goes. Another process may use the store.
+///
+/// # Errors
+/// When there is no store, or it cannot be read at all. What does not fit is in the report.
+pub fn inspect(dir: &Path, keys_of: &KeysOf, inspector: &mut impl Inspector) -> Result<Report, StoreError> {
+    let log = open_log(dir)?;
+    let mut report = Report::default();
+    check_file("log", &log, &mut report)?;
+    let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
+    let mut states = Vec::new();
+    for (info, _) in table::domains(&log)? {
+        let mut state = DomainState::empty(info);
+        if let Some(head) = table::head(&log, state.info.number)? {
+            state.head = head;
+        }
+        states.push(state);
+    }
+    for state in &states {
+        check_domain(&log, state, &heads, inspector, &mut report)?;
+    }
+    match index_file(dir) {
+        Some(path) => check_index_file(&path, &log, &states, keys_of, &mut report)?,
+        None => report.find_in_index("there is none; the next start builds it".to_owned()),
+    }
+    Ok(report)
+}
+
+fn index_file(dir: &Path) -> Option<PathBuf> {
+    Some(dir.join(INDEX_FILE)).filter(|path| path.exists())
+}
+
+fn check_domain(
+    log: &Connection,
+    state: &DomainState,
+    heads: &HeadFiles,
+    inspector: &mut impl Inspector,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let (name, size) = (&state.info.name, state.head.size);
+    let mut seals: Vec<Seal> = state.head.seal.iter().cloned().collect();
+    if state.info.part == Part::Home {
+        match heads.read(name) {
+            Ok(on_file) => seals.extend(on_file),
+            Err(error) => report.find(format!("the head's file of `{name}`: {error}")),
+        }
+    }
+    if let Some(seal) = seals.iter().find(|seal| state.info.part == Part::Home && seal.size > size) {
+        report.find(format!("`{name}` has {size} entries, but {} were signed: the rest is lost", seal.size));
+    }
+    check_tree(log, state, seals.iter().map(|seal| (seal.size, seal.root)).collect(), inspector, report)?;
+    for seal in &seals {
+        if let Some(problem) = inspector.checkpoint(&state.info, &seal.note) {
+            report.find(format!("the checkpoint of `{name}` for {} entries: {problem}", seal.size));
+        }
+    }
+    Ok(())
+}
+
+/// Every key of every entry is in the index, and nothing else is; in one transaction, because a running node merges.
+fn check_index_file(
+    path: &Path,
+    log: &Connection,
+    states: &[DomainState],
+    keys_of: &KeysOf,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let result = compare_index(path, log, states, keys_of, report);
+    match result {
+        Err(error @ (StoreError::Corrupt { .. } | StoreError::Newer { .. })) => {
+            report.find_in_index(error.to_string());
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn compare_index(
+    path: &Path,
+    log: &Connection,
+    states: &[DomainState],
+    keys_of: &KeysOf,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let index = schema::open_reader(path)?;
+    schema::check_known(schema::File::Index, path, &index)?;
+    let index = index.unchecked_transaction()?;
+    let verdict = schema::quick_check(&index)?;
+    if verdict != "ok" {
+        report.find_in_index(verdict);
+    }
+    let mut expected = 0;
+    for state in states {
+        let (domain, name) = (state.info.number, &state.info.name);
+        let upto = file::progress(&index, domain)?.map_or(0, |progress| progress.upto);
+        if upto > state.head.size {
+            report.find_in_index(format!("it knows {upto} entries of `{name}`, the log has {}", state.head.size));
+        }
+        walk(log, state, |entry| {
+            if entry.index >= upto {
+                return Ok(false);
+            }
+            let keys: BTreeSet<Key> = keys_of(&entry).into_iter().collect();
+            expected += keys.len() as u64;
+            let (position, next) = (Position::new(domain, entry.index), Position::new(domain, entry.index + 1));
+            for key in keys {
+                if file::read(&index, key, position, next, 1)?.positions.is_empty() {
+                    report.find_in_index(format!("entry {} of `{name}` is not found by one of its keys", entry.index));
+                }
+            }
+            Ok(true)
+        })?;
+    }
+    let found = file::count(&index)?;
+    if found != expected {
+        report.find_in_index(format!("it holds {found} keys, the entries have {expected}"));
+    }
+    Ok(())
 }
 
 fn check_file(name: &str, connection: &Connection, report: &mut Report) -> Result<(), StoreError> {
@@ -113,7 +278,14 @@ fn walk(
     Ok(())
 }
 
-fn check_tree(log: &Connection, state: &DomainState, report: &mut Report) -> Result<(), StoreError> {
+/// `sealed` are sizes and the roots that were signed for them.
+fn check_tree(
+    log: &Connection,
+    state: &DomainState,
+    sealed: Vec<(u64, Hash)>,
+    inspector: &mut impl Inspector,
+    report: &mut Report,
+) -> Result<(), StoreError> {
     let (domain, name) = (state.info.number, &state.info.name);
     let mut tree = Tree::new();
     walk(log, state, |entry| {
@@ -122,7 +294,14 @@ fn check_tree(log: &Connection, state: &DomainState, report: &mut Report) -> Res
             return Ok(false);
         }
         check_leaf(&entry, report, name.as_str());
+        if let Some(problem) = inspector.entry(&state.info, &entry) {
+            report.find(format!("entry {} of `{name}`: {problem}", entry.index));
+        }
         tree.push(leaf_hash(&entry.leaf));
+        inspector.progress(tree.size(), state.head.size);
+        if let Some((size, _)) = sealed.iter().find(|(size, root)| *size == tree.size() && *root != tree.root()) {
+            report.find(format!("`{name}` has another root at size {size} than the one that was signed"));
+        }
         for (tile, hashes) in tree.take_full_tiles() {
             if table::tile(log, domain, tile)?.is_none_or(|stored| stored != hashes) {
                 report.find(format!("{tile} of `{name}` does not fit its entries"));

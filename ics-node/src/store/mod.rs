@@ -36,8 +36,8 @@ use std::thread::JoinHandle;
 use ics_core::log::Hash;
 use ics_core::time::Timestamp;
 
-pub use backup::{backup, check_backup};
-pub use check::Report;
+pub use backup::{backup, check_backup, put_back};
+pub use check::{Inspector, Report, inspect};
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
 pub use error::{StoreError, WriteError};
 pub use index::Page;
@@ -146,6 +146,17 @@ impl Store {
             .map_err(StoreError::io(dir))?;
         let (tasks, writer) = (Some(tasks), Some(writer));
         Ok(Self { shared, tasks, writer, queue, dir: dir.to_owned(), _lock: lock })
+    }
+
+    /// Builds the index of the store in a directory anew from its log; no other process may use the store.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn rebuild_index(dir: &Path, options: Options) -> Result<(), StoreError> {
+        let lock = lock(dir)?;
+        index::build::mark_damaged(&dir.join(INDEX_FILE))?;
+        drop(lock);
+        Self::open(dir, options).map(drop)
     }
 
     /// The directory of the store.

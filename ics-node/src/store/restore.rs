@@ -4,7 +4,7 @@
 //! fetched from mirrors. [`Store::hold`] is for the operator who says that he has restored; a backup comes with it.
 
 use super::Store;
-use super::error::StoreError;
+use super::error::{StoreError, WriteError};
 use super::heads::HeadFiles;
 use super::state::{DomainState, leads_to};
 use super::table;
@@ -59,6 +59,40 @@ impl Store {
             state.standing = Standing::Current;
             Ok(())
         })
+    }
+
+    /// Begins a new epoch of a domain whose lost tail nobody has: runs a job that puts the owners' descriptor behind what
+    /// is left, and lets its checkpoint take the place of the higher one that is on file. From then on it may go on.
+    ///
+    /// # Errors
+    /// When the domain is not silent, and as [`Store::write`]; then it is as silent as before.
+    pub fn begin_anew<T, E>(
+        &self,
+        domain: DomainNumber,
+        job: impl FnOnce(&mut WriteTx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, WriteError<E>>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        // In memory alone: a crash before the commit leaves the file, and with it the silence.
+        self.change(domain, |state, _, _| match state.standing {
+            Standing::Current => Err(StoreError::refused(format!("domain `{}` is not silent", state.info.name))),
+            _ => {
+                state.standing = Standing::Current;
+                Ok(())
+            }
+        })?;
+        let written = self.write(domain, job).map_err(WriteError::from).and_then(Pending::wait);
+        let done = written.is_ok();
+        self.change(domain, move |state, log, files| {
+            if done {
+                table::set_held(log, state.info.number, false)?;
+                state.held = false;
+            }
+            state.take_standing(log, files)
+        })?;
+        Ok(written?.value)
     }
 
     /// Takes note of a checkpoint, found at a mirror, that this node must have signed; the caller has verified it. It

@@ -6,7 +6,7 @@ use ics_node::client::node::Node;
 use serde_json::Value;
 
 use crate::reading::publish;
-use crate::stage::{DOMAIN, Stage};
+use crate::stage::{DOMAIN, Stage, spki};
 
 const PLANT: &str = "plant.example";
 
@@ -111,4 +111,59 @@ fn a_running_node_is_copied() {
     assert!(with_keys["files"].as_array().expect("files").contains(&"keys/signer.asc".into()), "{with_keys}");
     assert!(!stage.path("whole/passphrase").exists(), "the passphrase is never copied");
     publish(&stage, 2, "SN-2");
+}
+
+#[test]
+fn a_store_is_checked_and_its_index_repaired() {
+    let mut stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    publish(&stage, 2, "SN-2");
+    let sound = stage.ok(&["fsck"]);
+    assert_eq!(sound["entries"], stage.size("serial:SN-1"), "beside the running node: {sound}");
+    assert_eq!((&sound["findings"], &sound["advice"]), (&Value::Array(Vec::new()), &Value::Null));
+    let in_use = stage.run(&["fsck", "--repair"]);
+    assert_eq!(in_use.code, 0, "there is nothing to repair: {in_use:?}");
+    stage.kill();
+
+    let index = stage.path("home/data/index.db");
+    std::fs::remove_file(stage.path("home/data/index.db-wal")).expect("a log that was not merged");
+    std::fs::write(&index, b"something else").expect("written");
+    let damaged = stage.run(&["fsck"]);
+    assert_eq!((damaged.code, damaged.json()["findings"].as_array().map(Vec::len)), (5, Some(0)), "{damaged:?}");
+    assert!(damaged.json()["advice"].to_string().contains("--repair"), "{damaged:?}");
+    let repaired = stage.ok(&["fsck", "--repair"]);
+    assert_eq!((&repaired["repaired"], &repaired["index"]), (&true.into(), &Value::Array(Vec::new())));
+
+    let log = rusqlite::Connection::open(stage.path("home/data/ics.db")).expect("open");
+    let forge = "UPDATE entry SET body = zeroblob(length(body)) WHERE position = (SELECT max(position) FROM entry)";
+    assert_eq!(log.execute(forge, []).expect("changed"), 1);
+    assert_eq!(log.execute("UPDATE head SET note = replace(note, 'A', 'B')", []).expect("changed"), 1);
+    drop(log);
+    let damaged = stage.run(&["fsck", "--repair"]);
+    let findings = damaged.json()["findings"].to_string();
+    assert_eq!(damaged.code, 5, "{damaged:?}");
+    for expected in ["does not have the leaf", "its body is malformed", "it bears no signature of a home"] {
+        assert!(findings.contains(expected), "{expected}: {findings}");
+    }
+    assert!(damaged.json()["advice"].to_string().contains("ics restore"), "{damaged:?}");
+}
+
+#[test]
+fn a_node_under_load_is_copied() {
+    let stage = Stage::started();
+    publish(&stage, 0, "SN-0");
+    let rows = |from: u64| (from..from + 60).map(|n| format!("{},SN-{n}\n", spki(n))).collect::<String>();
+    let lists: Vec<_> =
+        (1..5).map(|n| stage.write(&format!("{n}.csv"), format!("spki,serial\n{}", rows(n * 1000)))).collect();
+    std::thread::scope(|scope| {
+        let publishing = scope.spawn(|| lists.iter().for_each(|list| drop(stage.ok(&["publish", "--from", list]))));
+        let mut copies = 0_u64;
+        while !publishing.is_finished() || copies < 2 {
+            let path = stage.path(&format!("copy{copies}"));
+            let copied = stage.ok(&["backup", path.to_str().expect("UTF-8")]);
+            assert_eq!(copied["findings"], Value::Array(Vec::new()), "{copied}");
+            copies += 1;
+        }
+    });
+    assert_eq!(stage.ok(&["fsck"])["index"], Value::Array(Vec::new()));
 }

@@ -205,6 +205,12 @@ impl Mirror {
         }
     }
 
+    /// The home's checkpoint that the pages lead to; `None` while nothing newer is known.
+    #[must_use]
+    pub const fn target(&self) -> Option<&SignedCheckpoint> {
+        self.target.as_ref()
+    }
+
     /// Takes the peer's answer to [`Action::FetchDescriptors`].
     pub fn handle_descriptors(&mut self, descriptors: &wire::Descriptors, now: Timestamp) {
         let Some(asked) = self.wanted_descriptor().filter(|asked| *asked == descriptors.from) else {

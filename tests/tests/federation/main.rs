@@ -4,6 +4,7 @@
 mod copies;
 mod crash;
 mod node;
+mod restores;
 mod tools;
 mod town;
 

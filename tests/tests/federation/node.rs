@@ -98,8 +98,13 @@ impl Node {
         Self { domain, home, url: format!("http://{listen}"), child: None }
     }
 
-    /// Starts the node and waits until it answers.
+    /// Starts the node and waits until it can do its work.
     pub(crate) fn serve(&mut self) {
+        self.serve_until("/readyz");
+    }
+
+    /// Starts the node and waits until it answers at a path.
+    pub(crate) fn serve_until(&mut self, path: &str) {
         let log = |name: &str| File::options().create(true).append(true).open(self.home.join(name)).expect("a log");
         let mut command = Command::new(ICS);
         command.arg("--home").arg(&self.home).arg("serve").stdin(Stdio::null());
@@ -111,7 +116,7 @@ impl Node {
                 let said = fs::read_to_string(self.home.join("err.log")).unwrap_or_default();
                 panic!("`ics serve` of {} ended with {status}: {said}", self.domain);
             }
-            tools::fetch(&format!("{}/readyz", self.url), &[]).0.eq(&200).then_some(())
+            tools::fetch(&format!("{}{path}", self.url), &[]).0.eq(&200).then_some(())
         });
     }
 

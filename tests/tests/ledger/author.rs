@@ -41,6 +41,11 @@ impl Author {
             .output()
             .expect("runs");
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Self::of(home)
+    }
+
+    /// Unlocks the keys of a home directory that is there.
+    pub(crate) fn of(home: &Path) -> Self {
         let passphrase = Passphrase::from_file(&home.join("passphrase")).expect("a passphrase");
         let unlock = |name: &str| KeyStore::new(home).find(name).expect("a key").unlock(&passphrase).expect("unlocked");
         let node = NodeKeys { name: format!("ics.{DOMAIN}"), key: unlock("node").node_key().expect("Ed25519") };

@@ -14,6 +14,7 @@ mod kills;
 mod process;
 mod promises;
 mod shim;
+mod upgrade;
 
 /// How often something is done: so often in continuous integration, and as often as the variable says otherwise.
 fn count(variable: &str, usual: usize) -> usize {

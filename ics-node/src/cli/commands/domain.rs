@@ -147,7 +147,7 @@ fn source(path: &Path) -> Result<Source, Failure> {
 }
 
 /// The secret keys of owners, unlocked.
-fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<UnlockedKey>, Failure> {
+pub(super) fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<UnlockedKey>, Failure> {
     let keys = names.iter().map(|name| context.keys().find(name)).collect::<Result<Vec<_>, _>>()?;
     context.unlock_all(&keys)
 }

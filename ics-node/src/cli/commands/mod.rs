@@ -8,6 +8,7 @@ mod demo;
 pub(super) mod domain;
 mod enroll;
 mod export;
+mod fsck;
 mod grant;
 mod history;
 mod import;
@@ -20,6 +21,7 @@ mod lookup;
 mod man;
 mod mirror;
 mod publish;
+mod restore;
 mod serve;
 mod sign;
 mod status;
@@ -147,6 +149,18 @@ pub(super) enum Command {
     /// A node that is started from a copy does not sign for its own domains until it has asked its mirrors what it has
     /// signed since.
     Backup(backup::Backup),
+    /// Check a node's store, and repair its index.
+    ///
+    /// Reads everything that the node of this home directory holds, and compares: entries with their leaves, leaves with
+    /// tiles, roots and checkpoints, checkpoints with the keys that signed them, and the index with the entries. It also
+    /// works beside a running node.
+    Fsck(fsck::Fsck),
+    /// Put a node back from a copy, and let it go on where it stopped.
+    ///
+    /// Puts a copy that `ics backup` made into this home directory, whose node must not run. What was signed after the copy
+    /// was made is fetched from the peers in ics.toml, or from copies of them; a node that cannot get it back stays silent,
+    /// because it would sign a second history.
+    Restore(restore::Restore),
     /// Print the completion script of a shell.
     Completions(completions::Completions),
     /// Write the manual pages.
@@ -182,6 +196,8 @@ impl Command {
             Self::Mirror(command) => command.run(context),
             Self::Import(command) => command.run(context),
             Self::Backup(command) => command.run(context),
+            Self::Fsck(command) => command.run(context),
+            Self::Restore(command) => command.run(context),
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(context),
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::app::{AppError, NodeKeys};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::config::Config;
+use crate::config::{Config, NodeConfig};
 use crate::http::stop_signal;
 use crate::observe;
 use crate::service::{Service, ServiceError};
@@ -29,8 +29,7 @@ impl Serve {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
-        let key = context.keys().find(&node.key)?;
-        let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()? };
+        let keys = node_keys(context, node)?;
         observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -59,6 +58,12 @@ fn tell_systemd(state: NotifyState<'_>) {
     }
 }
 
+/// The node's name and key, unlocked.
+pub(super) fn node_keys(context: &Context, node: &NodeConfig) -> Result<NodeKeys, Failure> {
+    let key = context.keys().find(&node.key)?;
+    Ok(NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()? })
+}
+
 fn announce(context: &Context, config: &Config, service: &Service) {
     let node = config.node.as_ref();
     let for_operators = usize::from(node.is_some_and(|node| node.metrics.is_some()));
@@ -82,7 +87,7 @@ fn announce(context: &Context, config: &Config, service: &Service) {
     tracing::info!(node = service.app().node().name, domains = service.app().node().domains.len(), "the node answers");
 }
 
-fn failed(error: &ServiceError) -> Failure {
+pub(super) fn failed(error: &ServiceError) -> Failure {
     let failure = Failure::new(Exit::Local, error);
     match error {
         ServiceError::NoNode => failure.hint("`ics init` makes a home directory with a node in it"),

@@ -84,6 +84,19 @@ pub(crate) fn domains(connection: &Connection) -> Result<Vec<u32>, StoreError> {
     Ok(domains.collect::<Result<_, _>>()?)
 }
 
+/// How many postings there are.
+pub(crate) fn count(connection: &Connection) -> Result<u64, StoreError> {
+    let mut statement = connection.prepare("SELECT more FROM posting")?;
+    let mut rows = statement.query([])?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        let more = row.get_ref(0)?.as_blob_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
+        // The last digit of each distance has no continuation bit.
+        count += 1 + more.iter().filter(|byte| **byte & 0x80 == 0).count() as u64;
+    }
+    Ok(count)
+}
+
 /// What a look-up reads of a key at once.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {

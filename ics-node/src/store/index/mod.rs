@@ -6,7 +6,7 @@
 //! what was in memory, and [`build`] reads those entries again.
 
 pub(crate) mod build;
-mod file;
+pub(crate) mod file;
 mod search;
 mod tail;
 

@@ -1,0 +1,87 @@
+//! Reading a whole store and comparing: what `ics fsck` does.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ics_core::descriptor::{Descriptor, NodeKey};
+use ics_core::log::checkpoint::{Checkpoint, Origin};
+use ics_core::log::entry::{EntryKind, Header};
+use ics_core::statement::body::{self, Body};
+
+use super::AppError;
+use super::open::stored_keys;
+use crate::store::{DomainInfo, Inspector, Options, Report, Store, StoredEntry, inspect};
+
+/// Reads the store in a directory, which a node may be using, and compares everything with everything: entries with
+/// leaves, tiles, roots and checkpoints, checkpoints with the home keys that descriptors name, the index with the
+/// entries. `progress` is told how many of how many entries of a domain have been read.
+///
+/// # Errors
+/// When there is no store, or it cannot be read at all.
+pub fn fsck(data: &Path, progress: impl FnMut(u64, u64)) -> Result<Report, AppError> {
+    let mut reader = Reading { homes: Vec::new(), progress };
+    Ok(inspect(data, &(Arc::new(stored_keys) as crate::store::KeysOf), &mut reader)?)
+}
+
+/// Builds the index of a store anew; no node may be using it.
+///
+/// # Errors
+/// When one is, or the log cannot be read.
+pub fn rebuild_index(data: &Path) -> Result<(), AppError> {
+    let nobody = |_: &DomainInfo, _: u64, _: &ics_core::log::Hash| Err("nothing is signed while repairing".to_owned());
+    Ok(Store::rebuild_index(data, Options::new(Arc::new(stored_keys), Arc::new(nobody)))?)
+}
+
+/// What the entries of a domain have said so far.
+struct Reading<P> {
+    /// The homes that its descriptors have named.
+    homes: Vec<NodeKey>,
+    progress: P,
+}
+
+impl<P: FnMut(u64, u64)> Inspector for Reading<P> {
+    fn entry(&mut self, _: &DomainInfo, entry: &StoredEntry) -> Option<String> {
+        if entry.index == 0 {
+            self.homes.clear();
+        }
+        // Of an entry that a mirror may not see there is nothing but the leaf.
+        let content = entry.content.as_ref()?;
+        let header = match Header::decode(&entry.header) {
+            Ok(header) => header,
+            Err(error) => return Some(format!("its header is malformed: {error}")),
+        };
+        match body::parse(&content.body) {
+            // A mirror keeps what its home should not have admitted, without effect.
+            Err(_) if !entry.effective => None,
+            Err(error) => Some(format!("its body is malformed: {error}")),
+            Ok(body) if body.kind() != header.kind && entry.effective => {
+                Some(format!("its header calls it {}, it is {}", header.kind.as_str(), body.kind().as_str()))
+            }
+            Ok(Body::Descriptor(signed)) if header.kind == EntryKind::Descriptor && entry.effective => {
+                match Descriptor::parse(&signed.json) {
+                    Ok(descriptor) => self.homes.push(descriptor.home),
+                    Err(error) => return Some(format!("its descriptor is refused: {error}")),
+                }
+                None
+            }
+            Ok(_) => None,
+        }
+    }
+
+    fn checkpoint(&mut self, domain: &DomainInfo, note: &str) -> Option<String> {
+        let Some(entry0) = domain.entry0 else { return Some("the domain has no entry 0".to_owned()) };
+        let origin = Origin { domain: domain.name.clone(), entry0 };
+        let is_signed = |home: &NodeKey| {
+            let key = home.verifying_key().and_then(|key| origin.key(&key.to_bytes()).ok());
+            key.is_some_and(|key| Checkpoint::open(note, &key).is_ok())
+        };
+        match self.homes.iter().rev().any(is_signed) {
+            true => None,
+            false => Some("it bears no signature of a home that the domain's descriptors name".to_owned()),
+        }
+    }
+
+    fn progress(&mut self, done: u64, of: u64) {
+        (self.progress)(done, of);
+    }
+}

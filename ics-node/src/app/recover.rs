@@ -1,0 +1,316 @@
+//! A home that has signed more than it holds, or was put back from a copy (DESIGN section 5, "Restores"): it stays
+//! silent, gets the lost tail from its mirrors, and goes on.
+//!
+//! A mirror's copy is as good as the home's own: every page is proven against a checkpoint that this home signed. What
+//! mirrors cannot prove is that no other holds more, so all that are known are asked before the silence ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::{Checkpoint, Origin};
+use ics_core::log::note::Note;
+use ics_core::statement::body::{self, Body};
+use ics_core::vocabulary::DomainName;
+use ics_sync::http::{HttpPeer, PeerError};
+use ics_sync::mirror::{Action, Mirror, SignedCheckpoint, Trouble, VerifiedPage};
+use tokio::sync::watch;
+
+use super::check::check_bodies;
+use super::heartbeat::stopped;
+use super::hosted::Hosted;
+use super::mirror::seal;
+use super::problem::Code;
+use super::submit::{Incoming, Outcome, append_all};
+use super::{App, AppError, Reader, random};
+use crate::store::{Part, Standing, WriteTx};
+
+/// Between two rounds of questions.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Who may have what a home has lost.
+#[derive(Clone)]
+pub enum Source {
+    /// A node that is a peer.
+    Peer {
+        /// What the operator calls it.
+        name: String,
+        /// How it is asked.
+        peer: HttpPeer,
+    },
+    /// A copy of a mirror's home directory that was carried here, opened.
+    Copy {
+        /// Where it lies.
+        name: String,
+        /// Its use cases.
+        app: App,
+    },
+}
+
+/// What came of asking one source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Its name.
+    pub name: String,
+    /// How many lost entries it gave, or why it is not known what it has.
+    pub answer: Result<u64, String>,
+}
+
+/// Why a source gave no answer.
+enum NoAnswer {
+    /// It does not hold the domain.
+    NotHeld,
+    Failed(String),
+}
+
+impl App {
+    /// The domains of this node that may not be written, because more was signed for them than is held, or because they
+    /// were put back from a copy.
+    #[must_use]
+    pub fn silent(&self) -> Vec<DomainName> {
+        let silent = |hosted: &Arc<Hosted>| self.is_silent(hosted).unwrap_or(true);
+        self.all_hosted().iter().filter(|hosted| silent(hosted)).map(|hosted| hosted.name.clone()).collect()
+    }
+
+    pub(crate) fn is_silent(&self, hosted: &Hosted) -> Result<bool, AppError> {
+        Ok(hosted.part == Part::Home && self.store().standing(hosted.number)? != Standing::Current)
+    }
+
+    /// Silences all domains of this node, for an operator who knows that the machine was put back from a snapshot.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn hold(&self) -> Result<(), AppError> {
+        let homes = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home);
+        homes.into_iter().try_for_each(|hosted| Ok(self.store().hold(hosted.number)?))
+    }
+
+    /// Asks again and again until a silent domain may speak, or `stop` says true.
+    ///
+    /// # Errors
+    /// When the domain is not here or the store fails.
+    pub async fn recover(
+        self,
+        domain: DomainName,
+        sources: Vec<Source>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), AppError> {
+        let hosted = self.hosted(&domain)?;
+        let text = "more was signed than is held, or a copy was put back: silent until all mirrors have been asked";
+        self.store().alarm(Some(hosted.number), self.clock().now(), "silent", text)?;
+        tracing::warn!(%domain, mirrors = sources.len(), "{text}; `ics restore` tells more");
+        let mut last = Vec::new();
+        loop {
+            let asked = self.ask_all(&domain, &sources).await?;
+            if !self.is_silent(&hosted)? {
+                tracing::info!(%domain, size = self.store().head(hosted.number)?.size, "restored; the domain goes on");
+                return Ok(());
+            }
+            if asked != last {
+                for Asked { name, answer } in &asked {
+                    tracing::warn!(%domain, source = name, ?answer, "still silent");
+                }
+                last = asked;
+            }
+            tokio::select! {
+                () = stopped(&mut stop) => return Ok(()),
+                () = tokio::time::sleep(AGAIN) => {}
+            }
+        }
+    }
+
+    /// Asks every source once for what a silent domain has lost, and ends the silence if all have answered and nothing
+    /// is missing.
+    ///
+    /// # Errors
+    /// When the domain is not here or the store fails; what is wrong with a source is its answer.
+    pub async fn ask_all(&self, domain: &DomainName, sources: &[Source]) -> Result<Vec<Asked>, AppError> {
+        let hosted = self.hosted(domain)?;
+        let mut asked = Vec::with_capacity(sources.len());
+        for source in sources {
+            asked.push(Asked { name: source.name().to_owned(), answer: self.ask(&hosted, source).await });
+        }
+        let complete = !asked.is_empty() && asked.iter().all(|asked| asked.answer.is_ok());
+        if complete && matches!(self.store().standing(hosted.number)?, Standing::Behind { signed: None }) {
+            self.go_on(domain)?;
+        }
+        Ok(asked)
+    }
+
+    /// Ends the silence of a domain of which nobody is known to have more.
+    ///
+    /// # Errors
+    /// When more was signed than is held, or another history.
+    pub fn go_on(&self, domain: &DomainName) -> Result<(), AppError> {
+        Ok(self.store().release(self.hosted(domain)?.number)?)
+    }
+
+    async fn ask(&self, hosted: &Arc<Hosted>, source: &Source) -> Result<u64, String> {
+        let text = |error: AppError| error.to_string();
+        let mut mirror = self.mirror_of_own(hosted).map_err(text)?;
+        let mut fetched = 0;
+        loop {
+            let now = self.clock().now();
+            let answer = match mirror.poll_action(now) {
+                Action::Stopped(stop) => {
+                    self.keep_fork(hosted, &stop).map_err(text)?;
+                    return Err(stop.to_string());
+                }
+                Action::Wait { .. } | Action::Listen { .. } => {
+                    return match mirror.status().trouble {
+                        // It holds less than is here, and so nothing that was lost.
+                        None | Some(Trouble::Stale { .. }) => Ok(fetched),
+                        Some(trouble) => Err(trouble.to_string()),
+                    };
+                }
+                Action::Apply(page) => {
+                    self.take_back(hosted, &page, mirror.target()).await.map_err(text)?;
+                    fetched += page.entries.len() as u64;
+                    mirror.handle_applied(self.clock().now());
+                    Ok(())
+                }
+                action => source.answer(&mut mirror, action, self).await,
+            };
+            match answer {
+                Ok(()) => {}
+                Err(NoAnswer::NotHeld) => return Ok(fetched),
+                Err(NoAnswer::Failed(problem)) => return Err(problem),
+            }
+        }
+    }
+
+    /// The domain as its mirror would go on with it.
+    fn mirror_of_own(&self, hosted: &Hosted) -> Result<Mirror, AppError> {
+        let origin = match (hosted.origin(), self.store().standing(hosted.number)?) {
+            (Some(origin), _) => origin,
+            (None, Standing::Behind { signed: Some(signed) }) => origin_of(&signed.note)?,
+            _ => return Err(AppError::new(Code::Behind, format!("nothing of `{}` is here", hosted.name))),
+        };
+        self.resume_at(hosted, &origin, 60_000, false)
+    }
+
+    /// First it is put on file that so much was signed, then the entries are taken.
+    async fn take_back(
+        &self,
+        hosted: &Arc<Hosted>,
+        page: &VerifiedPage,
+        target: Option<&SignedCheckpoint>,
+    ) -> Result<(), AppError> {
+        let known = page.checkpoint.as_ref().or(target).cloned();
+        let (app, hosted, page) = (self.clone(), Arc::clone(hosted), page.clone());
+        let taken = tokio::task::spawn_blocking(move || {
+            if let Some(known) = known {
+                app.store().raise_head(hosted.number, seal(known))?;
+            }
+            if page.entries.is_empty() { Ok(()) } else { app.take_page(&hosted, &page) }
+        });
+        taken.await.map_err(|error| AppError::Internal(format!("taking a page was given up: {error}")))?
+    }
+
+    /// What is left of a domain: entries, and their root.
+    ///
+    /// # Errors
+    /// When the domain is not here.
+    pub fn left(&self, domain: &DomainName) -> Result<(u64, Hash), AppError> {
+        let head = self.store().head(self.hosted(domain)?.number)?;
+        Ok((head.size, head.root))
+    }
+
+    /// Begins a new epoch of a silent domain with the owners' descriptor, which cites the head that is left and names
+    /// this node's key, a new one, as the home's. Nobody can get back what was lost after that.
+    ///
+    /// # Errors
+    /// When the domain is not silent, the descriptor is refused, or it cites another head.
+    pub fn begin_anew(&self, domain: &DomainName, descriptor: &[u8]) -> Result<u64, AppError> {
+        let refused = |detail: String| AppError::new(Code::Refused, detail);
+        let hosted = self.hosted(domain)?;
+        let head = self.store().head(hosted.number)?;
+        let Ok(Body::Descriptor(signed)) = body::parse(descriptor) else {
+            return Err(refused("this is not a signed descriptor".to_owned()));
+        };
+        let next = ics_core::descriptor::Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
+        if next.last_head.as_ref().is_none_or(|cited| (cited.size, cited.root) != (head.size, head.root)) {
+            return Err(refused(format!("a new epoch cites the head that is left: size {}, {}", head.size, head.root)));
+        }
+        let former = hosted.domain().ok_or_else(|| AppError::unknown_domain(domain))?;
+        if former.descriptor().home.key == next.home.key {
+            return Err(refused("a new epoch takes a new key: the former one has signed what is lost".to_owned()));
+        }
+        let mut checked = check_bodies(Some(&former), vec![(descriptor.to_vec(), self.clock().now())], random()?);
+        let checked = checked.pop().ok_or_else(|| AppError::Internal("nothing was checked".to_owned()))?;
+        let incoming = vec![Incoming { checked, source: None, salt: random()? }];
+        let (clock, writer) = (self.clock().clone(), Arc::clone(&hosted));
+        let job = move |tx: &mut WriteTx<'_>| match append_all(tx, &writer, incoming, &clock) {
+            Ok((outcomes, domain)) => match outcomes.into_iter().next() {
+                Some(Outcome::Appended(index)) => Ok((index, domain)),
+                Some(Outcome::Refused(problem)) => Err(AppError::new(Code::Refused, problem.detail)),
+                other => Err(AppError::Internal(format!("the descriptor of a new epoch: {other:?}"))),
+            },
+            Err(error) => Err(error.into()),
+        };
+        let (index, domain) = self.store().begin_anew(hosted.number, job)?;
+        hosted.publish(domain);
+        Ok(index)
+    }
+}
+
+impl Source {
+    /// The name by which it is told of.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Peer { name, .. } | Self::Copy { name, .. } => name,
+        }
+    }
+
+    /// Does what the mirror wants to be done, and tells it the answer.
+    async fn answer(&self, mirror: &mut Mirror, action: Action, own: &App) -> Result<(), NoAnswer> {
+        let domain = mirror.domain().clone();
+        let now = || own.clock().now();
+        match (self, action) {
+            (Self::Peer { peer, .. }, Action::FetchDescriptors { from }) => {
+                let answer = peer.descriptors(&domain, from).await.map_err(no_answer)?;
+                mirror.handle_descriptors(&answer, now());
+            }
+            (Self::Copy { app, .. }, Action::FetchDescriptors { from }) => {
+                mirror.handle_descriptors(&app.descriptors(&domain, from).map_err(not_in_copy)?, now());
+            }
+            (Self::Peer { peer, .. }, Action::FetchCheckpoint) => {
+                mirror.handle_checkpoint(&peer.checkpoint(&domain).await.map_err(no_answer)?, now());
+            }
+            (Self::Copy { app, .. }, Action::FetchCheckpoint) => {
+                mirror.handle_checkpoint(&app.checkpoint(&domain).map_err(not_in_copy)?, now());
+            }
+            (Self::Peer { peer, .. }, Action::FetchPage { from, limit, until }) => {
+                mirror.handle_page(peer.page(&domain, from, limit, until).await.map_err(no_answer)?, now());
+            }
+            (Self::Copy { app, .. }, Action::FetchPage { from, limit, until }) => {
+                let page = app.entries(Reader::Operator, &domain, from, limit, Some(until)).map_err(not_in_copy)?;
+                mirror.handle_page(page, now());
+            }
+            (_, Action::Wait { .. } | Action::Listen { .. } | Action::Apply(_) | Action::Stopped(_)) => {}
+        }
+        Ok(())
+    }
+}
+
+fn no_answer(error: PeerError) -> NoAnswer {
+    match error {
+        PeerError::Status { status: 404, .. } => NoAnswer::NotHeld,
+        error => NoAnswer::Failed(error.to_string()),
+    }
+}
+
+fn not_in_copy(error: AppError) -> NoAnswer {
+    match error.code() {
+        Code::UnknownDomain => NoAnswer::NotHeld,
+        _ => NoAnswer::Failed(error.to_string()),
+    }
+}
+
+/// The origin that a checkpoint on file names.
+fn origin_of(note: &str) -> Result<Origin, AppError> {
+    let damaged = |what: String| AppError::Internal(format!("the head's file: {what}"));
+    let note = Note::parse(note).map_err(|error| damaged(error.to_string()))?;
+    Ok(Checkpoint::parse(note.text()).map_err(|error| damaged(error.to_string()))?.origin)
+}

@@ -1,0 +1,98 @@
+//! `ics fsck`.
+
+use clap::Args;
+use console::style;
+use serde_json::json;
+
+use crate::app;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::card;
+use crate::cli::progress;
+use crate::config::Config;
+use crate::store::Report;
+
+/// What `ics fsck` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics fsck
+  $ ics --home /var/lib/ics --json fsck
+
+  After the node was stopped:
+  $ ics fsck --repair")]
+pub(crate) struct Fsck {
+    /// Build the index again if it does not fit; the node must not run. The log itself cannot be made again from what is
+    /// here: `ics restore` gets it from a copy and the mirrors.
+    #[arg(long)]
+    repair: bool,
+}
+
+impl Fsck {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = Config::load(&context.home)?;
+        let node = config.node.as_ref().ok_or_else(|| {
+            Failure::new(Exit::Local, "this home directory is not that of a node").hint("--home names another one")
+        })?;
+        let bar = progress::counter(context, "reading");
+        let read = |bar: &indicatif::ProgressBar| {
+            app::fsck(&node.data, |done, of| {
+                bar.set_length(of);
+                bar.set_position(done);
+            })
+        };
+        let mut report = read(&bar).map_err(failed)?;
+        let repaired = self.repair && !report.index.is_empty() && report.findings.is_empty();
+        if repaired {
+            context.output.note("building the index again …");
+            app::rebuild_index(&node.data).map_err(failed)?;
+            report = read(&bar).map_err(failed)?;
+        }
+        bar.finish_and_clear();
+        let shown = json!({ "store": node.data, "entries": report.entries, "without_content": report.without_content,
+            "findings": report.findings, "index": report.index, "repaired": repaired, "advice": advice(&report) });
+        context.output.result(&shown, || text(&report, repaired))?;
+        Ok(if report.findings.is_empty() && report.index.is_empty() { Exit::Ok } else { Exit::Local })
+    }
+}
+
+fn failed(error: app::AppError) -> Failure {
+    use crate::store::StoreError;
+    let failure = Failure::new(Exit::Local, &error);
+    match error {
+        app::AppError::Store(StoreError::InUse { .. }) => {
+            failure.hint("stop the node first; without --repair it may run")
+        }
+        app::AppError::Store(StoreError::NotFound { .. }) => failure.hint("the node has not been started yet"),
+        _ => failure,
+    }
+}
+
+/// What to do about what was found.
+fn advice(report: &Report) -> Option<&'static str> {
+    match (report.findings.is_empty(), report.index.is_empty()) {
+        (false, _) => Some(
+            "stop the node and keep its data directory; `ics restore COPY` puts a copy back and gets what was signed since \
+             from the mirrors",
+        ),
+        (true, false) => Some("stop the node, and `ics fsck --repair` builds the index again; no entry is lost"),
+        (true, true) => None,
+    }
+}
+
+fn text(report: &Report, repaired: bool) -> String {
+    let lines = |findings: &[String], well: &str| match findings {
+        [] => format!("{} {well}", style("✓").green()),
+        findings => style(findings.join("\n")).red().to_string(),
+    };
+    let index = if repaired { "built again, and fits" } else { "fits its entries" };
+    let mut rows = vec![
+        ("entries", format!("{}, of {} only the leaf is here", report.entries, report.without_content)),
+        ("log", lines(&report.findings, "leaves, tiles, roots and checkpoints fit")),
+        ("index", lines(&report.index, index)),
+    ];
+    rows.extend(advice(report).map(|advice| ("what to do", advice.to_owned())));
+    let is_well = report.findings.is_empty() && report.index.is_empty();
+    let title = if is_well { style("✓ the store is sound").green() } else { style("✗ the store is damaged").red() };
+    card(&title.to_string(), &rows)
+}

@@ -1,0 +1,199 @@
+//! `ics restore`.
+
+mod epoch;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use console::style;
+use ics_core::vocabulary::DomainName;
+use serde_json::{Value, json};
+
+use super::serve::{failed, node_keys};
+use crate::app::{App, AppError, Asked, NodeKeys, Setup, Source};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::card;
+use crate::client::backup::DATA;
+use crate::client::restore::{self, PutBack, RestoreError};
+use crate::config::{Config, NodeConfig};
+use crate::service::{Service, ServiceError};
+use crate::store::{self, StoreError};
+
+/// What `ics restore` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  Put a copy back; what was signed since comes from the peers in ics.toml:
+  $ ics restore /backup/ics-2026-11-20
+
+  Without a network, from a copy of a mirror that was carried here:
+  $ ics restore /backup/ics-2026-11-20 --from-copy /media/stick/mirror
+
+  The machine was put back from a snapshot:
+  $ ics restore --hold
+
+  Nobody has what was lost: the owners begin a new epoch from what is left:
+  $ ics restore --begin-anew devices.acme.example")]
+pub(crate) struct Restore {
+    /// A copy that `ics backup` has made [default: leave the store as it is].
+    #[arg(value_name = "COPY")]
+    copy: Option<PathBuf>,
+    /// A copy of the home directory of a node that mirrors the domains; may be given several times.
+    #[arg(long, value_name = "COPY")]
+    from_copy: Vec<PathBuf>,
+    /// The store was put back by other means: be silent until the mirrors were asked.
+    #[arg(long, conflicts_with = "copy")]
+    hold: bool,
+    /// Go on with a domain although no mirror could be asked. If anybody holds more of it than this node, that is a fork.
+    #[arg(long, value_name = "DOMAIN")]
+    alone: Option<DomainName>,
+    /// Begin a new epoch of a domain, with a new key of the node: what was lost stays lost.
+    #[arg(long, value_name = "DOMAIN", conflicts_with = "alone")]
+    begin_anew: Option<DomainName>,
+    /// The owners' keys that sign the descriptor of a new epoch.
+    #[arg(long, value_name = "KEY", default_value = "owner")]
+    owner: Vec<String>,
+    /// The descriptor of the new epoch, after the other owners have signed it.
+    #[arg(long, value_name = "FILE", requires = "begin_anew")]
+    descriptor: Option<PathBuf>,
+}
+
+impl Restore {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let put_back = self.copy.as_deref().map(|copy| put_back(context, copy)).transpose()?;
+        let config = Config::load(&context.home)?;
+        let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
+        if let Some(domain) = &self.begin_anew {
+            return epoch::begin(context, &config, node, domain, &self.owner, self.descriptor.as_deref());
+        }
+        let keys = node_keys(context, node)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::new(Exit::Internal, error))?;
+        let domains = runtime.block_on(async {
+            let (app, mut sources) = Service::open(&config, keys.clone()).map_err(|error| failed(&error))?;
+            let copies: Vec<_> = self.from_copy.iter().map(|path| carried(path, &keys)).collect::<Result<_, _>>()?;
+            sources.extend(copies.iter().map(|(_, source)| source.clone()));
+            self.ask(context, &app, &sources).await
+        })?;
+        let shown = json!({ "put_back": put_back.as_ref().map(shown), "domains": domains });
+        let is_well = domains.iter().all(|domain| domain["state"] == "current");
+        context.output.result(&shown, || text(put_back.as_ref(), &domains))?;
+        Ok(if is_well { Exit::Ok } else { Exit::Refused })
+    }
+
+    async fn ask(&self, context: &Context, app: &App, sources: &[Source]) -> Result<Vec<Value>, Failure> {
+        let failed = |error: AppError| Failure::new(Exit::Local, error);
+        if self.hold {
+            app.hold().map_err(failed)?;
+        }
+        let mut told = Vec::new();
+        for domain in app.silent() {
+            context.output.note(&format!("asking for {domain} …"));
+            let mut asked = app.ask_all(&domain, sources).await.map_err(failed)?;
+            if self.alone.as_ref() == Some(&domain) && app.silent().contains(&domain) {
+                app.go_on(&domain).map_err(failed)?;
+                asked.push(Asked { name: "the operator: alone".to_owned(), answer: Ok(0) });
+            }
+            let state = if app.silent().contains(&domain) { "silent" } else { "current" };
+            let size = app.domain(&domain).map(|info| info.info.size).ok();
+            let asked: Vec<Value> = asked.iter().map(answer).collect();
+            told.push(json!({ "domain": domain, "state": state, "size": size, "asked": asked }));
+        }
+        Ok(told)
+    }
+}
+
+/// A copy of a mirror, opened in a directory of its own: what was carried here stays as it is.
+fn carried(path: &Path, keys: &NodeKeys) -> Result<(tempfile::TempDir, Source), Failure> {
+    let local = |error: String| Failure::new(Exit::Local, format!("`{}`: {error}", path.display()));
+    let place = tempfile::tempdir().map_err(|error| local(error.to_string()))?;
+    let data = place.path().join(DATA);
+    store::backup(&path.join(DATA), &data).map_err(|error| local(error.to_string()))?;
+    let setup = Setup {
+        data,
+        keys: keys.clone(),
+        mirrors: Vec::new(),
+        parties: Default::default(),
+        trust: None,
+        operator_token: None,
+    };
+    let app = App::open(&setup).map_err(|error| local(error.to_string()))?;
+    Ok((place, Source::Copy { name: path.display().to_string(), app }))
+}
+
+fn put_back(context: &Context, copy: &Path) -> Result<PutBack, Failure> {
+    context.output.note("reading the copy …");
+    let files = restore::missing_files(copy, &context.home)?;
+    let config = Config::load(&context.home)?;
+    let node: &NodeConfig = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
+    let put_back = restore::put_back(copy, &node.data, context.now())?;
+    Ok(PutBack { files, ..put_back })
+}
+
+fn shown(put_back: &PutBack) -> Value {
+    json!({ "entries": put_back.entries, "files": put_back.files, "replaced": put_back.replaced })
+}
+
+fn answer(asked: &Asked) -> Value {
+    match &asked.answer {
+        Ok(entries) => json!({ "source": asked.name, "entries": entries }),
+        Err(problem) => json!({ "source": asked.name, "problem": problem }),
+    }
+}
+
+fn text(put_back: Option<&PutBack>, domains: &[Value]) -> String {
+    let mut parts = Vec::new();
+    if let Some(put_back) = put_back {
+        let mut rows = vec![("store", format!("{} entries", put_back.entries))];
+        rows.extend(
+            put_back.replaced.iter().map(|path| ("before", format!("the former store is in {}", path.display()))),
+        );
+        let files = put_back.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n");
+        rows.extend((!files.is_empty()).then_some(("files", files)));
+        parts.push(card(&format!("{} put back", style("✓").green()), &rows));
+    }
+    parts.extend(domains.iter().map(domain_text));
+    if domains.is_empty() {
+        parts.push("No domain is silent: there is nothing to get back.".to_owned());
+    }
+    parts.join("\n")
+}
+
+fn domain_text(domain: &Value) -> String {
+    let is_current = domain["state"] == "current";
+    let mut rows = vec![("entries", domain["size"].to_string())];
+    for asked in domain["asked"].as_array().into_iter().flatten() {
+        let source = asked["source"].as_str().unwrap_or_default();
+        let said = match asked["problem"].as_str() {
+            Some(problem) => style(format!("{source}: {problem}")).red().to_string(),
+            None => format!("{source}: {} lost entries", asked["entries"]),
+        };
+        rows.push(("asked", said));
+    }
+    if !is_current {
+        rows.push(("what to do", ADVICE.to_owned()));
+    }
+    let name = domain["domain"].as_str().unwrap_or_default();
+    let title = match is_current {
+        true => format!("{} {name} goes on", style("✓").green()),
+        false => format!("{} {name} stays silent", style("✗").red()),
+    };
+    card(&title, &rows)
+}
+
+const ADVICE: &str = "\
+name every mirror as a [[peer]] in ics.toml and ask again, or bring copies of them with --from-copy; a node that runs
+asks by itself. If nobody ever had more: --alone. If it is lost for good: --begin-anew";
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        let failure = Self::new(Exit::Local, &error);
+        match error {
+            RestoreError::Store(StoreError::InUse { .. }) => failure.hint("stop the node first"),
+            RestoreError::Store(StoreError::NotFound { .. }) => failure.hint("name a directory that `ics backup` made"),
+            RestoreError::Damaged(_) => failure.hint("take an older copy; the mirrors have what was signed since"),
+            _ => failure,
+        }
+    }
+}

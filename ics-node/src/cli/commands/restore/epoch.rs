@@ -1,0 +1,110 @@
+//! A new epoch: the owners' descriptor cites the head that is left, and a new key of the node signs from there.
+
+use std::path::Path;
+
+use console::style;
+use ics_core::descriptor::{Descriptor, Head};
+use ics_core::vocabulary::DomainName;
+use serde_json::json;
+
+use super::super::domain::unlock_all;
+use super::super::serve::{failed, node_keys};
+use crate::app::{App, NodeKeys};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::card;
+use crate::client::descriptor::{self, DescriptorFile};
+use crate::config::{Config, FILE_NAME, NodeConfig, edit};
+use crate::keys::{Algorithm, KeyName, KeyVersion, file};
+use crate::service::Service;
+
+pub(super) fn begin(
+    context: &Context,
+    config: &Config,
+    node: &NodeConfig,
+    domain: &DomainName,
+    owners: &[String],
+    signed: Option<&Path>,
+) -> Result<Exit, Failure> {
+    let local = |error: &dyn core::fmt::Display| Failure::new(Exit::Local, error);
+    let (app, _) = Service::open(config, node_keys(context, node)?).map_err(|error| failed(&error))?;
+    if !app.silent().contains(domain) {
+        return Err(Failure::new(Exit::Refused, format!("`{domain}` is not silent: it needs no new epoch")));
+    }
+    let answer = app.descriptor(domain, None).map_err(|error| local(&error))?;
+    let former = Descriptor::parse(&answer.json).map_err(|error| local(&error))?;
+    let head = head(&app, domain)?;
+    drop(app);
+    // The new key lies in a file also where the former one is in a token: a token takes keys by its own tools.
+    let former_key = node.key.parse::<KeyName>().map_or_else(|_| "node".to_owned(), |name| name.to_string());
+    let key_name = format!("{former_key}-{}", former.version.saturating_add(1));
+    let file = match signed {
+        Some(path) => DescriptorFile::read(path)?,
+        None => make(context, node, &former, &head, &key_name, owners)?,
+    };
+    let missing =
+        u32::try_from(file.signed_by(&former.owners.keys).len()).unwrap_or(u32::MAX) < former.owners.threshold;
+    if missing {
+        let path = descriptor::path(&context.home, domain, file.descriptor.version);
+        let hint =
+            format!("`ics domain sign` it, then `ics restore --begin-anew {domain} --descriptor {}`", path.display());
+        return Err(Failure::new(Exit::Refused, "other owners must sign the descriptor of the new epoch").hint(hint));
+    }
+    let key = context.keys().find(&key_name)?;
+    let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()? };
+    let app = Service::open_with_new_key(config, keys).map_err(|error| failed(&error))?;
+    let index = app.begin_anew(domain, file.body()).map_err(|error| Failure::new(Exit::Refused, error))?;
+    drop(app);
+    let path = context.home.join(FILE_NAME);
+    let text = std::fs::read_to_string(&path).map_err(|error| local(&error))?;
+    let text = edit::set_node_key(&text, &path, &key_name).map_err(|error| local(&error))?;
+    file::replace_private(&path, text.as_bytes()).map_err(|error| local(&error))?;
+    let shown = json!({ "domain": domain, "version": file.descriptor.version, "index": index, "key": key_name,
+        "last_head": { "size": head.size, "root": head.root.to_string() } });
+    context.output.result(&shown, || {
+        let rows = [
+            ("after", format!("{} entries, root {}", head.size, head.root)),
+            ("rules", format!("version {}, entry {index}", file.descriptor.version)),
+            ("key", format!("{key_name}; ics.toml names it now")),
+            ("next", "start the node; a mirror that has seen more of the former epoch stops and says so".to_owned()),
+        ];
+        card(&format!("{} a new epoch of {domain}", style("✓").green()), &rows)
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// The head of what is left.
+fn head(app: &App, domain: &DomainName) -> Result<Head, Failure> {
+    let (size, root) = app.left(domain).map_err(|error| Failure::new(Exit::Local, error))?;
+    Ok(Head { size, root })
+}
+
+/// The next version with a new key of the node, signed by owners of this home directory.
+fn make(
+    context: &Context,
+    node: &NodeConfig,
+    former: &Descriptor,
+    head: &Head,
+    key_name: &str,
+    owners: &[String],
+) -> Result<DescriptorFile, Failure> {
+    let passphrase = context.passphrases().get("the node's new key")?;
+    let user_id = format!("Node {}", node.name);
+    let version = if former.owners.keys.iter().any(|owner| owner.fingerprint.version() == 6) {
+        KeyVersion::V6
+    } else {
+        KeyVersion::V4
+    };
+    let key =
+        context.keys().make(&key_name.parse()?, &user_id, (Algorithm::Ed25519, version), &passphrase, context.now())?;
+    let home =
+        descriptor::node(&node.name, &key).ok_or_else(|| Failure::new(Exit::Internal, "the new key is not Ed25519"))?;
+    let next = Descriptor { home, last_head: Some(head.clone()), ..former.clone() };
+    let next = descriptor::follow(former, next)?;
+    let unlocked = unlock_all(context, owners)?;
+    let signers = unlocked.iter().map(|key| key.primary()).collect::<Result<Vec<_>, _>>()?;
+    descriptor::refuse_strangers(&former.owners.keys, &signers)?;
+    let file = DescriptorFile::sign_new(next, &signers, context.now())?;
+    file.write(&descriptor::path(&context.home, &former.domain, file.descriptor.version))?;
+    Ok(file)
+}

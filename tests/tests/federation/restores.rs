@@ -1,0 +1,201 @@
+//! A home that was put back from a copy, or lost its store: with mirrors, without a network, and with nobody who has
+//! what was lost.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::node::{Node, eventually};
+use crate::town::{DEVICES, LABELS};
+use crate::{copies, devices_csv, tools};
+
+/// A home and a mirror of it.
+struct Pair {
+    home: Node,
+    mirror: Node,
+    directory: TempDir,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut home = Node::init(directory.path(), "manufacturer", DEVICES);
+        let mut mirror = Node::init(directory.path(), "certification", LABELS);
+        home.serve();
+        mirror.mirror(DEVICES, &home);
+        mirror.serve();
+        let pair = Self { home, mirror, directory };
+        pair.publish(1, 4);
+        pair
+    }
+
+    fn publish(&self, first: u32, count: u32) -> u64 {
+        publish(&self.home, first, count);
+        self.mirror.catches_up(&self.home, DEVICES);
+        size(&self.home)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).to_str().expect("text").to_owned()
+    }
+
+    /// Names the mirror as a peer of the home, which asks it when it is silent.
+    fn introduce(&self) {
+        let path = self.home.home.join("ics.toml");
+        let text = fs::read_to_string(&path).expect("a configuration");
+        fs::write(&path, format!("{text}\n[[peer]]\nname = \"mirror\"\nurl = \"{}\"\n", self.mirror.url))
+            .expect("written");
+    }
+
+    /// The home says more, the mirror follows, and both have one log.
+    fn go_on_together(&self, first: u32) {
+        self.publish(first, 3);
+        let (size, root) = copies::checkpoint(&self.home, DEVICES);
+        eventually("the mirror has the home's root", || {
+            (copies::checkpoint(&self.mirror, DEVICES) == (size, root)).then_some(())
+        });
+        let held = self.mirror.holds(DEVICES).expect("held");
+        assert_eq!(held["alarms"], serde_json::json!([]), "{held}");
+    }
+}
+
+fn publish(home: &Node, first: u32, count: u32) {
+    let list = home.write(&format!("devices-{first}.csv"), devices_csv(first, count));
+    assert_eq!(home.json(&["publish", "--from", &list])["published"], count);
+}
+
+fn size(node: &Node) -> u64 {
+    node.holds(DEVICES).expect("held")["size"].as_u64().expect("a size")
+}
+
+fn state(told: &Value) -> &str {
+    told["domains"][0]["state"].as_str().expect("a state")
+}
+
+#[test]
+fn what_was_lost_comes_back_from_a_mirror() {
+    let mut pair = Pair::new();
+    let copy = pair.path("copy");
+    pair.home.json(&["backup", &copy]);
+    let size_before = pair.publish(10, 5);
+    pair.home.kill();
+    let told: Value =
+        serde_json::from_str(&pair.home.ics(&["--json", "restore", &copy]).ends_with(1).stdout).expect("JSON");
+    assert_eq!(state(&told), "silent", "nobody was asked: {told}");
+    assert!(told["put_back"]["replaced"].is_string(), "the former store is kept: {told}");
+
+    silent_nodes_say_so(&mut pair.home);
+    pair.introduce();
+    pair.home.serve();
+    assert_eq!(size(&pair.home), size_before, "it is ready only when it has everything again");
+    pair.go_on_together(20);
+}
+
+/// Nothing is admitted and no checkpoint is given; the node lives.
+fn silent_nodes_say_so(home: &mut Node) {
+    home.serve_until("/livez");
+    let list = home.write("more.csv", devices_csv(100, 1));
+    let refused = home.ics(&["publish", "--from", &list]);
+    assert_ne!(refused.code, 0, "{}", refused.stdout);
+    let (status, answer) = tools::fetch(&format!("{}/v1/domains/{DEVICES}/checkpoint", home.url), &[]);
+    assert_eq!(status, 503, "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(tools::fetch(&format!("{}/readyz", home.url), &[]).0, 503);
+    home.kill();
+}
+
+#[test]
+fn a_store_that_is_gone_comes_back_from_a_mirror() {
+    let mut pair = Pair::new();
+    let size_before = size(&pair.home);
+    pair.introduce();
+    pair.home.kill();
+    for file in ["ics.db", "ics.db-wal", "ics.db-shm", "index.db", "index.db-wal", "index.db-shm"] {
+        let _ = fs::remove_file(pair.home.home.join("data").join(file));
+    }
+    pair.home.serve();
+    assert_eq!(size(&pair.home), size_before);
+    pair.go_on_together(20);
+}
+
+#[test]
+fn what_was_lost_comes_back_without_a_network() {
+    let mut pair = Pair::new();
+    let (copy, carried) = (pair.path("copy"), pair.path("carried"));
+    pair.home.json(&["backup", &copy, "--with-keys"]);
+    let size_before = pair.publish(10, 5);
+    pair.mirror.json(&["backup", &carried]);
+    pair.home.kill();
+    // The machine is gone with all its files, the heads' too; the passphrase was kept elsewhere.
+    let passphrase = fs::read(pair.home.home.join("passphrase")).expect("a passphrase");
+    fs::remove_dir_all(&pair.home.home).expect("gone");
+    fs::DirBuilder::new().mode(0o700).create(&pair.home.home).expect("made");
+    let mut private = fs::File::options();
+    let mut private =
+        private.create_new(true).write(true).mode(0o600).open(pair.home.home.join("passphrase")).expect("made");
+    private.write_all(&passphrase).expect("written");
+    let told = pair.home.json(&["restore", &copy, "--from-copy", &carried]);
+    assert_eq!((state(&told), &told["domains"][0]["size"]), ("current", &size_before.into()), "{told}");
+    assert!(told["put_back"]["files"].as_array().expect("files").contains(&"ics.toml".into()), "{told}");
+    pair.home.serve();
+    pair.go_on_together(20);
+}
+
+#[test]
+fn a_snapshot_is_silent_when_the_operator_says_so() {
+    let mut pair = Pair::new();
+    pair.home.kill();
+    let told = pair.home.ics(&["--json", "restore", "--hold"]).ends_with(1);
+    let told: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!(state(&told), "silent", "{told}");
+    let alone = pair.home.json(&["restore", "--alone", DEVICES]);
+    assert_eq!(state(&alone), "current", "{alone}");
+    assert_eq!(pair.home.json(&["restore"])["domains"], serde_json::json!([]), "nothing is left to do");
+    pair.home.serve();
+    pair.go_on_together(20);
+}
+
+#[test]
+fn what_nobody_has_any_more_ends_an_epoch() {
+    let mut pair = Pair::new();
+    let copy = pair.path("copy");
+    pair.home.json(&["backup", &copy]);
+    let left = size(&pair.home);
+    pair.mirror.kill();
+    publish(&pair.home, 10, 5);
+    pair.home.kill();
+    pair.home.ics(&["restore", &copy]).ends_with(1);
+    let alone = pair.home.ics(&["restore", "--alone", DEVICES]).ends_with(5);
+    assert!(alone.stderr.contains("silent"), "it knows that more was signed: {}", alone.stderr);
+    let begun = pair.home.json(&["restore", "--begin-anew", DEVICES]);
+    assert_eq!((&begun["last_head"]["size"], &begun["index"]), (&left.into(), &left.into()), "{begun}");
+    pair.home.serve();
+    assert_eq!(pair.home.holds(DEVICES).expect("held")["descriptor"], 2);
+    // The mirror had nothing of what was lost: for it, the log goes on under a new key.
+    pair.mirror.serve();
+    pair.go_on_together(20);
+    pair.home.kill();
+    pair.home.serve();
+    pair.home.ics(&["fsck"]).ok();
+}
+
+#[test]
+fn a_mirror_that_saw_what_was_lost_stops_at_a_new_epoch() {
+    let mut pair = Pair::new();
+    let copy = pair.path("copy");
+    pair.home.json(&["backup", &copy]);
+    pair.publish(10, 5);
+    pair.home.kill();
+    pair.home.ics(&["restore", &copy]).ends_with(1);
+    // The owners did not ask it.
+    pair.home.json(&["restore", "--begin-anew", DEVICES]);
+    pair.home.serve();
+    publish(&pair.home, 20, 10);
+    let stopped = eventually("the mirror stops", || {
+        let held = pair.mirror.holds(DEVICES)?;
+        (held["mirror"]["state"] == "stopped").then_some(held)
+    });
+    assert!(stopped["alarms"].to_string().contains("mirror-stopped"), "{stopped}");
+}
