@@ -17,7 +17,7 @@ pub(crate) struct Progress {
 }
 
 /// Positions in one row at most: a look-up reads no more than that in vain.
-const BLOCK: usize = 256;
+const BLOCK: usize = 64;
 
 /// Adds postings, which are in order, and notes the progress, in one transaction: after a crash both are there or
 /// neither, so no posting comes twice.
@@ -61,12 +61,16 @@ fn distances(first: Position, others: &[(Key, Position)]) -> Vec<u8> {
 
 /// The position behind `last`, off the front of what [`distances`] has made.
 fn next_position(last: Position, bytes: &mut &[u8]) -> Option<Position> {
-    // Nine digits of seven bits are all that a position can have.
-    let length = bytes.iter().take(9).position(|byte| byte & 0x80 == 0)? + 1;
-    let (digits, rest) = bytes.split_at_checked(length)?;
-    let distance: i64 = (0..).zip(digits).map(|(place, digit)| i64::from(digit & 0x7f) << (7 * place)).sum();
-    *bytes = rest;
-    last.0.checked_add(distance).map(Position)
+    let mut distance = 0_i64;
+    for shift in (0..63).step_by(7) {
+        let (digit, rest) = bytes.split_first()?;
+        *bytes = rest;
+        distance |= i64::from(digit & 0x7f) << shift;
+        if digit & 0x80 == 0 {
+            return last.0.checked_add(distance).map(Position);
+        }
+    }
+    None
 }
 
 /// How far a domain is indexed in the file.
@@ -123,13 +127,14 @@ pub(crate) fn read(
     let mut positions = Vec::new();
     while positions.len() < enough {
         let Some(row) = rows.next()? else { return Ok(Chunk { positions, is_last: true }) };
-        let mut position = Position(row.get(0)?);
         let mut more = row.get_ref(1)?.as_blob_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
-        positions.extend(Some(position).filter(|position| (from..end).contains(position)));
-        while !more.is_empty() {
-            let next = next_position(position, &mut more);
-            position = next.ok_or_else(|| StoreError::corrupt("the index has a malformed block of postings"))?;
-            positions.extend(Some(position).filter(|position| (from..end).contains(position)));
+        let mut next = Some(Position(row.get(0)?));
+        while let Some(position) = next.filter(|position| *position < end) {
+            if position >= from {
+                positions.push(position);
+            }
+            let malformed = || StoreError::corrupt("the index has a malformed block of postings");
+            next = if more.is_empty() { None } else { Some(next_position(position, &mut more).ok_or_else(malformed)?) };
         }
     }
     Ok(Chunk { positions, is_last: false })

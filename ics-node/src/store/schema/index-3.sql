@@ -1,4 +1,4 @@
--- Postings that many entries share (kind, act, role, signer, model) in blocks, a row for some hundred entries: the names
+-- Postings that many entries share (kind, act, role, signer, model) in blocks, a row for some dozens of entries: the names
 -- are then nearly all that a merge has to place. The index is derived; the next start fills it again.
 DROP TABLE posting;
 DELETE FROM progress;
