@@ -121,3 +121,9 @@ pub const LDAP_SEARCH_SECONDS: u64 = 60;
 pub const LDAP_PAGED_SEARCHES: usize = 4;
 /// Seconds after which a connection that asks for nothing is ended.
 pub const LDAP_IDLE_SECONDS: u64 = 900;
+/// Challenges that may wait for their answer.
+pub const CHALLENGES_WAITING: usize = 10_000;
+/// Seconds in which a challenge must be answered.
+pub const CHALLENGE_SECONDS: u64 = 60;
+/// Questions in one batch of checks.
+pub const CHECKS: usize = 1_000;

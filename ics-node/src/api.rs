@@ -9,6 +9,7 @@ use ics_core::identity::Kind;
 use ics_core::log::receipt::Receipt;
 use ics_core::record::{Listed, Record};
 use ics_core::time::Timestamp;
+use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
 use serde::{Deserialize, Serialize};
@@ -183,6 +184,155 @@ pub struct IdentityPage {
     /// `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
+}
+
+/// What a record says in short: `?view=summary`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordSummary {
+    /// Its id.
+    pub id: String,
+    /// Its kind.
+    pub kind: Kind,
+    /// What people call it.
+    pub title: String,
+    /// The domain that says so.
+    pub domain: DomainName,
+    /// Its status now, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// The effect of its status: none, permits, blocks or blocks-for-ever.
+    pub effect: String,
+    /// Since when it has that status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Who gave it, as his certificate names him.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The roles in which entitled signers vouch for it.
+    pub vouched: Vec<String>,
+    /// When, without news, the first of its statements begins or ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes_at: Option<Timestamp>,
+}
+
+impl From<&Record> for RecordSummary {
+    fn from(record: &Record) -> Self {
+        let status = record.status.as_ref().map(|status| &status.decides);
+        let signer =
+            |it: &ics_core::record::GivenStatus| it.by.name.clone().unwrap_or_else(|| it.by.signer.to_string());
+        let mut vouched: Vec<String> = record.vouched.iter().map(|by| by.role.to_string()).collect();
+        vouched.sort_unstable();
+        vouched.dedup();
+        Self {
+            id: record.identity.id.to_string(),
+            kind: record.identity.kind,
+            title: record.title.clone(),
+            domain: record.domain.clone(),
+            status: status.map(|status| status.name.to_string()),
+            effect: record.effect().to_string(),
+            since: status.map(|status| status.since),
+            by: status.map(signer),
+            vouched,
+            changes_at: record.changes_at,
+        }
+    }
+}
+
+/// Whether a thing may be used: what `GET /v1/check` says in its status and headers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// The answer; only `allow` is a yes.
+    pub verdict: Outcome,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// When the domain heard of longest ago last confirmed what it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Until when the answer holds if nothing more is heard; absent with `unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh_until: Option<Timestamp>,
+    /// The domains that were heard, each with the size of its log: `devices.acme.example=17`.
+    pub view: String,
+}
+
+/// What became of one question of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CheckAnswer {
+    /// It was answered.
+    Check(Check),
+    /// It could not be read.
+    Problem(Problem),
+}
+
+/// One question of `POST /v1/check`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckQuestion {
+    /// The thing, by id or name.
+    pub id: String,
+    /// What it is to be used for.
+    #[serde(rename = "use")]
+    pub usage: String,
+    /// The thing that it is to deal with, by id or name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+}
+
+/// `POST /v1/check`: several questions at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckQuestions {
+    /// The questions.
+    pub questions: Vec<CheckQuestion>,
+}
+
+/// The answers, in the order of the questions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckAnswers {
+    /// One for each question.
+    pub answers: Vec<CheckAnswer>,
+}
+
+/// `POST /v1/challenge`: whom to challenge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeRequest {
+    /// The identity, by id or name.
+    pub id: String,
+}
+
+/// A message for the holder of an identity's key to sign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// The identity.
+    pub id: String,
+    /// Names the challenge.
+    pub nonce: String,
+    /// What is to be signed: these characters in UTF-8, the last line feed included.
+    pub message: String,
+    /// Until when an answer counts.
+    pub expires: Timestamp,
+}
+
+/// `POST /v1/challenge/answer`: the signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeAnswer {
+    /// The challenge.
+    pub nonce: String,
+    /// The signature over its message, base64: raw Ed25519; ECDSA P-256 with SHA-256, r and s or DER; RSA PKCS #1 v1.5
+    /// with SHA-256; or a binary OpenPGP signature of type 0x00.
+    pub signature: wire::Base64,
+}
+
+/// That the holder of the key has signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proven {
+    /// The identity.
+    pub id: String,
+    /// When it was proven.
+    pub at: Timestamp,
 }
 
 /// The filters of a listing, all of which must hold.

@@ -179,6 +179,7 @@ fn setup(config: &Config, node: &NodeConfig, keys: NodeKeys) -> Result<Setup, Se
         parties: parties(config),
         trust: config.trust.policy.as_deref().map(trust).transpose()?,
         operator_token: node.operator_token_file.as_deref().map(token).transpose()?,
+        memory_bytes: u64::from(node.memory_mib) << 20,
     })
 }
 

@@ -99,6 +99,12 @@ impl Domain {
         Origin { domain: self.name().clone(), entry0: self.entry0 }
     }
 
+    /// Whether that is its identity.
+    #[must_use]
+    pub fn is(&self, origin: &Origin) -> bool {
+        self.entry0 == origin.entry0 && *self.name() == origin.domain
+    }
+
     /// The access rules that rule now.
     #[must_use]
     pub fn policy(&self) -> &Arc<AccessPolicy> {

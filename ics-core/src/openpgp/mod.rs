@@ -16,6 +16,7 @@ pub mod ed25519;
 mod ed448;
 pub mod key;
 pub(crate) mod packet;
+pub mod possession;
 pub mod reader;
 pub mod signature;
 pub mod signer;

@@ -6,8 +6,8 @@ use std::sync::LazyLock;
 use cedar_policy::{EntityTypeName, EntityUid, RestrictedExpression};
 
 use super::{
-    Action, Append, Asked, Decision, OwnSchema, PolicyError, Principal, Request, Resource, Rules, entity, read_schema,
-    uid,
+    Action, Append, Asked, Decision, Memo, OwnSchema, PolicyError, Principal, Request, Resource, Rules, entity,
+    read_schema, uid,
 };
 use crate::descriptor::Descriptor;
 use crate::vocabulary::DomainName;
@@ -21,6 +21,8 @@ pub struct AccessPolicy {
     rules: Rules,
     types: Types,
     names_identities: bool,
+    /// Decisions about reading: records are read again and again, and differ in what rules seldom look at.
+    reads: Memo<Request>,
 }
 
 /// The names of the schema's entity types, read once.
@@ -70,7 +72,7 @@ impl AccessPolicy {
                 }
             }
         }
-        Ok(Self { rules, types, names_identities })
+        Ok(Self { rules, types, names_identities, reads: Memo::default() })
     }
 
     /// Decides a request; the same request gives the same decision, reasons and all.
@@ -80,6 +82,23 @@ impl AccessPolicy {
             Ok(asked) => self.rules.decide(asked),
             Err(error) => Decision { allow: false, reasons: Vec::new(), errors: vec![error] },
         }
+    }
+
+    /// Decides exactly as [`AccessPolicy::decide`] does, and remembers it.
+    #[must_use]
+    pub fn decide_again(&self, request: &Request) -> Decision {
+        self.reads.decide(self.without_what_no_rule_sees(request), |request| self.decide(request))
+    }
+
+    /// The request without what no rule can look at.
+    fn without_what_no_rule_sees(&self, request: &Request) -> Request {
+        let mut key = request.clone();
+        if let Resource::Identity { id, .. } = &mut key.resource
+            && !self.names_identities()
+        {
+            *id = None;
+        }
+        key
     }
 
     /// Whether a rule tells identities apart by id, so that decisions about two of the same attributes may differ.

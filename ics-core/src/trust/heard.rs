@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::verdict::{Looked, Party, Step, Testimony};
+use super::verdict::{Looked, Party, Question, Reason, Step, Testimony};
 use super::{Facts, TrustPolicy};
 use crate::identity::{Kind, excerpt};
 use crate::log::checkpoint::Origin;
@@ -19,7 +19,13 @@ pub(super) struct Heard<'a> {
 }
 
 impl<'a> Heard<'a> {
-    pub(super) fn new(of: Party, looked: &'a Looked, policy: &TrustPolicy) -> Self {
+    /// Of the thing, and of its peer if there is one.
+    pub(super) fn both(question: &'a Question, policy: &TrustPolicy) -> Vec<Self> {
+        let peer = question.peer.iter().map(|peer| Self::new(Party::Peer, peer, policy));
+        core::iter::once(Self::new(Party::Thing, &question.thing, policy)).chain(peer).collect()
+    }
+
+    fn new(of: Party, looked: &'a Looked, policy: &TrustPolicy) -> Self {
         let (mut counting, ignored): (Vec<_>, Vec<_>) =
             looked.testimonies.iter().partition(|testimony| policy.domains().contains(&testimony.origin));
         counting.sort_by_key(|testimony| &testimony.origin);
@@ -174,26 +180,31 @@ impl Heard<'_> {
     }
 
     /// What keeps the domains from telling.
-    pub(super) fn missing(&self, policy: &TrustPolicy, now: Timestamp) -> Vec<String> {
+    pub(super) fn missing(&self, policy: &TrustPolicy, now: Timestamp) -> Vec<(Reason, String)> {
         let mut missing = Vec::new();
         if self.looked.candidates > 1 {
-            missing.push(format!("{} fits {} identities", self.name(), self.looked.candidates));
+            let words = format!("{} fits {} identities", self.name(), self.looked.candidates);
+            missing.push((Reason::Ambiguous, words));
         }
         for origin in policy.domains() {
             if !self.counting.iter().any(|testimony| testimony.origin == *origin) {
-                missing.push(format!("{} counts, but nothing was heard of it", origin.domain));
+                missing.push((Reason::NotHeard, format!("{} counts, but nothing was heard of it", origin.domain)));
             }
         }
         for record in self.records().filter(|record| record.changes_at.is_some_and(|change| change <= now)) {
-            missing.push(format!(
+            let words = format!(
                 "the record of {} was judged at {}, something has begun or ended since",
                 record.domain, record.at
-            ));
+            );
+            missing.push((Reason::Outdated, words));
         }
         match self.kinds().len() {
-            0 => missing.push(self.nobody_knows()),
+            0 => missing.push((Reason::UnknownIdentity, self.nobody_knows())),
             1 => {}
-            _ => missing.push(format!("the domains differ on what kind of thing {} is", self.name())),
+            _ => {
+                let words = format!("the domains differ on what kind of thing {} is", self.name());
+                missing.push((Reason::KindsDiffer, words));
+            }
         }
         missing
     }

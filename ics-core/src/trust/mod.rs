@@ -7,4 +7,7 @@ mod verdict;
 
 pub use facts::Facts;
 pub use policy::{TrustDocument, TrustError, TrustPolicy, TrustRequest, templates};
-pub use verdict::{AsOf, Looked, Outcome, Party, Question, Step, Testimony, Verdict, verdict};
+pub use verdict::{
+    Answer, AsOf, Looked, Outcome, Party, Question, Reason, Ruling, Settled, Step, Testimony, Verdict, fresh_until,
+    settle, verdict,
+};

@@ -1,7 +1,7 @@
 //! The relying party's trust policy: which domains count, how old an answer may be, and which uses the evaluated view
 //! of a thing is good for (DESIGN section 6).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use cedar_policy::{Entity, EntityTypeName, RestrictedExpression};
@@ -13,7 +13,8 @@ use crate::descriptor::fields::{check_freshness, distinct, fail_if, read};
 use crate::descriptor::{FieldError, Freshness, Problem};
 use crate::limits;
 use crate::log::checkpoint::Origin;
-use crate::policy::{Asked, Decision, OwnSchema, PolicyError, Rules, entity, read_schema, uid};
+use crate::policy::{Asked, Decision, Memo, OwnSchema, PolicyError, Rules, entity, read_schema, uid};
+use crate::vocabulary::Attribute;
 
 /// The schema that trust rules are validated against.
 static SCHEMA: OwnSchema = LazyLock::new(|| read_schema(include_str!("../../../schemas/trust.cedarschema")));
@@ -38,6 +39,11 @@ pub struct TrustPolicy {
     document: TrustDocument,
     rules: Rules,
     types: Types,
+    /// The attributes that a rule may look at: what no rule names makes no difference.
+    named: BTreeSet<Attribute>,
+    /// Decisions by what they depend on. A fleet asks few different questions: its devices differ in name and number,
+    /// at which rules seldom look, and evaluating Cedar takes longer than everything else in a verdict.
+    decided: Memo<TrustRequest>,
 }
 
 /// What is to be decided.
@@ -102,7 +108,8 @@ impl TrustPolicy {
         distinct("domains", document.domains.iter().map(|origin| origin.domain.to_string()))?;
         check_freshness("freshness", &document.freshness)?;
         let rules = Rules::compile(&SCHEMA, ALWAYS, &document.rules)?;
-        Ok(Self { document, rules, types: Types::read()? })
+        let named = Attribute::ALL.iter().copied().filter(|it| document.rules.contains(it.as_str())).collect();
+        Ok(Self { document, rules, types: Types::read()?, named, decided: Memo::default() })
     }
 
     /// The domains that count.
@@ -117,6 +124,12 @@ impl TrustPolicy {
         &self.document.freshness
     }
 
+    /// How many seconds news may be old for a use: by this policy and by the domain that it comes from.
+    #[must_use]
+    pub fn fresh_for(&self, domain: &Freshness, usage: &str) -> u64 {
+        self.freshness().seconds(usage).min(domain.seconds(usage))
+    }
+
     /// What it was compiled from.
     #[must_use]
     pub const fn document(&self) -> &TrustDocument {
@@ -128,6 +141,14 @@ impl TrustPolicy {
     /// A thing whose status blocks is refused for every use, and so is one whose peer's does; no rule permits that.
     #[must_use]
     pub fn decide(&self, request: &TrustRequest) -> Decision {
+        let mut request = request.clone();
+        for facts in core::iter::once(&mut request.thing).chain(&mut request.peer) {
+            facts.attributes.retain(|attribute, _| self.named.contains(attribute));
+        }
+        self.decided.decide(request, |request| self.evaluate(request))
+    }
+
+    fn evaluate(&self, request: &TrustRequest) -> Decision {
         match self.types.ask(request) {
             Ok(asked) => self.rules.decide(asked),
             Err(error) => Decision { allow: false, reasons: Vec::new(), errors: vec![error] },

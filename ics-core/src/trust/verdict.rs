@@ -1,5 +1,8 @@
 //! The relying party's answer: may this thing be used so, now? With everything that it rests on.
 //!
+//! Most of it does not hang on the age of what was heard: [`settle`] finds that, once for as long as the records are the
+//! same, and [`Settled::at`] holds it against the time.
+//!
 //! - A blocking status in any domain that counts denies, however old the news of it: it stands until lifted.
 //! - Otherwise every domain that counts must have been heard of lately enough, one of them must know the thing, and
 //!   they must agree on what it is; else the answer is `unknown`, never `allow`.
@@ -10,9 +13,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::heard::{Heard, does, lacks, signer};
-use super::{TrustPolicy, TrustRequest};
+use super::{Facts, TrustPolicy, TrustRequest};
 use crate::descriptor::Freshness;
 use crate::identity::{Fingerprint, excerpt};
+use crate::limits;
 use crate::log::checkpoint::Origin;
 use crate::record::Record;
 use crate::statement::StatementId;
@@ -71,6 +75,75 @@ pub enum Outcome {
     Unknown,
 }
 
+impl Outcome {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why an answer is what it is, in one word for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reason {
+    /// A rule of the trust policy permits it.
+    Permitted,
+    /// A status blocks one of the two.
+    Blocked,
+    /// A rule of the trust policy forbids it.
+    Forbidden,
+    /// No rule of the trust policy permits it.
+    NotPermitted,
+    /// The trust policy could not be evaluated.
+    RulesFailed,
+    /// A name fits several identities.
+    Ambiguous,
+    /// No domain that counts knows it.
+    UnknownIdentity,
+    /// The domains differ on what kind of thing it is.
+    KindsDiffer,
+    /// A domain counts of which nothing was heard.
+    NotHeard,
+    /// A record was judged before something began or ended.
+    Outdated,
+    /// The clock is behind what a domain has confirmed: nobody can tell how old the news is.
+    ClockBehind,
+    /// The last news of a domain is too old for this use.
+    Stale,
+    /// There is no trust policy to decide by.
+    NoPolicy,
+    /// What the answer would rest on could not be read.
+    Unreadable,
+}
+
+impl Reason {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permitted => "permitted",
+            Self::Blocked => "blocked",
+            Self::Forbidden => "forbidden",
+            Self::NotPermitted => "not-permitted",
+            Self::RulesFailed => "rules-failed",
+            Self::Ambiguous => "ambiguous",
+            Self::UnknownIdentity => "unknown-identity",
+            Self::KindsDiffer => "kinds-differ",
+            Self::NotHeard => "not-heard",
+            Self::Outdated => "outdated",
+            Self::ClockBehind => "clock-behind",
+            Self::Stale => "stale",
+            Self::NoPolicy => "no-policy",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
 /// Which of two things is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -123,6 +196,8 @@ pub struct AsOf {
 pub struct Verdict {
     /// The answer.
     pub outcome: Outcome,
+    /// Why, in one word.
+    pub reason: Reason,
     /// What for.
     #[serde(rename = "use")]
     pub usage: String,
@@ -150,36 +225,147 @@ pub struct Verdict {
 /// Answers a question by a trust policy: a pure function of what was heard, the policy and the time.
 #[must_use]
 pub fn verdict(question: &Question, policy: &TrustPolicy, now: Timestamp) -> Verdict {
-    let thing = Heard::new(Party::Thing, &question.thing, policy);
-    let peer = question.peer.as_ref().map(|peer| Heard::new(Party::Peer, peer, policy));
-    let both: Vec<&Heard<'_>> = [&thing].into_iter().chain(&peer).collect();
+    let both = Heard::both(question, policy);
     let as_of = as_of(&both, policy, &question.usage, now);
-    let answer = Answer::blocked(&both)
-        .or_else(|| Answer::unknown(&both, policy, &as_of, now))
-        .unwrap_or_else(|| Answer::by_rules(question, policy, &thing, peer.as_ref()));
+    let settled = settle_heard(&both, question, policy, now);
+    let (answer, changes_at) = (settled.at(&as_of, now), settled.changes_at);
     Verdict {
         outcome: answer.outcome,
+        reason: answer.reason,
         usage: question.usage.clone(),
         at: now,
-        fresh_until: if answer.outcome == Outcome::Unknown { None } else { fresh_until(&both, &as_of) },
+        fresh_until: if answer.outcome == Outcome::Unknown { None } else { holds_until(changes_at, &as_of) },
         reasons: answer.reasons,
         rules: answer.rules,
-        derivation: both.iter().flat_map(|heard| heard.derivation()).collect(),
-        conflicts: both.iter().flat_map(|heard| heard.conflicts()).collect(),
+        derivation: both.iter().flat_map(Heard::derivation).collect(),
+        conflicts: both.iter().flat_map(Heard::conflicts).collect(),
         ignored: both.iter().flat_map(|heard| heard.ignored.iter().copied().cloned()).collect(),
         as_of,
     }
 }
 
-struct Answer {
+impl Verdict {
+    /// That nobody can tell, where nothing could be asked or heard.
+    #[must_use]
+    pub const fn unknown(usage: String, reason: Reason, reasons: Vec<String>, at: Timestamp) -> Self {
+        Self {
+            outcome: Outcome::Unknown,
+            reason,
+            usage,
+            at,
+            fresh_until: None,
+            reasons,
+            rules: Vec::new(),
+            derivation: Vec::new(),
+            conflicts: Vec::new(),
+            ignored: BTreeSet::new(),
+            as_of: Vec::new(),
+        }
+    }
+}
+
+/// An answer with its reasons.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The answer.
+    pub outcome: Outcome,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// Why, in words.
+    pub reasons: Vec<String>,
+    /// The rules of the trust policy that decided.
+    pub rules: Vec<String>,
+}
+
+/// What is to be answered as long as the records stay the same and what was heard is recent enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    answer: Answer,
+    /// When the first of the records changes by itself.
+    pub changes_at: Option<Timestamp>,
+}
+
+/// The same in two words: what a cache keeps of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ruling {
     outcome: Outcome,
-    reasons: Vec<String>,
-    rules: Vec<String>,
+    reason: Reason,
+}
+
+/// Finds what does not hang on the age of what was heard. The records must be those of `now`.
+#[must_use]
+pub fn settle(question: &Question, policy: &TrustPolicy, now: Timestamp) -> Settled {
+    settle_heard(&Heard::both(question, policy), question, policy, now)
+}
+
+fn settle_heard(both: &[Heard<'_>], question: &Question, policy: &TrustPolicy, now: Timestamp) -> Settled {
+    let answer = Answer::blocked(both)
+        .or_else(|| Answer::missing(both, policy, now))
+        .unwrap_or_else(|| Answer::by_rules(question, policy, both));
+    let changes_at = both.iter().flat_map(|heard| heard.records()).filter_map(|record| record.changes_at).min();
+    Settled { answer, changes_at }
+}
+
+impl Settled {
+    /// In two words.
+    #[must_use]
+    pub const fn ruling(&self) -> Ruling {
+        Ruling { outcome: self.answer.outcome, reason: self.answer.reason }
+    }
+
+    /// The answer at a time, from domains of which was heard so lately.
+    #[must_use]
+    pub fn at(&self, as_of: &[AsOf], now: Timestamp) -> Answer {
+        let (outcome, reason) = self.ruling().at(as_of.iter().map(|it| (it.as_of, it.fresh_until)), now);
+        if outcome != Outcome::Unknown {
+            return self.answer.clone();
+        }
+        let doubted = as_of.iter().filter_map(|it| doubt(it.as_of, it.fresh_until, now).map(|why| (it, why)));
+        let mut reasons: BTreeSet<String> = doubted.map(|(it, why)| in_words(it, why, now)).collect();
+        if self.answer.outcome == Outcome::Unknown {
+            reasons.extend(self.answer.reasons.iter().cloned());
+        }
+        Answer { outcome, reason, reasons: reasons.into_iter().collect(), rules: Vec::new() }
+    }
+}
+
+impl Ruling {
+    /// The answer at a time, from the times that each domain last confirmed, and until when that is recent enough.
+    ///
+    /// What blocks, blocks however old the news; nothing else is certain once it is too old. Of several reasons for
+    /// doubt the one that news would not mend comes first.
+    #[must_use]
+    pub fn at(self, as_of: impl Iterator<Item = (Timestamp, Timestamp)>, now: Timestamp) -> (Outcome, Reason) {
+        if self.reason == Reason::Blocked || self.outcome == Outcome::Unknown {
+            return (self.outcome, self.reason);
+        }
+        let worst = as_of.filter_map(|(as_of, fresh_until)| doubt(as_of, fresh_until, now)).min();
+        worst.map_or((self.outcome, self.reason), |reason| (Outcome::Unknown, reason))
+    }
+}
+
+/// Why news of that time cannot be relied on now.
+fn doubt(as_of: Timestamp, fresh_until: Timestamp, now: Timestamp) -> Option<Reason> {
+    if as_of > now.plus_millis(limits::CLOCK_SKEW_MILLIS) {
+        Some(Reason::ClockBehind)
+    } else {
+        (fresh_until <= now).then_some(Reason::Stale)
+    }
+}
+
+fn in_words(it: &AsOf, reason: Reason, now: Timestamp) -> String {
+    match reason {
+        Reason::ClockBehind => format!(
+            "the clock says {now}, but {} was confirmed at {}: set the clock, nobody can tell how old the news is",
+            it.domain, it.as_of
+        ),
+        _ => format!("the last news of {} is of {}, too old since {}", it.domain, it.as_of, it.fresh_until),
+    }
 }
 
 impl Answer {
     /// Denied, if anything blocks.
-    fn blocked(both: &[&Heard<'_>]) -> Option<Self> {
+    fn blocked(both: &[Heard<'_>]) -> Option<Self> {
         let blocking = both.iter().filter_map(|heard| {
             let (domain, status) = heard.status().filter(|(_, status)| status.effect.blocks())?;
             Some(format!(
@@ -192,59 +378,60 @@ impl Answer {
             ))
         });
         let reasons: Vec<String> = blocking.collect();
-        (!reasons.is_empty()).then(|| Self { outcome: Outcome::Deny, reasons, rules: Vec::new() })
+        let denied = Self { outcome: Outcome::Deny, reason: Reason::Blocked, reasons, rules: Vec::new() };
+        (!denied.reasons.is_empty()).then_some(denied)
     }
 
-    /// Unknown, if something is missing without which nobody can tell.
-    fn unknown(both: &[&Heard<'_>], policy: &TrustPolicy, as_of: &[AsOf], now: Timestamp) -> Option<Self> {
-        let mut reasons: BTreeSet<String> = as_of
-            .iter()
-            .filter(|it| it.fresh_until <= now)
-            .map(|it| format!("the last news of {} is of {}, too old since {}", it.domain, it.as_of, it.fresh_until))
-            .collect();
-        for heard in both {
-            reasons.extend(heard.missing(policy, now));
-        }
-        let reasons: Vec<String> = reasons.into_iter().collect();
-        (!reasons.is_empty()).then(|| Self { outcome: Outcome::Unknown, reasons, rules: Vec::new() })
+    /// Unknown, if something is missing without which nobody can tell, however fresh.
+    fn missing(both: &[Heard<'_>], policy: &TrustPolicy, now: Timestamp) -> Option<Self> {
+        let missing: BTreeSet<(Reason, String)> = both.iter().flat_map(|heard| heard.missing(policy, now)).collect();
+        let reason = missing.first()?.0;
+        let reasons: BTreeSet<String> = missing.into_iter().map(|(_, words)| words).collect();
+        Some(Self { outcome: Outcome::Unknown, reason, reasons: reasons.into_iter().collect(), rules: Vec::new() })
     }
 
-    fn by_rules(question: &Question, policy: &TrustPolicy, thing: &Heard<'_>, peer: Option<&Heard<'_>>) -> Self {
-        let Some(facts) = thing.facts() else {
-            return Self { outcome: Outcome::Unknown, reasons: vec![thing.nobody_knows()], rules: Vec::new() };
+    fn by_rules(question: &Question, policy: &TrustPolicy, both: &[Heard<'_>]) -> Self {
+        let facts: Option<Vec<Facts>> = both.iter().map(Heard::facts).collect();
+        let mut facts = facts.unwrap_or_default().into_iter();
+        let Some(thing) = facts.next() else {
+            let reasons = both.iter().map(Heard::nobody_knows).collect();
+            return Self { outcome: Outcome::Unknown, reason: Reason::UnknownIdentity, reasons, rules: Vec::new() };
         };
-        let request =
-            TrustRequest { usage: question.usage.clone(), thing: facts, peer: peer.and_then(|peer| peer.facts()) };
+        let request = TrustRequest { usage: question.usage.clone(), thing, peer: facts.next() };
         let decision = policy.decide(&request);
         let usage = excerpt(&question.usage);
-        let reasons = match (decision.allow, decision.errors.as_slice(), decision.reasons.as_slice()) {
-            (true, ..) => vec![format!("the trust policy permits `{usage}`: {}", decision.reasons.join(", "))],
-            (_, [], []) => {
-                let thing_lacks = lacks(thing, &request.thing);
-                let peer_lacks = peer.zip(request.peer.as_ref()).map(|(peer, facts)| lacks(peer, facts));
-                [format!("no rule of the trust policy permits `{usage}`"), thing_lacks]
-                    .into_iter()
-                    .chain(peer_lacks)
-                    .collect()
+        let (reason, reasons) = match (decision.allow, decision.errors.as_slice(), decision.reasons.as_slice()) {
+            (true, _, permitting) => {
+                (Reason::Permitted, vec![format!("the trust policy permits `{usage}`: {}", permitting.join(", "))])
             }
-            (_, [], forbidding) => vec![format!("the trust policy forbids `{usage}`: {}", forbidding.join(", "))],
-            (_, errors, _) => vec![format!("the trust policy cannot be evaluated: {}", errors.join("; "))],
+            (_, [], []) => {
+                let facts = core::iter::once(&request.thing).chain(&request.peer);
+                let lacking = both.iter().zip(facts).map(|(heard, facts)| lacks(heard, facts));
+                let first = format!("no rule of the trust policy permits `{usage}`");
+                (Reason::NotPermitted, core::iter::once(first).chain(lacking).collect())
+            }
+            (_, [], forbidding) => {
+                (Reason::Forbidden, vec![format!("the trust policy forbids `{usage}`: {}", forbidding.join(", "))])
+            }
+            (_, errors, _) => {
+                (Reason::RulesFailed, vec![format!("the trust policy cannot be evaluated: {}", errors.join("; "))])
+            }
         };
         let outcome = if decision.allow { Outcome::Allow } else { Outcome::Deny };
-        Self { outcome, reasons, rules: decision.reasons }
+        Self { outcome, reason, reasons, rules: decision.reasons }
     }
 }
 
 /// One line per domain: the older copy, where the two things were looked up in different ones.
-fn as_of(both: &[&Heard<'_>], policy: &TrustPolicy, usage: &str, now: Timestamp) -> Vec<AsOf> {
+fn as_of(both: &[Heard<'_>], policy: &TrustPolicy, usage: &str, now: Timestamp) -> Vec<AsOf> {
     let mut by_domain: BTreeMap<&Origin, AsOf> = BTreeMap::new();
     for testimony in both.iter().flat_map(|heard| &heard.counting) {
-        let seconds = policy.freshness().seconds(usage).min(testimony.freshness.seconds(usage));
+        let seconds = policy.fresh_for(&testimony.freshness, usage);
         let line = AsOf {
             domain: testimony.origin.domain.clone(),
             size: testimony.size,
             as_of: testimony.as_of,
-            fresh_until: testimony.as_of.min(now).plus_millis(seconds.saturating_mul(1000)),
+            fresh_until: fresh_until(testimony.as_of, seconds, now),
         };
         let known = by_domain.entry(&testimony.origin).or_insert_with(|| line.clone());
         if line.fresh_until < known.fresh_until {
@@ -254,10 +441,15 @@ fn as_of(both: &[&Heard<'_>], policy: &TrustPolicy, usage: &str, now: Timestamp)
     by_domain.into_values().collect()
 }
 
+/// Until when news of a time is recent enough: what is said to be of later than now, by another clock, is of now.
+#[must_use]
+pub fn fresh_until(as_of: Timestamp, seconds: u64, now: Timestamp) -> Timestamp {
+    as_of.min(now).plus_millis(seconds.saturating_mul(1000))
+}
+
 /// Until the first copy is too old, or the first statement begins or ends.
-fn fresh_until(both: &[&Heard<'_>], as_of: &[AsOf]) -> Option<Timestamp> {
-    let changes = both.iter().flat_map(|heard| heard.records()).filter_map(|record| record.changes_at);
-    as_of.iter().map(|it| it.fresh_until).chain(changes).min()
+fn holds_until(changes_at: Option<Timestamp>, as_of: &[AsOf]) -> Option<Timestamp> {
+    as_of.iter().map(|it| it.fresh_until).chain(changes_at).min()
 }
 
 #[cfg(test)]

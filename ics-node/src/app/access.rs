@@ -82,7 +82,7 @@ impl App {
             Reader::Anonymous => Principal::default(),
             Reader::Key(key) => self.party(key).map(|party| principal(party, domain, record)).unwrap_or_default(),
         };
-        domain.policy().decide(&Request { principal, action, resource }).allow
+        domain.policy().decide_again(&Request { principal, action, resource }).allow
     }
 }
 

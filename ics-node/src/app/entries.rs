@@ -5,7 +5,7 @@ use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::record::{Logged, Posting, candidate_groups, postings, postings_of};
+use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups, postings, postings_of};
 use ics_core::statement::StatementId;
 use ics_core::statement::body::{self, Body};
 
@@ -66,16 +66,25 @@ impl Said {
     ) -> Result<Self, StoreError> {
         let about = about(entries, domain, id)?;
         let with_next: Vec<Logged> = about.iter().chain(next).cloned().collect();
-        let candidates = candidate_groups(&with_next);
+        let groups = Self::groups(entries, domain, &candidate_groups(&with_next))?;
+        Ok(Self { about, groups })
+    }
+
+    /// All statements about these groups.
+    pub(crate) fn groups(
+        entries: &impl Entries,
+        domain: &Domain,
+        candidates: &CandidateGroups,
+    ) -> Result<Vec<Logged>, StoreError> {
         let mut groups = Vec::new();
-        for group in candidates.named {
-            groups.extend(self::about(entries, domain, &IdentityId::Group(group))?);
+        for group in &candidates.named {
+            groups.extend(self::about(entries, domain, &IdentityId::Group(*group))?);
         }
-        for selector in candidates.selectors {
-            let posting = Posting::Selector(selector);
+        for selector in &candidates.selectors {
+            let posting = Posting::Selector(*selector);
             groups.extend(find_logged(entries, domain, &posting, limits::RECORD_STATEMENTS)?);
         }
-        Ok(Self { about, groups })
+        Ok(groups)
     }
 }
 

@@ -5,6 +5,8 @@ pub mod problem;
 
 mod access;
 mod adopt;
+mod answers;
+mod challenge;
 mod check;
 mod directory;
 mod enrol;
@@ -18,6 +20,7 @@ mod hosted;
 mod judge;
 pub mod keys;
 mod list;
+mod memory;
 mod mirror;
 mod open;
 mod push;
@@ -36,12 +39,15 @@ use ics_sync::http::HttpPeer;
 use zeroize::Zeroizing;
 
 pub use access::{Parties, Party, Reader};
+pub use answers::{Depth, Encoded, Extent, Query};
+use challenge::Challenges;
 pub use clock::Clock;
 pub use directory::{Thing, ThingPage};
 pub use error::AppError;
 pub use feed::{DescriptorAnswer, TileAnswer};
 pub use fsck::{fsck, rebuild_index};
 use hosted::Hosted;
+use memory::Memory;
 pub use open::{MirrorOf, NodeKeys, Setup, store_options};
 pub use push::{Event, Listener};
 pub use recover::{Asked, Source};
@@ -63,11 +69,18 @@ struct Inner {
     parties: RwLock<Parties>,
     trust: Option<Arc<TrustPolicy>>,
     operator_token: Option<Zeroizing<String>>,
+    /// What is kept of identities.
+    memory: Arc<Memory>,
+    challenges: Challenges,
 }
 
 impl App {
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.0.memory
     }
 
     /// The node's clock.

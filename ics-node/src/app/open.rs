@@ -15,10 +15,12 @@ use ics_core::trust::TrustPolicy;
 use ics_sync::http::HttpPeer;
 use zeroize::Zeroizing;
 
+use super::challenge::Challenges;
 use super::clock::Clock;
 use super::entries::keys_of;
 use super::feed::decode;
 use super::hosted::Hosted;
+use super::memory::Memory;
 use super::{App, AppError, Inner, Parties};
 use crate::store::{DomainInfo, Key, Options, Part, Sealer, SignedNote, Store, StoredEntry};
 
@@ -57,6 +59,8 @@ pub struct Setup {
     pub trust: Option<Arc<TrustPolicy>>,
     /// What operators show; without one nobody is an operator.
     pub operator_token: Option<Zeroizing<String>>,
+    /// Bytes of memory that answers may take.
+    pub memory_bytes: u64,
 }
 
 impl App {
@@ -66,7 +70,13 @@ impl App {
     /// When the store cannot be opened, or holds a domain that contradicts the setup.
     pub fn open(setup: &Setup) -> Result<Self, AppError> {
         let clock = Clock::default();
-        let store = Store::open(&setup.data, store_options(&setup.keys, &clock))?;
+        let memory = Arc::new(Memory::new(setup.memory_bytes));
+        let forgetting = Arc::clone(&memory);
+        let options = Options {
+            announce: Arc::new(move |change| forgetting.forget(change)),
+            ..store_options(&setup.keys, &clock)
+        };
+        let store = Store::open(&setup.data, options)?;
         for mirror in &setup.mirrors {
             prepare_mirror(&store, &mirror.origin)?;
         }
@@ -79,6 +89,8 @@ impl App {
             parties: RwLock::new(setup.parties.clone()),
             trust: setup.trust.clone(),
             operator_token: setup.operator_token.clone(),
+            memory,
+            challenges: Challenges::default(),
         }));
         let hosted: Result<BTreeMap<_, _>, AppError> =
             app.store().domains().into_iter().map(|info| Ok((info.name.clone(), app.host(&info)?))).collect();

@@ -73,7 +73,9 @@ codes! {
     UnknownDescriptor "unknown-descriptor" 404 "the domain has no such version of its descriptor" "";
     UnknownTile "unknown-tile" 404 "the log has no such tile" "full tiles exist once the log has grown past them";
     UnknownEnrolment "unknown-enrolment" 404 "there is no such enrolment request" "";
-    NoTrustPolicy "no-trust-policy" 404 "this node decides nothing" "the member `policy` of the section `trust` in ics.toml names one";
+UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a new one: a challenge serves once, within a minute";
+    NoKey "no-key" 409 "the identity has no key" "software and groups cannot be challenged";
+    NotProven "not-proven" 403 "the signature does not prove that the signer holds the identity's key" "ask for a new challenge and sign its message, byte for byte";
     Erased "erased" 410 "the entry's body was erased" "its leaf and its residual effect remain";
 
     // Submissions.

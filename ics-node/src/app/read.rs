@@ -8,11 +8,11 @@ use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::name::Lookup;
-use ics_core::record::{Logged, Posting, Record, resolve};
+use ics_core::record::{Logged, Record};
 use ics_core::statement::{openpgp_key_of, openpgp_view};
 use ics_core::vocabulary::DomainName;
 
-use super::entries::{Said, Snapshot, find_logged, kind_key, restore};
+use super::entries::{Said, Snapshot, kind_key, restore};
 use super::hosted::Hosted;
 use super::problem::Code;
 use super::{App, AppError, Reader};
@@ -25,6 +25,13 @@ pub(crate) struct Sight<'a> {
     pub(crate) domain: Arc<Domain>,
     pub(crate) seal: Seal,
     pub(crate) entries: Snapshot<'a>,
+}
+
+impl Sight<'_> {
+    /// Whether what the domain says of itself goes as far as the log that is read: it is published a moment later.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.domain.size() >= self.seal.size
+    }
 }
 
 impl App {
@@ -200,41 +207,7 @@ impl App {
         Ok(found)
     }
 
-    /// The identities of a domain that a look-up fits: for a name, those to which an entitled signer gives it now.
-    pub(crate) fn identities(&self, sight: &Sight<'_>, lookup: &Lookup) -> Result<BTreeSet<IdentityId>, AppError> {
-        let name = match lookup {
-            Lookup::Ids(ids) => {
-                let mut known = BTreeSet::new();
-                for id in ids {
-                    if !find_logged(&sight.entries, &sight.domain, &Posting::Subject(*id), 1)?.is_empty() {
-                        known.insert(*id);
-                    }
-                }
-                return Ok(known);
-            }
-            Lookup::Name(name) => name,
-        };
-        let giving =
-            find_logged(&sight.entries, &sight.domain, &Posting::Name(name.clone()), limits::RECORD_STATEMENTS)?;
-        let candidates: BTreeSet<IdentityId> = giving.iter().map(Logged::subject_id).collect();
-        let mut named = BTreeSet::new();
-        for id in candidates {
-            let record = self.resolve(sight, &id)?;
-            if record.is_some_and(|(record, _)| record.names.iter().any(|given| given.value == *name)) {
-                named.insert(id);
-            }
-        }
-        Ok(named)
-    }
-
-    /// What the domain says of an identity now.
-    pub(crate) fn resolve(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Option<(Record, Said)>, AppError> {
-        let said = Said::read(&sight.entries, &sight.domain, id, None)?;
-        let record = resolve(&sight.domain, id, &said.about, &said.groups, self.clock().now());
-        Ok(record.map(|record| (record, said)))
-    }
-
-    /// The same, if the reader may read it.
+    /// What a domain says of an identity now, if the reader may read it.
     pub(crate) fn readable(
         &self,
         reader: Reader,

@@ -1,58 +1,246 @@
 //! What this node answers when it is asked whether a thing may be used.
+//!
+//! [`App::check`] is the gateway's question at run time: answered from memory, in a word and a reason, and never with
+//! `allow` where anything failed. [`App::verdict`] is the same answer with all that it rests on.
+
+use std::sync::Arc;
 
 use ics_core::descriptor::Freshness;
+use ics_core::domain::Domain;
+use ics_core::identity::IdentityId;
 use ics_core::time::Timestamp;
-use ics_core::trust::{Looked, Question, Testimony, Verdict, verdict};
+use ics_core::trust::{
+    Looked, Outcome, Question, Reason, Ruling, Testimony, TrustPolicy, Verdict, fresh_until, settle, verdict,
+};
+use ics_core::vocabulary::DomainName;
+use sha2::{Digest as _, Sha256};
 
-use super::problem::Code;
-use super::read::{Sight, parse};
+use super::answers::{Depth, Query, Told};
+use super::hosted::Hosted;
+use super::memory::{Asked, Kept, subject_key};
 use super::{App, AppError, Reader};
+use crate::api::Check;
+use crate::store::Reach;
+
+/// That nobody can tell.
+const fn unknown(reason: Reason) -> Check {
+    Check { verdict: Outcome::Unknown, reason, as_of: None, fresh_until: None, view: String::new() }
+}
+
+/// A domain that counts, as it was heard.
+struct Heard {
+    hosted: Arc<Hosted>,
+    domain: Arc<Domain>,
+    reach: Reach,
+}
+
+/// A thing as the domains that count describe it.
+struct Looking {
+    candidates: usize,
+    id: Option<IdentityId>,
+    told: Vec<Told>,
+}
 
 impl App {
-    /// Whether a thing may be used so, by this node's trust policy, now. The thing and its peer are asked for by id or
-    /// name; a name that fits several gives `unknown`.
-    ///
-    /// # Errors
-    /// When this node has no trust policy, a text is neither id nor name, the reader may not read what the verdict would
-    /// rest on, or the store fails.
-    pub fn verdict(&self, reader: Reader, thing: &str, usage: &str, peer: Option<&str>) -> Result<Verdict, AppError> {
-        let policy =
-            self.0.trust.as_ref().ok_or_else(|| {
-                AppError::new(Code::NoTrustPolicy, "this node decides nothing: it has no trust policy")
-            })?;
-        let question = Question {
-            usage: usage.to_owned(),
-            thing: self.look(reader, thing)?,
-            peer: peer.map(|peer| self.look(reader, peer)).transpose()?,
-        };
-        Ok(verdict(&question, policy, self.clock().now()))
+    /// Whether a thing may be used so, by this node's trust policy, now; `None` if that is deeper than `depth`. Never
+    /// fails: what cannot be told is `unknown`, with the reason.
+    #[must_use]
+    pub fn check(
+        &self,
+        reader: Reader,
+        usage: &str,
+        thing: &Query,
+        peer: Option<&Query>,
+        depth: Depth,
+    ) -> Option<Check> {
+        self.try_check(reader, usage, (thing, peer), depth).unwrap_or_else(|error| {
+            tracing::error!(%error, "a check could not be answered");
+            Some(unknown(Reason::Unreadable))
+        })
     }
 
-    /// What every domain here has to say of a thing. A verdict names what it rests on, and one that left out what the
-    /// reader may not read could allow what is blocked: whoever may not read all of it is told that nothing is known.
-    fn look(&self, reader: Reader, query: &str) -> Result<Looked, AppError> {
-        let lookup = parse(query)?;
-        let hosted = self.all_hosted();
-        let sights: Vec<Sight<'_>> = hosted.iter().filter_map(|hosted| self.sight(hosted).ok()).collect();
-        let mut ids = std::collections::BTreeSet::new();
-        for sight in &sights {
-            ids.extend(self.identities(sight, &lookup)?);
-        }
-        let only = ids.first().filter(|_| ids.len() == 1);
-        let mut testimonies = Vec::new();
-        for sight in &sights {
-            let record = only.map(|id| self.resolve(sight, id)).transpose()?.flatten().map(|(record, _)| record);
-            if record.as_ref().is_some_and(|record| !self.may_read(reader, &sight.domain, record)) {
-                return Err(AppError::unknown_identity(query));
+    fn try_check(
+        &self,
+        reader: Reader,
+        usage: &str,
+        (thing, peer): (&Query, Option<&Query>),
+        depth: Depth,
+    ) -> Result<Option<Check>, AppError> {
+        let Some(policy) = self.0.trust.as_deref() else { return Ok(Some(unknown(Reason::NoPolicy))) };
+        let heard = self.heard(policy)?;
+        let mut looking = Vec::with_capacity(2);
+        for query in [Some(thing), peer].into_iter().flatten() {
+            match self.look(reader, query, &heard, depth)? {
+                Some(one) => looking.push((query, one)),
+                None => return Ok(None),
             }
-            testimonies.push(Testimony {
-                origin: sight.domain.origin(),
-                size: sight.seal.size,
-                as_of: sight.seal.cosigned_at.unwrap_or(Timestamp::from_millis(0)),
-                freshness: Freshness::clone(&sight.domain.descriptor().freshness),
-                record,
-            });
         }
-        Ok(Looked { asked: query.to_owned(), candidates: ids.len(), testimonies })
+        let now = self.clock().now();
+        let (ruling, changes_at) = self.ruling(policy, usage, &looking, &heard, now)?;
+        Ok(Some(answer(policy, usage, ruling, changes_at, &heard, now)))
     }
+
+    /// The domains that count, of which anything was heard.
+    fn heard(&self, policy: &TrustPolicy) -> Result<Vec<Heard>, AppError> {
+        let mut heard = Vec::with_capacity(policy.domains().len());
+        for origin in policy.domains() {
+            let Ok(hosted) = self.hosted(&origin.domain) else { continue };
+            let Some(domain) = hosted.domain().filter(|domain| domain.is(origin)) else { continue };
+            let Some(reach) = self.store().reach(hosted.number)? else { continue };
+            heard.push(Heard { hosted, domain, reach });
+        }
+        Ok(heard)
+    }
+
+    /// A thing as these domains describe it to a reader. An answer that left out what he may not read could allow what is
+    /// blocked: to whoever may not read all of it, nothing is known.
+    fn look(&self, reader: Reader, query: &Query, heard: &[Heard], depth: Depth) -> Result<Option<Looking>, AppError> {
+        let hosted: Vec<Arc<Hosted>> = heard.iter().map(|it| Arc::clone(&it.hosted)).collect();
+        let Some(mut gathered) = self.gather(query, &hosted, depth)? else { return Ok(None) };
+        let candidates = gathered.len();
+        let (id, told) = match gathered.pop().filter(|_| candidates == 1) {
+            Some((id, told)) => (Some(id), told),
+            None => (None, Vec::new()),
+        };
+        for one in told.iter().filter(|one| one.kept.known().is_some()) {
+            if !one.is_readable(self, reader)? {
+                return Ok(Some(Looking { candidates: 0, id: None, told: Vec::new() }));
+            }
+        }
+        Ok(Some(Looking { candidates, id, told }))
+    }
+
+    /// What is to be answered as long as the records stay as they are.
+    fn ruling(
+        &self,
+        policy: &TrustPolicy,
+        usage: &str,
+        looking: &[(&Query, Looking)],
+        heard: &[Heard],
+        now: Timestamp,
+    ) -> Result<(Ruling, Option<Timestamp>), AppError> {
+        let rests_on: Vec<Arc<Kept>> =
+            looking.iter().flat_map(|(_, it)| it.told.iter().map(|told| Arc::clone(&told.kept))).collect();
+        let changes_at = rests_on.iter().filter_map(|kept| kept.changes_at()).min();
+        let certain = looking.iter().all(|(_, it)| it.id.is_some());
+        let key = |number: usize| looking.get(number).and_then(|(_, it)| it.id).map_or(0, |id| subject_key(&id).bits());
+        let asked = Asked { usage: word(usage), thing: key(0), peer: key(1) };
+        if certain && let Some(ruling) = self.memory().recall_ruling(&asked, &rests_on) {
+            return Ok((ruling, changes_at));
+        }
+        let mut things = Vec::with_capacity(2);
+        for (query, it) in looking {
+            things.push(looked(query, it.candidates, testimonies(heard, &it.told)?));
+        }
+        let mut things = things.into_iter();
+        let Some(thing) = things.next() else { return Err(AppError::Internal("nothing was asked for".to_owned())) };
+        let question = Question { usage: usage.to_owned(), thing, peer: things.next() };
+        let ruling = settle(&question, policy, now).ruling();
+        if certain {
+            self.memory().keep_ruling(asked, &rests_on, ruling);
+        }
+        Ok((ruling, changes_at))
+    }
+
+    /// Whether a thing may be used so, by this node's trust policy, now, with all that the answer rests on. The thing and
+    /// its peer are asked for by id or name.
+    ///
+    /// # Errors
+    /// When a text is neither id nor name, or the store fails.
+    pub fn verdict(&self, reader: Reader, thing: &str, usage: &str, peer: Option<&str>) -> Result<Verdict, AppError> {
+        let (thing, peer) = (Query::parse(thing)?, peer.map(Query::parse).transpose()?);
+        let now = self.clock().now();
+        let Some(policy) = self.0.trust.as_deref() else {
+            let words = "this node has no trust policy: `policy` in the section `trust` of ics.toml names one";
+            return Ok(Verdict::unknown(usage.to_owned(), Reason::NoPolicy, vec![words.to_owned()], now));
+        };
+        let heard = self.heard(policy)?;
+        let all = |query: &Query| -> Result<Looked, AppError> {
+            let looking = self.look(reader, query, &heard, Depth::Store)?;
+            let looking = looking.ok_or_else(|| AppError::Internal("the store was not asked".to_owned()))?;
+            let mut testimonies = testimonies(&heard, &looking.told)?;
+            testimonies.extend(self.unheard(&heard)?);
+            Ok(looked(query, looking.candidates, testimonies))
+        };
+        let question =
+            Question { usage: usage.to_owned(), thing: all(&thing)?, peer: peer.as_ref().map(all).transpose()? };
+        Ok(verdict(&question, policy, now))
+    }
+
+    /// The domains here that do not count: they are named, so that nobody wonders why they were not heard.
+    fn unheard(&self, heard: &[Heard]) -> Result<Vec<Testimony>, AppError> {
+        let mut unheard = Vec::new();
+        for hosted in self.all_hosted() {
+            let counts = |name: &DomainName| heard.iter().any(|it| it.hosted.name == *name);
+            let Some(domain) = hosted.domain().filter(|_| !counts(&hosted.name)) else { continue };
+            if let Some(reach) = self.store().reach(hosted.number)? {
+                unheard.push(testimony(&domain, &reach, None)?);
+            }
+        }
+        Ok(unheard)
+    }
+}
+
+/// The word of a use as a number: no two words have the same.
+fn word(usage: &str) -> u128 {
+    match usage {
+        "connect" => 1,
+        "install" => 2,
+        "operate" => 3,
+        other => {
+            let digest: [u8; 32] = Sha256::digest(other).into();
+            digest.first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes))
+        }
+    }
+}
+
+fn looked(query: &Query, candidates: usize, testimonies: Vec<Testimony>) -> Looked {
+    Looked { asked: query.text().to_owned(), candidates, testimonies }
+}
+
+/// What the domains that were heard say, also where they say nothing.
+fn testimonies(heard: &[Heard], told: &[Told]) -> Result<Vec<Testimony>, AppError> {
+    let of = |it: &Heard| {
+        let told = told.iter().find(|told| told.hosted.number == it.hosted.number);
+        testimony(&it.domain, told.map_or(&it.reach, |told| &told.reach), told)
+    };
+    heard.iter().map(of).collect()
+}
+
+fn testimony(domain: &Domain, reach: &Reach, told: Option<&Told>) -> Result<Testimony, AppError> {
+    Ok(Testimony {
+        origin: domain.origin(),
+        size: reach.size,
+        as_of: reach.cosigned_at.unwrap_or_default(),
+        freshness: Freshness::clone(&domain.descriptor().freshness),
+        record: told.map(|told| told.kept.record()).transpose()?.flatten(),
+    })
+}
+
+fn answer(
+    policy: &TrustPolicy,
+    usage: &str,
+    ruling: Ruling,
+    changes_at: Option<Timestamp>,
+    heard: &[Heard],
+    now: Timestamp,
+) -> Check {
+    let reaches = || {
+        heard.iter().map(|it| {
+            let as_of = it.reach.cosigned_at.unwrap_or_default();
+            (as_of, fresh_until(as_of, policy.fresh_for(&it.domain.descriptor().freshness, usage), now))
+        })
+    };
+    let (verdict, reason) = ruling.at(reaches(), now);
+    let until = reaches().map(|(_, until)| until).chain(changes_at).min();
+    let mut view = String::with_capacity(64);
+    for it in heard {
+        use core::fmt::Write as _;
+        let gap = if view.is_empty() { "" } else { " " };
+        // Writing to a string cannot fail.
+        let _ = write!(view, "{gap}{}={}", it.hosted.name, it.reach.size);
+    }
+    let as_of = reaches().map(|(as_of, _)| as_of).min();
+    let fresh_until = until.filter(|_| verdict != Outcome::Unknown);
+    Check { verdict, reason, as_of, fresh_until, view }
 }

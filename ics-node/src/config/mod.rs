@@ -26,7 +26,7 @@ pub use self::home::HomeConfig;
 pub use self::ldap::LdapConfig;
 pub use self::log::{LogConfig, LogFormat};
 pub use self::mirror::MirrorConfig;
-pub use self::node::{NodeConfig, TlsConfig};
+pub use self::node::{NodeConfig, SocketConfig, TlsConfig};
 pub use self::peer::{PeerConfig, Url};
 pub use self::pkcs11::Pkcs11Config;
 pub use self::trust::TrustConfig;

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Url;
 
@@ -30,6 +30,11 @@ pub struct NodeConfig {
     pub data: PathBuf,
     /// The file with the token that operators of this node send. Absent: what only operators may do, nobody can.
     pub operator_token_file: Option<PathBuf>,
+    /// A Unix socket for gateways on this machine. Absent: none.
+    pub socket: Option<SocketConfig>,
+    /// MiB of memory that answers may take, 256 unless told. About 700 bytes are kept of an identity.
+    #[serde(default = "default_memory")]
+    pub memory_mib: u32,
     /// Where `/metrics` is served for Prometheus, apart from the public address. Absent: at the public address.
     pub metrics: Option<SocketAddr>,
 }
@@ -42,6 +47,31 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// Its private key, PEM. The file must not be readable by others.
     pub key: PathBuf,
+}
+
+/// `[node] socket`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SocketConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// Its permissions, octal as for chmod, `660` unless told: whoever may write to it may ask what the node decides.
+    #[serde(default = "default_mode", deserialize_with = "octal")]
+    pub mode: u32,
+}
+
+const fn default_mode() -> u32 {
+    0o660
+}
+
+fn octal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| serde::de::Error::custom(format_args!("`{text}` is not a mode such as \"660\"")))
+}
+
+const fn default_memory() -> u32 {
+    256
 }
 
 fn default_key() -> String {
@@ -67,6 +97,9 @@ impl NodeConfig {
 
     pub(super) fn resolve_paths(&mut self, home: &Path) {
         self.data = home.join(&self.data);
+        if let Some(socket) = &mut self.socket {
+            socket.path = home.join(&socket.path);
+        }
         if let Some(path) = &mut self.operator_token_file {
             *path = home.join(&path);
         }

@@ -15,6 +15,8 @@ fn the_example_has_every_member() {
     assert!(
         node.operator_token_file.is_some() && node.tls.is_some() && node.public_url.is_some() && node.metrics.is_some()
     );
+    let socket = node.socket.expect("a socket");
+    assert_eq!((socket.path.to_str(), socket.mode, node.memory_mib), (Some("ics.sock"), 0o660, 256));
     assert_eq!((config.homes.len(), config.mirrors.len(), config.peers.len()), (1, 1, 1));
     assert_eq!(config.mirrors[0].interval_ms, 2_000);
     assert!(config.peers[0].key.is_some() && config.peers[0].signer.is_some());

@@ -1,7 +1,7 @@
 //! Answers: JSON, OpenPGP, tags and caching.
 
 use actix_web::http::header::Header as _;
-use actix_web::http::header::{self, EntityTag, IfNoneMatch};
+use actix_web::http::header::{self, EntityTag, HeaderName, IfNoneMatch};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use data_encoding::BASE64URL_NOPAD;
@@ -10,6 +10,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::failure::Failure;
+use crate::app::Encoded;
 
 /// The media type of OpenPGP in ASCII armor (RFC 3156, section 7).
 pub(super) const PGP_KEYS: &str = "application/pgp-keys";
@@ -17,6 +18,8 @@ pub(super) const PGP_KEYS: &str = "application/pgp-keys";
 pub(super) const OCTET_STREAM: &str = "application/octet-stream";
 /// The media type of most answers.
 pub(super) const JSON: &str = "application/json";
+/// The answer to a check, whose status says the same: no problem, whatever it is.
+pub(super) const VERDICT: HeaderName = HeaderName::from_static("ics-verdict");
 /// Bytes of a tag's digest: enough that two answers never meet.
 const TAG_BYTES: usize = 16;
 
@@ -63,6 +66,12 @@ pub(super) fn tagged(request: &HttpRequest, tag: EntityTag, answer: impl FnOnce(
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
     headers.insert(header::VARY, header::HeaderValue::from_static("Accept, Authorization"));
     response
+}
+
+/// An answer that is JSON already.
+pub(super) fn encoded(request: &HttpRequest, answer: Encoded) -> HttpResponse {
+    let tag = EntityTag::new_weak(answer.tag);
+    tagged(request, tag, || HttpResponse::Ok().content_type(JSON).body(answer.json))
 }
 
 fn has(request: &HttpRequest, tag: &EntityTag) -> bool {

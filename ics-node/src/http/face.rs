@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::metrics::Metrics;
 use super::server::Settings;
 use crate::app::problem::Code;
-use crate::app::{App, AppError};
+use crate::app::{App, AppError, Depth};
 
 /// What all handlers share.
 pub(super) struct Face {
@@ -85,6 +85,21 @@ impl Face {
             work(&app)
         });
         Ok(done.await??)
+    }
+
+    /// Answers out of memory, at once; or runs the use case on a thread that may block.
+    ///
+    /// # Errors
+    /// As [`Face::blocking`].
+    pub(super) async fn hot<T: Send + 'static>(
+        &self,
+        ask: impl Fn(&App, Depth) -> Result<Option<T>, AppError> + Send + 'static,
+    ) -> Result<T, Failure> {
+        if let Some(answer) = ask(&self.app, Depth::Memory)? {
+            return Ok(answer);
+        }
+        let answer = self.blocking(move |app| ask(app, Depth::Store)).await?;
+        answer.ok_or_else(|| Failure::internal("the store was not asked"))
     }
 }
 

@@ -15,6 +15,7 @@ mod openapi;
 mod request;
 pub mod routes;
 mod server;
+mod socket;
 mod watch;
 
 pub use openapi::OPENAPI;

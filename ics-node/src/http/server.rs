@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
@@ -10,6 +11,7 @@ use actix_web::HttpServer;
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
+use futures_util::future::try_join_all;
 use ics_core::limits;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
@@ -17,9 +19,9 @@ use rustls::ServerConfig;
 use super::face::Face;
 use super::request::ProvenKey;
 use super::routes::Endpoint;
-use super::{request, routes, watch};
+use super::{request, routes, socket, watch};
 use crate::app::App;
-use crate::config::{NodeConfig, TlsConfig};
+use crate::config::{NodeConfig, SocketConfig, TlsConfig};
 use crate::tls::{self, TlsError, proven_key};
 
 /// How a node listens.
@@ -32,6 +34,9 @@ pub struct Settings {
     pub metrics: Option<SocketAddr>,
     /// Certificate and key; plain HTTP without.
     pub tls: Option<TlsConfig>,
+    /// A Unix socket for gateways on this machine: whoever may open it may ask for decisions about everything that the
+    /// node holds, and for nothing else.
+    pub socket: Option<SocketConfig>,
     /// Threads that serve; one for each core unless told.
     pub workers: Option<usize>,
     /// How long an idle connection is kept.
@@ -57,6 +62,7 @@ impl Default for Settings {
             listen: Vec::new(),
             metrics: None,
             tls: None,
+            socket: None,
             workers: None,
             keep_alive: Duration::from_secs(30),
             request_timeout: Duration::from_secs(limits::HTTP_REQUEST_SECONDS),
@@ -71,7 +77,13 @@ impl Default for Settings {
 
 impl From<&NodeConfig> for Settings {
     fn from(config: &NodeConfig) -> Self {
-        Self { listen: vec![config.listen], metrics: config.metrics, tls: config.tls.clone(), ..Self::default() }
+        Self {
+            listen: vec![config.listen],
+            metrics: config.metrics,
+            tls: config.tls.clone(),
+            socket: config.socket.clone(),
+            ..Self::default()
+        }
     }
 }
 
@@ -89,6 +101,14 @@ pub enum ServeError {
         /// What the system said.
         source: io::Error,
     },
+    /// The socket cannot be made.
+    #[error("cannot listen on `{path}`: {source}", path = path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// TLS cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -99,7 +119,8 @@ pub enum ServeError {
 pub struct Server {
     addresses: Vec<SocketAddr>,
     everybody: actix_web::dev::Server,
-    operations: Option<actix_web::dev::Server>,
+    /// Those for monitoring and for gateways on this machine.
+    others: Vec<actix_web::dev::Server>,
     face: Data<Face>,
 }
 
@@ -122,21 +143,16 @@ impl Server {
     /// # Errors
     /// When the system takes the sockets away.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let handles = [Some(self.everybody.handle()), self.operations.as_ref().map(actix_web::dev::Server::handle)];
+        let servers: Vec<_> = core::iter::once(self.everybody).chain(self.others).collect();
+        let handles: Vec<_> = servers.iter().map(actix_web::dev::Server::handle).collect();
         let stopping = async {
             stop.await;
             self.face.close();
-            for handle in handles.into_iter().flatten() {
+            for handle in handles {
                 handle.stop(true).await;
             }
         };
-        let operations = async {
-            match self.operations {
-                Some(server) => server.await,
-                None => Ok(()),
-            }
-        };
-        let serving = async { tokio::try_join!(self.everybody, operations).map(|_| ()) };
+        let serving = async { try_join_all(servers).await.map(|_| ()) };
         tokio::pin!(serving);
         tokio::select! {
             ended = &mut serving => ended,
@@ -172,29 +188,40 @@ pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
     let tls = settings.tls.as_ref().map(tls::server).transpose()?;
     let with_metrics = settings.metrics.is_none();
     let wanted = move |endpoint: &Endpoint| with_metrics || !endpoint.is_metrics();
-    let (everybody, mut addresses) = listen(&face, settings, &settings.listen, tls, wanted)?;
-    let mut operations = None;
+    let at = At::Addresses(&settings.listen, tls);
+    let (everybody, mut addresses) = listen(&face, settings, at, wanted)?;
+    let mut others = Vec::new();
+    let single = Settings { workers: Some(1), ..settings.clone() };
     if let Some(address) = settings.metrics {
-        let settings = Settings { workers: Some(1), ..settings.clone() };
-        let (server, bound) = listen(&face, &settings, &[address], None, Endpoint::is_operational)?;
+        let (server, bound) = listen(&face, &single, At::Addresses(&[address], None), Endpoint::is_operational)?;
         addresses.extend(bound);
-        operations = Some(server);
+        others.push(server);
     }
-    Ok(Server { addresses, everybody, operations, face })
+    if let Some(socket) = &settings.socket {
+        others.push(listen(&face, &single, At::Socket(socket), Endpoint::decides)?.0);
+    }
+    Ok(Server { addresses, everybody, others, face })
 }
 
-/// A server for the wanted routes that listens on all of the addresses.
+/// Where a server listens.
+enum At<'a> {
+    Addresses(&'a [SocketAddr], Option<ServerConfig>),
+    Socket(&'a SocketConfig),
+}
+
+/// A server for the wanted routes, and the addresses that it got.
 fn listen(
     face: &Data<Face>,
     settings: &Settings,
-    addresses: &[SocketAddr],
-    tls: Option<ServerConfig>,
+    at: At<'_>,
     wanted: impl Fn(&Endpoint) -> bool + Clone + Send + 'static,
 ) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), ServeError> {
     let (shared, connections) = (Data::clone(face), face.metrics.connections.clone());
+    let local = matches!(at, At::Socket(_)).then_some(request::Local);
     let service = move || {
         let (path, query) = request::extractor_errors();
         let service = actix_web::App::new().app_data(Data::clone(&shared)).app_data(path).app_data(query);
+        let service = service.app_data(local);
         service.configure(|config| routes::register(config, &wanted)).wrap(from_fn(watch::watch))
     };
     let mut server = HttpServer::new(service)
@@ -214,12 +241,20 @@ fn listen(
     if let Some(workers) = settings.workers {
         server = server.workers(workers.max(1));
     }
-    for address in addresses {
-        let bound = match &tls {
-            Some(tls) => server.bind_rustls_0_23(address, tls.clone()),
-            None => server.bind(address),
-        };
-        server = bound.map_err(|source| ServeError::Listen { address: *address, source })?;
+    match at {
+        At::Addresses(addresses, tls) => {
+            for address in addresses {
+                let bound = match &tls {
+                    Some(tls) => server.bind_rustls_0_23(address, tls.clone()),
+                    None => server.bind(address),
+                };
+                server = bound.map_err(|source| ServeError::Listen { address: *address, source })?;
+            }
+        }
+        At::Socket(config) => {
+            let failed = |source| ServeError::Socket { path: config.path.clone(), source };
+            server = server.listen_uds(socket::bind(config).map_err(failed)?).map_err(failed)?;
+        }
     }
     let addresses = server.addrs();
     Ok((server.run(), addresses))

@@ -12,6 +12,7 @@ use actix_web::{Error, ResponseError as _};
 use ics_core::limits;
 use tracing::Instrument as _;
 
+use super::answer::VERDICT;
 use super::face::Face;
 use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
 use crate::app::problem::Code;
@@ -28,8 +29,9 @@ pub(super) async fn watch(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = Instant::now();
-    let id = error_id();
-    let span = tracing::info_span!("request", id = %id);
+    // An id takes randomness from the system: none is made that nobody would see.
+    let enabled = tracing::enabled!(tracing::Level::INFO);
+    let span = if enabled { tracing::info_span!("request", id = %error_id()) } else { tracing::Span::none() };
     let answered = async {
         let mut response = answer(request, next).await?;
         guard(response.headers_mut());
@@ -55,7 +57,9 @@ async fn answer(
 
 /// Bytes of the request line and the headers, as HTTP/1.1 writes them.
 fn head_bytes(request: &ServiceRequest) -> usize {
-    let line = request.method().as_str().len() + request.uri().to_string().len() + " HTTP/1.1\r\n ".len();
+    let line = request.method().as_str().len()
+        + request.uri().path_and_query().map_or(0, |target| target.as_str().len())
+        + " HTTP/1.1\r\n ".len();
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
     line + headers.sum::<usize>()
 }
@@ -63,8 +67,10 @@ fn head_bytes(request: &ServiceRequest) -> usize {
 /// An error that actix-web worded itself becomes a problem document as well.
 fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
-    let is_problem = |headers: &HeaderMap| headers.get(header::CONTENT_TYPE).is_some_and(|v| v == PROBLEM_JSON);
-    if !(status.is_client_error() || status.is_server_error()) || is_problem(response.headers()) {
+    let is_worded = |headers: &HeaderMap| {
+        headers.get(header::CONTENT_TYPE).is_some_and(|v| v == PROBLEM_JSON) || headers.contains_key(VERDICT)
+    };
+    if !(status.is_client_error() || status.is_server_error()) || is_worded(response.headers()) {
         return response;
     }
     let cause = response.response().error().map_or_else(|| status.to_string(), ToString::to_string);

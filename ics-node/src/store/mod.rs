@@ -43,8 +43,8 @@ pub use error::{StoreError, WriteError};
 pub use index::Page;
 pub use transaction::WriteTx;
 pub use types::{
-    Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Head, Key, NewContent, NewEntry, Part, Seal, Standing,
-    StoredEntry,
+    Change, Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Head, Key, NewContent, NewEntry, Part, Reach, Seal,
+    Standing, StoredEntry,
 };
 pub use write::{Pending, Written};
 
@@ -60,6 +60,9 @@ pub type KeysOf = Arc<dyn Fn(&StoredEntry) -> Vec<Key> + Send + Sync>;
 
 /// Signs the checkpoint of a domain of which this node is the home, for a size and root; or says why it cannot.
 pub type Sealer = Arc<dyn Fn(&DomainInfo, u64, &Hash) -> Result<SignedNote, String> + Send + Sync>;
+
+/// Is told of every commit, before readers can see it: whoever remembers answers forgets those that it ends.
+pub type Announce = Arc<dyn Fn(&Change<'_>) + Send + Sync>;
 
 /// What a sealer makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +80,8 @@ pub struct Options {
     pub keys_of: KeysOf,
     /// The signer of checkpoints.
     pub sealer: Sealer,
+    /// Is told of commits.
+    pub announce: Announce,
     /// Connections for reading: how many threads can read at a time. Each costs up to 2 MiB.
     pub readers: usize,
     /// Writes that may wait; the next one is refused.
@@ -87,7 +92,7 @@ impl Options {
     /// With 4 readers and 64 waiting writes.
     #[must_use]
     pub fn new(keys_of: KeysOf, sealer: Sealer) -> Self {
-        Self { keys_of, sealer, readers: 4, queue: 64 }
+        Self { keys_of, sealer, announce: Arc::new(|_| ()), readers: 4, queue: 64 }
     }
 }
 
@@ -110,6 +115,7 @@ pub(crate) struct Shared {
     index_path: PathBuf,
     heads: HeadFiles,
     sealer: Sealer,
+    announce: Announce,
     keys_of: KeysOf,
 }
 
@@ -135,6 +141,7 @@ impl Store {
             index_path,
             heads,
             sealer: options.sealer,
+            announce: options.announce,
             keys_of: options.keys_of,
         });
         let writer = Writer::new(log, &shared.index_path, Arc::clone(&shared))?;

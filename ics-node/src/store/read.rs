@@ -12,7 +12,7 @@ use super::error::StoreError;
 use super::index::{Page, build};
 use super::state::{DomainState, with_tiles};
 use super::table;
-use super::types::{DomainInfo, DomainNumber, Head, Key, Standing, StoredEntry};
+use super::types::{DomainInfo, DomainNumber, Head, Key, Reach, Standing, StoredEntry};
 
 impl Store {
     /// All domains, in the order in which they were made.
@@ -36,6 +36,16 @@ impl Store {
     /// When there is no such domain.
     pub fn head(&self, domain: DomainNumber) -> Result<Head, StoreError> {
         Ok(self.shared.published.get(domain)?.head.clone())
+    }
+
+    /// How far answers from a domain go: its last checkpoint, unless the domain is behind what this node has signed.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn reach(&self, domain: DomainNumber) -> Result<Option<Reach>, StoreError> {
+        let state = self.shared.published.get(domain)?;
+        let seal = state.head.seal.as_ref().filter(|_| !matches!(state.standing, Standing::Behind { .. }));
+        Ok(seal.map(|seal| Reach { size: seal.size, root: seal.root, cosigned_at: seal.cosigned_at }))
     }
 
     /// Whether a domain may be written.

@@ -53,9 +53,21 @@ impl Key {
     /// Of bytes that begin with a tag which keeps the sorts of keys apart (id, name, model, signer…).
     #[must_use]
     pub fn of(tagged: &[u8]) -> Self {
+        Self::with_rest(tagged).0
+    }
+
+    /// Its bits.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0.cast_unsigned()
+    }
+
+    /// Of the same, with 64 more bits of the hash: no two bytes have both in common.
+    #[must_use]
+    pub fn with_rest(tagged: &[u8]) -> (Self, u64) {
         let digest: [u8; 32] = Sha256::digest(tagged).into();
-        let [a, b, c, d, e, f, g, h, ..] = digest;
-        Self(i64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = digest;
+        (Self(i64::from_be_bytes([a, b, c, d, e, f, g, h])), u64::from_be_bytes([i, j, k, l, m, n, o, p]))
     }
 }
 
@@ -162,6 +174,30 @@ pub struct Head {
     pub root: Hash,
     /// The last checkpoint. At the home it is for this size; at a mirror that is catching up it may be for another.
     pub seal: Option<Seal>,
+}
+
+/// What of a head answers are given by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reach {
+    /// Entries under the last checkpoint.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
+    /// When it was last cosigned.
+    pub cosigned_at: Option<Timestamp>,
+}
+
+/// What a commit adds to a domain, told before anybody can see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Change<'a> {
+    /// The domain.
+    pub domain: DomainNumber,
+    /// Entries that it has with the commit.
+    pub size: u64,
+    /// What is added, each with what it is found by.
+    pub entries: &'a [(StoredEntry, Vec<Key>)],
+    /// Whether earlier entries were erased.
+    pub erases: bool,
 }
 
 /// Whether a domain may be written.

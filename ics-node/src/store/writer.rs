@@ -28,7 +28,7 @@ use super::schema;
 use super::state::DomainState;
 use super::table;
 use super::transaction::WriteTx;
-use super::types::{DomainNumber, Head, Part, Position, Seal, Standing};
+use super::types::{Change, DomainNumber, Head, Part, Position, Seal, Standing};
 
 /// Jobs, bytes and entries above which no further job joins a commit.
 const GROUP_JOBS: usize = 1024;
@@ -269,8 +269,11 @@ impl Writer {
         halted
     }
 
-    /// Lets index and readers know: the index first, so that who sees the head also finds its entries.
+    /// Lets index and readers know: the index first, so that who sees the head also finds its entries; before it whoever
+    /// remembers answers, so that none is given under a head that has ended it.
     fn publish(&self, mut state: DomainState, draft: Draft) {
+        let (domain, size) = (state.info.number, state.head.size);
+        (self.shared.announce)(&Change { domain, size, entries: &draft.entries, erases: !draft.erased.is_empty() });
         if let Some((last, _)) = draft.entries.last() {
             let progress = Progress { upto: last.index + 1, leaf: last.leaf };
             let postings = draft.entries.iter().flat_map(|(entry, keys)| {

@@ -122,6 +122,7 @@ impl Party {
             parties,
             trust: None,
             operator_token: Some(OPERATOR_TOKEN.to_owned().into()),
+            memory_bytes: 1 << 24,
         };
         tokio::task::block_in_place(|| {
             let app = App::open(&setup).expect("opens");

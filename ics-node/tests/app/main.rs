@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod access;
+mod answers;
 mod fixture;
 mod keys;
 

@@ -84,6 +84,7 @@ impl Home {
             parties: Parties::default(),
             trust: None,
             operator_token: None,
+            memory_bytes: 256 << 20,
         })?;
         app.found(&fs::read(ics_node::client::descriptor::path(&self.path(), &self.domain, 1))?)?;
         Ok(app)

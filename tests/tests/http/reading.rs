@@ -10,11 +10,11 @@ use crate::world::{CARE, DOMAIN, TOKEN, World, certificate, introduction, maker,
 
 const AT: &str = "/v1/domains/devices.acme.example";
 
-fn submission(bodies: &[Vec<u8>]) -> String {
+pub(crate) fn submission(bodies: &[Vec<u8>]) -> String {
     json!({"statements": bodies.iter().map(|body| STANDARD.encode(body)).collect::<Vec<_>>()}).to_string()
 }
 
-async fn submit(node: &Node, bodies: &[Vec<u8>]) -> Vec<Value> {
+pub(crate) async fn submit(node: &Node, bodies: &[Vec<u8>]) -> Vec<Value> {
     let answer = node.post(&format!("{AT}/statements"), "application/json", submission(bodies)).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()["results"].as_array().expect("results").clone()
@@ -25,7 +25,7 @@ async fn told() -> Node {
     tell(Node::founded().await).await
 }
 
-async fn tell(node: Node) -> Node {
+pub(crate) async fn tell(node: Node) -> Node {
     let maker = maker();
     let mut bodies = vec![certificate(&maker, "Acme")];
     bodies.extend([10, 11, 12].map(|seed| introduction(&maker, seed)));
@@ -36,7 +36,7 @@ async fn tell(node: Node) -> Node {
     node
 }
 
-fn fingerprint(seed: u8) -> String {
+pub(crate) fn fingerprint(seed: u8) -> String {
     signer(seed).public_key().fingerprint().to_string()
 }
 

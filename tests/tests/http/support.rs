@@ -57,8 +57,13 @@ impl Node {
 
     /// A node in this world, with the usual settings.
     pub(crate) async fn of(world: fn() -> World) -> Self {
+        Self::of_with(world, &settings()).await
+    }
+
+    /// A node in this world.
+    pub(crate) async fn of_with(world: fn() -> World, settings: &Settings) -> Self {
         let world = tokio::task::spawn_blocking(world).await.expect("a world");
-        Self::with(world, &settings())
+        Self::with(world, settings)
     }
 
     /// A node in this world, with these settings.

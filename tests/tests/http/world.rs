@@ -32,7 +32,7 @@ pub(crate) const MIRROR: &str = "mirror.example";
 /// What operators of the node show.
 pub(crate) const TOKEN: &str = "only for operators";
 /// When the keys were made.
-const CREATED: Timestamp = Timestamp::from_seconds(1_767_225_600);
+pub(crate) const CREATED: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
 /// The use cases of a node, and where its data is.
 pub(crate) struct World {
@@ -84,6 +84,18 @@ impl World {
 
     /// A founded node with [`CARE`], which adopts from it, and a trust policy by which both count.
     pub(crate) fn deciding() -> Self {
+        Self::with_rules(include_str!("../../../ics-core/src/trust/templates/vouched.cedar"))
+    }
+
+    /// The same, permitting whatever its manufacturer vouches for.
+    pub(crate) fn permitting() -> Self {
+        Self::with_rules(
+            "@id(\"made\") permit (principal, action, resource) \
+             when { principal.vouching_roles.contains(\"manufacturer\") };",
+        )
+    }
+
+    fn with_rules(rules: &str) -> Self {
         let Self { app, _data: data } = Self::founded();
         let origin = |domain: &str| app.domain(&domain.parse().expect("a domain")).expect("is here").info.origin;
         let made = origin(DOMAIN);
@@ -92,7 +104,7 @@ impl World {
         let trust = json!({
             "domains": [made, origin(CARE)],
             "freshness": {"default": 3600},
-            "rules": include_str!("../../../ics-core/src/trust/templates/vouched.cedar"),
+            "rules": rules,
         });
         let trust = TrustPolicy::parse(trust.to_string().as_bytes()).expect("a trust policy");
         drop(app);
@@ -108,6 +120,7 @@ fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, parties: Parties) -> App {
         parties,
         trust,
         operator_token: Some(Zeroizing::new(TOKEN.to_owned())),
+        memory_bytes: 1 << 24,
     };
     App::open(&setup).expect("opens")
 }
@@ -155,8 +168,13 @@ pub(crate) fn certificate(signer: &dyn Signer, user_id: &str) -> Vec<u8> {
 
 /// A statement by which the manufacturer introduces the device with that seed, with a serial number and a lot.
 pub(crate) fn introduction(by: &dyn Signer, seed: u8) -> Vec<u8> {
+    introduction_as(by, seed, seed)
+}
+
+/// The same with the serial number of another.
+pub(crate) fn introduction_as(by: &dyn Signer, seed: u8, number: u8) -> Vec<u8> {
     let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
-    claims.names = vec![serial(seed).parse().expect("a name")];
+    claims.names = vec![serial(number).parse().expect("a name")];
     claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, "L1")].map(|(a, v)| (a, v.to_owned())).into();
     certify(by, seed, &claims, false)
 }

@@ -20,6 +20,9 @@ use crate::config::{Config, NodeConfig};
 use crate::service::{Service, ServiceError};
 use crate::store::{self, StoreError};
 
+/// Bytes of memory for answers while nobody asks.
+const RESTORING_BYTES: u64 = 1 << 20;
+
 /// What `ics restore` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -117,6 +120,7 @@ fn carried(path: &Path, keys: &NodeKeys) -> Result<(tempfile::TempDir, Source), 
         parties: Default::default(),
         trust: None,
         operator_token: None,
+        memory_bytes: RESTORING_BYTES,
     };
     let app = App::open(&setup).map_err(|error| local(error.to_string()))?;
     Ok((place, Source::Copy { name: path.display().to_string(), app }))

@@ -1,30 +1,49 @@
-//! What domains say about identities: records, views, listings, history, evidence and verdicts.
+//! What domains say about identities: records, views, listings, history and evidence.
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
-use crate::api::{ListQuery, RecordAnswer};
+use crate::api::ListQuery;
 use crate::app::problem::Code;
+use crate::app::{self, Extent};
 use crate::http::accept;
 use crate::http::answer::{self, JSON, OCTET_STREAM, PGP_KEYS};
 use crate::http::face::Face;
 use crate::http::failure::Failure;
 use crate::http::request::{Domain, Identified, Reading};
 
-/// The OpenPGP version of what a client of OpenPGP gets: 4 unless told, since older ones stop at the first of version 6.
+/// How an identity is wanted.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PgpVersion {
+pub(super) struct Form {
+    /// The OpenPGP version of what a client of OpenPGP gets: 4 unless told, since older ones stop at the first of
+    /// version 6.
     version: Option<u8>,
+    /// How much of the record a client of JSON gets: all of it unless told.
+    view: Option<View>,
 }
 
-impl PgpVersion {
-    fn checked(&self) -> Result<u8, Failure> {
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum View {
+    Summary,
+    Full,
+}
+
+impl Form {
+    fn version(&self) -> Result<u8, Failure> {
         match self.version {
             None | Some(4) => Ok(4),
             Some(6) => Ok(6),
             Some(other) => Err(Failure::new(Code::OutOfRange, format_args!("`version` is 4 or 6, not {other}"))),
+        }
+    }
+
+    const fn extent(&self) -> Extent {
+        match self.view {
+            Some(View::Summary) => Extent::Summary,
+            Some(View::Full) | None => Extent::Whole,
         }
     }
 }
@@ -47,17 +66,17 @@ pub(super) async fn record(
     reader: Reading,
     domain: Domain,
     path: Path<Identified>,
-    query: Query<PgpVersion>,
+    form: Query<Form>,
 ) -> Result<HttpResponse, Failure> {
     let media_type = accept::choose(&request, &[JSON, PGP_KEYS, OCTET_STREAM])?;
     if media_type != JSON {
-        let version = query.checked()?;
+        let version = form.version()?;
         let bodies = face.blocking(move |app| app.record_openpgp(reader.0, &domain.0, &path.id, version)).await?;
         return openpgp(&request, media_type, bodies);
     }
-    let mut answer = face.blocking(move |app| app.record(reader.0, &domain.0, &path.id)).await?;
-    let tag = answer::tag(&says(&mut answer));
-    Ok(answer::tagged(&request, tag, || answer::json(&answer)))
+    let (query, extent) = (app::Query::parse(&path.id)?, form.extent());
+    let answer = face.hot(move |app, depth| app.answer(reader.0, &domain.0, &query, extent, depth)).await?;
+    Ok(answer::encoded(&request, answer))
 }
 
 pub(super) async fn view(
@@ -65,25 +84,17 @@ pub(super) async fn view(
     request: HttpRequest,
     reader: Reading,
     path: Path<Identified>,
-    query: Query<PgpVersion>,
+    form: Query<Form>,
 ) -> Result<HttpResponse, Failure> {
     let media_type = accept::choose(&request, &[JSON, PGP_KEYS, OCTET_STREAM])?;
     if media_type != JSON {
-        let version = query.checked()?;
+        let version = form.version()?;
         let bodies = face.blocking(move |app| app.view_openpgp(reader.0, &path.id, version)).await?;
         return openpgp(&request, media_type, bodies);
     }
-    let mut view = face.blocking(move |app| app.view(reader.0, &path.id)).await?;
-    let tag = answer::tag(&(&view.identities, view.records.iter_mut().map(says).collect::<Vec<_>>()));
-    Ok(answer::tagged(&request, tag, || answer::json(&view)))
-}
-
-/// The tag of what a record says, without when it was judged: judged later, it is the same as long as it says the same.
-fn says(answer: &mut RecordAnswer) -> String {
-    let at = std::mem::take(&mut answer.record.at);
-    let tag = answer::tag(&(&answer.record, &answer.as_of.root, answer.as_of.time));
-    answer.record.at = at;
-    tag.tag().to_owned()
+    let (query, extent) = (app::Query::parse(&path.id)?, form.extent());
+    let answer = face.hot(move |app, depth| app.answer_view(reader.0, &query, extent, depth)).await?;
+    Ok(answer::encoded(&request, answer))
 }
 
 fn openpgp(request: &HttpRequest, media_type: &'static str, bodies: Vec<u8>) -> Result<HttpResponse, Failure> {
@@ -110,24 +121,4 @@ pub(super) async fn evidence(
 ) -> Result<HttpResponse, Failure> {
     let evidence = face.blocking(move |app| app.evidence(reader.0, &domain.0, &path.id)).await?;
     Ok(answer::json(&evidence))
-}
-
-/// For whom and for what a verdict is.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Question {
-    id: String,
-    #[serde(rename = "use")]
-    use_: String,
-    peer: Option<String>,
-}
-
-pub(super) async fn verdict(
-    face: Data<Face>,
-    reader: Reading,
-    query: Query<Question>,
-) -> Result<HttpResponse, Failure> {
-    let verdict =
-        face.blocking(move |app| app.verdict(reader.0, &query.id, &query.use_, query.peer.as_deref())).await?;
-    Ok(answer::json(&verdict))
 }

@@ -1,6 +1,7 @@
 //! The routes of the API, in one table.
 
 mod adoptions;
+mod checks;
 mod domains;
 mod enrolments;
 mod identities;
@@ -45,6 +46,7 @@ pub struct Endpoint {
 }
 
 const METRICS: &str = "/metrics";
+const CHECK: &str = "/v1/check";
 
 /// Every route.
 pub const TABLE: &[Endpoint] = &[
@@ -70,7 +72,11 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/identities/{id}/history", Everybody, |r| r.to(identities::history)),
     get("/v1/domains/{domain}/identities/{id}/evidence", Everybody, |r| r.to(identities::evidence)),
     get("/v1/identities/{id}", Everybody, |r| r.to(identities::view)),
-    get("/v1/verdict", Everybody, |r| r.to(identities::verdict)),
+    get("/v1/verdict", Everybody, |r| r.to(checks::verdict)),
+    get(CHECK, Everybody, |r| r.to(checks::check)),
+    post(CHECK, Everybody, |r| r.to(checks::checks)),
+    post("/v1/challenge", Everybody, |r| r.to(checks::challenge)),
+    post("/v1/challenge/answer", Everybody, |r| r.to(checks::prove)),
     post("/v1/domains/{domain}/enrolments", Everybody, |r| r.to(enrolments::enrol)),
     get("/v1/domains/{domain}/enrolments", Operator, |r| r.to(enrolments::list)),
     get("/v1/domains/{domain}/enrolments/{id}", Everybody, |r| r.to(enrolments::show)),
@@ -97,6 +103,12 @@ impl Endpoint {
     #[must_use]
     pub fn is_metrics(&self) -> bool {
         self.path == METRICS
+    }
+
+    /// Whether it decides about uses: what a gateway asks its own node.
+    #[must_use]
+    pub fn decides(&self) -> bool {
+        ["/v1/verdict", CHECK, "/v1/challenge", "/v1/challenge/answer"].contains(&self.path)
     }
 
     /// Whether pages of other origins may read it.

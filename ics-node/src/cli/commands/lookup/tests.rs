@@ -5,7 +5,7 @@ use super::*;
 
 fn verdict(outcome: &str) -> Verdict {
     serde_json::from_value(json!({
-        "outcome": outcome, "use": "connect", "at": "2026-11-20T08:10:00Z", "fresh_until": "2026-11-20T08:11:00Z",
+        "outcome": outcome, "reason": "permitted", "use": "connect", "at": "2026-11-20T08:10:00Z", "fresh_until": "2026-11-20T08:11:00Z",
         "reasons": ["the trust policy permits `connect`: devices"], "rules": ["devices"],
         "derivation": [
             {"of": "thing", "domain": "a.example", "index": 5, "statement": "07".repeat(32), "signer": "ab".repeat(20),

@@ -1,0 +1,178 @@
+//! Proof of possession: a signature over a challenge, by the key of an identity.
+//!
+//! A device signs in the way that its hardware can: raw, as its secure element gives it, or as an OpenPGP signature over
+//! a document. What it signs is a text that says what it is for, so that no signature made for something else fits.
+
+use super::algorithm::{HashAlgorithm, KeyAlgorithm};
+use super::key::{Material, PublicKey};
+use super::packet;
+use super::reader::Reader;
+use super::signature::{BINARY, Draft, Over, RawSignature, Signature, SignatureError, canonicalise, write_packet};
+use super::signer::{Signer, SignerError};
+use super::verify::{SignatureFault, SignedDigest};
+use super::{ecdsa, ed25519};
+use crate::identity::Fingerprint;
+use crate::time::Timestamp;
+
+/// Why a signature proves nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PossessionError {
+    /// Neither raw nor OpenPGP.
+    #[error(
+        "this is no signature that a key of type {0} makes: it takes 64 octets (Ed25519; ECDSA as r and s), ECDSA in DER \
+         with SHA-256, RSA PKCS #1 v1.5 with SHA-256, or a binary OpenPGP signature over the message"
+    )]
+    Form(KeyAlgorithm),
+    /// An OpenPGP signature that is not acceptable.
+    #[error(transparent)]
+    OpenPgp(#[from] SignatureError),
+    /// An OpenPGP signature by another key.
+    #[error("the signature is by the key {0}, not by the identity's own")]
+    OtherKey(Fingerprint),
+    /// It does not verify.
+    #[error(transparent)]
+    Fault(#[from] SignatureFault),
+    /// It does not verify.
+    #[error("the signature is not good")]
+    Bad,
+}
+
+/// The key that a statement about a key-bearing identity begins with.
+#[must_use]
+pub fn subject_key(body: &[u8]) -> Option<PublicKey> {
+    let packet = packet::next(&mut Reader::new(body)).ok()?;
+    (packet.tag == packet::PUBLIC_KEY).then(|| PublicKey::from_body(packet.body).ok()).flatten()
+}
+
+/// Verifies that the holder of a key signed a message.
+///
+/// # Errors
+/// When the signature is neither a raw one of the key's algorithm nor an OpenPGP signature of type 0x00 by this very key,
+/// or does not verify.
+pub fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), PossessionError> {
+    if let Some(value) = raw(key, signature) {
+        return verify_raw(key, message, value);
+    }
+    let mut reader = Reader::new(signature);
+    let packet = packet::next(&mut reader).map_err(|_| PossessionError::Form(key.algorithm()))?;
+    if packet.tag != packet::SIGNATURE || !reader.rest().is_empty() {
+        return Err(PossessionError::Form(key.algorithm()));
+    }
+    let body = canonicalise(packet.body)?;
+    let signature = Signature::parse(&body)?;
+    if signature.kind != BINARY {
+        return Err(SignatureError::Kind(signature.kind).into());
+    }
+    if signature.issuer != key.fingerprint() {
+        return Err(PossessionError::OtherKey(signature.issuer));
+    }
+    Ok(signature.over(Over::Document(message))?.verify(key)?)
+}
+
+/// Signs a message so that [`verify`] takes it, in OpenPGP; devices without it sign raw.
+///
+/// # Errors
+/// When the signer does not sign.
+pub fn sign(signer: &dyn Signer, message: &[u8], at: Timestamp, salt: &[u8; 32]) -> Result<Vec<u8>, SignerError> {
+    let body = Draft::new(BINARY, signer, at).sign(signer, Over::Document(message), salt)?;
+    let mut out = Vec::with_capacity(body.len() + 6);
+    write_packet(&mut out, &body);
+    Ok(out)
+}
+
+/// The numbers of a raw signature of the key's algorithm.
+fn raw(key: &PublicKey, signature: &[u8]) -> Option<RawSignature> {
+    match (key.material(), key.algorithm()) {
+        (Material::Ed25519(_), _) => signature.try_into().ok().map(RawSignature::Ed25519),
+        (Material::Point(_), KeyAlgorithm::P256) => {
+            let (r, s) = match signature.split_at_checked(32) {
+                Some((r, s)) if s.len() == 32 => (r, s),
+                _ => der(signature)?,
+            };
+            let s = ecdsa::low_s(KeyAlgorithm::P256, s)?;
+            Some(RawSignature::Ecdsa { r: r.to_vec(), s })
+        }
+        (Material::Rsa { n, .. }, _) => (signature.len() == n.len()).then(|| RawSignature::Rsa(signature.to_vec())),
+        _ => None,
+    }
+}
+
+fn verify_raw(key: &PublicKey, message: &[u8], value: RawSignature) -> Result<(), PossessionError> {
+    if let (Some(point), RawSignature::Ed25519(value)) = (key.ed25519_point(), &value) {
+        return if ed25519::verify(point, message, value) { Ok(()) } else { Err(PossessionError::Bad) };
+    }
+    let hash = HashAlgorithm::Sha256;
+    let signed = SignedDigest {
+        issuer: key.fingerprint(),
+        created: Timestamp::default(),
+        hash,
+        algorithm: key.algorithm().id(),
+        digest: hash.digest(&[message]),
+        value,
+    };
+    Ok(signed.verify(key)?)
+}
+
+/// RFC 3279, 2.2.3: SEQUENCE of the INTEGERs r and s, each of 33 octets at most.
+fn der(signature: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [0x30, length, content @ ..] = signature else { return None };
+    if usize::from(*length) != content.len() {
+        return None;
+    }
+    let integer = |bytes: &'_ [u8]| -> Option<usize> {
+        let [0x02, length, ..] = bytes else { return None };
+        (1..=33).contains(length).then(|| usize::from(*length))
+    };
+    let (r, rest) = content.get(2..)?.split_at_checked(integer(content)?)?;
+    let s = rest.get(2..)?;
+    (integer(rest)? == s.len()).then_some((r, s))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::openpgp::signer::Ed25519Signer;
+
+    const MESSAGE: &[u8] = b"a challenge";
+
+    #[test]
+    fn an_ed25519_key_signs_raw() {
+        let secret = ed25519_dalek::SigningKey::from_bytes(&[7; 32]);
+        let signer = Ed25519Signer::from_seed(&[7; 32], 4, Timestamp::from_seconds(1_700_000_000)).expect("a key");
+        let signature = ed25519_dalek::Signer::sign(&secret, MESSAGE).to_bytes();
+        assert_eq!(verify(signer.public_key(), MESSAGE, &signature), Ok(()));
+        assert_eq!(verify(signer.public_key(), b"another", &signature), Err(PossessionError::Bad));
+        let other = Ed25519Signer::from_seed(&[8; 32], 4, Timestamp::from_seconds(1_700_000_000)).expect("a key");
+        assert_eq!(verify(other.public_key(), MESSAGE, &signature), Err(PossessionError::Bad));
+        let short = verify(signer.public_key(), MESSAGE, &signature[..63]);
+        assert!(matches!(short, Err(PossessionError::Form(_))), "{short:?}");
+    }
+
+    #[test]
+    fn openpgp_signatures_over_documents_by_the_key_itself() {
+        let at = Timestamp::from_seconds(1_700_000_000);
+        for version in [4, 6] {
+            let signer = Ed25519Signer::from_seed(&[7; 32], version, at).expect("a key");
+            let signature = sign(&signer, MESSAGE, at, &[1; 32]).expect("signed");
+            assert_eq!(verify(signer.public_key(), MESSAGE, &signature), Ok(()));
+            let another = verify(signer.public_key(), b"another", &signature);
+            assert_eq!(another, Err(PossessionError::OpenPgp(SignatureError::Prefix)));
+            let other = Ed25519Signer::from_seed(&[8; 32], version, at).expect("a key");
+            let by = PossessionError::OtherKey(signer.public_key().fingerprint());
+            assert_eq!(verify(other.public_key(), MESSAGE, &signature), Err(by));
+        }
+    }
+
+    #[test]
+    fn a_secure_element_signs_with_p256_raw_or_in_der() {
+        let secret = p256::ecdsa::SigningKey::from_slice(&[7; 32]).expect("a key");
+        let spki = p256::pkcs8::EncodePublicKey::to_public_key_der(secret.verifying_key()).expect("DER");
+        let key = PublicKey::from_spki_der(spki.as_bytes()).expect("a key");
+        let signature: p256::ecdsa::Signature = p256::ecdsa::signature::Signer::sign(&secret, MESSAGE);
+        assert_eq!(verify(&key, MESSAGE, &signature.to_bytes()), Ok(()));
+        assert_eq!(verify(&key, MESSAGE, signature.to_der().as_bytes()), Ok(()));
+        assert!(verify(&key, b"another", &signature.to_bytes()).is_err());
+        assert!(matches!(verify(&key, MESSAGE, &[0x30, 0x02, 0x02, 0x00]), Err(PossessionError::Form(_))));
+        assert!(verify(&key, MESSAGE, &[0; 64]).is_err());
+    }
+}

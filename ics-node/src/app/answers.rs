@@ -1,0 +1,398 @@
+//! Look-ups through memory: answers that are encoded already, and what they are made of.
+//!
+//! Everything here works at two depths: [`Depth::Memory`] answers at once or not at all, on any thread; [`Depth::Store`]
+//! reads what memory lacks, and blocks.
+
+use core::fmt::Write as _;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::name::Lookup;
+use ics_core::record::{Logged, Posting, Record, candidate_groups, resolve};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+
+use super::entries::{Said, about, find_logged, keys};
+use super::hosted::Hosted;
+use super::memory::{Around, Era, Kept, name_key};
+use super::read::{Sight, only, parse};
+use super::{App, AppError, Reader};
+use crate::api::AsOf;
+use crate::store::{Key, Reach};
+
+/// How far an answer may be sought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// In memory: at once, or not at all.
+    Memory,
+    /// In the store: blocks.
+    Store,
+}
+
+/// How much of a record is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// What it is, its status, and who vouches for it.
+    Summary,
+    /// All of it.
+    Whole,
+}
+
+/// What somebody looks up, read once.
+#[derive(Debug, Clone)]
+pub struct Query {
+    text: String,
+    lookup: Lookup,
+    /// By what the entries that give the name are found.
+    name: Option<(Key, u64)>,
+}
+
+/// An answer as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Encoded {
+    /// The JSON.
+    pub json: Vec<u8>,
+    /// What it says, in few letters: the same answer has the same, however old it is.
+    pub tag: String,
+}
+
+/// What one domain says of an identity, and how far it was read.
+#[derive(Clone)]
+pub(crate) struct Told {
+    pub(crate) hosted: Arc<Hosted>,
+    pub(crate) reach: Reach,
+    pub(crate) kept: Arc<Kept>,
+}
+
+impl Told {
+    /// Whether the domain knows the identity and the reader may read what it says.
+    ///
+    /// # Errors
+    /// When memory is damaged.
+    pub(crate) fn is_readable(&self, app: &App, reader: Reader) -> Result<bool, AppError> {
+        match (self.kept.known(), reader) {
+            (None, _) => Ok(false),
+            (Some(_), Reader::Operator) => Ok(true),
+            (Some(known), Reader::Anonymous) => Ok(known.open),
+            // What a known party may read hangs on the roles that the record gives it.
+            (Some(_), Reader::Key(_)) => {
+                let (record, domain) = (self.kept.record()?, self.hosted.domain());
+                Ok(record.zip(domain).is_some_and(|(record, domain)| app.may_read(reader, &domain, &record)))
+            }
+        }
+    }
+}
+
+/// The identities that a query means, each with what the domains say of it.
+pub(crate) type Gathered = Vec<(IdentityId, Vec<Told>)>;
+
+impl Query {
+    /// Reads an id or a name.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn parse(text: &str) -> Result<Self, AppError> {
+        let lookup = parse(text)?;
+        let name = match &lookup {
+            Lookup::Name(name) => Some(name_key(name)),
+            Lookup::Ids(_) => None,
+        };
+        Ok(Self { text: text.to_owned(), lookup, name })
+    }
+
+    /// As it was asked.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl App {
+    /// What a domain says of an identity, asked for by id or name; `None` if that is deeper than `depth`.
+    ///
+    /// # Errors
+    /// When the domain is not here, or says nothing of it that the reader may read, which looks alike; when a name fits
+    /// several; when the store fails.
+    pub fn answer(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        query: &Query,
+        extent: Extent,
+        depth: Depth,
+    ) -> Result<Option<Encoded>, AppError> {
+        let hosted = self.hosted(domain)?;
+        if self.store().reach(hosted.number)?.is_none() {
+            // Says why nothing can be said.
+            self.seal(&hosted)?;
+        }
+        let Some(gathered) = self.gather(query, &[hosted], depth)? else { return Ok(None) };
+        let ids = gathered.iter().map(|(id, _)| *id).collect();
+        only(&query.text, ids)?;
+        let told = gathered.first().and_then(|(_, told)| told.first());
+        let told = told.ok_or_else(|| AppError::unknown_identity(&query.text))?;
+        if !told.is_readable(self, reader)? {
+            return Err(AppError::unknown_identity(&query.text));
+        }
+        let mut encoded = Encoded { json: Vec::with_capacity(1024), tag: String::new() };
+        self.write(told, extent, &mut encoded)?;
+        Ok(Some(encoded))
+    }
+
+    /// What every domain here says of an identity, side by side; `None` if that is deeper than `depth`.
+    ///
+    /// # Errors
+    /// When nothing that the reader may read is known of it, or the store fails.
+    pub fn answer_view(
+        &self,
+        reader: Reader,
+        query: &Query,
+        extent: Extent,
+        depth: Depth,
+    ) -> Result<Option<Encoded>, AppError> {
+        let Some(gathered) = self.gather(query, &self.all_hosted(), depth)? else { return Ok(None) };
+        let mut known: Vec<(IdentityId, Vec<Told>)> = Vec::new();
+        for (id, told) in gathered {
+            let mut readable = Vec::with_capacity(told.len());
+            for one in told {
+                if one.is_readable(self, reader)? {
+                    readable.push(one);
+                }
+            }
+            if !readable.is_empty() {
+                known.push((id, readable));
+            }
+        }
+        if known.is_empty() {
+            return Err(AppError::unknown_identity(&query.text));
+        }
+        self.encode_view(query, &known, extent).map(Some)
+    }
+
+    fn encode_view(&self, query: &Query, known: &Gathered, extent: Extent) -> Result<Encoded, AppError> {
+        let text = |value: &str| serde_json::to_vec(value).map_err(|error| AppError::Internal(error.to_string()));
+        let mut encoded = Encoded { json: Vec::with_capacity(1024), tag: String::new() };
+        encoded.json.extend_from_slice(b"{\"query\":");
+        encoded.json.extend(text(&query.text)?);
+        encoded.json.extend_from_slice(b",\"identities\":[");
+        for (number, (id, _)) in known.iter().enumerate() {
+            encoded.json.extend_from_slice(if number == 0 { b"" } else { b"," });
+            encoded.json.extend(text(&id.to_string())?);
+        }
+        encoded.json.extend_from_slice(b"],\"records\":[");
+        // A name that fits several says nothing of any.
+        let told: &[Told] = match known.as_slice() {
+            [(_, told)] => told,
+            _ => &[],
+        };
+        for (number, told) in told.iter().enumerate() {
+            encoded.json.extend_from_slice(if number == 0 { b"" } else { b"," });
+            self.write(told, extent, &mut encoded)?;
+        }
+        encoded.json.extend_from_slice(b"]}");
+        if told.is_empty() {
+            let _ = write!(encoded.tag, "{}", known.len());
+        }
+        Ok(encoded)
+    }
+
+    /// Appends `{"as_of":…,"record":…}`.
+    fn write(&self, told: &Told, extent: Extent, encoded: &mut Encoded) -> Result<(), AppError> {
+        let time = told.reach.cosigned_at;
+        let fresh_for = told.hosted.domain().map_or(0, |domain| domain.descriptor().freshness.default);
+        let as_of = AsOf {
+            size: told.reach.size,
+            root: told.reach.root.to_string(),
+            time,
+            age_seconds: time.map(|time| self.clock().now().millis_since(time) / 1000),
+            fresh_for_seconds: fresh_for,
+        };
+        encoded.json.extend_from_slice(b"{\"as_of\":");
+        serde_json::to_writer(&mut encoded.json, &as_of).map_err(|error| AppError::Internal(error.to_string()))?;
+        encoded.json.extend_from_slice(match extent {
+            Extent::Summary => b",\"summary\":",
+            Extent::Whole => b",\"record\":",
+        });
+        told.kept.write(extent == Extent::Whole, &mut encoded.json)?;
+        encoded.json.push(b'}');
+        let says = told.kept.known().map_or(0, |known| known.tag);
+        let time = time.map_or(0, Timestamp::as_millis);
+        // Writing to a string cannot fail.
+        let _ = write!(encoded.tag, "{says:x}.{:x}.{time:x}.", told.reach.size);
+        if extent == Extent::Summary {
+            encoded.tag.push('s');
+        }
+        Ok(())
+    }
+
+    /// The identities that a query means in any of these domains, each with what all of them say of it. Domains of which
+    /// nothing can be said now are left out.
+    pub(crate) fn gather(
+        &self,
+        query: &Query,
+        hosted: &[Arc<Hosted>],
+        depth: Depth,
+    ) -> Result<Option<Gathered>, AppError> {
+        let now = self.clock().now();
+        let mut reached: Vec<(&Arc<Hosted>, Reach)> = Vec::with_capacity(hosted.len());
+        for hosted in hosted.iter().filter(|hosted| hosted.domain().is_some()) {
+            reached.extend(self.store().reach(hosted.number)?.map(|reach| (hosted, reach)));
+        }
+        let mut ids = BTreeSet::new();
+        for (hosted, _) in &reached {
+            match self.whom(query, hosted, depth, now)? {
+                Some(meant) => ids.extend(meant),
+                None => return Ok(None),
+            }
+        }
+        let mut gathered = Vec::with_capacity(ids.len());
+        for id in ids {
+            let mut told = Vec::with_capacity(reached.len());
+            for (hosted, reach) in &reached {
+                let Some((kept, reach)) = self.kept_at(hosted, &id, *reach, depth, now)? else { return Ok(None) };
+                told.push(Told { hosted: Arc::clone(hosted), reach, kept });
+            }
+            gathered.push((id, told));
+        }
+        Ok(Some(gathered))
+    }
+
+    /// The identities that a query means in one domain.
+    fn whom(
+        &self,
+        query: &Query,
+        hosted: &Hosted,
+        depth: Depth,
+        now: Timestamp,
+    ) -> Result<Option<Vec<IdentityId>>, AppError> {
+        let memory = self.memory();
+        let known = match (&query.lookup, query.name) {
+            (Lookup::Ids(ids), _) => {
+                let kept = ids.iter().map(|id| memory.recall(hosted.number, id, now));
+                kept.collect::<Option<Vec<_>>>()
+                    .map(|all| all.iter().filter(|kept| kept.known().is_some()).map(|kept| kept.id).collect())
+            }
+            (Lookup::Name(_), Some(name)) => match memory.recall_name(hosted.number, name).map(|it| it.identity) {
+                Some(None) => Some(Vec::new()),
+                Some(Some(id)) => memory
+                    .recall(hosted.number, &id, now)
+                    .map(|kept| if kept.is_called(name.0) { vec![id] } else { Vec::new() }),
+                None => None,
+            },
+            (Lookup::Name(_), None) => None,
+        };
+        match (known, depth) {
+            (Some(ids), _) => Ok(Some(ids)),
+            (None, Depth::Memory) => Ok(None),
+            (None, Depth::Store) => {
+                let sight = self.sight(hosted)?;
+                Ok(Some(self.identities(&sight, &query.lookup)?.into_iter().collect()))
+            }
+        }
+    }
+
+    /// What a domain says of an identity, with how far that goes.
+    fn kept_at(
+        &self,
+        hosted: &Hosted,
+        id: &IdentityId,
+        reach: Reach,
+        depth: Depth,
+        now: Timestamp,
+    ) -> Result<Option<(Arc<Kept>, Reach)>, AppError> {
+        match (self.memory().recall(hosted.number, id, now), depth) {
+            (Some(kept), _) => Ok(Some((kept, reach))),
+            (None, Depth::Memory) => Ok(None),
+            (None, Depth::Store) => {
+                let sight = self.sight(hosted)?;
+                let (size, root, cosigned_at) = (sight.seal.size, sight.seal.root, sight.seal.cosigned_at);
+                Ok(Some((self.kept(&sight, id)?, Reach { size, root, cosigned_at })))
+            }
+        }
+    }
+
+    /// What a domain says of an identity now, from memory or kept there from now on.
+    pub(crate) fn kept(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Arc<Kept>, AppError> {
+        let (memory, number, now) = (self.memory(), sight.hosted.number, self.clock().now());
+        if let Some(kept) = memory.recall(number, id, now) {
+            return Ok(kept);
+        }
+        let era = memory.era(number);
+        let (record, _, around) = self.judge_now(sight, &era, id, now)?;
+        let record = record.as_ref().map(|it| (it, self.may_read(Reader::Anonymous, &sight.domain, it)));
+        let kept = Arc::new(Kept::new(*id, memory.next_generation(), (Arc::clone(&era), around), record)?);
+        if sight.is_whole() {
+            memory.keep(number, &kept, sight.seal.size);
+        }
+        Ok(kept)
+    }
+
+    /// What a domain says of an identity now, and the statements by which it does.
+    pub(crate) fn resolve(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Option<(Record, Said)>, AppError> {
+        let era = self.memory().era(sight.hosted.number);
+        let (record, about, around) = self.judge_now(sight, &era, id, self.clock().now())?;
+        Ok(record.map(|record| (record, Said { about, groups: around.statements.clone() })))
+    }
+
+    fn judge_now(
+        &self,
+        sight: &Sight<'_>,
+        era: &Era,
+        id: &IdentityId,
+        now: Timestamp,
+    ) -> Result<(Option<Record>, Vec<Logged>, Arc<Around>), AppError> {
+        let about = about(&sight.entries, &sight.domain, id)?;
+        let around = self.around(sight, era, &about)?;
+        let record = resolve(&sight.domain, id, &about, &around.statements, now);
+        Ok((record, about, around))
+    }
+
+    /// What is said of the groups that an identity may belong to.
+    fn around(&self, sight: &Sight<'_>, era: &Era, about: &[Logged]) -> Result<Arc<Around>, AppError> {
+        let (arounds, number) = (self.memory().arounds(), sight.hosted.number);
+        let candidates = candidate_groups(about);
+        let of_groups = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
+        let postings: Vec<Posting> =
+            of_groups.chain(candidates.selectors.iter().map(|selector| Posting::Selector(*selector))).collect();
+        let keys = keys(&postings);
+        if let Some(around) = arounds.recall(number, &keys) {
+            return Ok(around);
+        }
+        let statements = Said::groups(&sight.entries, &sight.domain, &candidates)?;
+        let size = if sight.is_whole() { sight.seal.size } else { 0 };
+        Ok(arounds.keep(number, keys, statements, (era, size)))
+    }
+
+    /// The identities of a domain that a look-up fits: for a name, those to which an entitled signer gives it now.
+    pub(crate) fn identities(&self, sight: &Sight<'_>, lookup: &Lookup) -> Result<BTreeSet<IdentityId>, AppError> {
+        let name = match lookup {
+            Lookup::Ids(ids) => {
+                let mut known = BTreeSet::new();
+                for id in ids {
+                    if self.kept(sight, id)?.known().is_some() {
+                        known.insert(*id);
+                    }
+                }
+                return Ok(known);
+            }
+            Lookup::Name(name) => name,
+        };
+        let (memory, number, key) = (self.memory(), sight.hosted.number, name_key(name));
+        let era = memory.era(number);
+        let posting = Posting::Name(name.clone());
+        let giving = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
+        let candidates: BTreeSet<IdentityId> = giving.iter().map(Logged::subject_id).collect();
+        if candidates.len() <= 1 && sight.is_whole() {
+            memory.keep_name(number, key, candidates.first().copied(), (&era, sight.seal.size));
+        }
+        let mut named = BTreeSet::new();
+        for id in candidates {
+            if self.kept(sight, &id)?.is_called(key.0) {
+                named.insert(id);
+            }
+        }
+        Ok(named)
+    }
+}

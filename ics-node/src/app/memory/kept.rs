@@ -1,0 +1,162 @@
+//! What is kept of one identity in one domain.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ics_core::identity::IdentityId;
+use ics_core::record::Record;
+use ics_core::time::Timestamp;
+use lz4_flex::block::{compress_with_dict, decompress_into_with_dict};
+use sha2::{Digest as _, Sha256};
+
+use super::{Around, Era};
+use crate::api::RecordSummary;
+use crate::app::AppError;
+use crate::store::Key;
+
+/// What a domain says of an identity, also if that is nothing.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) id: IdentityId,
+    pub(crate) generation: u64,
+    pub(super) era: Arc<Era>,
+    around: Arc<Around>,
+    /// False until it is certain that it was not overtaken while it was made.
+    confirmed: AtomicBool,
+    changes_at: Option<Timestamp>,
+    known: Option<Known>,
+}
+
+/// What a domain says of an identity that it knows.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// Whether anybody may read it.
+    pub(crate) open: bool,
+    /// What its tag is made of: the same for as long as it says the same.
+    pub(crate) tag: u64,
+    /// The keys of the names that it has.
+    names: Box<[Key]>,
+    summary: Packed,
+    record: Packed,
+}
+
+/// JSON, by what differs from a sample.
+#[derive(Debug)]
+struct Packed {
+    length: u32,
+    bytes: Box<[u8]>,
+}
+
+impl Packed {
+    fn new(json: &[u8], sample: &[u8]) -> Self {
+        let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
+        Self { length, bytes: compress_with_dict(json, sample).into() }
+    }
+
+    /// Appends the JSON.
+    fn unpack(&self, sample: &[u8], into: &mut Vec<u8>) -> Result<(), AppError> {
+        let start = into.len();
+        into.resize(start + self.length as usize, 0);
+        let place = into.get_mut(start..).unwrap_or_default();
+        match decompress_into_with_dict(&self.bytes, place, sample) {
+            Ok(length) if length == self.length as usize => Ok(()),
+            Ok(_) | Err(_) => Err(AppError::Internal("a record in memory cannot be unpacked".to_owned())),
+        }
+    }
+}
+
+impl Kept {
+    /// What a domain says of an identity now.
+    pub(crate) fn new(
+        id: IdentityId,
+        generation: u64,
+        (era, around): (Arc<Era>, Arc<Around>),
+        record: Option<(&Record, bool)>,
+    ) -> Result<Self, AppError> {
+        let changes_at = record.and_then(|(record, _)| record.changes_at);
+        let known = record.map(|(record, open)| Known::new(record, open, &around)).transpose()?;
+        Ok(Self { id, generation, era, around, confirmed: AtomicBool::new(false), changes_at, known })
+    }
+
+    /// Whether it is about that identity, and still what the domain says.
+    pub(super) fn holds(&self, id: &IdentityId, now: Timestamp) -> bool {
+        self.id == *id
+            && self.confirmed.load(Ordering::Acquire)
+            && self.changes_at.is_none_or(|at| now < at)
+            && !self.around.is_over()
+            && !self.era.is_over()
+    }
+
+    pub(super) fn confirm(&self) {
+        self.confirmed.store(true, Ordering::Release);
+    }
+
+    /// When the first of its statements begins or ends.
+    pub(crate) const fn changes_at(&self) -> Option<Timestamp> {
+        self.changes_at
+    }
+
+    /// What is known; `None` if nothing is said of it.
+    pub(crate) const fn known(&self) -> Option<&Known> {
+        self.known.as_ref()
+    }
+
+    /// Whether it has the name with that key now.
+    pub(crate) fn is_called(&self, name: Key) -> bool {
+        self.known.as_ref().is_some_and(|known| known.names.contains(&name))
+    }
+
+    /// Appends the summary, or the whole record, as JSON.
+    ///
+    /// # Errors
+    /// When memory is damaged.
+    pub(crate) fn write(&self, whole: bool, into: &mut Vec<u8>) -> Result<(), AppError> {
+        let Some(known) = &self.known else { return Ok(()) };
+        let sample = self.around.sample.get().map(AsRef::as_ref).unwrap_or_default();
+        if whole { &known.record } else { &known.summary }.unpack(sample, into)
+    }
+
+    /// The record.
+    ///
+    /// # Errors
+    /// When memory is damaged.
+    pub(crate) fn record(&self) -> Result<Option<Record>, AppError> {
+        if self.known.is_none() {
+            return Ok(None);
+        }
+        let mut json = Vec::new();
+        self.write(true, &mut json)?;
+        let damaged = |error| AppError::Internal(format!("a record in memory: {error}"));
+        serde_json::from_slice(&json).map(Some).map_err(damaged)
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> u64 {
+        let known = self
+            .known
+            .as_ref()
+            .map_or(0, |known| size_of_val(&*known.names) + known.summary.bytes.len() + known.record.bytes.len());
+        (size_of::<Self>() + 2 * size_of::<usize>() + known) as u64
+    }
+}
+
+impl Known {
+    fn new(record: &Record, open: bool, around: &Around) -> Result<Self, AppError> {
+        let unwritable = |error| AppError::Internal(format!("a record has no JSON form: {error}"));
+        let whole = serde_json::to_vec(record).map_err(unwritable)?;
+        let summary = serde_json::to_vec(&RecordSummary::from(record)).map_err(unwritable)?;
+        // When it was judged makes no difference to what it says.
+        let timeless = Record { at: Timestamp::default(), ..record.clone() };
+        let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(&timeless).map_err(unwritable)?).into();
+        let [a, b, c, d, e, f, g, h, ..] = digest;
+        let sample = around.sample.get_or_init(|| [whole.as_slice(), &summary].concat().into());
+        let names = record.names.iter().map(|name| super::name_key(&name.value).0).collect();
+        Ok(Self {
+            open,
+            tag: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            names,
+            summary: Packed::new(&summary, sample),
+            record: Packed::new(&whole, sample),
+        })
+    }
+}

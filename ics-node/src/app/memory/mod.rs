@@ -1,0 +1,261 @@
+//! What is kept in memory of identities, so that a hot answer costs neither a look into the store nor a judgement.
+//!
+//! What a domain says of an identity hangs on four things, and what is kept of it ends with the first that changes:
+//!
+//! - the entries that are found by the identity: [`Memory::forget`] takes it out when one more of them is appended;
+//! - those about the groups that it may belong to ([`Around`]), which all identities with the same groups share;
+//! - the domain's descriptors and certificates ([`Era`]);
+//! - the time at which the first of its statements begins or ends.
+//!
+//! Commits are announced before readers can see them, and what was read before an announcement is not kept after it, so
+//! that nothing is ever shown under a checkpoint whose entries have ended it. How old the news is, is no part of it.
+
+mod around;
+mod kept;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ics_core::identity::IdentityId;
+use ics_core::log::entry::EntryKind;
+use ics_core::name::Name;
+use ics_core::record::Posting;
+use ics_core::time::Timestamp;
+use ics_core::trust::Ruling;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+pub(crate) use around::{Around, Arounds};
+pub(crate) use kept::Kept;
+
+use super::entries::kind_key;
+use crate::store::{Change, DomainNumber, Key};
+
+/// Where something is kept: the domain, and the key by which its entries are found.
+type Place = (DomainNumber, Key);
+
+/// Bytes that a cache spends on an entry beside its value: its key, its place in a queue and in a table.
+const PLACE_BYTES: u64 = 64;
+/// The share of memory that is for names and rulings, which are small.
+const SMALL_SHARE: u64 = 5;
+/// Bytes of an identity on average; caches make room for their tables by it.
+const EXPECTED_BYTES: u64 = 640;
+
+/// Bounded by bytes, over all domains of a node.
+pub(crate) struct Memory {
+    kept: Cache<Place, Arc<Kept>, Bytes>,
+    names: Cache<Place, Named, Bytes>,
+    rulings: Cache<Asked, Ruled, Bytes>,
+    arounds: Arounds,
+    eras: Mutex<BTreeMap<DomainNumber, Arc<Era>>>,
+    generations: AtomicU64,
+}
+
+/// A domain between two changes of what it knows of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Era {
+    /// Entries that were announced.
+    upto: AtomicU64,
+    over: AtomicBool,
+}
+
+impl Era {
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Whether something that was read when the log had `size` entries may still be kept.
+    fn reaches(&self, size: u64) -> bool {
+        self.upto.load(Ordering::Acquire) <= size && !self.is_over()
+    }
+}
+
+/// Whom a name means in one domain: only where all statements that ever gave it are about one identity, or none is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named {
+    /// More of the name's hash: see [`Key::with_rest`].
+    rest: u64,
+    pub(crate) identity: Option<IdentityId>,
+}
+
+/// A use of one thing, with another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Asked {
+    pub(crate) usage: u128,
+    pub(crate) thing: u64,
+    pub(crate) peer: u64,
+}
+
+/// A ruling, and what it rests on: see [`mark`].
+#[derive(Debug, Clone, Copy)]
+struct Ruled {
+    mark: u64,
+    ruling: Ruling,
+}
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<Place, Arc<Kept>> for Bytes {
+    fn weight(&self, _: &Place, kept: &Arc<Kept>) -> u64 {
+        kept.bytes() + PLACE_BYTES
+    }
+}
+
+impl Weighter<Place, Named> for Bytes {
+    fn weight(&self, _: &Place, _: &Named) -> u64 {
+        size_of::<Named>() as u64 + PLACE_BYTES
+    }
+}
+
+impl Weighter<Asked, Ruled> for Bytes {
+    fn weight(&self, _: &Asked, _: &Ruled) -> u64 {
+        size_of::<(Asked, Ruled)>() as u64 + PLACE_BYTES
+    }
+}
+
+impl Memory {
+    /// Memory of `bytes` at most.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let small = bytes / SMALL_SHARE / 2;
+        let large = bytes - 2 * small;
+        let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX);
+        Self {
+            kept: Cache::with_weighter(items(large, EXPECTED_BYTES), large, Bytes),
+            names: Cache::with_weighter(items(small, 2 * PLACE_BYTES), small, Bytes),
+            rulings: Cache::with_weighter(items(small, 2 * PLACE_BYTES), small, Bytes),
+            arounds: Arounds::default(),
+            eras: Mutex::default(),
+            generations: AtomicU64::new(1),
+        }
+    }
+
+    fn eras(&self) -> MutexGuard<'_, BTreeMap<DomainNumber, Arc<Era>>> {
+        self.eras.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The domain's present era; to be taken before anything is read that is to be kept.
+    pub(crate) fn era(&self, domain: DomainNumber) -> Arc<Era> {
+        Arc::clone(self.eras().entry(domain).or_default())
+    }
+
+    pub(crate) const fn arounds(&self) -> &Arounds {
+        &self.arounds
+    }
+
+    /// What is kept of an identity and holds now.
+    pub(crate) fn recall(&self, domain: DomainNumber, id: &IdentityId, now: Timestamp) -> Option<Arc<Kept>> {
+        self.kept.get(&(domain, subject_key(id))).filter(|kept| kept.holds(id, now))
+    }
+
+    /// Keeps what was read when the log had `size` entries, unless something has come in since.
+    pub(crate) fn keep(&self, domain: DomainNumber, kept: &Arc<Kept>, size: u64) {
+        self.kept.insert((domain, subject_key(&kept.id)), Arc::clone(kept));
+        // Whoever announced before this insertion is seen here; whoever announces after it takes it out.
+        if kept.era.reaches(size) {
+            kept.confirm();
+        }
+    }
+
+    /// Whom a name means in a domain, if that is known; it must still be looked whether he has the name now.
+    pub(crate) fn recall_name(&self, domain: DomainNumber, (key, rest): (Key, u64)) -> Option<Named> {
+        self.names.get(&(domain, key)).filter(|named| named.rest == rest)
+    }
+
+    /// Keeps whom a name means, as [`Memory::keep`].
+    pub(crate) fn keep_name(
+        &self,
+        domain: DomainNumber,
+        (key, rest): (Key, u64),
+        identity: Option<IdentityId>,
+        (era, size): (&Era, u64),
+    ) {
+        if !era.reaches(size) {
+            return;
+        }
+        self.names.insert((domain, key), Named { rest, identity });
+        if !era.reaches(size) {
+            self.names.remove(&(domain, key));
+        }
+    }
+
+    /// The ruling on a question, if it rests on just these.
+    pub(crate) fn recall_ruling(&self, asked: &Asked, rests_on: &[Arc<Kept>]) -> Option<Ruling> {
+        self.rulings.get(asked).filter(|ruled| ruled.mark == mark(rests_on)).map(|ruled| ruled.ruling)
+    }
+
+    /// Keeps a ruling for as long as what it rests on is kept.
+    pub(crate) fn keep_ruling(&self, asked: Asked, rests_on: &[Arc<Kept>], ruling: Ruling) {
+        self.rulings.insert(asked, Ruled { mark: mark(rests_on), ruling });
+    }
+
+    /// A number that no other thing that is kept has.
+    pub(crate) fn next_generation(&self) -> u64 {
+        self.generations.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Forgets what a commit ends; called before anybody can read what it adds.
+    pub(crate) fn forget(&self, change: &Change<'_>) {
+        let era = self.era(change.domain);
+        era.upto.store(change.size, Ordering::Release);
+        let of_domain = [EntryKind::Descriptor, EntryKind::Certificate].map(kind_key);
+        let mut keys = change.entries.iter().flat_map(|(_, keys)| keys);
+        if change.erases || keys.any(|key| of_domain.contains(key)) {
+            self.begin_era(change.domain, &era, change.size);
+            return;
+        }
+        let keys = || change.entries.iter().flat_map(|(_, keys)| keys);
+        self.arounds.forget(change.domain, keys());
+        if !self.kept.is_empty() {
+            for key in keys() {
+                self.kept.remove(&(change.domain, *key));
+            }
+        }
+        if !self.names.is_empty() {
+            for key in keys() {
+                self.names.remove(&(change.domain, *key));
+            }
+        }
+    }
+
+    fn begin_era(&self, domain: DomainNumber, era: &Era, size: u64) {
+        self.eras().insert(domain, Arc::new(Era { upto: AtomicU64::new(size), over: AtomicBool::new(false) }));
+        era.over.store(true, Ordering::Release);
+        self.names.retain(|(of, _), _| *of != domain);
+        self.arounds.forget_domain(domain);
+    }
+
+    /// Identities that are kept, and bytes of all that is.
+    pub(crate) fn extent(&self) -> (usize, u64) {
+        (self.kept.len(), self.kept.weight() + self.names.weight() + self.rulings.weight())
+    }
+}
+
+/// What a ruling rests on, in one number: generations never come again.
+fn mark(rests_on: &[Arc<Kept>]) -> u64 {
+    // The finaliser of MurmurHash3 on each, so that two sets of numbers do not add up to the same.
+    let mix = |mark: u64, kept: &Arc<Kept>| {
+        let mut mixed = mark ^ kept.generation;
+        mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        mixed ^ (mixed >> 33)
+    };
+    rests_on.iter().fold(rests_on.len() as u64, mix)
+}
+
+/// The key by which the entries about an identity are found.
+pub(crate) fn subject_key(id: &IdentityId) -> Key {
+    Key::of(&Posting::Subject(*id).to_bytes())
+}
+
+/// The key by which the entries that give a name are found.
+pub(crate) fn name_key(name: &Name) -> (Key, u64) {
+    Key::with_rest(&Posting::Name(name.clone()).to_bytes())
+}
+
+impl core::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Memory").field("extent", &self.extent()).finish_non_exhaustive()
+    }
+}

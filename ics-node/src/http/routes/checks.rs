@@ -1,0 +1,185 @@
+//! The gateway's questions: may this thing be used so, and does it hold its key?
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::web::{Data, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use data_encoding::HEXLOWER;
+use ics_core::identity::excerpt;
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use ics_core::trust::Outcome;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::api::{
+    ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers, CheckQuestion, CheckQuestions, Problem,
+};
+use crate::app::problem::Code;
+use crate::app::{self, App, Depth, Reader};
+use crate::http::answer::{self, VERDICT};
+use crate::http::body::Json;
+use crate::http::face::Face;
+use crate::http::failure::Failure;
+use crate::http::request::Reading;
+
+const REASON: HeaderName = HeaderName::from_static("ics-reason");
+const AS_OF: HeaderName = HeaderName::from_static("ics-as-of");
+const FRESH_UNTIL: HeaderName = HeaderName::from_static("ics-fresh-until");
+const VIEW: HeaderName = HeaderName::from_static("ics-view");
+
+/// What a query string asks.
+#[derive(Debug)]
+struct Question {
+    thing: app::Query,
+    usage: String,
+    peer: Option<app::Query>,
+}
+
+impl Question {
+    /// Reads `id|spki|cert|serial|urn|host|sha256=…&use=…[&peer=…]`.
+    fn read(query: &str) -> Result<Self, Failure> {
+        let malformed = |what: String| Failure::new(Code::MalformedQuery, what);
+        let (mut thing, mut usage, mut peer) = (None, None, None);
+        for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+            let set = |place: &mut Option<String>, value: String| match place.replace(value) {
+                None => Ok(()),
+                Some(_) => Err(malformed(format!("`{}` stands beside another that says the same", excerpt(&key)))),
+            };
+            match &*key {
+                "id" => set(&mut thing, value.into_owned())?,
+                "cert" if value.starts_with("-----BEGIN") => set(&mut thing, key_of_certificate(&value)?)?,
+                "urn" if value.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:")) => {
+                    set(&mut thing, value.into_owned())?;
+                }
+                "spki" | "cert" | "serial" | "urn" | "host" | "sha256" => set(&mut thing, format!("{key}:{value}"))?,
+                "use" => set(&mut usage, value.into_owned())?,
+                "peer" => set(&mut peer, value.into_owned())?,
+                other => return Err(malformed(format!("there is no parameter `{}` here", excerpt(other)))),
+            }
+        }
+        let thing = thing.ok_or_else(|| {
+            malformed("one of id, spki, cert, serial, urn, host and sha256 says which thing".to_owned())
+        })?;
+        let usage = usage.filter(|usage| (1..=limits::NAME_BYTES).contains(&usage.len()));
+        let usage = usage
+            .ok_or_else(|| malformed("`use` says what for: connect, install, operate or another word".to_owned()))?;
+        Ok(Self { thing: app::Query::parse(&thing)?, usage, peer: peer.as_deref().map(app::Query::parse).transpose()? })
+    }
+
+    fn answer(&self, app: &App, reader: Reader, depth: Depth) -> Option<Check> {
+        app.check(reader, &self.usage, &self.thing, self.peer.as_ref(), depth)
+    }
+}
+
+/// The name by which the key in a certificate is found: proxies hand on the certificate that a client has shown, and
+/// nginx has no digest of it but SHA-1.
+fn key_of_certificate(pem: &str) -> Result<String, Failure> {
+    let malformed = |error: &dyn core::fmt::Display| {
+        Failure::new(Code::MalformedId, format_args!("`cert` is not an X.509 certificate in PEM: {error}"))
+    };
+    // nginx writes the line feeds of `$ssl_client_cert` as tabs; `$ssl_client_escaped_cert` has them as they are.
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| malformed(&error))?;
+    let certificate = webpki::EndEntityCert::try_from(&der).map_err(|error| malformed(&error))?;
+    let key = certificate.subject_public_key_info();
+    Ok(format!("spki:{}", HEXLOWER.encode(&Sha256::digest(&key))))
+}
+
+pub(super) async fn check(face: Data<Face>, reader: Reading, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let question = Question::read(request.query_string())?;
+    let check = face.hot(move |app, depth| Ok(question.answer(app, reader.0, depth))).await?;
+    Ok(respond(&check))
+}
+
+/// 204 for yes, 403 for no, 503 for nobody can tell: what nginx's `auth_request` and its kind look at.
+fn respond(check: &Check) -> HttpResponse {
+    let mut response = HttpResponse::new(match check.verdict {
+        Outcome::Allow => StatusCode::NO_CONTENT,
+        Outcome::Deny => StatusCode::FORBIDDEN,
+        Outcome::Unknown => StatusCode::SERVICE_UNAVAILABLE,
+    });
+    let headers = response.headers_mut();
+    headers.insert(VERDICT, HeaderValue::from_static(check.verdict.as_str()));
+    headers.insert(REASON, HeaderValue::from_static(check.reason.as_str()));
+    let time = |time: Timestamp| HeaderValue::from_str(&time.to_string()).ok();
+    let rest = [
+        (AS_OF, check.as_of.and_then(time)),
+        (FRESH_UNTIL, check.fresh_until.and_then(time)),
+        (VIEW, HeaderValue::from_str(&check.view).ok()),
+    ];
+    for (name, value) in rest {
+        if let Some(value) = value {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+pub(super) async fn checks(
+    face: Data<Face>,
+    reader: Reading,
+    asked: Json<CheckQuestions>,
+) -> Result<HttpResponse, Failure> {
+    let questions = asked.0.questions;
+    if questions.len() > limits::CHECKS {
+        let detail = format!("{} questions, {} at most", questions.len(), limits::CHECKS);
+        return Err(Failure::new(Code::BatchTooLarge, detail));
+    }
+    let answer = move |app: &App| Ok(questions.iter().map(|question| one(app, reader.0, question)).collect());
+    let answers = CheckAnswers { answers: face.blocking(answer).await? };
+    Ok(answer::json(&answers))
+}
+
+fn one(app: &App, reader: Reader, question: &CheckQuestion) -> CheckAnswer {
+    let read = || {
+        let peer = question.peer.as_deref().map(app::Query::parse).transpose()?;
+        Ok((app::Query::parse(&question.id)?, peer))
+    };
+    match read() {
+        Ok((thing, peer)) => app
+            .check(reader, &question.usage, &thing, peer.as_ref(), Depth::Store)
+            .map_or_else(|| CheckAnswer::Problem(Problem::of(Code::Internal, String::new())), CheckAnswer::Check),
+        Err(error) => {
+            let error: app::AppError = error;
+            CheckAnswer::Problem(error.problem())
+        }
+    }
+}
+
+/// For whom and for what a verdict is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VerdictQuestion {
+    id: String,
+    #[serde(rename = "use")]
+    use_: String,
+    peer: Option<String>,
+}
+
+pub(super) async fn verdict(
+    face: Data<Face>,
+    reader: Reading,
+    query: Query<VerdictQuestion>,
+) -> Result<HttpResponse, Failure> {
+    let verdict =
+        face.blocking(move |app| app.verdict(reader.0, &query.id, &query.use_, query.peer.as_deref())).await?;
+    Ok(answer::json(&verdict))
+}
+
+pub(super) async fn challenge(
+    face: Data<Face>,
+    reader: Reading,
+    asked: Json<ChallengeRequest>,
+) -> Result<HttpResponse, Failure> {
+    let query = app::Query::parse(&asked.0.id)?;
+    let challenge = face.blocking(move |app| app.challenge(reader.0, &query)).await?;
+    Ok(answer::json(&challenge))
+}
+
+pub(super) async fn prove(face: Data<Face>, answer: Json<ChallengeAnswer>) -> Result<HttpResponse, Failure> {
+    let proven = face.blocking(move |app| app.prove_possession(&answer.0)).await?;
+    Ok(answer::json(&proven))
+}

@@ -1,0 +1,189 @@
+//! The gateway's questions, as proxies and devices ask them.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use ics_node::config::SocketConfig;
+use ics_node::http::Settings;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+
+use crate::reading::{fingerprint, submit, tell};
+use crate::support::{Answer, Node, settings};
+use crate::world::{CREATED, World, introduction_as, maker, serial, signer, stolen};
+
+/// Status, verdict and reason.
+fn told(answer: &Answer) -> (u16, &str, &str) {
+    assert!(answer.body.is_empty(), "{}", answer.text());
+    (answer.status, answer.header("ics-verdict"), answer.header("ics-reason"))
+}
+
+#[tokio::test]
+async fn a_proxy_is_told_by_the_status_and_why_by_the_headers() {
+    let node = tell(Node::of(World::permitting).await).await;
+    let check = async |query: &str| node.get(&format!("/v1/check?{query}")).await;
+    let allowed = check("serial=SN-10&use=connect").await;
+    assert_eq!(told(&allowed), (204, "allow", "permitted"));
+    assert_eq!(allowed.header("ics-view"), "devices.acme.example=6 care.acme.example=1");
+    assert_eq!(allowed.header("cache-control"), "no-store");
+    assert!(allowed.header("ics-fresh-until") > allowed.header("ics-as-of"), "{:?}", allowed.headers);
+    let device = fingerprint(10);
+    for (query, expected) in [
+        ("serial=SN-12&use=connect", (403, "deny", "blocked")),
+        ("serial=SN-10&use=connect&peer=serial:SN-12", (403, "deny", "blocked")),
+        ("serial=SN-10&use=connect&peer=serial:SN-11", (204, "allow", "permitted")),
+        ("serial=SN-99&use=connect", (503, "unknown", "unknown-identity")),
+        ("serial=SN-10&use=connect&peer=serial:SN-99", (503, "unknown", "unknown-identity")),
+        (&format!("id={device}&use=operate"), (204, "allow", "permitted")),
+        (&format!("id=openpgp4fpr:{device}&use=fly"), (204, "allow", "permitted")),
+    ] {
+        for _ in 0..2 {
+            assert_eq!(told(&check(query).await), expected, "{query}");
+        }
+    }
+    let unknown = check("serial=SN-99&use=connect").await;
+    assert_eq!(unknown.header("ics-fresh-until"), "", "nothing can be relied on");
+}
+
+#[tokio::test]
+async fn an_answer_changes_with_the_next_statement() {
+    let node = tell(Node::of(World::permitting).await).await;
+    let check = async || node.get("/v1/check?serial=SN-10&use=connect").await.status;
+    assert_eq!((check().await, check().await), (204, 204));
+    submit(&node, &[stolen(&maker(), 10)]).await;
+    assert_eq!(check().await, 403);
+    let other = node.get("/v1/check?serial=SN-11&use=connect").await;
+    assert_eq!((other.status, other.header("ics-view")), (204, "devices.acme.example=7 care.acme.example=1"));
+}
+
+#[tokio::test]
+async fn a_name_that_comes_to_fit_several_is_nobodys() {
+    let node = tell(Node::of(World::permitting).await).await;
+    let check = async || node.get("/v1/check?serial=SN-10&use=connect").await;
+    assert_eq!(check().await.status, 204);
+    let twin = introduction_as(&maker(), 13, 10);
+    submit(&node, &[twin]).await;
+    assert_eq!(told(&check().await), (503, "unknown", "ambiguous"));
+}
+
+#[tokio::test]
+async fn without_a_policy_nothing_is_allowed() {
+    let node = Node::founded().await;
+    let answer = node.get("/v1/check?serial=SN-10&use=connect").await;
+    assert_eq!(told(&answer), (503, "unknown", "no-policy"));
+    let verdict = node.get("/v1/verdict?id=serial:SN-10&use=connect").await.json();
+    assert_eq!((&verdict["outcome"], &verdict["reason"]), (&json!("unknown"), &json!("no-policy")));
+}
+
+#[tokio::test]
+async fn many_questions_at_once() {
+    let node = tell(Node::of(World::permitting).await).await;
+    let questions =
+        ["serial:SN-10", "serial:SN-12", "serial:SN-99", "SN-10"].map(|id| json!({"id": id, "use": "connect"}));
+    let answer = node.post("/v1/check", "application/json", json!({"questions": questions}).to_string()).await;
+    let answers = answer.json()["answers"].clone();
+    let words: Vec<_> = answers.as_array().expect("answers").iter().map(|it| it["verdict"].clone()).collect();
+    assert_eq!(words, [json!("allow"), json!("deny"), json!("unknown"), Value::Null]);
+    assert_eq!(answers[3]["type"], "urn:ics:problem:malformed-id");
+    let many = json!({"questions": vec![&questions[0]; 1001]}).to_string();
+    node.post("/v1/check", "application/json", many).await.is_problem("1001", (413, "batch-too-large"));
+}
+
+#[tokio::test]
+async fn the_key_in_a_certificate_that_a_client_has_shown() {
+    let node = tell(Node::of(World::permitting).await).await;
+    let pem = pem_of(10);
+    let escaped: String = pem.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let answer = node.get(&format!("/v1/check?cert={escaped}&use=connect")).await;
+    assert_eq!(told(&answer), (204, "allow", "permitted"));
+    let stranger: String = pem_of(77).bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let answer = node.get(&format!("/v1/check?cert={stranger}&use=connect")).await;
+    assert_eq!(told(&answer), (503, "unknown", "unknown-identity"));
+}
+
+/// A certificate that openssl makes with the key of the device with that seed.
+fn pem_of(seed: u8) -> String {
+    let dir = tempfile::tempdir().expect("a directory");
+    let key = dir.path().join("key.pem");
+    // RFC 8410, 7: the prefix of an Ed25519 private key in PKCS #8.
+    let der = [
+        &[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20][..],
+        &[seed; 32],
+    ];
+    let text = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.concat()));
+    std::fs::write(&key, text).expect("written");
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-new", "-subj", "/CN=device", "-days", "30", "-key"])
+        .arg(&key)
+        .output()
+        .expect("openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).expect("PEM")
+}
+
+#[tokio::test]
+async fn a_device_shows_that_it_holds_its_key() {
+    let node = tell(Node::founded().await).await;
+    let challenge = async || {
+        let answer = node.post("/v1/challenge", "application/json", json!({"id": serial(10)}).to_string()).await;
+        answer.json()
+    };
+    let answer = async |challenge: &Value, signature: &[u8]| {
+        let body = json!({"nonce": challenge["nonce"], "signature": STANDARD.encode(signature)});
+        node.post("/v1/challenge/answer", "application/json", body.to_string()).await
+    };
+    let asked = challenge().await;
+    let message = asked["message"].as_str().expect("a message");
+    assert!(message.starts_with("ICS challenge\nics.acme.example\n"), "{message}");
+    let signature = SigningKey::from_bytes(&[10; 32]).sign(message.as_bytes()).to_bytes();
+    let proven = answer(&asked, &signature).await;
+    assert_eq!((proven.status, &proven.json()["id"]), (200, &json!(fingerprint(10))));
+    answer(&asked, &signature).await.is_problem("it serves once", (404, "unknown-challenge"));
+
+    let asked = challenge().await;
+    let other = SigningKey::from_bytes(&[11; 32]).sign(asked["message"].as_str().expect("text").as_bytes());
+    answer(&asked, &other.to_bytes()).await.is_problem("another's key", (403, "not-proven"));
+    answer(&asked, &signature).await.is_problem("a wrong answer ends it", (404, "unknown-challenge"));
+    answer(&challenge().await, &signature).await.is_problem("an old signature", (403, "not-proven"));
+    let nobody = node.post("/v1/challenge", "application/json", json!({"id": serial(99)}).to_string()).await;
+    nobody.is_problem("nobody", (404, "unknown-identity"));
+}
+
+#[tokio::test]
+async fn a_device_answers_with_openpgp() {
+    let node = tell(Node::founded().await).await;
+    let asked = node.post("/v1/challenge", "application/json", json!({"id": serial(10)}).to_string()).await.json();
+    let message = asked["message"].as_str().expect("text");
+    let device = signer(10);
+    let document = ics_core::openpgp::possession::sign(&device, message.as_bytes(), CREATED, &[5; 32]).expect("signed");
+    let body = json!({"nonce": asked["nonce"], "signature": STANDARD.encode(document)});
+    let proven = node.post("/v1/challenge/answer", "application/json", body.to_string()).await;
+    assert_eq!(proven.status, 200, "{}", proven.text());
+}
+
+#[tokio::test]
+async fn a_gateway_on_the_same_machine_asks_through_a_socket() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("ics.sock");
+    std::os::unix::net::UnixListener::bind(&path).expect("one that a node has left there");
+    let socket = Some(SocketConfig { path: path.clone(), mode: 0o600 });
+    let node = tell(Node::of_with(World::permitting, &Settings { socket, ..settings() }).await).await;
+    assert_eq!(std::fs::metadata(&path).expect("is there").permissions().mode() & 0o777, 0o600);
+    let ask = async |target: &str| {
+        let mut stream = UnixStream::connect(&path).await.expect("connects");
+        let request = format!("GET {target} HTTP/1.1\r\nhost: ics\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("sends");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("reads");
+        answer
+    };
+    let allowed = ask("/v1/check?serial=SN-10&use=connect").await;
+    assert!(allowed.starts_with("HTTP/1.1 204 ") && allowed.contains("ics-verdict: allow"), "{allowed}");
+    assert!(ask("/v1/verdict?id=serial:SN-12&use=connect").await.contains("\"outcome\":\"deny\""));
+    let elsewhere = ask("/v1/domains").await;
+    assert!(elsewhere.starts_with("HTTP/1.1 404 "), "it decides and does nothing else: {elsewhere}");
+    drop(node);
+}
