@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use cedar_policy::{
-    Authorizer, Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, PolicyId, PolicySet,
-    Request, RestrictedExpression, Schema, ValidationMode, Validator,
+    Authorizer, Context, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, PolicyId,
+    PolicySet, Request, RestrictedExpression, Schema, ValidationMode, Validator,
 };
 
 use super::{Decision, shape};
@@ -160,6 +160,11 @@ impl Rules {
             Some((rule, problem)) => Err(PolicyError::Invalid { rule, problem }),
             None => Ok(Self { schema: validator.schema().clone(), policies, authorizer: Authorizer::new() }),
         }
+    }
+
+    /// Whether one of them is a permit.
+    pub(crate) fn permit_anything(&self) -> bool {
+        self.policies.policies().any(|policy| policy.effect() == Effect::Permit)
     }
 
     /// The entities that each rule names.

@@ -3,6 +3,7 @@
 mod facts;
 mod heard;
 mod policy;
+pub mod requirement;
 mod verdict;
 
 pub use facts::Facts;

@@ -130,6 +130,12 @@ impl TrustPolicy {
         self.freshness().seconds(usage).min(domain.seconds(usage))
     }
 
+    /// Whether a rule permits anything at all.
+    #[must_use]
+    pub fn permits_anything(&self) -> bool {
+        self.rules.permit_anything()
+    }
+
     /// What it was compiled from.
     #[must_use]
     pub const fn document(&self) -> &TrustDocument {
@@ -216,6 +222,8 @@ impl Types {
 pub mod templates {
     /// The manufacturer must vouch for a thing, and the integrator approve of it and put it into use.
     pub const VOUCHED: &str = include_str!("templates/vouched.cedar");
+    /// Somebody entitled must vouch for a thing, and it must have been put into use.
+    pub const ANYTHING_VOUCHED: &str = include_str!("templates/anything-vouched.cedar");
     /// The developer must have released a piece of software, and the integrator approve of it.
     pub const SOFTWARE: &str = include_str!("templates/software.cedar");
 

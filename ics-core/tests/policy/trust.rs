@@ -131,6 +131,59 @@ fn shipped_rules_can_be_joined() {
 }
 
 #[test]
+fn what_requirements_demand() {
+    use ics_core::trust::requirement::Requirement;
+    let role = |role: &str| role.parse().expect("a role");
+    let requirements = [
+        Requirement::Vouched(role("manufacturer")),
+        Requirement::Approved(role("integrator")),
+        Requirement::Labelled("medical".parse().expect("a label")),
+        Requirement::Quorum("2:manufacturer,integrator,owner".parse().expect("a quorum")),
+        Requirement::Status(["in-use".parse().expect("a status")].into()),
+        Requirement::Agreed,
+        Requirement::Pairs(vec![
+            "device:gateway".parse().expect("a pair"),
+            "model=T1:service".parse().expect("a pair"),
+        ]),
+    ];
+    let demands: Vec<String> = requirements.iter().zip(1..).map(|(it, number)| it.rules(number)).collect();
+    let policy = policy(&[templates::ANYTHING_VOUCHED.to_owned(), demands.join("\n")].join("\n"));
+    assert!(policy.permits_anything() && !self::policy(&demands[0]).permits_anything());
+    let good = |kind| Facts {
+        vouching_roles: words(&["manufacturer", "owner"]),
+        labels: words(&["medical", "other"]),
+        ..in_use(kind, "manufacturer")
+    };
+    let decide = |change: fn(&mut Facts), peer: Option<Facts>| {
+        let mut thing = good(Kind::Device);
+        change(&mut thing);
+        policy.decide(&asked("connect", thing, peer)).reasons
+    };
+    let gateway = || Some(good(Kind::Gateway));
+    assert_eq!(decide(|_| (), gateway()), ["anything-vouched"]);
+    assert_eq!(decide(|f| f.approving_roles.clear(), gateway()), ["approved-integrator"]);
+    assert_eq!(decide(|f| f.labels = words(&["other"]), gateway()), ["labelled-3"]);
+    assert_eq!(decide(|f| f.vouching_roles = words(&["manufacturer"]), gateway()), ["quorum-4"]);
+    assert_eq!(decide(|f| f.status = Some("planned".to_owned()), gateway()), ["status"]);
+    assert_eq!(decide(|f| f.status = None, gateway()), ["status"]);
+    assert_eq!(decide(|f| f.conflict = true, gateway()), ["agreed"]);
+    assert_eq!(decide(|_| (), None), ["pairs"]);
+    assert_eq!(decide(|_| (), Some(good(Kind::Service))), ["pairs"]);
+    let model = |f: &mut Facts| drop(f.attributes.insert(Attribute::Model, "T1".to_owned()));
+    assert_eq!(decide(model, Some(good(Kind::Service))), ["anything-vouched"]);
+    let unlabelled = Facts { labels: words(&[]), ..good(Kind::Gateway) };
+    assert_eq!(decide(|_| (), Some(unlabelled)), ["peer-labelled-3"]);
+    let code = Facts { kind: Kind::Software, labels: words(&[]), ..good(Kind::Software) };
+    assert_eq!(policy.decide(&asked("install", code, None)).reasons, ["anything-vouched"], "demands are about keys");
+    for text in ["0:a,b", "3:a,b", "2:", "2", "x:a", "1:a,b,c,d,e,f"] {
+        assert!(text.parse::<ics_core::trust::requirement::Quorum>().is_err(), "{text}");
+    }
+    for text in ["device", "device:toaster", "model=:device", "model=a\"b:device"] {
+        assert!(text.parse::<ics_core::trust::requirement::Pair>().is_err(), "{text}");
+    }
+}
+
+#[test]
 fn rules_see_every_fact() {
     let rules = r#"@id("all") permit (principal, action == Action::"other", resource) when {
         context.use == "fly" && principal.kind == Kind::"device" && principal.effect == Effect::"permits" &&

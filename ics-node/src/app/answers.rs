@@ -85,6 +85,13 @@ impl Told {
     }
 }
 
+/// A record and what it was made of.
+struct Judged {
+    record: Option<Record>,
+    about: Vec<Logged>,
+    around: Arc<Around>,
+}
+
 /// The identities that a query means, each with what the domains say of it.
 pub(crate) type Gathered = Vec<(IdentityId, Vec<Told>)>;
 
@@ -320,7 +327,7 @@ impl App {
             return Ok(kept);
         }
         let era = memory.era(number);
-        let (record, _, around) = self.judge_now(sight, &era, id, now)?;
+        let Judged { record, around, .. } = self.judge_now(sight, &era, id, now)?;
         let record = record.as_ref().map(|it| (it, self.may_read(Reader::Anonymous, &sight.domain, it)));
         let kept = Arc::new(Kept::new(*id, memory.next_generation(), (Arc::clone(&era), around), record)?);
         if sight.is_whole() {
@@ -332,21 +339,15 @@ impl App {
     /// What a domain says of an identity now, and the statements by which it does.
     pub(crate) fn resolve(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Option<(Record, Said)>, AppError> {
         let era = self.memory().era(sight.hosted.number);
-        let (record, about, around) = self.judge_now(sight, &era, id, self.clock().now())?;
+        let Judged { record, about, around } = self.judge_now(sight, &era, id, self.clock().now())?;
         Ok(record.map(|record| (record, Said { about, groups: around.statements.clone() })))
     }
 
-    fn judge_now(
-        &self,
-        sight: &Sight<'_>,
-        era: &Era,
-        id: &IdentityId,
-        now: Timestamp,
-    ) -> Result<(Option<Record>, Vec<Logged>, Arc<Around>), AppError> {
+    fn judge_now(&self, sight: &Sight<'_>, era: &Era, id: &IdentityId, now: Timestamp) -> Result<Judged, AppError> {
         let about = about(&sight.entries, &sight.domain, id)?;
         let around = self.around(sight, era, &about)?;
         let record = resolve(&sight.domain, id, &about, &around.statements, now);
-        Ok((record, about, around))
+        Ok(Judged { record, about, around })
     }
 
     /// What is said of the groups that an identity may belong to.

@@ -58,7 +58,10 @@ pub(super) fn tag_of(bytes: &[u8]) -> EntityTag {
 
 /// The answer with its tag, or 304 where the client has it already (RFC 9110, 13.1.2).
 pub(super) fn tagged(request: &HttpRequest, tag: EntityTag, answer: impl FnOnce() -> HttpResponse) -> HttpResponse {
-    let mut response = if has(request, &tag) { HttpResponse::NotModified().finish() } else { answer() };
+    with_tag(if has(request, &tag) { HttpResponse::NotModified().finish() } else { answer() }, &tag)
+}
+
+fn with_tag(mut response: HttpResponse, tag: &EntityTag) -> HttpResponse {
     let headers = response.headers_mut();
     if let Ok(value) = header::HeaderValue::try_from(tag.to_string()) {
         headers.insert(header::ETAG, value);
@@ -66,6 +69,12 @@ pub(super) fn tagged(request: &HttpRequest, tag: EntityTag, answer: impl FnOnce(
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-cache"));
     headers.insert(header::VARY, header::HeaderValue::from_static("Accept, Authorization"));
     response
+}
+
+/// An answer that is JSON already, for somebody who has none yet.
+pub(super) fn fresh(answer: Encoded) -> HttpResponse {
+    let tag = EntityTag::new_weak(answer.tag);
+    with_tag(HttpResponse::Ok().content_type(JSON).body(answer.json), &tag)
 }
 
 /// An answer that is JSON already.

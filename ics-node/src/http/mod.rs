@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod face;
 mod failure;
+mod front;
 mod metrics;
 mod openapi;
 mod request;

@@ -17,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
 
 use super::face::Face;
+use super::front::Front;
 use super::request::ProvenKey;
 use super::routes::Endpoint;
 use super::{request, routes, socket, watch};
@@ -188,7 +189,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
     let tls = settings.tls.as_ref().map(tls::server).transpose()?;
     let with_metrics = settings.metrics.is_none();
     let wanted = move |endpoint: &Endpoint| with_metrics || !endpoint.is_metrics();
-    let at = At::Addresses(&settings.listen, tls);
+    let at = At::Addresses(&settings.listen, tls.as_ref());
     let (everybody, mut addresses) = listen(&face, settings, at, wanted)?;
     let mut others = Vec::new();
     let single = Settings { workers: Some(1), ..settings.clone() };
@@ -205,7 +206,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
 
 /// Where a server listens.
 enum At<'a> {
-    Addresses(&'a [SocketAddr], Option<ServerConfig>),
+    Addresses(&'a [SocketAddr], Option<&'a ServerConfig>),
     Socket(&'a SocketConfig),
 }
 
@@ -218,11 +219,14 @@ fn listen(
 ) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), ServeError> {
     let (shared, connections) = (Data::clone(face), face.metrics.connections.clone());
     let local = matches!(at, At::Socket(_)).then_some(request::Local);
+    // What stands in front of the router knows no operators: on the socket everybody is one.
+    let fronted = local.is_none() && routes::TABLE.iter().any(|endpoint| endpoint.decides() && wanted(endpoint));
     let service = move || {
         let (path, query) = request::extractor_errors();
         let service = actix_web::App::new().app_data(Data::clone(&shared)).app_data(path).app_data(query);
         let service = service.app_data(local);
-        service.configure(|config| routes::register(config, &wanted)).wrap(from_fn(watch::watch))
+        let service = service.configure(|config| routes::register(config, &wanted)).wrap(from_fn(watch::watch));
+        Front::new(service, Data::clone(&shared), fronted)
     };
     let mut server = HttpServer::new(service)
         .on_connect(move |connection, extensions| {
@@ -244,7 +248,7 @@ fn listen(
     match at {
         At::Addresses(addresses, tls) => {
             for address in addresses {
-                let bound = match &tls {
+                let bound = match tls {
                     Some(tls) => server.bind_rustls_0_23(address, tls.clone()),
                     None => server.bind(address),
                 };

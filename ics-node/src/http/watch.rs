@@ -8,7 +8,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
-use actix_web::{Error, ResponseError as _};
+use actix_web::{Error, HttpResponse, ResponseError as _};
 use ics_core::limits;
 use tracing::Instrument as _;
 
@@ -80,7 +80,7 @@ fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
 }
 
 /// Headers that make a browser treat every answer as data.
-fn guard(headers: &mut HeaderMap) {
+pub(super) fn guard(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
         let nothing = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
@@ -98,10 +98,28 @@ fn report(response: &ServiceResponse<BoxBody>, took: Duration) {
         BodySize::Sized(bytes) => bytes,
         BodySize::None | BodySize::Stream => 0,
     };
-    tracing::info!(method, %route, status, bytes, duration_us = took.as_micros() as u64, "answered");
+    log(method, &route, status, bytes, took);
     if let Some(face) = request.app_data::<Data<Face>>() {
         face.metrics.answered(method, route, status, took);
     }
+}
+
+fn log(method: &str, route: &str, status: u16, bytes: u64, took: Duration) {
+    tracing::info!(method, route, status, bytes, duration_us = took.as_micros() as u64, "answered");
+}
+
+/// The same for a GET that was answered in front of the router.
+pub(super) fn report_hot(face: &Face, route: &'static str, response: &HttpResponse, started: Instant) {
+    let (status, took) = (response.status().as_u16(), started.elapsed());
+    if tracing::enabled!(tracing::Level::INFO) {
+        let bytes = match response.body().size() {
+            BodySize::Sized(bytes) => bytes,
+            BodySize::None | BodySize::Stream => 0,
+        };
+        let span = tracing::info_span!("request", id = %error_id());
+        span.in_scope(|| log("GET", route, status, bytes, took));
+    }
+    face.metrics.answered("GET", Cow::Borrowed(route), status, took);
 }
 
 #[cfg(test)]

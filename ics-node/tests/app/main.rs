@@ -1,6 +1,6 @@
 //! The use cases of a node, on a store in a temporary directory.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "tests")]
+#![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod access;
 mod answers;

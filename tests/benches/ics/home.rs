@@ -4,12 +4,14 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ics_core::descriptor::Template;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
 use ics_core::time::Timestamp;
+use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
 use ics_node::app::{App, NodeKeys, Parties, Setup};
 use ics_node::client::descriptor::DescriptorFile;
@@ -76,15 +78,20 @@ impl Home {
 
     /// The node in this process, its domain founded and its signers known. Not within an asynchronous runtime.
     pub(crate) fn open(&self) -> Result<App, Error> {
+        self.open_with(None, 256 << 20)
+    }
+
+    /// The same with a trust policy, and so much memory for answers.
+    pub(crate) fn open_with(&self, trust: Option<Arc<TrustPolicy>>, memory_bytes: u64) -> Result<App, Error> {
         let key = KeyStore::new(&self.path()).find("node")?.unlock(&self.passphrase)?.node_key()?;
         let app = App::open(&Setup {
             data: self.path().join("data"),
             keys: NodeKeys { name: format!("ics.{}", self.domain), key },
             mirrors: Vec::new(),
             parties: Parties::default(),
-            trust: None,
+            trust,
             operator_token: None,
-            memory_bytes: 256 << 20,
+            memory_bytes,
         })?;
         app.found(&fs::read(ics_node::client::descriptor::path(&self.path(), &self.domain, 1))?)?;
         Ok(app)
@@ -96,6 +103,14 @@ impl Home {
             Certificate::make(signer, &format!("Line {number}"), CREATED, &[0; 32])
         };
         Ok(self.signers.iter().enumerate().map(certificate).collect::<Result<_, _>>()?)
+    }
+
+    /// Lets the node decide by a trust policy, gives it memory for answers, and has it log no requests.
+    pub(crate) fn configure(&self, memory_mib: u32, trust: &str) -> Result<(), Error> {
+        let path = self.path().join("ics.toml");
+        let text = fs::read_to_string(&path)?.replacen("[node]", &format!("[node]\nmemory_mib = {memory_mib}"), 1);
+        fs::write(path, format!("{text}\n[trust]\npolicy = \"{trust}\"\n\n[log]\nlevel = \"warn\"\n"))?;
+        Ok(())
     }
 
     /// Starts `ics serve` and waits until it answers.

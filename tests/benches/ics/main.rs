@@ -3,6 +3,7 @@
 //! To add one: a module here with a `pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome`, and its line
 //! in [`BENCHMARKS`].
 
+mod answers;
 mod device;
 mod directory;
 mod home;
@@ -33,6 +34,11 @@ struct Benchmark {
 
 /// All benchmarks, in the order in which they run.
 const BENCHMARKS: &[Benchmark] = &[
+    Benchmark {
+        name: "answers",
+        about: "verdicts in this process; checks and look-ups over HTTP on one core against nginx, asked by wrk",
+        run: answers::run,
+    },
     Benchmark {
         name: "ingest",
         about: "statements through app::submit, verified and durable, against ed25519-dalek's verify_batch",

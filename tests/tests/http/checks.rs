@@ -124,6 +124,42 @@ fn pem_of(seed: u8) -> String {
     String::from_utf8(made.stdout).expect("PEM")
 }
 
+/// What memory has is answered in front of the router; nobody can tell.
+#[tokio::test]
+async fn an_answer_out_of_memory_is_the_answer() {
+    let node = tell(Node::of(World::permitting).await).await;
+    let id = fingerprint(10);
+    for path in [
+        "/v1/check?serial=SN-10&use=connect".to_owned(),
+        "/v1/check?serial=SN-12&use=connect".to_owned(),
+        "/v1/check?serial=SN-99&use=connect".to_owned(),
+        format!("/v1/identities/{id}"),
+        "/v1/identities/serial:SN-10?view=summary".to_owned(),
+        "/v1/domains/devices.acme.example/identities/serial:SN-10".to_owned(),
+        format!("/v1/domains/devices.acme.example/identities/{id}?view=summary"),
+    ] {
+        let first = node.get(&path).await;
+        let hot = node.get(&path).await;
+        // A preference sends the question to the router.
+        let routed = node.get_with(&path, &[("accept", "application/json, */*;q=0.1")]).await;
+        for other in [&hot, &routed] {
+            assert_eq!(other.status, first.status, "{path}");
+            let mut headers = other.headers.clone();
+            for changing in ["date", "ics-as-of", "ics-fresh-until"] {
+                if let Some(value) = first.headers.get(changing) {
+                    headers.insert(changing, value.clone());
+                }
+            }
+            assert_eq!(headers, first.headers, "{path}");
+            let timeless = |answer: &Answer| answer.text().split("\"age_seconds\":").next().map(str::to_owned);
+            assert_eq!(timeless(other), timeless(&first), "{path}");
+        }
+    }
+    let counted = node.get("/metrics").await.text();
+    let line = "ics_http_requests_total{method=\"GET\",route=\"/v1/check\",status=\"204\"} 3";
+    assert!(counted.contains(line), "{counted}");
+}
+
 #[tokio::test]
 async fn a_device_shows_that_it_holds_its_key() {
     let node = tell(Node::founded().await).await;

@@ -123,6 +123,7 @@ fn copy(data: &TempDir, origin: Origin, peer: HttpPeer) -> (App, MirrorOf) {
         parties: Parties::new(),
         trust: None,
         operator_token: None,
+        memory_bytes: 1 << 24,
     };
     let app = App::open(&setup).expect("opens");
     (app, setup.mirrors.into_iter().next().expect("one"))

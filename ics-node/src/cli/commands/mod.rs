@@ -26,6 +26,7 @@ mod serve;
 mod sign;
 mod status;
 mod submit;
+mod trust;
 mod verify;
 mod withdraw;
 
@@ -136,6 +137,9 @@ pub(super) enum Command {
     /// Mirror domains of other nodes.
     #[command(subcommand)]
     Mirror(mirror::MirrorCommand),
+    /// Make, check and show the trust policy by which this node decides.
+    #[command(subcommand)]
+    Trust(trust::TrustCommand),
     /// Submit the statements and certificates of an OpenPGP keyring.
     ///
     /// Submits what a keyring holds: statements about things, as gpg and sq export them with their notations, and the
@@ -194,6 +198,7 @@ impl Command {
             Self::Verify(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
             Self::Mirror(command) => command.run(context),
+            Self::Trust(command) => command.run(context),
             Self::Import(command) => command.run(context),
             Self::Backup(command) => command.run(context),
             Self::Fsck(command) => command.run(context),

@@ -93,6 +93,12 @@ pub(super) async fn check(face: Data<Face>, reader: Reading, request: HttpReques
     Ok(respond(&check))
 }
 
+/// The answer to a query string, if memory has it.
+pub(in crate::http) fn hot(face: &Face, query: &str) -> Option<HttpResponse> {
+    let question = Question::read(query).ok()?;
+    question.answer(&face.app, Reader::Anonymous, Depth::Memory).map(|check| respond(&check))
+}
+
 /// 204 for yes, 403 for no, 503 for nobody can tell: what nginx's `auth_request` and its kind look at.
 fn respond(check: &Check) -> HttpResponse {
     let mut response = HttpResponse::new(match check.verdict {

@@ -1,7 +1,7 @@
 //! The routes of the API, in one table.
 
 mod adoptions;
-mod checks;
+pub(super) mod checks;
 mod domains;
 mod enrolments;
 mod identities;
@@ -12,7 +12,7 @@ mod statements;
 
 use actix_web::guard;
 use actix_web::http::Method;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, Route};
@@ -46,7 +46,9 @@ pub struct Endpoint {
 }
 
 const METRICS: &str = "/metrics";
-const CHECK: &str = "/v1/check";
+pub(super) const CHECK: &str = "/v1/check";
+pub(super) const VIEW: &str = "/v1/identities/{id}";
+pub(super) const RECORD: &str = "/v1/domains/{domain}/identities/{id}";
 
 /// Every route.
 pub const TABLE: &[Endpoint] = &[
@@ -68,10 +70,10 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/proof/consistency", Everybody, |r| r.to(log::consistency)),
     post("/v1/domains/{domain}/statements", Everybody, |r| r.to(statements::submit)),
     get("/v1/domains/{domain}/identities", Everybody, |r| r.to(identities::list)),
-    get("/v1/domains/{domain}/identities/{id}", Everybody, |r| r.to(identities::record)),
+    get(RECORD, Everybody, |r| r.to(identities::record)),
     get("/v1/domains/{domain}/identities/{id}/history", Everybody, |r| r.to(identities::history)),
     get("/v1/domains/{domain}/identities/{id}/evidence", Everybody, |r| r.to(identities::evidence)),
-    get("/v1/identities/{id}", Everybody, |r| r.to(identities::view)),
+    get(VIEW, Everybody, |r| r.to(identities::view)),
     get("/v1/verdict", Everybody, |r| r.to(checks::verdict)),
     get(CHECK, Everybody, |r| r.to(checks::check)),
     post(CHECK, Everybody, |r| r.to(checks::checks)),
@@ -156,13 +158,19 @@ fn allowed(methods: impl Iterator<Item = &'static str>) -> String {
 
 /// What strangers may read, pages of any origin may read as well.
 fn cross_origin(open: bool) -> DefaultHeaders {
-    let headers = DefaultHeaders::new();
-    if !open {
-        return headers;
+    let opened = OPEN.iter().filter(|_| open);
+    opened.fold(DefaultHeaders::new(), |headers, (name, value)| headers.add((name.clone(), *value)))
+}
+
+/// The headers by which pages of other origins may read an answer.
+const OPEN: [(HeaderName, &str); 2] =
+    [(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"), (header::ACCESS_CONTROL_EXPOSE_HEADERS, "ETag, Retry-After")];
+
+/// Lets pages of other origins read an answer that no route gave.
+pub(super) fn open(headers: &mut HeaderMap) {
+    for (name, value) in OPEN {
+        headers.insert(name, HeaderValue::from_static(value));
     }
-    headers
-        .add((header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"))
-        .add((header::ACCESS_CONTROL_EXPOSE_HEADERS, "ETag, Retry-After"))
 }
 
 /// OPTIONS, which browsers ask before they send If-None-Match from another origin, and methods that the path does not

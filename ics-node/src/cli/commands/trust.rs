@@ -1,0 +1,59 @@
+//! `ics trust`: the policy by which this node decides about uses.
+
+mod check;
+mod init;
+mod show;
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use ics_core::limits;
+use ics_core::trust::{TrustError, TrustPolicy};
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
+
+/// The name of a trust policy in a home directory.
+const FILE: &str = "trust.json";
+
+/// Commands about trust policies.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Make a trust policy out of ready-made rules.
+    ///
+    /// Writes a trust policy: which domains count, how old their news may be, what is permitted, and what must hold
+    /// besides. It is JSON with Cedar rules inside, to be read and changed by hand where these options do not suffice.
+    Init(Box<init::Init>),
+    /// Check a trust policy before the node is started with it.
+    Check(check::Check),
+    /// Show what a trust policy says.
+    Show(show::Show),
+}
+
+impl TrustCommand {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Init(command) => command.run(context),
+            Self::Check(command) => command.run(context),
+            Self::Show(command) => command.run(context),
+        }
+    }
+}
+
+/// The file that was named, or the one that the node decides by.
+fn file(context: &Context, named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let configured = || Ok::<_, Failure>(context.config()?.trust.policy);
+    match named {
+        Some(path) => Ok(path),
+        None => configured()?.ok_or_else(|| {
+            Failure::new(Exit::Usage, "ics.toml names no trust policy")
+                .hint("name the file, or make one with `ics trust init`")
+        }),
+    }
+}
+
+fn read(path: &Path) -> Result<TrustPolicy, Failure> {
+    let json = files::read(path, limits::DESCRIPTOR_BYTES)?;
+    TrustPolicy::parse(&json).map_err(|error: TrustError| files::failed(path, error))
+}

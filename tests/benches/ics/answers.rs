@@ -1,0 +1,339 @@
+//! Answers out of memory: verdicts in this process, and `ics serve` on one core against nginx with a file of the same
+//! size on the same core, asked by wrk on the other.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ics_core::trust::{Outcome as Verdict, TrustPolicy};
+use ics_node::app::{App, Depth, Query, Reader};
+use serde_json::json;
+
+use crate::device;
+use crate::home::{Home, Served};
+use crate::ingest::{submit, submit_all};
+use crate::report::{Report, per_second};
+use crate::{Error, Options, Outcome};
+
+/// Questions that are timed one by one.
+const QUESTIONS: usize = 50_000;
+/// How long wrk asks, in seconds, and over how many connections.
+const SECONDS: u32 = 5;
+const CONNECTIONS: u32 = 32;
+/// MiB of memory for answers.
+const MEMORY_MIB: u32 = 896;
+/// The core of the servers, and that of wrk.
+const SERVER: &str = "0";
+const CLIENT: &str = "1";
+/// Statements that a node takes in a second while it is asked, and how many of them come at once.
+const STATEMENTS: usize = 1_000;
+const AT_ONCE: usize = 100;
+
+pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
+    let (home, count) = (Home::make()?, options.entries);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let app = home.open()?;
+    runtime.block_on(submit(&app, &home.domain, home.certificates()?))?;
+    let statements = device::introductions(&home, 0..count)?;
+    runtime.block_on(submit_all(&app, &home.domain, statements))?;
+    let trust = json!({
+        "domains": [app.domain(&home.domain)?.info.origin],
+        "freshness": {"default": 86_400},
+        "rules": "@id(\"made\") permit (principal, action, resource) when { principal.vouching_roles.contains(\"manufacturer\") };",
+    });
+    drop(app);
+    in_process(report, &home, &trust, count)?;
+    over_http(report, &home, &trust, count)
+}
+
+/// Verdicts in this process, about devices all over the log.
+fn in_process(report: &mut Report, home: &Home, trust: &serde_json::Value, count: usize) -> Outcome {
+    let policy = Arc::new(TrustPolicy::parse(trust.to_string().as_bytes())?);
+    let app = home.open_with(Some(policy), u64::from(MEMORY_MIB) << 20)?;
+    let asked = QUESTIONS.min(count);
+    let queries: Vec<Query> =
+        spread(count, asked).map(|number| Query::parse(&device::urn(number))).collect::<Result<_, _>>()?;
+    let before = resident()?;
+    let first = times(&queries, |query| allowed(&app, query, Depth::Store))?;
+    let bytes = (resident()? - before) / asked as u64;
+    let again = times(&queries, |query| allowed(&app, query, Depth::Memory))?;
+    let uses: Vec<f64> = times(&queries, |query| asks(&app, query, "recharge", Depth::Memory))?;
+    report.bounded("verdict in process, cached, p50", &format!("{:.2} us", median(again)), "under 1 us");
+    report.bounded("verdict in process, record in memory, p50", &format!("{:.1} us", median(uses)), "under 25 us");
+    report.bounded("verdict in process, nothing in memory, p50", &format!("{:.1} us", median(first)), "under 25 us");
+    report.figure("memory of an identity and its verdict, seen from outside", &format!("{bytes} bytes"));
+    Ok(())
+}
+
+fn allowed(app: &App, query: &Query, depth: Depth) -> Outcome {
+    asks(app, query, "connect", depth)
+}
+
+fn asks(app: &App, query: &Query, usage: &str, depth: Depth) -> Outcome {
+    match app.check(Reader::Anonymous, usage, query, None, depth) {
+        Some(check) if check.verdict == Verdict::Allow => Ok(()),
+        other => Err(format!("{}: {other:?}", query.text()).into()),
+    }
+}
+
+/// The time of each, in microseconds.
+fn times(queries: &[Query], ask: impl Fn(&Query) -> Outcome) -> Result<Vec<f64>, Error> {
+    let time = |query| {
+        let began = Instant::now();
+        ask(query)?;
+        Ok(began.elapsed().as_secs_f64() * 1e6)
+    };
+    queries.iter().map(time).collect()
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Numbers all over the log, in an order that is none.
+fn spread(count: usize, asked: usize) -> impl Iterator<Item = usize> {
+    (0..asked).map(move |step| step.wrapping_mul(0x9e37_79b9_7f4a_7c15) % count)
+}
+
+fn resident() -> Result<u64, Error> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).ok_or("not Linux")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+}
+
+fn over_http(report: &mut Report, home: &Home, trust: &serde_json::Value, count: usize) -> Outcome {
+    fs::write(home.path().join("trust.json"), trust.to_string())?;
+    home.configure(MEMORY_MIB, "trust.json")?;
+    let served = home.serve_on(Some(SERVER))?;
+    report.bounded("memory after the start", &served.memory()?.to_string(), "under 1024 MiB");
+    let at = format!("{}/v1", served.url);
+    let began = Instant::now();
+    warm(&served, count)?;
+    report.rate("records made and kept, each asked for once", count, began.elapsed());
+
+    let size = |path: &str| -> Result<usize, Error> {
+        let answer = Command::new("curl").args(["-sf", &format!("{at}{path}")]).output()?;
+        if answer.status.success() { Ok(answer.stdout.len()) } else { Err(format!("{path} is not answered").into()) }
+    };
+    let device = device::urn(count / 2);
+    let (summary, full) =
+        (size(&format!("/identities/{device}?view=summary"))?, size(&format!("/identities/{device}"))?);
+    report.bounded("bytes of a summary", &summary.to_string(), "under 512");
+    report.figure("bytes of a full record", &full.to_string());
+    let nginx = Nginx::start(&[("one.json", 1), ("summary.json", summary), ("full.json", full)])?;
+
+    for (what, view, wanted) in [("summary", "?view=summary", 0.8), ("full", "", 0.5)] {
+        let ours = Script::random("/v1/identities/urn:dev:mac:0024be", view, count)?;
+        let same_length = Script::random(&format!("/{what}/identities/urn:dev:mac:0024be"), view, count)?;
+        let random = wrk(&nginx.url, &same_length, CONNECTIONS)?.rate;
+        let fixed = wrk(&nginx.url, &Script::fixed(&format!("/{what}.json"))?, CONNECTIONS)?.rate;
+        let ours = wrk(&served.url, &ours, CONNECTIONS)?.rate;
+        report.figure(&format!("{what}: nginx, one path"), &format!("{fixed:.0}/s"));
+        report.figure(&format!("{what}: nginx, as many paths to one file"), &format!("{random:.0}/s"));
+        report.figure(&format!("{what}: by name, random among {count}"), &format!("{ours:.0}/s"));
+        report.ratio(&format!("{what}: of nginx, where it is faster"), ours, random.max(fixed), wanted);
+        report.bounded(&format!("{what}: memory"), &served.memory()?.to_string(), "under 1024 MiB");
+    }
+    checks(report, home, &served, &nginx, count)
+}
+
+fn checks(report: &mut Report, home: &Home, served: &Served, nginx: &Nginx, count: usize) -> Outcome {
+    let one = Script::fixed("/one.json")?;
+    let fixed = Script::fixed(&format!("/v1/check?urn={}&use=connect", device::urn(count / 2)))?;
+    let random = Script::random("/v1/check?urn=dev:mac:0024be", "&use=connect", count)?;
+    let peer = wrk(&nginx.url, &one, CONNECTIONS)?.rate;
+    let ours = wrk(&served.url, &fixed, CONNECTIONS)?.rate;
+    let scattered = wrk(&served.url, &random, CONNECTIONS)?.rate;
+    report.figure("nginx, a file of one byte", &format!("{peer:.0}/s"));
+    report.figure("/v1/check, one device", &format!("{ours:.0}/s"));
+    report.figure(&format!("/v1/check, random among {count}"), &format!("{scattered:.0}/s"));
+    report.ratio("/v1/check of nginx with one byte", ours, peer, 0.9);
+    // Each connection waits for a millisecond between two requests.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousands")]
+    let half = (peer / 2.0 / 1_000.0 * 1.05) as u32;
+    let paced = Script::paced(&format!("/v1/check?urn={}&use=connect", device::urn(count / 2)))?;
+    let calm = wrk(&served.url, &paced, half)?;
+    report.bounded(
+        &format!("/v1/check, p99 at {:.0}/s", calm.rate),
+        &format!("{:.2} ms", calm.p99.as_secs_f64() * 1e3),
+        "under 1 ms",
+    );
+    let (mut busy, mut taken) = (Vec::new(), 0);
+    let statements = device::introductions(home, count..count + STATEMENTS * SECONDS as usize * 3)?;
+    let taking = std::thread::scope(|scope| {
+        let feeding = scope.spawn(|| feed(served, home, &statements));
+        busy.push(wrk(&served.url, &fixed, CONNECTIONS));
+        busy.push(wrk(&served.url, &paced, half));
+        feeding.join().map_err(|_| "a thread panicked")?
+    });
+    taken += taking.map_err(|error: Error| error)?;
+    let rates: Vec<Load> = busy.into_iter().collect::<Result<_, _>>()?;
+    if let [full, paced] = rates.as_slice() {
+        report.ratio(&format!("/v1/check of nginx, while {taken} statements come in a second"), full.rate, peer, 0.9);
+        report.bounded(
+            &format!("the same, p99 at {:.0}/s", paced.rate),
+            &format!("{:.2} ms", paced.p99.as_secs_f64() * 1e3),
+            "under 1 ms",
+        );
+    }
+    Ok(())
+}
+
+/// Submits statements at an even pace for as long as both measurements take; gives how many a second were taken.
+fn feed(served: &Served, home: &Home, statements: &[Vec<u8>]) -> Result<usize, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let url = format!("{}/v1/domains/{}/statements", served.url, home.domain);
+    runtime.block_on(async {
+        let client = reqwest::Client::new();
+        let began = Instant::now();
+        let pause = Duration::from_millis((AT_ONCE * 1_000 / STATEMENTS) as u64);
+        let mut ticks = tokio::time::interval(pause);
+        let mut taken = 0;
+        for batch in statements.chunks(AT_ONCE) {
+            ticks.tick().await;
+            if began.elapsed() > Duration::from_secs(u64::from(SECONDS) * 2) {
+                break;
+            }
+            let sent = client.post(&url).header("content-type", "application/octet-stream").body(batch.concat());
+            sent.send().await?.error_for_status()?;
+            taken += batch.len();
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate for people to read")]
+        let rate = per_second(taken, began.elapsed()) as usize;
+        Ok(rate)
+    })
+}
+
+/// Asks for every record once, over several connections.
+fn warm(served: &Served, count: usize) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let client = reqwest::Client::new();
+        let mut tasks = tokio::task::JoinSet::new();
+        for part in 0..8 {
+            let (client, url) = (client.clone(), served.url.clone());
+            tasks.spawn(async move {
+                for number in (part..count).step_by(8) {
+                    let url = format!("{url}/v1/identities/{}?view=summary", device::urn(number));
+                    client.get(url).send().await?.error_for_status()?.bytes().await?;
+                }
+                Ok::<(), reqwest::Error>(())
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done??;
+        }
+        Ok(())
+    })
+}
+
+/// What wrk has seen.
+struct Load {
+    rate: f64,
+    p99: Duration,
+}
+
+/// A script for wrk.
+struct Script(tempfile::NamedTempFile);
+
+impl Script {
+    fn write(text: &str) -> Result<Self, Error> {
+        let file = tempfile::Builder::new().suffix(".lua").tempfile()?;
+        fs::write(file.path(), text)?;
+        Ok(Self(file))
+    }
+
+    fn fixed(path: &str) -> Result<Self, Error> {
+        Self::write(&format!("wrk.path = \"{path}\"\n"))
+    }
+
+    fn paced(path: &str) -> Result<Self, Error> {
+        Self::write(&format!("wrk.path = \"{path}\"\nfunction delay() return 1 end\n"))
+    }
+
+    /// All paths with these ends and the number of a device between, in an order that is none.
+    fn random(prefix: &str, suffix: &str, count: usize) -> Result<Self, Error> {
+        Self::write(&format!(
+            "local all, place = {{}}, 0\n\
+             function init() for n = 0, {count} - 1 do \
+             all[n] = wrk.format('GET', string.format('{prefix}%010x{suffix}', n)) end end\n\
+             function request() place = (place * 1103515245 + 12345) % 2147483648; \
+             return all[math.floor(place / 65536 * 32768 + place % 32768) % {count}] end\n"
+        ))
+    }
+}
+
+fn wrk(url: &str, script: &Script, connections: u32) -> Result<Load, Error> {
+    let output = Command::new("taskset")
+        .args(["-c", CLIENT, "wrk", "-t1", "--latency", "-c", &connections.to_string()])
+        .args(["-d", &format!("{SECONDS}s"), "-s"])
+        .arg(script.0.path())
+        .arg(url)
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if text.contains("Non-2xx") || text.contains("Socket errors") {
+        return Err(format!("not all was answered: {text}").into());
+    }
+    let field = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
+    let rate = field("Requests/sec:").and_then(|rate| rate.parse().ok());
+    let p99 = field("99%").and_then(time);
+    Ok(Load { rate: rate.ok_or_else(|| text.clone())?, p99: p99.ok_or(text)? })
+}
+
+/// `1.23ms`, `456.00us`, `1.20s`.
+fn time(text: &str) -> Option<Duration> {
+    let units = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)];
+    let (number, unit) = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
+    Some(Duration::from_secs_f64(number.parse::<f64>().ok()? * unit))
+}
+
+/// nginx of the distribution, with one worker, no log, and files of given sizes.
+struct Nginx {
+    url: String,
+    child: Child,
+    _dir: tempfile::TempDir,
+}
+
+impl Nginx {
+    fn start(files: &[(&str, usize)]) -> Result<Self, Error> {
+        let dir = tempfile::tempdir()?;
+        for (name, size) in files {
+            fs::write(dir.path().join(name), vec![b'x'; *size])?;
+        }
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let root = dir.path().display();
+        let config = format!(
+            "worker_processes 1; pid {root}/pid; error_log {root}/error.log; events {{ worker_connections 1024; }}\n\
+             http {{ access_log off; sendfile on; tcp_nopush on; open_file_cache max=16; keepalive_requests 100000000;\n\
+             default_type application/json; client_body_temp_path {root}/b; proxy_temp_path {root}/p;\n\
+             fastcgi_temp_path {root}/f; uwsgi_temp_path {root}/u; scgi_temp_path {root}/s;\n\
+             server {{ listen 127.0.0.1:{port}; root {root};\n\
+             location /summary/ {{ try_files /summary.json =404; }}\n\
+             location /full/ {{ try_files /full.json =404; }} }} }}\n"
+        );
+        fs::write(dir.path().join("conf"), config)?;
+        let mut command = Command::new("taskset");
+        command.args(["-c", SERVER, "/usr/sbin/nginx", "-g", "daemon off;", "-c"]).arg(dir.path().join("conf"));
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let nginx = Self { url: format!("http://127.0.0.1:{port}"), child, _dir: dir };
+        let began = Instant::now();
+        while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+            if began.elapsed() > Duration::from_secs(10) {
+                return Err("nginx does not answer".into());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(nginx)
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // The master ends its worker on SIGTERM, which a kill would leave behind.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
