@@ -35,7 +35,8 @@ impl Check {
             "file": path, "domains": policy.domains(), "absent": absent, "permits": policy.permits_anything(),
         });
         context.output.result(&shown, || {
-            let mut text = format!("✓ {}: {} count", path.display(), counted(policy.domains().len(), "domain"));
+            let mut text =
+                format!("✓ {} is well formed, for {}", path.display(), counted(policy.domains().len(), "domain"));
             for origin in &absent {
                 text.push_str(&format!(
                     "\n! {} counts, but this node neither mirrors it nor is its home: every answer will be `unknown`",
