@@ -242,7 +242,7 @@ impl App {
         let (clock, writer) = (self.clock().clone(), Arc::clone(&hosted));
         let job = move |tx: &mut WriteTx<'_>| match append_all(tx, &writer, incoming, &clock) {
             Ok((outcomes, domain)) => match outcomes.into_iter().next() {
-                Some(Outcome::Appended(index)) => Ok((index, domain)),
+                Some(Outcome::Appended(new)) => Ok((new.index, domain)),
                 Some(Outcome::Refused(problem)) => Err(AppError::new(Code::Refused, problem.detail)),
                 other => Err(AppError::Internal(format!("the descriptor of a new epoch: {other:?}"))),
             },
