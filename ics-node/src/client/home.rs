@@ -29,6 +29,8 @@ const TOKEN_BYTES: usize = 4096;
 pub struct NewHome {
     /// The trade of the party.
     pub template: Template,
+    /// The party's own name; without it the signer is called by its trade and the domain.
+    pub party: Option<String>,
     /// The domain that it will be the home of.
     pub domain: DomainName,
     /// The node's name.
@@ -134,8 +136,11 @@ fn fill(directory: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, Home
     let make_key = |name: &str, user_id: String, algorithm| -> Result<StoredKey, HomeError> {
         Ok(keys.make(&name.parse::<KeyName>()?, &user_id, algorithm, passphrase, at)?)
     };
-    let owner = make_key("owner", format!("Owner of {}", new.domain), new.algorithm)?;
-    let signer = make_key("signer", format!("{} of {}", title(new.template), new.domain), new.algorithm)?;
+    let owner_of = format!("Owner of {}", new.domain);
+    let owner_id = new.party.as_ref().map_or_else(|| owner_of.clone(), |party| format!("{party}, {owner_of}"));
+    let signer_id = new.party.clone().unwrap_or_else(|| format!("{} of {}", title(new.template), new.domain));
+    let owner = make_key("owner", owner_id, new.algorithm)?;
+    let signer = make_key("signer", signer_id, new.algorithm)?;
     let node_algorithm = (Algorithm::Ed25519, new.algorithm.1);
     let node = make_key("node", format!("Node {}", new.node_name), node_algorithm)?;
 

@@ -104,6 +104,7 @@ fn make(directory: &Path, part: Part, address: SocketAddr, at: Timestamp) -> Res
     let domain: DomainName = part.domain.parse().map_err(unexpected)?;
     let new = NewHome {
         template: part.template,
+        party: None,
         domain: domain.clone(),
         node_name: part.node.to_owned(),
         listen: address,

@@ -45,6 +45,7 @@ impl Home {
         let passphrase = Passphrase::generate()?;
         let new = NewHome {
             template: Template::Manufacturer,
+            party: None,
             domain: domain.clone(),
             node_name: format!("ics.{domain}"),
             listen,

@@ -10,6 +10,7 @@ mod home;
 mod ingest;
 mod report;
 mod scale;
+mod sign;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "scale",
         about: "start, memory, look-up and append of a node from 1,000 identities on",
         run: scale::run,
+    },
+    Benchmark {
+        name: "sign",
+        about: "signatures by keys in files and by keys in a PKCS#11 token (SoftHSM)",
+        run: sign::run,
     },
 ];
 

@@ -21,7 +21,8 @@ use crate::keys::{Algorithm, KeyVersion, PASSPHRASE_FILE, Passphrase};
 #[command(after_long_help = "\
 Examples:
   A manufacturer, who may name his devices by serial number and by his URNs:
-  $ ics init --role manufacturer --domain devices.acme.example --names 'urn:dev:os:32473-*' --names 'serial:*'
+  $ ics init --role manufacturer --domain devices.acme.example --party 'Acme Pumps' --names 'urn:dev:os:32473-*' \
+--names 'serial:*'
 
   The node beside a gateway, without a person at the terminal:
   $ ics --home /var/lib/ics init --role infield --domain site4.acme.example --generate-passphrase")]
@@ -32,6 +33,9 @@ pub(crate) struct Init {
     /// The domain that the node will be the home of, such as devices.acme.example.
     #[arg(long)]
     domain: DomainName,
+    /// The party's own name, as others know it; signatures are shown under it [default: its trade and the domain].
+    #[arg(long, value_name = "TEXT")]
+    party: Option<String>,
     /// The node's name, formed as a DNS name [default: ics. and the domain].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -107,6 +111,7 @@ impl Init {
         let default_names = ["serial:*".to_owned(), "urn:dev:*".to_owned(), format!("host:*.{}", self.domain)];
         NewHome {
             template: self.role,
+            party: self.party,
             node_name: self.name.unwrap_or_else(|| format!("ics.{}", self.domain)),
             listen: self.listen,
             public_url: self.public_url,
