@@ -20,11 +20,11 @@ serve soft "$soft"
 step "3. The others mirror whom they need"
 # A mirror holds the whole log of a domain and proves that it is the same. In earnest one gives the whole origin (name
 # and hash of entry 0) as the owners publish it; --yes believes the peer.
-as cert mirror add devices.acme.example --peer acme --url "http://$acme" --yes
+as cert peer add acme devices.acme.example --url "http://$acme" --yes
 serve cert "$cert"
-as plant mirror add devices.acme.example --peer acme --url "http://$acme" --yes
-as plant mirror add code.soft.example    --peer soft --url "http://$soft" --yes
-as plant mirror add labels.cert.example  --peer cert --url "http://$cert" --yes
+as plant peer add acme devices.acme.example --url "http://$acme" --yes
+as plant peer add soft code.soft.example    --url "http://$soft" --yes
+as plant peer add cert labels.cert.example  --url "http://$cert" --yes
 serve plant "$plant"
 
 step "4. The integrator's rules say from whom he adopts, and who speaks there in which role"
@@ -44,8 +44,8 @@ as plant domain submit
 step "5. The gateway hears manufacturer and integrator, and decides by a policy of its own"
 # It pulls both from the integrator's node: the home's signatures travel along, so any mirror is as good as the home.
 until_ok curl --silent --fail --output /dev/null "http://$plant/v1/domains/devices.acme.example"
-as site mirror add devices.acme.example     --peer plant --url "http://$plant" --yes
-as site mirror add plant.integrator.example --peer plant --url "http://$plant" --yes
+as site peer add plant devices.acme.example     --url "http://$plant" --yes
+as site peer add plant plant.integrator.example --url "http://$plant" --yes
 origin() { sed -n "s|^origin = \"\($1/.*\)\"|\"\1\"|p" "$work/site/ics.toml"; }
 cat >"$work/site/trust.json" <<JSON
 {

@@ -14,6 +14,8 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
 use serde::{Deserialize, Serialize};
 
+use crate::config::PeerConfig;
+
 /// `GET /v1/node`: who answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
@@ -82,6 +84,56 @@ pub struct MirrorInfo {
     /// The last failure, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+}
+
+/// A peer and how it is doing: `/v1/peers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerInfo {
+    /// What is configured.
+    pub peer: PeerConfig,
+    /// What is copied from it.
+    pub pulls: Vec<Pulled>,
+    /// What it has taken since this node started.
+    pub serves: Vec<Served>,
+}
+
+/// How the copy of one domain is doing that is made from one peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulled {
+    /// The domain.
+    pub domain: DomainName,
+    /// `current`, `catching-up`, `waiting`, `stopped`, or `standby` while another peer is asked for it.
+    pub state: String,
+    /// Entries held, wherever they are from.
+    pub size: u64,
+    /// Entries that the peer is known to have and this node has not.
+    pub lag_entries: u64,
+    /// The home's newest cosigned time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Seconds since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<u64>,
+    /// What is in the way, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Bytes received from this peer for this domain since the peer was configured.
+    pub bytes: u64,
+}
+
+/// What a peer has taken of one domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// The domain.
+    pub domain: DomainName,
+    /// Entries up to which it has asked.
+    pub size: u64,
+    /// Entries that this node has and the peer has not asked for.
+    pub lag_entries: u64,
+    /// When it asked last.
+    pub seen_at: Timestamp,
+    /// Bytes of answers.
+    pub bytes: u64,
 }
 
 /// How complete and how fresh an answer is.

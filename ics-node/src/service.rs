@@ -12,12 +12,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use crate::app::{App, AppError, MirrorOf, NodeKeys, Parties, Party, Setup, Source};
-use crate::config::{Config, LdapConfig, NodeConfig, PeerConfig};
+use crate::app::{App, AppError, NodeKeys, Setup, Source};
+use crate::config::{Config, LdapConfig, NodeConfig, PeerConfig, Url};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
 use crate::ldap::{self, LdapError, LdapServer};
-use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError, PeerKey};
+use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError};
 
 /// Bytes of the operator's token.
 const TOKEN_BYTES: usize = 4096;
@@ -66,25 +66,24 @@ pub struct Service {
     app: App,
     server: Server,
     ldap: Option<LdapServer>,
-    mirrors: Vec<MirrorOf>,
     peers: Vec<Source>,
 }
 
 impl Service {
-    /// Opens the store, founds or checks the domains of which this node is the home, and listens. Must be called in a
-    /// tokio runtime of several threads.
+    /// Opens the store, founds or checks the domains of which this node is the home, and listens. Changes of the peers
+    /// are written to `file`, from which the configuration was read. Must be called in a tokio runtime of several threads.
     ///
     /// # Errors
     /// When anything that the configuration names is missing or wrong: a node starts whole or not at all.
-    pub fn start(config: &Config, keys: NodeKeys) -> Result<Self, ServiceError> {
+    pub fn start(config: &Config, file: Option<&Path>, keys: NodeKeys) -> Result<Self, ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
         let peers = peers(config, &keys)?;
-        let setup = setup(config, node, keys)?;
+        let setup = setup(config, node, keys, file)?;
         // The store's calls block; nothing else runs in the runtime yet.
         let app = tokio::task::block_in_place(|| open(config, &setup))?;
         let server = serve(app.clone(), &Settings::from(node))?;
         let ldap = config.ldap.as_ref().map(|ldap| ldap::serve(app.clone(), &ldap_settings(ldap, node))).transpose()?;
-        Ok(Self { app, server, ldap, mirrors: setup.mirrors, peers })
+        Ok(Self { app, server, ldap, peers })
     }
 
     /// Opens the use cases of a node that does not run, and its peers, without listening.
@@ -94,7 +93,7 @@ impl Service {
     pub fn open(config: &Config, keys: NodeKeys) -> Result<(App, Vec<Source>), ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
         let peers = peers(config, &keys)?;
-        let setup = setup(config, node, keys)?;
+        let setup = setup(config, node, keys, None)?;
         Ok((tokio::task::block_in_place(|| open(config, &setup))?, peers))
     }
 
@@ -105,7 +104,7 @@ impl Service {
     /// As [`Service::start`].
     pub fn open_with_new_key(config: &Config, keys: NodeKeys) -> Result<App, ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
-        Ok(App::open(&setup(config, node, keys)?)?)
+        Ok(App::open(&setup(config, node, keys, None)?)?)
     }
 
     /// The node's use cases.
@@ -134,15 +133,6 @@ impl Service {
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(self.app.clone().beat(stopped.clone()));
-        for mirror in self.mirrors {
-            let (app, stopped) = (self.app.clone(), stopped.clone());
-            tasks.spawn(async move {
-                let domain = mirror.origin.domain.clone();
-                if let Err(error) = app.mirror(mirror, stopped).await {
-                    tracing::error!(%domain, %error, "the mirror does not run");
-                }
-            });
-        }
         if let Some(ldap) = self.ldap {
             tasks.spawn(ldap.run(stopped.clone()));
         }
@@ -154,6 +144,7 @@ impl Service {
                 }
             });
         }
+        tasks.spawn(self.app.clone().replicate(stopped));
         let ended = self.server.run(stop).await;
         stopping.send_replace(true);
         while tasks.join_next().await.is_some() {}
@@ -171,12 +162,12 @@ fn ldap_settings(ldap: &LdapConfig, node: &NodeConfig) -> ldap::Settings {
     }
 }
 
-fn setup(config: &Config, node: &NodeConfig, keys: NodeKeys) -> Result<Setup, ServiceError> {
+fn setup(config: &Config, node: &NodeConfig, keys: NodeKeys, file: Option<&Path>) -> Result<Setup, ServiceError> {
     Ok(Setup {
         data: node.data.clone(),
-        mirrors: mirrors(config, &keys)?,
         keys,
-        parties: parties(config),
+        peers: config.peers().cloned().collect(),
+        config_file: file.map(Path::to_owned),
         trust: config.trust.policy.as_deref().map(trust).transpose()?,
         operator_token: node.operator_token_file.as_deref().map(token).transpose()?,
         memory_bytes: u64::from(node.memory_mib) << 20,
@@ -197,40 +188,18 @@ fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
     Ok(app)
 }
 
-fn mirrors(config: &Config, keys: &NodeKeys) -> Result<Vec<MirrorOf>, ServiceError> {
-    let tls = ClientTls::new(NodeCertificate::make(keys)?);
-    let mirror = |mirror: &crate::config::MirrorConfig| {
-        let name = mirror.peer.get_ref().clone();
-        let peer = peer(&tls, &name, config.peer(&name))?;
-        let (origin, interval_millis) = (mirror.origin.get_ref().clone(), mirror.interval_ms);
-        Ok(MirrorOf { origin, peer_name: name, peer, interval_millis })
-    };
-    config.mirrors.iter().map(mirror).collect()
-}
-
-/// All peers: who of them holds a copy of what this node has lost, only they know.
+/// All peers that answer: who of them holds a copy of what this node has lost, only they know.
 fn peers(config: &Config, keys: &NodeKeys) -> Result<Vec<Source>, ServiceError> {
     let tls = ClientTls::new(NodeCertificate::make(keys)?);
-    let source = |configured: &PeerConfig| {
-        let name = configured.name.get_ref().clone();
-        Ok(Source::Peer { peer: peer(&tls, &name, Some(configured))?, name })
+    let answering = config.peers().filter_map(|peer| Some((peer, peer.url.as_ref()?)));
+    let source = |(peer, url): (&PeerConfig, &Url)| {
+        let name = peer.name.to_string();
+        let client = tls.for_peer(peer.pin()).map_err(io::Error::other)?;
+        let client = client_builder().tls_backend_preconfigured(client).build().map_err(io::Error::other)?;
+        let peer = HttpPeer::new(url.as_str(), client);
+        Ok(Source::Peer { peer: peer.map_err(|source| ServiceError::Peer { name: name.clone(), source })?, name })
     };
-    config.peers.iter().map(source).collect()
-}
-
-fn peer(tls: &ClientTls, name: &str, peer: Option<&PeerConfig>) -> Result<HttpPeer, ServiceError> {
-    let url = peer.map(|peer| peer.url.to_string()).unwrap_or_default();
-    let pin = peer.and_then(|peer| peer.key.as_ref()).map(PeerKey::pin);
-    let client = tls.for_peer(pin).map_err(io::Error::other)?;
-    let client = client_builder().tls_backend_preconfigured(client).build().map_err(io::Error::other)?;
-    HttpPeer::new(&url, client).map_err(|source| ServiceError::Peer { name: name.to_owned(), source })
-}
-
-/// Who reads under which key.
-fn parties(config: &Config) -> Parties {
-    let keyed = config.peers.iter().filter_map(|peer| Some((peer.key.as_ref()?.pin(), peer)));
-    let party = |peer: &PeerConfig| Party { node: peer.name.get_ref().clone(), signer: peer.signer };
-    keyed.map(|(pin, peer)| (pin, party(peer))).collect()
+    answering.map(source).collect()
 }
 
 fn trust(path: &Path) -> Result<Arc<TrustPolicy>, ServiceError> {

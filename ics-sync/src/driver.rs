@@ -24,34 +24,53 @@ pub trait Applier {
 /// are many would make it useless.
 const FIRST_EVENT: Duration = Duration::from_secs(5);
 
+/// How far a mirror is, and which of its peers it asks, counted from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// How far it is.
+    pub status: Status,
+    /// Whom it asks.
+    pub peer: usize,
+}
+
 /// Mirrors until something stops it: `None` when `shutdown` was ready, else the reason for which the mirror stopped.
 ///
-/// A page that is being applied is finished before. `status` tells others how far it is, after every step. `now` is
-/// the node's clock.
+/// A page that is being applied is finished before. `progress` tells others how far it is, after every step. `now` is
+/// the node's clock. When one peer fails, the next is asked: the home's signature travels with all that any of them has.
 pub async fn run(
     mirror: &mut Mirror,
-    peer: &HttpPeer,
+    peers: &[HttpPeer],
     applier: &mut (impl Applier + Send),
     now: impl Fn() -> Timestamp + Send,
-    status: &watch::Sender<Status>,
+    progress: &watch::Sender<Progress>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Option<Stop> {
     let mut shutdown = core::pin::pin!(shutdown);
     let mut stream = None;
+    let mut turn = 0;
     loop {
+        let failures = mirror.status().failures;
         match mirror.poll_action(now()) {
             Action::Stopped(stop) => return Some(stop),
             Action::Apply(page) => match applier.apply(&page).await {
                 Ok(()) => mirror.handle_applied(now()),
                 Err(problem) => mirror.handle_failure(&problem, now()),
             },
-            action => tokio::select! {
-                biased;
-                () = &mut shutdown => return None,
-                () = ask(mirror, peer, &mut stream, action, &now) => {}
-            },
+            action => {
+                let Some(peer) = peers.get(turn) else { return None };
+                tokio::select! {
+                    biased;
+                    () = &mut shutdown => return None,
+                    () = ask(mirror, peer, &mut stream, action, &now) => {}
+                }
+            }
         }
-        status.send_replace(mirror.status());
+        let status = mirror.status();
+        if status.failures > failures {
+            turn = (turn + 1) % peers.len();
+            stream = None;
+        }
+        progress.send_replace(Progress { status, peer: turn });
     }
 }
 

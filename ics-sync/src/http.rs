@@ -2,12 +2,16 @@
 
 use core::time::Duration;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use ics_core::identity::excerpt;
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 
+use crate::budget::Budget;
 use crate::news::{Events, HEARTBEAT_SECONDS, News};
 use crate::wire::{self, Base64, Descriptors, Info, Outcome, Page, Submission, Submitted, WireError};
 
@@ -27,6 +31,25 @@ const STREAM_SECONDS: u64 = 24 * 60 * 60;
 pub struct HttpPeer {
     base_url: Url,
     client: Client,
+    meter: Meter,
+}
+
+/// What has been received, and how fast it may be.
+#[derive(Debug, Clone, Default)]
+struct Meter {
+    received: Arc<AtomicU64>,
+    budget: Option<Arc<Budget>>,
+}
+
+impl Meter {
+    /// Counts what has been received, and waits where it was more than may be.
+    async fn count(&self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(budget) = &self.budget {
+            tokio::time::sleep(budget.spend(bytes, Instant::now())).await;
+        }
+    }
 }
 
 /// Why a peer's answer is of no use.
@@ -86,7 +109,27 @@ impl HttpPeer {
         if !base_url.path().ends_with('/') {
             base_url.set_path(&format!("{}/", base_url.path()));
         }
-        Ok(Self { base_url, client })
+        Ok(Self { base_url, client, meter: Meter::default() })
+    }
+
+    /// The same peer, from which no more than so many bytes in a second are taken, by all that is made of it.
+    #[must_use]
+    pub fn with_budget(mut self, bytes_per_second: u64) -> Self {
+        self.meter.budget = Some(Arc::new(Budget::new(bytes_per_second, Duration::from_secs(1))));
+        self
+    }
+
+    /// The same peer with a count of its own.
+    #[must_use]
+    pub fn counted_apart(&self) -> Self {
+        let meter = Meter { received: Arc::default(), budget: self.meter.budget.clone() };
+        Self { meter, ..self.clone() }
+    }
+
+    /// Bytes of answers received so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.meter.received.load(Ordering::Relaxed)
     }
 
     /// The address.
@@ -100,7 +143,7 @@ impl HttpPeer {
     /// # Errors
     /// When it does not answer as expected, and within bounds.
     pub async fn info(&self, domain: &DomainName) -> Result<Info, PeerError> {
-        let json = receive(self.get(domain, "", &[])?, wire::ANSWER_BYTES).await?;
+        let json = self.receive(self.get(domain, "", &[])?, wire::ANSWER_BYTES).await?;
         Ok(Info::decode(&json)?)
     }
 
@@ -109,7 +152,7 @@ impl HttpPeer {
     /// # Errors
     /// When it does not answer as expected, and within bounds.
     pub async fn checkpoint(&self, domain: &DomainName) -> Result<String, PeerError> {
-        let note = receive(self.get(domain, "/checkpoint", &[])?, limits::NOTE_BYTES).await?;
+        let note = self.receive(self.get(domain, "/checkpoint", &[])?, limits::NOTE_BYTES).await?;
         String::from_utf8(note).map_err(|_| PeerError::Text)
     }
 
@@ -118,7 +161,7 @@ impl HttpPeer {
     /// # Errors
     /// When it does not answer as expected, and within bounds.
     pub async fn descriptors(&self, domain: &DomainName, from: u64) -> Result<Descriptors, PeerError> {
-        let json = receive(self.get(domain, "/descriptors", &[("from", from)])?, wire::PAGE_JSON_BYTES).await?;
+        let json = self.receive(self.get(domain, "/descriptors", &[("from", from)])?, wire::PAGE_JSON_BYTES).await?;
         Ok(Descriptors::decode(&json)?)
     }
 
@@ -129,7 +172,7 @@ impl HttpPeer {
     pub async fn page(&self, domain: &DomainName, from: u64, limit: usize, until: u64) -> Result<Page, PeerError> {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         let request = self.get(domain, "/entries", &[("from", from), ("limit", limit), ("until", until)])?;
-        let json = receive(request, wire::PAGE_JSON_BYTES).await?;
+        let json = self.receive(request, wire::PAGE_JSON_BYTES).await?;
         Ok(Page::decode(&json)?)
     }
 
@@ -139,9 +182,9 @@ impl HttpPeer {
     /// # Errors
     /// When the peer does not answer as expected, and within bounds.
     pub async fn next_page(&self, domain: &DomainName, from: u64) -> Result<Page, PeerError> {
-        let json =
-            receive(self.get(domain, "/entries", &[("from", from), ("wait", WAIT_SECONDS)])?, wire::PAGE_JSON_BYTES);
-        Ok(Page::decode(&json.await?)?)
+        let request = self.get(domain, "/entries", &[("from", from), ("wait", WAIT_SECONDS)])?;
+        let json = self.receive(request, wire::PAGE_JSON_BYTES).await?;
+        Ok(Page::decode(&json)?)
     }
 
     /// What the peer pushes about a domain, to somebody who holds `from` entries of it.
@@ -156,7 +199,7 @@ impl HttpPeer {
         if !media_type.is_some_and(|given| given.starts_with(EVENT_STREAM)) {
             return Err(PeerError::Held);
         }
-        Ok(NewsStream { response, events: Events::default(), waiting: VecDeque::new() })
+        Ok(NewsStream { response, events: Events::default(), waiting: VecDeque::new(), meter: self.meter.clone() })
     }
 
     /// Submits bodies to a domain; what became of each, in the same order.
@@ -169,8 +212,13 @@ impl HttpPeer {
         let count = statements.len();
         let url = self.url(domain, "/statements")?;
         let request = self.client.post(url).json(&Submission { statements });
-        let json = receive(request, wire::SUBMITTED_JSON_BYTES).await?;
+        let json = self.receive(request, wire::SUBMITTED_JSON_BYTES).await?;
         Ok(Submitted::decode(&json, count)?.results)
+    }
+
+    async fn receive(&self, request: RequestBuilder, bound: usize) -> Result<Vec<u8>, PeerError> {
+        let answer = succeeded(request.send().await.map_err(transport)?).await?;
+        body(answer, bound, &self.meter).await
     }
 
     fn get(&self, domain: &DomainName, path: &str, query: &[(&str, u64)]) -> Result<RequestBuilder, PeerError> {
@@ -197,6 +245,7 @@ pub struct NewsStream {
     response: Response,
     events: Events,
     waiting: VecDeque<News>,
+    meter: Meter,
 }
 
 impl NewsStream {
@@ -211,12 +260,9 @@ impl NewsStream {
             }
             let piece = self.response.chunk().await.map_err(transport)?.ok_or(PeerError::Ended)?;
             self.waiting.extend(self.events.take(&piece)?);
+            self.meter.count(piece.len()).await;
         }
     }
-}
-
-async fn receive(request: RequestBuilder, bound: usize) -> Result<Vec<u8>, PeerError> {
-    body(succeeded(request.send().await.map_err(transport)?).await?, bound).await
 }
 
 /// The answer, if it is one; else what the peer says about it.
@@ -225,18 +271,19 @@ async fn succeeded(response: Response) -> Result<Response, PeerError> {
     if status.is_success() {
         return Ok(response);
     }
-    let detail = body(response, wire::ANSWER_BYTES).await.unwrap_or_default();
+    let detail = body(response, wire::ANSWER_BYTES, &Meter::default()).await.unwrap_or_default();
     Err(PeerError::Status { status: status.as_u16(), detail: detail_of(&detail) })
 }
 
 /// Reads an answer, and no further than its bound, whatever length it claims.
-async fn body(mut response: Response, bound: usize) -> Result<Vec<u8>, PeerError> {
+async fn body(mut response: Response, bound: usize, meter: &Meter) -> Result<Vec<u8>, PeerError> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
         if chunk.len() > bound.saturating_sub(bytes.len()) {
             return Err(WireError::TooLong(bound).into());
         }
         bytes.extend_from_slice(&chunk);
+        meter.count(chunk.len()).await;
     }
     Ok(bytes)
 }

@@ -1,7 +1,6 @@
 //! Who reads, and what he may: every face asks here, and here alone.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
+use std::collections::BTreeSet;
 
 use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
@@ -35,9 +34,6 @@ pub struct Party {
     pub signer: Option<Fingerprint>,
 }
 
-/// The keys that are known, and whose they are.
-pub type Parties = BTreeMap<KeyPin, Party>;
-
 impl App {
     /// Whether a bearer token is the operator's.
     #[must_use]
@@ -46,12 +42,6 @@ impl App {
             (Some(given), Some(token)) => given.as_bytes().ct_eq(token.as_bytes()).into(),
             _ => false,
         }
-    }
-
-    /// Who holds a key, as configured now.
-    #[must_use]
-    pub fn party(&self, key: KeyPin) -> Option<Party> {
-        self.0.parties.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned()
     }
 
     /// Whether a reader may copy a whole domain, with whatever `read` hides.

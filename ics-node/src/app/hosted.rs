@@ -92,8 +92,8 @@ impl Hosted {
         self.mirror.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn set_mirror(&self, info: MirrorInfo) {
-        *self.mirror.lock().unwrap_or_else(PoisonError::into_inner) = Some(info);
+    pub(crate) fn set_mirror(&self, info: Option<MirrorInfo>) {
+        *self.mirror.lock().unwrap_or_else(PoisonError::into_inner) = info;
     }
 }
 

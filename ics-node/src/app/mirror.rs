@@ -6,9 +6,11 @@ use ics_core::domain::Domain;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, Header, LeafData};
 use ics_core::time::Timestamp;
-use ics_sync::Applier;
-use ics_sync::mirror::{Mirror, Resume, Settings, SignedCheckpoint, Status, Stop, VerifiedEntry, VerifiedPage};
+use ics_core::vocabulary::DomainName;
+use ics_sync::http::HttpPeer;
+use ics_sync::mirror::{Mirror, Resume, Settings, SignedCheckpoint, Stop, VerifiedEntry, VerifiedPage};
 use ics_sync::wire::Outcome;
+use ics_sync::{Applier, Progress};
 use tokio::sync::watch;
 
 use super::check::{Checked, check_bodies};
@@ -16,40 +18,56 @@ use super::entries::keys_of;
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::judge::{Judgement, grow, judge};
-use super::open::MirrorOf;
+use super::peers::Peer;
 use super::problem::Code;
 use super::{App, AppError, random};
 use crate::api::{MirrorInfo, Problem, SubmissionResult, SubmissionResults};
 use crate::store::{Content, Fork, NewContent, NewEntry, Part, Seal, StoreError, WriteTx};
 
 impl App {
-    /// Mirrors one domain until `stop` says true, or until the mirror stops by itself: then an alarm says why.
+    /// Mirrors one domain from these peers, until `stop` says true, or until the mirror stops by itself: then an alarm
+    /// says why.
     ///
     /// # Errors
     /// When what is stored of the domain cannot be read.
-    pub async fn mirror(self, of: MirrorOf, mut stop: watch::Receiver<bool>) -> Result<(), AppError> {
-        let hosted = self.hosted(&of.origin.domain)?;
-        let mut mirror = self.resume(&hosted, &of)?;
-        let (status, seen) = watch::channel(mirror.status());
-        hosted.set_mirror(info(&of.peer_name, &mirror.status()));
-        let watching = tokio::spawn(show(Arc::clone(&hosted), of.peer_name.clone(), seen));
+    pub(crate) async fn mirror(
+        &self,
+        domain: &DomainName,
+        peers: &[Arc<Peer>],
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), AppError> {
+        let hosted = self.hosted(domain)?;
+        let mut mirror = self.resume(&hosted, domain, peers)?;
+        let sources: Vec<HttpPeer> = peers.iter().filter_map(|peer| peer.pulls(domain).cloned()).collect();
+        let names: Vec<String> = peers.iter().map(|peer| peer.config.name.to_string()).collect();
+        let (progress, seen) = watch::channel(Progress { status: mirror.status(), peer: 0 });
+        hosted.set_mirror(Some(info(&names, &progress.borrow())));
+        let watching = tokio::spawn(show(Arc::clone(&hosted), names, seen));
         let mut applier = Taking { app: self.clone(), hosted: Arc::clone(&hosted) };
         let clock = self.clock().clone();
         let shutdown = async move { stopped(&mut stop).await };
-        let ended = ics_sync::run(&mut mirror, &of.peer, &mut applier, || clock.now(), &status, shutdown).await;
-        watching.abort();
-        hosted.set_mirror(info(&of.peer_name, &mirror.status()));
-        if let Some(reason) = ended {
-            tracing::error!(domain = %hosted.name, peer = of.peer_name, %reason, "the mirror has stopped");
-            self.store().alarm(Some(hosted.number), self.clock().now(), "mirror-stopped", &reason.to_string())?;
-            self.keep_fork(&hosted, &reason)?;
+        let ended = ics_sync::run(&mut mirror, &sources, &mut applier, || clock.now(), &progress, shutdown).await;
+        // With the last progress told, the watcher ends.
+        drop(progress);
+        let _ = watching.await;
+        match ended {
+            Some(reason) => {
+                tracing::error!(domain = %hosted.name, %reason, "the mirror has stopped");
+                self.store().alarm(Some(hosted.number), self.clock().now(), "mirror-stopped", &reason.to_string())?;
+                self.keep_fork(&hosted, &reason)?;
+            }
+            None => hosted.set_mirror(None),
         }
         Ok(())
     }
 
     /// Where the mirror left off: at its last verified checkpoint.
-    fn resume(&self, hosted: &Hosted, of: &MirrorOf) -> Result<Mirror, AppError> {
-        self.resume_at(hosted, &of.origin, of.interval_millis, true)
+    fn resume(&self, hosted: &Hosted, domain: &DomainName, peers: &[Arc<Peer>]) -> Result<Mirror, AppError> {
+        let interval_millis = peers.iter().map(|peer| peer.config.interval_ms).min().unwrap_or_default();
+        let mut origins = peers.iter().flat_map(|peer| &peer.config.mirror);
+        let origin = origins.find(|origin| origin.domain == *domain);
+        let origin = origin.ok_or_else(|| AppError::unknown_domain(domain))?;
+        self.resume_at(hosted, origin, interval_millis, true)
     }
 
     /// Where a domain of this origin goes on here; `listens` to news, or asks only.
@@ -61,13 +79,13 @@ impl App {
         listens: bool,
     ) -> Result<Mirror, AppError> {
         let settings = Settings { interval_millis, listens, seed: u64::from_be_bytes(random()?) };
-        let Some(domain) = hosted.domain() else { return Ok(Mirror::pinned(origin.clone(), settings)) };
+        let Some(known) = hosted.domain() else { return Ok(Mirror::pinned(origin.clone(), settings)) };
         let head = self.store().head(hosted.number)?;
         let resume = Resume {
-            origin: domain.origin(),
-            descriptor: domain.descriptor().clone(),
+            origin: known.origin(),
+            descriptor: known.descriptor().clone(),
             tree: self.store().tree(hosted.number)?,
-            admitted_at: domain.last_admitted_at(),
+            admitted_at: known.last_admitted_at(),
             checkpoint: head.seal.map(|seal| seal.note),
         };
         Ok(Mirror::resume(resume, settings, self.clock().now()))
@@ -85,7 +103,7 @@ impl App {
     /// Sends bodies to the domain's home, which answers with receipts or reasons.
     pub(crate) async fn forward(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
         let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
-        let home = self.0.homes.get(&hosted.name);
+        let home = self.towards_home(&hosted.name);
         let home = home.ok_or_else(|| unreachable(format!("no peer is configured for `{}`", hosted.name)))?;
         let outcomes = home.submit(&hosted.name, bodies).await.map_err(|error| unreachable(error.to_string()))?;
         let results = outcomes.into_iter().map(|outcome| match outcome {
@@ -222,22 +240,24 @@ impl Applier for Taking {
     }
 }
 
-async fn show(hosted: Arc<Hosted>, peer: String, mut status: watch::Receiver<Status>) {
-    while status.changed().await.is_ok() {
-        let info = info(&peer, &status.borrow_and_update());
-        hosted.set_mirror(info);
+async fn show(hosted: Arc<Hosted>, names: Vec<String>, mut progress: watch::Receiver<Progress>) {
+    while progress.changed().await.is_ok() {
+        let info = info(&names, &progress.borrow_and_update());
+        hosted.set_mirror(Some(info));
     }
 }
 
-fn info(peer: &str, status: &Status) -> MirrorInfo {
+fn info(names: &[String], progress: &Progress) -> MirrorInfo {
+    let status = &progress.status;
     let lag_entries = status.known.saturating_sub(status.size);
     let state = match (&status.stopped, &status.trouble, lag_entries) {
         (Some(_), ..) => "stopped",
         (None, Some(_), _) => "waiting",
-        (None, None, 0) => "current",
+        (None, None, 0) if status.size > 0 => "current",
         (None, None, _) => "catching-up",
     };
     let stopped = status.stopped.as_ref().map(ToString::to_string);
     let last_error = stopped.or_else(|| status.trouble.as_ref().map(ToString::to_string));
-    MirrorInfo { peer: peer.to_owned(), state: state.to_owned(), lag_entries, last_error }
+    let peer = names.get(progress.peer).cloned().unwrap_or_default();
+    MirrorInfo { peer, state: state.to_owned(), lag_entries, last_error }
 }

@@ -23,6 +23,7 @@ mod list;
 mod memory;
 mod mirror;
 mod open;
+mod peers;
 mod push;
 mod read;
 mod recover;
@@ -35,10 +36,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
-use ics_sync::http::HttpPeer;
 use zeroize::Zeroizing;
 
-pub use access::{Parties, Party, Reader};
+pub use access::{Party, Reader};
 pub use answers::{Depth, Encoded, Extent, Query};
 use challenge::Challenges;
 pub use clock::Clock;
@@ -48,7 +48,8 @@ pub use feed::{DescriptorAnswer, TileAnswer};
 pub use fsck::{fsck, rebuild_index};
 use hosted::Hosted;
 use memory::Memory;
-pub use open::{MirrorOf, NodeKeys, Setup, store_options};
+pub use open::{NodeKeys, Setup, store_options};
+use peers::Peers;
 pub use push::{Event, Listener};
 pub use recover::{Asked, Source};
 
@@ -63,10 +64,7 @@ struct Inner {
     clock: Clock,
     keys: NodeKeys,
     hosted: RwLock<BTreeMap<DomainName, Arc<Hosted>>>,
-    /// Where submissions to mirrored domains go.
-    homes: BTreeMap<DomainName, HttpPeer>,
-    /// Who reads under which key.
-    parties: RwLock<Parties>,
+    peers: Peers,
     trust: Option<Arc<TrustPolicy>>,
     operator_token: Option<Zeroizing<String>>,
     /// What is kept of identities.

@@ -12,7 +12,6 @@ use ics_core::log::entry::{EntryKind, Header};
 use ics_core::log::note::NoteKey;
 use ics_core::statement::body::{self, Body};
 use ics_core::trust::TrustPolicy;
-use ics_sync::http::HttpPeer;
 use zeroize::Zeroizing;
 
 use super::challenge::Challenges;
@@ -21,8 +20,11 @@ use super::entries::keys_of;
 use super::feed::decode;
 use super::hosted::Hosted;
 use super::memory::Memory;
-use super::{App, AppError, Inner, Parties};
+use super::problem::Code;
+use super::{App, AppError, Inner, Peers};
+use crate::config::PeerConfig;
 use crate::store::{DomainInfo, Key, Options, Part, Sealer, SignedNote, Store, StoredEntry};
+use crate::tls::{ClientTls, NodeCertificate};
 
 /// The node's name and key: it signs checkpoints of its domains and cosigns.
 #[derive(Clone)]
@@ -33,28 +35,16 @@ pub struct NodeKeys {
     pub key: Arc<dyn NoteKey + Send + Sync>,
 }
 
-/// A domain to mirror, and from where.
-pub struct MirrorOf {
-    /// The domain, pinned by the leaf data of its entry 0.
-    pub origin: Origin,
-    /// What the operator calls the peer.
-    pub peer_name: String,
-    /// Where to pull from, and where submissions go.
-    pub peer: HttpPeer,
-    /// Milliseconds between two looks for news.
-    pub interval_millis: u64,
-}
-
 /// What a node is made of.
 pub struct Setup {
     /// The directory of its store.
     pub data: PathBuf,
     /// Its name and key.
     pub keys: NodeKeys,
-    /// The domains that it mirrors.
-    pub mirrors: Vec<MirrorOf>,
-    /// Who reads under which key.
-    pub parties: Parties,
+    /// Its peers: what it copies from them, and who reads under which key.
+    pub peers: Vec<PeerConfig>,
+    /// The configuration in which changes of the peers are written; without one they last as long as the node runs.
+    pub config_file: Option<PathBuf>,
     /// Whom it trusts when it decides.
     pub trust: Option<Arc<TrustPolicy>>,
     /// What operators show; without one nobody is an operator.
@@ -77,16 +67,16 @@ impl App {
             ..store_options(&setup.keys, &clock)
         };
         let store = Store::open(&setup.data, options)?;
-        for mirror in &setup.mirrors {
-            prepare_mirror(&store, &mirror.origin)?;
+        for origin in setup.peers.iter().flat_map(|peer| &peer.mirror) {
+            prepare_mirror(&store, origin)?;
         }
+        let certificate = NodeCertificate::make(&setup.keys).map_err(|error| AppError::Internal(error.to_string()))?;
         let app = Self(Arc::new(Inner {
             store,
             clock,
             keys: setup.keys.clone(),
             hosted: RwLock::default(),
-            homes: setup.mirrors.iter().map(|it| (it.origin.domain.clone(), it.peer.clone())).collect(),
-            parties: RwLock::new(setup.parties.clone()),
+            peers: Peers::new(&setup.peers, setup.config_file.clone(), ClientTls::new(certificate))?,
             trust: setup.trust.clone(),
             operator_token: setup.operator_token.clone(),
             memory,
@@ -154,16 +144,19 @@ fn take(domain: &mut Option<Domain>, entry: &StoredEntry) -> Result<(), AppError
     }
 }
 
-fn prepare_mirror(store: &Store, origin: &Origin) -> Result<(), AppError> {
+pub(crate) fn prepare_mirror(store: &Store, origin: &Origin) -> Result<(), AppError> {
     let known = store.domains().into_iter().find(|info| info.name == origin.domain);
     match known {
         None => store.create_domain(&origin.domain, Part::Mirror, Some(origin.entry0)).map(|_| ()).map_err(Into::into),
         Some(info) if info.part == Part::Mirror && info.entry0 == Some(origin.entry0) => Ok(()),
-        Some(info) => Err(AppError::Internal(format!(
-            "the store already holds `{}` as {}, with another entry 0 or as its home",
-            info.name,
-            info.part.as_str()
-        ))),
+        Some(info) => Err(AppError::new(
+            Code::PeerRefused,
+            format!(
+                "the store already holds `{}` as {}, with another entry 0 or as its home",
+                info.name,
+                info.part.as_str()
+            ),
+        )),
     }
 }
 

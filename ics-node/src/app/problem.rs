@@ -73,6 +73,7 @@ codes! {
     UnknownDescriptor "unknown-descriptor" 404 "the domain has no such version of its descriptor" "";
     UnknownTile "unknown-tile" 404 "the log has no such tile" "full tiles exist once the log has grown past them";
     UnknownEnrolment "unknown-enrolment" 404 "there is no such enrolment request" "";
+    UnknownPeer "unknown-peer" 404 "there is no such peer" "`ics peer list` shows those that there are";
 UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a new one: a challenge serves once, within a minute";
     NoKey "no-key" 409 "the identity has no key" "software and groups cannot be challenged";
     NotProven "not-proven" 403 "the signature does not prove that the signer holds the identity's key" "ask for a new challenge and sign its message, byte for byte";
@@ -126,6 +127,8 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     CertificateTooLong "certificate-too-long" 422 "the certificate is too long" "";
 
     // The node.
+    PeerRefused "peer-refused" 422 "the peer is refused" "";
+    OverBudget "over-budget" 429 "the budget of the peer is spent" "try again after the seconds in Retry-After";
     Busy "busy" 503 "the node has as much work as it takes" "try again after the seconds in Retry-After";
     Behind "behind" 503 "the node is not ready to answer for this domain" "try again after the seconds in Retry-After, or ask another node";
     Upstream "upstream" 502 "the domain's home node could not be reached or gave no usable answer" "try again later, or submit to the home itself";

@@ -111,6 +111,7 @@ impl Listener {
             self.own().await?
         };
         self.from = reached;
+        self.app.served(self.reader, &self.hosted.name, reached, event.len());
         Ok(event)
     }
 

@@ -150,7 +150,7 @@ fn local_hint(code: &str) -> Option<&'static str> {
         Code::OperatorOnly => {
             Some("only its operator may: `[client] operator_token_file` in ics.toml names the file with his token")
         }
-        Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics mirror add` mirrors it"),
+        Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics peer add` copies it"),
         Code::NotHome => Some("ask the home of the domain: --node names it"),
         _ => None,
     }

@@ -13,8 +13,10 @@ use serde::de::DeserializeOwned;
 
 use crate::api::{
     AdoptionRequest, AdoptionResult, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, History, IdentityPage,
-    ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
+    ListQuery, NodeInfo, PeerInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
 };
+
+use crate::config::{PeerConfig, PeerName};
 
 /// Seconds in which a connection must stand, and in which an answer must be complete.
 const CONNECT_SECONDS: u64 = 10;
@@ -107,6 +109,30 @@ impl Node {
     /// See [`Node::info`].
     pub async fn domain(&self, domain: &DomainName) -> Answer<DomainInfo> {
         self.get(&["domains", domain.as_str()], &()).await
+    }
+
+    /// Its peers, for its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn peers(&self) -> Answer<Vec<PeerInfo>> {
+        self.get(&["peers"], &()).await
+    }
+
+    /// Adds a peer, or changes it, as its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn put_peer(&self, peer: &PeerConfig) -> Answer<PeerInfo> {
+        self.post(&["peers"], peer).await
+    }
+
+    /// Removes a peer, as its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn remove_peer(&self, name: &PeerName) -> Answer<PeerInfo> {
+        self.post(&["peers", name.as_str(), "remove"], &()).await
     }
 
     /// Submits bodies to a domain.

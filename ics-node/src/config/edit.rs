@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use ics_core::log::checkpoint::Origin;
-use ics_core::vocabulary::DomainName;
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
+use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
-use super::{Config, ConfigError, Url};
+use super::{Config, ConfigError, Direction, PeerConfig, PeerName};
 
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
@@ -17,49 +15,27 @@ pub enum EditError {
     /// The section is written in another form than this program writes.
     #[error("`{0}` is not written as [[{0}]] sections: change it by hand")]
     Form(&'static str),
-    /// A peer of that name has another address.
-    #[error("the peer `{name}` has the address `{known}`, not `{given}`")]
-    OtherUrl {
-        /// Its name.
-        name: String,
-        /// The address in the file.
-        known: String,
-        /// The address that was given.
-        given: String,
-    },
-    /// No address is known for a new peer.
-    #[error("there is no peer `{0}` yet")]
-    NoUrl(String),
-    /// The node holds the domain already.
-    #[error("`{0}` stands in the file already, as a mirror or with its home here")]
-    Known(DomainName),
     /// Nothing to remove.
-    #[error("`{0}` is not mirrored")]
-    NotMirrored(DomainName),
+    #[error("there is no peer `{0}`")]
+    Unknown(PeerName),
 }
 
-/// The text of a configuration with one more mirror, and the peer to pull from where it is new.
+/// The text of a configuration with this peer, new or changed.
 ///
 /// # Errors
-/// When the outcome would be refused, or the peer has no address or another one.
-pub fn add_mirror(text: &str, path: &Path, origin: &Origin, peer: &str, url: &Url) -> Result<String, EditError> {
-    let config = Config::parse(text, path)?;
-    let mut known = config.mirrors.iter().map(|mirror| &mirror.origin.get_ref().domain);
-    let mut homes = config.homes.iter().map(|home| home.domain.get_ref());
-    if known.any(|domain| *domain == origin.domain) || homes.any(|domain| *domain == origin.domain) {
-        return Err(EditError::Known(origin.domain.clone()));
-    }
+/// When the outcome would be refused.
+pub fn put_peer(text: &str, path: &Path, peer: &PeerConfig) -> Result<String, EditError> {
+    let position = position(text, path, &peer.name)?;
     let mut document = document(text, path)?;
-    if config.peer(peer).is_none() {
-        let mut table = section();
-        table.insert("name", value(peer));
-        table.insert("url", value(url.as_str()));
-        sections(&mut document, "peer")?.push(table);
+    let sections = sections(&mut document, "peer")?;
+    match position.and_then(|position| sections.get_mut(position)) {
+        Some(table) => write(table, peer),
+        None => {
+            let mut table = section();
+            write(&mut table, peer);
+            sections.push(table);
+        }
     }
-    let mut table = section();
-    table.insert("origin", value(origin.to_string()));
-    table.insert("peer", value(peer));
-    sections(&mut document, "mirror")?.push(table);
     checked(&document, path)
 }
 
@@ -74,39 +50,70 @@ pub fn set_node_key(text: &str, path: &Path, key: &str) -> Result<String, EditEr
     checked(&document, path)
 }
 
-/// The text of a configuration without a mirror, and without its peer where nothing else is pulled from there; and the
-/// name of that peer.
+/// The text of a configuration without a peer.
 ///
 /// # Errors
-/// When the domain is not mirrored, or the outcome would be refused.
-pub fn remove_mirror(text: &str, path: &Path, domain: &DomainName) -> Result<(String, Option<String>), EditError> {
-    let config = Config::parse(text, path)?;
-    let found = config.mirrors.iter().position(|mirror| mirror.origin.get_ref().domain == *domain);
-    let position = found.ok_or_else(|| EditError::NotMirrored(domain.clone()))?;
+/// When there is no such peer.
+pub fn remove_peer(text: &str, path: &Path, name: &PeerName) -> Result<String, EditError> {
+    let position = position(text, path, name)?.ok_or_else(|| EditError::Unknown(name.clone()))?;
     let mut document = document(text, path)?;
-    sections(&mut document, "mirror")?.remove(position);
-    let peers = config.mirrors.iter().map(|mirror| mirror.peer.get_ref());
-    let removed = peers.clone().nth(position).filter(|peer| peers.clone().filter(|other| other == peer).count() == 1);
-    let peer = removed.and_then(|peer| config.peers.iter().position(|known| known.name.get_ref() == peer));
-    if let Some(peer) = peer {
-        sections(&mut document, "peer")?.remove(peer);
-    }
-    Ok((checked(&document, path)?, removed.cloned()))
+    sections(&mut document, "peer")?.remove(position);
+    checked(&document, path)
 }
 
-/// The address of a peer: the one in the configuration, or the one that is given for a new one.
-///
-/// # Errors
-/// When there is none, or they differ.
-pub fn peer_url(config: &Config, peer: &str, given: Option<&Url>) -> Result<Url, EditError> {
-    let name = peer.to_owned();
-    match (config.peer(peer), given) {
-        (Some(known), Some(given)) if known.url != *given => {
-            Err(EditError::OtherUrl { name, known: known.url.to_string(), given: given.to_string() })
+fn position(text: &str, path: &Path, name: &PeerName) -> Result<Option<usize>, EditError> {
+    Ok(Config::parse(text, path)?.peers().position(|peer| peer.name == *name))
+}
+
+/// Writes the members of a section; what takes its default is left out.
+fn write(table: &mut Table, peer: &PeerConfig) {
+    let default = PeerConfig::new(peer.name.clone());
+    let text = |given: Option<String>| given.map(Value::from);
+    let number = |given: Option<u64>| given.and_then(|given| i64::try_from(given).ok()).map(Value::from);
+    let origins: Array = peer.mirror.iter().map(ToString::to_string).collect();
+    let direction = match peer.direction {
+        Direction::Pull => Some("pull"),
+        Direction::Serve => Some("serve"),
+        Direction::Both => None,
+    };
+    let members = [
+        ("name", text(Some(peer.name.to_string()))),
+        ("url", text(peer.url.as_ref().map(ToString::to_string))),
+        ("key", text(peer.key.as_ref().map(ToString::to_string))),
+        ("signer", text(peer.signer.as_ref().map(ToString::to_string))),
+        ("direction", direction.map(Value::from)),
+        ("mirror", (!origins.is_empty()).then(|| Value::from(lines(origins)))),
+        ("interval_ms", number(Some(peer.interval_ms).filter(|millis| *millis != default.interval_ms))),
+        ("bytes_per_second", number(peer.bytes_per_second)),
+        ("requests_per_minute", number(peer.requests_per_minute)),
+    ];
+    for (name, member) in members {
+        match (member, table.get(name)) {
+            (None, _) => drop(table.remove(name)),
+            // What stands there as it should keeps its comment and its place.
+            (Some(new), Some(old)) if same(&new, old) => {}
+            (Some(new), _) => drop(table.insert(name, value(new))),
         }
-        (Some(known), _) => Ok(known.url.clone()),
-        (None, Some(given)) => Ok(given.clone()),
-        (None, None) => Err(EditError::NoUrl(name)),
+    }
+}
+
+/// Several origins stand on a line each.
+fn lines(mut origins: Array) -> Array {
+    if origins.len() > 1 {
+        origins.iter_mut().for_each(|origin| origin.decor_mut().set_prefix("\n    "));
+        origins.set_trailing("\n");
+        origins.set_trailing_comma(true);
+    }
+    origins
+}
+
+fn same(new: &Value, old: &Item) -> bool {
+    let texts = |array: &Array| array.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Vec<_>>();
+    match (new, old.as_value()) {
+        (Value::String(new), Some(Value::String(old))) => new.value() == old.value(),
+        (Value::Integer(new), Some(Value::Integer(old))) => new.value() == old.value(),
+        (Value::Array(new), Some(Value::Array(old))) => texts(new) == texts(old),
+        _ => false,
     }
 }
 
@@ -143,58 +150,56 @@ mod tests {
 
     const FILE: &str = "# ours\n[node]\nname = \"n.example\"   # the name\n\n[client]\ndomain = \"n.example\"\n";
 
-    fn origin(name: &str) -> Origin {
-        Origin { domain: name.parse().expect("name"), entry0: [7; 32] }
+    fn peer(name: &str, domains: &[&str]) -> PeerConfig {
+        let origin = |domain: &&str| format!("{domain}/{}", "07".repeat(32)).parse().expect("an origin");
+        PeerConfig {
+            url: Some("https://p.example".parse().expect("a URL")),
+            mirror: domains.iter().map(origin).collect(),
+            ..PeerConfig::new(name.parse().expect("a name"))
+        }
     }
 
-    fn url(text: &str) -> Url {
-        text.parse().expect("URL")
+    fn put(text: &str, peer: &PeerConfig) -> Result<String, EditError> {
+        put_peer(text, Path::new("ics.toml"), peer)
     }
 
-    fn add(text: &str, domain: &str, peer: &str) -> Result<String, EditError> {
-        add_mirror(text, Path::new("ics.toml"), &origin(domain), peer, &url("https://p.example"))
-    }
-
-    fn remove(text: &str, domain: &str) -> Result<(String, Option<String>), EditError> {
-        remove_mirror(text, Path::new("ics.toml"), &domain.parse().expect("name"))
+    fn remove(text: &str, name: &str) -> Result<String, EditError> {
+        remove_peer(text, Path::new("ics.toml"), &name.parse().expect("a name"))
     }
 
     #[test]
     fn what_was_written_stays() {
-        let one = add(FILE, "a.example", "p").expect("added");
+        let one = put(FILE, &peer("p", &["a.example"])).expect("added");
         let sevens = "07".repeat(32);
-        let added = format!(
-            "\n[[peer]]\nname = \"p\"\nurl = \"https://p.example\"\n\n[[mirror]]\norigin = \"a.example/{sevens}\"\npeer = \"p\"\n"
-        );
+        let added =
+            format!("\n[[peer]]\nname = \"p\"\nurl = \"https://p.example\"\nmirror = [\"a.example/{sevens}\"]\n");
         assert_eq!(one, format!("{FILE}{added}"));
-        let two = add(&one, "b.example", "p").expect("added");
-        assert_eq!(two, format!("{one}\n[[mirror]]\norigin = \"b.example/{sevens}\"\npeer = \"p\"\n"));
-        let (without_b, peer) = remove(&two, "b.example").expect("removed");
-        assert_eq!((without_b.as_str(), peer), (one.as_str(), None), "the peer is still needed");
-        let (without_a, peer) = remove(&one, "a.example").expect("removed");
-        assert_eq!((without_a.as_str(), peer.as_deref()), (FILE, Some("p")));
+        let two = put(&one, &peer("q", &[])).expect("added");
+        assert_eq!(two, format!("{one}\n[[peer]]\nname = \"q\"\nurl = \"https://p.example\"\n"));
+        assert_eq!(remove(&two, "q").expect("removed"), one);
+        assert_eq!(remove(&one, "p").expect("removed"), FILE);
+    }
+
+    #[test]
+    fn a_peer_is_changed_where_it_stands() {
+        let noted = put(FILE, &peer("p", &["a.example"])).expect("added");
+        let noted = noted.replace("\"https://p.example\"\n", "\"https://p.example\"   # behind the wall\n");
+        let more = PeerConfig { requests_per_minute: Some(60), ..peer("p", &["a.example", "b.example"]) };
+        let changed = put(&noted, &more).expect("changed");
+        assert!(changed.contains("# behind the wall") && changed.contains("requests_per_minute = 60"), "{changed}");
+        let config = Config::parse(&changed, Path::new("ics.toml")).expect("good");
+        assert_eq!(config.peers().collect::<Vec<_>>(), [&more]);
+        assert_eq!(put(&changed, &more).expect("the same"), changed);
+        let fewer = put(&changed, &peer("p", &["a.example"])).expect("changed");
+        assert_eq!(fewer, noted);
     }
 
     #[test]
     fn what_would_be_refused_is_not_written() {
-        let one = add(FILE, "a.example", "p").expect("added");
-        assert!(matches!(add(&one, "a.example", "p"), Err(EditError::Known(_))));
         let home = format!("{FILE}[[home]]\ndomain = \"a.example\"\ndescriptor = \"d\"\n");
-        assert!(matches!(add(&home, "a.example", "p"), Err(EditError::Known(_))));
-        assert!(matches!(remove(FILE, "a.example"), Err(EditError::NotMirrored(_))));
-        assert!(matches!(add("mirror = []\n", "a.example", "p"), Err(EditError::Form("mirror"))));
-        assert!(matches!(add("nonsense", "a.example", "p"), Err(EditError::Config(ConfigError::Refused { .. }))));
-    }
-
-    #[test]
-    fn a_peer_has_one_address() {
-        let one = add(FILE, "a.example", "p").expect("added");
-        let config = Config::parse(&one, Path::new("ics.toml")).expect("good");
-        let known = url("https://p.example");
-        assert_eq!(peer_url(&config, "p", None).expect("known"), known);
-        assert_eq!(peer_url(&config, "p", Some(&known)).expect("the same"), known);
-        assert_eq!(peer_url(&config, "q", Some(&known)).expect("new"), known);
-        assert!(matches!(peer_url(&config, "q", None), Err(EditError::NoUrl(_))));
-        assert!(matches!(peer_url(&config, "p", Some(&url("https://q.example"))), Err(EditError::OtherUrl { .. })));
+        let refused = |text: &str| matches!(put(text, &peer("p", &["a.example"])), Err(EditError::Config(_)));
+        assert!(refused(&home) && refused("nonsense"));
+        assert!(matches!(put("peer = []\n", &peer("p", &[])), Err(EditError::Form("peer"))));
+        assert!(matches!(remove(FILE, "p"), Err(EditError::Unknown(_))));
     }
 }

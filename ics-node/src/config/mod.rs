@@ -9,25 +9,24 @@ pub mod edit;
 mod home;
 mod ldap;
 mod log;
-mod mirror;
 mod node;
 mod peer;
 mod pkcs11;
 mod trust;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use toml::Spanned;
 
 pub use self::client::ClientConfig;
 pub use self::home::HomeConfig;
 pub use self::ldap::LdapConfig;
 pub use self::log::{LogConfig, LogFormat};
-pub use self::mirror::MirrorConfig;
 pub use self::node::{NodeConfig, SocketConfig, TlsConfig};
-pub use self::peer::{PeerConfig, Url};
+pub use self::peer::{Direction, PeerConfig, PeerName, Url, checked_interval};
 pub use self::pkcs11::Pkcs11Config;
 pub use self::trust::TrustConfig;
 
@@ -50,12 +49,9 @@ pub struct Config {
     /// Domains that this node is the home of.
     #[serde(rename = "home")]
     pub homes: Vec<HomeConfig>,
-    /// Domains that this node mirrors.
-    #[serde(rename = "mirror")]
-    pub mirrors: Vec<MirrorConfig>,
-    /// Nodes that this node pulls from.
+    /// Other nodes: what is copied from them, and who reads here under which key.
     #[serde(rename = "peer")]
-    pub peers: Vec<PeerConfig>,
+    pub peers: Vec<Spanned<PeerConfig>>,
     /// What the command line assumes where it is not told.
     pub client: ClientConfig,
     /// How tokens with keys are reached.
@@ -133,50 +129,62 @@ impl Config {
         }
     }
 
+    /// The peers.
+    pub fn peers(&self) -> impl Iterator<Item = &PeerConfig> {
+        self.peers.iter().map(Spanned::get_ref)
+    }
+
     /// The peer of that name.
     #[must_use]
-    pub fn peer(&self, name: &str) -> Option<&PeerConfig> {
-        self.peers.iter().find(|peer| *peer.name.get_ref() == name)
+    pub fn peer(&self, name: &PeerName) -> Option<&PeerConfig> {
+        self.peers().find(|peer| peer.name == *name)
     }
 
     /// The first place where two parts of the file do not go together.
     fn contradiction(&self) -> Option<(Range<usize>, String)> {
-        self.repeated_peer()
-            .or_else(|| self.repeated_key())
-            .or_else(|| self.repeated_domain())
-            .or_else(|| self.unknown_peer())
-            .or_else(|| {
-                let home = self.homes.first()?;
-                let message = "a [[home]] needs a [node] section: a node is what sequences a domain".to_owned();
-                self.node.is_none().then(|| (home.domain.span(), message))
-            })
+        self.contradicting_peer().or_else(|| self.repeated_domain()).or_else(|| {
+            let home = self.homes.first()?;
+            let message = "a [[home]] needs a [node] section: a node is what sequences a domain".to_owned();
+            self.node.is_none().then(|| (home.domain.span(), message))
+        })
     }
 
-    fn repeated_peer(&self) -> Option<(Range<usize>, String)> {
-        let mut seen = BTreeSet::new();
-        let repeated = self.peers.iter().find(|peer| !seen.insert(peer.name.get_ref()))?;
-        Some((repeated.name.span(), format!("there are two peers `{}`", repeated.name.get_ref())))
+    /// Names and keys are one peer's: which of two reads would be chance.
+    fn contradicting_peer(&self) -> Option<(Range<usize>, String)> {
+        let (mut names, mut keys) = (BTreeSet::new(), BTreeSet::new());
+        self.peers.iter().find_map(|spanned| {
+            let peer = spanned.get_ref();
+            let name = &peer.name;
+            let problem = if !names.insert(name) {
+                Some(format!("there are two peers `{name}`"))
+            } else if peer.pin().is_some_and(|pin| !keys.insert(pin)) {
+                Some(format!("the peer `{name}` has the key of another one"))
+            } else {
+                peer.contradiction()
+            };
+            Some((spanned.span(), problem?))
+        })
     }
 
-    /// Two names for one key: which of them reads would be chance.
-    fn repeated_key(&self) -> Option<(Range<usize>, String)> {
-        let mut seen = BTreeSet::new();
-        let keyed = self.peers.iter().filter_map(|peer| Some((peer, peer.key.as_ref()?.pin())));
-        let (repeated, _) = keyed.into_iter().find(|(_, pin)| !seen.insert(*pin))?;
-        Some((repeated.name.span(), format!("the peer `{}` has the key of another one", repeated.name.get_ref())))
-    }
-
+    /// A node is a domain's home or one mirror of it; it may copy it from several peers, if it is the same log.
     fn repeated_domain(&self) -> Option<(Range<usize>, String)> {
-        let homes = self.homes.iter().map(|home| (home.domain.get_ref(), home.domain.span()));
-        let mirrors = self.mirrors.iter().map(|mirror| (&mirror.origin.get_ref().domain, mirror.origin.span()));
-        let mut seen = BTreeSet::new();
-        let (domain, span) = homes.chain(mirrors).find(|(domain, _)| !seen.insert(*domain))?;
-        Some((span, format!("the domain `{domain}` stands here twice: a node is its home or one mirror of it")))
-    }
-
-    fn unknown_peer(&self) -> Option<(Range<usize>, String)> {
-        let mirror = self.mirrors.iter().find(|mirror| self.peer(mirror.peer.get_ref()).is_none())?;
-        Some((mirror.peer.span(), format!("there is no [[peer]] with the name `{}`", mirror.peer.get_ref())))
+        let mut known = BTreeMap::new();
+        let homes = self.homes.iter().map(|home| (home.domain.get_ref(), home.domain.span(), None));
+        let peers = self.peers.iter().map(|peer| (peer.get_ref(), peer.span()));
+        let copies = peers.flat_map(|(peer, span)| {
+            peer.mirror.iter().map(move |origin| (&origin.domain, span.clone(), Some((&peer.name, origin))))
+        });
+        homes.chain(copies).find_map(|(domain, span, copied)| {
+            let (name, origin) = copied.unzip();
+            match known.insert(domain, (name, origin)) {
+                None => None,
+                Some((other, same)) if copied.is_some() && same == origin && other != name => None,
+                Some(_) => Some((
+                    span,
+                    format!("the domain `{domain}` stands here twice: a node is its home or one mirror of it"),
+                )),
+            }
+        })
     }
 
     fn resolve_paths(&mut self, home: &Path) {

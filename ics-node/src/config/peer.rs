@@ -1,28 +1,177 @@
-//! `[[peer]]`: another node.
+//! `[[peer]]`: another node, what is copied from it, and what it may ask for.
 
 use core::fmt;
 use core::str::FromStr;
 
 use ics_core::identity::Fingerprint;
-use serde::{Deserialize, Deserializer};
-use toml::Spanned;
+use ics_core::log::checkpoint::Origin;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::tls::PeerKey;
+use crate::tls::{KeyPin, PeerKey};
 
-/// `[[peer]]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// Characters of a peer's name.
+const NAME_CHARS: usize = 253;
+
+/// `[[peer]]`. The same in `ics.toml` and in the operators' API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerConfig {
-    /// Its name, best the one that it has itself: for `[[mirror]] peer`, in the log, and in access rules
-    /// (`principal.node`).
-    pub name: Spanned<String>,
+    /// Its name, best the one that it has itself: in the log, for commands, and in access rules (`principal.node`).
+    pub name: PeerName,
     /// Where it answers. What it says counts only as far as signatures go; who reads along sees what this node pulls.
-    pub url: Url,
+    /// Absent: it comes to this node, never the other way round.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<Url>,
     /// Its key, as `/v1/node` there shows it, or the SubjectPublicKeyInfo of another one. Whoever proves to hold it, as a
     /// TLS client, reads as this peer; and a server that proves it needs no other certificate. Absent: a stranger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PeerKey>,
     /// The signer on whose behalf it reads, by primary fingerprint; it has the roles that domains give this signer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<Fingerprint>,
+    /// Who asks whom, `both` unless told.
+    #[serde(default, skip_serializing_if = "Direction::is_both")]
+    pub direction: Direction,
+    /// The domains that this node copies from it, each with the leaf data of its entry 0: `devices.acme.example/5f2c…`.
+    /// Another log under the same name is refused. Of several peers that have a domain, the next is asked when one fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mirror: Vec<Origin>,
+    /// Milliseconds between two looks for news where the peer cannot push them, 2,000 unless told, 50 to 86,400,000.
+    #[serde(default = "default_interval", deserialize_with = "interval")]
+    pub interval_ms: u64,
+    /// Bytes in a second that are pulled from it, and as many that it may pull. Absent: as the line allows.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "positive")]
+    pub bytes_per_second: Option<u64>,
+    /// Requests in a minute that it may make. Absent: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "positive")]
+    pub requests_per_minute: Option<u64>,
+}
+
+impl PeerConfig {
+    /// A peer of which nothing but the name is known.
+    #[must_use]
+    pub const fn new(name: PeerName) -> Self {
+        Self {
+            name,
+            url: None,
+            key: None,
+            signer: None,
+            direction: Direction::Both,
+            mirror: Vec::new(),
+            interval_ms: default_interval(),
+            bytes_per_second: None,
+            requests_per_minute: None,
+        }
+    }
+
+    /// The key under which it reads, if it may.
+    #[must_use]
+    pub fn pin(&self) -> Option<KeyPin> {
+        self.key.as_ref().map(PeerKey::pin)
+    }
+
+    /// What does not go together, in words.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<String> {
+        let name = &self.name;
+        if self.mirror.is_empty() {
+            return None;
+        }
+        match (&self.url, self.direction) {
+            (None, _) => Some(format!("the peer `{name}` has no url: nothing can be copied from it")),
+            (_, Direction::Serve) => Some(format!("the peer `{name}` is only served: nothing is copied from it")),
+            _ => None,
+        }
+    }
+}
+
+/// Who asks whom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// This node pulls from it; what it asks is a stranger's question.
+    Pull,
+    /// It reads here; nothing is pulled from it.
+    Serve,
+    /// Both.
+    #[default]
+    Both,
+}
+
+impl Direction {
+    const fn is_both(&self) -> bool {
+        matches!(self, Self::Both)
+    }
+}
+
+/// The name of a peer: letters, digits, `.`, `-` and `_`, so that it stands in paths and labels as it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerName(String);
+
+impl PeerName {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for PeerName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+        if text.is_empty() || text.len() > NAME_CHARS || !text.chars().all(fits) {
+            let shown = ics_core::identity::excerpt(text);
+            return Err(format!("`{shown}` is not the name of a peer: it has letters, digits, `.`, `-` and `_`"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for PeerName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for PeerName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+const fn default_interval() -> u64 {
+    2_000
+}
+
+/// Milliseconds between two looks.
+///
+/// # Errors
+/// When they are too few or too many.
+pub fn checked_interval(millis: u64) -> Result<u64, String> {
+    if (50..=86_400_000).contains(&millis) {
+        Ok(millis)
+    } else {
+        Err(format!("interval_ms takes 50 to 86400000 milliseconds, not {millis}"))
+    }
+}
+
+fn interval<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    checked_interval(u64::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    match Option::<u64>::deserialize(deserializer)? {
+        Some(0) => Err(serde::de::Error::custom("a budget of 0 would let nothing pass: leave the peer out instead")),
+        given => Ok(given),
+    }
 }
 
 /// The address of a node: `http://` or `https://`, a host, perhaps a port and a path, without a final slash.
@@ -61,5 +210,11 @@ impl FromStr for Url {
 impl<'de> Deserialize<'de> for Url {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for Url {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }

@@ -15,11 +15,12 @@ fn the_example_has_every_member() {
     assert!(
         node.operator_token_file.is_some() && node.tls.is_some() && node.public_url.is_some() && node.metrics.is_some()
     );
-    let socket = node.socket.expect("a socket");
+    let socket = node.socket.as_ref().expect("a socket");
     assert_eq!((socket.path.to_str(), socket.mode, node.memory_mib), (Some("ics.sock"), 0o660, 256));
-    assert_eq!((config.homes.len(), config.mirrors.len(), config.peers.len()), (1, 1, 1));
-    assert_eq!(config.mirrors[0].interval_ms, 2_000);
-    assert!(config.peers[0].key.is_some() && config.peers[0].signer.is_some());
+    assert_eq!((config.homes.len(), config.peers.len()), (1, 1));
+    let peer = config.peers().next().expect("one");
+    assert!(peer.url.is_some() && peer.pin().is_some() && peer.signer.is_some() && peer.mirror.len() == 1);
+    assert!(peer.interval_ms == 2_000 && peer.bytes_per_second.is_some() && peer.requests_per_minute.is_some());
     assert!(
         config.client.operator_token_file.is_some() && config.client.node.is_some() && config.client.domain.is_some()
     );
@@ -50,7 +51,11 @@ fn paths_are_relative_to_the_home_directory() {
 fn refusals_name_the_file_and_the_line() {
     let node = "[node]\nname = \"n.example\"\n";
     let key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
-    let keyed = format!("[[peer]]\nname = \"p\"\nurl = \"http://x\"\nkey = \"{key}\"\n");
+    let keyed = format!("[[peer]]\nname = \"p\"\nkey = \"{key}\"\n");
+    let copy = |name: &str, log: u8| {
+        let entry0 = format!("{log:02x}").repeat(32);
+        format!("[[peer]]\nname = \"{name}\"\nurl = \"http://x\"\nmirror = [\"a.example/{entry0}\"]\n")
+    };
     let home = "[[home]]\ndomain = \"a.example\"\ndescriptor = \"d\"\n";
     for (text, expected) in [
         ("nod = 1", "ics.toml:1: unknown field `nod`"),
@@ -62,28 +67,25 @@ fn refusals_name_the_file_and_the_line() {
         ("[client]\nnode = \"ftp://x\"", "ics.toml:2: `ftp://x` is not the URL of a node"),
         ("[client]\nnode = \"http://u@x\"", "ics.toml:2: `http://u@x` is not the URL of a node: it has no user"),
         ("[client]\ndomain = \"A b\"", "ics.toml:2: `A b` is not a domain name"),
+        ("[[peer]]\nname = \"p\"\n[[peer]]\nname = \"p\"\n", "ics.toml:3: there are two peers `p`"),
+        ("[[peer]]\nname = \"a/b\"", "ics.toml:2: `a/b` is not the name of a peer"),
+        ("[[peer]]\nname = \"p\"\nbytes_per_second = 0", "ics.toml:3: a budget of 0 would let nothing pass"),
         (
-            "[[peer]]\nname = \"p\"\nurl = \"http://x\"\n[[peer]]\nname = \"p\"\nurl = \"http://y\"",
-            "ics.toml:5: there are two peers `p`",
+            "[[peer]]\nname = \"p\"\nkey = \"AAAA\"",
+            "ics.toml:3: the key is refused: this is not the DER of a SubjectPublicKeyInfo",
         ),
-        (
-            "[[peer]]\nname = \"p\"\nurl = \"http://x\"\nkey = \"AAAA\"",
-            "ics.toml:4: the key is refused: this is not the DER of a SubjectPublicKeyInfo",
-        ),
-        (
-            &format!("{keyed}[[peer]]\nname = \"q\"\nurl = \"http://y\"\nkey = \"{key}\""),
-            "ics.toml:6: the peer `q` has",
-        ),
-        ("[[mirror]]\norigin = \"a.example\"\npeer = \"p\"", "ics.toml:2: `a.example` is not an origin"),
+        (&format!("{keyed}[[peer]]\nname = \"q\"\nkey = \"{key}\""), "ics.toml:4: the peer `q` has the key of another"),
+        ("[[peer]]\nname = \"p\"\nmirror = [\"a.example\"]", "ics.toml:3: `a.example` is not an origin"),
         (home, "ics.toml:2: a [[home]] needs a [node] section"),
         (&format!("{node}{home}{home}"), "ics.toml:7: the domain `a.example` stands here twice"),
+        (&format!("{node}{home}{}", copy("p", 0)), "ics.toml:6: the domain `a.example` stands here twice"),
+        (&format!("{}{}", copy("p", 0), copy("q", 1)), "ics.toml:5: the domain `a.example` stands here twice"),
+        (&format!("{}{}", copy("p", 0), copy("q", 0)), "accepted"),
+        (&copy("p", 0).replace("url = \"http://x\"", ""), "ics.toml:1: the peer `p` has no url"),
+        (&format!("{}direction = \"serve\"", copy("p", 0)), "ics.toml:1: the peer `p` is only served"),
         (
-            &format!("[[mirror]]\norigin = \"a.example/{}\"\npeer = \"p\"", "00".repeat(32)),
-            "ics.toml:3: there is no [[peer]] with the name `p`",
-        ),
-        (
-            &format!("[[mirror]]\norigin = \"a.example/{}\"\npeer = \"p\"\ninterval_ms = 0", "00".repeat(32)),
-            "ics.toml:4: interval_ms takes 50 to 86400000 milliseconds, not 0",
+            &format!("{}interval_ms = 0", copy("p", 0)),
+            "ics.toml:5: interval_ms takes 50 to 86400000 milliseconds, not 0",
         ),
     ] {
         let refusal = refusal(text);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use ics_core::vocabulary::DomainName;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::api::{DomainInfo, SubmissionResult, SubmissionResults};
+use crate::api::{DomainInfo, PeerInfo, SubmissionResult, SubmissionResults};
 
 /// Upper bounds of the latency histogram, in seconds: from an answer out of memory to one that is too late.
 const LATENCY_BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
@@ -36,6 +37,13 @@ struct OutcomeLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DomainLabels {
     domain: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PeerLabels {
+    peer: String,
+    domain: String,
+    direction: &'static str,
 }
 
 type ByDomain = Family<DomainLabels, Gauge<u64, AtomicU64>>;
@@ -105,10 +113,11 @@ impl Metrics {
     ///
     /// # Errors
     /// When a value cannot be written.
-    pub(super) fn write(&self, domains: &[DomainInfo]) -> Result<String, std::fmt::Error> {
+    pub(super) fn write(&self, domains: &[DomainInfo], peers: &[PeerInfo]) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         text::encode_registry(&mut text, &self.registry)?;
         text::encode_registry(&mut text, &snapshot(domains))?;
+        text::encode_registry(&mut text, &peers_snapshot(peers))?;
         text::encode_eof(&mut text)?;
         Ok(text)
     }
@@ -142,6 +151,45 @@ fn snapshot(domains: &[DomainInfo]) -> Registry {
         let gauge = Gauge::<u64, AtomicU64>::default();
         gauge.set(bytes);
         registry.register_with_unit("process_resident_memory", "Memory in use", Unit::Bytes, gauge);
+    }
+    registry
+}
+
+/// How the peers are doing. Bytes are what they are since the peer was configured, as the operators' API shows them.
+fn peers_snapshot(peers: &[PeerInfo]) -> Registry {
+    let mut registry = Registry::with_prefix("ics_peer");
+    let mut gauges = |name, help| {
+        let family = Family::<PeerLabels, Gauge<u64, AtomicU64>>::default();
+        registry.register(name, help, Family::clone(&family));
+        family
+    };
+    let entries = gauges("entries", "Entries that the puller has: this node, or the peer where it is served");
+    let lag = gauges("lag_entries", "Entries that the puller is known to be behind");
+    let seconds = gauges("lag_seconds", "Seconds since the home vouched for what is here");
+    let failing = gauges("failing", "1 while something is in the way of a copy");
+    let bytes = gauges("bytes", "Bytes of answers since the peer was configured");
+    for info in peers {
+        let labels = |domain: &DomainName, direction| PeerLabels {
+            peer: info.peer.name.to_string(),
+            domain: domain.to_string(),
+            direction,
+        };
+        for pulled in &info.pulls {
+            let labels = labels(&pulled.domain, "pull");
+            entries.get_or_create(&labels).set(pulled.size);
+            lag.get_or_create(&labels).set(pulled.lag_entries);
+            if let Some(age) = pulled.lag_seconds {
+                seconds.get_or_create(&labels).set(age);
+            }
+            failing.get_or_create(&labels).set(u64::from(pulled.last_error.is_some()));
+            bytes.get_or_create(&labels).set(pulled.bytes);
+        }
+        for served in &info.serves {
+            let labels = labels(&served.domain, "serve");
+            entries.get_or_create(&labels).set(served.size);
+            lag.get_or_create(&labels).set(served.lag_entries);
+            bytes.get_or_create(&labels).set(served.bytes);
+        }
     }
     registry
 }

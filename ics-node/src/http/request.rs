@@ -67,13 +67,19 @@ impl FromRequest for Reading {
     type Future = Ready<Result<Self, Failure>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(reader(request).map(Self))
+        ready(reader(request).and_then(|reader| admitted(request, reader)).map(Self))
     }
 }
 
 /// Marks the server on a Unix socket, whose permissions say who may ask.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Local;
+
+/// Whether the reader's budget allows another request.
+fn admitted(request: &HttpRequest, reader: Reader) -> Result<Reader, Failure> {
+    request.app_data::<Data<Face>>().map_or(Ok(()), |face| face.app.admit(reader))?;
+    Ok(reader)
+}
 
 /// A wrong token is an error rather than anonymous reading: whoever sends one expects more than a stranger gets.
 fn reader(request: &HttpRequest) -> Result<Reader, Failure> {

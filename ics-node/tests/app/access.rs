@@ -1,37 +1,44 @@
 //! Who reads what: by the descriptor's rules, by the key that a reader has proved.
 
+use ed25519_dalek::SigningKey;
 use ics_core::identity::{Fingerprint, Kind};
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::make::certify;
 use ics_core::statement::{Claims, Grant};
 use ics_core::vocabulary::Act;
-use ics_node::app::{self, Parties, Reader};
-use ics_node::tls::KeyPin;
+use ics_node::app::Reader;
+use ics_node::config::{Direction, PeerConfig};
+use ics_node::tls::PeerKey;
 
 use crate::fixture::{Party, SALT, claims, device, word};
 
-fn parties(known: &[(&str, Option<Fingerprint>)]) -> Parties {
-    let party = |(name, signer): &(&str, Option<Fingerprint>)| {
-        (KeyPin::of(name.as_bytes()), app::Party { node: (*name).to_owned(), signer: *signer })
-    };
-    known.iter().map(party).collect()
+fn node_key(name: &str) -> PeerKey {
+    let mut seed = [1; 32];
+    seed.iter_mut().zip(name.bytes()).for_each(|(byte, letter)| *byte ^= letter);
+    PeerKey::of_node(&SigningKey::from_bytes(&seed).verifying_key())
+}
+
+fn peer(name: &str, signer: Option<Fingerprint>) -> PeerConfig {
+    PeerConfig { key: Some(node_key(name)), signer, ..PeerConfig::new(name.parse().expect("a name")) }
 }
 
 fn key(name: &str) -> Reader {
-    Reader::Key(KeyPin::of(name.as_bytes()))
+    Reader::Key(node_key(name).pin())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_reads_by_its_name() {
     let maker =
-        Party::found_private("devices.acme.example", "principal has node && principal.node == \"shop.example\"");
-    let app = maker.open_for(parties(&[("shop.example", None), ("other.example", None)]));
+        Party::found_private("devices.acme.example", "principal has node && principal.node != \"other.example\"");
+    let pulled = PeerConfig { direction: Direction::Pull, ..peer("pulled.example", None) };
+    let app = maker.open_for(vec![peer("shop.example", None), peer("other.example", None), pulled]);
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
     for (reader, may) in [
         (Reader::Operator, true),
         (key("shop.example"), true),
         (key("other.example"), false),
         (key("unknown.example"), false),
+        (key("pulled.example"), false),
         (Reader::Anonymous, false),
     ] {
         assert_eq!(app.record(reader, &maker.domain, "serial:SN-L1").is_ok(), may, "{reader:?}");
@@ -44,7 +51,7 @@ async fn a_signer_reads_in_the_roles_that_the_domain_gives_him() {
     let maker = Party::found_private("devices.acme.example", "principal in Role::\"owner\"");
     let buyer = Party::found("buyer.example").signer.public_key().fingerprint();
     let maker_signer = maker.signer.public_key().fingerprint();
-    let app = maker.open_for(parties(&[("buyer", Some(buyer)), ("maker", Some(maker_signer)), ("nobody", None)]));
+    let app = maker.open_for(vec![peer("buyer", Some(buyer)), peer("maker", Some(maker_signer)), peer("nobody", None)]);
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
     maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L2").await;
     let reads = |reader, lot: &str| app.record(reader, &maker.domain, &format!("serial:SN-{lot}")).is_ok();
@@ -58,4 +65,32 @@ async fn a_signer_reads_in_the_roles_that_the_domain_gives_him() {
     assert!(!reads(key("buyer"), "L2"), "another one");
     assert!(!reads(key("maker"), "L1"), "another role");
     assert!(!reads(key("nobody"), "L1"), "no signer at all");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_change_while_the_node_runs() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let reads = || app.record(key("shop.example"), &maker.domain, "serial:SN-L1").is_ok();
+    assert!(!reads(), "a stranger's key");
+    app.put_peer(peer("shop.example", None)).expect("added");
+    assert!(reads(), "at once");
+    let twice = app.put_peer(PeerConfig { name: word("other.example"), ..peer("shop.example", None) });
+    assert_eq!(twice.expect_err("one key, one peer").code().as_str(), "peer-refused");
+    let hungry = PeerConfig { requests_per_minute: Some(1), ..peer("shop.example", None) };
+    app.put_peer(hungry).expect("changed");
+    app.admit(key("shop.example")).expect("one request");
+    app.admit(key("shop.example")).expect("and one that it may make in advance");
+    assert_eq!(app.admit(key("shop.example")).expect_err("no more").code().as_str(), "over-budget");
+    app.admit(Reader::Anonymous).expect("others have no such budget");
+    app.remove_peer(&word("shop.example")).expect("removed");
+    assert!(!reads(), "a stranger again");
+    assert_eq!(app.remove_peer(&word("shop.example")).expect_err("gone").code().as_str(), "unknown-peer");
+    let own = PeerConfig {
+        url: Some("https://x.example".parse().expect("a URL")),
+        mirror: vec![app.domain(&maker.domain).expect("here").info.origin],
+        ..PeerConfig::new(word("x.example"))
+    };
+    assert_eq!(app.put_peer(own).expect_err("its home is here").code().as_str(), "peer-refused");
 }

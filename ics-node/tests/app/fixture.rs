@@ -19,7 +19,8 @@ use ics_core::statement::make::{certify, sign_descriptor};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_node::api::{Problem, SubmissionResult};
-use ics_node::app::{App, NodeKeys, Parties, Reader, Setup};
+use ics_node::app::{App, NodeKeys, Reader, Setup};
+use ics_node::config::PeerConfig;
 use tempfile::TempDir;
 
 /// What operators of a party's node show.
@@ -110,16 +111,16 @@ impl Party {
 
     /// The party's node, its domain founded.
     pub(crate) fn open(&self) -> App {
-        self.open_for(Parties::new())
+        self.open_for(Vec::new())
     }
 
     /// The same, to which these readers are known.
-    pub(crate) fn open_for(&self, parties: Parties) -> App {
+    pub(crate) fn open_for(&self, peers: Vec<PeerConfig>) -> App {
         let setup = Setup {
             data: self.data(),
             keys: NodeKeys { name: format!("ics.{}", self.domain), key: Arc::new(self.node.clone()) },
-            mirrors: Vec::new(),
-            parties,
+            peers,
+            config_file: None,
             trust: None,
             operator_token: Some(OPERATOR_TOKEN.to_owned().into()),
             memory_bytes: 1 << 24,

@@ -53,7 +53,7 @@ fn a_mirror_in_the_configuration_pins_its_domain() {
     let verify = |pin: &str| {
         std::fs::create_dir_all(stage.path("verifier")).expect("made");
         let peer = "[[peer]]\nname = \"p\"\nurl = \"http://127.0.0.1:1\"\n";
-        stage.write("verifier/ics.toml", format!("{peer}[[mirror]]\norigin = \"{pin}\"\npeer = \"p\"\n"));
+        stage.write("verifier/ics.toml", format!("{peer}mirror = [\"{pin}\"]\n"));
         stage.run_in("verifier", &["verify", &path])
     };
     assert_eq!(verify(&origin).json()["pinned"], true);

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
+use ics_sync::Progress;
 use ics_sync::http::{HttpPeer, PeerError, client_builder};
 use ics_sync::mirror::{Mirror, Settings, Stop};
+use ics_sync::news::News;
 use ics_sync::wire::{self, Outcome, WireError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -113,16 +115,16 @@ async fn a_domain_is_mirrored_over_http_until_shutdown() {
     let (served, origin, leaves) = (home.clone(), home.origin.clone(), home.leaves.clone());
     let peer = peer(move |request| feed(&served, &request)).await;
     let mut mirror = Mirror::pinned(origin, SETTINGS);
-    let (status, mut watched) = watch::channel(mirror.status());
+    let (status, mut watched) = watch::channel(Progress { status: mirror.status(), peer: 0 });
     let mut memory = Memory::default();
     memory.failures = 1;
     // The clock runs faster than the test, so that the pause after a full disk is short.
     let started = std::time::Instant::now();
     let clock = || at(NOW + 1_000 * started.elapsed().as_millis() as u64);
     let shutdown = async {
-        watched.wait_for(|status| status.size == 1_200).await.expect("a status");
+        watched.wait_for(|progress| progress.status.size == 1_200).await.expect("a status");
     };
-    let end = ics_sync::run(&mut mirror, &peer, &mut memory, clock, &status, shutdown).await;
+    let end = ics_sync::run(&mut mirror, &[peer], &mut memory, clock, &status, shutdown).await;
     assert_eq!((end, memory.leaves == leaves), (None, true));
 }
 
@@ -132,11 +134,11 @@ async fn the_driver_ends_when_the_mirror_stops() {
     let found = served.origin.to_string();
     let peer = peer(move |request| feed(&served, &request)).await;
     let mut mirror = Mirror::pinned(expected.clone(), SETTINGS);
-    let (status, watched) = watch::channel(mirror.status());
+    let (status, watched) = watch::channel(Progress { status: mirror.status(), peer: 0 });
     let never = std::future::pending();
-    let end = ics_sync::run(&mut mirror, &peer, &mut Memory::default(), || at(NOW), &status, never).await;
+    let end = ics_sync::run(&mut mirror, &[peer], &mut Memory::default(), || at(NOW), &status, never).await;
     assert_eq!(end, Some(Stop::Origin { expected, found }));
-    assert_eq!(watched.borrow().stopped, end);
+    assert_eq!(watched.borrow().status.stopped, end);
 }
 
 #[tokio::test]
@@ -216,4 +218,70 @@ async fn addresses_of_peers() {
         let echo = peer.checkpoint(&domain()).await.expect("an answer");
         assert_eq!(echo, format!("GET {expected}devices.acme.example/checkpoint"));
     }
+}
+
+/// What a mirror that listens asked for, until it held the entries that were logged meanwhile.
+async fn asked_by_a_listener(streams: bool, waits: bool) -> Vec<String> {
+    let (mut later, earlier) = (home(20), home(10));
+    later.origin = earlier.origin.clone();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (log, origin) = (Arc::clone(&asked), earlier.origin.clone());
+    let peer = peer(move |request| {
+        let path = request.line.rsplit('/').next().unwrap_or_default().to_owned();
+        log.lock().expect("a lock").push(path.clone());
+        let news = || {
+            let page = later.page(10, 64, 20).expect("a page");
+            wire::Page { checkpoint: Some(later.note.clone()), ..page }
+        };
+        match path.as_str() {
+            "feed" if streams => {
+                let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
+                [&head[..], &News::Page(news()).to_event(20)].concat()
+            }
+            "feed" => response("404 Not Found", b""),
+            waiting if waiting.contains("wait=") && waits => ok(&serde_json::to_vec(&news()).expect("JSON")),
+            waiting if waiting.contains("wait=") => response("400 Bad Request", b""),
+            _ if log.lock().expect("a lock").iter().filter(|path| *path == "checkpoint").count() > 1 => {
+                feed(&later, &request)
+            }
+            _ => feed(&earlier, &request),
+        }
+    })
+    .await;
+    let mut mirror = Mirror::pinned(origin, Settings { listens: true, ..SETTINGS });
+    let (progress, mut watched) = watch::channel(Progress { status: mirror.status(), peer: 0 });
+    let clock = || at(NOW);
+    let shutdown = async {
+        watched.wait_for(|progress| progress.status.size == 20).await.expect("a status");
+    };
+    let mut memory = Memory::default();
+    assert_eq!(ics_sync::run(&mut mirror, &[peer], &mut memory, clock, &progress, shutdown).await, None);
+    let asked = asked.lock().expect("a lock").clone();
+    asked
+}
+
+#[tokio::test]
+async fn a_stream_first_then_a_request_that_waits() {
+    let ways =
+        |asked: Vec<String>| asked.into_iter().filter(|it| it == "feed" || it.contains("wait=")).collect::<Vec<_>>();
+    assert_eq!(ways(asked_by_a_listener(true, true).await), ["feed"]);
+    assert_eq!(ways(asked_by_a_listener(false, true).await), ["feed", "entries?from=10&wait=20"]);
+}
+
+#[tokio::test]
+async fn the_next_peer_is_asked_when_one_fails() {
+    let home = home(30);
+    let origin = home.origin.clone();
+    let (dead, alive) = (always(response("503 Busy", b"")).await, peer(move |request| feed(&home, &request)).await);
+    let mut mirror = Mirror::pinned(origin, SETTINGS);
+    let (progress, mut watched) = watch::channel(Progress { status: mirror.status(), peer: 0 });
+    let started = std::time::Instant::now();
+    let clock = || at(NOW + 1_000 * started.elapsed().as_millis() as u64);
+    let shutdown = async {
+        watched.wait_for(|progress| progress.status.size == 30 && progress.peer == 1).await.expect("a status");
+    };
+    let peers = [dead, alive];
+    assert_eq!(ics_sync::run(&mut mirror, &peers, &mut Memory::default(), clock, &progress, shutdown).await, None);
+    assert!(peers.iter().all(|peer| peer.received() == 0 || peer.received() > 1_000));
+    assert!(peers[1].received() > 1_000, "what is received is counted");
 }

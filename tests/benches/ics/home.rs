@@ -13,7 +13,7 @@ use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
 use ics_core::time::Timestamp;
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
-use ics_node::app::{App, NodeKeys, Parties, Setup};
+use ics_node::app::{App, NodeKeys, Setup};
 use ics_node::client::descriptor::DescriptorFile;
 use ics_node::client::home::{self, NewHome};
 use ics_node::keys::{Algorithm, KeyStore, KeyVersion, Passphrase};
@@ -88,8 +88,8 @@ impl Home {
         let app = App::open(&Setup {
             data: self.path().join("data"),
             keys: NodeKeys { name: format!("ics.{}", self.domain), key },
-            mirrors: Vec::new(),
-            parties: Parties::default(),
+            peers: Vec::new(),
+            config_file: None,
             trust,
             operator_token: None,
             memory_bytes,

@@ -184,10 +184,7 @@ impl Node {
 
     /// Sets up a copy of a domain, to be pulled from `peer` every 100 ms, from the next start on.
     pub(crate) fn mirror(&self, domain: &str, peer: &Self) {
-        self.ics(&["mirror", "add", domain, "--peer", peer.domain, "--url", &peer.url, "--yes"]).ok();
-        let path = self.home.join("ics.toml");
-        let text = fs::read_to_string(&path).expect("a configuration").replace("interval_ms = 100\n", "");
-        fs::write(&path, text.replace("[[mirror]]\n", "[[mirror]]\ninterval_ms = 100\n")).expect("written");
+        self.ics(&["peer", "add", peer.domain, domain, "--url", &peer.url, "--interval-ms", "100", "--yes"]).ok();
     }
 }
 

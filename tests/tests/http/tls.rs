@@ -6,8 +6,8 @@ use std::process::Output;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
-use ics_node::app::{NodeKeys, Parties, Party};
-use ics_node::config::TlsConfig;
+use ics_node::app::NodeKeys;
+use ics_node::config::{PeerConfig, TlsConfig};
 use ics_node::http::{self, ServeError, Settings};
 use ics_node::tls::{ClientTls, NodeCertificate, PeerKey, TlsError};
 use ics_sync::http::client_builder;
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::support::{Node, settings};
-use crate::world::{self, DOMAIN, MIRROR, World, introduction, maker};
+use crate::world::{self, DOMAIN, GATEWAY, MIRROR, World, introduction, maker};
 
 async fn run(command: &mut Command) -> Output {
     command.output().await.expect("the program starts")
@@ -87,15 +87,15 @@ async fn readers_are_told_apart_by_their_keys() {
     );
     let mirror_key = SigningKey::from_bytes(&[5; 32]);
     let mirror = NodeKeys { name: MIRROR.to_owned(), key: std::sync::Arc::new(mirror_key.clone()) };
-    let mut parties = Parties::new();
-    for (key, name) in [
-        (key_of(&gateway).await, MIRROR),
+    let known = [
+        (key_of(&gateway).await, GATEWAY),
         (key_of(&shop).await, "shop.example"),
         (PeerKey::of_node(&mirror_key.verifying_key()), MIRROR),
-    ] {
-        parties.insert(key.pin(), Party { node: name.to_owned(), signer: None });
-    }
-    let world = tokio::task::spawn_blocking(move || World::private(parties)).await.expect("a world");
+    ];
+    let peer =
+        |(key, name): (PeerKey, &str)| PeerConfig { key: Some(key), ..PeerConfig::new(name.parse().expect("a name")) };
+    let peers = known.map(peer).to_vec();
+    let world = tokio::task::spawn_blocking(move || World::private(peers)).await.expect("a world");
     let bodies = vec![world::certificate(&maker(), "Acme"), introduction(&maker(), 7)];
     world.app.submit(&world::domain(), bodies).await.expect("is published");
     let node = Node::with(world, &Settings { tls: Some(server.clone()), ..settings() });

@@ -16,7 +16,8 @@ use ics_core::statement::{Claims, make};
 use ics_core::time::Timestamp;
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
-use ics_node::app::{App, NodeKeys, Parties, Setup};
+use ics_node::app::{App, NodeKeys, Setup};
+use ics_node::config::PeerConfig;
 use serde_json::json;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -29,6 +30,8 @@ pub(crate) const CARE: &str = "care.acme.example";
 const NODE: &str = "ics.acme.example";
 /// The node that may read in a private domain.
 pub(crate) const MIRROR: &str = "mirror.example";
+/// A gateway that may as well.
+pub(crate) const GATEWAY: &str = "gateway.example";
 /// What operators of the node show.
 pub(crate) const TOKEN: &str = "only for operators";
 /// When the keys were made.
@@ -37,7 +40,7 @@ pub(crate) const CREATED: Timestamp = Timestamp::from_seconds(1_767_225_600);
 /// The use cases of a node, and where its data is.
 pub(crate) struct World {
     pub(crate) app: App,
-    _data: TempDir,
+    directory: TempDir,
 }
 
 pub(crate) fn signer(seed: u8) -> Ed25519Signer {
@@ -57,7 +60,12 @@ impl World {
     /// A node that holds nothing.
     pub(crate) fn empty() -> Self {
         let data = TempDir::new().expect("a directory");
-        Self { app: open(data.path(), None, Parties::new()), _data: data }
+        Self { app: open(data.path(), None, Vec::new()), directory: data }
+    }
+
+    /// The directory of its store.
+    pub(crate) fn data(&self) -> &Path {
+        self.directory.path()
     }
 
     /// A node that is the home of [`DOMAIN`], with its entry 0.
@@ -67,19 +75,21 @@ impl World {
         world
     }
 
-    /// A node that is the home of [`DOMAIN`], where only the node [`MIRROR`] may read; with those who are known by key.
-    pub(crate) fn private(parties: Parties) -> Self {
+    /// A node that is the home of [`DOMAIN`], where only [`MIRROR`] and [`GATEWAY`] may read; with these peers.
+    pub(crate) fn private(peers: Vec<PeerConfig>) -> Self {
         let data = TempDir::new().expect("a directory");
-        let app = open(data.path(), None, parties);
+        let app = open(data.path(), None, peers);
         let rule =
             "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
-        let only = format!("resource) when {{ principal has node && principal.node == \"{MIRROR}\" }};");
+        let only = format!(
+            "resource) when {{ principal has node && [\"{MIRROR}\", \"{GATEWAY}\"].contains(principal.node) }};"
+        );
         let narrow = |descriptor: &mut Descriptor| {
             assert!(descriptor.access.contains(rule), "the template's rule");
             descriptor.access = descriptor.access.replace(rule, &rule.replace("resource);", &only));
         };
         app.found(&changed_descriptor(Template::Manufacturer, DOMAIN, Vec::new(), narrow)).expect("founds");
-        Self { app, _data: data }
+        Self { app, directory: data }
     }
 
     /// A founded node with [`CARE`], which adopts from it, and a trust policy by which both count.
@@ -96,7 +106,7 @@ impl World {
     }
 
     fn with_rules(rules: &str) -> Self {
-        let Self { app, _data: data } = Self::founded();
+        let Self { app, directory: data } = Self::founded();
         let origin = |domain: &str| app.domain(&domain.parse().expect("a domain")).expect("is here").info.origin;
         let made = origin(DOMAIN);
         let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
@@ -108,16 +118,16 @@ impl World {
         });
         let trust = TrustPolicy::parse(trust.to_string().as_bytes()).expect("a trust policy");
         drop(app);
-        Self { app: open(data.path(), Some(Arc::new(trust)), Parties::new()), _data: data }
+        Self { app: open(data.path(), Some(Arc::new(trust)), Vec::new()), directory: data }
     }
 }
 
-fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, parties: Parties) -> App {
+fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, peers: Vec<PeerConfig>) -> App {
     let setup = Setup {
         data: data.to_owned(),
         keys: NodeKeys { name: NODE.to_owned(), key: Arc::new(SigningKey::from_bytes(&[9; 32])) },
-        mirrors: Vec::new(),
-        parties,
+        peers,
+        config_file: Some(data.join("ics.toml")),
         trust,
         operator_token: Some(Zeroizing::new(TOKEN.to_owned())),
         memory_bytes: 1 << 24,

@@ -19,7 +19,7 @@ mod label;
 mod list;
 mod lookup;
 mod man;
-mod mirror;
+mod peer;
 mod publish;
 mod restore;
 mod serve;
@@ -134,9 +134,9 @@ pub(super) enum Command {
     /// Takes what another domain says of chosen things into a domain of your own node, signatures unchanged, with proof of
     /// where it comes from. The node must hold the other domain, and the descriptor of yours must name it as a source.
     Adopt(adopt::Adopt),
-    /// Mirror domains of other nodes.
+    /// Other nodes: copy domains from them, let them read, see how it goes.
     #[command(subcommand)]
-    Mirror(mirror::MirrorCommand),
+    Peer(peer::PeerCommand),
     /// Make, check and show the trust policy by which this node decides.
     #[command(subcommand)]
     Trust(trust::TrustCommand),
@@ -197,7 +197,7 @@ impl Command {
             Self::Export(command) => command.run(context),
             Self::Verify(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
-            Self::Mirror(command) => command.run(context),
+            Self::Peer(command) => command.run(context),
             Self::Trust(command) => command.run(context),
             Self::Import(command) => command.run(context),
             Self::Backup(command) => command.run(context),

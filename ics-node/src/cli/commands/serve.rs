@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::app::{AppError, NodeKeys};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{Config, NodeConfig};
+use crate::config::{Config, FILE_NAME, NodeConfig};
 use crate::http::stop_signal;
 use crate::observe;
 use crate::service::{Service, ServiceError};
@@ -37,7 +37,8 @@ impl Serve {
             .map_err(|error| Failure::new(Exit::Internal, error))?;
         runtime.block_on(async {
             let stop = stop_signal().map_err(|error| Failure::new(Exit::Internal, error))?;
-            let service = Service::start(&config, keys).map_err(|error| failed(&error))?;
+            let service =
+                Service::start(&config, Some(&context.home.join(FILE_NAME)), keys).map_err(|error| failed(&error))?;
             announce(context, &config, &service);
             tell_systemd(NotifyState::Ready);
             let stop = async {

@@ -143,8 +143,9 @@ fn from_node(context: &Context, domain: &DomainName, file: &Path) -> Result<Evid
 
 /// The origin by which the node of this home directory mirrors the domain.
 fn pinned_in_configuration(context: &Context, domain: &DomainName) -> Result<Option<Origin>, Failure> {
-    let mirrors = context.config()?.mirrors;
-    Ok(mirrors.into_iter().map(|mirror| mirror.origin.into_inner()).find(|origin| origin.domain == *domain))
+    let config = context.config()?;
+    let mut mirrored = config.peers().flat_map(|peer| &peer.mirror);
+    Ok(mirrored.find(|origin| origin.domain == *domain).cloned())
 }
 
 fn not_proven(verified: &Verified, is_pinned: bool) -> Vec<String> {

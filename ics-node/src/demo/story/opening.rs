@@ -68,8 +68,7 @@ fn mirrors(homes: &[&Party]) -> String {
     let one = |party: &&Party| {
         let name = party.part.template;
         format!(
-            "\n[[peer]]\nname = \"{name}\"\nurl = \"{}\"\n\n[[mirror]]\norigin = \"{}\"\npeer = \"{name}\"\n\
-             interval_ms = {INTERVAL_MS}\n",
+            "\n[[peer]]\nname = \"{name}\"\nurl = \"{}\"\nmirror = [\"{}\"]\ninterval_ms = {INTERVAL_MS}\n",
             party.node.url(),
             party.origin
         )

@@ -8,11 +8,13 @@ use actix_web::web::{Bytes, Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{Stream, StreamExt as _, stream};
 use ics_core::limits;
+use ics_core::vocabulary::DomainName;
+use ics_sync::wire::Page;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::problem::Code;
-use crate::app::{Event, Listener};
+use crate::app::{Event, Listener, Reader};
 
 use crate::http::answer::{self, OCTET_STREAM};
 use crate::http::face::{Face, Place};
@@ -68,10 +70,19 @@ pub(super) async fn entries(
     if let (Some(wait), None) = (wait, until) {
         let _place = face.listen()?;
         let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
-        return Ok(answer::json(&face.app.next_entries(reader.0, domain.0, from, limit, time).await?));
+        let page = face.app.next_entries(reader.0, domain.0.clone(), from, limit, time).await?;
+        return Ok(paged(&face, reader.0, &domain.0, &page));
     }
-    let page = face.blocking(move |app| app.entries(reader.0, &domain.0, from, limit, until)).await?;
-    Ok(answer::json(&page))
+    let asked = domain.0.clone();
+    let page = face.blocking(move |app| app.entries(reader.0, &asked, from, limit, until)).await?;
+    Ok(paged(&face, reader.0, &domain.0, &page))
+}
+
+/// A page, and a note of how far the reader has come with it.
+fn paged(face: &Face, reader: Reader, domain: &DomainName, page: &Page) -> HttpResponse {
+    let json = answer::json_bytes(page);
+    face.app.served(reader, domain, page.from + page.entries.len() as u64, json.len());
+    answer::bytes(answer::JSON, json)
 }
 
 /// Where news are to begin, for clients that cannot send `Last-Event-ID` the first time.

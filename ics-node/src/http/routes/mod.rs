@@ -8,6 +8,7 @@ mod identities;
 mod log;
 mod node;
 mod operations;
+mod peers;
 mod statements;
 
 use actix_web::guard;
@@ -83,6 +84,9 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/enrolments", Operator, |r| r.to(enrolments::list)),
     get("/v1/domains/{domain}/enrolments/{id}", Everybody, |r| r.to(enrolments::show)),
     post("/v1/domains/{domain}/enrolments/{id}/refuse", Operator, |r| r.to(enrolments::refuse)),
+    get("/v1/peers", Operator, |r| r.to(peers::list)),
+    post("/v1/peers", Operator, |r| r.to(peers::put)),
+    post("/v1/peers/{name}/remove", Operator, |r| r.to(peers::remove)),
     post("/v1/domains/{domain}/adoptions", Operator, |r| r.to(adoptions::adopt)),
 ];
 

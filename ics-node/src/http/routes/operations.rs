@@ -27,8 +27,8 @@ pub(super) async fn ready(face: Data<Face>) -> Result<HttpResponse, Failure> {
 }
 
 pub(super) async fn metrics(face: Data<Face>) -> Result<HttpResponse, Failure> {
-    let domains = face.blocking(|app| app.domains()).await?;
-    let text = face.metrics.write(&domains).map_err(Failure::internal)?;
+    let (domains, peers) = face.blocking(|app| Ok((app.domains()?, app.peers()))).await?;
+    let text = face.metrics.write(&domains, &peers).map_err(Failure::internal)?;
     Ok(answer::bytes(OPEN_METRICS, text))
 }
 

@@ -66,7 +66,7 @@ fn node_rows(url: &str, info: &DomainInfo, now: Timestamp) -> Vec<Row> {
     let freshness = Freshness { size: info.info.size, as_of: info.info.as_of, age, bound: info.fresh_for_seconds };
     let part = match info.position {
         Position::Home => "the home of the domain",
-        Position::Mirror => "a mirror; `ics mirror status` says how it is doing",
+        Position::Mirror => "a mirror; `ics peer status` says how it is doing",
     };
     let mut rows =
         vec![("node", format!("{url}\n{part}")), ("as of", freshness.text()), ("origin", info.info.origin.to_string())];

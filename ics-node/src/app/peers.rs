@@ -1,0 +1,343 @@
+//! The peers of this node: who they are, what is copied from them, what they take, and how it goes. They are changed
+//! while the node runs; what is said here is what `ics.toml` says.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use ics_core::log::checkpoint::Origin;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use ics_sync::budget::Budget;
+use ics_sync::http::{HttpPeer, client_builder};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::access::Party;
+use super::heartbeat::stopped;
+use super::open::prepare_mirror;
+use super::problem::Code;
+use super::{App, AppError, Reader};
+use crate::api::{PeerInfo, Pulled, Served};
+use crate::config::edit::{EditError, put_peer, remove_peer};
+use crate::config::{Direction, PeerConfig, PeerName};
+use crate::keys::file::replace_private;
+use crate::tls::{ClientTls, KeyPin};
+
+/// One peer, as configured.
+pub(crate) struct Peer {
+    pub(crate) config: PeerConfig,
+    /// Each domain that is pulled from it, with a count of its own.
+    pulls: BTreeMap<DomainName, HttpPeer>,
+    bytes: Option<Budget>,
+    requests: Option<Budget>,
+    served: Mutex<BTreeMap<DomainName, Taken>>,
+}
+
+/// What a peer has taken of a domain.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    size: u64,
+    at: Timestamp,
+    bytes: u64,
+}
+
+/// All peers.
+pub(crate) struct Peers {
+    /// In the order of the configuration.
+    all: RwLock<Vec<Arc<Peer>>>,
+    changes: watch::Sender<u64>,
+    /// One change at a time, from the file to the table.
+    changing: Mutex<()>,
+    /// Where changes are written.
+    file: Option<PathBuf>,
+    tls: ClientTls,
+}
+
+impl Peer {
+    fn new(config: PeerConfig, tls: &ClientTls) -> Result<Self, AppError> {
+        let refused = |detail: String| AppError::new(Code::PeerRefused, detail);
+        if let Some(problem) = config.contradiction() {
+            return Err(refused(problem));
+        }
+        let mut pulls = BTreeMap::new();
+        if let Some(url) = &config.url {
+            let tls = tls.for_peer(config.pin()).map_err(|error| AppError::Internal(error.to_string()))?;
+            let client = client_builder().tls_backend_preconfigured(tls).build();
+            let client = client.map_err(|error| AppError::Internal(format!("no client for peers: {error}")))?;
+            let peer = HttpPeer::new(url.as_str(), client).map_err(|error| refused(error.to_string()))?;
+            let peer = config.bytes_per_second.map_or(peer.clone(), |bytes| peer.with_budget(bytes));
+            pulls = config.mirror.iter().map(|origin| (origin.domain.clone(), peer.counted_apart())).collect();
+        }
+        Ok(Self {
+            bytes: config.bytes_per_second.map(|bytes| Budget::new(bytes, Duration::from_secs(1))),
+            requests: config.requests_per_minute.map(|requests| Budget::new(requests, Duration::from_secs(60))),
+            served: Mutex::default(),
+            pulls,
+            config,
+        })
+    }
+
+    pub(crate) fn pulls(&self, domain: &DomainName) -> Option<&HttpPeer> {
+        self.pulls.get(domain)
+    }
+
+    fn served(&self) -> BTreeMap<DomainName, Taken> {
+        self.served.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Peers {
+    pub(crate) fn new(configs: &[PeerConfig], file: Option<PathBuf>, tls: ClientTls) -> Result<Self, AppError> {
+        let all = configs.iter().map(|config| Ok(Arc::new(Peer::new(config.clone(), &tls)?)));
+        let all = RwLock::new(all.collect::<Result<_, AppError>>()?);
+        Ok(Self { all, changes: watch::Sender::new(0), changing: Mutex::default(), file, tls })
+    }
+
+    fn all(&self) -> Vec<Arc<Peer>> {
+        self.all.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whoever holds a key and reads under it.
+    fn holder(&self, key: KeyPin) -> Option<Arc<Peer>> {
+        let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        let reads = |peer: &&Arc<Peer>| peer.config.direction != Direction::Pull && peer.config.pin() == Some(key);
+        all.iter().find(reads).cloned()
+    }
+
+    fn named(&self, name: &PeerName) -> Result<Arc<Peer>, AppError> {
+        let found = self.all().into_iter().find(|peer| peer.config.name == *name);
+        found.ok_or_else(|| AppError::new(Code::UnknownPeer, format!("there is no peer `{name}`")))
+    }
+
+    /// The domains to copy, and the peers to copy each from, in the order in which they are asked.
+    fn sources(&self) -> BTreeMap<DomainName, Vec<Arc<Peer>>> {
+        let mut sources: BTreeMap<DomainName, Vec<Arc<Peer>>> = BTreeMap::new();
+        for peer in self.all() {
+            for domain in peer.pulls.keys() {
+                sources.entry(domain.clone()).or_default().push(Arc::clone(&peer));
+            }
+        }
+        sources
+    }
+
+    fn set(&self, change: impl FnOnce(&mut Vec<Arc<Peer>>)) {
+        change(&mut self.all.write().unwrap_or_else(PoisonError::into_inner));
+        self.changes.send_modify(|version| *version += 1);
+    }
+
+    /// Writes what an edit makes of the configuration, where there is a file.
+    fn write(&self, edit: impl FnOnce(&str, &std::path::Path) -> Result<String, EditError>) -> Result<(), AppError> {
+        let Some(path) = &self.file else { return Ok(()) };
+        let failed = |error: std::io::Error| AppError::Internal(format!("`{}`: {error}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(failed)?;
+        let text = edit(&text, path).map_err(|error| AppError::new(Code::PeerRefused, error.to_string()))?;
+        replace_private(path, text.as_bytes()).map_err(failed)
+    }
+}
+
+impl App {
+    fn peers_table(&self) -> &Peers {
+        &self.0.peers
+    }
+
+    /// Who holds a key, as configured now.
+    #[must_use]
+    pub fn party(&self, key: KeyPin) -> Option<Party> {
+        let peer = self.peers_table().holder(key)?;
+        Some(Party { node: peer.config.name.to_string(), signer: peer.config.signer })
+    }
+
+    /// The peer to which submissions for a domain go: the first of those that it is copied from.
+    pub(crate) fn towards_home(&self, domain: &DomainName) -> Option<HttpPeer> {
+        self.peers_table().sources().get(domain)?.first()?.pulls(domain).cloned()
+    }
+
+    /// Whether a reader's budget allows another request.
+    ///
+    /// # Errors
+    /// When it is spent, with the seconds to wait.
+    pub fn admit(&self, reader: Reader) -> Result<(), AppError> {
+        let Reader::Key(key) = reader else { return Ok(()) };
+        let Some(peer) = self.peers_table().holder(key) else { return Ok(()) };
+        let now = Instant::now();
+        let budgets = [&peer.bytes, &peer.requests].into_iter().flatten();
+        let wait = budgets.map(|budget| budget.wait(now)).max().unwrap_or_default();
+        if wait.is_zero() {
+            peer.requests.as_ref().map(|budget| budget.spend(1, now));
+            return Ok(());
+        }
+        let seconds = wait.as_secs_f64().ceil();
+        Err(AppError::new(Code::OverBudget, format!("the budget of `{}` is spent for {seconds} s", peer.config.name)))
+    }
+
+    /// Notes what a reader was given of a domain: entries up to a size, in so many bytes.
+    pub fn served(&self, reader: Reader, domain: &DomainName, size: u64, bytes: usize) {
+        let Reader::Key(key) = reader else { return };
+        let Some(peer) = self.peers_table().holder(key) else { return };
+        peer.bytes.as_ref().map(|budget| budget.spend(bytes as u64, Instant::now()));
+        let at = self.clock().now();
+        let mut served = peer.served.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = served.entry(domain.clone()).or_insert(Taken { size, at, bytes: 0 });
+        *taken = Taken { size: taken.size.max(size), at, bytes: taken.bytes + bytes as u64 };
+    }
+
+    /// The peers, and how each is doing.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerInfo> {
+        self.peers_table().all().iter().map(|peer| self.peer_info(peer)).collect()
+    }
+
+    /// Adds a peer, or changes the one of that name: in the file first, then in this node, at once.
+    ///
+    /// # Errors
+    /// When it contradicts itself or what else is configured, or the file cannot be written.
+    pub fn put_peer(&self, config: PeerConfig) -> Result<PeerInfo, AppError> {
+        let peers = self.peers_table();
+        let _one = peers.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let peer = Arc::new(Peer::new(config, &peers.tls)?);
+        let others = peers.all().into_iter().filter(|other| other.config.name != peer.config.name);
+        for other in others {
+            if peer.config.pin().is_some() && other.config.pin() == peer.config.pin() {
+                let detail = format!("the peer `{}` has that key already", other.config.name);
+                return Err(AppError::new(Code::PeerRefused, detail));
+            }
+        }
+        // What the store refuses must not stand in the file.
+        peer.config.mirror.iter().try_for_each(|origin| self.make_room(origin))?;
+        peers.write(|text, path| put_peer(text, path, &peer.config))?;
+        let name = peer.config.name.clone();
+        let added = Arc::clone(&peer);
+        peers.set(|all| match all.iter_mut().find(|other| other.config.name == name) {
+            Some(other) => *other = added,
+            None => all.push(added),
+        });
+        tracing::info!(peer = %peer.config.name, domains = peer.config.mirror.len(), "the peer is configured");
+        Ok(self.peer_info(&peer))
+    }
+
+    /// Removes a peer. What was copied from it stays, and is not kept up to date any more.
+    ///
+    /// # Errors
+    /// When there is none of that name, or the file cannot be written.
+    pub fn remove_peer(&self, name: &PeerName) -> Result<PeerInfo, AppError> {
+        let peers = self.peers_table();
+        let _one = peers.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let info = self.peer_info(&*peers.named(name)?);
+        peers.write(|text, path| remove_peer(text, path, name))?;
+        peers.set(|all| all.retain(|peer| peer.config.name != *name));
+        tracing::info!(peer = %name, "the peer is removed");
+        Ok(info)
+    }
+
+    /// Makes room for a domain that is to be copied here.
+    fn make_room(&self, origin: &Origin) -> Result<(), AppError> {
+        prepare_mirror(self.store(), origin)?;
+        if self.hosted(&origin.domain).is_ok() {
+            return Ok(());
+        }
+        let info = self.store().domain(&origin.domain)?;
+        self.put_hosted(BTreeMap::from([(info.name.clone(), self.host(&info)?)]));
+        Ok(())
+    }
+
+    fn peer_info(&self, peer: &Peer) -> PeerInfo {
+        let pulls = peer.pulls.iter().map(|(domain, http)| self.pulled(peer, domain, http)).collect();
+        let served = |(domain, taken): (DomainName, Taken)| {
+            let size = self.hosted(&domain).map_or(0, |hosted| *hosted.sealed.borrow());
+            Served {
+                lag_entries: size.saturating_sub(taken.size),
+                size: taken.size,
+                seen_at: taken.at,
+                bytes: taken.bytes,
+                domain,
+            }
+        };
+        PeerInfo { serves: peer.served().into_iter().map(served).collect(), pulls, peer: peer.config.clone() }
+    }
+
+    fn pulled(&self, peer: &Peer, domain: &DomainName, http: &HttpPeer) -> Pulled {
+        let hosted = self.hosted(domain).ok();
+        let head = hosted.as_ref().and_then(|hosted| self.store().head(hosted.number).ok());
+        let as_of = head.as_ref().and_then(|head| head.seal.as_ref()?.cosigned_at);
+        let doing = hosted.and_then(|hosted| hosted.mirror());
+        let is_asked = doing.as_ref().is_some_and(|doing| doing.peer == peer.config.name.as_str());
+        let doing = doing.filter(|_| is_asked);
+        Pulled {
+            domain: domain.clone(),
+            state: doing.as_ref().map_or_else(|| "standby".to_owned(), |doing| doing.state.clone()),
+            size: head.map_or(0, |head| head.size),
+            lag_entries: doing.as_ref().map_or(0, |doing| doing.lag_entries),
+            as_of,
+            lag_seconds: as_of.map(|time| self.clock().now().millis_since(time) / 1000),
+            last_error: doing.and_then(|doing| doing.last_error),
+            bytes: http.received(),
+        }
+    }
+
+    /// Copies every domain that a peer is configured for, until `stop` says true; follows changes of the peers.
+    pub async fn replicate(self, mut stop: watch::Receiver<bool>) {
+        let mut changes = self.peers_table().changes.subscribe();
+        let mut running: BTreeMap<DomainName, Copying> = BTreeMap::new();
+        loop {
+            changes.mark_unchanged();
+            self.follow_peers(&mut running).await;
+            tokio::select! {
+                () = stopped(&mut stop) => break,
+                _ = changes.changed() => {}
+            }
+        }
+        for copying in running.into_values() {
+            copying.end().await;
+        }
+    }
+
+    /// Ends the copying whose peers have changed, and begins what is new.
+    async fn follow_peers(&self, running: &mut BTreeMap<DomainName, Copying>) {
+        let mut wanted = self.peers_table().sources();
+        let domains: Vec<DomainName> = running.keys().cloned().collect();
+        for domain in domains {
+            let same =
+                running.get(&domain).zip(wanted.get(&domain)).is_some_and(|(copying, peers)| copying.is_by(peers));
+            if same {
+                wanted.remove(&domain);
+            } else if let Some(copying) = running.remove(&domain) {
+                copying.end().await;
+            }
+        }
+        for (domain, peers) in wanted {
+            running.insert(domain.clone(), Copying::begin(self.clone(), domain, peers));
+        }
+    }
+}
+
+/// A domain that is being copied.
+struct Copying {
+    peers: Vec<Arc<Peer>>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Copying {
+    fn begin(app: App, domain: DomainName, peers: Vec<Arc<Peer>>) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let sources = peers.clone();
+        let task = tokio::spawn(async move {
+            if let Err(error) = app.mirror(&domain, &sources, stopped).await {
+                tracing::error!(%domain, %error, "the mirror does not run");
+            }
+        });
+        Self { peers, stop, task }
+    }
+
+    fn is_by(&self, peers: &[Arc<Peer>]) -> bool {
+        self.peers.len() == peers.len() && self.peers.iter().zip(peers).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    async fn end(self) {
+        self.stop.send_replace(true);
+        // A task that panicked has said so in the log.
+        let _ = self.task.await;
+    }
+}

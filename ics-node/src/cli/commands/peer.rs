@@ -1,0 +1,91 @@
+//! `ics peer`.
+
+mod add;
+mod list;
+mod remove;
+mod status;
+
+use clap::Subcommand;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
+use crate::client::node::{Node, NodeError};
+use crate::config::edit::EditError;
+use crate::config::{Config, FILE_NAME};
+use crate::keys::file;
+
+/// Commands about other nodes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PeerCommand {
+    /// Add a peer, or change it: what is copied from it, and who it is when it reads here.
+    ///
+    /// Writes a peer to ics.toml and tells the node, which follows at once; a node that does not run begins with it when it
+    /// is started. What is not given stays as it is.
+    ///
+    /// A domain that is to be copied is named by its origin, as its owners give it: the node believes only the log with
+    /// that entry 0. With the name alone the peer is asked for the origin, and it is for you to compare.
+    Add(Box<add::Add>),
+    /// List the peers that are configured.
+    List(list::List),
+    /// Ask the node how its peers are doing.
+    Status(status::Status),
+    /// Remove a peer, or some of the domains that are copied from it.
+    ///
+    /// What the node has copied stays on its disk, and nobody keeps it up to date. A key that is removed is a stranger's at
+    /// once.
+    Remove(remove::Remove),
+}
+
+impl PeerCommand {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Add(command) => command.run(context),
+            Self::List(command) => command.run(context),
+            Self::Status(command) => command.run(context),
+            Self::Remove(command) => command.run(context),
+        }
+    }
+}
+
+/// When a change takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// The node runs, and has followed.
+    Now,
+    /// It does not, and will when it is started.
+    NextStart,
+}
+
+/// Has the node make a change, or makes it in ics.toml where the node of this home directory does not run.
+fn change<T>(
+    context: &Context,
+    config: &Config,
+    ask: impl AsyncFnOnce(&Node) -> Result<T, NodeError>,
+    edit: impl FnOnce(&str, &std::path::Path) -> Result<String, EditError>,
+) -> Result<Since, Failure> {
+    let node = context.node(config)?;
+    match context.wait(async { Ok(ask(&node).await) })? {
+        Ok(_) => Ok(Since::Now),
+        Err(NodeError::Unreachable { .. }) if context.node.is_none() && config.node.is_some() => {
+            let path = context.home.join(FILE_NAME);
+            let text = std::fs::read_to_string(&path).map_err(|e| files::failed(&path, e))?;
+            let text = edit(&text, &path)?;
+            file::replace_private(&path, text.as_bytes()).map_err(|e| files::failed(&path, e))?;
+            Ok(Since::NextStart)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl From<EditError> for Failure {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::Config(error) => error.into(),
+            EditError::Unknown(_) => {
+                Self::new(Exit::NotFound, error).hint("`ics peer list` shows those that there are")
+            }
+            EditError::Form(_) => Self::new(Exit::Local, error),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! `ics peer add`.
+
+use std::io::IsTerminal as _;
+
+use clap::Args;
+use console::style;
+use ics_core::identity::Fingerprint;
+use ics_core::log::checkpoint::Origin;
+use ics_core::vocabulary::DomainName;
+
+use super::{Since, change};
+use crate::api::DomainInfo;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::card;
+use crate::cli::words::{clean, span};
+use crate::client::node::Node;
+use crate::config::edit::put_peer;
+use crate::config::{Config, Direction, PeerConfig, PeerName, Url, checked_interval};
+use crate::tls::PeerKey;
+
+/// What `ics peer add` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  Copy a domain whose origin the owners have given:
+  $ ics peer add ics.acme.example --url https://ics.acme.example \
+devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
+
+  See the origin first, and compare it with what the owners say:
+  $ ics peer add ics.soft.example --url https://ics.soft.example code.soft.example
+
+  Let another node read as itself, in the roles of its signer, and no more than ten times in a second:
+  $ ics peer add ics.shop.example --key 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= \
+--signer 0123456789abcdef0123456789abcdef01234567 --requests-per-minute 600")]
+pub(crate) struct Add {
+    /// Its name, best the one that it has itself: access rules know it by this.
+    #[arg(value_name = "NAME")]
+    name: PeerName,
+    /// Domains to copy from it, each with the hash of its entry 0 behind a slash if you know it.
+    #[arg(value_name = "ORIGIN|DOMAIN", value_parser = wanted)]
+    domains: Vec<Wanted>,
+    /// Where it answers; it need not be the home of what is copied from it.
+    #[arg(long)]
+    url: Option<Url>,
+    /// Its key, as `/v1/node` there shows it: by it the peer is known when it reads here.
+    #[arg(long, value_name = "BASE64")]
+    key: Option<PeerKey>,
+    /// The signer on whose behalf it reads, by fingerprint.
+    #[arg(long, value_name = "FINGERPRINT")]
+    signer: Option<Fingerprint>,
+    /// Who asks whom.
+    #[arg(long)]
+    direction: Option<Direction>,
+    /// Milliseconds between two looks for news where the peer cannot push them.
+    #[arg(long, value_name = "MS", value_parser = interval)]
+    interval_ms: Option<u64>,
+    /// Bytes in a second that are pulled from it, and as many that it may pull.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    bytes_per_second: Option<u64>,
+    /// Requests in a minute that it may make.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    requests_per_minute: Option<u64>,
+    /// Do not ask whether the origin is the right one.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+/// A domain by its name, or by name and entry 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    Origin(Origin),
+    Domain(DomainName),
+}
+
+fn wanted(text: &str) -> Result<Wanted, String> {
+    match text.contains('/') {
+        true => text.parse().map(Wanted::Origin).map_err(|e: ics_core::log::checkpoint::CheckpointError| e.to_string()),
+        false => text.parse().map(Wanted::Domain).map_err(|e: ics_core::vocabulary::WordError| e.to_string()),
+    }
+}
+
+fn interval(text: &str) -> Result<u64, String> {
+    checked_interval(text.parse().map_err(|e: core::num::ParseIntError| e.to_string())?)
+}
+
+impl Add {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = Config::load(&context.home)?;
+        if config.node.is_none() {
+            return Err(Failure::new(Exit::Local, "this home directory is not that of a node")
+                .hint("`ics init` makes one; it is the node that has peers"));
+        }
+        let known = config.peer(&self.name).cloned();
+        let mut peer = self.changed(known.unwrap_or_else(|| PeerConfig::new(self.name.clone())));
+        for domain in &self.domains {
+            let origin = self.origin(context, &peer, domain)?;
+            if !peer.mirror.contains(&origin) {
+                peer.mirror.push(origin);
+            }
+        }
+        if let Some(problem) = peer.contradiction() {
+            return Err(Failure::new(Exit::Usage, problem).hint("give its address with --url URL"));
+        }
+        let since = change(
+            context,
+            &config,
+            async |node| node.put_peer(&peer).await,
+            |text, path| put_peer(text, path, &peer),
+        )?;
+        context.output.result(&peer, || done(&peer, since))?;
+        Ok(Exit::Ok)
+    }
+
+    fn changed(&self, mut peer: PeerConfig) -> PeerConfig {
+        peer.url = self.url.clone().or(peer.url);
+        peer.key = self.key.clone().or(peer.key);
+        peer.signer = self.signer.or(peer.signer);
+        peer.direction = self.direction.unwrap_or(peer.direction);
+        peer.interval_ms = self.interval_ms.unwrap_or(peer.interval_ms);
+        peer.bytes_per_second = self.bytes_per_second.or(peer.bytes_per_second);
+        peer.requests_per_minute = self.requests_per_minute.or(peer.requests_per_minute);
+        peer
+    }
+
+    /// The origin of a domain: as given, or as the peer says and somebody has compared.
+    fn origin(&self, context: &Context, peer: &PeerConfig, domain: &Wanted) -> Result<Origin, Failure> {
+        let name = match domain {
+            Wanted::Origin(origin) => return Ok(origin.clone()),
+            Wanted::Domain(name) => name,
+        };
+        let url = peer.url.as_ref().ok_or_else(|| {
+            Failure::new(Exit::Usage, format!("no address of the peer `{}` is known", peer.name))
+                .hint("give it with --url URL")
+        })?;
+        let node = Node::new(url.as_str())?;
+        let info = context.wait(async { Ok(node.domain(name).await?) })?;
+        if info.info.domain != *name {
+            return Err(Failure::new(Exit::Refused, format!("the peer serves another domain: `{}`", info.info.domain)));
+        }
+        if !self.yes {
+            context.output.note(&info_text(&info));
+            confirm()?;
+        }
+        Ok(info.info.origin)
+    }
+}
+
+fn done(peer: &PeerConfig, since: Since) -> String {
+    let mut rows = Vec::new();
+    rows.extend(peer.url.as_ref().map(|url| ("at", url.to_string())));
+    rows.extend(peer.key.as_ref().map(|key| ("key", key.to_string())));
+    rows.extend(peer.mirror.iter().map(|origin| ("copied", origin.to_string())));
+    let next = match since {
+        Since::Now => "the node has begun; `ics peer status` says how it goes",
+        Since::NextStart => "the node begins when it is started; then `ics peer status`",
+    };
+    rows.push(("next", next.to_owned()));
+    card(&format!("{} the peer {} is configured", style("✓").green(), peer.name), &rows)
+}
+
+/// What the peer says of the domain, for a person to compare.
+fn info_text(info: &DomainInfo) -> String {
+    let mut rows = vec![
+        ("origin", style(&info.info.origin).bold().to_string()),
+        ("home node", clean(&info.info.home.name)),
+        ("entries", info.info.size.to_string()),
+        ("rules", format!("version {}", info.info.descriptor)),
+        ("fresh for", span(info.fresh_for_seconds)),
+    ];
+    if !info.description.is_empty() {
+        rows.insert(0, ("about", clean(&info.description)));
+    }
+    card(info.info.domain.as_str(), &rows)
+}
+
+fn confirm() -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(Exit::Usage, "nobody is there to compare the origin")
+            .hint("give the whole origin, or --yes to believe the peer"));
+    }
+    eprint!("Is this the origin that the domain's owners gave you? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::new(Exit::Refused, "nothing was changed")),
+    }
+}

@@ -1,0 +1,127 @@
+//! `ics peer status`.
+
+use clap::Args;
+use console::style;
+use ics_core::time::Timestamp;
+
+use crate::api::{PeerInfo, Pulled, Served};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::card;
+use crate::cli::words::{clean, span, when};
+
+/// Asks the node how its peers are doing: how far the copies reach and how old they are, what went wrong, and what each
+/// peer has taken.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics peer status
+  $ ics --json peer status | jq '.[].pulls[] | select(.lag_entries > 0)'
+  $ ics peer status --node https://ics.integrator.example")]
+pub(crate) struct Status {}
+
+impl Status {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let node = context.node(&context.config()?)?;
+        let peers = context.wait(async { Ok(node.peers().await?) })?;
+        context.output.result(&peers, || text(&peers, context.now()))?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn text(peers: &[PeerInfo], now: Timestamp) -> String {
+    if peers.is_empty() {
+        return "the node has no peer: `ics peer add` adds one".to_owned();
+    }
+    peers.iter().map(|info| of_peer(info, now)).collect::<Vec<_>>().join("\n")
+}
+
+fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
+    let mut rows = Vec::new();
+    rows.extend(info.peer.url.as_ref().map(|url| ("at", url.to_string())));
+    for pulled in &info.pulls {
+        rows.push(("copied", format!("{}: {}", pulled.domain, state(pulled))));
+        rows.push(("", format!("{} entries, {}, {} received", pulled.size, age(pulled), bytes(pulled.bytes))));
+        rows.extend(pulled.last_error.as_ref().map(|error| ("", style(clean(error)).red().to_string())));
+    }
+    rows.extend(info.serves.iter().map(|served| ("reads", taken(served, now))));
+    if info.pulls.is_empty() && info.serves.is_empty() {
+        rows.push(("", "nothing is copied from it, and it has read nothing since the node started".to_owned()));
+    }
+    card(info.peer.name.as_str(), &rows)
+}
+
+fn state(pulled: &Pulled) -> String {
+    let word = match pulled.state.as_str() {
+        "current" => style("✓ current").green(),
+        "stopped" => style("✗ stopped").red().bold(),
+        other => style(other).yellow(),
+    };
+    format!("{word}{}", behind(pulled.lag_entries))
+}
+
+fn behind(lag: u64) -> String {
+    match lag {
+        0 => String::new(),
+        1 => ", 1 entry behind".to_owned(),
+        lag => format!(", {lag} entries behind"),
+    }
+}
+
+fn age(pulled: &Pulled) -> String {
+    pulled.lag_seconds.map_or_else(|| "never vouched for".to_owned(), |age| format!("as of {} ago", span(age)))
+}
+
+fn taken(served: &Served, now: Timestamp) -> String {
+    let ago = span(now.millis_since(served.seen_at) / 1000);
+    let at = format!("{} ({ago} ago)", when(served.seen_at));
+    format!("{}: {} entries{}, {}, {at}", served.domain, served.size, behind(served.lag_entries), bytes(served.bytes))
+}
+
+/// Bytes for people.
+fn bytes(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} B"),
+        10_000..10_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{} MB", bytes / 1_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn copies_errors_and_readers() {
+        let none = "the node has no peer: `ics peer add` adds one";
+        assert_eq!(text(&[], Timestamp::default()), none);
+        let current = json!({
+            "domain": "a.example", "state": "current", "size": 12, "lag_entries": 0,
+            "as_of": "2026-11-20T08:10:00Z", "lag_seconds": 30, "bytes": 4321,
+        });
+        let stopped = json!({
+            "domain": "b.example", "state": "stopped", "size": 7, "lag_entries": 3, "last_error": "it forked",
+            "bytes": 12_345_678,
+        });
+        let read = json!({
+            "domain": "c.example", "size": 5, "lag_entries": 1, "seen_at": "2026-11-20T08:09:30Z", "bytes": 20_000,
+        });
+        let peer = json!({"name": "p.example", "url": "https://p.example"});
+        let info = json!([
+            {"peer": peer, "pulls": [current, stopped], "serves": [read]},
+            {"peer": {"name": "q.example"}, "pulls": [], "serves": []},
+        ]);
+        let peers: Vec<PeerInfo> = serde_json::from_value(info).expect("peers");
+        let now = Timestamp::parse("2026-11-20T08:10:30Z").expect("a time");
+        assert_eq!(
+            console::strip_ansi_codes(&text(&peers, now)),
+            "p.example\n  at      https://p.example\n  copied  a.example: ✓ current\n          \
+             12 entries, as of 30 s ago, 4321 B received\n  copied  b.example: ✗ stopped, 3 entries behind\n          \
+             7 entries, never vouched for, 12 MB received\n          it forked\n  reads   c.example: 5 entries, 1 entry \
+             behind, 20 kB, 2026-11-20 08:09:30 UTC (60 s ago)\n\nq.example\n    nothing is copied from it, and it has \
+             read nothing since the node started\n"
+        );
+    }
+}

@@ -1,0 +1,39 @@
+//! `/v1/peers`: the other nodes, for operators.
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path};
+use serde::Deserialize;
+
+use crate::app::problem::Code;
+use crate::config::{PeerConfig, PeerName};
+use crate::http::answer;
+use crate::http::body::Json;
+use crate::http::face::Face;
+use crate::http::failure::Failure;
+use crate::http::request::Operator;
+
+pub(super) async fn list(face: Data<Face>, _operator: Operator) -> Result<HttpResponse, Failure> {
+    let peers = face.blocking(|app| Ok(app.peers())).await?;
+    Ok(answer::json(&peers))
+}
+
+/// Adds a peer or changes it.
+pub(super) async fn put(
+    face: Data<Face>,
+    _operator: Operator,
+    peer: Json<PeerConfig>,
+) -> Result<HttpResponse, Failure> {
+    let info = face.blocking(move |app| app.put_peer(peer.0)).await?;
+    Ok(answer::json(&info))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    name: String,
+}
+
+pub(super) async fn remove(face: Data<Face>, _operator: Operator, path: Path<Named>) -> Result<HttpResponse, Failure> {
+    let name: PeerName = path.name.parse().map_err(|error| Failure::new(Code::MalformedPath, error))?;
+    let info = face.blocking(move |app| app.remove_peer(&name)).await?;
+    Ok(answer::json(&info))
+}
