@@ -10,7 +10,7 @@ fn refusal(text: &str) -> String {
 #[test]
 fn the_example_has_every_member() {
     let config = Config::parse(EXAMPLE, Path::new("example.toml")).expect("the example is good");
-    let node = config.node.expect("node");
+    let node = config.node.as_ref().expect("node");
     assert_eq!(node.listen, node::default_listen());
     assert!(
         node.operator_token_file.is_some() && node.tls.is_some() && node.public_url.is_some() && node.metrics.is_some()

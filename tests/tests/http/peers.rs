@@ -8,6 +8,9 @@ use tokio::sync::watch;
 use crate::support::{Answer, Node, settings};
 use crate::world::{DOMAIN, TOKEN, World, domain};
 
+/// What the operator wrote.
+const FILE: &str = "# ours\n[log]\nlevel = \"info\"   # enough\n";
+
 async fn operator(node: &Node, method: &str, path: &str, body: Option<&Value>) -> Answer {
     let add = |request: reqwest::RequestBuilder| {
         let request = request.bearer_auth(TOKEN);
@@ -33,7 +36,7 @@ async fn a_peer_is_added_watched_and_removed_while_the_node_runs() {
     let home = Node::founded().await;
     let world = tokio::task::spawn_blocking(World::empty).await.expect("a world");
     let file = world.data().join("ics.toml");
-    std::fs::write(&file, "# ours\n").expect("written");
+    std::fs::write(&file, FILE).expect("written");
     let (stop, stopped) = watch::channel(false);
     let replicating = tokio::spawn(world.app.clone().replicate(stopped));
     let copy = Node::with(world, &settings());
@@ -45,7 +48,7 @@ async fn a_peer_is_added_watched_and_removed_while_the_node_runs() {
     let added = operator(&copy, "POST", "/v1/peers", Some(&peer)).await;
     assert_eq!((added.status, &added.json()["peer"]["mirror"][0]), (200, &json!(origin)), "{}", added.text());
     let text = std::fs::read_to_string(&file).expect("a file");
-    assert!(text.starts_with("# ours\n") && text.contains(&format!("mirror = [\"{origin}\"]")), "{text}");
+    assert!(text.starts_with(FILE) && text.contains(&format!("mirror = [\"{origin}\"]")), "{text}");
 
     let pulled = async || operator(&copy, "GET", "/v1/peers", None).await.json()[0]["pulls"][0].clone();
     eventually("it is copied", async || pulled().await["state"] == "current").await;
@@ -81,7 +84,7 @@ async fn a_peer_is_added_watched_and_removed_while_the_node_runs() {
         assert_eq!(operator(&copy, "POST", &format!("/v1/peers/{name}/remove"), None).await.status, 200);
     }
     operator(&copy, "POST", "/v1/peers/r/remove", None).await.is_problem("gone", (404, "unknown-peer"));
-    assert_eq!(std::fs::read_to_string(&file).expect("a file"), "# ours\n");
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), FILE);
     assert_eq!(copy.get(&format!("/v1/domains/{DOMAIN}")).await.status, 200, "what was copied stays");
     stop.send_replace(true);
     replicating.await.expect("ends");

@@ -126,7 +126,7 @@ impl Add {
     /// The origin of a domain: as given, or as the peer says and somebody has compared.
     fn origin(&self, context: &Context, peer: &PeerConfig, domain: &Wanted) -> Result<Origin, Failure> {
         let name = match domain {
-            Wanted::Origin(origin) => return Ok(origin.clone()),
+            Wanted::Origin(origin) => return given(context, peer, origin),
             Wanted::Domain(name) => name,
         };
         let url = peer.url.as_ref().ok_or_else(|| {
@@ -143,6 +143,19 @@ impl Add {
             confirm()?;
         }
         Ok(info.info.origin)
+    }
+}
+
+/// An origin that was given whole. A peer that cannot be reached yet is no reason against it, one that serves another is.
+fn given(context: &Context, peer: &PeerConfig, origin: &Origin) -> Result<Origin, Failure> {
+    let Some(url) = &peer.url else { return Ok(origin.clone()) };
+    let node = Node::new(url.as_str())?;
+    match context.wait(async { Ok(node.domain(&origin.domain).await) })? {
+        Ok(info) if info.info.origin != *origin => {
+            Err(Failure::new(Exit::Refused, format!("the peer serves another domain: `{}`", info.info.origin))
+                .hint("two domains may have one name: ask the owners which origin is theirs"))
+        }
+        _ => Ok(origin.clone()),
     }
 }
 

@@ -120,7 +120,7 @@ mod tests {
             "p.example\n  at      https://p.example\n  copied  a.example: ✓ current\n          \
              12 entries, as of 30 s ago, 4321 B received\n  copied  b.example: ✗ stopped, 3 entries behind\n          \
              7 entries, never vouched for, 12 MB received\n          it forked\n  reads   c.example: 5 entries, 1 entry \
-             behind, 20 kB, 2026-11-20 08:09:30 UTC (60 s ago)\n\nq.example\n    nothing is copied from it, and it has \
+             behind, 20 kB, 2026-11-20 08:09:30 UTC (1 min ago)\n\nq.example\n    nothing is copied from it, and it has \
              read nothing since the node started\n"
         );
     }

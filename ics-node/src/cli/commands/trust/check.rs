@@ -27,7 +27,7 @@ impl Check {
         let policy = super::read(&path)?;
         let config = context.config()?;
         let is_here = |origin: &&Origin| {
-            let mirrored = config.mirrors.iter().any(|mirror| mirror.origin.get_ref() == *origin);
+            let mirrored = config.peers().any(|peer| peer.mirror.contains(origin));
             mirrored || config.homes.iter().any(|home| *home.domain.get_ref() == origin.domain)
         };
         let absent: Vec<&Origin> = policy.domains().iter().filter(|origin| !is_here(origin)).collect();
