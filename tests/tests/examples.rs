@@ -6,14 +6,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The first of six ports that nobody listens on, for one example with five nodes and one with a single node; below
-/// those that the system gives to outgoing connections.
+/// The first of eight ports that nobody listens on, for one example with five nodes, one with a single node and one with
+/// two; below those that the system gives to outgoing connections.
 fn ports() -> u16 {
     let first = u16::try_from(std::process::id() % 1_000).expect("below 1,000");
     let candidates = (0..1_000).map(|step| 21_000 + (first + step) % 1_000 * 10);
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     static PORTS: OnceLock<u16> = OnceLock::new();
-    *PORTS.get_or_init(|| candidates.clone().find(|port| (*port..port + 6).all(is_free)).expect("free ports"))
+    *PORTS.get_or_init(|| candidates.clone().find(|port| (*port..port + 8).all(is_free)).expect("free ports"))
 }
 
 /// Runs an example; what it printed. It leaves nothing behind.
@@ -79,4 +79,37 @@ fn offline_verification() {
     in_order(&said, &["act@cm4it.example=identity", "act@cm4it.example=approval", "== Done"]);
     assert!(said.contains("Good signature from \"Manufacturer of devices.acme.example\""), "{said}");
     assert_eq!(said.matches("the evidence is refused").count(), 2, "{said}");
+}
+
+#[test]
+fn zero_trust() {
+    let said = run("zero-trust");
+    in_order(
+        &said,
+        &[
+            "== 3.",
+            "✓ ALLOW serial:SN-0001: connect",
+            "== 4.",
+            "97 %  serial:SN-0001",
+            "✓",
+            "== 5.",
+            "✗ DENY serial:SN-0001: connect",
+            "exit code 1",
+            "Denied: serial:SN-0001, to connect",
+            "Plant monitor (key ",
+            "as security-controller, named so by version 2 of the descriptor of plant.example",
+            "✓ ALLOW serial:SN-0002: connect",
+            "== 6.",
+            "the page of serial:SN-0001 says: Do not use: suspended",
+            "the page of serial:SN-0002 says: Genuine, in use",
+            "== 7.",
+            "exit code",
+            "== 8.",
+            "✓ ALLOW serial:SN-0001: connect",
+            "the page of serial:SN-0001 says: Genuine, in use",
+            "without effect: a later statement replaces it",
+            "== Done",
+        ],
+    );
+    assert_eq!(said.matches("monitor$ ics status suspended").count(), 1, "once, not for every anomaly: {said}");
 }
