@@ -6,6 +6,7 @@ pub mod canonical_json;
 pub mod descriptor;
 pub mod domain;
 pub mod evidence;
+pub mod gs1;
 pub mod identity;
 pub mod limits;
 pub mod log;

@@ -138,6 +138,17 @@ impl Effect {
     pub const fn blocks(self) -> bool {
         matches!(self, Self::Blocks | Self::BlocksForEver)
     }
+
+    /// What a status with this effect does, in words.
+    #[must_use]
+    pub const fn does(self) -> &'static str {
+        match self {
+            Self::None => "neither permits nor blocks its use",
+            Self::Permits => "permits its use",
+            Self::Blocks => "blocks its use",
+            Self::BlocksForEver => "blocks its use for ever",
+        }
+    }
 }
 
 fn is_word(text: &str) -> bool {

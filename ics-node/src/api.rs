@@ -153,6 +153,45 @@ pub struct AsOf {
     pub fresh_for_seconds: u64,
 }
 
+impl AsOf {
+    /// Whether the answer is young enough to be relied on.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.age_seconds.is_some_and(|age| age <= self.fresh_for_seconds)
+    }
+}
+
+/// `GET /v1/explain`: how an answer comes about, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The answer in a sentence.
+    pub answer: String,
+    /// What it rests on, what contradicts it, what was ignored, how fresh it is; empty sections are left out.
+    pub sections: Vec<Section>,
+}
+
+/// A part of an explanation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Section {
+    /// Its heading.
+    pub title: String,
+    /// What is to be said under it.
+    pub points: Vec<Point>,
+}
+
+/// A sentence, and the entry of a log that bears it out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Point {
+    /// The sentence.
+    pub text: String,
+    /// The domain whose log is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<DomainName>,
+    /// The index of the entry there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+}
+
 /// What became of a submission, one result for each statement in its order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SubmissionResults {

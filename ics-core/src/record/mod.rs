@@ -1,5 +1,6 @@
 //! What a domain says about a thing: a pure function of its statements, its policy and the time (DESIGN section 4).
 
+mod assessment;
 mod membership;
 mod postings;
 mod report;
@@ -7,10 +8,12 @@ mod resolve;
 mod said;
 mod standing;
 
+pub use assessment::{Assessment, Heard, Outlook};
 pub use membership::{CandidateGroups, candidate_groups, selector_keys_of};
 pub use postings::{Posting, mail_of, postings, postings_of, user_id_terms};
 pub use report::{
-    By, Digest, Given, GivenGrant, GivenStatus, Identity, Listed, Record, Standing, Status, View, ViewStatus,
+    By, Digest, Entitlement, Given, GivenGrant, GivenStatus, Identity, Listed, Record, Standing, Status, View,
+    ViewStatus,
 };
 pub use resolve::resolve;
 pub use said::{Logged, SourceRef};

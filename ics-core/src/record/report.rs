@@ -183,6 +183,16 @@ impl Standing {
     }
 }
 
+/// By what a signer has the role in which he speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entitlement {
+    /// The descriptor of this version lists him under the role.
+    Descriptor(u64),
+    /// The statement of this id grants it to him over the thing, or over a group that holds it.
+    Grant(StatementId),
+}
+
 /// One statement of the record, standing or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
@@ -191,6 +201,9 @@ pub struct Listed {
     pub by: By,
     /// What it does.
     pub act: Act,
+    /// By what its signer has his role: now, or else when it was admitted; absent if by nothing that is known here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entitled_by: Option<Entitlement>,
     /// When the domain's home admitted it.
     pub admitted_at: Timestamp,
     /// When the signer says he signed it.
@@ -288,6 +301,13 @@ impl Record {
     pub fn roles_of(&self, descriptor: &Descriptor, signer: &Fingerprint) -> BTreeSet<Role> {
         let granted = self.grants.iter().filter(|grant| grant.grantee == *signer).map(|grant| grant.role.clone());
         descriptor.roles_of(signer).into_iter().chain(granted).collect()
+    }
+
+    /// The statement at an index of the domain's log, if it is listed.
+    #[must_use]
+    pub fn statement_at(&self, index: u64) -> Option<&Listed> {
+        let place = self.statements.binary_search_by_key(&index, |listed| listed.by.index).ok()?;
+        self.statements.get(place)
     }
 
     /// The attributes on which all entitled signers agree.

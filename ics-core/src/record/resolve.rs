@@ -193,22 +193,24 @@ fn list(scene: &Scene<'_>) -> (Vec<Listed>, u64) {
     let mut surplus = scene.judged.len().saturating_sub(limits::RECORD_STATEMENTS);
     let mut statements = Vec::with_capacity(scene.judged.len() - surplus);
     let mut omitted = 0;
+    let grants = scene.grants();
     for it in &scene.judged {
         if surplus > 0 && !it.stands() {
             surplus -= 1;
             omitted += 1;
         } else {
-            statements.push(listed(scene, it));
+            statements.push(listed(scene, it, &grants));
         }
     }
     (statements, omitted)
 }
 
-fn listed(scene: &Scene<'_>, it: &Judged<'_>) -> Listed {
+fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &[&Judged<'a>]) -> Listed {
     let claims = it.logged.claims();
     Listed {
         by: by(scene, it.logged),
         act: claims.act,
+        entitled_by: scene.entitled_by(it.logged, grants),
         admitted_at: it.logged.admitted_at(),
         signed_at: it.logged.signed_at(),
         source: it.logged.source().to_vec(),

@@ -21,7 +21,7 @@ use crate::statement::{Group, StatementId, Subject};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Effect, Role};
 
-use super::report::Standing;
+use super::report::{Entitlement, Standing};
 
 /// A statement with what became of it.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +105,30 @@ impl<'a> Scene<'a> {
     pub(crate) fn has_role(&self, statement: &Logged) -> bool {
         self.domain.holds_now(&statement.signer(), statement.role())
             || self.granted.contains(&(statement.signer(), statement.role().clone()))
+    }
+
+    /// The statements that ever gave a role over the subject.
+    pub(crate) fn grants(&self) -> Vec<&Judged<'a>> {
+        self.judged.iter().filter(|it| it.gave_role()).collect()
+    }
+
+    /// By what a signer has his role: what gives it now goes before what gave it when the statement was admitted.
+    pub(crate) fn entitled_by(&self, statement: &Logged, grants: &[&Judged<'a>]) -> Option<Entitlement> {
+        let (signer, role, index) = (statement.signer(), statement.role(), statement.index());
+        let descriptor = |holds: bool, version: u64| holds.then_some(Entitlement::Descriptor(version));
+        let grant = |counts: &dyn Fn(&Judged<'a>) -> bool| {
+            let gives = |it: &&&Judged<'a>| {
+                counts(it) && it.logged.grant().is_some_and(|grant| grant.grantee == signer && grant.role == *role)
+            };
+            grants.iter().find(gives).map(|it| Entitlement::Grant(it.logged.id()))
+        };
+        descriptor(self.domain.holds_now(&signer, role), self.domain.descriptor().version)
+            .or_else(|| grant(&Judged::stands))
+            .or_else(|| {
+                let version = self.domain.descriptor_at(index).version;
+                descriptor(self.domain.held_at(index, &signer, role), version)
+            })
+            .or_else(|| grant(&|it| it.logged.index() < index))
     }
 
     /// Marks what `change` finds for each statement that stands so far.

@@ -132,6 +132,7 @@ impl<'a> Heard<'a> {
             signer: by.signer,
             name: by.name.clone(),
             role: by.role.clone(),
+            entitled_by: record.statement_at(by.index).and_then(|listed| listed.entitled_by),
             act,
             rule,
         };
@@ -152,20 +153,11 @@ impl<'a> Heard<'a> {
             let status = record.status.iter();
             steps.extend(status.flat_map(|s| core::iter::once(&s.decides).chain(&s.conflict)).map(|given| {
                 let rule =
-                    said(&format!("gives it the status `{}`, which {}", given.name, does(given.effect)), &given.by);
+                    said(&format!("gives it the status `{}`, which {}", given.name, given.effect.does()), &given.by);
                 step(record, &given.by, Act::Status, rule)
             }));
         }
         steps
-    }
-}
-
-pub(super) const fn does(effect: Effect) -> &'static str {
-    match effect {
-        Effect::None => "neither permits nor blocks",
-        Effect::Permits => "permits its use",
-        Effect::Blocks => "blocks its use",
-        Effect::BlocksForEver => "blocks its use for ever",
     }
 }
 
@@ -218,7 +210,7 @@ pub(super) fn lacks(heard: &Heard<'_>, facts: &Facts) -> String {
     };
     let status = match (&facts.status, facts.effect) {
         (None, _) => "it has no status".to_owned(),
-        (Some(status), effect) => format!("its status is `{status}`, which {}", does(effect)),
+        (Some(status), effect) => format!("its status is `{status}`, which {}", effect.does()),
     };
     format!(
         "{}: {status}; {}; {}; {}",

@@ -12,13 +12,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::heard::{Heard, does, lacks, signer};
+use super::heard::{Heard, lacks, signer};
 use super::{Facts, TrustPolicy, TrustRequest};
 use crate::descriptor::Freshness;
 use crate::identity::{Fingerprint, excerpt};
 use crate::limits;
 use crate::log::checkpoint::Origin;
-use crate::record::Record;
+use crate::record::{Entitlement, Record};
 use crate::statement::StatementId;
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, DomainName, Role};
@@ -172,6 +172,9 @@ pub struct Step {
     pub name: Option<String>,
     /// The capacity in which he speaks.
     pub role: Role,
+    /// By what he has that role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entitled_by: Option<Entitlement>,
     /// What the statement does.
     pub act: Act,
     /// How it counts, in words.
@@ -372,7 +375,7 @@ impl Answer {
                 "{} is `{}`, which {}: said in {domain} at index {} by {}",
                 heard.name(),
                 status.name,
-                does(status.effect),
+                status.effect.does(),
                 status.by.index,
                 signer(&status.by)
             ))

@@ -8,10 +8,12 @@ mod adopt;
 mod answers;
 mod challenge;
 mod check;
+mod denied;
 mod directory;
 mod enrol;
 mod entries;
 mod error;
+mod explain;
 mod feed;
 mod found;
 mod fsck;
@@ -23,11 +25,14 @@ mod list;
 mod memory;
 mod mirror;
 mod open;
+mod operations;
 mod peers;
 mod push;
 mod read;
 mod recover;
+mod search;
 mod submit;
+mod thing;
 mod upload;
 mod verdict;
 
@@ -42,6 +47,7 @@ pub use access::{Party, Reader};
 pub use answers::{Depth, Encoded, Extent, Query};
 use challenge::Challenges;
 pub use clock::Clock;
+pub use denied::Denied;
 pub use directory::{Thing, ThingPage};
 pub use error::AppError;
 pub use feed::{DescriptorAnswer, TileAnswer};
@@ -49,9 +55,11 @@ pub use fsck::{fsck, rebuild_index};
 use hosted::Hosted;
 use memory::Memory;
 pub use open::{NodeKeys, Setup, store_options};
+pub use operations::{KeptFork, Operations, ToApprove};
 use peers::Peers;
 pub use push::{Event, Listener};
 pub use recover::{Asked, Source};
+pub use thing::{Found, PublicThing, Software};
 
 use crate::store::Store;
 
@@ -70,6 +78,7 @@ struct Inner {
     /// What is kept of identities.
     memory: Arc<Memory>,
     challenges: Challenges,
+    denied: denied::Denials,
 }
 
 impl App {
@@ -94,6 +103,12 @@ impl App {
 
     pub(crate) fn all_hosted(&self) -> Vec<Arc<Hosted>> {
         self.0.hosted.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Whether anybody can show to be the operator.
+    #[must_use]
+    pub fn has_operator(&self) -> bool {
+        self.0.operator_token.is_some()
     }
 }
 

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::challenge::Challenges;
 use super::clock::Clock;
+use super::denied::Denials;
 use super::entries::keys_of;
 use super::feed::decode;
 use super::hosted::Hosted;
@@ -81,6 +82,7 @@ impl App {
             operator_token: setup.operator_token.clone(),
             memory,
             challenges: Challenges::default(),
+            denied: Denials::default(),
         }));
         let hosted: Result<BTreeMap<_, _>, AppError> =
             app.store().domains().into_iter().map(|info| Ok((info.name.clone(), app.host(&info)?))).collect();

@@ -284,7 +284,7 @@ pub(crate) fn only(query: &str, ids: BTreeSet<IdentityId>) -> Result<IdentityId,
     }
 }
 
-fn ambiguous(query: &str, ids: &BTreeSet<IdentityId>) -> AppError {
+pub(crate) fn ambiguous(query: &str, ids: &BTreeSet<IdentityId>) -> AppError {
     let list: Vec<String> = ids.iter().take(5).map(ToString::to_string).collect();
     let detail = format!("`{query}` fits {} identities: {}", ids.len(), list.join(", "));
     AppError::new(Code::AmbiguousName, detail)

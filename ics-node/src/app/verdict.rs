@@ -148,6 +148,7 @@ impl App {
     /// # Errors
     /// When a text is neither id nor name, or the store fails.
     pub fn verdict(&self, reader: Reader, thing: &str, usage: &str, peer: Option<&str>) -> Result<Verdict, AppError> {
+        let asked = (thing, peer);
         let (thing, peer) = (Query::parse(thing)?, peer.map(Query::parse).transpose()?);
         let now = self.clock().now();
         let Some(policy) = self.0.trust.as_deref() else {
@@ -164,7 +165,9 @@ impl App {
         };
         let question =
             Question { usage: usage.to_owned(), thing: all(&thing)?, peer: peer.as_ref().map(all).transpose()? };
-        Ok(verdict(&question, policy, now))
+        let verdict = verdict(&question, policy, now);
+        self.0.denied.note(asked.0, asked.1, &verdict);
+        Ok(verdict)
     }
 
     /// The domains here that do not count: they are named, so that nobody wonders why they were not heard.

@@ -76,6 +76,13 @@ fn card_within(columns: usize, title: &str, rows: &[(&str, String)]) -> String {
     text
 }
 
+/// A line in pieces that fit the terminal.
+#[must_use]
+pub(crate) fn wrapped_lines(line: &str) -> String {
+    let columns = Term::stdout().size_checked().map_or(usize::MAX, |(_, columns)| usize::from(columns));
+    wrapped(line, columns).join("\n")
+}
+
 /// The line in pieces of that width, broken at spaces; what is carried over stands further in. Room for less than a few
 /// words is not worth it.
 fn wrapped(line: &str, room: usize) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! The record of a thing in one domain, as a card.
 
 use console::style;
-use ics_core::record::{By, Given, GivenStatus, Record, Standing};
+use ics_core::record::{Assessment, By, Given, GivenStatus, Heard, Outlook, Record, Standing};
 
 use super::output::card;
 use super::words::{self, Freshness, clean, in_colour, said_by, when};
@@ -67,12 +67,8 @@ fn status(record: &Record, freshness: &Freshness) -> String {
 
 fn status_lines(status: &GivenStatus) -> String {
     let name = in_colour(status.name.as_str(), status.effect);
-    let mut text = format!(
-        "{name}, which {}\nsince {}\nby {}",
-        words::does(status.effect),
-        when(status.since),
-        said_by(&status.by)
-    );
+    let mut text =
+        format!("{name}, which {}\nsince {}\nby {}", status.effect.does(), when(status.since), said_by(&status.by));
     if let Some(reason) = &status.reason {
         text.push_str(&format!("\n“{}”", clean(reason)));
     }
@@ -125,20 +121,27 @@ fn statements(record: &Record) -> String {
     if ended == 0 { total } else { format!("{total}, {ended} of them without effect now: `ics history` lists them") }
 }
 
-/// The status over all domains, where there are several.
+/// What several domains say, put together.
 #[must_use]
 pub(crate) fn overall(records: &[(&Record, Freshness)]) -> Option<String> {
-    let (most, _) = records.iter().rev().max_by_key(|(record, _)| record.effect()).filter(|_| records.len() > 1)?;
-    let effect = most.effect();
-    if !effect.blocks() && records.iter().any(|(_, freshness)| !freshness.is_fresh()) {
-        return Some(format!("{}: a domain was not heard of lately enough\n", style("UNKNOWN").bold().yellow()));
+    let heard: Vec<_> =
+        records.iter().map(|(record, freshness)| Heard { record, is_fresh: freshness.is_fresh() }).collect();
+    let count = Some(records.len()).filter(|count| *count > 1)?;
+    let assessment = Assessment::of(&heard);
+    if assessment.outlook == Outlook::Unknown {
+        let why = if assessment.stale.is_empty() {
+            "the domains differ on what it is"
+        } else {
+            "a domain was not heard of lately enough"
+        };
+        return Some(format!("{}: {why}\n", style("UNKNOWN").bold().yellow()));
     }
-    let count = records.len();
-    let Some(status) = &most.status else { return Some(format!("{count} domains know it, none gives it a status\n")) };
-    let differ = records.iter().any(|(record, _)| record.effect() != effect);
-    let others = if differ { "the most restrictive of what" } else { "so" };
-    let word = in_colour(status.decides.name.as_str(), effect);
-    Some(format!("{word}, which {}: {others} {count} domains say\n", words::does(effect)))
+    let Some((_, status)) = &assessment.status else {
+        return Some(format!("{count} domains know it, none gives it a status\n"));
+    };
+    let others = if assessment.conflict { "the most restrictive of what" } else { "so" };
+    let word = in_colour(status.name.as_str(), status.effect);
+    Some(format!("{word}, which {}: {others} {count} domains say\n", status.effect.does()))
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ pub mod home;
 pub mod import;
 pub mod lookup;
 pub mod node;
-pub mod openpgp;
 pub mod publish;
 pub mod restore;
 pub mod signing;

@@ -12,8 +12,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AdoptionRequest, AdoptionResult, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, History, IdentityPage,
-    ListQuery, NodeInfo, PeerInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
+    AdoptionRequest, AdoptionResult, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, Explanation, History,
+    IdentityPage, ListQuery, NodeInfo, PeerInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults,
+    ViewAnswer,
 };
 
 use crate::config::{PeerConfig, PeerName};
@@ -150,6 +151,14 @@ impl Node {
     /// See [`Node::info`].
     pub async fn view(&self, query: &str) -> Answer<ViewAnswer> {
         self.get(&["identities", query], &()).await
+    }
+
+    /// Why the node says of an identity what it says; with a use, why its verdict is what it is.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn explain(&self, thing: &str, usage: Option<&str>, peer: Option<&str>) -> Answer<Explanation> {
+        self.get(&["explain"], &[("id", Some(thing)), ("use", usage), ("peer", peer)]).await
     }
 
     /// What one domain says of an identity.

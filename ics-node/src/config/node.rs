@@ -1,6 +1,6 @@
 //! `[node]`: what this node is called, where it listens, and where its data is.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
@@ -25,6 +25,9 @@ pub struct NodeConfig {
     pub public_url: Option<Url>,
     /// Certificate and key for TLS. Absent: plain HTTP.
     pub tls: Option<TlsConfig>,
+    /// How often anybody may ask for a page.
+    #[serde(default)]
+    pub pages: PagesConfig,
     /// The directory of the databases, `data` unless told. It must not be shared with another node.
     #[serde(default = "default_data")]
     pub data: PathBuf,
@@ -37,6 +40,23 @@ pub struct NodeConfig {
     pub memory_mib: u32,
     /// Where `/metrics` is served for Prometheus, apart from the public address. Absent: at the public address.
     pub metrics: Option<SocketAddr>,
+}
+
+/// `[node] pages`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PagesConfig {
+    /// Pages that one client (an IPv4 address, an IPv6 /64) may ask for in a minute, 120 unless told; up to 40 of them at
+    /// once. Others get 429.
+    pub per_minute: u32,
+    /// Addresses of proxies in front of the node whose `X-Forwarded-For` says who the client is. Nobody else's is read.
+    pub trusted_proxies: Vec<IpAddr>,
+}
+
+impl Default for PagesConfig {
+    fn default() -> Self {
+        Self { per_minute: 120, trusted_proxies: Vec::new() }
+    }
 }
 
 /// `[node] tls`.

@@ -17,6 +17,8 @@ fn the_example_has_every_member() {
     );
     let socket = node.socket.as_ref().expect("a socket");
     assert_eq!((socket.path.to_str(), socket.mode, node.memory_mib), (Some("ics.sock"), 0o660, 256));
+    let pages = PagesConfig { trusted_proxies: vec![[127, 0, 0, 1].into()], ..PagesConfig::default() };
+    assert_eq!(node.pages, pages);
     assert_eq!((config.homes.len(), config.peers.len()), (1, 1));
     let peer = config.peers().next().expect("one");
     assert!(peer.url.is_some() && peer.pin().is_some() && peer.signer.is_some() && peer.mirror.len() == 1);

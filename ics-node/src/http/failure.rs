@@ -27,6 +27,11 @@ impl Failure {
         Self(Problem::of(code, detail.to_string()))
     }
 
+    /// What is told of it.
+    pub(super) const fn problem(&self) -> &Problem {
+        &self.0
+    }
+
     /// The node failed: the cause goes to the log, an id for it to the client.
     #[must_use]
     pub(super) fn internal(cause: impl fmt::Display) -> Self {

@@ -13,6 +13,7 @@ mod failure;
 mod front;
 mod metrics;
 mod openapi;
+mod pages;
 mod request;
 pub mod routes;
 mod server;

@@ -18,11 +18,12 @@ use rustls::ServerConfig;
 
 use super::face::Face;
 use super::front::Front;
+use super::pages::{self, Pages};
 use super::request::ProvenKey;
 use super::routes::Endpoint;
 use super::{request, routes, socket, watch};
 use crate::app::App;
-use crate::config::{NodeConfig, SocketConfig, TlsConfig};
+use crate::config::{NodeConfig, PagesConfig, SocketConfig, TlsConfig};
 use crate::tls::{self, TlsError, proven_key};
 
 /// How a node listens.
@@ -38,6 +39,10 @@ pub struct Settings {
     /// A Unix socket for gateways on this machine: whoever may open it may ask for decisions about everything that the
     /// node holds, and for nothing else.
     pub socket: Option<SocketConfig>,
+    /// How others reach the node: what its pages print.
+    pub public_url: String,
+    /// How often anybody may ask for a page.
+    pub pages: PagesConfig,
     /// Threads that serve; one for each core unless told.
     pub workers: Option<usize>,
     /// How long an idle connection is kept.
@@ -64,6 +69,8 @@ impl Default for Settings {
             metrics: None,
             tls: None,
             socket: None,
+            public_url: "http://localhost".to_owned(),
+            pages: PagesConfig::default(),
             workers: None,
             keep_alive: Duration::from_secs(30),
             request_timeout: Duration::from_secs(limits::HTTP_REQUEST_SECONDS),
@@ -83,6 +90,8 @@ impl From<&NodeConfig> for Settings {
             metrics: config.metrics,
             tls: config.tls.clone(),
             socket: config.socket.clone(),
+            public_url: config.url(),
+            pages: config.pages.clone(),
             ..Self::default()
         }
     }
@@ -190,16 +199,17 @@ pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
     let with_metrics = settings.metrics.is_none();
     let wanted = move |endpoint: &Endpoint| with_metrics || !endpoint.is_metrics();
     let at = At::Addresses(&settings.listen, tls.as_ref());
-    let (everybody, mut addresses) = listen(&face, settings, at, wanted)?;
+    let pages = Data::new(Pages::new(&face, settings));
+    let (everybody, mut addresses) = listen(&face, Some(pages), settings, at, wanted)?;
     let mut others = Vec::new();
     let single = Settings { workers: Some(1), ..settings.clone() };
     if let Some(address) = settings.metrics {
-        let (server, bound) = listen(&face, &single, At::Addresses(&[address], None), Endpoint::is_operational)?;
+        let (server, bound) = listen(&face, None, &single, At::Addresses(&[address], None), Endpoint::is_operational)?;
         addresses.extend(bound);
         others.push(server);
     }
     if let Some(socket) = &settings.socket {
-        others.push(listen(&face, &single, At::Socket(socket), Endpoint::decides)?.0);
+        others.push(listen(&face, None, &single, At::Socket(socket), Endpoint::decides)?.0);
     }
     Ok(Server { addresses, everybody, others, face })
 }
@@ -210,9 +220,10 @@ enum At<'a> {
     Socket(&'a SocketConfig),
 }
 
-/// A server for the wanted routes, and the addresses that it got.
+/// A server for the wanted routes and the pages, if any, and the addresses that it got.
 fn listen(
     face: &Data<Face>,
+    pages: Option<Data<Pages>>,
     settings: &Settings,
     at: At<'_>,
     wanted: impl Fn(&Endpoint) -> bool + Clone + Send + 'static,
@@ -225,8 +236,9 @@ fn listen(
         let (path, query) = request::extractor_errors();
         let service = actix_web::App::new().app_data(Data::clone(&shared)).app_data(path).app_data(query);
         let service = service.app_data(local);
-        let service = service.configure(|config| routes::register(config, &wanted)).wrap(from_fn(watch::watch));
-        Front::new(service, Data::clone(&shared), fronted)
+        let service = service.configure(|config| routes::register(config, &wanted));
+        let service = service.configure(|config| pages.iter().for_each(|pages| pages::register(config, pages)));
+        Front::new(service.wrap(from_fn(watch::watch)), Data::clone(&shared), fronted)
     };
     let mut server = HttpServer::new(service)
         .on_connect(move |connection, extensions| {

@@ -64,11 +64,12 @@ fn head_bytes(request: &ServiceRequest) -> usize {
     line + headers.sum::<usize>()
 }
 
-/// An error that actix-web worded itself becomes a problem document as well.
+/// An error that actix-web worded itself becomes a problem document as well; what a page says of one is left as it is.
 fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let is_worded = |headers: &HeaderMap| {
-        headers.get(header::CONTENT_TYPE).is_some_and(|v| v == PROBLEM_JSON) || headers.contains_key(VERDICT)
+        let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        media_type == PROBLEM_JSON.as_bytes() || media_type.starts_with(b"text/html") || headers.contains_key(VERDICT)
     };
     if !(status.is_client_error() || status.is_server_error()) || is_worded(response.headers()) {
         return response;

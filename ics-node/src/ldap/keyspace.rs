@@ -153,7 +153,7 @@ fn entry(tree: &Tree, key: &FoundKey) -> Result<Entry, Failure> {
     let id = long_id(&key.fingerprint);
     let mut entry =
         Entry::new(format!("{}={id},{}", schema::PGP_CERT_ID.name(), tree.key_space_dn()), &schema::PGP_KEY_INFO);
-    let armored = crate::client::openpgp::armored(&key.openpgp, crate::client::openpgp::Armor::PublicKey);
+    let armored = crate::openpgp::armored(&key.openpgp, crate::openpgp::Armor::PublicKey);
     let armored = armored.map_err(|error| Failure::new(LdapResultCode::Other, error.to_string()))?;
     entry.put(&schema::PGP_CERT_ID, [&id]);
     entry.put(&schema::PGP_KEY_ID, id.get(8..));

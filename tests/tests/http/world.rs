@@ -135,7 +135,7 @@ fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, peers: Vec<PeerConfig>) ->
     App::open(&setup).expect("opens")
 }
 
-fn home() -> NodeKey {
+pub(crate) fn home() -> NodeKey {
     let key = SigningKey::from_bytes(&[9; 32]).verifying_key();
     NodeKey { name: NODE.to_owned(), key: STANDARD.encode(key.as_bytes()) }
 }
@@ -144,7 +144,7 @@ fn descriptor(template: Template, domain: &str, sources: Vec<Source>) -> Vec<u8>
     changed_descriptor(template, domain, sources, |_| {})
 }
 
-fn changed_descriptor(
+pub(crate) fn changed_descriptor(
     template: Template,
     domain: &str,
     sources: Vec<Source>,

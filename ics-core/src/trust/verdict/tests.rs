@@ -165,7 +165,7 @@ fn every_way_to_an_answer() {
             "planned",
             vec![of_a(&[introduce(0), status(1, KEEPER, "maintainer", "planned")]), empty()],
             Outcome::Deny,
-            "`planned`, which neither permits nor blocks",
+            "`planned`, which neither permits nor blocks its use",
         ),
         (
             "forbidden",

@@ -13,7 +13,7 @@ use crate::cli::files;
 use crate::cli::output::card;
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, counted};
-use crate::client::openpgp::{self, Armor};
+use crate::openpgp::{self, Armor};
 
 /// What `ics export` takes.
 #[derive(Debug, Args)]

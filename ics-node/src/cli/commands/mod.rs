@@ -7,6 +7,7 @@ mod completions;
 mod demo;
 pub(super) mod domain;
 mod enroll;
+mod explain;
 mod export;
 mod fsck;
 mod grant;
@@ -21,6 +22,7 @@ mod lookup;
 mod man;
 mod peer;
 mod publish;
+mod qr;
 mod restore;
 mod serve;
 mod sign;
@@ -105,6 +107,12 @@ pub(super) enum Command {
     /// Shows what the node's domains say of a thing: what it is, who vouches for it, its status and who gave it, and how
     /// fresh all that is. With `--use` the node decides by its trust policy, and the exit code is 0 only for `allow`.
     Lookup(lookup::Lookup),
+    /// Say how an answer comes about: who said what, by what right, and what was left aside.
+    ///
+    /// Says in words why the node's domains say of a thing what they say: who said it, by which descriptor or grant he may,
+    /// in which entry of which log, what contradicts it, what no longer counts and why, and how fresh all that is. With
+    /// `--use` it says the same of the node's verdict. It exits with 0 whatever the answer is; `ics lookup --use` does not.
+    Explain(explain::Explain),
     /// List a domain's identities, by kind, model, lot, status or signer.
     ///
     /// They come in the order in which they were introduced, a page at a time. All filters that are given must hold.
@@ -129,6 +137,11 @@ pub(super) enum Command {
     /// The exit code for evidence says whether it holds, whatever it says of the thing. For a file it is 0 only if its use
     /// is permitted.
     Verify(verify::Verify),
+    /// Draw the QR code that leads to a thing's page.
+    ///
+    /// Draws the QR code that leads to the public page of a thing, for its label: whoever scans it sees what it is, who
+    /// vouches for it and what its status is now.
+    Qr(qr::QrCode),
     /// Take what another domain says of things into one's own.
     ///
     /// Takes what another domain says of chosen things into a domain of your own node, signatures unchanged, with proof of
@@ -192,10 +205,12 @@ impl Command {
             Self::Sign(command) => command.run(context),
             Self::Submit(command) => command.run(context),
             Self::Lookup(command) => command.run(context),
+            Self::Explain(command) => command.run(context),
             Self::List(command) => command.run(context),
             Self::History(command) => command.run(context),
             Self::Export(command) => command.run(context),
             Self::Verify(command) => command.run(context),
+            Self::Qr(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
             Self::Peer(command) => command.run(context),
             Self::Trust(command) => command.run(context),

@@ -122,3 +122,23 @@ pub(super) async fn evidence(
     let evidence = face.blocking(move |app| app.evidence(reader.0, &domain.0, &path.id)).await?;
     Ok(answer::json(&evidence))
 }
+
+/// Of what an explanation is wanted: of the record, or of a verdict.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Why {
+    id: String,
+    #[serde(rename = "use")]
+    use_: Option<String>,
+    peer: Option<String>,
+}
+
+pub(super) async fn explain(face: Data<Face>, reader: Reading, query: Query<Why>) -> Result<HttpResponse, Failure> {
+    if query.peer.is_some() && query.use_.is_none() {
+        return Err(Failure::new(Code::MalformedQuery, "`peer` takes `use` beside it: only a verdict has a peer"));
+    }
+    let explanation = face
+        .blocking(move |app| app.explain(reader.0, &query.id, query.use_.as_deref(), query.peer.as_deref()))
+        .await?;
+    Ok(answer::json(&explanation))
+}

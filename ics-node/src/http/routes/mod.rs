@@ -76,6 +76,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/identities/{id}/evidence", Everybody, |r| r.to(identities::evidence)),
     get(VIEW, Everybody, |r| r.to(identities::view)),
     get("/v1/verdict", Everybody, |r| r.to(checks::verdict)),
+    get("/v1/explain", Everybody, |r| r.to(identities::explain)),
     get(CHECK, Everybody, |r| r.to(checks::check)),
     post(CHECK, Everybody, |r| r.to(checks::checks)),
     post("/v1/challenge", Everybody, |r| r.to(checks::challenge)),

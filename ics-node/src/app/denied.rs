@@ -1,0 +1,105 @@
+//! What this node has lately not allowed, for its operator. It is kept in memory: it says whom somebody asked about, which
+//! belongs into no file.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use ics_core::identity::excerpt;
+use ics_core::time::Timestamp;
+use ics_core::trust::{Outcome, Verdict};
+
+/// Verdicts that are kept.
+const KEPT: usize = 100;
+/// Reasons that are kept of each.
+const REASONS: usize = 4;
+/// Characters of a reason that are kept.
+const REASON_CHARACTERS: usize = 400;
+
+/// A verdict that was no yes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denied {
+    /// When it was given last.
+    pub at: Timestamp,
+    /// How often in a row, with nothing else between.
+    pub times: u64,
+    /// What was asked about, as it was asked.
+    pub thing: String,
+    /// What it was to deal with.
+    pub peer: Option<String>,
+    /// What for.
+    pub usage: String,
+    /// `deny` or `unknown`.
+    pub outcome: Outcome,
+    /// Why, in words.
+    pub reasons: Vec<String>,
+}
+
+/// The last of them, newest first.
+#[derive(Debug, Default)]
+pub(crate) struct Denials(Mutex<VecDeque<Denied>>);
+
+impl Denials {
+    /// Keeps a verdict that is no yes. A client that asks again and again pushes nobody else's out.
+    pub(crate) fn note(&self, thing: &str, peer: Option<&str>, verdict: &Verdict) {
+        if verdict.outcome == Outcome::Allow {
+            return;
+        }
+        let brief = |reason: &String| reason.chars().take(REASON_CHARACTERS).collect();
+        let denied = Denied {
+            at: verdict.at,
+            times: 1,
+            thing: excerpt(thing),
+            peer: peer.map(excerpt),
+            usage: excerpt(&verdict.usage),
+            outcome: verdict.outcome,
+            reasons: verdict.reasons.iter().take(REASONS).map(brief).collect(),
+        };
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |other: &Denied| Denied { at: denied.at, times: 1, ..other.clone() } == denied;
+        match kept.front_mut().filter(|first| same(first)) {
+            Some(first) => {
+                first.at = denied.at;
+                first.times = first.times.saturating_add(1);
+            }
+            None => kept.push_front(denied),
+        }
+        kept.truncate(KEPT);
+    }
+
+    /// The last `limit` of them.
+    pub(crate) fn last(&self, limit: usize) -> Vec<Denied> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().take(limit).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(outcome: &str, at: u64) -> Verdict {
+        let at = Timestamp::from_seconds(at);
+        serde_json::from_value(serde_json::json!({
+            "outcome": outcome, "use": "connect", "at": at, "reasons": ["x".repeat(1000)], "rules": [], "derivation": [],
+            "as_of": [],
+        }))
+        .expect("a verdict")
+    }
+
+    #[test]
+    fn only_what_is_no_yes_and_only_so_much() {
+        let denials = Denials::default();
+        denials.note("serial:1", None, &verdict("allow", 1));
+        assert_eq!(denials.last(10), []);
+        for time in 1..=3 {
+            denials.note("serial:1", None, &verdict("deny", time));
+        }
+        let [once] = denials.last(10).try_into().expect("one");
+        assert_eq!((once.times, once.at), (3, Timestamp::from_seconds(3)));
+        assert_eq!(once.reasons[0].len(), REASON_CHARACTERS);
+        for thing in 0..KEPT {
+            denials.note(&format!("serial:{}", "9".repeat(thing + 1)), None, &verdict("unknown", 9));
+        }
+        assert_eq!(denials.last(usize::MAX).len(), KEPT, "the oldest has gone");
+        assert!(denials.last(usize::MAX).iter().all(|it| it.thing.len() <= 80));
+    }
+}

@@ -1,0 +1,35 @@
+//! Why this node answers what it answers, in the words of [`crate::explain`].
+
+use super::read::ambiguous;
+use super::{App, AppError, Reader};
+use crate::api::{Explanation, RecordAnswer};
+use crate::explain;
+
+impl App {
+    /// Why the domains here say of a thing what they say; with a use, why this node's verdict is what it is.
+    ///
+    /// # Errors
+    /// As [`App::view`] and [`App::verdict`], and when the thing is asked for by a name that fits several and no use is
+    /// given.
+    pub fn explain(
+        &self,
+        reader: Reader,
+        thing: &str,
+        usage: Option<&str>,
+        peer: Option<&str>,
+    ) -> Result<Explanation, AppError> {
+        let Some(usage) = usage else {
+            let (ids, answers) = self.records(reader, thing)?;
+            return if ids.len() == 1 { Ok(explain::records(&answers)) } else { Err(ambiguous(thing, &ids)) };
+        };
+        let verdict = self.verdict(reader, thing, usage, peer)?;
+        // What the verdict did not find has no statements to name; it says so itself.
+        let answers: Vec<RecordAnswer> = [Some(thing), peer]
+            .into_iter()
+            .flatten()
+            .filter_map(|query| self.records(reader, query).ok())
+            .flat_map(|(_, answers)| answers)
+            .collect();
+        Ok(explain::verdict(thing, peer, &verdict, &answers))
+    }
+}

@@ -1,0 +1,103 @@
+//! What the operator of a node looks at: what waits for him, what goes wrong, what was denied.
+
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{DomainName, Role};
+
+use super::denied::Denied;
+use super::{App, AppError};
+use crate::api::{DomainInfo, Enrolment, IdentitySummary, NodeInfo};
+use crate::store::Part;
+
+/// Forks of a domain, things to approve, and denied verdicts that are shown.
+const SHOWN: usize = 20;
+
+/// The state of a node, for its operator.
+#[derive(Debug, Clone)]
+pub struct Operations {
+    /// Who it is.
+    pub node: NodeInfo,
+    /// When this was so.
+    pub at: Timestamp,
+    /// Why it does not answer yet, if it does not.
+    pub not_ready: Option<String>,
+    /// Its domains.
+    pub domains: Vec<DomainInfo>,
+    /// Devices that ask to be introduced, by domain.
+    pub enrolments: Vec<(DomainName, Enrolment)>,
+    /// Things that wait for an approval.
+    pub to_approve: Vec<ToApprove>,
+    /// Two roots for one size, with both notes kept as evidence.
+    pub forks: Vec<KeptFork>,
+    /// Verdicts that were no yes, newest first.
+    pub denied: Vec<Denied>,
+}
+
+/// A thing that nobody has approved in a domain in which somebody could.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToApprove {
+    /// The domain.
+    pub domain: DomainName,
+    /// The thing.
+    pub thing: IdentitySummary,
+}
+
+/// The evidence of a fork.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptFork {
+    /// The domain.
+    pub domain: DomainName,
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// The signed note that this node holds.
+    pub ours: String,
+    /// The signed note that contradicts it.
+    pub theirs: String,
+}
+
+impl App {
+    /// The state of the node. It is for its operator: whoever calls this has asked [`App::is_operator`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn operations(&self) -> Result<Operations, AppError> {
+        let (mut enrolments, mut to_approve, mut forks) = (Vec::new(), Vec::new(), Vec::new());
+        for hosted in self.all_hosted() {
+            let domain = hosted.name.clone();
+            let kept = self.store().forks(hosted.number, SHOWN)?.into_iter();
+            forks.extend(kept.map(|fork| KeptFork {
+                domain: domain.clone(),
+                at: fork.at,
+                ours: fork.ours,
+                theirs: fork.theirs,
+            }));
+            if hosted.part != Part::Home {
+                continue;
+            }
+            let waiting = self.enrolments(&domain)?.items.into_iter().take(SHOWN);
+            enrolments.extend(waiting.map(|enrolment| (domain.clone(), enrolment)));
+            if let Ok(sight) = self.sight(&hosted)
+                && has_integrator(&sight.domain)
+            {
+                let things = self.to_approve(&sight, SHOWN)?.into_iter();
+                to_approve.extend(things.map(|thing| ToApprove { domain: domain.clone(), thing }));
+            }
+        }
+        Ok(Operations {
+            node: self.node(),
+            at: self.clock().now(),
+            not_ready: self.ready().err(),
+            domains: self.domains()?,
+            enrolments,
+            to_approve,
+            forks,
+            denied: self.0.denied.last(SHOWN),
+        })
+    }
+}
+
+/// Approvals are waited for where the descriptor names somebody who integrates things into a system.
+fn has_integrator(domain: &ics_core::domain::Domain) -> bool {
+    let integrator = "integrator".parse::<Role>();
+    let roles = &domain.descriptor().roles;
+    integrator.is_ok_and(|role| roles.get(&role).is_some_and(|spec| !spec.signers.is_empty()))
+}

@@ -1,0 +1,198 @@
+//! One thing as anybody may see it: the records of all domains here, what they come to, and the software for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ics_core::evidence;
+use ics_core::identity::{IdentityId, Kind};
+use ics_core::record::{Assessment, Heard, Identity, Outlook, Record};
+use ics_core::vocabulary::{Attribute, DomainName};
+
+use super::list::summary;
+use super::read::Sight;
+use super::{App, AppError, Reader};
+use crate::api::{Explanation, IdentitySummary, ListQuery, RecordAnswer};
+use crate::{explain, openpgp};
+
+/// Pieces of software that are looked at for one thing.
+const SOFTWARE: usize = 24;
+
+/// What a look-up by a person comes to.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// The thing.
+    Thing(Box<PublicThing>),
+    /// The name fits several.
+    Several(Vec<IdentitySummary>),
+}
+
+/// A thing, and all that a person is told of it.
+#[derive(Debug, Clone)]
+pub struct PublicThing {
+    /// Its id and kind.
+    pub identity: Identity,
+    /// What people call it.
+    pub title: String,
+    /// What the domains come to.
+    pub assessment: Assessment,
+    /// What each domain says, by domain.
+    pub answers: Vec<RecordAnswer>,
+    /// The attributes on which all domains agree.
+    pub attributes: BTreeMap<Attribute, String>,
+    /// What is installed on it.
+    pub installed: Vec<Software>,
+    /// Software for its model whose use is permitted.
+    pub allowed: Vec<Software>,
+    /// Why all this is so.
+    pub explanation: Explanation,
+}
+
+/// A piece of software as far as it matters beside a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Software {
+    /// Name and version, or its id where nothing is known of it.
+    pub title: String,
+    /// Its id.
+    pub id: String,
+    /// Its status.
+    pub status: Option<String>,
+    /// What that comes to; absent where nothing is known of it here.
+    pub outlook: Option<Outlook>,
+}
+
+impl App {
+    /// What a person is told who looks something up.
+    ///
+    /// # Errors
+    /// When the text is neither id nor name, or nothing that the reader may read is known of it: what is hidden and what
+    /// is unknown look alike.
+    pub fn public_thing(&self, reader: Reader, query: &str) -> Result<Found, AppError> {
+        let (ids, answers) = self.records(reader, query)?;
+        self.shown(reader, ids.len(), answers)
+    }
+
+    /// The same of records that were read; `candidates` is of how many identities they are.
+    pub(crate) fn shown(
+        &self,
+        reader: Reader,
+        candidates: usize,
+        answers: Vec<RecordAnswer>,
+    ) -> Result<Found, AppError> {
+        let thing = match answers.first() {
+            Some(first) if candidates == 1 => first.record.clone(),
+            _ => {
+                let mut seen = BTreeSet::new();
+                let once = answers.iter().filter(|it| seen.insert(it.record.identity));
+                return Ok(Found::Several(once.map(|it| summary(&it.record)).collect()));
+            }
+        };
+        // Who introduces a thing knows best what it is called.
+        let named = answers.iter().find(|it| !it.record.vouched.is_empty()).map_or(&thing, |it| &it.record);
+        let attributes = agreed(&answers);
+        let (installed, allowed) =
+            (self.installed(reader, &answers), self.allowed(reader, thing.identity.kind, &attributes)?);
+        Ok(Found::Thing(Box::new(PublicThing {
+            identity: thing.identity,
+            title: named.title.clone(),
+            assessment: assessment(&answers),
+            attributes,
+            installed,
+            allowed,
+            explanation: explain::records(&answers),
+            answers,
+        })))
+    }
+
+    fn installed(&self, reader: Reader, answers: &[RecordAnswer]) -> Vec<Software> {
+        let given = answers.iter().flat_map(|it| &it.record.installed);
+        let ids: BTreeSet<String> = given.map(|given| given.value.to_string()).take(SOFTWARE).collect();
+        ids.into_iter().map(|id| self.software(reader, id)).collect()
+    }
+
+    /// Software of the same model that somebody vouches for and a status permits.
+    fn allowed(
+        &self,
+        reader: Reader,
+        kind: Kind,
+        attributes: &BTreeMap<Attribute, String>,
+    ) -> Result<Vec<Software>, AppError> {
+        let Some(model) = attributes.get(&Attribute::Model).filter(|_| kind.has_key()) else { return Ok(Vec::new()) };
+        let query = ListQuery {
+            kind: Some(Kind::Software.to_string()),
+            model: Some(model.clone()),
+            limit: Some(SOFTWARE),
+            ..ListQuery::default()
+        };
+        let hosted = self.all_hosted();
+        let mut ids = BTreeSet::new();
+        for sight in hosted.iter().filter_map(|hosted| self.sight(hosted).ok()) {
+            let (records, _) = self.page(reader, &sight, &query)?;
+            ids.extend(records.iter().map(|record| record.identity.id.to_string()));
+        }
+        let known = ids.into_iter().take(SOFTWARE).map(|id| self.software(reader, id));
+        let mut allowed: Vec<Software> = known.filter(|it| it.outlook == Some(Outlook::Permitted)).collect();
+        allowed.sort_by(|a, b| (&a.title, &a.id).cmp(&(&b.title, &b.id)));
+        Ok(allowed)
+    }
+
+    /// The digest of a piece of software may be that of a group as well; then it is not known what is meant.
+    fn software(&self, reader: Reader, id: String) -> Software {
+        let answers = match self.records(reader, &id) {
+            Ok((ids, answers)) if ids.iter().all(|id| matches!(id, IdentityId::Software(_))) => answers,
+            _ => return Software { title: id.clone(), id, status: None, outlook: None },
+        };
+        let assessment = assessment(&answers);
+        Software {
+            title: answers.first().map_or_else(|| id.clone(), |it| it.record.title.clone()),
+            id,
+            status: assessment.status.map(|(_, given)| given.name.to_string()),
+            outlook: Some(assessment.outlook),
+        }
+    }
+
+    /// What gpg takes to check a thing without this node: of one with a key a keyring with the certificates of those who
+    /// speak about it, of another those certificates.
+    ///
+    /// # Errors
+    /// As [`App::record`].
+    pub fn keyring(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<Vec<u8>, AppError> {
+        let pack = self.evidence(reader, domain, query)?;
+        let verified = evidence::verify(&pack, None, self.clock().now())
+            .map_err(|error| AppError::Internal(format!("the evidence of `{query}` does not hold: {error}")))?;
+        let has_key = verified.record.identity.kind.has_key();
+        Ok(if has_key { openpgp::keyring(&pack, &verified, 4) } else { openpgp::signers(&pack, 4) })
+    }
+
+    /// Whether things wait for an approval in a domain: somebody vouches for them, and nobody has approved or blocked
+    /// them. Only what was introduced lately is looked at.
+    pub(crate) fn to_approve(&self, sight: &Sight<'_>, limit: usize) -> Result<Vec<IdentitySummary>, AppError> {
+        const WINDOW: u64 = 2_000;
+        let after = sight.seal.size.saturating_sub(WINDOW).checked_sub(1);
+        let query = ListQuery { after, limit: Some(200), ..ListQuery::default() };
+        let (records, _) = self.page(Reader::Operator, sight, &query)?;
+        let waits = |record: &&Record| {
+            !record.vouched.is_empty()
+                && record.approvals.is_empty()
+                && !record.effect().blocks()
+                && record.identity.kind != Kind::Group
+        };
+        Ok(records.iter().filter(waits).take(limit).map(summary).collect())
+    }
+}
+
+fn assessment(answers: &[RecordAnswer]) -> Assessment {
+    let heard = answers.iter().map(|it| Heard { record: &it.record, is_fresh: it.as_of.is_fresh() });
+    Assessment::of(&heard.collect::<Vec<_>>())
+}
+
+/// The attributes of which every domain that gives them gives the same value.
+fn agreed(answers: &[RecordAnswer]) -> BTreeMap<Attribute, String> {
+    let mut values: BTreeMap<Attribute, BTreeSet<&str>> = BTreeMap::new();
+    for (attribute, given) in answers.iter().flat_map(|it| &it.record.attributes) {
+        values.entry(*attribute).or_default().extend(given.iter().map(|given| given.value.as_str()));
+    }
+    let only = |(attribute, values): (Attribute, BTreeSet<&str>)| match (values.len(), values.first()) {
+        (1, Some(value)) => Some((attribute, (*value).to_owned())),
+        _ => None,
+    };
+    values.into_iter().filter_map(only).collect()
+}

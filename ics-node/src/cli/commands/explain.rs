@@ -1,0 +1,78 @@
+//! `ics explain`.
+
+use clap::Args;
+use console::style;
+
+use crate::api::{Explanation, Point, Section};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::wrapped_lines;
+use crate::cli::words::clean;
+
+/// What `ics explain` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics explain serial:SN-0001
+
+  Why may this device talk to that gateway, or why not?
+  $ ics explain serial:SN-0001 --use connect --peer host:gw4.site.example")]
+pub(crate) struct Explain {
+    /// An id or a name, as `ics lookup` takes.
+    query: String,
+    /// Explain the node's verdict on this use: connect, install, operate, or another word of its trust policy.
+    #[arg(long = "use", value_name = "USE")]
+    usage: Option<String>,
+    /// The thing that it is to deal with, by id or name.
+    #[arg(long, value_name = "QUERY", requires = "usage")]
+    peer: Option<String>,
+}
+
+impl Explain {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let node = context.node(&context.config()?)?;
+        let asked = node.explain(&self.query, self.usage.as_deref(), self.peer.as_deref());
+        let explanation = context.wait(async { Ok(asked.await?) })?;
+        context.output.result(&explanation, || text(&explanation))?;
+        Ok(Exit::Ok)
+    }
+}
+
+fn text(explanation: &Explanation) -> String {
+    let answer = style(clean(&explanation.answer)).bold().to_string();
+    core::iter::once(answer).chain(explanation.sections.iter().map(section)).collect::<Vec<_>>().join("\n\n")
+}
+
+fn section(section: &Section) -> String {
+    let points = section.points.iter().map(point);
+    core::iter::once(style(clean(&section.title)).dim().to_string()).chain(points).collect::<Vec<_>>().join("\n")
+}
+
+/// A sentence, and in the dark where it is to be found.
+fn point(point: &Point) -> String {
+    let place = point.domain.as_ref().zip(point.index).map(|(domain, index)| format!("{domain} entry {index}"));
+    let place = place.map(|place| format!("\n    {}", style(place).dim())).unwrap_or_default();
+    format!("{}{place}", wrapped_lines(&format!("  {}", clean(&point.text))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_under_their_headings() {
+        let explanation: Explanation = serde_json::from_value(serde_json::json!({
+            "answer": "Pump 7 is genuine and in-use",
+            "sections": [{"title": "Who says so", "points": [
+                {"text": "Acme\u{1b} vouches for its identity", "domain": "a.example", "index": 5},
+                {"text": "nobody else"},
+            ]}],
+        }))
+        .expect("an explanation");
+        assert_eq!(
+            console::strip_ansi_codes(&text(&explanation)),
+            "Pump 7 is genuine and in-use\n\nWho says so\n  Acme\u{fffd} vouches for its identity\n    a.example entry 5\n  \
+             nobody else"
+        );
+    }
+}

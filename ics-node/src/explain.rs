@@ -1,0 +1,271 @@
+//! How an answer comes about, in words: one wording for the command line, the API and the pages.
+//!
+//! Nothing is decided here. What stands, what counts and what it comes to are in the record, the assessment and the
+//! verdict; this says who said it, by what right, where in which log, and what was left aside.
+//!
+//! A signer is named by the User ID of his certificate *and* by its fingerprint: the certificate proves that whoever
+//! holds that key calls himself so, the descriptor or the grant says that he may speak, and nothing proves more.
+
+use std::collections::BTreeSet;
+
+use ics_core::identity::Fingerprint;
+use ics_core::record::{Assessment, By, Entitlement, GivenStatus, Heard, Listed, Outlook, Record, Standing};
+use ics_core::trust::{Outcome, Party, Step, Verdict};
+use ics_core::vocabulary::{Act, DomainName, Role};
+
+use crate::api::{AsOf, Explanation, Point, RecordAnswer, Section};
+use crate::words::{attribute, brief, clean, short, span, when};
+
+/// The heading under which contradictions stand.
+pub const CONFLICTS: &str = "Conflicts";
+/// Characters of a name that a sentence has room for.
+const NAME_CHARACTERS: usize = 80;
+
+/// Why the records of one identity say what they say.
+#[must_use]
+pub fn records(answers: &[RecordAnswer]) -> Explanation {
+    let heard: Vec<Heard<'_>> =
+        answers.iter().map(|it| Heard { record: &it.record, is_fresh: it.as_of.is_fresh() }).collect();
+    let each = |points: fn(&Record) -> Vec<Point>| answers.iter().flat_map(|it| points(&it.record)).collect();
+    let title = answers.first().map(|it| name(&it.record.title)).unwrap_or_default();
+    Explanation {
+        answer: assessed(&title, &Assessment::of(&heard)),
+        sections: sections([
+            ("Who says so", each(standing)),
+            (CONFLICTS, each(conflicts)),
+            ("Without effect", each(ignored)),
+            ("How fresh", answers.iter().map(|it| freshness(&it.record.domain, &it.as_of)).collect()),
+        ]),
+    }
+}
+
+/// Why a verdict is what it is. `answers` are the records of both things, of which it names what had no effect.
+#[must_use]
+pub fn verdict(thing: &str, peer: Option<&str>, verdict: &Verdict, answers: &[RecordAnswer]) -> Explanation {
+    let mut in_words = format!("{}: {}", outcome(verdict.outcome), clean(thing));
+    if let Some(peer) = peer {
+        in_words.push_str(&format!(" with {}", clean(peer)));
+    }
+    in_words.push_str(&format!(", to {}", clean(&verdict.usage)));
+    let until = verdict.fresh_until.map(|until| format!("; good until {}", when(until))).unwrap_or_default();
+    let plain = |texts: &[String]| texts.iter().map(|text| said(clean(text))).collect();
+    let aside = answers.iter().flat_map(|it| ignored(&it.record));
+    let unheard = verdict.ignored.iter().map(|origin| {
+        said(format!("The domain {} is held here but not heard: the trust policy does not name it", origin.domain))
+    });
+    Explanation {
+        answer: format!("{in_words}{until}"),
+        sections: sections([
+            ("Why", plain(&verdict.reasons)),
+            ("Who says so", verdict.derivation.iter().map(|it| step(it, answers)).collect()),
+            (CONFLICTS, plain(&verdict.conflicts)),
+            ("Without effect", aside.chain(unheard).collect()),
+            ("How fresh", verdict.as_of.iter().map(|it| reach(verdict, it)).collect()),
+        ]),
+    }
+}
+
+/// What people are told first of a thing.
+#[must_use]
+pub fn assessed(title: &str, assessment: &Assessment) -> String {
+    let status = assessment.status.as_ref().map(|(_, given)| given.name.to_string());
+    match (assessment.outlook, status) {
+        (Outlook::Blocked, Some(status)) => format!("Do not use {title}: it is {status}"),
+        (Outlook::Permitted, Some(status)) => format!("{title} is genuine and {status}"),
+        (Outlook::NotInUse, Some(status)) => format!("{title} is genuine and {status}, which permits nothing yet"),
+        (Outlook::NotVouched, _) => format!("Nobody entitled vouches for {title}"),
+        (Outlook::Unknown, _) if assessment.stale.is_empty() => {
+            format!("Nobody can tell about {title}: the domains differ on what it is")
+        }
+        (Outlook::Unknown, _) => format!("Nobody can tell about {title}: the last news is too old"),
+        (_, None) => format!("{title} is genuine; nobody has given it a status"),
+    }
+}
+
+/// A verdict's outcome as people read it.
+#[must_use]
+pub const fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Allow => "Allowed",
+        Outcome::Deny => "Denied",
+        Outcome::Unknown => "Unknown, which is no yes",
+    }
+}
+
+/// A signer by what his certificate proves.
+#[must_use]
+pub fn signer(called: Option<&str>, fingerprint: &Fingerprint) -> String {
+    let key = short(&fingerprint.to_string());
+    match called {
+        Some(called) => format!("{} (key {key})", name(called)),
+        None => format!("the holder of the key {key}"),
+    }
+}
+
+/// By what right he speaks.
+#[must_use]
+pub fn right<'a>(
+    role: &Role,
+    by: Option<Entitlement>,
+    domain: &DomainName,
+    mut entries: impl Iterator<Item = &'a Listed>,
+) -> String {
+    match by {
+        Some(Entitlement::Descriptor(version)) => {
+            format!("as {role}, named so by version {version} of the descriptor of {domain}")
+        }
+        Some(Entitlement::Grant(id)) => {
+            let entry = entries.find(|listed| listed.by.statement == id);
+            let entry = entry.map_or_else(|| short(&id.to_string()), |listed| format!("entry {}", listed.by.index));
+            format!("as {role}, granted to him by {entry} of {domain}")
+        }
+        None => format!("as {role}, by no right that is known here"),
+    }
+}
+
+/// What a statement says of the thing.
+#[must_use]
+pub fn says(listed: &Listed) -> String {
+    let text = match (listed.act, &listed.status, &listed.label) {
+        (Act::Identity, ..) => "vouches for its identity".to_owned(),
+        (Act::Approval, ..) => "approves of it".to_owned(),
+        (Act::Status, Some(status), _) => {
+            let does = listed.effect.map(|effect| format!(", which {}", effect.does())).unwrap_or_default();
+            format!("gives it the status `{status}`{does}")
+        }
+        (Act::Label, _, Some(label)) => format!("gives it the label `{}`", name(label)),
+        (Act::Grant, ..) => "entitles a signer to speak about it".to_owned(),
+        (Act::Installed, ..) => "says what is installed on it".to_owned(),
+        (Act::Withdrawal, ..) => "takes back what he had said".to_owned(),
+        (act, ..) => format!("makes a statement of the kind `{act}`"),
+    };
+    let reason = listed.reason.as_deref().map(|reason| format!(" (“{}”)", brief(&clean(reason), 200)));
+    let group =
+        listed.by.group.as_ref().map(|group| format!(", as a member of the group {}", short(&group.to_string())));
+    [Some(text), reason, group].into_iter().flatten().collect()
+}
+
+fn name(text: &str) -> String {
+    brief(&clean(text), NAME_CHARACTERS)
+}
+
+fn said(text: String) -> Point {
+    Point { text, domain: None, index: None }
+}
+
+fn sections<const N: usize>(all: [(&str, Vec<Point>); N]) -> Vec<Section> {
+    let filled = all.into_iter().filter(|(_, points)| !points.is_empty());
+    filled.map(|(title, points)| Section { title: title.to_owned(), points }).collect()
+}
+
+fn at(record: &Record, listed: &Listed, text: String) -> Point {
+    Point { text, domain: Some(record.domain.clone()), index: Some(listed.by.index) }
+}
+
+/// The statements that count, each with its signer and his right.
+fn standing(record: &Record) -> Vec<Point> {
+    let stands = record.statements.iter().filter(|listed| listed.standing == Standing::Stands);
+    let point = |listed: &Listed| {
+        let signer = signer(listed.by.name.as_deref(), &listed.by.signer);
+        let right = right(&listed.by.role, listed.entitled_by, &record.domain, record.statements.iter());
+        let because = Some(&listed.because).filter(|because| *because != Standing::Stands.reason());
+        let because = because.map(|because| format!("; {}", clean(because))).unwrap_or_default();
+        let source = listed.source.first();
+        let source = source.map(|it| format!("; adopted from {} entry {}", it.domain, it.index)).unwrap_or_default();
+        at(record, listed, format!("{signer} {}, {right}{source}{because}", says(listed)))
+    };
+    stands.map(point).collect()
+}
+
+fn conflicts(record: &Record) -> Vec<Point> {
+    let beside = record.status.iter().flat_map(|status| {
+        let decides = &status.decides;
+        status.conflict.iter().map(move |other| stands_beside(record, decides, other))
+    });
+    let contradictory =
+        record.attributes.iter().filter(|(attribute, _)| !record.agreed_attributes().contains_key(attribute));
+    let contradiction = contradictory.map(|(which, given)| {
+        let values: BTreeSet<String> =
+            given.iter().map(|it| format!("`{}` ({})", name(&it.value), by(&it.by))).collect();
+        let values = values.into_iter().collect::<Vec<_>>().join(" and ");
+        Point {
+            domain: Some(record.domain.clone()),
+            ..said(format!("Its {} is said to be {values}", attribute(*which)))
+        }
+    });
+    beside.chain(contradiction).collect()
+}
+
+fn stands_beside(record: &Record, decides: &GivenStatus, other: &GivenStatus) -> Point {
+    let text = format!(
+        "{} gives it the status `{}`, which {}; `{}` wins over it, since it {}",
+        by(&other.by),
+        other.name,
+        other.effect.does(),
+        decides.name,
+        if decides.effect == other.effect { "stands earlier in the log" } else { "is more restrictive" }
+    );
+    Point { text, domain: Some(record.domain.clone()), index: Some(other.by.index) }
+}
+
+fn by(by: &By) -> String {
+    signer(by.name.as_deref(), &by.signer)
+}
+
+/// What was said and does not count, with the reason.
+fn ignored(record: &Record) -> Vec<Point> {
+    let ended = record.statements.iter().filter(|listed| listed.standing != Standing::Stands);
+    let point = |listed: &Listed| {
+        let end = listed.ended_by.and_then(|id| record.statements.iter().find(|other| other.by.statement == id));
+        let end = end.map(|other| format!(", entry {}", other.by.index)).unwrap_or_default();
+        let text = format!("{} {}: no longer counts, {}{end}", by(&listed.by), says(listed), clean(&listed.because));
+        at(record, listed, text)
+    };
+    let mut points: Vec<Point> = ended.map(point).collect();
+    if record.omitted > 0 {
+        let text = format!("{} older statements without effect are not listed", record.omitted);
+        points.push(Point { domain: Some(record.domain.clone()), ..said(text) });
+    }
+    points
+}
+
+/// How fresh a domain's answer is, in a sentence.
+#[must_use]
+pub fn freshness(domain: &DomainName, as_of: &AsOf) -> Point {
+    let bound = span(as_of.fresh_for_seconds);
+    let text = match (as_of.time, as_of.age_seconds) {
+        (Some(time), Some(age)) if as_of.is_fresh() => {
+            format!("{domain}, all {} entries as of {}, {} ago; good for {bound}", as_of.size, when(time), span(age))
+        }
+        (Some(time), Some(age)) => format!(
+            "{domain}, all {} entries as of {}, {} ago: too old, it was good for {bound}",
+            as_of.size,
+            when(time),
+            span(age)
+        ),
+        _ => format!("{domain}: its home has never said that its {} entries are all there are", as_of.size),
+    };
+    Point { domain: Some(domain.clone()), ..said(text) }
+}
+
+fn step(step: &Step, answers: &[RecordAnswer]) -> Point {
+    let whose = match step.of {
+        Party::Thing => "",
+        Party::Peer => "Of the peer: ",
+    };
+    let signer = signer(step.name.as_deref(), &step.signer);
+    let entries = answers.iter().flat_map(|it| &it.record.statements);
+    let right = right(&step.role, step.entitled_by, &step.domain, entries);
+    let text = format!("{whose}{signer} {}, {right}", clean(&step.rule));
+    Point { text, domain: Some(step.domain.clone()), index: Some(step.index) }
+}
+
+fn reach(verdict: &Verdict, it: &ics_core::trust::AsOf) -> Point {
+    let good = if it.fresh_until > verdict.at { "good until" } else { "too old since" };
+    let text =
+        format!("{}, all {} entries as of {}; {good} {}", it.domain, it.size, when(it.as_of), when(it.fresh_until));
+    Point { domain: Some(it.domain.clone()), ..said(text) }
+}
+
+#[cfg(test)]
+mod tests;

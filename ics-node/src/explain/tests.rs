@@ -1,0 +1,90 @@
+use serde_json::{Value, json};
+
+use super::*;
+
+/// What a domain of the shared vectors says last of a thing, heard so many seconds ago.
+fn answer(domain: &str, title: &str, age: u64) -> RecordAnswer {
+    let vectors: Value = serde_json::from_str(include_str!("../../../schemas/vectors/records.json")).expect("vectors");
+    let records = vectors[domain]["records"].as_array().expect("records");
+    let last = records.iter().rfind(|it| it["record"]["title"] == title).expect("a record");
+    let as_of = json!({
+        "size": 20, "root": "", "time": "2026-01-02T00:00:00Z", "age_seconds": age, "fresh_for_seconds": 60,
+    });
+    serde_json::from_value(json!({ "as_of": as_of, "record": last["record"] })).expect("an answer")
+}
+
+fn text(explanation: &Explanation) -> String {
+    let mut text = format!("{}\n", explanation.answer);
+    for section in &explanation.sections {
+        text.push_str(&format!("# {}\n", section.title));
+        for point in &section.points {
+            let index = point.index.map(|index| format!(" [{index}]")).unwrap_or_default();
+            text.push_str(&format!("- {}{index}\n", point.text));
+        }
+    }
+    text
+}
+
+#[test]
+fn a_record_says_who_said_what_by_what_right() {
+    let text = text(&records(&[answer("plant.example", "Pump 1", 5)]));
+    for expected in [
+        "Do not use Pump 1: it is withdrawn\n",
+        "# Who says so\n- Acme Pumps (key ",
+        ") vouches for its identity, as manufacturer, named so by version ",
+        " of the descriptor of plant.example; adopted from devices.acme.example entry 2 [5]\n",
+        "as owner, granted to him by entry 11 of plant.example [14]\n",
+        ") gives it the status `withdrawn`, which blocks its use (“the seal leaks”), as a member of the group sha256:",
+        "# Conflicts\n- Buyer Ltd (key ",
+        "`withdrawn` wins over it, since it is more restrictive [14]\n",
+        "# Without effect\n- Maintainer (key ",
+        "no longer counts, a later statement replaces it, entry 14 [13]\n",
+        "# How fresh\n- plant.example, all 20 entries as of 2026-01-02 00:00:00 UTC, 5 s ago; good for 1 min\n",
+    ] {
+        assert!(text.contains(expected), "`{expected}` is missing:\n{text}");
+    }
+}
+
+#[test]
+fn old_news_are_called_old() {
+    let mut stale = answer("plant.example", "Pump 1", 61);
+    let status = stale.record.status.as_mut().expect("a status");
+    (status.decides.name, status.decides.effect) =
+        ("in-use".parse().expect("a word"), ics_core::vocabulary::Effect::Permits);
+    status.conflict.clear();
+    let text = text(&records(&[stale]));
+    assert!(text.starts_with("Nobody can tell about Pump 1: the last news is too old\n"), "{text}");
+    assert!(text.contains("61 s ago: too old, it was good for 1 min\n"), "{text}");
+}
+
+#[test]
+fn a_verdict_names_what_it_did_not_hear() {
+    let answers = [answer("plant.example", "Pump 1", 5)];
+    let given: Verdict = serde_json::from_value(json!({
+        "outcome": "deny", "use": "connect", "at": "2026-01-02T00:00:05Z", "fresh_until": "2026-01-02T00:01:00Z",
+        "reasons": ["`serial:1` is `withdrawn`"], "rules": [],
+        "derivation": [
+            {"of": "thing", "domain": "plant.example", "index": 14, "statement": "07".repeat(32),
+             "signer": "ab".repeat(20), "name": "Buyer\u{202e} Ltd", "role": "owner",
+             "entitled_by": {"grant": answers[0].record.statements.iter().find(|it| it.by.index == 11).expect("11").by.statement},
+             "act": "status", "rule": "gives it the status `in-use`, which permits its use"},
+            {"of": "peer", "domain": "plant.example", "index": 6, "statement": "08".repeat(32),
+             "signer": "ab".repeat(20), "role": "owner", "act": "approval", "rule": "approves of it"},
+        ],
+        "ignored": [format!("other.example/{}", "07".repeat(32))],
+        "as_of": [{"domain": "plant.example", "size": 20, "as_of": "2026-01-02T00:00:00Z",
+                   "fresh_until": "2026-01-02T00:01:00Z"}],
+    }))
+    .expect("a verdict");
+    let text = text(&verdict("serial:1", Some("host:gw"), &given, &answers));
+    for expected in [
+        "Denied: serial:1 with host:gw, to connect; good until 2026-01-02 00:01:00 UTC\n# Why\n- `serial:1` is `withdrawn`\n",
+        "- Buyer\u{fffd} Ltd (key abababababababab…) gives it the status `in-use`, which permits its use, as owner, granted to \
+         him by entry 11 of plant.example [14]\n",
+        "- Of the peer: the holder of the key abababababababab… approves of it, as owner, by no right that is known here [6]\n",
+        "The domain other.example is held here but not heard: the trust policy does not name it\n",
+        "# How fresh\n- plant.example, all 20 entries as of 2026-01-02 00:00:00 UTC; good until 2026-01-02 00:01:00 UTC\n",
+    ] {
+        assert!(text.contains(expected), "`{expected}` is missing:\n{text}");
+    }
+}

@@ -1,0 +1,99 @@
+//! How often a client may ask: a bounded table of budgets, whoever and however many the clients are.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Budgets in the table. More clients than that share them: memory stays the same (512 KiB), and nobody can choose with
+/// whom he shares, since the hash is keyed.
+const SLOTS: usize = 65_536;
+
+/// The generic cell rate algorithm (ITU-T I.371, annex A) over a table of times: each slot holds the millisecond at which
+/// its budget will be whole again.
+pub(super) struct Budget {
+    started: Instant,
+    slots: Box<[AtomicU64]>,
+    hasher: RandomState,
+    /// Milliseconds in which one request is earned.
+    earned_in: u64,
+    /// Milliseconds that may be owed.
+    depth: u64,
+}
+
+impl Budget {
+    /// So many requests at once, and one more each time that so many milliseconds have passed.
+    pub(super) fn new(started: Instant, burst: u32, earned_in: u64) -> Self {
+        let earned_in = earned_in.max(1);
+        let slots = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+        Self { started, slots, hasher: RandomState::new(), earned_in, depth: earned_in * u64::from(burst.max(1)) }
+    }
+
+    /// Takes one request. Clients whose address is not known share one budget.
+    ///
+    /// # Errors
+    /// With the seconds, one at least, after which there is one again.
+    pub(super) fn take(&self, client: Option<IpAddr>) -> Result<(), u64> {
+        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX / 2);
+        self.take_at(client, now)
+    }
+
+    fn take_at(&self, client: Option<IpAddr>, now: u64) -> Result<(), u64> {
+        let place = usize::try_from(self.hasher.hash_one(client.map(network)) % SLOTS as u64).unwrap_or_default();
+        let Some(slot) = self.slots.get(place) else { return Ok(()) };
+        let spent = |whole_at: u64| {
+            let whole_at = whole_at.max(now).saturating_add(self.earned_in);
+            (whole_at - now <= self.depth).then_some(whole_at)
+        };
+        match slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, spent) {
+            Ok(_) => Ok(()),
+            Err(whole_at) => {
+                let room_at = whole_at.saturating_add(self.earned_in).saturating_sub(self.depth);
+                Err(room_at.saturating_sub(now).div_ceil(1000).max(1))
+            }
+        }
+    }
+}
+
+/// Who is one client: an IPv4 address, or the /64 that one IPv6 host has to itself.
+fn network(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => u64::from(u32::from(address)),
+        IpAddr::V6(address) => u64::try_from(u128::from(address) >> 64).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_and_then_as_fast_as_it_is_earned() {
+        let budget = Budget::new(Instant::now(), 3, 2_000);
+        let client = Some(IpAddr::from([192, 0, 2, 1]));
+        for _ in 0..3 {
+            assert_eq!(budget.take_at(client, 10), Ok(()));
+        }
+        assert_eq!(budget.take_at(client, 10), Err(2));
+        assert_eq!(budget.take_at(client, 1_009), Err(2));
+        assert_eq!(budget.take_at(client, 1_010), Err(1), "a refusal costs nothing");
+        assert_eq!(budget.take_at(client, 2_010), Ok(()));
+        assert_eq!(budget.take_at(client, 2_010), Err(2));
+        assert_eq!(
+            (0..5).filter(|_| budget.take_at(client, 60_000).is_ok()).count(),
+            3,
+            "it never grows past its burst"
+        );
+    }
+
+    #[test]
+    fn others_have_their_own_and_a_host_of_ipv6_has_one() {
+        let budget = Budget::new(Instant::now(), 1, 60_000);
+        let v6 = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
+        assert_eq!(budget.take_at(v6("2001:db8::1"), 0), Ok(()));
+        assert_eq!(budget.take_at(v6("2001:db8::ffff:2"), 0), Err(60));
+        assert_eq!(network(IpAddr::from([192, 0, 2, 1])), network("::ffff:192.0.2.1".parse().expect("mapped")));
+        let others = (0..100).filter(|last| budget.take_at(Some(IpAddr::from([10, 0, 0, *last])), 0).is_ok()).count();
+        assert!(others >= 98, "{others} of 100 do not share a slot");
+    }
+}

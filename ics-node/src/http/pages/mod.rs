@@ -1,0 +1,150 @@
+//! The pages over HTTP: which path shows what, how often a client may ask, and the operator's session.
+//!
+//! They are no part of the API and not in its table: nothing but a browser depends on their paths, except for
+//! `/id/…` and `/01/…`, which are printed on things and never change.
+
+mod budget;
+mod operator;
+mod public;
+mod session;
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use actix_web::HttpRequest;
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::web::{self, Data, ServiceConfig};
+use maud::Markup;
+
+use self::budget::Budget;
+use self::session::Sessions;
+use super::answer;
+use super::face::Face;
+use super::failure::Failure;
+use super::server::Settings;
+use crate::api::Problem;
+use crate::app::problem::Code;
+use crate::web as draw;
+use crate::web::Site;
+
+/// Requests of a sign-in at once, and seconds for each further one: a token is guessed by no such means, and a log is not
+/// filled.
+const SIGN_IN_BURST: u32 = 5;
+const SIGN_IN_SECONDS: u64 = 10;
+
+/// What the handlers of all pages share.
+pub(super) struct Pages {
+    site: Site,
+    budget: Budget,
+    sign_ins: Budget,
+    sessions: Sessions,
+    /// Whose word about the client's address is taken.
+    trusted_proxies: Vec<IpAddr>,
+    /// Whether the node is reached by TLS, its own or a proxy's: then cookies travel by nothing else.
+    secure: bool,
+}
+
+impl Pages {
+    /// The pages of a node.
+    pub(super) fn new(face: &Face, settings: &Settings) -> Self {
+        let started = Instant::now();
+        let per_minute = u64::from(settings.pages.per_minute.max(1));
+        Self {
+            site: Site { name: face.app.node().name, url: settings.public_url.trim_end_matches('/').to_owned() },
+            budget: Budget::new(started, settings.pages.per_minute.clamp(1, 40), 60_000 / per_minute),
+            sign_ins: Budget::new(started, SIGN_IN_BURST, SIGN_IN_SECONDS * 1000),
+            sessions: Sessions::default(),
+            trusted_proxies: settings.pages.trusted_proxies.clone(),
+            secure: settings.tls.is_some() || settings.public_url.starts_with("https://"),
+        }
+    }
+
+    /// Where a request comes from: the peer, or what a proxy that is trusted by configuration says last.
+    fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
+        let peer = request.peer_addr()?.ip();
+        if !self.trusted_proxies.contains(&peer) {
+            return Some(peer);
+        }
+        let last = request.headers().get_all("x-forwarded-for").last()?.to_str().ok()?;
+        last.rsplit(',').next()?.trim().parse().ok()
+    }
+
+    /// Takes a request from a client's budget; 429 with the seconds after which there is one again, if it is used up.
+    fn refusal(&self, budget: &Budget, request: &HttpRequest) -> Option<HttpResponse> {
+        let seconds = budget.take(self.client(request)).err()?;
+        let detail = format!("too many requests from this address; there is room again in {seconds} s");
+        let mut response = self.problem(&Problem::of(Code::TooManyRequests, detail));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        Some(response)
+    }
+
+    fn failure(&self, failure: &Failure) -> HttpResponse {
+        self.problem(failure.problem())
+    }
+
+    /// A problem as a page, with the status that the API gives it.
+    fn problem(&self, problem: &Problem) -> HttpResponse {
+        let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        html(status, draw::refused(&self.site, problem))
+    }
+}
+
+/// A page. It is never kept by caches, and where its links lead nobody learns what was looked at.
+fn html(status: StatusCode, page: Markup) -> HttpResponse {
+    HttpResponse::build(status)
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, draw::CONTENT_SECURITY_POLICY))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header(("cross-origin-opener-policy", "same-origin"))
+        .insert_header(("permissions-policy", "camera=(), geolocation=(), microphone=()"))
+        .body(page.into_string())
+}
+
+/// Leads the browser elsewhere on this node.
+fn see_other(path: &str) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((header::LOCATION, path))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .finish()
+}
+
+/// Registers the pages.
+pub(super) fn register(config: &mut ServiceConfig, pages: &Data<Pages>) {
+    config
+        .app_data(Data::clone(pages))
+        .route("/", web::get().to(public::home))
+        .route("/id/{query:.*}", web::get().to(public::thing))
+        .route("/01/{gtin}", web::get().to(public::digital_link))
+        .route("/01/{gtin}/{rest:.*}", web::get().to(public::digital_link))
+        .route("/keyring/{domain}/{id}", web::get().to(public::keyring))
+        .route("/statement/{domain}/{index}", web::get().to(public::statement))
+        .route("/style/{name}", web::get().to(style))
+        .route("/icon.svg", web::get().to(icon))
+        .route("/robots.txt", web::get().to(robots))
+        .route("/operator", web::get().to(operator::show))
+        .route("/operator/login", web::post().to(operator::sign_in))
+        .route("/operator/logout", web::post().to(operator::sign_out));
+}
+
+/// The style sheet, whatever digest the path has: a page that was drawn by an older version still gets one.
+async fn style() -> HttpResponse {
+    let mut response = answer::bytes("text/css; charset=utf-8", draw::STYLE);
+    let for_ever = HeaderValue::from_static("public, max-age=31536000, immutable");
+    response.headers_mut().insert(header::CACHE_CONTROL, for_ever);
+    response
+}
+
+async fn icon() -> HttpResponse {
+    let mut response = answer::bytes("image/svg+xml", draw::ICON);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400"));
+    response
+}
+
+/// What is printed on things is for those who stand before them, not for a catalogue of all.
+async fn robots() -> HttpResponse {
+    answer::bytes("text/plain; charset=utf-8", "User-agent: *\nDisallow: /\n")
+}

@@ -1,0 +1,178 @@
+//! The pages for anybody.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use ics_core::gs1::DigitalLink;
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+
+use super::{Pages, html, see_other};
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Found, Reader};
+use crate::http::answer::{self, PGP_KEYS};
+use crate::http::face::Face;
+use crate::http::failure::Failure;
+use crate::http::request::Domain;
+use crate::web as draw;
+
+/// What was typed into the form.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    q: Option<String>,
+}
+
+/// The form; with something typed into it, what that leads to.
+pub(super) async fn home(
+    face: Data<Face>,
+    pages: Data<Pages>,
+    request: HttpRequest,
+    query: Query<Asked>,
+) -> HttpResponse {
+    if let Some(refused) = pages.refusal(&pages.budget, &request) {
+        return refused;
+    }
+    let Some(asked) = query.into_inner().q.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()) else {
+        let domains = face.app.node().domains.iter().map(ToString::to_string).collect::<Vec<_>>();
+        return html(StatusCode::OK, draw::home(&pages.site, &domains));
+    };
+    if let Some(path) = printed_path(&asked) {
+        return see_other(&path);
+    }
+    let text = asked.clone();
+    match face.blocking(move |app| app.spelled(Reader::Anonymous, &text)).await {
+        Ok(spelling) => see_other(&draw::path_of(&spelling)),
+        Err(failure) => nothing(&pages, &asked, &failure),
+    }
+}
+
+/// The path of an address that was read off a code, if it is one that every node resolves: whose node the address names
+/// does not matter.
+fn printed_path(asked: &str) -> Option<String> {
+    let (_, rest) = asked.strip_prefix("https://").or_else(|| asked.strip_prefix("http://"))?.split_once('/')?;
+    let path = rest.split(['?', '#']).next()?;
+    let is_safe = path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    (is_safe && (path.starts_with("id/") || path.starts_with("01/"))).then(|| format!("/{path}"))
+}
+
+/// A thing by any of its ids and names.
+pub(super) async fn thing(
+    face: Data<Face>,
+    pages: Data<Pages>,
+    request: HttpRequest,
+    query: Path<String>,
+) -> HttpResponse {
+    let query = query.into_inner();
+    let path = draw::path_of(&query);
+    let asked = query.clone();
+    found(&face, &pages, &request, &asked, &path, move |app| app.public_thing(Reader::Anonymous, &query)).await
+}
+
+/// A piece of a product by the GS1 Digital Link that is printed on it.
+pub(super) async fn digital_link(face: Data<Face>, pages: Data<Pages>, request: HttpRequest) -> HttpResponse {
+    let part = |name| request.match_info().get(name).unwrap_or_default().to_owned();
+    // Split before it is decoded: a serial number may hold a slash.
+    let (gtin, rest) = (part("gtin"), part("rest"));
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let rest: Vec<String> = rest.split('/').filter(|part| !part.is_empty()).map(decoded).collect();
+    let link = match DigitalLink::new(&gtin, rest.iter().map(String::as_str)) {
+        Ok(link) => link,
+        Err(error) => return pages.failure(&Failure::new(Code::MalformedPath, error)),
+    };
+    let serial = link.serial.as_ref().map(|serial| format!("/21/{}", draw::segment(serial))).unwrap_or_default();
+    let path = format!("/01/{}{serial}", link.gtin);
+    let asked = link.serial.clone().unwrap_or_else(|| link.gtin.to_string());
+    found(&face, &pages, &request, &asked, &path, move |app| app.thing_of_link(Reader::Anonymous, &link)).await
+}
+
+async fn found(
+    face: &Face,
+    pages: &Pages,
+    request: &HttpRequest,
+    asked: &str,
+    path: &str,
+    look: impl FnOnce(&App) -> Result<Found, AppError> + Send + 'static,
+) -> HttpResponse {
+    if let Some(refused) = pages.refusal(&pages.budget, request) {
+        return refused;
+    }
+    match face.blocking(look).await {
+        Ok(Found::Thing(thing)) => html(StatusCode::OK, draw::thing(&pages.site, &thing, path)),
+        Ok(Found::Several(things)) => html(StatusCode::MULTIPLE_CHOICES, draw::several(&pages.site, asked, &things)),
+        Err(failure) => nothing(pages, asked, &failure),
+    }
+}
+
+/// What is not known and what is hidden look alike; what is no name at all is told so.
+fn nothing(pages: &Pages, asked: &str, failure: &Failure) -> HttpResponse {
+    if failure.problem().code() == Code::UnknownIdentity.as_str() {
+        html(StatusCode::NOT_FOUND, draw::nothing(&pages.site, asked))
+    } else {
+        pages.failure(failure)
+    }
+}
+
+/// What gpg takes to check a thing offline.
+pub(super) async fn keyring(
+    face: Data<Face>,
+    pages: Data<Pages>,
+    request: HttpRequest,
+    domain: Domain,
+) -> HttpResponse {
+    if let Some(refused) = pages.refusal(&pages.budget, &request) {
+        return refused;
+    }
+    let id = percent_decode_str(request.match_info().query("id")).decode_utf8_lossy().into_owned();
+    let keyring = face.blocking(move |app| app.keyring(Reader::Anonymous, &domain.0, &id)).await;
+    download(&pages, keyring, "thing.asc")
+}
+
+/// One statement, certificate or descriptor as OpenPGP.
+pub(super) async fn statement(
+    face: Data<Face>,
+    pages: Data<Pages>,
+    request: HttpRequest,
+    path: Path<(String, u64)>,
+    domain: Domain,
+) -> HttpResponse {
+    if let Some(refused) = pages.refusal(&pages.budget, &request) {
+        return refused;
+    }
+    let index = path.1;
+    let entry = face.blocking(move |app| app.entry(Reader::Anonymous, &domain.0, index)).await;
+    download(&pages, entry.map(|entry| entry.body), &format!("entry-{index}.asc"))
+}
+
+/// A file to keep, in ASCII armor.
+fn download(pages: &Pages, bytes: Result<Vec<u8>, Failure>, name: &str) -> HttpResponse {
+    match bytes.and_then(|bytes| answer::openpgp(PGP_KEYS, bytes)) {
+        Ok(mut response) => {
+            if let Ok(value) = header::HeaderValue::try_from(format!("attachment; filename=\"{name}\"")) {
+                response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+            }
+            response
+        }
+        Err(failure) => pages.failure(&failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_printed_addresses_lead_anywhere() {
+        for (asked, path) in [
+            ("https://ics.acme.example/id/serial:SN-1", Some("/id/serial:SN-1")),
+            ("http://ics.acme.example/01/09506000134352/21/7?x#y", Some("/01/09506000134352/21/7")),
+            ("https://ics.acme.example//evil.example/id/", None),
+            ("https://ics.acme.example/\\evil/id/", None),
+            ("https://ics.acme.example/operator", None),
+            ("https://ics.acme.example", None),
+            ("serial:SN-1", None),
+        ] {
+            assert_eq!(printed_path(asked).as_deref(), path, "{asked}");
+        }
+    }
+}

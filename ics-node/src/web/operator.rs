@@ -1,0 +1,234 @@
+//! The operator's page: what waits, what goes wrong, what was denied. It changes nothing; where something is to be done
+//! that takes a signature, it says the command.
+
+use ics_core::trust::Outcome;
+use maud::{Markup, html};
+
+use super::parts::{Mark, code, mark, prose, theirs, theirs_brief, time};
+use super::path_of;
+use super::shell::{Site, page};
+use crate::api::{Alarm, DomainInfo, Enrolment, MirrorInfo, Position};
+use crate::app::{Denied, KeptFork, Operations, ToApprove};
+use crate::words::{clean, short, span};
+
+/// The form by which the operator shows that he has the node's token.
+#[must_use]
+pub fn login(site: &Site, has_token: bool, wrong: Option<&str>) -> Markup {
+    let main = html! {
+        section .welcome {
+            h1 { "For the operator" }
+            @if has_token {
+                form .login method="post" action="/operator/login" {
+                    @if let Some(wrong) = wrong { p .error role="alert" { (wrong) } }
+                    p .lead { "Domains, peers, what waits, what was denied and why." }
+                    br;
+                    label for="token" { "Operator's token" }
+                    input #token type="password" name="token" autocomplete="current-password" required maxlength="4096" autofocus;
+                    button type="submit" { "Sign in" }
+                }
+                p .note { "It is in the file that " code { "operator_token_file" } " in ics.toml names." }
+            } @else {
+                p .lead { "This node has no operator's token, so nobody can sign in." }
+                p .note { code { "operator_token_file" } " in ics.toml names the file with one." }
+            }
+        }
+    };
+    page(site, "For the operator", &main)
+}
+
+/// The page itself. `form` goes into the form that signs out, so that no other page can send it.
+#[must_use]
+pub fn operations(site: &Site, operations: &Operations, form: &str) -> Markup {
+    let main = html! {
+        div .head {
+            h1 { "Node " (operations.node.name) }
+            form method="post" action="/operator/logout" {
+                input type="hidden" name="form" value=(form);
+                button type="submit" { "Sign out" }
+            }
+        }
+        p .note { "As of " (time(operations.at)) ", version " (operations.node.version) }
+        @if let Some(why) = &operations.not_ready {
+            section .block .warn aria-labelledby="ready" { h2 #ready { "Not ready" } p { (clean(why)) } }
+        }
+        (tiles(operations))
+        (alarms(operations))
+        (domains(operations))
+        (enrolments(&operations.enrolments))
+        (to_approve(&operations.to_approve))
+        (denied(&operations.denied))
+    };
+    page(site, "Operator", &main)
+}
+
+/// What is to be seen before anything is read.
+fn tiles(operations: &Operations) -> Markup {
+    let alarms: usize = operations.domains.iter().map(|info| info.alarms.len()).sum();
+    let stale = operations.domains.iter().filter(|info| !is_fresh(info, operations)).count();
+    let waiting = operations.enrolments.len() + operations.to_approve.len();
+    let forks = operations.forks.len();
+    let tile = |number: usize, text: &str, class: &'static str| {
+        html! { li .(if number > 0 { class } else { "" }) { strong { (number) } (text) } }
+    };
+    html! {
+        ul .tiles {
+            (tile(operations.domains.len(), "domains", ""))
+            (tile(waiting, "waiting for you", "unsure"))
+            (tile(stale, "out of date", "unsure"))
+            (tile(alarms, "alarms", "bad"))
+            (tile(forks, "forks", "bad"))
+        }
+    }
+}
+
+fn age(info: &DomainInfo, operations: &Operations) -> Option<u64> {
+    info.info.as_of.map(|time| operations.at.millis_since(time) / 1000)
+}
+
+fn is_fresh(info: &DomainInfo, operations: &Operations) -> bool {
+    age(info, operations).is_some_and(|age| age <= info.fresh_for_seconds)
+}
+
+fn alarms(operations: &Operations) -> Markup {
+    let alarms: Vec<(&DomainInfo, &Alarm)> =
+        operations.domains.iter().flat_map(|info| info.alarms.iter().map(move |alarm| (info, alarm))).collect();
+    html! {
+        @if !alarms.is_empty() || !operations.forks.is_empty() {
+            section .block .warn aria-labelledby="alarms" {
+                h2 #alarms { "Forks and alarms" }
+                ul .points {
+                    @for KeptFork { domain, at, .. } in &operations.forks {
+                        li { strong { "Fork" } " of " (domain) ", " (time(*at)) ": two signed heads contradict each other; both are kept" }
+                    }
+                    @for (info, alarm) in &alarms {
+                        li { strong { (clean(&alarm.kind)) } ", " (info.info.domain) ", " (time(alarm.at)) ": " (theirs(&alarm.text)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn domains(operations: &Operations) -> Markup {
+    html! {
+        section .block aria-labelledby="domains" {
+            h2 #domains { "Domains and peers" }
+            div .scroll tabindex="0" role="region" aria-label="Domains and peers" {
+                table {
+                    thead { tr {
+                        th scope="col" { "Domain" } th scope="col" { "Here" } th scope="col" { "State" }
+                        th .number scope="col" { "Entries" } th .number scope="col" { "Behind" } th scope="col" { "Confirmed" }
+                    } }
+                    tbody { @for info in &operations.domains { (domain(info, operations)) } }
+                }
+            }
+        }
+    }
+}
+
+fn domain(info: &DomainInfo, operations: &Operations) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (info.info.domain) @if !info.description.is_empty() { br; small { (theirs_brief(&info.description)) } } }
+            td {
+                @match (&info.position, &info.mirror) {
+                    (Position::Home, _) => { "home" }
+                    (Position::Mirror, Some(mirror)) => { "copy, from " (theirs_brief(&mirror.peer)) }
+                    (Position::Mirror, None) => { "copy" }
+                }
+            }
+            td { (state(info.mirror.as_ref())) }
+            td .number { (info.info.size) }
+            td .number { (info.mirror.as_ref().map_or(0, |mirror| mirror.lag_entries)) }
+            td {
+                @match age(info, operations) {
+                    Some(age) if is_fresh(info, operations) => { (span(age)) " ago" }
+                    Some(age) => { span .state .unsure { (span(age)) " ago, too old" } }
+                    None => { span .state .unsure { "never" } }
+                }
+            }
+        }
+    }
+}
+
+fn state(mirror: Option<&MirrorInfo>) -> Markup {
+    let Some(mirror) = mirror else { return html! { span .state .good { "sequencing" } } };
+    let class = match mirror.state.as_str() {
+        "current" => "good",
+        "stopped" => "bad",
+        _ => "unsure",
+    };
+    html! {
+        span .state .(class) { (mirror.state.replace('-', " ")) }
+        @if let Some(error) = &mirror.last_error { br; small { (theirs_brief(error)) } }
+    }
+}
+
+fn enrolments(waiting: &[(ics_core::vocabulary::DomainName, Enrolment)]) -> Markup {
+    html! {
+        section .block aria-labelledby="enrolments" {
+            h2 #enrolments { "Devices that ask to be introduced" }
+            @if waiting.is_empty() { p .none { "None." } }
+            ul .things {
+                @for (domain, enrolment) in waiting {
+                    li {
+                        strong { (enrolment.request.kind) }
+                        @for name in enrolment.request.names.iter().take(4) { " " (theirs_brief(name)) }
+                        ", for " (domain) ", since " (time(enrolment.received_at))
+                        br; (code(&enrolment.id))
+                        pre tabindex="0" aria-label="Commands" { code {
+                            "ics enroll approve " (enrolment.id) " --domain " (domain) "\n"
+                            "ics enroll refuse " (enrolment.id) " --domain " (domain)
+                        } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn to_approve(waiting: &[ToApprove]) -> Markup {
+    html! {
+        section .block aria-labelledby="approve" {
+            h2 #approve { "Things that nobody has approved yet" }
+            @if waiting.is_empty() { p .none { "None among the latest." } }
+            ul .things {
+                @for ToApprove { domain, thing } in waiting {
+                    li {
+                        a href=(path_of(&thing.id)) { (theirs_brief(&thing.title)) } " " (thing.kind) ", in " (domain)
+                        br; small { (code(&short(&thing.id))) }
+                    }
+                }
+            }
+            @if let Some(ToApprove { domain, thing }) = waiting.first() {
+                p { "An approval takes a signature, which is made where the key is:" }
+                pre tabindex="0" aria-label="Command" { code { "ics approve " (thing.id) " --domain " (domain) } }
+            }
+        }
+    }
+}
+
+fn denied(denied: &[Denied]) -> Markup {
+    html! {
+        section .block aria-labelledby="denied" {
+            h2 #denied { "Denied lately" }
+            @if denied.is_empty() { p .none { "Nothing since the node started." } }
+            ul .things {
+                @for it in denied {
+                    li {
+                        @let (class, shape, word) = match it.outcome {
+                            Outcome::Deny => ("bad", Mark::Cross, "denied"),
+                            _ => ("unsure", Mark::Question, "unknown"),
+                        };
+                        span .state .(class) { (mark(shape)) " " (word) } " "
+                        strong { (theirs(&it.thing)) }
+                        @if let Some(peer) = &it.peer { " with " (theirs(peer)) }
+                        ", to " (theirs(&it.usage)) ", " (time(it.at))
+                        @if it.times > 1 { ", " (it.times) " times" }
+                        ul .points { @for reason in &it.reasons { li { (prose(reason)) } } }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What several pages draw.
+
+use ics_core::record::Outlook;
+use ics_core::time::Timestamp;
+use maud::{Markup, html};
+
+use crate::words::{brief, clean, day, when};
+
+/// Characters of a name that a page has room for outside of lists.
+const NAME_CHARACTERS: usize = 96;
+
+/// Text that others wrote: inert, and unable to turn the direction of what surrounds it.
+pub(super) fn theirs(text: &str) -> Markup {
+    html! { bdi { (clean(text)) } }
+}
+
+/// The same, cut where it is long.
+pub(super) fn theirs_brief(text: &str) -> Markup {
+    html! { bdi { (brief(&clean(text), NAME_CHARACTERS)) } }
+}
+
+/// A sentence of an explanation, in which words of the system stand between backticks.
+pub(super) fn prose(text: &str) -> Markup {
+    html! {
+        bdi {
+            @for (place, part) in clean(text).split('`').enumerate() {
+                @if place % 2 == 0 { (part) } @else { code { (part) } }
+            }
+        }
+    }
+}
+
+/// A point in time.
+pub(super) fn time(at: Timestamp) -> Markup {
+    html! { time datetime=(at.to_string()) title=(when(at)) { (day(at)) } }
+}
+
+/// Hex and the like: selected as a whole, broken anywhere.
+pub(super) fn code(text: &str) -> Markup {
+    html! { code { (clean(text)) } }
+}
+
+/// The look of an outlook: a class for the colour, and a shape, because colour alone tells some people nothing.
+pub(super) const fn look(outlook: Outlook) -> (&'static str, Mark) {
+    match outlook {
+        Outlook::Permitted => ("good", Mark::Tick),
+        Outlook::Blocked => ("bad", Mark::Cross),
+        Outlook::NotVouched => ("bad", Mark::Exclamation),
+        Outlook::Unknown => ("unsure", Mark::Question),
+        Outlook::NotInUse => ("quiet", Mark::Pause),
+    }
+}
+
+/// A shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Yes.
+    Tick,
+    /// No.
+    Cross,
+    /// Nobody says so.
+    Exclamation,
+    /// Nobody can tell.
+    Question,
+    /// Not yet.
+    Pause,
+}
+
+/// The shape as a picture that says nothing of its own: the words are beside it.
+pub(super) fn mark(mark: Mark) -> Markup {
+    let path = match mark {
+        Mark::Tick => "M12 25l8 8 16-17",
+        Mark::Cross => "M14 14l20 20M34 14L14 34",
+        Mark::Exclamation => "M24 11v16M24 35v.1",
+        Mark::Question => "M17 18c0-5 3-7 7-7s7 3 7 7c0 5-7 5-7 10M24 35.5v.1",
+        Mark::Pause => "M18 15v18M30 15v18",
+    };
+    html! { svg .mark viewBox="0 0 48 48" aria-hidden="true" focusable="false" { path d=(path) {} } }
+}

@@ -1,0 +1,409 @@
+//! The public page of one thing: on the first screen what somebody must know who stands before it, below that why.
+
+use std::collections::BTreeSet;
+
+use ics_core::identity::Kind;
+use ics_core::record::{By, GivenStatus, Listed, Outlook, Record, Standing};
+use ics_core::vocabulary::Attribute;
+use maud::{Markup, html};
+
+use super::parts::{Mark, code, look, mark, prose, theirs, theirs_brief, time};
+use super::shell::{Site, page};
+use super::{path_of, segment};
+use crate::api::{Point, RecordAnswer, Section};
+use crate::app::{PublicThing, Software};
+use crate::explain;
+use crate::qr::Qr;
+use crate::words::{attribute, brief, clean, short, span};
+
+/// Statements of one domain that the page lists; the API gives all.
+const LISTED: usize = 100;
+/// Signers, labels and grants that it names before the explanation names all.
+const SHOWN: usize = 8;
+
+/// The page. `path` is how it was reached, for the code that leads to it again.
+#[must_use]
+pub fn thing(site: &Site, thing: &PublicThing, path: &str) -> Markup {
+    let main = html! {
+        div .screen {
+            (answer(thing))
+            div .facts {
+                (what(thing))
+                (vouchers(thing))
+                (software(thing))
+                (fresh(thing))
+            }
+        }
+        (conflicts(thing))
+        (why(thing))
+        (details(thing))
+        (history(thing))
+        (proofs(thing))
+        (label(site, path))
+    };
+    page(site, &brief(&clean(&thing.title), 60), &main)
+}
+
+/// What it comes to, to be understood at a glance.
+fn answer(thing: &PublicThing) -> Markup {
+    let (class, shape) = look(thing.assessment.outlook);
+    html! {
+        section .answer .(class) aria-labelledby="answer" {
+            (mark(shape))
+            div {
+                h1 { (theirs_brief(&thing.title)) }
+                p .word #answer { (word(thing)) }
+                p .since { (since(thing)) }
+                @if thing.assessment.conflict {
+                    p .warning { "Not everybody agrees: " a href="#conflicts" { "see the conflict" } "." }
+                }
+            }
+        }
+    }
+}
+
+fn word(thing: &PublicThing) -> Markup {
+    let status = thing.assessment.status.as_ref().map(|(_, status)| status.name.as_str().replace('-', " "));
+    let status = status.as_deref();
+    html! {
+        @match (thing.assessment.outlook, status) {
+            (Outlook::Permitted, Some(status)) => { "Genuine, " (status) }
+            (Outlook::Permitted, None) => { "Genuine" }
+            (Outlook::Blocked, Some(status)) => { "Do not use: " (status) }
+            (Outlook::Blocked, None) => { "Do not use" }
+            (Outlook::NotVouched, _) => { "Not confirmed" }
+            (Outlook::Unknown, _) => { "Nobody can tell" }
+            (Outlook::NotInUse, Some(status)) => { "Genuine, " (status) }
+            (Outlook::NotInUse, None) => { "Genuine, no status" }
+        }
+    }
+}
+
+fn since(thing: &PublicThing) -> Markup {
+    let status = thing.assessment.status.as_ref().map(|(_, status)| status);
+    html! {
+        @match (thing.assessment.outlook, status) {
+            (Outlook::Unknown, status) => {
+                @if thing.assessment.stale.is_empty() {
+                    "The domains differ on what kind of thing this is."
+                } @else {
+                    "The last news is too old to rely on. "
+                    @if let Some(status) = status { "When last heard of, it was " (status.name) "." }
+                }
+            }
+            (Outlook::NotVouched, None) => { "Nobody who is entitled to says that this is what it claims to be." }
+            (Outlook::NotVouched, Some(status)) => {
+                "Nobody who is entitled to says that this is what it claims to be. " (given(status))
+            }
+            (_, Some(status)) => { (given(status)) }
+            (_, None) => { "Somebody vouches for it; nobody has put it into use or blocked it." }
+        }
+    }
+}
+
+fn given(status: &GivenStatus) -> Markup {
+    html! {
+        span .upper { (status.name.as_str().replace('-', " ")) } " since " (time(status.since)) ", says "
+        (name(&status.by)) ", " (status.by.role)
+        @if status.by.group.is_some() { ", of its whole group" }
+        "."
+        @if let Some(reason) = &status.reason { " “" (theirs_brief(reason)) "”" }
+    }
+}
+
+/// A signer by his name, or by his key where his certificate gives none.
+fn name(by: &By) -> Markup {
+    html! {
+        @match &by.name {
+            Some(name) => { (theirs_brief(name)) }
+            None => { "the holder of the key " (code(&short(&by.signer.to_string()))) }
+        }
+    }
+}
+
+/// The names that entitled signers give it, each once.
+fn names(thing: &PublicThing) -> BTreeSet<String> {
+    thing.answers.iter().flat_map(|it| &it.record.names).map(|given| given.value.to_string()).collect()
+}
+
+/// What can be compared with the thing itself.
+fn what(thing: &PublicThing) -> Markup {
+    let names = names(thing);
+    let serial = names.iter().find_map(|name| name.strip_prefix("serial:"));
+    html! {
+        section aria-labelledby="what" {
+            h2 #what { "What it is" }
+            dl {
+                @for which in [Attribute::Manufacturer, Attribute::Model] {
+                    @if let Some(value) = thing.attributes.get(&which) {
+                        dt { span .upper { (attribute(which)) } } dd { (theirs_brief(value)) }
+                    }
+                }
+                @match serial {
+                    Some(serial) => { dt { "Serial" } dd .strong { (theirs_brief(serial)) } }
+                    None => { dt { "Kind" } dd { (thing.identity.kind) } }
+                }
+            }
+            @if serial.is_some() && matches!(thing.identity.kind, Kind::Device | Kind::Gateway) {
+                p .note { "A label can be copied: compare the serial number with the one on the thing." }
+            }
+        }
+    }
+}
+
+fn vouchers(thing: &PublicThing) -> Markup {
+    let mut seen = BTreeSet::new();
+    let all = thing.answers.iter().flat_map(|it| {
+        let vouched = it.record.vouched.iter().map(|by| ("vouches", by));
+        vouched.chain(it.record.approvals.iter().map(|by| ("approves", by)))
+    });
+    let by: Vec<(&str, &By)> = all.filter(|(what, by)| seen.insert((*what, by.signer, by.role.clone()))).collect();
+    let mut seen = BTreeSet::new();
+    let labels = thing.answers.iter().flat_map(|it| &it.record.labels);
+    let labels: Vec<_> = labels.filter(|label| seen.insert((label.by.signer, &label.value))).collect();
+    html! {
+        section aria-labelledby="who" {
+            h2 #who { "Who stands behind it" }
+            ul .who {
+                @for (what, by) in by.iter().take(SHOWN) {
+                    li { (mark(Mark::Tick)) span { strong { (name(by)) } ", " (by.role) ", " (what) } }
+                }
+                @for label in labels.iter().take(SHOWN) {
+                    li {
+                        (mark(Mark::Tick))
+                        span { strong { (theirs_brief(&label.value)) } ", a label by " (name(&label.by)) }
+                    }
+                }
+                @if by.is_empty() { li .bad { (mark(Mark::Exclamation)) span { "Nobody who is entitled to." } } }
+            }
+        }
+    }
+}
+
+/// What is installed on it, and what else may be.
+fn software(thing: &PublicThing) -> Markup {
+    let is_installed = |software: &Software| thing.installed.iter().any(|it| it.id == software.id);
+    let others = thing.allowed.iter().filter(|it| !is_installed(it));
+    let all: Vec<&Software> = thing.installed.iter().chain(others).collect();
+    html! {
+        @if !all.is_empty() || matches!(thing.identity.kind, Kind::Device | Kind::Gateway) {
+            section aria-labelledby="software" {
+                h2 #software { "Software" }
+                @if all.is_empty() { p .none { "Nobody has named software for it here." } }
+                ul .who { @for software in all { (piece(software, is_installed(software))) } }
+            }
+        }
+    }
+}
+
+fn piece(software: &Software, is_installed: bool) -> Markup {
+    let (class, shape) = software.outlook.map_or(("unsure", Mark::Question), look);
+    html! {
+        li .(class) {
+            (mark(shape))
+            span {
+                a href=(path_of(&software.id)) { (theirs_brief(&software.title)) }
+                @match (&software.status, software.outlook) {
+                    (Some(status), _) => { ", " (status.replace('-', " ")) }
+                    (None, Some(_)) => { ", no status" }
+                    (None, None) => { ", not known here" }
+                }
+                ", " (if is_installed { "installed" } else { "allowed" })
+            }
+        }
+    }
+}
+
+/// The oldest news of all domains: the answer is no fresher.
+fn fresh(thing: &PublicThing) -> Markup {
+    let oldest = thing.answers.iter().max_by_key(|it| (!it.as_of.is_fresh(), it.as_of.age_seconds.unwrap_or(u64::MAX)));
+    html! {
+        section aria-labelledby="fresh" {
+            h2 #fresh { "How fresh" }
+            @if let Some(RecordAnswer { as_of, .. }) = oldest {
+                @let is_fresh = as_of.is_fresh();
+                ul .who {
+                    li .(if is_fresh { "good" } else { "unsure" }) {
+                        (mark(if is_fresh { Mark::Tick } else { Mark::Question }))
+                        span {
+                            @match (as_of.time, as_of.age_seconds) {
+                                (Some(_), Some(age)) if is_fresh => {
+                                    strong { "Confirmed " (span(age)) " ago" } ", good for " (span(as_of.fresh_for_seconds))
+                                }
+                                (Some(at), Some(_)) => { strong { "Last confirmed " (time(at)) } ", too old" }
+                                _ => { strong { "Never confirmed" } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What else is said of it.
+fn details(thing: &PublicThing) -> Markup {
+    html! {
+        section .block aria-labelledby="details" {
+            h2 #details { "Details" }
+            dl {
+                dt { "Kind" } dd { (thing.identity.kind) }
+                @for (which, value) in &thing.attributes {
+                    dt { span .upper { (attribute(*which)) } } dd { (theirs(&brief(value, 200))) }
+                }
+                @for name in names(thing).iter().take(LISTED) { dt { "Name" } dd { bdi { (code(name)) } } }
+                dt { @if thing.identity.kind.has_key() { "Key" } @else { "Digest" } }
+                dd { (code(&thing.identity.id.to_string())) }
+                @for RecordAnswer { record, .. } in &thing.answers {
+                    @for grant in record.grants.iter().take(SHOWN) {
+                        dt { span .upper { (grant.role) } }
+                        dd {
+                            @match &grant.name {
+                                Some(name) => { (theirs_brief(name)) }
+                                None => { (code(&short(&grant.grantee.to_string()))) }
+                            }
+                            ", granted by " (name(&grant.by))
+                            @if let Some(until) = grant.until { ", until " (time(until)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn conflicts(thing: &PublicThing) -> Markup {
+    let section = thing.explanation.sections.iter().find(|section| section.title == explain::CONFLICTS);
+    html! {
+        @if let Some(section) = section {
+            section .block .warn #conflicts aria-labelledby="conflicts-title" {
+                h2 #conflicts-title { "Conflicts" }
+                ul .points { @for point in &section.points { (self::point(point)) } }
+            }
+        } @else if thing.assessment.conflict {
+            section .block .warn #conflicts aria-labelledby="conflicts-title" {
+                h2 #conflicts-title { "Conflicts" }
+                p { "The domains give statuses of different effect; the most restrictive one decides." }
+            }
+        }
+    }
+}
+
+fn why(thing: &PublicThing) -> Markup {
+    html! {
+        section .block aria-labelledby="why" {
+            h2 #why { "Why" }
+            p { (prose(&thing.explanation.answer)) "." }
+            @for Section { title, points } in thing.explanation.sections.iter().filter(|it| it.title != explain::CONFLICTS) {
+                h3 { (title) }
+                ul .points { @for point in points { (self::point(point)) } }
+            }
+        }
+    }
+}
+
+/// A sentence of the explanation, with the entry that bears it out.
+fn point(point: &Point) -> Markup {
+    html! {
+        li {
+            (prose(&point.text)) "."
+            @if let Some((domain, index)) = point.domain.as_ref().zip(point.index) {
+                " " a .entry href={ "/v1/domains/" (domain) "/entries/" (index) } { "Entry " (index) " of " (domain) }
+            }
+        }
+    }
+}
+
+fn history(thing: &PublicThing) -> Markup {
+    html! {
+        section .block aria-labelledby="history" {
+            h2 #history { "History" }
+            @for RecordAnswer { record, .. } in &thing.answers {
+                h3 { (record.domain) }
+                ol .history {
+                    @for listed in record.statements.iter().rev().take(LISTED) { (event(record, listed)) }
+                }
+                @let more = record.statements.len().saturating_sub(LISTED);
+                @if more > 0 { p .note { (more) " older statements are in the JSON below." } }
+            }
+        }
+    }
+}
+
+fn event(record: &Record, listed: &Listed) -> Markup {
+    let stands = listed.standing == Standing::Stands;
+    let ended = listed.ended_by.and_then(|id| record.statements.iter().find(|other| other.by.statement == id));
+    html! {
+        li .(if stands { "stands" } else { "ended" }) {
+            p .what { (time(listed.admitted_at)) " " strong { (name(&listed.by)) } " " (prose(&explain::says(listed))) }
+            p .detail {
+                "as " (listed.by.role)
+                @if !stands {
+                    "; no longer counts: " bdi { (clean(&listed.because)) }
+                    @if let Some(ended) = ended { ", entry " (ended.by.index) }
+                }
+                @if let Some(source) = listed.source.first() { "; adopted from " (source.domain) }
+                ". "
+                a href={ "/v1/domains/" (record.domain) "/entries/" (listed.by.index) } {
+                    "Entry " (listed.by.index) " with proof"
+                }
+                " · "
+                a href={ "/statement/" (record.domain) "/" (listed.by.index) } download { "OpenPGP" }
+            }
+        }
+    }
+}
+
+/// Everything to take away and check.
+fn proofs(thing: &PublicThing) -> Markup {
+    let id = thing.identity.id.to_string();
+    let file = short(id.strip_prefix("sha256:").unwrap_or(&id)).trim_end_matches('…').to_owned();
+    let has_key = thing.identity.kind.has_key();
+    html! {
+        section .block aria-labelledby="proofs" {
+            h2 #proofs { "Check it yourself" }
+            @for RecordAnswer { record, .. } in &thing.answers {
+                @let domain = &record.domain;
+                @let of = format!("/v1/domains/{domain}/identities/{}", segment(&id));
+                h3 { (domain) }
+                ul .downloads {
+                    li { a href={ (of) "/evidence" } download={ (file) ".evidence.json" } { "Evidence pack" } small { "statements, rules and proofs" } }
+                    li { a href={ "/keyring/" (domain) "/" (segment(&id)) } download={ (file) ".asc" } {
+                        @if has_key { "OpenPGP keyring" } @else { "Signers' certificates" }
+                    } small { "for gpg and sq" } }
+                    li { a href=(of) download={ (file) ".json" } { "Record" } small { "JSON" } }
+                    li { a href={ (of) "/history" } download={ (file) ".history.json" } { "History" } small { "JSON" } }
+                    li { a href={ "/v1/domains/" (domain) "/checkpoint" } { "Checkpoint" } small { "signed by the home" } }
+                }
+            }
+            p { "Without a network, and without trusting this node:" }
+            pre tabindex="0" aria-label="Commands that check the downloads" {
+                code {
+                    "ics verify " (file) ".evidence.json\n"
+                    @if has_key {
+                        "gpg --allow-non-selfsigned-uid --import " (file) ".asc\ngpg --list-options show-notations --check-sigs " (file) "\n"
+                    } @else {
+                        "gpg --import " (file) ".asc\ngpg --verify STATEMENT.pgp\n"
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The code that leads here, to be printed.
+fn label(site: &Site, path: &str) -> Markup {
+    let url = format!("{}{path}", site.url);
+    html! {
+        @if let Ok(qr) = Qr::new(&url) {
+            section .block .label aria-labelledby="label" {
+                h2 #label { "This page as a code" }
+                svg .qr viewBox={ "0 0 " (qr.side()) " " (qr.side()) } role="img" aria-label={ "QR code of " (url) } {
+                    path .ground d={ "M0 0h" (qr.side()) "v" (qr.side()) "H0z" } {}
+                    path .ink d=(qr.path()) {}
+                }
+                p { (code(&url)) }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Looking something up, and what is said where there is nothing to show.
+
+use maud::{Markup, html};
+
+use super::parts::{Mark, code, mark, theirs, theirs_brief};
+use super::path_of;
+use super::shell::{Site, page};
+use crate::api::{IdentitySummary, Problem};
+use crate::words::{brief, clean, short};
+
+/// The form that looks things up, with what was asked last.
+fn search(asked: &str) -> Markup {
+    html! {
+        form .search role="search" action="/" method="get" {
+            label for="q" { "Serial number, fingerprint, hash or name" }
+            div {
+                input #q type="search" name="q" value=(clean(asked)) maxlength="512" autocomplete="off"
+                    autocapitalize="off" spellcheck="false" required aria-describedby="forms";
+                button type="submit" { "Look up" }
+            }
+            p #forms .note {
+                "As it stands on the thing. Also " code { "urn:…" } ", " code { "host:…" } ", " code { "sha256:…" }
+                ", a hardware address, or the address of a QR code."
+            }
+        }
+    }
+}
+
+/// The first page.
+#[must_use]
+pub fn home(site: &Site, domains: &[String]) -> Markup {
+    let main = html! {
+        section .welcome {
+            h1 { "What is this thing, and may it be used?" }
+            p .lead { "Who vouches for it, what its status is now, who says so, and how fresh that is: with proof." }
+            (search(""))
+        }
+        section .block aria-labelledby="here" {
+            h2 #here { "Domains that are held here" }
+            @if domains.is_empty() { p .none { "None yet." } }
+            ul .plain { @for domain in domains { li { (domain) } } }
+        }
+    };
+    page(site, "Look up", &main)
+}
+
+/// Nothing is known, or nothing that may be told: both look alike.
+#[must_use]
+pub fn nothing(site: &Site, asked: &str) -> Markup {
+    let main = html! {
+        section .answer .unsure aria-labelledby="answer" {
+            (mark(Mark::Question))
+            div {
+                h1 { (theirs_brief(asked)) }
+                p .word #answer { "Nothing is known of it here" }
+                p .since { "That is no sign that it is genuine, and none that it is not." }
+            }
+        }
+        section .welcome { h2 { "Look up something else" } (search(asked)) }
+    };
+    page(site, "Nothing known", &main)
+}
+
+/// A name that fits several things says nothing of any.
+#[must_use]
+pub fn several(site: &Site, asked: &str, things: &[IdentitySummary]) -> Markup {
+    let main = html! {
+        section .answer .unsure aria-labelledby="answer" {
+            (mark(Mark::Question))
+            div {
+                h1 { (theirs_brief(asked)) }
+                p .word #answer { (things.len()) " things have this name" }
+                p .since { "A name that fits several says nothing of any. Which one is it?" }
+            }
+        }
+        section .block aria-labelledby="which" {
+            h2 #which { "Which one" }
+            ul .things {
+                @for thing in things {
+                    li {
+                        a href=(path_of(&thing.id)) { (theirs_brief(&thing.title)) }
+                        " " (thing.kind)
+                        @for (_, value) in thing.attributes.iter().take(4) { ", " (theirs_brief(value)) }
+                        br; small { (code(&short(&thing.id))) }
+                    }
+                }
+            }
+        }
+    };
+    page(site, "Several things", &main)
+}
+
+/// A request that was refused, with the reason.
+#[must_use]
+pub fn refused(site: &Site, problem: &Problem) -> Markup {
+    let main = html! {
+        section .answer .unsure aria-labelledby="answer" {
+            (mark(Mark::Exclamation))
+            div {
+                h1 { span .upper { (problem.title) } }
+                p .word #answer { (problem.status) }
+                p .since { (theirs(&brief(&problem.detail, 300))) }
+            }
+        }
+        @if let Some(hint) = &problem.hint { p .note { (hint) "." } }
+        section .welcome { h2 { "Look something up" } (search("")) }
+    };
+    page(site, &problem.title, &main)
+}

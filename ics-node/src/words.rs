@@ -1,0 +1,137 @@
+//! Words that all faces share: times, spans, names that others wrote.
+
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::Attribute;
+
+/// Text that others wrote, fit for one line of a terminal or a page: without control characters, which could move the
+/// cursor or colour a lie, and without what turns the direction of writing, breaks the line, or is not seen at all, by
+/// which two names could look alike.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || is_unseen(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Default ignorable code points (Unicode 16, DerivedCoreProperties) that no script needs for one word, and the line and
+/// paragraph separators.
+const fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The beginning of a text that may be long, where all of it is to be had elsewhere.
+#[must_use]
+pub fn brief(text: &str, characters: usize) -> String {
+    let mut rest = text.chars();
+    let head: String = rest.by_ref().take(characters).collect();
+    if rest.next().is_none() { head } else { format!("{}…", head.trim_end()) }
+}
+
+/// The beginning of an id: enough for a person to compare.
+#[must_use]
+pub fn short(id: &str) -> String {
+    let digest = id.strip_prefix("sha256:").map(|hex| ("sha256:", hex));
+    let (scheme, hex) = digest.unwrap_or(("", id));
+    let head: String = hex.chars().take(16).collect();
+    if head.len() == hex.len() { id.to_owned() } else { format!("{scheme}{head}…") }
+}
+
+/// A point in time as people read it: to the second, in UTC.
+#[must_use]
+pub fn when(time: Timestamp) -> String {
+    let text = Timestamp::from_seconds(time.as_seconds()).to_string();
+    text.replacen('T', " ", 1).replacen('Z', " UTC", 1)
+}
+
+/// A point in time as it stands in a sentence for anybody: to the minute, in UTC.
+#[must_use]
+pub fn day(time: Timestamp) -> String {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let text = when(time);
+    let part = |range| text.get(range).unwrap_or_default();
+    let month = part(5..7).parse::<usize>().ok().and_then(|month| MONTHS.get(month.checked_sub(1)?));
+    match month {
+        Some(month) => format!("{} {month} {}, {} UTC", part(8..10).trim_start_matches('0'), part(0..4), part(11..16)),
+        None => text,
+    }
+}
+
+/// So many seconds, in the largest unit of which there is more than one.
+#[must_use]
+pub fn span(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "days"), (3_600, "h"), (60, "min")];
+    let unit = UNITS.iter().find(|(length, _)| seconds >= length * 2 || seconds == *length && *length < 86_400);
+    match unit {
+        Some((length, name)) => format!("{} {name}", seconds / length),
+        None => format!("{seconds} s"),
+    }
+}
+
+/// A number and a noun, which takes an s as its plural.
+#[must_use]
+pub fn counted(number: impl TryInto<u64>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// What people call an attribute.
+#[must_use]
+pub const fn attribute(attribute: Attribute) -> &'static str {
+    match attribute {
+        Attribute::Manufacturer => "manufacturer",
+        Attribute::Make => "make",
+        Attribute::Model => "model",
+        Attribute::ProductId => "product id",
+        Attribute::ProductVersion => "product version",
+        Attribute::Lot => "lot",
+        Attribute::Quantity => "quantity",
+        Attribute::Location => "location",
+        Attribute::Destination => "destination",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_moves_no_cursor() {
+        assert_eq!(clean("Pump 7"), "Pump 7");
+        assert_eq!(clean("a\u{1b}[2Jb\nc\u{202e}d\u{9b}"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}");
+        assert_eq!(clean("a\u{200b}b\u{2028}c\u{e0041}d\u{feff}"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}");
+        assert_eq!(brief("pump", 4), "pump");
+        assert_eq!(brief("a pump", 2), "a…");
+    }
+
+    #[test]
+    fn spans_of_time() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (61, "61 s"),
+            (120, "2 min"),
+            (3_599, "59 min"),
+            (3_600, "1 h"),
+            (86_400, "24 h"),
+            (172_799, "47 h"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn times_are_read_by_people() {
+        assert_eq!(when(Timestamp::from_millis(1_795_162_200_123)), "2026-11-20 08:10:00 UTC");
+        assert_eq!(day(Timestamp::from_millis(1_795_162_200_123)), "20 Nov 2026, 08:10 UTC");
+    }
+
+    #[test]
+    fn ids_are_cut_where_they_are_long() {
+        assert_eq!(short("0123456789abcdef0123"), "0123456789abcdef…");
+        assert_eq!(short("sha256:0123456789abcdef0123"), "sha256:0123456789abcdef…");
+        assert_eq!(short("0123456789abcdef"), "0123456789abcdef");
+    }
+}

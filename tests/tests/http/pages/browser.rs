@@ -1,0 +1,140 @@
+//! A real browser, driven by the Chrome DevTools Protocol over a pipe.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How somebody looks at a page.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    /// For the name of the picture.
+    pub(crate) name: &'static str,
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    pub(crate) dark: bool,
+    pub(crate) print: bool,
+}
+
+/// A phone and a desktop, by day and by night.
+pub(crate) const LOOKS: [Look; 4] = [
+    Look { name: "phone", width: 390, height: 844, dark: false, print: false },
+    Look { name: "phone-dark", width: 390, height: 844, dark: true, print: false },
+    Look { name: "desktop", width: 1280, height: 900, dark: false, print: false },
+    Look { name: "desktop-dark", width: 1280, height: 900, dark: true, print: false },
+];
+
+/// On paper.
+pub(crate) const PAPER: Look = Look { name: "print", width: 794, height: 1123, dark: false, print: true };
+
+/// A browser that ends with its owner.
+pub(crate) struct Browser {
+    process: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    calls: u64,
+    events: Vec<Value>,
+    session: String,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts the browser with one empty page.
+    pub(crate) fn start() -> Self {
+        let profile = TempDir::new().expect("a directory");
+        // The protocol is spoken over file descriptors 3 and 4.
+        let script = "exec chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
+                      --disable-background-networking --disable-component-update --disable-sync --hide-scrollbars \
+                      --user-data-dir=\"$0\" --remote-debugging-pipe about:blank 3<&0 4>&1 1>/dev/null 2>&1";
+        let mut process = Command::new("sh")
+            .args(["-c", script])
+            .arg(profile.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("chromium must be installed");
+        let (input, output) = (process.stdin.take(), BufReader::new(process.stdout.take().expect("a pipe")));
+        let (calls, events, session) = (0, Vec::new(), String::new());
+        let mut browser = Self { process, input, output, calls, events, session, _profile: profile };
+        let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}))["targetId"].clone();
+        let attached = browser.call("Target.attachToTarget", &json!({"targetId": target, "flatten": true}));
+        browser.session = attached["sessionId"].as_str().expect("a session").to_owned();
+        browser.call("Page.enable", &json!({}));
+        browser
+    }
+
+    fn receive(&mut self) -> Value {
+        let mut message = Vec::new();
+        self.output.read_until(0, &mut message).expect("the browser answers");
+        assert_eq!(message.pop(), Some(0), "the browser has ended");
+        serde_json::from_slice(&message).expect("JSON")
+    }
+
+    /// Calls a method of the protocol and waits for its result.
+    pub(crate) fn call(&mut self, method: &str, parameters: &Value) -> Value {
+        self.calls += 1;
+        let mut message = json!({"id": self.calls, "method": method, "params": parameters});
+        if !self.session.is_empty() {
+            message["sessionId"] = self.session.clone().into();
+        }
+        let mut bytes = message.to_string().into_bytes();
+        bytes.push(0);
+        self.input.as_mut().expect("a pipe").write_all(&bytes).expect("the browser listens");
+        loop {
+            let answer = self.receive();
+            if answer["id"] == self.calls {
+                assert!(answer.get("error").is_none(), "{method}: {answer}");
+                return answer["result"].clone();
+            }
+            self.events.push(answer);
+        }
+    }
+
+    /// Opens a page and waits until it is loaded.
+    pub(crate) fn open(&mut self, url: &str, look: Look) {
+        let mobile = look.width < 600;
+        let size = json!({"width": look.width, "height": look.height, "deviceScaleFactor": 2, "mobile": mobile});
+        self.call("Emulation.setDeviceMetricsOverride", &size);
+        let scheme = json!({"name": "prefers-color-scheme", "value": if look.dark { "dark" } else { "light" }});
+        let media = if look.print { "print" } else { "screen" };
+        self.call("Emulation.setEmulatedMedia", &json!({"media": media, "features": [scheme]}));
+        self.events.clear();
+        let opened = self.call("Page.navigate", &json!({ "url": url }));
+        assert!(opened.get("errorText").is_none(), "{url}: {opened}");
+        while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
+            let event = self.receive();
+            self.events.push(event);
+        }
+    }
+
+    /// What an expression comes to in the page.
+    pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
+        let asked = json!({"expression": expression, "returnByValue": true});
+        let answer = self.call("Runtime.evaluate", &asked);
+        assert!(answer.get("exceptionDetails").is_none(), "{answer}");
+        answer["result"]["value"].clone()
+    }
+
+    /// Takes a picture of the whole page.
+    pub(crate) fn picture(&mut self, file: &Path) {
+        let size = self.call("Page.getLayoutMetrics", &json!({}))["cssContentSize"].clone();
+        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1});
+        let asked = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let data = self.call("Page.captureScreenshot", &asked)["data"].clone();
+        let png = STANDARD.decode(data.as_str().expect("a picture")).expect("base64");
+        assert!(png.starts_with(b"\x89PNG") && png.len() > 5_000, "{} is empty", file.display());
+        std::fs::write(file, png).expect("written");
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // It ends when nobody speaks to it any more.
+        drop(self.input.take());
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,48 @@
+//! The pages: what they say, what they never let through, and how they look in a real browser.
+
+mod browser;
+mod operator;
+mod serving;
+mod showing;
+mod town;
+
+use std::time::Duration;
+
+use ics_node::http::Settings;
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder};
+
+use crate::support::{Answer, Node, settings};
+use crate::world::World;
+
+/// A node with things in every state, whose pages anybody may ask for as often as these tests do.
+async fn town() -> Node {
+    town_at("https://ics.acme.example").await
+}
+
+/// The same, reached by others at this address.
+async fn town_at(url: &str) -> Node {
+    let world = tokio::task::spawn_blocking(World::town).await.expect("a world");
+    world.tell().await;
+    let mut settings = patient();
+    settings.pages.per_minute = 100_000;
+    settings.public_url = url.to_owned();
+    let mut node = Node::with(world, &settings);
+    node.client = Client::builder().redirect(Policy::none()).build().expect("a client");
+    node
+}
+
+/// The usual settings, but that a busy machine may take its time.
+fn patient() -> Settings {
+    Settings { request_timeout: Duration::from_secs(30), ..settings() }
+}
+
+impl Node {
+    fn page(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("http://{}{path}", self.addresses[0]))
+    }
+
+    async fn visit(&self, path: &str) -> Answer {
+        Answer::read(self.page(path)).await
+    }
+}

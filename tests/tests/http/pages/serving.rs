@@ -1,0 +1,186 @@
+//! What the pages say, and what they never let through.
+
+use super::town::HOSTILE;
+use super::{patient, town};
+use crate::support::{Answer, Node};
+use crate::world::{World, certificate, domain, introduction, maker};
+
+/// The text of a page without its markup.
+fn words(answer: &Answer) -> String {
+    let mut text = String::new();
+    for piece in answer.text().split('<').skip(1) {
+        text.push_str(piece.split_once('>').map_or("", |(_, text)| text));
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test]
+async fn a_thing_has_a_page_that_says_what_matters() {
+    let node = town().await;
+    for (path, status, says) in [
+        (
+            "/id/serial:SN-0010",
+            200,
+            &[
+                "Genuine, in use",
+                "says Integrator GmbH, integrator",
+                "Acme Pumps, manufacturer, vouches",
+                "p7-firmware 2.5.0",
+                "Medical device, class IIa",
+            ][..],
+        ),
+        ("/id/serial:SN-0011", 200, &["Do not use: stolen", "taken from site 4 at night"]),
+        (
+            "/id/serial:SN-0012",
+            200,
+            &["Do not use: suspended", "Conflicts", "suspended wins over it, since it is more restrictive"],
+        ),
+        ("/id/serial:SN-0013", 200, &["Genuine, planned"]),
+        ("/id/serial:SN-0014", 200, &["Genuine, no status"]),
+        ("/id/serial:SN-TWICE", 300, &["2 things have this name"]),
+        ("/id/serial:SN-9999", 404, &["Nothing is known of it here"]),
+        ("/id/what", 400, &["is not a name"]),
+        (
+            "/01/9506000134352/21/SN-0010",
+            200,
+            &["Genuine, in use", "https://ics.acme.example/01/09506000134352/21/SN-0010"],
+        ),
+        ("/01/9506000134352/10/2026-11/21/SN-0010", 200, &["Genuine, in use"]),
+        ("/01/9506000134352/10/other/21/SN-0010", 404, &["Nothing is known of it here"]),
+        ("/01/96385074/21/SN-0010", 404, &["Nothing is known of it here"]),
+        ("/01/9506000134352", 404, &["Nothing is known of it here"]),
+        ("/01/9506000134353/21/SN-0010", 400, &["check digit"]),
+        ("/01/9506000134352/17/261120/21/SN-0010", 400, &["does not belong there"]),
+        ("/", 200, &["What is this thing, and may it be used?", "devices.acme.example"]),
+    ] {
+        let answer = node.visit(path).await;
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        let words = words(&answer);
+        for expected in says {
+            assert!(words.contains(expected), "{path}: `{expected}` is missing: {words}");
+        }
+        assert!(
+            answer.header("content-security-policy").starts_with("default-src 'none'; style-src 'self';"),
+            "{path}"
+        );
+        assert_eq!((answer.header("referrer-policy"), answer.header("cache-control")), ("no-referrer", "no-store"));
+    }
+    // What is withdrawn is not allowed.
+    assert!(!words(&node.visit("/id/serial:SN-0010").await).contains("p7-firmware 2.3.0"));
+}
+
+#[tokio::test]
+async fn whatever_people_type_leads_to_the_page() {
+    let node = town().await;
+    for (typed, path) in [
+        ("SN-0010", "/id/serial:SN-0010"),
+        ("serial:SN-0010", "/id/serial:SN-0010"),
+        ("%20SN-0010%20", "/id/serial:SN-0010"),
+        ("https://other.example/01/9506000134352/21/SN-0010", "/01/9506000134352/21/SN-0010"),
+    ] {
+        let answer = node.visit(&format!("/?q={typed}")).await;
+        assert_eq!((answer.status, answer.header("location")), (303, path), "{typed}");
+    }
+    assert_eq!(node.visit("/?q=SN-9999").await.status, 404);
+    assert_eq!(node.visit("/?q=two%20words").await.status, 404);
+    assert_eq!(node.visit("/?q=").await.status, 200);
+}
+
+/// Texts that others wrote come out as text, unable to run, to hide or to turn what surrounds them.
+#[tokio::test]
+async fn hostile_names_are_inert() {
+    let node = town().await;
+    let id = super::town::id_of(18);
+    let answer = node.visit(&format!("/id/{id}")).await;
+    let (page, words) = (answer.text(), words(&answer));
+    assert_eq!(answer.status, 200, "{page}");
+    assert!(HOSTILE.contains("<script>") && HOSTILE.contains('\u{202e}'));
+    assert!(words.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{words}");
+    assert!(!page.contains("<script") && !page.contains("<img") && !page.contains("<b>"), "{page}");
+    assert!(
+        !page.chars().any(|c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}')),
+        "{page}"
+    );
+    assert!(words.contains('\u{fffd}'));
+    assert!(page.len() < 40_000, "a long name does not make a long page: {} bytes", page.len());
+    let asked = node.visit("/id/serial:%3Cscript%3Ealert(1)%3C%2Fscript%3E").await;
+    assert_eq!(asked.status, 404);
+    assert!(!asked.text().contains("<script"), "{}", asked.text());
+    let searched = node.visit("/?q=%22%3E%3Cscript%3Ealert(1)").await;
+    assert!(!searched.text().contains("<script"), "{}", searched.text());
+}
+
+/// A thing that may not be read looks as if it were not there.
+#[tokio::test]
+async fn hidden_and_unknown_look_alike() {
+    let world = tokio::task::spawn_blocking(|| World::private(Default::default())).await.expect("a world");
+    let told = vec![certificate(&maker(), "Acme"), introduction(&maker(), 7)];
+    world.say(&domain(), told).await;
+    let node = Node::with(world, &patient());
+    for (hidden, unknown, search) in [
+        ("/id/serial:SN-7", "/id/serial:SN-8", false),
+        ("/01/9506000134352/21/SN-7", "/01/9506000134352/21/SN-8", false),
+        ("/?q=SN-7", "/?q=SN-8", true),
+    ] {
+        let (hidden, unknown) = (node.visit(hidden).await, node.visit(unknown).await);
+        assert_eq!((hidden.status, unknown.status), (404, 404));
+        assert_eq!(hidden.text().replace("SN-7", "SN-8"), unknown.text(), "{search}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_asks_too_often_has_to_wait() {
+    let world = tokio::task::spawn_blocking(World::founded).await.expect("a world");
+    let mut settings = patient();
+    settings.pages.per_minute = 3;
+    let node = Node::with(world, &settings);
+    for _ in 0..3 {
+        assert_eq!(node.visit("/id/serial:SN-1").await.status, 404);
+    }
+    let refused = node.visit("/id/serial:SN-1").await;
+    assert_eq!(refused.status, 429, "{}", refused.text());
+    assert!((1..=20).contains(&refused.header("retry-after").parse::<u64>().expect("seconds")));
+    assert!(refused.header("content-type").starts_with("text/html"));
+    assert_eq!(node.visit("/style/x.css").await.status, 200, "only what tells something counts");
+    // Nobody gets a budget of his own by saying that he is somebody else.
+    let forged = Answer::read(node.page("/").header("x-forwarded-for", "192.0.2.9")).await;
+    assert_eq!(forged.status, 429);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_who_asks() {
+    let world = tokio::task::spawn_blocking(World::founded).await.expect("a world");
+    let mut settings = patient();
+    settings.pages.per_minute = 1;
+    settings.pages.trusted_proxies = vec![[127, 0, 0, 1].into()];
+    let node = Node::with(world, &settings);
+    let from = |address: &'static str| Answer::read(node.page("/").header("x-forwarded-for", address));
+    assert_eq!(from("192.0.2.1").await.status, 200);
+    assert_eq!(from("198.51.100.9, 192.0.2.1").await.status, 429, "what the client itself claims does not count");
+    assert_eq!(from("192.0.2.1, 192.0.2.2").await.status, 200);
+}
+
+/// What can be taken away holds without the node.
+#[tokio::test]
+async fn downloads_are_checked_by_gpg() {
+    let node = town().await;
+    let id = super::town::id_of(10);
+    let keyring = node.visit(&format!("/keyring/devices.acme.example/{id}")).await;
+    assert_eq!(keyring.status, 200, "{}", keyring.text());
+    assert!(keyring.header("content-disposition").starts_with("attachment"));
+    let home = tempfile::tempdir().expect("a directory");
+    let file = home.path().join("thing.asc");
+    std::fs::write(&file, &keyring.body).expect("written");
+    let gpg = |arguments: &[&str]| {
+        let output =
+            std::process::Command::new("gpg").args(["--batch", "--homedir"]).arg(home.path()).args(arguments).output();
+        let output = output.expect("gpg must be installed");
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    gpg(&["--allow-non-selfsigned-uid", "--import", file.to_str().expect("a path")]);
+    let checked = gpg(&["--check-sigs", &id]);
+    assert!(checked.contains("sig!") && checked.contains("Acme Pumps"), "{checked}");
+    let statement = node.visit("/statement/devices.acme.example/2").await;
+    assert!(statement.text().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"), "{}", statement.text());
+    assert_eq!(node.visit("/statement/devices.acme.example/99999").await.status, 404);
+}

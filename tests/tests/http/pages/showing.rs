@@ -1,0 +1,68 @@
+//! How the pages look and whether everybody can read them, in a real browser. The pictures are kept under `target/pages`,
+//! for people to look at.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::browser::{Browser, LOOKS, PAPER};
+use super::town::id_of;
+use super::town_at;
+
+const ACCESSIBLE: &str = include_str!("accessible.js");
+
+fn pictures() -> PathBuf {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/pages");
+    std::fs::create_dir_all(&directory).expect("a directory");
+    directory
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_can_read_every_page_in_every_light() {
+    let node = town_at("http://localhost").await;
+    let cookie = node.signed_in().await;
+    let base = format!("http://{}", node.addresses[0]);
+    let pages = [
+        ("in-use", "/id/serial:SN-0010".to_owned()),
+        ("stolen", "/id/serial:SN-0011".to_owned()),
+        ("suspended", "/id/serial:SN-0012".to_owned()),
+        ("planned", "/01/09506000134352/21/SN-0013".to_owned()),
+        ("no-status", "/id/serial:SN-0014".to_owned()),
+        ("hostile", format!("/id/{}", id_of(18))),
+        ("several", "/id/serial:SN-TWICE".to_owned()),
+        ("nothing", "/id/serial:SN-9999".to_owned()),
+        ("refused", "/01/9506000134353/21/SN-0010".to_owned()),
+        ("home", "/".to_owned()),
+        ("operator", "/operator".to_owned()),
+    ];
+    let shown = tokio::task::spawn_blocking(move || {
+        let (mut browser, directory, mut faults) = (Browser::start(), pictures(), Vec::new());
+        let look_at = |browser: &mut Browser, faults: &mut Vec<String>, name: &str, path: &str| {
+            for look in LOOKS.into_iter().chain([PAPER]) {
+                browser.open(&format!("{base}{path}"), look);
+                browser.picture(&directory.join(format!("{name}-{}.png", look.name)));
+                if look.print {
+                    continue;
+                }
+                let found = browser.evaluate(ACCESSIBLE);
+                let found = found.as_array().expect("a list").iter();
+                faults.extend(found.map(|fault| format!("{name} {}: {fault}", look.name)));
+            }
+        };
+        look_at(&mut browser, &mut faults, "sign-in", "/operator");
+        let (name, value) = cookie.split_once('=').expect("a cookie");
+        browser.call("Network.setCookie", &json!({"name": name, "value": value, "url": base}));
+        for (name, path) in &pages {
+            look_at(&mut browser, &mut faults, name, path);
+        }
+        // Whoever scans a code sees all that matters on the first screen of a phone.
+        browser.open(&format!("{base}/id/serial:SN-0010"), LOOKS[0]);
+        let end = browser.evaluate("document.querySelector('.screen').getBoundingClientRect().bottom");
+        let answer = browser.evaluate("document.querySelector('.answer').getBoundingClientRect().bottom");
+        (faults, answer.as_f64().expect("a number"), end.as_f64().expect("a number"))
+    });
+    let (faults, answer, end) = shown.await.expect("shows");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    assert!(answer < 400.0, "the answer ends at {answer}");
+    assert!(end <= 844.0, "the first screen ends at {end}");
+}
