@@ -37,7 +37,7 @@ as plant domain submit
 
 step "3. The gateway mirrors the domain and decides by a policy of its own"
 as site init --role infield --domain site4.plant.example --listen "$site" --generate-passphrase
-as site mirror add plant.example --peer plant --url "http://$plant" --yes
+as site peer add plant plant.example --url "http://$plant" --yes
 cat >"$work/site/trust.json" <<JSON
 {
   "domains": [$(sed -n 's|^origin = \("plant.example/.*"\)|\1|p' "$work/site/ics.toml")],
