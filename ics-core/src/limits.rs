@@ -76,6 +76,8 @@ pub const NEWS_ENTRIES: usize = 64;
 pub const NEWS_BYTES: usize = 64 * 1024;
 /// Identities or statements in one page of a listing.
 pub const PAGE_ITEMS: usize = 500;
+/// Keys in one answer of a key server.
+pub const KEYS_FOUND: usize = 100;
 /// Statements about one identity that are read to make its record.
 pub const RECORD_STATEMENTS: usize = 4_096;
 /// Entries of the evidence for one record: its statements, those about its groups, descriptors and certificates.

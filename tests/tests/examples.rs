@@ -22,6 +22,7 @@ fn run(name: &str) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let mut command = Command::new("bash");
     command.arg(&script).env("ICS", env!("CARGO_BIN_EXE_ics-under-test")).env("TMPDIR", directory.path());
+    command.env("FACTORY_LINE", env!("CARGO_BIN_EXE_factory-line"));
     command.env("PORT", ports().to_string());
     command.env_remove("ICS_HOME").env_remove("KEEP").env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
     let output = command.output().expect("bash must be installed");
@@ -112,4 +113,13 @@ fn zero_trust() {
         ],
     );
     assert_eq!(said.matches("monitor$ ics status suspended").count(), 1, "once, not for every anomaly: {said}");
+}
+
+#[test]
+fn factory_line() {
+    let said = run("factory-line");
+    in_order(
+        &said,
+        &["== 1.", ",urn:dev:mac:", "fffe000000\n", "== 3.", "✓ 3000 published", "== 4.", "urn:dev:mac:", "== Done"],
+    );
 }

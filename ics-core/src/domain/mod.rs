@@ -14,8 +14,10 @@ use crate::identity::Fingerprint;
 use crate::log::checkpoint::Origin;
 use crate::log::entry::LeafData;
 use crate::openpgp::certificate::Certificate;
+use crate::openpgp::signature::Issuer;
 use crate::policy::{AccessPolicy, PolicyError};
 use crate::record::Logged;
+use crate::statement::Certification;
 use crate::time::Timestamp;
 use crate::vocabulary::{DomainName, Effect, Role};
 use signers::Signers;
@@ -73,6 +75,25 @@ impl Domain {
         let former = core::mem::replace(&mut self.current, Version::new(index, descriptor)?);
         self.former.push(former);
         Ok(())
+    }
+
+    /// Takes a certification, which [`Domain::check_certification`] has admitted, into the log at `index`.
+    pub fn take_certification(&mut self, index: u64, certification: &Certification) {
+        Arc::make_mut(&mut self.signers).take_certification(index, certification);
+    }
+
+    /// The indices of the certifications that stand on a certificate, in the order of the log.
+    #[must_use]
+    pub fn certifications(&self, primary: &Fingerprint) -> Vec<u64> {
+        self.signers.certified(primary)
+    }
+
+    /// The certificates whose key may have made a signature, by what it says of its issuer.
+    #[must_use]
+    pub fn may_have_issued(&self, issuer: &Issuer) -> Vec<&Certificate> {
+        let id = issuer.key_id();
+        let held = self.signers.by_key_id(&id);
+        held.filter(|certificate| issuer.fits(&certificate.primary())).collect()
     }
 
     /// Says how long the log is, and when its last entry was admitted.

@@ -179,7 +179,10 @@ pub enum Refusal {
         /// The primary fingerprint of the certificate that has it.
         holder: Fingerprint,
     },
-    /// A certificate over the domain's limit.
+    /// A certification of a key or User ID that no certificate here has.
+    #[error("no certificate of this domain has the key `{0}` with the certified User ID")]
+    CertifiesUnknown(Fingerprint),
+    /// A certificate over the domain's limit, with the certifications on it.
     #[error("the certificate has {length} bytes, the limit of this domain is {limit}")]
     CertificateTooLong {
         /// Its length.
@@ -251,6 +254,7 @@ impl Refusal {
             Self::CertificateNotNamed(_) => "certificate-not-named",
             Self::CertificateShrinks(_) => "certificate-shrinks",
             Self::CertificateKeyTaken { .. } => "certificate-key-taken",
+            Self::CertifiesUnknown(_) => "certifies-unknown",
             Self::CertificateTooLong { .. } => "certificate-too-long",
         }
     }
@@ -271,7 +275,8 @@ impl Refusal {
             | Self::SupersedesOthers { .. }
             | Self::BlockedForEver(_)
             | Self::NotPermitted { .. }
-            | Self::CertificateNotNamed(_) => Fault::Policy,
+            | Self::CertificateNotNamed(_)
+            | Self::CertifiesUnknown(_) => Fault::Policy,
             _ => Fault::Statement,
         }
     }

@@ -9,6 +9,7 @@ use crate::log::checkpoint::Origin;
 use crate::openpgp::certificate::Certificate;
 use crate::policy::{Action, Cache, Principal, Request, Resource};
 use crate::record::{Logged, SourceRef};
+use crate::statement::Certification;
 use crate::vocabulary::Role;
 
 /// The certificates that the log holds, the latest of each signer.
@@ -25,6 +26,17 @@ pub(super) struct Signers {
 struct Held {
     index: u64,
     certificate: Arc<Certificate>,
+    /// What others have certified of it, in the order of the log.
+    certified: Vec<Certified>,
+}
+
+/// A certification in the log.
+#[derive(Debug, Clone)]
+struct Certified {
+    index: u64,
+    signer: Fingerprint,
+    bytes: usize,
+    revokes: bool,
 }
 
 impl Signers {
@@ -42,7 +54,8 @@ impl Signers {
         for key in certificate.all_keys() {
             self.by_key_id.entry(key.key_id()).or_default().insert(primary);
         }
-        self.held.insert(primary, Held { index, certificate: Arc::new(certificate) });
+        let certified = self.held.remove(&primary).map(|held| held.certified).unwrap_or_default();
+        self.held.insert(primary, Held { index, certificate: Arc::new(certificate), certified });
     }
 
     pub(super) fn by_key_id(&self, id: &[u8; 8]) -> impl Iterator<Item = &Certificate> {
@@ -51,6 +64,19 @@ impl Signers {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Certificate> {
         self.held.values().map(|held| &*held.certificate)
+    }
+
+    pub(super) fn take_certification(&mut self, index: u64, certification: &Certification) {
+        let Certification { target, signer, bytes, revokes, .. } = *certification;
+        if let Some(held) = self.held.get_mut(&target) {
+            held.certified.push(Certified { index, signer, bytes, revokes });
+        }
+    }
+
+    /// The indices of the certifications on a certificate.
+    pub(super) fn certified(&self, primary: &Fingerprint) -> Vec<u64> {
+        let held = self.held.get(primary).map(|held| held.certified.as_slice()).unwrap_or_default();
+        held.iter().map(|certified| certified.index).collect()
     }
 
     /// The index of the entry with the latest state of a certificate.
@@ -117,6 +143,61 @@ impl Domain {
         }
     }
 
+    /// Whether the domain, at its present length, admits somebody's certification of a User ID that stands in a
+    /// certificate here as its next entry. It entitles to nothing and changes no record.
+    ///
+    /// What stands on one certificate is bounded: by its signer's quota, and together with the certificate by the length
+    /// that the domain allows one. A signer's first revocation is let in all the same.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check_certification(
+        &self,
+        certification: &Certification,
+        source: &[SourceRef],
+        cache: &mut Cache,
+    ) -> Result<Vec<String>, Refusal> {
+        let Certification { target, signer, bytes, revokes, .. } = *certification;
+        source.first().map_or(Ok(()), |nearest| self.check_source(nearest))?;
+        let held = self.signers.held.get(&target).ok_or(Refusal::CertifiesUnknown(target))?;
+        let mut user_ids = held.certificate.user_ids().iter().chain(held.certificate.revoked_user_ids());
+        if !user_ids.any(|user_id| *user_id == certification.user_id) {
+            return Err(Refusal::CertifiesUnknown(target));
+        }
+        if self.descriptor().compromised_from(&signer, self.name()).is_some_and(|from| from <= self.size) {
+            return Err(Refusal::SignerCompromised(signer));
+        }
+        let by_signer = || held.certified.iter().filter(|it| it.signer == signer);
+        if !revokes || by_signer().any(|it| it.revokes) {
+            let quota = self.descriptor().limits.statements_per_signer_and_identity();
+            if by_signer().count() >= quota {
+                return Err(Refusal::Quota(quota));
+            }
+            let length = held.certificate.bytes() + held.certified.iter().map(|it| it.bytes).sum::<usize>() + bytes;
+            let limit = self.descriptor().limits.certificate_bytes();
+            if length > limit {
+                return Err(Refusal::CertificateTooLong { length, limit });
+            }
+        }
+        let decision = cache.decide(
+            self.policy(),
+            Request {
+                principal: Principal {
+                    fingerprint: Some(signer),
+                    roles: self.descriptor().roles_of(&signer),
+                    ..Principal::default()
+                },
+                action: Action::Certification { source: source.first().map(|source| source.domain.clone()) },
+                resource: Resource::identity(IdentityId::Key(target), Kind::Organisation, BTreeMap::new()),
+            },
+        );
+        if decision.allow {
+            Ok(decision.reasons)
+        } else {
+            Err(Refusal::NotPermitted { rules: decision.reasons, errors: decision.errors })
+        }
+    }
+
     /// The roles that the descriptor, or any grant that was ever admitted, gives to a signer: enough to have his
     /// certificate in the log, where it vouches for nothing.
     fn roles_anywhere(&self, primary: &Fingerprint, grants: &[Logged]) -> BTreeSet<Role> {
@@ -141,6 +222,8 @@ mod tests {
     use super::*;
     use crate::openpgp::signer::{Ed25519Signer, Signer};
     use crate::samples::{changed, time, word};
+    use crate::statement::make::certify_user_id;
+    use crate::statement::{Body, parse};
 
     #[test]
     fn a_key_belongs_to_one_certificate() {
@@ -155,5 +238,72 @@ mod tests {
         assert_eq!(check(&domain), Ok(vec!["certificates".to_owned()]));
         Arc::make_mut(&mut domain.signers).primaries.insert(key, holder);
         assert_eq!(check(&domain), Err(Refusal::CertificateKeyTaken { key, holder }));
+    }
+
+    /// A domain of two parties whose certificates it holds, and what the second has certified of the first.
+    fn certified(change: impl FnOnce(&mut crate::descriptor::Descriptor)) -> (Domain, Vec<Certification>) {
+        let signers = [1, 2].map(|seed| Ed25519Signer::from_seed(&[seed; 32], 4, time(0)).expect("a key"));
+        let mut domain = changed(1, |descriptor| {
+            let maintainers = &mut descriptor.roles.entry(word("maintainer")).or_default().signers;
+            maintainers.extend(signers.iter().map(|signer| signer.public_key().fingerprint()));
+            descriptor.access.push_str(
+                "\n@id(\"certification-by-a-party\")\n\
+                 permit (principal in Role::\"maintainer\", action == Action::\"certification\", resource);",
+            );
+            change(descriptor);
+        });
+        let certificates = signers.each_ref().map(|signer| {
+            let bytes = Certificate::make(signer, "Maker", time(0), &[0; 32]).expect("a certificate");
+            Certificate::parse(&bytes).expect("a certificate")
+        });
+        certificates.iter().for_each(|certificate| domain.take_certificate(1, certificate.clone()));
+        let [one, two] = &signers;
+        let make = |seconds| {
+            let body = certify_user_id(two, one.public_key(), "Maker", time(seconds), &[0; 32]).expect("made");
+            let Ok(Body::Certification(made)) = parse(&body) else { panic!("no certification") };
+            made.verify(&certificates[1], time(100)).expect("good")
+        };
+        (domain, (1..=3).map(make).collect())
+    }
+
+    fn check(domain: &Domain, certification: &Certification) -> Result<Vec<String>, Refusal> {
+        domain.check_certification(certification, &[], &mut Cache::default())
+    }
+
+    #[test]
+    fn parties_certify_each_other() {
+        let (domain, made) = certified(|_| ());
+        assert_eq!(check(&domain, &made[0]), Ok(vec!["certification-by-a-party".to_owned()]));
+        let elsewhere = Certification { target: Fingerprint::V4([7; 20]), ..made[0].clone() };
+        assert_eq!(check(&domain, &elsewhere), Err(Refusal::CertifiesUnknown(elsewhere.target)));
+        let other_name = Certification { user_id: "Somebody else".to_owned(), ..made[0].clone() };
+        assert_eq!(check(&domain, &other_name), Err(Refusal::CertifiesUnknown(other_name.target)));
+        let stranger = Certification { signer: Fingerprint::V4([7; 20]), ..made[0].clone() };
+        assert!(matches!(check(&domain, &stranger), Err(Refusal::NotPermitted { .. })));
+    }
+
+    #[test]
+    fn what_stands_on_a_certificate_is_bounded_but_for_a_first_revocation() {
+        let (mut domain, made) = certified(|descriptor| {
+            descriptor.limits.statements_per_signer_and_identity = Some(2);
+        });
+        domain.take_certification(2, &made[0]);
+        assert!(check(&domain, &made[1]).is_ok());
+        domain.take_certification(3, &made[1]);
+        assert_eq!(check(&domain, &made[2]), Err(Refusal::Quota(2)));
+        let revocation = Certification { revokes: true, ..made[2].clone() };
+        assert!(check(&domain, &revocation).is_ok());
+        domain.take_certification(4, &revocation);
+        assert_eq!(check(&domain, &revocation), Err(Refusal::Quota(2)));
+        assert_eq!(domain.certifications(&made[0].target()), [2, 3, 4]);
+
+        let length = domain.certificate(&made[0].target()).expect("held").1.bytes();
+        let (mut domain, made) = certified(|descriptor| {
+            descriptor.limits.certificate_bytes = Some(length + made[0].bytes * 2);
+        });
+        domain.take_certification(2, &made[0]);
+        assert!(check(&domain, &made[1]).is_ok());
+        domain.take_certification(3, &made[1]);
+        assert!(matches!(check(&domain, &made[2]), Err(Refusal::CertificateTooLong { .. })));
     }
 }

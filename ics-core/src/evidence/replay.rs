@@ -50,7 +50,7 @@ impl Replay {
             Body::Certificate(certificate) => self.take_certificate(index, &opened.header, certificate),
             Body::Statement(statement) => self.take_statement(index, &opened.header, statement),
             Body::Descriptor(_) => Ok(descriptor.map_or(Ok(()), |next| self.domain.take_descriptor(index, next))?),
-            Body::Erasure(_) => Ok(()),
+            Body::Certification(_) | Body::Erasure(_) => Ok(()),
         }
     }
 

@@ -28,13 +28,16 @@ pub enum EntryKind {
     Descriptor,
     /// The owners' order to erase an entry.
     Erasure,
+    /// A certification that is no statement.
+    Certification,
 }
 
 impl EntryKind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Self; 5] = [Self::Statement, Self::Document, Self::Certificate, Self::Descriptor, Self::Erasure];
+    pub const ALL: [Self; 6] =
+        [Self::Statement, Self::Document, Self::Certificate, Self::Descriptor, Self::Erasure, Self::Certification];
 
-    /// The number that headers hold: 1 to 5.
+    /// The number that headers hold: 1 to 6.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -43,6 +46,7 @@ impl EntryKind {
             Self::Certificate => 3,
             Self::Descriptor => 4,
             Self::Erasure => 5,
+            Self::Certification => 6,
         }
     }
 
@@ -55,6 +59,7 @@ impl EntryKind {
             Self::Certificate => "certificate",
             Self::Descriptor => "descriptor",
             Self::Erasure => "erasure",
+            Self::Certification => "certification",
         }
     }
 
@@ -125,7 +130,7 @@ mod tests {
             assert_eq!(kind.code(), code);
             assert_eq!(EntryKind::from_code(code), Some(kind));
         }
-        assert_eq!((EntryKind::from_code(0), EntryKind::from_code(6)), (None, None));
+        assert_eq!((EntryKind::from_code(0), EntryKind::from_code(7)), (None, None));
     }
 
     #[test]

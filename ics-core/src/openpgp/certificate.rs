@@ -314,6 +314,22 @@ impl Certificate {
             && self.signatures != earlier.signatures
     }
 
+    /// The primary key, if it may certify others at some time: it is not revoked for all times, and no newest binding takes
+    /// that from it.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn certifying_key(&self) -> Result<&PublicKey, KeyRefusal> {
+        let fingerprint = self.primary.fingerprint;
+        if self.primary.revocations.iter().any(|revocation| revocation.is_for_all_times) {
+            return Err(KeyRefusal::Revoked(fingerprint));
+        }
+        let newest = self.primary.bindings.iter().max_by_key(|binding| binding.created);
+        let may = newest.and_then(|binding| binding.flags).is_none_or(|flags| flags & MAY_CERTIFY != 0);
+        let key = self.primary.key.as_ref().filter(|_| may);
+        key.ok_or(KeyRefusal::Purpose(fingerprint, Purpose::Certify))
+    }
+
     /// The key that made a signature, if it may do so at a time.
     ///
     /// # Errors

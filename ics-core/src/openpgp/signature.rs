@@ -182,6 +182,12 @@ impl Glance<'_> {
         self.issuer.fits(key)
     }
 
+    /// Refuses what its maker did not want to leave his machine (RFC 9580, 5.2.3.19).
+    pub(crate) fn is_exportable(&self) -> Result<(), SignatureError> {
+        let local = one(&self.hashed, sub::EXPORTABLE)?.is_some_and(|data| data != [1]);
+        if local { Err(SignatureError::NotAllowed(sub::EXPORTABLE)) } else { Ok(()) }
+    }
+
     /// A subpacket of its hashed area that counts seconds.
     pub(crate) fn seconds(&self, tag: u8) -> Option<u32> {
         one(&self.hashed, tag).ok().flatten().and_then(seconds)

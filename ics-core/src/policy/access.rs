@@ -170,6 +170,7 @@ impl Types {
             Action::Follow => ("follow", Vec::new()),
             Action::Mirror => ("mirror", Vec::new()),
             Action::Certificate { source } => ("certificate", self.adoption(source.as_ref())),
+            Action::Certification { source } => ("certification", self.adoption(source.as_ref())),
             Action::Append(append) => (append.act.as_str(), self.append(append)),
         }
     }

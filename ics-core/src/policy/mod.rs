@@ -66,6 +66,12 @@ pub enum Action {
         #[serde(skip_serializing_if = "Option::is_none")]
         source: Option<DomainName>,
     },
+    /// Appending somebody's certification of another's certificate, which entitles to nothing.
+    Certification {
+        /// The domain from which it is adopted.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source: Option<DomainName>,
+    },
 }
 
 /// What a rule may know of a statement that is to be appended.

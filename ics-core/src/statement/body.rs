@@ -1,5 +1,6 @@
 //! The bodies of log entries, read in their one canonical form.
 
+use super::certification::UnverifiedCertification;
 use super::members::ClaimsError;
 use super::message::{self, Message};
 use super::signed::{SignedDescriptor, SignedErasure};
@@ -14,7 +15,7 @@ use crate::openpgp::key::{KeyError, PublicKey};
 use crate::openpgp::packet::{self, Packet};
 use crate::openpgp::reader::WireError;
 use crate::openpgp::signature::{
-    CERTIFICATION, CERTIFICATION_REVOCATION, Over, POSITIVE_CERTIFICATION, Signature, SignatureError,
+    self, CERTIFICATION, CERTIFICATION_REVOCATION, Over, POSITIVE_CERTIFICATION, Signature, SignatureError,
 };
 use crate::openpgp::subpacket as sub;
 use crate::openpgp::verify::SignedDigest;
@@ -46,6 +47,8 @@ pub enum Body {
     Statement(Unverified),
     /// A signer's own certificate, its self-signatures verified.
     Certificate(Certificate),
+    /// A certification that is no statement of ours.
+    Certification(UnverifiedCertification),
     /// A policy descriptor.
     Descriptor(SignedDescriptor),
     /// An erasure.
@@ -59,6 +62,7 @@ impl Body {
         match self {
             Self::Statement(statement) => statement.id(),
             Self::Certificate(certificate) => certificate.id(),
+            Self::Certification(certification) => certification.id(),
             Self::Descriptor(descriptor) => descriptor.id(),
             Self::Erasure(erasure) => erasure.id(),
         }
@@ -71,6 +75,7 @@ impl Body {
             Self::Statement(statement) if statement.subject().kind().has_key() => EntryKind::Statement,
             Self::Statement(_) => EntryKind::Document,
             Self::Certificate(_) => EntryKind::Certificate,
+            Self::Certification(_) => EntryKind::Certification,
             Self::Descriptor(_) => EntryKind::Descriptor,
             Self::Erasure(_) => EntryKind::Erasure,
         }
@@ -180,7 +185,8 @@ pub(crate) const fn packet_name(tag: u8) -> Option<&'static str> {
     }
 }
 
-/// A key and what is signed about it: a statement if the last signature is another's, else its holder's certificate.
+/// A key and what is signed about it: a statement or certification if the last signature is another's, else its holder's
+/// certificate.
 fn parse_key(bytes: &[u8], packets: &[Packet<'_>]) -> Result<Body, BodyError> {
     if let [key, user_id, own @ .., last] = packets
         && key.tag == packet::PUBLIC_KEY
@@ -188,8 +194,14 @@ fn parse_key(bytes: &[u8], packets: &[Packet<'_>]) -> Result<Body, BodyError> {
         && last.tag == packet::SIGNATURE
         && own.len() <= 1
     {
-        let (key, signature) = (PublicKey::from_body(key.body)?, Signature::parse(last.body)?);
-        if signature.issuer != key.fingerprint() {
+        let (key, glance) = (PublicKey::from_body(key.body)?, signature::glance(last.body)?);
+        let is_own = glance.is_by(&key.fingerprint());
+        if !is_own && own.is_empty() && !notations::has_ours(&glance.hashed) {
+            let read = UnverifiedCertification::read(bytes, key, user_id.body, last, &glance);
+            return read.map(Body::Certification);
+        }
+        if !is_own {
+            let signature = Signature::parse(last.body)?;
             return parse_certification(bytes, key, user_id.body, own.first(), &signature).map(Body::Statement);
         }
     }

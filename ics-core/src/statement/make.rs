@@ -60,6 +60,29 @@ pub enum MakeError {
     },
 }
 
+/// Makes a certification of somebody's User ID that is no statement, as gpg makes it: type 0x10, without notations.
+///
+/// # Errors
+/// When the User ID is refused, the key is the signer's own, or the key does not sign.
+pub fn certify_user_id(
+    signer: &dyn Signer,
+    key: &PublicKey,
+    user_id_text: &str,
+    at: Timestamp,
+    salt: &[u8; 32],
+) -> Result<Vec<u8>, MakeError> {
+    user_id(user_id_text.as_bytes())?;
+    if signer.public_key().fingerprint() == key.fingerprint() {
+        return Err(MakeError::OwnKey(key.fingerprint()));
+    }
+    let over = Over::UserId { key: key.body(), user_id: user_id_text.as_bytes() };
+    let signature = Draft::new(CERTIFICATION, signer, at).sign(signer, over, salt)?;
+    let mut body = key.to_packet();
+    packet::write(&mut body, packet::USER_ID, user_id_text.as_bytes());
+    signature::write_packet(&mut body, &signature);
+    Ok(body)
+}
+
 fn bounded(body: Vec<u8>, max: usize) -> Result<Vec<u8>, MakeError> {
     if body.len() > max { Err(MakeError::TooLong { max, found: body.len() }) } else { Ok(body) }
 }

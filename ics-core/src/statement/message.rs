@@ -67,7 +67,7 @@ fn check(signature: &Signature<'_>) -> Result<(), SignatureError> {
     signature.understands_only(&UNDERSTOOD)?;
     signature.refuses(&[sub::SIGNATURE_EXPIRATION, sub::EMBEDDED_SIGNATURE])?;
     signature.is_exportable()?;
-    if notations::has_ours(signature) { Err(SignatureError::NotAllowed(sub::NOTATION)) } else { Ok(()) }
+    if notations::has_ours(&signature.subpackets) { Err(SignatureError::NotAllowed(sub::NOTATION)) } else { Ok(()) }
 }
 
 /// The content of the One-Pass Signature packet of a signature (RFC 9580, 5.4).

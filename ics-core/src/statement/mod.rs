@@ -1,6 +1,7 @@
 //! Statements: what one signer says about one identity, and the bodies in which it is said (DESIGN section 4).
 
 pub mod body;
+pub mod certification;
 mod document;
 pub mod draft;
 #[cfg(test)]
@@ -20,11 +21,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::body::{Body, BodyError, parse};
+pub use self::certification::{Certification, CertificationError, UnverifiedCertification};
 pub use self::draft::{Draft, DraftSubject};
 pub use self::members::ClaimsError;
 pub use self::message::detached;
 pub use self::signed::{Erasure, SignedDescriptor, SignedErasure};
-pub use self::split::{Split, openpgp_key_of, openpgp_view, split};
+pub use self::split::{LeftOut, Split, is_certificate, openpgp_key_of, openpgp_view, split};
 pub use self::verify::{Statement, Unverified, VerifyError, verify, verify_batch};
 use crate::canonical_json;
 use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, serde_as_text, write_hex};

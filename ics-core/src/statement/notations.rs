@@ -5,7 +5,7 @@ use super::{Claims, NOTATION_DOMAIN};
 use crate::identity::{self, IdentityId, Kind, excerpt};
 use crate::limits;
 use crate::openpgp::signature::{Draft, Signature, SignatureError};
-use crate::openpgp::subpacket::{self as sub, Notation};
+use crate::openpgp::subpacket::{self as sub, Notation, Subpacket};
 use crate::statement::StatementId;
 use crate::statement::body::BodyError;
 
@@ -50,16 +50,10 @@ pub(crate) fn read(signature: &Signature<'_>) -> Result<(Claims, Kind), BodyErro
     Ok(members::read(members, None)?)
 }
 
-/// Whether a signature claims to be a statement: it has a notation `act` of ours.
-pub(crate) fn claims_an_act(signature: &Signature<'_>) -> bool {
-    let is_act = |notation: Notation<'_>| our_tag(notation.name) == Some("act");
-    signature.subpackets.iter().filter(|s| s.tag == sub::NOTATION).any(|s| sub::notation(s.data).is_ok_and(is_act))
-}
-
-/// Whether a signature has any notation of ours.
-pub(crate) fn has_ours(signature: &Signature<'_>) -> bool {
+/// Whether a hashed area has any notation of ours.
+pub(crate) fn has_ours(hashed: &[Subpacket<'_>]) -> bool {
     let is_ours = |notation: Notation<'_>| our_tag(notation.name).is_some();
-    signature.subpackets.iter().filter(|s| s.tag == sub::NOTATION).any(|s| sub::notation(s.data).is_ok_and(is_ours))
+    hashed.iter().filter(|s| s.tag == sub::NOTATION).any(|s| sub::notation(s.data).is_ok_and(is_ours))
 }
 
 /// What stands before our domain in a notation's name.

@@ -2,12 +2,13 @@
 //! is the statement that came by the API.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
 use sequoia_openpgp::armor;
 
 use super::body::{self, BodyError, parse};
-use super::{message, notations};
+use super::{certification, message, notations};
 use crate::canonical_json;
 use crate::identity::Fingerprint;
 use crate::limits;
@@ -16,7 +17,8 @@ use crate::openpgp::key::{self, PublicKey};
 use crate::openpgp::packet::{self, AnyPacket};
 use crate::openpgp::reader::{Reader, WireError};
 use crate::openpgp::signature::{
-    self, CERTIFICATION, CERTIFICATION_REVOCATION, POSITIVE_CERTIFICATION, Signature, SignatureError,
+    self, CERTIFICATION, CERTIFICATION_REVOCATION, KEY_REVOCATION, POSITIVE_CERTIFICATION, SUBKEY_REVOCATION,
+    Signature, SignatureError,
 };
 use crate::time::Timestamp;
 
@@ -27,14 +29,56 @@ pub struct Split {
     pub bodies: Vec<Vec<u8>>,
     /// Why parts that claim to be ours did not become bodies.
     pub refused: Vec<BodyError>,
-    /// How many signatures and components were left out because they are nobody's statement: certifications without an
-    /// act, user attributes, self-signatures that do not count.
-    pub dropped: usize,
+    /// What was left out because it has no place in a domain, by the reason.
+    pub left_out: BTreeMap<LeftOut, usize>,
+}
+
+/// Why something that is legal OpenPGP has no place in a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LeftOut {
+    /// A picture or another user attribute, and the signatures on it.
+    UserAttribute,
+    /// A User ID or subkey without any signature that counts.
+    Unsigned,
+    /// A self-signature that is not good, or not one that certificates here may have.
+    OwnSignature,
+    /// A signature by another that does not certify a User ID.
+    NoCertification,
+    /// A certification that its maker did not want to leave his machine.
+    Local,
+    /// A User ID or subkey whose holder has revoked it by a signature that does not count here.
+    Revoked,
+    /// A certification that its signer has revoked by a signature that does not count here.
+    CertificationRevoked,
+    /// The same signature once more.
+    Repeated,
+}
+
+impl LeftOut {
+    /// What it is, for people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UserAttribute => "pictures and other user attributes, with the signatures on them",
+            Self::Unsigned => "User IDs and subkeys without a self-signature that counts",
+            Self::OwnSignature => "self-signatures that are not good, or say what certificates here may not say",
+            Self::NoCertification => "signatures by others that certify no User ID",
+            Self::Local => "certifications that their makers did not export",
+            Self::Revoked => "User IDs and subkeys revoked by a signature that does not count here",
+            Self::CertificationRevoked => "certifications revoked by a signature that does not count here",
+            Self::Repeated => "signatures that stand there twice",
+        }
+    }
 }
 
 /// Splits binary or armored OpenPGP into canonical bodies: any legal framing, several bodies one behind the other.
 ///
-/// A certificate becomes one body with the self-signatures that count, and one body for each statement on it by others.
+/// A certificate becomes one body with the self-signatures that count, and one body for each statement and certification
+/// on it by others.
+///
+/// What was revoked by a signature that does not count here, made with SHA-1 for instance, is left out as well: else it
+/// would stand again.
+///
 /// A key with one User ID and one statement, and at most one self-signature beside it, is that statement alone. A
 /// document with several signatures becomes one body for each of its signers; a descriptor or erasure stays one.
 ///
@@ -62,7 +106,7 @@ pub fn split(bytes: &[u8]) -> Result<Split, BodyError> {
     }
     match split.refused.first() {
         Some(first) if split.bodies.is_empty() => Err(first.clone()),
-        None if split.bodies.is_empty() && split.dropped == 0 => Err(WireError::Truncated.into()),
+        None if split.bodies.is_empty() && split.left_out.is_empty() => Err(WireError::Truncated.into()),
         _ => Ok(split),
     }
 }
@@ -72,9 +116,26 @@ struct Component {
     packet: Option<AnyPacket>,
     own: Vec<AnyPacket>,
     statements: Vec<AnyPacket>,
+    certifications: Vec<AnyPacket>,
+    /// Its holder has revoked it by a signature that does not count here.
+    is_revoked: bool,
+}
+
+/// What a signature is, on the component where it stands.
+enum Sorted {
+    Own(Vec<u8>),
+    Statement(Vec<u8>),
+    Certification(Vec<u8>),
+    LeftOut(LeftOut),
+    /// It is among those refused.
+    Refused,
 }
 
 impl Split {
+    fn leave_out(&mut self, why: LeftOut, count: usize) {
+        *self.left_out.entry(why).or_default() += count;
+    }
+
     fn push(&mut self, body: Vec<u8>) {
         match parse(&body) {
             Ok(_) => self.bodies.push(body),
@@ -93,14 +154,18 @@ impl Split {
                     components.push(self.component(&key, Some(packet), signatures));
                 }
                 [packet, signatures @ ..] if packet.tag == packet::USER_ATTRIBUTE => {
-                    self.dropped += 1 + signatures.len();
+                    self.leave_out(LeftOut::UserAttribute, 1 + signatures.len());
                 }
                 _ => return Err(BodyError::Sequence),
             }
         }
+        if components.first().is_some_and(|itself| itself.is_revoked) {
+            return Ok(());
+        }
         let own: usize = components.iter().map(|component| component.own.len()).sum();
         let statements: usize = components.iter().map(|component| component.statements.len()).sum();
-        let is_one_statement = statements == 1 && own <= 1 && components.len() == 2;
+        let certifications: usize = components.iter().map(|component| component.certifications.len()).sum();
+        let is_one_statement = statements == 1 && certifications == 0 && own <= 1 && components.len() == 2;
         if own > 0 && !is_one_statement {
             self.certificate(&key, &components);
         }
@@ -108,49 +173,87 @@ impl Split {
             let Some(user_id) = component.packet.as_ref().filter(|p| p.tag == packet::USER_ID) else { continue };
             let own = newest_certification(&component.own);
             component.statements.iter().for_each(|statement| self.push(statement_body(&key, user_id, own, statement)));
+            component.certifications.iter().for_each(|other| self.push(statement_body(&key, user_id, None, other)));
         }
         Ok(())
     }
 
-    /// Sorts the signatures on a component: its holder's, made canonical and good; statements; the rest.
+    /// Sorts the signatures on a component: its holder's, made canonical and good; statements; certifications; the rest.
     fn component(&mut self, key: &PublicKey, packet: Option<&AnyPacket>, signatures: &[AnyPacket]) -> Component {
-        let mut sorted = Component { packet: packet.cloned(), own: Vec::new(), statements: Vec::new() };
+        let (statements, certifications) = Default::default();
+        let mut sorted =
+            Component { packet: packet.cloned(), own: Vec::new(), statements, certifications, is_revoked: false };
+        let mut revoked_by = BTreeSet::new();
         for packet in signatures {
-            match self.sort(key, sorted.packet.as_ref(), &packet.body) {
-                Some((true, body)) if !sorted.own.iter().any(|other| other.body == body) => {
-                    sorted.own.push(AnyPacket { tag: packet::SIGNATURE, body });
+            let (into, body) = match self.sort(key, sorted.packet.as_ref(), &packet.body) {
+                Sorted::Own(body) => (&mut sorted.own, body),
+                Sorted::Statement(body) => (&mut sorted.statements, body),
+                Sorted::Certification(body) => (&mut sorted.certifications, body),
+                other => {
+                    revoked_by.extend(revoker(&packet.body));
+                    if let Sorted::LeftOut(why) = other {
+                        self.leave_out(why, 1);
+                    }
+                    continue;
                 }
-                Some((false, body)) if !sorted.statements.iter().any(|other| other.body == body) => {
-                    sorted.statements.push(AnyPacket { tag: packet::SIGNATURE, body });
-                }
-                _ => self.dropped += 1,
+            };
+            if into.iter().any(|other| other.body == body) {
+                self.leave_out(LeftOut::Repeated, 1);
+            } else {
+                into.push(AnyPacket { tag: packet::SIGNATURE, body });
             }
+        }
+        if revoked_by.contains(&key.fingerprint().key_id()) {
+            self.leave_out(LeftOut::Revoked, 1);
+            sorted.own.clear();
+            sorted.certifications.clear();
+            sorted.is_revoked = true;
+        }
+        let before = sorted.certifications.len();
+        sorted
+            .certifications
+            .retain(|it| signature::glance(&it.body).is_ok_and(|it| !revoked_by.contains(&it.issuer.key_id())));
+        let gone = before - sorted.certifications.len();
+        if gone > 0 {
+            self.leave_out(LeftOut::CertificationRevoked, gone);
         }
         sorted
     }
 
-    /// The canonical signature, and whether it is the holder's own; `None` if it is neither his nor a statement.
-    fn sort(&mut self, key: &PublicKey, component: Option<&AnyPacket>, body: &[u8]) -> Option<(bool, Vec<u8>)> {
+    /// Makes a signature canonical and says what it is.
+    fn sort(&mut self, key: &PublicKey, component: Option<&AnyPacket>, body: &[u8]) -> Sorted {
         let canonical = match signature::canonicalise(body) {
             Ok(canonical) => canonical,
             Err(error) => return self.refuse(error),
         };
-        let by =
-            signature::glance(&canonical).ok().filter(|it| it.is_by(&key.fingerprint())).map(|_| key.fingerprint());
-        let signature = match Signature::parse_with_unhashed(&canonical, by.as_ref()) {
-            Ok((signature, _)) => signature,
+        let glance = match signature::glance(&canonical) {
+            Ok(glance) => glance,
             Err(error) => return self.refuse(error),
         };
-        let is_own = signature.issuer == key.fingerprint();
-        let is_certification = matches!(signature.kind, CERTIFICATION | CERTIFICATION_REVOCATION);
-        let is_statement = is_certification && notations::claims_an_act(&signature);
-        let counts = if is_own { certificate::accepts(key, component, &canonical).is_ok() } else { is_statement };
-        counts.then_some((is_own, canonical))
+        let holder = key.fingerprint();
+        if glance.is_by(&holder) {
+            return match Signature::parse_with_unhashed(&canonical, Some(&holder)) {
+                Err(error) => self.refuse(error),
+                Ok(_) if certificate::accepts(key, component, &canonical).is_ok() => Sorted::Own(canonical),
+                Ok(_) => Sorted::LeftOut(LeftOut::OwnSignature),
+            };
+        }
+        let is_on_user_id = component.is_some_and(|component| component.tag == packet::USER_ID);
+        if !is_on_user_id || !certification::is_kind(glance.kind) {
+            return Sorted::LeftOut(LeftOut::NoCertification);
+        }
+        if notations::has_ours(&glance.hashed) {
+            return Sorted::Statement(canonical);
+        }
+        if glance.is_exportable().is_err() {
+            return Sorted::LeftOut(LeftOut::Local);
+        }
+        Sorted::Certification(canonical)
     }
 
-    fn refuse<T>(&mut self, error: SignatureError) -> Option<T> {
+    fn refuse(&mut self, error: SignatureError) -> Sorted {
         self.refused.push(error.into());
-        None
+        Sorted::Refused
     }
 
     fn certificate(&mut self, key: &PublicKey, components: &[Component]) {
@@ -159,8 +262,15 @@ impl Split {
             let packets = component.packet.iter().chain(&component.own);
             packets.for_each(|packet| packet::write(&mut body, packet.tag, &packet.body));
         }
-        self.dropped +=
-            components.iter().filter(|c| c.own.is_empty() && c.statements.is_empty() && c.packet.is_some()).count();
+        let is_unsigned = |c: &&Component| {
+            c.packet.is_some()
+                && !c.is_revoked
+                && [&c.own, &c.statements, &c.certifications].iter().all(|it| it.is_empty())
+        };
+        let unsigned = components.iter().filter(is_unsigned).count();
+        if unsigned > 0 {
+            self.leave_out(LeftOut::Unsigned, unsigned);
+        }
         match Certificate::parse(&body) {
             Ok(_) => self.bodies.push(body),
             Err(error) => self.refused.push(error.into()),
@@ -191,6 +301,13 @@ fn dearmor(bytes: &[u8]) -> Result<Cow<'_, [u8]>, BodyError> {
         reader.read_to_end(&mut binary).map_err(|_| BodyError::Armor)?;
     }
     if binary.is_empty() { Err(BodyError::Armor) } else { Ok(binary.into()) }
+}
+
+/// The key id of whoever takes back something by a signature, counting here or not.
+fn revoker(body: &[u8]) -> Option<[u8; 8]> {
+    let glance = signature::glance(body).ok()?;
+    let revokes = matches!(glance.kind, KEY_REVOCATION | SUBKEY_REVOCATION | CERTIFICATION_REVOCATION);
+    revokes.then(|| glance.issuer.key_id())
 }
 
 /// The newest of the holder's certifications of a User ID; of two of the same second the one that stands later.
@@ -255,6 +372,14 @@ pub fn openpgp_view(bodies: &[&[u8]], version: u8) -> Vec<u8> {
 pub fn openpgp_key_of(body: &[u8]) -> Option<Fingerprint> {
     let packet = packet::next(&mut Reader::new(body)).ok().filter(|packet| packet.tag == packet::PUBLIC_KEY)?;
     key::fingerprint(packet.body).ok()
+}
+
+/// Whether a canonical body is a certificate, as opposed to what others say of its key. Nothing is verified.
+#[must_use]
+pub fn is_certificate(body: &[u8]) -> bool {
+    let Ok(packets) = packet::all(body) else { return false };
+    let (Some(key), Some(last)) = (openpgp_key_of(body), packets.last()) else { return false };
+    last.tag == packet::SIGNATURE && signature::glance(last.body).is_ok_and(|glance| glance.is_by(&key))
 }
 
 fn is_of_version(packets: &[packet::Packet<'_>], first: u8, version: u8) -> bool {

@@ -46,6 +46,12 @@ fn described(name: &str, body: &[u8]) -> Value {
             "user_ids": certificate.user_ids(),
             "keys": certificate.keys().collect::<Vec<_>>(),
         }),
+        Ok(Body::Certification(certification)) => json!({
+            "is": "certification",
+            "id": certification.id(),
+            "target": certification.target(),
+            "issuer_key_id": data_encoding::HEXLOWER.encode(&certification.issuer().key_id()),
+        }),
         Ok(Body::Descriptor(descriptor)) => json!({
             "is": "descriptor",
             "id": descriptor.id(),
@@ -128,6 +134,11 @@ fn bodies() -> Vec<Value> {
         };
         let erasure = make::sign_descriptor(&owners, &erasure.to_json().expect("canonical"), at(), &SALT);
         bodies.push(described(&format!("erasure-v{version}"), &erasure.expect("made")));
+    }
+    for version in [4, 6] {
+        let (signer, other) = (ed25519(1, version), ed25519(2, version));
+        let certified = make::certify_user_id(&signer, other.public_key(), "Ann <ann@acme.example>", at(), &SALT);
+        bodies.push(described(&format!("certification-v{version}"), &certified.expect("made")));
     }
     let own = make::self_sign(&device(1), USER_ID, at(), &SALT).expect("made");
     let introduction = claims(Act::Identity);

@@ -60,7 +60,7 @@ impl Replayed {
                 self.domain.take_descriptor(index, next).expect("access rules");
                 Ok(())
             }
-            Body::Erasure(_) => panic!("nothing is erased here"),
+            Body::Certification(_) | Body::Erasure(_) => panic!("nothing of the kind is here"),
         };
         self.domain.grow_to(index + 1, header.admitted_at);
         taken

@@ -86,6 +86,7 @@ impl Log {
             Body::Statement(statement) if statement.subject().kind().has_key() => EntryKind::Statement,
             Body::Statement(_) => EntryKind::Document,
             Body::Certificate(_) => EntryKind::Certificate,
+            Body::Certification(_) => EntryKind::Certification,
             Body::Descriptor(_) => EntryKind::Descriptor,
             Body::Erasure(_) => EntryKind::Erasure,
         };

@@ -8,7 +8,10 @@ use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signature::SignatureError;
 use ics_core::statement::body::{self, Body, BodyError};
-use ics_core::statement::{SignedDescriptor, Statement, StatementId, Unverified, VerifyError, split, verify_batch};
+use ics_core::statement::{
+    Certification, CertificationError, SignedDescriptor, Statement, StatementId, Unverified, UnverifiedCertification,
+    VerifyError, split, verify_batch,
+};
 use ics_core::time::Timestamp;
 
 use super::entries::keys_of_body;
@@ -31,6 +34,8 @@ pub(crate) enum What {
     /// With the id of the certificate under which it was verified.
     Statement(Box<Statement>, StatementId),
     Certificate(Box<Certificate>),
+    /// With the id of the certificate under which it was verified.
+    Certification(Box<Certification>, StatementId),
     /// Its signatures are counted when the descriptor before it is at hand.
     Descriptor(Box<SignedDescriptor>),
 }
@@ -41,6 +46,7 @@ impl What {
         match self {
             Self::Statement(statement, _) => statement.id(),
             Self::Certificate(certificate) => certificate.id(),
+            Self::Certification(certification, _) => certification.id(),
             Self::Descriptor(descriptor) => descriptor.id(),
         }
     }
@@ -59,12 +65,20 @@ pub(crate) fn check_bodies(
 ) -> Vec<Result<Checked, Problem>> {
     let (bodies, times): (Vec<_>, Vec<_>) = bodies.into_iter().unzip();
     let parsed: Vec<Parsed> = bodies.into_iter().map(parse_one).collect();
+    let certifications = certifications_of(domain, &parsed, &times);
+    let mut certifications = certifications.into_iter();
     let certificates = certificates_of(domain, &parsed);
     let mut batch: Vec<(Unverified, &Certificate, Timestamp)> = Vec::new();
     let mut results: Vec<Sorted> = Vec::with_capacity(parsed.len());
     for ((parsed, certificate), at) in parsed.into_iter().zip(&certificates).zip(times) {
         results.push(match (parsed, certificate) {
             (Err(problem), _) => Sorted::Known(Err(problem)),
+            (Ok((parsed @ Body::Certification(_), body)), _) => Sorted::Known(match certifications.next() {
+                Some(verified) => {
+                    verified.map(|what| Checked { body, what, keys: keys_of_body(parsed.kind(), &parsed) })
+                }
+                None => Err(Problem::of(Code::Internal, "a certification was left out of its batch".to_owned())),
+            }),
             (Ok((Body::Statement(unverified), _)), None) => Sorted::Known(Err(unknown_signer(&unverified.issuer()))),
             (Ok((parsed @ Body::Statement(_), body)), Some(certificate)) => {
                 let keys = keys_of_body(parsed.kind(), &parsed);
@@ -101,6 +115,66 @@ fn certificates_of(domain: Option<&Domain>, parsed: &[Parsed]) -> Vec<Option<Arc
     certificates
 }
 
+/// The certifications of a batch, verified, each under the certificate of whoever has made it: one that stands before it
+/// in the batch, or that the domain holds. On all processors: most of them are by RSA, which has no batches.
+fn certifications_of(domain: Option<&Domain>, parsed: &[Parsed], times: &[Timestamp]) -> Vec<Result<What, Problem>> {
+    let mut before: Vec<&Certificate> = Vec::new();
+    let mut tasks = Vec::new();
+    for (parsed, at) in parsed.iter().zip(times) {
+        match parsed {
+            Ok((Body::Certificate(certificate), _)) => before.push(certificate),
+            Ok((Body::Certification(certification), _)) => {
+                let issuer = certification.issuer();
+                let fits = |certificate: &&&Certificate| issuer.fits(&certificate.primary());
+                let mut under: Vec<&Certificate> = before.iter().rev().filter(fits).copied().collect();
+                under.extend(domain.into_iter().flat_map(|domain| domain.may_have_issued(&issuer)));
+                tasks.push((certification, under, *at));
+            }
+            _ => {}
+        }
+    }
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = tasks.len().div_ceil(threads).max(SHARE);
+    std::thread::scope(|scope| {
+        let verify = |share: &[_]| share.iter().map(verify_certification).collect::<Vec<_>>();
+        let running: Vec<_> =
+            tasks.chunks(share).map(|share| (share.len(), scope.spawn(move || verify(share)))).collect();
+        let failed = || Err(Problem::of(Code::Internal, "a certification was not verified".to_owned()));
+        let join = |(count, thread): (usize, std::thread::ScopedJoinHandle<'_, Vec<_>>)| {
+            thread.join().unwrap_or_else(|_| core::iter::repeat_with(failed).take(count).collect())
+        };
+        running.into_iter().flat_map(join).collect()
+    })
+}
+
+/// Certifications below which a thread more is not worth its start.
+const SHARE: usize = 16;
+
+/// Key ids collide, if somebody wants them to: whoever's key makes the signature good has made it.
+fn verify_certification(
+    (certification, under, at): &(&UnverifiedCertification, Vec<&Certificate>, Timestamp),
+) -> Result<What, Problem> {
+    let mut first = None;
+    for certificate in under {
+        match certification.verify(certificate, *at) {
+            Ok(verified) => return Ok(What::Certification(Box::new(verified), certificate.id())),
+            Err(error) => first = first.or(Some(Problem::of(code_of_certification(&error), error.to_string()))),
+        }
+    }
+    let key_id = data_encoding::HEXLOWER.encode(&certification.issuer().key_id());
+    let unknown =
+        || Problem::of(Code::UnknownSigner, format!("the domain holds no certificate with the key `{key_id}`"));
+    Err(first.unwrap_or_else(unknown))
+}
+
+const fn code_of_certification(error: &CertificationError) -> Code {
+    match error {
+        CertificationError::Key(_) => Code::SignerKey,
+        CertificationError::Form(_) | CertificationError::Signature(_) => Code::BadSignature,
+        CertificationError::Future { .. } => Code::FutureTime,
+    }
+}
+
 /// A result, or a body whose statement is in the batch.
 enum Sorted {
     Known(Result<Checked, Problem>),
@@ -125,7 +199,7 @@ fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
     let what = match body {
         Body::Certificate(certificate) => What::Certificate(Box::new(certificate)),
         Body::Descriptor(descriptor) => What::Descriptor(Box::new(descriptor)),
-        Body::Statement(_) | Body::Erasure(_) => {
+        Body::Statement(_) | Body::Certification(_) | Body::Erasure(_) => {
             return Err(Problem::of(Code::Refused, "this version takes no erasures".to_owned()));
         }
     };

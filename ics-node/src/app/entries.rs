@@ -136,6 +136,9 @@ pub(crate) fn keys_of_body(kind: EntryKind, body: &Body) -> Vec<Key> {
             keys
         }
         Body::Certificate(certificate) => vec![kind_key(EntryKind::Certificate), body_key(&certificate.id())],
+        Body::Certification(certification) => {
+            vec![kind_key(EntryKind::Certification), body_key(&certification.id())]
+        }
         Body::Descriptor(descriptor) => vec![kind_key(EntryKind::Descriptor), body_key(&descriptor.id())],
         Body::Erasure(_) => Vec::new(),
     }

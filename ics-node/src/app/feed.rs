@@ -322,11 +322,6 @@ pub(crate) fn decode(header: &[u8]) -> Result<Header, AppError> {
 
 /// The id of a stored body; it was parsed before it was stored.
 fn id_of(bytes: &[u8]) -> Result<StatementId, AppError> {
-    match body::parse(bytes) {
-        Ok(Body::Statement(statement)) => Ok(statement.id()),
-        Ok(Body::Certificate(certificate)) => Ok(certificate.id()),
-        Ok(Body::Descriptor(descriptor)) => Ok(descriptor.id()),
-        Ok(Body::Erasure(erasure)) => Ok(erasure.id()),
-        Err(error) => Err(AppError::Internal(format!("a stored body is damaged: {error}"))),
-    }
+    let parsed = body::parse(bytes);
+    parsed.map(|body| body.id()).map_err(|error| AppError::Internal(format!("a stored body is damaged: {error}")))
 }

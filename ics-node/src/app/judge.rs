@@ -10,7 +10,7 @@ use ics_core::log::source::Source;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::policy::Cache;
 use ics_core::record::{Logged, Posting, SourceRef};
-use ics_core::statement::{SignedDescriptor, Statement};
+use ics_core::statement::{Certification, SignedDescriptor, Statement};
 use ics_core::time::Timestamp;
 
 use super::check::{Checked, What, unknown_signer};
@@ -39,6 +39,7 @@ pub(crate) struct Admission {
 enum Change {
     Nothing,
     Certificate(Box<Certificate>),
+    Certification(Box<Certification>),
     Descriptor(Box<Descriptor>),
 }
 
@@ -62,6 +63,14 @@ pub(crate) fn judge(
         }
         (Some(domain), What::Certificate(certificate)) => {
             judge_certificate(tx, domain, header, certificate, &checked.body, cache)
+        }
+        (Some(domain), What::Certification(certification, certificate)) => {
+            match domain.certificate(&certification.signer()) {
+                Some((_, held)) if held.id() == *certificate => {
+                    judge_certification(tx, domain, header, certification, &checked.body, cache)
+                }
+                _ => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
+            }
         }
         (domain, What::Descriptor(descriptor)) => judge_descriptor(tx, domain, descriptor),
         (None, _) => Ok(refused(Code::DescriptorRefused, "entry 0 of a domain is its descriptor")),
@@ -140,6 +149,34 @@ fn judge_certificate(
     })
 }
 
+fn judge_certification(
+    tx: &WriteTx<'_>,
+    domain: &Domain,
+    header: &Header,
+    certification: &Certification,
+    body: &[u8],
+    cache: &mut Cache,
+) -> Result<Judgement, StoreError> {
+    if let Some(index) = tx.lookup(&[body_key(&certification.id())], 1)?.first() {
+        return Ok(Judgement::Present(*index));
+    }
+    if let Some(source) = &header.source
+        && let Err(refusal) = verify_source(domain, source, body)
+    {
+        return Ok(refusal);
+    }
+    let Ok(way) = SourceRef::way(header) else {
+        return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
+    };
+    Ok(match domain.check_certification(certification, &way, cache) {
+        Ok(_) => Judgement::Admitted(Admission {
+            kind: EntryKind::Certification,
+            change: Change::Certification(Box::new(certification.clone())),
+        }),
+        Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
+    })
+}
+
 /// The kind of entry in which a statement stands.
 pub(crate) fn statement_kind(statement: &Statement) -> EntryKind {
     if statement.subject().kind().has_key() { EntryKind::Statement } else { EntryKind::Document }
@@ -187,7 +224,10 @@ impl Admission {
             (Change::Certificate(certificate), Some(domain)) => {
                 Arc::make_mut(domain).take_certificate(index, *certificate);
             }
-            (Change::Nothing | Change::Certificate(_), _) => {}
+            (Change::Certification(certification), Some(domain)) => {
+                Arc::make_mut(domain).take_certification(index, &certification);
+            }
+            (Change::Nothing | Change::Certificate(_) | Change::Certification(_), _) => {}
         }
         grow(domain, index, header.admitted_at);
         Ok(())

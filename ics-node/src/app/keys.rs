@@ -226,17 +226,10 @@ impl App {
     /// # Errors
     /// When nothing in it can be read, or the node cannot write.
     pub async fn merge_keys(&self, bytes: Vec<u8>) -> Result<Merged, AppError> {
-        let split = tokio::task::spawn_blocking(move || split(&bytes))
+        let app = self.clone();
+        let (mut merged, mut uploads) = tokio::task::spawn_blocking(move || app.read_upload(&bytes))
             .await
-            .map_err(|error| AppError::Internal(format!("an upload was given up: {error}")))?
-            .map_err(|error| AppError::new(Code::MalformedStatement, error.to_string()))?;
-        let refused = |error: &body::BodyError| Problem::of(Code::MalformedStatement, error.to_string());
-        let mut merged = Merged { problems: split.refused.iter().map(refused).collect(), ..Merged::default() };
-        let mut uploads: Vec<Upload> = split.bodies.into_iter().map(Upload::new).collect();
-        for key in uploads.iter().filter_map(|upload| upload.key) {
-            let known = !self.keys(Reader::Operator, &KeySearch::Fingerprint(key), None, 1)?.is_empty();
-            merged.keys.insert(key, if known { Change::Unchanged } else { Change::Refused });
-        }
+            .map_err(|error| AppError::Internal(format!("an upload was given up: {error}")))??;
         for domain in self.domains_of(&uploads) {
             self.upload_to(&domain, &mut uploads).await?;
         }
@@ -244,6 +237,19 @@ impl App {
             merged.take(upload);
         }
         Ok(merged)
+    }
+
+    /// The bodies of an upload, and which of its keys are known.
+    fn read_upload(&self, bytes: &[u8]) -> Result<(Merged, Vec<Upload>), AppError> {
+        let split = split(bytes).map_err(|error| AppError::new(Code::MalformedStatement, error.to_string()))?;
+        let refused = |error: &body::BodyError| Problem::of(Code::MalformedStatement, error.to_string());
+        let mut merged = Merged { problems: split.refused.iter().map(refused).collect(), ..Merged::default() };
+        let uploads: Vec<Upload> = split.bodies.into_iter().map(Upload::new).collect();
+        for key in uploads.iter().filter_map(|upload| upload.key) {
+            let is_known = !self.keys(Reader::Operator, &KeySearch::Fingerprint(key), None, 1)?.is_empty();
+            merged.keys.insert(key, if is_known { Change::Unchanged } else { Change::Refused });
+        }
+        Ok((merged, uploads))
     }
 
     /// The domains that something in an upload may go to.
@@ -284,7 +290,7 @@ impl Upload {
     fn new(body: Vec<u8>) -> Self {
         let domain = match body::parse(&body) {
             Ok(Body::Statement(statement)) => Some(statement.claims().domain.clone()),
-            Ok(Body::Descriptor(_) | Body::Erasure(_) | Body::Certificate(_)) | Err(_) => None,
+            Ok(Body::Descriptor(_) | Body::Erasure(_) | Body::Certificate(_) | Body::Certification(_)) | Err(_) => None,
         };
         Self { key: openpgp_key_of(&body), body, domain, is_known: false, is_new: false, problem: None }
     }
@@ -296,7 +302,8 @@ impl Upload {
             SubmissionResult::Receipt(receipt) if receipt.index >= before => self.is_new = true,
             SubmissionResult::Receipt(_) => self.is_known = true,
             SubmissionResult::Problem(problem) => {
-                let is_stranger = problem.code() == Code::CertificateNotNamed.as_str();
+                let strangers = [Code::CertificateNotNamed, Code::CertifiesUnknown];
+                let is_stranger = strangers.iter().any(|code| problem.code() == code.as_str());
                 if self.problem.is_none() || !is_stranger {
                     self.problem = Some(problem);
                 }

@@ -99,10 +99,11 @@ impl App {
         Ok(Arc::new(hosted))
     }
 
-    /// What a domain's log says of itself: its descriptors and certificates, in order.
+    /// What a domain's log says of itself: its descriptors, certificates and certifications, in order.
     fn known(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
         let mut entries = self.entries_of_kind(hosted, EntryKind::Descriptor)?;
         entries.extend(self.entries_of_kind(hosted, EntryKind::Certificate)?);
+        entries.extend(self.entries_of_kind(hosted, EntryKind::Certification)?);
         entries.sort_unstable_by_key(|entry| entry.index);
         let mut domain = None;
         for entry in entries {
@@ -142,7 +143,16 @@ fn take(domain: &mut Option<Domain>, entry: &StoredEntry) -> Result<(), AppError
             known.take_certificate(entry.index, certificate);
             Ok(())
         }
-        _ => Err(damaged("it is neither descriptor nor certificate".to_owned())),
+        (Body::Certification(certification), Some(known)) => {
+            // Of two keys with one id only one has made it, and only the quota of the other would be charged.
+            let signer =
+                known.may_have_issued(&certification.issuer()).first().map(|certificate| certificate.primary());
+            if let Some(signer) = signer {
+                known.take_certification(entry.index, &certification.kept(signer));
+            }
+            Ok(())
+        }
+        _ => Err(damaged("it is neither descriptor, certificate nor certification".to_owned())),
     }
 }
 

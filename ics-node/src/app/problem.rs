@@ -54,6 +54,8 @@ codes! {
     MalformedJson "malformed-json" 400 "the body is not the JSON that this route takes" "GET /openapi.json has the schema of every body";
     OperatorOnly "operator-only" 401 "this needs the operator's token" "send `Authorization: Bearer <token>`; the token is in the file that operator_token_file in ics.toml names";
     UnknownRoute "unknown-route" 404 "there is no such route" "GET /openapi.json lists the routes";
+    IdentifierMissing "identifier-missing" 403 "the path lacks what is asked for" "add a fingerprint, a key id or an identity to the path";
+    NotImplemented "not-implemented" 501 "this key server does not do that" "it takes op=get, op=index and POST /pks/add, and of version 2 certs and index";
     MethodNotAllowed "method-not-allowed" 405 "the route does not take this method" "the Allow header lists those that it takes";
     NotAcceptable "not-acceptable" 406 "the answer does not exist in a media type that Accept allows" "";
     RequestTimeout "request-timeout" 408 "the request did not arrive in time" "";
@@ -124,6 +126,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     CertificateNotNamed "certificate-not-named" 403 "nobody has named the holder of the certificate" "an owner names him in the descriptor, or someone entitled grants him a role";
     CertificateShrinks "certificate-shrinks" 422 "the certificate lacks what an earlier one had" "";
     CertificateKeyTaken "certificate-key-taken" 422 "a key of the certificate belongs to another" "";
+    CertifiesUnknown "certifies-unknown" 403 "nothing here is certified by it" "submit the certificate that it is on first, with the certified User ID";
     CertificateTooLong "certificate-too-long" 422 "the certificate is too long" "";
 
     // The node.

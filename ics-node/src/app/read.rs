@@ -246,11 +246,13 @@ impl App {
         Ok(own.into_iter().chain(bodies).collect())
     }
 
-    /// The certificate of a signer, who is looked up like anything else that has a key: its latest state.
+    /// The certificate of a signer, who is looked up like anything else that has a key: its latest state, and what others
+    /// have certified of it.
     fn own_certificate(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
         let IdentityId::Key(fingerprint) = id else { return Ok(Vec::new()) };
         let Some((index, _)) = sight.domain.certificate(fingerprint) else { return Ok(Vec::new()) };
-        let entries = self.store().entries_at(sight.hosted.number, &[index])?;
+        let indices = [vec![index], sight.domain.certifications(fingerprint)].concat();
+        let entries = self.store().entries_at(sight.hosted.number, &indices)?;
         Ok(entries.into_iter().filter_map(|entry| entry.content.map(|content| content.body)).collect())
     }
 }

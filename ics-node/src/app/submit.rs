@@ -178,6 +178,7 @@ fn entry_kind(what: &What) -> EntryKind {
     match what {
         What::Statement(statement, _) => statement_kind(statement),
         What::Certificate(_) => EntryKind::Certificate,
+        What::Certification(..) => EntryKind::Certification,
         What::Descriptor(_) => EntryKind::Descriptor,
     }
 }

@@ -90,6 +90,8 @@ pub struct Changes {
     pub add_names: Vec<(Role, String)>,
     /// Patterns of names that a role may no longer give.
     pub remove_names: Vec<(Role, String)>,
+    /// Bytes that a certificate may have.
+    pub certificate_bytes: Option<usize>,
     /// Domains from which entries may be adopted.
     pub add_sources: Vec<Source>,
     /// Signers whose statements no longer count, from an index of a domain on.
@@ -270,6 +272,7 @@ pub fn next_version(previous: &Descriptor, changes: Changes) -> Result<Descripto
         let is_removed = next.roles.get_mut(&role).is_some_and(|spec| spec.names.remove(&pattern));
         refuse_unless(is_removed, || format!("`{pattern}` is not a pattern of names of the role `{role}`"))?;
     }
+    next.limits.certificate_bytes = changes.certificate_bytes.or(next.limits.certificate_bytes);
     next.sources.extend(changes.add_sources);
     next.compromised.extend(changes.compromised);
     follow(previous, next)

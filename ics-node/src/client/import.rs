@@ -1,15 +1,17 @@
 //! Bringing keyrings of gpg, sq and key servers into a domain: split into canonical bodies, and submitted.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, BufWriter, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use ics_core::limits;
-use ics_core::statement::{Body, BodyError, Split, parse, split};
+use ics_core::statement::{BodyError, Split, is_certificate, split};
 use ics_core::vocabulary::DomainName;
 use sequoia_openpgp::cert::raw::RawCertParser;
 use sequoia_openpgp::parse::Parse as _;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
 use super::node::{Node, NodeError};
 use crate::api::SubmissionResult;
@@ -21,12 +23,14 @@ pub struct Tally {
     pub found: u64,
     /// Those that are in the log now, or were there before.
     pub in_log: u64,
+    /// How many of these are certificates.
+    pub certificates: u64,
     /// Those that the node refused, by the code of the problem.
     pub refused: BTreeMap<String, Reason>,
     /// Parts that could not be made bodies, by the reason.
     pub malformed: BTreeMap<String, u64>,
-    /// Signatures and components that are nobody's statement.
-    pub not_statements: u64,
+    /// Signatures and components that have no place in a domain, by the reason.
+    pub left_out: BTreeMap<&'static str, u64>,
 }
 
 /// Why the node refused bodies.
@@ -62,8 +66,11 @@ pub enum ImportError {
 /// Reasons that are told apart; beyond that they are counted together.
 const REASONS: usize = 32;
 
-/// Submits everything in a keyring to a domain. Certificates go first, because a statement whose signer is unknown is
-/// refused: the file is read twice for that, and never held in memory as a whole. Doing it again changes nothing.
+/// Parts of a keyring that wait, read and split, for those before them to be submitted.
+const PARTS_AHEAD: usize = 16;
+
+/// Submits everything in a keyring to a domain. Certificates go first, because what is signed by somebody unknown is
+/// refused: the rest waits in a file, so that a keyring is never held in memory as a whole. Doing it again changes nothing.
 ///
 /// `progress` hears how many bodies there are, once that is known, and how many have been dealt with.
 ///
@@ -76,22 +83,83 @@ pub async fn import(
     mut progress: impl FnMut(Option<u64>, u64),
 ) -> Result<Tally, ImportError> {
     let mut sender = Sender { node, domain, batch: Vec::new(), bytes: 0, tally: Tally::default() };
-    for part in parts(path)? {
+    let mut rest = Spool::new().map_err(|error| failed(path, &error))?;
+    let mut parts = read_ahead(path.to_owned());
+    while let Some(part) = parts.recv().await {
+        let part = part?;
         sender.tally.count(&part);
-        for body in bodies(part).filter(|body| is_certificate(body)) {
-            sender.push(body, &mut |done| progress(None, done)).await?;
+        for body in part.map(|split| split.bodies).unwrap_or_default() {
+            if is_certificate(&body) {
+                sender.push(body, &mut |done| progress(None, done)).await?;
+            } else {
+                rest.push(&body).map_err(|error| failed(path, &error))?;
+            }
         }
     }
     sender.flush().await?;
+    sender.tally.certificates = sender.tally.in_log;
     let total = sender.tally.found;
-    for part in parts(path)? {
-        for body in bodies(part).filter(|body| !is_certificate(body)) {
-            sender.push(body, &mut |done| progress(Some(total), done)).await?;
-        }
+    let mut rest = rest.read().map_err(|error| failed(path, &error))?;
+    while let Some(body) = rest.next().map_err(|error| failed(path, &error))? {
+        sender.push(body, &mut |done| progress(Some(total), done)).await?;
     }
     sender.flush().await?;
     progress(Some(total), sender.tally.done());
     Ok(sender.tally)
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> ImportError {
+    ImportError::File { path: path.to_owned(), reason: error.to_string() }
+}
+
+type Part = Result<Split, String>;
+
+/// Splits a keyring on a thread of its own, while what came before is on its way: half of the work is to verify
+/// self-signatures.
+fn read_ahead(path: PathBuf) -> mpsc::Receiver<Result<Part, ImportError>> {
+    let (sender, receiver) = mpsc::channel(PARTS_AHEAD);
+    tokio::task::spawn_blocking(move || match parts(&path) {
+        // Nobody listens any more when the import has failed.
+        Ok(parts) => parts.map(Ok).try_for_each(|part| sender.blocking_send(part)).unwrap_or_default(),
+        Err(error) => sender.blocking_send(Err(error)).unwrap_or_default(),
+    });
+    receiver
+}
+
+/// Bodies in a temporary file, each behind its length.
+struct Spool(BufWriter<File>);
+
+/// The same, being read.
+struct Spooled(BufReader<File>);
+
+impl Spool {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self(BufWriter::new(tempfile::tempfile()?)))
+    }
+
+    fn push(&mut self, body: &[u8]) -> std::io::Result<()> {
+        self.0.write_all(&count(body.len()).to_be_bytes())?;
+        self.0.write_all(body)
+    }
+
+    fn read(self) -> std::io::Result<Spooled> {
+        let mut file = self.0.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        file.rewind()?;
+        Ok(Spooled(BufReader::new(file)))
+    }
+}
+
+impl Spooled {
+    fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        if self.0.fill_buf()?.is_empty() {
+            return Ok(None);
+        }
+        let mut length = [0; 8];
+        self.0.read_exact(&mut length)?;
+        let mut body = Vec::new();
+        self.0.by_ref().take(u64::from_be_bytes(length)).read_to_end(&mut body)?;
+        Ok(Some(body))
+    }
 }
 
 /// Bodies that wait until there are enough for a submission.
@@ -138,7 +206,9 @@ impl Tally {
             Err(reason) => return self.malformed(reason.clone()),
         };
         self.found += count(split.bodies.len());
-        self.not_statements += count(split.dropped);
+        for (why, number) in &split.left_out {
+            *self.left_out.entry(why.as_str()).or_default() += count(*number);
+        }
         split.refused.iter().for_each(|refusal| self.malformed(refusal.to_string()));
     }
 
@@ -170,15 +240,7 @@ fn count(items: usize) -> u64 {
     u64::try_from(items).unwrap_or(u64::MAX)
 }
 
-fn bodies(part: Result<Split, String>) -> impl Iterator<Item = Vec<u8>> {
-    part.map(|split| split.bodies).unwrap_or_default().into_iter()
-}
-
-fn is_certificate(body: &[u8]) -> bool {
-    matches!(parse(body), Ok(Body::Certificate(_)))
-}
-
-type Parts = Box<dyn Iterator<Item = Result<Split, String>>>;
+type Parts = Box<dyn Iterator<Item = Part>>;
 
 /// What a file holds: as one, if it is as short as a submission and all of it is legal; else key by key, so that one
 /// that is not legal does not spoil the others.
@@ -202,7 +264,7 @@ fn whole(path: &Path) -> std::io::Result<Result<Split, BodyError>> {
     // Armor takes a third more than what it holds; what is longer is refused by the splitter.
     let most = u64::try_from(limits::BATCH_BYTES / 2 * 3).unwrap_or(u64::MAX);
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
     Ok(split(&bytes))
 }
 

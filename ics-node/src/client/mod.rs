@@ -4,6 +4,7 @@ pub mod artifact;
 pub mod backup;
 pub mod batch;
 pub mod certificate;
+pub mod deb;
 pub mod descriptor;
 pub mod home;
 pub mod import;

@@ -86,6 +86,12 @@ impl From<AppError> for Failure {
     }
 }
 
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
 impl From<BlockingError> for Failure {
     /// A use case panicked or the server is going down.
     fn from(error: BlockingError) -> Self {

@@ -7,6 +7,7 @@ mod answers;
 mod device;
 mod directory;
 mod home;
+mod import;
 mod ingest;
 mod report;
 mod scale;
@@ -49,6 +50,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "ldap",
         about: "equality searches by fingerprint over LDAP, against slapd with the same entries; idle connections",
         run: directory::run,
+    },
+    Benchmark {
+        name: "import",
+        about: "Debian's keyring through ics import, against gpg --import of the same file",
+        run: import::run,
     },
     Benchmark {
         name: "scale",

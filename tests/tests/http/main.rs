@@ -6,6 +6,7 @@
 mod checks;
 mod contract;
 mod feed;
+mod hkp;
 mod pages;
 mod peers;
 mod reading;

@@ -22,7 +22,7 @@ async fn run(command: &mut Command) -> Output {
 }
 
 /// A certificate for localhost and its key, as an operator makes them.
-async fn certificate(directory: &Path, name: &str) -> TlsConfig {
+pub(crate) async fn certificate(directory: &Path, name: &str) -> TlsConfig {
     let files =
         TlsConfig { certificate: directory.join(format!("{name}.pem")), key: directory.join(format!("{name}.key")) };
     let mut command = Command::new("openssl");

@@ -20,6 +20,7 @@ use crate::client::import::{ImportError, Reason, Tally, import};
 Examples:
   $ gpg --export > keyring.pgp
   $ ics import keyring.pgp
+  $ ics import /usr/share/keyrings/debian-keyring.gpg --json
   $ ics import factory.asc --domain devices.acme.example --node https://ics.acme.example")]
 pub(crate) struct Import {
     /// The keyring, binary or armored.
@@ -53,7 +54,7 @@ fn advance(bar: &ProgressBar, total: Option<u64>, done: u64) {
 }
 
 fn text(domain: &str, tally: &Tally) -> String {
-    let mut rows = vec![("in the log", format!("{} of {}", tally.in_log, counted(tally.found, "statement")))];
+    let mut rows = vec![("in the log", in_log(tally))];
     if !tally.refused.is_empty() {
         rows.push(("refused", tally.refused.values().map(refused).collect::<Vec<_>>().join("\n")));
     }
@@ -61,13 +62,19 @@ fn text(domain: &str, tally: &Tally) -> String {
         let line = |(reason, count): (&String, &u64)| format!("{count}: {}", clean(reason));
         rows.push(("not legal", tally.malformed.iter().map(line).collect::<Vec<_>>().join("\n")));
     }
-    if tally.not_statements > 0 {
-        let what = "signatures, subkeys and the like that say nothing in this system";
-        rows.push(("left out", format!("{}: {what}", tally.not_statements)));
+    if !tally.left_out.is_empty() {
+        let line = |(why, count): (&&str, &u64)| format!("{count}: {why}");
+        rows.push(("left out", tally.left_out.iter().map(line).collect::<Vec<_>>().join("\n")));
     }
     let is_all = tally.refused.is_empty() && tally.malformed.is_empty();
     let mark = if is_all { style("✓").green() } else { style("!").yellow().bold() };
     card(&format!("{mark} {domain}"), &rows)
+}
+
+fn in_log(tally: &Tally) -> String {
+    let certificates = counted(tally.certificates, "certificate");
+    let others = counted(tally.in_log - tally.certificates, "other");
+    format!("{} of {}: {certificates}, {others}", tally.in_log, tally.found)
 }
 
 fn refused(reason: &Reason) -> String {
@@ -104,16 +111,17 @@ mod tests {
         let tally = Tally {
             found: 5,
             in_log: 3,
+            certificates: 1,
             refused: BTreeMap::from([("unknown-signer".to_owned(), reason)]),
             malformed: BTreeMap::from([("it is a v3 key".to_owned(), 1)]),
-            not_statements: 7,
+            left_out: BTreeMap::from([("signatures that stand there twice", 7)]),
         };
         assert_eq!(
             console::strip_ansi_codes(&text("a.example", &tally)),
-            "! a.example\n  in the log  3 of 5 statements\n  refused     2: the domain does not know the signer\n                \
+            "! a.example\n  in the log  3 of 5: 1 certificate, 2 others\n  refused     2: the domain does not know the signer\n                \
              no certificate holds the key `ab`\n                submit his certificate first\n  \
              not legal   1: it is a v3 key\n  \
-             left out    7: signatures, subkeys and the like that say nothing in this system\n"
+             left out    7: signatures that stand there twice\n"
         );
     }
 }

@@ -21,6 +21,7 @@ use crate::cli::progress;
 use crate::cli::say;
 use crate::cli::session::SignAs;
 use crate::client::batch::Item;
+use crate::client::deb::Control;
 use crate::client::node::Node;
 use crate::client::publish::{Bulk, BulkError, FieldError, Fields, Journal, JournalError, Outcome, RowError, Rows};
 use crate::client::signing::Signing;
@@ -52,7 +53,8 @@ Examples:
   $ ics publish --from devices.csv --manu Acme --model P7 --lot 2026-11 --unsigned monday.ics
 
   A piece of software:
-  $ ics publish --file firmware.bin --name p7-firmware --version 2.4.1"
+  $ ics publish --file firmware.bin --name p7-firmware --version 2.4.1
+  $ ics publish --file hello_2.10-3_amd64.deb"
 )]
 pub(crate) struct Publish {
     /// A public key: PEM or DER SubjectPublicKeyInfo, or an OpenPGP certificate.
@@ -67,8 +69,8 @@ pub(crate) struct Publish {
     /// A group of this name.
     #[arg(long = "group", value_name = "NAME")]
     group_name: Option<String>,
-    /// A piece of software.
-    #[arg(long, value_name = "FILE", requires_all = ["name", "version"])]
+    /// A piece of software. Of a Debian package (.deb) name, architecture and version are read from it.
+    #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// What selects the members of the group: manu, model, prodid or lot; all of them must fit.
     #[arg(long, value_name = "ATTRIBUTE=VALUE", value_parser = key_value, requires = "group_name")]
@@ -222,12 +224,13 @@ impl Publish {
         let Some(path) = self.file else {
             return Ok(fields.draft(claims, Path::new(""))?);
         };
+        let (name, version) = named(&path, self.name, self.version)?;
         let failed = |e: std::io::Error| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
         let digest = sha256(File::open(&path).map_err(failed)?).map_err(failed)?;
         let software = Software {
             kind: Kind::Software,
-            name: self.name.unwrap_or_default(),
-            version: self.version.unwrap_or_default(),
+            name,
+            version,
             digests: BTreeMap::from([("sha256".to_owned(), data_encoding::HEXLOWER.encode(&digest))]),
         };
         Ok((Thing::Document(Subject::Software(software)), claims))
@@ -252,6 +255,18 @@ fn drafts(signing: &Signing, input: &Path, defaults: &Fields) -> Result<Vec<Item
         items.push(Item { draft: signing.draft(thing, claims, false)?, replaced: Vec::new() });
     }
     Ok(items)
+}
+
+/// Name and version of a piece of software: as told, or as a Debian package says itself.
+fn named(path: &Path, name: Option<String>, version: Option<String>) -> Result<(String, String), Failure> {
+    match (name, version) {
+        (Some(name), Some(version)) => Ok((name, version)),
+        (name, version) if Control::is_named(path) => {
+            let control = Control::read(path).map_err(|error| Failure::new(Exit::Local, error))?;
+            Ok((name.unwrap_or_else(|| control.name()), version.unwrap_or(control.version)))
+        }
+        _ => Err(Failure::new(Exit::Usage, "software needs a name and a version").hint("give --name and --version")),
+    }
 }
 
 async fn publish_one(

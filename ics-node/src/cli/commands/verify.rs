@@ -1,5 +1,7 @@
 //! `ics verify`.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -34,9 +36,10 @@ devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef0011223
 
   May this file be installed?
   $ ics verify firmware.bin --evidence firmware.evidence.json
+  $ ics verify hello_2.10-3_amd64.deb
   $ ics verify firmware.bin --domain code.soft.example --node https://ics.soft.example")]
 pub(crate) struct Verify {
-    /// The evidence; or, with --evidence or --domain, the artifact that is checked by it.
+    /// The evidence; or an artifact, which is checked by --evidence, or by what a node says of its hash.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The evidence for an artifact; `-` is standard input.
@@ -103,6 +106,9 @@ impl Verify {
         if let Some(domain) = &self.domain {
             return from_node(context, domain, &self.file);
         }
+        if self.is_artifact()? {
+            return from_node(context, &domain_of(context, &self.file)?, &self.file);
+        }
         let path = self.evidence.as_ref().unwrap_or(&self.file);
         let refused = Evidence::parse(&files::read(path, limits::EVIDENCE_BYTES)?);
         refused.map_err(|refusal| {
@@ -114,8 +120,19 @@ impl Verify {
         })
     }
 
+    /// Whether the file, of which nothing else is said, is no evidence: evidence is a JSON object.
+    fn is_artifact(&self) -> Result<bool, Failure> {
+        if self.evidence.is_some() || self.domain.is_some() {
+            return Ok(false);
+        }
+        let failed = |e| files::failed(&self.file, e);
+        let mut first = [0];
+        let length = File::open(&self.file).and_then(|mut file| file.read(&mut first)).map_err(failed)?;
+        Ok(length == 1 && !first[0].is_ascii_whitespace() && first != *b"{")
+    }
+
     fn check_artifact(&self, verified: &Verified) -> Result<Option<ArtifactReport>, Failure> {
-        if self.evidence.is_none() && self.domain.is_none() {
+        if self.evidence.is_none() && self.domain.is_none() && !self.is_artifact()? {
             return Ok(None);
         }
         let id = artifact::id_of(&self.file).map_err(|e| files::failed(&self.file, e))?;
@@ -139,6 +156,23 @@ fn from_node(context: &Context, domain: &DomainName, file: &Path) -> Result<Evid
         }
         other => other.into(),
     })
+}
+
+/// The domain that speaks of a file, where none is named: that of ics.toml, or the only one at the node that knows it.
+fn domain_of(context: &Context, file: &Path) -> Result<DomainName, Failure> {
+    let config = context.config()?;
+    if let Some(domain) = &config.client.domain {
+        return Ok(domain.clone());
+    }
+    let id = artifact::id_of(file).map_err(|e| files::failed(file, e))?;
+    let node = context.node(&config)?;
+    let view = context.wait(async { Ok(node.view(&id.to_string()).await?) })?;
+    let mut domains = view.records.into_iter().map(|answer| answer.record.domain);
+    match (domains.next(), domains.next()) {
+        (Some(domain), None) => Ok(domain),
+        _ => Err(Failure::new(Exit::Usage, format!("several domains speak of `{}`", file.display()))
+            .hint("name the one that counts with --domain")),
+    }
 }
 
 /// The origin by which the node of this home directory mirrors the domain.

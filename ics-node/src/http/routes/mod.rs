@@ -4,6 +4,7 @@ mod adoptions;
 pub(super) mod checks;
 mod domains;
 mod enrolments;
+mod hkp;
 mod identities;
 mod log;
 mod node;
@@ -12,8 +13,8 @@ mod peers;
 mod statements;
 
 use actix_web::guard;
-use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _, Route};
@@ -32,6 +33,8 @@ pub enum Access {
     Operator,
     /// Monitoring.
     Operations,
+    /// Clients of key servers, pages of other origins included, and those that send keys.
+    KeyServer,
 }
 
 /// One method on one path.
@@ -120,14 +123,19 @@ impl Endpoint {
 
     /// Whether pages of other origins may read it.
     fn is_open(&self) -> bool {
-        self.method == "GET" && self.access == Everybody
+        self.method == "GET" && self.access == Everybody || self.access == Access::KeyServer
     }
+}
+
+/// Every route of the API and of key servers.
+fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
+    TABLE.iter().chain(hkp::TABLE)
 }
 
 /// Registers the wanted routes, and what answers where there is none.
 pub(super) fn register(config: &mut ServiceConfig, wanted: impl Fn(&Endpoint) -> bool) {
     let mut paths: Vec<&str> = Vec::new();
-    for endpoint in TABLE.iter().filter(|endpoint| wanted(endpoint)) {
+    for endpoint in endpoints().filter(|endpoint| wanted(endpoint)) {
         if !paths.contains(&endpoint.path) {
             paths.push(endpoint.path);
             register_path(config, endpoint.path);
@@ -136,9 +144,9 @@ pub(super) fn register(config: &mut ServiceConfig, wanted: impl Fn(&Endpoint) ->
     config.default_service(web::to(no_route));
 }
 
-/// All methods of one path; the table's order does not matter, since no two paths match the same request.
+/// All methods of one path. Only the last path of key servers matches what others match, and comes behind them.
 fn register_path(config: &mut ServiceConfig, path: &'static str) {
-    let endpoints = || TABLE.iter().filter(move |endpoint| endpoint.path == path);
+    let endpoints = || endpoints().filter(move |endpoint| endpoint.path == path);
     let mut resource = web::resource(path);
     for endpoint in endpoints() {
         resource = resource.route((endpoint.handle)(method(endpoint.method)));
@@ -182,8 +190,10 @@ pub(super) fn open(headers: &mut HeaderMap) {
 /// take.
 fn other_method(request: &HttpRequest, allow: &str, open: bool) -> HttpResponse {
     let asks = request.method() == Method::OPTIONS;
+    let is_key_server = request.path().starts_with("/pks/");
     let mut response = if asks {
-        HttpResponse::NoContent().finish()
+        // draft-ietf-openpgp-hkp asks for 200.
+        HttpResponse::build(if is_key_server { StatusCode::OK } else { StatusCode::NO_CONTENT }).finish()
     } else {
         Failure::new(Code::MethodNotAllowed, format_args!("this route takes {allow}")).error_response()
     };
@@ -192,8 +202,13 @@ fn other_method(request: &HttpRequest, allow: &str, open: bool) -> HttpResponse 
         headers.insert(header::ALLOW, allow);
     }
     if asks && open {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Accept, If-None-Match"));
+        let (methods, names) = if is_key_server {
+            ("GET, HEAD, POST", "Accept, Content-Type")
+        } else {
+            ("GET, HEAD", "Accept, If-None-Match")
+        };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(names));
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     }
     response

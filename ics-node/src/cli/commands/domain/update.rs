@@ -19,6 +19,7 @@ use crate::client::descriptor::{self, Changes, DescriptorFile};
 #[command(group(ArgGroup::new("changes").multiple(true).conflicts_with("from_file")), after_long_help = "\
 Examples:
   $ ics domain update --add-signer manufacturer=factory-2.asc
+  $ ics domain update --add-signer developer=debian-keyring.gpg --certificate-bytes 1048576
   $ ics domain update --add-owner b.asc --threshold 2
   $ ics domain update --compromised 0123456789abcdef0123456789abcdef01234567@4711
 
@@ -43,7 +44,8 @@ pub(crate) struct Update {
     /// How many owners must sign the versions after this one.
     #[arg(long, value_name = "COUNT", group = "changes")]
     threshold: Option<u32>,
-    /// Give a role to a signer: a fingerprint, a key of this home directory, or a file with a certificate.
+    /// Give a role to a signer: a fingerprint, a key of this home directory, or a file with a certificate, or with a
+    /// keyring of many.
     #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
     add_signer: Vec<(Role, String)>,
     /// Take a role from a signer.
@@ -55,6 +57,9 @@ pub(crate) struct Update {
     /// No longer let it.
     #[arg(long, value_name = "ROLE=PATTERN", value_parser = role_and_key, group = "changes")]
     remove_names: Vec<(Role, String)>,
+    /// Bytes that a certificate may have, with what others have certified of it [default: 65536; up to 1048576].
+    #[arg(long, value_name = "BYTES", group = "changes")]
+    certificate_bytes: Option<usize>,
     /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN.
     #[arg(long, value_name = "FILE", group = "changes")]
     add_source: Vec<PathBuf>,
@@ -109,6 +114,7 @@ impl Update {
             remove_signers: signers(context, self.remove_signer)?,
             add_names: self.add_names,
             remove_names: self.remove_names,
+            certificate_bytes: self.certificate_bytes,
             add_sources: self.add_source.iter().map(|path| source(path)).collect::<Result<_, _>>()?,
             compromised: self.compromised.into_iter().map(compromise).collect(),
         })

@@ -1,0 +1,151 @@
+use super::*;
+use crate::openpgp::signature::Draft;
+use crate::openpgp::signer::{Ed25519Signer, Signer};
+use crate::openpgp::subpacket as sub;
+use crate::statement::{Body, LeftOut, make, parse, split};
+
+const AT: Timestamp = Timestamp::from_seconds(1_800_000_000);
+const USER_ID: &str = "Ann <ann@acme.example>";
+
+fn signer(seed: u8, version: u8) -> Ed25519Signer {
+    Ed25519Signer::from_seed(&[seed; 32], version, Timestamp::from_seconds(1)).expect("a key")
+}
+
+fn certificate(seed: u8, version: u8) -> Certificate {
+    let bytes = Certificate::make(&signer(seed, version), "Bob", Timestamp::from_seconds(2), &[0; 32]).expect("made");
+    Certificate::parse(&bytes).expect("a certificate")
+}
+
+/// A certification of Ann's User ID by a draft's signature.
+fn with(draft: Draft, by: &Ed25519Signer) -> Vec<u8> {
+    let ann = signer(1, 4);
+    let over = Over::UserId { key: ann.public_key().body(), user_id: USER_ID.as_bytes() };
+    let signature = draft.sign(by, over, &[0; 32]).expect("signed");
+    let mut body = ann.public_key().to_packet();
+    packet::write(&mut body, packet::USER_ID, USER_ID.as_bytes());
+    packet::write(&mut body, packet::SIGNATURE, &signature);
+    body
+}
+
+fn read(body: &[u8]) -> UnverifiedCertification {
+    match parse(body) {
+        Ok(Body::Certification(certification)) => certification,
+        other => panic!("no certification: {other:?}"),
+    }
+}
+
+#[test]
+fn what_was_made_is_read_and_verified() {
+    for version in [4, 6] {
+        let (bob, ann) = (signer(2, version), signer(1, 4));
+        let body = make::certify_user_id(&bob, ann.public_key(), USER_ID, AT, &[0; 32]).expect("made");
+        assert_eq!(split(&body).expect("legal").bodies, std::slice::from_ref(&body));
+        let unverified = read(&body);
+        assert_eq!(
+            (unverified.id(), unverified.target()),
+            (StatementId(sha256(&[&body])), ann.public_key().fingerprint())
+        );
+        let verified = unverified.verify(&certificate(2, version), AT).expect("good");
+        assert_eq!((verified.signer(), verified.id()), (bob.public_key().fingerprint(), unverified.id()));
+        assert_eq!(verified, unverified.kept(bob.public_key().fingerprint()));
+    }
+}
+
+#[test]
+fn before_2016_the_key_id_was_all_that_named_the_signer() {
+    let bob = signer(2, 4);
+    let mut hashed = Vec::new();
+    sub::write(&mut hashed, false, sub::CREATED, &1_300_000_000_u32.to_be_bytes());
+    sub::write(&mut hashed, false, sub::ISSUER, &bob.public_key().fingerprint().key_id());
+    let unverified = read(&with(Draft::raw(0x13, hashed), &bob));
+    assert_eq!(unverified.issuer(), Issuer::KeyId(bob.public_key().fingerprint().key_id()));
+    assert_eq!(unverified.verify(&certificate(2, 4), AT).expect("good").signer(), bob.public_key().fingerprint());
+    assert!(unverified.verify(&certificate(3, 4), AT).is_err());
+}
+
+#[test]
+fn what_is_not_good_is_not_verified() {
+    let bob = signer(2, 4);
+    let good = make::certify_user_id(&bob, signer(1, 4).public_key(), USER_ID, AT, &[0; 32]).expect("made");
+    let unverified = read(&good);
+    assert!(matches!(
+        unverified.verify(&certificate(3, 4), AT),
+        Err(CertificationError::Signature(SignatureFault::OtherKey))
+    ));
+    let early = Timestamp::from_seconds(AT.as_seconds() - 301);
+    assert_eq!(
+        unverified.verify(&certificate(2, 4), early),
+        Err(CertificationError::Future { signed_at: AT, at: early })
+    );
+    let mut bad = good;
+    let last = bad.len() - 1;
+    bad[last] ^= 1;
+    let fault = read(&bad).verify(&certificate(2, 4), AT);
+    assert_eq!(fault, Err(CertificationError::Signature(SignatureFault::Bad)));
+}
+
+#[test]
+fn what_has_no_place_on_a_user_id_is_refused() {
+    let bob = signer(2, 4);
+    for (what, draft) in [
+        ("a direct key signature", Draft::new(0x1f, &bob, AT)),
+        ("a local one", Draft::new(0x10, &bob, AT).with(sub::EXPORTABLE, &[0])),
+    ] {
+        let body = with(draft, &bob);
+        assert!(parse(&body).is_err(), "{what}");
+        assert_eq!(split(&body).map(|split| split.bodies), Ok(Vec::new()), "{what}");
+    }
+    let ours = with(Draft::new(0x10, &bob, AT).with_notation("role@cm4it.example", b"owner", true), &bob);
+    assert!(parse(&ours).is_err(), "half of a statement is no certification");
+}
+
+#[test]
+fn one_past_its_length() {
+    let bob = signer(2, 4);
+    let base = with(Draft::new(0x10, &bob, AT), &bob).len();
+    let filled = |bytes: usize| with(Draft::new(0x10, &bob, AT).with(100, &vec![0; bytes]), &bob);
+    // The subpacket's length takes two octets more, the packet's one.
+    let most = limits::STATEMENT_BYTES - base - 4;
+    assert_eq!(filled(most).len(), limits::STATEMENT_BYTES);
+    assert!(parse(&filled(most)).is_ok());
+    assert!(matches!(parse(&filled(most + 1)), Err(BodyError::TooLong { .. })));
+}
+
+/// Ann's certificate, with these signatures behind her User ID.
+fn with_signatures(signatures: &[Vec<u8>]) -> Vec<u8> {
+    let mut whole = Certificate::make(&signer(1, 4), USER_ID, Timestamp::from_seconds(2), &[0; 32]).expect("made");
+    signatures.iter().for_each(|signature| packet::write(&mut whole, packet::SIGNATURE, signature));
+    whole
+}
+
+/// A signature on Ann's User ID; with SHA-1 it is only said to be, which is all that is looked at.
+fn signature(by: u8, kind: u8, sha1: bool) -> Vec<u8> {
+    let (by, ann) = (signer(by, 4), signer(1, 4));
+    let over = Over::UserId { key: ann.public_key().body(), user_id: USER_ID.as_bytes() };
+    let mut signature = Draft::new(kind, &by, AT).sign(&by, over, &[0; 32]).expect("signed");
+    if sha1 {
+        signature[3] = 2;
+    }
+    signature
+}
+
+#[test]
+fn what_was_revoked_by_a_signature_that_does_not_count_does_not_stand_again() {
+    let certified = signature(2, 0x10, false);
+    let bodies = |signatures: &[Vec<u8>]| split(&with_signatures(signatures)).expect("legal");
+    let split = bodies(std::slice::from_ref(&certified));
+    assert_eq!((split.bodies.len(), split.left_out.len()), (2, 0));
+    let split = bodies(&[certified.clone(), signature(2, 0x30, true)]);
+    assert_eq!((split.bodies.len(), split.refused.len()), (1, 1));
+    assert_eq!(split.left_out.get(&LeftOut::CertificationRevoked), Some(&1));
+    let split = bodies(&[certified.clone(), signature(3, 0x30, true)]);
+    assert_eq!(split.bodies.len(), 2, "somebody else's revocation is his own business");
+    let split = split_or_left(&with_signatures(&[certified, signature(1, 0x30, true)]));
+    assert_eq!(split.get(&LeftOut::Revoked), Some(&1), "its holder has revoked the only User ID: nothing is left");
+}
+
+/// What was left out of something of which nothing else remains.
+fn split_or_left(bytes: &[u8]) -> std::collections::BTreeMap<LeftOut, usize> {
+    let another = make::certify_user_id(&signer(5, 4), signer(6, 4).public_key(), "Cleo", AT, &[0; 32]).expect("made");
+    split(&[bytes, &another].concat()).expect("legal").left_out
+}

@@ -1,0 +1,403 @@
+//! `/pks/…`: the key server protocol of OpenPGP (HKP), versions 1 (draft-shaw-openpgp-hkp-00, as GnuPG speaks it) and 2
+//! (draft-ietf-openpgp-hkp).
+//!
+//! Version 1 never shows anything of OpenPGP version 6: GnuPG stops reading there and would miss what stands behind it.
+//! Pages of any origin may use all of it.
+
+use std::fmt::Write as _;
+
+use actix_web::web::{Data, Path, Payload, Query};
+use actix_web::{HttpRequest, HttpResponse};
+use ics_core::identity::{Fingerprint, excerpt};
+use ics_core::limits;
+use ics_core::openpgp::transferable::{KeyDescription, UserIdDescription};
+use ics_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Access::KeyServer;
+use super::{Endpoint, get, post};
+use crate::app::Reader;
+use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
+use crate::app::problem::Code;
+use crate::http::answer::{self, OCTET_STREAM, PGP_KEYS};
+use crate::http::body;
+use crate::http::face::Face;
+use crate::http::failure::Failure;
+use crate::http::request::Reading;
+
+/// The routes of key servers. They have specifications of their own and are not part of the API's.
+pub(super) const TABLE: &[Endpoint] = &[
+    get("/pks/lookup", KeyServer, |r| r.to(lookup)),
+    post("/pks/add", KeyServer, |r| r.to(add)),
+    get("/pks/v2/certs/by-vfingerprint/{id}", KeyServer, |r| r.to(by_vfingerprint)),
+    get("/pks/v2/certs/by-keyid/{id}", KeyServer, |r| r.to(by_key_id)),
+    get("/pks/v2/certs/by-identity/{id:.+}", KeyServer, |r| r.to(by_identity)),
+    get("/pks/v2/index/{id:.+}", KeyServer, |r| r.to(index)),
+    post("/pks/v2/certs", KeyServer, |r| r.to(submit)),
+    get("/pks/{rest:.*}", KeyServer, |r| r.to(unsupported)),
+];
+
+/// The media type of binary keys in version 2.
+const PGP_KEYS_BINARY: &str = "application/pgp-keys;armor=no";
+/// What forms of browsers and GnuPG send.
+const FORM: &str = "application/x-www-form-urlencoded";
+/// Bytes of a form with a full batch: armor takes a third more, and a form three bytes for some of its characters.
+const FORM_BYTES: usize = limits::BATCH_BYTES * 2;
+/// The categories of version 2 that want an identifier behind them.
+const CATEGORIES: [&str; 5] =
+    ["v2/certs", "v2/certs/by-vfingerprint", "v2/certs/by-keyid", "v2/certs/by-identity", "v2/index"];
+
+/// What version 1 asks for. Other parameters (`fingerprint`, `hash`) change nothing here: fingerprints are always shown.
+#[derive(Debug, Deserialize)]
+pub(super) struct Lookup {
+    op: Option<String>,
+    search: Option<String>,
+    exact: Option<String>,
+}
+
+async fn lookup(face: Data<Face>, reader: Reading, query: Query<Lookup>) -> Result<HttpResponse, Failure> {
+    let missing = |what| Failure::new(Code::MalformedQuery, format_args!("`{what}` is missing"));
+    let Lookup { op, search, exact } = query.into_inner();
+    let op = op.ok_or_else(|| missing("op"))?;
+    if !matches!(op.as_str(), "get" | "index" | "vindex") {
+        return Err(Failure::new(
+            Code::NotImplemented,
+            format_args!("`{}` is no operation of this server", excerpt(&op)),
+        ));
+    }
+    let search = search.ok_or_else(|| missing("search"))?;
+    let is_exact = op == "get" || exact.is_some_and(|exact| exact == "on");
+    let found = find(&face, reader.0, searched(&search, is_exact)?, Some(4)).await?;
+    if op == "get" {
+        openpgp(PGP_KEYS, &found)
+    } else {
+        Ok(answer::bytes("text/plain; charset=utf-8", listing(&found, now(&face))))
+    }
+}
+
+/// What a search text of version 1 means: hex behind `0x`, or the text of a User ID.
+fn searched(text: &str, is_exact: bool) -> Result<KeySearch, Failure> {
+    let text = text.trim();
+    let malformed = |detail: std::fmt::Arguments<'_>| Failure::new(Code::MalformedQuery, detail);
+    if text.to_ascii_lowercase().starts_with("0x") {
+        let wrong = || malformed(format_args!("`{}` takes 8, 16, 40 or 64 hex digits", excerpt(text)));
+        return KeySearch::hex(text).ok_or_else(wrong);
+    }
+    if text.is_empty() {
+        return Err(malformed(format_args!("`search` is empty")));
+    }
+    if let (40 | 64, Some(search)) = (text.len(), KeySearch::hex(text)) {
+        return Ok(search);
+    }
+    let text = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text).to_owned();
+    Ok(if is_exact { KeySearch::UserId(text) } else { KeySearch::Text(text) })
+}
+
+/// The keys that fit and may be read.
+///
+/// # Errors
+/// When there is none: hidden and absent ones look alike.
+async fn find(face: &Face, reader: Reader, search: KeySearch, only: Option<u8>) -> Result<Vec<FoundKey>, Failure> {
+    let found = face.blocking(move |app| app.keys(reader, &search, only, limits::KEYS_FOUND)).await?;
+    if found.is_empty() { Err(Failure::new(Code::UnknownIdentity, "no key fits")) } else { Ok(found) }
+}
+
+fn now(face: &Face) -> Timestamp {
+    face.app.clock().now()
+}
+
+fn openpgp(media_type: &'static str, found: &[FoundKey]) -> Result<HttpResponse, Failure> {
+    let bytes: Vec<u8> = found.iter().flat_map(|key| &key.openpgp).copied().collect();
+    if media_type == PGP_KEYS { answer::openpgp(PGP_KEYS, bytes) } else { Ok(answer::bytes(media_type, bytes)) }
+}
+
+/// The machine readable index of GnuPG's doc/KEYSERVER; people read it too.
+fn listing(found: &[FoundKey], now: Timestamp) -> String {
+    let mut text = format!("info:1:{}\n", found.len());
+    for FoundKey { about, is_blocked, .. } in found {
+        let KeyDescription { fingerprint, algorithm, bits, created, expires, is_revoked } = &about.key;
+        let fingerprint = fingerprint.to_string().to_uppercase();
+        let flags = flags(*is_revoked, *is_blocked, *expires, now);
+        let _ = writeln!(
+            text,
+            "pub:{fingerprint}:{algorithm}:{bits}:{}:{}:{flags}",
+            created.as_seconds(),
+            seconds(*expires)
+        );
+        for UserIdDescription { text: user_id, created, expires, is_revoked } in &about.user_ids {
+            let flags = self::flags(*is_revoked, false, *expires, now);
+            let _ = writeln!(text, "uid:{}:{}:{}:{flags}", escaped(user_id), seconds(*created), seconds(*expires));
+        }
+    }
+    text
+}
+
+/// `r` revoked, `d` disabled, `e` expired. What a status blocks is disabled: no client should be led to it.
+fn flags(is_revoked: bool, is_blocked: bool, expires: Option<Timestamp>, now: Timestamp) -> String {
+    let is_expired = expires.is_some_and(|expires| expires <= now);
+    [(is_revoked, 'r'), (is_blocked, 'd'), (is_expired, 'e')]
+        .iter()
+        .filter(|(is, _)| *is)
+        .map(|(_, flag)| flag)
+        .collect()
+}
+
+fn seconds(time: Option<Timestamp>) -> String {
+    time.map(|time| time.as_seconds().to_string()).unwrap_or_default()
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b':' | b'%' | 0..=0x1f | 0x7f.. => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+            _ => out.push(char::from(byte)),
+        }
+    }
+    out
+}
+
+#[derive(Debug, Deserialize)]
+struct AddForm {
+    keytext: String,
+}
+
+async fn add(face: Data<Face>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let _place = face.upload()?;
+    body::media_type(&request, &[FORM])?;
+    let bytes = body::read(&request, &mut payload.into_inner(), FORM_BYTES).await?;
+    let malformed = |detail: String| Failure::new(Code::MalformedRequest, detail);
+    let text = core::str::from_utf8(&bytes).map_err(|error| malformed(error.to_string()))?;
+    let form = Query::<AddForm>::from_query(text).map_err(|error| malformed(error.to_string()))?;
+    let merged = taken(face.app.merge_keys(form.into_inner().keytext.into_bytes()).await?)?;
+    let mut text = String::new();
+    for (fingerprint, change) in &merged.keys {
+        let _ = writeln!(text, "{fingerprint} {}", word(*change));
+    }
+    merged.problems.iter().for_each(|problem| {
+        let _ = writeln!(text, "not taken: {}", problem.detail);
+    });
+    Ok(answer::bytes("text/plain; charset=utf-8", text))
+}
+
+/// What was taken in, unless it was nothing at all.
+///
+/// # Errors
+/// With the first reason, when nothing of an upload was taken or known.
+fn taken(merged: Merged) -> Result<Merged, Failure> {
+    let nothing = merged.appended == 0 && merged.keys.values().all(|change| *change == Change::Refused);
+    match merged.problems.first() {
+        Some(problem) if nothing => Err(Failure::from(problem.clone())),
+        _ => Ok(merged),
+    }
+}
+
+const fn word(change: Change) -> &'static str {
+    match change {
+        Change::Inserted => "inserted",
+        Change::Updated => "updated",
+        Change::Unchanged => "unchanged",
+        Change::Refused => "refused",
+    }
+}
+
+/// What stands behind the category.
+#[derive(Debug, Deserialize)]
+pub(super) struct Asked {
+    id: String,
+}
+
+/// Version in two hex digits, then the fingerprint.
+async fn by_vfingerprint(face: Data<Face>, reader: Reading, path: Path<Asked>) -> Result<HttpResponse, Failure> {
+    let malformed = || {
+        let text = excerpt(&path.id);
+        Failure::new(Code::MalformedId, format_args!("`{text}` takes 04 or 06 and the fingerprint in hex"))
+    };
+    let (version, digits) = path.id.split_at_checked(2).ok_or_else(malformed)?;
+    let fingerprint: Fingerprint = digits.parse().map_err(|_| malformed())?;
+    if version != format!("{:02}", fingerprint.version()) {
+        return Err(malformed());
+    }
+    openpgp(PGP_KEYS_BINARY, &find(&face, reader.0, KeySearch::Fingerprint(fingerprint), None).await?)
+}
+
+/// By the key id of version 4; those of later versions are never answered to.
+async fn by_key_id(face: Data<Face>, reader: Reading, path: Path<Asked>) -> Result<HttpResponse, Failure> {
+    let malformed = || Failure::new(Code::MalformedId, format_args!("`{}` takes 16 hex digits", excerpt(&path.id)));
+    match KeySearch::hex(&path.id).ok_or_else(malformed)? {
+        search @ KeySearch::KeyId(_) => openpgp(PGP_KEYS_BINARY, &find(&face, reader.0, search, Some(4)).await?),
+        _ => Err(malformed()),
+    }
+}
+
+async fn by_identity(face: Data<Face>, reader: Reading, path: Path<Asked>) -> Result<HttpResponse, Failure> {
+    let search = KeySearch::UserId(path.into_inner().id);
+    openpgp(PGP_KEYS_BINARY, &find(&face, reader.0, search, None).await?)
+}
+
+async fn index(face: Data<Face>, reader: Reading, path: Path<Asked>) -> Result<HttpResponse, Failure> {
+    let found = find(&face, reader.0, KeySearch::UserId(path.into_inner().id), None).await?;
+    let now = now(&face);
+    Ok(answer::json(&found.iter().map(|key| Indexed::new(key, now)).collect::<Vec<_>>()))
+}
+
+/// One key in the index of version 2.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Indexed {
+    #[serde(flatten)]
+    key: IndexedKey,
+    #[serde(rename = "userIDs")]
+    user_ids: Vec<IndexedUserId>,
+    subkeys: Vec<IndexedKey>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexedKey {
+    version: u8,
+    fingerprint: Fingerprint,
+    creation: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration: Option<String>,
+    is_expired: bool,
+    is_revoked: bool,
+    algorithm: IndexedAlgorithm,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexedAlgorithm {
+    code: u8,
+    #[serde(skip_serializing_if = "is_zero")]
+    bit_length: usize,
+}
+
+/// Serde passes references.
+const fn is_zero(bits: &usize) -> bool {
+    *bits == 0
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexedUserId {
+    uid_string: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    creation: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration: Option<String>,
+    is_revoked: bool,
+}
+
+impl Indexed {
+    fn new(key: &FoundKey, now: Timestamp) -> Self {
+        let user_ids = key.about.user_ids.iter().map(|user_id| IndexedUserId {
+            uid_string: user_id.text.clone(),
+            creation: user_id.created.map(|time| time.to_string()),
+            expiration: user_id.expires.map(|time| time.to_string()),
+            is_revoked: user_id.is_revoked,
+        });
+        Self {
+            key: IndexedKey::new(&key.about.key, key.is_blocked, now),
+            user_ids: user_ids.collect(),
+            subkeys: key.about.subkeys.iter().map(|subkey| IndexedKey::new(subkey, false, now)).collect(),
+        }
+    }
+}
+
+impl IndexedKey {
+    /// What a status blocks is shown as revoked: this index knows no other word for it.
+    fn new(key: &KeyDescription, is_blocked: bool, now: Timestamp) -> Self {
+        Self {
+            version: key.fingerprint.version(),
+            fingerprint: key.fingerprint,
+            creation: key.created.to_string(),
+            expiration: key.expires.map(|time| time.to_string()),
+            is_expired: key.expires.is_some_and(|expires| expires <= now),
+            is_revoked: key.is_revoked || is_blocked,
+            algorithm: IndexedAlgorithm { code: key.algorithm, bit_length: key.bits },
+        }
+    }
+}
+
+/// What became of a submission to version 2.
+#[derive(Debug, Default, Serialize)]
+struct Submitted {
+    inserted: Vec<SubmittedKey>,
+    updated: Vec<SubmittedKey>,
+    deleted: Vec<SubmittedKey>,
+    ignored: Vec<SubmittedKey>,
+    invalid: Vec<SubmittedKey>,
+}
+
+#[derive(Debug, Serialize)]
+struct SubmittedKey {
+    version: u8,
+    fingerprint: Fingerprint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+}
+
+async fn submit(face: Data<Face>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+    let _place = face.upload()?;
+    body::media_type(&request, &[PGP_KEYS, OCTET_STREAM])?;
+    let bytes = body::read(&request, &mut payload.into_inner(), limits::BATCH_BYTES).await?;
+    let merged = taken(face.app.merge_keys(bytes.to_vec()).await?)?;
+    let mut submitted = Submitted::default();
+    for (fingerprint, change) in &merged.keys {
+        let refused = *change == Change::Refused;
+        let comment = merged.problems.first().filter(|_| refused).map(|problem| problem.detail.clone());
+        let key = SubmittedKey { version: fingerprint.version(), fingerprint: *fingerprint, comment };
+        match change {
+            Change::Inserted => submitted.inserted.push(key),
+            Change::Updated => submitted.updated.push(key),
+            Change::Unchanged => submitted.ignored.push(key),
+            Change::Refused => submitted.invalid.push(key),
+        }
+    }
+    Ok(answer::json(&submitted))
+}
+
+/// Whatever else key servers have: a category without what it is asked for, or one that is not there.
+async fn unsupported(request: HttpRequest, path: Path<String>) -> Result<HttpResponse, Failure> {
+    let rest = path.trim_end_matches('/');
+    if CATEGORIES.contains(&rest) {
+        return Err(Failure::new(Code::IdentifierMissing, "the path lacks what is asked for: nothing is listed"));
+    }
+    let path = excerpt(request.path());
+    Err(Failure::new(Code::NotImplemented, format_args!("`{path}` is no part of this key server")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_search_text_means() {
+        let fingerprint = "0123456789abcdef0123456789abcdef01234567";
+        let key = KeySearch::Fingerprint(fingerprint.parse().expect("hex"));
+        let text = |text: &str| KeySearch::Text(text.to_owned());
+        let whole = |text: &str| KeySearch::UserId(text.to_owned());
+        for (given, is_exact, expected) in [
+            (format!("0x{}", fingerprint.to_uppercase()).as_str(), true, key.clone()),
+            (fingerprint, false, key),
+            ("0x0123456789ABCDEF", true, KeySearch::KeyId([0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef])),
+            ("0X89abcdef", false, KeySearch::ShortKeyId([0x89, 0xab, 0xcd, 0xef])),
+            (" Acme ", false, text("Acme")),
+            ("<a@acme.example>", true, whole("a@acme.example")),
+            ("urn:dev:os:32473-1", true, whole("urn:dev:os:32473-1")),
+        ] {
+            assert_eq!(searched(given, is_exact).ok(), Some(expected), "{given}");
+        }
+        for given in ["", " ", "0x", "0x123", "0xg123456789abcdef"] {
+            assert!(searched(given, true).is_err(), "{given}");
+        }
+    }
+
+    #[test]
+    fn user_ids_are_escaped() {
+        assert_eq!(escaped("Zoë: 100% <z@x>"), "Zo%C3%AB%3A 100%25 <z@x>");
+    }
+}
