@@ -57,7 +57,7 @@ pub async fn run(
                 Err(problem) => mirror.handle_failure(&problem, now()),
             },
             action => {
-                let Some(peer) = peers.get(turn) else { return None };
+                let peer = peers.get(turn)?;
                 tokio::select! {
                     biased;
                     () = &mut shutdown => return None,
