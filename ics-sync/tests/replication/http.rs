@@ -256,8 +256,7 @@ async fn asked_by_a_listener(streams: bool, waits: bool) -> Vec<String> {
     };
     let mut memory = Memory::default();
     assert_eq!(ics_sync::run(&mut mirror, &[peer], &mut memory, clock, &progress, shutdown).await, None);
-    let asked = asked.lock().expect("a lock").clone();
-    asked
+    std::mem::take(&mut *asked.lock().expect("a lock"))
 }
 
 #[tokio::test]
