@@ -79,7 +79,7 @@ mod tests {
     fn verdict(outcome: &str, at: u64) -> Verdict {
         let at = Timestamp::from_seconds(at);
         serde_json::from_value(serde_json::json!({
-            "outcome": outcome, "use": "connect", "at": at, "reasons": ["x".repeat(1000)], "rules": [], "derivation": [],
+            "outcome": outcome, "use": "connect", "at": at, "reason": "blocked", "reasons": ["x".repeat(1000)], "rules": [], "derivation": [],
             "as_of": [],
         }))
         .expect("a verdict")

@@ -139,7 +139,8 @@ pub(crate) fn overall(records: &[(&Record, Freshness)]) -> Option<String> {
     let Some((_, status)) = &assessment.status else {
         return Some(format!("{count} domains know it, none gives it a status\n"));
     };
-    let others = if assessment.conflict { "the most restrictive of what" } else { "so" };
+    let differ = records.iter().any(|(record, _)| record.effect() != status.effect);
+    let others = if differ { "the most restrictive of what" } else { "so" };
     let word = in_colour(status.name.as_str(), status.effect);
     Some(format!("{word}, which {}: {others} {count} domains say\n", status.effect.does()))
 }

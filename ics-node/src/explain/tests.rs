@@ -62,7 +62,7 @@ fn a_verdict_names_what_it_did_not_hear() {
     let answers = [answer("plant.example", "Pump 1", 5)];
     let given: Verdict = serde_json::from_value(json!({
         "outcome": "deny", "use": "connect", "at": "2026-01-02T00:00:05Z", "fresh_until": "2026-01-02T00:01:00Z",
-        "reasons": ["`serial:1` is `withdrawn`"], "rules": [],
+        "reason": "blocked", "reasons": ["`serial:1` is `withdrawn`"], "rules": [],
         "derivation": [
             {"of": "thing", "domain": "plant.example", "index": 14, "statement": "07".repeat(32),
              "signer": "ab".repeat(20), "name": "Buyer\u{202e} Ltd", "role": "owner",

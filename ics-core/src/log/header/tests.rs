@@ -102,7 +102,7 @@ fn every_refusal() {
         (changed(0, 0), HeaderError::Version(0)),
         (changed(0, 2), HeaderError::Version(2)),
         (changed(1, 0), HeaderError::Kind(0)),
-        (changed(1, 6), HeaderError::Kind(6)),
+        (changed(1, 7), HeaderError::Kind(7)),
         (late, HeaderError::Time(253_402_207_200_001)),
         (changed(10, 2), HeaderError::SourceFlag(2)),
         (domain(b""), HeaderError::Domain),

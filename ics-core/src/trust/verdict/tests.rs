@@ -1,6 +1,6 @@
 //! What a relying party is told, and why.
 
-use super::{Looked, Outcome, Party, Question, Testimony, Verdict, verdict};
+use super::{Looked, Outcome, Party, Question, Reason, Testimony, Verdict, verdict};
 use crate::descriptor::Freshness;
 use crate::identity::Kind;
 use crate::log::checkpoint::Origin;
@@ -243,10 +243,19 @@ fn an_answer_holds_until_something_begins_ends_or_grows_old() {
     // A shorter bound for this use.
     let installs = ask_at("install", now(), vec![testimony("a.example", &good()), testimony("b.example", &[])]);
     assert_eq!(installs.fresh_until, Some(time(999_990 + 60)));
-    // News from the future is no fresher than news of now.
-    let ahead = |testimony| Testimony { as_of: time(2_000_000), ..testimony };
-    let both = vec![ahead(testimony("a.example", &good())), ahead(testimony("b.example", &[]))];
-    assert_eq!(ask(both).fresh_until, Some(time(1_000_000 + 3_600)));
+    // News from the future is no fresher than news of now; from further on than clocks differ, it is the clock that is
+    // wrong, and nobody can tell how old the news is.
+    let ahead = |at| {
+        [("a.example", good()), ("b.example", Vec::new())]
+            .map(|(domain, said)| Testimony { as_of: time(at), ..testimony(domain, &said) })
+            .to_vec()
+    };
+    assert_eq!(ask(ahead(1_000_100)).fresh_until, Some(time(1_000_000 + 3_600)));
+    let set_back = ask(ahead(2_000_000));
+    assert_eq!(
+        (set_back.outcome, set_back.reason, set_back.fresh_until),
+        (Outcome::Unknown, Reason::ClockBehind, None)
+    );
 }
 
 #[test]
