@@ -57,6 +57,9 @@ until_ok() {
 # The nth address of this example. PORT is the first port; the others follow.
 address() { echo "127.0.0.1:$((${PORT:-18470} + $1))"; }
 
+# The origin of a domain as a party has pinned it, in quotes: `origin site plant.example`.
+origin() { grep -o "\"$2/[0-9a-f]*\"" "$work/$1/ics.toml" | head -1; }
+
 # Starts the node of a party and waits until it answers.
 serve() {
     local party=$1 address=$2

@@ -46,10 +46,9 @@ step "5. The gateway hears manufacturer and integrator, and decides by a policy 
 until_ok curl --silent --fail --output /dev/null "http://$plant/v1/domains/devices.acme.example"
 as site peer add plant devices.acme.example     --url "http://$plant" --yes
 as site peer add plant plant.integrator.example --url "http://$plant" --yes
-origin() { sed -n "s|^origin = \"\($1/.*\)\"|\"\1\"|p" "$work/site/ics.toml"; }
 cat >"$work/site/trust.json" <<JSON
 {
-  "domains": [$(origin devices.acme.example), $(origin plant.integrator.example)],
+  "domains": [$(origin site devices.acme.example), $(origin site plant.integrator.example)],
   "freshness": { "default": 3600 },
   "rules": "@id(\"vouched-and-in-use\") permit (principal, action in Action::\"use\", resource) when { principal.vouching_roles.contains(\"manufacturer\") && principal.approving_roles.contains(\"integrator\") && principal.effect == Effect::\"permits\" };"
 }
@@ -115,6 +114,6 @@ for node in "$cert" "$plant" "$site"; do
     until_ok the_same "$node"
     echo "$node has the log of the home: $(head_of "$node" | tr '\n' ' ')"
 done
-as site mirror status
+as site peer status
 
 step "Done"

@@ -40,7 +40,7 @@ as site init --role infield --domain site4.plant.example --listen "$site" --gene
 as site peer add plant plant.example --url "http://$plant" --yes
 cat >"$work/site/trust.json" <<JSON
 {
-  "domains": [$(sed -n 's|^origin = \("plant.example/.*"\)|\1|p' "$work/site/ics.toml")],
+  "domains": [$(origin site plant.example)],
   "freshness": { "default": 3600 },
   "rules": "@id(\"approved-and-in-use\") permit (principal, action in Action::\"use\", resource) when { principal.approving_roles.contains(\"integrator\") && principal.effect == Effect::\"permits\" };"
 }

@@ -15,7 +15,7 @@ const SUBMITTERS: u32 = 3;
 const BEFORE_THE_END: usize = 12;
 /// Rows of the list that is being published when the node is killed once more: several batches, so that some are still
 /// to come when the first is in the log.
-const ROWS: u32 = 4_000;
+const ROWS: u32 = 30_000;
 
 #[test]
 fn what_was_acknowledged_survives_sigkill() {
