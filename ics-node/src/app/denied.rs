@@ -79,8 +79,8 @@ mod tests {
     fn verdict(outcome: &str, at: u64) -> Verdict {
         let at = Timestamp::from_seconds(at);
         serde_json::from_value(serde_json::json!({
-            "outcome": outcome, "use": "connect", "at": at, "reason": "blocked", "reasons": ["x".repeat(1000)], "rules": [], "derivation": [],
-            "as_of": [],
+            "outcome": outcome, "use": "connect", "at": at, "reason": "blocked", "reasons": ["x".repeat(1000)],
+            "rules": [], "derivation": [], "as_of": [],
         }))
         .expect("a verdict")
     }
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!((once.times, once.at), (3, Timestamp::from_seconds(3)));
         assert_eq!(once.reasons[0].len(), REASON_CHARACTERS);
         for thing in 0..KEPT {
-            denials.note(&format!("serial:{}", "9".repeat(thing + 1)), None, &verdict("unknown", 9));
+            denials.note(&format!("serial:{thing}-{}", "9".repeat(100)), None, &verdict("unknown", 9));
         }
         assert_eq!(denials.last(usize::MAX).len(), KEPT, "the oldest has gone");
         assert!(denials.last(usize::MAX).iter().all(|it| it.thing.len() <= 80));
