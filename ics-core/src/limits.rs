@@ -129,3 +129,23 @@ pub const CHALLENGES_WAITING: usize = 10_000;
 pub const CHALLENGE_SECONDS: u64 = 60;
 /// Questions in one batch of checks.
 pub const CHECKS: usize = 1_000;
+/// Sorts of X.509 certificates that a domain issues.
+pub const CERTIFICATE_PROFILES: usize = 64;
+/// Issuers of X.509 certificates in one descriptor, those included that only answer for what they have issued.
+pub const CERTIFICATE_ISSUERS: usize = 8;
+/// X.509 certificates from an issuer up to its root.
+pub const X509_CHAIN: usize = 5;
+/// Bytes of one X.509 certificate.
+pub const X509_CERTIFICATE_BYTES: usize = 16 * 1024;
+/// Bytes of a request for an X.509 certificate (PKCS #10).
+pub const CSR_BYTES: usize = 16 * 1024;
+/// Names that a request for an X.509 certificate may ask for.
+pub const CSR_NAMES: usize = 32;
+/// Bytes of an OCSP request: it takes one question.
+pub const OCSP_REQUEST_BYTES: usize = 4 * 1024;
+/// Questions in one OCSP request.
+pub const OCSP_QUESTIONS: usize = 16;
+/// Seconds for which an answer about revocation may hold at most.
+pub const REVOCATION_SECONDS: u64 = 30 * 24 * 60 * 60;
+/// OCSP answers that are kept ready, per node.
+pub const OCSP_ANSWERS_KEPT: usize = 1 << 20;

@@ -90,6 +90,7 @@ pub(crate) fn descriptor() -> Descriptor {
         limits: DomainLimits::default(),
         witnesses: None,
         sources: vec![Source { domain: word("maker.example"), entry0: Hash([0x5e; 32]), home: node() }],
+        certificates: None,
         statuses: BTreeMap::new(),
         access: ACCESS.to_owned(),
         compromised: Vec::new(),

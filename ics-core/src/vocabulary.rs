@@ -10,7 +10,7 @@ use crate::identity::{Kind, excerpt, serde_as_text};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WordError {
     /// Not an act.
-    #[error("`{0}` is not an act: identity, approval, status, label, grant, installed or withdrawal")]
+    #[error("`{0}` is not an act: identity, approval, status, label, grant, installed, issued or withdrawal")]
     Act(String),
     /// Not formed as a role.
     #[error("`{0}` is not a role: it takes 1 to 32 of a-z, 0-9 and -, beginning with a letter")]
@@ -24,6 +24,12 @@ pub enum WordError {
     /// Not an attribute.
     #[error("`{0}` is not an attribute: manu, make, model, prodid, pvers, lot, qty, loc or dest")]
     Attribute(String),
+    /// Not formed as the name of a sort of certificates.
+    #[error("`{0}` is not the name of a profile: it takes 1 to 32 of a-z, 0-9 and -, beginning with a letter")]
+    Profile(String),
+    /// Not a word of certificates.
+    #[error("`{0}` is not a word that certificates know")]
+    CertificateWord(String),
     /// Not an effect.
     #[error("`{0}` is not an effect: none, permits, blocks or blocks-for-ever")]
     Effect(String),
@@ -84,6 +90,8 @@ words! {
         Grant = "grant",
         /// Says that a piece of software is installed on a device.
         Installed = "installed",
+        /// Says which X.509 certificate was issued to it.
+        Issued = "issued",
         /// Takes back named earlier statements of the same signer.
         Withdrawal = "withdrawal",
     }
@@ -124,6 +132,44 @@ words! {
         Location = "loc",
         /// Where the device is destined, RFC 5870 without `geo:`.
         Destination = "dest",
+    }
+}
+
+words! {
+    /// What an X.509 certificate is used for (RFC 5280, 4.2.1.12; RFC 6960, 4.2.2.2).
+    CertificateUse, CertificateWord, {
+        /// To authenticate as a client of TLS.
+        Client = "client",
+        /// To authenticate as a server of TLS.
+        Server = "server",
+        /// To answer for revocation in the place of the issuer.
+        Ocsp = "ocsp",
+    }
+}
+
+words! {
+    /// The kind of a key in an X.509 certificate.
+    KeyType, CertificateWord, {
+        /// ECDSA on NIST P-256.
+        P256 = "p256",
+        /// ECDSA on NIST P-384.
+        P384 = "p384",
+        /// ECDSA on NIST P-521.
+        P521 = "p521",
+        /// Ed25519.
+        Ed25519 = "ed25519",
+        /// RSA.
+        Rsa = "rsa",
+    }
+}
+
+words! {
+    /// What a record must say before a certificate is issued. Nothing that a status blocks gets one.
+    Requirement, CertificateWord, {
+        /// Somebody vouches for the thing, and a status permits its use.
+        Permitted = "permitted",
+        /// Somebody vouches for the thing.
+        Vouched = "vouched",
     }
 }
 
@@ -194,6 +240,11 @@ checked_text! {
     /// The capacity in which a signer speaks: `manufacturer`, `developer`, `integrator`, `maintainer`, `owner`,
     /// `certification-body`, `security-controller`, or one that a descriptor defines.
     Role, Role, is_word
+}
+
+checked_text! {
+    /// The name of a sort of X.509 certificates, defined by a descriptor.
+    ProfileName, Profile, is_word
 }
 
 checked_text! {

@@ -2,7 +2,7 @@
 
 use super::RULES;
 use crate::canonical_json::JsonError;
-use crate::identity::Fingerprint;
+use crate::identity::{Fingerprint, Kind};
 use crate::limits;
 use crate::log::Hash;
 use crate::openpgp::key::KeyError;
@@ -135,6 +135,18 @@ pub enum Problem {
         "`{0}` is not a pattern of names: `*`, or a canonical name such as `urn:dev:os:32473-*` with one `*` at most"
     )]
     Pattern(String),
+    /// Something without a key gets no certificate.
+    #[error("a {0} has no key that a certificate could be about")]
+    NoKey(Kind),
+    /// Revocation lists divide 256 buckets.
+    #[error("{0} is not a power of two up to 256")]
+    Shards(u16),
+    /// Not the address of a web server.
+    #[error("`{0}` is not http://… or https://… without a final slash")]
+    Url(String),
+    /// Not the text of an object identifier.
+    #[error("`{0}` is not an object identifier such as 1.3.6.1.4.1.32473.1")]
+    ObjectIdentifier(String),
     /// The home's key was replaced without saying what its predecessor's last good head is.
     #[error("must stand here when the home's key changes: the last size and root that count under the former key")]
     HeadMissing,

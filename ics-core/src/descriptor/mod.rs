@@ -10,6 +10,7 @@ use crate::statement::StatementId;
 use crate::vocabulary::{DomainName, Effect, Role, StatusName};
 
 mod admit;
+mod certificates;
 mod error;
 pub(crate) mod fields;
 mod pattern;
@@ -18,6 +19,7 @@ mod template;
 mod validate;
 
 pub use admit::{admit, admit_first, admit_next};
+pub use certificates::{CertificateProfile, Certificates, ISSUER_ROLE, Issuer};
 pub use error::{DescriptorError, FieldError, Problem};
 pub use template::{Template, TemplateInput};
 
@@ -60,6 +62,9 @@ pub struct Descriptor {
     /// Domains from which entries may be adopted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<Source>,
+    /// The X.509 certificates that the domain issues; none without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<Certificates>,
     /// Statuses that this domain adds to the system's table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub statuses: BTreeMap<StatusName, AddedStatus>,

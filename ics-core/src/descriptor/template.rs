@@ -46,7 +46,7 @@ pub struct TemplateInput {
 pub struct TemplateError(String);
 
 /// Roles wired into every template.
-const COMMON_ROLES: [&str; 2] = ["owner", "security-controller"];
+const COMMON_ROLES: [&str; 3] = ["owner", "security-controller", "issuer"];
 /// Statuses that the owner role lifts. `stolen` is left to its signer and the domain's owners.
 const OWNER_LIFTS: [&str; 3] = ["suspended", "lost", "retired"];
 /// Seconds for which an answer of a domain on the Internet holds.
@@ -131,6 +131,7 @@ impl Template {
             limits: DomainLimits::default(),
             witnesses: None,
             sources: input.sources,
+            certificates: None,
             statuses: BTreeMap::new(),
             compromised: Vec::new(),
             lifted: BTreeSet::new(),

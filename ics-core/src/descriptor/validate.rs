@@ -44,6 +44,7 @@ impl Descriptor {
         self.check_limits()?;
         self.check_witnesses()?;
         self.check_sources()?;
+        self.check_certificates()?;
         self.check_history()?;
         AccessPolicy::compile(self).map(drop).or_else(|error| fail("access", Problem::Access(error)))
     }

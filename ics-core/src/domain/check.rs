@@ -60,6 +60,7 @@ impl Domain {
         checked.check_role()?;
         checked.check_kind()?;
         checked.check_names()?;
+        checked.check_issued()?;
         checked.check_supersedes()?;
         checked.check_quota()?;
         checked.check_attributes()?;
@@ -179,6 +180,13 @@ impl Checked<'_> {
             Some(name) => Err(Refusal::NameNotPermitted { role: role.clone(), name: name.clone() }),
             None => Ok(()),
         }
+    }
+
+    /// Whatever blocks a thing, at this place of the log, keeps it from getting a certificate: whoever issues it, and
+    /// whatever he knew when he began.
+    fn check_issued(&self) -> Result<(), Refusal> {
+        let blocks = || self.scene.judged.iter().any(|it| it.stands() && it.effect.is_some_and(Effect::blocks));
+        if self.entry.act() == Act::Issued && blocks() { Err(Refusal::IssuedToBlocked) } else { Ok(()) }
     }
 
     fn check_supersedes(&self) -> Result<(), Refusal> {

@@ -98,6 +98,9 @@ pub enum Refusal {
     /// Only things with a key have software installed.
     #[error("software is installed on a thing with a key, not on a {0}")]
     InstalledOn(Kind),
+    /// A certificate for something that a status blocks.
+    #[error("a status blocks the identity: no certificate is issued to it until that is lifted")]
+    IssuedToBlocked,
     /// A grant of a role that the descriptor does not define.
     #[error("the descriptor defines no role `{0}`, so it cannot be granted")]
     UnknownRole(Role),
@@ -238,6 +241,7 @@ impl Refusal {
             Self::ForEverUntil(_) => "for-ever-until",
             Self::RevocationMismatch { .. } => "revocation-mismatch",
             Self::InstalledOn(_) => "installed-on",
+            Self::IssuedToBlocked => "issued-to-blocked",
             Self::UnknownRole(_) => "unknown-role",
             Self::RoleNotHeld { .. } => "role-not-held",
             Self::NameNotPermitted { .. } => "name-not-permitted",
@@ -275,6 +279,7 @@ impl Refusal {
             | Self::SupersedesOthers { .. }
             | Self::BlockedForEver(_)
             | Self::NotPermitted { .. }
+            | Self::IssuedToBlocked
             | Self::CertificateNotNamed(_)
             | Self::CertifiesUnknown(_) => Fault::Policy,
             _ => Fault::Statement,

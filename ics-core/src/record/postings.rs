@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Logged;
+use super::report::IssuedCertificate;
 use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::name::Name;
 use crate::statement::{Claims, StatementId, Subject, Unverified};
@@ -44,6 +45,9 @@ pub enum Posting {
     /// What OpenPGP clients find what it introduces by: its whole User ID, or the mail address in it, in lower case. A
     /// URN is a name.
     UserId(String),
+    /// The issuer of the X.509 certificate that it names, and the bucket of its serial number: see
+    /// [`IssuedCertificate::bucket`].
+    Issued(Fingerprint, u8),
 }
 
 impl Posting {
@@ -68,6 +72,7 @@ impl Posting {
             Self::Installed(software) => (14, software.to_vec()),
             Self::KeyId(id) => (15, id.to_vec()),
             Self::UserId(text) => (16, text.clone().into_bytes()),
+            Self::Issued(issuer, bucket) => (17, [issuer.as_bytes(), &[*bucket]].concat()),
         };
         [&[tag], value.as_slice()].concat()
     }
@@ -120,6 +125,8 @@ fn all(
     keys.extend(claims.label.clone().map(Posting::Label));
     keys.extend(claims.grant.as_ref().map(|grant| Posting::Grantee(grant.grantee)));
     keys.extend(claims.installed.map(Posting::Installed));
+    let bucket = IssuedCertificate::of(claims).and_then(|issued| issued.bucket());
+    keys.extend(bucket.map(|bucket| Posting::Issued(signer, bucket)));
     if let (Act::Identity, Subject::Key { fingerprint, user_id, .. }) = (claims.act, subject) {
         let [.., a, b, c, d] = fingerprint.key_id();
         keys.push(Posting::KeyId([a, b, c, d]));

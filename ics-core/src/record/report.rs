@@ -10,7 +10,7 @@ use super::SourceRef;
 use crate::descriptor::Descriptor;
 use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, excerpt, serde_as_text, write_hex};
 use crate::name::Name;
-use crate::statement::StatementId;
+use crate::statement::{Claims, StatementId};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role, StatusName};
 
@@ -109,6 +109,53 @@ pub struct GivenGrant {
     pub until: Option<Timestamp>,
     /// Who granted it.
     pub by: By,
+}
+
+/// An X.509 certificate, as the statement names it by which it was issued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedCertificate {
+    /// `serial:` and its serial number in hex.
+    pub serial: Name,
+    /// `spki:` and the SHA-256 of its SubjectPublicKeyInfo.
+    pub spki: Name,
+    /// `cert:` and its SHA-256.
+    pub certificate: Name,
+    /// From when on it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Until when it holds, exclusively.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+impl IssuedCertificate {
+    /// What a statement of act `issued` says; none of another act.
+    #[must_use]
+    pub fn of(claims: &Claims) -> Option<Self> {
+        let name = |scheme: &str| claims.names.iter().find(|name| name.scheme() == scheme).cloned();
+        let issued = claims.act == Act::Issued;
+        Some(Self {
+            serial: name("serial").filter(|_| issued)?,
+            spki: name("spki")?,
+            certificate: name("cert")?,
+            from: claims.from,
+            until: claims.until,
+        })
+    }
+
+    /// One of 256 buckets by which revocation lists are divided: the second octet of its serial number. The first one is
+    /// kept free, because it makes the number positive and of full length.
+    #[must_use]
+    pub fn bucket(&self) -> Option<u8> {
+        let Name::Serial(text) = &self.serial else { return None };
+        text.get(2..4).and_then(|hex| u8::from_str_radix(hex, 16).ok())
+    }
+
+    /// Its names.
+    #[must_use]
+    pub const fn names(&self) -> [&Name; 3] {
+        [&self.serial, &self.spki, &self.certificate]
+    }
 }
 
 /// A status that stands.
@@ -275,6 +322,10 @@ pub struct Record {
     pub grants: Vec<GivenGrant>,
     /// Software that is installed on it.
     pub installed: Vec<Given<Digest>>,
+    /// X.509 certificates that were issued to it, are in their time and were not taken back. Whether they are in force
+    /// depends on its status as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<Given<IssuedCertificate>>,
     /// Identities that it succeeds, by the text of their ids.
     pub replaces: Vec<Given<String>>,
     /// All statements that concern it, by index.
@@ -294,6 +345,12 @@ impl Record {
     #[must_use]
     pub fn effect(&self) -> Effect {
         self.status.as_ref().map_or(Effect::None, |status| status.decides.effect)
+    }
+
+    /// All names under which it is found: its own, and those of its certificates.
+    pub fn all_names(&self) -> impl Iterator<Item = &Name> {
+        let of_certificates = self.certificates.iter().flat_map(|given| given.value.names());
+        self.names.iter().map(|given| &given.value).chain(of_certificates)
     }
 
     /// The roles over the identity that a signer has: those that the descriptor gives him, and those of live grants.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::Logged;
-use super::report::{By, Digest, Given, GivenGrant, GivenStatus, Identity, Listed, Record, Standing, Status};
+use super::report::{
+    By, Digest, Given, GivenGrant, GivenStatus, Identity, IssuedCertificate, Listed, Record, Standing, Status,
+};
 use super::standing::{Judged, Scene};
 use crate::domain::Domain;
 use crate::identity::IdentityId;
@@ -46,6 +48,7 @@ pub fn resolve(
         groups: groups_named(&scene),
         grants: grants(&scene),
         installed: installed(&scene),
+        certificates: certificates(&scene),
         replaces: replaces(&scene),
         statements,
         omitted,
@@ -179,6 +182,16 @@ fn grants(scene: &Scene<'_>) -> Vec<GivenGrant> {
 fn installed(scene: &Scene<'_>) -> Vec<Given<Digest>> {
     standing(scene, Act::Installed)
         .filter_map(|it| Some(given(scene, it.logged, Digest(it.logged.claims().installed?))))
+        .collect()
+}
+
+/// Certificates whose names the issuer's role may give now, too.
+fn certificates(scene: &Scene<'_>) -> Vec<Given<IssuedCertificate>> {
+    let descriptor = scene.domain.descriptor();
+    let counts = |it: &&Judged<'_>| it.logged.chosen_names().all(|name| descriptor.may_name(it.logged.role(), name));
+    standing(scene, Act::Issued)
+        .filter(counts)
+        .filter_map(|it| Some(given(scene, it.logged, IssuedCertificate::of(it.logged.claims())?)))
         .collect()
 }
 

@@ -120,7 +120,7 @@ impl Specification<'_> {
     }
 
     pub(crate) fn stands(&self, s: &Logged) -> bool {
-        let concerns = direct(s) || !matches!(s.act(), Act::Identity | Act::Installed);
+        let concerns = direct(s) || !matches!(s.act(), Act::Identity | Act::Installed | Act::Issued);
         let blocks = self.has_effect(s, Effect::Blocks) || self.has_effect(s, Effect::BlocksForEver);
         let counts = match s.act() {
             Act::Withdrawal => self.belongs(s, false),

@@ -262,7 +262,7 @@ impl Judged<'_> {
 
     /// What is said of a group holds for its members, except what introduces the group itself.
     fn concerns(&self, subject: &IdentityId) -> bool {
-        let introduces = matches!(self.logged.act(), Act::Identity | Act::Installed);
+        let introduces = matches!(self.logged.act(), Act::Identity | Act::Installed | Act::Issued);
         self.is_direct(subject) || (self.belongs != Belongs::No && !introduces)
     }
 

@@ -166,6 +166,7 @@ impl Tag {
             Self::Label => only_in(&[Act::Label], Place::Required),
             Self::Grantee | Self::Grants => only_in(&[Act::Grant], Place::Required),
             Self::Hash => only_in(&[Act::Installed], Place::Required),
+            Self::Serial | Self::Spki | Self::Certificate if act == Act::Issued => Place::Required,
             Self::Supersedes if act == Act::Withdrawal => Place::Required,
             Self::Supersedes => Place::Optional,
             Self::Urn | Self::Serial | Self::Host | Self::Spki | Self::Certificate => {
@@ -244,6 +245,15 @@ impl Members {
         })
     }
 
+    /// A statement of act `issued` is about one certificate.
+    fn check_one_certificate(&self) -> Result<(), ClaimsError> {
+        let several = |tag: &Tag| self.0.get(tag).is_some_and(|values| values.len() > 1);
+        match [Tag::Serial, Tag::Spki, Tag::Certificate].iter().find(|tag| several(tag)) {
+            Some(tag) => Err(ClaimsError::Repeated(tag.as_str())),
+            None => Ok(()),
+        }
+    }
+
     /// All values of a member, read.
     fn all<T, E: ToString>(&self, tag: Tag, read: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, ClaimsError> {
         let values = self.0.get(&tag).map(Vec::as_slice).unwrap_or_default();
@@ -289,8 +299,11 @@ pub(crate) fn read(members: Vec<(Tag, String)>, subject: Option<Kind>) -> Result
     let act: Act = members.required(Tag::Act, str::parse)?;
     members.check_places(act)?;
     let kind = kind(&members, subject)?;
-    if kind.has_key() == subject.is_some() || (act == Act::Installed && !kind.has_key()) {
+    if kind.has_key() == subject.is_some() || (matches!(act, Act::Installed | Act::Issued) && !kind.has_key()) {
         return Err(ClaimsError::Form(kind));
+    }
+    if act == Act::Issued {
+        members.check_one_certificate()?;
     }
     let supersedes: Vec<StatementId> = members.all(Tag::Supersedes, |text| digest(text).map(StatementId))?;
     if supersedes.len() > limits::SUPERSEDES {

@@ -185,7 +185,8 @@ pub struct Claims {
     pub label: Option<String>,
     /// Earlier statements that this one replaces, or takes back if it is a withdrawal.
     pub supersedes: Vec<StatementId>,
-    /// Names given; only in acts `identity`.
+    /// Names given; only in acts `identity`, and in acts `issued`: serial number, digest of the key and digest of the
+    /// certificate.
     pub names: Vec<Name>,
     /// Attributes given; only in acts `identity`.
     pub attributes: BTreeMap<Attribute, String>,

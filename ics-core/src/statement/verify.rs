@@ -111,7 +111,8 @@ macro_rules! getters {
             }
 
             /// All names that it gives: those among its claims, its User ID where that is a URN, and the digest of its
-            /// key as X.509 writes it. Only acts `identity` give names.
+            /// key as X.509 writes it. Only acts `identity` give names to the thing, and acts `issued` those of a
+            /// certificate.
             #[must_use]
             pub fn names(&self) -> Vec<Name> {
                 self.content.names()
@@ -124,10 +125,10 @@ getters!(Unverified, Statement);
 
 impl Content {
     fn names(&self) -> Vec<Name> {
-        if self.claims.act != Act::Identity {
-            return Vec::new();
-        }
         let mut names = self.claims.names.clone();
+        if self.claims.act != Act::Identity {
+            return names;
+        }
         if let Subject::Key { user_id, .. } = &self.subject {
             names.extend(user_id.parse().ok().filter(|name| matches!(name, Name::Urn(_))));
         }

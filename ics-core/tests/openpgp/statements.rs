@@ -238,7 +238,9 @@ fn attributes() -> impl Strategy<Value = BTreeMap<Attribute, String>> {
 fn any_claims() -> impl Strategy<Value = (Kind, Claims)> {
     let ids = || btree_set(any::<[u8; 32]>(), 0..4);
     let act_and_kind = (prop::sample::select(Act::ALL), prop::sample::select(&Kind::ALL[..]))
-        .prop_filter("no document about what is installed", |(act, kind)| *act != Act::Installed || kind.has_key());
+        .prop_filter("no document about what is installed or issued", |(act, kind)| {
+            !matches!(act, Act::Installed | Act::Issued) || kind.has_key()
+        });
     let least = (act_and_kind, option::of(texts()), ids(), spans());
     let given = (names(), attributes(), ids(), option::of(any::<[u8; 32]>()));
     let word = "[a-z][a-z0-9-]{0,20}";
@@ -268,6 +270,10 @@ fn any_claims() -> impl Strategy<Value = (Kind, Claims)> {
                     claims.grant = Some(Grant { grantee, role });
                 }
                 Act::Installed => claims.installed = Some(digest),
+                Act::Issued => {
+                    let serial = Name::Serial(format!("4a{}", grantee.len()).into());
+                    claims.names = vec![serial, Name::Spki(digest), Name::Certificate([grantee[0]; 32])];
+                }
                 Act::Withdrawal => {
                     (claims.from, claims.until) = (None, None);
                     claims.supersedes.push(StatementId(digest));

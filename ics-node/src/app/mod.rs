@@ -6,6 +6,7 @@ pub mod problem;
 mod access;
 mod adopt;
 mod answers;
+mod certify;
 mod challenge;
 mod check;
 mod denied;
@@ -45,6 +46,7 @@ use zeroize::Zeroizing;
 
 pub use access::{Party, Reader};
 pub use answers::{Depth, Encoded, Extent, Query};
+pub use certify::{Application, CertifyError, CertifyFault, Issued, IssuerKey, Permitted, Requester, Revoker};
 use challenge::Challenges;
 pub use clock::Clock;
 pub use denied::Denied;

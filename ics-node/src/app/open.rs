@@ -22,7 +22,7 @@ use super::feed::decode;
 use super::hosted::Hosted;
 use super::memory::Memory;
 use super::problem::Code;
-use super::{App, AppError, Inner, Peers};
+use super::{App, AppError, Inner, IssuerKey, Peers};
 use crate::config::PeerConfig;
 use crate::store::{DomainInfo, Key, Options, Part, Sealer, SignedNote, Store, StoredEntry};
 use crate::tls::{ClientTls, NodeCertificate};
@@ -34,6 +34,8 @@ pub struct NodeKeys {
     pub name: String,
     /// Its Ed25519 key, in memory or in a token. It is used on the writer's thread and never on the runtime's.
     pub key: Arc<dyn NoteKey + Send + Sync>,
+    /// The keys with which it issues X.509 certificates.
+    pub issuers: Vec<IssuerKey>,
 }
 
 /// What a node is made of.

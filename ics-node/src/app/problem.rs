@@ -110,6 +110,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     ForEverUntil "for-ever-until" 422 "what blocks for ever has no end" "";
     RevocationMismatch "revocation-mismatch" 422 "the signature type does not go with what the statement says" "";
     InstalledOn "installed-on" 422 "software cannot be installed on this" "";
+    IssuedToBlocked "issued-to-blocked" 403 "what is blocked gets no certificate" "lift the status that blocks it first";
     UnknownRole "unknown-role" 403 "the descriptor does not define the role" "";
     RoleNotHeld "role-not-held" 403 "the signer does not have the role that he claims" "an owner names him in the descriptor, or someone entitled grants him the role";
     NameNotPermitted "name-not-permitted" 403 "the role may not give this name" "the descriptor says which names a role may give";
@@ -128,6 +129,11 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     CertificateKeyTaken "certificate-key-taken" 422 "a key of the certificate belongs to another" "";
     CertifiesUnknown "certifies-unknown" 403 "nothing here is certified by it" "submit the certificate that it is on first, with the certified User ID";
     CertificateTooLong "certificate-too-long" 422 "the certificate is too long" "";
+
+    // X.509.
+    BadCsr "bad-csr" 400 "the request for a certificate is refused" "";
+    CertificateRefused "certificate-refused" 403 "the certificate is neither issued nor revoked" "";
+    UnknownCertificate "unknown-certificate" 404 "there is no such certificate here" "";
 
     // The node.
     PeerRefused "peer-refused" 422 "the peer is refused" "";

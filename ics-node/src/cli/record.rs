@@ -25,6 +25,7 @@ pub(crate) fn record_card(record: &Record, freshness: &Freshness) -> String {
     rows.extend(lines("names", &record.names, |it| given(record, &it.value.to_string(), &it.by)));
     rows.extend(attributes(record));
     rows.extend(lines("groups", &record.groups, |it| given(record, &it.value.to_string(), &it.by)));
+    rows.extend(lines("certificates", &record.certificates, |it| given(record, &it.value.serial.to_string(), &it.by)));
     rows.extend(lines("installed", &record.installed, |it| given(record, &it.value.to_string(), &it.by)));
     rows.extend(lines("in charge", &record.grants, |it| {
         let grantee = it.name.as_deref().map_or_else(|| it.grantee.to_string(), clean);

@@ -38,6 +38,10 @@ pub struct NodeConfig {
     /// MiB of memory that answers may take, 256 unless told. About 700 bytes are kept of an identity.
     #[serde(default = "default_memory")]
     pub memory_mib: u32,
+    /// The secret keys among those of the home directory with which the node issues X.509 certificates and answers for
+    /// them; the descriptor of each domain says which it takes.
+    #[serde(default)]
+    pub issuers: Vec<String>,
     /// Where `/metrics` is served for Prometheus, apart from the public address. Absent: at the public address.
     pub metrics: Option<SocketAddr>,
 }

@@ -13,7 +13,11 @@ fn the_example_has_every_member() {
     let node = config.node.as_ref().expect("node");
     assert_eq!(node.listen, node::default_listen());
     assert!(
-        node.operator_token_file.is_some() && node.tls.is_some() && node.public_url.is_some() && node.metrics.is_some()
+        node.operator_token_file.is_some()
+            && node.tls.is_some()
+            && node.public_url.is_some()
+            && node.metrics.is_some()
+            && !node.issuers.is_empty()
     );
     let socket = node.socket.as_ref().expect("a socket");
     assert_eq!((socket.path.to_str(), socket.mode, node.memory_mib), (Some("ics.sock"), 0o660, 256));

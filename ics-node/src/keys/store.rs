@@ -417,8 +417,17 @@ impl UnlockedKey {
     /// # Errors
     /// When the secret of the primary key is not at hand, as when a token holds that of a subkey.
     pub fn primary(&self) -> Result<&dyn Signer, KeyError> {
-        let is_primary = |signer: &&dyn Signer| signer.public_key().fingerprint() == self.certificate.primary();
-        self.signers.iter().map(|signer| &**signer as &dyn Signer).find(is_primary).ok_or_else(|| KeyError::Purpose {
+        self.shared_primary().map(|signer| &**signer as &dyn Signer)
+    }
+
+    /// The same, for whoever signs for as long as the node runs.
+    ///
+    /// # Errors
+    /// As [`UnlockedKey::primary`].
+    pub fn shared_primary(&self) -> Result<&Arc<dyn Signer + Send + Sync>, KeyError> {
+        let is_primary =
+            |signer: &&Arc<dyn Signer + Send + Sync>| signer.public_key().fingerprint() == self.certificate.primary();
+        self.signers.iter().find(is_primary).ok_or_else(|| KeyError::Purpose {
             name: self.name.to_string(),
             purpose: "sign as an owner",
             reason: "that takes its primary key, whose secret is not here".to_owned(),

@@ -118,7 +118,11 @@ impl Party {
     pub(crate) fn open_for(&self, peers: Vec<PeerConfig>) -> App {
         let setup = Setup {
             data: self.data(),
-            keys: NodeKeys { name: format!("ics.{}", self.domain), key: Arc::new(self.node.clone()) },
+            keys: NodeKeys {
+                name: format!("ics.{}", self.domain),
+                key: Arc::new(self.node.clone()),
+                issuers: Vec::new(),
+            },
             peers,
             config_file: None,
             trust: None,

@@ -43,6 +43,7 @@ pub(crate) fn first(domain: &str, home: NodeKey) -> Descriptor {
         lifts: BTreeMap::new(),
         freshness: Freshness { default: 3600, uses: BTreeMap::new() },
         limits: DomainLimits::default(),
+        certificates: None,
         witnesses: None,
         sources: Vec::new(),
         statuses: BTreeMap::new(),

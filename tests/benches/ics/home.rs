@@ -87,7 +87,7 @@ impl Home {
         let key = KeyStore::new(&self.path()).find("node")?.unlock(&self.passphrase)?.node_key()?;
         let app = App::open(&Setup {
             data: self.path().join("data"),
-            keys: NodeKeys { name: format!("ics.{}", self.domain), key },
+            keys: NodeKeys { name: format!("ics.{}", self.domain), key, issuers: Vec::new() },
             peers: Vec::new(),
             config_file: None,
             trust,

@@ -126,7 +126,11 @@ fn copy(data: &TempDir, origin: Origin, from: &Node) -> App {
     };
     let setup = Setup {
         data: data.path().to_owned(),
-        keys: NodeKeys { name: "copy.example".to_owned(), key: std::sync::Arc::new(SigningKey::from_bytes(&[7; 32])) },
+        keys: NodeKeys {
+            name: "copy.example".to_owned(),
+            key: std::sync::Arc::new(SigningKey::from_bytes(&[7; 32])),
+            issuers: Vec::new(),
+        },
         peers: vec![from],
         config_file: None,
         trust: None,

@@ -86,7 +86,8 @@ async fn readers_are_told_apart_by_their_keys() {
         certificate(directory.path(), "stranger").await,
     );
     let mirror_key = SigningKey::from_bytes(&[5; 32]);
-    let mirror = NodeKeys { name: MIRROR.to_owned(), key: std::sync::Arc::new(mirror_key.clone()) };
+    let mirror =
+        NodeKeys { name: MIRROR.to_owned(), key: std::sync::Arc::new(mirror_key.clone()), issuers: Vec::new() };
     let known = [
         (key_of(&gateway).await, GATEWAY),
         (key_of(&shop).await, "shop.example"),

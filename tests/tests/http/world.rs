@@ -125,7 +125,7 @@ impl World {
 fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, peers: Vec<PeerConfig>) -> App {
     let setup = Setup {
         data: data.to_owned(),
-        keys: NodeKeys { name: NODE.to_owned(), key: Arc::new(SigningKey::from_bytes(&[9; 32])) },
+        keys: NodeKeys { name: NODE.to_owned(), key: Arc::new(SigningKey::from_bytes(&[9; 32])), issuers: Vec::new() },
         peers,
         config_file: Some(data.join("ics.toml")),
         trust,

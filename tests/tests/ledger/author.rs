@@ -48,7 +48,11 @@ impl Author {
     pub(crate) fn of(home: &Path) -> Self {
         let passphrase = Passphrase::from_file(&home.join("passphrase")).expect("a passphrase");
         let unlock = |name: &str| KeyStore::new(home).find(name).expect("a key").unlock(&passphrase).expect("unlocked");
-        let node = NodeKeys { name: format!("ics.{DOMAIN}"), key: unlock("node").node_key().expect("Ed25519") };
+        let node = NodeKeys {
+            name: format!("ics.{DOMAIN}"),
+            key: unlock("node").node_key().expect("Ed25519"),
+            issuers: Vec::new(),
+        };
         Self { home: home.to_owned(), domain: DOMAIN.parse().expect("a name"), signer: unlock("signer"), node }
     }
 

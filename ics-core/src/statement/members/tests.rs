@@ -15,6 +15,7 @@ fn least(act: Act) -> Vec<(&'static str, &'static str)> {
         Act::Label => &[("label", "CE")],
         Act::Grant => &[("grantee", "0123456789abcdef0123456789abcdef01234567"), ("grants", "owner")],
         Act::Installed => &[("hash", SHA256)],
+        Act::Issued => &[("serial", "4a01"), ("spki", ID), ("cert", ID)],
         Act::Withdrawal => &[("supersedes", ID)],
         Act::Identity | Act::Approval => &[],
     });
@@ -42,13 +43,23 @@ fn about_group(act: Act, more: Pairs<'_>) -> Result<Claims, ClaimsError> {
 /// Every member with a value, and the acts that may have it beyond their least.
 const OPTIONAL: [(&str, &str, &[Act]); 22] = {
     const NAMING: &[Act] = &[Act::Identity];
-    const SPAN: &[Act] = &[Act::Identity, Act::Approval, Act::Status, Act::Label, Act::Grant, Act::Installed];
+    const SPAN: &[Act] =
+        &[Act::Identity, Act::Approval, Act::Status, Act::Label, Act::Grant, Act::Installed, Act::Issued];
     const NONE: &[Act] = &[];
     [
         (
             "reason",
             "because",
-            &[Act::Identity, Act::Approval, Act::Status, Act::Label, Act::Grant, Act::Installed, Act::Withdrawal],
+            &[
+                Act::Identity,
+                Act::Approval,
+                Act::Status,
+                Act::Label,
+                Act::Grant,
+                Act::Installed,
+                Act::Issued,
+                Act::Withdrawal,
+            ],
         ),
         ("status", "in-use", NONE),
         ("label", "CE", NONE),
@@ -114,6 +125,8 @@ fn twice_is_refused_unless_it_repeats() {
     }
     let two = about_device(Act::Identity, &[("serial", "1"), ("serial", "2")]).expect("two serial numbers");
     assert_eq!(two.names.len(), 2);
+    let two = about_device(Act::Issued, &[("serial", "4a02")]);
+    assert_eq!(two, Err(ClaimsError::Repeated("serial")), "a certificate has one serial number");
 }
 
 #[test]

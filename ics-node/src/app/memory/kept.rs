@@ -150,7 +150,7 @@ impl Known {
         let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(&timeless).map_err(unwritable)?).into();
         let [a, b, c, d, e, f, g, h, ..] = digest;
         let sample = around.sample.get_or_init(|| [whole.as_slice(), &summary].concat().into());
-        let names = record.names.iter().map(|name| super::name_key(&name.value).0).collect();
+        let names = record.all_names().map(|name| super::name_key(name).0).collect();
         Ok(Self {
             open,
             tag: u64::from_be_bytes([a, b, c, d, e, f, g, h]),

@@ -1,11 +1,13 @@
 //! `ics serve`.
 
+use std::sync::Arc;
+
 use clap::Args;
 use console::style;
 use sd_notify::NotifyState;
 use serde_json::json;
 
-use crate::app::{AppError, NodeKeys};
+use crate::app::{AppError, IssuerKey, NodeKeys};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::config::{Config, FILE_NAME, NodeConfig};
@@ -62,7 +64,14 @@ fn tell_systemd(state: NotifyState<'_>) {
 /// The node's name and key, unlocked.
 pub(super) fn node_keys(context: &Context, node: &NodeConfig) -> Result<NodeKeys, Failure> {
     let key = context.keys().find(&node.key)?;
-    Ok(NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()? })
+    let issuers = node.issuers.iter().map(|name| issuer_key(context, name)).collect::<Result<_, _>>()?;
+    Ok(NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers })
+}
+
+/// A key with which the node issues X.509 certificates, unlocked.
+fn issuer_key(context: &Context, name: &str) -> Result<IssuerKey, Failure> {
+    let key = context.unlock(&context.keys().find(name)?)?;
+    Ok(IssuerKey { signer: Arc::clone(key.shared_primary()?), certificate: key.certificate_bytes().into() })
 }
 
 fn announce(context: &Context, config: &Config, service: &Service) {

@@ -51,7 +51,7 @@ pub(super) fn begin(
         return Err(Failure::new(Exit::Refused, "other owners must sign the descriptor of the new epoch").hint(hint));
     }
     let key = context.keys().find(&key_name)?;
-    let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()? };
+    let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers: Vec::new() };
     let app = Service::open_with_new_key(config, keys).map_err(|error| failed(&error))?;
     let index = app.begin_anew(domain, file.body()).map_err(|error| Failure::new(Exit::Refused, error))?;
     drop(app);

@@ -1,0 +1,568 @@
+//! Issuing X.509 certificates to what the record knows, and taking them back. Every door (ACME, EST, the command line)
+//! comes through here.
+//!
+//! What is fixed:
+//!
+//! - [`App::certify`] issues: the caller says who asks ([`Requester`], which he has authenticated) and for which
+//!   identity; the record, the profile of the descriptor and the issuer's own certificate say whether and what.
+//!   [`App::may_certify`] asks the same without a request, for those who authorise first.
+//! - A certificate leaves this function only once a statement of act `issued` stands in the domain's log, signed by the
+//!   key that signed the certificate, in the role `issuer`. It gives three names to the record: the serial number
+//!   (`serial:` and 40 hex digits), the digest of the key (`spki:`) and that of the certificate (`cert:`); `from` and
+//!   `until` are its validity. So any of them finds the thing, and what was issued is read from the log alone.
+//! - The log refuses `issued` about anything that a status blocks, at the place where the entry would stand: no door and
+//!   no race gets past that.
+//! - A certificate is revoked by what the log says: a status that blocks the thing, or a withdrawal of its `issued`
+//!   statement ([`App::revoke_certificate`]) whose `reason` is a name of RFC 5280 (`keyCompromise`). Nothing else is kept.
+//! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again.
+//! - [`CertifyError::fault`] says whose fault it is, so that each face can say it in its protocol's words.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::descriptor::{CertificateProfile, Certificates, ISSUER_ROLE};
+use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::limits;
+use ics_core::name::{Lookup, Name};
+use ics_core::openpgp::key::PublicKey;
+use ics_core::openpgp::possession::subject_key;
+use ics_core::openpgp::signer::Signer;
+use ics_core::record::{Logged, Posting, Record};
+use ics_core::statement::{Claims, Draft, DraftSubject, Subject};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, DomainName, Effect, ProfileName, Requirement, Role};
+
+use super::check::check_bodies;
+use super::entries::find_logged;
+use super::hosted::Hosted;
+use super::problem::Code;
+use super::read::Sight;
+use super::submit::{Incoming, Outcome};
+use super::{App, AppError, random};
+use crate::api::Problem;
+use crate::store::{Part, StoreError};
+use crate::x509::{
+    Authority, AuthorityError, Csr, Given, LeafError, Reason, RequestError, SerialNumber, SignError, State, Wanted,
+    certificate_pem, sha256,
+};
+
+/// A key that issues certificates for a domain, and its OpenPGP certificate, by which the log knows it.
+#[derive(Clone)]
+pub struct IssuerKey {
+    /// The key.
+    pub signer: Arc<dyn Signer + Send + Sync>,
+    /// Its OpenPGP certificate, canonical.
+    pub certificate: Arc<[u8]>,
+}
+
+/// On whose behalf somebody asks. The face has authenticated him.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requester {
+    /// The thing itself: it has proved to hold a key that the record gives it.
+    Identity(IdentityId),
+    /// A signer, by primary fingerprint: the profile names the roles over the thing in which he may ask.
+    Signer(Fingerprint),
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Application<'a> {
+    /// The domain whose record is asked, and whose issuer signs.
+    pub domain: &'a DomainName,
+    /// Who asks.
+    pub requester: Requester,
+    /// For which thing.
+    pub identity: IdentityId,
+    /// The sort of certificate.
+    pub profile: &'a ProfileName,
+}
+
+/// A certificate that stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Issued {
+    /// The certificate, DER.
+    pub certificate: Vec<u8>,
+    /// Those above it, DER, from its issuer up to the root.
+    pub chain: Vec<Vec<u8>>,
+    /// Its serial number.
+    pub serial: SerialNumber,
+    /// The names that stand in it.
+    pub names: BTreeSet<Name>,
+    /// From when on it is valid.
+    pub not_before: Timestamp,
+    /// Until when; without end if absent.
+    pub not_after: Option<Timestamp>,
+    /// The index of its statement in the domain's log.
+    pub index: u64,
+}
+
+impl Issued {
+    /// The certificate and those above it but for the root, PEM, as servers send them.
+    #[must_use]
+    pub fn pem_chain(&self) -> String {
+        let above = self.chain.get(..self.chain.len().saturating_sub(1)).unwrap_or_default();
+        let above = if self.chain.len() == 1 { &self.chain } else { above };
+        core::iter::once(&self.certificate).chain(above).map(|der| certificate_pem(der)).collect()
+    }
+}
+
+/// What a record allows, before there is a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permitted {
+    /// The names that a certificate of that profile may have.
+    pub names: BTreeSet<Name>,
+}
+
+/// Whose fault it is that nothing was issued or revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertifyFault {
+    /// The request itself is malformed or not proven: `badCSR`.
+    Request,
+    /// Its key is not taken: `badPublicKey`.
+    Key,
+    /// It asks for a name that it does not get: `rejectedIdentifier`.
+    Name,
+    /// Record or descriptor do not permit it: `unauthorized`.
+    Denied,
+    /// The reason is not one that he may give: `badRevocationReason`.
+    Reason,
+    /// It was revoked before: `alreadyRevoked`.
+    Already,
+    /// What it asks about is not here.
+    Unknown,
+    /// The node's.
+    Node,
+}
+
+/// Why nothing was issued or revoked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CertifyError {
+    /// The request.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Profile, names, issuer.
+    #[error(transparent)]
+    Leaf(#[from] LeafError),
+    /// The domain issues no certificates, or not here.
+    #[error("no certificates of `{domain}` are issued here: {reason}")]
+    NoIssuer {
+        /// The domain.
+        domain: DomainName,
+        /// What is missing.
+        reason: String,
+    },
+    /// The descriptor has no such profile.
+    #[error("the descriptor of `{domain}` has no certificates of the profile `{profile}`")]
+    UnknownProfile {
+        /// The domain.
+        domain: DomainName,
+        /// The profile.
+        profile: String,
+    },
+    /// Nothing is known of the thing.
+    #[error("nothing is known of `{0}`")]
+    UnknownIdentity(String),
+    /// There is no such certificate.
+    #[error("no certificate with the serial number {0} was issued here")]
+    UnknownCertificate(String),
+    /// He may not ask for it.
+    #[error("the record gives this requester no right to ask for certificates of this thing")]
+    Requester,
+    /// The record does not permit it.
+    #[error("the record does not permit it: {0}")]
+    Record(String),
+    /// The key gets no certificate.
+    #[error("the key in the request gets no certificate: {0}")]
+    Key(String),
+    /// The log does not take the statement about it.
+    #[error("the log does not take the certificate: {}", .0.detail)]
+    Refused(Problem),
+    /// He may not give this reason.
+    #[error("`{0}` is not a reason that this requester may give")]
+    Reason(Reason),
+    /// It was revoked before.
+    #[error("the certificate is revoked already")]
+    AlreadyRevoked,
+    /// The node.
+    #[error(transparent)]
+    App(#[from] AppError),
+}
+
+impl CertifyError {
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn fault(&self) -> CertifyFault {
+        match self {
+            Self::Request(RequestError::Key(_)) | Self::Key(_) | Self::Leaf(LeafError::Key(_)) => CertifyFault::Key,
+            Self::Request(RequestError::Name(_))
+            | Self::Leaf(LeafError::Name(_) | LeafError::HardwareType(_) | LeafError::Constrained(_)) => {
+                CertifyFault::Name
+            }
+            Self::Request(_) | Self::Leaf(LeafError::Use(_)) => CertifyFault::Request,
+            Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
+            Self::Leaf(LeafError::SerialNumbers(_)) => CertifyFault::Denied,
+            Self::UnknownIdentity(_) | Self::UnknownCertificate(_) | Self::NoIssuer { .. } => CertifyFault::Unknown,
+            Self::Reason(_) => CertifyFault::Reason,
+            Self::AlreadyRevoked => CertifyFault::Already,
+            Self::Leaf(LeafError::IssuerExpired(_) | LeafError::Sign(_)) | Self::App(_) => CertifyFault::Node,
+        }
+    }
+}
+
+impl From<StoreError> for CertifyError {
+    fn from(error: StoreError) -> Self {
+        Self::App(error.into())
+    }
+}
+
+impl From<SignError> for CertifyError {
+    fn from(error: SignError) -> Self {
+        LeafError::from(error).into()
+    }
+}
+
+impl From<CertifyError> for AppError {
+    fn from(error: CertifyError) -> Self {
+        let code = match error.fault() {
+            CertifyFault::Request | CertifyFault::Key | CertifyFault::Name => Code::BadCsr,
+            CertifyFault::Denied | CertifyFault::Reason | CertifyFault::Already => Code::CertificateRefused,
+            CertifyFault::Unknown => Code::UnknownCertificate,
+            CertifyFault::Node => match error {
+                CertifyError::App(error) => return error,
+                error => return Self::Internal(error.to_string()),
+            },
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// How somebody who wants a certificate revoked has shown that he may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revoker {
+    /// He has proved to hold the certificate's key.
+    Key,
+    /// He speaks for the thing, or about it.
+    Requester(Requester),
+}
+
+/// A domain that issues, as far as one request needs it.
+pub(super) struct Issuing<'a> {
+    pub(super) hosted: &'a Hosted,
+    pub(super) sight: Sight<'a>,
+    pub(super) rules: Certificates,
+    pub(super) authority: Authority,
+    key: IssuerKey,
+}
+
+impl App {
+    /// Issues a certificate for a request (PKCS #10, DER), and names it in the record.
+    ///
+    /// # Errors
+    /// When the request, the record, the descriptor or the issuer do not allow it; nothing is stored then.
+    pub fn certify(&self, application: &Application<'_>, csr: &[u8]) -> Result<Issued, CertifyError> {
+        let csr = Csr::parse(csr)?;
+        let hosted = self.hosted(application.domain)?;
+        let issuing = self.issuing(&hosted)?;
+        let profile = issuing.profile(application)?;
+        let (record, about) = self.record_for(&issuing, application, profile)?;
+        self.check_key(&issuing, &csr, &application.identity)?;
+        let names = names_of(&record);
+        let given = issuing.given(profile, &application.identity, &names);
+        let now = self.clock().now();
+        let leaf = given.leaf(&csr, SerialNumber::new(random()?), now)?;
+        let (serial, names, not_before, not_after) = (leaf.serial, leaf.names.clone(), leaf.not_before, leaf.not_after);
+        let certificate = leaf.sign(&*issuing.key.signer)?;
+        let claims = Claims {
+            names: vec![serial.name(), Name::Spki(sha256(&csr.spki)), Name::Certificate(sha256(&certificate))],
+            from: Some(not_before),
+            // The last second belongs to it.
+            until: not_after.map(|at| at.plus_millis(1000)),
+            ..issuing.claims(Act::Issued)?
+        };
+        let index = self.say(&issuing, &about, claims)?;
+        tracing::info!(domain = %hosted.name, %serial, id = %application.identity, index, "a certificate was issued");
+        let chain = issuing.authority.chain;
+        Ok(Issued { certificate, chain, serial, names, not_before, not_after, index })
+    }
+
+    /// Whether somebody may have a certificate with these names (none: whatever it may have), before he has made a
+    /// request.
+    ///
+    /// # Errors
+    /// As [`App::certify`].
+    pub fn may_certify(
+        &self,
+        application: &Application<'_>,
+        names: &BTreeSet<Name>,
+    ) -> Result<Permitted, CertifyError> {
+        let hosted = self.hosted(application.domain)?;
+        let issuing = self.issuing(&hosted)?;
+        let profile = issuing.profile(application)?;
+        let (record, _) = self.record_for(&issuing, application, profile)?;
+        let known = names_of(&record);
+        let wanted: BTreeSet<Wanted> = names.iter().cloned().map(Wanted::Name).collect();
+        let names = issuing.given(profile, &application.identity, &known).permitted(&wanted)?;
+        Ok(Permitted { names })
+    }
+
+    /// The only identity of a domain that has all these names.
+    ///
+    /// # Errors
+    /// When there is none, or several.
+    pub fn named(&self, domain: &DomainName, names: &BTreeSet<Name>) -> Result<IdentityId, CertifyError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let mut common: Option<BTreeSet<IdentityId>> = None;
+        for name in names {
+            let fitting = self.identities(&sight, &Lookup::Name(name.clone()))?;
+            common = Some(match common {
+                Some(common) => common.intersection(&fitting).copied().collect(),
+                None => fitting,
+            });
+        }
+        let mut ids = common.unwrap_or_default().into_iter();
+        match (ids.next(), ids.next()) {
+            (Some(id), None) => Ok(id),
+            _ => {
+                let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+                Err(CertifyError::UnknownIdentity(names.join(", ")))
+            }
+        }
+    }
+
+    /// The identity of a domain whose record names this key (SHA-256 of a SubjectPublicKeyInfo), be it its own or that
+    /// of a certificate that was issued to it and is in force.
+    ///
+    /// # Errors
+    /// When there is none, or several.
+    pub fn holder_of(&self, domain: &DomainName, spki: [u8; 32]) -> Result<IdentityId, CertifyError> {
+        self.named(domain, &BTreeSet::from([Name::Spki(spki)]))
+    }
+
+    /// Revokes a certificate by taking back the statement about it: for good. For a while, a status does that.
+    ///
+    /// # Errors
+    /// When there is no such certificate, it is revoked already, or he may not revoke it for this reason.
+    pub fn revoke_certificate(
+        &self,
+        domain: &DomainName,
+        serial: &SerialNumber,
+        revoker: Revoker,
+        reason: Reason,
+    ) -> Result<u64, CertifyError> {
+        let hosted = self.hosted(domain)?;
+        let issuing = self.issuing(&hosted)?;
+        let issued = self.issued(&issuing.sight, serial)?;
+        let unknown = || CertifyError::UnknownCertificate(serial.to_string());
+        let issued = issued.ok_or_else(unknown)?;
+        let (record, said) = self.resolve(&issuing.sight, &issued.subject_id())?.ok_or_else(unknown)?;
+        let is_held = |state| matches!(state, State::Revoked { reason: Reason::CertificateHold, .. });
+        match State::of(&record, issued.index()) {
+            State::Good => {}
+            state if is_held(state) => {}
+            State::Revoked { .. } | State::Ended => return Err(CertifyError::AlreadyRevoked),
+        }
+        issuing.check_revoker(&record, revoker, reason)?;
+        let claims = Claims {
+            supersedes: vec![issued.id()],
+            reason: Some(reason.as_str().to_owned()),
+            ..issuing.claims(Act::Withdrawal)?
+        };
+        let index = self.say(&issuing, &said.about, claims)?;
+        tracing::info!(domain = %hosted.name, %serial, %reason, index, "a certificate was revoked");
+        Ok(index)
+    }
+
+    /// The domain's issuer, if it issues here.
+    pub(super) fn issuing<'a>(&'a self, hosted: &'a Hosted) -> Result<Issuing<'a>, CertifyError> {
+        let missing = |reason: String| CertifyError::NoIssuer { domain: hosted.name.clone(), reason };
+        if hosted.part != Part::Home {
+            return Err(missing("its home is another node".to_owned()));
+        }
+        let sight = self.sight(hosted)?;
+        let rules = sight.domain.descriptor().certificates.clone();
+        let rules = rules.ok_or_else(|| missing("its descriptor says nothing of certificates".to_owned()))?;
+        let first = rules.issuers.first().ok_or_else(|| missing("its descriptor names no issuer".to_owned()))?;
+        let authority = Authority::read(first).map_err(|error: AuthorityError| missing(error.to_string()))?;
+        let key = self.issuer_key(&authority).ok_or_else(|| {
+            missing("the key of its issuer is not at this node; `[node] issuers` in ics.toml names it".to_owned())
+        })?;
+        Ok(Issuing { hosted, sight, rules, authority, key })
+    }
+
+    /// The key of an authority, if this node has it.
+    pub(super) fn issuer_key(&self, authority: &Authority) -> Option<IssuerKey> {
+        let is_its = |key: &&IssuerKey| key.signer.public_key().to_spki_der().as_ref() == Some(&authority.spki);
+        self.0.keys.issuers.iter().find(is_its).cloned()
+    }
+
+    /// The record of the thing, if it permits a certificate to this requester.
+    fn record_for(
+        &self,
+        issuing: &Issuing<'_>,
+        application: &Application<'_>,
+        profile: &CertificateProfile,
+    ) -> Result<(Record, Vec<Logged>), CertifyError> {
+        let id = application.identity;
+        let unknown = || CertifyError::UnknownIdentity(id.to_string());
+        let (record, said) = self.resolve(&issuing.sight, &id)?.ok_or_else(unknown)?;
+        let may = match application.requester {
+            Requester::Identity(asks) => asks == id,
+            Requester::Signer(signer) => {
+                let roles = record.roles_of(issuing.sight.domain.descriptor(), &signer);
+                !roles.is_disjoint(&profile.requesters)
+            }
+        };
+        if !may {
+            return Err(CertifyError::Requester);
+        }
+        check_record(&record, profile)?;
+        Ok((record, said.about))
+    }
+
+    /// A key that somebody else has, or had, gets no certificate, whoever brings it.
+    fn check_key(&self, issuing: &Issuing<'_>, csr: &Csr, id: &IdentityId) -> Result<(), CertifyError> {
+        let name = Name::Spki(sha256(&csr.spki));
+        let sight = &issuing.sight;
+        if csr.spki == issuing.authority.spki {
+            return Err(CertifyError::Key("it is the issuer's own".to_owned()));
+        }
+        let posting = Posting::Name(name);
+        let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
+        let subjects: BTreeSet<IdentityId> =
+            naming.iter().filter(|it| !it.is_refused()).map(Logged::subject_id).collect();
+        for subject in subjects {
+            if subject != *id {
+                return Err(CertifyError::Key("it belongs to another identity".to_owned()));
+            }
+            let Some((record, _)) = self.resolve(sight, &subject)? else { continue };
+            for issued in naming.iter().filter(|it| it.subject_id() == subject && it.claims().act == Act::Issued) {
+                let compromised = [Reason::KeyCompromise, Reason::CaCompromise];
+                if let State::Revoked { reason, .. } = State::of(&record, issued.index())
+                    && compromised.contains(&reason)
+                {
+                    return Err(CertifyError::Key("it was given up as compromised".to_owned()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends a statement of the issuer about a thing; before the first one, his certificate.
+    fn say(&self, issuing: &Issuing<'_>, about: &[Logged], claims: Claims) -> Result<u64, CertifyError> {
+        let (key, introduction) = self.key_and_introduction(issuing, about)?;
+        let Subject::Key { kind, user_id, .. } = introduction.subject().clone() else {
+            return Err(CertifyError::Record("it has no key".to_owned()));
+        };
+        let key = Box::new(key);
+        let subject = DraftSubject::Key { key, kind, user_id, self_signature: None, revokes: false };
+        let now = self.clock().now();
+        let failed = |error: String| CertifyError::App(AppError::Internal(error));
+        let body = Draft { subject, claims }.sign(&*issuing.key.signer, now, &random()?);
+        let body = body.map_err(|error| failed(format!("the issuer's statement: {error}")))?;
+        let known = issuing.sight.domain.signer(&issuing.key.signer.public_key().fingerprint()).is_ok();
+        let certificate = (!known).then(|| issuing.key.certificate.to_vec());
+        let bodies = certificate.into_iter().chain([body]).map(|body| (body, now)).collect();
+        let checked = check_bodies(issuing.hosted.domain().as_deref(), bodies, random()?);
+        let incoming = checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? }));
+        let incoming = incoming.collect::<Result<Vec<_>, AppError>>()?;
+        let hosted = self.hosted(&issuing.hosted.name)?;
+        match self.append(&hosted, incoming)?.pop() {
+            Some(Outcome::Appended(unproven)) => Ok(unproven.index),
+            Some(Outcome::Present(index)) => Ok(index),
+            Some(Outcome::Refused(problem)) => Err(CertifyError::Refused(problem)),
+            None => Err(failed("the log gave no answer".to_owned())),
+        }
+    }
+
+    /// The thing's key and the statement that introduces it.
+    fn key_and_introduction(
+        &self,
+        issuing: &Issuing<'_>,
+        about: &[Logged],
+    ) -> Result<(PublicKey, Logged), CertifyError> {
+        let none = || CertifyError::Record("nobody introduces it".to_owned());
+        let introduces = |it: &&Logged| it.claims().act == Act::Identity && !it.is_refused();
+        let introduction = about.iter().find(introduces).ok_or_else(none)?.clone();
+        let entry = self.store().entry(issuing.hosted.number, introduction.index()).map_err(AppError::from)?;
+        let key = entry.content.and_then(|content| subject_key(&content.body)).ok_or_else(none)?;
+        Ok((key, introduction))
+    }
+
+    /// The statement that names the certificate with this serial number.
+    pub(super) fn issued(&self, sight: &Sight<'_>, serial: &SerialNumber) -> Result<Option<Logged>, AppError> {
+        let posting = Posting::Name(serial.name());
+        let found = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
+        Ok(found.into_iter().find(|it| it.claims().act == Act::Issued && !it.is_refused()))
+    }
+}
+
+/// The names that a certificate may have: those of the thing, and none that are those of a certificate.
+fn names_of(record: &Record) -> BTreeSet<Name> {
+    record.names.iter().map(|given| given.value.clone()).collect()
+}
+
+fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), CertifyError> {
+    let no = |reason: String| Err(CertifyError::Record(reason));
+    if !profile.kinds.contains(&record.identity.kind) {
+        return no(format!("the profile is not for things of the kind {}", record.identity.kind));
+    }
+    if record.vouched.is_empty() {
+        return no("nobody vouches for it".to_owned());
+    }
+    match (&record.status, profile.requires) {
+        (Some(status), _) if status.decides.effect.blocks() => no(format!("its status is `{}`", status.decides.name)),
+        (Some(status), Requirement::Permitted) if status.decides.effect != Effect::Permits => {
+            no(format!("its status `{}` does not permit its use", status.decides.name))
+        }
+        (None, Requirement::Permitted) => no("no status permits its use".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+impl<'a> Issuing<'a> {
+    fn profile(&self, application: &Application<'_>) -> Result<&CertificateProfile, CertifyError> {
+        self.rules.profiles.get(application.profile).ok_or_else(|| CertifyError::UnknownProfile {
+            domain: self.hosted.name.clone(),
+            profile: application.profile.to_string(),
+        })
+    }
+
+    fn given<'g>(
+        &'g self,
+        profile: &'g CertificateProfile,
+        id: &'g IdentityId,
+        names: &'g BTreeSet<Name>,
+    ) -> Given<'g> {
+        Given { authority: &self.authority, rules: &self.rules, profile, id, names }
+    }
+
+    fn claims(&self, act: Act) -> Result<Claims, CertifyError> {
+        let role: Role = ISSUER_ROLE.parse().map_err(|_| AppError::Internal("the role of issuers".to_owned()))?;
+        Ok(Claims::new(act, role, self.hosted.name.clone()))
+    }
+
+    /// Who may revoke, and for which reasons: whoever holds the key may say that it is compromised, the thing and those
+    /// who may ask for its certificates all others, an owner or a security controller only those that say nothing of the
+    /// key.
+    fn check_revoker(&self, record: &Record, revoker: Revoker, reason: Reason) -> Result<(), CertifyError> {
+        let permitted = match revoker {
+            Revoker::Key => reason.is_for_holder() || reason == Reason::KeyCompromise,
+            Revoker::Requester(Requester::Identity(id)) if id == record.identity.id => reason.is_for_holder(),
+            Revoker::Requester(Requester::Identity(_)) => return Err(CertifyError::Requester),
+            Revoker::Requester(Requester::Signer(signer)) => {
+                let roles = record.roles_of(self.sight.domain.descriptor(), &signer);
+                let asks = |profile: &CertificateProfile| !roles.is_disjoint(&profile.requesters);
+                let watches = |role: &Role| ["owner", "security-controller"].contains(&role.as_str());
+                if self.rules.profiles.values().any(asks) {
+                    reason.is_for_holder()
+                } else if roles.iter().any(watches) {
+                    reason.is_for_others()
+                } else {
+                    return Err(CertifyError::Requester);
+                }
+            }
+        };
+        if permitted { Ok(()) } else { Err(CertifyError::Reason(reason)) }
+    }
+}

@@ -1,0 +1,367 @@
+//! Who issues: a certificate of an authority, what it allows its holder to issue, and how such certificates are made.
+
+use core::net::IpAddr;
+
+use der::asn1::{BitString, Ia5String, OctetString};
+use der::referenced::OwnedToRef as _;
+use der::{Decode as _, Encode as _};
+use ics_core::descriptor::Issuer;
+use ics_core::openpgp::signer::Signer;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::CertificateUse;
+use x509_cert::Certificate;
+use x509_cert::certificate::{TbsCertificate, Version};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{
+    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, NameConstraints,
+    SubjectKeyIdentifier,
+};
+use x509_cert::name::Name as DistinguishedName;
+use x509_cert::request::{CertReq, CertReqInfo};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
+use x509_cert::time::Validity;
+
+use super::extension::extension;
+use super::{SerialNumber, SignError, oid, signature, subject, time};
+
+/// Why a certificate serves no issuer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorityError {
+    /// Not a certificate.
+    #[error("the issuer's certificate is malformed: {0}")]
+    Form(String),
+    /// Not that of an authority.
+    #[error("the issuer's certificate does not let its holder issue certificates and revocation lists")]
+    NotAnAuthority,
+    /// A chain in which one certificate was not issued by the next.
+    #[error("certificate {0} of the issuer's chain was not issued by the next one")]
+    Chain(usize),
+}
+
+/// An issuer of certificates, by its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authority {
+    /// Its certificate and those above it, DER, its own first.
+    pub chain: Vec<Vec<u8>>,
+    /// Its SubjectPublicKeyInfo, DER.
+    pub spki: Vec<u8>,
+    /// What stands in the certificates that it issues as their issuer.
+    pub name: DistinguishedName,
+    /// Its key's identifier, as certificates name it.
+    pub key_id: Vec<u8>,
+    /// When its own certificate ends.
+    pub not_after: Timestamp,
+    /// What it may issue.
+    pub constraints: Constraints,
+    pub(super) key_bits: Vec<u8>,
+}
+
+/// What an authority may issue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Constraints {
+    /// Names that it may certify, by kind; of a kind that does not stand here all.
+    pub permitted: Vec<GeneralName>,
+    /// Names that it may not certify.
+    pub excluded: Vec<GeneralName>,
+    /// Uses that it may certify; all without.
+    pub uses: Option<Vec<CertificateUse>>,
+}
+
+impl Authority {
+    /// Reads an issuer of a descriptor, and verifies that its chain is one.
+    ///
+    /// # Errors
+    /// When a certificate is malformed, not that of an authority, or not issued by the next.
+    pub fn read(issuer: &Issuer) -> Result<Self, AuthorityError> {
+        let form = |error: String| AuthorityError::Form(error);
+        let chain = issuer.certificates().map_err(|error| form(error.to_string()))?;
+        let parsed = chain.iter().map(|der| Certificate::from_der(der)).collect::<Result<Vec<_>, _>>();
+        let parsed = parsed.map_err(|error| form(error.to_string()))?;
+        for (place, pair) in parsed.windows(2).enumerate() {
+            if let [one, above] = pair
+                && !is_issued_by(one, above)
+            {
+                return Err(AuthorityError::Chain(place));
+            }
+        }
+        let own = parsed.first().ok_or_else(|| form("there is none".to_owned()))?;
+        Self::of(own, chain).map_err(|error| error.unwrap_or(AuthorityError::NotAnAuthority))
+    }
+
+    fn of(own: &Certificate, chain: Vec<Vec<u8>>) -> Result<Self, Option<AuthorityError>> {
+        let form = |error: der::Error| Some(AuthorityError::Form(error.to_string()));
+        let tbs = &own.tbs_certificate;
+        let basic = tbs.get::<BasicConstraints>().map_err(form)?;
+        let usage = tbs.get::<KeyUsage>().map_err(form)?;
+        let signs = usage
+            .is_some_and(|(_, usage)| usage.0.contains(KeyUsages::KeyCertSign) && usage.0.contains(KeyUsages::CRLSign));
+        if !basic.is_some_and(|(_, basic)| basic.ca) || !signs {
+            return Err(None);
+        }
+        let key_bits = tbs.subject_public_key_info.subject_public_key.raw_bytes().to_vec();
+        let key_id = match tbs.get::<SubjectKeyIdentifier>().map_err(form)? {
+            Some((_, id)) => id.0.as_bytes().to_vec(),
+            None => sha1(&key_bits).to_vec(),
+        };
+        Ok(Self {
+            spki: tbs.subject_public_key_info.to_der().map_err(form)?,
+            name: tbs.subject.clone(),
+            key_id,
+            not_after: time::timestamp(tbs.validity.not_after),
+            constraints: Constraints::of(tbs).map_err(form)?,
+            key_bits,
+            chain,
+        })
+    }
+}
+
+fn is_issued_by(one: &Certificate, above: &Certificate) -> bool {
+    let Ok(message) = one.tbs_certificate.to_der() else { return false };
+    let key = above.tbs_certificate.subject_public_key_info.owned_to_ref();
+    one.tbs_certificate.issuer == above.tbs_certificate.subject
+        && signature::verify(key, &one.signature_algorithm, &message, &one.signature)
+}
+
+pub(super) fn sha1(bytes: &[u8]) -> [u8; 20] {
+    use sha1::Digest as _;
+    sha1::Sha1::digest(bytes).into()
+}
+
+impl Constraints {
+    fn of(tbs: &TbsCertificate) -> der::Result<Self> {
+        let names = tbs.get::<NameConstraints>()?.map(|(_, names)| names);
+        let bases = |trees: Option<Vec<GeneralSubtree>>| trees.into_iter().flatten().map(|tree| tree.base).collect();
+        let (permitted, excluded) =
+            names.map_or_else(Default::default, |it| (it.permitted_subtrees, it.excluded_subtrees));
+        let uses = tbs.get::<ExtendedKeyUsage>()?.map(|(_, uses)| uses.0.iter().filter_map(usage_of).collect());
+        Ok(Self { permitted: bases(permitted), excluded: bases(excluded), uses })
+    }
+
+    /// Whether a name may stand in a certificate (RFC 5280, 4.2.1.10).
+    #[must_use]
+    pub fn admit(&self, name: &GeneralName) -> bool {
+        let of_kind = |base: &&GeneralName| core::mem::discriminant(*base) == core::mem::discriminant(name);
+        let mut permitted = self.permitted.iter().filter(of_kind).peekable();
+        let is_permitted = permitted.peek().is_none() || permitted.any(|base| is_within(name, base) == Some(true));
+        // What cannot be compared is not admitted where a constraint speaks of its kind.
+        let is_excluded = self.excluded.iter().filter(of_kind).any(|base| is_within(name, base) != Some(false));
+        is_permitted && !is_excluded
+    }
+
+    /// Whether all these uses may stand in a certificate.
+    #[must_use]
+    pub fn admit_uses<'a>(&self, mut uses: impl Iterator<Item = &'a CertificateUse>) -> bool {
+        self.uses.as_ref().is_none_or(|permitted| uses.all(|usage| permitted.contains(usage)))
+    }
+
+    fn extensions(&self) -> der::Result<Vec<Extension>> {
+        let mut extensions = Vec::new();
+        if let Some(uses) = &self.uses {
+            let uses: Vec<_> = uses.iter().map(|usage| usage_oid(*usage)).collect();
+            extensions.push(extension(oid::EXT_KEY_USAGE, false, &ExtendedKeyUsage(uses))?);
+        }
+        let trees = |names: &[GeneralName]| {
+            let tree = |base: &GeneralName| GeneralSubtree { base: base.clone(), minimum: 0, maximum: None };
+            (!names.is_empty()).then(|| names.iter().map(tree).collect())
+        };
+        if !self.permitted.is_empty() || !self.excluded.is_empty() {
+            let names = NameConstraints {
+                permitted_subtrees: trees(&self.permitted),
+                excluded_subtrees: trees(&self.excluded),
+            };
+            extensions.push(extension(oid::NAME_CONSTRAINTS, true, &names)?);
+        }
+        Ok(extensions)
+    }
+}
+
+/// Whether a name lies below a base of the same kind; none if that cannot be said.
+fn is_within(name: &GeneralName, base: &GeneralName) -> Option<bool> {
+    match (name, base) {
+        (GeneralName::DnsName(name), GeneralName::DnsName(base)) => {
+            let (name, base) = (name.as_str().to_ascii_lowercase(), base.as_str().to_ascii_lowercase());
+            let base = base.trim_start_matches('.');
+            let is_below = name.strip_suffix(base).is_some_and(|rest| rest.ends_with('.'));
+            Some(base.is_empty() || name == base || is_below)
+        }
+        (GeneralName::IpAddress(name), GeneralName::IpAddress(base)) => {
+            let (address, mask) = base.as_bytes().split_at_checked(base.as_bytes().len() / 2)?;
+            let name = name.as_bytes();
+            let same = |((name, base), mask): ((&u8, &u8), &u8)| name & mask == base & mask;
+            Some(name.len() == address.len() && name.iter().zip(address).zip(mask).all(same))
+        }
+        (GeneralName::DirectoryName(name), GeneralName::DirectoryName(base)) => Some(name.0.starts_with(&base.0)),
+        // A URN has no host that a constraint on URIs could be held against (RFC 5280, 4.2.1.10).
+        _ => None,
+    }
+}
+
+pub(super) const fn usage_oid(usage: CertificateUse) -> der::asn1::ObjectIdentifier {
+    match usage {
+        CertificateUse::Client => oid::CLIENT_AUTH,
+        CertificateUse::Server => oid::SERVER_AUTH,
+        CertificateUse::Ocsp => oid::OCSP_SIGNING,
+    }
+}
+
+fn usage_of(id: &der::asn1::ObjectIdentifier) -> Option<CertificateUse> {
+    CertificateUse::ALL.iter().copied().find(|usage| usage_oid(*usage) == *id)
+}
+
+/// The certificate of an authority that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewAuthority {
+    /// What it is called.
+    pub common_name: String,
+    /// Whose it is.
+    pub organization: Option<String>,
+    /// Authorities that may follow below it.
+    pub path_length: u8,
+    /// What it may issue.
+    pub constraints: Constraints,
+    /// From when to when its certificate is valid.
+    pub validity: (Timestamp, Timestamp),
+    /// Where the revocation list of its issuer is; none for a root.
+    pub crl_url: Option<String>,
+}
+
+impl Constraints {
+    /// Constraints on host names (`acme.example`) and networks (`10.0.0.0/8`), and on uses.
+    ///
+    /// # Errors
+    /// With the text that is neither, for people.
+    pub fn parse(permit: &[String], exclude: &[String], uses: Option<Vec<CertificateUse>>) -> Result<Self, String> {
+        let all = |texts: &[String]| texts.iter().map(|text| base(text)).collect::<Result<Vec<_>, _>>();
+        Ok(Self { permitted: all(permit)?, excluded: all(exclude)?, uses })
+    }
+}
+
+fn base(text: &str) -> Result<GeneralName, String> {
+    let failed = |error: der::Error| format!("`{text}`: {error}");
+    if let Some((address, bits)) = text.split_once('/') {
+        let address: IpAddr = address.parse().map_err(|_| format!("`{text}` is no network such as 10.0.0.0/8"))?;
+        let bits: u32 = bits.parse().map_err(|_| format!("`{text}` is no network such as 10.0.0.0/8"))?;
+        let octets = match address {
+            IpAddr::V4(it) if bits <= 32 => {
+                [it.octets(), u32::MAX.checked_shl(32 - bits).unwrap_or(0).to_be_bytes()].concat()
+            }
+            IpAddr::V6(it) if bits <= 128 => {
+                [it.octets(), u128::MAX.checked_shl(128 - bits).unwrap_or(0).to_be_bytes()].concat()
+            }
+            _ => return Err(format!("`{text}`: the prefix is longer than the address")),
+        };
+        return OctetString::new(octets).map(GeneralName::IpAddress).map_err(failed);
+    }
+    let name: ics_core::name::Name = format!("host:{}", text.trim_start_matches('.'))
+        .parse()
+        .map_err(|error: ics_core::name::NameError| error.to_string())?;
+    let ics_core::name::Name::Host(host) = name else { return Err(format!("`{text}` is no host name")) };
+    Ia5String::new(host.as_bytes()).map(GeneralName::DnsName).map_err(failed)
+}
+
+/// A request for the certificate of an authority, to be carried to the one above it. DER of PKCS #10.
+///
+/// # Errors
+/// When the key does not sign.
+pub fn ca_request(signer: &dyn Signer, common_name: &str, organization: Option<&str>) -> Result<Vec<u8>, SignError> {
+    let info = CertReqInfo {
+        version: x509_cert::request::Version::V1,
+        subject: name(common_name, organization)?,
+        public_key: public_key(signer)?,
+        attributes: Default::default(),
+    };
+    let signed = signature::sign(signer, &info.to_der()?)?;
+    Ok(CertReq { algorithm: signature::algorithm(signer)?, info, signature: signed }.to_der()?)
+}
+
+/// Issues the certificate of an authority: of the signer itself, a root, or of the key and name in a request, whose
+/// signature is verified.
+///
+/// # Errors
+/// When the request is malformed or not proven, or the key does not sign.
+pub fn issue_authority(
+    signer: &dyn Signer,
+    above: Option<&Authority>,
+    request: Option<&[u8]>,
+    new: &NewAuthority,
+    serial: &SerialNumber,
+) -> Result<Vec<u8>, AuthorityMakeError> {
+    let (subject, key) = match request {
+        None => (name(&new.common_name, new.organization.as_deref())?, public_key(signer)?),
+        Some(der) => {
+            let request = CertReq::from_der(der).map_err(|error| AuthorityMakeError::Request(error.to_string()))?;
+            let message = request.info.to_der()?;
+            let key = request.info.public_key.owned_to_ref();
+            if !signature::verify(key, &request.algorithm, &message, &request.signature) {
+                return Err(AuthorityMakeError::Request("its signature is not good".to_owned()));
+            }
+            (request.info.subject, request.info.public_key)
+        }
+    };
+    let (not_before, not_after) = new.validity;
+    let own_id = sha1(key.subject_public_key.raw_bytes()).to_vec();
+    let above_id = above.map_or_else(|| own_id.clone(), |above| above.key_id.clone());
+    let basic = BasicConstraints { ca: true, path_len_constraint: above.map(|_| new.path_length) };
+    let usage = KeyUsages::KeyCertSign | KeyUsages::CRLSign;
+    let mut extensions = vec![
+        extension(oid::BASIC_CONSTRAINTS, true, &basic)?,
+        extension(oid::KEY_USAGE, true, &KeyUsage(usage))?,
+        extension(oid::SUBJECT_KEY_ID, false, &SubjectKeyIdentifier(OctetString::new(own_id)?))?,
+    ];
+    let id = AuthorityKeyIdentifier { key_identifier: Some(OctetString::new(above_id)?), ..Default::default() };
+    extensions.push(extension(oid::AUTHORITY_KEY_ID, false, &id)?);
+    extensions.extend(new.constraints.extensions()?);
+    if let Some(url) = &new.crl_url {
+        extensions.push(super::leaf::distribution_point(url)?);
+    }
+    let tbs = TbsCertificate {
+        version: Version::V3,
+        serial_number: serial.to_x509()?,
+        signature: signature::algorithm(signer)?,
+        issuer: above.map_or_else(|| subject.clone(), |above| above.name.clone()),
+        validity: Validity { not_before: time::time(not_before)?, not_after: time::time(not_after)? },
+        subject,
+        subject_public_key_info: key,
+        issuer_unique_id: None,
+        subject_unique_id: None,
+        extensions: Some(extensions),
+    };
+    Ok(signed(signer, tbs)?)
+}
+
+/// Why no certificate of an authority was made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthorityMakeError {
+    /// The request.
+    #[error("the request is refused: {0}")]
+    Request(String),
+    /// The key.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+impl From<der::Error> for AuthorityMakeError {
+    fn from(error: der::Error) -> Self {
+        Self::Sign(error.into())
+    }
+}
+
+/// The certificate, signed, DER.
+pub(super) fn signed(signer: &dyn Signer, tbs: TbsCertificate) -> Result<Vec<u8>, SignError> {
+    let signature: BitString = signature::sign(signer, &tbs.to_der()?)?;
+    Ok(Certificate { signature_algorithm: tbs.signature.clone(), tbs_certificate: tbs, signature }.to_der()?)
+}
+
+fn name(common_name: &str, organization: Option<&str>) -> der::Result<DistinguishedName> {
+    let organization = organization.map(|text| (oid::ORGANIZATION, text));
+    let all: Vec<_> = organization.into_iter().chain([(oid::COMMON_NAME, common_name)]).collect();
+    subject::name(&all)
+}
+
+fn public_key(signer: &dyn Signer) -> Result<SubjectPublicKeyInfoOwned, SignError> {
+    let key = signer.public_key();
+    let der = key.to_spki_der().ok_or_else(|| SignError::Kind(key.algorithm()))?;
+    Ok(SubjectPublicKeyInfoOwned::from_der(&der)?)
+}

@@ -1,0 +1,97 @@
+//! Certificate revocation lists (RFC 5280, 5).
+
+use std::collections::BTreeMap;
+
+use der::Encode as _;
+use der::asn1::{Ia5String, OctetString, Uint};
+use ics_core::openpgp::signer::Signer;
+use ics_core::time::Timestamp;
+use x509_cert::Version;
+use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
+use x509_cert::ext::pkix::AuthorityKeyIdentifier;
+use x509_cert::ext::pkix::crl::IssuingDistributionPoint;
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+
+use super::extension::extension;
+use super::{Authority, Reason, SerialNumber, SignError, oid, signature, time};
+
+/// When and why a certificate was revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revoked {
+    /// Since when.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// A list that is to be signed.
+#[derive(Debug, Clone, Copy)]
+pub struct RevocationList<'a> {
+    /// Whose it is.
+    pub authority: &'a Authority,
+    /// Where it is: certificates in other lists of the issuer name another place. None: it is the issuer's only one.
+    pub url: Option<&'a str>,
+    /// What stands in it.
+    pub revoked: &'a BTreeMap<SerialNumber, Revoked>,
+    /// A number that grows with each list.
+    pub number: u64,
+    /// When it was made.
+    pub this_update: Timestamp,
+    /// Until when it holds.
+    pub next_update: Timestamp,
+}
+
+impl RevocationList<'_> {
+    /// Signs it, DER.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    pub fn sign(&self, signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
+        let revoked: der::Result<Vec<RevokedCert>> =
+            self.revoked.iter().map(|(serial, it)| entry(serial, it)).collect();
+        let key_id = OctetString::new(self.authority.key_id.clone())?;
+        let issuer = AuthorityKeyIdentifier { key_identifier: Some(key_id), ..Default::default() };
+        let mut extensions = vec![
+            extension(oid::AUTHORITY_KEY_ID, false, &issuer)?,
+            extension(oid::CRL_NUMBER, false, &Uint::new(&self.number.to_be_bytes())?)?,
+        ];
+        if let Some(url) = self.url {
+            let place = GeneralName::UniformResourceIdentifier(Ia5String::new(url)?);
+            let point = IssuingDistributionPoint {
+                distribution_point: Some(DistributionPointName::FullName(vec![place])),
+                only_contains_user_certs: true,
+                only_contains_ca_certs: false,
+                only_some_reasons: None,
+                indirect_crl: false,
+                only_contains_attribute_certs: false,
+            };
+            // By hand: the type's own OID is that of another extension.
+            extensions.push(extension(oid::ISSUING_DISTRIBUTION_POINT, true, &point)?);
+        }
+        let tbs = TbsCertList {
+            version: Version::V2,
+            signature: signature::algorithm(signer)?,
+            issuer: self.authority.name.clone(),
+            this_update: time::time(self.this_update)?,
+            next_update: Some(time::time(self.next_update)?),
+            // An empty list of them is not allowed (RFC 5280, 5.1.2.6).
+            revoked_certificates: Some(revoked?).filter(|list| !list.is_empty()),
+            crl_extensions: Some(extensions),
+        };
+        let signed = signature::sign(signer, &tbs.to_der()?)?;
+        let list =
+            CertificateList { signature_algorithm: tbs.signature.clone(), tbs_cert_list: tbs, signature: signed };
+        Ok(list.to_der()?)
+    }
+}
+
+fn entry(serial: &SerialNumber, revoked: &Revoked) -> der::Result<RevokedCert> {
+    // "unspecified" is said by not saying it (RFC 5280, 5.3.1).
+    let reason = Some(revoked.reason).filter(|reason| *reason != Reason::Unspecified);
+    let reason = reason.map(|reason| extension(oid::CRL_REASON, false, &reason.to_x509())).transpose()?;
+    Ok(RevokedCert {
+        serial_number: serial.to_x509()?,
+        revocation_date: time::time(revoked.at)?,
+        crl_entry_extensions: reason.map(|extension| vec![extension]),
+    })
+}

@@ -1,0 +1,228 @@
+//! Requests for certificates (PKCS #10, RFC 2986): what they ask for, and proof that the asker holds the key.
+
+use std::collections::BTreeSet;
+
+use der::asn1::{Ia5StringRef, ObjectIdentifier, PrintableStringRef, UintRef, Utf8StringRef};
+use der::{Any, Decode as _, Encode as _, Sequence};
+use ics_core::identity::excerpt;
+use ics_core::limits;
+use ics_core::name::Name;
+use ics_core::openpgp::algorithm::KeyAlgorithm;
+use ics_core::openpgp::key::PublicKey;
+use ics_core::vocabulary::{CertificateUse, KeyType};
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName};
+use x509_cert::ext::{Extension, Extensions};
+use x509_cert::request::CertReq;
+
+use super::{Wanted, general_name, oid, signature};
+
+/// Why a request is refused, whoever sends it and whatever the record says.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// More than [`limits::CSR_BYTES`].
+    #[error("the request has {0} bytes, the limit is {max}", max = limits::CSR_BYTES)]
+    TooLong(usize),
+    /// Not the DER of a request, or something in it that is malformed.
+    #[error("this is no certificate request (PKCS #10): {0}")]
+    Form(String),
+    /// It does not show that the asker holds the key.
+    #[error("the request's signature is not good, or its algorithm is not taken")]
+    Signature,
+    /// A key that is weak, malformed, or of a kind that nobody takes.
+    #[error("the key in the request is not taken: {0}")]
+    Key(String),
+    /// An attribute that means nothing here. What is not understood is not granted.
+    #[error("the request has the attribute {0}, which is not understood here")]
+    Attribute(ObjectIdentifier),
+    /// An extension that means nothing here.
+    #[error("the request asks for the extension {0}, which is not granted here")]
+    Extension(ObjectIdentifier),
+    /// An extension with a value that is not granted.
+    #[error("the request asks for {0}, which is not granted here")]
+    Value(String),
+    /// A name that no record could give.
+    #[error("the request asks for a name that is not granted here: {0}")]
+    Name(String),
+    /// More than [`limits::CSR_NAMES`].
+    #[error("the request asks for {0} names, the limit is {max}", max = limits::CSR_NAMES)]
+    Names(usize),
+}
+
+/// A request whose signature is good: whoever made it holds the key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Csr {
+    /// The names that it asks for; none means all that the record gives.
+    pub wanted: BTreeSet<Wanted>,
+    /// The uses that it asks for; none means all that the profile has.
+    pub uses: BTreeSet<CertificateUse>,
+    /// Its key.
+    pub key: PublicKey,
+    /// What kind of key it is.
+    pub key_type: KeyType,
+    /// Its SubjectPublicKeyInfo, DER.
+    pub spki: Vec<u8>,
+}
+
+impl Csr {
+    /// Reads and verifies a request, DER.
+    ///
+    /// # Errors
+    /// When it is malformed, not proven, or asks for something that nobody gets here.
+    pub fn parse(der: &[u8]) -> Result<Self, RequestError> {
+        if der.len() > limits::CSR_BYTES {
+            return Err(RequestError::TooLong(der.len()));
+        }
+        let request = CertReq::from_der(der).map_err(form)?;
+        let spki = request.info.public_key.to_der().map_err(form)?;
+        let key = PublicKey::from_spki_der(&spki).map_err(|error| RequestError::Key(error.to_string()))?;
+        let key_type = key_type(&key)?;
+        if key_type == KeyType::Rsa {
+            check_exponent(request.info.public_key.subject_public_key.raw_bytes())?;
+        }
+        let message = request.info.to_der().map_err(form)?;
+        let public = der::referenced::OwnedToRef::owned_to_ref(&request.info.public_key);
+        if !signature::verify(public, &request.algorithm, &message, &request.signature) {
+            return Err(RequestError::Signature);
+        }
+        let mut csr = Self { wanted: subject(&request)?, uses: BTreeSet::new(), key, key_type, spki };
+        for attribute in request.info.attributes.iter() {
+            match attribute.oid {
+                oid::EXTENSION_REQUEST => {
+                    for value in attribute.values.iter() {
+                        csr.take(&Extensions::from_der(&value.to_der().map_err(form)?).map_err(form)?)?;
+                    }
+                }
+                // A shared secret of SCEP; it gives no right here.
+                oid::CHALLENGE_PASSWORD => {}
+                other => return Err(RequestError::Attribute(other)),
+            }
+        }
+        if csr.wanted.len() > limits::CSR_NAMES {
+            return Err(RequestError::Names(csr.wanted.len()));
+        }
+        Ok(csr)
+    }
+
+    /// The same from PEM, or DER in base64.
+    ///
+    /// # Errors
+    /// As [`Csr::parse`].
+    pub fn parse_text(text: &str) -> Result<Self, RequestError> {
+        Self::parse(&decode(text)?)
+    }
+
+    fn take(&mut self, extensions: &[Extension]) -> Result<(), RequestError> {
+        for extension in extensions {
+            let content = extension.extn_value.as_bytes();
+            match extension.extn_id {
+                oid::SUBJECT_ALT_NAME => self.take_names(&SubjectAltName::from_der(content).map_err(form)?)?,
+                oid::EXT_KEY_USAGE => self.take_uses(&ExtendedKeyUsage::from_der(content).map_err(form)?)?,
+                oid::KEY_USAGE => {
+                    let usage = KeyUsage::from_der(content).map_err(form)?;
+                    if usage.0.contains(KeyUsages::KeyCertSign) || usage.0.contains(KeyUsages::CRLSign) {
+                        return Err(RequestError::Value("the key usage of an authority".to_owned()));
+                    }
+                }
+                oid::BASIC_CONSTRAINTS if BasicConstraints::from_der(content).map_err(form)?.ca => {
+                    return Err(RequestError::Value("to be an authority".to_owned()));
+                }
+                // The issuer makes its own.
+                oid::BASIC_CONSTRAINTS | oid::SUBJECT_KEY_ID => {}
+                other => return Err(RequestError::Extension(other)),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_names(&mut self, names: &SubjectAltName) -> Result<(), RequestError> {
+        if names.0.len() > limits::CSR_NAMES {
+            return Err(RequestError::Names(names.0.len()));
+        }
+        for name in &names.0 {
+            self.wanted.insert(general_name::wanted(name).map_err(RequestError::Name)?);
+        }
+        Ok(())
+    }
+
+    fn take_uses(&mut self, uses: &ExtendedKeyUsage) -> Result<(), RequestError> {
+        for usage in &uses.0 {
+            self.uses.insert(match *usage {
+                oid::CLIENT_AUTH => CertificateUse::Client,
+                oid::SERVER_AUTH => CertificateUse::Server,
+                oid::OCSP_SIGNING => CertificateUse::Ocsp,
+                other => return Err(RequestError::Value(format!("the extended key usage {other}"))),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// DER from PEM or base64, bounded.
+fn decode(text: &str) -> Result<Vec<u8>, RequestError> {
+    let most = limits::CSR_BYTES * 2;
+    if text.len() > most {
+        return Err(RequestError::TooLong(text.len() / 4 * 3));
+    }
+    let labels = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
+    if let Some(label) = labels.iter().find(|label| text.contains(&format!("-----BEGIN {label}-----"))) {
+        return super::pem(text, label).map_err(RequestError::Form);
+    }
+    let base64: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    data_encoding::BASE64.decode(base64.as_bytes()).map_err(|error| RequestError::Form(error.to_string()))
+}
+
+/// What the subject asks for. Only a serial number and a host name in it are names; the rest the record says.
+fn subject(request: &CertReq) -> Result<BTreeSet<Wanted>, RequestError> {
+    let mut wanted = BTreeSet::new();
+    for attribute in request.info.subject.0.iter().flat_map(|rdn| rdn.0.iter()) {
+        let name = match attribute.oid {
+            oid::SERIAL_NUMBER => Name::new("serial", &text(&attribute.value)?).map_err(|e| e.to_string()),
+            oid::COMMON_NAME => match text(&attribute.value)? {
+                host if host.contains('.') => Name::new("host", &host).map_err(|e| e.to_string()),
+                _ => continue,
+            },
+            _ => continue,
+        };
+        wanted.insert(name.map(Wanted::Name).map_err(RequestError::Name)?);
+    }
+    Ok(wanted)
+}
+
+fn text(value: &Any) -> Result<String, RequestError> {
+    let utf8 = Utf8StringRef::try_from(value).map(|text| text.as_str().to_owned());
+    let printable = || PrintableStringRef::try_from(value).map(|text| text.as_str().to_owned());
+    let ia5 = || Ia5StringRef::try_from(value).map(|text| text.as_str().to_owned());
+    let text = utf8.or_else(|_| printable()).or_else(|_| ia5()).map_err(form)?;
+    if text.len() > limits::NAME_BYTES { Err(RequestError::Name(excerpt(&text))) } else { Ok(text) }
+}
+
+fn key_type(key: &PublicKey) -> Result<KeyType, RequestError> {
+    match key.algorithm() {
+        KeyAlgorithm::P256 => Ok(KeyType::P256),
+        KeyAlgorithm::P384 => Ok(KeyType::P384),
+        KeyAlgorithm::P521 => Ok(KeyType::P521),
+        KeyAlgorithm::Rsa => Ok(KeyType::Rsa),
+        KeyAlgorithm::Ed25519 | KeyAlgorithm::Ed25519Legacy => Ok(KeyType::Ed25519),
+        other => Err(RequestError::Key(format!("no certificates are issued for keys of type {other}"))),
+    }
+}
+
+/// RSAPublicKey (RFC 8017, A.1.1).
+#[derive(Sequence)]
+struct RsaPublicKey<'a> {
+    modulus: UintRef<'a>,
+    exponent: UintRef<'a>,
+}
+
+/// Small exponents have let badly padded signatures and messages through again and again (NIST FIPS 186-5, 5.1).
+fn check_exponent(key: &[u8]) -> Result<(), RequestError> {
+    let key = RsaPublicKey::from_der(key).map_err(form)?;
+    let octets = key.exponent.as_bytes();
+    let is_odd = octets.last().is_some_and(|octet| octet & 1 == 1) && !key.modulus.is_empty();
+    let is_large = octets.len() > 2;
+    if is_odd && is_large { Ok(()) } else { Err(RequestError::Key("its exponent is below 65537, or even".to_owned())) }
+}
+
+fn form(error: der::Error) -> RequestError {
+    RequestError::Form(error.to_string())
+}

@@ -1,0 +1,380 @@
+//! Certificates of things: IDevIDs and LDevIDs (IEEE 802.1AR), servers, answerers of OCSP; all by one rule, the profile.
+
+use core::fmt;
+use std::collections::BTreeSet;
+
+use der::Decode as _;
+use der::asn1::{Ia5String, Null, ObjectIdentifier, OctetString};
+use ics_core::descriptor::{CertificateProfile, Certificates};
+use ics_core::identity::IdentityId;
+use ics_core::name::Name;
+use ics_core::openpgp::signer::Signer;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{CertificateUse, KeyType};
+use x509_cert::certificate::{TbsCertificate, Version};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::crl::dp::DistributionPoint;
+use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+use x509_cert::ext::pkix::{
+    AccessDescription, AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints, CrlDistributionPoints,
+    ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName, SubjectKeyIdentifier,
+};
+use x509_cert::spki::SubjectPublicKeyInfoOwned;
+use x509_cert::time::{Time, Validity};
+
+use super::authority::{self, Authority, sha1, usage_oid};
+use super::extension::extension;
+use super::{Csr, SignError, Wanted, general_name, oid, signature, subject, time};
+
+/// Seconds that a certificate is valid before it is made: clocks of devices run behind.
+const BACKDATED_MILLIS: u64 = 60_000;
+
+/// Why there is no such certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LeafError {
+    /// A kind of key that the profile does not take.
+    #[error("the profile takes no keys of the kind {0}")]
+    Key(KeyType),
+    /// A use that the profile does not have.
+    #[error("the profile has no certificates for the use `{0}`")]
+    Use(CertificateUse),
+    /// A name that the record does not give, or the profile does not take.
+    #[error("the record and the profile give no right to the name `{0}`")]
+    Name(Name),
+    /// A hardware type that is not the profile's.
+    #[error("the profile is not for hardware of the type {0}")]
+    HardwareType(String),
+    /// An IDevID without a serial number, or with several.
+    #[error("the profile needs exactly one serial number from the record, there are {0}")]
+    SerialNumbers(usize),
+    /// A name outside of what the issuer's own certificate allows it.
+    #[error("the issuer's own certificate does not let it certify {0}")]
+    Constrained(String),
+    /// The issuer's own certificate has ended.
+    #[error("the issuer's own certificate ended at {0}")]
+    IssuerExpired(Timestamp),
+    /// It could not be signed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+}
+
+impl From<der::Error> for LeafError {
+    fn from(error: der::Error) -> Self {
+        Self::Sign(error.into())
+    }
+}
+
+/// A serial number: 20 octets, positive, 150 of its bits random (RFC 5280, 4.1.2.2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SerialNumber([u8; 20]);
+
+impl SerialNumber {
+    /// Of random octets.
+    #[must_use]
+    pub const fn new(mut random: [u8; 20]) -> Self {
+        random[0] = 0x40 | (random[0] & 0x3f);
+        Self(random)
+    }
+
+    /// From a certificate, a list or a question; none if it cannot be one that was issued here.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self).filter(|serial: &Self| serial.0[0] & 0xc0 == 0x40)
+    }
+
+    /// Its octets.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 20] {
+        &self.0
+    }
+
+    /// One of 256 buckets by which revocation lists are divided; see
+    /// [`ics_core::record::IssuedCertificate::bucket`].
+    #[must_use]
+    pub const fn bucket(&self) -> u8 {
+        self.0[1]
+    }
+
+    /// The name by which a record knows it.
+    ///
+    /// # Panics
+    /// Never: hex is a name.
+    #[must_use]
+    pub fn name(&self) -> Name {
+        Name::Serial(self.to_string().into())
+    }
+
+    pub(super) fn to_x509(self) -> der::Result<x509_cert::serial_number::SerialNumber> {
+        x509_cert::serial_number::SerialNumber::new(&self.0)
+    }
+}
+
+impl fmt::Display for SerialNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for SerialNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A certificate that is to be signed: everything in it was checked against profile, record and issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaf {
+    tbs: TbsCertificate,
+    /// Its serial number.
+    pub serial: SerialNumber,
+    /// The names that stand in it.
+    pub names: BTreeSet<Name>,
+    /// From when on it is valid.
+    pub not_before: Timestamp,
+    /// Until when, the last second included; without end if absent.
+    pub not_after: Option<Timestamp>,
+}
+
+/// What a certificate is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a> {
+    /// Who issues.
+    pub authority: &'a Authority,
+    /// The rules of the domain.
+    pub rules: &'a Certificates,
+    /// The profile.
+    pub profile: &'a CertificateProfile,
+    /// The thing.
+    pub id: &'a IdentityId,
+    /// All names that the record gives it.
+    pub names: &'a BTreeSet<Name>,
+}
+
+impl Given<'_> {
+    /// The names that may stand in a certificate, of those asked for: all of them must be given. Nothing asked for is all
+    /// that may.
+    ///
+    /// # Errors
+    /// With the first that may not.
+    pub fn permitted(&self, wanted: &BTreeSet<Wanted>) -> Result<BTreeSet<Name>, LeafError> {
+        let may = |name: &&Name| self.names.contains(*name) && self.profile.takes(name);
+        for wanted in wanted {
+            let name = wanted.name();
+            if !may(&name) {
+                return Err(LeafError::Name(name.clone()));
+            }
+            if let Wanted::Hardware(hardware_type, _) = wanted
+                && self.profile.hardware_type.as_ref() != Some(hardware_type)
+            {
+                return Err(LeafError::HardwareType(hardware_type.clone()));
+            }
+        }
+        let names = if wanted.is_empty() {
+            self.names.iter().filter(may).cloned().collect()
+        } else {
+            let asked = wanted.iter().map(Wanted::name);
+            // What the device is, stands in its certificate whether it asks for it or not.
+            let serials = self.names.iter().filter(|name| matches!(name, Name::Serial(_))).filter(may);
+            asked.chain(serials).cloned().collect()
+        };
+        Ok(names)
+    }
+
+    /// Decides what stands in the certificate for a request.
+    ///
+    /// # Errors
+    /// When profile, record or issuer do not allow what is asked for.
+    pub fn leaf(&self, csr: &Csr, serial: SerialNumber, now: Timestamp) -> Result<Leaf, LeafError> {
+        if !self.profile.keys.contains(&csr.key_type) {
+            return Err(LeafError::Key(csr.key_type));
+        }
+        if let Some(usage) = csr.uses.iter().find(|usage| !self.profile.uses.contains(usage)) {
+            return Err(LeafError::Use(*usage));
+        }
+        let uses = if csr.uses.is_empty() { &self.profile.uses } else { &csr.uses };
+        let names = self.permitted(&csr.wanted)?;
+        let permanent: BTreeSet<String> = csr.wanted.iter().filter_map(permanent).collect();
+        let alternatives = self.alternative_names(&names, &permanent)?;
+        self.check_constraints(uses, &alternatives)?;
+        let (not_before, not_after) = self.validity(now)?;
+        let extensions = self.extensions(csr, uses, alternatives, serial)?;
+        let tbs = TbsCertificate {
+            version: Version::V3,
+            serial_number: serial.to_x509()?,
+            signature: self.algorithm()?,
+            issuer: self.authority.name.clone(),
+            validity: Validity {
+                not_before: time::time(not_before)?,
+                not_after: not_after.map_or(Ok(Time::INFINITY), time::time)?,
+            },
+            subject: self.subject(&names)?,
+            subject_public_key_info: SubjectPublicKeyInfoOwned::from_der(&csr.spki)?,
+            issuer_unique_id: None,
+            subject_unique_id: None,
+            extensions: Some(extensions),
+        };
+        Ok(Leaf { tbs, serial, names, not_before, not_after })
+    }
+
+    /// That of the issuer's key. A signer of another algorithm gives another signature than the certificate names, and
+    /// [`Leaf::sign`] refuses it.
+    fn algorithm(&self) -> der::Result<x509_cert::spki::AlgorithmIdentifierOwned> {
+        let key = SubjectPublicKeyInfoOwned::from_der(&self.authority.spki)?;
+        let is_p384 = key.subject_public_key.raw_bytes().len() > 65;
+        let oid = if is_p384 { oid::ECDSA_SHA384 } else { oid::ECDSA_SHA256 };
+        Ok(x509_cert::spki::AlgorithmIdentifierOwned { oid, parameters: None })
+    }
+
+    fn serial_of(names: &BTreeSet<Name>) -> Result<&str, usize> {
+        let serials: Vec<&str> = names
+            .iter()
+            .filter_map(|name| match name {
+                Name::Serial(serial) => Some(&**serial),
+                _ => None,
+            })
+            .collect();
+        if let [one] = serials.as_slice() { Ok(one) } else { Err(serials.len()) }
+    }
+
+    /// The id, which mosquitto takes as the name of a user, and the serial number (IEEE 802.1AR, 8.6).
+    fn subject(&self, names: &BTreeSet<Name>) -> der::Result<x509_cert::name::Name> {
+        let id = self.id.to_string();
+        let serial = Self::serial_of(names).ok().filter(|serial| serial.len() <= 64);
+        let serial = serial.map(|serial| (oid::SERIAL_NUMBER, serial));
+        let all: Vec<_> = serial.into_iter().chain([(oid::COMMON_NAME, id.as_str())]).collect();
+        subject::name(&all).or_else(|_| subject::name(&[(oid::COMMON_NAME, id.as_str())]))
+    }
+
+    fn alternative_names(
+        &self,
+        names: &BTreeSet<Name>,
+        permanent: &BTreeSet<String>,
+    ) -> Result<Vec<GeneralName>, LeafError> {
+        let mut all = Vec::new();
+        for name in names {
+            all.extend(general_name::general_name(name)?);
+        }
+        for value in permanent {
+            all.push(general_name::permanent_identifier(value)?);
+        }
+        if let Some(hardware_type) = &self.profile.hardware_type {
+            let serial = Self::serial_of(names).map_err(LeafError::SerialNumbers)?;
+            all.push(general_name::hardware_module(ObjectIdentifier::new(hardware_type).map_err(oid_error)?, serial)?);
+        }
+        Ok(all)
+    }
+
+    fn check_constraints(&self, uses: &BTreeSet<CertificateUse>, names: &[GeneralName]) -> Result<(), LeafError> {
+        let constraints = &self.authority.constraints;
+        if !constraints.admit_uses(uses.iter()) {
+            let uses: Vec<String> = uses.iter().map(ToString::to_string).collect();
+            return Err(LeafError::Constrained(format!("the uses {}", uses.join(", "))));
+        }
+        match names.iter().find(|name| !constraints.admit(name)) {
+            Some(GeneralName::DnsName(host)) => Err(LeafError::Constrained(format!("`{}`", host.as_str()))),
+            Some(GeneralName::UniformResourceIdentifier(uri)) => {
+                Err(LeafError::Constrained(format!("`{}`", uri.as_str())))
+            }
+            Some(_) => Err(LeafError::Constrained("one of the names".to_owned())),
+            None => Ok(()),
+        }
+    }
+
+    fn validity(&self, now: Timestamp) -> Result<(Timestamp, Option<Timestamp>), LeafError> {
+        let ends = self.authority.not_after;
+        if ends <= now {
+            return Err(LeafError::IssuerExpired(ends));
+        }
+        let not_before = Timestamp::from_seconds(now.as_millis().saturating_sub(BACKDATED_MILLIS) / 1000);
+        // Nothing outlives its issuer, but for what never ends.
+        let seconds = self.profile.seconds.map(|seconds| seconds.saturating_mul(1000));
+        Ok((not_before, seconds.map(|millis| now.plus_millis(millis).min(ends))))
+    }
+
+    fn extensions(
+        &self,
+        csr: &Csr,
+        uses: &BTreeSet<CertificateUse>,
+        names: Vec<GeneralName>,
+        serial: SerialNumber,
+    ) -> der::Result<Vec<Extension>> {
+        let key = SubjectPublicKeyInfoOwned::from_der(&csr.spki)?;
+        let own_id = sha1(key.subject_public_key.raw_bytes());
+        let key_id = OctetString::new(self.authority.key_id.clone())?;
+        let issuer = AuthorityKeyIdentifier { key_identifier: Some(key_id), ..Default::default() };
+        let mut all = vec![
+            extension(oid::AUTHORITY_KEY_ID, false, &issuer)?,
+            extension(oid::SUBJECT_KEY_ID, false, &SubjectKeyIdentifier(OctetString::new(own_id)?))?,
+            extension(oid::KEY_USAGE, true, &KeyUsage(KeyUsages::DigitalSignature.into()))?,
+            extension(oid::BASIC_CONSTRAINTS, true, &BasicConstraints { ca: false, path_len_constraint: None })?,
+        ];
+        if !uses.is_empty() {
+            let uses: Vec<_> = uses.iter().map(|usage| usage_oid(*usage)).collect();
+            all.push(extension(oid::EXT_KEY_USAGE, false, &ExtendedKeyUsage(uses))?);
+        }
+        if !names.is_empty() {
+            all.push(extension(oid::SUBJECT_ALT_NAME, false, &SubjectAltName(names))?);
+        }
+        let access = |method, url: String| {
+            let location = GeneralName::UniformResourceIdentifier(Ia5String::new(&url)?);
+            Ok::<_, der::Error>(AccessDescription { access_method: method, access_location: location })
+        };
+        let url = &self.rules.url;
+        let issuers = access(oid::ACCESS_CA_ISSUERS, format!("{url}/issuers/{}.cer", issuer_id(self.authority)))?;
+        if uses.contains(&CertificateUse::Ocsp) {
+            // Who asks about the answerer would be answered by it (RFC 6960, 4.2.2.2.1).
+            all.push(extension(oid::OCSP_NO_CHECK, false, &Null)?);
+            all.push(extension(oid::AUTHORITY_INFO_ACCESS, false, &AuthorityInfoAccessSyntax(vec![issuers]))?);
+            return Ok(all);
+        }
+        let ocsp = access(oid::ACCESS_OCSP, format!("{url}/ocsp"))?;
+        all.push(extension(oid::AUTHORITY_INFO_ACCESS, false, &AuthorityInfoAccessSyntax(vec![ocsp, issuers]))?);
+        all.push(distribution_point(&crl_url(self.rules, self.authority, serial.bucket()))?);
+        Ok(all)
+    }
+}
+
+/// How an issuer is named in the addresses of its lists: by the first octets of its key's digest.
+#[must_use]
+pub(super) fn issuer_id(authority: &Authority) -> String {
+    let digest = super::sha256(&authority.spki);
+    data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default())
+}
+
+/// Where the revocation list is in which a certificate with a serial number in that bucket would stand.
+pub(super) fn crl_url(rules: &Certificates, authority: &Authority, bucket: u8) -> String {
+    let shard = u16::from(bucket) % rules.shards.max(1);
+    format!("{}/crl/{}/{shard}.crl", rules.url, issuer_id(authority))
+}
+
+/// The extension that says where a revocation list is.
+pub(super) fn distribution_point(url: &str) -> der::Result<Extension> {
+    let name = DistributionPointName::FullName(vec![GeneralName::UniformResourceIdentifier(Ia5String::new(url)?)]);
+    let point = DistributionPoint { distribution_point: Some(name), reasons: None, crl_issuer: None };
+    extension(oid::CRL_DISTRIBUTION_POINTS, false, &CrlDistributionPoints(vec![point]))
+}
+
+fn permanent(wanted: &Wanted) -> Option<String> {
+    match wanted {
+        Wanted::Permanent(Name::Serial(serial)) => Some(serial.to_string()),
+        Wanted::Permanent(name) => Some(name.to_string()),
+        _ => None,
+    }
+}
+
+fn oid_error(_: x509_cert::der::oid::Error) -> LeafError {
+    LeafError::HardwareType("unreadable".to_owned())
+}
+
+impl Leaf {
+    /// Signs it, DER. The signer must be the authority's key.
+    ///
+    /// # Errors
+    /// When the key is another, or does not sign.
+    pub fn sign(self, signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
+        if signature::algorithm(signer)? != self.tbs.signature {
+            return Err(SignError::Kind(signer.public_key().algorithm()));
+        }
+        authority::signed(signer, self.tbs)
+    }
+}

@@ -1,0 +1,67 @@
+//! X.509 (RFC 5280) without I/O: what is asked for, what an issuer may issue, and the certificates, revocation lists and
+//! answers to be signed.
+//!
+//! Nothing here decides who gets a certificate: [`crate::app`] does, by the record. What is here turns bytes into types
+//! that were checked, and decisions into bytes. Times, serial numbers and signers are arguments.
+
+mod authority;
+mod cms;
+mod crl;
+mod csr;
+mod extension;
+mod general_name;
+mod leaf;
+mod ocsp;
+pub mod oid;
+mod revocation;
+mod signature;
+mod subject;
+mod time;
+
+pub use self::authority::{
+    Authority, AuthorityError, AuthorityMakeError, Constraints, NewAuthority, ca_request, issue_authority,
+};
+pub use self::cms::certs_only;
+pub use self::crl::{RevocationList, Revoked};
+pub use self::csr::{Csr, RequestError};
+pub use self::general_name::Wanted;
+pub use self::leaf::{Given, Leaf, LeafError, SerialNumber};
+pub use self::ocsp::{OcspError, Question, Questions, Responder};
+pub use self::revocation::{Reason, State};
+pub use self::signature::{SignError, sign, verify};
+pub use self::subject::certificate_pem;
+
+use der::Decode as _;
+use sha2::{Digest as _, Sha256};
+use x509_cert::Certificate;
+
+/// Reads a certificate, DER or one PEM block.
+///
+/// # Errors
+/// With what is wrong with it, for people.
+pub fn read_certificate(bytes: &[u8]) -> Result<(Certificate, Vec<u8>), String> {
+    let der = match core::str::from_utf8(bytes) {
+        Ok(text) if text.contains("-----BEGIN ") => pem(text, "CERTIFICATE")?,
+        _ => bytes.to_vec(),
+    };
+    let certificate = Certificate::from_der(&der).map_err(|error| format!("this is no X.509 certificate: {error}"))?;
+    Ok((certificate, der))
+}
+
+/// The content of the only PEM block with that label (RFC 7468).
+///
+/// # Errors
+/// When there is none, or it is not base64.
+pub fn pem(text: &str, label: &str) -> Result<Vec<u8>, String> {
+    let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
+    let inner = text.split_once(&begin).and_then(|(_, rest)| rest.split_once(&end)).map(|(inner, _)| inner);
+    let inner = inner.ok_or_else(|| format!("there is no PEM block `{label}`"))?;
+    let base64: String = inner.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+    data_encoding::BASE64.decode(base64.as_bytes()).map_err(|error| format!("the PEM block `{label}`: {error}"))
+}
+
+/// SHA-256, by which keys and certificates are named.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}

@@ -1,0 +1,194 @@
+//! OCSP (RFC 6960): questions and signed answers, also in the form of RFC 5019.
+
+use der::asn1::{Null, OctetString};
+use der::{Decode as _, Encode as _};
+use ics_core::limits;
+use ics_core::openpgp::signer::Signer;
+use ics_core::time::Timestamp;
+use sha2::{Digest as _, Sha256};
+use x509_cert::Certificate;
+use x509_cert::ext::Extension;
+use x509_ocsp::{
+    BasicOcspResponse, CertId, CertStatus, OcspGeneralizedTime, OcspRequest, OcspResponse, ResponderId, ResponseData,
+    RevokedInfo, SingleResponse, Version,
+};
+
+use super::authority::sha1;
+use super::{Authority, SerialNumber, SignError, State, oid, signature, time};
+
+/// Octets of a nonce (RFC 9654, 2.1).
+const NONCE_BYTES: core::ops::RangeInclusive<usize> = 1..=128;
+
+/// Answers that nobody signs: they say only that there is none (RFC 6960, 2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OcspError {
+    /// The question is not one.
+    #[error("the OCSP request is malformed")]
+    Malformed,
+    /// The node cannot answer now.
+    #[error("the node cannot answer now")]
+    TryLater,
+    /// The node does not answer for this certificate.
+    #[error("the node does not answer for this certificate")]
+    Unauthorized,
+    /// The node failed.
+    #[error("the node failed")]
+    Internal,
+}
+
+impl OcspError {
+    /// As a response, DER.
+    #[must_use]
+    pub fn to_der(self) -> Vec<u8> {
+        let response = match self {
+            Self::Malformed => OcspResponse::malformed_request(),
+            Self::TryLater => OcspResponse::try_later(),
+            Self::Unauthorized => OcspResponse::unauthorized(),
+            Self::Internal => OcspResponse::internal_error(),
+        };
+        response.to_der().unwrap_or_default()
+    }
+}
+
+/// A question about one certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    id: CertId,
+}
+
+/// What is asked in one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Questions {
+    /// About which certificates; one at least.
+    pub questions: Vec<Question>,
+    /// What the answer must repeat.
+    pub nonce: Option<Vec<u8>>,
+}
+
+impl Questions {
+    /// Reads a request, DER. A signature on it is nothing to us: whoever asks is answered.
+    ///
+    /// # Errors
+    /// When it is malformed, too long, asks for nothing or too much, or has a critical extension that is not known.
+    pub fn parse(der: &[u8]) -> Result<Self, OcspError> {
+        if der.len() > limits::OCSP_REQUEST_BYTES {
+            return Err(OcspError::Malformed);
+        }
+        let request = OcspRequest::from_der(der).map_err(|_| OcspError::Malformed)?.tbs_request;
+        if !(1..=limits::OCSP_QUESTIONS).contains(&request.request_list.len()) {
+            return Err(OcspError::Malformed);
+        }
+        let extensions = request.request_extensions.unwrap_or_default();
+        let of_questions = request.request_list.iter().flat_map(|it| it.single_request_extensions.iter().flatten());
+        let unknown = |it: &Extension| it.critical && it.extn_id != oid::OCSP_NONCE;
+        if extensions.iter().chain(of_questions).any(unknown) {
+            return Err(OcspError::Malformed);
+        }
+        let nonce = extensions.iter().find(|it| it.extn_id == oid::OCSP_NONCE).map(nonce).transpose()?;
+        let questions = request.request_list.into_iter().map(|it| Question { id: it.req_cert }).collect();
+        Ok(Self { questions, nonce })
+    }
+}
+
+/// Old clients send the octets without the OCTET STRING around them; they get back what they sent.
+fn nonce(extension: &Extension) -> Result<Vec<u8>, OcspError> {
+    let octets = extension.extn_value.as_bytes();
+    if NONCE_BYTES.contains(&octets.len().saturating_sub(2)) { Ok(octets.to_vec()) } else { Err(OcspError::Malformed) }
+}
+
+impl Question {
+    /// The serial number asked for; none if nobody could have issued it here.
+    #[must_use]
+    pub fn serial(&self) -> Option<SerialNumber> {
+        SerialNumber::read(self.id.serial_number.as_bytes())
+    }
+
+    /// The same for the same question.
+    #[must_use]
+    pub fn key(&self) -> Vec<u8> {
+        self.id.to_der().unwrap_or_default()
+    }
+
+    /// Whether it is about a certificate of this issuer.
+    #[must_use]
+    pub fn is_about(&self, authority: &Authority) -> bool {
+        let hash = |bytes: &[u8]| match self.id.hash_algorithm.oid {
+            oid::SHA1 => Some(sha1(bytes).to_vec()),
+            oid::SHA256 => Some(Sha256::digest(bytes).to_vec()),
+            _ => None,
+        };
+        let Ok(name) = authority.name.to_der() else { return false };
+        hash(&authority.key_bits).is_some_and(|key| key == self.id.issuer_key_hash.as_bytes())
+            && hash(&name).is_some_and(|name| name == self.id.issuer_name_hash.as_bytes())
+    }
+}
+
+/// Who answers for an issuer: the issuer itself, or somebody to whom it gave a certificate for that (RFC 6960, 4.2.2.2).
+#[derive(Clone, Copy)]
+pub struct Responder<'a> {
+    /// The key that signs.
+    pub signer: &'a dyn Signer,
+    /// The certificate of a key that is not the issuer's own.
+    pub certificate: Option<&'a Certificate>,
+}
+
+impl Responder<'_> {
+    /// Signs answers, DER.
+    ///
+    /// # Errors
+    /// When the key does not sign.
+    pub fn respond(
+        &self,
+        answers: &[(&Question, State)],
+        nonce: Option<&[u8]>,
+        (this_update, next_update): (Timestamp, Timestamp),
+        produced_at: Timestamp,
+    ) -> Result<Vec<u8>, SignError> {
+        let key = self.signer.public_key();
+        let spki = key.to_spki_der().ok_or(SignError::Kind(key.algorithm()))?;
+        let spki = x509_cert::spki::SubjectPublicKeyInfoRef::from_der(&spki)?;
+        let key_hash = OctetString::new(sha1(spki.subject_public_key.raw_bytes()))?;
+        let single = |(question, state): &(&Question, State)| {
+            Ok::<_, der::Error>(SingleResponse {
+                cert_id: question.id.clone(),
+                cert_status: status(*state)?,
+                this_update: OcspGeneralizedTime(time::generalized(this_update)?),
+                next_update: Some(OcspGeneralizedTime(time::generalized(next_update)?)),
+                single_extensions: None,
+            })
+        };
+        let nonce = nonce.map(|octets| {
+            Ok::<_, der::Error>(vec![Extension {
+                extn_id: oid::OCSP_NONCE,
+                critical: false,
+                extn_value: OctetString::new(octets)?,
+            }])
+        });
+        let data = ResponseData {
+            version: Version::V1,
+            responder_id: ResponderId::ByKey(key_hash),
+            produced_at: OcspGeneralizedTime(time::generalized(produced_at)?),
+            responses: answers.iter().map(single).collect::<Result<_, _>>()?,
+            response_extensions: nonce.transpose()?,
+        };
+        let signed = signature::sign(self.signer, &data.to_der()?)?;
+        let response = BasicOcspResponse {
+            tbs_response_data: data,
+            signature_algorithm: signature::algorithm(self.signer)?,
+            signature: signed,
+            certs: self.certificate.map(|certificate| vec![certificate.clone()]),
+        };
+        Ok(OcspResponse::successful(response)?.to_der()?)
+    }
+}
+
+fn status(state: State) -> der::Result<CertStatus> {
+    Ok(match state {
+        State::Good => CertStatus::Good(Null),
+        State::Ended => CertStatus::Unknown(Null),
+        State::Revoked { at, reason } => CertStatus::Revoked(RevokedInfo {
+            revocation_time: OcspGeneralizedTime(time::generalized(at)?),
+            revocation_reason: Some(reason.to_x509()).filter(|_| reason.code() != 0),
+        }),
+    })
+}

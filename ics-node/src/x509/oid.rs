@@ -1,0 +1,72 @@
+//! Object identifiers.
+
+use der::asn1::ObjectIdentifier;
+
+const fn oid(text: &str) -> ObjectIdentifier {
+    ObjectIdentifier::new_unwrap(text)
+}
+
+/// commonName (RFC 5280, appendix A).
+pub const COMMON_NAME: ObjectIdentifier = oid("2.5.4.3");
+/// serialNumber of a subject.
+pub const SERIAL_NUMBER: ObjectIdentifier = oid("2.5.4.5");
+/// organizationName.
+pub const ORGANIZATION: ObjectIdentifier = oid("2.5.4.10");
+/// subjectKeyIdentifier.
+pub const SUBJECT_KEY_ID: ObjectIdentifier = oid("2.5.29.14");
+/// keyUsage.
+pub const KEY_USAGE: ObjectIdentifier = oid("2.5.29.15");
+/// subjectAltName.
+pub const SUBJECT_ALT_NAME: ObjectIdentifier = oid("2.5.29.17");
+/// basicConstraints.
+pub const BASIC_CONSTRAINTS: ObjectIdentifier = oid("2.5.29.19");
+/// cRLNumber.
+pub const CRL_NUMBER: ObjectIdentifier = oid("2.5.29.20");
+/// reasonCode of an entry of a revocation list.
+pub const CRL_REASON: ObjectIdentifier = oid("2.5.29.21");
+/// issuingDistributionPoint. The type of x509-cert carries that of subjectInfoAccess instead.
+pub const ISSUING_DISTRIBUTION_POINT: ObjectIdentifier = oid("2.5.29.28");
+/// nameConstraints.
+pub const NAME_CONSTRAINTS: ObjectIdentifier = oid("2.5.29.30");
+/// cRLDistributionPoints.
+pub const CRL_DISTRIBUTION_POINTS: ObjectIdentifier = oid("2.5.29.31");
+/// authorityKeyIdentifier.
+pub const AUTHORITY_KEY_ID: ObjectIdentifier = oid("2.5.29.35");
+/// extKeyUsage.
+pub const EXT_KEY_USAGE: ObjectIdentifier = oid("2.5.29.37");
+/// authorityInfoAccess.
+pub const AUTHORITY_INFO_ACCESS: ObjectIdentifier = oid("1.3.6.1.5.5.7.1.1");
+/// Where OCSP is answered.
+pub const ACCESS_OCSP: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1");
+/// Where the issuer's certificate is.
+pub const ACCESS_CA_ISSUERS: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.2");
+/// The responder's own certificate is not to be looked up (RFC 6960, 4.2.2.2.1).
+pub const OCSP_NO_CHECK: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.5");
+/// The nonce of OCSP (RFC 9654).
+pub const OCSP_NONCE: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.2");
+/// id-kp-serverAuth.
+pub const SERVER_AUTH: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.1");
+/// id-kp-clientAuth.
+pub const CLIENT_AUTH: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.2");
+/// id-kp-OCSPSigning.
+pub const OCSP_SIGNING: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.9");
+/// HardwareModuleName (RFC 4108, 5).
+pub const HARDWARE_MODULE_NAME: ObjectIdentifier = oid("1.3.6.1.5.5.7.8.4");
+/// PermanentIdentifier (RFC 4043).
+pub const PERMANENT_IDENTIFIER: ObjectIdentifier = oid("1.3.6.1.5.5.7.8.3");
+/// extensionRequest of PKCS #10 (RFC 2985, 5.4.2).
+pub const EXTENSION_REQUEST: ObjectIdentifier = oid("1.2.840.113549.1.9.14");
+/// challengePassword (RFC 2985, 5.4.1).
+pub const CHALLENGE_PASSWORD: ObjectIdentifier = oid("1.2.840.113549.1.9.7");
+/// ecdsa-with-SHA256.
+pub const ECDSA_SHA256: ObjectIdentifier = oid("1.2.840.10045.4.3.2");
+/// ecdsa-with-SHA384.
+pub const ECDSA_SHA384: ObjectIdentifier = oid("1.2.840.10045.4.3.3");
+/// SHA-1, in the questions of OCSP only.
+pub const SHA1: ObjectIdentifier = oid("1.3.14.3.2.26");
+/// SHA-256.
+pub const SHA256: ObjectIdentifier = oid("2.16.840.1.101.3.4.2.1");
+/// id-signedData (RFC 5652, 5.1).
+pub const SIGNED_DATA: ObjectIdentifier = oid("1.2.840.113549.1.7.2");
+/// id-data.
+pub const DATA: ObjectIdentifier = oid("1.2.840.113549.1.7.1");

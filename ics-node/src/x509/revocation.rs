@@ -1,0 +1,206 @@
+//! From a record to the state of a certificate: revocation is read from the log, and said nowhere else.
+
+use core::fmt;
+use core::str::FromStr;
+
+use ics_core::record::{Listed, Record, Standing};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, Effect};
+use x509_cert::ext::pkix::CrlReason;
+
+/// Why a certificate is revoked (RFC 5280, 5.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// Nobody says why.
+    Unspecified,
+    /// Somebody else has the key.
+    KeyCompromise,
+    /// Somebody else has the issuer's key.
+    CaCompromise,
+    /// The thing has changed hands.
+    AffiliationChanged,
+    /// Another certificate takes its place.
+    Superseded,
+    /// The thing is out of use.
+    CessationOfOperation,
+    /// For a while, until the block is lifted.
+    CertificateHold,
+    /// The thing has lost its right to it.
+    PrivilegeWithdrawn,
+}
+
+impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Unspecified,
+        Self::KeyCompromise,
+        Self::CaCompromise,
+        Self::AffiliationChanged,
+        Self::Superseded,
+        Self::CessationOfOperation,
+        Self::CertificateHold,
+        Self::PrivilegeWithdrawn,
+    ];
+
+    /// Its number.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Unspecified => 0,
+            Self::KeyCompromise => 1,
+            Self::CaCompromise => 2,
+            Self::AffiliationChanged => 3,
+            Self::Superseded => 4,
+            Self::CessationOfOperation => 5,
+            Self::CertificateHold => 6,
+            Self::PrivilegeWithdrawn => 9,
+        }
+    }
+
+    /// The reason with that number.
+    #[must_use]
+    pub fn of_code(code: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| u64::from(reason.code()) == code)
+    }
+
+    /// Its name in RFC 5280; so it stands in the statement that takes a certificate back.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::KeyCompromise => "keyCompromise",
+            Self::CaCompromise => "cACompromise",
+            Self::AffiliationChanged => "affiliationChanged",
+            Self::Superseded => "superseded",
+            Self::CessationOfOperation => "cessationOfOperation",
+            Self::CertificateHold => "certificateHold",
+            Self::PrivilegeWithdrawn => "privilegeWithdrawn",
+        }
+    }
+
+    /// What somebody may give as a reason who does not hold the certificate's key: that the key is compromised, nobody
+    /// knows better than its holder. `certificateHold` comes with a status and ends with it.
+    #[must_use]
+    pub const fn is_for_others(self) -> bool {
+        matches!(self, Self::CessationOfOperation | Self::PrivilegeWithdrawn)
+    }
+
+    /// What the holder of the thing may give as a reason without proof that the certificate's key is his.
+    #[must_use]
+    pub const fn is_for_holder(self) -> bool {
+        matches!(
+            self,
+            Self::Unspecified
+                | Self::AffiliationChanged
+                | Self::Superseded
+                | Self::CessationOfOperation
+                | Self::PrivilegeWithdrawn
+        )
+    }
+
+    pub(super) const fn to_x509(self) -> CrlReason {
+        match self {
+            Self::Unspecified => CrlReason::Unspecified,
+            Self::KeyCompromise => CrlReason::KeyCompromise,
+            Self::CaCompromise => CrlReason::CaCompromise,
+            Self::AffiliationChanged => CrlReason::AffiliationChanged,
+            Self::Superseded => CrlReason::Superseded,
+            Self::CessationOfOperation => CrlReason::CessationOfOperation,
+            Self::CertificateHold => CrlReason::CertificateHold,
+            Self::PrivilegeWithdrawn => CrlReason::PrivilegeWithdrawn,
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Reason {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = || Self::ALL.map(Self::as_str).join(", ");
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
+            .ok_or_else(|| format!("`{}` is no reason: {}", ics_core::identity::excerpt(text), names()))
+    }
+}
+
+/// The state of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It is in force.
+    Good,
+    /// It is revoked.
+    Revoked {
+        /// Since when.
+        at: Timestamp,
+        /// Why.
+        reason: Reason,
+    },
+    /// Its time is over, or no certificate of this issuer ever counted under that statement.
+    Ended,
+}
+
+impl State {
+    /// The state of the certificate that the statement at `index` names, by the record of the thing that it was issued to.
+    #[must_use]
+    pub fn of(record: &Record, index: u64) -> Self {
+        let Some(issued) = record.statement_at(index).filter(|listed| listed.act == Act::Issued) else {
+            return Self::Ended;
+        };
+        match issued.standing {
+            Standing::Lapsed | Standing::Refused | Standing::NotCovering => Self::Ended,
+            Standing::Withdrawn => Self::ended(record, issued, Reason::Unspecified),
+            Standing::Replaced => Self::ended(record, issued, Reason::Superseded),
+            Standing::Compromised => Self::Revoked { at: issued.admitted_at, reason: Reason::CaCompromise },
+            // The descriptor has no time of its own: what it no longer entitles to, never counted.
+            Standing::RoleLost => Self::Revoked { at: issued.admitted_at, reason: Reason::PrivilegeWithdrawn },
+            Standing::Stands | Standing::NotYet | Standing::Lifted => Self::of_thing(record, issued),
+        }
+    }
+
+    /// What a later statement ended.
+    fn ended(record: &Record, issued: &Listed, otherwise: Reason) -> Self {
+        let end = record.statements.iter().find(|listed| Some(listed.by.statement) == issued.ended_by);
+        let reason = end.and_then(|end| end.reason.as_deref()).and_then(|reason| reason.parse().ok());
+        Self::Revoked { at: end.map_or(issued.admitted_at, |end| end.admitted_at), reason: reason.unwrap_or(otherwise) }
+    }
+
+    /// What the status of the thing says of a certificate that stands. What can be lifted is a hold; for ever are
+    /// `destroyed` and `compromised`, and that the key is compromised only two in different roles may say.
+    fn of_thing(record: &Record, issued: &Listed) -> Self {
+        if let Some(status) = record.status.as_ref().filter(|status| status.decides.effect.blocks()) {
+            let given = &status.decides;
+            let reason = match (given.effect, given.name.as_str()) {
+                (Effect::BlocksForEver, "destroyed") => Reason::CessationOfOperation,
+                (Effect::BlocksForEver, "compromised") if is_agreed(record) => Reason::KeyCompromise,
+                (Effect::BlocksForEver, _) => Reason::PrivilegeWithdrawn,
+                _ => Reason::CertificateHold,
+            };
+            return Self::Revoked { at: given.since, reason };
+        }
+        if record.vouched.is_empty() {
+            let ends = record.statements.iter().filter(|listed| listed.act == Act::Identity);
+            let ends = ends.filter_map(|listed| listed.ended_by);
+            let at = ends.filter_map(|id| record.statements.iter().find(|it| it.by.statement == id));
+            let at = at.map(|listed| listed.admitted_at).max().unwrap_or(issued.admitted_at);
+            return Self::Revoked { at, reason: Reason::CertificateHold };
+        }
+        Self::Good
+    }
+}
+
+/// Whether two signers in two roles say that the thing is compromised.
+fn is_agreed(record: &Record) -> bool {
+    let says: Vec<&Listed> = record
+        .statements
+        .iter()
+        .filter(|it| it.standing == Standing::Stands && it.status.as_ref().is_some_and(|s| s.as_str() == "compromised"))
+        .collect();
+    says.iter().any(|a| says.iter().any(|b| a.by.signer != b.by.signer && a.by.role != b.by.role))
+}

@@ -1,0 +1,105 @@
+//! What nobody gets: the protocol's own error, nothing issued, nothing stored.
+
+use ics_core::limits;
+use ics_node::app::CertifyFault;
+
+use crate::tools::Bench;
+use crate::world::{World, introduction, maker, status};
+
+/// Asks for a certificate that is refused: whose fault, and words of the reason. The log is as it was.
+fn refused(world: &World, profile: &str, csr: &[u8], fault: CertifyFault, words: &str) {
+    let size = world.size();
+    let error = world.certify(7, profile, csr).expect_err(words);
+    assert_eq!(error.fault(), fault, "{error}");
+    assert!(error.to_string().contains(words), "`{words}` is not in `{error}`");
+    assert_eq!(world.size(), size, "nothing is stored");
+}
+
+#[test]
+fn requests_that_prove_nothing() {
+    let (world, bench) = (World::new(), Bench::new());
+    let good = bench.request("device", &[]);
+    let mut bad = good.clone();
+    if let Some(last) = bad.last_mut() {
+        *last ^= 1;
+    }
+    refused(&world, "ldevid", &bad, CertifyFault::Request, "");
+    refused(&world, "ldevid", &good[..good.len() - 4], CertifyFault::Request, "no certificate request");
+    refused(&world, "ldevid", b"", CertifyFault::Request, "no certificate request");
+    refused(&world, "ldevid", &[good.as_slice(), b"\0"].concat(), CertifyFault::Request, "no certificate request");
+    refused(&world, "ldevid", &vec![0x30; limits::CSR_BYTES + 1], CertifyFault::Request, "the limit is");
+    world.certify(7, "ldevid", &good).expect("the good one is good");
+}
+
+#[test]
+fn requests_for_what_nobody_gets() {
+    let (world, bench) = (World::new(), Bench::new());
+    for (name, more, fault, words) in [
+        ("authority", &["-addext", "basicConstraints=CA:TRUE"][..], CertifyFault::Request, "to be an authority"),
+        ("signer", &["-addext", "keyUsage=keyCertSign"], CertifyFault::Request, "key usage of an authority"),
+        ("code", &["-addext", "extendedKeyUsage=codeSigning"], CertifyFault::Request, "extended key usage"),
+        ("server", &["-addext", "extendedKeyUsage=serverAuth"], CertifyFault::Request, "for the use `server`"),
+        ("staple", &["-addext", "tlsfeature=status_request"], CertifyFault::Request, "1.3.6.1.5.5.7.1.24"),
+        ("mail", &["-addext", "subjectAltName=email:a@acme.example"], CertifyFault::Name, "mail address"),
+        ("web", &["-addext", "subjectAltName=URI:https://acme.example"], CertifyFault::Name, "no URN"),
+        ("other", &["-addext", "subjectAltName=URI:urn:dev:os:32473-SN-8"], CertifyFault::Name, "no right to the name"),
+        ("serial", &["-subj", "/serialNumber=SN-8"], CertifyFault::Name, "no right to the name `serial:SN-8`"),
+    ] {
+        refused(&world, "ldevid", &bench.request(name, more), fault, words);
+    }
+    let unnamed = bench.request("unnamed", &[]);
+    refused(&world, "no-such", &unnamed, CertifyFault::Denied, "no certificates of the profile");
+}
+
+#[test]
+fn weak_keys_and_keys_of_others() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    for (name, arguments) in [
+        ("small", "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:1024"),
+        ("three", "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -pkeyopt rsa_keygen_pubexp:3"),
+        ("koblitz", "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:secp256k1"),
+        ("narrow", "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-192"),
+    ] {
+        bench.openssl(&format!("{arguments} -out {name}.key"));
+        refused(&world, "ldevid", &bench.request_again(name, &[]), CertifyFault::Key, "");
+    }
+    bench.openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out sound.key");
+    world.certify(7, "ldevid", &bench.request_again("sound", &[])).expect("a sound RSA key is taken");
+    world.submit(vec![introduction(8, &["serial:SN-8"]), status(8, &maker(), "manufacturer", "in-use", &[])]);
+    let size = world.size();
+    let error = world.certify(8, "ldevid", &bench.request_again("sound", &[])).expect_err("it is another's key");
+    assert_eq!((error.fault(), world.size()), (CertifyFault::Key, size), "{error}");
+    world.change(|descriptor| {
+        let profiles = descriptor.certificates.as_mut().map(|it| &mut it.profiles);
+        for profile in profiles.into_iter().flat_map(|it| it.values_mut()) {
+            profile.keys.retain(|key| key.as_str() == "p384");
+        }
+    });
+    refused(&world, "ldevid", &bench.request("p256", &[]), CertifyFault::Key, "no keys of the kind p256");
+}
+
+#[test]
+fn names_outside_of_the_issuers_constraints() {
+    let (world, bench) = (World::new(), Bench::new());
+    world.submit(vec![introduction(
+        9,
+        &["serial:SN-9", "host:pump-9.evil.example", "host:x.secret.acme.example", "host:127.0.0.9", "host:10.0.0.9"],
+    )]);
+    world.submit(vec![status(9, &maker(), "manufacturer", "in-use", &[])]);
+    for (name, host, taken) in [
+        ("evil", "DNS:pump-9.evil.example", false),
+        ("secret", "DNS:x.secret.acme.example", false),
+        ("far", "IP:10.0.0.9", false),
+        ("near", "IP:127.0.0.9", true),
+    ] {
+        let request = bench.request(name, &["-addext", &format!("subjectAltName={host}")]);
+        let size = world.size();
+        match world.certify(9, "server", &request) {
+            Ok(_) => assert!(taken, "{host}"),
+            Err(error) => {
+                assert_eq!((error.fault(), taken, world.size()), (CertifyFault::Name, false, size), "{host}: {error}");
+                assert!(error.to_string().contains("the issuer's own certificate"), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Programs of others.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+/// A directory of files, with what programs are called on in it.
+pub(crate) struct Bench {
+    directory: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self { directory: TempDir::new().expect("a directory") }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.path().join(name);
+        std::fs::write(&path, content).expect("writes");
+        path
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Runs a program in the directory.
+    pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program);
+        command.current_dir(self.path()).args(arguments);
+        command.output().unwrap_or_else(|error| panic!("{program}: {error}"))
+    }
+
+    /// Runs a program that must succeed; what it prints.
+    pub(crate) fn ok(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.run(program, arguments);
+        let text = said(&output);
+        assert!(output.status.success(), "{program} {arguments:?}: {text}");
+        text
+    }
+
+    pub(crate) fn openssl(&self, arguments: &str) -> String {
+        self.ok("openssl", &arguments.split(' ').collect::<Vec<_>>())
+    }
+
+    /// A request for a certificate, DER: of a new key, with these arguments more. The key is in `name.key`.
+    pub(crate) fn request(&self, name: &str, more: &[&str]) -> Vec<u8> {
+        self.openssl(&format!("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {name}.key"));
+        self.request_again(name, more)
+    }
+
+    /// The same of the key in `name.key`.
+    pub(crate) fn request_again(&self, name: &str, more: &[&str]) -> Vec<u8> {
+        let (key, out) = (format!("{name}.key"), format!("{name}.csr"));
+        let mut arguments = vec!["req", "-new", "-key", &key, "-outform", "DER", "-out", &out];
+        if !more.contains(&"-subj") {
+            arguments.extend(["-subj", "/"]);
+        }
+        arguments.extend(more);
+        self.ok("openssl", &arguments);
+        self.read(&out)
+    }
+}
+
+/// What a program printed.
+pub(crate) fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}

@@ -1,0 +1,317 @@
+//! A manufacturer's domain that issues certificates: a root, an issuing authority below it, and one device.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::SigningKey;
+use ics_core::descriptor::{
+    CertificateProfile, Certificates, Descriptor, Issuer, NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput,
+};
+use ics_core::identity::{IdentityId, Kind};
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::signer::{Ed25519Signer, KeyPairSigner, Signer};
+use ics_core::statement::{Claims, StatementId, make};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
+use ics_node::api::SubmissionResult;
+use ics_node::app::{App, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Requester, Setup};
+use ics_node::x509::{Authority, Constraints, NewAuthority, SerialNumber, ca_request, issue_authority};
+use sequoia_openpgp::packet::key::{Key4, UnspecifiedRole};
+use sequoia_openpgp::types::Curve;
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+pub(crate) const DOMAIN: &str = "devices.acme.example";
+const NODE: &str = "ics.acme.example";
+pub(crate) const TOKEN: &str = "only for operators";
+pub(crate) const CREATED: Timestamp = Timestamp::from_seconds(1_767_225_600);
+const DAY: u64 = 86_400_000;
+
+/// The use cases of a node, where its data is, and who signs.
+pub(crate) struct World {
+    pub(crate) app: App,
+    pub(crate) root: Vec<u8>,
+    pub(crate) issuer: Vec<u8>,
+    key: IssuerKey,
+    descriptor: Descriptor,
+    _directory: TempDir,
+}
+
+pub(crate) fn signer(seed: u8) -> Ed25519Signer {
+    Ed25519Signer::from_seed(&[seed; 32], 4, CREATED).expect("a key")
+}
+
+/// Speaks for the manufacturer and owns the domain.
+pub(crate) fn maker() -> Ed25519Signer {
+    signer(1)
+}
+
+/// Watches the devices.
+pub(crate) fn controller() -> Ed25519Signer {
+    signer(2)
+}
+
+/// Keeps the devices.
+pub(crate) fn owner() -> Ed25519Signer {
+    signer(3)
+}
+
+pub(crate) fn domain() -> DomainName {
+    DOMAIN.parse().expect("a domain")
+}
+
+fn role(text: &str) -> Role {
+    text.parse().expect("a role")
+}
+
+/// A P-256 key as authorities have it.
+pub(crate) fn p256() -> Arc<KeyPairSigner> {
+    let key = Key4::<_, UnspecifiedRole>::generate_ecc(true, Curve::NistP256).expect("a key");
+    let pair = sequoia_openpgp::packet::Key::from(key).into_keypair().expect("a pair");
+    Arc::new(KeyPairSigner::new(pair).expect("a signer"))
+}
+
+/// What the issuing authority may do.
+#[derive(Clone, Default)]
+pub(crate) struct Shape {
+    pub(crate) constraints: Constraints,
+    pub(crate) shards: u16,
+    pub(crate) url: String,
+    pub(crate) issuers: Vec<IssuerKey>,
+}
+
+impl Shape {
+    pub(crate) fn new() -> Self {
+        let permit = ["acme.example".to_owned(), "127.0.0.0/8".to_owned()];
+        let exclude = ["secret.acme.example".to_owned()];
+        let uses = vec![CertificateUse::Client, CertificateUse::Server, CertificateUse::Ocsp];
+        let constraints = Constraints::parse(&permit, &exclude, Some(uses)).expect("constraints");
+        let url = format!("http://pki.acme.example/x509/{DOMAIN}");
+        Self { constraints, shards: 4, url, issuers: Vec::new() }
+    }
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::of(&Shape::new())
+    }
+
+    /// A founded domain with one device, introduced and in use.
+    pub(crate) fn of(shape: &Shape) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let now = Clock::default().now();
+        let root_key = p256();
+        let new = |name: &str, constraints: &Constraints, days: u64| NewAuthority {
+            common_name: name.to_owned(),
+            organization: Some("Acme".to_owned()),
+            path_length: 0,
+            constraints: constraints.clone(),
+            validity: (Timestamp::from_millis(now.as_millis() - DAY), now.plus_millis(days * DAY)),
+            crl_url: None,
+        };
+        let free = Constraints::default();
+        let root = issue_authority(&*root_key, None, None, &new("Acme Root", &free, 3650), &SerialNumber::new([1; 20]));
+        let root = root.expect("a root");
+        let above = authority(&[&root]);
+        let key = shape.issuers.first().cloned().unwrap_or_else(|| {
+            let key = p256();
+            let certificate = Certificate::make(&*key, "Acme Issuing", now, &[4; 32]).expect("a certificate");
+            IssuerKey { signer: key, certificate: certificate.into() }
+        });
+        let request = ca_request(&*key.signer, "Acme Issuing 1", Some("Acme")).expect("a request");
+        let new = new("", &shape.constraints, 1000);
+        let number = SerialNumber::new([2; 20]);
+        let issuer = issue_authority(&*root_key, Some(&above), Some(&request), &new, &number).expect("an issuer");
+        let descriptor = descriptor(shape, &key, &root, &issuer);
+        let maker = maker();
+        let signed = make::sign_descriptor(&[&maker], &descriptor.to_json(), CREATED, &[1; 32]).expect("signs");
+        let app = open(directory.path(), key.clone());
+        app.found(&signed).expect("founds");
+        let world = Self { app, root, issuer, key, descriptor, _directory: directory };
+        world.submit(vec![
+            openpgp(&maker, "Acme"),
+            openpgp(&controller(), "Controller"),
+            openpgp(&owner(), "Keeper"),
+            introduction(7, &["serial:SN-7", "urn:dev:os:32473-SN-7", "host:pump-7.acme.example"]),
+            status(7, &maker, "manufacturer", "in-use", &[]),
+        ]);
+        world
+    }
+
+    /// Appends bodies; all must be admitted. Their ids.
+    pub(crate) fn submit(&self, bodies: Vec<Vec<u8>>) -> Vec<StatementId> {
+        let results = wait(self.app.submit(&domain(), bodies)).expect("is taken");
+        let receipt = |result: SubmissionResult| match result {
+            SubmissionResult::Receipt(receipt) => receipt.id,
+            SubmissionResult::Problem(problem) => panic!("{}: {}", problem.title, problem.detail),
+        };
+        results.results.into_iter().map(receipt).collect()
+    }
+
+    /// What becomes of a statement of the issuer, made by nobody's leave, that a certificate was issued to a device.
+    pub(crate) fn claim_issued(&self, seed: u8) -> SubmissionResult {
+        let mut claims = Claims::new(Act::Issued, role("issuer"), domain());
+        let names = [format!("serial:{}", SerialNumber::new([seed; 20])), "spki:".to_owned() + &"ab".repeat(32)];
+        let names = names.into_iter().chain(["cert:".to_owned() + &"cd".repeat(32)]);
+        claims.names = names.map(|name| name.parse().expect("a name")).collect();
+        let bodies = vec![self.key.certificate.to_vec(), said(seed, &*self.key.signer, &claims, false)];
+        wait(self.app.submit(&domain(), bodies)).expect("is taken").results.pop().expect("a result")
+    }
+
+    /// A certificate for the device with that seed, which asks itself.
+    pub(crate) fn certify(&self, seed: u8, profile: &str, csr: &[u8]) -> Result<Issued, CertifyError> {
+        let id = id(seed);
+        self.certify_as(Requester::Identity(id), id, profile, csr)
+    }
+
+    pub(crate) fn certify_as(
+        &self,
+        requester: Requester,
+        identity: IdentityId,
+        profile: &str,
+        csr: &[u8],
+    ) -> Result<Issued, CertifyError> {
+        let (domain, profile) = (domain(), profile.parse::<ProfileName>().expect("a profile"));
+        self.app.certify(&Application { domain: &domain, requester, identity, profile: &profile }, csr)
+    }
+
+    /// Entries of the log.
+    pub(crate) fn size(&self) -> u64 {
+        self.app.domain(&domain()).expect("is here").info.size
+    }
+
+    /// The next version of the descriptor, in force.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut Descriptor)) {
+        let mut next = self.descriptor.clone();
+        next.version += 1;
+        next.previous = Some(self.descriptor.hash());
+        change(&mut next);
+        let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
+        self.submit(vec![signed]);
+        self.descriptor = next;
+    }
+}
+
+/// Waits for a use case from a test that is not async.
+pub(crate) fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+}
+
+/// An authority by its chain.
+pub(crate) fn authority(chain: &[&[u8]]) -> Authority {
+    let mut texts = chain.iter().map(|der| STANDARD.encode(der));
+    let issuer = Issuer { certificate: texts.next().expect("one at least"), chain: texts.collect() };
+    Authority::read(&issuer).expect("an authority")
+}
+
+pub(crate) fn id(seed: u8) -> IdentityId {
+    IdentityId::Key(signer(seed).public_key().fingerprint())
+}
+
+fn open(data: &Path, key: IssuerKey) -> App {
+    let setup = Setup {
+        data: data.to_owned(),
+        keys: NodeKeys { name: NODE.to_owned(), key: Arc::new(SigningKey::from_bytes(&[9; 32])), issuers: vec![key] },
+        peers: Vec::new(),
+        config_file: None,
+        trust: None,
+        operator_token: Some(Zeroizing::new(TOKEN.to_owned())),
+        memory_bytes: 1 << 24,
+    };
+    App::open(&setup).expect("opens")
+}
+
+fn openpgp(signer: &dyn Signer, user_id: &str) -> Vec<u8> {
+    Certificate::make(signer, user_id, CREATED, &[2; 32]).expect("a certificate")
+}
+
+fn roles(issuer: &IssuerKey) -> BTreeMap<Role, RoleSpec> {
+    let spec = |signer: &dyn Signer, names: &[&str]| RoleSpec {
+        signers: BTreeSet::from([signer.public_key().fingerprint()]),
+        names: names.iter().map(|pattern| (*pattern).to_owned()).collect(),
+    };
+    BTreeMap::from([
+        (role("manufacturer"), spec(&maker(), &["serial:*", "urn:dev:os:32473-*", "host:*"])),
+        (role("security-controller"), spec(&controller(), &[])),
+        (role("owner"), spec(&owner(), &[])),
+        (role("issuer"), spec(&*issuer.signer, &["serial:*", "spki:*", "cert:*"])),
+    ])
+}
+
+fn descriptor(shape: &Shape, key: &IssuerKey, root: &[u8], issuer: &[u8]) -> Descriptor {
+    let maker = maker();
+    let public = maker.public_key();
+    let owner = OwnerKey {
+        name: "Acme".to_owned(),
+        fingerprint: public.fingerprint(),
+        key: STANDARD.encode(public.to_packet()),
+    };
+    let node = SigningKey::from_bytes(&[9; 32]).verifying_key();
+    let input = TemplateInput {
+        domain: domain(),
+        description: "What Acme makes".to_owned(),
+        owners: Owners { threshold: 1, keys: vec![owner] },
+        home: NodeKey { name: NODE.to_owned(), key: STANDARD.encode(node.as_bytes()) },
+        roles: roles(key),
+        sources: Vec::new(),
+    };
+    let mut descriptor = Template::Manufacturer.fill(input).expect("fills");
+    descriptor.certificates = Some(Certificates {
+        url: shape.url.clone(),
+        issuers: vec![Issuer { certificate: STANDARD.encode(issuer), chain: vec![STANDARD.encode(root)] }],
+        shards: shape.shards,
+        answers_hold: 3600,
+        profiles: profiles(),
+    });
+    descriptor
+}
+
+fn profiles() -> BTreeMap<ProfileName, CertificateProfile> {
+    let profile = |uses: &[CertificateUse], names: &[&str], days: Option<u64>| CertificateProfile {
+        kinds: BTreeSet::from([Kind::Device, Kind::Gateway, Kind::Service]),
+        uses: uses.iter().copied().collect(),
+        keys: BTreeSet::from([KeyType::P256, KeyType::P384, KeyType::Ed25519, KeyType::Rsa]),
+        names: names.iter().map(|pattern| (*pattern).to_owned()).collect(),
+        seconds: days.map(|days| days * 86_400),
+        hardware_type: None,
+        requires: Requirement::Permitted,
+        requesters: BTreeSet::from([role("manufacturer")]),
+    };
+    let idevid = CertificateProfile {
+        hardware_type: Some("1.3.6.1.4.1.32473.1".to_owned()),
+        requires: Requirement::Vouched,
+        ..profile(&[], &["serial:*", "urn:dev:*"], None)
+    };
+    let all = [
+        ("idevid", idevid),
+        ("ldevid", profile(&[CertificateUse::Client], &["serial:*", "urn:dev:*"], Some(90))),
+        ("server", profile(&[CertificateUse::Server, CertificateUse::Client], &["host:*"], Some(30))),
+        ("ocsp", profile(&[CertificateUse::Ocsp], &[], Some(7))),
+    ];
+    all.into_iter().map(|(name, profile)| (name.parse().expect("a name"), profile)).collect()
+}
+
+/// The manufacturer introduces a device with these names.
+pub(crate) fn introduction(seed: u8, names: &[&str]) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Identity, role("manufacturer"), domain());
+    claims.names = names.iter().map(|name| name.parse().expect("a name")).collect();
+    said(seed, &maker(), &claims, false)
+}
+
+/// Somebody gives a device a status, in the place of these.
+pub(crate) fn status(seed: u8, by: &dyn Signer, in_role: &str, status: &str, ends: &[StatementId]) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Status, role(in_role), domain());
+    claims.status = Some(status.parse().expect("a status"));
+    claims.supersedes = ends.to_vec();
+    let revokes = claims.revokes(Kind::Device).unwrap_or_default();
+    said(seed, by, &claims, revokes)
+}
+
+fn said(seed: u8, by: &dyn Signer, claims: &Claims, revokes: bool) -> Vec<u8> {
+    let (device, user_id) = (signer(seed), format!("Pump {seed}"));
+    make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, CREATED, &[3; 32])
+        .expect("a statement")
+}
