@@ -95,6 +95,26 @@ pub struct PeerInfo {
     pub pulls: Vec<Pulled>,
     /// What it has taken since this node started.
     pub serves: Vec<Served>,
+    /// What it has cosigned as a witness since this node started; empty if it is none.
+    #[serde(default)]
+    pub cosigns: Vec<Cosigns>,
+}
+
+/// What a peer has cosigned of one domain of this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cosigns {
+    /// The domain.
+    pub domain: DomainName,
+    /// Entries of the last checkpoint that it has cosigned.
+    pub size: u64,
+    /// Entries that have come in since.
+    pub lag_entries: u64,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosigned_at: Option<Timestamp>,
+    /// Why it has not cosigned the last one that it was asked for, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// How the copy of one domain is doing that is made from one peer.

@@ -13,6 +13,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 
 use crate::budget::Budget;
 use crate::news::{Events, HEARTBEAT_SECONDS, News};
+use crate::witness::{AddCheckpoint, Reply};
 use crate::wire::{self, Base64, Descriptors, Info, Outcome, Page, Submission, Submitted, WireError};
 
 /// Seconds until a connection must stand.
@@ -21,6 +22,8 @@ const CONNECT_SECONDS: u64 = 10;
 const SILENCE_SECONDS: u64 = 3 * HEARTBEAT_SECONDS;
 /// Seconds in which an answer must be complete.
 const ANSWER_SECONDS: u64 = 120;
+/// Seconds in which a witness must have answered.
+const WITNESS_SECONDS: u64 = 10;
 /// Seconds for which a request waits at the peer for news.
 const WAIT_SECONDS: u64 = 2 * HEARTBEAT_SECONDS;
 /// Seconds after which a stream of events is opened anew, so that no connection stays for ever.
@@ -214,6 +217,32 @@ impl HttpPeer {
         let request = self.client.post(url).json(&Submission { statements });
         let json = self.receive(request, wire::SUBMITTED_JSON_BYTES).await?;
         Ok(Submitted::decode(&json, count)?.results)
+    }
+
+    /// Asks the peer, as a witness, to cosign a checkpoint (C2SP tlog-witness); the peer's address is its submission
+    /// prefix. Whatever goes wrong is a reply as well.
+    pub async fn add_checkpoint(&self, request: &AddCheckpoint) -> Reply {
+        let refused = |error: PeerError| match error {
+            PeerError::Status { status, detail } => Reply::Refused { status, detail },
+            error => Reply::Refused { status: 0, detail: error.to_string() },
+        };
+        self.try_add_checkpoint(request).await.unwrap_or_else(refused)
+    }
+
+    async fn try_add_checkpoint(&self, request: &AddCheckpoint) -> Result<Reply, PeerError> {
+        let url = self.base_url.join("add-checkpoint");
+        let url = url.map_err(|_| PeerError::Address(excerpt(self.base_url.as_str())))?;
+        let request = self.client.post(url).timeout(Duration::from_secs(WITNESS_SECONDS)).body(request.to_string());
+        let answer = request.send().await.map_err(transport)?;
+        let conflict = answer.status().as_u16() == 409;
+        let answer = if conflict { answer } else { succeeded(answer).await? };
+        let bytes = body(answer, limits::NOTE_BYTES, &self.meter).await?;
+        let text = String::from_utf8(bytes).map_err(|_| PeerError::Text)?;
+        match text.trim_end_matches('\n').parse() {
+            _ if !conflict => Ok(Reply::Cosigned(text)),
+            Ok(size) => Ok(Reply::Seen(size)),
+            Err(_) => Err(PeerError::Status { status: 409, detail: excerpt(&text) }),
+        }
     }
 
     async fn receive(&self, request: RequestBuilder, bound: usize) -> Result<Vec<u8>, PeerError> {

@@ -6,5 +6,6 @@ pub mod http;
 pub mod mirror;
 pub mod news;
 pub mod wire;
+pub mod witness;
 
 pub use driver::{Applier, Progress, run};

@@ -17,6 +17,7 @@ mod pattern;
 mod rulings;
 mod template;
 mod validate;
+mod witnessed;
 
 pub use admit::{admit, admit_first, admit_next};
 pub use certificates::{CertificateProfile, Certificates, ISSUER_ROLE, Issuer};

@@ -7,7 +7,7 @@ use crate::descriptor::{Descriptor, NodeKey, admit};
 use crate::limits;
 use crate::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use crate::log::cosignature;
-use crate::log::note::{Algorithm, KeyError, NoteError, VerifierKey};
+use crate::log::note::{KeyError, NoteError, VerifierKey};
 use crate::statement::Body;
 use crate::time::Timestamp;
 
@@ -42,14 +42,13 @@ impl Head {
     ) -> Result<Self, EvidenceRefusal> {
         let key = home_key(origin, &newest.home)?;
         let checkpoint = Checkpoint::open(note, &key)?;
-        let as_of = cosigned(note, [&newest.home])?.iter().filter_map(|by| not_ahead(by.at, now)).max();
-        let Some(asked) = &newest.witnesses else {
-            return Ok(Self { key, checkpoint, as_of, witnesses: Vec::new() });
-        };
-        let witnesses = cosigned(note, &asked.keys)?;
-        if u32::try_from(witnesses.len()).is_ok_and(|cosigned| cosigned < asked.quorum) {
-            return Err(EvidenceRefusal::Witnesses { cosigned: witnesses.len(), quorum: asked.quorum });
+        let own = [newest.home.cosigner().map_err(unusable)?];
+        let as_of = cosignature::times(note, &own)?.into_iter().filter_map(|(_, at)| not_ahead(at, now)).max();
+        let witnesses = newest.cosigned_by(note)?;
+        if witnesses.len() < newest.quorum() {
+            return Err(EvidenceRefusal::Witnesses { cosigned: witnesses.len(), quorum: newest.quorum() });
         }
+        let witnesses = witnesses.into_iter().map(|(name, at)| Cosigned { name, at }).collect();
         Ok(Self { key, checkpoint, as_of, witnesses })
     }
 }
@@ -57,14 +56,6 @@ impl Head {
 /// What is here now was signed by now: a time a little ahead is a clock that differs, one well ahead says nothing.
 fn not_ahead(time: Timestamp, now: Timestamp) -> Option<Timestamp> {
     (time.millis_since(now) <= limits::CLOCK_SKEW_MILLIS).then_some(time.min(now))
-}
-
-/// Which of the nodes cosigned a checkpoint, and when.
-fn cosigned<'a>(note: &str, nodes: impl IntoIterator<Item = &'a NodeKey>) -> Result<Vec<Cosigned>, CheckpointError> {
-    let key = |node: &NodeKey| VerifierKey::new(&node.name, Algorithm::Cosignature, &raw(node)?);
-    let keys: Vec<_> = nodes.into_iter().map(key).collect::<Result<_, _>>().map_err(unusable)?;
-    let times = cosignature::times(note, &keys)?;
-    Ok(times.into_iter().map(|(key, at)| Cosigned { name: key.name().to_owned(), at }).collect())
 }
 
 /// The key of a domain's home for its checkpoints.

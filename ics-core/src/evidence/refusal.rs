@@ -66,7 +66,7 @@ pub enum EvidenceRefusal {
         /// Witnesses whose cosignature is good.
         cosigned: usize,
         /// How many are needed.
-        quorum: u32,
+        quorum: usize,
     },
     /// An entry is not what it must be.
     #[error("entry {index}: {fault}")]

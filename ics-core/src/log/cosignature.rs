@@ -3,6 +3,7 @@
 //! A plain checkpoint carries no time and proves no freshness. So the home cosigns its own, and again when nothing
 //! happens; witnesses cosign to say that they saw the same log.
 
+use crate::limits;
 use crate::log::checkpoint::{Checkpoint, CheckpointError};
 use crate::log::note::{Algorithm, Note, NoteError, NoteKey, NoteSignature, VerifierKey};
 use crate::log::verifier_key::check_name;
@@ -20,13 +21,65 @@ fn message(seconds: u64, text: &str) -> String {
 /// When the note is not a checkpoint, the name is malformed, the key does not sign, or the note has no room left.
 pub fn cosign(note: &str, name: &str, key: &dyn NoteKey, at: Timestamp) -> Result<String, CheckpointError> {
     let mut note = Note::parse(note)?;
+    note.add(cosignature(&note, name, key, at)?)?;
+    Ok(note.to_string())
+}
+
+/// The line that [`cosign`] adds, alone and without its newline: what a witness answers.
+///
+/// # Errors
+/// When the note is not a checkpoint, the name is malformed, or the key does not sign.
+pub fn line(note: &str, name: &str, key: &dyn NoteKey, at: Timestamp) -> Result<String, CheckpointError> {
+    Ok(cosignature(&Note::parse(note)?, name, key, at)?.to_string())
+}
+
+fn cosignature(note: &Note, name: &str, key: &dyn NoteKey, at: Timestamp) -> Result<NoteSignature, CheckpointError> {
     Checkpoint::parse(note.text())?;
     check_name(name).map_err(NoteError::from)?;
     let seconds = at.as_seconds();
     let signature = key.sign(message(seconds, note.text()).as_bytes()).map_err(NoteError::Refused)?;
     let timestamped = [seconds.to_be_bytes().as_slice(), &signature].concat();
-    note.add(NoteSignature::cosignature(name, key, timestamped))?;
-    Ok(note.to_string())
+    Ok(NoteSignature::cosignature(name, key, timestamped))
+}
+
+/// Adds the cosignatures of a key that stand among signature lines, as a witness answers them, to a checkpoint. Lines of
+/// other keys are left out (C2SP tlog-witness: they must be ignored).
+///
+/// # Errors
+/// When a line is none, none of them is by the key, or one that claims to be is wrong.
+pub fn take(note: &str, lines: &str, key: &VerifierKey) -> Result<String, CheckpointError> {
+    let mut note = Note::parse(note)?;
+    let mut found = false;
+    for line in lines.lines().take(limits::NOTE_SIGNATURES) {
+        let signature: NoteSignature = line.parse()?;
+        if signature.name() == key.name() && signature.id() == key.id() {
+            note.add(signature)?;
+            found = true;
+        }
+    }
+    match time(&note, key)? {
+        Some(_) if found => Ok(note.to_string()),
+        _ => Err(NoteError::Unsigned(key.name().to_owned()).into()),
+    }
+}
+
+/// Adds the cosignatures of the keys that one note of a checkpoint has to another note of it; of two by one key the later
+/// one is kept. A note of another checkpoint adds nothing.
+///
+/// # Errors
+/// When a note is malformed, or one of the cosignatures is wrong.
+pub fn merge(into: &str, from: &str, keys: &[VerifierKey]) -> Result<String, CheckpointError> {
+    let (mut into, from) = (Note::parse(into)?, Note::parse(from)?);
+    if into.text() != from.text() {
+        return Ok(into.to_string());
+    }
+    for key in keys {
+        if time(&from, key)? > time(&into, key)? {
+            let of_key = |it: &&NoteSignature| it.name() == key.name() && it.id() == key.id();
+            from.signatures().iter().filter(of_key).try_for_each(|signature| into.add(signature.clone()))?;
+        }
+    }
+    Ok(into.to_string())
 }
 
 /// Which of the keys cosigned the checkpoint, and when, to the second; the latest time if one did several times.

@@ -9,7 +9,7 @@ use crate::log::note::VerifierKey;
 pub use crate::log::source::EvidenceError;
 use crate::log::source::Source;
 use crate::log::text;
-pub use crate::log::tlog_proof::TlogProofError;
+pub use crate::log::tlog_proof::{PROOF_BYTES, TlogProofError};
 use crate::statement::StatementId;
 
 /// The proof that an entry stands in a domain's log.

@@ -14,7 +14,7 @@ use crate::log::source::Source;
 const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1";
 
 /// Bytes of a proof as text: the note, the header in base64, a line for every hash, and the short lines.
-const PROOF_BYTES: usize = limits::NOTE_BYTES + limits::HEADER_BYTES * 4 / 3 + limits::PROOF_HASHES * 45 + 128;
+pub const PROOF_BYTES: usize = limits::NOTE_BYTES + limits::HEADER_BYTES * 4 / 3 + limits::PROOF_HASHES * 45 + 128;
 
 /// Why a text is not a proof that an entry of a domain was logged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +52,12 @@ impl Source {
         text.push('\n');
         text.push_str(&self.checkpoint);
         text
+    }
+
+    /// Whether a file begins as a proof does (C2SP tlog-proof).
+    #[must_use]
+    pub fn is_tlog_proof(bytes: &[u8]) -> bool {
+        bytes.strip_prefix(FIRST_LINE.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'\n'))
     }
 
     /// Reads what [`Source::to_tlog_proof`] writes. Nothing is verified yet.

@@ -256,6 +256,14 @@ impl App {
         proven.pop().ok_or_else(|| AppError::new(Code::Erased, format!("the body of entry {index} is not here")))
     }
 
+    /// The proof that an entry stands in the log, with the checkpoint's cosignatures, as text (C2SP tlog-proof).
+    ///
+    /// # Errors
+    /// As [`App::entry`].
+    pub fn tlog_proof(&self, reader: Reader, domain: &DomainName, index: u64) -> Result<String, AppError> {
+        Ok(self.entry(reader, domain, index)?.receipt.to_tlog_proof())
+    }
+
     /// Receipts of entries, all under the newest checkpoint.
     pub(crate) fn receipts(&self, hosted: &Hosted, entries: Vec<Unproven>) -> Result<Vec<Receipt>, AppError> {
         let seal = self.seal(hosted)?;

@@ -1,5 +1,6 @@
 //! A domain as this node holds it: what its log has said so far, for readers and for the writer.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ics_core::domain::Domain;
@@ -10,7 +11,9 @@ use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 
 use super::push::Told;
+use super::witnesses::Witnessing;
 use crate::api::MirrorInfo;
+use crate::config::PeerName;
 use crate::store::{DomainNumber, Part, StoreError};
 
 /// One domain of this node.
@@ -29,6 +32,10 @@ pub(crate) struct Hosted {
     mirror: Mutex<Option<MirrorInfo>>,
     /// Entries that can be proven, for those who listen.
     pub(crate) sealed: watch::Sender<u64>,
+    /// Entries that are held, for whoever has them cosigned.
+    pub(crate) grown: watch::Sender<u64>,
+    /// What the witnesses have done, for operators.
+    witnessing: Mutex<BTreeMap<PeerName, Witnessing>>,
     /// The newest event that many listeners got.
     pub(crate) told: tokio::sync::Mutex<Option<Told>>,
 }
@@ -45,6 +52,8 @@ impl Hosted {
             decisions: Mutex::default(),
             mirror: Mutex::new(None),
             sealed: watch::Sender::new(0),
+            grown: watch::Sender::new(0),
+            witnessing: Mutex::default(),
             told: tokio::sync::Mutex::default(),
         }
     }
@@ -86,6 +95,16 @@ impl Hosted {
         if length(&published) <= length(&domain) {
             *published = domain;
         }
+    }
+
+    /// What a witness has done.
+    pub(crate) fn witnessing(&self, name: &PeerName) -> Witnessing {
+        let all = self.witnessing.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(name).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn set_witnessing(&self, name: &PeerName, now: Witnessing) {
+        self.witnessing.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), now);
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {

@@ -18,18 +18,23 @@ use super::access::Party;
 use super::heartbeat::stopped;
 use super::open::prepare_mirror;
 use super::problem::Code;
+use super::hosted::Hosted;
+use super::witnesses::{Witness, Witnessing};
 use super::{App, AppError, Reader};
-use crate::api::{PeerInfo, Pulled, Served};
+use crate::api::{Cosigns, PeerInfo, Pulled, Served};
 use crate::config::edit::{EditError, put_peer, remove_peer};
 use crate::config::{Direction, PeerConfig, PeerName};
 use crate::keys::file::replace_private;
-use crate::tls::{ClientTls, KeyPin};
+use crate::store::Part;
+use crate::tls::{ClientTls, KeyPin, PeerKey};
 
 /// One peer, as configured.
 pub(crate) struct Peer {
     pub(crate) config: PeerConfig,
     /// Each domain that is pulled from it, with a count of its own.
     pulls: BTreeMap<DomainName, HttpPeer>,
+    /// How it is asked to cosign, if it is a witness.
+    witness: Option<Witness>,
     bytes: Option<Budget>,
     requests: Option<Budget>,
     served: Mutex<BTreeMap<DomainName, Taken>>,
@@ -61,12 +66,15 @@ impl Peer {
         if let Some(problem) = config.contradiction() {
             return Err(refused(problem));
         }
-        let mut pulls = BTreeMap::new();
+        let (mut pulls, mut witness) = (BTreeMap::new(), None);
+        let key = config.key.as_ref().and_then(PeerKey::of_notes);
         if let Some(url) = &config.url {
             let tls = tls.for_peer(config.pin()).map_err(|error| AppError::Internal(error.to_string()))?;
             let client = client_builder().tls_backend_preconfigured(tls).build();
             let client = client.map_err(|error| AppError::Internal(format!("no client for peers: {error}")))?;
             let peer = HttpPeer::new(url.as_str(), client).map_err(|error| refused(error.to_string()))?;
+            let asked = key.filter(|_| config.witness);
+            witness = asked.map(|key| Witness { name: config.name.clone(), http: peer.clone(), key });
             let peer = config.bytes_per_second.map_or(peer.clone(), |bytes| peer.with_budget(bytes));
             pulls = config.mirror.iter().map(|origin| (origin.domain.clone(), peer.counted_apart())).collect();
         }
@@ -75,6 +83,7 @@ impl Peer {
             requests: config.requests_per_minute.map(|requests| Budget::new(requests, Duration::from_secs(60))),
             served: Mutex::default(),
             pulls,
+            witness,
             config,
         })
     }
@@ -104,6 +113,22 @@ impl Peers {
         let all = self.all.read().unwrap_or_else(PoisonError::into_inner);
         let reads = |peer: &&Arc<Peer>| peer.config.direction != Direction::Pull && peer.config.pin() == Some(key);
         all.iter().find(reads).cloned()
+    }
+
+    /// The peers that are asked to cosign.
+    pub(crate) fn witnesses(&self) -> Vec<Witness> {
+        self.all().iter().filter_map(|peer| peer.witness.clone()).collect()
+    }
+
+    /// The key of a log whose checkpoints this node cosigns.
+    pub(crate) fn key_to_cosign(&self, origin: &Origin) -> Option<[u8; 32]> {
+        let peer = self.all().into_iter().find(|peer| peer.config.cosign.contains(origin))?;
+        peer.config.key.as_ref().and_then(PeerKey::of_notes)
+    }
+
+    /// Says when the peers have changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     fn named(&self, name: &PeerName) -> Result<Arc<Peer>, AppError> {
@@ -138,7 +163,7 @@ impl Peers {
 }
 
 impl App {
-    fn peers_table(&self) -> &Peers {
+    pub(crate) fn peers_table(&self) -> &Peers {
         &self.0.peers
     }
 
@@ -254,7 +279,20 @@ impl App {
                 domain,
             }
         };
-        PeerInfo { serves: peer.served().into_iter().map(served).collect(), pulls, peer: peer.config.clone() }
+        let serves = peer.served().into_iter().map(served).collect();
+        PeerInfo { serves, pulls, cosigns: self.cosigns(peer), peer: peer.config.clone() }
+    }
+
+    /// What a peer has done as a witness of this node's domains.
+    fn cosigns(&self, peer: &Peer) -> Vec<Cosigns> {
+        let Some(witness) = &peer.witness else { return Vec::new() };
+        let homes = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home);
+        let of = |hosted: Arc<Hosted>| {
+            let Witnessing { size, at, last_error } = hosted.witnessing(&witness.name);
+            let lag_entries = hosted.grown.borrow().saturating_sub(size);
+            Cosigns { domain: hosted.name.clone(), size, lag_entries, cosigned_at: at, last_error }
+        };
+        homes.map(of).collect()
     }
 
     fn pulled(&self, peer: &Peer, domain: &DomainName, http: &HttpPeer) -> Pulled {

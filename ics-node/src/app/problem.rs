@@ -75,6 +75,9 @@ codes! {
     UnknownDescriptor "unknown-descriptor" 404 "the domain has no such version of its descriptor" "";
     UnknownTile "unknown-tile" 404 "the log has no such tile" "full tiles exist once the log has grown past them";
     UnknownEnrolment "unknown-enrolment" 404 "there is no such enrolment request" "";
+    UnknownLog "unknown-log" 404 "this node is no witness of the log" "its operator names it as one with `ics peer add --cosign ORIGIN`";
+    LogUnsigned "log-unsigned" 403 "the checkpoint is not signed by the key that is known for its log" "";
+    Inconsistent "inconsistent" 422 "the checkpoint does not follow from what the witness has seen" "";
     UnknownPeer "unknown-peer" 404 "there is no such peer" "`ics peer list` shows those that there are";
 UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a new one: a challenge serves once, within a minute";
     NoKey "no-key" 409 "the identity has no key" "software and groups cannot be challenged";
@@ -140,6 +143,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     OverBudget "over-budget" 429 "the budget of the peer is spent" "try again after the seconds in Retry-After";
     Busy "busy" 503 "the node has as much work as it takes" "try again after the seconds in Retry-After";
     Behind "behind" 503 "the node is not ready to answer for this domain" "try again after the seconds in Retry-After, or ask another node";
+    Unwitnessed "unwitnessed" 503 "the domain's witnesses have not cosigned yet" "submit the same again later: it gets its receipt then";
     Upstream "upstream" 502 "the domain's home node could not be reached or gave no usable answer" "try again later, or submit to the home itself";
     Internal "internal" 500 "the node failed" "tell its operator the id; the log has the cause under it";
 }

@@ -56,7 +56,9 @@ impl App {
 
     /// Tells who listens how far the domain goes now. To be called after each commit.
     pub(crate) fn tell(&self, hosted: &Hosted) {
-        let size = self.store().head(hosted.number).ok().and_then(|head| head.seal).map_or(0, |seal| seal.size);
+        let Ok(head) = self.store().head(hosted.number) else { return };
+        hosted.grown.send_if_modified(|told| core::mem::replace(told, head.size.max(*told)) < head.size);
+        let size = head.seal.map_or(0, |seal| seal.size);
         hosted.sealed.send_if_modified(|told| core::mem::replace(told, size.max(*told)) < size);
     }
 

@@ -51,13 +51,18 @@ impl App {
         if hosted.part == Part::Mirror {
             return self.forward(&hosted, bodies).await;
         }
+        let given_up = |error| AppError::Internal(format!("a submission was given up: {error}"));
+        let (app, home) = (self.clone(), Arc::clone(&hosted));
+        let outcomes = match tokio::task::spawn_blocking(move || app.submit_home(&home, bodies)).await.map_err(given_up)?? {
+            Taken::Shown(results) => return Ok(results),
+            Taken::Waits(outcomes) => outcomes,
+        };
+        self.until_shown(&hosted, reach(&outcomes)).await?;
         let app = self.clone();
-        tokio::task::spawn_blocking(move || app.submit_home(&hosted, bodies))
-            .await
-            .map_err(|error| AppError::Internal(format!("a submission was given up: {error}")))?
+        tokio::task::spawn_blocking(move || app.results(&hosted, outcomes)).await.map_err(given_up)?
     }
 
-    fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
+    fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<Taken, AppError> {
         let now = self.clock().now();
         let timed = bodies.into_iter().map(|body| (body, now)).collect();
         let checked = check_bodies(hosted.domain().as_deref(), timed, random()?);
@@ -65,7 +70,11 @@ impl App {
         let incoming = |(checked, salt)| Incoming { checked, source: None, salt };
         let incoming = checked.into_iter().zip(salts).map(incoming).collect();
         let outcomes = self.append(hosted, incoming)?;
-        self.results(hosted, outcomes)
+        // A receipt under a checkpoint that lacks the witnesses which the domain demands would acknowledge too much.
+        if *hosted.sealed.borrow() < reach(&outcomes) {
+            return Ok(Taken::Waits(outcomes));
+        }
+        self.results(hosted, outcomes).map(Taken::Shown)
     }
 
     /// Lets the writer admit and append. What it returns is durable.
@@ -104,6 +113,24 @@ impl App {
     }
 }
 
+/// A submission that is on disk.
+enum Taken {
+    /// It can be acknowledged.
+    Shown(SubmissionResults),
+    /// Its witnesses are missing.
+    Waits(Vec<Outcome>),
+}
+
+/// Entries that a checkpoint must have for the receipts of these.
+fn reach(outcomes: &[Outcome]) -> u64 {
+    let index = |outcome: &Outcome| match outcome {
+        Outcome::Appended(unproven) => Some(unproven.index),
+        Outcome::Present(index) => Some(*index),
+        Outcome::Refused(_) => None,
+    };
+    outcomes.iter().filter_map(index).max().map_or(0, |index| index + 1)
+}
+
 /// Salts for so many entries, drawn at once.
 fn salts(count: usize) -> Result<Vec<Salt>, AppError> {
     let mut salts: Vec<Salt> = vec![[0; 16]; count];
@@ -140,6 +167,7 @@ pub(crate) fn append_all(
         let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
         outcomes.push(append_one(tx, &mut domain, &mut decisions, one, clock.now().max(last))?);
     }
+    tx.wait_for_witnesses(domain.as_ref().is_some_and(|domain| domain.descriptor().quorum() > 0));
     hosted.set_working(domain.clone());
     Ok((outcomes, domain))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ics_core::descriptor::{Compromise, Descriptor, DescriptorError, NodeKey, OwnerKey, Source};
+use ics_core::descriptor::{Compromise, Descriptor, DescriptorError, NodeKey, OwnerKey, Source, Witnesses};
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::openpgp::key::PublicKey;
@@ -96,6 +96,12 @@ pub struct Changes {
     pub add_sources: Vec<Source>,
     /// Signers whose statements no longer count, from an index of a domain on.
     pub compromised: Vec<Compromise>,
+    /// Nodes to add to the witnesses.
+    pub add_witnesses: Vec<NodeKey>,
+    /// Witnesses to remove, by name.
+    pub remove_witnesses: Vec<String>,
+    /// How many witnesses must cosign; all of them where some are named for the first time.
+    pub quorum: Option<u32>,
 }
 
 impl DescriptorFile {
@@ -275,7 +281,25 @@ pub fn next_version(previous: &Descriptor, changes: Changes) -> Result<Descripto
     next.limits.certificate_bytes = changes.certificate_bytes.or(next.limits.certificate_bytes);
     next.sources.extend(changes.add_sources);
     next.compromised.extend(changes.compromised);
+    next.witnesses = witnesses(next.witnesses, changes.add_witnesses, changes.remove_witnesses, changes.quorum)?;
     follow(previous, next)
+}
+
+fn witnesses(
+    previous: Option<Witnesses>,
+    add: Vec<NodeKey>,
+    removed: Vec<String>,
+    quorum: Option<u32>,
+) -> Result<Option<Witnesses>, DescriptorFileError> {
+    let known = previous.as_ref().map(|witnesses| witnesses.quorum);
+    let mut keys = previous.map_or_else(Vec::new, |witnesses| witnesses.keys);
+    for name in removed {
+        remove(&mut keys, |witness| witness.name == name, "a witness", &name)?;
+    }
+    keys.extend(add);
+    let all = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+    let quorum = quorum.or(known).unwrap_or(all);
+    Ok((!keys.is_empty()).then_some(Witnesses { quorum, keys }))
 }
 
 /// Makes an edited descriptor the next version of another.

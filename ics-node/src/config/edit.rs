@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ics_core::log::checkpoint::Origin;
 use toml_edit::{Array, ArrayOfTables, DocumentMut, Item, Table, Value, value};
 
 use super::{Config, ConfigError, Direction, PeerConfig, PeerName};
@@ -70,7 +71,10 @@ fn write(table: &mut Table, peer: &PeerConfig) {
     let default = PeerConfig::new(peer.name.clone());
     let text = |given: Option<String>| given.map(Value::from);
     let number = |given: Option<u64>| given.and_then(|given| i64::try_from(given).ok()).map(Value::from);
-    let origins: Array = peer.mirror.iter().map(ToString::to_string).collect();
+    let origins = |given: &[Origin]| {
+        let array: Array = given.iter().map(ToString::to_string).collect();
+        (!array.is_empty()).then(|| Value::from(lines(array)))
+    };
     let direction = match peer.direction {
         Direction::Pull => Some("pull"),
         Direction::Serve => Some("serve"),
@@ -82,7 +86,9 @@ fn write(table: &mut Table, peer: &PeerConfig) {
         ("key", text(peer.key.as_ref().map(ToString::to_string))),
         ("signer", text(peer.signer.as_ref().map(ToString::to_string))),
         ("direction", direction.map(Value::from)),
-        ("mirror", (!origins.is_empty()).then(|| Value::from(lines(origins)))),
+        ("mirror", origins(&peer.mirror)),
+        ("witness", peer.witness.then(|| Value::from(true))),
+        ("cosign", origins(&peer.cosign)),
         ("interval_ms", number(Some(peer.interval_ms).filter(|millis| *millis != default.interval_ms))),
         ("bytes_per_second", number(peer.bytes_per_second)),
         ("requests_per_minute", number(peer.requests_per_minute)),
@@ -112,6 +118,7 @@ fn same(new: &Value, old: &Item) -> bool {
     match (new, old.as_value()) {
         (Value::String(new), Some(Value::String(old))) => new.value() == old.value(),
         (Value::Integer(new), Some(Value::Integer(old))) => new.value() == old.value(),
+        (Value::Boolean(new), Some(Value::Boolean(old))) => new.value() == old.value(),
         (Value::Array(new), Some(Value::Array(old))) => texts(new) == texts(old),
         _ => false,
     }

@@ -36,6 +36,13 @@ pub struct PeerConfig {
     /// Another log under the same name is refused. Of several peers that have a domain, the next is asked when one fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirror: Vec<Origin>,
+    /// Whether this node asks it, as a witness, to cosign the checkpoints of its own domains (C2SP tlog-witness; `url`
+    /// is the submission prefix). Its cosignatures are known by its `name` and `key`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub witness: bool,
+    /// The domains whose checkpoints this node, as a witness, cosigns when they are signed by this peer's `key`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cosign: Vec<Origin>,
     /// Milliseconds between two looks for news where the peer cannot push them, 2,000 unless told, 50 to 86,400,000.
     #[serde(default = "default_interval", deserialize_with = "interval")]
     pub interval_ms: u64,
@@ -58,6 +65,8 @@ impl PeerConfig {
             signer: None,
             direction: Direction::Both,
             mirror: Vec::new(),
+            witness: false,
+            cosign: Vec::new(),
             interval_ms: default_interval(),
             bytes_per_second: None,
             requests_per_minute: None,
@@ -74,6 +83,13 @@ impl PeerConfig {
     #[must_use]
     pub fn contradiction(&self) -> Option<String> {
         let name = &self.name;
+        let signs = self.key.as_ref().is_some_and(|key| key.of_notes().is_some());
+        if (self.witness || !self.cosign.is_empty()) && !signs {
+            return Some(format!("the peer `{name}` takes a `key`, an Ed25519 one, by which cosignatures are known"));
+        }
+        if self.witness && self.url.is_none() {
+            return Some(format!("the peer `{name}` has no url: it cannot be asked to cosign"));
+        }
         if self.mirror.is_empty() {
             return None;
         }
@@ -145,6 +161,11 @@ impl Serialize for PeerName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 const fn default_interval() -> u64 {

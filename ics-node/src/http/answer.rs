@@ -18,6 +18,8 @@ pub(super) const PGP_KEYS: &str = "application/pgp-keys";
 pub(super) const OCTET_STREAM: &str = "application/octet-stream";
 /// The media type of most answers.
 pub(super) const JSON: &str = "application/json";
+/// The media type of the size that a witness has seen (C2SP tlog-witness): an error that is worded so.
+pub(super) const TLOG_SIZE: &str = "text/x.tlog.size";
 /// The answer to a check, whose status says the same: no problem, whatever it is.
 pub(super) const VERDICT: HeaderName = HeaderName::from_static("ics-verdict");
 /// Bytes of a tag's digest: enough that two answers never meet.

@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 
 use super::answer::VERDICT;
 use super::face::Face;
+use super::answer::TLOG_SIZE;
 use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
 use crate::app::problem::Code;
 
@@ -69,7 +70,8 @@ fn as_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     let is_worded = |headers: &HeaderMap| {
         let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-        media_type == PROBLEM_JSON.as_bytes() || media_type.starts_with(b"text/html") || headers.contains_key(VERDICT)
+        let worded = [PROBLEM_JSON, TLOG_SIZE].map(str::as_bytes);
+        worded.contains(&media_type) || media_type.starts_with(b"text/html") || headers.contains_key(VERDICT)
     };
     if !(status.is_client_error() || status.is_server_error()) || is_worded(response.headers()) {
         return response;

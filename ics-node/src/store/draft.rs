@@ -27,6 +27,8 @@ pub(crate) struct Draft {
     pub(crate) erased: BTreeSet<u64>,
     pub(crate) alarms: Vec<DraftAlarm>,
     pub(crate) seal: Option<Seal>,
+    /// Whether the checkpoint over what is appended is not to be shown before witnesses have cosigned it.
+    pub(crate) waits: bool,
     /// Bytes of headers and bodies.
     pub(crate) bytes: usize,
 }
@@ -47,6 +49,7 @@ pub(crate) struct Mark {
     erased: BTreeSet<u64>,
     alarms: usize,
     seal: Option<Seal>,
+    waits: bool,
     bytes: usize,
 }
 
@@ -61,6 +64,7 @@ impl Draft {
             erased: BTreeSet::new(),
             alarms: Vec::new(),
             seal: None,
+            waits: false,
             bytes: 0,
         }
     }
@@ -77,6 +81,7 @@ impl Draft {
             erased: self.erased.clone(),
             alarms: self.alarms.len(),
             seal: self.seal.clone(),
+            waits: self.waits,
             bytes: self.bytes,
         }
     }
@@ -94,6 +99,7 @@ impl Draft {
         self.erased = mark.erased;
         self.alarms.truncate(mark.alarms);
         self.seal = mark.seal;
+        self.waits = mark.waits;
         self.bytes = mark.bytes;
     }
 
@@ -139,16 +145,33 @@ impl Draft {
         }
     }
 
+    /// Whether this node signs the checkpoints of the domain now.
+    pub(crate) fn is_own(&self) -> bool {
+        self.base.info.part == Part::Home && self.base.standing == Standing::Current
+    }
+
     /// Checks and keeps a checkpoint that the job brings along.
-    pub(crate) fn seal(&mut self, seal: Seal) -> Result<(), StoreError> {
+    ///
+    /// At the home one of an earlier size has waited for its witnesses: `leads_to` says whether the stored log has its
+    /// root.
+    pub(crate) fn seal(
+        &mut self,
+        seal: Seal,
+        leads_to: impl FnOnce(&DomainState, &Seal) -> Result<bool, StoreError>,
+    ) -> Result<(), StoreError> {
         let (size, name) = (self.tree.size(), &self.base.info.name);
-        let exact = self.base.info.part == Part::Home && self.base.standing == Standing::Current;
-        if seal.size < size || (exact && seal.size != size) {
+        let earlier = self.is_own() && seal.size <= self.base.head.size;
+        if !earlier && (seal.size < size || (self.is_own() && seal.size != size)) {
             let rule = format!("a checkpoint for size {} does not cover the {size} entries of `{name}`", seal.size);
             return Err(StoreError::refused(rule));
         }
-        if seal.size == size && seal.root != self.tree.root() {
-            return Err(StoreError::Forked { domain: name.clone(), size });
+        let fits = match seal.size {
+            at if at == size => seal.root == self.tree.root(),
+            _ if earlier => leads_to(&self.base, &seal)?,
+            _ => true,
+        };
+        if !fits {
+            return Err(StoreError::Forked { domain: name.clone(), size: seal.size });
         }
         self.seal = Some(seal);
         Ok(())

@@ -23,6 +23,7 @@ mod state;
 mod table;
 mod transaction;
 mod types;
+mod witnessed;
 mod write;
 mod writer;
 
@@ -46,6 +47,7 @@ pub use types::{
     Change, Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Head, Key, NewContent, NewEntry, Part, Reach, Seal,
     Standing, StoredEntry,
 };
+pub use witnessed::Witnessed;
 pub use write::{Pending, Written};
 
 use heads::HeadFiles;

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use super::draft::{Draft, DraftAlarm};
 use super::error::StoreError;
 use super::index::Index;
+use super::state::leads_to;
 use super::table;
 use super::types::{DomainInfo, Head, Key, NewEntry, Seal, StoredEntry};
 
@@ -121,12 +122,20 @@ impl WriteTx<'_> {
     }
 
     /// Keeps a checkpoint: at a mirror the home's, which must be for this size or a larger one; at the home one for
-    /// this very size, with new cosignatures.
+    /// this very size with new cosignatures, or one of a committed size that has waited for its witnesses.
     ///
     /// # Errors
     /// When it is for another size, or has another root: then nothing is stored if the job gives up.
     pub fn seal(&mut self, seal: Seal) -> Result<(), StoreError> {
-        self.draft.seal(seal)
+        let log = self.log;
+        self.draft.seal(seal, |state, seal| leads_to(log, state, seal))
+    }
+
+    /// Says whether the checkpoint over what is appended needs witnesses. If so, it is not signed with the commit but
+    /// when they are asked ([`Store::sign_head`](super::Store::sign_head)), and the last one that had them goes on to
+    /// be shown.
+    pub const fn wait_for_witnesses(&mut self, waits: bool) {
+        self.draft.waits = waits;
     }
 
     /// Raises an alarm, stored together with what the job adds.

@@ -172,7 +172,8 @@ pub struct Head {
     pub size: u64,
     /// The Merkle root over them.
     pub root: Hash,
-    /// The last checkpoint. At the home it is for this size; at a mirror that is catching up it may be for another.
+    /// The last checkpoint that may be shown. At a mirror that is catching up, and at a home that waits for its
+    /// witnesses, it may be for another size.
     pub seal: Option<Seal>,
 }
 

@@ -198,12 +198,13 @@ impl Writer {
         if let Some((first, _)) = draft.entries.first().filter(|(first, _)| first.index == 0) {
             state.info.entry0 = Some(first.leaf);
         }
-        let own = state.info.part == Part::Home && state.standing == Standing::Current;
-        let brought = draft.seal.clone().filter(|seal| !own || seal.size == size);
+        let signs = draft.is_own() && size > draft.base.head.size && !draft.waits;
+        let shown = state.head.seal.as_ref().map_or(0, |seal| seal.size);
+        let brought = draft.seal.clone().filter(|seal| !draft.is_own() || seal.size >= shown);
         state.head.seal = match brought {
-            Some(seal) => Some(seal),
-            None if own && size > draft.base.head.size => Some(self.sign(&state, size, root)?),
-            None => state.head.seal,
+            Some(seal) if !signs || seal.size == size => Some(seal),
+            _ if signs => Some(self.sign(&state, size, root)?),
+            _ => state.head.seal,
         };
         if let Standing::Behind { signed: Some(signed) } = &state.standing
             && signed.size == size
@@ -216,7 +217,7 @@ impl Writer {
         Ok(state)
     }
 
-    fn sign(&self, state: &DomainState, size: u64, root: ics_core::log::Hash) -> Result<Seal, StoreError> {
+    pub(crate) fn sign(&self, state: &DomainState, size: u64, root: ics_core::log::Hash) -> Result<Seal, StoreError> {
         let signed = (self.shared.sealer)(&state.info, size, &root)
             .map_err(|reason| StoreError::Unsealed { domain: state.info.name.clone(), reason })?;
         Ok(Seal { size, root, note: signed.note, cosigned_at: signed.cosigned_at })
@@ -229,8 +230,10 @@ impl Writer {
         }
         for (state, draft) in changed {
             let before = draft.base.head.seal.as_ref().map_or(0, |seal| seal.size);
+            // One that has waited for its witnesses went to the file when it was signed; a higher one may since.
+            let new = |seal: &&Seal| seal.size > before && seal.size == state.head.size;
             if state.info.part == Part::Home
-                && let Some(seal) = state.head.seal.as_ref().filter(|seal| seal.size > before)
+                && let Some(seal) = state.head.seal.as_ref().filter(new)
             {
                 // The entries are stored, but may not be acknowledged: only a restart puts this right.
                 self.shared.heads.write(&state.info.name, seal).map_err(|error| self.halt(error))?;

@@ -50,6 +50,13 @@ impl PeerKey {
         Self { text: BASE64.encode(key.as_bytes()), pin: KeyPin::of(&ed25519_spki(key.as_bytes())) }
     }
 
+    /// Its 32 bytes, if it is an Ed25519 key: by such a key a node signs checkpoints and cosignatures.
+    #[must_use]
+    pub fn of_notes(&self) -> Option<[u8; 32]> {
+        let bytes = BASE64.decode(self.text.as_bytes()).ok()?;
+        bytes.strip_prefix(&ED25519_PREFIX).unwrap_or(&bytes).try_into().ok()
+    }
+
     /// By what a connection knows it.
     #[must_use]
     pub const fn pin(&self) -> KeyPin {
@@ -105,6 +112,7 @@ mod tests {
         let long: PeerKey = BASE64.encode(&ed25519_spki(key.as_bytes())).parse().expect("DER");
         assert_eq!((short.pin(), &short), (long.pin(), &PeerKey::of_node(&key)));
         assert_eq!(short.to_string(), BASE64.encode(key.as_bytes()));
+        assert_eq!((short.of_notes(), long.of_notes()), (Some(key.to_bytes()), Some(key.to_bytes())));
     }
 
     #[test]

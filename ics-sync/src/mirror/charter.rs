@@ -9,7 +9,7 @@ use ics_core::descriptor::{Descriptor, NodeKey};
 use ics_core::limits;
 use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::cosignature;
-use ics_core::log::note::{Algorithm, KeyError, NoteError, VerifierKey};
+use ics_core::log::note::{KeyError, NoteError, VerifierKey};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
@@ -111,7 +111,8 @@ impl Charter {
             if self.last_size(position).is_some_and(|last| last < checkpoint.size) {
                 return Err(Stop::FormerKey { size: checkpoint.size, version: descriptor.version });
             }
-            let as_of = cosigned_at(note, [&descriptor.home])?.into_iter().max();
+            let own = [descriptor.home.cosigner().map_err(unusable)?];
+            let as_of = cosignature::times(note, &own).map_err(Stop::Checkpoint)?.into_iter().map(|(_, at)| at).max();
             // What arrives now was signed by now; a time well ahead of this clock says nothing.
             let as_of = as_of.filter(|time| time.millis_since(now) <= limits::CLOCK_SKEW_MILLIS).map(|t| t.min(now));
             return Ok(Some(SignedCheckpoint {
@@ -124,11 +125,15 @@ impl Charter {
         Ok(None)
     }
 
-    /// Whether as many witnesses have cosigned as the descriptor in force asks for.
+    /// Whether as many witnesses have cosigned as the descriptor in force asks for, or one that follows it: owners whose
+    /// witnesses are gone name others, and the checkpoint that says so has only the new ones.
     pub(super) fn is_witnessed(&self, note: &str) -> Result<bool, Stop> {
-        let Some(witnesses) = &self.current.witnesses else { return Ok(true) };
-        let cosigned = cosigned_at(note, &witnesses.keys)?.len();
-        Ok(u32::try_from(cosigned).unwrap_or(u32::MAX) >= witnesses.quorum)
+        for descriptor in self.versions() {
+            if descriptor.is_witnessed(note).map_err(Stop::Checkpoint)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn versions(&self) -> impl Iterator<Item = &Arc<Descriptor>> {
@@ -162,12 +167,4 @@ fn body(entry: &wire::Entry) -> &[u8] {
         wire::Entry::Whole(entry) => &entry.body,
         wire::Entry::Hidden(_) => &[],
     }
-}
-
-/// The times at which nodes cosigned a checkpoint, one for each node that did.
-fn cosigned_at<'a>(note: &str, nodes: impl IntoIterator<Item = &'a NodeKey>) -> Result<Vec<Timestamp>, Stop> {
-    let key = |node: &NodeKey| VerifierKey::new(&node.name, Algorithm::Cosignature, &raw(node)?);
-    let keys: Vec<_> = nodes.into_iter().map(key).collect::<Result<_, _>>().map_err(unusable)?;
-    let times = cosignature::times(note, &keys).map_err(Stop::Checkpoint)?;
-    Ok(times.into_iter().map(|(_, time)| time).collect())
 }

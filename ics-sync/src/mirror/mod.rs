@@ -103,7 +103,7 @@ pub struct Mirror {
     target: Option<SignedCheckpoint>,
     /// One that came meanwhile, ahead of the target; a target that moved would make pages under way useless.
     later: Option<SignedCheckpoint>,
-    /// A checkpoint that no known key has signed: a later descriptor may name the key.
+    /// A checkpoint that no known key has signed, or too few known witnesses: a later descriptor may name others.
     undecided: Option<(String, Checkpoint)>,
     /// A page that waits to be applied, and what is held afterwards.
     pending: Option<(Arc<VerifiedPage>, Held)>,
@@ -337,17 +337,23 @@ impl Mirror {
         let opened = held.charter.open(note, now);
         let (ours, theirs) = (self.known(), claimed.size);
         match self.or_stop(opened) {
-            Some(Some(checkpoint)) => self.consider(checkpoint, now),
+            Some(Some(checkpoint)) => self.consider(checkpoint, no_more_descriptors, now),
             // By a key that was replaced since, perhaps; whose it was matters no more.
             Some(None) if theirs < ours => self.fail(Trouble::Stale { ours, theirs }, now),
             Some(None) if no_more_descriptors => self.stopped = Some(Stop::Unsigned),
-            Some(None) => self.undecided = Some((note.to_owned(), claimed.clone())),
+            Some(None) => self.await_descriptors(note.to_owned(), claimed.clone()),
             None => {}
         }
     }
 
+    /// Keeps a checkpoint of which later descriptors may say more.
+    fn await_descriptors(&mut self, note: String, claimed: Checkpoint) {
+        self.undecided = Some((note, claimed));
+        self.pause = Pause::default();
+    }
+
     /// Holds a signed checkpoint against what is known.
-    fn consider(&mut self, checkpoint: SignedCheckpoint, now: Timestamp) {
+    fn consider(&mut self, checkpoint: SignedCheckpoint, no_more_descriptors: bool, now: Timestamp) {
         let (theirs, ours) = (checkpoint.checkpoint.size, self.known());
         if let Some(fork) = self.fork(&checkpoint) {
             self.stopped = Some(fork);
@@ -360,7 +366,8 @@ impl Mirror {
         match self.or_stop(witnessed) {
             Some(true) if theirs == self.size() => self.arrive(checkpoint, now),
             Some(true) => self.pursue(checkpoint),
-            Some(false) => self.fail(Trouble::Quorum { size: theirs }, now),
+            Some(false) if no_more_descriptors => self.fail(Trouble::Quorum { size: theirs }, now),
+            Some(false) => self.await_descriptors(checkpoint.note, checkpoint.checkpoint),
             None => {}
         }
     }

@@ -7,6 +7,7 @@ mod node;
 mod restores;
 mod tools;
 mod town;
+mod witnesses;
 
 use std::path::Path;
 

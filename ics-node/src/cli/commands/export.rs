@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use ics_core::evidence::{self, Evidence, Verified};
+use ics_core::evidence::{self, Evidence, ProvenEntry, Verified};
 use serde_json::json;
 
 use crate::cli::context::Context;
@@ -26,6 +26,9 @@ Examples:
   $ gpg --allow-non-selfsigned-uid --import pump.asc
   $ gpg --check-sigs
 
+  The proof that one entry stands in the log, with the cosignatures of witnesses, and its body beside it:
+  $ ics export --entry 17 -o entry-17.tlog-proof
+
   Software and groups are signed messages, each in a file of its own (firmware.pgp, firmware.2.pgp, …), and the
   certificates of their signers in another:
   $ ics export sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae --openpgp -o firmware.pgp
@@ -33,7 +36,11 @@ Examples:
   $ gpg --verify firmware.pgp")]
 pub(crate) struct Export {
     /// An id or a name, as `ics lookup` takes.
-    query: String,
+    #[arg(required_unless_present = "entry")]
+    query: Option<String>,
+    /// The proof of the entry at this index of the log (C2SP tlog-proof), and its body in a file beside it.
+    #[arg(long, value_name = "INDEX", conflicts_with_all = ["query", "openpgp"], requires = "output")]
+    entry: Option<u64>,
     #[command(flatten)]
     domain: InDomain,
     /// The file; it is overwritten [default: standard output].
@@ -55,7 +62,12 @@ impl Export {
         let config = context.config()?;
         let domain = self.domain.clone().or_default(&config)?;
         let node = context.node(&config)?;
-        let pack = context.wait(async { Ok(node.evidence(&domain, &self.query).await?) })?;
+        if let (Some(index), Some(path)) = (self.entry, &self.output) {
+            let entry = context.wait(async { Ok(node.entry(&domain, index).await?) })?;
+            return proof(context, &entry, path);
+        }
+        let query = self.query.as_deref().unwrap_or_default();
+        let pack = context.wait(async { Ok(node.evidence(&domain, query).await?) })?;
         let verified = evidence::verify(&pack, None, context.now())
             .map_err(|e| Failure::new(Exit::Network, format!("the node gave evidence that does not hold: {e}")))?;
         match (self.openpgp, verified.record.identity.kind.has_key()) {
@@ -137,6 +149,26 @@ impl Export {
     const fn version(&self) -> u8 {
         if self.v6 { 6 } else { 4 }
     }
+}
+
+/// The proof of an entry, and its body beside it: `ics verify` reads both.
+fn proof(context: &Context, entry: &ProvenEntry, path: &Path) -> Result<Exit, Failure> {
+    let body = path.with_extension("pgp");
+    if body == path {
+        return Err(Failure::new(Exit::Usage, "the file of a proof cannot end in .pgp: its body goes there")
+            .hint("name it FILE.tlog-proof"));
+    }
+    files::write(path, entry.receipt.to_tlog_proof().as_bytes())?;
+    files::write(&body, &entry.body)?;
+    let (index, id) = (entry.receipt.index, entry.receipt.id);
+    let shown = json!({ "file": path, "body": body, "index": index, "statement": id });
+    let rows = [
+        ("proof", path.display().to_string()),
+        ("body", body.display().to_string()),
+        ("verify", format!("ics verify {} --log-key KEY", path.display())),
+    ];
+    context.output.result(&shown, || card(&format!("entry {index}, a {}", clean(&entry.kind)), &rows))?;
+    Ok(Exit::Ok)
 }
 
 /// `firmware.pgp` becomes `firmware.2.pgp`.

@@ -1,5 +1,7 @@
 //! `ics verify`.
 
+mod proof;
+
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,8 @@ use console::style;
 use ics_core::evidence::{self, Evidence, EvidenceRefusal, Verified};
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
+use ics_core::log::note::VerifierKey;
+use ics_core::log::source::Source;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use serde::Serialize;
@@ -34,6 +38,12 @@ devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef0011223
   What held on that day:
   $ ics verify pump.evidence.json --at 2026-11-20T08:30:00Z
 
+  A proof that an entry stands in a log, by the keys that its home and two witnesses have told you:
+  $ ics verify entry-17.tlog-proof --log-key \
+devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455+3f9f9a9e+\
+AddaagGAqsK18lT/u9MlhwdxNdk9x6yzTNA5Ty0rVz6P \
+--witness ics.cert.example+2d5e1f80+BNdaagGAqsK18lT/u9MlhwdxNdk9x6yzTNA5Ty0rVz6P
+
   May this file be installed?
   $ ics verify firmware.bin --evidence firmware.evidence.json
   $ ics verify hello_2.10-3_amd64.deb
@@ -51,6 +61,18 @@ pub(crate) struct Verify {
     /// The domain's name and hash of entry 0, as its owners told you [default: that of a mirror in ics.toml].
     #[arg(long, value_name = "ORIGIN")]
     pin: Option<Origin>,
+    /// For a proof: the key of the log's home, as `verifier_key` of `ics --json domain show --node` has it.
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["evidence", "domain"])]
+    log_key: Option<VerifierKey>,
+    /// For a proof: the key of a witness that must have cosigned; the same form, of type 4.
+    #[arg(long, value_name = "KEY", requires = "log_key")]
+    witness: Vec<VerifierKey>,
+    /// For a proof: how many of these witnesses are enough [default: all].
+    #[arg(long, value_name = "COUNT", requires = "witness")]
+    quorum: Option<usize>,
+    /// For a proof: the entry's body [default: the file beside the proof that ends in .pgp].
+    #[arg(long, value_name = "FILE", requires = "log_key")]
+    body: Option<PathBuf>,
     /// Judge as of this time, in RFC 3339 [default: now].
     #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<Timestamp>,
@@ -87,6 +109,9 @@ struct ArtifactReport {
 
 impl Verify {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if self.is_proof()? {
+            return proof::run(&self, context);
+        }
         let evidence = self.evidence(context)?;
         let pin = match self.pin.clone() {
             Some(pin) => Some(pin),
@@ -118,6 +143,17 @@ impl Verify {
                 None => failure.hint("an artifact is checked with --evidence FILE, or with --domain DOMAIN"),
             }
         })
+    }
+
+    /// Whether the file is a proof that an entry stands in a log.
+    fn is_proof(&self) -> Result<bool, Failure> {
+        if self.log_key.is_some() {
+            return Ok(true);
+        }
+        let failed = |e| files::failed(&self.file, e);
+        let mut first = Vec::new();
+        File::open(&self.file).and_then(|file| file.take(64).read_to_end(&mut first)).map_err(failed)?;
+        Ok(self.evidence.is_none() && self.domain.is_none() && Source::is_tlog_proof(&first))
     }
 
     /// Whether the file, of which nothing else is said, is no evidence: evidence is a JSON object.

@@ -160,6 +160,16 @@ pub(super) async fn entry(
     Ok(answer::json(&entry))
 }
 
+pub(super) async fn tlog_proof(
+    face: Data<Face>,
+    reader: Reading,
+    domain: Domain,
+    path: Path<Indexed>,
+) -> Result<HttpResponse, Failure> {
+    let proof = face.blocking(move |app| app.tlog_proof(reader.0, &domain.0, path.index)).await?;
+    Ok(answer::bytes("text/plain; charset=utf-8", proof))
+}
+
 /// An entry, and the size of the tree that it is proven to be in; the newest checkpoint's unless told.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -11,6 +11,7 @@ mod node;
 mod operations;
 mod peers;
 mod statements;
+mod witness;
 
 use actix_web::guard;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -70,6 +71,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/entries", Everybody, |r| r.to(log::entries)),
     get("/v1/domains/{domain}/feed", Everybody, |r| r.to(log::feed)),
     get("/v1/domains/{domain}/entries/{index}", Everybody, |r| r.to(log::entry)),
+    get("/v1/domains/{domain}/entries/{index}/tlog-proof", Everybody, |r| r.to(log::tlog_proof)),
     get("/v1/domains/{domain}/proof/inclusion", Everybody, |r| r.to(log::inclusion)),
     get("/v1/domains/{domain}/proof/consistency", Everybody, |r| r.to(log::consistency)),
     post("/v1/domains/{domain}/statements", Everybody, |r| r.to(statements::submit)),
@@ -91,6 +93,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/peers", Operator, |r| r.to(peers::list)),
     post("/v1/peers", Operator, |r| r.to(peers::put)),
     post("/v1/peers/{name}/remove", Operator, |r| r.to(peers::remove)),
+    post("/add-checkpoint", Everybody, |r| r.to(witness::add_checkpoint)),
     post("/v1/domains/{domain}/adoptions", Operator, |r| r.to(adoptions::adopt)),
 ];
 

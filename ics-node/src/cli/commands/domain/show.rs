@@ -128,6 +128,10 @@ fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
     if !descriptor.description.is_empty() {
         rows.insert(0, ("about", descriptor.description.clone()));
     }
+    if let Some(witnesses) = &descriptor.witnesses {
+        let names = witnesses.keys.iter().map(|witness| clean(&witness.name)).collect::<Vec<_>>().join("\n");
+        rows.push(("witnesses", format!("{} of these must cosign\n{names}", witnesses.quorum)));
+    }
     let sources = descriptor.sources.iter().map(|source| source.domain.to_string()).collect::<Vec<_>>();
     if !sources.is_empty() {
         rows.push(("adopts from", sources.join("\n")));

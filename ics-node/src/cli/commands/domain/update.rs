@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
-use ics_core::descriptor::{Compromise, Descriptor};
+use ics_core::descriptor::{Compromise, Descriptor, NodeKey};
 use ics_core::identity::Fingerprint;
 use ics_core::vocabulary::{DomainName, Role};
 
@@ -22,6 +22,7 @@ Examples:
   $ ics domain update --add-signer developer=debian-keyring.gpg --certificate-bytes 1048576
   $ ics domain update --add-owner b.asc --threshold 2
   $ ics domain update --compromised 0123456789abcdef0123456789abcdef01234567@4711
+  $ ics domain update --add-witness ics.cert.example=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= --quorum 1
 
   Everything else is edited in the JSON itself:
   $ ics --json domain show > next.json
@@ -66,6 +67,16 @@ pub(crate) struct Update {
     /// A signer whose statements in this domain no longer count from an index on.
     #[arg(long, value_name = "FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
     compromised: Vec<(Fingerprint, u64)>,
+    /// A node that is to cosign checkpoints: its name and key as its /v1/node shows them. The home asks it once
+    /// `ics peer add NAME --witness` says where it is.
+    #[arg(long, value_name = "NAME=BASE64", value_parser = witness, group = "changes")]
+    add_witness: Vec<NodeKey>,
+    /// A node that no longer is.
+    #[arg(long, value_name = "NAME", group = "changes")]
+    remove_witness: Vec<String>,
+    /// How many witnesses must have cosigned before anything is acknowledged or shown [default: all, at first].
+    #[arg(long, value_name = "COUNT", group = "changes")]
+    quorum: Option<u32>,
     /// The owner's key that signs.
     #[arg(long = "owner", default_value = "owner", value_name = "KEY")]
     owners: Vec<String>,
@@ -78,6 +89,11 @@ fn compromise(text: &str) -> Result<(Fingerprint, u64), String> {
     let (signer, index) = text.split_once('@').ok_or_else(|| format!("`{text}` lacks its `@`"))?;
     let index = index.parse().map_err(|_| format!("`{index}` is not an index of the log"))?;
     Ok((signer.parse().map_err(|e: ics_core::identity::IdentityError| e.to_string())?, index))
+}
+
+fn witness(text: &str) -> Result<NodeKey, String> {
+    let (name, key) = text.split_once('=').ok_or_else(|| format!("`{text}` lacks its `=`"))?;
+    Ok(NodeKey { name: name.to_owned(), key: key.to_owned() })
 }
 
 impl Update {
@@ -117,6 +133,9 @@ impl Update {
             certificate_bytes: self.certificate_bytes,
             add_sources: self.add_source.iter().map(|path| source(path)).collect::<Result<_, _>>()?,
             compromised: self.compromised.into_iter().map(compromise).collect(),
+            add_witnesses: self.add_witness,
+            remove_witnesses: self.remove_witness,
+            quorum: self.quorum,
         })
     }
 }

@@ -32,7 +32,11 @@ devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef0011223
 
   Let another node read as itself, in the roles of its signer, and no more than ten times in a second:
   $ ics peer add ics.shop.example --key 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= \
---signer 0123456789abcdef0123456789abcdef01234567 --requests-per-minute 600")]
+--signer 0123456789abcdef0123456789abcdef01234567 --requests-per-minute 600
+
+  Be each other's witness: what is shown to one cannot be another log than what is shown to all others:
+  $ ics peer add ics.cert.example --url https://ics.cert.example --key 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= \
+--witness --cosign labels.cert.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455")]
 pub(crate) struct Add {
     /// Its name, best the one that it has itself: access rules know it by this.
     #[arg(value_name = "NAME")]
@@ -46,6 +50,12 @@ pub(crate) struct Add {
     /// Its key, as `/v1/node` there shows it: by it the peer is known when it reads here.
     #[arg(long, value_name = "BASE64")]
     key: Option<PeerKey>,
+    /// Ask it to cosign the checkpoints of this node's domains, as their witness.
+    #[arg(long)]
+    witness: bool,
+    /// Cosign the checkpoints of this domain of the peer, as its witness.
+    #[arg(long, value_name = "ORIGIN")]
+    cosign: Vec<Origin>,
     /// The signer on whose behalf it reads, by fingerprint.
     #[arg(long, value_name = "FINGERPRINT")]
     signer: Option<Fingerprint>,
@@ -100,7 +110,7 @@ impl Add {
             }
         }
         if let Some(problem) = peer.contradiction() {
-            return Err(Failure::new(Exit::Usage, problem).hint("give its address with --url URL"));
+            return Err(Failure::new(Exit::Usage, problem).hint("its address is given with --url URL, its key with --key BASE64"));
         }
         let since = change(
             context,
@@ -115,6 +125,9 @@ impl Add {
     fn changed(&self, mut peer: PeerConfig) -> PeerConfig {
         peer.url = self.url.clone().or(peer.url);
         peer.key = self.key.clone().or(peer.key);
+        peer.witness |= self.witness;
+        let new = self.cosign.iter().filter(|origin| !peer.cosign.contains(origin)).cloned().collect::<Vec<_>>();
+        peer.cosign.extend(new);
         peer.signer = self.signer.or(peer.signer);
         peer.direction = self.direction.unwrap_or(peer.direction);
         peer.interval_ms = self.interval_ms.unwrap_or(peer.interval_ms);
@@ -164,6 +177,8 @@ fn done(peer: &PeerConfig, since: Since) -> String {
     rows.extend(peer.url.as_ref().map(|url| ("at", url.to_string())));
     rows.extend(peer.key.as_ref().map(|key| ("key", key.to_string())));
     rows.extend(peer.mirror.iter().map(|origin| ("copied", origin.to_string())));
+    rows.extend(peer.witness.then(|| ("witness", "of the domains of this node".to_owned())));
+    rows.extend(peer.cosign.iter().map(|origin| ("cosigned", origin.to_string())));
     let next = match since {
         Since::Now => "the node has begun; `ics peer status` says how it goes",
         Since::NextStart => "the node begins when it is started; then `ics peer status`",

@@ -4,7 +4,7 @@ use clap::Args;
 use console::style;
 use ics_core::time::Timestamp;
 
-use crate::api::{PeerInfo, Pulled, Served};
+use crate::api::{Cosigns, PeerInfo, Pulled, Served};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
@@ -45,7 +45,11 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
         rows.extend(pulled.last_error.as_ref().map(|error| ("", style(clean(error)).red().to_string())));
     }
     rows.extend(info.serves.iter().map(|served| ("reads", taken(served, now))));
-    if info.pulls.is_empty() && info.serves.is_empty() {
+    for cosigned in &info.cosigns {
+        rows.push(("cosigned", witnessed(cosigned, now)));
+        rows.extend(cosigned.last_error.as_ref().map(|error| ("", style(clean(error)).red().to_string())));
+    }
+    if info.pulls.is_empty() && info.serves.is_empty() && info.cosigns.is_empty() {
         rows.push(("", "nothing is copied from it, and it has read nothing since the node started".to_owned()));
     }
     card(info.peer.name.as_str(), &rows)
@@ -76,6 +80,12 @@ fn taken(served: &Served, now: Timestamp) -> String {
     let ago = span(now.millis_since(served.seen_at) / 1000);
     let at = format!("{} ({ago} ago)", when(served.seen_at));
     format!("{}: {} entries{}, {}, {at}", served.domain, served.size, behind(served.lag_entries), bytes(served.bytes))
+}
+
+fn witnessed(cosigned: &Cosigns, now: Timestamp) -> String {
+    let ago = cosigned.cosigned_at.map(|at| format!(", {} ago", span(now.millis_since(at) / 1000)));
+    let ago = ago.unwrap_or_default();
+    format!("{}: {} entries{}{ago}", cosigned.domain, cosigned.size, behind(cosigned.lag_entries))
 }
 
 /// Bytes for people.

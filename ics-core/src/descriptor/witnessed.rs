@@ -1,0 +1,48 @@
+//! Whether as many witnesses have cosigned a checkpoint as a descriptor asks for.
+
+use super::{Descriptor, NodeKey};
+use crate::log::checkpoint::CheckpointError;
+use crate::log::cosignature;
+use crate::log::note::{Algorithm, KeyError, NoteError, VerifierKey};
+use crate::time::Timestamp;
+
+impl NodeKey {
+    /// The key that verifies the node's cosignatures.
+    ///
+    /// # Errors
+    /// When the node has no usable key; no descriptor is admitted with such a node.
+    pub fn cosigner(&self) -> Result<VerifierKey, KeyError> {
+        let key = self.verifying_key().ok_or(KeyError::Key)?;
+        VerifierKey::new(&self.name, Algorithm::Cosignature, key.as_bytes())
+    }
+}
+
+impl Descriptor {
+    /// The names of the witnesses that have cosigned a checkpoint, each with the time for which it did.
+    ///
+    /// # Errors
+    /// When the note is not a checkpoint, or a cosignature that claims to be a witness's is wrong.
+    pub fn cosigned_by(&self, note: &str) -> Result<Vec<(String, Timestamp)>, CheckpointError> {
+        let nodes = self.witnesses.iter().flat_map(|witnesses| &witnesses.keys);
+        let keys: Vec<VerifierKey> = nodes.map(NodeKey::cosigner).collect::<Result<_, _>>().map_err(NoteError::from)?;
+        let times = cosignature::times(note, &keys)?;
+        Ok(times.into_iter().map(|(key, time)| (key.name().to_owned(), time)).collect())
+    }
+
+    /// How many witnesses must have cosigned a checkpoint before it counts.
+    #[must_use]
+    pub fn quorum(&self) -> usize {
+        self.witnesses.as_ref().map_or(0, |witnesses| usize::try_from(witnesses.quorum).unwrap_or(usize::MAX))
+    }
+
+    /// Whether as many have cosigned a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Descriptor::cosigned_by`]; without a demand nothing is read, and nothing can be wrong.
+    pub fn is_witnessed(&self, note: &str) -> Result<bool, CheckpointError> {
+        match self.quorum() {
+            0 => Ok(true),
+            quorum => Ok(self.cosigned_by(note)?.len() >= quorum),
+        }
+    }
+}

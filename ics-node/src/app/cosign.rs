@@ -1,0 +1,116 @@
+//! This node as a witness: it cosigns checkpoints of the domains for which it is configured (C2SP tlog-witness).
+
+use ics_core::log::checkpoint::{Checkpoint, Origin};
+use ics_core::log::cosignature;
+use ics_core::log::note::VerifierKey;
+use ics_sync::witness::{self, AddCheckpoint, Refusal, Seen};
+
+use super::{App, AppError};
+use crate::store::{Fork, Part, Witnessed};
+
+/// Why this node did not cosign.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotCosigned {
+    /// The request, or what it says of the log.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// This node failed.
+    #[error(transparent)]
+    Failed(#[from] AppError),
+}
+
+impl App {
+    /// Cosigns a checkpoint, given as the body of an `add-checkpoint` request, if it follows from all that this node
+    /// has seen of its log. The answer is a signature line. That the checkpoint was seen is durable before it is signed.
+    ///
+    /// # Errors
+    /// When the request is malformed, the log is none for which this node is configured, its key did not sign, or the
+    /// checkpoint does not follow; or when the store or the key fails.
+    pub fn add_checkpoint(&self, request: &str) -> Result<String, NotCosigned> {
+        let request: AddCheckpoint = request.parse().map_err(Refusal::from)?;
+        let checkpoint = witness::open(&request, |origin| self.key_to_cosign(origin))?;
+        let origin = checkpoint.origin.clone();
+        let held = self.held_of(&origin)?;
+        let (asked, claimed) = (request.clone(), checkpoint.clone());
+        let decided = move |seen| decide(&asked, &claimed, seen, held);
+        let (answer, news) = self.store().witness(&origin, decided).map_err(AppError::from)?;
+        if let Some(former) = news {
+            self.tell_of_misbehaviour(&checkpoint, &former, &request.checkpoint)?;
+        }
+        answer?;
+        let (keys, now) = (&self.0.keys, self.clock().now());
+        let line = cosignature::line(&request.checkpoint, &keys.name, &*keys.key, now);
+        let line = line.map_err(|error| AppError::Internal(format!("the checkpoint could not be cosigned: {error}")))?;
+        Ok(format!("{line}\n"))
+    }
+
+    /// What this node holds of a log as its mirror, which may be more than it was asked to cosign.
+    fn held_of(&self, origin: &Origin) -> Result<Option<Seen>, AppError> {
+        let Ok(hosted) = self.hosted(&origin.domain) else { return Ok(None) };
+        if hosted.part != Part::Mirror || hosted.origin().as_ref() != Some(origin) {
+            return Ok(None);
+        }
+        let Some(seal) = self.store().head(hosted.number)?.seal else { return Ok(None) };
+        // Only what this node holds whole is compared; the mirror itself compares what it catches up with.
+        let seen = self.store().witnessed(origin)?.filter(|seen| seen.size <= seal.size);
+        if let Some(seen) = seen
+            && seen.size > 0
+            && self.store().root_at(hosted.number, seen.size).is_ok_and(|root| root != seen.root)
+        {
+            return Err(AppError::Internal(format!("what is copied here of `{origin}` contradicts what was cosigned")));
+        }
+        Ok(Some(Seen { size: seal.size, root: seal.root }))
+    }
+
+    /// The key by which the configuration knows a log.
+    fn key_to_cosign(&self, origin: &Origin) -> Option<VerifierKey> {
+        origin.key(&self.peers_table().key_to_cosign(origin)?).ok()
+    }
+
+    fn tell_of_misbehaviour(&self, theirs: &Checkpoint, former: &Witnessed, note: &str) -> Result<(), AppError> {
+        let Origin { domain, .. } = &theirs.origin;
+        let hosted = self.hosted(domain).ok().filter(|hosted| hosted.origin().as_ref() == Some(&theirs.origin));
+        let number = hosted.map(|hosted| hosted.number);
+        let text = format!(
+            "the home of `{domain}` signed {} entries with root {} that do not follow from the {} that this witness has \
+             cosigned",
+            theirs.size, theirs.root, former.size
+        );
+        tracing::error!(%domain, "{text}");
+        self.store().alarm(number, self.clock().now(), "fork", &text)?;
+        if let Some(domain) = number {
+            let (ours, theirs) = (former.note.clone(), note.to_owned());
+            self.store().keep_fork(Fork { domain, at: self.clock().now(), ours, theirs })?;
+        }
+        Ok(())
+    }
+}
+
+/// What was decided: whether to cosign, and what was seen before if this is the first contradiction.
+type Decided = (Result<(), Refusal>, Option<Witnessed>);
+
+/// What is to be kept, and the decision. `held` is what a mirror on this node holds.
+fn decide(
+    request: &AddCheckpoint,
+    checkpoint: &Checkpoint,
+    seen: Option<Witnessed>,
+    held: Option<Seen>,
+) -> (Option<Witnessed>, Decided) {
+    let known = seen.as_ref().map(|seen| Seen { size: seen.size, root: seen.root });
+    let largest = [known, held].into_iter().flatten().max_by_key(|seen| seen.size).unwrap_or_else(Seen::nothing);
+    let note = request.checkpoint.clone();
+    match witness::follows(request, checkpoint, largest) {
+        Ok(next) if known == Some(next) => (None, (Ok(()), None)),
+        Ok(Seen { size, root }) => {
+            let contradiction = seen.and_then(|seen| seen.contradiction);
+            (Some(Witnessed { size, root, note, contradiction }), (Ok(()), None))
+        }
+        Err(refusal) => match seen.filter(|seen| refusal.is_misbehaviour() && seen.contradiction.is_none()) {
+            Some(seen) => {
+                let kept = Witnessed { contradiction: Some(note), ..seen.clone() };
+                (Some(kept), (Err(refusal), Some(seen)))
+            }
+            None => (None, (Err(refusal), None)),
+        },
+    }
+}

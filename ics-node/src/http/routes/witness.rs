@@ -1,0 +1,44 @@
+//! `/add-checkpoint`: this node as a witness (C2SP tlog-witness).
+
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use ics_sync::witness::{REQUEST_BYTES, Refusal};
+
+use crate::app::NotCosigned;
+use crate::app::problem::Code;
+use crate::http::answer::{self, TLOG_SIZE};
+use crate::http::body;
+use crate::http::face::Face;
+use crate::http::failure::Failure;
+
+/// The media type of signature lines.
+const TEXT: &str = "text/plain; charset=utf-8";
+
+/// Requests come from logs of any make, so the body's media type is not asked for.
+pub(super) async fn add_checkpoint(
+    face: Data<Face>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Failure> {
+    let _place = face.upload()?;
+    let bytes = body::read(&request, &mut payload.into_inner(), REQUEST_BYTES).await?;
+    let text = core::str::from_utf8(&bytes).map_err(|error| Failure::new(Code::MalformedRequest, error))?.to_owned();
+    match face.blocking(move |app| Ok(app.add_checkpoint(&text))).await? {
+        Ok(lines) => Ok(answer::bytes(TEXT, lines)),
+        Err(NotCosigned::Failed(error)) => Err(error.into()),
+        Err(NotCosigned::Refused(refusal)) => match refusal.seen() {
+            Some(size) => Ok(HttpResponse::Conflict().content_type(TLOG_SIZE).body(format!("{size}\n"))),
+            None => Err(Failure::new(code(&refusal), refusal)),
+        },
+    }
+}
+
+/// The code whose status is the one that C2SP tlog-witness gives the refusal.
+const fn code(refusal: &Refusal) -> Code {
+    match refusal.status() {
+        403 => Code::LogUnsigned,
+        404 => Code::UnknownLog,
+        422 => Code::Inconsistent,
+        _ => Code::MalformedRequest,
+    }
+}

@@ -1,0 +1,103 @@
+//! What this node has cosigned as a witness, and the checkpoints that its own domains show to witnesses.
+
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::Origin;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Store;
+use super::error::StoreError;
+use super::types::{DomainNumber, Seal};
+
+/// The largest tree of a log that this node has seen as a witness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witnessed {
+    /// Entries.
+    pub size: u64,
+    /// Their root.
+    pub root: Hash,
+    /// The checkpoint, as the log signed it.
+    pub note: String,
+    /// The first checkpoint that contradicted it.
+    pub contradiction: Option<String>,
+}
+
+impl Store {
+    /// Decides about a checkpoint of a log with what was seen of it, and keeps durably what is seen from then on; no
+    /// other decision comes in between. `decide` gives what to keep, if anything changes, and the answer.
+    ///
+    /// # Errors
+    /// When the database fails: then nobody may be answered.
+    pub fn witness<T: Send + 'static>(
+        &self,
+        origin: &Origin,
+        decide: impl FnOnce(Option<Witnessed>) -> (Option<Witnessed>, T) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let origin = origin.to_string();
+        self.desk(move |log| {
+            let seen = read(log, &origin)?;
+            let before = seen.as_ref().map_or(0, |seen| seen.size);
+            let (next, answer) = decide(seen);
+            if let Some(next) = next {
+                if next.size < before {
+                    return Err(StoreError::refused("what a witness has seen never grows smaller"));
+                }
+                put(log, &origin, &next)?;
+            }
+            Ok(answer)
+        })
+    }
+
+    /// What this node has seen of a log as a witness.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn witnessed(&self, origin: &Origin) -> Result<Option<Witnessed>, StoreError> {
+        let origin = origin.to_string();
+        self.shared.pool.read(|reader| read(&reader.log, &origin))
+    }
+
+    /// The checkpoint over all that is stored of a domain of this node, for its witnesses: the one that is shown, or a
+    /// new one, which goes to the head's file before anybody can see it.
+    ///
+    /// # Errors
+    /// When the domain may not be written, or the key or file fails.
+    pub fn sign_head(&self, domain: DomainNumber) -> Result<Seal, StoreError> {
+        self.with_writer(move |writer| {
+            let state = writer.shared.published.get(domain)?;
+            state.check_current()?;
+            let (size, root) = (state.head.size, state.head.root);
+            if let Some(seal) = state.head.seal.as_ref().filter(|seal| seal.size == size) {
+                return Ok(seal.clone());
+            }
+            let seal = writer.sign(&state, size, root)?;
+            let heads = &writer.shared.heads;
+            let highest = heads.read(&state.info.name)?.map_or(0, |on_file| on_file.size);
+            if size > highest {
+                heads.write(&state.info.name, &seal)?;
+            }
+            Ok(seal)
+        })
+    }
+}
+
+fn read(log: &Connection, origin: &str) -> Result<Option<Witnessed>, StoreError> {
+    let sql = "SELECT size, root, note, contradiction FROM witnessed WHERE origin = ?1";
+    let mut statement = log.prepare_cached(sql)?;
+    let found = statement.query_row([origin], |row| {
+        let (size, root) = (row.get::<_, i64>(0)?.cast_unsigned(), Hash(row.get(1)?));
+        Ok(Witnessed { size, root, note: row.get(2)?, contradiction: row.get(3)? })
+    });
+    Ok(found.optional()?)
+}
+
+fn put(log: &Connection, origin: &str, seen: &Witnessed) -> Result<(), StoreError> {
+    let sql = "INSERT OR REPLACE INTO witnessed (origin, size, root, note, contradiction) VALUES (?1, ?2, ?3, ?4, ?5)";
+    log.prepare_cached(sql)?.execute(params![
+        origin,
+        seen.size.cast_signed(),
+        seen.root.0,
+        seen.note,
+        seen.contradiction
+    ])?;
+    Ok(())
+}
