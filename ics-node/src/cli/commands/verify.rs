@@ -40,9 +40,9 @@ devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef0011223
 
   A proof that an entry stands in a log, by the keys that its home and two witnesses have told you:
   $ ics verify entry-17.tlog-proof --log-key \
-devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455+3f9f9a9e+\
-AddaagGAqsK18lT/u9MlhwdxNdk9x6yzTNA5Ty0rVz6P \
---witness ics.cert.example+2d5e1f80+BNdaagGAqsK18lT/u9MlhwdxNdk9x6yzTNA5Ty0rVz6P
+devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455+1e044bcd+\
+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea \
+--witness ics.cert.example+e67d9286+BNdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea
 
   May this file be installed?
   $ ics verify firmware.bin --evidence firmware.evidence.json
