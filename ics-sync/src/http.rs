@@ -13,8 +13,8 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 
 use crate::budget::Budget;
 use crate::news::{Events, HEARTBEAT_SECONDS, News};
-use crate::witness::{AddCheckpoint, Reply};
 use crate::wire::{self, Base64, Descriptors, Info, Outcome, Page, Submission, Submitted, WireError};
+use crate::witness::{AddCheckpoint, Reply};
 
 /// Seconds until a connection must stand.
 const CONNECT_SECONDS: u64 = 10;

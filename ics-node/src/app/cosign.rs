@@ -40,7 +40,8 @@ impl App {
         answer?;
         let (keys, now) = (&self.0.keys, self.clock().now());
         let line = cosignature::line(&request.checkpoint, &keys.name, &*keys.key, now);
-        let line = line.map_err(|error| AppError::Internal(format!("the checkpoint could not be cosigned: {error}")))?;
+        let line =
+            line.map_err(|error| AppError::Internal(format!("the checkpoint could not be cosigned: {error}")))?;
         Ok(format!("{line}\n"))
     }
 

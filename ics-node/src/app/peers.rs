@@ -16,9 +16,9 @@ use tokio::task::JoinHandle;
 
 use super::access::Party;
 use super::heartbeat::stopped;
+use super::hosted::Hosted;
 use super::open::prepare_mirror;
 use super::problem::Code;
-use super::hosted::Hosted;
 use super::witnesses::{Witness, Witnessing};
 use super::{App, AppError, Reader};
 use crate::api::{Cosigns, PeerInfo, Pulled, Served};

@@ -150,7 +150,8 @@ impl App {
         let key = key_of(witness)?;
         loop {
             let (old, size) = (asking.old().min(seal.size), seal.size);
-            let prove = move |app: &Self, hosted: &Hosted| Ok(app.store().consistency_proof(hosted.number, old, size)?);
+            let prove =
+                move |app: &Self, hosted: &Hosted| Ok(app.store().consistency_proof(hosted.number, old, size)?);
             let proof = self.blocking_in(hosted, prove).await.map_err(|error| refused(error.to_string()))?;
             let request = AddCheckpoint { old, proof, checkpoint: seal.note.clone() };
             match asking.handle(size, witness.http.add_checkpoint(&request).await) {

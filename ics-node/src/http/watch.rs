@@ -12,9 +12,9 @@ use actix_web::{Error, HttpResponse, ResponseError as _};
 use ics_core::limits;
 use tracing::Instrument as _;
 
+use super::answer::TLOG_SIZE;
 use super::answer::VERDICT;
 use super::face::Face;
-use super::answer::TLOG_SIZE;
 use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
 use crate::app::problem::Code;
 

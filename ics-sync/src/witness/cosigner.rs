@@ -59,7 +59,9 @@ pub enum Refusal {
     #[error("fork: this witness has seen another root for {0} entries")]
     Fork(u64),
     /// The proof does not lead from what the witness has seen to the checkpoint.
-    #[error("the proof does not lead from the {old} entries that this witness has seen to the {size} of the checkpoint")]
+    #[error(
+        "the proof does not lead from the {old} entries that this witness has seen to the {size} of the checkpoint"
+    )]
     Inconsistent {
         /// The size that the witness has seen.
         old: u64,

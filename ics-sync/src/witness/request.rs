@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn the_form_of_a_request() {
-        let request = AddCheckpoint { old: 12, proof: vec![Hash([1; 32])], checkpoint: "o\n13\nr\n\n— s x\n".to_owned() };
+        let request =
+            AddCheckpoint { old: 12, proof: vec![Hash([1; 32])], checkpoint: "o\n13\nr\n\n— s x\n".to_owned() };
         let text = format!("old 12\n{}\n\no\n13\nr\n\n— s x\n", Hash([1; 32]).to_base64());
         assert_eq!(request.to_string(), text);
         assert_eq!(text.parse(), Ok(request));

@@ -115,7 +115,9 @@ fn what_is_acknowledged_has_its_witnesses() {
     assert_eq!(size_of(&note), size, "what was acknowledged is shown");
     assert!([&court.first, &court.second].into_iter().all(|witness| is_cosigned_by(&note, witness)), "{note}");
     court.mirror.catches_up(&court.home, DEVICES);
-    eventually("the mirror shows the cosignatures", || is_cosigned_by(&court.mirror.note(), &court.first).then_some(()));
+    eventually("the mirror shows the cosignatures", || {
+        is_cosigned_by(&court.mirror.note(), &court.first).then_some(())
+    });
     a_receipt_is_a_proof(&court);
 
     // Without one of the two nothing is acknowledged, nothing is shown, and nothing is lost.

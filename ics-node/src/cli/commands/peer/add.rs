@@ -110,7 +110,8 @@ impl Add {
             }
         }
         if let Some(problem) = peer.contradiction() {
-            return Err(Failure::new(Exit::Usage, problem).hint("its address is given with --url URL, its key with --key BASE64"));
+            return Err(Failure::new(Exit::Usage, problem)
+                .hint("its address is given with --url URL, its key with --key BASE64"));
         }
         let since = change(
             context,

@@ -75,7 +75,10 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
 /// The witnesses that have cosigned, which are as many as are asked for.
 fn witnesses(verify: &Verify, source: &Source) -> Result<Vec<Witnessed>, Failure> {
     if let Some(other) = verify.witness.iter().find(|key| key.algorithm() != Algorithm::Cosignature) {
-        return Err(Failure::new(Exit::Usage, format!("the key of `{}` is not one for cosignatures (type 4)", other.name())));
+        return Err(Failure::new(
+            Exit::Usage,
+            format!("the key of `{}` is not one for cosignatures (type 4)", other.name()),
+        ));
     }
     let times = cosignature::times(&source.checkpoint, &verify.witness);
     let times = times.map_err(|error| Failure::new(Exit::Refused, format!("the proof is refused: {error}")))?;
