@@ -68,3 +68,37 @@ serve() {
     nodes+=($!)
     until_ok curl --silent --fail --output /dev/null "http://$address/readyz"
 }
+
+# What a gateway's examples begin with: the plant's node with pumps in use that hold keys and certificates of their own,
+# an owner who may lift a suspension, and the gateway's node, which mirrors the plant and decides by a policy of its own.
+#     gateway_of_a_plant PLANT-ADDRESS GATEWAY-ADDRESS SERIAL…
+gateway_of_a_plant() {
+    local plant=$1 site=$2 serial
+    shift 2
+    as plant init --role maintenance --domain plant.example --listen "$plant" --generate-passphrase
+    serve plant "$plant"
+    as plant key make owner-desk --user-id 'Owner of the plant'
+    as plant key show owner-desk --armor >"$work/owner.asc"
+    as plant domain update --add-signer "owner=$work/owner.asc"
+    as plant domain submit
+    for serial in "$@"; do
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=$serial" \
+            -keyout "$work/$serial.key" -out "$work/$serial.crt" 2>/dev/null
+        openssl pkey -in "$work/$serial.key" -pubout -out "$work/$serial.pem"
+        as plant publish --key "$work/$serial.pem" --serial "$serial" --model P7
+        as plant approve "serial:$serial" --yes
+        as plant status in-use "serial:$serial" --yes
+    done
+    as site init --role infield --domain site4.plant.example --listen "$site" --generate-passphrase
+    as site peer add plant plant.example --url "http://$plant" --yes
+    cat >"$work/site/trust.json" <<JSON
+{
+  "domains": [$(origin site plant.example)],
+  "freshness": { "default": 3600 },
+  "rules": "@id(\"approved-and-in-use\") permit (principal, action in Action::\"use\", resource) when { principal.approving_roles.contains(\"integrator\") && principal.effect == Effect::\"permits\" };"
+}
+JSON
+    printf '\n[trust]\npolicy = "trust.json"\n' >>"$work/site/ics.toml"
+    serve site "$site"
+    for serial in "$@"; do until_ok as site lookup "serial:$serial" --use connect; done
+}

@@ -6,14 +6,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The first of eight ports that nobody listens on, for one example with five nodes, one with a single node and one with
-/// two; below those that the system gives to outgoing connections.
+/// The first of so many ports that nobody listens on: each example has its own; below those that the system gives to
+/// outgoing connections.
 fn ports() -> u16 {
-    let first = u16::try_from(std::process::id() % 1_000).expect("below 1,000");
-    let candidates = (0..1_000).map(|step| 21_000 + (first + step) % 1_000 * 10);
+    const COUNT: u16 = 16;
+    let first = u16::try_from(std::process::id() % 500).expect("below 500");
+    let candidates = (0..500).map(|step| 21_000 + (first + step) % 500 * 20);
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     static PORTS: OnceLock<u16> = OnceLock::new();
-    *PORTS.get_or_init(|| candidates.clone().find(|port| (*port..port + 8).all(is_free)).expect("free ports"))
+    *PORTS.get_or_init(|| candidates.clone().find(|port| (*port..port + COUNT).all(is_free)).expect("free ports"))
 }
 
 /// Runs an example; what it printed. It leaves nothing behind.
@@ -113,6 +114,54 @@ fn zero_trust() {
         ],
     );
     assert_eq!(said.matches("monitor$ ics status suspended").count(), 1, "once, not for every anomaly: {said}");
+}
+
+#[test]
+fn nginx() {
+    let said = run("nginx");
+    in_order(
+        &said,
+        &[
+            "== 3.",
+            "SN-0001: 200 permitted",
+            "SN-0002: 200 permitted",
+            "stranger: 503",
+            "nobody: 403",
+            "== 4.",
+            "SN-0001: 403 blocked",
+            "SN-0002: 200 permitted",
+            "== 5.",
+            "SN-0001: 200 permitted",
+            "== 6.",
+            "SN-0002: 503",
+            "== Done",
+        ],
+    );
+}
+
+#[test]
+fn mosquitto() {
+    let said = run("mosquitto");
+    in_order(
+        &said,
+        &[
+            "== 4.",
+            "watching 2 of the broker's clients",
+            "let in SN-0001: permitted",
+            "let in SN-0002: permitted",
+            "== 5.",
+            "open",
+            "== 6.",
+            "ended SN-0001: deny, blocked",
+            "the broker denies it what it asks for",
+            "and tells it nothing",
+            "== 7.",
+            "open again",
+            "== 8.",
+            "trouble the node at",
+            "== Done",
+        ],
+    );
 }
 
 #[test]

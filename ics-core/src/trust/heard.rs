@@ -6,7 +6,7 @@ use super::verdict::{Looked, Party, Question, Reason, Step, Testimony};
 use super::{Facts, TrustPolicy};
 use crate::identity::{Kind, excerpt};
 use crate::log::checkpoint::Origin;
-use crate::record::{By, GivenStatus, Record};
+use crate::record::{By, GivenStatus, Listed, Record, Standing};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Effect};
 
@@ -70,9 +70,17 @@ impl<'a> Heard<'a> {
             status: status.map(|(_, status)| status.name.to_string()),
             vouching_roles: roles(|record| &record.vouched),
             approving_roles: roles(|record| &record.approvals),
+            formerly_approving_roles: self.formerly_approving_roles(),
             labels: self.records().flat_map(|record| &record.labels).map(|label| label.value.clone()).collect(),
             conflict: self.statuses().any(|(_, other)| other.effect != effect),
         })
+    }
+
+    /// An approval that its signer took back, or that was never admitted, is none.
+    fn formerly_approving_roles(&self) -> BTreeSet<String> {
+        let listed = self.records().flat_map(|record| &record.statements);
+        let is_over = |it: &&Listed| it.act == Act::Approval && matches!(it.standing, Standing::Lapsed | Standing::Replaced);
+        listed.filter(is_over).map(|it| it.by.role.to_string()).collect()
     }
 
     fn values(&self) -> BTreeMap<Attribute, BTreeSet<&'a str>> {

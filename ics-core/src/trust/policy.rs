@@ -208,6 +208,7 @@ impl Types {
             ("effect", word(&self.effect, facts.effect.as_str())),
             ("vouching_roles", set(&facts.vouching_roles)),
             ("approving_roles", set(&facts.approving_roles)),
+            ("formerly_approving_roles", set(&facts.formerly_approving_roles)),
             ("labels", set(&facts.labels)),
             ("conflict", RestrictedExpression::new_bool(facts.conflict)),
         ];
@@ -226,6 +227,9 @@ pub mod templates {
     pub const ANYTHING_VOUCHED: &str = include_str!("templates/anything-vouched.cedar");
     /// The developer must have released a piece of software, and the integrator approve of it.
     pub const SOFTWARE: &str = include_str!("templates/software.cedar");
+
+    /// Going back to released software is for approved versions, and for those that the integrator approved formerly.
+    pub const ROLLBACK: &str = include_str!("templates/rollback.cedar");
 
     /// A thing must have this label of a certification body; `None` if the label cannot stand in a rule.
     #[must_use]

@@ -30,6 +30,7 @@ pub(crate) fn unknown(kind: Kind) -> Facts {
         status: None,
         vouching_roles: Default::default(),
         approving_roles: Default::default(),
+        formerly_approving_roles: words(&[]),
         labels: Default::default(),
         conflict: false,
     }

@@ -1,11 +1,13 @@
 //! Use cases on the side of the person who signs: what the command line does, without the command line.
 
+pub mod agent;
 pub mod artifact;
 pub mod backup;
 pub mod batch;
 pub mod certificate;
 pub mod deb;
 pub mod descriptor;
+pub mod gate;
 pub mod home;
 pub mod import;
 pub mod lookup;

@@ -6,13 +6,14 @@ use ics_core::evidence::Evidence;
 use ics_core::limits;
 use ics_core::trust::Verdict;
 use ics_core::vocabulary::DomainName;
+use ics_sync::http::{HttpPeer, NewsStream};
 use ics_sync::wire::{Base64, Submission};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AdoptionRequest, AdoptionResult, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, Explanation, History,
+    AdoptionRequest, AdoptionResult, CheckAnswers, CheckQuestions, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, Explanation, History,
     IdentityPage, ListQuery, NodeInfo, PeerInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults,
     ViewAnswer,
 };
@@ -248,6 +249,29 @@ impl Node {
         let mut query = vec![("id", id), ("use", usage)];
         query.extend(peer.map(|peer| ("peer", peer)));
         self.get(&["verdict"], &query).await
+    }
+
+    /// What the node decides about several uses at once, in the order of the questions.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn checks(&self, questions: &CheckQuestions) -> Answer<CheckAnswers> {
+        let answers: CheckAnswers = self.post(&["check"], questions).await?;
+        let (asked, given) = (questions.questions.len(), answers.answers.len());
+        if asked == given { Ok(answers) } else { Err(self.not_understood(format!("{given} answers to {asked} questions"))) }
+    }
+
+    /// What the node pushes about a domain, to somebody who holds `from` entries of it.
+    ///
+    /// # Errors
+    /// When the node has no such stream.
+    pub async fn news(&self, domain: &DomainName, from: u64) -> Answer<NewsStream> {
+        let unreachable = |error: ics_sync::http::PeerError| NodeError::Unreachable {
+            url: self.url().to_owned(),
+            reason: error.to_string(),
+        };
+        let peer = HttpPeer::new(self.url(), self.client.clone()).map_err(unreachable)?;
+        peer.stream(domain, from).await.map_err(unreachable)
     }
 
     /// Asks for an identity.

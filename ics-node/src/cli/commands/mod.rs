@@ -1,6 +1,7 @@
 //! The commands, one file each.
 
 mod adopt;
+mod agent;
 mod approve;
 mod backup;
 mod completions;
@@ -10,6 +11,7 @@ mod enroll;
 mod explain;
 mod export;
 mod fsck;
+mod gate;
 mod grant;
 mod history;
 mod import;
@@ -150,6 +152,12 @@ pub(super) enum Command {
     /// Other nodes: copy domains from them, let them read, see how it goes.
     #[command(subcommand)]
     Peer(peer::PeerCommand),
+    /// Let an update through only if the node allows it: for apt and SWUpdate.
+    #[command(subcommand)]
+    Gate(gate::GateCommand),
+    /// Keep another program of a gateway in step with what its node decides.
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
     /// Make, check and show the trust policy by which this node decides.
     #[command(subcommand)]
     Trust(trust::TrustCommand),
@@ -213,6 +221,8 @@ impl Command {
             Self::Qr(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
             Self::Peer(command) => command.run(context),
+            Self::Gate(command) => command.run(context),
+            Self::Agent(command) => command.run(context),
             Self::Trust(command) => command.run(context),
             Self::Import(command) => command.run(context),
             Self::Backup(command) => command.run(context),

@@ -27,6 +27,9 @@ Examples:
   $ ics trust init --permit devices --permit software --label medical-device-class-IIa --status in-use \
 --fresh 3600 --fresh-for connect=300
 
+  Code on servers and devices, and going back to versions that were approved once:
+  $ ics trust init --permit software --permit rollback
+
   Two of three must vouch; sensors talk to gateways only:
   $ ics trust init --permit anything-vouched --quorum 2:manufacturer,integrator,certification-body --talk device:gateway")]
 pub(crate) struct Init {
@@ -78,6 +81,8 @@ enum Permit {
     Devices,
     /// Code that its developer has released and the integrator approves of.
     Software,
+    /// Going back to released code, which the integrator approves of or approved for a time that is over.
+    Rollback,
     /// Whatever somebody entitled vouches for and has put into use.
     AnythingVouched,
 }
@@ -132,6 +137,7 @@ impl Init {
         let permits = permits.iter().map(|permit| match permit {
             Permit::Devices => templates::VOUCHED.to_owned(),
             Permit::Software => templates::SOFTWARE.to_owned(),
+            Permit::Rollback => templates::ROLLBACK.to_owned(),
             Permit::AnythingVouched => templates::ANYTHING_VOUCHED.to_owned(),
         });
         let requirements = self.requirements();

@@ -1,0 +1,64 @@
+//! `ics gate`.
+
+mod apt;
+mod swupdate;
+
+use clap::Subcommand;
+use console::style;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::words::clean;
+use crate::client::gate::{Passed, Piece, ROLLBACK, judge};
+
+/// Who is about to install something.
+#[derive(Debug, Subcommand)]
+pub(crate) enum GateCommand {
+    /// Let apt install only what the node allows.
+    ///
+    /// Reads what apt is about to unpack, as `DPkg::Pre-Install-Pkgs` gives it (versions 1 to 3), and asks the node about
+    /// the SHA-256 of every package: to `install` it, or to `rollback` where an older version takes the place of a newer
+    /// one. One that may not pass ends it, and apt installs nothing.
+    Apt(apt::Apt),
+    /// Let SWUpdate install only what the node allows.
+    ///
+    /// For SWUpdate's option `-P`: called when the signature of `sw-description` is verified and nothing is installed yet.
+    /// The node must allow the SHA-256 of the description, which is what the developer publishes of an update, and none of
+    /// the files that it names by hash may be blocked.
+    Swupdate(swupdate::Swupdate),
+}
+
+impl GateCommand {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Apt(command) => command.run(context),
+            Self::Swupdate(command) => command.run(context),
+        }
+    }
+}
+
+/// Asks the node, and says what became of each piece.
+fn pass(context: &Context, pieces: &[Piece]) -> Result<Exit, Failure> {
+    let node = context.node(&context.config()?)?;
+    let passed = context.wait(async { Ok(judge(&node, pieces).await?) })?;
+    context.output.result(&passed, || passed.iter().map(line).collect::<Vec<_>>().join("\n"))?;
+    let refused = passed.iter().filter(|it| !it.passes).count();
+    if refused == 0 {
+        return Ok(Exit::Ok);
+    }
+    Err(Failure::new(Exit::Refused, format!("{refused} of {} may not be installed", passed.len()))
+        .hint("`ics explain SHA256 --use install` says who would have to say what"))
+}
+
+fn line(passed: &Passed) -> String {
+    let way = if passed.usage == ROLLBACK { " (back to an older version)" } else { "" };
+    let name = clean(&passed.name);
+    if passed.passes {
+        return format!("{} {name}{way}", style("✓").green());
+    }
+    let mut text = format!("{} {name}{way}: {}, {}\n  {}", style("✗").red(), passed.verdict.as_str(), passed.reason.as_str(), passed.id);
+    for reason in &passed.reasons {
+        text.push_str(&format!("\n  {}", clean(reason)));
+    }
+    text
+}

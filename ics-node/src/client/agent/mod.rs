@@ -1,0 +1,10 @@
+//! Agents: they keep another program of a gateway in step with what its node decides.
+
+mod decisions;
+mod dynsec;
+mod follow;
+pub mod mosquitto;
+mod mqtt;
+
+pub use decisions::Decisions;
+pub use follow::follow;

@@ -1,0 +1,195 @@
+//! Keeps a mosquitto broker in step with what the node decides: who may not connect loses his role and his session.
+//!
+//! Of what mosquitto 2.0 offers, this is what holds:
+//!
+//! - A certificate revocation list is read on SIGHUP only, and a session that is up goes on whatever it says.
+//! - `disableClient` of the dynamic security plugin ends the sessions of a client that is known by its certificate
+//!   (`use_identity_as_username`), but such a client comes back with all its rights: it is not asked for the password
+//!   that was disabled.
+//! - Its role is what a client's rights hang on at each message. `removeClientRole` ends its sessions and leaves it
+//!   without rights when it comes back, in sessions that it has kept as well, as long as the default for all that no role
+//!   allows is "no". The plugin's own default lets everybody receive, so [`Agent`] sets it.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use ics_core::time::Timestamp;
+use ics_core::trust::{Outcome, Reason};
+use serde::Serialize;
+use serde_json::json;
+use tokio::sync::watch;
+
+use super::dynsec::Dynsec;
+pub use super::dynsec::{Access, BrokerError};
+use super::{Decisions, follow};
+use crate::client::node::Node;
+
+/// After which time the broker is asked again which clients it has.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// The least time between two looks at the node's decisions, whatever the number of its news.
+const BREATH: Duration = Duration::from_millis(20);
+/// How long to wait for a broker that was lost.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What an agent is to do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The broker.
+    pub broker: Access,
+    /// What clients want: a use of the node's trust policy.
+    pub usage: String,
+    /// The query by which a client is found, with `{}` for its name in the broker.
+    pub name: String,
+    /// The broker's group whose clients are looked after.
+    pub group: String,
+    /// The broker's role that they have while they may.
+    pub role: String,
+}
+
+/// Something that an agent has done, or could not do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "event")]
+pub enum Report {
+    /// It has begun.
+    Watching {
+        /// Clients in its group.
+        clients: usize,
+    },
+    /// A client may now.
+    LetIn {
+        /// Its name in the broker.
+        client: String,
+        /// Why, in one word.
+        reason: Reason,
+    },
+    /// A client may no longer, and its sessions have ended.
+    Ended {
+        /// Its name in the broker.
+        client: String,
+        /// Deny or unknown.
+        verdict: Outcome,
+        /// Why, in one word.
+        reason: Reason,
+    },
+    /// The node or the broker does not answer; what it allows ends with its freshness.
+    Trouble {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Keeps the broker in step until it refuses a command, which a person must look at. Broker and node may go and come.
+///
+/// # Errors
+/// When the broker refuses: the group or role is missing, or the agent may not give it.
+pub async fn run(
+    node: &Node,
+    settings: &Settings,
+    now: impl Fn() -> Timestamp,
+    mut report: impl FnMut(Report),
+) -> Result<core::convert::Infallible, BrokerError> {
+    let (told, mut news) = watch::channel(());
+    let following = tokio::spawn(follow(node.clone(), told));
+    let mut decisions = Decisions::new(node.clone(), settings.usage.clone());
+    let ended = loop {
+        match keep(settings, &mut decisions, &mut news, &now, &mut report).await {
+            refused @ BrokerError::Refused { .. } => break refused,
+            trouble => report(Report::Trouble { reason: trouble.to_string() }),
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    following.abort();
+    Err(ended)
+}
+
+/// One session with the broker; why it ended.
+async fn keep(
+    settings: &Settings,
+    decisions: &mut Decisions,
+    news: &mut watch::Receiver<()>,
+    now: &impl Fn() -> Timestamp,
+    report: &mut impl FnMut(Report),
+) -> BrokerError {
+    let mut session = match Dynsec::connect(&settings.broker).await {
+        Ok(session) => session,
+        Err(error) => return error,
+    };
+    match watch_over(&mut session, settings, (decisions, news), now, report).await {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+async fn watch_over(
+    session: &mut Dynsec,
+    settings: &Settings,
+    (decisions, news): (&mut Decisions, &mut watch::Receiver<()>),
+    now: &impl Fn() -> Timestamp,
+    report: &mut impl FnMut(Report),
+) -> Result<core::convert::Infallible, BrokerError> {
+    deny_by_default(session).await?;
+    session.tell(json!({ "command": "getGroup", "groupname": settings.group })).await?;
+    session.tell(json!({ "command": "getRole", "rolename": settings.role })).await?;
+    let mut clients = session.clients(&settings.group, &settings.role).await?;
+    let mut looked = Instant::now();
+    report(Report::Watching { clients: clients.len() });
+    loop {
+        if looked.elapsed() > LOOK_AGAIN {
+            clients = session.clients(&settings.group, &settings.role).await?;
+            looked = Instant::now();
+        }
+        news.borrow_and_update();
+        let things: Vec<String> = clients.keys().map(|client| settings.thing(client)).collect();
+        if let Err(error) = decisions.ask(&things).await {
+            report(Report::Trouble { reason: error.to_string() });
+        }
+        settings.apply(session, decisions, &mut clients, now(), report).await?;
+        tokio::time::sleep(BREATH).await;
+        tokio::select! {
+            error = session.ended() => return Err(error),
+            // The sender lives as long as the agent: the timeout is all that can end the wait otherwise.
+            _ = tokio::time::timeout(PAUSE, news.changed()) => {}
+        }
+    }
+}
+
+/// What no role allows, nobody may.
+async fn deny_by_default(session: &mut Dynsec) -> Result<(), BrokerError> {
+    let kinds = ["publishClientSend", "publishClientReceive", "subscribe"];
+    let all: Vec<_> = kinds.map(|kind| json!({ "acltype": kind, "allow": false })).into();
+    session.tell(json!({ "command": "setDefaultACLAccess", "acls": all })).await.map(drop)
+}
+
+impl Settings {
+    fn thing(&self, client: &str) -> String {
+        self.name.replace("{}", client)
+    }
+
+    /// Ends first whoever may no longer, then lets in whoever may.
+    async fn apply(
+        &self,
+        session: &mut Dynsec,
+        decisions: &Decisions,
+        clients: &mut BTreeMap<String, bool>,
+        now: Timestamp,
+        report: &mut impl FnMut(Report),
+    ) -> Result<(), BrokerError> {
+        for may in [false, true] {
+            for (client, has) in clients.iter_mut().filter(|(_, has)| **has != may) {
+                let ruled = decisions.at(&self.thing(client), now);
+                if (ruled.verdict == Outcome::Allow) != may {
+                    continue;
+                }
+                session.set_role(client, &self.role, may).await?;
+                *has = may;
+                let client = client.clone();
+                report(match may {
+                    true => Report::LetIn { client, reason: ruled.reason },
+                    false => Report::Ended { client, verdict: ruled.verdict, reason: ruled.reason },
+                });
+            }
+        }
+        Ok(())
+    }
+}

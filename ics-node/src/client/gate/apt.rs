@@ -1,0 +1,132 @@
+//! What apt is about to install: the protocol of `DPkg::Pre-Install-Pkgs`, versions 1 to 3 (apt.conf(5)).
+//!
+//! - Version 1 gives the files, one a line. Which of them go back to an older version it does not say.
+//! - Version 2 begins with `VERSION 2`, then apt's configuration up to an empty line, then
+//!   `name old-version direction new-version action` for each package. `-` stands for no version.
+//! - Version 3 has architecture and Multi-Arch type behind each version.
+//!
+//! The action is the file of a package that is unpacked, `**CONFIGURE**` or `**REMOVE**`; the direction is `>` where the
+//! new version is older.
+
+use std::io::{BufRead, Read as _};
+use std::path::PathBuf;
+
+/// Bytes of all that apt says: a whole distribution takes some ten megabytes.
+const TEXT_BYTES: u64 = 64 << 20;
+
+/// A package file that is about to be unpacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether an older version takes the place of a newer one.
+    pub goes_back: bool,
+}
+
+/// Why what apt says is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum AptError {
+    /// It cannot be read.
+    #[error("what apt says cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+    /// There is no end to it.
+    #[error("apt says more than {} MiB", TEXT_BYTES >> 20)]
+    TooLong,
+    /// Another version.
+    #[error("apt speaks version `{0}` of its protocol; versions 1, 2 and 3 are understood")]
+    Version(String),
+    /// A line.
+    #[error("line {number} of what apt says is not understood: `{line}`")]
+    Line {
+        /// Its number, from 1.
+        number: usize,
+        /// Its beginning.
+        line: String,
+    },
+}
+
+/// Reads what apt is about to unpack. What it only configures or removes is left out.
+///
+/// # Errors
+/// When any line is not understood: what cannot be read may not pass.
+pub fn read(said: impl BufRead) -> Result<Vec<Archive>, AptError> {
+    let mut text = String::new();
+    let mut said = said.take(TEXT_BYTES + 1);
+    said.read_to_string(&mut text)?;
+    if said.limit() == 0 {
+        return Err(AptError::TooLong);
+    }
+    let mut lines = text.lines().enumerate().map(|(place, line)| (place + 1, line)).peekable();
+    let fields = match lines.peek().and_then(|(_, line)| line.strip_prefix("VERSION ")) {
+        None => return lines.map(|(number, line)| file(number, line, false)).collect(),
+        Some("2") => 5,
+        Some("3") => 9,
+        Some(other) => return Err(AptError::Version(ics_core::identity::excerpt(other))),
+    };
+    // The configuration, which ends with an empty line.
+    let packages = lines.skip_while(|(_, line)| !line.is_empty()).skip(1);
+    packages.filter_map(|(number, line)| package(number, line, fields).transpose()).collect()
+}
+
+/// A line about a package, if it is unpacked. A file's name may hold spaces, what stands before it does not.
+fn package(number: usize, line: &str, fields: usize) -> Result<Option<Archive>, AptError> {
+    let mut parts = line.splitn(fields, ' ');
+    // The direction stands behind name and old version, which has two fields more in version 3.
+    let direction = parts.by_ref().nth(if fields == 5 { 2 } else { 4 });
+    match (direction, parts.last()) {
+        (Some("<" | "=" | ">" | "-"), Some("**CONFIGURE**" | "**REMOVE**")) => Ok(None),
+        (Some(direction @ ("<" | "=" | ">" | "-")), Some(path)) => file(number, path, direction == ">").map(Some),
+        _ => Err(not_understood(number, line)),
+    }
+}
+
+/// apt names files by their whole paths: what is relative, or an option, is no file of apt's.
+fn file(number: usize, path: &str, goes_back: bool) -> Result<Archive, AptError> {
+    if path.starts_with('/') { Ok(Archive { path: path.into(), goes_back }) } else { Err(not_understood(number, path)) }
+}
+
+fn not_understood(number: usize, line: &str) -> AptError {
+    AptError::Line { number, line: ics_core::identity::excerpt(line) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archives(text: &str) -> Result<Vec<(String, bool)>, String> {
+        let found = read(text.as_bytes()).map_err(|error| error.to_string())?;
+        Ok(found.into_iter().map(|it| (it.path.display().to_string(), it.goes_back)).collect())
+    }
+
+    #[test]
+    fn what_is_unpacked() {
+        let (plain, older) = (("/a/hello_2_all.deb".to_owned(), false), ("/a/hello_1_all.deb".to_owned(), true));
+        for (text, expected) in [
+            ("", vec![]),
+            ("/a/hello_2_all.deb\n", vec![plain.clone()]),
+            ("VERSION 2\nAPT::Architecture=amd64\n\nhello 1 < 2 /a/hello_2_all.deb\nhello 1 < 2 **CONFIGURE**\n", vec![plain.clone()]),
+            ("VERSION 2\n\nhello 2 > 1 /a/hello_1_all.deb\nold 1 > - **REMOVE**\n", vec![older.clone()]),
+            (
+                "VERSION 3\nA=b\n\nhello - - none < 2 all none /a/hello_2_all.deb\n\
+                 hello 2 all none > 1 all none /a/hello_1_all.deb\nhello 2 all none - - - none **REMOVE**\n",
+                vec![plain.clone(), older],
+            ),
+            ("VERSION 3\n\nx - - none < 1 all none /a/with space.deb", vec![("/a/with space.deb".to_owned(), false)]),
+        ] {
+            assert_eq!(archives(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood() {
+        for (text, expected) in [
+            ("VERSION 4\n\n", "apt speaks version `4` of its protocol; versions 1, 2 and 3 are understood"),
+            ("hello.deb\n", "line 1 of what apt says is not understood: `hello.deb`"),
+            ("VERSION 2\n\nhello 1 2 /a/b.deb\n", "line 3 of what apt says is not understood: `hello 1 2 /a/b.deb`"),
+            ("VERSION 3\n\nhello 1 < 2 /a/b.deb\n", "line 3 of what apt says is not understood: `hello 1 < 2 /a/b.deb`"),
+            ("VERSION 2\n\nhello 1 < 2 b.deb\n", "line 3 of what apt says is not understood: `b.deb`"),
+        ] {
+            assert_eq!(archives(text), Err(expected.to_owned()), "{text}");
+        }
+    }
+}
