@@ -69,6 +69,14 @@ serve() {
     until_ok curl --silent --fail --output /dev/null "http://$address/readyz"
 }
 
+# Stops the node that was started last.
+stop_last_node() {
+    local last=$((${#nodes[@]} - 1))
+    kill "${nodes[last]}"
+    wait "${nodes[last]}" || true
+    unset "nodes[last]"
+}
+
 # What a gateway's examples begin with: the plant's node with pumps in use that hold keys and certificates of their own,
 # an owner who may lift a suspension, and the gateway's node, which mirrors the plant and decides by a policy of its own.
 #     gateway_of_a_plant PLANT-ADDRESS GATEWAY-ADDRESS SERIAL…

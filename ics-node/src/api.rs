@@ -465,6 +465,9 @@ pub struct ListQuery {
     /// By the fingerprint of a signer who said something about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
+    /// Things on which this software is installed (`sha256:…`), or any software with this status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runs: Option<String>,
     /// The `next` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<u64>,

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 /// The first of so many ports that nobody listens on: each example has its own; below those that the system gives to
 /// outgoing connections.
 fn ports() -> u16 {
-    const COUNT: u16 = 16;
+    const COUNT: u16 = 18;
     let first = u16::try_from(std::process::id() % 500).expect("below 500");
     let candidates = (0..500).map(|step| 21_000 + (first + step) % 500 * 20);
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
@@ -162,6 +162,61 @@ fn mosquitto() {
             "== Done",
         ],
     );
+}
+
+#[test]
+fn update_gate() {
+    let said = run("update-gate");
+    in_order(
+        &said,
+        &[
+            "== 3.",
+            "✗ valve_1.0_all.deb: deny, not-permitted",
+            "apt refuses",
+            "nothing is installed",
+            "== 4.",
+            "✗ valve_1.0_all.deb: deny, not-permitted",
+            "apt refuses",
+            "nothing is installed",
+            "== 5.",
+            "✓ valve_1.0_all.deb",
+            "version 1.0",
+            "✓ valve_2.0_all.deb",
+            "version 2.0",
+            "== 6.",
+            "✓ valve_1.0_all.deb (back to an older version)",
+            "version 1.0",
+            "✗ valve_1.0_all.deb: deny, not-permitted",
+            "apt refuses",
+            "✓ valve_2.0_all.deb",
+            "version 2.0",
+            "== 7.",
+            "✗ valve_1.0_all.deb (back to an older version): deny, blocked",
+            "apt refuses",
+            "version 2.0",
+            "version 1 of the protocol:",
+            "✓ valve_2.0_all.deb",
+            "✗ valve_1.0_all.deb: deny, blocked",
+            "apt refuses",
+            "version 2 of the protocol:",
+            "✓ valve_2.0_all.deb",
+            "✗ valve_1.0_all.deb (back to an older version): deny, blocked",
+            "apt refuses",
+            "== 8.",
+            "SWUpdate refuses",
+            "SWUpdate has installed it: the firmware of the pump",
+            "== 9.",
+            "SWUpdate refuses",
+            "== 10.",
+            "SN-0001",
+            "== Done",
+        ],
+    );
+    let (_, lists) = said.rsplit_once("with deprecated code:").expect("a list");
+    let (deprecated, current) = lists.split_once("with version 2.0:").expect("another");
+    assert!(deprecated.contains("SN-0001") && !deprecated.contains("SN-0002"), "{deprecated}");
+    let (current, _) = current.split_once("== Done").expect("the end");
+    assert!(current.contains("SN-0002") && !current.contains("SN-0001"), "{current}");
 }
 
 #[test]

@@ -27,7 +27,8 @@ pub struct Facts {
     /// The roles in which entitled signers approve of it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub approving_roles: BTreeSet<String>,
-    /// The roles in which signers approved of it for a time that is over, and have not taken that back.
+    /// The roles in which signers approved of it for a time that is over, and have not taken that back. They were entitled
+    /// to it then.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub formerly_approving_roles: BTreeSet<String>,
     /// The trust labels that stand.

@@ -79,7 +79,8 @@ impl<'a> Heard<'a> {
     /// An approval that its signer took back, or that was never admitted, is none.
     fn formerly_approving_roles(&self) -> BTreeSet<String> {
         let listed = self.records().flat_map(|record| &record.statements);
-        let is_over = |it: &&Listed| it.act == Act::Approval && matches!(it.standing, Standing::Lapsed | Standing::Replaced);
+        let is_over =
+            |it: &&Listed| it.act == Act::Approval && matches!(it.standing, Standing::Lapsed | Standing::Replaced);
         listed.filter(is_over).map(|it| it.by.role.to_string()).collect()
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ics_core::identity::{Fingerprint, IdentityId, Kind};
 use ics_core::limits;
-use ics_core::record::{Logged, Posting, Record};
+use ics_core::record::{Digest, Logged, Posting, Record};
 use ics_core::statement::Subject;
 use ics_core::vocabulary::{Act, Attribute, DomainName, StatusName};
 
@@ -18,6 +18,8 @@ use crate::api::{IdentityPage, IdentitySummary, ListQuery};
 const DEFAULT_ITEMS: usize = 100;
 /// Entries that are looked at for one page; a page may then be short, or empty, and still have a next one.
 const ENTRIES_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
+/// Pieces of software of which the devices that run them are looked for because the software has a status.
+const SOFTWARE_PER_PAGE: usize = 64;
 /// Groups of which the members are looked for because the group has a status or a label.
 const GROUPS_PER_PAGE: usize = 64;
 
@@ -30,6 +32,8 @@ pub(super) struct Filter {
     lot: Option<String>,
     status: Option<StatusName>,
     signer: Option<Fingerprint>,
+    /// Software, one piece of which is installed on what fits.
+    runs: Option<BTreeSet<[u8; 32]>>,
 }
 
 /// What one look at the index has found.
@@ -60,7 +64,7 @@ impl App {
         sight: &Sight<'_>,
         query: &ListQuery,
     ) -> Result<(Vec<Record>, Option<u64>), AppError> {
-        let filter = Filter::read(query, sight)?;
+        let filter = Filter::read(query, sight, self.running(reader, query)?)?;
         let limit = query.limit.unwrap_or(DEFAULT_ITEMS);
         if !(1..=limits::PAGE_ITEMS).contains(&limit) {
             let detail = format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS);
@@ -68,6 +72,38 @@ impl App {
         }
         let page = self.found_by(reader, sight, &filter, query.after, limit)?;
         Ok((page.records, page.next))
+    }
+
+    /// The software that a query asks for. What its status is, any domain here may say.
+    fn running(&self, reader: Reader, query: &ListQuery) -> Result<Option<BTreeSet<[u8; 32]>>, AppError> {
+        let Some(runs) = query.runs.as_deref() else { return Ok(None) };
+        if let Ok(digest) = runs.parse::<Digest>() {
+            return Ok(Some([digest.0].into()));
+        }
+        let kind = Some(Kind::Software.to_string());
+        let query =
+            ListQuery { kind, status: Some(runs.to_owned()), limit: Some(SOFTWARE_PER_PAGE), ..Default::default() };
+        let mut software = BTreeSet::new();
+        for hosted in self.all_hosted() {
+            let Ok(sight) = self.sight(&hosted) else { continue };
+            let mut after = None;
+            loop {
+                let (records, next) = self.page(reader, &sight, &ListQuery { after, ..query.clone() })?;
+                software.extend(records.iter().filter_map(|record| match record.identity.id {
+                    IdentityId::Software(digest) => Some(digest),
+                    IdentityId::Key(_) | IdentityId::Group(_) => None,
+                }));
+                if software.len() > SOFTWARE_PER_PAGE {
+                    let detail = format!("more than {SOFTWARE_PER_PAGE} pieces of software are `{runs}`: ask for each");
+                    return Err(AppError::new(Code::OutOfRange, detail));
+                }
+                match next {
+                    Some(_) => after = next,
+                    None => break,
+                }
+            }
+        }
+        Ok(Some(software))
     }
 
     /// The records of a page that a filter finds.
@@ -150,10 +186,10 @@ impl Filter {
             Posting::Signer(signer) => Some(*signer),
             _ => None,
         });
-        Ok(Self { alternatives, kind: None, model: None, lot: None, status: None, signer })
+        Ok(Self { alternatives, kind: None, model: None, lot: None, status: None, signer, runs: None })
     }
 
-    fn read(query: &ListQuery, sight: &Sight<'_>) -> Result<Self, AppError> {
+    fn read(query: &ListQuery, sight: &Sight<'_>, runs: Option<BTreeSet<[u8; 32]>>) -> Result<Self, AppError> {
         let malformed = |error: String| AppError::new(Code::MalformedQuery, error);
         let kind = query.kind.as_deref().map(str::parse::<Kind>).transpose().map_err(|e| malformed(e.to_string()))?;
         let status =
@@ -166,17 +202,18 @@ impl Filter {
         postings.extend(query.lot.clone().map(|lot| Posting::Attribute(Attribute::Lot, lot)));
         // A status and its signer are mostly said elsewhere than the attributes, in a statement of their own.
         let alternatives = match (&status, signer) {
+            _ if runs.is_some() => runs.iter().flatten().map(|it| vec![Posting::Installed(*it)]).collect(),
             _ if !postings.is_empty() => vec![postings],
             (Some(status), _) => with_members(sight, &Posting::Status(status.clone()))?,
             (None, Some(signer)) => by_signer(sight, signer),
             (None, None) => vec![vec![Posting::Act(Act::Identity)]],
         };
-        Ok(Self { alternatives, kind, model: query.model.clone(), lot: query.lot.clone(), status, signer })
+        Ok(Self { alternatives, kind, model: query.model.clone(), lot: query.lot.clone(), status, signer, runs })
     }
 
     /// Whether a statement has the postings that were looked for: hashes collide.
     fn fits_statement(&self, statement: &Logged) -> bool {
-        if self.signer == Some(statement.signer()) {
+        if self.runs.is_none() && self.signer == Some(statement.signer()) {
             return true;
         }
         let postings = ics_core::record::postings(statement);
@@ -193,6 +230,7 @@ impl Filter {
             && has(Attribute::Model, &self.model)
             && has(Attribute::Lot, &self.lot)
             && self.status.as_ref().is_none_or(|wanted| status == Some(wanted))
+            && self.runs.as_ref().is_none_or(|runs| record.installed.iter().any(|it| runs.contains(&it.value.0)))
             && self.signer.is_none_or(|signer| record.statements.iter().any(|it| it.by.signer == signer))
     }
 }

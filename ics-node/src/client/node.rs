@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AdoptionRequest, AdoptionResult, CheckAnswers, CheckQuestions, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, Explanation, History,
-    IdentityPage, ListQuery, NodeInfo, PeerInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults,
-    ViewAnswer,
+    AdoptionRequest, AdoptionResult, CheckAnswers, CheckQuestions, DomainInfo, Enrolment, EnrolmentPage,
+    EnrolmentRequest, Explanation, History, IdentityPage, ListQuery, NodeInfo, PeerInfo, Problem, ProofAnswer,
+    ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
 };
 
 use crate::config::{PeerConfig, PeerName};
@@ -258,7 +258,11 @@ impl Node {
     pub async fn checks(&self, questions: &CheckQuestions) -> Answer<CheckAnswers> {
         let answers: CheckAnswers = self.post(&["check"], questions).await?;
         let (asked, given) = (questions.questions.len(), answers.answers.len());
-        if asked == given { Ok(answers) } else { Err(self.not_understood(format!("{given} answers to {asked} questions"))) }
+        if asked == given {
+            Ok(answers)
+        } else {
+            Err(self.not_understood(format!("{given} answers to {asked} questions")))
+        }
     }
 
     /// What the node pushes about a domain, to somebody who holds `from` entries of it.

@@ -17,7 +17,11 @@ Examples:
   $ ics approve serial:SN-0001
   $ ics approve --from-file selected.txt --yes
   $ ics approve --group 'Lot 2026-11'
-  $ ics approve --model P7 --lot 2026-11 --until 2030-01-01T00:00:00Z")]
+  $ ics approve --model P7 --lot 2026-11 --until 2030-01-01T00:00:00Z
+
+  An update, for a night's maintenance:
+  $ ics approve sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff \
+--from 2026-11-26T01:00:00Z --until 2026-11-26T04:00:00Z")]
 pub(crate) struct Approve {
     #[command(flatten)]
     things: Things,

@@ -56,7 +56,13 @@ fn line(passed: &Passed) -> String {
     if passed.passes {
         return format!("{} {name}{way}", style("✓").green());
     }
-    let mut text = format!("{} {name}{way}: {}, {}\n  {}", style("✗").red(), passed.verdict.as_str(), passed.reason.as_str(), passed.id);
+    let mut text = format!(
+        "{} {name}{way}: {}, {}\n  {}",
+        style("✗").red(),
+        passed.verdict.as_str(),
+        passed.reason.as_str(),
+        passed.id
+    );
     for reason in &passed.reasons {
         text.push_str(&format!("\n  {}", clean(reason)));
     }

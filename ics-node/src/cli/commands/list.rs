@@ -22,6 +22,7 @@ Examples:
   $ ics list
   $ ics list --kind device --lot 2026-07 --status in-use
   $ ics list --model P7 --limit 20 --after 1234
+  $ ics list --runs deprecated
   $ ics --json list --status stolen --all | jq -r '.items[].id'")]
 pub(crate) struct List {
     #[command(flatten)]
@@ -41,6 +42,9 @@ pub(crate) struct List {
     /// Of which this signer has said something.
     #[arg(long, value_name = "FINGERPRINT")]
     signer: Option<Fingerprint>,
+    /// On which this software is installed (sha256:…), or any software with this status.
+    #[arg(long, value_name = "SHA256|STATUS")]
+    runs: Option<String>,
     /// Items in a page, 500 at most.
     #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = limit)]
     limit: usize,
@@ -73,6 +77,7 @@ impl List {
             lot: self.lot,
             status: self.status.map(|status| status.to_string()),
             signer: self.signer.map(|signer| signer.to_string()),
+            runs: self.runs,
             after: self.after,
             limit: Some(self.limit),
         }

@@ -84,13 +84,8 @@ mod tests {
         let node = Node::new("http://127.0.0.1:1").expect("a node");
         let mut decisions = Decisions::new(node, "connect".to_owned());
         let at = Timestamp::from_millis;
-        let check = |verdict, reason, fresh_until| Check {
-            verdict,
-            reason,
-            as_of: None,
-            fresh_until,
-            view: String::new(),
-        };
+        let check =
+            |verdict, reason, fresh_until| Check { verdict, reason, as_of: None, fresh_until, view: String::new() };
         let known = [
             ("in-use", check(Outcome::Allow, Reason::Permitted, Some(at(10)))),
             ("timeless", check(Outcome::Allow, Reason::Permitted, None)),

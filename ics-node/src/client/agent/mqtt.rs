@@ -51,7 +51,9 @@ pub(super) async fn connect(
     speaker.send(SUBSCRIBE, &wish).await?;
     match hearer.packet().await? {
         (SUBACK, answer) if answer.get(2) == Some(&0) => Ok((speaker, hearer)),
-        (SUBACK, _) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it does not let the agent hear its answers")),
+        (SUBACK, _) => {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, "it does not let the agent hear its answers"))
+        }
         _ => Err(malformed()),
     }
 }
@@ -153,7 +155,7 @@ mod tests {
             let (_speaker, mut hearer) = connect(("127.0.0.1", port), "a", ("u", "p"), "t").await?;
             hearer.next().await
         };
-        let good = b"\x20\x02\0\0\x90\x03\0\x01\0\xd0\0\x30\x04\0\x01thi";
+        let good = b"\x20\x02\0\0\x90\x03\0\x01\0\xd0\0\x30\x05\0\x01thi";
         assert_eq!(hello(good).await.expect("a message"), b"hi");
         for (answers, expected) in [
             (&b"\x20\x02\0\x05"[..], "it refuses user or password"),

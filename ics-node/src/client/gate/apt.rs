@@ -104,7 +104,10 @@ mod tests {
         for (text, expected) in [
             ("", vec![]),
             ("/a/hello_2_all.deb\n", vec![plain.clone()]),
-            ("VERSION 2\nAPT::Architecture=amd64\n\nhello 1 < 2 /a/hello_2_all.deb\nhello 1 < 2 **CONFIGURE**\n", vec![plain.clone()]),
+            (
+                "VERSION 2\nAPT::Architecture=amd64\n\nhello 1 < 2 /a/hello_2_all.deb\nhello 1 < 2 **CONFIGURE**\n",
+                vec![plain.clone()],
+            ),
             ("VERSION 2\n\nhello 2 > 1 /a/hello_1_all.deb\nold 1 > - **REMOVE**\n", vec![older.clone()]),
             (
                 "VERSION 3\nA=b\n\nhello - - none < 2 all none /a/hello_2_all.deb\n\
@@ -123,7 +126,10 @@ mod tests {
             ("VERSION 4\n\n", "apt speaks version `4` of its protocol; versions 1, 2 and 3 are understood"),
             ("hello.deb\n", "line 1 of what apt says is not understood: `hello.deb`"),
             ("VERSION 2\n\nhello 1 2 /a/b.deb\n", "line 3 of what apt says is not understood: `hello 1 2 /a/b.deb`"),
-            ("VERSION 3\n\nhello 1 < 2 /a/b.deb\n", "line 3 of what apt says is not understood: `hello 1 < 2 /a/b.deb`"),
+            (
+                "VERSION 3\n\nhello 1 < 2 /a/b.deb\n",
+                "line 3 of what apt says is not understood: `hello 1 < 2 /a/b.deb`",
+            ),
             ("VERSION 2\n\nhello 1 < 2 b.deb\n", "line 3 of what apt says is not understood: `b.deb`"),
         ] {
             assert_eq!(archives(text), Err(expected.to_owned()), "{text}");

@@ -57,7 +57,8 @@ mod tests {
     #[test]
     fn hashes_in_both_forms() {
         let (a, b) = ("ab".repeat(32), "CD".repeat(32));
-        let libconfig = format!("files: ({{ filename = \"x\"; sha256 = \"{a}\"; }}, {{ sha256=\"{b}\"; sha256 = \"12\"; }});");
+        let libconfig =
+            format!("files: ({{ filename = \"x\"; sha256 = \"{a}\"; }}, {{ sha256=\"{b}\"; sha256 = \"12\"; }});");
         let json = format!("{{ \"files\": [ {{ \"sha256\": \"{a}\" }}, {{ \"sha256\" : \"{b}\" }} ] }}");
         for text in [libconfig, json] {
             assert_eq!(digests(text.as_bytes()), [[0xab; 32], [0xcd; 32]], "{text}");

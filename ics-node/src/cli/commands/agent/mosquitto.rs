@@ -79,7 +79,10 @@ impl Mosquitto {
     fn settings(self) -> Result<Settings, Failure> {
         let address = self.broker.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         let (host, port) = address.ok_or_else(|| {
-            Failure::new(Exit::Usage, format!("`{}` is not a host and a port such as 127.0.0.1:1883", clean(&self.broker)))
+            Failure::new(
+                Exit::Usage,
+                format!("`{}` is not a host and a port such as 127.0.0.1:1883", clean(&self.broker)),
+            )
         })?;
         if !self.name.contains("{}") {
             return Err(Failure::new(Exit::Usage, "--name takes a query with `{}` in the place of the client's name"));

@@ -16,8 +16,8 @@ use crate::client::thing::sha256;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  What would become of a package:
-  $ echo /var/cache/apt/archives/hello_2.10-3_amd64.deb | ics gate apt
+  By hand it takes the paths of packages, one a line:
+  $ ics gate apt
 
   In /etc/apt/apt.conf.d/90ics, for a node on this machine; with version 3 apt says what goes back to an older version:
     DPkg::Pre-Install-Pkgs { \"/usr/bin/ics --home /etc/ics gate apt\"; };
