@@ -69,6 +69,14 @@ serve() {
     until_ok curl --silent --fail --output /dev/null "http://$address/readyz"
 }
 
+# With HOLD=1 an example stops here, for whoever wants to measure or to look around, until its input ends.
+hold() {
+    [ -n "${HOLD:-}" ] || return 0
+    echo "ready $work"
+    cat >/dev/null
+    exit 0
+}
+
 # Stops the node that was started last.
 stop_last_node() {
     local last=$((${#nodes[@]} - 1))

@@ -56,6 +56,8 @@ said() { grep -q "$1" "$work/agent.log"; }
 until_ok said 'let in SN-0002'
 cat "$work/agent.log"
 
+hold
+
 step "5. The first pump listens, in a session that the broker keeps; the second speaks"
 options() { echo "-h 127.0.0.1 -p ${tls#*:} --cafile $work/ca.crt --cert $work/$1.crt --key $work/$1.key -q 1 -t plant/valve"; }
 say() { mosquitto_pub $(options SN-0002) -m "$1"; }

@@ -29,6 +29,7 @@ answers() { [[ $(request "$1" 2>/dev/null) == "$1: $2"* ]]; }
 
 step "3. Both pumps get through; a stranger and somebody without a certificate do not"
 until_ok answers SN-0001 200
+hold
 request SN-0001
 request SN-0002
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=SN-0001 \

@@ -6,6 +6,7 @@
 mod answers;
 mod device;
 mod directory;
+mod gateway;
 mod home;
 mod import;
 mod ingest;
@@ -55,6 +56,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "import",
         about: "Debian's keyring through ics import, against gpg --import of the same file",
         run: import::run,
+    },
+    Benchmark {
+        name: "gateway",
+        about: "from a blocking status at one node to the refusal at nginx and the ended session at mosquitto beside another",
+        run: gateway::run,
     },
     Benchmark {
         name: "scale",

@@ -160,7 +160,10 @@ mod tests {
         for (answers, expected) in [
             (&b"\x20\x02\0\x05"[..], "it refuses user or password"),
             (b"\x20\x02\0\0\x90\x03\0\x01\x80", "it does not let the agent hear its answers"),
-            (b"HTTP/1.1 400 Bad Request and more than that many bytes", "it does not speak MQTT as expected"),
+            (
+                b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\r\nthis is a web server, whatever",
+                "it does not speak MQTT as expected",
+            ),
             (b"\x20\x02\0\0\x90\x03\0\x01\0\x30\x01\0", "it does not speak MQTT as expected"),
             (b"\x20\xff\xff\xff\x7f", "file too large"),
         ] {
