@@ -5,12 +5,12 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use ics_core::statement::StatementId;
-use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
 use ics_node::api::SubmissionResult;
+use ics_node::app::Clock;
 use ics_node::client::descriptor::DescriptorFile;
 use ics_node::client::lookup;
 use ics_node::client::node::Node;
@@ -118,8 +118,7 @@ impl Plant {
         let mut claims = self.signing.claims(Act::Status);
         claims.status = Some(status.parse()?);
         claims.supersedes.clone_from(&self.last);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-        Ok(self.signing.sign(&self.thing, &claims, false, Timestamp::from_millis(u64::try_from(now)?))?)
+        Ok(self.signing.sign(&self.thing, &claims, false, Clock::default().now())?)
     }
 
     async fn send(&mut self, body: Vec<u8>) -> Outcome {
