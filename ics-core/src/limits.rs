@@ -70,6 +70,11 @@ pub const ADOPTION_DEPTH: usize = 4;
 pub const FEED_ENTRIES: usize = 1_000;
 /// Bytes of bodies in one page of a domain's feed.
 pub const FEED_BYTES: usize = 4 * 1024 * 1024;
+/// Indices of earlier entries that one page of a feed names for a reader who may not read all of a domain.
+pub const SIGHT_INDICES: usize = 16_384;
+/// Members of a group that are looked at to find one which a reader may read. Of a group with more of them, in which none
+/// was found, the reader gets the statements: a visible identity always shows its blocks.
+pub const GROUP_MEMBERS_SOUGHT: usize = 1_000;
 /// Entries that travel in one piece of pushed news; more are fetched.
 pub const NEWS_ENTRIES: usize = 64;
 /// Bytes of headers and bodies in one piece of pushed news, but for a single entry that is longer.

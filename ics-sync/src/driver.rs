@@ -7,7 +7,7 @@ use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 
 use crate::http::{HttpPeer, NewsStream, PeerError};
-use crate::mirror::{Action, Mirror, Status, Stop, VerifiedPage, Way};
+use crate::mirror::{Action, Fill, Mirror, Seen, Status, Stop, Survey, VerifiedPage, Way};
 use crate::news::News;
 
 /// What takes the verified entries of a mirror.
@@ -18,6 +18,18 @@ pub trait Applier {
     /// # Errors
     /// With what went wrong, in words, when nothing of the page was stored; it comes again later.
     fn apply(&mut self, page: &VerifiedPage) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// What is held of the entries that a survey means: the next of them, in ascending order, as many as fit a page.
+    ///
+    /// # Errors
+    /// With what went wrong, in words.
+    fn survey(&mut self, survey: &Survey) -> impl Future<Output = Result<Vec<Seen>, String>> + Send;
+
+    /// Stores entries that were hidden durably. None of them takes effect before the next page does, and then all do.
+    ///
+    /// # Errors
+    /// With what went wrong, in words, when nothing of it was stored.
+    fn fill(&mut self, fill: &Fill) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 /// Seconds in which a stream must have brought its first event: something on the way that holds events back until there
@@ -54,6 +66,14 @@ pub async fn run(
             Action::Stopped(stop) => return Some(stop),
             Action::Apply(page) => match applier.apply(&page).await {
                 Ok(()) => mirror.handle_applied(now()),
+                Err(problem) => mirror.handle_failure(&problem, now()),
+            },
+            Action::Survey(survey) => match applier.survey(&survey).await {
+                Ok(seen) => mirror.handle_surveyed(seen),
+                Err(problem) => mirror.handle_failure(&problem, now()),
+            },
+            Action::Fill(fill) => match applier.fill(&fill).await {
+                Ok(()) => mirror.handle_filled(),
                 Err(problem) => mirror.handle_failure(&problem, now()),
             },
             action => {
@@ -112,7 +132,10 @@ async fn ask(
             tokio::time::sleep(Duration::from_millis(until.millis_since(now()))).await;
             Ok(())
         }
-        Action::Apply(_) | Action::Stopped(_) => Ok(()),
+        Action::FetchAgain(again) => {
+            peer.again(&domain, &again).await.map(|shown| mirror.handle_shown(shown, now()))
+        }
+        Action::Apply(_) | Action::Survey(_) | Action::Fill(_) | Action::Stopped(_) => Ok(()),
     };
     if let Err(problem) = asked {
         mirror.handle_failure(&problem.to_string(), now());

@@ -13,7 +13,9 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 
 use crate::budget::Budget;
 use crate::news::{Events, HEARTBEAT_SECONDS, News};
-use crate::wire::{self, Base64, Descriptors, Info, Outcome, Page, Submission, Submitted, WireError};
+use crate::wire::{
+    self, Again, Base64, Descriptors, Info, Outcome, Page, Shown, Submission, Submitted, WireError,
+};
 use crate::witness::{AddCheckpoint, Reply};
 
 /// Seconds until a connection must stand.
@@ -177,6 +179,16 @@ impl HttpPeer {
         let request = self.get(domain, "/entries", &[("from", from), ("limit", limit), ("until", until)])?;
         let json = self.receive(request, wire::PAGE_JSON_BYTES).await?;
         Ok(Page::decode(&json)?)
+    }
+
+    /// Entries that were hidden, as far as they are shown now, and which of those held are so no longer.
+    ///
+    /// # Errors
+    /// When the peer does not answer as expected, and within bounds.
+    pub async fn again(&self, domain: &DomainName, again: &Again) -> Result<Shown, PeerError> {
+        let request = self.client.post(self.url(domain, "/entries/again")?).json(again);
+        let json = self.receive(request, wire::PAGE_JSON_BYTES).await?;
+        Ok(Shown::decode(&json)?)
     }
 
     /// The entries of a domain from an index on, as soon as there are some; without entries when there were none for a

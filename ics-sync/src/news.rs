@@ -19,6 +19,7 @@ pub const EVENT_BYTES: usize = limits::PERSON_CERTIFICATE_BYTES.div_ceil(3) * 4
     + limits::NEWS_BYTES.div_ceil(3) * 4
     + 256 * limits::NEWS_ENTRIES
     + 64 * limits::PROOF_HASHES
+    + 24 * limits::SIGHT_INDICES
     + 2 * limits::NOTE_BYTES
     + 2 * limits::HEADER_BYTES;
 
@@ -125,6 +126,7 @@ mod tests {
             size: 8,
             checkpoint: Some("a\nb".to_owned()),
             proof: vec![],
+            sight: None,
         }
     }
 

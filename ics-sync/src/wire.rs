@@ -7,6 +7,7 @@
 //! | `GET /v1/domains/{domain}/checkpoint` | a signed note with its cosignatures, as text |
 //! | `GET /v1/domains/{domain}/descriptors?from=VERSION` | [`Descriptors`] from that version on |
 //! | `GET /v1/domains/{domain}/entries?from=N&limit=M&until=SIZE` | [`Page`] of the entries from index N on |
+//! | `POST /v1/domains/{domain}/entries/again` with [`Again`] | [`Shown`]: entries that were hidden before |
 //! | `POST /v1/domains/{domain}/statements` with [`Submission`] | [`Submitted`] |
 //!
 //! Bytes are base64 (RFC 4648, section 4, with padding). Members that are not known are refused: what a newer node has
@@ -26,7 +27,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Bytes of one page as JSON: base64 takes four characters for three bytes, and every entry and hash has a frame.
 pub const PAGE_JSON_BYTES: usize =
-    limits::FEED_BYTES / 3 * 4 + 128 * limits::FEED_ENTRIES + 64 * limits::PROOF_HASHES + 2 * limits::NOTE_BYTES;
+    limits::FEED_BYTES / 3 * 4 + 128 * limits::FEED_ENTRIES + 64 * limits::PROOF_HASHES + 2 * limits::NOTE_BYTES
+        + 24 * limits::SIGHT_INDICES;
 /// Bytes of the answer to a submission: a receipt with its proof, header and checkpoint for each statement.
 pub const SUBMITTED_JSON_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
 /// Bytes of any other answer, problem documents included.
@@ -157,6 +159,60 @@ pub struct Page {
     pub checkpoint: Option<String>,
     /// Consistency proof (RFC 9162, section 2.1.4) from `from` + number of entries to `size`.
     pub proof: Vec<Base64<[u8; 32]>>,
+    /// What the reader may read. Absent where that is all of the domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sight: Option<Sight>,
+}
+
+/// What a reader has to know who may not read all of a domain. Read rules hide whole identities: whoever may read
+/// something about one holds everything about it, or knows that he does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sight {
+    /// Stands for what the reader may read, so far as the entries of this page do not decide it. When it is another one
+    /// than before, what is held and what is hidden is to be looked at again.
+    pub rights: Rights,
+    /// Indices before `from` of all entries upon which rests what the page shows. Whoever lacks one asks for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<u64>,
+    /// Indices before `from` of entries about identities that the reader may no longer read as of this page: what he
+    /// holds of them is no longer all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<u64>,
+}
+
+/// A number that stands for what somebody may read.
+pub type Rights = Base64<[u8; 16]>;
+
+/// What a reader asks for again whose rights may have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Again {
+    /// Any number; the answer repeats it, so that no late answer to another question is taken for it.
+    pub question: u64,
+    /// Indices of entries that were hidden from him, in ascending order.
+    pub hidden: Vec<u64>,
+    /// Indices of entries that he holds, in ascending order: whether he may still read them. Both together are no more
+    /// than [`limits::FEED_ENTRIES`].
+    pub held: Vec<u64>,
+}
+
+/// What he may read of it now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shown {
+    /// As in the question.
+    pub question: u64,
+    /// As in [`Sight`]; absent where he may read all of the domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<Rights>,
+    /// The entries at the hidden indices, in the same order: as many as [`limits::FEED_BYTES`] allows, and one at least
+    /// where there is one.
+    pub entries: Vec<Entry>,
+    /// Indices of all entries upon which rests what these show.
+    pub earlier: Vec<u64>,
+    /// Those of the held ones that he may no longer read.
+    pub lost: Vec<u64>,
 }
 
 /// The descriptors of a domain, in the order of their versions, as the log holds them: whole entries.
@@ -229,6 +285,9 @@ pub enum WireError {
         /// Its length.
         bytes: usize,
     },
+    /// More indices than belong to a page.
+    #[error("the page names {0} indices, {max} at most", max = limits::SIGHT_INDICES)]
+    Indices(usize),
     /// A proof longer than any tree needs.
     #[error("the proof has {0} hashes, {max} at most", max = limits::PROOF_HASHES)]
     Proof(usize),
@@ -256,10 +315,25 @@ impl Page {
         if page.proof.len() > limits::PROOF_HASHES {
             return Err(WireError::Proof(page.proof.len()));
         }
+        if let Some(sight) = &page.sight {
+            check_indices(sight.earlier.len() + sight.ended.len())?;
+        }
         match &page.checkpoint {
             Some(note) if note.len() > limits::NOTE_BYTES => Err(WireError::Checkpoint(note.len())),
             _ => Ok(page),
         }
+    }
+}
+
+impl Shown {
+    /// Reads what is shown again, and holds it to the bounds of a page.
+    ///
+    /// # Errors
+    /// When it is not such an answer, or goes past one of them.
+    pub fn decode(json: &[u8]) -> Result<Self, WireError> {
+        let shown: Self = parse(json, PAGE_JSON_BYTES)?;
+        check_indices(shown.earlier.len().max(shown.lost.len()))?;
+        check_entries(&shown.entries).map(|()| shown)
     }
 }
 
@@ -303,6 +377,10 @@ fn parse<T: DeserializeOwned>(json: &[u8], bound: usize) -> Result<T, WireError>
     serde_json::from_slice(json).map_err(|error| WireError::Json(error.to_string().chars().take(160).collect()))
 }
 
+fn check_indices(count: usize) -> Result<(), WireError> {
+    if count > limits::SIGHT_INDICES { Err(WireError::Indices(count)) } else { Ok(()) }
+}
+
 fn check_entries(entries: &[Entry]) -> Result<(), WireError> {
     if entries.len() > limits::FEED_ENTRIES {
         return Err(WireError::Entries(entries.len()));
@@ -332,7 +410,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn page(entries: Vec<Entry>) -> Page {
-        Page { from: 7, size: 7 + entries.len() as u64, entries, checkpoint: None, proof: vec![Base64([1; 32])] }
+        Page { from: 7, size: 7 + entries.len() as u64, entries, checkpoint: None, proof: vec![Base64([1; 32])], sight: None }
     }
 
     fn whole(header: usize, body: usize) -> Entry {
@@ -376,6 +454,10 @@ mod tests {
     #[test]
     fn each_bound_of_a_page() {
         let most = limits::PERSON_CERTIFICATE_BYTES;
+        let named = |earlier, ended| Sight { rights: Base64([0; 16]), earlier: vec![1; earlier], ended: vec![1; ended] };
+        let seeing = |sight| decoded(&Page { sight: Some(sight), ..page(vec![]) }).map(|_| ());
+        assert_eq!(seeing(named(limits::SIGHT_INDICES, 0)), Ok(()));
+        assert_eq!(seeing(named(limits::SIGHT_INDICES, 1)), Err(WireError::Indices(limits::SIGHT_INDICES + 1)));
         for (entries, expected) in [
             (vec![whole(0, 0); limits::FEED_ENTRIES], Ok(())),
             (vec![whole(0, 0); limits::FEED_ENTRIES + 1], Err(WireError::Entries(limits::FEED_ENTRIES + 1))),
@@ -417,6 +499,11 @@ mod tests {
             entries: vec![whole(1, body - 1); entries],
             checkpoint: Some("\n".repeat(limits::NOTE_BYTES)),
             proof: vec![Base64([0; 32]); limits::PROOF_HASHES],
+            sight: Some(Sight {
+                rights: Base64([0; 16]),
+                earlier: vec![u64::MAX; limits::SIGHT_INDICES],
+                ended: Vec::new(),
+            }),
         };
         assert!(serde_json::to_vec(&page).expect("json").len() <= PAGE_JSON_BYTES);
     }

@@ -221,7 +221,7 @@ impl Logged {
     }
 
     /// The grant that it makes, if it is one.
-    pub(crate) fn grant(&self) -> Option<&Grant> {
+    pub fn grant(&self) -> Option<&Grant> {
         self.said.claims.grant.as_ref().filter(|_| self.act() == Act::Grant)
     }
 }

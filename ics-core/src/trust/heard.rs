@@ -192,6 +192,11 @@ impl Heard<'_> {
                 missing.push((Reason::NotHeard, format!("{} counts, but nothing was heard of it", origin.domain)));
             }
         }
+        for testimony in self.counting.iter().filter(|testimony| testimony.withheld) {
+            let domain = &testimony.origin.domain;
+            let words = format!("{domain} no longer shows this node what it says of {}", self.name());
+            missing.push((Reason::Withheld, words));
+        }
         for record in self.records().filter(|record| record.changes_at.is_some_and(|change| change <= now)) {
             let words = format!(
                 "the record of {} was judged at {}, something has begun or ended since",

@@ -37,6 +37,9 @@ pub struct Testimony {
     /// Its record; absent if it does not know the thing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub record: Option<Record>,
+    /// Whether this copy of the domain holds something about the thing and is no longer shown the rest.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub withheld: bool,
 }
 
 /// A thing that was looked up.
@@ -109,6 +112,8 @@ pub enum Reason {
     KindsDiffer,
     /// A domain counts of which nothing was heard.
     NotHeard,
+    /// A domain that counts no longer shows this node what it says of it.
+    Withheld,
     /// A record was judged before something began or ended.
     Outdated,
     /// The clock is behind what a domain has confirmed: nobody can tell how old the news is.
@@ -135,6 +140,7 @@ impl Reason {
             Self::UnknownIdentity => "unknown-identity",
             Self::KindsDiffer => "kinds-differ",
             Self::NotHeard => "not-heard",
+            Self::Withheld => "withheld",
             Self::Outdated => "outdated",
             Self::ClockBehind => "clock-behind",
             Self::Stale => "stale",

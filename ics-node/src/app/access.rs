@@ -58,6 +58,14 @@ impl App {
         self.may(reader, domain, Action::Read, identity, Some(record))
     }
 
+    /// Who a reader is, if the configuration knows him.
+    pub(crate) fn party_of(&self, reader: Reader) -> Option<Party> {
+        match reader {
+            Reader::Key(key) => self.party(key),
+            Reader::Anonymous | Reader::Operator => None,
+        }
+    }
+
     /// The one decision about readers: the domain's access rules, by the descriptor that rules now.
     fn may(
         &self,

@@ -327,9 +327,11 @@ impl App {
             return Ok(kept);
         }
         let era = memory.era(number);
-        let Judged { record, around, .. } = self.judge_now(sight, &era, id, now)?;
+        let Judged { record, about, around } = self.judge_now(sight, &era, id, now)?;
+        let withheld = self.is_withheld(sight, id, &about)?;
         let record = record.as_ref().map(|it| (it, self.may_read(Reader::Anonymous, &sight.domain, it)));
-        let kept = Arc::new(Kept::new(*id, memory.next_generation(), (Arc::clone(&era), around), record)?);
+        let era_of_it = (Arc::clone(&era), around);
+        let kept = Arc::new(Kept::new(*id, memory.next_generation(), era_of_it, record, withheld)?);
         if sight.is_whole() {
             memory.keep(number, &kept, sight.seal.size);
         }
@@ -350,14 +352,22 @@ impl App {
         Ok(Judged { record, about, around })
     }
 
+    /// Whether this node holds something about an identity, or about its groups, and is no longer shown the rest.
+    fn is_withheld(&self, sight: &Sight<'_>, id: &IdentityId, about: &[Logged]) -> Result<bool, AppError> {
+        let postings = core::iter::once(Posting::Subject(*id)).chain(of_groups(about));
+        for key in keys(&postings.collect::<Vec<_>>()) {
+            if self.store().is_lost(sight.hosted.number, key)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What is said of the groups that an identity may belong to.
     fn around(&self, sight: &Sight<'_>, era: &Era, about: &[Logged]) -> Result<Arc<Around>, AppError> {
         let (arounds, number) = (self.memory().arounds(), sight.hosted.number);
         let candidates = candidate_groups(about);
-        let of_groups = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
-        let postings: Vec<Posting> =
-            of_groups.chain(candidates.selectors.iter().map(|selector| Posting::Selector(*selector))).collect();
-        let keys = keys(&postings);
+        let keys = keys(&of_groups(about));
         if let Some(around) = arounds.recall(number, &keys) {
             return Ok(around);
         }
@@ -396,4 +406,11 @@ impl App {
         }
         Ok(named)
     }
+}
+
+/// By what the statements are found about the groups that an identity may belong to.
+fn of_groups(about: &[Logged]) -> Vec<Posting> {
+    let candidates = candidate_groups(about);
+    let named = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
+    named.chain(candidates.selectors.iter().map(|selector| Posting::Selector(*selector))).collect()
 }

@@ -49,6 +49,19 @@ impl Entries for WriteTx<'_> {
     }
 }
 
+/// The log before an entry, with what a commit in progress adds.
+pub(crate) struct Before<'a, 'w> {
+    pub(crate) tx: &'a WriteTx<'w>,
+    pub(crate) end: u64,
+}
+
+impl Entries for Before<'_, '_> {
+    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
+        let found = self.tx.lookup(&keys(postings), limit)?;
+        found.into_iter().take_while(|index| *index < self.end).map(|index| self.tx.entry(index)).collect()
+    }
+}
+
 /// All statements about an identity, and all those about the groups that it may belong to: what resolution and
 /// admission take.
 pub(crate) struct Said {

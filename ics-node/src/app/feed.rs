@@ -1,5 +1,7 @@
 //! What mirrors and verifiers read: checkpoints, tiles, entries, proofs, receipts.
 
+use std::collections::BTreeSet;
+
 use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::entry::{Entry, EntryKind, Header, LeafData, Salt};
@@ -122,9 +124,24 @@ impl App {
         let room = usize::try_from(size - from).unwrap_or(usize::MAX);
         let limit = limit.max(1).min(room);
         let stored = self.store().entries(hosted.number, from, limit, bytes)?;
-        let whole = self.may_mirror(reader, hosted);
-        let travelling = |entry| self.travelling(reader, hosted, entry, whole);
-        let entries: Vec<wire::Entry> = stored.iter().map(travelling).collect::<Result<_, _>>()?;
+        let rights = self.rights(reader, hosted)?;
+        let mut eyes = self.eyes(reader, hosted)?;
+        let mut entries = Vec::with_capacity(stored.len());
+        let (mut earlier, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        for entry in &stored {
+            if rights.is_some() {
+                let told = eyes.told_with(from, entry)?;
+                let named = earlier.union(&told.0).count() + ended.union(&told.1).count();
+                if named > limits::SIGHT_INDICES && !entries.is_empty() {
+                    break;
+                }
+                earlier.extend(told.0);
+                ended.extend(told.1);
+            }
+            entries.push(eyes.travelling(entry)?);
+        }
+        let listed = |indices: BTreeSet<u64>| indices.into_iter().collect();
+        let sight = rights.map(|rights| wire::Sight { rights, earlier: listed(earlier), ended: listed(ended) });
         let end = from + entries.len() as u64;
         let proof = self.store().consistency_proof(hosted.number, end, size)?;
         Ok(wire::Page {
@@ -133,22 +150,7 @@ impl App {
             size,
             checkpoint: (size == seal.size).then_some(seal.note),
             proof: proof.iter().map(|hash| wire::Base64(hash.0)).collect(),
-        })
-    }
-
-    /// An entry for a reader, of whom it is known whether he may copy the whole domain.
-    fn travelling(
-        &self,
-        reader: Reader,
-        hosted: &Hosted,
-        entry: &StoredEntry,
-        whole_domain: bool,
-    ) -> Result<wire::Entry, AppError> {
-        Ok(match &entry.content {
-            Some(content) if whole_domain || self.may_read_entry(reader, hosted, entry)? => {
-                wire::Entry::Whole(whole(entry, content))
-            }
-            _ => wire::Entry::Hidden(entry.leaf),
+            sight,
         })
     }
 
@@ -249,7 +251,7 @@ impl App {
             return Err(unknown());
         }
         let entry = self.store().entry(hosted.number, index)?;
-        if !self.may_read_entry(reader, &hosted, &entry)? {
+        if !self.eyes(reader, &hosted)?.may_have(&entry)? {
             return Err(unknown());
         }
         let mut proven = self.prove(&hosted, vec![entry])?;
@@ -319,7 +321,7 @@ impl Unproven {
     }
 }
 
-fn whole(entry: &StoredEntry, content: &Content) -> Entry {
+pub(crate) fn whole(entry: &StoredEntry, content: &Content) -> Entry {
     Entry { header: entry.header.clone(), salt: content.salt, body: content.body.clone() }
 }
 

@@ -14,7 +14,7 @@ use ics_core::statement::{Certification, SignedDescriptor, Statement};
 use ics_core::time::Timestamp;
 
 use super::check::{Checked, What, unknown_signer};
-use super::entries::{Said, body_key, find_logged};
+use super::entries::{Before, Entries, Said, body_key, find_logged};
 use super::problem::Code;
 use crate::api::Problem;
 use crate::store::{StoreError, WriteTx};
@@ -56,7 +56,7 @@ pub(crate) fn judge(
             // The certificate may have been refused since, or replaced: then it is as if it had never been there.
             match domain.signer(&statement.issuer()) {
                 Ok(held) if held.id() == *certificate => {
-                    judge_statement(tx, domain, header, statement, &checked.body, cache)
+                    judge_statement(tx, tx.size(), domain, header, statement, &checked.body, cache)
                 }
                 _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
             }
@@ -81,8 +81,25 @@ fn refused(code: Code, detail: impl Into<String>) -> Judgement {
     Judgement::Refused(Problem::of(code, detail.into()))
 }
 
-fn judge_statement(
+/// Judges an entry that stands in the log already, at its place in it: `domain` is what ruled there. Only statements are
+/// ever hidden; anything else that was has no effect.
+pub(crate) fn judge_earlier(
     tx: &WriteTx<'_>,
+    index: u64,
+    domain: &Domain,
+    header: &Header,
+    checked: &Checked,
+    cache: &mut Cache,
+) -> Result<Judgement, StoreError> {
+    let What::Statement(statement, _) = &checked.what else {
+        return Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden"));
+    };
+    judge_statement(&Before { tx, end: index }, index, domain, header, statement, &checked.body, cache)
+}
+
+fn judge_statement(
+    entries: &impl Entries,
+    index: u64,
     domain: &Domain,
     header: &Header,
     statement: &Statement,
@@ -94,10 +111,10 @@ fn judge_statement(
     {
         return Ok(refusal);
     }
-    let Ok(entry) = Logged::new(tx.size(), header, statement) else {
+    let Ok(entry) = Logged::new(index, header, statement) else {
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };
-    let said = Said::read(tx, domain, &entry.subject_id(), Some(&entry))?;
+    let said = Said::read(entries, domain, &entry.subject_id(), Some(&entry))?;
     let context = Context { about: &said.about, groups: &said.groups };
     Ok(match domain.check(&entry, &context, cache) {
         Ok(_) => Judgement::Admitted(Admission { kind: statement_kind(statement), change: Change::Nothing }),

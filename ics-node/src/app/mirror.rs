@@ -8,8 +8,10 @@ use ics_core::log::entry::{Entry, Header, LeafData};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::http::HttpPeer;
-use ics_sync::mirror::{Mirror, Resume, Settings, SignedCheckpoint, Stop, VerifiedEntry, VerifiedPage};
-use ics_sync::wire::Outcome;
+use ics_sync::mirror::{
+    Fill, Mirror, Resume, Seen, Settings, SignedCheckpoint, Stop, Survey, VerifiedEntry, VerifiedPage,
+};
+use ics_sync::wire::{Base64, Outcome};
 use ics_sync::{Applier, Progress};
 use tokio::sync::watch;
 
@@ -80,13 +82,15 @@ impl App {
     ) -> Result<Mirror, AppError> {
         let settings = Settings { interval_millis, listens, seed: u64::from_be_bytes(random()?) };
         let Some(known) = hosted.domain() else { return Ok(Mirror::pinned(origin.clone(), settings)) };
-        let head = self.store().head(hosted.number)?;
+        let (head, sight) = (self.store().head(hosted.number)?, self.store().sight(hosted.number)?);
         let resume = Resume {
             origin: known.origin(),
             descriptor: known.descriptor().clone(),
             tree: self.store().tree(hosted.number)?,
             admitted_at: known.last_admitted_at(),
             checkpoint: head.seal.map(|seal| seal.note),
+            rights: sight.rights.map(Base64),
+            unsettled: sight.unsettled,
         };
         Ok(Mirror::resume(resume, settings, self.clock().now()))
     }
@@ -119,6 +123,7 @@ impl App {
     pub(crate) fn take_page(&self, hosted: &Arc<Hosted>, page: &VerifiedPage) -> Result<(), AppError> {
         let incoming = check_page(hosted.domain().as_deref(), page, random()?);
         let (writer, from, checkpoint) = (Arc::clone(hosted), page.from, page.checkpoint.clone());
+        let (rights, ended) = (page.rights.as_ref().map(|rights| rights.0), page.ended.clone());
         let now = self.clock().now();
         let job = move |tx: &mut WriteTx<'_>| {
             if tx.size() != from {
@@ -129,6 +134,10 @@ impl App {
             let mut domain = writer.working_at(from)?;
             for (entry, checked) in incoming {
                 append_copied(tx, &writer, &mut domain, entry, checked, now)?;
+            }
+            if writer.part == Part::Mirror {
+                ended.into_iter().filter(|index| *index < from).try_for_each(|index| tx.lose(index))?;
+                tx.settle(rights);
             }
             if let Some(checkpoint) = checkpoint {
                 tx.seal(seal(checkpoint))?;
@@ -231,11 +240,30 @@ struct Taking {
 
 impl Applier for Taking {
     async fn apply(&mut self, page: &VerifiedPage) -> Result<(), String> {
-        let (app, hosted, page) = (self.app.clone(), Arc::clone(&self.hosted), page.clone());
-        let taken = tokio::task::spawn_blocking(move || app.take_page(&hosted, &page)).await;
-        match taken {
+        let page = page.clone();
+        self.blocking(move |app, hosted| app.take_page(hosted, &page)).await
+    }
+
+    async fn survey(&mut self, survey: &Survey) -> Result<Vec<Seen>, String> {
+        let survey = survey.clone();
+        self.blocking(move |app, hosted| app.survey(hosted, &survey)).await
+    }
+
+    async fn fill(&mut self, fill: &Fill) -> Result<(), String> {
+        let fill = fill.clone();
+        self.blocking(move |app, hosted| app.take_fill(hosted, &fill)).await
+    }
+}
+
+impl Taking {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&App, &Arc<Hosted>) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<T, String> {
+        let (app, hosted) = (self.app.clone(), Arc::clone(&self.hosted));
+        match tokio::task::spawn_blocking(move || work(&app, &hosted)).await {
             Ok(result) => result.map_err(|error| error.to_string()),
-            Err(error) => Err(format!("taking a page was given up: {error}")),
+            Err(error) => Err(format!("what arrived was not taken: {error}")),
         }
     }
 }

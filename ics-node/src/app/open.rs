@@ -8,7 +8,7 @@ use ics_core::descriptor::Descriptor;
 use ics_core::domain::Domain;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::cosignature::cosign;
-use ics_core::log::entry::{EntryKind, Header};
+use ics_core::log::entry::Header;
 use ics_core::log::note::NoteKey;
 use ics_core::statement::body::{self, Body};
 use ics_core::trust::TrustPolicy;
@@ -103,12 +103,8 @@ impl App {
 
     /// What a domain's log says of itself: its descriptors, certificates and certifications, in order.
     fn known(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
-        let mut entries = self.entries_of_kind(hosted, EntryKind::Descriptor)?;
-        entries.extend(self.entries_of_kind(hosted, EntryKind::Certificate)?);
-        entries.extend(self.entries_of_kind(hosted, EntryKind::Certification)?);
-        entries.sort_unstable_by_key(|entry| entry.index);
         let mut domain = None;
-        for entry in entries {
+        for entry in self.own_entries(hosted)? {
             take(&mut domain, &entry)?;
         }
         if let Some(domain) = &mut domain {
@@ -128,7 +124,7 @@ pub fn store_options(keys: &NodeKeys, clock: &Clock) -> Options {
     Options::new(Arc::new(stored_keys), sealer(keys, clock))
 }
 
-fn take(domain: &mut Option<Domain>, entry: &StoredEntry) -> Result<(), AppError> {
+pub(super) fn take(domain: &mut Option<Domain>, entry: &StoredEntry) -> Result<(), AppError> {
     let damaged = |what: String| AppError::Internal(format!("stored entry {}: {what}", entry.index));
     let Some(content) = &entry.content else { return Ok(()) };
     match (body::parse(&content.body).map_err(|error| damaged(error.to_string()))?, domain.as_mut()) {

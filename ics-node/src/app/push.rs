@@ -6,7 +6,7 @@ use std::time::Duration;
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 use ics_sync::news::{HEARTBEAT_SECONDS, News};
-use ics_sync::wire;
+use ics_sync::wire::{self, Rights};
 use tokio::sync::watch;
 
 use super::hosted::Hosted;
@@ -35,6 +35,8 @@ pub struct Listener {
     from: u64,
     sealed: watch::Receiver<u64>,
     is_new: bool,
+    /// What he was told that he may read.
+    rights: Option<Rights>,
 }
 
 impl App {
@@ -51,7 +53,7 @@ impl App {
             return Err(AppError::new(Code::OutOfRange, detail));
         }
         let sealed = hosted.sealed.subscribe();
-        Ok(Listener { app: self.clone(), hosted, reader, from, sealed, is_new: true })
+        Ok(Listener { app: self.clone(), hosted, reader, from, sealed, is_new: true, rights: None })
     }
 
     /// Tells who listens how far the domain goes now. To be called after each commit.
@@ -82,9 +84,15 @@ impl App {
     }
 
     /// What there is for a listener who has `from` entries, and how many he has with it.
-    fn news(&self, reader: Reader, hosted: &Hosted, from: u64) -> Result<(News, u64), AppError> {
+    fn news(
+        &self,
+        reader: Reader,
+        hosted: &Hosted,
+        from: u64,
+        tells_rights: bool,
+    ) -> Result<(News, u64), AppError> {
         let seal = self.seal(hosted)?;
-        if seal.size <= from {
+        if seal.size <= from && !tells_rights {
             return Ok((News::Checkpoint(seal.note), from));
         }
         let page = self.page_of(reader, hosted, from, limits::NEWS_ENTRIES, limits::NEWS_BYTES, None)?;
@@ -102,7 +110,8 @@ impl Listener {
     /// When the store fails. He had better come again then.
     pub async fn next(&mut self) -> Result<Event, AppError> {
         let from = self.from;
-        if !core::mem::take(&mut self.is_new) {
+        let is_new = core::mem::take(&mut self.is_new);
+        if !is_new {
             let time = Duration::from_secs(HEARTBEAT_SECONDS);
             let _ = tokio::time::timeout(time, self.sealed.wait_for(|size| *size > from)).await;
         }
@@ -110,7 +119,7 @@ impl Listener {
         let (event, reached) = if size > from && self.app.may_mirror(self.reader, &self.hosted) {
             self.shared(size).await?
         } else {
-            self.own().await?
+            self.own(is_new).await?
         };
         self.from = reached;
         self.app.served(self.reader, &self.hosted.name, reached, event.len());
@@ -118,23 +127,29 @@ impl Listener {
     }
 
     /// The news that all get who may copy the domain.
-    async fn shared(&self, size: u64) -> Result<(Event, u64), AppError> {
-        let mut told = self.hosted.told.lock().await;
+    async fn shared(&mut self, size: u64) -> Result<(Event, u64), AppError> {
+        let hosted = Arc::clone(&self.hosted);
+        let mut told = hosted.told.lock().await;
         if let Some(told) = told.as_ref().filter(|told| told.from == self.from && told.size >= size) {
             return Ok((Arc::clone(&told.event), told.size));
         }
-        let (event, size) = self.own().await?;
+        let (event, size) = self.own(false).await?;
         *told = Some(Told { from: self.from, size, event: Arc::clone(&event) });
         Ok((event, size))
     }
 
-    async fn own(&self) -> Result<(Event, u64), AppError> {
+    /// The news for him alone. Where there are none, the first of them and any change tell what he may read.
+    async fn own(&mut self, is_new: bool) -> Result<(Event, u64), AppError> {
         let (app, hosted, reader, from) = (self.app.clone(), Arc::clone(&self.hosted), self.reader, self.from);
-        blocking(move || {
-            let (news, size) = app.news(reader, &hosted, from)?;
-            Ok((news.to_event(size).into(), size))
+        let before = self.rights.take();
+        let (event, size, rights) = blocking(move || {
+            let rights = app.rights(reader, &hosted)?;
+            let (news, size) = app.news(reader, &hosted, from, is_new || rights != before)?;
+            Ok((news.to_event(size).into(), size, rights))
         })
-        .await
+        .await?;
+        self.rights = rights;
+        Ok((event, size))
     }
 }
 

@@ -12,7 +12,7 @@ use ics_core::record::{Logged, Record};
 use ics_core::statement::{openpgp_key_of, openpgp_view};
 use ics_core::vocabulary::DomainName;
 
-use super::entries::{Said, Snapshot, kind_key, restore};
+use super::entries::{Said, Snapshot, kind_key};
 use super::hosted::Hosted;
 use super::problem::Code;
 use super::{App, AppError, Reader};
@@ -218,24 +218,6 @@ impl App {
         Ok(resolved.filter(|(record, _)| self.may_read(reader, &sight.domain, record)))
     }
 
-    /// Whether a reader may have an entry's body: whoever may copy the domain may; descriptors and certificates are for
-    /// all, because nothing can be verified without them.
-    pub(crate) fn may_read_entry(
-        &self,
-        reader: Reader,
-        hosted: &Hosted,
-        entry: &StoredEntry,
-    ) -> Result<bool, AppError> {
-        if self.may_mirror(reader, hosted) {
-            return Ok(true);
-        }
-        let sight = self.sight(hosted)?;
-        match restore(&sight.domain, entry)? {
-            Some(statement) => Ok(self.readable(reader, &sight, &statement.subject_id())?.is_some()),
-            None => Ok(entry.effective),
-        }
-    }
-
     /// The OpenPGP bodies about an identity that the reader may read: certificates of its signers are not among them.
     pub(crate) fn bodies(&self, reader: Reader, sight: &Sight<'_>, id: &IdentityId) -> Result<Vec<Vec<u8>>, AppError> {
         let own = self.own_certificate(sight, id)?;
@@ -258,7 +240,7 @@ impl App {
 }
 
 /// All statements that a verifier needs: those about groups of groups too, because roles are granted over them.
-fn with_groups(sight: &Sight<'_>, said: Said) -> Result<Vec<Logged>, AppError> {
+pub(crate) fn with_groups(sight: &Sight<'_>, said: Said) -> Result<Vec<Logged>, AppError> {
     let mut statements = said.about;
     let mut waiting = said.groups;
     let mut known = BTreeSet::new();

@@ -288,6 +288,9 @@ impl Source {
                 let page = app.entries(Reader::Operator, &domain, from, limit, Some(until)).map_err(not_in_copy)?;
                 mirror.handle_page(page, now());
             }
+            // A home takes back what it is given, page by page.
+            (_, Action::Survey(_)) => mirror.handle_surveyed(Vec::new()),
+            (_, Action::FetchAgain(_) | Action::Fill(_)) => {}
             (_, Action::Wait { .. } | Action::Listen { .. } | Action::Apply(_) | Action::Stopped(_)) => {}
         }
         Ok(())

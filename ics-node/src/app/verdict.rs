@@ -217,6 +217,7 @@ fn testimony(domain: &Domain, reach: &Reach, told: Option<&Told>) -> Result<Test
         as_of: reach.cosigned_at.unwrap_or_default(),
         freshness: Freshness::clone(&domain.descriptor().freshness),
         record: told.map(|told| told.kept.record()).transpose()?.flatten(),
+        withheld: told.is_some_and(|told| told.kept.withheld),
     })
 }
 

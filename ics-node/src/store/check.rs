@@ -13,6 +13,7 @@ use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::index::file;
 use super::schema;
+use super::sight::Show;
 use super::state::{DomainState, Published};
 use super::table;
 use super::types::{DomainInfo, Key, Part, Position, Seal, StoredEntry};
@@ -105,7 +106,7 @@ impl Store {
         report: &mut Report,
     ) -> Result<(), StoreError> {
         let (domain, name) = (state.info.number, &state.info.name);
-        walk(log, state, |entry| {
+        walk(log, state, Show::All, |entry| {
             for key in (self.shared.keys_of)(&entry) {
                 let range = entry.index..entry.index + 1;
                 let page = self.shared.index.search(index, domain, &[key], range, 1)?;
@@ -227,7 +228,7 @@ fn compare_index(
         if upto > state.head.size {
             report.find_in_index(format!("it knows {upto} entries of `{name}`, the log has {}", state.head.size));
         }
-        walk(log, state, |entry| {
+        walk(log, state, Show::Logged, |entry| {
             if entry.index >= upto {
                 return Ok(false);
             }
@@ -262,12 +263,13 @@ fn check_file(name: &str, connection: &Connection, report: &mut Report) -> Resul
 fn walk(
     log: &Connection,
     state: &DomainState,
+    show: Show,
     mut take: impl FnMut(StoredEntry) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
     let mut more = true;
     for from in (0..state.head.size).step_by(PART) {
         let end = state.head.size.min(from + PART as u64);
-        table::scan_entries(log, state.info.number, from, end, |entry| {
+        table::scan_entries(log, state.info.number, from..end, show, |entry| {
             more = take(entry)?;
             Ok(more)
         })?;
@@ -288,7 +290,7 @@ fn check_tree(
 ) -> Result<(), StoreError> {
     let (domain, name) = (state.info.number, &state.info.name);
     let mut tree = Tree::new();
-    walk(log, state, |entry| {
+    walk(log, state, Show::All, |entry| {
         if entry.index != tree.size() {
             report.find(format!("entry {} of `{name}` is missing", tree.size()));
             return Ok(false);

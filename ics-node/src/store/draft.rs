@@ -10,6 +10,7 @@ use ics_core::log::merkle::{Tree, leaf_hash};
 use ics_core::time::Timestamp;
 
 use super::error::StoreError;
+use super::sight::Amendments;
 use super::state::DomainState;
 use super::types::{DOMAIN_ENTRIES, Key, NewContent, NewEntry, Part, Seal, Standing, StoredEntry};
 
@@ -29,6 +30,8 @@ pub(crate) struct Draft {
     pub(crate) seal: Option<Seal>,
     /// Whether the checkpoint over what is appended is not to be shown before witnesses have cosigned it.
     pub(crate) waits: bool,
+    /// What becomes of earlier entries.
+    pub(crate) amendments: Amendments,
     /// Bytes of headers and bodies.
     pub(crate) bytes: usize,
 }
@@ -50,6 +53,7 @@ pub(crate) struct Mark {
     alarms: usize,
     seal: Option<Seal>,
     waits: bool,
+    amendments: Amendments,
     bytes: usize,
 }
 
@@ -65,6 +69,7 @@ impl Draft {
             alarms: Vec::new(),
             seal: None,
             waits: false,
+            amendments: Amendments::default(),
             bytes: 0,
         }
     }
@@ -72,6 +77,7 @@ impl Draft {
     /// Whether there is anything to store.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.erased.is_empty() && self.alarms.is_empty() && self.seal.is_none()
+            && self.amendments.is_empty()
     }
 
     pub(crate) fn mark(&self) -> Mark {
@@ -82,6 +88,7 @@ impl Draft {
             alarms: self.alarms.len(),
             seal: self.seal.clone(),
             waits: self.waits,
+            amendments: self.amendments.clone(),
             bytes: self.bytes,
         }
     }
@@ -95,6 +102,17 @@ impl Draft {
                 }
             }
         }
+        let base = self.base.head.size;
+        for (index, (_, keys)) in &self.amendments.filled {
+            if !mark.amendments.filled.contains_key(index) {
+                for key in keys {
+                    if let Some(indices) = self.postings.get_mut(key) {
+                        indices.retain(|at| at != index || *at >= base);
+                    }
+                }
+            }
+        }
+        self.amendments = mark.amendments;
         self.tree = mark.tree;
         self.erased = mark.erased;
         self.alarms.truncate(mark.alarms);
@@ -116,15 +134,21 @@ impl Draft {
         self.check_append(index, &leaf)?;
         self.tree.push(leaf_hash(&leaf));
         self.bytes += new.header.len() + content.as_ref().map_or(0, |content| content.body.len());
-        for key in &new.keys {
-            let indices = self.postings.entry(*key).or_default();
-            if indices.last() != Some(&index) {
-                indices.push(index);
-            }
-        }
+        self.file(&new.keys, index);
         let entry = StoredEntry { domain, index, effective: new.effective, leaf, header: new.header, content };
         self.entries.push((entry, new.keys));
         Ok((index, leaf))
+    }
+
+    /// Has an entry found by its keys.
+    pub(crate) fn file(&mut self, keys: &[Key], index: u64) {
+        for key in keys {
+            let indices = self.postings.entry(*key).or_default();
+            let place = indices.partition_point(|at| *at < index);
+            if indices.get(place) != Some(&index) {
+                indices.insert(place, index);
+            }
+        }
     }
 
     fn check_append(&self, index: u64, leaf: &[u8; 32]) -> Result<(), StoreError> {
@@ -186,6 +210,9 @@ impl Draft {
 
     /// An entry of this draft, if the index is in it.
     pub(crate) fn entry(&self, index: u64) -> Option<&StoredEntry> {
+        if let Some((entry, _)) = self.amendments.filled.get(&index) {
+            return Some(entry);
+        }
         let offset = usize::try_from(index.checked_sub(self.base.head.size)?).ok()?;
         self.entries.get(offset).map(|(entry, _)| entry)
     }

@@ -19,6 +19,7 @@ mod pool;
 mod read;
 mod restore;
 mod schema;
+mod sight;
 mod state;
 mod table;
 mod transaction;
@@ -42,6 +43,7 @@ pub use check::{Inspector, Report, inspect};
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
 pub use error::{StoreError, WriteError};
 pub use index::Page;
+pub use sight::{Filling, Holding, RightsMark, Sight};
 pub use transaction::WriteTx;
 pub use types::{
     Change, Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Head, Key, NewContent, NewEntry, Part, Reach, Seal,

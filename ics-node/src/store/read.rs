@@ -10,6 +10,7 @@ use ics_core::vocabulary::DomainName;
 use super::Store;
 use super::error::StoreError;
 use super::index::{Page, build};
+use super::sight::{Show, with_filled};
 use super::state::{DomainState, with_tiles};
 use super::table;
 use super::types::{DomainInfo, DomainNumber, Head, Key, Reach, Standing, StoredEntry};
@@ -71,6 +72,7 @@ impl Store {
     /// When there is none at one of them, or the database fails.
     pub fn entries_at(&self, domain: DomainNumber, indices: &[u64]) -> Result<Vec<StoredEntry>, StoreError> {
         let state = self.shared.published.get(domain)?;
+        let show = Show::Settled(state.sight.settled);
         let missing = |index| StoreError::not_found(format!("entry {index} in `{}`", state.info.name));
         self.shared.pool.read(|reader| {
             // One transaction for all: SQLite then asks for its locks once.
@@ -79,7 +81,7 @@ impl Store {
                 if *index >= state.head.size {
                     return Err(missing(*index));
                 }
-                table::entry(&transaction, domain, *index)?.ok_or_else(|| missing(*index))
+                table::entry(&transaction, domain, *index, show)?.ok_or_else(|| missing(*index))
             };
             indices.iter().map(read).collect()
         })
@@ -97,11 +99,12 @@ impl Store {
         limit: usize,
         max_bytes: usize,
     ) -> Result<Vec<StoredEntry>, StoreError> {
-        let end = self.shared.published.get(domain)?.head.size;
+        let state = self.shared.published.get(domain)?;
+        let (end, show) = (state.head.size, Show::Settled(state.sight.settled));
         let mut entries = Vec::new();
         let mut bytes = 0;
         self.shared.pool.read(|reader| {
-            table::scan_entries(&reader.log, domain, from, end, |entry| {
+            table::scan_entries(&reader.log, domain, from..end, show, |entry| {
                 bytes += entry.header.len() + entry.content.as_ref().map_or(0, |content| content.body.len());
                 let fits = entries.len() < limit && (bytes <= max_bytes || entries.is_empty());
                 if fits {
@@ -204,9 +207,16 @@ impl Store {
         limit: usize,
     ) -> Result<Page, StoreError> {
         let Range { start, end } = range;
-        let range = start..end.min(self.shared.published.get(domain)?.head.size);
-        let result =
-            self.shared.pool.read(|reader| self.shared.index.search(&reader.index, domain, keys, range, limit));
+        let state = self.shared.published.get(domain)?;
+        let range = start..end.min(state.head.size);
+        let result = self.shared.pool.read(|reader| {
+            let page = self.shared.index.search(&reader.index, domain, keys, range.clone(), limit)?;
+            if state.sight.is_partial() {
+                with_filled(&reader.log, domain, keys, range, limit, page)
+            } else {
+                Ok(page)
+            }
+        });
         if let Err(StoreError::Corrupt { .. }) = &result {
             build::mark_damaged(&self.shared.index_path)?;
         }

@@ -10,6 +10,7 @@ use rusqlite::Connection;
 
 use super::error::StoreError;
 use super::heads::HeadFiles;
+use super::sight::Sight;
 use super::table;
 use super::types::{DomainInfo, DomainNumber, Head, Part, Seal, Standing};
 
@@ -23,6 +24,8 @@ pub(crate) struct DomainState {
     pub(crate) standing: Standing,
     /// Put back from a backup, and not yet released.
     pub(crate) held: bool,
+    /// What this node may read of it.
+    pub(crate) sight: Sight,
 }
 
 impl DomainState {
@@ -30,7 +33,7 @@ impl DomainState {
     pub(crate) fn empty(info: DomainInfo) -> Self {
         let tree = Tree::new();
         let head = Head { size: 0, root: tree.root(), seal: None };
-        Self { info, head, tree, standing: Standing::Current, held: false }
+        Self { info, head, tree, standing: Standing::Current, held: false, sight: Sight::default() }
     }
 
     /// At the home: compares the domain with the highest checkpoint that was signed for it.
@@ -88,6 +91,7 @@ pub(crate) fn load(connection: &Connection, files: &HeadFiles) -> Result<Publish
     for (info, held) in table::domains(connection)? {
         let mut state = DomainState::empty(info);
         state.held = held;
+        state.sight = table::sight(connection, state.info.number)?;
         if let Some(head) = table::head(connection, state.info.number)? {
             state.tree = restore(connection, state.info.number, &head)?;
             state.head = head;

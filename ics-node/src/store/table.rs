@@ -1,12 +1,15 @@
 //! The tables of the log: rows to values and back. No rule is decided here.
 
+use core::ops::Range;
+
 use ics_core::log::Hash;
 use ics_core::log::tile::TileId;
 use ics_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::StoreError;
-use super::types::{Content, DomainInfo, DomainNumber, Head, Part, Position, Seal, StoredEntry};
+use super::sight::{Holding, RightsMark, Show, Sight};
+use super::types::{Content, DomainInfo, DomainNumber, Head, Key, Part, Position, Seal, StoredEntry};
 
 /// All domains, with whether they are held back after a restore.
 pub(crate) fn domains(connection: &Connection) -> Result<Vec<(DomainInfo, bool)>, StoreError> {
@@ -83,7 +86,9 @@ pub(crate) fn put_head(connection: &Connection, domain: DomainNumber, head: &Hea
 }
 
 pub(crate) fn insert_entry(connection: &Connection, entry: &StoredEntry) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO entry (position, effective, leaf, header, salt, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?;
     statement.execute(params![
         Position::new(entry.domain, entry.index).0,
         entry.effective,
@@ -106,36 +111,45 @@ pub(crate) fn entry(
     connection: &Connection,
     domain: DomainNumber,
     index: u64,
+    show: Show,
 ) -> Result<Option<StoredEntry>, StoreError> {
-    let sql = "SELECT position, effective, leaf, header, salt, body FROM entry WHERE position = ?1";
+    let sql = "SELECT position, effective, leaf, header, salt, body, filled, shown FROM entry WHERE position = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let position = Position::new(domain, index).0;
-    Ok(statement.query_row([position], |row| stored_entry(domain, row)).optional()?)
+    Ok(statement.query_row([position], |row| stored_entry(domain, show, row)).optional()?)
 }
 
-/// Entries from `from` on to below `end`, in order, for as long as `take` wants more.
+/// Entries in a range, in order, for as long as `take` wants more.
 pub(crate) fn scan_entries(
     connection: &Connection,
     domain: DomainNumber,
-    from: u64,
-    end: u64,
+    range: Range<u64>,
+    show: Show,
     mut take: impl FnMut(StoredEntry) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
-    let sql = "SELECT position, effective, leaf, header, salt, body FROM entry \
+    let sql = "SELECT position, effective, leaf, header, salt, body, filled, shown FROM entry \
                WHERE position >= ?1 AND position < ?2 ORDER BY position";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([Position::new(domain, from).0, Position::new(domain, end).0])?;
+    let mut rows = statement.query([Position::new(domain, range.start).0, Position::new(domain, range.end).0])?;
     while let Some(row) = rows.next()? {
-        if !take(stored_entry(domain, row)?)? {
+        if !take(stored_entry(domain, show, row)?)? {
             break;
         }
     }
     Ok(())
 }
 
-fn stored_entry(domain: DomainNumber, row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
+fn stored_entry(domain: DomainNumber, show: Show, row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
+    let (filled, shown): (Option<i64>, Option<i64>) = (row.get(6)?, row.get(7)?);
+    let (filled, shown_from) = (filled.unwrap_or_default(), shown.unwrap_or_default());
+    let is_shown = match show {
+        Show::All => true,
+        Show::Logged => filled == 0,
+        Show::Unsettled => shown_from >= 0,
+        Show::Settled(round) => shown_from >= 0 && filled <= round && shown_from <= round,
+    };
     let content = match (row.get(4)?, row.get(5)?) {
-        (Some(salt), Some(body)) => Some(Content { salt, body }),
+        (Some(salt), Some(body)) if is_shown => Some(Content { salt, body }),
         _ => None,
     };
     Ok(StoredEntry {
@@ -179,4 +193,119 @@ pub(crate) fn tile(connection: &Connection, domain: DomainNumber, tile: TileId) 
     let mut statement = connection.prepare_cached(sql)?;
     let row = statement.query_row(params![domain.get(), tile.level, tile.index.cast_signed()], |row| row.get(0));
     Ok(row.optional()?)
+}
+
+/// What this node may read of a domain.
+pub(crate) fn sight(connection: &Connection, domain: DomainNumber) -> Result<Sight, StoreError> {
+    let sql = "SELECT rights, settled, unsettled FROM sight WHERE domain = ?1";
+    let read = |row: &Row<'_>| {
+        let rights: Option<RightsMark> = row.get(0)?;
+        Ok(Sight { rights, settled: row.get(1)?, unsettled: row.get(2)? })
+    };
+    Ok(connection.query_row(sql, [domain.get()], read).optional()?.unwrap_or_default())
+}
+
+pub(crate) fn put_sight(connection: &Connection, domain: DomainNumber, sight: Sight) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO sight VALUES (?1, ?2, ?3, ?4)")?;
+    statement.execute(params![domain.get(), sight.rights, sight.settled, sight.unsettled])?;
+    Ok(())
+}
+
+/// Puts header, salt and body where only the leaf was, for readers from a round on.
+pub(crate) fn fill_entry(connection: &Connection, entry: &StoredEntry, round: i64) -> Result<(), StoreError> {
+    let sql = "UPDATE entry SET effective = ?2, header = ?3, salt = ?4, body = ?5, filled = ?6 WHERE position = ?1";
+    connection.prepare_cached(sql)?.execute(params![
+        Position::new(entry.domain, entry.index).0,
+        entry.effective,
+        entry.header,
+        entry.content.as_ref().map(|content| content.salt),
+        entry.content.as_ref().map(|content| content.body.as_slice()),
+        round,
+    ])?;
+    Ok(())
+}
+
+pub(crate) fn insert_filled(
+    connection: &Connection,
+    domain: DomainNumber,
+    key: Key,
+    index: u64,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("INSERT OR IGNORE INTO filled VALUES (?1, ?2)")?;
+    statement.execute([key.0, Position::new(domain, index).0])?;
+    Ok(())
+}
+
+pub(crate) fn set_effective(
+    connection: &Connection,
+    domain: DomainNumber,
+    index: u64,
+    effective: bool,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("UPDATE entry SET effective = ?2 WHERE position = ?1")?;
+    statement.execute(params![Position::new(domain, index).0, effective])?;
+    Ok(())
+}
+
+/// Since which round an entry is shown; -1: no longer.
+pub(crate) fn set_shown(
+    connection: &Connection,
+    domain: DomainNumber,
+    index: u64,
+    shown: i64,
+) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached("UPDATE entry SET shown = ?2 WHERE position = ?1")?;
+    statement.execute([Position::new(domain, index).0, shown])?;
+    Ok(())
+}
+
+/// Indices in a range of the filled entries that have all the keys, in order.
+pub(crate) fn filled(
+    connection: &Connection,
+    domain: DomainNumber,
+    keys: &[Key],
+    range: Range<u64>,
+) -> Result<Vec<u64>, StoreError> {
+    let Some((first, others)) = keys.split_first() else { return Ok(Vec::new()) };
+    let sql = "SELECT position FROM filled WHERE key = ?1 AND position >= ?2 AND position < ?3 ORDER BY position";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut has = connection.prepare_cached("SELECT 1 FROM filled WHERE key = ?1 AND position = ?2")?;
+    let range = [first.0, Position::new(domain, range.start).0, Position::new(domain, range.end).0];
+    let mut rows = statement.query(range)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let position: i64 = row.get(0)?;
+        let mut all = true;
+        for key in others {
+            all = all && has.exists([key.0, position])?;
+        }
+        if all {
+            found.push(Position(position).index());
+        }
+    }
+    Ok(found)
+}
+
+/// How the entries in a range are held, `limit` at most.
+pub(crate) fn holdings(
+    connection: &Connection,
+    domain: DomainNumber,
+    range: Range<u64>,
+    limit: usize,
+) -> Result<Vec<Holding>, StoreError> {
+    let sql = "SELECT position, leaf, body IS NOT NULL AND ifnull(shown, 0) >= 0 FROM entry \
+               WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let (from, end) = (Position::new(domain, range.start).0, Position::new(domain, range.end).0);
+    let holding = |row: &Row<'_>| {
+        Ok(Holding { index: Position(row.get(0)?).index(), leaf: row.get(1)?, is_whole: row.get(2)? })
+    };
+    let found = statement.query_map([from, end, i64::try_from(limit).unwrap_or(i64::MAX)], holding)?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// Whether an entry was here whole and may be read no longer.
+pub(crate) fn is_lost(connection: &Connection, domain: DomainNumber, index: u64) -> Result<bool, StoreError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM entry WHERE position = ?1 AND shown = -1")?;
+    Ok(statement.exists([Position::new(domain, index).0])?)
 }

@@ -1,5 +1,7 @@
 //! What a job of the writer sees and may do.
 
+use std::collections::BTreeSet;
+
 use ics_core::log::Hash;
 use ics_core::time::Timestamp;
 use rusqlite::Connection;
@@ -7,6 +9,7 @@ use rusqlite::Connection;
 use super::draft::{Draft, DraftAlarm};
 use super::error::StoreError;
 use super::index::Index;
+use super::sight::{Show, with_filled};
 use super::state::leads_to;
 use super::table;
 use super::types::{DomainInfo, Head, Key, NewEntry, Seal, StoredEntry};
@@ -53,10 +56,13 @@ impl WriteTx<'_> {
     pub fn entry(&self, index: u64) -> Result<StoredEntry, StoreError> {
         let mut entry = match self.draft.entry(index) {
             Some(entry) => entry.clone(),
-            None => table::entry(self.log, self.domain().number, index)?
+            None => table::entry(self.log, self.domain().number, index, Show::Unsettled)?
                 .ok_or_else(|| StoreError::not_found(format!("entry {index} in `{}`", self.domain().name)))?,
         };
-        if self.draft.erased.contains(&index) {
+        if let Some(effective) = self.draft.amendments.judged.get(&index) {
+            entry.effective = *effective;
+        }
+        if self.draft.erased.contains(&index) || self.draft.amendments.lost.contains(&index) {
             entry.content = None;
         }
         Ok(entry)
@@ -68,9 +74,15 @@ impl WriteTx<'_> {
     /// When the database fails.
     pub fn lookup(&self, keys: &[Key], limit: usize) -> Result<Vec<u64>, StoreError> {
         let mut indices = self.stored(keys, limit)?;
-        let missing = limit - indices.len();
-        indices.extend(self.draft.with_keys(keys).take(missing));
-        Ok(indices)
+        let base = self.head().size;
+        if self.draft.amendments.filled.is_empty() {
+            indices.extend(self.draft.with_keys(keys).take(limit - indices.len()));
+            return Ok(indices);
+        }
+        let filled = self.draft.with_keys(keys).take_while(|index| *index < base);
+        let mut indices = indices.into_iter().chain(filled).collect::<BTreeSet<_>>();
+        indices.extend(self.draft.with_keys(keys).skip_while(|index| *index < base));
+        Ok(indices.into_iter().take(limit).collect())
     }
 
     /// The same of the log before this group commit. A batch asks for most of its keys over and over: what is known to
@@ -84,7 +96,11 @@ impl WriteTx<'_> {
         let mut from = Some(0);
         while let Some(start) = from.filter(|_| indices.len() < limit) {
             let range = start..self.head().size;
-            let page = self.index.search(self.index_file, self.domain().number, keys, range, limit - indices.len())?;
+            let (domain, missing) = (self.domain().number, limit - indices.len());
+            let mut page = self.index.search(self.index_file, domain, keys, range.clone(), missing)?;
+            if self.draft.base.sight.is_partial() {
+                page = with_filled(self.log, domain, keys, range, missing, page)?;
+            }
             indices.extend(page.indices);
             from = page.next;
         }

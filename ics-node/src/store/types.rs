@@ -197,8 +197,8 @@ pub struct Change<'a> {
     pub size: u64,
     /// What is added, each with what it is found by.
     pub entries: &'a [(StoredEntry, Vec<Key>)],
-    /// Whether earlier entries were erased.
-    pub erases: bool,
+    /// Whether earlier entries say something else now: some were erased, filled in, or are no longer shown.
+    pub amends: bool,
 }
 
 /// Whether a domain may be written.

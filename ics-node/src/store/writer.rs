@@ -214,6 +214,7 @@ impl Writer {
             state.standing = if state.held { Standing::Behind { signed: None } } else { Standing::Current };
         }
         (state.head.size, state.head.root) = (size, root);
+        state.sight = draft.sight();
         Ok(state)
     }
 
@@ -276,7 +277,8 @@ impl Writer {
     /// remembers answers, so that none is given under a head that has ended it.
     fn publish(&self, mut state: DomainState, draft: Draft) {
         let (domain, size) = (state.info.number, state.head.size);
-        (self.shared.announce)(&Change { domain, size, entries: &draft.entries, erases: !draft.erased.is_empty() });
+        let amends = !draft.erased.is_empty() || draft.amendments.shows();
+        (self.shared.announce)(&Change { domain, size, entries: &draft.entries, amends });
         if let Some((last, _)) = draft.entries.last() {
             let progress = Progress { upto: last.index + 1, leaf: last.leaf };
             let postings = draft.entries.iter().flat_map(|(entry, keys)| {
@@ -306,6 +308,7 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
         for index in &draft.erased {
             table::erase_entry(&transaction, number, *index)?;
         }
+        draft.amendments.write(&transaction, number, state.sight)?;
         for alarm in &draft.alarms {
             super::desk::insert_alarm(&transaction, Some(number), alarm.at, &alarm.kind, &alarm.text)?;
         }

@@ -6,7 +6,9 @@ use ics_core::time::Timestamp;
 
 use super::listen::Way;
 use super::page::VerifiedPage;
+use super::review::{Fill, Survey};
 use super::stop::Stop;
+use crate::wire;
 
 /// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,14 @@ pub enum Action {
     /// Store these entries durably, judge their signatures by the policy, and let those that it admits take effect;
     /// [`Mirror::handle_applied`](super::Mirror::handle_applied).
     Apply(Arc<VerifiedPage>),
+    /// Say which entries are held, and how, from an index on; [`Mirror::handle_surveyed`](super::Mirror::handle_surveyed).
+    Survey(Survey),
+    /// Ask the peer for entries that were hidden, and whether those held may still be read;
+    /// [`Mirror::handle_shown`](super::Mirror::handle_shown).
+    FetchAgain(wire::Again),
+    /// Store durably what was hidden, so that it takes effect with the next page and not before, and note what may no
+    /// longer be read; [`Mirror::handle_filled`](super::Mirror::handle_filled).
+    Fill(Arc<Fill>),
     /// Wait until then for what the peer tells of its own accord; [`Mirror::handle_news`](super::Mirror::handle_news),
     /// or [`Mirror::handle_silence`](super::Mirror::handle_silence) when the way breaks. Whatever is asked in between
     /// ends it.

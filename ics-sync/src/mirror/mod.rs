@@ -19,6 +19,7 @@ mod descriptors;
 mod listen;
 mod page;
 mod pause;
+mod review;
 mod stop;
 
 use std::sync::Arc;
@@ -33,7 +34,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
 use crate::news::News;
-use crate::wire;
+use crate::wire::{self, Rights};
 pub use action::Action;
 use charter::Charter;
 pub use charter::SignedCheckpoint;
@@ -42,6 +43,8 @@ pub use listen::Way;
 use page::Held;
 pub use page::{VerifiedEntry, VerifiedPage};
 use pause::Pause;
+use review::{Refused, Review, Step};
+pub use review::{Fill, Seen, Survey};
 pub use stop::{Stop, Trouble};
 
 /// How a mirror keeps time.
@@ -68,6 +71,10 @@ pub struct Resume {
     pub admitted_at: Timestamp,
     /// The note of the newest checkpoint that a page reached.
     pub checkpoint: Option<String>,
+    /// What this node may read of the domain, as the newest page said; absent where that is all.
+    pub rights: Option<Rights>,
+    /// Whether something was filled in since that has not taken effect.
+    pub unsettled: bool,
 }
 
 /// How far a mirror is.
@@ -107,6 +114,12 @@ pub struct Mirror {
     undecided: Option<(String, Checkpoint)>,
     /// A page that waits to be applied, and what is held afterwards.
     pending: Option<(Arc<VerifiedPage>, Held)>,
+    /// What is looked at again before that page is applied.
+    review: Option<Review>,
+    /// Whether something was filled in that has not taken effect yet.
+    unsettled: bool,
+    /// Whether to ask what this mirror may read: only a page tells.
+    asks_rights: bool,
     as_of: Option<Timestamp>,
     pause: Pause,
     /// Whether the pause is one of a mirror that is up to date.
@@ -137,6 +150,9 @@ impl Mirror {
             later: None,
             undecided: None,
             pending: None,
+            review: None,
+            unsettled: false,
+            asks_rights: false,
             as_of: None,
             pause: Pause::default(),
             resting: false,
@@ -150,13 +166,13 @@ impl Mirror {
     /// A mirror that goes on where it was.
     #[must_use]
     pub fn resume(resume: Resume, settings: Settings, now: Timestamp) -> Self {
-        let Resume { origin, descriptor, tree, admitted_at, checkpoint } = resume;
+        let Resume { origin, descriptor, tree, admitted_at, checkpoint, rights, unsettled } = resume;
         let charter = Charter::resume(origin.clone(), descriptor);
         // By a key that was replaced since, it is of no more use than none.
         let reached = checkpoint.and_then(|note| charter.open(&note, now).ok().flatten());
         let as_of = reached.as_ref().and_then(|reached| reached.as_of);
-        let held = Some(Held { charter, tree, admitted_at });
-        Self { held, reached, as_of, ..Self::pinned(origin, settings) }
+        let held = Some(Held { charter, tree, admitted_at, rights });
+        Self { held, reached, as_of, unsettled, ..Self::pinned(origin, settings) }
     }
 
     /// The domain that is mirrored.
@@ -178,7 +194,12 @@ impl Mirror {
             };
         }
         if let Some((page, _)) = &self.pending {
-            return Action::Apply(Arc::clone(page));
+            return match self.review.as_ref().map(Review::step) {
+                None => Action::Apply(Arc::clone(page)),
+                Some(Step::Survey(survey)) => Action::Survey(survey),
+                Some(Step::Ask(again)) => Action::FetchAgain(again),
+                Some(Step::Fill(fill)) => Action::Fill(fill),
+            };
         }
         if let Some(from) = self.wanted_descriptor() {
             return Action::FetchDescriptors { from };
@@ -187,6 +208,7 @@ impl Mirror {
             Some(target) => {
                 Action::FetchPage { from: self.size(), limit: limits::FEED_ENTRIES, until: target.checkpoint.size }
             }
+            None if self.asks_rights => Action::FetchPage { from: self.size(), limit: 1, until: self.size() },
             None => Action::FetchCheckpoint,
         }
     }
@@ -239,6 +261,9 @@ impl Mirror {
 
     /// Takes the peer's answer to [`Action::FetchPage`].
     pub fn handle_page(&mut self, page: wire::Page, now: Timestamp) {
+        if self.asks_rights && self.target.is_none() && self.pending.is_none() && page.size == self.size() {
+            return self.handle_rights(page, now);
+        }
         let (from, size) = (page.from, page.size);
         let asked = self.target.as_ref().filter(|target| target.checkpoint.size == size && from == self.size());
         let (Some(held), Some(target), None, None) = (&self.held, asked, &self.pending, &self.stopped) else {
@@ -247,10 +272,58 @@ impl Mirror {
         if page.entries.is_empty() {
             return self.fail(Trouble::Withheld { from, size }, now);
         }
+        let review = Review::of(&page, held, self.unsettled, question(from, now));
         let extended = held.extend(page, target, self.reached.as_ref());
         if let Some((next, page)) = self.or_stop(extended) {
             self.pending = Some((Arc::new(page), next));
-            self.pause = Pause::default();
+            (self.review, self.pause) = (review, Pause::default());
+        }
+    }
+
+    /// Takes a page without entries, for what it says of this mirror's rights.
+    fn handle_rights(&mut self, page: wire::Page, now: Timestamp) {
+        let Some(held) = self.held.as_ref().filter(|held| page.entries.is_empty() && page.from == held.tree.size())
+        else {
+            return self.not_asked(format!("entries from {} on", page.from), now);
+        };
+        self.asks_rights = false;
+        let review = Review::of(&page, held, self.unsettled, question(page.from, now));
+        if review.is_none() {
+            return self.rest(now);
+        }
+        let (size, root) = (held.tree.size(), held.tree.root());
+        let rights = page.sight.map(|sight| sight.rights);
+        let next = Held { rights: rights.clone(), ..held.clone() };
+        let checkpoint = self.reached.clone().filter(|reached| reached.checkpoint.size == size);
+        let page = VerifiedPage { from: size, entries: Vec::new(), size, root, checkpoint, rights, ended: Vec::new() };
+        self.pending = Some((Arc::new(page), next));
+        (self.review, self.pause) = (review, Pause::default());
+    }
+
+    /// Takes what is held of the entries that [`Action::Survey`] asks about, in ascending order; none when there are no
+    /// more.
+    pub fn handle_surveyed(&mut self, seen: Vec<Seen>) {
+        if self.review.as_mut().is_some_and(|review| !review.surveyed(seen)) {
+            self.review = None;
+        }
+    }
+
+    /// Takes the peer's answer to [`Action::FetchAgain`].
+    pub fn handle_shown(&mut self, shown: wire::Shown, now: Timestamp) {
+        let asks = matches!(self.review.as_ref().map(Review::step), Some(Step::Ask(_)));
+        let Some(review) = self.review.as_mut().filter(|_| asks) else { return };
+        match review.shown(shown) {
+            Ok(()) => {}
+            Err(Refused::Stop(stop)) => self.stopped = Some(stop),
+            Err(Refused::Trouble(trouble)) => self.fail(trouble, now),
+        }
+    }
+
+    /// Takes the news that what [`Action::Fill`] brings is stored, and stays so. It takes effect with the page.
+    pub fn handle_filled(&mut self) {
+        if let Some(review) = &mut self.review {
+            review.filled();
+            self.unsettled = true;
         }
     }
 
@@ -263,6 +336,12 @@ impl Mirror {
         };
         // Without a checkpoint it proves nothing; whoever asks for one gets it.
         let Some(note) = &page.checkpoint else { return self.look(now) };
+        let tells_rights = page.from == self.size() && page.size == page.from && page.entries.is_empty();
+        if tells_rights && self.held.is_some() && self.pending.is_none() && self.target.is_none() {
+            let note = note.clone();
+            self.handle_rights(page, now);
+            return self.handle_checkpoint(&note, now);
+        }
         self.handle_checkpoint(note, now);
         let leads_on = self.target.as_ref().is_some_and(|target| target.checkpoint.size == page.size);
         if leads_on && self.pending.is_none() && page.from == self.size() && !page.entries.is_empty() {
@@ -282,6 +361,7 @@ impl Mirror {
     pub fn handle_applied(&mut self, now: Timestamp) {
         let Some((page, next)) = self.pending.take() else { return };
         self.held = Some(next);
+        self.unsettled = false;
         self.succeed();
         if let Some(checkpoint) = &page.checkpoint {
             self.as_of = self.as_of.max(checkpoint.as_of);
@@ -290,6 +370,8 @@ impl Mirror {
             if self.target.is_none() {
                 self.rest(now);
             }
+        } else if self.target.is_none() {
+            self.rest(now);
         }
     }
 
@@ -301,6 +383,11 @@ impl Mirror {
 
     fn size(&self) -> u64 {
         self.held.as_ref().map_or(0, |held| held.tree.size())
+    }
+
+    /// Whether there is anything that it may not read.
+    fn is_partial(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.rights.is_some())
     }
 
     /// Entries that the home is known to have signed.
@@ -324,7 +411,7 @@ impl Mirror {
             none => {
                 let Some(entry0) = entries.next() else { return Ok(()) };
                 let charter = Charter::found(&self.domain, self.pinned.as_ref(), entry0)?;
-                none.insert(Held { charter, tree: Tree::new(), admitted_at: Timestamp::default() })
+                none.insert(Held { charter, tree: Tree::new(), admitted_at: Timestamp::default(), rights: None })
             }
         };
         entries.try_for_each(|entry| held.charter.learn(entry))
@@ -364,7 +451,11 @@ impl Mirror {
         }
         let witnessed = self.held.as_ref().map_or(Ok(false), |held| held.charter.is_witnessed(&checkpoint.note));
         match self.or_stop(witnessed) {
-            Some(true) if theirs == self.size() => self.arrive(checkpoint, now),
+            Some(true) if theirs == self.size() => {
+                // Without a stream nobody tells that a partial reader may read something else now.
+                self.asks_rights = self.is_partial() && self.way(now) != Some(Way::Stream);
+                self.arrive(checkpoint, now);
+            }
             Some(true) => self.pursue(checkpoint),
             Some(false) if no_more_descriptors => self.fail(Trouble::Quorum { size: theirs }, now),
             Some(false) => self.await_descriptors(checkpoint.note, checkpoint.checkpoint),
@@ -399,12 +490,18 @@ impl Mirror {
         let is_newer = self.reached.as_ref().is_none_or(|reached| {
             reached.checkpoint.size < checkpoint.checkpoint.size || reached.as_of < checkpoint.as_of
         });
+        if self.unsettled {
+            // A checkpoint alone must not let a part of it take effect.
+            self.asks_rights = true;
+            return self.rest(now);
+        }
         let Some(held) = self.held.as_ref().filter(|_| is_newer) else {
             self.succeed();
             return self.rest(now);
         };
-        let (size, root) = (held.tree.size(), held.tree.root());
-        let page = VerifiedPage { from: size, entries: Vec::new(), size, root, checkpoint: Some(checkpoint) };
+        let (size, root, rights) = (held.tree.size(), held.tree.root(), held.rights.clone());
+        let checkpoint = Some(checkpoint);
+        let page = VerifiedPage { from: size, entries: Vec::new(), size, root, checkpoint, rights, ended: Vec::new() };
         self.pending = Some((Arc::new(page), held.clone()));
         self.pause = Pause::default();
     }
@@ -438,17 +535,32 @@ impl Mirror {
 
     fn fail(&mut self, trouble: Trouble, now: Timestamp) {
         self.resting = false;
+        if self.review.take().is_some() {
+            // What was filled in so far waits for the next page that takes effect.
+            self.pending = None;
+            self.asks_rights = self.target.is_none();
+        }
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(trouble);
         self.pause = Pause::of(now, pause::retry_millis(self.failures, self.settings.seed));
     }
 
     fn rest(&mut self, now: Timestamp) {
+        if self.asks_rights {
+            self.pause = Pause::default();
+            return;
+        }
         let seed = self.settings.seed.wrapping_add(now.as_millis());
-        let millis = self.way(now).map_or(self.settings.interval_millis, |_| listen::SILENCE_MILLIS);
+        let way = self.way(now);
+        let millis = way.map_or(self.settings.interval_millis, |_| listen::SILENCE_MILLIS);
         self.resting = true;
         self.pause = Pause::of(now, pause::jittered(millis, seed));
     }
+}
+
+/// Where the numbers of the questions of a look begin.
+const fn question(from: u64, now: Timestamp) -> u64 {
+    now.as_millis().rotate_left(24) ^ from
 }
 
 /// What a note claims, verified or not.

@@ -8,7 +8,7 @@ use ics_core::time::Timestamp;
 
 use super::charter::{Charter, SignedCheckpoint};
 use super::stop::Stop;
-use crate::wire;
+use crate::wire::{self, Rights};
 
 /// Entries that are proven to stand in the home's log, right behind those that the mirror holds. Only a mirror makes
 /// one, so whoever is given it need not check that again; signatures and policy he does check.
@@ -25,6 +25,10 @@ pub struct VerifiedPage {
     pub root: Hash,
     /// The home's checkpoint, where this page reaches it: from now on the newest that this node can serve.
     pub checkpoint: Option<SignedCheckpoint>,
+    /// What this node may read from now on; absent where that is all. With it takes effect what was filled in before.
+    pub rights: Option<Rights>,
+    /// Indices of earlier entries about identities that it may no longer read.
+    pub ended: Vec<u64>,
 }
 
 /// An entry that is proven to stand in the home's log.
@@ -59,6 +63,8 @@ pub(super) struct Held {
     pub(super) tree: Tree,
     /// Admission time of the last entry that could be seen.
     pub(super) admitted_at: Timestamp,
+    /// What this node may read; absent where that is all.
+    pub(super) rights: Option<Rights>,
 }
 
 impl Held {
@@ -82,10 +88,13 @@ impl Held {
             theirs: target.note.clone(),
         })?;
         let from = self.tree.size();
+        let (rights, ended) = page.sight.map_or_else(Default::default, |sight| (Some(sight.rights), sight.ended));
+        next.rights.clone_from(&rights);
         let entries = (from..).zip(page.entries).map(|(index, entry)| next.read(index, entry, target));
         let entries = entries.collect::<Result<_, _>>()?;
         let checkpoint = (next.tree.size() == size).then(|| target.clone());
-        let page = VerifiedPage { from, entries, size: next.tree.size(), root: next.tree.root(), checkpoint };
+        let (size, root) = (next.tree.size(), next.tree.root());
+        let page = VerifiedPage { from, entries, size, root, checkpoint, rights, ended };
         Ok((next, page))
     }
 

@@ -1,5 +1,7 @@
 //! A home as it should be: it appends, signs, and answers what it is asked.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
@@ -15,6 +17,11 @@ use crate::owners;
 
 /// The name of the node, under which it cosigns.
 pub(crate) const NODE: &str = "ics.acme.example";
+
+/// Identities that entries are about.
+pub(crate) const IDENTITIES: usize = 7;
+/// What descriptors are about: nobody hides them.
+pub(crate) const OWN: usize = usize::MAX;
 
 pub(crate) fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
@@ -33,8 +40,14 @@ pub(crate) struct Home {
     pub(crate) origin: Origin,
     pub(crate) descriptors: Vec<(usize, Descriptor)>,
     pub(crate) entries: Vec<Entry>,
-    /// Entries that readers may not see.
-    pub(crate) hidden: Vec<usize>,
+    /// The identity that each entry is about.
+    pub(crate) about: Vec<usize>,
+    /// Identities that the reader may not read.
+    pub(crate) hidden: BTreeSet<usize>,
+    /// Entries by which an identity became readable, or ceased to be.
+    turns: Vec<(usize, usize)>,
+    /// Grows with whatever else changes what the reader may read.
+    pub(crate) rights: u128,
     /// Entries in one page at most.
     pub(crate) page_limit: usize,
     pub(crate) key: SigningKey,
@@ -42,7 +55,17 @@ pub(crate) struct Home {
     /// When it signed which size, in seconds.
     pub(crate) signed: Vec<(u64, u64)>,
     pub(crate) leaves: Vec<LeafData>,
+    /// Whether the reader may not simply copy everything.
+    pub(crate) partial: bool,
     tree: Tree,
+}
+
+/// What changes what a reader may read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Turn {
+    Entry,
+    Descriptor,
+    Peer,
 }
 
 impl Home {
@@ -54,12 +77,16 @@ impl Home {
             origin,
             descriptors: vec![(0, descriptor)],
             entries: Vec::new(),
-            hidden: Vec::new(),
+            about: Vec::new(),
+            hidden: BTreeSet::new(),
+            turns: Vec::new(),
+            rights: 0,
             page_limit: usize::MAX,
             key: signing_key(key_seed),
             note: String::new(),
             signed: Vec::new(),
             leaves: Vec::new(),
+            partial: false,
             tree: Tree::new(),
         };
         home.push(entry0);
@@ -73,6 +100,8 @@ impl Home {
 
     pub(crate) fn push(&mut self, entry: Entry) {
         self.leaves.push(entry.leaf_data());
+        let is_own = entry.header().is_ok_and(|header| header.kind == EntryKind::Descriptor);
+        self.about.push(if is_own { OWN } else { self.entries.len() % IDENTITIES });
         self.tree.push(entry.leaf_hash());
         self.entries.push(entry);
     }
@@ -122,6 +151,8 @@ impl Home {
     /// The same home with another future from an index on.
     pub(crate) fn fork_at(&self, index: usize) -> Self {
         let mut fork = Self { entries: Vec::new(), leaves: Vec::new(), tree: Tree::new(), ..self.clone() };
+        fork.about.clear();
+        fork.turns.retain(|(at, _)| *at < index);
         fork.signed.retain(|(_, size)| *size <= index as u64);
         self.entries.iter().take(index).for_each(|entry| fork.push(entry.clone()));
         fork.descriptors.retain(|(at, _)| *at < index);
@@ -131,15 +162,79 @@ impl Home {
     pub(crate) fn page(&self, from: u64, limit: usize, until: u64) -> Option<wire::Page> {
         let count = usize::try_from(until.checked_sub(from)?).ok()?.min(limit).min(self.page_limit);
         let first = usize::try_from(from).ok()?;
-        let show = |(index, entry): (usize, &Entry)| match self.hidden.contains(&index) {
-            true => wire::Entry::Hidden(entry.leaf_data()),
-            false => wire::Entry::Whole(entry.clone()),
-        };
+        let show = |(index, _): (usize, &Entry)| self.travelling(index);
         let entries: Vec<_> = self.entries.iter().enumerate().skip(first).take(count).map(show).collect();
         let proven = from + entries.len() as u64;
         let proof = self.tree.consistency_proof(proven, until, |_| None).ok()?;
         let proof = proof.iter().map(|hash| Base64(hash.0)).collect();
-        Some(wire::Page { from, entries, size: until, checkpoint: None, proof })
+        let sight = self.partial.then(|| self.sight(first, first + entries.len()));
+        Some(wire::Page { from, entries, size: until, checkpoint: None, proof, sight })
+    }
+
+    fn travelling(&self, index: usize) -> wire::Entry {
+        let entry = &self.entries[index];
+        if self.hidden.contains(&self.about[index]) {
+            wire::Entry::Hidden(entry.leaf_data())
+        } else {
+            wire::Entry::Whole(entry.clone())
+        }
+    }
+
+    /// The indices below a bound of the entries about an identity.
+    fn entries_about(&self, id: usize, end: usize) -> impl Iterator<Item = u64> {
+        (0..end).filter(move |index| self.about[*index] == id).map(|index| index as u64)
+    }
+
+    fn sight(&self, first: usize, end: usize) -> wire::Sight {
+        let ids: BTreeSet<usize> = self.about[first..end].iter().copied().filter(|id| *id != OWN).collect();
+        // Pages are made by what holds when they are asked for: between the first of these entries and now it was shown
+        // at some time, or it was not.
+        let was_shown = |id: &usize| self.turns.iter().any(|(at, turned)| turned == id && *at >= first);
+        let (hidden, shown): (Vec<usize>, Vec<usize>) = ids.into_iter().partition(|id| self.hidden.contains(id));
+        let ended = hidden.into_iter().filter(was_shown);
+        wire::Sight {
+            rights: Base64(self.rights.to_be_bytes()),
+            earlier: shown.into_iter().flat_map(|id| self.entries_about(id, first)).collect(),
+            ended: ended.flat_map(|id| self.entries_about(id, first)).collect(),
+        }
+    }
+
+    /// The answer to a second look.
+    pub(crate) fn again(&self, again: &wire::Again) -> wire::Shown {
+        let is_hidden = |index: &u64| self.hidden.contains(&self.about[*index as usize]);
+        let entries: Vec<wire::Entry> =
+            again.hidden.iter().take(self.page_limit).map(|index| self.travelling(*index as usize)).collect();
+        let shown = again.hidden.iter().take(entries.len()).filter(|index| !is_hidden(index));
+        let ids: BTreeSet<usize> = shown.map(|index| self.about[*index as usize]).filter(|id| *id != OWN).collect();
+        wire::Shown {
+            question: again.question,
+            earlier: ids.into_iter().flat_map(|id| self.entries_about(id, self.entries.len())).collect(),
+            rights: self.partial.then(|| Base64(self.rights.to_be_bytes())),
+            entries,
+            lost: again.held.iter().copied().filter(is_hidden).collect(),
+        }
+    }
+
+    /// Lets the reader read an identity, or no longer: by an entry about it, by a descriptor, or by what the peer's
+    /// operator says of him.
+    pub(crate) fn turn(&mut self, id: usize, by: Turn, now: Timestamp) {
+        match by {
+            Turn::Entry => {
+                while self.entries.len() % IDENTITIES != id {
+                    self.append_many(1, "true", now);
+                }
+                self.turns.push((self.entries.len(), id));
+                self.append_many(1, "turns", now);
+            }
+            Turn::Descriptor => {
+                self.amend(now, |next| next.description = format!("turns {id} at {now}"));
+                self.rights += 1;
+            }
+            Turn::Peer => self.rights += 1,
+        }
+        if !self.hidden.remove(&id) {
+            self.hidden.insert(id);
+        }
     }
 
     pub(crate) fn descriptors(&self, from: u64) -> wire::Descriptors {

@@ -8,7 +8,9 @@ use ics_core::log::merkle::{Tree, leaf_hash};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::Applier;
-use ics_sync::mirror::{Mirror, Resume, Settings, VerifiedEntry, VerifiedPage};
+use ics_core::limits;
+use ics_sync::mirror::{Fill, Mirror, Resume, Seen, Settings, Survey, VerifiedEntry, VerifiedPage};
+use ics_sync::wire;
 
 use crate::owners;
 
@@ -16,13 +18,27 @@ use crate::owners;
 pub(crate) struct Memory {
     pub(crate) leaves: Vec<LeafData>,
     tree: Tree,
-    /// The bodies that were visible.
-    pub(crate) bodies: Vec<Vec<u8>>,
+    /// What is here of each entry.
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) rights: Option<wire::Rights>,
+    /// Entries under the last checkpoint.
+    pub(crate) sealed: usize,
     pub(crate) descriptor: Option<Descriptor>,
     pub(crate) admitted_at: Timestamp,
     pub(crate) note: Option<String>,
     /// Pages that will not be stored.
     pub(crate) failures: usize,
+}
+
+/// What is here of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Hidden,
+    Whole(Vec<u8>),
+    /// Filled in, without effect yet.
+    Filled(Vec<u8>),
+    /// It was whole, and may be read no longer.
+    Lost(Vec<u8>),
 }
 
 impl Memory {
@@ -37,6 +53,8 @@ impl Memory {
             tree: self.tree.clone(),
             admitted_at: self.admitted_at,
             checkpoint: self.note.clone(),
+            rights: self.rights.clone(),
+            unsettled: self.kept.iter().any(|kept| matches!(kept, Kept::Filled(_))),
         };
         Mirror::resume(resume, settings, now)
     }
@@ -52,6 +70,13 @@ impl Memory {
             return Err("the disk is full".to_owned());
         }
         assert_eq!(page.from, self.size(), "a page begins where the last one ended");
+        for kept in &mut self.kept {
+            if let Kept::Filled(body) = kept {
+                *kept = Kept::Whole(core::mem::take(body));
+            }
+        }
+        page.ended.iter().for_each(|index| self.lose(*index));
+        self.rights.clone_from(&page.rights);
         for entry in &page.entries {
             self.leaves.push(entry.leaf_data());
             self.tree.push(leaf_hash(&entry.leaf_data()));
@@ -59,11 +84,13 @@ impl Memory {
                 assert_eq!(entry.header(), Ok(header.clone()));
                 assert!(header.admitted_at >= self.admitted_at, "admission times never go back");
                 self.admitted_at = header.admitted_at;
-                self.bodies.push(entry.body.clone());
+                self.kept.push(Kept::Whole(entry.body.clone()));
                 if header.kind == EntryKind::Descriptor {
                     let next = owners::read(&entry.body, self.descriptor.as_ref());
                     self.descriptor = next.or(self.descriptor.take());
                 }
+            } else {
+                self.kept.push(Kept::Hidden);
             }
         }
         assert_eq!(
@@ -74,13 +101,58 @@ impl Memory {
         if let Some(signed) = &page.checkpoint {
             assert_eq!((signed.checkpoint.size, signed.checkpoint.root), (page.size, page.root));
             self.note = Some(signed.note.clone());
+            self.sealed = self.leaves.len();
         }
         Ok(())
+    }
+
+    fn lose(&mut self, index: u64) {
+        let kept = &mut self.kept[index as usize];
+        if let Kept::Whole(body) | Kept::Filled(body) = kept {
+            *kept = Kept::Lost(core::mem::take(body));
+        }
+    }
+
+    pub(crate) fn look(&self, survey: &Survey) -> Vec<Seen> {
+        let meant = |index: &u64| survey.among.as_ref().is_none_or(|among| among.contains(index));
+        let seen = |index: u64| Seen {
+            index,
+            leaf: self.leaves[index as usize],
+            is_whole: matches!(self.kept[index as usize], Kept::Whole(_) | Kept::Filled(_)),
+        };
+        (survey.from..self.size()).filter(meant).map(seen).take(limits::FEED_ENTRIES).collect()
+    }
+
+    pub(crate) fn take(&mut self, fill: &Fill) -> Result<(), String> {
+        if self.failures > 0 {
+            self.failures -= 1;
+            return Err("the disk is full".to_owned());
+        }
+        for (index, _, entry) in &fill.entries {
+            assert_eq!(entry.leaf_data(), self.leaves[*index as usize], "only what the home signed is filled in");
+            self.kept[*index as usize] = Kept::Filled(entry.body.clone());
+        }
+        fill.lost.iter().for_each(|index| self.lose(*index));
+        Ok(())
+    }
+
+    /// Indices of the entries that are shown, under the last checkpoint.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = usize> {
+        let whole = |index: &usize| matches!(self.kept[*index], Kept::Whole(_));
+        (0..self.sealed).filter(whole)
     }
 }
 
 impl Applier for Memory {
     async fn apply(&mut self, page: &VerifiedPage) -> Result<(), String> {
         self.store(page)
+    }
+
+    async fn survey(&mut self, survey: &Survey) -> Result<Vec<Seen>, String> {
+        Ok(self.look(survey))
+    }
+
+    async fn fill(&mut self, fill: &Fill) -> Result<(), String> {
+        self.take(fill)
     }
 }

@@ -50,6 +50,7 @@ pub(crate) enum Answer {
     Descriptors(Vec<u8>),
     Checkpoint(Vec<u8>),
     Page(Vec<u8>),
+    Shown(Vec<u8>),
     /// A page that nobody asked for.
     News(Vec<u8>),
 }
@@ -67,8 +68,11 @@ impl Network {
             return;
         }
         if dice.chance(weather.cut) {
-            let (Answer::Descriptors(bytes) | Answer::Checkpoint(bytes) | Answer::Page(bytes) | Answer::News(bytes)) =
-                &mut answer;
+            let (Answer::Descriptors(bytes)
+            | Answer::Checkpoint(bytes)
+            | Answer::Page(bytes)
+            | Answer::Shown(bytes)
+            | Answer::News(bytes)) = &mut answer;
             bytes.truncate(dice.index(bytes.len()));
         }
         for _ in 0..1 + u64::from(dice.chance(weather.doubled)) {

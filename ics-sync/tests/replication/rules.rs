@@ -8,7 +8,7 @@ use ics_core::time::Timestamp;
 use ics_sync::mirror::{Action, Mirror, Settings, Stop, Trouble};
 
 use crate::home::{Home, NODE, at, entry, node_key, signing_key};
-use crate::memory::Memory;
+use crate::memory::{Kept, Memory};
 use crate::owners;
 
 const NOW: u64 = 1_700_000_000_000;
@@ -34,6 +34,12 @@ fn drive(mirror: &mut Mirror, home: &Home, memory: &mut Memory, now: Timestamp) 
             }
             Action::Apply(page) => match memory.store(&page) {
                 Ok(()) => mirror.handle_applied(now),
+                Err(problem) => mirror.handle_failure(&problem, now),
+            },
+            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
+            Action::FetchAgain(again) => mirror.handle_shown(home.again(&again), now),
+            Action::Fill(fill) => match memory.take(&fill) {
+                Ok(()) => mirror.handle_filled(),
                 Err(problem) => mirror.handle_failure(&problem, now),
             },
             end @ (Action::Wait { .. } | Action::Listen { .. } | Action::Stopped(_)) => return end,
@@ -63,7 +69,7 @@ fn after(change: impl FnOnce(&mut Home)) -> (Mirror, Memory, Action) {
 #[test]
 fn a_domain_is_mirrored_page_by_page() {
     let mut home = home(2_500);
-    home.hidden = vec![7, 2_000];
+    home.hidden = [3].into();
     let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
     mirror.handle_descriptors(&home.descriptors(1), at(NOW));
     mirror.handle_checkpoint(&home.note, at(NOW));
@@ -77,7 +83,8 @@ fn a_domain_is_mirrored_page_by_page() {
         memory.store(&page).expect("stored");
         mirror.handle_applied(at(NOW));
     }
-    assert_eq!((memory.leaves.len(), memory.bodies.len()), (2_500, 2_498));
+    let hidden = memory.kept.iter().filter(|kept| **kept == Kept::Hidden).count();
+    assert_eq!((memory.leaves.len(), hidden), (2_500, home.about.iter().filter(|id| **id == 3).count()));
     let status = mirror.status();
     assert_eq!((status.size, status.known, status.as_of, status.trouble), (2_500, 2_500, Some(at(NOW)), None));
     assert!(matches!(mirror.poll_action(at(NOW)), Action::Wait { until } if until <= at(NOW + 1_000)));

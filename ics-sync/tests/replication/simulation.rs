@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::home::IDENTITIES;
 use crate::lies::Lie;
 use crate::network::Weather;
 use crate::world::World;
@@ -71,5 +72,29 @@ fn lies_never_last() {
             world.run(300);
             assert!(world.stop().is_some(), "{:?}", world.mirror.status());
         }
+    });
+}
+
+/// A policy that widens and narrows, by what the log says and by what the peer's operator says, delivers what it hid and
+/// takes back what it showed, identity by identity; at every moment each is shown whole, or not at all.
+#[test]
+fn identities_are_shown_whole_or_not_at_all() {
+    each_seed(|seed| {
+        let mut world = World::new(seed);
+        world.home.partial = true;
+        world.home.hidden = (0..IDENTITIES).filter(|_| world.dice.chance(50)).collect();
+        world.weather = Weather::any(&mut world.dice);
+        world.restarts = world.dice.below(8);
+        world.bustle = 1 + world.dice.below(4_000);
+        world.memory.failures = world.dice.index(4);
+        let steps = 50 + world.dice.index(150);
+        world.run(steps);
+        calm_down(&mut world);
+        let shows = (0..3_000).any(|_| {
+            world.step();
+            world.memory.leaves == world.home.leaves && world.shows_what_it_may()
+        });
+        assert!(shows, "{:?}", world.mirror.status());
+        assert_eq!(world.stop(), None);
     });
 }

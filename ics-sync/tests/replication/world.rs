@@ -1,14 +1,16 @@
 //! One mirror, one peer, a network between them, and a clock that jumps from event to event.
 
+use std::collections::BTreeSet;
+
 use ics_core::limits;
 use ics_core::time::Timestamp;
-use ics_sync::mirror::{Action, Mirror, Settings, Stop, Trouble, Way};
+use ics_sync::mirror::{Action, Fill, Mirror, Settings, Stop, Trouble, Way};
 use ics_sync::news::News;
 use ics_sync::wire;
 
-use crate::home::{Home, at};
+use crate::home::{Home, IDENTITIES, OWN, Turn, at};
 use crate::lies::Lie;
-use crate::memory::Memory;
+use crate::memory::{Kept, Memory};
 use crate::network::{Answer, Dice, Network, Weather};
 
 /// Milliseconds after which an answer is no longer waited for.
@@ -172,8 +174,9 @@ impl World {
         if signs {
             self.push();
         }
-        if self.dice.chance(10) {
-            self.home.hidden.push(self.home.entries.len());
+        if self.home.partial && self.dice.chance(20) {
+            let by = [Turn::Entry, Turn::Descriptor, Turn::Peer][self.dice.index(3)];
+            self.home.turn(self.dice.index(IDENTITIES), by, now);
         }
     }
 
@@ -226,9 +229,20 @@ impl World {
                 self.apply(&page);
                 return None;
             }
+            Action::Survey(survey) => {
+                self.mirror.handle_surveyed(self.memory.look(&survey));
+                return None;
+            }
+            Action::Fill(fill) => {
+                self.fill(&fill);
+                return None;
+            }
             _ if self.waiting_until.is_some() => return None,
             Action::FetchDescriptors { from } => Some(json_descriptors(&self.peer().descriptors(from))),
             Action::FetchCheckpoint => Some(Answer::Checkpoint(self.peer().note.clone().into_bytes())),
+            Action::FetchAgain(again) => {
+                Some(Answer::Shown(serde_json::to_vec(&self.peer().again(&again)).expect("JSON")))
+            }
             Action::FetchPage { from, limit, until } => self.peer().page(from, limit, until).map(|p| json_page(&p)),
         };
         self.waiting_until = Some(self.now + PATIENCE);
@@ -256,6 +270,17 @@ impl World {
         }
     }
 
+    fn fill(&mut self, fill: &Fill) {
+        if self.dice.chance(self.restarts) {
+            return self.restart();
+        }
+        match self.memory.take(fill) {
+            Err(problem) => self.mirror.handle_failure(&problem, self.time()),
+            Ok(()) if self.dice.chance(self.restarts) => self.restart(),
+            Ok(()) => self.mirror.handle_filled(),
+        }
+    }
+
     fn deliver(&mut self, answer: Answer) {
         let now = self.time();
         let problem = match answer {
@@ -263,6 +288,7 @@ impl World {
                 wire::Descriptors::decode(&json).map(|all| self.mirror.handle_descriptors(&all, now)).err()
             }
             Answer::Page(json) => wire::Page::decode(&json).map(|page| self.mirror.handle_page(page, now)).err(),
+            Answer::Shown(json) => wire::Shown::decode(&json).map(|shown| self.mirror.handle_shown(shown, now)).err(),
             Answer::News(json) => match wire::Page::decode(&json) {
                 Ok(page) => {
                     self.mirror.handle_news(News::Page(page), now);
@@ -301,10 +327,37 @@ impl World {
         assert!(proven, "what is applied begins a log that the home signed: {}", self.describe());
         let status = self.mirror.status();
         assert!(status.size <= self.memory.size(), "nothing counts as held that is not stored");
+        self.check_identities();
         let Some(as_of) = status.as_of.filter(|_| self.shadows.is_empty()) else { return };
         assert!(as_of <= self.time(), "no news from the future");
         let missed = self.home.signed.iter().find(|(at, size)| *at < as_of.as_seconds() && *size > self.memory.size());
         assert_eq!(missed, None, "all that the home had signed as of {as_of} is held");
+    }
+}
+
+impl World {
+    /// Whoever shows something about an identity shows all that the home had signed about it, up to its checkpoint; or
+    /// knows that something about it may be read no longer, and vouches for nothing.
+    fn check_identities(&self) {
+        if !self.shadows.is_empty() {
+            return;
+        }
+        let shown: BTreeSet<usize> = self.memory.shown().collect();
+        for index in &shown {
+            let id = self.home.about[*index];
+            let is_lost = |(at, kept): (usize, &Kept)| self.home.about[at] == id && matches!(kept, Kept::Lost(_));
+            if self.memory.kept.iter().enumerate().any(is_lost) {
+                continue;
+            }
+            let missing = (0..self.memory.sealed).find(|at| self.home.about[*at] == id && !shown.contains(at));
+            assert_eq!(missing.filter(|_| id != OWN), None, "identity {id} is shown in part: {}", self.describe());
+        }
+    }
+
+    /// Whether all is shown that may be read, and nothing else.
+    pub(crate) fn shows_what_it_may(&self) -> bool {
+        let readable = (0..self.home.entries.len()).filter(|index| !self.home.hidden.contains(&self.home.about[*index]));
+        self.memory.shown().eq(readable)
     }
 }
 

@@ -92,6 +92,13 @@ impl World {
         Self { app, directory: data }
     }
 
+    /// A node that is the home of [`DOMAIN`], with other rules than the template's.
+    pub(crate) fn with(change: impl FnOnce(&mut Descriptor)) -> Self {
+        let world = Self::empty();
+        world.app.found(&changed_descriptor(Template::Manufacturer, DOMAIN, Vec::new(), change)).expect("founds");
+        world
+    }
+
     /// A founded node with [`CARE`], which adopts from it, and a trust policy by which both count.
     pub(crate) fn deciding() -> Self {
         Self::with_rules(include_str!("../../../ics-core/src/trust/templates/vouched.cedar"))

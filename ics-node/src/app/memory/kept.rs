@@ -19,6 +19,8 @@ use crate::store::Key;
 pub(crate) struct Kept {
     pub(crate) id: IdentityId,
     pub(crate) generation: u64,
+    /// Whether there is more that this node is no longer shown.
+    pub(crate) withheld: bool,
     pub(super) era: Arc<Era>,
     around: Arc<Around>,
     /// False until it is certain that it was not overtaken while it was made.
@@ -72,10 +74,11 @@ impl Kept {
         generation: u64,
         (era, around): (Arc<Era>, Arc<Around>),
         record: Option<(&Record, bool)>,
+        withheld: bool,
     ) -> Result<Self, AppError> {
         let changes_at = record.and_then(|(record, _)| record.changes_at);
         let known = record.map(|(record, open)| Known::new(record, open, &around)).transpose()?;
-        Ok(Self { id, generation, era, around, confirmed: AtomicBool::new(false), changes_at, known })
+        Ok(Self { id, generation, withheld, era, around, confirmed: AtomicBool::new(false), changes_at, known })
     }
 
     /// Whether it is about that identity, and still what the domain says.

@@ -201,7 +201,7 @@ impl Memory {
         era.upto.store(change.size, Ordering::Release);
         let of_domain = [EntryKind::Descriptor, EntryKind::Certificate].map(kind_key);
         let mut keys = change.entries.iter().flat_map(|(_, keys)| keys);
-        if change.erases || keys.any(|key| of_domain.contains(key)) {
+        if change.amends || keys.any(|key| of_domain.contains(key)) {
             self.begin_era(change.domain, &era, change.size);
             return;
         }

@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{Stream, StreamExt as _, stream};
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
-use ics_sync::wire::Page;
+use ics_sync::wire::{Again, Page};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
@@ -17,6 +17,7 @@ use crate::app::problem::Code;
 use crate::app::{Event, Listener, Reader};
 
 use crate::http::answer::{self, OCTET_STREAM};
+use crate::http::body::Json;
 use crate::http::face::{Face, Place};
 use crate::http::failure::Failure;
 use crate::http::request::{Domain, Reading};
@@ -83,6 +84,18 @@ fn paged(face: &Face, reader: Reader, domain: &DomainName, page: &Page) -> HttpR
     let json = answer::json_bytes(page);
     face.app.served(reader, domain, page.from + page.entries.len() as u64, json.len());
     answer::bytes(answer::JSON, json)
+}
+
+/// A second look at entries by somebody whose rights may have changed.
+pub(super) async fn again(
+    face: Data<Face>,
+    reader: Reading,
+    domain: Domain,
+    again: Json<Again>,
+) -> Result<HttpResponse, Failure> {
+    let again = again.0;
+    let shown = face.blocking(move |app| app.entries_again(reader.0, &domain.0, &again)).await?;
+    Ok(answer::json(&shown))
 }
 
 /// Where news are to begin, for clients that cannot send `Last-Event-ID` the first time.

@@ -70,6 +70,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/tile/{path:.*}", Everybody, |r| r.to(log::tile)),
     get("/v1/domains/{domain}/entries", Everybody, |r| r.to(log::entries)),
     get("/v1/domains/{domain}/feed", Everybody, |r| r.to(log::feed)),
+    post("/v1/domains/{domain}/entries/again", Everybody, |r| r.to(log::again)),
     get("/v1/domains/{domain}/entries/{index}", Everybody, |r| r.to(log::entry)),
     get("/v1/domains/{domain}/entries/{index}/tlog-proof", Everybody, |r| r.to(log::tlog_proof)),
     get("/v1/domains/{domain}/proof/inclusion", Everybody, |r| r.to(log::inclusion)),

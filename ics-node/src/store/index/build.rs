@@ -10,6 +10,7 @@ use super::file::{self, Progress};
 use crate::store::KeysOf;
 use crate::store::error::StoreError;
 use crate::store::schema::{self, File};
+use crate::store::sight::Show;
 use crate::store::table;
 use crate::store::types::{DomainNumber, Position};
 
@@ -94,7 +95,7 @@ fn catch_up(
     }
     let mut postings = Vec::new();
     let mut progress = BTreeMap::new();
-    table::scan_entries(log, domain, from, size, |entry| {
+    table::scan_entries(log, domain, from..size, Show::Logged, |entry| {
         let position = Position::new(domain, entry.index);
         postings.extend(keys_of(&entry).into_iter().map(|key| (key, position)));
         let upto = entry.index + 1;

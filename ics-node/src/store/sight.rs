@@ -1,0 +1,273 @@
+//! What a mirror holds of a domain of which it may not read everything.
+//!
+//! An entry that came as a bare leaf may be filled in later, and one that came whole may be read no longer. What was
+//! filled in is kept from readers until its round is settled, together with the page that made it readable; so they see
+//! each identity whole or not at all.
+
+use core::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::Connection;
+
+use super::Store;
+use super::draft::Draft;
+use super::error::StoreError;
+use super::index::Page;
+use super::table;
+use super::transaction::WriteTx;
+use super::types::{Content, DomainNumber, Key, StoredEntry};
+
+/// What stands for the rights of a reader: see `ics_sync::wire::Rights`.
+pub type RightsMark = [u8; 16];
+
+/// What a mirror may read of a domain, and how far that has taken effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sight {
+    /// Its rights; absent where it may read all.
+    pub rights: Option<RightsMark>,
+    /// The last round of filling in that has taken effect.
+    pub settled: i64,
+    /// Whether a round is under way.
+    pub unsettled: bool,
+}
+
+impl Sight {
+    /// Whether the mirror has ever been refused anything.
+    pub(crate) fn is_partial(self) -> bool {
+        self.rights.is_some() || self.settled > 0 || self.unsettled
+    }
+}
+
+/// An entry as it is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    /// Its index.
+    pub index: u64,
+    /// Its leaf data.
+    pub leaf: [u8; 32],
+    /// Whether header and body are here, and may be read as far as is known.
+    pub is_whole: bool,
+}
+
+/// An entry to fill in, where only the leaf is.
+#[derive(Debug, Clone)]
+pub struct Filling {
+    /// Its index.
+    pub index: u64,
+    /// Its header, encoded.
+    pub header: Vec<u8>,
+    /// Salt and body.
+    pub content: Content,
+    /// What it is found by.
+    pub keys: Vec<Key>,
+}
+
+/// Which entries' contents a look into the table gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// Those that may be read when this round is settled.
+    Settled(i64),
+    /// Those that may be read, or may be when the present round is settled.
+    Unsettled,
+    /// All that are there.
+    All,
+    /// Those that came with the log: the index holds what they are found by.
+    Logged,
+}
+
+impl Store {
+    /// What this mirror may read of a domain.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn sight(&self, domain: DomainNumber) -> Result<Sight, StoreError> {
+        Ok(self.shared.published.get(domain)?.sight)
+    }
+
+    /// How the next entries from an index on are held, `limit` at most; only those at `among`, if that is given.
+    ///
+    /// # Errors
+    /// When there is no such domain, or the database fails.
+    pub fn holdings(
+        &self,
+        domain: DomainNumber,
+        from: u64,
+        among: Option<&[u64]>,
+        limit: usize,
+    ) -> Result<Vec<Holding>, StoreError> {
+        let end = self.shared.published.get(domain)?.head.size;
+        self.shared.pool.read(|reader| match among {
+            None => table::holdings(&reader.log, domain, from..end, limit),
+            Some(among) => {
+                let mut found = Vec::new();
+                for index in among.iter().filter(|index| (from..end).contains(index)).take(limit) {
+                    found.extend(table::holdings(&reader.log, domain, *index..*index + 1, 1)?);
+                }
+                Ok(found)
+            }
+        })
+    }
+
+    /// Whether one of the entries that have a key is no longer shown to this mirror: then what is here of the thing is
+    /// not all that there is.
+    ///
+    /// # Errors
+    /// When there is no such domain, or the database fails.
+    pub fn is_lost(&self, domain: DomainNumber, key: Key) -> Result<bool, StoreError> {
+        let state = self.shared.published.get(domain)?;
+        if !state.sight.is_partial() {
+            return Ok(false);
+        }
+        let mut from = Some(0);
+        while let Some(start) = from {
+            let page = self.positions(domain, &[key], start..state.head.size, usize::MAX)?;
+            let lost = |index: &u64| self.shared.pool.read(|reader| table::is_lost(&reader.log, domain, *index));
+            for index in &page.indices {
+                if lost(index)? {
+                    return Ok(true);
+                }
+            }
+            from = page.next;
+        }
+        Ok(false)
+    }
+}
+
+/// A page of a search with what was filled in since the index was made.
+pub(crate) fn with_filled(
+    log: &Connection,
+    domain: DomainNumber,
+    keys: &[Key],
+    range: Range<u64>,
+    limit: usize,
+    page: Page,
+) -> Result<Page, StoreError> {
+    let reached = page.next.unwrap_or(range.end);
+    let filled = table::filled(log, domain, keys, range.start..reached)?;
+    if filled.is_empty() {
+        return Ok(page);
+    }
+    let Page { mut indices, mut next } = page;
+    indices.extend(filled);
+    indices.sort_unstable();
+    indices.dedup();
+    if indices.len() > limit {
+        indices.truncate(limit);
+        next = indices.last().map(|last| last + 1);
+    }
+    Ok(Page { indices, next })
+}
+
+/// What a group commit changes in earlier entries.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Amendments {
+    pub(crate) filled: BTreeMap<u64, (StoredEntry, Vec<Key>)>,
+    /// Entries that are judged anew, and whether they have effect.
+    pub(crate) judged: BTreeMap<u64, bool>,
+    pub(crate) lost: BTreeSet<u64>,
+    /// Those that are shown again.
+    pub(crate) again: BTreeSet<u64>,
+    /// The rights from now on; with them everything filled in takes effect.
+    pub(crate) rights: Option<Option<RightsMark>>,
+}
+
+impl Amendments {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.filled.is_empty()
+            && self.judged.is_empty()
+            && self.lost.is_empty()
+            && self.again.is_empty()
+            && self.rights.is_none()
+    }
+
+    /// Whether readers see anything else with it in what was there before.
+    pub(crate) fn shows(&self) -> bool {
+        !self.judged.is_empty() || !self.lost.is_empty() || self.rights.is_some()
+    }
+
+    pub(crate) fn write(&self, log: &Connection, domain: DomainNumber, sight: Sight) -> Result<(), StoreError> {
+        let round = sight.settled + i64::from(self.rights.is_none());
+        for (entry, keys) in self.filled.values() {
+            table::fill_entry(log, entry, round)?;
+            for key in keys {
+                table::insert_filled(log, domain, *key, entry.index)?;
+            }
+        }
+        for (index, effective) in &self.judged {
+            table::set_effective(log, domain, *index, *effective)?;
+        }
+        for index in &self.lost {
+            table::set_shown(log, domain, *index, -1)?;
+        }
+        for index in &self.again {
+            table::set_shown(log, domain, *index, round)?;
+        }
+        if !self.is_empty() {
+            table::put_sight(log, domain, sight)?;
+        }
+        Ok(())
+    }
+}
+
+impl Draft {
+    /// The sight that the draft leads to.
+    pub(crate) fn sight(&self) -> Sight {
+        let before = self.base.sight;
+        match self.amendments.rights {
+            Some(rights) => Sight { rights, settled: before.settled + 1, unsettled: false },
+            None => Sight { unsettled: before.unsettled || !self.amendments.is_empty(), ..before },
+        }
+    }
+}
+
+impl WriteTx<'_> {
+    /// Fills in an entry of which only the leaf is here; readers see it when the round is settled. One that was whole and
+    /// may be read again is shown again then.
+    ///
+    /// # Errors
+    /// When there is no such entry, the content does not have its leaf, or the database fails.
+    pub fn fill(&mut self, filling: Filling, effective: bool) -> Result<(), StoreError> {
+        let Filling { index, header, content, keys } = filling;
+        let held = table::entry(self.log, self.domain().number, index, Show::All)?;
+        let held = held.ok_or_else(|| StoreError::not_found(format!("entry {index}")))?;
+        if ics_core::log::entry::leaf_data(&content.salt, &header, &content.body) != held.leaf {
+            return Err(StoreError::refused(format!("entry {index} has another leaf than what was to be filled in")));
+        }
+        if held.content.is_some() {
+            self.draft.amendments.again.insert(index);
+            return Ok(());
+        }
+        self.draft.bytes += header.len() + content.body.len();
+        let entry = StoredEntry { effective, header, content: Some(content), ..held };
+        self.draft.file(&keys, index);
+        self.draft.amendments.filled.insert(index, (entry, keys));
+        Ok(())
+    }
+
+    /// Says anew whether an entry has effect: what was filled in before it may have changed that.
+    pub fn judge_again(&mut self, index: u64, effective: bool) {
+        match self.draft.amendments.filled.get_mut(&index) {
+            Some((entry, _)) => entry.effective = effective,
+            None => drop(self.draft.amendments.judged.insert(index, effective)),
+        }
+    }
+
+    /// Keeps an entry from readers that this mirror may read no longer. One whose content is not here is left as it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn lose(&mut self, index: u64) -> Result<(), StoreError> {
+        let held = table::entry(self.log, self.domain().number, index, Show::All)?;
+        if held.is_some_and(|held| held.content.is_some()) {
+            self.draft.amendments.lost.insert(index);
+        }
+        Ok(())
+    }
+
+    /// Says what this mirror may read from now on; everything that was filled in takes effect with it.
+    pub fn settle(&mut self, rights: Option<RightsMark>) {
+        if rights.is_some() || self.draft.base.sight.is_partial() {
+            self.draft.amendments.rights = Some(rights);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A second look at what is held, before a page takes effect that changes what this mirror may read.
+//!
+//! Read rules hide whole identities. What they hide changes with descriptors, with grants, and with what the peer says of
+//! this mirror; then earlier entries which came as bare leaves are asked for, each held against its leaf, and what may no
+//! longer be read is noted. Only then the page is applied, and with it all that was filled in: so a copy goes from one
+//! whole state to the next, and its checkpoint never stands for an identity of which it has a part.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ics_core::limits;
+use ics_core::log::LeafData;
+use ics_core::log::entry::{Entry, Header};
+
+use super::page::Held;
+use super::stop::{Stop, Trouble};
+use crate::wire::{self, Rights};
+
+/// Which entries are to be looked at again: the next of them, [`limits::FEED_ENTRIES`] at most, in ascending order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// The first index that counts.
+    pub from: u64,
+    /// Only these; all that are held where there are none.
+    pub among: Option<Arc<BTreeSet<u64>>>,
+}
+
+/// An entry as it is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Its index.
+    pub index: u64,
+    /// Its leaf data.
+    pub leaf: LeafData,
+    /// Whether header and body are here, and believed to be what this node may read.
+    pub is_whole: bool,
+}
+
+/// What has become readable of entries that were hidden, proven by their leaves, and what is so no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fill {
+    /// The entries by index, in ascending order.
+    pub entries: Vec<(u64, Header, Entry)>,
+    /// Indices of entries that this mirror holds and may no longer read.
+    pub lost: Vec<u64>,
+}
+
+/// A look that is under way.
+#[derive(Debug, Clone)]
+pub(super) struct Review {
+    /// What the peer said that this mirror may read, when it gave the page.
+    rights: Option<Rights>,
+    rest: Survey,
+    /// Entries upon which rests what was shown: they must be shown as well, or all of it is looked at again.
+    needed: BTreeSet<u64>,
+    /// Entries held before the page.
+    size: u64,
+    /// Indices of those that the page hides.
+    hidden: BTreeSet<u64>,
+    question: u64,
+    asked: Vec<Seen>,
+    fill: Option<Arc<Fill>>,
+}
+
+/// What to do for it next.
+pub(super) enum Step {
+    Survey(Survey),
+    Ask(wire::Again),
+    Fill(Arc<Fill>),
+}
+
+impl Review {
+    /// The look that a page makes necessary, if any; `question` is a number that no earlier one began with.
+    ///
+    /// Where something was filled in that has not taken effect, the look that it came of was broken off, and nobody knows
+    /// what is missing.
+    pub(super) fn of(page: &wire::Page, held: &Held, unsettled: bool, question: u64) -> Option<Self> {
+        let from = held.tree.size();
+        let sight = page.sight.as_ref();
+        let rights = sight.map(|sight| sight.rights.clone());
+        if from == 0 {
+            return None;
+        }
+        let earlier = sight.map(|sight| sight.earlier.iter().copied().filter(|index| *index < from).collect());
+        let mut needed: BTreeSet<u64> = earlier.unwrap_or_default();
+        let same = rights == held.rights && !unsettled;
+        if same && needed.is_empty() {
+            return None;
+        }
+        let among = same.then(|| Arc::new(core::mem::take(&mut needed)));
+        let rest = Survey { from: 0, among };
+        let is_hidden = |(_, entry): &(u64, &wire::Entry)| matches!(entry, wire::Entry::Hidden(_));
+        let hidden = (from..).zip(&page.entries).filter(is_hidden).map(|(index, _)| index).collect();
+        Some(Self { rights, rest, hidden, needed, size: from, question, asked: Vec::new(), fill: None })
+    }
+
+    pub(super) fn step(&self) -> Step {
+        match &self.fill {
+            Some(fill) => Step::Fill(Arc::clone(fill)),
+            None if self.asked.is_empty() => Step::Survey(self.rest.clone()),
+            None => Step::Ask(self.again()),
+        }
+    }
+
+    fn again(&self) -> wire::Again {
+        let which = |whole| self.asked.iter().filter(move |seen| seen.is_whole == whole).map(|seen| seen.index).collect();
+        wire::Again { question: self.question, hidden: which(false), held: which(true) }
+    }
+
+    /// Takes what is held; false when nothing is left to be looked at.
+    pub(super) fn surveyed(&mut self, seen: Vec<Seen>) -> bool {
+        // What was named and is here needs no question; only a change of rights can take it away.
+        let named = self.rest.among.is_some();
+        let Some(last) = seen.last() else {
+            let needed = core::mem::take(&mut self.needed);
+            self.rest = Survey { from: 0, among: Some(Arc::new(needed)) };
+            return self.rest.among.as_ref().is_some_and(|needed| !needed.is_empty());
+        };
+        self.rest.from = last.index.saturating_add(1);
+        self.question = self.question.wrapping_add(1);
+        self.asked = seen.into_iter().filter(|seen| !(named && seen.is_whole)).take(limits::FEED_ENTRIES).collect();
+        true
+    }
+
+    /// Takes the peer's answer.
+    pub(super) fn shown(&mut self, shown: wire::Shown) -> Result<(), Refused> {
+        if shown.question != self.question {
+            return Err(Trouble::NotAsked("entries of another question".to_owned()).into());
+        }
+        if shown.rights != self.rights {
+            return Err(Trouble::Failure("what this node may read has changed meanwhile".to_owned()).into());
+        }
+        let again = self.again();
+        if shown.entries.len() > again.hidden.len() || (shown.entries.is_empty() && !again.hidden.is_empty()) {
+            let what = format!("{} entries where {} were hidden", shown.entries.len(), again.hidden.len());
+            return Err(Trouble::NotAsked(what).into());
+        }
+        if let Some(index) = shown.lost.iter().find(|index| again.held.binary_search(index).is_err()) {
+            return Err(Trouble::NotAsked(format!("that entry {index} may not be read")).into());
+        }
+        // What did not fit comes next.
+        if let Some(next) = again.hidden.get(shown.entries.len()) {
+            self.rest.from = *next;
+        }
+        if let Some(index) = shown.earlier.iter().find(|index| self.hidden.contains(index)) {
+            let words = format!("entry {index} was hidden, and something is shown now that rests on it");
+            return Err(Trouble::Failure(words).into());
+        }
+        self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
+        let hidden = self.asked.iter().filter(|seen| !seen.is_whole);
+        let mut entries = Vec::with_capacity(shown.entries.len());
+        for (seen, entry) in hidden.zip(shown.entries) {
+            match revealed(*seen, entry)? {
+                Some(shown) => entries.push(shown),
+                None if self.rest.among.is_some() => {
+                    let words = format!("entry {} is hidden, and something was shown that rests on it", seen.index);
+                    return Err(Trouble::Failure(words).into());
+                }
+                None => {}
+            }
+        }
+        self.asked = Vec::new();
+        if !entries.is_empty() || !shown.lost.is_empty() {
+            self.fill = Some(Arc::new(Fill { entries, lost: shown.lost }));
+        }
+        Ok(())
+    }
+
+    /// The fill is stored.
+    pub(super) fn filled(&mut self) {
+        self.fill = None;
+    }
+}
+
+/// Why an answer is not taken.
+pub(super) enum Refused {
+    Stop(Stop),
+    Trouble(Trouble),
+}
+
+impl From<Trouble> for Refused {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+/// An entry that was hidden, if it is shown now; it must be what its leaf in the home's log says.
+fn revealed(seen: Seen, entry: wire::Entry) -> Result<Option<(u64, Header, Entry)>, Refused> {
+    let index = seen.index;
+    if entry.leaf_data() != seen.leaf {
+        let words = format!("the peer shows another entry {index} than the one that the home signed");
+        return Err(Trouble::Failure(words).into());
+    }
+    match entry {
+        wire::Entry::Hidden(_) => Ok(None),
+        wire::Entry::Whole(entry) => match entry.header() {
+            Ok(header) => Ok(Some((index, header, entry))),
+            Err(problem) => Err(Refused::Stop(Stop::Header { index, problem })),
+        },
+    }
+}

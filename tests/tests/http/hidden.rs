@@ -1,0 +1,172 @@
+//! What a policy hides from a copy, and what becomes of it when the policy changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use ics_core::descriptor::Descriptor;
+use ics_core::identity::Kind;
+use ics_core::openpgp::signer::Signer as _;
+use ics_core::statement::{Claims, Group, Subject, make};
+use ics_core::vocabulary::{Act, Attribute};
+use ics_node::api::SubmissionResult;
+use ics_node::app::{App, NodeKeys, Reader, Setup, fsck};
+use ics_node::config::PeerConfig;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::support::{Node, settings};
+use crate::world::{CREATED, World, certificate, domain, maker, serial, signer, stolen};
+
+/// Statuses of the devices at the copy: nothing where the copy knows nothing of one.
+type Shown = BTreeMap<u8, Option<String>>;
+
+/// A node that copies the domain as a stranger.
+struct Copy {
+    app: App,
+    stop: watch::Sender<bool>,
+    running: JoinHandle<()>,
+}
+
+impl Copy {
+    fn start(data: &TempDir, home: &Node) -> Self {
+        let origin = home.app().domain(&domain()).expect("founded").info.origin;
+        let peer = PeerConfig {
+            url: Some(format!("http://{}", home.addresses[0]).parse().expect("a URL")),
+            mirror: vec![origin],
+            interval_ms: 3_600_000,
+            ..PeerConfig::new("home".parse().expect("a name"))
+        };
+        let setup = Setup {
+            data: data.path().to_owned(),
+            keys: NodeKeys { name: "copy.example".to_owned(), key: Arc::new(SigningKey::from_bytes(&[7; 32])) },
+            peers: vec![peer],
+            config_file: None,
+            trust: None,
+            operator_token: None,
+            memory_bytes: 1 << 24,
+        };
+        let app = App::open(&setup).expect("opens");
+        let (stop, stopped) = watch::channel(false);
+        let running = tokio::spawn(app.clone().replicate(stopped));
+        Self { app, stop, running }
+    }
+
+    fn shown(&self, devices: &[u8]) -> Shown {
+        let record = |seed: u8| self.app.record(Reader::Operator, &domain(), &serial(seed)).ok();
+        let status = |seed| Some((seed, record(seed)?.record.status.map(|status| status.decides.name.to_string())));
+        devices.iter().copied().filter_map(status).map(|(seed, status)| (seed, Some(status.unwrap_or_default()))).collect()
+    }
+
+    /// Waits until the copy holds all of the home's log and shows just this.
+    async fn shows(&self, home: &Node, what: &str, devices: &[(u8, &str)]) {
+        let all: Vec<u8> = (20..24).collect();
+        let expected: Shown = devices.iter().map(|(seed, status)| (*seed, Some((*status).to_owned()))).collect();
+        let size = home.app().domain(&domain()).expect("founded").info.size;
+        let waited = async {
+            loop {
+                let held = self.app.domain(&domain()).map_or(0, |info| info.info.size);
+                if held == size && self.shown(&all) == expected {
+                    return;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(std::time::Duration::from_secs(20), waited).await.is_err() {
+            panic!("{what}: {:?} is shown, not {expected:?}; {:?}", self.shown(&all), self.app.domain(&domain()));
+        }
+        assert_eq!(self.app.domain(&domain()).expect("held").alarms, [], "{what}");
+    }
+
+    async fn stop(self) {
+        self.stop.send_replace(true);
+        self.running.await.expect("ends");
+    }
+}
+
+/// The template's rule, by which all may be read and copied.
+const ALL: &str = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+
+/// A rule by which strangers read devices of some lots, and nothing else.
+fn lots(lots: &[&str]) -> String {
+    format!(
+        "permit (principal, action == Action::\"read\", resource) when {{ \
+         resource has lot && resource.kind == Kind::\"device\" && {lots:?}.contains(resource.lot) }};"
+    )
+}
+
+/// A device of a lot.
+fn device(seed: u8, lot: &str) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
+    claims.names = vec![serial(seed).parse().expect("a name")];
+    claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, lot)].map(|(a, v)| (a, v.to_owned())).into();
+    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
+    make::certify(&maker(), device.public_key(), &user_id, None, Kind::Device, &claims, false, CREATED, &[3; 32])
+        .expect("a statement")
+}
+
+/// What the manufacturer says of a lot: that there is one, or its status.
+fn lot(name: &str, status: Option<&str>) -> Vec<u8> {
+    let attributes = BTreeMap::from([(Attribute::Lot, name.to_owned())]);
+    let subject = Subject::Group(Group { kind: Kind::Group, name: format!("Lot {name}"), attributes });
+    let act = if status.is_some() { Act::Status } else { Act::Identity };
+    let mut claims = Claims::new(act, "manufacturer".parse().expect("a role"), domain());
+    claims.status = status.map(|status| status.parse().expect("a status"));
+    make::sign_document(&maker(), &subject, &claims, CREATED, &[3; 32]).expect("a statement")
+}
+
+async fn say(home: &Node, bodies: Vec<Vec<u8>>) {
+    let results = home.app().submit(&domain(), bodies).await.expect("is taken").results;
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+}
+
+/// The next version of the descriptor.
+async fn amend(home: &Node, from: &str, to: &str) {
+    let json = home.app().descriptor(&domain(), None).expect("in force").json;
+    let previous = Descriptor::parse(&json).expect("a descriptor");
+    let mut next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), ..previous };
+    assert!(next.access.contains(from), "{}", next.access);
+    next.access = next.access.replace(from, to);
+    let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
+    say(home, vec![signed]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_widens_delivers_what_it_hid_and_one_that_narrows_takes_it_back() {
+    let (first, second, third) = (lots(&["L1"]), lots(&["L1", "L2"]), lots(&["L1", "L3"]));
+    let rule = first.clone();
+    let founded = move || World::with(|descriptor| descriptor.access = descriptor.access.replace(ALL, &rule));
+    let world = tokio::task::spawn_blocking(founded).await.expect("a world");
+    let home = Node::with(world, &settings());
+    let devices = [device(20, "L1"), device(21, "L2"), stolen(&maker(), 21), device(22, "L3"), lot("L3", None)];
+    let recalled = lot("L3", Some("suspended"));
+    say(&home, [vec![certificate(&maker(), "Acme")], devices.into(), vec![recalled]].concat()).await;
+
+    let data = TempDir::new().expect("a directory");
+    let copy = Copy::start(&data, &home);
+    copy.shows(&home, "one lot may be read", &[(20, "")]).await;
+
+    amend(&home, &first, &second).await;
+    copy.shows(&home, "what was hidden comes with its block", &[(20, ""), (21, "stolen")]).await;
+
+    say(&home, vec![lot("L1", None), lot("L1", Some("suspended"))]).await;
+    let both = [(20, "suspended"), (21, "stolen")];
+    copy.shows(&home, "what is said of a lot is shown to whoever may read a device of it", &both).await;
+    copy.stop().await;
+
+    amend(&home, &second, &lots(&["L9"])).await;
+    amend(&home, &lots(&["L9"]), &third).await;
+    let copy = Copy::start(&data, &home);
+    copy.shows(&home, "after a stop: one lot more, one less", &[(20, "suspended"), (22, "suspended")]).await;
+
+    amend(&home, &third, ALL).await;
+    copy.shows(&home, "all may be copied", &[(20, "suspended"), (21, "stolen"), (22, "suspended")]).await;
+    amend(&home, ALL, &lots(&["L9"])).await;
+    say(&home, vec![device(23, "L1")]).await;
+    copy.shows(&home, "nothing may be read", &[]).await;
+    copy.stop().await;
+
+    let report = tokio::task::spawn_blocking(move || fsck(data.path(), |_, _| {}).expect("a report")).await;
+    assert_eq!(report.expect("ends").findings, Vec::<String>::new());
+}
