@@ -132,9 +132,7 @@ async fn ask(
             tokio::time::sleep(Duration::from_millis(until.millis_since(now()))).await;
             Ok(())
         }
-        Action::FetchAgain(again) => {
-            peer.again(&domain, &again).await.map(|shown| mirror.handle_shown(shown, now()))
-        }
+        Action::FetchAgain(again) => peer.again(&domain, &again).await.map(|shown| mirror.handle_shown(shown, now())),
         Action::Apply(_) | Action::Survey(_) | Action::Fill(_) | Action::Stopped(_) => Ok(()),
     };
     if let Err(problem) = asked {

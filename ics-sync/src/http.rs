@@ -13,9 +13,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 
 use crate::budget::Budget;
 use crate::news::{Events, HEARTBEAT_SECONDS, News};
-use crate::wire::{
-    self, Again, Base64, Descriptors, Info, Outcome, Page, Shown, Submission, Submitted, WireError,
-};
+use crate::wire::{self, Again, Base64, Descriptors, Info, Outcome, Page, Shown, Submission, Submitted, WireError};
 use crate::witness::{AddCheckpoint, Reply};
 
 /// Seconds until a connection must stand.

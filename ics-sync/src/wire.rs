@@ -26,9 +26,11 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Bytes of one page as JSON: base64 takes four characters for three bytes, and every entry and hash has a frame.
-pub const PAGE_JSON_BYTES: usize =
-    limits::FEED_BYTES / 3 * 4 + 128 * limits::FEED_ENTRIES + 64 * limits::PROOF_HASHES + 2 * limits::NOTE_BYTES
-        + 24 * limits::SIGHT_INDICES;
+pub const PAGE_JSON_BYTES: usize = limits::FEED_BYTES / 3 * 4
+    + 128 * limits::FEED_ENTRIES
+    + 64 * limits::PROOF_HASHES
+    + 2 * limits::NOTE_BYTES
+    + 24 * limits::SIGHT_INDICES;
 /// Bytes of the answer to a submission: a receipt with its proof, header and checkpoint for each statement.
 pub const SUBMITTED_JSON_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
 /// Bytes of any other answer, problem documents included.
@@ -410,7 +412,14 @@ mod tests {
     use proptest::prelude::*;
 
     fn page(entries: Vec<Entry>) -> Page {
-        Page { from: 7, size: 7 + entries.len() as u64, entries, checkpoint: None, proof: vec![Base64([1; 32])], sight: None }
+        Page {
+            from: 7,
+            size: 7 + entries.len() as u64,
+            entries,
+            checkpoint: None,
+            proof: vec![Base64([1; 32])],
+            sight: None,
+        }
     }
 
     fn whole(header: usize, body: usize) -> Entry {
@@ -454,7 +463,8 @@ mod tests {
     #[test]
     fn each_bound_of_a_page() {
         let most = limits::PERSON_CERTIFICATE_BYTES;
-        let named = |earlier, ended| Sight { rights: Base64([0; 16]), earlier: vec![1; earlier], ended: vec![1; ended] };
+        let named =
+            |earlier, ended| Sight { rights: Base64([0; 16]), earlier: vec![1; earlier], ended: vec![1; ended] };
         let seeing = |sight| decoded(&Page { sight: Some(sight), ..page(vec![]) }).map(|_| ());
         assert_eq!(seeing(named(limits::SIGHT_INDICES, 0)), Ok(()));
         assert_eq!(seeing(named(limits::SIGHT_INDICES, 1)), Err(WireError::Indices(limits::SIGHT_INDICES + 1)));

@@ -84,13 +84,7 @@ impl App {
     }
 
     /// What there is for a listener who has `from` entries, and how many he has with it.
-    fn news(
-        &self,
-        reader: Reader,
-        hosted: &Hosted,
-        from: u64,
-        tells_rights: bool,
-    ) -> Result<(News, u64), AppError> {
+    fn news(&self, reader: Reader, hosted: &Hosted, from: u64, tells_rights: bool) -> Result<(News, u64), AppError> {
         let seal = self.seal(hosted)?;
         if seal.size <= from && !tells_rights {
             return Ok((News::Checkpoint(seal.note), from));

@@ -76,7 +76,10 @@ impl Draft {
 
     /// Whether there is anything to store.
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.erased.is_empty() && self.alarms.is_empty() && self.seal.is_none()
+        self.entries.is_empty()
+            && self.erased.is_empty()
+            && self.alarms.is_empty()
+            && self.seal.is_none()
             && self.amendments.is_empty()
     }
 

@@ -211,11 +211,7 @@ impl Store {
         let range = start..end.min(state.head.size);
         let result = self.shared.pool.read(|reader| {
             let page = self.shared.index.search(&reader.index, domain, keys, range.clone(), limit)?;
-            if state.sight.is_partial() {
-                with_filled(&reader.log, domain, keys, range, limit, page)
-            } else {
-                Ok(page)
-            }
+            if state.sight.is_partial() { with_filled(&reader.log, domain, keys, range, limit, page) } else { Ok(page) }
         });
         if let Err(StoreError::Corrupt { .. }) = &result {
             build::mark_damaged(&self.shared.index_path)?;

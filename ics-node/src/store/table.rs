@@ -297,9 +297,8 @@ pub(crate) fn holdings(
                WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
     let (from, end) = (Position::new(domain, range.start).0, Position::new(domain, range.end).0);
-    let holding = |row: &Row<'_>| {
-        Ok(Holding { index: Position(row.get(0)?).index(), leaf: row.get(1)?, is_whole: row.get(2)? })
-    };
+    let holding =
+        |row: &Row<'_>| Ok(Holding { index: Position(row.get(0)?).index(), leaf: row.get(1)?, is_whole: row.get(2)? });
     let found = statement.query_map([from, end, i64::try_from(limit).unwrap_or(i64::MAX)], holding)?;
     Ok(found.collect::<Result<_, _>>()?)
 }

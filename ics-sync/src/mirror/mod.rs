@@ -43,8 +43,8 @@ pub use listen::Way;
 use page::Held;
 pub use page::{VerifiedEntry, VerifiedPage};
 use pause::Pause;
-use review::{Refused, Review, Step};
 pub use review::{Fill, Seen, Survey};
+use review::{Refused, Review, Step};
 pub use stop::{Stop, Trouble};
 
 /// How a mirror keeps time.

@@ -104,7 +104,8 @@ impl Review {
     }
 
     fn again(&self) -> wire::Again {
-        let which = |whole| self.asked.iter().filter(move |seen| seen.is_whole == whole).map(|seen| seen.index).collect();
+        let which =
+            |whole| self.asked.iter().filter(move |seen| seen.is_whole == whole).map(|seen| seen.index).collect();
         wire::Again { question: self.question, hidden: which(false), held: which(true) }
     }
 

@@ -1,6 +1,7 @@
 //! A node's store, in memory: what was applied survives a restart of the mirror.
 
 use ics_core::descriptor::Descriptor;
+use ics_core::limits;
 use ics_core::log::LeafData;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::EntryKind;
@@ -8,7 +9,6 @@ use ics_core::log::merkle::{Tree, leaf_hash};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::Applier;
-use ics_core::limits;
 use ics_sync::mirror::{Fill, Mirror, Resume, Seen, Settings, Survey, VerifiedEntry, VerifiedPage};
 use ics_sync::wire;
 

@@ -356,7 +356,8 @@ impl World {
 
     /// Whether all is shown that may be read, and nothing else.
     pub(crate) fn shows_what_it_may(&self) -> bool {
-        let readable = (0..self.home.entries.len()).filter(|index| !self.home.hidden.contains(&self.home.about[*index]));
+        let readable =
+            (0..self.home.entries.len()).filter(|index| !self.home.hidden.contains(&self.home.about[*index]));
         self.memory.shown().eq(readable)
     }
 }

@@ -56,7 +56,12 @@ impl Copy {
     fn shown(&self, devices: &[u8]) -> Shown {
         let record = |seed: u8| self.app.record(Reader::Operator, &domain(), &serial(seed)).ok();
         let status = |seed| Some((seed, record(seed)?.record.status.map(|status| status.decides.name.to_string())));
-        devices.iter().copied().filter_map(status).map(|(seed, status)| (seed, Some(status.unwrap_or_default()))).collect()
+        devices
+            .iter()
+            .copied()
+            .filter_map(status)
+            .map(|(seed, status)| (seed, Some(status.unwrap_or_default())))
+            .collect()
     }
 
     /// Waits until the copy holds all of the home's log and shows just this.

@@ -45,7 +45,14 @@ fn record(drafts: &[Draft]) -> Option<Record> {
 /// A domain that was heard of ten seconds ago.
 fn testimony(domain: &str, drafts: &[Draft]) -> Testimony {
     let record = record(drafts).map(|record| Record { domain: word(domain), ..record });
-    Testimony { origin: origin(domain), size: 100, as_of: time(999_990), freshness: freshness(7_200), record, withheld: false }
+    Testimony {
+        origin: origin(domain),
+        size: 100,
+        as_of: time(999_990),
+        freshness: freshness(7_200),
+        record,
+        withheld: false,
+    }
 }
 
 fn good() -> Vec<Draft> {
