@@ -176,8 +176,8 @@ impl Eyes<'_> {
     ) -> Result<bool, AppError> {
         let IdentityId::Group(named) = group else { return Ok(false) };
         // What fewest things share comes last in the order of the vocabulary: the lot behind the model and the maker.
-        let selecting = attributes.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute));
-        let by_value = selecting.last().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone()));
+        let mut selecting = attributes.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute));
+        let by_value = selecting.next_back().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone()));
         let mut seen = BTreeSet::new();
         for posting in [Some(Posting::Member(*named)), by_value].into_iter().flatten() {
             let found = find_logged(&self.sight.entries, &self.sight.domain, &posting, limits::GROUP_MEMBERS_SOUGHT)?;
