@@ -40,7 +40,11 @@ impl Copy {
         };
         let setup = Setup {
             data: data.path().to_owned(),
-            keys: NodeKeys { name: "copy.example".to_owned(), key: Arc::new(SigningKey::from_bytes(&[7; 32])) },
+            keys: NodeKeys {
+                name: "copy.example".to_owned(),
+                key: Arc::new(SigningKey::from_bytes(&[7; 32])),
+                issuers: Vec::new(),
+            },
             peers: vec![peer],
             config_file: None,
             trust: None,
