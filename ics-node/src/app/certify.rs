@@ -53,6 +53,8 @@ pub struct IssuerKey {
     pub signer: Arc<dyn Signer + Send + Sync>,
     /// Its OpenPGP certificate, canonical.
     pub certificate: Arc<[u8]>,
+    /// The X.509 certificate (DER) by which it answers OCSP in the place of an issuer whose key is elsewhere.
+    pub answers_by: Option<Arc<[u8]>>,
 }
 
 /// On whose behalf somebody asks. The face has authenticated him.
@@ -62,6 +64,8 @@ pub enum Requester {
     Identity(IdentityId),
     /// A signer, by primary fingerprint: the profile names the roles over the thing in which he may ask.
     Signer(Fingerprint),
+    /// The node's operator, as a registrar who knows the thing by other means.
+    Operator,
 }
 
 /// What is asked for.
@@ -130,6 +134,8 @@ pub enum CertifyFault {
     Already,
     /// What it asks about is not here.
     Unknown,
+    /// It is not known who asks.
+    Unproven,
     /// The node's.
     Node,
 }
@@ -168,6 +174,9 @@ pub enum CertifyError {
     /// He may not ask for it.
     #[error("the record gives this requester no right to ask for certificates of this thing")]
     Requester,
+    /// He has not shown who he is.
+    #[error("it is not known who asks: {0}")]
+    Unproven(String),
     /// The record does not permit it.
     #[error("the record does not permit it: {0}")]
     Record(String),
@@ -203,6 +212,7 @@ impl CertifyError {
             Self::Leaf(LeafError::SerialNumbers(_)) => CertifyFault::Denied,
             Self::UnknownIdentity(_) | Self::UnknownCertificate(_) | Self::NoIssuer { .. } => CertifyFault::Unknown,
             Self::Reason(_) => CertifyFault::Reason,
+            Self::Unproven(_) => CertifyFault::Unproven,
             Self::AlreadyRevoked => CertifyFault::Already,
             Self::Leaf(LeafError::IssuerExpired(_) | LeafError::Sign(_)) | Self::App(_) => CertifyFault::Node,
         }
@@ -226,6 +236,7 @@ impl From<CertifyError> for AppError {
         let code = match error.fault() {
             CertifyFault::Request | CertifyFault::Key | CertifyFault::Name => Code::BadCsr,
             CertifyFault::Denied | CertifyFault::Reason | CertifyFault::Already => Code::CertificateRefused,
+            CertifyFault::Unproven => Code::UnprovenClient,
             CertifyFault::Unknown => Code::UnknownCertificate,
             CertifyFault::Node => match error {
                 CertifyError::App(error) => return error,
@@ -412,6 +423,7 @@ impl App {
                 let roles = record.roles_of(issuing.sight.domain.descriptor(), &signer);
                 !roles.is_disjoint(&profile.requesters)
             }
+            Requester::Operator => true,
         };
         if !may {
             return Err(CertifyError::Requester);
@@ -549,6 +561,7 @@ impl<'a> Issuing<'a> {
         let permitted = match revoker {
             Revoker::Key => reason.is_for_holder() || reason == Reason::KeyCompromise,
             Revoker::Requester(Requester::Identity(id)) if id == record.identity.id => reason.is_for_holder(),
+            Revoker::Requester(Requester::Operator) => reason.is_for_holder(),
             Revoker::Requester(Requester::Identity(_)) => return Err(CertifyError::Requester),
             Revoker::Requester(Requester::Signer(signer)) => {
                 let roles = record.roles_of(self.sight.domain.descriptor(), &signer);

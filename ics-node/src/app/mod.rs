@@ -15,6 +15,7 @@ mod directory;
 mod enrol;
 mod entries;
 mod error;
+mod est;
 mod explain;
 mod feed;
 mod found;
@@ -26,6 +27,7 @@ pub mod keys;
 mod list;
 mod memory;
 mod mirror;
+mod ocsp;
 mod open;
 mod operations;
 mod peers;
@@ -33,6 +35,7 @@ mod push;
 mod read;
 mod recover;
 mod reveal;
+mod revocation;
 mod search;
 mod sight;
 mod submit;
@@ -57,15 +60,18 @@ pub use cosign::NotCosigned;
 pub use denied::Denied;
 pub use directory::{Thing, ThingPage};
 pub use error::AppError;
+pub use est::EstRequest;
 pub use feed::{DescriptorAnswer, TileAnswer};
 pub use fsck::{fsck, rebuild_index};
 use hosted::Hosted;
 use memory::Memory;
+pub use ocsp::OcspAnswer;
 pub use open::{NodeKeys, Setup, store_options};
 pub use operations::{KeptFork, Operations, ToApprove};
 use peers::Peers;
 pub use push::{Event, Listener};
 pub use recover::{Asked, Source};
+pub use revocation::SignedList;
 pub use thing::{Found, PublicThing, Software};
 
 use crate::store::Store;
@@ -85,6 +91,10 @@ struct Inner {
     /// What is kept of identities.
     memory: Arc<Memory>,
     challenges: Challenges,
+    /// Signed answers about certificates.
+    ocsp: ocsp::Answers,
+    /// Revocation lists.
+    lists: revocation::Lists,
     denied: denied::Denials,
 }
 

@@ -84,6 +84,8 @@ impl App {
             operator_token: setup.operator_token.clone(),
             memory,
             challenges: Challenges::default(),
+            ocsp: super::ocsp::Answers::new(setup.memory_bytes / 4),
+            lists: super::revocation::Lists::default(),
             denied: Denials::default(),
         }));
         let hosted: Result<BTreeMap<_, _>, AppError> =

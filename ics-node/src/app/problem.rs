@@ -135,6 +135,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
 
     // X.509.
     BadCsr "bad-csr" 400 "the request for a certificate is refused" "";
+    UnprovenClient "unproven-client" 401 "it is not known who asks" "";
     CertificateRefused "certificate-refused" 403 "the certificate is neither issued nor revoked" "";
     UnknownCertificate "unknown-certificate" 404 "there is no such certificate here" "";
 

@@ -22,6 +22,12 @@ impl KeyPin {
     pub fn of(spki: &[u8]) -> Self {
         Self(Sha256::digest(spki).into())
     }
+
+    /// The digest.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 /// The public key of a peer, in base64 (RFC 4648, section 4): the 32 bytes of a node's Ed25519 key, as `/v1/node` and

@@ -124,6 +124,23 @@ fn is_issued_by(one: &Certificate, above: &Certificate) -> bool {
         && signature::verify(key, &one.signature_algorithm, &message, &one.signature)
 }
 
+/// The certificate by which a key answers OCSP for an authority, if it is one: issued by the authority itself, for that
+/// use, to that key, and in its time (RFC 6960, 4.2.2.2).
+#[must_use]
+pub fn answers_for(authority: &Authority, der: &[u8], signer: &dyn Signer, now: Timestamp) -> Option<Certificate> {
+    let certificate = Certificate::from_der(der).ok()?;
+    let tbs = &certificate.tbs_certificate;
+    let message = tbs.to_der().ok()?;
+    let spki = SubjectPublicKeyInfoOwned::from_der(&authority.spki).ok()?;
+    let is_its = tbs.issuer == authority.name
+        && signature::verify(spki.owned_to_ref(), &certificate.signature_algorithm, &message, &certificate.signature);
+    let uses = tbs.get::<ExtendedKeyUsage>().ok()??.1;
+    let own = tbs.subject_public_key_info.to_der().ok()?;
+    let in_time = time::timestamp(tbs.validity.not_before) <= now && now <= time::timestamp(tbs.validity.not_after);
+    let fits = is_its && in_time && uses.0.contains(&oid::OCSP_SIGNING);
+    (fits && signer.public_key().to_spki_der() == Some(own)).then_some(certificate)
+}
+
 pub(super) fn sha1(bytes: &[u8]) -> [u8; 20] {
     use sha1::Digest as _;
     sha1::Sha1::digest(bytes).into()

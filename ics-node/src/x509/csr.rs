@@ -103,12 +103,12 @@ impl Csr {
         Ok(csr)
     }
 
-    /// The same from PEM, or DER in base64.
+    /// DER from PEM or base64, as requests travel.
     ///
     /// # Errors
-    /// As [`Csr::parse`].
-    pub fn parse_text(text: &str) -> Result<Self, RequestError> {
-        Self::parse(&decode(text)?)
+    /// When it is neither, or too long.
+    pub fn decode(text: &str) -> Result<Vec<u8>, RequestError> {
+        decode(text)
     }
 
     fn take(&mut self, extensions: &[Extension]) -> Result<(), RequestError> {

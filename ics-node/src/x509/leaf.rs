@@ -336,13 +336,14 @@ impl Given<'_> {
 
 /// How an issuer is named in the addresses of its lists: by the first octets of its key's digest.
 #[must_use]
-pub(super) fn issuer_id(authority: &Authority) -> String {
+pub fn issuer_id(authority: &Authority) -> String {
     let digest = super::sha256(&authority.spki);
     data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default())
 }
 
 /// Where the revocation list is in which a certificate with a serial number in that bucket would stand.
-pub(super) fn crl_url(rules: &Certificates, authority: &Authority, bucket: u8) -> String {
+#[must_use]
+pub fn crl_url(rules: &Certificates, authority: &Authority, bucket: u8) -> String {
     let shard = u16::from(bucket) % rules.shards.max(1);
     format!("{}/crl/{}/{shard}.crl", rules.url, issuer_id(authority))
 }

@@ -19,13 +19,13 @@ mod subject;
 mod time;
 
 pub use self::authority::{
-    Authority, AuthorityError, AuthorityMakeError, Constraints, NewAuthority, ca_request, issue_authority,
+    Authority, AuthorityError, AuthorityMakeError, Constraints, NewAuthority, answers_for, ca_request, issue_authority,
 };
 pub use self::cms::certs_only;
 pub use self::crl::{RevocationList, Revoked};
 pub use self::csr::{Csr, RequestError};
 pub use self::general_name::Wanted;
-pub use self::leaf::{Given, Leaf, LeafError, SerialNumber};
+pub use self::leaf::{Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id};
 pub use self::ocsp::{OcspError, Question, Questions, Responder};
 pub use self::revocation::{Reason, State};
 pub use self::signature::{SignError, sign, verify};

@@ -62,6 +62,18 @@ pub const CHALLENGE_PASSWORD: ObjectIdentifier = oid("1.2.840.113549.1.9.7");
 pub const ECDSA_SHA256: ObjectIdentifier = oid("1.2.840.10045.4.3.2");
 /// ecdsa-with-SHA384.
 pub const ECDSA_SHA384: ObjectIdentifier = oid("1.2.840.10045.4.3.3");
+/// id-ecPublicKey.
+pub const EC_PUBLIC_KEY: ObjectIdentifier = oid("1.2.840.10045.2.1");
+/// NIST P-256.
+pub const P256: ObjectIdentifier = oid("1.2.840.10045.3.1.7");
+/// NIST P-384.
+pub const P384: ObjectIdentifier = oid("1.3.132.0.34");
+/// NIST P-521.
+pub const P521: ObjectIdentifier = oid("1.3.132.0.35");
+/// Ed25519.
+pub const ED25519: ObjectIdentifier = oid("1.3.101.112");
+/// rsaEncryption.
+pub const RSA: ObjectIdentifier = oid("1.2.840.113549.1.1.1");
 /// SHA-1, in the questions of OCSP only.
 pub const SHA1: ObjectIdentifier = oid("1.3.14.3.2.26");
 /// SHA-256.

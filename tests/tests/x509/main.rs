@@ -2,7 +2,11 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod est;
 mod issuing;
+mod lint;
+mod node;
 mod refusals;
+mod revocation;
 mod tools;
 mod world;

@@ -13,12 +13,12 @@ use ics_core::descriptor::{
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::{Ed25519Signer, KeyPairSigner, Signer};
-use ics_core::statement::{Claims, StatementId, make};
+use ics_core::statement::{Claims, Group, StatementId, Subject, make};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
+use ics_core::vocabulary::{Act, Attribute, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
 use ics_node::api::SubmissionResult;
 use ics_node::app::{App, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Requester, Setup};
-use ics_node::x509::{Authority, Constraints, NewAuthority, SerialNumber, ca_request, issue_authority};
+use ics_node::x509::{Authority, Constraints, NewAuthority, RevocationList, SerialNumber, ca_request, issue_authority};
 use sequoia_openpgp::packet::key::{Key4, UnspecifiedRole};
 use sequoia_openpgp::types::Curve;
 use tempfile::TempDir;
@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) root: Vec<u8>,
     pub(crate) issuer: Vec<u8>,
     key: IssuerKey,
+    root_key: Arc<KeyPairSigner>,
     descriptor: Descriptor,
     _directory: TempDir,
 }
@@ -119,7 +120,7 @@ impl World {
         let key = shape.issuers.first().cloned().unwrap_or_else(|| {
             let key = p256();
             let certificate = Certificate::make(&*key, "Acme Issuing", now, &[4; 32]).expect("a certificate");
-            IssuerKey { signer: key, certificate: certificate.into() }
+            IssuerKey { signer: key, certificate: certificate.into(), answers_by: None }
         });
         let request = ca_request(&*key.signer, "Acme Issuing 1", Some("Acme")).expect("a request");
         let new = new("", &shape.constraints, 1000);
@@ -130,7 +131,7 @@ impl World {
         let signed = make::sign_descriptor(&[&maker], &descriptor.to_json(), CREATED, &[1; 32]).expect("signs");
         let app = open(directory.path(), key.clone());
         app.found(&signed).expect("founds");
-        let world = Self { app, root, issuer, key, descriptor, _directory: directory };
+        let world = Self { app, root, issuer, key, root_key, descriptor, _directory: directory };
         world.submit(vec![
             openpgp(&maker, "Acme"),
             openpgp(&controller(), "Controller"),
@@ -149,6 +150,20 @@ impl World {
             SubmissionResult::Problem(problem) => panic!("{}: {}", problem.title, problem.detail),
         };
         results.results.into_iter().map(receipt).collect()
+    }
+
+    /// The revocation list of the root, in which nothing stands.
+    pub(crate) fn root_list(&self) -> Vec<u8> {
+        let (authority, none, now) = (authority(&[&self.root]), BTreeMap::new(), Clock::default().now());
+        let list = RevocationList {
+            authority: &authority,
+            url: None,
+            revoked: &none,
+            number: 1,
+            this_update: now,
+            next_update: now.plus_millis(DAY),
+        };
+        list.sign(&*self.root_key).expect("a list")
     }
 
     /// What becomes of a statement of the issuer, made by nobody's leave, that a certificate was issued to a device.
@@ -301,6 +316,30 @@ pub(crate) fn introduction(seed: u8, names: &[&str]) -> Vec<u8> {
     said(seed, &maker(), &claims, false)
 }
 
+/// The same of a lot.
+pub(crate) fn of_lot(seed: u8, lot: &str, names: &[&str]) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Identity, role("manufacturer"), domain());
+    claims.names = names.iter().map(|name| name.parse().expect("a name")).collect();
+    claims.attributes = BTreeMap::from([(Attribute::Lot, lot.to_owned())]);
+    said(seed, &maker(), &claims, false)
+}
+
+/// The manufacturer suspends all devices of a lot.
+pub(crate) fn recall(lot: &str) -> Vec<u8> {
+    let attributes = BTreeMap::from([(Attribute::Lot, lot.to_owned())]);
+    let group = Subject::Group(Group { kind: Kind::Group, name: "Recalled".to_owned(), attributes });
+    let mut claims = Claims::new(Act::Status, role("manufacturer"), domain());
+    claims.status = Some("suspended".parse().expect("a status"));
+    make::sign_document(&maker(), &group, &claims, CREATED, &[3; 32]).expect("a statement")
+}
+
+/// The manufacturer takes statements about a device back; they were introductions.
+pub(crate) fn withdrawal(seed: u8, ends: &[StatementId]) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Withdrawal, role("manufacturer"), domain());
+    claims.supersedes = ends.to_vec();
+    said(seed, &maker(), &claims, true)
+}
+
 /// Somebody gives a device a status, in the place of these.
 pub(crate) fn status(seed: u8, by: &dyn Signer, in_role: &str, status: &str, ends: &[StatementId]) -> Vec<u8> {
     let mut claims = Claims::new(Act::Status, role(in_role), domain());
@@ -311,7 +350,7 @@ pub(crate) fn status(seed: u8, by: &dyn Signer, in_role: &str, status: &str, end
 }
 
 fn said(seed: u8, by: &dyn Signer, claims: &Claims, revokes: bool) -> Vec<u8> {
-    let (device, user_id) = (signer(seed), format!("Pump {seed}"));
-    make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, CREATED, &[3; 32])
+    let (device, user_id, now) = (signer(seed), format!("Pump {seed}"), Clock::default().now());
+    make::certify(by, device.public_key(), &user_id, None, Kind::Device, claims, revokes, now, &[3; 32])
         .expect("a statement")
 }

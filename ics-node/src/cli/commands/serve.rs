@@ -71,7 +71,11 @@ pub(super) fn node_keys(context: &Context, node: &NodeConfig) -> Result<NodeKeys
 /// A key with which the node issues X.509 certificates, unlocked.
 fn issuer_key(context: &Context, name: &str) -> Result<IssuerKey, Failure> {
     let key = context.unlock(&context.keys().find(name)?)?;
-    Ok(IssuerKey { signer: Arc::clone(key.shared_primary()?), certificate: key.certificate_bytes().into() })
+    Ok(IssuerKey {
+        signer: Arc::clone(key.shared_primary()?),
+        certificate: key.certificate_bytes().into(),
+        answers_by: None,
+    })
 }
 
 fn announce(context: &Context, config: &Config, service: &Service) {

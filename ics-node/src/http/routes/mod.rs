@@ -12,6 +12,7 @@ mod operations;
 mod peers;
 mod statements;
 mod witness;
+mod x509;
 
 use actix_web::guard;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -133,7 +134,7 @@ impl Endpoint {
 
 /// Every route of the API and of key servers.
 fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    TABLE.iter().chain(hkp::TABLE)
+    TABLE.iter().chain(hkp::TABLE).chain(x509::TABLE)
 }
 
 /// Registers the wanted routes, and what answers where there is none.

@@ -1,0 +1,164 @@
+//! EST (RFC 7030): how a device without human hands gets its certificate. What it shows by TLS need not be a certificate
+//! that anybody here has issued: the key in it counts, and the record says whose that is. So the IDevID that the
+//! manufacturer gave a device obtains its LDevID, as soon as a record that names it permits that.
+
+use std::collections::BTreeSet;
+
+use der::Encode as _;
+use der::asn1::{ObjectIdentifier, SetOfVec};
+use ics_core::identity::IdentityId;
+use ics_core::name::{Lookup, Name};
+use ics_core::vocabulary::{DomainName, KeyType, ProfileName};
+use x509_cert::attr::Attribute;
+
+use super::certify::{Application, CertifyError, Requester};
+use super::problem::Code;
+use super::{App, AppError};
+use crate::tls::KeyPin;
+use crate::x509::{Authority, Csr, Wanted, certs_only, issuer_id, oid};
+
+/// Who enrols, and where.
+#[derive(Debug)]
+pub struct EstRequest {
+    /// The domain.
+    pub domain: DomainName,
+    /// The profile.
+    pub profile: String,
+    /// The key that the client has proved by TLS.
+    pub proven: Option<KeyPin>,
+    /// Name and password of HTTP.
+    pub basic: Option<(String, String)>,
+}
+
+impl App {
+    /// Enrols: a request (PKCS #10, base64) becomes a certificate, as a certs-only message.
+    ///
+    /// # Errors
+    /// When the client has not shown who it is, or as [`App::certify`].
+    pub fn est_enroll(&self, asked: &EstRequest, csr: &str) -> Result<Vec<u8>, CertifyError> {
+        let unknown = || CertifyError::UnknownProfile {
+            domain: asked.domain.clone(),
+            profile: ics_core::identity::excerpt(&asked.profile),
+        };
+        let profile: ProfileName = asked.profile.parse().map_err(|_| unknown())?;
+        let csr = Csr::decode(csr)?;
+        let (requester, identity) = self.est_client(asked, &csr)?;
+        let application = Application { domain: &asked.domain, requester, identity, profile: &profile };
+        let issued = self.certify(&application, &csr)?;
+        let encoded = certs_only(&[issued.certificate]);
+        encoded.map_err(|error| AppError::Internal(error.to_string()).into())
+    }
+
+    /// For which thing, and who asks.
+    fn est_client(&self, asked: &EstRequest, csr: &[u8]) -> Result<(Requester, IdentityId), CertifyError> {
+        if let Some(proven) = asked.proven {
+            let holder = self.holder_of(&asked.domain, *proven.as_bytes());
+            return match holder {
+                Ok(id) => Ok((Requester::Identity(id), id)),
+                Err(CertifyError::UnknownIdentity(_)) => {
+                    Err(CertifyError::Unproven("no record here names the key of the certificate shown".to_owned()))
+                }
+                Err(error) => Err(error),
+            };
+        }
+        let (name, password) =
+            asked.basic.as_ref().ok_or_else(|| CertifyError::Unproven("nothing was shown".to_owned()))?;
+        if !self.is_operator(Some(password)) {
+            return Err(CertifyError::Unproven("the password is not the registrar's token".to_owned()));
+        }
+        Ok((Requester::Operator, self.est_subject(&asked.domain, name, csr)?))
+    }
+
+    /// Whom a registrar means: the only thing that has all the names in the request, or without names there the one that
+    /// he names as the user.
+    fn est_subject(&self, domain: &DomainName, user: &str, csr: &[u8]) -> Result<IdentityId, CertifyError> {
+        let wanted = Csr::parse(csr)?.wanted;
+        let names: BTreeSet<Name> = wanted.iter().map(Wanted::name).cloned().collect();
+        if !names.is_empty() {
+            return self.named(domain, &names);
+        }
+        let unknown = || CertifyError::UnknownIdentity(ics_core::identity::excerpt(user));
+        let lookup: Lookup = user.parse().or_else(|_| format!("serial:{user}").parse()).map_err(|_| unknown())?;
+        let hosted = self.hosted(domain)?;
+        let fitting = self.identities(&self.sight(&hosted)?, &lookup)?;
+        let mut fitting = fitting.into_iter();
+        fitting.next().filter(|_| fitting.next().is_none()).ok_or_else(unknown)
+    }
+
+    /// The only domain here that issues certificates.
+    ///
+    /// # Errors
+    /// When there is none, or several: then a path has to name it.
+    pub fn only_issuing(&self) -> Result<DomainName, AppError> {
+        let hosted = self.all_hosted();
+        let issues = |it: &&std::sync::Arc<super::hosted::Hosted>| {
+            it.domain().is_some_and(|domain| domain.descriptor().certificates.is_some())
+        };
+        let mut issuing = hosted.iter().filter(issues);
+        match (issuing.next(), issuing.next()) {
+            (Some(one), None) => Ok(one.name.clone()),
+            (None, _) => Err(AppError::new(Code::UnknownCertificate, "no domain here issues certificates")),
+            _ => Err(AppError::new(Code::UnknownCertificate, "several domains here issue: the path must name one")),
+        }
+    }
+
+    /// The certificates from the issuer up to the root, as a certs-only message.
+    ///
+    /// # Errors
+    /// When the domain issues no certificates.
+    pub fn est_certificates(&self, domain: &DomainName) -> Result<Vec<u8>, AppError> {
+        let mut all = BTreeSet::new();
+        for authority in self.authorities(domain)? {
+            all.extend(authority.chain);
+        }
+        let all: Vec<Vec<u8>> = all.into_iter().collect();
+        certs_only(&all).map_err(|error| AppError::Internal(error.to_string()))
+    }
+
+    /// What a request should have (RFC 7030, 4.5.2): the kinds of keys that the profile takes.
+    ///
+    /// # Errors
+    /// When the domain issues no such certificates.
+    pub fn est_attributes(&self, domain: &DomainName, profile: &str) -> Result<Vec<u8>, AppError> {
+        let unknown = || AppError::new(Code::UnknownCertificate, "the domain issues no such certificates");
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let rules = sight.domain.descriptor().certificates.as_ref().ok_or_else(unknown)?;
+        let name: ProfileName = profile.parse().map_err(|_| unknown())?;
+        let profile = rules.profiles.get(&name).ok_or_else(unknown)?;
+        let attributes: der::Result<Vec<Attribute>> = profile.keys.iter().map(|key| attribute(*key)).collect();
+        attributes.and_then(|all| all.to_der()).map_err(|error| AppError::Internal(error.to_string()))
+    }
+
+    /// The certificate of an issuer, DER.
+    ///
+    /// # Errors
+    /// When the domain has no such issuer.
+    pub fn issuer_certificate(&self, domain: &DomainName, issuer: &str) -> Result<Vec<u8>, AppError> {
+        let own = self.authorities(domain)?.into_iter().find(|authority| issuer_id(authority) == issuer);
+        let own = own.and_then(|authority| authority.chain.into_iter().next());
+        own.ok_or_else(|| AppError::new(Code::UnknownCertificate, "the domain has no such issuer"))
+    }
+
+    /// The issuers that a domain's descriptor names.
+    pub(super) fn authorities(&self, domain: &DomainName) -> Result<Vec<Authority>, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let rules = sight.domain.descriptor().certificates.as_ref();
+        let unknown = || AppError::new(Code::UnknownCertificate, "the domain issues no certificates");
+        let issuers = &rules.ok_or_else(unknown)?.issuers;
+        issuers.iter().map(|it| Authority::read(it).map_err(|e| AppError::Internal(e.to_string()))).collect()
+    }
+}
+
+fn attribute(key: KeyType) -> der::Result<Attribute> {
+    let (algorithm, curve): (ObjectIdentifier, Option<ObjectIdentifier>) = match key {
+        KeyType::P256 => (oid::EC_PUBLIC_KEY, Some(oid::P256)),
+        KeyType::P384 => (oid::EC_PUBLIC_KEY, Some(oid::P384)),
+        KeyType::P521 => (oid::EC_PUBLIC_KEY, Some(oid::P521)),
+        KeyType::Ed25519 => (oid::ED25519, None),
+        KeyType::Rsa => (oid::RSA, None),
+    };
+    let values = curve.map(|curve| der::Any::encode_from(&curve)).transpose()?;
+    Ok(Attribute { oid: algorithm, values: SetOfVec::try_from(values.into_iter().collect::<Vec<_>>())? })
+}

@@ -1,0 +1,200 @@
+//! OCSP: questions about certificates, answered from the record. An answer is signed once and kept for as long as the
+//! record says the same; what ends the record in memory ends the answer with it.
+
+use std::sync::Arc;
+
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::openpgp::signer::Signer;
+use ics_core::record::Logged;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use x509_cert::Certificate;
+
+use super::certify::IssuerKey;
+use super::read::Sight;
+use super::{App, AppError, Depth};
+use crate::store::{DomainNumber, Part};
+use crate::x509::{Authority, OcspError, Question, Questions, Responder, State, answers_for};
+
+/// An answer, DER, and until when a cache may give it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OcspAnswer {
+    /// The response.
+    pub der: Arc<[u8]>,
+    /// When it was made of the record; none for those that nobody signs.
+    pub this_update: Option<Timestamp>,
+    /// Until when it holds.
+    pub next_update: Option<Timestamp>,
+}
+
+/// An answer that was signed, and what it rests on.
+struct Ready {
+    id: IdentityId,
+    generation: u64,
+    /// Until when it is given without being made anew.
+    serves_until: Timestamp,
+    answer: OcspAnswer,
+}
+
+/// Answers that are kept, by domain and question.
+pub(crate) struct Answers(Cache<(DomainNumber, Vec<u8>), Arc<Ready>, Bytes>);
+
+#[derive(Clone)]
+struct Bytes;
+
+impl Weighter<(DomainNumber, Vec<u8>), Arc<Ready>> for Bytes {
+    fn weight(&self, key: &(DomainNumber, Vec<u8>), ready: &Arc<Ready>) -> u64 {
+        (key.1.len() + ready.answer.der.len() + size_of::<Ready>()) as u64 + 96
+    }
+}
+
+/// Bytes of an answer on average.
+const EXPECTED_BYTES: u64 = 700;
+
+impl Answers {
+    /// Answers of so many bytes at most.
+    pub(crate) fn new(bytes: u64) -> Self {
+        let items = usize::try_from(bytes / EXPECTED_BYTES).unwrap_or(usize::MAX).min(limits::OCSP_ANSWERS_KEPT);
+        Self(Cache::with_weighter(items, bytes, Bytes))
+    }
+}
+
+impl App {
+    /// Answers an OCSP request, DER; `None` if that is deeper than `depth`.
+    ///
+    /// # Errors
+    /// When the node does not answer for the certificate, or cannot now: [`OcspError::to_der`] says so to whoever asks.
+    pub fn ocsp(&self, domain: &DomainName, request: &[u8], depth: Depth) -> Result<Option<OcspAnswer>, OcspError> {
+        let questions = Questions::parse(request)?;
+        let hosted = self.hosted(domain).map_err(|_| OcspError::Unauthorized)?;
+        if let Some(answer) = self.signed_already(hosted.number, &questions) {
+            return Ok(Some(answer));
+        }
+        if depth == Depth::Memory {
+            return Ok(None);
+        }
+        let failed = |error: AppError| {
+            tracing::error!(%error, %domain, "no answer about a certificate");
+            if error.is_internal() { OcspError::Internal } else { OcspError::TryLater }
+        };
+        let sight = self.sight(&hosted).map_err(failed)?;
+        self.answer_now(&sight, &questions)
+    }
+
+    fn signed_already(&self, domain: DomainNumber, questions: &Questions) -> Option<OcspAnswer> {
+        let ([question], None) = (questions.questions.as_slice(), &questions.nonce) else { return None };
+        let ready = self.0.ocsp.0.get(&(domain, question.key()))?;
+        let now = self.clock().now();
+        let kept = self.memory().recall(domain, &ready.id, now)?;
+        (kept.generation == ready.generation && now < ready.serves_until).then(|| ready.answer.clone())
+    }
+
+    fn answer_now(&self, sight: &Sight<'_>, questions: &Questions) -> Result<Option<OcspAnswer>, OcspError> {
+        let failed = |error: AppError| {
+            tracing::error!(%error, domain = %sight.hosted.name, "no answer about a certificate");
+            OcspError::Internal
+        };
+        let rules = sight.domain.descriptor().certificates.as_ref().ok_or(OcspError::Unauthorized)?;
+        let first = questions.questions.first().ok_or(OcspError::Malformed)?;
+        let authorities = rules.issuers.iter().filter_map(|issuer| Authority::read(issuer).ok());
+        let authority = authorities.into_iter().find(|it| first.is_about(it)).ok_or(OcspError::Unauthorized)?;
+        if !questions.questions.iter().all(|question| question.is_about(&authority)) {
+            return Err(OcspError::Unauthorized);
+        }
+        let now = self.clock().now();
+        let (key, delegated) = self.answers_for(&authority, now).ok_or(OcspError::Unauthorized)?;
+        let (this_update, hold) = self.as_of_news(sight, now, rules.answers_hold)?;
+        let mut states = Vec::with_capacity(questions.questions.len());
+        let mut rests_on = None;
+        let mut next_update = this_update.plus_millis(hold);
+        for question in &questions.questions {
+            let (state, kept) = self.state_of(sight, &authority, question).map_err(failed)?;
+            if let Some((_, _, Some(changes_at))) = kept {
+                // What is known to change is not promised beyond that.
+                next_update = next_update.min(changes_at);
+            }
+            rests_on = kept.map(|(id, generation, _)| (id, generation));
+            states.push((question, state));
+        }
+        // Nobody has to sign that a number was never given out (RFC 5019, 2.2.3).
+        if states.iter().all(|(_, state)| state.is_none()) {
+            return Err(OcspError::Unauthorized);
+        }
+        let states: Vec<(&Question, State)> =
+            states.into_iter().map(|(question, state)| (question, state.unwrap_or(State::Ended))).collect();
+        let responder = Responder { signer: &*key.signer as &dyn Signer, certificate: delegated.as_ref() };
+        let next_update = next_update.max(now.plus_millis(1000));
+        let times = (this_update, next_update);
+        let der = responder.respond(&states, questions.nonce.as_deref(), times, now);
+        let der = der.map_err(|error| failed(AppError::Internal(error.to_string())))?.into();
+        let answer = OcspAnswer { der, this_update: Some(this_update), next_update: Some(next_update) };
+        if let ([question], None, Some((id, generation))) = (questions.questions.as_slice(), &questions.nonce, rests_on)
+        {
+            let serves_until = this_update.plus_millis(next_update.millis_since(this_update) / 2);
+            let ready = Ready { id, generation, serves_until, answer: answer.clone() };
+            self.0.ocsp.0.insert((sight.hosted.number, question.key()), Arc::new(ready));
+        }
+        Ok(Some(answer))
+    }
+
+    /// The state of the certificate in question, and on what that rests: the identity, what is kept of it, and when that
+    /// changes. No state: its serial number was never given out by this issuer.
+    #[expect(clippy::type_complexity, reason = "two answers that belong together, for one caller")]
+    fn state_of(
+        &self,
+        sight: &Sight<'_>,
+        authority: &Authority,
+        question: &Question,
+    ) -> Result<(Option<State>, Option<(IdentityId, u64, Option<Timestamp>)>), AppError> {
+        let Some(serial) = question.serial() else { return Ok((None, None)) };
+        let Some(issued) = self.issued(sight, &serial)? else { return Ok((None, None)) };
+        if !is_by(sight, &issued, authority) {
+            return Ok((None, None));
+        }
+        let kept = self.kept(sight, &issued.subject_id())?;
+        let Some(record) = kept.record()? else { return Ok((None, None)) };
+        let rests_on = (issued.subject_id(), kept.generation, kept.changes_at());
+        Ok((Some(State::of(&record, issued.index())), Some(rests_on)))
+    }
+
+    /// As of when the domain is known here, and for how many milliseconds from then on an answer holds. What is too old
+    /// answers nothing.
+    pub(super) fn as_of_news(
+        &self,
+        sight: &Sight<'_>,
+        now: Timestamp,
+        hold_seconds: u64,
+    ) -> Result<(Timestamp, u64), OcspError> {
+        if sight.hosted.part == Part::Home {
+            return Ok((now, hold_seconds * 1000));
+        }
+        let as_of = sight.seal.cosigned_at.ok_or(OcspError::TryLater)?;
+        let fresh = sight.domain.descriptor().freshness.default.saturating_mul(1000);
+        if now.millis_since(as_of) >= fresh { Err(OcspError::TryLater) } else { Ok((as_of, fresh)) }
+    }
+
+    /// The key that answers for an authority here: its own, or one that it has entitled to that.
+    pub(super) fn answers_for(
+        &self,
+        authority: &Authority,
+        now: Timestamp,
+    ) -> Option<(IssuerKey, Option<Certificate>)> {
+        if let Some(own) = self.issuer_key(authority) {
+            return Some((own, None));
+        }
+        self.0.keys.issuers.iter().find_map(|key| {
+            let certificate = answers_for(authority, key.answers_by.as_deref()?, &*key.signer, now)?;
+            Some((key.clone(), Some(certificate)))
+        })
+    }
+}
+
+/// Whether a statement of act `issued` was signed by the key of an authority.
+pub(super) fn is_by(sight: &Sight<'_>, issued: &Logged, authority: &Authority) -> bool {
+    sight.domain.signer(&issued.signer()).is_ok_and(|certificate| {
+        certificate.public_keys().any(|key| key.to_spki_der().as_ref() == Some(&authority.spki))
+    })
+}

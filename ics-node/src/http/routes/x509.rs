@@ -1,0 +1,217 @@
+//! `/x509/…`: revocation lists, OCSP (RFC 6960, and GET as in RFC 5019), issuers' certificates; and `/.well-known/est/…`
+//! (RFC 7030). They have specifications of their own and are not part of the API's.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ics_core::limits;
+use ics_core::vocabulary::DomainName;
+
+use super::Access::Everybody;
+use super::{Endpoint, get, post};
+use crate::app::problem::Code;
+use crate::app::{App, EstRequest, OcspAnswer};
+use crate::http::answer;
+use crate::http::body;
+use crate::http::face::Face;
+use crate::http::failure::Failure;
+use crate::http::request::{Domain, ProvenKey};
+use crate::x509::OcspError;
+
+/// The routes.
+pub(super) const TABLE: &[Endpoint] = &[
+    get("/x509/{domain}/crl/{issuer}/{shard}.crl", Everybody, |r| r.to(revocation_list)),
+    get("/x509/{domain}/issuers/{issuer}.cer", Everybody, |r| r.to(issuer)),
+    get("/x509/{domain}/ocsp/{request:.*}", Everybody, |r| r.to(ocsp_get)),
+    post("/x509/{domain}/ocsp", Everybody, |r| r.to(ocsp_post)),
+    get("/.well-known/est/cacerts", Everybody, |r| r.to(ca_certificates)),
+    get("/.well-known/est/csrattrs", Everybody, |r| r.to(attributes)),
+    post("/.well-known/est/simpleenroll", Everybody, |r| r.to(enroll)),
+    post("/.well-known/est/simplereenroll", Everybody, |r| r.to(enroll_again)),
+    get("/.well-known/est/{label}/cacerts", Everybody, |r| r.to(ca_certificates)),
+    get("/.well-known/est/{label}/csrattrs", Everybody, |r| r.to(attributes)),
+    post("/.well-known/est/{label}/simpleenroll", Everybody, |r| r.to(enroll)),
+    post("/.well-known/est/{label}/simplereenroll", Everybody, |r| r.to(enroll_again)),
+    // strongSwan puts the path that it is given in front.
+    get("/x509/{label}/.well-known/est/cacerts", Everybody, |r| r.to(ca_certificates)),
+    get("/x509/{label}/.well-known/est/csrattrs", Everybody, |r| r.to(attributes)),
+    post("/x509/{label}/.well-known/est/simpleenroll", Everybody, |r| r.to(enroll)),
+    post("/x509/{label}/.well-known/est/simplereenroll", Everybody, |r| r.to(enroll_again)),
+];
+
+/// The profile of whoever names none.
+const DEFAULT_PROFILE: &str = "ldevid";
+
+const CRL: &str = "application/pkix-crl";
+const CERTIFICATE: &str = "application/pkix-cert";
+const OCSP_REQUEST: &str = "application/ocsp-request";
+const OCSP_RESPONSE: &str = "application/ocsp-response";
+const PKCS10: &str = "application/pkcs10";
+const PKCS7: &str = "application/pkcs7-mime";
+const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
+const CSR_ATTRIBUTES: &str = "application/csrattrs";
+
+async fn revocation_list(
+    face: Data<Face>,
+    domain: Domain,
+    path: Path<(String, String, u8)>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Failure> {
+    let (_, issuer, shard) = path.into_inner();
+    let list = face.blocking(move |app| app.revocation_list(&domain.0, &issuer, shard)).await?;
+    let tag = answer::tag(&list.number);
+    Ok(answer::tagged(&request, tag, || answer::bytes(CRL, list.der.to_vec())))
+}
+
+async fn issuer(face: Data<Face>, domain: Domain, path: Path<(String, String)>) -> Result<HttpResponse, Failure> {
+    let (_, issuer) = path.into_inner();
+    let der = face.blocking(move |app| app.issuer_certificate(&domain.0, &issuer)).await?;
+    Ok(answer::bytes(CERTIFICATE, der))
+}
+
+/// The request is base64, and that escaped for a URL; actix-web has taken the escapes away but for slashes, which the
+/// pattern takes.
+async fn ocsp_get(
+    face: Data<Face>,
+    domain: Domain,
+    path: Path<(String, String)>,
+    request: HttpRequest,
+) -> HttpResponse {
+    let (_, text) = path.into_inner();
+    let most = limits::OCSP_REQUEST_BYTES * 2;
+    let decoded = Some(text).filter(|text| text.len() <= most).and_then(|text| STANDARD.decode(text).ok());
+    match decoded {
+        Some(der) => answered(&face, domain.0, der, &request).await,
+        None => ocsp(OcspError::Malformed.to_der()),
+    }
+}
+
+async fn ocsp_post(face: Data<Face>, domain: Domain, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let read = async {
+        body::media_type(&request, &[OCSP_REQUEST])?;
+        let _place = face.upload()?;
+        body::read(&request, &mut payload.into_inner(), limits::OCSP_REQUEST_BYTES).await
+    };
+    match read.await {
+        Ok(der) => answered(&face, domain.0, der.to_vec(), &request).await,
+        Err(failure) if failure.status_code() == StatusCode::PAYLOAD_TOO_LARGE => ocsp(OcspError::Malformed.to_der()),
+        Err(failure) => failure.error_response(),
+    }
+}
+
+async fn answered(face: &Face, domain: DomainName, der: Vec<u8>, request: &HttpRequest) -> HttpResponse {
+    let asked = face.hot(move |app, depth| {
+        Ok(match app.ocsp(&domain, &der, depth) {
+            Ok(answer) => answer.map(Ok),
+            Err(error) => Some(Err(error)),
+        })
+    });
+    let OcspAnswer { der, next_update, .. } = match asked.await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => return ocsp(error.to_der()),
+        // All places are taken, or the node failed: the protocol has words for both.
+        Err(failure) if failure.problem().code() == Code::Busy.as_str() => return ocsp(OcspError::TryLater.to_der()),
+        Err(_) => return ocsp(OcspError::Internal.to_der()),
+    };
+    let mut response = answer::tagged(request, answer::tag_of(&der), || ocsp(der.to_vec()));
+    // Whoever keeps it asks again each time: a revocation is not to wait for a cache.
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CACHE_CONTROL,
+        header::HeaderValue::from_static("max-age=0, public, no-transform, must-revalidate"),
+    );
+    if next_update.is_none() {
+        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+fn ocsp(der: Vec<u8>) -> HttpResponse {
+    answer::bytes(OCSP_RESPONSE, der)
+}
+
+/// `DOMAIN` or `DOMAIN:PROFILE`; the only domain that issues here and the profile `ldevid` unless told.
+fn label(face: &Face, request: &HttpRequest) -> Result<(DomainName, String), Failure> {
+    let Some(text) = request.match_info().get("label") else {
+        return Ok((face.app.only_issuing()?, DEFAULT_PROFILE.to_owned()));
+    };
+    let (domain, profile) = text.split_once(':').unwrap_or((text, DEFAULT_PROFILE));
+    let domain = domain.parse().map_err(|error| Failure::new(Code::MalformedDomain, error))?;
+    Ok((domain, profile.to_owned()))
+}
+
+/// EST takes one line: strongSwan reads no others.
+fn base64(media_type: &'static str, der: &[u8]) -> HttpResponse {
+    let mut response = answer::bytes(media_type, STANDARD.encode(der));
+    let encoding = header::HeaderName::from_static("content-transfer-encoding");
+    response.headers_mut().insert(encoding, header::HeaderValue::from_static("base64"));
+    response
+}
+
+async fn ca_certificates(face: Data<Face>, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let (domain, _) = label(&face, &request)?;
+    let der = face.blocking(move |app| app.est_certificates(&domain)).await?;
+    Ok(base64(CERTS_ONLY, &der))
+}
+
+async fn attributes(face: Data<Face>, request: HttpRequest) -> Result<HttpResponse, Failure> {
+    let (domain, profile) = label(&face, &request)?;
+    let der = face.blocking(move |app| app.est_attributes(&domain, &profile)).await?;
+    Ok(base64(CSR_ATTRIBUTES, &der))
+}
+
+async fn enroll(face: Data<Face>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    est(&face, &request, payload, false).await.unwrap_or_else(|failure| refusal(&failure))
+}
+
+async fn enroll_again(face: Data<Face>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    est(&face, &request, payload, true).await.unwrap_or_else(|failure| refusal(&failure))
+}
+
+/// A status and words for people (RFC 7030, 4.2.3); who has shown nothing is asked for a password (3.2.3).
+fn refusal(failure: &Failure) -> HttpResponse {
+    let mut response = failure.error_response();
+    if response.status() == StatusCode::UNAUTHORIZED {
+        let asks = header::HeaderValue::from_static("Basic realm=\"EST\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, asks);
+    }
+    response
+}
+
+async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) -> Result<HttpResponse, Failure> {
+    let (domain, profile) = label(face, request)?;
+    let proven = request.conn_data::<ProvenKey>().map(|key| key.0);
+    let basic = basic(request)?;
+    if proven.is_none() && (again || basic.is_none()) {
+        let text = if again {
+            "show the certificate that is to be renewed, by TLS"
+        } else {
+            "show a certificate whose key a record names, by TLS, or the registrar's token as an HTTP password"
+        };
+        return Err(Failure::new(Code::UnprovenClient, text));
+    }
+    body::media_type(request, &[PKCS10, PKCS7])?;
+    let bytes = {
+        let _place = face.upload()?;
+        body::read(request, &mut payload.into_inner(), limits::CSR_BYTES * 2).await?
+    };
+    let csr = String::from_utf8(bytes.to_vec()).map_err(|_| Failure::new(Code::BadCsr, "the body is not base64"))?;
+    let enrol = move |app: &App| Ok(app.est_enroll(&EstRequest { domain, profile, proven, basic }, &csr)?);
+    Ok(base64(CERTS_ONLY, &face.blocking(enrol).await?))
+}
+
+/// Name and password of HTTP (RFC 7617).
+fn basic(request: &HttpRequest) -> Result<Option<(String, String)>, Failure> {
+    let Some(value) = request.headers().get(header::AUTHORIZATION) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    let decoded = text
+        .split_once(' ')
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+        .and_then(|(_, base64)| STANDARD.decode(base64.trim()).ok())
+        .and_then(|bytes| String::from_utf8(bytes).ok());
+    let both = decoded.as_deref().and_then(|text| text.split_once(':'));
+    let both = both.map(|(name, password)| (name.to_owned(), password.to_owned()));
+    both.map(Some).ok_or_else(|| Failure::new(Code::UnprovenClient, "EST takes a password of HTTP Basic (RFC 7617)"))
+}

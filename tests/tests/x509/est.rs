@@ -1,0 +1,183 @@
+//! EST as strongSwan and curl speak it.
+
+use ics_node::x509::{Constraints, certificate_pem};
+
+use crate::node::Node;
+use crate::tools::{Bench, said};
+use crate::world::{DOMAIN, Shape, TOKEN, World, controller, status};
+
+fn url(node: &Node) -> String {
+    format!("https://localhost:{}/.well-known/est/{DOMAIN}", node.port())
+}
+
+/// A device with its IDevID in `idevid.pem` and `idevid.key`, as it left the factory.
+fn from_the_factory(world: &World, bench: &Bench) {
+    bench.file("root.pem", certificate_pem(&world.root).as_bytes());
+    bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
+    let issued = world.certify(7, "idevid", &bench.request("idevid", &[])).expect("is issued");
+    bench.file("idevid.pem", certificate_pem(&issued.certificate).as_bytes());
+}
+
+/// Enrols with curl; the status, and the certificate in `answer.pem` if there is one.
+fn enroll(bench: &Bench, node: &Node, path: &str, csr: &str, more: &[&str]) -> (String, String) {
+    bench.openssl(&format!("base64 -A -in {csr} -out {csr}.b64"));
+    let (url, body) = (format!("{}{path}", url(node)), format!("@{csr}.b64"));
+    let mut arguments = vec!["--silent", "--cacert", "tls.pem", "--output", "answer", "--write-out", "%{http_code}"];
+    arguments.extend(["--header", "Content-Type: application/pkcs10", "--data-binary", &body]);
+    arguments.extend(more);
+    arguments.push(&url);
+    bench.file("answer", b"");
+    let code = said(&bench.run("curl", &arguments));
+    let answer = String::from_utf8_lossy(&bench.read("answer")).into_owned();
+    if code == "200" {
+        assert!(!answer.contains('\n'), "one line: {answer}");
+        bench.openssl("base64 -d -A -in answer -out answer.p7");
+        bench.openssl("pkcs7 -inform DER -in answer.p7 -print_certs -out answer.pem");
+    }
+    (code, answer)
+}
+
+const IDEVID: &[&str] = &["--cert", "idevid.pem", "--key", "idevid.key"];
+
+#[test]
+fn an_idevid_obtains_an_ldevid() {
+    let (world, bench) = (World::new(), Bench::new());
+    from_the_factory(&world, &bench);
+    let node = Node::start_tls(&world.app, &bench);
+    bench.request("device", &[]);
+    let (code, answer) = enroll(&bench, &node, "/simpleenroll", "device.csr", IDEVID);
+    assert_eq!(code, "200", "{answer}");
+    bench.openssl("verify -x509_strict -purpose sslclient -CAfile root.pem -untrusted issuer.pem answer.pem");
+
+    std::fs::copy(bench.path().join("answer.pem"), bench.path().join("ldevid.pem")).expect("copies");
+    bench.request("renewed", &[]);
+    let own = &["--cert", "ldevid.pem", "--key", "device.key"];
+    let (code, answer) = enroll(&bench, &node, "/simplereenroll", "renewed.csr", own);
+    assert_eq!(code, "200", "{answer}");
+
+    world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
+    let size = world.size();
+    bench.request("late", &[]);
+    for (path, shown) in [("/simpleenroll", IDEVID), ("/simplereenroll", own), (":server/simpleenroll", IDEVID)] {
+        let (code, answer) = enroll(&bench, &node, path, "late.csr", shown);
+        assert_eq!(code, "403", "no door is open to what is suspended: {answer}");
+        assert!(answer.contains("suspended"), "{answer}");
+    }
+    assert_eq!(world.size(), size, "nothing is stored");
+}
+
+#[test]
+fn who_is_not_let_in() {
+    let (world, bench) = (World::new(), Bench::new());
+    from_the_factory(&world, &bench);
+    let node = Node::start_tls(&world.app, &bench);
+    bench.request("device", &[]);
+    bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=stranger -keyout stranger.key -out stranger.pem");
+    let registrar = format!("SN-7:{TOKEN}");
+    let size = world.size();
+    for (path, csr, shown, expected) in [
+        ("/simpleenroll", "device.csr", &[][..], "401"),
+        ("/simpleenroll", "device.csr", &["--cert", "stranger.pem", "--key", "stranger.key"], "401"),
+        ("/simpleenroll", "device.csr", &["--user", "SN-7:wrong"], "401"),
+        ("/simplereenroll", "device.csr", &["--user", &registrar], "401"),
+        (":none/simpleenroll", "device.csr", IDEVID, "403"),
+        (":server/simpleenroll", "stranger.pem", IDEVID, "400"),
+        ("/simpleenroll", "idevid.key", IDEVID, "400"),
+    ] {
+        let (code, answer) = enroll(&bench, &node, path, csr, shown);
+        assert_eq!(code, expected, "{path} {csr} {shown:?}: {answer}");
+    }
+    bench.file("large.csr", &[0x30; 64 * 1024]);
+    assert_eq!(enroll(&bench, &node, "/simpleenroll", "large.csr", IDEVID).0, "413");
+    assert_eq!(world.size(), size, "nothing is stored");
+    let (code, answer) = enroll(&bench, &node, "/simpleenroll", "device.csr", &["--user", &registrar]);
+    assert_eq!(code, "200", "the registrar knows the device: {answer}");
+}
+
+#[test]
+fn strongswan_enrols_and_renews() {
+    // It reads no name constraints on addresses.
+    let (world, bench) = (World::of(&Shape { constraints: Constraints::default(), ..Shape::new() }), Bench::new());
+    from_the_factory(&world, &bench);
+    let node = Node::start_tls(&world.app, &bench);
+    let (url, registrar) = (format!("https://localhost:{}/x509/{DOMAIN}", node.port()), format!("SN-7:{TOKEN}"));
+    bench.ok(
+        "pki",
+        &["--estca", "--url", &url, "--cacert", "tls.pem", "--caout", "swan.ca", "--outform", "pem", "--force"],
+    );
+    let found: Vec<String> = std::fs::read_dir(bench.path())
+        .expect("a directory")
+        .filter_map(|it| it.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with("swan"))
+        .collect();
+    assert!(!found.is_empty(), "the authorities' certificates");
+    bench.request("swan", &[]);
+    let enrolled = bench.run(
+        "pki",
+        &[
+            "--est",
+            "--url",
+            &url,
+            "--in",
+            "swan.csr",
+            "--cacert",
+            "tls.pem",
+            "--cacert",
+            "root.pem",
+            "--cacert",
+            "issuer.pem",
+            "--userpass",
+            &registrar,
+            "--outform",
+            "pem",
+        ],
+    );
+    assert!(enrolled.status.success(), "{}", said(&enrolled));
+    bench.file("swan.pem", &enrolled.stdout);
+    bench.openssl("verify -CAfile root.pem -untrusted issuer.pem swan.pem");
+    bench.request("again", &[]);
+    let renewed = bench.run(
+        "pki",
+        &[
+            "--est",
+            "--url",
+            &url,
+            "--in",
+            "again.csr",
+            "--cacert",
+            "tls.pem",
+            "--cacert",
+            "root.pem",
+            "--cacert",
+            "issuer.pem",
+            "--cert",
+            "swan.pem",
+            "--key",
+            "swan.key",
+            "--outform",
+            "pem",
+        ],
+    );
+    assert!(renewed.status.success(), "{}", said(&renewed));
+    bench.file("again.pem", &renewed.stdout);
+    bench.openssl("verify -CAfile root.pem -untrusted issuer.pem again.pem");
+}
+
+#[test]
+fn what_clients_are_told_before() {
+    let (world, bench) = (World::new(), Bench::new());
+    let node = Node::start_tls(&world.app, &bench);
+    let get = |path: &str| {
+        bench.ok(
+            "curl",
+            &["--silent", "--fail", "--cacert", "tls.pem", "--output", "got", &format!("{}{path}", url(&node))],
+        );
+        bench.openssl("base64 -d -A -in got -out got.der");
+    };
+    get("/cacerts");
+    let text = bench.openssl("pkcs7 -inform DER -in got.der -print_certs");
+    assert!(text.contains("Acme Root") && text.contains("Acme Issuing 1"), "{text}");
+    get("/csrattrs");
+    let text = bench.openssl("asn1parse -inform DER -in got.der");
+    assert!(text.contains("id-ecPublicKey") && text.contains("prime256v1"), "{text}");
+}

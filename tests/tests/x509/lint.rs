@@ -1,0 +1,68 @@
+//! pkilint over everything that is signed here.
+
+use std::path::Path;
+use std::process::Command;
+
+use ics_node::app::Depth;
+use ics_node::x509::issuer_id;
+
+use crate::tools::{Bench, said};
+use crate::world::{World, authority, controller, domain, status};
+
+/// What is found and is no fault. RFC 5280, 4.2.1.6, takes any URI with a scheme; pkilint's parser knows no URNs.
+const ALLOWED: [&str; 1] = ["pkix.invalid_uri_syntax"];
+
+/// Where `tests/run` puts pkilint.
+fn program(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/pkilint/bin").join(name)
+}
+
+/// Lints a file; what is found beyond the allowed.
+fn findings(bench: &Bench, linter: &str, arguments: &[&str], file: &str) -> Vec<String> {
+    let program = program(linter);
+    let mut command = Command::new(&program);
+    command.current_dir(bench.path()).arg("lint").args(arguments).args(["-f", "CSV", file]);
+    let output =
+        command.output().unwrap_or_else(|error| panic!("{}: {error}; tests/run installs it", program.display()));
+    let text = said(&output);
+    assert!(text.starts_with("node_path"), "{linter} {file}: {text}");
+    let is_fault = |line: &&str| !line.is_empty() && !ALLOWED.iter().any(|code| line.contains(code));
+    text.lines().skip(1).filter(is_fault).map(|line| format!("{file}: {line}")).collect()
+}
+
+#[test]
+fn pkilint_finds_nothing() {
+    let (world, bench) = (World::new(), Bench::new());
+    let certificate = ["-s", "NOTICE"];
+    let mut found = Vec::new();
+    bench.file("root.der", &world.root);
+    bench.file("issuer.der", &world.issuer);
+    for profile in ["idevid", "ldevid", "server", "ocsp"] {
+        let issued = world.certify(7, profile, &bench.request(profile, &[])).expect(profile);
+        bench.file(&format!("{profile}.der"), &issued.certificate);
+    }
+    for name in ["root", "issuer", "idevid", "ldevid", "server", "ocsp"] {
+        bench.openssl(&format!("x509 -inform DER -in {name}.der -out {name}.pem"));
+        found.extend(findings(&bench, "lint_pkix_cert", &certificate, &format!("{name}.pem")));
+    }
+    lists_and_answers(&world, &bench, "good", &mut found);
+    world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
+    lists_and_answers(&world, &bench, "held", &mut found);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+fn lists_and_answers(world: &World, bench: &Bench, name: &str, found: &mut Vec<String>) {
+    let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
+    for shard in 0..4 {
+        let list = world.app.revocation_list(&domain(), &issuer, shard).expect("a list");
+        let file = format!("{name}{shard}.crl");
+        bench.file("list.der", &list.der);
+        bench.openssl(&format!("crl -inform DER -in list.der -out {file}"));
+        found.extend(findings(bench, "lint_crl", &["-t", "CRL", "-p", "PKIX", "-s", "NOTICE"], &file));
+    }
+    bench.openssl("ocsp -issuer issuer.pem -cert ldevid.pem -no_nonce -reqout request.der");
+    let answer = world.app.ocsp(&domain(), &bench.read("request.der"), Depth::Store).expect("answers");
+    let file = format!("{name}.ors");
+    bench.file(&file, &answer.expect("an answer").der);
+    found.extend(findings(bench, "lint_ocsp_response", &["-s", "NOTICE"], &file));
+}

@@ -1,0 +1,339 @@
+//! A status becomes a revocation at once, for openssl, gnutls and nginx alike; and ends with it.
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ics_core::openpgp::signer::Signer as _;
+use ics_core::statement::StatementId;
+use ics_node::app::{CertifyFault, Issued, Requester, Revoker};
+use ics_node::x509::{Reason, certificate_pem, issuer_id};
+
+use crate::node::Node;
+use crate::tools::{Bench, said};
+use crate::world::{World, authority, controller, domain, id, introduction, maker, owner, status};
+
+/// The files that every relying party has, and a certificate of the device.
+fn issued(world: &World, bench: &Bench) -> Issued {
+    bench.file("root.pem", certificate_pem(&world.root).as_bytes());
+    bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
+    let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
+    bench.file("device.pem", certificate_pem(&issued.certificate).as_bytes());
+    issued
+}
+
+fn suspend(world: &World) -> Vec<StatementId> {
+    world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])])
+}
+
+fn lift(world: &World, ends: &[StatementId]) {
+    world.submit(vec![status(7, &owner(), "owner", "in-use", ends)]);
+}
+
+/// The number of the list in which a certificate would stand.
+fn shard(issued: &Issued) -> u8 {
+    issued.serial.bucket() % 4
+}
+
+/// Writes the list of a certificate, as the node gives it, to `device.crl`.
+fn list(world: &World, bench: &Bench, shard: u8) -> String {
+    let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
+    let list = world.app.revocation_list(&domain(), &issuer, shard).expect("a list");
+    bench.file("device.crl.der", &list.der);
+    bench.openssl("crl -inform DER -in device.crl.der -out device.crl");
+    bench.openssl("crl -in device.crl -noout -text -CAfile issuer.pem")
+}
+
+const VERIFY: &str =
+    "verify -x509_strict -crl_check -CAfile root.pem -untrusted issuer.pem -CRLfile device.crl device.pem";
+
+fn verifies(bench: &Bench) -> Result<(), String> {
+    let output = bench.run("openssl", &VERIFY.split(' ').collect::<Vec<_>>());
+    if output.status.success() { Ok(()) } else { Err(said(&output)) }
+}
+
+#[test]
+fn a_list_follows_the_status() {
+    let (world, bench) = (World::new(), Bench::new());
+    let issued = issued(&world, &bench);
+    let text = list(&world, &bench, shard(&issued));
+    assert!(text.contains("verify OK") && text.contains("No Revoked Certificates"), "{text}");
+    assert!(text.contains("X509v3 Issuing Distribution Point: critical"), "{text}");
+    assert_eq!(verifies(&bench), Ok(()));
+
+    let suspended = suspend(&world);
+    let text = list(&world, &bench, shard(&issued));
+    assert!(text.contains(&issued.serial.to_string().to_uppercase()) && text.contains("Certificate Hold"), "{text}");
+    assert!(verifies(&bench).expect_err("it is revoked").contains("revoked"));
+    let other = list(&world, &bench, (shard(&issued) + 1) % 4);
+    assert!(other.contains("No Revoked Certificates"), "the other lists are as they were: {other}");
+    assert!(verifies(&bench).expect_err("another list").contains("CRL"), "a list for others proves nothing");
+
+    lift(&world, &suspended);
+    list(&world, &bench, shard(&issued));
+    assert_eq!(verifies(&bench), Ok(()), "a hold ends with the suspension");
+}
+
+/// What `openssl ocsp` says of the device's certificate.
+fn asked(bench: &Bench, node: &Node, more: &str) -> String {
+    let (url, more) = (node.x509("ocsp"), if more.is_empty() { String::new() } else { format!(" {more}") });
+    let trusted = "-CAfile root.pem -verify_other issuer.pem";
+    let arguments = format!("ocsp{more} -issuer issuer.pem -cert device.pem {trusted} -url {url}");
+    said(&bench.run("openssl", &arguments.split(' ').collect::<Vec<_>>()))
+}
+
+#[test]
+fn ocsp_follows_the_status() {
+    let (world, bench) = (World::new(), Bench::new());
+    issued(&world, &bench);
+    let node = Node::start(&world.app);
+    for more in ["", "-no_nonce", "-sha256", "-sha256 -no_nonce"] {
+        let text = asked(&bench, &node, more);
+        assert!(text.contains("Response verify OK") && text.contains("device.pem: good"), "{more}: {text}");
+        assert!(!text.contains("WARNING"), "a nonce comes back: {text}");
+    }
+    let begun = Instant::now();
+    let suspended = suspend(&world);
+    let text = asked(&bench, &node, "-no_nonce");
+    assert!(text.contains("device.pem: revoked") && text.contains("certificateHold"), "{text}");
+    assert!(begun.elapsed() < Duration::from_secs(1), "within a second: {:?}", begun.elapsed());
+    let ask = format!("--ask={}", node.x509("ocsp"));
+    let gnutls = ["--load-issuer", "issuer.pem", "--load-cert", "device.pem", "--load-trust", "issuer.pem"];
+    let gnutls = || said(&bench.run("ocsptool", &[&[ask.as_str()], &gnutls[..]].concat()));
+    let text = gnutls();
+    assert!(text.contains("Certificate Status: revoked"), "{text}");
+    lift(&world, &suspended);
+    let text = gnutls();
+    assert!(text.contains("Certificate Status: good") && text.contains("Success"), "{text}");
+
+    bench.openssl("ocsp -issuer issuer.pem -cert device.pem -no_nonce -reqout request.der");
+    let base64 = STANDARD.encode(bench.read("request.der")).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let headers = bench.ok(
+        "curl",
+        &["--silent", "--fail", "--dump-header", "-", "--output", "answer.der", &node.x509(&format!("ocsp/{base64}"))],
+    );
+    assert!(headers.contains("application/ocsp-response") && headers.contains("etag"), "{headers}");
+    let text = bench.ok(
+        "openssl",
+        &[
+            "ocsp",
+            "-respin",
+            "answer.der",
+            "-issuer",
+            "issuer.pem",
+            "-cert",
+            "device.pem",
+            "-CAfile",
+            "root.pem",
+            "-verify_other",
+            "issuer.pem",
+        ],
+    );
+    assert!(text.contains("device.pem: good"), "{text}");
+}
+
+#[test]
+fn what_ocsp_does_not_answer() {
+    let (world, bench) = (World::new(), Bench::new());
+    issued(&world, &bench);
+    let node = Node::start(&world.app);
+    let ask = |arguments: &str| {
+        let arguments = format!("ocsp -issuer issuer.pem {arguments} -CAfile root.pem -url {}", node.x509("ocsp"));
+        said(&bench.run("openssl", &arguments.split_whitespace().collect::<Vec<_>>()))
+    };
+    assert!(ask("-serial 0x4102030405060708090a0b0c0d0e0f1011121314").contains("unauthorized"), "never given out");
+    assert!(ask("-serial 1").contains("unauthorized"), "no number of ours");
+    bench.openssl(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=Other -keyout other.key -out other.pem",
+    );
+    let other = format!("ocsp -issuer other.pem -cert device.pem -url {}", node.x509("ocsp"));
+    assert!(
+        said(&bench.run("openssl", &other.split(' ').collect::<Vec<_>>())).contains("unauthorized"),
+        "another issuer"
+    );
+    for (name, body) in [("none", Vec::new()), ("noise", vec![0xff; 64]), ("large", vec![0x30; 8192])] {
+        bench.file("bad.der", &body);
+        let arguments = [
+            "--silent",
+            "--data-binary",
+            "@bad.der",
+            "--header",
+            "Content-Type: application/ocsp-request",
+            "--output",
+            "bad.out",
+            &node.x509("ocsp"),
+        ];
+        bench.ok("curl", &arguments);
+        // OCSPResponse { malformedRequest } (RFC 6960, 4.2.1).
+        assert_eq!(bench.read("bad.out"), [0x30, 0x03, 0x0a, 0x01, 0x01], "{name}");
+    }
+}
+
+#[test]
+fn who_may_revoke_and_why() {
+    let (world, bench) = (World::new(), Bench::new());
+    let by = |signer: &ics_core::openpgp::signer::Ed25519Signer| {
+        Revoker::Requester(Requester::Signer(signer.public_key().fingerprint()))
+    };
+    let holder = Revoker::Requester(Requester::Identity(id(7)));
+    let first = issued(&world, &bench);
+    let revoke = |revoker, reason| world.app.revoke_certificate(&domain(), &first.serial, revoker, reason);
+    for (revoker, reason, fault) in [
+        (by(&controller()), Reason::KeyCompromise, CertifyFault::Reason),
+        (by(&owner()), Reason::Superseded, CertifyFault::Reason),
+        (by(&controller()), Reason::CertificateHold, CertifyFault::Reason),
+        (holder, Reason::KeyCompromise, CertifyFault::Reason),
+        (Revoker::Requester(Requester::Identity(id(8))), Reason::Superseded, CertifyFault::Denied),
+        (by(&crate::world::signer(44)), Reason::PrivilegeWithdrawn, CertifyFault::Denied),
+    ] {
+        let size = world.size();
+        let error = revoke(revoker, reason).expect_err("no right");
+        assert_eq!((error.fault(), world.size()), (fault, size), "{revoker:?} {reason}: {error}");
+    }
+    revoke(Revoker::Key, Reason::KeyCompromise).expect("whoever has the key may say that another has it too");
+    assert_eq!(revoke(holder, Reason::Superseded).expect_err("once").fault(), CertifyFault::Already);
+    let text = list(&world, &bench, shard(&first));
+    assert!(text.contains("Key Compromise"), "{text}");
+    let again = world.certify(7, "ldevid", &bench.request_again("device", &[])).expect_err("the key is blocked");
+    assert_eq!(again.fault(), CertifyFault::Key, "{again}");
+    let second = world.certify(7, "ldevid", &bench.request("second", &[])).expect("a new key is none");
+    let revoke = |revoker, reason| world.app.revoke_certificate(&domain(), &second.serial, revoker, reason);
+    revoke(by(&owner()), Reason::CessationOfOperation).expect("an owner may");
+    let third = world.certify(7, "ldevid", &bench.request_again("second", &[])).expect("that says nothing of the key");
+    assert_ne!(third.serial, second.serial);
+}
+
+#[test]
+fn two_roles_make_a_compromise_one_does_not() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    world.change(|descriptor| {
+        descriptor.access += "\n@id(\"everybody-says-compromised\") permit (principal, action == Action::\"status\", resource) \
+             when { context.status == Status::\"compromised\" };\n";
+    });
+    let issued = issued(&world, &bench);
+    world.submit(vec![status(7, &controller(), "security-controller", "compromised", &[])]);
+    let one = list(&world, &bench, shard(&issued));
+    assert!(one.contains("Privilege Withdrawn"), "one alone knows nothing of the key: {one}");
+    world.submit(vec![status(7, &maker(), "manufacturer", "compromised", &[])]);
+    let two = list(&world, &bench, shard(&issued));
+    assert!(two.contains("Key Compromise"), "{two}");
+}
+
+#[test]
+fn a_recall_of_a_lot_reaches_its_certificates() {
+    let (world, bench) = (World::new(), Bench::new());
+    world.submit(vec![
+        crate::world::of_lot(9, "L1", &["serial:SN-9"]),
+        status(9, &maker(), "manufacturer", "in-use", &[]),
+    ]);
+    bench.file("root.pem", certificate_pem(&world.root).as_bytes());
+    bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
+    let issued = world.certify(9, "ldevid", &bench.request("device", &[])).expect("is issued");
+    bench.file("device.pem", certificate_pem(&issued.certificate).as_bytes());
+    let before = list(&world, &bench, shard(&issued));
+    assert!(before.contains("No Revoked Certificates"), "{before}");
+    world.submit(vec![crate::world::recall("L1")]);
+    let after = list(&world, &bench, shard(&issued));
+    assert!(after.contains(&issued.serial.to_string().to_uppercase()), "{after}");
+    let node = Node::start(&world.app);
+    assert!(asked(&bench, &node, "-no_nonce").contains("revoked"));
+}
+
+struct Nginx(Child);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-QUIT", &self.0.id().to_string()]).status();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether nginx lets the device in: the status that curl got.
+fn knock(bench: &Bench, port: u16) -> String {
+    let output = bench.run(
+        "curl",
+        &[
+            "--silent",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+            "--cacert",
+            "server.pem",
+            "--cert",
+            "device.pem",
+            "--key",
+            "device.key",
+            &format!("https://localhost:{port}/"),
+        ],
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// All lists of the issuer, and one of the root, in the file that nginx reads.
+fn lists(world: &World, bench: &Bench) {
+    let mut all = String::new();
+    for shard in 0..4 {
+        list(world, bench, shard);
+        all += &String::from_utf8_lossy(&bench.read("device.crl"));
+    }
+    bench.file("root.crl.der", &world.root_list());
+    bench.openssl("crl -inform DER -in root.crl.der -out root.crl");
+    all += &String::from_utf8_lossy(&bench.read("root.crl"));
+    bench.file("all.crl", all.as_bytes());
+}
+
+#[test]
+fn nginx_turns_away_what_is_suspended() {
+    let (world, bench) = (World::new(), Bench::new());
+    issued(&world, &bench);
+    lists(&world, &bench);
+    bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout server.key -out server.pem");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
+    let here = bench.path().display();
+    let chain = [bench.read("issuer.pem"), bench.read("root.pem")].concat();
+    bench.file("chain.pem", &chain);
+    bench.file("nginx.conf", format!("
+daemon off; pid {here}/nginx.pid; error_log {here}/error.log; events {{}}
+http {{
+  access_log off; client_body_temp_path {here}/a; proxy_temp_path {here}/b; fastcgi_temp_path {here}/c; uwsgi_temp_path {here}/d; scgi_temp_path {here}/e;
+  server {{
+    listen 127.0.0.1:{port} ssl; ssl_certificate {here}/server.pem; ssl_certificate_key {here}/server.key;
+    ssl_client_certificate {here}/chain.pem; ssl_crl {here}/all.crl; ssl_verify_client on; ssl_verify_depth 3;
+    location / {{ return 204; }}
+  }}
+}}").as_bytes());
+    let mut command = Command::new("nginx");
+    command.args(["-p", &here.to_string(), "-c", "nginx.conf"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let nginx = Nginx(command.spawn().expect("nginx starts"));
+    let until = |expected: &str| {
+        let begun = Instant::now();
+        while knock(&bench, port) != expected {
+            assert!(begun.elapsed() < Duration::from_secs(20), "{} instead of {expected}", knock(&bench, port));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    until("204");
+    let suspended = suspend(&world);
+    lists(&world, &bench);
+    bench.ok("kill", &["-HUP", &nginx.0.id().to_string()]);
+    until("400");
+    lift(&world, &suspended);
+    lists(&world, &bench);
+    bench.ok("kill", &["-HUP", &nginx.0.id().to_string()]);
+    until("204");
+}
+
+#[test]
+fn an_introduction_that_is_taken_back_is_a_hold() {
+    let (world, bench) = (World::new(), Bench::new());
+    let ids =
+        world.submit(vec![introduction(12, &["serial:SN-12"]), status(12, &maker(), "manufacturer", "in-use", &[])]);
+    bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
+    let issued = world.certify(12, "ldevid", &bench.request("device", &[])).expect("is issued");
+    let introduced = ids.first().copied().into_iter().collect::<Vec<_>>();
+    world.submit(vec![crate::world::withdrawal(12, &introduced)]);
+    let text = list(&world, &bench, shard(&issued));
+    assert!(text.contains("Certificate Hold"), "{text}");
+}
