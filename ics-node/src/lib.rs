@@ -11,6 +11,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod explain;
+pub mod gateway;
 pub mod http;
 pub mod keys;
 pub mod ldap;

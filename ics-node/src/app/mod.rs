@@ -69,7 +69,7 @@ pub use ocsp::OcspAnswer;
 pub use open::{NodeKeys, Setup, store_options};
 pub use operations::{KeptFork, Operations, ToApprove};
 use peers::Peers;
-pub use push::{Event, Listener};
+pub use push::{Event, Follower, Listener};
 pub use recover::{Asked, Source};
 pub use revocation::SignedList;
 pub use thing::{Found, PublicThing, Software};

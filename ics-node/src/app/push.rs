@@ -39,7 +39,28 @@ pub struct Listener {
     rights: Option<Rights>,
 }
 
+/// Somebody who wants to know that any domain has grown, and asks himself what is new.
+pub struct Follower(Vec<watch::Receiver<u64>>);
+
+impl Follower {
+    /// Returns when a domain has grown since the last time, or since this was made.
+    pub async fn changed(&mut self) {
+        if self.0.is_empty() {
+            return core::future::pending().await;
+        }
+        let changes = self.0.iter_mut().map(|sealed| Box::pin(sealed.changed()));
+        // A domain that is gone has no more news; its sender lives as long as the application.
+        let _ = futures_util::future::select_all(changes).await;
+    }
+}
+
 impl App {
+    /// Follows all domains that are here now.
+    #[must_use]
+    pub fn follow(&self) -> Follower {
+        Follower(self.all_hosted().iter().map(|hosted| hosted.sealed.subscribe()).collect())
+    }
+
     /// Listens to a domain from an index on.
     ///
     /// # Errors
