@@ -8,6 +8,8 @@ use ics_core::identity::excerpt;
 use ics_core::time::Timestamp;
 use ics_core::trust::{Outcome, Verdict};
 
+use crate::api::Check;
+
 /// Verdicts that are kept.
 const KEPT: usize = 100;
 /// Reasons that are kept of each.
@@ -41,19 +43,28 @@ pub(crate) struct Denials(Mutex<VecDeque<Denied>>);
 impl Denials {
     /// Keeps a verdict that is no yes. A client that asks again and again pushes nobody else's out.
     pub(crate) fn note(&self, thing: &str, peer: Option<&str>, verdict: &Verdict) {
-        if verdict.outcome == Outcome::Allow {
+        let brief = |reason: &String| reason.chars().take(REASON_CHARACTERS).collect();
+        let reasons = || verdict.reasons.iter().take(REASONS).map(brief).collect();
+        self.keep((thing, peer, &verdict.usage), verdict.outcome, verdict.at, reasons);
+    }
+
+    /// The same of a check, which has its reason in one word.
+    pub(crate) fn note_check(&self, asked: (&str, Option<&str>, &str), check: &Check, at: Timestamp) {
+        self.keep(asked, check.verdict, at, || vec![check.reason.as_str().replace('-', " ")]);
+    }
+
+    fn keep(
+        &self,
+        (thing, peer, usage): (&str, Option<&str>, &str),
+        outcome: Outcome,
+        at: Timestamp,
+        reasons: impl FnOnce() -> Vec<String>,
+    ) {
+        if outcome == Outcome::Allow {
             return;
         }
-        let brief = |reason: &String| reason.chars().take(REASON_CHARACTERS).collect();
-        let denied = Denied {
-            at: verdict.at,
-            times: 1,
-            thing: excerpt(thing),
-            peer: peer.map(excerpt),
-            usage: excerpt(&verdict.usage),
-            outcome: verdict.outcome,
-            reasons: verdict.reasons.iter().take(REASONS).map(brief).collect(),
-        };
+        let (thing, peer, usage) = (excerpt(thing), peer.map(excerpt), excerpt(usage));
+        let denied = Denied { at, times: 1, thing, peer, usage, outcome, reasons: reasons() };
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = |other: &Denied| Denied { at: denied.at, times: 1, ..other.clone() } == denied;
         match kept.front_mut().filter(|first| same(first)) {
@@ -83,6 +94,23 @@ mod tests {
             "rules": [], "derivation": [], "as_of": [],
         }))
         .expect("a verdict")
+    }
+
+    #[test]
+    fn checks_are_kept_with_their_word() {
+        let denials = Denials::default();
+        let check = Check {
+            verdict: Outcome::Unknown,
+            reason: ics_core::trust::Reason::UnknownIdentity,
+            as_of: None,
+            fresh_until: None,
+            view: String::new(),
+        };
+        for second in 1..=2 {
+            denials.note_check(("serial:1", None, "connect"), &check, Timestamp::from_seconds(second));
+        }
+        let [once] = denials.last(10).try_into().expect("one");
+        assert_eq!((once.times, once.reasons), (2, vec!["unknown identity".to_owned()]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use ics_core::vocabulary::{DomainName, Role};
 
 use super::denied::Denied;
 use super::{App, AppError};
-use crate::api::{DomainInfo, Enrolment, IdentitySummary, NodeInfo};
+use crate::api::{DomainInfo, Enrolment, IdentitySummary, NodeInfo, PeerInfo};
 use crate::store::Part;
 
 /// Forks of a domain, things to approve, and denied verdicts that are shown.
@@ -22,6 +22,8 @@ pub struct Operations {
     pub not_ready: Option<String>,
     /// Its domains.
     pub domains: Vec<DomainInfo>,
+    /// Its peers: what is copied from each, and what each has taken.
+    pub peers: Vec<PeerInfo>,
     /// Devices that ask to be introduced, by domain.
     pub enrolments: Vec<(DomainName, Enrolment)>,
     /// Things that wait for an approval.
@@ -87,6 +89,7 @@ impl App {
             at: self.clock().now(),
             not_ready: self.ready().err(),
             domains: self.domains()?,
+            peers: self.peers(),
             enrolments,
             to_approve,
             forks,

@@ -53,10 +53,14 @@ impl App {
         peer: Option<&Query>,
         depth: Depth,
     ) -> Option<Check> {
-        self.try_check(reader, usage, (thing, peer), depth).unwrap_or_else(|error| {
+        let check = self.try_check(reader, usage, (thing, peer), depth).unwrap_or_else(|error| {
             tracing::error!(%error, "a check could not be answered");
             Some(unknown(Reason::Unreadable))
-        })
+        });
+        if let Some(check) = check.as_ref().filter(|check| check.verdict != Outcome::Allow) {
+            self.0.denied.note_check((thing.text(), peer.map(Query::text), usage), check, self.clock().now());
+        }
+        check
     }
 
     fn try_check(

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use super::parts::{Mark, code, mark, prose, theirs, theirs_brief, time};
 use super::path_of;
 use super::shell::{Site, page};
-use crate::api::{Alarm, DomainInfo, Enrolment, MirrorInfo, Position};
+use crate::api::{Alarm, DomainInfo, Enrolment, MirrorInfo, PeerInfo, Position, Pulled, Served};
 use crate::app::{Denied, KeptFork, Operations, ToApprove};
 use crate::words::{clean, short, span};
 
@@ -54,6 +54,7 @@ pub fn operations(site: &Site, operations: &Operations, form: &str) -> Markup {
         (tiles(operations))
         (alarms(operations))
         (domains(operations))
+        (peers(operations))
         (enrolments(&operations.enrolments))
         (to_approve(&operations.to_approve))
         (denied(&operations.denied))
@@ -112,8 +113,8 @@ fn alarms(operations: &Operations) -> Markup {
 fn domains(operations: &Operations) -> Markup {
     html! {
         section .block aria-labelledby="domains" {
-            h2 #domains { "Domains and peers" }
-            div .scroll tabindex="0" role="region" aria-label="Domains and peers" {
+            h2 #domains { "Domains" }
+            div .scroll tabindex="0" role="region" aria-label="Domains" {
                 table {
                     thead { tr {
                         th scope="col" { "Domain" } th scope="col" { "Here" } th scope="col" { "State" }
@@ -153,14 +154,72 @@ fn domain(info: &DomainInfo, operations: &Operations) -> Markup {
 
 fn state(mirror: Option<&MirrorInfo>) -> Markup {
     let Some(mirror) = mirror else { return html! { span .state .good { "sequencing" } } };
-    let class = match mirror.state.as_str() {
-        "current" => "good",
+    copying(&mirror.state, mirror.last_error.as_deref())
+}
+
+/// How a copy is doing, and what is in the way.
+fn copying(state: &str, error: Option<&str>) -> Markup {
+    let class = match state {
+        "current" | "standby" => "good",
         "stopped" => "bad",
         _ => "unsure",
     };
     html! {
-        span .state .(class) { (mirror.state.replace('-', " ")) }
-        @if let Some(error) = &mirror.last_error { br; small { (theirs_brief(error)) } }
+        span .state .(class) { (state.replace('-', " ")) }
+        @if let Some(error) = error { br; small { (theirs_brief(error)) } }
+    }
+}
+
+/// What is copied from whom and who copies from here, with what is behind and since when.
+fn peers(operations: &Operations) -> Markup {
+    let has_any = operations.peers.iter().any(|peer| !peer.pulls.is_empty() || !peer.serves.is_empty());
+    html! {
+        section .block aria-labelledby="peers" {
+            h2 #peers { "Peers" }
+            @if operations.peers.is_empty() { p .none { "None. " code { "ics peer add" } " makes one." } }
+            @else if !has_any { p .none { "Nothing was copied yet, either way." } }
+            @else {
+                div .scroll tabindex="0" role="region" aria-label="Peers" {
+                    table {
+                        thead { tr {
+                            th scope="col" { "Peer" } th scope="col" { "Domain" } th scope="col" { "State" }
+                            th .number scope="col" { "Entries" } th .number scope="col" { "Behind" } th scope="col" { "News" }
+                        } }
+                        tbody { @for peer in &operations.peers {
+                            @for pulled in &peer.pulls { (pull(peer, pulled)) }
+                            @for served in &peer.serves { (serve(peer, served, operations)) }
+                        } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn pull(peer: &PeerInfo, pulled: &Pulled) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (peer.peer.name) }
+            td { (pulled.domain) ", from there" }
+            td { (copying(&pulled.state, pulled.last_error.as_deref())) }
+            td .number { (pulled.size) }
+            td .number { (pulled.lag_entries) }
+            td { @match pulled.lag_seconds { Some(lag) => { "confirmed " (span(lag)) " ago" } None => { "never confirmed" } } }
+        }
+    }
+}
+
+fn serve(peer: &PeerInfo, served: &Served, operations: &Operations) -> Markup {
+    let ago = operations.at.millis_since(served.seen_at) / 1000;
+    html! {
+        tr {
+            th scope="row" { (peer.peer.name) }
+            td { (served.domain) ", from here" }
+            td { span .state .(if served.lag_entries == 0 { "good" } else { "unsure" }) { "reading" } }
+            td .number { (served.size) }
+            td .number { (served.lag_entries) }
+            td { "asked " (span(ago)) " ago" }
+        }
     }
 }
 

@@ -128,3 +128,43 @@ fn only_allow_is_a_yes() {
         assert_eq!((ended.code, ended.json()["outcome"].as_str()), (code, Some(outcome)), "{ended:?}");
     }
 }
+
+/// What the picture of a code shows, eight points for each module, as the simplest form of a picture that scanners take.
+fn picture(svg: &str) -> Vec<u8> {
+    const POINTS: usize = 8;
+    let size: usize = svg
+        .split("viewBox=\"0 0 ")
+        .nth(1)
+        .and_then(|it| it.split(' ').next())
+        .expect("a size")
+        .parse()
+        .expect("a number");
+    let mut dark = vec![false; size * size];
+    let path = svg.rsplit(" d=\"").next().and_then(|it| it.split('"').next()).expect("a path");
+    // `M` column row `h` width `v1h-` width `z`, for each run of dark modules.
+    for run in path.split('M').filter(|run| !run.is_empty()) {
+        let (place, width) = run.split_once('h').expect("a width");
+        let (column, row) = place.split_once(' ').expect("a place");
+        let (column, row): (usize, usize) = (column.parse().expect("a column"), row.parse().expect("a row"));
+        let width: usize = width.split('v').next().expect("a width").parse().expect("a number");
+        dark[row * size + column..][..width].fill(true);
+    }
+    let mut picture = format!("P5 {side} {side} 255\n", side = size * POINTS).into_bytes();
+    for row in 0..size * POINTS {
+        let line = (0..size * POINTS).map(|column| if dark[row / POINTS * size + column / POINTS] { 0 } else { 255 });
+        picture.extend(line);
+    }
+    picture
+}
+
+#[test]
+fn scanners_read_the_code_on_the_label() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let file = stage.write("code.svg", "");
+    let said = stage.ok(&["qr", "serial:SN-1", "--at", "https://id.acme.example", "-o", &file]);
+    let svg = std::fs::read_to_string(&file).expect("a picture");
+    let scanned = stage.write("code.pgm", picture(&svg));
+    let read = std::process::Command::new("zbarimg").args(["--quiet", "--raw", &scanned]).output().expect("zbarimg");
+    assert_eq!(String::from_utf8_lossy(&read.stdout), "https://id.acme.example/id/serial:SN-1\n", "{said:?}");
+}
