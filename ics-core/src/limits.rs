@@ -154,3 +154,9 @@ pub const OCSP_QUESTIONS: usize = 16;
 pub const REVOCATION_SECONDS: u64 = 30 * 24 * 60 * 60;
 /// OCSP answers that are kept ready, per node.
 pub const OCSP_ANSWERS_KEPT: usize = 1 << 20;
+/// Bytes of a developer's own signature over his software.
+pub const DEVELOPER_SIGNATURE_BYTES: usize = 8 * 1024;
+/// Developers' signatures that one statement holds.
+pub const DEVELOPER_SIGNATURES: usize = 4;
+/// Bytes of software of which such a signature is checked.
+pub const SIGNED_ARTIFACT_BYTES: usize = 2 << 30;

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 /// The first of so many ports that nobody listens on: each example has its own; below those that the system gives to
 /// outgoing connections.
 fn ports() -> u16 {
-    const COUNT: u16 = 18;
+    const COUNT: u16 = 20;
     let first = u16::try_from(std::process::id() % 500).expect("below 500");
     let candidates = (0..500).map(|step| 21_000 + (first + step) % 500 * 20);
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
@@ -24,6 +24,7 @@ fn run(name: &str) -> String {
     let mut command = Command::new("bash");
     command.arg(&script).env("ICS", env!("CARGO_BIN_EXE_ics-under-test")).env("TMPDIR", directory.path());
     command.env("FACTORY_LINE", env!("CARGO_BIN_EXE_factory-line"));
+    command.env("EMBEDDED_GATEWAY", env!("CARGO_BIN_EXE_embedded-gateway"));
     command.env("PORT", ports().to_string());
     command.env_remove("ICS_HOME").env_remove("KEEP").env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
     let output = command.output().expect("bash must be installed");
@@ -217,6 +218,23 @@ fn update_gate() {
     assert!(deprecated.contains("SN-0001") && !deprecated.contains("SN-0002"), "{deprecated}");
     let (current, _) = current.split_once("== Done").expect("the end");
     assert!(current.contains("SN-0002") && !current.contains("SN-0001"), "{current}");
+}
+
+#[test]
+fn embedded_gateway() {
+    let said = run("embedded-gateway");
+    in_order(
+        &said,
+        &[
+            "== 4.",
+            "serial:SN-0001: allow, permitted",
+            "serial:SN-0002: allow, permitted",
+            "serial:SN-0003: unknown, unknown-identity",
+            "serial:SN-0001: deny, blocked",
+            "serial:SN-0001: allow, permitted",
+            "== Done",
+        ],
+    );
 }
 
 #[test]

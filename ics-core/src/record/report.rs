@@ -10,7 +10,7 @@ use super::SourceRef;
 use crate::descriptor::Descriptor;
 use crate::identity::{self, Fingerprint, IdentityError, IdentityId, Kind, excerpt, serde_as_text, write_hex};
 use crate::name::Name;
-use crate::statement::{Claims, StatementId};
+use crate::statement::{Claims, SignatureForm, StatementId};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role, StatusName};
 
@@ -92,6 +92,15 @@ pub struct Given<T> {
     pub value: T,
     /// By whom.
     pub by: By,
+}
+
+/// A developer's own signature over a piece of software, as whoever introduced it has found it good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeveloperKey {
+    /// The form of the signature.
+    pub form: SignatureForm,
+    /// Whose it is: see [`crate::statement::DeveloperSignature`].
+    pub key: String,
 }
 
 /// A role that a live grant gives.
@@ -326,6 +335,9 @@ pub struct Record {
     /// depends on its status as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<Given<IssuedCertificate>>,
+    /// Whose own signatures the software has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signatures: Vec<Given<DeveloperKey>>,
     /// Identities that it succeeds, by the text of their ids.
     pub replaces: Vec<Given<String>>,
     /// All statements that concern it, by index.

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use super::Logged;
 use super::report::{
-    By, Digest, Given, GivenGrant, GivenStatus, Identity, IssuedCertificate, Listed, Record, Standing, Status,
+    By, DeveloperKey, Digest, Given, GivenGrant, GivenStatus, Identity, IssuedCertificate, Listed, Record, Standing,
+    Status,
 };
 use super::standing::{Judged, Scene};
 use crate::domain::Domain;
 use crate::identity::IdentityId;
 use crate::limits;
 use crate::name::Name;
-use crate::statement::Subject;
+use crate::statement::{DeveloperSignature, Subject};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, Effect};
 
@@ -49,6 +50,7 @@ pub fn resolve(
         grants: grants(&scene),
         installed: installed(&scene),
         certificates: certificates(&scene),
+        signatures: signatures(&scene),
         replaces: replaces(&scene),
         statements,
         omitted,
@@ -193,6 +195,15 @@ fn certificates(scene: &Scene<'_>) -> Vec<Given<IssuedCertificate>> {
         .filter(counts)
         .filter_map(|it| Some(given(scene, it.logged, IssuedCertificate::of(it.logged.claims())?)))
         .collect()
+}
+
+fn signatures(scene: &Scene<'_>) -> Vec<Given<DeveloperKey>> {
+    let of = |it: &Judged<'_>| {
+        let key = |signature: &DeveloperSignature| DeveloperKey { form: signature.form, key: signature.key.clone() };
+        let keys: Vec<_> = it.logged.claims().signatures.iter().map(key).collect();
+        keys.into_iter().map(|key| given(scene, it.logged, key)).collect::<Vec<_>>()
+    };
+    standing(scene, Act::Identity).flat_map(of).collect()
 }
 
 fn replaces(scene: &Scene<'_>) -> Vec<Given<String>> {

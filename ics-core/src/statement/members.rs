@@ -45,6 +45,12 @@ pub enum ClaimsError {
     /// More than [`limits::SUPERSEDES`].
     #[error("a statement supersedes {max} others at most, this one {0}", max = limits::SUPERSEDES)]
     TooManySuperseded(usize),
+    /// Only software has a developer who signs it.
+    #[error("`signature` has its place in statements about software only")]
+    NotSoftware,
+    /// More developers' signatures than [`limits::DEVELOPER_SIGNATURES`].
+    #[error("a statement takes {max} developers' signatures at most, this one has {0}", max = limits::DEVELOPER_SIGNATURES)]
+    TooManySignatures(usize),
     /// Holds until before it holds from.
     #[error("`until` is not after `from`")]
     Span,
@@ -93,11 +99,12 @@ pub(crate) enum Tag {
     Grantee,
     Grants,
     Hash,
+    Signature,
     Attribute(Attribute),
 }
 
 /// All but the attributes.
-const WORDS: [(Tag, &str); 20] = [
+const WORDS: [(Tag, &str); 21] = [
     (Tag::Act, "act"),
     (Tag::Kind, "kind"),
     (Tag::Role, "role"),
@@ -118,6 +125,7 @@ const WORDS: [(Tag, &str); 20] = [
     (Tag::Grantee, "grantee"),
     (Tag::Grants, "grants"),
     (Tag::Hash, "hash"),
+    (Tag::Signature, "signature"),
 ];
 
 /// Whether a member belongs to an act.
@@ -152,7 +160,14 @@ impl Tag {
     pub(crate) const fn repeats(self) -> bool {
         matches!(
             self,
-            Self::Supersedes | Self::Urn | Self::Serial | Self::Host | Self::Spki | Self::Certificate | Self::Group
+            Self::Supersedes
+                | Self::Urn
+                | Self::Serial
+                | Self::Host
+                | Self::Spki
+                | Self::Certificate
+                | Self::Group
+                | Self::Signature
         )
     }
 
@@ -172,7 +187,7 @@ impl Tag {
             Self::Urn | Self::Serial | Self::Host | Self::Spki | Self::Certificate => {
                 only_in(&[Act::Identity], Place::Optional)
             }
-            Self::Attribute(_) | Self::Replaces => only_in(&[Act::Identity], Place::Optional),
+            Self::Attribute(_) | Self::Replaces | Self::Signature => only_in(&[Act::Identity], Place::Optional),
             Self::Group => only_in(&[Act::Identity, Act::Approval], Place::Optional),
             Self::From | Self::Until if act == Act::Withdrawal => Place::Forbidden,
             Self::From | Self::Until => Place::Optional,
@@ -200,6 +215,7 @@ pub(crate) fn write(claims: &Claims, kind: Option<Kind>) -> Vec<(Tag, String)> {
     push(Tag::Until, claims.until.map(|time| time.to_string()));
     push(Tag::Grantee, claims.grant.as_ref().map(|grant| grant.grantee.to_string()));
     push(Tag::Grants, claims.grant.as_ref().map(|grant| grant.role.to_string()));
+    claims.signatures.iter().for_each(|signature| push(Tag::Signature, Some(signature.to_string())));
     push(Tag::Hash, claims.installed.map(|digest| IdentityId::Software(digest).to_string()));
     claims.attributes.iter().for_each(|(attribute, text)| push(Tag::Attribute(*attribute), Some(text.clone())));
     members
@@ -321,11 +337,18 @@ pub(crate) fn read(members: Vec<(Tag, String)>, subject: Option<Kind>) -> Result
         groups: members.all(Tag::Group, tagged_digest)?,
         replaces: members.one(Tag::Replaces, |text| identity_of(kind, text))?,
         grant: members.grant()?,
+        signatures: members.all(Tag::Signature, str::parse)?,
         installed: members.one(Tag::Hash, tagged_digest)?,
         from: members.one(Tag::From, time)?,
         until: members.one(Tag::Until, time)?,
         act,
     };
+    if kind != Kind::Software && !claims.signatures.is_empty() {
+        return Err(ClaimsError::NotSoftware);
+    }
+    if claims.signatures.len() > limits::DEVELOPER_SIGNATURES {
+        return Err(ClaimsError::TooManySignatures(claims.signatures.len()));
+    }
     let empty = |(from, until)| until <= from;
     if claims.from.zip(claims.until).is_some_and(empty) { Err(ClaimsError::Span) } else { Ok((claims, kind)) }
 }

@@ -2,6 +2,7 @@
 
 pub mod body;
 pub mod certification;
+mod developer;
 mod document;
 pub mod draft;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::body::{Body, BodyError, parse};
 pub use self::certification::{Certification, CertificationError, UnverifiedCertification};
+pub use self::developer::{DeveloperSignature, DeveloperSignatureError, SignatureForm};
 pub use self::draft::{Draft, DraftSubject};
 pub use self::members::ClaimsError;
 pub use self::message::detached;
@@ -196,6 +198,8 @@ pub struct Claims {
     pub replaces: Option<IdentityId>,
     /// What is granted; exactly in acts `grant`.
     pub grant: Option<Grant>,
+    /// The developer's own signatures over a piece of software; only in acts `identity`.
+    pub signatures: Vec<DeveloperSignature>,
     /// The software that is installed, by SHA-256; exactly in acts `installed`.
     pub installed: Option<[u8; 32]>,
     /// From when on it holds; from its admission on if absent.
@@ -221,6 +225,7 @@ impl Claims {
             groups: Vec::new(),
             replaces: None,
             grant: None,
+            signatures: Vec::new(),
             installed: None,
             from: None,
             until: None,

@@ -27,6 +27,10 @@ pub(crate) fn record_card(record: &Record, freshness: &Freshness) -> String {
     rows.extend(lines("groups", &record.groups, |it| given(record, &it.value.to_string(), &it.by)));
     rows.extend(lines("certificates", &record.certificates, |it| given(record, &it.value.serial.to_string(), &it.by)));
     rows.extend(lines("installed", &record.installed, |it| given(record, &it.value.to_string(), &it.by)));
+    rows.extend(lines("signed by", &record.signatures, |it| {
+        let key = format!("{} key {}", it.value.form, it.value.key);
+        format!("the developer himself: {}", given(record, &key, &it.by))
+    }));
     rows.extend(lines("in charge", &record.grants, |it| {
         let grantee = it.name.as_deref().map_or_else(|| it.grantee.to_string(), clean);
         let until = it.until.map(|until| format!(", until {}", when(until))).unwrap_or_default();

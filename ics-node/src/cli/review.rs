@@ -100,6 +100,8 @@ fn claims_rows(claims: &Claims) -> Vec<(&'static str, String)> {
     push("succeeds", claims.replaces.map(|id| id.to_string()));
     push("to", claims.grant.as_ref().map(|grant| grant.grantee.to_string()));
     push("software", claims.installed.map(|digest| IdentityId::Software(digest).to_string()));
+    let keys = claims.signatures.iter().map(|it| format!("{} key {}", it.form, it.key));
+    keys.for_each(|key| push("developer", Some(key)));
     push("from", claims.from.map(when));
     push("until", claims.until.map(when));
     rows

@@ -14,6 +14,7 @@ pub mod lookup;
 pub mod node;
 pub mod publish;
 pub mod restore;
+pub mod signature;
 pub mod signing;
 pub mod submit;
 pub mod thing;

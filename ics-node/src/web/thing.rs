@@ -241,6 +241,12 @@ fn fresh(thing: &PublicThing) -> Markup {
     }
 }
 
+/// Under which keys the developer himself has signed a piece of software, each once.
+fn developers(thing: &PublicThing) -> BTreeSet<String> {
+    let given = thing.answers.iter().flat_map(|it| &it.record.signatures);
+    given.map(|it| format!("by its developer: {} key {}", it.value.form, it.value.key)).take(SHOWN).collect()
+}
+
 /// What else is said of it.
 fn details(thing: &PublicThing) -> Markup {
     html! {
@@ -254,6 +260,7 @@ fn details(thing: &PublicThing) -> Markup {
                 @for name in names(thing).iter().take(LISTED) { dt { "Name" } dd { bdi { (code(name)) } } }
                 dt { @if thing.identity.kind.has_key() { "Key" } @else { "Digest" } }
                 dd { (code(&thing.identity.id.to_string())) }
+                @for signature in developers(thing) { dt { "Signed" } dd { (code(&signature)) } }
                 @for RecordAnswer { record, .. } in &thing.answers {
                     @for grant in record.grants.iter().take(SHOWN) {
                         dt { span .upper { (grant.role) } }

@@ -8,7 +8,8 @@ use clap::{ArgGroup, Args};
 use console::style;
 use ics_core::identity::Kind;
 use ics_core::limits;
-use ics_core::statement::{Claims, Group, Software, Subject};
+use ics_core::statement::{Claims, DeveloperSignature, Group, Software, Subject};
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute};
 use indicatif::ProgressBar;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use super::key_value;
 use crate::api::SubmissionResult;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::cli::progress;
 use crate::cli::say;
 use crate::cli::session::SignAs;
@@ -24,9 +26,13 @@ use crate::client::batch::Item;
 use crate::client::deb::Control;
 use crate::client::node::Node;
 use crate::client::publish::{Bulk, BulkError, FieldError, Fields, Journal, JournalError, Outcome, RowError, Rows};
+use crate::client::signature;
 use crate::client::signing::Signing;
 use crate::client::submit;
 use crate::client::thing::{Thing, sha256};
+
+/// Bytes of a file with the keys of developers: all authorities of a system fit.
+const KEY_BYTES: usize = 4 << 20;
 
 /// What `ics publish` takes.
 #[derive(Debug, Args)]
@@ -54,7 +60,10 @@ Examples:
 
   A piece of software:
   $ ics publish --file firmware.bin --name p7-firmware --version 2.4.1
-  $ ics publish --file hello_2.10-3_amd64.deb"
+  $ ics publish --file hello_2.10-3_amd64.deb
+
+  With what its developer has signed himself, checked against his key:
+  $ ics publish --file firmware.bin --name p7-firmware --version 2.4.1 --signature firmware.bin.minisig --signed-by soft.pub"
 )]
 pub(crate) struct Publish {
     /// A public key: PEM or DER SubjectPublicKeyInfo, or an OpenPGP certificate.
@@ -81,6 +90,14 @@ pub(crate) struct Publish {
     /// The version of the software.
     #[arg(long, value_name = "VERSION", requires = "file")]
     version: Option<String>,
+    /// The developer's own detached signature over the software: OpenPGP, CMS, minisign or signify. It is checked, and
+    /// kept in the statement. May be given several times.
+    #[arg(long, value_name = "FILE", requires_all = ["file", "signed_by"])]
+    signature: Vec<PathBuf>,
+    /// Whose signature it must be: an OpenPGP certificate, a minisign or signify public key, the X.509 certificate of the
+    /// signer or of his authority. May be given several times.
+    #[arg(long, value_name = "FILE", requires = "signature")]
+    signed_by: Vec<PathBuf>,
     #[command(flatten)]
     about: About,
     #[command(flatten)]
@@ -200,7 +217,7 @@ impl Publish {
                 let items = match &self.from {
                     Some(input) => drafts(&signing, input, &fields)?,
                     None => {
-                        let (thing, claims) = self.one(&signing, fields)?;
+                        let (thing, claims) = self.one(context, &signing, fields)?;
                         vec![Item { draft: signing.draft(thing, claims, false)?, replaced: Vec::new() }]
                     }
                 };
@@ -210,13 +227,13 @@ impl Publish {
             if let Some(input) = self.from {
                 return publish_many(context, &node, signing, Bulk { input, defaults: fields }).await;
             }
-            let (thing, claims) = self.one(&signing, fields)?;
+            let (thing, claims) = self.one(context, &signing, fields)?;
             publish_one(context, &node, &signing, thing, claims).await
         })
     }
 
-    fn one(self, signing: &Signing, fields: Fields) -> Result<(Thing, Claims), Failure> {
-        let claims = signing.claims(Act::Identity);
+    fn one(self, context: &Context, signing: &Signing, fields: Fields) -> Result<(Thing, Claims), Failure> {
+        let mut claims = signing.claims(Act::Identity);
         if let Some(name) = self.group_name {
             let attributes: BTreeMap<Attribute, String> = self.select.into_iter().collect();
             return Ok((Thing::Document(Subject::Group(Group { kind: Kind::Group, name, attributes })), claims));
@@ -224,6 +241,7 @@ impl Publish {
         let Some(path) = self.file else {
             return Ok(fields.draft(claims, Path::new(""))?);
         };
+        claims.signatures = signatures(&path, &self.signature, &self.signed_by, context.now())?;
         let (name, version) = named(&path, self.name, self.version)?;
         let failed = |e: std::io::Error| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
         let digest = sha256(File::open(&path).map_err(failed)?).map_err(failed)?;
@@ -255,6 +273,28 @@ fn drafts(signing: &Signing, input: &Path, defaults: &Fields) -> Result<Vec<Item
         items.push(Item { draft: signing.draft(thing, claims, false)?, replaced: Vec::new() });
     }
     Ok(items)
+}
+
+/// What the developer has signed himself, checked.
+fn signatures(
+    artifact: &Path,
+    signatures: &[PathBuf],
+    signed_by: &[PathBuf],
+    at: Timestamp,
+) -> Result<Vec<DeveloperSignature>, Failure> {
+    if signatures.is_empty() {
+        return Ok(Vec::new());
+    }
+    let artifact = files::read(artifact, limits::SIGNED_ARTIFACT_BYTES)?;
+    let keys = signed_by.iter().map(|path| files::read(path, KEY_BYTES)).collect::<Result<Vec<_>, _>>()?;
+    let check = |path: &PathBuf| {
+        let signature = files::read(path, 4 * limits::DEVELOPER_SIGNATURE_BYTES)?;
+        signature::check(&artifact, &signature, &keys, at).map_err(|refusal| {
+            Failure::new(Exit::Refused, format!("the signature `{}`: {refusal}", path.display()))
+                .hint("--signed-by names the file with the key, or the certificate, of whoever has made it")
+        })
+    };
+    signatures.iter().map(check).collect()
 }
 
 /// Name and version of a piece of software: as told, or as a Debian package says itself.
