@@ -17,6 +17,7 @@ pub mod keys;
 pub mod ldap;
 pub mod observe;
 pub mod openpgp;
+mod parallel;
 pub mod qr;
 pub mod service;
 pub mod store;

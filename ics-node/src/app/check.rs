@@ -10,13 +10,14 @@ use ics_core::openpgp::signature::SignatureError;
 use ics_core::statement::body::{self, Body, BodyError};
 use ics_core::statement::{
     Certification, CertificationError, SignedDescriptor, Statement, StatementId, Unverified, UnverifiedCertification,
-    VerifyError, split, verify_batch,
+    VerifyError, is_certificate, split, verify_batch,
 };
 use ics_core::time::Timestamp;
 
 use super::entries::keys_of_body;
 use super::problem::Code;
 use crate::api::Problem;
+use crate::parallel;
 use crate::store::Key;
 
 /// A body whose signatures are good; whether the policy admits it is for the writer to say.
@@ -64,7 +65,7 @@ pub(crate) fn check_bodies(
     seed: [u8; 32],
 ) -> Vec<Result<Checked, Problem>> {
     let (bodies, times): (Vec<_>, Vec<_>) = bodies.into_iter().unzip();
-    let parsed: Vec<Parsed> = bodies.into_iter().map(parse_one).collect();
+    let parsed = parse_all(bodies);
     let certifications = certifications_of(domain, &parsed, &times);
     let mut certifications = certifications.into_iter();
     let certificates = certificates_of(domain, &parsed);
@@ -133,30 +134,16 @@ fn certifications_of(domain: Option<&Domain>, parsed: &[Parsed], times: &[Timest
             _ => {}
         }
     }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = tasks.len().div_ceil(threads).max(SHARE);
-    std::thread::scope(|scope| {
-        let verify = |share: &[_]| share.iter().map(verify_certification).collect::<Vec<_>>();
-        let running: Vec<_> =
-            tasks.chunks(share).map(|share| (share.len(), scope.spawn(move || verify(share)))).collect();
-        let failed = || Err(Problem::of(Code::Internal, "a certification was not verified".to_owned()));
-        let join = |(count, thread): (usize, std::thread::ScopedJoinHandle<'_, Vec<_>>)| {
-            thread.join().unwrap_or_else(|_| core::iter::repeat_with(failed).take(count).collect())
-        };
-        running.into_iter().flat_map(join).collect()
-    })
+    parallel::map(tasks, verify_certification)
 }
-
-/// Certifications below which a thread more is not worth its start.
-const SHARE: usize = 16;
 
 /// Key ids collide, if somebody wants them to: whoever's key makes the signature good has made it.
 fn verify_certification(
-    (certification, under, at): &(&UnverifiedCertification, Vec<&Certificate>, Timestamp),
+    (certification, under, at): (&UnverifiedCertification, Vec<&Certificate>, Timestamp),
 ) -> Result<What, Problem> {
     let mut first = None;
     for certificate in under {
-        match certification.verify(certificate, *at) {
+        match certification.verify(certificate, at) {
             Ok(verified) => return Ok(What::Certification(Box::new(verified), certificate.id())),
             Err(error) => first = first.or(Some(Problem::of(code_of_certification(&error), error.to_string()))),
         }
@@ -204,6 +191,16 @@ fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
         }
     };
     Ok(Checked { body: bytes, what, keys })
+}
+
+/// A certificate is verified as it is parsed, most of them by RSA: on all processors. Statements wait for their batch, and
+/// several submissions are under way at once.
+fn parse_all(bodies: Vec<Vec<u8>>) -> Vec<Parsed> {
+    if bodies.iter().any(|body| is_certificate(body)) {
+        parallel::map(bodies, parse_one)
+    } else {
+        bodies.into_iter().map(parse_one).collect()
+    }
 }
 
 /// Exactly one body in any legal framing. What is canonical already, and nearly everything is, is kept as it came.

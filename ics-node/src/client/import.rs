@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use ics_core::limits;
 use ics_core::statement::{BodyError, Split, is_certificate, split};
 use ics_core::vocabulary::DomainName;
-use sequoia_openpgp::cert::raw::RawCertParser;
+use sequoia_openpgp::cert::raw::{RawCert, RawCertParser};
 use sequoia_openpgp::parse::Parse as _;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::node::{Node, NodeError};
 use crate::api::SubmissionResult;
+use crate::parallel;
 
 /// What became of a keyring.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -66,8 +67,9 @@ pub enum ImportError {
 /// Reasons that are told apart; beyond that they are counted together.
 const REASONS: usize = 32;
 
-/// Parts of a keyring that wait, read and split, for those before them to be submitted.
+/// Parts of a keyring that wait, read and split, for those before them to be submitted; and those that are split at once.
 const PARTS_AHEAD: usize = 16;
+const AT_ONCE: usize = 128;
 
 /// Submits everything in a keyring to a domain. Certificates go first, because what is signed by somebody unknown is
 /// refused: the rest waits in a file, so that a keyring is never held in memory as a whole. Doing it again changes nothing.
@@ -254,10 +256,18 @@ fn parts(path: &Path) -> Result<Parts, ImportError> {
     if !matches!(certificates.peek(), Some(Ok(_))) {
         return Err(failed(refusal.to_string()));
     }
-    Ok(Box::new(certificates.map(|certificate| match certificate {
+    let next = move || {
+        let some: Vec<_> = certificates.by_ref().take(AT_ONCE).collect();
+        (!some.is_empty()).then(|| parallel::map(some, split_one))
+    };
+    Ok(Box::new(core::iter::from_fn(next).flatten()))
+}
+
+fn split_one(certificate: sequoia_openpgp::Result<RawCert<'_>>) -> Part {
+    match certificate {
         Ok(certificate) => split(certificate.as_bytes()).map_err(|refusal| refusal.to_string()),
         Err(error) => Err(error.to_string()),
-    })))
+    }
 }
 
 fn whole(path: &Path) -> std::io::Result<Result<Split, BodyError>> {

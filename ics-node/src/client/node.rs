@@ -71,6 +71,8 @@ impl Node {
         let client = ics_sync::http::client_builder()
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
             .timeout(Duration::from_secs(ANSWER_SECONDS))
+            // Between peers silence ends sooner; here a node may have a thousand RSA keys to verify first.
+            .read_timeout(Duration::from_secs(ANSWER_SECONDS))
             .build()
             .map_err(|error| unreachable(root_cause(&error)))?;
         Ok(Self { url: parsed, client, token: None })

@@ -7,6 +7,7 @@
 )]
 
 mod developers;
+mod debian;
 mod enrolling;
 mod evidence;
 mod factory;

@@ -57,7 +57,7 @@ fn in_process(report: &mut Report, home: &Home, trust: &serde_json::Value, count
         spread(count, asked).map(|number| Query::parse(&device::urn(number))).collect::<Result<_, _>>()?;
     let before = resident()?;
     let first = times(&queries, |query| allowed(&app, query, Depth::Store))?;
-    let bytes = (resident()? - before) / asked as u64;
+    let bytes = resident()?.saturating_sub(before) / asked as u64;
     let again = times(&queries, |query| allowed(&app, query, Depth::Memory))?;
     let uses: Vec<f64> = times(&queries, |query| asks(&app, query, "recharge", Depth::Memory))?;
     report.bounded("verdict in process, cached, p50", &format!("{:.2} us", median(again)), "under 1 us");
