@@ -107,8 +107,10 @@ fn gpg_gets_debians_keyring_back_with_its_signatures() {
 
     let sample: Vec<String> = all.iter().step_by(SAMPLE).cloned().collect();
     let listing = output(gpg_on_original(&gnupg).arg("--list-sigs").args(&sample));
-    let issuers: BTreeSet<&str> = listing.lines().filter(|line| line.starts_with("sig:")).filter_map(|line| line.split(':').nth(4)).collect();
-    let with_signers: Vec<String> = all.into_iter().filter(|id| issuers.contains(&id[24..]) || sample.contains(id)).collect();
+    let issuers: BTreeSet<&str> =
+        listing.lines().filter(|line| line.starts_with("sig:")).filter_map(|line| line.split(':').nth(4)).collect();
+    let with_signers: Vec<String> =
+        all.into_iter().filter(|id| issuers.contains(&id[24..]) || sample.contains(id)).collect();
     let original = stage.path("original.gpg");
     output(gpg_on_original(&gnupg).arg("--output").arg(&original).arg("--export").args(&with_signers));
     let theirs = imported(&stage, "theirs", &original);

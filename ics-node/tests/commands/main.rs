@@ -6,8 +6,8 @@
     reason = "the helpers of a test are tests as well, which clippy does not see"
 )]
 
-mod developers;
 mod debian;
+mod developers;
 mod enrolling;
 mod evidence;
 mod factory;
