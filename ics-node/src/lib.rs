@@ -4,6 +4,7 @@
 #[cfg(test)]
 extern crate self as ics_node;
 
+pub mod acme;
 pub mod api;
 pub mod app;
 pub mod cli;

@@ -1,0 +1,368 @@
+//! Authorizations and their challenges (RFC 8555, 7.1.4 to 7.1.6 and 8): what shows that an account may have a
+//! certificate for an identifier.
+//!
+//! Mostly it is the record, and then there is nothing to prove. Where it is not, and the node is told to believe the
+//! network, a host name is proven by what is found at its address.
+
+use data_encoding::BASE64URL_NOPAD;
+use ics_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::identifier::Identifier;
+use super::jwk::Jwk;
+use super::problem::{Kind, Problem};
+
+/// Milliseconds for which an identifier counts as proven.
+pub const PROVEN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+/// How a host name is proven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Method {
+    /// By a file that its web server gives (RFC 8555, 8.3).
+    #[serde(rename = "http-01")]
+    Http01,
+    /// By a certificate that its TLS server shows (RFC 8737).
+    #[serde(rename = "tls-alpn-01")]
+    TlsAlpn01,
+}
+
+impl Method {
+    /// Its type.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http01 => "http-01",
+            Self::TlsAlpn01 => "tls-alpn-01",
+        }
+    }
+}
+
+/// How far a challenge has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChallengeState {
+    /// The client has not said that it is ready.
+    Pending,
+    /// The node looks.
+    Processing,
+    /// The answer was found, at that time.
+    Valid(Timestamp),
+    /// It was not, and why.
+    Invalid(Problem),
+}
+
+/// One way to prove an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// How.
+    pub method: Method,
+    /// What must be found; nobody can guess it.
+    pub token: String,
+    /// How far it has come.
+    pub state: ChallengeState,
+}
+
+/// How far an authorization has come, apart from time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AuthorizationState {
+    /// Nothing is shown.
+    Pending,
+    /// The account may have a certificate for the identifier.
+    Valid,
+    /// The client could not show it.
+    Invalid,
+    /// Its client has given it up.
+    Deactivated,
+    /// The node has taken it away.
+    Revoked,
+}
+
+/// Whether an account may have a certificate for an identifier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Authorization {
+    /// The account's number.
+    pub account: u64,
+    /// The identifier.
+    pub identifier: Identifier,
+    /// Until when it holds.
+    pub expires: Timestamp,
+    /// How far it has come.
+    pub state: AuthorizationState,
+    /// The ways to show it; none where the record does.
+    pub challenges: Vec<Challenge>,
+}
+
+impl Authorization {
+    /// One that the record gives.
+    #[must_use]
+    pub const fn by_record(account: u64, identifier: Identifier, expires: Timestamp) -> Self {
+        Self { account, identifier, expires, state: AuthorizationState::Valid, challenges: Vec::new() }
+    }
+
+    /// One that is to be shown in one of these ways.
+    #[must_use]
+    pub fn to_prove(account: u64, identifier: Identifier, expires: Timestamp, token: &str, methods: &[Method]) -> Self {
+        let challenge =
+            |method: &Method| Challenge { method: *method, token: token.to_owned(), state: ChallengeState::Pending };
+        let challenges = methods.iter().map(challenge).collect();
+        Self { account, identifier, expires, state: AuthorizationState::Pending, challenges }
+    }
+
+    /// Its status at a time, in the words of RFC 8555, 7.1.6.
+    #[must_use]
+    pub fn status(&self, now: Timestamp) -> &'static str {
+        match self.state {
+            AuthorizationState::Pending if now < self.expires => "pending",
+            AuthorizationState::Valid if now < self.expires => "valid",
+            AuthorizationState::Valid => "expired",
+            AuthorizationState::Pending | AuthorizationState::Invalid => "invalid",
+            AuthorizationState::Deactivated => "deactivated",
+            AuthorizationState::Revoked => "revoked",
+        }
+    }
+
+    /// Whether it holds.
+    #[must_use]
+    pub fn is_valid(&self, now: Timestamp) -> bool {
+        self.state == AuthorizationState::Valid && now < self.expires
+    }
+
+    /// The client says that a challenge can be looked at. Whether the node must look: once only.
+    ///
+    /// # Errors
+    /// When there is no such challenge, or the authorization no longer waits for one.
+    pub fn begin(&mut self, method: Method, now: Timestamp) -> Result<bool, Problem> {
+        let status = self.status(now);
+        let challenge = self.challenge_mut(method)?;
+        match challenge.state {
+            ChallengeState::Pending if status == "pending" => {
+                challenge.state = ChallengeState::Processing;
+                Ok(true)
+            }
+            ChallengeState::Pending => {
+                Err(Problem::malformed(format!("the authorization is {status}: it waits for no challenge")))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// What became of a challenge. Only what was begun, in an authorization that still waits, changes anything.
+    pub fn finish(&mut self, method: Method, found: Result<(), Problem>, now: Timestamp) {
+        if self.status(now) != "pending" {
+            return;
+        }
+        let Ok(challenge) = self.challenge_mut(method) else { return };
+        if challenge.state != ChallengeState::Processing {
+            return;
+        }
+        let found = found.map_err(|problem| challenge.state = ChallengeState::Invalid(problem));
+        if found.is_ok() {
+            challenge.state = ChallengeState::Valid(now);
+            self.state = AuthorizationState::Valid;
+            self.expires = now.plus_millis(PROVEN_MILLIS);
+            self.challenges.retain(|challenge| challenge.method == method);
+        } else {
+            self.state = AuthorizationState::Invalid;
+        }
+    }
+
+    /// The client gives it up.
+    ///
+    /// # Errors
+    /// When it asks for another status than `deactivated`, or the authorization has ended already.
+    pub fn update(&mut self, status: &str, now: Timestamp) -> Result<(), Problem> {
+        match (status, self.status(now)) {
+            ("deactivated", "pending" | "valid") => {
+                self.state = AuthorizationState::Deactivated;
+                Ok(())
+            }
+            ("deactivated", "deactivated") => Ok(()),
+            ("deactivated", ended) => Err(Problem::malformed(format!("the authorization is {ended} already"))),
+            _ => Err(Problem::malformed("status: an authorization can only be `deactivated`")),
+        }
+    }
+
+    /// Why it failed, if it did.
+    #[must_use]
+    pub fn error(&self) -> Option<&Problem> {
+        self.challenges.iter().find_map(|challenge| match &challenge.state {
+            ChallengeState::Invalid(problem) => Some(problem),
+            _ => None,
+        })
+    }
+
+    /// A challenge.
+    ///
+    /// # Errors
+    /// When there is none of this method.
+    pub fn challenge(&self, method: Method) -> Result<&Challenge, Problem> {
+        self.challenges.iter().find(|it| it.method == method).ok_or_else(no_challenge)
+    }
+
+    fn challenge_mut(&mut self, method: Method) -> Result<&mut Challenge, Problem> {
+        self.challenges.iter_mut().find(|it| it.method == method).ok_or_else(no_challenge)
+    }
+
+    /// As its client sees it; `url` gives a challenge its URL.
+    #[must_use]
+    pub fn to_json(&self, now: Timestamp, url: impl Fn(Method) -> String) -> Value {
+        let challenges: Vec<Value> = self.challenges.iter().map(|it| it.to_json(&url(it.method))).collect();
+        json!({
+            "status": self.status(now), "expires": self.expires, "identifier": self.identifier,
+            "challenges": challenges,
+        })
+    }
+}
+
+fn no_challenge() -> Problem {
+    Problem::new(Kind::NotFound, "the authorization has no such challenge")
+}
+
+impl Challenge {
+    /// What must be found: token and thumbprint of the account's key (RFC 8555, 8.1).
+    #[must_use]
+    pub fn key_authorization(&self, key: &Jwk) -> String {
+        format!("{}.{}", self.token, key.thumbprint())
+    }
+
+    /// As its client sees it.
+    #[must_use]
+    pub fn to_json(&self, url: &str) -> Value {
+        let mut json = json!({"type": self.method, "url": url, "token": self.token});
+        let (status, more) = match &self.state {
+            ChallengeState::Pending => ("pending", None),
+            ChallengeState::Processing => ("processing", None),
+            ChallengeState::Valid(at) => ("valid", Some(("validated", json!(at)))),
+            ChallengeState::Invalid(problem) => ("invalid", Some(("error", problem.to_json()))),
+        };
+        if let Some(object) = json.as_object_mut() {
+            object.insert("status".to_owned(), status.into());
+            object.extend(more.map(|(member, value)| (member.to_owned(), value)));
+        }
+        json
+    }
+}
+
+/// Whether the body of a web server's answer is a key authorization; white space at its end is none of it (RFC 8555, 8.3).
+#[must_use]
+pub fn answers_http(body: &[u8], key_authorization: &str) -> bool {
+    body.trim_ascii_end() == key_authorization.as_bytes()
+}
+
+/// What the extension acmeIdentifier of a TLS server's certificate must hold: the OCTET STRING of the digest (RFC 8737, 3).
+#[must_use]
+pub fn acme_identifier(key_authorization: &str) -> Vec<u8> {
+    [&[0x04, 0x20], &Sha256::digest(key_authorization)[..]].concat()
+}
+
+/// A token: 256 bits that nobody can guess.
+#[must_use]
+pub fn token(random: &[u8; 32]) -> String {
+    BASE64URL_NOPAD.encode(random)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const METHODS: [Method; 2] = [Method::Http01, Method::TlsAlpn01];
+
+    fn host() -> Identifier {
+        Identifier::dns("gw.acme.example").expect("a name")
+    }
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_seconds(second)
+    }
+
+    fn pending() -> Authorization {
+        Authorization::to_prove(1, host(), at(100), "token", &METHODS)
+    }
+
+    #[test]
+    fn a_found_answer_proves_the_identifier() {
+        let mut authorization = pending();
+        assert_eq!(authorization.begin(Method::Http01, at(1)), Ok(true));
+        assert_eq!(authorization.begin(Method::Http01, at(2)), Ok(false), "it is under way");
+        authorization.finish(Method::TlsAlpn01, Ok(()), at(3));
+        assert_eq!(authorization.status(at(3)), "pending", "nobody has begun that one");
+        authorization.finish(Method::Http01, Ok(()), at(3));
+        assert!(authorization.is_valid(at(200)), "it holds longer than it waited");
+        let json = authorization.to_json(at(4), |method| format!("https://ca.example/{}", method.as_str()));
+        let expected = json!([{"type": "http-01", "url": "https://ca.example/http-01", "token": "token",
+                               "status": "valid", "validated": "1970-01-01T00:00:03Z"}]);
+        assert_eq!(json["challenges"], expected);
+        assert_eq!(authorization.status(at(3 + PROVEN_MILLIS / 1000)), "expired");
+    }
+
+    #[test]
+    fn an_answer_that_is_not_found_ends_it() {
+        let mut authorization = pending();
+        authorization.begin(Method::TlsAlpn01, at(1)).expect("begins");
+        authorization.finish(Method::TlsAlpn01, Err(Problem::new(Kind::IncorrectResponse, "no")), at(2));
+        assert_eq!(authorization.status(at(2)), "invalid");
+        assert!(authorization.begin(Method::Http01, at(3)).is_err());
+        assert_eq!(authorization.error().map(|it| it.kind), Some(Kind::IncorrectResponse));
+    }
+
+    #[test]
+    fn what_must_be_found() {
+        assert!(answers_http(b"a.b\r\n ", "a.b") && !answers_http(b" a.b", "a.b") && !answers_http(b"a.bc", "a.b"));
+        assert_eq!(acme_identifier("a.b").len(), 34);
+        assert_eq!(token(&[0; 32]).len(), 43);
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Begin(usize),
+        Finish(usize, bool),
+        Deactivate,
+        Wait(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0..2_usize).prop_map(Step::Begin),
+            (0..2_usize, any::<bool>()).prop_map(|(which, found)| Step::Finish(which, found)),
+            Just(Step::Deactivate),
+            (0..60_u64).prop_map(Step::Wait),
+        ]
+    }
+
+    proptest! {
+        /// Whatever happens in whatever order: it is valid only after a challenge that was begun in time was found, and
+        /// what has ended never becomes valid again.
+        #[test]
+        fn it_is_valid_only_by_a_found_answer(steps in prop::collection::vec(step(), 0..30)) {
+            let (mut authorization, mut now) = (pending(), 0);
+            let (mut begun, mut found, mut ended) = ([false; 2], false, false);
+            for step in steps {
+                let before = authorization.status(at(now));
+                match step {
+                    Step::Begin(which) => {
+                        let begins = authorization.begin(METHODS[which], at(now)) == Ok(true);
+                        prop_assert!(!begins || before == "pending");
+                        begun[which] |= begins;
+                    }
+                    Step::Finish(which, true) => {
+                        found |= begun[which] && before == "pending";
+                        authorization.finish(METHODS[which], Ok(()), at(now));
+                    }
+                    Step::Finish(which, false) => {
+                        authorization.finish(METHODS[which], Err(Problem::malformed("no")), at(now));
+                    }
+                    Step::Deactivate => drop(authorization.update("deactivated", at(now))),
+                    Step::Wait(seconds) => now += seconds,
+                }
+                let status = authorization.status(at(now));
+                prop_assert!(status != "valid" || (found && !ended), "{status}");
+                ended |= !matches!(status, "pending" | "valid");
+            }
+        }
+    }
+}

@@ -1,0 +1,351 @@
+//! Orders (RFC 8555, 7.1.3 and 7.4): what an account wants to have in one certificate.
+
+use std::collections::BTreeSet;
+
+use ics_core::identity::Fingerprint;
+use ics_core::limits;
+use ics_core::name::Name;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::ProfileName;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::authorization::Authorization;
+use super::identifier::{Asked, Identifier};
+use super::problem::{Kind, Problem};
+
+/// Milliseconds in which an order must be finalized.
+pub const ORDER_MILLIS: u64 = 24 * 60 * 60 * 1000;
+
+/// What a client sends for a new order.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NewOrder {
+    /// The identifiers.
+    pub identifiers: Vec<Asked>,
+    /// The sort of certificate (draft-ietf-acme-profiles).
+    #[serde(default)]
+    pub profile: Option<String>,
+    /// From when on it is to hold: the profile says that.
+    #[serde(default)]
+    pub not_before: Option<IgnoredAny>,
+    /// Until when it is to hold: the profile says that.
+    #[serde(default)]
+    pub not_after: Option<IgnoredAny>,
+    /// The certificate that it succeeds (RFC 9773, 5).
+    #[serde(default)]
+    pub replaces: Option<String>,
+}
+
+/// How far an order has come, apart from its authorizations and from time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Progress {
+    /// It was not finalized.
+    Open,
+    /// The certificate is made.
+    Processing,
+    /// There is a certificate, of this number.
+    Valid(u64),
+    /// There will be none, and why.
+    Invalid(Problem),
+}
+
+/// An order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// The account's number.
+    pub account: u64,
+    /// What it is for; none twice.
+    pub identifiers: Vec<Identifier>,
+    /// The numbers of its authorizations, in the order of the identifiers.
+    pub authorizations: Vec<u64>,
+    /// The sort of certificate.
+    pub profile: ProfileName,
+    /// The thing that it is for.
+    pub thing: Fingerprint,
+    /// Whether the client named the sort; others are not told of it.
+    pub profile_named: bool,
+    /// The certificate that it succeeds.
+    pub replaces: Option<String>,
+    /// Until when it must be finalized.
+    pub expires: Timestamp,
+    /// How far it has come.
+    pub progress: Progress,
+}
+
+/// The status of an order (RFC 8555, 7.1.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderStatus {
+    /// Something is to be shown.
+    Pending,
+    /// It can be finalized.
+    Ready,
+    /// The certificate is made.
+    Processing,
+    /// There is a certificate.
+    Valid,
+    /// There will be none.
+    Invalid,
+}
+
+impl NewOrder {
+    /// Checks what nobody chooses here.
+    ///
+    /// # Errors
+    /// When a time is asked for (RFC 8555, 7.4: a server that does not do it says so).
+    pub fn check_times(&self) -> Result<(), Problem> {
+        if self.not_before.is_some() || self.not_after.is_some() {
+            return Err(Problem::malformed("notBefore, notAfter: the profile says for how long a certificate holds"));
+        }
+        Ok(())
+    }
+}
+
+/// The identifiers of an order: some, none twice, all of types and forms that are taken.
+///
+/// # Errors
+/// One problem for all that are refused.
+pub fn read_identifiers(asked: &[Asked]) -> Result<Vec<Identifier>, Problem> {
+    if asked.is_empty() || asked.len() > limits::CSR_NAMES {
+        return Err(Problem::malformed(format!("an order takes 1 to {} identifiers", limits::CSR_NAMES)));
+    }
+    let (mut identifiers, mut problems) = (BTreeSet::new(), Vec::new());
+    for one in asked {
+        match Identifier::read(one) {
+            Ok(identifier) => drop(identifiers.insert(identifier)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    Problem::of_all(problems).map_or_else(|| Ok(identifiers.into_iter().collect()), Err)
+}
+
+impl Order {
+    /// Its status at a time, with these authorizations.
+    #[must_use]
+    pub fn status(&self, authorizations: &[Authorization], now: Timestamp) -> OrderStatus {
+        match &self.progress {
+            Progress::Valid(_) => OrderStatus::Valid,
+            Progress::Processing if now < self.expires => OrderStatus::Processing,
+            // Whoever was making it did not come back.
+            Progress::Processing => OrderStatus::Invalid,
+            Progress::Invalid(_) => OrderStatus::Invalid,
+            Progress::Open if now >= self.expires => OrderStatus::Invalid,
+            // Never ready by having nothing to show.
+            Progress::Open if authorizations.is_empty() || authorizations.len() != self.authorizations.len() => {
+                OrderStatus::Invalid
+            }
+            Progress::Open if authorizations.iter().all(|it| it.is_valid(now)) => OrderStatus::Ready,
+            Progress::Open if authorizations.iter().all(|it| matches!(it.status(now), "pending" | "valid")) => {
+                OrderStatus::Pending
+            }
+            Progress::Open => OrderStatus::Invalid,
+        }
+    }
+
+    /// Lets the certificate be made. An order is finalized once.
+    ///
+    /// # Errors
+    /// `orderNotReady` in every status but ready.
+    pub fn begin(&mut self, authorizations: &[Authorization], now: Timestamp) -> Result<(), Problem> {
+        match self.status(authorizations, now) {
+            OrderStatus::Ready => {
+                self.progress = Progress::Processing;
+                Ok(())
+            }
+            status => {
+                let detail = format!("the order is {}, not ready", word(status));
+                Err(Problem::new(Kind::OrderNotReady, detail))
+            }
+        }
+    }
+
+    /// What became of the certificate that was made.
+    pub fn finish(&mut self, made: Result<u64, Problem>) {
+        if self.progress == Progress::Processing {
+            self.progress = made.map_or_else(Progress::Invalid, Progress::Valid);
+        }
+    }
+
+    /// The request was none: the client may try again with another one.
+    pub fn reopen(&mut self) {
+        if self.progress == Progress::Processing {
+            self.progress = Progress::Open;
+        }
+    }
+
+    /// Why there will be no certificate.
+    #[must_use]
+    pub fn error<'a>(&'a self, authorizations: &'a [Authorization]) -> Option<&'a Problem> {
+        match &self.progress {
+            Progress::Invalid(problem) => Some(problem),
+            _ => authorizations.iter().find_map(Authorization::error),
+        }
+    }
+
+    /// Checks that a request asks for what was ordered and nothing else (RFC 8555, 7.4). Host names must all be in it.
+    /// Permanent identifiers may be left out, since few devices can write them: the certificate has the record's.
+    ///
+    /// # Errors
+    /// `badCSR`, saying which names are too many or too few.
+    pub fn check_names(&self, requested: &BTreeSet<Name>) -> Result<(), Problem> {
+        let ordered: BTreeSet<Name> = self.identifiers.iter().filter_map(Identifier::name).collect();
+        let hosts = ordered.iter().filter(|name| matches!(name, Name::Host(_)));
+        let too_many: Vec<String> = requested.difference(&ordered).map(ToString::to_string).collect();
+        let missing: Vec<String> = hosts.filter(|name| !requested.contains(name)).map(ToString::to_string).collect();
+        if too_many.is_empty() && missing.is_empty() {
+            return Ok(());
+        }
+        let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let detail = format!(
+            "the request does not have the names of the order: not ordered {}; missing {}",
+            list(&too_many),
+            list(&missing)
+        );
+        Err(Problem::new(Kind::BadCsr, detail))
+    }
+
+    /// As its client sees it.
+    #[must_use]
+    pub fn to_json(&self, authorizations: &[Authorization], now: Timestamp, urls: &OrderUrls) -> Value {
+        let mut json = json!({
+            "status": self.status(authorizations, now), "expires": self.expires, "identifiers": self.identifiers,
+            "authorizations": urls.authorizations, "finalize": urls.finalize,
+        });
+        if let Some(object) = json.as_object_mut() {
+            let mut put = |member: &str, value: Option<Value>| {
+                object.extend(value.map(|value| (member.to_owned(), value)));
+            };
+            put("profile", self.profile_named.then(|| json!(self.profile)));
+            put("replaces", self.replaces.as_ref().map(|id| json!(id)));
+            put("error", self.error(authorizations).map(Problem::to_json));
+            put("certificate", urls.certificate.as_ref().map(|url| json!(url)));
+        }
+        json
+    }
+}
+
+const fn word(status: OrderStatus) -> &'static str {
+    match status {
+        OrderStatus::Pending => "pending",
+        OrderStatus::Ready => "ready",
+        OrderStatus::Processing => "processing",
+        OrderStatus::Valid => "valid",
+        OrderStatus::Invalid => "invalid",
+    }
+}
+
+/// Where the parts of an order are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderUrls {
+    /// Its authorizations.
+    pub authorizations: Vec<String>,
+    /// Where the request goes.
+    pub finalize: String,
+    /// The certificate, once there is one.
+    pub certificate: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::authorization::{AuthorizationState, Method};
+    use super::*;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp::from_seconds(second)
+    }
+
+    fn host(name: &str) -> Identifier {
+        Identifier::dns(name).expect("a name")
+    }
+
+    fn order(identifiers: Vec<Identifier>) -> Order {
+        let authorizations = (1..).take(identifiers.len()).collect();
+        Order {
+            account: 1,
+            identifiers,
+            authorizations,
+            profile: "server".parse().expect("a profile"),
+            thing: "ab".repeat(20).parse().expect("a fingerprint"),
+            profile_named: false,
+            replaces: None,
+            expires: at(100),
+            progress: Progress::Open,
+        }
+    }
+
+    fn authorization(state: AuthorizationState, expires: u64) -> Authorization {
+        Authorization { state, ..Authorization::by_record(1, host("a.example"), at(expires)) }
+    }
+
+    #[test]
+    fn identifiers_are_read_all_at_once() {
+        let asked = |kind: &str, value: &str| Asked { kind: kind.to_owned(), value: value.to_owned() };
+        let read = read_identifiers(&[asked("dns", "B.example"), asked("dns", "a.example"), asked("dns", "b.example")]);
+        assert_eq!(read, Ok(vec![host("a.example"), host("b.example")]));
+        let problem = read_identifiers(&[asked("ip", "x"), asked("dns", "*.a"), asked("dns", "a.example")]);
+        assert_eq!(problem.expect_err("two").subproblems.len(), 2);
+        assert!(read_identifiers(&[]).is_err());
+        assert!(read_identifiers(&vec![asked("dns", "a.example"); limits::CSR_NAMES + 1]).is_err());
+    }
+
+    #[test]
+    fn an_order_is_finalized_once_when_everything_is_shown() {
+        let mut order = order(vec![host("a.example"), host("b.example")]);
+        let valid = authorization(AuthorizationState::Valid, 90);
+        let pending = Authorization::to_prove(1, host("b.example"), at(90), "t", &[Method::Http01]);
+        let kind = |result: Result<(), Problem>| result.map_err(|error| error.kind);
+        assert_eq!(kind(order.begin(&[valid.clone(), pending], at(1))), Err(Kind::OrderNotReady));
+        assert_eq!(kind(order.begin(&[valid.clone()], at(1))), Err(Kind::OrderNotReady), "one is missing");
+        assert_eq!(kind(order.begin(&[valid.clone(), valid.clone()], at(95))), Err(Kind::OrderNotReady), "too late");
+        let both = [valid.clone(), valid];
+        assert_eq!(order.begin(&both, at(1)), Ok(()));
+        assert_eq!(kind(order.begin(&both, at(1))), Err(Kind::OrderNotReady), "twice");
+        order.finish(Ok(7));
+        order.finish(Err(Problem::malformed("too late")));
+        assert_eq!(order.status(&both, at(1_000)), OrderStatus::Valid);
+    }
+
+    #[test]
+    fn a_request_has_the_names_of_the_order() {
+        let urn = Identifier::permanent("urn:dev:os:32473-SN-7").expect("a URN");
+        let order = order(vec![host("a.example"), urn]);
+        let check = |names: &[&str]| {
+            order.check_names(&names.iter().map(|name| name.parse().expect("a name")).collect()).is_ok()
+        };
+        assert!(check(&["host:a.example"]) && check(&["host:a.example", "urn:dev:os:32473-SN-7"]));
+        assert!(!check(&[]) && !check(&["urn:dev:os:32473-SN-7"]));
+        assert!(!check(&["host:a.example", "host:b.example"]) && !check(&["host:a.example", "urn:dev:os:32473-SN-8"]));
+    }
+
+    fn state() -> impl Strategy<Value = AuthorizationState> {
+        prop_oneof![
+            Just(AuthorizationState::Pending),
+            Just(AuthorizationState::Valid),
+            Just(AuthorizationState::Invalid),
+            Just(AuthorizationState::Deactivated),
+            Just(AuthorizationState::Revoked),
+        ]
+    }
+
+    proptest! {
+        /// Whatever state its authorizations are in: ready means that there is one for each identifier and that each holds.
+        #[test]
+        fn ready_means_that_everything_is_shown(
+            states in prop::collection::vec((state(), 0..200_u64), 0..4),
+            identifiers in 1..4_usize,
+            now in 0..200_u64,
+        ) {
+            let order = order((0..identifiers).map(|n| host(&format!("h{n}.example"))).collect());
+            let authorizations: Vec<_> = states.iter().map(|(state, expires)| authorization(*state, *expires)).collect();
+            let shown = authorizations.len() == identifiers
+                && states.iter().all(|(state, expires)| *state == AuthorizationState::Valid && now < *expires);
+            let is_ready = order.status(&authorizations, at(now)) == OrderStatus::Ready;
+            prop_assert_eq!(is_ready, shown && now < 100);
+        }
+    }
+}
