@@ -236,13 +236,19 @@ impl Given<'_> {
         if let [one] = serials.as_slice() { Ok(one) } else { Err(serials.len()) }
     }
 
-    /// The id, which mosquitto takes as the name of a user, and the serial number (IEEE 802.1AR, 8.6).
+    /// The host name where it has one, because certbot and others take it for one of the alternative names; else the id,
+    /// which mosquitto takes as the name of a user. And the serial number (IEEE 802.1AR, 8.6).
     fn subject(&self, names: &BTreeSet<Name>) -> der::Result<x509_cert::name::Name> {
-        let id = self.id.to_string();
+        let host = names.iter().find_map(|name| match name {
+            // X.520 limits a common name to 64 characters.
+            Name::Host(host) if host.len() <= 64 && host.parse::<core::net::IpAddr>().is_err() => Some(host.to_string()),
+            _ => None,
+        });
+        let common = host.unwrap_or_else(|| self.id.to_string());
         let serial = Self::serial_of(names).ok().filter(|serial| serial.len() <= 64);
         let serial = serial.map(|serial| (oid::SERIAL_NUMBER, serial));
-        let all: Vec<_> = serial.into_iter().chain([(oid::COMMON_NAME, id.as_str())]).collect();
-        subject::name(&all).or_else(|_| subject::name(&[(oid::COMMON_NAME, id.as_str())]))
+        let all: Vec<_> = serial.into_iter().chain([(oid::COMMON_NAME, common.as_str())]).collect();
+        subject::name(&all).or_else(|_| subject::name(&[(oid::COMMON_NAME, common.as_str())]))
     }
 
     fn alternative_names(

@@ -14,6 +14,7 @@ mod leaf;
 mod ocsp;
 pub mod oid;
 mod revocation;
+mod shown;
 mod signature;
 mod subject;
 mod time;
@@ -28,6 +29,7 @@ pub use self::general_name::Wanted;
 pub use self::leaf::{Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id};
 pub use self::ocsp::{OcspError, Question, Questions, Responder};
 pub use self::revocation::{Reason, State};
+pub use self::shown::Shown;
 pub use self::signature::{SignError, sign, verify};
 pub use self::subject::certificate_pem;
 

@@ -1,0 +1,40 @@
+//! What a certificate shows that somebody brings: read, and not believed.
+
+use der::{Decode as _, Encode as _};
+use x509_cert::Certificate;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+/// A certificate of whoever's making.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The octets of its serial number.
+    pub serial: Vec<u8>,
+    /// Its SubjectPublicKeyInfo, DER.
+    pub spki: Vec<u8>,
+    /// Its alternative names, of all kinds: a host name as text, of others only that there is one.
+    pub names: Vec<Option<String>>,
+}
+
+impl Shown {
+    /// Reads a certificate, DER.
+    ///
+    /// # Errors
+    /// With what is wrong with it, for people.
+    pub fn read(der: &[u8]) -> Result<Self, String> {
+        let form = |error: der::Error| format!("this is no X.509 certificate: {error}");
+        let certificate = Certificate::from_der(der).map_err(form)?;
+        let mut names = Vec::new();
+        if let Some((_, alternative)) = certificate.tbs_certificate.get::<SubjectAltName>().map_err(form)? {
+            names.extend(alternative.0.into_iter().map(|name| match name {
+                GeneralName::DnsName(host) => Some(host.to_string()),
+                _ => None,
+            }));
+        }
+        Ok(Self {
+            serial: certificate.tbs_certificate.serial_number.as_bytes().to_vec(),
+            spki: certificate.tbs_certificate.subject_public_key_info.to_der().map_err(form)?,
+            names,
+        })
+    }
+}
