@@ -160,3 +160,17 @@ pub const DEVELOPER_SIGNATURE_BYTES: usize = 8 * 1024;
 pub const DEVELOPER_SIGNATURES: usize = 4;
 /// Bytes of software of which such a signature is checked.
 pub const SIGNED_ARTIFACT_BYTES: usize = 2 << 30;
+/// Bytes of one ACME request. A certificate to be revoked is the largest part of any.
+pub const ACME_REQUEST_BYTES: usize = 64 * 1024;
+/// Nonces of which a node knows whether they were used; older ones count as used.
+pub const ACME_NONCES: u64 = 1 << 16;
+/// Contacts of one ACME account.
+pub const ACME_CONTACTS: usize = 5;
+/// Credentials of one holder that wait for their ACME accounts.
+pub const ACME_CREDENTIALS_WAITING: u64 = 100;
+/// ACME challenges that a node looks at at once.
+pub const ACME_LOOKS: usize = 32;
+/// Seconds that a look at an ACME challenge may take.
+pub const ACME_LOOK_SECONDS: u64 = 10;
+/// Bytes of an answer to http-01: a key authorization and white space.
+pub const ACME_ANSWER_BYTES: usize = 1024;

@@ -437,6 +437,27 @@ pub struct ChallengeAnswer {
     pub signature: wire::Base64,
 }
 
+/// What makes one ACME account, for whoever proved to be a signer of the domain or a thing in it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeCredential {
+    /// The URL of the domain's ACME directory.
+    pub directory: String,
+    /// The key id for the external account binding.
+    pub kid: String,
+    /// Its secret, in base64url, as clients take it.
+    pub hmac_key: String,
+    /// For whom the account will speak.
+    pub holder: String,
+    /// Until when it can be used.
+    pub expires: Timestamp,
+}
+
+impl core::fmt::Debug for AcmeCredential {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("AcmeCredential").field("kid", &self.kid).field("holder", &self.holder).finish_non_exhaustive()
+    }
+}
+
 /// That the holder of the key has signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proven {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use crate::app::{App, AppError, NodeKeys, Setup, Source};
+use crate::app::{AcmeSetup, App, AppError, NodeKeys, Setup, Source};
 use crate::config::{Config, LdapConfig, NodeConfig, PeerConfig, Url};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
@@ -172,6 +172,7 @@ fn setup(config: &Config, node: &NodeConfig, keys: NodeKeys, file: Option<&Path>
         trust: config.trust.policy.as_deref().map(trust).transpose()?,
         operator_token: node.operator_token_file.as_deref().map(token).transpose()?,
         memory_bytes: u64::from(node.memory_mib) << 20,
+        acme: config.acme.clone().map(|acme| AcmeSetup { config: acme, url: node.url() }),
     })
 }
 

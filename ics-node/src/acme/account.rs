@@ -1,6 +1,7 @@
 //! Accounts (RFC 8555, 7.3): a key, and for whom it speaks.
 
 use ics_core::identity::Fingerprint;
+use ics_core::limits;
 use ics_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,8 +10,6 @@ use super::jwk::Jwk;
 use super::jws::{By, Signed};
 use super::problem::{Kind, Problem};
 
-/// Contacts of one account.
-const CONTACTS: usize = 5;
 /// Bytes of one contact: the longest mail address (RFC 5321, 4.5.3.1.3) and its scheme.
 const CONTACT_BYTES: usize = 261;
 
@@ -129,8 +128,11 @@ impl Account {
 /// # Errors
 /// `unsupportedContact` for other schemes, `invalidContact` for what is no address.
 pub fn check_contacts(contacts: Vec<String>) -> Result<Vec<String>, Problem> {
-    if contacts.len() > CONTACTS {
-        return Err(Problem::new(Kind::InvalidContact, format!("an account has {CONTACTS} contacts at most")));
+    if contacts.len() > limits::ACME_CONTACTS {
+        return Err(Problem::new(
+            Kind::InvalidContact,
+            format!("an account has {} contacts at most", limits::ACME_CONTACTS),
+        ));
     }
     for contact in &contacts {
         let Some(address) = contact.strip_prefix("mailto:") else {
@@ -207,10 +209,11 @@ mod tests {
         let check = |contact: &str| check_contacts(vec![contact.to_owned()]).map_err(|error| error.kind).err();
         assert_eq!(check("mailto:ops@acme.example"), None);
         assert_eq!(check("tel:+4912345"), Some(Kind::UnsupportedContact));
-        for wrong in ["mailto:ops", "mailto:a@b,c@d", "mailto:a@b?subject=x", "mailto:@b", "mailto:a@", "mailto:a b@c"] {
+        for wrong in ["mailto:ops", "mailto:a@b,c@d", "mailto:a@b?subject=x", "mailto:@b", "mailto:a@", "mailto:a b@c"]
+        {
             assert_eq!(check(wrong), Some(Kind::InvalidContact), "{wrong}");
         }
-        assert!(check_contacts(vec!["mailto:a@b".to_owned(); CONTACTS + 1]).is_err());
+        assert!(check_contacts(vec!["mailto:a@b".to_owned(); limits::ACME_CONTACTS + 1]).is_err());
         assert_eq!(check(&format!("mailto:{}@b", "a".repeat(300))), Some(Kind::InvalidContact));
     }
 

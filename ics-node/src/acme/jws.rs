@@ -10,8 +10,6 @@ use super::problem::{Kind, Problem};
 
 /// The algorithms of [`Jwk`], as clients that use others are told.
 pub const ALGORITHMS: &[&str] = &["ES256", "ES384", "EdDSA", "RS256"];
-/// Bytes of a request. A certificate to be revoked is the largest part of any.
-pub const REQUEST_BYTES: usize = 64 * 1024;
 
 /// A request whose signature has not been looked at yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,8 +95,8 @@ impl Signed {
             return Err(Problem::malformed("a request has one signature and no unprotected header"));
         }
         let protected = decode("protected", &flattened.protected)?;
-        let protected: Protected = serde_json::from_slice(&protected)
-            .map_err(|error| Problem::malformed(format!("protected: {error}")))?;
+        let protected: Protected =
+            serde_json::from_slice(&protected).map_err(|error| Problem::malformed(format!("protected: {error}")))?;
         let message = [flattened.protected.as_bytes(), b".", flattened.payload.as_bytes()].concat();
         Ok(Self {
             header: Header::read(protected)?,

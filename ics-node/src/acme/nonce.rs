@@ -8,9 +8,10 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::hmac;
 use data_encoding::BASE64URL_NOPAD;
+use ics_core::limits;
 
 /// Numbers of which it is known whether they were used: 8 KiB.
-const WINDOW: u64 = 1 << 16;
+const WINDOW: u64 = limits::ACME_NONCES;
 /// Bytes of the tag: enough that nobody guesses one.
 const TAG_BYTES: usize = 16;
 

@@ -300,7 +300,7 @@ mod tests {
         let pending = Authorization::to_prove(1, host("b.example"), at(90), "t", &[Method::Http01]);
         let kind = |result: Result<(), Problem>| result.map_err(|error| error.kind);
         assert_eq!(kind(order.begin(&[valid.clone(), pending], at(1))), Err(Kind::OrderNotReady));
-        assert_eq!(kind(order.begin(&[valid.clone()], at(1))), Err(Kind::OrderNotReady), "one is missing");
+        assert_eq!(kind(order.begin(std::slice::from_ref(&valid), at(1))), Err(Kind::OrderNotReady), "one is missing");
         assert_eq!(kind(order.begin(&[valid.clone(), valid.clone()], at(95))), Err(Kind::OrderNotReady), "too late");
         let both = [valid.clone(), valid];
         assert_eq!(order.begin(&both, at(1)), Ok(()));

@@ -74,7 +74,7 @@ pub struct Problem {
     pub detail: String,
     /// The identifier that it is about, in subproblems.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identifier: Option<Identifier>,
+    pub identifier: Option<Box<Identifier>>,
     /// One for each identifier that is refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subproblems: Vec<Self>,
@@ -126,7 +126,7 @@ impl Problem {
     /// One about an identifier.
     #[must_use]
     pub fn about(self, identifier: &Identifier) -> Self {
-        Self { identifier: Some(identifier.clone()), ..self }
+        Self { identifier: Some(Box::new(identifier.clone())), ..self }
     }
 
     /// One problem for those of several identifiers: the only one itself, or one that lists them (RFC 8555, 6.7.1).
@@ -153,7 +153,7 @@ impl Problem {
             kind: format!("urn:ietf:params:acme:error:{}", self.kind.as_str()),
             detail: &self.detail,
             status: is_outer.then(|| self.kind.status()),
-            identifier: self.identifier.as_ref(),
+            identifier: self.identifier.as_deref(),
             subproblems: self.subproblems.iter().map(|it| it.document(false)).collect(),
             algorithms: (self.kind == Kind::BadSignatureAlgorithm).then_some(ALGORITHMS),
         }

@@ -26,9 +26,8 @@ impl CertificateId {
     pub fn parse(text: &str) -> Result<Self, Problem> {
         let form = || Problem::malformed("a certificate is named by the base64url of key identifier and serial number");
         let (issuer, serial) = text.split_once('.').ok_or_else(form)?;
-        let decode = |part: &str| {
-            BASE64URL_NOPAD.decode(part.as_bytes()).ok().filter(|bytes| (1..=64).contains(&bytes.len()))
-        };
+        let decode =
+            |part: &str| BASE64URL_NOPAD.decode(part.as_bytes()).ok().filter(|bytes| (1..=64).contains(&bytes.len()));
         Ok(Self { issuer: decode(issuer).ok_or_else(form)?, serial: decode(serial).ok_or_else(form)? })
     }
 }
@@ -44,7 +43,13 @@ impl std::fmt::Display for CertificateId {
 /// Of certificates that were made together each gets another part of the window's breadth, by its serial number, so that
 /// their clients do not come all at once; each client takes a time of its own in it as well.
 #[must_use]
-pub fn window(from: Timestamp, until: Timestamp, serial: &[u8], revoked: bool, now: Timestamp) -> (Timestamp, Timestamp) {
+pub fn window(
+    from: Timestamp,
+    until: Timestamp,
+    serial: &[u8],
+    revoked: bool,
+    now: Timestamp,
+) -> (Timestamp, Timestamp) {
     if revoked {
         let (start, end) = (now.as_millis().saturating_sub(3_600_000), now.as_millis().saturating_sub(1_000));
         return (Timestamp::from_millis(start), Timestamp::from_millis(end));

@@ -168,7 +168,8 @@ mod tests {
         let account = urls.of(&Resource::Account(7));
         assert_eq!(account, "https://ca.example/acme/devices.acme.example/account/7");
         assert_eq!(urls.account(&account), Ok(7));
-        for kid in ["", "7", "https://other.example/acme/devices.acme.example/account/7", &format!("{account}/orders")] {
+        for kid in ["", "7", "https://other.example/acme/devices.acme.example/account/7", &format!("{account}/orders")]
+        {
             assert_eq!(urls.account(kid).map_err(|error| error.kind), Err(Kind::AccountDoesNotExist), "{kid}");
         }
     }

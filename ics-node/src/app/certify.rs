@@ -566,10 +566,9 @@ impl<'a> Issuing<'a> {
             Revoker::Requester(Requester::Signer(signer)) => {
                 let roles = record.roles_of(self.sight.domain.descriptor(), &signer);
                 let asks = |profile: &CertificateProfile| !roles.is_disjoint(&profile.requesters);
-                let watches = |role: &Role| ["owner", "security-controller"].contains(&role.as_str());
                 if self.rules.profiles.values().any(asks) {
                     reason.is_for_holder()
-                } else if roles.iter().any(watches) {
+                } else if roles.iter().any(sets_status) {
                     reason.is_for_others()
                 } else {
                     return Err(CertifyError::Requester);
@@ -578,4 +577,9 @@ impl<'a> Issuing<'a> {
         };
         if permitted { Ok(()) } else { Err(CertifyError::Reason(reason)) }
     }
+}
+
+/// Whether the holder of a role over a thing says what its status is, and so may have its certificates revoked.
+pub(super) fn sets_status(role: &Role) -> bool {
+    ["owner", "security-controller"].contains(&role.as_str())
 }

@@ -16,6 +16,7 @@ use ics_core::record::Logged;
 use ics_core::time::Timestamp;
 
 use super::answers::{Depth, Query};
+use super::hosted::Hosted;
 use super::problem::Code;
 use super::read::only;
 use super::{App, AppError, Reader, random};
@@ -48,6 +49,27 @@ impl Challenges {
         Ok(())
     }
 
+    /// A challenge for the holder of an identity's key; `message` says what he is to sign.
+    pub(crate) fn make(
+        &self,
+        id: IdentityId,
+        now: Timestamp,
+        message: impl Fn(&IdentityId, &str) -> String,
+    ) -> Result<Challenge, AppError> {
+        let expires = now.plus_millis(limits::CHALLENGE_SECONDS * 1000);
+        let nonce = URL_SAFE_NO_PAD.encode(random::<NONCE_BYTES>()?);
+        self.add(nonce.clone(), Waiting { id, expires }, now)?;
+        Ok(Challenge { message: message(&id, &nonce), id: id.to_string(), nonce, expires })
+    }
+
+    /// Whose challenge it is that somebody answers; it serves once.
+    pub(crate) fn answered(&self, nonce: &str, now: Timestamp) -> Result<IdentityId, AppError> {
+        self.take(nonce, now).ok_or_else(|| {
+            let detail = format!("there is no such challenge: it serves once, within {} s", limits::CHALLENGE_SECONDS);
+            AppError::new(Code::UnknownChallenge, detail)
+        })
+    }
+
     /// Takes a challenge out: whoever guesses wrongly needs a new one.
     fn take(&self, nonce: &str, now: Timestamp) -> Option<IdentityId> {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(nonce)?;
@@ -73,11 +95,7 @@ impl App {
         if !matches!(id, IdentityId::Key(_)) {
             return Err(AppError::new(Code::NoKey, format!("{id} has no key that could sign")));
         }
-        let now = self.clock().now();
-        let expires = now.plus_millis(limits::CHALLENGE_SECONDS * 1000);
-        let nonce = URL_SAFE_NO_PAD.encode(random::<NONCE_BYTES>()?);
-        self.0.challenges.add(nonce.clone(), Waiting { id, expires }, now)?;
-        Ok(Challenge { message: self.message(&id, &nonce), id: id.to_string(), nonce, expires })
+        self.0.challenges.make(id, self.clock().now(), |id, nonce| self.message(id, nonce))
     }
 
     /// What is signed: it names the purpose and the node, so that no signature for something else, or for another node,
@@ -93,10 +111,7 @@ impl App {
     pub fn prove_possession(&self, answer: &ChallengeAnswer) -> Result<Proven, AppError> {
         let unproven = |detail: String| AppError::new(Code::NotProven, detail);
         let now = self.clock().now();
-        let id = self.0.challenges.take(&answer.nonce, now).ok_or_else(|| {
-            let detail = format!("there is no such challenge: it serves once, within {} s", limits::CHALLENGE_SECONDS);
-            AppError::new(Code::UnknownChallenge, detail)
-        })?;
+        let id = self.0.challenges.answered(&answer.nonce, now)?;
         let key = self.key_of(&id)?.ok_or_else(|| unproven(format!("no domain here has the key of {id}")))?;
         let message = self.message(&id, &answer.nonce);
         possession::verify(&key, message.as_bytes(), &answer.signature.0)
@@ -107,16 +122,21 @@ impl App {
     /// The key of an identity, from any statement about it: its fingerprint is the id, so it does not matter whose.
     fn key_of(&self, id: &IdentityId) -> Result<Option<PublicKey>, AppError> {
         for hosted in self.all_hosted() {
-            let Ok(sight) = self.sight(&hosted) else { continue };
-            let Some((_, said)) = self.resolve(&sight, id)? else { continue };
-            let indices: Vec<u64> = said.about.first().map(Logged::index).into_iter().collect();
-            let entries = self.store().entries_at(hosted.number, &indices)?;
-            let bodies = entries.into_iter().filter_map(|entry| entry.content).map(|content| content.body);
-            let mut keys = bodies.filter_map(|body| subject_key(&body));
-            if let Some(key) = keys.find(|key| IdentityId::Key(key.fingerprint()) == *id) {
+            if let Some(key) = self.key_in(&hosted, id)? {
                 return Ok(Some(key));
             }
         }
         Ok(None)
+    }
+
+    /// The key of an identity, from any statement about it in one domain.
+    pub(crate) fn key_in(&self, hosted: &Hosted, id: &IdentityId) -> Result<Option<PublicKey>, AppError> {
+        let Ok(sight) = self.sight(hosted) else { return Ok(None) };
+        let Some((_, said)) = self.resolve(&sight, id)? else { return Ok(None) };
+        let indices: Vec<u64> = said.about.first().map(Logged::index).into_iter().collect();
+        let entries = self.store().entries_at(hosted.number, &indices)?;
+        let bodies = entries.into_iter().filter_map(|entry| entry.content).map(|content| content.body);
+        let mut keys = bodies.filter_map(|body| subject_key(&body));
+        Ok(keys.find(|key| IdentityId::Key(key.fingerprint()) == *id))
     }
 }

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod problem;
 
 mod access;
+mod acme;
 mod adopt;
 mod answers;
 mod certify;
@@ -52,6 +53,7 @@ use ics_core::vocabulary::DomainName;
 use zeroize::Zeroizing;
 
 pub use access::{Party, Reader};
+pub use acme::{AcmeSetup, Answer as AcmeAnswer, AnswerBody as AcmeBody, Look as AcmeLook};
 pub use answers::{Depth, Encoded, Extent, Query};
 pub use certify::{Application, CertifyError, CertifyFault, Issued, IssuerKey, Permitted, Requester, Revoker};
 use challenge::Challenges;
@@ -96,6 +98,8 @@ struct Inner {
     /// Revocation lists.
     lists: revocation::Lists,
     denied: denied::Denials,
+    /// The ACME server, if there is one.
+    acme: Option<acme::Acme>,
 }
 
 impl App {

@@ -14,6 +14,7 @@ use ics_core::statement::body::{self, Body};
 use ics_core::trust::TrustPolicy;
 use zeroize::Zeroizing;
 
+use super::acme::{Acme, AcmeSetup};
 use super::challenge::Challenges;
 use super::clock::Clock;
 use super::denied::Denials;
@@ -54,6 +55,8 @@ pub struct Setup {
     pub operator_token: Option<Zeroizing<String>>,
     /// Bytes of memory that answers may take.
     pub memory_bytes: u64,
+    /// The ACME server; without it there is none.
+    pub acme: Option<AcmeSetup>,
 }
 
 impl App {
@@ -87,6 +90,7 @@ impl App {
             ocsp: super::ocsp::Answers::new(setup.memory_bytes / 4),
             lists: super::revocation::Lists::default(),
             denied: Denials::default(),
+            acme: setup.acme.as_ref().map(|acme| Acme::open(acme, &setup.data)).transpose()?,
         }));
         let hosted: Result<BTreeMap<_, _>, AppError> =
             app.store().domains().into_iter().map(|info| Ok((info.name.clone(), app.host(&info)?))).collect();

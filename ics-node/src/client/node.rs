@@ -13,9 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AdoptionRequest, AdoptionResult, CheckAnswers, CheckQuestions, DomainInfo, Enrolment, EnrolmentPage,
-    EnrolmentRequest, Explanation, History, IdentityPage, ListQuery, NodeInfo, PeerInfo, Problem, ProofAnswer,
-    ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
+    AcmeCredential, AdoptionRequest, AdoptionResult, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers,
+    CheckQuestions, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, Explanation, History, IdentityPage,
+    ListQuery, NodeInfo, PeerInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
 };
 
 use crate::config::{PeerConfig, PeerName};
@@ -286,6 +286,22 @@ impl Node {
     /// See [`Node::info`].
     pub async fn enrol(&self, domain: &DomainName, request: &EnrolmentRequest) -> Answer<Enrolment> {
         self.post(&["domains", domain.as_str(), "enrolments"], request).await
+    }
+
+    /// A message for a signer or a thing to sign, who wants a credential for an ACME account.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn acme_challenge(&self, domain: &DomainName, id: &str) -> Answer<Challenge> {
+        self.post(&["domains", domain.as_str(), "acme", "challenge"], &ChallengeRequest { id: id.to_owned() }).await
+    }
+
+    /// The credential for whoever has signed it.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn acme_credential(&self, domain: &DomainName, answer: &ChallengeAnswer) -> Answer<AcmeCredential> {
+        self.post(&["domains", domain.as_str(), "acme", "credentials"], answer).await
     }
 
     /// How a request for an identity stands, by the fingerprint of the device's key.

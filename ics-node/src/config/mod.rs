@@ -4,6 +4,7 @@
 //! never starts with a configuration that means something else than its operator thinks. Paths in the file are
 //! relative to the home directory.
 
+mod acme;
 mod client;
 pub mod edit;
 mod home;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use self::acme::{AcmeConfig, Network};
 pub use self::client::ClientConfig;
 pub use self::home::HomeConfig;
 pub use self::ldap::LdapConfig;
@@ -46,6 +48,8 @@ pub struct Config {
     pub node: Option<NodeConfig>,
     /// The directory that the node serves.
     pub ldap: Option<LdapConfig>,
+    /// The ACME server for the domains that issue certificates here.
+    pub acme: Option<AcmeConfig>,
     /// Domains that this node is the home of.
     #[serde(rename = "home")]
     pub homes: Vec<HomeConfig>,

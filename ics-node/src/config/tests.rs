@@ -33,6 +33,9 @@ fn the_example_has_every_member() {
     assert!(config.client.signer.is_some() && config.client.role.is_some() && config.trust.policy.is_some());
     assert!(config.pkcs11.module.is_some());
     assert_eq!(config.log, LogConfig::default());
+    let acme = config.acme.expect("acme");
+    assert!(acme.challenges.len() == 2 && acme.networks.len() == 2 && acme.hosts.len() == 1);
+    assert_eq!((acme.http_port, acme.tls_port, acme.orders_per_hour), (80, 443, 300));
     let ldap = config.ldap.expect("ldap");
     assert!(ldap.listen.is_some() && ldap.listen_tls.is_some() && ldap.tls.is_some());
     assert_eq!((ldap.suffix, ldap.cache_mib), (crate::ldap::Suffix::default(), 64));

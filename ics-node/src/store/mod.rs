@@ -1,13 +1,15 @@
 //! The store of a node: logs of domains in SQLite, durable before they are acknowledged.
 //!
 //! A directory holds `ics.db` (the log and what cannot be derived), `index.db` (what entries are found by, derived),
-//! `heads/` (the highest checkpoint signed for each domain, see [`heads`]) and `lock`. Access is by (domain, index) or
+//! `acme.db` (what ACME clients were told, if there is a server for them), `heads/` (the highest checkpoint signed for each
+//! domain, see [`heads`]) and `lock`. Access is by (domain, index) or
 //! by key, so that domains can be spread over several stores.
 //!
 //! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; jobs
 //! that wait share one commit. Reading never waits for writing. All calls block; asynchronous callers use
 //! `spawn_blocking`, or [`Pending::done`] for the result of a write.
 
+mod acme;
 mod backup;
 mod check;
 mod desk;
@@ -38,6 +40,7 @@ use std::thread::JoinHandle;
 use ics_core::log::Hash;
 use ics_core::time::Timestamp;
 
+pub use acme::{AcmeStore, AcmeTx, Credential, Durability, Issued as AcmeIssued};
 pub use backup::{backup, check_backup, put_back};
 pub use check::{Inspector, Report, inspect};
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};

@@ -7,9 +7,10 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::error::StoreError;
 
-/// Marks a database file as ours in its header (`PRAGMA application_id`): "ICSl", "ICSx".
+/// Marks a database file as ours in its header (`PRAGMA application_id`): "ICSl", "ICSx", "ICSa".
 const LOG_APPLICATION: i64 = 0x4943_536c;
 const INDEX_APPLICATION: i64 = 0x4943_5378;
+const ACME_APPLICATION: i64 = 0x4943_5361;
 
 /// The steps from an empty file to the newest schema of `ics.db`; step n leads to `user_version` n + 1. Never changed,
 /// only added to: the steps are what other installations have already gone through.
@@ -17,6 +18,7 @@ const LOG_STEPS: &[&str] =
     &[include_str!("schema/log-1.sql"), include_str!("schema/log-2.sql"), include_str!("schema/log-3.sql")];
 const INDEX_STEPS: &[&str] =
     &[include_str!("schema/index-1.sql"), include_str!("schema/index-2.sql"), include_str!("schema/index-3.sql")];
+const ACME_STEPS: &[&str] = &[include_str!("schema/acme-1.sql")];
 
 /// Page cache of the writing connections; readers go through the memory map and need little.
 const WRITER_CACHE_KIB: i64 = 4096;
@@ -28,13 +30,15 @@ const MAP_BYTES: i64 = 0x7fff_0000;
 /// What is kept of the write-ahead log's file once it has been copied into the database.
 const WAL_KEPT_BYTES: i64 = 16 << 20;
 
-/// The two files of a store.
+/// The files of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum File {
     /// `ics.db`: the log and all else that cannot be derived. Acknowledged means fsynced.
     Log,
     /// `index.db`: derived. A power cut may take its last transactions, never its consistency.
     Index,
+    /// `acme.db`: what ACME clients were told. Each transaction says whether it must be on the disk.
+    Acme,
 }
 
 impl File {
@@ -42,6 +46,7 @@ impl File {
         match self {
             Self::Log => LOG_APPLICATION,
             Self::Index => INDEX_APPLICATION,
+            Self::Acme => ACME_APPLICATION,
         }
     }
 
@@ -49,12 +54,13 @@ impl File {
         match self {
             Self::Log => LOG_STEPS,
             Self::Index => INDEX_STEPS,
+            Self::Acme => ACME_STEPS,
         }
     }
 
     const fn synchronous(self) -> &'static str {
         match self {
-            Self::Log => "FULL",
+            Self::Log | Self::Acme => "FULL",
             Self::Index => "NORMAL",
         }
     }

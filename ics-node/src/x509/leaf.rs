@@ -241,7 +241,9 @@ impl Given<'_> {
     fn subject(&self, names: &BTreeSet<Name>) -> der::Result<x509_cert::name::Name> {
         let host = names.iter().find_map(|name| match name {
             // X.520 limits a common name to 64 characters.
-            Name::Host(host) if host.len() <= 64 && host.parse::<core::net::IpAddr>().is_err() => Some(host.to_string()),
+            Name::Host(host) if host.len() <= 64 && host.parse::<core::net::IpAddr>().is_err() => {
+                Some(host.to_string())
+            }
             _ => None,
         });
         let common = host.unwrap_or_else(|| self.id.to_string());

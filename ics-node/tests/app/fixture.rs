@@ -128,6 +128,7 @@ impl Party {
             trust: None,
             operator_token: Some(OPERATOR_TOKEN.to_owned().into()),
             memory_bytes: 1 << 24,
+            acme: None,
         };
         tokio::task::block_in_place(|| {
             let app = App::open(&setup).expect("opens");

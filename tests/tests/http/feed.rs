@@ -137,6 +137,7 @@ fn copy(data: &TempDir, origin: Origin, from: &Node) -> App {
         trust: None,
         operator_token: None,
         memory_bytes: 1 << 24,
+        acme: None,
     };
     App::open(&setup).expect("opens")
 }

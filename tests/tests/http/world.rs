@@ -138,6 +138,7 @@ fn open(data: &Path, trust: Option<Arc<TrustPolicy>>, peers: Vec<PeerConfig>) ->
         trust,
         operator_token: Some(Zeroizing::new(TOKEN.to_owned())),
         memory_bytes: 1 << 24,
+        acme: None,
     };
     App::open(&setup).expect("opens")
 }

@@ -17,7 +17,7 @@ use ics_core::statement::{Claims, Group, StatementId, Subject, make};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
 use ics_node::api::SubmissionResult;
-use ics_node::app::{App, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Requester, Setup};
+use ics_node::app::{AcmeSetup, App, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Requester, Setup};
 use ics_node::x509::{Authority, Constraints, NewAuthority, RevocationList, SerialNumber, ca_request, issue_authority};
 use sequoia_openpgp::packet::key::{Key4, UnspecifiedRole};
 use sequoia_openpgp::types::Curve;
@@ -82,6 +82,7 @@ pub(crate) struct Shape {
     pub(crate) shards: u16,
     pub(crate) url: String,
     pub(crate) issuers: Vec<IssuerKey>,
+    pub(crate) acme: Option<AcmeSetup>,
 }
 
 impl Shape {
@@ -91,7 +92,7 @@ impl Shape {
         let uses = vec![CertificateUse::Client, CertificateUse::Server, CertificateUse::Ocsp];
         let constraints = Constraints::parse(&permit, &exclude, Some(uses)).expect("constraints");
         let url = format!("http://pki.acme.example/x509/{DOMAIN}");
-        Self { constraints, shards: 4, url, issuers: Vec::new() }
+        Self { constraints, shards: 4, url, issuers: Vec::new(), acme: None }
     }
 }
 
@@ -129,7 +130,7 @@ impl World {
         let descriptor = descriptor(shape, &key, &root, &issuer);
         let maker = maker();
         let signed = make::sign_descriptor(&[&maker], &descriptor.to_json(), CREATED, &[1; 32]).expect("signs");
-        let app = open(directory.path(), key.clone());
+        let app = open(directory.path(), key.clone(), shape.acme.clone());
         app.found(&signed).expect("founds");
         let world = Self { app, root, issuer, key, root_key, descriptor, _directory: directory };
         world.submit(vec![
@@ -226,7 +227,7 @@ pub(crate) fn id(seed: u8) -> IdentityId {
     IdentityId::Key(signer(seed).public_key().fingerprint())
 }
 
-fn open(data: &Path, key: IssuerKey) -> App {
+fn open(data: &Path, key: IssuerKey, acme: Option<AcmeSetup>) -> App {
     let setup = Setup {
         data: data.to_owned(),
         keys: NodeKeys { name: NODE.to_owned(), key: Arc::new(SigningKey::from_bytes(&[9; 32])), issuers: vec![key] },
@@ -235,6 +236,7 @@ fn open(data: &Path, key: IssuerKey) -> App {
         trust: None,
         operator_token: Some(Zeroizing::new(TOKEN.to_owned())),
         memory_bytes: 1 << 24,
+        acme,
     };
     App::open(&setup).expect("opens")
 }

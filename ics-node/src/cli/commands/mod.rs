@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod acme;
 mod adopt;
 mod agent;
 mod approve;
@@ -70,6 +71,9 @@ pub(super) enum Command {
     /// Introduce devices that make their key at set-up time.
     #[command(subcommand)]
     Enroll(enroll::EnrollCommand),
+    /// X.509 certificates over ACME: credentials for the clients' accounts.
+    #[command(subcommand)]
+    Acme(acme::AcmeCommand),
     /// Approve things for use.
     ///
     /// Signs an approval of each of the things, after a look at what is being signed.
@@ -204,6 +208,7 @@ impl Command {
             Self::Domain(command) => command.run(context),
             Self::Publish(command) => command.run(context),
             Self::Enroll(command) => command.run(context),
+            Self::Acme(command) => command.run(context),
             Self::Approve(command) => command.run(context),
             Self::Status(command) => command.run(context),
             Self::Label(command) => command.run(context),

@@ -121,6 +121,7 @@ fn carried(path: &Path, keys: &NodeKeys) -> Result<(tempfile::TempDir, Source), 
         trust: None,
         operator_token: None,
         memory_bytes: RESTORING_BYTES,
+        acme: None,
     };
     let app = App::open(&setup).map_err(|error| local(error.to_string()))?;
     Ok((place, Source::Copy { name: path.display().to_string(), app }))

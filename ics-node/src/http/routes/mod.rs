@@ -1,7 +1,9 @@
 //! The routes of the API, in one table.
 
+mod acme;
 mod adoptions;
 pub(super) mod checks;
+mod credentials;
 mod domains;
 mod enrolments;
 mod hkp;
@@ -37,6 +39,8 @@ pub enum Access {
     Operations,
     /// Clients of key servers, pages of other origins included, and those that send keys.
     KeyServer,
+    /// ACME clients, which sign what they ask for.
+    Acme,
 }
 
 /// One method on one path.
@@ -88,6 +92,8 @@ pub const TABLE: &[Endpoint] = &[
     post(CHECK, Everybody, |r| r.to(checks::checks)),
     post("/v1/challenge", Everybody, |r| r.to(checks::challenge)),
     post("/v1/challenge/answer", Everybody, |r| r.to(checks::prove)),
+    post("/v1/domains/{domain}/acme/challenge", Everybody, |r| r.to(credentials::challenge)),
+    post("/v1/domains/{domain}/acme/credentials", Everybody, |r| r.to(credentials::give)),
     post("/v1/domains/{domain}/enrolments", Everybody, |r| r.to(enrolments::enrol)),
     get("/v1/domains/{domain}/enrolments", Operator, |r| r.to(enrolments::list)),
     get("/v1/domains/{domain}/enrolments/{id}", Everybody, |r| r.to(enrolments::show)),
@@ -132,9 +138,9 @@ impl Endpoint {
     }
 }
 
-/// Every route of the API and of key servers.
+/// Every route: of the API, of key servers and of ACME.
 fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
-    TABLE.iter().chain(hkp::TABLE).chain(x509::TABLE)
+    TABLE.iter().chain(hkp::TABLE).chain(x509::TABLE).chain(acme::TABLE)
 }
 
 /// Registers the wanted routes, and what answers where there is none.

@@ -1,0 +1,146 @@
+//! Accounts: made for whoever the node knows, changed and given up by their holders.
+
+use ics_core::identity::IdentityId;
+use ics_core::vocabulary::DomainName;
+use serde_json::json;
+
+use super::{Answer, Client, as_get, not_yours};
+use crate::acme::account::{Account, Holder, NewAccount, bound_to, check_contacts, new_key};
+use crate::acme::jwk::Jwk;
+use crate::acme::jws::{By, Signed};
+use crate::acme::problem::{Kind, Problem};
+use crate::acme::urls::Resource;
+use crate::app::App;
+use crate::x509::sha256;
+
+/// Orders in one page of a listing.
+const ORDERS_LISTED: u32 = 100;
+
+impl App {
+    /// Makes an account, or finds the one that the key has (RFC 8555, 7.3).
+    pub(super) fn acme_new_account(&self, domain: &DomainName, request: &Signed) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let By::Key(key) = &request.header.by else {
+            return Err(Problem::malformed("a new account is signed with its key: it takes `jwk`, not `kid`"));
+        };
+        request.verify(key)?;
+        let asked: NewAccount = request.json()?;
+        let answer = |id: u64, account: &Account, status| Answer {
+            status,
+            ..Answer::created(account.to_json(&urls.of(&Resource::Orders(id))), urls.of(&Resource::Account(id)))
+        };
+        if let Some((id, account)) = acme.read(|tx| Ok(tx.account_by_key(domain, &key.thumbprint())?))? {
+            account.check_valid()?;
+            return Ok(answer(id, &account, 200));
+        }
+        if asked.only_return_existing {
+            return Err(Problem::new(Kind::AccountDoesNotExist, "no account here has this key"));
+        }
+        let contact = check_contacts(asked.contact)?;
+        let Some(binding) = asked.external_account_binding else {
+            let account = Account::new(key.clone(), self.acme_own(domain, key)?, contact, self.acme_now());
+            let id = acme.keep(|tx| Ok(tx.add_account(domain, &account)?))?;
+            return Ok(answer(id, &account, 201));
+        };
+        let binding = Signed::from_value(&binding)?;
+        let kid = bound_to(&binding, &request.header.url, key)?;
+        let now = self.acme_now();
+        let (id, account) = acme.keep(|tx| {
+            let unknown = || Problem::new(Kind::Unauthorized, "externalAccountBinding: there is no such credential");
+            let credential = tx.credential(kid, now)?.filter(|it| it.domain == *domain).ok_or_else(unknown)?;
+            binding.verify_mac(&credential.secret)?;
+            let account = Account::new(key.clone(), credential.holder, contact, now);
+            // A credential makes one account: whoever finds it later has nothing.
+            tx.use_credential(kid)?;
+            Ok((tx.add_account(domain, &account)?, account))
+        })?;
+        tracing::info!(%domain, id, holder = %account.holder, "an ACME account was made");
+        Ok(answer(id, &account, 201))
+    }
+
+    /// The thing whose own key an account has: it needs no other binding. The key of one of its certificates does not do:
+    /// an account would outlive the certificate, and speak for the thing when the key was given up.
+    fn acme_own(&self, domain: &DomainName, key: &Jwk) -> Result<Holder, Problem> {
+        let spki = key.to_spki();
+        if let Ok(id @ IdentityId::Key(thing)) = self.holder_of(domain, sha256(&spki)) {
+            let own = self.key_in(&*self.hosted(domain)?, &id)?.and_then(|own| own.to_spki_der());
+            if own == Some(spki) {
+                return Ok(Holder::Thing(thing));
+            }
+        }
+        Err(Problem::new(
+            Kind::ExternalAccountRequired,
+            "no thing here has this key: use a credential, which `ics acme eab` gives to signers and things",
+        ))
+    }
+
+    /// An account as its holder sees it, and what he changes of it (RFC 8555, 7.3.2, 7.3.6).
+    pub(super) fn acme_account(
+        &self,
+        domain: &DomainName,
+        id: u64,
+        request: &Signed,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        if id != client.id {
+            return Err(not_yours("account"));
+        }
+        let mut account = client.account.clone();
+        if !request.payload().is_empty() {
+            let update = request.json()?;
+            account = acme.keep(|tx| {
+                // As it is now: another request may have changed it since its signature was checked.
+                let mut account = tx.account(domain, id)?.ok_or_else(|| not_yours("account"))?;
+                account.check_valid()?;
+                account.update(update)?;
+                tx.put_account(id, &account)?;
+                Ok(account)
+            })?;
+        }
+        Ok(Answer::json(account.to_json(&urls.of(&Resource::Orders(id)))))
+    }
+
+    /// The newest orders of an account (RFC 8555, 7.1.2.1).
+    pub(super) fn acme_orders(
+        &self,
+        domain: &DomainName,
+        id: u64,
+        request: &Signed,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        as_get(request)?;
+        let (acme, urls) = self.acme(domain)?;
+        if id != client.id {
+            return Err(not_yours("account"));
+        }
+        let orders = acme.read(|tx| Ok(tx.newest_orders(id, ORDERS_LISTED)?))?;
+        let orders: Vec<String> = orders.into_iter().map(|order| urls.of(&Resource::Order(order))).collect();
+        Ok(Answer::json(json!({"orders": orders})))
+    }
+
+    /// Another key for an account (RFC 8555, 7.3.5).
+    pub(super) fn acme_key_change(
+        &self,
+        domain: &DomainName,
+        request: &Signed,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let url = urls.of(&Resource::Account(client.id));
+        let key = new_key(request, &url, &client.account.key)?;
+        let account = acme.keep(|tx| {
+            if let Some((other, _)) = tx.account_by_key(domain, &key.thumbprint())? {
+                let problem = Problem::new(Kind::KeyInUse, "an account has this key already");
+                return Err(Problem { location: Some(urls.of(&Resource::Account(other))), ..problem });
+            }
+            let account = tx.account(domain, client.id)?.filter(|it| it.key == client.account.key);
+            let mut account = account.ok_or_else(|| Problem::malformed("the account's key was changed meanwhile"))?;
+            account.key = key.clone();
+            tx.put_account(client.id, &account)?;
+            Ok(account)
+        })?;
+        let json = account.to_json(&urls.of(&Resource::Orders(client.id)));
+        Ok(Answer { location: Some(url), ..Answer::json(json) })
+    }
+}

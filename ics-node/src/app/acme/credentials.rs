@@ -1,0 +1,104 @@
+//! Credentials for external account bindings: given to whoever proves to be a signer of the domain, or a thing in it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::limits;
+use ics_core::openpgp::certificate::Purpose;
+use ics_core::openpgp::key::PublicKey;
+use ics_core::openpgp::possession;
+use ics_core::vocabulary::DomainName;
+use zeroize::Zeroizing;
+
+use crate::acme::account::Holder;
+use crate::acme::problem::Problem;
+use crate::acme::urls::Resource;
+use crate::api::{AcmeCredential, Challenge, ChallengeAnswer};
+use crate::app::problem::Code;
+use crate::app::{App, AppError, random};
+use crate::store::Credential;
+
+/// Milliseconds in which a credential must make its account.
+const CREDENTIAL_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
+
+impl App {
+    /// A message for a signer or a thing to sign, who wants a credential.
+    ///
+    /// # Errors
+    /// When nobody here has this key, or no certificates are issued here.
+    pub fn acme_credential_challenge(&self, domain: &DomainName, id: &str) -> Result<Challenge, AppError> {
+        self.acme(domain).map_err(told)?;
+        let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
+        self.acme_holder(domain, &id)?;
+        let acme = self.acme_server().map_err(told)?;
+        acme.challenges
+            .make(IdentityId::Key(id), self.clock().now(), |id, nonce| self.credential_message(domain, id, nonce))
+    }
+
+    /// A credential for whoever has signed that message.
+    ///
+    /// # Errors
+    /// When there is no such challenge (any more), the signature is not good, or too many credentials wait.
+    pub fn acme_credential(&self, domain: &DomainName, answer: &ChallengeAnswer) -> Result<AcmeCredential, AppError> {
+        let (acme, urls) = self.acme(domain).map_err(told)?;
+        let now = self.clock().now();
+        let id = acme.challenges.answered(&answer.nonce, now)?;
+        let IdentityId::Key(fingerprint) = id else { return Err(AppError::unknown_identity(&id.to_string())) };
+        let (holder, keys) = self.acme_holder(domain, &fingerprint)?;
+        let message = self.credential_message(domain, &id, &answer.nonce);
+        let signed = |key: &PublicKey| possession::verify(key, message.as_bytes(), &answer.signature.0).is_ok();
+        if !keys.iter().any(signed) {
+            return Err(AppError::new(Code::NotProven, format!("the signature is not by a key of {fingerprint}")));
+        }
+        let credential = Credential {
+            kid: URL_SAFE_NO_PAD.encode(random::<16>()?),
+            domain: domain.clone(),
+            holder,
+            secret: Zeroizing::new(random::<32>()?.to_vec()),
+            expires: now.plus_millis(CREDENTIAL_MILLIS),
+        };
+        acme.keep(|tx| {
+            if tx.count_credentials(domain, &holder, now)? >= limits::ACME_CREDENTIALS_WAITING {
+                return Err(Problem::malformed(format!(
+                    "{} credentials wait for their accounts",
+                    limits::ACME_CREDENTIALS_WAITING
+                )));
+            }
+            Ok(tx.add_credential(&credential)?)
+        })
+        .map_err(|problem| AppError::new(Code::TooManyRequests, problem.detail))?;
+        tracing::info!(%domain, %holder, "an ACME credential was given out");
+        Ok(AcmeCredential {
+            directory: urls.of(&Resource::Directory),
+            kid: credential.kid,
+            hmac_key: URL_SAFE_NO_PAD.encode(&*credential.secret),
+            holder: holder.to_string(),
+            expires: credential.expires,
+        })
+    }
+
+    /// It names purpose and place, so that no signature for something else, or for another node, serves.
+    fn credential_message(&self, domain: &DomainName, id: &IdentityId, nonce: &str) -> String {
+        format!("ICS ACME credential\n{}\n{domain}\n{id}\n{nonce}\n", self.0.keys.name)
+    }
+
+    /// For whom the account of a key would speak, and the keys by which he proves himself.
+    fn acme_holder(&self, domain: &DomainName, id: &Fingerprint) -> Result<(Holder, Vec<PublicKey>), AppError> {
+        let hosted = self.hosted(domain)?;
+        let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(domain))?;
+        let now = self.clock().now();
+        if let Some((_, certificate)) = domain.certificate(id) {
+            let may_sign = |key: &&PublicKey| certificate.key_for(&key.fingerprint(), Purpose::Sign, now).is_ok();
+            return Ok((Holder::Signer(*id), certificate.public_keys().filter(may_sign).cloned().collect()));
+        }
+        match self.key_in(&hosted, &IdentityId::Key(*id))? {
+            Some(key) => Ok((Holder::Thing(*id), vec![key])),
+            None => Err(AppError::unknown_identity(&id.to_string())),
+        }
+    }
+}
+
+/// A problem of the protocol where the API speaks.
+fn told(problem: Problem) -> AppError {
+    AppError::new(Code::UnknownRoute, problem.detail)
+}

@@ -1,0 +1,193 @@
+//! What an account may have a certificate for: asked of the record each time.
+
+use std::collections::BTreeSet;
+
+use ics_core::descriptor::Certificates;
+use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::name::{Lookup, Name};
+use ics_core::record::{Listed, Standing};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, CertificateUse, DomainName, Effect, ProfileName};
+
+use super::Client;
+use crate::acme::identifier::Identifier;
+use crate::acme::problem::{Kind, Problem};
+use crate::app::App;
+use crate::app::certify::{Application, CertifyError, Requester, sets_status};
+
+/// For which thing an account may have a certificate, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entitled {
+    pub(super) thing: Fingerprint,
+    pub(super) profile: ProfileName,
+    /// Whether the record gives the account the right; else it must prove the names.
+    pub(super) by_record: bool,
+}
+
+impl App {
+    /// Whether an account may have a certificate for these identifiers, or may prove them.
+    pub(super) fn acme_entitle(
+        &self,
+        domain: &DomainName,
+        client: &Client,
+        identifiers: &[Identifier],
+        profile: Option<&str>,
+    ) -> Result<Entitled, Problem> {
+        let id = self.acme_thing(domain, identifiers)?;
+        let IdentityId::Key(thing) = id else {
+            return Err(Problem::new(Kind::RejectedIdentifier, format!("{id} has no key")));
+        };
+        self.acme_blocks(domain, client, identifiers, &id)?;
+        let names: BTreeSet<Name> = identifiers.iter().filter_map(Identifier::name).collect();
+        let profiles = self.acme_wanted(domain, profile)?;
+        let first = |requester| -> Result<ProfileName, Problem> {
+            let mut failed = None;
+            for profile in &profiles {
+                let application = Application { domain, requester, identity: id, profile };
+                match self.may_certify(&application, &names) {
+                    Ok(_) => return Ok(profile.clone()),
+                    Err(error) => failed = Some(closer(failed, error)),
+                }
+            }
+            Err(failed.map_or_else(|| Problem::malformed("the domain has no profiles"), Problem::from))
+        };
+        let denied = match first(client.account.holder.requester()) {
+            Ok(profile) => return Ok(Entitled { thing, profile, by_record: true }),
+            Err(problem) => problem,
+        };
+        let is_provable = !self.acme_server()?.config.challenges.is_empty()
+            && identifiers.iter().all(|identifier| matches!(identifier, Identifier::Dns(_)));
+        match is_provable.then(|| first(Requester::Identity(id))) {
+            Some(Ok(profile)) => Ok(Entitled { thing, profile, by_record: false }),
+            _ => Err(denied),
+        }
+    }
+
+    /// The one thing that has all these identifiers.
+    fn acme_thing(&self, domain: &DomainName, identifiers: &[Identifier]) -> Result<IdentityId, Problem> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let (mut common, mut problems): (Option<BTreeSet<IdentityId>>, _) = (None, Vec::new());
+        for identifier in identifiers {
+            let lookup: Lookup = identifier.query().parse().map_err(|_| Problem::malformed("an identifier"))?;
+            let fitting = self.identities(&sight, &lookup)?;
+            if fitting.is_empty() {
+                let detail = format!("no record here gives the name `{identifier}`");
+                problems.push(Problem::new(Kind::RejectedIdentifier, detail).about(identifier));
+            }
+            common = Some(match common {
+                Some(common) => common.intersection(&fitting).copied().collect(),
+                None => fitting,
+            });
+        }
+        if let Some(problem) = Problem::of_all(problems) {
+            return Err(problem);
+        }
+        let mut ids = common.unwrap_or_default().into_iter();
+        match (ids.next(), ids.next()) {
+            (Some(id), None) => Ok(id),
+            _ => Err(Problem::new(Kind::RejectedIdentifier, "a certificate is for one thing: these are several")),
+        }
+    }
+
+    /// An account of which somebody else had a certificate revoked gets no other one for its names, until somebody who is
+    /// entitled to it says anew that the thing may be used.
+    pub(super) fn acme_blocks(
+        &self,
+        domain: &DomainName,
+        client: &Client,
+        identifiers: &[Identifier],
+        id: &IdentityId,
+    ) -> Result<(), Problem> {
+        let blocked = |identifier: &Identifier| {
+            let found = self.acme_server()?.read(|tx| Ok(tx.blocked(client.id, identifier)?))?;
+            Ok(found.map(|(since, why)| (identifier.clone(), since, why)))
+        };
+        let found: Vec<_> = identifiers.iter().map(blocked).collect::<Result<_, Problem>>()?;
+        let mut problems = Vec::new();
+        for (identifier, since, why) in found.into_iter().flatten() {
+            if !self.permitted_since(domain, id, since)? {
+                let detail =
+                    format!("this account's certificate was revoked {why}; a newer status that permits lifts it");
+                problems.push(Problem::new(Kind::Unauthorized, detail).about(&identifier));
+            }
+        }
+        Problem::of_all(problems).map_or(Ok(()), Err)
+    }
+
+    /// The same of a key, whichever account brings it.
+    pub(super) fn acme_key_blocks(&self, domain: &DomainName, spki: &[u8; 32], id: &IdentityId) -> Result<(), Problem> {
+        let Some((since, why)) = self.acme_server()?.read(|tx| Ok(tx.blocked_key(domain, spki)?))? else {
+            return Ok(());
+        };
+        if self.permitted_since(domain, id, since)? {
+            return Ok(());
+        }
+        let detail = format!("a certificate of this key was revoked {why}; a newer status that permits lifts it");
+        Err(Problem::new(Kind::BadPublicKey, detail))
+    }
+
+    /// Whether nothing blocks the thing, and after a time somebody who sets its status has said that it may be used.
+    fn permitted_since(&self, domain: &DomainName, id: &IdentityId, since: Timestamp) -> Result<bool, Problem> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let Some((record, _)) = self.resolve(&sight, id)? else { return Ok(false) };
+        let lifts = |it: &Listed| {
+            it.act == Act::Status
+                && it.standing == Standing::Stands
+                && it.admitted_at > since
+                && sets_status(&it.by.role)
+        };
+        Ok(record.effect() == Effect::Permits && record.statements.iter().any(lifts))
+    }
+
+    /// The profile that a client names; or all of the domain's that are for things, the shortest time first: who does not
+    /// say what he wants gets what does least harm.
+    fn acme_wanted(&self, domain: &DomainName, named: Option<&str>) -> Result<Vec<ProfileName>, Problem> {
+        let mut profiles: Vec<_> = self.acme_rules(domain)?.profiles.into_iter().collect();
+        match named {
+            Some(named) => profiles.retain(|(name, _)| name.as_str() == named),
+            None => profiles.retain(|(_, profile)| !profile.uses.contains(&CertificateUse::Ocsp)),
+        }
+        if profiles.is_empty() {
+            return Err(Problem::new(Kind::InvalidProfile, "the domain has no such profile; its directory lists them"));
+        }
+        profiles.sort_by_key(|(_, profile)| profile.seconds.unwrap_or(u64::MAX));
+        Ok(profiles.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// The profiles of a domain, each with what it is in words.
+    pub(super) fn acme_profiles(&self, domain: &DomainName) -> Result<Vec<(String, String)>, Problem> {
+        let list = |words: Vec<&str>| words.join(", ");
+        let rules = self.acme_rules(domain)?;
+        let profiles = rules.profiles.iter().map(|(name, profile)| {
+            let uses = list(profile.uses.iter().map(|it| it.as_str()).collect());
+            let uses = if uses.is_empty() { "no purpose of its own".to_owned() } else { uses };
+            let time = profile.seconds.map_or_else(|| "without end".to_owned(), |seconds| format!("{seconds} s"));
+            let kinds = list(profile.kinds.iter().map(|it| it.as_str()).collect());
+            (name.to_string(), format!("for {kinds}; {uses}; {time}"))
+        });
+        Ok(profiles.collect())
+    }
+
+    pub(super) fn acme_rules(&self, domain: &DomainName) -> Result<Certificates, Problem> {
+        let rules = self.hosted(domain)?.domain().and_then(|domain| domain.descriptor().certificates.clone());
+        rules.ok_or_else(|| Problem::new(Kind::NotFound, "no certificates are issued here"))
+    }
+}
+
+/// Of two reasons why profiles do not serve, the one of the profile that came closer: what is wrong with the thing says
+/// more than that a profile is for others.
+fn closer(before: Option<CertifyError>, next: CertifyError) -> CertifyError {
+    let rank = |error: &CertifyError| match error {
+        CertifyError::Requester => 1,
+        CertifyError::Record(_) => 2,
+        CertifyError::Leaf(_) => 3,
+        CertifyError::UnknownIdentity(_) | CertifyError::UnknownProfile { .. } => 0,
+        _ => 4,
+    };
+    match before {
+        Some(before) if rank(&before) >= rank(&next) => before,
+        _ => next,
+    }
+}

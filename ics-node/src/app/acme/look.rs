@@ -1,0 +1,242 @@
+//! Looking for the answers to challenges: at the identifier itself, at addresses that the operator allows, and nowhere
+//! else that anybody names.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use der::Decode as _;
+use der::oid::ObjectIdentifier;
+use futures_util::StreamExt as _;
+use ics_core::limits;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::net::TcpStream;
+use x509_cert::Certificate;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
+
+use crate::acme::authorization::{Method, acme_identifier, answers_http};
+use crate::acme::problem::{Kind, Problem};
+use crate::app::App;
+use crate::config::AcmeConfig;
+
+/// How long one look may take.
+const LOOK_TIME: Duration = Duration::from_secs(limits::ACME_LOOK_SECONDS);
+/// Addresses of a name that are tried.
+const ADDRESSES: usize = 2;
+/// The protocol of tls-alpn-01, and the extension of its certificates (RFC 8737, 6).
+const ACME_TLS: &[u8] = b"acme-tls/1";
+const ACME_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.31");
+const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
+
+/// A challenge that is to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    pub(super) authorization: u64,
+    pub(super) method: Method,
+    pub(super) host: String,
+    pub(super) token: String,
+    pub(super) key_authorization: String,
+}
+
+impl App {
+    /// Looks at a challenge, and keeps what came of it. So many at a time; others wait.
+    pub async fn acme_look(self, look: Look) {
+        let Ok(acme) = self.acme_server() else { return };
+        let Ok(_place) = acme.looks.acquire().await else { return };
+        let found = tokio::time::timeout(LOOK_TIME, look.find(&acme.config)).await;
+        let late = || Problem::new(Kind::Connection, format!("no answer within {} s", LOOK_TIME.as_secs()));
+        let found = found.unwrap_or_else(|_| Err(late()));
+        tracing::info!(host = %look.host, method = look.method.as_str(), found = found.is_ok(), "a challenge was looked at");
+        let app = self.clone();
+        let kept = tokio::task::spawn_blocking(move || app.acme_found(&look, found)).await;
+        if !matches!(kept, Ok(Ok(()))) {
+            tracing::error!(?kept, "what came of a challenge could not be kept");
+        }
+    }
+
+    fn acme_found(&self, look: &Look, found: Result<(), Problem>) -> Result<(), Problem> {
+        let now = self.acme_now();
+        self.acme_server()?.read(|tx| {
+            if let Some(mut authorization) = tx.authorization(look.authorization)? {
+                authorization.finish(look.method, found, now);
+                tx.put_authorization(look.authorization, &authorization)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Look {
+    async fn find(&self, config: &AcmeConfig) -> Result<(), Problem> {
+        let port = match self.method {
+            Method::Http01 => config.http_port,
+            Method::TlsAlpn01 => config.tls_port,
+        };
+        let mut last = Err(Problem::new(Kind::Dns, format!("`{}` has no address that this node may ask", self.host)));
+        for address in addresses(&self.host, port, config).await?.into_iter().take(ADDRESSES) {
+            last = match self.method {
+                Method::Http01 => self.find_http(address).await,
+                Method::TlsAlpn01 => self.find_tls(address).await,
+            };
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
+    }
+
+    /// No redirections are followed: they would lead to where the identifier does not.
+    async fn find_http(&self, address: SocketAddr) -> Result<(), Problem> {
+        let failed = |error: reqwest::Error| {
+            Problem::new(Kind::Connection, format!("`{}` did not answer over HTTP: {error}", self.host))
+        };
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .resolve(&self.host, address)
+            .tls_backend_preconfigured(tls()?)
+            .build()
+            .map_err(failed)?;
+        let url = format!("http://{}:{}/.well-known/acme-challenge/{}", self.host, address.port(), self.token);
+        let response = client.get(url).send().await.map_err(failed)?;
+        let status = response.status();
+        if status != reqwest::StatusCode::OK {
+            return Err(incorrect(format!("`{}` answered {status}", self.host)));
+        }
+        let mut body = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            body.extend_from_slice(&chunk.map_err(failed)?);
+            if body.len() > limits::ACME_ANSWER_BYTES {
+                return Err(incorrect(format!(
+                    "`{}` answered more than {} bytes",
+                    self.host,
+                    limits::ACME_ANSWER_BYTES
+                )));
+            }
+        }
+        if answers_http(&body, &self.key_authorization) {
+            Ok(())
+        } else {
+            Err(incorrect(format!("`{}` did not answer with the key authorization", self.host)))
+        }
+    }
+
+    async fn find_tls(&self, address: SocketAddr) -> Result<(), Problem> {
+        let failed = |error: std::io::Error| {
+            Problem::new(Kind::Connection, format!("`{}` cannot be reached: {error}", self.host))
+        };
+        let name = ServerName::try_from(self.host.clone())
+            .map_err(|_| Problem::new(Kind::Dns, format!("`{}` cannot be asked for over TLS", self.host)))?;
+        let stream = TcpStream::connect(address).await.map_err(failed)?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(tls()?));
+        let stream = connector
+            .connect(name, stream)
+            .await
+            .map_err(|error| Problem::new(Kind::Tls, format!("`{}`: {error}", self.host)))?;
+        let (_, connection) = stream.get_ref();
+        if connection.alpn_protocol() != Some(ACME_TLS) {
+            return Err(Problem::new(Kind::Tls, format!("`{}` does not speak acme-tls/1", self.host)));
+        }
+        let shown = connection.peer_certificates().and_then(<[_]>::first).map(AsRef::as_ref).unwrap_or_default();
+        if answers_tls(shown, &self.host, &self.key_authorization) {
+            Ok(())
+        } else {
+            Err(incorrect(format!("`{}` did not show a certificate with the key authorization", self.host)))
+        }
+    }
+}
+
+/// Whether a certificate is for exactly this name and has the critical extension with this key authorization
+/// (RFC 8737, 3).
+fn answers_tls(certificate: &[u8], host: &str, key_authorization: &str) -> bool {
+    let Ok(certificate) = Certificate::from_der(certificate) else { return false };
+    let extensions = certificate.tbs_certificate.extensions.unwrap_or_default();
+    let only = |oid: ObjectIdentifier| {
+        let mut found = extensions.iter().filter(|extension| extension.extn_id == oid);
+        found.next().filter(|_| found.next().is_none())
+    };
+    let names = only(SUBJECT_ALT_NAME).and_then(|it| SubjectAltName::from_der(it.extn_value.as_bytes()).ok());
+    let is_for_host = names.is_some_and(|names| match names.0.as_slice() {
+        [GeneralName::DnsName(name)] => name.as_str().eq_ignore_ascii_case(host),
+        _ => false,
+    });
+    let answers = only(ACME_IDENTIFIER)
+        .is_some_and(|it| it.critical && it.extn_value.as_bytes() == acme_identifier(key_authorization));
+    is_for_host && answers
+}
+
+/// The addresses of a name that may be asked.
+async fn addresses(host: &str, port: u16, config: &AcmeConfig) -> Result<Vec<SocketAddr>, Problem> {
+    let known: Vec<IpAddr> = match config.hosts.get(host) {
+        Some(address) => vec![*address],
+        None => {
+            let found = tokio::net::lookup_host((host, port)).await;
+            let found = found.map_err(|error| Problem::new(Kind::Dns, format!("`{host}`: {error}")))?;
+            found.map(|address| address.ip()).collect()
+        }
+    };
+    let allowed = known.into_iter().filter(|address| config.may_ask(*address));
+    Ok(allowed.map(|address| SocketAddr::new(address, port)).collect())
+}
+
+fn incorrect(detail: String) -> Problem {
+    Problem::new(Kind::IncorrectResponse, detail)
+}
+
+/// TLS to whoever answers: what he shows is the answer.
+fn tls() -> Result<ClientConfig, Problem> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let failed = |error: rustls::Error| Problem::new(Kind::ServerInternal, error.to_string());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(failed)?;
+    let verifier = Arc::new(Anybody(provider));
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.alpn_protocols = vec![ACME_TLS.to_vec()];
+    Ok(config)
+}
+
+/// Takes any certificate. It is self-signed, by whoever knows the key authorization: neither its signature nor that of the
+/// handshake could say more than what stands in it. rustls would not even look at them, because of the critical extension.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

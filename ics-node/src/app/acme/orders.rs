@@ -1,0 +1,341 @@
+//! Orders, what they need to be shown, and the certificates that they end in.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ics_core::identity::IdentityId;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use serde::Deserialize;
+
+use super::entitle::Entitled;
+use super::{Acme, Answer, AnswerBody, Client, Look, not_yours};
+use crate::acme::account::Holder;
+use crate::acme::authorization::{Authorization, Method, token};
+use crate::acme::identifier::{Asked, Identifier};
+use crate::acme::jws::Signed;
+use crate::acme::order::{NewOrder, ORDER_MILLIS, Order, OrderStatus, OrderUrls, Progress, read_identifiers};
+use crate::acme::problem::{Kind, Problem};
+use crate::acme::renewal::check_replaces;
+use crate::acme::urls::{Resource, Urls};
+use crate::app::certify::{Application, CertifyFault, Issued, Requester};
+use crate::app::{App, random};
+use crate::store::{self, AcmeTx};
+use crate::x509::{Csr, certificate_pem, sha256};
+
+/// Seconds after which a client asks again for what is under way.
+const ASK_AGAIN_SECONDS: u64 = 1;
+const HOUR_MILLIS: u64 = 60 * 60 * 1000;
+
+/// What a client sends for an authorization without an order.
+#[derive(Debug, Deserialize)]
+pub(super) struct NewAuthorization {
+    identifier: Asked,
+}
+
+/// What a client sends to have its certificate made.
+#[derive(Debug, Deserialize)]
+pub(super) struct Finalize {
+    csr: String,
+}
+
+#[derive(Deserialize)]
+struct Update {
+    status: String,
+}
+
+impl App {
+    /// Takes an order (RFC 8555, 7.4).
+    pub(super) fn acme_new_order(
+        &self,
+        domain: &DomainName,
+        asked: &NewOrder,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        asked.check_times()?;
+        let identifiers = read_identifiers(&asked.identifiers)?;
+        let replaced = asked.replaces.as_deref().map(|id| self.acme_replaced(domain, id)).transpose()?;
+        let entitled = self.acme_entitle(domain, client, &identifiers, asked.profile.as_deref())?;
+        let (now, token) = (self.acme_now(), token(&random()?));
+        let expires = now.plus_millis(ORDER_MILLIS);
+        let (id, order, authorizations) = acme.read(|tx| {
+            check_rate(acme, tx, client, now)?;
+            if let Some(digest) = &replaced {
+                let known = tx.certificate_by_digest(domain, digest)?;
+                let is_replaced = known.as_ref().is_some_and(|(_, replaced)| *replaced);
+                check_replaces(known.map(|(issued, _)| issued.account), client.id, is_replaced)?;
+                tx.set_replaced(domain, digest, true)?;
+            }
+            let authorize = |identifier: &Identifier| acme.authorize(client, identifier, &entitled, &token, expires);
+            let authorizations: Vec<Authorization> = identifiers.iter().map(authorize).collect();
+            let numbers = authorizations.iter().map(|it| tx.add_authorization(it)).collect::<Result<_, _>>()?;
+            let order = Order {
+                account: client.id,
+                identifiers: identifiers.clone(),
+                authorizations: numbers,
+                profile: entitled.profile.clone(),
+                profile_named: asked.profile.is_some(),
+                thing: entitled.thing,
+                replaces: asked.replaces.clone(),
+                expires,
+                progress: Progress::Open,
+            };
+            Ok((tx.add_order(&order, now)?, order, authorizations))
+        })?;
+        let json = order.to_json(&authorizations, now, &urls_of(&urls, id, &order));
+        Ok(Answer::created(json, urls.of(&Resource::Order(id))))
+    }
+
+    /// Takes a wish to prove an identifier before there is an order (RFC 8555, 7.4.1).
+    pub(super) fn acme_new_authz(
+        &self,
+        domain: &DomainName,
+        asked: &NewAuthorization,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let identifier = Identifier::read(&asked.identifier)?;
+        let entitled = self.acme_entitle(domain, client, std::slice::from_ref(&identifier), None)?;
+        let (now, token) = (self.acme_now(), token(&random()?));
+        let authorization = acme.authorize(client, &identifier, &entitled, &token, now.plus_millis(ORDER_MILLIS));
+        let id = acme.read(|tx| {
+            check_rate(acme, tx, client, now)?;
+            Ok(tx.add_authorization(&authorization)?)
+        })?;
+        let json = authorization.to_json(now, |method| urls.of(&Resource::Challenge(id, method)));
+        Ok(Answer::created(json, urls.of(&Resource::Authorization(id))))
+    }
+
+    /// An order as its client sees it.
+    pub(super) fn acme_order(&self, domain: &DomainName, id: u64, client: &Client) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let (order, authorizations) = acme.read(|tx| own_order(tx, id, client))?;
+        Ok(self.acme_shown(&urls, id, &order, &authorizations))
+    }
+
+    fn acme_shown(&self, urls: &Urls, id: u64, order: &Order, authorizations: &[Authorization]) -> Answer {
+        let now = self.acme_now();
+        let waits = order.status(authorizations, now) == OrderStatus::Processing;
+        let json = order.to_json(authorizations, now, &urls_of(urls, id, order));
+        Answer {
+            location: Some(urls.of(&Resource::Order(id))),
+            retry_after: waits.then_some(ASK_AGAIN_SECONDS),
+            ..Answer::json(json)
+        }
+    }
+
+    /// An authorization as its client sees it, or gives it up (RFC 8555, 7.5, 7.5.2).
+    pub(super) fn acme_authorization(
+        &self,
+        domain: &DomainName,
+        id: u64,
+        request: &Signed,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let update: Option<Update> = (!request.payload().is_empty()).then(|| request.json()).transpose()?;
+        let now = self.acme_now();
+        let authorization = acme.read(|tx| {
+            let mut authorization = own_authorization(tx, id, client)?;
+            if let Some(update) = update {
+                authorization.update(&update.status, now)?;
+                tx.put_authorization(id, &authorization)?;
+            }
+            Ok(authorization)
+        })?;
+        let waits = authorization.status(now) == "pending";
+        let json = authorization.to_json(now, |method| urls.of(&Resource::Challenge(id, method)));
+        Ok(Answer { retry_after: waits.then_some(ASK_AGAIN_SECONDS), ..Answer::json(json) })
+    }
+
+    /// A challenge as its client sees it, or says that it can be looked at (RFC 8555, 7.5.1).
+    pub(super) fn acme_challenge(
+        &self,
+        domain: &DomainName,
+        id: u64,
+        method: Method,
+        request: &Signed,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let now = self.acme_now();
+        let begins = !request.payload().is_empty();
+        if begins {
+            request.json::<serde_json::Map<String, serde_json::Value>>()?;
+        }
+        let (authorization, look) = acme.read(|tx| {
+            let mut authorization = own_authorization(tx, id, client)?;
+            let look = begins && authorization.begin(method, now)?;
+            if look {
+                tx.put_authorization(id, &authorization)?;
+            }
+            Ok((authorization, look))
+        })?;
+        let challenge = authorization.challenge(method)?;
+        let look = look.then(|| Look {
+            authorization: id,
+            method,
+            host: authorization.identifier.value().to_owned(),
+            token: challenge.token.clone(),
+            key_authorization: challenge.key_authorization(&client.account.key),
+        });
+        let url = urls.of(&Resource::Challenge(id, method));
+        let links = vec![("up", urls.of(&Resource::Authorization(id)))];
+        Ok(Answer {
+            links,
+            retry_after: Some(ASK_AGAIN_SECONDS),
+            look,
+            location: Some(url.clone()),
+            ..Answer::json(challenge.to_json(&url))
+        })
+    }
+
+    /// Has the certificate of an order made (RFC 8555, 7.4).
+    pub(super) fn acme_finalize(
+        &self,
+        domain: &DomainName,
+        id: u64,
+        asked: &Finalize,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let bad = |detail: String| Problem::new(Kind::BadCsr, detail);
+        let der = URL_SAFE_NO_PAD.decode(&asked.csr).map_err(|error| bad(format!("csr: {error}")))?;
+        let csr = Csr::parse(&der).map_err(|error| Problem::from(crate::app::certify::CertifyError::from(error)))?;
+        check_key(client, &csr)?;
+        let requested = csr.wanted.iter().map(|wanted| wanted.name().clone()).collect();
+        let now = self.acme_now();
+        let (order, authorizations) = acme.read(|tx| {
+            let (mut order, authorizations) = own_order(tx, id, client)?;
+            order.check_names(&requested)?;
+            order.begin(&authorizations, now)?;
+            tx.put_order(id, &order)?;
+            Ok((order, authorizations))
+        })?;
+        let made = self.acme_make(domain, client, &order, &authorizations, (&csr, &der));
+        let order = acme.read(|tx| {
+            let (mut order, _) = own_order(tx, id, client)?;
+            match &made {
+                Ok(issued) => order.finish(Ok(keep(tx, domain, client.id, &order, issued)?)),
+                Err((problem, true)) => order.finish(Err(problem.clone())),
+                Err((_, false)) => order.reopen(),
+            }
+            if let (Progress::Invalid(_), Some(replaces)) = (&order.progress, &order.replaces) {
+                self.acme_replaced(domain, replaces).and_then(|digest| Ok(tx.set_replaced(domain, &digest, false)?))?;
+            }
+            tx.put_order(id, &order)?;
+            Ok(order)
+        })?;
+        made.map_err(|(problem, _)| problem)?;
+        Ok(self.acme_shown(&urls, id, &order, &authorizations))
+    }
+
+    /// Makes the certificate of an order, or says why there is none, and whether that is for good.
+    fn acme_make(
+        &self,
+        domain: &DomainName,
+        client: &Client,
+        order: &Order,
+        authorizations: &[Authorization],
+        (csr, der): (&Csr, &[u8]),
+    ) -> Result<Issued, (Problem, bool)> {
+        // A right that the record gave may be gone by now; the issuer asks the record anew as well.
+        let identity = IdentityId::Key(order.thing);
+        let by_record = authorizations.iter().all(|it| it.challenges.is_empty());
+        let requester = if by_record { client.account.holder.requester() } else { Requester::Identity(identity) };
+        self.acme_blocks(domain, client, &order.identifiers, &identity).map_err(|problem| (problem, true))?;
+        self.acme_key_blocks(domain, &sha256(&csr.spki), &identity).map_err(|problem| (problem, false))?;
+        let application = Application { domain, requester, identity, profile: &order.profile };
+        self.certify(&application, der).map_err(|error| {
+            let for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
+            (error.into(), for_good)
+        })
+    }
+
+    /// A certificate, with one of the chains above it (RFC 8555, 7.4.2).
+    pub(super) fn acme_certificate(
+        &self,
+        domain: &DomainName,
+        id: u64,
+        chain: usize,
+        client: &Client,
+    ) -> Result<Answer, Problem> {
+        let (acme, urls) = self.acme(domain)?;
+        let issued = acme.read(|tx| Ok(tx.certificate(domain, id)?))?.filter(|it| it.account == client.id);
+        let issued = issued.ok_or_else(|| not_yours("certificate"))?;
+        let pem = issued.chains.get(chain).cloned().ok_or_else(|| not_yours("certificate"))?;
+        let others = (0..issued.chains.len()).filter(|other| *other != chain);
+        let links = others.map(|other| ("alternate", urls.of(&Resource::Certificate(id, other)))).collect();
+        Ok(Answer { body: AnswerBody::Pem(pem), links, ..Answer::nothing() })
+    }
+}
+
+impl Acme {
+    fn authorize(
+        &self,
+        client: &Client,
+        identifier: &Identifier,
+        entitled: &Entitled,
+        token: &str,
+        expires: Timestamp,
+    ) -> Authorization {
+        if entitled.by_record {
+            return Authorization::by_record(client.id, identifier.clone(), expires);
+        }
+        let methods: Vec<Method> = self.config.challenges.iter().copied().collect();
+        Authorization::to_prove(client.id, identifier.clone(), expires, token, &methods)
+    }
+}
+
+/// The rate of one account.
+fn check_rate(acme: &Acme, tx: &AcmeTx<'_>, client: &Client, now: Timestamp) -> Result<(), Problem> {
+    let since = Timestamp::from_millis(now.as_millis().saturating_sub(HOUR_MILLIS));
+    let limit = acme.config.orders_per_hour;
+    if tx.count_orders(client.id, since)? < limit {
+        return Ok(());
+    }
+    let detail = format!("an account makes {limit} orders in an hour at most");
+    Err(Problem { retry_after: Some(600), ..Problem::new(Kind::RateLimited, detail) })
+}
+
+/// A signer's account key must not end up in a certificate (RFC 8555, 11.1); a thing may have one key only.
+fn check_key(client: &Client, csr: &Csr) -> Result<(), Problem> {
+    let is_same = matches!(client.account.holder, Holder::Signer(_)) && client.account.key.to_spki() == csr.spki;
+    if is_same { Err(Problem::new(Kind::BadPublicKey, "the key in the request is the account's")) } else { Ok(()) }
+}
+
+fn own_order(tx: &AcmeTx<'_>, id: u64, client: &Client) -> Result<(Order, Vec<Authorization>), Problem> {
+    let order = tx.order(id)?.filter(|order| order.account == client.id).ok_or_else(|| not_yours("order"))?;
+    let mut authorizations = Vec::with_capacity(order.authorizations.len());
+    for number in &order.authorizations {
+        authorizations.extend(tx.authorization(*number)?);
+    }
+    Ok((order, authorizations))
+}
+
+fn own_authorization(tx: &AcmeTx<'_>, id: u64, client: &Client) -> Result<Authorization, Problem> {
+    tx.authorization(id)?.filter(|it| it.account == client.id).ok_or_else(|| not_yours("authorization"))
+}
+
+fn urls_of(urls: &Urls, id: u64, order: &Order) -> OrderUrls {
+    let certificate = match order.progress {
+        Progress::Valid(certificate) => Some(urls.of(&Resource::Certificate(certificate, 0))),
+        _ => None,
+    };
+    let authorization = |number: &u64| urls.of(&Resource::Authorization(*number));
+    OrderUrls {
+        authorizations: order.authorizations.iter().map(authorization).collect(),
+        finalize: urls.of(&Resource::Finalize(id)),
+        certificate,
+    }
+}
+
+/// Keeps a certificate for its client: as servers send it, and with the root for whoever wants that.
+fn keep(tx: &AcmeTx<'_>, domain: &DomainName, account: u64, order: &Order, issued: &Issued) -> Result<u64, Problem> {
+    let whole = std::iter::once(&issued.certificate).chain(&issued.chain).map(|der| certificate_pem(der)).collect();
+    let mut chains: Vec<String> = vec![issued.pem_chain(), whole];
+    chains.dedup();
+    let kept = store::AcmeIssued { account, chains, identifiers: order.identifiers.clone() };
+    let expires = issued.not_after.unwrap_or(Timestamp::from_millis(i64::MAX.unsigned_abs()));
+    Ok(tx.add_certificate(domain, &sha256(&issued.certificate), expires, &kept)?)
+}

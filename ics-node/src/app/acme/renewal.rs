@@ -1,0 +1,68 @@
+//! When certificates should be renewed: read from the log, like everything else about them.
+
+use ics_core::record::{IssuedCertificate, Record};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use serde_json::Value;
+
+use crate::acme::problem::{Kind, Problem};
+use crate::acme::renewal::{CertificateId, to_json, window};
+use crate::app::App;
+use crate::x509::{Authority, SerialNumber, State};
+
+/// A certificate that was issued here.
+pub(super) struct Known {
+    /// Its SHA-256.
+    pub(super) digest: [u8; 32],
+    pub(super) from: Timestamp,
+    /// Without end if absent.
+    pub(super) until: Option<Timestamp>,
+    pub(super) state: State,
+    /// What is said of the thing that it was issued to.
+    pub(super) record: Record,
+}
+
+impl App {
+    /// The window in which a certificate should be renewed (RFC 9773, 4.2).
+    ///
+    /// # Errors
+    /// When no such certificate was issued here.
+    pub fn acme_renewal_info(&self, domain: &DomainName, id: &str) -> Result<Value, Problem> {
+        let (known, serial) = self.acme_known(domain, id)?;
+        let now = self.acme_now();
+        // What has no end need not be renewed: its window never comes.
+        let until = known.until.unwrap_or_else(|| now.plus_millis(100 * 365 * 24 * 60 * 60 * 1000));
+        let revoked = !matches!(known.state, State::Good);
+        Ok(to_json(window(known.from, until, &serial.as_bytes()[..], revoked, now)))
+    }
+
+    /// The SHA-256 of the certificate that an order succeeds.
+    pub(super) fn acme_replaced(&self, domain: &DomainName, id: &str) -> Result<[u8; 32], Problem> {
+        self.acme_known(domain, id).map(|(known, _)| known.digest)
+    }
+
+    fn acme_known(&self, domain: &DomainName, id: &str) -> Result<(Known, SerialNumber), Problem> {
+        let unknown = || Problem::new(Kind::NotFound, "no such certificate was issued here");
+        let id = CertificateId::parse(id)?;
+        let serial = SerialNumber::read(&id.serial).ok_or_else(unknown)?;
+        let issuers = self.acme_rules(domain)?.issuers;
+        let is_its = |issuer| Authority::read(issuer).is_ok_and(|authority| authority.key_id == id.issuer);
+        let is_issuer = issuers.iter().any(is_its);
+        if !is_issuer {
+            return Err(unknown());
+        }
+        Ok((self.acme_issued(domain, &serial)?.ok_or_else(unknown)?, serial))
+    }
+
+    /// What the log says of a certificate.
+    pub(super) fn acme_issued(&self, domain: &DomainName, serial: &SerialNumber) -> Result<Option<Known>, Problem> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let Some(logged) = self.issued(&sight, serial)? else { return Ok(None) };
+        let Some((record, _)) = self.resolve(&sight, &logged.subject_id())? else { return Ok(None) };
+        let Some(issued) = IssuedCertificate::of(logged.claims()) else { return Ok(None) };
+        let ics_core::name::Name::Certificate(digest) = issued.certificate else { return Ok(None) };
+        let state = State::of(&record, logged.index());
+        Ok(Some(Known { digest, from: issued.from.unwrap_or_default(), until: issued.until, state, record }))
+    }
+}

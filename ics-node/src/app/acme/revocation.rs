@@ -1,0 +1,133 @@
+//! Revocation (RFC 8555, 7.6): by whom `crate::acme::revoke` says, as a statement in the log.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::record::Record;
+use ics_core::vocabulary::DomainName;
+use serde::Deserialize;
+
+use super::{Answer, Client};
+use crate::acme::account::Holder;
+use crate::acme::identifier::Identifier;
+use crate::acme::jws::{By, Signed};
+use crate::acme::problem::{Kind, Problem};
+use crate::acme::revoke::{Asker, Right, decide};
+use crate::app::App;
+use crate::app::certify::{Requester, Revoker};
+use crate::store::AcmeIssued;
+use crate::x509::{Reason, SerialNumber, Shown, sha256};
+
+#[derive(Deserialize)]
+struct Asked {
+    certificate: String,
+    #[serde(default)]
+    reason: Option<u64>,
+}
+
+/// A certificate that is to be revoked.
+struct Target {
+    shown: Shown,
+    serial: SerialNumber,
+    record: Record,
+    /// What the account that got it is known by, if it was one.
+    issued: Option<AcmeIssued>,
+}
+
+impl App {
+    /// Revokes a certificate.
+    pub(super) fn acme_revoke(&self, domain: &DomainName, request: &Signed) -> Result<Answer, Problem> {
+        let client = match &request.header.by {
+            By::Key(key) => request.verify(key).map(|()| None)?,
+            By::Kid(_) => Some(self.acme_client(domain, request)?),
+        };
+        let asked: Asked = request.json()?;
+        let target = self.acme_target(domain, &asked.certificate)?;
+        let asker = match (&client, &request.header.by) {
+            (Some(client), _) => self.acme_asker(domain, client, &target)?,
+            (None, By::Key(key)) => Asker { has_key: key.to_spki() == target.shown.spki, ..Asker::default() },
+            (None, By::Kid(_)) => Asker::default(),
+        };
+        let (right, reason) = decide(&asker, asked.reason)?;
+        let revoker = match right {
+            Right::Key => Revoker::Key,
+            Right::Authority(signer) => Revoker::Requester(Requester::Signer(signer)),
+            // They speak for the thing, as far as this certificate goes.
+            Right::Subscriber | Right::Control => Revoker::Requester(Requester::Identity(target.record.identity.id)),
+        };
+        let index = self.revoke_certificate(domain, &target.serial, revoker, reason)?;
+        tracing::info!(%domain, serial = %target.serial, index, right = right.to_text(), "revoked over ACME");
+        self.acme_block(domain, &target, right, reason, client.as_ref())?;
+        Ok(Answer::nothing())
+    }
+
+    /// The certificate, byte for byte one that was issued here.
+    fn acme_target(&self, domain: &DomainName, text: &str) -> Result<Target, Problem> {
+        let der = URL_SAFE_NO_PAD.decode(text).map_err(|error| Problem::malformed(format!("certificate: {error}")))?;
+        if der.len() > limits::X509_CERTIFICATE_BYTES {
+            return Err(Problem::malformed("certificate: it is too long"));
+        }
+        let shown = Shown::read(&der).map_err(|error| Problem::malformed(format!("certificate: {error}")))?;
+        let unknown = || Problem::new(Kind::NotFound, "no such certificate was issued here");
+        let (serial, digest) = (SerialNumber::read(&shown.serial).ok_or_else(unknown)?, sha256(&der));
+        let known = self.acme_issued(domain, &serial)?.filter(|known| known.digest == digest).ok_or_else(unknown)?;
+        let issued = self.acme_server()?.read(|tx| Ok(tx.certificate_by_digest(domain, &digest)?))?;
+        Ok(Target { shown, serial, record: known.record, issued: issued.map(|(issued, _)| issued) })
+    }
+
+    /// What is known of an account that wants it revoked.
+    fn acme_asker(&self, domain: &DomainName, client: &Client, target: &Target) -> Result<Asker, Problem> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let descriptor = sight.domain.descriptor();
+        let (authority, is_requester) = match client.account.holder {
+            Holder::Signer(signer) => {
+                let roles = target.record.roles_of(descriptor, &signer);
+                let watches = roles.iter().any(crate::app::certify::sets_status);
+                let profiles = descriptor.certificates.iter().flat_map(|rules| rules.profiles.values());
+                let asks = profiles.into_iter().any(|profile| !roles.is_disjoint(&profile.requesters));
+                (watches.then_some(signer), asks)
+            }
+            Holder::Thing(thing) => (None, target.record.identity.id == IdentityId::Key(thing)),
+        };
+        let names = target.shown.names.len();
+        let controlled = if is_requester { names } else { self.acme_controlled(client, target)? };
+        let got_it = target.issued.as_ref().is_some_and(|issued| issued.account == client.id);
+        Ok(Asker { has_key: false, got_it, authority, names, controlled })
+    }
+
+    /// Names of all kinds in the certificate that the account has proven. Only host names can be.
+    fn acme_controlled(&self, client: &Client, target: &Target) -> Result<usize, Problem> {
+        let now = self.acme_now();
+        let mut controlled = 0;
+        for name in &target.shown.names {
+            let Some(identifier) = name.as_ref().and_then(|host| Identifier::dns(host).ok()) else { continue };
+            let found = self.acme_server()?.read(|tx| Ok(tx.authorizations(client.id, &identifier, now)?))?;
+            controlled += usize::from(found.iter().any(|(_, authorization)| authorization.is_valid(now)));
+        }
+        Ok(controlled)
+    }
+
+    /// When somebody else has it revoked, neither the account that got it nor its key gets another one at once.
+    fn acme_block(
+        &self,
+        domain: &DomainName,
+        target: &Target,
+        right: Right,
+        reason: Reason,
+        client: Option<&Client>,
+    ) -> Result<(), Problem> {
+        if !right.blocks() {
+            return Ok(());
+        }
+        let (now, why) = (self.acme_now(), format!("{} ({reason})", right.to_text()));
+        let other = target.issued.as_ref().filter(|it| client.is_none_or(|client| client.id != it.account));
+        self.acme_server()?.keep(|tx| {
+            tx.block_key(domain, &sha256(&target.shown.spki), now, &why)?;
+            let Some(issued) = other else { return Ok(()) };
+            issued.identifiers.iter().try_for_each(|identifier| tx.block(issued.account, identifier, now, &why))?;
+            Ok(())
+        })
+    }
+}

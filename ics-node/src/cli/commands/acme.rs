@@ -1,0 +1,81 @@
+//! `ics acme`.
+
+use clap::{Args, Subcommand};
+use ics_core::openpgp::certificate::Purpose;
+use ics_core::openpgp::possession;
+
+use crate::api::ChallengeAnswer;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::output::card;
+use crate::cli::session::{InDomain, named};
+use crate::client::signing::SigningError;
+
+/// Commands about the ACME server of a domain.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AcmeCommand {
+    /// Get the credential with which an ACME client makes its account.
+    ///
+    /// Signs with a key that the domain knows, of a signer or of a thing, and gets a credential for the external account
+    /// binding of one ACME account, to be used within a week. The account then speaks for the signer, who may have
+    /// certificates made for the things over which he has a role that the profile names; or for the thing itself. Whoever
+    /// has the credential can make the account: keep it secret.
+    ///
+    /// A thing whose ACME client uses the thing's own key as account key needs none.
+    Eab(Eab),
+}
+
+/// What `ics acme eab` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics acme eab
+  $ ics acme eab --key device --domain devices.acme.example --json")]
+pub(crate) struct Eab {
+    #[command(flatten)]
+    domain: InDomain,
+    /// The secret key that signs [default: `[client] signer` in ics.toml].
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+impl AcmeCommand {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Eab(command) => command.run(context),
+        }
+    }
+}
+
+impl Eab {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let name = named(self.key, config.client.signer.as_ref(), "key")?;
+        let domain = self.domain.or_default(&config)?;
+        let (node, key) = (context.node(&config)?, context.unlock(&context.keys().find(&name)?)?);
+        let credential = context.wait(async {
+            let challenge = node.acme_challenge(&domain, &key.certificate().primary().to_string()).await?;
+            let mut salt = [0; 32];
+            getrandom::fill(&mut salt).map_err(|error| SigningError::Randomness(error.to_string()))?;
+            let now = context.now();
+            let signer = key.signer(Purpose::Sign, now)?;
+            let signature = possession::sign(signer, challenge.message.as_bytes(), now, &salt);
+            let signature = signature.map_err(|error| Failure::new(Exit::Refused, error))?;
+            let answer = ChallengeAnswer { nonce: challenge.nonce, signature: ics_sync::wire::Base64(signature) };
+            Ok(node.acme_credential(&domain, &answer).await?)
+        })?;
+        context.output.result(&credential, || {
+            let rows = [
+                ("directory", credential.directory.clone()),
+                ("key id", credential.kid.clone()),
+                ("HMAC key", credential.hmac_key.clone()),
+                ("account for", credential.holder.clone()),
+                ("until", credential.expires.to_string()),
+                ("certbot", "register --server DIRECTORY --eab-kid ID --eab-hmac-key KEY".to_owned()),
+                ("lego", "--server DIRECTORY --eab --kid ID --hmac KEY run".to_owned()),
+            ];
+            card("ACME credential", &rows)
+        })?;
+        Ok(Exit::Ok)
+    }
+}

@@ -1,0 +1,178 @@
+//! `/acme/{domain}/…`: ACME (RFC 8555). The protocol has its own errors, headers and signatures; here they become HTTP.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use ics_core::limits;
+use ics_core::vocabulary::DomainName;
+
+use super::Access::Acme;
+use super::{Endpoint, get, post};
+use crate::acme::problem::{Kind, Problem};
+use crate::acme::urls::Resource;
+use crate::app::problem::Code;
+use crate::app::{AcmeAnswer, AcmeBody};
+use crate::http::answer::{JSON, json_bytes};
+use crate::http::body;
+use crate::http::face::Face;
+use crate::http::failure::{Failure, PROBLEM_JSON};
+
+/// The routes of ACME. They have a specification of their own and are not part of the API's.
+pub(super) const TABLE: &[Endpoint] = &[get(ROUTE, Acme, |r| r.to(read)), post(ROUTE, Acme, |r| r.to(request))];
+
+const ROUTE: &str = "/acme/{domain}/{rest:.*}";
+/// The media type of requests (RFC 8555, 6.2).
+const JOSE_JSON: &str = "application/jose+json";
+/// The media type of certificates (RFC 8555, 9.1).
+const CHAIN: &str = "application/pem-certificate-chain";
+const REPLAY_NONCE: HeaderName = HeaderName::from_static("replay-nonce");
+
+/// The directory, nonces, and when to renew (RFC 8555, 6.3; RFC 9773, 4).
+async fn read(face: Data<Face>, request: HttpRequest) -> HttpResponse {
+    let (domain, resource) = match target(&request) {
+        Ok(target) => target,
+        Err(problem) => return refusal(&face, None, problem),
+    };
+    let answered = run(&face, {
+        let domain = domain.clone();
+        move |app| match resource {
+            Resource::Directory => app.acme_directory(&domain).map(Read::Json),
+            Resource::NewNonce => app.acme_directory_url(&domain).map(|_| Read::Nonce),
+            Resource::RenewalInfo(id) => app.acme_renewal_info(&domain, &id).map(Read::Renewal),
+            _ => Err(Problem::new(Kind::MethodNotAllowed, "this URL takes POST, signed by an account")),
+        }
+    });
+    let mut response = match answered.await {
+        Ok(Read::Json(json)) => HttpResponse::Ok().content_type(JSON).body(json_bytes(&json)),
+        Ok(Read::Renewal(json)) => HttpResponse::Ok()
+            .content_type(JSON)
+            .insert_header((header::RETRY_AFTER, crate::acme::renewal::ASK_AGAIN_SECONDS))
+            .body(json_bytes(&json)),
+        // RFC 8555, 7.2: 200 for HEAD, 204 for GET.
+        Ok(Read::Nonce) if request.method() == actix_web::http::Method::HEAD => {
+            with_nonce(&face, HttpResponse::Ok().finish())
+        }
+        Ok(Read::Nonce) => with_nonce(&face, HttpResponse::NoContent().finish()),
+        Err(problem) => return refusal(&face, Some(&domain), problem),
+    };
+    finish(&face, Some(&domain), &mut response);
+    response
+}
+
+enum Read {
+    Json(serde_json::Value),
+    Renewal(serde_json::Value),
+    Nonce,
+}
+
+/// Everything else: a signed POST, answered with a nonce for the next one.
+async fn request(face: Data<Face>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let (domain, resource) = match target(&request) {
+        Ok(target) => target,
+        Err(problem) => return refusal(&face, None, problem),
+    };
+    let answered = match take(&face, &request, payload).await {
+        Ok(bytes) => {
+            let domain = domain.clone();
+            run(&face, move |app| app.acme_post(&domain, &resource, &bytes)).await
+        }
+        Err(problem) => Err(problem),
+    };
+    match answered {
+        Ok(answer) => {
+            let mut response = with_nonce(&face, answer_of(&face, answer));
+            finish(&face, Some(&domain), &mut response);
+            response
+        }
+        Err(problem) => with_nonce(&face, refusal(&face, Some(&domain), problem)),
+    }
+}
+
+/// The domain that a path names, and what it leads to there.
+fn target(request: &HttpRequest) -> Result<(DomainName, Resource), Problem> {
+    let nothing = || Problem::new(Kind::NotFound, "there is nothing at this URL");
+    let domain = request.match_info().query("domain").parse().map_err(|_| nothing())?;
+    Ok((domain, Resource::parse(request.match_info().query("rest"))?))
+}
+
+async fn take(face: &Face, request: &HttpRequest, payload: Payload) -> Result<actix_web::web::Bytes, Problem> {
+    body::media_type(request, &[JOSE_JSON]).map_err(told)?;
+    let _place = face.upload().map_err(told)?;
+    body::read(request, &mut payload.into_inner(), limits::ACME_REQUEST_BYTES).await.map_err(told)
+}
+
+async fn run<T: Send + 'static>(
+    face: &Face,
+    work: impl FnOnce(&crate::app::App) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    face.blocking(move |app| Ok(work(app))).await.map_err(told)?
+}
+
+/// What HTTP itself found, in the words of ACME.
+fn told(failure: Failure) -> Problem {
+    let kind = match Code::named(failure.problem().code()) {
+        Some(Code::BodyTooLarge) => Kind::TooLarge,
+        Some(Code::UnsupportedMediaType) => Kind::MediaType,
+        Some(Code::Busy) => Kind::Busy,
+        Some(Code::Internal) | None => Kind::ServerInternal,
+        Some(_) => Kind::Malformed,
+    };
+    let retry_after = (kind == Kind::Busy).then_some(2);
+    Problem { retry_after, ..Problem::new(kind, failure.problem().detail.clone()) }
+}
+
+fn answer_of(face: &Data<Face>, answer: AcmeAnswer) -> HttpResponse {
+    if let Some(look) = answer.look {
+        actix_web::rt::spawn(face.app.clone().acme_look(look));
+    }
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    if let Some(location) = answer.location {
+        response.insert_header((header::LOCATION, location));
+    }
+    if let Some(seconds) = answer.retry_after {
+        response.insert_header((header::RETRY_AFTER, seconds));
+    }
+    for (relation, url) in answer.links {
+        response.append_header((header::LINK, format!("<{url}>;rel=\"{relation}\"")));
+    }
+    match answer.body {
+        AcmeBody::Nothing => response.finish(),
+        AcmeBody::Json(json) => response.content_type(JSON).body(json_bytes(&json)),
+        AcmeBody::Pem(pem) => response.content_type(CHAIN).body(pem),
+    }
+}
+
+fn refusal(face: &Data<Face>, domain: Option<&DomainName>, problem: Problem) -> HttpResponse {
+    let status = StatusCode::from_u16(problem.kind.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = HttpResponse::build(status);
+    response.content_type(PROBLEM_JSON);
+    if let Some(seconds) = problem.retry_after {
+        response.insert_header((header::RETRY_AFTER, seconds));
+    }
+    if let Some(location) = &problem.location {
+        response.insert_header((header::LOCATION, location.as_str()));
+    }
+    let mut response = response.body(json_bytes(&problem.to_json()));
+    finish(face, domain, &mut response);
+    response
+}
+
+/// The headers of every answer (RFC 8555, 7.1).
+fn finish(face: &Face, domain: Option<&DomainName>, response: &mut HttpResponse) {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let directory = domain.and_then(|domain| face.app.acme_directory_url(domain).ok());
+    if let Some(link) = directory.and_then(|url| HeaderValue::try_from(format!("<{url}>;rel=\"index\"")).ok()) {
+        headers.append(header::LINK, link);
+    }
+}
+
+fn with_nonce(face: &Face, mut response: HttpResponse) -> HttpResponse {
+    match face.app.acme_nonce().map(HeaderValue::try_from) {
+        Ok(Ok(nonce)) => response.headers_mut().insert(REPLAY_NONCE, nonce),
+        _ => return response,
+    };
+    response
+}

@@ -1,0 +1,36 @@
+//! `/v1/domains/{domain}/acme/…`: credentials for ACME accounts.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use actix_web::web::Data;
+
+use crate::api::{ChallengeAnswer, ChallengeRequest};
+use crate::http::answer;
+use crate::http::body::Json;
+use crate::http::face::Face;
+use crate::http::failure::Failure;
+use crate::http::request::Domain;
+
+pub(super) async fn challenge(
+    face: Data<Face>,
+    domain: Domain,
+    request: Json<ChallengeRequest>,
+) -> Result<HttpResponse, Failure> {
+    let challenge = face.blocking(move |app| app.acme_credential_challenge(&domain.0, &request.0.id)).await?;
+    Ok(uncached(answer::json(&challenge)))
+}
+
+pub(super) async fn give(
+    face: Data<Face>,
+    domain: Domain,
+    answer: Json<ChallengeAnswer>,
+) -> Result<HttpResponse, Failure> {
+    let credential = face.blocking(move |app| app.acme_credential(&domain.0, &answer.0)).await?;
+    Ok(uncached(answer::json(&credential)))
+}
+
+/// Both are for one client, and one of them is a secret.
+fn uncached(mut response: HttpResponse) -> HttpResponse {
+    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,517 @@
+//! What the ACME server has to remember: credentials, accounts, orders, authorizations, certificates, blocks.
+//!
+//! A file of its own, `acme.db`, because its clients make most of what stands in it and nothing in it is needed to know
+//! what is true. Accounts and blocks are fsynced before they are acknowledged; a power cut may take the last orders, whose
+//! clients begin anew.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use super::error::StoreError;
+use super::{make_private, schema};
+use crate::acme::account::{Account, Holder};
+use crate::acme::authorization::Authorization;
+use crate::acme::identifier::Identifier;
+use crate::acme::order::Order;
+
+const FILE: &str = "acme.db";
+/// Milliseconds for which what has ended is kept, so that its client can still ask what became of it.
+const KEPT_MILLIS: u64 = 30 * 24 * 60 * 60 * 1000;
+/// Rows of each table that one request clears away.
+const CLEARED_AT_ONCE: u32 = 16;
+
+/// The open file.
+#[derive(Debug)]
+pub struct AcmeStore(Mutex<Connection>);
+
+/// How soon what a transaction wrote must be on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Before it is acknowledged.
+    Now,
+    /// With the next one that must, or soon.
+    Soon,
+}
+
+/// A secret that makes one account, for somebody whom the node knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credential {
+    /// Its id.
+    pub kid: String,
+    /// The domain in which it counts.
+    pub domain: DomainName,
+    /// For whom its account will speak.
+    pub holder: Holder,
+    /// The key of HS256.
+    pub secret: Zeroizing<Vec<u8>>,
+    /// Until when it can be used.
+    pub expires: Timestamp,
+}
+
+/// A certificate that an account got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Issued {
+    /// The account's number.
+    pub account: u64,
+    /// The certificate and the chains above it, PEM; the first is the one that is meant.
+    pub chains: Vec<String>,
+    /// What it was ordered for.
+    pub identifiers: Vec<Identifier>,
+}
+
+/// One transaction.
+pub struct AcmeTx<'c>(Transaction<'c>);
+
+impl AcmeStore {
+    /// Opens the file in the store's directory, and makes it if it is missing.
+    ///
+    /// # Errors
+    /// As [`super::Store::open`].
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        make_private(dir)?;
+        Ok(Self(Mutex::new(schema::open_writer(schema::File::Acme, &dir.join(FILE))?)))
+    }
+
+    /// Runs a job in a transaction, alone; nothing of it stays when it fails.
+    ///
+    /// # Errors
+    /// What the job says, or when the database fails.
+    pub fn with<T, E: From<StoreError>>(
+        &self,
+        durability: Durability,
+        job: impl FnOnce(&AcmeTx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mode = if durability == Durability::Now { "FULL" } else { "NORMAL" };
+        let sqlite = |error: rusqlite::Error| E::from(StoreError::from(error));
+        connection.pragma_update(None, "synchronous", mode).map_err(sqlite)?;
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+        let tx = AcmeTx(tx);
+        let done = job(&tx)?;
+        tx.0.commit().map_err(sqlite)?;
+        Ok(done)
+    }
+}
+
+impl AcmeTx<'_> {
+    /// Keeps a credential.
+    ///
+    /// # Errors
+    /// When the database fails; so for all others.
+    pub fn add_credential(&self, credential: &Credential) -> Result<(), StoreError> {
+        let sql = "INSERT INTO credential (kid, domain, holder, secret, expires) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let Credential { kid, domain, holder, secret, expires } = credential;
+        self.0.execute(sql, params![kid, domain.as_str(), text(holder)?, secret.as_slice(), millis(*expires)])?;
+        Ok(())
+    }
+
+    /// A credential that has not ended. Those that have are forgotten.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn credential(&self, kid: &str, now: Timestamp) -> Result<Option<Credential>, StoreError> {
+        self.0.execute("DELETE FROM credential WHERE expires <= ?1", [millis(now)])?;
+        let sql = "SELECT domain, holder, secret, expires FROM credential WHERE kid = ?1";
+        let row = self.0.query_row(sql, [kid], |row| {
+            let secret: Vec<u8> = row.get(2)?;
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, Zeroizing::new(secret), row.get::<_, i64>(3)?))
+        });
+        let Some((domain, holder, secret, expires)) = row.optional()? else { return Ok(None) };
+        let domain = domain.parse().map_err(|_| damaged("credential"))?;
+        let expires = Timestamp::from_millis(expires.cast_unsigned());
+        Ok(Some(Credential { kid: kid.to_owned(), domain, holder: read(&holder)?, secret, expires }))
+    }
+
+    /// Forgets a credential: it has made its account.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn use_credential(&self, kid: &str) -> Result<(), StoreError> {
+        self.0.execute("DELETE FROM credential WHERE kid = ?1", [kid])?;
+        Ok(())
+    }
+
+    /// Credentials of a holder that can still be used.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn count_credentials(&self, domain: &DomainName, holder: &Holder, now: Timestamp) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM credential WHERE domain = ?1 AND holder = ?2 AND expires > ?3";
+        self.count(sql, params![domain.as_str(), text(holder)?, millis(now)])
+    }
+
+    /// Adds an account; gives its number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn add_account(&self, domain: &DomainName, account: &Account) -> Result<u64, StoreError> {
+        let sql = "INSERT INTO account (domain, thumbprint, document) VALUES (?1, ?2, ?3)";
+        self.insert(sql, params![domain.as_str(), account.key.thumbprint(), text(account)?])
+    }
+
+    /// An account of a domain, by its number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn account(&self, domain: &DomainName, id: u64) -> Result<Option<Account>, StoreError> {
+        let sql = "SELECT document FROM account WHERE id = ?1 AND domain = ?2";
+        self.document(sql, params![id.cast_signed(), domain.as_str()])
+    }
+
+    /// An account of a domain, by its key.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn account_by_key(&self, domain: &DomainName, thumbprint: &str) -> Result<Option<(u64, Account)>, StoreError> {
+        let sql = "SELECT id FROM account WHERE domain = ?1 AND thumbprint = ?2";
+        let id: Option<i64> = self.0.query_row(sql, [domain.as_str(), thumbprint], |row| row.get(0)).optional()?;
+        let Some(id) = id.map(i64::cast_unsigned) else { return Ok(None) };
+        Ok(self.account(domain, id)?.map(|account| (id, account)))
+    }
+
+    /// Changes an account.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn put_account(&self, id: u64, account: &Account) -> Result<(), StoreError> {
+        let sql = "UPDATE account SET thumbprint = ?2, document = ?3 WHERE id = ?1";
+        self.0.execute(sql, params![id.cast_signed(), account.key.thumbprint(), text(account)?])?;
+        Ok(())
+    }
+
+    /// Adds an order; gives its number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn add_order(&self, order: &Order, now: Timestamp) -> Result<u64, StoreError> {
+        self.clear(now)?;
+        let sql = "INSERT INTO orders (account, created, expires, document) VALUES (?1, ?2, ?3, ?4)";
+        let row = params![order.account.cast_signed(), millis(now), millis(order.expires), text(order)?];
+        self.insert(sql, row)
+    }
+
+    /// An order.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn order(&self, id: u64) -> Result<Option<Order>, StoreError> {
+        self.document("SELECT document FROM orders WHERE id = ?1", [id.cast_signed()])
+    }
+
+    /// Changes an order.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn put_order(&self, id: u64, order: &Order) -> Result<(), StoreError> {
+        let sql = "UPDATE orders SET document = ?2 WHERE id = ?1";
+        self.0.execute(sql, params![id.cast_signed(), text(order)?])?;
+        Ok(())
+    }
+
+    /// Orders that an account has made since a time.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn count_orders(&self, account: u64, since: Timestamp) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM orders WHERE account = ?1 AND created > ?2";
+        self.count(sql, params![account.cast_signed(), millis(since)])
+    }
+
+    /// The numbers of an account's newest orders, newest first.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn newest_orders(&self, account: u64, limit: u32) -> Result<Vec<u64>, StoreError> {
+        let sql = "SELECT id FROM orders WHERE account = ?1 ORDER BY created DESC, id DESC LIMIT ?2";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let ids = statement.query_map(params![account.cast_signed(), limit], |row| row.get::<_, i64>(0))?;
+        Ok(ids.map(|id| id.map(i64::cast_unsigned)).collect::<Result<_, _>>()?)
+    }
+
+    /// Adds an authorization; gives its number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn add_authorization(&self, authorization: &Authorization) -> Result<u64, StoreError> {
+        let sql = "INSERT INTO authorization (account, identifier, expires, document) VALUES (?1, ?2, ?3, ?4)";
+        let Authorization { account, identifier, expires, .. } = authorization;
+        let row = params![account.cast_signed(), identifier.query(), millis(*expires), text(authorization)?];
+        self.insert(sql, row)
+    }
+
+    /// An authorization.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn authorization(&self, id: u64) -> Result<Option<Authorization>, StoreError> {
+        self.document("SELECT document FROM authorization WHERE id = ?1", [id.cast_signed()])
+    }
+
+    /// Changes an authorization.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn put_authorization(&self, id: u64, authorization: &Authorization) -> Result<(), StoreError> {
+        let sql = "UPDATE authorization SET expires = ?2, document = ?3 WHERE id = ?1";
+        self.0.execute(sql, params![id.cast_signed(), millis(authorization.expires), text(authorization)?])?;
+        Ok(())
+    }
+
+    /// The newest authorizations of an account for an identifier that have not ended.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn authorizations(
+        &self,
+        account: u64,
+        identifier: &Identifier,
+        now: Timestamp,
+    ) -> Result<Vec<(u64, Authorization)>, StoreError> {
+        let sql = "SELECT id, document FROM authorization WHERE account = ?1 AND identifier = ?2 AND expires > ?3 \
+                   ORDER BY id DESC LIMIT 32";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let row = params![account.cast_signed(), identifier.query(), millis(now)];
+        let rows = statement.query_map(row, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+        let mut found = Vec::new();
+        for row in rows {
+            let (id, document) = row?;
+            found.push((id.cast_unsigned(), read(&document)?));
+        }
+        Ok(found)
+    }
+
+    /// Adds a certificate by its SHA-256; gives its number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn add_certificate(
+        &self,
+        domain: &DomainName,
+        digest: &[u8; 32],
+        expires: Timestamp,
+        issued: &Issued,
+    ) -> Result<u64, StoreError> {
+        let sql = "INSERT INTO certificate (domain, digest, account, expires, document) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let row = params![domain.as_str(), digest, issued.account.cast_signed(), millis(expires), text(issued)?];
+        self.insert(sql, row)
+    }
+
+    /// A certificate, by its number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn certificate(&self, domain: &DomainName, id: u64) -> Result<Option<Issued>, StoreError> {
+        let sql = "SELECT document FROM certificate WHERE id = ?1 AND domain = ?2";
+        self.document(sql, params![id.cast_signed(), domain.as_str()])
+    }
+
+    /// A certificate, by its SHA-256, and whether an order names it as the one that it succeeds.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn certificate_by_digest(
+        &self,
+        domain: &DomainName,
+        digest: &[u8; 32],
+    ) -> Result<Option<(Issued, bool)>, StoreError> {
+        let sql = "SELECT document, replaced FROM certificate WHERE domain = ?1 AND digest = ?2";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?));
+        let found = self.0.query_row(sql, params![domain.as_str(), digest], row).optional()?;
+        found.map(|(document, replaced)| Ok((read(&document)?, replaced))).transpose()
+    }
+
+    /// An order succeeds a certificate, or does so no more.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn set_replaced(&self, domain: &DomainName, digest: &[u8; 32], replaced: bool) -> Result<(), StoreError> {
+        let sql = "UPDATE certificate SET replaced = ?3 WHERE domain = ?1 AND digest = ?2";
+        self.0.execute(sql, params![domain.as_str(), digest, replaced])?;
+        Ok(())
+    }
+
+    /// An account must get no other certificate for an identifier.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn block(&self, account: u64, identifier: &Identifier, since: Timestamp, why: &str) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO block (account, identifier, since, why) VALUES (?1, ?2, ?3, ?4)";
+        self.0.execute(sql, params![account.cast_signed(), identifier.query(), millis(since), why])?;
+        Ok(())
+    }
+
+    /// Since when, and why, an account must get no other certificate for an identifier.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn blocked(&self, account: u64, identifier: &Identifier) -> Result<Option<(Timestamp, String)>, StoreError> {
+        let sql = "SELECT since, why FROM block WHERE account = ?1 AND identifier = ?2";
+        let row = params![account.cast_signed(), identifier.query()];
+        Ok(self.0.query_row(sql, row, since_and_why).optional()?)
+    }
+
+    /// A key, by the SHA-256 of its SubjectPublicKeyInfo, must get no other certificate.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn block_key(
+        &self,
+        domain: &DomainName,
+        spki: &[u8; 32],
+        since: Timestamp,
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT OR REPLACE INTO blocked_key (domain, spki, since, why) VALUES (?1, ?2, ?3, ?4)";
+        self.0.execute(sql, params![domain.as_str(), spki, millis(since), why])?;
+        Ok(())
+    }
+
+    /// Since when, and why, a key must get no other certificate.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn blocked_key(&self, domain: &DomainName, spki: &[u8; 32]) -> Result<Option<(Timestamp, String)>, StoreError> {
+        let sql = "SELECT since, why FROM blocked_key WHERE domain = ?1 AND spki = ?2";
+        Ok(self.0.query_row(sql, params![domain.as_str(), spki], since_and_why).optional()?)
+    }
+
+    /// Clears some of what ended long ago.
+    fn clear(&self, now: Timestamp) -> Result<(), StoreError> {
+        let before = Timestamp::from_millis(now.as_millis().saturating_sub(KEPT_MILLIS));
+        for table in ["orders", "authorization", "certificate"] {
+            let sql = format!(
+                "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE expires < ?1 LIMIT {CLEARED_AT_ONCE})"
+            );
+            self.0.prepare_cached(&sql)?.execute([millis(before)])?;
+        }
+        Ok(())
+    }
+
+    fn insert(&self, sql: &str, row: impl rusqlite::Params) -> Result<u64, StoreError> {
+        self.0.prepare_cached(sql)?.execute(row)?;
+        Ok(self.0.last_insert_rowid().cast_unsigned())
+    }
+
+    fn count(&self, sql: &str, row: impl rusqlite::Params) -> Result<u64, StoreError> {
+        Ok(self.0.prepare_cached(sql)?.query_row(row, |row| row.get::<_, i64>(0))?.cast_unsigned())
+    }
+
+    fn document<T: DeserializeOwned>(&self, sql: &str, row: impl rusqlite::Params) -> Result<Option<T>, StoreError> {
+        let document = self.0.prepare_cached(sql)?.query_row(row, |row| row.get::<_, String>(0)).optional()?;
+        document.map(|document| read(&document)).transpose()
+    }
+}
+
+fn since_and_why(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Timestamp, String)> {
+    Ok((Timestamp::from_millis(row.get::<_, i64>(0)?.cast_unsigned()), row.get(1)?))
+}
+
+fn text(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::corrupt(format!("acme.db: {error}")))
+}
+
+fn read<T: DeserializeOwned>(document: &str) -> Result<T, StoreError> {
+    serde_json::from_str(document).map_err(|error| StoreError::corrupt(format!("acme.db: {error}")))
+}
+
+fn damaged(what: &str) -> StoreError {
+    StoreError::corrupt(format!("acme.db: a {what} is damaged"))
+}
+
+fn millis(time: Timestamp) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::acme::jwk::Jwk;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn store() -> (tempfile::TempDir, AcmeStore, DomainName, Holder) {
+        let dir = tempfile::tempdir().expect("dir");
+        let store = AcmeStore::open(dir.path()).expect("opens");
+        let holder = Holder::Thing("ab".repeat(20).parse().expect("a fingerprint"));
+        (dir, store, "devices.acme.example".parse().expect("a domain"), holder)
+    }
+
+    #[test]
+    fn credentials_end_and_serve_once() {
+        let (_dir, store, domain, holder) = store();
+        let credential = |kid: &str| Credential {
+            kid: kid.to_owned(),
+            domain: domain.clone(),
+            holder,
+            secret: Zeroizing::new(vec![7; 32]),
+            expires: at(100),
+        };
+        let counted = store.with(Durability::Now, |tx| {
+            tx.add_credential(&credential("a"))?;
+            tx.add_credential(&credential("b"))?;
+            assert_eq!(tx.credential("a", at(99))?, Some(credential("a")));
+            tx.use_credential("a")?;
+            assert_eq!(tx.credential("a", at(99))?, None);
+            assert_eq!(tx.credential("b", at(100))?, None);
+            tx.count_credentials(&domain, &holder, at(99))
+        });
+        assert_eq!(counted.map_err(|error| error.to_string()), Ok(0), "what has ended was forgotten");
+    }
+
+    #[test]
+    fn nothing_stays_of_what_fails_and_everything_else_is_there_again() {
+        let (dir, store, domain, holder) = store();
+        let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
+        let id = store.with(Durability::Now, |tx| tx.add_account(&domain, &account)).expect("is kept");
+        let failed = store.with(Durability::Now, |tx| {
+            tx.block(id, &Identifier::dns("a.example").expect("a name"), at(2), "by hand")?;
+            Err::<(), _>(StoreError::not_found("anything"))
+        });
+        assert!(failed.is_err());
+        drop(store);
+        let store = AcmeStore::open(dir.path()).expect("opens again");
+        let found = store.with(Durability::Soon, |tx| {
+            assert_eq!(tx.blocked(id, &Identifier::dns("a.example").expect("a name"))?, None);
+            assert_eq!(tx.account(&"other.example".parse().expect("a domain"), id)?, None);
+            tx.account_by_key(&domain, &account.key.thumbprint())
+        });
+        assert_eq!(found.expect("reads"), Some((id, account)));
+    }
+
+    #[test]
+    fn what_ended_long_ago_is_cleared_away() {
+        let (_dir, store, domain, holder) = store();
+        let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
+        let order = |expires| Order {
+            account: 1,
+            identifiers: Vec::new(),
+            authorizations: Vec::new(),
+            profile: "server".parse().expect("a profile"),
+            profile_named: false,
+            thing: "ab".repeat(20).parse().expect("a fingerprint"),
+            replaces: None,
+            expires,
+            progress: crate::acme::order::Progress::Open,
+        };
+        let late = at(100).plus_millis(KEPT_MILLIS + 1);
+        let left = store.with(Durability::Soon, |tx| {
+            tx.add_account(&domain, &account)?;
+            let first = tx.add_order(&order(at(100)), at(1))?;
+            let second = tx.add_order(&order(late), at(1))?;
+            let third = tx.add_order(&order(late), late)?;
+            assert_eq!((tx.order(first)?, tx.count_orders(1, at(1))?), (None, 1));
+            Ok::<_, StoreError>((tx.newest_orders(1, 10)?, [third, second]))
+        });
+        let (left, expected) = left.expect("works");
+        assert_eq!(left, expected);
+    }
+}

@@ -1,0 +1,240 @@
+//! Orders and what comes of them, as the protocol says it.
+
+use std::process::Command;
+
+use ics_core::time::Timestamp;
+use ics_node::api::AcmeCredential;
+use ics_node::keys::{Algorithm, KeyStore, KeyVersion, PASSPHRASE_FILE, Passphrase};
+use serde_json::json;
+
+use crate::client::{Client, first_der};
+use crate::support::Server;
+use crate::world::{CREATED, DOMAIN, maker};
+
+const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
+const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
+
+#[test]
+fn a_directory_says_where_everything_is() {
+    let server = Server::start();
+    let client = Client::new(&server, 7);
+    let answer = client.get("GET", &server.directory()).is(200);
+    let directory = answer.json();
+    for (member, path) in [
+        ("newNonce", "new-nonce"),
+        ("newAccount", "new-account"),
+        ("newOrder", "new-order"),
+        ("newAuthz", "new-authz"),
+        ("revokeCert", "revoke-cert"),
+        ("keyChange", "key-change"),
+        ("renewalInfo", "renewal-info"),
+    ] {
+        assert_eq!(directory[member], client.url(path), "{directory}");
+    }
+    assert_eq!(directory["meta"]["externalAccountRequired"], true);
+    let profile = directory["meta"]["profiles"]["server"].as_str().expect("a profile");
+    assert!(profile.contains("server") && profile.contains("2592000 s"), "{profile}");
+    let nonce = client.get("GET", &client.url("new-nonce")).is(204);
+    assert!(!nonce.header("replay-nonce").is_empty() && nonce.header("cache-control") == "no-store");
+    assert_eq!(nonce.header("link"), format!("<{}>;rel=\"index\"", server.directory()));
+}
+
+#[test]
+fn a_thing_asks_with_its_own_key_and_the_record_is_all_that_is_asked() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let order = device.order(&[HOST]).is(201);
+    let json = order.json();
+    assert_eq!((&json["status"], &json["profile"]), (&"ready".into(), &serde_json::Value::Null), "{json}");
+    let authorization = device.read(json["authorizations"][0].as_str().expect("a URL")).is(200).json();
+    assert_eq!((&authorization["status"], &authorization["challenges"]), (&"valid".into(), &json!([])));
+    let csr = server.bench.request("server", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    let done = device.finalize(&order, &csr).is(200);
+    assert_eq!((&done.json()["status"], done.location()), (&"valid".into(), order.location()));
+    let url = done.json()["certificate"].as_str().expect("a URL").to_owned();
+    let chain = device.read(&url).is(200);
+    assert_eq!(chain.header("content-type"), "application/pem-certificate-chain");
+    server.bench.file("server.pem", &chain.body);
+    server.bench.file("root.pem", ics_node::x509::certificate_pem(&server.world.root).as_bytes());
+    server.bench.openssl(
+        "verify -purpose sslserver -verify_hostname pump-7.acme.example -CAfile root.pem -untrusted server.pem server.pem",
+    );
+    // The other chain has the root as well.
+    let links: Vec<_> = chain.headers.get_all("link").iter().map(|it| it.to_str().expect("text")).collect();
+    assert!(links.contains(&format!("<{url}/1>;rel=\"alternate\"").as_str()), "{links:?}");
+    let other = device.read(&format!("{url}/1")).is(200);
+    assert_eq!(
+        (chain.text().matches("BEGIN CERT").count(), other.text().matches("BEGIN CERT").count()),
+        (2, 3),
+        "the root is in the other one only"
+    );
+    let account = device.kid.borrow().clone().expect("an account");
+    let orders = device.read(&format!("{account}/orders")).is(200).json();
+    assert_eq!(orders["orders"], json!([order.location()]));
+}
+
+#[test]
+fn profiles_are_asked_for_by_name_and_the_shortest_is_taken_otherwise() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let order = |profile: &str| {
+        device.post("new-order", &json!({"identifiers": [{"type": URN.0, "value": URN.1}], "profile": profile}))
+    };
+    let idevid = order("idevid").is(201);
+    assert_eq!(idevid.json()["profile"], "idevid");
+    let done = device.finalize(&idevid, &server.bench.request("idevid", &[])).is(200).json();
+    let chain = device.read(done["certificate"].as_str().expect("a URL")).is(200).text();
+    server.bench.file("idevid.pem", chain.as_bytes());
+    assert!(server.bench.openssl("x509 -in idevid.pem -noout -enddate").contains("9999"));
+    order("no-such").fails(400, "invalidProfile");
+    order("server").fails(400, "rejectedIdentifier");
+    let (chain, _) = device.certificate(&[URN], &server.bench.request("ldevid", &[]));
+    server.bench.file("ldevid.pem", chain.as_bytes());
+    let text = server.bench.openssl("x509 -in ldevid.pem -noout -text");
+    assert!(text.contains("TLS Web Client") && text.contains("URI:urn:dev:os:32473-SN-7"), "{text}");
+    let own = crate::world::id(7).to_string();
+    let by_id = json!({"identifiers": [{"type": URN.0, "value": own}], "profile": "ldevid"});
+    let order = device.post("new-order", &by_id).is(201);
+    device.finalize(&order, &server.bench.request("by-id", &[])).is(200);
+    let times = json!({"identifiers": [{"type": URN.0, "value": URN.1}], "notAfter": "2027-01-01T00:00:00Z"});
+    device.post("new-order", &times).fails(400, "malformed");
+}
+
+#[test]
+fn renewal_is_suggested_in_time_and_a_successor_is_named_once() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let csr = server.bench.request("device", &[]);
+    let (chain, _) = device.certificate(&[URN], &csr);
+    let id = certificate_id(&server, &chain);
+    let info = device.get("GET", &device.url(&format!("renewal-info/{id}"))).is(200);
+    assert!(!info.header("retry-after").is_empty());
+    let window = info.json()["suggestedWindow"].clone();
+    let time = |member: &str| Timestamp::parse(window[member].as_str().expect("a time")).expect("is one");
+    let days = |member: &str| time(member).millis_since(server.world.app.clock().now()) / 86_400_000;
+    assert!((50..65).contains(&days("start")) && (50..70).contains(&days("end")), "{window}");
+    let successor = json!({"identifiers": [{"type": URN.0, "value": URN.1}], "replaces": id});
+    let order = device.post("new-order", &successor).is(201);
+    assert_eq!(order.json()["replaces"], id);
+    device.post("new-order", &successor).fails(409, "alreadyReplaced");
+    let other = Client::bound(&server, 41, &server.credential(&maker()));
+    other.post("new-order", &successor).fails(400, "malformed");
+    device.revoke(&first_der(&chain), Some(4)).is(200);
+    let info = device.get("GET", &device.url(&format!("renewal-info/{id}"))).is(200).json();
+    let end = Timestamp::parse(info["suggestedWindow"]["end"].as_str().expect("a time")).expect("is one");
+    assert!(end <= server.world.app.clock().now(), "it is to be renewed at once");
+    device.get("GET", &device.url("renewal-info/AAAA.AAAA")).fails(404, "malformed");
+    device.get("GET", &device.url("renewal-info/x")).fails(400, "malformed");
+}
+
+/// A certificate as RFC 9773 names it.
+pub(crate) fn certificate_id(server: &Server, chain: &str) -> String {
+    server.bench.file("renew.pem", chain.as_bytes());
+    let text = server.bench.openssl("x509 -in renew.pem -noout -serial -ext authorityKeyIdentifier");
+    let hex =
+        |text: &str| data_encoding::HEXUPPER_PERMISSIVE.decode(text.replace(':', "").trim().as_bytes()).expect("hex");
+    let serial = text.lines().find_map(|line| line.strip_prefix("serial=")).expect("a serial number");
+    let issuer = text.lines().map(str::trim).find(|line| line.len() == 59).expect("a key identifier");
+    let encode = |bytes: Vec<u8>| data_encoding::BASE64URL_NOPAD.encode(&bytes);
+    format!("{}.{}", encode(hex(issuer)), encode(hex(serial)))
+}
+
+#[test]
+fn accounts_are_found_again_changed_and_given_up() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let account = device.kid.borrow().clone().expect("an account");
+    let again = device.register(&json!({"onlyReturnExisting": true})).is(200);
+    assert_eq!(again.location(), account);
+    let changed = device.post_to(&account, &json!({"contact": ["mailto:ops@acme.example"]})).is(200);
+    assert_eq!(changed.json()["contact"], json!(["mailto:ops@acme.example"]));
+    assert_eq!(device.read(&account).is(200).json()["contact"], changed.json()["contact"]);
+    device.post_to(&account, &json!({"contact": ["tel:+49"]})).fails(400, "unsupportedContact");
+    device.post_to(&account, &json!({"status": "deactivated"})).is(200);
+    device.order(&[URN]).fails(403, "unauthorized");
+    device.register(&json!({})).fails(403, "unauthorized");
+    Client::new(&server, 99).register(&json!({"onlyReturnExisting": true})).fails(400, "accountDoesNotExist");
+}
+
+#[test]
+fn a_key_takes_the_place_of_another() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let new = Client::new(&server, 77);
+    let account = device.kid.borrow().clone().expect("an account");
+    let url = device.url("key-change");
+    let change = |by: &Client<'_>| {
+        let header = json!({"alg": "EdDSA", "url": url, "jwk": crate::client::jwk(&by.key)});
+        by.sign(&header, &json!({"account": account, "oldKey": crate::client::jwk(&device.key)}).to_string())
+    };
+    let other = Client::bound(&server, 78, &server.credential(&maker()));
+    let taken = device.post("key-change", &change(&other));
+    taken.fails(409, "malformed");
+    assert_eq!(Some(taken.location()), *other.kid.borrow());
+    device.post("key-change", &change(&new)).is(200);
+    device.read(&account).fails(403, "unauthorized");
+    *new.kid.borrow_mut() = Some(account);
+    new.order(&[URN]).is(201);
+}
+
+#[test]
+fn credentials_are_for_signers_and_things_and_serve_once() {
+    let server = Server::start();
+    let credential = server.credential(&maker());
+    assert_eq!(credential.directory, server.directory());
+    let first = Client::bound(&server, 41, &credential);
+    first.order(&[HOST]).is(201);
+    let second = Client::new(&server, 42);
+    let url = second.url("new-account");
+    let register = |kid: &str, secret: &str, url: &str| {
+        second.register(&json!({"externalAccountBinding": second.binding(kid, secret, url)}))
+    };
+    register(&credential.kid, &credential.hmac_key, &url).fails(403, "unauthorized");
+    let fresh = server.credential(&maker());
+    register(&fresh.kid, &credential.hmac_key, &url).fails(403, "unauthorized");
+    register(&fresh.kid, &fresh.hmac_key, "https://other.example").fails(400, "malformed");
+    register("no-such", &fresh.hmac_key, &url).fails(403, "unauthorized");
+    register(&fresh.kid, &fresh.hmac_key, &url).is(201);
+    second.register(&json!({})).is(200);
+    Client::new(&server, 43).register(&json!({})).fails(403, "externalAccountRequired");
+    // The key of a certificate is not the thing's own: whoever has it has no account for the thing.
+    let (csr, key) = server.own_request();
+    first.certificate(&[URN], &csr);
+    let holder = Client { key, ..Client::new(&server, 0) };
+    holder.register(&json!({})).fails(403, "externalAccountRequired");
+    let thing = Client::bound(&server, 44, &server.credential(&crate::world::signer(7)));
+    thing.order(&[URN]).is(201);
+    let stranger = crate::world::signer(99);
+    let id = ics_core::openpgp::signer::Signer::public_key(&stranger).fingerprint().to_string();
+    assert!(server.world.app.acme_credential_challenge(&DOMAIN.parse().expect("a domain"), &id).is_err());
+}
+
+#[test]
+fn the_command_line_gets_a_credential_for_whoever_has_the_key() {
+    let mut server = Server::plain();
+    let home = server.bench.path().join("home");
+    let passphrase = Passphrase::generate().expect("a passphrase");
+    let algorithm = (Algorithm::Ed25519, KeyVersion::V4);
+    let stored =
+        KeyStore::new(&home).make(&"signer".parse().expect("a name"), "Line 1", algorithm, &passphrase, CREATED);
+    let stored = stored.expect("a key");
+    passphrase.write_to(&home.join(PASSPHRASE_FILE)).expect("is written");
+    let credential = |server: &Server| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ics-under-test"));
+        command.arg("--home").arg(&home).args(["--node", &server.url, "--json", "acme", "eab"]);
+        command.args(["--domain", DOMAIN, "--key", "signer"]).output().expect("starts")
+    };
+    let stranger = credential(&server);
+    assert_eq!(stranger.status.code(), Some(3), "{}", crate::tools::said(&stranger));
+    let signer = stored.fingerprint();
+    server.world.change(|descriptor| {
+        let role = descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("is there");
+        role.signers.insert(signer);
+    });
+    server.world.submit(vec![stored.certificate_bytes().to_vec()]);
+    let given = credential(&server);
+    assert!(given.status.success(), "{}", crate::tools::said(&given));
+    let given: AcmeCredential = serde_json::from_slice(&given.stdout).expect("JSON");
+    assert_eq!(given.holder, format!("the signer {signer}"));
+    Client::bound(&server, 41, &given).order(&[URN]).is(201);
+}

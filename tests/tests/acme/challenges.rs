@@ -1,0 +1,165 @@
+//! Names that are proven over the network, for accounts to which the record gives no right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::sync::mpsc;
+
+use ics_node::acme::authorization::Method;
+use ics_node::config::AcmeConfig;
+use serde_json::{Value, json};
+
+use crate::client::{Client, jwk};
+use crate::support::{Server, eventually, free_port};
+use crate::world::{owner, signer};
+
+const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
+
+/// Looks for answers at a port of loopback.
+pub(crate) fn looking_at(port: u16) -> AcmeConfig {
+    AcmeConfig {
+        challenges: BTreeSet::from([Method::Http01, Method::TlsAlpn01]),
+        networks: vec!["127.0.0.0/8".parse().expect("a network")],
+        hosts: BTreeMap::from([(HOST.1.to_owned(), IpAddr::from(Ipv4Addr::LOCALHOST))]),
+        http_port: port,
+        tls_port: port,
+        ..AcmeConfig::default()
+    }
+}
+
+/// Answers one request over HTTP with these bytes; gives the request's head.
+fn web_server(port: u16, answer: Vec<u8>) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("listens");
+    std::thread::spawn(move || {
+        let Ok((mut stream, _)) = listener.accept() else { return };
+        let mut head = [0; 4096];
+        let read = stream.read(&mut head).unwrap_or_default();
+        // A client that hangs up early has seen enough.
+        let _ = stream.write_all(&answer);
+        let _ = sender.send(String::from_utf8_lossy(&head[..read]).into_owned());
+    });
+    receiver
+}
+
+fn ok(body: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+/// An order of somebody without a right, and its challenge of a method.
+fn pending(client: &Client<'_>, method: &str) -> (crate::client::Answer, String, Value) {
+    let order = client.order(&[HOST]).is(201);
+    assert_eq!(order.json()["status"], "pending");
+    let authorization = order.json()["authorizations"][0].as_str().expect("a URL").to_owned();
+    let json = client.read(&authorization).is(200).json();
+    let challenges = json["challenges"].as_array().expect("some").clone();
+    let challenge = challenges.into_iter().find(|it| it["type"] == method).expect("is offered");
+    (order, authorization, challenge)
+}
+
+fn key_authorization(client: &Client<'_>, challenge: &Value) -> String {
+    use sha2::{Digest as _, Sha256};
+    let jwk = jwk(&client.key);
+    let canonical = format!("{{\"crv\":\"Ed25519\",\"kty\":\"OKP\",\"x\":{}}}", jwk["x"]);
+    let thumbprint = data_encoding::BASE64URL_NOPAD.encode(&Sha256::digest(canonical));
+    format!("{}.{thumbprint}", challenge["token"].as_str().expect("a token"))
+}
+
+/// Says that the challenge can be looked at, and waits for what comes of it.
+fn looked_at(client: &Client<'_>, authorization: &str, challenge: &Value) -> Value {
+    client.post_to(challenge["url"].as_str().expect("a URL"), &json!({})).is(200);
+    eventually("the challenge is looked at", || client.read(authorization).json()["status"] != "pending");
+    client.read(authorization).is(200).json()
+}
+
+#[test]
+fn a_host_is_proven_by_its_web_server() {
+    let port = free_port();
+    let server = Server::with(looking_at(port));
+    let client = Client::bound(&server, 41, &server.credential(&owner()));
+    let (order, authorization, challenge) = pending(&client, "http-01");
+    let request = server.bench.request("server", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    client.finalize(&order, &request).fails(403, "orderNotReady");
+    let asked = web_server(port, ok(&key_authorization(&client, &challenge)));
+    let proven = looked_at(&client, &authorization, &challenge);
+    assert_eq!((&proven["status"], &proven["challenges"][0]["status"]), (&"valid".into(), &"valid".into()), "{proven}");
+    let head = asked.recv().expect("was asked");
+    let token = challenge["token"].as_str().expect("a token");
+    assert!(head.starts_with(&format!("GET /.well-known/acme-challenge/{token} HTTP/1.1\r\n")), "{head}");
+    assert!(head.to_lowercase().contains(&format!("host: pump-7.acme.example:{port}")), "{head}");
+    assert_eq!(client.read(&order.location()).json()["status"], "ready");
+    client.finalize(&order, &request).is(200);
+    // Whoever has proven all names of a certificate may have it revoked, whoever got it.
+    let device = Client::thing(&server, 7);
+    let (chain, _) = device.certificate(&[HOST], &request);
+    client.revoke(&crate::client::first_der(&chain), Some(5)).is(200);
+}
+
+#[test]
+fn answers_that_prove_nothing() {
+    let port = free_port();
+    let server = Server::with(looking_at(port));
+    let client = Client::bound(&server, 41, &server.credential(&owner()));
+    let redirect = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".to_vec();
+    let long = ok(&"x".repeat(4096));
+    let answers = [
+        (ok("something else"), "incorrectResponse"),
+        (redirect, "incorrectResponse"),
+        (long, "incorrectResponse"),
+        (b"no HTTP at all\r\n\r\n".to_vec(), "connection"),
+    ];
+    for (answer, kind) in answers {
+        let (order, authorization, challenge) = pending(&client, "http-01");
+        let _asked = web_server(port, answer);
+        let failed = looked_at(&client, &authorization, &challenge);
+        let error = &failed["challenges"]
+            .as_array()
+            .expect("some")
+            .iter()
+            .find(|it| it["status"] == "invalid")
+            .expect("one")["error"];
+        assert_eq!(error["type"], format!("urn:ietf:params:acme:error:{kind}"), "{failed}");
+        assert_eq!(client.read(&order.location()).json()["status"], "invalid");
+        client.post_to(challenge["url"].as_str().expect("a URL"), &json!({})).is(200);
+    }
+    let (_, authorization, challenge) = pending(&client, "tls-alpn-01");
+    let failed = looked_at(&client, &authorization, &challenge);
+    assert_eq!(failed["status"], "invalid", "nobody listens: {failed}");
+}
+
+#[test]
+fn a_device_has_nothing_to_prove_and_nobody_proves_what_no_record_gives() {
+    let port = free_port();
+    let server = Server::with(looking_at(port));
+    let client = Client::bound(&server, 41, &server.credential(&owner()));
+    client.order(&[("dns", "other.acme.example")]).fails(400, "rejectedIdentifier");
+    client.order(&[("permanent-identifier", "urn:dev:os:32473-SN-7")]).fails(403, "unauthorized");
+    assert_eq!(Client::thing(&server, 7).order(&[HOST]).is(201).json()["status"], "ready");
+    let (_, authorization, challenge) = pending(&client, "http-01");
+    client.post_to(&authorization, &json!({"status": "deactivated"})).is(200);
+    client.post_to(challenge["url"].as_str().expect("a URL"), &json!({})).fails(400, "malformed");
+    let authz = client.post("new-authz", &json!({"identifier": {"type": "dns", "value": HOST.1}})).is(201);
+    assert_eq!(authz.json()["status"], "pending");
+    assert_eq!(authz.json()["challenges"].as_array().map(Vec::len), Some(2));
+    // A device that is blocked cannot be proven either.
+    let theirs = crate::world::status(7, &crate::world::controller(), "security-controller", "suspended", &[]);
+    server.world.submit(vec![theirs]);
+    client.order(&[HOST]).fails(403, "unauthorized");
+    drop(signer(1));
+}
+
+#[test]
+fn only_allowed_addresses_are_asked() {
+    let port = free_port();
+    let server = Server::with(AcmeConfig { networks: Vec::new(), ..looking_at(port) });
+    let client = Client::bound(&server, 41, &server.credential(&owner()));
+    let (_, authorization, challenge) = pending(&client, "http-01");
+    let asked = web_server(port, ok(&key_authorization(&client, &challenge)));
+    let failed = looked_at(&client, &authorization, &challenge);
+    let text = failed.to_string();
+    assert!(
+        text.contains("urn:ietf:params:acme:error:dns") && text.contains("no address that this node may ask"),
+        "{text}"
+    );
+    assert!(asked.try_recv().is_err(), "loopback is not asked");
+}

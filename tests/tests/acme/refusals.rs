@@ -1,0 +1,188 @@
+//! What no client should send: the protocol's own error, nothing issued, nothing stored.
+
+use ics_node::config::AcmeConfig;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client, jwk, wanted};
+use crate::support::Server;
+use crate::world::{introduction, maker, owner, status};
+
+const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
+const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
+
+#[test]
+fn a_nonce_serves_once() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let url = device.url("new-order");
+    let payload = json!({"identifiers": wanted(&[URN])}).to_string();
+    let request = device.sign(&device.header(&url), &payload);
+    device.send_jws(&url, &request).is(201);
+    let again = device.send_jws(&url, &request);
+    again.fails(400, "badNonce");
+    let mut header = device.header(&url);
+    header["nonce"] = again.header("replay-nonce").into();
+    device.send_jws(&url, &device.sign(&header, &payload)).is(201);
+    for nonce in [json!("AAAA"), json!(""), Value::Null] {
+        header["nonce"] = nonce;
+        device.send_jws(&url, &device.sign(&header, &payload)).fails(400, "badNonce");
+    }
+}
+
+#[test]
+fn a_request_is_by_its_account_for_its_url() {
+    let server = Server::start();
+    let (device, other) = (Client::thing(&server, 7), Client::bound(&server, 41, &server.credential(&maker())));
+    let size = server.world.size();
+    let url = device.url("new-order");
+    let payload = json!({"identifiers": wanted(&[URN])}).to_string();
+    let send = |change: &dyn Fn(&mut Value)| {
+        let mut header = device.header(&url);
+        change(&mut header);
+        device.send_jws(&url, &device.sign(&header, &payload))
+    };
+    send(&|it| it["url"] = device.url("new-authz").into()).fails(403, "unauthorized");
+    send(&|it| it["url"] = url.replace("https", "http").into()).fails(403, "unauthorized");
+    send(&|it| it["kid"] = device.url("account/999").into()).fails(400, "accountDoesNotExist");
+    send(&|it| it["kid"] = "https://other.example/account/1".into()).fails(400, "accountDoesNotExist");
+    send(&|it| it["kid"] = json!(*other.kid.borrow())).fails(403, "unauthorized");
+    send(&|it| it["jwk"] = jwk(&device.key)).fails(400, "malformed");
+    send(&|it| it["crit"] = json!(["x"])).fails(400, "malformed");
+    send(&|it| {
+        it["jwk"] = jwk(&device.key);
+        it.as_object_mut().expect("an object").remove("kid");
+    })
+    .fails(400, "malformed");
+    for alg in ["none", "HS256", "ES256", "RS256", ""] {
+        let answer = send(&|it| it["alg"] = alg.into());
+        answer.fails(400, "badSignatureAlgorithm");
+        assert_eq!(answer.json()["algorithms"], json!(["ES256", "ES384", "EdDSA", "RS256"]));
+    }
+    let registering = device.url("new-account");
+    device.send_jws(&registering, &device.sign(&device.header(&registering), "{}")).fails(400, "malformed");
+    let weak = json!({"alg": "RS256", "nonce": device.nonce(), "url": registering, "jwk": {"kty": "RSA", "n": "AQAB", "e": "AQAB"}});
+    device.send_jws(&registering, &device.sign(&weak, "{}")).fails(400, "badPublicKey");
+    assert_eq!(server.world.size(), size, "nothing is stored");
+}
+
+#[test]
+fn what_is_anothers_looks_like_nothing() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let order = device.order(&[URN]).is(201);
+    let csr = server.bench.request("device", &[]);
+    let done = device.finalize(&order, &csr).is(200).json();
+    let other = Client::bound(&server, 41, &server.credential(&maker()));
+    let account = device.kid.borrow().clone().expect("an account");
+    let of = |member: &str| done[member].as_str().expect("a URL").to_owned();
+    let authorization = done["authorizations"][0].as_str().expect("a URL").to_owned();
+    let theirs = [order.location(), of("certificate"), authorization, account.clone(), format!("{account}/orders")];
+    for url in theirs {
+        let what = other.read(&url).fails(403, "unauthorized");
+        let number = url.split('/').find(|part| part.parse::<u64>().is_ok()).expect("a number");
+        let none = url.replacen(&format!("/{number}"), "/4711", 1);
+        assert_eq!(other.read(&none).fails(403, "unauthorized"), what, "{none}");
+    }
+    other.finalize(&order, &csr).fails(403, "unauthorized");
+    other.post_to(&account, &json!({"status": "deactivated"})).fails(403, "unauthorized");
+}
+
+#[test]
+fn an_order_ends_in_one_certificate_with_its_names() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let order = device.order(&[HOST]).is(201);
+    let request =
+        |name: &str, names: &str| server.bench.request(name, &["-addext", &format!("subjectAltName={names}")]);
+    let size = server.world.size();
+    for (name, names) in [
+        ("other", "DNS:pump-8.acme.example"),
+        ("more", "DNS:pump-7.acme.example,DNS:pump-8.acme.example"),
+        ("urn", "URI:urn:dev:os:32473-SN-7"),
+        ("mail", "DNS:pump-7.acme.example,email:a@acme.example"),
+    ] {
+        let answer = device.finalize(&order, &request(name, names));
+        assert!([400].contains(&answer.status), "{name}: {}", answer.text());
+    }
+    device.finalize(&order, &server.bench.request("none", &[])).fails(400, "badCSR");
+    device.finalize(&order, b"no request").fails(400, "badCSR");
+    let good = request("good", "DNS:pump-7.acme.example");
+    let mut bad = good.clone();
+    *bad.last_mut().expect("bytes") ^= 1;
+    device.finalize(&order, &bad).fails(400, "badCSR");
+    assert_eq!(server.world.size(), size, "nothing is stored");
+    assert_eq!(device.read(&order.location()).is(200).json()["status"], "ready", "it may be tried again");
+    device.finalize(&order, &good).is(200);
+    device.finalize(&order, &good).fails(403, "orderNotReady");
+    assert_eq!(
+        server.world.size(),
+        size + 2,
+        "the issuer's certificate, and the statement about the one that it issued"
+    );
+}
+
+#[test]
+fn identifiers_that_no_record_gives() {
+    let server = Server::start();
+    server
+        .world
+        .submit(vec![introduction(8, &["urn:dev:os:32473-SN-8"]), status(8, &maker(), "manufacturer", "in-use", &[])]);
+    let maker = Client::bound(&server, 41, &server.credential(&maker()));
+    let refused = |identifiers: &[(&str, &str)], kind: &str| {
+        let answer = maker.order(identifiers);
+        assert_eq!(answer.json()["type"], format!("urn:ietf:params:acme:error:{kind}"), "{}", answer.text());
+        answer
+    };
+    refused(&[("dns", "pump-9.acme.example")], "rejectedIdentifier");
+    refused(&[("dns", "*.acme.example")], "rejectedIdentifier");
+    refused(&[("dns", "127.0.0.1")], "rejectedIdentifier");
+    refused(&[("ip", "127.0.0.1")], "unsupportedIdentifier");
+    refused(&[], "malformed");
+    let several = refused(&[("dns", "a.acme.example"), ("dns", "b.acme.example"), HOST], "rejectedIdentifier");
+    let named: Vec<_> = several.json()["subproblems"]
+        .as_array()
+        .expect("some")
+        .iter()
+        .map(|it| it["identifier"]["value"].clone())
+        .collect();
+    assert_eq!(named, ["a.acme.example", "b.acme.example"]);
+    let two = refused(&[URN, ("permanent-identifier", "urn:dev:os:32473-SN-8")], "rejectedIdentifier");
+    assert!(two.text().contains("one thing"), "{}", two.text());
+    // The device asks for itself only; a signer without a role that the profile names asks for nothing.
+    Client::thing(&server, 8).order(&[URN]).fails(403, "unauthorized");
+    Client::bound(&server, 42, &server.credential(&owner())).order(&[HOST]).fails(403, "unauthorized");
+}
+
+#[test]
+fn bodies_and_places_that_are_none() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let url = device.url("new-order");
+    device.send_as("application/jose+json", &url, vec![b' '; 65 * 1024]).fails(413, "malformed");
+    device.send_as("application/json", &url, "{}").fails(415, "malformed");
+    for body in ["", "{", "[]", "{}", "null", "{\"protected\":\"\",\"payload\":\"\",\"signature\":\"\"}"] {
+        device.send_as("application/jose+json", &url, body).fails(400, "malformed");
+    }
+    device.get("GET", &url).fails(405, "malformed");
+    for path in ["", "x", "order/x", "order/1/x", "certificate/1/0"] {
+        device.get("GET", &device.url(path)).fails(404, "malformed");
+    }
+    let elsewhere = device.url("directory").replace("devices.acme.example", "other.acme.example");
+    device.get("GET", &elsewhere).fails(404, "malformed");
+    let renewal = device.url("renewal-info/AA.AA");
+    device.read(&renewal).fails(405, "malformed");
+    let answer: Answer = device.get("DELETE", &url);
+    assert_eq!(answer.status, 405);
+}
+
+#[test]
+fn an_account_asks_for_so_much_in_an_hour() {
+    let server = Server::with(AcmeConfig { orders_per_hour: 2, ..AcmeConfig::default() });
+    let (device, maker) = (Client::thing(&server, 7), Client::bound(&server, 41, &server.credential(&maker())));
+    device.order(&[URN]).is(201);
+    device.order(&[URN]).is(201);
+    let refused = device.order(&[URN]);
+    refused.fails(429, "rateLimited");
+    assert!(!refused.header("retry-after").is_empty());
+    maker.order(&[URN]).is(201);
+}

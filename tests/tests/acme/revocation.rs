@@ -1,0 +1,147 @@
+//! Who has a certificate revoked, why, and what that keeps from being issued again; and a status, which no door gets past.
+
+use ics_core::vocabulary::Act;
+use ics_node::app::Reader;
+
+use crate::client::{Client, first_der};
+use crate::support::Server;
+use crate::world::{controller, domain, id, maker, owner, status};
+
+const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
+
+/// The reason of the last certificate of the device that was taken back, as the log says it.
+fn revoked(server: &Server) -> Option<String> {
+    let history = server.world.app.history(Reader::Operator, &domain(), &id(7).to_string()).expect("known");
+    history.items.iter().rfind(|it| it.act == Act::Withdrawal).and_then(|it| it.reason.clone())
+}
+
+struct Story {
+    server: Server,
+    certificate: Vec<u8>,
+    csr: Vec<u8>,
+}
+
+impl Story {
+    /// The device has a certificate.
+    fn begin() -> Self {
+        let server = Server::start();
+        let csr = server.bench.request("device", &[]);
+        let certificate = first_der(&Client::thing(&server, 7).certificate(&[URN], &csr).0);
+        Self { server, certificate, csr }
+    }
+
+    fn device(&self) -> Client<'_> {
+        let client = Client::new(&self.server, 7);
+        client.register(&serde_json::json!({})).is(200);
+        client
+    }
+
+    fn signer(&self, seed: u8, signer: &dyn ics_core::openpgp::signer::Signer) -> Client<'_> {
+        Client::bound(&self.server, seed, &self.server.credential(signer))
+    }
+}
+
+#[test]
+fn the_account_that_got_it() {
+    let story = Story::begin();
+    let device = story.device();
+    for reason in [1, 2, 6, 8, 9, 10, 99] {
+        let detail = device.revoke(&story.certificate, Some(reason)).fails(400, "badRevocationReason");
+        assert!(detail.contains("4 (superseded)"), "{detail}");
+    }
+    assert_eq!(revoked(&story.server), None);
+    device.revoke(&story.certificate, Some(4)).is(200);
+    assert_eq!(revoked(&story.server).as_deref(), Some("superseded"));
+    device.revoke(&story.certificate, Some(4)).fails(400, "alreadyRevoked");
+    device.certificate(&[URN], &story.csr);
+}
+
+#[test]
+fn the_certificates_key_which_gets_no_other_one() {
+    let story = Story::begin();
+    let (server, device) = (&story.server, story.device());
+    // The key of the device's identity is not that of its certificate.
+    let own = Client::new(server, 7);
+    own.post_as_key("revoke-cert", &payload(&story.certificate)).fails(403, "unauthorized");
+    let (csr, key) = server.own_request();
+    let certificate = first_der(&device.certificate(&[URN], &csr).0);
+    let holder = Client { key, ..Client::new(server, 0) };
+    holder.post_as_key("revoke-cert", &payload(&certificate)).is(200);
+    assert_eq!(revoked(server).as_deref(), Some("keyCompromise"));
+    let order = device.order(&[URN]).is(201);
+    device.finalize(&order, &csr).fails(400, "badPublicKey");
+    device.finalize(&order, &story.csr).is(200);
+}
+
+fn payload(certificate: &[u8]) -> serde_json::Value {
+    serde_json::json!({"certificate": data_encoding::BASE64URL_NOPAD.encode(certificate)})
+}
+
+#[test]
+fn whom_the_record_names_and_what_he_may_say() {
+    let story = Story::begin();
+    let watcher = story.signer(41, &controller());
+    for reason in [1, 3, 4, 6] {
+        watcher.revoke(&story.certificate, Some(reason)).fails(400, "badRevocationReason");
+    }
+    watcher.revoke(&story.certificate, Some(9)).is(200);
+    assert_eq!(revoked(&story.server).as_deref(), Some("privilegeWithdrawn"));
+    // The account does not get another one at once, until somebody says anew that the device may be used.
+    let device = story.device();
+    let detail = device.order(&[URN]).fails(403, "unauthorized");
+    assert!(detail.contains("was revoked on behalf of the thing"), "{detail}");
+    let in_use = story.server.world.submit(vec![status(7, &owner(), "owner", "in-use", &[])]);
+    assert_eq!(in_use.len(), 1);
+    device.certificate(&[URN], &story.csr);
+}
+
+#[test]
+fn whoever_may_have_certificates_for_all_its_names() {
+    let story = Story::begin();
+    let maker = story.signer(41, &maker());
+    maker.revoke(&story.certificate, Some(1)).fails(400, "badRevocationReason");
+    maker.revoke(&story.certificate, None).is(200);
+    assert_eq!(revoked(&story.server).as_deref(), Some("cessationOfOperation"));
+    story.device().order(&[URN]).fails(403, "unauthorized");
+    let order = maker.order(&[URN]).is(201);
+    let detail = maker.finalize(&order, &story.csr).fails(400, "badPublicKey");
+    assert!(detail.contains("a newer status that permits lifts it"), "{detail}");
+    maker.finalize(&order, &story.server.bench.request("another", &[])).is(200);
+}
+
+#[test]
+fn nobody_else_and_nothing_that_was_not_issued_here() {
+    let story = Story::begin();
+    let size = story.server.world.size();
+    story.server.world.submit(vec![crate::world::introduction(8, &["urn:dev:os:32473-SN-8"])]);
+    let other = Client::thing(&story.server, 8);
+    let detail = other.revoke(&story.certificate, None).fails(403, "unauthorized");
+    assert!(detail.contains("0 of its"), "{detail}");
+    let device = story.device();
+    let mut changed = story.certificate.clone();
+    *changed.last_mut().expect("bytes") ^= 1;
+    device.revoke(&changed, None).fails(404, "malformed");
+    device.revoke(&story.server.world.issuer, None).fails(404, "malformed");
+    device.revoke(b"nothing", None).fails(400, "malformed");
+    device.revoke(&vec![0; 20_000], None).fails(400, "malformed");
+    assert_eq!(story.server.world.size(), size + 1, "nothing but the introduction is stored");
+}
+
+#[test]
+fn a_suspended_device_gets_none_by_any_door_until_its_owner_lifts_it() {
+    let story = Story::begin();
+    let (device, maker) = (story.device(), story.signer(41, &maker()));
+    let ready = device.order(&[URN]).is(201);
+    let suspended = story.server.world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
+    let detail = device.order(&[URN]).fails(403, "unauthorized");
+    assert!(detail.contains("suspended"), "{detail}");
+    let detail = device.finalize(&ready, &story.csr).fails(403, "unauthorized");
+    assert!(detail.contains("suspended"), "{detail}");
+    assert_eq!(device.read(&ready.location()).is(200).json()["status"], "invalid");
+    maker.order(&[URN]).fails(403, "unauthorized");
+    Client::bound(&story.server, 42, &story.server.credential(&crate::world::signer(7)))
+        .order(&[URN])
+        .fails(403, "unauthorized");
+    story.server.world.submit(vec![status(7, &owner(), "owner", "in-use", &suspended)]);
+    device.certificate(&[URN], &story.csr);
+}

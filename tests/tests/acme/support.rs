@@ -1,0 +1,154 @@
+//! A node with an ACME server, over TLS with an authority of its own, for as long as a test lasts.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use ics_core::openpgp::possession;
+use ics_core::openpgp::signer::Signer;
+use ics_node::api::{AcmeCredential, ChallengeAnswer};
+use ics_node::app::AcmeSetup;
+use ics_node::config::{AcmeConfig, TlsConfig};
+use ics_node::http::{self, Settings};
+use ics_sync::wire::Base64;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+use crate::tools::{Bench, said};
+use crate::world::{CREATED, DOMAIN, Shape, World, domain};
+
+/// A running server.
+pub(crate) struct Server {
+    pub(crate) world: World,
+    pub(crate) bench: Bench,
+    pub(crate) runtime: Runtime,
+    pub(crate) url: String,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Server {
+    pub(crate) fn start() -> Self {
+        Self::with(AcmeConfig::default())
+    }
+
+    pub(crate) fn with(config: AcmeConfig) -> Self {
+        let bench = Bench::new();
+        let tls = tls_files(&bench);
+        let port = free_port();
+        Self::of(config, bench, Some(tls), port, format!("https://localhost:{port}"))
+    }
+
+    /// Without TLS, as behind a proxy.
+    pub(crate) fn plain() -> Self {
+        let port = free_port();
+        Self::of(AcmeConfig::default(), Bench::new(), None, port, format!("http://127.0.0.1:{port}"))
+    }
+
+    fn of(config: AcmeConfig, bench: Bench, tls: Option<TlsConfig>, port: u16, url: String) -> Self {
+        let acme = AcmeSetup { config, url: url.clone() };
+        let world = World::of(&Shape { acme: Some(acme), ..Shape::new() });
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let settings = Settings {
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))],
+            tls,
+            public_url: url.clone(),
+            workers: Some(1),
+            ..Settings::default()
+        };
+        let app = world.app.clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let server = runtime.block_on(async { http::serve(app, &settings).expect("serves") });
+        runtime.spawn(server.run(async move {
+            let _ = stopped.await;
+        }));
+        Self { world, bench, runtime, url, _stop: stop }
+    }
+
+    pub(crate) fn directory(&self) -> String {
+        format!("{}/acme/{DOMAIN}/directory", self.url)
+    }
+
+    /// The authority of the server's own TLS.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.bench.path().join("tls-ca.pem")
+    }
+
+    /// A credential for whoever has this key.
+    pub(crate) fn credential(&self, signer: &dyn Signer) -> AcmeCredential {
+        let app = &self.world.app;
+        let id = signer.public_key().fingerprint().to_string();
+        let challenge = app.acme_credential_challenge(&domain(), &id).expect("a challenge");
+        let signature = possession::sign(signer, challenge.message.as_bytes(), CREATED, &[5; 32]).expect("signs");
+        let answer = ChallengeAnswer { nonce: challenge.nonce, signature: Base64(signature) };
+        app.acme_credential(&domain(), &answer).expect("a credential")
+    }
+
+    /// Runs a client that trusts the server's authority, in the directory of this test; it must succeed. What it printed.
+    pub(crate) fn client(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.run(program, arguments);
+        let text = said(&output);
+        assert!(output.status.success(), "{program} {arguments:?}: {text}");
+        text
+    }
+
+    /// The same of one that must fail.
+    pub(crate) fn refused(&self, program: &str, arguments: &[&str]) -> String {
+        let output = self.run(program, arguments);
+        let text = said(&output);
+        assert!(!output.status.success(), "{program} {arguments:?}: {text}");
+        text
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program);
+        let authority = self.authority();
+        command.current_dir(self.bench.path()).args(arguments);
+        for variable in ["REQUESTS_CA_BUNDLE", "LEGO_CA_CERTIFICATES", "CURL_CA_BUNDLE", "SSL_CERT_FILE"] {
+            command.env(variable, &authority);
+        }
+        command.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()));
+        command.output().unwrap_or_else(|error| panic!("{program}: {error}"))
+    }
+}
+
+/// A certificate for localhost by an authority of its own.
+fn tls_files(bench: &Bench) -> TlsConfig {
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    bench.openssl(&format!("req -x509 {key} -days 2 -subj /CN=Test -keyout tls-ca.key -out tls-ca.pem"));
+    bench.openssl(&format!("req {key} -subj /CN=localhost -keyout tls.key -out tls.csr"));
+    bench.file("tls.ext", b"subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n");
+    bench.openssl(
+        "x509 -req -in tls.csr -CA tls-ca.pem -CAkey tls-ca.key -CAcreateserial -days 2 -extfile tls.ext -out tls.pem",
+    );
+    TlsConfig { certificate: bench.path().join("tls.pem"), key: bench.path().join("tls.key") }
+}
+
+/// A port that is free now. Clients are told of it before the server listens.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Waits until something holds, for a bounded time.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+impl Server {
+    /// A request for a certificate of an Ed25519 key, DER, and the key, with which ACME requests can be signed.
+    pub(crate) fn own_request(&self) -> (Vec<u8>, ed25519_dalek::SigningKey) {
+        self.bench.openssl("genpkey -algorithm ED25519 -out own.key");
+        let csr = self.bench.request_again("own", &[]);
+        let der = self.bench.run("openssl", &["pkey", "-in", "own.key", "-outform", "DER"]).stdout;
+        // RFC 8410, 7: the 32 octets of the seed stand at the end.
+        let seed: [u8; 32] = der[der.len() - 32..].try_into().expect("32 octets");
+        (csr, ed25519_dalek::SigningKey::from_bytes(&seed))
+    }
+}
