@@ -93,6 +93,7 @@ impl Home {
             trust,
             operator_token: None,
             memory_bytes,
+            acme: None,
         })?;
         app.found(&fs::read(ics_node::client::descriptor::path(&self.path(), &self.domain, 1))?)?;
         Ok(app)

@@ -3,6 +3,7 @@
 //! To add one: a module here with a `pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome`, and its line
 //! in [`BENCHMARKS`].
 
+mod acme;
 mod answers;
 mod device;
 mod directory;
@@ -13,6 +14,9 @@ mod ingest;
 mod report;
 mod scale;
 mod sign;
+#[path = "../../tests/x509/world.rs"]
+#[expect(dead_code, clippy::expect_used, clippy::panic, reason = "the tests of X.509 use more of it, and it is theirs")]
+mod world;
 
 use std::process::ExitCode;
 
@@ -37,6 +41,11 @@ struct Benchmark {
 
 /// All benchmarks, in the order in which they run.
 const BENCHMARKS: &[Benchmark] = &[
+    Benchmark {
+        name: "acme",
+        about: "whole ACME orders with P-256 and nothing to prove, against pebble without its sleeps",
+        run: acme::run,
+    },
     Benchmark {
         name: "answers",
         about: "verdicts in this process; checks and look-ups over HTTP on one core against nginx, asked by wrk",

@@ -3,6 +3,7 @@
 //! `tests/fuzz` lets libFuzzer drive them; the tests here run them on any toolchain over what is kept in
 //! `tests/fuzz/corpus`, over seeds made of the vectors, and over simple mutations of both.
 
+mod acme;
 mod log;
 mod mutate;
 mod openpgp;
@@ -40,6 +41,7 @@ pub const TARGETS: &[Target] = &[
     target("trust", outer::trust),
     target("upload", openpgp::upload),
     target("words", words::words),
+    target("acme", acme::request),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

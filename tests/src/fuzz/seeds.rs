@@ -47,6 +47,10 @@ fn wanted(target: &str) -> &'static [(&'static str, &'static [&'static str])] {
 /// Input that no vector holds.
 fn spoken(target: &str) -> &'static [&'static str] {
     match target {
+        "acme" => &[
+            r#"{"protected":"eyJhbGciOiJFZERTQSIsIm5vbmNlIjoiQUFBQSIsInVybCI6Imh0dHBzOi8vY2EuZXhhbXBsZS94IiwiandrIjp7Imt0eSI6Ik9LUCIsImNydiI6IkVkMjU1MTkiLCJ4IjoiMTFxWUFZS3hDcmZWU183VHlXUUhPZzdoY3ZQYXBpTWxyd0lhYVBjSFVSbyJ9fQ","payload":"eyJjb250YWN0IjpbIm1haWx0bzphQGIuZXhhbXBsZSJdfQ","signature":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
+            r#"{"protected":"eyJhbGciOiJFUzI1NiIsIm5vbmNlIjoiQUFBQSIsInVybCI6Imh0dHBzOi8vY2EuZXhhbXBsZS94Iiwia2lkIjoiaHR0cHM6Ly9jYS5leGFtcGxlL2FjbWUvZGV2aWNlcy5hY21lLmV4YW1wbGUvYWNjb3VudC8xIn0","payload":"eyJpZGVudGlmaWVycyI6W3sidHlwZSI6ImRucyIsInZhbHVlIjoiYS5leGFtcGxlIn0seyJ0eXBlIjoicGVybWFuZW50LWlkZW50aWZpZXIiLCJ2YWx1ZSI6InVybjpkZXY6b3M6MS0yIn1dfQ","signature":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
+        ],
         "csv" => &["serial,model,lot,urn\nSN-1,\"Pump, 7\",L1,urn:dev:mac:0024befffe804ff1\nSN-2,P8,,\n"],
         "document" => &[
             r#"{"erasure":{"domain":"devices.acme.example","statement":"2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}}"#,

@@ -59,6 +59,7 @@ fn seeds_are_accepted() {
     use ics_core::log::entry::Header;
     use ics_core::openpgp::key::PublicKey;
     let accepted = |target: &str, accepts: fn(&[u8]) -> bool| seeds(target).iter().any(|seed| accepts(seed));
+    assert!(accepted("acme", |seed| ics_node::acme::jws::Signed::parse(seed).is_ok()));
     assert!(accepted("body", |seed| ics_core::statement::parse(seed).is_ok()));
     assert!(accepted("certificate", |seed| ics_core::openpgp::certificate::Certificate::parse(seed).is_ok()));
     assert!(accepted("descriptor", |seed| ics_core::descriptor::Descriptor::parse(seed).is_ok()));
