@@ -50,6 +50,7 @@ impl Copy {
             trust: None,
             operator_token: None,
             memory_bytes: 1 << 24,
+            acme: None,
         };
         let app = App::open(&setup).expect("opens");
         let (stop, stopped) = watch::channel(false);
