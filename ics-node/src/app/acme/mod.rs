@@ -308,7 +308,7 @@ impl From<CertifyError> for Problem {
             CertifyFault::Request => Kind::BadCsr,
             CertifyFault::Key => Kind::BadPublicKey,
             CertifyFault::Name => Kind::RejectedIdentifier,
-            CertifyFault::Denied => Kind::Unauthorized,
+            CertifyFault::Denied | CertifyFault::Unproven => Kind::Unauthorized,
             CertifyFault::Reason => Kind::BadRevocationReason,
             CertifyFault::Already => Kind::AlreadyRevoked,
             CertifyFault::Unknown => Kind::RejectedIdentifier,
