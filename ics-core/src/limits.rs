@@ -126,6 +126,19 @@ pub const LDAP_LOOK_THROUGH: usize = 10_000;
 pub const LDAP_SEARCH_SECONDS: u64 = 60;
 /// Searches of one connection that wait to be asked for their next page.
 pub const LDAP_PAGED_SEARCHES: usize = 4;
+/// Entries of a log of which a directory that is kept in step gets what they are about; behind more of them it gets
+/// everything anew.
+pub const LDAP_SYNC_TOUCHED: u64 = 10_000;
+/// Domains of one directory that is kept in step as a whole: its cookie names the place in each.
+pub const LDAP_SYNC_DOMAINS: usize = 256;
+/// Bytes of a cookie of such a directory.
+pub const LDAP_COOKIE_BYTES: usize = 16 * 1024;
+/// Searches that are kept in step at once, by all connections together.
+pub const LDAP_IN_STEP: usize = 256;
+/// Searches of one connection that persist (RFC 4533).
+pub const LDAP_PERSISTING: usize = 16;
+/// Seconds after which a search that persists looks for what time alone has changed.
+pub const LDAP_PERSIST_SECONDS: u64 = 10;
 /// Seconds after which a connection that asks for nothing is ended.
 pub const LDAP_IDLE_SECONDS: u64 = 900;
 /// Challenges that may wait for their answer.

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use ics_core::limits;
 use ics_core::trust::{TrustError, TrustPolicy};
-use ics_sync::http::{HttpPeer, PeerError, client_builder};
+use ics_sync::http::PeerError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::app::{AcmeSetup, App, AppError, NodeKeys, Setup, Source};
-use crate::config::{Config, LdapConfig, NodeConfig, PeerConfig, Url};
+use crate::config::{Config, LdapConfig, NodeConfig, PeerConfig, PeerUrl};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
 use crate::ldap::{self, LdapError, LdapServer};
@@ -194,11 +194,10 @@ fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
 fn peers(config: &Config, keys: &NodeKeys) -> Result<Vec<Source>, ServiceError> {
     let tls = ClientTls::new(NodeCertificate::make(keys)?);
     let answering = config.peers().filter_map(|peer| Some((peer, peer.url.as_ref()?)));
-    let source = |(peer, url): (&PeerConfig, &Url)| {
+    let source = |(peer, url): (&PeerConfig, &PeerUrl)| {
         let name = peer.name.to_string();
         let client = tls.for_peer(peer.pin()).map_err(io::Error::other)?;
-        let client = client_builder().tls_backend_preconfigured(client).build().map_err(io::Error::other)?;
-        let peer = HttpPeer::new(url.as_str(), client);
+        let peer = ics_sync::Peer::new(url.as_str(), client);
         Ok(Source::Peer { peer: peer.map_err(|source| ServiceError::Peer { name: name.clone(), source })?, name })
     };
     answering.map(source).collect()

@@ -1,4 +1,4 @@
-//! The loop that does over HTTP what a mirror says.
+//! The loop that does what a mirror says.
 
 use core::time::Duration;
 
@@ -6,9 +6,10 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 
-use crate::http::{HttpPeer, NewsStream, PeerError};
+use crate::http::PeerError;
 use crate::mirror::{Action, Fill, Mirror, Seen, Status, Stop, Survey, VerifiedPage, Way};
 use crate::news::News;
+use crate::peer::{Peer, Stream};
 
 /// What takes the verified entries of a mirror.
 pub trait Applier {
@@ -51,7 +52,7 @@ pub struct Progress {
 /// the node's clock. When one peer fails, the next is asked: the home's signature travels with all that any of them has.
 pub async fn run(
     mirror: &mut Mirror,
-    peers: &[HttpPeer],
+    peers: &[Peer],
     applier: &mut (impl Applier + Send),
     now: impl Fn() -> Timestamp + Send,
     progress: &watch::Sender<Progress>,
@@ -97,8 +98,8 @@ pub async fn run(
 /// Waits, or asks the peer and tells the mirror what it said. Dropped half-way, it has changed nothing.
 async fn ask(
     mirror: &mut Mirror,
-    peer: &HttpPeer,
-    stream: &mut Option<NewsStream>,
+    peer: &Peer,
+    stream: &mut Option<Stream>,
     action: Action,
     now: &(impl Fn() -> Timestamp + Send),
 ) {
@@ -142,9 +143,9 @@ async fn ask(
 
 /// The next piece of news, by the stream that is open, or a new one, or a request that waits at the peer.
 async fn listen(
-    peer: &HttpPeer,
+    peer: &Peer,
     domain: &DomainName,
-    stream: &mut Option<NewsStream>,
+    stream: &mut Option<Stream>,
     from: u64,
     way: Way,
 ) -> Result<News, PeerError> {

@@ -17,11 +17,11 @@ use crate::wire::{self, Again, Base64, Descriptors, Info, Outcome, Page, Shown, 
 use crate::witness::{AddCheckpoint, Reply};
 
 /// Seconds until a connection must stand.
-const CONNECT_SECONDS: u64 = 10;
+pub(crate) const CONNECT_SECONDS: u64 = 10;
 /// Seconds without a byte after which an answer is given up.
-const SILENCE_SECONDS: u64 = 3 * HEARTBEAT_SECONDS;
+pub(crate) const SILENCE_SECONDS: u64 = 3 * HEARTBEAT_SECONDS;
 /// Seconds in which an answer must be complete.
-const ANSWER_SECONDS: u64 = 120;
+pub(crate) const ANSWER_SECONDS: u64 = 120;
 /// Seconds in which a witness must have answered.
 const WITNESS_SECONDS: u64 = 10;
 /// Seconds for which a request waits at the peer for news.
@@ -39,14 +39,24 @@ pub struct HttpPeer {
 
 /// What has been received, and how fast it may be.
 #[derive(Debug, Clone, Default)]
-struct Meter {
+pub(crate) struct Meter {
     received: Arc<AtomicU64>,
-    budget: Option<Arc<Budget>>,
+    pub(crate) budget: Option<Arc<Budget>>,
 }
 
 impl Meter {
+    /// With a count of its own, and the same budget.
+    pub(crate) fn apart(&self) -> Self {
+        Self { received: Arc::default(), budget: self.budget.clone() }
+    }
+
+    /// Bytes so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
     /// Counts what has been received, and waits where it was more than may be.
-    async fn count(&self, bytes: usize) {
+    pub(crate) async fn count(&self, bytes: usize) {
         let bytes = bytes as u64;
         self.received.fetch_add(bytes, Ordering::Relaxed);
         if let Some(budget) = &self.budget {
@@ -61,6 +71,9 @@ pub enum PeerError {
     /// The address cannot be used.
     #[error("`{0}` is not an address of a peer: it takes https://host/ or http://host/")]
     Address(String),
+    /// The same of a peer that is asked over LDAP.
+    #[error("`{0}` is not an address of a peer: it takes ldaps://host or ldap://host")]
+    LdapAddress(String),
     /// No answer, or one that was cut off.
     #[error("the peer cannot be reached: {0}")]
     Transport(String),
@@ -72,6 +85,17 @@ pub enum PeerError {
         /// The beginning of what the peer says about it.
         detail: String,
     },
+    /// Another LDAP result than success.
+    #[error("the peer answered with LDAP result code {code}: {detail}")]
+    Refused {
+        /// The result code.
+        code: u32,
+        /// The beginning of what the peer says about it.
+        detail: String,
+    },
+    /// An answer over LDAP that is not one.
+    #[error("the peer's answer is of no use: {0}")]
+    Malformed(&'static str),
     /// A checkpoint that is not text.
     #[error("the peer's checkpoint is not UTF-8")]
     Text,
@@ -125,14 +149,13 @@ impl HttpPeer {
     /// The same peer with a count of its own.
     #[must_use]
     pub fn counted_apart(&self) -> Self {
-        let meter = Meter { received: Arc::default(), budget: self.meter.budget.clone() };
-        Self { meter, ..self.clone() }
+        Self { meter: self.meter.apart(), ..self.clone() }
     }
 
     /// Bytes of answers received so far.
     #[must_use]
     pub fn received(&self) -> u64 {
-        self.meter.received.load(Ordering::Relaxed)
+        self.meter.received()
     }
 
     /// The address.

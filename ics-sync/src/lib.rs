@@ -1,11 +1,15 @@
-//! Replication of domains between nodes: a state machine without I/O, and a thin driver for it over HTTP.
+//! Replication of domains between nodes: a state machine without I/O, and a thin driver for it over HTTP or LDAP.
 
+pub mod ber;
 pub mod budget;
 mod driver;
 pub mod http;
+pub mod ldap;
 pub mod mirror;
 pub mod news;
+mod peer;
 pub mod wire;
 pub mod witness;
 
 pub use driver::{Applier, Progress, run};
+pub use peer::Peer;

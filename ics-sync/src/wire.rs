@@ -312,17 +312,30 @@ impl Page {
     /// # Errors
     /// When it is not such a page, or goes past one of them.
     pub fn decode(json: &[u8]) -> Result<Self, WireError> {
-        let page: Self = parse(json, PAGE_JSON_BYTES)?;
-        check_entries(&page.entries)?;
-        if page.proof.len() > limits::PROOF_HASHES {
-            return Err(WireError::Proof(page.proof.len()));
+        parse::<Self>(json, PAGE_JSON_BYTES)?.checked()
+    }
+
+    /// Holds a page to its bounds, however it came.
+    pub(crate) fn checked(self) -> Result<Self, WireError> {
+        check_entries(&self.entries)?;
+        if self.proof.len() > limits::PROOF_HASHES {
+            return Err(WireError::Proof(self.proof.len()));
         }
-        if let Some(sight) = &page.sight {
+        if let Some(sight) = &self.sight {
             check_indices(sight.earlier.len() + sight.ended.len())?;
         }
-        match &page.checkpoint {
+        match &self.checkpoint {
             Some(note) if note.len() > limits::NOTE_BYTES => Err(WireError::Checkpoint(note.len())),
-            _ => Ok(page),
+            _ => Ok(self),
+        }
+    }
+
+    /// Whether a page may have so many entries, with so many bytes of headers and bodies.
+    pub(crate) const fn check_size(entries: usize, bytes: usize) -> Result<(), WireError> {
+        match (entries > limits::FEED_ENTRIES, bytes > limits::FEED_BYTES) {
+            (true, _) => Err(WireError::Entries(entries)),
+            (false, true) => Err(WireError::Bytes(bytes)),
+            (false, false) => Ok(()),
         }
     }
 }
@@ -333,9 +346,13 @@ impl Shown {
     /// # Errors
     /// When it is not such an answer, or goes past one of them.
     pub fn decode(json: &[u8]) -> Result<Self, WireError> {
-        let shown: Self = parse(json, PAGE_JSON_BYTES)?;
-        check_indices(shown.earlier.len().max(shown.lost.len()))?;
-        check_entries(&shown.entries).map(|()| shown)
+        parse::<Self>(json, PAGE_JSON_BYTES)?.checked()
+    }
+
+    /// Holds it to its bounds, however it came.
+    pub(crate) fn checked(self) -> Result<Self, WireError> {
+        check_indices(self.earlier.len().max(self.lost.len()))?;
+        check_entries(&self.entries).map(|()| self)
     }
 }
 
@@ -345,8 +362,12 @@ impl Descriptors {
     /// # Errors
     /// When it is not such an answer, or goes past one of them.
     pub fn decode(json: &[u8]) -> Result<Self, WireError> {
-        let descriptors: Self = parse(json, PAGE_JSON_BYTES)?;
-        check_entries(&descriptors.entries).map(|()| descriptors)
+        parse::<Self>(json, PAGE_JSON_BYTES)?.checked()
+    }
+
+    /// Holds them to their bounds, however they came.
+    pub(crate) fn checked(self) -> Result<Self, WireError> {
+        check_entries(&self.entries).map(|()| self)
     }
 }
 
@@ -384,13 +405,7 @@ fn check_indices(count: usize) -> Result<(), WireError> {
 }
 
 fn check_entries(entries: &[Entry]) -> Result<(), WireError> {
-    if entries.len() > limits::FEED_ENTRIES {
-        return Err(WireError::Entries(entries.len()));
-    }
-    let bytes = entries.iter().map(Entry::bytes).sum();
-    if bytes > limits::FEED_BYTES {
-        return Err(WireError::Bytes(bytes));
-    }
+    Page::check_size(entries.len(), entries.iter().map(Entry::bytes).sum())?;
     entries.iter().enumerate().try_for_each(|(index, entry)| check_entry(index, entry))
 }
 

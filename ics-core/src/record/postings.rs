@@ -7,6 +7,7 @@ use super::report::IssuedCertificate;
 use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::name::Name;
 use crate::statement::{Claims, StatementId, Subject, Unverified};
+use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, Role, StatusName};
 
 /// One key under which a statement is filed.
@@ -48,9 +49,17 @@ pub enum Posting {
     /// The issuer of the X.509 certificate that it names, and the bucket of its serial number: see
     /// [`IssuedCertificate::bucket`].
     Issued(Fingerprint, u8),
+    /// An hour, counted from 1970, in which it begins or ceases to hold: see [`Posting::turns`].
+    Turns(u64),
 }
 
 impl Posting {
+    /// The hour of a time at which something begins or ceases to hold.
+    #[must_use]
+    pub const fn turns(at: Timestamp) -> Self {
+        Self::Turns(at.as_seconds() / 3600)
+    }
+
     /// The key's bytes: one that tells the keys apart, then the value. A store may hash them; it then compares
     /// [`postings`] of what it found, because hashes collide.
     #[must_use]
@@ -73,6 +82,7 @@ impl Posting {
             Self::KeyId(id) => (15, id.to_vec()),
             Self::UserId(text) => (16, text.clone().into_bytes()),
             Self::Issued(issuer, bucket) => (17, [issuer.as_bytes(), &[*bucket]].concat()),
+            Self::Turns(hour) => (18, hour.to_be_bytes().into()),
         };
         [&[tag], value.as_slice()].concat()
     }
@@ -127,6 +137,8 @@ fn all(
     keys.extend(claims.installed.map(Posting::Installed));
     let bucket = IssuedCertificate::of(claims).and_then(|issued| issued.bucket());
     keys.extend(bucket.map(|bucket| Posting::Issued(signer, bucket)));
+    let turns: BTreeSet<Posting> = [claims.from, claims.until].into_iter().flatten().map(Posting::turns).collect();
+    keys.extend(turns);
     if let (Act::Identity, Subject::Key { fingerprint, user_id, .. }) = (claims.act, subject) {
         let [.., a, b, c, d] = fingerprint.key_id();
         keys.push(Posting::KeyId([a, b, c, d]));

@@ -501,4 +501,7 @@ fn postings_are_all_by_which_a_statement_is_found() {
     assert!(keys.contains(&Posting::Attribute(Attribute::Model, "P1".to_owned())));
     let bytes: std::collections::BTreeSet<_> = keys.iter().map(Posting::to_bytes).collect();
     assert_eq!(bytes.len(), keys.len());
+    let turning = status(2, KEEPER, "maintainer", "suspended").from(1).until(9_000_000).log();
+    let bounds = [turning.claims().from, turning.claims().until].map(|bound| Posting::turns(bound.expect("a bound")));
+    assert!(bounds[0] != bounds[1] && bounds.iter().all(|bound| postings(&turning).contains(bound)));
 }

@@ -98,6 +98,12 @@ impl App {
         self.all_hosted().iter().filter(|hosted| hosted.domain().is_some()).map(|hosted| self.info(hosted)).collect()
     }
 
+    /// Their names.
+    #[must_use]
+    pub fn held(&self) -> Vec<DomainName> {
+        self.all_hosted().iter().filter(|hosted| hosted.domain().is_some()).map(|hosted| hosted.name.clone()).collect()
+    }
+
     /// One of them.
     ///
     /// # Errors

@@ -7,7 +7,6 @@ use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, Header, LeafData};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
-use ics_sync::http::HttpPeer;
 use ics_sync::mirror::{
     Fill, Mirror, Resume, Seen, Settings, SignedCheckpoint, Stop, Survey, VerifiedEntry, VerifiedPage,
 };
@@ -40,7 +39,7 @@ impl App {
     ) -> Result<(), AppError> {
         let hosted = self.hosted(domain)?;
         let mut mirror = self.resume(&hosted, domain, peers)?;
-        let sources: Vec<HttpPeer> = peers.iter().filter_map(|peer| peer.pulls(domain).cloned()).collect();
+        let sources: Vec<ics_sync::Peer> = peers.iter().filter_map(|peer| peer.pulls(domain).cloned()).collect();
         let names: Vec<String> = peers.iter().map(|peer| peer.config.name.to_string()).collect();
         let (progress, seen) = watch::channel(Progress { status: mirror.status(), peer: 0 });
         hosted.set_mirror(Some(info(&names, &progress.borrow())));
@@ -108,7 +107,7 @@ impl App {
     pub(crate) async fn forward(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
         let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
         let home = self.towards_home(&hosted.name);
-        let home = home.ok_or_else(|| unreachable(format!("no peer is configured for `{}`", hosted.name)))?;
+        let home = home.ok_or_else(|| unreachable(format!("no peer over HTTP is configured for `{}`", hosted.name)))?;
         let outcomes = home.submit(&hosted.name, bodies).await.map_err(|error| unreachable(error.to_string()))?;
         let results = outcomes.into_iter().map(|outcome| match outcome {
             Outcome::Receipt(receipt) => serde_json::from_value(receipt).map(SubmissionResult::Receipt),

@@ -29,6 +29,7 @@ mod list;
 mod memory;
 mod mirror;
 mod ocsp;
+mod moments;
 mod open;
 mod operations;
 mod peers;
@@ -50,6 +51,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 pub use access::{Party, Reader};
@@ -68,6 +70,7 @@ pub use fsck::{fsck, rebuild_index};
 use hosted::Hosted;
 use memory::Memory;
 pub use ocsp::OcspAnswer;
+pub use moments::{Gone, Moment, Touched};
 pub use open::{NodeKeys, Setup, store_options};
 pub use operations::{KeptFork, Operations, ToApprove};
 use peers::Peers;
@@ -92,6 +95,8 @@ struct Inner {
     operator_token: Option<Zeroizing<String>>,
     /// What is kept of identities.
     memory: Arc<Memory>,
+    /// Counts commits, for those who wait for news of whatever domain.
+    news: watch::Sender<u64>,
     challenges: Challenges,
     /// Signed answers about certificates.
     ocsp: ocsp::Answers,

@@ -11,6 +11,7 @@ use ics_core::log::cosignature::cosign;
 use ics_core::log::entry::Header;
 use ics_core::log::note::NoteKey;
 use ics_core::statement::body::{self, Body};
+use ics_core::time::Timestamp;
 use ics_core::trust::TrustPolicy;
 use zeroize::Zeroizing;
 
@@ -86,6 +87,7 @@ impl App {
             trust: setup.trust.clone(),
             operator_token: setup.operator_token.clone(),
             memory,
+            news: tokio::sync::watch::Sender::new(0),
             challenges: Challenges::default(),
             ocsp: super::ocsp::Answers::new(setup.memory_bytes / 4),
             lists: super::revocation::Lists::default(),
@@ -107,6 +109,24 @@ impl App {
         Ok(Arc::new(hosted))
     }
 
+    /// When the last of the entries was admitted of which the header is here: hidden ones have none. The same as was
+    /// said before the node was started anew.
+    fn last_admitted(&self, hosted: &Hosted, size: u64, at_least: Timestamp) -> Result<Timestamp, AppError> {
+        const LOOK: u64 = 64;
+        let mut end = size;
+        while end > 0 {
+            let start = end.saturating_sub(LOOK);
+            let indices: Vec<u64> = (start..end).rev().collect();
+            let entries = self.store().entries_at(hosted.number, &indices)?;
+            let last = entries.iter().filter(|entry| !entry.header.is_empty()).max_by_key(|entry| entry.index);
+            if let Some(entry) = last {
+                return Ok(decode(&entry.header)?.admitted_at);
+            }
+            end = start;
+        }
+        Ok(at_least)
+    }
+
     /// What a domain's log says of itself: its descriptors, certificates and certifications, in order.
     fn known(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
         let mut domain = None;
@@ -115,10 +135,7 @@ impl App {
         }
         if let Some(domain) = &mut domain {
             let size = self.store().head(hosted.number)?.size;
-            let last = self.store().entry(hosted.number, size.saturating_sub(1))?;
-            let admitted_at =
-                if last.header.is_empty() { domain.last_admitted_at() } else { decode(&last.header)?.admitted_at };
-            domain.grow_to(size, admitted_at);
+            domain.grow_to(size, self.last_admitted(hosted, size, domain.last_admitted_at())?);
         }
         Ok(domain)
     }

@@ -10,7 +10,7 @@ use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::budget::Budget;
-use ics_sync::http::{HttpPeer, client_builder};
+use ics_sync::http::HttpPeer;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -32,7 +32,7 @@ use crate::tls::{ClientTls, KeyPin, PeerKey};
 pub(crate) struct Peer {
     pub(crate) config: PeerConfig,
     /// Each domain that is pulled from it, with a count of its own.
-    pulls: BTreeMap<DomainName, HttpPeer>,
+    pulls: BTreeMap<DomainName, ics_sync::Peer>,
     /// How it is asked to cosign, if it is a witness.
     witness: Option<Witness>,
     bytes: Option<Budget>,
@@ -70,11 +70,10 @@ impl Peer {
         let key = config.key.as_ref().and_then(PeerKey::of_notes);
         if let Some(url) = &config.url {
             let tls = tls.for_peer(config.pin()).map_err(|error| AppError::Internal(error.to_string()))?;
-            let client = client_builder().tls_backend_preconfigured(tls).build();
-            let client = client.map_err(|error| AppError::Internal(format!("no client for peers: {error}")))?;
-            let peer = HttpPeer::new(url.as_str(), client).map_err(|error| refused(error.to_string()))?;
-            let asked = key.filter(|_| config.witness);
-            witness = asked.map(|key| Witness { name: config.name.clone(), http: peer.clone(), key });
+            let peer = ics_sync::Peer::new(url.as_str(), tls).map_err(|error| refused(error.to_string()))?;
+            if let (ics_sync::Peer::Http(http), Some(key)) = (&peer, key.filter(|_| config.witness)) {
+                witness = Some(Witness { name: config.name.clone(), http: http.clone(), key });
+            }
             let peer = config.bytes_per_second.map_or(peer.clone(), |bytes| peer.with_budget(bytes));
             pulls = config.mirror.iter().map(|origin| (origin.domain.clone(), peer.counted_apart())).collect();
         }
@@ -88,7 +87,7 @@ impl Peer {
         })
     }
 
-    pub(crate) fn pulls(&self, domain: &DomainName) -> Option<&HttpPeer> {
+    pub(crate) fn pulls(&self, domain: &DomainName) -> Option<&ics_sync::Peer> {
         self.pulls.get(domain)
     }
 
@@ -174,9 +173,13 @@ impl App {
         Some(Party { node: peer.config.name.to_string(), signer: peer.config.signer })
     }
 
-    /// The peer to which submissions for a domain go: the first of those that it is copied from.
+    /// The peer to which submissions for a domain go: the first of those that it is copied from, and over HTTP.
     pub(crate) fn towards_home(&self, domain: &DomainName) -> Option<HttpPeer> {
-        self.peers_table().sources().get(domain)?.first()?.pulls(domain).cloned()
+        let sources = self.peers_table().sources();
+        sources.get(domain)?.iter().find_map(|peer| match peer.pulls(domain)? {
+            ics_sync::Peer::Http(peer) => Some(peer.clone()),
+            ics_sync::Peer::Ldap(_) => None,
+        })
     }
 
     /// Whether a reader's budget allows another request.
@@ -268,7 +271,7 @@ impl App {
     }
 
     fn peer_info(&self, peer: &Peer) -> PeerInfo {
-        let pulls = peer.pulls.iter().map(|(domain, http)| self.pulled(peer, domain, http)).collect();
+        let pulls = peer.pulls.iter().map(|(domain, asked)| self.pulled(peer, domain, asked)).collect();
         let served = |(domain, taken): (DomainName, Taken)| {
             let size = self.hosted(&domain).map_or(0, |hosted| *hosted.sealed.borrow());
             Served {
@@ -295,7 +298,7 @@ impl App {
         homes.map(of).collect()
     }
 
-    fn pulled(&self, peer: &Peer, domain: &DomainName, http: &HttpPeer) -> Pulled {
+    fn pulled(&self, peer: &Peer, domain: &DomainName, asked: &ics_sync::Peer) -> Pulled {
         let hosted = self.hosted(domain).ok();
         let head = hosted.as_ref().and_then(|hosted| self.store().head(hosted.number).ok());
         let as_of = head.as_ref().and_then(|head| head.seal.as_ref()?.cosigned_at);
@@ -310,7 +313,7 @@ impl App {
             as_of,
             lag_seconds: as_of.map(|time| self.clock().now().millis_since(time) / 1000),
             last_error: doing.and_then(|doing| doing.last_error),
-            bytes: http.received(),
+            bytes: asked.received(),
         }
     }
 

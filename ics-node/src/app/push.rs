@@ -82,7 +82,10 @@ impl App {
         let Ok(head) = self.store().head(hosted.number) else { return };
         hosted.grown.send_if_modified(|told| core::mem::replace(told, head.size.max(*told)) < head.size);
         let size = head.seal.map_or(0, |seal| seal.size);
-        hosted.sealed.send_if_modified(|told| core::mem::replace(told, size.max(*told)) < size);
+        let has_news = hosted.sealed.send_if_modified(|told| core::mem::replace(told, size.max(*told)) < size);
+        if has_news {
+            self.0.news.send_modify(|commits| *commits += 1);
+        }
     }
 
     /// A page of the feed as soon as it has entries; without entries after the time.
@@ -102,6 +105,30 @@ impl App {
         let _ = tokio::time::timeout(time, sealed.wait_for(|size| *size > from)).await;
         let app = self.clone();
         blocking(move || app.entries(reader, &domain, from, limit, None)).await
+    }
+
+    /// What there is for a reader who has `from` entries of a domain, how many he has with it, and what stands for what
+    /// he may read; `told` is what he was told of that.
+    ///
+    /// # Errors
+    /// As [`App::listen`].
+    pub fn news_since(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        from: u64,
+        told: Option<&Option<Rights>>,
+    ) -> Result<(News, u64, Option<Rights>), AppError> {
+        let hosted = self.hosted(domain)?;
+        let size = self.seal(&hosted)?.size;
+        if from > size {
+            let detail = format!("news behind {from} entries were asked for, {size} are proven here");
+            return Err(AppError::new(Code::OutOfRange, detail));
+        }
+        let rights = self.rights(reader, &hosted)?;
+        let tells_rights = told.map_or(rights.is_some(), |told| *told != rights);
+        let (news, size) = self.news(reader, &hosted, from, tells_rights)?;
+        Ok((news, size, rights))
     }
 
     /// What there is for a listener who has `from` entries, and how many he has with it.

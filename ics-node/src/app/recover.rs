@@ -12,7 +12,7 @@ use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::note::Note;
 use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
-use ics_sync::http::{HttpPeer, PeerError};
+use ics_sync::http::PeerError;
 use ics_sync::mirror::{Action, Mirror, SignedCheckpoint, Trouble, VerifiedPage};
 use tokio::sync::watch;
 
@@ -36,7 +36,7 @@ pub enum Source {
         /// What the operator calls it.
         name: String,
         /// How it is asked.
-        peer: HttpPeer,
+        peer: ics_sync::Peer,
     },
     /// A copy of a mirror's home directory that was carried here, opened.
     Copy {
@@ -299,7 +299,8 @@ impl Source {
 
 fn no_answer(error: PeerError) -> NoAnswer {
     match error {
-        PeerError::Status { status: 404, .. } => NoAnswer::NotHeld,
+        // RFC 4511, appendix A: noSuchObject.
+        PeerError::Status { status: 404, .. } | PeerError::Refused { code: 32, .. } => NoAnswer::NotHeld,
         error => NoAnswer::Failed(error.to_string()),
     }
 }

@@ -18,10 +18,10 @@ const NAME_CHARS: usize = 253;
 pub struct PeerConfig {
     /// Its name, best the one that it has itself: in the log, for commands, and in access rules (`principal.node`).
     pub name: PeerName,
-    /// Where it answers. What it says counts only as far as signatures go; who reads along sees what this node pulls.
+    /// Where it answers, by `https://` or `http://`, or over LDAP by `ldaps://` or `ldap://`. What it says counts only as far as signatures go; who reads along sees what this node pulls.
     /// Absent: it comes to this node, never the other way round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<Url>,
+    pub url: Option<PeerUrl>,
     /// Its key, as `/v1/node` there shows it, or the SubjectPublicKeyInfo of another one. Whoever proves to hold it, as a
     /// TLS client, reads as this peer; and a server that proves it needs no other certificate. Absent: a stranger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,6 +192,62 @@ fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D
     match Option::<u64>::deserialize(deserializer)? {
         Some(0) => Err(serde::de::Error::custom("a budget of 0 would let nothing pass: leave the peer out instead")),
         given => Ok(given),
+    }
+}
+
+/// The address of a peer: that of a node, or `ldap://` or `ldaps://`, a host and perhaps a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerUrl(String);
+
+impl PeerUrl {
+    /// The text, without a final slash.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is asked over LDAP.
+    #[must_use]
+    pub fn is_ldap(&self) -> bool {
+        self.0.starts_with("ldap")
+    }
+}
+
+impl fmt::Display for PeerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for PeerUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if !text.starts_with("ldap") {
+            return text.parse().map(|Url(text)| Self(text)).map_err(|problem: String| {
+                problem.replace("http:// or https://", "http://, https://, ldap:// or ldaps://")
+            });
+        }
+        let url = reqwest::Url::parse(text).map_err(|e| format!("`{text}` is not a URL: {e}"))?;
+        let is_bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+        let is_anybodys = url.username().is_empty() && url.password().is_none();
+        let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+        if !(matches!(url.scheme(), "ldap" | "ldaps") && is_bare && is_anybodys && has_host) {
+            return Err(format!("`{text}` is not the LDAP address of a node: it is ldaps://host or ldaps://host:port"));
+        }
+        Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for PeerUrl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl Serialize for PeerUrl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -337,7 +337,9 @@ async fn both_faces_say_the_same() {
     let server = http::serve(app.clone(), &settings).expect("serves");
     let url = format!("http://{}/v1/domains/{}", server.addresses()[0], party.domain);
     let _serving = tokio::spawn(server.run(std::future::pending::<()>()));
-    let place = Arc::new(Place { app: app.clone(), tree: Tree::new(Suffix::default()), has_tls: true });
+    let in_step = Arc::new(tokio::sync::Semaphore::new(0));
+    let tree = Tree::new(Suffix::default());
+    let place = Arc::new(Place { app: app.clone(), tree, has_tls: true, in_step });
     let (hot, client) = (Arc::new(Hot::new(1 << 24)), Client::new());
     let mut readers = [None, Some(OPERATOR_TOKEN)].map(|token| Reader::new(&place, &hot, token));
     let mut numbers = Numbers(1);

@@ -41,6 +41,8 @@ enum Link {
     Closed,
 }
 
+/// Longer than any connection lasts.
+const FOR_EVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Bytes that are read at once.
 const READ_BYTES: usize = 16 * 1024;
 /// The same over TLS, where the memory is held while the connection waits.
@@ -110,6 +112,8 @@ pub(super) struct Connection {
     session: Session,
     shared: Arc<Shared>,
     stopped: watch::Receiver<bool>,
+    /// Told of every commit.
+    news: watch::Receiver<u64>,
     /// When the message that is not there as a whole began.
     began: Option<Instant>,
     long: Option<OwnedSemaphorePermit>,
@@ -127,7 +131,8 @@ impl Connection {
             (true, None) => return,
         };
         let session = Session::new(Arc::clone(&shared.place), Arc::clone(&shared.hot), secure, link.proven());
-        let mut connection = Self { link, session, shared, stopped, began: None, long: None };
+        let news = shared.place.app.commits();
+        let mut connection = Self { link, session, shared, stopped, news, began: None, long: None };
         if let Err(error) = connection.run().await {
             tracing::debug!(%error, "an LDAP connection ended");
         }
@@ -171,13 +176,20 @@ impl Connection {
         if unread == 0 {
             (self.began, self.long) = (None, None);
         }
+        let persists = self.session.persists();
         let patience = match self.began {
+            // Who waits for news asks for nothing; he is found out when he takes none.
+            None if persists => FOR_EVER,
             None => self.shared.idle,
             Some(began) => self.shared.patience.saturating_sub(began.elapsed()),
         };
-        let (link, session) = (&mut self.link, &mut self.session);
+        let (link, session, news) = (&mut self.link, &mut self.session, &mut self.news);
         let read = tokio::select! {
             read = timeout(patience, link.read(session)) => read.ok().transpose()?,
+            _ = timeout(Duration::from_secs(limits::LDAP_PERSIST_SECONDS), news.changed()), if persists => {
+                self.session.wake();
+                return Ok(true);
+            }
             _ = self.stopped.wait_for(|stopped| *stopped) => {
                 self.session.end(LdapResultCode::Unavailable, "the server stops");
                 return Ok(true);

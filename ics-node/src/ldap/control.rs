@@ -33,6 +33,8 @@ pub(super) struct Controls {
 pub(super) struct Sync {
     pub(super) persist: bool,
     pub(super) cookie: Option<Vec<u8>>,
+    /// Whether the client wants everything anew where the cookie is of no use, rather than be told so.
+    pub(super) reload: bool,
 }
 
 impl Controls {
@@ -57,8 +59,9 @@ impl Controls {
                     })?;
                     controls.paged = Some((size, cookie));
                 }
-                LdapControl::SyncRequest { mode, cookie, .. } => {
-                    controls.sync = Some(Sync { persist: mode == SyncRequestMode::RefreshAndPersist, cookie });
+                LdapControl::SyncRequest { mode, cookie, reload_hint: reload, .. } => {
+                    let persist = mode == SyncRequestMode::RefreshAndPersist;
+                    controls.sync = Some(Sync { persist, cookie, reload });
                 }
                 _ => {}
             }

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use ics_core::identity::IdentityId;
 use ics_core::record::{By, Given, Listed, Record};
+use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::Attribute as Told;
+use ics_core::vocabulary::{Attribute as Told, DomainName};
+use ics_sync::wire;
 use sha2::{Digest as _, Sha256};
 
 use super::ber;
@@ -12,7 +15,6 @@ use super::dn::escape;
 use super::schema::{self, Attribute, Class};
 use super::tree::Tree;
 use crate::api::{AsOf, DomainInfo, Position};
-use crate::app::Thing;
 
 /// An entry: its name and its attributes, each once, with one value at least.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,9 +121,8 @@ pub(super) fn domain(tree: &Tree, info: &DomainInfo, checkpoint: Option<&str>) -
     entry
 }
 
-/// What a domain says of a thing.
-pub(super) fn identity(tree: &Tree, thing: &Thing) -> Entry {
-    let record = &thing.record;
+/// What a domain says of a thing; how complete and fresh that is, where it is an answer.
+pub(super) fn identity(tree: &Tree, record: &Record, as_of: Option<&AsOf>) -> Entry {
     let mut entry = Entry::new(tree.identity_dn(&record.domain, &record.identity.id), &schema::ICS_IDENTITY);
     entry.put(&schema::DOMAIN, [record.domain.as_str()]);
     entry.put(&schema::IDENTITY, [record.identity.id.to_string()]);
@@ -141,7 +142,9 @@ pub(super) fn identity(tree: &Tree, thing: &Thing) -> Entry {
         entry.put(told(*attribute), values(given));
     }
     entry.time(&schema::CHANGES_AT, record.changes_at);
-    put_as_of(&mut entry, &thing.as_of);
+    if let Some(as_of) = as_of {
+        put_as_of(&mut entry, as_of);
+    }
     let times: Vec<Timestamp> = direct(record).map(|it| it.admitted_at).collect();
     let times = times.iter().min().copied().zip(times.iter().max().copied());
     entry.finish(tree, times, true);
@@ -194,10 +197,15 @@ pub(super) const fn told(attribute: Told) -> &'static Attribute {
     }
 }
 
+/// The name of a statement's entry.
+pub(super) fn statement_dn(tree: &Tree, domain: &DomainName, id: &IdentityId, statement: &StatementId) -> String {
+    let above = tree.identity_dn(domain, id);
+    format!("{}={},{above}", schema::STATEMENT.name(), escape(&statement.to_string()))
+}
+
 /// One statement about a thing.
 pub(super) fn statement(tree: &Tree, record: &Record, said: &Listed, body: Option<&[u8]>) -> Entry {
-    let above = tree.identity_dn(&record.domain, &record.identity.id);
-    let dn = format!("{}={},{above}", schema::STATEMENT.name(), escape(&said.by.statement.to_string()));
+    let dn = statement_dn(tree, &record.domain, &record.identity.id, &said.by.statement);
     let mut entry = Entry::new(dn, &schema::ICS_STATEMENT);
     entry.put(&schema::STATEMENT, [said.by.statement.to_string()]);
     entry.number(&schema::INDEX, said.by.index);
@@ -223,6 +231,50 @@ pub(super) fn statement(tree: &Tree, record: &Record, said: &Listed, body: Optio
     );
     entry.put(&schema::BODY, body);
     entry.finish(tree, Some((said.admitted_at, said.admitted_at)), false);
+    entry
+}
+
+/// An entry of a log.
+pub(super) fn log_entry(tree: &Tree, domain: &DomainName, index: u64, told: &wire::Entry) -> Entry {
+    let dn = format!("{}={index},{}", schema::INDEX.name(), Tree::log_dn(domain));
+    let mut entry = Entry::new(dn, &schema::ICS_LOG_ENTRY);
+    entry.number(&schema::INDEX, index);
+    put_told(&mut entry, told);
+    entry.finish(tree, None, false);
+    entry
+}
+
+/// A version of the descriptor, as an entry of the log.
+pub(super) fn log_descriptor(tree: &Tree, domain: &DomainName, version: u64, told: &wire::Entry) -> Entry {
+    let dn = format!("{}={version},{}", schema::DESCRIPTOR_VERSION.name(), Tree::log_dn(domain));
+    let mut entry = Entry::new(dn, &schema::ICS_LOG_ENTRY);
+    entry.number(&schema::DESCRIPTOR_VERSION, version);
+    put_told(&mut entry, told);
+    entry.finish(tree, None, false);
+    entry
+}
+
+fn put_told(entry: &mut Entry, told: &wire::Entry) {
+    match told {
+        wire::Entry::Whole(whole) => {
+            entry.put(&schema::HEADER, [&whole.header]);
+            entry.put(&schema::SALT, [whole.salt]);
+            entry.put(&schema::BODY, [&whole.body]);
+        }
+        wire::Entry::Hidden(leaf) => entry.put(&schema::LEAF, [leaf]),
+    }
+}
+
+/// The log of a domain: how far it goes, and where entries were sent before, the proof that they lead there.
+pub(super) fn log(tree: &Tree, info: &DomainInfo, size: u64, checkpoint: Option<&str>, proof: &[u8]) -> Entry {
+    let domain = &info.info.domain;
+    let mut entry = Entry::new(Tree::log_dn(domain), &schema::ICS_LOG);
+    entry.put(&schema::DOMAIN, [domain.as_str()]);
+    entry.put(&schema::ORIGIN, [info.info.origin.to_string()]);
+    entry.number(&schema::AS_OF_SIZE, size);
+    entry.put(&schema::CHECKPOINT, checkpoint);
+    entry.put(&schema::PROOF, Some(proof).filter(|proof| !proof.is_empty()));
+    entry.finish(tree, None, true);
     entry
 }
 

@@ -79,6 +79,7 @@ const fn longest(tag: u8) -> usize {
 pub(super) const BIND: u8 = 0x60;
 const UNBIND: u8 = 0x42;
 pub(super) const SEARCH: u8 = 0x63;
+pub(super) const SEARCH_DONE: u8 = 0x65;
 pub(super) const MODIFY: u8 = 0x66;
 pub(super) const ADD: u8 = 0x68;
 pub(super) const DELETE: u8 = 0x4a;
@@ -114,7 +115,7 @@ pub(super) enum Request {
 const fn answer_to(tag: u8) -> Option<u8> {
     match tag {
         BIND => Some(BIND + 1),
-        SEARCH => Some(0x65),
+        SEARCH => Some(SEARCH_DONE),
         MODIFY => Some(MODIFY + 1),
         ADD => Some(ADD + 1),
         DELETE => Some(0x6b),

@@ -2,13 +2,14 @@
 //!
 //! It translates and decides nothing: what a reader may see, and what is admitted, the use cases say. [`session`] is
 //! one connection apart from its socket; [`connection`] is the socket. [`search`] walks the tree that [`tree`] names,
-//! with entries that [`entry`] makes of what the use cases say; [`filter`] matches them and asks the index.
+//! with entries that [`entry`] makes of what the use cases say; [`filter`] matches them and asks the index. [`sync`] keeps
+//! copies in step (RFC 4533).
 
 #[cfg(test)]
 mod agreement;
-mod ber;
 mod connection;
 mod control;
+pub mod decode;
 mod dn;
 mod entry;
 mod filter;
@@ -20,8 +21,10 @@ mod schema;
 mod search;
 mod server;
 mod session;
+mod sync;
 mod tree;
 mod work;
 
+use ics_sync::ber;
 pub use server::{LdapError, LdapServer, Settings, serve};
 pub use tree::Suffix;

@@ -180,6 +180,7 @@ attributes! {
         CREATE_TIME "2.5.18.1" ["createTimestamp"] Time System "";
         MODIFIERS_NAME "2.5.18.4" ["modifiersName"] Name System "";
         MODIFY_TIME "2.5.18.2" ["modifyTimestamp"] Time System "";
+        ENTRY_CSN "1.3.6.1.4.1.4203.666.1.7" ["entryCSN"] Exact System "";
         SUBSCHEMA "2.5.18.10" ["subschemaSubentry"] Name System "";
         HAS_SUBORDINATES "2.5.18.9" ["hasSubordinates"] Boolean System "";
         NAMING_CONTEXTS "1.3.6.1.4.1.1466.101.120.5" ["namingContexts"] Name Systems "";
@@ -247,6 +248,12 @@ attributes! {
         UNTIL "49" ["icsUntil"] Time One "time until which it holds, exclusively";
         SOURCE "50" ["icsSource"] Text Many "domains through which it was adopted, with the index there";
         BODY "51" ["icsBody"] Bytes One "the OpenPGP object as it was admitted";
+        HEADER "52" ["icsHeader"] Bytes One "header of an entry of the log";
+        SALT "53" ["icsSalt"] Bytes One "what is hashed before header and body";
+        LEAF "54" ["icsLeaf"] Bytes One "leaf data of an entry of which the reader gets no more";
+        PROOF "55" ["icsProof"] Bytes One "hashes of the proof that the entries before lead to the size";
+        SIGHT "56" ["icsSight"] Bytes One "JSON of what a reader has to know who may not read all of a domain";
+        SHOWN "57" ["icsShown"] Bytes One "JSON of what is shown of entries that were hidden";
     }
     Gnupg {
         PGP_BASE "1.3.6.1.4.1.3401.8.2.8" ["pgpBaseKeySpaceDN"] Name One "Points to DN of the object that will store the PGP keys.";
@@ -319,6 +326,11 @@ classes! {
         ICS_STATEMENT "3" "icsStatementEntry" false "what a signer says of a thing"
             [STATEMENT, INDEX, ACT, ROLE, SIGNER, ADMITTED_AT, SIGNED_AT, STANDING]
             [SIGNER_NAME, BECAUSE, ENDED_BY, STATUS, EFFECT, LABEL, REASON, SUPERSEDES, FROM, UNTIL, SOURCE, BODY];
+        ICS_LOGS "4" "icsLogs" false "what stands above the logs of the domains" [COMMON_NAME] [DESCRIPTION];
+        ICS_LOG "5" "icsLog" false "the log of a domain as this node holds it" [DOMAIN, ORIGIN]
+            [CHECKPOINT, AS_OF_SIZE, PROOF, SIGHT, SHOWN];
+        ICS_LOG_ENTRY "6" "icsLogEntry" false "an entry of a log" []
+            [INDEX, HEADER, SALT, BODY, LEAF, DESCRIPTOR_VERSION];
     }
     Gnupg {
         PGP_SERVER_INFO "1.3.6.1.4.1.3401.8.2.23" "pgpServerInfo" false "An OpenPGP public keyblock store"

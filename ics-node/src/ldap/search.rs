@@ -11,6 +11,7 @@ use ics_core::record::{Listed, Posting};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchRequest, LdapSearchScope};
+use tokio::sync::Semaphore;
 
 use super::entry::{self, Entry, Selection};
 use super::filter::{self, Plan};
@@ -28,6 +29,8 @@ pub(super) struct Place {
     pub(super) tree: Tree,
     /// Whether StartTLS is offered.
     pub(super) has_tls: bool,
+    /// Room for searches that are kept in step.
+    pub(super) in_step: Arc<Semaphore>,
 }
 
 /// Bytes of entries from which on they are sent before more are looked for.
@@ -52,6 +55,8 @@ enum Stage {
     Thing(Arc<Thing>),
     /// Its statements from one on.
     Statements(Arc<Thing>, usize),
+    /// Entries of a log from an index on.
+    Log(DomainName, u64),
     /// Keys of the key space.
     Keys(KeySearch),
     /// More keys than a look-up gives.
@@ -191,6 +196,7 @@ impl Search {
                 self.stages.extend(ready.into_iter().rev());
                 Ok(None)
             }
+            Stage::Log(domain, from) => self.log(place, domain, from).map(|()| None),
             Stage::Cut => Err(Failure::new(LdapResultCode::SizeLimitExceeded, "more keys fit: ask for a fingerprint")),
             Stage::Things(domain, after) => self.look(place, domain, after).map(|()| None),
             Stage::Thing(thing) => {
@@ -199,7 +205,7 @@ impl Search {
                 if below {
                     self.stages.push(Stage::Statements(Arc::clone(&thing), 0));
                 }
-                Ok(Some(entry::identity(&place.tree, &thing)))
+                Ok(Some(entry::identity(&place.tree, &thing.record, Some(&thing.as_of))))
             }
             Stage::Statements(thing, at) => self.statements(place, &thing, at).map(|()| None),
         }
@@ -253,7 +259,20 @@ impl Search {
                     return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
                 }
             },
-            Node::Statement(..) | Node::Subschema | Node::ServerInfo | Node::Key(_) => {
+            Node::Log => {
+                for domain in place.app.held() {
+                    stages.push(Stage::One(Node::LogOf(domain.clone())));
+                    stages.extend(deep.then_some(Stage::Log(domain, 0)));
+                }
+            }
+            Node::LogOf(domain) => {
+                self.must_be_there(place)?;
+                match wanted_descriptors(&self.filter) {
+                    Some(from) => stages.extend(descriptors(place, &domain, from)?),
+                    None => stages.push(Stage::Log(domain, 0)),
+                }
+            }
+            Node::LogEntry(..) | Node::Statement(..) | Node::Subschema | Node::ServerInfo | Node::Key(_) => {
                 self.must_be_there(place)?;
             }
         }
@@ -302,6 +321,23 @@ impl Search {
         }
     }
 
+    /// Some entries of a log.
+    fn log(&mut self, place: &Place, domain: DomainName, from: u64) -> Result<(), Failure> {
+        let page = place.app.entries(self.reader, &domain, from, LOOK_THINGS, None).map_err(|error| failed(&error))?;
+        self.looked += page.entries.len();
+        if self.looked > limits::LDAP_LOOK_THROUGH && self.reader != Reader::Operator {
+            let text = format!("a search looks through {} entries", limits::LDAP_LOOK_THROUGH);
+            return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
+        }
+        let next = from + page.entries.len() as u64;
+        let entries = (from..).zip(&page.entries);
+        let entries = entries.map(|(index, told)| entry::log_entry(&place.tree, &domain, index, told));
+        let ready: Vec<Stage> = entries.map(|entry| Stage::Ready(Box::new(entry))).collect();
+        self.stages.extend((next > from && next < page.size).then_some(Stage::Log(domain, next)));
+        self.stages.extend(ready.into_iter().rev());
+        Ok(())
+    }
+
     /// One look at the index.
     fn look(&mut self, place: &Place, domain: DomainName, after: Option<u64>) -> Result<(), Failure> {
         let all = [Posting::Act(Act::Identity)];
@@ -340,7 +376,26 @@ impl Search {
     }
 }
 
-fn mentions_body(filter: &LdapFilter) -> bool {
+/// The version from which on a filter asks for descriptors.
+fn wanted_descriptors(filter: &LdapFilter) -> Option<u64> {
+    match filter {
+        LdapFilter::GreaterOrEqual(name, value)
+            if super::schema::attribute(name) == Some(&super::schema::DESCRIPTOR_VERSION) =>
+        {
+            value.parse().ok()
+        }
+        _ => None,
+    }
+}
+
+fn descriptors(place: &Place, domain: &DomainName, from: u64) -> Result<Vec<Stage>, Failure> {
+    let told = place.app.descriptors(domain, from).map_err(|error| failed(&error))?;
+    let entries = (told.from..).zip(&told.entries);
+    let entries = entries.map(|(version, told)| entry::log_descriptor(&place.tree, domain, version, told));
+    Ok(entries.map(|entry| Stage::Ready(Box::new(entry))).collect())
+}
+
+pub(super) fn mentions_body(filter: &LdapFilter) -> bool {
     match filter {
         LdapFilter::And(parts) | LdapFilter::Or(parts) => parts.iter().any(mentions_body),
         LdapFilter::Not(part) => mentions_body(part),
@@ -363,6 +418,20 @@ pub(super) fn entry_of(place: &Place, reader: Reader, node: &Node) -> Result<Opt
         Node::Root => tree.root_entry(place.has_tls),
         Node::Subschema => tree.subschema_entry(),
         Node::Suffix => tree.suffix_entry(),
+        Node::Log => tree.logs_entry(),
+        Node::LogOf(domain) => match (app.domain(domain), app.checkpoint(domain)) {
+            (Ok(info), Ok(note)) => entry::log(tree, &info, info.info.size, Some(&note), &[]),
+            (Err(error), _) if error.code() == Code::UnknownDomain => return Ok(None),
+            (Err(error), _) | (_, Err(error)) => return Err(failed(&error)),
+        },
+        Node::LogEntry(domain, index) => match app.entries(reader, domain, *index, 1, None) {
+            Ok(page) => match page.entries.first() {
+                Some(told) => entry::log_entry(tree, domain, *index, told),
+                None => return Ok(None),
+            },
+            Err(error) if matches!(error.code(), Code::UnknownDomain | Code::OutOfRange) => return Ok(None),
+            Err(error) => return Err(failed(&error)),
+        },
         Node::ServerInfo => tree.server_info_entry(),
         Node::KeySpace => tree.key_space_entry(),
         Node::Key(id) => match keyspace::by_id(place, reader, id)? {
@@ -377,7 +446,7 @@ pub(super) fn entry_of(place: &Place, reader: Reader, node: &Node) -> Result<Opt
         Node::Identity(domain, id) => match app.thing(reader, domain, id).map_err(|error| failed(&error))? {
             Some(thing) => {
                 changes_at = thing.record.changes_at;
-                entry::identity(tree, &thing)
+                entry::identity(tree, &thing.record, Some(&thing.as_of))
             }
             None => return Ok(None),
         },
@@ -410,7 +479,8 @@ pub(super) fn above(place: &Place, reader: Reader, node: &Node) -> String {
             tree.domain_dn(domain)
         }
         Node::Key(_) => tree.key_space_dn(),
-        Node::Root | Node::Subschema => String::new(),
+        Node::Root | Node::Subschema | Node::Log => String::new(),
+        Node::LogOf(_) | Node::LogEntry(..) => super::tree::LOG.to_owned(),
         _ => tree.suffix_text().to_owned(),
     }
 }

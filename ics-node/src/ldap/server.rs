@@ -93,7 +93,7 @@ pub struct LdapServer {
 /// # Errors
 /// When an address or TLS cannot be had.
 pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
-    let tls = settings.tls.as_ref().map(tls::server).transpose()?;
+    let tls = settings.tls.as_ref().map(tls::server_for_programs).transpose()?;
     if tls.is_none() && !settings.listen_tls.is_empty() {
         return Err(LdapError::NoCertificate);
     }
@@ -104,7 +104,9 @@ pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
         addresses.push(listener.local_addr().unwrap_or(address));
         listeners.push((listener, secure));
     }
-    let place = Place { app, tree: Tree::new(settings.suffix.clone()), has_tls: tls.is_some() };
+    let tree = Tree::new(settings.suffix.clone());
+    let in_step = Arc::new(Semaphore::new(limits::LDAP_IN_STEP));
+    let place = Place { app, tree, has_tls: tls.is_some(), in_step };
     let shared = Shared {
         place: Arc::new(place),
         hot: Arc::new(Hot::new(settings.cache_bytes)),

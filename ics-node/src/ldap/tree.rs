@@ -12,6 +12,8 @@ use super::schema;
 pub(super) const SUBSCHEMA: &str = "cn=Subschema";
 const SERVER_INFO: &str = "PGPServerInfo";
 const KEY_SPACE: &str = "PGP Keys";
+/// The name under which the logs of the domains stand, apart from what they come to.
+pub(super) const LOG: &str = "cn=Log";
 
 /// The name under which a node's tree hangs: `o=`, `ou=` or `dc=` and a value, perhaps more of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,10 @@ pub(super) enum Node {
     Domain(DomainName),
     Identity(DomainName, String),
     Statement(DomainName, String, String),
+    /// Above the logs.
+    Log,
+    LogOf(DomainName),
+    LogEntry(DomainName, u64),
     /// What GnuPG looks for first.
     ServerInfo,
     KeySpace,
@@ -105,6 +111,9 @@ impl Tree {
         if dn == (Dn(vec![Rdn { attribute: "cn".to_owned(), value: "Subschema".to_owned() }])) {
             return Ok(Node::Subschema);
         }
+        if let Some(below) = dn.below(&Dn(vec![Rdn { attribute: "cn".to_owned(), value: "Log".to_owned() }])) {
+            return in_log(below);
+        }
         let below = dn.below(&self.suffix.dn).ok_or_else(|| Failure::no_such_object(String::new()))?;
         let rdns: Vec<(&str, String)> =
             below.iter().rev().map(|rdn| (rdn.attribute.as_str(), folded(&rdn.value).into_owned())).collect();
@@ -125,6 +134,18 @@ impl Tree {
             [("icsDomain", name), ..] => Err(Failure::no_such_object(self.domain_dn(&domain(name)?))),
             _ => Err(absent()),
         }
+    }
+
+    pub(super) fn log_dn(domain: &DomainName) -> String {
+        format!("{}={},{LOG}", schema::DOMAIN.name(), escape(domain.as_str()))
+    }
+
+    /// The entry above the logs.
+    pub(super) fn logs_entry(&self) -> Entry {
+        let mut entry = Entry::new(LOG.to_owned(), &schema::ICS_LOGS);
+        entry.put(&schema::COMMON_NAME, ["Log"]);
+        entry.finish(self, None, true);
+        entry
     }
 
     /// The entry at the suffix.
@@ -178,7 +199,7 @@ impl Tree {
         use super::session::{CANCEL, START_TLS, WHO_AM_I};
         let mut entry = Entry { dn: String::new(), attributes: Vec::new() };
         entry.put(&schema::OBJECT_CLASS, ["top"]);
-        entry.put(&schema::NAMING_CONTEXTS, [&self.suffix.text]);
+        entry.put(&schema::NAMING_CONTEXTS, [self.suffix.text.as_str(), LOG]);
         entry.put(&schema::SUBSCHEMA, [SUBSCHEMA]);
         entry.put(&schema::SUPPORTED_VERSION, ["3"]);
         entry.put(&schema::SUPPORTED_CONTROL, control::KNOWN);
@@ -190,5 +211,20 @@ impl Tree {
         entry.put(&schema::VENDOR_NAME, ["CM4IT ICS"]);
         entry.put(&schema::VENDOR_VERSION, [env!("CARGO_PKG_VERSION")]);
         entry
+    }
+}
+
+/// What a name below the logs names, nearest to them last.
+fn in_log(below: &[Rdn]) -> Result<Node, Failure> {
+    let rdns: Vec<(&str, &str)> = below.iter().rev().map(|rdn| (rdn.attribute.as_str(), rdn.value.as_str())).collect();
+    let absent = || Failure::no_such_object(LOG.to_owned());
+    let domain = |text: &str| folded(text).parse::<DomainName>().map_err(|_| absent());
+    match rdns.as_slice() {
+        [] => Ok(Node::Log),
+        [("icsDomain", name)] => Ok(Node::LogOf(domain(name)?)),
+        [("icsDomain", name), ("icsIndex", index)] => {
+            Ok(Node::LogEntry(domain(name)?, index.parse().map_err(|_| absent())?))
+        }
+        _ => Err(absent()),
     }
 }

@@ -6,6 +6,7 @@ use super::filter::equal;
 use super::message::Failure;
 use super::schema;
 use super::search::{Place, Progress, Search, above, entry_of};
+use super::sync::{Sent, Step, Sync};
 use super::tree::Node;
 use crate::app::Reader;
 
@@ -13,6 +14,8 @@ use crate::app::Reader;
 pub(super) enum Job {
     /// The next part of a search, and how many entries may still be sent.
     Search(Box<Search>, usize),
+    /// The next part of what keeps a consumer in step.
+    Sync(Box<Sync>),
     Compare(Compare),
     Write(Reader, Write),
 }
@@ -35,6 +38,7 @@ pub(super) enum Write {
 /// What came of it.
 pub(super) enum Done {
     Part { search: Box<Search>, entries: Vec<Vec<u8>>, page: usize, result: Result<Progress, Failure> },
+    Synced { sync: Box<Sync>, sent: Vec<Sent>, result: Result<Step, Failure> },
     Result(Result<LdapResultCode, Failure>),
 }
 
@@ -58,6 +62,11 @@ impl Job {
                 let mut entries = Vec::new();
                 let result = search.go_on(place, &mut page, &mut entries);
                 Done::Part { search, entries, page, result }
+            }
+            Self::Sync(mut sync) => {
+                let mut sent = Vec::new();
+                let result = sync.go_on(place, &mut sent);
+                Done::Synced { sync, sent, result }
             }
             Self::Compare(compare) => Done::Result(compare.run(place)),
             Self::Write(..) => Done::Result(Err(Failure::new(LdapResultCode::Other, ""))),

@@ -16,8 +16,12 @@ const ACME_APPLICATION: i64 = 0x4943_5361;
 /// only added to: the steps are what other installations have already gone through.
 const LOG_STEPS: &[&str] =
     &[include_str!("schema/log-1.sql"), include_str!("schema/log-2.sql"), include_str!("schema/log-3.sql")];
-const INDEX_STEPS: &[&str] =
-    &[include_str!("schema/index-1.sql"), include_str!("schema/index-2.sql"), include_str!("schema/index-3.sql")];
+const INDEX_STEPS: &[&str] = &[
+    include_str!("schema/index-1.sql"),
+    include_str!("schema/index-2.sql"),
+    include_str!("schema/index-3.sql"),
+    include_str!("schema/index-4.sql"),
+];
 const ACME_STEPS: &[&str] = &[include_str!("schema/acme-1.sql")];
 
 /// Page cache of the writing connections; readers go through the memory map and need little.

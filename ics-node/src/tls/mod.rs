@@ -12,4 +12,4 @@ mod server;
 pub use client::ClientTls;
 pub use node::{NodeCertificate, NodeCertificateError};
 pub use pin::{KeyPin, PeerKey, PeerKeyError};
-pub use server::{TlsError, proven_key, server};
+pub use server::{TlsError, proven_key, server, server_for_programs};

@@ -39,12 +39,25 @@ pub enum TlsError {
 /// # Errors
 /// When a file cannot be read or key and certificate do not go together.
 pub fn server(files: &TlsConfig) -> Result<ServerConfig, TlsError> {
+    make(files, vec![DistinguishedName::from(issuer())])
+}
+
+/// The same for programs that show the certificate which they were given and ask nobody: any issuer is named. A browser
+/// would ask its user for one then.
+///
+/// # Errors
+/// As [`server`].
+pub fn server_for_programs(files: &TlsConfig) -> Result<ServerConfig, TlsError> {
+    make(files, Vec::new())
+}
+
+fn make(files: &TlsConfig, issuers: Vec<DistinguishedName>) -> Result<ServerConfig, TlsError> {
     let chain = certificates(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
         .map_err(|source| TlsError::Unreadable { path: files.key.clone(), source })?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    Ok(builder.with_client_cert_verifier(Arc::new(AnyKey::new(provider))).with_single_cert(chain, key)?)
+    Ok(builder.with_client_cert_verifier(Arc::new(AnyKey { provider, issuers })).with_single_cert(chain, key)?)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -68,12 +81,6 @@ pub fn proven_key(connection: &ServerConnection) -> Option<KeyPin> {
 struct AnyKey {
     provider: Arc<CryptoProvider>,
     issuers: Vec<DistinguishedName>,
-}
-
-impl AnyKey {
-    fn new(provider: Arc<CryptoProvider>) -> Self {
-        Self { provider, issuers: vec![DistinguishedName::from(issuer())] }
-    }
 }
 
 /// The name of [`COMMON_NAME`] in DER: a sequence of one set of one attribute (RFC 5280, section 4.1.2.4).

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
+use ics_sync::Peer;
 use ics_sync::Progress;
 use ics_sync::http::{HttpPeer, PeerError, client_builder};
 use ics_sync::mirror::{Mirror, Settings, Stop};
@@ -124,7 +125,7 @@ async fn a_domain_is_mirrored_over_http_until_shutdown() {
     let shutdown = async {
         watched.wait_for(|progress| progress.status.size == 1_200).await.expect("a status");
     };
-    let end = ics_sync::run(&mut mirror, &[peer], &mut memory, clock, &status, shutdown).await;
+    let end = ics_sync::run(&mut mirror, &[Peer::from(peer)], &mut memory, clock, &status, shutdown).await;
     assert_eq!((end, memory.leaves == leaves), (None, true));
 }
 
@@ -136,7 +137,7 @@ async fn the_driver_ends_when_the_mirror_stops() {
     let mut mirror = Mirror::pinned(expected.clone(), SETTINGS);
     let (status, watched) = watch::channel(Progress { status: mirror.status(), peer: 0 });
     let never = std::future::pending();
-    let end = ics_sync::run(&mut mirror, &[peer], &mut Memory::default(), || at(NOW), &status, never).await;
+    let end = ics_sync::run(&mut mirror, &[Peer::from(peer)], &mut Memory::default(), || at(NOW), &status, never).await;
     assert_eq!(end, Some(Stop::Origin { expected, found }));
     assert_eq!(watched.borrow().status.stopped, end);
 }
@@ -255,7 +256,7 @@ async fn asked_by_a_listener(streams: bool, waits: bool) -> Vec<String> {
         watched.wait_for(|progress| progress.status.size == 20).await.expect("a status");
     };
     let mut memory = Memory::default();
-    assert_eq!(ics_sync::run(&mut mirror, &[peer], &mut memory, clock, &progress, shutdown).await, None);
+    assert_eq!(ics_sync::run(&mut mirror, &[Peer::from(peer)], &mut memory, clock, &progress, shutdown).await, None);
     std::mem::take(&mut *asked.lock().expect("a lock"))
 }
 
@@ -279,7 +280,7 @@ async fn the_next_peer_is_asked_when_one_fails() {
     let shutdown = async {
         watched.wait_for(|progress| progress.status.size == 30 && progress.peer == 1).await.expect("a status");
     };
-    let peers = [dead, alive];
+    let peers = [dead, alive].map(Peer::from);
     assert_eq!(ics_sync::run(&mut mirror, &peers, &mut Memory::default(), clock, &progress, shutdown).await, None);
     assert!(peers.iter().all(|peer| peer.received() == 0 || peer.received() > 1_000));
     assert!(peers[1].received() > 1_000, "what is received is counted");

@@ -4,6 +4,7 @@
 //! `tests/fuzz/corpus`, over seeds made of the vectors, and over simple mutations of both.
 
 mod acme;
+mod ldap;
 mod log;
 mod mutate;
 mod openpgp;
@@ -34,6 +35,11 @@ pub const TARGETS: &[Target] = &[
     target("evidence", outer::evidence),
     target("feed", outer::feed),
     target("http", outer::http),
+    target("ldap_answer", ldap::answer),
+    target("ldap_cookie", ldap::cookie),
+    target("ldap_filter", ldap::filter),
+    target("ldap_message", ldap::message),
+    target("ldap_name", ldap::name),
     target("ndjson", outer::ndjson),
     target("note", log::note),
     target("proof", log::proof),

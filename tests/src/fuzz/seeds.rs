@@ -23,6 +23,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         found = found.iter().filter_map(|body| detached(body)).map(|(document, _)| document.to_vec()).collect();
     }
     found.extend(spoken(target).iter().map(|text| text.as_bytes().to_vec()));
+    found.extend(ldap(target));
     found.into_iter().collect()
 }
 
@@ -64,6 +65,16 @@ fn spoken(target: &str) -> &'static [&'static str] {
             r#"{"certificate":"Ym9keQ==","kind":"device","names":["serial:SN-1"],"attributes":{"model":"P-7"}}"#,
             r#"{"source":"devices.acme.example","ids":["38cd1a9dd104847af32f938a3f205349bffad80a"],"model":"P-7","lot":null}"#,
         ],
+        "ldap_cookie" => &[
+            "rid=001",
+            "rid=007,sid=001,csn=20261126024000.007000Z#000001#001#0123ab;20260101000000.000000Z#00000d#002#ffffff",
+            "ics devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455 7 13",
+        ],
+        "ldap_name" => &[
+            "icsStatement=2cf2,icsIdentity=38cd1a9dd104847af32f938a3f205349bffad80a,icsDomain=devices.acme.example,o=ics",
+            "OU = PGP  Keys ; O=Ics",
+            r"cn=a\,b\2Cc\ ,o=\C3\A9t\C3\A9",
+        ],
         "ndjson" => &["{\"serial\":\"SN-1\",\"urn\":[\"urn:a:1\",\"urn:a:2\"],\"qty\":3}\n\n{\"model\":null}\n"],
         "words" => &[
             "2026-01-01T00:00:00.123Z",
@@ -75,6 +86,74 @@ fn spoken(target: &str) -> &'static [&'static str] {
             "https://ics.acme.example:8443/",
         ],
         _ => &[],
+    }
+}
+
+/// BER that clients and peers send.
+fn ldap(target: &str) -> Vec<Vec<u8>> {
+    let element = |tag: u8, parts: &[Vec<u8>]| {
+        let mut out = Vec::new();
+        ics_sync::ber::primitive(&mut out, tag, &parts.concat());
+        out
+    };
+    let text = |text: &str| element(4, &[text.as_bytes().to_vec()]);
+    let equality = element(0xa3, &[text("icsStatus"), text("stolen")]);
+    let present = element(0x87, &[b"objectClass".to_vec()]);
+    let part = element(0x30, &[element(0x80, &[b"Ther".to_vec()]), element(0x82, &[b"13".to_vec()])]);
+    let filters = vec![
+        element(0xa0, &[equality.clone(), element(0xa2, &[present.clone()])]),
+        element(0xa1, &[present.clone(), element(0xa4, &[text("cn"), part])]),
+        element(0xa5, &[text("icsAsOfSize"), text("7")]),
+        element(
+            0xa9,
+            &[
+                element(0x81, &[b"caseExactMatch".to_vec()]),
+                element(0x82, &[b"cn".to_vec()]),
+                element(0x83, &[b"x".to_vec()]),
+            ],
+        ),
+    ];
+    let message = |operation: Vec<u8>| element(0x30, &[element(2, &[vec![7]]), operation]);
+    let result = [element(10, &[vec![0]]), text(""), text("")];
+    match target {
+        "ldap_filter" => filters,
+        "ldap_message" => {
+            let paged = element(0x30, &[element(2, &[vec![5]]), text("")]);
+            let control = element(0x30, &[text("1.2.840.113556.1.4.319"), element(4, &[paged])]);
+            let search = super::ldap::search(&equality);
+            let mut all: Vec<Vec<u8>> = filters.iter().map(|filter| super::ldap::search(filter)).collect();
+            all.push(search);
+            let bind =
+                element(0x60, &[element(2, &[vec![3]]), text("cn=operator,o=ics"), element(0x80, &[b"x".to_vec()])]);
+            let who = element(0x77, &[element(0x80, &[b"1.3.6.1.4.1.4203.1.11.3".to_vec()])]);
+            let compare = element(0x6e, &[text("o=ics"), element(0x30, &[text("o"), text("ics")])]);
+            let add = element(
+                0x68,
+                &[
+                    text("pgpCertID=0123456789ABCDEF,ou=PGP Keys,o=ics"),
+                    element(0x30, &[element(0x30, &[text("pgpKey"), element(0x31, &[text("x")])])]),
+                ],
+            );
+            all.extend([bind.clone(), who, compare, add].map(message));
+            all.push(element(0x30, &[element(2, &[vec![7]]), bind, element(0xa0, &[control])]));
+            all
+        }
+        "ldap_answer" => {
+            let attribute = element(0x30, &[text("icsIndex"), element(0x31, &[text("7")])]);
+            let entry = element(0x64, &[text("icsIndex=7,cn=Log"), element(0x30, &[attribute])]);
+            let state = element(0x30, &[element(10, &[vec![1]]), element(4, &[vec![7; 16]])]);
+            let control = element(0xa0, &[element(0x30, &[text("1.3.6.1.4.1.4203.1.9.1.2"), element(4, &[state])])]);
+            let info = element(
+                0x79,
+                &[element(0x80, &[b"1.3.6.1.4.1.4203.1.9.1.4".to_vec()]), element(0x81, &[vec![0x80, 1, 7]])],
+            );
+            vec![
+                element(0x30, &[element(2, &[vec![7]]), entry, control]),
+                message(element(0x65, &result)),
+                message(info),
+            ]
+        }
+        _ => Vec::new(),
     }
 }
 

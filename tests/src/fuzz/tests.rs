@@ -2,6 +2,8 @@ use std::fs;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 
+use ics_node::ldap::decode::Message;
+
 use super::{Mutator, TARGETS, Target, seeds};
 
 /// Changed copies of each input; as many as fit into a minute of continuous integration for all targets.
@@ -68,6 +70,15 @@ fn seeds_are_accepted() {
     assert!(accepted("feed", |seed| ics_sync::wire::Page::decode(seed).is_ok()));
     assert!(accepted("spki", |seed| PublicKey::from_spki_der(seed).is_ok()));
     assert!(accepted("trust", |seed| ics_core::trust::TrustPolicy::parse(seed).is_ok()));
+    assert!(accepted("ldap_answer", ics_sync::ldap::passes));
+    assert!(accepted("ldap_cookie", |seed| ics_node::ldap::decode::cookie(seed).is_some()));
+    let is_request = |seed: &[u8]| matches!(ics_node::ldap::decode::message(seed), Message::Request(_));
+    assert!(accepted("ldap_filter", |seed| {
+        matches!(ics_node::ldap::decode::message(&super::ldap::search(seed)), Message::Request(_))
+    }));
+    assert!(seeds("ldap_message").iter().all(|seed| is_request(seed)));
+    let is_name = |seed: &[u8]| ics_node::ldap::decode::name(core::str::from_utf8(seed).expect("text")).is_some();
+    assert!(seeds("ldap_name").iter().all(|seed| is_name(seed)));
     let note =
         |seed: &[u8]| core::str::from_utf8(seed).is_ok_and(|text| ics_core::log::note::Note::parse(text).is_ok());
     assert!(accepted("note", note));

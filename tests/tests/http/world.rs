@@ -68,6 +68,13 @@ impl World {
         self.directory.path()
     }
 
+    /// The same node, started anew from what it has stored.
+    pub(crate) fn reopened(self, trust: Option<Arc<TrustPolicy>>) -> Self {
+        let Self { app, directory } = self;
+        drop(app);
+        Self { app: open(directory.path(), trust, Vec::new()), directory }
+    }
+
     /// A node that is the home of [`DOMAIN`], with its entry 0.
     pub(crate) fn founded() -> Self {
         let world = Self::empty();
@@ -113,7 +120,8 @@ impl World {
     }
 
     fn with_rules(rules: &str) -> Self {
-        let Self { app, directory: data } = Self::founded();
+        let world = Self::founded();
+        let app = &world.app;
         let origin = |domain: &str| app.domain(&domain.parse().expect("a domain")).expect("is here").info.origin;
         let made = origin(DOMAIN);
         let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
@@ -124,8 +132,7 @@ impl World {
             "rules": rules,
         });
         let trust = TrustPolicy::parse(trust.to_string().as_bytes()).expect("a trust policy");
-        drop(app);
-        Self { app: open(data.path(), Some(Arc::new(trust)), Vec::new()), directory: data }
+        world.reopened(Some(Arc::new(trust)))
     }
 }
 

@@ -8,6 +8,8 @@ mod world;
 
 mod bad_input;
 mod gnupg;
+mod parties;
+mod replicas;
 mod slapd;
 mod support;
 mod tools;

@@ -1,30 +1,339 @@
-//! The schema in a real slapd.
+//! slapd of the distribution: it loads the schema, and keeps itself in step with a node as with any other provider.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use tokio::process::Command;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::support::{Answer, Directory, SECRET, access_rules, device, identity_dn, introduced, submit};
+use crate::world::{DOMAIN, domain, introduction, maker, stolen};
+
+/// What a slapd begins with: the schema of the distribution and ours.
+fn schema() -> String {
+    let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/ldap");
+    let core = fs::read_to_string("/etc/ldap/schema/core.ldif").expect("slapd is installed");
+    let mut config = format!("dn: cn=schema,cn=config\nobjectClass: olcSchemaConfig\ncn: schema\n\n{core}");
+    for file in ["ics.ldif", "gnupg.ldif"] {
+        let text = fs::read_to_string(format!("{schemas}/{file}")).expect(file);
+        let _ = write!(config, "\n\n{text}");
+    }
+    config
+}
 
 #[tokio::test]
 async fn slapd_loads_the_schema() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/ldap");
-    let core = std::fs::read_to_string("/etc/ldap/schema/core.ldif").expect("slapd is installed");
-    let mut config = "dn: cn=config\nobjectClass: olcGlobal\ncn: config\n\n\
-                      dn: cn=schema,cn=config\nobjectClass: olcSchemaConfig\ncn: schema\n\n"
-        .to_owned();
-    config += &core;
-    for file in ["ics.ldif", "gnupg.ldif"] {
-        let text = std::fs::read_to_string(format!("{schemas}/{file}")).expect(file);
-        let _ = write!(config, "\n\n{text}");
-    }
-    let (input, output) = (dir.path().join("config.ldif"), dir.path().join("slapd.d"));
-    std::fs::write(&input, config).expect("written");
-    std::fs::create_dir(&output).expect("made");
-    let add =
-        Command::new("/usr/sbin/slapadd").args(["-n", "0", "-F"]).arg(&output).arg("-l").arg(&input).output().await;
-    let add = add.expect("slapadd starts");
-    assert!(add.status.success(), "{}", String::from_utf8_lossy(&add.stderr));
-    let test =
-        Command::new("/usr/sbin/slaptest").arg("-u").arg("-F").arg(&output).output().await.expect("slaptest starts");
+    let dir = TempDir::new().expect("a directory");
+    let config = format!("dn: cn=config\nobjectClass: olcGlobal\ncn: config\n\n{}", schema());
+    make_config(&dir, &config).await;
+    let test = Command::new("/usr/sbin/slaptest").arg("-u").arg("-F").arg(dir.path().join("slapd.d")).output().await;
+    let test = test.expect("slaptest starts");
     assert!(test.status.success(), "{}", String::from_utf8_lossy(&test.stderr));
+}
+
+async fn make_config(dir: &TempDir, config: &str) {
+    let (input, output) = (dir.path().join("config.ldif"), dir.path().join("slapd.d"));
+    fs::write(&input, config).expect("written");
+    fs::create_dir(&output).expect("made");
+    let mut add = Command::new("/usr/sbin/slapadd");
+    let add = add.args(["-n", "0", "-F"]).arg(&output).arg("-l").arg(&input).output().await.expect("slapadd starts");
+    assert!(add.status.success(), "{}", String::from_utf8_lossy(&add.stderr));
+}
+
+/// A slapd that keeps a copy of what a node says.
+struct Consumer {
+    dir: TempDir,
+    address: SocketAddr,
+    slapd: Option<Child>,
+}
+
+impl Consumer {
+    /// `how` is what is said of the kind of replication, and what else of it.
+    async fn new(provider: SocketAddr, how: &str) -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let data = dir.path().join("data");
+        fs::create_dir(&data).expect("made");
+        let config = format!(
+            "dn: cn=config\nobjectClass: olcGlobal\ncn: config\n\n\
+             dn: cn=module{{0}},cn=config\nobjectClass: olcModuleList\ncn: module{{0}}\n\
+             olcModulePath: /usr/lib/ldap\nolcModuleLoad: back_mdb\n\n{}\n\n\
+             dn: olcDatabase={{1}}mdb,cn=config\nobjectClass: olcDatabaseConfig\nobjectClass: olcMdbConfig\n\
+             olcDatabase: {{1}}mdb\nolcSuffix: o=ics\nolcRootDN: cn=admin,o=ics\nolcDbDirectory: {}\nolcDbIndex: entryUUID,entryCSN eq\n\
+             olcAccess: to * by * read\n\
+             olcSyncrepl: {}\n",
+            schema(),
+            data.display(),
+            syncrepl(provider, how)
+        );
+        make_config(&dir, &config).await;
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("a port");
+        let mut this = Self { dir, address, slapd: None };
+        this.start();
+        this
+    }
+
+    /// Changes how it replicates, while it does not run.
+    async fn replicates(&self, provider: SocketAddr, how: &str) {
+        let change = self.dir.path().join("change.ldif");
+        let text = format!(
+            "dn: olcDatabase={{1}}mdb,cn=config\nchangetype: modify\nreplace: olcSyncrepl\nolcSyncrepl: {}\n",
+            syncrepl(provider, how)
+        );
+        fs::write(&change, text).expect("written");
+        let mut modify = Command::new("/usr/sbin/slapmodify");
+        modify.args(["-n", "0", "-F"]).arg(self.dir.path().join("slapd.d")).arg("-l").arg(&change);
+        let modified = modify.output().await.expect("slapmodify starts");
+        assert!(modified.status.success(), "{}", String::from_utf8_lossy(&modified.stderr));
+    }
+
+    /// Starts it; what it says of replication is written down from the beginning.
+    fn start(&mut self) {
+        let log = fs::File::create(self.dir.path().join("log")).expect("a file");
+        let mut command = Command::new("/usr/sbin/slapd");
+        command.args(["-d", "sync,stats2", "-h", &format!("ldap://{}", self.address), "-F"]);
+        command.arg(self.dir.path().join("slapd.d")).stdout(Stdio::null()).stderr(log).kill_on_drop(true);
+        self.slapd = Some(command.spawn().expect("slapd starts"));
+    }
+
+    /// Stops it as an operator does.
+    async fn stop(&mut self) {
+        let mut slapd = self.slapd.take().expect("runs");
+        let id = slapd.id().expect("runs").to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().await.expect("kill starts").success());
+        slapd.wait().await.expect("ends");
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.dir.path().join("log")).expect("a log")).into_owned()
+    }
+
+    /// Entries, or names of entries that are gone, that it has received since it was started.
+    fn received(&self) -> usize {
+        self.log().lines().filter(|line| line.contains("syncrepl_message_to_entry:")).count()
+    }
+
+    async fn search(&self, filter: &str) -> Answer {
+        let mut command = Command::new("ldapsearch");
+        command.args(["-x", "-LLL", "-o", "ldif-wrap=no", "-H", &format!("ldap://{}", self.address)]);
+        command.args(["-b", "o=ics", filter]).env("LDAPCONF", "/dev/null");
+        Answer::of(command.output().await.expect("ldapsearch starts"))
+    }
+
+    /// Waits until a search finds so many entries.
+    async fn until(&self, filter: &str, count: usize) -> Answer {
+        let began = Instant::now();
+        loop {
+            let found = self.search(filter).await;
+            if found.code == 0 && found.count("dn: ") == count {
+                return found;
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(40),
+                "`{filter}`: not {count} entries but {}\n{found:#?}\n{}",
+                found.count("dn: "),
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until it has all that a stranger finds in the node, and nothing else.
+    async fn until_same(&self, node: &Directory) {
+        let began = Instant::now();
+        loop {
+            let (theirs, ours) = (self.search("(objectClass=*)").await, of_node(node).await);
+            let (theirs, ours) = (entries(&theirs.out), entries(&ours.out));
+            if theirs == ours {
+                return;
+            }
+            let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
+            assert!(
+                began.elapsed() < Duration::from_secs(40),
+                "only in slapd: {:#?}\nonly in the node: {:#?}\n{}",
+                only(&theirs, &ours),
+                only(&ours, &theirs),
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn syncrepl(provider: SocketAddr, how: &str) -> String {
+    format!("rid=001 provider=ldap://{provider} searchbase=\"o=ics\" bindmethod=simple retry=\"1 +\" {how}")
+}
+
+async fn of_node(node: &Directory) -> Answer {
+    node.run("ldapsearch", &["-LLL", "-o", "ldif-wrap=no", "-b", "o=ics", "(objectClass=*)"]).await
+}
+
+/// Entries with their lines in order, without the key space, and without how old the news about things is.
+fn entries(ldif: &str) -> BTreeSet<String> {
+    let as_of = ["icsAsOfSize:", "icsAsOfTime:", "icsFreshFor:"];
+    let entry = |text: &str| {
+        let of_thing = text.contains("objectClass: icsIdentityEntry");
+        let lines = text.lines().filter(|line| !(of_thing && as_of.iter().any(|it| line.starts_with(it))));
+        let mut lines: Vec<&str> = lines.collect();
+        lines.sort_unstable();
+        lines.join("\n")
+    };
+    let pgp = |text: &&str| !text.contains("PGP");
+    ldif.split("\n\n").map(str::trim).filter(|text| !text.is_empty()).filter(pgp).map(entry).collect()
+}
+
+const PERSIST: &str = "type=refreshAndPersist";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slapd_keeps_in_step() {
+    let node = Directory::start().await;
+    let mut slapd = Consumer::new(node.plain, PERSIST).await;
+    slapd.until_same(&node).await;
+    let dns = slapd.search("(objectClass=*)").await;
+    assert_eq!(dns.count("dn: "), 1 + 2 + 10 + 11, "the tree, two domains, things and statements");
+    dns.lacks(&device(30));
+
+    // A new statement is one more entry, and the thing and its domain once more.
+    let before = slapd.received();
+    submit(&node.app, &domain(), vec![stolen(&maker(), 14)]).await;
+    slapd.until("(&(objectClass=icsIdentityEntry)(icsStatus=stolen))", 2).await;
+    slapd.until_same(&node).await;
+    assert!(slapd.received() - before <= 3, "{}", slapd.log());
+
+    // What happened while it was away.
+    slapd.stop().await;
+    submit(&node.app, &domain(), vec![introduction(&maker(), 20), stolen(&maker(), 15)]).await;
+    slapd.start();
+    slapd.until("(&(objectClass=icsIdentityEntry)(icsStatus=stolen))", 3).await;
+    slapd.until_same(&node).await;
+    assert!(slapd.received() <= 8, "no refresh of everything: {}", slapd.log());
+
+    // The node is started anew, and its address with it.
+    let before = slapd.received();
+    let node = node.restarted().await;
+    submit(&node.app, &domain(), vec![stolen(&maker(), 16)]).await;
+    slapd.until("(&(objectClass=icsIdentityEntry)(icsStatus=stolen))", 4).await;
+    slapd.until_same(&node).await;
+    assert!(slapd.received() - before <= 8, "no refresh of everything: {}", slapd.log());
+
+    // Things that strangers may not read any more are no more: because of a rule, and because of what is said of them.
+    submit(&node.app, &domain(), vec![introduced(21, Some("S")), introduced(22, None), introduced(23, None)]).await;
+    slapd.until("(objectClass=icsIdentityEntry)", 14).await;
+    let rule = "@id(\"secret-lot\") forbid (principal, action == Action::\"read\", resource) when { resource has lot && resource.lot == \"S\" };";
+    access_rules(&node.app, rule).await;
+    slapd.until("(objectClass=icsIdentityEntry)", 13).await;
+    submit(&node.app, &domain(), vec![introduced(22, Some("S"))]).await;
+    slapd.until("(objectClass=icsIdentityEntry)", 12).await;
+    slapd.until_same(&node).await;
+
+    // The same while it is away.
+    slapd.stop().await;
+    submit(&node.app, &domain(), vec![introduced(23, Some("S"))]).await;
+    slapd.start();
+    slapd.until("(objectClass=icsIdentityEntry)", 11).await;
+    slapd.until_same(&node).await;
+    assert!(slapd.received() <= 8, "no refresh of everything: {}", slapd.log());
+    slapd.stop().await;
+    access_rules(&node.app, &rule.replace("\"S\"", "\"L1\"")).await;
+    slapd.start();
+    slapd.until("(objectClass=icsIdentityEntry)", 3).await;
+    slapd.until_same(&node).await;
+    slapd.stop().await;
+    node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slapd_asks_again_and_again() {
+    let node = Directory::start().await;
+    let mut slapd = Consumer::new(node.plain, "type=refreshOnly interval=00:00:00:01").await;
+    slapd.until_same(&node).await;
+    submit(&node.app, &domain(), vec![stolen(&maker(), 14), introduction(&maker(), 21)]).await;
+    slapd.until("(&(objectClass=icsIdentityEntry)(icsStatus=stolen))", 2).await;
+    slapd.until_same(&node).await;
+    let received = slapd.received();
+    assert!(received < 2 * 24, "{received} entries came");
+    slapd.stop().await;
+    node.stop().await;
+}
+
+/// A cookie of another search is of no use: slapd asks to be given everything then.
+#[tokio::test(flavor = "multi_thread")]
+async fn slapd_begins_anew_when_it_asks_for_something_else() {
+    let node = Directory::start().await;
+    let few = format!("{PERSIST} filter=\"(|(objectClass=organization)(objectClass=icsDomainEntry))\"");
+    let mut slapd = Consumer::new(node.plain, &few).await;
+    slapd.until("(objectClass=*)", 3).await;
+    slapd.stop().await;
+    slapd.replicates(node.plain, PERSIST).await;
+    slapd.start();
+    slapd.until_same(&node).await;
+    slapd.stop().await;
+    node.stop().await;
+}
+
+/// Cookies that do not fit are never guessed at.
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_that_do_not_fit() {
+    let node = Directory::start().await;
+    let base = format!("icsDomain={DOMAIN},o=ics");
+    let sync = async |base: &str, cookie: &str, more: &[&str]| {
+        let control = format!("!sync=ro{}{cookie}", if cookie.is_empty() { "" } else { "/" });
+        let mut arguments = vec!["-b", base, "-E", &control];
+        arguments.extend(more);
+        node.run("ldapsearch", &arguments).await
+    };
+    let first = sync(&base, "", &[]).await;
+    assert_eq!((first.code, first.count("dn: ")), (0, 22), "{first:?}");
+    let cookie = cookie_of(&first);
+    let again = sync(&base, &cookie, &[]).await;
+    assert_eq!((again.code, again.count("dn: ")), (0, 1), "the domain says how fresh it is: {again:?}");
+    again.has(&format!("dn: {base}"));
+    submit(&node.app, &domain(), vec![stolen(&maker(), 11)]).await;
+    let more = sync(&base, &cookie, &[]).await;
+    assert_eq!((more.code, more.count("dn: ")), (0, 4), "{more:?}");
+    more.has(&format!("dn: {}", identity_dn(11)));
+
+    let newer = cookie_of(&more);
+    let spoilt = |from: &str, to: &str| {
+        assert!(newer.contains(from), "{newer}");
+        newer.replacen(from, to, 1)
+    };
+    let tail = newer.rsplit('#').next().expect("a tag");
+    for (what, base, cookie, more) in [
+        ("no cookie", base.as_str(), "colour=red".to_owned(), &[][..]),
+        ("another size", &base, spoilt("#00000e#", "#00000d#"), &[]),
+        ("a size to come", &base, spoilt("#00000e#", "#00000f#"), &[]),
+        ("another tag", &base, spoilt(tail, "0123ab"), &[]),
+        ("another domain", &base, spoilt("#001#", "#002#"), &[]),
+        ("a domain that is not there", &base, spoilt("#001#", "#7ff#"), &[]),
+        ("another base", "o=ics", newer.clone(), &[]),
+        ("another scope", &base, newer.clone(), &["-s", "one"]),
+        ("another filter", &base, newer.clone(), &["(icsKind=device)"]),
+        ("other attributes", &base, newer.clone(), &["(objectClass=*)", "cn"]),
+    ] {
+        let refused = sync(base, &cookie, more).await;
+        assert_eq!(refused.code, 4096 & 0xff, "{what}: {refused:?}");
+        assert!(refused.out.contains("4096"), "{what}: {refused:?}");
+        assert_eq!(refused.count("dn: "), 0, "{what}: {refused:?}");
+    }
+    for (what, base, arguments, code) in [
+        ("the key space", "ou=PGP Keys,o=ics", &[][..], 53),
+        ("nothing that is there", "icsDomain=nobody.example,o=ics", &[], 32),
+        ("what may not be read", &format!("icsIdentity={},icsDomain={SECRET},o=ics", device(30)), &[], 32),
+        ("fewer than there are", &base, &["-z", "3"], 4),
+    ] {
+        let refused = sync(base, "", arguments).await;
+        assert_eq!(refused.code, code, "{what}: {refused:?}");
+    }
+    node.stop().await;
+}
+
+/// The cookie as ldapsearch shows it: in base64 where it is decoded, or as text.
+fn cookie_of(answer: &Answer) -> String {
+    let at = answer.out.find("rid=").unwrap_or_else(|| panic!("no cookie: {answer:#?}"));
+    let text: String = answer.out[at..].chars().take_while(|c| !c.is_whitespace() && *c != '\'').collect();
+    text
 }

@@ -13,7 +13,7 @@ use ics_core::log::Hash;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::{Claims, make};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, DomainName};
+use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_node::api::SubmissionResult;
 use ics_node::app::App;
 use ics_node::config::TlsConfig;
@@ -36,10 +36,10 @@ pub(crate) struct Directory {
     pub(crate) tls: SocketAddr,
     pub(crate) files: TlsConfig,
     pub(crate) app: App,
-    _dir: TempDir,
+    dir: TempDir,
     stop: watch::Sender<bool>,
     running: JoinHandle<()>,
-    _world: World,
+    world: World,
 }
 
 /// The fingerprint of a device of the world.
@@ -53,12 +53,30 @@ pub(crate) fn maker_fingerprint() -> String {
 
 /// The next version of the descriptor, in which these signers speak for the manufacturer as well.
 pub(crate) async fn name_signers(app: &App, fingerprints: &[&str]) {
+    let fingerprints: Vec<Fingerprint> = fingerprints.iter().map(|it| it.parse().expect("a fingerprint")).collect();
+    next_descriptor(app, |descriptor| {
+        let role = descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("is there");
+        role.signers.extend(fingerprints);
+    })
+    .await;
+}
+
+/// The next version of the descriptor, with this rule behind those of the template and no other.
+pub(crate) async fn access_rules(app: &App, rule: &str) {
+    const MARK: &str = "\n// Of this test.\n";
+    next_descriptor(app, |descriptor| {
+        let own = descriptor.access.split(MARK).next().unwrap_or_default().to_owned();
+        descriptor.access = [&own, MARK, rule].concat();
+    })
+    .await;
+}
+
+async fn next_descriptor(app: &App, change: impl FnOnce(&mut Descriptor)) {
     let current = app.descriptor(&domain(), None).expect("a descriptor").json;
     let mut descriptor = Descriptor::parse(&current).expect("parses");
     descriptor.version += 1;
     descriptor.previous = Some(Hash(Sha256::digest(&current).into()));
-    let role = descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("is there");
-    role.signers.extend(fingerprints.iter().map(|it| it.parse::<Fingerprint>().expect("a fingerprint")));
+    change(&mut descriptor);
     let at = Timestamp::from_seconds(1_767_225_600 + descriptor.version);
     let signed = make::sign_descriptor(&[&maker()], &descriptor.to_json(), at, &[1; 32]).expect("signs");
     submit(app, &domain(), vec![signed]).await;
@@ -66,6 +84,15 @@ pub(crate) async fn name_signers(app: &App, fingerprints: &[&str]) {
 
 pub(crate) fn identity_dn(seed: u8) -> String {
     format!("icsIdentity={},icsDomain={},o=ics", device(seed), crate::world::DOMAIN)
+}
+
+/// The manufacturer's word on the device with that seed: its lot, or nothing but that it is there.
+pub(crate) fn introduced(seed: u8, lot: Option<&str>) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
+    claims.attributes = lot.map(|lot| (Attribute::Lot, lot.to_owned())).into_iter().collect();
+    let (device, user_id, at) = (signer(seed), format!("Thermometer {seed}"), Timestamp::from_seconds(1_767_225_600));
+    make::certify(&maker(), device.public_key(), &user_id, None, Kind::Device, &claims, false, at, &[3; 32])
+        .expect("a statement")
 }
 
 impl Directory {
@@ -84,22 +111,49 @@ impl Directory {
         bodies.push(stolen(&maker(), 13));
         submit(&app, &domain(), bodies).await;
         found_secret(&app).await;
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::serve(dir, world, files, any, change)
+    }
+
+    fn serve(
+        dir: TempDir,
+        world: World,
+        files: TlsConfig,
+        plain: SocketAddr,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let app = world.app.clone();
         let mut settings = Settings::new(Suffix::default());
-        settings.listen = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-        settings.listen_tls = settings.listen.clone();
+        settings.listen = vec![plain];
+        settings.listen_tls = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
         settings.tls = Some(files.clone());
         change(&mut settings);
         let server = ldap::serve(app.clone(), &settings).expect("serves");
         let [plain, tls] = *server.addresses() else { panic!("two addresses") };
         let (stop, stopped) = watch::channel(false);
         let running = tokio::spawn(server.run(stopped));
-        Self { plain, tls, files, app, _dir: dir, stop, running, _world: world }
+        Self { plain, tls, files, app, dir, stop, running, world }
     }
 
     /// Stops the server, which must say goodbye to its clients in time.
     pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         tokio::time::timeout(Duration::from_secs(5), self.running).await.expect("in time").expect("ends");
+    }
+
+    /// Where the node writes down its peers.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.world.data().join("ics.toml")
+    }
+
+    /// The same node, started anew from what it has stored, at the same address.
+    pub(crate) async fn restarted(self) -> Self {
+        let Self { plain, files, app, dir, stop, running, world, .. } = self;
+        stop.send_replace(true);
+        tokio::time::timeout(Duration::from_secs(5), running).await.expect("in time").expect("ends");
+        drop(app);
+        let world = tokio::task::spawn_blocking(|| world.reopened(None)).await.expect("a world");
+        Self::serve(dir, world, files, plain, |_| ())
     }
 
     /// Runs a program of ldap-utils against it.
@@ -151,7 +205,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         // LDIF breaks long lines.
         Self {

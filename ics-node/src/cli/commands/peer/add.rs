@@ -16,7 +16,7 @@ use crate::cli::output::card;
 use crate::cli::words::{clean, span};
 use crate::client::node::Node;
 use crate::config::edit::put_peer;
-use crate::config::{Config, Direction, PeerConfig, PeerName, Url, checked_interval};
+use crate::config::{Config, Direction, PeerConfig, PeerName, PeerUrl, checked_interval};
 use crate::tls::PeerKey;
 
 /// What `ics peer add` takes.
@@ -44,9 +44,10 @@ pub(crate) struct Add {
     /// Domains to copy from it, each with the hash of its entry 0 behind a slash if you know it.
     #[arg(value_name = "ORIGIN|DOMAIN", value_parser = wanted)]
     domains: Vec<Wanted>,
-    /// Where it answers; it need not be the home of what is copied from it.
+    /// Where it answers, over HTTP or, by ldaps:// or ldap://, over LDAP; it need not be the home of what is copied from
+    /// it.
     #[arg(long)]
-    url: Option<Url>,
+    url: Option<PeerUrl>,
     /// Its key, as `/v1/node` there shows it: by it the peer is known when it reads here.
     #[arg(long, value_name = "BASE64")]
     key: Option<PeerKey>,
@@ -147,6 +148,10 @@ impl Add {
             Failure::new(Exit::Usage, format!("no address of the peer `{}` is known", peer.name))
                 .hint("give it with --url URL")
         })?;
+        if url.is_ldap() {
+            return Err(Failure::new(Exit::Usage, "over LDAP a domain is copied by its whole origin")
+                .hint("its owners tell it, and `ics domain` where it is at home"));
+        }
         let node = Node::new(url.as_str())?;
         let info = context.wait(async { Ok(node.domain(name).await?) })?;
         if info.info.domain != *name {
@@ -162,7 +167,7 @@ impl Add {
 
 /// An origin that was given whole. A peer that cannot be reached yet is no reason against it, one that serves another is.
 fn given(context: &Context, peer: &PeerConfig, origin: &Origin) -> Result<Origin, Failure> {
-    let Some(url) = &peer.url else { return Ok(origin.clone()) };
+    let Some(url) = peer.url.as_ref().filter(|url| !url.is_ldap()) else { return Ok(origin.clone()) };
     let node = Node::new(url.as_str())?;
     match context.wait(async { Ok(node.domain(&origin.domain).await) })? {
         Ok(info) if info.info.origin != *origin => {

@@ -1,22 +1,26 @@
 //! One connection, apart from its socket: bytes in, bytes out, and work for those who may block.
 //!
 //! Requests are answered in the order in which they came. Only `abandon`, `cancel` and `unbind` do not wait for their
-//! turn: they are read while a search goes on, between its parts.
+//! turn: they are read while a search goes on, between its parts. A search that persists (RFC 4533) gives up its turn
+//! whenever it has nothing to say.
+
+mod identify;
+mod searching;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ics_core::limits;
-use ldap3_proto::proto::{
-    LdapBindCred, LdapBindRequest, LdapCompareRequest, LdapExtendedRequest, LdapOp, LdapResultCode, LdapSearchRequest,
-};
+use ldap3_proto::proto::{LdapCompareRequest, LdapOp, LdapResultCode};
 
+use self::searching::{Remaining, remembered, remembered_key};
 use super::ber;
-use super::control::{self, Controls};
-use super::hot::{self, Answer, Hot};
+use super::control::Controls;
+use super::hot::Hot;
 use super::message::{self, Failure, Framed, Request};
 use super::paging::Paging;
-use super::search::{Place, Progress, Search};
+use super::search::Place;
+use super::sync::Sync;
 use super::work::{Compare, Done, Job, Write};
 use crate::app::Reader;
 use crate::tls::KeyPin;
@@ -72,21 +76,6 @@ enum Abandoned {
     Cancelled(i32),
 }
 
-/// What of a search is still to come.
-struct Remaining {
-    page: usize,
-    paged: bool,
-    hot: Option<Collected>,
-}
-
-/// An answer that may be remembered.
-struct Collected {
-    key: Box<[u8]>,
-    stamp: u128,
-    operations: Vec<Vec<u8>>,
-    bytes: usize,
-}
-
 /// A connection.
 pub(super) struct Session {
     place: Arc<Place>,
@@ -104,6 +93,9 @@ pub(super) struct Session {
     running: Option<Running>,
     next_job: Option<Job>,
     paging: Paging,
+    /// Searches that persist and have nothing to say, and how many of them, from the front, are to look again.
+    persisting: VecDeque<(i32, Box<Sync>)>,
+    woken: usize,
     stamp: Option<Option<u128>>,
     ended: bool,
 }
@@ -125,6 +117,8 @@ impl Session {
             running: None,
             next_job: None,
             paging: Paging::default(),
+            persisting: VecDeque::new(),
+            woken: 0,
             stamp: None,
             ended: false,
         }
@@ -153,6 +147,22 @@ impl Session {
         &mut self.output
     }
 
+    /// Whether a search persists, which must hear of news.
+    pub(super) fn persists(&self) -> bool {
+        !self.persisting.is_empty()
+    }
+
+    /// Something may have changed: searches that persist look again.
+    pub(super) fn wake(&mut self) {
+        self.woken = self.persisting.len();
+    }
+
+    /// Ends all searches that persist: their client is another now.
+    fn drop_persisting(&mut self) {
+        self.persisting.clear();
+        self.woken = 0;
+    }
+
     /// Whether nobody waits for an answer.
     pub(super) fn is_idle(&self) -> bool {
         self.running.is_none() && self.waiting.is_empty()
@@ -177,6 +187,7 @@ impl Session {
         self.waiting.clear();
         self.next_job = None;
         self.running = None;
+        self.drop_persisting();
         self.input = Vec::new();
         self.read = 0;
     }
@@ -198,11 +209,24 @@ impl Session {
                 (Some(job), _) => return Next::Job(job),
                 (None, _) => {}
             }
-            let Some(waiting) = self.waiting.pop_front() else { return Next::Wait };
-            if let Some(next) = self.begin(waiting) {
-                return next;
+            match self.waiting.pop_front() {
+                Some(waiting) => {
+                    if let Some(next) = self.begin(waiting) {
+                        return next;
+                    }
+                }
+                None => return self.look_again().map_or(Next::Wait, Next::Job),
             }
         }
+    }
+
+    /// The next look of a search that persists, if one is to look.
+    fn look_again(&mut self) -> Option<Job> {
+        self.woken = self.woken.checked_sub(1)?;
+        let (id, mut sync) = self.persisting.pop_front()?;
+        sync.wake();
+        self.running = Some(Running { id, answer: message::SEARCH_DONE, search: None, abandoned: None });
+        Some(Job::Sync(sync))
     }
 
     /// Reads all whole messages that have arrived, as many as may wait.
@@ -271,6 +295,7 @@ impl Session {
                 if let Some(running) = self.running.as_mut().filter(|running| running.id == target) {
                     running.abandoned.get_or_insert(Abandoned::Silently);
                 }
+                self.forget_persisting(target);
             }
             LdapOp::ExtendedRequest(request) if request.name == CANCEL => {
                 match controls.check(false).and_then(|()| cancel_target(request.value.as_deref())) {
@@ -285,7 +310,7 @@ impl Session {
     /// RFC 3909.
     fn cancel(&mut self, id: i32, target: i32) {
         let result = if let Some(running) = self.running.as_mut().filter(|running| running.id == target) {
-            if running.search.is_some() && running.abandoned.is_none() {
+            if running.answer == message::SEARCH_DONE && running.abandoned.is_none() {
                 running.abandoned = Some(Abandoned::Cancelled(id));
                 return;
             }
@@ -299,10 +324,21 @@ impl Session {
                 }
                 None => Err(Failure::new(LdapResultCode::CannotCancel, "")),
             }
+        } else if self.forget_persisting(target) {
+            self.answer(target, message::SEARCH_DONE, &Err(Failure::new(LdapResultCode::Canceled, "")));
+            Ok(LdapResultCode::Success)
         } else {
             Err(Failure::new(LdapResultCode::NoSuchOperation, ""))
         };
         self.answer(id, message::EXTENDED + 1, &result);
+    }
+
+    /// Ends the search with this id, if one persists.
+    fn forget_persisting(&mut self, id: i32) -> bool {
+        let Some(at) = self.persisting.iter().position(|(held, _)| *held == id) else { return false };
+        self.persisting.remove(at);
+        self.woken -= usize::from(at < self.woken);
+        true
     }
 
     fn answer(&mut self, id: i32, tag: u8, result: &Result<LdapResultCode, Failure>) {
@@ -366,137 +402,9 @@ impl Session {
         }
     }
 
-    /// Begins with a search; none if it is given up, which is answered.
-    fn search(
-        &mut self,
-        id: i32,
-        request: LdapSearchRequest,
-        controls: Controls,
-        key: Option<Box<[u8]>>,
-    ) -> Result<Option<Job>, Failure> {
-        if controls.sync.is_some() {
-            return Err(Failure::new(LdapResultCode::UnwillingToPerform, "nothing here is kept in step"));
-        }
-        let paged = controls.paged.is_some();
-        let mut page = limits::LDAP_SEARCH_ENTRIES;
-        if self.reader == Reader::Operator {
-            page = usize::MAX;
-        }
-        let search = match controls.paged {
-            Some((size, cookie)) => {
-                if size > 0 {
-                    page = page.min(size);
-                }
-                self.paging.resume(&self.place, self.reader, request, &cookie, size)?
-            }
-            None => Some(Search::new(&self.place, self.reader, request)?),
-        };
-        let Some(search) = search else {
-            let operation = message::result(0x65, &Ok(LdapResultCode::Success), |_| ());
-            message::write(&mut self.output, id, &operation, &paged_control(&[]));
-            return Ok(None);
-        };
-        let stamp = *self.stamp.get_or_insert_with(|| self.place.app.stamp());
-        let hot = key.zip(stamp).map(|(key, stamp)| Collected { key, stamp, operations: Vec::new(), bytes: 0 });
-        let search_ = Some(Remaining { page, paged, hot });
-        self.running = Some(Running { id, answer: 0x65, search: search_, abandoned: None });
-        Ok(Some(Job::Search(Box::new(search), page)))
-    }
-
     fn compare(&self, request: LdapCompareRequest) -> Result<Job, Failure> {
         let node = self.place.tree.node(&request.dn)?;
         Ok(Job::Compare(Compare { reader: self.reader, node, attribute: request.atype, value: request.val }))
-    }
-
-    /// RFC 4513, 5.
-    fn bind(&mut self, id: i32, request: LdapBindRequest) {
-        // Whatever comes of it, the session is anonymous until it is another's (RFC 4511, 4.2.1).
-        self.reader = Reader::Anonymous;
-        self.who.clear();
-        let result = if request.version == 3 {
-            self.authenticate(&request)
-        } else {
-            Err(Failure::new(LdapResultCode::ProtocolError, "this server speaks LDAP version 3"))
-        };
-        self.answer(id, message::BIND + 1, &result);
-    }
-
-    fn authenticate(&mut self, request: &LdapBindRequest) -> Result<LdapResultCode, Failure> {
-        let wrong = || Failure::new(LdapResultCode::InvalidCredentials, "");
-        match &request.cred {
-            LdapBindCred::Simple(password) if request.dn.is_empty() && password.is_empty() => {}
-            LdapBindCred::Simple(password) if password.is_empty() => {
-                return Err(Failure::new(LdapResultCode::UnwillingToPerform, "a name without a password is nobody's"));
-            }
-            LdapBindCred::Simple(password) => {
-                if !self.secure {
-                    return Err(Failure::new(
-                        LdapResultCode::ConfidentialityRequired,
-                        "passwords are sent over TLS only",
-                    ));
-                }
-                let operator = format!("cn=operator,{}", self.place.tree.suffix_text());
-                let named = super::dn::Dn::parse(&request.dn)? == super::dn::Dn::parse(&operator)?;
-                // Asked even of others, so that the time tells nobody which names there are.
-                if !(self.place.app.is_operator(Some(password)) && named) {
-                    return Err(wrong());
-                }
-                self.reader = Reader::Operator;
-                self.who = format!("dn:{operator}");
-            }
-            LdapBindCred::SASL(sasl) if sasl.mechanism.eq_ignore_ascii_case("EXTERNAL") => {
-                let none = "EXTERNAL goes by the client's certificate, and there is none";
-                let none = || Failure::new(LdapResultCode::InappropriateAuthentication, none);
-                let key = self.proven.ok_or_else(none)?;
-                let party = self.place.app.party(key).ok_or_else(wrong)?;
-                let who = format!("u:{}", party.node);
-                // RFC 4422, appendix A: whoever acts as somebody must be he.
-                if !sasl.credentials.is_empty() && sasl.credentials != who.as_bytes() {
-                    return Err(wrong());
-                }
-                (self.reader, self.who) = (Reader::Key(key), who);
-            }
-            LdapBindCred::SASL(_) | LdapBindCred::Unsupported => {
-                return Err(Failure::new(LdapResultCode::AuthMethodNotSupported, ""));
-            }
-        }
-        Ok(LdapResultCode::Success)
-    }
-
-    fn extended(&mut self, id: i32, request: LdapExtendedRequest) -> Option<Next> {
-        let refuse = |code, text: &str| Err(Failure::new(code, text));
-        let result = match request.name.as_str() {
-            WHO_AM_I if request.value.is_none() => {
-                let who = self.who.clone();
-                let operation = message::result(message::EXTENDED + 1, &Ok(LdapResultCode::Success), |out| {
-                    ber::primitive(out, 0x8b, who.as_bytes());
-                });
-                message::write(&mut self.output, id, &operation, &[]);
-                return None;
-            }
-            START_TLS if request.value.is_some() => refuse(LdapResultCode::ProtocolError, "StartTLS takes no value"),
-            START_TLS if self.secure => refuse(LdapResultCode::OperationsError, "TLS is there already"),
-            START_TLS if !self.place.has_tls => refuse(LdapResultCode::ProtocolError, "this server has no certificate"),
-            START_TLS if !self.waiting.is_empty() || self.unread() > 0 => {
-                // What was sent before TLS could be anybody's: it must not be taken for what comes over it.
-                self.end(LdapResultCode::ProtocolError, "nothing is sent between StartTLS and its answer");
-                return Some(Next::End);
-            }
-            START_TLS => {
-                let operation = message::result(message::EXTENDED + 1, &Ok(LdapResultCode::Success), |out| {
-                    ber::primitive(out, 0x8a, START_TLS.as_bytes());
-                });
-                message::write(&mut self.output, id, &operation, &[]);
-                // What was bound without TLS, or paged, is not taken over.
-                self.reader = Reader::Anonymous;
-                self.who.clear();
-                self.paging = Paging::default();
-                return Some(Next::StartTls);
-            }
-            _ => refuse(LdapResultCode::ProtocolError, "this server does not know the extended operation"),
-        };
-        self.answer(id, message::EXTENDED + 1, &result);
-        None
     }
 
     /// Takes what came of the work.
@@ -510,49 +418,8 @@ impl Session {
             }
             (Done::Result(result), None) => self.answer(running.id, running.answer, &result),
             (Done::Part { search, entries, page, result }, None) => self.found(running, search, entries, page, result),
+            (Done::Synced { sync, sent, result }, None) => self.synced(running, sync, &sent, result),
         }
-    }
-
-    fn found(
-        &mut self,
-        mut running: Running,
-        search: Box<Search>,
-        entries: Vec<Vec<u8>>,
-        page: usize,
-        result: Result<Progress, Failure>,
-    ) {
-        let Some(mut remaining) = running.search.take() else { return };
-        for entry in &entries {
-            message::write(&mut self.output, running.id, entry, &[]);
-        }
-        remaining.page = page;
-        if let Some(hot) = &mut remaining.hot {
-            hot.bytes += entries.iter().map(Vec::len).sum::<usize>();
-            hot.operations.extend(entries);
-        }
-        remaining.hot = remaining.hot.filter(|hot| hot.bytes <= hot::ANSWER_BYTES);
-        let (result, cookie) = match result {
-            Ok(Progress::More) => {
-                let id = running.id;
-                self.next_job = Some(Job::Search(search, page));
-                self.running = Some(Running { id, search: Some(remaining), ..running });
-                return;
-            }
-            Ok(Progress::Full) if remaining.paged => (Ok(LdapResultCode::Success), self.paging.keep(search)),
-            Ok(Progress::Full) => (Err(Failure::new(LdapResultCode::SizeLimitExceeded, "")), Vec::new()),
-            Ok(Progress::Done) => {
-                let operation = message::result(running.answer, &Ok(LdapResultCode::Success), |_| ());
-                if let Some(mut hot) = remaining.hot {
-                    hot.operations.push(operation);
-                    self.hot.put(hot.key, Answer::new(hot.stamp, search.changes_at, &hot.operations));
-                }
-                (Ok(LdapResultCode::Success), Vec::new())
-            }
-            Err(failure) => (Err(failure), Vec::new()),
-        };
-        let controls = if remaining.paged { paged_control(&cookie) } else { Vec::new() };
-        let operation = message::result(running.answer, &result, |_| ());
-        message::write(&mut self.output, running.id, &operation, &controls);
     }
 }
 
@@ -571,10 +438,15 @@ impl Waiting {
     }
 }
 
+/// Whether the answer to a request may be remembered.
+pub(super) fn is_remembered(reader: Reader, bytes: &[u8]) -> bool {
+    remembered(reader, bytes).is_some()
+}
+
 const fn answer_tag(op: &LdapOp) -> u8 {
     match op {
         LdapOp::BindRequest(_) => message::BIND + 1,
-        LdapOp::SearchRequest(_) => 0x65,
+        LdapOp::SearchRequest(_) => message::SEARCH_DONE,
         LdapOp::ModifyRequest(_) => message::MODIFY + 1,
         LdapOp::AddRequest(_) => message::ADD + 1,
         LdapOp::DelRequest(_) => 0x6b,
@@ -593,35 +465,4 @@ fn cancel_target(value: Option<&[u8]>) -> Result<i32, Failure> {
         i32::try_from(number).ok().filter(|_| formed && (1..=4).contains(&octets.len()))
     });
     target.ok_or_else(|| Failure::new(LdapResultCode::ProtocolError, "the value is no request to cancel"))
-}
-
-/// The id of a search and by what its answer may be remembered.
-fn remembered(reader: Reader, bytes: &[u8]) -> Option<(i32, Box<[u8]>)> {
-    let (_, content, _) = ber::split(bytes).ok()?;
-    let (head, id, operation) = ber::split(content).ok()?;
-    let is_search = operation.first() == Some(&message::SEARCH) && operation.len() <= hot::REQUEST_BYTES;
-    if head.tag != ber::INTEGER || !is_search || !(1..=4).contains(&id.len()) {
-        return None;
-    }
-    let id = id.iter().fold(0_u32, |id, octet| id << 8 | u32::from(*octet));
-    Some((i32::try_from(id).ok().filter(|id| *id > 0)?, Hot::key(reader, operation)?))
-}
-
-fn remembered_key(reader: Reader, bytes: &[u8]) -> Option<Box<[u8]>> {
-    remembered(reader, bytes).map(|(_, key)| key)
-}
-
-/// RFC 2696: no estimate, and the cookie.
-fn paged_control(cookie: &[u8]) -> Vec<u8> {
-    let mut value = Vec::new();
-    ber::element(&mut value, ber::SEQUENCE, |out| {
-        ber::integer(out, ber::INTEGER, 0);
-        ber::primitive(out, ber::OCTETS, cookie);
-    });
-    let mut out = Vec::new();
-    ber::element(&mut out, ber::SEQUENCE, |out| {
-        ber::primitive(out, ber::OCTETS, control::PAGED_RESULTS.as_bytes());
-        ber::primitive(out, ber::OCTETS, &value);
-    });
-    out
 }

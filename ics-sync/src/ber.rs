@@ -1,22 +1,27 @@
-//! Writing BER, and reading as much of it as tells whether it is well formed.
+//! BER as LDAP restricts it (RFC 4511, 5.1): writing it, and reading as much of it as tells whether it is well formed.
 //!
-//! `ldap3_proto` reads requests. Answers are written here: an entry that is encoded once is copied into every answer,
-//! and only the message around it differs.
+//! Libraries read messages, after this has said that they can be read. What a node answers is written here: an entry
+//! that is encoded once is copied into every answer, and only the message around it differs.
 
 use ics_core::limits;
 
-pub(super) const INTEGER: u8 = 0x02;
-pub(super) const OCTETS: u8 = 0x04;
-pub(super) const ENUMERATED: u8 = 0x0a;
-pub(super) const SEQUENCE: u8 = 0x30;
-pub(super) const SET: u8 = 0x31;
+/// Tag of an integer.
+pub const INTEGER: u8 = 0x02;
+/// Tag of an octet string.
+pub const OCTETS: u8 = 0x04;
+/// Tag of an enumerated value.
+pub const ENUMERATED: u8 = 0x0a;
+/// Tag of a sequence.
+pub const SEQUENCE: u8 = 0x30;
+/// Tag of a set.
+pub const SET: u8 = 0x31;
 /// The bit of a tag that says that elements are inside.
 const CONSTRUCTED: u8 = 0x20;
 /// The bits of a tag that hold its number; all of them set announce a longer one, which LDAP does not use.
 const NUMBER: u8 = 0x1f;
 
 /// Writes an element whose content `write` writes.
-pub(super) fn element(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
+pub fn element(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(tag);
     out.push(0);
     let start = out.len();
@@ -27,7 +32,7 @@ pub(super) fn element(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8
 }
 
 /// Writes an element with that content.
-pub(super) fn primitive(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
+pub fn primitive(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
     out.push(tag);
     let (bytes, count) = length_bytes(content.len());
     out.extend(bytes.into_iter().take(count));
@@ -35,7 +40,7 @@ pub(super) fn primitive(out: &mut Vec<u8>, tag: u8, content: &[u8]) {
 }
 
 /// Writes an integer, or what is encoded like one, in its shortest form.
-pub(super) fn integer(out: &mut Vec<u8>, tag: u8, value: i64) {
+pub fn integer(out: &mut Vec<u8>, tag: u8, value: i64) {
     let bytes = value.to_be_bytes();
     let redundant =
         |pair: &&[u8]| matches!(pair, [0, next] if *next < 0x80) || matches!(pair, [0xff, next] if *next >= 0x80);
@@ -57,17 +62,18 @@ fn length_bytes(length: usize) -> ([u8; 5], usize) {
 
 /// The head of an element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) tag: u8,
+pub struct Head {
+    /// Its tag.
+    pub tag: u8,
     /// Bytes of tag and length.
-    pub(super) bytes: usize,
+    pub bytes: usize,
     /// Bytes of its content.
-    pub(super) length: usize,
+    pub length: usize,
 }
 
 /// What is wrong with bytes that are not BER as LDAP restricts it (RFC 4511, 5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub enum Flaw {
     /// They end too early: at the end of what has arrived, more may come.
     Short,
     /// Tags of several octets, indefinite lengths, lengths of more than four octets.
@@ -79,7 +85,10 @@ pub(super) enum Flaw {
 }
 
 /// The head of the element that the bytes begin with.
-pub(super) fn head(bytes: &[u8]) -> Result<Head, Flaw> {
+///
+/// # Errors
+/// [`Flaw::Short`] or [`Flaw::Form`].
+pub fn head(bytes: &[u8]) -> Result<Head, Flaw> {
     let [tag, first, rest @ ..] = bytes else { return Err(Flaw::Short) };
     if tag & NUMBER == NUMBER {
         return Err(Flaw::Form);
@@ -95,7 +104,10 @@ pub(super) fn head(bytes: &[u8]) -> Result<Head, Flaw> {
 }
 
 /// The first element's head and content, and what stands behind it.
-pub(super) fn split(bytes: &[u8]) -> Result<(Head, &[u8], &[u8]), Flaw> {
+///
+/// # Errors
+/// When that is not there.
+pub fn split(bytes: &[u8]) -> Result<(Head, &[u8], &[u8]), Flaw> {
     let head = head(bytes)?;
     let rest = bytes.get(head.bytes..).ok_or(Flaw::Short)?;
     let (content, rest) = rest.split_at_checked(head.length).ok_or(Flaw::Length)?;
@@ -103,7 +115,10 @@ pub(super) fn split(bytes: &[u8]) -> Result<(Head, &[u8], &[u8]), Flaw> {
 }
 
 /// Whether all lengths of nested elements fit, before anything is read that takes memory.
-pub(super) fn check(bytes: &[u8]) -> Result<(), Flaw> {
+///
+/// # Errors
+/// With the first flaw.
+pub fn check(bytes: &[u8]) -> Result<(), Flaw> {
     let mut elements = 0;
     check_all(bytes, limits::LDAP_NESTING, &mut elements)
 }

@@ -1,0 +1,185 @@
+//! What a search that is kept in step asks for, and the entries that it comes to.
+//!
+//! A copy must not change because the clock of its source goes on: the entries of things leave out how old the news is,
+//! which stands in the entry of their domain alone. What follows from the place of an entry is left out as well; every
+//! server makes that of itself.
+
+use ics_core::record::{Listed, Record};
+use ics_core::statement::StatementId;
+use ics_core::vocabulary::DomainName;
+use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchRequest, LdapSearchScope};
+use sha2::{Digest as _, Sha256};
+
+use super::super::entry::{self, Entry, Selection, entry_uuid};
+use super::super::message::Failure;
+use super::super::search::{Place, failed, mentions_body};
+use super::super::tree::Node;
+use super::super::{filter, schema};
+use super::cookie::entry_csn;
+use super::party;
+use crate::app::{Gone, Moment, Reader};
+
+/// What a search that is kept in step asks for.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub(super) reader: Reader,
+    /// On whose behalf, as the configuration said when the search began.
+    party: String,
+    base: Node,
+    scope: LdapSearchScope,
+    filter: LdapFilter,
+    selection: Selection,
+    /// Over all of it.
+    pub(super) digest: [u8; 32],
+}
+
+/// An entry of a copy: what replicas know it by, and what it is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name {
+    pub(super) uuid: [u8; 16],
+    pub(super) dn: String,
+}
+
+/// An entry, or `None` where the filter leaves it out.
+pub(super) type Made = (Name, Option<Entry>);
+
+impl Content {
+    pub(super) fn new(place: &Place, reader: Reader, request: LdapSearchRequest) -> Result<Self, Failure> {
+        let base = place.tree.node(&request.base)?;
+        if !matches!(base, Node::Suffix | Node::Domain(_) | Node::Identity(..)) {
+            let text = "the tree, a domain or a thing is kept in step, nothing else";
+            return Err(Failure::new(LdapResultCode::UnwillingToPerform, text));
+        }
+        let selection = Selection::new(&request.attrs, request.typesonly);
+        let party = party(place, reader);
+        let asked = format!("{base:?} {:?} {:?} {selection:?} {party}", request.scope, request.filter);
+        let digest = Sha256::digest(asked.as_bytes()).into();
+        Ok(Self { reader, party, base, scope: request.scope, filter: request.filter, selection, digest })
+    }
+
+    /// Whether the reader is still who he was.
+    pub(super) fn is_by_the_same(&self, place: &Place) -> bool {
+        self.party == party(place, self.reader)
+    }
+
+    /// The domains of which something is asked for.
+    pub(super) fn domains(&self, place: &Place) -> Vec<DomainName> {
+        match &self.base {
+            Node::Domain(domain) | Node::Identity(domain, _) => vec![domain.clone()],
+            _ if self.scope == LdapSearchScope::Base => Vec::new(),
+            _ => place.app.held(),
+        }
+    }
+
+    /// The one thing that is asked for, if it is one.
+    pub(super) const fn only(&self) -> Option<&String> {
+        match &self.base {
+            Node::Identity(_, id) => Some(id),
+            _ => None,
+        }
+    }
+
+    const fn is_below(&self) -> bool {
+        matches!(self.scope, LdapSearchScope::Subtree | LdapSearchScope::Children)
+    }
+
+    const fn has_base(&self) -> bool {
+        matches!(self.scope, LdapSearchScope::Subtree | LdapSearchScope::Base)
+    }
+
+    const fn has_domains(&self) -> bool {
+        match &self.base {
+            Node::Suffix => !matches!(self.scope, LdapSearchScope::Base),
+            Node::Domain(_) => self.has_base(),
+            _ => false,
+        }
+    }
+
+    const fn has_things(&self) -> bool {
+        match &self.base {
+            Node::Suffix => self.is_below(),
+            Node::Domain(_) => !matches!(self.scope, LdapSearchScope::Base),
+            _ => self.has_base(),
+        }
+    }
+
+    const fn has_statements(&self) -> bool {
+        match &self.base {
+            Node::Suffix | Node::Domain(_) => self.is_below(),
+            _ => !matches!(self.scope, LdapSearchScope::Base),
+        }
+    }
+
+    /// Whether anything of things is asked for.
+    pub(super) const fn looks_at_things(&self) -> bool {
+        self.has_things() || self.has_statements()
+    }
+
+    /// The entry at the top, if it is asked for.
+    pub(super) fn suffix(&self, place: &Place) -> Option<Made> {
+        (self.base == Node::Suffix && self.has_base()).then(|| self.made(place, place.tree.suffix_entry()))
+    }
+
+    /// A domain's entry, if it is asked for.
+    pub(super) fn domain(&self, place: &Place, moment: &Moment) -> Result<Option<Made>, Failure> {
+        if !self.has_domains() {
+            return Ok(None);
+        }
+        let (info, checkpoint) = place.app.domain_then(moment).map_err(|error| failed(&error))?;
+        Ok(Some(self.made(place, entry::domain(&place.tree, &info, Some(&checkpoint)))))
+    }
+
+    /// The entries of a thing.
+    pub(super) fn thing(&self, place: &Place, record: &Record) -> Result<Vec<Made>, Failure> {
+        let mut made = Vec::new();
+        if self.has_things() {
+            made.push(self.made(place, entry::identity(&place.tree, record, None)));
+        }
+        if !self.has_statements() {
+            return Ok(made);
+        }
+        let said: Vec<&Listed> = entry::direct(record).collect();
+        let bodies = if self.selection.wants_bodies() || mentions_body(&self.filter) {
+            let indices: Vec<u64> = said.iter().map(|it| it.by.index).collect();
+            place.app.bodies_of(&record.domain, &indices).map_err(|error| failed(&error))?
+        } else {
+            vec![None; said.len()]
+        };
+        let entries = said.into_iter().zip(bodies);
+        made.extend(
+            entries.map(|(said, body)| self.made(place, entry::statement(&place.tree, record, said, body.as_deref()))),
+        );
+        Ok(made)
+    }
+
+    /// The names of all entries that a thing may have had.
+    pub(super) fn names(&self, place: &Place, domain: &DomainName, gone: &Gone) -> Vec<Name> {
+        let above = place.tree.identity_dn(domain, &gone.id);
+        let dn = |statement: &StatementId| entry::statement_dn(&place.tree, domain, &gone.id, statement);
+        let below = gone.statements.iter().filter(|_| self.has_statements()).map(dn);
+        let all = below.chain(self.has_things().then_some(above));
+        all.map(|dn| Name { uuid: entry_uuid(&place.tree, &dn), dn }).collect()
+    }
+
+    fn made(&self, place: &Place, mut entry: Entry) -> Made {
+        let name = Name { uuid: entry_uuid(&place.tree, &entry.dn), dn: entry.dn.clone() };
+        if filter::matches(&self.filter, &entry) != Some(true) {
+            return (name, None);
+        }
+        let computed = [&schema::ENTRY_DN, &schema::SUBSCHEMA, &schema::HAS_SUBORDINATES];
+        entry.attributes.retain(|(attribute, _)| !computed.contains(attribute));
+        (name, Some(entry))
+    }
+
+    /// An entry as it is sent at a moment.
+    pub(super) fn encode(&self, mut entry: Entry, moment: Option<&Moment>) -> Vec<u8> {
+        entry.put(&schema::ENTRY_CSN, moment.and_then(entry_csn));
+        entry::encode(&entry, &self.selection)
+    }
+}
+
+/// An entry that is no more, as it is sent.
+pub(super) fn nothing_of(name: &Name) -> Vec<u8> {
+    let entry = Entry { dn: name.dn.clone(), attributes: Vec::new() };
+    entry::encode(&entry, &Selection::new(&["1.1".to_owned()], false))
+}

@@ -1,0 +1,242 @@
+//! The log of a domain for another node: the same pages and the same news that HTTP carries, as entries.
+//!
+//! A cookie is `ics ORIGIN FROM` and, of whoever wants a proof that leads to a certain size, ` UNTIL`: the log that is
+//! meant, and how many of its entries the consumer has. What he gets are the entries behind them, and last the log's own
+//! entry with the checkpoint and with the proof that leads to it. What he has is not believed here and not his to
+//! believe: he makes the root himself. Whoever may read more than before asks for what was hidden by `again ORIGIN` and
+//! the same JSON as over HTTP. Another origin, or more entries than there are, is e-syncRefreshRequired.
+
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use ics_sync::news::{HEARTBEAT_SECONDS, News};
+use ics_sync::wire;
+use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest, LdapSearchScope};
+
+use super::super::control::Sync as Asked;
+use super::super::entry::{self, Entry, Selection, entry_uuid};
+use super::super::message::Failure;
+use super::super::schema;
+use super::super::search::{Place, failed};
+use super::control::{self, State};
+use super::{Sent, Step, party, refresh_required};
+use crate::app::problem::Code;
+use crate::app::{AppError, Reader};
+
+/// Bytes of a cookie: a domain's name, a digest and two numbers.
+const COOKIE_BYTES: usize = 512;
+
+/// A consumer's place in a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::ldap) struct Cursor {
+    origin: String,
+    from: u64,
+    until: Option<u64>,
+}
+
+impl Cursor {
+    pub(in crate::ldap) fn read(bytes: &[u8]) -> Option<Self> {
+        let text = core::str::from_utf8(bytes).ok().filter(|text| text.len() <= COOKIE_BYTES)?;
+        let mut words = text.split(' ');
+        let (mark, origin, from, until) = (words.next()?, words.next()?, words.next()?, words.next());
+        let number = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let until = until.map(|text| number(text).ok_or(())).transpose().ok()?;
+        let is_whole = mark == "ics" && words.next().is_none();
+        is_whole.then_some(Self { origin: origin.to_owned(), from: number(from)?, until })
+    }
+
+    pub(in crate::ldap) fn write(&self) -> Vec<u8> {
+        let until = self.until.map(|until| format!(" {until}")).unwrap_or_default();
+        format!("ics {} {}{until}", self.origin, self.from).into_bytes()
+    }
+}
+
+/// A log that is kept in step.
+pub(super) struct Log {
+    reader: Reader,
+    party: String,
+    domain: DomainName,
+    selection: Selection,
+    persist: bool,
+    limit: usize,
+    cursor: Cursor,
+    /// What he asks for again, because it was hidden.
+    again: Option<wire::Again>,
+    /// When the consumer was last told anything, and what of his rights.
+    told_at: Option<Timestamp>,
+    rights: Option<Option<wire::Rights>>,
+    note: String,
+    due: bool,
+}
+
+impl Log {
+    pub(super) fn new(
+        place: &Place,
+        reader: Reader,
+        domain: DomainName,
+        request: &LdapSearchRequest,
+        asked: Asked,
+    ) -> Result<Self, Failure> {
+        if request.scope != LdapSearchScope::Subtree {
+            return Err(Failure::new(LdapResultCode::UnwillingToPerform, "a log is kept in step as a whole"));
+        }
+        let info = place.app.domain(&domain).map_err(|error| failed(&error))?.info;
+        let origin = info.origin.to_string();
+        let cookie = asked.cookie.filter(|cookie| !cookie.is_empty());
+        let again = cookie.as_deref().and_then(|cookie| again(cookie, &origin)).filter(|_| !asked.persist);
+        let cursor = match cookie.filter(|_| again.is_none()) {
+            Some(cookie) => Cursor::read(&cookie).filter(|cursor| cursor.origin == origin),
+            None => Some(Cursor { origin, from: 0, until: None }),
+        };
+        let limit = usize::try_from(request.sizelimit).ok().filter(|limit| *limit > 0);
+        Ok(Self {
+            reader,
+            party: party(place, reader),
+            domain,
+            selection: Selection::new(&request.attrs, request.typesonly),
+            persist: asked.persist,
+            limit: limit.unwrap_or(limits::FEED_ENTRIES),
+            cursor: cursor.ok_or_else(refresh_required)?,
+            again,
+            told_at: None,
+            rights: None,
+            note: String::new(),
+            due: true,
+        })
+    }
+
+    pub(super) const fn wake(&mut self) {
+        self.due = true;
+    }
+
+    pub(super) fn go_on(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
+        if !core::mem::take(&mut self.due) {
+            return Ok(Step::Idle);
+        }
+        // Whoever is another now may read other things.
+        if self.party != party(place, self.reader) {
+            return Err(refresh_required());
+        }
+        let before = out.len();
+        let step = if self.persist { self.news(place, out)? } else { self.page(place, out)? };
+        let bytes = out.iter().skip(before).map(|sent| sent.operation.len()).sum();
+        if bytes > 0 {
+            place.app.served(self.reader, &self.domain, self.cursor.from, bytes);
+        }
+        Ok(step)
+    }
+
+    fn page(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
+        place.app.admit(self.reader).map_err(|error| failed(&error))?;
+        if let Some(again) = self.again.take() {
+            return self.shown(place, &again, out);
+        }
+        let Cursor { from, until, .. } = self.cursor;
+        let page = place.app.entries(self.reader, &self.domain, from, self.limit, until);
+        let page = page.map_err(|error| ended(&error))?;
+        self.send(place, &page, out)?;
+        self.cursor = Cursor { from: from + page.entries.len() as u64, until: None, ..self.cursor.clone() };
+        Ok(Step::Done(control::done(&self.cursor.write(), true)))
+    }
+
+    fn news(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
+        let news = place.app.news_since(self.reader, &self.domain, self.cursor.from, self.rights.as_ref());
+        let (news, size, rights) = news.map_err(|error| ended(&error))?;
+        self.rights = Some(rights);
+        let is_first = self.told_at.is_none();
+        let now = place.app.clock().now();
+        match news {
+            News::Page(page) => self.send(place, &page, out)?,
+            News::Checkpoint(note) => {
+                let is_due = self.told_at.is_none_or(|at| now.millis_since(at) >= HEARTBEAT_SECONDS * 1000);
+                if !is_due && note == self.note {
+                    return Ok(Step::Idle);
+                }
+                self.note.clone_from(&note);
+                let page =
+                    wire::Page { from: size, entries: Vec::new(), size, checkpoint: Some(note), proof: Vec::new(), sight: None };
+                self.send(place, &page, out)?;
+            }
+        }
+        self.told_at = Some(now);
+        let has_grown = self.cursor.from != size;
+        self.cursor.from = size;
+        let cookie = self.cursor.write();
+        let operation = match (is_first, has_grown) {
+            (true, _) => control::refreshed(&cookie, true),
+            (false, true) => control::new_cookie(&cookie),
+            (false, false) => return Ok(Step::Idle),
+        };
+        out.push(Sent { operation, controls: Vec::new() });
+        Ok(Step::Idle)
+    }
+
+    /// Entries that were hidden, as far as they may be read now, and the rest of the answer in the log's own entry.
+    fn shown(&self, place: &Place, again: &wire::Again, out: &mut Vec<Sent>) -> Result<Step, Failure> {
+        let shown = place.app.entries_again(self.reader, &self.domain, again).map_err(|error| ended(&error))?;
+        for (index, entry) in again.hidden.iter().zip(&shown.entries) {
+            let entry = entry::log_entry(&place.tree, &self.domain, *index, entry);
+            out.push(self.sent(place, &entry, State::Modify));
+        }
+        let info = place.app.domain(&self.domain).map_err(|error| failed(&error))?;
+        let mut own = entry::log(&place.tree, &info, info.info.size, None, &[]);
+        own.put(&schema::SHOWN, [json(&wire::Shown { entries: Vec::new(), ..shown })?]);
+        out.push(self.sent(place, &own, State::Modify));
+        Ok(Step::Done(control::done(&self.cursor.write(), true)))
+    }
+
+    /// The entries of a page, and the log's own entry behind them.
+    fn send(&self, place: &Place, page: &wire::Page, out: &mut Vec<Sent>) -> Result<(), Failure> {
+        for (index, entry) in (page.from..).zip(&page.entries) {
+            let entry = entry::log_entry(&place.tree, &self.domain, index, entry);
+            out.push(self.sent(place, &entry, State::Add));
+        }
+        let info = place.app.domain(&self.domain).map_err(|error| failed(&error))?;
+        let proof: Vec<u8> = page.proof.iter().flat_map(|hash| hash.0).collect();
+        let mut own = entry::log(&place.tree, &info, page.size, page.checkpoint.as_deref(), &proof);
+        own.put(&schema::SIGHT, page.sight.as_ref().map(json).transpose()?);
+        out.push(self.sent(place, &own, State::Modify));
+        Ok(())
+    }
+
+    fn sent(&self, place: &Place, entry: &Entry, state: State) -> Sent {
+        let uuid = entry_uuid(&place.tree, &entry.dn);
+        Sent { operation: entry::encode(entry, &self.selection), controls: control::state(state, &uuid) }
+    }
+}
+
+/// What is asked for again of this log; `None`: nothing is.
+fn again(cookie: &[u8], origin: &str) -> Option<wire::Again> {
+    let text = core::str::from_utf8(cookie).ok()?.strip_prefix("again ")?;
+    let question = text.strip_prefix(origin)?.strip_prefix(' ')?;
+    serde_json::from_str(question).ok()
+}
+
+fn json(value: &impl serde::Serialize) -> Result<Vec<u8>, Failure> {
+    serde_json::to_vec(value).map_err(|error| Failure::new(LdapResultCode::Other, error.to_string()))
+}
+
+/// Why a use case gave no page: of entries that are not there, the consumer has them from elsewhere.
+fn ended(error: &AppError) -> Failure {
+    if error.code() == Code::OutOfRange { refresh_required() } else { failed(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_read_as_they_are_written() {
+        for text in ["ics devices.acme.example/5f2c 0", "ics devices.acme.example/5f2c 7 18446744073709551615"] {
+            let cursor = Cursor::read(text.as_bytes()).expect(text);
+            assert_eq!(cursor.write(), text.as_bytes());
+        }
+        for text in
+            ["", "ics", "ics a/b", "ics a/b x", "ics a/b +1", "ics a/b 1 2 3", "rid a/b 1", "ics a/b 1 ", "ics a/b 1 x"]
+        {
+            assert_eq!(Cursor::read(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(Cursor::read(&[b"ics ".as_slice(), &[b'x'; COOKIE_BYTES], b" 1"].concat()), None);
+        assert_eq!(Cursor::read(b"ics \xff 1"), None);
+    }
+}

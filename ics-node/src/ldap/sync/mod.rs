@@ -1,0 +1,101 @@
+//! What is kept in step with a node (RFC 4533): copies of its tree, for directories of any make, and of its logs, for
+//! other nodes.
+
+mod content;
+mod control;
+mod cookie;
+mod log;
+mod tree;
+
+use std::sync::Arc;
+
+use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
+use tokio::sync::OwnedSemaphorePermit;
+
+pub(super) use self::cookie::Cookie;
+pub(super) use self::log::Cursor;
+use self::log::Log;
+use self::tree::Tree;
+use super::control::Sync as Asked;
+use super::message::Failure;
+use super::search::Place;
+use super::tree::Node;
+use crate::app::Reader;
+
+/// One message to the consumer: an operation and its controls.
+pub(super) struct Sent {
+    pub(super) operation: Vec<u8>,
+    pub(super) controls: Vec<u8>,
+}
+
+/// How far the consumer has been brought.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There is more to be sent.
+    More,
+    /// Nothing more for now.
+    Idle,
+    /// Nothing more, with these controls beside the result.
+    Done(Vec<u8>),
+}
+
+/// A search that is kept in step.
+pub(super) struct Sync {
+    what: What,
+    _room: OwnedSemaphorePermit,
+}
+
+enum What {
+    Tree(Box<Tree>),
+    Log(Log),
+}
+
+impl Sync {
+    pub(super) fn new(
+        place: &Place,
+        reader: Reader,
+        request: LdapSearchRequest,
+        asked: Asked,
+    ) -> Result<Self, Failure> {
+        let full = |_| Failure::new(LdapResultCode::Busy, "too many others are kept in step here");
+        let room = Arc::clone(&place.in_step).try_acquire_owned().map_err(full)?;
+        let what = match place.tree.node(&request.base)? {
+            Node::LogOf(domain) => What::Log(Log::new(place, reader, domain, &request, asked)?),
+            _ => What::Tree(Box::new(Tree::new(place, reader, request, asked)?)),
+        };
+        Ok(Self { what, _room: room })
+    }
+
+    /// Something may have changed: to be asked of a search that is idle.
+    pub(super) fn wake(&mut self) {
+        match &mut self.what {
+            What::Tree(tree) => tree.wake(),
+            What::Log(log) => log.wake(),
+        }
+    }
+
+    /// Goes on, until there is a part to be sent or nothing more for now.
+    ///
+    /// # Errors
+    /// When the search ends here: its base is not there, a limit is reached, the consumer has to begin anew.
+    pub(super) fn go_on(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
+        match &mut self.what {
+            What::Tree(tree) => tree.go_on(place, out),
+            What::Log(log) => log.go_on(place, out),
+        }
+    }
+}
+
+/// Who a reader is, for as long as the configuration says the same of him.
+fn party(place: &Place, reader: Reader) -> String {
+    match reader {
+        Reader::Anonymous => "anybody".to_owned(),
+        Reader::Operator => "the operator".to_owned(),
+        Reader::Key(key) => format!("{:?}", place.app.party(key)),
+    }
+}
+
+/// RFC 4533, 2.6.
+fn refresh_required() -> Failure {
+    Failure::new(LdapResultCode::EsyncRefreshRequired, "begin anew, without a cookie")
+}

@@ -1,0 +1,414 @@
+//! The tree kept in step: what a consumer gets who has nothing yet, who comes back with a cookie, and who stays.
+//!
+//! A consumer is always brought to one moment of each domain, and what he is sent is a function of two moments: the one
+//! that he has, and the one that he gets. As long as he stays, the former is known exactly and only what differs is
+//! sent. Who comes back gets everything of whatever may be another, and the names of what has gone; where nobody can say
+//! what that is, everything. A cookie that does not fit as a whole is answered with e-syncRefreshRequired, or with
+//! everything if the consumer wants that by its reloadHint, as slapd does; never with a part.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use ics_core::vocabulary::DomainName;
+use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
+
+use super::super::control::Sync as Asked;
+use super::super::entry::Entry;
+use super::super::message::Failure;
+use super::super::search::{Place, failed};
+use super::content::{Content, Made, Name, nothing_of};
+use super::control::{self, State};
+use super::cookie::{Cookie, Spot, sid};
+use super::{Sent, Step, refresh_required};
+use crate::app::{App, Moment, Reader, Touched};
+
+/// Bytes of entries from which on they are sent before more are made.
+const PART_BYTES: usize = 64 * 1024;
+/// Things of one look at the index.
+const LOOK_THINGS: usize = 50;
+/// How often, and with which pause, a domain is asked for again that is not settled: a commit is published a moment
+/// after it is durable.
+const UNSETTLED: (u32, Duration) = (100, Duration::from_millis(10));
+
+/// What is still to be done to bring the consumer to the moments that are aimed at.
+#[derive(Debug)]
+enum Work {
+    /// Find out what.
+    Begin,
+    Look,
+    Suffix,
+    /// A domain's entry, behind its things: it says how complete and fresh they are.
+    Domain(DomainName),
+    /// Everything of a domain, from an index of its log on.
+    All(DomainName, u64),
+    /// These things, whatever he has of them.
+    Renew(DomainName, BTreeSet<String>),
+    /// What of these things differs from what he has.
+    Compare(DomainName, BTreeSet<String>),
+    /// The same of everything, from an index on.
+    CompareAll(DomainName, u64),
+    /// The end of the refresh, and of a later change.
+    Refreshed,
+    Changed,
+}
+
+/// A search that is kept in step.
+pub(in crate::ldap) struct Tree {
+    content: Content,
+    persist: bool,
+    /// Whether a cookie that is of no use is answered with everything, as the consumer has asked.
+    reload: bool,
+    rid: Option<String>,
+    cookie: Option<Cookie>,
+    /// Whether what is not mentioned in the refresh is still there.
+    deletes: bool,
+    /// What the consumer has, and what he is brought to.
+    has: BTreeMap<DomainName, Moment>,
+    aim: BTreeMap<DomainName, Moment>,
+    work: VecDeque<Work>,
+    /// Entries that the client takes in the refresh.
+    wanted: Option<usize>,
+}
+
+impl Tree {
+    pub(super) fn new(
+        place: &Place,
+        reader: Reader,
+        request: LdapSearchRequest,
+        asked: Asked,
+    ) -> Result<Self, Failure> {
+        let cookie = asked.cookie.filter(|cookie| !cookie.is_empty());
+        let cookie = match cookie.map(|bytes| Cookie::read(&bytes)) {
+            Some(None) if !asked.reload => return Err(refresh_required()),
+            cookie => cookie.flatten(),
+        };
+        Ok(Self {
+            wanted: usize::try_from(request.sizelimit).ok().filter(|limit| *limit > 0),
+            content: Content::new(place, reader, request)?,
+            persist: asked.persist,
+            reload: asked.reload,
+            rid: cookie.as_ref().and_then(|cookie| cookie.rid.clone()),
+            cookie: cookie.filter(|cookie| !cookie.spots.is_empty()),
+            deletes: false,
+            has: BTreeMap::new(),
+            aim: BTreeMap::new(),
+            work: [Work::Begin].into(),
+        })
+    }
+
+    /// Something may have changed: to be asked of a search that is idle.
+    pub(super) fn wake(&mut self) {
+        if self.work.is_empty() {
+            self.work.push_back(Work::Look);
+        }
+    }
+
+    /// Goes on, until there is a part to be sent or nothing more for now.
+    ///
+    /// # Errors
+    /// When the search ends here: its base is not there, a limit is reached, the consumer has to begin anew.
+    pub(super) fn go_on(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
+        let mut sent = 0;
+        while let Some(work) = self.work.pop_front() {
+            let before = out.len();
+            if let Some(done) = self.work_at(place, work, out)? {
+                return Ok(done);
+            }
+            sent += out.iter().skip(before).map(|it| it.operation.len() + it.controls.len()).sum::<usize>();
+            if sent >= PART_BYTES {
+                return Ok(Step::More);
+            }
+        }
+        Ok(Step::Idle)
+    }
+
+    fn work_at(&mut self, place: &Place, work: Work, out: &mut Vec<Sent>) -> Result<Option<Step>, Failure> {
+        match work {
+            Work::Begin => self.begin(place)?,
+            Work::Look => self.look(place)?,
+            Work::Suffix => self.add(self.content.suffix(place).into_iter().collect(), None, out)?,
+            Work::Domain(domain) => {
+                let made = self.content.domain(place, self.aimed(&domain)?)?;
+                self.add(made.into_iter().collect(), Some(&domain), out)?;
+            }
+            Work::All(domain, from) => self.all(place, domain, from, out)?,
+            Work::Renew(domain, ids) => self.some(place, domain, ids, out, Self::renew, Work::Renew)?,
+            Work::Compare(domain, ids) => self.some(place, domain, ids, out, Self::compare, Work::Compare)?,
+            Work::CompareAll(domain, from) => {
+                let (ids, next) = introduced(place, self.aimed(&domain)?, from)?;
+                let rest = next.map(|next| Work::CompareAll(domain.clone(), next));
+                self.work.extend_first([Some(Work::Compare(domain, ids.into_iter().collect())), rest]);
+            }
+            Work::Refreshed => return Ok(self.refreshed(out)),
+            Work::Changed => self.changed(out),
+        }
+        Ok(None)
+    }
+
+    /// Finds out what the consumer has, and what he needs.
+    fn begin(&mut self, place: &Place) -> Result<(), Failure> {
+        let domains = self.content.domains(place);
+        for domain in domains {
+            let moment = settled(&place.app, &domain)?;
+            if sid(&moment).is_none() || self.aim.len() == ics_core::limits::LDAP_SYNC_DOMAINS {
+                let text = "there are too many domains here for one cookie: keep one domain in step at a time";
+                return Err(Failure::new(LdapResultCode::UnwillingToPerform, text));
+            }
+            self.aim.insert(domain, moment);
+        }
+        if let Some(id) = self.content.only() {
+            for (domain, moment) in &self.aim {
+                let record = place.app.record_then(self.content.reader, moment, id).map_err(|error| failed(&error))?;
+                record.ok_or_else(|| Failure::no_such_object(place.tree.domain_dn(domain)))?;
+            }
+        }
+        let touched = match self.cookie.take() {
+            Some(cookie) => match self.touched_since(place, &cookie) {
+                Err(failure) if self.reload && failure.code == LdapResultCode::EsyncRefreshRequired => None,
+                touched => touched?,
+            },
+            None => None,
+        };
+        self.deletes = touched.is_some();
+        match touched {
+            Some(touched) => {
+                for (domain, ids) in touched {
+                    let known = self.has.contains_key(&domain);
+                    self.work.push_back(if known {
+                        Work::Renew(domain.clone(), ids)
+                    } else {
+                        Work::All(domain.clone(), 0)
+                    });
+                    self.work.push_back(Work::Domain(domain));
+                }
+            }
+            None => {
+                self.work.push_back(Work::Suffix);
+                for domain in self.aim.keys() {
+                    self.work.extend([Work::All(domain.clone(), 0), Work::Domain(domain.clone())]);
+                }
+            }
+        }
+        self.work.push_back(Work::Refreshed);
+        Ok(())
+    }
+
+    /// What may be another since the cookie; `None`: anything.
+    fn touched_since(
+        &mut self,
+        place: &Place,
+        cookie: &Cookie,
+    ) -> Result<Option<BTreeMap<DomainName, BTreeSet<String>>>, Failure> {
+        let mut spots = cookie.spots.clone();
+        let mut touched = BTreeMap::new();
+        let mut any = false;
+        for (domain, now) in &self.aim {
+            let spot = sid(now).and_then(|sid| spots.remove(&sid));
+            let Some(spot) = spot else {
+                touched.insert(domain.clone(), BTreeSet::new());
+                continue;
+            };
+            if spot.size == 0 || spot.size > now.size() {
+                return Err(refresh_required());
+            }
+            let was = place.app.earlier(now, spot.size, spot.admitted_at).map_err(|error| failed(&error))?;
+            if Spot::at(&was, &self.content.digest) != spot {
+                return Err(refresh_required());
+            }
+            match place.app.touched(&was, now).map_err(|error| failed(&error))? {
+                Touched::Any => any = true,
+                Touched::These(ids) => {
+                    touched.insert(domain.clone(), self.of_content(ids));
+                }
+            }
+            self.has.insert(domain.clone(), was);
+        }
+        // It names a domain that is not here.
+        if !spots.is_empty() {
+            return Err(refresh_required());
+        }
+        Ok(Some(touched).filter(|_| !any))
+    }
+
+    fn of_content(&self, ids: BTreeSet<String>) -> BTreeSet<String> {
+        let only = self.content.only();
+        ids.into_iter().filter(|id| self.content.looks_at_things() && only.is_none_or(|only| only == id)).collect()
+    }
+
+    /// Looks for what has changed since the last time.
+    fn look(&mut self, place: &Place) -> Result<(), Failure> {
+        // Whoever is another now may read other things; he had better begin anew than get a mixture.
+        if !self.content.is_by_the_same(place) {
+            return Err(refresh_required());
+        }
+        for domain in self.content.domains(place) {
+            let Some(now) = place.app.moment(&domain).map_err(|error| failed(&error))? else { continue };
+            let Some(has) = self.has.get(&domain) else {
+                self.work.extend([Work::All(domain.clone(), 0), Work::Domain(domain.clone())]);
+                self.aim.insert(domain, now);
+                continue;
+            };
+            if now.size() < has.size() {
+                return Err(refresh_required());
+            }
+            match place.app.touched(has, &now).map_err(|error| failed(&error))? {
+                Touched::Any => self.work.push_back(Work::CompareAll(domain.clone(), 0)),
+                Touched::These(ids) => self.work.push_back(Work::Compare(domain.clone(), self.of_content(ids))),
+            }
+            if now.size() != has.size() || now.cosigned_at() != has.cosigned_at() {
+                self.work.push_back(Work::Domain(domain.clone()));
+            }
+            self.aim.insert(domain, now);
+        }
+        self.work.push_back(Work::Changed);
+        Ok(())
+    }
+
+    fn aimed(&self, domain: &DomainName) -> Result<&Moment, Failure> {
+        self.aim.get(domain).ok_or_else(|| Failure::new(LdapResultCode::Other, ""))
+    }
+
+    fn all(&mut self, place: &Place, domain: DomainName, from: u64, out: &mut Vec<Sent>) -> Result<(), Failure> {
+        let (ids, next) = match self.content.only() {
+            Some(id) => (vec![id.clone()], None),
+            None if self.content.looks_at_things() => introduced(place, self.aimed(&domain)?, from)?,
+            None => (Vec::new(), None),
+        };
+        for id in ids {
+            let made = self.thing(place, self.aimed(&domain)?, &id)?.unwrap_or_default();
+            self.add(made, Some(&domain), out)?;
+        }
+        self.work.extend_first([next.map(|next| Work::All(domain, next))]);
+        Ok(())
+    }
+
+    /// Does something with a few of the things, and leaves the others for later.
+    fn some(
+        &mut self,
+        place: &Place,
+        domain: DomainName,
+        mut ids: BTreeSet<String>,
+        out: &mut Vec<Sent>,
+        each: impl Fn(&mut Self, &Place, &DomainName, &str, &mut Vec<Sent>) -> Result<(), Failure>,
+        rest: impl Fn(DomainName, BTreeSet<String>) -> Work,
+    ) -> Result<(), Failure> {
+        for _ in 0..LOOK_THINGS {
+            let Some(id) = ids.pop_first() else { return Ok(()) };
+            each(self, place, &domain, &id, out)?;
+        }
+        self.work.push_front(rest(domain, ids));
+        Ok(())
+    }
+
+    /// The entries of a thing at a moment, if the reader could read it.
+    fn thing(&self, place: &Place, moment: &Moment, id: &str) -> Result<Option<Vec<Made>>, Failure> {
+        let record = place.app.record_then(self.content.reader, moment, id).map_err(|error| failed(&error))?;
+        record.map(|record| self.content.thing(place, &record)).transpose()
+    }
+
+    /// Everything of a thing, whatever the consumer has of it.
+    fn renew(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
+        let (Some(was), now) = (self.has.get(domain), self.aimed(domain)?) else { return Ok(()) };
+        let made = self.thing(place, now, id)?;
+        // What he cannot read now, and could before, he is told to forget; so too what the filter leaves out now, and
+        // statements that a full record lists no more.
+        let gone = place.app.gone(self.content.reader, was, now, id).map_err(|error| failed(&error))?;
+        let gone = gone.ok_or_else(refresh_required)?;
+        let made: Vec<Made> = made.into_iter().flatten().filter(|(_, entry)| entry.is_some()).collect();
+        let names = gone.iter().flat_map(|gone| self.content.names(place, domain, gone));
+        let is_made = |name: &Name| made.iter().any(|(held, _)| held == name);
+        names.filter(|name| !is_made(name)).for_each(|name| out.push(deleted(&name)));
+        self.add(made, Some(domain), out)
+    }
+
+    /// What of a thing differs from what the consumer has.
+    fn compare(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
+        let entries = |moment: &Moment| -> Result<BTreeMap<Name, Entry>, Failure> {
+            let made = self.thing(place, moment, id)?.unwrap_or_default();
+            Ok(made.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect())
+        };
+        let mut was = self.has.get(domain).map(entries).transpose()?.unwrap_or_default();
+        let now = self.aimed(domain)?;
+        for (name, entry) in entries(now)? {
+            let state = match was.remove(&name) {
+                Some(before) if before == entry => continue,
+                Some(_) => State::Modify,
+                None => State::Add,
+            };
+            let operation = self.content.encode(entry, Some(now));
+            out.push(Sent { operation, controls: control::state(state, &name.uuid) });
+        }
+        was.keys().for_each(|name| out.push(deleted(name)));
+        Ok(())
+    }
+
+    fn add(&mut self, made: Vec<Made>, of: Option<&DomainName>, out: &mut Vec<Sent>) -> Result<(), Failure> {
+        for (name, entry) in made {
+            let Some(entry) = entry else { continue };
+            if let Some(wanted) = &mut self.wanted {
+                *wanted = wanted.checked_sub(1).ok_or(Failure::new(LdapResultCode::SizeLimitExceeded, ""))?;
+            }
+            let moment = of.and_then(|domain| self.aim.get(domain));
+            let operation = self.content.encode(entry, moment);
+            out.push(Sent { operation, controls: control::state(State::Add, &name.uuid) });
+        }
+        Ok(())
+    }
+
+    fn cookie(&self) -> Vec<u8> {
+        let spots = self.has.values().filter_map(|moment| Some((sid(moment)?, Spot::at(moment, &self.content.digest))));
+        Cookie { rid: self.rid.clone(), spots: spots.collect() }.write()
+    }
+
+    fn refreshed(&mut self, out: &mut Vec<Sent>) -> Option<Step> {
+        self.has.clone_from(&self.aim);
+        self.wanted = None;
+        let cookie = self.cookie();
+        if !self.persist {
+            return Some(Step::Done(control::done(&cookie, self.deletes)));
+        }
+        out.push(Sent { operation: control::refreshed(&cookie, self.deletes), controls: Vec::new() });
+        None
+    }
+
+    fn changed(&mut self, out: &mut Vec<Sent>) {
+        let before = self.cookie();
+        self.has.clone_from(&self.aim);
+        let cookie = self.cookie();
+        if cookie != before {
+            out.push(Sent { operation: control::new_cookie(&cookie), controls: Vec::new() });
+        }
+    }
+}
+
+trait ExtendFirst {
+    /// Puts work before all other, in this order.
+    fn extend_first(&mut self, work: impl IntoIterator<Item = Option<Work>, IntoIter: DoubleEndedIterator>);
+}
+
+impl ExtendFirst for VecDeque<Work> {
+    fn extend_first(&mut self, work: impl IntoIterator<Item = Option<Work>, IntoIter: DoubleEndedIterator>) {
+        work.into_iter().rev().flatten().for_each(|work| self.push_front(work));
+    }
+}
+
+fn introduced(place: &Place, moment: &Moment, from: u64) -> Result<(Vec<String>, Option<u64>), Failure> {
+    place.app.introduced(moment, from, LOOK_THINGS).map_err(|error| failed(&error))
+}
+
+fn deleted(name: &Name) -> Sent {
+    Sent { operation: nothing_of(name), controls: control::state(State::Delete, &name.uuid) }
+}
+
+/// The domain as soon as it is settled.
+fn settled(app: &App, domain: &DomainName) -> Result<Moment, Failure> {
+    let (times, pause) = UNSETTLED;
+    for _ in 0..times {
+        match app.moment(domain) {
+            Ok(Some(moment)) => return Ok(moment),
+            Ok(None) => std::thread::sleep(pause),
+            Err(error) => return Err(failed(&error)),
+        }
+    }
+    Err(Failure::new(LdapResultCode::Busy, "this copy is catching up"))
+}

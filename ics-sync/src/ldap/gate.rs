@@ -1,0 +1,232 @@
+//! What stands between a peer's socket and the LDAP library, which trusts servers: it takes messages of any length, and
+//! panics at some that are not as they should be. Here each message is bounded and looked through before it sees it.
+
+use ics_core::limits;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::super::http::{Meter, PeerError};
+use crate::ber::{self, Head};
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 16 * 1024;
+
+/// RFC 4511, 4.2.2, 4.5.2, 4.13, 4.12.
+const BIND_RESPONSE: u8 = 0x61;
+const ENTRY: u8 = 0x64;
+const DONE: u8 = 0x65;
+const EXTENDED_RESPONSE: u8 = 0x78;
+const INTERMEDIATE: u8 = 0x79;
+
+/// What a client that does one thing after the other may be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// The answer to a bind, which comes first.
+    Bind,
+    /// Answers to searches.
+    Searches,
+}
+
+/// Passes on what a peer says, message by message, until it ends or says what may not pass.
+///
+/// # Errors
+/// With what is wrong; the library is then told that the connection has ended.
+pub(super) async fn pass(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut expected: Expected,
+    meter: Meter,
+) -> Result<(), PeerError> {
+    let lost = |error: std::io::Error| PeerError::Transport(error.to_string());
+    let mut held = Vec::new();
+    loop {
+        while let Some(length) = whole(&held)? {
+            let message: Vec<u8> = held.drain(..length).collect();
+            expected = check(&message, expected)?;
+            to.write_all(&message).await.map_err(lost)?;
+        }
+        let mut bytes = [0; READ_BYTES];
+        let count = from.read(&mut bytes).await.map_err(lost)?;
+        if count == 0 {
+            return Ok(());
+        }
+        held.extend_from_slice(bytes.get(..count).unwrap_or_default());
+        meter.count(count).await;
+    }
+}
+
+fn malformed(what: &'static str) -> PeerError {
+    PeerError::Malformed(what)
+}
+
+/// How long the message is that has arrived as a whole.
+fn whole(held: &[u8]) -> Result<Option<usize>, PeerError> {
+    let head = match ber::head(held) {
+        Err(ber::Flaw::Short) => return Ok(None),
+        Err(_) => return Err(malformed("what it says is not LDAP")),
+        Ok(head) if head.tag != ber::SEQUENCE => return Err(malformed("what it says is not LDAP")),
+        Ok(head) => head,
+    };
+    let length = head.bytes + head.length;
+    if length > limits::LDAP_MESSAGE_BYTES {
+        return Err(malformed("a message is too long"));
+    }
+    Ok((held.len() >= length).then_some(length))
+}
+
+/// Whether a message is one that is expected, and formed as the library takes it.
+fn check(message: &[u8], expected: Expected) -> Result<Expected, PeerError> {
+    ber::check(message).map_err(|_| malformed("the lengths in a message do not fit"))?;
+    let form = || malformed("a message is not formed as its operation");
+    let (_, inside, rest) = ber::split(message).map_err(|_| form())?;
+    let (id, number, operation) = ber::split(inside).map_err(|_| form())?;
+    if !rest.is_empty() || id.tag != ber::INTEGER || !(1..=4).contains(&number.len()) {
+        return Err(form());
+    }
+    let (head, content, controls) = ber::split(operation).map_err(|_| form())?;
+    let formed = match head.tag {
+        BIND_RESPONSE if expected == Expected::Bind => is_result(content),
+        DONE if expected == Expected::Searches => is_result(content),
+        ENTRY if expected == Expected::Searches => is_entry(content),
+        INTERMEDIATE if expected == Expected::Searches => all(content, |part, _| matches!(part.tag, 0x80 | 0x81)),
+        EXTENDED_RESPONSE => return Err(malformed("it has ended the session")),
+        _ => return Err(malformed("it answers what nobody has asked")),
+    };
+    if formed && are_controls(controls) { Ok(Expected::Searches) } else { Err(form()) }
+}
+
+/// Whether the elements, one behind the other, are all like that.
+fn all(mut content: &[u8], is: impl Fn(Head, &[u8]) -> bool) -> bool {
+    while !content.is_empty() {
+        let Ok((head, inside, rest)) = ber::split(content) else { return false };
+        if !is(head, inside) {
+            return false;
+        }
+        content = rest;
+    }
+    true
+}
+
+fn is_text(head: Head, inside: &[u8]) -> bool {
+    head.tag == ber::OCTETS && core::str::from_utf8(inside).is_ok()
+}
+
+/// LDAPResult without referrals (RFC 4511, 4.1.9).
+fn is_result(content: &[u8]) -> bool {
+    let Ok((code, number, rest)) = ber::split(content) else { return false };
+    let Ok((matched, name, rest)) = ber::split(rest) else { return false };
+    let Ok((diagnostic, text, rest)) = ber::split(rest) else { return false };
+    let more = |head: Head, _: &[u8]| head.tag == 0x87;
+    code.tag == ber::ENUMERATED
+        && (1..=4).contains(&number.len())
+        && is_text(matched, name)
+        && is_text(diagnostic, text)
+        && all(rest, more)
+}
+
+/// RFC 4511, 4.5.2.
+fn is_entry(content: &[u8]) -> bool {
+    let Ok((name, dn, rest)) = ber::split(content) else { return false };
+    let Ok((list, attributes, rest)) = ber::split(rest) else { return false };
+    let is_value = |head: Head, _: &[u8]| head.tag == ber::OCTETS;
+    let is_attribute = |head: Head, inside: &[u8]| {
+        let Ok((kind, name, rest)) = ber::split(inside) else { return false };
+        let Ok((set, values, rest)) = ber::split(rest) else { return false };
+        let named = head.tag == ber::SEQUENCE && is_text(kind, name);
+        named && set.tag == ber::SET && rest.is_empty() && all(values, is_value)
+    };
+    is_text(name, dn) && list.tag == ber::SEQUENCE && rest.is_empty() && all(attributes, is_attribute)
+}
+
+/// Nothing, or controls (RFC 4511, 4.1.11).
+fn are_controls(content: &[u8]) -> bool {
+    const BOOLEAN: u8 = 0x01;
+    if content.is_empty() {
+        return true;
+    }
+    let Ok((head, controls, rest)) = ber::split(content) else { return false };
+    let is_control = |head: Head, inside: &[u8]| {
+        let Ok((kind, oid, rest)) = ber::split(inside) else { return false };
+        let part = |head: Head, inside: &[u8]| head.tag == ber::OCTETS || head.tag == BOOLEAN && inside.len() == 1;
+        let parts = |rest: &[u8]| all(rest, part) && is_ordered(rest);
+        head.tag == ber::SEQUENCE && is_text(kind, oid) && parts(rest)
+    };
+    head.tag == 0xa0 && rest.is_empty() && all(controls, is_control)
+}
+
+/// Criticality at most once, before the value, which is there at most once.
+fn is_ordered(content: &[u8]) -> bool {
+    let mut tags = Vec::new();
+    all(content, |head, _| head.tag != 0) && {
+        let mut rest = content;
+        while let Ok((head, _, behind)) = ber::split(rest) {
+            tags.push(head.tag);
+            rest = behind;
+        }
+        matches!(tags.as_slice(), [] | [_] | [0x01, ber::OCTETS])
+    }
+}
+
+/// Whether a message passes as an answer to a search.
+pub(super) fn passes(message: &[u8]) -> bool {
+    whole(message) == Ok(Some(message.len())) && check(message, Expected::Searches).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        ber::primitive(&mut out, tag, content);
+        out
+    }
+
+    fn message(operation: &[u8], controls: &[u8]) -> Vec<u8> {
+        tlv(0x30, &[&tlv(2, &[7])[..], operation, controls].concat())
+    }
+
+    fn entry() -> Vec<u8> {
+        let attribute = tlv(0x30, &[tlv(4, b"cn"), tlv(0x31, &tlv(4, b"\xff"))].concat());
+        tlv(ENTRY, &[tlv(4, b"cn=x"), tlv(0x30, &attribute)].concat())
+    }
+
+    fn result(tag: u8) -> Vec<u8> {
+        tlv(tag, &[tlv(10, &[0]), tlv(4, b""), tlv(4, b"")].concat())
+    }
+
+    #[test]
+    fn what_passes() {
+        let control = tlv(0xa0, &tlv(0x30, &[tlv(4, b"1.2"), tlv(1, &[0xff]), tlv(4, b"\xff")].concat()));
+        for good in [entry(), result(DONE), tlv(INTERMEDIATE, &[tlv(0x80, b"1.2"), tlv(0x81, b"x")].concat())] {
+            for controls in [&control[..], &[]] {
+                assert_eq!(check(&message(&good, controls), Expected::Searches), Ok(Expected::Searches));
+            }
+        }
+        assert_eq!(check(&message(&result(BIND_RESPONSE), &[]), Expected::Bind), Ok(Expected::Searches));
+    }
+
+    #[test]
+    fn what_does_not_pass() {
+        let referral = tlv(DONE, &[tlv(10, &[0]), tlv(4, b""), tlv(4, b""), tlv(0xa3, &tlv(4, b"ldap://x"))].concat());
+        for (what, bad) in [
+            ("an entry without attributes", message(&tlv(ENTRY, &tlv(4, b"cn=x")), &[])),
+            ("a result without a code", message(&tlv(DONE, &tlv(4, b"")), &[])),
+            ("a code of no bytes", message(&tlv(DONE, &[tlv(10, &[]), tlv(4, b""), tlv(4, b"")].concat()), &[])),
+            ("a referral", message(&referral, &[])),
+            ("an answer to a bind, later", message(&result(BIND_RESPONSE), &[])),
+            ("an operation that is none", message(&result(0x7e), &[])),
+            ("a notice", message(&result(EXTENDED_RESPONSE), &[])),
+            ("controls that are none", message(&entry(), &tlv(0xa0, &tlv(4, b"x")))),
+            ("a control of two values", message(&entry(), &tlv(0xa0, &tlv(0x30, &tlv(4, b"1").repeat(3))))),
+            ("something behind", message(&entry(), &[4, 0])),
+            ("no id", tlv(0x30, &entry())),
+            ("a lie", vec![0x30, 5, 2, 1, 7, 0x64, 9]),
+        ] {
+            assert!(matches!(check(&bad, Expected::Searches), Err(PeerError::Malformed(_))), "{what}");
+        }
+        assert!(check(&message(&entry(), &[]), Expected::Bind).is_err(), "an entry in the place of a bind's answer");
+        assert!(whole(b"HTTP/1.1 400").is_err());
+        assert!(whole(&[0x30, 0x84, 0x7f, 0xff, 0xff, 0xff]).is_err(), "two gigabytes");
+        assert_eq!(whole(&[0x30, 0x02, 0]), Ok(None));
+    }
+}

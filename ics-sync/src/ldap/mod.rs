@@ -1,0 +1,359 @@
+//! A peer over LDAP: asks its directory for the log below `cn=Log`, kept in step by RFC 4533, bounds what comes back and
+//! believes nothing of it. What it gives is what [`crate::http`] gives, so that a mirror cannot tell the two apart.
+
+mod gate;
+mod read;
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ics_core::identity::excerpt;
+use ics_core::limits;
+use ics_core::vocabulary::DomainName;
+use ldap3::controls::RawControl;
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, Scope, SearchOptions, SearchStream, StdStream};
+use reqwest::Url;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::ServerName;
+
+use self::gate::Expected;
+use self::read::{Gathered, attributes, sync_request};
+use crate::budget::Budget;
+use crate::http::{ANSWER_SECONDS, CONNECT_SECONDS, Meter, PeerError, SILENCE_SECONDS};
+use crate::news::News;
+use crate::wire::{Again, Descriptors, Page, Shown, WireError};
+
+/// RFC 4533, 2.2.
+const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
+/// RFC 4533, 2.6.
+const REFRESH_REQUIRED: u32 = 4096;
+/// Everything that is readable, each with all its attributes.
+const ALL: &str = "(objectClass=*)";
+
+/// A node of the network, at an address that an operator has configured.
+#[derive(Clone)]
+pub struct LdapPeer {
+    host: String,
+    port: u16,
+    /// None: the address is one without TLS.
+    tls: Option<Arc<ClientConfig>>,
+    meter: Meter,
+    /// A connection that waits for its next question.
+    waiting: Arc<Mutex<Option<Connection>>>,
+    /// The logs that the peer says it has: what cookies name.
+    origins: Arc<Mutex<BTreeMap<DomainName, String>>>,
+}
+
+impl core::fmt::Debug for LdapPeer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("LdapPeer").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+/// A connection, and what has ended it.
+struct Connection {
+    ldap: Ldap,
+    ended: Arc<Mutex<Option<PeerError>>>,
+}
+
+/// Whether a message of a peer would pass on to the LDAP library, as an answer to a search.
+#[must_use]
+pub fn passes(message: &[u8]) -> bool {
+    gate::passes(message)
+}
+
+type Search<'a> = SearchStream<'a, &'static str, Vec<&'static str>>;
+
+impl LdapPeer {
+    /// A peer at an address of LDAP, `ldap://` without TLS or `ldaps://` with it from the first byte on.
+    ///
+    /// # Errors
+    /// When it is another address.
+    pub fn new(url: &str, tls: ClientConfig) -> Result<Self, PeerError> {
+        let address = || PeerError::LdapAddress(excerpt(url));
+        let parsed = Url::parse(url).map_err(|_| address())?;
+        let (tls, port) = match parsed.scheme() {
+            "ldap" => (None, 389),
+            "ldaps" => (Some(Arc::new(tls)), 636),
+            _ => return Err(address()),
+        };
+        let is_bare = matches!(parsed.path(), "" | "/") && parsed.query().is_none() && parsed.username().is_empty();
+        let host = parsed.host_str().filter(|host| is_bare && !host.is_empty()).ok_or_else(address)?;
+        // An address of version 6 stands in brackets in a URL alone.
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = parsed.port().unwrap_or(port);
+        Ok(Self { host, port, tls, meter: Meter::default(), waiting: Arc::default(), origins: Arc::default() })
+    }
+
+    /// The same peer, from which no more than so many bytes in a second are taken, by all that is made of it.
+    #[must_use]
+    pub fn with_budget(mut self, bytes_per_second: u64) -> Self {
+        self.meter.budget = Some(Arc::new(Budget::new(bytes_per_second, Duration::from_secs(1))));
+        self
+    }
+
+    /// The same peer with a count and a connection of its own.
+    #[must_use]
+    pub fn counted_apart(&self) -> Self {
+        Self { meter: self.meter.apart(), waiting: Arc::default(), ..self.clone() }
+    }
+
+    /// Bytes received so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.meter.received()
+    }
+
+    /// The newest checkpoint of a domain that the peer holds, a signed note.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn checkpoint(&self, domain: &DomainName) -> Result<String, PeerError> {
+        let own = self.own(domain).await?;
+        own.checkpoint.filter(|note| note.len() <= limits::NOTE_BYTES).ok_or(PeerError::Malformed("no checkpoint"))
+    }
+
+    /// The descriptors of a domain from a version on.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn descriptors(&self, domain: &DomainName, from: u64) -> Result<Descriptors, PeerError> {
+        let filter = format!("(icsDescriptorVersion>={from})");
+        let entries = self.ask(domain, Scope::OneLevel, &filter, 0, None).await?;
+        let mut descriptors = Descriptors { from, entries: Vec::new() };
+        for (version, mut entry) in (from..).zip(entries) {
+            if entry.number("icsDescriptorVersion")? != Some(version) {
+                return Err(PeerError::Malformed("the descriptors are not in order"));
+            }
+            descriptors.entries.push(entry.entry()?);
+        }
+        Ok(descriptors.checked()?)
+    }
+
+    /// Entries of a domain: up to `limit` from index `from` on, proven up to size `until`.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn page(&self, domain: &DomainName, from: u64, limit: usize, until: u64) -> Result<Page, PeerError> {
+        let cookie = format!("ics {} {from} {until}", self.origin(domain).await?);
+        let entries = self.ask(domain, Scope::Subtree, ALL, limit, Some(&cookie)).await;
+        let entries = entries.inspect_err(|error| self.forget(domain, error))?;
+        let mut gathered = Gathered::behind(from);
+        let mut own = None;
+        for entry in entries {
+            if own.is_some() {
+                return Err(PeerError::Malformed("something stands behind the log's own entry"));
+            }
+            own = gathered.take(entry)?;
+        }
+        gathered.page(own.ok_or(PeerError::Malformed("the log's own entry is missing"))?)
+    }
+
+    /// Entries that were hidden, as far as they are shown now, and which of those held are so no longer.
+    ///
+    /// # Errors
+    /// When the peer does not answer as expected, and within bounds.
+    pub async fn again(&self, domain: &DomainName, again: &Again) -> Result<Shown, PeerError> {
+        let question = serde_json::to_string(again).map_err(|error| WireError::Json(error.to_string()))?;
+        let cookie = format!("again {} {question}", self.origin(domain).await?);
+        let entries = self.ask(domain, Scope::Subtree, ALL, 0, Some(&cookie)).await;
+        let entries = entries.inspect_err(|error| self.forget(domain, error))?;
+        read::shown(entries, &again.hidden)
+    }
+
+    /// What the peer tells of a domain, to somebody who holds `from` entries of it.
+    ///
+    /// # Errors
+    /// When the peer cannot be asked.
+    pub async fn stream(&self, domain: &DomainName, from: u64) -> Result<LdapNews, PeerError> {
+        let cookie = format!("ics {} {from}", self.origin(domain).await?);
+        let connection = self.connect().await?;
+        let search = connection.search(domain, Scope::Subtree, ALL, 0, Some((true, &cookie))).await?;
+        Ok(LdapNews { connection, search, gathered: Gathered::behind(from) })
+    }
+
+    /// The log that the peer says it has.
+    async fn origin(&self, domain: &DomainName) -> Result<String, PeerError> {
+        let known = self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(domain).cloned();
+        match known {
+            Some(origin) => Ok(origin),
+            None => Ok(self.own(domain).await?.origin),
+        }
+    }
+
+    /// After e-syncRefreshRequired the log is another than was thought.
+    fn forget(&self, domain: &DomainName, error: &PeerError) {
+        if matches!(error, PeerError::Refused { code: REFRESH_REQUIRED, .. }) {
+            self.origins.lock().unwrap_or_else(PoisonError::into_inner).remove(domain);
+        }
+    }
+
+    /// The log's own entry.
+    async fn own(&self, domain: &DomainName) -> Result<read::Own, PeerError> {
+        let mut entries = self.ask(domain, Scope::Base, ALL, 0, None).await?;
+        let entry = entries.pop().filter(|_| entries.is_empty());
+        let own = Gathered::behind(0).take(entry.ok_or(PeerError::Malformed("the log is not one entry"))?)?;
+        let own = own.ok_or(PeerError::Malformed("the log has no origin"))?;
+        let origin = own.origin.clone();
+        self.origins.lock().unwrap_or_else(PoisonError::into_inner).insert(domain.clone(), origin);
+        Ok(own)
+    }
+
+    /// One search, as a whole, over the connection that waits or a new one; it waits again if all went well.
+    async fn ask(
+        &self,
+        domain: &DomainName,
+        scope: Scope,
+        filter: &str,
+        limit: usize,
+        cookie: Option<&str>,
+    ) -> Result<Vec<read::Attributes>, PeerError> {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let asking = async {
+            let connection = match waiting.filter(Connection::is_open) {
+                Some(connection) => connection,
+                None => self.connect().await?,
+            };
+            let mut search = connection.search(domain, scope, filter, limit, cookie.map(|it| (false, it))).await?;
+            let mut entries = Vec::new();
+            while let Some(entry) = search.next().await.map_err(|error| connection.why(&error))? {
+                entries.extend(attributes(entry.0)?);
+                if entries.len() > limits::FEED_ENTRIES + 1 {
+                    return Err(PeerError::Malformed("there are more entries than were asked for"));
+                }
+            }
+            let result = search.finish().await;
+            Ok((connection, entries, result))
+        };
+        let too_late = |_| PeerError::Transport("no answer in time".to_owned());
+        let (connection, entries, result) =
+            timeout(Duration::from_secs(ANSWER_SECONDS), asking).await.map_err(too_late)??;
+        if result.rc != 0 {
+            return Err(PeerError::Refused { code: result.rc, detail: excerpt(&result.text) });
+        }
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
+        Ok(entries)
+    }
+
+    async fn connect(&self) -> Result<Connection, PeerError> {
+        let lost = |error: std::io::Error| PeerError::Transport(error.to_string());
+        let connecting = async {
+            let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(lost)?;
+            stream.set_nodelay(true).map_err(lost)?;
+            let Some(tls) = &self.tls else { return self.through(stream, Expected::Searches) };
+            let name = ServerName::try_from(self.host.clone());
+            let name = name.map_err(|_| PeerError::LdapAddress(excerpt(&self.host)))?;
+            let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(lost)?;
+            let mut connection = self.through(stream, Expected::Bind)?;
+            // By the certificate that TLS has shown. Whom the peer does not know, it answers as a stranger.
+            connection.ldap.sasl_external_bind().await.map_err(|error| connection.why(&error))?;
+            Ok(connection)
+        };
+        let too_late = |_| PeerError::Transport("no connection in time".to_owned());
+        timeout(Duration::from_secs(CONNECT_SECONDS), connecting).await.map_err(too_late)?
+    }
+
+    /// A connection of the library, behind the gate.
+    fn through(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        expected: Expected,
+    ) -> Result<Connection, PeerError> {
+        let lost = |error: std::io::Error| PeerError::Transport(error.to_string());
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(lost)?;
+        ours.set_nonblocking(true).map_err(lost)?;
+        let (mut asked, told) = tokio::net::UnixStream::from_std(ours).map_err(lost)?.into_split();
+        let (from, mut to) = tokio::io::split(stream);
+        let (meter, ended) = (self.meter.clone(), Arc::new(Mutex::new(None)));
+        let why = Arc::clone(&ended);
+        tokio::spawn(async move {
+            let heard = gate::pass(from, told, expected, meter);
+            let ended = tokio::select! {
+                heard = heard => heard.err(),
+                _ = tokio::io::copy(&mut asked, &mut to) => None,
+            };
+            *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended.unwrap_or(PeerError::Ended));
+        });
+        let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(theirs));
+        Ok(Connection { ldap: library(settings)?, ended })
+    }
+}
+
+/// The library's side of a connection, which runs by itself.
+fn library(settings: LdapConnSettings) -> Result<Ldap, PeerError> {
+    let failed = |error: LdapError| PeerError::Transport(error.to_string());
+    // The address is not used: there is a stream already.
+    let opened = futures_util::FutureExt::now_or_never(LdapConnAsync::with_settings(settings, "ldapi://peer"));
+    let (driver, ldap) = opened.ok_or_else(|| PeerError::Transport("no stream".to_owned()))?.map_err(failed)?;
+    tokio::spawn(driver.drive());
+    Ok(ldap)
+}
+
+impl Connection {
+    fn is_open(&self) -> bool {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
+    /// Why the library got no answer: what the gate has seen says more than that.
+    fn why(&self, error: &LdapError) -> PeerError {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        ended.unwrap_or_else(|| PeerError::Transport(excerpt(&error.to_string())))
+    }
+
+    /// Begins a search of a domain's log; `sync` says whether it persists, and where the consumer is.
+    async fn search(
+        &self,
+        domain: &DomainName,
+        scope: Scope,
+        filter: &str,
+        limit: usize,
+        sync: Option<(bool, &str)>,
+    ) -> Result<Search<'static>, PeerError> {
+        let mut ldap = self.ldap.clone();
+        ldap.with_search_options(SearchOptions::new().sizelimit(i32::try_from(limit).unwrap_or(i32::MAX)));
+        if let Some((persist, cookie)) = sync {
+            let value = sync_request(persist, cookie);
+            ldap.with_controls(RawControl { ctype: SYNC_REQUEST.to_owned(), crit: true, val: Some(value) });
+        }
+        // The name of a domain is formed as a DNS name: there is nothing to escape.
+        let base = format!("icsDomain={domain},cn=Log");
+        ldap.streaming_search(&base, scope, filter, vec!["*"]).await.map_err(|error| self.why(&error))
+    }
+}
+
+/// News of a domain as a peer tells them.
+pub struct LdapNews {
+    connection: Connection,
+    search: Search<'static>,
+    gathered: Gathered,
+}
+
+impl core::fmt::Debug for LdapNews {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("LdapNews").field("gathered", &self.gathered).finish_non_exhaustive()
+    }
+}
+
+impl LdapNews {
+    /// The next piece of news. Dropped half-way, nothing is lost.
+    ///
+    /// # Errors
+    /// When the search ends, the connection breaks or is silent for some heartbeats, or what comes is not understood. The
+    /// stream is of no more use then.
+    pub async fn next(&mut self) -> Result<News, PeerError> {
+        loop {
+            let silent = |_| PeerError::Transport("the peer is silent".to_owned());
+            let next = timeout(Duration::from_secs(SILENCE_SECONDS), self.search.next()).await.map_err(silent)?;
+            let entry = next.map_err(|error| self.connection.why(&error))?.ok_or(PeerError::Ended)?;
+            let Some(entry) = attributes(entry.0)? else { continue };
+            if let Some(own) = self.gathered.take(entry)? {
+                return self.gathered.news(own);
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A peer, however it is asked: the same questions and the same answers by any transport.
+
+use ics_core::vocabulary::DomainName;
+use tokio_rustls::rustls::ClientConfig;
+
+use crate::http::{HttpPeer, NewsStream, PeerError, client_builder};
+use crate::ldap::{LdapNews, LdapPeer};
+use crate::news::News;
+use crate::wire::{Again, Descriptors, Page, Shown};
+
+/// A node of the network, at an address that an operator has configured.
+#[derive(Debug, Clone)]
+pub enum Peer {
+    /// Over HTTP.
+    Http(HttpPeer),
+    /// Over LDAP.
+    Ldap(LdapPeer),
+}
+
+/// News of a domain as a peer pushes them.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Http(NewsStream),
+    Ldap(Box<LdapNews>),
+}
+
+impl From<HttpPeer> for Peer {
+    fn from(peer: HttpPeer) -> Self {
+        Self::Http(peer)
+    }
+}
+
+impl From<LdapPeer> for Peer {
+    fn from(peer: LdapPeer) -> Self {
+        Self::Ldap(peer)
+    }
+}
+
+impl Peer {
+    /// A peer at an address: by its scheme over HTTP or LDAP.
+    ///
+    /// # Errors
+    /// When it is neither's, or no client can be made.
+    pub fn new(url: &str, tls: ClientConfig) -> Result<Self, PeerError> {
+        if url.starts_with("ldap") {
+            return LdapPeer::new(url, tls).map(Self::Ldap);
+        }
+        let client = client_builder().tls_backend_preconfigured(tls).build();
+        let client = client.map_err(|error| PeerError::Transport(format!("no client for peers: {error}")))?;
+        HttpPeer::new(url, client).map(Self::Http)
+    }
+
+    /// The same peer, from which no more than so many bytes in a second are taken, by all that is made of it.
+    #[must_use]
+    pub fn with_budget(self, bytes_per_second: u64) -> Self {
+        match self {
+            Self::Http(peer) => peer.with_budget(bytes_per_second).into(),
+            Self::Ldap(peer) => peer.with_budget(bytes_per_second).into(),
+        }
+    }
+
+    /// The same peer with a count of its own.
+    #[must_use]
+    pub fn counted_apart(&self) -> Self {
+        match self {
+            Self::Http(peer) => peer.counted_apart().into(),
+            Self::Ldap(peer) => peer.counted_apart().into(),
+        }
+    }
+
+    /// Bytes of answers received so far.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        match self {
+            Self::Http(peer) => peer.received(),
+            Self::Ldap(peer) => peer.received(),
+        }
+    }
+
+    /// The newest checkpoint of a domain that the peer holds, a signed note.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn checkpoint(&self, domain: &DomainName) -> Result<String, PeerError> {
+        match self {
+            Self::Http(peer) => peer.checkpoint(domain).await,
+            Self::Ldap(peer) => peer.checkpoint(domain).await,
+        }
+    }
+
+    /// The descriptors of a domain from a version on.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn descriptors(&self, domain: &DomainName, from: u64) -> Result<Descriptors, PeerError> {
+        match self {
+            Self::Http(peer) => peer.descriptors(domain, from).await,
+            Self::Ldap(peer) => peer.descriptors(domain, from).await,
+        }
+    }
+
+    /// Entries of a domain: up to `limit` from index `from` on, proven up to size `until`.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn page(&self, domain: &DomainName, from: u64, limit: usize, until: u64) -> Result<Page, PeerError> {
+        match self {
+            Self::Http(peer) => peer.page(domain, from, limit, until).await,
+            Self::Ldap(peer) => peer.page(domain, from, limit, until).await,
+        }
+    }
+
+    /// Entries that were hidden, as far as they are shown now, and which of those held are so no longer.
+    ///
+    /// # Errors
+    /// When the peer does not answer as expected, and within bounds.
+    pub async fn again(&self, domain: &DomainName, again: &Again) -> Result<Shown, PeerError> {
+        match self {
+            Self::Http(peer) => peer.again(domain, again).await,
+            Self::Ldap(peer) => peer.again(domain, again).await,
+        }
+    }
+
+    /// The entries of a domain from an index on, as soon as there are some, where the transport can wait for them.
+    pub(crate) async fn next_page(&self, domain: &DomainName, from: u64) -> Result<Page, PeerError> {
+        match self {
+            Self::Http(peer) => peer.next_page(domain, from).await,
+            Self::Ldap(_) => Err(PeerError::Held),
+        }
+    }
+
+    pub(crate) async fn stream(&self, domain: &DomainName, from: u64) -> Result<Stream, PeerError> {
+        match self {
+            Self::Http(peer) => peer.stream(domain, from).await.map(Stream::Http),
+            Self::Ldap(peer) => peer.stream(domain, from).await.map(|news| Stream::Ldap(Box::new(news))),
+        }
+    }
+}
+
+impl Stream {
+    pub(crate) async fn next(&mut self) -> Result<News, PeerError> {
+        match self {
+            Self::Http(stream) => stream.next().await,
+            Self::Ldap(stream) => stream.next().await,
+        }
+    }
+}
