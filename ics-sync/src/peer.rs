@@ -20,7 +20,7 @@ pub enum Peer {
 /// News of a domain as a peer pushes them.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Http(NewsStream),
+    Http(Box<NewsStream>),
     Ldap(Box<LdapNews>),
 }
 
@@ -131,7 +131,7 @@ impl Peer {
 
     pub(crate) async fn stream(&self, domain: &DomainName, from: u64) -> Result<Stream, PeerError> {
         match self {
-            Self::Http(peer) => peer.stream(domain, from).await.map(Stream::Http),
+            Self::Http(peer) => peer.stream(domain, from).await.map(|news| Stream::Http(Box::new(news))),
             Self::Ldap(peer) => peer.stream(domain, from).await.map(|news| Stream::Ldap(Box::new(news))),
         }
     }

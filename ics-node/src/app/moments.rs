@@ -222,14 +222,12 @@ impl App {
             let room = usize::try_from(to.seal.size - next).unwrap_or(usize::MAX).min(limits::FEED_ENTRIES);
             for entry in self.store().entries(to.hosted.number, next, room, limits::FEED_BYTES)? {
                 next = entry.index + 1;
-                match restore(&to.domain, &entry)? {
-                    Some(statement) => {
-                        if !touch(&statement, &mut ids) {
-                            return Ok(Touched::Any);
-                        }
-                    }
-                    None if entry.effective && changes_rules(&entry.header) => return Ok(Touched::Any),
-                    None => {}
+                let harmless = match restore(&to.domain, &entry)? {
+                    Some(statement) => touch(&statement, &mut ids),
+                    None => !(entry.effective && changes_rules(&entry.header)),
+                };
+                if !harmless {
+                    return Ok(Touched::Any);
                 }
             }
         }

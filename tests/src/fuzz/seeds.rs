@@ -101,7 +101,7 @@ fn ldap(target: &str) -> Vec<Vec<u8>> {
     let present = element(0x87, &[b"objectClass".to_vec()]);
     let part = element(0x30, &[element(0x80, &[b"Ther".to_vec()]), element(0x82, &[b"13".to_vec()])]);
     let filters = vec![
-        element(0xa0, &[equality.clone(), element(0xa2, &[present.clone()])]),
+        element(0xa0, &[equality.clone(), element(0xa2, core::slice::from_ref(&present))]),
         element(0xa1, &[present.clone(), element(0xa4, &[text("cn"), part])]),
         element(0xa5, &[text("icsAsOfSize"), text("7")]),
         element(
