@@ -27,6 +27,8 @@ pub struct Moment {
     hosted: Arc<Hosted>,
     domain: Arc<Domain>,
     seal: Seal,
+    /// Entries by which the rules are known: at a home that waits for its witnesses, more than the log shows.
+    ruled_upto: u64,
     /// When the last entry was admitted: it never goes back as the log grows.
     pub admitted_at: Timestamp,
     /// How old the last entry was, in steps: see [`steps`].
@@ -114,8 +116,8 @@ impl Moment {
 }
 
 impl App {
-    /// A domain as it is now; `None` while that is not settled: before anything of it has arrived, at a copy that is
-    /// catching up, and for a moment after a commit.
+    /// A domain as it is now; `None` while that is not settled: before anything of it has arrived, and for a moment after
+    /// a commit.
     ///
     /// # Errors
     /// When the domain is not here, or cannot answer now.
@@ -123,12 +125,15 @@ impl App {
         let hosted = self.hosted(domain)?;
         let Some(domain) = hosted.domain() else { return Ok(None) };
         let seal = self.seal(&hosted)?;
-        if domain.size() != seal.size {
+        let ruled_upto = domain.size();
+        if ruled_upto < seal.size {
             return Ok(None);
         }
-        let admitted_at = domain.last_admitted_at();
+        let last = domain.last_admitted_at();
+        let admitted_at =
+            if ruled_upto == seal.size { last } else { self.last_admitted(&hosted, seal.size, Timestamp::default())? };
         let (age, millis) = steps(self.clock().now().millis_since(admitted_at));
-        Ok(Some(Moment { hosted, domain, seal, admitted_at, age, at: admitted_at.plus_millis(millis) }))
+        Ok(Some(Moment { hosted, domain, seal, ruled_upto, admitted_at, age, at: admitted_at.plus_millis(millis) }))
     }
 
     /// The same domain when its log was shorter, as of the time of its last entry then, by the policy of `now`.
@@ -138,7 +143,7 @@ impl App {
     pub fn earlier(&self, now: &Moment, size: u64, admitted_at: Timestamp) -> Result<Moment, AppError> {
         let root = self.store().root_at(now.hosted.number, size)?;
         let seal = Seal { size, root, note: String::new(), cosigned_at: None };
-        Ok(Moment { seal, admitted_at, age: 0, at: admitted_at, ..now.clone() })
+        Ok(Moment { seal, ruled_upto: size, admitted_at, age: 0, at: admitted_at, ..now.clone() })
     }
 
     /// Told whenever any domain here has grown.
@@ -213,17 +218,19 @@ impl App {
     /// When the store fails.
     pub fn touched(&self, from: &Moment, to: &Moment) -> Result<Touched, AppError> {
         let mut ids = BTreeSet::new();
-        let entries = to.seal.size.saturating_sub(from.seal.size);
+        let entries = to.ruled_upto.saturating_sub(from.seal.size);
         if to.seal.size < from.seal.size || entries > limits::LDAP_SYNC_TOUCHED {
             return Ok(Touched::Any);
         }
         let mut next = from.seal.size;
-        while next < to.seal.size {
-            let room = usize::try_from(to.seal.size - next).unwrap_or(usize::MAX).min(limits::FEED_ENTRIES);
+        while next < to.ruled_upto {
+            let room = usize::try_from(to.ruled_upto - next).unwrap_or(usize::MAX).min(limits::FEED_ENTRIES);
             for entry in self.store().entries(to.hosted.number, next, room, limits::FEED_BYTES)? {
                 next = entry.index + 1;
+                // Statements count as far as the log shows, rules as far as they were not known before.
                 let harmless = match restore(&to.domain, &entry)? {
-                    Some(statement) => touch(&statement, &mut ids),
+                    Some(statement) => entry.index >= to.seal.size || touch(&statement, &mut ids),
+                    None if entry.index < from.ruled_upto => true,
                     None => !(entry.effective && changes_rules(&entry.header)),
                 };
                 if !harmless {

@@ -111,7 +111,7 @@ impl App {
 
     /// When the last of the entries was admitted of which the header is here: hidden ones have none. The same as was
     /// said before the node was started anew.
-    fn last_admitted(&self, hosted: &Hosted, size: u64, at_least: Timestamp) -> Result<Timestamp, AppError> {
+    pub(super) fn last_admitted(&self, hosted: &Hosted, size: u64, at_least: Timestamp) -> Result<Timestamp, AppError> {
         const LOOK: u64 = 64;
         let mut end = size;
         while end > 0 {

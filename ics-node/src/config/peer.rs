@@ -90,6 +90,9 @@ impl PeerConfig {
         if self.witness && self.url.is_none() {
             return Some(format!("the peer `{name}` has no url: it cannot be asked to cosign"));
         }
+        if self.witness && self.url.as_ref().is_some_and(PeerUrl::is_ldap) {
+            return Some(format!("the peer `{name}` is asked over LDAP: witnesses are asked over HTTP"));
+        }
         if self.mirror.is_empty() {
             return None;
         }
