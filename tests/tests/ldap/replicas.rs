@@ -245,6 +245,7 @@ async fn a_hostile_server_cannot_crash_the_client() {
     let keys = ics_node::app::NodeKeys {
         name: "x.example".to_owned(),
         key: Arc::new(ed25519_dalek::SigningKey::from_bytes(&[5; 32])),
+        issuers: Vec::new(),
     };
     let tls = ClientTls::new(NodeCertificate::make(&keys).expect("a certificate"));
     let mut understood = 0;
