@@ -29,6 +29,8 @@ pub struct Moment {
     seal: Seal,
     /// Entries by which the rules are known: at a home that waits for its witnesses, more than the log shows.
     ruled_upto: u64,
+    /// How often entries that were hidden from this node have been filled in: what the log said before is then another.
+    pub filled: i64,
     /// When the last entry was admitted: it never goes back as the log grows.
     pub admitted_at: Timestamp,
     /// How old the last entry was, in steps: see [`steps`].
@@ -133,7 +135,17 @@ impl App {
         let admitted_at =
             if ruled_upto == seal.size { last } else { self.last_admitted(&hosted, seal.size, Timestamp::default())? };
         let (age, millis) = steps(self.clock().now().millis_since(admitted_at));
-        Ok(Some(Moment { hosted, domain, seal, ruled_upto, admitted_at, age, at: admitted_at.plus_millis(millis) }))
+        let filled = self.store().sight(hosted.number)?.settled;
+        Ok(Some(Moment {
+            hosted,
+            domain,
+            seal,
+            ruled_upto,
+            filled,
+            admitted_at,
+            age,
+            at: admitted_at.plus_millis(millis),
+        }))
     }
 
     /// The same domain when its log was shorter, as of the time of its last entry then, by the policy of `now`.

@@ -53,6 +53,7 @@ impl Spot {
             &moment.root().0,
             &admitted_at.as_millis().to_be_bytes(),
             origin.as_bytes(),
+            &moment.filled.to_be_bytes(),
         ];
         let digest: [u8; 32] = Sha256::digest(tagged.concat()).into();
         let [a, b, c, ..] = digest;

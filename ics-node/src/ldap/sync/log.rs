@@ -153,8 +153,14 @@ impl Log {
                     return Ok(Step::Idle);
                 }
                 self.note.clone_from(&note);
-                let page =
-                    wire::Page { from: size, entries: Vec::new(), size, checkpoint: Some(note), proof: Vec::new(), sight: None };
+                let page = wire::Page {
+                    from: size,
+                    entries: Vec::new(),
+                    size,
+                    checkpoint: Some(note),
+                    proof: Vec::new(),
+                    sight: None,
+                };
                 self.send(place, &page, out)?;
             }
         }

@@ -248,7 +248,7 @@ impl Tree {
                 self.aim.insert(domain, now);
                 continue;
             };
-            if now.size() < has.size() {
+            if now.size() < has.size() || now.filled != has.filled {
                 return Err(refresh_required());
             }
             match place.app.touched(has, &now).map_err(|error| failed(&error))? {
