@@ -71,9 +71,17 @@ const STEPS: u64 = (1 << 24) - 1;
 fn steps(millis: u64) -> (u32, u64) {
     let seconds = millis / 1000;
     let minutes = (seconds.saturating_sub(SECONDS) / 60).min(STEPS - SECONDS);
-    let (age, seconds) =
-        if seconds < SECONDS { (seconds, seconds) } else { (SECONDS + minutes, SECONDS + 60 * minutes) };
-    (u32::try_from(age).unwrap_or(u32::MAX), seconds * 1000)
+    let age = if seconds < SECONDS { seconds } else { SECONDS + minutes };
+    let age = u32::try_from(age).unwrap_or(u32::MAX);
+    (age, millis_of(age))
+}
+
+/// The milliseconds of so many steps: see [`Moment::age`].
+#[must_use]
+pub const fn millis_of(age: u32) -> u64 {
+    let age = age as u64;
+    let minutes = age.saturating_sub(SECONDS);
+    (if minutes == 0 { age } else { SECONDS + 60 * minutes }) * 1000
 }
 
 /// Hours back in which statements are looked for that begin or cease to hold.
@@ -148,14 +156,15 @@ impl App {
         }))
     }
 
-    /// The same domain when its log was shorter, as of the time of its last entry then, by the policy of `now`.
+    /// The same domain when its log was shorter, so many steps after its last entry then, by the policy of `now`.
     ///
     /// # Errors
     /// When it was never so long, or the store fails.
-    pub fn earlier(&self, now: &Moment, size: u64, admitted_at: Timestamp) -> Result<Moment, AppError> {
+    pub fn earlier(&self, now: &Moment, size: u64, admitted_at: Timestamp, age: u32) -> Result<Moment, AppError> {
         let root = self.store().root_at(now.hosted.number, size)?;
         let seal = Seal { size, root, note: String::new(), cosigned_at: None };
-        Ok(Moment { seal, ruled_upto: size, admitted_at, age: 0, at: admitted_at, ..now.clone() })
+        let at = admitted_at.plus_millis(millis_of(age));
+        Ok(Moment { seal, ruled_upto: size, admitted_at, age, at, ..now.clone() })
     }
 
     /// Told whenever any domain here has grown.

@@ -17,7 +17,7 @@ use super::message::Failure;
 use super::schema;
 use super::search::{Place, failed};
 use super::tree::{Node, Tree};
-use super::work::Write;
+use super::write::Write;
 use crate::api::Problem;
 use crate::app::Reader;
 use crate::app::keys::{Change, FoundKey, KeySearch, Merged};

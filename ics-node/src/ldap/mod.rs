@@ -24,6 +24,7 @@ mod session;
 mod sync;
 mod tree;
 mod work;
+mod write;
 
 use ics_sync::ber;
 pub use server::{LdapError, LdapServer, Settings, serve};

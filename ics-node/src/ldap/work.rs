@@ -1,6 +1,6 @@
 //! What may block: it is done apart from the connection's task.
 
-use ldap3_proto::proto::{LdapAddRequest, LdapModifyRequest, LdapResultCode};
+use ldap3_proto::proto::LdapResultCode;
 
 use super::filter::equal;
 use super::message::Failure;
@@ -8,6 +8,7 @@ use super::schema;
 use super::search::{Place, Progress, Search, above, entry_of};
 use super::sync::{Sent, Step, Sync};
 use super::tree::Node;
+use super::write::{self, Write};
 use crate::app::Reader;
 
 /// Something to be done.
@@ -28,13 +29,6 @@ pub(super) struct Compare {
     pub(super) value: Vec<u8>,
 }
 
-/// A change of the key space.
-pub(super) enum Write {
-    Add(LdapAddRequest),
-    Modify(LdapModifyRequest),
-    Delete(String),
-}
-
 /// What came of it.
 pub(super) enum Done {
     Part { search: Box<Search>, entries: Vec<Vec<u8>>, page: usize, result: Result<Progress, Failure> },
@@ -46,7 +40,7 @@ impl Job {
     /// Does it.
     pub(super) async fn run(self, place: std::sync::Arc<Place>) -> Done {
         let work = match self {
-            Self::Write(reader, write) => return Done::Result(super::keyspace::write(&place, reader, write).await),
+            Self::Write(reader, change) => return Done::Result(write::write(&place, reader, change).await),
             work => tokio::task::spawn_blocking(move || work.block(&place)),
         };
         work.await.unwrap_or_else(|error| {

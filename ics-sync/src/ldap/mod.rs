@@ -7,6 +7,7 @@ mod read;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use ics_core::identity::excerpt;
 use ics_core::limits;
@@ -28,6 +29,8 @@ use crate::http::{ANSWER_SECONDS, CONNECT_SECONDS, Meter, PeerError, SILENCE_SEC
 use crate::news::News;
 use crate::wire::{Again, Descriptors, Page, Shown, WireError};
 
+/// Seconds for which a connection is of use on which the peer did not know the key that was shown to it.
+const STRANGER_SECONDS: u64 = 10;
 /// RFC 4533, 2.2.
 const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 /// RFC 4533, 2.6.
@@ -58,6 +61,9 @@ impl core::fmt::Debug for LdapPeer {
 /// A connection, and what has ended it.
 struct Connection {
     ldap: Ldap,
+    /// Whether the peer has refused to know the key that was shown to it: it may know it later.
+    is_strangers: bool,
+    began: Instant,
     ended: Arc<Mutex<Option<PeerError>>>,
 }
 
@@ -251,7 +257,8 @@ impl LdapPeer {
             let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await.map_err(lost)?;
             let mut connection = self.through(stream, Expected::Bind)?;
             // By the certificate that TLS has shown. Whom the peer does not know, it answers as a stranger.
-            connection.ldap.sasl_external_bind().await.map_err(|error| connection.why(&error))?;
+            let bound = connection.ldap.sasl_external_bind().await.map_err(|error| connection.why(&error))?;
+            connection.is_strangers = bound.rc != 0;
             Ok(connection)
         };
         let too_late = |_| PeerError::Transport("no connection in time".to_owned());
@@ -280,7 +287,7 @@ impl LdapPeer {
             *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended.unwrap_or(PeerError::Ended));
         });
         let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(theirs));
-        Ok(Connection { ldap: library(settings)?, ended })
+        Ok(Connection { ldap: library(settings)?, is_strangers: false, began: Instant::now(), ended })
     }
 }
 
@@ -296,7 +303,12 @@ fn library(settings: LdapConnSettings) -> Result<Ldap, PeerError> {
 
 impl Connection {
     fn is_open(&self) -> bool {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).is_none() && !self.is_stale()
+    }
+
+    /// Whether it is time to show one's key again.
+    fn is_stale(&self) -> bool {
+        self.is_strangers && self.began.elapsed() > Duration::from_secs(STRANGER_SECONDS)
     }
 
     /// Why the library got no answer: what the gate has seen says more than that.
@@ -347,6 +359,9 @@ impl LdapNews {
     /// stream is of no more use then.
     pub async fn next(&mut self) -> Result<News, PeerError> {
         loop {
+            if self.connection.is_stale() {
+                return Err(PeerError::Ended);
+            }
             let silent = |_| PeerError::Transport("the peer is silent".to_owned());
             let next = timeout(Duration::from_secs(SILENCE_SECONDS), self.search.next()).await.map_err(silent)?;
             let entry = next.map_err(|error| self.connection.why(&error))?.ok_or(PeerError::Ended)?;

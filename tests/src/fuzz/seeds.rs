@@ -67,7 +67,7 @@ fn spoken(target: &str) -> &'static [&'static str] {
         ],
         "ldap_cookie" => &[
             "rid=001",
-            "rid=007,sid=001,csn=20261126024000.007000Z#000001#001#0123ab;20260101000000.000000Z#00000d#002#ffffff",
+            "rid=007,sid=001,csn=20261126024000.007000Z#000001#001#000002;20261126024002.007001Z#0123ab#801#000000",
             "ics devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455 7 13",
         ],
         "ldap_name" => &[

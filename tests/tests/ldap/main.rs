@@ -13,3 +13,4 @@ mod replicas;
 mod slapd;
 mod support;
 mod tools;
+mod writes;

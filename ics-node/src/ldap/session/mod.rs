@@ -21,7 +21,8 @@ use super::message::{self, Failure, Framed, Request};
 use super::paging::Paging;
 use super::search::Place;
 use super::sync::Sync;
-use super::work::{Compare, Done, Job, Write};
+use super::work::{Compare, Done, Job};
+use super::write::Write;
 use crate::app::Reader;
 use crate::tls::KeyPin;
 

@@ -1,22 +1,24 @@
 //! Cookies of directories that are kept in step: where in the log of each domain a consumer is.
 //!
-//! slapd keeps of a cookie only what has the form of change sequence numbers, so that is what they are: for each domain
-//! one, whose server id is the domain's number at this node. It holds the time at which the last entry was admitted, the
-//! log's size, and a tag over the domain's origin, that size, the root there, and what the search asks for on whose
-//! behalf. So a cookie of another log, of another epoch, of another node's numbers or of another search is found out. It
-//! authorises nothing: whoever makes one up gets what he may read anyway.
+//! slapd keeps of a cookie only what has the form of change sequence numbers, and of those of one server id only what
+//! grows. So each domain has two, whose server ids are its number at this node, and that with the highest bit set. The
+//! first is the state: when the last entry was admitted, the log's size, and the steps of time since. Entries carry the
+//! number of the state that they belong to as `entryCSN`: slapd takes them only if that is greater than what it has, and
+//! deletes what a refresh does not mention only if it is not greater than the cookie's. The second holds a tag over the
+//! domain's origin, the size, the root there, and what the search asks for on whose behalf. So a cookie of another log, of
+//! another epoch, of another node's numbers or of another search is found out. It authorises nothing: whoever makes one up
+//! gets what he may read anyway.
 
-use core::fmt::Write as _;
 use std::collections::BTreeMap;
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use crate::app::Moment;
+use crate::app::{Moment, millis_of};
 
-/// Server ids have three hexadecimal digits.
-const SIDS: u32 = 0x1000;
+/// Server ids have three hexadecimal digits; the highest bit tells tags from states.
+const TAG: u32 = 0x800;
 /// What of a size stands in the count of a number; the rest stands in the microseconds.
 const COUNT_BITS: u32 = 24;
 
@@ -25,6 +27,8 @@ const COUNT_BITS: u32 = 24;
 pub(super) struct Spot {
     pub(super) size: u64,
     pub(super) admitted_at: Timestamp,
+    /// Steps of time since then.
+    pub(super) age: u32,
     tag: u32,
 }
 
@@ -39,7 +43,7 @@ pub(in crate::ldap) struct Cookie {
 
 /// The server id of a domain; `None` if there are too many domains at this node.
 pub(super) fn sid(moment: &Moment) -> Option<u32> {
-    Some(moment.number()).filter(|number| *number < SIDS)
+    Some(moment.number()).filter(|number| *number < TAG)
 }
 
 impl Spot {
@@ -57,17 +61,45 @@ impl Spot {
         ];
         let digest: [u8; 32] = Sha256::digest(tagged.concat()).into();
         let [a, b, c, ..] = digest;
-        Self { size, admitted_at, tag: u32::from_be_bytes([0, a, b, c]) }
+        Self { size, admitted_at, age: moment.age(), tag: u32::from_be_bytes([0, a, b, c]) }
     }
 
-    /// As a change sequence number.
-    fn write(&self, sid: u32) -> String {
-        number(self.admitted_at, self.size, sid, self.tag)
+    /// Whether both are places of one log and one search.
+    pub(super) fn fits(&self, other: &Self) -> bool {
+        (self.size, self.admitted_at, self.tag) == (other.size, other.admitted_at, other.tag)
     }
 
-    fn read(text: &str) -> Option<(u32, Self)> {
+    /// Whether it comes behind another place, as slapd sees it.
+    pub(super) fn is_behind(&self, other: &Self) -> bool {
+        (self.admitted_at, self.size, self.age) > (other.admitted_at, other.size, other.age)
+    }
+
+    /// The number of the state.
+    fn state(&self, sid: u32) -> String {
+        let micros = (self.size >> COUNT_BITS) % 1000;
+        number(self.admitted_at, micros, self.size % (1 << COUNT_BITS), sid, self.age)
+    }
+
+    /// The number that holds the tag; it grows with the time of the state, and within a millisecond with the log.
+    fn tagged(&self, sid: u32) -> String {
+        let at = self.admitted_at.plus_millis(millis_of(self.age));
+        number(at, self.size % 1000, u64::from(self.tag), sid | TAG, 0)
+    }
+}
+
+/// A change sequence number, read.
+struct Number {
+    at: Timestamp,
+    micros: u64,
+    count: u64,
+    sid: u32,
+    last: u32,
+}
+
+impl Number {
+    fn read(text: &str) -> Option<Self> {
         let mut parts = text.split('#');
-        let (time, count, sid, tag) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (time, count, sid, last) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let (seconds, micros) = time.strip_suffix('Z')?.split_once('.')?;
         if parts.next().is_some() || seconds.len() != 14 || micros.len() != 6 || !seconds.is_ascii() {
             return None;
@@ -76,27 +108,30 @@ impl Spot {
         let (date, clock) = ([part(0, 4), part(4, 6), part(6, 8)], [part(8, 10), part(10, 12), part(12, 14)]);
         let at = Timestamp::parse(&format!("{}T{}Z", date.join("-"), clock.join(":"))).ok()?;
         let micros = digits(micros, 10)?;
-        let size = (micros % 1000) << COUNT_BITS | hex(count, 6)?;
-        let tag = u32::try_from(hex(tag, 6)?).ok()?;
-        Some((u32::try_from(hex(sid, 3)?).ok()?, Self { size, admitted_at: at.plus_millis(micros / 1000), tag }))
+        let small = |text: &str, length: usize| u32::try_from(hex(text, length)?).ok();
+        Some(Self {
+            at: at.plus_millis(micros / 1000),
+            micros: micros % 1000,
+            count: hex(count, 6)?,
+            sid: small(sid, 3)?,
+            last: small(last, 6)?,
+        })
     }
 }
 
 /// A change sequence number as OpenLDAP writes it.
-fn number(at: Timestamp, size: u64, sid: u32, last: u32) -> String {
+fn number(at: Timestamp, micros: u64, count: u64, sid: u32, last: u32) -> String {
     let millis = at.as_millis();
     let time: String = Timestamp::from_seconds(millis / 1000).to_string();
     let time: String = time.chars().filter(char::is_ascii_digit).collect();
-    let micros = millis % 1000 * 1000 + (size >> COUNT_BITS) % 1000;
-    let count = size % (1 << COUNT_BITS);
+    let micros = millis % 1000 * 1000 + micros;
     format!("{time}.{micros:06}Z#{count:06x}#{sid:03x}#{last:06x}")
 }
 
-/// The `entryCSN` of what a domain says at a moment. slapd takes an entry only if this is greater than what it has, and
-/// deletes what is not mentioned in a refresh only if it is no greater than the cookie's: it grows with the log and, by
-/// [`Moment::age`], with the time, and stays below the cookie of the same size.
+/// The `entryCSN` of what a domain says at a moment.
 pub(super) fn entry_csn(moment: &Moment) -> Option<String> {
-    Some(number(moment.admitted_at, moment.size().saturating_sub(1), sid(moment)?, moment.age()))
+    let (size, admitted_at, age) = (moment.size(), moment.admitted_at, moment.age());
+    Some(Spot { size, admitted_at, age, tag: 0 }.state(sid(moment)?))
 }
 
 fn hex(text: &str, length: usize) -> Option<u64> {
@@ -107,6 +142,25 @@ fn digits(text: &str, radix: u32) -> Option<u64> {
     // `from_str_radix` takes a sign as well.
     let all = text.bytes().all(|byte| byte.is_ascii_digit() || radix == 16 && matches!(byte, b'a'..=b'f'));
     u64::from_str_radix(text, radix).ok().filter(|_| all)
+}
+
+/// The places that numbers name: of each domain a state and a tag.
+fn spots(numbers: &str) -> Option<BTreeMap<u32, Spot>> {
+    let (mut states, mut tags) = (BTreeMap::new(), BTreeMap::new());
+    for number in numbers.split(';') {
+        let number = Number::read(number)?;
+        let known = if number.sid < TAG { &mut states } else { &mut tags };
+        if known.insert(number.sid % TAG, number).is_some() {
+            return None;
+        }
+    }
+    let spot = |(sid, state): (u32, Number)| {
+        let tag = u32::try_from(tags.remove(&sid)?.count).ok()?;
+        let size = state.micros << COUNT_BITS | state.count;
+        Some((sid, Spot { size, admitted_at: state.at, age: state.last, tag }))
+    };
+    let spots = states.into_iter().map(spot).collect::<Option<BTreeMap<_, _>>>()?;
+    tags.is_empty().then_some(spots)
 }
 
 impl Cookie {
@@ -123,12 +177,7 @@ impl Cookie {
                     cookie.rid = Some(rid.to_owned());
                 }
                 ("csn", numbers) => {
-                    for number in numbers.split(';') {
-                        let (sid, spot) = Spot::read(number)?;
-                        if cookie.spots.insert(sid, spot).is_some() {
-                            return None;
-                        }
-                    }
+                    cookie.spots = spots(numbers)?;
                 }
                 // What slapd says of itself.
                 ("sid" | "delcsn", _) => {}
@@ -141,9 +190,10 @@ impl Cookie {
     /// As it travels.
     pub(in crate::ldap) fn write(&self) -> Vec<u8> {
         let mut text = format!("rid={}", self.rid.as_deref().unwrap_or("000"));
-        for (position, (sid, spot)) in self.spots.iter().enumerate() {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{}{}", if position == 0 { ",csn=" } else { ";" }, spot.write(*sid));
+        let states = self.spots.iter().map(|(sid, spot)| spot.state(*sid));
+        let numbers: Vec<String> = states.chain(self.spots.iter().map(|(sid, spot)| spot.tagged(*sid))).collect();
+        if !numbers.is_empty() {
+            text = format!("{text},csn={}", numbers.join(";"));
         }
         text.into_bytes()
     }
@@ -153,6 +203,8 @@ impl Cookie {
 mod tests {
     use super::*;
 
+    const GOOD: &str = "rid=001,csn=20261126024000.007000Z#000001#001#000002;20261126024002.007001Z#0123ab#801#000000";
+
     fn cookie(text: &str) -> Option<Cookie> {
         Cookie::read(text.as_bytes())
     }
@@ -160,29 +212,32 @@ mod tests {
     #[test]
     fn cookies_are_read_as_they_are_written() {
         let at = |text: &str| Timestamp::parse(text).expect(text);
-        let spots = [
-            (1, Spot { size: 1, admitted_at: at("2026-11-26T02:40:00.007Z"), tag: 0 }),
-            (0xfff, Spot { size: (999 << 24) + 0xff_ffff, admitted_at: at("2026-01-01T00:00:00Z"), tag: 0xff_ffff }),
-        ];
-        let written = Cookie { rid: Some("007".to_owned()), spots: spots.into() };
-        let text = "rid=007,csn=20261126024000.007000Z#000001#001#000000;20260101000000.000999Z#ffffff#fff#ffffff";
-        assert_eq!(String::from_utf8(written.write()).as_deref(), Ok(text));
-        assert_eq!(cookie(text), Some(written.clone()));
-        assert_eq!(cookie(&text.replace("csn", "sid=001,csn")), Some(written), "as slapd sends it");
+        let small = Spot { size: 1, admitted_at: at("2026-11-26T02:40:00.007Z"), age: 2, tag: 0x01_23ab };
+        let one = Cookie { rid: Some("001".to_owned()), spots: [(1, small)].into() };
+        assert_eq!(String::from_utf8(one.write()).as_deref(), Ok(GOOD));
+        assert_eq!(cookie(GOOD), Some(one.clone()));
+        assert_eq!(cookie(&GOOD.replace("csn", "sid=001,csn")), Some(one), "as slapd sends it");
+        let size = (999 << 24) + 0xff_ffff;
+        let large = Spot { size, admitted_at: at("2026-01-01T00:00:00Z"), age: 0xff_ffff, tag: 0xff_ffff };
+        let two = Cookie { rid: None, spots: [(1, small), (0x7ff, large)].into() };
+        let read = Cookie::read(&two.write()).expect("is read");
+        assert_eq!((read.rid.as_deref(), read.spots), (Some("000"), two.spots));
         assert_eq!(cookie("rid=001"), Some(Cookie { rid: Some("001".to_owned()), spots: BTreeMap::new() }));
         assert_eq!(cookie(""), Some(Cookie::default()));
     }
 
     #[test]
-    fn numbers_grow_with_the_log() {
-        let spot = |size, millis| Spot { size, admitted_at: Timestamp::from_millis(millis), tag: 7 }.write(1);
-        let grown = [spot(1, 5), spot(2, 5), spot(0xff_ffff, 5), spot(0x100_0000, 5), spot(0x100_0001, 6)];
-        assert!(grown.is_sorted_by(|a, b| a < b), "{grown:?}");
+    fn numbers_grow_with_the_log_and_the_time() {
+        let spot = |size, millis, age| Spot { size, admitted_at: Timestamp::from_millis(millis), age, tag: 7 };
+        let grown =
+            [spot(1, 5, 0), spot(1, 5, 1), spot(2, 5, 0), spot(0xff_ffff, 5, 9), spot(0x100_0000, 5, 0), spot(2, 6, 0)];
+        assert!(grown.iter().map(|spot| spot.state(1)).is_sorted_by(|a, b| a < b), "{grown:?}");
+        assert!(grown.is_sorted_by(|a, b| b.is_behind(a)), "{grown:?}");
+        assert!(spot(1, 5, 0).tagged(1) < spot(1, 5, 1).tagged(1) && spot(1, 5, 0).tagged(1) < spot(2, 5, 0).tagged(1));
     }
 
     #[test]
     fn what_is_no_cookie() {
-        let good = "rid=001,csn=20261126024000.007000Z#000001#001#000000";
         for (from, to) in [
             ("rid=001", "rid=0001"),
             ("rid=001", "rid=-01"),
@@ -193,12 +248,15 @@ mod tests {
             ("#000001", "#00001"),
             ("#000001", "#+00001"),
             ("#001#", "#1000#"),
-            ("#000000", "#000000#"),
-            ("#000000", "#00000g"),
-            ("#000000", "#000000;20261126024000.007000Z#000001#001#000000"),
+            ("#001#", "#002#"),
+            ("#801#", "#802#"),
+            ("#000002", "#000002#"),
+            ("#000002", "#00000g"),
+            (";", ";20261126024000.007000Z#000001#001#000000;"),
+            (";20261126024002.007001Z#0123ab#801#000000", ""),
         ] {
-            assert!(good.contains(from) && cookie(good).is_some());
-            assert_eq!(cookie(&good.replacen(from, to, 1)), None, "{from} {to}");
+            assert!(GOOD.contains(from) && cookie(GOOD).is_some());
+            assert_eq!(cookie(&GOOD.replacen(from, to, 1)), None, "{from} {to}");
         }
         assert_eq!(Cookie::read(b"\xff"), None);
         assert_eq!(Cookie::read(&vec![b'x'; limits::LDAP_COOKIE_BYTES + 1]), None);

@@ -29,6 +29,8 @@ const LOOK_THINGS: usize = 50;
 /// How often, and with which pause, a domain is asked for again that is not settled: a commit is published a moment
 /// after it is durable.
 const UNSETTLED: (u32, Duration) = (100, Duration::from_millis(10));
+/// As many of these pauses take longer than a step of time.
+const STEP_WAITS: u32 = 150;
 
 /// What is still to be done to bring the consumer to the moments that are aimed at.
 #[derive(Debug)]
@@ -66,6 +68,8 @@ pub(in crate::ldap) struct Tree {
     has: BTreeMap<DomainName, Moment>,
     aim: BTreeMap<DomainName, Moment>,
     work: VecDeque<Work>,
+    /// Whether anything was sent since the last cookie.
+    has_sent: bool,
     /// Entries that the client takes in the refresh.
     wanted: Option<usize>,
 }
@@ -93,6 +97,7 @@ impl Tree {
             has: BTreeMap::new(),
             aim: BTreeMap::new(),
             work: [Work::Begin].into(),
+            has_sent: false,
         })
     }
 
@@ -114,6 +119,7 @@ impl Tree {
             if let Some(done) = self.work_at(place, work, out)? {
                 return Ok(done);
             }
+            self.has_sent |= out.len() > before;
             sent += out.iter().skip(before).map(|it| it.operation.len() + it.controls.len()).sum::<usize>();
             if sent >= PART_BYTES {
                 return Ok(Step::More);
@@ -164,7 +170,10 @@ impl Tree {
         }
         let touched = match self.cookie.take() {
             Some(cookie) => match self.touched_since(place, &cookie) {
-                Err(failure) if self.reload && failure.code == LdapResultCode::EsyncRefreshRequired => None,
+                Err(failure) if self.reload && failure.code == LdapResultCode::EsyncRefreshRequired => {
+                    self.go_behind(place, &cookie)?;
+                    None
+                }
                 touched => touched?,
             },
             None => None,
@@ -193,6 +202,21 @@ impl Tree {
         Ok(())
     }
 
+    /// Aims behind the places that a cookie names, if they can be reached by waiting: slapd takes nothing that is not
+    /// newer than its cookie, even where that is of no use.
+    fn go_behind(&mut self, place: &Place, cookie: &Cookie) -> Result<(), Failure> {
+        for (domain, aim) in &mut self.aim {
+            let Some(spot) = sid(aim).and_then(|sid| cookie.spots.get(&sid)) else { continue };
+            let mut waits = STEP_WAITS;
+            while !Spot::at(aim, &self.content.digest).is_behind(spot) && spot.size <= aim.size() && waits > 0 {
+                std::thread::sleep(UNSETTLED.1);
+                *aim = settled(&place.app, domain)?;
+                waits -= 1;
+            }
+        }
+        Ok(())
+    }
+
     /// What may be another since the cookie; `None`: anything.
     fn touched_since(
         &mut self,
@@ -211,8 +235,8 @@ impl Tree {
             if spot.size == 0 || spot.size > now.size() {
                 return Err(refresh_required());
             }
-            let was = place.app.earlier(now, spot.size, spot.admitted_at).map_err(|error| failed(&error))?;
-            if Spot::at(&was, &self.content.digest) != spot {
+            let was = place.app.earlier(now, spot.size, spot.admitted_at, spot.age).map_err(|error| failed(&error))?;
+            if !Spot::at(&was, &self.content.digest).fits(&spot) {
                 return Err(refresh_required());
             }
             match place.app.touched(&was, now).map_err(|error| failed(&error))? {
@@ -256,6 +280,7 @@ impl Tree {
                 Touched::These(ids) => self.work.push_back(Work::Compare(domain.clone(), self.of_content(ids))),
             }
             if now.size() != has.size() || now.cosigned_at() != has.cosigned_at() {
+                self.has_sent = true;
                 self.work.push_back(Work::Domain(domain.clone()));
             }
             self.aim.insert(domain, now);
@@ -362,7 +387,7 @@ impl Tree {
 
     fn refreshed(&mut self, out: &mut Vec<Sent>) -> Option<Step> {
         self.has.clone_from(&self.aim);
-        self.wanted = None;
+        (self.wanted, self.has_sent) = (None, false);
         let cookie = self.cookie();
         if !self.persist {
             return Some(Step::Done(control::done(&cookie, self.deletes)));
@@ -372,11 +397,10 @@ impl Tree {
     }
 
     fn changed(&mut self, out: &mut Vec<Sent>) {
-        let before = self.cookie();
         self.has.clone_from(&self.aim);
-        let cookie = self.cookie();
-        if cookie != before {
-            out.push(Sent { operation: control::new_cookie(&cookie), controls: Vec::new() });
+        // Time alone is no news; whoever comes back with an older cookie gets no less.
+        if core::mem::take(&mut self.has_sent) {
+            out.push(Sent { operation: control::new_cookie(&self.cookie()), controls: Vec::new() });
         }
     }
 }

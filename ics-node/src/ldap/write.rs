@@ -1,0 +1,73 @@
+//! What clients may write: statements, and keys into the key space. Everything else follows from these.
+//!
+//! A log is only ever added to, so nothing is modified or deleted; what takes a statement back is another statement.
+
+use ics_core::statement::body::{self, Body};
+use ics_core::vocabulary::DomainName;
+use ldap3_proto::proto::{LdapAddRequest, LdapResultCode};
+
+use super::message::Failure;
+use super::search::{Place, entry_of, failed};
+use super::tree::Node;
+use super::{keyspace, schema};
+use crate::api::SubmissionResult;
+use crate::app::Reader;
+use crate::app::problem::Code;
+
+/// A change of the directory.
+pub(super) enum Write {
+    Add(LdapAddRequest),
+    Modify(ldap3_proto::proto::LdapModifyRequest),
+    Delete(String),
+}
+
+/// Does what a client has asked for, as far as that can be.
+pub(super) async fn write(place: &Place, reader: Reader, write: Write) -> Result<LdapResultCode, Failure> {
+    if let Write::Add(request) = &write
+        && let Node::Statement(domain, identity, statement) = place.tree.node(&request.dn)?
+    {
+        let Write::Add(request) = write else { return Err(Failure::new(LdapResultCode::Other, "")) };
+        return add(place, reader, request, &domain, (&identity, &statement)).await;
+    }
+    keyspace::write(place, reader, write).await
+}
+
+/// Submits the statement in `icsBody`. Its signature and the policy of the domain decide, not who sends it; all other
+/// attributes follow from it and are not read.
+async fn add(
+    place: &Place,
+    reader: Reader,
+    request: LdapAddRequest,
+    domain: &DomainName,
+    (identity, statement): (&str, &str),
+) -> Result<LdapResultCode, Failure> {
+    let is_body = |name: &str| schema::attribute(name) == Some(&schema::BODY);
+    let sent = request.attributes.into_iter().find(|attribute| is_body(&attribute.atype));
+    let missing =
+        || Failure::new(LdapResultCode::ObjectClassViolation, "there is no icsBody: the rest follows from it");
+    let body = sent.and_then(|attribute| attribute.vals.into_iter().next()).ok_or_else(missing)?;
+    let malformed = |text: String| Failure::new(LdapResultCode::InvalidAttributeSyntax, text);
+    let said = match body::parse(&body).map_err(|error| malformed(error.to_string()))? {
+        Body::Statement(said) => (said.identity().to_string(), said.id().to_string()),
+        _ => return Err(malformed("it is not a statement".to_owned())),
+    };
+    if said != (identity.to_owned(), statement.to_owned()) {
+        let text = format!("the name is not that of the statement: {} about {}", said.1, said.0);
+        return Err(Failure::new(LdapResultCode::NamingViolation, text));
+    }
+    let node = Node::Statement(domain.clone(), said.0, said.1);
+    if entry_of(place, reader, &node)?.is_some() {
+        return Err(Failure::new(LdapResultCode::EntryAlreadyExists, ""));
+    }
+    let results = place.app.submit(domain, vec![body]).await.map_err(|error| failed(&error))?.results;
+    match results.into_iter().next() {
+        Some(SubmissionResult::Receipt(_)) => Ok(LdapResultCode::Success),
+        Some(SubmissionResult::Problem(problem)) if problem.code() == Code::Busy.as_str() => {
+            Err(Failure::new(LdapResultCode::Busy, problem.detail))
+        }
+        Some(SubmissionResult::Problem(problem)) => {
+            Err(Failure::new(LdapResultCode::InsufficentAccessRights, problem.detail))
+        }
+        None => Err(Failure::new(LdapResultCode::Other, "")),
+    }
+}
