@@ -126,7 +126,7 @@ impl App {
             return Err(AppError::new(Code::OutOfRange, detail));
         }
         let rights = self.rights(reader, &hosted)?;
-        let tells_rights = told.map_or(rights.is_some(), |told| *told != rights);
+        let tells_rights = told.is_none_or(|told| *told != rights);
         let (news, size) = self.news(reader, &hosted, from, tells_rights)?;
         Ok((news, size, rights))
     }

@@ -82,7 +82,8 @@ pub(super) struct Own {
     pub(super) size: u64,
     pub(super) checkpoint: Option<String>,
     proof: Vec<u8>,
-    sight: Option<Sight>,
+    /// There where a page is closed.
+    sight: Option<Option<Sight>>,
 }
 
 fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, PeerError> {
@@ -148,6 +149,7 @@ impl Gathered {
         let hashes = own.proof.chunks(32).map(|hash| hash.try_into().map(Base64));
         let proof = hashes.collect::<Result<_, _>>().map_err(|_| malformed("a proof is not made of hashes"))?;
         let Own { size, checkpoint, sight, .. } = own;
+        let sight = sight.flatten();
         Ok(Page { from: self.from, entries: self.entries, size, checkpoint, proof, sight }.checked()?)
     }
 

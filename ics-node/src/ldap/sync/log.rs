@@ -153,15 +153,8 @@ impl Log {
                     return Ok(Step::Idle);
                 }
                 self.note.clone_from(&note);
-                let page = wire::Page {
-                    from: size,
-                    entries: Vec::new(),
-                    size,
-                    checkpoint: Some(note),
-                    proof: Vec::new(),
-                    sight: None,
-                };
-                self.send(place, &page, out)?;
+                let own = self.own(place, size, Some(&note), &[])?;
+                out.push(self.sent(place, &own, State::Modify));
             }
         }
         self.told_at = Some(now);
@@ -184,8 +177,7 @@ impl Log {
             let entry = entry::log_entry(&place.tree, &self.domain, *index, entry);
             out.push(self.sent(place, &entry, State::Modify));
         }
-        let info = place.app.domain(&self.domain).map_err(|error| failed(&error))?;
-        let mut own = entry::log(&place.tree, &info, info.info.size, None, &[]);
+        let mut own = self.own(place, self.cursor.from, None, &[])?;
         own.put(&schema::SHOWN, [json(&wire::Shown { entries: Vec::new(), ..shown })?]);
         out.push(self.sent(place, &own, State::Modify));
         Ok(Step::Done(control::done(&self.cursor.write(), true)))
@@ -197,12 +189,18 @@ impl Log {
             let entry = entry::log_entry(&place.tree, &self.domain, index, entry);
             out.push(self.sent(place, &entry, State::Add));
         }
-        let info = place.app.domain(&self.domain).map_err(|error| failed(&error))?;
         let proof: Vec<u8> = page.proof.iter().flat_map(|hash| hash.0).collect();
-        let mut own = entry::log(&place.tree, &info, page.size, page.checkpoint.as_deref(), &proof);
-        own.put(&schema::SIGHT, page.sight.as_ref().map(json).transpose()?);
+        let mut own = self.own(place, page.size, page.checkpoint.as_deref(), &proof)?;
+        // There on every page, `null` for whoever may read all: it tells a page without entries from a checkpoint.
+        own.put(&schema::SIGHT, [json(&page.sight)?]);
         out.push(self.sent(place, &own, State::Modify));
         Ok(())
+    }
+
+    /// The log's own entry.
+    fn own(&self, place: &Place, size: u64, note: Option<&str>, proof: &[u8]) -> Result<Entry, Failure> {
+        let info = place.app.domain(&self.domain).map_err(|error| failed(&error))?;
+        Ok(entry::log(&place.tree, &info, size, note, proof))
     }
 
     fn sent(&self, place: &Place, entry: &Entry, state: State) -> Sent {
