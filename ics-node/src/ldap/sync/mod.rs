@@ -47,7 +47,7 @@ pub(super) struct Sync {
 
 enum What {
     Tree(Box<Tree>),
-    Log(Log),
+    Log(Box<Log>),
 }
 
 impl Sync {
@@ -60,7 +60,7 @@ impl Sync {
         let full = |_| Failure::new(LdapResultCode::Busy, "too many others are kept in step here");
         let room = Arc::clone(&place.in_step).try_acquire_owned().map_err(full)?;
         let what = match place.tree.node(&request.base)? {
-            Node::LogOf(domain) => What::Log(Log::new(place, reader, domain, &request, asked)?),
+            Node::LogOf(domain) => What::Log(Box::new(Log::new(place, reader, domain, &request, asked)?)),
             _ => What::Tree(Box::new(Tree::new(place, reader, request, asked)?)),
         };
         Ok(Self { what, _room: room })
