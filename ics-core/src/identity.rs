@@ -135,6 +135,17 @@ impl IdentityId {
         };
         [&[tag], bytes].concat()
     }
+
+    /// The id that has this form.
+    #[must_use]
+    pub fn from_tagged_bytes(bytes: &[u8]) -> Option<Self> {
+        let (tag, digest) = bytes.split_first()?;
+        match tag {
+            b's' => digest.try_into().ok().map(Self::Software),
+            b'g' => digest.try_into().ok().map(Self::Group),
+            version => Fingerprint::from_bytes(digest).filter(|it| it.version() == *version).map(Self::Key),
+        }
+    }
 }
 
 pub(crate) fn digest(hex: &str) -> Result<[u8; 32], IdentityError> {

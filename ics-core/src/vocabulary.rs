@@ -236,6 +236,14 @@ macro_rules! checked_text {
     };
 }
 
+impl Role {
+    /// The role of whoever owns a thing, and of a domain's owners where they speak of one.
+    #[must_use]
+    pub fn owner() -> Self {
+        Self("owner".into())
+    }
+}
+
 checked_text! {
     /// The capacity in which a signer speaks: `manufacturer`, `developer`, `integrator`, `maintainer`, `owner`,
     /// `certification-body`, `security-controller`, or one that a descriptor defines.

@@ -20,6 +20,7 @@ use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::note::VerifierKey;
 use ics_core::log::{self, LeafData, Salt};
+use ics_core::statement::Remnant;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use serde::de::{DeserializeOwned, Error as _};
@@ -76,14 +77,23 @@ pub struct Info {
     pub as_of: Option<Timestamp>,
 }
 
-/// One entry of the log: `{"header": …, "salt": …, "body": …}` or `{"leaf": …}`.
+/// One entry of the log: `{"header": …, "salt": …, "body": …}`, `{"leaf": …}`, or
+/// `{"leaf": …, "erased": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "EntryMembers", into = "EntryMembers")]
 pub enum Entry {
     /// An entry that the reader may see.
     Whole(log::entry::Entry),
-    /// An entry that the reader may not see, or whose body was erased: its leaf data.
+    /// An entry that the reader may not see: its leaf data.
     Hidden(LeafData),
+    /// An entry whose body was erased: its leaf data, and what it was about. The owners' erasure, later in the log, says
+    /// the same; without it here, a mirror that comes late could not judge what was said in between as others did.
+    Erased {
+        /// Its leaf data.
+        leaf: LeafData,
+        /// The statement that it held, and what that was about.
+        remnant: Remnant,
+    },
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -97,6 +107,8 @@ struct EntryMembers {
     body: Option<Base64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     leaf: Option<Base64<LeafData>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    erased: Option<Base64>,
 }
 
 impl TryFrom<EntryMembers> for Entry {
@@ -104,11 +116,17 @@ impl TryFrom<EntryMembers> for Entry {
 
     fn try_from(members: EntryMembers) -> Result<Self, &'static str> {
         match members {
-            EntryMembers { header: Some(header), salt: Some(salt), body: Some(body), leaf: None } => {
+            EntryMembers { header: Some(header), salt: Some(salt), body: Some(body), leaf: None, erased: None } => {
                 Ok(Self::Whole(log::entry::Entry { header: header.0, salt: salt.0, body: body.0 }))
             }
-            EntryMembers { header: None, salt: None, body: None, leaf: Some(leaf) } => Ok(Self::Hidden(leaf.0)),
-            _ => Err("an entry has header, salt and body, or a leaf alone"),
+            EntryMembers { header: None, salt: None, body: None, leaf: Some(leaf), erased: None } => {
+                Ok(Self::Hidden(leaf.0))
+            }
+            EntryMembers { header: None, salt: None, body: None, leaf: Some(leaf), erased: Some(remnant) } => {
+                let remnant = Remnant::from_bytes(&remnant.0).ok_or("what was erased is not understood")?;
+                Ok(Self::Erased { leaf: leaf.0, remnant })
+            }
+            _ => Err("an entry has header, salt and body, or a leaf, with what was erased or alone"),
         }
     }
 }
@@ -117,7 +135,11 @@ impl From<Entry> for EntryMembers {
     fn from(entry: Entry) -> Self {
         match entry {
             Entry::Whole(log::entry::Entry { header, salt, body }) => {
-                Self { header: Some(Base64(header)), salt: Some(Base64(salt)), body: Some(Base64(body)), leaf: None }
+                let (header, salt, body) = (Some(Base64(header)), Some(Base64(salt)), Some(Base64(body)));
+                Self { header, salt, body, ..Self::default() }
+            }
+            Entry::Erased { leaf, remnant } => {
+                Self { leaf: Some(Base64(leaf)), erased: Some(Base64(remnant.to_bytes())), ..Self::default() }
             }
             Entry::Hidden(leaf) => Self { leaf: Some(Base64(leaf)), ..Self::default() },
         }
@@ -130,7 +152,7 @@ impl Entry {
     pub fn leaf_data(&self) -> LeafData {
         match self {
             Self::Whole(entry) => entry.leaf_data(),
-            Self::Hidden(leaf) => *leaf,
+            Self::Hidden(leaf) | Self::Erased { leaf, .. } => *leaf,
         }
     }
 
@@ -139,7 +161,7 @@ impl Entry {
     pub const fn bytes(&self) -> usize {
         match self {
             Self::Whole(entry) => entry.header.len() + entry.body.len(),
-            Self::Hidden(_) => 0,
+            Self::Hidden(_) | Self::Erased { .. } => 0,
         }
     }
 }

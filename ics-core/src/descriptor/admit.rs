@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::fields::fail_if;
 use super::{Descriptor, DescriptorError, Owners, Problem};
 use crate::identity::Fingerprint;
-use crate::statement::SignedDescriptor;
+use crate::statement::{SignedDescriptor, SignedErasure};
 
 /// Admits a signed descriptor after `previous`, or as the first: reads the owners' keys, counts whose signature is good,
 /// and goes on as [`admit_first`] and [`admit_next`] do.
@@ -70,6 +70,15 @@ pub fn admit_next(
 }
 
 impl Descriptor {
+    /// Whether as many owners have signed an erasure as the next version of this descriptor needs.
+    ///
+    /// # Errors
+    /// When they are too few.
+    pub fn require_owners(&self, erasure: &SignedErasure) -> Result<(), DescriptorError> {
+        let keys: Vec<_> = self.owners.keys.iter().filter_map(|owner| owner.public_key().ok()).collect();
+        self.require_threshold(&erasure.verified_by(&keys))
+    }
+
     fn require_threshold(&self, signed_by: &BTreeSet<Fingerprint>) -> Result<(), DescriptorError> {
         let signed = self.owners.keys.iter().filter(|owner| signed_by.contains(&owner.fingerprint)).count();
         if u32::try_from(signed).is_ok_and(|signed| signed < self.owners.threshold) {

@@ -17,6 +17,10 @@ pub struct Context<'a> {
     /// All statements about the groups that [`crate::record::candidate_groups`] names for `about`, and for the
     /// statement itself if it is about a group.
     pub groups: &'a [Logged],
+    /// Whether something was said about the same subject that this node got as the remnant of an erased entry whose
+    /// erasure comes later in the log. What rests on it cannot be judged here and is left to the home: a mirror that
+    /// came in time has judged it.
+    pub unseen: bool,
 }
 
 /// A statement that the domain admits.
@@ -38,7 +42,8 @@ impl Domain {
     /// The first rule that it breaks.
     pub fn check(&self, entry: &Logged, context: &Context<'_>, cache: &mut Cache) -> Result<Admitted, Refusal> {
         if let Some(first) = context.about.iter().find(|other| other.id() == entry.id() && !other.is_refused()) {
-            return Err(Refusal::Duplicate(first.index()));
+            let index = first.index();
+            return Err(if first.is_erased() { Refusal::Erased(index) } else { Refusal::Duplicate(index) });
         }
         self.check_origin(entry)?;
         self.check_times(entry)?;
@@ -57,9 +62,12 @@ impl Domain {
                 entry.admitted_at(),
             ),
         };
+        checked.check_names()?;
+        if context.unseen {
+            return Ok(Admitted { effect, rules: Vec::new() });
+        }
         checked.check_role()?;
         checked.check_kind()?;
-        checked.check_names()?;
         checked.check_issued()?;
         checked.check_supersedes()?;
         checked.check_quota()?;
@@ -208,6 +216,10 @@ impl Checked<'_> {
             return Err(Refusal::BlockedForEver(*id));
         }
         let (entry, target) = (self.entry, target.logged);
+        // Whose it was is erased: only a role that may lift the status that is left can still end it.
+        if target.is_erased() && !may_lift(self.domain, entry, target) {
+            return Err(Refusal::Erased(target.index()));
+        }
         if target.act() == Act::Withdrawal {
             return Err(Refusal::SupersedesWithdrawal(*id));
         }

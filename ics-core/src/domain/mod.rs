@@ -1,12 +1,14 @@
 //! A domain as its log has told it so far: which policy rules, who its signers are, and what it admits.
 
 mod check;
+mod erase;
 mod refusal;
 mod signers;
 
 use std::sync::Arc;
 
 pub use check::{Admitted, Context};
+pub use erase::Erasable;
 pub use refusal::{Fault, Refusal};
 
 use crate::descriptor::{Descriptor, Source};

@@ -13,6 +13,21 @@ pub enum Refusal {
     /// The same statement stands in the log already.
     #[error("the statement stands in the log already, at index {0}")]
     Duplicate(u64),
+    /// Said before, and erased: it is never admitted again, and can be neither replaced nor taken back.
+    #[error("the statement was erased by the domain's owners, at index {0}")]
+    Erased(u64),
+    /// Something that stays for as long as the domain.
+    #[error("a {0} cannot be erased: descriptors, certificates, grants, withdrawals and what is said of groups stay")]
+    NotErasable(&'static str),
+    /// The erasure names nothing that stands in the log.
+    #[error("no entry of this domain has the statement `{0}` that is to be erased")]
+    ErasesUnknown(StatementId),
+    /// The erasure does not restate what must stay.
+    #[error("the erasure of entry {0} does not say what it must: make it anew out of what the node proposes")]
+    ErasureDiffers(u64),
+    /// Too few owners have signed.
+    #[error("an erasure takes the owners' signatures: {0}")]
+    NotTheOwners(String),
     /// Said for another domain, and not adopted from it.
     #[error("the statement was made for the domain `{claimed}`, this is `{domain}`")]
     ForeignDomain {
@@ -227,6 +242,11 @@ impl Refusal {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Duplicate(_) => "duplicate",
+            Self::Erased(_) => "statement-erased",
+            Self::NotErasable(_) => "not-erasable",
+            Self::ErasesUnknown(_) => "erases-unknown",
+            Self::ErasureDiffers(_) => "erasure-differs",
+            Self::NotTheOwners(_) => "not-the-owners",
             Self::ForeignDomain { .. } => "foreign-domain",
             Self::UnknownSource(_) => "unknown-source",
             Self::SourceMismatch { .. } => "source-mismatch",
@@ -280,6 +300,9 @@ impl Refusal {
             | Self::BlockedForEver(_)
             | Self::NotPermitted { .. }
             | Self::IssuedToBlocked
+            | Self::Erased(_)
+            | Self::NotErasable(_)
+            | Self::NotTheOwners(_)
             | Self::CertificateNotNamed(_)
             | Self::CertifiesUnknown(_) => Fault::Policy,
             _ => Fault::Statement,

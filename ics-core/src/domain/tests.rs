@@ -17,7 +17,7 @@ fn check_in(domain: Domain, drafts: &[Draft]) -> Result<Admitted, Refusal> {
     let (about, groups): (Vec<Logged>, Vec<Logged>) =
         before.iter().map(|draft| draft.clone().log()).partition(|other| other.subject_id() == entry.subject_id());
     let domain = grown(domain, entry.index());
-    domain.check(&entry, &Context { about: &about, groups: &groups }, &mut Cache::default())
+    domain.check(&entry, &Context { about: &about, groups: &groups, unseen: false }, &mut Cache::default())
 }
 
 fn check(drafts: &[Draft]) -> Result<Admitted, Refusal> {

@@ -52,7 +52,7 @@ fn open_one<'a>(entry: &'a ProvenEntry, checkpoint: &str) -> Result<Opened<'a>, 
             return Err(EntryFault::Kind { said: excerpt(said), found });
         }
     }
-    if matches!(body.kind(), EntryKind::Erasure | EntryKind::Certification) {
+    if body.kind() == EntryKind::Certification {
         return Err(EntryFault::NotEvidence(found));
     }
     if receipt.id != body.id() {

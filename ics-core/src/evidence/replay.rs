@@ -15,7 +15,7 @@ use crate::openpgp::certificate::Certificate;
 use crate::policy::Cache;
 use crate::record::{Identity, Logged, SourceRef};
 use crate::statement::verify::Unverified;
-use crate::statement::{Body, verify};
+use crate::statement::{Body, SignedErasure, verify};
 
 /// The domain, and what was said in it.
 pub(super) struct Replay {
@@ -25,6 +25,8 @@ pub(super) struct Replay {
     /// Those about groups, in the order of the log.
     pub(super) groups: Vec<Logged>,
     pub(super) lines: Vec<Line>,
+    /// The erased statements about each identity: the index at which each stood, and that of its erasure.
+    erased: BTreeMap<IdentityId, Vec<(u64, u64)>>,
 }
 
 impl Replay {
@@ -32,7 +34,19 @@ impl Replay {
     pub(super) fn found(first: &Opened<'_>, descriptor: Descriptor) -> Result<Self, EvidenceRefusal> {
         let domain = Domain::found(first.leaf_data(), descriptor, first.header.admitted_at);
         let domain = domain.map_err(|error| EntryFault::from(error).at(first.index()))?;
-        Ok(Self { domain, about: BTreeMap::new(), groups: Vec::new(), lines: Vec::new() })
+        let (about, erased) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { domain, about, groups: Vec::new(), lines: Vec::new(), erased })
+    }
+
+    /// Takes note of the erasures before the entries are taken one by one: what was said between a statement and its
+    /// erasure was judged by what is gone.
+    pub(super) fn foresee(&mut self, entries: &[Opened<'_>]) {
+        for opened in entries {
+            let Body::Erasure(signed) = &opened.body else { continue };
+            if let (Some(index), Some(identity)) = (signed.erasure.index, signed.erasure.identity) {
+                self.erased.entry(identity.id).or_default().push((index, opened.index()));
+            }
+        }
     }
 
     /// Takes the next entry; `descriptor` is what it puts in force, if it is one.
@@ -50,7 +64,8 @@ impl Replay {
             Body::Certificate(certificate) => self.take_certificate(index, &opened.header, certificate),
             Body::Statement(statement) => self.take_statement(index, &opened.header, statement),
             Body::Descriptor(_) => Ok(descriptor.map_or(Ok(()), |next| self.domain.take_descriptor(index, next))?),
-            Body::Certification(_) | Body::Erasure(_) => Ok(()),
+            Body::Erasure(erasure) => self.take_erasure(index, &opened.header, &erasure),
+            Body::Certification(_) => Ok(()),
         }
     }
 
@@ -92,10 +107,21 @@ impl Replay {
         Ok(())
     }
 
+    /// The owners say what is left; that they say it rightly nobody can check any more who has not seen what is gone.
+    fn take_erasure(&mut self, index: u64, header: &Header, signed: &SignedErasure) -> Result<(), EntryFault> {
+        self.domain.descriptor().require_owners(signed)?;
+        if let Some(left) = Logged::from_erasure(index, header, signed)? {
+            self.about.entry(left.subject_id()).or_default().push(left);
+        }
+        Ok(())
+    }
+
     /// The home's own question, over the statements before.
     fn judge(&self, entry: &Logged) -> Result<(), Refusal> {
         let about = self.about.get(&entry.subject_id()).map(Vec::as_slice).unwrap_or_default();
-        let context = Context { about, groups: &self.groups };
+        let erased = self.erased.get(&entry.subject_id()).into_iter().flatten();
+        let unseen = erased.into_iter().any(|(stood, erased)| *stood < entry.index() && entry.index() < *erased);
+        let context = Context { about, groups: &self.groups, unseen };
         self.domain.check(entry, &context, &mut Cache::default()).map(drop)
     }
 

@@ -163,6 +163,8 @@ fn replay(entries: Vec<Opened<'_>>, chain: Vec<(u64, Descriptor)>) -> Result<Rep
         return Err(EvidenceRefusal::NoEntry0);
     };
     let mut replay = Replay::found(&first, descriptor)?;
+    let entries: Vec<Opened<'_>> = entries.collect();
+    replay.foresee(&entries);
     for opened in entries {
         let descriptor = chain.next_if(|(index, _)| *index == opened.index()).map(|(_, descriptor)| descriptor);
         replay.take(opened, descriptor)?;

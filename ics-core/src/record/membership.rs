@@ -51,6 +51,12 @@ impl Told {
         }
     }
 
+    /// What an erasure restates, whatever the erased statement did.
+    pub(crate) fn take_erased(&mut self, erased: &Logged) {
+        self.named.extend(&erased.claims().groups);
+        self.take_values(&erased.claims().attributes);
+    }
+
     fn take_values(&mut self, attributes: &BTreeMap<Attribute, String>) {
         for (attribute, value) in attributes {
             self.values.entry(*attribute).or_default().insert(value.clone());
@@ -168,6 +174,9 @@ pub struct CandidateGroups {
 pub fn candidate_groups(about: &[Logged]) -> CandidateGroups {
     let mut said = Told::default();
     for statement in about.iter().filter(|statement| !statement.is_refused()) {
+        if statement.is_erased() {
+            said.take_erased(statement);
+        }
         said.take(statement);
         if let Some(group) = statement.subject().as_group() {
             said.take_values(&group.attributes);

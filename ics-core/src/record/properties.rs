@@ -176,6 +176,32 @@ proptest! {
         }
     }
 
+    /// Whatever is erased, what is blocked is blocked by as much as before, and what is not blocked does not become so,
+    /// unless it is by a group of which it is no more than to be feared now that the thing is a member.
+    #[test]
+    fn what_is_erased_blocks_as_before(domain in domains(), drafts in logs(), which in any::<prop::sample::Index>()) {
+        let (about, groups) = split(&drafts);
+        let before = record(&domain, &drafts);
+        let target = which.get(&about);
+        let context = Context { about: &about, groups: &groups, unseen: false };
+        if let Ok(erasure) = domain.erasure_of(target, &context, now()) {
+            let left = Logged::of_erasure(1_000, now(), &erasure, HEIR).expect("it is about the device");
+            let about: Vec<Logged> = about.iter().filter(|other| other.index() != target.index()).cloned().collect();
+            let about = [about, vec![left]].concat();
+            let after = resolve(&domain, &device(), &about, &groups, now()).expect("something is left");
+            let blocks = |record: &Record| Some(record.effect()).filter(|effect| effect.blocks());
+            prop_assert!(blocks(&after) >= blocks(&before), "{:?}: {:?} and {:?}", erasure, before, after);
+            let is_of_group = after.status.as_ref().is_some_and(|status| status.decides.by.group.is_some());
+            prop_assert!(blocks(&after) == blocks(&before) || is_of_group, "{:?}: {:?} and {:?}", erasure, before, after);
+            // It says no more than that: nobody is vouched for by what is gone.
+            prop_assert!(after.vouched.iter().all(|by| before.vouched.contains(by)));
+            // Never again, by anybody.
+            let context = Context { about: &about, groups: &groups, unseen: false };
+            prop_assert!(domain.check(target, &context, &mut Cache::default()).is_err());
+            prop_assert!(domain.erasure_of(&about[about.len() - 1], &context, now()).is_err());
+        }
+    }
+
     #[test]
     fn for_ever_stays_for_ever(drafts in logs(), later in 0_u64..10_000_000) {
         let domain = domain();
@@ -207,7 +233,7 @@ proptest! {
             let all: Vec<Logged> = everything.iter().cloned().map(Draft::log).collect();
             let (about, groups): (Vec<_>, Vec<_>) =
                 all.into_iter().partition(|other| other.subject_id() == logged.subject_id());
-            let context = Context { about: &about, groups: &groups };
+            let context = Context { about: &about, groups: &groups, unseen: false };
             if !draft.refused && domain.check(&logged, &context, &mut Cache::default()).is_ok() {
                 everything.push(draft.clone());
                 admitted.push(draft);

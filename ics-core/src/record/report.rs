@@ -218,6 +218,8 @@ pub enum Standing {
     Compromised,
     /// It stands in the log although the policy did not admit it.
     Refused,
+    /// The domain's owners erased it, and nothing of it goes on to have effect.
+    Erased,
 }
 
 impl Standing {
@@ -235,6 +237,7 @@ impl Standing {
             Self::NotCovering => "its signer's role does not cover this member of the group",
             Self::Compromised => "its signer was compromised when it was admitted",
             Self::Refused => "the policy did not admit it",
+            Self::Erased => "the domain's owners erased it",
         }
     }
 }
@@ -286,6 +289,9 @@ pub struct Listed {
     /// Why, in the signer's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Whether its body was erased: the index is then that of the erasure, the signer one of the owners who erased it.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub erased: bool,
     /// What it replaces or takes back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supersedes: Vec<StatementId>,

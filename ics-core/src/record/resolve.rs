@@ -58,7 +58,7 @@ pub fn resolve(
 }
 
 fn changes_at(scene: &Scene<'_>, at: Timestamp) -> Option<Timestamp> {
-    let for_good = [Standing::Refused, Standing::Compromised, Standing::Lifted];
+    let for_good = [Standing::Refused, Standing::Compromised, Standing::Lifted, Standing::Erased];
     let may_change = scene.judged.iter().filter(|it| !for_good.contains(&it.standing));
     let claims = may_change.map(|it| it.logged.claims());
     claims.flat_map(|claims| [claims.from, claims.until]).flatten().filter(|bound| *bound > at).min()
@@ -245,6 +245,7 @@ fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &[&Judged<'a>]) -> Lis
         effect: it.effect,
         label: claims.label.clone(),
         reason: claims.reason.clone(),
+        erased: it.logged.is_erased(),
         supersedes: claims.supersedes.clone(),
         from: claims.from,
         until: claims.until,
@@ -256,6 +257,9 @@ fn because(scene: &Scene<'_>, it: &Judged<'_>) -> String {
     match it.standing {
         Standing::NotYet => claims.from.map(|from| format!("it holds only from {from} on")),
         Standing::Lapsed => claims.until.map(|until| format!("it held until {until}")),
+        Standing::Stands if it.logged.is_erased() => {
+            Some("the domain's owners erased it; that it blocks stays until they lift it".to_owned())
+        }
         Standing::Stands if it.effect.is_some_and(Effect::blocks) && !scene.has_role(it.logged) => {
             Some("it stands until lifted, though its signer no longer has the role".to_owned())
         }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Fingerprint, IdentityId};
+use super::report::Identity;
+use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::log::entry::{Header, HeaderError};
 use crate::log::source::Source;
 use crate::name::Name;
 use crate::statement::verify::{Statement, Unverified};
-use crate::statement::{Claims, Grant, StatementId, Subject};
+use crate::statement::{Claims, Erasure, Grant, SignedErasure, Software, StatementId, Subject};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, DomainName, Role};
 
@@ -94,7 +95,42 @@ pub struct Logged {
     admitted_at: Timestamp,
     source: Arc<[SourceRef]>,
     refused: bool,
+    erased: bool,
     said: Arc<Said>,
+}
+
+/// What people see in the place of a name that was erased.
+const ERASED: &str = "(erased)";
+
+/// The subject of an erased statement, without what people called it. Groups are not erased.
+fn remaining(id: IdentityId, kind: Kind) -> Option<Subject> {
+    match id {
+        IdentityId::Key(fingerprint) => Some(Subject::Key { fingerprint, kind, user_id: ERASED.to_owned() }),
+        IdentityId::Software(digest) => {
+            let digests = [("sha256".to_owned(), data_encoding::HEXLOWER.encode(&digest))].into();
+            let (name, version) = (ERASED.to_owned(), ERASED.to_owned());
+            Some(Subject::Software(Software { kind, name, version, digests }))
+        }
+        IdentityId::Group(_) => None,
+    }
+}
+
+/// What an erasure restates, as a statement of the owners in the place of the one that they erased.
+fn left(erasure: &Erasure, signer: Fingerprint, signed_at: Timestamp) -> Option<Said> {
+    let (Identity { id, kind }, act) = (erasure.identity?, erasure.act?);
+    let act = if erasure.status.is_some() { Act::Status } else { act };
+    let claims = Claims {
+        status: erasure.status.clone(),
+        from: erasure.from,
+        until: erasure.until,
+        supersedes: erasure.ends.clone(),
+        groups: erasure.groups.iter().map(|group| group.0).collect(),
+        attributes: erasure.attributes.clone(),
+        ..Claims::new(act, Role::owner(), erasure.domain.clone())
+    };
+    let (revokes, names) = (false, Vec::new());
+    let subject = remaining(id, kind)?;
+    Some(Said { id: erasure.statement, signer, signed_at, revokes, subject, subject_id: id, claims, names })
 }
 
 impl Logged {
@@ -123,7 +159,37 @@ impl Logged {
     }
 
     pub(crate) fn from_said(index: u64, admitted_at: Timestamp, source: &[SourceRef], said: Said) -> Self {
-        Self { index, admitted_at, source: source.into(), refused: false, said: Arc::new(said) }
+        Self { index, admitted_at, source: source.into(), refused: false, erased: false, said: Arc::new(said) }
+    }
+
+    /// What an erasure, at its own place in the log, restates of the statement that it erased. `None` if it does not say
+    /// what that was about.
+    ///
+    /// # Errors
+    /// When the header of a source is malformed.
+    pub fn from_erasure(index: u64, header: &Header, signed: &SignedErasure) -> Result<Option<Self>, HeaderError> {
+        let way = SourceRef::way(header)?;
+        let Some(signer) = signed.issuers().next() else { return Ok(None) };
+        Ok(left(&signed.erasure, signer, signed.signed_at())
+            .map(|said| Self { erased: true, ..Self::from_said(index, header.admitted_at, &way, said) }))
+    }
+
+    /// The same of an erasure that nobody has signed.
+    #[cfg(test)]
+    pub(crate) fn of_erasure(
+        index: u64,
+        admitted_at: Timestamp,
+        erasure: &Erasure,
+        signer: Fingerprint,
+    ) -> Option<Self> {
+        let said = left(erasure, signer, admitted_at)?;
+        Some(Self { erased: true, ..Self::from_said(index, admitted_at, &[], said) })
+    }
+
+    /// Whether it is what is left of an erased statement.
+    #[must_use]
+    pub const fn is_erased(&self) -> bool {
+        self.erased
     }
 
     /// The same entry, marked as one that a mirror's own reading of the policy would not have admitted: it stays in the

@@ -87,6 +87,7 @@ impl<'a> Scene<'a> {
         }
         let judged = once.into_values().map(|logged| begin(domain, &subject, logged, at)).collect();
         let mut scene = Self { domain, subject, judged, membership: Membership::default(), granted: BTreeSet::new() };
+        scene.end_with_the_erased();
         scene.take_back();
         scene.replace_own();
         scene.grant_directly();
@@ -143,6 +144,12 @@ impl<'a> Scene<'a> {
         }
     }
 
+    /// What an erased statement had ended stays ended: the owners who erased it say what that was.
+    fn end_with_the_erased(&mut self) {
+        let erased = Naming::new(&self.judged, |it| it.logged.is_erased() && it.standing != Standing::Refused);
+        self.mark(|_, it| erased.ending(it, |_, _| true).map(|by| (Standing::Replaced, Some(by))));
+    }
+
     fn take_back(&mut self) {
         let withdrawals = Naming::new(&self.judged, |it| it.stands() && it.logged.act() == Act::Withdrawal);
         self.mark(|_, it| withdrawals.ending(it, takes_back).map(|by| (Standing::Withdrawn, Some(by))));
@@ -162,8 +169,13 @@ impl<'a> Scene<'a> {
     /// Only a signer whose role does not itself come from a group says what belongs to a group.
     fn find_groups(&mut self, group: Option<&Group>) {
         let mut membership = group.map(Membership::of_group).unwrap_or_default();
-        for it in self.judged.iter().filter(|it| it.is_direct(&self.subject) && it.stands()) {
-            if it.logged.act() != Act::Withdrawal {
+        for it in self.judged.iter().filter(|it| it.is_direct(&self.subject)) {
+            if it.logged.is_erased() {
+                // It vouches for nothing any more; that the thing may belong to a group is still to be feared.
+                if it.standing != Standing::Refused {
+                    membership.feared.take_erased(it.logged);
+                }
+            } else if it.stands() && it.logged.act() != Act::Withdrawal {
                 membership.feared.take(it.logged);
                 if self.has_role(it.logged) {
                     membership.sure.take(it.logged);
@@ -283,6 +295,8 @@ fn begin<'a>(domain: &Domain, subject: &IdentityId, logged: &'a Logged, at: Time
         Standing::Compromised
     } else if domain.is_lifted(logged) {
         Standing::Lifted
+    } else if logged.is_erased() && claims.status.is_none() {
+        Standing::Erased
     } else if claims.from.is_some_and(|from| at < from) {
         Standing::NotYet
     } else if claims.until.is_some_and(|until| until <= at) && effect != Some(Effect::BlocksForEver) {

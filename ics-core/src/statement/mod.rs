@@ -11,6 +11,7 @@ pub mod make;
 mod members;
 mod message;
 mod notations;
+mod remnant;
 pub mod signed;
 mod split;
 pub mod verify;
@@ -27,6 +28,7 @@ pub use self::developer::{DeveloperSignature, DeveloperSignatureError, Signature
 pub use self::draft::{Draft, DraftSubject};
 pub use self::members::ClaimsError;
 pub use self::message::detached;
+pub use self::remnant::Remnant;
 pub use self::signed::{Erasure, SignedDescriptor, SignedErasure};
 pub use self::split::{LeftOut, Split, is_certificate, openpgp_key_of, openpgp_view, split};
 pub use self::verify::{Statement, Unverified, VerifyError, verify, verify_batch};

@@ -1,6 +1,6 @@
 //! What the owners of a domain sign together: policy descriptors and erasures.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,9 @@ use crate::identity::Fingerprint;
 use crate::openpgp::algorithm::sha256;
 use crate::openpgp::key::PublicKey;
 use crate::openpgp::verify::SignedDigest;
+use crate::record::{Digest, Identity};
 use crate::time::Timestamp;
-use crate::vocabulary::{DomainName, Effect};
+use crate::vocabulary::{Act, Attribute, DomainName, Effect, StatusName};
 
 /// Signatures by distinct issuers over one JSON document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +50,9 @@ pub struct SignedDescriptor {
 }
 
 /// The erasure of a statement: its body and salt go, its leaf and what it still does stay.
+///
+/// It restates what must not change by it: that something is blocked, what it had ended, and of which groups a thing may
+/// be a member, because blocks on groups hold for their members. Names, reasons and User IDs are what goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Erasure {
@@ -56,9 +60,36 @@ pub struct Erasure {
     pub domain: DomainName,
     /// The statement that is erased.
     pub statement: StatementId,
+    /// The index of its entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// What it was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// What it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub act: Option<Act>,
     /// The effect that outlives it: a block stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
+    /// The status that has this effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusName>,
+    /// From when on it has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Until when it has it, exclusively; without end if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The statements that it had ended, which stay ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<StatementId>,
+    /// The groups that it had named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Digest>,
+    /// The attributes by which groups select that it had given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<Attribute, String>,
 }
 
 /// The JSON around an erasure: `{"erasure":{…}}`.
@@ -77,6 +108,25 @@ pub struct SignedErasure {
 }
 
 impl Erasure {
+    /// The erasure of a statement of which nothing is restated yet.
+    #[must_use]
+    pub const fn new(domain: DomainName, statement: StatementId) -> Self {
+        Self {
+            domain,
+            statement,
+            index: None,
+            identity: None,
+            act: None,
+            effect: None,
+            status: None,
+            from: None,
+            until: None,
+            ends: Vec::new(),
+            groups: Vec::new(),
+            attributes: BTreeMap::new(),
+        }
+    }
+
     /// Its canonical JSON, which is what owners sign.
     ///
     /// # Errors

@@ -127,11 +127,9 @@ fn bodies() -> Vec<Value> {
         let descriptor =
             make::sign_descriptor(&owners, b"{\"domain\":\"devices.acme.example\",\"version\":1}", at(), &SALT);
         bodies.push(described(&format!("descriptor-v{version}"), &descriptor.expect("made")));
-        let erasure = Erasure {
-            domain: "devices.acme.example".parse().expect("a domain"),
-            statement: StatementId([5; 32]),
-            effect: Some(Effect::Blocks),
-        };
+        let domain = "devices.acme.example".parse().expect("a domain");
+        let effect = Some(Effect::Blocks);
+        let erasure = Erasure { effect, ..Erasure::new(domain, StatementId([5; 32])) };
         let erasure = make::sign_descriptor(&owners, &erasure.to_json().expect("canonical"), at(), &SALT);
         bodies.push(described(&format!("erasure-v{version}"), &erasure.expect("made")));
     }

@@ -73,7 +73,7 @@ impl Replayed {
         assert_eq!(Logged::from_store(index, header, &unverified, statement.signer()).as_ref(), Ok(&logged));
         let about = self.find(&Posting::Subject(logged.subject_id()));
         let groups = self.groups(&[about.clone(), vec![logged.clone()]].concat());
-        let context = Context { about: &about, groups: &groups };
+        let context = Context { about: &about, groups: &groups, unseen: false };
         let admitted = self.domain.check(&logged, &context, &mut Cache::default());
         self.logged.push(if admitted.is_ok() { logged } else { logged.refused() });
         admitted.map(drop)

@@ -342,7 +342,7 @@ impl App {
     pub(crate) fn resolve(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Option<(Record, Said)>, AppError> {
         let era = self.memory().era(sight.hosted.number);
         let Judged { record, about, around } = self.judge_now(sight, &era, id, self.clock().now())?;
-        Ok(record.map(|record| (record, Said { about, groups: around.statements.clone() })))
+        Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen: false })))
     }
 
     fn judge_now(&self, sight: &Sight<'_>, era: &Era, id: &IdentityId, now: Timestamp) -> Result<Judged, AppError> {

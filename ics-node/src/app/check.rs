@@ -9,8 +9,8 @@ use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signature::SignatureError;
 use ics_core::statement::body::{self, Body, BodyError};
 use ics_core::statement::{
-    Certification, CertificationError, SignedDescriptor, Statement, StatementId, Unverified, UnverifiedCertification,
-    VerifyError, is_certificate, split, verify_batch,
+    Certification, CertificationError, SignedDescriptor, SignedErasure, Statement, StatementId, Unverified,
+    UnverifiedCertification, VerifyError, is_certificate, split, verify_batch,
 };
 use ics_core::time::Timestamp;
 
@@ -39,6 +39,8 @@ pub(crate) enum What {
     Certification(Box<Certification>, StatementId),
     /// Its signatures are counted when the descriptor before it is at hand.
     Descriptor(Box<SignedDescriptor>),
+    /// Its signatures are counted by the descriptor that rules.
+    Erasure(Box<SignedErasure>),
 }
 
 impl What {
@@ -49,6 +51,7 @@ impl What {
             Self::Certificate(certificate) => certificate.id(),
             Self::Certification(certification, _) => certification.id(),
             Self::Descriptor(descriptor) => descriptor.id(),
+            Self::Erasure(erasure) => erasure.id(),
         }
     }
 }
@@ -186,8 +189,9 @@ fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
     let what = match body {
         Body::Certificate(certificate) => What::Certificate(Box::new(certificate)),
         Body::Descriptor(descriptor) => What::Descriptor(Box::new(descriptor)),
-        Body::Statement(_) | Body::Certification(_) | Body::Erasure(_) => {
-            return Err(Problem::of(Code::Refused, "this version takes no erasures".to_owned()));
+        Body::Erasure(erasure) => What::Erasure(Box::new(erasure)),
+        Body::Statement(_) | Body::Certification(_) => {
+            return Err(Problem::of(Code::Internal, "a statement was left out of its batch".to_owned()));
         }
     };
     Ok(Checked { body: bytes, what, keys })

@@ -1,13 +1,15 @@
 //! Finding entries by what they say, for readers and for the writer alike.
 
+use std::collections::BTreeSet;
+
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups, postings, postings_of};
-use ics_core::statement::StatementId;
 use ics_core::statement::body::{self, Body};
+use ics_core::statement::{Remnant, StatementId};
 
 use crate::store::{DomainNumber, Key, Store, StoreError, StoredEntry, WriteTx};
 
@@ -64,9 +66,12 @@ impl Entries for Before<'_, '_> {
 
 /// All statements about an identity, and all those about the groups that it may belong to: what resolution and
 /// admission take.
+#[derive(Default)]
 pub(crate) struct Said {
     pub(crate) about: Vec<Logged>,
     pub(crate) groups: Vec<Logged>,
+    /// Whether there is more about it, of which only the remnant came here and the erasure is still to come.
+    pub(crate) unseen: bool,
 }
 
 impl Said {
@@ -77,10 +82,10 @@ impl Said {
         id: &IdentityId,
         next: Option<&Logged>,
     ) -> Result<Self, StoreError> {
-        let about = about(entries, domain, id)?;
+        let (about, unseen) = about_with_remnants(entries, domain, id)?;
         let with_next: Vec<Logged> = about.iter().chain(next).cloned().collect();
         let groups = Self::groups(entries, domain, &candidate_groups(&with_next))?;
-        Ok(Self { about, groups })
+        Ok(Self { about, groups, unseen })
     }
 
     /// All statements about these groups.
@@ -106,6 +111,25 @@ pub(crate) fn about(entries: &impl Entries, domain: &Domain, id: &IdentityId) ->
     find_logged(entries, domain, &Posting::Subject(*id), limits::RECORD_STATEMENTS + 1)
 }
 
+/// The same, and whether there is more, of which only the remnant came here and the erasure is still to come.
+fn about_with_remnants(
+    entries: &impl Entries,
+    domain: &Domain,
+    id: &IdentityId,
+) -> Result<(Vec<Logged>, bool), StoreError> {
+    let posting = Posting::Subject(*id);
+    let found = entries.find(core::slice::from_ref(&posting), limits::RECORD_STATEMENTS + 1)?;
+    let mut about = Vec::with_capacity(found.len());
+    for entry in &found {
+        about.extend(restore(domain, entry)?.filter(|statement| postings(statement).contains(&posting)));
+    }
+    let told: BTreeSet<StatementId> = about.iter().filter(|it| it.is_erased()).map(Logged::id).collect();
+    let remnants = found.iter().filter(|entry| entry.content.is_none());
+    let of_it = |remnant: &Remnant| remnant.identity == *id && !told.contains(&remnant.statement);
+    let unseen = remnants.filter_map(|entry| Remnant::from_bytes(&entry.header)).any(|remnant| of_it(&remnant));
+    Ok((about, unseen))
+}
+
 /// The first statements with a posting, in log order. What the index found by a collision is left out.
 pub(crate) fn find_logged(
     entries: &impl Entries,
@@ -124,7 +148,16 @@ pub(crate) fn find_logged(
 pub(crate) fn restore(domain: &Domain, entry: &StoredEntry) -> Result<Option<Logged>, StoreError> {
     let damaged = |what: String| StoreError::corrupt(format!("entry {}: {what}", entry.index));
     let Some(content) = &entry.content else { return Ok(None) };
-    let Ok(Body::Statement(kept)) = body::parse(&content.body) else { return Ok(None) };
+    let kept = match body::parse(&content.body) {
+        Ok(Body::Statement(kept)) => kept,
+        Ok(Body::Erasure(signed)) => {
+            let header = Header::decode(&entry.header).map_err(|error| damaged(error.to_string()))?;
+            let left = Logged::from_erasure(entry.index, &header, &signed);
+            let left = left.map_err(|error| damaged(error.to_string()))?;
+            return Ok(left.map(|left| if entry.effective { left } else { left.refused() }));
+        }
+        _ => return Ok(None),
+    };
     // An entry without effect may be by somebody whom the domain does not know.
     let signer = domain.signer(&kept.issuer()).map_or_else(|_| kept.issuer(), Certificate::primary);
     let header = Header::decode(&entry.header).map_err(|error| damaged(error.to_string()))?;
@@ -153,8 +186,27 @@ pub(crate) fn keys_of_body(kind: EntryKind, body: &Body) -> Vec<Key> {
             vec![kind_key(EntryKind::Certification), body_key(&certification.id())]
         }
         Body::Descriptor(descriptor) => vec![kind_key(EntryKind::Descriptor), body_key(&descriptor.id())],
-        Body::Erasure(_) => Vec::new(),
+        // Beside its own id under that of what it erases, which is never admitted again, and with what that was about.
+        Body::Erasure(signed) => {
+            let erasure = &signed.erasure;
+            let mut keys = vec![kind_key(EntryKind::Erasure), body_key(&signed.id()), body_key(&erasure.statement)];
+            keys.extend(erasure.identity.map(|identity| subject_key(&identity.id)));
+            let groups = erasure.groups.iter().map(|group| Posting::Member(group.0));
+            let values = erasure.attributes.iter().map(|(at, value)| Posting::Attribute(*at, value.clone()));
+            keys.extend(groups.chain(values).map(|posting| Key::of(&posting.to_bytes())));
+            keys
+        }
     }
+}
+
+/// What is left of an erased entry is found by: the same keys that it had for its id and its subject.
+pub(crate) fn keys_of_remnant(remnant: &Remnant) -> Vec<Key> {
+    vec![body_key(&remnant.statement), subject_key(&remnant.identity)]
+}
+
+/// The key by which the entries about an identity are found.
+pub(crate) fn subject_key(id: &IdentityId) -> Key {
+    Key::of(&Posting::Subject(*id).to_bytes())
 }
 
 /// The key under which all entries of a kind are found: certificates and descriptors, to know a domain again.

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use ics_core::descriptor::{Descriptor, admit};
-use ics_core::domain::{Context, Domain, Refusal};
+use ics_core::domain::{Context, Domain, Erasable, Refusal};
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header, LeafData};
 use ics_core::log::source::Source;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::policy::Cache;
 use ics_core::record::{Logged, Posting, SourceRef};
-use ics_core::statement::{Certification, SignedDescriptor, Statement};
+use ics_core::statement::body;
+use ics_core::statement::{Certification, Remnant, SignedDescriptor, SignedErasure, Statement, StatementId};
 use ics_core::time::Timestamp;
 
 use super::check::{Checked, What, unknown_signer};
-use super::entries::{Before, Entries, Said, body_key, find_logged};
+use super::entries::{Before, Entries, Said, body_key, find_logged, restore};
 use super::problem::Code;
 use crate::api::Problem;
 use crate::store::{StoreError, WriteTx};
@@ -41,6 +42,8 @@ enum Change {
     Certificate(Box<Certificate>),
     Certification(Box<Certification>),
     Descriptor(Box<Descriptor>),
+    /// The index of the entry that is erased, and what is left of it.
+    Erase(u64, Remnant),
 }
 
 /// Judges what would become the entry at the log's present end, with this header.
@@ -72,6 +75,7 @@ pub(crate) fn judge(
                 _ => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
             }
         }
+        (Some(domain), What::Erasure(erasure)) => judge_erasure(tx, tx, domain, header, erasure),
         (domain, What::Descriptor(descriptor)) => judge_descriptor(tx, domain, descriptor),
         (None, _) => Ok(refused(Code::DescriptorRefused, "entry 0 of a domain is its descriptor")),
     }
@@ -81,8 +85,8 @@ fn refused(code: Code, detail: impl Into<String>) -> Judgement {
     Judgement::Refused(Problem::of(code, detail.into()))
 }
 
-/// Judges an entry that stands in the log already, at its place in it: `domain` is what ruled there. Only statements are
-/// ever hidden; anything else that was has no effect.
+/// Judges an entry that stands in the log already, at its place in it: `domain` is what ruled there. Only statements and
+/// their erasures are ever hidden; anything else that was has no effect.
 pub(crate) fn judge_earlier(
     tx: &WriteTx<'_>,
     index: u64,
@@ -91,10 +95,14 @@ pub(crate) fn judge_earlier(
     checked: &Checked,
     cache: &mut Cache,
 ) -> Result<Judgement, StoreError> {
-    let What::Statement(statement, _) = &checked.what else {
-        return Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden"));
-    };
-    judge_statement(&Before { tx, end: index }, index, domain, header, statement, &checked.body, cache)
+    let before = Before { tx, end: index };
+    match &checked.what {
+        What::Statement(statement, _) => {
+            judge_statement(&before, index, domain, header, statement, &checked.body, cache)
+        }
+        What::Erasure(erasure) => judge_erasure(tx, &before, domain, header, erasure),
+        _ => Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden")),
+    }
 }
 
 fn judge_statement(
@@ -115,7 +123,7 @@ fn judge_statement(
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };
     let said = Said::read(entries, domain, &entry.subject_id(), Some(&entry))?;
-    let context = Context { about: &said.about, groups: &said.groups };
+    let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check(&entry, &context, cache) {
         Ok(_) => Judgement::Admitted(Admission { kind: statement_kind(statement), change: Change::Nothing }),
         Err(Refusal::Duplicate(index)) => Judgement::Present(index),
@@ -194,6 +202,104 @@ fn judge_certification(
     })
 }
 
+fn judge_erasure(
+    tx: &WriteTx<'_>,
+    entries: &impl Entries,
+    domain: &Domain,
+    header: &Header,
+    signed: &SignedErasure,
+) -> Result<Judgement, StoreError> {
+    if header.source.is_some() {
+        return Ok(refused(Code::DescriptorRefused, "an erasure is of its own domain and cannot be adopted"));
+    }
+    // By its own bytes nobody looks for one; that it stands there already, what it erased says.
+    let id = signed.erasure.statement;
+    let mut erasable = find_erasable(entries, domain, &id)?;
+    if matches!(erasable, Found::Nothing) {
+        erasable = withheld(tx, signed)?;
+    }
+    let subject = match &erasable {
+        Found::Statement(logged) => Some(logged.subject_id()),
+        Found::Remnant(_, remnant) | Found::Withheld(_, remnant) => Some(remnant.identity),
+        Found::Other(_) | Found::Nothing => None,
+    };
+    let said = subject.map(|subject| Said::read(entries, domain, &subject, None)).transpose()?.unwrap_or_default();
+    let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
+    Ok(match domain.check_erasure(signed, erasable.as_erasable(), &context, header.admitted_at) {
+        Ok(index) => {
+            let remnant = subject.map(|identity| Remnant { statement: id, identity });
+            let remnant = remnant.ok_or_else(|| StoreError::corrupt("what is erased is about nothing"))?;
+            // Of what was hidden from this node nothing is here that could go.
+            let is_here = !matches!(erasable, Found::Withheld(..));
+            let change = if is_here { Change::Erase(index, remnant) } else { Change::Nothing };
+            Judgement::Admitted(Admission { kind: EntryKind::Erasure, change })
+        }
+        Err(Refusal::Erased(index)) if stands_there(entries, signed, index)? => Judgement::Present(index),
+        Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
+    })
+}
+
+/// The entry that an erasure names, where this node got it as a bare leaf: it could not read what is gone.
+fn withheld(tx: &WriteTx<'_>, signed: &SignedErasure) -> Result<Found, StoreError> {
+    let erasure = &signed.erasure;
+    let (Some(index), Some(identity)) = (erasure.index, erasure.identity) else { return Ok(Found::Nothing) };
+    if index >= tx.size() {
+        return Ok(Found::Nothing);
+    }
+    let entry = tx.entry(index)?;
+    let is_bare = entry.content.is_none() && entry.header.is_empty();
+    let remnant = Remnant { statement: erasure.statement, identity: identity.id };
+    Ok(if is_bare { Found::Withheld(index, remnant) } else { Found::Nothing })
+}
+
+/// Whether the erasure at an index is this very one.
+fn stands_there(entries: &impl Entries, signed: &SignedErasure, index: u64) -> Result<bool, StoreError> {
+    let found = entries.find(&[Posting::Statement(signed.id())], limits::PAGE_ITEMS)?;
+    Ok(found.iter().any(|entry| entry.index == index))
+}
+
+/// What an erasure may find under the id that it names.
+pub(crate) enum Found {
+    Statement(Box<Logged>),
+    Remnant(u64, Remnant),
+    Withheld(u64, Remnant),
+    Other(EntryKind),
+    Nothing,
+}
+
+impl Found {
+    pub(crate) fn as_erasable(&self) -> Erasable<'_> {
+        match self {
+            Self::Statement(logged) => Erasable::Statement(logged),
+            Self::Remnant(index, remnant) | Self::Withheld(index, remnant) => Erasable::Remnant(*index, *remnant),
+            Self::Other(kind) => Erasable::Other(*kind),
+            Self::Nothing => Erasable::Nothing,
+        }
+    }
+}
+
+/// The entry with an id: what stands of it, or the erasure that ended it, or what came here of it.
+pub(crate) fn find_erasable(entries: &impl Entries, domain: &Domain, id: &StatementId) -> Result<Found, StoreError> {
+    let (mut left, mut other) = (Found::Nothing, Found::Nothing);
+    // Few entries have one id: itself and its erasure, and what collides with it.
+    for entry in entries.find(&[Posting::Statement(*id)], limits::PAGE_ITEMS)? {
+        if let Some(logged) = restore(domain, &entry)?.filter(|logged| logged.id() == *id) {
+            // An erasure that had no effect erased nothing.
+            if !(logged.is_erased() && logged.is_refused()) {
+                return Ok(Found::Statement(Box::new(logged)));
+            }
+        } else if let Some(remnant) = Remnant::from_bytes(&entry.header).filter(|it| it.statement == *id) {
+            left = Found::Remnant(entry.index, remnant);
+        } else if let Some(content) = &entry.content
+            && body::parse(&content.body).is_ok_and(|body| body.id() == *id)
+            && let Ok(header) = Header::decode(&entry.header)
+        {
+            other = Found::Other(header.kind);
+        }
+    }
+    Ok(if matches!(left, Found::Nothing) { other } else { left })
+}
+
 /// The kind of entry in which a statement stands.
 pub(crate) fn statement_kind(statement: &Statement) -> EntryKind {
     if statement.subject().kind().has_key() { EntryKind::Statement } else { EntryKind::Document }
@@ -222,9 +328,19 @@ fn judge_descriptor(
 }
 
 impl Admission {
-    /// What the domain is with this entry at its end. Only after the entry was appended.
+    /// The index of the entry that it erases, and what is left of it.
+    pub(crate) const fn erases(&self) -> Option<(u64, Remnant)> {
+        match self.change {
+            Change::Erase(index, remnant) => Some((index, remnant)),
+            _ => None,
+        }
+    }
+
+    /// What the domain is with this entry at its end, and what of the log goes with it. Only after the entry was
+    /// appended.
     pub(crate) fn extend(
         self,
+        tx: &mut WriteTx<'_>,
         domain: &mut Option<Arc<Domain>>,
         index: u64,
         header: &Header,
@@ -244,7 +360,8 @@ impl Admission {
             (Change::Certification(certification), Some(domain)) => {
                 Arc::make_mut(domain).take_certification(index, &certification);
             }
-            (Change::Nothing | Change::Certificate(_) | Change::Certification(_), _) => {}
+            (Change::Erase(erased, remnant), Some(_)) => tx.erase(erased, remnant.to_bytes())?,
+            (Change::Nothing | Change::Certificate(_) | Change::Certification(_) | Change::Erase(..), _) => {}
         }
         grow(domain, index, header.admitted_at);
         Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ics_core::domain::Domain;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, Header, LeafData};
+use ics_core::statement::Remnant;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::mirror::{
@@ -15,7 +16,7 @@ use ics_sync::{Applier, Progress};
 use tokio::sync::watch;
 
 use super::check::{Checked, check_bodies};
-use super::entries::keys_of;
+use super::entries::{keys_of, keys_of_remnant};
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::judge::{Judgement, grow, judge};
@@ -169,13 +170,13 @@ fn check_page(domain: Option<&Domain>, page: &VerifiedPage, seed: [u8; 32]) -> C
         .iter()
         .filter_map(|entry| match entry {
             VerifiedEntry::Whole { header, entry } => Some((entry.body.clone(), header.admitted_at)),
-            VerifiedEntry::Hidden(_) => None,
+            VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => None,
         })
         .collect();
     let mut checked = check_bodies(domain, bodies, seed).into_iter();
     let with_checked = |entry: &VerifiedEntry| match entry {
         VerifiedEntry::Whole { .. } => (entry.clone(), checked.next()),
-        VerifiedEntry::Hidden(_) => (entry.clone(), None),
+        VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => (entry.clone(), None),
     };
     page.entries.iter().map(with_checked).collect()
 }
@@ -192,7 +193,8 @@ fn append_copied(
 ) -> Result<(), StoreError> {
     let (header, entry) = match entry {
         VerifiedEntry::Whole { header, entry } => (header, entry),
-        VerifiedEntry::Hidden(leaf) => return append_hidden(tx, domain, leaf),
+        VerifiedEntry::Hidden(leaf) => return append_hidden(tx, domain, leaf, None),
+        VerifiedEntry::Erased { leaf, remnant } => return append_hidden(tx, domain, leaf, Some(remnant)),
     };
     let leaf = entry.leaf_data();
     let judgement = match &checked {
@@ -203,7 +205,7 @@ fn append_copied(
     let why = match judgement {
         Judgement::Admitted(admission) if admission.kind == header.kind => {
             let index = append(tx, &header, entry, true)?;
-            return admission.extend(domain, index, &header, leaf);
+            return admission.extend(tx, domain, index, &header, leaf);
         }
         Judgement::Admitted(admission) => {
             format!("its header calls it {}, it is {}", header.kind.as_str(), admission.kind.as_str())
@@ -217,9 +219,16 @@ fn append_copied(
     Ok(())
 }
 
-fn append_hidden(tx: &mut WriteTx<'_>, domain: &mut Option<Arc<Domain>>, leaf: LeafData) -> Result<(), StoreError> {
+fn append_hidden(
+    tx: &mut WriteTx<'_>,
+    domain: &mut Option<Arc<Domain>>,
+    leaf: LeafData,
+    remnant: Option<Remnant>,
+) -> Result<(), StoreError> {
     let content = NewContent::Leaf(leaf);
-    let index = tx.append(NewEntry { header: Vec::new(), content, keys: Vec::new(), effective: false })?;
+    let header = remnant.map_or_else(Vec::new, |remnant| remnant.to_bytes());
+    let keys = remnant.map_or_else(Vec::new, |remnant| keys_of_remnant(&remnant));
+    let index = tx.append(NewEntry { header, content, keys, effective: false })?;
     let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
     grow(domain, index, last);
     Ok(())

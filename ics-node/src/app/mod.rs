@@ -15,6 +15,7 @@ mod denied;
 mod directory;
 mod enrol;
 mod entries;
+mod erase;
 mod error;
 mod est;
 mod explain;

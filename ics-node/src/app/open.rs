@@ -10,6 +10,7 @@ use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::cosignature::cosign;
 use ics_core::log::entry::Header;
 use ics_core::log::note::NoteKey;
+use ics_core::statement::Remnant;
 use ics_core::statement::body::{self, Body};
 use ics_core::time::Timestamp;
 use ics_core::trust::TrustPolicy;
@@ -19,7 +20,7 @@ use super::acme::{Acme, AcmeSetup};
 use super::challenge::Challenges;
 use super::clock::Clock;
 use super::denied::Denials;
-use super::entries::keys_of;
+use super::entries::{keys_of, keys_of_remnant};
 use super::feed::decode;
 use super::hosted::Hosted;
 use super::memory::Memory;
@@ -197,7 +198,7 @@ pub(crate) fn prepare_mirror(store: &Store, origin: &Origin) -> Result<(), AppEr
 pub(super) fn stored_keys(entry: &StoredEntry) -> Vec<Key> {
     match (&entry.content, Header::decode(&entry.header)) {
         (Some(content), Ok(header)) => keys_of(&header, &content.body),
-        _ => Vec::new(),
+        _ => Remnant::from_bytes(&entry.header).map_or_else(Vec::new, |remnant| keys_of_remnant(&remnant)),
     }
 }
 

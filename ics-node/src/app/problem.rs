@@ -99,6 +99,11 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     // Statements and certificates that a domain does not admit: the codes of `ics_core::domain::Refusal`. What the
     // domain's policy says no to is 403, what no policy could admit is 422.
     Duplicate "duplicate" 422 "the statement stands in the log already" "";
+    StatementErased "statement-erased" 403 "the statement was erased" "it is never admitted again";
+    NotErasable "not-erasable" 403 "this cannot be erased" "it stays for as long as the domain";
+    ErasesUnknown "erases-unknown" 422 "there is nothing to erase" "";
+    ErasureDiffers "erasure-differs" 422 "the erasure does not restate what must stay" "GET /v1/domains/{domain}/entries/{index}/erasure proposes one that does";
+    NotTheOwners "not-the-owners" 403 "an erasure takes the signatures of the domain's owners" "as many of them as a new version of the descriptor needs";
     ForeignDomain "foreign-domain" 422 "the statement was made for another domain" "submit it to that domain, or adopt it from there";
     UnknownSource "unknown-source" 403 "the descriptor does not list the domain to adopt from" "the owners add it to `sources` in a new version of the descriptor";
     SourceMismatch "source-mismatch" 422 "the statement was made for another domain than it is adopted from" "";

@@ -82,6 +82,12 @@ impl App {
         let Ok(head) = self.store().head(hosted.number) else { return };
         hosted.grown.send_if_modified(|told| core::mem::replace(told, head.size.max(*told)) < head.size);
         let size = head.seal.map_or(0, |seal| seal.size);
+        // Nobody is told an older event any more, and it may hold what has been erased.
+        if let Ok(mut told) = hosted.told.try_lock()
+            && told.as_ref().is_some_and(|told| told.size < size)
+        {
+            *told = None;
+        }
         let has_news = hosted.sealed.send_if_modified(|told| core::mem::replace(told, size.max(*told)) < size);
         if has_news {
             self.0.news.send_modify(|commits| *commits += 1);

@@ -128,6 +128,11 @@ fn judge_one(tx: &mut WriteTx<'_>, one: Judging, cache: &mut Cache, now: Timesta
         Ok(checked) => judge_earlier(tx, index, &domain, &header, checked, cache)?,
         Err(problem) => Judgement::Refused(problem.clone()),
     };
+    if let Judgement::Admitted(admission) = &judgement
+        && let Some((erased, remnant)) = admission.erases()
+    {
+        tx.erase(erased, remnant.to_bytes())?;
+    }
     let why = match judgement {
         Judgement::Admitted(admission) if admission.kind == header.kind => None,
         Judgement::Admitted(admission) => Some(format!("it is {}", admission.kind.as_str())),

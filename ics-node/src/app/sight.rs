@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::record::{Logged, Posting, candidate_groups, resolve};
-use ics_core::statement::Subject;
+use ics_core::statement::{Remnant, Subject};
 use ics_core::vocabulary::{Attribute, DomainName};
 use ics_sync::wire::{self, Base64, Rights};
 use sha2::{Digest as _, Sha256};
@@ -128,7 +128,13 @@ impl Eyes<'_> {
     pub(crate) fn travelling(&mut self, entry: &StoredEntry) -> Result<wire::Entry, AppError> {
         Ok(match &entry.content {
             Some(content) if self.may_have(entry)? => wire::Entry::Whole(super::feed::whole(entry, content)),
-            _ => wire::Entry::Hidden(entry.leaf),
+            Some(_) => wire::Entry::Hidden(entry.leaf),
+            None => match Remnant::from_bytes(&entry.header) {
+                Some(remnant) if self.may_have_of(&remnant.identity)? => {
+                    wire::Entry::Erased { leaf: entry.leaf, remnant }
+                }
+                _ => wire::Entry::Hidden(entry.leaf),
+            },
         })
     }
 
@@ -142,6 +148,19 @@ impl Eyes<'_> {
             Some(statement) => self.may_know(&statement),
             None => Ok(entry.effective),
         }
+    }
+
+    /// Whether the reader may know that something was said of an identity. Of groups nothing is erased.
+    fn may_have_of(&mut self, id: &IdentityId) -> Result<bool, AppError> {
+        if self.app.may_mirror(self.reader, self.sight.hosted) {
+            return Ok(true);
+        }
+        if let Some(known) = self.known.get(id) {
+            return Ok(*known);
+        }
+        let may = self.may_read(id)?;
+        self.known.insert(*id, may);
+        Ok(may)
     }
 
     /// Whether the reader may read what is said of a statement's subject.

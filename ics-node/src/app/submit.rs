@@ -198,7 +198,7 @@ fn append_one(
     let Checked { body, what, keys } = checked;
     let content = NewContent::Whole(Content { salt, body });
     let (index, leaf) = tx.append_with_leaf(NewEntry { header: bytes.clone(), content, keys, effective: true })?;
-    admission.extend(domain, index, &header, leaf)?;
+    admission.extend(tx, domain, index, &header, leaf)?;
     Ok(Outcome::Appended(Unproven { index, id: what.id(), header: bytes, salt, leaf }))
 }
 
@@ -209,5 +209,6 @@ fn entry_kind(what: &What) -> EntryKind {
         What::Certificate(_) => EntryKind::Certificate,
         What::Certification(..) => EntryKind::Certification,
         What::Descriptor(_) => EntryKind::Descriptor,
+        What::Erasure(_) => EntryKind::Erasure,
     }
 }

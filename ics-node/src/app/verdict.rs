@@ -16,8 +16,9 @@ use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256};
 
 use super::answers::{Depth, Query, Told};
+use super::entries::subject_key;
 use super::hosted::Hosted;
-use super::memory::{Asked, Kept, subject_key};
+use super::memory::{Asked, Kept};
 use super::{App, AppError, Reader};
 use crate::api::Check;
 use crate::store::Reach;

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod certificate;
 pub mod deb;
 pub mod descriptor;
+pub mod erasure;
 pub mod gate;
 pub mod home;
 pub mod import;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ics_core::evidence::Evidence;
 use ics_core::limits;
+use ics_core::statement::Erasure;
 use ics_core::trust::Verdict;
 use ics_core::vocabulary::DomainName;
 use ics_sync::http::{HttpPeer, NewsStream};
@@ -214,6 +215,14 @@ impl Node {
     /// See [`Node::info`].
     pub async fn entry(&self, domain: &DomainName, index: u64) -> Answer<ProvenEntry> {
         self.get(&["domains", domain.as_str(), "entries", &index.to_string()], &()).await
+    }
+
+    /// The erasure of an entry, with all that it must restate, for the owners to sign.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn erasure(&self, domain: &DomainName, index: u64) -> Answer<Erasure> {
+        self.get(&["domains", domain.as_str(), "entries", &index.to_string(), "erasure"], &()).await
     }
 
     /// The signed message of a domain's descriptor in force.

@@ -2,7 +2,7 @@
 //! job means no more than forgetting the end of the draft.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use ics_core::log::entry::leaf_data;
@@ -25,7 +25,8 @@ pub(crate) struct Draft {
     postings: HashMap<Key, Vec<u64>>,
     /// Keys under which the log before this draft has nothing: it does not change meanwhile.
     pub(crate) unused: RefCell<HashSet<Key>>,
-    pub(crate) erased: BTreeSet<u64>,
+    /// The indices of erased entries, and what takes the place of their headers.
+    pub(crate) erased: BTreeMap<u64, Vec<u8>>,
     pub(crate) alarms: Vec<DraftAlarm>,
     pub(crate) seal: Option<Seal>,
     /// Whether the checkpoint over what is appended is not to be shown before witnesses have cosigned it.
@@ -49,7 +50,7 @@ pub(crate) struct DraftAlarm {
 pub(crate) struct Mark {
     tree: Tree,
     entries: usize,
-    erased: BTreeSet<u64>,
+    erased: BTreeMap<u64, Vec<u8>>,
     alarms: usize,
     seal: Option<Seal>,
     waits: bool,
@@ -65,7 +66,7 @@ impl Draft {
             entries: Vec::new(),
             postings: HashMap::new(),
             unused: RefCell::default(),
-            erased: BTreeSet::new(),
+            erased: BTreeMap::new(),
             alarms: Vec::new(),
             seal: None,
             waits: false,

@@ -31,6 +31,9 @@ const READER_CACHE_KIB: i64 = 1024;
 /// The part of each file that is read through a memory map, as much as SQLite takes; beyond it the page cache serves.
 const MAP_BYTES: i64 = 0x7fff_0000;
 
+/// How long a connection waits for another one's lock.
+pub(crate) const BUSY: Duration = Duration::from_secs(10);
+
 /// What is kept of the write-ahead log's file once it has been copied into the database.
 const WAL_KEPT_BYTES: i64 = 16 << 20;
 
@@ -73,7 +76,7 @@ impl File {
 /// Opens a file for writing, makes it if it is missing, and brings it to the newest schema.
 pub(crate) fn open_writer(file: File, path: &Path) -> Result<Connection, StoreError> {
     let mut connection = Connection::open_with_flags(path, flags() | OpenFlags::SQLITE_OPEN_CREATE)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY)?;
     // The page size counts only before anything is written, the journal's change included.
     connection.pragma_update(None, "page_size", 8192)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
@@ -93,7 +96,7 @@ pub(crate) fn open_writer(file: File, path: &Path) -> Result<Connection, StoreEr
 pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = (flags() | OpenFlags::SQLITE_OPEN_READ_ONLY).difference(OpenFlags::SQLITE_OPEN_READ_WRITE);
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY)?;
     tune(&connection, READER_CACHE_KIB)?;
     Ok(connection)
 }

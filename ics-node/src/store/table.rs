@@ -100,10 +100,17 @@ pub(crate) fn insert_entry(connection: &Connection, entry: &StoredEntry) -> Resu
     Ok(())
 }
 
-/// Takes salt and body of an entry away for good; `secure_delete` overwrites them.
-pub(crate) fn erase_entry(connection: &Connection, domain: DomainNumber, index: u64) -> Result<(), StoreError> {
+/// Takes header, salt and body of an entry away for good; `secure_delete` overwrites them.
+pub(crate) fn erase_entry(
+    connection: &Connection,
+    domain: DomainNumber,
+    index: u64,
+    remnant: &[u8],
+) -> Result<(), StoreError> {
     let position = Position::new(domain, index).0;
-    connection.execute("UPDATE entry SET salt = NULL, body = NULL WHERE position = ?1", [position])?;
+    let sql = "UPDATE entry SET header = ?2, salt = NULL, body = NULL WHERE position = ?1";
+    connection.execute(sql, params![position, remnant])?;
+    connection.execute("DELETE FROM filled WHERE position = ?1", [position])?;
     Ok(())
 }
 
@@ -157,7 +164,8 @@ fn stored_entry(domain: DomainNumber, show: Show, row: &Row<'_>) -> rusqlite::Re
         index: Position(row.get(0)?).index(),
         effective: row.get(1)?,
         leaf: row.get(2)?,
-        header: row.get(3)?,
+        // What is left of an erased entry that was filled in, the index does not know either.
+        header: if show == Show::Logged && filled > 0 { Vec::new() } else { row.get(3)? },
         content,
     })
 }

@@ -62,7 +62,11 @@ impl WriteTx<'_> {
         if let Some(effective) = self.draft.amendments.judged.get(&index) {
             entry.effective = *effective;
         }
-        if self.draft.erased.contains(&index) || self.draft.amendments.lost.contains(&index) {
+        if let Some(remnant) = self.draft.erased.get(&index) {
+            entry.header.clone_from(remnant);
+            entry.content = None;
+        }
+        if self.draft.amendments.lost.contains(&index) {
             entry.content = None;
         }
         Ok(entry)
@@ -127,13 +131,14 @@ impl WriteTx<'_> {
         self.draft.append(entry)
     }
 
-    /// Deletes salt and body of an entry; header and leaf stay.
+    /// Deletes salt, body and header of an entry, and all that it is found by but what `keys_of` says of `remnant`, which
+    /// takes the place of the header; the leaf stays.
     ///
     /// # Errors
     /// When there is no such entry.
-    pub fn erase(&mut self, index: u64) -> Result<(), StoreError> {
+    pub fn erase(&mut self, index: u64, remnant: Vec<u8>) -> Result<(), StoreError> {
         self.entry(index)?;
-        self.draft.erased.insert(index);
+        self.draft.erased.insert(index, remnant);
         Ok(())
     }
 

@@ -16,7 +16,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
@@ -25,15 +26,19 @@ use super::draft::Draft;
 use super::error::StoreError;
 use super::index::Progress;
 use super::schema;
+use super::sight::Show;
 use super::state::DomainState;
 use super::table;
 use super::transaction::WriteTx;
-use super::types::{Change, DomainNumber, Head, Part, Position, Seal, Standing};
+use super::types::{Change, DomainNumber, Head, Key, Part, Position, Seal, Standing, StoredEntry};
 
 /// Jobs, bytes and entries above which no further job joins a commit.
 const GROUP_JOBS: usize = 1024;
 const GROUP_BYTES: usize = 8 << 20;
 const GROUP_ENTRIES: usize = 10_000;
+
+/// Between two attempts to empty the write-ahead log of what was erased.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What waits for the writer.
 pub(crate) enum Task {
@@ -74,6 +79,10 @@ pub(crate) struct Writer {
     index_file: Connection,
     pub(crate) shared: Arc<Shared>,
     halted: Option<StoreError>,
+    /// Whether the write-ahead log may still hold what was erased.
+    wal_holds_erased: bool,
+    /// What the last commit has erased, for the index.
+    forgotten: Vec<(Key, Position)>,
 }
 
 /// The jobs of one group commit.
@@ -93,12 +102,15 @@ impl Group {
 
 impl Writer {
     pub(crate) fn new(log: Connection, index: &Path, shared: Arc<Shared>) -> Result<Self, StoreError> {
-        Ok(Self { log, index_file: schema::open_reader(index)?, shared, halted: None })
+        let index_file = schema::open_reader(index)?;
+        // A process that was killed may have left what it had erased.
+        let wal_holds_erased = true;
+        Ok(Self { log, index_file, shared, halted: None, wal_holds_erased, forgotten: Vec::new() })
     }
 
     /// Works until the store closes and nothing waits.
     pub(crate) fn run(mut self, tasks: &Receiver<Task>) {
-        while let Ok(task) = tasks.recv() {
+        while let Some(task) = self.next(tasks) {
             let mut group = Group::default();
             let mut next = Some(task);
             while let Some(task) = next.take() {
@@ -115,6 +127,18 @@ impl Writer {
             }
             self.finish(group);
         }
+    }
+
+    /// The next task; `None` when the store closes. Meanwhile the write-ahead log is emptied, where it must be.
+    fn next(&mut self, tasks: &Receiver<Task>) -> Option<Task> {
+        while self.wal_holds_erased {
+            match tasks.recv_timeout(AGAIN) {
+                Ok(task) => return Some(task),
+                Err(RecvTimeoutError::Timeout) => self.empty_wal(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        tasks.recv().ok()
     }
 
     /// Runs a job on its domain's draft.
@@ -178,12 +202,17 @@ impl Writer {
             }
         }
         let result = if changed.is_empty() { Ok(()) } else { self.commit(&changed) };
+        let forgotten = core::mem::take(&mut self.forgotten);
+        let erases = !forgotten.is_empty();
         for (state, draft) in changed {
             let number = state.info.number;
             outcomes.insert(number, result.clone().map(|()| state.head.clone()));
             if result.is_ok() {
                 self.publish(state, draft);
             }
+        }
+        if erases {
+            self.shared.index.forget(forgotten);
         }
         for (domain, answer) in answers {
             let gone = || Err(StoreError::not_found(format!("domain number {}", domain.get())));
@@ -226,9 +255,15 @@ impl Writer {
 
     /// Makes drafts durable, in the database and then in the heads' files.
     fn commit(&mut self, changed: &[(DomainState, Draft)]) -> Result<(), StoreError> {
+        let forgotten = self.to_forget(changed)?;
+        if !forgotten.is_empty() {
+            // A crash before the index has forgotten makes the next start build it again.
+            self.shared.index.will_forget(&self.shared.index_path)?;
+        }
         if let Err(error) = store(&mut self.log, changed) {
             return Err(self.assess(error));
         }
+        self.forgotten = forgotten;
         for (state, draft) in changed {
             let before = draft.base.head.seal.as_ref().map_or(0, |seal| seal.size);
             // One that has waited for its witnesses went to the file when it was signed; a higher one may since.
@@ -241,16 +276,42 @@ impl Writer {
             }
         }
         if changed.iter().any(|(_, draft)| !draft.erased.is_empty()) {
+            self.wal_holds_erased = true;
             self.empty_wal();
         }
         Ok(())
     }
 
-    /// What was erased must not survive in the write-ahead log. If a reader is in the way, it goes with one of the next
-    /// checkpoints.
-    fn empty_wal(&self) {
-        if let Err(error) = self.log.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-            tracing::warn!(%error, "an erased entry is still in the write-ahead log");
+    /// What erased entries are found by and are not to be found by any more.
+    fn to_forget(&self, changed: &[(DomainState, Draft)]) -> Result<Vec<(Key, Position)>, StoreError> {
+        let mut forgotten = Vec::new();
+        for (state, draft) in changed {
+            let domain = state.info.number;
+            for (index, remnant) in &draft.erased {
+                let entry = match draft.entry(*index) {
+                    Some(entry) => Some(entry.clone()),
+                    None => table::entry(&self.log, domain, *index, Show::Logged)?,
+                };
+                let Some(entry) = entry else { continue };
+                let before = (self.shared.keys_of)(&entry);
+                let left = StoredEntry { header: remnant.clone(), content: None, ..entry };
+                let after = (self.shared.keys_of)(&left);
+                let gone = before.into_iter().filter(|key| !after.contains(key));
+                forgotten.extend(gone.map(|key| (key, Position::new(domain, *index))));
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// What was erased must not survive in the write-ahead log. If a reader is in the way, it is tried again.
+    fn empty_wal(&mut self) {
+        if !self.wal_holds_erased {
+            return;
+        }
+        match truncate_wal(&self.log) {
+            Ok(true) => self.wal_holds_erased = false,
+            Ok(false) => tracing::debug!("readers keep an erased entry in the write-ahead log for the moment"),
+            Err(error) => tracing::warn!(%error, "an erased entry is still in the write-ahead log"),
         }
     }
 
@@ -294,6 +355,16 @@ impl Writer {
     }
 }
 
+/// Copies the write-ahead log into the database and empties it; false if somebody is in the way.
+pub(crate) fn truncate_wal(connection: &Connection) -> Result<bool, StoreError> {
+    // Nobody is to be waited for: it is tried again.
+    connection.busy_timeout(Duration::ZERO)?;
+    // The first column is 1 when somebody was in the way: that is no error for SQLite.
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(schema::BUSY)?;
+    Ok(busy? == 0)
+}
+
 /// Writes everything in one transaction.
 fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), StoreError> {
     let transaction = log.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -305,8 +376,8 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
         for (tile, hashes) in draft.tree.clone().take_full_tiles() {
             table::insert_tile(&transaction, number, tile, &hashes)?;
         }
-        for index in &draft.erased {
-            table::erase_entry(&transaction, number, *index)?;
+        for (index, remnant) in &draft.erased {
+            table::erase_entry(&transaction, number, *index, remnant)?;
         }
         draft.amendments.write(&transaction, number, state.sight)?;
         for alarm in &draft.alarms {

@@ -154,7 +154,7 @@ impl State {
             return Self::Ended;
         };
         match issued.standing {
-            Standing::Lapsed | Standing::Refused | Standing::NotCovering => Self::Ended,
+            Standing::Lapsed | Standing::Refused | Standing::NotCovering | Standing::Erased => Self::Ended,
             Standing::Withdrawn => Self::ended(record, issued, Reason::Unspecified),
             Standing::Replaced => Self::ended(record, issued, Reason::Superseded),
             Standing::Compromised => Self::Revoked { at: issued.admitted_at, reason: Reason::CaCompromise },

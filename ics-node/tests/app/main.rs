@@ -212,7 +212,7 @@ async fn what_is_hidden_looks_absent_and_the_log_still_proves_itself() {
     for entry in &page.entries {
         let leaf = match entry {
             wire::Entry::Whole(entry) => entry.leaf_data(),
-            wire::Entry::Hidden(leaf) => *leaf,
+            wire::Entry::Hidden(leaf) | wire::Entry::Erased { leaf, .. } => *leaf,
         };
         tree.push(leaf_hash(&leaf));
     }

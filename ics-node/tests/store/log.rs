@@ -134,16 +134,16 @@ fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
     let wal = std::fs::read(dir.path().join("ics.db-wal")).expect("read");
     assert!(wal.windows(16).any(|window| window == b"personalpersonal"), "it is there to be erased");
     let job = |tx: &mut WriteTx<'_>| {
-        tx.erase(1)?;
+        tx.erase(1, b"left".to_vec())?;
         assert_eq!(tx.entry(1)?.content, None);
-        tx.erase(3).map(|()| false).or_else(|error| match error {
+        tx.erase(3, Vec::new()).map(|()| false).or_else(|error| match error {
             StoreError::NotFound { .. } => Ok(true),
             error => Err(error),
         })
     };
     assert!(store.write(domain, job).expect("queue").wait().expect("erase").value);
     let entry = store.entry(domain, 1).expect("entry");
-    assert_eq!((entry.content.is_none(), entry.header.is_empty()), (true, false));
+    assert_eq!((entry.content, entry.header), (None, b"left".to_vec()), "what is left takes the place of the header");
     assert_eq!(head(&store, domain), before);
     assert_eq!(store.check().expect("check").without_content, 1);
     assert_sound(&store);

@@ -92,7 +92,7 @@ fn a_job_that_fails_or_panics_leaves_nothing() {
     let good = store.write(domain, |tx| tx.append(entry("good"))).expect("queue");
     let job = |tx: &mut WriteTx<'_>| {
         tx.append(entry("bad")).expect("append");
-        tx.erase(0).expect("erase");
+        tx.erase(0, Vec::new()).expect("erase");
         tx.alarm(ics_core::time::Timestamp::default(), "kind", "text");
         assert_eq!((tx.size(), tx.lookup(&[key("bad")], 9).expect("look up")), (3, vec![2]));
         Err::<(), _>("no")

@@ -165,6 +165,6 @@ fn unusable(problem: KeyError) -> Stop {
 fn body(entry: &wire::Entry) -> &[u8] {
     match entry {
         wire::Entry::Whole(entry) => &entry.body,
-        wire::Entry::Hidden(_) => &[],
+        wire::Entry::Hidden(_) | wire::Entry::Erased { .. } => &[],
     }
 }

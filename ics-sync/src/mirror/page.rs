@@ -4,6 +4,7 @@ use ics_core::log::checkpoint::Checkpoint;
 use ics_core::log::entry::{Entry, EntryKind, Header};
 use ics_core::log::merkle::{Tree, leaf_hash, verify_consistency};
 use ics_core::log::{Hash, LeafData};
+use ics_core::statement::Remnant;
 use ics_core::time::Timestamp;
 
 use super::charter::{Charter, SignedCheckpoint};
@@ -41,8 +42,15 @@ pub enum VerifiedEntry {
         /// All that its leaf data covers.
         entry: Entry,
     },
-    /// One that it may not see, or whose body was erased.
+    /// One that it may not see.
     Hidden(LeafData),
+    /// One whose body was erased.
+    Erased {
+        /// Its leaf data.
+        leaf: LeafData,
+        /// What the peer says of it. No signature covers that here; the owners' erasure later in the log does.
+        remnant: Remnant,
+    },
 }
 
 impl VerifiedEntry {
@@ -51,7 +59,7 @@ impl VerifiedEntry {
     pub fn leaf_data(&self) -> LeafData {
         match self {
             Self::Whole { entry, .. } => entry.leaf_data(),
-            Self::Hidden(leaf) => *leaf,
+            Self::Hidden(leaf) | Self::Erased { leaf, .. } => *leaf,
         }
     }
 }
@@ -116,6 +124,7 @@ impl Held {
     fn read(&mut self, index: u64, entry: wire::Entry, target: &SignedCheckpoint) -> Result<VerifiedEntry, Stop> {
         let entry = match entry {
             wire::Entry::Hidden(leaf) => return Ok(VerifiedEntry::Hidden(leaf)),
+            wire::Entry::Erased { leaf, remnant } => return Ok(VerifiedEntry::Erased { leaf, remnant }),
             wire::Entry::Whole(entry) => entry,
         };
         let header = entry.header().map_err(|problem| Stop::Header { index, problem })?;

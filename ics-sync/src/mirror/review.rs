@@ -153,12 +153,12 @@ impl Review {
         let mut entries = Vec::with_capacity(shown.entries.len());
         for (seen, entry) in hidden.zip(shown.entries) {
             match revealed(*seen, entry)? {
-                Some(shown) => entries.push(shown),
-                None if self.rest.among.is_some() => {
+                Revealed::Now(index, header, entry) => entries.push((index, *header, entry)),
+                Revealed::Not if self.rest.among.is_some() => {
                     let words = format!("entry {} is hidden, and something was shown that rests on it", seen.index);
                     return Err(Trouble::Failure(words).into());
                 }
-                None => {}
+                Revealed::Not | Revealed::Gone => {}
             }
         }
         self.asked = Vec::new();
@@ -186,17 +186,26 @@ impl From<Trouble> for Refused {
     }
 }
 
+/// What has become of an entry that was hidden.
+enum Revealed {
+    Now(u64, Box<Header>, Entry),
+    Not,
+    /// There is nothing left to be shown; the owners' erasure says what stays.
+    Gone,
+}
+
 /// An entry that was hidden, if it is shown now; it must be what its leaf in the home's log says.
-fn revealed(seen: Seen, entry: wire::Entry) -> Result<Option<(u64, Header, Entry)>, Refused> {
+fn revealed(seen: Seen, entry: wire::Entry) -> Result<Revealed, Refused> {
     let index = seen.index;
     if entry.leaf_data() != seen.leaf {
         let words = format!("the peer shows another entry {index} than the one that the home signed");
         return Err(Trouble::Failure(words).into());
     }
     match entry {
-        wire::Entry::Hidden(_) => Ok(None),
+        wire::Entry::Hidden(_) => Ok(Revealed::Not),
+        wire::Entry::Erased { .. } => Ok(Revealed::Gone),
         wire::Entry::Whole(entry) => match entry.header() {
-            Ok(header) => Ok(Some((index, header, entry))),
+            Ok(header) => Ok(Revealed::Now(index, Box::new(header), entry)),
             Err(problem) => Err(Refused::Stop(Stop::Header { index, problem })),
         },
     }

@@ -105,7 +105,7 @@ impl Lie {
                 let position = dice.index(page.entries.len());
                 match page.entries.get_mut(position) {
                     Some(wire::Entry::Whole(entry)) => entry.body.push(b'!'),
-                    Some(wire::Entry::Hidden(leaf)) => leaf[0] ^= 1,
+                    Some(wire::Entry::Hidden(leaf) | wire::Entry::Erased { leaf, .. }) => leaf[0] ^= 1,
                     None => {}
                 }
             }

@@ -3,6 +3,7 @@
 
 mod copies;
 mod crash;
+mod erasure;
 mod node;
 mod restores;
 mod tools;

@@ -135,7 +135,7 @@ fn work(data: &Path) -> Worked {
             (0..=commit % 3).map(|nth| format!("c{commit} n{nth} {}", "fill ".repeat(40))).collect();
         let entries: Vec<_> = bodies.iter().map(|body| entry(body)).collect();
         let job = move |tx: &mut WriteTx<'_>| -> Result<Vec<u64>, StoreError> {
-            erases.map_or(Ok(()), |index| tx.erase(index))?;
+            erases.map_or(Ok(()), |index| tx.erase(index, Vec::new()))?;
             entries.into_iter().map(|entry| tx.append(entry)).collect()
         };
         worked.erased = worked.erased.or(erases.map(|index| (index, false)));

@@ -6,12 +6,11 @@ use ed25519_dalek::SigningKey;
 
 use super::story::{BUYER, CONTROLLER, DEVICE, MAKER, evidence, introduce, maker_world, sell, software, status, world};
 use super::world::{World, certificate, fingerprint, lot, node, signer};
-use crate::descriptor::{Template, Witnesses};
+use crate::descriptor::{DescriptorError, Template, Witnesses};
 use crate::domain::Refusal;
 use crate::evidence::{Cosigned, EntryFault, EvidenceRefusal, Verified, verify};
 use crate::identity::{IdentityId, Kind};
 use crate::log::cosignature::cosign;
-use crate::openpgp::signer::Signer;
 use crate::openpgp::verify::SignatureFault;
 use crate::record::Standing;
 use crate::samples::{time, word};
@@ -244,16 +243,16 @@ fn a_home_cannot_pass_off_what_nobody_signed() {
     forged.append(body);
 
     let mut erased = base();
-    let erasure = Erasure { domain: erased.origin().domain, statement: StatementId([1; 32]), effect: None };
-    let signers = [signer(1), signer(2)];
-    let signers: Vec<&dyn Signer> = signers.iter().map(|signer| signer as &dyn Signer).collect();
-    erased.append(make::sign_descriptor(&signers, &erasure.to_json().unwrap(), time(2), &[0; 32]).unwrap());
+    // By one of the owners alone.
+    let erasure = Erasure::new(erased.origin().domain, StatementId([1; 32]));
+    erased.append(make::sign_descriptor(&[&signer(1)], &erasure.to_json().unwrap(), time(2), &[0; 32]).unwrap());
+    let too_few = DescriptorError::BelowThreshold { signed: 1, threshold: 2, version: 1 };
 
     for (world, fault) in [
         (late, EntryFault::Signature(future)),
         (again, EntryFault::Certificate(Refusal::Duplicate(1))),
         (forged, EntryFault::Signature(VerifyError::Signature(SignatureFault::Bad))),
-        (erased, EntryFault::NotEvidence("erasure")),
+        (erased, EntryFault::Descriptor(too_few)),
     ] {
         assert_eq!(verify(&world.evidence(DEVICE, &[]), None, time(60)), Err(fault.at(2)));
     }

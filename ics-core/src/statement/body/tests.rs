@@ -371,11 +371,9 @@ fn documents() {
 #[test]
 fn erasures() {
     use crate::statement::{Erasure, StatementId};
-    let erasure = Erasure {
-        domain: "devices.acme.example".parse().expect("a domain"),
-        statement: StatementId([5; 32]),
-        effect: Some(crate::vocabulary::Effect::Blocks),
-    };
+    let domain = "devices.acme.example".parse().expect("a domain");
+    let effect = Some(crate::vocabulary::Effect::Blocks);
+    let erasure = Erasure { effect, ..Erasure::new(domain, StatementId([5; 32])) };
     let json = erasure.to_json().expect("canonical");
     let body = make::sign_descriptor(&[&maker()], &json, at(), &SALT).expect("made");
     let Ok(Body::Erasure(signed)) = parse(&body) else { panic!("an erasure") };

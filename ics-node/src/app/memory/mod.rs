@@ -29,7 +29,7 @@ use quick_cache::sync::Cache;
 pub(crate) use around::{Around, Arounds};
 pub(crate) use kept::Kept;
 
-use super::entries::kind_key;
+use super::entries::{kind_key, subject_key};
 use crate::store::{Change, DomainNumber, Key};
 
 /// Where something is kept: the domain, and the key by which its entries are found.
@@ -203,6 +203,10 @@ impl Memory {
         let mut keys = change.entries.iter().flat_map(|(_, keys)| keys);
         if change.amends || keys.any(|key| of_domain.contains(key)) {
             self.begin_era(change.domain, &era, change.size);
+            if change.amends {
+                // Not only out of use: gone, because something may have been erased.
+                self.kept.retain(|(of, _), _| *of != change.domain);
+            }
             return;
         }
         let keys = || change.entries.iter().flat_map(|(_, keys)| keys);
@@ -242,11 +246,6 @@ fn mark(rests_on: &[Arc<Kept>]) -> u64 {
         mixed ^ (mixed >> 33)
     };
     rests_on.iter().fold(rests_on.len() as u64, mix)
-}
-
-/// The key by which the entries about an identity are found.
-pub(crate) fn subject_key(id: &IdentityId) -> Key {
-    Key::of(&Posting::Subject(*id).to_bytes())
 }
 
 /// The key by which the entries that give a name are found.

@@ -65,7 +65,11 @@ fn what(item: &Listed) -> String {
         (Act::Label, _, Some(label)) => clean(label),
         _ => String::new(),
     };
-    let group = if item.by.group.is_some() { ", of its group" } else { "" };
+    let group = match (item.by.group, item.erased) {
+        (_, true) => ", erased",
+        (Some(_), false) => ", of its group",
+        (None, false) => "",
+    };
     let space = if detail.is_empty() { "" } else { " " };
     format!("{}{space}{detail}{group}", item.act)
 }
@@ -73,7 +77,7 @@ fn what(item: &Listed) -> String {
 /// Why it no longer has effect.
 fn became(item: &Listed, all: &[Listed]) -> Option<String> {
     if item.standing == Standing::Stands {
-        return None;
+        return item.erased.then(|| style(clean(&item.because)).yellow().to_string());
     }
     let cause = item.ended_by.map(|id| place(&id, all)).unwrap_or_default();
     Some(style(format!("without effect: {}{cause}", clean(&item.because))).yellow().to_string())

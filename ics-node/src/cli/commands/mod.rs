@@ -9,6 +9,7 @@ mod completions;
 mod demo;
 pub(super) mod domain;
 mod enroll;
+mod erase;
 mod explain;
 mod export;
 mod fsck;
@@ -98,6 +99,13 @@ pub(super) enum Command {
     ///
     /// Takes back what the signer has said himself. What others say stands; a block for ever cannot be taken back.
     Withdraw(withdraw::Withdraw),
+    /// Erase what a statement says, as the owners of its domain; what it blocks stays blocked.
+    ///
+    /// Has the home and the mirrors of a domain delete the body of a statement, with the names, reasons and whatever else it
+    /// holds. Its leaf stays in the log, so that everything else is still proven; what it blocks stays blocked, and it is
+    /// never admitted again. It takes the signatures of as many owners as a new version of the descriptor. Backups and
+    /// what was exported are not reached.
+    Erase(erase::Erase),
     /// Sign what another machine has prepared; needs no network.
     ///
     /// Shows what a batch says that `--unsigned` has written on another machine, checks it by itself, asks, and signs it
@@ -176,7 +184,7 @@ pub(super) enum Command {
     /// and compared before it is called good.
     ///
     /// A node that is started from a copy does not sign for its own domains until it has asked its mirrors what it has
-    /// signed since.
+    /// signed since. A copy keeps what is erased later: delete those that are older than an erasure.
     Backup(backup::Backup),
     /// Check a node's store, and repair its index.
     ///
@@ -215,6 +223,7 @@ impl Command {
             Self::Grant(command) => command.run(context),
             Self::Installed(command) => command.run(context),
             Self::Withdraw(command) => command.run(context),
+            Self::Erase(command) => command.run(context),
             Self::Sign(command) => command.run(context),
             Self::Submit(command) => command.run(context),
             Self::Lookup(command) => command.run(context),

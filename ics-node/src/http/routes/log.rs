@@ -183,6 +183,16 @@ pub(super) async fn tlog_proof(
     Ok(answer::bytes("text/plain; charset=utf-8", proof))
 }
 
+pub(super) async fn erasure(
+    face: Data<Face>,
+    reader: Reading,
+    domain: Domain,
+    path: Path<Indexed>,
+) -> Result<HttpResponse, Failure> {
+    let erasure = face.blocking(move |app| app.erasure(reader.0, &domain.0, path.index)).await?;
+    Ok(answer::json(&erasure))
+}
+
 /// An entry, and the size of the tree that it is proven to be in; the newest checkpoint's unless told.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

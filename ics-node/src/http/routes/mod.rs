@@ -78,6 +78,7 @@ pub const TABLE: &[Endpoint] = &[
     post("/v1/domains/{domain}/entries/again", Everybody, |r| r.to(log::again)),
     get("/v1/domains/{domain}/entries/{index}", Everybody, |r| r.to(log::entry)),
     get("/v1/domains/{domain}/entries/{index}/tlog-proof", Everybody, |r| r.to(log::tlog_proof)),
+    get("/v1/domains/{domain}/entries/{index}/erasure", Everybody, |r| r.to(log::erasure)),
     get("/v1/domains/{domain}/proof/inclusion", Everybody, |r| r.to(log::inclusion)),
     get("/v1/domains/{domain}/proof/consistency", Everybody, |r| r.to(log::consistency)),
     post("/v1/domains/{domain}/statements", Everybody, |r| r.to(statements::submit)),

@@ -1,6 +1,6 @@
 //! Opening the index: is it usable, and how much of the log is not yet in it?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -11,6 +11,7 @@ use crate::store::KeysOf;
 use crate::store::error::StoreError;
 use crate::store::schema::{self, File};
 use crate::store::sight::Show;
+use crate::store::sync_names;
 use crate::store::table;
 use crate::store::types::{DomainNumber, Position};
 
@@ -47,9 +48,28 @@ pub(crate) fn mark_damaged(path: &Path) -> Result<(), StoreError> {
     std::fs::write(&mark, []).map_err(StoreError::io(&mark))
 }
 
+/// Remembers, durably, that the index holds what is being erased.
+pub(crate) fn mark_erasing(path: &Path) -> Result<(), StoreError> {
+    let mark = beside(path, "-erasing");
+    std::fs::write(&mark, []).map_err(StoreError::io(&mark))?;
+    path.parent().map_or(Ok(()), sync_names)
+}
+
+/// Takes that back: it no longer does.
+pub(crate) fn unmark(path: &Path) -> Result<(), StoreError> {
+    let mark = beside(path, "-erasing");
+    match std::fs::remove_file(&mark) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(StoreError::io(&mark)(error)),
+        _ => Ok(()),
+    }
+}
+
 fn usable(path: &Path, log: &Connection, domains: &BTreeMap<DomainNumber, u64>) -> Result<Connection, StoreError> {
     if beside(path, "-damaged").exists() {
         return Err(StoreError::corrupt("a look-up met a damaged page of the index"));
+    }
+    if beside(path, "-erasing").exists() {
+        return Err(StoreError::corrupt("the index may hold what was erased"));
     }
     // SQLite removes the write-ahead log when a database is closed in order.
     let closed_in_order = !beside(path, "-wal").exists();
@@ -102,18 +122,18 @@ fn catch_up(
         progress.insert(domain, Progress { upto, leaf: entry.leaf });
         if postings.len() >= MERGE_POSTINGS || (upto - from).is_multiple_of(MERGE_ENTRIES) {
             postings.sort_unstable();
-            file::merge(index, &postings, &progress)?;
+            file::merge(index, &postings, &progress, &BTreeSet::new())?;
             postings.clear();
         }
         Ok(true)
     })?;
     postings.sort_unstable();
-    file::merge(index, &postings, &progress)
+    file::merge(index, &postings, &progress, &BTreeSet::new())
 }
 
 /// Removes the index and what SQLite keeps beside it.
 fn remove(path: &Path) -> Result<(), StoreError> {
-    for suffix in ["-wal", "-shm", "", "-damaged"] {
+    for suffix in ["-wal", "-shm", "", "-damaged", "-erasing"] {
         let file = beside(path, suffix);
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::io(&file)(error)),

@@ -1,6 +1,6 @@
 //! The index file: merging into it and reading from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
@@ -25,6 +25,7 @@ pub(crate) fn merge(
     connection: &mut Connection,
     postings: &[(Key, Position)],
     progress: &BTreeMap<DomainNumber, Progress>,
+    forgotten: &BTreeSet<(Key, Position)>,
 ) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
@@ -40,7 +41,34 @@ pub(crate) fn merge(
             note.execute(params![domain.get(), progress.upto.cast_signed(), progress.leaf])?;
         }
     }
+    forgotten.iter().try_for_each(|(key, position)| remove(&transaction, *key, *position))?;
     Ok(transaction.commit()?)
+}
+
+/// Takes one posting out of the block that holds it.
+fn remove(connection: &Connection, key: Key, position: Position) -> Result<(), StoreError> {
+    let sql = "SELECT position, more FROM posting WHERE key = ?1 AND position <= ?2 ORDER BY position DESC LIMIT 1";
+    let read = |row: &rusqlite::Row<'_>| Ok((Position(row.get(0)?), row.get::<_, Option<Vec<u8>>>(1)?));
+    let Some((first, more)) = connection.query_row(sql, params![key.0, position.0], read).optional()? else {
+        return Ok(());
+    };
+    let mut positions = vec![first];
+    let (mut last, mut rest) = (first, more.as_deref().unwrap_or_default());
+    while !rest.is_empty() {
+        let malformed = || StoreError::corrupt("the index has a malformed block of postings");
+        last = next_position(last, &mut rest).ok_or_else(malformed)?;
+        positions.push(last);
+    }
+    if !positions.contains(&position) {
+        return Ok(());
+    }
+    connection.execute("DELETE FROM posting WHERE key = ?1 AND position = ?2", params![key.0, first.0])?;
+    let left: Vec<_> = positions.into_iter().filter(|other| *other != position).map(|other| (key, other)).collect();
+    if let [(_, first), others @ ..] = left.as_slice() {
+        let more = if others.is_empty() { None } else { Some(distances(*first, others)) };
+        connection.execute("INSERT INTO posting VALUES (?1, ?2, ?3)", params![key.0, first.0, more])?;
+    }
+    Ok(())
 }
 
 /// Each position as its distance from the one before, LEB128.

@@ -20,6 +20,7 @@ use rusqlite::Connection;
 
 use super::error::StoreError;
 use super::types::{DomainNumber, Key, Position};
+use super::writer::truncate_wal;
 pub(crate) use file::Progress;
 pub use search::Page;
 use search::Search;
@@ -55,10 +56,10 @@ impl Index {
     /// Starts the merging thread on an index that [`build::open`] has brought up to date.
     pub(crate) fn start(connection: Connection, path: &Path) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::default());
-        let of_thread = Arc::clone(&shared);
+        let (of_thread, its_path) = (Arc::clone(&shared), path.to_owned());
         let thread = std::thread::Builder::new()
             .name("ics-index".to_owned())
-            .spawn(move || of_thread.run(connection))
+            .spawn(move || of_thread.run(connection, &its_path))
             .map_err(StoreError::io(path))?;
         Ok(Self { shared, thread: Some(thread) })
     }
@@ -70,6 +71,21 @@ impl Index {
         if tail.waiting() >= MERGE_POSTINGS {
             self.shared.work.notify_one();
         }
+    }
+
+    /// Says, durably, that the file holds postings of an entry that is about to be erased: until they are gone, the next
+    /// start builds the index anew.
+    pub(crate) fn will_forget(&self, path: &Path) -> Result<(), StoreError> {
+        let mut tail = self.shared.tail();
+        tail.expect_forgetting();
+        build::mark_erasing(path)
+    }
+
+    /// Takes postings of erased entries out of memory, and out of the file as soon as may be. Whoever meets one until
+    /// then finds an entry without content behind it.
+    pub(crate) fn forget(&self, postings: Vec<(Key, Position)>) {
+        self.shared.tail().forget(postings);
+        self.shared.work.notify_one();
     }
 
     /// Waits until the tail has room again.
@@ -117,19 +133,43 @@ impl Shared {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, mut connection: Connection) {
+    fn run(&self, mut connection: Connection, path: &Path) {
         while let Some(batch) = self.next_batch() {
             // A crash in here leaves the file as it was: postings and progress are one transaction.
-            let result = file::merge(&mut connection, &batch.postings.sorted(), &batch.progress);
+            let result = file::merge(&mut connection, &batch.postings.sorted(), &batch.progress, &batch.forgotten);
             if let Err(error) = &result {
                 tracing::error!(%error, "the index could not be merged; it stays in memory and is tried again");
             }
-            self.tail().end_merge(result);
+            let mut tail = self.tail();
+            if !batch.forgotten.is_empty() && result.is_ok() {
+                // Gone from the file's pages; what the write-ahead log still has goes with it when it is emptied.
+                tail.must_empty_wal();
+            }
+            tail.end_merge(result);
+            drop(tail);
             self.merged.notify_all();
+            self.end_forgetting(&connection, path);
         }
         // Keeps the next start from having to replay the write-ahead log; if it fails, that one does.
-        if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
+        if let Err(error) = truncate_wal(&connection) {
             tracing::debug!(%error, "checkpoint of the index at the end");
+        }
+        self.end_forgetting(&connection, path);
+    }
+
+    /// Empties the write-ahead log of what was forgotten, and takes the mark away. If a reader is in the way, it is tried
+    /// again.
+    fn end_forgetting(&self, connection: &Connection, path: &Path) {
+        if !self.tail().holds_forgotten() || !truncate_wal(connection).is_ok_and(|emptied| emptied) {
+            return;
+        }
+        let mut tail = self.tail();
+        tail.emptied_wal();
+        // Under the lock: an erasure that begins now sets the mark again after this.
+        if tail.has_forgotten()
+            && let Err(error) = build::unmark(path)
+        {
+            tracing::warn!(%error, "the next start builds the index again, without need");
         }
     }
 
@@ -146,8 +186,12 @@ impl Shared {
             }
             let (guard, wait) = self.work.wait_timeout(tail, IDLE).unwrap_or_else(PoisonError::into_inner);
             tail = guard;
+            if tail.forgets() && tail.failure().is_none() {
+                return tail.begin_merge();
+            }
             // Idle, or after a failure the time to try again.
-            if wait.timed_out() && (tail.pushes() == seen || tail.failure().is_some()) && tail.len() > 0 {
+            let works = tail.len() > 0 || tail.holds_forgotten();
+            if wait.timed_out() && (tail.pushes() == seen || tail.failure().is_some()) && works {
                 return tail.begin_merge();
             }
             seen = tail.pushes();

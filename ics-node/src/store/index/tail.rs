@@ -1,6 +1,6 @@
 //! Postings that are not yet in the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::file::Progress;
@@ -55,6 +55,8 @@ impl Runs {
 pub(crate) struct Batch {
     pub(crate) postings: Runs,
     pub(crate) progress: BTreeMap<DomainNumber, Progress>,
+    /// Postings of erased entries, which go out of the file with the same transaction.
+    pub(crate) forgotten: BTreeSet<(Key, Position)>,
 }
 
 /// What came in since the last merge began, and what is being merged. A merge that failed is taken up again with all
@@ -66,6 +68,10 @@ pub(crate) struct Tail {
     pushes: u64,
     failure: Option<StoreError>,
     stopped: bool,
+    /// Erasures that were announced and have not come yet.
+    expected: u32,
+    /// Whether the file's write-ahead log may still hold what was forgotten.
+    wal_holds_forgotten: bool,
 }
 
 impl Tail {
@@ -93,7 +99,8 @@ impl Tail {
 
     /// Takes up all that waits, or again what a failed merge has left.
     pub(crate) fn begin_merge(&mut self) -> Option<Arc<Batch>> {
-        if self.merging.is_none() && !self.waiting.progress.is_empty() {
+        let works = !self.waiting.progress.is_empty() || !self.waiting.forgotten.is_empty();
+        if self.merging.is_none() && (works || self.wal_holds_forgotten && !self.stopped) {
             self.merging = Some(Arc::new(core::mem::take(&mut self.waiting)));
         }
         self.merging.clone()
@@ -107,6 +114,44 @@ impl Tail {
             }
             Err(failure) => self.failure = Some(failure),
         }
+    }
+
+    pub(crate) const fn expect_forgetting(&mut self) {
+        self.expected += 1;
+    }
+
+    /// Takes postings out of what waits, and keeps in mind to take them out of the file. What is being merged goes into
+    /// the file first.
+    pub(crate) fn forget(&mut self, postings: Vec<(Key, Position)>) {
+        self.expected = self.expected.saturating_sub(1);
+        let forgotten: BTreeSet<_> = postings.into_iter().collect();
+        for run in &mut self.waiting.postings.0 {
+            run.retain(|posting| !forgotten.contains(posting));
+        }
+        self.waiting.forgotten.extend(forgotten);
+    }
+
+    /// Whether there is something to take out of the file.
+    pub(crate) fn forgets(&self) -> bool {
+        !self.waiting.forgotten.is_empty()
+    }
+
+    pub(crate) const fn must_empty_wal(&mut self) {
+        self.wal_holds_forgotten = true;
+    }
+
+    pub(crate) const fn emptied_wal(&mut self) {
+        self.wal_holds_forgotten = false;
+    }
+
+    pub(crate) const fn holds_forgotten(&self) -> bool {
+        self.wal_holds_forgotten
+    }
+
+    /// Whether all that was to be forgotten is gone.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        let merges = self.merging.as_ref().is_some_and(|batch| !batch.forgotten.is_empty());
+        self.expected == 0 && !self.forgets() && !merges && !self.wal_holds_forgotten
     }
 
     pub(crate) fn waiting(&self) -> usize {

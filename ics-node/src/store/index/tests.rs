@@ -1,6 +1,6 @@
 //! Look-ups over file and memory give what a plain filter of all postings gives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -32,7 +32,7 @@ impl Parts {
         let mut writer = open_writer(File::Index, &path).expect("open");
         let mut in_file = in_file.to_vec();
         in_file.sort_unstable();
-        merge(&mut writer, &in_file, &BTreeMap::new()).expect("merge");
+        merge(&mut writer, &in_file, &BTreeMap::new(), &BTreeSet::new()).expect("merge");
         let progress = (domain(), Progress { upto: 1, leaf: [0; 32] });
         let mut tail = Tail::default();
         tail.push(merging.iter().copied(), progress);

@@ -1,0 +1,117 @@
+//! Erasing: what may be erased, and what an erasure must restate so that nothing is unblocked by it.
+//!
+//! The home and every mirror that still has the body make the erasure again out of what they know, and compare. A mirror
+//! that came too late has only the remnant, and believes the owners.
+
+use super::check::Context;
+use super::{Domain, Refusal};
+use crate::limits;
+use crate::log::entry::EntryKind;
+use crate::record::{Digest, Identity, Logged, Scene, Standing};
+use crate::statement::{Erasure, Remnant, SignedErasure};
+use crate::time::Timestamp;
+use crate::vocabulary::{Act, Attribute, Effect};
+
+/// The acts whose statements stay.
+const STAYING: [Act; 3] = [Act::Grant, Act::Withdrawal, Act::Issued];
+
+/// The entry that an erasure is to erase, as a node holds it.
+#[derive(Debug, Clone, Copy)]
+pub enum Erasable<'a> {
+    /// A statement.
+    Statement(&'a Logged),
+    /// What is left of one whose body never came here.
+    Remnant(u64, Remnant),
+    /// Something that is no statement.
+    Other(EntryKind),
+    /// Nothing with this id.
+    Nothing,
+}
+
+impl Domain {
+    /// The erasure of a statement at a time, with all that it must restate.
+    ///
+    /// # Errors
+    /// When it cannot be erased.
+    pub fn erasure_of(&self, target: &Logged, context: &Context<'_>, at: Timestamp) -> Result<Erasure, Refusal> {
+        if target.is_erased() {
+            return Err(Refusal::Erased(target.index()));
+        }
+        let act = target.act();
+        // Whose statements count hangs on grants, and of whom all members are on groups; a withdrawal is nothing but
+        // what it takes back; and which certificates there are must be known for as long as they may be shown.
+        if STAYING.contains(&act) || target.subject().as_group().is_some() {
+            return Err(Refusal::NotErasable(act.as_str()));
+        }
+        let scene = Scene::judge(self, target.subject_id(), None, context.about, context.groups, at);
+        let is_target = |logged: &Logged| logged.id() == target.id() && logged.index() == target.index();
+        let judged = scene.judged.iter().find(|it| is_target(it.logged));
+        let holds = judged.filter(|it| matches!(it.standing, Standing::Stands | Standing::NotYet));
+        let effect = holds.and_then(|it| it.effect).filter(|effect| effect.blocks());
+        let claims = target.claims();
+        let ended = |id: &_| scene.judged.iter().any(|it| it.logged.id() == *id && it.by == Some(target.id()));
+        let selecting = |(attribute, _): &(&Attribute, &String)| Attribute::SELECTING.contains(attribute);
+        let attributes = claims.attributes.iter().filter(selecting).map(|(at, value)| (*at, value.clone()));
+        let refused = target.is_refused();
+        Ok(Erasure {
+            index: Some(target.index()),
+            identity: Some(Identity { id: target.subject_id(), kind: target.subject().kind() }),
+            act: Some(act),
+            effect,
+            status: effect.and_then(|_| claims.status.clone()),
+            from: effect.and(claims.from),
+            until: effect.and_then(|effect| claims.until.filter(|_| effect != Effect::BlocksForEver)),
+            ends: claims.supersedes.iter().copied().filter(ended).collect(),
+            groups: if refused { Vec::new() } else { claims.groups.iter().copied().map(Digest).collect() },
+            attributes: if refused { [].into() } else { attributes.collect() },
+            ..Erasure::new(self.name().clone(), target.id())
+        })
+    }
+
+    /// Whether the domain, at its present length, admits an erasure as its next entry, to be admitted at this time. Gives
+    /// the index of the entry that it erases.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub fn check_erasure(
+        &self,
+        signed: &SignedErasure,
+        target: Erasable<'_>,
+        context: &Context<'_>,
+        admitted_at: Timestamp,
+    ) -> Result<u64, Refusal> {
+        let erasure = &signed.erasure;
+        if erasure.domain != *self.name() {
+            let (claimed, domain) = (erasure.domain.clone(), self.name().clone());
+            return Err(Refusal::ForeignDomain { claimed, domain });
+        }
+        if admitted_at < self.last_admitted_at() {
+            return Err(Refusal::TimeGoesBack { admitted_at, last: self.last_admitted_at() });
+        }
+        let signed_at = signed.signed_at();
+        if signed_at.millis_since(admitted_at) > limits::CLOCK_SKEW_MILLIS {
+            return Err(Refusal::FutureTime { signed_at, admitted_at });
+        }
+        self.descriptor().require_owners(signed).map_err(|error| Refusal::NotTheOwners(error.to_string()))?;
+        match target {
+            Erasable::Nothing => Err(Refusal::ErasesUnknown(erasure.statement)),
+            Erasable::Other(kind) => Err(Refusal::NotErasable(kind.as_str())),
+            Erasable::Statement(target) => {
+                let expected = self.erasure_of(target, context, admitted_at)?;
+                if *erasure == expected { Ok(target.index()) } else { Err(Refusal::ErasureDiffers(target.index())) }
+            }
+            Erasable::Remnant(index, remnant) => {
+                let differs = || Refusal::ErasureDiffers(index);
+                let Identity { id, kind } = erasure.identity.ok_or_else(differs)?;
+                let effect = erasure.status.as_ref().and_then(|status| self.descriptor().effect(status, kind));
+                let is_complete = erasure.act.is_some_and(|act| !STAYING.contains(&act));
+                let fits = Remnant { statement: erasure.statement, identity: id } == remnant
+                    && erasure.index == Some(index)
+                    && effect == erasure.effect
+                    && effect.is_none_or(Effect::blocks)
+                    && erasure.status.is_some() == erasure.effect.is_some();
+                if fits && is_complete { Ok(index) } else { Err(differs()) }
+            }
+        }
+    }
+}

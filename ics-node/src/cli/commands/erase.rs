@@ -1,0 +1,173 @@
+//! `ics erase`.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use console::style;
+use ics_core::descriptor::Descriptor;
+use ics_core::statement::Erasure;
+use ics_core::vocabulary::DomainName;
+use serde_json::json;
+
+use super::domain::unlock_all;
+use crate::api::SubmissionResult;
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
+use crate::cli::output::card;
+use crate::cli::session::InDomain;
+use crate::cli::words::{clean, when};
+use crate::client::descriptor::DescriptorFile;
+use crate::client::erasure::ErasureFile;
+use crate::client::node::Node;
+use crate::client::submit;
+
+/// What `ics erase` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics history serial:SN-0001
+  $ ics erase --entry 17
+
+  Where the descriptor asks for two owners, one signs first and the other submits:
+  $ ics erase --entry 17 --owner owner-a -o erase-17.pgp
+  $ ics erase --from erase-17.pgp --owner owner-b")]
+pub(crate) struct Erase {
+    /// The index of the entry in the domain's log, as `ics history` shows it.
+    #[arg(long, value_name = "INDEX", required_unless_present = "from")]
+    entry: Option<u64>,
+    /// An erasure that other owners have signed.
+    #[arg(long, value_name = "FILE", conflicts_with = "entry")]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    domain: InDomain,
+    /// The owner's key that signs.
+    #[arg(long = "owner", default_value = "owner", value_name = "KEY")]
+    owners: Vec<String>,
+    /// Write the signed erasure into this file for other owners to sign, and submit nothing.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Do not ask.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Erase {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        let begun = self.from.as_deref().map(ErasureFile::read).transpose()?;
+        let domain = match &begun {
+            Some(file) => file.signed.erasure.domain.clone(),
+            None => self.domain.clone().or_default(&config)?,
+        };
+        let rules = context.wait(async { Ok(node.descriptor(&domain).await?) })?;
+        let malformed = |e| Failure::new(Exit::Network, format!("the node gave a malformed descriptor: {e}"));
+        let rules = DescriptorFile::from_body(rules).map_err(malformed)?.descriptor;
+        let erasure = match (&begun, self.entry) {
+            (Some(file), _) => file.signed.erasure.clone(),
+            (None, Some(index)) => context.wait(async { Ok(node.erasure(&domain, index).await?) })?,
+            (None, None) => return Err(Failure::new(Exit::Usage, "no entry is named").hint("--entry INDEX names one")),
+        };
+        if erasure.domain != domain {
+            return Err(Failure::new(Exit::Network, format!("the node proposes the erasure for `{}`", erasure.domain)));
+        }
+        context.output.note(&proposed(&erasure));
+        self.confirm()?;
+        let file = self.signed(context, begun, &erasure, &rules)?;
+        match &self.output {
+            Some(path) => {
+                files::write(path, file.body())?;
+                let shown = json!({ "file": path, "erasure": erasure });
+                context.output.result(&shown, || format!("{} signed into {}", style("✓").green(), path.display()))?;
+                Ok(Exit::Ok)
+            }
+            None => submit_erasure(context, &node, &domain, &file),
+        }
+    }
+
+    fn signed(
+        &self,
+        context: &Context,
+        begun: Option<ErasureFile>,
+        erasure: &Erasure,
+        rules: &Descriptor,
+    ) -> Result<ErasureFile, Failure> {
+        let unlocked = unlock_all(context, &self.owners)?;
+        let signers = unlocked.iter().map(|key| key.primary()).collect::<Result<Vec<_>, _>>()?;
+        let Some(mut file) = begun else {
+            return Ok(ErasureFile::sign_new(erasure, &rules.owners.keys, &signers, context.now())?);
+        };
+        for signer in signers {
+            file = file.add_signature(&rules.owners.keys, signer, context.now())?;
+        }
+        Ok(file)
+    }
+
+    fn confirm(&self) -> Result<(), Failure> {
+        if self.yes {
+            return Ok(());
+        }
+        if !std::io::stdin().is_terminal() {
+            return Err(Failure::new(Exit::Usage, "nobody is there to be asked").hint("--yes signs without asking"));
+        }
+        eprint!("It cannot be undone. Sign this? [y/N] ");
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map_err(|e| Failure::new(Exit::Local, e))?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => Err(Failure::new(Exit::Refused, "nothing was signed")),
+        }
+    }
+}
+
+fn submit_erasure(context: &Context, node: &Node, domain: &DomainName, file: &ErasureFile) -> Result<Exit, Failure> {
+    let results = submit::submit(node, domain, vec![file.body().to_vec()]);
+    let receipt = match context.wait(async { Ok(results.await?) })?.pop() {
+        Some(SubmissionResult::Receipt(receipt)) => receipt,
+        Some(SubmissionResult::Problem(problem)) => return Err(problem.into()),
+        None => return Err(Failure::new(Exit::Network, "the node gave no result")),
+    };
+    let erasure = &file.signed.erasure;
+    let shown = json!({ "domain": domain, "index": receipt.index, "erasure": erasure, "receipt": receipt });
+    context.output.result(&shown, || {
+        let erased = erasure.index.map_or_else(String::new, |index| format!(" {index}"));
+        let rows = [
+            ("by", format!("entry {}", receipt.index)),
+            (
+                "copies",
+                "mirrors delete it when they hear of it; backups and exports keep it until they are deleted".into(),
+            ),
+        ];
+        card(&format!("{} entry{erased} is erased", style("✓").green()), &rows)
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// What is to be signed, for a person.
+fn proposed(erasure: &Erasure) -> String {
+    let mut rows = vec![("statement", erasure.statement.to_string())];
+    rows.extend(erasure.identity.map(|it| ("about", format!("{} {}", it.kind, it.id))));
+    rows.extend(erasure.act.map(|act| ("act", act.to_string())));
+    rows.push(("stays", stays(erasure)));
+    let index = erasure.index.map_or_else(String::new, |index| format!(" {index}"));
+    card(&format!("erase entry{index} of {}", erasure.domain), &rows)
+}
+
+fn stays(erasure: &Erasure) -> String {
+    let mut lines = Vec::new();
+    if let Some(status) = &erasure.status {
+        let until = erasure.until.map_or_else(String::new, |until| format!(" until {}", when(until)));
+        lines.push(format!("the block by the status {}{until}", clean(status.as_str())));
+    }
+    if !erasure.ends.is_empty() {
+        lines.push("the end of what it had replaced".to_owned());
+    }
+    if !erasure.groups.is_empty() || !erasure.attributes.is_empty() {
+        let values = erasure.attributes.iter().map(|(attribute, value)| format!(", {attribute} {}", clean(value)));
+        lines.push(format!("to which groups it may belong{}", values.collect::<String>()));
+    }
+    lines.push("its id and its leaf in the log".to_owned());
+    lines.join("\n")
+}
