@@ -291,3 +291,44 @@ fn denied(denied: &[Denied]) -> Markup {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ics_core::time::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn peers_with_what_is_behind_and_since_when() {
+        let peer = json!({
+            "peer": {"name": "ics.soft.example", "url": "https://ics.soft.example"},
+            "pulls": [{
+                "domain": "code.soft.example", "state": "waiting", "size": 17, "lag_entries": 3, "lag_seconds": 120,
+                "last_error": "<refused>", "bytes": 1,
+            }],
+            "serves": [{
+                "domain": "plant.example", "size": 5, "lag_entries": 0, "seen_at": "2026-11-26T04:00:00Z", "bytes": 1,
+            }],
+        });
+        let node = json!({"name": "ics.plant.example", "version": "0", "key": "", "domains": []});
+        let operations = Operations {
+            node: serde_json::from_value(node).expect("a node"),
+            at: Timestamp::parse("2026-11-26T04:00:30Z").expect("a time"),
+            not_ready: None,
+            domains: Vec::new(),
+            peers: vec![serde_json::from_value(peer).expect("a peer")],
+            enrolments: Vec::new(),
+            to_approve: Vec::new(),
+            forks: Vec::new(),
+            denied: Vec::new(),
+        };
+        let drawn = peers(&operations).into_string();
+        for expected in
+            ["code.soft.example, from there", "waiting", "&lt;refused&gt;", ">17<", ">3<", "plant.example, from here"]
+        {
+            assert!(drawn.contains(expected), "{expected}: {drawn}");
+        }
+        assert!(drawn.contains("asked 30 s ago"), "{drawn}");
+    }
+}
