@@ -100,6 +100,12 @@ pub const STATEMENTS_PER_SIGNER_AND_IDENTITY: usize = 256;
 pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
 /// Seconds in which a client must have sent its request.
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
+/// Bodies that wait for the home of one domain, in a node that is not its home.
+pub const OUTBOX_BODIES: usize = 100_000;
+/// Bytes of them.
+pub const OUTBOX_BYTES: usize = 256 * 1024 * 1024;
+/// What became of so many bodies is kept for each domain.
+pub const OUTBOX_DONE: usize = 10_000;
 /// Enrolment requests that may wait for an operator, per domain.
 pub const ENROLMENTS_WAITING: usize = 10_000;
 /// Bytes of one LDAP message that adds or changes a key.

@@ -59,6 +59,9 @@ pub struct DomainInfo {
     /// How the copy is doing; absent at the home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<MirrorInfo>,
+    /// What it takes over from other domains by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follows: Vec<FollowInfo>,
 }
 
 /// Something an operator must look at.
@@ -227,6 +230,41 @@ pub enum SubmissionResult {
     Receipt(Box<Receipt>),
     /// It was refused and nothing of it was stored.
     Problem(Problem),
+    /// It is on disk here, and waits for the home of its domain, which is another node.
+    Pending(Pending),
+}
+
+/// A statement that waits for the home of its domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Its number in the outbox of the node that was asked.
+    pub id: u64,
+    /// When it was taken in there.
+    pub since: Timestamp,
+    /// How often it was sent in vain.
+    pub attempts: u32,
+    /// Why the last time was in vain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// `GET /v1/outbox`: a statement for a domain whose home is another node, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxItem {
+    /// Rises with every statement that is taken in.
+    pub id: u64,
+    /// The domain.
+    pub domain: DomainName,
+    /// When it was taken in.
+    pub at: Timestamp,
+    /// How often it was sent in vain.
+    pub attempts: u32,
+    /// When the home answered; absent while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<Timestamp>,
+    /// What became of it.
+    #[serde(flatten)]
+    pub result: SubmissionResult,
 }
 
 /// An RFC 9457 problem document.
@@ -570,10 +608,29 @@ pub struct AdoptionRequest {
     pub model: Option<String>,
     /// All identities of this lot; together with `model` if both are given.
     pub lot: Option<String>,
+    /// Whether to take over what is said of them later, too, without anyone's hand; `false` ends that and adopts nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub follow: Option<bool>,
+}
+
+/// What a domain takes over from another one by itself, and how that goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FollowInfo {
+    /// The domain that is followed.
+    pub source: DomainName,
+    /// Identities that are followed one by one.
+    pub identities: u64,
+    /// What else is followed: everything of a model or a lot, in words.
+    pub choices: Vec<String>,
+    /// Entries of the source that are here and were not looked at yet.
+    pub lag_entries: u64,
+    /// What is in the way, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
 }
 
 /// What was adopted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptionResult {
     /// Identities of which something was taken.
     pub identities: Vec<String>,

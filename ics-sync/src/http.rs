@@ -13,6 +13,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 
 use crate::budget::Budget;
 use crate::news::{Events, HEARTBEAT_SECONDS, News};
+use crate::packed;
 use crate::wire::{self, Again, Base64, Descriptors, Info, Outcome, Page, Shown, Submission, Submitted, WireError};
 use crate::witness::{AddCheckpoint, Reply};
 
@@ -198,8 +199,27 @@ impl HttpPeer {
     pub async fn page(&self, domain: &DomainName, from: u64, limit: usize, until: u64) -> Result<Page, PeerError> {
         let limit = u64::try_from(limit).unwrap_or(u64::MAX);
         let request = self.get(domain, "/entries", &[("from", from), ("limit", limit), ("until", until)])?;
-        let json = self.receive(request, wire::PAGE_JSON_BYTES).await?;
-        Ok(Page::decode(&json)?)
+        self.receive_page(request).await
+    }
+
+    /// A page in whatever form the peer gives it: packed and compressed, if it can.
+    async fn receive_page(&self, request: RequestBuilder) -> Result<Page, PeerError> {
+        let accepted = format!("{}, application/json;q=0.5", packed::MEDIA_TYPE);
+        let request = request.header("accept", accepted).header("accept-encoding", packed::CODING);
+        let answer = succeeded(request.send().await.map_err(transport)?).await?;
+        let has = |name: &str, value: &str| {
+            let given = answer.headers().get(name).and_then(|given| given.to_str().ok());
+            given.is_some_and(|given| given.eq_ignore_ascii_case(value))
+        };
+        let (is_packed, is_compressed) =
+            (has("content-type", packed::MEDIA_TYPE), has("content-encoding", packed::CODING));
+        let bound = if is_packed { packed::PAGE_BYTES } else { wire::PAGE_JSON_BYTES };
+        let bytes = body(answer, bound, &self.meter).await?;
+        if !is_packed {
+            return Ok(Page::decode(&bytes)?);
+        }
+        let bytes = if is_compressed { packed::decompress(&bytes)? } else { bytes };
+        Ok(packed::unpack(&bytes)?)
     }
 
     /// Entries that were hidden, as far as they are shown now, and which of those held are so no longer.
@@ -219,8 +239,7 @@ impl HttpPeer {
     /// When the peer does not answer as expected, and within bounds.
     pub async fn next_page(&self, domain: &DomainName, from: u64) -> Result<Page, PeerError> {
         let request = self.get(domain, "/entries", &[("from", from), ("wait", WAIT_SECONDS)])?;
-        let json = self.receive(request, wire::PAGE_JSON_BYTES).await?;
-        Ok(Page::decode(&json)?)
+        self.receive_page(request).await
     }
 
     /// What the peer pushes about a domain, to somebody who holds `from` entries of it.

@@ -7,6 +7,7 @@ pub mod http;
 pub mod ldap;
 pub mod mirror;
 pub mod news;
+pub mod packed;
 mod peer;
 pub mod wire;
 pub mod witness;

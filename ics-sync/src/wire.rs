@@ -265,7 +265,7 @@ pub struct Submitted {
     pub results: Vec<Outcome>,
 }
 
-/// What became of one statement: `{"receipt": …}` or `{"problem": …}`.
+/// What became of one statement: `{"receipt": …}`, `{"problem": …}` or `{"pending": …}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -273,6 +273,8 @@ pub enum Outcome {
     Receipt(serde_json::Value),
     /// It is not; a problem document (RFC 9457).
     Problem(serde_json::Value),
+    /// It waits at the node that was asked, for the home of its domain.
+    Pending(serde_json::Value),
 }
 
 /// Why an answer was not understood.
@@ -281,6 +283,9 @@ pub enum WireError {
     /// Longer than its bound.
     #[error("the answer has more than {0} bytes")]
     TooLong(usize),
+    /// Not a packed page.
+    #[error("the page is not understood: {0}")]
+    Packed(String),
     /// Not the JSON that was expected.
     #[error("the answer is not as expected: {0}")]
     Json(String),

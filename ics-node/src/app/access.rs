@@ -58,6 +58,22 @@ impl App {
         self.may(reader, domain, Action::Read, identity, Some(record))
     }
 
+    /// Whether a domain of this node may take over what another one says of an identity: by the rules of that one. The
+    /// owners of the domain that follows ask, or this node.
+    #[must_use]
+    pub(crate) fn may_follow(&self, target: &Domain, source: &Domain, record: &Record) -> bool {
+        let identity = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
+        let owners = target.descriptor().owners.keys.iter().map(|owner| Some(owner.fingerprint));
+        owners.chain([None]).any(|signer| {
+            let party = Party { node: self.0.keys.name.clone(), signer };
+            let principal = principal(party, source, Some(record));
+            source
+                .policy()
+                .decide_again(&Request { principal, action: Action::Follow, resource: identity.clone() })
+                .allow
+        })
+    }
+
     /// Who a reader is, if the configuration knows him.
     pub(crate) fn party_of(&self, reader: Reader) -> Option<Party> {
         match reader {

@@ -11,6 +11,7 @@ use ics_core::record::Logged;
 use ics_core::vocabulary::DomainName;
 
 use super::check::check_bodies;
+use super::follow::kept;
 use super::hosted::Hosted;
 use super::problem::Code;
 use super::read::{Sight, only, parse};
@@ -38,10 +39,16 @@ impl App {
         let chosen = self.chosen(&sight, request)?;
         let mut result = AdoptionResult {
             identities: chosen.iter().map(ToString::to_string).collect(),
-            adopted: 0,
-            present: 0,
-            refused: Vec::new(),
+            ..AdoptionResult::default()
         };
+        if let Some(follows) = request.follow {
+            let named: Result<BTreeSet<IdentityId>, AppError> =
+                request.ids.iter().map(|query| self.meant(&sight, query)).collect();
+            self.set_follow(&target, &name, kept(request, &named?)?, follows, sight.seal.size)?;
+            if !follows {
+                return Ok(result);
+            }
+        }
         let indices: Vec<u64> = self.entries_about(&sight, &chosen)?.into_iter().collect();
         for indices in indices.chunks(limits::BATCH_STATEMENTS) {
             let entries = self.prove(&source, self.store().entries_at(source.number, indices)?)?;
@@ -58,7 +65,8 @@ impl App {
         if request.model.is_some() || request.lot.is_some() {
             chosen.extend(self.listed_ids(sight, request)?);
         }
-        if chosen.is_empty() {
+        // Who follows a lot may do so before there is anything of it.
+        if chosen.is_empty() && request.follow.is_none() {
             let detail = format!("nothing in `{}` fits", request.source);
             return Err(AppError::new(Code::UnknownIdentity, detail));
         }
@@ -100,7 +108,11 @@ impl App {
     }
 
     /// The entries to take, in the order of the source's log: certificates come before what they signed.
-    fn entries_about(&self, sight: &Sight<'_>, ids: &BTreeSet<IdentityId>) -> Result<BTreeSet<u64>, AppError> {
+    pub(super) fn entries_about(
+        &self,
+        sight: &Sight<'_>,
+        ids: &BTreeSet<IdentityId>,
+    ) -> Result<BTreeSet<u64>, AppError> {
         let mut indices = BTreeSet::new();
         let mut signers = BTreeSet::new();
         for id in ids {
@@ -115,7 +127,7 @@ impl App {
         Ok(indices)
     }
 
-    fn take(
+    pub(super) fn take(
         &self,
         target: &Arc<Hosted>,
         entries: Vec<ProvenEntry>,

@@ -135,6 +135,7 @@ impl App {
             fresh_for_seconds: descriptor.freshness.default,
             alarms: self.alarms_of(hosted)?,
             mirror: hosted.mirror(),
+            follows: self.follow_infos(hosted)?,
         })
     }
 

@@ -10,6 +10,7 @@ use ics_core::vocabulary::DomainName;
 
 use tokio::sync::watch;
 
+use super::outbox::Retry;
 use super::push::Told;
 use super::witnesses::Witnessing;
 use crate::api::MirrorInfo;
@@ -38,6 +39,10 @@ pub(crate) struct Hosted {
     witnessing: Mutex<BTreeMap<PeerName, Witnessing>>,
     /// The newest event that many listeners got.
     pub(crate) told: tokio::sync::Mutex<Option<Told>>,
+    /// Why other domains are not followed now, by their names.
+    follow_errors: Mutex<BTreeMap<DomainName, String>>,
+    /// When what is submitted here is sent to the home; held by whoever sends.
+    pub(crate) retry: tokio::sync::Mutex<Retry>,
 }
 
 impl Hosted {
@@ -55,6 +60,8 @@ impl Hosted {
             grown: watch::Sender::new(0),
             witnessing: Mutex::default(),
             told: tokio::sync::Mutex::default(),
+            follow_errors: Mutex::default(),
+            retry: tokio::sync::Mutex::default(),
         }
     }
 
@@ -105,6 +112,18 @@ impl Hosted {
 
     pub(crate) fn set_witnessing(&self, name: &PeerName, now: Witnessing) {
         self.witnessing.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), now);
+    }
+
+    pub(crate) fn follow_error(&self, source: &DomainName) -> Option<String> {
+        self.follow_errors.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
+    }
+
+    pub(crate) fn set_follow_error(&self, source: &DomainName, error: Option<String>) {
+        let mut errors = self.follow_errors.lock().unwrap_or_else(PoisonError::into_inner);
+        match error {
+            Some(error) => drop(errors.insert(source.clone(), error)),
+            None => drop(errors.remove(source)),
+        }
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {

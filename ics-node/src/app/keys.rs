@@ -301,6 +301,7 @@ impl Upload {
         match result {
             SubmissionResult::Receipt(receipt) if receipt.index >= before => self.is_new = true,
             SubmissionResult::Receipt(_) => self.is_known = true,
+            SubmissionResult::Pending(_) => self.is_new = true,
             SubmissionResult::Problem(problem) => {
                 let strangers = [Code::CertificateNotNamed, Code::CertifiesUnknown];
                 let is_stranger = strangers.iter().any(|code| problem.code() == code.as_str());

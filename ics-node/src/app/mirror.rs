@@ -1,4 +1,4 @@
-//! Mirrored domains: taking in what the home has logged, and forwarding what is submitted here.
+//! Mirrored domains: taking in what the home has logged.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::mirror::{
     Fill, Mirror, Resume, Seen, Settings, SignedCheckpoint, Stop, Survey, VerifiedEntry, VerifiedPage,
 };
-use ics_sync::wire::{Base64, Outcome};
+use ics_sync::wire::Base64;
 use ics_sync::{Applier, Progress};
 use tokio::sync::watch;
 
@@ -23,7 +23,7 @@ use super::judge::{Judgement, grow, judge};
 use super::peers::Peer;
 use super::problem::Code;
 use super::{App, AppError, random};
-use crate::api::{MirrorInfo, Problem, SubmissionResult, SubmissionResults};
+use crate::api::{MirrorInfo, Problem};
 use crate::store::{Content, Fork, NewContent, NewEntry, Part, Seal, StoreError, WriteTx};
 
 impl App {
@@ -102,20 +102,6 @@ impl App {
             self.store().keep_fork(fork)?;
         }
         Ok(())
-    }
-
-    /// Sends bodies to the domain's home, which answers with receipts or reasons.
-    pub(crate) async fn forward(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
-        let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
-        let home = self.towards_home(&hosted.name);
-        let home = home.ok_or_else(|| unreachable(format!("no peer over HTTP is configured for `{}`", hosted.name)))?;
-        let outcomes = home.submit(&hosted.name, bodies).await.map_err(|error| unreachable(error.to_string()))?;
-        let results = outcomes.into_iter().map(|outcome| match outcome {
-            Outcome::Receipt(receipt) => serde_json::from_value(receipt).map(SubmissionResult::Receipt),
-            Outcome::Problem(problem) => serde_json::from_value::<Problem>(problem).map(SubmissionResult::Problem),
-        });
-        let results = results.collect::<Result<_, _>>();
-        Ok(SubmissionResults { results: results.map_err(|error| unreachable(error.to_string()))? })
     }
 
     /// Stores a verified page, in one transaction with the checkpoint that it reaches; at a home that has lost it, as

@@ -4,6 +4,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
 use super::denied::Denied;
+use super::outbox::Waiting;
 use super::{App, AppError};
 use crate::api::{DomainInfo, Enrolment, IdentitySummary, NodeInfo, PeerInfo};
 use crate::store::Part;
@@ -28,6 +29,8 @@ pub struct Operations {
     pub enrolments: Vec<(DomainName, Enrolment)>,
     /// Things that wait for an approval.
     pub to_approve: Vec<ToApprove>,
+    /// What waits for the homes of other domains; domains for which nothing does are left out.
+    pub waiting: Vec<Waiting>,
     /// Two roots for one size, with both notes kept as evidence.
     pub forks: Vec<KeptFork>,
     /// Verdicts that were no yes, newest first.
@@ -92,6 +95,7 @@ impl App {
             peers: self.peers(),
             enrolments,
             to_approve,
+            waiting: self.outbox_sizes()?.into_iter().filter(|it| it.statements > 0).collect(),
             forks,
             denied: self.0.denied.last(SHOWN),
         })

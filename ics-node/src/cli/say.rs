@@ -22,7 +22,7 @@ use super::exit::{Exit, Failure};
 use super::output::{card, table};
 use super::progress;
 use super::words::{clean, counted, short};
-use crate::api::{ListQuery, Problem, SubmissionResult};
+use crate::api::{ListQuery, Pending, Problem, SubmissionResult};
 use crate::client::batch::{Head, Item};
 use crate::client::lookup::{self, Found};
 use crate::client::node::Node;
@@ -84,6 +84,8 @@ struct Said {
     statement: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Problem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<Pending>,
 }
 
 impl Things {
@@ -300,6 +302,17 @@ pub(crate) fn claims_text(claims: &Claims) -> String {
     text
 }
 
+/// Says of one thing that it waits for the home of its domain: it is in the node's hands.
+pub(crate) fn waits(context: &Context, what: &str, pending: &Pending) -> Result<Exit, Failure> {
+    context.output.result(&json!({ "pending": pending }), || pending_text(what, pending))?;
+    Ok(Exit::Ok)
+}
+
+fn pending_text(what: &str, pending: &Pending) -> String {
+    let why = pending.why.as_ref().map(|why| format!("\n  {}", clean(why))).unwrap_or_default();
+    format!("{} {}  waits in this node for the home of the domain: `ics outbox`{why}", style("…").yellow(), clean(what))
+}
+
 fn said_text(said: &[Said]) -> String {
     let line = |said: &Said| match (&said.problem, said.index) {
         (Some(problem), _) => {
@@ -309,7 +322,11 @@ fn said_text(said: &[Said]) -> String {
         (None, Some(index)) => {
             format!("{} {}  entry {index}", style("✓").green(), clean(&called(said.kind, &said.title)))
         }
-        (None, None) => String::new(),
+        (None, None) => said
+            .pending
+            .as_ref()
+            .map(|pending| pending_text(&called(said.kind, &said.title), pending))
+            .unwrap_or_default(),
     };
     said.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -323,9 +340,14 @@ impl Saying {
 impl Said {
     fn new(saying: &Saying, result: SubmissionResult) -> Self {
         let thing = &saying.found.thing;
+        let mut pending = None;
         let (index, statement, problem) = match result {
             SubmissionResult::Receipt(receipt) => (Some(receipt.index), Some(receipt.id.to_string()), None),
             SubmissionResult::Problem(problem) => (None, None, Some(problem)),
+            SubmissionResult::Pending(waits) => {
+                pending = Some(waits);
+                (None, None, None)
+            }
         };
         Self {
             id: thing.id().map(|id| id.to_string()).unwrap_or_default(),
@@ -334,6 +356,7 @@ impl Said {
             index,
             statement,
             problem,
+            pending,
         }
     }
 }
@@ -357,6 +380,7 @@ mod tests {
                 detail: "no\u{202e}\rway".to_owned(),
                 hint: Some("\u{7}ask".to_owned()),
             }),
+            pending: None,
         };
         let text = said_text(&[said]);
         let text = console::strip_ansi_codes(&text);

@@ -227,6 +227,16 @@ impl Tally {
                 return;
             }
             SubmissionResult::Problem(problem) => problem,
+            SubmissionResult::Pending(pending) => {
+                let first = || Reason {
+                    count: 0,
+                    title: "waits in the node for the home of the domain".to_owned(),
+                    first: pending.why.unwrap_or_default(),
+                    hint: Some("`ics outbox` shows what becomes of it".to_owned()),
+                };
+                self.refused.entry("pending".to_owned()).or_insert_with(first).count += 1;
+                return;
+            }
         };
         let first = || Reason {
             count: 0,

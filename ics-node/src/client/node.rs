@@ -16,7 +16,8 @@ use serde::de::DeserializeOwned;
 use crate::api::{
     AcmeCredential, AdoptionRequest, AdoptionResult, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers,
     CheckQuestions, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, Explanation, History, IdentityPage,
-    ListQuery, NodeInfo, PeerInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
+    ListQuery, NodeInfo, OutboxItem, PeerInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults,
+    ViewAnswer,
 };
 
 use crate::config::{PeerConfig, PeerName};
@@ -122,6 +123,14 @@ impl Node {
     /// See [`Node::info`].
     pub async fn peers(&self) -> Answer<Vec<PeerInfo>> {
         self.get(&["peers"], &()).await
+    }
+
+    /// What waits in it for the homes of other domains, for its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn outbox(&self) -> Answer<Vec<OutboxItem>> {
+        self.get(&["outbox"], &()).await
     }
 
     /// Adds a peer, or changes it, as its operator.

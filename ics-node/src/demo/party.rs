@@ -97,6 +97,9 @@ impl Party {
                 SubmissionResult::Problem(problem) => {
                     return Err(DemoError::Refused { who: self.part.who, problem: Box::new(problem) });
                 }
+                SubmissionResult::Pending(pending) => {
+                    return Err(unexpected(format!("a statement waits for its home: {pending:?}")));
+                }
             }
         }
         let checkpoint = checkpoint.ok_or_else(|| unexpected("nothing was submitted"))?;

@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::{DomainInfo, PeerInfo, SubmissionResult, SubmissionResults};
+use crate::app::Waiting;
 
 /// Upper bounds of the latency histogram, in seconds: from an answer out of memory to one that is too late.
 const LATENCY_BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
@@ -83,7 +84,7 @@ impl Metrics {
         );
         registry.register(
             "submitted_statements",
-            "Submitted statements by outcome: `accepted` or the code of the problem",
+            "Submitted statements by outcome: `accepted`, `pending` or the code of the problem",
             Family::clone(&submissions),
         );
         registry.register("http_connections", "HTTP connections that are open", Gauge::clone(&connections));
@@ -104,6 +105,7 @@ impl Metrics {
             let outcome = match result {
                 SubmissionResult::Receipt(_) => Cow::Borrowed("accepted"),
                 SubmissionResult::Problem(problem) => Cow::Owned(problem.code().to_owned()),
+                SubmissionResult::Pending(_) => Cow::Borrowed("pending"),
             };
             self.submissions.get_or_create(&OutcomeLabels { outcome }).inc();
         }
@@ -113,11 +115,17 @@ impl Metrics {
     ///
     /// # Errors
     /// When a value cannot be written.
-    pub(super) fn write(&self, domains: &[DomainInfo], peers: &[PeerInfo]) -> Result<String, std::fmt::Error> {
+    pub(super) fn write(
+        &self,
+        domains: &[DomainInfo],
+        peers: &[PeerInfo],
+        waiting: &[Waiting],
+    ) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         text::encode_registry(&mut text, &self.registry)?;
         text::encode_registry(&mut text, &snapshot(domains))?;
         text::encode_registry(&mut text, &peers_snapshot(peers))?;
+        text::encode_registry(&mut text, &outbox_snapshot(waiting))?;
         text::encode_eof(&mut text)?;
         Ok(text)
     }
@@ -189,6 +197,26 @@ fn peers_snapshot(peers: &[PeerInfo]) -> Registry {
             entries.get_or_create(&labels).set(served.size);
             lag.get_or_create(&labels).set(served.lag_entries);
             bytes.get_or_create(&labels).set(served.bytes);
+        }
+    }
+    registry
+}
+
+/// What waits for the homes of other domains.
+fn outbox_snapshot(waiting: &[Waiting]) -> Registry {
+    let mut registry = Registry::with_prefix("ics_outbox");
+    let mut gauges = |name, help| {
+        let family = ByDomain::default();
+        registry.register(name, help, Family::clone(&family));
+        family
+    };
+    let statements = gauges("statements", "Statements that wait for the home of their domain");
+    let oldest = gauges("oldest_timestamp_seconds", "When the first of them came in; its age is time() minus this");
+    for Waiting { domain, statements: count, since } in waiting {
+        let labels = DomainLabels { domain: domain.to_string() };
+        statements.get_or_create(&labels).set(*count);
+        if let Some(since) = since {
+            oldest.get_or_create(&labels).set(since.as_seconds());
         }
     }
     registry

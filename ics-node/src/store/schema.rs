@@ -14,8 +14,13 @@ const ACME_APPLICATION: i64 = 0x4943_5361;
 
 /// The steps from an empty file to the newest schema of `ics.db`; step n leads to `user_version` n + 1. Never changed,
 /// only added to: the steps are what other installations have already gone through.
-const LOG_STEPS: &[&str] =
-    &[include_str!("schema/log-1.sql"), include_str!("schema/log-2.sql"), include_str!("schema/log-3.sql")];
+const LOG_STEPS: &[&str] = &[
+    include_str!("schema/log-1.sql"),
+    include_str!("schema/log-2.sql"),
+    include_str!("schema/log-3.sql"),
+    include_str!("schema/log-4.sql"),
+    include_str!("schema/log-5.sql"),
+];
 const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-1.sql"),
     include_str!("schema/index-2.sql"),

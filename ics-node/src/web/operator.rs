@@ -8,7 +8,7 @@ use super::parts::{Mark, code, mark, prose, theirs, theirs_brief, time};
 use super::path_of;
 use super::shell::{Site, page};
 use crate::api::{Alarm, DomainInfo, Enrolment, MirrorInfo, PeerInfo, Position, Pulled, Served};
-use crate::app::{Denied, KeptFork, Operations, ToApprove};
+use crate::app::{Denied, KeptFork, Operations, ToApprove, Waiting};
 use crate::words::{clean, short, span};
 
 /// The form by which the operator shows that he has the node's token.
@@ -55,6 +55,7 @@ pub fn operations(site: &Site, operations: &Operations, form: &str) -> Markup {
         (alarms(operations))
         (domains(operations))
         (peers(operations))
+        (outbox(&operations.waiting))
         (enrolments(&operations.enrolments))
         (to_approve(&operations.to_approve))
         (denied(&operations.denied))
@@ -147,6 +148,27 @@ fn domain(info: &DomainInfo, operations: &Operations) -> Markup {
                     Some(age) => { span .state .unsure { (span(age)) " ago, too old" } }
                     None => { span .state .unsure { "never" } }
                 }
+            }
+        }
+    }
+}
+
+/// What was submitted here and waits for another node.
+fn outbox(waiting: &[Waiting]) -> Markup {
+    html! {
+        @if !waiting.is_empty() {
+            section .block .warn aria-labelledby="outbox" {
+                h2 #outbox { "Waiting to be sent" }
+                ul .points {
+                    @for Waiting { domain, statements, since } in waiting {
+                        li {
+                            strong { (statements) @if *statements == 1 { " statement" } @else { " statements" } }
+                            " for the home of " (domain)
+                            @if let Some(since) = since { ", since " (time(*since)) }
+                        }
+                    }
+                }
+                p .note { code { "ics outbox" } " shows them, and why the home has not answered." }
             }
         }
     }

@@ -156,7 +156,7 @@ impl Party {
         match results.pop() {
             Some(SubmissionResult::Receipt(receipt)) => Ok(*receipt),
             Some(SubmissionResult::Problem(problem)) => Err(problem),
-            None => panic!("no result"),
+            Some(SubmissionResult::Pending(_)) | None => panic!("no result"),
         }
     }
 }

@@ -129,7 +129,7 @@ impl Plant {
                 Ok(())
             }
             Some(SubmissionResult::Problem(problem)) => Err(problem.detail.into()),
-            None => Err("no result".into()),
+            Some(SubmissionResult::Pending(_)) | None => Err("no result".into()),
         }
     }
 

@@ -77,6 +77,7 @@ pub(crate) async fn submit(app: &App, domain: &DomainName, batch: Vec<Vec<u8>>) 
     let results = app.submit(domain, batch).await.map_err(|error| error.to_string())?.results;
     let problem = results.iter().find_map(|result| match result {
         SubmissionResult::Problem(problem) => Some(problem.detail.clone()),
+        SubmissionResult::Pending(pending) => Some(format!("it waits: {pending:?}")),
         SubmissionResult::Receipt(_) => None,
     });
     problem.map_or(Ok(()), Err)

@@ -5,6 +5,7 @@
 
 mod acme;
 mod answers;
+mod catchup;
 mod device;
 mod directory;
 mod gateway;
@@ -55,6 +56,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "ingest",
         about: "statements through app::submit, verified and durable, against ed25519-dalek's verify_batch",
         run: ingest::run,
+    },
+    Benchmark {
+        name: "catchup",
+        about: "a mirror that catches up over HTTP, verified and durable, against the bulk ingest of the same run; bytes",
+        run: catchup::run,
     },
     Benchmark {
         name: "ldap",

@@ -4,7 +4,9 @@
 mod copies;
 mod crash;
 mod erasure;
+mod following;
 mod node;
+mod outbox;
 mod restores;
 mod tools;
 mod town;

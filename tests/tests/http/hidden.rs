@@ -96,7 +96,8 @@ impl Copy {
 }
 
 /// The template's rule, by which all may be read and copied.
-const ALL: &str = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+pub(crate) const ALL: &str =
+    "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
 
 /// A rule by which strangers read devices of some lots, and nothing else.
 fn lots(lots: &[&str]) -> String {
@@ -107,7 +108,7 @@ fn lots(lots: &[&str]) -> String {
 }
 
 /// A device of a lot.
-fn device(seed: u8, lot: &str) -> Vec<u8> {
+pub(crate) fn device(seed: u8, lot: &str) -> Vec<u8> {
     let mut claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
     claims.names = vec![serial(seed).parse().expect("a name")];
     claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, lot)].map(|(a, v)| (a, v.to_owned())).into();
@@ -126,7 +127,7 @@ fn lot(name: &str, status: Option<&str>) -> Vec<u8> {
     make::sign_document(&maker(), &subject, &claims, CREATED, &[3; 32]).expect("a statement")
 }
 
-async fn say(home: &Node, bodies: Vec<Vec<u8>>) {
+pub(crate) async fn say(home: &Node, bodies: Vec<Vec<u8>>) {
     let results = home.app().submit(&domain(), bodies).await.expect("is taken").results;
     assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }

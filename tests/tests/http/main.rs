@@ -6,6 +6,7 @@
 mod checks;
 mod contract;
 mod feed;
+mod following;
 mod hidden;
 mod hkp;
 mod pages;

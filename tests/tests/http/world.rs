@@ -106,6 +106,15 @@ impl World {
         world
     }
 
+    /// The same with [`CARE`], which adopts from it.
+    pub(crate) fn caring(change: impl FnOnce(&mut Descriptor)) -> Self {
+        let world = Self::with(change);
+        let made = world.app.domain(&domain()).expect("is here").info.origin;
+        let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
+        world.app.found(&descriptor(Template::Maintenance, CARE, vec![source])).expect("founds");
+        world
+    }
+
     /// A founded node with [`CARE`], which adopts from it, and a trust policy by which both count.
     pub(crate) fn deciding() -> Self {
         Self::with_rules(include_str!("../../../ics-core/src/trust/templates/vouched.cedar"))

@@ -149,6 +149,7 @@ impl World {
         let receipt = |result: SubmissionResult| match result {
             SubmissionResult::Receipt(receipt) => receipt.id,
             SubmissionResult::Problem(problem) => panic!("{}: {}", problem.title, problem.detail),
+            SubmissionResult::Pending(pending) => panic!("{pending:?}"),
         };
         results.results.into_iter().map(receipt).collect()
     }

@@ -22,6 +22,8 @@ const SHOWN: usize = 10;
 Examples:
   $ ics adopt --from devices.acme.example serial:SN-0001 serial:SN-0002
   $ ics adopt --from devices.acme.example --model P7 --lot 2026-07
+  $ ics adopt --from devices.acme.example --model P7 --follow
+  $ ics adopt --from devices.acme.example --model P7 --no-follow
   $ ics adopt --from code.soft.example --into plant.integrator.example \
 sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae")]
 pub(crate) struct Adopt {
@@ -40,6 +42,13 @@ pub(crate) struct Adopt {
     /// Everything of this lot; with --model what fits both.
     #[arg(long, group = "chosen")]
     lot: Option<String>,
+    /// Take over what is said of them later, too, without anyone's hand: a recall by the manufacturer, say. With --model
+    /// or --lot also what comes later.
+    #[arg(long, conflicts_with = "no_follow")]
+    follow: bool,
+    /// End that; nothing is adopted.
+    #[arg(long)]
+    no_follow: bool,
 }
 
 impl Adopt {
@@ -49,14 +58,15 @@ impl Adopt {
             .map_err(|failure| failure.hint("name one with --into, or set [client] domain in ics.toml"))?;
         let node = context.node(&config)?;
         let (ids, model, lot) = (self.ids, self.model, self.lot);
-        let request = AdoptionRequest { source: self.from.to_string(), ids, model, lot };
+        let follow = (self.follow || self.no_follow).then_some(self.follow);
+        let request = AdoptionRequest { source: self.from.to_string(), ids, model, lot, follow };
         let result = context.wait(async { Ok(node.adopt(&into, &request).await?) })?;
-        context.output.result(&result, || text(&self.from, &into, &result))?;
+        context.output.result(&result, || text(&self.from, &into, follow, &result))?;
         Ok(if result.refused.is_empty() { Exit::Ok } else { Exit::Refused })
     }
 }
 
-fn text(from: &DomainName, into: &DomainName, result: &AdoptionResult) -> String {
+fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &AdoptionResult) -> String {
     let identities = u64::try_from(result.identities.len()).unwrap_or(u64::MAX);
     let mut ids: Vec<String> = result.identities.iter().take(SHOWN).cloned().collect();
     if let Some(more) = result.identities.len().checked_sub(SHOWN).filter(|more| *more > 0) {
@@ -64,6 +74,11 @@ fn text(from: &DomainName, into: &DomainName, result: &AdoptionResult) -> String
     }
     let mut rows =
         vec![("things", format!("{identities}\n{}", style(ids.join("\n")).dim())), ("taken", said(result.adopted))];
+    match follow {
+        Some(true) => rows.push(("followed", "what is said of them later is taken over by the node".to_owned())),
+        Some(false) => rows.push(("followed", "no longer".to_owned())),
+        None => {}
+    }
     if result.present > 0 {
         rows.push(("had before", said(result.present)));
     }
@@ -110,7 +125,7 @@ mod tests {
             present: 2,
             refused: vec![problem("no such role"), problem("no such role")],
         };
-        let shown = text(&"a.example".parse().expect("name"), &"b.example".parse().expect("name"), &result);
+        let shown = text(&"a.example".parse().expect("name"), &"b.example".parse().expect("name"), None, &result);
         let ids: String = (0..10).map(|n| format!("              id-{n}\n")).collect();
         assert_eq!(
             console::strip_ansi_codes(&shown),

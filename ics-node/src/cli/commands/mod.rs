@@ -24,6 +24,7 @@ mod label;
 mod list;
 mod lookup;
 mod man;
+mod outbox;
 mod peer;
 mod publish;
 mod qr;
@@ -161,6 +162,8 @@ pub(super) enum Command {
     /// Takes what another domain says of chosen things into a domain of your own node, signatures unchanged, with proof of
     /// where it comes from. The node must hold the other domain, and the descriptor of yours must name it as a source.
     Adopt(adopt::Adopt),
+    /// Show what waits for the homes of other domains.
+    Outbox(outbox::Outbox),
     /// Other nodes: copy domains from them, let them read, see how it goes.
     #[command(subcommand)]
     Peer(peer::PeerCommand),
@@ -234,6 +237,7 @@ impl Command {
             Self::Verify(command) => command.run(context),
             Self::Qr(command) => command.run(context),
             Self::Adopt(command) => command.run(context),
+            Self::Outbox(command) => command.run(context),
             Self::Peer(command) => command.run(context),
             Self::Gate(command) => command.run(context),
             Self::Agent(command) => command.run(context),

@@ -322,6 +322,7 @@ async fn publish_one(
     let receipt = match result {
         Some(SubmissionResult::Receipt(receipt)) => receipt,
         Some(SubmissionResult::Problem(problem)) => return Err(problem.into()),
+        Some(SubmissionResult::Pending(pending)) => return say::waits(context, &thing.called(), &pending),
         None => return Err(Failure::new(Exit::Network, "the node gave no result")),
     };
     let id = thing.id().map_err(|e| Failure::new(Exit::Internal, e))?;

@@ -70,7 +70,7 @@ impl Submit {
             submit::introduce(&node, domain, own).await?;
             let results = submit::submit(&node, domain, batch.bodies.clone()).await?;
             // A log takes a certificate of somebody else once a statement gives him a role.
-            let all_in = results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_)));
+            let all_in = results.iter().all(|result| !matches!(result, SubmissionResult::Problem(_)));
             for certificate in others.iter().filter(|_| all_in) {
                 submit::introduce(&node, domain, certificate).await?;
             }
@@ -91,6 +91,7 @@ impl Submitted {
         let (index, problem) = match result {
             SubmissionResult::Receipt(receipt) => (Some(receipt.index), None),
             SubmissionResult::Problem(problem) => (None, Some(problem)),
+            SubmissionResult::Pending(_) => (None, None),
         };
         Self {
             id: statement.identity().to_string(),
@@ -106,7 +107,8 @@ fn text(domain: &str, submitted: &[Submitted], refused: usize) -> String {
     let line = |it: &Submitted| match (&it.problem, it.index) {
         (Some(problem), _) => format!("{} {}: {}", style("✗").red(), clean(&it.title), clean(&problem.detail)),
         (None, index) => {
-            let index = index.map(|index| format!("  entry {index}")).unwrap_or_default();
+            let waits = "  waits in the node for the home of the domain: `ics outbox`".to_owned();
+            let index = index.map_or(waits, |index| format!("  entry {index}"));
             format!("{} {}{index}", style("✓").green(), clean(&it.title))
         }
     };
@@ -116,6 +118,7 @@ fn text(domain: &str, submitted: &[Submitted], refused: usize) -> String {
     if let Some(more) = submitted.len().checked_sub(lines.len()).filter(|more| *more > 0) {
         lines.push(format!("… and {more} more"));
     }
-    lines.push(format!("{} in the log of {domain}", counted(submitted.len() - refused, "statement")));
+    let waiting = submitted.iter().filter(|it| it.problem.is_none() && it.index.is_none()).count();
+    lines.push(format!("{} in the log of {domain}", counted(submitted.len() - refused - waiting, "statement")));
     lines.join("\n")
 }

@@ -188,7 +188,8 @@ async fn submit(node: &Node, domain: &DomainName, batch: Batch) -> Result<Answer
         let results = submit_patiently(node, domain, batch.bodies).await?.results;
         for (row, result) in batch.rows.into_iter().zip(results) {
             match result {
-                SubmissionResult::Receipt(_) => acknowledged.push(row.digest()),
+                // What waits is on the node's disk: it brings it to the home by itself.
+                SubmissionResult::Receipt(_) | SubmissionResult::Pending(_) => acknowledged.push(row.digest()),
                 SubmissionResult::Problem(problem) => refused.push(Refused {
                     row: row.number,
                     detail: problem.detail.clone(),

@@ -3,12 +3,14 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::{Stream, StreamExt as _, stream};
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
+use ics_sync::packed;
 use ics_sync::wire::{Again, Page};
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
@@ -62,6 +64,7 @@ pub(super) struct Range {
 
 pub(super) async fn entries(
     face: Data<Face>,
+    request: HttpRequest,
     reader: Reading,
     domain: Domain,
     query: Query<Range>,
@@ -72,18 +75,44 @@ pub(super) async fn entries(
         let _place = face.listen()?;
         let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
         let page = face.app.next_entries(reader.0, domain.0.clone(), from, limit, time).await?;
-        return Ok(paged(&face, reader.0, &domain.0, &page));
+        return Ok(paged(&face, &request, reader.0, &domain.0, &page));
     }
     let asked = domain.0.clone();
     let page = face.blocking(move |app| app.entries(reader.0, &asked, from, limit, until)).await?;
-    Ok(paged(&face, reader.0, &domain.0, &page))
+    Ok(paged(&face, &request, reader.0, &domain.0, &page))
 }
 
 /// A page, and a note of how far the reader has come with it.
-fn paged(face: &Face, reader: Reader, domain: &DomainName, page: &Page) -> HttpResponse {
-    let json = answer::json_bytes(page);
-    face.app.served(reader, domain, page.from + page.entries.len() as u64, json.len());
-    answer::bytes(answer::JSON, json)
+///
+/// Mirrors take it packed, and compressed where they say so; everybody else reads JSON.
+fn paged(face: &Face, request: &HttpRequest, reader: Reader, domain: &DomainName, page: &Page) -> HttpResponse {
+    let (media_type, bytes) = if names(request, header::ACCEPT, packed::MEDIA_TYPE) {
+        (packed::MEDIA_TYPE, packed::pack(page))
+    } else {
+        (answer::JSON, answer::json_bytes(page))
+    };
+    let compresses = media_type == packed::MEDIA_TYPE && names(request, header::ACCEPT_ENCODING, packed::CODING);
+    let compressed = if compresses { packed::compress(&bytes) } else { None };
+    let is_compressed = compressed.is_some();
+    let bytes = compressed.unwrap_or(bytes);
+    face.app.served(reader, domain, page.from + page.entries.len() as u64, bytes.len());
+    let mut response = answer::bytes(media_type, bytes);
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
+    if is_compressed {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(packed::CODING));
+    }
+    response
+}
+
+/// Whether a header that lists what is accepted names this very word, and not with quality 0.
+fn names(request: &HttpRequest, header: HeaderName, word: &str) -> bool {
+    let lines = request.headers().get_all(header).filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|item| {
+        let mut parts = item.split(';').map(str::trim);
+        let is_named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case(word));
+        is_named && !parts.any(|part| part.starts_with("q=0") && !part.contains(|digit| ('1'..='9').contains(&digit)))
+    })
 }
 
 /// A second look at entries by somebody whose rights may have changed.

@@ -11,6 +11,7 @@ mod identities;
 mod log;
 mod node;
 mod operations;
+mod outbox;
 mod peers;
 mod statements;
 mod witness;
@@ -99,6 +100,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/enrolments", Operator, |r| r.to(enrolments::list)),
     get("/v1/domains/{domain}/enrolments/{id}", Everybody, |r| r.to(enrolments::show)),
     post("/v1/domains/{domain}/enrolments/{id}/refuse", Operator, |r| r.to(enrolments::refuse)),
+    get("/v1/outbox", Operator, |r| r.to(outbox::list)),
     get("/v1/peers", Operator, |r| r.to(peers::list)),
     post("/v1/peers", Operator, |r| r.to(peers::put)),
     post("/v1/peers/{name}/remove", Operator, |r| r.to(peers::remove)),

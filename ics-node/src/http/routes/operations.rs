@@ -27,8 +27,9 @@ pub(super) async fn ready(face: Data<Face>) -> Result<HttpResponse, Failure> {
 }
 
 pub(super) async fn metrics(face: Data<Face>) -> Result<HttpResponse, Failure> {
-    let (domains, peers) = face.blocking(|app| Ok((app.domains()?, app.peers()))).await?;
-    let text = face.metrics.write(&domains, &peers).map_err(Failure::internal)?;
+    let all = face.blocking(|app| Ok((app.domains()?, app.peers(), app.outbox_sizes()?)));
+    let (domains, peers, waiting) = all.await?;
+    let text = face.metrics.write(&domains, &peers, &waiting).map_err(Failure::internal)?;
     Ok(answer::bytes(OPEN_METRICS, text))
 }
 

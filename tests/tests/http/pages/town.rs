@@ -187,6 +187,7 @@ impl World {
         let receipt = |result| match result {
             SubmissionResult::Receipt(receipt) => receipt.id,
             SubmissionResult::Problem(problem) => panic!("{}", problem.detail),
+            SubmissionResult::Pending(pending) => panic!("{pending:?}"),
         };
         results.into_iter().map(receipt).collect()
     }

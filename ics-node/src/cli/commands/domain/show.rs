@@ -10,11 +10,11 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
 use super::{before, domain_or_default, entitled};
-use crate::api::{Alarm, DomainInfo, Position};
+use crate::api::{Alarm, DomainInfo, FollowInfo, Position};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
-use crate::cli::words::{Freshness, clean, when};
+use crate::cli::words::{Freshness, clean, counted, when};
 use crate::client::descriptor::{self, DescriptorFile};
 
 type Row = (&'static str, String);
@@ -70,11 +70,23 @@ fn node_rows(url: &str, info: &DomainInfo, now: Timestamp) -> Vec<Row> {
     };
     let mut rows =
         vec![("node", format!("{url}\n{part}")), ("as of", freshness.text()), ("origin", info.info.origin.to_string())];
+    if !info.follows.is_empty() {
+        rows.push(("follows", info.follows.iter().map(followed).collect::<Vec<_>>().join("\n")));
+    }
     let alarm = |alarm: &Alarm| format!("{} {}: {}", when(alarm.at), clean(&alarm.kind), clean(&alarm.text));
     if !info.alarms.is_empty() {
         rows.push(("alarms", style(info.alarms.iter().map(alarm).collect::<Vec<_>>().join("\n")).red().to_string()));
     }
     rows
+}
+
+/// What it takes over from another domain by itself.
+fn followed(it: &FollowInfo) -> String {
+    let named = (it.identities > 0).then(|| counted(usize::try_from(it.identities).unwrap_or(usize::MAX), "thing"));
+    let what: Vec<String> = named.into_iter().chain(it.choices.iter().map(|choice| clean(choice))).collect();
+    let behind = if it.lag_entries > 0 { format!(", {} entries to look at", it.lag_entries) } else { String::new() };
+    let error = it.last_error.as_ref().map(|error| format!("\n{}", style(clean(error)).red()));
+    format!("{}: {}{behind}{}", it.source, what.join("; "), error.unwrap_or_default())
 }
 
 /// Prints a descriptor, who has signed it, and what is still missing.

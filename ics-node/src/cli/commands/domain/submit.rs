@@ -10,6 +10,7 @@ use super::domain_or_default;
 use crate::api::SubmissionResult;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::say;
 use crate::client::descriptor::DescriptorFile;
 use crate::client::submit;
 
@@ -52,6 +53,9 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
     let receipt = match context.wait(async { Ok(results.await?) })?.pop() {
         Some(SubmissionResult::Receipt(receipt)) => receipt,
         Some(SubmissionResult::Problem(problem)) => return Err(problem.into()),
+        Some(SubmissionResult::Pending(pending)) => {
+            return say::waits(context, &format!("{domain}, version {version}"), &pending);
+        }
         None => return Err(Failure::new(Exit::Network, "the node gave no result")),
     };
     let shown = json!({ "domain": domain, "version": version, "index": receipt.index, "receipt": receipt });

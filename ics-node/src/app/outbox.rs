@@ -1,0 +1,333 @@
+//! Submissions for domains whose home is another node: kept until the home has answered, sent in the order in which they
+//! came in, again and again, ever more slowly.
+//!
+//! Only what a known signer has signed is kept; a stranger's submission is passed on at once or not at all, so that
+//! nobody fills the outbox of another.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ics_core::descriptor::admit;
+use ics_core::domain::Domain;
+use ics_core::identity::Fingerprint;
+use ics_core::record::Posting;
+use ics_core::statement::body::{self, Body};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use ics_sync::http::{HttpPeer, PeerError};
+use ics_sync::wire::Outcome;
+use tokio::sync::watch;
+
+use super::check::{Checked, What, check_bodies};
+use super::entries::find_logged;
+use super::heartbeat::stopped;
+use super::hosted::Hosted;
+use super::problem::Code;
+use super::{App, AppError, random};
+use crate::api::{OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
+use crate::store::{Part, Posted};
+
+/// How long whoever submits waits for the home's answer, before he is told that it is pending.
+const ANSWER: Duration = Duration::from_secs(8);
+/// How often it is looked whether something is to be sent again.
+const TICK: Duration = Duration::from_millis(500);
+/// The first pause after a failure, which doubles with each, and the longest.
+const RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(5 * 60);
+/// Items of each domain that are shown.
+const SHOWN: usize = 500;
+
+/// When a domain's outbox is sent next.
+#[derive(Debug, Default)]
+pub(crate) struct Retry {
+    failures: u32,
+    next: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl Retry {
+    fn failed(&mut self, jitter: u8) {
+        let doubled = RETRY.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX)).min(LONGEST_RETRY);
+        self.failures = self.failures.saturating_add(1);
+        // Between half and all of it, so that nodes which failed together do not return together.
+        let pause = doubled / 2 + doubled / 2 * u32::from(jitter) / 255;
+        self.next = Some(Instant::now() + pause);
+    }
+
+    fn may_send(&self, urged: bool) -> bool {
+        let now = Instant::now();
+        let rested = self.last.is_none_or(|last| last + RETRY <= now);
+        self.next.is_none_or(|next| next <= now || urged && rested)
+    }
+}
+
+/// How much waits for the home of a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// The domain.
+    pub domain: DomainName,
+    /// Statements that wait.
+    pub statements: u64,
+    /// When the first of them was taken in.
+    pub since: Option<Timestamp>,
+}
+
+/// How a batch was sent.
+enum Sent {
+    /// The home has answered, and more may wait.
+    Answered,
+    /// There was nothing to send, or it is to be sent later.
+    Rest,
+}
+
+impl App {
+    /// Submits bodies to the domain's home: kept until it has answered, if they are those of known signers.
+    pub(crate) async fn forward(
+        &self,
+        hosted: &Arc<Hosted>,
+        bodies: Vec<Vec<u8>>,
+    ) -> Result<SubmissionResults, AppError> {
+        let (app, of) = (self.clone(), Arc::clone(hosted));
+        let posted = tokio::task::spawn_blocking(move || app.post(&of, bodies)).await.map_err(given_up)??;
+        let ids = match posted {
+            Ok(ids) => ids,
+            Err(bodies) => return self.pass_on(hosted, bodies).await,
+        };
+        let (app, of) = (self.clone(), Arc::clone(hosted));
+        // Goes on when whoever submits goes away or has waited long enough.
+        let sending = tokio::spawn(async move { app.send_waiting(&of, true).await });
+        if let Ok(Ok(Err(error))) = tokio::time::timeout(ANSWER, sending).await {
+            tracing::warn!(domain = %hosted.name, %error, "the outbox was not sent");
+        }
+        let (app, of) = (self.clone(), Arc::clone(hosted));
+        tokio::task::spawn_blocking(move || app.results_of(&of, &ids)).await.map_err(given_up)?
+    }
+
+    /// Takes bodies into the outbox; gives them back if one is a stranger's.
+    fn post(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<Result<Vec<u64>, Vec<Vec<u8>>>, AppError> {
+        let Some(domain) = hosted.domain() else { return Ok(Err(bodies)) };
+        let waiting = self.store().waiting(hosted.number)?.into_iter().map(|(_, body)| body);
+        // Certificates that wait serve the statements behind them.
+        let before: Vec<Vec<u8>> =
+            waiting.filter(|body| matches!(body::parse(body), Ok(Body::Certificate(_)))).collect();
+        let (now, first) = (self.clock().now(), before.len());
+        let timed = before.iter().chain(&bodies).map(|body| (body.clone(), now)).collect();
+        let checked = check_bodies(Some(&domain), timed, random()?);
+        for checked in checked.iter().skip(first) {
+            match checked {
+                Ok(checked) if self.is_by_a_known_signer(hosted, &domain, checked)? => {}
+                _ => return Ok(Err(bodies)),
+            }
+        }
+        Ok(Ok(self.store().post(hosted.number, bodies, now)?))
+    }
+
+    fn is_by_a_known_signer(&self, hosted: &Hosted, domain: &Domain, checked: &Checked) -> Result<bool, AppError> {
+        match &checked.what {
+            What::Statement(..) | What::Certification(..) => Ok(true),
+            What::Descriptor(signed) => Ok(admit(Some(domain.descriptor()), signed).is_ok()),
+            What::Certificate(certificate) => self.is_known(hosted, domain, &certificate.primary()),
+        }
+    }
+
+    /// Whether the domain knows of a signer: it holds his certificate, or something gives him a role.
+    fn is_known(&self, hosted: &Hosted, domain: &Domain, signer: &Fingerprint) -> Result<bool, AppError> {
+        if domain.certificate(signer).is_some() || !domain.descriptor().roles_of(signer).is_empty() {
+            return Ok(true);
+        }
+        let sight = self.sight(hosted)?;
+        Ok(!find_logged(&sight.entries, &sight.domain, &Posting::Grantee(*signer), 1)?.is_empty())
+    }
+
+    fn home_of(&self, hosted: &Hosted) -> Result<HttpPeer, AppError> {
+        let missing = || AppError::new(Code::Upstream, format!("no peer is configured for `{}`", hosted.name));
+        self.towards_home(&hosted.name).ok_or_else(missing)
+    }
+
+    /// Sends a stranger's bodies, which are kept nowhere.
+    async fn pass_on(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
+        let unreachable = |detail: String| AppError::new(Code::Upstream, detail);
+        let outcomes = self.home_of(hosted)?.submit(&hosted.name, bodies).await;
+        let outcomes = outcomes.map_err(|error| unreachable(error.to_string()))?;
+        let results = outcomes.into_iter().map(result).collect::<Result<_, _>>();
+        Ok(SubmissionResults { results: results.map_err(|error| unreachable(error.to_string()))? })
+    }
+
+    /// Sends what waits for a domain's home, batch by batch, until nothing waits or the home does not answer.
+    async fn send_waiting(&self, hosted: &Arc<Hosted>, urged: bool) -> Result<(), AppError> {
+        let mut retry = hosted.retry.lock().await;
+        while retry.may_send(urged) {
+            let (app, of) = (self.clone(), Arc::clone(hosted));
+            let batch =
+                tokio::task::spawn_blocking(move || app.store().waiting(of.number)).await.map_err(given_up)??;
+            if batch.is_empty() {
+                return Ok(());
+            }
+            retry.last = Some(Instant::now());
+            match self.send(hosted, batch).await? {
+                Sent::Answered => *retry = Retry { last: retry.last, ..Retry::default() },
+                Sent::Rest => {
+                    let [jitter] = random()?;
+                    retry.failed(jitter);
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&self, hosted: &Arc<Hosted>, batch: Vec<(u64, Vec<u8>)>) -> Result<Sent, AppError> {
+        let (ids, bodies): (Vec<u64>, Vec<Vec<u8>>) = batch.into_iter().unzip();
+        let answer = match self.home_of(hosted) {
+            Ok(home) => home.submit(&hosted.name, bodies).await,
+            Err(error) => Err(PeerError::Transport(error.to_string())),
+        };
+        let (app, hosted) = (self.clone(), Arc::clone(hosted));
+        tokio::task::spawn_blocking(move || app.note(&hosted, &ids, answer)).await.map_err(given_up)?
+    }
+
+    /// Keeps what the home, or a mirror on the way to it, has answered.
+    fn note(&self, hosted: &Hosted, ids: &[u64], answer: Result<Vec<Outcome>, PeerError>) -> Result<Sent, AppError> {
+        let outcomes = match answer {
+            Ok(outcomes) => outcomes,
+            Err(error) if is_final(&error) => {
+                let problem = Problem::of(Code::Refused, format!("the home refused the batch: {error}"));
+                let refused = SubmissionResult::Problem(problem);
+                let results = ids.iter().map(|id| Ok((*id, json(&refused)?))).collect::<Result<_, AppError>>()?;
+                self.store().post_done(hosted.number, results, self.clock().now())?;
+                return Ok(Sent::Answered);
+            }
+            Err(error) => {
+                self.store().post_failed(ids.to_vec(), error.to_string())?;
+                return Ok(Sent::Rest);
+            }
+        };
+        let (mut done, mut waiting, mut why) = (Vec::new(), Vec::new(), String::new());
+        for (id, outcome) in ids.iter().zip(outcomes) {
+            match result(outcome) {
+                Ok(SubmissionResult::Problem(problem)) if problem.status >= 500 || problem.status == 429 => {
+                    waiting.push(*id);
+                    why = problem.detail;
+                }
+                Ok(SubmissionResult::Pending(pending)) => {
+                    waiting.push(*id);
+                    let upstream = pending.why.unwrap_or_default();
+                    why = format!("it waits at the peer that is asked, on its way to the home: {upstream}");
+                }
+                Ok(result) => done.push((*id, json(&result)?)),
+                Err(error) => {
+                    waiting.push(*id);
+                    why = format!("the answer is not understood: {error}");
+                }
+            }
+        }
+        let rests = !waiting.is_empty();
+        self.store().post_done(hosted.number, done, self.clock().now())?;
+        if rests {
+            self.store().post_failed(waiting, why)?;
+        }
+        Ok(if rests { Sent::Rest } else { Sent::Answered })
+    }
+
+    /// What has become of bodies so far.
+    fn results_of(&self, hosted: &Hosted, ids: &[u64]) -> Result<SubmissionResults, AppError> {
+        let gone = || AppError::Internal(format!("the outbox of `{}` has lost a body", hosted.name));
+        let mut results = Vec::with_capacity(ids.len());
+        for id in ids {
+            results.push(shown(&self.store().posted(*id)?.ok_or_else(gone)?)?);
+        }
+        Ok(SubmissionResults { results })
+    }
+
+    /// Sends what waits in the outboxes of all domains, until `stop` says true.
+    pub async fn send_outboxes(self, mut stop: watch::Receiver<bool>) {
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                _ = ticks.tick() => {}
+            }
+            for hosted in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Mirror) {
+                // Whoever holds it is sending.
+                let is_due = hosted.retry.try_lock().is_ok_and(|retry| retry.may_send(false));
+                if is_due && self.store().count_waiting(hosted.number).is_ok_and(|(waiting, _)| waiting > 0) {
+                    let app = self.clone();
+                    tokio::spawn(async move {
+                        if let Err(error) = app.send_waiting(&hosted, false).await {
+                            tracing::error!(domain = %hosted.name, %error, "the outbox was not sent");
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    /// What waits for homes of other domains, and what became of what waited before.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn outbox(&self) -> Result<Vec<OutboxItem>, AppError> {
+        let mut items = Vec::new();
+        for hosted in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Mirror) {
+            for posted in self.store().outbox(hosted.number, SHOWN)? {
+                let done_at = posted.done.as_ref().map(|(at, _)| *at);
+                items.push(OutboxItem {
+                    id: posted.id,
+                    domain: hosted.name.clone(),
+                    at: posted.at,
+                    attempts: posted.attempts,
+                    done_at,
+                    result: shown(&posted)?,
+                });
+            }
+        }
+        Ok(items)
+    }
+
+    /// How much waits for the home of each domain that this node copies.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn outbox_sizes(&self) -> Result<Vec<Waiting>, AppError> {
+        let mirrors = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Mirror);
+        let count = |hosted: Arc<Hosted>| {
+            let (statements, since) = self.store().count_waiting(hosted.number)?;
+            Ok(Waiting { domain: hosted.name.clone(), statements, since })
+        };
+        mirrors.map(count).collect()
+    }
+}
+
+/// Whether sending the same again would get the same answer.
+fn is_final(error: &PeerError) -> bool {
+    matches!(error, PeerError::Status { status: 400 | 413 | 415 | 422, .. })
+}
+
+fn result(outcome: Outcome) -> Result<SubmissionResult, serde_json::Error> {
+    Ok(match outcome {
+        Outcome::Receipt(receipt) => SubmissionResult::Receipt(serde_json::from_value(receipt)?),
+        Outcome::Problem(problem) => SubmissionResult::Problem(serde_json::from_value(problem)?),
+        Outcome::Pending(pending) => SubmissionResult::Pending(serde_json::from_value(pending)?),
+    })
+}
+
+fn json(result: &SubmissionResult) -> Result<String, AppError> {
+    serde_json::to_string(result).map_err(|error| AppError::Internal(format!("a result has no JSON form: {error}")))
+}
+
+fn shown(posted: &Posted) -> Result<SubmissionResult, AppError> {
+    match &posted.done {
+        Some((_, result)) => serde_json::from_str(result)
+            .map_err(|error| AppError::Internal(format!("a result in the outbox is damaged: {error}"))),
+        None => Ok(SubmissionResult::Pending(Pending {
+            id: posted.id,
+            since: posted.at,
+            attempts: posted.attempts,
+            why: posted.last_error.clone(),
+        })),
+    }
+}
+
+fn given_up(error: tokio::task::JoinError) -> AppError {
+    AppError::Internal(format!("a submission was given up: {error}"))
+}

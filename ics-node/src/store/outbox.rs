@@ -1,0 +1,186 @@
+//! Submissions that wait for the home of a domain: durable before anybody is told that they wait, in order, bounded.
+
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use sha2::{Digest as _, Sha256};
+
+use super::Store;
+use super::error::StoreError;
+use super::types::DomainNumber;
+
+/// A body on its way to the home of its domain, or what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// Rises with every body that is taken in.
+    pub id: u64,
+    /// Its domain.
+    pub domain: DomainNumber,
+    /// When it was taken in.
+    pub at: Timestamp,
+    /// How often it was sent in vain.
+    pub attempts: u32,
+    /// Why the last attempt was in vain.
+    pub last_error: Option<String>,
+    /// When the home answered, and the receipt or problem that it gave, as JSON; absent while it waits.
+    pub done: Option<(Timestamp, String)>,
+}
+
+const COLUMNS: &str = "id, domain, at, attempts, last_error, done_at, result";
+
+impl Store {
+    /// Takes bodies into the outbox of a domain, one behind the other. One that waits there already keeps its place, and
+    /// one that was admitted keeps its receipt; one that was refused is tried again.
+    ///
+    /// # Errors
+    /// When the outbox of the domain is full ([`limits::OUTBOX_BODIES`], [`limits::OUTBOX_BYTES`]; then nothing of it is
+    /// taken in), or the database fails.
+    pub fn post(&self, domain: DomainNumber, bodies: Vec<Vec<u8>>, at: Timestamp) -> Result<Vec<u64>, StoreError> {
+        self.desk(move |log| {
+            let ids: Vec<u64> = bodies.iter().map(|body| put(log, domain, body, at)).collect::<Result<_, _>>()?;
+            let sql = "SELECT count(*), ifnull(sum(length(body)), 0) FROM outbox WHERE domain = ?1 AND done_at IS NULL";
+            let (waiting, bytes): (i64, i64) =
+                log.query_row(sql, [domain.get()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let fits = |found: i64, limit: usize| usize::try_from(found).is_ok_and(|found| found <= limit);
+            if fits(waiting, limits::OUTBOX_BODIES) && fits(bytes, limits::OUTBOX_BYTES) {
+                Ok(ids)
+            } else {
+                Err(StoreError::Full { waiting: limits::OUTBOX_BODIES })
+            }
+        })
+    }
+
+    /// The bodies of a domain that wait, in order: as many as fit a batch.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn waiting(&self, domain: DomainNumber) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        self.shared.pool.read(|reader| {
+            let sql = "SELECT id, body FROM outbox WHERE domain = ?1 AND done_at IS NULL ORDER BY id LIMIT ?2";
+            let mut statement = reader.log.prepare_cached(sql)?;
+            let most = i64::try_from(limits::BATCH_STATEMENTS).unwrap_or(i64::MAX);
+            let mut rows = statement.query(params![domain.get(), most])?;
+            let (mut waiting, mut bytes) = (Vec::new(), 0);
+            while let Some(row) = rows.next()? {
+                let (id, body): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+                bytes += body.len();
+                if bytes > limits::BATCH_BYTES && !waiting.is_empty() {
+                    break;
+                }
+                waiting.push((id.cast_unsigned(), body));
+            }
+            Ok(waiting)
+        })
+    }
+
+    /// Notes that bodies were sent in vain.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn post_failed(&self, ids: Vec<u64>, why: String) -> Result<(), StoreError> {
+        self.desk(move |log| {
+            let sql = "UPDATE outbox SET attempts = attempts + 1, last_error = ?2 WHERE id = ?1";
+            let mut statement = log.prepare_cached(sql)?;
+            ids.iter().try_for_each(|id| statement.execute(params![id.cast_signed(), why]).map(|_| ()))?;
+            Ok(())
+        })
+    }
+
+    /// Notes what the home made of bodies; of those that are done only the last [`limits::OUTBOX_DONE`] are kept.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn post_done(
+        &self,
+        domain: DomainNumber,
+        results: Vec<(u64, String)>,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.desk(move |log| {
+            let sql = "UPDATE outbox SET done_at = ?2, result = ?3, body = NULL, last_error = NULL WHERE id = ?1";
+            let mut statement = log.prepare_cached(sql)?;
+            for (id, result) in &results {
+                statement.execute(params![id.cast_signed(), at.as_millis().cast_signed(), result])?;
+            }
+            let old = "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE domain = ?1 AND done_at IS NOT NULL \
+                       ORDER BY done_at DESC, id DESC LIMIT -1 OFFSET ?2)";
+            log.execute(old, params![domain.get(), i64::try_from(limits::OUTBOX_DONE).unwrap_or(i64::MAX)])?;
+            Ok(())
+        })
+    }
+
+    /// One of them; `None` if it is kept no longer.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn posted(&self, id: u64) -> Result<Option<Posted>, StoreError> {
+        self.shared.pool.read(|reader| {
+            let sql = format!("SELECT {COLUMNS} FROM outbox WHERE id = ?1");
+            let found = reader.log.prepare_cached(&sql)?.query_row([id.cast_signed()], posted).optional()?;
+            Ok(found.flatten())
+        })
+    }
+
+    /// The outbox of a domain: what waits in order, then what is done, newest first; `limit` of each at most.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn outbox(&self, domain: DomainNumber, limit: usize) -> Result<Vec<Posted>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.shared.pool.read(|reader| {
+            let mut all = Vec::new();
+            for rest in ["done_at IS NULL ORDER BY id", "done_at IS NOT NULL ORDER BY done_at DESC, id DESC"] {
+                let sql = format!("SELECT {COLUMNS} FROM outbox WHERE domain = ?1 AND {rest} LIMIT ?2");
+                let mut statement = reader.log.prepare_cached(&sql)?;
+                let found: Vec<_> =
+                    statement.query_map(params![domain.get(), limit], posted)?.collect::<Result<_, _>>()?;
+                all.extend(found.into_iter().flatten());
+            }
+            Ok(all)
+        })
+    }
+
+    /// How many bodies of a domain wait, and since when the first of them does.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn count_waiting(&self, domain: DomainNumber) -> Result<(u64, Option<Timestamp>), StoreError> {
+        self.shared.pool.read(|reader| {
+            let sql = "SELECT count(*), min(at) FROM outbox WHERE domain = ?1 AND done_at IS NULL";
+            let mut statement = reader.log.prepare_cached(sql)?;
+            Ok(statement.query_row([domain.get()], |row| {
+                Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, Option<i64>>(1)?.map(time)))
+            })?)
+        })
+    }
+}
+
+fn put(log: &Connection, domain: DomainNumber, body: &[u8], at: Timestamp) -> Result<u64, StoreError> {
+    let hash: [u8; 32] = Sha256::digest(body).into();
+    // A refusal need not be the last word: what was missing may be there by now.
+    let refused =
+        "DELETE FROM outbox WHERE domain = ?1 AND hash = ?2 AND json_extract(result, '$.problem') IS NOT NULL";
+    log.prepare_cached(refused)?.execute(params![domain.get(), hash])?;
+    let sql = "INSERT OR IGNORE INTO outbox (domain, hash, body, at) VALUES (?1, ?2, ?3, ?4)";
+    log.prepare_cached(sql)?.execute(params![domain.get(), hash, body, at.as_millis().cast_signed()])?;
+    let sql = "SELECT id FROM outbox WHERE domain = ?1 AND hash = ?2";
+    let id: i64 = log.prepare_cached(sql)?.query_row(params![domain.get(), hash], |row| row.get(0))?;
+    Ok(id.cast_unsigned())
+}
+
+fn posted(row: &Row<'_>) -> rusqlite::Result<Option<Posted>> {
+    let Some(domain) = DomainNumber::new(row.get(1)?) else { return Ok(None) };
+    let done: Option<i64> = row.get(5)?;
+    Ok(Some(Posted {
+        id: row.get::<_, i64>(0)?.cast_unsigned(),
+        domain,
+        at: time(row.get(2)?),
+        attempts: row.get(3)?,
+        last_error: row.get(4)?,
+        done: done.map(time).zip(row.get(6)?),
+    }))
+}
+
+fn time(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis.cast_unsigned())
+}

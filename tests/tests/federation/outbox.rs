@@ -1,0 +1,70 @@
+//! A party that speaks in somebody else's domain while its home cannot be reached.
+
+use serde_json::{Value, json};
+
+use crate::PUMP;
+use crate::node::{Node, eventually};
+use crate::tools;
+use crate::town::{DEVICES, PLANT};
+
+fn waiting(node: &Node) -> Vec<Value> {
+    let items = node.json(&["outbox"]);
+    let all = items.as_array().expect("items").clone();
+    all.into_iter().filter(|item| item["pending"].is_object()).collect()
+}
+
+#[test]
+fn what_is_said_without_a_link_arrives_in_order_also_after_sigkill() {
+    let homes = tempfile::tempdir().expect("a directory");
+    let mut maker = Node::init(homes.path(), "manufacturer", DEVICES);
+    let mut integrator = Node::init(homes.path(), "maintenance", PLANT);
+    maker.serve();
+    integrator.mirror(DEVICES, &maker);
+    integrator.serve();
+    maker.json(&["publish", "--spki", &crate::spki(1), "--serial", "SN-0001"]);
+    maker.json(&["grant", "owner", PUMP, "--to", &integrator.signer(), "--yes"]);
+    integrator.catches_up(&maker, DEVICES);
+    let says = |status: &str| {
+        integrator.json(&["status", status, PUMP, "--domain", DEVICES, "--role", "owner", "--yes"])[0].clone()
+    };
+    assert!(says("in-use")["index"].is_u64(), "the home answers at once");
+    integrator.catches_up(&maker, DEVICES);
+    let before = maker.holds(DEVICES).expect("held")["size"].as_u64().expect("a size");
+
+    maker.kill();
+    for (number, status) in ["lost", "suspended", "retired"].into_iter().enumerate() {
+        let said = says(status);
+        assert!(said["index"].is_null() && said["pending"]["since"].is_string(), "{status}: {said}");
+        assert_eq!(waiting(&integrator).len(), number + 1, "{status}");
+    }
+    // What no role of its signer permits is found out by the home alone.
+    let arguments = ["label", "approved-2027", PUMP, "--domain", DEVICES, "--role", "owner", "--yes"];
+    assert!(integrator.json(&arguments)[0]["pending"].is_object());
+    let strangers = integrator.write("stranger.pgp", b"nobody has signed this");
+    let url = format!("{}/v1/domains/{DEVICES}/statements", integrator.url);
+    let (status, _) = tools::post(&url, "application/pgp-keys", &strangers);
+    assert!(status >= 400, "a stranger's submission is not kept");
+
+    integrator.kill();
+    integrator.serve();
+    let after = waiting(&integrator);
+    assert_eq!(after.len(), 4, "{after:?}");
+    let metrics = String::from_utf8(integrator.get_bytes("/metrics", &[])).expect("text");
+    assert!(metrics.contains(&format!("ics_outbox_statements{{domain=\"{DEVICES}\"}} 4\n")), "{metrics}");
+    let why = eventually("it was tried", || waiting(&integrator)[0]["pending"]["why"].as_str().map(str::to_owned));
+    assert!(why.contains("cannot be reached"), "{why}");
+
+    maker.serve();
+    eventually("nothing waits", || waiting(&integrator).is_empty().then_some(()));
+    let items = integrator.json(&["outbox"]);
+    let mut done: Vec<&Value> = items.as_array().expect("items").iter().collect();
+    done.sort_by_key(|item| item["id"].as_u64());
+    let indices: Vec<Option<u64>> = done.iter().map(|item| item["receipt"]["index"].as_u64()).collect();
+    let expected = [Some(before), Some(before + 1), Some(before + 2), None];
+    assert_eq!(indices[indices.len() - 4..], expected, "in order, each once: {items}");
+    let refused = &done.last().expect("four")["problem"];
+    assert_eq!(refused["status"], json!(403), "the reason of the refusal is kept: {refused}");
+    assert_eq!(maker.holds(DEVICES).expect("held")["size"], json!(before + 3));
+    let statuses = maker.json(&["history", PUMP]);
+    assert!(statuses["items"].as_array().is_some_and(|items| items.len() >= 6), "{statuses}");
+}
