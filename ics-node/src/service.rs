@@ -145,7 +145,7 @@ impl Service {
             });
         }
         tasks.spawn(self.app.clone().be_witnessed(stopped.clone()));
-        tasks.spawn(self.app.clone().follow(stopped.clone()));
+        tasks.spawn(self.app.clone().follow_sources(stopped.clone()));
         tasks.spawn(self.app.clone().send_outboxes(stopped.clone()));
         tasks.spawn(self.app.clone().replicate(stopped));
         let ended = self.server.run(stop).await;

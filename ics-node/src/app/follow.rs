@@ -59,7 +59,7 @@ pub(super) fn kept(request: &AdoptionRequest, ids: &BTreeSet<IdentityId>) -> Res
 
 impl App {
     /// Takes over what followed domains say, until `stop` says true.
-    pub async fn follow(self, mut stop: watch::Receiver<bool>) {
+    pub async fn follow_sources(self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(TICK);
         loop {
             tokio::select! {
