@@ -403,7 +403,9 @@ impl App {
 
     /// The key of an authority, if this node has it.
     pub(super) fn issuer_key(&self, authority: &Authority) -> Option<IssuerKey> {
-        let is_its = |key: &&IssuerKey| key.signer.public_key().to_spki_der().as_ref() == Some(&authority.spki);
+        let is_its = |key: &&IssuerKey| {
+            key.answers_by.is_none() && key.signer.public_key().to_spki_der().as_ref() == Some(&authority.spki)
+        };
         self.0.keys.issuers.iter().find(is_its).cloned()
     }
 

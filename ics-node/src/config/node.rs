@@ -42,6 +42,9 @@ pub struct NodeConfig {
     /// them; the descriptor of each domain says which it takes.
     #[serde(default)]
     pub issuers: Vec<String>,
+    /// Keys with which the node answers OCSP in the place of issuers whose keys are elsewhere: mirrors do.
+    #[serde(default)]
+    pub responders: Vec<ResponderConfig>,
     /// Where `/metrics` is served for Prometheus, apart from the public address. Absent: at the public address.
     pub metrics: Option<SocketAddr>,
 }
@@ -71,6 +74,16 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// Its private key, PEM. The file must not be readable by others.
     pub key: PathBuf,
+}
+
+/// `[node] responders`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResponderConfig {
+    /// The secret key among those of the home directory.
+    pub key: String,
+    /// The certificate that an issuer has given it for answering OCSP, PEM.
+    pub certificate: PathBuf,
 }
 
 /// `[node] socket`.
@@ -126,6 +139,9 @@ impl NodeConfig {
         }
         if let Some(path) = &mut self.operator_token_file {
             *path = home.join(&path);
+        }
+        for responder in &mut self.responders {
+            responder.certificate = home.join(&responder.certificate);
         }
         if let Some(tls) = &mut self.tls {
             tls.certificate = home.join(&tls.certificate);

@@ -18,6 +18,7 @@ fn the_example_has_every_member() {
             && node.public_url.is_some()
             && node.metrics.is_some()
             && !node.issuers.is_empty()
+            && !node.responders.is_empty()
     );
     let socket = node.socket.as_ref().expect("a socket");
     assert_eq!((socket.path.to_str(), socket.mode, node.memory_mib), (Some("ics.sock"), 0o660, 256));

@@ -31,7 +31,7 @@ pub use self::ocsp::{OcspError, Question, Questions, Responder};
 pub use self::revocation::{Reason, State};
 pub use self::shown::Shown;
 pub use self::signature::{SignError, sign, verify};
-pub use self::subject::certificate_pem;
+pub use self::subject::{certificate_pem, pem_block};
 
 use der::Decode as _;
 use sha2::{Digest as _, Sha256};

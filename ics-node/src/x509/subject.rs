@@ -24,11 +24,12 @@ pub(super) fn name(attributes: &[(ObjectIdentifier, &str)]) -> der::Result<Name>
 /// A certificate in PEM (RFC 7468, 5).
 #[must_use]
 pub fn certificate_pem(der: &[u8]) -> String {
-    armored("CERTIFICATE", der)
+    pem_block("CERTIFICATE", der)
 }
 
-/// One PEM block.
-pub(super) fn armored(label: &str, der: &[u8]) -> String {
+/// One PEM block (RFC 7468).
+#[must_use]
+pub fn pem_block(label: &str, der: &[u8]) -> String {
     let base64 = data_encoding::BASE64.encode(der);
     let mut text = format!("-----BEGIN {label}-----\n");
     let mut rest = base64.as_str();

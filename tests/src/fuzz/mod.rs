@@ -11,6 +11,7 @@ mod openpgp;
 mod outer;
 mod seeds;
 mod words;
+mod x509;
 
 pub use self::mutate::Mutator;
 pub use self::seeds::seeds;
@@ -28,6 +29,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     target("body", openpgp::body),
     target("certificate", openpgp::certificate),
+    target("csr", x509::csr),
     target("csv", outer::csv),
     target("descriptor", openpgp::descriptor),
     target("document", openpgp::document),
@@ -42,11 +44,13 @@ pub const TARGETS: &[Target] = &[
     target("ldap_name", ldap::name),
     target("ndjson", outer::ndjson),
     target("note", log::note),
+    target("ocsp", x509::ocsp),
     target("proof", log::proof),
     target("spki", openpgp::spki),
     target("trust", outer::trust),
     target("upload", openpgp::upload),
     target("words", words::words),
+    target("x509", x509::certificate),
     target("acme", acme::request),
 ];
 

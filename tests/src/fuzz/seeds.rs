@@ -22,6 +22,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         // What was signed, out of the messages around it.
         found = found.iter().filter_map(|body| detached(body)).map(|(document, _)| document.to_vec()).collect();
     }
+    found.extend(encoded(target).iter().filter_map(|text| BASE64.decode(text.as_bytes()).ok()));
     found.extend(spoken(target).iter().map(|text| text.as_bytes().to_vec()));
     found.extend(ldap(target));
     found.into_iter().collect()
@@ -154,6 +155,22 @@ fn ldap(target: &str) -> Vec<Vec<u8>> {
             ]
         }
         _ => Vec::new(),
+    }
+}
+
+/// Input as openssl makes it, DER in base64.
+fn encoded(target: &str) -> &'static [&'static str] {
+    match target {
+        "csr" => &[
+            "MIIBPjCB5QIBADAoMQ0wCwYDVQQFEwRTTi0xMRcwFQYDVQQDDA5wLmFjbWUuZXhhbXBsZTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABIhNsT55A+9NiXicOKF6FW16C08caEtchgLIerEolBy7QnshBB6gpMehuAf9x0zkvrAmbWEEH7jU7BVpytd6g6CgWzBZBgkqhkiG9w0BCQ4xTDBKMDMGA1UdEQQsMCqGEnVybjpkZXY6b3M6MzI0NzMtMYIOcC5hY21lLmV4YW1wbGWHBH8AAAEwEwYDVR0lBAwwCgYIKwYBBQUHAwIwCgYIKoZIzj0EAwIDSAAwRQIhAJj6HOO1hSc+T82/wHl8Omh7OTKbdN0+dTyBj4bSCiRyAiB168R0MtD5x4nhGTjGmmEGEZ+qOuru771zg7KeIE6oBQ==",
+        ],
+        "ocsp" => &[
+            "MHoweDBRME8wTTAJBgUrDgMCGgUABBSPEm0Dnl6Oh2D6oi7g6gQElilppQQUMWq4+TXVThBMgys8bRO8fT3LWw8CFEECAwQFBgcICQoLDA0ODxAREhMUoiMwITAfBgkrBgEFBQcwAQIEEgQQ1ripR9xWO67IH63bGn+M/A==",
+        ],
+        "x509" => &[
+            "MIIBijCCATCgAwIBAgIUWrrHD0DVWFRqATgya4jh/YxUGp0wCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBYTAeFw0yNjExMjYwNDAxNTVaFw0zNjExMjMwNDAxNTVaMAwxCjAIBgNVBAMMAWEwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASITbE+eQPvTYl4nDihehVtegtPHGhLXIYCyHqxKJQcu0J7IQQeoKTHobgH/cdM5L6wJm1hBB+41OwVacrXeoOgo3AwbjAdBgNVHQ4EFgQUMWq4+TXVThBMgys8bRO8fT3LWw8wHwYDVR0jBBgwFoAUMWq4+TXVThBMgys8bRO8fT3LWw8wDwYDVR0TAQH/BAUwAwEB/zAbBgNVHR4EFDASoBAwDoIMYWNtZS5leGFtcGxlMAoGCCqGSM49BAMCA0gAMEUCIQD2TUqC4MFEi3PMjUpEfZw/UiK5xFrmxMFQfHnohRQ+SAIgKNbiuIb3PiPQjCk2mZK0e5i/koexnQkaALnzx23EQQo=",
+        ],
+        _ => &[],
     }
 }
 

@@ -200,6 +200,14 @@ impl World {
         self.app.domain(&domain()).expect("is here").info.size
     }
 
+    /// The same node with other keys in the place of the issuer's.
+    pub(crate) fn with_key(self, key: IssuerKey) -> Self {
+        let Self { app, root, issuer, root_key, descriptor, _directory: directory, .. } = self;
+        drop(app);
+        let app = open(directory.path(), key.clone());
+        Self { app, root, issuer, key, root_key, descriptor, _directory: directory }
+    }
+
     /// The next version of the descriptor, in force.
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut Descriptor)) {
         let mut next = self.descriptor.clone();

@@ -174,7 +174,7 @@ pub(super) fn unlock_all(context: &Context, names: &[String]) -> Result<Vec<Unlo
 }
 
 /// The domain that was named, or that the configuration assumes.
-fn domain_or_default(context: &Context, domain: Option<DomainName>) -> Result<DomainName, Failure> {
+pub(super) fn domain_or_default(context: &Context, domain: Option<DomainName>) -> Result<DomainName, Failure> {
     match domain {
         Some(domain) => Ok(domain),
         None => context.config()?.client.domain.ok_or_else(|| {

@@ -5,6 +5,7 @@ mod adopt;
 mod agent;
 mod approve;
 mod backup;
+mod ca;
 mod completions;
 mod demo;
 pub(super) mod domain;
@@ -68,6 +69,9 @@ pub(super) enum Command {
     /// Make, change, sign and show descriptors: the rules of a domain.
     #[command(subcommand)]
     Domain(domain::DomainCommand),
+    /// Make and sign what issues X.509 certificates: a root, issuing authorities, their lists.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
     /// Introduce identities: a device, a million of them, a group, a piece of software.
     Publish(Box<publish::Publish>),
     /// Introduce devices that make their key at set-up time.
@@ -217,6 +221,7 @@ impl Command {
             Self::Demo(command) => command.run(context),
             Self::Key(command) => command.run(context),
             Self::Domain(command) => command.run(context),
+            Self::Ca(command) => command.run(context),
             Self::Publish(command) => command.run(context),
             Self::Enroll(command) => command.run(context),
             Self::Acme(command) => command.run(context),

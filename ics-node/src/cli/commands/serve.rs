@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use clap::Args;
 use console::style;
+use ics_core::limits;
 use sd_notify::NotifyState;
 use serde_json::json;
 
 use crate::app::{AppError, IssuerKey, NodeKeys};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::config::{Config, FILE_NAME, NodeConfig};
+use crate::cli::files;
+use crate::config::{Config, FILE_NAME, NodeConfig, ResponderConfig};
 use crate::http::stop_signal;
 use crate::observe;
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
+use crate::x509::read_certificate;
 
 /// What `ics serve` takes.
 #[derive(Debug, Args)]
@@ -64,18 +67,23 @@ fn tell_systemd(state: NotifyState<'_>) {
 /// The node's name and key, unlocked.
 pub(super) fn node_keys(context: &Context, node: &NodeConfig) -> Result<NodeKeys, Failure> {
     let key = context.keys().find(&node.key)?;
-    let issuers = node.issuers.iter().map(|name| issuer_key(context, name)).collect::<Result<_, _>>()?;
+    let mut issuers = Vec::new();
+    for name in &node.issuers {
+        issuers.push(issuer_key(context, name, None)?);
+    }
+    for ResponderConfig { key, certificate } in &node.responders {
+        let bytes = files::read(certificate, limits::X509_CERTIFICATE_BYTES * 2)?;
+        let (_, der) = read_certificate(&bytes).map_err(|error| files::failed(certificate, error))?;
+        issuers.push(issuer_key(context, key, Some(der.into()))?);
+    }
     Ok(NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers })
 }
 
-/// A key with which the node issues X.509 certificates, unlocked.
-fn issuer_key(context: &Context, name: &str) -> Result<IssuerKey, Failure> {
+/// A key with which the node issues X.509 certificates, or answers for those of others, unlocked.
+fn issuer_key(context: &Context, name: &str, answers_by: Option<Arc<[u8]>>) -> Result<IssuerKey, Failure> {
     let key = context.unlock(&context.keys().find(name)?)?;
-    Ok(IssuerKey {
-        signer: Arc::clone(key.shared_primary()?),
-        certificate: key.certificate_bytes().into(),
-        answers_by: None,
-    })
+    let signer = Arc::clone(key.shared_primary()?);
+    Ok(IssuerKey { signer, certificate: key.certificate_bytes().into(), answers_by })
 }
 
 fn announce(context: &Context, config: &Config, service: &Service) {

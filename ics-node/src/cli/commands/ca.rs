@@ -1,0 +1,420 @@
+//! `ics ca`: authorities that issue X.509 certificates. A root is kept on a machine without a network; what travels
+//! between it and the node are requests and certificates, in PEM.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, Subcommand};
+use ics_core::descriptor::{CertificateProfile, Certificates, Descriptor, ISSUER_ROLE, Issuer};
+use ics_core::identity::Kind;
+use ics_core::limits;
+use ics_core::openpgp::signer::Signer;
+use ics_core::vocabulary::{CertificateUse, DomainName, KeyType, ProfileName, Requirement};
+use serde_json::json;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
+use crate::client::descriptor::{self, DescriptorFile};
+use crate::keys::UnlockedKey;
+use crate::x509::{
+    Authority, Constraints, NewAuthority, Reason, RevocationList, Revoked, SerialNumber, ca_request, certificate_pem,
+    issue_authority, pem, pem_block, read_certificate,
+};
+
+/// Milliseconds of a day.
+const DAY: u64 = 86_400_000;
+/// Patterns of the names that the issuer of certificates gives.
+const ISSUER_NAMES: [&str; 3] = ["serial:*", "spki:*", "cert:*"];
+
+/// Commands about authorities.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CaCommand {
+    /// Make the certificate of a root.
+    ///
+    /// Makes a root's own certificate of a key in this home directory, or in a token: P-256, as `ics key make --algorithm
+    /// p256` makes them. Keep it on a machine without a network.
+    Root(Root),
+    /// Ask for the certificate of an issuing authority.
+    ///
+    /// Writes a request for a key of this home directory, to be carried to the root.
+    Request(Request),
+    /// Issue the certificate of an issuing authority.
+    ///
+    /// Signs a request as the root. What the authority may issue is fixed here: names, networks, uses.
+    Sign(Sign),
+    /// Sign the root's revocation list.
+    ///
+    /// Signs a list of the authorities that the root has revoked, or an empty one: servers that check lists want one of
+    /// every authority in a chain.
+    Crl(Crl),
+    /// Let a domain issue with an authority's certificate.
+    ///
+    /// Makes the next version of the descriptor: the authority issues from then on, its key gets the role `issuer`, and
+    /// authorities that were there before only answer for what they have issued. So keys are rotated. `ics domain submit`
+    /// puts it into force; `[node] issuers` in ics.toml names the key.
+    Import(Import),
+}
+
+/// What `ics ca root` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics key make root --algorithm p256
+  $ ics ca root --key root --name 'Acme Root' --organization Acme --out root.pem")]
+pub(crate) struct Root {
+    /// The key.
+    #[arg(long, default_value = "root", value_name = "KEY")]
+    key: String,
+    /// What the authority is called.
+    #[arg(long, value_name = "TEXT")]
+    name: String,
+    /// Whose it is.
+    #[arg(long, value_name = "TEXT")]
+    organization: Option<String>,
+    /// Days for which the certificate is valid.
+    #[arg(long, default_value_t = 7300, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    days: u64,
+    /// Where it goes.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+}
+
+/// What `ics ca request` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics key make issuer --algorithm p256
+  $ ics ca request --key issuer --name 'Acme Issuing 1' --organization Acme --out issuer.csr")]
+pub(crate) struct Request {
+    /// The key.
+    #[arg(long, default_value = "issuer", value_name = "KEY")]
+    key: String,
+    /// What the authority is called.
+    #[arg(long, value_name = "TEXT")]
+    name: String,
+    /// Whose it is.
+    #[arg(long, value_name = "TEXT")]
+    organization: Option<String>,
+    /// Where it goes.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+}
+
+/// What `ics ca sign` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics ca sign issuer.csr --key root --certificate root.pem --permit acme.example --use client --use server --out issuer.pem
+  $ ics ca sign issuer.csr --certificate root.pem --permit 10.0.0.0/8 --exclude secret.acme.example --days 365")]
+pub(crate) struct Sign {
+    /// The request.
+    request: PathBuf,
+    /// The root's key.
+    #[arg(long, default_value = "root", value_name = "KEY")]
+    key: String,
+    /// The root's certificate.
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// Names that it may certify: a host name with all below it, or a network. Without, all.
+    #[arg(long, value_name = "NAME")]
+    permit: Vec<String>,
+    /// Names that it may not certify.
+    #[arg(long, value_name = "NAME")]
+    exclude: Vec<String>,
+    /// Uses that it may certify (client, server, ocsp). Without, all.
+    #[arg(long = "use", value_name = "USE")]
+    uses: Vec<CertificateUse>,
+    /// Days for which the certificate is valid.
+    #[arg(long, default_value_t = 1825, value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    days: u64,
+    /// Where the root's revocation list will be.
+    #[arg(long, value_name = "URL")]
+    crl_url: Option<String>,
+    /// Where it goes.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+}
+
+/// What `ics ca crl` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics ca crl --key root --certificate root.pem --out root.crl
+  $ ics ca crl --certificate root.pem --revoke issuer-1.pem=cACompromise --out root.crl")]
+pub(crate) struct Crl {
+    /// The root's key.
+    #[arg(long, default_value = "root", value_name = "KEY")]
+    key: String,
+    /// The root's certificate.
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// A certificate that is revoked, and why, by its name in RFC 5280. All of them stand in each list.
+    #[arg(long, value_name = "FILE=REASON", value_parser = file_and_reason)]
+    revoke: Vec<(PathBuf, Reason)>,
+    /// Days for which the list holds.
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=3650))]
+    days: u64,
+    /// Where it goes, PEM.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+}
+
+/// What `ics ca import` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics ca import issuer.pem --chain root.pem --url http://pki.acme.example/x509/devices.acme.example
+  $ ics ca import issuer-2.pem --chain root.pem --domain devices.acme.example --profiles profiles.json")]
+pub(crate) struct Import {
+    /// The authority's certificate.
+    certificate: PathBuf,
+    /// The certificates above it, up to the root.
+    #[arg(long, value_name = "FILE")]
+    chain: Vec<PathBuf>,
+    /// The domain [default: that of ics.toml].
+    #[arg(long)]
+    domain: Option<DomainName>,
+    /// Where the node answers for revocation; it stands in each certificate [default: as before].
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// Profiles of certificates, as JSON [default: as before, or one each for devices, servers and answerers of OCSP].
+    #[arg(long, value_name = "FILE")]
+    profiles: Option<PathBuf>,
+    /// Revocation lists among which its certificates are divided [default: as before, or 16].
+    #[arg(long, value_name = "COUNT")]
+    shards: Option<u16>,
+    /// The owner's key that signs.
+    #[arg(long = "owner", default_value = "owner", value_name = "KEY")]
+    owners: Vec<String>,
+}
+
+impl CaCommand {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        match self {
+            Self::Root(command) => command.run(context),
+            Self::Request(command) => command.run(context),
+            Self::Sign(command) => command.run(context),
+            Self::Crl(command) => command.run(context),
+            Self::Import(command) => command.run(context),
+        }
+    }
+}
+
+fn file_and_reason(text: &str) -> Result<(PathBuf, Reason), String> {
+    let (file, reason) = text.split_once('=').ok_or_else(|| format!("`{text}` lacks its `=`"))?;
+    Ok((file.into(), reason.parse()?))
+}
+
+fn unlocked(context: &Context, key: &str) -> Result<UnlockedKey, Failure> {
+    context.unlock(&context.keys().find(key)?)
+}
+
+fn serial() -> Result<SerialNumber, Failure> {
+    let mut random = [0; 20];
+    getrandom::fill(&mut random).map_err(|error| Failure::new(Exit::Internal, error))?;
+    Ok(SerialNumber::new(random))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = files::read(path, limits::X509_CERTIFICATE_BYTES * 2)?;
+    read_certificate(&bytes).map(|(_, der)| der).map_err(|error| files::failed(path, error))
+}
+
+/// An authority by its certificate and those above it.
+fn authority(paths: &[&Path]) -> Result<(Authority, Issuer), Failure> {
+    let mut chain = Vec::new();
+    for path in paths {
+        chain.push(STANDARD.encode(read(path)?));
+    }
+    let mut texts = chain.into_iter();
+    let certificate = texts.next().ok_or_else(|| Failure::new(Exit::Usage, "no certificate is named"))?;
+    let issuer = Issuer { certificate, chain: texts.collect() };
+    let authority = Authority::read(&issuer).map_err(|error| Failure::new(Exit::Refused, error))?;
+    Ok((authority, issuer))
+}
+
+/// Refuses a key that is not that of the certificate.
+fn check_key(authority: &Authority, signer: &dyn Signer, name: &str) -> Result<(), Failure> {
+    if signer.public_key().to_spki_der().as_ref() == Some(&authority.spki) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Refused, format!("the key `{name}` is not that of the certificate")))
+}
+
+fn refused(error: impl core::fmt::Display) -> Failure {
+    Failure::new(Exit::Refused, error)
+}
+
+impl Root {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let key = unlocked(context, &self.key)?;
+        let now = context.now();
+        let new = NewAuthority {
+            common_name: self.name,
+            organization: self.organization,
+            path_length: 0,
+            constraints: Constraints::default(),
+            validity: (now, now.plus_millis(self.days * DAY)),
+            crl_url: None,
+        };
+        let der = issue_authority(key.primary()?, None, None, &new, &serial()?).map_err(refused)?;
+        files::write(&self.out, certificate_pem(&der).as_bytes())?;
+        context.output.note("`ics ca sign` issues the certificates of authorities below it");
+        Ok(Exit::Ok)
+    }
+}
+
+impl Request {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let key = unlocked(context, &self.key)?;
+        let der = ca_request(key.primary()?, &self.name, self.organization.as_deref()).map_err(refused)?;
+        files::write(&self.out, pem_block("CERTIFICATE REQUEST", &der).as_bytes())?;
+        context.output.note("`ics ca sign` on the machine of the root makes a certificate of it");
+        Ok(Exit::Ok)
+    }
+}
+
+impl Sign {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let (above, _) = authority(&[&self.certificate])?;
+        let text = files::read(&self.request, limits::CSR_BYTES * 2)?;
+        let text = String::from_utf8(text).map_err(|error| files::failed(&self.request, error))?;
+        let request = pem(&text, "CERTIFICATE REQUEST").map_err(|error| files::failed(&self.request, error))?;
+        let uses = (!self.uses.is_empty()).then_some(self.uses);
+        let constraints = Constraints::parse(&self.permit, &self.exclude, uses);
+        let constraints = constraints.map_err(|error| Failure::new(Exit::Usage, error))?;
+        let key = unlocked(context, &self.key)?;
+        let signer = key.primary()?;
+        check_key(&above, signer, &self.key)?;
+        let now = context.now();
+        let new = NewAuthority {
+            common_name: String::new(),
+            organization: None,
+            path_length: 0,
+            constraints,
+            validity: (now, now.plus_millis(self.days * DAY).min(above.not_after)),
+            crl_url: self.crl_url,
+        };
+        let der = issue_authority(signer, Some(&above), Some(&request), &new, &serial()?).map_err(refused)?;
+        files::write(&self.out, certificate_pem(&der).as_bytes())?;
+        context.output.note("`ics ca import` lets a domain issue with it");
+        Ok(Exit::Ok)
+    }
+}
+
+impl Crl {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let (authority, _) = authority(&[&self.certificate])?;
+        let now = context.now();
+        let mut revoked = BTreeMap::new();
+        for (path, reason) in &self.revoke {
+            let bytes = files::read(path, limits::X509_CERTIFICATE_BYTES * 2)?;
+            let (certificate, _) = read_certificate(&bytes).map_err(|error| files::failed(path, error))?;
+            let serial = SerialNumber::read(certificate.tbs_certificate.serial_number.as_bytes())
+                .ok_or_else(|| files::failed(path, "it was not issued by `ics ca sign`"))?;
+            revoked.insert(serial, Revoked { at: now, reason: *reason });
+        }
+        let key = unlocked(context, &self.key)?;
+        let signer = key.primary()?;
+        check_key(&authority, signer, &self.key)?;
+        let list = RevocationList {
+            authority: &authority,
+            url: None,
+            revoked: &revoked,
+            number: now.as_millis(),
+            this_update: now,
+            next_update: now.plus_millis(self.days * DAY),
+        };
+        let der = list.sign(signer).map_err(refused)?;
+        files::write(&self.out, pem_block("X509 CRL", &der).as_bytes())?;
+        Ok(Exit::Ok)
+    }
+}
+
+impl Import {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let domain = super::domain::domain_or_default(context, self.domain.clone())?;
+        let paths: Vec<&Path> = core::iter::once(&self.certificate).chain(&self.chain).map(PathBuf::as_path).collect();
+        let (authority, issuer) = authority(&paths)?;
+        let previous = DescriptorFile::newest(&context.home, &domain)?.descriptor;
+        let next = self.next(context, &previous, &authority, issuer)?;
+        let unlocked = super::domain::unlock_all(context, &self.owners)?;
+        let signers = unlocked.iter().map(UnlockedKey::primary).collect::<Result<Vec<_>, _>>()?;
+        descriptor::refuse_strangers(&previous.owners.keys, &signers)?;
+        let file = DescriptorFile::sign_new(descriptor::follow(&previous, next)?, &signers, context.now())?;
+        let path = descriptor::path(&context.home, &domain, file.descriptor.version);
+        file.write(&path)?;
+        let version = file.descriptor.version;
+        let shown = json!({ "domain": domain, "version": version, "file": path.display().to_string() });
+        context.output.result(&shown, || format!("version {version} of {domain} is in {}\n", path.display()))?;
+        context.output.note("`ics domain submit` puts it into force once enough owners have signed");
+        Ok(Exit::Ok)
+    }
+
+    fn next(
+        &self,
+        context: &Context,
+        previous: &Descriptor,
+        authority: &Authority,
+        issuer: Issuer,
+    ) -> Result<Descriptor, Failure> {
+        let mut next = previous.clone();
+        let keys = context.keys().list()?;
+        let holds = |key: &crate::keys::StoredKey| {
+            key.public_key().is_ok_and(|key| key.to_spki_der().as_ref() == Some(&authority.spki))
+        };
+        let key = keys.iter().find(|key| holds(key)).ok_or_else(|| {
+            Failure::new(Exit::NotFound, "no key of this home directory is that of the certificate")
+                .hint("`ics ca request` makes the request with the node's own key")
+        })?;
+        let role = ISSUER_ROLE.parse().map_err(|error: ics_core::vocabulary::WordError| refused(error))?;
+        let spec = next.roles.entry(role).or_default();
+        spec.signers.insert(key.fingerprint());
+        spec.names.extend(ISSUER_NAMES.map(str::to_owned));
+        let url = self.url.clone().or_else(|| previous.certificates.as_ref().map(|it| it.url.clone()));
+        let url = url.ok_or_else(|| {
+            Failure::new(Exit::Usage, "it is not said where the node answers for revocation").hint("name it with --url")
+        })?;
+        let mut certificates = previous.certificates.clone().unwrap_or_else(|| Certificates {
+            url: url.clone(),
+            issuers: Vec::new(),
+            shards: 16,
+            answers_hold: 86_400,
+            profiles: profiles(),
+        });
+        certificates.url = url;
+        certificates.shards = self.shards.unwrap_or(certificates.shards);
+        certificates.issuers.retain(|other| other.certificate != issuer.certificate);
+        certificates.issuers.insert(0, issuer);
+        if let Some(path) = &self.profiles {
+            let json = files::read(path, limits::DESCRIPTOR_BYTES)?;
+            certificates.profiles = serde_json::from_slice(&json).map_err(|error| files::failed(path, error))?;
+        }
+        next.certificates = Some(certificates);
+        Ok(next)
+    }
+}
+
+/// What a domain issues unless it says otherwise: certificates of 90 days for devices as clients, of 30 for servers, of 7
+/// for those who answer OCSP elsewhere.
+fn profiles() -> BTreeMap<ProfileName, CertificateProfile> {
+    use Kind::{Device, Gateway, Node, Service};
+    let profile = |kinds: &[Kind], uses: &[CertificateUse], names: &[&str], days: u64| CertificateProfile {
+        kinds: kinds.iter().copied().collect(),
+        uses: uses.iter().copied().collect(),
+        keys: BTreeSet::from([KeyType::P256, KeyType::P384, KeyType::Ed25519]),
+        names: names.iter().map(|pattern| (*pattern).to_owned()).collect(),
+        seconds: Some(days * DAY / 1000),
+        hardware_type: None,
+        requires: Requirement::Permitted,
+        requesters: BTreeSet::new(),
+    };
+    let client = profile(&[Device, Gateway], &[CertificateUse::Client], &["serial:*", "urn:*"], 90);
+    let server = profile(&[Gateway, Service, Node], &[CertificateUse::Server, CertificateUse::Client], &["host:*"], 30);
+    let ocsp = profile(&[Node, Service], &[CertificateUse::Ocsp], &[], 7);
+    let all = [("ldevid", client), ("server", server), ("ocsp", ocsp)];
+    all.into_iter().filter_map(|(name, profile)| Some((name.parse().ok()?, profile))).collect()
+}

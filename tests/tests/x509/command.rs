@@ -1,0 +1,87 @@
+//! `ics ca`: an offline root, an issuing authority in a token, and a node that issues with it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::tools::{Bench, said};
+
+const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
+/// Runs `ics` with a home directory of that name.
+fn ics(bench: &Bench, home: &str, words: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ics-under-test"));
+    command.current_dir(bench.path()).env("SOFTHSM2_CONF", bench.path().join("softhsm2.conf"));
+    command.env_remove("ICS_HOME").args(["--home", home, "--passphrase-file", "passphrase", "--pin-file", "pin"]);
+    command.args(["--pkcs11-module", MODULE]).args(words.split(' ').filter(|word| !word.is_empty()));
+    command.output().expect("ics starts")
+}
+
+fn done(bench: &Bench, home: &str, words: &str) -> String {
+    let output = ics(bench, home, words);
+    assert!(output.status.success(), "ics {words}: {}", said(&output));
+    said(&output)
+}
+
+fn token(bench: &Bench) {
+    let directory = bench.path().join("tokens");
+    std::fs::create_dir(&directory).expect("a directory");
+    let configuration = format!("directories.tokendir = {}\nobjectstore.backend = file\n", directory.display());
+    let path = bench.file("softhsm2.conf", configuration.as_bytes());
+    let mut command = Command::new("softhsm2-util");
+    command.env("SOFTHSM2_CONF", path).args([
+        "--init-token",
+        "--free",
+        "--label",
+        "acme",
+        "--pin",
+        "1234",
+        "--so-pin",
+        "4321",
+    ]);
+    let output = command.output().expect("softhsm2-util starts");
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+fn private(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("permissions");
+}
+
+#[test]
+fn a_root_offline_and_an_issuer_in_a_token() {
+    let bench = Bench::new();
+    private(&bench.file("passphrase", b"correct horse battery staple"));
+    private(&bench.file("pin", b"1234"));
+    token(&bench);
+    done(&bench, "offline", "key make root --algorithm p256");
+    done(&bench, "offline", "ca root --name Root --organization Acme --out root.pem");
+    done(&bench, "node", "init --domain devices.acme.example --role manufacturer");
+    done(&bench, "node", "key make issuer --algorithm p256 --token pkcs11:token=acme");
+    done(&bench, "node", "ca request --name Issuing --out issuer.csr");
+    done(
+        &bench,
+        "offline",
+        "ca sign issuer.csr --certificate root.pem --permit acme.example --use client --use server --out issuer.pem",
+    );
+    bench.openssl("verify -x509_strict -CAfile root.pem issuer.pem");
+    let text = bench.openssl("x509 -in issuer.pem -noout -text");
+    for expected in ["pathlen:0", "DNS:acme.example", "TLS Web Client Authentication", "CN = Issuing"] {
+        assert!(text.contains(expected), "`{expected}` is not in {text}");
+    }
+    done(&bench, "offline", "ca crl --certificate root.pem --out root.crl");
+    let text = bench.openssl("crl -in root.crl -noout -text -CAfile root.pem");
+    assert!(text.contains("verify OK") && text.contains("No Revoked Certificates"), "{text}");
+    done(&bench, "offline", "ca crl --certificate root.pem --revoke issuer.pem=cACompromise --out root.crl");
+    assert!(bench.openssl("crl -in root.crl -noout -text").contains("CA Compromise"));
+
+    let url = "http://pki.acme.example/x509/devices.acme.example";
+    done(&bench, "node", &format!("ca import issuer.pem --chain root.pem --domain devices.acme.example --url {url}"));
+    let shown = done(&bench, "node", "--json domain show devices.acme.example");
+    assert!(shown.contains("\"certificates\"") && shown.contains("\"issuer\"") && shown.contains(url), "{shown}");
+
+    let other = ics(&bench, "offline", "ca sign issuer.csr --certificate issuer.pem --out wrong.pem");
+    assert!(said(&other).contains("not that of the certificate"), "{}", said(&other));
+    bench.file("issuer.csr", b"-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n");
+    let malformed = ics(&bench, "offline", "ca sign issuer.csr --certificate root.pem --out wrong.pem");
+    assert!(!malformed.status.success() && said(&malformed).contains("the request is refused"), "{}", said(&malformed));
+}
