@@ -8,6 +8,7 @@
 //! list   count (distance from the one before)*
 //! entry  0 (32 bytes)                         hidden: its leaf data
 //!        1 length header salt length body
+//!        2 (32 bytes) length remnant         erased: its leaf data, what it was and about what
 //! ```
 //!
 //! Numbers are LEB128, unsigned, in their shortest form. A page may travel compressed (zstd, RFC 8878); whoever reads it
@@ -17,6 +18,7 @@ use std::io::Read as _;
 
 use ics_core::limits;
 use ics_core::log::entry;
+use ics_core::statement::Remnant;
 
 use crate::wire::{Base64, Entry, Page, Sight, WireError};
 
@@ -24,9 +26,13 @@ use crate::wire::{Base64, Entry, Page, Sight, WireError};
 pub const MEDIA_TYPE: &str = "application/vnd.ics.page";
 /// The content coding in which one may travel.
 pub const CODING: &str = "zstd";
+/// Bytes of an entry beside its header and body: with the remnant of what was erased it has the most.
+const ENTRY_BYTES: usize = 40 + REMNANT_BYTES;
+/// Bytes of a remnant at most: two hashes and a few octets.
+const REMNANT_BYTES: usize = 80;
 /// Bytes of the greatest packed page.
 pub const PAGE_BYTES: usize = limits::FEED_BYTES
-    + 64 * limits::FEED_ENTRIES
+    + ENTRY_BYTES * limits::FEED_ENTRIES
     + 32 * limits::PROOF_HASHES
     + limits::NOTE_BYTES
     + 10 * limits::SIGHT_INDICES
@@ -66,6 +72,11 @@ pub fn pack(page: &Page) -> Vec<u8> {
             Entry::Hidden(leaf) => {
                 out.push(0);
                 out.extend_from_slice(leaf);
+            }
+            Entry::Erased { leaf, remnant } => {
+                out.push(2);
+                out.extend_from_slice(leaf);
+                sized(&mut out, &remnant.to_bytes());
             }
             Entry::Whole(entry) => {
                 out.push(1);
@@ -220,6 +231,12 @@ impl<'a> Rest<'a> {
                 let body = self.sized(limits::PERSON_CERTIFICATE_BYTES)?.to_vec();
                 Ok(Entry::Whole(entry::Entry { header, salt, body }))
             }
+            [2] => {
+                let leaf = self.array()?;
+                let remnant = Remnant::from_bytes(self.sized(REMNANT_BYTES)?);
+                let remnant = remnant.ok_or_else(|| malformed("what was erased is not understood"))?;
+                Ok(Entry::Erased { leaf, remnant })
+            }
             _ => Err(malformed("an entry has a form that is not known")),
         }
     }
@@ -227,6 +244,8 @@ impl<'a> Rest<'a> {
 
 #[cfg(test)]
 mod tests {
+    use ics_core::identity::{Fingerprint, IdentityId};
+    use ics_core::statement::StatementId;
     use proptest::prelude::*;
 
     use super::*;
@@ -313,6 +332,9 @@ mod tests {
             earlier: (0..limits::SIGHT_INDICES as u64).map(|n| n << 50).collect(),
             ended: vec![],
         };
+        let remnant = Remnant { statement: StatementId([1; 32]), identity: IdentityId::Key(Fingerprint::V6([2; 32])) };
+        let erased = pack(&page(vec![Entry::Erased { leaf: [8; 32], remnant }; entries]));
+        assert!(erased.len() <= PAGE_BYTES && unpack(&erased).is_ok(), "{}", erased.len());
         let greatest = Page {
             from: u64::MAX,
             size: u64::MAX,
@@ -331,7 +353,9 @@ mod tests {
         fn a_page_is_read_as_written(from: u64, size: u64, header in prop::collection::vec(any::<u8>(), 0..40),
                                      salt: [u8; 16], leaf: [u8; 32], earlier in prop::collection::vec(any::<u64>(), 0..9),
                                      body in prop::collection::vec(any::<u8>(), 0..200), note in "[a-z\n]{0,20}") {
-            let entries = vec![Entry::Whole(entry::Entry { header, salt, body }), Entry::Hidden(leaf)];
+            let remnant = Remnant { statement: StatementId(leaf), identity: IdentityId::Software(leaf) };
+            let erased = Entry::Erased { leaf, remnant };
+            let entries = vec![Entry::Whole(entry::Entry { header, salt, body }), erased, Entry::Hidden(leaf)];
             let sight = Some(Sight { rights: Base64(salt), earlier, ended: vec![from] });
             let page = Page { from, entries, size, checkpoint: (!note.is_empty()).then_some(note), proof: vec![], sight };
             prop_assert_eq!(unpack(&pack(&page)), Ok(page));

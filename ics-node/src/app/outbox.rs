@@ -126,6 +126,7 @@ impl App {
         match &checked.what {
             What::Statement(..) | What::Certification(..) => Ok(true),
             What::Descriptor(signed) => Ok(admit(Some(domain.descriptor()), signed).is_ok()),
+            What::Erasure(signed) => Ok(domain.descriptor().require_owners(signed).is_ok()),
             What::Certificate(certificate) => self.is_known(hosted, domain, &certificate.primary()),
         }
     }

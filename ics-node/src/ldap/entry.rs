@@ -262,6 +262,10 @@ fn put_told(entry: &mut Entry, told: &wire::Entry) {
             entry.put(&schema::BODY, [&whole.body]);
         }
         wire::Entry::Hidden(leaf) => entry.put(&schema::LEAF, [leaf]),
+        wire::Entry::Erased { leaf, remnant } => {
+            entry.put(&schema::LEAF, [leaf]);
+            entry.put(&schema::REMNANT, [remnant.to_bytes()]);
+        }
     }
 }
 

@@ -254,6 +254,7 @@ attributes! {
         PROOF "55" ["icsProof"] Bytes One "hashes of the proof that the entries before lead to the size";
         SIGHT "56" ["icsSight"] Bytes One "JSON of what a reader has to know who may not read all of a domain";
         SHOWN "57" ["icsShown"] Bytes One "JSON of what is shown of entries that were hidden";
+        REMNANT "58" ["icsRemnant"] Bytes One "which statement an erased entry held, and about what";
     }
     Gnupg {
         PGP_BASE "1.3.6.1.4.1.3401.8.2.8" ["pgpBaseKeySpaceDN"] Name One "Points to DN of the object that will store the PGP keys.";
@@ -330,7 +331,7 @@ classes! {
         ICS_LOG "5" "icsLog" false "the log of a domain as this node holds it" [DOMAIN, ORIGIN]
             [CHECKPOINT, AS_OF_SIZE, PROOF, SIGHT, SHOWN];
         ICS_LOG_ENTRY "6" "icsLogEntry" false "an entry of a log" []
-            [INDEX, HEADER, SALT, BODY, LEAF, DESCRIPTOR_VERSION];
+            [INDEX, HEADER, SALT, BODY, LEAF, REMNANT, DESCRIPTOR_VERSION];
     }
     Gnupg {
         PGP_SERVER_INFO "1.3.6.1.4.1.3401.8.2.23" "pgpServerInfo" false "An OpenPGP public keyblock store"

@@ -61,7 +61,8 @@ async fn add(
     }
     let results = place.app.submit(domain, vec![body]).await.map_err(|error| failed(&error))?.results;
     match results.into_iter().next() {
-        Some(SubmissionResult::Receipt(_)) => Ok(LdapResultCode::Success),
+        // What waits for the home of a domain is on disk here, and the directory has no word for it.
+        Some(SubmissionResult::Receipt(_) | SubmissionResult::Pending(_)) => Ok(LdapResultCode::Success),
         Some(SubmissionResult::Problem(problem)) if problem.code() == Code::Busy.as_str() => {
             Err(Failure::new(LdapResultCode::Busy, problem.detail))
         }

@@ -344,6 +344,7 @@ mod tests {
             to_approve: Vec::new(),
             forks: Vec::new(),
             denied: Vec::new(),
+            waiting: Vec::new(),
         };
         let drawn = peers(&operations).into_string();
         for expected in

@@ -1,6 +1,7 @@
 //! Entries of a log, as the directory of a peer gives them, read without I/O and held to their bounds.
 
 use ics_core::log;
+use ics_core::statement::Remnant;
 use ldap3::asn1::{StructureTag, TagClass};
 use serde::de::DeserializeOwned;
 
@@ -56,13 +57,18 @@ impl Attributes {
     pub(super) fn entry(mut self) -> Result<Entry, PeerError> {
         let size = |_| malformed("a salt or a leaf has another length");
         let (header, salt, body) = (self.take("icsHeader"), self.take("icsSalt"), self.take("icsBody"));
-        match (header, salt, body, self.take("icsLeaf")) {
-            (Some(header), Some(salt), Some(body), None) => {
+        match (header, salt, body, self.take("icsLeaf"), self.take("icsRemnant")) {
+            (Some(header), Some(salt), Some(body), None, None) => {
                 let salt = salt.try_into().map_err(size)?;
                 Ok(Entry::Whole(log::entry::Entry { header, salt, body }))
             }
-            (None, None, None, Some(leaf)) => Ok(Entry::Hidden(leaf.try_into().map_err(size)?)),
-            _ => Err(malformed("an entry has header, salt and body, or a leaf alone")),
+            (None, None, None, Some(leaf), None) => Ok(Entry::Hidden(leaf.try_into().map_err(size)?)),
+            (None, None, None, Some(leaf), Some(remnant)) => {
+                let remnant = Remnant::from_bytes(&remnant);
+                let remnant = remnant.ok_or_else(|| malformed("what was erased is not understood"))?;
+                Ok(Entry::Erased { leaf: leaf.try_into().map_err(size)?, remnant })
+            }
+            _ => Err(malformed("an entry has header, salt and body, or a leaf, with what was erased or alone")),
         }
     }
 }
@@ -229,6 +235,7 @@ mod tests {
             ("no index", made(&[("icsLeaf", &[7; 32])])),
             ("a short leaf", made(&[("icsIndex", b"3"), ("icsLeaf", &[7; 31])])),
             ("a short salt", made(&[("icsIndex", b"3"), ("icsHeader", b""), ("icsSalt", b""), ("icsBody", b"")])),
+            ("a remnant that is none", made(&[("icsIndex", b"3"), ("icsLeaf", &[7; 32]), ("icsRemnant", b"x")])),
             ("leaf and body", made(&[("icsIndex", b"3"), ("icsBody", b""), ("icsLeaf", &[7; 32])])),
             ("a size that is none", own(b"many", &[])),
             ("an origin that is no text", made(&[("icsOrigin", b"\xff")])),

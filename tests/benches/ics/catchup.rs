@@ -57,6 +57,7 @@ fn mirror(data: &std::path::Path, app: &App, home: &Home, url: &str) -> Result<A
         trust: None,
         operator_token: None,
         memory_bytes: 64 << 20,
+        acme: None,
     })?)
 }
 

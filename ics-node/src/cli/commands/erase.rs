@@ -16,6 +16,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::output::card;
+use crate::cli::say;
 use crate::cli::session::InDomain;
 use crate::cli::words::{clean, when};
 use crate::client::descriptor::DescriptorFile;
@@ -127,6 +128,7 @@ fn submit_erasure(context: &Context, node: &Node, domain: &DomainName, file: &Er
     let receipt = match context.wait(async { Ok(results.await?) })?.pop() {
         Some(SubmissionResult::Receipt(receipt)) => receipt,
         Some(SubmissionResult::Problem(problem)) => return Err(problem.into()),
+        Some(SubmissionResult::Pending(pending)) => return say::waits(context, "the erasure", &pending),
         None => return Err(Failure::new(Exit::Network, "the node gave no result")),
     };
     let erasure = &file.signed.erasure;
