@@ -12,7 +12,7 @@ fn status(town: &Town, device: &str) -> Option<String> {
     let view: Value = serde_json::from_str(&view.stdout).ok()?;
     let records = view["records"].as_array()?.clone();
     let own = records.into_iter().find(|record| record["record"]["domain"] == PLANT)?;
-    Some(own["record"]["status"]["decides"]["name"].as_str().unwrap_or("").to_owned())
+    Some(own["record"]["status"]["name"].as_str().unwrap_or("").to_owned())
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn status(app: &Arc<App>, seed: u8) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_the_source_lets_be_followed_is_taken_over() {
-    let narrow = "permit (principal, action in [Action::\"read\", Action::\"mirror\"], resource);\n\
+    let narrow = "permit (principal, action in [Action::\"read\", Action::\"mirror\"], resource);\n@id(\"first-lot-is-followed\")\n\
                   permit (principal, action == Action::\"follow\", resource) \
                   when { resource has lot && resource.lot == \"L1\" };";
     let world =
