@@ -204,7 +204,7 @@ impl World {
     pub(crate) fn with_key(self, key: IssuerKey) -> Self {
         let Self { app, root, issuer, root_key, descriptor, _directory: directory, .. } = self;
         drop(app);
-        let app = open(directory.path(), key.clone());
+        let app = open(directory.path(), key.clone(), None);
         Self { app, root, issuer, key, root_key, descriptor, _directory: directory }
     }
 
