@@ -51,10 +51,10 @@ impl App {
             return Err(AppError::new(Code::NotProven, format!("the signature is not by a key of {fingerprint}")));
         }
         let credential = Credential {
-            kid: URL_SAFE_NO_PAD.encode(random::<16>()?),
+            kid: URL_SAFE_NO_PAD.encode(speakable(random::<16>()?)),
             domain: domain.clone(),
             holder,
-            secret: Zeroizing::new(random::<32>()?.to_vec()),
+            secret: Zeroizing::new(speakable(random::<32>()?).to_vec()),
             expires: now.plus_millis(CREDENTIAL_MILLIS),
         };
         acme.keep(|tx| {
@@ -101,4 +101,27 @@ impl App {
 /// A problem of the protocol where the API speaks.
 fn told(problem: Problem) -> AppError {
     AppError::new(Code::UnknownRoute, problem.detail)
+}
+
+/// Random bytes, but for the first bit: without it their base64url never begins with `-`, which the command lines of
+/// ACME clients take for an option.
+const fn speakable<const N: usize>(mut random: [u8; N]) -> [u8; N] {
+    if let Some(first) = random.first_mut() {
+        *first &= 0x7f;
+    }
+    random
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_credential_looks_like_an_option() {
+        for first in 0..=u8::MAX {
+            let text = URL_SAFE_NO_PAD.encode(speakable([first, 0xff, 0xff]));
+            assert!(!text.starts_with('-'), "{text}");
+        }
+        assert!(URL_SAFE_NO_PAD.encode([0xf8]).starts_with('-'), "without it some do");
+    }
 }
