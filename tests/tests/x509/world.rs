@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +18,10 @@ use ics_core::statement::{Claims, Group, StatementId, Subject, make};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
 use ics_node::api::SubmissionResult;
-use ics_node::app::{AcmeSetup, App, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Requester, Setup};
+use ics_node::app::{
+    AcmeSetup, App, AppError, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Requester, Setup,
+};
+use ics_node::store::StoreError;
 use ics_node::x509::{Authority, Constraints, NewAuthority, RevocationList, SerialNumber, ca_request, issue_authority};
 use sequoia_openpgp::packet::key::{Key4, UnspecifiedRole};
 use sequoia_openpgp::types::Curve;
@@ -247,7 +251,16 @@ fn open(data: &Path, key: IssuerKey, acme: Option<AcmeSetup>) -> App {
         memory_bytes: 1 << 24,
         acme,
     };
-    App::open(&setup).expect("opens")
+    // The threads of a server that has ended let go of the store a moment later.
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        match App::open(&setup) {
+            Err(AppError::Store(StoreError::InUse { .. })) if Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => return opened.expect("opens"),
+        }
+    }
 }
 
 fn openpgp(signer: &dyn Signer, user_id: &str) -> Vec<u8> {
