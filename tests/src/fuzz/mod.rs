@@ -27,6 +27,7 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    target("acme", acme::request),
     target("body", openpgp::body),
     target("certificate", openpgp::certificate),
     target("csr", x509::csr),
@@ -45,13 +46,13 @@ pub const TARGETS: &[Target] = &[
     target("ndjson", outer::ndjson),
     target("note", log::note),
     target("ocsp", x509::ocsp),
+    target("packed", outer::packed),
     target("proof", log::proof),
     target("spki", openpgp::spki),
     target("trust", outer::trust),
     target("upload", openpgp::upload),
     target("words", words::words),
     target("x509", x509::certificate),
-    target("acme", acme::request),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

@@ -6,17 +6,22 @@ use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::Ed25519Signer;
 use ics_core::statement::make::sign_descriptor;
-use ics_core::statement::{Body, openpgp_view, parse, split};
+use ics_core::statement::{Body, LeftOut, openpgp_view, parse, split};
 use ics_core::time::Timestamp;
 
 /// Seconds of 2026-01-01.
 const CREATED: u64 = 1_767_225_600;
 
-/// A body has one form: whoever splits it gets it back, with the id that it had.
+/// A body has one form: whoever splits it gets it back, with the id that it had. What is split is verified, what is parsed
+/// is not yet: of a body that no node admits the self-signature is left out.
 pub(super) fn body(bytes: &[u8]) {
     let Ok(body) = parse(bytes) else { return };
-    let split = split(bytes).map(|split| split.bodies);
-    assert_eq!(split.as_deref(), Ok([bytes.to_vec()].as_slice()), "a canonical body is split into something else");
+    let split = split(bytes);
+    assert!(split.is_ok(), "a canonical body cannot be split");
+    let Ok(split) = split else { return };
+    if !split.left_out.contains_key(&LeftOut::OwnSignature) {
+        assert_eq!(split.bodies, [bytes.to_vec()], "a canonical body is split into something else");
+    }
     assert_eq!(parse(bytes).map(|again| again.id()), Ok(body.id()), "an id changes from reading to reading");
 }
 

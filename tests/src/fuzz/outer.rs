@@ -6,6 +6,7 @@ use ics_core::time::Timestamp;
 use ics_core::trust::TrustPolicy;
 use ics_node::api::{AdoptionRequest, EnrolmentRequest};
 use ics_node::client::publish::{Fields, Form, Rows};
+use ics_sync::packed;
 use ics_sync::wire::{Descriptors, Info, Page, Submission, Submitted};
 
 /// Seconds of 2026-01-02.
@@ -26,6 +27,15 @@ pub(super) fn trust(json: &[u8]) {
     if let Ok(policy) = TrustPolicy::parse(json) {
         assert!(!policy.domains().is_empty(), "a trust policy counts no domain");
     }
+}
+
+/// A packed page has one form, and what is compressed unpacks to no more than a page.
+pub(super) fn packed(bytes: &[u8]) {
+    if let Ok(packed) = packed::decompress(bytes) {
+        assert!(packed.len() <= packed::PAGE_BYTES, "a compressed page is longer than a page");
+    }
+    let Ok(page) = packed::unpack(bytes) else { return };
+    assert_eq!(packed::pack(&page), bytes, "a packed page has two forms");
 }
 
 /// What a peer answers, held to its bounds.

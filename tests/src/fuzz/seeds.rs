@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use data_encoding::{BASE64, HEXLOWER};
 use ics_core::statement::detached;
+use ics_sync::packed::{compress, pack};
+use ics_sync::wire::Page;
 use serde_json::Value;
 
 /// All seeds for a target: every text of the vectors, as it stands and decoded where it is base64 or hex, and every
@@ -25,6 +27,12 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     found.extend(encoded(target).iter().filter_map(|text| BASE64.decode(text.as_bytes()).ok()));
     found.extend(spoken(target).iter().map(|text| text.as_bytes().to_vec()));
     found.extend(ldap(target));
+    if target == "packed" {
+        let pages = seeds("feed").into_iter().filter_map(|json| Page::decode(&json).ok());
+        let pages: Vec<Vec<u8>> = pages.map(|page| pack(&page)).collect();
+        found.extend(pages.iter().filter_map(|page| compress(page)));
+        found.extend(pages);
+    }
     found.into_iter().collect()
 }
 

@@ -68,6 +68,7 @@ fn seeds_are_accepted() {
     assert!(accepted("entry", |seed| Header::decode(seed).is_ok()));
     assert!(accepted("evidence", |seed| ics_core::evidence::Evidence::parse(seed).is_ok()));
     assert!(accepted("feed", |seed| ics_sync::wire::Page::decode(seed).is_ok()));
+    assert!(accepted("packed", |seed| ics_sync::packed::unpack(seed).is_ok()));
     assert!(accepted("spki", |seed| PublicKey::from_spki_der(seed).is_ok()));
     assert!(accepted("trust", |seed| ics_core::trust::TrustPolicy::parse(seed).is_ok()));
     assert!(accepted("ldap_answer", ics_sync::ldap::passes));
