@@ -2,6 +2,9 @@
 //!
 //! `schemas/openapi.json` describes the same, and a test holds the two together. Members are only ever added.
 
+mod checks;
+mod peers;
+
 use std::collections::BTreeMap;
 
 pub use ics_core::evidence::{Evidence, ProvenEntry};
@@ -9,12 +12,15 @@ use ics_core::identity::Kind;
 use ics_core::log::receipt::Receipt;
 use ics_core::record::{Listed, Record};
 use ics_core::time::Timestamp;
-use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
 use serde::{Deserialize, Serialize};
 
-use crate::config::PeerConfig;
+pub use self::checks::{
+    AcmeCredential, Challenge, ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers, CheckQuestion,
+    CheckQuestions,
+};
+pub use self::peers::{Alarm, Cosigns, MirrorInfo, PeerInfo, Pulled, Served};
 
 /// `GET /v1/node`: who answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,101 +68,6 @@ pub struct DomainInfo {
     /// What it takes over from other domains by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub follows: Vec<FollowInfo>,
-}
-
-/// Something an operator must look at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Alarm {
-    /// When it was noticed.
-    pub at: Timestamp,
-    /// `entry-without-effect`, `fork`, `behind`, …
-    pub kind: String,
-    /// What happened, in words.
-    pub text: String,
-}
-
-/// How a mirror is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MirrorInfo {
-    /// The peer that it pulls from.
-    pub peer: String,
-    /// `current`, `catching-up`, `waiting` or `stopped`.
-    pub state: String,
-    /// Entries that the peer has and this node has not.
-    pub lag_entries: u64,
-    /// The last failure, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-}
-
-/// A peer and how it is doing: `/v1/peers`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PeerInfo {
-    /// What is configured.
-    pub peer: PeerConfig,
-    /// What is copied from it.
-    pub pulls: Vec<Pulled>,
-    /// What it has taken since this node started.
-    pub serves: Vec<Served>,
-    /// What it has cosigned as a witness since this node started; empty if it is none.
-    #[serde(default)]
-    pub cosigns: Vec<Cosigns>,
-}
-
-/// What a peer has cosigned of one domain of this node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cosigns {
-    /// The domain.
-    pub domain: DomainName,
-    /// Entries of the last checkpoint that it has cosigned.
-    pub size: u64,
-    /// Entries that have come in since.
-    pub lag_entries: u64,
-    /// When that was.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cosigned_at: Option<Timestamp>,
-    /// Why it has not cosigned the last one that it was asked for, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-}
-
-/// How the copy of one domain is doing that is made from one peer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pulled {
-    /// The domain.
-    pub domain: DomainName,
-    /// `current`, `catching-up`, `waiting`, `stopped`, or `standby` while another peer is asked for it.
-    pub state: String,
-    /// Entries held, wherever they are from.
-    pub size: u64,
-    /// Entries that the peer is known to have and this node has not.
-    pub lag_entries: u64,
-    /// The home's newest cosigned time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub as_of: Option<Timestamp>,
-    /// Seconds since then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lag_seconds: Option<u64>,
-    /// What is in the way, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_error: Option<String>,
-    /// Bytes received from this peer for this domain since the peer was configured.
-    pub bytes: u64,
-}
-
-/// What a peer has taken of one domain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Served {
-    /// The domain.
-    pub domain: DomainName,
-    /// Entries up to which it has asked.
-    pub size: u64,
-    /// Entries that this node has and the peer has not asked for.
-    pub lag_entries: u64,
-    /// When it asked last.
-    pub seen_at: Timestamp,
-    /// Bytes of answers.
-    pub bytes: u64,
 }
 
 /// How complete and how fresh an answer is.
@@ -384,115 +295,6 @@ impl From<&Record> for RecordSummary {
             vouched,
             changes_at: record.changes_at,
         }
-    }
-}
-
-/// Whether a thing may be used: what `GET /v1/check` says in its status and headers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
-    /// The answer; only `allow` is a yes.
-    pub verdict: Outcome,
-    /// Why, in one word.
-    pub reason: Reason,
-    /// When the domain heard of longest ago last confirmed what it says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub as_of: Option<Timestamp>,
-    /// Until when the answer holds if nothing more is heard; absent with `unknown`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub fresh_until: Option<Timestamp>,
-    /// The domains that were heard, each with the size of its log: `devices.acme.example=17`.
-    pub view: String,
-}
-
-/// What became of one question of a batch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum CheckAnswer {
-    /// It was answered.
-    Check(Check),
-    /// It could not be read.
-    Problem(Problem),
-}
-
-/// One question of `POST /v1/check`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CheckQuestion {
-    /// The thing, by id or name.
-    pub id: String,
-    /// What it is to be used for.
-    #[serde(rename = "use")]
-    pub usage: String,
-    /// The thing that it is to deal with, by id or name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub peer: Option<String>,
-}
-
-/// `POST /v1/check`: several questions at once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CheckQuestions {
-    /// The questions.
-    pub questions: Vec<CheckQuestion>,
-}
-
-/// The answers, in the order of the questions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CheckAnswers {
-    /// One for each question.
-    pub answers: Vec<CheckAnswer>,
-}
-
-/// `POST /v1/challenge`: whom to challenge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChallengeRequest {
-    /// The identity, by id or name.
-    pub id: String,
-}
-
-/// A message for the holder of an identity's key to sign.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Challenge {
-    /// The identity.
-    pub id: String,
-    /// Names the challenge.
-    pub nonce: String,
-    /// What is to be signed: these characters in UTF-8, the last line feed included.
-    pub message: String,
-    /// Until when an answer counts.
-    pub expires: Timestamp,
-}
-
-/// `POST /v1/challenge/answer`: the signature.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChallengeAnswer {
-    /// The challenge.
-    pub nonce: String,
-    /// The signature over its message, base64: raw Ed25519; ECDSA P-256 with SHA-256, r and s or DER; RSA PKCS #1 v1.5
-    /// with SHA-256; or a binary OpenPGP signature of type 0x00.
-    pub signature: wire::Base64,
-}
-
-/// What makes one ACME account, for whoever proved to be a signer of the domain or a thing in it.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AcmeCredential {
-    /// The URL of the domain's ACME directory.
-    pub directory: String,
-    /// The key id for the external account binding.
-    pub kid: String,
-    /// Its secret, in base64url, as clients take it.
-    pub hmac_key: String,
-    /// For whom the account will speak.
-    pub holder: String,
-    /// Until when it can be used.
-    pub expires: Timestamp,
-}
-
-impl core::fmt::Debug for AcmeCredential {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("AcmeCredential").field("kid", &self.kid).field("holder", &self.holder).finish_non_exhaustive()
     }
 }
 

@@ -12,7 +12,7 @@ use crate::world::{World, authority, controller, domain, status};
 /// What is found and is no fault. RFC 5280, 4.2.1.6, takes any URI with a scheme; pkilint's parser knows no URNs.
 const ALLOWED: [&str; 1] = ["pkix.invalid_uri_syntax"];
 
-/// Where `tests/pkilint` puts it.
+/// Where `tests/run` puts it.
 fn program(name: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/pkilint/bin").join(name)
 }
@@ -23,7 +23,7 @@ fn findings(bench: &Bench, linter: &str, arguments: &[&str], file: &str) -> Vec<
     let mut command = Command::new(&program);
     command.current_dir(bench.path()).arg("lint").args(arguments).args(["-f", "CSV", file]);
     let output =
-        command.output().unwrap_or_else(|error| panic!("{}: {error}; tests/pkilint installs it", program.display()));
+        command.output().unwrap_or_else(|error| panic!("{}: {error}; tests/run installs it", program.display()));
     let text = said(&output);
     assert!(text.starts_with("node_path"), "{linter} {file}: {text}");
     let is_fault = |line: &&str| !line.is_empty() && !ALLOWED.iter().any(|code| line.contains(code));
@@ -31,7 +31,6 @@ fn findings(bench: &Bench, linter: &str, arguments: &[&str], file: &str) -> Vec<
 }
 
 #[test]
-#[ignore = "pkilint comes from PyPI and no Debian package has it: run it by tests/pkilint"]
 fn pkilint_finds_nothing() {
     let (world, bench) = (World::new(), Bench::new());
     let certificate = ["-s", "NOTICE"];

@@ -1,0 +1,117 @@
+//! What is asked at run time: may this be used, and does it hold its key?
+
+use ics_core::time::Timestamp;
+use ics_core::trust::{Outcome, Reason};
+use ics_sync::wire;
+use serde::{Deserialize, Serialize};
+
+use super::Problem;
+
+/// Whether a thing may be used: what `GET /v1/check` says in its status and headers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// The answer; only `allow` is a yes.
+    pub verdict: Outcome,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// When the domain heard of longest ago last confirmed what it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Until when the answer holds if nothing more is heard; absent with `unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh_until: Option<Timestamp>,
+    /// The domains that were heard, each with the size of its log: `devices.acme.example=17`.
+    pub view: String,
+}
+
+/// What became of one question of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CheckAnswer {
+    /// It was answered.
+    Check(Check),
+    /// It could not be read.
+    Problem(Problem),
+}
+
+/// One question of `POST /v1/check`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckQuestion {
+    /// The thing, by id or name.
+    pub id: String,
+    /// What it is to be used for.
+    #[serde(rename = "use")]
+    pub usage: String,
+    /// The thing that it is to deal with, by id or name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<String>,
+}
+
+/// `POST /v1/check`: several questions at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckQuestions {
+    /// The questions.
+    pub questions: Vec<CheckQuestion>,
+}
+
+/// The answers, in the order of the questions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckAnswers {
+    /// One for each question.
+    pub answers: Vec<CheckAnswer>,
+}
+
+/// `POST /v1/challenge`: whom to challenge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeRequest {
+    /// The identity, by id or name.
+    pub id: String,
+}
+
+/// A message for the holder of an identity's key to sign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// The identity.
+    pub id: String,
+    /// Names the challenge.
+    pub nonce: String,
+    /// What is to be signed: these characters in UTF-8, the last line feed included.
+    pub message: String,
+    /// Until when an answer counts.
+    pub expires: Timestamp,
+}
+
+/// `POST /v1/challenge/answer`: the signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeAnswer {
+    /// The challenge.
+    pub nonce: String,
+    /// The signature over its message, base64: raw Ed25519; ECDSA P-256 with SHA-256, r and s or DER; RSA PKCS #1 v1.5
+    /// with SHA-256; or a binary OpenPGP signature of type 0x00.
+    pub signature: wire::Base64,
+}
+
+/// What makes one ACME account, for whoever proved to be a signer of the domain or a thing in it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeCredential {
+    /// The URL of the domain's ACME directory.
+    pub directory: String,
+    /// The key id for the external account binding.
+    pub kid: String,
+    /// Its secret, in base64url, as clients take it.
+    pub hmac_key: String,
+    /// For whom the account will speak.
+    pub holder: String,
+    /// Until when it can be used.
+    pub expires: Timestamp,
+}
+
+impl core::fmt::Debug for AcmeCredential {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("AcmeCredential").field("kid", &self.kid).field("holder", &self.holder).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,102 @@
+//! What an operator is told of other nodes, and of what went wrong with them.
+
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use serde::{Deserialize, Serialize};
+
+use crate::config::PeerConfig;
+
+/// Something an operator must look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alarm {
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// `entry-without-effect`, `fork`, `behind`, …
+    pub kind: String,
+    /// What happened, in words.
+    pub text: String,
+}
+
+/// How a mirror is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorInfo {
+    /// The peer that it pulls from.
+    pub peer: String,
+    /// `current`, `catching-up`, `waiting` or `stopped`.
+    pub state: String,
+    /// Entries that the peer has and this node has not.
+    pub lag_entries: u64,
+    /// The last failure, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// A peer and how it is doing: `/v1/peers`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerInfo {
+    /// What is configured.
+    pub peer: PeerConfig,
+    /// What is copied from it.
+    pub pulls: Vec<Pulled>,
+    /// What it has taken since this node started.
+    pub serves: Vec<Served>,
+    /// What it has cosigned as a witness since this node started; empty if it is none.
+    #[serde(default)]
+    pub cosigns: Vec<Cosigns>,
+}
+
+/// What a peer has cosigned of one domain of this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cosigns {
+    /// The domain.
+    pub domain: DomainName,
+    /// Entries of the last checkpoint that it has cosigned.
+    pub size: u64,
+    /// Entries that have come in since.
+    pub lag_entries: u64,
+    /// When that was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosigned_at: Option<Timestamp>,
+    /// Why it has not cosigned the last one that it was asked for, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// How the copy of one domain is doing that is made from one peer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulled {
+    /// The domain.
+    pub domain: DomainName,
+    /// `current`, `catching-up`, `waiting`, `stopped`, or `standby` while another peer is asked for it.
+    pub state: String,
+    /// Entries held, wherever they are from.
+    pub size: u64,
+    /// Entries that the peer is known to have and this node has not.
+    pub lag_entries: u64,
+    /// The home's newest cosigned time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Seconds since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag_seconds: Option<u64>,
+    /// What is in the way, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Bytes received from this peer for this domain since the peer was configured.
+    pub bytes: u64,
+}
+
+/// What a peer has taken of one domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Served {
+    /// The domain.
+    pub domain: DomainName,
+    /// Entries up to which it has asked.
+    pub size: u64,
+    /// Entries that this node has and the peer has not asked for.
+    pub lag_entries: u64,
+    /// When it asked last.
+    pub seen_at: Timestamp,
+    /// Bytes of answers.
+    pub bytes: u64,
+}
