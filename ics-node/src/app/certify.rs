@@ -17,6 +17,8 @@
 //! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again.
 //! - [`CertifyError::fault`] says whose fault it is, so that each face can say it in its protocol's words.
 
+mod error;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -32,18 +34,16 @@ use ics_core::statement::{Claims, Draft, DraftSubject, Subject};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName, Effect, ProfileName, Requirement, Role};
 
+pub use self::error::{CertifyError, CertifyFault};
 use super::check::check_bodies;
 use super::entries::find_logged;
 use super::hosted::Hosted;
-use super::problem::Code;
 use super::read::Sight;
 use super::submit::{Incoming, Outcome};
 use super::{App, AppError, random};
-use crate::api::Problem;
-use crate::store::{Part, StoreError};
+use crate::store::Part;
 use crate::x509::{
-    Authority, AuthorityError, Csr, Given, LeafError, Reason, RequestError, SerialNumber, SignError, State, Wanted,
-    certificate_pem, sha256,
+    Authority, AuthorityError, Csr, Given, Reason, SerialNumber, State, Wanted, certificate_pem, sha256,
 };
 
 /// A key that issues certificates for a domain, and its OpenPGP certificate, by which the log knows it.
@@ -115,136 +115,6 @@ impl Issued {
 pub struct Permitted {
     /// The names that a certificate of that profile may have.
     pub names: BTreeSet<Name>,
-}
-
-/// Whose fault it is that nothing was issued or revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CertifyFault {
-    /// The request itself is malformed or not proven: `badCSR`.
-    Request,
-    /// Its key is not taken: `badPublicKey`.
-    Key,
-    /// It asks for a name that it does not get: `rejectedIdentifier`.
-    Name,
-    /// Record or descriptor do not permit it: `unauthorized`.
-    Denied,
-    /// The reason is not one that he may give: `badRevocationReason`.
-    Reason,
-    /// It was revoked before: `alreadyRevoked`.
-    Already,
-    /// What it asks about is not here.
-    Unknown,
-    /// It is not known who asks.
-    Unproven,
-    /// The node's.
-    Node,
-}
-
-/// Why nothing was issued or revoked.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum CertifyError {
-    /// The request.
-    #[error(transparent)]
-    Request(#[from] RequestError),
-    /// Profile, names, issuer.
-    #[error(transparent)]
-    Leaf(#[from] LeafError),
-    /// The domain issues no certificates, or not here.
-    #[error("no certificates of `{domain}` are issued here: {reason}")]
-    NoIssuer {
-        /// The domain.
-        domain: DomainName,
-        /// What is missing.
-        reason: String,
-    },
-    /// The descriptor has no such profile.
-    #[error("the descriptor of `{domain}` has no certificates of the profile `{profile}`")]
-    UnknownProfile {
-        /// The domain.
-        domain: DomainName,
-        /// The profile.
-        profile: String,
-    },
-    /// Nothing is known of the thing.
-    #[error("nothing is known of `{0}`")]
-    UnknownIdentity(String),
-    /// There is no such certificate.
-    #[error("no certificate with the serial number {0} was issued here")]
-    UnknownCertificate(String),
-    /// He may not ask for it.
-    #[error("the record gives this requester no right to ask for certificates of this thing")]
-    Requester,
-    /// He has not shown who he is.
-    #[error("it is not known who asks: {0}")]
-    Unproven(String),
-    /// The record does not permit it.
-    #[error("the record does not permit it: {0}")]
-    Record(String),
-    /// The key gets no certificate.
-    #[error("the key in the request gets no certificate: {0}")]
-    Key(String),
-    /// The log does not take the statement about it.
-    #[error("the log does not take the certificate: {}", .0.detail)]
-    Refused(Problem),
-    /// He may not give this reason.
-    #[error("`{0}` is not a reason that this requester may give")]
-    Reason(Reason),
-    /// It was revoked before.
-    #[error("the certificate is revoked already")]
-    AlreadyRevoked,
-    /// The node.
-    #[error(transparent)]
-    App(#[from] AppError),
-}
-
-impl CertifyError {
-    /// Whose fault it is.
-    #[must_use]
-    pub const fn fault(&self) -> CertifyFault {
-        match self {
-            Self::Request(RequestError::Key(_)) | Self::Key(_) | Self::Leaf(LeafError::Key(_)) => CertifyFault::Key,
-            Self::Request(RequestError::Name(_))
-            | Self::Leaf(LeafError::Name(_) | LeafError::HardwareType(_) | LeafError::Constrained(_)) => {
-                CertifyFault::Name
-            }
-            Self::Request(_) | Self::Leaf(LeafError::Use(_)) => CertifyFault::Request,
-            Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
-            Self::Leaf(LeafError::SerialNumbers(_)) => CertifyFault::Denied,
-            Self::UnknownIdentity(_) | Self::UnknownCertificate(_) | Self::NoIssuer { .. } => CertifyFault::Unknown,
-            Self::Reason(_) => CertifyFault::Reason,
-            Self::Unproven(_) => CertifyFault::Unproven,
-            Self::AlreadyRevoked => CertifyFault::Already,
-            Self::Leaf(LeafError::IssuerExpired(_) | LeafError::Sign(_)) | Self::App(_) => CertifyFault::Node,
-        }
-    }
-}
-
-impl From<StoreError> for CertifyError {
-    fn from(error: StoreError) -> Self {
-        Self::App(error.into())
-    }
-}
-
-impl From<SignError> for CertifyError {
-    fn from(error: SignError) -> Self {
-        LeafError::from(error).into()
-    }
-}
-
-impl From<CertifyError> for AppError {
-    fn from(error: CertifyError) -> Self {
-        let code = match error.fault() {
-            CertifyFault::Request | CertifyFault::Key | CertifyFault::Name => Code::BadCsr,
-            CertifyFault::Denied | CertifyFault::Reason | CertifyFault::Already => Code::CertificateRefused,
-            CertifyFault::Unproven => Code::UnprovenClient,
-            CertifyFault::Unknown => Code::UnknownCertificate,
-            CertifyFault::Node => match error {
-                CertifyError::App(error) => return error,
-                error => return Self::Internal(error.to_string()),
-            },
-        };
-        Self::new(code, error.to_string())
-    }
 }
 
 /// How somebody who wants a certificate revoked has shown that he may.
