@@ -16,6 +16,7 @@ mod filter;
 mod hot;
 mod keyspace;
 mod message;
+mod named;
 mod paging;
 mod schema;
 mod search;

@@ -4,8 +4,9 @@ use ldap3_proto::proto::LdapResultCode;
 
 use super::filter::equal;
 use super::message::Failure;
+use super::named::{above, entry_of};
 use super::schema;
-use super::search::{Place, Progress, Search, above, entry_of};
+use super::search::{Place, Progress, Search};
 use super::sync::{Sent, Step, Sync};
 use super::tree::Node;
 use super::write::{self, Write};

@@ -7,7 +7,8 @@ use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::{LdapAddRequest, LdapResultCode};
 
 use super::message::Failure;
-use super::search::{Place, entry_of, failed};
+use super::named::entry_of;
+use super::search::{Place, failed};
 use super::tree::Node;
 use super::{keyspace, schema};
 use crate::api::SubmissionResult;

@@ -2,7 +2,10 @@
 
 use ics_core::time::Timestamp;
 
+use super::Mirror;
 use super::pause::Pause;
+use super::stop::Trouble;
+use crate::news::News;
 
 /// Milliseconds for which a way that did not work is not tried again.
 const FALLBACK_MILLIS: u64 = 10 * 60 * 1000;
@@ -52,6 +55,38 @@ impl Listening {
             self.fallback = Some((next, Pause::of(now, FALLBACK_MILLIS)));
         }
         worked
+    }
+}
+
+impl Mirror {
+    /// Takes what the peer told of its own accord.
+    pub fn handle_news(&mut self, news: News, now: Timestamp) {
+        self.listening.heard();
+        let page = match news {
+            News::Checkpoint(note) => return self.handle_checkpoint(&note, now),
+            News::Page(page) => page,
+        };
+        // Without a checkpoint it proves nothing; whoever asks for one gets it.
+        let Some(note) = &page.checkpoint else { return self.look(now) };
+        let tells_rights = page.from == self.size() && page.size == page.from && page.entries.is_empty();
+        if tells_rights && self.held.is_some() && self.pending.is_none() && self.target.is_none() {
+            let note = note.clone();
+            self.handle_rights(page, now);
+            return self.handle_checkpoint(&note, now);
+        }
+        self.handle_checkpoint(note, now);
+        let leads_on = self.target.as_ref().is_some_and(|target| target.checkpoint.size == page.size);
+        if leads_on && self.pending.is_none() && page.from == self.size() && !page.entries.is_empty() {
+            self.handle_page(page, now);
+        }
+    }
+
+    /// Takes the news that the way of [`super::Action::Listen`] is at its end: it broke, or never was one.
+    pub fn handle_silence(&mut self, what: &str, now: Timestamp) {
+        if self.listening.broken(now) {
+            return self.fail(Trouble::Failure(what.to_owned()), now);
+        }
+        self.rest(now);
     }
 }
 

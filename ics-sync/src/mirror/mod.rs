@@ -33,7 +33,6 @@ use ics_core::log::note::Note;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
-use crate::news::News;
 use crate::wire::{self, Rights};
 pub use action::Action;
 use charter::Charter;
@@ -44,7 +43,7 @@ use page::Held;
 pub use page::{VerifiedEntry, VerifiedPage};
 use pause::Pause;
 pub use review::{Fill, Seen, Survey};
-use review::{Refused, Review, Step};
+use review::{Review, Step};
 pub use stop::{Stop, Trouble};
 
 /// How a mirror keeps time.
@@ -278,83 +277,6 @@ impl Mirror {
             self.pending = Some((Arc::new(page), next));
             (self.review, self.pause) = (review, Pause::default());
         }
-    }
-
-    /// Takes a page without entries, for what it says of this mirror's rights.
-    fn handle_rights(&mut self, page: wire::Page, now: Timestamp) {
-        let Some(held) = self.held.as_ref().filter(|held| page.entries.is_empty() && page.from == held.tree.size())
-        else {
-            return self.not_asked(format!("entries from {} on", page.from), now);
-        };
-        self.asks_rights = false;
-        let review = Review::of(&page, held, self.unsettled, question(page.from, now));
-        if review.is_none() {
-            return self.rest(now);
-        }
-        let (size, root) = (held.tree.size(), held.tree.root());
-        let rights = page.sight.map(|sight| sight.rights);
-        let next = Held { rights: rights.clone(), ..held.clone() };
-        let checkpoint = self.reached.clone().filter(|reached| reached.checkpoint.size == size);
-        let page = VerifiedPage { from: size, entries: Vec::new(), size, root, checkpoint, rights, ended: Vec::new() };
-        self.pending = Some((Arc::new(page), next));
-        (self.review, self.pause) = (review, Pause::default());
-    }
-
-    /// Takes what is held of the entries that [`Action::Survey`] asks about, in ascending order; none when there are no
-    /// more.
-    pub fn handle_surveyed(&mut self, seen: Vec<Seen>) {
-        if self.review.as_mut().is_some_and(|review| !review.surveyed(seen)) {
-            self.review = None;
-        }
-    }
-
-    /// Takes the peer's answer to [`Action::FetchAgain`].
-    pub fn handle_shown(&mut self, shown: wire::Shown, now: Timestamp) {
-        let asks = matches!(self.review.as_ref().map(Review::step), Some(Step::Ask(_)));
-        let Some(review) = self.review.as_mut().filter(|_| asks) else { return };
-        match review.shown(shown) {
-            Ok(()) => {}
-            Err(Refused::Stop(stop)) => self.stopped = Some(stop),
-            Err(Refused::Trouble(trouble)) => self.fail(trouble, now),
-        }
-    }
-
-    /// Takes the news that what [`Action::Fill`] brings is stored, and stays so. It takes effect with the page.
-    pub fn handle_filled(&mut self) {
-        if let Some(review) = &mut self.review {
-            review.filled();
-            self.unsettled = true;
-        }
-    }
-
-    /// Takes what the peer told of its own accord.
-    pub fn handle_news(&mut self, news: News, now: Timestamp) {
-        self.listening.heard();
-        let page = match news {
-            News::Checkpoint(note) => return self.handle_checkpoint(&note, now),
-            News::Page(page) => page,
-        };
-        // Without a checkpoint it proves nothing; whoever asks for one gets it.
-        let Some(note) = &page.checkpoint else { return self.look(now) };
-        let tells_rights = page.from == self.size() && page.size == page.from && page.entries.is_empty();
-        if tells_rights && self.held.is_some() && self.pending.is_none() && self.target.is_none() {
-            let note = note.clone();
-            self.handle_rights(page, now);
-            return self.handle_checkpoint(&note, now);
-        }
-        self.handle_checkpoint(note, now);
-        let leads_on = self.target.as_ref().is_some_and(|target| target.checkpoint.size == page.size);
-        if leads_on && self.pending.is_none() && page.from == self.size() && !page.entries.is_empty() {
-            self.handle_page(page, now);
-        }
-    }
-
-    /// Takes the news that the way of [`Action::Listen`] is at its end: it broke, or never was one.
-    pub fn handle_silence(&mut self, what: &str, now: Timestamp) {
-        if self.listening.broken(now) {
-            return self.fail(Trouble::Failure(what.to_owned()), now);
-        }
-        self.rest(now);
     }
 
     /// Takes the news that the page of [`Action::Apply`] is stored, with all its effects, and stays so.

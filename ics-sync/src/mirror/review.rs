@@ -11,8 +11,11 @@ use std::sync::Arc;
 use ics_core::limits;
 use ics_core::log::LeafData;
 use ics_core::log::entry::{Entry, Header};
+use ics_core::time::Timestamp;
 
-use super::page::Held;
+use super::Mirror;
+use super::page::{Held, VerifiedPage};
+use super::pause::Pause;
 use super::stop::{Stop, Trouble};
 use crate::wire::{self, Rights};
 
@@ -208,5 +211,54 @@ fn revealed(seen: Seen, entry: wire::Entry) -> Result<Revealed, Refused> {
             Ok(header) => Ok(Revealed::Now(index, Box::new(header), entry)),
             Err(problem) => Err(Refused::Stop(Stop::Header { index, problem })),
         },
+    }
+}
+
+impl Mirror {
+    /// Takes a page without entries, for what it says of this mirror's rights.
+    pub(super) fn handle_rights(&mut self, page: wire::Page, now: Timestamp) {
+        let Some(held) = self.held.as_ref().filter(|held| page.entries.is_empty() && page.from == held.tree.size())
+        else {
+            return self.not_asked(format!("entries from {} on", page.from), now);
+        };
+        self.asks_rights = false;
+        let review = Review::of(&page, held, self.unsettled, super::question(page.from, now));
+        if review.is_none() {
+            return self.rest(now);
+        }
+        let (size, root) = (held.tree.size(), held.tree.root());
+        let rights = page.sight.map(|sight| sight.rights);
+        let next = Held { rights: rights.clone(), ..held.clone() };
+        let checkpoint = self.reached.clone().filter(|reached| reached.checkpoint.size == size);
+        let page = VerifiedPage { from: size, entries: Vec::new(), size, root, checkpoint, rights, ended: Vec::new() };
+        self.pending = Some((Arc::new(page), next));
+        (self.review, self.pause) = (review, Pause::default());
+    }
+
+    /// Takes what is held of the entries that [`super::Action::Survey`] asks about, in ascending order; none when there are no
+    /// more.
+    pub fn handle_surveyed(&mut self, seen: Vec<Seen>) {
+        if self.review.as_mut().is_some_and(|review| !review.surveyed(seen)) {
+            self.review = None;
+        }
+    }
+
+    /// Takes the peer's answer to [`super::Action::FetchAgain`].
+    pub fn handle_shown(&mut self, shown: wire::Shown, now: Timestamp) {
+        let asks = matches!(self.review.as_ref().map(Review::step), Some(Step::Ask(_)));
+        let Some(review) = self.review.as_mut().filter(|_| asks) else { return };
+        match review.shown(shown) {
+            Ok(()) => {}
+            Err(Refused::Stop(stop)) => self.stopped = Some(stop),
+            Err(Refused::Trouble(trouble)) => self.fail(trouble, now),
+        }
+    }
+
+    /// Takes the news that what [`super::Action::Fill`] brings is stored, and stays so. It takes effect with the page.
+    pub fn handle_filled(&mut self) {
+        if let Some(review) = &mut self.review {
+            review.filled();
+            self.unsettled = true;
+        }
     }
 }
