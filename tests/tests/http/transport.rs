@@ -100,9 +100,14 @@ async fn who_finds_no_place_is_sent_away() {
     assert_eq!(node.get("/livez").await.status, 200);
 }
 
+/// The usual settings, but that who is slow is soon cut.
+fn hurried() -> Settings {
+    Settings { request_timeout: Duration::from_millis(500), ..settings() }
+}
+
 #[tokio::test]
 async fn who_sends_slowly_keeps_nobody_from_reading() {
-    let node = Node::start(&Settings { max_work: 1, max_uploads: 1, ..settings() });
+    let node = Node::start(&Settings { max_work: 1, max_uploads: 1, ..hurried() });
     let mut slow = TcpStream::connect(node.addresses[0]).await.expect("connects");
     let head = "POST /v1/domains/nowhere.example/statements HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\
                 content-type: application/octet-stream\r\n\r\n";
@@ -118,7 +123,7 @@ async fn who_sends_slowly_keeps_nobody_from_reading() {
 
 #[tokio::test]
 async fn slow_clients_are_cut() {
-    let node = Node::start(&settings());
+    let node = Node::start(&hurried());
     let head = node.raw(b"GET /v1/node HTTP/1.1\r\nhost: x\r\n").await;
     assert!(head.starts_with("HTTP/1.1 408 "), "{head}");
     let body = "POST /v1/domains/nowhere.example/statements HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\

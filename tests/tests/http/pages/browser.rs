@@ -39,17 +39,19 @@ pub(crate) struct Browser {
     calls: u64,
     events: Vec<Value>,
     session: String,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Browser {
     /// Starts the browser with one empty page.
     pub(crate) fn start() -> Self {
         let profile = TempDir::new().expect("a directory");
-        // The protocol is spoken over file descriptors 3 and 4.
+        // The protocol is spoken over file descriptors 3 and 4. Shared memory may be small in a container, and a
+        // busy machine must not look to the watchdog like a graphics process that hangs.
         let script = "exec chromium --headless --no-sandbox --disable-gpu --disable-quic --no-first-run \
                       --disable-background-networking --disable-component-update --disable-sync --hide-scrollbars \
-                      --user-data-dir=\"$0\" --remote-debugging-pipe about:blank 3<&0 4>&1 1>/dev/null 2>&1";
+                      --disable-dev-shm-usage --in-process-gpu --disable-gpu-watchdog \
+                      --user-data-dir=\"$0\" --remote-debugging-pipe about:blank 3<&0 4>&1 1>\"$0/said\" 2>&1";
         let mut process = Command::new("sh")
             .args(["-c", script])
             .arg(profile.path())
@@ -59,7 +61,7 @@ impl Browser {
             .expect("chromium must be installed");
         let (input, output) = (process.stdin.take(), BufReader::new(process.stdout.take().expect("a pipe")));
         let (calls, events, session) = (0, Vec::new(), String::new());
-        let mut browser = Self { process, input, output, calls, events, session, _profile: profile };
+        let mut browser = Self { process, input, output, calls, events, session, profile };
         let target = browser.call("Target.createTarget", &json!({"url": "about:blank"}))["targetId"].clone();
         let attached = browser.call("Target.attachToTarget", &json!({"targetId": target, "flatten": true}));
         browser.session = attached["sessionId"].as_str().expect("a session").to_owned();
@@ -67,10 +69,16 @@ impl Browser {
         browser
     }
 
+    /// What it wrote to its standard output and error.
+    fn said(&self) -> String {
+        std::fs::read(self.profile.path().join("said"))
+            .map_or_else(|error| error.to_string(), |said| String::from_utf8_lossy(&said).into_owned())
+    }
+
     fn receive(&mut self) -> Value {
         let mut message = Vec::new();
         self.output.read_until(0, &mut message).expect("the browser answers");
-        assert_eq!(message.pop(), Some(0), "the browser has ended");
+        assert_eq!(message.pop(), Some(0), "the browser has ended: {}", self.said());
         serde_json::from_slice(&message).expect("JSON")
     }
 

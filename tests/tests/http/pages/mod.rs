@@ -6,9 +6,6 @@ mod serving;
 mod showing;
 mod town;
 
-use std::time::Duration;
-
-use ics_node::http::Settings;
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder};
 
@@ -24,17 +21,12 @@ async fn town() -> Node {
 async fn town_at(url: &str) -> Node {
     let world = tokio::task::spawn_blocking(World::town).await.expect("a world");
     world.tell().await;
-    let mut settings = patient();
+    let mut settings = settings();
     settings.pages.per_minute = 100_000;
     settings.public_url = url.to_owned();
     let mut node = Node::with(world, &settings);
     node.client = Client::builder().redirect(Policy::none()).build().expect("a client");
     node
-}
-
-/// The usual settings, but that a busy machine may take its time.
-fn patient() -> Settings {
-    Settings { request_timeout: Duration::from_secs(30), ..settings() }
 }
 
 impl Node {

@@ -1,8 +1,8 @@
 //! What the pages say, and what they never let through.
 
+use super::town;
 use super::town::HOSTILE;
-use super::{patient, town};
-use crate::support::{Answer, Node};
+use crate::support::{Answer, Node, settings};
 use crate::world::{World, certificate, domain, introduction, maker};
 
 /// The text of a page without its markup.
@@ -116,7 +116,7 @@ async fn hidden_and_unknown_look_alike() {
     let world = tokio::task::spawn_blocking(|| World::private(Default::default())).await.expect("a world");
     let told = vec![certificate(&maker(), "Acme"), introduction(&maker(), 7)];
     world.say(&domain(), told).await;
-    let node = Node::with(world, &patient());
+    let node = Node::with(world, &settings());
     for (hidden, unknown, search) in [
         ("/id/serial:SN-7", "/id/serial:SN-8", false),
         ("/01/9506000134352/21/SN-7", "/01/9506000134352/21/SN-8", false),
@@ -131,7 +131,7 @@ async fn hidden_and_unknown_look_alike() {
 #[tokio::test]
 async fn a_client_that_asks_too_often_has_to_wait() {
     let world = tokio::task::spawn_blocking(World::founded).await.expect("a world");
-    let mut settings = patient();
+    let mut settings = settings();
     settings.pages.per_minute = 3;
     let node = Node::with(world, &settings);
     for _ in 0..3 {
@@ -150,7 +150,7 @@ async fn a_client_that_asks_too_often_has_to_wait() {
 #[tokio::test]
 async fn a_trusted_proxy_says_who_asks() {
     let world = tokio::task::spawn_blocking(World::founded).await.expect("a world");
-    let mut settings = patient();
+    let mut settings = settings();
     settings.pages.per_minute = 1;
     settings.pages.trusted_proxies = vec![[127, 0, 0, 1].into()];
     let node = Node::with(world, &settings);
