@@ -85,6 +85,23 @@ stop_last_node() {
     unset "nodes[last]"
 }
 
+# The gateway's node, which mirrors the plant and decides by a policy of its own.
+#     gateway_that_follows PLANT-ADDRESS GATEWAY-ADDRESS
+gateway_that_follows() {
+    local plant=$1 site=$2
+    as site init --role infield --domain site4.plant.example --listen "$site" --generate-passphrase
+    as site peer add plant plant.example --url "http://$plant" --yes
+    cat >"$work/site/trust.json" <<JSON
+{
+  "domains": [$(origin site plant.example)],
+  "freshness": { "default": 3600 },
+  "rules": "@id(\"approved-and-in-use\") permit (principal, action in Action::\"use\", resource) when { principal.approving_roles.contains(\"integrator\") && principal.effect == Effect::\"permits\" };"
+}
+JSON
+    printf '\n[trust]\npolicy = "trust.json"\n' >>"$work/site/ics.toml"
+    serve site "$site"
+}
+
 # What a gateway's examples begin with: the plant's node with pumps in use that hold keys and certificates of their own,
 # an owner who may lift a suspension, and the gateway's node, which mirrors the plant and decides by a policy of its own.
 #     gateway_of_a_plant PLANT-ADDRESS GATEWAY-ADDRESS SERIAL…
@@ -105,16 +122,6 @@ gateway_of_a_plant() {
         as plant approve "serial:$serial" --yes
         as plant status in-use "serial:$serial" --yes
     done
-    as site init --role infield --domain site4.plant.example --listen "$site" --generate-passphrase
-    as site peer add plant plant.example --url "http://$plant" --yes
-    cat >"$work/site/trust.json" <<JSON
-{
-  "domains": [$(origin site plant.example)],
-  "freshness": { "default": 3600 },
-  "rules": "@id(\"approved-and-in-use\") permit (principal, action in Action::\"use\", resource) when { principal.approving_roles.contains(\"integrator\") && principal.effect == Effect::\"permits\" };"
-}
-JSON
-    printf '\n[trust]\npolicy = "trust.json"\n' >>"$work/site/ics.toml"
-    serve site "$site"
+    gateway_that_follows "$plant" "$site"
     for serial in "$@"; do until_ok as site lookup "serial:$serial" --use connect; done
 }

@@ -86,11 +86,11 @@ step "7. The owner lifts it: the pump is let in again"
 as plant status in-use serial:SN-0001 --lift --signer owner-desk --role owner --yes
 let_in_twice() { [ "$(grep -c 'let in SN-0001' "$work/agent.log")" = 2 ]; }
 until_ok let_in_twice
-"${listen[@]}" >"$work/heard" 2>&1 &
+"${listen[@]}" >"$work/heard-again" 2>&1 &
 nodes+=($!)
-until_ok grep -q 'Subscribed' "$work/heard"
+until_ok grep -q 'Subscribed' "$work/heard-again"
 say 'open again'
-until_ok grep -x 'open again' "$work/heard"
+until_ok grep -x 'open again' "$work/heard-again"
 
 step "8. Without the gateway's node the agent says so; what it allows ends with its freshness"
 kill "${nodes[1]}"

@@ -134,9 +134,12 @@ DESCRIPTION
 )
 printf '#!/bin/sh\nexec %s --home %s gate swupdate\n' "$ics" "$work/plant" >"$work/gate"
 chmod +x "$work/gate"
+# SWUpdate 2022.12 sometimes ends with 1 after an update that it calls successful: what counts is what is installed.
 update() {
-    if TMPDIR=$work/tmp swupdate -H board:1.0 -k "$work/soft.crt" -P "$work/gate" -i "$work/update.swu" >"$work/swupdate.log" 2>&1
-    then echo "SWUpdate has installed it: $(cat "$work/installed.bin")"; else echo "SWUpdate refuses"; fi
+    TMPDIR=$work/tmp swupdate -H board:1.0 -k "$work/soft.crt" -P "$work/gate" -i "$work/update.swu" >"$work/swupdate.log" 2>&1 || true
+    if [ -e "$work/installed.bin" ]
+    then echo "SWUpdate has installed it: $(cat "$work/installed.bin")"
+    else echo "SWUpdate refuses:"; sed -n 's/^.*ERROR : */  /p' "$work/swupdate.log"; fi
     rm -f "$work/installed.bin"
 }
 update

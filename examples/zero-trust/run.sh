@@ -36,17 +36,7 @@ as plant domain update --add-signer "security-controller=$work/monitor.asc" --ad
 as plant domain submit
 
 step "3. The gateway mirrors the domain and decides by a policy of its own"
-as site init --role infield --domain site4.plant.example --listen "$site" --generate-passphrase
-as site peer add plant plant.example --url "http://$plant" --yes
-cat >"$work/site/trust.json" <<JSON
-{
-  "domains": [$(origin site plant.example)],
-  "freshness": { "default": 3600 },
-  "rules": "@id(\"approved-and-in-use\") permit (principal, action in Action::\"use\", resource) when { principal.approving_roles.contains(\"integrator\") && principal.effect == Effect::\"permits\" };"
-}
-JSON
-printf '\n[trust]\npolicy = "trust.json"\n' >>"$work/site/ics.toml"
-serve site "$site"
+gateway_that_follows "$plant" "$site"
 until_ok as site lookup serial:SN-0001 --use connect
 until_ok as site lookup serial:SN-0002 --use connect
 
