@@ -7,6 +7,7 @@ use core::fmt::Write as _;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::name::Lookup;
@@ -20,7 +21,7 @@ use super::memory::{Around, Era, Kept, name_key};
 use super::read::{Sight, only, parse};
 use super::{App, AppError, Reader};
 use crate::api::AsOf;
-use crate::store::{Key, Reach};
+use crate::store::{DomainNumber, Key, Reach};
 
 /// How far an answer may be sought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,13 @@ pub struct Encoded {
     pub json: Vec<u8>,
     /// What it says, in few letters: the same answer has the same, however old it is.
     pub tag: String,
+}
+
+/// A domain of which something can be said now, and how far its log goes.
+pub(crate) struct Source {
+    pub(crate) hosted: Arc<Hosted>,
+    pub(crate) domain: Arc<Domain>,
+    pub(crate) reach: Reach,
 }
 
 /// What one domain says of an identity, and how far it was read.
@@ -135,7 +143,7 @@ impl App {
             // Says why nothing can be said.
             self.seal(&hosted)?;
         }
-        let Some(gathered) = self.gather(query, &[hosted], depth)? else { return Ok(None) };
+        let Some(gathered) = self.gather(query, &self.sources([hosted])?, depth)? else { return Ok(None) };
         let ids = gathered.iter().map(|(id, _)| *id).collect();
         only(&query.text, ids)?;
         let told = gathered.first().and_then(|(_, told)| told.first());
@@ -159,7 +167,7 @@ impl App {
         extent: Extent,
         depth: Depth,
     ) -> Result<Option<Encoded>, AppError> {
-        let Some(gathered) = self.gather(query, &self.all_hosted(), depth)? else { return Ok(None) };
+        let Some(gathered) = self.gather(query, &self.sources(self.all_hosted())?, depth)? else { return Ok(None) };
         let mut known: Vec<(IdentityId, Vec<Told>)> = Vec::new();
         for (id, told) in gathered {
             let mut readable = Vec::with_capacity(told.len());
@@ -234,88 +242,98 @@ impl App {
         Ok(())
     }
 
-    /// The identities that a query means in any of these domains, each with what all of them say of it. Domains of which
-    /// nothing can be said now are left out.
-    pub(crate) fn gather(
-        &self,
-        query: &Query,
-        hosted: &[Arc<Hosted>],
-        depth: Depth,
-    ) -> Result<Option<Gathered>, AppError> {
-        let now = self.clock().now();
-        let mut reached: Vec<(&Arc<Hosted>, Reach)> = Vec::with_capacity(hosted.len());
-        for hosted in hosted.iter().filter(|hosted| hosted.domain().is_some()) {
-            reached.extend(self.store().reach(hosted.number)?.map(|reach| (hosted, reach)));
-        }
-        let mut ids = BTreeSet::new();
-        for (hosted, _) in &reached {
-            match self.whom(query, hosted, depth, now)? {
-                Some(meant) => ids.extend(meant),
-                None => return Ok(None),
+    /// Those of these domains of which something can be said now.
+    pub(crate) fn sources(&self, hosted: impl IntoIterator<Item = Arc<Hosted>>) -> Result<Vec<Source>, AppError> {
+        let mut sources = Vec::new();
+        for hosted in hosted {
+            if let Some(domain) = hosted.domain()
+                && let Some(reach) = self.store().reach(hosted.number)?
+            {
+                sources.push(Source { hosted, domain, reach });
             }
         }
+        Ok(sources)
+    }
+
+    /// The identities that a query means in any of these domains, each with what all of them say of it.
+    pub(crate) fn gather(&self, query: &Query, sources: &[Source], depth: Depth) -> Result<Option<Gathered>, AppError> {
+        let now = self.clock().now();
+        let mut ids = Vec::new();
+        for source in sources {
+            if !self.whom(query, &source.hosted, (depth, now), &mut ids)? {
+                return Ok(None);
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
         let mut gathered = Vec::with_capacity(ids.len());
         for id in ids {
-            let mut told = Vec::with_capacity(reached.len());
-            for (hosted, reach) in &reached {
-                let Some((kept, reach)) = self.kept_at(hosted, &id, *reach, depth, now)? else { return Ok(None) };
-                told.push(Told { hosted: Arc::clone(hosted), reach, kept });
+            let mut told = Vec::with_capacity(sources.len());
+            for source in sources {
+                match self.kept_at(source, &id, depth, now)? {
+                    Some(one) => told.push(one),
+                    None => return Ok(None),
+                }
             }
             gathered.push((id, told));
         }
         Ok(Some(gathered))
     }
 
-    /// The identities that a query means in one domain.
+    /// Adds the identities that a query means in one domain; false if that is deeper than `depth`.
     fn whom(
         &self,
         query: &Query,
         hosted: &Hosted,
-        depth: Depth,
-        now: Timestamp,
-    ) -> Result<Option<Vec<IdentityId>>, AppError> {
+        (depth, now): (Depth, Timestamp),
+        meant: &mut Vec<IdentityId>,
+    ) -> Result<bool, AppError> {
+        if self.whom_in_memory(query, hosted.number, now, meant) {
+            return Ok(true);
+        }
+        if depth == Depth::Memory {
+            return Ok(false);
+        }
+        let sight = self.sight(hosted)?;
+        meant.extend(self.identities(&sight, &query.lookup)?);
+        Ok(true)
+    }
+
+    /// The same, of what is kept; false if that is not all.
+    fn whom_in_memory(&self, query: &Query, domain: DomainNumber, now: Timestamp, meant: &mut Vec<IdentityId>) -> bool {
         let memory = self.memory();
-        let known = match (&query.lookup, query.name) {
-            (Lookup::Ids(ids), _) => {
-                let kept = ids.iter().map(|id| memory.recall(hosted.number, id, now));
-                kept.collect::<Option<Vec<_>>>()
-                    .map(|all| all.iter().filter(|kept| kept.known().is_some()).map(|kept| kept.id).collect())
-            }
-            (Lookup::Name(_), Some(name)) => match memory.recall_name(hosted.number, name).map(|it| it.identity) {
-                Some(None) => Some(Vec::new()),
-                Some(Some(id)) => memory
-                    .recall(hosted.number, &id, now)
-                    .map(|kept| if kept.is_called(name.0) { vec![id] } else { Vec::new() }),
-                None => None,
-            },
-            (Lookup::Name(_), None) => None,
+        let mut add = |id: &IdentityId, is_meant: &dyn Fn(&Kept) -> bool| {
+            let kept = memory.recall(domain, id, now);
+            meant.extend(kept.as_deref().filter(|kept| is_meant(kept)).map(|kept| kept.id));
+            kept.is_some()
         };
-        match (known, depth) {
-            (Some(ids), _) => Ok(Some(ids)),
-            (None, Depth::Memory) => Ok(None),
-            (None, Depth::Store) => {
-                let sight = self.sight(hosted)?;
-                Ok(Some(self.identities(&sight, &query.lookup)?.into_iter().collect()))
-            }
+        match (&query.lookup, query.name) {
+            (Lookup::Ids(ids), _) => ids.iter().all(|id| add(id, &|kept| kept.known().is_some())),
+            (Lookup::Name(_), Some(name)) => match memory.recall_name(domain, name).map(|it| it.identity) {
+                Some(None) => true,
+                Some(Some(id)) => add(&id, &|kept| kept.is_called(name.0)),
+                None => false,
+            },
+            (Lookup::Name(_), None) => false,
         }
     }
 
     /// What a domain says of an identity, with how far that goes.
     fn kept_at(
         &self,
-        hosted: &Hosted,
+        source: &Source,
         id: &IdentityId,
-        reach: Reach,
         depth: Depth,
         now: Timestamp,
-    ) -> Result<Option<(Arc<Kept>, Reach)>, AppError> {
-        match (self.memory().recall(hosted.number, id, now), depth) {
-            (Some(kept), _) => Ok(Some((kept, reach))),
+    ) -> Result<Option<Told>, AppError> {
+        let told = |kept, reach| Some(Told { hosted: Arc::clone(&source.hosted), reach, kept });
+        match (self.memory().recall(source.hosted.number, id, now), depth) {
+            (Some(kept), _) => Ok(told(kept, source.reach)),
             (None, Depth::Memory) => Ok(None),
             (None, Depth::Store) => {
-                let sight = self.sight(hosted)?;
+                let sight = self.sight(&source.hosted)?;
                 let (size, root, cosigned_at) = (sight.seal.size, sight.seal.root, sight.seal.cosigned_at);
-                Ok(Some((self.kept(&sight, id)?, Reach { size, root, cosigned_at })))
+                Ok(told(self.kept(&sight, id)?, Reach { size, root, cosigned_at }))
             }
         }
     }

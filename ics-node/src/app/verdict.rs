@@ -3,8 +3,6 @@
 //! [`App::check`] is the gateway's question at run time: answered from memory, in a word and a reason, and never with
 //! `allow` where anything failed. [`App::verdict`] is the same answer with all that it rests on.
 
-use std::sync::Arc;
-
 use ics_core::descriptor::Freshness;
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
@@ -15,10 +13,9 @@ use ics_core::trust::{
 use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256};
 
-use super::answers::{Depth, Query, Told};
+use super::answers::{Depth, Query, Source, Told};
 use super::entries::subject_key;
-use super::hosted::Hosted;
-use super::memory::{Asked, Kept};
+use super::memory::Asked;
 use super::{App, AppError, Reader};
 use crate::api::Check;
 use crate::store::Reach;
@@ -26,13 +23,6 @@ use crate::store::Reach;
 /// That nobody can tell.
 const fn unknown(reason: Reason) -> Check {
     Check { verdict: Outcome::Unknown, reason, as_of: None, fresh_until: None, view: String::new() }
-}
-
-/// A domain that counts, as it was heard.
-struct Heard {
-    hosted: Arc<Hosted>,
-    domain: Arc<Domain>,
-    reach: Reach,
 }
 
 /// A thing as the domains that count describe it.
@@ -86,22 +76,21 @@ impl App {
     }
 
     /// The domains that count, of which anything was heard.
-    fn heard(&self, policy: &TrustPolicy) -> Result<Vec<Heard>, AppError> {
+    fn heard(&self, policy: &TrustPolicy) -> Result<Vec<Source>, AppError> {
         let mut heard = Vec::with_capacity(policy.domains().len());
         for origin in policy.domains() {
             let Ok(hosted) = self.hosted(&origin.domain) else { continue };
             let Some(domain) = hosted.domain().filter(|domain| domain.is(origin)) else { continue };
             let Some(reach) = self.store().reach(hosted.number)? else { continue };
-            heard.push(Heard { hosted, domain, reach });
+            heard.push(Source { hosted, domain, reach });
         }
         Ok(heard)
     }
 
     /// A thing as these domains describe it to a reader. An answer that left out what he may not read could allow what is
     /// blocked: to whoever may not read all of it, nothing is known.
-    fn look(&self, reader: Reader, query: &Query, heard: &[Heard], depth: Depth) -> Result<Option<Looking>, AppError> {
-        let hosted: Vec<Arc<Hosted>> = heard.iter().map(|it| Arc::clone(&it.hosted)).collect();
-        let Some(mut gathered) = self.gather(query, &hosted, depth)? else { return Ok(None) };
+    fn look(&self, reader: Reader, query: &Query, heard: &[Source], depth: Depth) -> Result<Option<Looking>, AppError> {
+        let Some(mut gathered) = self.gather(query, heard, depth)? else { return Ok(None) };
         let candidates = gathered.len();
         let (id, told) = match gathered.pop().filter(|_| candidates == 1) {
             Some((id, told)) => (Some(id), told),
@@ -121,16 +110,15 @@ impl App {
         policy: &TrustPolicy,
         usage: &str,
         looking: &[(&Query, Looking)],
-        heard: &[Heard],
+        heard: &[Source],
         now: Timestamp,
     ) -> Result<(Ruling, Option<Timestamp>), AppError> {
-        let rests_on: Vec<Arc<Kept>> =
-            looking.iter().flat_map(|(_, it)| it.told.iter().map(|told| Arc::clone(&told.kept))).collect();
-        let changes_at = rests_on.iter().filter_map(|kept| kept.changes_at()).min();
+        let rests_on = || looking.iter().flat_map(|(_, it)| it.told.iter().map(|told| &told.kept));
+        let changes_at = rests_on().filter_map(|kept| kept.changes_at()).min();
         let certain = looking.iter().all(|(_, it)| it.id.is_some());
         let key = |number: usize| looking.get(number).and_then(|(_, it)| it.id).map_or(0, |id| subject_key(&id).bits());
         let asked = Asked { usage: word(usage), thing: key(0), peer: key(1) };
-        if certain && let Some(ruling) = self.memory().recall_ruling(&asked, &rests_on) {
+        if certain && let Some(ruling) = self.memory().recall_ruling(&asked, rests_on()) {
             return Ok((ruling, changes_at));
         }
         let mut things = Vec::with_capacity(2);
@@ -142,7 +130,7 @@ impl App {
         let question = Question { usage: usage.to_owned(), thing, peer: things.next() };
         let ruling = settle(&question, policy, now).ruling();
         if certain {
-            self.memory().keep_ruling(asked, &rests_on, ruling);
+            self.memory().keep_ruling(asked, rests_on(), ruling);
         }
         Ok((ruling, changes_at))
     }
@@ -176,7 +164,7 @@ impl App {
     }
 
     /// The domains here that do not count: they are named, so that nobody wonders why they were not heard.
-    fn unheard(&self, heard: &[Heard]) -> Result<Vec<Testimony>, AppError> {
+    fn unheard(&self, heard: &[Source]) -> Result<Vec<Testimony>, AppError> {
         let mut unheard = Vec::new();
         for hosted in self.all_hosted() {
             let counts = |name: &DomainName| heard.iter().any(|it| it.hosted.name == *name);
@@ -207,8 +195,8 @@ fn looked(query: &Query, candidates: usize, testimonies: Vec<Testimony>) -> Look
 }
 
 /// What the domains that were heard say, also where they say nothing.
-fn testimonies(heard: &[Heard], told: &[Told]) -> Result<Vec<Testimony>, AppError> {
-    let of = |it: &Heard| {
+fn testimonies(heard: &[Source], told: &[Told]) -> Result<Vec<Testimony>, AppError> {
+    let of = |it: &Source| {
         let told = told.iter().find(|told| told.hosted.number == it.hosted.number);
         testimony(&it.domain, told.map_or(&it.reach, |told| &told.reach), told)
     };
@@ -231,7 +219,7 @@ fn answer(
     usage: &str,
     ruling: Ruling,
     changes_at: Option<Timestamp>,
-    heard: &[Heard],
+    heard: &[Source],
     now: Timestamp,
 ) -> Check {
     let reaches = || {

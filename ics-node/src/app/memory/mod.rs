@@ -181,12 +181,16 @@ impl Memory {
     }
 
     /// The ruling on a question, if it rests on just these.
-    pub(crate) fn recall_ruling(&self, asked: &Asked, rests_on: &[Arc<Kept>]) -> Option<Ruling> {
+    pub(crate) fn recall_ruling<'k>(
+        &self,
+        asked: &Asked,
+        rests_on: impl Iterator<Item = &'k Arc<Kept>>,
+    ) -> Option<Ruling> {
         self.rulings.get(asked).filter(|ruled| ruled.mark == mark(rests_on)).map(|ruled| ruled.ruling)
     }
 
     /// Keeps a ruling for as long as what it rests on is kept.
-    pub(crate) fn keep_ruling(&self, asked: Asked, rests_on: &[Arc<Kept>], ruling: Ruling) {
+    pub(crate) fn keep_ruling<'k>(&self, asked: Asked, rests_on: impl Iterator<Item = &'k Arc<Kept>>, ruling: Ruling) {
         self.rulings.insert(asked, Ruled { mark: mark(rests_on), ruling });
     }
 
@@ -237,7 +241,7 @@ impl Memory {
 }
 
 /// What a ruling rests on, in one number: generations never come again.
-fn mark(rests_on: &[Arc<Kept>]) -> u64 {
+fn mark<'k>(rests_on: impl Iterator<Item = &'k Arc<Kept>>) -> u64 {
     // The finaliser of MurmurHash3 on each, so that two sets of numbers do not add up to the same.
     let mix = |mark: u64, kept: &Arc<Kept>| {
         let mut mixed = mark ^ kept.generation;
@@ -245,7 +249,7 @@ fn mark(rests_on: &[Arc<Kept>]) -> u64 {
         mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
         mixed ^ (mixed >> 33)
     };
-    rests_on.iter().fold(rests_on.len() as u64, mix)
+    rests_on.fold(0, mix)
 }
 
 /// The key by which the entries that give a name are found.
