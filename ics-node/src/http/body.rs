@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
@@ -17,6 +18,11 @@ use crate::app::problem::Code;
 
 /// Bytes of a JSON body where nothing else is said: the certificate of an enrolment in base64, or some thousand ids.
 pub(super) const JSON_BYTES: usize = 512 * 1024;
+
+/// Bytes of a body that is too large that are read away, and how long: a connection that is closed with something unread
+/// takes the answer with it, and its client never learns why he is refused.
+const READ_AWAY_BYTES: usize = 256 * 1024;
+const READ_AWAY_TIME: Duration = Duration::from_secs(2);
 
 /// A JSON body of [`JSON_BYTES`] at most.
 #[derive(Debug)]
@@ -69,10 +75,11 @@ pub(super) fn media_type(request: &HttpRequest, taken: &[&'static str]) -> Resul
 /// When it has more than `limit` bytes, does not arrive within the time for requests, or breaks off.
 pub(super) async fn read(request: &HttpRequest, payload: &mut Payload, limit: usize) -> Result<Bytes, Failure> {
     let too_large = || Failure::new(Code::BodyTooLarge, format_args!("a body takes {limit} bytes at most here"));
+    let time = face(request)?.request_timeout;
     if announced(request).is_some_and(|length| length > limit as u64) {
+        let _ = tokio::time::timeout(time.min(READ_AWAY_TIME), collect(payload, 0)).await;
         return Err(too_large());
     }
-    let time = face(request)?.request_timeout;
     let collected = tokio::time::timeout(time, collect(payload, limit)).await;
     let late = |_| Failure::new(Code::RequestTimeout, format_args!("a request takes {} s at most", time.as_secs_f32()));
     collected.map_err(late)??.ok_or_else(too_large)
@@ -86,15 +93,18 @@ fn announced(request: &HttpRequest) -> Option<u64> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// All chunks of a payload, or `None` as soon as they are more than `limit` bytes.
+/// All chunks of a payload, or `None` if they are more than `limit` bytes: then some of the rest is read away.
 async fn collect(payload: &mut Payload, limit: usize) -> Result<Option<Bytes>, Failure> {
-    let mut body = BytesMut::new();
+    let (mut body, mut length) = (BytesMut::new(), 0_usize);
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|e| Failure::new(Code::MalformedRequest, format_args!("the body broke off: {e}")))?;
-        if chunk.len() > limit.saturating_sub(body.len()) {
+        length = length.saturating_add(chunk.len());
+        if length > limit.saturating_add(READ_AWAY_BYTES) {
             return Ok(None);
         }
-        body.extend_from_slice(&chunk);
+        if length <= limit {
+            body.extend_from_slice(&chunk);
+        }
     }
-    Ok(Some(body.freeze()))
+    Ok((length <= limit).then(|| body.freeze()))
 }

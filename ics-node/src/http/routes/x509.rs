@@ -182,6 +182,12 @@ fn refusal(failure: &Failure) -> HttpResponse {
 
 async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) -> Result<HttpResponse, Failure> {
     let (domain, profile) = label(face, request)?;
+    // Before anything is refused: clients come without a password first, and send it when they are asked.
+    body::media_type(request, &[PKCS10, PKCS7])?;
+    let bytes = {
+        let _place = face.upload()?;
+        body::read(request, &mut payload.into_inner(), limits::CSR_BYTES * 2).await?
+    };
     let proven = request.conn_data::<ProvenKey>().map(|key| key.0);
     let basic = basic(request)?;
     if proven.is_none() && (again || basic.is_none()) {
@@ -192,11 +198,6 @@ async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) 
         };
         return Err(Failure::new(Code::UnprovenClient, text));
     }
-    body::media_type(request, &[PKCS10, PKCS7])?;
-    let bytes = {
-        let _place = face.upload()?;
-        body::read(request, &mut payload.into_inner(), limits::CSR_BYTES * 2).await?
-    };
     let csr = String::from_utf8(bytes.to_vec()).map_err(|_| Failure::new(Code::BadCsr, "the body is not base64"))?;
     let enrol = move |app: &App| Ok(app.est_enroll(&EstRequest { domain, profile, proven, basic }, &csr)?);
     Ok(base64(CERTS_ONLY, &face.blocking(enrol).await?))
