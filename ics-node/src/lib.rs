@@ -7,6 +7,7 @@ extern crate self as ics_node;
 pub mod acme;
 pub mod api;
 pub mod app;
+mod background;
 pub mod cli;
 pub mod client;
 pub mod config;

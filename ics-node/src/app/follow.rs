@@ -68,7 +68,7 @@ impl App {
             }
             let app = self.clone();
             // What was cut off is followed from the same place again.
-            let _ = tokio::task::spawn_blocking(move || app.follow_once()).await;
+            let _ = crate::background::spawn(move || app.follow_once()).await;
         }
     }
 

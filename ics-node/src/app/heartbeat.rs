@@ -23,7 +23,7 @@ impl App {
             }
             let app = self.clone();
             // A beat that was cut off is no loss: the next one says more.
-            let _ = tokio::task::spawn_blocking(move || app.beat_once()).await;
+            let _ = crate::background::spawn(move || app.beat_once()).await;
         }
     }
 

@@ -227,7 +227,7 @@ impl App {
     /// When nothing in it can be read, or the node cannot write.
     pub async fn merge_keys(&self, bytes: Vec<u8>) -> Result<Merged, AppError> {
         let app = self.clone();
-        let (mut merged, mut uploads) = tokio::task::spawn_blocking(move || app.read_upload(&bytes))
+        let (mut merged, mut uploads) = crate::background::spawn(move || app.read_upload(&bytes))
             .await
             .map_err(|error| AppError::Internal(format!("an upload was given up: {error}")))??;
         for domain in self.domains_of(&uploads) {

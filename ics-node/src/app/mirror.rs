@@ -255,7 +255,7 @@ impl Taking {
         work: impl FnOnce(&App, &Arc<Hosted>) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, String> {
         let (app, hosted) = (self.app.clone(), Arc::clone(&self.hosted));
-        match tokio::task::spawn_blocking(move || work(&app, &hosted)).await {
+        match crate::background::spawn(move || work(&app, &hosted)).await {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(error) => Err(format!("what arrived was not taken: {error}")),
         }

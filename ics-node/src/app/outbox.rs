@@ -88,7 +88,7 @@ impl App {
         bodies: Vec<Vec<u8>>,
     ) -> Result<SubmissionResults, AppError> {
         let (app, of) = (self.clone(), Arc::clone(hosted));
-        let posted = tokio::task::spawn_blocking(move || app.post(&of, bodies)).await.map_err(given_up)??;
+        let posted = crate::background::spawn(move || app.post(&of, bodies)).await.map_err(given_up)??;
         let ids = match posted {
             Ok(ids) => ids,
             Err(bodies) => return self.pass_on(hosted, bodies).await,
@@ -100,7 +100,7 @@ impl App {
             tracing::warn!(domain = %hosted.name, %error, "the outbox was not sent");
         }
         let (app, of) = (self.clone(), Arc::clone(hosted));
-        tokio::task::spawn_blocking(move || app.results_of(&of, &ids)).await.map_err(given_up)?
+        crate::background::spawn(move || app.results_of(&of, &ids)).await.map_err(given_up)?
     }
 
     /// Takes bodies into the outbox; gives them back if one is a stranger's.
@@ -159,8 +159,7 @@ impl App {
         let mut retry = hosted.retry.lock().await;
         while retry.may_send(urged) {
             let (app, of) = (self.clone(), Arc::clone(hosted));
-            let batch =
-                tokio::task::spawn_blocking(move || app.store().waiting(of.number)).await.map_err(given_up)??;
+            let batch = crate::background::spawn(move || app.store().waiting(of.number)).await.map_err(given_up)??;
             if batch.is_empty() {
                 return Ok(());
             }
@@ -184,7 +183,7 @@ impl App {
             Err(error) => Err(PeerError::Transport(error.to_string())),
         };
         let (app, hosted) = (self.clone(), Arc::clone(hosted));
-        tokio::task::spawn_blocking(move || app.note(&hosted, &ids, answer)).await.map_err(given_up)?
+        crate::background::spawn(move || app.note(&hosted, &ids, answer)).await.map_err(given_up)?
     }
 
     /// Keeps what the home, or a mirror on the way to it, has answered.

@@ -205,5 +205,5 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, AppError> + Send + 'static,
 ) -> Result<T, AppError> {
     let given_up = |error| AppError::Internal(format!("news were given up: {error}"));
-    tokio::task::spawn_blocking(work).await.map_err(given_up)?
+    crate::background::spawn(work).await.map_err(given_up)?
 }

@@ -198,7 +198,7 @@ impl App {
     ) -> Result<(), AppError> {
         let known = page.checkpoint.as_ref().or(target).cloned();
         let (app, hosted, page) = (self.clone(), Arc::clone(hosted), page.clone());
-        let taken = tokio::task::spawn_blocking(move || {
+        let taken = crate::background::spawn(move || {
             if let Some(known) = known {
                 app.store().raise_head(hosted.number, seal(known))?;
             }

@@ -54,13 +54,13 @@ impl App {
         let given_up = |error| AppError::Internal(format!("a submission was given up: {error}"));
         let (app, home) = (self.clone(), Arc::clone(&hosted));
         let outcomes =
-            match tokio::task::spawn_blocking(move || app.submit_home(&home, bodies)).await.map_err(given_up)?? {
+            match crate::background::spawn(move || app.submit_home(&home, bodies)).await.map_err(given_up)?? {
                 Taken::Shown(results) => return Ok(results),
                 Taken::Waits(outcomes) => outcomes,
             };
         self.until_shown(&hosted, reach(&outcomes)).await?;
         let app = self.clone();
-        tokio::task::spawn_blocking(move || app.results(&hosted, outcomes)).await.map_err(given_up)?
+        crate::background::spawn(move || app.results(&hosted, outcomes)).await.map_err(given_up)?
     }
 
     fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<Taken, AppError> {

@@ -21,7 +21,7 @@ impl App {
         if bytes.is_empty() {
             return Err(AppError::new(Code::MalformedStatement, "the request has no body: there is nothing to submit"));
         }
-        let split = tokio::task::spawn_blocking(move || split(&bytes))
+        let split = crate::background::spawn(move || split(&bytes))
             .await
             .map_err(|error| AppError::Internal(format!("a submission was given up: {error}")))?
             .map_err(|error| AppError::new(Code::MalformedStatement, error.to_string()))?;

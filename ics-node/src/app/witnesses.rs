@@ -229,7 +229,7 @@ impl App {
     ) -> Result<T, AppError> {
         let (app, hosted) = (self.clone(), Arc::clone(hosted));
         let given_up = |error| AppError::Internal(format!("witnessing was given up: {error}"));
-        tokio::task::spawn_blocking(move || work(&app, &hosted)).await.map_err(given_up)?
+        crate::background::spawn(move || work(&app, &hosted)).await.map_err(given_up)?
     }
 }
 

@@ -11,6 +11,7 @@ use super::metrics::Metrics;
 use super::server::Settings;
 use crate::app::problem::Code;
 use crate::app::{App, AppError, Depth};
+use crate::background;
 
 /// What all handlers share.
 pub(super) struct Face {
@@ -81,6 +82,7 @@ impl Face {
         let place = place(&self.work, "all places for requests under way are taken")?;
         let app = self.app.clone();
         let done = web::block(move || {
+            background::lower();
             let _place = place;
             work(&app)
         });

@@ -42,7 +42,7 @@ impl Job {
     pub(super) async fn run(self, place: std::sync::Arc<Place>) -> Done {
         let work = match self {
             Self::Write(reader, change) => return Done::Result(write::write(&place, reader, change).await),
-            work => tokio::task::spawn_blocking(move || work.block(&place)),
+            work => crate::background::spawn(move || work.block(&place)),
         };
         work.await.unwrap_or_else(|error| {
             tracing::error!(%error, "an LDAP operation was given up");

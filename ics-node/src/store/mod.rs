@@ -42,6 +42,8 @@ use std::thread::JoinHandle;
 use ics_core::log::Hash;
 use ics_core::time::Timestamp;
 
+use crate::background;
+
 pub use acme::{AcmeStore, AcmeTx, Credential, Durability, Issued as AcmeIssued};
 pub use backup::{backup, check_backup, put_back};
 pub use check::{Inspector, Report, inspect};
@@ -160,7 +162,10 @@ impl Store {
         let (tasks, waiting) = std::sync::mpsc::sync_channel(queue);
         let writer = std::thread::Builder::new()
             .name("ics-writer".to_owned())
-            .spawn(move || writer.run(&waiting))
+            .spawn(move || {
+                background::lower();
+                writer.run(&waiting);
+            })
             .map_err(StoreError::io(dir))?;
         let (tasks, writer) = (Some(tasks), Some(writer));
         Ok(Self { shared, tasks, writer, queue, dir: dir.to_owned(), _lock: lock })

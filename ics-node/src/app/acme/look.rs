@@ -52,7 +52,7 @@ impl App {
         let found = found.unwrap_or_else(|_| Err(late()));
         tracing::info!(host = %look.host, method = look.method.as_str(), found = found.is_ok(), "a challenge was looked at");
         let app = self.clone();
-        let kept = tokio::task::spawn_blocking(move || app.acme_found(&look, found)).await;
+        let kept = crate::background::spawn(move || app.acme_found(&look, found)).await;
         if !matches!(kept, Ok(Ok(()))) {
             tracing::error!(?kept, "what came of a challenge could not be kept");
         }

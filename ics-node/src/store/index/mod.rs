@@ -21,6 +21,7 @@ use rusqlite::Connection;
 use super::error::StoreError;
 use super::types::{DomainNumber, Key, Position};
 use super::writer::truncate_wal;
+use crate::background;
 pub(crate) use file::Progress;
 pub use search::Page;
 use search::Search;
@@ -59,7 +60,10 @@ impl Index {
         let (of_thread, its_path) = (Arc::clone(&shared), path.to_owned());
         let thread = std::thread::Builder::new()
             .name("ics-index".to_owned())
-            .spawn(move || of_thread.run(connection, &its_path))
+            .spawn(move || {
+                background::lower();
+                of_thread.run(connection, &its_path);
+            })
             .map_err(StoreError::io(path))?;
         Ok(Self { shared, thread: Some(thread) })
     }

@@ -1,0 +1,43 @@
+//! Work beside the answers from memory.
+//!
+//! A gateway's question takes microseconds, the check of a batch milliseconds. Where both want one processor, the
+//! question must not wait until the batch has had its share: what blocks or computes for long runs at a lower priority.
+
+use std::cell::Cell;
+
+use tokio::task::JoinHandle;
+
+/// How much lower, in steps of setpriority(2): a third of the processor is left to it when answers want all.
+const STEPS: i32 = 5;
+
+/// Does work that blocks, on a thread for such.
+pub(crate) fn spawn<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
+    tokio::task::spawn_blocking(move || {
+        lower();
+        work()
+    })
+}
+
+/// Lowers the priority of this thread, once and for good: it is not to answer from memory any more.
+pub(crate) fn lower() {
+    thread_local!(static IS_LOWERED: Cell<bool> = const { Cell::new(false) });
+    // A thread has a priority of its own on Linux only; elsewhere it would be lowered for all.
+    if cfg!(target_os = "linux") && !IS_LOWERED.replace(true) {
+        // What cannot be lowered does its work all the same.
+        let _ = rustix::process::nice(STEPS);
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    #[tokio::test]
+    async fn only_its_own_threads_wait_for_others() {
+        let here = || getpriority_process(None).expect("has one");
+        let (before, there) = (here(), super::spawn(here).await.expect("ends"));
+        assert_eq!((here(), there), (before, (before + super::STEPS).min(19)));
+        let again = super::spawn(here).await.expect("ends");
+        assert_eq!(again, there, "once");
+    }
+}
