@@ -1,16 +1,19 @@
 //! What directories are made of: things one by one, found by what is said of them, with the bodies behind.
 
+use std::sync::Arc;
+
 use ics_core::identity::IdentityId;
 use ics_core::name::Lookup;
 use ics_core::record::{Posting, Record};
 use ics_core::vocabulary::DomainName;
 
+use super::answers::Told;
 use super::list::Filter;
 use super::problem::Code;
 use super::read::parse;
 use super::{App, AppError, Reader};
 use crate::api::AsOf;
-use crate::store::Standing;
+use crate::store::{DomainNumber, Reach, Standing};
 
 /// What a domain says of one identity, and how complete and fresh that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,26 @@ pub struct Thing {
     pub as_of: AsOf,
     /// The record.
     pub record: Record,
+    /// The number that the domain has at this node.
+    pub domain: DomainNumber,
+}
+
+/// What was known of an identity in a domain when it was looked up; as long as the mark stands, the same is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The number that the domain has at this node.
+    pub domain: DomainNumber,
+    id: IdentityId,
+    generation: u64,
+}
+
+/// What a look-up by id came to, also if that is nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Looked {
+    /// The thing, if the reader may read what the domain says of it.
+    pub thing: Option<Thing>,
+    /// What that rests on, apart from what time alone changes; none where the text is no id.
+    pub marks: Vec<Mark>,
 }
 
 /// Some of a domain's identities, in the order in which the log first speaks of them in the way asked for.
@@ -37,18 +60,59 @@ impl App {
     ///
     /// # Errors
     /// When the domain cannot answer now. A domain that is not here says nothing.
-    pub fn thing(&self, reader: Reader, domain: &DomainName, id: &str) -> Result<Option<Thing>, AppError> {
-        let Ok(Lookup::Ids(ids)) = parse(id) else { return Ok(None) };
+    pub fn thing(&self, reader: Reader, domain: &DomainName, id: &str) -> Result<Looked, AppError> {
+        let Ok(Lookup::Ids(ids)) = parse(id) else { return Ok(Looked::default()) };
         if !ids.iter().any(|known| known.to_string() == id) {
-            return Ok(None);
+            return Ok(Looked::default());
         }
-        match self.record(reader, domain, id) {
-            Ok(answer) => Ok(Some(Thing { as_of: answer.as_of, record: answer.record })),
-            Err(error) if matches!(error.code(), Code::UnknownDomain | Code::UnknownIdentity | Code::AmbiguousName) => {
-                Ok(None)
+        match self.look_up(reader, domain, &ids) {
+            Err(error) if error.code() == Code::UnknownDomain => Ok(Looked::default()),
+            looked => looked,
+        }
+    }
+
+    fn look_up(&self, reader: Reader, domain: &DomainName, ids: &[IdentityId]) -> Result<Looked, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let (size, root, cosigned_at) = (sight.seal.size, sight.seal.root, sight.seal.cosigned_at);
+        let (mut looked, mut known) = (Looked::default(), Vec::new());
+        for id in ids {
+            let kept = self.kept(&sight, id)?;
+            looked.marks.push(Mark { domain: hosted.number, id: *id, generation: kept.generation });
+            if kept.known().is_some() {
+                known.push(Told { hosted: Arc::clone(&hosted), reach: Reach { size, root, cosigned_at }, kept });
             }
-            Err(error) => Err(error),
         }
+        // Of two identities with one text neither is answered for, as for any name that fits several.
+        if let [told] = known.as_slice()
+            && told.is_readable(self, reader)?
+        {
+            let as_of = self.as_of(&sight);
+            looked.thing = told.kept.record()?.map(|record| Thing { as_of, record, domain: hosted.number });
+        }
+        Ok(looked)
+    }
+
+    /// Whether what was known when a mark was made is known still.
+    #[must_use]
+    pub fn stands(&self, mark: &Mark) -> bool {
+        let kept = self.memory().recall(mark.domain, &mark.id, self.clock().now());
+        kept.is_some_and(|kept| kept.generation == mark.generation)
+    }
+
+    /// How complete and how fresh a domain is now; `None` while it is silent or not here. Asked for before a mark is
+    /// looked at, it never promises more than the mark stands for.
+    #[must_use]
+    pub fn as_of_domain(&self, number: DomainNumber) -> Option<AsOf> {
+        let hosted = self.all_hosted().into_iter().find(|hosted| hosted.number == number)?;
+        let reach = self.store().reach(number).ok()??;
+        Some(AsOf {
+            size: reach.size,
+            root: reach.root.to_string(),
+            time: reach.cosigned_at,
+            age_seconds: reach.cosigned_at.map(|time| self.clock().now().millis_since(time) / 1000),
+            fresh_for_seconds: hosted.domain()?.descriptor().freshness.default,
+        })
     }
 
     /// The next things of a domain that have one of the postings, `limit` at most.
@@ -67,7 +131,7 @@ impl App {
         let sight = self.sight(&hosted)?;
         let found = self.found_by(reader, &sight, &Filter::any_of(&sight, postings)?, after, limit)?;
         let as_of = self.as_of(&sight);
-        let thing = |record| Thing { as_of: as_of.clone(), record };
+        let thing = |record| Thing { as_of: as_of.clone(), record, domain: hosted.number };
         // Of two identities with one text neither is answered for, as for any name that fits several.
         let alone = |record: &Record| {
             let ids = IdentityId::candidates(&record.identity.id.to_string()).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::openpgp::transferable::{Description, Transferable};
+use ics_core::openpgp::transferable::Description;
 use ics_core::record::{Logged, Posting, mail_of, user_id_terms};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::{openpgp_key_of, split};
@@ -167,7 +167,7 @@ impl App {
                 break;
             }
             if only.is_none_or(|only| fingerprint.version() == only) {
-                found.extend(self.found_key(reader, &sights, fingerprint, only)?);
+                found.extend(self.whole_key(reader, &sights, fingerprint, only)?);
             }
         }
         Ok(found)
@@ -191,33 +191,6 @@ impl App {
         let key = |id| if let IdentityId::Key(key) = id { Some(key) } else { None };
         keys.extend(ids.into_iter().filter_map(key).filter(|key| search.fits_key(key)));
         Ok(keys)
-    }
-
-    /// Everything on a key that the reader may read, of all domains here.
-    fn found_key(
-        &self,
-        reader: Reader,
-        sights: &[Sight<'_>],
-        fingerprint: Fingerprint,
-        only: Option<u8>,
-    ) -> Result<Option<FoundKey>, AppError> {
-        let id = IdentityId::Key(fingerprint);
-        let (mut bodies, mut is_blocked, mut modified) = (Vec::new(), false, Timestamp::default());
-        for sight in sights {
-            bodies.extend(self.bodies(reader, sight, &id)?);
-            if let Some((record, said)) = self.readable(reader, sight, &id)? {
-                is_blocked |= record.effect().blocks();
-                modified = said.about.iter().map(Logged::admitted_at).fold(modified, Timestamp::max);
-            }
-        }
-        let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
-        Ok(Transferable::of(&bodies, only).map(|whole| FoundKey {
-            fingerprint,
-            openpgp: whole.to_bytes(),
-            about: whole.describe(),
-            is_blocked,
-            modified,
-        }))
     }
 
     /// Takes keys in as key servers do: each statement goes to the domain that it names, each certificate to every domain

@@ -47,6 +47,7 @@ mod submit;
 mod thing;
 mod upload;
 mod verdict;
+mod whole_key;
 mod witnesses;
 
 use std::collections::BTreeMap;
@@ -65,7 +66,7 @@ use challenge::Challenges;
 pub use clock::Clock;
 pub use cosign::NotCosigned;
 pub use denied::Denied;
-pub use directory::{Thing, ThingPage};
+pub use directory::{Looked, Mark, Thing, ThingPage};
 pub use error::AppError;
 pub use est::EstRequest;
 pub use feed::{DescriptorAnswer, TileAnswer};

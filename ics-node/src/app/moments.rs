@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ics_core::domain::Domain;
-use ics_core::identity::IdentityId;
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
+use ics_core::openpgp::certificate::Certificate;
 use ics_core::log::Hash;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::record::{Logged, Posting, Record, resolve};
-use ics_core::statement::StatementId;
+use ics_core::statement::{StatementId, openpgp_key_of};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 use tokio::sync::watch;
@@ -118,6 +119,22 @@ impl Moment {
         self.domain.origin().to_string()
     }
 
+    /// What ruled then.
+    pub(super) fn rules(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// The time at which statements are judged.
+    pub(super) const fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// The primary keys of all certificates.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Fingerprint> {
+        self.domain.certificates().map(Certificate::primary).collect()
+    }
+
     /// When the home last vouched for the size.
     #[must_use]
     pub const fn cosigned_at(&self) -> Option<Timestamp> {
@@ -195,8 +212,12 @@ impl App {
         Ok(record.filter(|record| self.may_read(reader, &moment.domain, record)))
     }
 
+    pub(super) fn snapshot(&self, moment: &Moment) -> Snapshot<'_> {
+        Snapshot { store: self.store(), number: moment.hosted.number, size: moment.seal.size }
+    }
+
     fn said_then(&self, moment: &Moment, id: &str) -> Result<Option<(IdentityId, Said)>, AppError> {
-        let snapshot = Snapshot { store: self.store(), number: moment.hosted.number, size: moment.seal.size };
+        let snapshot = self.snapshot(moment);
         let mut found = None;
         for id in IdentityId::candidates(id).unwrap_or_default() {
             let said = Said::read(&snapshot, &moment.domain, &id, None)?;
@@ -217,7 +238,7 @@ impl App {
     /// # Errors
     /// When the store fails.
     pub fn introduced(&self, moment: &Moment, from: u64, limit: usize) -> Result<(Vec<String>, Option<u64>), AppError> {
-        let snapshot = Snapshot { store: self.store(), number: moment.hosted.number, size: moment.seal.size };
+        let snapshot = self.snapshot(moment);
         let range = from..moment.seal.size;
         let page = self.store().positions(moment.hosted.number, &keys(&[Posting::Act(Act::Identity)]), range, limit)?;
         let mut ids = Vec::new();
@@ -251,8 +272,12 @@ impl App {
                 // Statements count as far as the log shows, rules as far as they were not known before.
                 let harmless = match restore(&to.domain, &entry)? {
                     Some(statement) => entry.index >= to.seal.size || touch(&statement, &mut ids),
-                    None if entry.index < from.ruled_upto => true,
-                    None => !(entry.effective && changes_rules(&entry.header)),
+                    None => {
+                        // A certification changes the one key that it stands on.
+                        let body = entry.content.as_ref().map(|content| content.body.as_slice());
+                        ids.extend(body.and_then(openpgp_key_of).map(|key| key.to_string()));
+                        entry.index < from.ruled_upto || !(entry.effective && changes_rules(&entry.header))
+                    }
                 };
                 if !harmless {
                     return Ok(Touched::Any);
@@ -264,7 +289,7 @@ impl App {
 
     /// Adds what has begun or ceased to hold since a time.
     fn turned(&self, since: Timestamp, to: &Moment, mut ids: BTreeSet<String>) -> Result<Touched, AppError> {
-        let snapshot = Snapshot { store: self.store(), number: to.hosted.number, size: to.seal.size };
+        let snapshot = self.snapshot(to);
         let (Posting::Turns(first), Posting::Turns(last)) = (Posting::turns(since), Posting::turns(to.at)) else {
             return Ok(Touched::Any);
         };

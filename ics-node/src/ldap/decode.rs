@@ -1,10 +1,11 @@
 //! What reads bytes of clients, as functions of bytes alone: for whoever looks for input that breaks a promise.
 
 use super::dn::{Dn, escape};
+use super::encode::{Encoded, Selection};
 use super::message::{self, Framed, Request};
 use super::sync::{Cookie, Cursor};
 use super::tree::{Suffix, Tree};
-use super::{entry, filter, keyspace};
+use super::{filter, keyspace};
 use crate::app::Reader;
 use ldap3_proto::proto::LdapOp;
 
@@ -37,10 +38,10 @@ pub fn message(bytes: &[u8]) -> Message {
                 let tree = Tree::new(Suffix::default());
                 drop(tree.node(&request.base));
                 drop((filter::plan(&request.filter), keyspace::plan(&request.filter)));
-                let selection = entry::Selection::new(&request.attrs, request.typesonly);
+                let selection = Selection::new(&request.attrs, request.typesonly);
                 for made in [tree.suffix_entry(), tree.server_info_entry(), tree.subschema_entry()] {
                     filter::matches(&request.filter, &made);
-                    drop(entry::encode(&made, &selection));
+                    drop(Encoded::new(&made, &selection));
                 }
             }
             // What memory knows an answer by is made of the same bytes.

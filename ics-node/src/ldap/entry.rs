@@ -10,17 +10,19 @@ use ics_core::vocabulary::{Attribute as Told, DomainName};
 use ics_sync::wire;
 use sha2::{Digest as _, Sha256};
 
-use super::ber;
 use super::dn::escape;
 use super::schema::{self, Attribute, Class};
 use super::tree::Tree;
 use crate::api::{AsOf, DomainInfo, Position};
+use crate::store::DomainNumber;
 
 /// An entry: its name and its attributes, each once, with one value at least.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub(super) dn: String,
     pub(super) attributes: Vec<(&'static Attribute, Vec<Vec<u8>>)>,
+    /// The domain of which the entry says how complete and fresh it is, where that is all that may change of it.
+    pub(super) dated: Option<DomainNumber>,
 }
 
 impl PartialEq for Attribute {
@@ -30,8 +32,13 @@ impl PartialEq for Attribute {
 }
 
 impl Entry {
+    /// A name and nothing else.
+    pub(super) const fn empty(dn: String) -> Self {
+        Self { dn, attributes: Vec::new(), dated: None }
+    }
+
     pub(super) fn new(dn: String, class: &'static Class) -> Self {
-        let mut entry = Self { dn, attributes: Vec::new() };
+        let mut entry = Self::empty(dn);
         entry.put(&schema::OBJECT_CLASS, ["top", class.name]);
         entry.put(&schema::STRUCTURAL_CLASS, [class.name]);
         entry
@@ -122,7 +129,7 @@ pub(super) fn domain(tree: &Tree, info: &DomainInfo, checkpoint: Option<&str>) -
 }
 
 /// What a domain says of a thing; how complete and fresh that is, where it is an answer.
-pub(super) fn identity(tree: &Tree, record: &Record, as_of: Option<&AsOf>) -> Entry {
+pub(super) fn identity(tree: &Tree, record: &Record, as_of: Option<(&AsOf, DomainNumber)>) -> Entry {
     let mut entry = Entry::new(tree.identity_dn(&record.domain, &record.identity.id), &schema::ICS_IDENTITY);
     entry.put(&schema::DOMAIN, [record.domain.as_str()]);
     entry.put(&schema::IDENTITY, [record.identity.id.to_string()]);
@@ -142,8 +149,9 @@ pub(super) fn identity(tree: &Tree, record: &Record, as_of: Option<&AsOf>) -> En
         entry.put(told(*attribute), values(given));
     }
     entry.time(&schema::CHANGES_AT, record.changes_at);
-    if let Some(as_of) = as_of {
-        put_as_of(&mut entry, as_of);
+    if let Some((as_of, domain)) = as_of {
+        entry.dated = Some(domain);
+        entry.attributes.extend(as_of_attributes(as_of));
     }
     let times: Vec<Timestamp> = direct(record).map(|it| it.admitted_at).collect();
     let times = times.iter().min().copied().zip(times.iter().max().copied());
@@ -162,10 +170,15 @@ fn put_status(entry: &mut Entry, record: &Record) {
     entry.put(&schema::OTHER_STATUS, others);
 }
 
-fn put_as_of(entry: &mut Entry, as_of: &AsOf) {
+/// The attributes that say how complete and how fresh an answer is.
+pub(super) const AS_OF: [&Attribute; 3] = [&schema::AS_OF_SIZE, &schema::AS_OF_TIME, &schema::FRESH_FOR];
+
+pub(super) fn as_of_attributes(as_of: &AsOf) -> Vec<(&'static Attribute, Vec<Vec<u8>>)> {
+    let mut entry = Entry::empty(String::new());
     entry.number(&schema::AS_OF_SIZE, as_of.size);
     entry.time(&schema::AS_OF_TIME, as_of.time);
     entry.number(&schema::FRESH_FOR, as_of.fresh_for_seconds);
+    entry.attributes
 }
 
 /// Values are a set (RFC 4512, 2.2): the same from two signers is there once.
@@ -287,57 +300,6 @@ fn standing(said: &Listed) -> String {
     serde_json::to_value(said.standing).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// Which attributes of entries are asked for (RFC 4511, 4.5.1.8; RFC 3673).
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Selection {
-    user: bool,
-    operational: bool,
-    named: Vec<&'static Attribute>,
-    types_only: bool,
-}
-
-impl Selection {
-    pub(super) fn new(names: &[String], types_only: bool) -> Self {
-        let has = |wanted: &str| names.iter().any(|name| name == wanted);
-        Self {
-            user: names.is_empty() || has("*"),
-            operational: has("+"),
-            named: names.iter().filter_map(|name| schema::attribute(name)).collect(),
-            types_only,
-        }
-    }
-
-    fn wants(&self, attribute: &'static Attribute) -> bool {
-        let sort = if attribute.operational { self.operational } else { self.user };
-        sort || self.named.contains(&attribute)
-    }
-
-    /// Whether the bodies of statements are asked for.
-    pub(super) fn wants_bodies(&self) -> bool {
-        self.wants(&schema::BODY)
-    }
-}
-
-/// An entry as an operation of a message (RFC 4511, 4.5.2): SearchResultEntry.
-pub(super) fn encode(entry: &Entry, selection: &Selection) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
-    ber::element(&mut out, 0x64, |out| {
-        ber::primitive(out, ber::OCTETS, entry.dn.as_bytes());
-        ber::element(out, ber::SEQUENCE, |out| {
-            for (attribute, values) in entry.attributes.iter().filter(|(attribute, _)| selection.wants(attribute)) {
-                ber::element(out, ber::SEQUENCE, |out| {
-                    ber::primitive(out, ber::OCTETS, attribute.name().as_bytes());
-                    ber::element(out, ber::SET, |out| {
-                        let shown = if selection.types_only { &[] } else { values.as_slice() };
-                        shown.iter().for_each(|value| ber::primitive(out, ber::OCTETS, value));
-                    });
-                });
-            }
-        });
-    });
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -351,20 +313,5 @@ mod tests {
         ] {
             assert_eq!(generalized_time(Timestamp::parse(text).expect(text)), expected);
         }
-    }
-
-    #[test]
-    fn attributes_as_clients_select_them() {
-        let names = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            let selection = Selection::new(&names, false);
-            [&schema::STATUS, &schema::KIND, &schema::ENTRY_UUID].map(|attribute| selection.wants(attribute))
-        };
-        assert_eq!(names(&[]), [true, true, false]);
-        assert_eq!(names(&["*", "+"]), [true, true, true]);
-        assert_eq!(names(&["+"]), [false, false, true]);
-        assert_eq!(names(&["ICSstatus", "entryuuid", "nothing"]), [true, false, true]);
-        assert_eq!(names(&["1.1"]), [false, false, false]);
-        assert_eq!(names(&["1.1", "icsKind"]), [false, true, false]);
     }
 }

@@ -34,6 +34,33 @@ pub(super) fn matches(filter: &LdapFilter, entry: &Entry) -> Option<bool> {
     }
 }
 
+/// Whether a filter asks for one of these attributes, or may.
+pub(super) fn mentions(filter: &LdapFilter, attributes: &[&Attribute]) -> bool {
+    match filter {
+        LdapFilter::And(parts) | LdapFilter::Or(parts) => parts.iter().any(|part| mentions(part, attributes)),
+        LdapFilter::Not(part) => mentions(part, attributes),
+        LdapFilter::Equality(name, _)
+        | LdapFilter::Present(name)
+        | LdapFilter::Approx(name, _)
+        | LdapFilter::Substring(name, _)
+        | LdapFilter::GreaterOrEqual(name, _)
+        | LdapFilter::LessOrEqual(name, _) => {
+            schema::attribute(name).is_some_and(|attribute| attributes.contains(&attribute))
+        }
+        LdapFilter::Extensible(_) => true,
+    }
+}
+
+/// Whether only what has one of some ids can match.
+pub(super) fn is_by_id(filter: &LdapFilter) -> bool {
+    match filter {
+        LdapFilter::And(parts) => parts.iter().any(is_by_id),
+        LdapFilter::Or(parts) => !parts.is_empty() && parts.iter().all(is_by_id),
+        LdapFilter::Equality(name, _) => schema::attribute(name) == Some(&schema::IDENTITY),
+        _ => false,
+    }
+}
+
 /// `and` is false as soon as one is, `or` true as soon as one is (`decisive`); else undefined as soon as one is.
 fn all(parts: impl Iterator<Item = Option<bool>>, decisive: bool) -> Option<bool> {
     let mut result = Some(!decisive);

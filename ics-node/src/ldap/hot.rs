@@ -1,13 +1,15 @@
 //! Answers that were given before, as bytes: a search that asks the same in the same bytes gets them again.
 //!
-//! An answer holds for as long as no domain has a new entry or cosignature, and until time alone changes it. What is
-//! remembered is bounded; the oldest half goes first.
+//! An answer holds for as long as what it rests on, and until time alone changes it. What says how complete and fresh it
+//! is, is added each time. What is remembered is bounded; the oldest half goes first.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ics_core::time::Timestamp;
 
+use super::encode::Encoded;
+use super::rests::Rests;
 use crate::app::Reader;
 
 /// Bytes of a request that may be remembered.
@@ -17,29 +19,26 @@ pub(super) const ANSWER_BYTES: usize = 64 * 1024;
 /// What a remembered answer costs beside its bytes.
 const OVERHEAD: usize = 160;
 
-/// The operations of an answer, encoded one behind the other, with the length of each.
+/// The operations of an answer, in order.
 #[derive(Debug)]
 pub(super) struct Answer {
-    stamp: u128,
+    rests: Rests,
     until: Option<Timestamp>,
-    operations: Box<[u8]>,
-    ends: Box<[u32]>,
+    operations: Box<[Encoded]>,
 }
 
 impl Answer {
-    pub(super) fn new(stamp: u128, until: Option<Timestamp>, operations: &[Vec<u8>]) -> Self {
-        let mut end = 0;
-        let ends = operations.iter().map(|operation| {
-            end += u32::try_from(operation.len()).unwrap_or(u32::MAX);
-            end
-        });
-        Self { stamp, until, ends: ends.collect(), operations: operations.concat().into() }
+    pub(super) fn new(rests: Rests, until: Option<Timestamp>, operations: Vec<Encoded>) -> Self {
+        Self { rests, until, operations: operations.into() }
     }
 
-    /// The operations, in order.
-    pub(super) fn operations(&self) -> impl Iterator<Item = &[u8]> {
-        let starts = core::iter::once(&0).chain(&self.ends);
-        starts.zip(&self.ends).filter_map(|(start, end)| self.operations.get(*start as usize..*end as usize))
+    pub(super) fn operations(&self) -> &[Encoded] {
+        &self.operations
+    }
+
+    /// Bytes that it takes.
+    fn bytes(&self) -> usize {
+        self.operations.iter().map(|operation| operation.len() + size_of::<Encoded>()).sum()
     }
 }
 
@@ -77,41 +76,46 @@ impl Hot {
         Some([operation, &[reader]].concat().into())
     }
 
-    /// The answer, if it still holds.
-    pub(super) fn get(&self, key: &[u8], stamp: u128, now: Timestamp) -> Option<Arc<Answer>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (answer, is_young) = match kept.young.get(key) {
-            Some(answer) => (Arc::clone(answer), true),
-            None => (Arc::clone(kept.old.get(key)?), false),
+    /// The answer, if it still holds: `bears` says whether what it rests on does.
+    pub(super) fn get(&self, key: &[u8], now: Timestamp, bears: impl FnOnce(&Rests) -> bool) -> Option<Arc<Answer>> {
+        let (answer, is_young) = {
+            let kept = self.kept();
+            match kept.young.get(key) {
+                Some(answer) => (Arc::clone(answer), true),
+                None => (Arc::clone(kept.old.get(key)?), false),
+            }
         };
-        if answer.stamp != stamp || answer.until.is_some_and(|until| until <= now) {
+        if answer.until.is_some_and(|until| until <= now) || !bears(&answer.rests) {
             return None;
         }
-        if !is_young && let Some((key, answer)) = kept.old.remove_entry(key) {
-            self.keep(&mut kept, key, answer);
+        if !is_young {
+            let mut kept = self.kept();
+            if let Some((key, answer)) = kept.old.remove_entry(key) {
+                self.keep(&mut kept, key, answer);
+            }
         }
         Some(answer)
     }
 
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Remembers an answer.
     pub(super) fn put(&self, key: Box<[u8]>, answer: Answer) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        self.keep(&mut kept, key, Arc::new(answer));
+        self.keep(&mut self.kept(), key, Arc::new(answer));
     }
 
     fn keep(&self, kept: &mut Kept, key: Box<[u8]>, answer: Arc<Answer>) {
-        let cost = |key: &[u8], answer: &Answer| key.len() + answer.operations.len() + OVERHEAD;
-        let added = cost(&key, &answer);
+        let added = key.len() + answer.bytes() + OVERHEAD;
         if kept.bytes + added > self.half {
             kept.old = std::mem::take(&mut kept.young);
             kept.bytes = 0;
         }
         if added <= self.half {
-            let bytes = cost(&key, &answer);
-            let before = kept.young.insert(key, answer);
-            if before.is_none() {
-                kept.bytes += bytes;
-            }
+            // Another answer to the same question counts twice until its half goes.
+            kept.young.insert(key, answer);
+            kept.bytes += added;
         }
     }
 }
@@ -124,27 +128,37 @@ mod tests {
         Timestamp::from_millis(millis)
     }
 
+    /// Asks at a stamp.
+    fn get(hot: &Hot, key: &[u8], stamp: u128, now: Timestamp) -> Option<Arc<Answer>> {
+        hot.get(key, now, |rests| *rests == Rests::OnAll(stamp))
+    }
+
+    fn answer(stamp: u128, until: Option<Timestamp>, bytes: Vec<u8>) -> Answer {
+        Answer::new(Rests::OnAll(stamp), until, vec![Encoded::whole(bytes)])
+    }
+
     #[test]
     fn answers_hold_until_something_changes() {
         let hot = Hot::new(1 << 20);
         let key = Hot::key(Reader::Anonymous, b"search").expect("a key");
-        hot.put(key.clone(), Answer::new(7, Some(at(100)), &[vec![1], vec![], vec![2, 3]]));
-        let answer = hot.get(&key, 7, at(99)).expect("holds");
-        assert_eq!(answer.operations().collect::<Vec<_>>(), [&[1][..], &[], &[2, 3]]);
-        assert!(hot.get(&key, 7, at(100)).is_none(), "time has changed it");
-        assert!(hot.get(&key, 8, at(1)).is_none(), "an entry has come");
-        assert!(hot.get(&Hot::key(Reader::Operator, b"search").expect("a key"), 7, at(1)).is_none(), "another reader");
+        hot.put(key.clone(), answer(7, Some(at(100)), vec![1]));
+        let held = get(&hot, &key, 7, at(99)).expect("holds");
+        assert_eq!(held.operations(), [Encoded::whole(vec![1])]);
+        assert!(get(&hot, &key, 7, at(100)).is_none(), "time has changed it");
+        assert!(get(&hot, &key, 8, at(1)).is_none(), "an entry has come");
+        assert!(get(&hot, &Hot::key(Reader::Operator, b"search").expect("a key"), 7, at(1)).is_none(), "another reader");
     }
 
     #[test]
     fn memory_is_bounded_and_what_is_asked_for_stays() {
         let hot = Hot::new(100_000);
         let first = Hot::key(Reader::Anonymous, b"first").expect("a key");
-        hot.put(first.clone(), Answer::new(1, None, &[vec![0; 100]]));
+        hot.put(first.clone(), answer(1, None, vec![0; 100]));
         for number in 0..10_000_u32 {
             let key = Hot::key(Reader::Anonymous, &number.to_be_bytes()).expect("a key");
-            hot.put(key, Answer::new(1, None, &[vec![0; 100]]));
-            assert!(hot.get(&first, 1, at(0)).is_some(), "{number}");
+            hot.put(key.clone(), answer(0, None, vec![0; 100]));
+            hot.put(key, answer(1, None, vec![0; 100]));
+            assert!(get(&hot, &first, 1, at(0)).is_some(), "{number}");
         }
         let kept = hot.kept.lock().expect("lock");
         assert!((kept.young.len() + kept.old.len()) * (OVERHEAD + 100) <= 100_000);

@@ -24,7 +24,7 @@ use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
 use crate::app::problem::Code;
 
 /// The OpenPGP version of keys in the key space: GnuPG reads no newer one.
-const VERSION: Option<u8> = Some(4);
+pub(super) const VERSION: Option<u8> = Some(4);
 
 /// Keys that one look-up gives; a key id or a User ID can fit any number of them.
 pub(super) const KEYS: usize = 100;
@@ -148,11 +148,11 @@ pub(super) fn by_id(place: &Place, reader: Reader, id: &str) -> Result<Option<En
     }
 }
 
-fn entry(tree: &Tree, key: &FoundKey) -> Result<Entry, Failure> {
+/// A key as an entry.
+pub(super) fn entry(tree: &Tree, key: &FoundKey) -> Result<Entry, Failure> {
     let about = &key.about;
     let id = long_id(&key.fingerprint);
-    let mut entry =
-        Entry::new(format!("{}={id},{}", schema::PGP_CERT_ID.name(), tree.key_space_dn()), &schema::PGP_KEY_INFO);
+    let mut entry = Entry::new(dn(tree, &key.fingerprint), &schema::PGP_KEY_INFO);
     let armored = crate::openpgp::armored(&key.openpgp, crate::openpgp::Armor::PublicKey);
     let armored = armored.map_err(|error| Failure::new(LdapResultCode::Other, error.to_string()))?;
     entry.put(&schema::PGP_CERT_ID, [&id]);
@@ -179,6 +179,11 @@ fn entry(tree: &Tree, key: &FoundKey) -> Result<Entry, Failure> {
     entry.put(&schema::GPG_SUB_FINGERPRINT, subkeys);
     entry.finish(tree, Some((about.key.created, key.modified)), false);
     Ok(entry)
+}
+
+/// The name of a key's entry.
+pub(super) fn dn(tree: &Tree, fingerprint: &Fingerprint) -> String {
+    format!("{}={},{}", schema::PGP_CERT_ID.name(), long_id(fingerprint), tree.key_space_dn())
 }
 
 fn long_id(fingerprint: &Fingerprint) -> String {

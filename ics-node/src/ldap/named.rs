@@ -8,15 +8,16 @@ use super::message::Failure;
 use super::search::{Place, failed};
 use super::tree::Node;
 use crate::app::problem::Code;
-use crate::app::{Reader, Thing};
+use crate::app::{Mark, Reader, Thing};
 
-/// An entry, and when time alone makes another of it.
-pub(super) type Dated = (Entry, Option<Timestamp>);
+/// An entry, when time alone makes another of it, and what is known of which it is made; nothing where that is more than
+/// what is known of one thing.
+pub(super) type Dated = (Entry, Option<Timestamp>, Vec<Mark>);
 
 /// The entry with a name, if it is there for the reader.
 pub(super) fn entry_of(place: &Place, reader: Reader, node: &Node) -> Result<Option<Dated>, Failure> {
     let (app, tree) = (&place.app, &place.tree);
-    let mut changes_at = None;
+    let (mut changes_at, mut marks) = (None, Vec::new());
     let entry = match node {
         Node::Root => tree.root_entry(place.has_tls),
         Node::Subschema => tree.subschema_entry(),
@@ -46,28 +47,27 @@ pub(super) fn entry_of(place: &Place, reader: Reader, node: &Node) -> Result<Opt
             Err(error) if error.code() == Code::UnknownDomain => return Ok(None),
             Err(error) => return Err(failed(&error)),
         },
-        Node::Identity(domain, id) => match app.thing(reader, domain, id).map_err(|error| failed(&error))? {
-            Some(thing) => {
-                changes_at = thing.record.changes_at;
-                entry::identity(tree, &thing.record, Some(&thing.as_of))
-            }
-            None => return Ok(None),
-        },
+        Node::Identity(domain, id) => {
+            let looked = app.thing(reader, domain, id).map_err(|error| failed(&error))?;
+            let Some(thing) = looked.thing else { return Ok(None) };
+            (changes_at, marks) = (thing.record.changes_at, looked.marks);
+            entry::identity(tree, &thing.record, Some((&thing.as_of, thing.domain)))
+        }
         Node::Statement(domain, id, statement) => {
-            let thing = app.thing(reader, domain, id).map_err(|error| failed(&error))?;
+            let looked = app.thing(reader, domain, id).map_err(|error| failed(&error))?;
             let said = |thing: &Thing| {
                 entry::direct(&thing.record).find(|said| said.by.statement.to_string() == *statement).cloned()
             };
-            let Some((thing, said)) = thing.and_then(|thing| said(&thing).map(|said| (thing, said))) else {
+            let Some((thing, said)) = looked.thing.and_then(|thing| said(&thing).map(|said| (thing, said))) else {
                 return Ok(None);
             };
             let bodies = app.bodies_of(domain, &[said.by.index]).map_err(|error| failed(&error))?;
             let body = bodies.into_iter().next().flatten();
-            changes_at = thing.record.changes_at;
+            (changes_at, marks) = (thing.record.changes_at, looked.marks);
             entry::statement(tree, &thing.record, &said, body.as_deref())
         }
     };
-    Ok(Some((entry, changes_at)))
+    Ok(Some((entry, changes_at, marks)))
 }
 
 /// The name of the nearest entry above one that is not there (RFC 4511, 4.1.9): what the reader may not read is none.

@@ -13,11 +13,13 @@ use ics_core::vocabulary::{Act, DomainName};
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchRequest, LdapSearchScope};
 use tokio::sync::Semaphore;
 
-use super::entry::{self, Entry, Selection};
+use super::encode::{Encoded, Selection};
+use super::entry::{self, Entry};
 use super::filter::{self, Plan};
 use super::keyspace::{self, KeyPlan};
 use super::message::Failure;
 use super::named::{Dated, above, entry_of};
+use super::rests::Resting;
 use super::tree::{Node, Tree};
 use crate::app::keys::KeySearch;
 use crate::app::problem::Code;
@@ -85,7 +87,12 @@ pub(super) struct Search {
     looked: usize,
     /// When, apart from entries that come, the answer may first be another.
     pub(super) changes_at: Option<Timestamp>,
+    /// What the answer rests on.
+    pub(super) resting: Resting,
 }
+
+/// An entry that a search has found, and what says how fresh it is, if that stands apart.
+pub(super) type Sendable = (Encoded, Vec<u8>);
 
 /// How far a part of a search has come.
 #[derive(Debug, PartialEq, Eq)]
@@ -105,13 +112,15 @@ impl Search {
         let filter = if base == Node::KeySpace { keyspace::unescaped(request.filter) } else { request.filter };
         let seconds = u64::try_from(request.timelimit).unwrap_or(0);
         let seconds = if seconds == 0 { limits::LDAP_SEARCH_SECONDS } else { seconds.min(limits::LDAP_SEARCH_SECONDS) };
+        let selection = Selection::new(&request.attrs, request.typesonly);
         Ok(Self {
             reader,
+            resting: Resting::new(&base, &request.scope, &filter, &selection),
             base,
             scope: request.scope,
             plan: filter::plan(&filter),
             filter,
-            selection: Selection::new(&request.attrs, request.typesonly),
+            selection,
             stages: vec![Stage::Base],
             keys: BTreeSet::new(),
             wanted: usize::try_from(request.sizelimit).ok().filter(|limit| *limit > 0),
@@ -145,7 +154,7 @@ impl Search {
         &mut self,
         place: &Place,
         page: &mut usize,
-        entries: &mut Vec<Vec<u8>>,
+        entries: &mut Vec<Sendable>,
     ) -> Result<Progress, Failure> {
         let mut bytes = 0;
         while let Some(stage) = self.stages.pop() {
@@ -165,9 +174,9 @@ impl Search {
             }
             *page -= 1;
             self.sent += 1;
-            let encoded = entry::encode(&found, &self.selection);
-            bytes += encoded.len();
-            entries.push(encoded);
+            let (encoded, dated) = Encoded::new(&found, &self.selection);
+            bytes += encoded.len() + dated.len();
+            entries.push((encoded, dated));
             if bytes >= PART_BYTES {
                 return Ok(Progress::More);
             }
@@ -185,8 +194,9 @@ impl Search {
             }
             Stage::Ready(entry) => Ok(Some(*entry)),
             Stage::Known(domain, id) => {
-                let thing = place.app.thing(self.reader, &domain, &id).map_err(|error| failed(&error))?;
-                self.stages.extend(thing.map(|thing| Stage::Thing(Arc::new(thing))));
+                let looked = place.app.thing(self.reader, &domain, &id).map_err(|error| failed(&error))?;
+                self.resting.on(looked.marks);
+                self.stages.extend(looked.thing.map(|thing| Stage::Thing(Arc::new(thing))));
                 Ok(None)
             }
             Stage::Keys(search) => {
@@ -206,7 +216,7 @@ impl Search {
                 if below {
                     self.stages.push(Stage::Statements(Arc::clone(&thing), 0));
                 }
-                Ok(Some(entry::identity(&place.tree, &thing.record, Some(&thing.as_of))))
+                Ok(Some(entry::identity(&place.tree, &thing.record, Some((&thing.as_of, thing.domain)))))
             }
             Stage::Statements(thing, at) => self.statements(place, &thing, at).map(|()| None),
         }
@@ -224,11 +234,20 @@ impl Search {
         let with_base = self.scope == LdapSearchScope::Subtree;
         let deep = self.scope != LdapSearchScope::OneLevel;
         let mut stages: Vec<Stage> = Vec::new();
-        if with_base {
+        // Only things have ids: nothing else needs to be looked at for one.
+        let by_id = self.resting.by_id;
+        if with_base && (!by_id || matches!(self.base, Node::Identity(..))) {
             stages.push(Stage::One(self.base.clone()));
         }
         match self.base.clone() {
             Node::Root => return Err(Failure::no_such_object(String::new())),
+            Node::Suffix if by_id => {
+                let domains = place.app.held();
+                self.resting.of(domains.len());
+                for domain in domains.into_iter().filter(|_| deep) {
+                    stages.extend(self.things(domain)?);
+                }
+            }
             Node::Suffix => {
                 stages.extend([Stage::One(Node::ServerInfo), Stage::One(Node::KeySpace)]);
                 if deep && let KeyPlan::Any(searches) = keyspace::plan(&self.filter) {
@@ -247,8 +266,9 @@ impl Search {
                 stages.extend(self.things(domain)?);
             }
             Node::Identity(domain, id) => {
-                let thing = place.app.thing(self.reader, &domain, &id).map_err(|error| failed(&error))?;
-                let thing = thing.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.base)))?;
+                let looked = place.app.thing(self.reader, &domain, &id).map_err(|error| failed(&error))?;
+                self.resting.on(looked.marks);
+                let thing = looked.thing.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.base)))?;
                 self.changes(thing.record.changes_at);
                 stages.push(Stage::Statements(Arc::new(thing), 0));
             }
@@ -281,8 +301,9 @@ impl Search {
         Ok(())
     }
 
-    fn take(&mut self, (entry, changes_at): Dated) -> Entry {
+    fn take(&mut self, (entry, changes_at, marks): Dated) -> Entry {
         self.changes(changes_at);
+        self.resting.on(marks);
         entry
     }
 
@@ -341,6 +362,7 @@ impl Search {
 
     /// One look at the index.
     fn look(&mut self, place: &Place, domain: DomainName, after: Option<u64>) -> Result<(), Failure> {
+        self.resting.on_all();
         let all = [Posting::Act(Act::Identity)];
         let postings = if let Plan::Any(postings) = &self.plan { postings.as_slice() } else { &all };
         let page =
@@ -397,15 +419,7 @@ fn descriptors(place: &Place, domain: &DomainName, from: u64) -> Result<Vec<Stag
 }
 
 pub(super) fn mentions_body(filter: &LdapFilter) -> bool {
-    match filter {
-        LdapFilter::And(parts) | LdapFilter::Or(parts) => parts.iter().any(mentions_body),
-        LdapFilter::Not(part) => mentions_body(part),
-        LdapFilter::Equality(name, _) | LdapFilter::Present(name) | LdapFilter::Approx(name, _) => {
-            super::schema::attribute(name) == Some(&super::schema::BODY)
-        }
-        LdapFilter::Extensible(_) => true,
-        LdapFilter::Substring(..) | LdapFilter::GreaterOrEqual(..) | LdapFilter::LessOrEqual(..) => false,
-    }
+    filter::mentions(filter, &[&super::schema::BODY])
 }
 
 /// Why a use case gave no answer, as a directory says it.

@@ -197,7 +197,7 @@ impl Tree {
     pub(super) fn root_entry(&self, has_tls: bool) -> Entry {
         use super::control;
         use super::session::{CANCEL, START_TLS, WHO_AM_I};
-        let mut entry = Entry { dn: String::new(), attributes: Vec::new() };
+        let mut entry = Entry::empty(String::new());
         entry.put(&schema::OBJECT_CLASS, ["top"]);
         entry.put(&schema::NAMING_CONTEXTS, [self.suffix.text.as_str(), LOG]);
         entry.put(&schema::SUBSCHEMA, [SUBSCHEMA]);

@@ -6,7 +6,7 @@ use super::filter::equal;
 use super::message::Failure;
 use super::named::{above, entry_of};
 use super::schema;
-use super::search::{Place, Progress, Search};
+use super::search::{Place, Progress, Search, Sendable};
 use super::sync::{Sent, Step, Sync};
 use super::tree::Node;
 use super::write::{self, Write};
@@ -32,7 +32,7 @@ pub(super) struct Compare {
 
 /// What came of it.
 pub(super) enum Done {
-    Part { search: Box<Search>, entries: Vec<Vec<u8>>, page: usize, result: Result<Progress, Failure> },
+    Part { search: Box<Search>, entries: Vec<Sendable>, page: usize, result: Result<Progress, Failure> },
     Synced { sync: Box<Sync>, sent: Vec<Sent>, result: Result<Step, Failure> },
     Result(Result<LdapResultCode, Failure>),
 }
@@ -72,7 +72,7 @@ impl Job {
 impl Compare {
     fn run(&self, place: &Place) -> Result<LdapResultCode, Failure> {
         let entry = entry_of(place, self.reader, &self.node)?;
-        let (entry, _) = entry.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.node)))?;
+        let (entry, ..) = entry.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.node)))?;
         let attribute = schema::attribute(&self.attribute)
             .ok_or_else(|| Failure::new(LdapResultCode::UndefinedAttributeType, ""))?;
         let values = entry.values(attribute);

@@ -164,7 +164,7 @@ fn checks(report: &mut Report, home: &Home, served: &Served, nginx: &Nginx, coun
     let (mut busy, mut taken) = (Vec::new(), 0);
     let statements = device::introductions(home, count..count + STATEMENTS * SECONDS as usize * 3)?;
     let taking = std::thread::scope(|scope| {
-        let feeding = scope.spawn(|| feed(served, home, &statements));
+        let feeding = scope.spawn(|| feed(served, home, &statements, Duration::from_secs(u64::from(SECONDS) * 2)));
         busy.push(wrk(&served.url, &fixed, CONNECTIONS));
         busy.push(wrk(&served.url, &paced, half));
         feeding.join().map_err(|_| "a thread panicked")?
@@ -182,8 +182,13 @@ fn checks(report: &mut Report, home: &Home, served: &Served, nginx: &Nginx, coun
     Ok(())
 }
 
-/// Submits statements at an even pace for as long as both measurements take; gives how many a second were taken.
-fn feed(served: &Served, home: &Home, statements: &[Vec<u8>]) -> Result<usize, Error> {
+/// Submits statements at an even pace for so long; gives how many a second were taken.
+pub(crate) fn feed(
+    served: &Served,
+    home: &Home,
+    statements: &[Vec<u8>],
+    time: Duration,
+) -> Result<usize, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let url = format!("{}/v1/domains/{}/statements", served.url, home.domain);
     runtime.block_on(async {
@@ -194,7 +199,7 @@ fn feed(served: &Served, home: &Home, statements: &[Vec<u8>]) -> Result<usize, E
         let mut taken = 0;
         for batch in statements.chunks(AT_ONCE) {
             ticks.tick().await;
-            if began.elapsed() > Duration::from_secs(u64::from(SECONDS) * 2) {
+            if began.elapsed() > time {
                 break;
             }
             let sent = client.post(&url).header("content-type", "application/octet-stream").body(batch.concat());

@@ -2,20 +2,19 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::answers::feed;
 use crate::device;
 use crate::home::{Home, Served};
 use crate::ingest::{submit, submit_all};
 use crate::report::Report;
+use crate::slapd::{CORE, Database, Slapd, free_address, wait_for};
 use crate::{Error, Options, Outcome};
 
 /// Entries on both sides, unless fewer are asked for.
@@ -23,8 +22,8 @@ const ENTRIES: usize = 100_000;
 /// Rounds, each server in turn, and how long each lasts.
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
-/// The core of the server that is measured.
-const CORE: &str = "0";
+/// Statements that there are to come in during a round.
+const FED: usize = 3_000;
 
 /// How clients ask: connections, requests under way on each, and how many times as fast as slapd ours is to be.
 const LOADS: [(&str, usize, usize, f64); 2] =
@@ -39,24 +38,26 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     filling.block_on(submit(&app, &home.domain, home.certificates()?))?;
     filling.block_on(submit_all(&app, &home.domain, device::introductions(&home, 0..count)?))?;
     drop(app);
-    let ours = free_address()?;
+    let ours_at = free_address()?;
     let config = home.path().join("ics.toml");
     let text = fs::read_to_string(&config)?;
-    fs::write(&config, format!("{text}\n[ldap]\nlisten = \"{ours}\"\ncache_mib = 512\n"))?;
+    fs::write(&config, format!("{text}\n[ldap]\nlisten = \"{ours_at}\"\ncache_mib = 512\n"))?;
     let served = home.serve_on(Some(CORE))?;
-    wait_for(ours)?;
+    wait_for(ours_at)?;
 
     let base = format!("icsDomain={},o=ics", home.domain);
     let requests = requests(&base, count)?;
     let began = Instant::now();
-    let ldif = runtime.block_on(read_all(ours, &base, &requests))?;
+    let ldif = runtime.block_on(read_all(ours_at, &base, &requests))?;
     report.rate("first answers, not remembered yet, one after the other", count, began.elapsed());
-    let peer = Slapd::start(&ldif)?;
+    let database = Database { lines: "olcDbIndex: icsIdentity eq\nolcDbIndex: objectClass eq\n", ..Database::default() };
+    let peer = Slapd::start(&database, Some(&ldif), CORE)?;
 
+    let mut next = count;
     for (what, connections, window, wanted) in LOADS {
         let mut rates = [Vec::new(), Vec::new()];
         for _ in 0..ROUNDS {
-            for (address, rates) in [ours, peer.address].into_iter().zip(&mut rates) {
+            for (address, rates) in [ours_at, peer.address].into_iter().zip(&mut rates) {
                 rates.push(runtime.block_on(load(address, &requests, connections, window))?);
             }
         }
@@ -64,6 +65,15 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
         report.figure(&format!("{what}: ours, {count} entries remembered"), &format!("{ours:.0}/s"));
         report.figure(&format!("{what}: slapd, mdb, icsIdentity indexed"), &format!("{peer:.0}/s"));
         report.ratio(&format!("{what}: ours to slapd"), ours, peer, wanted);
+        let statements = device::introductions(&home, next..next + FED)?;
+        next += FED;
+        let (busy, taken) = std::thread::scope(|scope| {
+            let feeding = scope.spawn(|| feed(&served, &home, &statements, ROUND));
+            let busy = runtime.block_on(load(ours_at, &requests, connections, window));
+            (busy, feeding.join())
+        });
+        let taken = taken.map_err(|_| "a thread panicked")??;
+        report.ratio(&format!("{what}: ours, while {taken} statements come in a second, to slapd"), busy?, peer, wanted);
     }
     idle(report, &home, served)
 }
@@ -101,23 +111,8 @@ fn who_am_i(stream: &mut TcpStream) -> Outcome {
     Ok(stream.read_exact(&mut answer)?)
 }
 
-fn free_address() -> Result<SocketAddr, Error> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
-}
-
-fn wait_for(address: SocketAddr) -> Outcome {
-    let began = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        if began.elapsed() > Duration::from_secs(20) {
-            return Err(format!("nobody listens on {address}").into());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    Ok(())
-}
-
 /// BER with lengths below 65,536.
-fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn element(tag: u8, content: &[u8]) -> Vec<u8> {
     let [.., high, low] = content.len().to_be_bytes();
     let length: &[u8] = match content.len() {
         0..=127 => &[low],
@@ -142,12 +137,12 @@ fn requests(base: &str, count: usize) -> Result<Vec<Vec<u8>>, Error> {
     (0..count).map(request).collect()
 }
 
-fn message(request: &[u8]) -> Vec<u8> {
+pub(crate) fn message(request: &[u8]) -> Vec<u8> {
     element(0x30, &[&[2, 1, 7][..], request].concat())
 }
 
 /// The first element: its tag, its content, and what stands behind it; `None` where it is not there as a whole.
-fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(crate) fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, first) = (*bytes.first()?, *bytes.get(1)?);
     let (start, length) = match first {
         0..=127 => (2, usize::from(first)),
@@ -161,7 +156,7 @@ fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 /// The tag of the operation that a message holds.
-fn operation(content: &[u8]) -> Option<(u8, &[u8])> {
+pub(crate) fn operation(content: &[u8]) -> Option<(u8, &[u8])> {
     let (_, _, rest) = split(content)?;
     split(rest).map(|(tag, inside, _)| (tag, inside))
 }
@@ -270,59 +265,4 @@ fn write_entry(ldif: &mut String, entry: &[u8]) -> Option<()> {
 fn median(mut rates: Vec<f64>) -> f64 {
     rates.sort_by(f64::total_cmp);
     rates.get(rates.len() / 2).copied().unwrap_or_default()
-}
-
-/// slapd with our schema and the same entries.
-struct Slapd {
-    address: SocketAddr,
-    child: Child,
-    _dir: TempDir,
-}
-
-impl Slapd {
-    fn start(ldif: &str) -> Result<Self, Error> {
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-        let (config, data) = (dir.path().join("slapd.d"), dir.path().join("data"));
-        fs::create_dir(&config)?;
-        fs::create_dir(&data)?;
-        let schemas = concat!(env!("CARGO_MANIFEST_DIR"), "/../schemas/ldap");
-        let read = |path: &Path| fs::read_to_string(path);
-        let settings = format!(
-            "dn: cn=config\nobjectClass: olcGlobal\ncn: config\nolcThreads: 4\n\n\
-             dn: cn=module{{0}},cn=config\nobjectClass: olcModuleList\ncn: module{{0}}\n\
-             olcModulePath: /usr/lib/ldap\nolcModuleLoad: back_mdb\n\n\
-             dn: cn=schema,cn=config\nobjectClass: olcSchemaConfig\ncn: schema\n\n{}\n\n{}\n\n\
-             dn: olcDatabase={{1}}mdb,cn=config\nobjectClass: olcDatabaseConfig\nobjectClass: olcMdbConfig\n\
-             olcDatabase: {{1}}mdb\nolcSuffix: o=ics\nolcDbDirectory: {}\nolcDbIndex: icsIdentity eq\n\
-             olcDbIndex: objectClass eq\nolcDbMaxSize: 4294967296\nolcAccess: to * by * read\n",
-            read(Path::new("/etc/ldap/schema/core.ldif"))?,
-            read(&Path::new(schemas).join("ics.ldif"))?,
-            data.display()
-        );
-        for (number, text) in [("0", settings.as_str()), ("1", ldif)] {
-            let file = dir.path().join(format!("{number}.ldif"));
-            fs::write(&file, text)?;
-            let mut command = Command::new("/usr/sbin/slapadd");
-            command.args(["-q", "-n", number, "-F"]).arg(&config).arg("-l").arg(&file);
-            let added = command.output()?;
-            if !added.status.success() {
-                return Err(format!("slapadd: {}", String::from_utf8_lossy(&added.stderr)).into());
-            }
-        }
-        let address = free_address()?;
-        let mut command = Command::new("taskset");
-        command.args(["-c", CORE, "/usr/sbin/slapd", "-d", "0", "-F"]).arg(&config);
-        command.args(["-h", &format!("ldap://{address}")]).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn()?;
-        let this = Self { address, child, _dir: dir };
-        wait_for(address)?;
-        Ok(this)
-    }
-}
-
-impl Drop for Slapd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

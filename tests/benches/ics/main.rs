@@ -12,9 +12,11 @@ mod gateway;
 mod home;
 mod import;
 mod ingest;
+mod refresh;
 mod report;
 mod scale;
 mod sign;
+mod slapd;
 #[path = "../../tests/x509/world.rs"]
 #[expect(dead_code, clippy::expect_used, clippy::panic, reason = "the tests of X.509 use more of it, and it is theirs")]
 mod world;
@@ -66,6 +68,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "ldap",
         about: "equality searches by fingerprint over LDAP, against slapd with the same entries; idle connections",
         run: directory::run,
+    },
+    Benchmark {
+        name: "refresh",
+        about: "the first refresh of a slapd that keeps a copy, from a node and from slapd with the same entries",
+        run: refresh::run,
     },
     Benchmark {
         name: "import",

@@ -5,6 +5,7 @@
 //! whenever it has nothing to say.
 
 mod identify;
+mod remembering;
 mod searching;
 
 use std::collections::VecDeque;
@@ -13,12 +14,15 @@ use std::sync::Arc;
 use ics_core::limits;
 use ldap3_proto::proto::{LdapCompareRequest, LdapOp, LdapResultCode};
 
-use self::searching::{Remaining, remembered, remembered_key};
+use self::remembering::remembered;
+pub(super) use self::remembering::is_remembered;
+use self::searching::Remaining;
 use super::ber;
 use super::control::Controls;
 use super::hot::Hot;
 use super::message::{self, Failure, Framed, Request};
 use super::paging::Paging;
+use super::rests::Now;
 use super::search::Place;
 use super::sync::Sync;
 use super::work::{Compare, Done, Job};
@@ -97,7 +101,8 @@ pub(super) struct Session {
     /// Searches that persist and have nothing to say, and how many of them, from the front, are to look again.
     persisting: VecDeque<(i32, Box<Sync>)>,
     woken: usize,
-    stamp: Option<Option<u128>>,
+    /// What was looked up since input has come or work was done.
+    now: Now,
     ended: bool,
 }
 
@@ -120,14 +125,14 @@ impl Session {
             paging: Paging::default(),
             persisting: VecDeque::new(),
             woken: 0,
-            stamp: None,
+            now: Now::default(),
             ended: false,
         }
     }
 
     /// Takes what has arrived.
     pub(super) fn receive(&mut self, bytes: &[u8]) {
-        self.stamp = None;
+        self.now = Now::default();
         if !self.ended {
             self.input.extend_from_slice(bytes);
         }
@@ -251,7 +256,7 @@ impl Session {
                     self.waiting.push_back(Waiting { id, what: Err((answer, failure)), key: None });
                 }
                 Request::Asked { id, op, controls } => {
-                    let key = remembered_key(self.reader, bytes).filter(|_| controls == Controls::default());
+                    let key = remembered(self.reader, bytes).map(|(_, key)| key).filter(|_| controls == Controls::default());
                     self.arrived(id, *op, controls, key);
                 }
             }
@@ -270,21 +275,6 @@ impl Session {
             self.input.drain(..self.read);
         }
         self.read = 0;
-    }
-
-    /// Answers from memory, if nothing before it waits and the same was asked before.
-    fn answer_again(&mut self, range: core::ops::Range<usize>) -> bool {
-        if !self.is_idle() || self.next_job.is_some() {
-            return false;
-        }
-        let stamp = *self.stamp.get_or_insert_with(|| self.place.app.stamp());
-        let bytes = self.input.get(range).unwrap_or_default();
-        let (Some(stamp), Some((id, key))) = (stamp, remembered(self.reader, bytes)) else { return false };
-        let Some(answer) = self.hot.get(&key, stamp, self.place.app.clock().now()) else { return false };
-        for operation in answer.operations() {
-            message::write(&mut self.output, id, operation, &[]);
-        }
-        true
     }
 
     /// What has its turn at once, and what waits.
@@ -369,6 +359,9 @@ impl Session {
             self.answer(id, answer, &Err(failure));
             return None;
         }
+        if key.as_deref().is_some_and(|key| self.answer_known(id, key)) {
+            return None;
+        }
         let job = match op {
             LdapOp::BindRequest(request) => {
                 self.bind(id, request);
@@ -410,6 +403,7 @@ impl Session {
 
     /// Takes what came of the work.
     pub(super) fn done(&mut self, done: Done) {
+        self.now = Now::default();
         let Some(mut running) = self.running.take() else { return };
         match (done, running.abandoned.take()) {
             (_, Some(Abandoned::Silently)) => {}
@@ -437,11 +431,6 @@ impl Waiting {
     fn can_be_dropped(&self) -> bool {
         self.cancellable().is_some()
     }
-}
-
-/// Whether the answer to a request may be remembered.
-pub(super) fn is_remembered(reader: Reader, bytes: &[u8]) -> bool {
-    remembered(reader, bytes).is_some()
 }
 
 const fn answer_tag(op: &LdapOp) -> u8 {

@@ -5,9 +5,10 @@ use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
 
 use super::super::ber;
 use super::super::control::{self, Controls};
-use super::super::hot::{self, Answer, Hot};
+use super::super::encode::Encoded;
+use super::super::hot::{self, Answer};
 use super::super::message::{self, Failure};
-use super::super::search::{Progress, Search};
+use super::super::search::{Progress, Search, Sendable};
 use super::super::sync::{Sent, Step, Sync};
 use super::super::work::Job;
 use super::{Running, Session};
@@ -24,7 +25,7 @@ pub(super) struct Remaining {
 struct Collected {
     key: Box<[u8]>,
     stamp: u128,
-    operations: Vec<Vec<u8>>,
+    operations: Vec<Encoded>,
     bytes: usize,
 }
 
@@ -68,7 +69,7 @@ impl Session {
             message::write(&mut self.output, id, &operation, &paged_control(&[]));
             return Ok(None);
         };
-        let stamp = *self.stamp.get_or_insert_with(|| self.place.app.stamp());
+        let stamp = self.now.stamp(&self.place.app);
         let hot = key.zip(stamp).map(|(key, stamp)| Collected { key, stamp, operations: Vec::new(), bytes: 0 });
         let search_ = Some(Remaining { page, paged, hot });
         self.running = Some(Running { id, answer: message::SEARCH_DONE, search: search_, abandoned: None });
@@ -79,18 +80,18 @@ impl Session {
         &mut self,
         mut running: Running,
         search: Box<Search>,
-        entries: Vec<Vec<u8>>,
+        entries: Vec<Sendable>,
         page: usize,
         result: Result<Progress, Failure>,
     ) {
         let Some(mut remaining) = running.search.take() else { return };
-        for entry in &entries {
-            message::write(&mut self.output, running.id, entry, &[]);
+        for (entry, dated) in &entries {
+            entry.write(&mut self.output, running.id, dated);
         }
         remaining.page = page;
         if let Some(hot) = &mut remaining.hot {
-            hot.bytes += entries.iter().map(Vec::len).sum::<usize>();
-            hot.operations.extend(entries);
+            hot.bytes += entries.iter().map(|(entry, _)| entry.len()).sum::<usize>();
+            hot.operations.extend(entries.into_iter().map(|(entry, _)| entry));
         }
         remaining.hot = remaining.hot.filter(|hot| hot.bytes <= hot::ANSWER_BYTES);
         let (result, cookie) = match result {
@@ -105,8 +106,9 @@ impl Session {
             Ok(Progress::Done) => {
                 let operation = message::result(running.answer, &Ok(LdapResultCode::Success), |_| ());
                 if let Some(mut hot) = remaining.hot {
-                    hot.operations.push(operation);
-                    self.hot.put(hot.key, Answer::new(hot.stamp, search.changes_at, &hot.operations));
+                    hot.operations.push(Encoded::whole(operation));
+                    let rests = search.resting.rests(hot.stamp);
+                    self.hot.put(hot.key, Answer::new(rests, search.changes_at, hot.operations));
                 }
                 (Ok(LdapResultCode::Success), Vec::new())
             }
@@ -137,22 +139,6 @@ impl Session {
         let operation = message::result(running.answer, &result, |_| ());
         message::write(&mut self.output, running.id, &operation, &controls);
     }
-}
-
-/// The id of a search and by what its answer may be remembered.
-pub(super) fn remembered(reader: Reader, bytes: &[u8]) -> Option<(i32, Box<[u8]>)> {
-    let (_, content, _) = ber::split(bytes).ok()?;
-    let (head, id, operation) = ber::split(content).ok()?;
-    let is_search = operation.first() == Some(&message::SEARCH) && operation.len() <= hot::REQUEST_BYTES;
-    if head.tag != ber::INTEGER || !is_search || !(1..=4).contains(&id.len()) {
-        return None;
-    }
-    let id = id.iter().fold(0_u32, |id, octet| id << 8 | u32::from(*octet));
-    Some((i32::try_from(id).ok().filter(|id| *id > 0)?, Hot::key(reader, operation)?))
-}
-
-pub(super) fn remembered_key(reader: Reader, bytes: &[u8]) -> Option<Box<[u8]>> {
-    remembered(reader, bytes).map(|(_, key)| key)
 }
 
 /// RFC 2696: no estimate, and the cookie.

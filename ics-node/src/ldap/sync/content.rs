@@ -4,18 +4,22 @@
 //! which stands in the entry of their domain alone. What follows from the place of an entry is left out as well; every
 //! server makes that of itself.
 
+use std::collections::BTreeSet;
+
+use ics_core::identity::Fingerprint;
 use ics_core::record::{Listed, Record};
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchRequest, LdapSearchScope};
 use sha2::{Digest as _, Sha256};
 
-use super::super::entry::{self, Entry, Selection, entry_uuid};
+use super::super::encode::{Selection, encode};
+use super::super::entry::{self, Entry, entry_uuid};
+use super::super::keyspace::KeyPlan;
 use super::super::message::Failure;
 use super::super::search::{Place, failed, mentions_body};
 use super::super::tree::Node;
-use super::super::{filter, schema};
-use super::cookie::entry_csn;
+use super::super::{filter, keyspace, schema};
 use super::party;
 use crate::app::{Gone, Moment, Reader};
 
@@ -29,6 +33,7 @@ pub(super) struct Content {
     scope: LdapSearchScope,
     filter: LdapFilter,
     selection: Selection,
+    keys: bool,
     /// Over all of it.
     pub(super) digest: [u8; 32],
 }
@@ -46,15 +51,22 @@ pub(super) type Made = (Name, Option<Entry>);
 impl Content {
     pub(super) fn new(place: &Place, reader: Reader, request: LdapSearchRequest) -> Result<Self, Failure> {
         let base = place.tree.node(&request.base)?;
-        if !matches!(base, Node::Suffix | Node::Domain(_) | Node::Identity(..)) {
-            let text = "the tree, a domain or a thing is kept in step, nothing else";
+        if !matches!(base, Node::Suffix | Node::Domain(_) | Node::Identity(..) | Node::KeySpace) {
+            let text = "the tree, a domain, a thing or the key space is kept in step, nothing else";
             return Err(Failure::new(LdapResultCode::UnwillingToPerform, text));
         }
         let selection = Selection::new(&request.attrs, request.typesonly);
         let party = party(place, reader);
         let asked = format!("{base:?} {:?} {:?} {selection:?} {party}", request.scope, request.filter);
         let digest = Sha256::digest(asked.as_bytes()).into();
-        Ok(Self { reader, party, base, scope: request.scope, filter: request.filter, selection, digest })
+        let below = matches!(request.scope, LdapSearchScope::Subtree | LdapSearchScope::Children);
+        let keys = match &base {
+            Node::Suffix => below,
+            Node::KeySpace => request.scope != LdapSearchScope::Base,
+            _ => false,
+        };
+        let keys = keys && keyspace::plan(&request.filter) != KeyPlan::Nothing;
+        Ok(Self { reader, party, base, scope: request.scope, filter: request.filter, selection, keys, digest })
     }
 
     /// Whether the reader is still who he was.
@@ -99,6 +111,7 @@ impl Content {
         match &self.base {
             Node::Suffix => self.is_below(),
             Node::Domain(_) => !matches!(self.scope, LdapSearchScope::Base),
+            Node::KeySpace => false,
             _ => self.has_base(),
         }
     }
@@ -106,18 +119,69 @@ impl Content {
     const fn has_statements(&self) -> bool {
         match &self.base {
             Node::Suffix | Node::Domain(_) => self.is_below(),
+            Node::KeySpace => false,
             _ => !matches!(self.scope, LdapSearchScope::Base),
         }
     }
 
-    /// Whether anything of things is asked for.
-    pub(super) const fn looks_at_things(&self) -> bool {
+    /// Whether keys of the key space are asked for.
+    pub(super) const fn has_keys(&self) -> bool {
+        self.keys
+    }
+
+    /// Whether anything of things in their domains is asked for.
+    pub(super) const fn has_things_or_statements(&self) -> bool {
         self.has_things() || self.has_statements()
     }
 
-    /// The entry at the top, if it is asked for.
-    pub(super) fn suffix(&self, place: &Place) -> Option<Made> {
-        (self.base == Node::Suffix && self.has_base()).then(|| self.made(place, place.tree.suffix_entry()))
+    /// Whether anything of things is asked for.
+    pub(super) const fn looks_at_things(&self) -> bool {
+        self.has_things_or_statements() || self.has_keys()
+    }
+
+    /// The ids of the keys of all certificates at these moments, if keys are asked for.
+    pub(super) fn certificates<'m>(&self, moments: impl IntoIterator<Item = &'m Moment>) -> BTreeSet<String> {
+        let moments = moments.into_iter().filter(|_| self.has_keys());
+        moments.flat_map(Moment::certificates).map(|key| key.to_string()).collect()
+    }
+
+    /// The entries at the top, as far as they are asked for: they say nothing of any domain.
+    pub(super) fn top(&self, place: &Place) -> Vec<Made> {
+        let (tree, below) = (&place.tree, !matches!(self.scope, LdapSearchScope::Base));
+        let entries = match &self.base {
+            Node::Suffix => vec![
+                (self.has_base(), tree.suffix_entry()),
+                (below, tree.server_info_entry()),
+                (below, tree.key_space_entry()),
+            ],
+            Node::KeySpace => vec![(self.has_base(), tree.key_space_entry())],
+            _ => Vec::new(),
+        };
+        entries.into_iter().filter(|(asked, _)| *asked).map(|(_, entry)| self.made(place, entry)).collect()
+    }
+
+    /// The key space's entry of a key, if there is one at these moments and it is asked for.
+    pub(super) fn key<'m>(
+        &self,
+        place: &Place,
+        moments: impl IntoIterator<Item = &'m Moment>,
+        id: &str,
+    ) -> Result<Option<Made>, Failure> {
+        let Some(fingerprint) = self.key_of(id) else { return Ok(None) };
+        let found = place.app.key_then(self.reader, moments, fingerprint, keyspace::VERSION);
+        let entry = found.map_err(|error| failed(&error))?.map(|found| keyspace::entry(&place.tree, &found));
+        Ok(entry.transpose()?.map(|entry| self.made(place, entry)))
+    }
+
+    /// The key with an id, if it belongs into the key space and that is asked for.
+    fn key_of(&self, id: &str) -> Option<Fingerprint> {
+        let key = id.parse::<Fingerprint>().ok().filter(|_| self.has_keys())?;
+        keyspace::VERSION.is_none_or(|version| key.version() == version).then_some(key)
+    }
+
+    /// Whether an entry is one of the key space, whose numbers are its own.
+    pub(super) fn is_key(&self, place: &Place, name: &Name) -> bool {
+        self.has_keys() && name.dn.ends_with(&place.tree.key_space_dn())
     }
 
     /// A domain's entry, if it is asked for.
@@ -157,7 +221,8 @@ impl Content {
         let above = place.tree.identity_dn(domain, &gone.id);
         let dn = |statement: &StatementId| entry::statement_dn(&place.tree, domain, &gone.id, statement);
         let below = gone.statements.iter().filter(|_| self.has_statements()).map(dn);
-        let all = below.chain(self.has_things().then_some(above));
+        let key = self.key_of(&gone.id.to_string()).map(|key| keyspace::dn(&place.tree, &key));
+        let all = below.chain(self.has_things().then_some(above)).chain(key);
         all.map(|dn| Name { uuid: entry_uuid(&place.tree, &dn), dn }).collect()
     }
 
@@ -171,15 +236,14 @@ impl Content {
         (name, Some(entry))
     }
 
-    /// An entry as it is sent at a moment.
-    pub(super) fn encode(&self, mut entry: Entry, moment: Option<&Moment>) -> Vec<u8> {
-        entry.put(&schema::ENTRY_CSN, moment.and_then(entry_csn));
-        entry::encode(&entry, &self.selection)
+    /// An entry as it is sent, with the number of the state that it belongs to.
+    pub(super) fn encode(&self, mut entry: Entry, csn: Option<String>) -> Vec<u8> {
+        entry.put(&schema::ENTRY_CSN, csn);
+        encode(&entry, &self.selection)
     }
 }
 
 /// An entry that is no more, as it is sent.
 pub(super) fn nothing_of(name: &Name) -> Vec<u8> {
-    let entry = Entry { dn: name.dn.clone(), attributes: Vec::new() };
-    entry::encode(&entry, &Selection::new(&["1.1".to_owned()], false))
+    encode(&Entry::empty(name.dn.clone()), &Selection::new(&["1.1".to_owned()], false))
 }

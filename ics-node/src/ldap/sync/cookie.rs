@@ -8,6 +8,9 @@
 //! domain's origin, the size, the root there, and what the search asks for on whose behalf. So a cookie of another log, of
 //! another epoch, of another node's numbers or of another search is found out. It authorises nothing: whoever makes one up
 //! gets what he may read anyway.
+//!
+//! Keys of GnuPG's key space are of all domains at once. They have a server id of their own, whose place follows from the
+//! places of the domains: when the last entry of any of them was admitted, and how many they have together.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +22,8 @@ use crate::app::{Moment, millis_of};
 
 /// Server ids have three hexadecimal digits; the highest bit tells tags from states.
 const TAG: u32 = 0x800;
+/// The server id of the key space.
+pub(super) const KEYS: u32 = TAG - 1;
 /// What of a size stands in the count of a number; the rest stands in the microseconds.
 const COUNT_BITS: u32 = 24;
 
@@ -43,7 +48,7 @@ pub(in crate::ldap) struct Cookie {
 
 /// The server id of a domain; `None` if there are too many domains at this node.
 pub(super) fn sid(moment: &Moment) -> Option<u32> {
-    Some(moment.number()).filter(|number| *number < TAG)
+    Some(moment.number()).filter(|number| *number < KEYS)
 }
 
 impl Spot {
@@ -64,6 +69,21 @@ impl Spot {
         Self { size, admitted_at, age: moment.age(), tag: u32::from_be_bytes([0, a, b, c]) }
     }
 
+    /// The place of the key space, where domains are at these.
+    pub(super) fn of_keys<'m>(moments: impl IntoIterator<Item = &'m Moment>, search: &[u8; 32]) -> Self {
+        let mut keys = Self { size: 0, admitted_at: Timestamp::default(), age: 0, tag: 0 };
+        let mut hasher = Sha256::new_with_prefix(b"ics-ldap-keys\0");
+        for moment in moments {
+            let spot = Self::at(moment, search);
+            hasher.update(spot.tag.to_be_bytes());
+            keys.size += spot.size;
+            // The last entry's age counts: it begins again when there is a newer one.
+            (keys.admitted_at, keys.age) = (keys.admitted_at, keys.age).max((spot.admitted_at, spot.age));
+        }
+        let [a, b, c, ..]: [u8; 32] = hasher.finalize().into();
+        Self { tag: u32::from_be_bytes([0, a, b, c]), ..keys }
+    }
+
     /// Whether both are places of one log and one search.
     pub(super) fn fits(&self, other: &Self) -> bool {
         (self.size, self.admitted_at, self.tag) == (other.size, other.admitted_at, other.tag)
@@ -74,8 +94,8 @@ impl Spot {
         (self.admitted_at, self.size, self.age) > (other.admitted_at, other.size, other.age)
     }
 
-    /// The number of the state.
-    fn state(&self, sid: u32) -> String {
+    /// The number of the state, which is the `entryCSN` of what belongs to it.
+    pub(super) fn state(&self, sid: u32) -> String {
         let micros = (self.size >> COUNT_BITS) % 1000;
         number(self.admitted_at, micros, self.size % (1 << COUNT_BITS), sid, self.age)
     }
@@ -130,8 +150,7 @@ fn number(at: Timestamp, micros: u64, count: u64, sid: u32, last: u32) -> String
 
 /// The `entryCSN` of what a domain says at a moment.
 pub(super) fn entry_csn(moment: &Moment) -> Option<String> {
-    let (size, admitted_at, age) = (moment.size(), moment.admitted_at, moment.age());
-    Some(Spot { size, admitted_at, age, tag: 0 }.state(sid(moment)?))
+    Some(Spot::at(moment, &[0; 32]).state(sid(moment)?))
 }
 
 fn hex(text: &str, length: usize) -> Option<u64> {

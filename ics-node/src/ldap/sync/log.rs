@@ -14,7 +14,8 @@ use ics_sync::wire;
 use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest, LdapSearchScope};
 
 use super::super::control::Sync as Asked;
-use super::super::entry::{self, Entry, Selection, entry_uuid};
+use super::super::encode::{Selection, encode};
+use super::super::entry::{self, Entry, entry_uuid};
 use super::super::message::Failure;
 use super::super::schema;
 use super::super::search::{Place, failed};
@@ -205,7 +206,7 @@ impl Log {
 
     fn sent(&self, place: &Place, entry: &Entry, state: State) -> Sent {
         let uuid = entry_uuid(&place.tree, &entry.dn);
-        Sent { operation: entry::encode(entry, &self.selection), controls: control::state(state, &uuid) }
+        Sent { operation: encode(entry, &self.selection), controls: control::state(state, &uuid) }
     }
 }
 

@@ -18,7 +18,7 @@ use super::super::message::Failure;
 use super::super::search::{Place, failed};
 use super::content::{Content, Made, Name, nothing_of};
 use super::control::{self, State};
-use super::cookie::{Cookie, Spot, sid};
+use super::cookie::{Cookie, KEYS, Spot, entry_csn, sid};
 use super::{Sent, Step, refresh_required};
 use crate::app::{App, Moment, Reader, Touched};
 
@@ -38,11 +38,17 @@ enum Work {
     /// Find out what.
     Begin,
     Look,
-    Suffix,
+    /// What stands above all domains.
+    Top,
     /// A domain's entry, behind its things: it says how complete and fresh they are.
     Domain(DomainName),
     /// Everything of a domain, from an index of its log on.
     All(DomainName, u64),
+    /// The keys of all its certificates: to be sent, or to be compared with what he has.
+    AllKeys(DomainName),
+    CompareKeys(DomainName),
+    /// These keys, whatever he has of them.
+    Keys(DomainName, BTreeSet<String>),
     /// These things, whatever he has of them.
     Renew(DomainName, BTreeSet<String>),
     /// What of these things differs from what he has.
@@ -68,6 +74,8 @@ pub(in crate::ldap) struct Tree {
     has: BTreeMap<DomainName, Moment>,
     aim: BTreeMap<DomainName, Moment>,
     work: VecDeque<Work>,
+    /// The number of the state that keys are brought to.
+    keys_csn: Option<String>,
     /// Whether anything was sent since the last cookie.
     has_sent: bool,
     /// Entries that the client takes in the refresh.
@@ -97,6 +105,7 @@ impl Tree {
             has: BTreeMap::new(),
             aim: BTreeMap::new(),
             work: [Work::Begin].into(),
+            keys_csn: None,
             has_sent: false,
         })
     }
@@ -132,12 +141,22 @@ impl Tree {
         match work {
             Work::Begin => self.begin(place)?,
             Work::Look => self.look(place)?,
-            Work::Suffix => self.add(self.content.suffix(place).into_iter().collect(), None, out)?,
+            Work::Top => self.add(place, self.content.top(place), None, out)?,
             Work::Domain(domain) => {
                 let made = self.content.domain(place, self.aimed(&domain)?)?;
-                self.add(made.into_iter().collect(), Some(&domain), out)?;
+                self.add(place, made.into_iter().collect(), Some(&domain), out)?;
             }
             Work::All(domain, from) => self.all(place, domain, from, out)?,
+            Work::AllKeys(domain) => {
+                let ids = self.content.certificates([self.aimed(&domain)?]);
+                self.work.push_front(Work::Keys(domain, ids));
+            }
+            Work::CompareKeys(domain) => {
+                let moments = self.has.get(&domain).into_iter().chain([self.aimed(&domain)?]);
+                let ids = self.content.certificates(moments);
+                self.work.push_front(Work::Compare(domain, ids));
+            }
+            Work::Keys(domain, ids) => self.some(place, domain, ids, out, Self::send_key, Work::Keys)?,
             Work::Renew(domain, ids) => self.some(place, domain, ids, out, Self::renew, Work::Renew)?,
             Work::Compare(domain, ids) => self.some(place, domain, ids, out, Self::compare, Work::Compare)?,
             Work::CompareAll(domain, from) => {
@@ -179,23 +198,20 @@ impl Tree {
             None => None,
         };
         self.deletes = touched.is_some();
+        self.count_keys();
         match touched {
             Some(touched) => {
                 for (domain, ids) in touched {
-                    let known = self.has.contains_key(&domain);
-                    self.work.push_back(if known {
-                        Work::Renew(domain.clone(), ids)
+                    if self.has.contains_key(&domain) {
+                        self.work.extend([Work::Renew(domain.clone(), ids), Work::Domain(domain)]);
                     } else {
-                        Work::All(domain.clone(), 0)
-                    });
-                    self.work.push_back(Work::Domain(domain));
+                        self.work.extend(everything(&domain));
+                    }
                 }
             }
             None => {
-                self.work.push_back(Work::Suffix);
-                for domain in self.aim.keys() {
-                    self.work.extend([Work::All(domain.clone(), 0), Work::Domain(domain.clone())]);
-                }
+                self.work.push_back(Work::Top);
+                self.work.extend(self.aim.keys().flat_map(everything));
             }
         }
         self.work.push_back(Work::Refreshed);
@@ -224,6 +240,7 @@ impl Tree {
         cookie: &Cookie,
     ) -> Result<Option<BTreeMap<DomainName, BTreeSet<String>>>, Failure> {
         let mut spots = cookie.spots.clone();
+        let keys = spots.remove(&KEYS);
         let mut touched = BTreeMap::new();
         let mut any = false;
         for (domain, now) in &self.aim {
@@ -247,8 +264,13 @@ impl Tree {
             }
             self.has.insert(domain.clone(), was);
         }
-        // It names a domain that is not here.
-        if !spots.is_empty() {
+        let of_keys = self.content.has_keys().then(|| Spot::of_keys(self.has.values(), &self.content.digest));
+        let is_of_keys = match (keys, of_keys) {
+            (Some(told), Some(known)) => known.fits(&told),
+            (told, known) => told.is_none() && known.is_none(),
+        };
+        // It names a domain that is not here, or does not go with the key space.
+        if !spots.is_empty() || !is_of_keys {
             return Err(refresh_required());
         }
         Ok(Some(touched).filter(|_| !any))
@@ -268,7 +290,7 @@ impl Tree {
         for domain in self.content.domains(place) {
             let Some(now) = place.app.moment(&domain).map_err(|error| failed(&error))? else { continue };
             let Some(has) = self.has.get(&domain) else {
-                self.work.extend([Work::All(domain.clone(), 0), Work::Domain(domain.clone())]);
+                self.work.extend(everything(&domain));
                 self.aim.insert(domain, now);
                 continue;
             };
@@ -276,7 +298,9 @@ impl Tree {
                 return Err(refresh_required());
             }
             match place.app.touched(has, &now).map_err(|error| failed(&error))? {
-                Touched::Any => self.work.push_back(Work::CompareAll(domain.clone(), 0)),
+                Touched::Any => {
+                    self.work.extend([Work::CompareAll(domain.clone(), 0), Work::CompareKeys(domain.clone())]);
+                }
                 Touched::These(ids) => self.work.push_back(Work::Compare(domain.clone(), self.of_content(ids))),
             }
             if now.size() != has.size() || now.cosigned_at() != has.cosigned_at() {
@@ -286,6 +310,7 @@ impl Tree {
             self.aim.insert(domain, now);
         }
         self.work.push_back(Work::Changed);
+        self.count_keys();
         Ok(())
     }
 
@@ -300,8 +325,8 @@ impl Tree {
             None => (Vec::new(), None),
         };
         for id in ids {
-            let made = self.thing(place, self.aimed(&domain)?, &id)?.unwrap_or_default();
-            self.add(made, Some(&domain), out)?;
+            let made = self.made(place, &self.aim, &domain, &id)?;
+            self.add(place, made, Some(&domain), out)?;
         }
         self.work.extend_first([next.map(|next| Work::All(domain, next))]);
         Ok(())
@@ -325,64 +350,101 @@ impl Tree {
         Ok(())
     }
 
-    /// The entries of a thing at a moment, if the reader could read it.
-    fn thing(&self, place: &Place, moment: &Moment, id: &str) -> Result<Option<Vec<Made>>, Failure> {
-        let record = place.app.record_then(self.content.reader, moment, id).map_err(|error| failed(&error))?;
-        record.map(|record| self.content.thing(place, &record)).transpose()
+    /// The entries of a thing at some moments, if the reader could read it: those in a domain, and that of its key.
+    fn made(
+        &self,
+        place: &Place,
+        at: &BTreeMap<DomainName, Moment>,
+        domain: &DomainName,
+        id: &str,
+    ) -> Result<Vec<Made>, Failure> {
+        let mut made = Vec::new();
+        if self.content.has_things_or_statements()
+            && let Some(moment) = at.get(domain)
+        {
+            let record = place.app.record_then(self.content.reader, moment, id).map_err(|error| failed(&error))?;
+            made.extend(record.map(|record| self.content.thing(place, &record)).transpose()?.into_iter().flatten());
+        }
+        made.extend(self.content.key(place, at.values(), id)?);
+        Ok(made)
+    }
+
+    /// The entry of a key, whatever the consumer has of it.
+    fn send_key(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
+        let made = self.content.key(place, self.aim.values(), id)?;
+        self.add(place, made.into_iter().collect(), Some(domain), out)
     }
 
     /// Everything of a thing, whatever the consumer has of it.
     fn renew(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
         let (Some(was), now) = (self.has.get(domain), self.aimed(domain)?) else { return Ok(()) };
-        let made = self.thing(place, now, id)?;
+        let made = self.made(place, &self.aim, domain, id)?;
         // What he cannot read now, and could before, he is told to forget; so too what the filter leaves out now, and
         // statements that a full record lists no more.
         let gone = place.app.gone(self.content.reader, was, now, id).map_err(|error| failed(&error))?;
         let gone = gone.ok_or_else(refresh_required)?;
-        let made: Vec<Made> = made.into_iter().flatten().filter(|(_, entry)| entry.is_some()).collect();
+        let made: Vec<Made> = made.into_iter().filter(|(_, entry)| entry.is_some()).collect();
         let names = gone.iter().flat_map(|gone| self.content.names(place, domain, gone));
         let is_made = |name: &Name| made.iter().any(|(held, _)| held == name);
         names.filter(|name| !is_made(name)).for_each(|name| out.push(deleted(&name)));
-        self.add(made, Some(domain), out)
+        self.add(place, made, Some(domain), out)
     }
 
     /// What of a thing differs from what the consumer has.
     fn compare(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
-        let entries = |moment: &Moment| -> Result<BTreeMap<Name, Entry>, Failure> {
-            let made = self.thing(place, moment, id)?.unwrap_or_default();
+        let entries = |at: &BTreeMap<DomainName, Moment>| -> Result<BTreeMap<Name, Entry>, Failure> {
+            let made = self.made(place, at, domain, id)?;
             Ok(made.into_iter().filter_map(|(name, entry)| Some((name, entry?))).collect())
         };
-        let mut was = self.has.get(domain).map(entries).transpose()?.unwrap_or_default();
-        let now = self.aimed(domain)?;
-        for (name, entry) in entries(now)? {
+        let mut was = entries(&self.has)?;
+        for (name, entry) in entries(&self.aim)? {
             let state = match was.remove(&name) {
                 Some(before) if before == entry => continue,
                 Some(_) => State::Modify,
                 None => State::Add,
             };
-            let operation = self.content.encode(entry, Some(now));
+            let operation = self.content.encode(entry, self.csn(place, &name, Some(domain)));
             out.push(Sent { operation, controls: control::state(state, &name.uuid) });
         }
         was.keys().for_each(|name| out.push(deleted(name)));
         Ok(())
     }
 
-    fn add(&mut self, made: Vec<Made>, of: Option<&DomainName>, out: &mut Vec<Sent>) -> Result<(), Failure> {
+    /// The number of the state that an entry belongs to.
+    fn csn(&self, place: &Place, name: &Name, of: Option<&DomainName>) -> Option<String> {
+        if self.content.is_key(place, name) {
+            return self.keys_csn.clone();
+        }
+        of.and_then(|domain| entry_csn(self.aim.get(domain)?))
+    }
+
+    fn count_keys(&mut self) {
+        self.keys_csn = Some(Spot::of_keys(self.aim.values(), &self.content.digest).state(KEYS));
+    }
+
+    fn add(
+        &mut self,
+        place: &Place,
+        made: Vec<Made>,
+        of: Option<&DomainName>,
+        out: &mut Vec<Sent>,
+    ) -> Result<(), Failure> {
         for (name, entry) in made {
             let Some(entry) = entry else { continue };
             if let Some(wanted) = &mut self.wanted {
                 *wanted = wanted.checked_sub(1).ok_or(Failure::new(LdapResultCode::SizeLimitExceeded, ""))?;
             }
-            let moment = of.and_then(|domain| self.aim.get(domain));
-            let operation = self.content.encode(entry, moment);
+            let operation = self.content.encode(entry, self.csn(place, &name, of));
             out.push(Sent { operation, controls: control::state(State::Add, &name.uuid) });
         }
         Ok(())
     }
 
     fn cookie(&self) -> Vec<u8> {
-        let spots = self.has.values().filter_map(|moment| Some((sid(moment)?, Spot::at(moment, &self.content.digest))));
-        Cookie { rid: self.rid.clone(), spots: spots.collect() }.write()
+        let digest = &self.content.digest;
+        let spots = self.has.values().filter_map(|moment| Some((sid(moment)?, Spot::at(moment, digest))));
+        let keys = self.content.has_keys().then(|| (KEYS, Spot::of_keys(self.has.values(), digest)));
+        Cookie { rid: self.rid.clone(), spots: spots.chain(keys).collect() }.write()
     }
 
     fn refreshed(&mut self, out: &mut Vec<Sent>) -> Option<Step> {
@@ -414,6 +476,11 @@ impl ExtendFirst for VecDeque<Work> {
     fn extend_first(&mut self, work: impl IntoIterator<Item = Option<Work>, IntoIter: DoubleEndedIterator>) {
         work.into_iter().rev().flatten().for_each(|work| self.push_front(work));
     }
+}
+
+/// What sends everything of a domain.
+fn everything(domain: &DomainName) -> [Work; 3] {
+    [Work::All(domain.clone(), 0), Work::AllKeys(domain.clone()), Work::Domain(domain.clone())]
 }
 
 fn introduced(place: &Place, moment: &Moment, from: u64) -> Result<(Vec<String>, Option<u64>), Failure> {

@@ -1,0 +1,133 @@
+//! The first refresh of a slapd that keeps a copy: from a node, and from a slapd that provides the same entries.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::io::{Read as _, Write as _};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::device;
+use crate::directory::{element, operation, split};
+use crate::home::Home;
+use crate::ingest::{submit, submit_all};
+use crate::report::Report;
+use crate::slapd::{CORE, Database, Slapd, free_address, wait_for};
+use crate::{Error, Options, Outcome};
+
+/// Things, unless fewer are asked for: each is an entry of its own and one for the statement about it.
+const THINGS: usize = 50_000;
+/// The core of the slapd that keeps the copy.
+const OTHER_CORE: &str = "1";
+/// Rounds, each provider in turn.
+const ROUNDS: usize = 3;
+/// A refresh may take so long.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+const SYNCPROV: &str = "\ndn: olcOverlay={0}syncprov,olcDatabase={1}mdb,cn=config\n\
+                        objectClass: olcOverlayConfig\nobjectClass: olcSyncProvConfig\nolcOverlay: {0}syncprov\n";
+
+pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
+    let home = Home::make()?;
+    let filling = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let app = home.open()?;
+    filling.block_on(submit(&app, &home.domain, home.certificates()?))?;
+    let things = options.entries.min(THINGS);
+    filling.block_on(submit_all(&app, &home.domain, device::introductions(&home, 0..things)?))?;
+    drop((app, filling));
+    let ours = free_address()?;
+    let config = home.path().join("ics.toml");
+    let text = fs::read_to_string(&config)?;
+    fs::write(&config, format!("{text}\n[ldap]\nlisten = \"{ours}\"\n"))?;
+    let _served = home.serve_on(Some(CORE))?;
+    wait_for(ours)?;
+
+    let (_, copy) = refresh(ours)?;
+    let ldif = copy.dump()?;
+    let count = ldif.lines().filter(|line| line.starts_with("dn:")).count();
+    let indexed = "olcDbIndex: entryUUID,entryCSN eq\n";
+    let peer = Slapd::start(&Database { lines: indexed, overlay: SYNCPROV }, Some(&ldif), CORE)?;
+    let (mut refreshes, mut drains) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    for _ in 0..ROUNDS {
+        for (at, address) in [ours, peer.address].into_iter().enumerate() {
+            let (took, copy) = refresh(address)?;
+            drop(copy);
+            refreshes[at].push(took);
+            drains[at].push(drain(address, count)?);
+        }
+    }
+    let [ours, peer] = drains.map(median);
+    report.rate(&format!("{count} entries to a client that keeps nothing: ours"), count, ours);
+    report.rate("the same: slapd", count, peer);
+    let [ours, peer] = refreshes.map(median);
+    let ours = report.rate("first refresh of a slapd, entries from ours", count, ours);
+    let peer = report.rate("first refresh of a slapd, entries from slapd", count, peer);
+    report.ratio("first refresh of a slapd: ours to slapd", ours, peer, 1.0);
+    Ok(())
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// Starts a slapd with nothing, and waits until it has all. Its disk is not waited for: what is measured is who provides.
+fn refresh(provider: SocketAddr) -> Result<(Duration, Slapd), Error> {
+    let lines = format!(
+        "olcDbNoSync: TRUE\nolcDbIndex: entryUUID,entryCSN eq\nolcRootDN: cn=admin,o=ics\n\
+         olcSyncrepl: rid=001 provider=ldap://{provider} searchbase=\"o=ics\" bindmethod=simple \
+         type=refreshAndPersist retry=\"1 +\"\n"
+    );
+    let began = Instant::now();
+    let copy = Slapd::start(&Database { lines: &lines, overlay: "" }, None, OTHER_CORE)?;
+    while !is_refreshed(copy.address)? {
+        if began.elapsed() > PATIENCE {
+            return Err("the refresh does not end".into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok((began.elapsed(), copy))
+}
+
+/// A slapd that keeps a copy writes down how far it is when the refresh is over.
+fn is_refreshed(address: SocketAddr) -> Result<bool, Error> {
+    let mut command = Command::new("ldapsearch");
+    command.args(["-x", "-LLL", "-H", &format!("ldap://{address}"), "-b", "o=ics", "-s", "base", "contextCSN"]);
+    let output = command.env("LDAPCONF", "/dev/null").output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).contains("contextCSN:"))
+}
+
+/// How long it takes to be sent everything, as slapd asks for it.
+fn drain(address: SocketAddr, wanted: usize) -> Result<Duration, Error> {
+    let attributes = [element(4, b"*"), element(4, b"+")].concat();
+    let search = [
+        element(4, b"o=ics"),
+        vec![0x0a, 1, 2, 0x0a, 1, 0, 2, 1, 0, 2, 1, 0, 1, 1, 0],
+        element(0x87, b"objectClass"),
+        element(0x30, &attributes),
+    ];
+    let sync = element(0x30, &element(0x0a, &[1]));
+    let control = element(0x30, &[element(4, b"1.3.6.1.4.1.4203.1.9.1.1"), element(4, &sync)].concat());
+    let content = [vec![2, 1, 7], element(0x63, &search.concat()), element(0xa0, &control)].concat();
+    let mut stream = TcpStream::connect(address)?;
+    let began = Instant::now();
+    stream.write_all(&element(0x30, &content))?;
+    let (mut read, mut buffer, mut entries) = (Vec::new(), vec![0; 1 << 18], 0);
+    loop {
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            return Err("the server has closed".into());
+        }
+        read.extend_from_slice(buffer.get(..count).unwrap_or_default());
+        let mut start = 0;
+        while let Some((_, content, rest)) = split(read.get(start..).unwrap_or_default()) {
+            start = read.len() - rest.len();
+            match operation(content) {
+                Some((0x64, _)) => entries += 1,
+                Some((0x65, _)) if entries == wanted => return Ok(began.elapsed()),
+                Some((0x65, _)) => return Err(format!("{entries} entries of {wanted}").into()),
+                _ => {}
+            }
+        }
+        read.drain(..start);
+    }
+}
