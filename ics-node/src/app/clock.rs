@@ -19,6 +19,13 @@ impl Clock {
         let millis = u64::try_from(system.as_millis()).unwrap_or(u64::MAX);
         Timestamp::from_millis(self.0.fetch_max(millis, Ordering::AcqRel).max(millis))
     }
+
+    /// Lets so many milliseconds pass.
+    #[cfg(test)]
+    pub(crate) fn pass(&self, millis: u64) {
+        let later = self.now().as_millis() + millis;
+        self.0.fetch_max(later, Ordering::AcqRel);
+    }
 }
 
 #[cfg(test)]

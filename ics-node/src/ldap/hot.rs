@@ -146,7 +146,10 @@ mod tests {
         assert_eq!(held.operations(), [Encoded::whole(vec![1])]);
         assert!(get(&hot, &key, 7, at(100)).is_none(), "time has changed it");
         assert!(get(&hot, &key, 8, at(1)).is_none(), "an entry has come");
-        assert!(get(&hot, &Hot::key(Reader::Operator, b"search").expect("a key"), 7, at(1)).is_none(), "another reader");
+        assert!(
+            get(&hot, &Hot::key(Reader::Operator, b"search").expect("a key"), 7, at(1)).is_none(),
+            "another reader"
+        );
     }
 
     #[test]

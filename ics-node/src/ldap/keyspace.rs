@@ -58,6 +58,7 @@ pub(super) fn plan(filter: &LdapFilter) -> KeyPlan {
                 _ => KeyPlan::Scan,
             }
         }
+        LdapFilter::Not(part) if is_of_keys(part) => KeyPlan::Nothing,
         LdapFilter::Substring(name, parts) => {
             let texts = parts.initial.iter().chain(&parts.any).chain(&parts.final_);
             match (schema::attribute(name).map(schema::Attribute::name), texts.max_by_key(|text| text.len())) {
@@ -73,6 +74,12 @@ pub(super) fn plan(filter: &LdapFilter) -> KeyPlan {
         }
         _ => KeyPlan::Scan,
     }
+}
+
+/// Whether a filter is for keys, all of them.
+fn is_of_keys(filter: &LdapFilter) -> bool {
+    matches!(filter, LdapFilter::Equality(name, value)
+        if schema::attribute(name) == Some(&schema::OBJECT_CLASS) && value.eq_ignore_ascii_case("pgpKeyInfo"))
 }
 
 fn narrower(one: KeyPlan, other: KeyPlan) -> KeyPlan {
@@ -96,9 +103,10 @@ fn wider(one: KeyPlan, other: KeyPlan) -> KeyPlan {
     }
 }
 
-/// GnuPG's client writes `(`, `)`, `*`, `/` and `\` of a User ID as in a URL, where filters take a backslash.
-pub(super) fn unescaped(filter: LdapFilter) -> LdapFilter {
-    let all = |parts: Vec<LdapFilter>| parts.into_iter().map(unescaped).collect();
+/// What a filter of GnuPG's client means: it writes `(`, `)`, `*`, `/` and `\` of a User ID as in a URL, where filters take
+/// a backslash, and asks for the long id of a subkey as if it were that of a key.
+pub(super) fn meant(filter: LdapFilter) -> LdapFilter {
+    let all = |parts: Vec<LdapFilter>| parts.into_iter().map(meant).collect();
     let text = |text: String| match unpercent(&text) {
         Cow::Borrowed(_) => text,
         Cow::Owned(plain) => plain,
@@ -106,7 +114,11 @@ pub(super) fn unescaped(filter: LdapFilter) -> LdapFilter {
     match filter {
         LdapFilter::And(parts) => LdapFilter::And(all(parts)),
         LdapFilter::Or(parts) => LdapFilter::Or(all(parts)),
-        LdapFilter::Not(part) => LdapFilter::Not(Box::new(unescaped(*part))),
+        LdapFilter::Not(part) => LdapFilter::Not(Box::new(meant(*part))),
+        LdapFilter::Equality(name, value) if schema::attribute(&name) == Some(&schema::PGP_CERT_ID) => {
+            let of_subkey = LdapFilter::Equality(schema::PGP_SUB_KEY_ID.name().to_owned(), value.clone());
+            LdapFilter::Or(vec![LdapFilter::Equality(name, value), of_subkey])
+        }
         LdapFilter::Equality(name, value) => LdapFilter::Equality(name, text(value)),
         LdapFilter::Substring(name, mut parts) => {
             parts.initial = parts.initial.map(text);
@@ -283,6 +295,7 @@ mod tests {
             ),
             ("(gpgFingerprint=12)".to_owned(), KeyPlan::Nothing),
             ("(!(pgpRevoked=1))".to_owned(), KeyPlan::Scan),
+            ("(!(objectClass=PGPKEYINFO))".to_owned(), KeyPlan::Nothing),
             ("(icsLot=7)".to_owned(), KeyPlan::Scan),
             ("(uid=7)".to_owned(), KeyPlan::Nothing),
         ] {

@@ -109,7 +109,7 @@ impl Search {
     /// A search, with nothing looked at yet.
     pub(super) fn new(place: &Place, reader: Reader, request: LdapSearchRequest) -> Result<Self, Failure> {
         let base = place.tree.node(&request.base)?;
-        let filter = if base == Node::KeySpace { keyspace::unescaped(request.filter) } else { request.filter };
+        let filter = if base == Node::KeySpace { keyspace::meant(request.filter) } else { request.filter };
         let seconds = u64::try_from(request.timelimit).unwrap_or(0);
         let seconds = if seconds == 0 { limits::LDAP_SEARCH_SECONDS } else { seconds.min(limits::LDAP_SEARCH_SECONDS) };
         let selection = Selection::new(&request.attrs, request.typesonly);
@@ -136,7 +136,7 @@ impl Search {
         self.reader == reader
             && place.tree.node(&request.base).is_ok_and(|base| base == self.base)
             && self.scope == request.scope
-            && (self.filter == request.filter || self.filter == keyspace::unescaped(request.filter.clone()))
+            && (self.filter == request.filter || self.filter == keyspace::meant(request.filter.clone()))
             && self.selection == Selection::new(&request.attrs, request.typesonly)
     }
 
@@ -268,7 +268,8 @@ impl Search {
             Node::Identity(domain, id) => {
                 let looked = place.app.thing(self.reader, &domain, &id).map_err(|error| failed(&error))?;
                 self.resting.on(looked.marks);
-                let thing = looked.thing.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.base)))?;
+                let thing =
+                    looked.thing.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.base)))?;
                 self.changes(thing.record.changes_at);
                 stages.push(Stage::Statements(Arc::new(thing), 0));
             }

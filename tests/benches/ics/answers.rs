@@ -183,12 +183,7 @@ fn checks(report: &mut Report, home: &Home, served: &Served, nginx: &Nginx, coun
 }
 
 /// Submits statements at an even pace for so long; gives how many a second were taken.
-pub(crate) fn feed(
-    served: &Served,
-    home: &Home,
-    statements: &[Vec<u8>],
-    time: Duration,
-) -> Result<usize, Error> {
+pub(crate) fn feed(served: &Served, home: &Home, statements: &[Vec<u8>], time: Duration) -> Result<usize, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let url = format!("{}/v1/domains/{}/statements", served.url, home.domain);
     runtime.block_on(async {

@@ -50,7 +50,8 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     let began = Instant::now();
     let ldif = runtime.block_on(read_all(ours_at, &base, &requests))?;
     report.rate("first answers, not remembered yet, one after the other", count, began.elapsed());
-    let database = Database { lines: "olcDbIndex: icsIdentity eq\nolcDbIndex: objectClass eq\n", ..Database::default() };
+    let database =
+        Database { lines: "olcDbIndex: icsIdentity eq\nolcDbIndex: objectClass eq\n", ..Database::default() };
     let peer = Slapd::start(&database, Some(&ldif), CORE)?;
 
     let mut next = count;
@@ -73,7 +74,12 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
             (busy, feeding.join())
         });
         let taken = taken.map_err(|_| "a thread panicked")??;
-        report.ratio(&format!("{what}: ours, while {taken} statements come in a second, to slapd"), busy?, peer, wanted);
+        report.ratio(
+            &format!("{what}: ours, while {taken} statements come in a second, to slapd"),
+            busy?,
+            peer,
+            wanted,
+        );
     }
     idle(report, &home, served)
 }

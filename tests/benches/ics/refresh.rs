@@ -1,8 +1,8 @@
 //! The first refresh of a slapd that keeps a copy: from a node, and from a slapd that provides the same entries.
 
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
 use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 

@@ -61,7 +61,8 @@ impl Slapd {
     pub(crate) fn dump(mut self) -> Result<String, Error> {
         Command::new("kill").args(["-INT", &self.child.id().to_string()]).status()?;
         self.child.wait()?;
-        let output = Command::new("/usr/sbin/slapcat").args(["-n", "1", "-F"]).arg(self.dir.path().join("slapd.d")).output()?;
+        let output =
+            Command::new("/usr/sbin/slapcat").args(["-n", "1", "-F"]).arg(self.dir.path().join("slapd.d")).output()?;
         Ok(String::from_utf8(output.stdout)?)
     }
 }

@@ -49,6 +49,18 @@ impl Gpg {
         Self { home, server: format!("hkp://127.0.0.1:{}", node.addresses[0].port()) }
     }
 
+    /// Over TLS, with a server that has this certificate.
+    ///
+    /// dirmngr turns addresses of loopback into the name that they have, and takes a name without a dot for none. With a
+    /// dot at its end this one is a name, which its own resolver finds in /etc/hosts.
+    fn over_tls(node: &Node, certificate: &Path) -> Self {
+        let mut this = Self::of(node, "");
+        this.server = format!("hkps://localhost.:{}", node.addresses[0].port());
+        let trusted = format!("no-use-tor\nhkp-cacert {}\n", text(certificate));
+        std::fs::write(this.home.path().join("dirmngr.conf"), trusted).expect("written");
+        this
+    }
+
     async fn run(&self, args: &[&str]) -> Output {
         let mut command = Command::new("gpg");
         command.env("GNUPGHOME", self.home.path()).args(["--batch", "--no-tty", "--keyserver", &self.server]);
@@ -227,6 +239,35 @@ async fn gpg_searches_receives_sends_and_refreshes() {
     let refreshed = Gpg::good(&gpg.run(&["--refresh-keys"]).await);
     assert!(refreshed.contains("unchanged: 1"), "{refreshed}");
     assert!(!gpg.run(&["--recv-keys", &hex(&signer(9))]).await.status.success(), "what is not there is not received");
+
+    let gpg = Gpg::of(&node, "");
+    let locate = ["--auto-key-locate", "clear,keyserver", "--locate-external-keys", "acme@acme.example"];
+    let located = Gpg::good(&gpg.run(&locate).await);
+    assert!(located.contains(&key.to_uppercase()), "{located}");
+}
+
+#[tokio::test]
+async fn gpg_speaks_hkps() {
+    let directory = TempDir::new().expect("a directory");
+    let files = tls_certificate(directory.path(), "node").await;
+    let node = founded(&Settings { tls: Some(files.clone()), ..settings() }).await;
+    let key = hex(&maker());
+    let sender = Gpg::over_tls(&node, &files.certificate);
+    let own = sender.file("own", &certificate(&maker(), ACME));
+    Gpg::good(&sender.run(&["--import", text(&own)]).await);
+    Gpg::good(&sender.run(&["--send-keys", &key]).await);
+    let gpg = Gpg::over_tls(&node, &files.certificate);
+    let received = Gpg::good(&gpg.run(&["--recv-keys", &key]).await);
+    assert!(received.contains("imported: 1"), "{received}");
+    let searched = Gpg::good(&gpg.run(&["--with-colons", "--search-keys", "acme@acme.example"]).await);
+    assert!(searched.contains(&key.to_uppercase()), "{searched}");
+    let refreshed = Gpg::good(&gpg.run(&["--refresh-keys"]).await);
+    assert!(refreshed.contains("unchanged: 1"), "{refreshed}");
+
+    // A server with another certificate is not believed.
+    let other = tls_certificate(directory.path(), "other").await;
+    let distrusting = Gpg::over_tls(&node, &other.certificate);
+    assert!(!distrusting.run(&["--recv-keys", &key]).await.status.success());
 }
 
 /// What a secure element holds cannot certify itself: gpg takes it, and what others say of it, if told to.

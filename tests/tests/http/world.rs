@@ -70,8 +70,14 @@ impl World {
 
     /// The same node, started anew from what it has stored.
     pub(crate) fn reopened(self, trust: Option<Arc<TrustPolicy>>) -> Self {
+        self.reopened_after(trust, |_| ())
+    }
+
+    /// The same, after something has been done to what it has stored.
+    pub(crate) fn reopened_after(self, trust: Option<Arc<TrustPolicy>>, change: impl FnOnce(&Path)) -> Self {
         let Self { app, directory } = self;
         drop(app);
+        change(directory.path());
         Self { app: open(directory.path(), trust, Vec::new()), directory }
     }
 

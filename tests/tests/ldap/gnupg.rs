@@ -5,8 +5,9 @@ use std::process::Output;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::support::{Directory, device, maker_fingerprint, name_signers};
-use crate::world::DOMAIN;
+use crate::slapd::{Consumer, PERSIST};
+use crate::support::{Directory, device, introduced, maker_fingerprint, name_signers, submit};
+use crate::world::{self, DOMAIN, domain, stolen};
 
 /// Somebody with gpg and a home directory of his own.
 struct Person {
@@ -93,6 +94,82 @@ async fn keys_are_received_searched_and_located() {
     let (found, _) = person.gpg(&["--recv-keys", &"12".repeat(20)]).await;
     assert!(!found, "nobody's key");
     person.leave().await;
+    node.stop().await;
+}
+
+/// A key with a subkey is found by everything that names either.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_received_by_their_subkeys() {
+    let node = Directory::start().await;
+    let maker = Person::new(&node, &plain(&node), "").await;
+    let key = make_key(&maker, "Second Factory <second@acme.example>").await;
+    let (added, said) = maker.gpg(&["--quick-add-key", &key, "ed25519", "sign", "never"]).await;
+    assert!(added, "{said}");
+    let (_, listed) = maker.gpg(&["--with-colons", "--list-keys", &key]).await;
+    let subkey = listed.lines().filter_map(|line| line.strip_prefix("fpr:::::::::")).nth(1).expect("a subkey");
+    let subkey = subkey.trim_end_matches(':');
+    name_signers(&node.app, &[&key]).await;
+    let (sent, said) = maker.gpg(&["--send-keys", &key]).await;
+    assert!(sent, "{said}");
+    for id in [subkey, &subkey[24..], &key, &key[24..], &key[32..]] {
+        let person = Person::new(&node, &plain(&node), "").await;
+        let (received, said) = person.gpg(&["--recv-keys", id]).await;
+        assert!(received, "{id}: {said}");
+        person.assert_has(&said, &format!("IMPORT_OK 1 {key}"));
+        person.leave().await;
+    }
+    maker.leave().await;
+    node.stop().await;
+}
+
+/// A slapd that keeps a copy is a key server for gpg as the node is, and hears of all that is new.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_in_slapd_serves_gpg() {
+    let node = Directory::start().await;
+    let mut slapd = Consumer::new(node.plain, PERSIST).await;
+    slapd.until("(objectClass=pgpKeyInfo)", 11).await;
+    let copy = format!("ldap://{}", slapd.address);
+    let person = Person::new(&node, &copy, "allow-non-selfsigned-uid").await;
+    let device = device(13);
+    for id in [device.as_str(), &device[24..], &device[32..], &maker_fingerprint()] {
+        let (received, said) = person.gpg(&["--recv-keys", id]).await;
+        assert!(received, "{id}: {said}");
+    }
+    let (_, signatures) = person.gpg(&["--with-colons", "--check-sigs", &device]).await;
+    let good = signatures.lines().filter(|line| line.starts_with("sig:!:") || line.starts_with("rev:!:"));
+    assert_eq!(good.count(), 2, "introduction and block: {signatures}");
+    let (found, said) = person.gpg(&["--with-colons", "--search-keys", "keys@acme.example"]).await;
+    assert!(found, "{said}");
+    person.assert_has(&said, "Acme");
+
+    // What is said later, of a key that is there and by one that is new.
+    let maker = Person::new(&node, &plain(&node), "").await;
+    let key = make_key(&maker, "Second Factory <second@acme.example>").await;
+    name_signers(&node.app, &[&key]).await;
+    let (sent, said) = maker.gpg(&["--send-keys", &key]).await;
+    assert!(sent, "{said}");
+    slapd.until(&format!("(gpgFingerprint={key})"), 1).await;
+    slapd.until("(&(objectClass=pgpKeyInfo)(pgpDisabled=1))", 1).await;
+    submit(&node.app, &domain(), vec![stolen(&world::maker(), 14)]).await;
+    slapd.until("(&(objectClass=pgpKeyInfo)(pgpDisabled=1))", 2).await;
+    submit(&node.app, &domain(), vec![introduced(13, Some("L2"))]).await;
+    let began = std::time::Instant::now();
+    loop {
+        let (received, said) = person.gpg(&["--recv-keys", &device]).await;
+        assert!(received, "{said}");
+        let (_, signatures) = person.gpg(&["--with-colons", "--check-sigs", &device]).await;
+        if signatures.lines().filter(|line| line.starts_with("sig:!:") || line.starts_with("rev:!:")).count() == 3 {
+            break;
+        }
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(40),
+            "the second introduction does not come: {signatures}"
+        );
+    }
+    for person in [person, maker] {
+        person.leave().await;
+    }
+    slapd.stop().await;
     node.stop().await;
 }
 

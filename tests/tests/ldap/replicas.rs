@@ -49,7 +49,8 @@ impl Copy {
 
     /// Waits until it holds what the home holds, under the same root.
     async fn until_same(&self, home: &App, domain: &DomainName) {
-        let root = |app: &App| app.domain(domain).ok().map(|info| (info.info.size, info.root));
+        // The descriptor is published a moment after the root.
+        let root = |app: &App| app.domain(domain).ok().map(|info| (info.info.size, info.root, info.info.descriptor));
         let waited = tokio::time::timeout(Duration::from_secs(30), async {
             while root(self.app()) != root(home) {
                 tokio::time::sleep(Duration::from_millis(10)).await;

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::support::{Answer, Directory, SECRET, access_rules, device, identity_dn, introduced, submit};
+use crate::support::{
+    Answer, Directory, SECRET, access_rules, device, identity_dn, introduced, maker_fingerprint, submit,
+};
 use crate::world::{DOMAIN, domain, introduction, maker, stolen};
 
 /// What a slapd begins with: the schema of the distribution and ours.
@@ -45,15 +47,15 @@ async fn make_config(dir: &TempDir, config: &str) {
 }
 
 /// A slapd that keeps a copy of what a node says.
-struct Consumer {
+pub(crate) struct Consumer {
     dir: TempDir,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     slapd: Option<Child>,
 }
 
 impl Consumer {
     /// `how` is what is said of the kind of replication, and what else of it.
-    async fn new(provider: SocketAddr, how: &str) -> Self {
+    pub(crate) async fn new(provider: SocketAddr, how: &str) -> Self {
         let dir = TempDir::new().expect("a directory");
         let data = dir.path().join("data");
         fs::create_dir(&data).expect("made");
@@ -100,7 +102,7 @@ impl Consumer {
     }
 
     /// Stops it as an operator does.
-    async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         let mut slapd = self.slapd.take().expect("runs");
         let id = slapd.id().expect("runs").to_string();
         assert!(Command::new("kill").args(["-INT", &id]).status().await.expect("kill starts").success());
@@ -124,7 +126,7 @@ impl Consumer {
     }
 
     /// Waits until a search finds so many entries.
-    async fn until(&self, filter: &str, count: usize) -> Answer {
+    pub(crate) async fn until(&self, filter: &str, count: usize) -> Answer {
         let began = Instant::now();
         loop {
             let found = self.search(filter).await;
@@ -146,7 +148,7 @@ impl Consumer {
         let began = Instant::now();
         loop {
             let (theirs, ours) = (self.search("(objectClass=*)").await, of_node(node).await);
-            let (theirs, ours) = (entries(&theirs.out), entries(&ours.out));
+            let (theirs, ours) = (entries(&theirs.out), entries(&ours));
             if theirs == ours {
                 return;
             }
@@ -167,11 +169,16 @@ fn syncrepl(provider: SocketAddr, how: &str) -> String {
     format!("rid=001 provider=ldap://{provider} searchbase=\"o=ics\" bindmethod=simple retry=\"1 +\" {how}")
 }
 
-async fn of_node(node: &Directory) -> Answer {
-    node.run("ldapsearch", &["-LLL", "-o", "ldif-wrap=no", "-b", "o=ics", "(objectClass=*)"]).await
+/// Everything that a stranger finds: the tree, and the keys of all that there is in these tests, which are not listed.
+async fn of_node(node: &Directory) -> String {
+    let own = node.run("ldapsearch", &["-LLL", "-o", "ldif-wrap=no", "-b", "o=ics", "(objectClass=*)"]).await;
+    let all = (10..=30).map(device).chain([maker_fingerprint()]);
+    let filter: String = all.map(|key| format!("(gpgFingerprint={key})")).collect();
+    let keys = ["-LLL", "-o", "ldif-wrap=no", "-b", "ou=PGP Keys,o=ics", &format!("(|{filter})")];
+    own.out + &node.run("ldapsearch", &keys).await.out
 }
 
-/// Entries with their lines in order, without the key space, and without how old the news about things is.
+/// Entries with their lines in order, without how old the news about things is.
 fn entries(ldif: &str) -> BTreeSet<String> {
     let as_of = ["icsAsOfSize:", "icsAsOfTime:", "icsFreshFor:"];
     let entry = |text: &str| {
@@ -181,11 +188,10 @@ fn entries(ldif: &str) -> BTreeSet<String> {
         lines.sort_unstable();
         lines.join("\n")
     };
-    let pgp = |text: &&str| !text.contains("PGP");
-    ldif.split("\n\n").map(str::trim).filter(|text| !text.is_empty()).filter(pgp).map(entry).collect()
+    ldif.split("\n\n").map(str::trim).filter(|text| !text.is_empty()).map(entry).collect()
 }
 
-const PERSIST: &str = "type=refreshAndPersist";
+pub(crate) const PERSIST: &str = "type=refreshAndPersist";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slapd_keeps_in_step() {
@@ -193,15 +199,17 @@ async fn slapd_keeps_in_step() {
     let mut slapd = Consumer::new(node.plain, PERSIST).await;
     slapd.until_same(&node).await;
     let dns = slapd.search("(objectClass=*)").await;
-    assert_eq!(dns.count("dn: "), 1 + 2 + 10 + 11, "the tree, two domains, things and statements");
-    dns.lacks(&device(30));
+    let keys = slapd.search("(objectClass=pgpKeyInfo)").await;
+    assert_eq!(keys.count("dn: "), 10 + 1, "the keys of all things, and that of their signer");
+    assert_eq!(dns.count("dn: "), 3 + 2 + 10 + 11 + 11, "the tree, two domains, things, statements and keys");
+    dns.lacks(&device(30)).lacks(&device(30).to_uppercase());
 
-    // A new statement is one more entry, and the thing and its domain once more.
+    // A new statement is one more entry, and the thing, its key and its domain once more.
     let before = slapd.received();
     submit(&node.app, &domain(), vec![stolen(&maker(), 14)]).await;
     slapd.until("(&(objectClass=icsIdentityEntry)(icsStatus=stolen))", 2).await;
     slapd.until_same(&node).await;
-    assert!(slapd.received() - before <= 3, "{}", slapd.log());
+    assert!(slapd.received() - before <= 4, "{}", slapd.log());
 
     // What happened while it was away.
     slapd.stop().await;
@@ -209,7 +217,7 @@ async fn slapd_keeps_in_step() {
     slapd.start();
     slapd.until("(&(objectClass=icsIdentityEntry)(icsStatus=stolen))", 3).await;
     slapd.until_same(&node).await;
-    assert!(slapd.received() <= 8, "no refresh of everything: {}", slapd.log());
+    assert!(slapd.received() <= 10, "no refresh of everything: {}", slapd.log());
 
     // The node is started anew, and its address with it.
     let before = slapd.received();
@@ -217,7 +225,7 @@ async fn slapd_keeps_in_step() {
     submit(&node.app, &domain(), vec![stolen(&maker(), 16)]).await;
     slapd.until("(&(objectClass=icsIdentityEntry)(icsStatus=stolen))", 4).await;
     slapd.until_same(&node).await;
-    assert!(slapd.received() - before <= 8, "no refresh of everything: {}", slapd.log());
+    assert!(slapd.received() - before <= 10, "no refresh of everything: {}", slapd.log());
 
     // Things that strangers may not read any more are no more: because of a rule, and because of what is said of them.
     submit(&node.app, &domain(), vec![introduced(21, Some("S")), introduced(22, None), introduced(23, None)]).await;
@@ -235,7 +243,7 @@ async fn slapd_keeps_in_step() {
     slapd.start();
     slapd.until("(objectClass=icsIdentityEntry)", 11).await;
     slapd.until_same(&node).await;
-    assert!(slapd.received() <= 8, "no refresh of everything: {}", slapd.log());
+    assert!(slapd.received() <= 10, "no refresh of everything: {}", slapd.log());
     slapd.stop().await;
     access_rules(&node.app, &rule.replace("\"S\"", "\"L1\"")).await;
     slapd.start();
@@ -254,7 +262,7 @@ async fn slapd_asks_again_and_again() {
     slapd.until("(&(objectClass=icsIdentityEntry)(icsStatus=stolen))", 2).await;
     slapd.until_same(&node).await;
     let received = slapd.received();
-    assert!(received < 2 * 24, "{received} entries came");
+    assert!(received < 2 * 37, "{received} entries came");
     slapd.stop().await;
     node.stop().await;
 }
@@ -320,7 +328,7 @@ async fn cookies_that_do_not_fit() {
         assert_eq!(refused.count("dn: "), 0, "{what}: {refused:?}");
     }
     for (what, base, arguments, code) in [
-        ("the key space", "ou=PGP Keys,o=ics", &[][..], 53),
+        ("where keys are found", "cn=PGPServerInfo,o=ics", &[][..], 53),
         ("nothing that is there", "icsDomain=nobody.example,o=ics", &[], 32),
         ("what may not be read", &format!("icsIdentity={},icsDomain={SECRET},o=ics", device(30)), &[], 32),
         ("fewer than there are", &base, &["-z", "3"], 4),
@@ -329,6 +337,51 @@ async fn cookies_that_do_not_fit() {
         assert_eq!(refused.code, code, "{what}: {refused:?}");
     }
     node.stop().await;
+}
+
+/// Does something with files as people do.
+fn run(program: &str, arguments: &[&std::path::Path]) {
+    let done = std::process::Command::new(program).args(arguments).status().expect("it starts");
+    assert!(done.success(), "{program} {arguments:?}");
+}
+
+/// A cookie of a log that was put back and went another way, or of another one with the same name, is no cookie here.
+#[tokio::test(flavor = "multi_thread")]
+async fn cookies_of_another_history() {
+    let backup = TempDir::new().expect("a directory");
+    let (kept, put_back) = (backup.path().join("data"), backup.path().join("data"));
+    let base = format!("icsDomain={DOMAIN},o=ics");
+    let sync = async |node: &Directory, base: &str, cookie: &str| {
+        let control = format!("!sync=ro{}{cookie}", if cookie.is_empty() { "" } else { "/" });
+        node.run("ldapsearch", &["-b", base, "-E", &control]).await
+    };
+    let node = Directory::start().await;
+    let node = node.restarted_after(move |data| run("cp", &["-a".as_ref(), data, kept.as_ref()])).await;
+    submit(&node.app, &domain(), vec![stolen(&maker(), 14)]).await;
+    let mut cookies = Vec::new();
+    for base in [base.as_str(), "o=ics", "ou=PGP Keys,o=ics"] {
+        let cookie = cookie_of(&sync(&node, base, "").await);
+        let again = sync(&node, base, &cookie).await;
+        assert_eq!(again.code, 0, "its own: {again:?}");
+        cookies.push((base.to_owned(), cookie));
+    }
+    let back = move |data: &std::path::Path| {
+        run("find", &[data, "-mindepth".as_ref(), "1".as_ref(), "-delete".as_ref()]);
+        run("cp", &["-a".as_ref(), put_back.join(".").as_path(), data]);
+    };
+    let node = node.restarted_after(back).await;
+    submit(&node.app, &domain(), vec![stolen(&maker(), 15)]).await;
+    let other = Directory::start().await;
+    submit(&other.app, &domain(), vec![stolen(&maker(), 14)]).await;
+    for node in [&node, &other] {
+        for (base, cookie) in &cookies {
+            let refused = sync(node, base, cookie).await;
+            assert_eq!((refused.code, refused.count("dn: ")), (4096 & 0xff, 0), "{refused:?}");
+            assert!(refused.out.contains("4096"), "{refused:?}");
+        }
+    }
+    node.stop().await;
+    other.stop().await;
 }
 
 /// The cookie as ldapsearch shows it: in base64 where it is decoded, or as text.

@@ -148,11 +148,16 @@ impl Directory {
 
     /// The same node, started anew from what it has stored, at the same address.
     pub(crate) async fn restarted(self) -> Self {
+        self.restarted_after(|_| ()).await
+    }
+
+    /// The same, after something has been done to its data while it was closed.
+    pub(crate) async fn restarted_after(self, change: impl FnOnce(&Path) + Send + 'static) -> Self {
         let Self { plain, files, app, dir, stop, running, world, .. } = self;
         stop.send_replace(true);
         tokio::time::timeout(Duration::from_secs(5), running).await.expect("in time").expect("ends");
         drop(app);
-        let world = tokio::task::spawn_blocking(|| world.reopened(None)).await.expect("a world");
+        let world = tokio::task::spawn_blocking(|| world.reopened_after(None, change)).await.expect("a world");
         Self::serve(dir, world, files, plain, |_| ())
     }
 

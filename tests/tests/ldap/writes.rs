@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ics_core::statement::body::{self, Body};
 
-use crate::support::{Directory, identity_dn};
-use crate::world::{DOMAIN, introduction, maker, signer, stolen};
+use crate::support::{Directory, device, identity_dn, maker_fingerprint};
+use crate::world::{DOMAIN, certificate, domain, introduction, maker, signer, stolen};
 
 fn name(statement: &[u8]) -> String {
     match body::parse(statement).expect("parses") {
@@ -24,6 +24,40 @@ fn ldif(directory: &Path, dn: &str, body: &[u8]) -> PathBuf {
     let text = format!("dn: {dn}\nobjectClass: icsStatementEntry\nicsBody:: {}\n", STANDARD.encode(body));
     std::fs::write(&path, text).expect("written");
     path
+}
+
+/// Keys that are none, or not what their names say, are refused, and nothing of them stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_none_are_refused() {
+    let node = Directory::start().await;
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("add.ldif");
+    let add = async |id: &str, key: Option<&[u8]>| {
+        let key = key.map(|key| format!("pgpKey:: {}\n", STANDARD.encode(key))).unwrap_or_default();
+        let text = format!("dn: pgpCertID={id},ou=PGP Keys,o=ics\nobjectClass: pgpKeyInfo\npgpCertID: {id}\n{key}");
+        std::fs::write(&path, text).expect("written");
+        node.run("ldapadd", &["-f", path.to_str().expect("UTF-8")]).await.code
+    };
+    let (own, stranger) = (certificate(&maker(), "Acme <keys@acme.example>"), certificate(&signer(99), "Nobody"));
+    let id = |of: u8| device(of)[24..].to_uppercase();
+    let cut = &stranger[..stranger.len() / 2];
+    let size = node.app.domain(&domain()).expect("is here").info.size;
+    for (what, id, key, code) in [
+        ("text", id(99), Some(&b"no key"[..]), 21),
+        ("armor around nothing", id(99), Some(b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n=twTO\n"), 21),
+        ("half a key", id(99), Some(cut), 21),
+        ("no key", id(99), None, 65),
+        ("a key of another name", id(98), Some(&stranger), 64),
+        ("a stranger's key", id(99), Some(&stranger), 50),
+        ("a name that is no id", "none".to_owned(), Some(&stranger), 64),
+        ("a key that is here", maker_fingerprint()[24..].to_uppercase(), Some(&own), 68),
+    ] {
+        assert_eq!(add(&id, key).await, code, "{what}");
+    }
+    let here = format!("pgpCertID={},ou=PGP Keys,o=ics", id(13));
+    assert_eq!(node.run("ldapdelete", &[&here]).await.code, 50, "keys are not deleted");
+    assert_eq!(node.app.domain(&domain()).expect("is here").info.size, size, "nothing was logged");
+    node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,8 @@
 mod identify;
 mod remembering;
 mod searching;
+#[cfg(test)]
+mod time_limit;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,8 +16,8 @@ use std::sync::Arc;
 use ics_core::limits;
 use ldap3_proto::proto::{LdapCompareRequest, LdapOp, LdapResultCode};
 
-use self::remembering::remembered;
 pub(super) use self::remembering::is_remembered;
+use self::remembering::remembered;
 use self::searching::Remaining;
 use super::ber;
 use super::control::Controls;
@@ -256,7 +258,8 @@ impl Session {
                     self.waiting.push_back(Waiting { id, what: Err((answer, failure)), key: None });
                 }
                 Request::Asked { id, op, controls } => {
-                    let key = remembered(self.reader, bytes).map(|(_, key)| key).filter(|_| controls == Controls::default());
+                    let key =
+                        remembered(self.reader, bytes).map(|(_, key)| key).filter(|_| controls == Controls::default());
                     self.arrived(id, *op, controls, key);
                 }
             }

@@ -1,0 +1,86 @@
+//! Searches end when their time is over, which the client may shorten and cannot lengthen.
+
+use std::sync::Arc;
+
+use ics_core::limits;
+use ldap3_proto::LdapCodec;
+use ldap3_proto::proto::{
+    LdapDerefAliases, LdapFilter, LdapMsg, LdapOp, LdapResultCode, LdapSearchRequest, LdapSearchScope,
+};
+use tokio::sync::Semaphore;
+use tokio_util::codec::{Decoder as _, Encoder as _};
+
+use super::super::hot::Hot;
+use super::super::search::Place;
+use super::super::tree::{Suffix, Tree};
+use super::super::work::Job;
+use super::{Next, Session};
+use fixture::Party;
+
+#[path = "../../../tests/app/fixture.rs"]
+#[expect(dead_code, reason = "the tests of the use cases use more of it")]
+mod fixture;
+
+/// Begins a search for a domain's entry with this limit; gives what is to be done for it.
+fn begin(session: &mut Session, domain: &str, seconds: i32) -> Job {
+    let request = LdapSearchRequest {
+        base: format!("icsDomain={domain},o=ics"),
+        scope: LdapSearchScope::Base,
+        aliases: LdapDerefAliases::Never,
+        sizelimit: 0,
+        timelimit: seconds,
+        typesonly: false,
+        filter: LdapFilter::Present("objectClass".to_owned()),
+        attrs: Vec::new(),
+    };
+    let mut bytes = Default::default();
+    let mut codec = LdapCodec::new(Some(1 << 24), None);
+    codec.encode(LdapMsg::new(7, LdapOp::SearchRequest(request)), &mut bytes).expect("encodes");
+    session.receive(&bytes);
+    match session.next() {
+        Next::Job(job) => job,
+        _ => panic!("a search is work"),
+    }
+}
+
+/// Takes what came of it: entries and the result.
+fn end(session: &mut Session, place: &Place, job: Job) -> (usize, LdapResultCode) {
+    session.done(job.block(place));
+    assert!(matches!(session.next(), Next::Wait), "the session goes on");
+    let mut bytes = Default::default();
+    let mut codec = LdapCodec::new(Some(1 << 24), None);
+    tokio_util::bytes::BufMut::put_slice(&mut bytes, session.output());
+    session.output().clear();
+    let mut entries = 0;
+    loop {
+        match codec.decode(&mut bytes).expect("is LDAP").expect("a result").op {
+            LdapOp::SearchResultEntry(_) => entries += 1,
+            LdapOp::SearchResultDone(result) => return (entries, result.code),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_end_in_time() {
+    let party = Party::found_private("devices.acme.example", "true");
+    let app = party.open();
+    let in_step = Arc::new(Semaphore::new(0));
+    let place = Arc::new(Place { app: app.clone(), tree: Tree::new(Suffix::default()), has_tls: true, in_step });
+    let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), true, None);
+    let domain = party.domain.as_str();
+    let server = limits::LDAP_SEARCH_SECONDS * 1000;
+    for (asked, later, code) in [
+        (1, 900, LdapResultCode::Success),
+        (1, 60_000, LdapResultCode::TimeLimitExceeded),
+        (0, server / 2, LdapResultCode::Success),
+        (0, 2 * server, LdapResultCode::TimeLimitExceeded),
+        (i32::MAX, 2 * server, LdapResultCode::TimeLimitExceeded),
+    ] {
+        let job = begin(&mut session, domain, asked);
+        app.clock().pass(later);
+        let (entries, ended) = end(&mut session, &place, job);
+        assert_eq!(ended, code, "{asked} seconds, {later} ms later");
+        assert_eq!(entries, usize::from(code == LdapResultCode::Success));
+    }
+}
