@@ -60,13 +60,13 @@ address() { echo "127.0.0.1:$((${PORT:-18470} + $1))"; }
 # The origin of a domain as a party has pinned it, in quotes: `origin site plant.example`.
 origin() { grep -o "\"$2/[0-9a-f]*\"" "$work/$1/ics.toml" | head -1; }
 
-# Starts the node of a party and waits until it answers.
+# Starts the node of a party and waits until it answers: until it can do all its work, or at the path that is named.
 serve() {
-    local party=$1 address=$2
+    local party=$1 address=$2 path=${3:-readyz}
     show "$party" serve
     "$ICS" --home "$work/$party" serve >"$work/$party.log" 2>&1 &
     nodes+=($!)
-    until_ok curl --silent --fail --output /dev/null "http://$address/readyz"
+    until_ok curl --silent --fail --output /dev/null "http://$address/$path"
 }
 
 # With HOLD=1 an example stops here, for whoever wants to measure or to look around, until its input ends.

@@ -79,6 +79,10 @@ pub const GROUP_MEMBERS_SOUGHT: usize = 1_000;
 pub const NEWS_ENTRIES: usize = 64;
 /// Bytes of headers and bodies in one piece of pushed news, but for a single entry that is longer.
 pub const NEWS_BYTES: usize = 64 * 1024;
+/// Parts of one bundle: pages, above all.
+pub const BUNDLE_PARTS: usize = 1 << 18;
+/// Domains of which one bundle has something.
+pub const BUNDLE_DOMAINS: usize = 1_024;
 /// Identities or statements in one page of a listing.
 pub const PAGE_ITEMS: usize = 500;
 /// Keys in one answer of a key server.

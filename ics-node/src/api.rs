@@ -33,6 +33,18 @@ pub struct NodeInfo {
     pub key: String,
     /// The domains that it holds.
     pub domains: Vec<DomainName>,
+    /// Present where its machine's clock is behind what was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockInfo>,
+}
+
+/// A clock that is behind: the newest verified time counts instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockInfo {
+    /// What the machine's clock shows.
+    pub shows: Timestamp,
+    /// The time that counts.
+    pub time: Timestamp,
 }
 
 /// Whether a node sequences a domain or holds a copy of it.
@@ -176,6 +188,15 @@ pub struct OutboxItem {
     /// What became of it.
     #[serde(flatten)]
     pub result: SubmissionResult,
+}
+
+/// `GET /v1/domains/{domain}/outbox`: what waits for the home of a domain, for whoever carries it there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxBatch {
+    /// The bodies, in the order in which they came in; a batch of them at most.
+    pub statements: Vec<wire::Base64>,
+    /// The number of the last of them: what comes next is asked for behind it.
+    pub last: u64,
 }
 
 /// An RFC 9457 problem document.

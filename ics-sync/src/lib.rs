@@ -2,6 +2,8 @@
 
 pub mod ber;
 pub mod budget;
+pub mod bundle;
+pub mod carried;
 mod driver;
 pub mod http;
 pub mod ldap;

@@ -145,12 +145,18 @@ fn malformed(what: &str) -> WireError {
     WireError::Packed(what.to_owned())
 }
 
-fn number(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn number(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// The number that these bytes are, and nothing but it.
+pub(crate) fn read_number(bytes: &[u8]) -> Option<u64> {
+    let mut rest = Rest(bytes);
+    rest.number().ok().filter(|_| rest.0.is_empty())
 }
 
 fn sized(out: &mut Vec<u8>, bytes: &[u8]) {

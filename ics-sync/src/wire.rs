@@ -323,6 +323,18 @@ pub enum WireError {
     /// A checkpoint that is too long.
     #[error("the checkpoint has {0} bytes, {max} at most", max = limits::NOTE_BYTES)]
     Checkpoint(usize),
+    /// More statements, or more bytes, than one batch takes.
+    #[error(
+        "{statements} statements of {bytes} bytes are more than a batch, which takes {} of {} bytes",
+        limits::BATCH_STATEMENTS,
+        limits::BATCH_BYTES
+    )]
+    Batch {
+        /// Statements.
+        statements: usize,
+        /// Bytes of all of them.
+        bytes: usize,
+    },
     /// Not one result for each statement.
     #[error("there are {results} results for {statements} statements")]
     Results {
@@ -380,6 +392,21 @@ impl Shown {
     pub(crate) fn checked(self) -> Result<Self, WireError> {
         check_indices(self.earlier.len().max(self.lost.len()))?;
         check_entries(&self.entries).map(|()| self)
+    }
+}
+
+impl Submission {
+    /// Reads a submission and holds it to the bounds of a batch.
+    ///
+    /// # Errors
+    /// When it is not one, or goes past one of them.
+    pub fn decode(json: &[u8]) -> Result<Self, WireError> {
+        let submission: Self = parse(json, PAGE_JSON_BYTES)?;
+        let bytes = submission.statements.iter().map(|body| body.0.len()).sum();
+        if submission.statements.len() > limits::BATCH_STATEMENTS || bytes > limits::BATCH_BYTES {
+            return Err(WireError::Batch { statements: submission.statements.len(), bytes });
+        }
+        Ok(submission)
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::OnceLock;
 /// The first of so many ports that nobody listens on: each example has its own; below those that the system gives to
 /// outgoing connections.
 fn ports() -> u16 {
-    const COUNT: u16 = 20;
+    const COUNT: u16 = 22;
     let first = u16::try_from(std::process::id() % 500).expect("below 500");
-    let candidates = (0..500).map(|step| 21_000 + (first + step) % 500 * 20);
+    let candidates = (0..500).map(|step| 21_000 + (first + step) % 500 * 22);
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     static PORTS: OnceLock<u16> = OnceLock::new();
     *PORTS.get_or_init(|| candidates.clone().find(|port| (*port..port + COUNT).all(is_free)).expect("free ports"))
@@ -115,6 +115,33 @@ fn zero_trust() {
         ],
     );
     assert_eq!(said.matches("monitor$ ics status suspended").count(), 1, "once, not for every anomaly: {said}");
+}
+
+#[test]
+fn usb_stick() {
+    let said = run("usb-stick");
+    in_order(
+        &said,
+        &[
+            "== 3.",
+            "plant.example: entries 0 to",
+            "== 4.",
+            "✓ plant.example",
+            "✓ ALLOW serial:SN-0001: connect",
+            "== 5.",
+            "waits in this node for the home of the domain",
+            "== 6.",
+            "2 statements, in the log",
+            "== 7.",
+            "2 own statements in the log by now",
+            "✗ DENY serial:SN-0001: connect",
+            "✓ ALLOW serial:SN-0002: connect",
+            "== 8.",
+            "cut off",
+            "exit code 1",
+            "== Done",
+        ],
+    );
 }
 
 #[test]

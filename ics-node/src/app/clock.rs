@@ -1,42 +1,192 @@
 //! Where time enters: everything below takes it as an argument.
+//!
+//! A machine without a battery for its clock begins in 1970, or where it was switched off. It is later than any time that
+//! was verified: that is the floor below which this clock never goes. What homes have cosigned counts as verified, and
+//! nothing else; no home alone leads a clock that is behind further than [`LEAP_MILLIS`] beyond what all others say.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use ics_core::limits;
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
 
-/// The node's clock, which never goes back while the node runs.
-#[derive(Debug, Clone, Default)]
-pub struct Clock(Arc<AtomicU64>);
+/// 2026-11-01T00:00:00Z: this program is not older, so no clock is right that shows less.
+const RELEASED_MILLIS: u64 = 1_793_491_200_000;
+/// Milliseconds by which one home may lead this clock beyond what all others say: ten years. A device may lie in a store
+/// for some; a time that is further ahead is a mistake or a lie.
+const LEAP_MILLIS: u64 = 3_653 * 24 * 60 * 60 * 1000;
+
+/// The node's clock. It never goes back while the node runs, and never below what was verified.
+#[derive(Debug, Clone)]
+pub struct Clock(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    started: Instant,
+    /// The latest time that was given.
+    given: AtomicU64,
+    /// The floor as it would have been when the clock was started: it rises as time goes on.
+    floor: AtomicU64,
+    /// The newest verified time of each domain.
+    vouched: Mutex<BTreeMap<DomainName, u64>>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(Arc::new(Inner {
+            started: Instant::now(),
+            given: AtomicU64::new(0),
+            floor: AtomicU64::new(RELEASED_MILLIS),
+            vouched: Mutex::default(),
+        }))
+    }
+}
 
 impl Clock {
-    /// The system's time, or the latest time that this clock has given if the system's was set back.
+    /// The system's time; or the floor, or the latest time that this clock has given, if the system's is behind.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
-        let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(system.as_millis()).unwrap_or(u64::MAX);
-        Timestamp::from_millis(self.0.fetch_max(millis, Ordering::AcqRel).max(millis))
+        let millis = system_millis().max(self.floor_millis());
+        Timestamp::from_millis(self.0.given.fetch_max(millis, Ordering::AcqRel).max(millis))
     }
 
     /// Lets so many milliseconds pass.
     #[cfg(test)]
     pub(crate) fn pass(&self, millis: u64) {
         let later = self.now().as_millis() + millis;
-        self.0.fetch_max(later, Ordering::AcqRel);
+        self.0.given.fetch_max(later, Ordering::AcqRel);
     }
+
+    /// What the system's clock shows, where it is behind what was verified.
+    #[must_use]
+    pub fn behind(&self) -> Option<Timestamp> {
+        let system = system_millis();
+        let is_behind = system.saturating_add(limits::CLOCK_SKEW_MILLIS) < self.floor_millis();
+        is_behind.then(|| Timestamp::from_millis(system))
+    }
+
+    /// Takes note of a time that the home of a domain has cosigned; false if it is not believed.
+    ///
+    /// A clock that is not known to be behind is believed more than any home. One that is behind follows.
+    pub fn learn(&self, domain: &DomainName, time: Timestamp) -> bool {
+        // Held against the system's clock and not against the floor, which would rise a little with each.
+        let is_near = time.as_millis() <= system_millis().saturating_add(limits::CLOCK_SKEW_MILLIS);
+        if !is_near && self.behind().is_none() {
+            return false;
+        }
+        self.learn_stored(domain, time)
+    }
+
+    /// The same of what this node had verified before it was started: its clock may have been right then.
+    pub fn learn_stored(&self, domain: &DomainName, time: Timestamp) -> bool {
+        let millis = time.as_millis();
+        let mut vouched = self.0.vouched.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = vouched.iter().filter(|(name, _)| *name != domain).map(|(_, time)| *time);
+        let bound = others.chain([RELEASED_MILLIS, system_millis()]).max().unwrap_or_default();
+        if millis > bound.saturating_add(LEAP_MILLIS) {
+            tracing::warn!(%domain, %time, "a time that is so far ahead of all others is not believed");
+            return false;
+        }
+        let newest = vouched.entry(domain.clone()).or_default();
+        *newest = millis.max(*newest);
+        self.0.floor.fetch_max(millis.saturating_sub(self.elapsed_millis()), Ordering::AcqRel);
+        true
+    }
+
+    fn floor_millis(&self) -> u64 {
+        self.0.floor.load(Ordering::Acquire).saturating_add(self.elapsed_millis())
+    }
+
+    fn elapsed_millis(&self) -> u64 {
+        u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn system_millis() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
+    let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(system.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const YEAR: u64 = 365 * 24 * 60 * 60 * 1000;
+
+    fn domain(name: &str) -> DomainName {
+        name.parse().expect("a name")
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
     #[test]
     fn never_goes_back() {
         let clock = Clock::default();
-        let ahead = clock.now().as_millis() + 60_000;
-        clock.0.store(ahead, Ordering::Release);
+        let first = clock.now();
+        assert!(clock.now() >= first);
+        let ahead = first.as_millis() + 60_000;
+        clock.0.given.store(ahead, Ordering::Release);
         assert_eq!(clock.now().as_millis(), ahead);
+    }
+
+    /// The tests run on a machine whose clock is right: what is verified by a time to come makes it one that is behind.
+    #[test]
+    fn a_clock_that_is_behind_follows_what_is_verified() {
+        let clock = Clock::default();
+        let now = clock.now().as_millis();
+        assert_eq!(clock.behind(), None);
+        assert!(!clock.learn(&domain("a.example"), at(now + YEAR)), "a clock that is right is believed more");
+        assert!(clock.now().as_millis() < now + 60_000);
+
+        assert!(clock.learn_stored(&domain("a.example"), at(now + YEAR)), "it was right when that was stored");
+        assert!(clock.behind().is_some_and(|shows| shows.as_millis() < now + 60_000));
+        let first = clock.now().as_millis();
+        assert!((now + YEAR..now + YEAR + 60_000).contains(&first), "{first}");
+        assert!(clock.learn(&domain("b.example"), at(now + 2 * YEAR)));
+        assert!(clock.now().as_millis() >= now + 2 * YEAR);
+        assert!(clock.learn(&domain("b.example"), at(now)), "what is older changes nothing");
+        assert!(clock.now().as_millis() >= now + 2 * YEAR);
+    }
+
+    #[test]
+    fn no_home_alone_leads_it_astray() {
+        let clock = Clock::default();
+        let now = clock.now().as_millis();
+        let (one, other, liar) = (domain("a.example"), domain("b.example"), domain("liar.example"));
+        assert!(!clock.learn_stored(&liar, at(now + 11 * YEAR)));
+        assert!(!clock.learn_stored(&liar, at(u64::MAX)));
+        assert_eq!(clock.behind(), None);
+        assert!(clock.learn_stored(&one, at(now + YEAR)));
+        for years in [9, 10, 12, 20, 40] {
+            // However often it tries, it gets no further than a leap beyond the others.
+            clock.learn(&liar, at(now + years * YEAR));
+        }
+        assert!(clock.now().as_millis() <= now + YEAR + LEAP_MILLIS + 60_000);
+        assert!(clock.learn(&other, at(now + 12 * YEAR)), "two that agree lead further than one");
+    }
+
+    #[test]
+    fn a_clock_that_is_right_is_not_led_on_little_by_little() {
+        let clock = Clock::default();
+        let first = clock.now().as_millis();
+        for _ in 0..100 {
+            clock.learn(&domain("liar.example"), at(clock.now().as_millis() + limits::CLOCK_SKEW_MILLIS));
+        }
+        assert!(clock.now().as_millis() <= first + limits::CLOCK_SKEW_MILLIS + 60_000);
+    }
+
+    #[test]
+    fn the_floor_rises_with_time() {
+        let clock = Clock::default();
+        let floor = clock.floor_millis();
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        assert!(clock.floor_millis() > floor);
+        assert!(floor >= RELEASED_MILLIS);
     }
 }

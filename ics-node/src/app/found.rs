@@ -15,7 +15,7 @@ use super::hosted::Hosted;
 use super::problem::Code;
 use super::submit::{Incoming, Outcome};
 use super::{App, AppError, random};
-use crate::api::{Alarm, DomainInfo, NodeInfo, Position};
+use crate::api::{Alarm, ClockInfo, DomainInfo, NodeInfo, Position};
 use crate::store::Part;
 
 /// Alarms of one domain that are shown.
@@ -87,6 +87,7 @@ impl App {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             key: STANDARD.encode(self.0.keys.key.public()),
             domains: self.all_hosted().iter().map(|hosted| hosted.name.clone()).collect(),
+            clock: self.clock().behind().map(|shows| ClockInfo { shows, time: self.clock().now() }),
         }
     }
 

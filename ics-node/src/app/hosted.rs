@@ -7,6 +7,7 @@ use ics_core::domain::Domain;
 use ics_core::log::checkpoint::Origin;
 use ics_core::policy::Cache;
 use ics_core::vocabulary::DomainName;
+use ics_sync::mirror::Mirror;
 
 use tokio::sync::watch;
 
@@ -41,6 +42,10 @@ pub(crate) struct Hosted {
     pub(crate) told: tokio::sync::Mutex<Option<Told>>,
     /// Why other domains are not followed now, by their names.
     follow_errors: Mutex<BTreeMap<DomainName, String>>,
+    /// The state machine that is asking somebody who brings news by hand.
+    pub(crate) carrying: Mutex<Option<Box<Mirror>>>,
+    /// Counts what was brought so: whoever copies from a peer goes on behind it.
+    pub(crate) moved: watch::Sender<u64>,
     /// When what is submitted here is sent to the home; held by whoever sends.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
 }
@@ -61,6 +66,8 @@ impl Hosted {
             witnessing: Mutex::default(),
             told: tokio::sync::Mutex::default(),
             follow_errors: Mutex::default(),
+            carrying: Mutex::default(),
+            moved: watch::Sender::new(0),
             retry: tokio::sync::Mutex::default(),
         }
     }

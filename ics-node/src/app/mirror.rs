@@ -39,28 +39,47 @@ impl App {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), AppError> {
         let hosted = self.hosted(domain)?;
-        let mut mirror = self.resume(&hosted, domain, peers)?;
+        loop {
+            let mut moved = hosted.moved.subscribe();
+            let shutdown = async {
+                tokio::select! {
+                    () = stopped(&mut stop) => {}
+                    _ = moved.changed() => {}
+                }
+            };
+            if let Some(reason) = self.mirror_until(&hosted, peers, shutdown).await? {
+                tracing::error!(domain = %hosted.name, %reason, "the mirror has stopped");
+                self.store().alarm(Some(hosted.number), self.clock().now(), "mirror-stopped", &reason.to_string())?;
+                return self.keep_fork(&hosted, &reason);
+            }
+            if *stop.borrow() {
+                hosted.set_mirror(None);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Mirrors until `shutdown` is ready, or for the reason that is returned.
+    async fn mirror_until(
+        &self,
+        hosted: &Arc<Hosted>,
+        peers: &[Arc<Peer>],
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<Option<Stop>, AppError> {
+        let domain = &hosted.name;
+        let mut mirror = self.resume(hosted, domain, peers)?;
         let sources: Vec<ics_sync::Peer> = peers.iter().filter_map(|peer| peer.pulls(domain).cloned()).collect();
         let names: Vec<String> = peers.iter().map(|peer| peer.config.name.to_string()).collect();
         let (progress, seen) = watch::channel(Progress { status: mirror.status(), peer: 0 });
         hosted.set_mirror(Some(info(&names, &progress.borrow())));
-        let watching = tokio::spawn(show(Arc::clone(&hosted), names, seen));
-        let mut applier = Taking { app: self.clone(), hosted: Arc::clone(&hosted) };
+        let watching = tokio::spawn(show(Arc::clone(hosted), names, seen));
+        let mut applier = Taking { app: self.clone(), hosted: Arc::clone(hosted) };
         let clock = self.clock().clone();
-        let shutdown = async move { stopped(&mut stop).await };
         let ended = ics_sync::run(&mut mirror, &sources, &mut applier, || clock.now(), &progress, shutdown).await;
         // With the last progress told, the watcher ends.
         drop(progress);
         let _ = watching.await;
-        match ended {
-            Some(reason) => {
-                tracing::error!(domain = %hosted.name, %reason, "the mirror has stopped");
-                self.store().alarm(Some(hosted.number), self.clock().now(), "mirror-stopped", &reason.to_string())?;
-                self.keep_fork(&hosted, &reason)?;
-            }
-            None => hosted.set_mirror(None),
-        }
-        Ok(())
+        Ok(ended)
     }
 
     /// Where the mirror left off: at its last verified checkpoint.
@@ -104,11 +123,19 @@ impl App {
         Ok(())
     }
 
+    /// A checkpoint as it is stored, with the time that its home has cosigned. A clock that is behind follows that.
+    pub(crate) fn seal_of(&self, hosted: &Hosted, checkpoint: SignedCheckpoint) -> Seal {
+        let SignedCheckpoint { checkpoint, note, as_of, claimed, .. } = checkpoint;
+        let believed = claimed.filter(|time| self.clock().learn(&hosted.name, *time));
+        Seal { size: checkpoint.size, root: checkpoint.root, note, cosigned_at: as_of.or(believed) }
+    }
+
     /// Stores a verified page, in one transaction with the checkpoint that it reaches; at a home that has lost it, as
     /// what it gets back.
     pub(crate) fn take_page(&self, hosted: &Arc<Hosted>, page: &VerifiedPage) -> Result<(), AppError> {
         let incoming = check_page(hosted.domain().as_deref(), page, random()?);
-        let (writer, from, checkpoint) = (Arc::clone(hosted), page.from, page.checkpoint.clone());
+        let (writer, from) = (Arc::clone(hosted), page.from);
+        let reached = page.checkpoint.clone().map(|checkpoint| self.seal_of(hosted, checkpoint));
         let (rights, ended) = (page.rights.as_ref().map(|rights| rights.0), page.ended.clone());
         let now = self.clock().now();
         let job = move |tx: &mut WriteTx<'_>| {
@@ -125,8 +152,8 @@ impl App {
                 ended.into_iter().filter(|index| *index < from).try_for_each(|index| tx.lose(index))?;
                 tx.settle(rights);
             }
-            if let Some(checkpoint) = checkpoint {
-                tx.seal(seal(checkpoint))?;
+            if let Some(seal) = reached {
+                tx.seal(seal)?;
             }
             writer.set_working(domain.clone());
             Ok(domain)
@@ -139,11 +166,6 @@ impl App {
         self.tell(hosted);
         Ok(())
     }
-}
-
-pub(crate) fn seal(checkpoint: SignedCheckpoint) -> Seal {
-    let SignedCheckpoint { checkpoint, note, as_of, .. } = checkpoint;
-    Seal { size: checkpoint.size, root: checkpoint.root, note, cosigned_at: as_of }
 }
 
 /// The entries of a page with what their bodies say; nothing where they are hidden.

@@ -7,6 +7,7 @@ mod access;
 mod acme;
 mod adopt;
 mod answers;
+mod carry;
 mod certify;
 mod challenge;
 mod check;

@@ -79,6 +79,7 @@ impl App {
             prepare_mirror(&store, origin)?;
         }
         let certificate = NodeCertificate::make(&setup.keys).map_err(|error| AppError::Internal(error.to_string()))?;
+        learn_times(&store, &clock, &setup.peers);
         let app = Self(Arc::new(Inner {
             store,
             clock,
@@ -146,6 +147,25 @@ impl App {
 #[must_use]
 pub fn store_options(keys: &NodeKeys, clock: &Clock) -> Options {
     Options::new(Arc::new(stored_keys), sealer(keys, clock))
+}
+
+/// The newest times that were verified before: of what this node is the home of, and of what it still copies.
+fn learn_times(store: &Store, clock: &Clock, peers: &[PeerConfig]) {
+    let copied = |info: &DomainInfo| peers.iter().flat_map(|peer| &peer.mirror).any(|of| of.domain == info.name);
+    for info in store.domains().into_iter().filter(|info| info.part == Part::Home || copied(info)) {
+        let seal = store.head(info.number).ok().and_then(|head| head.seal);
+        if let Some(time) = seal.and_then(|seal| seal.cosigned_at) {
+            clock.learn_stored(&info.name, time);
+        }
+    }
+    if let Some(shows) = clock.behind() {
+        tracing::warn!(system = %shows, time = %clock.now(), "{}", clock_words(shows));
+    }
+}
+
+/// That the clock is behind, for people.
+pub(super) fn clock_words(shows: Timestamp) -> String {
+    format!("this machine's clock shows {shows}, less than what was verified: the newest verified time counts instead")
 }
 
 pub(super) fn take(domain: &mut Option<Domain>, entry: &StoredEntry) -> Result<(), AppError> {

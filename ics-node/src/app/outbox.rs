@@ -106,7 +106,7 @@ impl App {
     /// Takes bodies into the outbox; gives them back if one is a stranger's.
     fn post(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<Result<Vec<u64>, Vec<Vec<u8>>>, AppError> {
         let Some(domain) = hosted.domain() else { return Ok(Err(bodies)) };
-        let waiting = self.store().waiting(hosted.number)?.into_iter().map(|(_, body)| body);
+        let waiting = self.store().waiting(hosted.number, 0)?.into_iter().map(|(_, body)| body);
         // Certificates that wait serve the statements behind them.
         let before: Vec<Vec<u8>> =
             waiting.filter(|body| matches!(body::parse(body), Ok(Body::Certificate(_)))).collect();
@@ -159,7 +159,8 @@ impl App {
         let mut retry = hosted.retry.lock().await;
         while retry.may_send(urged) {
             let (app, of) = (self.clone(), Arc::clone(hosted));
-            let batch = crate::background::spawn(move || app.store().waiting(of.number)).await.map_err(given_up)??;
+            let batch =
+                crate::background::spawn(move || app.store().waiting(of.number, 0)).await.map_err(given_up)??;
             if batch.is_empty() {
                 return Ok(());
             }
@@ -311,7 +312,7 @@ fn result(outcome: Outcome) -> Result<SubmissionResult, serde_json::Error> {
     })
 }
 
-fn json(result: &SubmissionResult) -> Result<String, AppError> {
+pub(super) fn json(result: &SubmissionResult) -> Result<String, AppError> {
     serde_json::to_string(result).map_err(|error| AppError::Internal(format!("a result has no JSON form: {error}")))
 }
 

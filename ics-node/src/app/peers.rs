@@ -130,7 +130,7 @@ impl Peers {
         self.changes.subscribe()
     }
 
-    fn named(&self, name: &PeerName) -> Result<Arc<Peer>, AppError> {
+    pub(super) fn named(&self, name: &PeerName) -> Result<Arc<Peer>, AppError> {
         let found = self.all().into_iter().find(|peer| peer.config.name == *name);
         found.ok_or_else(|| AppError::new(Code::UnknownPeer, format!("there is no peer `{name}`")))
     }
@@ -271,7 +271,7 @@ impl App {
     }
 
     fn peer_info(&self, peer: &Peer) -> PeerInfo {
-        let pulls = peer.pulls.iter().map(|(domain, asked)| self.pulled(peer, domain, asked)).collect();
+        let pulls = peer.config.mirror.iter().map(|origin| self.pulled(peer, &origin.domain)).collect();
         let served = |(domain, taken): (DomainName, Taken)| {
             let size = self.hosted(&domain).map_or(0, |hosted| *hosted.sealed.borrow());
             Served {
@@ -298,7 +298,8 @@ impl App {
         homes.map(of).collect()
     }
 
-    fn pulled(&self, peer: &Peer, domain: &DomainName, asked: &ics_sync::Peer) -> Pulled {
+    fn pulled(&self, peer: &Peer, domain: &DomainName) -> Pulled {
+        let asked = peer.pulls.get(domain);
         let hosted = self.hosted(domain).ok();
         let head = hosted.as_ref().and_then(|hosted| self.store().head(hosted.number).ok());
         let as_of = head.as_ref().and_then(|head| head.seal.as_ref()?.cosigned_at);
@@ -307,13 +308,17 @@ impl App {
         let doing = doing.filter(|_| is_asked);
         Pulled {
             domain: domain.clone(),
-            state: doing.as_ref().map_or_else(|| "standby".to_owned(), |doing| doing.state.clone()),
+            state: match (&doing, asked) {
+                (Some(doing), _) => doing.state.clone(),
+                (None, Some(_)) => "standby".to_owned(),
+                (None, None) => "by-hand".to_owned(),
+            },
             size: head.map_or(0, |head| head.size),
             lag_entries: doing.as_ref().map_or(0, |doing| doing.lag_entries),
             as_of,
             lag_seconds: as_of.map(|time| self.clock().now().millis_since(time) / 1000),
             last_error: doing.and_then(|doing| doing.last_error),
-            bytes: asked.received(),
+            bytes: asked.map_or(0, ics_sync::Peer::received),
         }
     }
 

@@ -19,7 +19,6 @@ use tokio::sync::watch;
 use super::check::check_bodies;
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
-use super::mirror::seal;
 use super::problem::Code;
 use super::submit::{Incoming, Outcome, append_all};
 use super::{App, AppError, Reader, random};
@@ -200,7 +199,7 @@ impl App {
         let (app, hosted, page) = (self.clone(), Arc::clone(hosted), page.clone());
         let taken = crate::background::spawn(move || {
             if let Some(known) = known {
-                app.store().raise_head(hosted.number, seal(known))?;
+                app.store().raise_head(hosted.number, app.seal_of(&hosted, known))?;
             }
             if page.entries.is_empty() { Ok(()) } else { app.take_page(&hosted, &page) }
         });

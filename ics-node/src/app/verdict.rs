@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::answers::{Depth, Query, Source, Told};
 use super::entries::subject_key;
 use super::memory::Asked;
+use super::open::clock_words;
 use super::{App, AppError, Reader};
 use crate::api::Check;
 use crate::store::Reach;
@@ -158,7 +159,8 @@ impl App {
         };
         let question =
             Question { usage: usage.to_owned(), thing: all(&thing)?, peer: peer.as_ref().map(all).transpose()? };
-        let verdict = verdict(&question, policy, now);
+        let mut verdict = verdict(&question, policy, now);
+        verdict.reasons.extend(self.clock().behind().map(clock_words));
         self.0.denied.note(asked.0, asked.1, &verdict);
         Ok(verdict)
     }

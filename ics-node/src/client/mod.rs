@@ -4,6 +4,7 @@ pub mod agent;
 pub mod artifact;
 pub mod backup;
 pub mod batch;
+pub mod bundle;
 pub mod certificate;
 pub mod deb;
 pub mod descriptor;

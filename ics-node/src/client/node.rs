@@ -7,8 +7,9 @@ use ics_core::limits;
 use ics_core::statement::Erasure;
 use ics_core::trust::Verdict;
 use ics_core::vocabulary::DomainName;
+use ics_sync::carried::{Carried, Cursor, Wanted};
 use ics_sync::http::{HttpPeer, NewsStream};
-use ics_sync::wire::{Base64, Submission};
+use ics_sync::wire::{Again, Base64, Descriptors, Page, Shown, Submission};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,11 +17,12 @@ use serde::de::DeserializeOwned;
 use crate::api::{
     AcmeCredential, AdoptionRequest, AdoptionResult, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers,
     CheckQuestions, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, Explanation, History, IdentityPage,
-    ListQuery, NodeInfo, OutboxItem, PeerInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults,
-    ViewAnswer,
+    ListQuery, NodeInfo, OutboxBatch, OutboxItem, PeerInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer,
+    SubmissionResults, ViewAnswer,
 };
 
 use crate::config::{PeerConfig, PeerName};
+use crate::http::READER;
 
 /// Seconds in which a connection must stand, and in which an answer must be complete.
 const CONNECT_SECONDS: u64 = 10;
@@ -58,6 +60,8 @@ pub struct Node {
     url: Url,
     client: Client,
     token: Option<zeroize::Zeroizing<String>>,
+    /// The peer in whose place it is read.
+    reader: Option<PeerName>,
 }
 
 type Answer<T> = Result<T, NodeError>;
@@ -77,13 +81,20 @@ impl Node {
             .read_timeout(Duration::from_secs(ANSWER_SECONDS))
             .build()
             .map_err(|error| unreachable(root_cause(&error)))?;
-        Ok(Self { url: parsed, client, token: None })
+        Ok(Self { url: parsed, client, token: None, reader: None })
     }
 
     /// The same node, asked as its operator.
     #[must_use]
     pub fn as_operator(mut self, token: zeroize::Zeroizing<String>) -> Self {
         self.token = Some(token);
+        self
+    }
+
+    /// The same node, read as it shows itself to one of its peers; only its operator may.
+    #[must_use]
+    pub fn in_place_of(mut self, peer: PeerName) -> Self {
+        self.reader = Some(peer);
         self
     }
 
@@ -147,6 +158,56 @@ impl Node {
     /// See [`Node::info`].
     pub async fn remove_peer(&self, name: &PeerName) -> Answer<PeerInfo> {
         self.post(&["peers", name.as_str(), "remove"], &()).await
+    }
+
+    /// A page of a domain's log, proven to lead to a size.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn page(&self, domain: &DomainName, from: u64, until: u64) -> Answer<Page> {
+        let request = self.request(Method::GET, &["domains", domain.as_str(), "entries"]);
+        let bytes = self.receive(request.query(&[("from", from), ("until", until)])).await?;
+        Page::decode(&bytes).map_err(|error| self.not_understood(error.to_string()))
+    }
+
+    /// Entries of a domain's log as they are shown now.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn again(&self, domain: &DomainName, again: &Again) -> Answer<Shown> {
+        self.post(&["domains", domain.as_str(), "entries", "again"], again).await
+    }
+
+    /// The descriptors of a domain from a version on.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn descriptors(&self, domain: &DomainName, from: u64) -> Answer<Descriptors> {
+        self.get(&["domains", domain.as_str(), "descriptors"], &[("from", from)]).await
+    }
+
+    /// How far its copy of a domain is, for its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn cursor(&self, domain: &DomainName) -> Answer<Cursor> {
+        self.get(&["domains", domain.as_str(), "carried"], &()).await
+    }
+
+    /// Brings it an answer about a domain that it copies; its next question. As its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn bring(&self, domain: &DomainName, carried: &Carried) -> Answer<Wanted> {
+        self.post(&["domains", domain.as_str(), "carried"], carried).await
+    }
+
+    /// What waits in it for the home of a domain, behind an item of its outbox; for its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn outbox_batch(&self, domain: &DomainName, after: u64) -> Answer<OutboxBatch> {
+        self.get(&["domains", domain.as_str(), "outbox"], &[("after", after)]).await
     }
 
     /// Submits bodies to a domain.
@@ -362,8 +423,12 @@ impl Node {
             path.pop_if_empty().push("v1").extend(segments);
         }
         let request = self.client.request(method, url);
-        match &self.token {
+        let request = match &self.token {
             Some(token) => request.bearer_auth(token.as_str()),
+            None => request,
+        };
+        match &self.reader {
+            Some(peer) => request.header(READER, peer.as_str()),
             None => request,
         }
     }

@@ -19,7 +19,8 @@ pub struct PeerConfig {
     /// Its name, best the one that it has itself: in the log, for commands, and in access rules (`principal.node`).
     pub name: PeerName,
     /// Where it answers, by `https://` or `http://`, or over LDAP by `ldaps://` or `ldap://`. What it says counts only as far as signatures go; who reads along sees what this node pulls.
-    /// Absent: it comes to this node, never the other way round.
+    /// Absent: it comes to this node, never the other way round; what is copied from it is brought by hand (`ics import
+    /// --bundle`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<PeerUrl>,
     /// Its key, as `/v1/node` there shows it, or the SubjectPublicKeyInfo of another one. Whoever proves to hold it, as a
@@ -96,10 +97,9 @@ impl PeerConfig {
         if self.mirror.is_empty() {
             return None;
         }
-        match (&self.url, self.direction) {
-            (None, _) => Some(format!("the peer `{name}` has no url: nothing can be copied from it")),
-            (_, Direction::Serve) => Some(format!("the peer `{name}` is only served: nothing is copied from it")),
-            _ => None,
+        match self.direction {
+            Direction::Serve => Some(format!("the peer `{name}` is only served: nothing is copied from it")),
+            Direction::Pull | Direction::Both => None,
         }
     }
 }

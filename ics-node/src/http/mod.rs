@@ -21,4 +21,5 @@ mod socket;
 mod watch;
 
 pub use openapi::OPENAPI;
+pub use request::READER;
 pub use server::{ServeError, Server, Settings, serve, stop_signal};

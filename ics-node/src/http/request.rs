@@ -15,7 +15,11 @@ use super::face::Face;
 use super::failure::Failure;
 use crate::app::Reader;
 use crate::app::problem::Code;
+use crate::config::PeerName;
 use crate::tls::KeyPin;
+
+/// The header that names the peer in whose place an operator reads.
+pub const READER: &str = "ics-reader";
 
 /// The domain that the path names.
 #[derive(Debug)]
@@ -67,7 +71,25 @@ impl FromRequest for Reading {
     type Future = Ready<Result<Self, Failure>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(reader(request).and_then(|reader| admitted(request, reader)).map(Self))
+        let reader = reader(request).and_then(|reader| admitted(request, reader));
+        ready(reader.and_then(|reader| in_place_of(request, reader)).map(Self))
+    }
+}
+
+/// A peer in whose place an operator reads, as it would: to see what it sees, or to bring it to it by hand.
+fn in_place_of(request: &HttpRequest, reader: Reader) -> Result<Reader, Failure> {
+    let Some(name) = request.headers().get(READER) else { return Ok(reader) };
+    if reader != Reader::Operator {
+        return Err(Failure::new(Code::OperatorOnly, "only the operator reads in the place of a peer"));
+    }
+    let name: PeerName = name
+        .to_str()
+        .map_err(|error| error.to_string())
+        .and_then(str::parse)
+        .map_err(|error| Failure::new(Code::MalformedRequest, format_args!("the header {READER}: {error}")))?;
+    match request.app_data::<Data<Face>>() {
+        Some(face) => Ok(face.app.reader_named(&name)?),
+        None => Err(Failure::internal("the service has no face")),
     }
 }
 

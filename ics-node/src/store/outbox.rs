@@ -50,16 +50,17 @@ impl Store {
         })
     }
 
-    /// The bodies of a domain that wait, in order: as many as fit a batch.
+    /// The bodies of a domain that wait behind an id, in order: as many as fit a batch.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn waiting(&self, domain: DomainNumber) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+    pub fn waiting(&self, domain: DomainNumber, after: u64) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
         self.shared.pool.read(|reader| {
-            let sql = "SELECT id, body FROM outbox WHERE domain = ?1 AND done_at IS NULL ORDER BY id LIMIT ?2";
+            let sql =
+                "SELECT id, body FROM outbox WHERE domain = ?1 AND done_at IS NULL AND id > ?3 ORDER BY id LIMIT ?2";
             let mut statement = reader.log.prepare_cached(sql)?;
             let most = i64::try_from(limits::BATCH_STATEMENTS).unwrap_or(i64::MAX);
-            let mut rows = statement.query(params![domain.get(), most])?;
+            let mut rows = statement.query(params![domain.get(), most, after.cast_signed()])?;
             let (mut waiting, mut bytes) = (Vec::new(), 0);
             while let Some(row) = rows.next()? {
                 let (id, body): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);

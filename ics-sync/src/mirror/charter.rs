@@ -27,6 +27,8 @@ pub struct SignedCheckpoint {
     pub note: String,
     /// When the home cosigned it: there were no more entries then. Absent if it did not, or claims a time to come.
     pub as_of: Option<Timestamp>,
+    /// When the home says that it cosigned it, whatever this node's clock shows.
+    pub claimed: Option<Timestamp>,
     /// The version of the descriptor that names the key.
     pub descriptor: u64,
 }
@@ -112,13 +114,14 @@ impl Charter {
                 return Err(Stop::FormerKey { size: checkpoint.size, version: descriptor.version });
             }
             let own = [descriptor.home.cosigner().map_err(unusable)?];
-            let as_of = cosignature::times(note, &own).map_err(Stop::Checkpoint)?.into_iter().map(|(_, at)| at).max();
+            let claimed = cosignature::times(note, &own).map_err(Stop::Checkpoint)?.into_iter().map(|(_, at)| at).max();
             // What arrives now was signed by now; a time well ahead of this clock says nothing.
-            let as_of = as_of.filter(|time| time.millis_since(now) <= limits::CLOCK_SKEW_MILLIS).map(|t| t.min(now));
+            let as_of = claimed.filter(|time| time.millis_since(now) <= limits::CLOCK_SKEW_MILLIS).map(|t| t.min(now));
             return Ok(Some(SignedCheckpoint {
                 checkpoint,
                 note: note.to_owned(),
                 as_of,
+                claimed,
                 descriptor: descriptor.version,
             }));
         }

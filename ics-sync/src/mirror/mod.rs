@@ -410,7 +410,9 @@ impl Mirror {
     /// Takes a checkpoint of what is held already: there is nothing new, and this is known as of a later time.
     fn arrive(&mut self, checkpoint: SignedCheckpoint, now: Timestamp) {
         let is_newer = self.reached.as_ref().is_none_or(|reached| {
-            reached.checkpoint.size < checkpoint.checkpoint.size || reached.as_of < checkpoint.as_of
+            reached.checkpoint.size < checkpoint.checkpoint.size
+                || reached.as_of < checkpoint.as_of
+                || reached.claimed < checkpoint.claimed
         });
         if self.unsettled {
             // A checkpoint alone must not let a part of it take effect.

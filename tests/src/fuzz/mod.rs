@@ -29,6 +29,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     target("acme", acme::request),
     target("body", openpgp::body),
+    target("bundle", outer::bundle),
     target("certificate", openpgp::certificate),
     target("csr", x509::csr),
     target("csv", outer::csv),

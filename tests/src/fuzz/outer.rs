@@ -1,13 +1,18 @@
 //! What peers and clients send as JSON, and the lists that a factory sends.
 
+use std::io::Cursor;
+
 use ics_core::evidence::{Evidence, verify};
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::trust::TrustPolicy;
 use ics_node::api::{AdoptionRequest, EnrolmentRequest};
 use ics_node::client::publish::{Fields, Form, Rows};
+use ics_sync::bundle::{Bundle, Section};
+use ics_sync::carried::Wanted;
 use ics_sync::packed;
-use ics_sync::wire::{Descriptors, Info, Page, Submission, Submitted};
+use ics_sync::wire::{Again, Descriptors, Info, Page, Submission, Submitted};
+use sha2::{Digest as _, Sha256};
 
 /// Seconds of 2026-01-02.
 const NOW: u64 = 1_767_312_000;
@@ -36,6 +41,34 @@ pub(super) fn packed(bytes: &[u8]) {
     }
     let Ok(page) = packed::unpack(bytes) else { return };
     assert_eq!(packed::pack(&page), bytes, "a packed page has two forms");
+}
+
+/// A bundle that is opened answers whatever it is asked, and what it answers keeps to the bounds of a peer.
+pub(super) fn bundle(bytes: &[u8]) {
+    // The digest is no protection: whoever changes a bundle makes it anew. Without its last part the input is one.
+    let digest = Sha256::digest(bytes);
+    let sealed = [bytes, &[0, 32], digest.as_slice()].concat();
+    for bytes in [bytes, sealed.as_slice()] {
+        let Ok(mut bundle) = Bundle::open(Cursor::new(bytes)) else { continue };
+        assert!(bundle.sections().len() <= limits::BUNDLE_DOMAINS, "a bundle has too many domains");
+        for section in 0..bundle.sections().len() {
+            let until = bundle.sections().get(section).and_then(Section::size).unwrap_or_default();
+            let from = bundle.sections().get(section).and_then(Section::begins).unwrap_or_default();
+            let again = Again { question: 1, hidden: vec![0, from], held: vec![1] };
+            for wanted in [
+                Wanted::Descriptors { from: 1 },
+                Wanted::Checkpoint,
+                Wanted::Page { from, limit: limits::FEED_ENTRIES, until },
+                Wanted::Page { from: from.saturating_add(1), limit: limits::FEED_ENTRIES, until },
+                Wanted::Again(again),
+            ] {
+                if let Ok(carried) = bundle.answer(section, &wanted) {
+                    drop(carried.checked());
+                }
+            }
+            drop(bundle.submission(section, 0));
+        }
+    }
 }
 
 /// What a peer answers, held to its bounds.

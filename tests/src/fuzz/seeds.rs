@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use data_encoding::{BASE64, HEXLOWER};
+use ics_core::log::checkpoint::Origin;
 use ics_core::statement::detached;
+use ics_core::time::Timestamp;
+use ics_sync::bundle::{BundleWriter, Earlier, Head, Party};
 use ics_sync::packed::{compress, pack};
-use ics_sync::wire::Page;
+use ics_sync::wire::{Base64, Page, Submission};
 use serde_json::Value;
 
 /// All seeds for a target: every text of the vectors, as it stands and decoded where it is base64 or hex, and every
@@ -27,6 +30,9 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
     found.extend(encoded(target).iter().filter_map(|text| BASE64.decode(text.as_bytes()).ok()));
     found.extend(spoken(target).iter().map(|text| text.as_bytes().to_vec()));
     found.extend(ldap(target));
+    if target == "bundle" {
+        found.extend(bundles());
+    }
     if target == "packed" {
         let pages = seeds("feed").into_iter().filter_map(|json| Page::decode(&json).ok());
         let pages: Vec<Vec<u8>> = pages.map(|page| pack(&page)).collect();
@@ -34,6 +40,32 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         found.extend(pages);
     }
     found.into_iter().collect()
+}
+
+/// Bundles with one page each, without their last part: see [`super::outer::bundle`].
+fn bundles() -> Vec<Vec<u8>> {
+    let party = |name: &str| Party { name: name.to_owned(), key: String::new() };
+    let head = Head { from: party("a.example"), to: party("b.example"), made_at: Timestamp::default() };
+    let origin = format!("a.example/{}", "0".repeat(64)).parse::<Origin>();
+    let note = |size: u64| {
+        format!(
+            "a.example/{}\n{size}\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n\u{2014} a.example AAAAAAAA\n",
+            "0".repeat(64)
+        )
+    };
+    let pages: Vec<Page> = seeds("feed").into_iter().filter_map(|json| Page::decode(&json).ok()).collect();
+    let bundle = |page: &Page| {
+        let mut writer = BundleWriter::begin(Vec::new(), &head).ok()?;
+        writer.domain(origin.as_ref().ok()?).ok()?;
+        writer.checkpoint(&note(page.size)).ok()?;
+        writer.page(page).ok()?;
+        writer.earlier(&Earlier { indices: vec![0], entries: page.entries.iter().take(1).cloned().collect() }).ok()?;
+        writer.submission(&Submission { statements: vec![Base64(b"body".to_vec())] }).ok()?;
+        let mut bytes = writer.finish().ok()?;
+        bytes.truncate(bytes.len().saturating_sub(34));
+        Some(bytes)
+    };
+    pages.iter().filter_map(bundle).collect()
 }
 
 /// The members of which vectors are input for a target.

@@ -63,6 +63,11 @@ fn seeds_are_accepted() {
     let accepted = |target: &str, accepts: fn(&[u8]) -> bool| seeds(target).iter().any(|seed| accepts(seed));
     assert!(accepted("acme", |seed| ics_node::acme::jws::Signed::parse(seed).is_ok()));
     assert!(accepted("body", |seed| ics_core::statement::parse(seed).is_ok()));
+    assert!(accepted("bundle", |seed| {
+        let digest = <sha2::Sha256 as sha2::Digest>::digest(seed);
+        let sealed = [seed, &[0, 32], digest.as_slice()].concat();
+        ics_sync::bundle::Bundle::open(std::io::Cursor::new(sealed)).is_ok()
+    }));
     assert!(accepted("certificate", |seed| ics_core::openpgp::certificate::Certificate::parse(seed).is_ok()));
     assert!(accepted("descriptor", |seed| ics_core::descriptor::Descriptor::parse(seed).is_ok()));
     assert!(accepted("entry", |seed| Header::decode(seed).is_ok()));

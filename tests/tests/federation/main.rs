@@ -1,6 +1,7 @@
 //! A federation of five real processes, used through its command line and HTTP, its records checked with gpg and sq.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod carried;
 mod copies;
 mod crash;
 mod erasure;

@@ -21,6 +21,8 @@ pub(crate) struct Node {
     pub(crate) domain: &'static str,
     pub(crate) home: PathBuf,
     pub(crate) url: String,
+    /// What its machine's clock shows, as faketime takes it; the right time unless told.
+    pub(crate) clock: Option<String>,
     child: Option<Child>,
 }
 
@@ -55,7 +57,12 @@ fn free_port() -> u16 {
 
 /// Runs `ics` with a home directory.
 pub(crate) fn ics(home: &Path, arguments: &[&str]) -> Ran {
+    run(home, arguments, Vec::new())
+}
+
+fn run(home: &Path, arguments: &[&str], surroundings: Vec<(&'static str, String)>) -> Ran {
     let mut command = Command::new(ICS);
+    command.envs(surroundings);
     command.arg("--home").arg(home).args(arguments).stdin(Stdio::null());
     let output = command.output().unwrap_or_else(|e| panic!("{ICS}: {e}"));
     Ran {
@@ -95,7 +102,7 @@ impl Node {
         let listen = format!("127.0.0.1:{}", free_port());
         let arguments = ["init", "--role", role, "--domain", domain, "--listen", &listen, "--generate-passphrase"];
         ics(&home, &arguments).ok();
-        Self { domain, home, url: format!("http://{listen}"), child: None }
+        Self { domain, home, url: format!("http://{listen}"), clock: None, child: None }
     }
 
     /// Starts the node and waits until it can do its work.
@@ -107,7 +114,7 @@ impl Node {
     pub(crate) fn serve_until(&mut self, path: &str) {
         let log = |name: &str| File::options().create(true).append(true).open(self.home.join(name)).expect("a log");
         let mut command = Command::new(ICS);
-        command.arg("--home").arg(&self.home).arg("serve").stdin(Stdio::null());
+        command.arg("--home").arg(&self.home).arg("serve").stdin(Stdio::null()).envs(self.clock());
         let child = command.stdout(log("out.log")).stderr(log("err.log")).spawn().expect("starts");
         self.child = Some(child);
         eventually(&format!("{} answers", self.url), || {
@@ -130,7 +137,50 @@ impl Node {
 
     /// Runs a command in this home directory, for people.
     pub(crate) fn ics(&self, arguments: &[&str]) -> Ran {
-        ics(&self.home, arguments)
+        run(&self.home, arguments, self.clock())
+    }
+
+    /// The surroundings in which a program sees the clock of this machine.
+    fn clock(&self) -> Vec<(&'static str, String)> {
+        let Some(time) = &self.clock else { return Vec::new() };
+        let fixed = [("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1"), ("NO_FAKE_STAT", "1")];
+        let mut all: Vec<_> = fixed.map(|(name, value)| (name, value.to_owned())).into();
+        all.extend([("LD_PRELOAD", tools::faketime()), ("FAKETIME", time.clone())]);
+        all
+    }
+
+    /// Switches it off and on again, with a clock that shows another time.
+    pub(crate) fn restarts_at(&mut self, clock: Option<&str>) {
+        self.kill();
+        self.clock = clock.map(str::to_owned);
+        self.serve_until("/livez");
+    }
+
+    /// It decides by a policy that `ics trust init` makes of these arguments, from its next start on.
+    pub(crate) fn trusts(&self, arguments: &[&str]) {
+        self.ics(&[&["trust", "init"], arguments].concat()).ok();
+        let text = fs::read_to_string(self.home.join("ics.toml")).expect("a configuration");
+        if !text.contains("[trust]") {
+            self.write("ics.toml", format!("{text}\n[trust]\npolicy = \"trust.json\"\n"));
+        }
+    }
+
+    /// What it says of itself.
+    pub(crate) fn info(&self) -> Value {
+        self.get("/v1/node")
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.info()["name"].as_str().expect("a name").to_owned()
+    }
+
+    pub(crate) fn key(&self) -> String {
+        self.info()["key"].as_str().expect("a key").to_owned()
+    }
+
+    /// The origin of its own domain.
+    pub(crate) fn origin(&self) -> String {
+        self.get(&format!("/v1/domains/{}", self.domain))["origin"].as_str().expect("an origin").to_owned()
     }
 
     /// Runs a command that succeeds, with its result as JSON.

@@ -17,6 +17,13 @@ fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// The library that shows a program another time: Debian has it in a directory named after the machine.
+pub(crate) fn faketime() -> String {
+    let directories = fs::read_dir("/usr/lib").expect("a directory").flatten();
+    let found = directories.map(|entry| entry.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.exists());
+    found.expect("faketime must be installed").to_str().expect("text").to_owned()
+}
+
 /// Status and body of a GET by curl; the status is 0 when nobody answers.
 pub(crate) fn fetch(url: &str, headers: &[&str]) -> (u16, Vec<u8>) {
     call(url, &headers.iter().flat_map(|header| ["-H", header]).collect::<Vec<_>>())

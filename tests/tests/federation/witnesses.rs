@@ -70,18 +70,6 @@ impl Court {
 }
 
 impl Node {
-    fn info(&self) -> Value {
-        self.get("/v1/node")
-    }
-
-    fn name(&self) -> String {
-        self.info()["name"].as_str().expect("a name").to_owned()
-    }
-
-    fn key(&self) -> String {
-        self.info()["key"].as_str().expect("a key").to_owned()
-    }
-
     /// The key of its cosignatures in the form of C2SP signed-note.
     fn cosigner(&self) -> String {
         let key: [u8; 32] = STANDARD.decode(self.key()).expect("base64").try_into().expect("32 bytes");

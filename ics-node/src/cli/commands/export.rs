@@ -1,5 +1,7 @@
 //! `ics export`.
 
+mod bundle;
+
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,8 @@ use crate::cli::output::card;
 use crate::cli::session::InDomain;
 use crate::cli::words::{Freshness, clean, counted};
 use crate::openpgp::{self, Armor};
+use bundle::BundleArgs;
+pub(super) use bundle::open;
 
 /// What `ics export` takes.
 #[derive(Debug, Args)]
@@ -29,18 +33,24 @@ Examples:
   The proof that one entry stands in the log, with the cosignatures of witnesses, and its body beside it:
   $ ics export --entry 17 -o entry-17.tlog-proof
 
+  Whole domains for a node without a link, on a stick; later what came since:
+  $ ics export --bundle --for ics.site4.example -o /media/stick/to-site4.bundle
+  $ ics export --bundle --for ics.site4.example --since /media/stick/from-site4.bundle -o /media/stick/to-site4.bundle
+
   Software and groups are signed messages, each in a file of its own (firmware.pgp, firmware.2.pgp, …), and the
   certificates of their signers in another:
   $ ics export sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae --openpgp -o firmware.pgp
   $ gpg --import firmware.signers.pgp
   $ gpg --verify firmware.pgp")]
 pub(crate) struct Export {
-    /// An id or a name, as `ics lookup` takes.
-    #[arg(required_unless_present = "entry")]
-    query: Option<String>,
+    /// An id or a name, as `ics lookup` takes; with --bundle names of domains.
+    #[arg(value_name = "ID|NAME", required_unless_present_any = ["entry", "bundle"])]
+    query: Vec<String>,
     /// The proof of the entry at this index of the log (C2SP tlog-proof), and its body in a file beside it.
     #[arg(long, value_name = "INDEX", conflicts_with_all = ["query", "openpgp"], requires = "output")]
     entry: Option<u64>,
+    #[command(flatten)]
+    bundle: BundleArgs,
     #[command(flatten)]
     domain: InDomain,
     /// The file; it is overwritten [default: standard output].
@@ -59,6 +69,10 @@ pub(crate) struct Export {
 
 impl Export {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if let (true, Some(path)) = (self.bundle.bundle, &self.output) {
+            let path = path.clone();
+            return self.bundle.run(context, &self.query, &path);
+        }
         let config = context.config()?;
         let domain = self.domain.clone().or_default(&config)?;
         let node = context.node(&config)?;
@@ -66,7 +80,9 @@ impl Export {
             let entry = context.wait(async { Ok(node.entry(&domain, index).await?) })?;
             return proof(context, &entry, path);
         }
-        let query = self.query.as_deref().unwrap_or_default();
+        let [query] = self.query.as_slice() else {
+            return Err(Failure::new(Exit::Usage, "one thing goes into one file"));
+        };
         let pack = context.wait(async { Ok(node.evidence(&domain, query).await?) })?;
         let verified = evidence::verify(&pack, None, context.now())
             .map_err(|e| Failure::new(Exit::Network, format!("the node gave evidence that does not hold: {e}")))?;

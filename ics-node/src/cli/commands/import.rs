@@ -1,5 +1,7 @@
 //! `ics import`.
 
+mod bundle;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -21,23 +23,32 @@ Examples:
   $ gpg --export > keyring.pgp
   $ ics import keyring.pgp
   $ ics import /usr/share/keyrings/debian-keyring.gpg --json
+  $ ics import --bundle /media/stick/to-site4.bundle
   $ ics import factory.asc --domain devices.acme.example --node https://ics.acme.example")]
 pub(crate) struct Import {
-    /// The keyring, binary or armored.
-    keyring: PathBuf,
+    /// The keyring, binary or armored, or the bundle.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Take a bundle of whole domains that `ics export --bundle` has made for this node elsewhere: verified as what comes
+    /// over the network, by the node itself.
+    #[arg(long, conflicts_with = "domain")]
+    bundle: bool,
     #[command(flatten)]
     domain: InDomain,
 }
 
 impl Import {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if self.bundle {
+            return bundle::run(context, &self.file);
+        }
         let config = context.config()?;
         let domain = self.domain.or_default(&config)?;
         let node = context.node(&config)?;
         let bar = progress::counter(context, "submitting");
         let tally = context.wait(async {
             let moved = |total, done| advance(&bar, total, done);
-            Ok(import(&node, &domain, &self.keyring, moved).await?)
+            Ok(import(&node, &domain, &self.file, moved).await?)
         });
         bar.finish_and_clear();
         let tally = tally?;

@@ -2,6 +2,7 @@
 
 mod acme;
 mod adoptions;
+mod carried;
 pub(super) mod checks;
 mod credentials;
 mod domains;
@@ -105,6 +106,9 @@ pub const TABLE: &[Endpoint] = &[
     post("/v1/peers", Operator, |r| r.to(peers::put)),
     post("/v1/peers/{name}/remove", Operator, |r| r.to(peers::remove)),
     post("/add-checkpoint", Everybody, |r| r.to(witness::add_checkpoint)),
+    get("/v1/domains/{domain}/outbox", Operator, |r| r.to(carried::outbox)),
+    get("/v1/domains/{domain}/carried", Operator, |r| r.to(carried::cursor)),
+    post("/v1/domains/{domain}/carried", Operator, |r| r.to(carried::take)),
     post("/v1/domains/{domain}/adoptions", Operator, |r| r.to(adoptions::adopt)),
 ];
 

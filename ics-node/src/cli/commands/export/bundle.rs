@@ -1,0 +1,146 @@
+//! `ics export --bundle`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use console::style;
+use ics_core::vocabulary::DomainName;
+use ics_sync::bundle::{Bundle, Cursor, Section};
+use serde_json::json;
+
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
+use crate::cli::output::card;
+use crate::cli::progress;
+use crate::cli::words::counted;
+use crate::client::bundle::{CarryError, Made, Order, make};
+use crate::client::node::Node;
+use crate::config::{Config, PeerConfig, PeerName};
+
+/// What a bundle takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Bundles")]
+pub(crate) struct BundleArgs {
+    /// Write whole domains, for another node that has no link: only what the peer of --for may read, and what this node
+    /// has to submit to it. Names of domains choose among those that this node holds.
+    #[arg(long, requires_all = ["for_peer", "output"], conflicts_with_all = ["entry", "openpgp", "domain"])]
+    pub(super) bundle: bool,
+    /// The peer that the bundle is for; `ics peer list` shows them.
+    #[arg(long = "for", id = "for_peer", value_name = "PEER", requires = "bundle")]
+    reader: Option<PeerName>,
+    /// Write what came since: a bundle that the peer has made, or the last one that was made for it.
+    #[arg(long, value_name = "BUNDLE", requires = "bundle")]
+    since: Vec<PathBuf>,
+}
+
+impl BundleArgs {
+    pub(super) fn run(self, context: &Context, domains: &[String], path: &Path) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        let domains = domains.iter().map(|name| name.parse()).collect::<Result<Vec<DomainName>, _>>();
+        let domains = domains.map_err(|error| Failure::new(Exit::Usage, error))?;
+        let name = self.reader.ok_or_else(|| Failure::new(Exit::Usage, "name the peer with --for"))?;
+        let to = peer(context, &config, &node, &name)?;
+        let key = to.key.clone().ok_or_else(|| {
+            Failure::new(Exit::Refused, format!("the peer `{name}` has no key: nobody reads here as it")).hint(
+                "`ics peer add` takes it with --key; `/v1/node` there, or `ics peer list --json` here, shows a key",
+            )
+        })?;
+        let mut since = BTreeMap::new();
+        for path in &self.since {
+            cursors(path, key.to_string().as_str(), &mut since)?;
+        }
+        let order = Order { to, key, domains, since, at: context.now() };
+        let bar = progress::counter(context, "writing");
+        let made = context.wait(write(&node, &order, path, |done| bar.set_position(done)));
+        bar.finish_and_clear();
+        let made = made?;
+        let bytes = std::fs::metadata(path).map_err(|error| files::failed(path, error))?.len();
+        let shown = json!({ "file": path, "for": name, "bytes": bytes, "domains": made });
+        context.output.result(&shown, || text(path, &name, bytes, &made))?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// The peer as the node knows it, or, of a node that is not asked as its operator, as the configuration says.
+fn peer(context: &Context, config: &Config, node: &Node, name: &PeerName) -> Result<PeerConfig, Failure> {
+    let known = context.wait(async { Ok(node.peers().await?) })?;
+    let found = known.into_iter().map(|info| info.peer).find(|peer| peer.name == *name);
+    found.or_else(|| config.peer(name).cloned()).ok_or_else(|| {
+        Failure::new(Exit::NotFound, format!("the node has no peer `{name}`"))
+            .hint("`ics peer add` adds one, with the key that it has: a bundle holds what its reader may read")
+    })
+}
+
+/// How far the copies of a reader are, as a bundle of his says, or as he has them when he has taken one that was made for
+/// him.
+fn cursors(path: &Path, key: &str, since: &mut BTreeMap<DomainName, Cursor>) -> Result<(), Failure> {
+    let bundle = open(path)?;
+    let (from, to) = (&bundle.head().from, &bundle.head().to);
+    let of: fn(&Section) -> Option<Cursor> = match (from.key == key, to.key == key) {
+        (true, _) => |section| section.cursor.clone(),
+        (false, true) => Section::leads_to,
+        (false, false) => {
+            let message = format!("`{}` was made by `{}` for `{}`", path.display(), from.name, to.name);
+            return Err(Failure::new(Exit::Refused, message).hint("--since takes a bundle by or for the peer of --for"));
+        }
+    };
+    for cursor in bundle.sections().iter().filter_map(of) {
+        let known = since.entry(cursor.origin.domain.clone()).or_insert_with(|| cursor.clone());
+        if known.size < cursor.size {
+            *known = cursor;
+        }
+    }
+    Ok(())
+}
+
+/// Opens a bundle and reads it through.
+pub(in crate::cli::commands) fn open(path: &Path) -> Result<Bundle<File>, Failure> {
+    let file = File::open(path).map_err(|error| files::failed(path, error))?;
+    Bundle::open(file).map_err(|error| Failure::new(Exit::Refused, format!("`{}`: {error}", path.display())))
+}
+
+/// Writes the bundle beside its place, and moves it there once it is whole and on the disk.
+async fn write(node: &Node, order: &Order, path: &Path, moved: impl Fn(u64)) -> Result<Vec<Made>, Failure> {
+    let failed = |error: std::io::Error| files::failed(path, error);
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    let mut out = BufWriter::new(file.as_file_mut());
+    let made = make(node, &mut out, order, moved).await?;
+    out.flush().map_err(failed)?;
+    drop(out);
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(made)
+}
+
+fn text(path: &Path, reader: &PeerName, bytes: u64, made: &[Made]) -> String {
+    let mut rows: Vec<(&str, String)> = Vec::new();
+    for Made { domain, from, size, submitted } in made {
+        match (from, size) {
+            (Some(from), Some(size)) => {
+                rows.push(("domain", format!("{domain}: entries {from} to {size}")));
+            }
+            _ => rows.push(("to home", format!("{domain}: {}", counted(*submitted as u64, "statement")))),
+        }
+    }
+    rows.push(("bytes", bytes.to_string()));
+    let next = format!("there: ics import --bundle {}", path.file_name().unwrap_or_default().display());
+    rows.push(("next", next));
+    card(&format!("{} {} for {reader}", style("✓").green(), path.display()), &rows)
+}
+
+impl From<CarryError> for Failure {
+    fn from(error: CarryError) -> Self {
+        match error {
+            CarryError::Node(error) => error.into(),
+            CarryError::Bundle(error) => Self::new(Exit::Local, error),
+            CarryError::Checkpoint(_) => Self::new(Exit::Network, error),
+            CarryError::Changed(_) => Self::new(Exit::Refused, error).hint("do it again"),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Bringing a bundle to a node, which asks for it bit by bit.
+
+use std::io::{Read, Seek};
+
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use ics_sync::bundle::Bundle;
+use ics_sync::carried::{Carried, Reached, Wanted};
+use serde::Serialize;
+
+use super::CarryError;
+use crate::api::{Position, Problem, SubmissionResult};
+use crate::app::problem::Code;
+use crate::client::node::{Node, NodeError};
+
+/// What became of one domain of a bundle.
+#[derive(Debug, Serialize)]
+pub struct Brought {
+    /// The domain.
+    pub domain: DomainName,
+    /// What became of the copy.
+    pub state: State,
+    /// Entries that the node holds now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Entries that it did not hold before.
+    pub new: u64,
+    /// As of when there were no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Why the copy is not what the bundle has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What of the node's own submissions the copy shows to be in the log now.
+    pub settled: u64,
+    /// Statements that were submitted, and are in the log.
+    pub accepted: u64,
+    /// Statements that wait in the node for the home of the domain.
+    pub waiting: u64,
+    /// Why others were refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<Problem>,
+}
+
+/// What became of the copy of a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// It is what the bundle has.
+    Current,
+    /// The bundle has nothing to copy.
+    Nothing,
+    /// This node is the home: there is nothing to copy.
+    Home,
+    /// Nobody has told this node to copy the domain.
+    NotCopied,
+    /// What the bundle says does not hold, or does not fit.
+    Refused,
+}
+
+/// Brings a whole bundle. `moved` hears how many entries the node has taken.
+///
+/// # Errors
+/// When the node cannot be asked, or the file cannot be read any more. What a domain's log or policy has against the
+/// bundle is an answer.
+pub async fn bring(
+    node: &Node,
+    bundle: &mut Bundle<impl Read + Seek>,
+    moved: impl Fn(u64),
+) -> Result<Vec<Brought>, CarryError> {
+    let mut all = Vec::new();
+    let mut before = 0;
+    for section in 0..bundle.sections().len() {
+        let brought = one(node, bundle, section, |new| moved(before + new)).await?;
+        before += brought.new;
+        all.push(brought);
+    }
+    Ok(all)
+}
+
+async fn one(
+    node: &Node,
+    bundle: &mut Bundle<impl Read + Seek>,
+    section: usize,
+    moved: impl Fn(u64),
+) -> Result<Brought, CarryError> {
+    let Some(found) = bundle.sections().get(section) else { return Err(std::io::Error::other("no such part").into()) };
+    let (domain, origin, has_copy) = (found.origin.domain.clone(), found.origin.clone(), found.size().is_some());
+    let mut brought = Brought {
+        domain: domain.clone(),
+        state: State::Nothing,
+        size: None,
+        new: 0,
+        as_of: None,
+        why: None,
+        settled: 0,
+        accepted: 0,
+        waiting: 0,
+        refused: Vec::new(),
+    };
+    let held = match node.domain(&domain).await {
+        Ok(info) if info.position == Position::Home => Some((info.info.origin, info.info.size, true)),
+        Ok(info) => Some((info.info.origin, info.info.size, false)),
+        Err(NodeError::Problem(problem)) if is_empty_copy(&problem) => match node.cursor(&domain).await {
+            Ok(cursor) => Some((cursor.origin, 0, false)),
+            Err(NodeError::Problem(_)) => None,
+            Err(error) => return Err(error.into()),
+        },
+        Err(error) => return Err(error.into()),
+    };
+    let Some((known, before, is_home)) = held else {
+        brought.state = State::NotCopied;
+        return Ok(brought);
+    };
+    brought.size = Some(before);
+    if known != origin {
+        brought.state = State::Refused;
+        brought.why = Some(format!("the bundle has `{origin}`, this node has `{known}`: another log of that name"));
+        return Ok(brought);
+    }
+    if is_home {
+        brought.state = State::Home;
+    } else if has_copy {
+        let reached = copy(node, bundle, section, &domain, |size| moved(size.saturating_sub(before))).await?;
+        let Reached { size, as_of, trouble, settled } = reached;
+        brought.state = if trouble.is_none() { State::Current } else { State::Refused };
+        (brought.size, brought.new) = (Some(size), size.saturating_sub(before));
+        (brought.as_of, brought.why, brought.settled) = (as_of, trouble, settled);
+    }
+    submit(node, bundle, section, &mut brought).await?;
+    Ok(brought)
+}
+
+/// Answers the node's questions until it has no more.
+async fn copy(
+    node: &Node,
+    bundle: &mut Bundle<impl Read + Seek>,
+    section: usize,
+    domain: &DomainName,
+    moved: impl Fn(u64),
+) -> Result<Reached, CarryError> {
+    let mut wanted = node.bring(domain, &Carried::Begin).await?;
+    loop {
+        match &wanted {
+            Wanted::Nothing(reached) => return Ok(reached.clone()),
+            Wanted::Page { from, .. } => moved(*from),
+            Wanted::Descriptors { .. } | Wanted::Checkpoint | Wanted::Again(_) => {}
+        }
+        let carried = bundle.answer(section, &wanted)?;
+        wanted = node.bring(domain, &carried).await?;
+    }
+}
+
+async fn submit(
+    node: &Node,
+    bundle: &mut Bundle<impl Read + Seek>,
+    section: usize,
+    brought: &mut Brought,
+) -> Result<(), CarryError> {
+    let mut number = 0;
+    while let Some(submission) = bundle.submission(section, number)? {
+        number += 1;
+        let bodies = submission.statements.into_iter().map(|body| body.0).collect();
+        for result in node.submit(&brought.domain, bodies).await?.results {
+            match result {
+                SubmissionResult::Receipt(_) => brought.accepted += 1,
+                SubmissionResult::Pending(_) => brought.waiting += 1,
+                SubmissionResult::Problem(problem) => brought.refused.push(problem),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether nothing of the domain has arrived yet, or it is not copied here at all.
+fn is_empty_copy(problem: &Problem) -> bool {
+    matches!(Code::named(problem.code()), Some(Code::UnknownDomain | Code::Behind))
+}

@@ -1,0 +1,208 @@
+//! Making a bundle of what a node shows to one of its peers.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use ics_core::limits;
+use ics_core::log::checkpoint::Checkpoint;
+use ics_core::log::note::Note;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use ics_sync::bundle::{BundleWriter, Cursor, Earlier, Head, Party};
+use ics_sync::wire::{Again, Page, Rights, Submission};
+use serde::Serialize;
+
+use super::CarryError;
+use crate::api::DomainInfo;
+use crate::app::problem::Code;
+use crate::client::node::{Node, NodeError};
+use crate::config::PeerConfig;
+use crate::tls::PeerKey;
+
+/// What is to be in a bundle.
+#[derive(Debug)]
+pub struct Order {
+    /// The peer that it is for.
+    pub to: PeerConfig,
+    /// Its key.
+    pub key: PeerKey,
+    /// The domains; all that the node holds where none are named, but for those that it copies from that peer.
+    pub domains: Vec<DomainName>,
+    /// How far the peer's copies are; from the beginning where it is not known.
+    pub since: BTreeMap<DomainName, Cursor>,
+    /// Now.
+    pub at: Timestamp,
+}
+
+/// What a bundle has of one domain.
+#[derive(Debug, Serialize)]
+pub struct Made {
+    /// The domain.
+    pub domain: DomainName,
+    /// Index of the first entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+    /// Entries to which it leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Statements for its home.
+    pub submitted: usize,
+}
+
+/// Makes a bundle. `moved` hears how many entries are written.
+///
+/// # Errors
+/// When the node does not give what is wanted, or the bundle cannot be written.
+pub async fn make(node: &Node, out: impl Write, order: &Order, moved: impl Fn(u64)) -> Result<Vec<Made>, CarryError> {
+    let own = node.info().await?;
+    let head = Head {
+        from: Party { name: own.name, key: own.key },
+        to: Party { name: order.to.name.to_string(), key: order.key.to_string() },
+        made_at: order.at,
+    };
+    let mut making = Making {
+        node,
+        shown: node.clone().in_place_of(order.to.name.clone()),
+        writer: BundleWriter::begin(out, &head)?,
+        written: 0,
+        moved,
+    };
+    let mut made = Vec::new();
+    // Also those of which nothing has arrived yet: what is copied from the peer begins with its next bundle.
+    for origin in &order.to.mirror {
+        made.push(making.return_of(&origin.domain).await?);
+    }
+    for info in node.domains().await? {
+        let domain = &info.info.domain;
+        let is_wanted = order.domains.is_empty() || order.domains.contains(domain);
+        if is_wanted && order.to.mirror.iter().all(|origin| origin.domain != *domain) {
+            made.extend(making.copy_of(&info, order.since.get(domain)).await?);
+        }
+    }
+    making.writer.finish()?;
+    Ok(made)
+}
+
+struct Making<'n, W, M> {
+    /// The node as its operator sees it.
+    node: &'n Node,
+    /// The node as the reader sees it.
+    shown: Node,
+    writer: BundleWriter<W>,
+    /// Entries written.
+    written: u64,
+    moved: M,
+}
+
+impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
+    /// How far the copy of a domain is that comes from the peer, and what is said in it.
+    async fn return_of(&mut self, domain: &DomainName) -> Result<Made, CarryError> {
+        let cursor = self.node.cursor(domain).await?;
+        self.writer.domain(&cursor.origin)?;
+        self.writer.cursor(&cursor)?;
+        let (mut after, mut submitted) = (0, 0);
+        loop {
+            let batch = self.node.outbox_batch(domain, after).await?;
+            if batch.statements.is_empty() {
+                break;
+            }
+            submitted += batch.statements.len();
+            after = batch.last;
+            self.writer.submission(&Submission { statements: batch.statements })?;
+        }
+        Ok(Made { domain: domain.clone(), from: None, size: None, submitted })
+    }
+
+    /// A domain as the reader may see it, from his cursor on.
+    async fn copy_of(&mut self, info: &DomainInfo, since: Option<&Cursor>) -> Result<Option<Made>, CarryError> {
+        let domain = &info.info.domain;
+        let note = match self.node.checkpoint(domain).await {
+            Ok(note) => note,
+            // Nothing of it has arrived here yet.
+            Err(NodeError::Problem(problem)) if Code::named(problem.code()) == Some(Code::Behind) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let size = size_of(&note).ok_or_else(|| CarryError::Checkpoint(domain.to_string()))?;
+        let since = since.filter(|cursor| cursor.origin == info.info.origin && cursor.size <= size);
+        let mut from = since.map_or(0, |cursor| cursor.size);
+        let mut first = self.shown.page(domain, from, size).await?;
+        // A reader whose rights have changed looks at everything again: he needs all of it.
+        if from > 0 && since.is_some_and(|cursor| cursor.rights != rights(&first)) {
+            from = 0;
+            first = self.shown.page(domain, from, size).await?;
+        }
+        self.writer.domain(&info.info.origin)?;
+        self.descriptors(domain).await?;
+        self.writer.checkpoint(&note)?;
+        let earlier = self.pages(domain, first).await?;
+        if from > 0 {
+            self.earlier(domain, earlier.into_iter().filter(|index| *index < from).collect()).await?;
+        }
+        Ok(Some(Made { domain: domain.clone(), from: Some(from), size: Some(size), submitted: 0 }))
+    }
+
+    async fn descriptors(&mut self, domain: &DomainName) -> Result<(), CarryError> {
+        let mut version = 1;
+        loop {
+            let descriptors = self.node.descriptors(domain, version).await?;
+            if descriptors.entries.is_empty() {
+                return Ok(());
+            }
+            version += descriptors.entries.len() as u64;
+            self.writer.descriptors(&descriptors)?;
+        }
+    }
+
+    /// All pages from the first on; the earlier entries that they name.
+    async fn pages(&mut self, domain: &DomainName, mut page: Page) -> Result<BTreeSet<u64>, CarryError> {
+        let (size, rights_at_first) = (page.size, rights(&page));
+        let mut earlier = BTreeSet::new();
+        loop {
+            if rights(&page) != rights_at_first {
+                return Err(CarryError::Changed(domain.to_string()));
+            }
+            page.checkpoint = None;
+            let end = page.from + page.entries.len() as u64;
+            let is_last = page.entries.is_empty();
+            earlier.extend(page.sight.iter().flat_map(|sight| sight.earlier.iter().copied()));
+            // A page without entries says what the reader may read; whoever may read all needs none.
+            if !is_last || page.sight.is_some() {
+                self.writer.page(&page)?;
+            }
+            self.written += page.entries.len() as u64;
+            (self.moved)(self.written);
+            if is_last || (end == size && page.sight.is_none()) {
+                return Ok(earlier);
+            }
+            page = self.shown.page(domain, end, size).await?;
+        }
+    }
+
+    /// Earlier entries upon which the pages rest, as the reader may see them, and what these rest upon.
+    async fn earlier(&mut self, domain: &DomainName, wanted: BTreeSet<u64>) -> Result<(), CarryError> {
+        let mut rest: Vec<u64> = wanted.into_iter().collect();
+        while !rest.is_empty() {
+            let hidden: Vec<u64> = rest.iter().take(limits::FEED_ENTRIES).copied().collect();
+            let again = Again { question: 0, hidden, held: Vec::new() };
+            let shown = self.shown.again(domain, &again).await?;
+            let count = shown.entries.len().min(again.hidden.len());
+            if count == 0 {
+                break;
+            }
+            rest.drain(..count);
+            let indices = again.hidden.into_iter().take(count).collect();
+            self.writer.earlier(&Earlier { indices, entries: shown.entries })?;
+        }
+        Ok(())
+    }
+}
+
+/// Entries of which a checkpoint speaks.
+fn size_of(note: &str) -> Option<u64> {
+    let note = Note::parse(note).ok()?;
+    Checkpoint::parse(note.text()).ok().map(|checkpoint| checkpoint.size)
+}
+
+fn rights(page: &Page) -> Option<Rights> {
+    page.sight.as_ref().map(|sight| sight.rights.clone())
+}

@@ -1,0 +1,139 @@
+//! What a node and whoever brings it a bundle say to each other.
+//!
+//! The node's own state machine asks, one thing after the other, and whoever has the bundle reads the answers out of it:
+//! what is carried by hand is held against the same rules as what a peer sends, because the same code asks for it.
+
+use ics_core::limits;
+use ics_core::log::checkpoint::Origin;
+use ics_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::mirror::{Action, Mirror};
+use crate::wire::{Again, Descriptors, Page, Rights, Shown, WireError};
+
+/// What the bundle has to say to the node's last question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Carried {
+    /// Nothing yet: the node begins to ask.
+    Begin,
+    /// To [`Wanted::Descriptors`].
+    Descriptors(Descriptors),
+    /// To [`Wanted::Checkpoint`]: a signed note with its cosignatures.
+    Checkpoint(String),
+    /// To [`Wanted::Page`].
+    Page(Page),
+    /// To [`Wanted::Again`].
+    Shown(Shown),
+    /// What is wanted is not in the bundle, for this reason.
+    Missing(String),
+}
+
+impl Carried {
+    /// Holds what was brought to the bounds of what peers send.
+    ///
+    /// # Errors
+    /// When it goes past one of them.
+    pub fn checked(self) -> Result<Self, WireError> {
+        Ok(match self {
+            Self::Descriptors(descriptors) => Self::Descriptors(descriptors.checked()?),
+            Self::Page(page) => Self::Page(page.checked()?),
+            Self::Shown(shown) => Self::Shown(shown.checked()?),
+            Self::Checkpoint(note) if note.len() > limits::NOTE_BYTES => return Err(WireError::Checkpoint(note.len())),
+            Self::Begin | Self::Checkpoint(_) | Self::Missing(_) => self,
+        })
+    }
+}
+
+/// What the node wants next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wanted {
+    /// The descriptors from a version on.
+    Descriptors {
+        /// The version.
+        from: u64,
+    },
+    /// The newest checkpoint.
+    Checkpoint,
+    /// Entries.
+    Page {
+        /// Index of the first.
+        from: u64,
+        /// How many at most.
+        limit: usize,
+        /// The size that the proof is to lead to.
+        until: u64,
+    },
+    /// Entries that were hidden, and whether those held may still be read.
+    Again(Again),
+    /// Nothing more.
+    Nothing(Reached),
+}
+
+impl Wanted {
+    /// What an action asks of a peer; `None` where it asks for something else.
+    #[must_use]
+    pub fn of(action: &Action) -> Option<Self> {
+        match action {
+            Action::FetchDescriptors { from } => Some(Self::Descriptors { from: *from }),
+            Action::FetchCheckpoint => Some(Self::Checkpoint),
+            Action::FetchPage { from, limit, until } => Some(Self::Page { from: *from, limit: *limit, until: *until }),
+            Action::FetchAgain(again) => Some(Self::Again(again.clone())),
+            Action::Apply(_)
+            | Action::Survey(_)
+            | Action::Fill(_)
+            | Action::Listen { .. }
+            | Action::Wait { .. }
+            | Action::Stopped(_) => None,
+        }
+    }
+}
+
+impl Mirror {
+    /// Takes what was brought, as if the peer had answered.
+    pub fn handle_carried(&mut self, carried: Carried, now: Timestamp) {
+        match carried {
+            Carried::Begin => {}
+            Carried::Descriptors(descriptors) => self.handle_descriptors(&descriptors, now),
+            Carried::Checkpoint(note) => self.handle_checkpoint(&note, now),
+            Carried::Page(page) => self.handle_page(page, now),
+            Carried::Shown(shown) => self.handle_shown(shown, now),
+            Carried::Missing(why) => self.handle_failure(&why, now),
+        }
+    }
+}
+
+/// How far the node's copy is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reached {
+    /// Entries held.
+    pub size: u64,
+    /// The home vouched at this time that there were no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<Timestamp>,
+    /// Why it does not go on, in words; absent when all that was brought is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// What of this node's submissions the copy shows to be in the log now.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub settled: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// How far a node's copy of a domain is, for whoever makes a bundle for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cursor {
+    /// The domain.
+    pub origin: Origin,
+    /// Entries held.
+    pub size: u64,
+    /// What it may read, as it was told last; absent where that is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<Rights>,
+}

@@ -1,0 +1,256 @@
+//! A gateway without a link: what it knows, and what it says, goes by hand on a stick. Days pass, and its clock has no
+//! battery.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::node::Node;
+use crate::town::{DEVICES, SITE, said};
+
+const PUMP: &str = "serial:SN-0001";
+const VALVE: &str = "serial:SN-0002";
+
+/// Two places that have nothing in common but a directory that is carried from one to the other.
+struct Places {
+    maker: Node,
+    gateway: Node,
+    stick: PathBuf,
+    _directory: TempDir,
+}
+
+impl Places {
+    fn found() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let init = |role, domain| Node::init(directory.path(), role, domain);
+        let mut places = Self {
+            maker: init("manufacturer", DEVICES),
+            gateway: init("infield", SITE),
+            stick: directory.path().join("stick"),
+            _directory: directory,
+        };
+        fs::create_dir(&places.stick).expect("a stick");
+        let Self { maker, gateway, .. } = &mut places;
+        maker.serve();
+        gateway.serve();
+        // What the two tell each other once, on paper: names, keys and origins. Neither knows an address.
+        gateway.ics(&["peer", "add", "maker", "--key", &maker.key(), &maker.origin()]).ok();
+        maker.ics(&["peer", "add", "gateway", "--key", &gateway.key(), &gateway.origin()]).ok();
+        gateway.trusts(&["--permit", "anything-vouched", "--domain", &maker.origin(), "--fresh", "86400"]);
+        gateway.restarts_at(None);
+        for serial in [1, 2] {
+            maker.json(&["publish", "--spki", &crate::spki(serial), "--serial", &format!("SN-000{serial}")]);
+        }
+        maker.json(&["status", "in-use", PUMP, VALVE, "--yes"]);
+        maker.json(&["grant", "owner", PUMP, "--to", &gateway.signer(), "--yes"]);
+        places
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.stick.join(name).to_str().expect("text").to_owned()
+    }
+
+    /// The maker writes a bundle for the gateway, perhaps of what came since another one.
+    fn to_gateway(&self, name: &str, since: Option<&str>) -> Value {
+        export(&self.maker, "gateway", &self.file(name), since.map(|since| self.file(since)))
+    }
+
+    fn at_gateway(&self, name: &str) -> Value {
+        import(&self.gateway, &self.file(name), DEVICES)
+    }
+
+    fn gateway_says(&self, outcome: &str, thing: &str) -> Value {
+        let ran = self.gateway.ics(&["--json", "lookup", thing, "--use", "connect"]);
+        let verdict: Value = serde_json::from_str(&ran.stdout).expect("a verdict");
+        assert_eq!(verdict["outcome"], outcome, "{verdict:#}");
+        verdict
+    }
+
+    fn days_later(&mut self, days: u32) {
+        for node in [&mut self.maker, &mut self.gateway] {
+            node.restarts_at(Some(&format!("+{days}d")));
+        }
+    }
+}
+
+fn export(node: &Node, reader: &str, file: &str, since: Option<String>) -> Value {
+    let mut arguments = vec!["export", "--bundle", "--for", reader, "-o", file];
+    arguments.extend(since.iter().flat_map(|since| ["--since", since]));
+    node.json(&arguments)
+}
+
+/// What became of one domain of a bundle.
+fn import(node: &Node, file: &str, domain: &str) -> Value {
+    of(&node.json(&["import", "--bundle", file]), domain)
+}
+
+fn of(report: &Value, domain: &str) -> Value {
+    let all = report["domains"].as_array().expect("domains");
+    all.iter().find(|one| one["domain"] == domain).unwrap_or_else(|| panic!("{domain}: {report}")).clone()
+}
+
+/// A time without what comes after the seconds.
+fn second(time: &Value) -> &str {
+    time.as_str().and_then(|text| text.get(..19)).unwrap_or_else(|| panic!("{time} is no time"))
+}
+
+fn refused(node: &Node, file: &str) -> String {
+    let ran = node.ics(&["import", "--bundle", file]).ends_with(1);
+    format!("{}{}", ran.stdout, ran.stderr)
+}
+
+#[test]
+fn a_gateway_without_a_link() {
+    let mut places = Places::found();
+    places.gateway_says("unknown", PUMP);
+
+    // There: all that the gateway may read. It decides by what it was brought.
+    let made = places.to_gateway("1", None);
+    assert_eq!(of(&made, DEVICES)["from"], 0, "{made}");
+    let taken = places.at_gateway("1");
+    assert_eq!((&taken["state"], &taken["size"]), (&json!("current"), &of(&made, DEVICES)["size"]), "{taken}");
+    places.gateway_says("allow", PUMP);
+
+    // Back: what the gateway logs in its own domain, and what it says in the maker's.
+    let suspended = ["status", "suspended", PUMP, "--domain", DEVICES, "--role", "owner", "--yes"];
+    let pending = places.gateway.json(&suspended);
+    assert!(pending[0]["pending"]["since"].is_string(), "{pending}");
+    let made = export(&places.gateway, "maker", &places.file("back"), None);
+    assert_eq!(of(&made, DEVICES)["submitted"], 2, "the statement, and its signer's certificate: {made}");
+    let report = places.maker.json(&["import", "--bundle", &places.file("back")]);
+    assert_eq!((&of(&report, DEVICES)["state"], &of(&report, DEVICES)["accepted"]), (&json!("home"), &json!(2)));
+    assert_eq!(of(&report, SITE)["state"], "current", "{report}");
+    let copy = places.maker.holds(SITE).expect("held");
+    assert_eq!(
+        (&copy["root"], &copy["position"]),
+        (&places.gateway.holds(SITE).expect("held")["root"], &json!("mirror"))
+    );
+
+    // There again: only what is new, which shows that the statement has arrived.
+    let made = places.to_gateway("2", Some("back"));
+    assert_eq!(of(&made, DEVICES)["from"], taken["size"], "{made}");
+    let news = places.at_gateway("2");
+    assert_eq!((&news["state"], &news["new"], &news["settled"]), (&json!("current"), &json!(1), &json!(2)), "{news}");
+    let outbox = places.gateway.json(&["outbox"]);
+    assert!([0, 1].iter().all(|item| outbox[*item]["receipt"]["index"].is_u64()) && outbox[2].is_null(), "{outbox}");
+    places.gateway_says("deny", PUMP);
+    places.gateway_says("allow", VALVE);
+    what_is_refused(&places);
+    days_pass(&mut places);
+}
+
+/// Bundles that were swapped, torn, kept too long, or made for somebody else.
+fn what_is_refused(places: &Places) {
+    let said = refused(&places.gateway, &places.file("1"));
+    assert!(said.contains("it lags behind or was rolled back"), "{said}");
+    let said = refused(&places.gateway, &places.file("back"));
+    assert!(said.contains("made for `maker`, another node than"), "{said}");
+    let whole = fs::read(places.file("2")).expect("a bundle");
+    fs::write(places.file("torn"), &whole[..whole.len() - 9]).expect("written");
+    let said = refused(&places.gateway, &places.file("torn"));
+    assert!(said.contains("cut off"), "{said}");
+    let mut damaged = whole;
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 4;
+    fs::write(places.file("damaged"), damaged).expect("written");
+    let said = refused(&places.gateway, &places.file("damaged"));
+    assert!(said.contains("bundle"), "{said}");
+    let said =
+        places.maker.ics(&["export", "--bundle", "--for", "nobody", "-o", &places.file("3")]).ends_with(3).stderr;
+    assert!(said.contains("has no peer `nobody`"), "{said}");
+    let again = places.at_gateway("2");
+    assert_eq!((&again["state"], &again["new"]), (&json!("current"), &json!(0)), "twice is as good as once");
+    places.gateway_says("allow", VALVE);
+}
+
+/// What is too old is unknown, until it is brought again; a clock that begins anew in 1970 goes on from what was verified.
+fn days_pass(places: &mut Places) {
+    places.days_later(3);
+    let stale = places.gateway_says("unknown", VALVE);
+    assert_eq!(stale["reason"], "stale", "{stale}");
+    assert_eq!(places.gateway_says("deny", PUMP)["reason"], "blocked", "a block stands however old its news is");
+    places.maker.json(&["publish", "--spki", &crate::spki(3), "--serial", "SN-0003"]);
+    places.to_gateway("3", Some("2"));
+    assert_eq!(places.at_gateway("3")["state"], "current");
+    let fresh = places.gateway_says("allow", VALVE);
+    assert!(second(&fresh["as_of"][0]["as_of"]) > second(&stale["as_of"][0]["as_of"]), "{fresh}");
+
+    // Without a battery: the newest verified time counts, and the node says so.
+    places.gateway.restarts_at(Some("@1970-01-02 00:00:00"));
+    let info = places.gateway.info();
+    assert!(info["clock"]["shows"].as_str().is_some_and(|shows| shows.starts_with("1970-01-02")), "{info}");
+    assert!(second(&info["clock"]["time"]) >= second(&fresh["as_of"][0]["as_of"]), "{info}");
+    let verdict = places.gateway_says("allow", VALVE);
+    assert!(verdict["reasons"].to_string().contains("this machine's clock shows 1970-01-02"), "{verdict}");
+    assert!(second(&verdict["at"]) >= second(&fresh["as_of"][0]["as_of"]), "{verdict}");
+
+    // What is brought then leads the clock on.
+    places.maker.restarts_at(Some("+400d"));
+    places.maker.json(&["status", "suspended", VALVE, "--yes"]);
+    places.to_gateway("4", Some("3"));
+    let taken = places.at_gateway("4");
+    assert_eq!(taken["state"], "current", "{taken}");
+    places.gateway_says("deny", VALVE);
+    let later = places.gateway.info();
+    assert!(second(&later["clock"]["time"]) > second(&info["clock"]["time"]), "{later}");
+    assert!(second(&taken["as_of"]) <= second(&later["clock"]["time"]), "{taken} {later}");
+    places.gateway.restarts_at(Some("@1970-01-02 00:00:00"));
+    let verdict = places.gateway_says("deny", VALVE);
+    assert!(second(&verdict["at"]) >= second(&taken["as_of"]), "it is remembered: {verdict}");
+}
+
+/// What a reader may not read is not in his bundle; what he may read later, a later one brings.
+#[test]
+fn a_bundle_holds_what_its_reader_may_read() {
+    let places = Places::found();
+    let everybody =
+        "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+    let reads = |serials: &str| {
+        let next = places.maker.ics(&["--json", "domain", "show"]).ok();
+        let mut next: Value = serde_json::from_str(&next).expect("JSON");
+        let rule = format!(
+            "permit (principal, action == Action::\"read\", resource) \
+             when {{ resource has prodid && [{serials}].contains(resource.prodid) }};"
+        );
+        let access = next["access"].as_str().expect("rules").to_owned();
+        let before = if access.contains(everybody) { everybody.to_owned() } else { rule_of(&access) };
+        next["access"] = access.replace(&before, &rule).into();
+        let file = places.maker.write("next.json", next.to_string());
+        places.maker.json(&["domain", "update", "--from-file", &file]);
+        places.maker.json(&["domain", "submit"]);
+    };
+    let spki = crate::spki(7);
+    places.maker.json(&["publish", "--spki", &spki, "--serial", "SN-0007", "--prodid", "seven"]);
+    let eight = crate::spki(8);
+    places.maker.json(&["publish", "--spki", &eight, "--serial", "SN-0008", "--prodid", "eight"]);
+    places.maker.json(&["status", "in-use", "serial:SN-0007", "serial:SN-0008", "--yes"]);
+
+    reads("\"seven\"");
+    let made = places.to_gateway("1", None);
+    assert_eq!(places.at_gateway("1")["state"], "current");
+    places.gateway_says("allow", "serial:SN-0007");
+    assert_eq!(places.gateway_says("unknown", "serial:SN-0008")["reason"], "unknown-identity");
+    let bytes = fs::read(places.file("1")).expect("a bundle");
+    assert!(!bytes.windows(7).any(|window| window == b"SN-0008"), "a hidden name is not carried about");
+
+    // The rights have changed, and what the maker wrote last says what they were: it makes a whole one by itself.
+    reads("\"seven\", \"eight\"");
+    let more = places.to_gateway("2", Some("1"));
+    assert_eq!((&of(&made, DEVICES)["from"], &of(&more, DEVICES)["from"]), (&json!(0), &json!(0)));
+    let taken = places.at_gateway("2");
+    assert_eq!((&taken["state"], &taken["new"]), (&json!("current"), &json!(1)), "{taken}");
+    places.gateway_says("allow", "serial:SN-0008");
+    said(&places.maker.json(&["status", "suspended", "serial:SN-0008", "--yes"]));
+    let news = places.to_gateway("3", Some("2"));
+    assert_eq!(of(&news, DEVICES)["from"], taken["size"], "with the same rights it is the news alone");
+    assert_eq!(places.at_gateway("3")["new"], 1);
+    places.gateway_says("deny", "serial:SN-0008");
+}
+
+fn rule_of(access: &str) -> String {
+    let begins = access.find("permit (principal, action == Action::\"read\"").expect("the rule");
+    let ends = access[begins..].find("};").expect("its end");
+    access[begins..begins + ends + 2].to_owned()
+}
