@@ -206,7 +206,10 @@ impl Checked<'_> {
     }
 
     fn check_superseded(&self, id: &StatementId) -> Result<(), Refusal> {
-        let found = self.scene.judged.iter().find(|it| it.logged.id() == *id && it.is_direct(&self.scene.subject));
+        // A grant over a group is one over each member: for one of them it ends by what is said of this one.
+        let mut here =
+            self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject) || it.logged.act() == Act::Grant);
+        let found = here.find(|it| it.logged.id() == *id);
         let Some(target) = found else {
             // What an adopted statement replaces may have been left where it was said.
             let adopted = !self.entry.source().is_empty();

@@ -24,8 +24,10 @@ fn own(x: &Logged, s: &Logged) -> bool {
     x.signer() == s.signer() || given
 }
 
+/// What is said of a group ends where it was said, but for a grant: for one member it ends by what is said of this one.
 fn names(x: &Logged, s: &Logged) -> bool {
-    x.subject_id() == s.subject_id() && x.claims().supersedes.contains(&s.id())
+    let of_the_same = x.subject_id() == s.subject_id();
+    (of_the_same || s.act() == Act::Grant && direct(x)) && x.claims().supersedes.contains(&s.id())
 }
 
 fn gives(g: &Logged, signer: Fingerprint, role: &Role) -> bool {
@@ -97,7 +99,14 @@ impl Specification<'_> {
 
     /// Whether its signer's role covered the device when it was admitted.
     fn covered(&self, s: &Logged, vouching: bool) -> bool {
-        let before = |g: &Logged| g.index() < s.index() && self.counts(g) && gives(g, s.signer(), s.role());
+        let ended_here = |g: &Logged| {
+            let ends = |x: &Logged| x.act() == Act::Withdrawal || x.act() == Act::Grant;
+            self.any(|x| direct(x) && x.index() <= s.index() && ends(x) && self.alive(x) && names(x, g) && own(x, g))
+        };
+        let before = |g: &Logged| {
+            let lasts = direct(g) || !ended_here(g);
+            g.index() < s.index() && lasts && self.counts(g) && gives(g, s.signer(), s.role())
+        };
         self.belongs(s, vouching)
             && (direct(s)
                 || self.domain.descriptor_at(s.index()).roles_of(&s.signer()).contains(s.role())

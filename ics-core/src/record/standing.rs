@@ -5,7 +5,9 @@
 //!    force does nothing: neither what it says nor what it supersedes. The
 //!    same for one that the owners have lifted in the descriptor, the only end of a block for ever.
 //! 2. *Taken back* by a withdrawal, *replaced* by a statement that names it in `supersedes`. What has been taken back
-//!    replaces nothing. Nothing takes back or replaces a withdrawal or a block for ever.
+//!    replaces nothing. Nothing takes back or replaces a withdrawal or a block for ever. What is said of a group ends
+//!    where it was said, but for a grant: whoever has a role over a group has it over each member, and what ends it for
+//!    one of them is said of this one.
 //! 3. *Entitled*: what vouches needs its role now; what blocks needed it when it was admitted.
 //!
 //! All of it is a function of sets: neither the order of the input nor of the log changes anything, except that a
@@ -147,18 +149,20 @@ impl<'a> Scene<'a> {
     /// What an erased statement had ended stays ended: the owners who erased it say what that was.
     fn end_with_the_erased(&mut self) {
         let erased = Naming::new(&self.judged, |it| it.logged.is_erased() && it.standing != Standing::Refused);
-        self.mark(|_, it| erased.ending(it, |_, _| true).map(|by| (Standing::Replaced, Some(by))));
+        self.mark(|scene, it| erased.ending(&scene.subject, it, |_, _| true).map(|by| (Standing::Replaced, Some(by))));
     }
 
     fn take_back(&mut self) {
         let withdrawals = Naming::new(&self.judged, |it| it.stands() && it.logged.act() == Act::Withdrawal);
-        self.mark(|_, it| withdrawals.ending(it, takes_back).map(|by| (Standing::Withdrawn, Some(by))));
+        self.mark(|scene, it| {
+            withdrawals.ending(&scene.subject, it, takes_back).map(|by| (Standing::Withdrawn, Some(by)))
+        });
     }
 
     /// Replacement by the same signer, and of a grant by its grantee.
     fn replace_own(&mut self) {
         let replacing = Naming::new(&self.judged, |it| it.stands() && it.logged.act() != Act::Withdrawal);
-        self.mark(|_, it| replacing.ending(it, replaces).map(|by| (Standing::Replaced, Some(by))));
+        self.mark(|scene, it| replacing.ending(&scene.subject, it, replaces).map(|by| (Standing::Replaced, Some(by))));
     }
 
     fn grant_directly(&mut self) {
@@ -210,23 +214,38 @@ impl<'a> Scene<'a> {
     /// Whose role covered the subject when his statement was admitted: by the descriptor of that time, or by a grant
     /// before it whose giver was covered in turn. Admission has seen to that for statements about the subject itself.
     fn covered(&self) -> Vec<Covered> {
-        let mut surely = BTreeSet::new();
-        let mut perhaps = BTreeSet::new();
+        let mut surely = Holders::default();
+        let mut perhaps = Holders::default();
         let mut all = Vec::with_capacity(self.judged.len());
         for it in &self.judged {
-            let held = (it.logged.signer(), it.logged.role().clone());
-            let always = it.is_direct(&self.subject) || self.domain.held_at(it.logged.index(), &held.0, &held.1);
+            let (index, signer, role) = (it.logged.index(), it.logged.signer(), it.logged.role());
+            let always = it.is_direct(&self.subject) || self.domain.held_at(index, &signer, role);
             let covered = Covered {
-                surely: it.belongs == Belongs::Surely && (always || surely.contains(&held)),
-                perhaps: it.belongs >= Belongs::Perhaps && (always || perhaps.contains(&held)),
+                surely: it.belongs == Belongs::Surely && (always || surely.held_at(index, &signer, role)),
+                perhaps: it.belongs >= Belongs::Perhaps && (always || perhaps.held_at(index, &signer, role)),
             };
-            if it.gave_role() {
-                surely.extend(grantee(it.logged).filter(|_| covered.surely));
-                perhaps.extend(grantee(it.logged).filter(|_| covered.perhaps));
+            if let Some(held) = grantee(it.logged).filter(|_| it.gave_role()) {
+                let until = self.ended_here(it.logged);
+                surely.add(held.clone(), until, covered.surely);
+                perhaps.add(held, until, covered.perhaps);
             }
             all.push(covered);
         }
         all
+    }
+
+    /// From which index on a grant over a group no longer covers the subject, because of what was said of the subject.
+    fn ended_here(&self, grant: &Logged) -> Option<u64> {
+        if grant.subject_id() == self.subject {
+            return None;
+        }
+        let ends = |x: &&Judged<'_>| {
+            x.acts()
+                && x.is_direct(&self.subject)
+                && x.logged.claims().supersedes.contains(&grant.id())
+                && (takes_back(x.logged, grant) || replaces(x.logged, grant))
+        };
+        self.judged.iter().find(ends).map(|x| x.logged.index())
     }
 
     /// Statuses that another role lifts, as the descriptor allowed when the lifting statement was admitted.
@@ -241,7 +260,7 @@ impl<'a> Scene<'a> {
         let naming = Naming::new(&self.judged, |it| it.acts() && lifters.contains(&it.logged.id()));
         let domain = self.domain;
         let lifted = |x: &Logged, s: &Logged| may_lift(domain, x, s);
-        self.mark(|_, it| naming.ending(it, lifted).map(|by| (Standing::Replaced, Some(by))));
+        self.mark(|scene, it| naming.ending(&scene.subject, it, lifted).map(|by| (Standing::Replaced, Some(by))));
     }
 
     fn entitlement(&self, it: &Judged<'_>, covered: &Covered) -> Standing {
@@ -256,6 +275,23 @@ impl<'a> Scene<'a> {
             _ if self.has_role(it.logged) => Standing::Stands,
             _ => Standing::RoleLost,
         }
+    }
+}
+
+/// Who had roles over the subject by grants, each until an index of the log if it was ended for this subject.
+#[derive(Default)]
+struct Holders(Vec<(Fingerprint, Role, Option<u64>)>);
+
+impl Holders {
+    fn add(&mut self, (grantee, role): (Fingerprint, Role), until: Option<u64>, covers: bool) {
+        if covers {
+            self.0.push((grantee, role, until));
+        }
+    }
+
+    fn held_at(&self, index: u64, signer: &Fingerprint, role: &Role) -> bool {
+        let mut held = self.0.iter().filter(|(grantee, given, _)| grantee == signer && given == role);
+        held.any(|(_, _, until)| until.is_none_or(|until| index < until))
     }
 }
 
@@ -322,11 +358,21 @@ impl<'a> Naming<'a> {
         Self(naming)
     }
 
-    /// The first statement by index that ends another.
-    fn ending(&self, it: &Judged<'_>, ends: impl Fn(&Logged, &Logged) -> bool) -> Option<StatementId> {
+    /// The first statement by index that ends another for a subject.
+    fn ending(
+        &self,
+        subject: &IdentityId,
+        it: &Judged<'_>,
+        ends: impl Fn(&Logged, &Logged) -> bool,
+    ) -> Option<StatementId> {
         let naming = self.0.get(&it.logged.id())?;
-        naming.iter().find(|x| x.subject_id() == it.logged.subject_id() && ends(x, it.logged)).map(|x| x.id())
+        naming.iter().find(|x| speaks_of(subject, x, it.logged) && ends(x, it.logged)).map(|x| x.id())
     }
+}
+
+/// Whether `x` can end `s` for a subject: it is about the same, or it is about the subject and `s` a grant over a group.
+fn speaks_of(subject: &IdentityId, x: &Logged, s: &Logged) -> bool {
+    x.subject_id() == s.subject_id() || (s.act() == Act::Grant && x.subject_id() == *subject)
 }
 
 fn is_own(x: &Logged, s: &Logged) -> bool {

@@ -32,6 +32,8 @@ use crate::client::thing::called;
 
 /// Look-ups that are under way at once.
 const AT_ONCE: usize = 8;
+/// Statements that are signed before they are submitted.
+const AT_A_TIME: usize = 200;
 /// Things that a review lists; of more it says how many.
 const LISTED: usize = 20;
 
@@ -54,6 +56,9 @@ pub(crate) struct Things {
     /// Everything of this model, one statement each; with --lot what fits both.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
+    /// Everything that the domain knows, one statement each, but its groups.
+    #[arg(long, conflicts_with_all = ["things", "from_file", "group", "lot", "model"])]
+    all: bool,
 }
 
 /// Whether to ask before something is signed.
@@ -62,6 +67,9 @@ pub(crate) struct Asking {
     /// Do not ask.
     #[arg(short, long)]
     yes: bool,
+    /// Show what would be signed, and sign nothing.
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
 }
 
 /// One statement that is to be made.
@@ -102,6 +110,11 @@ impl Things {
         Ok(found)
     }
 
+    /// Whether everything is meant.
+    pub(crate) const fn is_all(&self) -> bool {
+        self.all
+    }
+
     async fn queries(self, node: &Node, signing: &Signing) -> Result<Vec<String>, Failure> {
         let mut queries = self.things;
         if let Some(path) = self.from_file {
@@ -116,9 +129,14 @@ impl Things {
             let query = ListQuery { lot: self.lot, model: self.model, ..ListQuery::default() };
             queries.extend(lookup::list_all(node, signing.domain(), query).await?);
         }
+        if self.all {
+            let things = lookup::list(node, signing.domain(), ListQuery::default()).await?;
+            queries.extend(things.into_iter().filter(|item| item.kind != Kind::Group).map(|item| item.id));
+            return Ok(queries);
+        }
         if queries.is_empty() {
             return Err(Failure::new(Exit::Usage, "nothing is named of which to say it")
-                .hint("name ids or names, or use --from-file, --group, --lot or --model"));
+                .hint("name ids or names, or use --from-file, --group, --lot, --model or --all"));
         }
         Ok(queries)
     }
@@ -147,20 +165,39 @@ pub(crate) async fn say(
     asking: Asking,
 ) -> Result<Exit, Failure> {
     context.output.note(&review(signing, &sayings));
+    if asking.dry_run {
+        return planned(context, &sayings);
+    }
     if signing.unsigned().is_some() {
         return prepare(context, node, signing, sayings, Vec::new()).await;
     }
     confirm(asking, &format!("Sign {} and submit it?", counted(sayings.len(), "statement")))?;
     submit::introduce(node, signing.domain(), signing.certificate_bytes()).await?;
     let bar = progress::bar(context, sayings.len(), "signing");
-    let drafts = sayings.iter().map(|saying| saying.draft(signing)).collect::<Result<Vec<_>, _>>()?;
-    let bodies = sign_all(signing, drafts, context.now(), bar.clone()).await?;
+    let mut said: Vec<Said> = Vec::with_capacity(sayings.len());
+    // What a token has signed slowly is not lost when the next thing goes wrong.
+    for some in sayings.chunks(AT_A_TIME) {
+        let drafts = some.iter().map(|saying| saying.draft(signing)).collect::<Result<Vec<_>, _>>()?;
+        let bodies = sign_all(signing, drafts, context.now(), bar.clone()).await?;
+        let results = submit::submit(node, signing.domain(), bodies).await?;
+        said.extend(some.iter().zip(results).map(|(saying, result)| Said::new(saying, result)));
+    }
     bar.finish_and_clear();
-    let results = submit::submit(node, signing.domain(), bodies).await?;
-    let said: Vec<Said> = sayings.iter().zip(results).map(|(saying, result)| Said::new(saying, result)).collect();
     let refused = said.iter().filter(|said| said.problem.is_some()).count();
     context.output.result(&said, || said_text(&said))?;
     Ok(if refused == 0 { Exit::Ok } else { Exit::Refused })
+}
+
+/// What would be said, where nothing is to be signed.
+fn planned(context: &Context, sayings: &[Saying]) -> Result<Exit, Failure> {
+    let plan = |saying: &Saying| {
+        let id = saying.found.thing.id().map(|id| id.to_string()).unwrap_or_default();
+        json!({ "id": id, "kind": saying.found.thing.kind(), "says": claims_text(&saying.claims) })
+    };
+    let plans: Vec<_> = sayings.iter().map(plan).collect();
+    let text = || format!("{} would be signed; nothing was", counted(sayings.len(), "statement"));
+    context.output.result(&plans, text)?;
+    Ok(Exit::Ok)
 }
 
 /// Signs on a thread of its own: a token takes its time, and the runtime has answers to read.

@@ -6,6 +6,7 @@ mod copies;
 mod crash;
 mod erasure;
 mod following;
+mod hands;
 mod node;
 mod outbox;
 mod restores;

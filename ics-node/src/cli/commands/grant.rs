@@ -1,7 +1,7 @@
 //! `ics grant`.
 
 use clap::Args;
-use ics_core::record::Listed;
+use ics_core::record::GivenGrant;
 use ics_core::statement;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Role};
@@ -12,7 +12,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
-use crate::client::lookup::{self, Found};
+use crate::client::lookup::Found;
 use crate::client::submit;
 
 /// What `ics grant` takes.
@@ -30,7 +30,8 @@ pub(crate) struct Grant {
     to: String,
     #[command(flatten)]
     things: Things,
-    /// End the signer's own earlier grants of that role.
+    /// End, for these things, the grants of that role that the signer has made, and those by which he has it: a buyer
+    /// sells what he bought, also one thing out of an order that was granted to him as a whole.
     #[arg(long)]
     transfer: bool,
     /// From when on it holds [default: its admission].
@@ -56,13 +57,17 @@ impl Grant {
             let signing = self.sign.open(context, &config, &node).await?;
             let found = self.things.find(context, &node, &signing).await?;
             let mut claims = with_period(signing.claims(Act::Grant), self.from, self.until);
-            claims.grant = Some(statement::Grant { grantee, role: self.granted });
+            claims.grant = Some(statement::Grant { grantee, role: self.granted.clone() });
             let saying = |found: Found| {
                 let mut claims = claims.clone();
                 if let Some(answer) = found.own.as_ref().filter(|_| self.transfer) {
-                    let own = |it: &&Listed| it.by.signer == signing.fingerprint();
-                    let former = lookup::standing(&answer.record, Act::Grant).filter(own);
+                    // Also what entitles the signer himself, and where it is said of a group: for this thing it ends.
+                    let me = signing.fingerprint();
+                    let mine = |it: &&GivenGrant| it.by.signer == me || it.grantee == me;
+                    let former = answer.record.grants.iter().filter(mine).filter(|it| it.role == self.granted);
                     claims.supersedes.extend(former.map(|it| it.by.statement));
+                    claims.supersedes.sort_unstable();
+                    claims.supersedes.dedup();
                 }
                 Saying { found, claims, ends_vouching: false }
             };
