@@ -5,7 +5,7 @@ use crate::descriptor::{Compromise, DomainLimits};
 use crate::identity::{Fingerprint, Kind};
 use crate::limits;
 use crate::policy::Cache;
-use crate::record::Logged;
+use crate::record::{Logged, resolve};
 use crate::samples::*;
 use crate::statement::Subject;
 use crate::vocabulary::{Act, Attribute, Effect};
@@ -358,4 +358,52 @@ fn refusals_say_whose_doing_they_are() {
     );
     let forbidden = check(&[sold(), grant(3, BUYER, "owner", HEIR, "maintainer")]).expect_err("forbidden");
     assert_eq!(forbidden.to_string(), "the domain's access rules do not permit it: grants-owner");
+}
+
+/// A grant over a group is one over each member: for one of them it ends by what is said of this one.
+#[test]
+fn one_thing_out_of_an_order_is_sold_on() {
+    let order = || grant(2, MAKER, "manufacturer", BUYER, "owner").on(&lot());
+    let sale = || grant(4, BUYER, "owner", HEIR, "owner").ends(2);
+    // Admitted, and only by who holds the grant or has made it.
+    for (case, last) in [
+        ("the buyer sells it", sale()),
+        ("the buyer gives it back", withdrawal(4, BUYER, "owner").ends(2)),
+        ("the maker gives it to another", grant(4, MAKER, "manufacturer", HEIR, "owner").ends(2)),
+    ] {
+        assert_eq!(check(&[pump(1), order(), last]).map(|_| ()), Ok(()), "{case}");
+    }
+    let others = check(&[pump(1), order(), grant(4, KEEPER, "maintainer", HEIR, "maintainer").ends(2)]);
+    assert_eq!(others.map(|_| ()).map_err(|refusal| refusal.code()), Err("supersedes-others"));
+    let status_of_group = status(3, MAKER, "manufacturer", "suspended").on(&lot());
+    let escape = check(&[pump(1), order(), status_of_group, status(4, MAKER, "manufacturer", "in-use").ends(3)]);
+    assert_eq!(
+        escape.map(|_| ()).map_err(|refusal| refusal.code()),
+        Err("supersedes-unknown"),
+        "a recall is the lot's"
+    );
+
+    // What the former holder says of the order later does not reach it; what he said before stays, until it is lifted.
+    let says = |n: u64| status(n, BUYER, "owner", "suspended").on(&lot());
+    let recall = status(6, MAKER, "manufacturer", "suspended").on(&lot());
+    for (case, drafts, effect) in [
+        ("before the sale", vec![pump(1), order(), says(3), sale()], Effect::Blocks),
+        ("after it", vec![pump(1), order(), sale(), says(5)], Effect::None),
+        ("without a sale", vec![pump(1), order(), says(5)], Effect::Blocks),
+        (
+            "a sale that a stranger claims",
+            vec![pump(1), order(), grant(4, KEEPER, "owner", HEIR, "owner").ends(2), says(5)],
+            Effect::Blocks,
+        ),
+        ("the maker", vec![pump(1), order(), sale(), recall], Effect::Blocks),
+    ] {
+        let (about, groups) = split(&drafts);
+        let record = resolve(&domain(), &device(), &about, &groups, now()).expect("introduced");
+        assert_eq!(record.effect(), effect, "{case}");
+    }
+    let (about, groups) = split(&[pump(1), order(), sale()]);
+    let record = resolve(&domain(), &device(), &about, &groups, now()).expect("introduced");
+    assert_eq!(record.grants.iter().map(|grant| grant.grantee).collect::<Vec<_>>(), [HEIR]);
+    let order_itself = resolve(&domain(), &groups[0].subject_id(), &groups, &[], now()).expect("something was said");
+    assert_eq!(order_itself.grants.iter().map(|grant| grant.grantee).collect::<Vec<_>>(), [BUYER], "the rest is his");
 }

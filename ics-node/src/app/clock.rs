@@ -13,8 +13,8 @@ use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
-/// 2026-11-01T00:00:00Z: this program is not older, so no clock is right that shows less.
-const RELEASED_MILLIS: u64 = 1_793_491_200_000;
+/// 2024-01-01T00:00:00Z: nothing of this network is older, so no clock is right that shows less.
+const EARLIEST_MILLIS: u64 = 1_704_067_200_000;
 /// Milliseconds by which one home may lead this clock beyond what all others say: ten years. A device may lie in a store
 /// for some; a time that is further ahead is a mistake or a lie.
 const LEAP_MILLIS: u64 = 3_653 * 24 * 60 * 60 * 1000;
@@ -39,7 +39,7 @@ impl Default for Clock {
         Self(Arc::new(Inner {
             started: Instant::now(),
             given: AtomicU64::new(0),
-            floor: AtomicU64::new(RELEASED_MILLIS),
+            floor: AtomicU64::new(EARLIEST_MILLIS),
             vouched: Mutex::default(),
         }))
     }
@@ -85,7 +85,7 @@ impl Clock {
         let millis = time.as_millis();
         let mut vouched = self.0.vouched.lock().unwrap_or_else(PoisonError::into_inner);
         let others = vouched.iter().filter(|(name, _)| *name != domain).map(|(_, time)| *time);
-        let bound = others.chain([RELEASED_MILLIS, system_millis()]).max().unwrap_or_default();
+        let bound = others.chain([EARLIEST_MILLIS, system_millis()]).max().unwrap_or_default();
         if millis > bound.saturating_add(LEAP_MILLIS) {
             tracing::warn!(%domain, %time, "a time that is so far ahead of all others is not believed");
             return false;
@@ -187,6 +187,6 @@ mod tests {
         let floor = clock.floor_millis();
         std::thread::sleep(std::time::Duration::from_millis(3));
         assert!(clock.floor_millis() > floor);
-        assert!(floor >= RELEASED_MILLIS);
+        assert!(floor >= EARLIEST_MILLIS);
     }
 }

@@ -141,7 +141,15 @@ impl App {
     }
 
     fn home_of(&self, hosted: &Hosted) -> Result<HttpPeer, AppError> {
-        let missing = || AppError::new(Code::Upstream, format!("no peer is configured for `{}`", hosted.name));
+        let missing = || {
+            AppError::new(
+                Code::Upstream,
+                format!(
+                    "no address leads to the home of `{}`: a bundle takes it there (`ics export --bundle`)",
+                    hosted.name
+                ),
+            )
+        };
         self.towards_home(&hosted.name).ok_or_else(missing)
     }
 

@@ -27,6 +27,10 @@ Examples:
   $ ics peer add ics.acme.example --url https://ics.acme.example \
 devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
 
+  Take it from bundles on a stick, where no link leads to it:
+  $ ics peer add ics.acme.example --key 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= \
+devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
+
   See the origin first, and compare it with what the owners say:
   $ ics peer add ics.soft.example --url https://ics.soft.example code.soft.example
 
@@ -185,7 +189,9 @@ fn done(peer: &PeerConfig, since: Since) -> String {
     rows.extend(peer.mirror.iter().map(|origin| ("copied", origin.to_string())));
     rows.extend(peer.witness.then(|| ("witness", "of the domains of this node".to_owned())));
     rows.extend(peer.cosign.iter().map(|origin| ("cosigned", origin.to_string())));
+    let is_by_hand = peer.url.is_none() && !peer.mirror.is_empty();
     let next = match since {
+        _ if is_by_hand => "ask for bundles, and take them with `ics import --bundle`",
         Since::Now => "the node has begun; `ics peer status` says how it goes",
         Since::NextStart => "the node begins when it is started; then `ics peer status`",
     };
