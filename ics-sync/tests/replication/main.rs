@@ -3,6 +3,7 @@
 // The allowances of clippy.toml are for test functions only; helpers need them as well.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod bad_bundles;
 mod bundles;
 mod home;
 mod http;

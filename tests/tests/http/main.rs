@@ -3,6 +3,7 @@
 // The allowances of clippy.toml are for test functions only; helpers need them as well.
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod carried;
 mod checks;
 mod contract;
 mod feed;
