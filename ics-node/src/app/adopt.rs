@@ -15,7 +15,7 @@ use super::follow::kept;
 use super::hosted::Hosted;
 use super::problem::Code;
 use super::read::{Sight, only, parse};
-use super::submit::{Incoming, Outcome};
+use super::submit::{Incoming, Outcome, reach};
 use super::{App, AppError, Reader, random};
 use crate::api::{AdoptionRequest, AdoptionResult, ListQuery, ProvenEntry};
 use crate::store::Part;
@@ -25,9 +25,21 @@ impl App {
     /// everything said of them and of their groups, and the certificates of those who said it.
     ///
     /// # Errors
-    /// When the domain has its home elsewhere, the source is not here, or nothing was chosen.
-    pub fn adopt(&self, domain: &DomainName, request: &AdoptionRequest) -> Result<AdoptionResult, AppError> {
+    /// When the domain has its home elsewhere, the source is not here, nothing was chosen, or the witnesses that the
+    /// domain demands have not cosigned what was taken.
+    pub async fn adopt(&self, domain: &DomainName, request: AdoptionRequest) -> Result<AdoptionResult, AppError> {
         let target = self.hosted(domain)?;
+        let given_up = |error| AppError::Internal(format!("an adoption was given up: {error}"));
+        let (app, into) = (self.clone(), Arc::clone(&target));
+        let adopting = tokio::task::spawn_blocking(move || app.adopt_chosen(&into, &request));
+        let (result, size) = adopting.await.map_err(given_up)??;
+        self.until_shown(&target, size).await?;
+        Ok(result)
+    }
+
+    /// What was adopted, and how many entries a checkpoint must have that shows it.
+    fn adopt_chosen(&self, target: &Arc<Hosted>, request: &AdoptionRequest) -> Result<(AdoptionResult, u64), AppError> {
+        let domain = &target.name;
         if target.part != Part::Home {
             return Err(AppError::new(Code::NotHome, format!("the home of `{domain}` is another node")));
         }
@@ -44,17 +56,18 @@ impl App {
         if let Some(follows) = request.follow {
             let named: Result<BTreeSet<IdentityId>, AppError> =
                 request.ids.iter().map(|query| self.meant(&sight, query)).collect();
-            self.set_follow(&target, &name, kept(request, &named?)?, follows, sight.seal.size)?;
+            self.set_follow(target, &name, kept(request, &named?)?, follows, sight.seal.size)?;
             if !follows {
-                return Ok(result);
+                return Ok((result, 0));
             }
         }
+        let mut size = 0;
         let indices: Vec<u64> = self.entries_about(&sight, &chosen)?.into_iter().collect();
         for indices in indices.chunks(limits::BATCH_STATEMENTS) {
             let entries = self.prove(&source, self.store().entries_at(source.number, indices)?)?;
-            self.take(&target, entries, &mut result)?;
+            size = self.take(target, entries, &mut result)?.max(size);
         }
-        Ok(result)
+        Ok((result, size))
     }
 
     fn chosen(&self, sight: &Sight<'_>, request: &AdoptionRequest) -> Result<BTreeSet<IdentityId>, AppError> {
@@ -127,12 +140,13 @@ impl App {
         Ok(indices)
     }
 
+    /// Takes entries over, and counts what became of them; how many entries a checkpoint must have that shows it.
     pub(super) fn take(
         &self,
         target: &Arc<Hosted>,
         entries: Vec<ProvenEntry>,
         result: &mut AdoptionResult,
-    ) -> Result<(), AppError> {
+    ) -> Result<u64, AppError> {
         // Signatures are judged at the time at which the source admitted them: a key that has expired since then made a
         // good statement all the same.
         let timed = entries.iter().map(|entry| (entry.body.clone(), entry.admitted_at)).collect();
@@ -144,13 +158,15 @@ impl App {
                 Ok(Incoming { checked, source: Some(Receipt::source(&entry.receipt)), salt: random()? })
             })
             .collect::<Result<Vec<_>, AppError>>()?;
-        for outcome in self.append(target, incoming)? {
+        let outcomes = self.append(target, incoming)?;
+        let size = reach(&outcomes);
+        for outcome in outcomes {
             match outcome {
                 Outcome::Appended(_) => result.adopted += 1,
                 Outcome::Present(_) => result.present += 1,
                 Outcome::Refused(problem) => result.refused.push(problem),
             }
         }
-        Ok(())
+        Ok(size)
     }
 }

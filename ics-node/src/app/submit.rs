@@ -123,7 +123,7 @@ enum Taken {
 }
 
 /// Entries that a checkpoint must have for the receipts of these.
-fn reach(outcomes: &[Outcome]) -> u64 {
+pub(super) fn reach(outcomes: &[Outcome]) -> u64 {
     let index = |outcome: &Outcome| match outcome {
         Outcome::Appended(unproven) => Some(unproven.index),
         Outcome::Present(index) => Some(*index),

@@ -16,6 +16,6 @@ pub(super) async fn adopt(
     domain: Domain,
     request: Json<AdoptionRequest>,
 ) -> Result<HttpResponse, Failure> {
-    let result = face.blocking(move |app| app.adopt(&domain.0, &request.0)).await?;
+    let result = face.app.adopt(&domain.0, request.0).await?;
     Ok(answer::json(&result))
 }

@@ -147,9 +147,8 @@ impl World {
         self.say(&care(), vec![certificate(&integrator(), "Integrator GmbH"), monitor]).await;
         let ids = (10..14).map(id_of).collect();
         let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, ..AdoptionRequest::default() };
-        let app = self.app.clone();
-        let adopted = tokio::task::spawn_blocking(move || app.adopt(&care(), &request)).await.expect("runs");
-        assert!(adopted.expect("adopts").refused.is_empty());
+        let adopted = self.app.adopt(&care(), request).await.expect("adopts");
+        assert!(adopted.refused.is_empty());
 
         let (_, firmware) = software("p7-firmware", "2.4.1");
         let mut label = claims(Act::Label, "certification-body", named(LABELS));
