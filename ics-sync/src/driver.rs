@@ -10,6 +10,7 @@ use crate::http::PeerError;
 use crate::mirror::{Action, Fill, Mirror, Seen, Status, Stop, Survey, VerifiedPage, Way};
 use crate::news::News;
 use crate::peer::{Peer, Stream};
+use crate::turn::Turn;
 
 /// What takes the verified entries of a mirror.
 pub trait Applier {
@@ -60,10 +61,14 @@ pub async fn run(
 ) -> Option<Stop> {
     let mut shutdown = core::pin::pin!(shutdown);
     let mut stream = None;
-    let mut turn = 0;
+    let mut turn = Turn::among(peers.len());
     loop {
-        let failures = mirror.status().failures;
-        match mirror.poll_action(now()) {
+        let action = mirror.poll_action(now());
+        let rests = matches!(action, Action::Wait { .. } | Action::Listen { .. });
+        if turn.pass(&mirror.status(), rests, now()) {
+            stream = None;
+        }
+        match action {
             Action::Stopped(stop) => return Some(stop),
             Action::Apply(page) => match applier.apply(&page).await {
                 Ok(()) => mirror.handle_applied(now()),
@@ -78,7 +83,7 @@ pub async fn run(
                 Err(problem) => mirror.handle_failure(&problem, now()),
             },
             action => {
-                let peer = peers.get(turn)?;
+                let peer = peers.get(turn.peer())?;
                 tokio::select! {
                     biased;
                     () = &mut shutdown => return None,
@@ -86,12 +91,7 @@ pub async fn run(
                 }
             }
         }
-        let status = mirror.status();
-        if status.failures > failures {
-            turn = (turn + 1) % peers.len();
-            stream = None;
-        }
-        progress.send_replace(Progress { status, peer: turn });
+        progress.send_replace(Progress { status: mirror.status(), peer: turn.peer() });
     }
 }
 

@@ -11,8 +11,10 @@ pub mod mirror;
 pub mod news;
 pub mod packed;
 mod peer;
+mod turn;
 pub mod wire;
 pub mod witness;
 
 pub use driver::{Applier, Progress, run};
 pub use peer::Peer;
+pub use turn::Turn;

@@ -183,7 +183,7 @@ pub struct Page {
     pub checkpoint: Option<String>,
     /// Consistency proof (RFC 9162, section 2.1.4) from `from` + number of entries to `size`.
     pub proof: Vec<Base64<[u8; 32]>>,
-    /// What the reader may read. Absent where that is all of the domain.
+    /// What the reader may read. Absent where that is all of the domain: then no entry is a bare leaf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sight: Option<Sight>,
 }
@@ -352,6 +352,16 @@ impl Page {
     /// When it is not such a page, or goes past one of them.
     pub fn decode(json: &[u8]) -> Result<Self, WireError> {
         parse::<Self>(json, PAGE_JSON_BYTES)?.checked()
+    }
+
+    /// Whether it shows bare leaves to a reader who, as it says, may read all of the domain.
+    pub(crate) fn hides_and_denies_it(&self) -> bool {
+        self.sight.is_none() && self.entries.iter().any(|entry| matches!(entry, Entry::Hidden(_)))
+    }
+
+    /// Whether it is to begin a log, and does not show the descriptor with which each begins; nobody hides or erases that.
+    pub(crate) fn lacks_entry_0(&self) -> bool {
+        self.from == 0 && !matches!(self.entries.first(), Some(Entry::Whole(_)))
     }
 
     /// Holds a page to its bounds, however it came.

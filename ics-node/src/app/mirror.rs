@@ -1,11 +1,14 @@
 //! Mirrored domains: taking in what the home has logged.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ics_core::domain::Domain;
+use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, Header, LeafData};
-use ics_core::statement::Remnant;
+use ics_core::statement::body::{self, Body};
+use ics_core::statement::{Remnant, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::mirror::{
@@ -24,7 +27,7 @@ use super::peers::Peer;
 use super::problem::Code;
 use super::{App, AppError, random};
 use crate::api::{MirrorInfo, Problem};
-use crate::store::{Content, Fork, NewContent, NewEntry, Part, Seal, StoreError, WriteTx};
+use crate::store::{Content, Fork, NewContent, NewEntry, Part, Seal, StoreError, StoredEntry, WriteTx};
 
 impl App {
     /// Mirrors one domain from these peers, until `stop` says true, or until the mirror stops by itself: then an alarm
@@ -102,6 +105,7 @@ impl App {
         let settings = Settings { interval_millis, listens, seed: u64::from_be_bytes(random()?) };
         let Some(known) = hosted.domain() else { return Ok(Mirror::pinned(origin.clone(), settings)) };
         let (head, sight) = (self.store().head(hosted.number)?, self.store().sight(hosted.number)?);
+        let proven = head.seal.as_ref().map_or(0, |seal| seal.size);
         let resume = Resume {
             origin: known.origin(),
             descriptor: known.descriptor().clone(),
@@ -110,8 +114,30 @@ impl App {
             checkpoint: head.seal.map(|seal| seal.note),
             rights: sight.rights.map(Base64),
             unsettled: sight.unsettled,
+            erased: self.unerased(hosted, proven, head.size)?,
         };
         Ok(Mirror::resume(resume, settings, self.clock().now()))
+    }
+
+    /// The statements in a part of the log of which only remnants came, by index, and no erasure in it.
+    fn unerased(&self, hosted: &Hosted, from: u64, end: u64) -> Result<BTreeMap<u64, StatementId>, AppError> {
+        let (mut erased, mut named, mut from) = (BTreeMap::new(), BTreeSet::new(), from);
+        while from < end {
+            let entries = self.store().entries(hosted.number, from, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
+            from += entries.len().max(1) as u64;
+            for StoredEntry { index, header, content, .. } in entries {
+                match content {
+                    None => erased.extend(Remnant::from_bytes(&header).map(|remnant| (index, remnant.statement))),
+                    Some(content) => {
+                        if let Ok(Body::Erasure(signed)) = body::parse(&content.body) {
+                            named.insert(signed.erasure.statement);
+                        }
+                    }
+                }
+            }
+        }
+        erased.retain(|_, statement| !named.contains(statement));
+        Ok(erased)
     }
 
     pub(crate) fn keep_fork(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {

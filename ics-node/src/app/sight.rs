@@ -31,19 +31,21 @@ pub(crate) struct Eyes<'a> {
 }
 
 impl App {
-    /// What stands for a reader's rights in a domain; nothing where he may copy all of it.
+    /// What stands for a reader's rights in a domain; nothing where he may copy all of it, and all of it is here: of what
+    /// this node itself may not read he is told that it is hidden, and asks again whoever may.
     ///
     /// It changes with all that decides at once about what he may read of many identities: the descriptor, whom the
     /// configuration takes him for, what is granted to him over groups, and what this node itself may read.
     pub(crate) fn rights(&self, reader: Reader, hosted: &Hosted) -> Result<Option<Rights>, AppError> {
-        if self.may_mirror(reader, hosted) {
+        let own = self.store().sight(hosted.number)?;
+        if self.may_mirror(reader, hosted) && own.rights.is_none() {
             return Ok(None);
         }
         let sight = self.sight(hosted)?;
         let party = self.party_of(reader);
         let mut hasher = Sha256::new();
         hasher.update(sight.domain.descriptor().version.to_be_bytes());
-        hasher.update(self.store().sight(hosted.number)?.settled.to_be_bytes());
+        hasher.update(own.settled.to_be_bytes());
         if let Some(party) = party {
             hasher.update(party.node);
             if let Some(signer) = party.signer {

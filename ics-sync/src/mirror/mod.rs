@@ -22,6 +22,7 @@ mod pause;
 mod review;
 mod stop;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ics_core::descriptor::Descriptor;
@@ -30,6 +31,7 @@ use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::merkle::Tree;
 use ics_core::log::note::Note;
+use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
@@ -74,6 +76,8 @@ pub struct Resume {
     pub rights: Option<Rights>,
     /// Whether something was filled in since that has not taken effect.
     pub unsettled: bool,
+    /// Statements behind that checkpoint that came as erased, by index, and that no erasure held here names.
+    pub erased: BTreeMap<u64, StatementId>,
 }
 
 /// How far a mirror is.
@@ -165,12 +169,12 @@ impl Mirror {
     /// A mirror that goes on where it was.
     #[must_use]
     pub fn resume(resume: Resume, settings: Settings, now: Timestamp) -> Self {
-        let Resume { origin, descriptor, tree, admitted_at, checkpoint, rights, unsettled } = resume;
+        let Resume { origin, descriptor, tree, admitted_at, checkpoint, rights, unsettled, erased } = resume;
         let charter = Charter::resume(origin.clone(), descriptor);
         // By a key that was replaced since, it is of no more use than none.
         let reached = checkpoint.and_then(|note| charter.open(&note, now).ok().flatten());
         let as_of = reached.as_ref().and_then(|reached| reached.as_of);
-        let held = Some(Held { charter, tree, admitted_at, rights });
+        let held = Some(Held { charter, tree, admitted_at, rights, erased: Arc::new(erased) });
         Self { held, reached, as_of, unsettled, ..Self::pinned(origin, settings) }
     }
 
@@ -268,7 +272,7 @@ impl Mirror {
         let (Some(held), Some(target), None, None) = (&self.held, asked, &self.pending, &self.stopped) else {
             return self.not_asked(format!("entries from {from} on, proven up to {size}"), now);
         };
-        if page.entries.is_empty() {
+        if page.entries.is_empty() || page.hides_and_denies_it() || page.lacks_entry_0() {
             return self.fail(Trouble::Withheld { from, size }, now);
         }
         let review = Review::of(&page, held, self.unsettled, question(from, now));
@@ -294,7 +298,22 @@ impl Mirror {
             }
         } else if self.target.is_none() {
             self.rest(now);
+        } else if self.target.as_ref().is_some_and(|target| target.checkpoint.size == self.size()) {
+            // All entries are here, and one of them is not what the log says.
+            self.target = self.later.take();
+            self.doubt_erasures(now);
         }
+    }
+
+    /// Waits for a checkpoint under which the erasure stands, or for a peer who shows what is said to be erased; true if
+    /// there is anything to doubt.
+    fn doubt_erasures(&mut self, now: Timestamp) -> bool {
+        let unerased = self.held.as_ref().and_then(Held::unerased);
+        if let Some(statement) = unerased {
+            (self.unsettled, self.asks_rights) = (true, true);
+            self.fail(Trouble::Unerased { statement, size: self.size() }, now);
+        }
+        unerased.is_some()
     }
 
     /// Takes the news that an action failed: the peer did not answer, or not in its terms, or the page could not be
@@ -333,7 +352,13 @@ impl Mirror {
             none => {
                 let Some(entry0) = entries.next() else { return Ok(()) };
                 let charter = Charter::found(&self.domain, self.pinned.as_ref(), entry0)?;
-                none.insert(Held { charter, tree: Tree::new(), admitted_at: Timestamp::default(), rights: None })
+                none.insert(Held {
+                    charter,
+                    tree: Tree::new(),
+                    admitted_at: Timestamp::default(),
+                    rights: None,
+                    erased: Arc::default(),
+                })
             }
         };
         entries.try_for_each(|entry| held.charter.learn(entry))
@@ -414,6 +439,9 @@ impl Mirror {
                 || reached.as_of < checkpoint.as_of
                 || reached.claimed < checkpoint.claimed
         });
+        if self.doubt_erasures(now) {
+            return;
+        }
         if self.unsettled {
             // A checkpoint alone must not let a part of it take effect.
             self.asks_rights = true;

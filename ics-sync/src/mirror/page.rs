@@ -1,10 +1,14 @@
 //! What a mirror holds, and how a page of entries extends it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use ics_core::log::checkpoint::Checkpoint;
 use ics_core::log::entry::{Entry, EntryKind, Header};
 use ics_core::log::merkle::{Tree, leaf_hash, verify_consistency};
 use ics_core::log::{Hash, LeafData};
-use ics_core::statement::Remnant;
+use ics_core::statement::body::{self, Body};
+use ics_core::statement::{Remnant, StatementId};
 use ics_core::time::Timestamp;
 
 use super::charter::{Charter, SignedCheckpoint};
@@ -73,9 +77,24 @@ pub(super) struct Held {
     pub(super) admitted_at: Timestamp,
     /// What this node may read; absent where that is all.
     pub(super) rights: Option<Rights>,
+    /// Statements that came as erased, by index, and that no erasure in the log has named so far.
+    pub(super) erased: Arc<BTreeMap<u64, StatementId>>,
 }
 
 impl Held {
+    /// A statement that is said to be erased, where no erasure up to here says so: it is still to come, or the peer
+    /// withholds the statement. Who may not read everything cannot tell.
+    pub(super) fn unerased(&self) -> Option<StatementId> {
+        self.erased.values().next().copied().filter(|_| self.rights.is_none())
+    }
+
+    /// Takes note that an entry is here after all.
+    pub(super) fn has_come(&mut self, index: u64) {
+        if self.erased.contains_key(&index) {
+            Arc::make_mut(&mut self.erased).remove(&index);
+        }
+    }
+
     /// Reads a page as what comes next, up to the checkpoint: what is then held, and the page for others to apply.
     ///
     /// The proof comes first: only what the home signed is held against the home.
@@ -100,7 +119,9 @@ impl Held {
         next.rights.clone_from(&rights);
         let entries = (from..).zip(page.entries).map(|(index, entry)| next.read(index, entry, target));
         let entries = entries.collect::<Result<_, _>>()?;
-        let checkpoint = (next.tree.size() == size).then(|| target.clone());
+        // What is withheld would never be asked for again if this counted as all of it.
+        let is_all = next.tree.size() == size && next.unerased().is_none();
+        let checkpoint = is_all.then(|| target.clone());
         let (size, root) = (next.tree.size(), next.tree.root());
         let page = VerifiedPage { from, entries, size, root, checkpoint, rights, ended };
         Ok((next, page))
@@ -120,11 +141,25 @@ impl Held {
         Ok(())
     }
 
+    /// Takes note of an erasure. That the owners signed it the home has seen to.
+    fn is_erased(&mut self, body: &[u8]) {
+        let Ok(Body::Erasure(signed)) = body::parse(body) else { return };
+        let (erased, named) = (Arc::make_mut(&mut self.erased), signed.erasure.statement);
+        match signed.erasure.index {
+            Some(index) if erased.get(&index) == Some(&named) => drop(erased.remove(&index)),
+            Some(_) => {}
+            None => erased.retain(|_, statement| *statement != named),
+        }
+    }
+
     /// Takes note of what a proven entry says about the log itself.
     fn read(&mut self, index: u64, entry: wire::Entry, target: &SignedCheckpoint) -> Result<VerifiedEntry, Stop> {
         let entry = match entry {
             wire::Entry::Hidden(leaf) => return Ok(VerifiedEntry::Hidden(leaf)),
-            wire::Entry::Erased { leaf, remnant } => return Ok(VerifiedEntry::Erased { leaf, remnant }),
+            wire::Entry::Erased { leaf, remnant } => {
+                Arc::make_mut(&mut self.erased).insert(index, remnant.statement);
+                return Ok(VerifiedEntry::Erased { leaf, remnant });
+            }
             wire::Entry::Whole(entry) => entry,
         };
         let header = entry.header().map_err(|problem| Stop::Header { index, problem })?;
@@ -133,8 +168,10 @@ impl Held {
             return Err(Stop::Time { index, at, before });
         }
         self.admitted_at = at;
-        if header.kind == EntryKind::Descriptor && index > 0 {
-            self.charter.enact(&entry.body, target)?;
+        match header.kind {
+            EntryKind::Descriptor if index > 0 => self.charter.enact(&entry.body, target)?,
+            EntryKind::Erasure if !self.erased.is_empty() => self.is_erased(&entry.body),
+            _ => {}
         }
         Ok(VerifiedEntry::Whole { header, entry })
     }

@@ -257,6 +257,9 @@ impl Mirror {
     /// Takes the news that what [`super::Action::Fill`] brings is stored, and stays so. It takes effect with the page.
     pub fn handle_filled(&mut self) {
         if let Some(review) = &mut self.review {
+            if let (Some(fill), Some((_, next))) = (&review.fill, &mut self.pending) {
+                fill.entries.iter().for_each(|(index, ..)| next.has_come(*index));
+            }
             review.filled();
             self.unsettled = true;
         }

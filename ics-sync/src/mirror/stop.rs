@@ -2,6 +2,7 @@
 
 use ics_core::log::checkpoint::{CheckpointError, Origin};
 use ics_core::log::entry::HeaderError;
+use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
@@ -118,12 +119,24 @@ pub enum Trouble {
     /// An answer that fits no question.
     #[error("the peer sent {0}, which nobody asked for")]
     NotAsked(String),
-    /// A page without entries, where the home's checkpoint says that there are some.
-    #[error("the peer withholds the entries from {from} on, of which the home signed {size}")]
+    /// A page without entries, where the home's checkpoint says that there are some; or bare leaves, where the peer does
+    /// not say that there is anything that may not be read.
+    #[error("the peer withholds the entries from {from} on, or some of them, of which the home signed {size}")]
     Withheld {
         /// Entries held here.
         from: u64,
         /// Entries that the home signed.
+        size: u64,
+    },
+    /// A statement that the peer says was erased, where no erasure in the home's log says so.
+    #[error(
+        "the peer says that the statement {statement} was erased, and no erasure among the {size} entries says so: it \
+         is still to come, or the peer withholds the statement"
+    )]
+    Unerased {
+        /// The statement, as the peer calls it.
+        statement: StatementId,
+        /// Entries of the log.
         size: u64,
     },
     /// A checkpoint that too few witnesses have cosigned.

@@ -1,5 +1,6 @@
 //! A home as it should be: it appends, signs, and answers what it is asked.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use base64::Engine as _;
@@ -9,10 +10,12 @@ use ics_core::descriptor::{Descriptor, Head, NodeKey};
 use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::entry::{Entry, EntryKind, Header};
 use ics_core::log::merkle::Tree;
-use ics_core::log::{LeafData, cosignature};
+use ics_core::log::{Hash, LeafData, cosignature};
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
 use ics_sync::wire::{self, Base64};
 
+use crate::memory::Memory;
 use crate::owners;
 
 /// The name of the node, under which it cosigns.
@@ -57,6 +60,8 @@ pub(crate) struct Home {
     pub(crate) leaves: Vec<LeafData>,
     /// Whether the reader may not simply copy everything.
     pub(crate) partial: bool,
+    /// Seeds of all keys that it has had; they are kept apart from what is backed up.
+    seeds: Vec<u8>,
     tree: Tree,
 }
 
@@ -87,6 +92,7 @@ impl Home {
             signed: Vec::new(),
             leaves: Vec::new(),
             partial: false,
+            seeds: vec![key_seed],
             tree: Tree::new(),
         };
         home.push(entry0);
@@ -99,9 +105,14 @@ impl Home {
     }
 
     pub(crate) fn push(&mut self, entry: Entry) {
-        self.leaves.push(entry.leaf_data());
         let is_own = entry.header().is_ok_and(|header| header.kind == EntryKind::Descriptor);
-        self.about.push(if is_own { OWN } else { self.entries.len() % IDENTITIES });
+        self.push_about(entry, if is_own { OWN } else { self.entries.len() % IDENTITIES });
+    }
+
+    /// An entry about one of the identities, or [`OWN`].
+    pub(crate) fn push_about(&mut self, entry: Entry, about: usize) {
+        self.leaves.push(entry.leaf_data());
+        self.about.push(about);
         self.tree.push(entry.leaf_hash());
         self.entries.push(entry);
     }
@@ -132,6 +143,80 @@ impl Home {
             next.last_head = Some(last_head);
         });
         self.key = signing_key(key_seed);
+        self.seeds.push(key_seed);
+    }
+
+    /// What a full copy serves: the log up to the checkpoint that it has reached.
+    pub(crate) fn of_copy(memory: &Memory, domain: &DomainName) -> Option<Self> {
+        let (note, entry0) = (memory.note.clone()?, *memory.leaves.first()?);
+        let mut home = Self { origin: Origin { domain: domain.clone(), entry0 }, note, ..Self::unfounded() };
+        for (index, entry) in memory.entries.iter().take(memory.sealed).enumerate() {
+            home.take_back(entry.clone()?, memory.about(index));
+        }
+        home.signed = vec![(0, home.size())];
+        Some(home)
+    }
+
+    /// Takes an entry that somebody else has kept.
+    pub(crate) fn take_back(&mut self, entry: Entry, about: usize) {
+        let last = self.descriptors.last().map(|(_, last)| last);
+        if let Some(next) = owners::read(&entry.body, last) {
+            let hidden = owners::hidden(&next);
+            self.rights += u128::from(hidden != self.hidden);
+            self.hidden = hidden;
+            let named = |seed: &&u8| node_key(NODE, **seed) == next.home;
+            self.key = self.seeds.iter().find(named).map_or(self.key.clone(), |seed| signing_key(*seed));
+            self.descriptors.push((self.entries.len(), next));
+        }
+        self.push_about(entry, about);
+    }
+
+    /// The same log as it was at an earlier size, as a backup holds it; the keys are kept elsewhere.
+    pub(crate) fn put_back(&self, backup: &Self) -> Self {
+        let mut home = Self { origin: self.origin.clone(), note: backup.note.clone(), ..Self::unfounded() };
+        (home.seeds, home.page_limit) = (self.seeds.clone(), self.page_limit);
+        home.signed = self.signed.clone();
+        backup.entries.iter().zip(&backup.about).for_each(|(entry, about)| home.take_back(entry.clone(), *about));
+        home
+    }
+
+    fn unfounded() -> Self {
+        Self {
+            origin: Origin { domain: "nowhere.example".parse().expect("a domain"), entry0: [0; 32] },
+            descriptors: Vec::new(),
+            entries: Vec::new(),
+            about: Vec::new(),
+            hidden: BTreeSet::new(),
+            turns: Vec::new(),
+            rights: 0,
+            page_limit: usize::MAX,
+            key: signing_key(0),
+            note: String::new(),
+            signed: Vec::new(),
+            leaves: Vec::new(),
+            partial: false,
+            seeds: Vec::new(),
+            tree: Tree::new(),
+        }
+    }
+
+    /// What it shows to a reader who may copy everything, or not.
+    pub(crate) fn for_reader(&self, partial: bool) -> Cow<'_, Self> {
+        if partial == self.partial && (partial || self.hidden.is_empty()) {
+            return Cow::Borrowed(self);
+        }
+        let hidden = if partial { self.hidden.clone() } else { BTreeSet::new() };
+        Cow::Owned(Self { partial, hidden, ..self.clone() })
+    }
+
+    /// The same with nothing left out of what it shows.
+    pub(crate) fn indiscreet(self) -> Self {
+        Self { hidden: BTreeSet::new(), ..self }
+    }
+
+    /// The head that is left of the log.
+    pub(crate) fn head(&self) -> (u64, Hash) {
+        (self.tree.size(), self.tree.root())
     }
 
     /// The largest size that it has signed.
@@ -146,6 +231,12 @@ impl Home {
             cosignature::cosign(&checkpoint.sign(&self.key).expect("a key in memory signs"), NODE, &self.key, now)
                 .expect("a note with room");
         self.signed.push((now.as_seconds(), self.size()));
+    }
+
+    /// Amends the descriptor in something that changes nothing.
+    pub(crate) fn amend_idly(&mut self, now: Timestamp) {
+        let hidden = self.hidden.clone();
+        self.amend(now, |next| owners::hide(next, &hidden, now));
     }
 
     /// The same home with another future from an index on.
@@ -199,20 +290,23 @@ impl Home {
         }
     }
 
-    /// The answer to a second look.
-    pub(crate) fn again(&self, again: &wire::Again) -> wire::Shown {
+    /// The answer to a second look; none to one that goes beyond what is here.
+    pub(crate) fn again(&self, again: &wire::Again) -> Option<wire::Shown> {
+        if again.hidden.iter().chain(&again.held).any(|index| *index >= self.size()) {
+            return None;
+        }
         let is_hidden = |index: &u64| self.hidden.contains(&self.about[*index as usize]);
         let entries: Vec<wire::Entry> =
             again.hidden.iter().take(self.page_limit).map(|index| self.travelling(*index as usize)).collect();
         let shown = again.hidden.iter().take(entries.len()).filter(|index| !is_hidden(index));
         let ids: BTreeSet<usize> = shown.map(|index| self.about[*index as usize]).filter(|id| *id != OWN).collect();
-        wire::Shown {
+        Some(wire::Shown {
             question: again.question,
             earlier: ids.into_iter().flat_map(|id| self.entries_about(id, self.entries.len())).collect(),
             rights: self.partial.then(|| Base64(self.rights.to_be_bytes())),
             entries,
             lost: again.held.iter().copied().filter(is_hidden).collect(),
-        }
+        })
     }
 
     /// Lets the reader read an identity, or no longer: by an entry about it, by a descriptor, or by what the peer's
@@ -227,20 +321,26 @@ impl Home {
                 self.append_many(1, "turns", now);
             }
             Turn::Descriptor => {
-                self.amend(now, |next| next.description = format!("turns {id} at {now}"));
+                let mut hidden = self.hidden.clone();
+                toggle(&mut hidden, id);
+                self.amend(now, |next| owners::hide(next, &hidden, now));
                 self.rights += 1;
             }
             Turn::Peer => self.rights += 1,
         }
-        if !self.hidden.remove(&id) {
-            self.hidden.insert(id);
-        }
+        toggle(&mut self.hidden, id);
     }
 
     pub(crate) fn descriptors(&self, from: u64) -> wire::Descriptors {
         let known = self.descriptors.iter().filter(|(_, descriptor)| descriptor.version >= from);
         let entries = known.map(|(index, _)| wire::Entry::Whole(self.entries[*index].clone())).collect();
         wire::Descriptors { from, entries }
+    }
+}
+
+fn toggle(hidden: &mut BTreeSet<usize>, id: usize) {
+    if !hidden.remove(&id) {
+        hidden.insert(id);
     }
 }
 

@@ -2,11 +2,13 @@
 
 use ics_core::log::checkpoint::Checkpoint;
 use ics_core::log::note::Note;
+use ics_core::statement::{Remnant, StatementId};
 use ics_sync::mirror::{Stop, Trouble};
 use ics_sync::wire::{self, Base64};
 
-use crate::home::{Home, at, signing_key};
+use crate::home::{Home, IDENTITIES, at, signing_key};
 use crate::network::{Answer, Dice};
+use crate::speech;
 use crate::world::{World, json_page};
 
 #[derive(Debug, Clone)]
@@ -21,6 +23,12 @@ pub(crate) enum Lie {
     Leaf,
     /// Pages without entries.
     Withheld,
+    /// Pages that show leaves only, and do not say that anything is hidden.
+    Bare,
+    /// An entry that is said to be erased, which nobody has erased.
+    Erased,
+    /// Another entry than the one that was hidden, and news of other rights each time.
+    Shown,
     /// The same checkpoint again and again.
     Frozen(Option<Vec<u8>>),
     /// The same page again and again.
@@ -38,12 +46,15 @@ pub(crate) enum Lie {
 }
 
 impl Lie {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Fork,
         Self::Rollback,
         Self::Foreign,
         Self::Leaf,
         Self::Withheld,
+        Self::Bare,
+        Self::Erased,
+        Self::Shown,
         Self::Frozen(None),
         Self::Replay(None),
         Self::Relabelled(None),
@@ -88,6 +99,11 @@ impl Lie {
                 *note = checkpoint.sign(&signing_key(99)).expect("a key in memory signs").into_bytes();
             }
             (Self::Replay(first), Answer::Page(json)) => *json = first.get_or_insert(json.clone()).clone(),
+            (Self::Shown, Answer::Shown(json)) => {
+                let mut shown = wire::Shown::decode(json).expect("the home's answer");
+                shown.entries.iter_mut().for_each(|entry| spoil(entry));
+                *json = serde_json::to_vec(&shown).expect("JSON");
+            }
             (lie, Answer::Page(json)) => {
                 let mut page = wire::Page::decode(json).expect("a page of the home's");
                 lie.twist_page(&mut page, dice);
@@ -103,13 +119,26 @@ impl Lie {
         match self {
             Self::Leaf => {
                 let position = dice.index(page.entries.len());
-                match page.entries.get_mut(position) {
-                    Some(wire::Entry::Whole(entry)) => entry.body.push(b'!'),
-                    Some(wire::Entry::Hidden(leaf) | wire::Entry::Erased { leaf, .. }) => leaf[0] ^= 1,
-                    None => {}
-                }
+                page.entries.get_mut(position).into_iter().for_each(spoil);
             }
             Self::Withheld => page.entries.clear(),
+            Self::Bare => {
+                page.entries.iter_mut().for_each(|entry| *entry = wire::Entry::Hidden(entry.leaf_data()));
+                page.sight = None;
+            }
+            Self::Erased => {
+                let position = dice.index(page.entries.len());
+                if let Some(entry) = page.entries.get_mut(position) {
+                    let statement = StatementId([dice.below(256) as u8; 32]);
+                    let remnant = Remnant { statement, identity: speech::thing(dice.index(IDENTITIES)) };
+                    *entry = wire::Entry::Erased { leaf: entry.leaf_data(), remnant };
+                }
+            }
+            Self::Shown => {
+                if let Some(sight) = &mut page.sight {
+                    sight.rights = Base64(u128::from(dice.below(u64::MAX)).to_be_bytes());
+                }
+            }
             Self::Relabelled(first) => page.entries = first.get_or_insert(page.clone()).entries.clone(),
             Self::Proof => match page.proof.len() {
                 0 => page.proof.push(Base64([7; 32])),
@@ -129,12 +158,22 @@ impl Lie {
             Self::Tampered => matches!(stop, Some(Stop::Checkpoint(_))),
             Self::Stranger => matches!(stop, Some(Stop::Unsigned)),
             Self::Rollback => troubled(|trouble| matches!(trouble, Trouble::Stale { .. })),
-            Self::Withheld => troubled(|trouble| matches!(trouble, Trouble::Withheld { .. })),
+            Self::Withheld | Self::Bare => troubled(|trouble| matches!(trouble, Trouble::Withheld { .. })),
+            Self::Erased => troubled(|trouble| matches!(trouble, Trouble::Unerased { .. })),
             Self::Replay(_) => troubled(|trouble| matches!(trouble, Trouble::NotAsked(_))),
             Self::Garbage => troubled(|trouble| matches!(trouble, Trouble::Failure(_))),
             // Nothing tells it from a home that is silent, but its age.
             Self::Frozen(_) => stop.is_none(),
+            // Who may read everything is not asked twice.
+            Self::Shown => stop.is_none(),
         }
+    }
+}
+
+fn spoil(entry: &mut wire::Entry) {
+    match entry {
+        wire::Entry::Whole(entry) => entry.body.push(b'!'),
+        wire::Entry::Hidden(leaf) | wire::Entry::Erased { leaf, .. } => leaf[0] ^= 1,
     }
 }
 
@@ -157,7 +196,7 @@ fn amid_catching_up(seed: u64) -> World {
     let now = world.time();
     world.home.append_many(60, "true", now);
     world.home.sign(now);
-    assert!(world.run_until_equal(100), "{:?}", world.mirror.status());
+    assert!(world.run_until_equal(100), "{:?}", world.copies[0].mirror.status());
     let now = world.time();
     world.home.append_many(60, "true", now);
     world.home.sign(now);
@@ -169,7 +208,7 @@ fn every_lie_is_found_out_and_healed() {
     for lie in Lie::ALL {
         for seed in 0..5 {
             let mut world = amid_catching_up(seed);
-            let (held, as_of) = (world.memory.size(), world.mirror.status().as_of);
+            let (held, as_of) = (world.copies[0].memory.size(), world.copies[0].mirror.status().as_of);
             let mut shadow = lie.shadow(&world.home, &mut world.dice, world.now);
             if let Some(log) = shadow.as_mut().filter(|_| !matches!(lie, Lie::Foreign)) {
                 // It parts from the true log before what is held.
@@ -178,17 +217,19 @@ fn every_lie_is_found_out_and_healed() {
                 log.append_many(more, "false", at(world.now));
                 log.sign(at(world.now));
             }
-            world.deceive(lie.clone(), shadow);
+            world.deceive(0, lie.clone(), shadow);
             world.run(60);
-            let status = world.mirror.status();
-            assert!(lie.is_found_out(status.stopped.as_ref(), &world.troubles), "{lie:?}: {status:?}");
-            if !matches!(lie, Lie::Frozen(_) | Lie::Replay(_) | Lie::Relabelled(_)) {
+            let status = world.copies[0].mirror.status();
+            assert!(lie.is_found_out(status.stopped.as_ref(), &world.copies[0].troubles), "{lie:?}: {status:?}");
+            if matches!(lie, Lie::Erased) {
+                assert_eq!(status.as_of, as_of, "{lie:?}: what came of it is no news");
+            } else if !matches!(lie, Lie::Frozen(_) | Lie::Replay(_) | Lie::Relabelled(_) | Lie::Shown) {
                 // The others begin with a true answer.
-                assert_eq!(world.memory.size(), held, "{lie:?}: nothing of it was applied");
+                assert_eq!(world.copies[0].memory.size(), held, "{lie:?}: nothing of it was applied");
                 assert_eq!(status.as_of, as_of, "{lie:?}: and it is no news");
             }
             world.heal();
-            assert!(world.run_until_equal(500), "{lie:?}: {:?}", world.mirror.status());
+            assert!(world.run_until_equal(500), "{lie:?}: {:?}", world.copies[0].mirror.status());
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod bad_bundles;
 mod bundles;
+mod copy;
 mod home;
 mod http;
 mod lies;
@@ -12,6 +13,10 @@ mod memory;
 mod model;
 mod network;
 mod owners;
+mod promises;
+mod reading;
 mod rules;
 mod simulation;
+mod speech;
+mod town;
 mod world;

@@ -1,18 +1,22 @@
 //! A node's store, in memory: what was applied survives a restart of the mirror.
 
+use std::collections::BTreeMap;
+
 use ics_core::descriptor::Descriptor;
 use ics_core::limits;
 use ics_core::log::LeafData;
 use ics_core::log::checkpoint::Origin;
-use ics_core::log::entry::EntryKind;
+use ics_core::log::entry::{Entry, EntryKind};
 use ics_core::log::merkle::{Tree, leaf_hash};
+use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::Applier;
 use ics_sync::mirror::{Fill, Mirror, Resume, Seen, Settings, Survey, VerifiedEntry, VerifiedPage};
 use ics_sync::wire;
 
-use crate::owners;
+use crate::home::{Home, OWN};
+use crate::{owners, speech};
 
 #[derive(Clone, Default)]
 pub(crate) struct Memory {
@@ -20,12 +24,18 @@ pub(crate) struct Memory {
     tree: Tree,
     /// What is here of each entry.
     pub(crate) kept: Vec<Kept>,
+    /// The entries themselves, where they have come.
+    pub(crate) entries: Vec<Option<Entry>>,
     pub(crate) rights: Option<wire::Rights>,
     /// Entries under the last checkpoint.
     pub(crate) sealed: usize,
     pub(crate) descriptor: Option<Descriptor>,
     pub(crate) admitted_at: Timestamp,
     pub(crate) note: Option<String>,
+    /// When the home vouched for the last checkpoint.
+    pub(crate) as_of: Option<Timestamp>,
+    /// Statements that came as erased since the last checkpoint. Nothing is erased here.
+    pub(crate) erased: BTreeMap<u64, StatementId>,
     /// Pages that will not be stored.
     pub(crate) failures: usize,
 }
@@ -55,6 +65,7 @@ impl Memory {
             checkpoint: self.note.clone(),
             rights: self.rights.clone(),
             unsettled: self.kept.iter().any(|kept| matches!(kept, Kept::Filled(_))),
+            erased: self.erased.clone(),
         };
         Mirror::resume(resume, settings, now)
     }
@@ -85,12 +96,17 @@ impl Memory {
                 assert!(header.admitted_at >= self.admitted_at, "admission times never go back");
                 self.admitted_at = header.admitted_at;
                 self.kept.push(Kept::Whole(entry.body.clone()));
+                self.entries.push(Some(entry.clone()));
                 if header.kind == EntryKind::Descriptor {
                     let next = owners::read(&entry.body, self.descriptor.as_ref());
                     self.descriptor = next.or(self.descriptor.take());
                 }
             } else {
                 self.kept.push(Kept::Hidden);
+                self.entries.push(None);
+                if let VerifiedEntry::Erased { remnant, .. } = entry {
+                    self.erased.insert(self.kept.len() as u64 - 1, remnant.statement);
+                }
             }
         }
         assert_eq!(
@@ -101,6 +117,7 @@ impl Memory {
         if let Some(signed) = &page.checkpoint {
             assert_eq!((signed.checkpoint.size, signed.checkpoint.root), (page.size, page.root));
             self.note = Some(signed.note.clone());
+            self.as_of = signed.as_of;
             self.sealed = self.leaves.len();
         }
         Ok(())
@@ -131,9 +148,30 @@ impl Memory {
         for (index, _, entry) in &fill.entries {
             assert_eq!(entry.leaf_data(), self.leaves[*index as usize], "only what the home signed is filled in");
             self.kept[*index as usize] = Kept::Filled(entry.body.clone());
+            self.entries[*index as usize] = Some(entry.clone());
+            self.erased.remove(index);
         }
         fill.lost.iter().for_each(|index| self.lose(*index));
         Ok(())
+    }
+
+    /// What an entry is about, by what its body says.
+    pub(crate) fn about(&self, index: usize) -> usize {
+        self.entries[index].as_ref().map_or(OWN, |entry| speech::about(&entry.body, index))
+    }
+
+    /// The store of a home, as its recovery reads it.
+    pub(crate) fn of_home(home: &Home) -> Self {
+        let mut memory = Self { leaves: home.leaves.clone(), note: Some(home.note.clone()), ..Self::default() };
+        for entry in &home.entries {
+            memory.tree.push(entry.leaf_hash());
+            memory.kept.push(Kept::Whole(entry.body.clone()));
+            memory.entries.push(Some(entry.clone()));
+            memory.admitted_at = entry.header().expect("a header").admitted_at;
+        }
+        memory.descriptor = home.descriptors.last().map(|(_, descriptor)| descriptor.clone());
+        memory.sealed = memory.leaves.len();
+        memory
     }
 
     /// Indices of the entries that are shown, under the last checkpoint.

@@ -50,6 +50,8 @@ pub(crate) enum Answer {
     Descriptors(Vec<u8>),
     Checkpoint(Vec<u8>),
     Page(Vec<u8>),
+    /// The same in few bytes.
+    Packed(Vec<u8>),
     Shown(Vec<u8>),
     /// A page that nobody asked for.
     News(Vec<u8>),
@@ -71,6 +73,7 @@ impl Network {
             let (Answer::Descriptors(bytes)
             | Answer::Checkpoint(bytes)
             | Answer::Page(bytes)
+            | Answer::Packed(bytes)
             | Answer::Shown(bytes)
             | Answer::News(bytes)) = &mut answer;
             bytes.truncate(dice.index(bytes.len()));

@@ -10,11 +10,17 @@ use ics_core::statement::body::{self, Body};
 use ics_core::statement::make;
 use ics_core::time::Timestamp;
 
+use crate::speech;
+
 /// The seed of the one owner's key.
 const OWNER: u8 = 200;
 
-/// The smallest rules that rule: reading is free.
-const ACCESS: &str = "@id(\"anyone-reads\")\npermit (principal, action == Action::\"read\", resource);\n";
+/// The smallest rules that rule: reading is free, and whoever holds a role speaks in it.
+const ACCESS: &str = r#"
+@id("anyone-reads") permit (principal, action == Action::"read", resource);
+@id("role-held") permit (principal, action in Action::"append", resource) when { principal in context.role };
+@id("certificates") permit (principal, action == Action::"certificate", resource);
+"#;
 
 /// When all owners' keys were made.
 const CREATED: Timestamp = Timestamp::from_seconds(1_514_764_800);
@@ -39,8 +45,8 @@ pub(crate) fn first(domain: &str, home: NodeKey) -> Descriptor {
         description: String::new(),
         owners: Owners { threshold: 1, keys: vec![owner_key(OWNER)] },
         home,
-        roles: BTreeMap::from([("owner".parse().expect("a role"), Default::default())]),
-        lifts: BTreeMap::new(),
+        roles: speech::roles(),
+        lifts: speech::lifts(),
         freshness: Freshness { default: 3600, uses: BTreeMap::new() },
         limits: DomainLimits::default(),
         certificates: None,
@@ -57,6 +63,18 @@ pub(crate) fn first(domain: &str, home: NodeKey) -> Descriptor {
 /// The next version, with nothing changed.
 pub(crate) fn following(previous: &Descriptor) -> Descriptor {
     Descriptor { version: previous.version + 1, previous: Some(previous.hash()), last_head: None, ..previous.clone() }
+}
+
+/// Says in a descriptor which identities are hidden from who may not copy everything.
+pub(crate) fn hide(next: &mut Descriptor, hidden: &BTreeSet<usize>, now: Timestamp) {
+    let words: Vec<String> = hidden.iter().map(ToString::to_string).collect();
+    next.description = format!("hides {} as of {now}", words.join(","));
+}
+
+/// Which identities a descriptor hides.
+pub(crate) fn hidden(descriptor: &Descriptor) -> BTreeSet<usize> {
+    let words = descriptor.description.strip_prefix("hides ").and_then(|rest| rest.split(' ').next());
+    words.into_iter().flat_map(|words| words.split(',')).filter_map(|word| word.parse().ok()).collect()
 }
 
 /// The body of a descriptor's entry, signed by its owner.

@@ -24,7 +24,7 @@ fn home(entries: usize) -> Home {
 }
 
 /// Does what the mirror says, without any network, until it waits or stops.
-fn drive(mirror: &mut Mirror, home: &Home, memory: &mut Memory, now: Timestamp) -> Action {
+pub(crate) fn drive(mirror: &mut Mirror, home: &Home, memory: &mut Memory, now: Timestamp) -> Action {
     for _ in 0..1_000 {
         match mirror.poll_action(now) {
             Action::FetchDescriptors { from } => mirror.handle_descriptors(&home.descriptors(from), now),
@@ -37,7 +37,7 @@ fn drive(mirror: &mut Mirror, home: &Home, memory: &mut Memory, now: Timestamp) 
                 Err(problem) => mirror.handle_failure(&problem, now),
             },
             Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
-            Action::FetchAgain(again) => mirror.handle_shown(home.again(&again), now),
+            Action::FetchAgain(again) => mirror.handle_shown(home.again(&again).expect("within the log"), now),
             Action::Fill(fill) => match memory.take(&fill) {
                 Ok(()) => mirror.handle_filled(),
                 Err(problem) => mirror.handle_failure(&problem, now),
@@ -68,8 +68,7 @@ fn after(change: impl FnOnce(&mut Home)) -> (Mirror, Memory, Action) {
 
 #[test]
 fn a_domain_is_mirrored_page_by_page() {
-    let mut home = home(2_500);
-    home.hidden = [3].into();
+    let home = home(2_500);
     let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
     mirror.handle_descriptors(&home.descriptors(1), at(NOW));
     mirror.handle_checkpoint(&home.note, at(NOW));
@@ -83,11 +82,25 @@ fn a_domain_is_mirrored_page_by_page() {
         memory.store(&page).expect("stored");
         mirror.handle_applied(at(NOW));
     }
-    let hidden = memory.kept.iter().filter(|kept| **kept == Kept::Hidden).count();
-    assert_eq!((memory.leaves.len(), hidden), (2_500, home.about.iter().filter(|id| **id == 3).count()));
+    let whole = memory.kept.iter().filter(|kept| matches!(kept, Kept::Whole(_))).count();
+    assert_eq!((memory.leaves.len(), whole), (2_500, 2_500));
     let status = mirror.status();
     assert_eq!((status.size, status.known, status.as_of, status.trouble), (2_500, 2_500, Some(at(NOW)), None));
     assert!(matches!(mirror.poll_action(at(NOW)), Action::Wait { until } if until <= at(NOW + 1_000)));
+}
+
+#[test]
+fn bare_leaves_are_shown_only_to_whom_something_is_hidden() {
+    let mut home = home(20);
+    home.hidden = [3].into();
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    let end = drive(&mut mirror, &home, &mut memory, at(NOW));
+    assert!(matches!(end, Action::Wait { .. }), "{end:?}");
+    assert_eq!(mirror.status().trouble, Some(Trouble::Withheld { from: 0, size: 20 }));
+    assert_eq!(memory.size(), 0, "what is withheld would never be asked for again");
+    home.hidden.clear();
+    drive(&mut mirror, &home, &mut memory, at(NOW + 10_000));
+    assert_eq!((memory.size(), mirror.status().trouble), (20, None));
 }
 
 #[test]

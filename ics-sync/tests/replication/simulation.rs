@@ -1,23 +1,53 @@
-//! Many lives of a mirror, each from a seed. `ICS_SEED=17` lives through that one alone.
+//! Many lives, each from a seed. `ICS_SEED=17` lives through that one alone, `ICS_SEEDS=20000` through so many.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use ics_sync::mirror::Settings;
+
+use crate::copy::{Copy, Source};
 use crate::home::IDENTITIES;
 use crate::lies::Lie;
 use crate::network::Weather;
+use crate::promises::{Broken, Promise, Sabotage};
 use crate::world::World;
 
-/// Seeds of each test.
+/// Lives of each story of one copy, if `ICS_SEEDS` says nothing else.
 const SEEDS: u64 = 200;
+/// Lives of a federation.
+const TOWN_SEEDS: u64 = 500;
+/// Lives after which a long run says how far it is.
+const PROGRESS: u64 = 500;
 
-fn each_seed(life: impl Fn(u64)) {
-    let one = std::env::var("ICS_SEED").ok().map(|seed| seed.parse().expect("ICS_SEED is a number"));
-    for seed in one.map_or(0..SEEDS, |seed| seed..seed + 1) {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| life(seed))) {
-            eprintln!("seed {seed} failed; ICS_SEED={seed} repeats it");
-            resume_unwind(panic);
+/// Lives through so many seeds, on two threads.
+fn each_seed(seeds: u64, life: impl Fn(u64) + Sync) {
+    let number = |name| std::env::var(name).ok().map(|value| value.parse().expect("a number"));
+    let seeds = number("ICS_SEED").map_or(0..number("ICS_SEEDS").unwrap_or(seeds), |seed| seed..seed + 1);
+    let (next, failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
+    let work = || {
+        while !failed.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if !seeds.contains(&seed) {
+                return;
+            }
+            if seed > 0 && seed % PROGRESS == 0 {
+                eprintln!("{seed} of {} seeds", seeds.end);
+            }
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| life(seed))) {
+                failed.store(true, Ordering::Relaxed);
+                let test = std::thread::current().name().unwrap_or_default().to_owned();
+                eprintln!("seed {seed} failed; this repeats it:");
+                eprintln!("ICS_SEED={seed} cargo test --workspace --test replication -- {test}");
+                resume_unwind(panic);
+            }
         }
-    }
+    };
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            std::thread::Builder::new().name(name.clone()).spawn_scoped(scope, work).expect("a thread");
+        }
+    });
 }
 
 /// A mirror that has lived through loss, delay, doubled, reordered and cut answers, a full disk and restarts.
@@ -26,7 +56,7 @@ fn weathered(seed: u64) -> World {
     world.weather = Weather::any(&mut world.dice);
     world.restarts = world.dice.below(8);
     world.bustle = 1 + world.dice.below(4_000);
-    world.memory.failures = world.dice.index(4);
+    world.copies[0].memory.failures = world.dice.index(4);
     let steps = 10 + world.dice.index(70);
     world.run(steps);
     world
@@ -41,60 +71,119 @@ fn calm_down(world: &mut World) {
 
 #[test]
 fn an_honest_home_is_mirrored_whatever_the_network_does() {
-    each_seed(|seed| {
+    each_seed(SEEDS, |seed| {
         let mut world = weathered(seed);
         calm_down(&mut world);
-        assert!(world.run_until_equal(3_000), "{:?}", world.mirror.status());
+        assert!(world.run_until_equal(3_000), "{:?}", world.copies[0].mirror.status());
         assert_eq!(world.stop(), None);
     });
 }
 
 #[test]
 fn lies_never_last() {
-    each_seed(|seed| {
+    each_seed(SEEDS, |seed| {
         let mut world = weathered(seed);
         for _ in 0..1 + world.dice.index(3) {
             let lie = Lie::ALL[world.dice.index(Lie::ALL.len())].clone();
             let shadow = lie.shadow(&world.home, &mut world.dice, world.now);
-            world.deceive(lie, shadow);
+            world.deceive(0, lie, shadow);
             let steps = world.dice.index(40);
             world.run(steps);
         }
         world.heal();
-        let ahead = world.memory.leaves.len().saturating_sub(world.home.entries.len());
+        let ahead = world.copies[0].memory.leaves.len().saturating_sub(world.home.entries.len());
         let now = world.time();
         world.home.append_many(ahead, "true", now);
         calm_down(&mut world);
         // Whoever was led astray from the beginning cannot know it; but he notices as soon as he sees the true log.
-        if world.home.leaves.starts_with(&world.memory.leaves) {
-            assert!(world.run_until_equal(3_000), "{:?}", world.mirror.status());
+        if world.home.leaves.starts_with(&world.copies[0].memory.leaves) {
+            assert!(world.run_until_equal(3_000), "{:?}", world.copies[0].mirror.status());
         } else {
             world.run(300);
-            assert!(world.stop().is_some(), "{:?}", world.mirror.status());
+            assert!(world.stop().is_some(), "{:?}", world.copies[0].mirror.status());
         }
     });
+}
+
+/// Two copies that have turned to each other when their home could not be reached do not stay with each other.
+#[test]
+fn copies_that_ask_each_other_come_back_to_the_home() {
+    for listens in [false, true] {
+        let mut world = World::new(1);
+        let settings = Settings { interval_millis: 1_000, listens, seed: 1 };
+        world.copies =
+            [1, 0].map(|other| Copy::new(&world.home, settings, true, [Source::Home, Source::Copy(other)])).into();
+        (0..2).for_each(|copy| world.restart(copy));
+        world.run(50);
+        assert!(world.copies.iter().all(|copy| copy.memory.leaves == world.home.leaves));
+        for copy in &mut world.copies {
+            copy.sources.reverse();
+            copy.restart(&world.home, world.now);
+        }
+        let now = world.time();
+        world.home.append_many(5, "meanwhile", now);
+        world.home.sign(now);
+        world.run(1_000);
+        assert!(world.copies.iter().all(|copy| copy.memory.leaves == world.home.leaves), "{}", world.describe(0));
+    }
 }
 
 /// A policy that widens and narrows, by what the log says and by what the peer's operator says, delivers what it hid and
 /// takes back what it showed, identity by identity; at every moment each is shown whole, or not at all.
 #[test]
 fn identities_are_shown_whole_or_not_at_all() {
-    each_seed(|seed| {
+    each_seed(SEEDS, |seed| {
         let mut world = World::new(seed);
         world.home.partial = true;
         world.home.hidden = (0..IDENTITIES).filter(|_| world.dice.chance(50)).collect();
         world.weather = Weather::any(&mut world.dice);
         world.restarts = world.dice.below(8);
         world.bustle = 1 + world.dice.below(4_000);
-        world.memory.failures = world.dice.index(4);
+        world.copies[0].memory.failures = world.dice.index(4);
         let steps = 50 + world.dice.index(150);
         world.run(steps);
         calm_down(&mut world);
         let shows = (0..3_000).any(|_| {
             world.step();
-            world.memory.leaves == world.home.leaves && world.shows_what_it_may()
+            world.copies[0].memory.leaves == world.home.leaves && world.shows_what_it_may(0)
         });
-        assert!(shows, "{:?}", world.mirror.status());
+        assert!(shows, "{:?}", world.copies[0].mirror.status());
         assert_eq!(world.stop(), None);
     });
+}
+
+/// Three to seven nodes with real statements, under everything that can happen to them: what is promised holds.
+#[test]
+fn a_federation_keeps_its_promises() {
+    each_seed(TOWN_SEEDS, |seed| {
+        if let Some(Broken { promise, how }) = live_in_town(seed, None) {
+            panic!("{}: {how}", promise.name());
+        }
+    });
+}
+
+fn live_in_town(seed: u64, sabotage: Option<Sabotage>) -> Option<Broken> {
+    let mut world = World::town(seed, sabotage);
+    let steps = 60 + world.dice.index(120);
+    for _ in 0..steps {
+        world.step();
+        if let Some(broken) = world.broken() {
+            return Some(broken.clone());
+        }
+    }
+    world.come_to_rest();
+    world.broken().cloned()
+}
+
+/// Each promise is seen to break when a node of the simulation goes without the cure on which it hangs; a promise that
+/// nothing breaks would be no promise.
+#[test]
+fn without_a_cure_its_promise_breaks() {
+    for sabotage in Sabotage::ALL {
+        let mut broken = (0..SEEDS).filter_map(|seed| live_in_town(seed, Some(sabotage)));
+        let first = broken.find(|broken| broken.promise == sabotage.breaks());
+        assert!(first.is_some(), "{sabotage:?} does not break {}", sabotage.breaks().name());
+    }
+    let broken = |promise: &Promise| Sabotage::ALL.iter().any(|it| it.breaks() == *promise);
+    assert!(Promise::ALL.iter().all(broken), "each promise can be broken");
 }

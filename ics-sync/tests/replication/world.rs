@@ -1,17 +1,19 @@
-//! One mirror, one peer, a network between them, and a clock that jumps from event to event.
+//! A home, copies of it, a network between them, and a clock that jumps from event to event.
 
 use std::collections::BTreeSet;
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
-use ics_sync::mirror::{Action, Fill, Mirror, Settings, Stop, Trouble, Way};
+use ics_sync::mirror::{Action, Fill, Settings, Stop, Way};
 use ics_sync::news::News;
-use ics_sync::wire;
+use ics_sync::{packed, wire};
 
+use crate::copy::{Copy, Listener, Source};
 use crate::home::{Home, IDENTITIES, OWN, Turn, at};
 use crate::lies::Lie;
-use crate::memory::{Kept, Memory};
+use crate::memory::Kept;
 use crate::network::{Answer, Dice, Network, Weather};
+use crate::town::Town;
 
 /// Milliseconds after which an answer is no longer waited for.
 const PATIENCE: u64 = 3_000;
@@ -20,59 +22,41 @@ pub(crate) struct World {
     pub(crate) dice: Dice,
     pub(crate) now: u64,
     pub(crate) weather: Weather,
-    /// Percentage of steps at which the mirror is killed and started again.
+    /// Percentage of steps at which a mirror is killed and started again.
     pub(crate) restarts: u64,
     /// Milliseconds between two appends, at most; nothing is appended at 0.
     pub(crate) bustle: u64,
     pub(crate) home: Home,
-    /// How the peer lies.
-    pub(crate) lie: Option<Lie>,
-    /// Other logs that the peer has served.
+    /// Other logs that liars have served.
     pub(crate) shadows: Vec<Home>,
-    /// Whether it serves the last of them now.
-    shadowed: bool,
-    pub(crate) memory: Memory,
-    pub(crate) mirror: Mirror,
-    /// Every trouble that the mirror has reported.
-    pub(crate) troubles: Vec<Trouble>,
-    pinned: bool,
-    settings: Settings,
-    network: Network,
-    waiting_until: Option<u64>,
-    /// How many entries the mirror has, as the peer thinks that pushes news to it, and by which way.
-    listener: Option<(u64, Way)>,
+    pub(crate) copies: Vec<Copy>,
+    /// What happens beside replication, and what is promised of it all, where real statements are made.
+    pub(crate) town: Option<Town>,
     next_append: u64,
 }
 
 impl World {
+    /// One copy, which asks the home.
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let now = 1_700_000_000_000 + dice.below(1_000_000);
         let mut home = Home::new("devices.acme.example", 1, at(now));
         home.page_limit = 1 + dice.index(40);
         let settings = Settings { interval_millis: 1 + dice.below(5_000), listens: dice.chance(50), seed };
-        let mirror = Mirror::on_first_contact(home.origin.domain.clone(), settings);
+        let copy = Copy::new(&home, settings, dice.chance(50), [Source::Home]);
         let mut world = Self {
             now,
             weather: Weather::CALM,
             restarts: 0,
             bustle: 0,
             home,
-            lie: None,
             shadows: Vec::new(),
-            shadowed: false,
-            memory: Memory::default(),
-            mirror,
-            troubles: Vec::new(),
-            pinned: dice.chance(50),
-            settings,
-            network: Network::default(),
-            waiting_until: None,
-            listener: None,
+            copies: vec![copy],
+            town: None,
             next_append: now,
             dice,
         };
-        world.restart();
+        world.restart(0);
         world
     }
 
@@ -80,38 +64,39 @@ impl World {
         at(self.now)
     }
 
-    /// Kills the mirror and starts it again from what was stored.
-    pub(crate) fn restart(&mut self) {
-        self.mirror = match self.memory.size() {
-            0 if self.pinned => Mirror::pinned(self.home.origin.clone(), self.settings),
-            _ => self.memory.mirror(&self.home.origin.domain, self.settings, self.time()),
-        };
-        (self.waiting_until, self.listener) = (None, None);
+    /// The first copy, in a world with one.
+    pub(crate) fn only(&self) -> &Copy {
+        &self.copies[0]
     }
 
-    /// Has the peer lie from now on.
-    pub(crate) fn deceive(&mut self, lie: Lie, shadow: Option<Home>) {
-        self.lie = Some(lie);
-        self.shadowed = shadow.is_some();
+    pub(crate) fn restart(&mut self, copy: usize) {
+        self.copies[copy].restart(&self.home, self.now);
+    }
+
+    /// Has whoever a copy asks lie to it from now on.
+    pub(crate) fn deceive(&mut self, copy: usize, lie: Lie, shadow: Option<Home>) {
+        (self.copies[copy].lie, self.copies[copy].shadowed) = (Some(lie), shadow.is_some());
         self.shadows.extend(shadow);
     }
 
-    /// Asks the home itself from now on.
+    /// Has nobody lie any more.
     pub(crate) fn heal(&mut self) {
-        (self.lie, self.shadowed) = (None, false);
-        self.network = Network::default();
-        self.restart();
+        for copy in &mut self.copies {
+            (copy.lie, copy.shadowed, copy.network) = (None, false, Network::default());
+            copy.restart(&self.home, self.now);
+        }
     }
 
     pub(crate) fn run(&mut self, steps: usize) {
         (0..steps).for_each(|_| self.step());
     }
 
-    /// Runs until the mirror holds and knows all that the home has signed, or a number of steps is over.
+    /// Runs until the only copy holds and knows all that the home has signed, or a number of steps is over.
     pub(crate) fn run_until_equal(&mut self, steps: usize) -> bool {
         (0..steps).any(|_| {
             self.step();
-            self.memory.leaves == self.home.leaves && self.mirror.status().as_of >= self.vouched()
+            let copy = self.only();
+            copy.memory.leaves == self.home.leaves && copy.mirror.status().as_of >= self.vouched()
         })
     }
 
@@ -121,30 +106,50 @@ impl World {
     }
 
     pub(crate) fn stop(&self) -> Option<Stop> {
-        self.mirror.status().stopped
+        self.only().stop()
     }
 
     pub(crate) fn step(&mut self) {
-        self.bustle();
-        while let Some(answer) = self.network.receive(self.now) {
-            self.waiting_until = None;
-            self.deliver(answer);
+        match &self.town {
+            None => self.bustle(),
+            Some(_) => Town::live_on(self),
         }
-        if self.waiting_until.is_some_and(|until| until <= self.now) {
-            self.waiting_until = None;
-            self.mirror.handle_failure("no answer in time", self.time());
+        let wakes: Vec<u64> = (0..self.copies.len()).filter_map(|copy| self.step_copy(copy)).collect();
+        let next_append = (self.bustle > 0).then_some(self.next_append);
+        let next = wakes.into_iter().chain(next_append).min();
+        self.now = next.unwrap_or(self.now).max(self.now + 1);
+    }
+
+    /// What has arrived at a copy, and what it does next; when it wants to be woken.
+    fn step_copy(&mut self, i: usize) -> Option<u64> {
+        let (now, clock) = (self.now, self.clock(i));
+        while let Some(answer) = self.copies[i].network.receive(now) {
+            self.copies[i].waiting_until = None;
+            self.deliver(i, answer);
+        }
+        if self.copies[i].waiting_until.is_some_and(|until| until <= now) {
+            self.copies[i].waiting_until = None;
+            self.copies[i].mirror.handle_failure("no answer in time", clock);
         }
         if self.dice.chance(self.restarts) {
-            self.restart();
+            self.restart(i);
         }
-        let action = self.mirror.poll_action(self.time());
-        assert_eq!(action, self.mirror.poll_action(self.time()), "asking changes nothing");
-        let wake = self.perform(action);
-        self.troubles.extend(self.mirror.status().trouble);
-        self.check();
-        let next_append = (self.bustle > 0).then_some(self.next_append);
-        let next = [wake, self.network.next(), self.waiting_until, next_append].into_iter().flatten().min();
-        self.now = next.unwrap_or(self.now).max(self.now + 1);
+        self.tell(i);
+        let clock = self.clock(i);
+        let action = mirror_asked_twice(&self.copies[i].mirror, clock);
+        self.copies[i].pass(&action, clock);
+        let wake = self.perform(i, action);
+        let copy = &mut self.copies[i];
+        copy.troubles.extend(copy.mirror.status().trouble);
+        self.check(i);
+        let copy = &self.copies[i];
+        // What a clock that is wrong calls a time is one from now on all the same.
+        let wake = wake.map(|wake| now + wake.saturating_sub(clock.as_millis()));
+        [wake, copy.network.next(), copy.waiting_until].into_iter().flatten().min()
+    }
+
+    fn clock(&mut self, i: usize) -> Timestamp {
+        self.copies[i].clock(self.now)
     }
 
     /// Lets the home, and the liar's, live on.
@@ -157,12 +162,13 @@ impl World {
         let amends = self.dice.chance(2);
         let replaces_key = self.dice.chance(2);
         let signs = self.dice.chance(50) || replaces_key;
-        let shadow = self.shadows.last_mut().filter(|_| self.shadowed);
+        let shadowed = self.copies.iter().any(|copy| copy.shadowed);
+        let shadow = self.shadows.last_mut().filter(|_| shadowed);
         for (home, label) in [(Some(&mut self.home), "true"), (shadow, "false")] {
             let Some(home) = home else { continue };
             home.append_many(count, label, now);
             if amends {
-                home.amend(now, |next| next.description = format!("as of {now}"));
+                home.amend_idly(now);
             }
             if replaces_key {
                 home.replace_key(1 + home.descriptors.len() as u8, now);
@@ -171,199 +177,296 @@ impl World {
                 home.sign(now);
             }
         }
-        if signs {
-            self.push();
-        }
         if self.home.partial && self.dice.chance(20) {
             let by = [Turn::Entry, Turn::Descriptor, Turn::Peer][self.dice.index(3)];
             self.home.turn(self.dice.index(IDENTITIES), by, now);
         }
     }
 
-    /// Tells who listens what is new; the way to him may break, and whoever waited with one request is answered.
-    fn push(&mut self) {
-        let Some((from, way)) = self.listener else { return };
-        if self.dice.chance(self.weather.lost) {
-            self.listener = None;
-            return self.mirror.handle_silence("the stream broke", self.time());
+    /// Whether it is time for the home to do something; if so, when it is next.
+    pub(crate) fn is_busy(&mut self) -> bool {
+        let busy = self.bustle > 0 && self.now >= self.next_append;
+        if busy {
+            self.next_append = self.now + 1 + self.dice.below(self.bustle);
         }
-        let (note, until) = (self.peer().note.clone(), self.peer().signed.last().map_or(0, |(_, size)| *size));
-        let Some(page) = self.peer().page(from, limits::NEWS_ENTRIES, until) else { return };
-        self.listener = (way == Way::Stream).then_some((until, way));
+        busy
+    }
+
+    /// Tells a copy that listens what is new; the way to it may break, and whoever waited with one request is answered.
+    fn tell(&mut self, i: usize) {
+        let Some(listener) = &self.copies[i].listener else { return };
+        let (from, way, told) = (listener.from, listener.way, listener.told.clone());
+        let Some(news) = self.ask(i, |home| {
+            let until = home.signed.last().map_or(0, |(_, size)| *size);
+            let news = (way == Way::Stream || until > from) && home.note != told;
+            let page = if news { home.page(from, limits::NEWS_ENTRIES, until) } else { None };
+            page.map(|page| (home.note.clone(), until, page))
+        }) else {
+            return;
+        };
+        let Some((note, until, page)) = news else { return };
+        if self.dice.chance(self.weather.lost) {
+            let clock = self.clock(i);
+            self.copies[i].listener = None;
+            return self.copies[i].mirror.handle_silence("the stream broke", clock);
+        }
+        let next = Listener { from: until, way, told: note.clone() };
+        self.copies[i].listener = (way == Way::Stream).then_some(next);
         let mut told = Answer::Checkpoint(note.into_bytes());
-        self.twist(&mut told);
+        self.twist(i, &mut told);
         let Answer::Checkpoint(note) = told else { return };
         let page = wire::Page { checkpoint: Some(String::from_utf8_lossy(&note).into_owned()), ..page };
         let mut answer = json_page(&page);
-        self.twist(&mut answer);
+        self.twist(i, &mut answer);
         if let Answer::Page(json) = answer {
-            self.network.send(Answer::News(json), self.now, self.weather, &mut self.dice);
+            self.send(i, Answer::News(json));
         }
     }
 
-    fn twist(&mut self, answer: &mut Answer) {
-        if let Some(lie) = &mut self.lie {
+    fn twist(&mut self, i: usize, answer: &mut Answer) {
+        if let Some(lie) = &mut self.copies[i].lie {
             lie.twist(answer, &mut self.dice);
         }
     }
 
-    fn perform(&mut self, action: Action) -> Option<u64> {
+    fn send(&mut self, i: usize, answer: Answer) {
+        let copy = &mut self.copies[i];
+        if self.now >= copy.cut_until {
+            copy.network.send(answer, self.now, self.weather, &mut self.dice);
+        }
+    }
+
+    fn perform(&mut self, i: usize, action: Action) -> Option<u64> {
         if let Action::Listen { from, way, until } = action {
-            if self.listener.is_none() {
-                self.listener = Some((from, way));
-                // The first event of a stream comes at once; a request waits.
-                if way == Way::Stream || self.peer().signed_size() > from {
-                    self.push();
-                }
-            }
+            self.listen(i, from, way);
             return Some(until.as_millis());
         }
         if !matches!(action, Action::Apply(_) | Action::Stopped(_)) {
-            self.listener = None;
+            self.copies[i].listener = None;
         }
-        let asked = match action {
-            Action::Listen { .. } => None,
-            Action::Wait { until } => return Some(until.as_millis()),
-            Action::Stopped(_) => return None,
+        let clock = self.clock(i);
+        match action {
+            Action::Listen { .. } | Action::Stopped(_) => None,
+            Action::Wait { until } => Some(until.as_millis()),
             Action::Apply(page) => {
-                self.apply(&page);
-                return None;
+                self.apply(i, &page);
+                Some(clock.as_millis())
             }
             Action::Survey(survey) => {
-                self.mirror.handle_surveyed(self.memory.look(&survey));
-                return None;
+                let seen = self.copies[i].memory.look(&survey);
+                self.copies[i].mirror.handle_surveyed(seen);
+                Some(clock.as_millis())
             }
             Action::Fill(fill) => {
-                self.fill(&fill);
-                return None;
+                self.fill(i, &fill);
+                Some(clock.as_millis())
             }
-            _ if self.waiting_until.is_some() => return None,
-            Action::FetchDescriptors { from } => Some(json_descriptors(&self.peer().descriptors(from))),
-            Action::FetchCheckpoint => Some(Answer::Checkpoint(self.peer().note.clone().into_bytes())),
-            Action::FetchAgain(again) => {
-                Some(Answer::Shown(serde_json::to_vec(&self.peer().again(&again)).expect("JSON")))
+            question => {
+                self.question(i, &question);
+                None
             }
-            Action::FetchPage { from, limit, until } => self.peer().page(from, limit, until).map(|p| json_page(&p)),
-        };
-        self.waiting_until = Some(self.now + PATIENCE);
-        if let Some(mut answer) = asked {
-            self.twist(&mut answer);
-            self.network.send(answer, self.now, self.weather, &mut self.dice);
         }
-        None
     }
 
-    /// Whose log the peer serves.
-    fn peer(&self) -> &Home {
-        self.shadows.last().filter(|_| self.shadowed).unwrap_or(&self.home)
+    fn listen(&mut self, i: usize, from: u64, way: Way) {
+        let copy = &mut self.copies[i];
+        if copy.listener.is_some() {
+            return;
+        }
+        if way == Way::Stream && !copy.is_new {
+            let clock = copy.clock(self.now);
+            return copy.mirror.handle_silence("there is no stream", clock);
+        }
+        // The first event of a stream comes at once; a request waits.
+        copy.listener = Some(Listener { from, way, told: String::new() });
+        self.tell(i);
+    }
+
+    /// Asks whoever is asked, if no answer is waited for.
+    fn question(&mut self, i: usize, action: &Action) {
+        if self.copies[i].waiting_until.is_some() {
+            return;
+        }
+        self.copies[i].waiting_until = Some(self.now + PATIENCE);
+        let is_new = self.copies[i].is_new;
+        let answer = self.ask(i, |home| match action {
+            Action::FetchDescriptors { from } => Some(json_descriptors(&home.descriptors(*from))),
+            Action::FetchCheckpoint => Some(Answer::Checkpoint(home.note.clone().into_bytes())),
+            Action::FetchAgain(again) => home.again(again).map(|shown| json_shown(&shown)),
+            Action::FetchPage { from, limit, until } => home.page(*from, *limit, *until).map(|page| json_page(&page)),
+            _ => None,
+        });
+        if let Some(mut answer) = answer.flatten() {
+            self.twist(i, &mut answer);
+            if let (Answer::Page(json), true) = (&answer, is_new) {
+                answer = wire::Page::decode(json).map_or(answer, |page| Answer::Packed(packed::pack(&page)));
+            }
+            self.send(i, answer);
+        }
+    }
+
+    /// What whoever a copy asks makes of a question, if he can be reached and holds anything.
+    fn ask<T>(&self, i: usize, question: impl FnOnce(&Home) -> T) -> Option<T> {
+        let copy = &self.copies[i];
+        if let Some(shadow) = self.shadows.last().filter(|_| copy.shadowed) {
+            return Some(question(&shadow.for_reader(copy.partial || self.home.partial)));
+        }
+        let is_cut = |copy: &Copy| self.now < copy.cut_until;
+        let silent = self.town.as_ref().is_some_and(|town| town.silent);
+        let all = self.town.as_ref().is_some_and(Town::shows_everything);
+        match copy.source() {
+            _ if is_cut(copy) => None,
+            Source::Home if silent => None,
+            Source::Home if all => Some(question(&self.home.for_reader(copy.partial).into_owned().indiscreet())),
+            Source::Home if self.town.is_none() => Some(question(&self.home)),
+            Source::Home => Some(question(&self.home.for_reader(copy.partial))),
+            Source::Copy(other) => {
+                let other = Some(&self.copies[other]).filter(|other| !is_cut(other))?;
+                Some(question(&other.served(&self.home.origin.domain)?.for_reader(copy.partial)))
+            }
+        }
     }
 
     /// Stores a page; the node may be killed before or after, or its disk be full.
-    fn apply(&mut self, page: &ics_sync::mirror::VerifiedPage) {
+    fn apply(&mut self, i: usize, page: &ics_sync::mirror::VerifiedPage) {
         if self.dice.chance(self.restarts) {
-            return self.restart();
+            return self.restart(i);
         }
-        match self.memory.store(page) {
-            Err(problem) => self.mirror.handle_failure(&problem, self.time()),
-            Ok(()) if self.dice.chance(self.restarts) => self.restart(),
-            Ok(()) => self.mirror.handle_applied(self.time()),
+        let stored = self.copies[i].memory.store(page);
+        self.stored(i, stored, |copy, clock| copy.mirror.handle_applied(clock));
+    }
+
+    fn fill(&mut self, i: usize, fill: &Fill) {
+        if self.dice.chance(self.restarts) {
+            return self.restart(i);
+        }
+        let stored = self.copies[i].memory.take(fill);
+        self.stored(i, stored, |copy, _| copy.mirror.handle_filled());
+    }
+
+    fn stored(&mut self, i: usize, stored: Result<(), String>, handle: impl FnOnce(&mut Copy, Timestamp)) {
+        let clock = self.clock(i);
+        match stored {
+            Err(problem) => self.copies[i].mirror.handle_failure(&problem, clock),
+            Ok(()) if self.dice.chance(self.restarts) => self.restart(i),
+            Ok(()) => handle(&mut self.copies[i], clock),
         }
     }
 
-    fn fill(&mut self, fill: &Fill) {
-        if self.dice.chance(self.restarts) {
-            return self.restart();
-        }
-        match self.memory.take(fill) {
-            Err(problem) => self.mirror.handle_failure(&problem, self.time()),
-            Ok(()) if self.dice.chance(self.restarts) => self.restart(),
-            Ok(()) => self.mirror.handle_filled(),
-        }
-    }
-
-    fn deliver(&mut self, answer: Answer) {
-        let now = self.time();
+    fn deliver(&mut self, i: usize, answer: Answer) {
+        let clock = self.clock(i);
+        let copy = &mut self.copies[i];
+        let mirror = &mut copy.mirror;
         let problem = match answer {
             Answer::Descriptors(json) => {
-                wire::Descriptors::decode(&json).map(|all| self.mirror.handle_descriptors(&all, now)).err()
+                wire::Descriptors::decode(&json).map(|all| mirror.handle_descriptors(&all, clock)).err()
             }
-            Answer::Page(json) => wire::Page::decode(&json).map(|page| self.mirror.handle_page(page, now)).err(),
-            Answer::Shown(json) => wire::Shown::decode(&json).map(|shown| self.mirror.handle_shown(shown, now)).err(),
+            Answer::Page(json) => wire::Page::decode(&json).map(|page| mirror.handle_page(page, clock)).err(),
+            Answer::Packed(bytes) => packed::unpack(&bytes).map(|page| mirror.handle_page(page, clock)).err(),
+            Answer::Shown(json) => wire::Shown::decode(&json).map(|shown| mirror.handle_shown(shown, clock)).err(),
             Answer::News(json) => match wire::Page::decode(&json) {
                 Ok(page) => {
-                    self.mirror.handle_news(News::Page(page), now);
+                    mirror.handle_news(News::Page(page), clock);
                     None
                 }
-                Err(problem) if self.listener.take().is_some() => {
-                    return self.mirror.handle_silence(&problem.to_string(), now);
+                Err(problem) if copy.listener.take().is_some() => {
+                    return mirror.handle_silence(&problem.to_string(), clock);
                 }
                 Err(_) => None,
             },
             Answer::Checkpoint(note) => {
-                self.mirror.handle_checkpoint(&String::from_utf8_lossy(&note), now);
+                mirror.handle_checkpoint(&String::from_utf8_lossy(&note), clock);
                 None
             }
         };
         if let Some(problem) = problem {
-            self.mirror.handle_failure(&problem.to_string(), now);
+            mirror.handle_failure(&problem.to_string(), clock);
         }
-    }
-
-    /// How far what is held agrees with each log.
-    fn describe(&self) -> String {
-        let common = |home: &Home| home.leaves.iter().zip(&self.memory.leaves).take_while(|(a, b)| a == b).count();
-        let logs = [&self.home].into_iter().chain(&self.shadows);
-        let logs: Vec<_> = logs.map(|home| (common(home), home.size(), home.signed_size())).collect();
-        format!("{} held; in common, size, signed: {logs:?}; {:?}", self.memory.size(), self.mirror.status())
-    }
-
-    /// What must hold at every moment.
-    fn check(&self) {
-        let held = &self.memory.leaves;
-        let begins = |home: &Home| home.leaves.starts_with(held) && self.memory.size() <= home.signed_size();
-        // Without a pin, whatever log is seen first is the one.
-        let mut others = self.shadows.iter().filter(|other| !self.pinned || other.origin == self.home.origin);
-        let proven = begins(&self.home) || others.any(begins);
-        assert!(proven, "what is applied begins a log that the home signed: {}", self.describe());
-        let status = self.mirror.status();
-        assert!(status.size <= self.memory.size(), "nothing counts as held that is not stored");
-        self.check_identities();
-        let Some(as_of) = status.as_of.filter(|_| self.shadows.is_empty()) else { return };
-        assert!(as_of <= self.time(), "no news from the future");
-        let missed = self.home.signed.iter().find(|(at, size)| *at < as_of.as_seconds() && *size > self.memory.size());
-        assert_eq!(missed, None, "all that the home had signed as of {as_of} is held");
     }
 }
 
+/// Asking changes nothing.
+fn mirror_asked_twice(mirror: &ics_sync::mirror::Mirror, clock: Timestamp) -> Action {
+    let action = mirror.poll_action(clock);
+    assert_eq!(action, mirror.poll_action(clock), "asking changes nothing");
+    action
+}
+
 impl World {
+    /// How far what a copy holds agrees with each log.
+    pub(crate) fn describe(&self, i: usize) -> String {
+        let copy = &self.copies[i];
+        let common = |home: &Home| home.leaves.iter().zip(&copy.memory.leaves).take_while(|(a, b)| a == b).count();
+        let logs = [&self.home].into_iter().chain(&self.shadows);
+        let logs: Vec<_> = logs.map(|home| (common(home), home.size(), home.signed_size())).collect();
+        let (held, status) = (copy.memory.size(), copy.mirror.status());
+        format!("copy {i}: {held} held; in common, size, signed: {logs:?}; {status:?}")
+    }
+
+    /// What must hold of a copy at every moment.
+    fn check(&mut self, i: usize) {
+        let copy = &self.copies[i];
+        let held = &copy.memory.leaves;
+        if self.town.is_none() {
+            let begins = |home: &Home| home.leaves.starts_with(held) && copy.memory.size() <= home.signed_size();
+            // Without a pin, whatever log is seen first is the one.
+            let mut others = self.shadows.iter().filter(|other| !copy.pinned || other.origin == self.home.origin);
+            let proven = begins(&self.home) || others.any(begins);
+            assert!(proven, "what is applied begins a log that the home signed: {}", self.describe(i));
+        }
+        let status = copy.mirror.status();
+        assert!(status.size <= copy.memory.size(), "nothing counts as held that is not stored");
+        if self.town.is_some() {
+            return Town::check(self, i);
+        }
+        self.check_identities(i);
+        let Some(as_of) = status.as_of.filter(|_| self.shadows.is_empty()) else { return };
+        assert!(as_of <= self.time(), "no news from the future");
+        let missed = self.missed(i, as_of);
+        assert_eq!(missed, None, "all that the home had signed as of {as_of} is held");
+    }
+
+    /// What the home had signed before a time and a copy does not hold.
+    pub(crate) fn missed(&self, i: usize, as_of: Timestamp) -> Option<&(u64, u64)> {
+        let held = self.copies[i].memory.size();
+        self.home.signed.iter().find(|(at, size)| *at < as_of.as_seconds() && *size > held)
+    }
+
     /// Whoever shows something about an identity shows all that the home had signed about it, up to its checkpoint; or
     /// knows that something about it may be read no longer, and vouches for nothing.
-    fn check_identities(&self) {
+    fn check_identities(&self, i: usize) {
         if !self.shadows.is_empty() {
             return;
         }
-        let shown: BTreeSet<usize> = self.memory.shown().collect();
+        let memory = &self.copies[i].memory;
+        let shown: BTreeSet<usize> = memory.shown().collect();
         for index in &shown {
             let id = self.home.about[*index];
             let is_lost = |(at, kept): (usize, &Kept)| self.home.about[at] == id && matches!(kept, Kept::Lost(_));
-            if self.memory.kept.iter().enumerate().any(is_lost) {
+            if memory.kept.iter().enumerate().any(is_lost) {
                 continue;
             }
-            let missing = (0..self.memory.sealed).find(|at| self.home.about[*at] == id && !shown.contains(at));
-            assert_eq!(missing.filter(|_| id != OWN), None, "identity {id} is shown in part: {}", self.describe());
+            let missing = (0..memory.sealed).find(|at| self.home.about[*at] == id && !shown.contains(at));
+            assert_eq!(missing.filter(|_| id != OWN), None, "identity {id} is shown in part: {}", self.describe(i));
         }
     }
 
     /// Whether all is shown that may be read, and nothing else.
-    pub(crate) fn shows_what_it_may(&self) -> bool {
-        let readable =
-            (0..self.home.entries.len()).filter(|index| !self.home.hidden.contains(&self.home.about[*index]));
-        self.memory.shown().eq(readable)
+    pub(crate) fn shows_what_it_may(&self, i: usize) -> bool {
+        let copy = &self.copies[i];
+        let hides =
+            |index: &usize| (copy.partial || self.home.partial) && self.home.hidden.contains(&self.home.about[*index]);
+        let readable = (0..self.home.entries.len()).filter(|index| !hides(index));
+        copy.memory.shown().eq(readable)
     }
 }
 
 pub(crate) fn json_page(page: &wire::Page) -> Answer {
     Answer::Page(serde_json::to_vec(page).expect("JSON"))
+}
+
+fn json_shown(shown: &wire::Shown) -> Answer {
+    Answer::Shown(serde_json::to_vec(shown).expect("JSON"))
 }
 
 fn json_descriptors(descriptors: &wire::Descriptors) -> Answer {

@@ -1,0 +1,124 @@
+//! A node that holds a copy: a mirror, its store, its clock, and whom it asks.
+
+use ics_core::log::LeafData;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use ics_sync::Turn;
+use ics_sync::mirror::{Action, Mirror, Settings, Stop, Trouble, Way};
+
+use crate::home::{Home, at};
+use crate::lies::Lie;
+use crate::memory::Memory;
+use crate::network::Network;
+
+/// Whom a copy asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Home,
+    Copy(usize),
+}
+
+/// Who listens, and what he was told last.
+pub(crate) struct Listener {
+    pub(crate) from: u64,
+    pub(crate) way: Way,
+    pub(crate) told: String,
+}
+
+pub(crate) struct Copy {
+    pub(crate) memory: Memory,
+    pub(crate) mirror: Mirror,
+    /// Every trouble that the mirror has reported.
+    pub(crate) troubles: Vec<Trouble>,
+    /// Whom it may ask, and whose turn it is.
+    pub(crate) sources: Vec<Source>,
+    turn: Turn,
+    /// Whether it may not read everything.
+    pub(crate) partial: bool,
+    /// How whoever it asks lies to it, and whether he serves the last of the false logs.
+    pub(crate) lie: Option<Lie>,
+    pub(crate) shadowed: bool,
+    /// Milliseconds by which its system's clock is wrong.
+    pub(crate) skew: i64,
+    /// Its clock never goes back while it runs.
+    latest: u64,
+    /// Nothing passes to or from it until then.
+    pub(crate) cut_until: u64,
+    /// Whether what it speaks is of a version with streams and packed pages.
+    pub(crate) is_new: bool,
+    /// What was stored at an earlier time.
+    pub(crate) backup: Option<Memory>,
+    /// The log as it was verified at any time, to be held against what comes later.
+    pub(crate) seen: Vec<LeafData>,
+    pub(crate) pinned: bool,
+    pub(crate) settings: Settings,
+    pub(crate) network: Network,
+    pub(crate) waiting_until: Option<u64>,
+    pub(crate) listener: Option<Listener>,
+}
+
+impl Copy {
+    pub(crate) fn new(home: &Home, settings: Settings, pinned: bool, sources: impl Into<Vec<Source>>) -> Self {
+        Self {
+            memory: Memory::default(),
+            mirror: Mirror::on_first_contact(home.origin.domain.clone(), settings),
+            troubles: Vec::new(),
+            sources: sources.into(),
+            turn: Turn::among(1),
+            partial: false,
+            lie: None,
+            shadowed: false,
+            skew: 0,
+            latest: 0,
+            cut_until: 0,
+            is_new: true,
+            backup: None,
+            seen: Vec::new(),
+            pinned,
+            settings,
+            network: Network::default(),
+            waiting_until: None,
+            listener: None,
+        }
+    }
+
+    pub(crate) fn stop(&self) -> Option<Stop> {
+        self.mirror.status().stopped
+    }
+
+    /// Whom it asks now.
+    pub(crate) fn source(&self) -> Source {
+        self.sources[self.turn.peer()]
+    }
+
+    /// Lets the next one be asked when it is his turn, as the driver does.
+    pub(crate) fn pass(&mut self, action: &Action, clock: Timestamp) {
+        let rests = matches!(action, Action::Wait { .. } | Action::Listen { .. });
+        if self.turn.pass(&self.mirror.status(), rests, clock) {
+            self.listener = None;
+        }
+    }
+
+    /// What its clock says.
+    pub(crate) fn clock(&mut self, now: u64) -> Timestamp {
+        self.latest = self.latest.max(now.saturating_add_signed(self.skew));
+        at(self.latest)
+    }
+
+    /// Kills it and starts it again from what was stored.
+    pub(crate) fn restart(&mut self, home: &Home, now: u64) {
+        self.latest = 0;
+        let clock = self.clock(now);
+        self.mirror = match self.memory.size() {
+            0 if self.pinned => Mirror::pinned(home.origin.clone(), self.settings),
+            _ => self.memory.mirror(&home.origin.domain, self.settings, clock),
+        };
+        self.turn = Turn::among(self.sources.len());
+        (self.waiting_until, self.listener) = (None, None);
+    }
+
+    /// What it serves to others: what it has verified, up to its last checkpoint.
+    pub(crate) fn served(&self, domain: &DomainName) -> Option<Home> {
+        if self.partial { None } else { Home::of_copy(&self.memory, domain) }
+    }
+}

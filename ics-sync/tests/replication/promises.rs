@@ -1,0 +1,101 @@
+//! What is promised of a federation, each promise by its name, and what breaks each of them.
+
+use ics_core::log::LeafData;
+
+/// What must hold whatever network, clocks, disks and peers do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Promise {
+    AcknowledgedStaysForEver,
+    ReadersConvergeAfterHealing,
+    DecisionDependsOnlyOnStatementsPolicyAndTime,
+    NothingVisibleOutsidePolicy,
+    CurrentMeansComplete,
+    BlockedNeverShownAsPermittedWhileFresh,
+    NoUnnoticedFork,
+}
+
+impl Promise {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::AcknowledgedStaysForEver,
+        Self::ReadersConvergeAfterHealing,
+        Self::DecisionDependsOnlyOnStatementsPolicyAndTime,
+        Self::NothingVisibleOutsidePolicy,
+        Self::CurrentMeansComplete,
+        Self::BlockedNeverShownAsPermittedWhileFresh,
+        Self::NoUnnoticedFork,
+    ];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::AcknowledgedStaysForEver => "acknowledged-stays-for-ever",
+            Self::ReadersConvergeAfterHealing => "readers-converge-after-healing",
+            Self::DecisionDependsOnlyOnStatementsPolicyAndTime => "decision-depends-only-on-statements-policy-and-time",
+            Self::NothingVisibleOutsidePolicy => "nothing-visible-outside-policy",
+            Self::CurrentMeansComplete => "current-means-complete",
+            Self::BlockedNeverShownAsPermittedWhileFresh => "blocked-never-shown-as-permitted-while-fresh",
+            Self::NoUnnoticedFork => "no-unnoticed-fork",
+        }
+    }
+}
+
+/// A promise that was broken, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Broken {
+    pub(crate) promise: Promise,
+    pub(crate) how: String,
+}
+
+/// What a node of the simulation does wrong on purpose: one cure is taken away from it, so that the promise which hangs
+/// on it is seen to break.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sabotage {
+    /// The home gives receipts before it has written.
+    AcknowledgesBeforeItWrites,
+    /// A home that was put back from a backup speaks at once, although its head's file says that more was signed.
+    SpeaksAfterARestore,
+    /// A copy does not look again at what was hidden from it.
+    NeverLooksAgain,
+    /// A copy judges what it is given as of its own clock.
+    JudgesByItsOwnClock,
+    /// Whoever serves a page leaves nothing out of it.
+    ShowsEverything,
+    /// The home vouches with a new time for a head that is no longer its newest.
+    VouchesForAnOldHead,
+    /// A copy decides whatever the age of its news.
+    DecidesWhateverTheAge,
+    /// A copy that has found a fork begins anew, and says nothing.
+    ForgetsForks,
+}
+
+impl Sabotage {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::AcknowledgesBeforeItWrites,
+        Self::SpeaksAfterARestore,
+        Self::NeverLooksAgain,
+        Self::JudgesByItsOwnClock,
+        Self::ShowsEverything,
+        Self::VouchesForAnOldHead,
+        Self::DecidesWhateverTheAge,
+        Self::ForgetsForks,
+    ];
+
+    /// The promise that it breaks.
+    pub(crate) const fn breaks(self) -> Promise {
+        match self {
+            Self::AcknowledgesBeforeItWrites | Self::SpeaksAfterARestore => Promise::AcknowledgedStaysForEver,
+            Self::NeverLooksAgain => Promise::ReadersConvergeAfterHealing,
+            Self::JudgesByItsOwnClock => Promise::DecisionDependsOnlyOnStatementsPolicyAndTime,
+            Self::ShowsEverything => Promise::NothingVisibleOutsidePolicy,
+            Self::VouchesForAnOldHead => Promise::CurrentMeansComplete,
+            Self::DecidesWhateverTheAge => Promise::BlockedNeverShownAsPermittedWhileFresh,
+            Self::ForgetsForks => Promise::NoUnnoticedFork,
+        }
+    }
+}
+
+/// A receipt that a client has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Acknowledged {
+    pub(crate) index: usize,
+    pub(crate) leaf: LeafData,
+}

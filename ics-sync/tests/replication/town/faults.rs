@@ -1,0 +1,149 @@
+//! What befalls the nodes of a federation: partitions, clocks, disks, lies, backups that are put back.
+
+use ics_sync::mirror::{Action, Settings, Trouble};
+
+use crate::copy::Copy;
+use crate::home::Home;
+use crate::lies::Lie;
+use crate::memory::Memory;
+use crate::network::Dice;
+use crate::promises::Sabotage;
+use crate::rules::drive;
+use crate::world::World;
+
+/// Ten years, in milliseconds.
+const YEARS: u64 = 10 * 365 * 86_400_000;
+
+/// What befalls a life, beside the weather: chances in a hundred at each of its steps.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Faults {
+    pub(super) partition: u64,
+    clock: u64,
+    disk: u64,
+    restore: u64,
+    pub(super) lie: u64,
+    pub(super) crash: u64,
+    home_clock: u64,
+}
+
+impl Faults {
+    pub(super) const NONE: Self = Self { partition: 0, clock: 0, disk: 0, restore: 0, lie: 0, crash: 0, home_clock: 0 };
+
+    /// Not all of them in each life: what happens seldom alone is hidden by what happens all the time.
+    pub(super) fn any(dice: &mut Dice) -> Self {
+        let mut some = |most: u64| if dice.chance(50) { dice.below(most + 1) } else { 0 };
+        let (partition, clock, disk, restore) = (some(6), some(3), some(6), some(6));
+        let (lie, crash, home_clock) = (some(6), some(20), some(2));
+        // Clocks of home and copies that are wrong by the same years would agree with each other.
+        Self { partition, clock, disk, restore, lie, crash, home_clock: if clock > 0 { 0 } else { home_clock } }
+    }
+}
+
+/// What befalls the nodes.
+impl World {
+    pub(super) fn befall(&mut self) {
+        let faults = self.of_town().faults;
+        let copy = self.dice.index(self.copies.len());
+        if self.dice.chance(faults.partition) {
+            self.copies[copy].cut_until = self.now + self.dice.below(120_000);
+        }
+        if self.dice.chance(faults.clock) {
+            self.copies[copy].skew = any_skew(&mut self.dice);
+        }
+        if self.dice.chance(faults.home_clock) {
+            self.of_town().home_skew = any_skew(&mut self.dice);
+        }
+        if self.dice.chance(faults.disk) {
+            self.copies[copy].memory.failures += 1 + self.dice.index(3);
+        }
+        if self.dice.chance(faults.lie) {
+            self.lie_to(copy);
+        }
+        if self.dice.chance(faults.restore) {
+            self.back_up_or_restore(copy);
+        }
+    }
+
+    /// Begins a lie, or ends one.
+    fn lie_to(&mut self, copy: usize) {
+        if self.copies[copy].lie.is_some() {
+            (self.copies[copy].lie, self.copies[copy].shadowed) = (None, false);
+            return;
+        }
+        let lie = Lie::ALL[self.dice.index(Lie::ALL.len())].clone();
+        let shadow = lie.shadow(&self.home, &mut self.dice, self.now);
+        if shadow.is_none() || self.of_town().forks {
+            self.deceive(copy, lie, shadow);
+        }
+    }
+
+    /// A copy of a store is made, or put back: one of a mirror's, or the home's.
+    fn back_up_or_restore(&mut self, copy: usize) {
+        let restores = self.dice.chance(40);
+        if self.dice.chance(50) {
+            let (forgets, clone) = (self.of_town().sabotage == Some(Sabotage::ForgetsForks), &mut self.copies[copy]);
+            match clone.backup.clone() {
+                Some(backup) if restores && !forgets => {
+                    (clone.memory, clone.seen) = (backup, Vec::new());
+                    self.restart(copy);
+                }
+                _ => clone.backup = Some(clone.memory.clone()),
+            }
+            return;
+        }
+        let may = !self.of_town().forks && !self.of_town().silent && self.everything_is_held();
+        let home = self.home.clone();
+        match self.of_town().backup.clone() {
+            Some(backup) if restores && may => self.put_home_back(&backup),
+            _ => self.of_town().backup = Some(home),
+        }
+    }
+
+    /// Whether what the home's disk loses now is at a full copy, which then is not lost as well.
+    fn everything_is_held(&self) -> bool {
+        let leaves = &self.home.leaves;
+        let holds = |copy: &Copy| !copy.partial && copy.memory.leaves.get(..copy.memory.sealed) == Some(leaves);
+        self.copies.iter().any(holds)
+    }
+
+    fn put_home_back(&mut self, backup: &Home) {
+        self.home = self.home.put_back(backup);
+        // The copies may not be put back as well before the home is: nobody would have what was lost.
+        self.copies.iter_mut().for_each(|copy| copy.backup = None);
+        let (size, sabotage) = (self.home.size(), self.of_town().sabotage);
+        self.of_town().silent = self.of_town().head_file.0 > size && sabotage != Some(Sabotage::SpeaksAfterARestore);
+    }
+
+    /// Gets back what the home has lost from whoever has it: all full copies are asked.
+    pub(super) fn recover(&mut self) {
+        let now = self.home_clock();
+        let mut memory = Memory::of_home(&self.home);
+        let settings = Settings { interval_millis: 60_000, listens: false, seed: 1 };
+        let (domain, mut complete) = (self.home.origin.domain.clone(), true);
+        for copy in self.copies.iter().filter(|copy| !copy.partial) {
+            if self.now < copy.cut_until {
+                complete = false;
+                continue;
+            }
+            let Some(served) = copy.served(&domain) else { continue };
+            let mut mirror = memory.mirror(&domain, settings, now);
+            let rests = matches!(drive(&mut mirror, &served, &mut memory, now), Action::Wait { .. });
+            complete &= rests && matches!(mirror.status().trouble, None | Some(Trouble::Stale { .. }));
+        }
+        for (index, entry) in memory.entries.iter().enumerate().skip(self.home.entries.len()) {
+            self.home.take_back(entry.clone().expect("a whole entry"), memory.about(index));
+        }
+        self.home.note = memory.note.expect("a checkpoint");
+        let enough = self.home.size() >= self.of_town().head_file.0;
+        self.of_town().silent = !(complete && enough);
+    }
+}
+
+fn any_skew(dice: &mut Dice) -> i64 {
+    let millis = match dice.below(4) {
+        0 => 0,
+        1 => dice.below(600_000),
+        _ => dice.below(YEARS),
+    };
+    if dice.chance(50) { -(millis as i64) } else { millis as i64 }
+}
