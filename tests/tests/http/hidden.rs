@@ -8,6 +8,7 @@ use ics_core::descriptor::Descriptor;
 use ics_core::identity::Kind;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::{Claims, Group, Subject, make};
+use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::api::SubmissionResult;
 use ics_node::app::{App, NodeKeys, Reader, Setup, fsck};
@@ -23,14 +24,19 @@ use crate::world::{CREATED, World, certificate, domain, maker, serial, signer, s
 type Shown = BTreeMap<u8, Option<String>>;
 
 /// A node that copies the domain as a stranger.
-struct Copy {
-    app: App,
+pub(crate) struct Copy {
+    pub(crate) app: App,
     stop: watch::Sender<bool>,
     running: JoinHandle<()>,
 }
 
 impl Copy {
     fn start(data: &TempDir, home: &Node) -> Self {
+        Self::trusting(data, home, None)
+    }
+
+    /// One that answers by a trust policy.
+    pub(crate) fn trusting(data: &TempDir, home: &Node, trust: Option<Arc<TrustPolicy>>) -> Self {
         let origin = home.app().domain(&domain()).expect("founded").info.origin;
         let peer = PeerConfig {
             url: Some(format!("http://{}", home.addresses[0]).parse().expect("a URL")),
@@ -47,7 +53,7 @@ impl Copy {
             },
             peers: vec![peer],
             config_file: None,
-            trust: None,
+            trust,
             operator_token: None,
             memory_bytes: 1 << 24,
             acme: None,
@@ -70,7 +76,7 @@ impl Copy {
     }
 
     /// Waits until the copy holds all of the home's log and shows just this.
-    async fn shows(&self, home: &Node, what: &str, devices: &[(u8, &str)]) {
+    pub(crate) async fn shows(&self, home: &Node, what: &str, devices: &[(u8, &str)]) {
         let all: Vec<u8> = (20..24).collect();
         let expected: Shown = devices.iter().map(|(seed, status)| (*seed, Some((*status).to_owned()))).collect();
         let size = home.app().domain(&domain()).expect("founded").info.size;
@@ -89,7 +95,7 @@ impl Copy {
         assert_eq!(self.app.domain(&domain()).expect("held").alarms, [], "{what}");
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.send_replace(true);
         self.running.await.expect("ends");
     }
@@ -100,7 +106,7 @@ pub(crate) const ALL: &str =
     "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
 
 /// A rule by which strangers read devices of some lots, and nothing else.
-fn lots(lots: &[&str]) -> String {
+pub(crate) fn lots(lots: &[&str]) -> String {
     format!(
         "permit (principal, action == Action::\"read\", resource) when {{ \
          resource has lot && resource.kind == Kind::\"device\" && {lots:?}.contains(resource.lot) }};"
@@ -133,7 +139,7 @@ pub(crate) async fn say(home: &Node, bodies: Vec<Vec<u8>>) {
 }
 
 /// The next version of the descriptor.
-async fn amend(home: &Node, from: &str, to: &str) {
+pub(crate) async fn amend(home: &Node, from: &str, to: &str) {
     let json = home.app().descriptor(&domain(), None).expect("in force").json;
     let previous = Descriptor::parse(&json).expect("a descriptor");
     let mut next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), ..previous };

@@ -11,6 +11,7 @@ mod following;
 mod hidden;
 mod hkp;
 mod pages;
+mod partial;
 mod peers;
 mod reading;
 mod refusals;
