@@ -30,7 +30,7 @@ use fixture::{OPERATOR_TOKEN, Party, SALT, claims, device, word};
 
 #[path = "../../tests/app/fixture.rs"]
 #[expect(dead_code, reason = "the tests of the use cases use more of it")]
-mod fixture;
+pub(super) mod fixture;
 
 /// Questions in all.
 const QUESTIONS: usize = 100_000;

@@ -101,7 +101,7 @@ impl Lie {
             (Self::Replay(first), Answer::Page(json)) => *json = first.get_or_insert(json.clone()).clone(),
             (Self::Shown, Answer::Shown(json)) => {
                 let mut shown = wire::Shown::decode(json).expect("the home's answer");
-                shown.entries.iter_mut().for_each(|entry| spoil(entry));
+                shown.entries.iter_mut().for_each(spoil);
                 *json = serde_json::to_vec(&shown).expect("JSON");
             }
             (lie, Answer::Page(json)) => {

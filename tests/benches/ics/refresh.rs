@@ -48,11 +48,12 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     let peer = Slapd::start(&Database { lines: indexed, overlay: SYNCPROV }, Some(&ldif), CORE)?;
     let (mut refreshes, mut drains) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     for _ in 0..ROUNDS {
-        for (at, address) in [ours, peer.address].into_iter().enumerate() {
+        let taken = refreshes.iter_mut().zip(&mut drains);
+        for (address, (refreshes, drains)) in [ours, peer.address].into_iter().zip(taken) {
             let (took, copy) = refresh(address)?;
             drop(copy);
-            refreshes[at].push(took);
-            drains[at].push(drain(address, count)?);
+            refreshes.push(took);
+            drains.push(drain(address, count)?);
         }
     }
     let [ours, peer] = drains.map(median);
