@@ -23,9 +23,16 @@ fn path(more: &str) -> String {
     format!("/v1/domains/{DOMAIN}/{more}")
 }
 
+/// A node whose peers can be written to its file.
+async fn node(world: fn() -> World) -> Node {
+    let world = tokio::task::spawn_blocking(world).await.expect("a world");
+    std::fs::write(world.data().join("ics.toml"), "").expect("written");
+    Node::with(world, &settings())
+}
+
 /// A node that copies the home's domain by hand.
 async fn copy_of(home: &Node) -> Node {
-    let copy = Node::with(tokio::task::spawn_blocking(World::empty).await.expect("a world"), &settings());
+    let copy = node(World::empty).await;
     let origin = home.app().domain(&domain()).expect("founded").info.origin.to_string();
     let peer = json!({ "name": "home.example", "mirror": [origin] });
     let added = operator(&copy, "POST", "/v1/peers", &[], Some(&peer)).await;
@@ -48,7 +55,7 @@ async fn answer(home: &Node, wanted: &Value) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_asks_whoever_brings_it_news() {
-    let home = Node::founded().await;
+    let home = node(World::founded).await;
     let copy = copy_of(&home).await;
     copy.get(&path("checkpoint")).await.is_problem("nothing is here yet", (503, "behind"));
     let cursor = operator(&copy, "GET", &path("carried"), &[], None).await;
@@ -80,7 +87,7 @@ async fn a_node_asks_whoever_brings_it_news() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_operators_bring_and_read_in_the_place_of_others() {
-    let home = Node::founded().await;
+    let home = node(World::founded).await;
     let copy = copy_of(&home).await;
     for path in ["carried", "outbox"].map(path) {
         copy.get(&path).await.is_problem(&path, (401, "operator-only"));
