@@ -3,6 +3,7 @@
 //! Nothing here does I/O, reads a clock, draws randomness or is async.
 
 pub mod canonical_json;
+pub mod checker;
 pub mod descriptor;
 pub mod domain;
 pub mod evidence;

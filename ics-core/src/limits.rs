@@ -93,6 +93,10 @@ pub const RECORD_STATEMENTS: usize = 4_096;
 pub const EVIDENCE_ENTRIES: usize = 2 * RECORD_STATEMENTS;
 /// Bytes of the evidence for one record, as JSON.
 pub const EVIDENCE_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of a case, as JSON: an answer and the evidence for both things in all domains.
+pub const CASE_BYTES: usize = 2 * EVIDENCE_BYTES;
+/// Entries of one piece of evidence in a case: the checker's work grows with their square.
+pub const CASE_ENTRIES: usize = 1_024;
 /// Statements about one identity, or about groups with one selector, from which on only first blocks are admitted: the
 /// rest of [`RECORD_STATEMENTS`] is kept for them.
 pub const RECORD_STATEMENTS_OPEN: usize = 3_072;

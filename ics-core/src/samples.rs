@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::checker::Heard;
 use crate::descriptor::{Descriptor, DomainLimits, Freshness, NodeKey, Owners, RULES, RoleSpec, Source};
 use crate::domain::Domain;
 use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::log::Hash;
+use crate::log::checkpoint::Origin;
 use crate::record::{Logged, Said, SourceRef};
 use crate::statement::{Claims, Grant, Group, Software, StatementId, Subject};
 use crate::time::Timestamp;
@@ -262,6 +264,25 @@ impl Draft {
     pub(crate) fn log(self) -> Logged {
         let logged = Logged::from_said(self.index, time(self.index), &self.source, self.said);
         if self.refused { logged.refused() } else { logged }
+    }
+}
+
+/// What the checker takes for proven of a domain that was heard as of a time.
+pub(crate) fn heard(domain: &Domain, drafts: &[Draft], origin: Origin, as_of: Timestamp) -> Heard {
+    let mut statements: Vec<Logged> = drafts.iter().cloned().map(Draft::log).collect();
+    statements.sort_by_key(Logged::index);
+    let is_about = |it: &Logged| it.subject_id() == device();
+    Heard {
+        origin,
+        size: 100,
+        root: Hash([7; 32]),
+        as_of,
+        chain: domain.chain(),
+        id: statements.iter().any(is_about).then(device),
+        statements,
+        names: BTreeMap::new(),
+        judged_at: None,
+        withheld: false,
     }
 }
 

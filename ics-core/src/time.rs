@@ -41,6 +41,12 @@ impl Timestamp {
         self.0 / 1000
     }
 
+    /// The last whole second: all that a cosignature says of its time.
+    #[must_use]
+    pub const fn whole_seconds(self) -> Self {
+        Self::from_seconds(self.as_seconds())
+    }
+
     /// This time and so many milliseconds more.
     #[must_use]
     pub const fn plus_millis(self, millis: u64) -> Self {

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 
 use ics_core::identity::Fingerprint;
 use ics_core::record::{Assessment, By, Entitlement, GivenStatus, Heard, Listed, Outlook, Record, Standing};
-use ics_core::trust::{Outcome, Party, Step, Verdict};
+use ics_core::statement::StatementId;
+use ics_core::trust::{Outcome, Party, Rule, Step, Verdict};
 use ics_core::vocabulary::{Act, DomainName, Role};
 
 use crate::api::{AsOf, Explanation, Point, RecordAnswer, Section};
@@ -39,9 +40,9 @@ pub fn records(answers: &[RecordAnswer]) -> Explanation {
     }
 }
 
-/// Why a verdict is what it is. `answers` are the records of both things, of which it names what had no effect.
+/// Why a verdict is what it is.
 #[must_use]
-pub fn verdict(thing: &str, peer: Option<&str>, verdict: &Verdict, answers: &[RecordAnswer]) -> Explanation {
+pub fn verdict(thing: &str, peer: Option<&str>, verdict: &Verdict) -> Explanation {
     let mut in_words = format!("{}: {}", outcome(verdict.outcome), clean(thing));
     if let Some(peer) = peer {
         in_words.push_str(&format!(" with {}", clean(peer)));
@@ -49,7 +50,8 @@ pub fn verdict(thing: &str, peer: Option<&str>, verdict: &Verdict, answers: &[Re
     in_words.push_str(&format!(", to {}", clean(&verdict.usage)));
     let until = verdict.fresh_until.map(|until| format!("; good until {}", when(until))).unwrap_or_default();
     let plain = |texts: &[String]| texts.iter().map(|text| said(clean(text))).collect();
-    let aside = answers.iter().flat_map(|it| ignored(&it.record));
+    let of = |counts: bool| verdict.derivation.iter().filter(move |it| it.rule.has_effect() == counts);
+    let rests_on = verdict.derivation.iter().filter(|it| it.counts() || it.rule == Rule::Formerly);
     let unheard = verdict.ignored.iter().map(|origin| {
         said(format!("The domain {} is held here but not heard: the trust policy does not name it", origin.domain))
     });
@@ -57,9 +59,9 @@ pub fn verdict(thing: &str, peer: Option<&str>, verdict: &Verdict, answers: &[Re
         answer: format!("{in_words}{until}"),
         sections: sections([
             ("Why", plain(&verdict.reasons)),
-            ("Who says so", verdict.derivation.iter().map(|it| step(it, answers)).collect()),
-            (CONFLICTS, plain(&verdict.conflicts)),
-            ("Without effect", aside.chain(unheard).collect()),
+            ("Who says so", rests_on.map(|it| step(it, verdict)).collect()),
+            (CONFLICTS, verdict.conflicts.iter().map(|it| said(clean(&it.in_words()))).collect()),
+            ("Without effect", of(false).map(|it| aside(it, verdict)).chain(unheard).collect()),
             ("How fresh", verdict.as_of.iter().map(|it| reach(verdict, it)).collect()),
         ]),
     }
@@ -104,19 +106,18 @@ pub fn signer(called: Option<&str>, fingerprint: &Fingerprint) -> String {
 
 /// By what right he speaks.
 #[must_use]
-pub fn right<'a>(
+pub fn right(
     role: &Role,
     by: Option<Entitlement>,
     domain: &DomainName,
-    mut entries: impl Iterator<Item = &'a Listed>,
+    index_of: impl FnOnce(StatementId) -> Option<u64>,
 ) -> String {
     match by {
         Some(Entitlement::Descriptor(version)) => {
             format!("as {role}, named so by version {version} of the descriptor of {domain}")
         }
         Some(Entitlement::Grant(id)) => {
-            let entry = entries.find(|listed| listed.by.statement == id);
-            let entry = entry.map_or_else(|| short(&id.to_string()), |listed| format!("entry {}", listed.by.index));
+            let entry = index_of(id).map_or_else(|| short(&id.to_string()), |index| format!("entry {index}"));
             format!("as {role}, granted to him by {entry} of {domain}")
         }
         None => format!("as {role}, by no right that is known here"),
@@ -168,7 +169,8 @@ fn standing(record: &Record) -> Vec<Point> {
     let stands = record.statements.iter().filter(|listed| listed.standing == Standing::Stands);
     let point = |listed: &Listed| {
         let signer = signer(listed.by.name.as_deref(), &listed.by.signer);
-        let right = right(&listed.by.role, listed.entitled_by, &record.domain, record.statements.iter());
+        let index_of = |id| record.statements.iter().find(|it| it.by.statement == id).map(|it| it.by.index);
+        let right = right(&listed.by.role, listed.entitled_by, &record.domain, index_of);
         let because = Some(&listed.because).filter(|because| *because != Standing::Stands.reason());
         let because = because.map(|because| format!("; {}", clean(because))).unwrap_or_default();
         let source = listed.source.first();
@@ -249,16 +251,32 @@ pub fn freshness(domain: &DomainName, as_of: &AsOf) -> Point {
     Point { domain: Some(domain.clone()), ..said(text) }
 }
 
-fn step(step: &Step, answers: &[RecordAnswer]) -> Point {
-    let whose = match step.of {
+const fn whose(step: &Step) -> &'static str {
+    match step.of {
         Party::Thing => "",
         Party::Peer => "Of the peer: ",
-    };
+    }
+}
+
+fn step(step: &Step, verdict: &Verdict) -> Point {
     let signer = signer(step.name.as_deref(), &step.signer);
-    let entries = answers.iter().flat_map(|it| &it.record.statements);
-    let right = right(&step.role, step.entitled_by, &step.domain, entries);
-    let text = format!("{whose}{signer} {}, {right}", clean(&step.rule));
+    let right = right(&step.role, step.entitled_by, &step.domain, |id| index_of(id, step, verdict));
+    let text = format!("{}{signer} {}, {right}", whose(step), clean(&step.says()));
     Point { text, domain: Some(step.domain.clone()), index: Some(step.index) }
+}
+
+/// A step without effect, and why it has none.
+fn aside(step: &Step, verdict: &Verdict) -> Point {
+    let signer = signer(step.name.as_deref(), &step.signer);
+    let end = step.ended_by.and_then(|id| index_of(id, step, verdict));
+    let end = end.map(|index| format!(", entry {index}")).unwrap_or_default();
+    let text = format!("{}{signer} {}: {}{end}", whose(step), clean(&step.says()), step.rule.reason());
+    Point { text, domain: Some(step.domain.clone()), index: Some(step.index) }
+}
+
+fn index_of(id: StatementId, beside: &Step, verdict: &Verdict) -> Option<u64> {
+    let is_it = |it: &&Step| it.statement == id && it.domain == beside.domain;
+    verdict.derivation.iter().find(is_it).map(|it| it.index)
 }
 
 fn reach(verdict: &Verdict, it: &ics_core::trust::AsOf) -> Point {

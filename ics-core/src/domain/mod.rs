@@ -159,6 +159,13 @@ impl Domain {
         &ruling.or(self.former.first()).unwrap_or(&self.current).descriptor
     }
 
+    /// All descriptors with the indices of their entries.
+    #[cfg(test)]
+    pub(crate) fn chain(&self) -> Vec<(u64, Descriptor)> {
+        let versions = self.former.iter().chain([&self.current]);
+        versions.map(|version| (version.index, Descriptor::clone(&version.descriptor))).collect()
+    }
+
     /// The first User ID of a signer's certificate.
     #[must_use]
     pub fn name_of(&self, primary: &Fingerprint) -> Option<String> {

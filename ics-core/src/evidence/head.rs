@@ -25,31 +25,32 @@ pub(super) fn descriptors(entries: &[Opened<'_>]) -> Result<Vec<(u64, Descriptor
 }
 
 /// A checkpoint that the home has signed, and who vouches for it as the newest, and when.
-pub(super) struct Head {
+pub(crate) struct Head {
     pub(super) key: VerifierKey,
-    pub(super) checkpoint: Checkpoint,
-    pub(super) as_of: Option<Timestamp>,
+    pub(crate) checkpoint: Checkpoint,
+    /// The time of the home's newest cosignature, whatever the time is here.
+    pub(crate) cosigned_at: Option<Timestamp>,
     pub(super) witnesses: Vec<Cosigned>,
 }
 
 impl Head {
     /// Opens the checkpoint of a domain with the key that its newest descriptor names.
-    pub(super) fn open(
-        note: &str,
-        origin: &Origin,
-        newest: &Descriptor,
-        now: Timestamp,
-    ) -> Result<Self, EvidenceRefusal> {
+    pub(super) fn open(note: &str, origin: &Origin, newest: &Descriptor) -> Result<Self, EvidenceRefusal> {
         let key = home_key(origin, &newest.home)?;
         let checkpoint = Checkpoint::open(note, &key)?;
         let own = [newest.home.cosigner().map_err(unusable)?];
-        let as_of = cosignature::times(note, &own)?.into_iter().filter_map(|(_, at)| not_ahead(at, now)).max();
+        let cosigned_at = cosignature::times(note, &own)?.into_iter().map(|(_, at)| at).max();
         let witnesses = newest.cosigned_by(note)?;
         if witnesses.len() < newest.quorum() {
             return Err(EvidenceRefusal::Witnesses { cosigned: witnesses.len(), quorum: newest.quorum() });
         }
         let witnesses = witnesses.into_iter().map(|(name, at)| Cosigned { name, at }).collect();
-        Ok(Self { key, checkpoint, as_of, witnesses })
+        Ok(Self { key, checkpoint, cosigned_at, witnesses })
+    }
+
+    /// As of when the home said that this was its newest head.
+    pub(super) fn as_of(&self, now: Timestamp) -> Option<Timestamp> {
+        self.cosigned_at.and_then(|at| not_ahead(at, now))
     }
 }
 

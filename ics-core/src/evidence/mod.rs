@@ -27,8 +27,10 @@ mod verified;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::open::Opened;
 pub use self::refusal::{EntryFault, EvidenceRefusal};
 pub use self::verified::{Cosigned, Line, Refused, Verified, verify};
+pub(crate) use self::verified::{Proved, proved};
 use crate::identity::excerpt;
 use crate::limits;
 use crate::log::receipt::Receipt;

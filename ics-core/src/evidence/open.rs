@@ -6,14 +6,14 @@ use crate::log::entry::{EntryKind, Header, LeafData, leaf_data};
 use crate::statement::body::{self, Body};
 
 /// An entry whose parts fit each other.
-pub(super) struct Opened<'a> {
-    pub(super) entry: &'a ProvenEntry,
-    pub(super) header: Header,
-    pub(super) body: Body,
+pub(crate) struct Opened<'a> {
+    pub(crate) entry: &'a ProvenEntry,
+    pub(crate) header: Header,
+    pub(crate) body: Body,
 }
 
 impl Opened<'_> {
-    pub(super) const fn index(&self) -> u64 {
+    pub(crate) const fn index(&self) -> u64 {
         self.entry.receipt.index
     }
 

@@ -148,7 +148,7 @@ pub enum EntryFault {
 
 impl EntryFault {
     /// This fault, of the entry at an index.
-    pub(super) fn at(self, index: u64) -> EvidenceRefusal {
+    pub(crate) fn at(self, index: u64) -> EvidenceRefusal {
         EvidenceRefusal::Entry { index, fault: Box::new(self) }
     }
 }

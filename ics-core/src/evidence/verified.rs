@@ -104,17 +104,9 @@ impl Verified {
 /// The first thing that is wrong. A statement that is proved and signed, but was not to be admitted, is no error: as
 /// on a mirror it has no effect, and [`Line::refused`] says why.
 pub fn verify(evidence: &Evidence, pin: Option<&Origin>, now: Timestamp) -> Result<Verified, EvidenceRefusal> {
-    evidence.check_bounds()?;
+    let Proved { origin, head, chain, entries } = proved(evidence, pin)?;
     let ids = IdentityId::candidates(&evidence.id)?;
-    let entries = open(evidence)?;
-    let chain = descriptors(&entries)?;
-    let (Some(first), Some((_, newest))) = (entries.first(), chain.last().cloned()) else {
-        return Err(EvidenceRefusal::NoEntry0);
-    };
-    let origin = Origin { domain: newest.domain.clone(), entry0: first.leaf_data() };
-    check_origin(evidence, pin, &origin)?;
-    let head = Head::open(&evidence.checkpoint, &origin, &newest, now)?;
-    prove(&entries, &head)?;
+    let Some((_, newest)) = chain.last().cloned() else { return Err(EvidenceRefusal::NoEntry0) };
     let replay = replay(entries, chain)?;
     let said = |id: &IdentityId| replay.about.get(id).map(|about| (*id, about));
     let nothing = || EvidenceRefusal::Nothing(evidence.id.clone());
@@ -129,13 +121,37 @@ pub fn verify(evidence: &Evidence, pin: Option<&Origin>, now: Timestamp) -> Resu
         size: head.checkpoint.size,
         root: head.checkpoint.root,
         descriptor: newest.version,
-        as_of: head.as_of,
-        fresh: head.as_of.is_some_and(|as_of| now.millis_since(as_of) <= bound),
+        as_of: head.as_of(now),
+        fresh: head.as_of(now).is_some_and(|as_of| now.millis_since(as_of) <= bound),
         freshness: newest.freshness,
         witnesses: head.witnesses,
         record,
         statements: replay.lines,
     })
+}
+
+/// What proofs and the owners' signatures alone show.
+pub(crate) struct Proved<'a> {
+    pub(crate) origin: Origin,
+    pub(crate) head: Head,
+    /// The descriptors with their indices: at least that of entry 0.
+    pub(crate) chain: Vec<(u64, Descriptor)>,
+    pub(crate) entries: Vec<Opened<'a>>,
+}
+
+/// Reads evidence and verifies its proofs, up to what its signers' keys and the domain's rules decide.
+pub(crate) fn proved<'a>(evidence: &'a Evidence, pin: Option<&Origin>) -> Result<Proved<'a>, EvidenceRefusal> {
+    evidence.check_bounds()?;
+    let entries = open(evidence)?;
+    let chain = descriptors(&entries)?;
+    let (Some(first), Some((_, newest))) = (entries.first(), chain.last()) else {
+        return Err(EvidenceRefusal::NoEntry0);
+    };
+    let origin = Origin { domain: newest.domain.clone(), entry0: first.leaf_data() };
+    check_origin(evidence, pin, &origin)?;
+    let head = Head::open(&evidence.checkpoint, &origin, newest)?;
+    prove(&entries, &head)?;
+    Ok(Proved { origin, head, chain, entries })
 }
 
 fn check_origin(evidence: &Evidence, pin: Option<&Origin>, found: &Origin) -> Result<(), EvidenceRefusal> {

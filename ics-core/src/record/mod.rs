@@ -23,8 +23,8 @@ pub(crate) use said::Said;
 pub(crate) use standing::{Scene, may_lift, replaces, takes_back};
 
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;
 #[cfg(test)]
-mod specification;
+pub(crate) mod specification;
 #[cfg(test)]
 mod tests;

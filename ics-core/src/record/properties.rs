@@ -37,7 +37,7 @@ fn groups() -> [Group; 3] {
 }
 
 /// Domains whose policy changes on the way.
-fn domains() -> impl Strategy<Value = Domain> {
+pub(crate) fn domains() -> impl Strategy<Value = Domain> {
     prop_oneof![
         3 => Just(domain()),
         1 => (1_u64..20).prop_map(|index| changed(index, |next| {
@@ -51,7 +51,7 @@ fn domains() -> impl Strategy<Value = Domain> {
 }
 
 /// Something that somebody says in entry `n`, of the device or a group, sensible or not.
-fn drafts(n: u64) -> impl Strategy<Value = Draft> {
+pub(crate) fn drafts(n: u64) -> impl Strategy<Value = Draft> {
     let acts = vec![
         Act::Status,
         Act::Status,
@@ -100,7 +100,7 @@ fn drafts(n: u64) -> impl Strategy<Value = Draft> {
 }
 
 /// The manufacturer's introduction, and what others say behind it.
-fn logs() -> impl Strategy<Value = Vec<Draft>> {
+pub(crate) fn logs() -> impl Strategy<Value = Vec<Draft>> {
     (4_usize..20).prop_flat_map(|length| {
         let mut all = vec![Just(introduce(0).attribute(Attribute::Model, "P1").attribute(Attribute::Lot, "7")).boxed()];
         all.extend((1..length as u64).map(|n| drafts(n).boxed()));

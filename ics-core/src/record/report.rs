@@ -329,6 +329,10 @@ pub struct Record {
     pub attributes: BTreeMap<Attribute, Vec<Given<String>>>,
     /// Who approves of it.
     pub approvals: Vec<By>,
+    /// Who approved of it formerly: for a time that is over, or by an approval that he has replaced since. He has not taken
+    /// it back, and he still has the role in which he gave it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub formerly_approved: Vec<By>,
     /// Trust labels.
     pub labels: Vec<Given<String>>,
     /// Groups that it was put into by name.

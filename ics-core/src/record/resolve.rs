@@ -45,6 +45,7 @@ pub fn resolve(
         names: names(&scene),
         attributes: attributes(&scene),
         approvals: standing(&scene, Act::Approval).map(|it| by(&scene, it.logged)).collect(),
+        formerly_approved: scene.formerly_approved().map(|it| by(&scene, it.logged)).collect(),
         labels: labels(&scene),
         groups: groups_named(&scene),
         grants: grants(&scene),

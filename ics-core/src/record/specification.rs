@@ -143,4 +143,28 @@ impl Specification<'_> {
         let standing = self.all.iter().filter(|s| self.stands(s));
         standing.filter_map(|s| self.domain.effect_of(s)).max().unwrap_or(Effect::None)
     }
+
+    /// The effects of all statuses that stand.
+    pub(crate) fn effects(&self) -> Vec<Effect> {
+        self.all.iter().filter(|s| self.stands(s)).filter_map(|s| self.domain.effect_of(s)).collect()
+    }
+
+    /// Whether it is an approval that is over and counts as a former one in the role of a maintainer: its signer could give
+    /// it again, and has not taken it back.
+    pub(crate) fn formerly_approves(&self, s: &Logged) -> bool {
+        let begun = s.claims().from.is_none_or(|from| from <= self.at);
+        let lifted = self.domain.descriptor().lifted.contains(&s.id());
+        let over = s.claims().until.is_some_and(|until| until <= self.at);
+        let taken_back = self.any(|w| w.act() == Act::Withdrawal && self.in_force(w) && names(w, s) && own(w, s));
+        let replaced = self.any(|x| x.act() == s.act() && self.alive(x) && names(x, s) && own(x, s));
+        s.act() == Act::Approval
+            && s.role().as_str() == "maintainer"
+            && self.counts(s)
+            && begun
+            && !lifted
+            && (over || replaced)
+            && !taken_back
+            && self.covered(s, true)
+            && self.has_role(s)
+    }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Judged<'a> {
     pub(crate) by: Option<StatementId>,
     /// How sure it is that it is about the subject: surely, if it names the subject itself.
     belongs: Belongs,
+    /// Whether its signer's role surely covered the subject when it was admitted.
+    covers: bool,
     /// What its status does, if it gives one.
     pub(crate) effect: Option<Effect>,
 }
@@ -113,6 +115,20 @@ impl<'a> Scene<'a> {
     /// The statements that ever gave a role over the subject.
     pub(crate) fn grants(&self) -> Vec<&Judged<'a>> {
         self.judged.iter().filter(|it| it.gave_role()).collect()
+    }
+
+    /// Approvals whose time is over, or that their signers have replaced. To approve formerly is to vouch: it takes the
+    /// role now, and ends with a withdrawal whether the time was over before it or not.
+    pub(crate) fn formerly_approved(&self) -> impl Iterator<Item = &Judged<'a>> {
+        let is_over = |it: &&Judged<'a>| matches!(it.standing, Standing::Lapsed | Standing::Replaced);
+        let is_approval = |it: &&Judged<'a>| it.logged.act() == Act::Approval && !it.logged.is_erased();
+        let withdrawals = Naming::new(&self.judged, |it| it.stands() && it.logged.act() == Act::Withdrawal);
+        self.judged
+            .iter()
+            .filter(is_over)
+            .filter(is_approval)
+            .filter(|it| it.covers && self.has_role(it.logged))
+            .filter(move |it| withdrawals.ending(&self.subject, it, takes_back).is_none())
     }
 
     /// By what a signer has his role: what gives it now goes before what gave it when the statement was admitted.
@@ -206,6 +222,9 @@ impl<'a> Scene<'a> {
             self.judged.iter().zip(&covered).map(|(it, covered)| self.entitlement(it, covered)).collect();
         for (judged, standing) in self.judged.iter_mut().zip(standings) {
             judged.standing = standing;
+        }
+        for (judged, covered) in self.judged.iter_mut().zip(&covered) {
+            judged.covers = covered.surely;
         }
         let subject = self.subject;
         self.judged.retain(|it| it.concerns(&subject));
@@ -341,7 +360,7 @@ fn begin<'a>(domain: &Domain, subject: &IdentityId, logged: &'a Logged, at: Time
         Standing::Stands
     };
     let belongs = if logged.subject_id() == *subject { Belongs::Surely } else { Belongs::No };
-    Judged { logged, standing, by: None, belongs, effect }
+    Judged { logged, standing, by: None, belongs, covers: false, effect }
 }
 
 /// Who names whom in `supersedes`.

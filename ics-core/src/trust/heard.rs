@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::verdict::{Looked, Party, Question, Reason, Step, Testimony};
+use super::derivation::{Conflict, Party, Saying, Step};
+use super::verdict::{Looked, Question, Reason, Testimony};
 use super::{Facts, TrustPolicy};
 use crate::identity::{Kind, excerpt};
 use crate::log::checkpoint::Origin;
-use crate::record::{By, GivenStatus, Listed, Record, Standing};
+use crate::record::{By, GivenStatus, Record};
 use crate::time::Timestamp;
-use crate::vocabulary::{Act, Attribute, DomainName, Effect};
+use crate::vocabulary::{Attribute, DomainName, Effect};
 
 /// What the domains that count say of a thing.
 pub(super) struct Heard<'a> {
@@ -70,18 +71,10 @@ impl<'a> Heard<'a> {
             status: status.map(|(_, status)| status.name.to_string()),
             vouching_roles: roles(|record| &record.vouched),
             approving_roles: roles(|record| &record.approvals),
-            formerly_approving_roles: self.formerly_approving_roles(),
+            formerly_approving_roles: roles(|record| &record.formerly_approved),
             labels: self.records().flat_map(|record| &record.labels).map(|label| label.value.clone()).collect(),
             conflict: self.statuses().any(|(_, other)| other.effect != effect),
         })
-    }
-
-    /// An approval that its signer took back, or that was never admitted, is none.
-    fn formerly_approving_roles(&self) -> BTreeSet<String> {
-        let listed = self.records().flat_map(|record| &record.statements);
-        let is_over =
-            |it: &&Listed| it.act == Act::Approval && matches!(it.standing, Standing::Lapsed | Standing::Replaced);
-        listed.filter(is_over).map(|it| it.by.role.to_string()).collect()
     }
 
     fn values(&self) -> BTreeMap<Attribute, BTreeSet<&'a str>> {
@@ -101,26 +94,26 @@ impl<'a> Heard<'a> {
         self.values().into_iter().filter_map(agreed).collect()
     }
 
-    pub(super) fn conflicts(&self) -> Vec<String> {
-        let contradictory = self.values().into_iter().filter(|(_, values)| values.len() > 1);
-        let mut conflicts: Vec<String> = contradictory
-            .map(|(attribute, values)| {
-                let values = values.into_iter().map(|value| format!("`{}`", excerpt(value))).collect::<Vec<_>>();
-                format!("{}: `{attribute}` is said to be {}", self.name(), values.join(" and "))
-            })
-            .collect();
-        let decides = self.status();
-        for (domain, other) in self.statuses().filter(|(_, other)| decides.is_some_and(|(_, it)| it.name != other.name))
-        {
-            conflicts.push(format!(
-                "{}: `{}` stands beside it, given in {domain} at index {} by {}",
-                self.name(),
-                other.name,
-                other.by.index,
-                signer(&other.by)
-            ));
+    /// What is said differently: values of one attribute, and statuses.
+    pub(super) fn conflicts(&self) -> Vec<Conflict> {
+        let mut said: BTreeMap<&str, Vec<Saying>> = BTreeMap::new();
+        let saying = |domain: &DomainName, by: &By, value: &str| Saying {
+            value: value.to_owned(),
+            domain: domain.clone(),
+            index: by.index,
+        };
+        for record in self.records() {
+            for (attribute, given) in &record.attributes {
+                let all = given.iter().map(|given| saying(&record.domain, &given.by, &given.value));
+                said.entry(attribute.as_str()).or_default().extend(all);
+            }
         }
-        conflicts
+        let statuses = self.statuses().map(|(domain, given)| saying(domain, &given.by, given.name.as_str()));
+        said.entry(Conflict::STATUS).or_default().extend(statuses);
+        let differ = said
+            .into_iter()
+            .filter(|(_, said)| said.iter().any(|other| Some(&other.value) != said.first().map(|it| &it.value)));
+        differ.map(|(about, said)| Conflict { of: self.of, about: about.to_owned(), said }).collect()
     }
 
     /// How reasons speak of it.
@@ -132,41 +125,9 @@ impl<'a> Heard<'a> {
         }
     }
 
-    pub(super) fn derivation(&self) -> Vec<Step> {
-        let step = |record: &Record, by: &By, act, rule| Step {
-            of: self.of,
-            domain: record.domain.clone(),
-            index: by.index,
-            statement: by.statement,
-            signer: by.signer,
-            name: by.name.clone(),
-            role: by.role.clone(),
-            entitled_by: record.statement_at(by.index).and_then(|listed| listed.entitled_by),
-            act,
-            rule,
-        };
-        let mut steps = Vec::new();
-        for record in self.records() {
-            let said = |what: &str, by: &By| match &by.group {
-                Some(group) => format!("{what}, as a member of the group {group}"),
-                None => what.to_owned(),
-            };
-            steps.extend(
-                record.vouched.iter().map(|by| step(record, by, Act::Identity, said("vouches for its identity", by))),
-            );
-            steps.extend(record.approvals.iter().map(|by| step(record, by, Act::Approval, said("approves of it", by))));
-            steps.extend(record.labels.iter().map(|label| {
-                let rule = said(&format!("gives it the label `{}`", excerpt(&label.value)), &label.by);
-                step(record, &label.by, Act::Label, rule)
-            }));
-            let status = record.status.iter();
-            steps.extend(status.flat_map(|s| core::iter::once(&s.decides).chain(&s.conflict)).map(|given| {
-                let rule =
-                    said(&format!("gives it the status `{}`, which {}", given.name, given.effect.does()), &given.by);
-                step(record, &given.by, Act::Status, rule)
-            }));
-        }
-        steps
+    /// What became of each statement, by domain and index.
+    pub(super) fn derivation(&self) -> impl Iterator<Item = Step> {
+        self.records().flat_map(|record| record.statements.iter().map(|listed| Step::new(self.of, record, listed)))
     }
 }
 

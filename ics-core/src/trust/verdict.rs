@@ -12,16 +12,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::derivation::{Conflict, Step};
 use super::heard::{Heard, lacks, signer};
 use super::{Facts, TrustPolicy, TrustRequest};
 use crate::descriptor::Freshness;
-use crate::identity::{Fingerprint, excerpt};
+use crate::identity::excerpt;
 use crate::limits;
+use crate::log::Hash;
 use crate::log::checkpoint::Origin;
-use crate::record::{Entitlement, Record};
-use crate::statement::StatementId;
+use crate::record::Record;
 use crate::time::Timestamp;
-use crate::vocabulary::{Act, DomainName, Role};
+use crate::vocabulary::DomainName;
 
 /// What one domain says of a thing, and how complete and how fresh that is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +31,10 @@ pub struct Testimony {
     pub origin: Origin,
     /// Entries of its log that were read: all up to a verified checkpoint.
     pub size: u64,
+    /// The root of that checkpoint.
+    pub root: Hash,
+    /// The version of its descriptor that rules there.
+    pub descriptor: u64,
     /// The time that a cosignature of that checkpoint, or of a later one of the same size, proves.
     pub as_of: Timestamp,
     /// The bounds in its descriptor.
@@ -150,43 +155,6 @@ impl Reason {
     }
 }
 
-/// Which of two things is meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Party {
-    /// The thing that is to be used.
-    Thing,
-    /// The one that it is to deal with.
-    Peer,
-}
-
-/// A statement on which the answer rests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// Of which thing.
-    pub of: Party,
-    /// The domain that has it.
-    pub domain: DomainName,
-    /// Its index there.
-    pub index: u64,
-    /// The statement.
-    pub statement: StatementId,
-    /// Its signer.
-    pub signer: Fingerprint,
-    /// The first User ID of his certificate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The capacity in which he speaks.
-    pub role: Role,
-    /// By what he has that role.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub entitled_by: Option<Entitlement>,
-    /// What the statement does.
-    pub act: Act,
-    /// How it counts, in words.
-    pub rule: String,
-}
-
 /// How far the copy of a domain reaches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AsOf {
@@ -194,6 +162,10 @@ pub struct AsOf {
     pub domain: DomainName,
     /// Entries read.
     pub size: u64,
+    /// The root of the checkpoint over them.
+    pub root: Hash,
+    /// The version of the descriptor by which they were judged.
+    pub descriptor: u64,
     /// When its home, or a witness, last confirmed that there are no more.
     pub as_of: Timestamp,
     /// Until when that is recent enough for this use.
@@ -219,11 +191,17 @@ pub struct Verdict {
     pub reasons: Vec<String>,
     /// The rules of the trust policy that decided, by their ids.
     pub rules: Vec<String>,
-    /// The statements on which it rests.
+    /// What the domains that count come to, of the thing; absent if they do not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thing: Option<Facts>,
+    /// The same of its peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Facts>,
+    /// All statements about the two, with what became of each.
     pub derivation: Vec<Step>,
-    /// Statements that contradict each other.
+    /// What is said differently.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub conflicts: Vec<String>,
+    pub conflicts: Vec<Conflict>,
     /// Domains that were not heard, because the trust policy does not name them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ignored: BTreeSet<Origin>,
@@ -238,6 +216,7 @@ pub fn verdict(question: &Question, policy: &TrustPolicy, now: Timestamp) -> Ver
     let as_of = as_of(&both, policy, &question.usage, now);
     let settled = settle_heard(&both, question, policy, now);
     let (answer, changes_at) = (settled.at(&as_of, now), settled.changes_at);
+    let mut facts = both.iter().map(Heard::facts);
     Verdict {
         outcome: answer.outcome,
         reason: answer.reason,
@@ -246,6 +225,8 @@ pub fn verdict(question: &Question, policy: &TrustPolicy, now: Timestamp) -> Ver
         fresh_until: if answer.outcome == Outcome::Unknown { None } else { holds_until(changes_at, &as_of) },
         reasons: answer.reasons,
         rules: answer.rules,
+        thing: facts.next().flatten(),
+        peer: facts.next().flatten(),
         derivation: both.iter().flat_map(Heard::derivation).collect(),
         conflicts: both.iter().flat_map(Heard::conflicts).collect(),
         ignored: both.iter().flat_map(|heard| heard.ignored.iter().copied().cloned()).collect(),
@@ -265,6 +246,8 @@ impl Verdict {
             fresh_until: None,
             reasons,
             rules: Vec::new(),
+            thing: None,
+            peer: None,
             derivation: Vec::new(),
             conflicts: Vec::new(),
             ignored: BTreeSet::new(),
@@ -439,6 +422,8 @@ fn as_of(both: &[Heard<'_>], policy: &TrustPolicy, usage: &str, now: Timestamp) 
         let line = AsOf {
             domain: testimony.origin.domain.clone(),
             size: testimony.size,
+            root: testimony.root,
+            descriptor: testimony.descriptor,
             as_of: testimony.as_of,
             fresh_until: fresh_until(testimony.as_of, seconds, now),
         };

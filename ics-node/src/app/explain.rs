@@ -2,7 +2,7 @@
 
 use super::read::ambiguous;
 use super::{App, AppError, Reader};
-use crate::api::{Explanation, RecordAnswer};
+use crate::api::Explanation;
 use crate::explain;
 
 impl App {
@@ -22,14 +22,6 @@ impl App {
             let (ids, answers) = self.records(reader, thing)?;
             return if ids.len() == 1 { Ok(explain::records(&answers)) } else { Err(ambiguous(thing, &ids)) };
         };
-        let verdict = self.verdict(reader, thing, usage, peer)?;
-        // What the verdict did not find has no statements to name; it says so itself.
-        let answers: Vec<RecordAnswer> = [Some(thing), peer]
-            .into_iter()
-            .flatten()
-            .filter_map(|query| self.records(reader, query).ok())
-            .flat_map(|(_, answers)| answers)
-            .collect();
-        Ok(explain::verdict(thing, peer, &verdict, &answers))
+        Ok(explain::verdict(thing, peer, &self.verdict(reader, thing, usage, peer)?))
     }
 }

@@ -50,7 +50,7 @@ impl App {
                 domain: tx.domain().name.clone(),
                 reason: error.to_string(),
             })?;
-            tx.seal(Seal { note, cosigned_at: Some(now), ..seal })
+            tx.seal(Seal { note, cosigned_at: Some(now.whole_seconds()), ..seal })
         };
         self.store().write(hosted.number, job)?.wait()?;
         Ok(())

@@ -8,6 +8,7 @@ mod acme;
 mod adopt;
 mod answers;
 mod carry;
+mod case;
 mod certify;
 mod challenge;
 mod check;

@@ -231,6 +231,6 @@ fn sealer(keys: &NodeKeys, clock: &Clock) -> Sealer {
         let now = clock.now();
         let note = Checkpoint { origin, size, root: *root }.sign(&*keys.key).map_err(|error| error.to_string())?;
         let note = cosign(&note, &keys.name, &*keys.key, now).map_err(|error| error.to_string())?;
-        Ok(SignedNote { note, cosigned_at: Some(now) })
+        Ok(SignedNote { note, cosigned_at: Some(now.whole_seconds()) })
     })
 }

@@ -149,6 +149,26 @@ impl App {
             let words = "this node has no trust policy: `policy` in the section `trust` of ics.toml names one";
             return Ok(Verdict::unknown(usage.to_owned(), Reason::NoPolicy, vec![words.to_owned()], now));
         };
+        // Whoever builds and tests this program sees every verdict checked.
+        let mut verdict = if cfg!(debug_assertions) {
+            self.proven(reader, policy, &thing, usage, peer.as_ref())?.0
+        } else {
+            verdict(&self.question(reader, policy, &thing, usage, peer.as_ref())?, policy, now)
+        };
+        verdict.reasons.extend(self.clock().behind().map(clock_words));
+        self.0.denied.note(asked.0, asked.1, &verdict);
+        Ok(verdict)
+    }
+
+    /// What is asked, with all that the domains here say of the two.
+    pub(super) fn question(
+        &self,
+        reader: Reader,
+        policy: &TrustPolicy,
+        thing: &Query,
+        usage: &str,
+        peer: Option<&Query>,
+    ) -> Result<Question, AppError> {
         let heard = self.heard(policy)?;
         let all = |query: &Query| -> Result<Looked, AppError> {
             let looking = self.look(reader, query, &heard, Depth::Store)?;
@@ -157,12 +177,7 @@ impl App {
             testimonies.extend(self.unheard(&heard)?);
             Ok(looked(query, looking.candidates, testimonies))
         };
-        let question =
-            Question { usage: usage.to_owned(), thing: all(&thing)?, peer: peer.as_ref().map(all).transpose()? };
-        let mut verdict = verdict(&question, policy, now);
-        verdict.reasons.extend(self.clock().behind().map(clock_words));
-        self.0.denied.note(asked.0, asked.1, &verdict);
-        Ok(verdict)
+        Ok(Question { usage: usage.to_owned(), thing: all(thing)?, peer: peer.map(all).transpose()? })
     }
 
     /// The domains here that do not count: they are named, so that nobody wonders why they were not heard.
@@ -209,6 +224,8 @@ fn testimony(domain: &Domain, reach: &Reach, told: Option<&Told>) -> Result<Test
     Ok(Testimony {
         origin: domain.origin(),
         size: reach.size,
+        root: reach.root,
+        descriptor: domain.descriptor().version,
         as_of: reach.cosigned_at.unwrap_or_default(),
         freshness: Freshness::clone(&domain.descriptor().freshness),
         record: told.map(|told| told.kept.record()).transpose()?.flatten(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ics_core::checker::Case;
 use ics_core::evidence::Evidence;
 use ics_core::limits;
 use ics_core::statement::Erasure;
@@ -330,6 +331,16 @@ impl Node {
         let mut query = vec![("id", id), ("use", usage)];
         query.extend(peer.map(|peer| ("peer", peer)));
         self.get(&["verdict"], &query).await
+    }
+
+    /// The node's verdict with all that it takes to check it.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn case(&self, id: &str, usage: &str, peer: Option<&str>) -> Answer<Case> {
+        let mut query = vec![("id", id), ("use", usage)];
+        query.extend(peer.map(|peer| ("peer", peer)));
+        self.get(&["verdict", "case"], &query).await
     }
 
     /// What the node decides about several uses at once, in the order of the questions.

@@ -67,21 +67,31 @@ fn a_verdict_names_what_it_did_not_hear() {
             {"of": "thing", "domain": "plant.example", "index": 14, "statement": "07".repeat(32),
              "signer": "ab".repeat(20), "name": "Buyer\u{202e} Ltd", "role": "owner",
              "entitled_by": {"grant": answers[0].record.statements.iter().find(|it| it.by.index == 11).expect("11").by.statement},
-             "act": "status", "rule": "gives it the status `in-use`, which permits its use"},
+             "act": "status", "status": "in-use", "effect": "permits", "rule": "entitled",
+             "admitted_at": "2026-01-02T00:00:00Z"},
+            {"of": "thing", "domain": "plant.example", "index": 13, "statement": "06".repeat(32),
+             "signer": "ab".repeat(20), "role": "maintainer", "act": "status", "status": "planned", "effect": "none",
+             "rule": "replaced", "ended_by": "07".repeat(32), "admitted_at": "2026-01-02T00:00:00Z"},
+            {"of": "thing", "domain": "plant.example", "index": 11, "signer": "ab".repeat(20), "role": "manufacturer",
+             "statement": answers[0].record.statements.iter().find(|it| it.by.index == 11).expect("11").by.statement,
+             "act": "grant", "rule": "grant", "admitted_at": "2026-01-02T00:00:00Z"},
             {"of": "peer", "domain": "plant.example", "index": 6, "statement": "08".repeat(32),
-             "signer": "ab".repeat(20), "role": "owner", "act": "approval", "rule": "approves of it"},
+             "signer": "ab".repeat(20), "role": "owner", "act": "approval", "rule": "entitled",
+             "admitted_at": "2026-01-02T00:00:00Z"},
         ],
         "ignored": [format!("other.example/{}", "07".repeat(32))],
-        "as_of": [{"domain": "plant.example", "size": 20, "as_of": "2026-01-02T00:00:00Z",
+        "as_of": [{"domain": "plant.example", "size": 20, "root": "0a".repeat(32), "descriptor": 1, "as_of": "2026-01-02T00:00:00Z",
                    "fresh_until": "2026-01-02T00:01:00Z"}],
     }))
     .expect("a verdict");
-    let text = text(&verdict("serial:1", Some("host:gw"), &given, &answers));
+    let text = text(&verdict("serial:1", Some("host:gw"), &given));
     for expected in [
         "Denied: serial:1 with host:gw, to connect; good until 2026-01-02 00:01:00 UTC\n# Why\n- `serial:1` is `withdrawn`\n",
         "- Buyer\u{fffd} Ltd (key abababababababab…) gives it the status `in-use`, which permits its use, as owner, granted to \
          him by entry 11 of plant.example [14]\n",
         "- Of the peer: the holder of the key abababababababab… approves of it, as owner, by no right that is known here [6]\n",
+        "# Without effect\n- the holder of the key abababababababab… gives it the status `planned`, which neither permits nor \
+         blocks its use: a later statement replaces it, entry 14 [13]\n",
         "The domain other.example is held here but not heard: the trust policy does not name it\n",
         "# How fresh\n- plant.example, all 20 entries as of 2026-01-02 00:00:00 UTC; good until 2026-01-02 00:01:00 UTC\n",
     ] {

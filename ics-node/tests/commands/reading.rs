@@ -129,6 +129,42 @@ fn only_allow_is_a_yes() {
     }
 }
 
+#[test]
+fn a_saved_verdict_is_checked_without_the_node() {
+    let mut stage = Stage::started();
+    (1..=2).for_each(|number| drop(publish(&stage, number, &format!("SN-{number}"))));
+    trust(&mut stage);
+    stage.ok(&["status", "in-use", "serial:SN-1", "--yes"]);
+    stage.ok(&["status", "lost", "serial:SN-2", "--yes"]);
+    let path = |name: &str| stage.path(name).to_str().expect("UTF-8").to_owned();
+    let (file, policy) = (path("case.json"), path("home/trust.json"));
+    for (thing, outcome) in [("serial:SN-1", "allow"), ("serial:SN-2", "deny"), ("serial:SN-9", "unknown")] {
+        let saved = stage.ok(&["explain", thing, "--use", "operate", "--peer", "serial:SN-1", "--save", &file]);
+        assert_eq!(saved["outcome"], outcome, "{saved}");
+        let checked = stage.ok(&["verify", &file, "--trust", &policy]);
+        assert_eq!((&checked["trusted"], &checked["verdict"]["outcome"]), (&true.into(), &outcome.into()), "{checked}");
+    }
+    stage.ok(&["explain", "serial:SN-2", "--use", "operate", "--save", &file]);
+    let good = std::fs::read_to_string(&file).expect("read");
+    stage.kill();
+    let checked = stage.run_in("verifier", &["verify", &file]);
+    assert_eq!((checked.code, &checked.json()["trusted"]), (0, &false.into()), "{checked:?}");
+    for (what, from, to) in [
+        ("another outcome", "\"outcome\":\"deny\"", "\"outcome\":\"allow\""),
+        ("another status", "\"status\":\"lost\"", "\"status\":\"in-use\""),
+        ("another rule", "\"rule\":\"block\"", "\"rule\":\"lapsed\""),
+    ] {
+        assert!(good.contains(from), "{what}: {good}");
+        let forged = stage.write("forged.json", good.replace(from, to));
+        let refused = stage.run(&["verify", &forged]);
+        assert_eq!(refused.code, 1, "{what}: {refused:?}");
+    }
+    let other = std::fs::read_to_string(&policy).expect("read").replace("in-use", "all");
+    let other = stage.write("other.json", other);
+    let refused = stage.run(&["verify", &file, "--trust", &other]);
+    assert_eq!(refused.code, 1, "it was decided by another policy: {refused:?}");
+}
+
 /// What the picture of a code shows, eight points for each module, as the simplest form of a picture that scanners take.
 fn picture(svg: &str) -> Vec<u8> {
     const POINTS: usize = 8;

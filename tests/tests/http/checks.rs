@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
+use ics_core::checker::Case;
+use ics_core::trust::Outcome;
 use ics_node::config::SocketConfig;
 use ics_node::http::Settings;
 use serde_json::{Value, json};
@@ -76,6 +78,25 @@ async fn without_a_policy_nothing_is_allowed() {
     assert_eq!(told(&answer), (503, "unknown", "no-policy"));
     let verdict = node.get("/v1/verdict?id=serial:SN-10&use=connect").await.json();
     assert_eq!((&verdict["outcome"], &verdict["reason"]), (&json!("unknown"), &json!("no-policy")));
+}
+
+#[tokio::test]
+async fn a_verdict_comes_with_its_evidence() {
+    let node = tell(Node::of(World::permitting).await).await;
+    for (query, outcome) in [
+        ("id=serial:SN-10&use=connect", Outcome::Allow),
+        ("id=serial:SN-10&use=connect&peer=serial:SN-12", Outcome::Deny),
+        ("id=serial:SN-99&use=connect", Outcome::Unknown),
+    ] {
+        let answer = node.get(&format!("/v1/verdict/case?{query}")).await;
+        let case = Case::parse(&answer.body).expect("a case");
+        assert_eq!((case.verdict.outcome, case.check()), (outcome, Ok(())), "{query}");
+        let mut forged = case;
+        forged.verdict.outcome = if outcome == Outcome::Allow { Outcome::Deny } else { Outcome::Allow };
+        assert!(forged.check().is_err(), "{query}");
+    }
+    let without = Node::founded().await.get("/v1/verdict/case?id=serial:SN-10&use=connect").await;
+    without.is_problem("no policy", (503, "behind"));
 }
 
 #[tokio::test]

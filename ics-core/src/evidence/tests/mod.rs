@@ -1,5 +1,6 @@
 //! What evidence proves, and that nothing else passes for it.
 
+mod cases;
 mod flips;
 mod story;
 mod tampering;

@@ -1,14 +1,17 @@
 //! What a relying party is told, and why.
 
-use super::{Looked, Outcome, Party, Question, Reason, Testimony, Verdict, verdict};
+use super::{Looked, Outcome, Question, Reason, Testimony, Verdict, verdict};
+use crate::checker::{Premises, Sought, check};
 use crate::descriptor::Freshness;
+use crate::domain::Domain;
 use crate::identity::Kind;
+use crate::log::Hash;
 use crate::log::checkpoint::Origin;
 use crate::record::{Record, resolve};
 use crate::samples::*;
 use crate::statement::Subject;
 use crate::time::Timestamp;
-use crate::trust::{TrustDocument, TrustPolicy};
+use crate::trust::{Conflict, Party, Rule, TrustDocument, TrustPolicy};
 use crate::vocabulary::{Act, Attribute};
 
 const RULES: &str = r#"
@@ -42,38 +45,89 @@ fn record(drafts: &[Draft]) -> Option<Record> {
     resolve(&domain(), &device(), &about, &groups, now())
 }
 
+/// What a domain says, and by which statements.
+#[derive(Clone)]
+struct Told {
+    testimony: Testimony,
+    drafts: Vec<Draft>,
+}
+
 /// A domain that was heard of ten seconds ago.
-fn testimony(domain: &str, drafts: &[Draft]) -> Testimony {
+fn testimony(domain: &str, drafts: &[Draft]) -> Told {
     let record = record(drafts).map(|record| Record { domain: word(domain), ..record });
-    Testimony {
+    let testimony = Testimony {
         origin: origin(domain),
         size: 100,
+        root: Hash([7; 32]),
+        descriptor: 1,
         as_of: time(999_990),
         freshness: freshness(7_200),
         record,
         withheld: false,
+    };
+    Told { testimony, drafts: drafts.to_vec() }
+}
+
+/// The answer, which the checker accepts: every verdict of these tests comes from here.
+fn answer(usage: &str, thing: Asked, peer: Option<Asked>, policy: &TrustPolicy, at: Timestamp) -> Verdict {
+    let looked = |it: &Asked| Looked {
+        asked: it.asked.to_owned(),
+        candidates: it.candidates,
+        testimonies: it.told.iter().map(|told| told.testimony.clone()).collect(),
+    };
+    let question = Question { usage: usage.to_owned(), thing: looked(&thing), peer: peer.as_ref().map(looked) };
+    let verdict = verdict(&question, policy, at);
+    let premises = Premises {
+        usage: usage.to_owned(),
+        at,
+        policy: policy.document().clone(),
+        thing: thing.sought(),
+        peer: peer.as_ref().map(Asked::sought),
+    };
+    assert_eq!(check(&verdict, &premises), Ok(()), "{verdict:?}");
+    verdict
+}
+
+/// The id of the device.
+const DEVICE_ID: &str = "dddddddddddddddddddddddddddddddddddddddd";
+
+/// What was asked for, and what is told of it.
+struct Asked {
+    asked: &'static str,
+    candidates: usize,
+    told: Vec<Told>,
+}
+
+impl Asked {
+    fn sought(&self) -> Sought {
+        let heard = self.told.iter().map(|told| {
+            let mut heard = heard(&domain(), &told.drafts, told.testimony.origin.clone(), told.testimony.as_of);
+            heard.chain[0].1.freshness = told.testimony.freshness.clone();
+            heard.judged_at = Some(now());
+            heard
+        });
+        Sought { asked: self.asked.to_owned(), candidates: self.candidates, heard: heard.collect() }
     }
 }
 
 fn good() -> Vec<Draft> {
     vec![
-        introduce(0).attribute(Attribute::Model, "P1"),
+        introduce(0).name("serial:SN-1").attribute(Attribute::Model, "P1"),
         status(1, KEEPER, "maintainer", "in-use"),
         say(2, KEEPER, "maintainer", Act::Approval),
     ]
 }
 
-fn looked(testimonies: Vec<Testimony>) -> Looked {
-    Looked { asked: "serial:SN-1".to_owned(), candidates: 1, testimonies }
+fn looked(told: Vec<Told>) -> Asked {
+    Asked { asked: "serial:SN-1", candidates: 1, told }
 }
 
-fn ask_at(usage: &str, now: Timestamp, testimonies: Vec<Testimony>) -> Verdict {
-    let question = Question { usage: usage.to_owned(), thing: looked(testimonies), peer: None };
-    verdict(&question, &policy(&["a.example", "b.example"]), now)
+fn ask_at(usage: &str, now: Timestamp, told: Vec<Told>) -> Verdict {
+    answer(usage, looked(told), None, &policy(&["a.example", "b.example"]), now)
 }
 
-fn ask(testimonies: Vec<Testimony>) -> Verdict {
-    ask_at("operate", now(), testimonies)
+fn ask(told: Vec<Told>) -> Verdict {
+    ask_at("operate", now(), told)
 }
 
 fn with(more: Draft) -> Vec<Draft> {
@@ -85,13 +139,13 @@ fn what_the_rules_permit_is_allowed_with_all_that_it_rests_on() {
     let verdict = ask(vec![testimony("a.example", &good()), testimony("b.example", &[])]);
     assert_eq!((verdict.outcome, verdict.rules.as_slice()), (Outcome::Allow, ["operate".to_owned()].as_slice()));
     assert_eq!(verdict.reasons, ["the trust policy permits `operate`: operate"]);
-    let steps: Vec<_> = verdict.derivation.iter().map(|step| (step.index, step.act, step.rule.as_str())).collect();
+    let steps: Vec<_> = verdict.derivation.iter().map(|step| (step.index, step.act, step.says())).collect();
     assert_eq!(
         steps,
         [
-            (0, Act::Identity, "vouches for its identity"),
-            (2, Act::Approval, "approves of it"),
-            (1, Act::Status, "gives it the status `in-use`, which permits its use"),
+            (0, Act::Identity, "vouches for its identity".to_owned()),
+            (1, Act::Status, "gives it the status `in-use`, which permits its use".to_owned()),
+            (2, Act::Approval, "approves of it".to_owned()),
         ]
     );
     assert!(verdict.derivation.iter().all(|step| step.domain == word("a.example") && step.of == Party::Thing));
@@ -113,10 +167,13 @@ fn every_way_to_an_answer() {
     let stolen = || with(status(3, KEEPER, "maintainer", "stolen"));
     let empty = || testimony("b.example", &[]);
     let of_a = |drafts: &[Draft]| testimony("a.example", drafts);
-    let old = |testimony: Testimony| Testimony { as_of: time(1_000_000 - 3_600), ..testimony };
-    let short = |testimony: Testimony| Testimony { freshness: freshness(10), ..testimony };
-    let other =
-        |testimony: Testimony| Testimony { origin: Origin { entry0: [1; 32], ..testimony.origin }, ..testimony };
+    let changed = |mut told: Told, change: &dyn Fn(&mut Testimony)| {
+        change(&mut told.testimony);
+        told
+    };
+    let old = |told: Told| changed(told, &|it| it.as_of = time(1_000_000 - 3_600));
+    let short = |told: Told| changed(told, &|it| it.freshness = freshness(10));
+    let other = |told: Told| changed(told, &|it| it.origin.entry0 = [1; 32]);
     let cases = [
         (
             "blocked here",
@@ -167,10 +224,9 @@ fn every_way_to_an_answer() {
             "vouched for by manufacturer; nobody approves of it; it has no label",
         ),
         ("no status", vec![of_a(&good()[..1]), empty()], Outcome::Deny, "it has no status"),
-        ("nothing stands", vec![of_a(&[good().remove(0).refused()]), empty()], Outcome::Deny, "nobody vouches for it"),
         (
             "planned",
-            vec![of_a(&[introduce(0), status(1, KEEPER, "maintainer", "planned")]), empty()],
+            vec![of_a(&[good().remove(0), status(1, KEEPER, "maintainer", "planned")]), empty()],
             Outcome::Deny,
             "`planned`, which neither permits nor blocks its use",
         ),
@@ -197,28 +253,57 @@ fn every_way_to_an_answer() {
 }
 
 #[test]
+fn what_is_said_without_effect_vouches_for_nothing() {
+    let told = vec![testimony("a.example", &[good().remove(0).refused()])];
+    let verdict = answer("operate", Asked { asked: DEVICE_ID, ..looked(told) }, None, &policy(&["a.example"]), now());
+    assert_eq!((verdict.outcome, verdict.reason), (Outcome::Deny, Reason::NotPermitted));
+    assert!(verdict.reasons[1].contains("nobody vouches for it"), "{:?}", verdict.reasons);
+    assert_eq!(verdict.derivation[0].rule, Rule::Refused);
+}
+
+#[test]
+fn a_former_approval_counts_as_long_as_its_signer_could_give_it_again() {
+    let roles = |more: Vec<Draft>, domain: &Domain| {
+        let drafts = [good(), more].concat();
+        let (about, groups) = split(&drafts);
+        let record = resolve(domain, &device(), &about, &groups, now()).expect("introduced");
+        record.formerly_approved.iter().map(|by| (by.index, by.role.to_string())).collect::<Vec<_>>()
+    };
+    let over = || say(3, KEEPER, "maintainer", Act::Approval).until(500);
+    let expected = vec![(3, "maintainer".to_owned())];
+    assert_eq!(roles(vec![over()], &domain()), expected);
+    assert_eq!(
+        roles(vec![say(4, KEEPER, "maintainer", Act::Approval).ends(2)], &domain()),
+        [(2, "maintainer".to_owned())]
+    );
+    // Its signer has lost the role since, or has taken it back after its time.
+    let lost = changed(50, |next| {
+        next.roles.insert(word("maintainer"), crate::descriptor::RoleSpec::default());
+    });
+    assert_eq!(roles(vec![over()], &lost), []);
+    assert_eq!(roles(vec![over(), say(4, KEEPER, "maintainer", Act::Withdrawal).ends(3)], &domain()), []);
+    // A role by grant is enough, for as long as the grant holds.
+    let sold = grant(5, MAKER, "manufacturer", BUYER, "maintainer");
+    let by_buyer = || say(6, BUYER, "maintainer", Act::Approval).until(500);
+    assert_eq!(roles(vec![sold.clone(), by_buyer()], &domain()), [(6, "maintainer".to_owned())]);
+    assert_eq!(roles(vec![sold.until(900), by_buyer()], &domain()), []);
+}
+
+#[test]
 fn several_reasons_are_all_given() {
     let both = vec![testimony("a.example", &with(status(3, KEEPER, "maintainer", "stolen")))];
-    let question = Question {
-        usage: "connect".to_owned(),
-        thing: looked(both.clone()),
-        peer: Some(Looked { asked: "host:broker.example".to_owned(), ..looked(both) }),
-    };
-    let verdict = verdict(&question, &policy(&["a.example", "b.example"]), now());
+    let peer = Asked { asked: DEVICE_ID, ..looked(both.clone()) };
+    let verdict = answer("connect", looked(both), Some(peer), &policy(&["a.example", "b.example"]), now());
     assert_eq!((verdict.outcome, verdict.reasons.len()), (Outcome::Deny, 2));
-    assert!(verdict.reasons[1].starts_with("the peer `host:broker.example` is `stolen`"));
+    assert!(verdict.reasons[1].starts_with(&format!("the peer `{DEVICE_ID}` is `stolen`")));
     assert_eq!(verdict.derivation.iter().filter(|step| step.of == Party::Peer).count(), 4);
 }
 
 #[test]
 fn a_pair_is_judged_together() {
     let ask = |peer: &[Draft]| {
-        let question = Question {
-            usage: "connect".to_owned(),
-            thing: looked(vec![testimony("a.example", &good())]),
-            peer: Some(looked(vec![testimony("a.example", peer)])),
-        };
-        verdict(&question, &policy(&["a.example"]), now())
+        let (thing, peer) = (looked(vec![testimony("a.example", &good())]), looked(vec![testimony("a.example", peer)]));
+        answer("connect", thing, Some(peer), &policy(&["a.example"]), now())
     };
     assert_eq!(ask(&good()).outcome, Outcome::Allow);
     let denied = ask(&good()[..1]);
@@ -228,15 +313,14 @@ fn a_pair_is_judged_together() {
 
 #[test]
 fn a_name_of_several_things_is_unknown() {
-    let mut question =
-        Question { usage: "operate".to_owned(), thing: looked(vec![testimony("a.example", &good())]), peer: None };
-    assert_eq!(verdict(&question, &policy(&["a.example"]), now()).outcome, Outcome::Allow);
-    question.thing.candidates = 2;
-    let unknown = verdict(&question, &policy(&["a.example"]), now());
-    assert_eq!(
-        (unknown.outcome, unknown.reasons),
-        (Outcome::Unknown, vec!["`serial:SN-1` fits 2 identities".to_owned()])
-    );
+    let ask = |candidates, told: &[Draft]| {
+        let thing = Asked { candidates, ..looked(vec![testimony("a.example", told)]) };
+        answer("operate", thing, None, &policy(&["a.example"]), now())
+    };
+    assert_eq!(ask(1, &good()).outcome, Outcome::Allow);
+    let unknown = ask(2, &[]);
+    assert_eq!((unknown.outcome, unknown.reason), (Outcome::Unknown, Reason::Ambiguous));
+    assert!(unknown.reasons.contains(&"`serial:SN-1` fits 2 identities".to_owned()), "{:?}", unknown.reasons);
 }
 
 #[test]
@@ -254,7 +338,11 @@ fn an_answer_holds_until_something_begins_ends_or_grows_old() {
     // wrong, and nobody can tell how old the news is.
     let ahead = |at| {
         [("a.example", good()), ("b.example", Vec::new())]
-            .map(|(domain, said)| Testimony { as_of: time(at), ..testimony(domain, &said) })
+            .map(|(domain, said)| {
+                let mut told = testimony(domain, &said);
+                told.testimony.as_of = time(at);
+                told
+            })
             .to_vec()
     };
     assert_eq!(ask(ahead(1_000_100)).fresh_until, Some(time(1_000_000 + 3_600)));
@@ -274,12 +362,10 @@ fn conflicts_and_unheard_domains_are_shown() {
         testimony("c.example", &good()),
     ]);
     assert_eq!(
-        verdict.conflicts,
+        verdict.conflicts.iter().map(Conflict::in_words).collect::<Vec<_>>(),
         [
-            "`serial:SN-1`: `model` is said to be `P1` and `P2`".to_owned(),
-            format!(
-                "`serial:SN-1`: `planned` stands beside it, given in b.example at index 4 by {KEEPER} as maintainer"
-            ),
+            "`model` is said to be `P1` (a.example entry 0) and `P2` (b.example entry 0)".to_owned(),
+            "`status` is said to be `in-use` (a.example entry 1) and `planned` (b.example entry 4)".to_owned(),
         ]
     );
     assert_eq!(verdict.ignored, [origin("c.example")].into());

@@ -1,13 +1,18 @@
 //! `ics explain`.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use console::style;
+use ics_core::checker::Case;
 
 use crate::api::{Explanation, Point, Section};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::cli::output::wrapped_lines;
 use crate::cli::words::clean;
+use crate::explain;
 
 /// What `ics explain` takes.
 #[derive(Debug, Args)]
@@ -16,7 +21,10 @@ Examples:
   $ ics explain serial:SN-0001
 
   Why may this device talk to that gateway, or why not?
-  $ ics explain serial:SN-0001 --use connect --peer host:gw4.site.example")]
+  $ ics explain serial:SN-0001 --use connect --peer host:gw4.site.example
+
+  Keep the answer with everything that proves it, for `ics verify`:
+  $ ics explain serial:SN-0001 --use operate --save pump.case.json")]
 pub(crate) struct Explain {
     /// An id or a name, as `ics lookup` takes.
     query: String,
@@ -26,16 +34,36 @@ pub(crate) struct Explain {
     /// The thing that it is to deal with, by id or name.
     #[arg(long, value_name = "QUERY", requires = "usage")]
     peer: Option<String>,
+    /// Write the verdict with its evidence to this file; `ics verify` checks it without a network.
+    #[arg(long, value_name = "FILE", requires = "usage")]
+    save: Option<PathBuf>,
 }
 
 impl Explain {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let node = context.node(&context.config()?)?;
+        if let (Some(path), Some(usage)) = (&self.save, &self.usage) {
+            let case = context.wait(async { Ok(node.case(&self.query, usage, self.peer.as_deref()).await?) })?;
+            return save(context, path, &case);
+        }
         let asked = node.explain(&self.query, self.usage.as_deref(), self.peer.as_deref());
         let explanation = context.wait(async { Ok(asked.await?) })?;
         context.output.result(&explanation, || text(&explanation))?;
         Ok(Exit::Ok)
     }
+}
+
+fn save(context: &Context, path: &Path, case: &Case) -> Result<Exit, Failure> {
+    case.check()
+        .map_err(|rejection| Failure::new(Exit::Refused, format!("the node's verdict is rejected: {rejection}")))?;
+    let json = serde_json::to_vec(case).map_err(|error| files::failed(path, error))?;
+    files::write(path, &json)?;
+    let saved = serde_json::json!({ "file": path, "outcome": case.verdict.outcome, "reason": case.verdict.reason });
+    context.output.result(&saved, || {
+        let outcome = explain::outcome(case.verdict.outcome);
+        format!("✓ {outcome} ({}), checked and written to {}", case.verdict.reason.as_str(), path.display())
+    })?;
+    Ok(Exit::Ok)
 }
 
 fn text(explanation: &Explanation) -> String {

@@ -42,7 +42,7 @@ impl TrustCommand {
 }
 
 /// The file that was named, or the one that the node decides by.
-fn file(context: &Context, named: Option<PathBuf>) -> Result<PathBuf, Failure> {
+pub(super) fn file(context: &Context, named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let configured = || Ok::<_, Failure>(context.config()?.trust.policy);
     match named {
         Some(path) => Ok(path),
@@ -53,7 +53,7 @@ fn file(context: &Context, named: Option<PathBuf>) -> Result<PathBuf, Failure> {
     }
 }
 
-fn read(path: &Path) -> Result<TrustPolicy, Failure> {
+pub(super) fn read(path: &Path) -> Result<TrustPolicy, Failure> {
     let json = files::read(path, limits::DESCRIPTOR_BYTES)?;
     TrustPolicy::parse(&json).map_err(|error: TrustError| files::failed(path, error))
 }

@@ -1,5 +1,6 @@
 //! `ics verify`.
 
+mod case;
 mod proof;
 
 use std::fs::File;
@@ -15,7 +16,7 @@ use ics_core::log::note::VerifierKey;
 use ics_core::log::source::Source;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::app::problem::Code;
 use crate::cli::context::Context;
@@ -43,6 +44,9 @@ devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef0011223
 devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455+1e044bcd+\
 AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea \
 --witness ics.cert.example+e67d9286+BNdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea
+
+  A verdict that `ics explain --save` or a node has given, by the trust policy that must have decided:
+  $ ics verify pump.case.json --trust trust.json
 
   May this file be installed?
   $ ics verify firmware.bin --evidence firmware.evidence.json
@@ -73,6 +77,9 @@ pub(crate) struct Verify {
     /// For a proof: the entry's body [default: the file beside the proof that ends in .pgp].
     #[arg(long, value_name = "FILE", requires = "log_key")]
     body: Option<PathBuf>,
+    /// For a verdict: the trust policy that must have decided [default: the one in ics.toml, if there is one].
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["evidence", "domain", "log_key"])]
+    trust: Option<PathBuf>,
     /// Judge as of this time, in RFC 3339 [default: now].
     #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<Timestamp>,
@@ -112,6 +119,9 @@ impl Verify {
         if self.is_proof()? {
             return proof::run(&self, context);
         }
+        if let Some(json) = self.case()? {
+            return case::run(&self, context, &json);
+        }
         let evidence = self.evidence(context)?;
         let pin = match self.pin.clone() {
             Some(pin) => Some(pin),
@@ -143,6 +153,20 @@ impl Verify {
                 None => failure.hint("an artifact is checked with --evidence FILE, or with --domain DOMAIN"),
             }
         })
+    }
+
+    /// The file, if it is a verdict with its evidence.
+    fn case(&self) -> Result<Option<Vec<u8>>, Failure> {
+        #[derive(Deserialize)]
+        struct Probe {
+            verdict: Option<serde::de::IgnoredAny>,
+        }
+        if self.evidence.is_some() || self.domain.is_some() || self.is_artifact()? {
+            return Ok(None);
+        }
+        let json = files::read(&self.file, limits::CASE_BYTES)?;
+        let is_case = serde_json::from_slice::<Probe>(&json).is_ok_and(|probe| probe.verdict.is_some());
+        Ok(is_case.then_some(json))
     }
 
     /// Whether the file is a proof that an entry stands in a log.

@@ -44,7 +44,7 @@ fn words(verdict: &Verdict) -> serde_json::Value {
 /// Each statement once, with its place in the log where it was said first: adopted, it stands in a second one.
 fn derivation(verdict: &Verdict, adopting: &DomainName) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    let mut steps: Vec<&Step> = verdict.derivation.iter().collect();
+    let mut steps: Vec<&Step> = verdict.derivation.iter().filter(|step| step.counts()).collect();
     steps.sort_by_key(|step| (step.act, step.domain == *adopting));
     let first = steps.into_iter().filter(|step| seen.insert(step.statement));
     let line = |step: &Step| format!("{:<19} {:<27} {} {}", step.role.as_str(), does(step), step.domain, step.index);
@@ -53,13 +53,13 @@ fn derivation(verdict: &Verdict, adopting: &DomainName) -> Vec<String> {
 
 /// What a statement does to the answer, in a few words.
 fn does(step: &Step) -> String {
-    let of = if step.rule.contains("member of the group") { "its lot" } else { "it" };
-    let quoted = step.rule.split('`').nth(1).unwrap_or_default();
+    let of = if step.group.is_some() { "its lot" } else { "it" };
+    let status = step.status.as_ref().map(ToString::to_string).unwrap_or_default();
     match step.act {
         Act::Identity => format!("vouches for {of}"),
         Act::Approval => format!("approves of {of}"),
-        Act::Status => format!("says of {of}: {quoted}"),
-        _ => format!("\"{quoted}\""),
+        Act::Status => format!("says of {of}: {status}"),
+        _ => format!("\"{}\"", step.label.as_deref().unwrap_or_default()),
     }
 }
 

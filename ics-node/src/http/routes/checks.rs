@@ -175,6 +175,15 @@ pub(super) async fn verdict(
     Ok(answer::json(&verdict))
 }
 
+pub(super) async fn case(
+    face: Data<Face>,
+    reader: Reading,
+    query: Query<VerdictQuestion>,
+) -> Result<HttpResponse, Failure> {
+    let case = face.blocking(move |app| app.case(reader.0, &query.id, &query.use_, query.peer.as_deref())).await?;
+    Ok(answer::json(&case))
+}
+
 pub(super) async fn challenge(
     face: Data<Face>,
     reader: Reading,

@@ -90,6 +90,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/identities/{id}/evidence", Everybody, |r| r.to(identities::evidence)),
     get(VIEW, Everybody, |r| r.to(identities::view)),
     get("/v1/verdict", Everybody, |r| r.to(checks::verdict)),
+    get("/v1/verdict/case", Everybody, |r| r.to(checks::case)),
     get("/v1/explain", Everybody, |r| r.to(identities::explain)),
     get(CHECK, Everybody, |r| r.to(checks::check)),
     post(CHECK, Everybody, |r| r.to(checks::checks)),
@@ -136,7 +137,7 @@ impl Endpoint {
     /// Whether it decides about uses: what a gateway asks its own node.
     #[must_use]
     pub fn decides(&self) -> bool {
-        ["/v1/verdict", CHECK, "/v1/challenge", "/v1/challenge/answer"].contains(&self.path)
+        ["/v1/verdict", "/v1/verdict/case", CHECK, "/v1/challenge", "/v1/challenge/answer"].contains(&self.path)
     }
 
     /// Whether pages of other origins may read it.

@@ -9,11 +9,13 @@ fn verdict(outcome: &str) -> Verdict {
         "reasons": ["the trust policy permits `connect`: devices"], "rules": ["devices"],
         "derivation": [
             {"of": "thing", "domain": "a.example", "index": 5, "statement": "07".repeat(32), "signer": "ab".repeat(20),
-             "name": "Acme", "role": "manufacturer", "act": "identity", "rule": "vouches for its identity"},
+             "name": "Acme", "role": "manufacturer", "act": "identity", "rule": "entitled", "admitted_at": "2026-11-20T08:00:00Z"},
             {"of": "peer", "domain": "a.example", "index": 6, "statement": "08".repeat(32), "signer": "ab".repeat(20),
-             "role": "owner", "act": "approval", "rule": "approves of it"},
+             "role": "owner", "act": "approval", "rule": "entitled", "admitted_at": "2026-11-20T08:00:00Z"},
+            {"of": "peer", "domain": "a.example", "index": 7, "statement": "09".repeat(32), "signer": "ab".repeat(20),
+             "role": "owner", "act": "approval", "rule": "role-lost", "admitted_at": "2026-11-20T08:00:00Z"},
         ],
-        "as_of": [{"domain": "a.example", "size": 7, "as_of": "2026-11-20T08:10:00Z",
+        "as_of": [{"domain": "a.example", "size": 7, "root": "0a".repeat(32), "descriptor": 1, "as_of": "2026-11-20T08:10:00Z",
                    "fresh_until": "2026-11-20T08:11:00Z"}],
     }))
     .expect("a verdict")

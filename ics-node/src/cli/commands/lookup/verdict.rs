@@ -1,7 +1,7 @@
 //! The node's answer to whether a thing may be used so.
 
 use console::style;
-use ics_core::trust::{Outcome, Party, Step, Verdict};
+use ics_core::trust::{Conflict, Outcome, Party, Step, Verdict};
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -19,7 +19,7 @@ pub(super) fn text(thing: &str, peer: Option<&str>, verdict: &Verdict) -> String
     let lists = [
         ("rests on", steps(verdict, Party::Thing)),
         ("the peer's", steps(verdict, Party::Peer)),
-        ("conflicts", cleaned(&verdict.conflicts)),
+        ("conflicts", cleaned(&verdict.conflicts.iter().map(Conflict::in_words).collect::<Vec<_>>())),
         ("news", news(verdict)),
         ("not heard", verdict.ignored.iter().map(|it| it.domain.to_string()).collect::<Vec<_>>().join("\n")),
     ];
@@ -47,9 +47,9 @@ fn steps(verdict: &Verdict, of: Party) -> String {
     let step = |step: &Step| {
         let signer = step.name.as_deref().map_or_else(|| step.signer.to_string(), clean);
         let place = style(format!("{} entry {}", step.domain, step.index)).dim();
-        format!("{signer} as {} {}\n  {place}", step.role, clean(&step.rule))
+        format!("{signer} as {} {}\n  {place}", step.role, clean(&step.says()))
     };
-    verdict.derivation.iter().filter(|step| step.of == of).map(step).collect::<Vec<_>>().join("\n")
+    verdict.derivation.iter().filter(|step| step.of == of && step.counts()).map(step).collect::<Vec<_>>().join("\n")
 }
 
 fn news(verdict: &Verdict) -> String {

@@ -1,0 +1,233 @@
+//! Whether the log's home was to admit a statement: docs/calculus.md, section 1.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use serde_json::{Map, Value, json};
+
+use super::cedar::{self, OwnSchema, described, entity};
+use super::standing::{Judged, Judgement, Scene, may_lift, replaces, takes_back};
+use crate::identity::IdentityId;
+use crate::limits;
+use crate::name::Name;
+use crate::record::Logged;
+use crate::statement::{StatementId, Subject};
+use crate::time::Timestamp;
+use crate::trust::Rule;
+use crate::vocabulary::{Act, Attribute, Effect};
+
+static SCHEMA: OwnSchema = LazyLock::new(|| cedar::read(include_str!("../../../schemas/policy.cedarschema")));
+
+/// A statement where it is to be admitted.
+struct Next<'a> {
+    s: &'a Logged,
+    /// What was said before it of the same subject and of groups.
+    before: &'a [Logged],
+    scene: Scene<'a>,
+    judgement: Judgement<'a>,
+}
+
+/// Whether a statement was to be admitted, with `before` it in the log. `last` is when the entry before it was admitted;
+/// `unseen` says that it rests on a statement that is erased by now, so that only its form can be judged.
+pub(super) fn is_admitted(scene: Scene<'_>, s: &Logged, last: Timestamp, unseen: bool) -> bool {
+    let before = scene.statements;
+    let is_again =
+        before.iter().any(|other| other.id() == s.id() && other.subject_id() == s.subject_id() && !other.is_refused());
+    if is_again || !is_from_here(&scene, s) || !is_in_time(s, last) || !is_formed(&scene, s) || !may_name(&scene, s) {
+        return false;
+    }
+    let next = Next { s, before, scene, judgement: scene.judge() };
+    unseen
+        || next.has_role()
+            && next.is_of_that_kind()
+            && next.may_issue()
+            && next.may_supersede()
+            && next.has_room()
+            && next.selects_few()
+            && next.is_permitted()
+}
+
+/// Rule 1.1.
+fn is_from_here(scene: &Scene<'_>, s: &Logged) -> bool {
+    let (own, claimed) = (&scene.descriptor().domain, &s.claims().domain);
+    let is_pinned = |nearest: &crate::record::SourceRef| {
+        let fits =
+            |source: &crate::descriptor::Source| source.domain == nearest.domain && source.entry0.0 == nearest.entry0;
+        scene.descriptor().sources.iter().any(fits)
+    };
+    let comes_from = match (s.source().first(), s.source().last()) {
+        (Some(nearest), Some(first)) => claimed != own && is_pinned(nearest) && first.domain == *claimed,
+        _ => claimed == own,
+    };
+    comes_from && !scene.is_compromised(s)
+}
+
+/// Rule 1.2.
+fn is_in_time(s: &Logged, last: Timestamp) -> bool {
+    let claims = s.claims();
+    s.admitted_at() >= last
+        && s.signed_at().millis_since(s.admitted_at()) <= limits::CLOCK_SKEW_MILLIS
+        && claims.from.zip(claims.until).is_none_or(|(from, until)| from < until)
+}
+
+/// Rule 1.3.
+fn is_formed(scene: &Scene<'_>, s: &Logged) -> bool {
+    let (claims, kind, effect) = (s.claims(), s.subject().kind(), scene.effect(s));
+    let knows_status = claims.status.is_none() || effect.is_some();
+    let is_unbounded = effect != Some(Effect::BlocksForEver) || claims.until.is_none();
+    let revokes = kind.has_key() && effect.is_some_and(Effect::blocks);
+    let is_installable = claims.act != Act::Installed || kind.has_key();
+    let knows_role = s.grant().is_none_or(|grant| scene.descriptor().roles.contains_key(&grant.role));
+    let fits = claims.act == Act::Withdrawal || s.revokes() == revokes;
+    knows_status && is_unbounded && fits && is_installable && knows_role
+}
+
+/// Rule 1.4, at a place of the log.
+pub(super) fn may_name(scene: &Scene<'_>, s: &Logged) -> bool {
+    s.chosen_names().all(|name| is_nameable(scene, s, name))
+}
+
+/// Whether the signer's role may give a name.
+pub(super) fn is_nameable(scene: &Scene<'_>, s: &Logged, name: &Name) -> bool {
+    let spec = scene.descriptor().roles.get(&s.claims().role);
+    spec.is_some_and(|spec| spec.names.iter().any(|pattern| name.fits(pattern)))
+}
+
+const fn counts(rule: Rule) -> bool {
+    matches!(rule, Rule::Entitled | Rule::Block | Rule::Grant | Rule::Withdrawal)
+}
+
+impl<'a> Next<'a> {
+    /// Rule 1.5.
+    fn has_role(&self) -> bool {
+        self.judgement.roles_of(&self.s.signer()).contains(&self.s.claims().role)
+    }
+
+    fn is_about_it(&self, it: &Judged<'_>) -> bool {
+        it.said.subject_id() == self.s.subject_id()
+    }
+
+    /// Introductions of the very subject that count and that it does not replace.
+    fn introductions(&self) -> impl Iterator<Item = &'a Logged> {
+        let all = self.judgement.judged.iter().filter(|it| counts(it.rule) && it.said.claims().act == Act::Identity);
+        let kept = |it: &&Judged<'a>| self.is_about_it(it) && !self.s.claims().supersedes.contains(&it.said.id());
+        all.filter(kept).map(|it| it.said)
+    }
+
+    /// Rule 1.6.
+    fn is_of_that_kind(&self) -> bool {
+        self.introductions().all(|it| it.subject().kind() == self.s.subject().kind())
+    }
+
+    /// Rule 1.7.
+    fn may_issue(&self) -> bool {
+        let blocks = |it: &Judged<'_>| counts(it.rule) && it.effect.is_some_and(Effect::blocks);
+        self.s.claims().act != Act::Issued || !self.judgement.judged.iter().any(blocks)
+    }
+
+    /// Rule 1.8.
+    fn may_supersede(&self) -> bool {
+        let named = &self.s.claims().supersedes;
+        let names_some = self.s.claims().act != Act::Withdrawal || !named.is_empty();
+        names_some && named.iter().all(|id| self.may_end(id))
+    }
+
+    fn may_end(&self, id: &StatementId) -> bool {
+        let is_here = |it: &&Judged<'_>| self.is_about_it(it) || it.said.claims().act == Act::Grant;
+        let found = self.judgement.judged.iter().filter(is_here).find(|it| it.said.id() == *id);
+        let Some(target) = found else { return !self.s.source().is_empty() };
+        let (s, old) = (self.s, target.said);
+        let lifts = may_lift(self.scene.chain, s, old);
+        let (new_act, old_act) = (s.claims().act, old.claims().act);
+        target.effect != Some(Effect::BlocksForEver)
+            && (!old.is_erased() || lifts)
+            && old_act != Act::Withdrawal
+            && (new_act == Act::Withdrawal || new_act == old_act)
+            && (takes_back(s, old) || replaces(s, old) || lifts)
+    }
+
+    /// Whether another statement shares the bounds of this one.
+    fn is_beside(&self, other: &Logged) -> bool {
+        let selects = |s: &Logged| match s.subject() {
+            Subject::Group(group) if !group.attributes.is_empty() => Some(group.attributes.clone()),
+            _ => None,
+        };
+        other.subject_id() == self.s.subject_id() || selects(self.s).is_some_and(|it| selects(other) == Some(it))
+    }
+
+    /// Rule 1.9.
+    fn has_room(&self) -> bool {
+        let signer = self.s.signer();
+        let beside: BTreeMap<u64, _> =
+            self.before.iter().filter(|it| self.is_beside(it)).map(|it| (it.index(), it.signer())).collect();
+        let quota = self.scene.descriptor().limits.statements_per_signer_and_identity;
+        let quota = quota.unwrap_or(limits::STATEMENTS_PER_SIGNER_AND_IDENTITY);
+        let own = beside.values().filter(|other| **other == signer).count();
+        let has_blocked = self.judgement.judged.iter().any(|it| {
+            let blocks = counts(it.rule) && it.effect.is_some_and(Effect::blocks);
+            blocks && it.said.signer() == signer && self.is_beside(it.said)
+        });
+        let is_first_block = self.scene.effect(self.s).is_some_and(Effect::blocks) && !has_blocked;
+        beside.len() < limits::RECORD_STATEMENTS
+            && (is_first_block || own < quota && beside.len() < limits::RECORD_STATEMENTS_OPEN)
+    }
+
+    /// Rule 1.10.
+    fn selects_few(&self) -> bool {
+        let known = || self.judgement.judged.iter().filter(|it| self.is_about_it(it) && !it.said.is_refused());
+        self.s.claims().attributes.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute)).all(
+            |(attribute, value)| {
+                let given = known().filter_map(|it| it.said.claims().attributes.get(attribute));
+                given.chain([value]).collect::<BTreeSet<_>>().len() <= limits::SELECTING_VALUES
+            },
+        )
+    }
+
+    /// Rule 1.11.
+    fn is_permitted(&self) -> bool {
+        let claims = self.s.claims();
+        let signer = self.s.signer().to_string();
+        let roles: Vec<(&str, String)> =
+            self.judgement.roles_of(&self.s.signer()).iter().map(|role| ("Role", role.to_string())).collect();
+        let principal = described("Party", &signer, &json!({ "fingerprint": signer }), &roles);
+        let id: IdentityId = self.s.subject_id();
+        let mut attributes: Map<String, Value> =
+            self.known_attributes().into_iter().map(|(key, value)| (key.to_string(), value.into())).collect();
+        attributes.insert("kind".to_owned(), entity("Kind", self.s.subject().kind().as_str()));
+        let resource = described("Identity", &id.to_string(), &attributes.into(), &[]);
+        let source = self.s.source().first();
+        let mut context = Map::from_iter([
+            ("role".to_owned(), entity("Role", claims.role.as_str())),
+            ("adopted".to_owned(), source.is_some().into()),
+        ]);
+        let words = [
+            ("status", claims.status.as_ref().map(|it| entity("Status", it.as_str()))),
+            ("effect", self.scene.effect(self.s).map(|it| entity("Effect", it.as_str()))),
+            ("label", claims.label.clone().map(Value::from)),
+            ("grants", claims.grant.as_ref().map(|it| entity("Role", it.role.as_str()))),
+            ("source", source.map(|it| entity("Domain", it.domain.as_str()))),
+        ];
+        context.extend(words.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        let rules = &self.scene.descriptor().access;
+        cedar::ask(&SCHEMA, rules, principal, claims.act.as_str(), resource, context.into())
+            .is_some_and(|answer| answer.permits)
+    }
+
+    /// What introductions agree on; of a group what it selects, and of an introduction what it says itself.
+    fn known_attributes(&self) -> BTreeMap<Attribute, String> {
+        let mut values: BTreeMap<Attribute, BTreeSet<&String>> = BTreeMap::new();
+        for (attribute, value) in self.introductions().flat_map(|it| &it.claims().attributes) {
+            values.entry(*attribute).or_default().insert(value);
+        }
+        let mut known: BTreeMap<Attribute, String> = values
+            .into_iter()
+            .filter(|(_, values)| values.len() == 1)
+            .filter_map(|(attribute, values)| Some((attribute, (*values.first()?).clone())))
+            .collect();
+        if let Subject::Group(group) = self.s.subject() {
+            known.extend(group.attributes.clone());
+        }
+        known.extend(self.s.claims().attributes.clone());
+        known
+    }
+}

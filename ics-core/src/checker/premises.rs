@@ -1,0 +1,165 @@
+//! From evidence to premises: proofs, signatures and the order of the log; and which statements were to be admitted.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Rejection;
+use super::admitted::is_admitted;
+use super::standing::{Scene, ruling};
+use crate::descriptor::Descriptor;
+use crate::evidence::{EntryFault, Evidence, EvidenceRefusal, Opened, Proved, proved};
+use crate::identity::{Fingerprint, IdentityId};
+use crate::limits;
+use crate::log::Hash;
+use crate::log::checkpoint::Origin;
+use crate::log::source::EvidenceError as SourceError;
+use crate::openpgp::certificate::Certificate;
+use crate::record::Logged;
+use crate::statement::{Body, verify};
+use crate::time::Timestamp;
+
+/// What is proven of one domain, and of what it says about one thing.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    pub(crate) origin: Origin,
+    pub(crate) size: u64,
+    pub(crate) root: Hash,
+    /// When its home last confirmed that there are no more entries.
+    pub(crate) as_of: Timestamp,
+    /// Its descriptors with their indices; never empty.
+    pub(crate) chain: Vec<(u64, Descriptor)>,
+    /// What the statements are about; absent where nothing is said.
+    pub(crate) id: Option<IdentityId>,
+    /// By index; what was not to be admitted is marked so.
+    pub(crate) statements: Vec<Logged>,
+    /// The first User ID of each certificate.
+    pub(crate) names: BTreeMap<Fingerprint, String>,
+    /// When the statements were judged, where that was not when the answer was given.
+    pub(crate) judged_at: Option<Timestamp>,
+    pub(crate) withheld: bool,
+}
+
+/// What the log has told so far.
+struct Reading {
+    chain: Vec<(u64, Descriptor)>,
+    certificates: BTreeMap<Fingerprint, Certificate>,
+    statements: Vec<Logged>,
+    /// Where each erased statement stood, and its erasure stands.
+    erased: Vec<(IdentityId, u64, u64)>,
+    last: Timestamp,
+}
+
+impl Heard {
+    /// Opens evidence; without statements it shows no more than how far the domain reaches.
+    pub(super) fn open(evidence: &Evidence, withheld: bool) -> Result<Self, Rejection> {
+        let refused = |refusal| Rejection::Evidence { domain: evidence.domain.clone(), refusal: Box::new(refusal) };
+        let Proved { origin, head, chain, entries } = proved(evidence, None).map_err(refused)?;
+        let mut reading = Reading {
+            chain,
+            certificates: BTreeMap::new(),
+            statements: Vec::new(),
+            erased: entries.iter().filter_map(erased).collect(),
+            last: Timestamp::default(),
+        };
+        if entries.len() > limits::CASE_ENTRIES {
+            return Err(refused(EvidenceRefusal::Entries(entries.len())));
+        }
+        for opened in entries {
+            let index = opened.index();
+            reading.take(opened).map_err(|fault| refused(fault.at(index)))?;
+        }
+        let ids = IdentityId::candidates(&evidence.id).unwrap_or_default();
+        let said = |id: &IdentityId| reading.statements.iter().any(|s| s.subject_id() == *id);
+        Ok(Self {
+            origin,
+            size: head.checkpoint.size,
+            root: head.checkpoint.root,
+            as_of: head.cosigned_at.unwrap_or_default(),
+            chain: reading.chain,
+            id: ids.into_iter().find(said),
+            statements: reading.statements,
+            names: reading.certificates.iter().filter_map(named).collect(),
+            judged_at: None,
+            withheld,
+        })
+    }
+
+    /// The statements as they stand at a time.
+    pub(super) fn scene(&self, at: Timestamp) -> Option<Scene<'_>> {
+        let thing = self.id?;
+        Some(Scene { chain: &self.chain, statements: &self.statements, thing, before: u64::MAX, at })
+    }
+
+    /// The newest descriptor.
+    pub(super) fn descriptor(&self) -> &Descriptor {
+        ruling(&self.chain, u64::MAX)
+    }
+}
+
+fn named((primary, certificate): (&Fingerprint, &Certificate)) -> Option<(Fingerprint, String)> {
+    Some((*primary, certificate.user_ids().first()?.clone()))
+}
+
+fn erased(opened: &Opened<'_>) -> Option<(IdentityId, u64, u64)> {
+    let Body::Erasure(signed) = &opened.body else { return None };
+    Some((signed.erasure.identity?.id, signed.erasure.index?, opened.index()))
+}
+
+impl Reading {
+    fn take(&mut self, opened: Opened<'_>) -> Result<(), EntryFault> {
+        let (index, header) = (opened.index(), &opened.header);
+        if let Some(source) = &header.source
+            && let Some(pinned) = ruling(&self.chain, index).sources.iter().find(|it| it.origin() == source.origin)
+        {
+            let key = pinned.home.verifying_key().and_then(|key| source.origin.key(&key.to_bytes()).ok());
+            let key = key.ok_or(EntryFault::Source(SourceError::Leaf))?;
+            source.verify(&opened.entry.body, &key).map_err(EntryFault::Source)?;
+        }
+        match &opened.body {
+            Body::Certificate(certificate) => self.take_certificate(certificate)?,
+            Body::Statement(unverified) => {
+                let issuer = unverified.issuer();
+                let signer = self.certificates.values().find(|certificate| certificate.keys().any(|key| key == issuer));
+                let signer = signer.ok_or(EntryFault::UnknownSigner(issuer))?;
+                let statement = verify(unverified.clone(), signer, header.admitted_at)?;
+                self.take_statement(Logged::new(index, header, &statement)?);
+            }
+            Body::Erasure(signed) => {
+                ruling(&self.chain, index).require_owners(signed)?;
+                self.statements.extend(Logged::from_erasure(index, header, signed)?);
+            }
+            Body::Descriptor(_) | Body::Certification(_) => {}
+        }
+        self.last = header.admitted_at;
+        Ok(())
+    }
+
+    /// A certificate grows, and no key is in two of them.
+    fn take_certificate(&mut self, certificate: &Certificate) -> Result<(), EntryFault> {
+        let primary = certificate.primary();
+        let keys: BTreeSet<Fingerprint> = certificate.keys().collect();
+        let others = self.certificates.values().filter(|other| other.primary() != primary);
+        let is_taken = others.flat_map(Certificate::keys).any(|key| keys.contains(&key));
+        let grows = self.certificates.get(&primary).is_none_or(|held| certificate.extends(held));
+        if is_taken || !grows {
+            return Err(EntryFault::UnknownSigner(primary));
+        }
+        self.certificates.insert(primary, certificate.clone());
+        Ok(())
+    }
+
+    fn take_statement(&mut self, s: Logged) {
+        let scene = Scene {
+            chain: &self.chain,
+            statements: &self.statements,
+            thing: s.subject_id(),
+            before: s.index(),
+            at: s.admitted_at(),
+        };
+        let unseen = self
+            .erased
+            .iter()
+            .any(|(id, stood, erased)| *id == s.subject_id() && *stood < s.index() && s.index() < *erased);
+        let is_admitted = is_admitted(scene, &s, self.last, unseen);
+        self.statements.push(if is_admitted { s } else { s.refused() });
+    }
+}

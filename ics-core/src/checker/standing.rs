@@ -1,0 +1,456 @@
+//! What becomes of each statement in one domain: the rules of docs/calculus.md, section 2, one after the other.
+//!
+//! Written from that text, over plain lists and without any index: it is meant to be read beside it. Nothing of what
+//! decides elsewhere is used here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::descriptor::Descriptor;
+use crate::identity::{Fingerprint, IdentityId};
+use crate::record::Logged;
+use crate::statement::{Group, Subject};
+use crate::time::Timestamp;
+use crate::trust::Rule;
+use crate::vocabulary::{Act, Attribute, Effect, Role};
+
+/// What a domain's log holds about a thing, at a place of the log and a time.
+#[derive(Clone, Copy)]
+pub(super) struct Scene<'a> {
+    /// The descriptors, each with the index of its entry, in the order of the log.
+    pub(super) chain: &'a [(u64, Descriptor)],
+    /// Statements about the thing and about groups, by index. Those that were not admitted are marked so.
+    pub(super) statements: &'a [Logged],
+    pub(super) thing: IdentityId,
+    /// Only what stands before this index is there.
+    pub(super) before: u64,
+    pub(super) at: Timestamp,
+}
+
+/// A statement with what became of it.
+pub(super) struct Judged<'a> {
+    pub(super) said: &'a Logged,
+    pub(super) rule: Rule,
+    pub(super) effect: Option<Effect>,
+}
+
+/// What became of all of them, with what is needed to check the reasons that somebody gives for it.
+pub(super) struct Judgement<'a> {
+    pub(super) judged: Vec<Judged<'a>>,
+    scene: Scene<'a>,
+    /// Signers with the roles that live grants give them over the thing.
+    granted: BTreeSet<(Fingerprint, Role)>,
+    /// Indices of the statements whose signer's role surely covered the thing.
+    covered: BTreeSet<u64>,
+}
+
+/// Values and groups that are said of the thing.
+#[derive(Default)]
+struct Told {
+    groups: BTreeSet<[u8; 32]>,
+    values: BTreeMap<Attribute, BTreeSet<String>>,
+}
+
+/// Which of the statements are left of those that count so far, by their place in the list.
+struct Work<'a> {
+    scene: Scene<'a>,
+    all: Vec<&'a Logged>,
+    rules: Vec<Option<Rule>>,
+    /// Whether it surely belongs to what is said of the thing, and whether it may.
+    belongs: Vec<(bool, bool)>,
+    covers: Vec<(bool, bool)>,
+}
+
+impl<'a> Scene<'a> {
+    /// The descriptor that rules at this place of the log.
+    pub(super) fn descriptor(&self) -> &'a Descriptor {
+        ruling(self.chain, self.before)
+    }
+
+    fn holds(&self, index: u64, signer: &Fingerprint, role: &Role) -> bool {
+        let descriptor = ruling(self.chain, index);
+        descriptor.roles.get(role).is_some_and(|spec| spec.signers.contains(signer))
+    }
+
+    pub(super) fn holds_now(&self, signer: &Fingerprint, role: &Role) -> bool {
+        self.holds(self.before, signer, role)
+    }
+
+    /// What the status does: as the descriptor says here, or as it said when the statement was admitted.
+    pub(super) fn effect(&self, s: &Logged) -> Option<Effect> {
+        let status = s.claims().status.as_ref()?;
+        let kind = s.subject().kind();
+        self.descriptor().effect(status, kind).or_else(|| ruling(self.chain, s.index()).effect(status, kind))
+    }
+
+    /// Whether a signer is declared compromised at the place of a statement, here or where it was adopted from.
+    pub(super) fn is_compromised(&self, s: &Logged) -> bool {
+        let own = &self.descriptor().domain;
+        let mut places = s.source().iter().map(|it| (&it.domain, it.index)).chain([(own, s.index())]);
+        places.any(|(domain, index)| {
+            let declared = self.descriptor().compromised.iter();
+            declared.filter(|it| it.signer == s.signer() && it.domain == *domain).any(|it| it.from_index <= index)
+        })
+    }
+
+    /// Rule 2.1: why a statement is not in force.
+    fn not_in_force(&self, s: &Logged) -> Option<Rule> {
+        let (from, until) = (s.claims().from, s.claims().until);
+        if s.is_refused() {
+            Some(Rule::Refused)
+        } else if self.is_compromised(s) {
+            Some(Rule::Compromised)
+        } else if self.descriptor().lifted.contains(&s.id()) {
+            Some(Rule::Lifted)
+        } else if s.is_erased() && s.claims().status.is_none() {
+            Some(Rule::Erased)
+        } else if from.is_some_and(|from| self.at < from) {
+            Some(Rule::NotYet)
+        } else if until.is_some_and(|until| until <= self.at) && self.effect(s) != Some(Effect::BlocksForEver) {
+            Some(Rule::Lapsed)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn judge(self) -> Judgement<'a> {
+        let is_group = |s: &Logged| matches!(s.subject_id(), IdentityId::Group(_));
+        let concerns = |s: &&Logged| s.index() < self.before && (s.subject_id() == self.thing || is_group(s));
+        let all: Vec<&Logged> = self.statements.iter().filter(concerns).collect();
+        let rules = all.iter().map(|s| self.not_in_force(s)).collect();
+        let none = vec![(false, false); all.len()];
+        let mut work = Work { scene: self, all, rules, belongs: none.clone(), covers: none };
+        work.end_with_the_erased();
+        work.take_back();
+        work.replace();
+        let mut granted = work.granted(|work, i| work.is_direct(i));
+        work.find_groups(&granted);
+        work.find_covered();
+        granted.extend(work.granted(|work, i| work.covers.get(i).is_some_and(|it| it.0)));
+        work.lift();
+        work.finish(granted)
+    }
+}
+
+/// The descriptor that rules the entry at an index: the last one before it.
+pub(super) fn ruling(chain: &[(u64, Descriptor)], index: u64) -> &Descriptor {
+    let before = chain.iter().rev().find(|(at, _)| *at < index);
+    #[expect(clippy::expect_used, reason = "a chain begins with entry 0: whoever makes one has seen to that")]
+    let (_, descriptor) = before.or_else(|| chain.first()).expect("a chain of descriptors is not empty");
+    descriptor
+}
+
+fn is_own(x: &Logged, s: &Logged) -> bool {
+    x.signer() == s.signer() || s.grant().is_some_and(|grant| grant.grantee == x.signer())
+}
+
+/// Whether `x` names `s`, for a thing: what is said of a group ends where it was said, but a grant over a group ends for one
+/// member by what is said of this one.
+fn names(thing: &IdentityId, x: &Logged, s: &Logged) -> bool {
+    let of_the_same = x.subject_id() == s.subject_id();
+    (of_the_same || act(s) == Act::Grant && x.subject_id() == *thing) && x.claims().supersedes.contains(&s.id())
+}
+
+fn act(s: &Logged) -> Act {
+    s.claims().act
+}
+
+fn gives(g: &Logged, signer: &Fingerprint, role: &Role) -> bool {
+    g.grant().is_some_and(|grant| grant.grantee == *signer && grant.role == *role)
+}
+
+/// Rule 2.3: what a withdrawal takes back.
+pub(super) fn takes_back(x: &Logged, s: &Logged) -> bool {
+    act(x) == Act::Withdrawal && act(s) != Act::Withdrawal && is_own(x, s)
+}
+
+/// Rule 2.4: what a statement replaces of its signer's own.
+pub(super) fn replaces(x: &Logged, s: &Logged) -> bool {
+    act(x) == act(s) && act(x) != Act::Withdrawal && is_own(x, s)
+}
+
+/// Rule 2.7: what a role may lift of others'.
+pub(super) fn may_lift(chain: &[(u64, Descriptor)], x: &Logged, s: &Logged) -> bool {
+    let lifts = ruling(chain, x.index()).lifts.get(&x.claims().role);
+    let status = s.claims().status.as_ref();
+    act(x) == Act::Status
+        && act(s) == Act::Status
+        && lifts.zip(status).is_some_and(|(statuses, status)| statuses.contains(status))
+}
+
+impl<'a> Work<'a> {
+    fn is_direct(&self, i: usize) -> bool {
+        self.all.get(i).is_some_and(|s| s.subject_id() == self.scene.thing)
+    }
+
+    fn stands(&self, i: usize) -> bool {
+        self.rules.get(i).is_some_and(Option::is_none)
+    }
+
+    /// Neither a withdrawal nor a block for ever ends by another statement.
+    fn can_end(&self, i: usize) -> bool {
+        let ends = |s: &&Logged| act(s) != Act::Withdrawal && self.scene.effect(s) != Some(Effect::BlocksForEver);
+        self.stands(i) && self.all.get(i).is_some_and(ends)
+    }
+
+    /// Those that end by `x`, for each `x` that `may`, get this rule; all at once.
+    fn end(&mut self, rule: Rule, may: impl Fn(&Self, usize) -> bool, ends: impl Fn(&Logged, &Logged) -> bool) {
+        let enders: Vec<&Logged> =
+            (0..self.all.len()).filter(|i| may(self, *i)).filter_map(|i| self.all.get(i).copied()).collect();
+        let thing = self.scene.thing;
+        let is_ended = |s: &Logged| enders.iter().any(|x| names(&thing, x, s) && ends(x, s));
+        let ended: Vec<bool> = self.all.iter().enumerate().map(|(i, s)| self.can_end(i) && is_ended(s)).collect();
+        for (place, ended) in self.rules.iter_mut().zip(ended) {
+            if ended {
+                *place = Some(rule);
+            }
+        }
+    }
+
+    /// Rule 2.2.
+    fn end_with_the_erased(&mut self) {
+        let is_erased = |work: &Self, i: usize| {
+            work.all.get(i).is_some_and(|s| s.is_erased()) && work.rules.get(i) != Some(&Some(Rule::Refused))
+        };
+        self.end(Rule::Replaced, is_erased, |_, _| true);
+    }
+
+    fn take_back(&mut self) {
+        self.end(Rule::Withdrawn, Self::stands, takes_back);
+    }
+
+    fn replace(&mut self) {
+        self.end(Rule::Replaced, Self::stands, replaces);
+    }
+
+    fn granted(&self, counts: impl Fn(&Self, usize) -> bool) -> BTreeSet<(Fingerprint, Role)> {
+        let live = self.all.iter().enumerate().filter(|(i, _)| self.stands(*i) && counts(self, *i));
+        live.filter_map(|(_, s)| s.grant()).map(|grant| (grant.grantee, grant.role.clone())).collect()
+    }
+
+    /// Rule 2.5: to which groups the thing surely belongs, and to which it may.
+    fn find_groups(&mut self, granted: &BTreeSet<(Fingerprint, Role)>) {
+        let (mut sure, mut feared) = (Told::default(), Told::default());
+        let own = self.all.iter().find(|s| s.subject_id() == self.scene.thing).map(|s| s.subject());
+        if let Some(Subject::Group(group)) = own {
+            sure.add(&group.attributes);
+            feared.add(&group.attributes);
+        }
+        for (i, s) in self.all.iter().enumerate().filter(|(i, _)| self.is_direct(*i)) {
+            let claims = s.claims();
+            if s.is_erased() {
+                if self.rules.get(i) != Some(&Some(Rule::Refused)) {
+                    feared.groups.extend(&claims.groups);
+                    feared.add(&claims.attributes);
+                }
+            } else if self.stands(i) && act(s) != Act::Withdrawal {
+                let has_role = self.scene.holds_now(&s.signer(), &claims.role)
+                    || granted.contains(&(s.signer(), claims.role.clone()));
+                for told in [Some(&mut feared), has_role.then_some(&mut sure)].into_iter().flatten() {
+                    told.groups.extend(&claims.groups);
+                    if act(s) == Act::Identity {
+                        told.add(&claims.attributes);
+                    }
+                }
+            }
+        }
+        self.belongs = self
+            .all
+            .iter()
+            .enumerate()
+            .map(|(i, s)| match (s.subject_id(), s.subject()) {
+                _ if self.is_direct(i) => (true, true),
+                (IdentityId::Group(id), Subject::Group(group)) => {
+                    let surely = sure.has(&id, group, true);
+                    (surely, surely || feared.has(&id, group, false))
+                }
+                _ => (false, false),
+            })
+            .collect();
+    }
+
+    /// Rule 2.6: whose role covered the thing when his statement was admitted, surely and perhaps.
+    fn find_covered(&mut self) {
+        // Who was given which role, from which grants on, and where that ended for this thing.
+        let mut given: Vec<(Fingerprint, Role, Option<u64>, (bool, bool))> = Vec::new();
+        for (i, s) in self.all.iter().enumerate() {
+            let (signer, role) = (s.signer(), &s.claims().role);
+            let always = self.is_direct(i) || self.scene.holds(s.index(), &signer, role);
+            let held = || {
+                let of_signer = given.iter().filter(|(grantee, given, ..)| *grantee == signer && given == role);
+                of_signer.filter(|(_, _, end, _)| end.is_none_or(|end| s.index() < end)).map(|(.., covers)| covers)
+            };
+            let (is_sure, may_be) = self.belongs.get(i).copied().unwrap_or_default();
+            let covers = (
+                is_sure && (always || held().any(|covers| covers.0)),
+                may_be && (always || held().any(|covers| covers.1)),
+            );
+            if let Some(grant) = s.grant().filter(|_| self.gave_role(i)) {
+                given.push((grant.grantee, grant.role.clone(), self.ended_here(i), covers));
+            }
+            if let Some(place) = self.covers.get_mut(i) {
+                *place = covers;
+            }
+        }
+    }
+
+    /// From which index on a grant over a group covers this member no longer, by what was said of this one.
+    fn ended_here(&self, i: usize) -> Option<u64> {
+        let grant = self.all.get(i).filter(|_| !self.is_direct(i))?;
+        let acts = |x: usize| matches!(self.rules.get(x), Some(None | Some(Rule::Replaced)));
+        let ends = |x: &Logged| names(&self.scene.thing, x, grant) && (takes_back(x, grant) || replaces(x, grant));
+        let direct = self.all.iter().enumerate().filter(|(x, _)| self.is_direct(*x) && acts(*x));
+        direct.map(|(_, x)| *x).find(|x| ends(x)).map(Logged::index)
+    }
+
+    fn gave_role(&self, i: usize) -> bool {
+        !matches!(self.rules.get(i), Some(Some(Rule::Refused | Rule::Compromised)))
+    }
+
+    /// Rule 2.7.
+    fn lift(&mut self) {
+        let chain = self.scene.chain;
+        let lifter = |work: &Self, i: usize| {
+            let acts = matches!(work.rules.get(i), Some(None | Some(Rule::Replaced)));
+            acts && work.covers.get(i).is_some_and(|it| it.0)
+        };
+        self.end(Rule::Replaced, lifter, |x, s| may_lift(chain, x, s));
+    }
+
+    /// Rules 2.8 and 2.9, and who is concerned at all.
+    fn finish(self, granted: BTreeSet<(Fingerprint, Role)>) -> Judgement<'a> {
+        let scene = self.scene;
+        let has_role = |s: &Logged| {
+            scene.holds_now(&s.signer(), &s.claims().role) || granted.contains(&(s.signer(), s.claims().role.clone()))
+        };
+        let (mut judged, mut covered) = (Vec::new(), BTreeSet::new());
+        let withdrawals: Vec<&Logged> = (0..self.all.len())
+            .filter(|i| self.stands(*i))
+            .filter_map(|i| self.all.get(i).copied())
+            .filter(|s| act(s) == Act::Withdrawal)
+            .collect();
+        for (i, said) in self.all.iter().enumerate() {
+            let introduces = matches!(act(said), Act::Identity | Act::Installed | Act::Issued);
+            let (_, may_belong) = self.belongs.get(i).copied().unwrap_or_default();
+            if !self.is_direct(i) && (!may_belong || introduces) {
+                continue;
+            }
+            let effect = scene.effect(said);
+            let (surely, perhaps) = self.covers.get(i).copied().unwrap_or_default();
+            if surely {
+                covered.insert(said.index());
+            }
+            let is_taken_back = || withdrawals.iter().any(|w| names(&scene.thing, w, said) && takes_back(w, said));
+            let rule = match self.rules.get(i).copied().flatten() {
+                None if act(said) == Act::Withdrawal => Rule::Withdrawal,
+                None if effect.is_some_and(Effect::blocks) && perhaps => Rule::Block,
+                None if !surely => Rule::NotCovering,
+                None if act(said) == Act::Grant => Rule::Grant,
+                None if has_role(said) => Rule::Entitled,
+                None => Rule::RoleLost,
+                Some(Rule::Lapsed | Rule::Replaced)
+                    if act(said) == Act::Approval
+                        && !said.is_erased()
+                        && surely
+                        && has_role(said)
+                        && !is_taken_back() =>
+                {
+                    Rule::Formerly
+                }
+                Some(rule) => rule,
+            };
+            judged.push(Judged { said, rule, effect });
+        }
+        Judgement { judged, scene, granted, covered }
+    }
+}
+
+impl Told {
+    fn add(&mut self, attributes: &BTreeMap<Attribute, String>) {
+        for (attribute, value) in attributes {
+            self.values.entry(*attribute).or_default().insert(value.clone());
+        }
+    }
+
+    /// Whether the thing is told to be in a group: by its name, or by having all that it selects.
+    fn has(&self, id: &[u8; 32], group: &Group, is_agreed: bool) -> bool {
+        let has = |(attribute, value): (&Attribute, &String)| {
+            let values = self.values.get(attribute);
+            let fits = values.is_some_and(|values| values.contains(value) && (!is_agreed || values.len() == 1));
+            Attribute::SELECTING.contains(attribute) && fits
+        };
+        self.groups.contains(id) || (!group.attributes.is_empty() && group.attributes.iter().all(has))
+    }
+}
+
+impl<'a> Judgement<'a> {
+    /// The time at which they were judged.
+    pub(super) const fn at(&self) -> Timestamp {
+        self.scene.at
+    }
+
+    /// The roles that a signer has over the thing.
+    pub(super) fn roles_of(&self, signer: &Fingerprint) -> BTreeSet<Role> {
+        let descriptor = self.scene.descriptor();
+        let by_descriptor = descriptor.roles.iter().filter(|(_, spec)| spec.signers.contains(signer));
+        let by_grant = self.granted.iter().filter(|(grantee, _)| grantee == signer);
+        by_descriptor.map(|(role, _)| role.clone()).chain(by_grant.map(|(_, role)| role.clone())).collect()
+    }
+
+    /// What counts, of an act.
+    pub(super) fn counting(&self, of: Act) -> impl Iterator<Item = &Judged<'a>> {
+        self.judged.iter().filter(move |it| matches!(it.rule, Rule::Entitled | Rule::Block) && act(it.said) == of)
+    }
+
+    /// Whether the statement that is said to have ended another one could.
+    pub(super) fn is_ended_by(&self, it: &Judged<'_>, x: &Logged) -> bool {
+        let ends = match it.rule {
+            Rule::Withdrawn => takes_back(x, it.said),
+            _ => {
+                x.is_erased()
+                    || replaces(x, it.said)
+                    || self.covered.contains(&x.index()) && may_lift(self.scene.chain, x, it.said)
+            }
+        };
+        let acts = self.judged.iter().find(|other| other.said.index() == x.index());
+        let out = [Rule::Refused, Rule::Compromised, Rule::Lifted, Rule::NotYet, Rule::Lapsed, Rule::Withdrawn];
+        let is_over = x.claims().until.is_some_and(|until| until <= self.scene.at);
+        let is_in_force = |rule: Rule| !out.contains(&rule) && (rule != Rule::Formerly || !is_over);
+        let acts = acts.is_some_and(|other| x.is_erased() && other.rule != Rule::Refused || is_in_force(other.rule));
+        names(&self.scene.thing, x, it.said) && ends && acts
+    }
+
+    /// Whether the descriptor now, or else when it was admitted, gives a signer his role.
+    pub(super) fn is_described(&self, s: &Logged, version: u64) -> bool {
+        let (now, then) = (self.scene.descriptor(), ruling(self.scene.chain, s.index()));
+        let role = &s.claims().role;
+        now.version == version && self.scene.holds_now(&s.signer(), role)
+            || then.version == version && self.scene.holds(s.index(), &s.signer(), role) && !self.has_role(s)
+    }
+
+    /// Whether a grant gives a signer his role: one that holds now, or else one from before his statement.
+    pub(super) fn is_granted(&self, s: &Logged, grant: &Judged<'_>) -> bool {
+        let gives = gives(grant.said, &s.signer(), &s.claims().role);
+        let gave = !matches!(grant.rule, Rule::Refused | Rule::Compromised) && grant.said.index() < s.index();
+        let held = self.scene.holds(s.index(), &s.signer(), &s.claims().role);
+        let now = self.scene.holds_now(&s.signer(), &s.claims().role);
+        gives && !now && (grant.rule == Rule::Grant || gave && !held && !self.has_role(s))
+    }
+
+    fn has_role(&self, s: &Logged) -> bool {
+        self.roles_of(&s.signer()).contains(&s.claims().role)
+    }
+
+    /// Whether anything that is known here gives a signer his role.
+    pub(super) fn is_entitled_somehow(&self, s: &Logged) -> bool {
+        let held = self.scene.holds(s.index(), &s.signer(), &s.claims().role);
+        let described = held || self.scene.holds_now(&s.signer(), &s.claims().role);
+        described || self.judged.iter().any(|grant| self.is_granted(s, grant))
+    }
+
+    /// When the first of them begins or ends by itself, after this time.
+    pub(super) fn changes_at(&self) -> Option<Timestamp> {
+        let for_good = |rule: Rule| matches!(rule, Rule::Refused | Rule::Compromised | Rule::Lifted | Rule::Erased);
+        let claims = self.judged.iter().filter(|it| !for_good(it.rule)).map(|it| it.said.claims());
+        claims.flat_map(|claims| [claims.from, claims.until]).flatten().filter(|bound| *bound > self.scene.at).min()
+    }
+}

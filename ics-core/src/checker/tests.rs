@@ -1,0 +1,275 @@
+//! Every verdict about whatever is said is found twice, and none that was changed passes.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+
+use super::mutants::mutants;
+use super::{Premises, Sought, check};
+use crate::descriptor::Freshness;
+use crate::domain::Domain;
+use crate::log::Hash;
+use crate::log::checkpoint::Origin;
+use crate::record::properties::{domains, drafts, logs};
+use crate::record::specification::Specification;
+use crate::record::{Logged, Record, resolve};
+use crate::samples::*;
+use crate::time::Timestamp;
+use crate::trust::{Looked, Outcome, Question, Reason, Testimony, TrustDocument, TrustPolicy, Verdict, verdict};
+use crate::vocabulary::{Act, Effect};
+
+const RULES: &str = r#"
+@id("operate") permit (principal, action == Action::"operate", resource)
+when { principal.vouching_roles.contains("manufacturer") && principal.effect == Effect::"permits" };
+@id("approved") permit (principal, action == Action::"install", resource)
+when { principal.approving_roles.contains("maintainer") };
+@id("rollback") permit (principal, action == Action::"other", resource)
+when { context.use == "rollback" && principal.formerly_approving_roles.contains("maintainer") };
+@id("agreed") forbid (principal, action == Action::"operate", resource) when { principal.conflict };
+"#;
+const ID: &str = "dddddddddddddddddddddddddddddddddddddddd";
+const USES: [&str; 3] = ["operate", "install", "rollback"];
+
+/// What one domain says, and how old the news of it is.
+#[derive(Debug, Clone)]
+struct Says {
+    domain: Domain,
+    drafts: Vec<Draft>,
+    age: u64,
+}
+
+fn says() -> impl Strategy<Value = Says> {
+    let age = prop_oneof![4 => Just(10), 1 => Just(5_000), 1 => Just(0)];
+    (domains(), logs(), age).prop_map(|(domain, drafts, age)| Says { domain, drafts, age })
+}
+
+fn origin(number: usize) -> Origin {
+    Origin { domain: word(&format!("d{number}.example")), entry0: [0; 32] }
+}
+
+/// By which the first domain counts, and by which the first two do.
+static POLICIES: LazyLock<[TrustPolicy; 2]> = LazyLock::new(|| {
+    [1, 2].map(|counting| {
+        TrustPolicy::compile(TrustDocument {
+            domains: (0..counting).map(origin).collect(),
+            freshness: Freshness { default: 3_600, uses: [].into() },
+            rules: RULES.to_owned(),
+        })
+        .expect("a trust policy")
+    })
+});
+
+impl Says {
+    fn as_of(&self) -> Timestamp {
+        time(1_000_000 - self.age)
+    }
+
+    fn testimony(&self, number: usize) -> Testimony {
+        let (about, groups) = split(&self.drafts);
+        let record = resolve(&self.domain, &device(), &about, &groups, now());
+        Testimony {
+            origin: origin(number),
+            size: 100,
+            root: Hash([7; 32]),
+            descriptor: self.domain.descriptor().version,
+            as_of: self.as_of(),
+            freshness: self.domain.descriptor().freshness.clone(),
+            record: record.map(|record| Record { domain: origin(number).domain, ..record }),
+            withheld: false,
+        }
+    }
+}
+
+/// What is answered about the device, and what the answer is checked against; the first `counting` domains count.
+fn asked(usage: &str, all: &[Says], counting: usize) -> (Verdict, Premises) {
+    let policy = &POLICIES[counting - 1];
+    let testimonies = all.iter().enumerate().map(|(number, it)| it.testimony(number)).collect();
+    let thing = Looked { asked: ID.to_owned(), candidates: 1, testimonies };
+    let given = verdict(&Question { usage: usage.to_owned(), thing, peer: None }, policy, now());
+    let heard = |(number, it): (usize, &Says)| heard(&it.domain, &it.drafts, origin(number), it.as_of());
+    let heard = all.iter().enumerate().map(heard).collect();
+    let premises = Premises {
+        usage: usage.to_owned(),
+        at: now(),
+        policy: policy.document().clone(),
+        thing: Sought { asked: ID.to_owned(), candidates: 1, heard },
+        peer: None,
+    };
+    (given, premises)
+}
+
+/// The answer by docs/calculus.md, sections 2 and 3, read as slowly as they are written.
+fn specified(usage: &str, all: &[Says]) -> (Outcome, Reason) {
+    let logged: Vec<Vec<Logged>> = all.iter().map(|it| it.drafts.iter().cloned().map(Draft::log).collect()).collect();
+    let domains: Vec<Specification<'_>> =
+        all.iter().zip(&logged).map(|(it, all)| Specification { domain: &it.domain, all, at: now() }).collect();
+    let effect = domains.iter().map(Specification::effect).max().unwrap_or(Effect::None);
+    let stands = |act: Act, role: &str| {
+        domains.iter().any(|domain| {
+            domain.all.iter().any(|s| s.claims().act == act && s.claims().role == word(role) && domain.stands(s))
+        })
+    };
+    let formerly = || domains.iter().any(|domain| domain.all.iter().any(|s| domain.formerly_approves(s)));
+    let effects: BTreeSet<Effect> = domains.iter().flat_map(Specification::effects).collect();
+    if effect.blocks() {
+        return (Outcome::Deny, Reason::Blocked);
+    }
+    if !logged.iter().flatten().any(|s| s.subject_id() == device()) {
+        return (Outcome::Unknown, Reason::UnknownIdentity);
+    }
+    if all.iter().any(|it| it.age >= 3_600) {
+        return (Outcome::Unknown, Reason::Stale);
+    }
+    let permits = match usage {
+        "operate" => stands(Act::Identity, "manufacturer") && effect == Effect::Permits,
+        "install" => stands(Act::Approval, "maintainer"),
+        _ => formerly(),
+    };
+    match (usage, effects.len() > 1) {
+        ("operate", true) => (Outcome::Deny, Reason::Forbidden),
+        _ if permits => (Outcome::Allow, Reason::Permitted),
+        _ => (Outcome::Deny, Reason::NotPermitted),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Soundness: nothing is allowed, denied or unknown but by the rules, and the checker finds the same.
+    #[test]
+    fn a_verdict_is_what_the_rules_say(all in vec(says(), 1..3), usage in 0_usize..3) {
+        let (given, premises) = asked(USES[usage], &all, all.len());
+        prop_assert_eq!(check(&given, &premises), Ok(()));
+        prop_assert_eq!((given.outcome, given.reason), specified(USES[usage], &all));
+    }
+
+    /// Neither the order in which anything was heard, nor hearing it twice, makes a difference.
+    #[test]
+    fn order_says_nothing(
+        (one, other) in says().prop_flat_map(|it| {
+            let shuffled = Just(it.drafts.clone()).prop_shuffle();
+            (Just(it.clone()), shuffled.prop_map(move |drafts| Says { drafts, ..it.clone() }))
+        }),
+        second in says(),
+    ) {
+        let (given, _) = asked("operate", &[one, second.clone()], 2);
+        let (again, premises) = asked("operate", &[other, second], 2);
+        prop_assert_eq!(check(&given, &premises), Ok(()));
+        prop_assert_eq!(given, again);
+    }
+
+    /// What is said in domains that do not count changes nothing but their mention.
+    #[test]
+    fn what_is_said_outside_of_the_policy_changes_nothing(counting in says(), other in says()) {
+        let (without, _) = asked("operate", core::slice::from_ref(&counting), 1);
+        let (with, premises) = asked("operate", &[counting, other], 1);
+        prop_assert_eq!(check(&with, &premises), Ok(()));
+        prop_assert_eq!(with.ignored.len(), 1);
+        prop_assert_eq!(Verdict { ignored: BTreeSet::new(), ..with }, without);
+    }
+
+    /// What strangers say, who have no role by anybody, changes nothing that counts.
+    #[test]
+    fn strangers_change_nothing(it in says(), more in vec(drafts(0), 1..6)) {
+        let mut with = it.clone();
+        for (n, draft) in (100..).zip(more) {
+            let stranger = crate::identity::Fingerprint::V4([0x77; 20]);
+            // A log takes nothing from them; were it to, nothing would come of it.
+            let mut draft = draft.with(|said| { said.id = id(n); said.signer = stranger; }).refused();
+            draft.index = n;
+            with.drafts.push(draft);
+        }
+        let (before, _) = asked("operate", &[it], 1);
+        let (after, premises) = asked("operate", &[with], 1);
+        prop_assert_eq!(check(&after, &premises), Ok(()));
+        prop_assert_eq!((after.outcome, after.reason, after.thing), (before.outcome, before.reason, before.thing));
+    }
+
+    /// A block stays under whatever more is said, unless somebody ends it who may.
+    #[test]
+    fn a_blocked_thing_stays_denied(it in says(), second in says(), more in vec(drafts(0), 1..6)) {
+        let (before, _) = asked("operate", &[it.clone(), second.clone()], 2);
+        prop_assume!(before.reason == Reason::Blocked);
+        let blocks: BTreeSet<_> = it.drafts.iter().map(|draft| draft.said.id).collect();
+        let mut with = it;
+        for (n, draft) in (100..).zip(more) {
+            // Nothing that names what stands: only that could end it.
+            let mut draft = draft.with(|said| {
+                said.id = id(n);
+                said.claims.supersedes.retain(|named| !blocks.contains(named));
+            });
+            draft.index = n;
+            with.drafts.push(draft);
+        }
+        let (after, premises) = asked("operate", &[with, second], 2);
+        prop_assert_eq!(check(&after, &premises), Ok(()));
+        prop_assert_eq!((after.outcome, after.reason), (Outcome::Deny, Reason::Blocked));
+    }
+}
+
+/// Verdicts about random logs, by seed.
+fn seeded(count: usize) -> impl Iterator<Item = (Verdict, Premises)> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = (vec(says(), 1..3), 0_usize..3, 1_usize..3);
+    (0..count).map(move |_| {
+        let (all, usage, counting) = strategy.new_tree(&mut runner).expect("a case").current();
+        asked(USES[usage], &all, counting.min(all.len()))
+    })
+}
+
+#[test]
+fn no_changed_verdict_passes() {
+    let mut rejected = 0;
+    for (seed, (given, premises)) in seeded(24).enumerate() {
+        assert_eq!(check(&given, &premises), Ok(()), "{seed}");
+        for mutant in mutants(&given) {
+            assert!(check(&mutant, &premises).is_err(), "{seed}: {mutant:#?}\ninstead of {given:#?}");
+            rejected += 1;
+        }
+    }
+    assert!(rejected > 6_000, "{rejected} mutants are few");
+}
+
+/// The checks can fail: an evaluator that breaks a rule is found out, whichever rule it is.
+#[test]
+fn a_broken_rule_is_found() {
+    type Break = fn(&mut Says);
+    let without_until: Break = |it| it.drafts.iter_mut().for_each(|draft| draft.said.claims.until = None);
+    let without_from: Break = |it| it.drafts.iter_mut().for_each(|draft| draft.said.claims.from = None);
+    let without_ends: Break = |it| it.drafts.iter_mut().for_each(|draft| draft.said.claims.supersedes.clear());
+    let all_admitted: Break = |it| it.drafts.iter_mut().for_each(|draft| draft.refused = false);
+    let no_groups: Break = |it| it.drafts.retain(|draft| draft.said.subject_id == device());
+    let no_withdrawals: Break = |it| it.drafts.retain(|draft| draft.said.claims.act != Act::Withdrawal);
+    let no_grants: Break = |it| it.drafts.retain(|draft| draft.said.claims.act != Act::Grant);
+    let no_blocks: Break = |it| it.drafts.retain(|draft| !draft.said.revokes);
+    let never_stale: Break = |it| it.age = 10;
+    let first_policy: Break = |it| it.domain = domain();
+    let breaks = [
+        ("time ends nothing", without_until),
+        ("nothing waits for its time", without_from),
+        ("nothing is replaced or taken back", without_ends),
+        ("everything is admitted", all_admitted),
+        ("groups are left out", no_groups),
+        ("nothing is taken back", no_withdrawals),
+        ("grants give nothing", no_grants),
+        ("blocks are left out", no_blocks),
+        ("nothing grows old", never_stale),
+        ("the descriptor never changes", first_policy),
+    ];
+    for (what, broken) in breaks {
+        let mut runner = TestRunner::deterministic();
+        let found = (0..400).any(|_| {
+            let it = says().new_tree(&mut runner).expect("a case").current();
+            let (_, premises) = asked("operate", core::slice::from_ref(&it), 1);
+            let mut other = it;
+            broken(&mut other);
+            let (given, _) = asked("operate", &[other], 1);
+            check(&given, &premises).is_err()
+        });
+        assert!(found, "an evaluator for which {what} passes");
+    }
+}

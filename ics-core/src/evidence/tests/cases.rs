@@ -1,0 +1,206 @@
+//! Verdicts with real proofs and signatures, and what becomes of them when anything is changed.
+
+use super::story::{BUYER, DEVICE, MAKER, evidence, introduce, maker_world, sell, status, world};
+use super::world::{World, certificate, fingerprint, lot};
+use crate::checker::mutants::{mutants, premises};
+use crate::checker::{Case, Exhibit, Rejection, Shown, VERSION, check};
+use crate::descriptor::Freshness;
+use crate::evidence::{Evidence, verify};
+use crate::log::checkpoint::Origin;
+use crate::samples::time;
+use crate::trust::{Looked, Outcome, Question, Reason, Rule, Testimony, TrustDocument, TrustPolicy, Verdict, verdict};
+use crate::vocabulary::Act;
+
+const RULES: &str = r#"
+@id("operate") permit (principal, action == Action::"operate", resource)
+when { principal.vouching_roles.contains("manufacturer") && principal.effect == Effect::"permits" };
+"#;
+
+fn policy(domains: &[Origin]) -> TrustDocument {
+    TrustDocument {
+        domains: domains.to_vec(),
+        freshness: Freshness { default: 7_200, uses: [].into() },
+        rules: RULES.to_owned(),
+    }
+}
+
+/// What is answered of the device by what evidence shows, at a time.
+fn case(pack: &Evidence, asked: &str, at: u64, policy: TrustDocument) -> Case {
+    let at = time(at);
+    let shown = verify(pack, None, at).expect("good evidence");
+    let testimony = Testimony {
+        origin: shown.origin,
+        size: shown.size,
+        root: shown.root,
+        descriptor: shown.descriptor,
+        as_of: shown.as_of.unwrap_or_default(),
+        freshness: shown.freshness,
+        record: Some(shown.record),
+        withheld: false,
+    };
+    let thing = Looked { asked: asked.to_owned(), candidates: 1, testimonies: vec![testimony] };
+    let compiled = TrustPolicy::compile(policy.clone()).expect("a trust policy");
+    let given = verdict(&Question { usage: "operate".to_owned(), thing, peer: None }, &compiled, at);
+    let exhibit = Exhibit { evidence: pack.clone(), withheld: false };
+    Case {
+        version: VERSION,
+        usage: "operate".to_owned(),
+        at,
+        thing: Shown { asked: asked.to_owned(), candidates: 1, heard: vec![exhibit] },
+        peer: None,
+        policy,
+        verdict: Verdict { reasons: Vec::new(), ..given },
+    }
+}
+
+/// The device is introduced, sold and put into use.
+fn in_use() -> World {
+    let mut world = maker_world();
+    world.append(certificate(MAKER));
+    introduce(&mut world, DEVICE);
+    sell(&mut world);
+    world.append(certificate(BUYER));
+    status(&mut world, BUYER, "owner", "in-use", &[]);
+    world
+}
+
+fn allowed() -> Case {
+    let world = in_use();
+    case(&world.evidence(DEVICE, &[]), "serial:SN-101", 1_500, policy(&[world.origin()]))
+}
+
+fn denied() -> Case {
+    let world = world();
+    case(&evidence(&world), &fingerprint(DEVICE).to_string(), 1_500, policy(&[world.origin()]))
+}
+
+#[test]
+fn a_verdict_is_checked_from_its_evidence_alone() {
+    let allowed = allowed();
+    assert_eq!((allowed.verdict.outcome, allowed.verdict.reason), (Outcome::Allow, Reason::Permitted));
+    assert_eq!(allowed.check(), Ok(()));
+    let denied = denied();
+    assert_eq!((denied.verdict.outcome, denied.verdict.reason), (Outcome::Deny, Reason::Blocked));
+    assert_eq!(denied.check(), Ok(()));
+    let rules: Vec<_> = denied.verdict.derivation.iter().map(|step| (step.index, step.rule)).collect();
+    let expected = [
+        (2, Rule::Entitled),
+        (5, Rule::Grant),
+        (7, Rule::Replaced),
+        (10, Rule::Replaced),
+        (11, Rule::Entitled),
+        (12, Rule::Block),
+    ];
+    assert_eq!(rules, expected);
+    let json = serde_json::to_vec(&allowed).expect("JSON");
+    assert_eq!(Case::parse(&json), Ok(allowed));
+}
+
+#[test]
+fn old_news_a_lapse_and_what_was_not_to_be_admitted_are_found_by_both() {
+    let world = in_use();
+    let pinned = policy(&[world.origin()]);
+    let stale = case(&world.evidence(DEVICE, &[]), "serial:SN-101", 90_000_000, pinned);
+    assert_eq!((stale.verdict.reason, stale.check()), (Reason::Stale, Ok(())));
+
+    let mut early = maker_world();
+    early.append(certificate(MAKER));
+    introduce(&mut early, DEVICE);
+    early.append(certificate(BUYER));
+    status(&mut early, BUYER, "owner", "in-use", &[]);
+    sell(&mut early);
+    early.say(MAKER, "manufacturer", Act::Status, DEVICE, |claims| {
+        claims.status = Some(crate::samples::word("in-use"));
+        claims.until = Some(time(1_200));
+    });
+    let refused = case(&early.evidence(DEVICE, &[]), "serial:SN-101", 1_500, policy(&[early.origin()]));
+    assert_eq!((refused.verdict.reason, refused.check()), (Reason::NotPermitted, Ok(())));
+    let rules: Vec<_> = refused.verdict.derivation.iter().map(|step| step.rule).collect();
+    assert_eq!(rules, [Rule::Entitled, Rule::Refused, Rule::Grant, Rule::Lapsed]);
+}
+
+#[test]
+fn no_changed_verdict_passes() {
+    let mut rejected = 0;
+    for case in [allowed(), denied()] {
+        let premises = premises(&case);
+        for mutant in mutants(&case.verdict) {
+            assert!(check(&mutant, &premises).is_err(), "{mutant:#?}");
+            rejected += 1;
+        }
+    }
+    assert!(rejected > 500, "{rejected} mutants are few");
+}
+
+#[test]
+fn a_verdict_does_not_outlive_its_evidence() {
+    let good = denied();
+    let forged = |what: &str, change: &dyn Fn(&mut Case)| {
+        let mut case = good.clone();
+        change(&mut case);
+        assert!(case.check().is_err(), "{what} passes");
+    };
+    // Each entry left out: the verdict rests on all of them, certificates and descriptors included, but for the one that
+    // introduces the lot, which says nothing of its members.
+    let entries = &good.thing.heard[0].evidence.entries;
+    for n in (0..entries.len()).filter(|n| entries[*n].receipt.index != 4) {
+        forged(&format!("evidence without entry {n} of it"), &|case| {
+            drop(case.thing.heard[0].evidence.entries.remove(n));
+        });
+    }
+    let world = world();
+    let of = |case: &mut Case, pack: Evidence| case.thing.heard[0].evidence = pack;
+    forged("a checkpoint of another time", &|case| {
+        let note = world.cosigned(&world.signed_head(&world.home), Some(time(1_001)));
+        let pack = case.thing.heard[0].evidence.clone().under(&note);
+        of(case, pack);
+    });
+    forged("evidence of another thing", &|case| {
+        let mut pack = world.evidence(DEVICE, &[2, 3, 5, 7, 10, 11, 14]);
+        pack.id = lot().id().expect("an id").to_string();
+        of(case, pack);
+    });
+    forged("an answer to another question", &|case| case.thing.asked = "serial:SN-102".to_owned());
+    forged("another use", &|case| case.usage = "install".to_owned());
+    forged("another time", &|case| case.at = time(1_501));
+    forged("a name that fits several", &|case| case.thing.candidates = 2);
+    forged("a domain that does not count", &|case| case.policy.domains[0].entry0 = [7; 32]);
+    forged("another bound", &|case| case.policy.freshness.default = 60);
+    forged("nothing heard", &|case| case.thing.heard.clear());
+    forged("the same twice", &|case| {
+        let again = case.thing.heard[0].clone();
+        case.thing.heard.push(again);
+    });
+    forged("a peer", &|case| case.peer = Some(case.thing.clone()));
+    let mut worded = good.clone();
+    worded.verdict.reasons.push("trust me".to_owned());
+    assert_eq!(worded.check(), Err(Rejection::Words));
+    let mut unknown = good.clone();
+    unknown.version = 2;
+    assert_eq!(unknown.check(), Err(Rejection::Version(2)));
+
+    let good = allowed();
+    let mut lenient = good.clone();
+    lenient.policy.rules = RULES.replace("operate", "all");
+    assert!(lenient.check().is_err(), "another rule passes");
+    let mut withheld = good;
+    withheld.thing.heard[0].withheld = true;
+    assert!(withheld.check().is_err(), "what is withheld passes");
+}
+
+#[test]
+fn a_case_that_is_none_is_refused() {
+    let json = serde_json::to_string(&allowed()).expect("JSON");
+    for (from, to, named) in [
+        (r#"{"version":1"#, r#"{"version":"1""#, "version: "),
+        (r#"{"version":1"#, r#"{"note":"","version":1"#, "unknown field `note`"),
+        (r#""candidates":1"#, r#""candidates":-1"#, "thing.candidates: "),
+    ] {
+        assert!(json.contains(from), "{from}");
+        match Case::parse(json.replacen(from, to, 1).as_bytes()) {
+            Err(Rejection::Json(why)) => assert!(why.contains(named), "{why}"),
+            other => panic!("{to}: {other:?}"),
+        }
+    }
+    assert!(matches!(Case::parse(&vec![b' '; crate::limits::CASE_BYTES + 1]), Err(Rejection::TooLong(_))));
+}

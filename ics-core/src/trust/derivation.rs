@@ -1,0 +1,259 @@
+//! What an answer rests on, statement by statement: which rule of the calculus (docs/calculus.md) took each, and by what
+//! right. It is what [`crate::checker`] checks.
+
+use core::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{Fingerprint, excerpt};
+use crate::record::{By, Digest, Entitlement, Listed, Record, Standing};
+use crate::statement::StatementId;
+use crate::time::Timestamp;
+use crate::vocabulary::{Act, DomainName, Effect, Role, StatusName};
+
+/// Which of two things is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Party {
+    /// The thing that is to be used.
+    Thing,
+    /// The one that it is to deal with.
+    Peer,
+}
+
+/// The rule by which a statement counts, or does not: its name in docs/calculus.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// It counts: its signer has the role in which he speaks.
+    Entitled,
+    /// It blocks until lifted: its signer had the role when it was admitted.
+    Block,
+    /// It entitles a signer.
+    Grant,
+    /// It takes others back.
+    Withdrawal,
+    /// An approval that is over, and counts as a former one.
+    Formerly,
+    /// The policy did not admit it.
+    Refused,
+    /// Its signer is declared compromised.
+    Compromised,
+    /// The owners lifted it.
+    Lifted,
+    /// The owners erased it, and nothing is left.
+    Erased,
+    /// It has not begun.
+    NotYet,
+    /// It is over.
+    Lapsed,
+    /// It was taken back.
+    Withdrawn,
+    /// Another statement took its place.
+    Replaced,
+    /// It is about a group, and its signer had no role over this member.
+    NotCovering,
+    /// Its signer has lost the role in which he vouched.
+    RoleLost,
+}
+
+impl Rule {
+    fn of(record: &Record, listed: &Listed) -> Self {
+        let is_former = || record.formerly_approved.iter().any(|by| by.index == listed.by.index);
+        match listed.standing {
+            Standing::Stands if listed.act == Act::Withdrawal => Self::Withdrawal,
+            Standing::Stands if listed.act == Act::Grant => Self::Grant,
+            Standing::Stands if listed.effect.is_some_and(Effect::blocks) => Self::Block,
+            Standing::Stands => Self::Entitled,
+            Standing::Lapsed | Standing::Replaced if is_former() => Self::Formerly,
+            Standing::Lapsed => Self::Lapsed,
+            Standing::Replaced => Self::Replaced,
+            Standing::Withdrawn => Self::Withdrawn,
+            Standing::Lifted => Self::Lifted,
+            Standing::NotYet => Self::NotYet,
+            Standing::RoleLost => Self::RoleLost,
+            Standing::NotCovering => Self::NotCovering,
+            Standing::Compromised => Self::Compromised,
+            Standing::Refused => Self::Refused,
+            Standing::Erased => Self::Erased,
+        }
+    }
+}
+
+impl Rule {
+    /// How a statement that it takes counts, or why it does not, in words.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Entitled => "it counts",
+            Self::Block => "it stands until lifted",
+            Self::Grant => "it entitles its grantee",
+            Self::Withdrawal => "it takes back what it names",
+            Self::Formerly => "its time is over, and it counts as a former approval",
+            Self::Refused => "the policy did not admit it",
+            Self::Compromised => "its signer was compromised when it was admitted",
+            Self::Lifted => "the domain's owners lifted it",
+            Self::Erased => "the domain's owners erased it",
+            Self::NotYet => "it holds only from a later time on",
+            Self::Lapsed => "its time is over",
+            Self::Withdrawn => "it was taken back",
+            Self::Replaced => "a later statement replaces it",
+            Self::NotCovering => "its signer's role does not cover this member of the group",
+            Self::RoleLost => "its signer no longer has the role in which he spoke",
+        }
+    }
+
+    /// Whether a statement that it takes has any effect.
+    #[must_use]
+    pub const fn has_effect(self) -> bool {
+        matches!(self, Self::Entitled | Self::Block | Self::Grant | Self::Withdrawal | Self::Formerly)
+    }
+}
+
+/// A statement about one of the things, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Of which thing.
+    pub of: Party,
+    /// The domain that has it.
+    pub domain: DomainName,
+    /// Its index there.
+    pub index: u64,
+    /// The statement.
+    pub statement: StatementId,
+    /// The group of which it was said, if not of the thing itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Digest>,
+    /// Its signer.
+    pub signer: Fingerprint,
+    /// The first User ID of his certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The capacity in which he speaks.
+    pub role: Role,
+    /// By what he has that role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entitled_by: Option<Entitlement>,
+    /// What the statement does.
+    pub act: Act,
+    /// The status that it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusName>,
+    /// What that status does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+    /// The label that it gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// When the domain's home admitted it.
+    pub admitted_at: Timestamp,
+    /// From when on it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// Until when it holds, exclusively.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The rule by which it counts, or does not.
+    pub rule: Rule,
+    /// The statement that replaced it or took it back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<StatementId>,
+}
+
+impl Step {
+    pub(super) fn new(of: Party, record: &Record, listed: &Listed) -> Self {
+        let By { signer, name, role, statement, index, group } = listed.by.clone();
+        Self {
+            of,
+            domain: record.domain.clone(),
+            index,
+            statement,
+            group,
+            signer,
+            name,
+            role,
+            entitled_by: listed.entitled_by,
+            act: listed.act,
+            status: listed.status.clone(),
+            effect: listed.effect,
+            label: listed.label.clone(),
+            admitted_at: listed.admitted_at,
+            from: listed.from,
+            until: listed.until,
+            rule: Rule::of(record, listed),
+            ended_by: listed.ended_by,
+        }
+    }
+
+    /// Whether the answer rests on what it says of the thing.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        matches!(self.rule, Rule::Entitled | Rule::Block)
+            && matches!(self.act, Act::Identity | Act::Approval | Act::Label | Act::Status)
+    }
+
+    /// What it says of the thing, in words.
+    #[must_use]
+    pub fn says(&self) -> String {
+        let mut words = match (self.act, &self.status, &self.label) {
+            (Act::Identity, ..) => "vouches for its identity".to_owned(),
+            (Act::Approval, ..) => "approves of it".to_owned(),
+            (Act::Label, _, Some(label)) => format!("gives it the label `{}`", excerpt(label)),
+            (Act::Status, Some(status), _) => {
+                let does = self.effect.map(|effect| format!(", which {}", effect.does())).unwrap_or_default();
+                format!("gives it the status `{status}`{does}")
+            }
+            (Act::Grant, ..) => "entitles a signer to speak about it".to_owned(),
+            (Act::Installed, ..) => "says what is installed on it".to_owned(),
+            (Act::Issued, ..) => "has issued an X.509 certificate to it".to_owned(),
+            (Act::Withdrawal, ..) => "takes back what he had said".to_owned(),
+            (act, ..) => format!("makes a statement of the kind `{act}`"),
+        };
+        if let Some(group) = &self.group {
+            // Writing to a string cannot fail.
+            let _ = write!(words, ", as a member of the group {group}");
+        }
+        words
+    }
+}
+
+/// What is said differently of one thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conflict {
+    /// Of which thing.
+    pub of: Party,
+    /// An attribute's word, or `status`.
+    pub about: String,
+    /// Who says what; at least two values.
+    pub said: Vec<Saying>,
+}
+
+/// A value, and where it is said.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Saying {
+    /// The value.
+    pub value: String,
+    /// The domain that has the statement.
+    pub domain: DomainName,
+    /// Its index there.
+    pub index: u64,
+}
+
+impl Conflict {
+    /// What statuses are said to differ about.
+    pub const STATUS: &str = "status";
+
+    /// In words.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let whose = match self.of {
+            Party::Thing => "",
+            Party::Peer => "of the peer, ",
+        };
+        let said = self.said.iter().map(|it| format!("`{}` ({} entry {})", excerpt(&it.value), it.domain, it.index));
+        format!("{whose}`{}` is said to be {}", excerpt(&self.about), said.collect::<Vec<_>>().join(" and "))
+    }
+}
