@@ -48,7 +48,12 @@ pub(super) struct Judgement<'a> {
 struct Told {
     groups: BTreeSet<[u8; 32]>,
     values: BTreeMap<Attribute, BTreeSet<String>>,
+    /// What erasures restate, which contradicts.
+    gone: Vec<(Attribute, String)>,
 }
+
+/// What a grant gave: to whom, which role, until which index for this thing, and whether surely and perhaps.
+type Given = (Fingerprint, Role, Option<u64>, (bool, bool));
 
 /// Which of the statements are left of those that count so far, by their place in the list.
 struct Work<'a> {
@@ -139,8 +144,10 @@ pub(super) fn ruling(chain: &[(u64, Descriptor)], index: u64) -> &Descriptor {
     descriptor
 }
 
+/// What is left of an erased statement is of whoever erased it, from the erasure on.
 fn is_own(x: &Logged, s: &Logged) -> bool {
-    x.signer() == s.signer() || s.grant().is_some_and(|grant| grant.grantee == x.signer())
+    let by_the_same = x.signer() == s.signer() && (!s.is_erased() || s.index() < x.index());
+    by_the_same || s.grant().is_some_and(|grant| grant.grantee == x.signer())
 }
 
 /// Whether `x` names `s`, for a thing: what is said of a group ends where it was said, but a grant over a group ends for one
@@ -241,6 +248,7 @@ impl<'a> Work<'a> {
                 if self.rules.get(i) != Some(&Some(Rule::Refused)) {
                     feared.groups.extend(&claims.groups);
                     feared.add(&claims.attributes);
+                    sure.gone.extend(claims.attributes.iter().map(|(attribute, value)| (*attribute, value.clone())));
                 }
             } else if self.stands(i) && act(s) != Act::Withdrawal {
                 let has_role = self.scene.holds_now(&s.signer(), &claims.role)
@@ -271,7 +279,7 @@ impl<'a> Work<'a> {
     /// Rule 2.6: whose role covered the thing when his statement was admitted, surely and perhaps.
     fn find_covered(&mut self) {
         // Who was given which role, from which grants on, and where that ended for this thing.
-        let mut given: Vec<(Fingerprint, Role, Option<u64>, (bool, bool))> = Vec::new();
+        let mut given: Vec<Given> = Vec::new();
         for (i, s) in self.all.iter().enumerate() {
             let (signer, role) = (s.signer(), &s.claims().role);
             let always = self.is_direct(i) || self.scene.holds(s.index(), &signer, role);
@@ -375,7 +383,9 @@ impl Told {
     fn has(&self, id: &[u8; 32], group: &Group, is_agreed: bool) -> bool {
         let has = |(attribute, value): (&Attribute, &String)| {
             let values = self.values.get(attribute);
-            let fits = values.is_some_and(|values| values.contains(value) && (!is_agreed || values.len() == 1));
+            let is_contradicted = self.gone.iter().any(|(of, gone)| of == attribute && gone != value);
+            let agrees = |values: &BTreeSet<String>| values.len() == 1 && !is_contradicted;
+            let fits = values.is_some_and(|values| values.contains(value) && (!is_agreed || agrees(values)));
             Attribute::SELECTING.contains(attribute) && fits
         };
         self.groups.contains(id) || (!group.attributes.is_empty() && group.attributes.iter().all(has))

@@ -34,6 +34,9 @@ pub(crate) struct Membership {
     pub(crate) sure: Told,
     /// The same by anybody whose statement stands, vouching or not.
     pub(crate) feared: Told,
+    /// Values that erasures restate. They contradict others, as what is erased did: else a thing would surely belong to a
+    /// group because somebody's contradiction is gone.
+    erased: Values,
 }
 
 #[derive(Debug, Default)]
@@ -52,15 +55,19 @@ impl Told {
     }
 
     /// What an erasure restates, whatever the erased statement did.
-    pub(crate) fn take_erased(&mut self, erased: &Logged) {
+    fn take_erased(&mut self, erased: &Logged) {
         self.named.extend(&erased.claims().groups);
         self.take_values(&erased.claims().attributes);
     }
 
     fn take_values(&mut self, attributes: &BTreeMap<Attribute, String>) {
-        for (attribute, value) in attributes {
-            self.values.entry(*attribute).or_default().insert(value.clone());
-        }
+        add(&mut self.values, attributes);
+    }
+}
+
+fn add(values: &mut Values, attributes: &BTreeMap<Attribute, String>) {
+    for (attribute, value) in attributes {
+        values.entry(*attribute).or_default().insert(value.clone());
     }
 }
 
@@ -73,10 +80,19 @@ impl Membership {
         membership
     }
 
+    /// Takes what an erasure restates: it vouches for nothing any more, but the thing may belong to a group because of it.
+    pub(crate) fn take_erased(&mut self, erased: &Logged) {
+        self.feared.take_erased(erased);
+        add(&mut self.erased, &erased.claims().attributes);
+    }
+
     /// Whether the thing belongs to a group.
     pub(crate) fn of(&self, id: &[u8; 32], group: &Group) -> Belongs {
         let surely = |attribute: &Attribute, value: &String| {
-            self.sure.values.get(attribute).is_some_and(|values| values.len() == 1 && values.contains(value))
+            let is_given = self.sure.values.get(attribute).is_some_and(|values| values.contains(value));
+            let given =
+                [&self.sure.values, &self.erased].into_iter().filter_map(|values| values.get(attribute)).flatten();
+            is_given && given.into_iter().all(|given| given == value)
         };
         let perhaps = |attribute: &Attribute, value: &String| {
             self.feared.values.get(attribute).is_some_and(|values| values.contains(value))

@@ -194,7 +194,8 @@ proptest! {
             let is_of_group = after.status.as_ref().is_some_and(|status| status.decides.by.group.is_some());
             prop_assert!(blocks(&after) == blocks(&before) || is_of_group, "{:?}: {:?} and {:?}", erasure, before, after);
             // It says no more than that: nobody is vouched for by what is gone.
-            prop_assert!(after.vouched.iter().all(|by| before.vouched.contains(by)));
+            let is_as_before = after.vouched.iter().all(|by| before.vouched.contains(by));
+            prop_assert!(is_as_before, "{:?}: {:?} and {:?}", erasure, before.vouched, after.vouched);
             // Never again, by anybody.
             let context = Context { about: &about, groups: &groups, unseen: false };
             prop_assert!(domain.check(target, &context, &mut Cache::default()).is_err());

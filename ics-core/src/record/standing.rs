@@ -191,9 +191,8 @@ impl<'a> Scene<'a> {
         let mut membership = group.map(Membership::of_group).unwrap_or_default();
         for it in self.judged.iter().filter(|it| it.is_direct(&self.subject)) {
             if it.logged.is_erased() {
-                // It vouches for nothing any more; that the thing may belong to a group is still to be feared.
                 if it.standing != Standing::Refused {
-                    membership.feared.take_erased(it.logged);
+                    membership.take_erased(it.logged);
                 }
             } else if it.stands() && it.logged.act() != Act::Withdrawal {
                 membership.feared.take(it.logged);
@@ -394,8 +393,11 @@ fn speaks_of(subject: &IdentityId, x: &Logged, s: &Logged) -> bool {
     x.subject_id() == s.subject_id() || (s.act() == Act::Grant && x.subject_id() == *subject)
 }
 
+/// Whoever erases a statement has signed what is left of it, from then on: what he said of it before does not become the
+/// word of its signer.
 fn is_own(x: &Logged, s: &Logged) -> bool {
-    x.signer() == s.signer() || s.grant().is_some_and(|grant| grant.grantee == x.signer())
+    let by_the_same = x.signer() == s.signer() && (!s.is_erased() || s.index() < x.index());
+    by_the_same || s.grant().is_some_and(|grant| grant.grantee == x.signer())
 }
 
 /// A withdrawal takes back what its own signer said, and a grant that was made to him.

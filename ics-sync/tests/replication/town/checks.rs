@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ics_core::log::LeafData;
+use ics_core::log::{Hash, LeafData};
 use ics_core::record::Record;
 use ics_core::time::Timestamp;
 use ics_core::trust::{Looked, Outcome, Question, Testimony, verdict};
@@ -217,6 +217,8 @@ impl World {
         let testimony = Testimony {
             origin: self.home.origin.clone(),
             size: memory.sealed as u64,
+            root: Hash([0; 32]),
+            descriptor: domain.descriptor().version,
             as_of: if any_age { clock } else { memory.as_of.unwrap_or_default() },
             freshness: domain.descriptor().freshness.clone(),
             record,
