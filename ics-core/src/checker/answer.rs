@@ -151,12 +151,13 @@ impl<'a> Described<'a> {
             heard.judged_at.is_some() && judgement.changes_at().is_some_and(|change| change <= at)
         };
         let kinds = self.kinds().len();
+        let is_withheld = self.heard.iter().any(|(heard, _)| heard.withheld);
         [
             (self.sought.candidates > 1, Reason::Ambiguous),
-            (kinds == 0, Reason::UnknownIdentity),
+            (kinds == 0 && !is_withheld, Reason::UnknownIdentity),
             (kinds > 1, Reason::KindsDiffer),
             (policy.domains.iter().any(is_unheard), Reason::NotHeard),
-            (self.heard.iter().any(|(heard, _)| heard.withheld), Reason::Withheld),
+            (is_withheld, Reason::Withheld),
             (self.judgements().any(is_outdated), Reason::Outdated),
         ]
         .into_iter()

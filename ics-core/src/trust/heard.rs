@@ -166,6 +166,8 @@ impl Heard<'_> {
             missing.push((Reason::Outdated, words));
         }
         match self.kinds().len() {
+            // What is withheld is not unknown.
+            0 if self.counting.iter().any(|testimony| testimony.withheld) => {}
             0 => missing.push((Reason::UnknownIdentity, self.nobody_knows())),
             1 => {}
             _ => {

@@ -308,7 +308,7 @@ impl App {
             kept.is_some()
         };
         match (&query.lookup, query.name) {
-            (Lookup::Ids(ids), _) => ids.iter().all(|id| add(id, &|kept| kept.known().is_some())),
+            (Lookup::Ids(ids), _) => ids.iter().all(|id| add(id, &Kept::is_something)),
             (Lookup::Name(_), Some(name)) => match memory.recall_name(domain, name).map(|it| it.identity) {
                 Some(None) => true,
                 Some(Some(id)) => add(&id, &|kept| kept.is_called(name.0)),
@@ -400,7 +400,7 @@ impl App {
             Lookup::Ids(ids) => {
                 let mut known = BTreeSet::new();
                 for id in ids {
-                    if self.kept(sight, id)?.known().is_some() {
+                    if self.kept(sight, id)?.is_something() {
                         known.insert(*id);
                     }
                 }

@@ -251,7 +251,7 @@ fn false_entries(good: &Home) -> Vec<Case> {
         case(
             "an entry replaced by a leaf",
             parts(&grown, |pages, _| change(pages, 33, |_| hidden.clone())),
-            "do not lead from",
+            "withholds the entries from 30 on",
         ),
         case("an entry left out", parts(&grown, |pages, _| drop(pages[0].entries.remove(33))), "do not lead from"),
         case(

@@ -15,16 +15,6 @@ pub(crate) enum Promise {
 }
 
 impl Promise {
-    pub(crate) const ALL: [Self; 7] = [
-        Self::AcknowledgedStaysForEver,
-        Self::ReadersConvergeAfterHealing,
-        Self::DecisionDependsOnlyOnStatementsPolicyAndTime,
-        Self::NothingVisibleOutsidePolicy,
-        Self::CurrentMeansComplete,
-        Self::BlockedNeverShownAsPermittedWhileFresh,
-        Self::NoUnnoticedFork,
-    ];
-
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::AcknowledgedStaysForEver => "acknowledged-stays-for-ever",
@@ -51,44 +41,25 @@ pub(crate) struct Broken {
 pub(crate) enum Sabotage {
     /// The home gives receipts before it has written.
     AcknowledgesBeforeItWrites,
-    /// A home that was put back from a backup speaks at once, although its head's file says that more was signed.
-    SpeaksAfterARestore,
-    /// A copy does not look again at what was hidden from it.
-    NeverLooksAgain,
     /// A copy judges what it is given as of its own clock.
     JudgesByItsOwnClock,
     /// Whoever serves a page leaves nothing out of it.
     ShowsEverything,
     /// The home vouches with a new time for a head that is no longer its newest.
     VouchesForAnOldHead,
-    /// A copy decides whatever the age of its news.
-    DecidesWhateverTheAge,
-    /// A copy that has found a fork begins anew, and says nothing.
-    ForgetsForks,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Self; 8] = [
-        Self::AcknowledgesBeforeItWrites,
-        Self::SpeaksAfterARestore,
-        Self::NeverLooksAgain,
-        Self::JudgesByItsOwnClock,
-        Self::ShowsEverything,
-        Self::VouchesForAnOldHead,
-        Self::DecidesWhateverTheAge,
-        Self::ForgetsForks,
-    ];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::AcknowledgesBeforeItWrites, Self::JudgesByItsOwnClock, Self::ShowsEverything, Self::VouchesForAnOldHead];
 
     /// The promise that it breaks.
     pub(crate) const fn breaks(self) -> Promise {
         match self {
-            Self::AcknowledgesBeforeItWrites | Self::SpeaksAfterARestore => Promise::AcknowledgedStaysForEver,
-            Self::NeverLooksAgain => Promise::ReadersConvergeAfterHealing,
+            Self::AcknowledgesBeforeItWrites => Promise::AcknowledgedStaysForEver,
             Self::JudgesByItsOwnClock => Promise::DecisionDependsOnlyOnStatementsPolicyAndTime,
             Self::ShowsEverything => Promise::NothingVisibleOutsidePolicy,
             Self::VouchesForAnOldHead => Promise::CurrentMeansComplete,
-            Self::DecidesWhateverTheAge => Promise::BlockedNeverShownAsPermittedWhileFresh,
-            Self::ForgetsForks => Promise::NoUnnoticedFork,
         }
     }
 }

@@ -104,6 +104,11 @@ impl Kept {
         self.known.as_ref()
     }
 
+    /// Whether there is anything about it, also if this node may read none of it any more: that must not look like nothing.
+    pub(crate) const fn is_something(&self) -> bool {
+        self.known.is_some() || self.withheld
+    }
+
     /// Whether it has the name with that key now.
     pub(crate) fn is_called(&self, name: Key) -> bool {
         self.known.as_ref().is_some_and(|known| known.names.contains(&name))

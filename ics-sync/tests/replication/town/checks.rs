@@ -52,7 +52,6 @@ impl Town {
         if world.of_town().broken.is_some() {
             return;
         }
-        world.forgets(i);
         world.acknowledged_stays();
         world.keeps_its_branch(i);
         world.current_means_complete(i);
@@ -65,14 +64,6 @@ impl Town {
 impl World {
     pub(super) fn has_found_a_fork(&self, i: usize) -> bool {
         matches!(self.copies[i].stop(), Some(Stop::Fork { .. } | Stop::Unproven { .. }))
-    }
-
-    /// A copy that begins anew where it should have stopped.
-    fn forgets(&mut self, i: usize) {
-        if self.has_found_a_fork(i) && self.of_town().sabotage == Some(Sabotage::ForgetsForks) {
-            self.copies[i].memory = Memory::default();
-            self.restart(i);
-        }
     }
 
     fn acknowledged_stays(&mut self) {
@@ -196,7 +187,10 @@ impl World {
         let withheld = copy.memory.kept.iter().enumerate();
         let withheld = withheld.map(|(at, kept)| (at, matches!(kept, Kept::Lost(_))));
         let withheld = withheld.filter(|(_, lost)| *lost).any(|(at, _)| copy.memory.about(at) == number);
-        if record != truth && !(copy.partial && (record.is_none() || withheld)) {
+        // A copy that is not the home can give a partial reader less than it might, until his rights change.
+        let mut kept = copy.memory.kept.iter().zip(&self.home.about);
+        let lacks = kept.any(|(kept, about)| *about == number && matches!(kept, Kept::Hidden | Kept::Filled(_)));
+        if record != truth && !(copy.partial && (record.is_none() || withheld || lacks)) {
             let how = format!("thing {number} at {clock}: {record:?} and not {truth:?}; {}", self.describe(i));
             return self.break_promise(Promise::DecisionDependsOnlyOnStatementsPolicyAndTime, how);
         }
@@ -213,13 +207,12 @@ impl World {
     fn permits(&self, i: usize, record: Option<Record>, withheld: bool, clock: Timestamp) -> bool {
         let (memory, town) = (&self.copies[i].memory, self.town.as_ref().expect("a town"));
         let Some(domain) = town.understood[i].sealed.domain() else { return false };
-        let any_age = town.sabotage == Some(Sabotage::DecidesWhateverTheAge);
         let testimony = Testimony {
             origin: self.home.origin.clone(),
             size: memory.sealed as u64,
             root: Hash([0; 32]),
             descriptor: domain.descriptor().version,
-            as_of: if any_age { clock } else { memory.as_of.unwrap_or_default() },
+            as_of: memory.as_of.unwrap_or_default(),
             freshness: domain.descriptor().freshness.clone(),
             record,
             withheld,

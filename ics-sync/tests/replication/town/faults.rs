@@ -7,7 +7,6 @@ use crate::home::Home;
 use crate::lies::Lie;
 use crate::memory::Memory;
 use crate::network::Dice;
-use crate::promises::Sabotage;
 use crate::rules::drive;
 use crate::world::World;
 
@@ -81,9 +80,9 @@ impl World {
     fn back_up_or_restore(&mut self, copy: usize) {
         let restores = self.dice.chance(40);
         if self.dice.chance(50) {
-            let (forgets, clone) = (self.of_town().sabotage == Some(Sabotage::ForgetsForks), &mut self.copies[copy]);
+            let clone = &mut self.copies[copy];
             match clone.backup.clone() {
-                Some(backup) if restores && !forgets => {
+                Some(backup) if restores => {
                     (clone.memory, clone.seen) = (backup, Vec::new());
                     self.restart(copy);
                 }
@@ -110,8 +109,8 @@ impl World {
         self.home = self.home.put_back(backup);
         // The copies may not be put back as well before the home is: nobody would have what was lost.
         self.copies.iter_mut().for_each(|copy| copy.backup = None);
-        let (size, sabotage) = (self.home.size(), self.of_town().sabotage);
-        self.of_town().silent = self.of_town().head_file.0 > size && sabotage != Some(Sabotage::SpeaksAfterARestore);
+        let size = self.home.size();
+        self.of_town().silent = self.of_town().head_file.0 > size;
     }
 
     /// Gets back what the home has lost from whoever has it: all full copies are asked.
