@@ -138,7 +138,11 @@ fn a_store_is_checked_and_its_index_repaired() {
     let log = rusqlite::Connection::open(stage.path("home/data/ics.db")).expect("open");
     let forge = "UPDATE entry SET body = zeroblob(length(body)) WHERE position = (SELECT max(position) FROM entry)";
     assert_eq!(log.execute(forge, []).expect("changed"), 1);
-    assert_eq!(log.execute("UPDATE head SET note = replace(note, 'A', 'B')", []).expect("changed"), 1);
+    // One letter alone may not be there.
+    for letter in ["A", "C", "E", "G", "I", "K"] {
+        let forge = "UPDATE head SET note = replace(note, ?1, 'z')";
+        assert_eq!(log.execute(forge, [letter]).expect("changed"), 1);
+    }
     drop(log);
     let damaged = stage.run(&["fsck", "--repair"]);
     let findings = damaged.json()["findings"].to_string();

@@ -20,8 +20,8 @@ use crate::world::World;
 #[derive(Clone, Default)]
 pub(super) struct Understood {
     reading: Reading,
-    /// Entries read.
-    read: Vec<LeafData>,
+    /// Entries read, and whether each was there whole.
+    read: Vec<(LeafData, bool)>,
     /// What it answers with: up to its last checkpoint.
     sealed: Reading,
     /// Which entries that is.
@@ -152,12 +152,14 @@ impl World {
             }
             return;
         }
-        if !memory.leaves.starts_with(&understood.read) || memory.sealed < understood.size {
+        let held = memory.leaves.iter().zip(&memory.entries).map(|(leaf, entry)| (*leaf, entry.is_some()));
+        let is_as_read = held.zip(&understood.read).all(|(held, read)| held == *read);
+        if !is_as_read || memory.leaves.len() < understood.read.len() || memory.sealed < understood.size {
             *understood = Understood::default();
         }
         for index in understood.read.len()..memory.leaves.len() {
             understood.reading.take(index as u64, memory.entries[index].as_ref(), own_clock);
-            understood.read.push(memory.leaves[index]);
+            understood.read.push((memory.leaves[index], memory.entries[index].is_some()));
             if understood.read.len() <= memory.sealed {
                 understood.sealed.clone_from(&understood.reading);
                 understood.size = understood.read.len();
@@ -187,9 +189,10 @@ impl World {
         let withheld = copy.memory.kept.iter().enumerate();
         let withheld = withheld.map(|(at, kept)| (at, matches!(kept, Kept::Lost(_))));
         let withheld = withheld.filter(|(_, lost)| *lost).any(|(at, _)| copy.memory.about(at) == number);
-        // A copy that is not the home can give a partial reader less than it might, until his rights change.
+        // Who is not the home can give a partial reader less than he may read, certificates too, until his rights change.
         let mut kept = copy.memory.kept.iter().zip(&self.home.about);
-        let lacks = kept.any(|(kept, about)| *about == number && matches!(kept, Kept::Hidden | Kept::Filled(_)));
+        let lacks =
+            kept.any(|(kept, about)| [number, OWN].contains(about) && matches!(kept, Kept::Hidden | Kept::Filled(_)));
         if record != truth && !(copy.partial && (record.is_none() || withheld || lacks)) {
             let how = format!("thing {number} at {clock}: {record:?} and not {truth:?}; {}", self.describe(i));
             return self.break_promise(Promise::DecisionDependsOnlyOnStatementsPolicyAndTime, how);
