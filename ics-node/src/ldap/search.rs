@@ -232,13 +232,20 @@ impl Search {
             return Ok(());
         }
         let with_base = self.scope == LdapSearchScope::Subtree;
-        let deep = self.scope != LdapSearchScope::OneLevel;
         let mut stages: Vec<Stage> = Vec::new();
         // Only things have ids: nothing else needs to be looked at for one.
         let by_id = self.resting.by_id;
         if with_base && (!by_id || matches!(self.base, Node::Identity(..))) {
             stages.push(Stage::One(self.base.clone()));
         }
+        self.begin_below(place, by_id, &mut stages)?;
+        self.stages.extend(stages.into_iter().rev());
+        Ok(())
+    }
+
+    /// From the base to what is to be looked at below it.
+    fn begin_below(&mut self, place: &Place, by_id: bool, stages: &mut Vec<Stage>) -> Result<(), Failure> {
+        let deep = self.scope != LdapSearchScope::OneLevel;
         match self.base.clone() {
             Node::Root => return Err(Failure::no_such_object(String::new())),
             Node::Suffix if by_id => {
@@ -298,7 +305,6 @@ impl Search {
                 self.must_be_there(place)?;
             }
         }
-        self.stages.extend(stages.into_iter().rev());
         Ok(())
     }
 
