@@ -1,0 +1,94 @@
+//! The calls by which copies are configured, and domains carried by hand.
+
+use ics_core::vocabulary::DomainName;
+use ics_sync::carried::{Carried, Cursor, Wanted};
+use ics_sync::wire::{Again, Descriptors, Page, Shown};
+use reqwest::Method;
+
+use super::{Answer, Node};
+use crate::api::{OutboxBatch, OutboxItem, PeerInfo};
+use crate::config::{PeerConfig, PeerName};
+
+impl Node {
+    /// Its peers, for its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn peers(&self) -> Answer<Vec<PeerInfo>> {
+        self.get(&["peers"], &()).await
+    }
+
+    /// What waits in it for the homes of other domains, for its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn outbox(&self) -> Answer<Vec<OutboxItem>> {
+        self.get(&["outbox"], &()).await
+    }
+
+    /// Adds a peer, or changes it, as its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn put_peer(&self, peer: &PeerConfig) -> Answer<PeerInfo> {
+        self.post(&["peers"], peer).await
+    }
+
+    /// Removes a peer, as its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn remove_peer(&self, name: &PeerName) -> Answer<PeerInfo> {
+        self.post(&["peers", name.as_str(), "remove"], &()).await
+    }
+
+    /// A page of a domain's log, proven to lead to a size.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn page(&self, domain: &DomainName, from: u64, until: u64) -> Answer<Page> {
+        let request = self.request(Method::GET, &["domains", domain.as_str(), "entries"]);
+        let bytes = self.receive(request.query(&[("from", from), ("until", until)])).await?;
+        Page::decode(&bytes).map_err(|error| self.not_understood(error.to_string()))
+    }
+
+    /// Entries of a domain's log as they are shown now.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn again(&self, domain: &DomainName, again: &Again) -> Answer<Shown> {
+        self.post(&["domains", domain.as_str(), "entries", "again"], again).await
+    }
+
+    /// The descriptors of a domain from a version on.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn descriptors(&self, domain: &DomainName, from: u64) -> Answer<Descriptors> {
+        self.get(&["domains", domain.as_str(), "descriptors"], &[("from", from)]).await
+    }
+
+    /// How far its copy of a domain is, for its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn cursor(&self, domain: &DomainName) -> Answer<Cursor> {
+        self.get(&["domains", domain.as_str(), "carried"], &()).await
+    }
+
+    /// Brings it an answer about a domain that it copies; its next question. As its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn bring(&self, domain: &DomainName, carried: &Carried) -> Answer<Wanted> {
+        self.post(&["domains", domain.as_str(), "carried"], carried).await
+    }
+
+    /// What waits in it for the home of a domain, behind an item of its outbox; for its operator.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn outbox_batch(&self, domain: &DomainName, after: u64) -> Answer<OutboxBatch> {
+        self.get(&["domains", domain.as_str(), "outbox"], &[("after", after)]).await
+    }
+}
