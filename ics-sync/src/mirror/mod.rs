@@ -20,22 +20,20 @@ mod listen;
 mod page;
 mod pause;
 mod review;
+mod standing;
 mod stop;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ics_core::descriptor::Descriptor;
 use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::merkle::Tree;
 use ics_core::log::note::Note;
-use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
-use crate::wire::{self, Rights};
+use crate::wire;
 pub use action::Action;
 use charter::Charter;
 pub use charter::SignedCheckpoint;
@@ -46,6 +44,7 @@ pub use page::{VerifiedEntry, VerifiedPage};
 use pause::Pause;
 pub use review::{Fill, Seen, Survey};
 use review::{Review, Step};
+pub use standing::{Resume, Status};
 pub use stop::{Stop, Trouble};
 
 /// How a mirror keeps time.
@@ -57,46 +56,6 @@ pub struct Settings {
     pub listens: bool,
     /// Any number; mirrors with different ones spread their looks and retries.
     pub seed: u64,
-}
-
-/// What a mirror held when it was last told that a page was applied.
-#[derive(Debug, Clone)]
-pub struct Resume {
-    /// Name and entry 0.
-    pub origin: Origin,
-    /// The descriptor that the log has put in force.
-    pub descriptor: Descriptor,
-    /// The tree over all entries held.
-    pub tree: Tree,
-    /// Admission time of the last entry that is held whole.
-    pub admitted_at: Timestamp,
-    /// The note of the newest checkpoint that a page reached.
-    pub checkpoint: Option<String>,
-    /// What this node may read of the domain, as the newest page said; absent where that is all.
-    pub rights: Option<Rights>,
-    /// Whether something was filled in since that has not taken effect.
-    pub unsettled: bool,
-    /// Statements behind that checkpoint that came as erased, by index, and that no erasure held here names.
-    pub erased: BTreeMap<u64, StatementId>,
-}
-
-/// How far a mirror is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    /// What is mirrored; absent before first contact where only the name was given. To be pinned by the operator.
-    pub origin: Option<Origin>,
-    /// Entries held.
-    pub size: u64,
-    /// Entries that the home is known to have signed.
-    pub known: u64,
-    /// The home vouched at this time that there were no more entries than those held.
-    pub as_of: Option<Timestamp>,
-    /// Failures in a row.
-    pub failures: u32,
-    /// What is in the way, until the next success.
-    pub trouble: Option<Trouble>,
-    /// Why nothing goes on any more.
-    pub stopped: Option<Stop>,
 }
 
 /// A mirror of one domain.
