@@ -7,7 +7,7 @@ use ics_core::limits;
 use ics_sync::bundle::{Bundle, BundleError, BundleWriter, Cursor, Earlier, Head, Party};
 use ics_sync::carried::{Carried, Wanted};
 use ics_sync::mirror::{Action, Mirror, Settings};
-use ics_sync::wire::{Again, Base64, Page};
+use ics_sync::wire::{Again, Page};
 
 use crate::home::{Home, IDENTITIES, Turn, at};
 use crate::memory::{Kept, Memory};
@@ -199,7 +199,7 @@ fn a_reader_whose_rights_have_changed_needs_a_whole_one() {
     home.append_many(3, "true", at(NOW));
     home.sign(at(NOW));
     // Whoever made it did not know that the rights are new to its reader.
-    let lies = Cursor { rights: Some(Base64(home.rights.to_be_bytes())), ..since };
+    let lies = Cursor { rights: Some(home.rights()), ..since };
     let why = take(&mut memory, &home, bundle(&home, Some(&lies))).expect_err("news only");
     assert!(why.contains("ask for a whole one"), "{why}");
     take(&mut memory, &home, bundle(&home, None)).expect("a whole one");

@@ -91,9 +91,9 @@ impl Copy {
         self.sources[self.turn.peer()]
     }
 
-    /// Lets the next one be asked when it is his turn, as the driver does.
-    pub(crate) fn pass(&mut self, action: &Action, clock: Timestamp) {
-        let rests = matches!(action, Action::Wait { .. } | Action::Listen { .. });
+    /// Lets the next one be asked when it is his turn, as the driver does; `stays` is a fault.
+    pub(crate) fn pass(&mut self, action: &Action, stays: bool, clock: Timestamp) {
+        let rests = !stays && matches!(action, Action::Wait { .. } | Action::Listen { .. });
         if self.turn.pass(&self.mirror.status(), rests, clock) {
             self.listener = None;
         }

@@ -49,8 +49,8 @@ pub(crate) struct Home {
     pub(crate) hidden: BTreeSet<usize>,
     /// Entries by which an identity became readable, or ceased to be.
     turns: Vec<(usize, usize)>,
-    /// Grows with whatever else changes what the reader may read.
-    pub(crate) rights: u128,
+    /// How often the peer's operator has changed what the reader may read.
+    turned: u64,
     /// Entries in one page at most.
     pub(crate) page_limit: usize,
     pub(crate) key: SigningKey,
@@ -85,7 +85,7 @@ impl Home {
             about: Vec::new(),
             hidden: BTreeSet::new(),
             turns: Vec::new(),
-            rights: 0,
+            turned: 0,
             page_limit: usize::MAX,
             key: signing_key(key_seed),
             note: String::new(),
@@ -161,9 +161,7 @@ impl Home {
     pub(crate) fn take_back(&mut self, entry: Entry, about: usize) {
         let last = self.descriptors.last().map(|(_, last)| last);
         if let Some(next) = owners::read(&entry.body, last) {
-            let hidden = owners::hidden(&next);
-            self.rights += u128::from(hidden != self.hidden);
-            self.hidden = hidden;
+            self.hidden = owners::hidden(&next);
             let named = |seed: &&u8| node_key(NODE, **seed) == next.home;
             self.key = self.seeds.iter().find(named).map_or(self.key.clone(), |seed| signing_key(*seed));
             self.descriptors.push((self.entries.len(), next));
@@ -188,7 +186,7 @@ impl Home {
             about: Vec::new(),
             hidden: BTreeSet::new(),
             turns: Vec::new(),
-            rights: 0,
+            turned: 0,
             page_limit: usize::MAX,
             key: signing_key(0),
             note: String::new(),
@@ -276,6 +274,12 @@ impl Home {
         (0..end).filter(move |index| self.about[*index] == id).map(|index| index as u64)
     }
 
+    /// What stands for a reader's rights, as nodes make it: two that have the same descriptor mean the same by it.
+    pub(crate) fn rights(&self) -> wire::Rights {
+        let version = self.descriptors.last().map_or(0, |(_, descriptor)| descriptor.version);
+        Base64((u128::from(version) << 64 | u128::from(self.turned)).to_be_bytes())
+    }
+
     fn sight(&self, first: usize, end: usize) -> wire::Sight {
         let ids: BTreeSet<usize> = self.about[first..end].iter().copied().filter(|id| *id != OWN).collect();
         // Pages are made by what holds when they are asked for: between the first of these entries and now it was shown
@@ -284,7 +288,7 @@ impl Home {
         let (hidden, shown): (Vec<usize>, Vec<usize>) = ids.into_iter().partition(|id| self.hidden.contains(id));
         let ended = hidden.into_iter().filter(was_shown);
         wire::Sight {
-            rights: Base64(self.rights.to_be_bytes()),
+            rights: self.rights(),
             earlier: shown.into_iter().flat_map(|id| self.entries_about(id, first)).collect(),
             ended: ended.flat_map(|id| self.entries_about(id, first)).collect(),
         }
@@ -303,7 +307,7 @@ impl Home {
         Some(wire::Shown {
             question: again.question,
             earlier: ids.into_iter().flat_map(|id| self.entries_about(id, self.entries.len())).collect(),
-            rights: self.partial.then(|| Base64(self.rights.to_be_bytes())),
+            rights: self.partial.then(|| self.rights()),
             entries,
             lost: again.held.iter().copied().filter(is_hidden).collect(),
         })
@@ -324,9 +328,8 @@ impl Home {
                 let mut hidden = self.hidden.clone();
                 toggle(&mut hidden, id);
                 self.amend(now, |next| owners::hide(next, &hidden, now));
-                self.rights += 1;
             }
-            Turn::Peer => self.rights += 1,
+            Turn::Peer => self.turned += 1,
         }
         toggle(&mut self.hidden, id);
     }

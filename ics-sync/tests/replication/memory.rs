@@ -1,6 +1,7 @@
 //! A node's store, in memory: what was applied survives a restart of the mirror.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ics_core::descriptor::Descriptor;
 use ics_core::limits;
@@ -182,7 +183,7 @@ impl Memory {
 }
 
 impl Applier for Memory {
-    async fn apply(&mut self, page: &VerifiedPage) -> Result<(), String> {
+    async fn apply(&mut self, page: &Arc<VerifiedPage>) -> Result<(), String> {
         self.store(page)
     }
 

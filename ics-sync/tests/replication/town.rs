@@ -25,13 +25,18 @@ use crate::world::World;
 use checks::Understood;
 use faults::Faults;
 
+/// What is vouched for and in use may be used.
+const RULES: &str = "@id(\"in-use\")\npermit (principal, action in Action::\"use\", resource)\nwhen {\n  \
+                     principal.vouching_roles.contains(\"manufacturer\") && principal.effect == Effect::\"permits\"\n};\n";
 /// Seconds for which news is fresh.
 const FRESH_SECONDS: u64 = 60;
 
 pub(crate) struct Town {
     /// The home holds less than it has signed, and has not got it back.
     pub(crate) silent: bool,
-    pub(crate) sabotage: Option<Sabotage>,
+    /// The home was killed and has not started again.
+    pub(crate) down: bool,
+    sabotage: Option<Sabotage>,
     broken: Option<Broken>,
     faults: Faults,
     /// Whether a peer serves a false log at some time; then the home is not put back from backups.
@@ -81,10 +86,11 @@ impl World {
         let document = TrustDocument {
             domains: vec![world.home.origin.clone()],
             freshness: Freshness { default: FRESH_SECONDS, uses: [].into() },
-            rules: ics_core::trust::templates::VOUCHED.to_owned(),
+            rules: RULES.to_owned(),
         };
         let town = Town {
             silent: false,
+            down: false,
             sabotage,
             broken: None,
             forks: faults.lie > 0 && dice.chance(50),
@@ -160,14 +166,17 @@ impl World {
 }
 
 impl Town {
-    /// Whether whoever serves pages leaves nothing out.
-    pub(crate) fn shows_everything(&self) -> bool {
-        self.sabotage == Some(Sabotage::ShowsEverything)
+    /// Whether a cure is taken away.
+    pub(crate) fn lacks(&self, cure: Sabotage) -> bool {
+        self.sabotage == Some(cure)
     }
 
     /// One step of everything but the copies.
     pub(crate) fn live_on(world: &mut World) {
         world.befall();
+        if core::mem::take(&mut world.of_town().down) {
+            world.home_starts();
+        }
         if world.of_town().silent {
             world.recover();
         }
@@ -182,13 +191,13 @@ impl Town {
 impl World {
     fn home_speaks(&mut self) {
         let now = self.home_clock();
-        let (sabotage, crash) = (self.of_town().sabotage, self.of_town().faults.crash);
+        let crash = self.of_town().faults.crash;
         let former = self.home.note.clone();
         let said = self.hear(now);
         let crashes = self.dice.chance(crash);
         if crashes && self.dice.chance(50) {
             // Killed before the transaction: nothing is there, and nobody was told.
-            if sabotage == Some(Sabotage::AcknowledgesBeforeItWrites) {
+            if self.of_town().lacks(Sabotage::AcknowledgesBeforeItWrites) {
                 self.acknowledge(&said);
             }
             return;
@@ -196,15 +205,25 @@ impl World {
         said.iter().for_each(|(entry, about)| self.home.push_about(entry.clone(), *about));
         self.home_decides(now);
         self.home.sign(now);
-        if sabotage == Some(Sabotage::VouchesForAnOldHead) && self.dice.chance(30) {
+        if self.of_town().lacks(Sabotage::VouchesForAnOldHead) && self.dice.chance(30) {
             self.home.note = vouched_anew(&former, &self.home, now);
         }
         if crashes {
             // Killed before the head's file is written: durable, and nobody was told.
+            self.of_town().down = true;
             return;
         }
         self.of_town().head_file = self.home.head();
         self.acknowledge(&said);
+    }
+
+    /// Makes the head's file good before anybody is answered.
+    fn home_starts(&mut self) {
+        let head = self.home.head();
+        let town = self.of_town();
+        if town.head_file.0 < head.0 {
+            town.head_file = head;
+        }
     }
 
     /// What clients submit and the home's rules admit.

@@ -11,8 +11,9 @@ use ics_sync::{packed, wire};
 use crate::copy::{Copy, Listener, Source};
 use crate::home::{Home, IDENTITIES, OWN, Turn, at};
 use crate::lies::Lie;
-use crate::memory::Kept;
+use crate::memory::{Kept, Memory};
 use crate::network::{Answer, Dice, Network, Weather};
+use crate::promises::Sabotage;
 use crate::town::Town;
 
 /// Milliseconds after which an answer is no longer waited for.
@@ -134,10 +135,15 @@ impl World {
         if self.dice.chance(self.restarts) {
             self.restart(i);
         }
+        if self.lacks(Sabotage::ForgetsWhatItHeld) && self.has_found_a_fork(i) {
+            self.copies[i].memory = Memory::default();
+            self.restart(i);
+        }
         self.tell(i);
         let clock = self.clock(i);
         let action = mirror_asked_twice(&self.copies[i].mirror, clock);
-        self.copies[i].pass(&action, clock);
+        let stays = self.lacks(Sabotage::StaysWithWhoAnswers);
+        self.copies[i].pass(&action, stays, clock);
         let wake = self.perform(i, action);
         let copy = &mut self.copies[i];
         copy.troubles.extend(copy.mirror.status().trouble);
@@ -150,6 +156,11 @@ impl World {
 
     fn clock(&mut self, i: usize) -> Timestamp {
         self.copies[i].clock(self.now)
+    }
+
+    /// Whether a cure is taken away from who needs it.
+    fn lacks(&self, cure: Sabotage) -> bool {
+        self.town.as_ref().is_some_and(|town| town.lacks(cure))
     }
 
     /// Lets the home, and the liar's, live on.
@@ -312,8 +323,8 @@ impl World {
             return Some(question(&shadow.for_reader(copy.partial || self.home.partial)));
         }
         let is_cut = |copy: &Copy| self.now < copy.cut_until;
-        let silent = self.town.as_ref().is_some_and(|town| town.silent);
-        let all = self.town.as_ref().is_some_and(Town::shows_everything);
+        let silent = self.town.as_ref().is_some_and(|town| town.silent || town.down);
+        let all = self.lacks(Sabotage::ShowsEverything);
         match copy.source() {
             _ if is_cut(copy) => None,
             Source::Home if silent => None,

@@ -62,7 +62,7 @@ impl Town {
 }
 
 impl World {
-    pub(super) fn has_found_a_fork(&self, i: usize) -> bool {
+    pub(crate) fn has_found_a_fork(&self, i: usize) -> bool {
         matches!(self.copies[i].stop(), Some(Stop::Fork { .. } | Stop::Unproven { .. }))
     }
 
@@ -140,7 +140,7 @@ impl World {
         let clock = self.copies[i].clock(self.now);
         let Self { copies, town, .. } = self;
         let (memory, town) = (&copies[i].memory, town.as_mut().expect("a town"));
-        let own_clock = (town.sabotage == Some(Sabotage::JudgesByItsOwnClock)).then_some(clock);
+        let own_clock = town.lacks(Sabotage::JudgesByItsOwnClock).then_some(clock);
         let understood = &mut town.understood[i];
         if copies[i].partial {
             return understood.read_anew(memory);
@@ -215,7 +215,7 @@ impl World {
             size: memory.sealed as u64,
             root: Hash([0; 32]),
             descriptor: domain.descriptor().version,
-            as_of: memory.as_of.unwrap_or_default(),
+            as_of: if town.lacks(Sabotage::BelievesOldNews) { clock } else { memory.as_of.unwrap_or_default() },
             freshness: domain.descriptor().freshness.clone(),
             record,
             withheld,

@@ -125,6 +125,7 @@ impl World {
                 continue;
             }
             let Some(served) = copy.served(&domain) else { continue };
+            let served = served.for_reader(false);
             let mut mirror = memory.mirror(&domain, settings, now);
             let rests = matches!(drive(&mut mirror, &served, &mut memory, now), Action::Wait { .. });
             complete &= rests && matches!(mirror.status().trouble, None | Some(Trouble::Stale { .. }));

@@ -64,6 +64,7 @@ impl World {
                 let parted = common < ours.sealed.min(theirs.sealed);
                 let meets = |memory: &Memory, other: &Copy| {
                     let (mut memory, served) = (memory.clone(), other.served(&domain)?);
+                    let served = served.for_reader(false);
                     let mut mirror = memory.mirror(&domain, self.copies[i].settings, now);
                     Some(matches!(drive(&mut mirror, &served, &mut memory, now), Action::Stopped(_)))
                 };
