@@ -1,15 +1,12 @@
 //! Work on every processor.
 
-/// Items below which a thread more is not worth its start.
-const SHARE: usize = 16;
-
-/// Maps items on all processors; the results are in the order of the items. For what computes and does not wait.
-pub(crate) fn map<T: Send, R: Send>(mut items: Vec<T>, with: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = items.len().div_ceil(processors).max(SHARE);
+/// Maps items on all processors; the results are in the order of the items. For what computes and does not wait. Of fewer
+/// than `least` items a thread more is not worth its start.
+pub(crate) fn map<T: Send, R: Send>(mut items: Vec<T>, least: usize, with: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let share = share(items.len(), least);
     let with = &with;
     std::thread::scope(|scope| {
-        let mut running = Vec::with_capacity(processors);
+        let mut running = Vec::new();
         while items.len() > share {
             let rest = items.split_off(items.len() - share);
             running.push(scope.spawn(move || rest.into_iter().map(with).collect::<Vec<R>>()));
@@ -23,6 +20,12 @@ pub(crate) fn map<T: Send, R: Send>(mut items: Vec<T>, with: impl Fn(T) -> R + S
     })
 }
 
+/// How many of so many items each processor gets: `least` at least.
+pub(crate) fn share(items: usize, least: usize) -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    items.div_ceil(processors).max(least).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::map;
@@ -30,7 +33,7 @@ mod tests {
     #[test]
     fn results_are_in_the_order_of_the_items() {
         for count in [0, 1, 15, 16, 17, 33, 1_000] {
-            let doubled = map((0..count).collect(), |item: usize| 2 * item);
+            let doubled = map((0..count).collect(), 16, |item: usize| 2 * item);
             assert_eq!(doubled, (0..count).map(|item| 2 * item).collect::<Vec<_>>());
         }
     }
@@ -38,6 +41,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "odd")]
     fn what_panics_there_panics_here() {
-        map((0..100).collect(), |item: usize| assert!(item != 99, "odd"));
+        map((0..100).collect(), 16, |item: usize| assert!(item != 99, "odd"));
     }
 }

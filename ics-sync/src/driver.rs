@@ -1,6 +1,8 @@
 //! The loop that does what a mirror says.
 
+use core::pin::{Pin, pin};
 use core::time::Duration;
+use std::sync::Arc;
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -11,6 +13,7 @@ use crate::mirror::{Action, Fill, Mirror, Seen, Status, Stop, Survey, VerifiedPa
 use crate::news::News;
 use crate::peer::{Peer, Stream};
 use crate::turn::Turn;
+use crate::wire::Page;
 
 /// What takes the verified entries of a mirror.
 pub trait Applier {
@@ -19,7 +22,7 @@ pub trait Applier {
     ///
     /// # Errors
     /// With what went wrong, in words, when nothing of the page was stored; it comes again later.
-    fn apply(&mut self, page: &VerifiedPage) -> impl Future<Output = Result<(), String>> + Send;
+    fn apply(&mut self, page: &Arc<VerifiedPage>) -> impl Future<Output = Result<(), String>> + Send;
 
     /// What is held of the entries that a survey means: the next of them, in ascending order, as many as fit a page.
     ///
@@ -59,8 +62,8 @@ pub async fn run(
     progress: &watch::Sender<Progress>,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Option<Stop> {
-    let mut shutdown = core::pin::pin!(shutdown);
-    let mut stream = None;
+    let mut shutdown = pin!(shutdown);
+    let (mut stream, mut ahead) = (None, None);
     let mut turn = Turn::among(peers.len());
     loop {
         let action = mirror.poll_action(now());
@@ -70,10 +73,13 @@ pub async fn run(
         }
         match action {
             Action::Stopped(stop) => return Some(stop),
-            Action::Apply(page) => match applier.apply(&page).await {
-                Ok(()) => mirror.handle_applied(now()),
-                Err(problem) => mirror.handle_failure(&problem, now()),
-            },
+            Action::Apply(page) => {
+                ahead = mirror.poll_ahead().and_then(|question| Ahead::ask(peers.get(turn.peer())?, mirror, question));
+                match alongside(applier.apply(&page), &mut ahead).await {
+                    Ok(()) => mirror.handle_applied(now()),
+                    Err(problem) => mirror.handle_failure(&problem, now()),
+                }
+            }
             Action::Survey(survey) => match applier.survey(&survey).await {
                 Ok(seen) => mirror.handle_surveyed(seen),
                 Err(problem) => mirror.handle_failure(&problem, now()),
@@ -87,7 +93,7 @@ pub async fn run(
                 tokio::select! {
                     biased;
                     () = &mut shutdown => return None,
-                    () = ask(mirror, peer, &mut stream, action, &now) => {}
+                    () = ask(mirror, peer, &mut stream, &mut ahead, action, &now) => {}
                 }
             }
         }
@@ -95,11 +101,54 @@ pub async fn run(
     }
 }
 
+/// A page that is asked for while the one before it is applied: whoever is far behind waits for both at a time.
+struct Ahead<'a> {
+    question: (u64, usize, u64),
+    under_way: Pin<Box<dyn Future<Output = Result<Page, PeerError>> + Send + 'a>>,
+    arrived: Option<Result<Page, PeerError>>,
+}
+
+impl<'a> Ahead<'a> {
+    fn ask(peer: &'a Peer, mirror: &Mirror, question: Action) -> Option<Self> {
+        let Action::FetchPage { from, limit, until } = question else { return None };
+        let domain = mirror.domain().clone();
+        let under_way = Box::pin(async move { peer.page(&domain, from, limit, until).await });
+        Some(Self { question: (from, limit, until), under_way, arrived: None })
+    }
+
+    /// Waits until it is here. Dropped half-way, nothing is lost.
+    async fn arrive(&mut self) {
+        if self.arrived.is_none() {
+            self.arrived = Some(self.under_way.as_mut().await);
+        }
+    }
+
+    /// The answer, once.
+    async fn answer(&mut self) -> Result<Page, PeerError> {
+        self.arrive().await;
+        self.arrived.take().unwrap_or(Err(PeerError::Ended))
+    }
+}
+
+/// Waits for some work, and lets what is asked ahead arrive meanwhile.
+async fn alongside<T>(work: impl Future<Output = T>, ahead: &mut Option<Ahead<'_>>) -> T {
+    let mut work = pin!(work);
+    if let Some(ahead) = ahead {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = ahead.arrive() => {}
+        }
+    }
+    work.await
+}
+
 /// Waits, or asks the peer and tells the mirror what it said. Dropped half-way, it has changed nothing.
 async fn ask(
     mirror: &mut Mirror,
     peer: &Peer,
     stream: &mut Option<Stream>,
+    ahead: &mut Option<Ahead<'_>>,
     action: Action,
     now: &(impl Fn() -> Timestamp + Send),
 ) {
@@ -126,7 +175,12 @@ async fn ask(
         Action::FetchPage { from, limit, until } => {
             // What the stream tells next begins behind what is fetched now.
             *stream = None;
-            peer.page(&domain, from, limit, until).await.map(|page| mirror.handle_page(page, now()))
+            let page = match ahead.as_mut().filter(|ahead| ahead.question == (from, limit, until)) {
+                Some(asked) => asked.answer().await,
+                None => peer.page(&domain, from, limit, until).await,
+            };
+            *ahead = None;
+            page.map(|page| mirror.handle_page(page, now()))
         }
         Action::Wait { until } => {
             *stream = None;

@@ -18,7 +18,7 @@ use crate::wire::{self, Again, Base64, Descriptors, Info, Outcome, Page, Shown, 
 use crate::witness::{AddCheckpoint, Reply};
 
 /// Seconds until a connection must stand.
-pub(crate) const CONNECT_SECONDS: u64 = 10;
+pub(crate) const CONNECT_SECONDS: u64 = 5;
 /// Seconds without a byte after which an answer is given up.
 pub(crate) const SILENCE_SECONDS: u64 = 3 * HEARTBEAT_SECONDS;
 /// Seconds in which an answer must be complete.

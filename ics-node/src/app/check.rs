@@ -56,6 +56,10 @@ impl What {
     }
 }
 
+/// Bodies below which a thread more is not worth its start: of those with RSA, and of others.
+const SLOW: usize = 16;
+const QUICK: usize = 250;
+
 type Parsed = Result<(Body, Vec<u8>), Problem>;
 
 /// Parses bodies and verifies their signatures, all of a batch together; each at the time of its admission.
@@ -94,7 +98,7 @@ pub(crate) fn check_bodies(
             (Ok((other, body)), _) => Sorted::Known(checked(other, body)),
         });
     }
-    collect(results, verify_batch(batch, seed))
+    collect(results, verify_all(batch, seed))
 }
 
 /// For each statement, the certificate under which it is verified.
@@ -137,7 +141,7 @@ fn certifications_of(domain: Option<&Domain>, parsed: &[Parsed], times: &[Timest
             _ => {}
         }
     }
-    parallel::map(tasks, verify_certification)
+    parallel::map(tasks, SLOW, verify_certification)
 }
 
 /// Key ids collide, if somebody wants them to: whoever's key makes the signature good has made it.
@@ -197,14 +201,25 @@ fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
     Ok(Checked { body: bytes, what, keys })
 }
 
-/// A certificate is verified as it is parsed, most of them by RSA: on all processors. Statements wait for their batch, and
-/// several submissions are under way at once.
+/// A certificate is verified as it is parsed, most of them by RSA; statements wait for their batch.
 fn parse_all(bodies: Vec<Vec<u8>>) -> Vec<Parsed> {
-    if bodies.iter().any(|body| is_certificate(body)) {
-        parallel::map(bodies, parse_one)
-    } else {
-        bodies.into_iter().map(parse_one).collect()
+    let least = if bodies.iter().any(|body| is_certificate(body)) { SLOW } else { QUICK };
+    parallel::map(bodies, least, parse_one)
+}
+
+/// Verifies on all processors: a mirror has one page under way at a time.
+fn verify_all(
+    batch: Vec<(Unverified, &Certificate, Timestamp)>,
+    seed: [u8; 32],
+) -> Vec<Result<Statement, VerifyError>> {
+    let share = parallel::share(batch.len(), QUICK);
+    let (mut batch, mut parts, mut seed) = (batch.into_iter(), Vec::new(), seed);
+    while batch.len() > 0 {
+        parts.push((batch.by_ref().take(share).collect(), seed));
+        // Coefficients must not be known beforehand; another seed draws others.
+        seed[0] = seed[0].wrapping_add(1);
     }
+    parallel::map(parts, 1, |(part, seed)| verify_batch(part, seed)).into_iter().flatten().collect()
 }
 
 /// Exactly one body in any legal framing. What is canonical already, and nearly everything is, is kept as it came.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ics_core::domain::Domain;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
-use ics_core::log::entry::{Entry, Header, LeafData};
+use ics_core::log::entry::{Entry, LeafData};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Remnant, StatementId};
 use ics_core::time::Timestamp;
@@ -27,7 +27,7 @@ use super::peers::Peer;
 use super::problem::Code;
 use super::{App, AppError, random};
 use crate::api::{MirrorInfo, Problem};
-use crate::store::{Content, Fork, NewContent, NewEntry, Part, Seal, StoreError, StoredEntry, WriteTx};
+use crate::store::{Content, Fork, Key, NewContent, NewEntry, Part, Seal, StoreError, StoredEntry, WriteTx};
 
 impl App {
     /// Mirrors one domain from these peers, until `stop` says true, or until the mirror stops by itself: then an alarm
@@ -238,7 +238,8 @@ fn append_copied(
     };
     let why = match judgement {
         Judgement::Admitted(admission) if admission.kind == header.kind => {
-            let index = append(tx, &header, entry, true)?;
+            let keys = checked.and_then(Result::ok).map_or_else(Vec::new, |checked| checked.keys);
+            let index = append(tx, keys, entry, true)?;
             return admission.extend(tx, domain, index, &header, leaf);
         }
         Judgement::Admitted(admission) => {
@@ -247,7 +248,7 @@ fn append_copied(
         Judgement::Present(index) => format!("it stands at index {index} already"),
         Judgement::Refused(problem) => problem.detail,
     };
-    let index = append(tx, &header, entry, false)?;
+    let index = append(tx, keys_of(&header, &entry.body), entry, false)?;
     tx.alarm(now, "entry-without-effect", &format!("entry {index}: {why}"));
     grow(domain, index, header.admitted_at);
     Ok(())
@@ -268,8 +269,7 @@ fn append_hidden(
     Ok(())
 }
 
-fn append(tx: &mut WriteTx<'_>, header: &Header, entry: Entry, effective: bool) -> Result<u64, StoreError> {
-    let keys = keys_of(header, &entry.body);
+fn append(tx: &mut WriteTx<'_>, keys: Vec<Key>, entry: Entry, effective: bool) -> Result<u64, StoreError> {
     let content = NewContent::Whole(Content { salt: entry.salt, body: entry.body });
     tx.append(NewEntry { header: entry.header, content, keys, effective })
 }
@@ -281,8 +281,8 @@ struct Taking {
 }
 
 impl Applier for Taking {
-    async fn apply(&mut self, page: &VerifiedPage) -> Result<(), String> {
-        let page = page.clone();
+    async fn apply(&mut self, page: &Arc<VerifiedPage>) -> Result<(), String> {
+        let page = Arc::clone(page);
         self.blocking(move |app, hosted| app.take_page(hosted, &page)).await
     }
 

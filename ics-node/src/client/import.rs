@@ -70,6 +70,8 @@ const REASONS: usize = 32;
 /// Parts of a keyring that wait, read and split, for those before them to be submitted; and those that are split at once.
 const PARTS_AHEAD: usize = 16;
 const AT_ONCE: usize = 128;
+/// Keys below which a thread more is not worth its start.
+const SHARE: usize = 16;
 
 /// Submits everything in a keyring to a domain. Certificates go first, because what is signed by somebody unknown is
 /// refused: the rest waits in a file, so that a keyring is never held in memory as a whole. Doing it again changes nothing.
@@ -268,7 +270,7 @@ fn parts(path: &Path) -> Result<Parts, ImportError> {
     }
     let next = move || {
         let some: Vec<_> = certificates.by_ref().take(AT_ONCE).collect();
-        (!some.is_empty()).then(|| parallel::map(some, split_one))
+        (!some.is_empty()).then(|| parallel::map(some, SHARE, split_one))
     };
     Ok(Box::new(core::iter::from_fn(next).flatten()))
 }

@@ -175,6 +175,15 @@ impl Mirror {
         }
     }
 
+    /// What will be asked next if the page of [`Action::Apply`] is stored: it may be asked for meanwhile.
+    #[must_use]
+    pub fn poll_ahead(&self) -> Option<Action> {
+        let (page, _) = self.pending.as_ref().filter(|_| self.review.is_none())?;
+        let until = self.target.as_ref()?.checkpoint.size;
+        let is_last = page.checkpoint.is_some() || page.size >= until;
+        (!is_last).then_some(Action::FetchPage { from: page.size, limit: limits::FEED_ENTRIES, until })
+    }
+
     /// How far the mirror is.
     #[must_use]
     pub fn status(&self) -> Status {
