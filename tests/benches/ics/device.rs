@@ -19,7 +19,7 @@ pub(crate) fn urn(number: usize) -> String {
 }
 
 /// Its key, another one for each number.
-fn key(number: usize) -> Result<PublicKey, Error> {
+pub(crate) fn key(number: usize) -> Result<PublicKey, Error> {
     let mut seed = [0x5a; 32];
     seed.iter_mut().zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
     Ok(Ed25519Signer::from_seed(&seed, 4, CREATED)?.public_key().clone())

@@ -17,6 +17,8 @@ mod report;
 mod scale;
 mod sign;
 mod slapd;
+mod subscriber;
+mod subscribers;
 #[path = "../../tests/x509/world.rs"]
 #[expect(dead_code, clippy::expect_used, clippy::panic, reason = "the tests of X.509 use more of it, and it is theirs")]
 mod world;
@@ -63,6 +65,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "catchup",
         about: "a mirror that catches up over HTTP, verified and durable, against the bulk ingest of the same run; bytes",
         run: catchup::run,
+    },
+    Benchmark {
+        name: "subscribers",
+        about: "from a blocking status to the changed verdict at 1,000 live subscribers, against slapd's syncrepl; heartbeats",
+        run: subscribers::run,
     },
     Benchmark {
         name: "ldap",
@@ -116,8 +123,8 @@ fn names() -> Vec<&'static str> {
 }
 
 fn list() -> String {
-    let lines = BENCHMARKS.iter().map(|benchmark| format!("  {:<10} {}", benchmark.name, benchmark.about));
-    format!("Benchmarks:\n{}\n  all        every one of them", lines.collect::<Vec<_>>().join("\n"))
+    let lines = BENCHMARKS.iter().map(|benchmark| format!("  {:<11} {}", benchmark.name, benchmark.about));
+    format!("Benchmarks:\n{}\n  all         every one of them", lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn main() -> ExitCode {
