@@ -7,6 +7,7 @@ mod crash;
 mod erasure;
 mod following;
 mod hands;
+mod links;
 mod node;
 mod outbox;
 mod restores;

@@ -23,6 +23,8 @@ pub(crate) struct Node {
     pub(crate) url: String,
     /// What its machine's clock shows, as faketime takes it; the right time unless told.
     pub(crate) clock: Option<String>,
+    /// The network namespace that it lives in, where the machines of a test have one each.
+    machine: Option<String>,
     child: Option<Child>,
 }
 
@@ -55,15 +57,32 @@ fn free_port() -> u16 {
     candidates.take(1_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("a free port")
 }
 
-/// Runs `ics` with a home directory.
-pub(crate) fn ics(home: &Path, arguments: &[&str]) -> Ran {
-    run(home, arguments, Vec::new())
+/// `ics` with a home directory, on a machine of its own or on this one.
+fn command(machine: Option<&str>, home: &Path) -> Command {
+    let mut command = machine.map_or_else(
+        || Command::new(ICS),
+        |machine| {
+            let mut within = Command::new("ip");
+            within.args(["netns", "exec", machine, ICS]);
+            within
+        },
+    );
+    command.arg("--home").arg(home).stdin(Stdio::null());
+    command
 }
 
-fn run(home: &Path, arguments: &[&str], surroundings: Vec<(&'static str, String)>) -> Ran {
-    let mut command = Command::new(ICS);
-    command.envs(surroundings);
-    command.arg("--home").arg(home).args(arguments).stdin(Stdio::null());
+/// Runs `ics` with a home directory.
+pub(crate) fn ics(home: &Path, arguments: &[&str]) -> Ran {
+    ics_on(None, home, arguments)
+}
+
+/// The same on a machine of its own.
+pub(crate) fn ics_on(machine: Option<&str>, home: &Path, arguments: &[&str]) -> Ran {
+    run(command(machine, home), arguments)
+}
+
+fn run(mut command: Command, arguments: &[&str]) -> Ran {
+    command.args(arguments);
     let output = command.output().unwrap_or_else(|e| panic!("{ICS}: {e}"));
     Ran {
         command: format!("ics {}", arguments.join(" ")),
@@ -98,11 +117,28 @@ impl Ran {
 impl Node {
     /// Makes the home directory `name` of a party of that trade.
     pub(crate) fn init(directory: &Path, role: &str, domain: &'static str) -> Self {
+        Self::init_on(None, directory, role, domain, &format!("127.0.0.1:{}", free_port()))
+    }
+
+    /// The same on a machine of its own, where it listens at that address.
+    pub(crate) fn init_on(
+        machine: Option<&str>,
+        directory: &Path,
+        role: &str,
+        domain: &'static str,
+        listen: &str,
+    ) -> Self {
         let home = directory.join(role);
-        let listen = format!("127.0.0.1:{}", free_port());
-        let arguments = ["init", "--role", role, "--domain", domain, "--listen", &listen, "--generate-passphrase"];
-        ics(&home, &arguments).ok();
-        Self { domain, home, url: format!("http://{listen}"), clock: None, child: None }
+        let arguments = ["init", "--role", role, "--domain", domain, "--listen", listen, "--generate-passphrase"];
+        ics_on(machine, &home, &arguments).ok();
+        Self {
+            domain,
+            home,
+            url: format!("http://{listen}"),
+            clock: None,
+            machine: machine.map(str::to_owned),
+            child: None,
+        }
     }
 
     /// Starts the node and waits until it can do its work.
@@ -113,8 +149,8 @@ impl Node {
     /// Starts the node and waits until it answers at a path.
     pub(crate) fn serve_until(&mut self, path: &str) {
         let log = |name: &str| File::options().create(true).append(true).open(self.home.join(name)).expect("a log");
-        let mut command = Command::new(ICS);
-        command.arg("--home").arg(&self.home).arg("serve").stdin(Stdio::null()).envs(self.clock());
+        let mut command = command(self.machine.as_deref(), &self.home);
+        command.arg("serve").envs(self.clock());
         let child = command.stdout(log("out.log")).stderr(log("err.log")).spawn().expect("starts");
         self.child = Some(child);
         eventually(&format!("{} answers", self.url), || {
@@ -137,7 +173,9 @@ impl Node {
 
     /// Runs a command in this home directory, for people.
     pub(crate) fn ics(&self, arguments: &[&str]) -> Ran {
-        run(&self.home, arguments, self.clock())
+        let mut command = command(self.machine.as_deref(), &self.home);
+        command.envs(self.clock());
+        run(command, arguments)
     }
 
     /// The surroundings in which a program sees the clock of this machine.
