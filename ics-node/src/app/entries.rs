@@ -82,7 +82,18 @@ impl Said {
         id: &IdentityId,
         next: Option<&Logged>,
     ) -> Result<Self, StoreError> {
-        let (about, unseen) = about_with_remnants(entries, domain, id)?;
+        Self::of(entries, domain, id, next, &entries_about(entries, id)?)
+    }
+
+    /// The same, where the entries about it are at hand.
+    pub(crate) fn of(
+        entries: &impl Entries,
+        domain: &Domain,
+        id: &IdentityId,
+        next: Option<&Logged>,
+        found: &[StoredEntry],
+    ) -> Result<Self, StoreError> {
+        let (about, unseen) = about_with_remnants(domain, id, found)?;
         let with_next: Vec<Logged> = about.iter().chain(next).cloned().collect();
         let groups = Self::groups(entries, domain, &candidate_groups(&with_next))?;
         Ok(Self { about, groups, unseen })
@@ -111,16 +122,21 @@ pub(crate) fn about(entries: &impl Entries, domain: &Domain, id: &IdentityId) ->
     find_logged(entries, domain, &Posting::Subject(*id), limits::RECORD_STATEMENTS + 1)
 }
 
-/// The same, and whether there is more, of which only the remnant came here and the erasure is still to come.
+/// The entries about an identity, in log order, and those that collide with them.
+pub(crate) fn entries_about(entries: &impl Entries, id: &IdentityId) -> Result<Vec<StoredEntry>, StoreError> {
+    entries.find(&[Posting::Subject(*id)], limits::RECORD_STATEMENTS + 1)
+}
+
+/// All statements about an identity among these entries, and whether there is more, of which only the remnant came here
+/// and the erasure is still to come.
 fn about_with_remnants(
-    entries: &impl Entries,
     domain: &Domain,
     id: &IdentityId,
+    found: &[StoredEntry],
 ) -> Result<(Vec<Logged>, bool), StoreError> {
     let posting = Posting::Subject(*id);
-    let found = entries.find(core::slice::from_ref(&posting), limits::RECORD_STATEMENTS + 1)?;
     let mut about = Vec::with_capacity(found.len());
-    for entry in &found {
+    for entry in found {
         about.extend(restore(domain, entry)?.filter(|statement| postings(statement).contains(&posting)));
     }
     let told: BTreeSet<StatementId> = about.iter().filter(|it| it.is_erased()).map(Logged::id).collect();

@@ -46,6 +46,7 @@ mod revocation;
 mod search;
 mod sight;
 mod submit;
+mod then;
 mod thing;
 mod upload;
 mod verdict;
@@ -84,6 +85,7 @@ use peers::Peers;
 pub use push::{Event, Follower, Listener};
 pub use recover::{Asked, Source};
 pub use revocation::SignedList;
+pub use then::Then;
 pub use thing::{Found, PublicThing, Software};
 
 use crate::store::Store;

@@ -1,8 +1,8 @@
 //! Domains at moments, for those who keep a copy of what this node says in step with it: what a record was when the log
 //! was shorter, and what may have become another since.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ics_core::domain::Domain;
 use ics_core::identity::{Fingerprint, IdentityId};
@@ -10,17 +10,18 @@ use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::record::{Logged, Posting, Record, resolve};
+use ics_core::record::{Logged, Posting, resolve};
 use ics_core::statement::{StatementId, openpgp_key_of};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 use tokio::sync::watch;
 
-use super::entries::{Said, Snapshot, about, find_logged, keys, restore};
+use super::entries::{Entries, Snapshot, find_logged, keys, restore};
 use super::hosted::Hosted;
+use super::then::Then;
 use super::{App, AppError, Reader};
 use crate::api::DomainInfo;
-use crate::store::Seal;
+use crate::store::{DomainNumber, Key, Seal, StoreError, StoredEntry};
 
 /// A domain as it was at a size of its log and a time, by the policy and the certificates of a moment.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub struct Moment {
     age: u32,
     /// The time at which statements are judged: as many steps after the last entry.
     at: Timestamp,
+    /// Look-ups that find nothing then.
+    nothing: Arc<Mutex<HashSet<Key>>>,
 }
 
 /// What may be another than it was.
@@ -113,6 +116,10 @@ impl Moment {
         self.hosted.number.get()
     }
 
+    pub(super) fn domain_number(&self) -> DomainNumber {
+        self.hosted.number
+    }
+
     /// The domain's identity: its name and the leaf of its entry 0.
     #[must_use]
     pub fn origin(&self) -> String {
@@ -139,6 +146,41 @@ impl Moment {
     #[must_use]
     pub const fn cosigned_at(&self) -> Option<Timestamp> {
         self.seal.cosigned_at
+    }
+}
+
+/// Look-ups that find nothing of which a moment keeps note: a page of memory.
+const NOTHING: usize = 4_096;
+
+/// The log of a domain at a moment. Most groups that a thing may belong to are none, and the next thing may belong to the
+/// same: they are looked for once.
+pub(super) struct LogThen<'m> {
+    pub(super) snapshot: Snapshot<'m>,
+    nothing: &'m Mutex<HashSet<Key>>,
+}
+
+impl<'m> LogThen<'m> {
+    pub(super) fn new(snapshot: Snapshot<'m>, moment: &'m Moment) -> Self {
+        Self { snapshot, nothing: &moment.nothing }
+    }
+}
+
+impl Entries for LogThen<'_> {
+    fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
+        let nothing = || self.nothing.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = if let [one] = postings { keys(core::slice::from_ref(one)).pop() } else { None };
+        if key.is_some_and(|key| nothing().contains(&key)) {
+            return Ok(Vec::new());
+        }
+        let found = self.snapshot.find(postings, limit)?;
+        if found.is_empty() && limit > 0 {
+            let mut nothing = nothing();
+            if nothing.len() >= NOTHING {
+                nothing.clear();
+            }
+            nothing.extend(key);
+        }
+        Ok(found)
     }
 }
 
@@ -170,6 +212,7 @@ impl App {
             admitted_at,
             age,
             at: admitted_at.plus_millis(millis),
+            nothing: Arc::default(),
         }))
     }
 
@@ -181,7 +224,7 @@ impl App {
         let root = self.store().root_at(now.hosted.number, size)?;
         let seal = Seal { size, root, note: String::new(), cosigned_at: None };
         let at = admitted_at.plus_millis(millis_of(age));
-        Ok(Moment { seal, ruled_upto: size, admitted_at, age, at, ..now.clone() })
+        Ok(Moment { seal, ruled_upto: size, admitted_at, age, at, nothing: Arc::default(), ..now.clone() })
     }
 
     /// Told whenever any domain here has grown.
@@ -201,56 +244,25 @@ impl App {
         Ok((info, moment.seal.note.clone()))
     }
 
-    /// What a domain said of the identity with this id, if the reader could read it and somebody had introduced it; as
-    /// ever, nothing of two identities with one id.
+    /// Introductions in the order of the log from an index on, each with whom it introduces, whether or not anybody may
+    /// read that and whether or not it is the first; and where to go on, if there may be more.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn record_then(&self, reader: Reader, moment: &Moment, id: &str) -> Result<Option<Record>, AppError> {
-        let Some((id, said)) = self.said_then(moment, id)? else { return Ok(None) };
-        let record = resolve(&moment.domain, &id, &said.about, &said.groups, moment.at);
-        Ok(record.filter(|record| self.may_read(reader, &moment.domain, record)))
-    }
-
-    pub(super) fn snapshot(&self, moment: &Moment) -> Snapshot<'_> {
-        Snapshot { store: self.store(), number: moment.hosted.number, size: moment.seal.size }
-    }
-
-    fn said_then(&self, moment: &Moment, id: &str) -> Result<Option<(IdentityId, Said)>, AppError> {
-        let snapshot = self.snapshot(moment);
-        let mut found = None;
-        for id in IdentityId::candidates(id).unwrap_or_default() {
-            let said = Said::read(&snapshot, &moment.domain, &id, None)?;
-            if said.about.is_empty() {
-                continue;
-            }
-            if found.is_some() {
-                return Ok(None);
-            }
-            found = Some((id, said));
-        }
-        Ok(found.filter(|(_, said)| said.about.iter().any(is_introduction)))
-    }
-
-    /// Identities that somebody has introduced, in the order of the log from an index on, whether or not anybody may
-    /// read them; and where to go on, if there may be more.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn introduced(&self, moment: &Moment, from: u64, limit: usize) -> Result<(Vec<String>, Option<u64>), AppError> {
-        let snapshot = self.snapshot(moment);
+    pub fn introductions(
+        &self,
+        moment: &Moment,
+        from: u64,
+        limit: usize,
+    ) -> Result<(Vec<(u64, String)>, Option<u64>), AppError> {
         let range = from..moment.seal.size;
         let page = self.store().positions(moment.hosted.number, &keys(&[Posting::Act(Act::Identity)]), range, limit)?;
-        let mut ids = Vec::new();
+        let mut found = Vec::with_capacity(page.indices.len());
         for entry in self.store().entries_at(moment.hosted.number, &page.indices)? {
-            let Some(statement) = restore(&moment.domain, &entry)?.filter(is_introduction) else { continue };
-            let id = statement.subject_id();
-            let said = about(&snapshot, &moment.domain, &id)?;
-            if !said.iter().any(|it| it.index() < entry.index && is_introduction(it)) {
-                ids.push(id.to_string());
-            }
+            let statement = restore(&moment.domain, &entry)?.filter(is_introduction);
+            found.extend(statement.map(|statement| (entry.index, statement.subject_id().to_string())));
         }
-        Ok((ids, page.next))
+        Ok((found, page.next))
     }
 
     /// What may be another at a later moment than it was: what entries between are about, and what has begun or ceased
@@ -289,7 +301,7 @@ impl App {
 
     /// Adds what has begun or ceased to hold since a time.
     fn turned(&self, since: Timestamp, to: &Moment, mut ids: BTreeSet<String>) -> Result<Touched, AppError> {
-        let snapshot = self.snapshot(to);
+        let log = self.log_then(to);
         let (Posting::Turns(first), Posting::Turns(last)) = (Posting::turns(since), Posting::turns(to.at)) else {
             return Ok(Touched::Any);
         };
@@ -298,7 +310,7 @@ impl App {
         }
         let limit = usize::try_from(limits::LDAP_SYNC_TOUCHED).unwrap_or(usize::MAX);
         for hour in first..=last {
-            let turning = find_logged(&snapshot, &to.domain, &Posting::Turns(hour), limit)?;
+            let turning = find_logged(&log, &to.domain, &Posting::Turns(hour), limit)?;
             let between = |it: &&Logged| bounds(it).any(|bound| since < bound && bound <= to.at);
             if turning.len() >= limit || !turning.iter().filter(between).all(|it| touch(it, &mut ids)) {
                 return Ok(Touched::Any);
@@ -316,7 +328,9 @@ impl App {
     /// # Errors
     /// When the store fails.
     pub fn gone(&self, reader: Reader, from: &Moment, to: &Moment, id: &str) -> Result<Option<Option<Gone>>, AppError> {
-        let Some((id, said)) = self.said_then(to, id)? else { return Ok(Some(None)) };
+        let Some(Then { id, said, .. }) = self.thing_then(reader, to, id)?.filter(Then::is_introduced) else {
+            return Ok(Some(None));
+        };
         let since = said.about.iter().filter(|it| it.index() >= from.seal.size);
         let sizes: BTreeSet<u64> = since.map(|it| it.index() + 1).chain([from.seal.size]).collect();
         let turns = said.about.iter().chain(&said.groups).flat_map(bounds);
@@ -335,7 +349,7 @@ impl App {
     }
 }
 
-fn is_introduction(statement: &Logged) -> bool {
+pub(super) fn is_introduction(statement: &Logged) -> bool {
     statement.claims().act == Act::Identity
 }
 

@@ -150,10 +150,17 @@ impl Connection {
                 Next::Flush => self.send().await?,
                 Next::Job(job) => {
                     let work = Arc::clone(&self.shared.work).acquire_owned().await.map_err(io::Error::other)?;
-                    let done = job.run(Arc::clone(&self.shared.place)).await;
-                    drop(work);
+                    let place = Arc::clone(&self.shared.place);
+                    // What the part before has brought is sent while the next one is made; who is slow to take it holds
+                    // up nobody else's work.
+                    let run = async move {
+                        let done = job.run(place).await;
+                        drop(work);
+                        done
+                    };
+                    let (done, sent) = tokio::join!(run, self.send_if_much());
+                    sent?;
                     self.session.done(done);
-                    self.send_if_much().await?;
                     self.look().await?;
                 }
                 Next::StartTls => {

@@ -3,7 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use ics_core::identity::Kind;
+use ics_core::limits::STATEMENTS_PER_SIGNER_AND_IDENTITY;
 use ics_core::openpgp::signer::Signer;
+use ics_core::statement::{Claims, make};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::Act;
 use ics_node::http::Settings;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -70,9 +75,13 @@ impl Gpg {
     /// What it prints, both streams; it must succeed.
     #[track_caller]
     fn good(output: &Output) -> String {
-        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let text = Self::text(output);
         assert!(output.status.success(), "{text}");
         text
+    }
+
+    fn text(output: &Output) -> String {
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
     fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
@@ -326,6 +335,56 @@ async fn sq_gets_and_sends() {
     }
 }
 
+/// A program that `tests/run` has built from crates.io.
+fn newest_sq(home: &Path, server: &str) -> Command {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/sq/bin/sq"));
+    command.env("SEQUOIA_HOME", home).args(["--batch", "network", "keyserver", "--server", server]);
+    command
+}
+
+/// sq of sequoia-sq on crates.io, which is some versions ahead of Debian's and has other commands.
+#[tokio::test]
+async fn sq_of_crates_io_publishes_and_searches() {
+    let directory = TempDir::new().expect("a directory");
+    let (own, got) = (directory.path().join("own"), directory.path().join("got"));
+    std::fs::write(&own, certificate(&maker(), ACME)).expect("written");
+    let files = tls_certificate(directory.path(), "node").await;
+    let node = founded(&Settings { tls: Some(files.clone()), ..settings() }).await;
+    let server = format!("hkps://localhost:{}", node.addresses[0].port());
+    let sq = async |home: &str, args: &[&str]| {
+        let mut command = newest_sq(&directory.path().join(home), &server);
+        let output = command.env("SSL_CERT_FILE", &files.certificate).args(args).output().await;
+        let output = output.expect("sq of crates.io starts: `tests/run` builds it");
+        (output.status.success(), Gpg::text(&output))
+    };
+    let (published, said) = sq("maker", &["publish", "--cert-file", text(&own)]).await;
+    assert!(published, "{said}");
+    admitted(&node, &[introduction(&maker(), 3)]).await;
+    for query in [hex(&maker()), hex(&maker())[24..].to_owned(), "acme@acme.example".to_owned()] {
+        let (found, said) = sq("reader", &["search", "--output", text(&got), &query]).await;
+        assert!(found, "{query}: {said}");
+        let whole = std::fs::read(&got).expect("read");
+        assert!(String::from_utf8_lossy(&whole).starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"), "{query}");
+        std::fs::remove_file(&got).expect("removed");
+    }
+    // Into its own store, and once more for all that is there.
+    let (found, said) = sq("reader", &["search", &hex(&maker())]).await;
+    assert!(found && said.to_uppercase().contains(&hex(&maker()).to_uppercase()), "{said}");
+    let (found, said) = sq("reader", &["search", "--all"]).await;
+    assert!(found, "{said}");
+    let (found, said) = sq("reader", &["search", &hex(&signer(9))]).await;
+    assert!(!found, "what is not there is not found: {said}");
+}
+
+/// The manufacturer's word on the device with that seed, once more.
+fn approval(number: u64, seed: u8) -> Vec<u8> {
+    let claims = Claims::new(Act::Approval, "manufacturer".parse().expect("a role"), DOMAIN.parse().expect("a name"));
+    let at = Timestamp::from_seconds(1_767_225_600 + number);
+    let (device, user_id) = (signer(seed), format!("Thermometer {seed}"));
+    make::certify(&maker(), device.public_key(), &user_id, None, Kind::Device, &claims, false, at, &[3; 32])
+        .expect("a statement")
+}
+
 /// Whoever floods keys with what he likes gets nothing into the log: nobody speaks here whom the descriptor does not
 /// name, and who is named is bounded.
 #[tokio::test]
@@ -340,4 +399,19 @@ async fn floods_are_refused() {
     let answer = node.post("/pks/v2/certs", "application/pgp-keys", flood).await;
     answer.is_problem("200 certificates of one name", (403, "certificate-not-named"));
     assert_eq!(node.get(&format!("/v1/domains/{DOMAIN}")).await.json()["size"], before, "not one entry more");
+
+    // Who is named says so much of one thing, and no more; what blocks it is taken all the same.
+    let said: Vec<Vec<u8>> = (0..300).map(|number| approval(number, 3)).collect();
+    admitted(&node, &[introduction(&maker(), 3)]).await;
+    for part in said.chunks(100) {
+        let answer = node.post("/pks/v2/certs", "application/pgp-keys", part.concat()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let size = || async { node.get(&format!("/v1/domains/{DOMAIN}")).await.json()["size"].as_u64().expect("a size") };
+    let limit = u64::try_from(STATEMENTS_PER_SIGNER_AND_IDENTITY).expect("a number");
+    assert_eq!(size().await, before.as_u64().expect("a size") + limit, "300 statements were sent");
+    let answer = node.post("/pks/v2/certs", "application/pgp-keys", said[299].clone()).await;
+    answer.is_problem("one more", (422, "quota"));
+    admitted(&node, &[stolen(&maker(), 3)]).await;
+    assert_eq!(size().await, before.as_u64().expect("a size") + limit + 1);
 }

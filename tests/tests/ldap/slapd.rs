@@ -332,6 +332,9 @@ async fn cookies_that_do_not_fit() {
         ("nothing that is there", "icsDomain=nobody.example,o=ics", &[], 32),
         ("what may not be read", &format!("icsIdentity={},icsDomain={SECRET},o=ics", device(30)), &[], 32),
         ("fewer than there are", &base, &["-z", "3"], 4),
+        ("following aliases", &base, &["-a", "always"], 2),
+        ("following those that are found", &base, &["-a", "search"], 2),
+        ("following them to the base", &base, &["-a", "find"], 0),
     ] {
         let refused = sync(base, "", arguments).await;
         assert_eq!(refused.code, code, "{what}: {refused:?}");

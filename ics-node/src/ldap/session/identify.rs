@@ -78,6 +78,10 @@ impl Session {
             }
             START_TLS if request.value.is_some() => refuse(LdapResultCode::ProtocolError, "StartTLS takes no value"),
             START_TLS if self.secure => refuse(LdapResultCode::OperationsError, "TLS is there already"),
+            // RFC 4513, 3.1.1.
+            START_TLS if self.persists() => {
+                refuse(LdapResultCode::OperationsError, "TLS does not begin while a search goes on")
+            }
             START_TLS if !self.place.has_tls => refuse(LdapResultCode::ProtocolError, "this server has no certificate"),
             START_TLS if !self.waiting.is_empty() || self.unread() > 0 => {
                 // What was sent before TLS could be anybody's: it must not be taken for what comes over it.
@@ -93,7 +97,6 @@ impl Session {
                 self.reader = Reader::Anonymous;
                 self.who.clear();
                 self.paging = Paging::default();
-                self.drop_persisting();
                 return Some(Next::StartTls);
             }
             _ => refuse(LdapResultCode::ProtocolError, "this server does not know the extended operation"),

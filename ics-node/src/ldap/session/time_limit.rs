@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use ics_core::limits;
 use ldap3_proto::LdapCodec;
+use ldap3_proto::control::LdapControl;
 use ldap3_proto::proto::{
-    LdapDerefAliases, LdapFilter, LdapMsg, LdapOp, LdapResultCode, LdapSearchRequest, LdapSearchScope,
+    LdapDerefAliases, LdapFilter, LdapMsg, LdapOp, LdapResultCode, LdapSearchRequest, LdapSearchScope, SyncRequestMode,
 };
 use tokio::sync::Semaphore;
 use tokio_util::codec::{Decoder as _, Encoder as _};
@@ -18,7 +19,7 @@ use super::super::work::Job;
 use super::{Next, Session};
 
 /// Begins a search for a domain's entry with this limit; gives what is to be done for it.
-fn begin(session: &mut Session, domain: &str, seconds: i32) -> Job {
+fn begin(session: &mut Session, domain: &str, seconds: i32, kept_in_step: bool) -> Job {
     let request = LdapSearchRequest {
         base: format!("icsDomain={domain},o=ics"),
         scope: LdapSearchScope::Base,
@@ -31,7 +32,14 @@ fn begin(session: &mut Session, domain: &str, seconds: i32) -> Job {
     };
     let mut bytes = Default::default();
     let mut codec = LdapCodec::new(Some(1 << 24), None);
-    codec.encode(LdapMsg::new(7, LdapOp::SearchRequest(request)), &mut bytes).expect("encodes");
+    let sync = LdapControl::SyncRequest {
+        criticality: true,
+        mode: SyncRequestMode::RefreshOnly,
+        cookie: None,
+        reload_hint: false,
+    };
+    let ctrl = kept_in_step.then_some(sync).into_iter().collect();
+    codec.encode(LdapMsg { msgid: 7, op: LdapOp::SearchRequest(request), ctrl }, &mut bytes).expect("encodes");
     session.receive(&bytes);
     match session.next() {
         Next::Job(job) => job,
@@ -61,22 +69,26 @@ fn end(session: &mut Session, place: &Place, job: Job) -> (usize, LdapResultCode
 async fn searches_end_in_time() {
     let party = Party::found_private("devices.acme.example", "true");
     let app = party.open();
-    let in_step = Arc::new(Semaphore::new(0));
+    let in_step = Arc::new(Semaphore::new(1));
     let place = Arc::new(Place { app: app.clone(), tree: Tree::new(Suffix::default()), has_tls: true, in_step });
     let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), true, None);
     let domain = party.domain.as_str();
     let server = limits::LDAP_SEARCH_SECONDS * 1000;
-    for (asked, later, code) in [
-        (1, 900, LdapResultCode::Success),
-        (1, 60_000, LdapResultCode::TimeLimitExceeded),
-        (0, server / 2, LdapResultCode::Success),
-        (0, 2 * server, LdapResultCode::TimeLimitExceeded),
-        (i32::MAX, 2 * server, LdapResultCode::TimeLimitExceeded),
+    for (asked, later, kept_in_step, code) in [
+        (1, 900, false, LdapResultCode::Success),
+        (1, 60_000, false, LdapResultCode::TimeLimitExceeded),
+        (0, server / 2, false, LdapResultCode::Success),
+        (0, 2 * server, false, LdapResultCode::TimeLimitExceeded),
+        (i32::MAX, 2 * server, false, LdapResultCode::TimeLimitExceeded),
+        // A refresh takes as long as there is to be sent, unless the client wants less of it.
+        (1, 900, true, LdapResultCode::Success),
+        (1, 60_000, true, LdapResultCode::TimeLimitExceeded),
+        (0, 2 * server, true, LdapResultCode::Success),
     ] {
-        let job = begin(&mut session, domain, asked);
+        let job = begin(&mut session, domain, asked, kept_in_step);
         app.clock().pass(later);
         let (entries, ended) = end(&mut session, &place, job);
         assert_eq!(ended, code, "{asked} seconds, {later} ms later");
-        assert_eq!(entries, usize::from(code == LdapResultCode::Success));
+        assert_eq!(entries, usize::from(code == LdapResultCode::Success), "{asked} seconds, {later} ms later");
     }
 }

@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 
 use ics_core::identity::Fingerprint;
-use ics_core::record::{Listed, Record};
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchRequest, LdapSearchScope};
@@ -21,7 +20,7 @@ use super::super::search::{Place, failed, mentions_body};
 use super::super::tree::Node;
 use super::super::{filter, keyspace, schema};
 use super::party;
-use crate::app::{Gone, Moment, Reader};
+use crate::app::{Gone, Moment, Reader, Then};
 
 /// What a search that is kept in step asks for.
 #[derive(Debug)]
@@ -160,15 +159,17 @@ impl Content {
         entries.into_iter().filter(|(asked, _)| *asked).map(|(_, entry)| self.made(place, entry)).collect()
     }
 
-    /// The key space's entry of a key, if there is one at these moments and it is asked for.
+    /// The key space's entry of a key, if there is one at these moments and it is asked for; what was said of it at one of
+    /// them may be known.
     pub(super) fn key<'m>(
         &self,
         place: &Place,
         moments: impl IntoIterator<Item = &'m Moment>,
+        known: Option<(&Moment, &Then)>,
         id: &str,
     ) -> Result<Option<Made>, Failure> {
         let Some(fingerprint) = self.key_of(id) else { return Ok(None) };
-        let found = place.app.key_then(self.reader, moments, fingerprint, keyspace::VERSION);
+        let found = place.app.key_then(self.reader, moments, known, fingerprint, keyspace::VERSION);
         let entry = found.map_err(|error| failed(&error))?.map(|found| keyspace::entry(&place.tree, &found));
         Ok(entry.transpose()?.map(|entry| self.made(place, entry)))
     }
@@ -193,27 +194,19 @@ impl Content {
         Ok(Some(self.made(place, entry::domain(&place.tree, &info, Some(&checkpoint)))))
     }
 
-    /// The entries of a thing.
-    pub(super) fn thing(&self, place: &Place, record: &Record) -> Result<Vec<Made>, Failure> {
+    /// The entries of a thing, if the reader could read it.
+    pub(super) fn thing(&self, place: &Place, then: &Then) -> Vec<Made> {
+        let Some(record) = then.record() else { return Vec::new() };
         let mut made = Vec::new();
         if self.has_things() {
             made.push(self.made(place, entry::identity(&place.tree, record, None)));
         }
-        if !self.has_statements() {
-            return Ok(made);
+        let with_bodies = self.selection.wants_bodies() || mentions_body(&self.filter);
+        for said in entry::direct(record).filter(|_| self.has_statements()) {
+            let body = then.body(said.by.index).filter(|_| with_bodies);
+            made.push(self.made(place, entry::statement(&place.tree, record, said, body)));
         }
-        let said: Vec<&Listed> = entry::direct(record).collect();
-        let bodies = if self.selection.wants_bodies() || mentions_body(&self.filter) {
-            let indices: Vec<u64> = said.iter().map(|it| it.by.index).collect();
-            place.app.bodies_of(&record.domain, &indices).map_err(|error| failed(&error))?
-        } else {
-            vec![None; said.len()]
-        };
-        let entries = said.into_iter().zip(bodies);
-        made.extend(
-            entries.map(|(said, body)| self.made(place, entry::statement(&place.tree, record, said, body.as_deref()))),
-        );
-        Ok(made)
+        made
     }
 
     /// The names of all entries that a thing may have had.

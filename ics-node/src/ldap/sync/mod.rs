@@ -9,7 +9,7 @@ mod tree;
 
 use std::sync::Arc;
 
-use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
+use ldap3_proto::proto::{LdapDerefAliases, LdapResultCode, LdapSearchRequest};
 use tokio::sync::OwnedSemaphorePermit;
 
 pub(super) use self::cookie::Cookie;
@@ -57,6 +57,11 @@ impl Sync {
         request: LdapSearchRequest,
         asked: Asked,
     ) -> Result<Self, Failure> {
+        // RFC 4533, 3.5.2.
+        if matches!(request.aliases, LdapDerefAliases::InSearching | LdapDerefAliases::Always) {
+            let text = "what is kept in step is searched without following aliases";
+            return Err(Failure::new(LdapResultCode::ProtocolError, text));
+        }
         let full = |_| Failure::new(LdapResultCode::Busy, "too many others are kept in step here");
         let room = Arc::clone(&place.in_step).try_acquire_owned().map_err(full)?;
         let what = match place.tree.node(&request.base)? {

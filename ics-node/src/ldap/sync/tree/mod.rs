@@ -6,9 +6,11 @@
 //! what that is, everything. A cookie that does not fit as a whole is answered with e-syncRefreshRequired, or with
 //! everything if the consumer wants that by its reloadHint, as slapd does; never with a part.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::Duration;
+mod planning;
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
 
@@ -20,17 +22,12 @@ use super::content::{Content, Made, Name, nothing_of};
 use super::control::{self, State};
 use super::cookie::{Cookie, KEYS, Spot, entry_csn, sid};
 use super::{Sent, Step, refresh_required};
-use crate::app::{App, Moment, Reader, Touched};
+use crate::app::{Moment, Reader, Then};
 
 /// Bytes of entries from which on they are sent before more are made.
 const PART_BYTES: usize = 64 * 1024;
 /// Things of one look at the index.
 const LOOK_THINGS: usize = 50;
-/// How often, and with which pause, a domain is asked for again that is not settled: a commit is published a moment
-/// after it is durable.
-const UNSETTLED: (u32, Duration) = (100, Duration::from_millis(10));
-/// As many of these pauses take longer than a step of time.
-const STEP_WAITS: u32 = 150;
 
 /// What is still to be done to bring the consumer to the moments that are aimed at.
 #[derive(Debug)]
@@ -58,6 +55,8 @@ enum Work {
     /// The end of the refresh, and of a later change.
     Refreshed,
     Changed,
+    /// The end of a search whose base is no more (RFC 4533, 3.5.1).
+    Gone(DomainName),
 }
 
 /// A search that is kept in step.
@@ -78,8 +77,10 @@ pub(in crate::ldap) struct Tree {
     keys_csn: Option<String>,
     /// Whether anything was sent since the last cookie.
     has_sent: bool,
-    /// Entries that the client takes in the refresh.
+    /// Entries that the client takes in the refresh (RFC 4533, 3.5.3).
     wanted: Option<usize>,
+    /// When the refresh must be over (RFC 4533, 3.5.4).
+    until: Option<Timestamp>,
 }
 
 impl Tree {
@@ -94,7 +95,9 @@ impl Tree {
             Some(None) if !asked.reload => return Err(refresh_required()),
             cookie => cookie.flatten(),
         };
+        let seconds = u64::try_from(request.timelimit).ok().filter(|seconds| *seconds > 0);
         Ok(Self {
+            until: seconds.map(|seconds| place.app.clock().now().plus_millis(seconds * 1000)),
             wanted: usize::try_from(request.sizelimit).ok().filter(|limit| *limit > 0),
             content: Content::new(place, reader, request)?,
             persist: asked.persist,
@@ -124,6 +127,9 @@ impl Tree {
     pub(super) fn go_on(&mut self, place: &Place, out: &mut Vec<Sent>) -> Result<Step, Failure> {
         let mut sent = 0;
         while let Some(work) = self.work.pop_front() {
+            if self.until.is_some_and(|until| place.app.clock().now() > until) {
+                return Err(Failure::new(LdapResultCode::TimeLimitExceeded, ""));
+            }
             let before = out.len();
             if let Some(done) = self.work_at(place, work, out)? {
                 return Ok(done);
@@ -160,158 +166,21 @@ impl Tree {
             Work::Renew(domain, ids) => self.some(place, domain, ids, out, Self::renew, Work::Renew)?,
             Work::Compare(domain, ids) => self.some(place, domain, ids, out, Self::compare, Work::Compare)?,
             Work::CompareAll(domain, from) => {
-                let (ids, next) = introduced(place, self.aimed(&domain)?, from)?;
+                let moment = self.aimed(&domain)?;
+                let (found, next) = introduced(place, moment, from)?;
+                let mut ids = BTreeSet::new();
+                for (index, id) in found {
+                    let then = then(place, self.content.reader, moment, &id)?;
+                    ids.extend(then.filter(|then| then.is_first_introduced_at(index)).map(|_| id));
+                }
                 let rest = next.map(|next| Work::CompareAll(domain.clone(), next));
-                self.work.extend_first([Some(Work::Compare(domain, ids.into_iter().collect())), rest]);
+                self.work.extend_first([Some(Work::Compare(domain, ids)), rest]);
             }
             Work::Refreshed => return Ok(self.refreshed(out)),
             Work::Changed => self.changed(out),
+            Work::Gone(domain) => return Err(Failure::no_such_object(place.tree.domain_dn(&domain))),
         }
         Ok(None)
-    }
-
-    /// Finds out what the consumer has, and what he needs.
-    fn begin(&mut self, place: &Place) -> Result<(), Failure> {
-        let domains = self.content.domains(place);
-        for domain in domains {
-            let moment = settled(&place.app, &domain)?;
-            if sid(&moment).is_none() || self.aim.len() == ics_core::limits::LDAP_SYNC_DOMAINS {
-                let text = "there are too many domains here for one cookie: keep one domain in step at a time";
-                return Err(Failure::new(LdapResultCode::UnwillingToPerform, text));
-            }
-            self.aim.insert(domain, moment);
-        }
-        if let Some(id) = self.content.only() {
-            for (domain, moment) in &self.aim {
-                let record = place.app.record_then(self.content.reader, moment, id).map_err(|error| failed(&error))?;
-                record.ok_or_else(|| Failure::no_such_object(place.tree.domain_dn(domain)))?;
-            }
-        }
-        let touched = match self.cookie.take() {
-            Some(cookie) => match self.touched_since(place, &cookie) {
-                Err(failure) if self.reload && failure.code == LdapResultCode::EsyncRefreshRequired => {
-                    self.go_behind(place, &cookie)?;
-                    None
-                }
-                touched => touched?,
-            },
-            None => None,
-        };
-        self.deletes = touched.is_some();
-        self.count_keys();
-        match touched {
-            Some(touched) => {
-                for (domain, ids) in touched {
-                    if self.has.contains_key(&domain) {
-                        self.work.extend([Work::Renew(domain.clone(), ids), Work::Domain(domain)]);
-                    } else {
-                        self.work.extend(everything(&domain));
-                    }
-                }
-            }
-            None => {
-                self.work.push_back(Work::Top);
-                self.work.extend(self.aim.keys().flat_map(everything));
-            }
-        }
-        self.work.push_back(Work::Refreshed);
-        Ok(())
-    }
-
-    /// Aims behind the places that a cookie names, if they can be reached by waiting: slapd takes nothing that is not
-    /// newer than its cookie, even where that is of no use.
-    fn go_behind(&mut self, place: &Place, cookie: &Cookie) -> Result<(), Failure> {
-        for (domain, aim) in &mut self.aim {
-            let Some(spot) = sid(aim).and_then(|sid| cookie.spots.get(&sid)) else { continue };
-            let mut waits = STEP_WAITS;
-            while !Spot::at(aim, &self.content.digest).is_behind(spot) && spot.size <= aim.size() && waits > 0 {
-                std::thread::sleep(UNSETTLED.1);
-                *aim = settled(&place.app, domain)?;
-                waits -= 1;
-            }
-        }
-        Ok(())
-    }
-
-    /// What may be another since the cookie; `None`: anything.
-    fn touched_since(
-        &mut self,
-        place: &Place,
-        cookie: &Cookie,
-    ) -> Result<Option<BTreeMap<DomainName, BTreeSet<String>>>, Failure> {
-        let mut spots = cookie.spots.clone();
-        let keys = spots.remove(&KEYS);
-        let mut touched = BTreeMap::new();
-        let mut any = false;
-        for (domain, now) in &self.aim {
-            let spot = sid(now).and_then(|sid| spots.remove(&sid));
-            let Some(spot) = spot else {
-                touched.insert(domain.clone(), BTreeSet::new());
-                continue;
-            };
-            if spot.size == 0 || spot.size > now.size() {
-                return Err(refresh_required());
-            }
-            let was = place.app.earlier(now, spot.size, spot.admitted_at, spot.age).map_err(|error| failed(&error))?;
-            if !Spot::at(&was, &self.content.digest).fits(&spot) {
-                return Err(refresh_required());
-            }
-            match place.app.touched(&was, now).map_err(|error| failed(&error))? {
-                Touched::Any => any = true,
-                Touched::These(ids) => {
-                    touched.insert(domain.clone(), self.of_content(ids));
-                }
-            }
-            self.has.insert(domain.clone(), was);
-        }
-        let of_keys = self.content.has_keys().then(|| Spot::of_keys(self.has.values(), &self.content.digest));
-        let is_of_keys = match (keys, of_keys) {
-            (Some(told), Some(known)) => known.fits(&told),
-            (told, known) => told.is_none() && known.is_none(),
-        };
-        // It names a domain that is not here, or does not go with the key space.
-        if !spots.is_empty() || !is_of_keys {
-            return Err(refresh_required());
-        }
-        Ok(Some(touched).filter(|_| !any))
-    }
-
-    fn of_content(&self, ids: BTreeSet<String>) -> BTreeSet<String> {
-        let only = self.content.only();
-        ids.into_iter().filter(|id| self.content.looks_at_things() && only.is_none_or(|only| only == id)).collect()
-    }
-
-    /// Looks for what has changed since the last time.
-    fn look(&mut self, place: &Place) -> Result<(), Failure> {
-        // Whoever is another now may read other things; he had better begin anew than get a mixture.
-        if !self.content.is_by_the_same(place) {
-            return Err(refresh_required());
-        }
-        for domain in self.content.domains(place) {
-            let Some(now) = place.app.moment(&domain).map_err(|error| failed(&error))? else { continue };
-            let Some(has) = self.has.get(&domain) else {
-                self.work.extend(everything(&domain));
-                self.aim.insert(domain, now);
-                continue;
-            };
-            if now.size() < has.size() || now.filled != has.filled {
-                return Err(refresh_required());
-            }
-            match place.app.touched(has, &now).map_err(|error| failed(&error))? {
-                Touched::Any => {
-                    self.work.extend([Work::CompareAll(domain.clone(), 0), Work::CompareKeys(domain.clone())]);
-                }
-                Touched::These(ids) => self.work.push_back(Work::Compare(domain.clone(), self.of_content(ids))),
-            }
-            if now.size() != has.size() || now.cosigned_at() != has.cosigned_at() {
-                self.has_sent = true;
-                self.work.push_back(Work::Domain(domain.clone()));
-            }
-            self.aim.insert(domain, now);
-        }
-        self.work.push_back(Work::Changed);
-        self.count_keys();
-        Ok(())
     }
 
     fn aimed(&self, domain: &DomainName) -> Result<&Moment, Failure> {
@@ -319,14 +188,22 @@ impl Tree {
     }
 
     fn all(&mut self, place: &Place, domain: DomainName, from: u64, out: &mut Vec<Sent>) -> Result<(), Failure> {
-        let (ids, next) = match self.content.only() {
-            Some(id) => (vec![id.clone()], None),
-            None if self.content.looks_at_things() => introduced(place, self.aimed(&domain)?, from)?,
+        let (found, next) = match self.content.only() {
+            Some(id) => (vec![(None, id.clone())], None),
+            None if self.content.looks_at_things() => {
+                let (found, next) = introduced(place, self.aimed(&domain)?, from)?;
+                (found.into_iter().map(|(index, id)| (Some(index), id)).collect(), next)
+            }
             None => (Vec::new(), None),
         };
-        for id in ids {
-            let made = self.made(place, &self.aim, &domain, &id)?;
-            self.add(place, made, Some(&domain), out)?;
+        for (index, id) in found {
+            let then = then(place, self.content.reader, self.aimed(&domain)?, &id)?;
+            // Whoever is introduced more than once is sent where he was first.
+            let is_first = |then: &Then| index.is_none_or(|index| then.is_first_introduced_at(index));
+            if then.as_ref().is_none_or(is_first) {
+                let made = self.made_of(place, &self.aim, &domain, &id, then.as_ref())?;
+                self.add(place, made, Some(&domain), out)?;
+            }
         }
         self.work.extend_first([next.map(|next| Work::All(domain, next))]);
         Ok(())
@@ -358,20 +235,32 @@ impl Tree {
         domain: &DomainName,
         id: &str,
     ) -> Result<Vec<Made>, Failure> {
+        let then = at.get(domain).map(|moment| then(place, self.content.reader, moment, id)).transpose()?.flatten();
+        self.made_of(place, at, domain, id, then.as_ref())
+    }
+
+    /// The same, of what the domain said of it then.
+    fn made_of(
+        &self,
+        place: &Place,
+        at: &BTreeMap<DomainName, Moment>,
+        domain: &DomainName,
+        id: &str,
+        then: Option<&Then>,
+    ) -> Result<Vec<Made>, Failure> {
         let mut made = Vec::new();
         if self.content.has_things_or_statements()
-            && let Some(moment) = at.get(domain)
+            && let Some(then) = then
         {
-            let record = place.app.record_then(self.content.reader, moment, id).map_err(|error| failed(&error))?;
-            made.extend(record.map(|record| self.content.thing(place, &record)).transpose()?.into_iter().flatten());
+            made.extend(self.content.thing(place, then));
         }
-        made.extend(self.content.key(place, at.values(), id)?);
+        made.extend(self.content.key(place, at.values(), at.get(domain).zip(then), id)?);
         Ok(made)
     }
 
     /// The entry of a key, whatever the consumer has of it.
     fn send_key(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
-        let made = self.content.key(place, self.aim.values(), id)?;
+        let made = self.content.key(place, self.aim.values(), None, id)?;
         self.add(place, made.into_iter().collect(), Some(domain), out)
     }
 
@@ -449,7 +338,7 @@ impl Tree {
 
     fn refreshed(&mut self, out: &mut Vec<Sent>) -> Option<Step> {
         self.has.clone_from(&self.aim);
-        (self.wanted, self.has_sent) = (None, false);
+        (self.wanted, self.until, self.has_sent) = (None, None, false);
         let cookie = self.cookie();
         if !self.persist {
             return Some(Step::Done(control::done(&cookie, self.deletes)));
@@ -478,28 +367,16 @@ impl ExtendFirst for VecDeque<Work> {
     }
 }
 
-/// What sends everything of a domain.
-fn everything(domain: &DomainName) -> [Work; 3] {
-    [Work::All(domain.clone(), 0), Work::AllKeys(domain.clone()), Work::Domain(domain.clone())]
-}
-
-fn introduced(place: &Place, moment: &Moment, from: u64) -> Result<(Vec<String>, Option<u64>), Failure> {
-    place.app.introduced(moment, from, LOOK_THINGS).map_err(|error| failed(&error))
-}
-
 fn deleted(name: &Name) -> Sent {
     Sent { operation: nothing_of(name), controls: control::state(State::Delete, &name.uuid) }
 }
 
-/// The domain as soon as it is settled.
-fn settled(app: &App, domain: &DomainName) -> Result<Moment, Failure> {
-    let (times, pause) = UNSETTLED;
-    for _ in 0..times {
-        match app.moment(domain) {
-            Ok(Some(moment)) => return Ok(moment),
-            Ok(None) => std::thread::sleep(pause),
-            Err(error) => return Err(failed(&error)),
-        }
-    }
-    Err(Failure::new(LdapResultCode::Busy, "this copy is catching up"))
+/// What a domain said of a thing at a moment.
+fn then(place: &Place, reader: Reader, moment: &Moment, id: &str) -> Result<Option<Then>, Failure> {
+    place.app.thing_then(reader, moment, id).map_err(|error| failed(&error))
+}
+
+/// Introductions from a place in the log on, and where to go on.
+fn introduced(place: &Place, moment: &Moment, from: u64) -> Result<(Vec<(u64, String)>, Option<u64>), Failure> {
+    place.app.introductions(moment, from, LOOK_THINGS).map_err(|error| failed(&error))
 }

@@ -1,0 +1,112 @@
+//! Searches that persist (RFC 4533): how they end, and whom they belong to.
+
+use crate::raw::{CANCEL, Client, Got, START_TLS, WHO_AM_I, bind, control, extended, message, present, search, tlv};
+use crate::support::{Directory, access_rules, identity_dn, introduced, submit};
+use crate::world::{DOMAIN, domain, maker, stolen};
+
+/// A search of everything below a name that goes on when it has been answered.
+fn persisting(id: u8, base: &str) -> Vec<u8> {
+    let value = tlv(0x30, &tlv(10, &[3]));
+    message(id, &search(base.as_bytes(), 2, &present()), &control("1.3.6.1.4.1.4203.1.9.1.1", true, Some(&value)))
+}
+
+fn who_am_i(id: u8) -> Vec<u8> {
+    message(id, &extended(WHO_AM_I, None), &[])
+}
+
+/// Reads until the refresh is over; gives how many entries came.
+async fn refreshed(client: &mut Client, id: i32) -> usize {
+    let mut entries = 0;
+    loop {
+        match client.next().await {
+            Some((of, 0x64, _)) if of == id => entries += 1,
+            Some((of, 0x79, _)) if of == id => return entries,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Reads up to the result of an operation; gives how many entries and messages came before, and its code.
+async fn ended(client: &mut Client, id: i32) -> (Vec<Got>, Option<u16>) {
+    let mut before = Vec::new();
+    loop {
+        match client.next().await {
+            Some((of, 0x65 | 0x61 | 0x78, code)) if of == id => return (before, code),
+            Some(got) => before.push(got),
+            None => panic!("the session has ended: {before:?}"),
+        }
+    }
+}
+
+/// RFC 4533, 3.7; RFC 3909; RFC 4511, 4.11.
+#[tokio::test(flavor = "multi_thread")]
+async fn they_are_cancelled_and_abandoned() {
+    let node = Directory::start().await;
+    let mut client = Client::connect(&node).await;
+    client.send(&persisting(1, &identity_dn(13))).await;
+    assert_eq!(refreshed(&mut client, 1).await, 3);
+    client.send(&persisting(2, &identity_dn(14))).await;
+    assert_eq!(refreshed(&mut client, 2).await, 2);
+
+    client.send(&message(3, &extended(CANCEL, Some(&tlv(0x30, &tlv(2, &[1])))), &[])).await;
+    assert_eq!(ended(&mut client, 1).await, (Vec::new(), Some(118)), "canceled");
+    assert_eq!(ended(&mut client, 3).await, (Vec::new(), Some(0)));
+    client.send(&message(4, &extended(CANCEL, Some(&tlv(0x30, &tlv(2, &[1])))), &[])).await;
+    assert_eq!(ended(&mut client, 4).await, (Vec::new(), Some(119)), "there is none any more");
+
+    // Of both things there is news; of the one nobody hears, and of the other who still asks.
+    submit(&node.app, &domain(), vec![stolen(&maker(), 14)]).await;
+    let news: Vec<Got> =
+        [client.next().await, client.next().await, client.next().await].into_iter().flatten().collect();
+    assert!(news.iter().all(|got| got.0 == 2), "{news:?}");
+    assert_eq!(news.iter().filter(|got| got.1 == 0x64).count(), 2, "the thing, and one more statement: {news:?}");
+    client.send(&message(5, &tlv(0x50, &[2]), &[])).await;
+    client.send(&who_am_i(6)).await;
+    assert_eq!(ended(&mut client, 6).await, (Vec::new(), Some(0)), "abandon has no answer");
+    submit(&node.app, &domain(), vec![introduced(13, None)]).await;
+    client.send(&persisting(7, &identity_dn(13))).await;
+    assert_eq!(refreshed(&mut client, 7).await, 4, "and nothing came of what was abandoned");
+    node.stop().await;
+}
+
+/// Who binds anew is another: what went on for him ends (RFC 4511, 4.2.1). TLS does not begin before (RFC 4513, 3.1.1).
+#[tokio::test(flavor = "multi_thread")]
+async fn they_end_with_who_asked() {
+    let node = Directory::start().await;
+    let mut client = Client::connect(&node).await;
+    client.send(&persisting(1, &identity_dn(14))).await;
+    assert_eq!(refreshed(&mut client, 1).await, 2);
+    client.send(&message(2, &bind(3, b"", &tlv(0x80, b"")), &[])).await;
+    assert_eq!(ended(&mut client, 2).await.1, Some(0));
+    submit(&node.app, &domain(), vec![stolen(&maker(), 14)]).await;
+    client.send(&who_am_i(3)).await;
+    assert_eq!(ended(&mut client, 3).await, (Vec::new(), Some(0)), "nothing of the first search comes any more");
+
+    client.send(&persisting(4, &identity_dn(14))).await;
+    assert_eq!(refreshed(&mut client, 4).await, 3);
+    client.send(&message(5, &extended(START_TLS, None), &[])).await;
+    assert_eq!(ended(&mut client, 5).await.1, Some(1), "not while operations are outstanding");
+    assert!(client.is_alive().await);
+    node.stop().await;
+}
+
+/// A search whose base may be read no more ends, once its client has been told what to forget (RFC 4533, 3.5.1).
+#[tokio::test(flavor = "multi_thread")]
+async fn they_end_with_their_base() {
+    let node = Directory::start().await;
+    submit(&node.app, &domain(), vec![introduced(21, Some("S"))]).await;
+    let mut client = Client::connect(&node).await;
+    let all = format!("icsDomain={DOMAIN},o=ics");
+    client.send(&persisting(1, &identity_dn(21))).await;
+    assert_eq!(refreshed(&mut client, 1).await, 2);
+    client.send(&persisting(2, &all)).await;
+    assert_eq!(refreshed(&mut client, 2).await, 1 + 11 + 12);
+    let rule = "@id(\"secret-lot\") forbid (principal, action == Action::\"read\", resource) when { resource has lot && resource.lot == \"S\" };";
+    access_rules(&node.app, rule).await;
+    let (before, code) = ended(&mut client, 1).await;
+    assert_eq!(code, Some(32), "{before:?}");
+    assert_eq!(before.iter().filter(|got| (got.0, got.1) == (1, 0x64)).count(), 2, "both entries are gone: {before:?}");
+    client.send(&who_am_i(9)).await;
+    assert_eq!(ended(&mut client, 9).await.1, Some(0), "and the session goes on");
+    node.stop().await;
+}

@@ -1,0 +1,191 @@
+//! `ics serve` with a section `[ldap]`: it listens where ics.toml says, with the TLS that ics.toml says, and clients are
+//! told when it ends.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Blocking, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+
+use crate::support::{Answer, certificate_files};
+
+const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
+const DOMAIN: &str = "devices.acme.example";
+
+/// A home directory, and the certificate that its ics.toml names.
+struct Home {
+    dir: TempDir,
+    certificate: PathBuf,
+}
+
+/// A running `ics serve`; killed when it goes out of scope.
+struct Served {
+    child: Child,
+    /// Where it says that it listens.
+    urls: Vec<String>,
+}
+
+impl Home {
+    async fn new() -> Self {
+        let dir = TempDir::new().expect("a directory");
+        let files = certificate_files(dir.path(), "ldap", "subjectAltName=IP:127.0.0.1").await;
+        let this = Self { dir, certificate: files.certificate };
+        let arguments = ["init", "--role", "manufacturer", "--domain", DOMAIN, "--listen", "127.0.0.1:0"];
+        this.ics(&[&arguments[..], &["--generate-passphrase"]].concat());
+        this
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Blocking {
+        let mut command = Blocking::new(ICS);
+        command.arg("--home").arg(self.path()).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    #[track_caller]
+    fn ics(&self, arguments: &[&str]) {
+        let ran = self.command(arguments).output().expect("starts");
+        assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+
+    /// The operator's token.
+    fn token(&self) -> String {
+        let config = fs::read_to_string(self.path().join("ics.toml")).expect("a configuration");
+        let file = config.lines().find_map(|line| line.strip_prefix("operator_token_file = \""));
+        let file = file.and_then(|rest| rest.split('"').next()).expect("a token's file");
+        fs::read_to_string(self.path().join(file)).expect("a token").trim().to_owned()
+    }
+
+    /// Adds to ics.toml what is to be said of LDAP; `node` is put into the section [node].
+    fn says(&self, node: &str, ldap: &str) {
+        let (file, kept) = (self.path().join("ics.toml"), self.path().join("ics.toml.kept"));
+        if !kept.exists() {
+            fs::copy(&file, &kept).expect("copied");
+        }
+        let text = fs::read_to_string(&kept).expect("a configuration");
+        fs::write(&file, format!("{}\n{ldap}\n", text.replacen("[node]\n", &format!("[node]\n{node}\n"), 1)))
+            .expect("written");
+    }
+
+    /// Starts the node, and waits until it says where it listens; what it complains of if it ends before that.
+    fn serve(&self, listening: usize) -> Result<Served, String> {
+        let log = self.path().join("node.log");
+        let mut command = self.command(&["--json", "serve"]);
+        command.stdout(Stdio::piped()).stderr(fs::File::create(&log).expect("a log"));
+        let mut child = command.spawn().expect("starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut urls = Vec::new();
+        while urls.len() < listening {
+            let line = lines.next().and_then(Result::ok).and_then(|line| serde_json::from_str::<Value>(&line).ok());
+            let Some(url) = line.as_ref().and_then(|line| line["listening"].as_str()) else {
+                child.wait().expect("has ended");
+                return Err(fs::read_to_string(&log).expect("a log"));
+            };
+            urls.push(url.to_owned());
+        }
+        Ok(Served { child, urls })
+    }
+
+    /// Asks the server at an address; the client trusts the certificate of the home directory, or nobody.
+    async fn ask(&self, program: &str, url: &str, trusts: bool, arguments: &[&str]) -> Answer {
+        let mut command = Command::new(program);
+        command.args(["-x", "-H", url]).args(arguments).env("LDAPCONF", "/dev/null").env_remove("LDAPTLS_REQCERT");
+        command.env("LDAPTLS_CACERT", if trusts { self.certificate.as_path() } else { Path::new("/dev/null") });
+        let output = tokio::time::timeout(Duration::from_secs(60), command.kill_on_drop(true).output());
+        Answer::of(output.await.expect("in time").expect("the program starts"))
+    }
+}
+
+impl Served {
+    #[track_caller]
+    fn at(&self, scheme: &str) -> &str {
+        let url = self.urls.iter().find(|url| url.starts_with(&format!("{scheme}://")));
+        url.unwrap_or_else(|| panic!("it does not listen for {scheme}: {:?}", self.urls))
+    }
+
+    /// SIGTERM: it ends in order.
+    fn stop(mut self) {
+        let asked = Blocking::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
+        assert!(asked.success() && self.child.wait().expect("has ended").success());
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_and_tls_are_those_of_the_configuration() {
+    let home = Home::new().await;
+    let key = home.certificate.with_extension("key");
+    let tls = format!("tls = {{ certificate = \"{}\", key = \"{}\" }}", home.certificate.display(), key.display());
+    let base = format!("icsDomain={DOMAIN},ou=Things,dc=acme,dc=example");
+    let ldap =
+        "[ldap]\nlisten = \"127.0.0.1:0\"\nlisten_tls = \"127.0.0.1:0\"\nsuffix = \"ou=Things,dc=acme,dc=example\"";
+    // A certificate of its own, and that of [node].
+    for (node, ldap) in [(String::new(), format!("{ldap}\n{tls}")), (tls.clone(), ldap.to_owned())] {
+        home.says(&node, &ldap);
+        let served = home.serve(3).expect("it runs");
+        let (plain, secure) = (served.at("ldap").to_owned(), served.at("ldaps").to_owned());
+        for (url, arguments) in [(&plain, &[][..]), (&plain, &["-ZZ"]), (&secure, &[])] {
+            let asked = [arguments, &["-LLL", "-b", &base, "-s", "base"]].concat();
+            let found = home.ask("ldapsearch", url, true, &asked).await;
+            assert_eq!((found.code, found.count("dn: ")), (0, 1), "{url} {arguments:?}: {found:?}");
+            found.has(&format!("icsDomain: {DOMAIN}")).has("icsPosition: home");
+        }
+        for (url, arguments) in [(&plain, &["-ZZ"][..]), (&secure, &[])] {
+            let refused = home.ask("ldapsearch", url, false, &[arguments, &["-b", &base]].concat()).await;
+            assert!(refused.code != 0, "a client that does not trust the certificate goes no further: {refused:?}");
+        }
+        let operator = ["-D", "cn=operator,ou=Things,dc=acme,dc=example", "-w", &home.token()];
+        for (url, arguments, code) in [(&plain, &[][..], 13), (&plain, &["-ZZ"], 0), (&secure, &[], 0)] {
+            let who = home.ask("ldapwhoami", url, true, &[arguments, &operator].concat()).await;
+            assert_eq!(who.code, code, "{url} {arguments:?}: {who:?}");
+        }
+        served.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_certificate_there_is_no_tls() {
+    let home = Home::new().await;
+    home.says("", "[ldap]\nlisten_tls = \"127.0.0.1:0\"");
+    let refused = home.serve(2).map(|_| ()).expect_err("it cannot serve TLS");
+    assert!(refused.contains("LDAP over TLS needs a certificate: `tls` in the section [ldap]"), "{refused}");
+
+    home.says("", "[ldap]\nlisten = \"127.0.0.1:0\"");
+    let served = home.serve(2).expect("it runs");
+    let plain = served.at("ldap").to_owned();
+    let root = home.ask("ldapsearch", &plain, true, &["-LLL", "-b", "", "-s", "base", "+"]).await;
+    root.has("namingContexts: o=ics").lacks("1.3.6.1.4.1.1466.20037");
+    assert_eq!(home.ask("ldapwhoami", &plain, true, &["-ZZ"]).await.code, 1, "StartTLS is not to be had");
+
+    // Who is connected when the node is told to end hears of it (RFC 4511, 4.4.1).
+    let mut idle = TcpStream::connect(plain.trim_start_matches("ldap://")).await.expect("connects");
+    idle.write_all(b"\x30\x1e\x02\x01\x01\x77\x19\x80\x171.3.6.1.4.1.4203.1.11.3").await.expect("who am I");
+    let mut answer = [0; 64];
+    assert!(idle.read(&mut answer).await.expect("an answer") > 0);
+    served.stop();
+    let mut notice = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), idle.read_to_end(&mut notice));
+    read.await.expect("in time").expect("an end");
+    let has = |part: &[u8]| notice.windows(part.len()).any(|window| window == part);
+    assert!(has(b"\x02\x01\x00\x78") && has(b"\x0a\x01\x34") && has(b"1.3.6.1.4.1.1466.20036"), "{notice:x?}");
+
+    home.says("", "");
+    let served = home.serve(1).expect("it runs");
+    assert!(served.at("http").starts_with("http://127.0.0.1:"), "and no LDAP unless told");
+    served.stop();
+}
