@@ -359,7 +359,6 @@ async fn sq_of_crates_io_publishes_and_searches() {
     };
     let (published, said) = sq("maker", &["publish", "--cert-file", text(&own)]).await;
     assert!(published, "{said}");
-    admitted(&node, &[introduction(&maker(), 3)]).await;
     for query in [hex(&maker()), hex(&maker())[24..].to_owned(), "acme@acme.example".to_owned()] {
         let (found, said) = sq("reader", &["search", "--output", text(&got), &query]).await;
         assert!(found, "{query}: {said}");
@@ -410,8 +409,9 @@ async fn floods_are_refused() {
     let size = || async { node.get(&format!("/v1/domains/{DOMAIN}")).await.json()["size"].as_u64().expect("a size") };
     let limit = u64::try_from(STATEMENTS_PER_SIGNER_AND_IDENTITY).expect("a number");
     assert_eq!(size().await, before.as_u64().expect("a size") + limit, "300 statements were sent");
-    let answer = node.post("/pks/v2/certs", "application/pgp-keys", said[299].clone()).await;
-    answer.is_problem("one more", (422, "quota"));
+    let path = format!("/v1/domains/{DOMAIN}/statements");
+    let refused = node.post(&path, "application/octet-stream", said[299].clone()).await.text();
+    assert!(refused.contains(&format!("the signer has made {limit} statements about this identity")), "{refused}");
     admitted(&node, &[stolen(&maker(), 3)]).await;
     assert_eq!(size().await, before.as_u64().expect("a size") + limit + 1);
 }
