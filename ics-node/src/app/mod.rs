@@ -76,7 +76,7 @@ pub use feed::{DescriptorAnswer, TileAnswer};
 pub use fsck::{fsck, rebuild_index};
 use hosted::Hosted;
 use memory::Memory;
-pub use moments::{Gone, Moment, Touched, millis_of};
+pub use moments::{Gone, Introductions, Moment, Touched, millis_of};
 pub use ocsp::OcspAnswer;
 pub use open::{NodeKeys, Setup, store_options};
 pub use operations::{KeptFork, Operations, ToApprove};

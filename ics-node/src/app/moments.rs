@@ -61,6 +61,15 @@ pub struct Gone {
     pub statements: Vec<StatementId>,
 }
 
+/// Introductions in the order of the log, whether or not anybody may read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Introductions {
+    /// The places of the entries, and the ids of whom they introduce, who may have been introduced before.
+    pub found: Vec<(u64, String)>,
+    /// Where to go on, if there may be more.
+    pub next: Option<u64>,
+}
+
 /// Combinations of sizes and times at which an identity is looked at, to know whether it could ever be seen.
 const LOOKS: usize = 256;
 /// Steps of a second; there is room for 97 days of them.
@@ -244,17 +253,11 @@ impl App {
         Ok((info, moment.seal.note.clone()))
     }
 
-    /// Introductions in the order of the log from an index on, each with whom it introduces, whether or not anybody may
-    /// read that and whether or not it is the first; and where to go on, if there may be more.
+    /// Introductions from an index on.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn introductions(
-        &self,
-        moment: &Moment,
-        from: u64,
-        limit: usize,
-    ) -> Result<(Vec<(u64, String)>, Option<u64>), AppError> {
+    pub fn introductions(&self, moment: &Moment, from: u64, limit: usize) -> Result<Introductions, AppError> {
         let range = from..moment.seal.size;
         let page = self.store().positions(moment.hosted.number, &keys(&[Posting::Act(Act::Identity)]), range, limit)?;
         let mut found = Vec::with_capacity(page.indices.len());
@@ -262,7 +265,7 @@ impl App {
             let statement = restore(&moment.domain, &entry)?.filter(is_introduction);
             found.extend(statement.map(|statement| (entry.index, statement.subject_id().to_string())));
         }
-        Ok((found, page.next))
+        Ok(Introductions { found, next: page.next })
     }
 
     /// What may be another at a later moment than it was: what entries between are about, and what has begun or ceased

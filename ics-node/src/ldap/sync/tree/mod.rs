@@ -22,7 +22,7 @@ use super::content::{Content, Made, Name, nothing_of};
 use super::control::{self, State};
 use super::cookie::{Cookie, KEYS, Spot, entry_csn, sid};
 use super::{Sent, Step, refresh_required};
-use crate::app::{Moment, Reader, Then};
+use crate::app::{Introductions, Moment, Reader, Then};
 
 /// Bytes of entries from which on they are sent before more are made.
 const PART_BYTES: usize = 64 * 1024;
@@ -167,7 +167,7 @@ impl Tree {
             Work::Compare(domain, ids) => self.some(place, domain, ids, out, Self::compare, Work::Compare)?,
             Work::CompareAll(domain, from) => {
                 let moment = self.aimed(&domain)?;
-                let (found, next) = introduced(place, moment, from)?;
+                let Introductions { found, next } = introduced(place, moment, from)?;
                 let mut ids = BTreeSet::new();
                 for (index, id) in found {
                     let then = then(place, self.content.reader, moment, &id)?;
@@ -191,7 +191,7 @@ impl Tree {
         let (found, next) = match self.content.only() {
             Some(id) => (vec![(None, id.clone())], None),
             None if self.content.looks_at_things() => {
-                let (found, next) = introduced(place, self.aimed(&domain)?, from)?;
+                let Introductions { found, next } = introduced(place, self.aimed(&domain)?, from)?;
                 (found.into_iter().map(|(index, id)| (Some(index), id)).collect(), next)
             }
             None => (Vec::new(), None),
@@ -376,7 +376,7 @@ fn then(place: &Place, reader: Reader, moment: &Moment, id: &str) -> Result<Opti
     place.app.thing_then(reader, moment, id).map_err(|error| failed(&error))
 }
 
-/// Introductions from a place in the log on, and where to go on.
-fn introduced(place: &Place, moment: &Moment, from: u64) -> Result<(Vec<(u64, String)>, Option<u64>), Failure> {
+/// A few introductions, from a place in the log on.
+fn introduced(place: &Place, moment: &Moment, from: u64) -> Result<Introductions, Failure> {
     place.app.introductions(moment, from, LOOK_THINGS).map_err(|error| failed(&error))
 }
