@@ -60,6 +60,8 @@ pub const RSA_BITS: core::ops::RangeInclusive<usize> = 2048..=4096;
 pub const PROOF_HASHES: usize = 64;
 /// Bytes of one signed note (checkpoint with cosignatures).
 pub const NOTE_BYTES: usize = 16 * 1024;
+/// Bytes of one record head: as many indices as evidence has entries, of a log of any size that will be.
+pub const RECORD_HEAD_BYTES: usize = 128 * 1024;
 /// Signatures on one note: the home's, its cosignature, and witnesses; C2SP signed-note demands at least 16.
 pub const NOTE_SIGNATURES: usize = 32;
 /// Bytes of an entry's header, the source of an adopted entry included.
@@ -155,6 +157,27 @@ pub const LDAP_PERSISTING: usize = 16;
 pub const LDAP_PERSIST_SECONDS: u64 = 10;
 /// Seconds after which a connection that asks for nothing is ended.
 pub const LDAP_IDLE_SECONDS: u64 = 900;
+/// Nodes that may be asked behind the one that is asked about a thing of a domain of which no copy is at hand: the home
+/// behind one that is nearer.
+pub const ROAMING_HOPS: u8 = 1;
+/// Bytes of what such a node answers, as JSON.
+pub const ROAMING_BYTES: usize = 4 * 1024 * 1024;
+/// Seconds that one node has to answer.
+pub const ROAMING_SECONDS: u64 = 3;
+/// Seconds in which one question is answered out of other nodes, or not at all.
+pub const ROAMING_WHOLE_SECONDS: u64 = 8;
+/// Questions in a minute to one peer.
+pub const ROAMING_PER_PEER: u64 = 1_200;
+/// Questions in a minute to all of them.
+pub const ROAMING_PER_MINUTE: u64 = 3_000;
+/// Questions to other nodes at once.
+pub const ROAMING_AT_ONCE: usize = 64;
+/// Bytes of their answers that are kept, whole evidence.
+pub const ROAMING_KEPT_BYTES: u64 = 64 * 1024 * 1024;
+/// Questions of which is kept for a while that nobody had an answer to them.
+pub const ROAMING_FAILURES: usize = 10_000;
+/// Milliseconds for which they are not asked again, and for which a peer that cannot be reached is left alone.
+pub const ROAMING_PAUSE_MILLIS: u64 = 2_000;
 /// Challenges that may wait for their answer.
 pub const CHALLENGES_WAITING: usize = 10_000;
 /// Seconds in which a challenge must be answered.

@@ -8,6 +8,7 @@ use crate::limits;
 use crate::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use crate::log::cosignature;
 use crate::log::note::{KeyError, NoteError, VerifierKey};
+use crate::log::record_head::RecordHead;
 use crate::statement::Body;
 use crate::time::Timestamp;
 
@@ -28,7 +29,9 @@ pub(super) fn descriptors(entries: &[Opened<'_>]) -> Result<Vec<(u64, Descriptor
 pub(crate) struct Head {
     pub(super) key: VerifierKey,
     pub(crate) checkpoint: Checkpoint,
-    /// The time of the home's newest cosignature, whatever the time is here.
+    /// What the home says of which entries there are, if it has.
+    pub(super) record: Option<RecordHead>,
+    /// The time of the home's newest cosignature, or of its record head, whatever the time is here.
     pub(crate) cosigned_at: Option<Timestamp>,
     pub(super) witnesses: Vec<Cosigned>,
 }
@@ -45,7 +48,7 @@ impl Head {
             return Err(EvidenceRefusal::Witnesses { cosigned: witnesses.len(), quorum: newest.quorum() });
         }
         let witnesses = witnesses.into_iter().map(|(name, at)| Cosigned { name, at }).collect();
-        Ok(Self { key, checkpoint, cosigned_at, witnesses })
+        Ok(Self { key, checkpoint, record: None, cosigned_at, witnesses })
     }
 
     /// As of when the home said that this was its newest head.

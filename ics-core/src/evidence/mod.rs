@@ -12,12 +12,18 @@
 //!   statements before it, by the same rules that the home and every mirror apply.
 //! - As of the time of the home's cosignature, if there is one, that checkpoint was the domain's newest.
 //!
-//! What it does not prove: **that nothing was left out.** Inclusion proofs say what is in a log, never what else is:
-//! whoever makes the evidence can withhold a statement (a block too), a newer state of a certificate, or the newest
-//! descriptors. Only a mirror, which holds the whole log, proves completeness. The as-of time bounds what may be
-//! missing only as far as the maker of the evidence is trusted to have put in all that there was; so take it from the
-//! home or a mirror, not from the party whose thing it speaks for.
+//! - With a record head ([`crate::log::record_head`]), that the home has signed, at that time and over just that
+//!   checkpoint, that these are all entries upon which the record rests.
+//!
+//! What it does not prove without one: **that nothing was left out.** Inclusion proofs say what is in a log, never what
+//! else is: whoever makes the evidence can withhold a statement (a block too), a newer state of a certificate, or the
+//! newest descriptors. The as-of time bounds what may be missing only as far as the maker of the evidence is trusted to
+//! have put in all that there was; so take it from the home or a mirror, not from the party whose thing it speaks for.
+//! With a record head only the home itself can have left anything out, and it has signed that. Only a mirror, which holds
+//! the whole log, proves completeness without believing anybody.
 
+mod attested;
+mod complete;
 mod head;
 mod open;
 mod reach;
@@ -27,6 +33,7 @@ mod verified;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::attested::{Attested, attested};
 pub(crate) use self::open::Opened;
 pub use self::refusal::{EntryFault, EvidenceRefusal};
 pub use self::verified::{Cosigned, Line, Refused, Verified, verify};
@@ -53,6 +60,9 @@ pub struct Evidence {
     pub domain: DomainName,
     /// The checkpoint under which all receipts are proven: a signed note, with its cosignatures.
     pub checkpoint: String,
+    /// The home's signed record head, where the evidence is the home's: then nothing that it names is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
     /// In the order of the log: all descriptors of the domain, entry 0 first; the certificates of all signers, each in
     /// every state that it had; all statements about the identity and about the groups that may concern it.
     pub entries: Vec<ProvenEntry>,
@@ -95,7 +105,8 @@ impl Evidence {
             let receipt = &entry.receipt;
             entry.body.len() + receipt.header.len() + receipt.checkpoint.len() + 32 * receipt.proof.len()
         };
-        self.id.len() + self.checkpoint.len() + self.entries.iter().map(of_entry).sum::<usize>()
+        let head = self.head.as_ref().map_or(0, String::len);
+        self.id.len() + self.checkpoint.len() + head + self.entries.iter().map(of_entry).sum::<usize>()
     }
 
     fn check_bounds(&self) -> Result<(), EvidenceRefusal> {

@@ -7,6 +7,7 @@ use crate::limits;
 use crate::log::checkpoint::{CheckpointError, Origin};
 use crate::log::entry::HeaderError;
 use crate::log::receipt::EvidenceError;
+use crate::log::record_head::RecordHeadError;
 use crate::policy::PolicyError;
 use crate::statement::{BodyError, StatementId, VerifyError};
 use crate::time::Timestamp;
@@ -67,6 +68,48 @@ pub enum EvidenceRefusal {
         cosigned: usize,
         /// How many are needed.
         quorum: usize,
+    },
+    /// The record head is malformed, or not signed by the home.
+    #[error("the record head: {0}")]
+    RecordHead(#[from] RecordHeadError),
+    /// The record head is over another log than the checkpoint.
+    #[error("the record head is over {found} entries, the checkpoint over {expected}, or they have different roots")]
+    OtherHead {
+        /// The size of the checkpoint.
+        expected: u64,
+        /// The size of the record head.
+        found: u64,
+    },
+    /// The record head of another thing.
+    #[error("the record head is that of `{found}`, the evidence that of `{said}`")]
+    HeadOf {
+        /// What the evidence says.
+        said: String,
+        /// What the record head says.
+        found: String,
+    },
+    /// The home names an entry that is not there.
+    #[error("the home's record head names entry {0}, which is left out")]
+    LeftOut(u64),
+    /// An entry that the home does not name.
+    #[error("entry {0} is not in the home's record head")]
+    NotInHead(u64),
+    /// Nothing says that this is all.
+    #[error("there is no record head of the home, so nothing says that this is all")]
+    NoRecordHead,
+    /// Somebody else was told that there is nothing.
+    #[error("that there is nothing was said to another reader")]
+    OtherReader,
+    /// An answer about something that is not called so.
+    #[error("`{0}` is neither the id nor a name of what the evidence is about")]
+    NotNamed(String),
+    /// An answer to another question.
+    #[error("the record head answers to `{found}`, what was asked is `{expected}`")]
+    OtherQuestion {
+        /// What was asked.
+        expected: String,
+        /// What was answered.
+        found: String,
     },
     /// An entry is not what it must be.
     #[error("entry {index}: {fault}")]

@@ -34,6 +34,8 @@ pub struct Verified {
     pub fresh: bool,
     /// The descriptor's bounds.
     pub freshness: Freshness,
+    /// Whether the home has signed that these are all entries upon which the record rests.
+    pub complete: bool,
     /// The witnesses among those that the descriptor names that have cosigned.
     pub witnesses: Vec<Cosigned>,
     /// What the domain says of the identity now, by what is in the evidence.
@@ -97,24 +99,17 @@ impl Verified {
 /// `pin` is the origin that the caller knows the domain by. Without it the evidence is only as good as
 /// [`Verified::origin`], which a person then compares.
 ///
-/// What that proves and what not, the documentation of [`crate::evidence`] says. Above all: evidence cannot prove that
-/// nothing was left out.
+/// What that proves and what not, the documentation of [`crate::evidence`] says. Above all: without a record head evidence
+/// cannot prove that nothing was left out.
 ///
 /// # Errors
 /// The first thing that is wrong. A statement that is proved and signed, but was not to be admitted, is no error: as
 /// on a mirror it has no effect, and [`Line::refused`] says why.
 pub fn verify(evidence: &Evidence, pin: Option<&Origin>, now: Timestamp) -> Result<Verified, EvidenceRefusal> {
     let Proved { origin, head, chain, entries } = proved(evidence, pin)?;
-    let ids = IdentityId::candidates(&evidence.id)?;
     let Some((_, newest)) = chain.last().cloned() else { return Err(EvidenceRefusal::NoEntry0) };
     let replay = replay(entries, chain)?;
-    let said = |id: &IdentityId| replay.about.get(id).map(|about| (*id, about));
-    let nothing = || EvidenceRefusal::Nothing(evidence.id.clone());
-    let (id, about) = ids.iter().find_map(said).ok_or_else(nothing)?;
-    if let Some(stranger) = replay.stranger(&id) {
-        return Err(EntryFault::Stranger(stranger.subject_id().to_string()).at(stranger.index()));
-    }
-    let record = resolve(&replay.domain, &id, about, &replay.groups, now).ok_or_else(nothing)?;
+    let record = record(evidence, &replay, now)?;
     let bound = newest.freshness.default.saturating_mul(1000);
     Ok(Verified {
         origin,
@@ -124,10 +119,23 @@ pub fn verify(evidence: &Evidence, pin: Option<&Origin>, now: Timestamp) -> Resu
         as_of: head.as_of(now),
         fresh: head.as_of(now).is_some_and(|as_of| now.millis_since(as_of) <= bound),
         freshness: newest.freshness,
+        complete: head.record.is_some(),
         witnesses: head.witnesses,
         record,
         statements: replay.lines,
     })
+}
+
+/// What the replayed domain says of the identity that the evidence names.
+pub(super) fn record(evidence: &Evidence, replay: &Replay, now: Timestamp) -> Result<Record, EvidenceRefusal> {
+    let ids = IdentityId::candidates(&evidence.id)?;
+    let said = |id: &IdentityId| replay.about.get(id).map(|about| (*id, about));
+    let nothing = || EvidenceRefusal::Nothing(evidence.id.clone());
+    let (id, about) = ids.iter().find_map(said).ok_or_else(nothing)?;
+    if let Some(stranger) = replay.stranger(&id) {
+        return Err(EntryFault::Stranger(stranger.subject_id().to_string()).at(stranger.index()));
+    }
+    resolve(&replay.domain, &id, about, &replay.groups, now).ok_or_else(nothing)
 }
 
 /// What proofs and the owners' signatures alone show.
@@ -149,8 +157,9 @@ pub(crate) fn proved<'a>(evidence: &'a Evidence, pin: Option<&Origin>) -> Result
     };
     let origin = Origin { domain: newest.domain.clone(), entry0: first.leaf_data() };
     check_origin(evidence, pin, &origin)?;
-    let head = Head::open(&evidence.checkpoint, &origin, newest)?;
+    let mut head = Head::open(&evidence.checkpoint, &origin, newest)?;
     prove(&entries, &head)?;
+    head.complete(evidence)?;
     Ok(Proved { origin, head, chain, entries })
 }
 
@@ -173,7 +182,7 @@ fn prove(entries: &[Opened<'_>], head: &Head) -> Result<(), EvidenceRefusal> {
 }
 
 /// The chain of descriptors begins with that of entry 0.
-fn replay(entries: Vec<Opened<'_>>, chain: Vec<(u64, Descriptor)>) -> Result<Replay, EvidenceRefusal> {
+pub(super) fn replay(entries: Vec<Opened<'_>>, chain: Vec<(u64, Descriptor)>) -> Result<Replay, EvidenceRefusal> {
     let (mut entries, mut chain) = (entries.into_iter(), chain.into_iter().peekable());
     let (Some(first), Some((0, descriptor))) = (entries.next(), chain.next()) else {
         return Err(EvidenceRefusal::NoEntry0);

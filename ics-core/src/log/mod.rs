@@ -13,6 +13,7 @@ mod header;
 pub mod merkle;
 pub mod note;
 pub mod receipt;
+pub mod record_head;
 pub mod source;
 pub(crate) mod text;
 pub mod tile;

@@ -86,7 +86,7 @@ impl Note {
     /// # Errors
     /// When the text is empty, too long, has control characters, or does not end in a newline.
     pub fn new(text: &str) -> Result<Self, NoteError> {
-        check_text(text)?;
+        check_text(text, limits::NOTE_BYTES)?;
         Ok(Self { text: text.to_owned(), signatures: Vec::new() })
     }
 
@@ -95,7 +95,12 @@ impl Note {
     /// # Errors
     /// When it is too long, has too many signatures, or is malformed.
     pub fn parse(note: &str) -> Result<Self, NoteError> {
-        check_text(note)?;
+        Self::read(note, limits::NOTE_BYTES)
+    }
+
+    /// The same of a note that may have `bytes`.
+    pub(super) fn read(note: &str, bytes: usize) -> Result<Self, NoteError> {
+        check_text(note, bytes)?;
         // The last empty line divides text and signatures; there may be others in the text.
         let divide = || note.rsplit_once("\n\n");
         let (text, lines) = divide().ok_or(NoteError::Form("no empty line divides text and signatures"))?;
@@ -182,8 +187,8 @@ impl Note {
     }
 }
 
-fn check_text(text: &str) -> Result<(), NoteError> {
-    if text.len() > limits::NOTE_BYTES {
+fn check_text(text: &str, bytes: usize) -> Result<(), NoteError> {
+    if text.len() > bytes {
         return Err(NoteError::TooLong(text.len()));
     }
     if text.contains(|c: char| c < ' ' && c != '\n') {

@@ -8,10 +8,12 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde_json::{Value, json};
 
 use crate::log::Hash;
+use crate::log::checkpoint::Checkpoint;
 use crate::log::cosignature;
 use crate::log::entry::{Entry, EntryKind, Header};
 use crate::log::fixtures::{ExampleLog, cosigner, entry, signing_key};
 use crate::log::merkle::Tree;
+use crate::log::record_head::{Finding, RecordHead};
 use crate::log::tile::{TileId, encode_bundle};
 use crate::time::Timestamp;
 
@@ -120,6 +122,19 @@ fn tiles(log: &ExampleLog) -> Value {
     })
 }
 
+fn record_heads(log: &ExampleLog) -> Value {
+    let head = |finding| {
+        let Checkpoint { origin, size, root } = log.head();
+        let (asked, at) = ("serial:SN-1".to_owned(), Timestamp::from_seconds(1_767_225_700));
+        RecordHead { origin, asked, finding, at, size, root, indices: vec![0, 1, 7, 19] }.sign(&log.home).unwrap()
+    };
+    json!({
+        "identity": head(Finding::Identity("ab".repeat(20))),
+        "nothing_for_anybody": head(Finding::Nothing(None)),
+        "nothing_for_a_key": head(Finding::Nothing(Some([7; 32]))),
+    })
+}
+
 fn vectors() -> Value {
     let log = ExampleLog::new(SIZE);
     json!({
@@ -131,6 +146,7 @@ fn vectors() -> Value {
         "large_trees": large_trees(),
         "tiles": tiles(&log),
         "checkpoints": checkpoints(&log),
+        "record_heads": record_heads(&log),
         "receipt": log.receipt(13),
         "tlog_proof": log.receipt(13).to_tlog_proof(),
     })

@@ -182,7 +182,7 @@ impl App {
         let entries = self.prove(hosted, self.store().entries_at(hosted.number, &indices)?)?;
         let checkpoint =
             entries.first().map_or_else(|| sight.seal.note.clone(), |entry| entry.receipt.checkpoint.clone());
-        Ok(Evidence { version: 1, id, domain: hosted.name.clone(), checkpoint, entries })
+        Ok(Evidence { version: 1, id, domain: hosted.name.clone(), checkpoint, head: None, entries })
     }
 
     /// Every version of the certificates of these signers: an old one may have made a statement that still counts.

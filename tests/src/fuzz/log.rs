@@ -7,11 +7,15 @@ use ics_core::log::cosignature;
 use ics_core::log::entry::Header;
 use ics_core::log::merkle::{verify_consistency, verify_inclusion};
 use ics_core::log::note::{Note, VerifierKey};
+use ics_core::log::record_head::RecordHead;
 use ics_core::log::source::Source;
 use ics_core::log::tile::{decode_bundle, encode_bundle};
 
 /// The first home's cosigner key in the vectors of the log.
 const COSIGNER: &str = "home.acme.example+26fa74cb+BIqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
+
+/// The home's key for notes there.
+const HOME: &str = "devices.acme.example/5636206c0cdced54205f03567c66fe5be4102362d47feba78155c266df7fd5a2+855f52e2+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
 
 /// Headers and bundles have one form.
 pub(super) fn entry(bytes: &[u8]) {
@@ -36,6 +40,21 @@ pub(super) fn note(bytes: &[u8]) {
     if let Ok(key) = COSIGNER.parse::<VerifierKey>() {
         drop(cosignature::times(text, [&key]));
         drop(Checkpoint::open(text, &key));
+    }
+}
+
+/// A record head is written as it was read, and names no entry beyond the log.
+pub(super) fn record_head(bytes: &[u8]) {
+    let Ok(text) = core::str::from_utf8(bytes) else { return };
+    let signed = text.rsplit_once("\n\n").map(|(text, _)| format!("{text}\n"));
+    for text in [Some(text.to_owned()), signed].into_iter().flatten() {
+        let Ok(head) = RecordHead::parse(&text) else { continue };
+        assert_eq!(head.text(), text, "a record head has two forms");
+        assert!(head.indices.len() <= limits::EVIDENCE_ENTRIES, "a record head names too much");
+        assert!(head.indices.iter().all(|index| *index < head.size), "a record head names what is not in the log");
+    }
+    if let Ok(key) = HOME.parse::<VerifierKey>() {
+        drop(RecordHead::open(text, &key));
     }
 }
 

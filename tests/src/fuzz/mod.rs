@@ -49,6 +49,7 @@ pub const TARGETS: &[Target] = &[
     target("ocsp", x509::ocsp),
     target("packed", outer::packed),
     target("proof", log::proof),
+    target("record_head", log::record_head),
     target("spki", openpgp::spki),
     target("trust", outer::trust),
     target("upload", openpgp::upload),

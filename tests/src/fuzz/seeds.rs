@@ -79,6 +79,7 @@ fn wanted(target: &str) -> &'static [(&'static str, &'static [&'static str])] {
         "feed" | "http" => &[("log", &["receipt", "source"])],
         "note" => &[("log", &["checkpoint", "cosigned", "witnessed"])],
         "proof" => &[("log", &["tlog_proof"])],
+        "record_head" => &[("log", &["identity", "nothing_for_anybody", "nothing_for_a_key"])],
         "spki" => &[("statements", &["spki"])],
         "trust" => &[("policy", &["vouched", "labelled", "software"])],
         "words" => &[("log", &["origin", "home_key", "path", "time"]), ("statements", &["fingerprint", "id"])],

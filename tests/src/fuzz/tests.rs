@@ -88,6 +88,11 @@ fn seeds_are_accepted() {
     let note =
         |seed: &[u8]| core::str::from_utf8(seed).is_ok_and(|text| ics_core::log::note::Note::parse(text).is_ok());
     assert!(accepted("note", note));
+    let head = |seed: &[u8]| {
+        let text = core::str::from_utf8(seed).ok().and_then(|text| text.rsplit_once("\n\n"));
+        text.is_some_and(|(text, _)| ics_core::log::record_head::RecordHead::parse(&format!("{text}\n")).is_ok())
+    };
+    assert!(seeds("record_head").iter().all(|seed| head(seed)));
 }
 
 /// Each target has its binary for libFuzzer, and no binary is without one.

@@ -2,6 +2,7 @@
 
 mod cases;
 mod flips;
+mod heads;
 mod story;
 mod tampering;
 mod vectors;

@@ -61,11 +61,11 @@ pub(super) fn lot() -> Group {
 #[derive(Clone)]
 pub(super) struct World {
     pub(super) home: SigningKey,
-    node: NodeKey,
+    pub(super) node: NodeKey,
     owners: Vec<u8>,
     pub(super) descriptor: Descriptor,
     pub(super) entries: Vec<Entry>,
-    tree: Tree,
+    pub(super) tree: Tree,
 }
 
 impl World {
@@ -237,6 +237,7 @@ impl World {
             id: fingerprint(of).to_string(),
             domain: self.descriptor.domain.clone(),
             checkpoint: self.checkpoint(),
+            head: None,
             entries: indices.map(|index| self.proven(index)).collect(),
         }
     }

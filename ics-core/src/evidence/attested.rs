@@ -1,0 +1,72 @@
+//! What a home attests: all that its domain says of what was asked for, or that it shows nothing of it.
+//!
+//! For a node that has no copy of the domain and asks others. It believes nobody but the home, for whose key the chain of
+//! descriptors answers, and the home only as far as it signs: see [`crate::evidence`] for what that proves.
+
+use super::verified::{Proved, proved, record, replay};
+use super::{Evidence, EvidenceRefusal};
+use crate::domain::Domain;
+use crate::log::checkpoint::{Checkpoint, Origin};
+use crate::log::record_head::{Finding, HeadReader, RecordHead};
+use crate::name::Name;
+use crate::record::Record;
+use crate::time::Timestamp;
+use crate::trust::Testimony;
+
+/// Evidence that the home has signed to be all.
+#[derive(Debug, Clone)]
+pub struct Attested {
+    /// What the domain says, as a verdict hears it.
+    pub testimony: Testimony,
+    /// The checkpoint under which all is proven.
+    pub checkpoint: Checkpoint,
+    /// The home's record head.
+    pub head: RecordHead,
+    /// The domain as far as the evidence shows it: its descriptors and the certificates of the signers.
+    pub domain: Domain,
+}
+
+/// Verifies what was answered to somebody who asked a domain for a thing, and makes the record that follows at `now`.
+///
+/// `asked` is the question in canonical form, `reader` the key that the asker has shown where he was answered.
+///
+/// # Errors
+/// The first thing that is wrong; above all, where anything is left out that the home's record head names, where there is
+/// no such head, or it answers to something or somebody else.
+pub fn attested(
+    evidence: &Evidence,
+    pin: &Origin,
+    asked: &str,
+    reader: HeadReader,
+    now: Timestamp,
+) -> Result<Attested, EvidenceRefusal> {
+    let Proved { origin, head, chain, entries } = proved(evidence, Some(pin))?;
+    let said = head.record.clone().ok_or(EvidenceRefusal::NoRecordHead)?;
+    if said.asked != asked {
+        return Err(EvidenceRefusal::OtherQuestion { expected: asked.to_owned(), found: said.asked });
+    }
+    let Some((_, newest)) = chain.last().cloned() else { return Err(EvidenceRefusal::NoEntry0) };
+    let replay = replay(entries, chain)?;
+    let record = match &said.finding {
+        Finding::Identity(id) => Some(meant(record(evidence, &replay, now)?, asked, id)?),
+        Finding::Nothing(to) if *to == reader => None,
+        Finding::Nothing(_) => return Err(EvidenceRefusal::OtherReader),
+    };
+    let testimony = Testimony {
+        origin,
+        size: head.checkpoint.size,
+        root: head.checkpoint.root,
+        descriptor: newest.version,
+        as_of: head.cosigned_at.unwrap_or_default(),
+        freshness: newest.freshness,
+        record,
+        withheld: false,
+    };
+    Ok(Attested { testimony, checkpoint: head.checkpoint, head: said, domain: replay.domain })
+}
+
+/// The record, if what was asked for is its id or one of its names.
+fn meant(record: Record, asked: &str, id: &str) -> Result<Record, EvidenceRefusal> {
+    let is_its_name = || asked.parse().is_ok_and(|name: Name| record.all_names().any(|its| *its == name));
+    if asked == id || is_its_name() { Ok(record) } else { Err(EvidenceRefusal::NotNamed(asked.to_owned())) }
+}
