@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -40,6 +41,7 @@ pub enum GatewayError {
 /// Mirrors that keep themselves up to date, and the decisions that follow from them.
 pub struct Gateway {
     app: App,
+    runtime: Handle,
     stopping: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -62,16 +64,21 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         tasks.spawn(app.clone().beat(stopped.clone()));
         tasks.spawn(app.clone().replicate(stopped));
-        Ok(Self { app, stopping, tasks })
+        Ok(Self { app, runtime: Handle::current(), stopping, tasks })
     }
 
     /// Whether a thing may be used so, now; only `allow` is a yes. Thing and peer are asked for by id or name.
     ///
-    /// It may read the store: call it where blocking is no harm, or use [`Gateway::check_hot`] first.
+    /// It may read the store, and ask other nodes about a thing of a domain of which no copy is here: call it where blocking is no harm, or use [`Gateway::check_hot`] first.
     ///
     /// # Errors
     /// When a text is neither id nor name.
     pub fn check(&self, thing: &str, usage: &str, peer: Option<&str>) -> Result<Check, AppError> {
+        if self.app.is_roaming() && self.check_hot(thing, usage, peer)?.is_none() {
+            let asked = [Some(thing), peer].into_iter().flatten().map(Query::parse).collect::<Result<Vec<_>, _>>()?;
+            let things: Vec<&Query> = asked.iter().collect();
+            tokio::task::block_in_place(|| self.runtime.block_on(self.app.roam(usage, &things)));
+        }
         let answered = self.ask(thing, usage, peer, Depth::Store)?;
         answered.ok_or_else(|| AppError::Internal("the store was not asked".to_owned()))
     }

@@ -14,7 +14,9 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 use crate::budget::Budget;
 use crate::news::{Events, HEARTBEAT_SECONDS, News};
 use crate::packed;
-use crate::wire::{self, Again, Base64, Descriptors, Info, Outcome, Page, Shown, Submission, Submitted, WireError};
+use crate::wire::{
+    self, Again, Attestation, Base64, Descriptors, Info, Outcome, Page, Shown, Submission, Submitted, WireError,
+};
 use crate::witness::{AddCheckpoint, Reply};
 
 /// Seconds until a connection must stand.
@@ -255,6 +257,42 @@ impl HttpPeer {
             return Err(PeerError::Held);
         }
         Ok(NewsStream { response, events: Events::default(), waiting: VecDeque::new(), meter: self.meter.clone() })
+    }
+
+    /// What the home of a domain attests of one thing, asked for by id or name. The peer may ask as many nodes one behind the
+    /// other as `hops` says; `seen` is the largest size of the log that the asker has seen.
+    ///
+    /// # Errors
+    /// When the peer does not answer as expected, within bounds and in time.
+    pub async fn attestation(
+        &self,
+        domain: &DomainName,
+        asked: &str,
+        hops: u8,
+        seen: u64,
+    ) -> Result<Attestation, PeerError> {
+        let mut url = self.url(domain, "")?;
+        let address = || PeerError::Address(excerpt(self.base_url.as_str()));
+        url.path_segments_mut().map_err(|()| address())?.extend(["identities", asked, "attestation"]);
+        url.query_pairs_mut().append_pair("hops", &hops.to_string()).append_pair("seen", &seen.to_string());
+        let request = self.client.get(url).timeout(Duration::from_secs(limits::ROAMING_SECONDS));
+        Ok(Attestation::decode(&self.receive(request, limits::ROAMING_BYTES).await?)?)
+    }
+
+    /// That a log of `to` entries begins with the `from` that were seen: the hashes of RFC 9162, section 2.1.4, for the
+    /// caller to verify.
+    ///
+    /// # Errors
+    /// When the peer does not answer as expected, within bounds and in time.
+    pub async fn consistency(
+        &self,
+        domain: &DomainName,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Base64<[u8; 32]>>, PeerError> {
+        let request = self.get(domain, "/proof/consistency", &[("from", from), ("to", to)])?;
+        let request = request.timeout(Duration::from_secs(limits::ROAMING_SECONDS));
+        Ok(wire::decode_proof(&self.receive(request, wire::ANSWER_BYTES).await?)?)
     }
 
     /// Submits bodies to a domain; what became of each, in the same order.

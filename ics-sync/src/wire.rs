@@ -8,11 +8,16 @@
 //! | `GET /v1/domains/{domain}/descriptors?from=VERSION` | [`Descriptors`] from that version on |
 //! | `GET /v1/domains/{domain}/entries?from=N&limit=M&until=SIZE` | [`Page`] of the entries from index N on |
 //! | `POST /v1/domains/{domain}/entries/again` with [`Again`] | [`Shown`]: entries that were hidden before |
+//! | `GET /v1/domains/{domain}/identities/{id}/attestation?hops=N&seen=SIZE` | [`Attestation`] |
 //! | `POST /v1/domains/{domain}/statements` with [`Submission`] | [`Submitted`] |
 //!
 //! Bytes are base64 (RFC 4648, section 4, with padding). Members that are not known are refused: what a newer node has
 //! to say to older ones goes into the descriptor's rules version, not into fields that are silently lost.
 
+mod attestation;
+
+pub use attestation::Attestation;
+pub(crate) use attestation::decode_proof;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ics_core::descriptor::NodeKey;

@@ -117,6 +117,28 @@ impl Query {
         Ok(Self { text: text.to_owned(), lookup, name })
     }
 
+    /// By an id.
+    pub(crate) fn of(id: &IdentityId) -> Self {
+        Self { text: id.to_string(), lookup: Lookup::Ids(vec![*id]), name: None }
+    }
+
+    /// What is asked for, in canonical form: the same for all spellings.
+    pub(crate) fn canonical(&self) -> String {
+        match &self.lookup {
+            Lookup::Name(name) => name.to_string(),
+            Lookup::Ids(ids) => ids.first().map_or_else(|| self.text.clone(), ToString::to_string),
+        }
+    }
+
+    /// Whether it is asked for by a name, which several may have.
+    pub(crate) const fn is_by_name(&self) -> bool {
+        matches!(self.lookup, Lookup::Name(_))
+    }
+
+    pub(crate) const fn lookup(&self) -> &Lookup {
+        &self.lookup
+    }
+
     /// As it was asked.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -63,6 +63,9 @@ impl App {
 
     fn exhibits(&self, looked: &Looked) -> Result<Shown, AppError> {
         let exhibit = |it: &Testimony| {
+            if let Some(evidence) = self.roamed_evidence(it, &looked.asked)? {
+                return Ok(Exhibit { evidence, withheld: it.withheld });
+            }
             let id = it.record.as_ref().map(|record| record.identity.id);
             let evidence = self.exhibit(&it.origin.domain, id, &looked.asked)?;
             Ok(Exhibit { evidence, withheld: it.withheld })

@@ -16,7 +16,7 @@ use super::problem::Code;
 use super::submit::{Incoming, Outcome};
 use super::{App, AppError, random};
 use crate::api::{Alarm, ClockInfo, DomainInfo, NodeInfo, Position};
-use crate::store::Part;
+use crate::store::{DomainNumber, Part};
 
 /// Alarms of one domain that are shown.
 const ALARMS_SHOWN: usize = 100;
@@ -141,8 +141,13 @@ impl App {
     }
 
     fn alarms_of(&self, hosted: &Hosted) -> Result<Vec<Alarm>, AppError> {
+        self.alarms_about(Some(hosted.number))
+    }
+
+    /// The last alarms about a domain, or about none that is here.
+    pub(super) fn alarms_about(&self, domain: Option<DomainNumber>) -> Result<Vec<Alarm>, AppError> {
         let alarms = self.store().alarms(ALARMS_SHOWN)?.into_iter();
-        let own = alarms.filter(|alarm| alarm.domain == Some(hosted.number));
+        let own = alarms.filter(|alarm| alarm.domain == domain);
         Ok(own.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
     }
 

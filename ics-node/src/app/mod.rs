@@ -43,6 +43,7 @@ mod read;
 mod recover;
 mod reveal;
 mod revocation;
+mod roam;
 mod search;
 mod sight;
 mod submit;
@@ -112,6 +113,8 @@ struct Inner {
     /// Revocation lists.
     lists: revocation::Lists,
     denied: denied::Denials,
+    /// What other nodes have answered about things of which no copy is here.
+    roaming: roam::Roaming,
     /// The ACME server, if there is one.
     acme: Option<acme::Acme>,
 }

@@ -25,6 +25,7 @@ use super::feed::decode;
 use super::hosted::Hosted;
 use super::memory::Memory;
 use super::problem::Code;
+use super::roam::Roaming;
 use super::{App, AppError, Inner, IssuerKey, Peers};
 use crate::config::PeerConfig;
 use crate::store::{DomainInfo, Key, Options, Part, Sealer, SignedNote, Store, StoredEntry};
@@ -94,6 +95,7 @@ impl App {
             ocsp: super::ocsp::Answers::new(setup.memory_bytes / 4),
             lists: super::revocation::Lists::default(),
             denied: Denials::default(),
+            roaming: Roaming::default(),
             acme: setup.acme.as_ref().map(|acme| Acme::open(acme, &setup.data)).transpose()?,
         }));
         let hosted: Result<BTreeMap<_, _>, AppError> =

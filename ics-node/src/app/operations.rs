@@ -6,7 +6,7 @@ use ics_core::vocabulary::{DomainName, Role};
 use super::denied::Denied;
 use super::outbox::Waiting;
 use super::{App, AppError};
-use crate::api::{DomainInfo, Enrolment, IdentitySummary, NodeInfo, PeerInfo};
+use crate::api::{Alarm, DomainInfo, Enrolment, IdentitySummary, NodeInfo, PeerInfo};
 use crate::store::Part;
 
 /// Forks of a domain, things to approve, and denied verdicts that are shown.
@@ -31,6 +31,8 @@ pub struct Operations {
     pub to_approve: Vec<ToApprove>,
     /// What waits for the homes of other domains; domains for which nothing does are left out.
     pub waiting: Vec<Waiting>,
+    /// Alarms about no domain that is here: above all, peers that lied when they were asked about a thing.
+    pub alarms: Vec<Alarm>,
     /// Two roots for one size, with both notes kept as evidence.
     pub forks: Vec<KeptFork>,
     /// Verdicts that were no yes, newest first.
@@ -96,6 +98,7 @@ impl App {
             enrolments,
             to_approve,
             waiting: self.outbox_sizes()?.into_iter().filter(|it| it.statements > 0).collect(),
+            alarms: self.alarms_about(None)?,
             forks,
             denied: self.0.denied.last(SHOWN),
         })

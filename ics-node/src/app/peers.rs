@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -33,11 +34,21 @@ pub(crate) struct Peer {
     pub(crate) config: PeerConfig,
     /// Each domain that is pulled from it, with a count of its own.
     pulls: BTreeMap<DomainName, ics_sync::Peer>,
+    /// How it is asked about single things.
+    roam: Option<Asking>,
     /// How it is asked to cosign, if it is a witness.
     witness: Option<Witness>,
     bytes: Option<Budget>,
     requests: Option<Budget>,
     served: Mutex<BTreeMap<DomainName, Taken>>,
+}
+
+/// How a peer is asked about single things.
+pub(crate) struct Asking {
+    pub(crate) http: HttpPeer,
+    pub(crate) pace: Budget,
+    /// Until when it is left alone, because it could not be reached.
+    pub(crate) resting: Mutex<Option<Instant>>,
 }
 
 /// What a peer has taken of a domain.
@@ -66,7 +77,7 @@ impl Peer {
         if let Some(problem) = config.contradiction() {
             return Err(refused(problem));
         }
-        let (mut pulls, mut witness) = (BTreeMap::new(), None);
+        let (mut pulls, mut witness, mut roam) = (BTreeMap::new(), None, None);
         let key = config.key.as_ref().and_then(PeerKey::of_notes);
         if let Some(url) = &config.url {
             let tls = tls.for_peer(config.pin()).map_err(|error| AppError::Internal(error.to_string()))?;
@@ -75,6 +86,10 @@ impl Peer {
                 witness = Some(Witness { name: config.name.clone(), http: http.clone(), key });
             }
             let peer = config.bytes_per_second.map_or(peer.clone(), |bytes| peer.with_budget(bytes));
+            if let (ics_sync::Peer::Http(http), false) = (&peer, config.roam.is_empty()) {
+                let pace = Budget::new(limits::ROAMING_PER_PEER, Duration::from_secs(60));
+                roam = Some(Asking { http: http.counted_apart(), pace, resting: Mutex::default() });
+            }
             pulls = config.mirror.iter().map(|origin| (origin.domain.clone(), peer.counted_apart())).collect();
         }
         Ok(Self {
@@ -82,9 +97,14 @@ impl Peer {
             requests: config.requests_per_minute.map(|requests| Budget::new(requests, Duration::from_secs(60))),
             served: Mutex::default(),
             pulls,
+            roam,
             witness,
             config,
         })
+    }
+
+    pub(crate) const fn asking(&self) -> Option<&Asking> {
+        self.roam.as_ref()
     }
 
     pub(crate) fn pulls(&self, domain: &DomainName) -> Option<&ics_sync::Peer> {
@@ -117,6 +137,16 @@ impl Peers {
     /// The peers that are asked to cosign.
     pub(crate) fn witnesses(&self) -> Vec<Witness> {
         self.all().iter().filter_map(|peer| peer.witness.clone()).collect()
+    }
+
+    /// The peers that are asked about single things of a domain, in the order in which they are.
+    pub(crate) fn asked_about(&self, origin: &Origin) -> Vec<Arc<Peer>> {
+        self.all().into_iter().filter(|peer| peer.config.roam.contains(origin)).collect()
+    }
+
+    /// The origin by which peers are asked about a domain of this name.
+    pub(crate) fn roamed_origin(&self, domain: &DomainName) -> Option<Origin> {
+        self.all().iter().flat_map(|peer| &peer.config.roam).find(|origin| origin.domain == *domain).cloned()
     }
 
     /// The key of a log whose checkpoints this node cosigns.

@@ -3,9 +3,12 @@
 //! [`App::check`] is the gateway's question at run time: answered from memory, in a word and a reason, and never with
 //! `allow` where anything failed. [`App::verdict`] is the same answer with all that it rests on.
 
+use std::sync::Arc;
+
 use ics_core::descriptor::Freshness;
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
+use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::trust::{
     Looked, Outcome, Question, Reason, Ruling, Testimony, TrustPolicy, Verdict, fresh_until, settle, verdict,
@@ -17,6 +20,7 @@ use super::answers::{Depth, Query, Source, Told};
 use super::entries::subject_key;
 use super::memory::Asked;
 use super::open::clock_words;
+use super::roam::{Answer, Need};
 use super::{App, AppError, Reader};
 use crate::api::Check;
 use crate::store::Reach;
@@ -31,6 +35,17 @@ struct Looking {
     candidates: usize,
     id: Option<IdentityId>,
     told: Vec<Told>,
+    /// What others have answered of it, for domains of which no copy is here.
+    elsewhere: Vec<Arc<Answer>>,
+}
+
+/// Where a thing is looked for, and what for.
+struct Scope<'p> {
+    policy: &'p TrustPolicy,
+    usage: &'p str,
+    heard: Vec<Source>,
+    /// The domains that count and are not here, of which others may be asked.
+    away: Vec<Origin>,
 }
 
 impl App {
@@ -63,21 +78,27 @@ impl App {
         depth: Depth,
     ) -> Result<Option<Check>, AppError> {
         let Some(policy) = self.0.trust.as_deref() else { return Ok(Some(unknown(Reason::NoPolicy))) };
-        let heard = self.heard(policy)?;
+        let scope = self.scope(policy, usage)?;
         let mut looking = Vec::with_capacity(2);
         for query in [Some(thing), peer].into_iter().flatten() {
-            match self.look(reader, query, &heard, depth)? {
+            match self.look(reader, query, &scope, depth)? {
                 Some(one) => looking.push((query, one)),
                 None => return Ok(None),
             }
         }
         let now = self.clock().now();
-        let (ruling, changes_at) = self.ruling(policy, usage, &looking, &heard, now)?;
-        Ok(Some(answer(policy, usage, ruling, changes_at, &heard, now)))
+        let (ruling, changes_at) = self.ruling(&looking, &scope, now)?;
+        Ok(Some(answer(&scope, &looking, ruling, changes_at, now)))
+    }
+
+    fn scope<'p>(&self, policy: &'p TrustPolicy, usage: &'p str) -> Result<Scope<'p>, AppError> {
+        let heard = self.heard(policy)?;
+        let away = if heard.len() < policy.domains().len() { self.away(policy) } else { Vec::new() };
+        Ok(Scope { policy, usage, heard, away })
     }
 
     /// The domains that count, of which anything was heard.
-    fn heard(&self, policy: &TrustPolicy) -> Result<Vec<Source>, AppError> {
+    pub(super) fn heard(&self, policy: &TrustPolicy) -> Result<Vec<Source>, AppError> {
         let mut heard = Vec::with_capacity(policy.domains().len());
         for origin in policy.domains() {
             let Ok(hosted) = self.hosted(&origin.domain) else { continue };
@@ -90,33 +111,48 @@ impl App {
 
     /// A thing as these domains describe it to a reader. An answer that left out what he may not read could allow what is
     /// blocked: to whoever may not read all of it, nothing is known.
-    fn look(&self, reader: Reader, query: &Query, heard: &[Source], depth: Depth) -> Result<Option<Looking>, AppError> {
-        let Some(mut gathered) = self.gather(query, heard, depth)? else { return Ok(None) };
+    fn look(
+        &self,
+        reader: Reader,
+        query: &Query,
+        scope: &Scope<'_>,
+        depth: Depth,
+    ) -> Result<Option<Looking>, AppError> {
+        let Some(mut gathered) = self.gather(query, &scope.heard, depth)? else { return Ok(None) };
+        let mut elsewhere = Vec::new();
+        if !scope.away.is_empty() {
+            let need = Need { policy: scope.policy, usage: scope.usage, now: self.clock().now() };
+            let around = self.with_elsewhere((query, gathered), (&scope.heard, &scope.away), need, depth)?;
+            let Some(around) = around else { return Ok(None) };
+            (gathered, elsewhere) = around;
+        }
         let candidates = gathered.len();
         let (id, told) = match gathered.pop().filter(|_| candidates == 1) {
             Some((id, told)) => (Some(id), told),
             None => (None, Vec::new()),
         };
+        let mut is_readable = elsewhere.iter().all(|answer| answer.is_readable(self, reader));
         for one in told.iter().filter(|one| one.kept.known().is_some()) {
-            if !one.is_readable(self, reader)? {
-                return Ok(Some(Looking { candidates: 0, id: None, told: Vec::new() }));
-            }
+            is_readable &= one.is_readable(self, reader)?;
         }
-        Ok(Some(Looking { candidates, id, told }))
+        if is_readable {
+            return Ok(Some(Looking { candidates, id, told, elsewhere }));
+        }
+        Ok(Some(Looking { candidates: 0, id: None, told: Vec::new(), elsewhere: Vec::new() }))
     }
 
     /// What is to be answered as long as the records stay as they are.
     fn ruling(
         &self,
-        policy: &TrustPolicy,
-        usage: &str,
         looking: &[(&Query, Looking)],
-        heard: &[Source],
+        Scope { policy, usage, heard, .. }: &Scope<'_>,
         now: Timestamp,
     ) -> Result<(Ruling, Option<Timestamp>), AppError> {
         let rests_on = || looking.iter().flat_map(|(_, it)| it.told.iter().map(|told| &told.kept));
-        let changes_at = rests_on().filter_map(|kept| kept.changes_at()).min();
-        let certain = looking.iter().all(|(_, it)| it.id.is_some());
+        let elsewhere = || looking.iter().flat_map(|(_, it)| &it.elsewhere).filter_map(|answer| answer.changes_at());
+        let changes_at = rests_on().filter_map(|kept| kept.changes_at()).chain(elsewhere()).min();
+        // What others have answered is no part of what memory ends.
+        let certain = looking.iter().all(|(_, it)| it.id.is_some() && it.elsewhere.is_empty());
         let key = |number: usize| looking.get(number).and_then(|(_, it)| it.id).map_or(0, |id| subject_key(&id).bits());
         let asked = Asked { usage: word(usage), thing: key(0), peer: key(1) };
         if certain && let Some(ruling) = self.memory().recall_ruling(&asked, rests_on()) {
@@ -124,11 +160,11 @@ impl App {
         }
         let mut things = Vec::with_capacity(2);
         for (query, it) in looking {
-            things.push(looked(query, it.candidates, testimonies(heard, &it.told)?));
+            things.push(looked(query, it.candidates, testimonies(heard, it)?));
         }
         let mut things = things.into_iter();
         let Some(thing) = things.next() else { return Err(AppError::Internal("nothing was asked for".to_owned())) };
-        let question = Question { usage: usage.to_owned(), thing, peer: things.next() };
+        let question = Question { usage: (*usage).to_owned(), thing, peer: things.next() };
         let ruling = settle(&question, policy, now).ruling();
         if certain {
             self.memory().keep_ruling(asked, rests_on(), ruling);
@@ -156,6 +192,8 @@ impl App {
             verdict(&self.question(reader, policy, &thing, usage, peer.as_ref())?, policy, now)
         };
         verdict.reasons.extend(self.clock().behind().map(clock_words));
+        let things: Vec<&Query> = core::iter::once(&thing).chain(&peer).collect();
+        verdict.reasons.extend(self.roamed_in_words(&self.scope(policy, usage)?.away, &things));
         self.0.denied.note(asked.0, asked.1, &verdict);
         Ok(verdict)
     }
@@ -169,12 +207,12 @@ impl App {
         usage: &str,
         peer: Option<&Query>,
     ) -> Result<Question, AppError> {
-        let heard = self.heard(policy)?;
+        let scope = self.scope(policy, usage)?;
         let all = |query: &Query| -> Result<Looked, AppError> {
-            let looking = self.look(reader, query, &heard, Depth::Store)?;
+            let looking = self.look(reader, query, &scope, Depth::Store)?;
             let looking = looking.ok_or_else(|| AppError::Internal("the store was not asked".to_owned()))?;
-            let mut testimonies = testimonies(&heard, &looking.told)?;
-            testimonies.extend(self.unheard(&heard)?);
+            let mut testimonies = testimonies(&scope.heard, &looking)?;
+            testimonies.extend(self.unheard(&scope.heard)?);
             Ok(looked(query, looking.candidates, testimonies))
         };
         Ok(Question { usage: usage.to_owned(), thing: all(thing)?, peer: peer.map(all).transpose()? })
@@ -211,13 +249,14 @@ fn looked(query: &Query, candidates: usize, testimonies: Vec<Testimony>) -> Look
     Looked { asked: query.text().to_owned(), candidates, testimonies }
 }
 
-/// What the domains that were heard say, also where they say nothing.
-fn testimonies(heard: &[Source], told: &[Told]) -> Result<Vec<Testimony>, AppError> {
+/// What the domains that were heard say, also where they say nothing; then those of which others have answered.
+fn testimonies(heard: &[Source], looking: &Looking) -> Result<Vec<Testimony>, AppError> {
     let of = |it: &Source| {
-        let told = told.iter().find(|told| told.hosted.number == it.hosted.number);
+        let told = looking.told.iter().find(|told| told.hosted.number == it.hosted.number);
         testimony(&it.domain, told.map_or(&it.reach, |told| &told.reach), told)
     };
-    heard.iter().map(of).collect()
+    let elsewhere = looking.elsewhere.iter().map(|answer| Ok(answer.attested.testimony.clone()));
+    heard.iter().map(of).chain(elsewhere).collect()
 }
 
 fn testimony(domain: &Domain, reach: &Reach, told: Option<&Told>) -> Result<Testimony, AppError> {
@@ -234,27 +273,28 @@ fn testimony(domain: &Domain, reach: &Reach, told: Option<&Told>) -> Result<Test
 }
 
 fn answer(
-    policy: &TrustPolicy,
-    usage: &str,
+    Scope { policy, usage, heard, .. }: &Scope<'_>,
+    looking: &[(&Query, Looking)],
     ruling: Ruling,
     changes_at: Option<Timestamp>,
-    heard: &[Source],
     now: Timestamp,
 ) -> Check {
+    let elsewhere = || looking.iter().flat_map(|(_, it)| &it.elsewhere).map(|answer| &answer.attested.testimony);
+    let until = |as_of, freshness| (as_of, fresh_until(as_of, policy.fresh_for(freshness, usage), now));
     let reaches = || {
-        heard.iter().map(|it| {
-            let as_of = it.reach.cosigned_at.unwrap_or_default();
-            (as_of, fresh_until(as_of, policy.fresh_for(&it.domain.descriptor().freshness, usage), now))
-        })
+        let here =
+            heard.iter().map(|it| until(it.reach.cosigned_at.unwrap_or_default(), &it.domain.descriptor().freshness));
+        here.chain(elsewhere().map(|it| until(it.as_of, &it.freshness)))
     };
     let (verdict, reason) = ruling.at(reaches(), now);
     let until = reaches().map(|(_, until)| until).chain(changes_at).min();
     let mut view = String::with_capacity(64);
-    for it in heard {
+    let here = heard.iter().map(|it| (&it.hosted.name, it.reach.size));
+    for (name, size) in here.chain(elsewhere().map(|it| (&it.origin.domain, it.size))) {
         use core::fmt::Write as _;
         let gap = if view.is_empty() { "" } else { " " };
         // Writing to a string cannot fail.
-        let _ = write!(view, "{gap}{}={}", it.hosted.name, it.reach.size);
+        let _ = write!(view, "{gap}{name}={size}");
     }
     let as_of = reaches().map(|(as_of, _)| as_of).min();
     let fresh_until = until.filter(|_| verdict != Outcome::Unknown);

@@ -87,6 +87,7 @@ fn write(table: &mut Table, peer: &PeerConfig) {
         ("signer", text(peer.signer.as_ref().map(ToString::to_string))),
         ("direction", direction.map(Value::from)),
         ("mirror", origins(&peer.mirror)),
+        ("roam", origins(&peer.roam)),
         ("witness", peer.witness.then(|| Value::from(true))),
         ("cosign", origins(&peer.cosign)),
         ("interval_ms", number(Some(peer.interval_ms).filter(|millis| *millis != default.interval_ms))),

@@ -37,6 +37,11 @@ pub struct PeerConfig {
     /// Another log under the same name is refused. Of several peers that have a domain, the next is asked when one fails.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mirror: Vec<Origin>,
+    /// The domains of which this node keeps no copy and asks this peer about one thing after the other, each with the leaf
+    /// data of its entry 0. It need not be the home: an answer counts by the home's signature. Of several peers the next
+    /// is asked when one has no answer. Absent: it is asked about none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roam: Vec<Origin>,
     /// Whether this node asks it, as a witness, to cosign the checkpoints of its own domains (C2SP tlog-witness; `url`
     /// is the submission prefix). Its cosignatures are known by its `name` and `key`.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -66,6 +71,7 @@ impl PeerConfig {
             signer: None,
             direction: Direction::Both,
             mirror: Vec::new(),
+            roam: Vec::new(),
             witness: false,
             cosign: Vec::new(),
             interval_ms: default_interval(),
@@ -94,11 +100,16 @@ impl PeerConfig {
         if self.witness && self.url.as_ref().is_some_and(PeerUrl::is_ldap) {
             return Some(format!("the peer `{name}` is asked over LDAP: witnesses are asked over HTTP"));
         }
-        if self.mirror.is_empty() {
+        if !self.roam.is_empty() && self.url.as_ref().is_none_or(PeerUrl::is_ldap) {
+            return Some(format!("the peer `{name}` has no http url: it cannot be asked about single things"));
+        }
+        if self.mirror.is_empty() && self.roam.is_empty() {
             return None;
         }
         match self.direction {
-            Direction::Serve => Some(format!("the peer `{name}` is only served: nothing is copied from it")),
+            Direction::Serve => {
+                Some(format!("the peer `{name}` is only served: nothing is copied from it, and it is not asked"))
+            }
             Direction::Pull | Direction::Both => None,
         }
     }

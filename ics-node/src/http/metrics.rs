@@ -120,12 +120,14 @@ impl Metrics {
         domains: &[DomainInfo],
         peers: &[PeerInfo],
         waiting: &[Waiting],
+        roaming: &[(&'static str, u64)],
     ) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         text::encode_registry(&mut text, &self.registry)?;
         text::encode_registry(&mut text, &snapshot(domains))?;
         text::encode_registry(&mut text, &peers_snapshot(peers))?;
         text::encode_registry(&mut text, &outbox_snapshot(waiting))?;
+        text::encode_registry(&mut text, &roaming_snapshot(roaming))?;
         text::encode_eof(&mut text)?;
         Ok(text)
     }
@@ -218,6 +220,21 @@ fn outbox_snapshot(waiting: &[Waiting]) -> Registry {
         if let Some(since) = since {
             oldest.get_or_create(&labels).set(since.as_seconds());
         }
+    }
+    registry
+}
+
+/// What came of questions to other nodes about things of which no copy is here.
+fn roaming_snapshot(roaming: &[(&'static str, u64)]) -> Registry {
+    let mut registry = Registry::with_prefix("ics");
+    let asked = Family::<OutcomeLabels, Counter>::default();
+    registry.register(
+        "roaming_questions",
+        "Questions to other nodes about single things, by what came of each: `refused` and `forked` are lies",
+        Family::clone(&asked),
+    );
+    for (outcome, count) in roaming {
+        asked.get_or_create(&OutcomeLabels { outcome: Cow::Borrowed(*outcome) }).inc_by(*count);
     }
     registry
 }

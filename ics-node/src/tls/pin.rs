@@ -23,6 +23,12 @@ impl KeyPin {
         Self(Sha256::digest(spki).into())
     }
 
+    /// That of a node's Ed25519 key.
+    #[must_use]
+    pub fn of_ed25519(key: &[u8; 32]) -> Self {
+        Self::of(&ed25519_spki(key))
+    }
+
     /// The digest.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 32] {

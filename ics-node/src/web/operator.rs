@@ -65,7 +65,8 @@ pub fn operations(site: &Site, operations: &Operations, form: &str) -> Markup {
 
 /// What is to be seen before anything is read.
 fn tiles(operations: &Operations) -> Markup {
-    let alarms: usize = operations.domains.iter().map(|info| info.alarms.len()).sum();
+    let of_domains: usize = operations.domains.iter().map(|info| info.alarms.len()).sum();
+    let alarms = of_domains + operations.alarms.len();
     let stale = operations.domains.iter().filter(|info| !is_fresh(info, operations)).count();
     let waiting = operations.enrolments.len() + operations.to_approve.len();
     let forks = operations.forks.len();
@@ -95,12 +96,15 @@ fn alarms(operations: &Operations) -> Markup {
     let alarms: Vec<(&DomainInfo, &Alarm)> =
         operations.domains.iter().flat_map(|info| info.alarms.iter().map(move |alarm| (info, alarm))).collect();
     html! {
-        @if !alarms.is_empty() || !operations.forks.is_empty() {
+        @if !alarms.is_empty() || !operations.alarms.is_empty() || !operations.forks.is_empty() {
             section .block .warn aria-labelledby="alarms" {
                 h2 #alarms { "Forks and alarms" }
                 ul .points {
                     @for KeptFork { domain, at, .. } in &operations.forks {
                         li { strong { "Fork" } " of " (domain) ", " (time(*at)) ": two signed heads contradict each other; both are kept" }
+                    }
+                    @for alarm in &operations.alarms {
+                        li { strong { (clean(&alarm.kind)) } ", " (time(alarm.at)) ": " (theirs(&alarm.text)) }
                     }
                     @for (info, alarm) in &alarms {
                         li { strong { (clean(&alarm.kind)) } ", " (info.info.domain) ", " (time(alarm.at)) ": " (theirs(&alarm.text)) }
@@ -342,6 +346,7 @@ mod tests {
             peers: vec![serde_json::from_value(peer).expect("a peer")],
             enrolments: Vec::new(),
             to_approve: Vec::new(),
+            alarms: Vec::new(),
             forks: Vec::new(),
             denied: Vec::new(),
             waiting: Vec::new(),

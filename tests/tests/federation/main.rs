@@ -11,6 +11,7 @@ mod links;
 mod node;
 mod outbox;
 mod restores;
+mod roaming;
 mod tools;
 mod town;
 mod witnesses;

@@ -15,6 +15,7 @@ mod partial;
 mod peers;
 mod reading;
 mod refusals;
+mod roaming;
 mod support;
 mod tls;
 mod transport;

@@ -112,6 +112,16 @@ impl World {
         world
     }
 
+    /// The same node twice: what each says from now on, the other does not.
+    pub(crate) fn twinned(self) -> (Self, Self) {
+        let Self { app, directory } = self;
+        drop(app);
+        let other = TempDir::new().expect("a directory");
+        copy(directory.path(), other.path());
+        let reopened = |directory: TempDir| Self { app: open(directory.path(), None, Vec::new()), directory };
+        (reopened(directory), reopened(other))
+    }
+
     /// The same with [`CARE`], which adopts from it.
     pub(crate) fn caring(change: impl FnOnce(&mut Descriptor)) -> Self {
         let world = Self::with(change);
@@ -148,6 +158,19 @@ impl World {
         });
         let trust = TrustPolicy::parse(trust.to_string().as_bytes()).expect("a trust policy");
         world.reopened(Some(Arc::new(trust)))
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            std::fs::create_dir_all(&target).expect("made");
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).expect("copied");
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The gateway's questions: may this thing be used so, and does it hold its key?
 
+use std::collections::BTreeMap;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use data_encoding::HEXLOWER;
+use futures_util::future::join_all;
 use ics_core::identity::excerpt;
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -89,8 +92,13 @@ fn key_of_certificate(pem: &str) -> Result<String, Failure> {
 
 pub(super) async fn check(face: Data<Face>, reader: Reading, request: HttpRequest) -> Result<HttpResponse, Failure> {
     let question = Question::read(request.query_string())?;
-    let check = face.hot(move |app, depth| Ok(question.answer(app, reader.0, depth))).await?;
-    Ok(respond(&check))
+    if let Some(check) = question.answer(&face.app, reader.0, Depth::Memory) {
+        return Ok(respond(&check));
+    }
+    let things: Vec<&app::Query> = core::iter::once(&question.thing).chain(&question.peer).collect();
+    face.app.roam(&question.usage, &things).await;
+    let check = face.blocking(move |app| Ok(question.answer(app, reader.0, Depth::Store))).await?;
+    check.map(|check| respond(&check)).ok_or_else(|| Failure::internal("the store was not asked"))
 }
 
 /// The answer to a query string, if memory has it.
@@ -134,9 +142,28 @@ pub(super) async fn checks(
         let detail = format!("{} questions, {} at most", questions.len(), limits::CHECKS);
         return Err(Failure::new(Code::BatchTooLarge, detail));
     }
+    roam_for_all(&face.app, &questions).await;
     let answer = move |app: &App| Ok(questions.iter().map(|question| one(app, reader.0, question)).collect());
     let answers = CheckAnswers { answers: face.blocking(answer).await? };
     Ok(answer::json(&answers))
+}
+
+/// Has other nodes asked about all things of a batch, those of one use together.
+async fn roam_for_all(app: &App, questions: &[CheckQuestion]) {
+    let mut by_use: BTreeMap<&str, Vec<app::Query>> = BTreeMap::new();
+    for question in questions {
+        let things = core::iter::once(&question.id).chain(&question.peer);
+        by_use.entry(&question.usage).or_default().extend(things.filter_map(|text| app::Query::parse(text).ok()));
+    }
+    join_all(by_use.iter().map(async |(usage, things)| app.roam(usage, &things.iter().collect::<Vec<_>>()).await))
+        .await;
+}
+
+/// Has other nodes asked about a thing and its peer. What is malformed is told by the answer.
+pub(super) async fn roam(face: &Face, usage: &str, thing: &str, peer: Option<&str>) {
+    let things: Vec<app::Query> =
+        core::iter::once(thing).chain(peer).filter_map(|text| app::Query::parse(text).ok()).collect();
+    face.app.roam(usage, &things.iter().collect::<Vec<_>>()).await;
 }
 
 fn one(app: &App, reader: Reader, question: &CheckQuestion) -> CheckAnswer {
@@ -170,6 +197,7 @@ pub(super) async fn verdict(
     reader: Reading,
     query: Query<VerdictQuestion>,
 ) -> Result<HttpResponse, Failure> {
+    roam(&face, &query.use_, &query.id, query.peer.as_deref()).await;
     let verdict =
         face.blocking(move |app| app.verdict(reader.0, &query.id, &query.use_, query.peer.as_deref())).await?;
     Ok(answer::json(&verdict))
@@ -180,6 +208,7 @@ pub(super) async fn case(
     reader: Reading,
     query: Query<VerdictQuestion>,
 ) -> Result<HttpResponse, Failure> {
+    roam(&face, &query.use_, &query.id, query.peer.as_deref()).await;
     let case = face.blocking(move |app| app.case(reader.0, &query.id, &query.use_, query.peer.as_deref())).await?;
     Ok(answer::json(&case))
 }

@@ -12,6 +12,7 @@ use crate::http::answer::{self, JSON, OCTET_STREAM, PGP_KEYS};
 use crate::http::face::Face;
 use crate::http::failure::Failure;
 use crate::http::request::{Domain, Identified, Reading};
+use crate::http::routes::checks;
 
 /// How an identity is wanted.
 #[derive(Debug, Deserialize)]
@@ -123,6 +124,33 @@ pub(super) async fn evidence(
     Ok(answer::json(&evidence))
 }
 
+/// How an attestation may be got, and what the asker has seen.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Roaming {
+    /// Nodes that may be asked behind this one: none unless told.
+    hops: Option<u8>,
+    /// The largest size of the log that the asker has seen.
+    seen: Option<u64>,
+}
+
+pub(super) async fn attestation(
+    face: Data<Face>,
+    reader: Reading,
+    domain: Domain,
+    path: Path<Identified>,
+    query: Query<Roaming>,
+) -> Result<HttpResponse, Failure> {
+    let asked = app::Query::parse(&path.id)?;
+    let (seen, name, thing) = (query.seen.unwrap_or_default(), domain.0.clone(), asked.clone());
+    let attested = face.blocking(move |app| app.attest(reader.0, &name, &thing, seen)).await?;
+    let attested = match attested {
+        Some(attested) => attested,
+        None => face.app.relay(reader.0, &domain.0, &asked, (query.hops.unwrap_or_default(), seen)).await?,
+    };
+    Ok(answer::json(&attested))
+}
+
 /// Of what an explanation is wanted: of the record, or of a verdict.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -136,6 +164,9 @@ pub(super) struct Why {
 pub(super) async fn explain(face: Data<Face>, reader: Reading, query: Query<Why>) -> Result<HttpResponse, Failure> {
     if query.peer.is_some() && query.use_.is_none() {
         return Err(Failure::new(Code::MalformedQuery, "`peer` takes `use` beside it: only a verdict has a peer"));
+    }
+    if let Some(usage) = &query.use_ {
+        checks::roam(&face, usage, &query.id, query.peer.as_deref()).await;
     }
     let explanation = face
         .blocking(move |app| app.explain(reader.0, &query.id, query.use_.as_deref(), query.peer.as_deref()))

@@ -88,6 +88,7 @@ pub const TABLE: &[Endpoint] = &[
     get(RECORD, Everybody, |r| r.to(identities::record)),
     get("/v1/domains/{domain}/identities/{id}/history", Everybody, |r| r.to(identities::history)),
     get("/v1/domains/{domain}/identities/{id}/evidence", Everybody, |r| r.to(identities::evidence)),
+    get("/v1/domains/{domain}/identities/{id}/attestation", Everybody, |r| r.to(identities::attestation)),
     get(VIEW, Everybody, |r| r.to(identities::view)),
     get("/v1/verdict", Everybody, |r| r.to(checks::verdict)),
     get("/v1/verdict/case", Everybody, |r| r.to(checks::case)),

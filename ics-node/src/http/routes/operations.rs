@@ -27,9 +27,9 @@ pub(super) async fn ready(face: Data<Face>) -> Result<HttpResponse, Failure> {
 }
 
 pub(super) async fn metrics(face: Data<Face>) -> Result<HttpResponse, Failure> {
-    let all = face.blocking(|app| Ok((app.domains()?, app.peers(), app.outbox_sizes()?)));
-    let (domains, peers, waiting) = all.await?;
-    let text = face.metrics.write(&domains, &peers, &waiting).map_err(Failure::internal)?;
+    let all = face.blocking(|app| Ok((app.domains()?, app.peers(), app.outbox_sizes()?, app.roaming_counts())));
+    let (domains, peers, waiting, roaming) = all.await?;
+    let text = face.metrics.write(&domains, &peers, &waiting, &roaming).map_err(Failure::internal)?;
     Ok(answer::bytes(OPEN_METRICS, text))
 }
 

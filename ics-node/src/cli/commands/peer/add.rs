@@ -31,6 +31,10 @@ devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef0011223
   $ ics peer add ics.acme.example --key 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo= \
 devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
 
+  Keep no copy of it, and ask about each of its things when it turns up:
+  $ ics peer add ics.acme.example --url https://ics.acme.example --roam \
+devices.acme.example/5f2c3ab1904f6dd1e0c7b8a92e6d4b5c8f7a1029384756abcdef001122334455
+
   See the origin first, and compare it with what the owners say:
   $ ics peer add ics.soft.example --url https://ics.soft.example code.soft.example
 
@@ -48,6 +52,9 @@ pub(crate) struct Add {
     /// Domains to copy from it, each with the hash of its entry 0 behind a slash if you know it.
     #[arg(value_name = "ORIGIN|DOMAIN", value_parser = wanted)]
     domains: Vec<Wanted>,
+    /// Ask it about single things of this domain, of which no copy is kept here.
+    #[arg(long, value_name = "ORIGIN")]
+    roam: Vec<Origin>,
     /// Where it answers, over HTTP or, by ldaps:// or ldap://, over LDAP; it need not be the home of what is copied from
     /// it.
     #[arg(long)]
@@ -134,6 +141,8 @@ impl Add {
         peer.witness |= self.witness;
         let new = self.cosign.iter().filter(|origin| !peer.cosign.contains(origin)).cloned().collect::<Vec<_>>();
         peer.cosign.extend(new);
+        let new = self.roam.iter().filter(|origin| !peer.roam.contains(origin)).cloned().collect::<Vec<_>>();
+        peer.roam.extend(new);
         peer.signer = self.signer.or(peer.signer);
         peer.direction = self.direction.unwrap_or(peer.direction);
         peer.interval_ms = self.interval_ms.unwrap_or(peer.interval_ms);
@@ -187,6 +196,7 @@ fn done(peer: &PeerConfig, since: Since) -> String {
     rows.extend(peer.url.as_ref().map(|url| ("at", url.to_string())));
     rows.extend(peer.key.as_ref().map(|key| ("key", key.to_string())));
     rows.extend(peer.mirror.iter().map(|origin| ("copied", origin.to_string())));
+    rows.extend(peer.roam.iter().map(|origin| ("asked about", origin.to_string())));
     rows.extend(peer.witness.then(|| ("witness", "of the domains of this node".to_owned())));
     rows.extend(peer.cosign.iter().map(|origin| ("cosigned", origin.to_string())));
     let is_by_hand = peer.url.is_none() && !peer.mirror.is_empty();

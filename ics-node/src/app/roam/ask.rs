@@ -1,0 +1,215 @@
+//! Asking the peers that the configuration names, one after the other, and believing none of them.
+
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use ics_core::evidence::{EvidenceRefusal, attested};
+use ics_core::limits;
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::Checkpoint;
+use ics_core::log::merkle::verify_consistency;
+use ics_sync::http::PeerError;
+use ics_sync::wire::Attestation;
+
+use super::kept::{Answer, Outcome, Sought};
+use crate::app::peers::{Asking, Peer};
+use crate::app::{App, AppError};
+use crate::config::PeerUrl;
+use crate::store::Witnessed;
+use crate::tls::KeyPin;
+
+/// Why a peer's answer is of no use, or there is none.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error("it is not asked about single things")]
+    NotAsked,
+    #[error("it could not be reached a moment ago")]
+    Resting,
+    #[error("it was asked too often")]
+    Pace,
+    #[error(transparent)]
+    Peer(#[from] PeerError),
+    #[error("it took longer than {} s to answer", limits::ROAMING_SECONDS)]
+    Late,
+    #[error("its answer is refused: {0}")]
+    Refused(#[from] EvidenceRefusal),
+    #[error("its answer is of {shown} entries, of which this node has seen {seen}")]
+    Old { shown: u64, seen: u64 },
+    #[error("its answer is of a log of {shown} entries that does not follow from the {seen} that this node has seen")]
+    NotFollowing { shown: u64, seen: u64 },
+    #[error("it does not prove that its log of {shown} entries follows from the {seen} that this node has seen")]
+    Unproven { shown: u64, seen: u64 },
+    #[error(
+        "its answer is of another log of {0} entries than the one that this node has seen, signed by the same home"
+    )]
+    Forked(u64),
+    #[error("{0}")]
+    Here(#[from] AppError),
+}
+
+impl Unanswered {
+    const fn outcome(&self) -> Outcome {
+        match self {
+            Self::NotAsked | Self::Unproven { .. } | Self::Here(_) | Self::Peer(PeerError::Status { .. }) => {
+                Outcome::Unanswered
+            }
+            Self::Peer(PeerError::Wire(_)) | Self::Refused(_) => Outcome::Refused,
+            Self::Resting | Self::Late | Self::Peer(_) => Outcome::Unreachable,
+            Self::Pace => Outcome::Limited,
+            Self::Old { .. } => Outcome::Old,
+            Self::NotFollowing { .. } | Self::Forked(_) => Outcome::Forked,
+        }
+    }
+}
+
+impl App {
+    /// Asks for what a home attests; what is answered is kept.
+    ///
+    /// # Errors
+    /// When no peer has an answer that is proved, in words.
+    pub(super) async fn ask_peers(&self, sought: &Sought, hops: u8) -> Result<Arc<Answer>, String> {
+        let now = Instant::now();
+        if !self.roaming().pace.wait(now).is_zero() {
+            self.roaming().count(Outcome::Limited);
+            return Err("other nodes are asked too often by this one".to_owned());
+        }
+        self.roaming().pace.spend(1, now);
+        let mut why = Vec::new();
+        for peer in self.peers_table().asked_about(&sought.origin) {
+            match self.ask_peer(&peer, sought, hops).await {
+                Ok(answer) => {
+                    self.roaming().count(Outcome::Answered);
+                    self.roaming().keep(sought, &answer);
+                    return Ok(answer);
+                }
+                Err(error) => {
+                    self.tell_of(&peer, sought, &error).await;
+                    why.push(format!("{}: {error}", peer.config.name));
+                }
+            }
+        }
+        Err(why.join("; "))
+    }
+
+    async fn ask_peer(&self, peer: &Arc<Peer>, sought: &Sought, hops: u8) -> Result<Arc<Answer>, Unanswered> {
+        let asking = peer.asking().ok_or(Unanswered::NotAsked)?;
+        let now = Instant::now();
+        if asking.is_resting(now) {
+            return Err(Unanswered::Resting);
+        }
+        if !asking.pace.wait(now).is_zero() {
+            return Err(Unanswered::Pace);
+        }
+        asking.pace.spend(1, now);
+        let (app, origin) = (self.clone(), sought.origin.clone());
+        let seen = self.off_the_runtime(move || Ok(app.store().witnessed(&origin).map_err(AppError::from)?)).await?;
+        let size = seen.as_ref().map_or(0, |seen| seen.size);
+        let answer = asking.http.attestation(&sought.origin.domain, &sought.asked, hops, size);
+        let within = Duration::from_secs(limits::ROAMING_SECONDS);
+        let answer = tokio::time::timeout(within, answer).await.unwrap_or_else(|_| Err(PeerError::Held));
+        match answer {
+            Ok(attestation) => {
+                let (app, peer, sought) = (self.clone(), Arc::clone(peer), sought.clone());
+                self.off_the_runtime(move || app.take_answer(&peer, &sought, seen, attestation)).await
+            }
+            Err(PeerError::Held) => {
+                asking.rest();
+                Err(Unanswered::Late)
+            }
+            Err(error) => {
+                if matches!(error, PeerError::Transport(_)) {
+                    asking.rest();
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn off_the_runtime<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Unanswered> + Send + 'static,
+    ) -> Result<T, Unanswered> {
+        let ended = crate::background::spawn(work).await;
+        ended.unwrap_or_else(|error| Err(AppError::Internal(format!("an answer was not verified: {error}")).into()))
+    }
+
+    /// Verifies what a peer has answered, and notes how far its log is known now.
+    fn take_answer(
+        &self,
+        peer: &Peer,
+        sought: &Sought,
+        seen: Option<Witnessed>,
+        answer: Attestation,
+    ) -> Result<Arc<Answer>, Unanswered> {
+        let Attestation { evidence, consistency } = answer;
+        // Over TLS the peer knows this node by its key.
+        let is_tls = peer.config.url.as_ref().map(PeerUrl::as_str).is_some_and(|url| url.starts_with("https"));
+        let reader = is_tls.then(|| *KeyPin::of_ed25519(&self.0.keys.key.public()).as_bytes());
+        let attested = attested(&evidence, &sought.origin, &sought.asked, reader, self.clock().now())?;
+        let proof: Vec<Hash> = consistency.iter().map(|hash| Hash(hash.0)).collect();
+        follows(&attested.checkpoint, seen.as_ref(), &proof)?;
+        let note = evidence.checkpoint.clone();
+        self.note_seen(&attested.checkpoint, note)?;
+        Ok(Arc::new(Answer { attested, evidence, reader, from: peer.config.name.clone() }))
+    }
+
+    /// Notes what was seen of a log, so that nobody is shown another or less of it, this node as a witness included.
+    fn note_seen(&self, checkpoint: &Checkpoint, note: String) -> Result<(), AppError> {
+        let Checkpoint { origin, size, root } = checkpoint.clone();
+        let decide = move |seen: Option<Witnessed>| {
+            let is_more = seen.as_ref().is_none_or(|seen| seen.size < size);
+            let contradiction = seen.and_then(|seen| seen.contradiction);
+            (is_more.then_some(Witnessed { size, root, note, contradiction }), ())
+        };
+        Ok(self.store().witness(&origin, decide)?)
+    }
+
+    /// Counts what came of it, and raises an alarm where a peer has shown what no honest one shows.
+    async fn tell_of(&self, peer: &Peer, sought: &Sought, error: &Unanswered) {
+        let outcome = error.outcome();
+        self.roaming().count(outcome);
+        let name = &peer.config.name;
+        tracing::info!(peer = %name, domain = %sought.origin.domain, %error, "a peer had no answer of use");
+        let sort = match outcome {
+            Outcome::Forked => "fork",
+            Outcome::Refused | Outcome::Old => "roaming-refused",
+            _ => return,
+        };
+        if !self.roaming().may_alarm(name, sort) {
+            return;
+        }
+        let (app, text) = (self.clone(), format!("`{name}` was asked about a thing of {}: {error}", sought.origin));
+        let alarm = move || Ok(app.store().alarm(None, app.clock().now(), sort, &text).map_err(AppError::from)?);
+        if let Err(error) = self.off_the_runtime(alarm).await {
+            tracing::error!(%error, "an alarm could not be kept");
+        }
+    }
+}
+
+/// Whether a checkpoint belongs to the log that was seen.
+fn follows(shown: &Checkpoint, seen: Option<&Witnessed>, proof: &[Hash]) -> Result<(), Unanswered> {
+    let Some(seen) = seen else { return Ok(()) };
+    let (size, root) = (shown.size, &shown.root);
+    if size < seen.size {
+        return Err(Unanswered::Old { shown: size, seen: seen.size });
+    }
+    if size == seen.size {
+        return if *root == seen.root { Ok(()) } else { Err(Unanswered::Forked(size)) };
+    }
+    if proof.is_empty() {
+        return Err(Unanswered::Unproven { shown: size, seen: seen.size });
+    }
+    let proven = verify_consistency(seen.size, &seen.root, size, root, proof);
+    proven.map_err(|_| Unanswered::NotFollowing { shown: size, seen: seen.size })
+}
+
+impl Asking {
+    fn is_resting(&self, now: Instant) -> bool {
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
+    }
+
+    fn rest(&self) {
+        let until = Instant::now() + Duration::from_millis(limits::ROAMING_PAUSE_MILLIS);
+        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+}

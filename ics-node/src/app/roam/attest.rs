@@ -1,0 +1,155 @@
+//! What this node answers who keeps no copy: as a home what it attests, else what it got from somebody else.
+
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::log::checkpoint::{Checkpoint, Origin};
+use ics_core::log::note::Note;
+use ics_core::log::record_head::{Finding, HeadReader, RecordHead};
+use ics_core::vocabulary::DomainName;
+use ics_sync::wire::{Attestation, Base64};
+
+use super::kept::{Answer, Sought};
+use crate::api::Evidence;
+use crate::app::answers::Query;
+use crate::app::hosted::Hosted;
+use crate::app::problem::Code;
+use crate::app::read::{Sight, ambiguous};
+use crate::app::{App, AppError, Reader};
+use crate::store::Part;
+
+/// How often evidence is put together anew while the log goes on.
+const TRIES: usize = 8;
+
+impl App {
+    /// Evidence of what a domain of this node says of a thing, with the record head that says that this is all; `None`
+    /// where this node is not its home. What the reader may not read looks to him like what is not there.
+    ///
+    /// # Errors
+    /// When a name fits several, the domain is not to be read now, or the log goes on faster than it is read.
+    pub fn attest(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        query: &Query,
+        seen: u64,
+    ) -> Result<Option<Attestation>, AppError> {
+        let Ok(hosted) = self.hosted(domain) else { return Ok(None) };
+        if hosted.part != Part::Home {
+            return Ok(None);
+        }
+        for _ in 0..TRIES {
+            let sight = self.sight(&hosted)?;
+            let ids = self.identities(&sight, query.lookup())?;
+            if ids.len() > 1 {
+                return Err(ambiguous(query.text(), &ids));
+            }
+            let evidence = self.all_that_is_said(reader, &sight, query, ids.first())?;
+            // The log may have gone on meanwhile.
+            if sizes(&evidence.checkpoint) == Some(sight.seal.size) {
+                let head = self.record_head(reader, &sight, query, &evidence)?;
+                let consistency = self.consistency_from(&hosted, seen, sight.seal.size)?;
+                return Ok(Some(Attestation { evidence: Evidence { head: Some(head), ..evidence }, consistency }));
+            }
+        }
+        Err(AppError::new(Code::Busy, "the log goes on faster than it is read"))
+    }
+
+    fn all_that_is_said(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        query: &Query,
+        id: Option<&IdentityId>,
+    ) -> Result<Evidence, AppError> {
+        let readable = id.map(|id| self.readable(reader, sight, id)).transpose()?.flatten();
+        match readable {
+            Some((record, said)) => self.evidence_of(sight, record.identity.id.to_string(), Some(said)),
+            None => self.evidence_of(sight, query.canonical(), None),
+        }
+    }
+
+    /// Signs which entries there are. Evidence of nothing holds descriptors alone, and has the question as its id.
+    fn record_head(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        query: &Query,
+        evidence: &Evidence,
+    ) -> Result<String, AppError> {
+        let is_nothing = evidence.entries.iter().all(|entry| entry.kind == "descriptor");
+        let finding = if is_nothing { Finding::Nothing(pin(reader)) } else { Finding::Identity(evidence.id.clone()) };
+        let head = RecordHead {
+            origin: sight.domain.origin(),
+            asked: query.canonical(),
+            finding,
+            at: self.clock().now().whole_seconds(),
+            size: sight.seal.size,
+            root: sight.seal.root,
+            indices: evidence.entries.iter().map(|entry| entry.receipt.index).collect(),
+        };
+        head.sign(&*self.0.keys.key).map_err(|error| AppError::Internal(format!("a record head: {error}")))
+    }
+
+    fn consistency_from(&self, hosted: &Hosted, seen: u64, size: u64) -> Result<Vec<Base64<[u8; 32]>>, AppError> {
+        if seen == 0 || seen >= size {
+            return Ok(Vec::new());
+        }
+        let proof = self.store().consistency_proof(hosted.number, seen, size)?;
+        Ok(proof.into_iter().map(|hash| Base64(hash.0)).collect())
+    }
+
+    /// What the home of a domain attests, got from a peer for somebody whom this node knows. He gets no more than the
+    /// domain's own rules let him read.
+    ///
+    /// # Errors
+    /// When he is a stranger, may not have others asked, or nobody has an answer for him; all look alike.
+    pub async fn relay(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        query: &Query,
+        (hops, seen): (u8, u64),
+    ) -> Result<Attestation, AppError> {
+        let is_known = reader == Reader::Operator || self.party_of(reader).is_some();
+        let origin: Option<Origin> = self.peers_table().roamed_origin(domain).filter(|_| is_known && hops > 0);
+        let origin = origin.ok_or_else(|| AppError::unknown_domain(domain))?;
+        let sought = Sought { origin, asked: query.canonical() };
+        let place = self.roaming().place(&sought).await;
+        let answer = match self.ask_peers(&sought, hops.min(limits::ROAMING_HOPS) - 1).await {
+            Ok(answer) => answer,
+            // What was answered before has its time in it.
+            Err(_) => self.roaming().recall(&sought).ok_or_else(|| AppError::unknown_identity(query.text()))?,
+        };
+        drop(place);
+        let record = answer.attested.testimony.record.as_ref();
+        let may_read = |record| self.may_read(reader, &answer.attested.domain, record);
+        if !record.is_some_and(may_read) {
+            return Err(AppError::unknown_identity(query.text()));
+        }
+        let consistency = self.proof_of(&answer, seen).await;
+        Ok(Attestation { evidence: answer.evidence.clone(), consistency })
+    }
+
+    /// That an answer follows from what somebody has seen, by whoever gave it; nothing where he cannot be reached.
+    async fn proof_of(&self, answer: &Answer, seen: u64) -> Vec<Base64<[u8; 32]>> {
+        let Checkpoint { origin, size, .. } = &answer.attested.checkpoint;
+        if seen == 0 || seen >= *size {
+            return Vec::new();
+        }
+        let Ok(peer) = self.peers_table().named(&answer.from) else { return Vec::new() };
+        let Some(asking) = peer.asking() else { return Vec::new() };
+        asking.http.consistency(&origin.domain, seen, *size).await.unwrap_or_default()
+    }
+}
+
+fn pin(reader: Reader) -> HeadReader {
+    match reader {
+        Reader::Key(key) => Some(*key.as_bytes()),
+        Reader::Anonymous | Reader::Operator => None,
+    }
+}
+
+fn sizes(checkpoint: &str) -> Option<u64> {
+    let note = Note::parse(checkpoint).ok()?;
+    Checkpoint::parse(note.text()).ok().map(|checkpoint| checkpoint.size)
+}

@@ -1,0 +1,222 @@
+//! What others have answered, and that they have not, for as long as each is worth something.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ics_core::evidence::{Attested, Evidence};
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::log::checkpoint::Origin;
+use ics_core::log::record_head::HeadReader;
+use ics_core::time::Timestamp;
+use ics_core::trust::fresh_until;
+use ics_sync::budget::Budget;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use tokio::sync::{Mutex as Place, MutexGuard};
+
+use super::Need;
+use crate::app::{App, Reader};
+use crate::config::PeerName;
+
+/// Bytes of an answer on average: caches make room for their tables by it.
+const EXPECTED_BYTES: u64 = 16 * 1024;
+/// How much more memory takes than bytes travel: a body is kept in the evidence, and what it says in the record.
+const MEMORY_FACTOR: u64 = 3;
+/// For so long the same peer raises no second alarm of one sort.
+const ALARM_PAUSE: Duration = Duration::from_secs(600);
+
+/// A question to a domain, in canonical form.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Sought {
+    pub(crate) origin: Origin,
+    pub(crate) asked: String,
+}
+
+/// What a home attests, as it came here.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) attested: Attested,
+    pub(crate) evidence: Evidence,
+    /// As whom this node asked.
+    pub(crate) reader: HeadReader,
+    /// Who was asked.
+    pub(crate) from: PeerName,
+}
+
+/// What came of a question to one peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The home attests it.
+    Answered,
+    /// The peer has no answer.
+    Unanswered,
+    /// The peer cannot be reached.
+    Unreachable,
+    /// It would have been asked too often.
+    Limited,
+    /// What it answered is of an older log than what was seen.
+    Old,
+    /// What it answered does not prove what it says, or not all.
+    Refused,
+    /// What it answered is not the log that was seen.
+    Forked,
+}
+
+impl Outcome {
+    const ALL: [Self; 7] =
+        [Self::Answered, Self::Unanswered, Self::Unreachable, Self::Limited, Self::Old, Self::Refused, Self::Forked];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Unanswered => "unanswered",
+            Self::Unreachable => "unreachable",
+            Self::Limited => "limited",
+            Self::Old => "old",
+            Self::Refused => "refused",
+            Self::Forked => "forked",
+        }
+    }
+}
+
+struct Bytes;
+
+impl Clone for Bytes {
+    fn clone(&self) -> Self {
+        Self
+    }
+}
+
+impl Weighter<Sought, Arc<Answer>> for Bytes {
+    fn weight(&self, sought: &Sought, answer: &Arc<Answer>) -> u64 {
+        let of_entries: usize = answer.evidence.entries.iter().map(|entry| entry.body.len() + 2_048).sum();
+        MEMORY_FACTOR * (of_entries + sought.asked.len() + 1_024) as u64
+    }
+}
+
+/// That nobody had an answer.
+#[derive(Debug, Clone)]
+struct Failure {
+    why: Arc<str>,
+    until: Instant,
+}
+
+/// What is kept of other nodes' answers. Bounded by bytes and numbers, whoever asks for what.
+pub(crate) struct Roaming {
+    answers: Cache<Sought, Arc<Answer>, Bytes>,
+    failures: Cache<Sought, Failure>,
+    /// Questions hash to places; who has one asks, others for the same wait.
+    places: Vec<Place<()>>,
+    hasher: RandomState,
+    pub(super) pace: Budget,
+    counts: [AtomicU64; Outcome::ALL.len()],
+    /// When each peer last raised an alarm of each sort.
+    alarmed: Mutex<BTreeMap<(PeerName, &'static str), Instant>>,
+}
+
+impl Default for Roaming {
+    fn default() -> Self {
+        let items = usize::try_from(limits::ROAMING_KEPT_BYTES / EXPECTED_BYTES).unwrap_or(usize::MAX);
+        Self {
+            answers: Cache::with_weighter(items, limits::ROAMING_KEPT_BYTES, Bytes),
+            failures: Cache::new(limits::ROAMING_FAILURES),
+            places: core::iter::repeat_with(Place::default).take(limits::ROAMING_AT_ONCE).collect(),
+            hasher: RandomState::new(),
+            pace: Budget::new(limits::ROAMING_PER_MINUTE, Duration::from_secs(60)),
+            counts: Default::default(),
+            alarmed: Mutex::default(),
+        }
+    }
+}
+
+impl Answer {
+    /// The identity that was found.
+    pub(crate) fn identity(&self) -> Option<IdentityId> {
+        self.attested.testimony.record.as_ref().map(|record| record.identity.id)
+    }
+
+    /// When the first of its statements begins or ends.
+    pub(crate) fn changes_at(&self) -> Option<Timestamp> {
+        self.attested.testimony.record.as_ref().and_then(|record| record.changes_at)
+    }
+
+    /// Whether a reader here may read it, by the rules of its domain.
+    pub(crate) fn is_readable(&self, app: &App, reader: Reader) -> bool {
+        let record = self.attested.testimony.record.as_ref();
+        record.is_none_or(|record| app.may_read(reader, &self.attested.domain, record))
+    }
+
+    /// Whether it is recent enough, and its record still what it was.
+    pub(super) fn serves(&self, Need { policy, usage, now }: Need<'_>) -> bool {
+        let testimony = &self.attested.testimony;
+        let until = fresh_until(testimony.as_of, policy.fresh_for(&testimony.freshness, usage), now);
+        now < until && !self.is_outdated(now)
+    }
+
+    /// Whether something has begun or ended since it was judged.
+    pub(super) fn is_outdated(&self, now: Timestamp) -> bool {
+        self.changes_at().is_some_and(|at| at <= now)
+    }
+}
+
+impl Roaming {
+    pub(super) fn recall(&self, sought: &Sought) -> Option<Arc<Answer>> {
+        self.answers.get(sought)
+    }
+
+    /// Keeps an answer, unless there is a newer one. Whoever shows an old one does not get rid of what is known.
+    pub(super) fn keep(&self, sought: &Sought, answer: &Arc<Answer>) {
+        let time = |answer: &Answer| (answer.attested.testimony.size, answer.attested.testimony.as_of);
+        if self.answers.get(sought).is_none_or(|known| time(&known) <= time(answer)) {
+            self.answers.insert(sought.clone(), Arc::clone(answer));
+        }
+        self.failures.remove(sought);
+    }
+
+    /// Notes for a short while that nobody has an answer.
+    pub(super) fn fail(&self, sought: &Sought, why: String) {
+        let until = Instant::now() + Duration::from_millis(limits::ROAMING_PAUSE_MILLIS);
+        self.failures.insert(sought.clone(), Failure { why: why.into(), until });
+    }
+
+    /// Why nobody had an answer a moment ago.
+    pub(super) fn failure(&self, sought: &Sought, now: Instant) -> Option<Arc<str>> {
+        self.failures.get(sought).filter(|failure| now < failure.until).map(|failure| failure.why)
+    }
+
+    /// The place from which a question is asked.
+    pub(super) async fn place(&self, sought: &Sought) -> MutexGuard<'_, ()> {
+        let number = self.hasher.hash_one(sought) as usize % self.places.len().max(1);
+        match self.places.get(number) {
+            Some(place) => place.lock().await,
+            // There is always one.
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn count(&self, outcome: Outcome) {
+        if let Some(count) = self.counts.get(outcome as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often other nodes were asked, by what came of it.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        Outcome::ALL.iter().zip(&self.counts).map(|(outcome, count)| (outcome.as_str(), count.load(Ordering::Relaxed)))
+    }
+
+    /// Whether an alarm about a peer is to be raised, or was a moment ago. There are as many as peers and sorts.
+    pub(super) fn may_alarm(&self, peer: &PeerName, sort: &'static str) -> bool {
+        let now = Instant::now();
+        let mut alarmed = self.alarmed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = alarmed.get(&(peer.clone(), sort)).is_none_or(|last| now.duration_since(*last) >= ALARM_PAUSE);
+        if is_due {
+            alarmed.insert((peer.clone(), sort), now);
+        }
+        is_due
+    }
+}

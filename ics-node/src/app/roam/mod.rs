@@ -1,0 +1,253 @@
+//! Roaming: things of domains that count and of which no copy is here.
+//!
+//! Whoever is to decide about such a thing asks the peers that the configuration names for its domain, and nobody else: no
+//! address is ever taken from what is received. An answer is evidence with the home's record head. It is verified by the
+//! rules of all evidence, held against what was seen of that log before, and kept for as long as news of that time is
+//! recent enough for the use that is asked for; what blocks, blocks on. Whatever goes wrong makes the verdict `unknown`.
+//!
+//! Asking takes its time and is done before anything is decided ([`App::roam`]). The decision itself looks at what is kept
+//! and at nothing else.
+
+mod ask;
+mod attest;
+mod kept;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use ics_core::evidence::{Evidence, attested};
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::log::checkpoint::Origin;
+use ics_core::log::record_head::Finding;
+use ics_core::time::Timestamp;
+use ics_core::trust::{Testimony, TrustPolicy};
+
+pub(crate) use self::kept::{Answer, Roaming, Sought};
+use super::answers::{Depth, Gathered, Query, Source};
+use super::{App, AppError};
+
+/// For what an answer must serve.
+#[derive(Clone, Copy)]
+pub(crate) struct Need<'a> {
+    pub(super) policy: &'a TrustPolicy,
+    pub(super) usage: &'a str,
+    pub(super) now: Timestamp,
+}
+
+/// What is kept of a question.
+enum Recalled {
+    Answer(Arc<Answer>),
+    /// Nobody had an answer, or none has been asked.
+    Nothing,
+    /// Somebody is to be asked first.
+    Deeper,
+}
+
+impl App {
+    pub(super) fn roaming(&self) -> &Roaming {
+        &self.0.roaming
+    }
+
+    /// How often other nodes were asked about single things, by what came of it.
+    #[must_use]
+    pub fn roaming_counts(&self) -> Vec<(&'static str, u64)> {
+        self.roaming().counts().collect()
+    }
+
+    /// Whether there are things about which other nodes are asked.
+    #[must_use]
+    pub fn is_roaming(&self) -> bool {
+        self.0.trust.as_ref().is_some_and(|policy| !self.away(policy).is_empty())
+    }
+
+    /// Asks other nodes for what a decision about these things needs and no copy here has, and keeps what they answer. What
+    /// goes wrong is told by the decision.
+    pub async fn roam(&self, usage: &str, things: &[&Query]) {
+        let Some(policy) = self.0.trust.clone() else { return };
+        let away = self.away(&policy);
+        if away.is_empty() {
+            return;
+        }
+        let asking = join_all(things.iter().map(|thing| self.roam_for((&policy, usage), thing, &away)));
+        if tokio::time::timeout(Duration::from_secs(limits::ROAMING_WHOLE_SECONDS), asking).await.is_err() {
+            tracing::warn!("other nodes took too long to answer");
+        }
+    }
+
+    async fn roam_for(&self, need: (&Arc<TrustPolicy>, &str), thing: &Query, away: &[Origin]) {
+        let by_name = away.iter().map(|origin| Sought { origin: origin.clone(), asked: thing.canonical() });
+        let sought: Vec<Sought> = by_name.collect();
+        join_all(sought.iter().map(|sought| self.seek(need, sought))).await;
+        if !thing.is_by_name() {
+            return;
+        }
+        // One domain knows whom the name means, another may know him without it.
+        let found = |sought: &Sought| self.roaming().recall(sought).and_then(|answer| answer.identity());
+        let (known, others): (Vec<_>, Vec<_>) = sought.into_iter().partition(|sought| found(sought).is_some());
+        let mut ids: BTreeSet<IdentityId> = known.iter().filter_map(found).collect();
+        ids.extend(self.known_here(Arc::clone(need.0), thing.clone()).await);
+        if let (Some(id), 1) = (ids.first(), ids.len()) {
+            let by_id = others.into_iter().map(|it| Sought { asked: id.to_string(), ..it }).collect::<Vec<_>>();
+            join_all(by_id.iter().map(|sought| self.seek(need, sought))).await;
+        }
+    }
+
+    async fn known_here(&self, policy: Arc<TrustPolicy>, thing: Query) -> Vec<IdentityId> {
+        let app = self.clone();
+        let gather = move || {
+            let gathered = app.gather(&thing, &app.heard(&policy)?, Depth::Store)?;
+            Ok::<_, AppError>(gathered.unwrap_or_default().into_iter().map(|(id, _)| id).collect())
+        };
+        crate::background::spawn(gather).await.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
+    /// Asks, unless there is an answer that serves, or nobody had one a moment ago. Of those who want the same one asks.
+    async fn seek(&self, (policy, usage): (&Arc<TrustPolicy>, &str), sought: &Sought) {
+        let serves = |answer: &Answer| answer.serves(Need { policy, usage, now: self.clock().now() });
+        let is_settled = || {
+            self.roaming().recall(sought).is_some_and(|answer| serves(&answer))
+                || self.roaming().failure(sought, Instant::now()).is_some()
+        };
+        if is_settled() {
+            return;
+        }
+        let _place = self.roaming().place(sought).await;
+        if is_settled() {
+            return;
+        }
+        match self.ask_peers(sought, limits::ROAMING_HOPS).await {
+            Ok(answer) if serves(&answer) => {}
+            Ok(answer) => {
+                let as_of = answer.attested.testimony.as_of;
+                let why = format!("{}: the answer is of {as_of}, too old for `{usage}`", answer.from);
+                self.roaming().fail(sought, why);
+            }
+            Err(why) => self.roaming().fail(sought, why),
+        }
+    }
+
+    /// The domains that count, of which there is no copy here and somebody may be asked.
+    pub(super) fn away(&self, policy: &TrustPolicy) -> Vec<Origin> {
+        let is_asked = |origin: &&Origin| !self.is_here(origin) && !self.peers_table().asked_about(origin).is_empty();
+        policy.domains().iter().filter(is_asked).cloned().collect()
+    }
+
+    /// What is known of a thing here, with what others have answered; `None` if somebody is to be asked first.
+    pub(super) fn with_elsewhere(
+        &self,
+        (query, gathered): (&Query, Gathered),
+        (heard, away): (&[Source], &[Origin]),
+        need: Need<'_>,
+        depth: Depth,
+    ) -> Result<Option<(Gathered, Vec<Arc<Answer>>)>, AppError> {
+        let mut answers = Vec::with_capacity(away.len());
+        for origin in away {
+            match self.recalled(&Sought { origin: origin.clone(), asked: query.canonical() }, need, depth) {
+                Recalled::Answer(answer) => answers.push(answer),
+                Recalled::Nothing => {}
+                Recalled::Deeper => return Ok(None),
+            }
+        }
+        let here = gathered.iter().map(|(id, _)| *id);
+        let ids: BTreeSet<IdentityId> = here.chain(answers.iter().filter_map(|answer| answer.identity())).collect();
+        let (Some(id), 1) = (ids.first(), ids.len()) else {
+            // Of several nobody says anything, of none everybody that there is none.
+            answers.retain(|answer| answer.identity().is_none());
+            return Ok(Some((ids.into_iter().map(|id| (id, Vec::new())).collect(), answers)));
+        };
+        let mut gathered = gathered;
+        if gathered.is_empty() {
+            let Some(by_id) = self.gather(&Query::of(id), heard, depth)? else { return Ok(None) };
+            gathered = if by_id.is_empty() { vec![(*id, Vec::new())] } else { by_id };
+        }
+        if query.is_by_name() {
+            for origin in away {
+                let knows = |it: &Arc<Answer>| it.attested.testimony.origin == *origin && it.identity().is_some();
+                if answers.iter().any(knows) {
+                    continue;
+                }
+                answers.retain(|it| it.attested.testimony.origin != *origin);
+                match self.recalled(&Sought { origin: origin.clone(), asked: id.to_string() }, need, depth) {
+                    Recalled::Answer(answer) => answers.push(answer),
+                    Recalled::Nothing => {}
+                    Recalled::Deeper => return Ok(None),
+                }
+            }
+        }
+        Ok(Some((gathered, answers)))
+    }
+
+    /// What is kept of a question. What has begun or ended since is judged anew, out of the same evidence.
+    fn recalled(&self, sought: &Sought, need: Need<'_>, depth: Depth) -> Recalled {
+        let answer = self.roaming().recall(sought);
+        match (answer, depth) {
+            (Some(answer), _) if answer.serves(need) => Recalled::Answer(answer),
+            (_, Depth::Memory) if self.roaming().failure(sought, Instant::now()).is_none() => Recalled::Deeper,
+            (Some(answer), Depth::Store) if answer.is_outdated(need.now) => {
+                let Answer { evidence, reader, from, .. } = &*answer;
+                match attested(evidence, &sought.origin, &sought.asked, *reader, need.now) {
+                    Ok(attested) => {
+                        let renewed = Arc::new(Answer {
+                            attested,
+                            evidence: evidence.clone(),
+                            reader: *reader,
+                            from: from.clone(),
+                        });
+                        self.roaming().keep(sought, &renewed);
+                        Recalled::Answer(renewed)
+                    }
+                    Err(_) => Recalled::Answer(answer),
+                }
+            }
+            (Some(answer), _) => Recalled::Answer(answer),
+            (None, _) => Recalled::Nothing,
+        }
+    }
+
+    /// The evidence for what others have answered; nothing for a domain that is here.
+    pub(super) fn roamed_evidence(&self, it: &Testimony, asked: &str) -> Result<Option<Evidence>, AppError> {
+        if self.is_here(&it.origin) {
+            return Ok(None);
+        }
+        let by_id = it.record.as_ref().map(|record| record.identity.id.to_string());
+        let asked = Query::parse(asked)?.canonical();
+        let sought = by_id.into_iter().chain([asked]).map(|asked| Sought { origin: it.origin.clone(), asked });
+        let is_it = |answer: &Arc<Answer>| answer.attested.testimony == *it;
+        let found = sought.filter_map(|sought| self.roaming().recall(&sought)).find(is_it);
+        Ok(found.map(|answer| answer.evidence.clone()))
+    }
+
+    fn is_here(&self, origin: &Origin) -> bool {
+        let hosted = self.hosted(&origin.domain).ok();
+        hosted.and_then(|hosted| hosted.domain()).is_some_and(|domain| domain.is(origin))
+    }
+
+    /// Who has answered for the domains of which no copy is here, and as of when; or why nobody has.
+    pub(super) fn roamed_in_words(&self, away: &[Origin], things: &[&Query]) -> Vec<String> {
+        let mut words = Vec::new();
+        for (origin, thing) in away.iter().flat_map(|origin| things.iter().map(move |thing| (origin, thing))) {
+            let (domain, asked) = (&origin.domain, thing.canonical());
+            let sought = Sought { origin: origin.clone(), asked };
+            words.extend(self.roaming().recall(&sought).map(|answer| {
+                let (from, head) = (&answer.from, &answer.attested.head);
+                let what = match head.finding {
+                    Finding::Identity(_) => format!("has {} entries upon which its record rests", head.indices.len()),
+                    Finding::Nothing(_) => "shows nothing of it to this node".to_owned(),
+                };
+                format!(
+                    "{domain} is not copied here: {from} was asked, and its home signed at {} that it {what}",
+                    head.at
+                )
+            }));
+            words.extend(
+                self.roaming()
+                    .failure(&sought, Instant::now())
+                    .map(|why| format!("{domain} is not copied here, and nobody answers for it now: {why}")),
+            );
+        }
+        words
+    }
+}

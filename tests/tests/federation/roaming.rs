@@ -1,0 +1,102 @@
+//! A node in the field that keeps no copy of the manufacturer's domain, and asks about each thing when it turns up.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::node::{Node, eventually};
+use crate::town::{DEVICES, SITE, said};
+use crate::{devices_csv, tools};
+
+/// Seconds for which an answer is recent enough.
+const FRESH: u64 = 4;
+
+struct Pair {
+    maker: Node,
+    infield: Node,
+    _homes: TempDir,
+}
+
+impl Pair {
+    fn found() -> Self {
+        let homes = tempfile::tempdir().expect("a directory");
+        let mut maker = Node::init(homes.path(), "manufacturer", DEVICES);
+        let mut infield = Node::init(homes.path(), "infield", SITE);
+        maker.serve();
+        let list = maker.write("devices.csv", devices_csv(3_000, 4));
+        maker.json(&["publish", "--from", &list, "--manu", "Acme", "--model", "P7", "--lot", "2026-11"]);
+        let origin = maker.origin();
+        infield.ics(&["peer", "add", "maker", "--url", &maker.url, "--roam", &origin]).ok();
+        let policy = json!({
+            "domains": [origin],
+            "freshness": { "default": FRESH },
+            "rules": "@id(\"made\") permit (principal, action, resource) \
+                      when { principal.vouching_roles.contains(\"manufacturer\") };",
+        });
+        infield.write("trust.json", policy.to_string());
+        let text = std::fs::read_to_string(infield.home.join("ics.toml")).expect("a configuration");
+        infield.write("ics.toml", format!("{text}\n[trust]\npolicy = \"trust.json\"\n"));
+        infield.serve();
+        Self { maker, infield, _homes: homes }
+    }
+
+    /// What a proxy is told: 204, 403 or 503.
+    fn check(&self, serial: &str) -> u16 {
+        tools::fetch(&format!("{}/v1/check?serial={serial}&use=connect", self.infield.url), &[]).0
+    }
+
+    fn verdict(&self, serial: &str) -> Value {
+        self.infield.get(&format!("/v1/verdict?id=serial:{serial}&use=connect"))
+    }
+}
+
+#[test]
+fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
+    let mut pair = Pair::found();
+    assert!(pair.infield.holds(DEVICES).is_none(), "nothing of the domain is here");
+    assert_eq!(pair.check("SN-3000"), 204);
+    assert_eq!(pair.check("SN-9999"), 503, "the home shows nothing of it");
+    let verdict = pair.verdict("SN-3000");
+    assert_eq!(verdict["outcome"], "allow", "{verdict}");
+    assert!(verdict.to_string().contains("is not copied here: maker was asked"), "{verdict}");
+    let explained = pair.infield.ics(&["explain", "serial:SN-3000", "--use", "connect"]).ok();
+    let one_line = explained.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(one_line.contains("is not copied here: maker was asked, and its home signed at"), "{explained}");
+
+    let batch = json!({ "questions": [
+        { "id": "serial:SN-3001", "use": "connect" },
+        { "id": "serial:SN-3002", "use": "connect", "peer": "serial:SN-3003" },
+        { "id": "serial:SN-9998", "use": "connect" },
+    ]});
+    let file = pair.infield.write("batch.json", batch.to_string());
+    let (status, answers) = tools::post(&format!("{}/v1/check", pair.infield.url), "application/json", &file);
+    let answers: Value = serde_json::from_slice(&answers).expect("JSON");
+    let outcomes: Vec<&Value> =
+        answers["answers"].as_array().expect("answers").iter().map(|it| &it["verdict"]).collect();
+    assert_eq!((status, outcomes), (200, vec![&json!("allow"), &json!("allow"), &json!("unknown")]), "{answers}");
+
+    // A case goes to whoever checks it without a network.
+    let case = pair.infield.get("/v1/verdict/case?id=serial:SN-3000&use=connect");
+    let file = pair.infield.write("case.json", case.to_string());
+    pair.infield.ics(&["verify", &file, "--trust", pair.infield.home.join("trust.json").to_str().expect("text")]).ok();
+
+    said(&pair.maker.json(&["status", "stolen", "serial:SN-3000", "--yes"]));
+    let blocked = Instant::now();
+    eventually("what is blocked at the home is denied", || (pair.check("SN-3000") == 403).then_some(()));
+    assert!(blocked.elapsed() < Duration::from_secs(FRESH + 8), "it took {:?}", blocked.elapsed());
+    assert!(pair.verdict("SN-3000").to_string().contains("stolen"));
+
+    // The link is cut: what is fresh is used, what is no longer is unknown, and what blocks blocks on.
+    eventually("fresh", || (pair.check("SN-3001") == 204).then_some(()));
+    pair.maker.kill();
+    eventually("no longer fresh", || (pair.check("SN-3001") == 503).then_some(()));
+    let verdict = pair.verdict("SN-3001");
+    assert_eq!((&verdict["outcome"], &verdict["reason"]), (&json!("unknown"), &json!("stale")), "{verdict}");
+    assert_eq!(pair.check("SN-3000"), 403);
+    pair.maker.serve();
+    eventually("the link is back", || (pair.check("SN-3001") == 204).then_some(()));
+    let metrics = String::from_utf8(pair.infield.get_bytes("/metrics", &[])).expect("text");
+    assert!(metrics.contains("ics_roaming_questions_total{outcome=\"answered\"}"), "{metrics}");
+    assert!(!metrics.contains("ics_roaming_questions_total{outcome=\"refused\"} 1"), "{metrics}");
+}

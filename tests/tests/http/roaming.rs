@@ -1,0 +1,368 @@
+//! A gateway that keeps no copy of the manufacturer's domain and asks for one thing after the other; and peers that lie to
+//! it.
+
+mod liar;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use ics_core::descriptor::Freshness;
+use ics_core::log::checkpoint::Origin;
+use ics_core::log::record_head::{Finding, RecordHead};
+use ics_core::openpgp::signer::Signer as _;
+use ics_core::trust::{Outcome, Reason, TrustDocument, TrustPolicy};
+use ics_node::api::Check;
+use ics_node::app::{App, Depth, NodeKeys, Query, Reader, Setup};
+use ics_node::config::PeerConfig;
+use ics_node::tls::KeyPin;
+use ics_sync::wire::Attestation;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use self::liar::{Liar, Reply};
+use crate::hidden::{ALL, device, lots, say};
+use crate::support::{Node, settings};
+use crate::world::{DOMAIN, TOKEN, World, certificate, domain, maker, serial, signer, stolen};
+
+const LOTS: [&str; 2] = ["L1", "L2"];
+const LIES: &str = "roaming-refused";
+
+/// A home where strangers read the devices of two lots; with 20 and 21, and 22, which nobody may read.
+async fn home() -> Node {
+    home_of(tokio::task::spawn_blocking(world).await.expect("a world")).await
+}
+
+fn world() -> World {
+    World::with(|descriptor| descriptor.access = descriptor.access.replace(ALL, &lots(&LOTS)))
+}
+
+async fn home_of(world: World) -> Node {
+    let home = Node::with(world, &settings());
+    let devices = vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L2"), device(22, "L3")];
+    say(&home, devices).await;
+    home
+}
+
+fn origin(home: &Node) -> Origin {
+    home.app().domain(&domain()).expect("founded").info.origin
+}
+
+/// A gateway without any copy, which asks whoever is at an address.
+struct Gateway {
+    app: App,
+    _data: TempDir,
+}
+
+impl Gateway {
+    fn asking(origin: &Origin, url: &str, seconds: u64) -> Self {
+        let data = TempDir::new().expect("a directory");
+        let document = TrustDocument {
+            domains: vec![origin.clone()],
+            freshness: Freshness { default: seconds, uses: [].into() },
+            rules: "@id(\"made\") permit (principal, action, resource) \
+                    when { principal.vouching_roles.contains(\"manufacturer\") };"
+                .to_owned(),
+        };
+        let peer = PeerConfig {
+            url: Some(url.parse().expect("a URL")),
+            roam: vec![origin.clone()],
+            ..PeerConfig::new("upstream".parse().expect("a name"))
+        };
+        let setup = Setup {
+            data: data.path().to_owned(),
+            keys: NodeKeys {
+                name: "gateway.example".to_owned(),
+                key: Arc::new(SigningKey::from_bytes(&[7; 32])),
+                issuers: Vec::new(),
+            },
+            peers: vec![peer],
+            config_file: None,
+            trust: Some(Arc::new(TrustPolicy::compile(document).expect("rules"))),
+            operator_token: None,
+            memory_bytes: 1 << 24,
+            acme: None,
+        };
+        Self { app: App::open(&setup).expect("opens"), _data: data }
+    }
+
+    async fn check(&self, thing: &str) -> Check {
+        let query = Query::parse(thing).expect("a query");
+        self.app.roam("connect", &[&query]).await;
+        let app = self.app.clone();
+        let check = move || app.check(Reader::Operator, "connect", &query, None, Depth::Store);
+        tokio::task::spawn_blocking(check).await.expect("ends").expect("answers")
+    }
+
+    /// Asks until it is answered so; how long that took.
+    async fn says(&self, thing: &str, outcome: Outcome, reason: Reason) -> Duration {
+        let begun = Instant::now();
+        loop {
+            let check = self.check(thing).await;
+            if (check.verdict, check.reason) == (outcome, reason) {
+                return begun.elapsed();
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "{thing}: {check:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The verdict, checked by the checker of the core as all verdicts of tests are.
+    async fn reasons(&self, thing: &str) -> String {
+        let (app, thing) = (self.app.clone(), thing.to_owned());
+        let verdict = move || app.verdict(Reader::Operator, &thing, "connect", None).expect("a verdict");
+        tokio::task::spawn_blocking(verdict).await.expect("ends").reasons.join("\n")
+    }
+
+    fn count(&self, outcome: &str) -> u64 {
+        self.app.roaming_counts().into_iter().find(|(name, _)| *name == outcome).expect(outcome).1
+    }
+
+    fn alarms(&self, kind: &str) -> usize {
+        let operations = self.app.operations().expect("operations");
+        operations.alarms.iter().filter(|alarm| alarm.kind == kind).count()
+    }
+}
+
+fn id(seed: u8) -> String {
+    signer(seed).public_key().fingerprint().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_copied_is_asked_for_and_kept_as_long_as_it_is_fresh() {
+    let home = home().await;
+    let upstream = Liar::honest(&home).await;
+    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 4);
+    let allowed = gateway.check(&serial(20)).await;
+    assert_eq!((allowed.verdict, allowed.reason), (Outcome::Allow, Reason::Permitted), "{allowed:?}");
+    assert!(allowed.as_of.is_some() && allowed.view == format!("{DOMAIN}=5"), "{allowed:?}");
+    let reasons = gateway.reasons(&serial(20)).await;
+    assert!(reasons.contains("is not copied here: upstream was asked, and its home signed at"), "{reasons}");
+    let asked = upstream.asked();
+    for _ in 0..20 {
+        assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow);
+    }
+    assert_eq!(upstream.asked(), asked, "what is fresh is asked for once");
+    assert_eq!(gateway.check(&id(21)).await.verdict, Outcome::Allow, "by its id as well");
+
+    // It is blocked at the home: the answer follows when what is kept is no longer fresh, and not before.
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow);
+    gateway.says(&serial(20), Outcome::Deny, Reason::Blocked).await;
+
+    // No link: what was allowed is unknown when it is too old, what blocks blocks on.
+    gateway.says(&serial(21), Outcome::Allow, Reason::Permitted).await;
+    upstream.set(|_, _| Reply::Hangup);
+    assert_eq!(gateway.check(&serial(21)).await.verdict, Outcome::Allow, "until then it is fresh");
+    gateway.says(&serial(21), Outcome::Unknown, Reason::Stale).await;
+    gateway.says(&serial(20), Outcome::Deny, Reason::Blocked).await;
+    assert_eq!((gateway.alarms(LIES), gateway.alarms("fork")), (0, 0), "a link that is cut is no lie");
+    upstream.set_honest(&home);
+    gateway.says(&serial(21), Outcome::Allow, Reason::Permitted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_and_what_is_not_there_look_alike() {
+    let home = home().await;
+    let upstream = Liar::honest(&home).await;
+    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    for (hidden, absent) in [(serial(22), serial(99)), (id(22), id(99))] {
+        for thing in [&hidden, &absent] {
+            let check = gateway.check(thing).await;
+            assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{thing}");
+        }
+        let answer = |thing: &str| {
+            let path = format!("/v1/domains/{DOMAIN}/identities/{thing}/attestation");
+            let home = &home;
+            async move { home.get(&path).await.json() }
+        };
+        let (one, other) = (answer(&hidden).await, answer(&absent).await);
+        let entries = |answer: &Value| answer["evidence"]["entries"].clone();
+        assert_eq!(entries(&one), entries(&other), "descriptors, and nothing else");
+        let head = |answer: &Value, thing: &str| {
+            let note = answer["evidence"]["head"].as_str().expect("a head").replace(thing, "…");
+            let lines: Vec<String> =
+                note.lines().filter(|line| !line.starts_with("time ")).map(str::to_owned).collect();
+            lines[..lines.len() - 1].to_vec()
+        };
+        assert_eq!(head(&one, &hidden), head(&other, &absent));
+    }
+    assert_eq!(gateway.count("answered"), 4);
+}
+
+/// Asked over the API: the home answers anybody, who is not the home only whom he knows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_between_asks_for_those_it_knows_and_one_behind_the_other() {
+    let home = home().await;
+    let path = |hops: u8| format!("/v1/domains/{DOMAIN}/identities/{}/attestation?hops={hops}&seen=3", serial(20));
+    let direct = home.get(&path(0)).await.json();
+    assert_eq!(direct["evidence"]["id"], id(20));
+    assert!(!direct["consistency"].as_array().expect("a proof").is_empty(), "that it follows from what was seen");
+
+    let between = tokio::task::spawn_blocking(World::empty).await.expect("a world");
+    std::fs::write(between.data().join("ics.toml"), "").expect("a configuration");
+    let between = Node::with(between, &settings());
+    let peer = json!({ "name": "maker", "url": format!("http://{}", home.addresses[0]), "roam": [origin(&home)] });
+    let bearer = format!("Bearer {TOKEN}");
+    let put = between.call("POST", "/v1/peers", |request| request.header("authorization", &bearer).json(&peer)).await;
+    assert_eq!(put.status, 200, "{}", put.text());
+    between.get(&path(1)).await.is_problem("a stranger has nobody asked", (404, "unknown-domain"));
+    let known = [("authorization", bearer.as_str())];
+    between.get_with(&path(0), &known).await.is_problem("no further", (404, "unknown-domain"));
+    let relayed = between.get_with(&path(1), &known).await.json();
+    assert_eq!(relayed["evidence"]["entries"], direct["evidence"]["entries"]);
+    assert_eq!(relayed["consistency"], direct["consistency"]);
+    let absent = format!("/v1/domains/{DOMAIN}/identities/{}/attestation?hops=1", serial(99));
+    between.get_with(&absent, &known).await.is_problem("said to this node alone", (404, "unknown-identity"));
+}
+
+/// How a peer lies, what comes of it, and what the verdict says.
+type Lie = (&'static str, &'static str, &'static str, fn(&App, &str) -> Reply);
+
+fn changed(home: &App, asked: &str, change: impl FnOnce(&mut Attestation)) -> Reply {
+    let query = Query::parse(asked).expect("a query");
+    let mut answer = home.attest(Reader::Anonymous, &domain(), &query, 0).expect("attests").expect("at home");
+    change(&mut answer);
+    Reply::Json(serde_json::to_vec(&answer).expect("JSON"))
+}
+
+/// Signed by whoever has no right to.
+fn forged(answer: &Attestation) -> String {
+    let evidence = &answer.evidence;
+    let head = RecordHead {
+        origin: evidence.entries[0].receipt.origin.clone(),
+        asked: serial(20),
+        finding: Finding::Nothing(None),
+        at: ics_core::time::Timestamp::from_seconds(1_767_225_700),
+        size: 6,
+        root: ics_core::log::Hash([1; 32]),
+        indices: vec![0],
+    };
+    head.sign(&SigningKey::from_bytes(&[66; 32])).expect("signs")
+}
+
+fn lies() -> Vec<Lie> {
+    vec![
+        ("the block is left out", "refused", "names entry 5, which is left out", |home, asked| {
+            changed(home, asked, |answer| drop(answer.evidence.entries.pop()))
+        }),
+        ("no record head", "refused", "nothing says that this is all", |home, asked| {
+            changed(home, asked, |answer| answer.evidence.head = None)
+        }),
+        ("the answer for another thing", "refused", "the record head answers to", |home, _| {
+            changed(home, &serial(21), |_| ())
+        }),
+        ("a record head by another key", "refused", "is not signed by", |home, asked| {
+            changed(home, asked, |answer| answer.evidence.head = Some(forged(answer)))
+        }),
+        ("no JSON", "refused", "is not as expected", |_, _| Reply::Json(b"{".to_vec())),
+        ("more than is read", "refused", "more than", |_, _| Reply::Json(vec![b' '; 5 * 1024 * 1024])),
+        ("elsewhere", "unanswered", "HTTP status 302", |_, _| Reply::Elsewhere),
+        ("nothing known", "unanswered", "HTTP status 404", |_, _| Reply::Missing),
+        ("nobody", "unreachable", "cannot be reached", |_, _| Reply::Hangup),
+        ("silence", "unreachable", "longer than 3 s", |_, _| Reply::Silence),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_lies_or_withholds_makes_it_unknown_and_is_told_of() {
+    let home = home().await;
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    for (what, outcome, why, lie) in lies() {
+        let upstream = Liar::honest(&home).await;
+        upstream.set(lie);
+        let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+        let begun = Instant::now();
+        let check = gateway.check(&serial(20)).await;
+        assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{what}: {check:?}");
+        assert!(begun.elapsed() < Duration::from_secs(8), "{what}: it took {:?}", begun.elapsed());
+        let reasons = gateway.reasons(&serial(20)).await;
+        assert!(
+            reasons.contains("nobody answers for it now: upstream: ") && reasons.contains(why),
+            "{what}: {reasons}"
+        );
+        assert_eq!(gateway.count(outcome), 1, "{what}: {:?}", gateway.app.roaming_counts());
+        assert_eq!(gateway.alarms(LIES), usize::from(outcome == "refused"), "{what}");
+        let asked = upstream.asked();
+        for _ in 0..5 {
+            gateway.check(&serial(20)).await;
+        }
+        assert_eq!(upstream.asked(), asked, "{what}: a moment later nobody is asked again");
+        upstream.set_honest(&home);
+        gateway.says(&serial(20), Outcome::Deny, Reason::Blocked).await;
+    }
+}
+
+/// Who is told that there is nothing cannot pass that on to somebody who may read more.
+#[tokio::test(flavor = "multi_thread")]
+async fn that_there_is_nothing_cannot_be_passed_on() {
+    let home = home().await;
+    let upstream = Liar::honest(&home).await;
+    upstream.set(|home, asked| {
+        let (other, query) = (Reader::Key(KeyPin::of(b"another")), Query::parse(asked).expect("a query"));
+        let said = home.attest(other, &domain(), &query, 0).expect("attests").expect("at home");
+        Reply::Json(serde_json::to_vec(&said).expect("JSON"))
+    });
+    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow, "what there is, is the same for all");
+    let check = gateway.check(&serial(99)).await;
+    assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{check:?}");
+    assert!(gateway.reasons(&serial(99)).await.contains("was said to another reader"), "said in words");
+    assert_eq!((gateway.count("refused"), gateway.alarms(LIES)), (1, 1));
+}
+
+/// The log that is shown follows from the one that was seen, or it is not believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
+    let (one, twin) = tokio::task::spawn_blocking(|| world().twinned()).await.expect("worlds");
+    let (home, fork) = (home_of(one).await, Node::with(twin, &settings()));
+    let upstream = Liar::honest(&home).await;
+    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow);
+    let captured = upstream.last();
+
+    // As many entries, signed by the same key, but others.
+    say(&fork, vec![certificate(&maker(), "Acme"), device(30, "L1"), device(31, "L1"), device(32, "L1")]).await;
+    assert_eq!(origin(&home), origin(&fork));
+    upstream.set_honest(&fork);
+    let unknown = gateway.check(&serial(30)).await;
+    assert_eq!((unknown.verdict, unknown.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{unknown:?}");
+    assert!(gateway.reasons(&serial(30)).await.contains("another log of 5 entries"), "said in words");
+    assert_eq!((gateway.count("forked"), gateway.alarms("fork")), (1, 1));
+    // More of them, with whatever proof it has.
+    say(&fork, vec![device(33, "L1")]).await;
+    assert_eq!(gateway.check(&serial(31)).await.reason, Reason::UnknownIdentity);
+    assert!(gateway.reasons(&serial(31)).await.contains("does not follow from the 5"), "said in words");
+    assert_eq!((gateway.count("forked"), gateway.alarms("fork")), (2, 1), "one alarm for a while");
+
+    // The home's own log goes on; what it said before is old then, whoever shows it.
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    upstream.set_honest(&home);
+    assert_eq!(gateway.check(&serial(21)).await.verdict, Outcome::Allow, "it follows from what was seen");
+    let query = Query::parse(&serial(20)).expect("a query");
+    assert!(gateway.app.check(Reader::Operator, "connect", &query, None, Depth::Memory).is_some(), "kept, and fresh");
+    let late = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    assert_eq!(late.check(&serial(21)).await.verdict, Outcome::Allow);
+    upstream.set(move |_, _| Reply::Json(captured.clone()));
+    let replayed = late.check(&serial(20)).await;
+    assert_eq!((replayed.verdict, replayed.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{replayed:?}");
+    assert!(late.reasons(&serial(20)).await.contains("of 5 entries, of which this node has seen 6"), "in words");
+    assert_eq!((late.count("old"), late.alarms(LIES)), (1, 1));
+}
+
+/// Replayed to somebody who has seen nothing yet, an old answer has an old time.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_answer_is_no_fresh_one() {
+    let home = home().await;
+    let upstream = Liar::honest(&home).await;
+    let first = Gateway::asking(&origin(&home), &upstream.url(), 2);
+    assert_eq!(first.check(&serial(20)).await.verdict, Outcome::Allow);
+    let captured = upstream.last();
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    upstream.set(move |_, _| Reply::Json(captured.clone()));
+    first.says(&serial(20), Outcome::Unknown, Reason::Stale).await;
+    let late = Gateway::asking(&origin(&home), &upstream.url(), 2);
+    let check = late.check(&serial(20)).await;
+    assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::Stale), "{check:?}");
+    assert!(late.reasons(&serial(20)).await.contains("too old for `connect`"), "said in words");
+}
