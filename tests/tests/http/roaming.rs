@@ -260,7 +260,7 @@ fn lies() -> Vec<Lie> {
         ("elsewhere", "unanswered", "HTTP status 302", |_, _| Reply::Elsewhere),
         ("nothing known", "unanswered", "HTTP status 404", |_, _| Reply::Missing),
         ("nobody", "unreachable", "cannot be reached", |_, _| Reply::Hangup),
-        ("silence", "unreachable", "longer than 3 s", |_, _| Reply::Silence),
+        ("silence", "unreachable", "operation timed out", |_, _| Reply::Silence),
     ]
 }
 

@@ -29,8 +29,6 @@ enum Unanswered {
     Pace,
     #[error(transparent)]
     Peer(#[from] PeerError),
-    #[error("it took longer than {} s to answer", limits::ROAMING_SECONDS)]
-    Late,
     #[error("its answer is refused: {0}")]
     Refused(#[from] EvidenceRefusal),
     #[error("its answer is of {shown} entries, of which this node has seen {seen}")]
@@ -54,7 +52,7 @@ impl Unanswered {
                 Outcome::Unanswered
             }
             Self::Peer(PeerError::Wire(_)) | Self::Refused(_) => Outcome::Refused,
-            Self::Resting | Self::Late | Self::Peer(_) => Outcome::Unreachable,
+            Self::Resting | Self::Peer(_) => Outcome::Unreachable,
             Self::Pace => Outcome::Limited,
             Self::Old { .. } => Outcome::Old,
             Self::NotFollowing { .. } | Self::Forked(_) => Outcome::Forked,
@@ -104,17 +102,10 @@ impl App {
         let (app, origin) = (self.clone(), sought.origin.clone());
         let seen = self.off_the_runtime(move || Ok(app.store().witnessed(&origin).map_err(AppError::from)?)).await?;
         let size = seen.as_ref().map_or(0, |seen| seen.size);
-        let answer = asking.http.attestation(&sought.origin.domain, &sought.asked, hops, size);
-        let within = Duration::from_secs(limits::ROAMING_SECONDS);
-        let answer = tokio::time::timeout(within, answer).await.unwrap_or_else(|_| Err(PeerError::Held));
-        match answer {
+        match asking.http.attestation(&sought.origin.domain, &sought.asked, hops, size).await {
             Ok(attestation) => {
                 let (app, peer, sought) = (self.clone(), Arc::clone(peer), sought.clone());
                 self.off_the_runtime(move || app.take_answer(&peer, &sought, seen, attestation)).await
-            }
-            Err(PeerError::Held) => {
-                asking.rest();
-                Err(Unanswered::Late)
             }
             Err(error) => {
                 if matches!(error, PeerError::Transport(_)) {

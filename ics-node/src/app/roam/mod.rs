@@ -37,6 +37,9 @@ pub(crate) struct Need<'a> {
     pub(super) now: Timestamp,
 }
 
+/// What is known of a thing here, and what others have answered about it.
+pub(super) type Around = (Gathered, Vec<Arc<Answer>>);
+
 /// What is kept of a question.
 enum Recalled {
     Answer(Arc<Answer>),
@@ -142,7 +145,7 @@ impl App {
         (heard, away): (&[Source], &[Origin]),
         need: Need<'_>,
         depth: Depth,
-    ) -> Result<Option<(Gathered, Vec<Arc<Answer>>)>, AppError> {
+    ) -> Result<Option<Around>, AppError> {
         let mut answers = Vec::with_capacity(away.len());
         for origin in away {
             match self.recalled(&Sought { origin: origin.clone(), asked: query.canonical() }, need, depth) {
