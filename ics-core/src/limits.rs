@@ -222,5 +222,9 @@ pub const ACME_CREDENTIALS_WAITING: u64 = 100;
 pub const ACME_LOOKS: usize = 32;
 /// Seconds that a look at an ACME challenge may take.
 pub const ACME_LOOK_SECONDS: u64 = 10;
+/// Certificates that one alert names; it counts all.
+pub const ALERT_CERTIFICATES: usize = 100;
+/// How often an alert is sent at most, until the next look at what it tells of.
+pub const ALERT_ATTEMPTS: usize = 4;
 /// Bytes of an answer to http-01: a key authorization and white space.
 pub const ACME_ANSWER_BYTES: usize = 1024;

@@ -2,6 +2,7 @@
 //!
 //! `schemas/openapi.json` describes the same, and a test holds the two together. Members are only ever added.
 
+mod certificates;
 mod checks;
 mod peers;
 
@@ -16,6 +17,10 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
 use serde::{Deserialize, Serialize};
 
+pub use self::certificates::{
+    CertificateInfo, CertificatePage, CertificateQuery, CertificateRevocation, CertificateState, CertificateTotals,
+    RenewalWindow,
+};
 pub use self::checks::{
     AcmeCredential, Challenge, ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers, CheckQuestion,
     CheckQuestions,

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::app::{AcmeSetup, App, AppError, NodeKeys, Setup, Source};
-use crate::config::{Config, LdapConfig, NodeConfig, PeerConfig, PeerUrl};
+use crate::config::{AlertsConfig, Config, LdapConfig, NodeConfig, PeerConfig, PeerUrl};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
 use crate::ldap::{self, LdapError, LdapServer};
@@ -67,6 +67,7 @@ pub struct Service {
     server: Server,
     ldap: Option<LdapServer>,
     peers: Vec<Source>,
+    alerts: AlertsConfig,
 }
 
 impl Service {
@@ -83,7 +84,7 @@ impl Service {
         let app = tokio::task::block_in_place(|| open(config, &setup))?;
         let server = serve(app.clone(), &Settings::from(node))?;
         let ldap = config.ldap.as_ref().map(|ldap| ldap::serve(app.clone(), &ldap_settings(ldap, node))).transpose()?;
-        Ok(Self { app, server, ldap, peers })
+        Ok(Self { app, server, ldap, peers, alerts: config.alerts.clone() })
     }
 
     /// Opens the use cases of a node that does not run, and its peers, without listening.
@@ -147,6 +148,7 @@ impl Service {
         tasks.spawn(self.app.clone().be_witnessed(stopped.clone()));
         tasks.spawn(self.app.clone().follow_sources(stopped.clone()));
         tasks.spawn(self.app.clone().send_outboxes(stopped.clone()));
+        tasks.spawn(self.app.clone().watch_certificates(self.alerts, stopped.clone()));
         tasks.spawn(self.app.clone().replicate(stopped));
         let ended = self.server.run(stop).await;
         stopping.send_replace(true);

@@ -9,15 +9,20 @@
 //! - A certificate leaves this function only once a statement of act `issued` stands in the domain's log, signed by the
 //!   key that signed the certificate, in the role `issuer`. It gives three names to the record: the serial number
 //!   (`serial:` and 40 hex digits), the digest of the key (`spki:`) and that of the certificate (`cert:`); `from` and
-//!   `until` are its validity. So any of them finds the thing, and what was issued is read from the log alone.
+//!   `until` are its validity, its reason is the name of the profile. So any of the names finds the thing, and what was
+//!   issued, to whom and as what is read from the log alone.
 //! - The log refuses `issued` about anything that a status blocks, at the place where the entry would stand: no door and
 //!   no race gets past that.
 //! - A certificate is revoked by what the log says: a status that blocks the thing, or a withdrawal of its `issued`
 //!   statement ([`App::revoke_certificate`]) whose `reason` is a name of RFC 5280 (`keyCompromise`). Nothing else is kept.
 //! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again.
+//! - Whoever has a certificate revoked that is not his own is named in the reason (`privilegeWithdrawn; asked by …`). Then
+//!   its key gets no other one, and where a signer asked who sets the thing's status, nor does the thing, by any door,
+//!   until a newer status that permits lifts it.
 //! - [`CertifyError::fault`] says whose fault it is, so that each face can say it in its protocol's words.
 
 mod error;
+mod revoke;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,6 +40,9 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName, Effect, ProfileName, Requirement, Role};
 
 pub use self::error::{CertifyError, CertifyFault};
+pub use self::revoke::Revoker;
+use self::revoke::TakenBack;
+pub(super) use self::revoke::is_permitted_since;
 use super::check::check_bodies;
 use super::entries::find_logged;
 use super::hosted::Hosted;
@@ -117,15 +125,6 @@ pub struct Permitted {
     pub names: BTreeSet<Name>,
 }
 
-/// How somebody who wants a certificate revoked has shown that he may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revoker {
-    /// He has proved to hold the certificate's key.
-    Key,
-    /// He speaks for the thing, or about it.
-    Requester(Requester),
-}
-
 /// A domain that issues, as far as one request needs it.
 pub(super) struct Issuing<'a> {
     pub(super) hosted: &'a Hosted,
@@ -158,6 +157,7 @@ impl App {
             from: Some(not_before),
             // The last second belongs to it.
             until: not_after.map(|at| at.plus_millis(1000)),
+            reason: Some(application.profile.to_string()),
             ..issuing.claims(Act::Issued)?
         };
         let index = self.say(&issuing, &about, claims)?;
@@ -220,40 +220,6 @@ impl App {
         self.named(domain, &BTreeSet::from([Name::Spki(spki)]))
     }
 
-    /// Revokes a certificate by taking back the statement about it: for good. For a while, a status does that.
-    ///
-    /// # Errors
-    /// When there is no such certificate, it is revoked already, or he may not revoke it for this reason.
-    pub fn revoke_certificate(
-        &self,
-        domain: &DomainName,
-        serial: &SerialNumber,
-        revoker: Revoker,
-        reason: Reason,
-    ) -> Result<u64, CertifyError> {
-        let hosted = self.hosted(domain)?;
-        let issuing = self.issuing(&hosted)?;
-        let issued = self.issued(&issuing.sight, serial)?;
-        let unknown = || CertifyError::UnknownCertificate(serial.to_string());
-        let issued = issued.ok_or_else(unknown)?;
-        let (record, said) = self.resolve(&issuing.sight, &issued.subject_id())?.ok_or_else(unknown)?;
-        let is_held = |state| matches!(state, State::Revoked { reason: Reason::CertificateHold, .. });
-        match State::of(&record, issued.index()) {
-            State::Good => {}
-            state if is_held(state) => {}
-            State::Revoked { .. } | State::Ended => return Err(CertifyError::AlreadyRevoked),
-        }
-        issuing.check_revoker(&record, revoker, reason)?;
-        let claims = Claims {
-            supersedes: vec![issued.id()],
-            reason: Some(reason.as_str().to_owned()),
-            ..issuing.claims(Act::Withdrawal)?
-        };
-        let index = self.say(&issuing, &said.about, claims)?;
-        tracing::info!(domain = %hosted.name, %serial, %reason, index, "a certificate was revoked");
-        Ok(index)
-    }
-
     /// The domain's issuer, if it issues here.
     pub(super) fn issuing<'a>(&'a self, hosted: &'a Hosted) -> Result<Issuing<'a>, CertifyError> {
         let missing = |reason: String| CertifyError::NoIssuer { domain: hosted.name.clone(), reason };
@@ -301,6 +267,9 @@ impl App {
             return Err(CertifyError::Requester);
         }
         check_record(&record, profile)?;
+        if let Some(end) = TakenBack::all(&record).find(|end| end.bars_thing(&record)) {
+            return Err(CertifyError::Record(end.to_string()));
+        }
         Ok((record, said.about))
     }
 
@@ -326,6 +295,10 @@ impl App {
                     && compromised.contains(&reason)
                 {
                     return Err(CertifyError::Key("it was given up as compromised".to_owned()));
+                }
+                let mut ends = TakenBack::all(&record).filter(|end| end.issued == issued.index());
+                if let Some(end) = ends.find(|end| end.bars_key(&record)) {
+                    return Err(CertifyError::Key(end.to_string()));
                 }
             }
         }
@@ -424,30 +397,6 @@ impl<'a> Issuing<'a> {
     fn claims(&self, act: Act) -> Result<Claims, CertifyError> {
         let role: Role = ISSUER_ROLE.parse().map_err(|_| AppError::Internal("the role of issuers".to_owned()))?;
         Ok(Claims::new(act, role, self.hosted.name.clone()))
-    }
-
-    /// Who may revoke, and for which reasons: whoever holds the key may say that it is compromised, the thing and those
-    /// who may ask for its certificates all others, an owner or a security controller only those that say nothing of the
-    /// key.
-    fn check_revoker(&self, record: &Record, revoker: Revoker, reason: Reason) -> Result<(), CertifyError> {
-        let permitted = match revoker {
-            Revoker::Key => reason.is_for_holder() || reason == Reason::KeyCompromise,
-            Revoker::Requester(Requester::Identity(id)) if id == record.identity.id => reason.is_for_holder(),
-            Revoker::Requester(Requester::Operator) => reason.is_for_holder(),
-            Revoker::Requester(Requester::Identity(_)) => return Err(CertifyError::Requester),
-            Revoker::Requester(Requester::Signer(signer)) => {
-                let roles = record.roles_of(self.sight.domain.descriptor(), &signer);
-                let asks = |profile: &CertificateProfile| !roles.is_disjoint(&profile.requesters);
-                if self.rules.profiles.values().any(asks) {
-                    reason.is_for_holder()
-                } else if roles.iter().any(sets_status) {
-                    reason.is_for_others()
-                } else {
-                    return Err(CertifyError::Requester);
-                }
-            }
-        };
-        if permitted { Ok(()) } else { Err(CertifyError::Reason(reason)) }
     }
 }
 

@@ -11,6 +11,7 @@ use ics_sync::mirror::Mirror;
 
 use tokio::sync::watch;
 
+use super::expiry::Expiries;
 use super::outbox::Retry;
 use super::push::Told;
 use super::witnesses::Witnessing;
@@ -46,6 +47,8 @@ pub(crate) struct Hosted {
     pub(crate) carrying: Mutex<Option<Box<Mirror>>>,
     /// Counts what was brought so: whoever copies from a peer goes on behind it.
     pub(crate) moved: watch::Sender<u64>,
+    /// What the last look at its certificates has found.
+    pub(super) expiries: Mutex<Option<Expiries>>,
     /// When what is submitted here is sent to the home; held by whoever sends.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
 }
@@ -68,6 +71,7 @@ impl Hosted {
             follow_errors: Mutex::default(),
             carrying: Mutex::default(),
             moved: watch::Sender::new(0),
+            expiries: Mutex::default(),
             retry: tokio::sync::Mutex::default(),
         }
     }

@@ -6,9 +6,11 @@ pub mod problem;
 mod access;
 mod acme;
 mod adopt;
+mod alerts;
 mod answers;
 mod carry;
 mod case;
+mod certificates;
 mod certify;
 mod challenge;
 mod check;
@@ -20,6 +22,7 @@ mod entries;
 mod erase;
 mod error;
 mod est;
+mod expiry;
 mod explain;
 mod feed;
 mod follow;
@@ -73,6 +76,8 @@ pub use denied::Denied;
 pub use directory::{Looked, Mark, Thing, ThingPage};
 pub use error::AppError;
 pub use est::EstRequest;
+pub(crate) use expiry::DAYS as ENDING_DAYS;
+pub use expiry::{Expiries, ExpiryAlert};
 pub use feed::{DescriptorAnswer, TileAnswer};
 pub use fsck::{fsck, rebuild_index};
 use hosted::Hosted;
@@ -115,6 +120,7 @@ struct Inner {
     denied: denied::Denials,
     /// What other nodes have answered about things of which no copy is here.
     roaming: roam::Roaming,
+    alerts: alerts::Alerts,
     /// The ACME server, if there is one.
     acme: Option<acme::Acme>,
 }

@@ -96,6 +96,7 @@ impl App {
             lists: super::revocation::Lists::default(),
             denied: Denials::default(),
             roaming: Roaming::default(),
+            alerts: super::alerts::Alerts::default(),
             acme: setup.acme.as_ref().map(|acme| Acme::open(acme, &setup.data)).transpose()?,
         }));
         let hosted: Result<BTreeMap<_, _>, AppError> =

@@ -4,6 +4,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
 use super::denied::Denied;
+use super::expiry::Expiries;
 use super::outbox::Waiting;
 use super::{App, AppError};
 use crate::api::{Alarm, DomainInfo, Enrolment, IdentitySummary, NodeInfo, PeerInfo};
@@ -35,6 +36,8 @@ pub struct Operations {
     pub alarms: Vec<Alarm>,
     /// Two roots for one size, with both notes kept as evidence.
     pub forks: Vec<KeptFork>,
+    /// What the last look at the certificates of its domains has found.
+    pub expiries: Vec<Expiries>,
     /// Verdicts that were no yes, newest first.
     pub denied: Vec<Denied>,
 }
@@ -100,6 +103,7 @@ impl App {
             waiting: self.outbox_sizes()?.into_iter().filter(|it| it.statements > 0).collect(),
             alarms: self.alarms_about(None)?,
             forks,
+            expiries: self.expiries(),
             denied: self.0.denied.last(SHOWN),
         })
     }

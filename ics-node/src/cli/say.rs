@@ -72,6 +72,13 @@ pub(crate) struct Asking {
     dry_run: bool,
 }
 
+impl Asking {
+    /// Whether nothing is to be signed.
+    pub(crate) const fn is_dry_run(self) -> bool {
+        self.dry_run
+    }
+}
+
 /// One statement that is to be made.
 pub(crate) struct Saying {
     pub(crate) found: Found,

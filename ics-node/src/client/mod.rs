@@ -15,6 +15,7 @@ pub mod import;
 pub mod lookup;
 pub mod node;
 pub mod publish;
+pub mod report;
 pub mod restore;
 pub mod signature;
 pub mod signing;

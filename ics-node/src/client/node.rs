@@ -17,9 +17,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AcmeCredential, AdoptionRequest, AdoptionResult, Challenge, ChallengeAnswer, ChallengeRequest, CheckAnswers,
-    CheckQuestions, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest, Explanation, History, IdentityPage,
-    ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
+    AcmeCredential, AdoptionRequest, AdoptionResult, CertificatePage, CertificateQuery, Challenge, ChallengeAnswer,
+    ChallengeRequest, CheckAnswers, CheckQuestions, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest,
+    Explanation, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer,
+    SubmissionResults, ViewAnswer,
 };
 
 use crate::config::PeerName;
@@ -196,6 +197,14 @@ impl Node {
     /// See [`Node::info`].
     pub async fn list(&self, domain: &DomainName, query: &ListQuery) -> Answer<IdentityPage> {
         self.get(&["domains", domain.as_str(), "identities"], query).await
+    }
+
+    /// A page of the certificates that a domain has issued.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn certificates(&self, domain: &DomainName, query: &CertificateQuery) -> Answer<CertificatePage> {
+        self.get(&["domains", domain.as_str(), "certificates"], query).await
     }
 
     /// One entry of a domain's log.

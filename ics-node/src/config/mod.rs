@@ -5,6 +5,7 @@
 //! relative to the home directory.
 
 mod acme;
+mod alerts;
 mod client;
 pub mod edit;
 mod home;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use self::acme::{AcmeConfig, Network};
+pub use self::alerts::AlertsConfig;
 pub use self::client::ClientConfig;
 pub use self::home::HomeConfig;
 pub use self::ldap::LdapConfig;
@@ -50,6 +52,8 @@ pub struct Config {
     pub ldap: Option<LdapConfig>,
     /// The ACME server for the domains that issue certificates here.
     pub acme: Option<AcmeConfig>,
+    /// Who is told of certificates that end and were not renewed.
+    pub alerts: AlertsConfig,
     /// Domains that this node is the home of.
     #[serde(rename = "home")]
     pub homes: Vec<HomeConfig>,

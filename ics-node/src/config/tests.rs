@@ -37,6 +37,8 @@ fn the_example_has_every_member() {
     let acme = config.acme.expect("acme");
     assert!(acme.challenges.len() == 2 && acme.networks.len() == 2 && acme.hosts.len() == 1);
     assert_eq!((acme.http_port, acme.tls_port, acme.orders_per_hour), (80, 443, 300));
+    let AlertsConfig { webhook, before_days, every_seconds } = config.alerts;
+    assert_eq!((webhook.is_some(), before_days, every_seconds), (true, 30, 3600));
     let ldap = config.ldap.expect("ldap");
     assert!(ldap.listen.is_some() && ldap.listen_tls.is_some() && ldap.tls.is_some());
     assert_eq!((ldap.suffix, ldap.cache_mib), (crate::ldap::Suffix::default(), 64));

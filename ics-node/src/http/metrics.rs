@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::{DomainInfo, PeerInfo, SubmissionResult, SubmissionResults};
-use crate::app::Waiting;
+use crate::app::{App, AppError, ENDING_DAYS, Expiries, Waiting};
 
 /// Upper bounds of the latency histogram, in seconds: from an answer out of memory to one that is too late.
 const LATENCY_BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
@@ -47,7 +47,38 @@ struct PeerLabels {
     direction: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EndingLabels {
+    domain: String,
+    days: u64,
+}
+
 type ByDomain = Family<DomainLabels, Gauge<u64, AtomicU64>>;
+
+/// What is only known at the time of asking.
+pub(super) struct Now {
+    domains: Vec<DomainInfo>,
+    peers: Vec<PeerInfo>,
+    waiting: Vec<Waiting>,
+    expiries: Vec<Expiries>,
+    /// Alerts that were sent, and attempts at it that failed.
+    alerts: (u64, u64),
+    /// What came of questions to other nodes, and how often.
+    roaming: Vec<(&'static str, u64)>,
+}
+
+impl Now {
+    pub(super) fn of(app: &App) -> Result<Self, AppError> {
+        Ok(Self {
+            domains: app.domains()?,
+            peers: app.peers(),
+            waiting: app.outbox_sizes()?,
+            expiries: app.expiries(),
+            alerts: app.alerts(),
+            roaming: app.roaming_counts(),
+        })
+    }
+}
 
 /// The counters of a node and the registry that writes them.
 #[derive(Debug)]
@@ -115,19 +146,14 @@ impl Metrics {
     ///
     /// # Errors
     /// When a value cannot be written.
-    pub(super) fn write(
-        &self,
-        domains: &[DomainInfo],
-        peers: &[PeerInfo],
-        waiting: &[Waiting],
-        roaming: &[(&'static str, u64)],
-    ) -> Result<String, std::fmt::Error> {
+    pub(super) fn write(&self, now: &Now) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         text::encode_registry(&mut text, &self.registry)?;
-        text::encode_registry(&mut text, &snapshot(domains))?;
-        text::encode_registry(&mut text, &peers_snapshot(peers))?;
-        text::encode_registry(&mut text, &outbox_snapshot(waiting))?;
-        text::encode_registry(&mut text, &roaming_snapshot(roaming))?;
+        text::encode_registry(&mut text, &snapshot(&now.domains))?;
+        text::encode_registry(&mut text, &peers_snapshot(&now.peers))?;
+        text::encode_registry(&mut text, &outbox_snapshot(&now.waiting))?;
+        text::encode_registry(&mut text, &certificates_snapshot(now))?;
+        text::encode_registry(&mut text, &roaming_snapshot(&now.roaming))?;
         text::encode_eof(&mut text)?;
         Ok(text)
     }
@@ -236,6 +262,42 @@ fn roaming_snapshot(roaming: &[(&'static str, u64)]) -> Registry {
     for (outcome, count) in roaming {
         asked.get_or_create(&OutcomeLabels { outcome: Cow::Borrowed(*outcome) }).inc_by(*count);
     }
+    registry
+}
+
+/// The certificates of this node's domains, as the last look has found them.
+fn certificates_snapshot(now: &Now) -> Registry {
+    let mut registry = Registry::with_prefix("ics_certificates");
+    let ending = Family::<EndingLabels, Gauge<u64, AtomicU64>>::default();
+    registry.register(
+        "ending",
+        "Certificates in force that were not renewed and end within so many days",
+        Family::clone(&ending),
+    );
+    let mut gauges = |name, help| {
+        let family = ByDomain::default();
+        registry.register(name, help, Family::clone(&family));
+        family
+    };
+    let issued = gauges("issued", "Certificates that the domain has ever issued");
+    let lapsed = gauges("lapsed", "Certificates that have ended in the last 7 days and were not renewed");
+    let looked = gauges("looked_timestamp_seconds", "When the certificates were last looked at");
+    for found in &now.expiries {
+        let labels = DomainLabels { domain: found.domain.to_string() };
+        issued.get_or_create(&labels).set(found.issued);
+        lapsed.get_or_create(&labels).set(found.lapsed);
+        looked.get_or_create(&labels).set(found.at.as_seconds());
+        for (days, count) in ENDING_DAYS.into_iter().zip(found.ending) {
+            ending.get_or_create(&EndingLabels { domain: labels.domain.clone(), days }).set(count);
+        }
+    }
+    let mut counted = |name, help, count: u64| {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(count);
+        registry.register(name, help, counter);
+    };
+    counted("alerts_sent", "Alerts about certificates that their receiver has taken", now.alerts.0);
+    counted("alerts_failed", "Attempts to send an alert about certificates that failed", now.alerts.1);
     registry
 }
 

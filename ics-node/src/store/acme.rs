@@ -4,6 +4,8 @@
 //! what is true. Accounts and blocks are fsynced before they are acknowledged; a power cut may take the last orders, whose
 //! clients begin anew.
 
+pub(super) mod keeping;
+
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -355,31 +357,6 @@ impl AcmeTx<'_> {
         let sql = "SELECT since, why FROM block WHERE account = ?1 AND identifier = ?2";
         let row = params![account.cast_signed(), identifier.query()];
         Ok(self.0.query_row(sql, row, since_and_why).optional()?)
-    }
-
-    /// A key, by the SHA-256 of its SubjectPublicKeyInfo, must get no other certificate.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn block_key(
-        &self,
-        domain: &DomainName,
-        spki: &[u8; 32],
-        since: Timestamp,
-        why: &str,
-    ) -> Result<(), StoreError> {
-        let sql = "INSERT OR REPLACE INTO blocked_key (domain, spki, since, why) VALUES (?1, ?2, ?3, ?4)";
-        self.0.execute(sql, params![domain.as_str(), spki, millis(since), why])?;
-        Ok(())
-    }
-
-    /// Since when, and why, a key must get no other certificate.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn blocked_key(&self, domain: &DomainName, spki: &[u8; 32]) -> Result<Option<(Timestamp, String)>, StoreError> {
-        let sql = "SELECT since, why FROM blocked_key WHERE domain = ?1 AND spki = ?2";
-        Ok(self.0.query_row(sql, params![domain.as_str(), spki], since_and_why).optional()?)
     }
 
     /// Clears some of what ended long ago.

@@ -6,6 +6,7 @@ use ics_core::time::Timestamp;
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
+use super::acme::keeping;
 use super::check::{Report, check_log};
 use super::error::StoreError;
 use super::heads::HeadFiles;
@@ -13,8 +14,8 @@ use super::types::Part;
 use super::{HEADS_DIR, INDEX_FILE, LOG_FILE, Store, lock, make_private, schema, state, sync_names, table};
 
 impl Store {
-    /// Copies the log and the heads' files into a directory, which must not hold a store, while the node goes on. The
-    /// index is derived and left out.
+    /// Copies the log, the heads' files and what the ACME server remembers into a directory, which must not hold a store,
+    /// while the node goes on. The index is derived and left out.
     ///
     /// The copy is a store that can be opened. Its home domains are held ([`Store::hold`]): whoever puts it back asks
     /// the mirrors before he signs.
@@ -22,7 +23,8 @@ impl Store {
     /// # Errors
     /// When the directory holds a store, or cannot be written, or the database fails.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        self.shared.pool.read(|reader| copy_store(&reader.log, &self.shared.heads, to))
+        self.shared.pool.read(|reader| copy_store(&reader.log, &self.shared.heads, to))?;
+        keeping::copy(self.dir(), to)
     }
 }
 
@@ -32,7 +34,8 @@ impl Store {
 /// When there is no store, and as [`Store::backup`].
 pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
     let log = open_log(dir)?;
-    copy_store(&log, &HeadFiles::open(&dir.join(HEADS_DIR))?, to)
+    copy_store(&log, &HeadFiles::open(&dir.join(HEADS_DIR))?, to)?;
+    keeping::copy(dir, to)
 }
 
 /// Reads a copy and compares like [`Store::check`], but leaves out the index, which a copy has not.
@@ -42,12 +45,14 @@ pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
 pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
     let log = open_log(dir)?;
     let published = state::load(&log, &HeadFiles::open(&dir.join(HEADS_DIR))?)?;
-    check_log(&log, &published)
+    let mut report = check_log(&log, &published)?;
+    keeping::check(dir, &mut report)?;
+    Ok(report)
 }
 
 /// Puts a copy in the place of a store that no process uses. What is there is moved into a directory beside it, whose
 /// path is given; heads' files stay where they are, and of those in the copy only higher ones count: what was ever
-/// signed is never forgotten.
+/// signed is never forgotten. What the ACME server remembers is put back only if it is gone or damaged.
 ///
 /// # Errors
 /// When there is no copy, another process uses the store, or a file fails. A crash on the way leaves a store without a
@@ -76,6 +81,9 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Option<PathBu
     std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(&unfinished))?;
     std::fs::rename(&unfinished, &path).map_err(StoreError::io(&path))?;
     sync_names(dir)?;
+    if keeping::put_back(copy, dir, &aside)? {
+        replaced = Some(aside);
+    }
     Ok(replaced)
 }
 

@@ -8,6 +8,7 @@ use ics_core::log::entry::leaf_data;
 use ics_core::log::merkle::{Tree, leaf_hash};
 use rusqlite::Connection;
 
+use super::acme::keeping;
 use super::backup::open_log;
 use super::error::StoreError;
 use super::heads::HeadFiles;
@@ -66,7 +67,7 @@ const FINDINGS: usize = 100;
 const PART: usize = 10_000;
 
 impl Report {
-    fn find(&mut self, finding: String) {
+    pub(super) fn find(&mut self, finding: String) {
         push(&mut self.findings, finding);
     }
 
@@ -151,6 +152,7 @@ pub fn inspect(dir: &Path, keys_of: &KeysOf, inspector: &mut impl Inspector) -> 
     for state in &states {
         check_domain(&log, state, &heads, inspector, &mut report)?;
     }
+    keeping::check(dir, &mut report)?;
     match index_file(dir) {
         Some(path) => check_index_file(&path, &log, &states, keys_of, &mut report)?,
         None => report.find_in_index("there is none; the next start builds it".to_owned()),

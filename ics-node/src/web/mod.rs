@@ -7,6 +7,7 @@
 
 mod operator;
 mod parts;
+pub(crate) mod report;
 mod shell;
 mod thing;
 mod visitor;
@@ -17,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use std::sync::LazyLock;
 
 pub use operator::{login, operations};
+pub use report::inventory;
 pub use shell::Site;
 pub use thing::thing;
 pub use visitor::{home, nothing, refused, several};

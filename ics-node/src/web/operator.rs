@@ -8,7 +8,7 @@ use super::parts::{Mark, code, mark, prose, theirs, theirs_brief, time};
 use super::path_of;
 use super::shell::{Site, page};
 use crate::api::{Alarm, DomainInfo, Enrolment, MirrorInfo, PeerInfo, Position, Pulled, Served};
-use crate::app::{Denied, KeptFork, Operations, ToApprove, Waiting};
+use crate::app::{Denied, ENDING_DAYS, Expiries, KeptFork, Operations, ToApprove, Waiting};
 use crate::words::{clean, short, span};
 
 /// The form by which the operator shows that he has the node's token.
@@ -55,6 +55,7 @@ pub fn operations(site: &Site, operations: &Operations, form: &str) -> Markup {
         (alarms(operations))
         (domains(operations))
         (peers(operations))
+        (certificates(&operations.expiries))
         (outbox(&operations.waiting))
         (enrolments(&operations.enrolments))
         (to_approve(&operations.to_approve))
@@ -152,6 +153,36 @@ fn domain(info: &DomainInfo, operations: &Operations) -> Markup {
                     Some(age) => { span .state .unsure { (span(age)) " ago, too old" } }
                     None => { span .state .unsure { "never" } }
                 }
+            }
+        }
+    }
+}
+
+/// What the domains have issued, and what of it ends.
+fn certificates(found: &[Expiries]) -> Markup {
+    html! {
+        @if !found.is_empty() {
+            section .block aria-labelledby="certificates" {
+                h2 #certificates { "Certificates" }
+                div .scroll tabindex="0" role="region" aria-label="Certificates" {
+                    table {
+                        thead { tr {
+                            th scope="col" { "Domain" } th .number scope="col" { "Issued" }
+                            @for days in ENDING_DAYS { th .number scope="col" { "End within " (span(days * 86_400)) } }
+                            th .number scope="col" { "Lapsed" } th scope="col" { "Looked at" }
+                        } }
+                        tbody { @for it in found {
+                            tr {
+                                th scope="row" { a href={ "/operator/certificates/" (it.domain) } { (it.domain) } }
+                                td .number { (it.issued) }
+                                @for count in it.ending { td .number { (count) } }
+                                td .number { (it.lapsed) }
+                                td { (time(it.at)) }
+                            }
+                        } }
+                    }
+                }
+                p .note { "Those that end were not renewed, though it is time." }
             }
         }
     }
@@ -350,6 +381,7 @@ mod tests {
             forks: Vec::new(),
             denied: Vec::new(),
             waiting: Vec::new(),
+            expiries: Vec::new(),
         };
         let drawn = peers(&operations).into_string();
         for expected in

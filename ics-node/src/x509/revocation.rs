@@ -167,7 +167,8 @@ impl State {
     /// What a later statement ended.
     fn ended(record: &Record, issued: &Listed, otherwise: Reason) -> Self {
         let end = record.statements.iter().find(|listed| Some(listed.by.statement) == issued.ended_by);
-        let reason = end.and_then(|end| end.reason.as_deref()).and_then(|reason| reason.parse().ok());
+        // Behind the reason it may stand who asked for it.
+        let reason = end.and_then(|end| end.reason.as_deref()).and_then(|text| text.split(';').next()?.parse().ok());
         Self::Revoked { at: end.map_or(issued.admitted_at, |end| end.admitted_at), reason: reason.unwrap_or(otherwise) }
     }
 
@@ -185,14 +186,31 @@ impl State {
             return Self::Revoked { at: given.since, reason };
         }
         if record.vouched.is_empty() {
-            let ends = record.statements.iter().filter(|listed| listed.act == Act::Identity);
-            let ends = ends.filter_map(|listed| listed.ended_by);
-            let at = ends.filter_map(|id| record.statements.iter().find(|it| it.by.statement == id));
-            let at = at.map(|listed| listed.admitted_at).max().unwrap_or(issued.admitted_at);
+            let at = last_vouching_end(record).map_or(issued.admitted_at, |listed| listed.admitted_at);
             return Self::Revoked { at, reason: Reason::CertificateHold };
         }
         Self::Good
     }
+}
+
+/// The statement that took the last voucher for the thing away.
+fn last_vouching_end(record: &Record) -> Option<&Listed> {
+    let ends = record.statements.iter().filter(|listed| listed.act == Act::Identity);
+    let ends = ends.filter_map(|listed| listed.ended_by);
+    let ends = ends.filter_map(|id| record.statements.iter().find(|it| it.by.statement == id));
+    ends.max_by_key(|listed| listed.admitted_at)
+}
+
+/// The statement from which it follows that the certificate of the statement at `index` is revoked, if one says so.
+#[must_use]
+pub fn because(record: &Record, index: u64) -> Option<&Listed> {
+    let issued = record.statement_at(index)?;
+    let listed = |id| record.statements.iter().find(|listed| listed.by.statement == id);
+    if let Some(end) = issued.ended_by {
+        return listed(end);
+    }
+    let blocks = record.status.as_ref().filter(|status| status.decides.effect.blocks());
+    blocks.map_or_else(|| last_vouching_end(record), |status| listed(status.decides.by.statement))
 }
 
 /// Whether two signers in two roles say that the thing is compromised.

@@ -1,7 +1,8 @@
 //! Who has a certificate revoked, why, and what that keeps from being issued again; and a status, which no door gets past.
 
+use ics_core::openpgp::signer::Signer as _;
 use ics_core::vocabulary::Act;
-use ics_node::app::Reader;
+use ics_node::app::{CertifyFault, Reader, Requester};
 
 use crate::client::{Client, first_der};
 use crate::support::Server;
@@ -85,11 +86,23 @@ fn whom_the_record_names_and_what_he_may_say() {
         watcher.revoke(&story.certificate, Some(reason)).fails(400, "badRevocationReason");
     }
     watcher.revoke(&story.certificate, Some(9)).is(200);
-    assert_eq!(revoked(&story.server).as_deref(), Some("privilegeWithdrawn"));
+    let watches = controller().public_key().fingerprint();
+    let told = format!("privilegeWithdrawn; asked by {watches}");
+    assert_eq!(revoked(&story.server), Some(told), "the log names who has asked");
     // The account does not get another one at once, until somebody says anew that the device may be used.
     let device = story.device();
     let detail = device.order(&[URN]).fails(403, "unauthorized");
     assert!(detail.contains("was revoked on behalf of the thing"), "{detail}");
+    // Nor does the device by any other door, with whatever key.
+    let world = &story.server.world;
+    for requester in
+        [Requester::Identity(id(7)), Requester::Operator, Requester::Signer(maker().public_key().fingerprint())]
+    {
+        let refused = world.certify_as(requester, id(7), "ldevid", &story.server.bench.request("fresh", &[]));
+        let refused = refused.expect_err("its certificate was revoked on its behalf");
+        assert!(refused.to_string().contains("a newer status that permits lifts it"), "{refused}");
+        assert_eq!(refused.fault(), CertifyFault::Denied);
+    }
     let in_use = story.server.world.submit(vec![status(7, &owner(), "owner", "in-use", &[])]);
     assert_eq!(in_use.len(), 1);
     device.certificate(&[URN], &story.csr);
@@ -101,7 +114,15 @@ fn whoever_may_have_certificates_for_all_its_names() {
     let maker = story.signer(41, &maker());
     maker.revoke(&story.certificate, Some(1)).fails(400, "badRevocationReason");
     maker.revoke(&story.certificate, None).is(200);
-    assert_eq!(revoked(&story.server).as_deref(), Some("cessationOfOperation"));
+    assert_eq!(revoked(&story.server).as_deref(), Some("cessationOfOperation; asked by who may have its names"));
+    // Its key gets none by another door; another key does, since nobody has said anything of the device.
+    let world = &story.server.world;
+    let refused = world.certify(7, "ldevid", &story.csr).expect_err("the key");
+    assert!(
+        refused.fault() == CertifyFault::Key && refused.to_string().contains("on behalf of the thing"),
+        "{refused}"
+    );
+    world.certify(7, "ldevid", &story.server.bench.request("fresh", &[])).expect("another key");
     story.device().order(&[URN]).fails(403, "unauthorized");
     let order = maker.order(&[URN]).is(201);
     let detail = maker.finalize(&order, &story.csr).fails(400, "badPublicKey");

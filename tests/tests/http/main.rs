@@ -4,12 +4,16 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod carried;
+mod certificates;
 mod checks;
 mod contract;
 mod feed;
 mod following;
 mod hidden;
 mod hkp;
+#[path = "../x509/world.rs"]
+#[expect(dead_code, reason = "the tests of X.509 use more of it")]
+mod issuing;
 mod pages;
 mod partial;
 mod peers;

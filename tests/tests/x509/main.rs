@@ -5,9 +5,12 @@
 mod command;
 mod est;
 mod issuing;
+mod lifecycle;
 mod lint;
 mod node;
+mod recovery;
 mod refusals;
 mod revocation;
 mod tools;
+mod town;
 mod world;

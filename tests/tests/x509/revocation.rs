@@ -200,6 +200,11 @@ fn who_may_revoke_and_why() {
     let second = world.certify(7, "ldevid", &bench.request("second", &[])).expect("a new key is none");
     let revoke = |revoker, reason| world.app.revoke_certificate(&domain(), &second.serial, revoker, reason);
     revoke(by(&owner()), Reason::CessationOfOperation).expect("an owner may");
+    for request in [bench.request_again("second", &[]), bench.request("third", &[])] {
+        let refused = world.certify(7, "ldevid", &request).expect_err("its owner has said that it shall have none");
+        assert!(refused.to_string().contains("a newer status that permits lifts it"), "{refused}");
+    }
+    world.submit(vec![status(7, &owner(), "owner", "in-use", &[])]);
     let third = world.certify(7, "ldevid", &bench.request_again("second", &[])).expect("that says nothing of the key");
     assert_ne!(third.serial, second.serial);
 }

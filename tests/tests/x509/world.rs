@@ -123,8 +123,10 @@ impl World {
         let root = root.expect("a root");
         let above = authority(&[&root]);
         let key = shape.issuers.first().cloned().unwrap_or_else(|| {
+            // Signed after it was made: a second may have begun meanwhile.
             let key = p256();
-            let certificate = Certificate::make(&*key, "Acme Issuing", now, &[4; 32]).expect("a certificate");
+            let certificate =
+                Certificate::make(&*key, "Acme Issuing", Clock::default().now(), &[4; 32]).expect("a certificate");
             IssuerKey { signer: key, certificate: certificate.into(), answers_by: None }
         });
         let request = ca_request(&*key.signer, "Acme Issuing 1", Some("Acme")).expect("a request");
@@ -180,6 +182,21 @@ impl World {
         claims.names = names.map(|name| name.parse().expect("a name")).collect();
         let bodies = vec![self.key.certificate.to_vec(), said(seed, &*self.key.signer, &claims, false)];
         wait(self.app.submit(&domain(), bodies)).expect("is taken").results.pop().expect("a result")
+    }
+
+    /// The issuer's statement that it issued a certificate to a device, with these times and that profile; its serial
+    /// number begins with `4` and ends with the number. Nobody made the certificate: what is counted is the statement.
+    pub(crate) fn claim_period(&self, seed: u8, number: u8, (from, until): (Timestamp, Timestamp), profile: &str) {
+        let mut serial = [0x41; 20];
+        serial[19] = number;
+        let mut claims = Claims::new(Act::Issued, role("issuer"), domain());
+        let names = [format!("serial:{}", SerialNumber::new(serial)), format!("spki:{}", "ab".repeat(32))];
+        let names = names.into_iter().chain([format!("cert:{}", format!("{number:02x}").repeat(32))]);
+        claims.names = names.map(|name| name.parse().expect("a name")).collect();
+        (claims.from, claims.until, claims.reason) = (Some(from), Some(until), Some(profile.to_owned()));
+        let known = self.app.record(ics_node::app::Reader::Operator, &domain(), &id(seed).to_string());
+        assert!(known.is_ok(), "the device is introduced");
+        self.submit(vec![self.key.certificate.to_vec(), said(seed, &*self.key.signer, &claims, false)]);
     }
 
     /// A certificate for the device with that seed, which asks itself.

@@ -5,15 +5,14 @@ use std::collections::BTreeSet;
 use ics_core::descriptor::Certificates;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::name::{Lookup, Name};
-use ics_core::record::{Listed, Standing};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, CertificateUse, DomainName, Effect, ProfileName};
+use ics_core::vocabulary::{CertificateUse, DomainName, ProfileName};
 
 use super::Client;
 use crate::acme::identifier::Identifier;
 use crate::acme::problem::{Kind, Problem};
 use crate::app::App;
-use crate::app::certify::{Application, CertifyError, Requester, sets_status};
+use crate::app::certify::{Application, CertifyError, Requester, is_permitted_since};
 
 /// For which thing an account may have a certificate, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,30 +114,11 @@ impl App {
         Problem::of_all(problems).map_or(Ok(()), Err)
     }
 
-    /// The same of a key, whichever account brings it.
-    pub(super) fn acme_key_blocks(&self, domain: &DomainName, spki: &[u8; 32], id: &IdentityId) -> Result<(), Problem> {
-        let Some((since, why)) = self.acme_server()?.read(|tx| Ok(tx.blocked_key(domain, spki)?))? else {
-            return Ok(());
-        };
-        if self.permitted_since(domain, id, since)? {
-            return Ok(());
-        }
-        let detail = format!("a certificate of this key was revoked {why}; a newer status that permits lifts it");
-        Err(Problem::new(Kind::BadPublicKey, detail))
-    }
-
-    /// Whether nothing blocks the thing, and after a time somebody who sets its status has said that it may be used.
     fn permitted_since(&self, domain: &DomainName, id: &IdentityId, since: Timestamp) -> Result<bool, Problem> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let Some((record, _)) = self.resolve(&sight, id)? else { return Ok(false) };
-        let lifts = |it: &Listed| {
-            it.act == Act::Status
-                && it.standing == Standing::Stands
-                && it.admitted_at > since
-                && sets_status(&it.by.role)
-        };
-        Ok(record.effect() == Effect::Permits && record.statements.iter().any(lifts))
+        let record = self.resolve(&sight, id)?.map(|(record, _)| record);
+        Ok(record.is_some_and(|record| is_permitted_since(&record, since)))
     }
 
     /// The profile that a client names; or all of the domain's that are for things, the shortest time first: who does not

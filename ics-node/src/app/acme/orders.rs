@@ -212,7 +212,7 @@ impl App {
             tx.put_order(id, &order)?;
             Ok((order, authorizations))
         })?;
-        let made = self.acme_make(domain, client, &order, &authorizations, (&csr, &der));
+        let made = self.acme_make(domain, client, &order, &authorizations, &der);
         let order = acme.read(|tx| {
             let (mut order, _) = own_order(tx, id, client)?;
             match &made {
@@ -237,16 +237,15 @@ impl App {
         client: &Client,
         order: &Order,
         authorizations: &[Authorization],
-        (csr, der): (&Csr, &[u8]),
+        csr: &[u8],
     ) -> Result<Issued, (Problem, bool)> {
         // A right that the record gave may be gone by now; the issuer asks the record anew as well.
         let identity = IdentityId::Key(order.thing);
         let by_record = authorizations.iter().all(|it| it.challenges.is_empty());
         let requester = if by_record { client.account.holder.requester() } else { Requester::Identity(identity) };
         self.acme_blocks(domain, client, &order.identifiers, &identity).map_err(|problem| (problem, true))?;
-        self.acme_key_blocks(domain, &sha256(&csr.spki), &identity).map_err(|problem| (problem, false))?;
         let application = Application { domain, requester, identity, profile: &order.profile };
-        self.certify(&application, der).map_err(|error| {
+        self.certify(&application, csr).map_err(|error| {
             let for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
             (error.into(), for_good)
         })

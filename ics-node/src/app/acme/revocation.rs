@@ -53,12 +53,13 @@ impl App {
         let revoker = match right {
             Right::Key => Revoker::Key,
             Right::Authority(signer) => Revoker::Requester(Requester::Signer(signer)),
-            // They speak for the thing, as far as this certificate goes.
-            Right::Subscriber | Right::Control => Revoker::Requester(Requester::Identity(target.record.identity.id)),
+            Right::Control => Revoker::Names,
+            // It speaks for the thing, as far as this certificate goes.
+            Right::Subscriber => Revoker::Requester(Requester::Identity(target.record.identity.id)),
         };
         let index = self.revoke_certificate(domain, &target.serial, revoker, reason)?;
         tracing::info!(%domain, serial = %target.serial, index, right = right.to_text(), "revoked over ACME");
-        self.acme_block(domain, &target, right, reason, client.as_ref())?;
+        self.acme_block(&target, right, reason, client.as_ref())?;
         Ok(Answer::nothing())
     }
 
@@ -109,10 +110,10 @@ impl App {
         Ok(controlled)
     }
 
-    /// When somebody else has it revoked, neither the account that got it nor its key gets another one at once.
+    /// When somebody else has it revoked, the account that got it gets no other one at once. What becomes of its key and of
+    /// the thing, the log says.
     fn acme_block(
         &self,
-        domain: &DomainName,
         target: &Target,
         right: Right,
         reason: Reason,
@@ -123,9 +124,8 @@ impl App {
         }
         let (now, why) = (self.acme_now(), format!("{} ({reason})", right.to_text()));
         let other = target.issued.as_ref().filter(|it| client.is_none_or(|client| client.id != it.account));
+        let Some(issued) = other else { return Ok(()) };
         self.acme_server()?.keep(|tx| {
-            tx.block_key(domain, &sha256(&target.shown.spki), now, &why)?;
-            let Some(issued) = other else { return Ok(()) };
             issued.identifiers.iter().try_for_each(|identifier| tx.block(issued.account, identifier, now, &why))?;
             Ok(())
         })

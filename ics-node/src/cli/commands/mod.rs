@@ -6,6 +6,7 @@ mod agent;
 mod approve;
 mod backup;
 mod ca;
+mod certs;
 mod completions;
 mod demo;
 pub(super) mod domain;
@@ -29,6 +30,7 @@ mod outbox;
 mod peer;
 mod publish;
 mod qr;
+mod replace;
 mod restore;
 mod serve;
 mod sign;
@@ -72,6 +74,16 @@ pub(super) enum Command {
     /// Make and sign what issues X.509 certificates: a root, issuing authorities, their lists.
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    /// List the X.509 certificates that a domain has issued: who holds them, when they end, why they are revoked.
+    ///
+    /// They come in the order in which they were issued, or with `--ends-within` by the hour in which they end, a page at a
+    /// time. All filters that are given must hold.
+    Certs(certs::Certs),
+    /// Write a report of a domain's certificates: for print, for a spreadsheet, as JSON.
+    ///
+    /// Writes who holds what, signed by whom, ending when, revoked since when, why and by whom. With a million certificates
+    /// it takes as much memory as with one.
+    Report(certs::Report),
     /// Introduce identities: a device, a million of them, a group, a piece of software.
     Publish(Box<publish::Publish>),
     /// Introduce devices that make their key at set-up time.
@@ -100,6 +112,12 @@ pub(super) enum Command {
     Grant(grant::Grant),
     /// Say which software is installed on devices.
     Installed(installed::Installed),
+    /// Let another key take the place of one that is lost.
+    ///
+    /// Introduces the successor of a thing whose key is lost, with all that the signer has said of the old one: names,
+    /// attributes, groups, grants. The old one is destroyed, which revokes its certificates, and its introduction is taken
+    /// back, so that its names lead to the successor. It gets certificates once its owner says that it is in use.
+    Replace(replace::Replace),
     /// Take back what one has said.
     ///
     /// Takes back what the signer has said himself. What others say stands; a block for ever cannot be taken back.
@@ -222,6 +240,8 @@ impl Command {
             Self::Key(command) => command.run(context),
             Self::Domain(command) => command.run(context),
             Self::Ca(command) => command.run(context),
+            Self::Certs(command) => command.run(context),
+            Self::Report(command) => command.run(context),
             Self::Publish(command) => command.run(context),
             Self::Enroll(command) => command.run(context),
             Self::Acme(command) => command.run(context),
@@ -230,6 +250,7 @@ impl Command {
             Self::Label(command) => command.run(context),
             Self::Grant(command) => command.run(context),
             Self::Installed(command) => command.run(context),
+            Self::Replace(command) => command.run(context),
             Self::Withdraw(command) => command.run(context),
             Self::Erase(command) => command.run(context),
             Self::Sign(command) => command.run(context),

@@ -126,6 +126,7 @@ pub(super) fn register(config: &mut ServiceConfig, pages: &Data<Pages>) {
         .route("/icon.svg", web::get().to(icon))
         .route("/robots.txt", web::get().to(robots))
         .route("/operator", web::get().to(operator::show))
+        .route("/operator/certificates/{domain}", web::get().to(operator::certificates))
         .route("/operator/login", web::post().to(operator::sign_in))
         .route("/operator/logout", web::post().to(operator::sign_out));
 }

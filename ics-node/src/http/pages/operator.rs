@@ -12,10 +12,13 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::{Pages, html, see_other, session};
+use crate::api::CertificateQuery;
+use crate::app::Reader;
 use crate::app::problem::Code;
 use crate::http::body;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
+use crate::http::request::Domain;
 use crate::web as draw;
 
 /// The media type of a form.
@@ -31,6 +34,31 @@ pub(super) async fn show(face: Data<Face>, pages: Data<Pages>, request: HttpRequ
     };
     match face.blocking(|app| app.operations()).await {
         Ok(operations) => html(StatusCode::OK, draw::operations(&pages.site, &operations, &form)),
+        Err(failure) => pages.failure(&failure),
+    }
+}
+
+/// Where a page of certificates begins.
+#[derive(Deserialize)]
+pub(super) struct From {
+    after: Option<String>,
+}
+
+/// The certificates of a domain, a page at a time.
+pub(super) async fn certificates(
+    face: Data<Face>,
+    pages: Data<Pages>,
+    request: HttpRequest,
+    domain: Domain,
+    from: Query<From>,
+) -> HttpResponse {
+    if open(&pages, &request).is_none() {
+        return see_other(PAGE);
+    }
+    let query = CertificateQuery { after: from.into_inner().after, ..CertificateQuery::default() };
+    let name = domain.0.clone();
+    match face.blocking(move |app| app.certificates(Reader::Operator, &domain.0, &query)).await {
+        Ok(page) => html(StatusCode::OK, draw::inventory(&pages.site, &name, &page)),
         Err(failure) => pages.failure(&failure),
     }
 }

@@ -3,6 +3,7 @@
 mod acme;
 mod adoptions;
 mod carried;
+mod certificates;
 pub(super) mod checks;
 mod credentials;
 mod domains;
@@ -89,6 +90,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/identities/{id}/history", Everybody, |r| r.to(identities::history)),
     get("/v1/domains/{domain}/identities/{id}/evidence", Everybody, |r| r.to(identities::evidence)),
     get("/v1/domains/{domain}/identities/{id}/attestation", Everybody, |r| r.to(identities::attestation)),
+    get("/v1/domains/{domain}/certificates", Everybody, |r| r.to(certificates::list)),
     get(VIEW, Everybody, |r| r.to(identities::view)),
     get("/v1/verdict", Everybody, |r| r.to(checks::verdict)),
     get("/v1/verdict/case", Everybody, |r| r.to(checks::case)),

@@ -8,6 +8,7 @@ use crate::http::OPENAPI;
 use crate::http::answer::{self, JSON};
 use crate::http::face::Face;
 use crate::http::failure::Failure;
+use crate::http::metrics::Now;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// The media type of the OpenMetrics text format.
@@ -27,9 +28,8 @@ pub(super) async fn ready(face: Data<Face>) -> Result<HttpResponse, Failure> {
 }
 
 pub(super) async fn metrics(face: Data<Face>) -> Result<HttpResponse, Failure> {
-    let all = face.blocking(|app| Ok((app.domains()?, app.peers(), app.outbox_sizes()?, app.roaming_counts())));
-    let (domains, peers, waiting, roaming) = all.await?;
-    let text = face.metrics.write(&domains, &peers, &waiting, &roaming).map_err(Failure::internal)?;
+    let now = face.blocking(Now::of).await?;
+    let text = face.metrics.write(&now).map_err(Failure::internal)?;
     Ok(answer::bytes(OPEN_METRICS, text))
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::acme::jwk::Jwk;
+use crate::store::check::Report;
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp::from_seconds(seconds)
@@ -80,4 +81,93 @@ fn what_ended_long_ago_is_cleared_away() {
     });
     let (left, expected) = left.expect("works");
     assert_eq!(left, expected);
+}
+
+/// A store of ACME with an account that is blocked for a name, and a credential that waits.
+fn blocked(dir: &Path) -> (AcmeStore, DomainName, u64, Identifier) {
+    let store = AcmeStore::open(dir).expect("opens");
+    let domain: DomainName = "devices.acme.example".parse().expect("a domain");
+    let holder = Holder::Thing("ab".repeat(20).parse().expect("a fingerprint"));
+    let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
+    let identifier = Identifier::dns("pump-7.acme.example").expect("a name");
+    let id = store.with(Durability::Now, |tx| {
+        let secret = Zeroizing::new(b"a secret of thirty-two octets...".to_vec());
+        let credential =
+            Credential { kid: "waits".to_owned(), domain: domain.clone(), holder, secret, expires: at(100) };
+        tx.add_credential(&credential)?;
+        let id = tx.add_account(&domain, &account)?;
+        tx.block(id, &identifier, at(2), "somebody else had it revoked")?;
+        Ok::<_, StoreError>(id)
+    });
+    (store, domain, id.expect("is kept"), identifier)
+}
+
+fn is_blocked(dir: &Path, id: u64, identifier: &Identifier) -> bool {
+    let store = AcmeStore::open(dir).expect("opens");
+    store.with(Durability::Soon, |tx| Ok::<_, StoreError>(tx.blocked(id, identifier)?.is_some())).expect("reads")
+}
+
+#[test]
+fn a_copy_has_accounts_and_blocks_and_no_secrets() {
+    let (dir, copy) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+    // Open, as while the node runs.
+    let (_store, _, id, identifier) = blocked(dir.path());
+    keeping::copy(dir.path(), copy.path()).expect("copies");
+    let bytes = std::fs::read(copy.path().join(FILE)).expect("is there");
+    assert!(!bytes.windows(8).any(|window| window == b"a secret"), "not even in free pages");
+    assert!(is_blocked(copy.path(), id, &identifier));
+    let mut report = Report::default();
+    keeping::check(copy.path(), &mut report).expect("reads");
+    assert_eq!(report.findings, Vec::<String>::new());
+}
+
+#[test]
+fn a_copy_takes_the_place_of_what_is_gone_or_damaged_only() {
+    let (dir, copy) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+    let aside = dir.path().join("aside");
+    let (store, _, id, identifier) = blocked(dir.path());
+    keeping::copy(dir.path(), copy.path()).expect("copies");
+    let later = Identifier::dns("pump-8.acme.example").expect("a name");
+    store.with(Durability::Now, |tx| tx.block(id, &later, at(3), "later")).expect("is kept");
+    drop(store);
+    assert!(!keeping::put_back(copy.path(), dir.path(), &aside).expect("looks"));
+    assert!(is_blocked(dir.path(), id, &later), "what was blocked since stays blocked");
+
+    let path = dir.path().join(FILE);
+    let mut bytes = std::fs::read(&path).expect("is there");
+    bytes[..16].fill(0);
+    std::fs::write(&path, bytes).expect("writes");
+    let mut report = Report::default();
+    keeping::check(dir.path(), &mut report).expect("looks");
+    assert_eq!(report.findings.len(), 1, "{report:?}");
+    assert!(keeping::put_back(copy.path(), dir.path(), &aside).expect("puts back"));
+    assert!(
+        aside.join(FILE).exists() && is_blocked(dir.path(), id, &identifier) && !is_blocked(dir.path(), id, &later)
+    );
+
+    std::fs::remove_file(&path).expect("removes");
+    assert!(!keeping::put_back(copy.path(), dir.path(), &aside).expect("puts back"), "nothing was there");
+    assert!(is_blocked(dir.path(), id, &identifier));
+}
+
+#[test]
+fn what_does_not_fit_is_found() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, ..) = blocked(dir.path());
+    drop(store);
+    let direct = rusqlite::Connection::open(dir.path().join(FILE)).expect("opens");
+    direct
+        .execute_batch(
+            "PRAGMA foreign_keys = OFF; UPDATE account SET document = '{}';
+         INSERT INTO block (account, identifier, since, why) VALUES (99, 'host:x', 1, 'nobody');",
+        )
+        .expect("writes");
+    drop(direct);
+    let mut report = Report::default();
+    keeping::check(dir.path(), &mut report).expect("reads");
+    let [orphan, account] = report.findings.as_slice() else { panic!("{report:?}") };
+    assert!(
+        orphan.contains("1 rows are of accounts that are not there") && account.contains("account 1"),
+        "{report:?}"
+    );
 }

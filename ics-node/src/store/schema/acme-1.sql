@@ -50,11 +50,3 @@ CREATE TABLE block (
     why TEXT NOT NULL,
     PRIMARY KEY (account, identifier)
 ) STRICT;
--- Keys that must get no other certificate, for the same reason.
-CREATE TABLE blocked_key (
-    domain TEXT NOT NULL,
-    spki BLOB NOT NULL,
-    since INTEGER NOT NULL,
-    why TEXT NOT NULL,
-    PRIMARY KEY (domain, spki)
-) STRICT;

@@ -30,7 +30,7 @@ async fn town_at(url: &str) -> Node {
 }
 
 impl Node {
-    fn page(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn page(&self, path: &str) -> RequestBuilder {
         self.client.get(format!("http://{}{path}", self.addresses[0]))
     }
 

@@ -14,7 +14,7 @@ impl Node {
     }
 
     /// Signs in; the cookie.
-    pub(super) async fn signed_in(&self) -> String {
+    pub(crate) async fn signed_in(&self) -> String {
         let answer = self.send("/operator/login", &format!("token={}", TOKEN.replace(' ', "+")), &[]).await;
         assert_eq!((answer.status, answer.header("location")), (303, "/operator"), "{}", answer.text());
         let cookie = answer.header("set-cookie");

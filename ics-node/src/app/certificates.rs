@@ -1,0 +1,288 @@
+//! The inventory of what a domain has issued: who holds what, signed by whom, ending when, revoked why. It is read from
+//! the log a page at a time, in the order of the log or of the hours in which certificates end, so that nothing hangs on
+//! how many there are.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ics_core::identity::{IdentityId, excerpt};
+use ics_core::limits;
+use ics_core::name::Name;
+use ics_core::record::{IssuedCertificate, Listed, Logged, Posting, Record, postings};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, DomainName};
+
+use super::entries::{keys, restore};
+use super::problem::Code;
+use super::read::Sight;
+use super::{App, AppError, Reader};
+use crate::acme::renewal::window;
+use crate::api::{
+    CertificateInfo, CertificatePage, CertificateQuery, CertificateRevocation, CertificateState, RenewalWindow,
+};
+use crate::x509::{Reason, State, because};
+
+/// Items in a page unless told.
+const DEFAULT_ITEMS: usize = 100;
+/// Entries and hours that are looked at for one page; it may then be short, or empty, and still have a next one.
+const LOOKS_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
+
+/// In which order certificates are looked through.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Walk {
+    /// As they were issued.
+    Issued {
+        /// To this thing only.
+        to: Option<IdentityId>,
+    },
+    /// By the hour in which they end, within these times.
+    Ends {
+        /// The first.
+        from: Timestamp,
+        /// Behind the last.
+        before: Timestamp,
+    },
+}
+
+/// Where a walk goes on: in an hour, if it goes by hours, at an index of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cursor {
+    hour: Option<u64>,
+    index: u64,
+}
+
+/// What one step of a walk has found.
+pub(super) struct Step {
+    pub(super) issued: Vec<Logged>,
+    /// Entries and hours that were looked at.
+    pub(super) looks: usize,
+    pub(super) next: Option<Cursor>,
+}
+
+impl App {
+    /// A page of the certificates that a domain has issued to things that the reader may read.
+    ///
+    /// # Errors
+    /// When the domain is not here or the query is malformed.
+    pub fn certificates(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        query: &CertificateQuery,
+    ) -> Result<CertificatePage, AppError> {
+        let limit = query.limit.unwrap_or(DEFAULT_ITEMS);
+        if !(1..=limits::PAGE_ITEMS).contains(&limit) {
+            let detail = format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS);
+            return Err(AppError::new(Code::OutOfRange, detail));
+        }
+        let hosted = self.hosted(domain)?;
+        let (sight, now) = (self.sight(&hosted)?, self.clock().now());
+        let walk = walk(query, now)?;
+        let mut at = match &query.after {
+            Some(text) => text.parse().map_err(|error: String| AppError::new(Code::MalformedQuery, error))?,
+            None => walk.start(),
+        };
+        let (mut items, mut looks, mut next) = (Vec::new(), 0, None);
+        while items.len() < limit && looks < LOOKS_PER_PAGE {
+            let step = self.step(&sight, walk, at, limit - items.len())?;
+            looks += step.looks;
+            for issued in &step.issued {
+                items.extend(self.certificate_info(reader, &sight, issued, now)?.filter(|item| fits(query, item)));
+            }
+            next = step.next;
+            match step.next {
+                Some(cursor) => at = cursor,
+                None => break,
+            }
+        }
+        let next = next.map(|cursor| cursor.to_string());
+        Ok(CertificatePage { as_of: self.as_of(&sight), items, next })
+    }
+
+    /// The next statements of a walk, so many at most.
+    pub(super) fn step(&self, sight: &Sight<'_>, walk: Walk, at: Cursor, limit: usize) -> Result<Step, AppError> {
+        let mut wanted = vec![Posting::Act(Act::Issued)];
+        let (hour, last) = match walk {
+            Walk::Issued { to } => {
+                wanted.extend(to.map(Posting::Subject));
+                (None, None)
+            }
+            Walk::Ends { before, .. } => {
+                let hour = at.hour.unwrap_or_default();
+                wanted.push(Posting::Turns(hour));
+                (Some(hour), Some(hour_of(Timestamp::from_millis(before.as_millis().saturating_sub(1)))))
+            }
+        };
+        if hour.zip(last).is_some_and(|(hour, last)| hour > last) {
+            return Ok(Step { issued: Vec::new(), looks: 0, next: None });
+        }
+        let range = at.index..sight.seal.size;
+        let page = self.store().positions(sight.hosted.number, &keys(&wanted), range, limit)?;
+        let mut issued = Vec::new();
+        for entry in self.store().entries_at(sight.hosted.number, &page.indices)? {
+            let found = restore(&sight.domain, &entry)?;
+            issued.extend(found.filter(|it| !it.is_refused() && has(it, &wanted) && walk.takes(it, hour)));
+        }
+        let here = page.next.map(|index| Cursor { hour, index });
+        let next = here.or_else(|| hour.map(|hour| Cursor { hour: Some(hour + 1), index: 0 }));
+        Ok(Step { issued, looks: page.indices.len() + 1, next })
+    }
+
+    /// What is to be said of a certificate, if the reader may read its holder.
+    pub(super) fn certificate_info(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        issued: &Logged,
+        now: Timestamp,
+    ) -> Result<Option<CertificateInfo>, AppError> {
+        let id = issued.subject_id();
+        // What is only listed shall not drive out of memory what is asked for.
+        let record = match self.memory().recall(sight.hosted.number, &id, now) {
+            Some(kept) => kept.record()?,
+            None => self.resolve(sight, &id)?.map(|(record, _)| record),
+        };
+        let Some(record) = record.filter(|record| self.may_read(reader, &sight.domain, record)) else {
+            return Ok(None);
+        };
+        let Some(named) = IssuedCertificate::of(issued.claims()) else { return Ok(None) };
+        let state = State::of(&record, issued.index());
+        Ok(Some(CertificateInfo {
+            serial: value(&named.serial),
+            sha256: value(&named.certificate),
+            spki: value(&named.spki),
+            profile: issued.claims().reason.clone(),
+            id: id.to_string(),
+            kind: record.identity.kind,
+            title: record.title.clone(),
+            issuer: issued.signer().to_string(),
+            issuer_name: sight.domain.name_of(&issued.signer()),
+            index: issued.index(),
+            from: named.from,
+            until: named.until,
+            state: state_word(state),
+            revoked: revocation(&record, issued.index(), state),
+            renew: renewal(&named, now).filter(|_| state == State::Good),
+            renewed: is_renewed(&record, issued, now),
+        }))
+    }
+}
+
+fn walk(query: &CertificateQuery, now: Timestamp) -> Result<Walk, AppError> {
+    let malformed = |error: String| AppError::new(Code::MalformedQuery, error);
+    let id = query.id.as_deref().map(str::parse).transpose();
+    let to = id.map_err(|error: ics_core::identity::IdentityError| malformed(error.to_string()))?.map(IdentityId::Key);
+    match (to, query.ends_before) {
+        (Some(_), Some(_)) => Err(malformed("`id` and `ends_before` do not go together".to_owned())),
+        (_, Some(before)) => Ok(Walk::Ends { from: now, before }),
+        (to, None) => Ok(Walk::Issued { to }),
+    }
+}
+
+impl Walk {
+    pub(super) fn start(self) -> Cursor {
+        match self {
+            Self::Issued { .. } => Cursor { hour: None, index: 0 },
+            Self::Ends { from, .. } => Cursor { hour: Some(hour_of(from)), index: 0 },
+        }
+    }
+
+    fn takes(self, issued: &Logged, hour: Option<u64>) -> bool {
+        match self {
+            Self::Issued { .. } => true,
+            Self::Ends { from, before } => {
+                let until = issued.claims().until;
+                until.is_some_and(|until| from < until && until < before && Some(hour_of(until)) == hour)
+            }
+        }
+    }
+}
+
+const fn hour_of(at: Timestamp) -> u64 {
+    at.as_seconds() / 3600
+}
+
+/// Whether a statement has what it was looked for by: hashes collide.
+fn has(issued: &Logged, wanted: &[Posting]) -> bool {
+    let postings = postings(issued);
+    wanted.iter().all(|posting| postings.contains(posting))
+}
+
+fn fits(query: &CertificateQuery, item: &CertificateInfo) -> bool {
+    query.state.is_none_or(|state| state == item.state)
+}
+
+const fn state_word(state: State) -> CertificateState {
+    match state {
+        State::Good => CertificateState::Good,
+        State::Revoked { reason: Reason::CertificateHold, .. } => CertificateState::Held,
+        State::Revoked { .. } => CertificateState::Revoked,
+        State::Ended => CertificateState::Ended,
+    }
+}
+
+fn revocation(record: &Record, index: u64, state: State) -> Option<CertificateRevocation> {
+    let State::Revoked { at, reason } = state else { return None };
+    let because = because(record, index);
+    Some(CertificateRevocation {
+        at,
+        reason: reason.to_string(),
+        by: because.map(|listed| listed.by.clone()),
+        status: because.and_then(|listed| listed.status.as_ref()).map(ToString::to_string),
+        why: because.and_then(why),
+    })
+}
+
+/// Why, in the words of who said so. The reason of a withdrawal is that of RFC 5280, and who asked for it.
+fn why(listed: &Listed) -> Option<String> {
+    let reason = listed.reason.as_deref()?;
+    match listed.act {
+        Act::Withdrawal => reason.split_once("; ").map(|(_, asked)| asked.to_owned()),
+        _ => Some(reason.to_owned()),
+    }
+}
+
+fn renewal(named: &IssuedCertificate, now: Timestamp) -> Option<RenewalWindow> {
+    let (from, until) = named.from.zip(named.until)?;
+    let serial = data_encoding::HEXLOWER.decode(value(&named.serial).as_bytes()).unwrap_or_default();
+    let (from, until) = window(from, until, &serial, false, now);
+    Some(RenewalWindow { from, until })
+}
+
+/// Whether the holder of a certificate has a later one in its place: of the same profile, in force, and longer.
+fn is_renewed(record: &Record, issued: &Logged, now: Timestamp) -> bool {
+    let claims = issued.claims();
+    let later = |listed: &&Listed| {
+        let lasts = listed.until.is_none_or(|until| until > now && Some(until) > claims.until);
+        listed.act == Act::Issued && listed.by.index > issued.index() && listed.reason == claims.reason && lasts
+    };
+    record.statements.iter().filter(later).any(|it| State::of(record, it.by.index) == State::Good)
+}
+
+/// A name without its scheme.
+fn value(name: &Name) -> String {
+    let text = name.to_string();
+    text.split_once(':').map_or_else(String::new, |(_, value)| value.to_owned())
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.hour {
+            Some(hour) => write!(f, "{hour}-{}", self.index),
+            None => write!(f, "{}", self.index),
+        }
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("`{}` is no place in a list of certificates: take the `next` of a page", excerpt(text));
+        let number = |text: &str| text.parse::<u64>().ok().filter(|number| *number < 1 << 48).ok_or_else(form);
+        match text.split_once('-') {
+            Some((hour, index)) => Ok(Self { hour: Some(number(hour)?), index: number(index)? }),
+            None => Ok(Self { hour: None, index: number(text)? }),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! `ics certs` and `ics report`.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use console::style;
+use ics_core::identity::Fingerprint;
+use ics_core::limits;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+
+use crate::api::{CertificateInfo, CertificatePage, CertificateQuery, CertificateState};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
+use crate::cli::output::table;
+use crate::cli::session::InDomain;
+use crate::cli::words::{clean, short, when};
+use crate::client::node::Node;
+use crate::client::report::{Format, Report as Writer};
+
+/// Milliseconds of a day.
+const DAY: u64 = 86_400_000;
+
+/// Which certificates.
+#[derive(Debug, Args)]
+struct Which {
+    #[command(flatten)]
+    domain: InDomain,
+    /// In this state: good, held, revoked, ended.
+    #[arg(long)]
+    state: Option<CertificateState>,
+    /// That have not ended and end within so many days.
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    ends_within: Option<u64>,
+}
+
+impl Which {
+    fn query(&self, now: Timestamp) -> CertificateQuery {
+        CertificateQuery {
+            state: self.state,
+            ends_before: self.ends_within.map(|days| now.plus_millis(days * DAY)),
+            ..CertificateQuery::default()
+        }
+    }
+}
+
+/// What `ics certs` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics certs
+  $ ics certs --state revoked --all
+  $ ics certs --ends-within 30 --state good
+  $ ics --json certs --of 0123456789abcdef0123456789abcdef01234567 | jq -r '.items[].serial'")]
+pub(crate) struct Certs {
+    #[command(flatten)]
+    which: Which,
+    /// Of this thing, by the fingerprint of its key.
+    #[arg(long, value_name = "FINGERPRINT", conflicts_with = "ends_within")]
+    of: Option<Fingerprint>,
+    /// Items in a page, 500 at most.
+    #[arg(long, default_value_t = 100, value_name = "COUNT", value_parser = limit)]
+    limit: usize,
+    /// Begin behind this place, which the page before names.
+    #[arg(long, value_name = "PLACE")]
+    after: Option<String>,
+    /// All pages, one after the other.
+    #[arg(long)]
+    all: bool,
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=limits::PAGE_ITEMS).contains(limit));
+    limit.ok_or_else(|| format!("a page has 1 to {} items", limits::PAGE_ITEMS))
+}
+
+impl Certs {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let domain = self.which.domain.clone().or_default(&config)?;
+        let node = context.node(&config)?;
+        let query = CertificateQuery {
+            id: self.of.map(|of| of.to_string()),
+            limit: Some(self.limit),
+            after: self.after.clone(),
+            ..self.which.query(context.now())
+        };
+        context.wait(async { print_pages(context, &node, &domain, query, self.all).await })
+    }
+}
+
+/// Each page is printed as it comes. A page that is short because its node has looked enough is no page for people: they
+/// get the next one with it.
+async fn print_pages(
+    context: &Context,
+    node: &Node,
+    domain: &DomainName,
+    mut query: CertificateQuery,
+    all: bool,
+) -> Result<Exit, Failure> {
+    let mut found = false;
+    loop {
+        let page = node.certificates(domain, &query).await?;
+        found |= !page.items.is_empty();
+        if context.output.json || !page.items.is_empty() {
+            context.output.result(&page, || text(&page))?;
+        }
+        match page.next {
+            Some(after) if all || (page.items.is_empty() && !context.output.json) => query.after = Some(after),
+            Some(after) => {
+                context.output.note(&style(format!("there may be more: --after {after}, or --all")).dim().to_string());
+                return Ok(Exit::Ok);
+            }
+            None if found => return Ok(Exit::Ok),
+            None => {
+                context.output.note(&format!("no certificate of {domain} fits"));
+                return Ok(Exit::Ok);
+            }
+        }
+    }
+}
+
+fn text(page: &CertificatePage) -> String {
+    let rows: Vec<Vec<String>> = page.items.iter().map(row).collect();
+    table(&["holder", "profile", "ends", "state", "why", "serial"], &rows)
+}
+
+fn row(item: &CertificateInfo) -> Vec<String> {
+    let state = match item.state {
+        CertificateState::Good => style(item.state.as_str()).green(),
+        CertificateState::Held | CertificateState::Revoked => style(item.state.as_str()).red(),
+        CertificateState::Ended => style(item.state.as_str()).dim(),
+    };
+    let why = item.revoked.as_ref().map_or_else(String::new, |revoked| {
+        let status = revoked.status.as_ref().map(|status| format!(" ({status})"));
+        format!("{}{}", revoked.reason, status.unwrap_or_default())
+    });
+    vec![
+        clean(&item.title),
+        item.profile.as_deref().map(clean).unwrap_or_default(),
+        item.until.map_or_else(|| "never".to_owned(), when) + if item.renewed { ", renewed" } else { "" },
+        state.to_string(),
+        why,
+        style(short(&item.serial)).dim().to_string(),
+    ]
+}
+
+/// What `ics report` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics report --out certificates.html
+  $ ics report --format csv --out certificates.csv
+  $ ics report --format csv --state revoked
+  $ ics report --format json --ends-within 30 --out ending.json")]
+pub(crate) struct Report {
+    #[command(flatten)]
+    which: Which,
+    /// html, csv or json.
+    #[arg(long, default_value = "html")]
+    format: Format,
+    /// Where it goes.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+}
+
+impl Report {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let domain = self.which.domain.clone().or_default(&config)?;
+        let node = context.node(&config)?;
+        let is_standard = self.out.to_str() == Some(files::STANDARD);
+        let into: Box<dyn Write> = if is_standard {
+            Box::new(std::io::stdout().lock())
+        } else {
+            Box::new(BufWriter::new(File::create(&self.out).map_err(|error| files::failed(&self.out, error))?))
+        };
+        let format = if context.output.json { Format::Json } else { self.format };
+        let mut report = Writer::new(format, into, domain.clone(), context.now());
+        let mut query = CertificateQuery { limit: Some(limits::PAGE_ITEMS), ..self.which.query(context.now()) };
+        context.wait(async {
+            loop {
+                let page = node.certificates(&domain, &query).await?;
+                report.add(&page).map_err(|error| files::failed(&self.out, error))?;
+                match page.next {
+                    Some(after) => query.after = Some(after),
+                    None => return Ok(()),
+                }
+            }
+        })?;
+        let totals = report.end().map_err(|error| files::failed(&self.out, error))?;
+        let told: Vec<String> = totals.each().map(|(state, count)| format!("{count} {state}")).collect();
+        context.output.note(&format!("certificates of {domain}: {}", told.join(", ")));
+        Ok(Exit::Ok)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_page_as_a_table() {
+        let item = json!({
+            "serial": "41".repeat(20), "sha256": "ab".repeat(32), "spki": "cd".repeat(32), "profile": "ldevid",
+            "id": "ab".repeat(20), "kind": "device", "title": "Pump\u{1b} 7", "issuer": "ef".repeat(20),
+            "index": 7, "until": "2026-12-24T00:00:00Z", "state": "held", "renewed": true,
+            "revoked": {"at": "2026-11-26T04:00:00Z", "reason": "certificateHold", "status": "suspended"},
+        });
+        let as_of = json!({"size": 9, "root": "", "fresh_for_seconds": 60});
+        let page: CertificatePage = serde_json::from_value(json!({"as_of": as_of, "items": [item]})).expect("a page");
+        assert_eq!(
+            console::strip_ansi_codes(&text(&page)),
+            "holder   profile  ends                              state  why                          serial\n\
+             Pump\u{fffd} 7  ldevid   2026-12-24 00:00:00 UTC, renewed  held   certificateHold (suspended)  4141414141414141…"
+        );
+    }
+}

@@ -1,0 +1,235 @@
+//! Reports of a domain's certificates for people who audit: a printable page, a table for spreadsheets, or JSON. They are
+//! written page by page, so that a report may be longer than memory.
+
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use serde_json::json;
+
+use crate::api::{CertificateInfo, CertificatePage, CertificateTotals};
+use crate::web::report as draw;
+use crate::words::clean;
+
+/// The form of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A page that a browser shows and prints.
+    Html,
+    /// One line a certificate (RFC 4180).
+    Csv,
+    /// One object.
+    Json,
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "html" => Ok(Self::Html),
+            "csv" => Ok(Self::Csv),
+            "json" => Ok(Self::Json),
+            _ => Err("a report is html, csv or json".to_owned()),
+        }
+    }
+}
+
+/// A report that is being written.
+pub struct Report<W> {
+    format: Format,
+    into: W,
+    domain: DomainName,
+    made_at: Timestamp,
+    totals: CertificateTotals,
+    has_begun: bool,
+}
+
+/// What stands in a line of the table, in this order.
+const COLUMNS: [&str; 18] = [
+    "serial",
+    "state",
+    "holder",
+    "holder_title",
+    "holder_kind",
+    "profile",
+    "issuer",
+    "issuer_name",
+    "from",
+    "until",
+    "renew_from",
+    "renewed",
+    "revoked_at",
+    "revoked_reason",
+    "revoked_by",
+    "revoked_why",
+    "sha256",
+    "index",
+];
+
+impl<W: Write> Report<W> {
+    /// A report of a domain, which is written into `into`.
+    pub const fn new(format: Format, into: W, domain: DomainName, made_at: Timestamp) -> Self {
+        Self { format, into, domain, made_at, totals: CertificateTotals::new(), has_begun: false }
+    }
+
+    /// Writes a page of certificates.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn add(&mut self, page: &CertificatePage) -> io::Result<()> {
+        if !self.has_begun {
+            self.begin(page)?;
+        }
+        for item in &page.items {
+            match self.format {
+                Format::Html => self.into.write_all(draw::row(item, false).into_string().as_bytes())?,
+                Format::Csv => line(&mut self.into, &cells(item))?,
+                Format::Json => {
+                    let first = self.totals == CertificateTotals::new();
+                    self.into.write_all(if first { b"\n" } else { b",\n" })?;
+                    serde_json::to_writer(&mut self.into, item)?;
+                }
+            }
+            self.totals.add(item.state);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, page: &CertificatePage) -> io::Result<()> {
+        self.has_begun = true;
+        match self.format {
+            Format::Html => {
+                let head = draw::head(&self.domain, self.made_at, &page.as_of);
+                self.into.write_all(head.as_bytes())
+            }
+            Format::Csv => line(&mut self.into, &COLUMNS.map(str::to_owned)),
+            Format::Json => {
+                let (domain, made_at) = (json!(self.domain), json!(self.made_at));
+                let as_of = serde_json::to_string(&page.as_of)?;
+                write!(self.into, "{{\"domain\":{domain},\"made_at\":{made_at},\"as_of\":{as_of},\"certificates\":[")
+            }
+        }
+    }
+
+    /// Ends the report. How many certificates it has, by state.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn end(mut self) -> io::Result<CertificateTotals> {
+        match self.format {
+            Format::Html => self.into.write_all(draw::foot(&self.totals).as_bytes())?,
+            Format::Csv => {}
+            Format::Json => {
+                let totals: serde_json::Map<_, _> =
+                    self.totals.each().map(|(state, count)| (state.to_string(), count.into())).collect();
+                writeln!(self.into, "\n],\"totals\":{}}}", serde_json::Value::Object(totals))?;
+            }
+        }
+        self.into.flush()?;
+        Ok(self.totals)
+    }
+}
+
+fn cells(item: &CertificateInfo) -> [String; COLUMNS.len()] {
+    let time = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
+    let revoked = item.revoked.as_ref();
+    let by = revoked.and_then(|it| it.by.as_ref()).map(draw::by);
+    [
+        item.serial.clone(),
+        item.state.to_string(),
+        item.id.clone(),
+        item.title.clone(),
+        item.kind.to_string(),
+        item.profile.clone().unwrap_or_default(),
+        item.issuer.clone(),
+        item.issuer_name.clone().unwrap_or_default(),
+        time(item.from),
+        time(item.until),
+        time(item.renew.map(|window| window.from)),
+        item.renewed.to_string(),
+        time(revoked.map(|it| it.at)),
+        revoked.map(|it| it.reason.clone()).unwrap_or_default(),
+        by.unwrap_or_default(),
+        revoked.and_then(|it| it.why.clone()).unwrap_or_default(),
+        item.sha256.clone(),
+        item.index.to_string(),
+    ]
+}
+
+/// A line of the table. What others wrote is no formula to a spreadsheet.
+fn line(into: &mut impl Write, cells: &[String]) -> io::Result<()> {
+    let inert = |cell: &String| {
+        let cell = clean(cell);
+        if cell.starts_with(['=', '+', '-', '@']) { format!("'{cell}") } else { cell }
+    };
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(cells.iter().map(inert))?;
+    let bytes = writer.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
+    into.write_all(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(titles: &[&str]) -> CertificatePage {
+        let item = |title: &&str| {
+            json!({
+                "serial": "41".repeat(20), "sha256": "ab".repeat(32), "spki": "cd".repeat(32), "profile": "ldevid",
+                "id": "ab".repeat(20), "kind": "device", "title": title, "issuer": "ef".repeat(20),
+                "index": 7, "until": "2026-12-24T00:00:00Z", "state": "held", "renewed": false,
+                "revoked": {"at": "2026-11-26T04:00:00Z", "reason": "certificateHold", "why": "it \"talks\", a lot"},
+            })
+        };
+        let as_of = json!({"size": 9, "root": "", "fresh_for_seconds": 60});
+        let items: Vec<_> = titles.iter().map(item).collect();
+        serde_json::from_value(json!({"as_of": as_of, "items": items, "next": "8"})).expect("a page")
+    }
+
+    fn written(format: &str, pages: &[CertificatePage]) -> (String, CertificateTotals) {
+        let (mut into, at) = (Vec::new(), Timestamp::parse("2026-11-26T04:00:30Z").expect("a time"));
+        let domain = "d.example".parse().expect("a domain");
+        let mut report = Report::new(format.parse().expect("a format"), &mut into, domain, at);
+        pages.iter().for_each(|page| report.add(page).expect("writes"));
+        let totals = report.end().expect("writes");
+        (String::from_utf8(into).expect("text"), totals)
+    }
+
+    #[test]
+    fn tables_are_tables_and_no_formulas() {
+        let (text, totals) = written("csv", &[page(&["=cmd|' /C calc'!A0"]), page(&["Pump\u{1b}"])]);
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        assert_eq!(reader.headers().expect("a head").iter().collect::<Vec<_>>(), COLUMNS);
+        let rows: Vec<csv::StringRecord> = reader.records().map(|row| row.expect("a row")).collect();
+        assert_eq!(
+            rows.iter().map(|row| row[3].to_owned()).collect::<Vec<_>>(),
+            ["'=cmd|' /C calc'!A0", "Pump\u{fffd}"]
+        );
+        assert_eq!(&rows[0][15], "it \"talks\", a lot");
+        assert_eq!(totals.each().map(|(_, count)| count).collect::<Vec<_>>(), [0, 2, 0, 0]);
+    }
+
+    #[test]
+    fn json_is_one_object_whatever_it_has() {
+        for pages in [vec![page(&[])], vec![page(&["a", "b"]), page(&[]), page(&["c"])]] {
+            let (text, _) = written("json", &pages);
+            let value: serde_json::Value =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            let count = pages.iter().map(|page| page.items.len()).sum::<usize>();
+            assert_eq!(value["certificates"].as_array().expect("an array").len(), count);
+            assert_eq!(value["totals"]["held"], count);
+        }
+    }
+
+    #[test]
+    fn a_page_escapes_what_others_wrote() {
+        let (text, _) = written("html", &[page(&["<script>alert(1)</script>"])]);
+        assert!(text.starts_with("<!DOCTYPE html>") && text.ends_with("</html>\n"), "{text}");
+        assert!(text.contains("&lt;script&gt;") && !text.contains("<script"), "{text}");
+        for expected in ["certificateHold", "d.example", "24 Dec 2026", "1 held"] {
+            assert!(text.contains(expected), "`{expected}` is missing: {text}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `[alerts]`: who is told of certificates that end and were not renewed.
+
+use serde::Deserialize;
+
+use super::Url;
+
+/// `[alerts]`. The same is counted for Prometheus, whatever stands here.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AlertsConfig {
+    /// Where alerts are sent, as JSON in a POST. Absent: nowhere.
+    pub webhook: Option<Url>,
+    /// Days before its end from which on a certificate without a successor is told of, 30 unless told; of one that lives
+    /// shortly the last quarter of its time.
+    pub before_days: u16,
+    /// Seconds between two looks, 3600 unless told, at least 1.
+    pub every_seconds: u32,
+}
+
+impl Default for AlertsConfig {
+    fn default() -> Self {
+        Self { webhook: None, before_days: 30, every_seconds: 3600 }
+    }
+}

@@ -1,0 +1,114 @@
+//! Copies of `acme.db`, and looking through it: accounts and blocks must outlive a disk as the log does.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
+use serde::de::DeserializeOwned;
+
+use super::{FILE, Issued, read};
+use crate::acme::account::Account;
+use crate::acme::authorization::Authorization;
+use crate::acme::order::Order;
+use crate::store::check::Report;
+use crate::store::error::StoreError;
+use crate::store::{make_private, schema, sync_names};
+
+/// Copies the file of a store, if it has one; another process may use it meanwhile. Credentials that wait for their
+/// accounts are left out: they are secrets, and end soon.
+pub(crate) fn copy(dir: &Path, to: &Path) -> Result<(), StoreError> {
+    let path = dir.join(FILE);
+    if !path.exists() {
+        return Ok(());
+    }
+    make_private(to)?;
+    let unfinished = to.join(".new-acme");
+    {
+        let source = schema::open_reader(&path)?;
+        let mut target = Connection::open(&unfinished)?;
+        if Backup::new(&source, &mut target)?.step(-1)? != StepResult::Done {
+            return Err(StoreError::refused("acme.db was busy; the backup is not complete"));
+        }
+        target.pragma_update(None, "secure_delete", true)?;
+        target.execute("DELETE FROM credential", [])?;
+        target.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    }
+    put(&unfinished, to)
+}
+
+/// Puts a copy of the file where there is none, or a damaged one, which goes `aside`. One that is sound stays: it knows
+/// what was blocked since the copy was made. Whether one went aside.
+pub(crate) fn put_back(copy: &Path, dir: &Path, aside: &Path) -> Result<bool, StoreError> {
+    let (from, path) = (copy.join(FILE), dir.join(FILE));
+    let mut report = Report::default();
+    check(dir, &mut report)?;
+    if !from.exists() || (path.exists() && report.findings.is_empty()) {
+        return Ok(false);
+    }
+    let is_replaced = path.exists();
+    for name in ["", "-wal", "-shm"].map(|end| format!("{FILE}{end}")) {
+        let path = dir.join(&name);
+        if path.exists() {
+            make_private(aside)?;
+            std::fs::rename(&path, aside.join(&name)).map_err(StoreError::io(&path))?;
+        }
+    }
+    let unfinished = dir.join(".new-acme");
+    std::fs::copy(&from, &unfinished).map_err(StoreError::io(&unfinished))?;
+    put(&unfinished, dir)?;
+    Ok(is_replaced)
+}
+
+/// Gives a finished file its name, durably.
+fn put(unfinished: &Path, dir: &Path) -> Result<(), StoreError> {
+    let path = dir.join(FILE);
+    std::fs::File::open(unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(unfinished))?;
+    std::fs::rename(unfinished, &path).map_err(StoreError::io(&path))?;
+    sync_names(dir)
+}
+
+/// Looks through the file of a store, if it has one: its structure, what refers to what, and every document.
+pub(crate) fn check(dir: &Path, report: &mut Report) -> Result<(), StoreError> {
+    let path = dir.join(FILE);
+    if !path.exists() {
+        return Ok(());
+    }
+    match look_through(&path, report) {
+        Err(error @ (StoreError::Corrupt { .. } | StoreError::Newer { .. })) => {
+            report.find(error.to_string());
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn look_through(path: &Path, report: &mut Report) -> Result<(), StoreError> {
+    let acme = schema::open_reader(path)?;
+    schema::check_known(schema::File::Acme, path, &acme)?;
+    let acme = acme.unchecked_transaction()?;
+    let verdict = schema::quick_check(&acme)?;
+    if verdict != "ok" {
+        report.find(format!("{FILE}: {verdict}"));
+        return Ok(());
+    }
+    let orphans: i64 = acme.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))?;
+    if orphans > 0 {
+        report.find(format!("{FILE}: {orphans} rows are of accounts that are not there"));
+    }
+    documents::<Account>(&acme, "account", report)?;
+    documents::<Order>(&acme, "orders", report)?;
+    documents::<Authorization>(&acme, "authorization", report)?;
+    documents::<Issued>(&acme, "certificate", report)
+}
+
+fn documents<T: DeserializeOwned>(acme: &Connection, table: &str, report: &mut Report) -> Result<(), StoreError> {
+    let mut statement = acme.prepare(&format!("SELECT id, document FROM {table}"))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (id, document): (i64, String) = (row.get(0)?, row.get(1)?);
+        if let Err(error) = read::<T>(&document) {
+            report.find(format!("{FILE}: {table} {id}: {error}"));
+        }
+    }
+    Ok(())
+}

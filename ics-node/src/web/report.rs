@@ -1,0 +1,121 @@
+//! Certificates as a page for print and for the operator: who holds what, signed by whom, ending when, revoked why.
+
+use ics_core::record::By;
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::parts::{code, theirs, theirs_brief, time};
+use super::shell::{Site, page};
+use super::{path_of, segment};
+use crate::api::{AsOf, CertificateInfo, CertificatePage, CertificateState, CertificateTotals};
+use crate::words::{clean, counted, short, when};
+
+/// What a page that stands alone looks like, on paper above all.
+const STYLE: &str = "body{font:10pt/1.4 system-ui,sans-serif;margin:2rem}h1{font-size:16pt;margin:0}\
+     table{border-collapse:collapse;width:100%;margin-top:1rem}th,td{border-bottom:1px solid #999;padding:.3rem .5rem;\
+     text-align:left;vertical-align:top}thead{display:table-header-group}tr{break-inside:avoid}\
+     code{overflow-wrap:anywhere}small{color:#444}@page{size:A4 landscape;margin:12mm}@media print{body{margin:0}}";
+
+/// Who says something: his name, or his fingerprint, and his role.
+pub(crate) fn by(by: &By) -> String {
+    let name = by.name.as_deref().map_or_else(|| by.signer.to_string(), clean);
+    format!("{name} as {}", by.role)
+}
+
+/// The beginning of a report that stands alone.
+pub(crate) fn head(domain: &DomainName, made_at: Timestamp, as_of: &AsOf) -> String {
+    let open = html! {
+        (DOCTYPE)
+        (PreEscaped("<html lang=\"en\"><head>"))
+        meta charset="utf-8";
+        title { "Certificates of " (domain) }
+        style { (PreEscaped(STYLE)) }
+        (PreEscaped("</head><body>"))
+        h1 { "Certificates of " (domain) }
+        p {
+            "Made on " (when(made_at)) ", from " (counted(as_of.size, "entry").replace("entrys", "entries")) " of the log"
+            @if let Some(at) = as_of.time { ", which its home confirmed on " (when(at)) }
+            "."
+        }
+        (PreEscaped("<table>"))
+        (columns())
+        (PreEscaped("<tbody>"))
+    };
+    open.into_string()
+}
+
+/// Its end.
+pub(crate) fn foot(totals: &CertificateTotals) -> String {
+    let each: Vec<String> = totals.each().map(|(state, count)| format!("{count} {state}")).collect();
+    let text = html! { (PreEscaped("</tbody></table>")) p { strong { (each.join(", ")) } } };
+    text.into_string() + "</body></html>\n"
+}
+
+fn columns() -> Markup {
+    html! {
+        thead { tr {
+            th scope="col" { "Holder" } th scope="col" { "Certificate" } th scope="col" { "Signed by" }
+            th scope="col" { "Ends" } th scope="col" { "State" }
+        } }
+    }
+}
+
+/// A certificate; with a link to its holder's page where the node's pages are.
+pub(crate) fn row(item: &CertificateInfo, links: bool) -> Markup {
+    html! {
+        tr {
+            td {
+                @if links { a href=(path_of(&item.id)) { (theirs_brief(&item.title)) } } @else { (theirs_brief(&item.title)) }
+                br; small { (item.kind) " " (code(&short(&item.id))) }
+            }
+            td { (code(&item.serial)) @if let Some(profile) = &item.profile { br; small { (theirs(profile)) } } }
+            td { (theirs_brief(item.issuer_name.as_deref().unwrap_or(&item.issuer))) br; small { "entry " (item.index) } }
+            td {
+                @match item.until { Some(until) => { (time(until)) } None => { "never" } }
+                @if item.renewed { br; small { "renewed" } }
+                @else if item.state == CertificateState::Good {
+                    @if let Some(window) = item.renew { br; small { "to be renewed from " (time(window.from)) " on" } }
+                }
+            }
+            td {
+                @let class = match item.state {
+                    CertificateState::Good => "good",
+                    CertificateState::Held | CertificateState::Revoked => "bad",
+                    CertificateState::Ended => "unsure",
+                };
+                span .state .(class) { (item.state) }
+                @if let Some(revoked) = &item.revoked {
+                    br; small {
+                        (revoked.reason) ", " (time(revoked.at))
+                        @if let Some(status) = &revoked.status { ", " (status) }
+                        @if let Some(signer) = &revoked.by { ", by " (theirs(&by(signer))) }
+                        @if let Some(why) = &revoked.why { ": " (theirs(why)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A page of the inventory for the operator.
+#[must_use]
+pub fn inventory(site: &Site, domain: &DomainName, shown: &CertificatePage) -> Markup {
+    let main = html! {
+        h1 { "Certificates of " (domain) }
+        p .note {
+            a href="/operator" { "Operator's page" } " · all of it: "
+            code { "ics report --domain " (domain) " --out report.html" }
+        }
+        @if shown.items.is_empty() { p .none { "None here." } }
+        @else {
+            div .scroll tabindex="0" role="region" aria-label="Certificates" {
+                table { (columns()) tbody { @for item in &shown.items { (row(item, true)) } } }
+            }
+        }
+        @if let Some(next) = &shown.next {
+            p { a rel="next" href={ "/operator/certificates/" (domain) "?after=" (segment(next)) } { "Next page" } }
+        }
+    };
+    page(site, "Certificates", &main)
+}

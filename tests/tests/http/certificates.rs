@@ -1,0 +1,166 @@
+//! The inventory of certificates: by the API, and on the operator's page.
+
+use ics_core::time::Timestamp;
+use ics_node::app::Clock;
+use reqwest::Client;
+use reqwest::redirect::Policy;
+
+use crate::issuing::{self, DOMAIN, TOKEN, World, controller, of_lot, status};
+use crate::support::{Answer, Node, settings};
+
+const DAY: u64 = 86_400_000;
+
+/// Three certificates of two devices: one that ends in two days, its successor, and one of a device that is suspended.
+fn issued() -> World {
+    let (world, now) = (World::new(), Clock::default().now());
+    let from = Timestamp::from_millis(now.as_millis() - DAY);
+    world.submit(vec![of_lot(8, "public", &["serial:SN-8"])]);
+    world.claim_period(7, 1, (from, now.plus_millis(2 * DAY)), "ldevid");
+    world.claim_period(7, 2, (from, now.plus_millis(90 * DAY)), "ldevid");
+    world.claim_period(8, 3, (from, now.plus_millis(5 * DAY)), "server");
+    world.submit(vec![status(8, &controller(), "security-controller", "suspended", &[])]);
+    world
+}
+
+async fn started() -> (World, Node) {
+    let world = tokio::task::spawn_blocking(issued).await.expect("a world");
+    let mut node = Node::with_app(world.app.clone(), &settings());
+    node.client = Client::builder().redirect(Policy::none()).build().expect("a client");
+    (world, node)
+}
+
+fn serials(answer: &Answer) -> Vec<u64> {
+    let of =
+        |item: &serde_json::Value| item["serial"].as_str().and_then(|hex| hex[38..].parse().ok()).expect("a number");
+    answer.json()["items"].as_array().expect("items").iter().map(of).collect()
+}
+
+#[tokio::test]
+async fn who_holds_what_until_when_and_why_not() {
+    let (_world, node) = started().await;
+    let path = format!("/v1/domains/{DOMAIN}/certificates");
+    let all = node.get(&path).await;
+    assert_eq!((all.status, serials(&all)), (200, vec![1, 2, 3]), "{}", all.text());
+    let items = all.json()["items"].clone();
+    assert_eq!((&items[0]["renewed"], &items[1]["renewed"]), (&true.into(), &false.into()), "{items}");
+    assert_eq!((&items[0]["state"], &items[2]["state"]), (&"good".into(), &"held".into()), "{items}");
+    let revoked = &items[2]["revoked"];
+    assert_eq!((&revoked["reason"], &revoked["status"]), (&"certificateHold".into(), &"suspended".into()), "{items}");
+    assert_eq!((&revoked["by"]["role"], &revoked["by"]["name"]), (&"security-controller".into(), &"Controller".into()));
+    assert_eq!((&items[2]["title"], &items[2]["issuer_name"]), (&"Pump 8".into(), &"Acme Issuing".into()));
+    let window = &items[1]["renew"];
+    assert!(
+        window["from"].as_str() < window["until"].as_str() && window["until"].as_str() < items[1]["until"].as_str()
+    );
+
+    let held = node.get(&format!("{path}?state=held")).await;
+    assert_eq!(serials(&held), [3]);
+    let one = node.get(&format!("{path}?id={}", issuing::id(7))).await;
+    assert_eq!(serials(&one), [1, 2]);
+    let soon = Clock::default().now().plus_millis(30 * DAY);
+    assert_eq!(
+        serials(&node.get(&format!("{path}?ends_before={soon}")).await),
+        [1, 3],
+        "by the hour in which they end"
+    );
+    let sooner = Clock::default().now().plus_millis(3 * DAY);
+    assert_eq!(serials(&node.get(&format!("{path}?ends_before={sooner}&state=good")).await), [1]);
+    let tag = all.header("etag");
+    assert_eq!(node.get_with(&path, &[("if-none-match", tag)]).await.status, 304);
+}
+
+#[tokio::test]
+async fn pages_lead_to_the_end_in_either_order() {
+    let (_world, node) = started().await;
+    let soon = Clock::default().now().plus_millis(30 * DAY);
+    for (query, expected) in
+        [("limit=1".to_owned(), vec![1, 2, 3]), (format!("limit=1&ends_before={soon}"), vec![1, 3])]
+    {
+        let (mut found, mut after, mut pages) = (Vec::new(), String::new(), 0);
+        loop {
+            let page = node.get(&format!("/v1/domains/{DOMAIN}/certificates?{query}{after}")).await;
+            assert!(serials(&page).len() <= 1, "{}", page.text());
+            found.extend(serials(&page));
+            pages += 1;
+            assert!(pages < 100, "it ends");
+            match page.json()["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(found, expected, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_told() {
+    let (_world, node) = started().await;
+    let path = format!("/v1/domains/{DOMAIN}/certificates");
+    let id = issuing::id(7);
+    for wrong in [
+        "state=fine".to_owned(),
+        "after=x".to_owned(),
+        "after=1-2-3".to_owned(),
+        "id=serial:SN-7".to_owned(),
+        format!("id={id}&ends_before=2030-01-01T00:00:00Z"),
+        "ends_before=tomorrow".to_owned(),
+        "other=1".to_owned(),
+    ] {
+        node.get(&format!("{path}?{wrong}")).await.is_problem(&wrong, (400, "malformed-query"));
+    }
+    node.get(&format!("{path}?limit=501")).await.is_problem("limit", (400, "out-of-range"));
+    node.get("/v1/domains/none.example/certificates").await.is_problem("domain", (404, "unknown-domain"));
+}
+
+#[tokio::test]
+async fn the_holders_that_nobody_may_read_have_none() {
+    let mut world = tokio::task::spawn_blocking(issued).await.expect("a world");
+    let app = world.app.clone();
+    world = tokio::task::spawn_blocking(move || {
+        world.change(|descriptor| {
+            let rule =
+                "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+            assert!(descriptor.access.contains(rule));
+            let one = "permit (principal, action == Action::\"read\", resource) \
+                       when { resource has lot && resource.lot == \"public\" };";
+            descriptor.access = descriptor.access.replace(rule, one);
+        });
+        world
+    })
+    .await
+    .expect("changes");
+    let node = Node::with_app(app, &settings());
+    let path = format!("/v1/domains/{DOMAIN}/certificates");
+    assert_eq!(serials(&node.get(&path).await), [3]);
+    let token = format!("Bearer {TOKEN}");
+    assert_eq!(serials(&node.get_with(&path, &[("authorization", &token)]).await), [1, 2, 3]);
+    drop(world);
+}
+
+#[tokio::test]
+async fn the_operator_reads_them_page_by_page() {
+    let (world, node) = started().await;
+    let (app, path) = (world.app.clone(), format!("/operator/certificates/{DOMAIN}"));
+    tokio::task::spawn_blocking(move || app.look_at_expiries(None, 30)).await.expect("ends").expect("looks");
+    let stranger = Answer::read(node.page(&path)).await;
+    assert!(stranger.status == 303 || stranger.text().contains("type=\"password\""), "{}", stranger.text());
+    let cookie = node.signed_in().await;
+    let page = Answer::read(node.page("/operator").header("cookie", &cookie)).await.text();
+    assert!(page.contains(&format!("href=\"{path}\"")) && page.contains("End within 7 days"), "{page}");
+    let page = Answer::read(node.page(&path).header("cookie", &cookie)).await.text();
+    for expected in ["Pump 7", "Pump 8", "certificateHold", "suspended", "Controller as security-controller", "renewed"]
+    {
+        assert!(page.contains(expected), "`{expected}` is missing: {page}");
+    }
+    assert!(!page.contains("<script"), "{page}");
+
+    let metrics = node.get("/metrics").await.text();
+    for expected in [
+        format!("ics_certificates_issued{{domain=\"{DOMAIN}\"}} 3"),
+        // The one that ends in two days has a successor, the other is held.
+        format!("ics_certificates_ending{{domain=\"{DOMAIN}\",days=\"7\"}} 0"),
+        format!("ics_certificates_lapsed{{domain=\"{DOMAIN}\"}} 0"),
+    ] {
+        assert!(metrics.contains(&expected), "`{expected}` is missing: {metrics}");
+    }
+}

@@ -1,0 +1,139 @@
+//! Certificates that end: who is told, how often, and what he is not told.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use ics_core::time::Timestamp;
+use ics_node::app::{Clock, ExpiryAlert};
+use ics_node::config::AlertsConfig;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::world::{World, controller, introduction, status};
+
+const DAY: u64 = 86_400_000;
+const HOUR: u64 = 3_600_000;
+
+fn ago(millis: u64) -> Timestamp {
+    Timestamp::from_millis(Clock::default().now().as_millis() - millis)
+}
+
+fn ahead(millis: u64) -> Timestamp {
+    Clock::default().now().plus_millis(millis)
+}
+
+/// Certificates of each sort: what is to be told of are 1 (ends soon), 2 (lives shortly and ends soon) and 3 (has ended).
+fn endings(world: &World) {
+    world.submit((8..=10).map(|seed| introduction(seed, &[&format!("serial:SN-{seed}")])).collect());
+    let long = |until| (ago(300 * DAY), until);
+    world.claim_period(7, 1, long(ahead(20 * DAY)), "ldevid");
+    world.claim_period(8, 2, (ago(20 * HOUR), ahead(4 * HOUR)), "short");
+    world.claim_period(9, 3, long(ago(2 * HOUR)), "ldevid");
+    // In time for its renewal; renewed; ended and renewed; held; ended while its holder was out of use.
+    world.claim_period(7, 4, (ago(12 * HOUR), ahead(12 * HOUR)), "short");
+    world.claim_period(8, 5, long(ahead(DAY)), "ldevid");
+    world.claim_period(8, 6, (ago(DAY), ahead(90 * DAY)), "ldevid");
+    world.claim_period(9, 7, long(ago(HOUR)), "server");
+    world.claim_period(9, 8, (ago(DAY), ahead(90 * DAY)), "server");
+    world.claim_period(10, 9, long(ahead(DAY)), "ldevid");
+    world.claim_period(10, 10, long(ago(HOUR)), "server");
+    world.submit(vec![status(10, &controller(), "security-controller", "suspended", &[])]);
+}
+
+fn numbers(alert: &ExpiryAlert) -> Vec<u8> {
+    let number = |hex: &str| u8::from_str_radix(&hex[38..], 16).expect("hex");
+    alert.certificates.iter().map(|info| number(&info.serial)).collect()
+}
+
+#[test]
+fn what_was_not_renewed_is_told_once() {
+    let world = World::new();
+    endings(&world);
+    let (at, alerts) = world.app.look_at_expiries(None, 30).expect("looks");
+    let [alert] = alerts.as_slice() else { panic!("one domain: {alerts:?}") };
+    assert_eq!((alert.ending, alert.lapsed), (2, 1), "{alert:?}");
+    assert_eq!(numbers(alert), [3, 2, 1], "in the order in which they end");
+    let found = world.app.expiries();
+    let [found] = found.as_slice() else { panic!("one domain: {found:?}") };
+    // Number 4 ends within a day as well, and its window for renewal is not over yet.
+    assert_eq!((found.issued, found.ending, found.lapsed), (10, [2, 2, 3], 1));
+
+    let (_, alerts) = world.app.look_at_expiries(Some(at), 30).expect("looks");
+    assert_eq!(alerts, [], "it was told");
+    let (_, alerts) = world.app.look_at_expiries(Some(ago(5 * DAY)), 30).expect("looks");
+    assert_eq!(numbers(&alerts[0]), [3, 2], "number 1 was told of ten days ago");
+    let (_, alerts) = world.app.look_at_expiries(None, 10).expect("looks");
+    assert_eq!(numbers(&alerts[0]), [3, 2], "it is too early for number 1");
+    assert_eq!(world.app.expiries()[0].ending, [2, 2, 3], "what is counted hangs on no configuration");
+}
+
+/// Takes requests and answers with these statuses, then with 204; what it gets, body and all.
+fn receiver(statuses: &'static [u16]) -> (SocketAddr, Receiver<String>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("listens");
+    let address = listener.local_addr().expect("an address");
+    let (tell, told): (Sender<String>, _) = channel();
+    std::thread::spawn(move || {
+        let mut statuses = statuses.iter();
+        while let Ok((mut stream, _)) = listener.accept() {
+            let status = statuses.next().unwrap_or(&204);
+            let mut request = Vec::new();
+            let mut buffer = [0; 4096];
+            while !is_whole(&request) {
+                match stream.read(&mut buffer) {
+                    Ok(0) | Err(_) => break,
+                    Ok(length) => request.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+                }
+            }
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\nlocation: /elsewhere\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+            );
+            let _ = stream.write_all(answer.as_bytes());
+            if tell.send(String::from_utf8_lossy(&request).into_owned()).is_err() {
+                return;
+            }
+        }
+    });
+    (address, told)
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    length.and_then(|length| length.parse::<usize>().ok()).is_some_and(|length| body.len() >= length)
+}
+
+#[test]
+fn a_receiver_is_told_again_until_it_has_taken_it() {
+    let world = World::new();
+    endings(&world);
+    let (address, told) = receiver(&[503, 302]);
+    let config = AlertsConfig {
+        webhook: Some(format!("http://{address}/hooks/ics").parse().expect("a URL")),
+        every_seconds: 1,
+        ..AlertsConfig::default()
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let (stop, stopped) = watch::channel(false);
+    let watching = runtime.spawn(world.app.clone().watch_certificates(config, stopped));
+    let next = || told.recv_timeout(Duration::from_secs(30)).expect("is told");
+    // Failed twice: an error, and a redirection, which leads nowhere. The third time it is taken.
+    let (first, second, third) = (next(), next(), next());
+    for request in [&first, &second, &third] {
+        assert!(request.starts_with("POST /hooks/ics HTTP/1.1"), "{request}");
+    }
+    assert_eq!(first, third, "the same again");
+    let body = third.split_once("\r\n\r\n").expect("a body").1;
+    let value: Value = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"));
+    assert_eq!((&value["ending"], &value["lapsed"]), (&2.into(), &1.into()), "{value}");
+    assert_eq!(value["certificates"].as_array().map(Vec::len), Some(3), "{value}");
+    assert!(!body.contains(crate::world::TOKEN), "no secret leaves");
+    let silence = told.recv_timeout(Duration::from_millis(2500));
+    assert!(silence.is_err(), "two looks later there is nothing new: {silence:?}");
+    assert_eq!(world.app.alerts(), (1, 2));
+    stop.send_replace(true);
+    runtime.block_on(watching).expect("ends");
+}

@@ -1,0 +1,123 @@
+//! Real processes: reports of what was issued, and a device whose key is lost.
+
+use serde_json::Value;
+
+use crate::town::{DOMAIN, Town};
+
+#[test]
+fn reports_for_people_for_spreadsheets_and_for_programs() {
+    let town = Town::new("\n[alerts]\nevery_seconds = 1\n");
+    for name in ["1", "2"] {
+        town.device(name);
+        let (code, answer) = town.est(&format!("SN-{name}"), name);
+        assert_eq!(code, "200", "{answer}");
+    }
+    town.ok(&[
+        "status",
+        "suspended",
+        "serial:SN-2",
+        "--signer",
+        "monitor",
+        "--role",
+        "security-controller",
+        "--reason",
+        "it =scans",
+        "--yes",
+    ]);
+
+    let listed = town.words(&["certs"]);
+    assert!(
+        listed.contains("device SN-1") && listed.contains("good") && listed.contains("certificateHold (suspended)"),
+        "{listed}"
+    );
+    let held = town.ok(&["certs", "--state", "held", "--all"]);
+    assert_eq!(held["items"].as_array().map(Vec::len), Some(1), "{held}");
+    let first = &town.ok(&["certs", "--limit", "1"])["items"][0];
+    let of = first["id"].as_str().expect("an id");
+    assert_eq!(town.ok(&["certs", "--of", of])["items"][0], *first);
+    assert_eq!(town.ok(&["certs", "--ends-within", "31"])["items"].as_array().map(Vec::len), Some(2));
+    assert_eq!(town.ok(&["certs", "--ends-within", "29"])["items"].as_array().map(Vec::len), Some(0));
+
+    town.words(&["report", "--out", "report.html"]);
+    let html = String::from_utf8(town.bench.read("report.html")).expect("text");
+    for expected in [
+        "<!DOCTYPE html>",
+        "device SN-1",
+        "certificateHold",
+        "Monitor as security-controller",
+        "it =scans",
+        "1 good, 1 held",
+    ] {
+        assert!(html.contains(expected), "`{expected}` is missing: {html}");
+    }
+    let csv = town.words(&["report", "--format", "csv"]);
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+    assert!(csv.starts_with("serial,state,holder,") && csv.contains(",it =scans,"), "{csv}");
+    let report: Value = serde_json::from_str(&town.words(&["--json", "report"])).expect("JSON");
+    assert_eq!((&report["domain"], &report["totals"]["held"]), (&DOMAIN.into(), &1.into()), "{report}");
+
+    town.eventually("the watch has looked", || {
+        let metrics = town.bench.ok("curl", &["--silent", &format!("{}/metrics", town.url)]);
+        metrics.contains(&format!("ics_certificates_issued{{domain=\"{DOMAIN}\"}} 2"))
+            && metrics.contains(&format!("ics_certificates_ending{{domain=\"{DOMAIN}\",days=\"30\"}} 1"))
+    });
+}
+
+#[test]
+fn a_device_whose_key_is_lost_comes_back_as_another() {
+    let town = Town::new("");
+    town.device("7");
+    town.ok(&["grant", "owner", "--to", "keeper.asc", "serial:SN-7", "--yes"]);
+    assert_eq!(town.est("SN-7", "7").0, "200");
+    assert!(town.ocsp("7").contains("good"));
+    let old = town.ok(&["lookup", "serial:SN-7"])["identities"][0].as_str().expect("an id").to_owned();
+
+    // Whoever may not introduce things replaces none.
+    town.key("new");
+    town.refused(&[
+        "replace",
+        "serial:SN-7",
+        "--with",
+        "new.pub",
+        "--signer",
+        "monitor",
+        "--role",
+        "security-controller",
+        "--yes",
+    ]);
+    assert!(town.ocsp("7").contains("good"), "nothing has changed");
+
+    let planned = town.ok(&["replace", "serial:SN-7", "--with", "new.pub", "--dry-run"]);
+    assert_eq!(planned.as_array().map(Vec::len), Some(4), "{planned}");
+    town.ok(&["replace", "serial:SN-7", "--with", "new.pub", "--reason", "board burnt", "--yes"]);
+    let text = town.ocsp("7");
+    assert!(text.contains("revoked") && text.contains("cessationOfOperation"), "at once: {text}");
+    let record = town.ok(&["lookup", "serial:SN-7"])["records"][0]["record"].take();
+    assert_ne!(record["id"], old.as_str(), "the name is the successor's");
+    assert_eq!(record["replaces"][0]["value"], old.as_str(), "{record}");
+    assert_eq!(record["attributes"]["model"][0]["value"], "P7", "{record}");
+
+    // Its owner has not approved it yet.
+    let (code, answer) = town.est("SN-7", "new");
+    assert_eq!(code, "403", "{answer}");
+    assert!(answer.contains("no status permits its use"), "{answer}");
+    town.ok(&["status", "in-use", "serial:SN-7", "--signer", "keeper", "--role", "owner", "--yes"]);
+    let (code, answer) = town.est("SN-7", "new");
+    assert_eq!(code, "200", "{answer}");
+    assert!(town.ocsp("new").contains("good"));
+    assert_ne!(town.est("SN-7", "7").0, "200", "the lost key gets nothing");
+
+    // By ACME as well: the manufacturer's own client, for the host's name.
+    let eab = town.ok(&["acme", "eab"]);
+    let text = |member: &str| eab[member].as_str().expect("text").to_owned();
+    let (directory, binding) = (text("directory"), format!("{}:{}", text("kid"), text("hmac_key")));
+    let common = ["-v", "-y", "-a", &directory, "-c", "uacme"];
+    town.bench.ok("uacme", &[&common[..], &["-e", &binding, "new", "ops@acme.example"]].concat());
+    let host = format!("pump-7.{DOMAIN}");
+    town.bench.ok("uacme", &[&common[..], &["-t", "EC", "issue", &host]].concat());
+    let holder = town.ok(&["certs", "--all"]);
+    let last = holder["items"].as_array().and_then(|items| items.last()).expect("one");
+    assert_eq!(last["id"], record["id"], "{holder}");
+    let again = town.refused(&["replace", &old, "--with", "7.pub", "--yes"]);
+    assert!(again.contains("already"), "{again}");
+}

@@ -1,0 +1,200 @@
+//! Real processes: a manufacturer's node that issues, his commands, and devices with keys of their own.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::tools::{Bench, said};
+
+const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
+pub(crate) const DOMAIN: &str = "devices.acme.example";
+
+/// A manufacturer's home directory `maker`, with a node that runs.
+pub(crate) struct Town {
+    pub(crate) bench: Bench,
+    pub(crate) url: String,
+    node: Option<Child>,
+}
+
+impl Town {
+    /// A node that issues by the profiles `ldevid` and `server`; with these lines more in its configuration.
+    pub(crate) fn new(more: &str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let mut town = Self { bench: Bench::new(), url: format!("http://127.0.0.1:{port}"), node: None };
+        let listen = format!("127.0.0.1:{port}");
+        town.ok(&["init", "--role", "manufacturer", "--domain", DOMAIN, "--listen", &listen, "--generate-passphrase"]);
+        town.authorities();
+        town.configure(more);
+        town.start();
+        town.policy();
+        town
+    }
+
+    fn authorities(&self) {
+        self.ok(&["key", "make", "root", "--algorithm", "p256"]);
+        self.ok(&["ca", "root", "--key", "root", "--name", "Acme Root", "--out", "root.pem"]);
+        self.ok(&["key", "make", "issuer", "--algorithm", "p256"]);
+        self.ok(&["ca", "request", "--key", "issuer", "--name", "Acme Issuing", "--out", "issuer.csr"]);
+        self.ok(&["ca", "sign", "issuer.csr", "--certificate", "root.pem", "--out", "issuer.pem"]);
+    }
+
+    fn configure(&self, more: &str) {
+        let path = self.bench.path().join("maker/ics.toml");
+        let text = std::fs::read_to_string(&path).expect("is there");
+        let text = text.replacen("[node]", "[node]\nissuers = [\"issuer\"]", 1);
+        std::fs::write(path, format!("{text}\n[acme]\n{more}")).expect("writes");
+    }
+
+    /// What is issued, and who else speaks: an owner and a security controller.
+    fn policy(&self) {
+        let profile = |uses: &[&str], names: &[&str]| {
+            json!({
+                "kinds": ["device"], "uses": uses, "keys": ["p256", "ed25519"], "names": names, "seconds": 2_592_000,
+                "requesters": ["manufacturer"],
+            })
+        };
+        let profiles = json!({
+            "ldevid": profile(&["client"], &["serial:*", "urn:*"]),
+            "server": profile(&["server", "client"], &["host:*"]),
+        });
+        self.bench.file("profiles.json", profiles.to_string().as_bytes());
+        let url = format!("{}/x509/{DOMAIN}", self.url);
+        self.ok(&["ca", "import", "issuer.pem", "--chain", "root.pem", "--url", &url, "--profiles", "profiles.json"]);
+        self.ok(&["domain", "submit"]);
+        for (key, name) in [("keeper", "Keeper"), ("monitor", "Monitor")] {
+            self.ok(&["key", "make", key, "--user-id", name]);
+            let armored = self.words(&["key", "show", key, "--armor"]);
+            self.bench.file(&format!("{key}.asc"), armored.as_bytes());
+        }
+        self.ok(&[
+            "domain",
+            "update",
+            "--add-signer",
+            "owner=keeper.asc",
+            "--add-signer",
+            "security-controller=monitor.asc",
+        ]);
+        self.ok(&["domain", "submit"]);
+    }
+
+    pub(crate) fn start(&mut self) {
+        let mut command = self.command("maker");
+        let mut node =
+            command.args(["--json", "serve"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("starts");
+        let mut line = String::new();
+        BufReader::new(node.stdout.take().expect("piped")).read_line(&mut line).expect("reads");
+        assert!(line.contains("listening"), "the node starts: {line}");
+        self.node = Some(node);
+        self.eventually("it is ready", || {
+            let answer = self.bench.run("curl", &["--silent", "--fail", &format!("{}/readyz", self.url)]);
+            answer.status.success()
+        });
+    }
+
+    /// Ends the node, as a power cut does.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut node) = self.node.take() {
+            node.kill().expect("is killed");
+            node.wait().expect("is gone");
+        }
+    }
+
+    fn command(&self, home: &str) -> Command {
+        let mut command = Command::new(ICS);
+        command.current_dir(self.bench.path()).env_clear().env("NO_COLOR", "1").env("ICS_HOME", home);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command of the manufacturer's.
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
+        self.command("maker").args(words).output().expect("starts")
+    }
+
+    /// The same, which must succeed; what it printed for people.
+    pub(crate) fn words(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "ics {words:?}: {}", said(&output));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// The same; what it printed as JSON.
+    pub(crate) fn ok(&self, words: &[&str]) -> Value {
+        let output = self.command("maker").arg("--json").args(words).output().expect("starts");
+        assert!(output.status.success(), "ics {words:?}: {}", said(&output));
+        serde_json::from_slice(&output.stdout).unwrap_or(Value::Null)
+    }
+
+    /// One that must fail; what it said.
+    pub(crate) fn refused(&self, words: &[&str]) -> String {
+        let output = self.run(words);
+        assert!(!output.status.success(), "ics {words:?}: {}", said(&output));
+        said(&output)
+    }
+
+    /// A device with a key of its own in `NAME.key`, published and in use: `serial:SN-NAME`, `pump-NAME.…`.
+    pub(crate) fn device(&self, name: &str) {
+        self.key(name);
+        let (serial, host) = (format!("SN-{name}"), format!("pump-{name}.{DOMAIN}"));
+        self.ok(&["publish", "--key", &format!("{name}.pub"), "--serial", &serial, "--host", &host, "--model", "P7"]);
+        self.ok(&["status", "in-use", &format!("serial:SN-{name}"), "--yes"]);
+    }
+
+    /// A key in `NAME.key`, and its public part in `NAME.pub`.
+    pub(crate) fn key(&self, name: &str) {
+        self.bench.openssl(&format!("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {name}.key"));
+        self.bench.openssl(&format!("pkey -in {name}.key -pubout -out {name}.pub"));
+    }
+
+    /// Enrols over EST with the registrar's token, for the thing with that serial number and the key in `NAME.key`; the
+    /// status of the answer. The certificate is in `NAME.pem`.
+    pub(crate) fn est(&self, serial: &str, name: &str) -> (String, String) {
+        self.bench.request_again(name, &[]);
+        self.bench.openssl(&format!("base64 -A -in {name}.csr -out {name}.b64"));
+        let token = String::from_utf8(self.bench.read("maker/operator-token")).expect("a token");
+        let (user, body) = (format!("{serial}:{}", token.trim()), format!("@{name}.b64"));
+        let url = format!("{}/.well-known/est/simpleenroll", self.url);
+        let arguments = ["--silent", "--user", &user, "--header", "Content-Type: application/pkcs10", "--data-binary"];
+        let output = ["--output", "answer", "--write-out", "%{http_code}", &url];
+        self.bench.file("answer", b"");
+        let code = said(&self.bench.run("curl", &[&arguments[..], &[&body], &output].concat()));
+        let answer = String::from_utf8_lossy(&self.bench.read("answer")).into_owned();
+        if code == "200" {
+            self.bench.openssl("base64 -d -A -in answer -out answer.p7");
+            self.bench.openssl(&format!("pkcs7 -inform DER -in answer.p7 -print_certs -out {name}.pem"));
+        }
+        (code, answer)
+    }
+
+    /// What openssl is told of the certificate in `NAME.pem` by OCSP: `good` or `revoked` and why.
+    pub(crate) fn ocsp(&self, name: &str) -> String {
+        let url = format!("{}/x509/{DOMAIN}/ocsp", self.url);
+        let certificate = format!("{name}.pem");
+        let arguments = ["ocsp", "-issuer", "issuer.pem", "-cert", &certificate, "-url", &url, "-CAfile", "chain.pem"];
+        let chain = [self.bench.read("root.pem"), self.bench.read("issuer.pem")].concat();
+        self.bench.file("chain.pem", &chain);
+        let text = self.bench.ok("openssl", &arguments);
+        assert!(text.contains("Response verify OK"), "{text}");
+        text
+    }
+
+    #[track_caller]
+    pub(crate) fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < Duration::from_secs(30), "{what}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Town {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
