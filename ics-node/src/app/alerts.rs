@@ -64,7 +64,7 @@ impl App {
             };
             let told = tokio::select! {
                 () = stopped(&mut stop) => return,
-                told = self.tell_of(&alerts, receiver.as_ref()) => told,
+                told = self.tell_receiver(&alerts, receiver.as_ref()) => told,
             };
             if told {
                 told_until = Some(at);
@@ -73,7 +73,7 @@ impl App {
     }
 
     /// Whether all alerts are told.
-    async fn tell_of(&self, alerts: &[ExpiryAlert], receiver: Option<&(String, reqwest::Client)>) -> bool {
+    async fn tell_receiver(&self, alerts: &[ExpiryAlert], receiver: Option<&(String, reqwest::Client)>) -> bool {
         let mut told = true;
         for alert in alerts {
             let ExpiryAlert { domain, ending, lapsed, .. } = alert;
