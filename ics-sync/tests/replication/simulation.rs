@@ -15,7 +15,7 @@ use crate::world::World;
 /// Lives of each story of one copy, if `ICS_SEEDS` says nothing else.
 const SEEDS: u64 = 200;
 /// Lives of a federation.
-const TOWN_SEEDS: u64 = 100;
+const TOWN_SEEDS: u64 = 500;
 /// Lives after which a long run says how far it is.
 const PROGRESS: u64 = 500;
 

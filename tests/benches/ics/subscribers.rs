@@ -88,7 +88,7 @@ async fn changed_verdicts(home: &Home, url: &str) -> Result<Vec<Duration>, Error
     take(&mut changes, SUBSCRIBERS * TRIALS, |change| change.permitted).await?;
     let mut times = Vec::new();
     for trial in 0..TRIALS {
-        let body = recall(home, trial)?;
+        let body = suspension(home, trial)?;
         submit(&node, home, vec![body]).await?;
         let acknowledged = Instant::now();
         let name = device::fingerprint(trial)?;
@@ -138,10 +138,10 @@ async fn subscribe(
     Ok(())
 }
 
-/// The manufacturer recalls one of the devices.
-fn recall(home: &Home, number: usize) -> Result<Vec<u8>, Error> {
+/// The manufacturer suspends one of the devices.
+fn suspension(home: &Home, number: usize) -> Result<Vec<u8>, Error> {
     let mut claims = Claims::new(Act::Status, "manufacturer".parse()?, home.domain.clone());
-    claims.status = Some("recalled".parse()?);
+    claims.status = Some("suspended".parse()?);
     let signer = home.signers.first().ok_or("no signers")?;
     let at = Timestamp::from_seconds(CREATED.as_seconds() + 1);
     Ok(certify(signer, &device::key(number)?, &device::urn(number), None, Kind::Device, &claims, true, at, &[0; 32])?)
