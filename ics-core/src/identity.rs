@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::str::FromStr;
-use data_encoding::HEXLOWER_PERMISSIVE;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The fingerprint of an OpenPGP key, in lower-case hex: 40 digits for version 4 (RFC 9580, 5.5.4.2), 64 for version 6.
@@ -82,7 +82,7 @@ pub fn excerpt(text: &str) -> String {
 }
 
 pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    write!(f, "{}", HEXLOWER.encode_display(bytes))
 }
 
 impl FromStr for Fingerprint {

@@ -26,9 +26,14 @@ pub fn element(out: &mut Vec<u8>, tag: u8, write: impl FnOnce(&mut Vec<u8>)) {
     out.push(0);
     let start = out.len();
     write(out);
-    let length = out.len() - start;
-    let (bytes, count) = length_bytes(length);
-    out.splice(start - 1..start, bytes.into_iter().take(count));
+    let end = out.len();
+    let (bytes, count) = length_bytes(end - start);
+    // One octet is kept for the length; the content makes room where it takes more.
+    out.resize(end + count - 1, 0);
+    if count > 1 {
+        out.copy_within(start..end, start + count - 1);
+    }
+    out.iter_mut().skip(start - 1).zip(bytes).take(count).for_each(|(place, byte)| *place = byte);
 }
 
 /// Writes an element with that content.

@@ -61,10 +61,10 @@ pub struct Gone {
     pub statements: Vec<StatementId>,
 }
 
-/// Introductions in the order of the log, whether or not anybody may read them.
+/// What may introduce somebody, in the order of the log, whether or not anybody may read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Introductions {
-    /// The places of the entries, and the ids of whom they introduce, who may have been introduced before.
+    /// The places of the entries, and the ids of whom they are about: see [`Then::is_first_introduced_at`].
     pub found: Vec<(u64, String)>,
     /// Where to go on, if there may be more.
     pub next: Option<u64>,
@@ -262,8 +262,13 @@ impl App {
         let page = self.store().positions(moment.hosted.number, &keys(&[Posting::Act(Act::Identity)]), range, limit)?;
         let mut found = Vec::with_capacity(page.indices.len());
         for entry in self.store().entries_at(moment.hosted.number, &page.indices)? {
-            let statement = restore(&moment.domain, &entry)?.filter(is_introduction);
-            found.extend(statement.map(|statement| (entry.index, statement.subject_id().to_string())));
+            // Who has a key is known by its packet; the rest is read with all that is said of him.
+            let key = entry.content.as_ref().and_then(|content| openpgp_key_of(&content.body));
+            let id = match key {
+                Some(key) => Some(key.to_string()),
+                None => restore(&moment.domain, &entry)?.map(|statement| statement.subject_id().to_string()),
+            };
+            found.extend(id.map(|id| (entry.index, id)));
         }
         Ok(Introductions { found, next: page.next })
     }

@@ -208,8 +208,9 @@ fn check_filter(filter: &mut StructureTag, depth: usize, terms: &mut usize) -> R
     let PL::C(parts) = &mut filter.payload else { return Ok(()) };
     match filter.id {
         0..=2 => parts.iter_mut().try_for_each(|part| check_filter(part, depth - 1, terms)),
-        _ => {
-            if parts.iter().any(has_bytes) {
+        of => {
+            // But for dnAttributes, which is a boolean (RFC 4511, 4.5.1.7.7).
+            if parts.iter().filter(|part| (of, part.id) != (9, 4)).any(has_bytes) {
                 *filter = StructureTag { class: TagClass::Context, id: 7, payload: PL::P(b"?".to_vec()) };
             }
             Ok(())

@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::device;
@@ -80,39 +79,43 @@ fn refresh(provider: SocketAddr) -> Result<(Duration, Slapd), Error> {
     );
     let began = Instant::now();
     let copy = Slapd::start(&Database { lines: &lines, overlay: "" }, None, OTHER_CORE)?;
-    while !is_refreshed(copy.address)? {
+    let mut asked = TcpStream::connect(copy.address)?;
+    while !is_refreshed(&mut asked)? {
         if began.elapsed() > PATIENCE {
             return Err("the refresh does not end".into());
         }
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(5));
     }
     Ok((began.elapsed(), copy))
 }
 
-/// A slapd that keeps a copy writes down how far it is when the refresh is over.
-fn is_refreshed(address: SocketAddr) -> Result<bool, Error> {
-    let mut command = Command::new("ldapsearch");
-    command.args(["-x", "-LLL", "-H", &format!("ldap://{address}"), "-b", "o=ics", "-s", "base", "contextCSN"]);
-    let output = command.env("LDAPCONF", "/dev/null").output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).contains("contextCSN:"))
+/// Asks a slapd that keeps a copy whether it has written down how far it is, as it does when the refresh is over. A
+/// program that is started for each question would take much of the cores on which this is measured.
+fn is_refreshed(copy: &mut TcpStream) -> Result<bool, Error> {
+    copy.write_all(&search(0, &[b"contextCSN"], &[]))?;
+    let mut has = false;
+    each_message(copy, |content| {
+        has |= content.windows(10).any(|window| window == b"contextCSN");
+        !matches!(operation(content), Some((0x65, _)))
+    })?;
+    Ok(has)
 }
 
-/// How long it takes to be sent everything, as slapd asks for it.
-fn drain(address: SocketAddr, wanted: usize) -> Result<Duration, Error> {
-    let attributes = [element(4, b"*"), element(4, b"+")].concat();
+/// A search of all below the suffix, or for it alone, with this control.
+fn search(scope: u8, attributes: &[&[u8]], control: &[u8]) -> Vec<u8> {
+    let attributes: Vec<u8> = attributes.iter().flat_map(|attribute| element(4, attribute)).collect();
     let search = [
         element(4, b"o=ics"),
-        vec![0x0a, 1, 2, 0x0a, 1, 0, 2, 1, 0, 2, 1, 0, 1, 1, 0],
+        vec![0x0a, 1, scope, 0x0a, 1, 0, 2, 1, 0, 2, 1, 0, 1, 1, 0],
         element(0x87, b"objectClass"),
         element(0x30, &attributes),
     ];
-    let sync = element(0x30, &element(0x0a, &[1]));
-    let control = element(0x30, &[element(4, b"1.3.6.1.4.1.4203.1.9.1.1"), element(4, &sync)].concat());
-    let content = [vec![2, 1, 7], element(0x63, &search.concat()), element(0xa0, &control)].concat();
-    let mut stream = TcpStream::connect(address)?;
-    let began = Instant::now();
-    stream.write_all(&element(0x30, &content))?;
-    let (mut read, mut buffer, mut entries) = (Vec::new(), vec![0; 1 << 18], 0);
+    element(0x30, &[&[2, 1, 7], element(0x63, &search.concat()).as_slice(), control].concat())
+}
+
+/// Hands on what comes, a message after the other, for as long as more is wanted.
+fn each_message(stream: &mut TcpStream, mut take: impl FnMut(&[u8]) -> bool) -> Outcome {
+    let (mut read, mut buffer) = (Vec::new(), vec![0; 1 << 18]);
     loop {
         let count = stream.read(&mut buffer)?;
         if count == 0 {
@@ -122,13 +125,28 @@ fn drain(address: SocketAddr, wanted: usize) -> Result<Duration, Error> {
         let mut start = 0;
         while let Some((_, content, rest)) = split(read.get(start..).unwrap_or_default()) {
             start = read.len() - rest.len();
-            match operation(content) {
-                Some((0x64, _)) => entries += 1,
-                Some((0x65, _)) if entries == wanted => return Ok(began.elapsed()),
-                Some((0x65, _)) => return Err(format!("{entries} entries of {wanted}").into()),
-                _ => {}
+            if !take(content) {
+                return Ok(());
             }
         }
         read.drain(..start);
     }
+}
+
+/// How long it takes to be sent everything, as slapd asks for it.
+fn drain(address: SocketAddr, wanted: usize) -> Result<Duration, Error> {
+    let sync = element(0x30, &element(0x0a, &[1]));
+    let control = element(0x30, &[element(4, b"1.3.6.1.4.1.4203.1.9.1.1"), element(4, &sync)].concat());
+    let mut stream = TcpStream::connect(address)?;
+    let began = Instant::now();
+    stream.write_all(&search(2, &[b"*", b"+"], &element(0xa0, &control)))?;
+    let mut entries = 0;
+    each_message(&mut stream, |content| match operation(content) {
+        Some((0x65, _)) => false,
+        of => {
+            entries += usize::from(matches!(of, Some((0x64, _))));
+            true
+        }
+    })?;
+    if entries == wanted { Ok(began.elapsed()) } else { Err(format!("{entries} entries of {wanted}").into()) }
 }

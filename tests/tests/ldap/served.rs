@@ -1,11 +1,12 @@
-//! `ics serve` with a section `[ldap]`: it listens where ics.toml says, with the TLS that ics.toml says, and clients are
-//! told when it ends.
+//! `ics serve` with a section `[ldap]`: it listens where ics.toml says, with the TLS that ics.toml says, clients are told
+//! when it ends, and another node copies from it over LDAP.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Blocking, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,6 +18,8 @@ use crate::support::{Answer, certificate_files};
 
 const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
 const DOMAIN: &str = "devices.acme.example";
+/// The key of a device: the base point of Ed25519, as SubjectPublicKeyInfo.
+const SPKI: &str = "MCowBQYDK2VwAyEAWGZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY=";
 
 /// A home directory, and the certificate that its ics.toml names.
 struct Home {
@@ -33,10 +36,16 @@ struct Served {
 
 impl Home {
     async fn new() -> Self {
+        Self::of("manufacturer", DOMAIN).await
+    }
+
+    async fn of(role: &str, domain: &str) -> Self {
         let dir = TempDir::new().expect("a directory");
         let files = certificate_files(dir.path(), "ldap", "subjectAltName=IP:127.0.0.1").await;
         let this = Self { dir, certificate: files.certificate };
-        let arguments = ["init", "--role", "manufacturer", "--domain", DOMAIN, "--listen", "127.0.0.1:0"];
+        // The command line has to know the port.
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let arguments = ["init", "--role", role, "--domain", domain, "--listen", &free.to_string()];
         this.ics(&[&arguments[..], &["--generate-passphrase"]].concat());
         this
     }
@@ -187,5 +196,46 @@ async fn without_a_certificate_there_is_no_tls() {
     home.says("", "");
     let served = home.serve(1).expect("it runs");
     assert!(served.at("http").starts_with("http://127.0.0.1:"), "and no LDAP unless told");
+    served.stop();
+}
+
+/// By which transport a domain is copied, the configuration of the peer says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_with_an_ldap_address_is_copied_from_over_ldap() {
+    let (home, mirror) = (Home::new().await, Home::of("infield", "site4.acme.example").await);
+    home.says("", "[ldap]\nlisten = \"127.0.0.1:0\"");
+    let served = home.serve(2).expect("it runs");
+    home.ics(&["publish", "--spki", SPKI, "--serial", "SN-0001"]);
+    let base = format!("icsDomain={DOMAIN},o=ics");
+    let all = ["-LLL", "-o", "ldif-wrap=no", "-b", &base];
+    let theirs = home.ask("ldapsearch", served.at("ldap"), true, &all).await;
+    assert_eq!(
+        (theirs.code, theirs.count("dn: ")),
+        (0, 3),
+        "the domain, the device and what is said of it: {theirs:?}"
+    );
+    let value = |answer: &Answer, name: &str| {
+        answer.out.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).map(str::to_owned)
+    };
+    let origin = value(&theirs, "icsOrigin").expect("an origin");
+
+    mirror.says("", "[ldap]\nlisten = \"127.0.0.1:0\"");
+    mirror.ics(&["peer", "add", "ics.devices.acme.example", &origin, "--url", served.at("ldap"), "--yes"]);
+    let copying = mirror.serve(2).expect("it runs");
+    let began = Instant::now();
+    let ours = loop {
+        let ours = mirror.ask("ldapsearch", copying.at("ldap"), true, &all).await;
+        if ours.count("dn: ") == 3 {
+            break ours;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "not copied: {ours:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    ours.has("icsPosition: mirror").has("icsName: serial:SN-0001");
+    for name in ["icsRoot", "icsIdentity", "icsStatement", "icsBody:"] {
+        assert_eq!(value(&ours, name), value(&theirs, name), "{name}");
+        assert!(value(&ours, name).is_some(), "{name}");
+    }
+    copying.stop();
     served.stop();
 }

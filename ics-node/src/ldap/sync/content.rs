@@ -33,6 +33,8 @@ pub(super) struct Content {
     filter: LdapFilter,
     selection: Selection,
     keys: bool,
+    /// The name of the key space.
+    key_space: String,
     /// Over all of it.
     pub(super) digest: [u8; 32],
 }
@@ -65,7 +67,8 @@ impl Content {
             _ => false,
         };
         let keys = keys && keyspace::plan(&request.filter) != KeyPlan::Nothing;
-        Ok(Self { reader, party, base, scope: request.scope, filter: request.filter, selection, keys, digest })
+        let (key_space, scope, filter) = (place.tree.key_space_dn(), request.scope, request.filter);
+        Ok(Self { reader, party, base, scope, filter, selection, keys, key_space, digest })
     }
 
     /// Whether the reader is still who he was.
@@ -181,8 +184,8 @@ impl Content {
     }
 
     /// Whether an entry is one of the key space, whose numbers are its own.
-    pub(super) fn is_key(&self, place: &Place, name: &Name) -> bool {
-        self.has_keys() && name.dn.ends_with(&place.tree.key_space_dn())
+    pub(super) fn is_key(&self, name: &Name) -> bool {
+        self.has_keys() && name.dn.ends_with(&self.key_space)
     }
 
     /// A domain's entry, if it is asked for.
@@ -230,7 +233,7 @@ impl Content {
     }
 
     /// An entry as it is sent, with the number of the state that it belongs to.
-    pub(super) fn encode(&self, mut entry: Entry, csn: Option<String>) -> Vec<u8> {
+    pub(super) fn encode(&self, mut entry: Entry, csn: Option<&String>) -> Vec<u8> {
         entry.put(&schema::ENTRY_CSN, csn);
         encode(&entry, &self.selection)
     }

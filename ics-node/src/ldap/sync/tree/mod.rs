@@ -73,7 +73,8 @@ pub(in crate::ldap) struct Tree {
     has: BTreeMap<DomainName, Moment>,
     aim: BTreeMap<DomainName, Moment>,
     work: VecDeque<Work>,
-    /// The number of the state that keys are brought to.
+    /// The numbers of the states that domains, and keys, are brought to.
+    csns: BTreeMap<DomainName, String>,
     keys_csn: Option<String>,
     /// Whether anything was sent since the last cookie.
     has_sent: bool,
@@ -108,6 +109,7 @@ impl Tree {
             has: BTreeMap::new(),
             aim: BTreeMap::new(),
             work: [Work::Begin].into(),
+            csns: BTreeMap::new(),
             keys_csn: None,
             has_sent: false,
         })
@@ -147,10 +149,10 @@ impl Tree {
         match work {
             Work::Begin => self.begin(place)?,
             Work::Look => self.look(place)?,
-            Work::Top => self.add(place, self.content.top(place), None, out)?,
+            Work::Top => self.add(self.content.top(place), None, out)?,
             Work::Domain(domain) => {
                 let made = self.content.domain(place, self.aimed(&domain)?)?;
-                self.add(place, made.into_iter().collect(), Some(&domain), out)?;
+                self.add(made.into_iter().collect(), Some(&domain), out)?;
             }
             Work::All(domain, from) => self.all(place, domain, from, out)?,
             Work::AllKeys(domain) => {
@@ -202,7 +204,7 @@ impl Tree {
             let is_first = |then: &Then| index.is_none_or(|index| then.is_first_introduced_at(index));
             if then.as_ref().is_none_or(is_first) {
                 let made = self.made_of(place, &self.aim, &domain, &id, then.as_ref())?;
-                self.add(place, made, Some(&domain), out)?;
+                self.add(made, Some(&domain), out)?;
             }
         }
         self.work.extend_first([next.map(|next| Work::All(domain, next))]);
@@ -261,7 +263,7 @@ impl Tree {
     /// The entry of a key, whatever the consumer has of it.
     fn send_key(&mut self, place: &Place, domain: &DomainName, id: &str, out: &mut Vec<Sent>) -> Result<(), Failure> {
         let made = self.content.key(place, self.aim.values(), None, id)?;
-        self.add(place, made.into_iter().collect(), Some(domain), out)
+        self.add(made.into_iter().collect(), Some(domain), out)
     }
 
     /// Everything of a thing, whatever the consumer has of it.
@@ -276,7 +278,7 @@ impl Tree {
         let names = gone.iter().flat_map(|gone| self.content.names(place, domain, gone));
         let is_made = |name: &Name| made.iter().any(|(held, _)| held == name);
         names.filter(|name| !is_made(name)).for_each(|name| out.push(deleted(&name)));
-        self.add(place, made, Some(domain), out)
+        self.add(made, Some(domain), out)
     }
 
     /// What of a thing differs from what the consumer has.
@@ -292,7 +294,7 @@ impl Tree {
                 Some(_) => State::Modify,
                 None => State::Add,
             };
-            let operation = self.content.encode(entry, self.csn(place, &name, Some(domain)));
+            let operation = self.content.encode(entry, self.csn(&name, Some(domain)));
             out.push(Sent { operation, controls: control::state(state, &name.uuid) });
         }
         was.keys().for_each(|name| out.push(deleted(name)));
@@ -300,30 +302,24 @@ impl Tree {
     }
 
     /// The number of the state that an entry belongs to.
-    fn csn(&self, place: &Place, name: &Name, of: Option<&DomainName>) -> Option<String> {
-        if self.content.is_key(place, name) {
-            return self.keys_csn.clone();
-        }
-        of.and_then(|domain| entry_csn(self.aim.get(domain)?))
+    fn csn(&self, name: &Name, of: Option<&DomainName>) -> Option<&String> {
+        if self.content.is_key(name) { self.keys_csn.as_ref() } else { self.csns.get(of?) }
     }
 
-    fn count_keys(&mut self) {
+    /// Finds the numbers of what is aimed at.
+    fn count(&mut self) {
+        let numbered = self.aim.iter().filter_map(|(domain, moment)| Some((domain.clone(), entry_csn(moment)?)));
+        self.csns = numbered.collect();
         self.keys_csn = Some(Spot::of_keys(self.aim.values(), &self.content.digest).state(KEYS));
     }
 
-    fn add(
-        &mut self,
-        place: &Place,
-        made: Vec<Made>,
-        of: Option<&DomainName>,
-        out: &mut Vec<Sent>,
-    ) -> Result<(), Failure> {
+    fn add(&mut self, made: Vec<Made>, of: Option<&DomainName>, out: &mut Vec<Sent>) -> Result<(), Failure> {
         for (name, entry) in made {
             let Some(entry) = entry else { continue };
             if let Some(wanted) = &mut self.wanted {
                 *wanted = wanted.checked_sub(1).ok_or(Failure::new(LdapResultCode::SizeLimitExceeded, ""))?;
             }
-            let operation = self.content.encode(entry, self.csn(place, &name, of));
+            let operation = self.content.encode(entry, self.csn(&name, of));
             out.push(Sent { operation, controls: control::state(State::Add, &name.uuid) });
         }
         Ok(())

@@ -45,7 +45,7 @@ impl Tree {
             None => None,
         };
         self.deletes = touched.is_some();
-        self.count_keys();
+        self.count();
         match touched {
             Some(touched) => {
                 for (domain, ids) in touched {
@@ -159,7 +159,7 @@ impl Tree {
         self.work.push_back(Work::Changed);
         let gone = self.without_base(place)?.cloned();
         self.work.extend(gone.map(Work::Gone));
-        self.count_keys();
+        self.count();
         Ok(())
     }
 
