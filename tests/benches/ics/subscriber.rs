@@ -67,7 +67,7 @@ impl Subscriber {
         let signer = domain.signer(&said.issuer()).ok()?;
         let logged = Logged::new(index, header, &verify(said, signer, header.admitted_at).ok()?).ok()?;
         let id = logged.subject_id();
-        let about = self.about.entry(id.clone()).or_default();
+        let about = self.about.entry(id).or_default();
         let admitted = domain.check(&logged, &Context { about, groups: &[], unseen: false }, &mut Cache::default());
         about.push(if admitted.is_ok() { logged } else { logged.refused() });
         Some(id)
@@ -111,7 +111,7 @@ impl Applier for Subscriber {
         }
         for id in core::mem::take(&mut self.touched) {
             let permitted = self.decide(&id, page).ok_or("nothing can be decided")?;
-            if self.decided.insert(id.clone(), permitted) != Some(permitted) {
+            if self.decided.insert(id, permitted) != Some(permitted) {
                 // Whoever measures may have heard enough.
                 let _ = self.changed.send(Changed { id: id.to_string(), permitted, at: Instant::now() });
             }
