@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use ics_core::trust::Outcome;
+use ics_node::gateway::Gateway;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -99,4 +101,15 @@ fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
     let metrics = String::from_utf8(pair.infield.get_bytes("/metrics", &[])).expect("text");
     assert!(metrics.contains("ics_roaming_questions_total{outcome=\"answered\"}"), "{metrics}");
     assert!(!metrics.contains("ics_roaming_questions_total{outcome=\"refused\"} 1"), "{metrics}");
+
+    // The same decisions in a program of its own, without a server.
+    pair.infield.kill();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let gateway = runtime.block_on(async { Gateway::open(&pair.infield.home) }).expect("opens");
+    let decide = |serial: &str| gateway.check(&format!("serial:{serial}"), "connect", None).expect("decides").verdict;
+    assert_eq!(
+        (decide("SN-3002"), decide("SN-3000"), decide("SN-9997")),
+        (Outcome::Allow, Outcome::Deny, Outcome::Unknown)
+    );
+    runtime.block_on(gateway.close());
 }

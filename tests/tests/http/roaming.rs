@@ -2,6 +2,7 @@
 //! it.
 
 mod liar;
+mod together;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use tempfile::TempDir;
 use self::liar::{Liar, Reply};
 use crate::hidden::{ALL, device, lots, say};
 use crate::support::{Node, settings};
-use crate::world::{DOMAIN, TOKEN, World, certificate, domain, maker, serial, signer, stolen};
+use crate::world::{DOMAIN, NODE, TOKEN, World, certificate, domain, maker, serial, signer, stolen};
 
 const LOTS: [&str; 2] = ["L1", "L2"];
 const LIES: &str = "roaming-refused";
@@ -48,32 +49,51 @@ fn origin(home: &Node) -> Origin {
     home.app().domain(&domain()).expect("founded").info.origin
 }
 
-/// A gateway without any copy, which asks whoever is at an address.
-struct Gateway {
-    app: App,
+/// A gateway without any copy of the domain, which asks whoever is at an address.
+pub(super) struct Gateway {
+    pub(super) app: App,
     _data: TempDir,
+}
+
+/// Whoever is at an address, asked about a domain.
+pub(super) fn upstream(origin: &Origin, url: &str) -> PeerConfig {
+    PeerConfig {
+        url: Some(url.parse().expect("a URL")),
+        roam: vec![origin.clone()],
+        ..PeerConfig::new("upstream".parse().expect("a name"))
+    }
 }
 
 impl Gateway {
     fn asking(origin: &Origin, url: &str, seconds: u64) -> Self {
-        let data = TempDir::new().expect("a directory");
+        Self::open(vec![origin.clone()], seconds, upstream(origin, url), 7)
+    }
+
+    /// One that hears these domains, with the key of that seed.
+    pub(super) fn open(domains: Vec<Origin>, seconds: u64, peer: PeerConfig, seed: u8) -> Self {
+        Self::open_in(TempDir::new().expect("a directory"), (domains, seconds), peer, seed)
+    }
+
+    /// The same node, started anew, which hears these domains.
+    pub(super) fn trusting(self, domains: Vec<Origin>, peer: PeerConfig) -> Self {
+        let Self { app, _data: data } = self;
+        drop(app);
+        Self::open_in(data, (domains, 60), peer, 9)
+    }
+
+    fn open_in(data: TempDir, (domains, seconds): (Vec<Origin>, u64), peer: PeerConfig, seed: u8) -> Self {
         let document = TrustDocument {
-            domains: vec![origin.clone()],
+            domains,
             freshness: Freshness { default: seconds, uses: [].into() },
             rules: "@id(\"made\") permit (principal, action, resource) \
                     when { principal.vouching_roles.contains(\"manufacturer\") };"
                 .to_owned(),
         };
-        let peer = PeerConfig {
-            url: Some(url.parse().expect("a URL")),
-            roam: vec![origin.clone()],
-            ..PeerConfig::new("upstream".parse().expect("a name"))
-        };
         let setup = Setup {
             data: data.path().to_owned(),
             keys: NodeKeys {
-                name: "gateway.example".to_owned(),
-                key: Arc::new(SigningKey::from_bytes(&[7; 32])),
+                name: NODE.to_owned(),
+                key: Arc::new(SigningKey::from_bytes(&[seed; 32])),
                 issuers: Vec::new(),
             },
             peers: vec![peer],
@@ -86,7 +106,7 @@ impl Gateway {
         Self { app: App::open(&setup).expect("opens"), _data: data }
     }
 
-    async fn check(&self, thing: &str) -> Check {
+    pub(super) async fn check(&self, thing: &str) -> Check {
         let query = Query::parse(thing).expect("a query");
         self.app.roam("connect", &[&query]).await;
         let app = self.app.clone();
@@ -108,13 +128,13 @@ impl Gateway {
     }
 
     /// The verdict, checked by the checker of the core as all verdicts of tests are.
-    async fn reasons(&self, thing: &str) -> String {
+    pub(super) async fn reasons(&self, thing: &str) -> String {
         let (app, thing) = (self.app.clone(), thing.to_owned());
         let verdict = move || app.verdict(Reader::Operator, &thing, "connect", None).expect("a verdict");
         tokio::task::spawn_blocking(verdict).await.expect("ends").reasons.join("\n")
     }
 
-    fn count(&self, outcome: &str) -> u64 {
+    pub(super) fn count(&self, outcome: &str) -> u64 {
         self.app.roaming_counts().into_iter().find(|(name, _)| *name == outcome).expect(outcome).1
     }
 

@@ -58,7 +58,7 @@ async fn curl_speaks_tls_with_a_node() {
 }
 
 /// The certificate's key, as an operator takes it from there to pin it.
-async fn key_of(files: &TlsConfig) -> PeerKey {
+pub(crate) async fn key_of(files: &TlsConfig) -> PeerKey {
     let mut command = Command::new("openssl");
     let made = run(command.args(["pkey", "-pubout", "-outform", "der", "-in"]).arg(&files.key)).await;
     STANDARD.encode(made.stdout).parse().expect("a key")

@@ -27,7 +27,7 @@ pub(crate) const DOMAIN: &str = "devices.acme.example";
 /// The domain of who looks after the devices.
 pub(crate) const CARE: &str = "care.acme.example";
 /// The node.
-const NODE: &str = "ics.acme.example";
+pub(crate) const NODE: &str = "ics.acme.example";
 /// The node that may read in a private domain.
 pub(crate) const MIRROR: &str = "mirror.example";
 /// A gateway that may as well.

@@ -1,0 +1,161 @@
+//! What is held here and what is asked for, in one answer; a node between; and how much is asked.
+
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use ics_core::descriptor::Template;
+use ics_core::identity::Kind;
+use ics_core::openpgp::signer::Signer as _;
+use ics_core::statement::{Claims, make};
+use ics_core::trust::{Outcome, Reason};
+use ics_core::vocabulary::Act;
+use ics_node::api::SubmissionResult;
+use ics_node::app::{App, NodeKeys, Query, Setup};
+use ics_node::config::PeerConfig;
+use ics_node::http::Settings;
+use ics_node::tls::PeerKey;
+use tempfile::TempDir;
+
+use super::liar::Liar;
+use super::{Gateway, home, id, origin, upstream};
+use crate::support::{Node, settings};
+use crate::tls;
+use crate::world::{
+    CARE, CREATED, GATEWAY, MIRROR, World, certificate, changed_descriptor, domain, introduction, maker, serial, signer,
+};
+
+/// What the manufacturer says in the domain of who looks after a device: a name that only this domain knows, or a status.
+fn in_care(seed: u8, status: Option<&str>) -> Vec<u8> {
+    let act = if status.is_some() { Act::Status } else { Act::Identity };
+    let mut claims = Claims::new(act, "manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
+    claims.status = status.map(|status| status.parse().expect("a status"));
+    if status.is_none() {
+        claims.names = vec![urn(seed).parse().expect("a name")];
+    }
+    let (device, name, blocks) = (signer(seed), format!("Thermometer {seed}"), status.is_some());
+    make::certify(&maker(), device.public_key(), &name, None, Kind::Device, &claims, blocks, CREATED, &[3; 32])
+        .expect("a statement")
+}
+
+fn urn(seed: u8) -> String {
+    format!("urn:dev:os:32473-{seed}")
+}
+
+async fn say_in_care(app: &App, bodies: Vec<Vec<u8>>) {
+    let results = app.submit(&CARE.parse().expect("a domain"), bodies).await.expect("is taken").results;
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+}
+
+/// One domain is at home here, of the other nothing is: each is asked for a thing by what it knows of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_here_and_what_is_asked_for_make_one_answer() {
+    let home = home().await;
+    let asked = Liar::honest(&home).await;
+    let made = origin(&home);
+    // The node that founds a domain is the one that its descriptor names.
+    let founding = Gateway::open(vec![made.clone()], 60, upstream(&made, &asked.url()), 9);
+    let descriptor = changed_descriptor(Template::Manufacturer, CARE, Vec::new(), |_| {});
+    tokio::task::block_in_place(|| founding.app.found(&descriptor)).expect("founds");
+    let care = founding.app.domain(&CARE.parse().expect("a domain")).expect("founded").info.origin;
+    let gateway = founding.trusting(vec![made.clone(), care], upstream(&made, &asked.url()));
+    let bodies = vec![certificate(&maker(), "Acme"), in_care(20, None), in_care(23, None), in_care(21, Some("stolen"))];
+    say_in_care(&gateway.app, bodies).await;
+
+    let allowed = gateway.check(&urn(20)).await;
+    assert_eq!((allowed.verdict, allowed.reason), (Outcome::Allow, Reason::Permitted), "{allowed:?}");
+    assert_eq!(allowed.view, format!("{CARE}=5 {}=5", domain()), "both were heard");
+    assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow, "a name that only the other one knows");
+    let only_here = gateway.check(&urn(23)).await;
+    assert_eq!(only_here.verdict, Outcome::Allow, "the other one shows nothing of it: {only_here:?}");
+    for thing in [serial(21), id(21)] {
+        let denied = gateway.check(&thing).await;
+        assert_eq!((denied.verdict, denied.reason), (Outcome::Deny, Reason::Blocked), "here it is stolen: {denied:?}");
+    }
+    let reasons = gateway.reasons(&urn(20)).await;
+    assert!(reasons.contains("the trust policy permits"), "{reasons}");
+
+    asked.set(|_, _| super::Reply::Hangup);
+    let other = gateway.check(&id(24)).await;
+    assert_eq!((other.verdict, other.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{other:?}");
+    say_in_care(&gateway.app, vec![in_care(24, None)]).await;
+    let unheard = gateway.check(&urn(24)).await;
+    assert_eq!((unheard.verdict, unheard.reason), (Outcome::Unknown, Reason::NotHeard), "{unheard:?}");
+}
+
+/// A node that its key is known by, with a certificate for its server.
+struct Party {
+    key: SigningKey,
+    seed: u8,
+}
+
+impl Party {
+    const fn new(key: SigningKey, seed: u8) -> Self {
+        Self { key, seed }
+    }
+
+    fn as_peer(&self, name: &str) -> PeerConfig {
+        let key = Some(PeerKey::of_node(&self.key.verifying_key()));
+        PeerConfig { key, ..PeerConfig::new(name.parse().expect("a name")) }
+    }
+}
+
+fn party(seed: u8) -> Party {
+    Party::new(SigningKey::from_bytes(&[seed; 32]), seed)
+}
+
+/// The gateway knows the node between alone, this one the home; both are known by their keys.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_between_gives_no_more_than_the_domain_lets_the_asker_read() {
+    let directory = TempDir::new().expect("a directory");
+    let (between, gateway, shop) = (party(5), party(7), party(8));
+    let known = vec![between.as_peer(MIRROR)];
+    let world = tokio::task::spawn_blocking(move || World::private(known)).await.expect("a world");
+    let bodies = vec![certificate(&maker(), "Acme"), introduction(&maker(), 7)];
+    world.app.submit(&domain(), bodies).await.expect("is published");
+    let files = tls::certificate(directory.path(), "home").await;
+    let home = Node::with(world, &Settings { tls: Some(files.clone()), ..settings() });
+    let made = origin(&home);
+    let at = |node: &Node| format!("https://localhost:{}", node.addresses[0].port());
+
+    let to_home = PeerConfig { key: Some(tls::key_of(&files).await), ..upstream(&made, &at(&home)) };
+    let setup = Setup {
+        data: directory.path().join("between"),
+        keys: NodeKeys { name: MIRROR.to_owned(), key: Arc::new(between.key.clone()), issuers: Vec::new() },
+        peers: vec![to_home, gateway.as_peer(GATEWAY), shop.as_peer("shop.example")],
+        config_file: None,
+        trust: None,
+        operator_token: None,
+        memory_bytes: 1 << 24,
+        acme: None,
+    };
+    let app = App::open(&setup).expect("opens");
+    let files = tls::certificate(directory.path(), "between").await;
+    let node = Node::with_app(app, &Settings { tls: Some(files.clone()), ..settings() });
+    let key = tls::key_of(&files).await;
+    let asking = |party: &Party| {
+        let peer = PeerConfig { key: Some(key.clone()), ..upstream(&made, &at(&node)) };
+        Gateway::open(vec![made.clone()], 60, peer, party.seed)
+    };
+    let allowed = asking(&gateway);
+    let check = allowed.check(&serial(7)).await;
+    assert_eq!((check.verdict, check.reason), (Outcome::Allow, Reason::Permitted), "{check:?}");
+    for (seed, what) in [(shop.seed, "may not read there"), (66, "nobody knows it")] {
+        let asking = asking(&party(seed));
+        let check = asking.check(&serial(7)).await;
+        assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{what}: {check:?}");
+        assert_eq!(asking.count("unanswered"), 1, "{what}: {}", asking.reasons(&serial(7)).await);
+    }
+}
+
+/// However many things are asked about, a peer is not asked without measure.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_is_asked_so_often_and_no_more() {
+    let home = home().await;
+    let asked = Liar::honest(&home).await;
+    let gateway = Gateway::open(vec![origin(&home)], 60, upstream(&origin(&home), &asked.url()), 7);
+    let things: Vec<Query> =
+        (0..200).map(|number| Query::parse(&format!("serial:none-{number}")).expect("a name")).collect();
+    gateway.app.roam("connect", &things.iter().collect::<Vec<_>>()).await;
+    assert!(gateway.count("limited") > 0 && asked.asked() < 200, "{:?}", gateway.app.roaming_counts());
+    assert!(gateway.count("answered") > 0, "{:?}", gateway.app.roaming_counts());
+}
