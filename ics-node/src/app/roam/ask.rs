@@ -81,7 +81,7 @@ impl App {
                     return Ok(answer);
                 }
                 Err(error) => {
-                    self.tell_of(&peer, sought, &error).await;
+                    self.note_unanswered(&peer, sought, &error).await;
                     why.push(format!("{}: {error}", peer.config.name));
                 }
             }
@@ -156,7 +156,7 @@ impl App {
     }
 
     /// Counts what came of it, and raises an alarm where a peer has shown what no honest one shows.
-    async fn tell_of(&self, peer: &Peer, sought: &Sought, error: &Unanswered) {
+    async fn note_unanswered(&self, peer: &Peer, sought: &Sought, error: &Unanswered) {
         let outcome = error.outcome();
         self.roaming().count(outcome);
         let name = &peer.config.name;
