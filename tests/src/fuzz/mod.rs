@@ -31,6 +31,7 @@ pub const TARGETS: &[Target] = &[
     target("body", openpgp::body),
     target("bundle", outer::bundle),
     target("certificate", openpgp::certificate),
+    target("cms", x509::cms),
     target("csr", x509::csr),
     target("csv", outer::csv),
     target("descriptor", openpgp::descriptor),

@@ -69,6 +69,9 @@ fn seeds_are_accepted() {
         ics_sync::bundle::Bundle::open(std::io::Cursor::new(sealed)).is_ok()
     }));
     assert!(accepted("certificate", |seed| ics_core::openpgp::certificate::Certificate::parse(seed).is_ok()));
+    assert!(seeds("cms").iter().all(|seed| super::x509::is_good_cms(seed)));
+    assert!(accepted("csr", |seed| ics_node::x509::Csr::parse(seed).is_ok()));
+    assert!(accepted("ocsp", |seed| ics_node::x509::Questions::parse(seed).is_ok()));
     assert!(accepted("descriptor", |seed| ics_core::descriptor::Descriptor::parse(seed).is_ok()));
     assert!(accepted("entry", |seed| Header::decode(seed).is_ok()));
     assert!(accepted("evidence", |seed| ics_core::evidence::Evidence::parse(seed).is_ok()));

@@ -1,6 +1,8 @@
 //! What strangers send as DER: requests for certificates and questions of OCSP; and the certificates that are read.
 
 use ics_core::limits;
+use ics_core::time::Timestamp;
+use ics_node::client::signature::check;
 use ics_node::x509::{Csr, Questions, read_certificate};
 
 /// A request that is read is proven, asks for few names, and its key is read back as it was.
@@ -15,6 +17,30 @@ pub(super) fn ocsp(bytes: &[u8]) {
     let Ok(questions) = Questions::parse(bytes) else { return };
     assert!((1..=limits::OCSP_QUESTIONS).contains(&questions.questions.len()), "an unbounded number of questions");
     assert!(questions.questions.iter().all(|question| !question.key().is_empty()), "a question cannot be repeated");
+}
+
+/// The software of the seeds, and whose signature over it counts.
+const ARTIFACT: &[u8] = b"firmware";
+const SIGNER: &str = "-----BEGIN CERTIFICATE-----\n\
+    MIIBbjCCARWgAwIBAgIUbLU/3tovJ92JpBgNi+T/5tlvrgEwCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBYTAgFw0yNjExMjYxMDA4MTNaGA8yMTI2MTEwMjEwMDgxM1owDDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABHUe639GrfrCv4CCiC+3FxqmwPVGho2sM03zCk9Ca9pnS7VjL7RzkJKMr9scrQZ3jwta20f9bQLUWdxkG4j76p6jUzBRMB0GA1UdDgQWBBQNrLFJZsliPUhjl3dnORqh/zztkzAfBgNVHSMEGDAWgBQNrLFJZsliPUhjl3dnORqh/zztkzAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIBbWzjmzavLlIS4+/hnVJ9lk7Izc2G5p1Yp8w5jOl8u+AiBurc6Ops03qXEYvk42Aon7jKi+EY5eulAh1OUcWyFrrA==\n\
+    -----END CERTIFICATE-----\n";
+/// 2026-12-01.
+const AT: Timestamp = Timestamp::from_seconds(1_796_083_200);
+
+/// A signature that is good is good for these very bytes and this very signer, and what is kept of it is as good.
+pub(super) fn cms(bytes: &[u8]) {
+    let signer = SIGNER.as_bytes().to_vec();
+    let Ok(kept) = check(ARTIFACT, bytes, core::slice::from_ref(&signer), AT) else { return };
+    let again = check(ARTIFACT, &kept.bytes, core::slice::from_ref(&signer), AT).ok();
+    assert!(again.as_ref() == Some(&kept), "what is kept is not as good");
+    assert!(check(b"firmwarf", bytes, &[signer], AT).is_err(), "it is good for other software as well");
+    assert!(check(ARTIFACT, bytes, &[], AT).is_err(), "it is good whoever has made it");
+}
+
+/// Whether the decoder accepts a seed.
+#[cfg(test)]
+pub(super) fn is_good_cms(bytes: &[u8]) -> bool {
+    check(ARTIFACT, bytes, &[SIGNER.as_bytes().to_vec()], AT).is_ok()
 }
 
 /// A certificate, DER or PEM.
