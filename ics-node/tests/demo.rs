@@ -51,7 +51,10 @@ fn every_step_goes_as_told_and_nothing_is_left() {
     let names: Vec<_> = steps.iter().map(|step| step["name"].as_str().expect("a name")).collect();
     assert_eq!(
         names,
-        ["nodes", "publish", "release", "mirror", "adopt", "decide", "crash", "stolen", "recall", "refuse", "evidence"]
+        [
+            "nodes", "publish", "release", "mirror", "adopt", "decide", "enrol", "crash", "stolen", "recall", "refuse",
+            "evidence"
+        ]
     );
     for step in steps {
         assert_eq!(step["ok"], true, "{step}");
@@ -65,6 +68,8 @@ fn every_step_goes_as_told_and_nothing_is_left() {
         assert_eq!(data["decide"][outcome]["outcome"], outcome);
         assert!(data["decide"][outcome]["reasons"][0].is_string());
     }
+    assert!(data["enrol"]["millis"].as_u64().expect("a number") < 1000, "refused within a second: {}", data["enrol"]);
+    assert!(data["enrol"]["refused"].as_str().expect("words").contains("suspended"));
     let acknowledged = data["crash"]["acknowledged"].as_u64().expect("a number");
     assert!((1..160).contains(&acknowledged), "killed at work, not after it: {acknowledged}");
     for (step, status) in [("stolen", "stolen"), ("recall", "withdrawn")] {

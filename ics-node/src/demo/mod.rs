@@ -1,9 +1,12 @@
 //! `ics demo`: five parties with a node each on this machine, and one story with real keys, signatures, logs and
 //! proofs. Each step is asserted; the first that does not go as told ends it.
 
+mod acme;
+mod authority;
 mod cast;
 mod ending;
 mod error;
+mod gate;
 mod party;
 mod props;
 mod show;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ed25519_dalek::SigningKey;
 use ics_core::identity::Kind;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
@@ -24,6 +25,8 @@ pub(super) const LOTS: [(&str, usize); 2] = [("2026-07", 4), ("2026-08", 2)];
 /// An infusion pump as it leaves the factory.
 pub(super) struct Pump {
     pub(super) thing: Thing,
+    /// Its secret key, where it is not in a secure element.
+    pub(super) key: Option<SigningKey>,
     /// `P7-0001`.
     pub(super) serial: String,
     pub(super) lot: &'static str,
@@ -38,8 +41,13 @@ pub(super) fn pumps(at: Timestamp) -> Result<Vec<Pump>> {
         .map(|(index, lot)| {
             let serial = format!("{MODEL}-{:04}", index + 1);
             let user_id = format!("Acme infusion pump {serial}");
-            let thing = if index + 1 == count { secure_element(user_id)? } else { with_own_key(user_id, at)? };
-            Ok(Pump { thing, serial, lot })
+            let (thing, key) = if index + 1 == count {
+                (secure_element(user_id)?, None)
+            } else {
+                let (thing, key) = with_own_key(user_id, at)?;
+                (thing, Some(key))
+            };
+            Ok(Pump { thing, key, serial, lot })
         })
         .collect()
 }
@@ -70,12 +78,13 @@ impl Pump {
     }
 }
 
-/// A device with an Ed25519 key, which certifies its own name.
-fn with_own_key(user_id: String, at: Timestamp) -> Result<Thing> {
-    let signer = Ed25519Signer::from_seed(&random()?, 4, at).map_err(unexpected)?;
+/// A device with an Ed25519 key, which certifies its own name; and the key.
+fn with_own_key(user_id: String, at: Timestamp) -> Result<(Thing, SigningKey)> {
+    let secret = SigningKey::from_bytes(&random()?);
+    let signer = Ed25519Signer::from_seed(&secret.to_bytes(), 4, at).map_err(unexpected)?;
     let self_signature = Some(self_sign(&signer, &user_id, at, &random()?).map_err(unexpected)?);
     let key = signer.public_key().clone();
-    Ok(Thing::Key(Box::new(KeyThing { key, kind: Kind::Device, user_id, self_signature })))
+    Ok((Thing::Key(Box::new(KeyThing { key, kind: Kind::Device, user_id, self_signature })), secret))
 }
 
 /// A device of which there is a SubjectPublicKeyInfo and nothing else.
@@ -88,7 +97,7 @@ fn secure_element(user_id: String) -> Result<Thing> {
 
 /// A sensor without names, as an integrator introduces what no manufacturer has.
 pub(super) fn sensor(number: usize, at: Timestamp) -> Result<Thing> {
-    with_own_key(format!("MediServe room sensor {number:03}"), at)
+    with_own_key(format!("MediServe room sensor {number:03}"), at).map(|(thing, _)| thing)
 }
 
 /// All pumps of a lot, made later ones included.
@@ -120,7 +129,7 @@ pub(super) fn id(thing: &Thing) -> Result<String> {
     Ok(thing.id().map_err(unexpected)?.to_string())
 }
 
-fn random<const N: usize>() -> Result<[u8; N]> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| DemoError::System(error.to_string()))?;
     Ok(bytes)

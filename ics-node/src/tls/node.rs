@@ -42,7 +42,7 @@ impl NodeCertificate {
         Ok(Self(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], Arc::new(signer)))))
     }
 
-    pub(super) fn certified(&self) -> Arc<CertifiedKey> {
+    pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
         Arc::clone(&self.0)
     }
 }

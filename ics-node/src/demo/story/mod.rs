@@ -5,6 +5,7 @@ mod alarms;
 mod copies;
 mod crash;
 mod deciding;
+mod enrolling;
 mod evidence;
 mod opening;
 mod publishing;
@@ -16,6 +17,7 @@ use ics_core::statement::Claims;
 use ics_core::vocabulary::{Act, Role, StatusName};
 
 pub(super) use self::evidence::{EVIDENCE_FILE, GNUPG_DIRECTORY, OPENPGP_FILE};
+use super::authority::Authorities;
 use super::error::{Result, unexpected};
 use super::party::Party;
 use super::props::Pump;
@@ -34,6 +36,8 @@ pub(super) struct Story {
     pub(super) gateway: Party,
     hospital: Signing,
     stranger: Signing,
+    monitor: Signing,
+    authorities: Authorities,
     pub(super) pumps: Vec<Pump>,
     firmware: Thing,
     firmware_file: PathBuf,
@@ -59,6 +63,12 @@ pub(super) async fn play(directory: &Path, show: &mut Show) -> Result<Story> {
     show.step("adopt", "The integrator adopts the lot, approves it, and hands it over to the hospital.", it.adopt())
         .await?;
     show.step("decide", "The gateway in ward 7 decides, from its own copies.", it.decide()).await?;
+    show.step(
+        "enrol",
+        "A pump enrols over ACME, talks by mutual TLS, is suspended, refused, and reinstated by its owner.",
+        it.enrol(),
+    )
+    .await?;
     show.step(
         "crash",
         "The integrator's node is killed at work. The gateway does without; nothing is lost.",

@@ -9,6 +9,7 @@ use ics_core::trust::{TrustDocument, templates};
 
 use super::{Story, role};
 use crate::app::clock::Clock;
+use crate::demo::authority;
 use crate::demo::cast::{Actor, make_all, person};
 use crate::demo::error::{DemoError, Result, ensure, unexpected};
 use crate::demo::party::Party;
@@ -25,11 +26,12 @@ const TRUST_FILE: &str = "trust.json";
 pub(super) async fn open(directory: &Path) -> Result<(Story, Told)> {
     let clock = Clock::default();
     let actors = make_all(directory, clock.now())?;
-    let Ok([maker, developer, board, integrator, gateway]) = <[Actor; 5]>::try_from(actors) else {
+    let Ok([mut maker, developer, board, integrator, gateway]) = <[Actor; 5]>::try_from(actors) else {
         return Err(unexpected("the cast is not complete"));
     };
+    let authorities = authority::found(&mut maker, clock.now())?;
     let (maker, developer, board) =
-        tokio::try_join!(Party::start(maker, ""), Party::start(developer, ""), Party::start(board, ""))?;
+        tokio::try_join!(Party::start(maker, "\n[acme]\n"), Party::start(developer, ""), Party::start(board, ""))?;
     let publishers = [&maker, &developer, &board];
     let integrator = Party::start(integrator, &mirrors(&publishers)).await?;
     let sources = [&maker, &developer, &board, &integrator];
@@ -43,6 +45,8 @@ pub(super) async fn open(directory: &Path) -> Result<(Story, Told)> {
     let owner = role("owner")?;
     let hospital = person(directory, "hospital", "St. Mary Hospital", &owner, &integrator.signer, clock.now())?;
     let stranger = person(directory, "stranger", "Nobody in particular", &owner, &integrator.signer, clock.now())?;
+    let watches = role("security-controller")?;
+    let monitor = person(directory, "monitor", "Ward monitor", &watches, &maker.signer, clock.now())?;
     let (firmware_file, firmware) = props::firmware(&developer.home)?;
     let pumps = props::pumps(clock.now())?;
     let directory = directory.to_owned();
@@ -55,6 +59,8 @@ pub(super) async fn open(directory: &Path) -> Result<(Story, Told)> {
         gateway,
         hospital,
         stranger,
+        monitor,
+        authorities,
         pumps,
         firmware,
         firmware_file,

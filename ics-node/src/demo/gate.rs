@@ -1,0 +1,125 @@
+//! A service behind mutual TLS, as any relying party has it: it believes the manufacturer's root, and reads the issuer's
+//! revocation list anew for each connection. It knows nothing of statements.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use ed25519_dalek::SigningKey;
+use p256::SecretKey;
+use p256::pkcs8::EncodePrivateKey as _;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::SingleCertAndKey;
+use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivatePkcs8KeyDer, ServerName};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::authority::Authorities;
+use super::error::{Result, unexpected};
+use super::props::random;
+use crate::app::NodeKeys;
+use crate::tls::{ClientTls, NodeCertificate, PeerKey};
+
+/// The service's name. It is believed by its key.
+const NAME: &str = "dose-server.ward7.hospital.example";
+/// What it says to whom it lets in.
+const WELCOME: &[u8] = b"welcome";
+
+/// The service.
+pub(super) struct Gate {
+    listener: TcpListener,
+    own: NodeCertificate,
+    key: PeerKey,
+    root: Vec<u8>,
+    list: String,
+    http: reqwest::Client,
+}
+
+/// A device's side of it.
+pub(super) struct Caller(Arc<ClientConfig>);
+
+impl Gate {
+    /// A service that believes these authorities.
+    pub(super) async fn open(authorities: &Authorities) -> Result<Self> {
+        let key = SigningKey::from_bytes(&random()?);
+        let public = PeerKey::of_node(&key.verifying_key());
+        let keys = NodeKeys { name: NAME.to_owned(), key: Arc::new(key), issuers: Vec::new() };
+        Ok(Self {
+            listener: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(unexpected)?,
+            own: NodeCertificate::make(&keys).map_err(unexpected)?,
+            key: public,
+            root: authorities.root.clone(),
+            list: authorities.list.clone(),
+            http: ics_sync::http::client_builder().build().map_err(unexpected)?,
+        })
+    }
+
+    /// A device with its certificate, the chain in PEM, and its key.
+    pub(super) fn caller(&self, chain: &str, key: &SecretKey) -> Result<Caller> {
+        let chain: core::result::Result<Vec<CertificateDer<'_>>, _> =
+            CertificateDer::pem_slice_iter(chain.as_bytes()).collect();
+        let pkcs8 = key.to_pkcs8_der().map_err(unexpected)?;
+        let pkcs8 = PrivatePkcs8KeyDer::from(pkcs8.as_bytes().to_vec());
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let key = provider.key_provider.load_private_key(pkcs8.into()).map_err(unexpected)?;
+        let certified = rustls::sign::CertifiedKey::new(chain.map_err(unexpected)?, key);
+        let mut config = ClientTls::new(self.own.clone()).for_peer(Some(self.key.pin())).map_err(unexpected)?;
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+        Ok(Caller(Arc::new(config)))
+    }
+
+    /// One connection: whether the device was let in. A certificate that is refused for another reason than that it was
+    /// revoked is no part of the story.
+    pub(super) async fn lets_in(&self, caller: &Caller) -> Result<bool> {
+        let acceptor = TlsAcceptor::from(Arc::new(self.config().await?));
+        let address = self.listener.local_addr().map_err(unexpected)?;
+        let serve = async {
+            let (stream, _) = self.listener.accept().await.map_err(unexpected)?;
+            match acceptor.accept(stream).await {
+                Ok(mut stream) => {
+                    stream.write_all(WELCOME).await.map_err(unexpected)?;
+                    stream.shutdown().await.map_err(unexpected)?;
+                    Ok(true)
+                }
+                Err(error) if is_revoked(&error) => Ok(false),
+                Err(error) => Err(unexpected(error)),
+            }
+        };
+        let ask = async {
+            let name = ServerName::try_from(NAME).map_err(unexpected)?;
+            let stream = TcpStream::connect(address).await.map_err(unexpected)?;
+            // With TLS 1.3 a client learns with the first answer that it was refused.
+            let mut heard = Vec::new();
+            if let Ok(mut stream) = TlsConnector::from(Arc::clone(&caller.0)).connect(name, stream).await {
+                let _ = (&mut stream).take(WELCOME.len() as u64).read_to_end(&mut heard).await;
+            }
+            Ok(heard == WELCOME)
+        };
+        let (let_in, heard) = tokio::try_join!(serve, ask)?;
+        if let_in == heard { Ok(let_in) } else { Err(unexpected("the two sides do not agree")) }
+    }
+
+    /// TLS with what is revoked now.
+    async fn config(&self) -> Result<ServerConfig> {
+        let list = self.http.get(&self.list).send().await.map_err(unexpected)?;
+        let list = list.error_for_status().map_err(unexpected)?.bytes().await.map_err(unexpected)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(self.root.clone())).map_err(unexpected)?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .with_crls([CertificateRevocationListDer::from(list.to_vec())])
+            .only_check_end_entity_revocation()
+            .build()
+            .map_err(unexpected)?;
+        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let own = SingleCertAndKey::from(self.own.certified().as_ref().clone());
+        Ok(builder.map_err(unexpected)?.with_client_cert_verifier(verifier).with_cert_resolver(Arc::new(own)))
+    }
+}
+
+fn is_revoked(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(inner, Some(rustls::Error::InvalidCertificate(CertificateError::Revoked)))
+}

@@ -1,0 +1,101 @@
+//! A pump gets an X.509 certificate, loses it for a while, and gets it back: without hands, by what is said of it.
+
+use std::time::{Duration, Instant};
+
+use ics_core::statement::{Claims, Grant};
+use ics_core::trust::Outcome;
+use ics_core::vocabulary::Act;
+
+use super::deciding::{USE, readable};
+use super::{Story, role};
+use crate::demo::acme::{AcmeClient, request};
+use crate::demo::error::{Result, ensure, unexpected};
+use crate::demo::gate::{Caller, Gate};
+use crate::demo::party::{sign, signed_by};
+use crate::demo::props::Pump;
+use crate::demo::show::{Told, duration};
+
+/// Within which time what is said must have its effect.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+impl Story {
+    /// The pump enrols over ACME and talks through mutual TLS; the controller suspends it; it is refused and gets no other
+    /// certificate; its owner reinstates it.
+    pub(super) async fn enrol(&mut self) -> Result<Told> {
+        let (maker, pump) = (&self.maker, self.pump(2)?);
+        self.entitle(pump).await?;
+        let key = pump.key.as_ref().ok_or_else(|| unexpected("the pump has no key of its own"))?;
+        let directory = format!("{}/acme/{}/directory", maker.node.url(), maker.domain());
+        let client = AcmeClient::register(&directory, key.clone()).await?;
+        let (secret, csr) = request()?;
+        let urn = format!("urn:dev:os:32473-{}", pump.serial);
+        let chain = client.enrol(&urn, &csr).await?;
+        let gate = Gate::open(&self.authorities).await?;
+        let caller = gate.caller(&chain, &secret)?;
+        ensure(gate.lets_in(&caller).await?, || format!("{} is refused", pump.serial))?;
+
+        let suspends = Claims {
+            status: Some("suspended".parse().map_err(unexpected)?),
+            reason: Some("it scans its neighbours' ports".to_owned()),
+            ..Claims::new(Act::Status, role("security-controller")?, maker.domain().clone())
+        };
+        let suspended = maker.submit(vec![sign(&self.monitor, &pump.thing, &suspends)?]).await?;
+        let refused = until(&gate, &caller, false).await?;
+        let (status, detail) = client.refused(&urn).await?;
+        ensure(status == 403 && detail.contains("suspended"), || format!("{status} {detail}"))?;
+        self.gateway.decides(&pump.name(), USE, Outcome::Deny).await?;
+
+        let id = suspended.receipts.first().ok_or_else(|| unexpected("there is no receipt"))?.id;
+        let lifts = Claims { supersedes: vec![id], ..self.in_use()? };
+        let lifted = maker.submit(vec![sign(&self.integrator.signer, &pump.thing, &lifts)?]).await?;
+        let admitted = until(&gate, &caller, true).await?;
+        client.enrol(&urn, &csr).await?;
+        self.gateway.decides(&pump.name(), USE, Outcome::Allow).await?;
+        Ok(Told::default()
+            .checked(
+                "enrolled",
+                format!("{} got an X.509 certificate over ACME, with nothing but its key", pump.serial),
+            )
+            .checked(
+                "admitted",
+                "the ward's dose server lets it in by mutual TLS, and knows only the root and its list",
+            )
+            .shown("signed by", signed_by(&self.monitor, "Ward monitor as security-controller, by grant"))
+            .checked("refused", format!("{} after \"suspended\" was in the log", duration(refused)))
+            .checked("no other", format!("a new order: {status} {}", readable(&detail)))
+            .checked(
+                "reinstated",
+                format!("by its owner; admitted again {} later, and enrols again", duration(admitted)),
+            )
+            .checked("proof", lifted.proof(maker.domain()))
+            .data("millis", u64::try_from(refused.as_millis()).unwrap_or(u64::MAX))
+            .data("refused", detail))
+    }
+
+    /// The owner of the pump says that it is in use, and names who watches it.
+    async fn entitle(&self, pump: &Pump) -> Result<()> {
+        let (maker, owner) = (&self.maker, &self.integrator.signer);
+        let grant = Grant { grantee: self.monitor.fingerprint(), role: role("security-controller")? };
+        let names = Claims { grant: Some(grant), ..Claims::new(Act::Grant, role("owner")?, maker.domain().clone()) };
+        let bodies = vec![
+            sign(owner, &pump.thing, &self.in_use()?)?,
+            sign(owner, &pump.thing, &names)?,
+            self.monitor.certificate_bytes().to_vec(),
+        ];
+        maker.submit(bodies).await.map(|_| ())
+    }
+
+    fn in_use(&self) -> Result<Claims> {
+        let status = Some("in-use".parse().map_err(unexpected)?);
+        Ok(Claims { status, ..Claims::new(Act::Status, role("owner")?, self.maker.domain().clone()) })
+    }
+}
+
+/// Tries until the device is let in, or is not; says how long that took.
+async fn until(gate: &Gate, caller: &Caller, let_in: bool) -> Result<Duration> {
+    let begun = Instant::now();
+    while gate.lets_in(caller).await? != let_in {
+        ensure(begun.elapsed() < AT_ONCE, || format!("after {} s it was not so", AT_ONCE.as_secs()))?;
+    }
+    Ok(begun.elapsed())
+}
