@@ -21,11 +21,11 @@ use crate::{Error, Options, Outcome};
 const QUESTIONS: usize = 50_000;
 /// How long wrk asks, in seconds, and over how many connections.
 const SECONDS: u32 = 5;
-const CONNECTIONS: u32 = 32;
+pub(crate) const CONNECTIONS: u32 = 32;
 /// MiB of memory for answers.
 const MEMORY_MIB: u32 = 896;
 /// The core of the servers, and that of wrk.
-const SERVER: &str = "0";
+pub(crate) const SERVER: &str = "0";
 const CLIENT: &str = "1";
 /// Statements that a node takes in a second while it is asked, and how many of them come at once.
 const STATEMENTS: usize = 1_000;
@@ -231,13 +231,13 @@ fn warm(served: &Served, count: usize) -> Outcome {
 }
 
 /// What wrk has seen.
-struct Load {
-    rate: f64,
+pub(crate) struct Load {
+    pub(crate) rate: f64,
     p99: Duration,
 }
 
 /// A script for wrk.
-struct Script(tempfile::NamedTempFile);
+pub(crate) struct Script(tempfile::NamedTempFile);
 
 impl Script {
     fn write(text: &str) -> Result<Self, Error> {
@@ -246,7 +246,7 @@ impl Script {
         Ok(Self(file))
     }
 
-    fn fixed(path: &str) -> Result<Self, Error> {
+    pub(crate) fn fixed(path: &str) -> Result<Self, Error> {
         Self::write(&format!("wrk.path = \"{path}\"\n"))
     }
 
@@ -266,7 +266,7 @@ impl Script {
     }
 }
 
-fn wrk(url: &str, script: &Script, connections: u32) -> Result<Load, Error> {
+pub(crate) fn wrk(url: &str, script: &Script, connections: u32) -> Result<Load, Error> {
     let output = Command::new("taskset")
         .args(["-c", CLIENT, "wrk", "-t1", "--latency", "-c", &connections.to_string()])
         .args(["-d", &format!("{SECONDS}s"), "-s"])
@@ -291,14 +291,14 @@ fn time(text: &str) -> Option<Duration> {
 }
 
 /// nginx of the distribution, with one worker, no log, and files of given sizes.
-struct Nginx {
-    url: String,
+pub(crate) struct Nginx {
+    pub(crate) url: String,
     child: Child,
     _dir: tempfile::TempDir,
 }
 
 impl Nginx {
-    fn start(files: &[(&str, usize)]) -> Result<Self, Error> {
+    pub(crate) fn start(files: &[(&str, usize)]) -> Result<Self, Error> {
         let dir = tempfile::tempdir()?;
         for (name, size) in files {
             fs::write(dir.path().join(name), vec![b'x'; *size])?;

@@ -14,6 +14,7 @@ mod import;
 mod ingest;
 mod refresh;
 mod report;
+mod revocation;
 mod scale;
 mod sign;
 mod slapd;
@@ -90,6 +91,11 @@ const BENCHMARKS: &[Benchmark] = &[
         name: "gateway",
         about: "from a blocking status at one node to the refusal at nginx and the ended session at mosquitto beside another",
         run: gateway::run,
+    },
+    Benchmark {
+        name: "revocation",
+        about: "OCSP from memory against nginx; a revocation among 1,000 certificates and among many",
+        run: revocation::run,
     },
     Benchmark {
         name: "scale",

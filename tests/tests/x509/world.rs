@@ -216,6 +216,11 @@ impl World {
         self.app.certify(&Application { domain: &domain, requester, identity, profile: &profile }, csr)
     }
 
+    /// The issuer's key.
+    pub(crate) const fn issuer_key(&self) -> &IssuerKey {
+        &self.key
+    }
+
     /// Entries of the log.
     pub(crate) fn size(&self) -> u64 {
         self.app.domain(&domain()).expect("is here").info.size
