@@ -74,8 +74,7 @@ fn issue(world: &World, numbers: std::ops::Range<usize>) -> Outcome {
             let threads: Vec<_> = some.chunks(half).map(|part| scope.spawn(|| bodies(world, part))).collect();
             threads.into_iter().map(|thread| thread.join().map_err(|_| "a thread panicked")?).collect()
         });
-        let certificate =
-            if some.first() == Some(&0) { vec![world.issuer_key().certificate.to_vec()] } else { Vec::new() };
+        let certificate = if some.first() == Some(&0) { vec![world.key.certificate.to_vec()] } else { Vec::new() };
         let made = made.into_iter().collect::<Result<Vec<_>, Error>>()?;
         world.submit(certificate.into_iter().chain(made.concat()).collect());
     }
@@ -99,7 +98,7 @@ fn bodies(world: &World, numbers: &[usize]) -> Result<Vec<Vec<u8>>, Error> {
             make::certify(by, device.public_key(), "Pump", None, Kind::Device, claims, false, now, &[3; 32])
         };
         bodies.push(said(&maker(), &introduction)?);
-        bodies.push(said(&*world.issuer_key().signer, &issued)?);
+        bodies.push(said(&*world.key.signer, &issued)?);
     }
     Ok(bodies)
 }

@@ -39,7 +39,7 @@ pub(crate) struct World {
     pub(crate) app: App,
     pub(crate) root: Vec<u8>,
     pub(crate) issuer: Vec<u8>,
-    key: IssuerKey,
+    pub(crate) key: IssuerKey,
     root_key: Arc<KeyPairSigner>,
     descriptor: Descriptor,
     _directory: TempDir,
@@ -214,11 +214,6 @@ impl World {
     ) -> Result<Issued, CertifyError> {
         let (domain, profile) = (domain(), profile.parse::<ProfileName>().expect("a profile"));
         self.app.certify(&Application { domain: &domain, requester, identity, profile: &profile }, csr)
-    }
-
-    /// The issuer's key.
-    pub(crate) const fn issuer_key(&self) -> &IssuerKey {
-        &self.key
     }
 
     /// Entries of the log.
