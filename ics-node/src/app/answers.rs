@@ -15,7 +15,7 @@ use ics_core::record::{Logged, Posting, Record, candidate_groups, resolve};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
-use super::entries::{Said, about, find_logged, keys};
+use super::entries::{Said, about, find_logged, keys, subject_key};
 use super::hosted::Hosted;
 use super::memory::{Around, Era, Kept, name_key};
 use super::read::{Sight, only, parse};
@@ -100,6 +100,13 @@ struct Judged {
     around: Arc<Around>,
 }
 
+/// Whom a query means, and what memory gave by the way: it need not be asked twice.
+#[derive(Default)]
+struct Meant {
+    ids: Vec<IdentityId>,
+    hot: Vec<(DomainNumber, Arc<Kept>)>,
+}
+
 /// The identities that a query means, each with what the domains say of it.
 pub(crate) type Gathered = Vec<(IdentityId, Vec<Told>)>;
 
@@ -165,7 +172,9 @@ impl App {
             // Says why nothing can be said.
             self.seal(&hosted)?;
         }
-        let Some(gathered) = self.gather(query, &self.sources([hosted])?, depth)? else { return Ok(None) };
+        let Some(gathered) = self.gather(query, &self.sources([hosted])?, (depth, self.clock().now()))? else {
+            return Ok(None);
+        };
         let ids = gathered.iter().map(|(id, _)| *id).collect();
         only(&query.text, ids)?;
         let told = gathered.first().and_then(|(_, told)| told.first());
@@ -189,7 +198,8 @@ impl App {
         extent: Extent,
         depth: Depth,
     ) -> Result<Option<Encoded>, AppError> {
-        let Some(gathered) = self.gather(query, &self.sources(self.all_hosted())?, depth)? else { return Ok(None) };
+        let sources = self.sources(self.all_hosted())?;
+        let Some(gathered) = self.gather(query, &sources, (depth, self.clock().now()))? else { return Ok(None) };
         let mut known: Vec<(IdentityId, Vec<Told>)> = Vec::new();
         for (id, told) in gathered {
             let mut readable = Vec::with_capacity(told.len());
@@ -278,21 +288,26 @@ impl App {
     }
 
     /// The identities that a query means in any of these domains, each with what all of them say of it.
-    pub(crate) fn gather(&self, query: &Query, sources: &[Source], depth: Depth) -> Result<Option<Gathered>, AppError> {
-        let now = self.clock().now();
-        let mut ids = Vec::new();
+    pub(crate) fn gather(
+        &self,
+        query: &Query,
+        sources: &[Source],
+        (depth, now): (Depth, Timestamp),
+    ) -> Result<Option<Gathered>, AppError> {
+        let mut meant = Meant::default();
         for source in sources {
-            if !self.whom(query, &source.hosted, (depth, now), &mut ids)? {
+            if !self.whom(query, &source.hosted, (depth, now), &mut meant)? {
                 return Ok(None);
             }
         }
+        let Meant { mut ids, hot } = meant;
         ids.sort_unstable();
         ids.dedup();
         let mut gathered = Vec::with_capacity(ids.len());
         for id in ids {
             let mut told = Vec::with_capacity(sources.len());
             for source in sources {
-                match self.kept_at(source, &id, depth, now)? {
+                match self.kept_at(source, &id, &hot, (depth, now))? {
                     Some(one) => told.push(one),
                     None => return Ok(None),
                 }
@@ -308,7 +323,7 @@ impl App {
         query: &Query,
         hosted: &Hosted,
         (depth, now): (Depth, Timestamp),
-        meant: &mut Vec<IdentityId>,
+        meant: &mut Meant,
     ) -> Result<bool, AppError> {
         if self.whom_in_memory(query, hosted.number, now, meant) {
             return Ok(true);
@@ -317,23 +332,26 @@ impl App {
             return Ok(false);
         }
         let sight = self.sight(hosted)?;
-        meant.extend(self.identities(&sight, &query.lookup)?);
+        meant.ids.extend(self.identities(&sight, &query.lookup)?);
         Ok(true)
     }
 
     /// The same, of what is kept; false if that is not all.
-    fn whom_in_memory(&self, query: &Query, domain: DomainNumber, now: Timestamp, meant: &mut Vec<IdentityId>) -> bool {
+    fn whom_in_memory(&self, query: &Query, domain: DomainNumber, now: Timestamp, meant: &mut Meant) -> bool {
         let memory = self.memory();
-        let mut add = |id: &IdentityId, is_meant: &dyn Fn(&Kept) -> bool| {
-            let kept = memory.recall(domain, id, now);
-            meant.extend(kept.as_deref().filter(|kept| is_meant(kept)).map(|kept| kept.id));
-            kept.is_some()
+        let mut add = |id: &IdentityId, key: Key, is_meant: &dyn Fn(&Kept) -> bool| {
+            let Some(kept) = memory.recall_at(domain, (id, key), now) else { return false };
+            if is_meant(&kept) {
+                meant.ids.push(kept.id);
+            }
+            meant.hot.push((domain, kept));
+            true
         };
         match (&query.lookup, query.name) {
-            (Lookup::Ids(ids), _) => ids.iter().all(|id| add(id, &Kept::is_something)),
+            (Lookup::Ids(ids), _) => ids.iter().all(|id| add(id, subject_key(id), &Kept::is_something)),
             (Lookup::Name(_), Some(name)) => match memory.recall_name(domain, name).map(|it| it.identity) {
                 Some(None) => true,
-                Some(Some(id)) => add(&id, &|kept| kept.is_called(name.0)),
+                Some(Some((id, key))) => add(&id, key, &|kept| kept.is_called(name.0)),
                 None => false,
             },
             (Lookup::Name(_), None) => false,
@@ -345,11 +363,14 @@ impl App {
         &self,
         source: &Source,
         id: &IdentityId,
-        depth: Depth,
-        now: Timestamp,
+        hot: &[(DomainNumber, Arc<Kept>)],
+        (depth, now): (Depth, Timestamp),
     ) -> Result<Option<Told>, AppError> {
         let told = |kept, reach| Some(Told { hosted: Arc::clone(&source.hosted), reach, kept });
-        match (self.memory().recall(source.hosted.number, id, now), depth) {
+        let number = source.hosted.number;
+        let at_hand = hot.iter().find(|(domain, kept)| *domain == number && kept.id == *id);
+        let kept = at_hand.map(|(_, kept)| Arc::clone(kept)).or_else(|| self.memory().recall(number, id, now));
+        match (kept, depth) {
             (Some(kept), _) => Ok(told(kept, source.reach)),
             (None, Depth::Memory) => Ok(None),
             (None, Depth::Store) => {

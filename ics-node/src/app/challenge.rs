@@ -83,7 +83,9 @@ impl App {
     /// # Errors
     /// When nothing that the reader may read is known of the identity, it has no key, or too many challenges wait.
     pub fn challenge(&self, reader: Reader, query: &Query) -> Result<Challenge, AppError> {
-        let gathered = self.gather(query, &self.sources(self.all_hosted())?, Depth::Store)?.unwrap_or_default();
+        let gathered = self
+            .gather(query, &self.sources(self.all_hosted())?, (Depth::Store, self.clock().now()))?
+            .unwrap_or_default();
         let id = only(query.text(), gathered.iter().map(|(id, _)| *id).collect())?;
         let mut readable = false;
         for told in gathered.iter().flat_map(|(_, told)| told) {

@@ -23,7 +23,7 @@ use super::open::clock_words;
 use super::roam::{Answer, Need};
 use super::{App, AppError, Reader};
 use crate::api::Check;
-use crate::store::Reach;
+use crate::store::{Key, Reach};
 
 /// That nobody can tell.
 const fn unknown(reason: Reason) -> Check {
@@ -39,6 +39,14 @@ struct Looking {
     elsewhere: Vec<Arc<Answer>>,
 }
 
+impl Looking {
+    /// A number for the thing: where anything is told of it, memory has it at hand.
+    fn key(&self) -> u64 {
+        let told = self.told.first().map(|told| told.kept.key);
+        told.or_else(|| self.id.as_ref().map(subject_key)).map_or(0, Key::bits)
+    }
+}
+
 /// Where a thing is looked for, and what for.
 struct Scope<'p> {
     policy: &'p TrustPolicy,
@@ -46,6 +54,7 @@ struct Scope<'p> {
     heard: Vec<Source>,
     /// The domains that count and are not here, of which others may be asked.
     away: Vec<Origin>,
+    now: Timestamp,
 }
 
 impl App {
@@ -86,15 +95,14 @@ impl App {
                 None => return Ok(None),
             }
         }
-        let now = self.clock().now();
-        let (ruling, changes_at) = self.ruling(&looking, &scope, now)?;
-        Ok(Some(answer(&scope, &looking, ruling, changes_at, now)))
+        let (ruling, changes_at) = self.ruling(&looking, &scope)?;
+        Ok(Some(answer(&scope, &looking, ruling, changes_at)))
     }
 
     fn scope<'p>(&self, policy: &'p TrustPolicy, usage: &'p str) -> Result<Scope<'p>, AppError> {
         let heard = self.heard(policy)?;
         let away = if heard.len() < policy.domains().len() { self.away(policy) } else { Vec::new() };
-        Ok(Scope { policy, usage, heard, away })
+        Ok(Scope { policy, usage, heard, away, now: self.clock().now() })
     }
 
     /// The domains that count, of which anything was heard.
@@ -118,10 +126,10 @@ impl App {
         scope: &Scope<'_>,
         depth: Depth,
     ) -> Result<Option<Looking>, AppError> {
-        let Some(mut gathered) = self.gather(query, &scope.heard, depth)? else { return Ok(None) };
+        let Some(mut gathered) = self.gather(query, &scope.heard, (depth, scope.now))? else { return Ok(None) };
         let mut elsewhere = Vec::new();
         if !scope.away.is_empty() {
-            let need = Need { policy: scope.policy, usage: scope.usage, now: self.clock().now() };
+            let need = Need { policy: scope.policy, usage: scope.usage, now: scope.now };
             let around = self.with_elsewhere((query, gathered), (&scope.heard, &scope.away), need, depth)?;
             let Some(around) = around else { return Ok(None) };
             (gathered, elsewhere) = around;
@@ -145,15 +153,14 @@ impl App {
     fn ruling(
         &self,
         looking: &[(&Query, Looking)],
-        Scope { policy, usage, heard, .. }: &Scope<'_>,
-        now: Timestamp,
+        Scope { policy, usage, heard, now, .. }: &Scope<'_>,
     ) -> Result<(Ruling, Option<Timestamp>), AppError> {
         let rests_on = || looking.iter().flat_map(|(_, it)| it.told.iter().map(|told| &told.kept));
         let elsewhere = || looking.iter().flat_map(|(_, it)| &it.elsewhere).filter_map(|answer| answer.changes_at());
         let changes_at = rests_on().filter_map(|kept| kept.changes_at()).chain(elsewhere()).min();
         // What others have answered is no part of what memory ends.
         let certain = looking.iter().all(|(_, it)| it.id.is_some() && it.elsewhere.is_empty());
-        let key = |number: usize| looking.get(number).and_then(|(_, it)| it.id).map_or(0, |id| subject_key(&id).bits());
+        let key = |number: usize| looking.get(number).map_or(0, |(_, it)| it.key());
         let asked = Asked { usage: word(usage), thing: key(0), peer: key(1) };
         if certain && let Some(ruling) = self.memory().recall_ruling(&asked, rests_on()) {
             return Ok((ruling, changes_at));
@@ -165,7 +172,7 @@ impl App {
         let mut things = things.into_iter();
         let Some(thing) = things.next() else { return Err(AppError::Internal("nothing was asked for".to_owned())) };
         let question = Question { usage: (*usage).to_owned(), thing, peer: things.next() };
-        let ruling = settle(&question, policy, now).ruling();
+        let ruling = settle(&question, policy, *now).ruling();
         if certain {
             self.memory().keep_ruling(asked, rests_on(), ruling);
         }
@@ -273,11 +280,10 @@ fn testimony(domain: &Domain, reach: &Reach, told: Option<&Told>) -> Result<Test
 }
 
 fn answer(
-    Scope { policy, usage, heard, .. }: &Scope<'_>,
+    &Scope { policy, usage, ref heard, now, .. }: &Scope<'_>,
     looking: &[(&Query, Looking)],
     ruling: Ruling,
     changes_at: Option<Timestamp>,
-    now: Timestamp,
 ) -> Check {
     let elsewhere = || looking.iter().flat_map(|(_, it)| &it.elsewhere).map(|answer| &answer.attested.testimony);
     let until = |as_of, freshness| (as_of, fresh_until(as_of, policy.fresh_for(freshness, usage), now));

@@ -7,6 +7,7 @@ use std::time::Instant;
 use ics_core::descriptor::{self, Freshness};
 use ics_core::domain::{Context, Domain};
 use ics_core::identity::IdentityId;
+use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, Header};
 use ics_core::policy::Cache;
 use ics_core::record::{Logged, resolve};
@@ -32,6 +33,7 @@ pub(crate) struct Changed {
 pub(crate) struct Subscriber {
     changed: mpsc::UnboundedSender<Changed>,
     domain: Option<Domain>,
+    policy: Option<TrustPolicy>,
     about: BTreeMap<IdentityId, Vec<Logged>>,
     /// What was said something of since the last checkpoint.
     touched: BTreeSet<IdentityId>,
@@ -40,7 +42,14 @@ pub(crate) struct Subscriber {
 
 impl Subscriber {
     pub(crate) const fn new(changed: mpsc::UnboundedSender<Changed>) -> Self {
-        Self { changed, domain: None, about: BTreeMap::new(), touched: BTreeSet::new(), decided: BTreeMap::new() }
+        Self {
+            changed,
+            domain: None,
+            policy: None,
+            about: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            decided: BTreeMap::new(),
+        }
     }
 
     /// Takes the next entry; whom it is about, where it is a statement.
@@ -74,7 +83,10 @@ impl Subscriber {
     }
 
     /// Whether a thing may be used, by what is held now.
-    fn decide(&self, id: &IdentityId, page: &VerifiedPage) -> Option<bool> {
+    fn decide(&mut self, id: &IdentityId, page: &VerifiedPage) -> Option<bool> {
+        if self.policy.is_none() {
+            self.policy = Some(policy(page.checkpoint.as_ref()?.checkpoint.origin.clone())?);
+        }
         let (domain, signed) = (self.domain.as_ref()?, page.checkpoint.as_ref()?);
         let now = signed.as_of.unwrap_or_default();
         let testimony = Testimony {
@@ -89,13 +101,13 @@ impl Subscriber {
         };
         let thing = Looked { asked: id.to_string(), candidates: 1, testimonies: vec![testimony] };
         let question = Question { usage: "operate".to_owned(), thing, peer: None };
-        let policy = TrustPolicy::compile(TrustDocument {
-            domains: vec![signed.checkpoint.origin.clone()],
-            freshness: Freshness { default: 3_600, uses: BTreeMap::new() },
-            rules: RULES.to_owned(),
-        });
-        Some(verdict(&question, policy.as_ref().ok()?, now).outcome == Outcome::Allow)
+        Some(verdict(&question, self.policy.as_ref()?, now).outcome == Outcome::Allow)
     }
+}
+
+fn policy(domain: Origin) -> Option<TrustPolicy> {
+    let freshness = Freshness { default: 3_600, uses: BTreeMap::new() };
+    TrustPolicy::compile(TrustDocument { domains: vec![domain], freshness, rules: RULES.to_owned() }).ok()
 }
 
 impl Applier for Subscriber {

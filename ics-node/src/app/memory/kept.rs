@@ -12,12 +12,15 @@ use sha2::{Digest as _, Sha256};
 use super::{Around, Era};
 use crate::api::RecordSummary;
 use crate::app::AppError;
+use crate::app::entries::subject_key;
 use crate::store::Key;
 
 /// What a domain says of an identity, also if that is nothing.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) id: IdentityId,
+    /// By which the entries about it are found.
+    pub(crate) key: Key,
     pub(crate) generation: u64,
     /// Whether there is more that this node is no longer shown.
     pub(crate) withheld: bool,
@@ -78,7 +81,8 @@ impl Kept {
     ) -> Result<Self, AppError> {
         let changes_at = record.and_then(|(record, _)| record.changes_at);
         let known = record.map(|(record, open)| Known::new(record, open, &around)).transpose()?;
-        Ok(Self { id, generation, withheld, era, around, confirmed: AtomicBool::new(false), changes_at, known })
+        let (key, confirmed) = (subject_key(&id), AtomicBool::new(false));
+        Ok(Self { id, key, generation, withheld, era, around, confirmed, changes_at, known })
     }
 
     /// Whether it is about that identity, and still what the domain says.

@@ -76,7 +76,8 @@ impl Era {
 pub(crate) struct Named {
     /// More of the name's hash: see [`Key::with_rest`].
     rest: u64,
-    pub(crate) identity: Option<IdentityId>,
+    /// With the key by which the entries about it are found: hashing it anew costs as much as a look-up.
+    pub(crate) identity: Option<(IdentityId, Key)>,
 }
 
 /// A use of one thing, with another.
@@ -146,12 +147,22 @@ impl Memory {
 
     /// What is kept of an identity and holds now.
     pub(crate) fn recall(&self, domain: DomainNumber, id: &IdentityId, now: Timestamp) -> Option<Arc<Kept>> {
-        self.kept.get(&(domain, subject_key(id))).filter(|kept| kept.holds(id, now))
+        self.recall_at(domain, (id, subject_key(id)), now)
+    }
+
+    /// The same, where the key by which the entries about it are found is known.
+    pub(crate) fn recall_at(
+        &self,
+        domain: DomainNumber,
+        (id, key): (&IdentityId, Key),
+        now: Timestamp,
+    ) -> Option<Arc<Kept>> {
+        self.kept.get(&(domain, key)).filter(|kept| kept.holds(id, now))
     }
 
     /// Keeps what was read when the log had `size` entries, unless something has come in since.
     pub(crate) fn keep(&self, domain: DomainNumber, kept: &Arc<Kept>, size: u64) {
-        self.kept.insert((domain, subject_key(&kept.id)), Arc::clone(kept));
+        self.kept.insert((domain, kept.key), Arc::clone(kept));
         // Whoever announced before this insertion is seen here; whoever announces after it takes it out.
         if kept.era.reaches(size) {
             kept.confirm();
@@ -174,7 +185,7 @@ impl Memory {
         if !era.reaches(size) {
             return;
         }
-        self.names.insert((domain, key), Named { rest, identity });
+        self.names.insert((domain, key), Named { rest, identity: identity.map(|id| (id, subject_key(&id))) });
         if !era.reaches(size) {
             self.names.remove(&(domain, key));
         }

@@ -101,7 +101,7 @@ impl App {
     async fn known_here(&self, policy: Arc<TrustPolicy>, thing: Query) -> Vec<IdentityId> {
         let app = self.clone();
         let gather = move || {
-            let gathered = app.gather(&thing, &app.heard(&policy)?, Depth::Store)?;
+            let gathered = app.gather(&thing, &app.heard(&policy)?, (Depth::Store, app.clock().now()))?;
             Ok::<_, AppError>(gathered.unwrap_or_default().into_iter().map(|(id, _)| id).collect())
         };
         crate::background::spawn(gather).await.ok().and_then(Result::ok).unwrap_or_default()
@@ -163,7 +163,7 @@ impl App {
         };
         let mut gathered = gathered;
         if gathered.is_empty() {
-            let Some(by_id) = self.gather(&Query::of(id), heard, depth)? else { return Ok(None) };
+            let Some(by_id) = self.gather(&Query::of(id), heard, (depth, need.now))? else { return Ok(None) };
             gathered = if by_id.is_empty() { vec![(*id, Vec::new())] } else { by_id };
         }
         if query.is_by_name() {
