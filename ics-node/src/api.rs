@@ -428,7 +428,7 @@ pub struct EnrolmentPage {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdoptionRequest {
-    /// The domain to adopt from; this node must hold it.
+    /// The domain to adopt from: this node holds it, or a peer is asked about single things of it.
     pub source: String,
     /// Identities by id or name.
     pub ids: Vec<String>,

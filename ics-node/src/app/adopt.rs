@@ -29,6 +29,14 @@ impl App {
     /// domain demands have not cosigned what was taken.
     pub async fn adopt(&self, domain: &DomainName, request: AdoptionRequest) -> Result<AdoptionResult, AppError> {
         let target = self.hosted(domain)?;
+        let source: Result<DomainName, _> = request.source.parse();
+        if let Some(origin) = source.ok().and_then(|source| self.elsewhere(&source))
+            && target.part == Part::Home
+        {
+            let (result, size) = self.adopt_elsewhere(&target, &origin, &request).await?;
+            self.until_shown(&target, size).await?;
+            return Ok(result);
+        }
         let given_up = |error| AppError::Internal(format!("an adoption was given up: {error}"));
         let (app, into) = (self.clone(), Arc::clone(&target));
         let adopting = tokio::task::spawn_blocking(move || app.adopt_chosen(&into, &request));

@@ -69,6 +69,7 @@ impl App {
             let app = self.clone();
             // What was cut off is followed from the same place again.
             let _ = crate::background::spawn(move || app.follow_once()).await;
+            self.follow_elsewhere().await;
         }
     }
 
@@ -77,6 +78,9 @@ impl App {
         for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
             let followed = self.store().followed(target.number).unwrap_or_default();
             for following in followed {
+                if self.elsewhere(&following.source).is_some() {
+                    continue;
+                }
                 let took = self.follow_source(&target, &following);
                 if let Err(error) = &took {
                     tracing::warn!(domain = %target.name, source = %following.source, %error, "it is not followed");

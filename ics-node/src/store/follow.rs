@@ -108,6 +108,19 @@ impl Store {
         })
     }
 
+    /// The ids of what a domain follows one by one in another one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn followed_ids(&self, domain: DomainNumber, source: &DomainName) -> Result<Vec<String>, StoreError> {
+        self.shared.pool.read(|reader| {
+            let sql = "SELECT what FROM follow WHERE domain = ?1 AND source = ?2 AND what NOT LIKE '{%' ORDER BY what";
+            let mut statement = reader.log.prepare_cached(sql)?;
+            let ids = statement.query_map(params![domain.get(), source.as_str()], |row| row.get(0))?;
+            Ok(ids.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Says how far another log was followed.
     ///
     /// # Errors

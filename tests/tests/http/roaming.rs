@@ -1,6 +1,7 @@
 //! A gateway that keeps no copy of the manufacturer's domain and asks for one thing after the other; and peers that lie to
 //! it.
 
+mod following;
 mod liar;
 mod together;
 
@@ -35,7 +36,9 @@ async fn home() -> Node {
 }
 
 fn world() -> World {
-    World::with(|descriptor| descriptor.access = descriptor.access.replace(ALL, &lots(&LOTS)))
+    let follow = "@id(\"followed\") permit (principal, action == Action::\"follow\", resource);";
+    let rules = format!("{}\n{follow}", lots(&LOTS));
+    World::with(|descriptor| descriptor.access = descriptor.access.replace(ALL, &rules))
 }
 
 async fn home_of(world: World) -> Node {

@@ -45,7 +45,7 @@ impl App {
             }
             let evidence = self.all_that_is_said(reader, &sight, query, ids.first())?;
             // The log may have gone on meanwhile.
-            if sizes(&evidence.checkpoint) == Some(sight.seal.size) {
+            if size_of(&evidence.checkpoint) == Some(sight.seal.size) {
                 let head = self.record_head(reader, &sight, query, &evidence)?;
                 let consistency = self.consistency_from(&hosted, seen, sight.seal.size)?;
                 return Ok(Some(Attestation { evidence: Evidence { head: Some(head), ..evidence }, consistency }));
@@ -149,7 +149,7 @@ fn pin(reader: Reader) -> HeadReader {
     }
 }
 
-fn sizes(checkpoint: &str) -> Option<u64> {
+pub(super) fn size_of(checkpoint: &str) -> Option<u64> {
     let note = Note::parse(checkpoint).ok()?;
     Checkpoint::parse(note.text()).ok().map(|checkpoint| checkpoint.size)
 }

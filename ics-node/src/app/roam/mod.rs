@@ -10,6 +10,7 @@
 
 mod ask;
 mod attest;
+mod follow;
 mod kept;
 
 use std::collections::BTreeSet;

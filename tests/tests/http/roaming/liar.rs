@@ -84,6 +84,9 @@ impl Liar {
 impl Shared {
     fn reply(&self, target: &str) -> Reply {
         let home = self.home.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if target.ends_with("/checkpoint") {
+            return Reply::Json(home.checkpoint(&domain()).expect("a checkpoint").into_bytes());
+        }
         let (path, query) = target.split_once('?').expect("a query");
         let asked = path.split("/identities/").nth(1).and_then(|rest| rest.strip_suffix("/attestation")).expect(path);
         let asked = asked.replace("%3A", ":");
