@@ -92,6 +92,17 @@ fn who_is_not_let_in() {
     assert_eq!(world.size(), size, "nothing is stored");
     let (code, answer) = enroll(&bench, &node, "/simpleenroll", "device.csr", &["--user", &registrar]);
     assert_eq!(code, "200", "the registrar knows the device: {answer}");
+    // CMS, whole or broken, is what comes back, and no request.
+    let size = world.size();
+    let mut broken = bench.read("answer.p7");
+    std::fs::copy(bench.path().join("answer.p7"), bench.path().join("whole.p7")).expect("copies");
+    broken.truncate(broken.len() / 2);
+    bench.file("broken.p7", &broken);
+    for cms in ["whole.p7", "broken.p7"] {
+        let (code, answer) = enroll(&bench, &node, "/simpleenroll", cms, IDEVID);
+        assert_eq!(code, "400", "{cms}: {answer}");
+    }
+    assert_eq!(world.size(), size, "nothing is stored");
 }
 
 #[test]

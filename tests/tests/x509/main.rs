@@ -8,6 +8,7 @@ mod issuing;
 mod lifecycle;
 mod lint;
 mod node;
+mod parties;
 mod recovery;
 mod refusals;
 mod revocation;

@@ -15,7 +15,7 @@ use crate::tools::{Bench, said};
 use crate::world::{World, authority, controller, domain, id, introduction, maker, owner, p256, status};
 
 /// The files that every relying party has, and a certificate of the device.
-fn issued(world: &World, bench: &Bench) -> Issued {
+pub(crate) fn issued(world: &World, bench: &Bench) -> Issued {
     bench.file("root.pem", certificate_pem(&world.root).as_bytes());
     bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
     let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
@@ -23,11 +23,11 @@ fn issued(world: &World, bench: &Bench) -> Issued {
     issued
 }
 
-fn suspend(world: &World) -> Vec<StatementId> {
+pub(crate) fn suspend(world: &World) -> Vec<StatementId> {
     world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])])
 }
 
-fn lift(world: &World, ends: &[StatementId]) {
+pub(crate) fn lift(world: &World, ends: &[StatementId]) {
     world.submit(vec![status(7, &owner(), "owner", "in-use", ends)]);
 }
 
@@ -272,7 +272,7 @@ fn a_delegate_answers_where_the_issuer_is_not() {
     assert!(asked(&bench, &node, "-no_nonce").contains("unauthorized"), "a key that nobody has certified");
 }
 
-struct Nginx(Child);
+pub(crate) struct Nginx(pub(crate) Child);
 
 impl Drop for Nginx {
     fn drop(&mut self) {
@@ -282,7 +282,7 @@ impl Drop for Nginx {
 }
 
 /// Whether nginx lets the device in: the status that curl got.
-fn knock(bench: &Bench, port: u16) -> String {
+pub(crate) fn knock(bench: &Bench, port: u16) -> String {
     let output = bench.run(
         "curl",
         &[
@@ -304,7 +304,7 @@ fn knock(bench: &Bench, port: u16) -> String {
 }
 
 /// All lists of the issuer, and one of the root, in the file that nginx reads.
-fn lists(world: &World, bench: &Bench) {
+pub(crate) fn lists(world: &World, bench: &Bench) {
     let mut all = String::new();
     for shard in 0..4 {
         list(world, bench, shard);

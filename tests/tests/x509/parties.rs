@@ -1,0 +1,107 @@
+//! Relying parties that know nothing of statements: nginx that asks OCSP at each connection, and mosquitto with lists.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::node::Node;
+use crate::revocation::{Nginx, issued, knock, lift, lists, suspend};
+use crate::tools::Bench;
+use crate::world::World;
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port()
+}
+
+/// A server's own certificate for localhost, and the chain by which devices are believed.
+fn files(bench: &Bench) {
+    bench.openssl(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+         -addext subjectAltName=DNS:localhost -keyout server.key -out server.pem",
+    );
+    let chain = [bench.read("issuer.pem"), bench.read("root.pem")].concat();
+    bench.file("chain.pem", &chain);
+}
+
+#[track_caller]
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn nginx_asks_ocsp_and_needs_no_signal() {
+    let (world, bench) = (World::new(), Bench::new());
+    issued(&world, &bench);
+    files(&bench);
+    let node = Node::start(&world.app);
+    let (port, here, responder) = (free_port(), bench.path().display(), node.x509("ocsp"));
+    bench.file("nginx.conf", format!("
+daemon off; pid {here}/nginx.pid; error_log {here}/error.log; events {{}}
+http {{
+  access_log off; client_body_temp_path {here}/a; proxy_temp_path {here}/b; fastcgi_temp_path {here}/c; uwsgi_temp_path {here}/d; scgi_temp_path {here}/e;
+  server {{
+    listen 127.0.0.1:{port} ssl; ssl_certificate {here}/server.pem; ssl_certificate_key {here}/server.key;
+    ssl_client_certificate {here}/chain.pem; ssl_verify_client on; ssl_verify_depth 3;
+    ssl_ocsp leaf; ssl_ocsp_responder {responder};
+    location / {{ return 204; }}
+  }}
+}}").as_bytes());
+    let mut command = Command::new("nginx");
+    command.args(["-p", &here.to_string(), "-c", "nginx.conf"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let _nginx = Nginx(command.spawn().expect("nginx starts"));
+    until("nginx lets it in", || knock(&bench, port) == "204");
+    let suspended = suspend(&world);
+    assert_eq!(knock(&bench, port), "400", "at the next connection");
+    lift(&world, &suspended);
+    assert_eq!(knock(&bench, port), "204", "at the next connection");
+}
+
+struct Mosquitto(Child);
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether the broker takes a message of the device.
+fn publishes(bench: &Bench, port: u16) -> bool {
+    let port = port.to_string();
+    let connection = ["-h", "localhost", "-p", &port, "--cafile", "server.pem", "--cert", "device.pem"];
+    let message = ["--key", "device.key", "-t", "flow", "-m", "1"];
+    bench.run("mosquitto_pub", &[&connection[..], &message].concat()).status.success()
+}
+
+#[test]
+fn mosquitto_turns_away_what_stands_on_a_list() {
+    let (world, bench) = (World::new(), Bench::new());
+    issued(&world, &bench);
+    files(&bench);
+    lists(&world, &bench);
+    let (port, here) = (free_port(), bench.path().display());
+    let configuration = format!(
+        "user root\nlistener {port} 127.0.0.1\ncafile {here}/chain.pem\ncertfile {here}/server.pem\nkeyfile {here}/server.key\n\
+         crlfile {here}/all.crl\nrequire_certificate true\nallow_anonymous true\n"
+    );
+    bench.file("mosquitto.conf", configuration.as_bytes());
+    let mut command = Command::new("mosquitto");
+    command.arg("-c").arg(bench.path().join("mosquitto.conf")).stdout(Stdio::null()).stderr(Stdio::null());
+    let broker = Mosquitto(command.spawn().expect("mosquitto starts"));
+    // It reads its list again on this signal, and at no other time.
+    let reads_again = || {
+        lists(&world, &bench);
+        bench.ok("kill", &["-HUP", &broker.0.id().to_string()])
+    };
+    until("the broker takes its message", || publishes(&bench, port));
+    let suspended = suspend(&world);
+    reads_again();
+    until("the broker turns it away", || !publishes(&bench, port));
+    lift(&world, &suspended);
+    reads_again();
+    until("the broker takes its message again", || publishes(&bench, port));
+}
