@@ -222,6 +222,10 @@ pub const ACME_CREDENTIALS_WAITING: u64 = 100;
 pub const ACME_LOOKS: usize = 32;
 /// Seconds that a look at an ACME challenge may take.
 pub const ACME_LOOK_SECONDS: u64 = 10;
+/// Bytes of a revocation list that is fetched from an issuer's node, and lists that are kept of those.
+pub const REVOCATION_LIST_BYTES: usize = 4 << 20;
+/// See above.
+pub const REVOCATION_LISTS_KEPT: usize = 64;
 /// Certificates that one alert names; it counts all.
 pub const ALERT_CERTIFICATES: usize = 100;
 /// How often an alert is sent at most, until the next look at what it tells of.

@@ -185,6 +185,23 @@ impl HttpPeer {
         String::from_utf8(note).map_err(|_| PeerError::Text)
     }
 
+    /// A revocation list of an issuer of a domain, DER; the peer may ask so many nodes behind it. Nothing of it is verified.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn revocation_list(
+        &self,
+        domain: &DomainName,
+        issuer: &str,
+        shard: u8,
+        hops: u8,
+    ) -> Result<Vec<u8>, PeerError> {
+        let url = self.base_url.join(&format!("x509/{domain}/crl/{issuer}/{shard}.crl?hops={hops}"));
+        let url = url.map_err(|_| PeerError::Address(excerpt(self.base_url.as_str())))?;
+        self.receive(self.client.get(url).timeout(Duration::from_secs(WITNESS_SECONDS)), limits::REVOCATION_LIST_BYTES)
+            .await
+    }
+
     /// The descriptors of a domain from a version on.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ mod follow;
 mod found;
 mod fsck;
 mod heartbeat;
+mod home_lists;
 mod hosted;
 mod judge;
 pub mod keys;
@@ -90,7 +91,7 @@ pub use outbox::Waiting;
 use peers::Peers;
 pub use push::{Event, Follower, Listener};
 pub use recover::{Asked, Source};
-pub use revocation::SignedList;
+pub use revocation::{Elsewhere, Listing, SignedList};
 pub use then::Then;
 pub use thing::{Found, PublicThing, Software};
 
@@ -117,6 +118,8 @@ struct Inner {
     ocsp: ocsp::Answers,
     /// Revocation lists.
     lists: revocation::Lists,
+    /// Revocation lists that issuers sign elsewhere.
+    home_lists: home_lists::HomeLists,
     denied: denied::Denials,
     /// What other nodes have answered about things of which no copy is here.
     roaming: roam::Roaming,

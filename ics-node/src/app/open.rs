@@ -94,6 +94,7 @@ impl App {
             challenges: Challenges::default(),
             ocsp: super::ocsp::Answers::new(setup.memory_bytes / 4),
             lists: super::revocation::Lists::default(),
+            home_lists: super::home_lists::HomeLists::default(),
             denied: Denials::default(),
             roaming: Roaming::default(),
             alerts: super::alerts::Alerts::default(),

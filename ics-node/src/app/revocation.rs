@@ -36,6 +36,32 @@ pub struct SignedList {
     pub next_update: Timestamp,
 }
 
+/// A list that is asked for.
+#[derive(Debug, Clone)]
+pub enum Listing {
+    /// It is signed here.
+    Signed(SignedList),
+    /// It is signed elsewhere; see [`App::list_from_home`].
+    Elsewhere(Elsewhere),
+}
+
+/// A list that its issuer signs at another node.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    pub(super) domain: DomainName,
+    pub(super) issuer: String,
+    pub(super) shard: u8,
+    /// Entries of the domain that are here.
+    pub(super) size: u64,
+    pub(super) authority: Box<Authority>,
+    pub(super) url: String,
+}
+
+/// That a list is not to be had here.
+pub(super) fn elsewhere() -> AppError {
+    AppError::new(Code::UnknownCertificate, "the issuer's key is at another node, of which there is no list that holds")
+}
+
 /// What is known of the lists of each domain.
 #[derive(Default)]
 pub(crate) struct Lists(Mutex<BTreeMap<DomainNumber, Arc<Mutex<Tracker>>>>);
@@ -70,6 +96,17 @@ impl App {
     /// # Errors
     /// When there is no such list, or the issuer's key is not at this node.
     pub fn revocation_list(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<SignedList, AppError> {
+        match self.list_here(domain, issuer, shard)? {
+            Listing::Signed(list) => Ok(list),
+            Listing::Elsewhere(_) => Err(elsewhere()),
+        }
+    }
+
+    /// The same, or where a list belongs whose issuer's key is at another node.
+    ///
+    /// # Errors
+    /// When there is no such list.
+    pub fn list_here(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<Listing, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let unknown = |why: &str| AppError::new(Code::UnknownCertificate, why.to_owned());
@@ -81,7 +118,13 @@ impl App {
         let authorities = rules.issuers.iter().filter_map(|issuer| Authority::read(issuer).ok());
         let authority = authorities.into_iter().find(|it| issuer_id(it) == issuer);
         let authority = authority.ok_or_else(|| unknown("the domain has no such issuer"))?;
-        let key = self.issuer_key(&authority).ok_or_else(|| unknown("the issuer's key is at another node"))?;
+        let Some(key) = self.issuer_key(&authority) else {
+            let url = crl_url(&rules, &authority, shard);
+            let (domain, issuer) = (domain.clone(), issuer.to_owned());
+            let elsewhere =
+                Elsewhere { domain, issuer, shard, size: sight.seal.size, authority: Box::new(authority), url };
+            return Ok(Listing::Elsewhere(elsewhere));
+        };
         let tracker = self.0.lists.of(hosted.number, || Tracker::new(self.memory().era(hosted.number)));
         let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
         self.catch_up(&mut tracker, &sight, &rules)?;
@@ -91,7 +134,7 @@ impl App {
             tracker.lists.insert(place.clone(), list);
         }
         let list = tracker.lists.entry(place).or_default();
-        Ok(list.signed(self.clock().now(), &rules, &authority, &key, shard)?)
+        Ok(Listing::Signed(list.signed(self.clock().now(), &rules, &authority, &key, shard)?))
     }
 
     /// Takes into account what was appended, and what time has changed.

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use der::Encode as _;
 use der::asn1::{Ia5String, OctetString, Uint};
+use der::{Decode as _, Encode as _};
 use ics_core::openpgp::signer::Signer;
 use ics_core::time::Timestamp;
 use x509_cert::Version;
@@ -11,6 +11,7 @@ use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
 use x509_cert::ext::pkix::AuthorityKeyIdentifier;
 use x509_cert::ext::pkix::crl::IssuingDistributionPoint;
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use super::extension::extension;
 use super::{Authority, Reason, SerialNumber, SignError, oid, signature, time};
@@ -56,17 +57,8 @@ impl RevocationList<'_> {
             extension(oid::CRL_NUMBER, false, &Uint::new(&self.number.to_be_bytes())?)?,
         ];
         if let Some(url) = self.url {
-            let place = GeneralName::UniformResourceIdentifier(Ia5String::new(url)?);
-            let point = IssuingDistributionPoint {
-                distribution_point: Some(DistributionPointName::FullName(vec![place])),
-                only_contains_user_certs: true,
-                only_contains_ca_certs: false,
-                only_some_reasons: None,
-                indirect_crl: false,
-                only_contains_attribute_certs: false,
-            };
             // By hand: the type's own OID is that of another extension.
-            extensions.push(extension(oid::ISSUING_DISTRIBUTION_POINT, true, &point)?);
+            extensions.push(extension(oid::ISSUING_DISTRIBUTION_POINT, true, &point(url)?)?);
         }
         let tbs = TbsCertList {
             version: Version::V2,
@@ -83,6 +75,52 @@ impl RevocationList<'_> {
             CertificateList { signature_algorithm: tbs.signature.clone(), tbs_cert_list: tbs, signature: signed };
         Ok(list.to_der()?)
     }
+}
+
+/// The place of one of an issuer's lists.
+fn point(url: &str) -> der::Result<IssuingDistributionPoint> {
+    let place = GeneralName::UniformResourceIdentifier(Ia5String::new(url)?);
+    Ok(IssuingDistributionPoint {
+        distribution_point: Some(DistributionPointName::FullName(vec![place])),
+        only_contains_user_certs: true,
+        only_contains_ca_certs: false,
+        only_some_reasons: None,
+        indirect_crl: false,
+        only_contains_attribute_certs: false,
+    })
+}
+
+/// What is known of a list that an issuer has signed elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadList {
+    /// Its number.
+    pub number: u64,
+    /// Until when it holds.
+    pub next_update: Timestamp,
+}
+
+/// Reads a list, DER: it must be signed by this authority, and be the one at this place.
+///
+/// # Errors
+/// With what is wrong with it, for people.
+pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadList, String> {
+    let form = |error: der::Error| error.to_string();
+    let list = CertificateList::from_der(der).map_err(form)?;
+    let message = list.tbs_cert_list.to_der().map_err(form)?;
+    let key = SubjectPublicKeyInfoRef::from_der(&authority.spki).map_err(form)?;
+    if !signature::verify(key, &list.signature_algorithm, &message, &list.signature) {
+        return Err("it is not signed by the issuer".to_owned());
+    }
+    let extensions = list.tbs_cert_list.crl_extensions.unwrap_or_default();
+    let content = |oid| extensions.iter().find(|it| it.extn_id == oid).map(|it| it.extn_value.as_bytes());
+    if content(oid::ISSUING_DISTRIBUTION_POINT) != Some(&point(url).and_then(|it| it.to_der()).map_err(form)?) {
+        return Err("it is another list of the issuer".to_owned());
+    }
+    let number = content(oid::CRL_NUMBER).and_then(|der| Uint::from_der(der).ok());
+    let number = number.filter(|number| number.as_bytes().len() <= 8).ok_or("it has no number")?;
+    let number = number.as_bytes().iter().fold(0_u64, |number, octet| number << 8 | u64::from(*octet));
+    let next_update = list.tbs_cert_list.next_update.ok_or("it holds for ever")?;
+    Ok(ReadList { number, next_update: Timestamp::from_seconds(next_update.to_unix_duration().as_secs()) })
 }
 
 fn entry(serial: &SerialNumber, revoked: &Revoked) -> der::Result<RevokedCert> {

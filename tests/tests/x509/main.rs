@@ -7,6 +7,7 @@ mod est;
 mod issuing;
 mod lifecycle;
 mod lint;
+mod mirrors;
 mod node;
 mod parties;
 mod recovery;

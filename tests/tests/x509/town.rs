@@ -96,6 +96,41 @@ impl Town {
         });
     }
 
+    /// A node in a home directory of that name that copies the manufacturer's domain, and its address.
+    pub(crate) fn mirror(&self, home: &str) -> (Mirror, String) {
+        self.mirror_of(home, &self.url)
+    }
+
+    /// The same, from another node.
+    pub(crate) fn mirror_of(&self, home: &str, from: &str) -> (Mirror, String) {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
+        let listen = listener.local_addr().expect("an address").to_string();
+        drop(listener);
+        let run = |words: &[&str]| {
+            let output = self.command(home).args(words).output().expect("starts");
+            assert!(output.status.success(), "ics {words:?}: {}", said(&output));
+        };
+        run(&[
+            "init",
+            "--role",
+            "infield",
+            "--domain",
+            "site.acme.example",
+            "--listen",
+            &listen,
+            "--generate-passphrase",
+        ]);
+        run(&["peer", "add", "maker", DOMAIN, "--url", from, "--yes"]);
+        let node = self.command(home).arg("serve").stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let (mirror, url) = (Mirror(node.expect("starts")), format!("http://{listen}"));
+        self.eventually("the mirror is current", || {
+            let answer = self.bench.run("curl", &["--silent", "--fail", &format!("{url}/readyz")]);
+            let domain = self.bench.run("curl", &["--silent", "--fail", &format!("{url}/v1/domains/{DOMAIN}")]);
+            answer.status.success() && domain.status.success()
+        });
+        (mirror, url)
+    }
+
     /// Ends the node, as a power cut does.
     pub(crate) fn kill(&mut self) {
         if let Some(mut node) = self.node.take() {
@@ -190,6 +225,16 @@ impl Town {
             assert!(began.elapsed() < Duration::from_secs(30), "{what}");
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+/// A node that copies, for as long as a test lasts.
+pub(crate) struct Mirror(Child);
+
+impl Drop for Mirror {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

@@ -2,17 +2,18 @@
 //! (RFC 7030). They have specifications of their own and are not part of the API's.
 
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
+use serde::Deserialize;
 
 use super::Access::Everybody;
 use super::{Endpoint, get, post};
 use crate::app::problem::Code;
-use crate::app::{App, EstRequest, OcspAnswer};
+use crate::app::{App, EstRequest, Listing, OcspAnswer};
 use crate::http::answer;
 use crate::http::body;
 use crate::http::face::Face;
@@ -53,14 +54,27 @@ const PKCS7: &str = "application/pkcs7-mime";
 const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
 const CSR_ATTRIBUTES: &str = "application/csrattrs";
 
+/// What nodes say that ask each other for a list: how many more of them may be asked.
+#[derive(Deserialize)]
+struct Asked {
+    hops: Option<u8>,
+}
+
 async fn revocation_list(
     face: Data<Face>,
     domain: Domain,
     path: Path<(String, String, u8)>,
+    asked: Query<Asked>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Failure> {
     let (_, issuer, shard) = path.into_inner();
-    let list = face.blocking(move |app| app.revocation_list(&domain.0, &issuer, shard)).await?;
+    let list = match face.blocking(move |app| app.list_here(&domain.0, &issuer, shard)).await? {
+        Listing::Signed(list) => list,
+        Listing::Elsewhere(elsewhere) => {
+            let _place = face.listen()?;
+            face.app.list_from_home(elsewhere, asked.hops).await?
+        }
+    };
     let tag = answer::tag(&list.number);
     Ok(answer::tagged(&request, tag, || answer::bytes(CRL, list.der.to_vec())))
 }

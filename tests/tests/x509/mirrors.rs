@@ -1,0 +1,51 @@
+//! Real processes: a copy of a domain, which gives the issuer's own lists, also when their home is gone.
+
+use crate::town::Town;
+
+/// Fetches a list from a node, verifies it by the issuer, and says what stands in it; nothing if there is none.
+fn list(town: &Town, node: &str, path: &str) -> Option<String> {
+    let url = format!("{node}{path}");
+    let got = town.bench.run("curl", &["--silent", "--fail", "--output", "copy.crl", &url]);
+    if !got.status.success() {
+        return None;
+    }
+    let text = town.bench.openssl("crl -inform DER -in copy.crl -noout -text -CAfile issuer.pem");
+    assert!(text.contains("verify OK"), "{text}");
+    Some(text)
+}
+
+/// The path of the list that a certificate names.
+fn path_of(town: &Town, name: &str) -> String {
+    let text = town.bench.openssl(&format!("x509 -in {name}.pem -noout -ext crlDistributionPoints"));
+    let url = text.split("URI:").nth(1).and_then(|rest| rest.split_whitespace().next()).expect("a place");
+    url.strip_prefix(&town.url).expect("it is the home's").to_owned()
+}
+
+#[test]
+fn a_mirror_gives_the_issuers_list_and_keeps_it_when_the_home_is_gone() {
+    let mut town = Town::new("");
+    town.device("7");
+    assert_eq!(town.est("SN-7", "7").0, "200");
+    let path = path_of(&town, "7");
+    let (_mirror, mirror) = town.mirror("mirror");
+    let (_second, second) = town.mirror_of("second", &mirror);
+    for node in [&mirror, &second] {
+        town.eventually("a list travels", || list(&town, node, &path).is_some());
+        assert!(list(&town, node, &path).is_some_and(|text| text.contains("No Revoked Certificates")), "nothing yet");
+    }
+    town.ok(&["status", "suspended", "serial:SN-7", "--signer", "monitor", "--role", "security-controller", "--yes"]);
+    let holds = |node: &str| list(&town, node, &path).is_some_and(|text| text.contains("Certificate Hold"));
+    let began = std::time::Instant::now();
+    for node in [&mirror, &second] {
+        town.eventually("it is on the list there", || holds(node));
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(4), "{:?}", began.elapsed());
+
+    let none = path.replace(".crl", "9.crl");
+    assert_eq!(list(&town, &mirror, &none), None, "no other list is made up");
+    town.kill();
+    for node in [&mirror, &second] {
+        let text = list(&town, node, &path).expect("the last list holds");
+        assert!(text.contains("Certificate Hold"), "{text}");
+    }
+}
