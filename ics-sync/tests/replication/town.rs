@@ -28,6 +28,8 @@ use faults::Faults;
 /// What is vouched for and in use may be used.
 const RULES: &str = "@id(\"in-use\")\npermit (principal, action in Action::\"use\", resource)\nwhen {\n  \
                      principal.vouching_roles.contains(\"manufacturer\") && principal.effect == Effect::\"permits\"\n};\n";
+/// Milliseconds between two looks of a copy, at least: minutes are to pass in few steps.
+const LEAST_INTERVAL_MILLIS: u64 = 500;
 /// Seconds for which news is fresh.
 const FRESH_SECONDS: u64 = 60;
 
@@ -63,12 +65,14 @@ impl World {
     pub(crate) fn town(seed: u64, sabotage: Option<Sabotage>) -> Self {
         let mut world = Self::new(seed);
         let settings = world.only().settings;
+        let interval_millis = settings.interval_millis.max(LEAST_INTERVAL_MILLIS);
         let dice = &mut world.dice;
         world.home.hidden = (0..IDENTITIES).filter(|_| dice.chance(30)).collect();
         let copies = 2 + dice.index(5);
         world.copies = (0..copies)
             .map(|number| {
-                let settings = Settings { seed: settings.seed ^ number as u64, listens: dice.chance(60), ..settings };
+                let settings =
+                    Settings { seed: settings.seed ^ number as u64, listens: dice.chance(60), interval_millis };
                 // At least one asks the home; others ask each other as well, in any order.
                 let others = (0..copies - 1).filter(|other| *other != number).map(Source::Copy);
                 let mut sources: Vec<_> = others.filter(|_| dice.chance(40)).collect();

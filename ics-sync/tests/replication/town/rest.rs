@@ -10,6 +10,9 @@ use crate::promises::Promise;
 use crate::rules::drive;
 use crate::world::World;
 
+/// Milliseconds in which all must have come to rest: copies that have turned to each other take some minutes to notice.
+const REST_MILLIS: u64 = 20 * 60 * 1_000;
+
 impl World {
     /// Ends all that is wrong, and holds everybody to what is promised for then.
     pub(crate) fn come_to_rest(&mut self) {
@@ -31,10 +34,11 @@ impl World {
         (0..missing).for_each(|_| self.home.amend_idly(now));
         self.home.sign(now);
         self.follow();
-        let all_rest = (0..2_000).any(|_| {
+        let (end, mut all_rest) = (self.now + REST_MILLIS, false);
+        while !all_rest && self.now < end {
             self.step();
-            self.of_town().broken.is_some() || (0..self.copies.len()).all(|i| self.is_at_rest(i))
-        });
+            all_rest = self.of_town().broken.is_some() || (0..self.copies.len()).all(|i| self.is_at_rest(i));
+        }
         if !all_rest {
             let restless: Vec<String> =
                 (0..self.copies.len()).filter(|i| !self.is_at_rest(*i)).map(|i| self.describe(i)).collect();
