@@ -29,7 +29,8 @@ fn text(peers: &[&PeerConfig]) -> String {
         return "there is no peer: `ics peer add` adds one".to_owned();
     }
     let row = |peer: &&PeerConfig| {
-        let domains: Vec<&str> = peer.mirror.iter().map(|origin| origin.domain.as_str()).collect();
+        let asked = peer.roam.iter().map(|origin| format!("single things of {}", origin.domain));
+        let domains: Vec<String> = peer.mirror.iter().map(|origin| origin.domain.to_string()).chain(asked).collect();
         let or_none = |text: String| if text.is_empty() { "-".to_owned() } else { text };
         vec![
             peer.name.to_string(),
