@@ -180,7 +180,16 @@ impl App {
 
     fn has_certificates(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<bool, AppError> {
         let both = keys(&[Posting::Subject(*id), Posting::Act(Act::Issued)]);
-        Ok(!self.store().positions(sight.hosted.number, &both, 0..sight.seal.size, 1)?.indices.is_empty())
+        // A page may be empty and yet have a next one, where much has come in that is not in the index file yet.
+        let mut from = Some(0);
+        while let Some(start) = from {
+            let page = self.store().positions(sight.hosted.number, &both, start..sight.seal.size, 1)?;
+            if !page.indices.is_empty() {
+                return Ok(true);
+            }
+            from = page.next.filter(|next| *next > start && *next < sight.seal.size);
+        }
+        Ok(false)
     }
 
     /// Puts the certificates of one identity onto their lists, or takes them off.
