@@ -33,14 +33,7 @@ pub(crate) fn keys(postings: &[Posting]) -> Vec<Key> {
 
 impl Entries for Snapshot<'_> {
     fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
-        let keys = keys(postings);
-        let mut indices = Vec::new();
-        let mut from = Some(0);
-        while let Some(start) = from.filter(|_| indices.len() < limit) {
-            let page = self.store.positions(self.number, &keys, start..self.size, limit - indices.len())?;
-            indices.extend(page.indices);
-            from = page.next;
-        }
+        let indices = self.store.all_positions(self.number, &keys(postings), 0..self.size, limit)?;
         self.store.entries_at(self.number, &indices)
     }
 }

@@ -74,6 +74,28 @@ impl App {
         Ok((page.records, page.next))
     }
 
+    /// The first `most` records that fit, through as many pages as it takes.
+    pub(super) fn first(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        query: &ListQuery,
+        most: usize,
+    ) -> Result<Vec<Record>, AppError> {
+        let mut query = query.clone();
+        let mut found = Vec::new();
+        while found.len() < most {
+            query.limit = Some((most - found.len()).min(limits::PAGE_ITEMS));
+            let (records, next) = self.page(reader, sight, &query)?;
+            found.extend(records);
+            if next.is_none() {
+                break;
+            }
+            query.after = next;
+        }
+        Ok(found)
+    }
+
     /// The software that a query asks for. What its status is, any domain here may say.
     fn running(&self, reader: Reader, query: &ListQuery) -> Result<Option<BTreeSet<[u8; 32]>>, AppError> {
         let Some(runs) = query.runs.as_deref() else { return Ok(None) };
@@ -81,26 +103,18 @@ impl App {
             return Ok(Some([digest.0].into()));
         }
         let kind = Some(Kind::Software.to_string());
-        let query =
-            ListQuery { kind, status: Some(runs.to_owned()), limit: Some(SOFTWARE_PER_PAGE), ..Default::default() };
+        let query = ListQuery { kind, status: Some(runs.to_owned()), ..Default::default() };
         let mut software = BTreeSet::new();
         for hosted in self.all_hosted() {
             let Ok(sight) = self.sight(&hosted) else { continue };
-            let mut after = None;
-            loop {
-                let (records, next) = self.page(reader, &sight, &ListQuery { after, ..query.clone() })?;
-                software.extend(records.iter().filter_map(|record| match record.identity.id {
-                    IdentityId::Software(digest) => Some(digest),
-                    IdentityId::Key(_) | IdentityId::Group(_) => None,
-                }));
-                if software.len() > SOFTWARE_PER_PAGE {
-                    let detail = format!("more than {SOFTWARE_PER_PAGE} pieces of software are `{runs}`: ask for each");
-                    return Err(AppError::new(Code::OutOfRange, detail));
-                }
-                match next {
-                    Some(_) => after = next,
-                    None => break,
-                }
+            let records = self.first(reader, &sight, &query, SOFTWARE_PER_PAGE + 1)?;
+            software.extend(records.iter().filter_map(|record| match record.identity.id {
+                IdentityId::Software(digest) => Some(digest),
+                IdentityId::Key(_) | IdentityId::Group(_) => None,
+            }));
+            if software.len() > SOFTWARE_PER_PAGE {
+                let detail = format!("more than {SOFTWARE_PER_PAGE} pieces of software are `{runs}`: ask for each");
+                return Err(AppError::new(Code::OutOfRange, detail));
             }
         }
         Ok(Some(software))
@@ -116,7 +130,7 @@ impl App {
         limit: usize,
     ) -> Result<Found, AppError> {
         let start = after.map_or(0, |after| after.saturating_add(1));
-        let (indices, more) = self.search(sight, filter, start)?;
+        let (indices, end) = self.search(sight, filter, start)?;
         let mut records = Vec::new();
         let mut seen = BTreeSet::new();
         let mut last = None;
@@ -130,12 +144,14 @@ impl App {
                 records.extend(self.listed(reader, sight, filter, &statement)?);
             }
         }
-        let is_more = more || indices.last().copied() != last;
-        Ok(Found { records, next: last.filter(|_| is_more), looked: indices.len() })
+        // Where nothing was found, too, there may be more behind the place where the search broke off.
+        let next =
+            if indices.last().copied() == last { end.checked_sub(1).filter(|_| end < sight.seal.size) } else { last };
+        Ok(Found { records, next, looked: indices.len() })
     }
 
-    /// The entries from `start` on that one of the filter's alternatives finds, and whether there may be more.
-    fn search(&self, sight: &Sight<'_>, filter: &Filter, start: u64) -> Result<(Vec<u64>, bool), AppError> {
+    /// The entries from `start` on that one of the filter's alternatives finds, and up to where these are all.
+    fn search(&self, sight: &Sight<'_>, filter: &Filter, start: u64) -> Result<(Vec<u64>, u64), AppError> {
         let mut indices = BTreeSet::new();
         let mut end = sight.seal.size;
         for postings in &filter.alternatives {
@@ -145,7 +161,7 @@ impl App {
             // Nothing behind the place where one alternative broke off is complete.
             end = page.next.unwrap_or(end);
         }
-        Ok((indices.into_iter().take_while(|index| *index < end).collect(), end < sight.seal.size))
+        Ok((indices.into_iter().take_while(|index| *index < end).collect(), end))
     }
 
     /// The record of an identity if it belongs into the listing, and not on an earlier page of it.

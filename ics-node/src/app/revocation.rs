@@ -11,7 +11,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 
 use super::certify::{CertifyError, IssuerKey};
-use super::entries::{find_logged, keys, restore};
+use super::entries::{Entries as _, find_logged, restore};
 use super::memory::Era;
 use super::ocsp::is_by;
 use super::problem::Code;
@@ -171,25 +171,12 @@ impl App {
         let authorities: Vec<Authority> =
             rules.issuers.iter().filter_map(|issuer| Authority::read(issuer).ok()).collect();
         for id in touched {
-            if self.has_certificates(sight, &id)? {
+            let issued = [Posting::Subject(id), Posting::Act(Act::Issued)];
+            if !sight.entries.find(&issued, 1)?.is_empty() {
                 self.judge_again(tracker, sight, rules, &authorities, &id)?;
             }
         }
         Ok(())
-    }
-
-    fn has_certificates(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<bool, AppError> {
-        let both = keys(&[Posting::Subject(*id), Posting::Act(Act::Issued)]);
-        // A page may be empty and yet have a next one, where much has come in that is not in the index file yet.
-        let mut from = Some(0);
-        while let Some(start) = from {
-            let page = self.store().positions(sight.hosted.number, &both, start..sight.seal.size, 1)?;
-            if !page.indices.is_empty() {
-                return Ok(true);
-            }
-            from = page.next.filter(|next| *next > start && *next < sight.seal.size);
-        }
-        Ok(false)
     }
 
     /// Puts the certificates of one identity onto their lists, or takes them off.

@@ -116,16 +116,12 @@ impl App {
         attributes: &BTreeMap<Attribute, String>,
     ) -> Result<Vec<Software>, AppError> {
         let Some(model) = attributes.get(&Attribute::Model).filter(|_| kind.has_key()) else { return Ok(Vec::new()) };
-        let query = ListQuery {
-            kind: Some(Kind::Software.to_string()),
-            model: Some(model.clone()),
-            limit: Some(SOFTWARE),
-            ..ListQuery::default()
-        };
+        let query =
+            ListQuery { kind: Some(Kind::Software.to_string()), model: Some(model.clone()), ..ListQuery::default() };
         let hosted = self.all_hosted();
         let mut ids = BTreeSet::new();
         for sight in hosted.iter().filter_map(|hosted| self.sight(hosted).ok()) {
-            let (records, _) = self.page(reader, &sight, &query)?;
+            let records = self.first(reader, &sight, &query, SOFTWARE)?;
             ids.extend(records.iter().map(|record| record.identity.id.to_string()));
         }
         let known = ids.into_iter().take(SOFTWARE).map(|id| self.software(reader, id));
@@ -167,8 +163,8 @@ impl App {
     pub(crate) fn to_approve(&self, sight: &Sight<'_>, limit: usize) -> Result<Vec<IdentitySummary>, AppError> {
         const WINDOW: u64 = 2_000;
         let after = sight.seal.size.saturating_sub(WINDOW).checked_sub(1);
-        let query = ListQuery { after, limit: Some(200), ..ListQuery::default() };
-        let (records, _) = self.page(Reader::Operator, sight, &query)?;
+        let query = ListQuery { after, ..ListQuery::default() };
+        let records = self.first(Reader::Operator, sight, &query, 200)?;
         let waits = |record: &&Record| {
             !record.vouched.is_empty()
                 && record.approvals.is_empty()

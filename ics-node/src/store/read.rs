@@ -218,4 +218,26 @@ impl Store {
         }
         result
     }
+
+    /// The same, through as many pages as it takes: fewer than `limit` are all that there are. Who must not decide by an
+    /// empty page asks this.
+    ///
+    /// # Errors
+    /// As [`Store::positions`].
+    pub fn all_positions(
+        &self,
+        domain: DomainNumber,
+        keys: &[Key],
+        range: Range<u64>,
+        limit: usize,
+    ) -> Result<Vec<u64>, StoreError> {
+        let mut indices = Vec::new();
+        let mut from = Some(range.start);
+        while let Some(start) = from.filter(|_| indices.len() < limit) {
+            let page = self.positions(domain, keys, start..range.end, limit - indices.len())?;
+            indices.extend(page.indices);
+            from = page.next;
+        }
+        Ok(indices)
+    }
 }

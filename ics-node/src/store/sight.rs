@@ -118,16 +118,10 @@ impl Store {
         if !state.sight.is_partial() {
             return Ok(false);
         }
-        let mut from = Some(0);
-        while let Some(start) = from {
-            let page = self.positions(domain, &[key], start..state.head.size, usize::MAX)?;
-            let lost = |index: &u64| self.shared.pool.read(|reader| table::is_lost(&reader.log, domain, *index));
-            for index in &page.indices {
-                if lost(index)? {
-                    return Ok(true);
-                }
+        for index in self.all_positions(domain, &[key], 0..state.head.size, usize::MAX)? {
+            if self.shared.pool.read(|reader| table::is_lost(&reader.log, domain, index))? {
+                return Ok(true);
             }
-            from = page.next;
         }
         Ok(false)
     }

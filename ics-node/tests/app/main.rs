@@ -158,6 +158,31 @@ async fn a_listing_goes_page_by_page_without_gaps_or_repetitions() {
     assert_eq!(titles, expected);
 }
 
+/// Look-ups read what came in last in parts, and a part may have nothing of what is sought.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_goes_on_behind_what_has_nothing_of_it() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let introduce = |number: u8, lot: &str| maker.introduce(&app, &device(number), "urn:dev:os:32473-1", lot);
+    let devices = (0..11).flat_map(|lot| (1..=100).map(move |number| (number, format!("L{lot}"))));
+    let bodies: Vec<_> = devices.map(|(number, lot)| introduce(number, &lot)).chain([introduce(101, "rare")]).collect();
+    for bodies in bodies.chunks(100) {
+        app.submit(&maker.domain, [&[maker.certificate.clone()], bodies].concat()).await.expect("admitted");
+    }
+    let (kind, lot) = (Some("device".to_owned()), Some("rare".to_owned()));
+    let mut query = ListQuery { kind, lot, ..ListQuery::default() };
+    let mut found = Vec::new();
+    loop {
+        let page = app.list(Reader::Anonymous, &maker.domain, &query).expect("page");
+        found.extend(page.items.into_iter().map(|item| item.id));
+        match page.next {
+            Some(after) => query.after = Some(after),
+            None => break,
+        }
+    }
+    assert_eq!(found, [device(101).fingerprint().to_string()]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_knows_everything_again_after_a_restart() {
     let maker = Party::found("devices.acme.example");

@@ -31,6 +31,19 @@ fn appended_entries_are_there_after_a_restart() {
 }
 
 #[test]
+fn a_page_with_nothing_is_not_the_end() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &[&["common"; 1100], &["common rare"; 2][..]].concat()).expect("append");
+    let keys = [key("common"), key("rare")];
+    let first = store.positions(domain, &keys, 0..u64::MAX, 1).expect("look up");
+    assert!(first.indices.is_empty() && first.next.is_some(), "much is in memory, and is read in parts: {first:?}");
+    let all = |end, limit| store.all_positions(domain, &keys, 0..end, limit).expect("look up");
+    assert_eq!((all(u64::MAX, 1), all(u64::MAX, 9)), (vec![1100], vec![1100, 1101]));
+    assert_eq!((all(1101, 9), all(1100, 9)), (vec![1100], vec![]));
+}
+
+#[test]
 fn domains_do_not_see_each_other() {
     let dir = tempfile::tempdir().expect("dir");
     let (store, one) = with_home(dir.path());

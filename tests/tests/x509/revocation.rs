@@ -12,7 +12,7 @@ use ics_node::x509::{Reason, ca_request, certificate_pem, issuer_id};
 
 use crate::node::Node;
 use crate::tools::{Bench, said};
-use crate::world::{World, authority, controller, domain, id, introduction, maker, owner, p256, status};
+use crate::world::{World, authority, claimed, controller, domain, id, introduction, maker, owner, p256, status};
 
 /// The files that every relying party has, and a certificate of the device.
 pub(crate) fn issued(world: &World, bench: &Bench) -> Issued {
@@ -368,4 +368,27 @@ fn an_introduction_that_is_taken_back_is_a_hold() {
     world.submit(vec![crate::world::withdrawal(12, &introduced)]);
     let text = list(&world, &bench, shard(&issued));
     assert!(text.contains("Certificate Hold"), "{text}");
+}
+
+/// Look-ups read what came in last in parts, and a part may have nothing of what is sought.
+#[test]
+fn a_revocation_among_much_that_was_issued_just_now_is_listed() {
+    let (world, bench) = (World::new(), Bench::new());
+    bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
+    // All on other lists, for which nobody asks.
+    let others: Vec<u8> = (100..=200).filter(|seed| seed % 4 != 7 % 4).collect();
+    world.submit(others.iter().map(|seed| introduction(*seed, &[&format!("serial:SN-{seed}")])).collect());
+    let now = world.app.clock().now();
+    let period = (now, now.plus_millis(86_400_000));
+    let issued = (0..1100).zip(others.into_iter().cycle()).chain([(1100, 7)]);
+    let bodies: Vec<_> = issued.map(|(number, seed)| world.issued(seed, number, period, "ldevid")).collect();
+    for bodies in bodies.chunks(100) {
+        world.submit([&[world.key.certificate.to_vec()], bodies].concat());
+    }
+    let serial = claimed(7, 1100);
+    let shard = serial.bucket() % 4;
+    let is_listed = || list(&world, &bench, shard).contains(&serial.to_string().to_uppercase());
+    assert!(!is_listed());
+    suspend(&world);
+    assert!(is_listed());
 }

@@ -184,19 +184,29 @@ impl World {
         wait(self.app.submit(&domain(), bodies)).expect("is taken").results.pop().expect("a result")
     }
 
-    /// The issuer's statement that it issued a certificate to a device, with these times and that profile; its serial
-    /// number begins with `4` and ends with the number. Nobody made the certificate: what is counted is the statement.
-    pub(crate) fn claim_period(&self, seed: u8, number: u8, (from, until): (Timestamp, Timestamp), profile: &str) {
-        let mut serial = [0x41; 20];
-        serial[19] = number;
-        let mut claims = Claims::new(Act::Issued, role("issuer"), domain());
-        let names = [format!("serial:{}", SerialNumber::new(serial)), format!("spki:{}", "ab".repeat(32))];
-        let names = names.into_iter().chain([format!("cert:{}", format!("{number:02x}").repeat(32))]);
-        claims.names = names.map(|name| name.parse().expect("a name")).collect();
-        (claims.from, claims.until, claims.reason) = (Some(from), Some(until), Some(profile.to_owned()));
+    /// The issuer's statement that it issued a certificate to a device, with these times and that profile; see [`claimed`]
+    /// for its serial number. Nobody made the certificate: what is counted is the statement.
+    pub(crate) fn claim_period(&self, seed: u8, number: u16, period: (Timestamp, Timestamp), profile: &str) {
         let known = self.app.record(ics_node::app::Reader::Operator, &domain(), &id(seed).to_string());
         assert!(known.is_ok(), "the device is introduced");
-        self.submit(vec![self.key.certificate.to_vec(), said(seed, &*self.key.signer, &claims, false)]);
+        let body = self.issued(seed, number, period, profile);
+        self.submit(vec![self.key.certificate.to_vec(), body]);
+    }
+
+    /// That statement.
+    pub(crate) fn issued(
+        &self,
+        seed: u8,
+        number: u16,
+        (from, until): (Timestamp, Timestamp),
+        profile: &str,
+    ) -> Vec<u8> {
+        let mut claims = Claims::new(Act::Issued, role("issuer"), domain());
+        let names = [format!("serial:{}", claimed(seed, number)), format!("spki:{}", "ab".repeat(32))];
+        let names = names.into_iter().chain([format!("cert:{}", format!("{number:04x}").repeat(16))]);
+        claims.names = names.map(|name| name.parse().expect("a name")).collect();
+        (claims.from, claims.until, claims.reason) = (Some(from), Some(until), Some(profile.to_owned()));
+        said(seed, &*self.key.signer, &claims, false)
     }
 
     /// A certificate for the device with that seed, which asks itself.
@@ -239,6 +249,15 @@ impl World {
         self.submit(vec![signed]);
         self.descriptor = next;
     }
+}
+
+/// The serial number of a certificate that the issuer only says that it has issued: it begins with `4`, its bucket is the
+/// device's seed, and it ends with the number.
+pub(crate) fn claimed(seed: u8, number: u16) -> SerialNumber {
+    let mut serial = [0x41; 20];
+    serial[1] = seed;
+    serial[18..].copy_from_slice(&number.to_be_bytes());
+    SerialNumber::new(serial)
 }
 
 /// Waits for a use case from a test that is not async.
