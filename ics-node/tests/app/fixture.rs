@@ -54,6 +54,16 @@ pub(crate) fn device(number: u8) -> PublicKey {
     signer("device", number).public_key().clone()
 }
 
+/// The keys of so many devices, none of which [`device`] gives.
+pub(crate) fn devices(count: u16) -> Vec<PublicKey> {
+    let key = |number: u16| {
+        let mut seed = [0; 32];
+        seed[30..].copy_from_slice(&number.to_be_bytes());
+        Ed25519Signer::from_seed(&seed, 4, Timestamp::from_seconds(CREATED)).expect("key").public_key().clone()
+    };
+    (0..count).map(key).collect()
+}
+
 impl Party {
     pub(crate) fn found(domain: &str) -> Self {
         Self::found_with(domain, |_| ())

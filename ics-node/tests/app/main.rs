@@ -7,7 +7,7 @@ mod answers;
 mod fixture;
 mod keys;
 
-use fixture::{Party, device, status_of};
+use fixture::{Party, device, devices, status_of};
 use ics_core::evidence;
 use ics_core::identity::Kind;
 use ics_core::log::merkle::{Tree, leaf_hash};
@@ -163,12 +163,15 @@ async fn a_listing_goes_page_by_page_without_gaps_or_repetitions() {
 async fn a_listing_goes_on_behind_what_has_nothing_of_it() {
     let maker = Party::found("devices.acme.example");
     let app = maker.open();
-    let introduce = |number: u8, lot: &str| maker.introduce(&app, &device(number), "urn:dev:os:32473-1", lot);
-    let devices = (0..11).flat_map(|lot| (1..=100).map(move |number| (number, format!("L{lot}"))));
-    let bodies: Vec<_> = devices.map(|(number, lot)| introduce(number, &lot)).chain([introduce(101, "rare")]).collect();
+    let introduce = |key, lot| maker.introduce(&app, key, "urn:dev:os:32473-1", lot);
+    let (many, last) = (devices(1100), device(1));
+    let bodies: Vec<_> = many.iter().map(|key| introduce(key, "L1")).chain([introduce(&last, "rare")]).collect();
     for bodies in bodies.chunks(100) {
-        app.submit(&maker.domain, [&[maker.certificate.clone()], bodies].concat()).await.expect("admitted");
+        app.submit(&maker.domain, [core::slice::from_ref(&maker.certificate), bodies].concat())
+            .await
+            .expect("admitted");
     }
+    assert_eq!(app.domain(&maker.domain).expect("domain").info.size, 2 + 1101, "all are admitted");
     let (kind, lot) = (Some("device".to_owned()), Some("rare".to_owned()));
     let mut query = ListQuery { kind, lot, ..ListQuery::default() };
     let mut found = Vec::new();
@@ -180,7 +183,7 @@ async fn a_listing_goes_on_behind_what_has_nothing_of_it() {
             None => break,
         }
     }
-    assert_eq!(found, [device(101).fingerprint().to_string()]);
+    assert_eq!(found, [last.fingerprint().to_string()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
