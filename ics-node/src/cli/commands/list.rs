@@ -92,9 +92,12 @@ async fn print_pages(
     mut query: ListQuery,
     all: bool,
 ) -> Result<Exit, Failure> {
+    let mut found = false;
     loop {
         let page = node.list(domain, &query).await?;
-        if page.items.is_empty() {
+        found |= !page.items.is_empty();
+        // A page may be empty and yet not be the last.
+        if !found && page.next.is_none() {
             context.output.note(&format!("nothing in {domain} fits"));
         }
         if context.output.json || !page.items.is_empty() {
