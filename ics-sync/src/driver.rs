@@ -2,40 +2,18 @@
 
 use core::pin::{Pin, pin};
 use core::time::Duration;
-use std::sync::Arc;
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 
+use crate::applier::Applier;
 use crate::http::PeerError;
-use crate::mirror::{Action, Fill, Mirror, Seen, Status, Stop, Survey, VerifiedPage, Way};
+use crate::mirror::{Action, Mirror, Status, Stop, Way};
 use crate::news::News;
 use crate::peer::{Peer, Stream};
 use crate::turn::Turn;
 use crate::wire::Page;
-
-/// What takes the verified entries of a mirror.
-pub trait Applier {
-    /// Stores the entries of a page durably, in one transaction with its size and checkpoint, and lets those take
-    /// effect that the domain's policy admits. The others stay in the log without effect, and are alarmed.
-    ///
-    /// # Errors
-    /// With what went wrong, in words, when nothing of the page was stored; it comes again later.
-    fn apply(&mut self, page: &Arc<VerifiedPage>) -> impl Future<Output = Result<(), String>> + Send;
-
-    /// What is held of the entries that a survey means: the next of them, in ascending order, as many as fit a page.
-    ///
-    /// # Errors
-    /// With what went wrong, in words.
-    fn survey(&mut self, survey: &Survey) -> impl Future<Output = Result<Vec<Seen>, String>> + Send;
-
-    /// Stores entries that were hidden durably. None of them takes effect before the next page does, and then all do.
-    ///
-    /// # Errors
-    /// With what went wrong, in words, when nothing of it was stored.
-    fn fill(&mut self, fill: &Fill) -> impl Future<Output = Result<(), String>> + Send;
-}
 
 /// Seconds in which a stream must have brought its first event: something on the way that holds events back until there
 /// are many would make it useless.

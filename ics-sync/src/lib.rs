@@ -1,5 +1,6 @@
 //! Replication of domains between nodes: a state machine without I/O, and a thin driver for it over HTTP or LDAP.
 
+mod applier;
 pub mod ber;
 pub mod budget;
 pub mod bundle;
@@ -15,6 +16,7 @@ mod turn;
 pub mod wire;
 pub mod witness;
 
-pub use driver::{Applier, Progress, run};
+pub use applier::Applier;
+pub use driver::{Progress, run};
 pub use peer::Peer;
 pub use turn::Turn;

@@ -79,8 +79,12 @@ fn a_domain_is_mirrored_page_by_page() {
         let Action::Apply(page) = mirror.poll_action(at(NOW)) else { panic!("{:?}", mirror.status()) };
         assert_eq!((page.from, page.size, page.checkpoint.is_some()), (from, 2_500.min(from + 1_000), from == 2_000));
         assert_eq!(mirror.status().size, from, "held only when applied");
+        let ahead = mirror.poll_ahead();
         memory.store(&page).expect("stored");
         mirror.handle_applied(at(NOW));
+        let next = Some(mirror.poll_action(at(NOW))).filter(|next| matches!(next, Action::FetchPage { .. }));
+        assert_eq!(ahead, next, "what may be asked for ahead is what is asked for next");
+        assert_eq!(mirror.poll_ahead(), None, "nothing is applied now");
     }
     let whole = memory.kept.iter().filter(|kept| matches!(kept, Kept::Whole(_))).count();
     assert_eq!((memory.leaves.len(), whole), (2_500, 2_500));

@@ -1,0 +1,27 @@
+//! What a node gives the driver of a mirror: where verified entries go.
+
+use std::sync::Arc;
+
+use crate::mirror::{Fill, Seen, Survey, VerifiedPage};
+
+/// What takes the verified entries of a mirror.
+pub trait Applier {
+    /// Stores the entries of a page durably, in one transaction with its size and checkpoint, and lets those take
+    /// effect that the domain's policy admits. The others stay in the log without effect, and are alarmed.
+    ///
+    /// # Errors
+    /// With what went wrong, in words, when nothing of the page was stored; it comes again later.
+    fn apply(&mut self, page: &Arc<VerifiedPage>) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// What is held of the entries that a survey means: the next of them, in ascending order, as many as fit a page.
+    ///
+    /// # Errors
+    /// With what went wrong, in words.
+    fn survey(&mut self, survey: &Survey) -> impl Future<Output = Result<Vec<Seen>, String>> + Send;
+
+    /// Stores entries that were hidden durably. None of them takes effect before the next page does, and then all do.
+    ///
+    /// # Errors
+    /// With what went wrong, in words, when nothing of it was stored.
+    fn fill(&mut self, fill: &Fill) -> impl Future<Output = Result<(), String>> + Send;
+}
