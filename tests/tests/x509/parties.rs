@@ -1,11 +1,11 @@
-//! Relying parties that know nothing of statements: nginx that asks OCSP at each connection, and mosquitto with lists.
+//! Relying parties that know nothing of statements: nginx with lists, and asking OCSP at each connection; mosquitto with lists.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::node::Node;
-use crate::revocation::{Nginx, issued, knock, lift, lists, suspend};
+use crate::revocation::{issued, lift, list, suspend};
 use crate::tools::Bench;
 use crate::world::World;
 
@@ -32,13 +32,53 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-#[test]
-fn nginx_asks_ocsp_and_needs_no_signal() {
-    let (world, bench) = (World::new(), Bench::new());
-    issued(&world, &bench);
-    files(&bench);
-    let node = Node::start(&world.app);
-    let (port, here, responder) = (free_port(), bench.path().display(), node.x509("ocsp"));
+struct Nginx(Child);
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-QUIT", &self.0.id().to_string()]).status();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether nginx lets the device in: the status that curl got.
+fn knock(bench: &Bench, port: u16) -> String {
+    let output = bench.run(
+        "curl",
+        &[
+            "--silent",
+            "--output",
+            "/dev/null",
+            "--write-out",
+            "%{http_code}",
+            "--cacert",
+            "server.pem",
+            "--cert",
+            "device.pem",
+            "--key",
+            "device.key",
+            &format!("https://localhost:{port}/"),
+        ],
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// All lists of the issuer, and one of the root, in the file that nginx reads.
+fn lists(world: &World, bench: &Bench) {
+    let mut all = String::new();
+    for shard in 0..4 {
+        list(world, bench, shard);
+        all += &String::from_utf8_lossy(&bench.read("device.crl"));
+    }
+    bench.file("root.crl.der", &world.root_list());
+    bench.openssl("crl -inform DER -in root.crl.der -out root.crl");
+    all += &String::from_utf8_lossy(&bench.read("root.crl"));
+    bench.file("all.crl", all.as_bytes());
+}
+
+/// Starts nginx, which lets in who shows a certificate that `checks` let pass.
+fn nginx(bench: &Bench, checks: &str) -> (Nginx, u16) {
+    let (port, here) = (free_port(), bench.path().display());
     bench.file("nginx.conf", format!("
 daemon off; pid {here}/nginx.pid; error_log {here}/error.log; events {{}}
 http {{
@@ -46,14 +86,43 @@ http {{
   server {{
     listen 127.0.0.1:{port} ssl; ssl_certificate {here}/server.pem; ssl_certificate_key {here}/server.key;
     ssl_client_certificate {here}/chain.pem; ssl_verify_client on; ssl_verify_depth 3;
-    ssl_ocsp leaf; ssl_ocsp_responder {responder};
+    {checks}
     location / {{ return 204; }}
   }}
 }}").as_bytes());
     let mut command = Command::new("nginx");
     command.args(["-p", &here.to_string(), "-c", "nginx.conf"]).stdout(Stdio::null()).stderr(Stdio::null());
-    let _nginx = Nginx(command.spawn().expect("nginx starts"));
-    until("nginx lets it in", || knock(&bench, port) == "204");
+    let nginx = Nginx(command.spawn().expect("nginx starts"));
+    until("nginx lets it in", || knock(bench, port) == "204");
+    (nginx, port)
+}
+
+#[test]
+fn nginx_turns_away_what_is_suspended() {
+    let (world, bench) = (World::new(), Bench::new());
+    issued(&world, &bench);
+    lists(&world, &bench);
+    files(&bench);
+    let (nginx, port) = nginx(&bench, &format!("ssl_crl {}/all.crl;", bench.path().display()));
+    let reads_lists = || {
+        lists(&world, &bench);
+        bench.ok("kill", &["-HUP", &nginx.0.id().to_string()]);
+    };
+    let suspended = suspend(&world);
+    reads_lists();
+    until("nginx turns it away", || knock(&bench, port) == "400");
+    lift(&world, &suspended);
+    reads_lists();
+    until("nginx lets it in again", || knock(&bench, port) == "204");
+}
+
+#[test]
+fn nginx_asks_ocsp_and_needs_no_signal() {
+    let (world, bench) = (World::new(), Bench::new());
+    issued(&world, &bench);
+    files(&bench);
+    let node = Node::start(&world.app);
+    let (_nginx, port) = nginx(&bench, &format!("ssl_ocsp leaf; ssl_ocsp_responder {};", node.x509("ocsp")));
     let suspended = suspend(&world);
     assert_eq!(knock(&bench, port), "400", "at the next connection");
     lift(&world, &suspended);

@@ -1,6 +1,5 @@
 //! A status becomes a revocation at once, for openssl, gnutls and nginx alike; and ends with it.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -37,7 +36,7 @@ fn shard(issued: &Issued) -> u8 {
 }
 
 /// Writes the list of a certificate, as the node gives it, to `device.crl`.
-fn list(world: &World, bench: &Bench, shard: u8) -> String {
+pub(crate) fn list(world: &World, bench: &Bench, shard: u8) -> String {
     let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
     let list = world.app.revocation_list(&domain(), &issuer, shard).expect("a list");
     bench.file("device.crl.der", &list.der);
@@ -270,91 +269,6 @@ fn a_delegate_answers_where_the_issuer_is_not() {
     let world = world.with_key(own);
     let node = Node::start(&world.app);
     assert!(asked(&bench, &node, "-no_nonce").contains("unauthorized"), "a key that nobody has certified");
-}
-
-pub(crate) struct Nginx(pub(crate) Child);
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-QUIT", &self.0.id().to_string()]).status();
-        let _ = self.0.wait();
-    }
-}
-
-/// Whether nginx lets the device in: the status that curl got.
-pub(crate) fn knock(bench: &Bench, port: u16) -> String {
-    let output = bench.run(
-        "curl",
-        &[
-            "--silent",
-            "--output",
-            "/dev/null",
-            "--write-out",
-            "%{http_code}",
-            "--cacert",
-            "server.pem",
-            "--cert",
-            "device.pem",
-            "--key",
-            "device.key",
-            &format!("https://localhost:{port}/"),
-        ],
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// All lists of the issuer, and one of the root, in the file that nginx reads.
-pub(crate) fn lists(world: &World, bench: &Bench) {
-    let mut all = String::new();
-    for shard in 0..4 {
-        list(world, bench, shard);
-        all += &String::from_utf8_lossy(&bench.read("device.crl"));
-    }
-    bench.file("root.crl.der", &world.root_list());
-    bench.openssl("crl -inform DER -in root.crl.der -out root.crl");
-    all += &String::from_utf8_lossy(&bench.read("root.crl"));
-    bench.file("all.crl", all.as_bytes());
-}
-
-#[test]
-fn nginx_turns_away_what_is_suspended() {
-    let (world, bench) = (World::new(), Bench::new());
-    issued(&world, &bench);
-    lists(&world, &bench);
-    bench.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout server.key -out server.pem");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port();
-    let here = bench.path().display();
-    let chain = [bench.read("issuer.pem"), bench.read("root.pem")].concat();
-    bench.file("chain.pem", &chain);
-    bench.file("nginx.conf", format!("
-daemon off; pid {here}/nginx.pid; error_log {here}/error.log; events {{}}
-http {{
-  access_log off; client_body_temp_path {here}/a; proxy_temp_path {here}/b; fastcgi_temp_path {here}/c; uwsgi_temp_path {here}/d; scgi_temp_path {here}/e;
-  server {{
-    listen 127.0.0.1:{port} ssl; ssl_certificate {here}/server.pem; ssl_certificate_key {here}/server.key;
-    ssl_client_certificate {here}/chain.pem; ssl_crl {here}/all.crl; ssl_verify_client on; ssl_verify_depth 3;
-    location / {{ return 204; }}
-  }}
-}}").as_bytes());
-    let mut command = Command::new("nginx");
-    command.args(["-p", &here.to_string(), "-c", "nginx.conf"]).stdout(Stdio::null()).stderr(Stdio::null());
-    let nginx = Nginx(command.spawn().expect("nginx starts"));
-    let until = |expected: &str| {
-        let begun = Instant::now();
-        while knock(&bench, port) != expected {
-            assert!(begun.elapsed() < Duration::from_secs(20), "{} instead of {expected}", knock(&bench, port));
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    };
-    until("204");
-    let suspended = suspend(&world);
-    lists(&world, &bench);
-    bench.ok("kill", &["-HUP", &nginx.0.id().to_string()]);
-    until("400");
-    lift(&world, &suspended);
-    lists(&world, &bench);
-    bench.ok("kill", &["-HUP", &nginx.0.id().to_string()]);
-    until("204");
 }
 
 #[test]
