@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use ics_core::descriptor::{Descriptor, NodeKey};
+use ics_core::descriptor::Descriptor;
 use ics_core::limits;
 use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::cosignature;
@@ -38,14 +38,39 @@ pub struct SignedCheckpoint {
 pub(super) struct Charter {
     pub(super) origin: Origin,
     /// The one in force where this mirror stands.
-    current: Arc<Descriptor>,
+    current: Version,
     /// Those that the log puts in force later on.
-    following: Vec<Arc<Descriptor>>,
+    following: Vec<Version>,
+}
+
+/// A descriptor with the keys of its home made ready: to do that again for each checkpoint costs a fifth of checking it.
+#[derive(Debug, Clone)]
+struct Version {
+    descriptor: Arc<Descriptor>,
+    /// No descriptor is admitted with a home whose key cannot be used.
+    home: Result<Home, KeyError>,
+}
+
+/// What verifies a home's checkpoints, and the times at which it vouches for them.
+#[derive(Debug, Clone)]
+struct Home {
+    key: VerifierKey,
+    cosigner: VerifierKey,
+}
+
+impl Version {
+    fn new(origin: &Origin, descriptor: Descriptor) -> Self {
+        let home = &descriptor.home;
+        let key = home.verifying_key().ok_or(KeyError::Key).and_then(|key| origin.key(key.as_bytes()));
+        let home = key.and_then(|key| Ok(Home { key, cosigner: home.cosigner()? }));
+        Self { descriptor: Arc::new(descriptor), home }
+    }
 }
 
 impl Charter {
     pub(super) fn resume(origin: Origin, current: Descriptor) -> Self {
-        Self { origin, current: Arc::new(current), following: Vec::new() }
+        let current = Version::new(&origin, current);
+        Self { origin, current, following: Vec::new() }
     }
 
     /// Reads entry 0. Without a pinned origin, what is found is taken at its word.
@@ -68,7 +93,7 @@ impl Charter {
     }
 
     fn last(&self) -> &Descriptor {
-        self.following.last().unwrap_or(&self.current)
+        &self.following.last().unwrap_or(&self.current).descriptor
     }
 
     /// Takes the next version, before the log has come to it.
@@ -76,33 +101,34 @@ impl Charter {
         let after = self.last().version;
         let descriptor = |problem| Stop::Descriptor { after, problem };
         let next = admit(Some(self.last()), body(entry)).map_err(|refusal| refusal.into_stop(after + 1, descriptor))?;
-        self.following.push(Arc::new(next));
+        self.following.push(Version::new(&self.origin, next));
         Ok(())
     }
 
     /// Takes a descriptor that stands in the log, under the checkpoint that proves it. One that the owners did not
     /// sign has no effect.
     pub(super) fn enact(&mut self, body: &[u8], proven_by: &SignedCheckpoint) -> Result<(), Stop> {
-        let next = match admit(Some(&self.current), body) {
-            Ok(next) => Arc::new(next),
-            Err(Refusal::Rules(problem)) => return Err(Stop::Rules { version: self.current.version + 1, problem }),
+        let current = &self.current.descriptor;
+        let next = match admit(Some(current), body) {
+            Ok(next) => next,
+            Err(Refusal::Rules(problem)) => return Err(Stop::Rules { version: current.version + 1, problem }),
             Err(Refusal::Other(_)) => return Ok(()),
         };
         let version = proven_by.descriptor;
-        if version < next.version && next.home.key != self.current.home.key {
+        if version < next.version && next.home.key != current.home.key {
             return Err(Stop::FormerKey { size: proven_by.checkpoint.size, version });
         }
         // What follows it is asked for again when a checkpoint needs it.
         self.following.clear();
-        self.current = next;
+        self.current = Version::new(&self.origin, next);
         Ok(())
     }
 
     /// Opens a checkpoint with the key in force, or else with one that follows; `None` if it bears neither.
     pub(super) fn open(&self, note: &str, now: Timestamp) -> Result<Option<SignedCheckpoint>, Stop> {
-        for (position, descriptor) in self.versions().enumerate() {
-            let key = self.key(&descriptor.home)?;
-            let checkpoint = match Checkpoint::open(note, &key) {
+        for (position, Version { descriptor, home }) in self.versions().enumerate() {
+            let home = home.as_ref().map_err(|problem| unusable(problem.clone()))?;
+            let checkpoint = match Checkpoint::open(note, &home.key) {
                 Ok(checkpoint) => checkpoint,
                 Err(CheckpointError::Note(NoteError::Unsigned(_))) => continue,
                 Err(CheckpointError::OtherOrigin { found, .. }) => {
@@ -113,8 +139,8 @@ impl Charter {
             if self.last_size(position).is_some_and(|last| last < checkpoint.size) {
                 return Err(Stop::FormerKey { size: checkpoint.size, version: descriptor.version });
             }
-            let own = [descriptor.home.cosigner().map_err(unusable)?];
-            let claimed = cosignature::times(note, &own).map_err(Stop::Checkpoint)?.into_iter().map(|(_, at)| at).max();
+            let own = core::slice::from_ref(&home.cosigner);
+            let claimed = cosignature::times(note, own).map_err(Stop::Checkpoint)?.into_iter().map(|(_, at)| at).max();
             // What arrives now was signed by now; a time well ahead of this clock says nothing.
             let as_of = claimed.filter(|time| time.millis_since(now) <= limits::CLOCK_SKEW_MILLIS).map(|t| t.min(now));
             return Ok(Some(SignedCheckpoint {
@@ -131,32 +157,24 @@ impl Charter {
     /// Whether as many witnesses have cosigned as the descriptor in force asks for, or one that follows it: owners whose
     /// witnesses are gone name others, and the checkpoint that says so has only the new ones.
     pub(super) fn is_witnessed(&self, note: &str) -> Result<bool, Stop> {
-        for descriptor in self.versions() {
-            if descriptor.is_witnessed(note).map_err(Stop::Checkpoint)? {
+        for version in self.versions() {
+            if version.descriptor.is_witnessed(note).map_err(Stop::Checkpoint)? {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    fn versions(&self) -> impl Iterator<Item = &Arc<Descriptor>> {
+    fn versions(&self) -> impl Iterator<Item = &Version> {
         core::iter::once(&self.current).chain(&self.following)
     }
 
     /// The largest size that the key of a version may sign, where a later one replaces it.
     fn last_size(&self, position: usize) -> Option<u64> {
-        let mut versions = self.versions().skip(position);
+        let mut versions = self.versions().skip(position).map(|version| &version.descriptor);
         let key = &versions.next()?.home.key;
         versions.find(|later| later.home.key != *key)?.last_head.as_ref().map(|head| head.size)
     }
-
-    fn key(&self, home: &NodeKey) -> Result<VerifierKey, Stop> {
-        raw(home).and_then(|key| self.origin.key(&key)).map_err(unusable)
-    }
-}
-
-fn raw(node: &NodeKey) -> Result<[u8; 32], KeyError> {
-    node.verifying_key().map(|key| key.to_bytes()).ok_or(KeyError::Key)
 }
 
 /// No descriptor is admitted with such a key.

@@ -35,18 +35,21 @@ pub(crate) struct Subscriber {
     domain: Option<Domain>,
     policy: Option<TrustPolicy>,
     about: BTreeMap<IdentityId, Vec<Logged>>,
+    /// What the descriptor's rules said of others before.
+    rules: Cache,
     /// What was said something of since the last checkpoint.
     touched: BTreeSet<IdentityId>,
     decided: BTreeMap<IdentityId, bool>,
 }
 
 impl Subscriber {
-    pub(crate) const fn new(changed: mpsc::UnboundedSender<Changed>) -> Self {
+    pub(crate) fn new(changed: mpsc::UnboundedSender<Changed>) -> Self {
         Self {
             changed,
             domain: None,
             policy: None,
             about: BTreeMap::new(),
+            rules: Cache::default(),
             touched: BTreeSet::new(),
             decided: BTreeMap::new(),
         }
@@ -58,6 +61,7 @@ impl Subscriber {
         match body::parse(&entry.body).ok()? {
             Body::Descriptor(signed) => {
                 let next = descriptor::admit(self.domain.as_ref().map(Domain::descriptor), &signed).ok()?;
+                self.rules = Cache::default();
                 match &mut self.domain {
                     Some(domain) => domain.take_descriptor(index, next).ok()?,
                     none => *none = Some(Domain::found(entry.leaf_data(), next, header.admitted_at).ok()?),
@@ -77,7 +81,7 @@ impl Subscriber {
         let logged = Logged::new(index, header, &verify(said, signer, header.admitted_at).ok()?).ok()?;
         let id = logged.subject_id();
         let about = self.about.entry(id).or_default();
-        let admitted = domain.check(&logged, &Context { about, groups: &[], unseen: false }, &mut Cache::default());
+        let admitted = domain.check(&logged, &Context { about, groups: &[], unseen: false }, &mut self.rules);
         about.push(if admitted.is_ok() { logged } else { logged.refused() });
         Some(id)
     }
