@@ -178,6 +178,16 @@ pub const ROAMING_KEPT_BYTES: u64 = 64 * 1024 * 1024;
 pub const ROAMING_FAILURES: usize = 10_000;
 /// Milliseconds for which they are not asked again, and for which a peer that cannot be reached is left alone.
 pub const ROAMING_PAUSE_MILLIS: u64 = 2_000;
+/// Things that are watched by one request to a home, each by its id.
+pub const WATCHED_THINGS: usize = 4_096;
+/// Choices by model or lot that are watched by one request.
+pub const WATCHED_CHOICES: usize = 64;
+/// Bytes of a model or a lot that is watched.
+pub const WATCHED_VALUE_BYTES: usize = 1_024;
+/// What one reader watches in a domain's home by all his requests together; all who show no key count as one reader.
+pub const WATCHED_PER_READER: usize = 65_536;
+/// As how many things a request counts that watches fewer.
+pub const WATCHED_AT_LEAST: usize = 64;
 /// Challenges that may wait for their answer.
 pub const CHALLENGES_WAITING: usize = 10_000;
 /// Seconds in which a challenge must be answered.

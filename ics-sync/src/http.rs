@@ -12,10 +12,11 @@ use ics_core::vocabulary::DomainName;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 
 use crate::budget::Budget;
-use crate::news::{Events, HEARTBEAT_SECONDS, News};
+use crate::news::{Event, Events, HEARTBEAT_SECONDS, News};
 use crate::packed;
 use crate::wire::{
-    self, Again, Attestation, Base64, Descriptors, Info, Outcome, Page, Shown, Submission, Submitted, WireError,
+    self, Again, Attestation, Base64, Descriptors, Heads, Info, Outcome, Page, Shown, Submission, Submitted, Watch,
+    WireError,
 };
 use crate::witness::{AddCheckpoint, Reply};
 
@@ -265,15 +266,36 @@ impl HttpPeer {
     ///
     /// # Errors
     /// When the peer has no such stream.
-    pub async fn stream(&self, domain: &DomainName, from: u64) -> Result<NewsStream, PeerError> {
-        let request = self.get(domain, "/feed", &[])?.header("last-event-id", from);
+    pub async fn stream(&self, domain: &DomainName, from: u64) -> Result<EventStream<News>, PeerError> {
+        self.open_stream(self.get(domain, "/feed", &[])?.header("last-event-id", from)).await
+    }
+
+    /// Signed record heads of things that are watched, as a domain's home pushes them.
+    ///
+    /// # Errors
+    /// When the peer has no such stream.
+    pub async fn watch(&self, domain: &DomainName, watch: &Watch) -> Result<EventStream<Heads>, PeerError> {
+        self.open_stream(self.client.post(self.url(domain, "/watch")?).json(watch)).await
+    }
+
+    /// The same in one answer, as soon as there are some; without any when there were none for a while.
+    ///
+    /// # Errors
+    /// When the peer does not answer as expected, and within bounds.
+    pub async fn next_heads(&self, domain: &DomainName, watch: Watch) -> Result<Heads, PeerError> {
+        let watch = Watch { wait: Some(WAIT_SECONDS), ..watch };
+        let request = self.client.post(self.url(domain, "/watch")?).header("accept", "application/json").json(&watch);
+        Ok(Heads::decode(&self.receive(request, wire::HEADS_BYTES).await?)?)
+    }
+
+    async fn open_stream<E: Event>(&self, request: RequestBuilder) -> Result<EventStream<E>, PeerError> {
         let request = request.header("accept", EVENT_STREAM).timeout(Duration::from_secs(STREAM_SECONDS));
         let response = succeeded(request.send().await.map_err(transport)?).await?;
         let media_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         if !media_type.is_some_and(|given| given.starts_with(EVENT_STREAM)) {
             return Err(PeerError::Held);
         }
-        Ok(NewsStream { response, events: Events::default(), waiting: VecDeque::new(), meter: self.meter.clone() })
+        Ok(EventStream { response, events: Events::default(), waiting: VecDeque::new(), meter: self.meter.clone() })
     }
 
     /// What the home of a domain attests of one thing, asked for by id or name. The peer may ask as many nodes one behind the
@@ -375,21 +397,21 @@ impl HttpPeer {
 /// The media type of server-sent events.
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// News of a domain as a peer pushes them.
+/// What a peer pushes.
 #[derive(Debug)]
-pub struct NewsStream {
+pub struct EventStream<E> {
     response: Response,
-    events: Events,
-    waiting: VecDeque<News>,
+    events: Events<E>,
+    waiting: VecDeque<E>,
     meter: Meter,
 }
 
-impl NewsStream {
+impl<E: Event> EventStream<E> {
     /// The next piece of news. Dropped half-way, nothing is lost.
     ///
     /// # Errors
     /// When the stream ends, breaks, is silent for some heartbeats, or is not understood.
-    pub async fn next(&mut self) -> Result<News, PeerError> {
+    pub async fn next(&mut self) -> Result<E, PeerError> {
         loop {
             if let Some(news) = self.waiting.pop_front() {
                 return Ok(news);

@@ -11,8 +11,10 @@ pub mod ldap;
 pub mod mirror;
 pub mod news;
 pub mod packed;
+mod pause;
 mod peer;
 mod turn;
+pub mod watch;
 pub mod wire;
 pub mod witness;
 

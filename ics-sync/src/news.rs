@@ -4,12 +4,15 @@
 //! |---|---|
 //! | `page` | a [`Page`] from the subscriber's cursor on: the entries, or none where they are many and are to be fetched |
 //! | `checkpoint` | the newest checkpoint as a JSON string: nothing new, as of its time |
+//! | `heads` | [`Heads`] of things that are watched, in the stream of who keeps no copy |
 //!
 //! The `id` of an event is the size that it leads to. Whoever comes again sends it as `Last-Event-ID`.
 
+use core::marker::PhantomData;
+
 use ics_core::limits;
 
-use crate::wire::{Page, WireError};
+use crate::wire::{HEADS_BYTES, Heads, Page, WireError};
 
 /// Seconds between two heartbeats of a peer that has nothing to tell.
 pub const HEARTBEAT_SECONDS: u64 = 10;
@@ -45,28 +48,73 @@ impl News {
     }
 }
 
+/// What a stream brings.
+pub trait Event: Sized {
+    /// Bytes of one event at most.
+    const BYTES: usize;
+
+    /// What an event of this name says; nothing where it is not one of these.
+    ///
+    /// # Errors
+    /// When its data are not what its name says.
+    fn read(name: &str, data: &str) -> Result<Option<Self>, WireError>;
+}
+
+impl Event for News {
+    const BYTES: usize = EVENT_BYTES;
+
+    fn read(name: &str, data: &str) -> Result<Option<Self>, WireError> {
+        match name {
+            "page" => Page::decode(data.as_bytes()).map(|page| Some(Self::Page(page))),
+            "checkpoint" => {
+                let note: String = serde_json::from_str(data).map_err(|error| WireError::Json(error.to_string()))?;
+                if note.len() > limits::NOTE_BYTES {
+                    return Err(WireError::Checkpoint(note.len()));
+                }
+                Ok(Some(Self::Checkpoint(note)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Event for Heads {
+    const BYTES: usize = HEADS_BYTES + 256;
+
+    fn read(name: &str, data: &str) -> Result<Option<Self>, WireError> {
+        if name == "heads" { Self::decode(data.as_bytes()).map(Some) } else { Ok(None) }
+    }
+}
+
 /// Reads events out of a stream that arrives in pieces.
-#[derive(Debug, Default)]
-pub struct Events {
+#[derive(Debug)]
+pub struct Events<E> {
     /// What has arrived of the present line.
     line: Vec<u8>,
     /// Bytes of the present event so far.
     bytes: usize,
     name: String,
     data: String,
+    what: PhantomData<E>,
 }
 
-impl Events {
+impl<E> Default for Events<E> {
+    fn default() -> Self {
+        Self { line: Vec::new(), bytes: 0, name: String::new(), data: String::new(), what: PhantomData }
+    }
+}
+
+impl<E: Event> Events<E> {
     /// Takes what arrived; the news that it completes, in order.
     ///
     /// # Errors
-    /// When an event is longer than [`EVENT_BYTES`], or not understood. The stream is of no more use then.
-    pub fn take(&mut self, piece: &[u8]) -> Result<Vec<News>, WireError> {
+    /// When an event is longer than [`Event::BYTES`], or not understood. The stream is of no more use then.
+    pub fn take(&mut self, piece: &[u8]) -> Result<Vec<E>, WireError> {
         let mut news = Vec::new();
         for part in piece.split_inclusive(|byte| *byte == b'\n') {
             self.bytes = self.bytes.saturating_add(part.len());
-            if self.bytes > EVENT_BYTES {
-                return Err(WireError::TooLong(EVENT_BYTES));
+            if self.bytes > E::BYTES {
+                return Err(WireError::TooLong(E::BYTES));
             }
             self.line.extend_from_slice(part);
             if self.line.last() == Some(&b'\n') {
@@ -77,7 +125,7 @@ impl Events {
         Ok(news)
     }
 
-    fn take_line(&mut self, line: &[u8]) -> Result<Option<News>, WireError> {
+    fn take_line(&mut self, line: &[u8]) -> Result<Option<E>, WireError> {
         let line = core::str::from_utf8(line).map_err(|_| WireError::Json("an event is not UTF-8".to_owned()))?;
         let line = line.trim_end_matches(['\n', '\r']);
         match line.split_once(':') {
@@ -91,19 +139,9 @@ impl Events {
     }
 
     /// An empty line ends an event. One without data is none.
-    fn end(&mut self) -> Result<Option<News>, WireError> {
+    fn end(&mut self) -> Result<Option<E>, WireError> {
         let Self { name, data, .. } = core::mem::take(self);
-        match name.as_str() {
-            "page" => Page::decode(data.as_bytes()).map(|page| Some(News::Page(page))),
-            "checkpoint" => {
-                let note: String = serde_json::from_str(&data).map_err(|error| WireError::Json(error.to_string()))?;
-                if note.len() > limits::NOTE_BYTES {
-                    return Err(WireError::Checkpoint(note.len()));
-                }
-                Ok(Some(News::Checkpoint(note)))
-            }
-            _ => Ok(None),
-        }
+        E::read(&name, &data)
     }
 }
 
@@ -133,7 +171,7 @@ mod tests {
     #[test]
     fn comments_and_unknown_events_are_passed_over() {
         let stream = ": welcome\n\nretry: 1000\n\nevent: weather\ndata: 1\n\nevent:checkpoint\r\ndata:\"x\"\r\n\r\n";
-        assert_eq!(Events::default().take(stream.as_bytes()), Ok(vec![News::Checkpoint("x".to_owned())]));
+        assert_eq!(Events::<News>::default().take(stream.as_bytes()), Ok(vec![News::Checkpoint("x".to_owned())]));
     }
 
     #[test]
@@ -143,17 +181,17 @@ mod tests {
             ("event: checkpoint\ndata: 7\n\n", "the answer is not as expected"),
             ("event: checkpoint\n\n", "the answer is not as expected"),
         ] {
-            let error = Events::default().take(stream.as_bytes()).expect_err(stream).to_string();
+            let error = Events::<News>::default().take(stream.as_bytes()).expect_err(stream).to_string();
             assert!(error.starts_with(expected), "{stream}: {error}");
         }
-        assert!(Events::default().take(b"data: \xff\n").is_err());
+        assert!(Events::<News>::default().take(b"data: \xff\n").is_err());
         let long = format!("event: checkpoint\ndata: \"{}\"\n\n", "x".repeat(limits::NOTE_BYTES + 1));
-        assert_eq!(Events::default().take(long.as_bytes()), Err(WireError::Checkpoint(limits::NOTE_BYTES + 1)));
+        assert_eq!(Events::<News>::default().take(long.as_bytes()), Err(WireError::Checkpoint(limits::NOTE_BYTES + 1)));
     }
 
     #[test]
     fn an_event_without_end_is_cut() {
-        let mut events = Events::default();
+        let mut events = Events::<News>::default();
         let piece = vec![b'x'; EVENT_BYTES];
         assert_eq!(events.take(&piece), Ok(vec![]));
         assert_eq!(events.take(b"x"), Err(WireError::TooLong(EVENT_BYTES)));
@@ -164,7 +202,7 @@ mod tests {
         fn news_are_read_as_written_wherever_the_stream_is_cut(cuts in prop::collection::vec(1_usize..40, 1..30)) {
             let all = [News::Page(page()), News::Checkpoint("note\n\n— x".to_owned()), News::Page(page())];
             let stream = all.iter().flat_map(|news| news.to_event(8)).collect::<Vec<u8>>();
-            let (mut events, mut read, mut rest) = (Events::default(), Vec::new(), &stream[..]);
+            let (mut events, mut read, mut rest) = (Events::<News>::default(), Vec::new(), &stream[..]);
             for cut in cuts.iter().cycle() {
                 let (piece, after) = rest.split_at((*cut).min(rest.len()));
                 read.extend(events.take(piece).expect("news"));

@@ -3,7 +3,7 @@
 use ics_core::vocabulary::DomainName;
 use tokio_rustls::rustls::ClientConfig;
 
-use crate::http::{HttpPeer, NewsStream, PeerError, client_builder};
+use crate::http::{EventStream, HttpPeer, PeerError, client_builder};
 use crate::ldap::{LdapNews, LdapPeer};
 use crate::news::News;
 use crate::wire::{Again, Descriptors, Page, Shown};
@@ -20,7 +20,7 @@ pub enum Peer {
 /// News of a domain as a peer pushes them.
 #[derive(Debug)]
 pub(crate) enum Stream {
-    Http(Box<NewsStream>),
+    Http(Box<EventStream<News>>),
     Ldap(Box<LdapNews>),
 }
 

@@ -9,12 +9,14 @@
 //! | `GET /v1/domains/{domain}/entries?from=N&limit=M&until=SIZE` | [`Page`] of the entries from index N on |
 //! | `POST /v1/domains/{domain}/entries/again` with [`Again`] | [`Shown`]: entries that were hidden before |
 //! | `GET /v1/domains/{domain}/identities/{id}/attestation?hops=N&seen=SIZE` | [`Attestation`] |
+//! | `POST /v1/domains/{domain}/watch` with [`Watch`] | [`Heads`] of what is watched and was spoken of |
 //! | `POST /v1/domains/{domain}/statements` with [`Submission`] | [`Submitted`] |
 //!
 //! Bytes are base64 (RFC 4648, section 4, with padding). Members that are not known are refused: what a newer node has
 //! to say to older ones goes into the descriptor's rules version, not into fields that are silently lost.
 
 mod attestation;
+mod watch;
 
 pub use attestation::Attestation;
 pub(crate) use attestation::decode_proof;
@@ -30,6 +32,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+pub use watch::{Choice, HEADS_BYTES, Heads, Watch};
 
 /// Bytes of one page as JSON: base64 takes four characters for three bytes, and every entry and hash has a frame.
 pub const PAGE_JSON_BYTES: usize = limits::FEED_BYTES / 3 * 4

@@ -10,7 +10,8 @@ use ics_core::limits;
 use ics_core::statement::Erasure;
 use ics_core::trust::Verdict;
 use ics_core::vocabulary::DomainName;
-use ics_sync::http::{HttpPeer, NewsStream};
+use ics_sync::http::{EventStream, HttpPeer};
+use ics_sync::news::News;
 use ics_sync::wire::{Base64, Submission};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
@@ -288,7 +289,7 @@ impl Node {
     ///
     /// # Errors
     /// When the node has no such stream.
-    pub async fn news(&self, domain: &DomainName, from: u64) -> Answer<NewsStream> {
+    pub async fn news(&self, domain: &DomainName, from: u64) -> Answer<EventStream<News>> {
         let unreachable = |error: ics_sync::http::PeerError| NodeError::Unreachable {
             url: self.url().to_owned(),
             reason: error.to_string(),

@@ -3,9 +3,9 @@
 use ics_core::time::Timestamp;
 
 use super::Mirror;
-use super::pause::Pause;
 use super::stop::Trouble;
 use crate::news::News;
+use crate::pause::Pause;
 
 /// Milliseconds for which a way that did not work is not tried again.
 const FALLBACK_MILLIS: u64 = 10 * 60 * 1000;
@@ -23,7 +23,7 @@ pub enum Way {
 
 /// Which way is used.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Listening {
+pub(crate) struct Listening {
     /// What is used instead of a stream, for some time; `None` in it: nothing but looking.
     fallback: Option<(Option<Way>, Pause)>,
     /// Whether the present way has brought anything yet.
@@ -31,21 +31,21 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    pub(super) fn way(&self, now: Timestamp) -> Option<Way> {
+    pub(crate) fn way(&self, now: Timestamp) -> Option<Way> {
         match &self.fallback {
             Some((way, pause)) if pause.until(now).is_some() => *way,
             _ => Some(Way::Stream),
         }
     }
 
-    pub(super) const fn heard(&mut self) {
+    pub(crate) const fn heard(&mut self) {
         self.heard = true;
     }
 
     /// The present way is at its end. If it never brought anything, the next one is used from now on.
     ///
     /// Returns whether it had worked before.
-    pub(super) fn broken(&mut self, now: Timestamp) -> bool {
+    pub(crate) fn broken(&mut self, now: Timestamp) -> bool {
         let worked = core::mem::take(&mut self.heard);
         if !worked {
             let next = match self.way(now) {

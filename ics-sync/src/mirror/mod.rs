@@ -16,9 +16,8 @@
 mod action;
 mod charter;
 mod descriptors;
-mod listen;
+pub(crate) mod listen;
 mod page;
-mod pause;
 mod review;
 mod standing;
 mod stop;
@@ -33,6 +32,7 @@ use ics_core::log::note::Note;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
+use crate::pause::{self, Pause};
 use crate::wire;
 pub use action::Action;
 use charter::Charter;
@@ -41,7 +41,6 @@ use listen::Listening;
 pub use listen::Way;
 use page::Held;
 pub use page::{VerifiedEntry, VerifiedPage};
-use pause::Pause;
 pub use review::{Fill, Seen, Survey};
 use review::{Review, Step};
 pub use standing::{Resume, Status};

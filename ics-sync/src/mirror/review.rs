@@ -15,8 +15,8 @@ use ics_core::time::Timestamp;
 
 use super::Mirror;
 use super::page::{Held, VerifiedPage};
-use super::pause::Pause;
 use super::stop::{Stop, Trouble};
+use crate::pause::Pause;
 use crate::wire::{self, Rights};
 
 /// Which entries are to be looked at again: the next of them, [`limits::FEED_ENTRIES`] at most, in ascending order.

@@ -7,7 +7,7 @@ use ics_core::log::checkpoint::Origin;
 use ics_node::app::{App, NodeKeys, Reader, Setup};
 use ics_node::config::PeerConfig;
 use ics_node::http::Settings;
-use ics_sync::http::{HttpPeer, NewsStream, client_builder};
+use ics_sync::http::{EventStream, HttpPeer, client_builder};
 use ics_sync::news::News;
 use ics_sync::wire::{Entry, Page};
 use tempfile::TempDir;
@@ -24,11 +24,11 @@ fn peer(node: &Node) -> HttpPeer {
     HttpPeer::new(&format!("http://{}", node.addresses[0]), client).expect("an address")
 }
 
-async fn next(stream: &mut NewsStream) -> News {
+async fn next(stream: &mut EventStream<News>) -> News {
     tokio::time::timeout(Duration::from_secs(5), stream.next()).await.expect("in time").expect("news")
 }
 
-async fn page(stream: &mut NewsStream) -> Page {
+async fn page(stream: &mut EventStream<News>) -> Page {
     match next(stream).await {
         News::Page(page) => page,
         News::Checkpoint(note) => panic!("nothing new: {note}"),

@@ -11,30 +11,30 @@ const LONGEST_RETRY_MILLIS: u64 = 5 * 60 * 1000;
 ///
 /// It has a beginning too: a clock that is put back ends it, where waiting for its end could take years.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Pause {
+pub(crate) struct Pause {
     since: Timestamp,
     until: Timestamp,
 }
 
 impl Pause {
-    pub(super) const fn of(now: Timestamp, millis: u64) -> Self {
+    pub(crate) const fn of(now: Timestamp, millis: u64) -> Self {
         Self { since: now, until: now.plus_millis(millis) }
     }
 
     /// Until when to wait, if at all.
-    pub(super) fn until(self, now: Timestamp) -> Option<Timestamp> {
+    pub(crate) fn until(self, now: Timestamp) -> Option<Timestamp> {
         (self.since <= now && now < self.until).then_some(self.until)
     }
 }
 
 /// Milliseconds to wait after so many failures in a row: doubled each time, then cut to between half and all of it.
-pub(super) fn retry_millis(failures: u32, seed: u64) -> u64 {
+pub(crate) fn retry_millis(failures: u32, seed: u64) -> u64 {
     let doubled = RETRY_MILLIS.saturating_mul(1_u64.checked_shl(failures.saturating_sub(1)).unwrap_or(u64::MAX));
     jittered(doubled.min(LONGEST_RETRY_MILLIS), seed.wrapping_add(failures.into()))
 }
 
 /// Between half and all of a time, so that nodes which failed together do not return together.
-pub(super) const fn jittered(millis: u64, seed: u64) -> u64 {
+pub(crate) const fn jittered(millis: u64, seed: u64) -> u64 {
     let half = millis / 2;
     millis - mix(seed) % (half + 1)
 }

@@ -1,0 +1,236 @@
+//! Following things in a domain of which no copy is kept, as a state machine without I/O, clock or randomness.
+//!
+//! ```text
+//!            ┌──────────────── nothing was said ─────────────────┐
+//!            ▼                                                   │
+//!   listen at the home ──► record heads ──► fetch each ──► note how far ──► listen
+//!            │ not heard
+//!            └──► look at what is followed by name ──► listen, or look again where there is no such feed
+//! ```
+//!
+//! The home pushes signed record heads of what is watched; [`Watcher::poll`] says what to do next and changes nothing.
+//! Whatever goes wrong, what was not taken is told again from [`Watcher::upto`] on: the home keeps nothing of whom it told.
+//! A head is a hint until the record behind it has been fetched and verified, which is not done here.
+
+use std::collections::VecDeque;
+
+use ics_core::log::note::Note;
+use ics_core::log::record_head::{Finding, RecordHead};
+use ics_core::time::Timestamp;
+
+use crate::http::PeerError;
+use crate::mirror::Way;
+use crate::mirror::listen::Listening;
+use crate::pause::{Pause, jittered, retry_millis};
+use crate::wire::Heads;
+
+/// What is to be done next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Ask the home for what was said behind so many entries, and wait for it.
+    Listen {
+        /// Entries of which was told.
+        from: u64,
+        /// Over which way.
+        way: Way,
+    },
+    /// Fetch the record of this thing, verify it and take over what it says; no older than the size that comes with it.
+    Fetch {
+        /// Its id.
+        id: String,
+        /// Entries of the log that the record must rest on at least.
+        size: u64,
+    },
+    /// Note that all is taken over that was said in so many entries.
+    Settle {
+        /// Entries.
+        upto: u64,
+    },
+    /// The home is not heard: look at each thing that is followed by its name, if the log is longer than this.
+    Look {
+        /// Entries up to which all of them were looked at.
+        from: u64,
+    },
+    /// Do nothing until then.
+    Wait {
+        /// When to go on.
+        until: Timestamp,
+    },
+}
+
+/// How a watcher keeps time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Milliseconds between two looks where nothing is pushed, at most; half of it at least.
+    pub interval_millis: u64,
+    /// Any number; watchers with different ones spread their looks and retries.
+    pub seed: u64,
+}
+
+/// Why what a home has pushed is of no use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PushError {
+    /// It tells of less than before.
+    #[error("the home tells of {told} of {size} entries, where {known} were told of before")]
+    Back {
+        /// Of how many entries it tells.
+        told: u64,
+        /// Entries of the log.
+        size: u64,
+        /// Of how many was told before.
+        known: u64,
+    },
+    /// Not a record head, or of nothing.
+    #[error("the home has pushed what is no record head of a thing")]
+    NoHead,
+}
+
+/// Follows things by what their home pushes.
+#[derive(Debug)]
+pub struct Watcher {
+    settings: Settings,
+    upto: u64,
+    looked: u64,
+    /// What was pushed and is to be fetched: id, and size of the log.
+    waiting: VecDeque<(String, u64)>,
+    /// Of how many entries is told when all of that is fetched.
+    reached: Option<u64>,
+    listening: Listening,
+    /// The home was not heard: what is followed by name is looked at before it is asked again.
+    unheard: bool,
+    pause: Pause,
+    failures: u32,
+}
+
+impl Watcher {
+    /// One that was told of so many entries.
+    #[must_use]
+    pub fn new(upto: u64, settings: Settings) -> Self {
+        Self {
+            settings,
+            upto,
+            looked: upto,
+            waiting: VecDeque::new(),
+            reached: None,
+            listening: Listening::default(),
+            unheard: false,
+            pause: Pause::default(),
+            failures: 0,
+        }
+    }
+
+    /// Entries of which all was taken over.
+    #[must_use]
+    pub const fn upto(&self) -> u64 {
+        self.upto
+    }
+
+    /// What is to be done next.
+    #[must_use]
+    pub fn poll(&self, now: Timestamp) -> Action {
+        if let Some(until) = self.pause.until(now) {
+            return Action::Wait { until };
+        }
+        if let Some((id, size)) = self.waiting.front() {
+            return Action::Fetch { id: id.clone(), size: *size };
+        }
+        if let Some(upto) = self.reached {
+            return Action::Settle { upto };
+        }
+        match self.listening.way(now).filter(|_| !self.unheard) {
+            Some(way) => Action::Listen { from: self.upto, way },
+            None => Action::Look { from: self.looked },
+        }
+    }
+
+    /// Takes what the home has pushed.
+    ///
+    /// # Errors
+    /// When it is of no use; it is asked again after a pause.
+    pub fn handle_heads(&mut self, heads: &Heads, now: Timestamp) -> Result<(), PushError> {
+        let taken = self.take(heads);
+        match &taken {
+            Ok(()) => self.listening.heard(),
+            Err(_) => self.fail(now),
+        }
+        taken
+    }
+
+    fn take(&mut self, heads: &Heads) -> Result<(), PushError> {
+        let Heads { upto, size, .. } = *heads;
+        if upto < self.upto || size < upto {
+            return Err(PushError::Back { told: upto, size, known: self.upto });
+        }
+        let waiting: Option<VecDeque<_>> = heads.heads.iter().map(|note| pushed(note)).collect();
+        self.waiting = waiting.ok_or(PushError::NoHead)?;
+        if upto > self.upto {
+            self.reached = Some(upto);
+        } else {
+            self.failures = 0;
+        }
+        Ok(())
+    }
+
+    /// What was to be fetched is taken over.
+    pub fn handle_fetched(&mut self) {
+        self.waiting.pop_front();
+    }
+
+    /// How far is noted.
+    pub fn handle_settled(&mut self) {
+        self.upto = self.reached.take().unwrap_or(self.upto);
+        self.looked = self.looked.max(self.upto);
+        self.failures = 0;
+    }
+
+    /// All that is followed by name was looked at, up to a size; `is_all` where nothing else is followed.
+    pub fn handle_looked(&mut self, size: u64, is_all: bool, now: Timestamp) {
+        self.looked = self.looked.max(size);
+        if is_all {
+            self.upto = self.looked;
+        }
+        self.unheard = false;
+        self.failures = 0;
+        self.pause = Pause::of(now, jittered(self.settings.interval_millis, self.settings.seed.wrapping_add(size)));
+    }
+
+    /// Something went wrong: what was pushed and is not taken over is asked for again after a pause.
+    pub fn fail(&mut self, now: Timestamp) {
+        self.waiting.clear();
+        self.reached = None;
+        self.unheard = false;
+        self.failures = self.failures.saturating_add(1);
+        self.pause = Pause::of(now, retry_millis(self.failures, self.settings.seed));
+    }
+
+    /// The home was not heard. Where it has no such feed, or something on the way holds it back, the next way is used for
+    /// some time.
+    pub fn handle_unheard(&mut self, problem: &PeerError, now: Timestamp) {
+        self.unheard = true;
+        if is_no_way(problem) {
+            self.listening.broken(now);
+        }
+    }
+}
+
+/// Whether a way does not lead to what is asked for, rather than to nobody just now.
+#[must_use]
+pub const fn is_no_way(problem: &PeerError) -> bool {
+    match problem {
+        PeerError::Status { status, .. } => matches!(*status, 300..=407 | 409..=428 | 430..=499 | 501),
+        PeerError::Held | PeerError::Wire(_) | PeerError::Malformed(_) => true,
+        _ => false,
+    }
+}
+
+/// What a pushed head is about, and at which size. Its signature is that of the record that is fetched.
+fn pushed(note: &str) -> Option<(String, u64)> {
+    let head = RecordHead::parse(Note::parse(note).ok()?.text()).ok()?;
+    match head.finding {
+        Finding::Identity(id) => Some((id, head.size)),
+        Finding::Nothing(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

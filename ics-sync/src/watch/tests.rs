@@ -1,0 +1,174 @@
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::Origin;
+use ics_core::time::Timestamp;
+
+use super::*;
+
+const SEED: u64 = 7;
+const KEY: &str = "0123456789abcdef0123456789abcdef01234567";
+const OTHER: &str = "89abcdef0123456789abcdef0123456789abcdef";
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000 + millis)
+}
+
+fn watcher() -> Watcher {
+    Watcher::new(10, Settings { interval_millis: 2_000, seed: SEED })
+}
+
+fn note(finding: Finding, size: u64) -> String {
+    let head = RecordHead {
+        origin: Origin { domain: "devices.acme.example".parse().expect("a name"), entry0: [1; 32] },
+        asked: KEY.to_owned(),
+        finding,
+        at: at(0).whole_seconds(),
+        size,
+        root: Hash([2; 32]),
+        indices: vec![0, 5],
+    };
+    head.sign(&ed25519_dalek::SigningKey::from_bytes(&[3; 32])).expect("signs")
+}
+
+fn head(id: &str, size: u64) -> String {
+    note(Finding::Identity(id.to_owned()), size)
+}
+
+fn heads(upto: u64, size: u64, heads: &[String]) -> Heads {
+    Heads { upto, size, heads: heads.to_vec(), checkpoint: None }
+}
+
+const fn listen(from: u64, way: Way) -> Action {
+    Action::Listen { from, way }
+}
+
+fn status(status: u16) -> PeerError {
+    PeerError::Status { status, detail: String::new() }
+}
+
+/// The time when it goes on after a pause.
+fn after(watcher: &Watcher, now: Timestamp) -> Timestamp {
+    match watcher.poll(now) {
+        Action::Wait { until } => until,
+        action => panic!("it does not wait: {action:?}"),
+    }
+}
+
+#[test]
+fn what_is_pushed_is_fetched_and_then_noted() {
+    let mut watcher = watcher();
+    assert_eq!(watcher.poll(at(0)), listen(10, Way::Stream));
+    watcher.handle_heads(&heads(14, 20, &[head(KEY, 20), head(OTHER, 20)]), at(0)).expect("heads");
+    for id in [KEY, OTHER] {
+        let fetch = Action::Fetch { id: id.to_owned(), size: 20 };
+        assert_eq!((watcher.poll(at(1)), watcher.poll(at(2))), (fetch.clone(), fetch), "asked twice, the same");
+        watcher.handle_fetched();
+    }
+    assert_eq!((watcher.poll(at(3)), watcher.upto()), (Action::Settle { upto: 14 }, 10));
+    watcher.handle_settled();
+    assert_eq!((watcher.poll(at(3)), watcher.upto()), (listen(14, Way::Stream), 14));
+    watcher.handle_heads(&heads(20, 20, &[]), at(4)).expect("nothing of it");
+    assert_eq!(watcher.poll(at(4)), Action::Settle { upto: 20 });
+    watcher.handle_settled();
+    watcher.handle_heads(&heads(20, 20, &[]), at(5)).expect("a heartbeat");
+    assert_eq!(watcher.poll(at(5)), listen(20, Way::Stream), "a heartbeat costs nothing");
+}
+
+#[test]
+fn what_was_not_taken_is_asked_for_again() {
+    let mut watcher = watcher();
+    let told = heads(14, 14, &[head(KEY, 14), head(OTHER, 14)]);
+    let mut now = at(0);
+    let mut pauses = Vec::new();
+    for _ in 0..4 {
+        watcher.handle_heads(&told, now).expect("heads");
+        watcher.handle_fetched();
+        watcher.fail(now);
+        let until = after(&watcher, now);
+        pauses.push(until.millis_since(now));
+        now = until;
+        assert_eq!(watcher.poll(now), listen(10, Way::Stream), "from where all was taken");
+    }
+    assert!(pauses.is_sorted_by(|one, next| next > one) && pauses[3] <= 8_000, "{pauses:?}");
+    watcher.handle_heads(&told, now).expect("heads");
+    watcher.handle_fetched();
+    watcher.handle_fetched();
+    watcher.handle_settled();
+    watcher.fail(now);
+    assert!(after(&watcher, now).millis_since(now) <= 1_000, "success ends the row of failures");
+}
+
+#[test]
+fn what_is_of_no_use_is_refused() {
+    let nothing = note(Finding::Nothing(None), 14);
+    let back = |told, size| PushError::Back { told, size, known: 10 };
+    for (pushed, error) in [
+        (heads(9, 20, &[]), back(9, 20)),
+        (heads(12, 11, &[]), back(12, 11)),
+        (heads(12, 12, &[head(KEY, 12), "no note".to_owned()]), PushError::NoHead),
+        (heads(12, 12, &[nothing]), PushError::NoHead),
+    ] {
+        let mut watcher = watcher();
+        assert_eq!(watcher.handle_heads(&pushed, at(0)), Err(error));
+        assert_eq!(watcher.poll(after(&watcher, at(0))), listen(10, Way::Stream), "nothing of it is kept");
+    }
+}
+
+#[test]
+fn who_is_not_heard_is_looked_at_first_and_asked_again() {
+    for (problem, way) in [
+        (PeerError::Transport("refused".to_owned()), Way::Stream),
+        (PeerError::Ended, Way::Stream),
+        (status(503), Way::Stream),
+        (status(429), Way::Stream),
+        (PeerError::Held, Way::LongPoll),
+        (status(404), Way::LongPoll),
+        (status(406), Way::LongPoll),
+    ] {
+        let mut watcher = watcher();
+        watcher.handle_unheard(&problem, at(0));
+        assert_eq!(watcher.poll(at(0)), Action::Look { from: 10 }, "{problem}");
+        watcher.handle_looked(12, true, at(0));
+        let until = after(&watcher, at(0));
+        assert!((1_000..=2_000).contains(&until.millis_since(at(0))), "{problem}");
+        assert_eq!(watcher.poll(until), listen(12, way), "{problem}");
+    }
+}
+
+#[test]
+fn without_any_feed_it_looks_for_some_time() {
+    let mut watcher = watcher();
+    watcher.handle_unheard(&status(404), at(0));
+    watcher.handle_looked(10, true, at(0));
+    let mut now = after(&watcher, at(0));
+    assert_eq!(watcher.poll(now), listen(10, Way::LongPoll));
+    watcher.handle_unheard(&status(404), now);
+    let mut looks = 0;
+    while watcher.poll(now) != listen(10, Way::Stream) {
+        assert_eq!(watcher.poll(now), Action::Look { from: 10 });
+        looks += 1;
+        watcher.handle_looked(10, true, now);
+        now = after(&watcher, now);
+    }
+    assert!((300..=601).contains(&looks), "{looks} looks in ten minutes");
+}
+
+#[test]
+fn what_is_followed_by_model_is_not_settled_by_a_look() {
+    let mut watcher = watcher();
+    watcher.handle_unheard(&status(503), at(0));
+    watcher.handle_looked(30, false, at(0));
+    assert_eq!(watcher.poll(after(&watcher, at(0))), listen(10, Way::Stream), "the home tells from where it told");
+    watcher.handle_unheard(&status(503), at(5_000));
+    assert_eq!(watcher.poll(at(5_000)), Action::Look { from: 30 }, "what was looked at is not looked at again");
+    watcher.fail(at(5_000));
+    assert_eq!(watcher.poll(after(&watcher, at(5_000))), listen(10, Way::Stream));
+}
+
+#[test]
+fn a_stream_that_worked_is_opened_again() {
+    let mut watcher = watcher();
+    watcher.handle_heads(&heads(10, 10, &[]), at(0)).expect("a heartbeat");
+    watcher.handle_unheard(&PeerError::Held, at(1));
+    watcher.handle_looked(10, true, at(1));
+    assert_eq!(watcher.poll(after(&watcher, at(1))), listen(10, Way::Stream));
+}
