@@ -74,6 +74,14 @@ impl App {
         })
     }
 
+    /// Whether a reader may take over what a domain says of an identity, as far as this node knows him: whoever takes over
+    /// asks for himself ([`App::may_follow`]).
+    #[must_use]
+    pub(crate) fn may_take_over(&self, reader: Reader, domain: &Domain, record: &Record) -> bool {
+        let identity = Resource::identity(record.identity.id, record.identity.kind, record.agreed_attributes());
+        self.may(reader, domain, Action::Follow, identity, Some(record))
+    }
+
     /// Who a reader is, if the configuration knows him.
     pub(crate) fn party_of(&self, reader: Reader) -> Option<Party> {
         match reader {

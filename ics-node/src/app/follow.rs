@@ -9,58 +9,49 @@ use std::time::Duration;
 
 use ics_core::identity::IdentityId;
 use ics_core::limits;
-use ics_core::record::{Logged, Posting, Record, candidate_groups};
-use ics_core::statement::Subject;
-use ics_core::vocabulary::{Attribute, DomainName};
-use serde::{Deserialize, Serialize};
+use ics_core::vocabulary::DomainName;
+use ics_sync::wire::Choice;
 use tokio::sync::watch;
 
-use super::entries::{about, find_logged, restore};
+use super::concern::Wanted;
+use super::entries::restore;
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
+use super::problem::Code;
 use super::read::Sight;
+use super::roam::Followers;
 use super::{App, AppError};
 use crate::api::{AdoptionRequest, AdoptionResult, FollowInfo};
-use crate::store::{Following, Part};
+use crate::store::{DomainNumber, Following, Part};
 
 /// How often it is looked whether a source has news.
 const TICK: Duration = Duration::from_millis(250);
-
-/// A choice by attributes: whatever has both, if both are given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Choice {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    model: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    lot: Option<String>,
-}
-
-impl Choice {
-    fn fits(&self, record: &Record) -> bool {
-        let has = |attribute: Attribute, wanted: &Option<String>| {
-            let given = record.attributes.get(&attribute);
-            wanted.as_ref().is_none_or(|wanted| given.is_some_and(|all| all.iter().any(|one| one.value == *wanted)))
-        };
-        has(Attribute::Model, &self.model) && has(Attribute::Lot, &self.lot)
-    }
-}
 
 /// What a request chooses, as it is kept.
 pub(super) fn kept(request: &AdoptionRequest, ids: &BTreeSet<IdentityId>) -> Result<Vec<String>, AppError> {
     let mut what: Vec<String> = ids.iter().map(ToString::to_string).collect();
     if request.model.is_some() || request.lot.is_some() {
         let choice = Choice { model: request.model.clone(), lot: request.lot.clone() };
+        if !choice.is_sound() {
+            let most = limits::WATCHED_VALUE_BYTES;
+            return Err(AppError::new(Code::OutOfRange, format!("a model or a lot has {most} bytes at most")));
+        }
         let json = serde_json::to_string(&choice);
         what.push(json.map_err(|error| AppError::Internal(format!("a choice has no JSON form: {error}")))?);
     }
     Ok(what)
 }
 
+/// The choices of what a domain follows.
+pub(super) fn choices(following: &Following) -> Vec<Choice> {
+    following.choices.iter().filter_map(|choice| serde_json::from_str(choice).ok()).collect()
+}
+
 impl App {
     /// Takes over what followed domains say, until `stop` says true.
     pub async fn follow_sources(self, mut stop: watch::Receiver<bool>) {
         let mut ticks = tokio::time::interval(TICK);
+        let mut afar = Followers::default();
         loop {
             tokio::select! {
                 () = stopped(&mut stop) => return,
@@ -69,7 +60,7 @@ impl App {
             let app = self.clone();
             // What was cut off is followed from the same place again.
             let _ = crate::background::spawn(move || app.follow_once()).await;
-            self.follow_elsewhere().await;
+            afar.keep(&self).await;
         }
     }
 
@@ -93,6 +84,8 @@ impl App {
     /// Takes over what is new in one source: some pages of its log, until there are no more.
     fn follow_source(&self, target: &Arc<Hosted>, following: &Following) -> Result<(), AppError> {
         let source = self.hosted(&following.source)?;
+        let Some(domain) = target.domain() else { return Ok(()) };
+        let (number, from, choices) = (target.number, &following.source, choices(following));
         let mut upto = following.upto;
         loop {
             let sight = self.sight(&source)?;
@@ -100,73 +93,33 @@ impl App {
             if upto >= sight.seal.size || !sight.is_whole() {
                 return Ok(());
             }
+            let wanted = Wanted {
+                choices: &choices,
+                is_named: &|id| Ok(self.store().is_followed(number, from, &id.to_string())?),
+                named: &|| self.followed_by_name(number, from),
+                may: &|record| self.may_follow(&domain, &sight.domain, record),
+                serves: &|_| true,
+            };
             let page = self.store().entries(source.number, upto, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
             let end = page.last().map_or(upto, |last| last.index + 1).min(sight.seal.size);
             let mut things = BTreeSet::new();
             for entry in page.iter().filter(|entry| entry.index < end) {
                 if let Some(statement) = restore(&sight.domain, entry)?.filter(|statement| !statement.is_refused()) {
-                    self.concerned(target, &sight, following, &statement, &mut things)?;
+                    things.extend(self.concerned(&sight, &wanted, &statement)?);
                 }
             }
             self.take_over(target, &sight, &things, upto)?;
-            self.store().follow_upto(target.number, &following.source, end)?;
+            if !self.store().follow_upto(number, from, upto, end)? {
+                return Ok(());
+            }
             upto = end;
         }
     }
 
-    /// The followed things that a statement concerns: its subject, or members of it if that is a group.
-    fn concerned(
-        &self,
-        target: &Hosted,
-        sight: &Sight<'_>,
-        following: &Following,
-        statement: &Logged,
-        things: &mut BTreeSet<IdentityId>,
-    ) -> Result<(), AppError> {
-        let id = statement.subject_id();
-        if self.follows(target, sight, following, &id)? {
-            things.insert(id);
-        }
-        let (Subject::Group(group), IdentityId::Group(named)) = (statement.subject(), &id) else { return Ok(()) };
-        // What fewest things share comes last in the order of the vocabulary: the lot behind the model and the maker.
-        let mut selecting = group.attributes.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute));
-        let by_value = selecting.next_back().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone()));
-        let selector = group.selector_key();
-        for posting in core::iter::once(Posting::Member(*named)).chain(by_value) {
-            let members = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
-            for member in members.iter().map(Logged::subject_id).collect::<BTreeSet<_>>() {
-                if member == id || things.contains(&member) || !self.follows(target, sight, following, &member)? {
-                    continue;
-                }
-                let groups = candidate_groups(&about(&sight.entries, &sight.domain, &member)?);
-                let selects = selector.is_some_and(|selector| groups.selectors.contains(&selector));
-                // One member is enough: with it all is taken that is said of the group.
-                if groups.named.contains(named) || selects {
-                    things.insert(member);
-                    return Ok(());
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a domain follows a thing: it is named, or has what is followed; and the source lets it be followed.
-    fn follows(
-        &self,
-        target: &Hosted,
-        sight: &Sight<'_>,
-        following: &Following,
-        id: &IdentityId,
-    ) -> Result<bool, AppError> {
-        let named = self.store().is_followed(target.number, &following.source, &id.to_string())?;
-        if !named && following.choices.is_empty() {
-            return Ok(false);
-        }
-        let Some((record, _)) = self.resolve(sight, id)? else { return Ok(false) };
-        let mut choices = following.choices.iter().filter_map(|choice| serde_json::from_str::<Choice>(choice).ok());
-        let chosen = named || choices.any(|choice| choice.fits(&record));
-        let Some(domain) = target.domain().filter(|_| chosen) else { return Ok(false) };
-        Ok(self.may_follow(&domain, &sight.domain, &record))
+    /// The things that a domain follows by name.
+    fn followed_by_name(&self, target: DomainNumber, source: &DomainName) -> Result<Vec<IdentityId>, AppError> {
+        let texts = self.store().followed_ids(target, source)?;
+        Ok(texts.iter().filter_map(|text| IdentityId::candidates(text).ok()).flatten().collect())
     }
 
     /// Takes over everything that is said of these things; what is new and is not admitted is alarmed.
@@ -198,15 +151,9 @@ impl App {
         let info = |following: Following| {
             let size = self.hosted(&following.source).ok().and_then(|source| self.seal(&source).ok());
             let behind = size.map_or(0, |seal| seal.size.saturating_sub(following.upto));
-            let chosen = following.choices.iter().filter_map(|choice| serde_json::from_str::<Choice>(choice).ok());
-            let word = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
-            let choice = |choice: Choice| {
-                let words = [word("model", &choice.model), word("lot", &choice.lot)];
-                words.into_iter().flatten().collect::<Vec<_>>().join(", ")
-            };
             FollowInfo {
                 last_error: hosted.follow_error(&following.source),
-                choices: chosen.map(choice).collect(),
+                choices: choices(&following).iter().map(ToString::to_string).collect(),
                 source: following.source,
                 identities: following.identities,
                 lag_entries: behind,
@@ -229,6 +176,7 @@ impl App {
         } else {
             self.store().unfollow(target.number, source, what)?;
         }
+        self.follows_changed();
         Ok(())
     }
 }

@@ -14,6 +14,7 @@ mod certificates;
 mod certify;
 mod challenge;
 mod check;
+mod concern;
 mod cosign;
 mod denied;
 mod directory;
@@ -92,6 +93,7 @@ use peers::Peers;
 pub use push::{Event, Follower, Listener};
 pub use recover::{Asked, Source};
 pub use revocation::{Elsewhere, Listing, SignedList};
+pub use roam::Watcher;
 pub use then::Then;
 pub use thing::{Found, PublicThing, Software};
 

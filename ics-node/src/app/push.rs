@@ -201,7 +201,7 @@ impl Listener {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, AppError> + Send + 'static,
 ) -> Result<T, AppError> {
     let given_up = |error| AppError::Internal(format!("news were given up: {error}"));

@@ -172,17 +172,22 @@ impl App {
     /// Evidence for what was said; without, of how far the domain reaches.
     pub(crate) fn evidence_of(&self, sight: &Sight<'_>, id: String, said: Option<Said>) -> Result<Evidence, AppError> {
         let hosted = sight.hosted;
-        let statements = with_groups(sight, said.unwrap_or_default())?;
-        let grantees = statements.iter().filter_map(|it| it.claims().grant.as_ref().map(|grant| grant.grantee));
-        let signers: BTreeSet<Fingerprint> = statements.iter().map(Logged::signer).chain(grantees).collect();
-        let mut indices: BTreeSet<u64> = statements.iter().map(Logged::index).collect();
-        indices.extend(self.entries_of_kind(hosted, EntryKind::Descriptor)?.iter().map(|entry| entry.index));
-        indices.extend(self.certificates_of(sight, &signers)?);
-        let indices: Vec<u64> = indices.into_iter().filter(|index| *index < sight.seal.size).collect();
+        let indices = self.rests_on(sight, said.unwrap_or_default())?;
         let entries = self.prove(hosted, self.store().entries_at(hosted.number, &indices)?)?;
         let checkpoint =
             entries.first().map_or_else(|| sight.seal.note.clone(), |entry| entry.receipt.checkpoint.clone());
         Ok(Evidence { version: 1, id, domain: hosted.name.clone(), checkpoint, head: None, entries })
+    }
+
+    /// The entries upon which a record rests: what was said, all descriptors, and the certificates of the signers.
+    pub(crate) fn rests_on(&self, sight: &Sight<'_>, said: Said) -> Result<Vec<u64>, AppError> {
+        let statements = with_groups(sight, said)?;
+        let grantees = statements.iter().filter_map(|it| it.claims().grant.as_ref().map(|grant| grant.grantee));
+        let signers: BTreeSet<Fingerprint> = statements.iter().map(Logged::signer).chain(grantees).collect();
+        let mut indices: BTreeSet<u64> = statements.iter().map(Logged::index).collect();
+        indices.extend(self.entries_of_kind(sight.hosted, EntryKind::Descriptor)?.iter().map(|entry| entry.index));
+        indices.extend(self.certificates_of(sight, &signers)?);
+        Ok(indices.into_iter().filter(|index| *index < sight.seal.size).collect())
     }
 
     /// Every version of the certificates of these signers: an old one may have made a statement that still counts.

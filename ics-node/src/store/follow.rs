@@ -21,7 +21,7 @@ pub struct Following {
 }
 
 impl Store {
-    /// Has a domain follow things in another one; from `upto` on, if it did not follow that one before.
+    /// Has a domain follow things in another one from `upto` on, or from where it is with others if that is before.
     ///
     /// # Errors
     /// When the database fails.
@@ -38,7 +38,8 @@ impl Store {
             for what in &what {
                 statement.execute(params![domain.get(), source, what])?;
             }
-            let sql = "INSERT OR IGNORE INTO follow_cursor VALUES (?1, ?2, ?3)";
+            let sql = "INSERT INTO follow_cursor VALUES (?1, ?2, ?3) \
+                       ON CONFLICT (domain, source) DO UPDATE SET size = min(size, excluded.size)";
             log.execute(sql, params![domain.get(), source, upto.cast_signed()])?;
             Ok(())
         })
@@ -121,16 +122,21 @@ impl Store {
         })
     }
 
-    /// Says how far another log was followed.
+    /// Says how far another log was followed, by whoever had begun at `from`; false where that is not so any more.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn follow_upto(&self, domain: DomainNumber, source: &DomainName, upto: u64) -> Result<(), StoreError> {
+    pub fn follow_upto(
+        &self,
+        domain: DomainNumber,
+        source: &DomainName,
+        from: u64,
+        upto: u64,
+    ) -> Result<bool, StoreError> {
         let source = source.to_string();
         self.desk(move |log| {
-            let sql = "UPDATE follow_cursor SET size = ?3 WHERE domain = ?1 AND source = ?2";
-            log.execute(sql, params![domain.get(), source, upto.cast_signed()])?;
-            Ok(())
+            let sql = "UPDATE follow_cursor SET size = ?4 WHERE domain = ?1 AND source = ?2 AND size = ?3";
+            Ok(log.execute(sql, params![domain.get(), source, from.cast_signed(), upto.cast_signed()])? > 0)
         })
     }
 }

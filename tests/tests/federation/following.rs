@@ -1,10 +1,12 @@
 //! A maintenance domain that takes over by itself what a manufacturer says later.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use crate::node::eventually;
-use crate::town::{DEVICES, PLANT, Town};
-use crate::{devices_csv, spki};
+use crate::node::{Node, eventually};
+use crate::town::{DEVICES, PLANT, Town, adopts_from};
+use crate::{devices_csv, spki, tools};
 
 /// The status of a device in the integrator's own domain, in a word; nothing where it does not know it.
 fn status(town: &Town, device: &str) -> Option<String> {
@@ -60,4 +62,87 @@ fn a_recall_is_taken_over_without_anyones_hand() {
     town.integrator.json(&["adopt", "--from", DEVICES, "serial:SN-2100", "--no-follow"]);
     let ended = town.integrator.get(&format!("/v1/domains/{PLANT}"));
     assert!(ended["follows"].is_null(), "{ended}");
+}
+
+/// A maintenance company that keeps no copy of the manufacturer's domain.
+struct Pair {
+    maker: Node,
+    plant: Node,
+    _homes: tempfile::TempDir,
+}
+
+impl Pair {
+    /// The manufacturer has three devices of a lot and one of another; the company follows the lot, and that one.
+    fn found() -> Self {
+        let homes = tempfile::tempdir().expect("a directory");
+        let mut maker = Node::init(homes.path(), "manufacturer", DEVICES);
+        let mut plant = Node::init(homes.path(), "maintenance", PLANT);
+        maker.serve();
+        let list = maker.write("devices.csv", devices_csv(2_000, 3));
+        maker.json(&["publish", "--from", &list, "--manu", "Acme", "--model", "P7", "--lot", "2026-12"]);
+        maker.json(&["publish", "--group", "Lot 2026-12", "--select", "lot=2026-12"]);
+        maker.json(&["publish", "--spki", &spki(2_100), "--serial", "SN-2100", "--model", "P8", "--lot", "2026-99"]);
+        plant.ics(&["peer", "add", "maker", "--url", &maker.url, "--roam", &maker.origin()]).ok();
+        plant.serve();
+        adopts_from(&plant, &[(&maker, "manufacturer")]);
+        let pair = Self { maker, plant, _homes: homes };
+        pair.plant.json(&["adopt", "--from", DEVICES, "serial:SN-2100", "--follow"]);
+        pair.plant.json(&["adopt", "--from", DEVICES, "--lot", "2026-12", "--follow"]);
+        pair
+    }
+
+    /// The status of a device in the company's own domain; nothing where it does not know it.
+    fn status(&self, serial: &str) -> Option<String> {
+        let path = format!("{}/v1/domains/{PLANT}/identities/serial:{serial}", self.plant.url);
+        let (code, body) = tools::fetch(&path, &[]);
+        let record: Value = serde_json::from_slice(&body).ok().filter(|_| code == 200)?;
+        Some(record["record"]["status"]["name"].as_str().unwrap_or("").to_owned())
+    }
+
+    /// How long it takes until the company knows that these have a status.
+    fn until(&self, what: &str, expected: &str, serials: &[&str]) -> Duration {
+        let begun = Instant::now();
+        let all_are = || serials.iter().all(|serial| self.status(serial).as_deref() == Some(expected));
+        eventually(&format!("{what}: {serials:?} are `{expected}`"), || all_are().then_some(()));
+        println!("{what}: {} ms", begun.elapsed().as_millis());
+        begun.elapsed()
+    }
+}
+
+#[test]
+fn a_recall_is_taken_over_without_a_copy() {
+    let mut pair = Pair::found();
+    let lot = ["SN-2000", "SN-2001", "SN-2002"];
+    pair.until("what there is of the lot", "", &lot);
+    pair.until("what is followed by its name", "", &["SN-2100"]);
+    assert!(pair.plant.holds(DEVICES).is_none(), "nothing of the domain is here");
+
+    pair.maker.json(&["status", "stolen", "serial:SN-2100", "--yes"]);
+    let took = pair.until("a device", "stolen", &["SN-2100"]);
+    pair.maker.json(&["status", "suspended", "--group", "Lot 2026-12", "--reason", "battery", "--yes"]);
+    let took = took.max(pair.until("a lot", "suspended", &lot));
+    assert!(took < Duration::from_secs(2), "it took {took:?}");
+    let late = ["publish", "--spki", &spki(2_003), "--serial", "SN-2003", "--model", "P7", "--lot", "2026-12"];
+    pair.maker.json(&late);
+    pair.until("what comes later", "suspended", &["SN-2003"]);
+
+    // The home was away; then this node was, and did not hear what was said meanwhile.
+    pair.maker.kill();
+    let follows = |pair: &Pair| pair.plant.get(&format!("/v1/domains/{PLANT}"))["follows"][0].clone();
+    eventually("it says that the home is not heard", || follows(&pair)["last_error"].is_string().then_some(()));
+    pair.maker.serve();
+    pair.maker.json(&["status", "destroyed", "serial:SN-2000", "--yes"]);
+    pair.until("after the home was away", "destroyed", &["SN-2000"]);
+    pair.plant.kill();
+    pair.maker.json(&["status", "destroyed", "serial:SN-2100", "--yes"]);
+    pair.maker.json(&["status", "compromised", "--group", "Lot 2026-12", "--yes"]);
+    pair.plant.serve();
+    pair.until("after a stop", "destroyed", &["SN-2100"]);
+    pair.until("of the lot too", "compromised", &["SN-2001", "SN-2002", "SN-2003"]);
+    eventually("all is well", || follows(&pair)["last_error"].is_null().then_some(()));
+    assert_eq!(follows(&pair)["choices"], json!(["lot 2026-12"]));
+
+    pair.plant.json(&["adopt", "--from", DEVICES, "--lot", "2026-12", "--no-follow"]);
+    pair.plant.json(&["adopt", "--from", DEVICES, "serial:SN-2100", "--no-follow"]);
+    assert!(pair.plant.get(&format!("/v1/domains/{PLANT}"))["follows"].is_null());
 }

@@ -47,27 +47,11 @@ impl Town {
             town.integrator.mirror(source.domain, source);
         }
         town.integrator.serve();
-        town.integrator_adopts_from_the_others();
+        let others = [(&town.maker, "manufacturer"), (&town.developer, "developer")];
+        adopts_from(&town.integrator, &[&others[..], &[(&town.certifier, "certification-body")]].concat());
         town.infield_trusts_maker_and_integrator();
         town.infield.serve();
         town
-    }
-
-    /// The integrator's rules name the sources of adopted entries, and who speaks in them.
-    fn integrator_adopts_from_the_others(&self) {
-        let mut arguments = vec!["domain".to_owned(), "update".to_owned()];
-        let roles = ["manufacturer", "developer", "certification-body"];
-        for (node, role) in [&self.maker, &self.developer, &self.certifier].into_iter().zip(roles) {
-            let answer = node.get_bytes(&format!("/v1/domains/{}", node.domain), &[]);
-            arguments.extend(["--add-source".to_owned(), node.write("source.json", answer)]);
-            arguments.extend(["--add-signer".to_owned(), format!("{role}={}", node.signer())]);
-        }
-        arguments.extend(["--add-names".to_owned(), "manufacturer=serial:*".to_owned()]);
-        let version = self.integrator.json(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(version["version"], 2, "{version}");
-        assert_eq!(self.integrator.json(&["domain", "submit"])["version"], 2);
-        let held = self.integrator.get(&format!("/v1/domains/{PLANT}"));
-        assert_eq!(held["descriptor"], 2, "the new version is in force: {held}");
     }
 
     /// The infield node hears the manufacturer (through the integrator's mirror) and the integrator.
@@ -127,4 +111,20 @@ impl Town {
 #[track_caller]
 pub(crate) fn said(said: &Value) -> u64 {
     said[0]["index"].as_u64().filter(|_| said[1].is_null()).unwrap_or_else(|| panic!("{said}"))
+}
+
+/// The rules of an integrator name the sources of adopted entries, and who speaks in them in which role.
+pub(crate) fn adopts_from(integrator: &Node, sources: &[(&Node, &str)]) {
+    let mut arguments = vec!["domain".to_owned(), "update".to_owned()];
+    for (node, role) in sources {
+        let answer = node.get_bytes(&format!("/v1/domains/{}", node.domain), &[]);
+        arguments.extend(["--add-source".to_owned(), node.write("source.json", answer)]);
+        arguments.extend(["--add-signer".to_owned(), format!("{role}={}", node.signer())]);
+    }
+    arguments.extend(["--add-names".to_owned(), "manufacturer=serial:*".to_owned()]);
+    let version = integrator.json(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(version["version"], 2, "{version}");
+    assert_eq!(integrator.json(&["domain", "submit"])["version"], 2);
+    let held = integrator.get(&format!("/v1/domains/{}", integrator.domain));
+    assert_eq!(held["descriptor"], 2, "the new version is in force: {held}");
 }

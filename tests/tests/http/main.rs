@@ -23,4 +23,5 @@ mod roaming;
 mod support;
 mod tls;
 mod transport;
+mod watching;
 mod world;

@@ -46,7 +46,7 @@ impl App {
             let evidence = self.all_that_is_said(reader, &sight, query, ids.first())?;
             // The log may have gone on meanwhile.
             if size_of(&evidence.checkpoint) == Some(sight.seal.size) {
-                let head = self.record_head(reader, &sight, query, &evidence)?;
+                let head = self.record_head_of(reader, &sight, query, &evidence)?;
                 let consistency = self.consistency_from(&hosted, seen, sight.seal.size)?;
                 return Ok(Some(Attestation { evidence: Evidence { head: Some(head), ..evidence }, consistency }));
             }
@@ -69,7 +69,7 @@ impl App {
     }
 
     /// Signs which entries there are. Evidence of nothing holds descriptors alone, and has the question as its id.
-    fn record_head(
+    fn record_head_of(
         &self,
         reader: Reader,
         sight: &Sight<'_>,
@@ -78,14 +78,26 @@ impl App {
     ) -> Result<String, AppError> {
         let is_nothing = evidence.entries.iter().all(|entry| entry.kind == "descriptor");
         let finding = if is_nothing { Finding::Nothing(pin(reader)) } else { Finding::Identity(evidence.id.clone()) };
+        let indices = evidence.entries.iter().map(|entry| entry.receipt.index).collect();
+        self.record_head(sight, query.canonical(), finding, indices)
+    }
+
+    /// Signs which entries there are, as this node sees the domain.
+    pub(super) fn record_head(
+        &self,
+        sight: &Sight<'_>,
+        asked: String,
+        finding: Finding,
+        indices: Vec<u64>,
+    ) -> Result<String, AppError> {
         let head = RecordHead {
             origin: sight.domain.origin(),
-            asked: query.canonical(),
+            asked,
             finding,
             at: self.clock().now().whole_seconds(),
             size: sight.seal.size,
             root: sight.seal.root,
-            indices: evidence.entries.iter().map(|entry| entry.receipt.index).collect(),
+            indices,
         };
         head.sign(&*self.0.keys.key).map_err(|error| AppError::Internal(format!("a record head: {error}")))
     }
@@ -142,7 +154,7 @@ impl App {
     }
 }
 
-fn pin(reader: Reader) -> HeadReader {
+pub(super) fn pin(reader: Reader) -> HeadReader {
     match reader {
         Reader::Key(key) => Some(*key.as_bytes()),
         Reader::Anonymous | Reader::Operator => None,

@@ -1,11 +1,10 @@
-//! Adopting and following single things of a domain of which no copy is here, by what its home attests of them.
+//! Adopting and following things of a domain of which no copy is here, by what its home attests of them.
 //!
-//! All that the home says of a thing comes with each answer, so nothing is to be kept but how far its log was looked at.
-//! Who follows many things, or a model or a lot, keeps a copy: without one nobody knows what there is.
+//! All that the home says of a thing comes with each answer, so nothing is to be kept but how far its log was told of. What
+//! there is of a model or a lot only the home knows: it is followed by what the home pushes (see [`super::watch`]).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
@@ -15,14 +14,14 @@ use super::attest::size_of;
 use super::kept::{Answer, Sought};
 use crate::api::{AdoptionRequest, AdoptionResult, ProvenEntry};
 use crate::app::answers::Query;
-use crate::app::follow::kept;
+use crate::app::follow::{choices, kept};
 use crate::app::hosted::Hosted;
 use crate::app::problem::Code;
 use crate::app::{App, AppError};
 use crate::store::{Following, Part};
 
 /// A domain of this node, what it follows, and by which origin that is asked for.
-type Work = (Arc<Hosted>, Following, Origin);
+pub(super) type Work = (Arc<Hosted>, Following, Origin);
 
 impl App {
     /// The origin by which others are asked about a domain of which there is no copy here.
@@ -33,7 +32,7 @@ impl App {
     /// Takes things of such a domain into one of this node, and has it follow them if that is wanted.
     ///
     /// # Errors
-    /// When a model or a lot is wanted, nobody has an answer that is proved, or the domain does not know one of them.
+    /// When a model or a lot is wanted and not followed, nobody has an answer that is proved, or the domain does not know one of them.
     pub(in crate::app) async fn adopt_elsewhere(
         &self,
         target: &Arc<Hosted>,
@@ -41,16 +40,18 @@ impl App {
         request: &AdoptionRequest,
     ) -> Result<(AdoptionResult, u64), AppError> {
         let source = &origin.domain;
-        if request.model.is_some() || request.lot.is_some() {
-            let detail = format!("no copy of `{source}` is here: without one only things that are named are adopted");
+        let is_chosen = request.model.is_some() || request.lot.is_some();
+        if is_chosen && request.follow.is_none() {
+            let detail = format!(
+                "no copy of `{source}` is here, and nobody else knows what there is of a model or a lot: without one it is \
+                 followed (`--follow`), and taken over as its home tells of it"
+            );
             return Err(AppError::new(Code::UnknownDomain, detail));
         }
         let (mut result, mut ids, mut reached, mut size) = (AdoptionResult::default(), BTreeSet::new(), u64::MAX, 0);
         for query in &request.ids {
             let sought = Sought { origin: origin.clone(), asked: Query::parse(query)?.canonical() };
-            let answer = self.ask_peers(&sought, limits::ROAMING_HOPS).await;
-            let answer =
-                answer.map_err(|why| AppError::new(Code::Behind, format!("`{source}` is not heard: {why}")))?;
+            let answer = self.ask_peers(&sought, limits::ROAMING_HOPS).await.map_err(|why| not_heard(origin, &why))?;
             ids.insert(answer.identity().ok_or_else(|| AppError::unknown_identity(query))?);
             reached = reached.min(answer.attested.checkpoint.size);
             if request.follow != Some(false) {
@@ -63,32 +64,20 @@ impl App {
         }
         result.identities = ids.iter().map(ToString::to_string).collect();
         if let Some(follows) = request.follow {
+            // What there is of a model or a lot is told from the beginning of the log on.
+            let reached = if is_chosen { 0 } else { reached };
             let (what, into, source) = (kept(request, &ids)?, Arc::clone(target), source.clone());
             self.at_once(move |app| app.set_follow(&into, &source, what, follows, reached)).await?;
         }
         Ok((result, size))
     }
 
-    /// Takes over what the homes of such domains attest of the things that are followed, where their logs have gone on.
-    pub(in crate::app) async fn follow_elsewhere(&self) {
-        for (target, following, origin) in self.at_once(|app| Ok(app.followed_elsewhere())).await.unwrap_or_default() {
-            let took = self.follow_from_afar(&target, &following, &origin).await;
-            if let Err(error) = &took {
-                tracing::warn!(domain = %target.name, source = %origin.domain, %error, "it is not followed");
-            }
-            target.set_follow_error(&following.source, took.err().map(|error| error.to_string()));
-        }
-    }
-
-    /// What is to be looked at now: each as often as the peers are looked at who cannot push.
-    fn followed_elsewhere(&self) -> Vec<Work> {
+    /// What is followed of domains of which no copy is here, by which domain of this node.
+    pub(super) fn followed_elsewhere(&self) -> Vec<Work> {
         let mut work = Vec::new();
         for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
             for following in self.store().followed(target.number).unwrap_or_default() {
-                let Some(origin) = self.elsewhere(&following.source) else { continue };
-                let intervals = self.peers_table().asked_about(&origin).into_iter().map(|peer| peer.config.interval_ms);
-                let pause = Duration::from_millis(intervals.min().unwrap_or(2_000));
-                if self.roaming().is_due((&target.name, &following.source), pause, Instant::now()) {
+                if let Some(origin) = self.elsewhere(&following.source) {
                     work.push((Arc::clone(&target), following, origin));
                 }
             }
@@ -96,33 +85,39 @@ impl App {
         work
     }
 
-    async fn follow_from_afar(
-        &self,
-        target: &Arc<Hosted>,
-        following: &Following,
-        origin: &Origin,
-    ) -> Result<(), AppError> {
-        let source = &following.source;
-        if self.size_elsewhere(origin).await.is_some_and(|size| size <= following.upto) {
-            return Ok(());
+    /// Looks at all that is followed by name, if the log goes beyond `from`; up to which size that is done.
+    pub(super) async fn look_from_afar(&self, work: &Work, ids: &[String], from: u64) -> Result<u64, AppError> {
+        let (_, _, origin) = work;
+        let size = self.size_elsewhere(origin).await.ok_or_else(|| not_heard(origin, "nobody answers"))?;
+        if size <= from {
+            return Ok(from);
         }
-        let (into, from) = (Arc::clone(target), source.clone());
-        let ids = self.at_once(move |app| Ok(app.store().followed_ids(into.number, &from)?)).await?;
-        let mut reached = u64::MAX;
+        let mut reached = size;
         for id in ids {
-            let sought = Sought { origin: origin.clone(), asked: id };
-            let answer = self.ask_peers(&sought, limits::ROAMING_HOPS).await;
-            let answer =
-                answer.map_err(|why| AppError::new(Code::Behind, format!("`{source}` is not heard: {why}")))?;
-            reached = reached.min(answer.attested.checkpoint.size);
-            let (into, upto) = (Arc::clone(target), following.upto);
-            self.at_once(move |app| app.take_over_answer(&into, &answer, upto)).await?;
+            reached = self.take_from_afar(work, id, 0, from).await?.min(reached);
         }
-        if reached < u64::MAX {
-            let (into, from) = (Arc::clone(target), source.clone());
-            self.at_once(move |app| Ok(app.store().follow_upto(into.number, &from, reached)?)).await?;
+        Ok(reached)
+    }
+
+    /// Asks what a home attests of a thing, at a size or later, and takes it over; the size at which it attested it. What
+    /// is refused and stands before `new_from` was refused before.
+    pub(super) async fn take_from_afar(
+        &self,
+        (target, following, origin): &Work,
+        id: &str,
+        size: u64,
+        new_from: u64,
+    ) -> Result<u64, AppError> {
+        let sought = Sought { origin: origin.clone(), asked: id.to_owned() };
+        let answer = self.ask_peers(&sought, limits::ROAMING_HOPS).await.map_err(|why| not_heard(origin, &why))?;
+        let attested = answer.attested.checkpoint.size;
+        if attested < size {
+            let why = format!("{} shows {attested} entries, the home has pushed a head of {size}", answer.from);
+            return Err(not_heard(origin, &why));
         }
-        Ok(())
+        let (into, following) = (Arc::clone(target), following.clone());
+        self.at_once(move |app| app.take_over_answer(&into, &following, &answer, new_from)).await?;
+        Ok(attested)
     }
 
     /// How far the log is said to go: nothing rests on that but whether it is asked about things.
@@ -137,11 +132,23 @@ impl App {
         None
     }
 
-    /// Takes over what a home attests, if its rules let it be followed; what is new and is not admitted is alarmed.
-    fn take_over_answer(&self, target: &Arc<Hosted>, answer: &Answer, new_from: u64) -> Result<(), AppError> {
+    /// Takes over what a home attests, if it is followed and the home's rules let it be; what is new and is not admitted is
+    /// alarmed.
+    fn take_over_answer(
+        &self,
+        target: &Arc<Hosted>,
+        following: &Following,
+        answer: &Answer,
+        new_from: u64,
+    ) -> Result<(), AppError> {
         let Some((domain, record)) = target.domain().zip(answer.attested.testimony.record.as_ref()) else {
             return Ok(());
         };
+        let is_chosen = choices(following).iter().any(|choice| choice.fits(record));
+        let id = record.identity.id.to_string();
+        if !is_chosen && !self.store().is_followed(target.number, &following.source, &id)? {
+            return Ok(());
+        }
         if !self.may_follow(&domain, &answer.attested.domain, record) {
             return Ok(());
         }
@@ -167,7 +174,7 @@ impl App {
         Ok((result, size))
     }
 
-    async fn at_once<T: Send + 'static>(
+    pub(super) async fn at_once<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, AppError> {
@@ -175,6 +182,10 @@ impl App {
         let ended = crate::background::spawn(move || work(&app)).await;
         ended.unwrap_or_else(|error| Err(AppError::Internal(format!("what was asked for was given up: {error}"))))
     }
+}
+
+pub(super) fn not_heard(origin: &Origin, why: &str) -> AppError {
+    AppError::new(Code::Behind, format!("`{}` is not heard: {why}", origin.domain))
 }
 
 fn add(result: &mut AdoptionResult, more: AdoptionResult) {

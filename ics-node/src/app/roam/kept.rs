@@ -13,13 +13,13 @@ use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::HeadReader;
 use ics_core::time::Timestamp;
 use ics_core::trust::fresh_until;
-use ics_core::vocabulary::DomainName;
 use ics_sync::budget::Budget;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::sync::{Mutex as Place, MutexGuard};
 
 use super::Need;
+use super::watched::Watchers;
 use crate::app::{App, Reader};
 use crate::config::PeerName;
 
@@ -117,8 +117,10 @@ pub(crate) struct Roaming {
     counts: [AtomicU64; Outcome::ALL.len()],
     /// When each peer last raised an alarm of each sort.
     alarmed: Mutex<BTreeMap<(PeerName, &'static str), Instant>>,
-    /// When each domain here last looked at one that it follows.
-    looked: Mutex<BTreeMap<(DomainName, DomainName), Instant>>,
+    /// Counts the changes of what is followed.
+    pub(super) follows: AtomicU64,
+    /// Who watches things in the domains of which this node is the home.
+    pub(super) watchers: Watchers,
 }
 
 impl Default for Roaming {
@@ -132,7 +134,8 @@ impl Default for Roaming {
             pace: Budget::new(limits::ROAMING_PER_MINUTE, Duration::from_secs(60)),
             counts: Default::default(),
             alarmed: Mutex::default(),
-            looked: Mutex::default(),
+            follows: AtomicU64::new(0),
+            watchers: Watchers::default(),
         }
     }
 }
@@ -211,17 +214,6 @@ impl Roaming {
     /// How often other nodes were asked, by what came of it.
     pub(crate) fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         Outcome::ALL.iter().zip(&self.counts).map(|(outcome, count)| (outcome.as_str(), count.load(Ordering::Relaxed)))
-    }
-
-    /// Whether a domain is to look at one that it follows, again after a pause. There are as many as are followed.
-    pub(super) fn is_due(&self, (target, source): (&DomainName, &DomainName), pause: Duration, now: Instant) -> bool {
-        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-        let pair = (target.clone(), source.clone());
-        let is_due = looked.get(&pair).is_none_or(|last| now.duration_since(*last) >= pause);
-        if is_due {
-            looked.insert(pair, now);
-        }
-        is_due
     }
 
     /// Whether an alarm about a peer is to be raised, or was a moment ago. There are as many as peers and sorts.

@@ -12,6 +12,8 @@ mod ask;
 mod attest;
 mod follow;
 mod kept;
+mod watch;
+mod watched;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ use ics_core::time::Timestamp;
 use ics_core::trust::{Testimony, TrustPolicy};
 
 pub(crate) use self::kept::{Answer, Roaming, Sought};
+pub(crate) use self::watch::Followers;
+pub use self::watched::Watcher;
 use super::answers::{Depth, Gathered, Query, Source};
 use super::{App, AppError};
 

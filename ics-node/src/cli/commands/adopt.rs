@@ -43,7 +43,8 @@ pub(crate) struct Adopt {
     #[arg(long, group = "chosen")]
     lot: Option<String>,
     /// Take over what is said of them later, too, without anyone's hand: a recall by the manufacturer, say. With --model
-    /// or --lot also what comes later.
+    /// or --lot also what comes later. A node that keeps no copy of the domain, but may ask its home about it (`ics peer
+    /// add --roam`), has the home push what is said.
     #[arg(long, conflicts_with = "no_follow")]
     follow: bool,
     /// End that; nothing is adopted.
@@ -75,6 +76,10 @@ fn text(from: &DomainName, into: &DomainName, follow: Option<bool>, result: &Ado
     let mut rows =
         vec![("things", format!("{identities}\n{}", style(ids.join("\n")).dim())), ("taken", said(result.adopted))];
     match follow {
+        // What there is of a model or a lot of a domain that is not copied, the home tells.
+        Some(true) if result.identities.is_empty() => {
+            rows.push(("followed", "what there is and what is said of it later is taken over by the node".to_owned()));
+        }
         Some(true) => rows.push(("followed", "what is said of them later is taken over by the node".to_owned())),
         Some(false) => rows.push(("followed", "no longer".to_owned())),
         None => {}

@@ -6,8 +6,8 @@ use std::time::Duration;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::http::{Method, header};
 use actix_web::web::{Bytes, Data, Path, Query};
-use actix_web::{HttpRequest, HttpResponse};
-use futures_util::{Stream, StreamExt as _, stream};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use futures_util::{Stream, StreamExt as _};
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 use ics_sync::packed;
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 
 use crate::app::problem::Code;
-use crate::app::{Event, Listener, Reader};
+use crate::app::{AppError, Event, Reader};
 
 use crate::http::answer::{self, OCTET_STREAM};
 use crate::http::body::Json;
@@ -24,12 +24,14 @@ use crate::http::face::{Face, Place};
 use crate::http::failure::Failure;
 use crate::http::request::{Domain, Reading};
 
+/// The media type of server-sent events.
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
 /// Events that wait for a client.
 const EVENTS_WAITING: usize = 2;
 /// After which time a client that takes nothing is let go.
 const SLOW: Duration = Duration::from_secs(15);
 /// Seconds that a request may wait for news.
-const LONGEST_WAIT_SECONDS: u64 = 60;
+pub(super) const LONGEST_WAIT_SECONDS: u64 = 60;
 
 pub(super) async fn checkpoint(face: Data<Face>, domain: Domain) -> Result<HttpResponse, Failure> {
     let note = face.blocking(move |app| app.checkpoint(&domain.0)).await?;
@@ -143,29 +145,34 @@ pub(super) async fn feed(
     query: Query<Since>,
 ) -> Result<HttpResponse, Failure> {
     let from = last_event(&request)?.or(query.from).unwrap_or(0);
-    let listener = face.blocking(move |app| app.listen(reader.0, &domain.0, from)).await?;
+    let mut listener = face.blocking(move |app| app.listen(reader.0, &domain.0, from)).await?;
+    if request.method() == Method::HEAD {
+        return Ok(stream().finish());
+    }
+    Ok(stream().streaming(events(async move || listener.next().await, face.listen()?, face.closing())))
+}
+
+/// The head of a stream of events.
+pub(super) fn stream() -> HttpResponseBuilder {
     let mut answer = HttpResponse::Ok();
-    answer.content_type("text/event-stream").insert_header((header::CACHE_CONTROL, "no-store"));
+    answer.content_type(EVENT_STREAM).insert_header((header::CACHE_CONTROL, "no-store"));
     // nginx, which would else hold events back until they fill a buffer.
     answer.insert_header(("x-accel-buffering", "no"));
-    if request.method() == Method::HEAD {
-        return Ok(answer.finish());
-    }
-    Ok(answer.streaming(events(listener, face.listen()?, face.closing())))
+    answer
 }
 
 /// The size that the client has seen: the id of the last event.
-fn last_event(request: &HttpRequest) -> Result<Option<u64>, Failure> {
+pub(super) fn last_event(request: &HttpRequest) -> Result<Option<u64>, Failure> {
     let Some(value) = request.headers().get("last-event-id") else { return Ok(None) };
     let size = value.to_str().ok().and_then(|text| text.parse().ok());
     let malformed = || Failure::new(Code::MalformedRequest, "Last-Event-ID is not the size of a log");
     size.map(Some).ok_or_else(malformed)
 }
 
-/// The events of a listener until he goes, is too slow, or the node stops. Who is slow costs what waits here and nothing
-/// more; he comes again and gets all that he missed at once.
-fn events(
-    mut listener: Listener,
+/// The events for somebody, one after the other, until he goes, is too slow, or the node stops. Who is slow costs what
+/// waits here and nothing more; he comes again and gets all that he missed at once.
+pub(super) fn events(
+    mut next: impl AsyncFnMut() -> Result<Event, AppError> + 'static,
     place: Place,
     mut closing: watch::Receiver<bool>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + 'static {
@@ -176,7 +183,7 @@ fn events(
             let event = tokio::select! {
                 _ = closing.wait_for(|closing| *closing) => return,
                 () = sender.closed() => return,
-                event = listener.next() => event,
+                event = next() => event,
             };
             let Ok(event) = event else { return };
             if sender.send_timeout(event, SLOW).await.is_err() {
@@ -184,7 +191,8 @@ fn events(
             }
         }
     });
-    stream::poll_fn(move |context| receiver.poll_recv(context)).map(|event: Event| Ok(Bytes::from_owner(event)))
+    futures_util::stream::poll_fn(move |context| receiver.poll_recv(context))
+        .map(|event: Event| Ok(Bytes::from_owner(event)))
 }
 
 #[derive(Debug, Deserialize)]

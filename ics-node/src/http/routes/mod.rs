@@ -16,6 +16,7 @@ mod operations;
 mod outbox;
 mod peers;
 mod statements;
+mod watch;
 mod witness;
 mod x509;
 
@@ -78,6 +79,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/tile/{path:.*}", Everybody, |r| r.to(log::tile)),
     get("/v1/domains/{domain}/entries", Everybody, |r| r.to(log::entries)),
     get("/v1/domains/{domain}/feed", Everybody, |r| r.to(log::feed)),
+    post("/v1/domains/{domain}/watch", Everybody, |r| r.to(watch::watch)),
     post("/v1/domains/{domain}/entries/again", Everybody, |r| r.to(log::again)),
     get("/v1/domains/{domain}/entries/{index}", Everybody, |r| r.to(log::entry)),
     get("/v1/domains/{domain}/entries/{index}/tlog-proof", Everybody, |r| r.to(log::tlog_proof)),

@@ -1,18 +1,24 @@
 //! A domain that takes over what another one says of single things, without a copy of it.
 
-use core::time::Duration;
+use std::time::{Duration, Instant};
 
 use ics_core::descriptor::{Source, Template};
 use ics_core::log::Hash;
-use ics_core::vocabulary::DomainName;
+use ics_core::log::checkpoint::Origin;
+use ics_core::vocabulary::{Attribute, DomainName};
 use ics_node::api::AdoptionRequest;
 use ics_node::app::Reader;
+use ics_node::config::PeerConfig;
 use tokio::sync::watch;
 
 use super::liar::{Liar, Reply};
 use super::{Gateway, changed, home, origin, upstream};
-use crate::hidden::say;
+use crate::hidden::{device, say};
+use crate::watching::recall;
 use crate::world::{CARE, DOMAIN, changed_descriptor, domain, home as home_key, maker, serial, stolen};
+
+/// Far longer than any test takes: what arrives was pushed.
+const NEVER: u64 = 3_600_000;
 
 fn care() -> DomainName {
     CARE.parse().expect("a domain")
@@ -23,22 +29,75 @@ fn status(gateway: &Gateway, seed: u8) -> Option<String> {
     Some(record.status.map(|status| status.decides.name.to_string()).unwrap_or_default())
 }
 
+/// A node without a copy, and with a domain of its own that takes over from that of the home; it looks so often.
+fn caring(made: &Origin, url: &str, interval_ms: u64) -> Gateway {
+    let peer = PeerConfig { interval_ms, ..upstream(made, url) };
+    let node = Gateway::open(vec![made.clone()], 60, peer, 9);
+    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home_key() };
+    let descriptor = changed_descriptor(Template::Maintenance, CARE, vec![source], |_| {});
+    tokio::task::block_in_place(|| node.app.found(&descriptor)).expect("founds");
+    node
+}
+
+fn request(ids: &[u8], follow: Option<bool>) -> AdoptionRequest {
+    AdoptionRequest {
+        source: DOMAIN.to_owned(),
+        ids: ids.iter().map(|seed| serial(*seed)).collect(),
+        follow,
+        ..AdoptionRequest::default()
+    }
+}
+
+/// Nothing is looked at in this test but what the home pushes.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
+    let home = home().await;
+    let made = origin(&home);
+    let node = caring(&made, &format!("http://{}", home.addresses[0]), NEVER);
+    let (stop, stopped) = watch::channel(false);
+    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    node.app.adopt(&care(), request(&[21], Some(true))).await.expect("adopts");
+    say(&home, vec![stolen(&maker(), 21)]).await;
+    let said = Instant::now();
+    until("a thing by its name", || status(&node, 21).as_deref() == Some("stolen")).await;
+    assert!(said.elapsed() < Duration::from_secs(2), "{:?}", said.elapsed());
+
+    // What there is of a lot comes with it, and what comes to be of it later.
+    let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], Some(true)) };
+    let adopted = node.app.adopt(&care(), lot.clone()).await.expect("is followed");
+    assert_eq!((adopted.identities.len(), adopted.adopted), (0, 0), "nobody was asked yet");
+    until("what there is of it", || status(&node, 20).as_deref() == Some("")).await;
+    say(&home, vec![device(23, "L1"), device(24, "L2")]).await;
+    until("what there is of it later", || status(&node, 23).as_deref() == Some("")).await;
+    say(&home, vec![recall(Attribute::Lot, "L1")]).await;
+    let said = Instant::now();
+    until("a recall", || [20, 23].map(|seed| status(&node, seed).as_deref() == Some("suspended")) == [true; 2]).await;
+    assert!(said.elapsed() < Duration::from_secs(2), "{:?}", said.elapsed());
+    assert_eq!(status(&node, 24), None, "another lot is not followed");
+    let follows = node.app.domain(&care()).expect("here").follows;
+    assert_eq!((follows[0].identities, follows[0].choices.clone()), (1, vec!["lot L1".to_owned()]));
+    assert_eq!((&follows[0].last_error, node.alarms("not-taken-over")), (&None, 0));
+
+    node.app.adopt(&care(), AdoptionRequest { follow: Some(false), ..lot }).await.expect("ends");
+    say(&home, vec![stolen(&maker(), 20), device(25, "L1")]).await;
+    say(&home, vec![recall(Attribute::Lot, "L2")]).await;
+    until("the other goes on", || status(&node, 21).is_some_and(|_| statements(&node, 21) == 3)).await;
+    assert_eq!((status(&node, 20).as_deref(), status(&node, 25)), (Some("suspended"), None), "no longer followed");
+    stop.send_replace(true);
+    following.await.expect("ends");
+}
+
+/// What the log of the domain that follows says of a thing, its groups included.
+fn statements(node: &Gateway, seed: u8) -> usize {
+    node.app.record(Reader::Operator, &care(), &serial(seed)).map_or(0, |answer| answer.record.statements.len())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn single_things_are_adopted_and_followed_without_a_copy() {
     let home = home().await;
     let asked = Liar::honest(&home).await;
     let made = origin(&home);
-    let peer = ics_node::config::PeerConfig { interval_ms: 50, ..upstream(&made, &asked.url()) };
-    let node = Gateway::open(vec![made.clone()], 60, peer, 9);
-    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home_key() };
-    let descriptor = changed_descriptor(Template::Maintenance, CARE, vec![source], |_| {});
-    tokio::task::block_in_place(|| node.app.found(&descriptor)).expect("founds");
-    let request = |ids: &[u8], follow| AdoptionRequest {
-        source: DOMAIN.to_owned(),
-        ids: ids.iter().map(|seed| serial(*seed)).collect(),
-        follow,
-        ..AdoptionRequest::default()
-    };
+    let node = caring(&made, &asked.url(), 50);
     let adopted = node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
     assert_eq!((adopted.identities.len(), adopted.refused.len()), (1, 0), "{adopted:?}");
     assert!(adopted.adopted >= 2, "the certificate of who said it, and what he said: {adopted:?}");
@@ -48,7 +107,7 @@ async fn single_things_are_adopted_and_followed_without_a_copy() {
     assert_eq!(hidden.problem().code(), "unknown-identity", "{hidden}");
     let lot = AdoptionRequest { lot: Some("L1".to_owned()), ..request(&[], None) };
     let refused = node.app.adopt(&care(), lot).await.expect_err("nobody knows what is in a lot");
-    assert!(refused.to_string().contains("only things that are named"), "{refused}");
+    assert!(refused.to_string().contains("without one it is followed (`--follow`)"), "{refused}");
 
     // The peer withholds the block first: nothing is taken from it, and it is told of.
     let (stop, stopped) = watch::channel(false);

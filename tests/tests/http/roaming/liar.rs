@@ -87,6 +87,10 @@ impl Shared {
         if target.ends_with("/checkpoint") {
             return Reply::Json(home.checkpoint(&domain()).expect("a checkpoint").into_bytes());
         }
+        // It has no watch feed: what is followed is looked at.
+        if target.ends_with("/watch") {
+            return Reply::Missing;
+        }
         let (path, query) = target.split_once('?').expect("a query");
         let asked = path.split("/identities/").nth(1).and_then(|rest| rest.strip_suffix("/attestation")).expect(path);
         let asked = asked.replace("%3A", ":");

@@ -1,0 +1,140 @@
+//! Which of the things that somebody follows or watches a statement concerns.
+
+use std::collections::BTreeSet;
+
+use ics_core::identity::IdentityId;
+use ics_core::limits;
+use ics_core::record::{Logged, Posting, Record, candidate_groups};
+use ics_core::statement::{Group, Subject};
+use ics_core::vocabulary::Attribute;
+use ics_sync::wire::Choice;
+
+use super::entries::{Entries as _, about, restore};
+use super::read::Sight;
+use super::{App, AppError};
+
+/// What is followed or watched in a domain.
+pub(super) struct Wanted<'a> {
+    /// Everything of these models and lots.
+    pub(super) choices: &'a [Choice],
+    /// Whether a thing is named.
+    pub(super) is_named: &'a dyn Fn(&IdentityId) -> Result<bool, AppError>,
+    /// All that are named.
+    pub(super) named: &'a dyn Fn() -> Result<Vec<IdentityId>, AppError>,
+    /// Whether what is said of a thing may be had.
+    pub(super) may: &'a dyn Fn(&Record) -> bool,
+    /// Whether a member of a group is one that serves; the others are had where there is none.
+    pub(super) serves: &'a dyn Fn(&Record) -> bool,
+}
+
+impl App {
+    /// The things that a statement concerns: its subject, or a member of it if that is a group. One member is enough: with
+    /// it all is had that is said of the group.
+    pub(super) fn concerned(
+        &self,
+        sight: &Sight<'_>,
+        wanted: &Wanted<'_>,
+        statement: &Logged,
+    ) -> Result<BTreeSet<IdentityId>, AppError> {
+        let id = statement.subject_id();
+        let mut things = BTreeSet::new();
+        if self.wanted(sight, wanted, &id)?.is_some() {
+            things.insert(id);
+        }
+        if let (Subject::Group(group), IdentityId::Group(named)) = (statement.subject(), &id) {
+            things.extend(self.wanted_member(sight, wanted, group, named)?);
+        }
+        Ok(things)
+    }
+
+    /// The record of a thing, if it is named or has what is chosen; and may be had.
+    fn wanted(&self, sight: &Sight<'_>, wanted: &Wanted<'_>, id: &IdentityId) -> Result<Option<Record>, AppError> {
+        let named = (wanted.is_named)(id)?;
+        if !named && wanted.choices.is_empty() {
+            return Ok(None);
+        }
+        let record = self.resolve(sight, id)?.map(|(record, _)| record);
+        let fits = |record: &Record| named || wanted.choices.iter().any(|choice| choice.fits(record));
+        Ok(record.filter(|record| fits(record) && (wanted.may)(record)))
+    }
+
+    /// One member of a group that is wanted.
+    ///
+    /// A group may have any number of others. So those are looked through first that have what is chosen; then some of all;
+    /// and where these are not all, what is named.
+    fn wanted_member(
+        &self,
+        sight: &Sight<'_>,
+        wanted: &Wanted<'_>,
+        group: &Group,
+        named: &[u8; 32],
+    ) -> Result<Option<IdentityId>, AppError> {
+        let mut search = Search { app: self, sight, wanted, group, named, other: None };
+        let mut is_all = true;
+        for member in members_of(group, named) {
+            for choice in wanted.choices {
+                let postings = [vec![member.clone()], choice.postings()].concat();
+                if let Some(found) = search.first(self.spoken_of(sight, &postings)?)? {
+                    return Ok(Some(found));
+                }
+            }
+            let some = self.spoken_of(sight, &[member])?;
+            is_all &= some.len() < limits::GROUP_MEMBERS_SOUGHT;
+            if let Some(found) = search.first(some)? {
+                return Ok(Some(found));
+            }
+        }
+        let found = if is_all { None } else { search.first((wanted.named)()?)? };
+        Ok(found.or(search.other))
+    }
+
+    /// What the first entries are about that have all of these postings.
+    fn spoken_of(&self, sight: &Sight<'_>, postings: &[Posting]) -> Result<Vec<IdentityId>, AppError> {
+        let found = sight.entries.find(postings, limits::GROUP_MEMBERS_SOUGHT)?;
+        // What collides with them is no member.
+        let about = |entry| Ok(restore(&sight.domain, entry)?.map(|it| it.subject_id()));
+        found.iter().map(about).filter_map(Result::transpose).collect()
+    }
+}
+
+/// A search for a member of a group that is wanted.
+struct Search<'a> {
+    app: &'a App,
+    sight: &'a Sight<'a>,
+    wanted: &'a Wanted<'a>,
+    group: &'a Group,
+    named: &'a [u8; 32],
+    /// The first that does not serve.
+    other: Option<IdentityId>,
+}
+
+impl Search<'_> {
+    /// The first of these that serves.
+    fn first(&mut self, ids: Vec<IdentityId>) -> Result<Option<IdentityId>, AppError> {
+        for id in ids {
+            match if self.is_member(&id)? { self.app.wanted(self.sight, self.wanted, &id)? } else { None } {
+                Some(record) if (self.wanted.serves)(&record) => return Ok(Some(id)),
+                Some(_) => self.other = self.other.or(Some(id)),
+                None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn is_member(&self, id: &IdentityId) -> Result<bool, AppError> {
+        if *id == IdentityId::Group(*self.named) {
+            return Ok(false);
+        }
+        let groups = candidate_groups(&about(&self.sight.entries, &self.sight.domain, id)?);
+        let selects = self.group.selector_key().is_some_and(|selector| groups.selectors.contains(&selector));
+        Ok(groups.named.contains(self.named) || selects)
+    }
+}
+
+/// What statements have, each for itself, that make things members of a group. What fewest things share comes last in the
+/// order of the vocabulary: the lot behind the model and the maker.
+fn members_of(group: &Group, named: &[u8; 32]) -> Vec<Posting> {
+    let mut selecting = group.attributes.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute));
+    let by_value = selecting.next_back().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone()));
+    core::iter::once(Posting::Member(*named)).chain(by_value).collect()
+}

@@ -1,0 +1,207 @@
+//! Following without a copy: what a home pushes of the things that are followed is fetched, verified and taken over.
+//!
+//! What is to be done [`ics_sync::watch::Watcher`] says; here it is done.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use ics_core::vocabulary::DomainName;
+use ics_sync::http::{EventStream, HttpPeer, PeerError};
+use ics_sync::mirror::Way;
+use ics_sync::watch::{Action, Settings, Watcher, is_no_way};
+use ics_sync::wire::{Heads, Watch};
+use tokio::task::JoinSet;
+
+use super::follow::Work;
+use crate::app::follow::choices;
+use crate::app::{App, AppError, random};
+
+/// In which time a stream must stand and have brought its first event.
+const FIRST_EVENT: Duration = Duration::from_secs(10);
+/// Milliseconds between two looks where no peer is configured that says otherwise.
+const INTERVAL_MILLIS: u64 = 2_000;
+
+/// What follows without a copy, a task for each domain that follows another one.
+#[derive(Default)]
+pub(crate) struct Followers {
+    tasks: JoinSet<()>,
+    /// For what they were begun.
+    begun: Option<Begun>,
+}
+
+/// By what tasks are begun anew: changes of what is followed, of the peers, and which domain follows which.
+#[derive(PartialEq, Eq)]
+struct Begun {
+    follows: u64,
+    peers: u64,
+    pairs: Vec<(DomainName, DomainName)>,
+}
+
+impl Followers {
+    /// Has all that is followed without a copy be heard of, as it stands now.
+    pub(in crate::app) async fn keep(&mut self, app: &App) {
+        let follows = app.roaming().follows.load(Ordering::Acquire);
+        let peers = *app.peers_table().changes().borrow();
+        let work = app.at_once(|app| Ok(app.followed_elsewhere())).await.unwrap_or_default();
+        let pairs = work.iter().map(|(target, following, _)| (target.name.clone(), following.source.clone()));
+        let begun = Some(Begun { follows, peers, pairs: pairs.collect() });
+        let has_ended = self.tasks.try_join_next().is_some();
+        if has_ended || self.begun != begun {
+            self.tasks = JoinSet::new();
+            for work in work {
+                self.tasks.spawn(app.clone().follow_from_afar(work));
+            }
+            self.begun = begun;
+        }
+    }
+}
+
+/// One domain that follows another one, of which no copy is here.
+struct Afar {
+    app: App,
+    work: Work,
+    /// What is followed by name.
+    ids: Vec<String>,
+    stream: Option<EventStream<Heads>>,
+    /// Why the home was not heard the last time.
+    unheard: String,
+}
+
+impl App {
+    /// Says that something else is followed now.
+    pub(in crate::app) fn follows_changed(&self) {
+        self.roaming().follows.fetch_add(1, Ordering::Release);
+    }
+
+    /// Follows one domain until it is dropped.
+    async fn follow_from_afar(self, work: Work) {
+        let (target, following, origin) = &work;
+        let (number, source) = (target.number, following.source.clone());
+        let ids = self.at_once(move |app| Ok(app.store().followed_ids(number, &source)?)).await;
+        let (Ok(ids), Ok(seed)) = (ids, random()) else { return };
+        let intervals = self.peers_table().asked_about(origin).into_iter().map(|peer| peer.config.interval_ms);
+        let interval_millis = intervals.min().unwrap_or(INTERVAL_MILLIS);
+        let mut watcher = Watcher::new(following.upto, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
+        let mut afar = Afar { app: self, work, ids, stream: None, unheard: String::new() };
+        loop {
+            if let Err(error) = afar.step(&mut watcher).await {
+                afar.stream = None;
+                watcher.fail(afar.app.clock().now());
+                let (target, following, _) = &afar.work;
+                tracing::warn!(domain = %target.name, source = %following.source, %error, "it is not followed");
+                afar.tell(Some(error.to_string()));
+            }
+        }
+    }
+}
+
+impl Afar {
+    /// Does what is next.
+    async fn step(&mut self, watcher: &mut Watcher) -> Result<(), AppError> {
+        let now = self.app.clock().now();
+        match watcher.poll(now) {
+            Action::Wait { until } => {
+                self.stream = None;
+                tokio::time::sleep(Duration::from_millis(until.millis_since(now))).await;
+            }
+            Action::Listen { from, way } => match self.listen(from, way).await {
+                Ok(heads) => watcher
+                    .handle_heads(&heads, self.app.clock().now())
+                    .map_err(|error| super::follow::not_heard(&self.work.2, &error.to_string()))?,
+                Err(problem) => {
+                    self.stream = None;
+                    self.unheard = problem.to_string();
+                    watcher.handle_unheard(&problem, self.app.clock().now());
+                }
+            },
+            Action::Fetch { id, size } => {
+                self.until_paced().await;
+                self.app.take_from_afar(&self.work, &id, size, watcher.upto()).await?;
+                watcher.handle_fetched();
+            }
+            Action::Settle { upto } => {
+                self.note(watcher.upto(), upto).await?;
+                watcher.handle_settled();
+                self.tell(None);
+            }
+            Action::Look { from } => self.look(watcher, from).await?,
+        }
+        Ok(())
+    }
+
+    /// Looks at what is followed by name. What is followed by model or lot is not heard of meanwhile.
+    async fn look(&self, watcher: &mut Watcher, from: u64) -> Result<(), AppError> {
+        let is_all = self.work.1.choices.is_empty();
+        let reached = self.app.look_from_afar(&self.work, &self.ids, from).await?;
+        if is_all && reached > watcher.upto() {
+            self.note(watcher.upto(), reached).await?;
+        }
+        watcher.handle_looked(reached, is_all, self.app.clock().now());
+        let missing = || format!("what is said of a model or a lot is not heard now: {}", self.unheard);
+        self.tell((!is_all).then(missing));
+        Ok(())
+    }
+
+    /// What the home pushes: by the stream that is open, or a new one, or a request that waits there.
+    async fn listen(&mut self, from: u64, way: Way) -> Result<Heads, PeerError> {
+        if let (Some(stream), Way::Stream) = (&mut self.stream, way) {
+            return stream.next().await;
+        }
+        let (domain, choices) = (&self.work.2.domain, choices(&self.work.1));
+        let watch = Watch { ids: self.ids.clone(), choices, from, wait: None };
+        let mut problem = PeerError::Transport("there is no peer that is asked about single things".to_owned());
+        for (number, peer) in self.peers().into_iter().enumerate() {
+            let heard = match way {
+                Way::LongPoll => peer.next_heads(domain, watch.clone()).await,
+                Way::Stream => open(&peer, domain, &watch).await.map(|(stream, heads)| {
+                    self.stream = Some(stream);
+                    heads
+                }),
+            };
+            match heard {
+                Ok(heads) => return Ok(heads),
+                // That one is away says more than that another one is not the home.
+                Err(other) if number == 0 || is_no_way(&problem) => problem = other,
+                Err(_) => {}
+            }
+        }
+        Err(problem)
+    }
+
+    fn peers(&self) -> Vec<HttpPeer> {
+        let asked = self.app.peers_table().asked_about(&self.work.2);
+        asked.iter().filter_map(|peer| peer.asking().map(|asking| asking.http.clone())).collect()
+    }
+
+    /// Waits until the next question may be asked.
+    async fn until_paced(&self) {
+        let now = Instant::now();
+        let asked = self.app.peers_table().asked_about(&self.work.2);
+        let peers = asked.iter().filter_map(|peer| peer.asking().map(|asking| asking.pace.wait(now)));
+        let wait = self.app.roaming().pace.wait(now).max(peers.min().unwrap_or_default());
+        tokio::time::sleep(wait).await;
+    }
+
+    /// Notes how far all is taken over.
+    async fn note(&self, from: u64, upto: u64) -> Result<(), AppError> {
+        let (target, following, origin) = &self.work;
+        let (number, source) = (target.number, following.source.clone());
+        let is_noted = self.app.at_once(move |app| Ok(app.store().follow_upto(number, &source, from, upto)?)).await?;
+        if is_noted { Ok(()) } else { Err(super::follow::not_heard(origin, "something else is followed now")) }
+    }
+
+    fn tell(&self, problem: Option<String>) {
+        let (target, following, _) = &self.work;
+        target.set_follow_error(&following.source, problem);
+    }
+}
+
+/// Opens a stream, and waits for its first event.
+async fn open(peer: &HttpPeer, domain: &DomainName, watch: &Watch) -> Result<(EventStream<Heads>, Heads), PeerError> {
+    let first = async {
+        let mut stream = peer.watch(domain, watch).await?;
+        let heads = stream.next().await?;
+        Ok((stream, heads))
+    };
+    tokio::time::timeout(FIRST_EVENT, first).await.map_err(|_| PeerError::Held)?
+}

@@ -1,0 +1,49 @@
+//! What is said of things that somebody watches who keeps no copy: pushed by their home, or waited for.
+
+use std::time::Duration;
+
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use ics_sync::news::HEARTBEAT_SECONDS;
+use ics_sync::wire::Watch;
+
+use super::log::{EVENT_STREAM, LONGEST_WAIT_SECONDS, events, last_event, stream};
+use crate::app::Event;
+use crate::http::accept;
+use crate::http::answer::{self, JSON};
+use crate::http::body::Json;
+use crate::http::face::Face;
+use crate::http::failure::Failure;
+use crate::http::request::{Domain, Reading};
+
+/// A stream of record heads, or the next of them in one answer.
+pub(super) async fn watch(
+    face: Data<Face>,
+    request: HttpRequest,
+    reader: Reading,
+    domain: Domain,
+    what: Json<Watch>,
+) -> Result<HttpResponse, Failure> {
+    let what = what.0;
+    let what = Watch { from: last_event(&request)?.unwrap_or(what.from), ..what };
+    let streams = accept::choose(&request, &[JSON, EVENT_STREAM])? == EVENT_STREAM;
+    let place = face.listen()?;
+    let wait = Duration::from_secs(what.wait.unwrap_or_default().min(LONGEST_WAIT_SECONDS));
+    let mut watcher = face.blocking(move |app| app.watch(reader.0, &domain.0, what)).await?;
+    if !streams {
+        let heads = watcher.next(wait).await?;
+        let answer = answer::json_bytes(&heads);
+        watcher.served(answer.len());
+        return Ok(answer::bytes(JSON, answer));
+    }
+    // The first event comes at once, whatever it says: so the client knows that events pass.
+    let mut patience = Duration::ZERO;
+    let next = async move || {
+        let heads = watcher.next(patience).await?;
+        patience = Duration::from_secs(HEARTBEAT_SECONDS);
+        let event: Event = heads.to_event().into();
+        watcher.served(event.len());
+        Ok(event)
+    };
+    Ok(stream().streaming(events(next, place, face.closing())))
+}
