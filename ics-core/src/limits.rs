@@ -214,6 +214,8 @@ pub const OCSP_QUESTIONS: usize = 16;
 pub const REVOCATION_SECONDS: u64 = 30 * 24 * 60 * 60;
 /// OCSP answers that are kept ready, per node.
 pub const OCSP_ANSWERS_KEPT: usize = 1 << 20;
+/// Bytes of OCSP answers that are kept ready by the bytes of their questions, with their headers.
+pub const OCSP_GIVEN_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of a developer's own signature over his software.
 pub const DEVELOPER_SIGNATURE_BYTES: usize = 8 * 1024;
 /// Developers' signatures that one statement holds.

@@ -14,40 +14,45 @@ use quick_cache::sync::Cache;
 use x509_cert::Certificate;
 
 use super::certify::IssuerKey;
+use super::entries::subject_key;
 use super::read::Sight;
 use super::{App, AppError, Depth};
-use crate::store::{DomainNumber, Part};
+use crate::store::{DomainNumber, Key, Part};
 use crate::x509::{Authority, OcspError, Question, Questions, Responder, State, answers_for};
 
-/// An answer, DER, and until when a cache may give it again.
+/// An answer, DER, and until when it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OcspAnswer {
     /// The response.
     pub der: Arc<[u8]>,
-    /// When it was made of the record; none for those that nobody signs.
-    pub this_update: Option<Timestamp>,
+    /// As of when it says so.
+    pub this_update: Timestamp,
     /// Until when it holds.
-    pub next_update: Option<Timestamp>,
+    pub next_update: Timestamp,
+    /// What it rests on, if it may be given to others.
+    rests_on: Option<Rests>,
 }
 
-/// An answer that was signed, and what it rests on.
-struct Ready {
+/// What an answer rests on: what memory keeps of one identity, and the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rests {
+    domain: DomainNumber,
     id: IdentityId,
+    key: Key,
     generation: u64,
     /// Until when it is given without being made anew.
     serves_until: Timestamp,
-    answer: OcspAnswer,
 }
 
 /// Answers that are kept, by domain and question.
-pub(crate) struct Answers(Cache<(DomainNumber, Vec<u8>), Arc<Ready>, Bytes>);
+pub(crate) struct Answers(Cache<(DomainNumber, Vec<u8>), Arc<OcspAnswer>, Bytes>);
 
 #[derive(Clone)]
 struct Bytes;
 
-impl Weighter<(DomainNumber, Vec<u8>), Arc<Ready>> for Bytes {
-    fn weight(&self, key: &(DomainNumber, Vec<u8>), ready: &Arc<Ready>) -> u64 {
-        (key.1.len() + ready.answer.der.len() + size_of::<Ready>()) as u64 + 96
+impl Weighter<(DomainNumber, Vec<u8>), Arc<OcspAnswer>> for Bytes {
+    fn weight(&self, key: &(DomainNumber, Vec<u8>), answer: &Arc<OcspAnswer>) -> u64 {
+        (key.1.len() + answer.der.len() + size_of::<OcspAnswer>()) as u64 + 96
     }
 }
 
@@ -67,7 +72,12 @@ impl App {
     ///
     /// # Errors
     /// When the node does not answer for the certificate, or cannot now: [`OcspError::to_der`] says so to whoever asks.
-    pub fn ocsp(&self, domain: &DomainName, request: &[u8], depth: Depth) -> Result<Option<OcspAnswer>, OcspError> {
+    pub fn ocsp(
+        &self,
+        domain: &DomainName,
+        request: &[u8],
+        depth: Depth,
+    ) -> Result<Option<Arc<OcspAnswer>>, OcspError> {
         let questions = Questions::parse(request)?;
         let hosted = self.hosted(domain).map_err(|_| OcspError::Unauthorized)?;
         if let Some(answer) = self.signed_already(hosted.number, &questions) {
@@ -81,18 +91,25 @@ impl App {
             if error.is_internal() { OcspError::Internal } else { OcspError::TryLater }
         };
         let sight = self.sight(&hosted).map_err(failed)?;
-        self.answer_now(&sight, &questions)
+        self.answer_now(&sight, &questions).map(Some)
     }
 
-    fn signed_already(&self, domain: DomainNumber, questions: &Questions) -> Option<OcspAnswer> {
-        let ([question], None) = (questions.questions.as_slice(), &questions.nonce) else { return None };
-        let ready = self.0.ocsp.0.get(&(domain, question.key()))?;
+    /// Whether an answer may be given again to whoever asks the same: nothing that it rests on has ended, and it need not
+    /// be made anew yet.
+    #[must_use]
+    pub fn ocsp_holds(&self, answer: &OcspAnswer) -> bool {
+        let Some(rests) = answer.rests_on else { return false };
         let now = self.clock().now();
-        let kept = self.memory().recall(domain, &ready.id, now)?;
-        (kept.generation == ready.generation && now < ready.serves_until).then(|| ready.answer.clone())
+        let kept = self.memory().recall_at(rests.domain, (&rests.id, rests.key), now);
+        kept.is_some_and(|kept| kept.generation == rests.generation && now < rests.serves_until)
     }
 
-    fn answer_now(&self, sight: &Sight<'_>, questions: &Questions) -> Result<Option<OcspAnswer>, OcspError> {
+    fn signed_already(&self, domain: DomainNumber, questions: &Questions) -> Option<Arc<OcspAnswer>> {
+        let ([question], None) = (questions.questions.as_slice(), &questions.nonce) else { return None };
+        self.0.ocsp.0.get(&(domain, question.key())).filter(|answer| self.ocsp_holds(answer))
+    }
+
+    fn answer_now(&self, sight: &Sight<'_>, questions: &Questions) -> Result<Arc<OcspAnswer>, OcspError> {
         let failed = |error: AppError| {
             tracing::error!(%error, domain = %sight.hosted.name, "no answer about a certificate");
             OcspError::Internal
@@ -130,14 +147,16 @@ impl App {
         let times = (this_update, next_update);
         let der = responder.respond(&states, questions.nonce.as_deref(), times, now);
         let der = der.map_err(|error| failed(AppError::Internal(error.to_string())))?.into();
-        let answer = OcspAnswer { der, this_update: Some(this_update), next_update: Some(next_update) };
-        if let ([question], None, Some((id, generation))) = (questions.questions.as_slice(), &questions.nonce, rests_on)
-        {
-            let serves_until = this_update.plus_millis(next_update.millis_since(this_update) / 2);
-            let ready = Ready { id, generation, serves_until, answer: answer.clone() };
-            self.0.ocsp.0.insert((sight.hosted.number, question.key()), Arc::new(ready));
-        }
-        Ok(Some(answer))
+        let only = (questions.questions.as_slice(), &questions.nonce, rests_on);
+        let ([question], None, Some((id, generation))) = only else {
+            return Ok(Arc::new(OcspAnswer { der, this_update, next_update, rests_on: None }));
+        };
+        let serves_until = this_update.plus_millis(next_update.millis_since(this_update) / 2);
+        let domain = sight.hosted.number;
+        let rests_on = Some(Rests { domain, id, key: subject_key(&id), generation, serves_until });
+        let answer = Arc::new(OcspAnswer { der, this_update, next_update, rests_on });
+        self.0.ocsp.0.insert((domain, question.key()), Arc::clone(&answer));
+        Ok(answer)
     }
 
     /// The state of the certificate in question, and on what that rests: the identity, what is kept of it, and when that

@@ -85,7 +85,8 @@ pub(super) fn encoded(request: &HttpRequest, answer: Encoded) -> HttpResponse {
     tagged(request, tag, || HttpResponse::Ok().content_type(JSON).body(answer.json))
 }
 
-fn has(request: &HttpRequest, tag: &EntityTag) -> bool {
+/// Whether the client has shown this tag.
+pub(super) fn has(request: &HttpRequest, tag: &EntityTag) -> bool {
     if !request.headers().contains_key(header::IF_NONE_MATCH) {
         return false;
     }

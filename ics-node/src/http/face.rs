@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::failure::Failure;
 use super::metrics::Metrics;
+use super::ocsp;
 use super::server::Settings;
 use crate::app::problem::Code;
 use crate::app::{App, AppError, Depth};
@@ -19,6 +20,8 @@ pub(super) struct Face {
     pub(super) app: App,
     /// The counters.
     pub(super) metrics: Metrics,
+    /// Answers about certificates that were given before.
+    pub(super) ocsp: ocsp::Hot,
     /// How long a request's body may take to arrive.
     pub(super) request_timeout: Duration,
     work: Arc<Semaphore>,
@@ -36,6 +39,7 @@ impl Face {
         Self {
             app,
             metrics: Metrics::new(),
+            ocsp: ocsp::Hot::default(),
             request_timeout: settings.request_timeout,
             work: Arc::new(Semaphore::new(settings.max_work)),
             uploads: Arc::new(Semaphore::new(settings.max_uploads)),

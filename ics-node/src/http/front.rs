@@ -1,7 +1,7 @@
 //! In front of the router: what memory answers at once needs no route, no extractors and no middleware.
 //!
-//! It answers a plain GET by anybody for a check or a record, exactly as the router would (a test compares them); all
-//! else, and all that memory does not have, goes on to the router.
+//! It answers a plain GET by anybody for a check, a record or a certificate's state, exactly as the router would (tests
+//! compare them); all else, and all that memory does not have, goes on to the router.
 
 use std::time::Instant;
 
@@ -17,7 +17,7 @@ use ics_core::limits;
 
 use super::face::Face;
 use super::request::ProvenKey;
-use super::routes::{self, checks};
+use super::routes::{self, checks, x509};
 use super::{answer, watch};
 use crate::app::{self, Depth, Extent, Reader};
 
@@ -91,6 +91,9 @@ fn hot(face: &Face, request: &Request) -> Option<HttpResponse> {
     let started = Instant::now();
     let (path, query) = (request.path(), request.uri().query().unwrap_or_default());
     let (route, mut response) = match path {
+        // There all answers are alike, whoever asks and whatever he prefers.
+        _ if path.starts_with("/x509/") => (x509::OCSP, x509::hot(face, path)?),
+        _ if !is_anybodys(request) => return None,
         routes::CHECK => (routes::CHECK, checks::hot(face, query)?),
         _ => record(face, path, query)?,
     };
@@ -100,17 +103,19 @@ fn hot(face: &Face, request: &Request) -> Option<HttpResponse> {
     Some(response)
 }
 
-/// Nothing in the head that the router would have to look at: no credentials, conditions or preferences, and no more
-/// bytes than a head takes.
+/// No condition for the router to look at, and no more bytes than a head takes.
 fn is_plain(request: &Request) -> bool {
-    let special = [header::AUTHORIZATION, header::IF_NONE_MATCH];
     let headers = request.head().headers();
-    let wants_anything = headers.get(header::ACCEPT).is_none_or(|accept| accept == "*/*");
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     bytes + request.uri().path_and_query().map_or(0, |target| target.as_str().len()) < limits::HTTP_HEADER_BYTES - 64
-        && !special.iter().any(|name| headers.contains_key(name))
-        && wants_anything
-        && request.conn_data::<ProvenKey>().is_none()
+        && !headers.contains_key(header::IF_NONE_MATCH)
+}
+
+/// No credentials and no preferences.
+fn is_anybodys(request: &Request) -> bool {
+    let headers = request.head().headers();
+    let wants_anything = headers.get(header::ACCEPT).is_none_or(|accept| accept == "*/*");
+    wants_anything && !headers.contains_key(header::AUTHORIZATION) && request.conn_data::<ProvenKey>().is_none()
 }
 
 /// A record or a view by its path.

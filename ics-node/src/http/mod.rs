@@ -12,6 +12,7 @@ mod face;
 mod failure;
 mod front;
 mod metrics;
+mod ocsp;
 mod openapi;
 mod pages;
 mod request;

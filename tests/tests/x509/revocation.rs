@@ -132,6 +132,62 @@ fn ocsp_follows_the_status() {
     assert!(text.contains("device.pem: good"), "{text}");
 }
 
+/// Headers and body of an answer; the time of the answer itself is left out.
+fn fetched(bench: &Bench, url: &str, more: &[&str]) -> (Vec<String>, Vec<u8>) {
+    let common = ["--silent", "--dump-header", "-", "--output", "answer.der", url];
+    let headers = bench.ok("curl", &[&common[..], more].concat());
+    let mut headers: Vec<String> =
+        headers.lines().map(str::trim).filter(|line| !line.starts_with("date:")).map(str::to_owned).collect();
+    headers.sort();
+    (headers, bench.read("answer.der"))
+}
+
+/// Day, month, year and time, as HTTP and openssl write them in different orders.
+fn parts(date: &str) -> std::collections::BTreeSet<&str> {
+    let words = date.split(' ').filter(|word| !word.is_empty() && !word.ends_with(','));
+    words.map(|word| word.trim_start_matches('0')).collect()
+}
+
+/// What was answered once is given again in front of the router and by POST, but never when something has changed.
+#[test]
+fn the_same_bytes_get_the_same_answer_until_the_status_changes() {
+    let (world, bench) = (World::new(), Bench::new());
+    issued(&world, &bench);
+    let node = Node::start(&world.app);
+    bench.openssl("ocsp -issuer issuer.pem -cert device.pem -no_nonce -reqout request.der");
+    let base64 = STANDARD.encode(bench.read("request.der")).replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    let url = node.x509(&format!("ocsp/{base64}"));
+    let get = |more: &[&str]| fetched(&bench, &url, more);
+    let body = ["--header", "Content-Type: application/ocsp-request", "--data-binary", "@request.der"];
+    let post = || fetched(&bench, &node.x509("ocsp"), &body).1;
+    let first = get(&[]);
+    let routed = ["--header", "If-None-Match: W/\"another\""];
+    for other in [get(&[]), get(&routed), get(&["--header", "Accept: application/ocsp-response"])] {
+        assert_eq!(other, first);
+    }
+    assert_eq!((post(), post()), (first.1.clone(), first.1.clone()));
+
+    // RFC 5019, 6.2.
+    let header = |name: &str| first.0.iter().find_map(|line| line.strip_prefix(name)).expect(name).trim().to_owned();
+    let text = bench.openssl("ocsp -respin answer.der -noverify -resp_text");
+    let said = |what: &str| text.lines().find_map(|line| line.trim().strip_prefix(what)).expect(what).to_owned();
+    assert_eq!(parts(&header("last-modified:")), parts(&said("This Update:")), "{text}");
+    assert_eq!(parts(&header("expires:")), parts(&said("Next Update:")), "{text}");
+    assert!(header("cache-control:").contains("max-age=0"), "a cache asks again each time");
+    let same = get(&["--header", &format!("If-None-Match: {}", header("etag:"))]);
+    assert!(same.0.iter().any(|line| line.starts_with("HTTP/1.1 304")), "{same:?}");
+
+    let suspended = suspend(&world);
+    for answer in [get(&[]).1, post()] {
+        assert_ne!(answer, first.1);
+        bench.file("answer.der", &answer);
+        assert!(bench.openssl("ocsp -respin answer.der -noverify -resp_text").contains("Cert Status: revoked"));
+    }
+    lift(&world, &suspended);
+    get(&[]);
+    assert!(bench.openssl("ocsp -respin answer.der -noverify -resp_text").contains("Cert Status: good"));
+}
+
 #[test]
 fn what_ocsp_does_not_answer() {
     let (world, bench) = (World::new(), Bench::new());

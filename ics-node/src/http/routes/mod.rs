@@ -18,7 +18,7 @@ mod peers;
 mod statements;
 mod watch;
 mod witness;
-mod x509;
+pub(super) mod x509;
 
 use actix_web::guard;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};

@@ -1,6 +1,8 @@
 //! `/x509/…`: revocation lists, OCSP (RFC 6960, and GET as in RFC 5019), issuers' certificates; and `/.well-known/est/…`
 //! (RFC 7030). They have specifications of their own and are not part of the API's.
 
+use std::sync::Arc;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, ResponseError as _};
@@ -13,11 +15,12 @@ use serde::Deserialize;
 use super::Access::Everybody;
 use super::{Endpoint, get, post};
 use crate::app::problem::Code;
-use crate::app::{App, EstRequest, Listing, OcspAnswer};
+use crate::app::{App, EstRequest, Listing};
 use crate::http::answer;
 use crate::http::body;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
+use crate::http::ocsp::{Given, OCSP_RESPONSE, posted};
 use crate::http::request::{Domain, ProvenKey};
 use crate::x509::OcspError;
 
@@ -25,7 +28,7 @@ use crate::x509::OcspError;
 pub(super) const TABLE: &[Endpoint] = &[
     get("/x509/{domain}/crl/{issuer}/{shard}.crl", Everybody, |r| r.to(revocation_list)),
     get("/x509/{domain}/issuers/{issuer}.cer", Everybody, |r| r.to(issuer)),
-    get("/x509/{domain}/ocsp/{request:.*}", Everybody, |r| r.to(ocsp_get)),
+    get(OCSP, Everybody, |r| r.to(ocsp_get)),
     post("/x509/{domain}/ocsp", Everybody, |r| r.to(ocsp_post)),
     get("/.well-known/est/cacerts", Everybody, |r| r.to(ca_certificates)),
     get("/.well-known/est/csrattrs", Everybody, |r| r.to(attributes)),
@@ -45,10 +48,12 @@ pub(super) const TABLE: &[Endpoint] = &[
 /// The profile of whoever names none.
 const DEFAULT_PROFILE: &str = "ldevid";
 
+/// Questions about certificates by GET.
+pub(in crate::http) const OCSP: &str = "/x509/{domain}/ocsp/{request:.*}";
+
 const CRL: &str = "application/pkix-crl";
 const CERTIFICATE: &str = "application/pkix-cert";
 const OCSP_REQUEST: &str = "application/ocsp-request";
-const OCSP_RESPONSE: &str = "application/ocsp-response";
 const PKCS10: &str = "application/pkcs10";
 const PKCS7: &str = "application/pkcs7-mime";
 const CERTS_ONLY: &str = "application/pkcs7-mime; smime-type=certs-only";
@@ -97,7 +102,7 @@ async fn ocsp_get(
     let most = limits::OCSP_REQUEST_BYTES * 2;
     let decoded = Some(text).filter(|text| text.len() <= most).and_then(|text| STANDARD.decode(text).ok());
     match decoded {
-        Some(der) => answered(&face, domain.0, der, &request).await,
+        Some(der) => answered(&face, domain.0, der, request.uri().path().as_bytes(), &request).await,
         None => ocsp(OcspError::Malformed.to_der()),
     }
 }
@@ -109,37 +114,48 @@ async fn ocsp_post(face: Data<Face>, domain: Domain, request: HttpRequest, paylo
         body::read(&request, &mut payload.into_inner(), limits::OCSP_REQUEST_BYTES).await
     };
     match read.await {
-        Ok(der) => answered(&face, domain.0, der.to_vec(), &request).await,
+        Ok(der) => {
+            let question = posted(&domain.0, &der);
+            match face.ocsp.get(&face.app, &question) {
+                Some(given) => given.respond(&request),
+                None => answered(&face, domain.0, der.to_vec(), &question, &request).await,
+            }
+        }
         Err(failure) if failure.status_code() == StatusCode::PAYLOAD_TOO_LARGE => ocsp(OcspError::Malformed.to_der()),
         Err(failure) => failure.error_response(),
     }
 }
 
-async fn answered(face: &Face, domain: DomainName, der: Vec<u8>, request: &HttpRequest) -> HttpResponse {
+/// Answers, and remembers that by the bytes in which it was asked.
+async fn answered(
+    face: &Face,
+    domain: DomainName,
+    der: Vec<u8>,
+    question: &[u8],
+    request: &HttpRequest,
+) -> HttpResponse {
     let asked = face.hot(move |app, depth| {
         Ok(match app.ocsp(&domain, &der, depth) {
             Ok(answer) => answer.map(Ok),
             Err(error) => Some(Err(error)),
         })
     });
-    let OcspAnswer { der, next_update, .. } = match asked.await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => return ocsp(error.to_der()),
+    match asked.await {
+        Ok(Ok(answer)) => {
+            let given = Arc::new(Given::new(answer));
+            face.ocsp.put(&face.app, question, &given);
+            given.respond(request)
+        }
+        Ok(Err(error)) => ocsp(error.to_der()),
         // All places are taken, or the node failed: the protocol has words for both.
-        Err(failure) if failure.problem().code() == Code::Busy.as_str() => return ocsp(OcspError::TryLater.to_der()),
-        Err(_) => return ocsp(OcspError::Internal.to_der()),
-    };
-    let mut response = answer::tagged(request, answer::tag_of(&der), || ocsp(der.to_vec()));
-    // Whoever keeps it asks again each time: a revocation is not to wait for a cache.
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CACHE_CONTROL,
-        header::HeaderValue::from_static("max-age=0, public, no-transform, must-revalidate"),
-    );
-    if next_update.is_none() {
-        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+        Err(failure) if failure.problem().code() == Code::Busy.as_str() => ocsp(OcspError::TryLater.to_der()),
+        Err(_) => ocsp(OcspError::Internal.to_der()),
     }
-    response
+}
+
+/// The answer to a path, if it was given before and still holds.
+pub(in crate::http) fn hot(face: &Face, path: &str) -> Option<HttpResponse> {
+    face.ocsp.get(&face.app, path.as_bytes()).map(|given| given.whole())
 }
 
 fn ocsp(der: Vec<u8>) -> HttpResponse {
