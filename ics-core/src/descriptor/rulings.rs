@@ -72,6 +72,12 @@ impl Descriptor {
         let declared = self.compromised.iter().filter(|c| c.signer == *signer && c.domain == *domain);
         declared.map(|compromise| compromise.from_index).min()
     }
+
+    /// Whether a signer's key is declared compromised, in whatever domain he has spoken.
+    #[must_use]
+    pub fn is_compromised(&self, signer: &Fingerprint) -> bool {
+        self.compromised.iter().any(|compromise| compromise.signer == *signer)
+    }
 }
 
 impl Freshness {

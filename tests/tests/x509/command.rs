@@ -79,6 +79,17 @@ fn a_root_offline_and_an_issuer_in_a_token() {
     let shown = done(&bench, "node", "--json domain show devices.acme.example");
     assert!(shown.contains("\"certificates\"") && shown.contains("\"issuer\"") && shown.contains(url), "{shown}");
 
+    let keys: serde_json::Value = serde_json::from_str(&done(&bench, "node", "--json key list")).expect("JSON");
+    let named = |key: &&serde_json::Value| key["name"] == "issuer";
+    let key = keys.as_array().and_then(|keys| keys.iter().find(named)).expect("the issuer's key");
+    let fingerprint = key["fingerprint"].as_str().expect("a fingerprint");
+    done(&bench, "node", &format!("domain update devices.acme.example --compromised {fingerprint}@0"));
+    let refused = ics(&bench, "node", "ca import issuer.pem --chain root.pem --domain devices.acme.example");
+    assert!(!refused.status.success() && said(&refused).contains("compromised"), "{}", said(&refused));
+    let shown: serde_json::Value =
+        serde_json::from_str(&done(&bench, "node", "--json domain show devices.acme.example")).expect("JSON");
+    assert_eq!(shown["version"], 3, "nothing was written: {shown}");
+
     let other = ics(&bench, "offline", "ca sign issuer.csr --certificate issuer.pem --out wrong.pem");
     assert!(said(&other).contains("not that of the certificate"), "{}", said(&other));
     bench.file("issuer.csr", b"-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n");

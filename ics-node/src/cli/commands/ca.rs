@@ -370,6 +370,13 @@ impl Import {
             Failure::new(Exit::NotFound, "no key of this home directory is that of the certificate")
                 .hint("`ics ca request` makes the request with the node's own key")
         })?;
+        // Whoever has the key could speak as the issuer again. The domain's log would take nothing of it, but the new
+        // descriptor would give it the role.
+        if let Some(key) = keys.iter().filter(|key| holds(key)).find(|key| previous.is_compromised(&key.fingerprint()))
+        {
+            let text = format!("the key `{}` of the certificate is declared compromised by the descriptor", key.name());
+            return Err(refused(text).hint("make another with `ics key make`, and ask the root for its certificate"));
+        }
         let role = ISSUER_ROLE.parse().map_err(|error: ics_core::vocabulary::WordError| refused(error))?;
         let spec = next.roles.entry(role).or_default();
         spec.signers.insert(key.fingerprint());
