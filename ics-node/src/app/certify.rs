@@ -41,8 +41,7 @@ use ics_core::vocabulary::{Act, DomainName, Effect, ProfileName, Requirement, Ro
 
 pub use self::error::{CertifyError, CertifyFault};
 pub use self::revoke::Revoker;
-use self::revoke::TakenBack;
-pub(super) use self::revoke::is_permitted_since;
+pub(super) use self::revoke::{TakenBack, is_permitted_since};
 use super::check::check_bodies;
 use super::entries::find_logged;
 use super::hosted::Hosted;
@@ -297,7 +296,7 @@ impl App {
                     return Err(CertifyError::Key("it was given up as compromised".to_owned()));
                 }
                 let mut ends = TakenBack::all(&record).filter(|end| end.issued == issued.index());
-                if let Some(end) = ends.find(|end| end.bars_key(&record)) {
+                if let Some(end) = ends.find(|end| end.stands(&record)) {
                     return Err(CertifyError::Key(end.to_string()));
                 }
             }

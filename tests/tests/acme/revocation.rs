@@ -2,7 +2,8 @@
 
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::vocabulary::Act;
-use ics_node::app::{CertifyFault, Reader, Requester};
+use ics_node::app::{CertifyFault, Reader, Requester, Revoker};
+use ics_node::x509::{Reason, SerialNumber, Shown};
 
 use crate::client::{Client, first_der};
 use crate::support::Server;
@@ -128,6 +129,23 @@ fn whoever_may_have_certificates_for_all_its_names() {
     let detail = maker.finalize(&order, &story.csr).fails(400, "badPublicKey");
     assert!(detail.contains("a newer status that permits lifts it"), "{detail}");
     maker.finalize(&order, &story.server.bench.request("another", &[])).is(200);
+}
+
+/// At another door nobody knows of accounts: what the log says of a certificate blocks the one that got it.
+#[test]
+fn an_account_is_blocked_by_what_the_log_says_of_its_certificate() {
+    let story = Story::begin();
+    let world = &story.server.world;
+    let shown = Shown::read(&story.certificate).expect("a certificate");
+    let serial = SerialNumber::read(&shown.serial).expect("a serial number");
+    let names = world.app.revoke_certificate(&domain(), &serial, Revoker::Names, Reason::CessationOfOperation);
+    names.expect("whoever may have its names");
+    let device = story.device();
+    let detail = device.order(&[URN]).fails(403, "unauthorized");
+    assert!(detail.contains("this account's certificate was revoked (cessationOfOperation)"), "{detail}");
+    story.signer(41, &maker()).order(&[URN]).is(201);
+    world.submit(vec![status(7, &owner(), "owner", "in-use", &[])]);
+    device.certificate(&[URN], &story.csr);
 }
 
 #[test]

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use ics_core::descriptor::Certificates;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::name::{Lookup, Name};
-use ics_core::time::Timestamp;
+use ics_core::record::IssuedCertificate;
 use ics_core::vocabulary::{CertificateUse, DomainName, ProfileName};
 
 use super::Client;
 use crate::acme::identifier::Identifier;
 use crate::acme::problem::{Kind, Problem};
 use crate::app::App;
-use crate::app::certify::{Application, CertifyError, Requester, is_permitted_since};
+use crate::app::certify::{Application, CertifyError, Requester, TakenBack, is_permitted_since};
 
 /// For which thing an account may have a certificate, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +90,8 @@ impl App {
     }
 
     /// An account of which somebody else had a certificate revoked gets no other one for its names, until somebody who is
-    /// entitled to it says anew that the thing may be used.
+    /// entitled to it says anew that the thing may be used. That it was revoked the log says, at whatever door it was asked
+    /// for, and also when nothing was noted here; what is noted outlives what is remembered of the certificate.
     pub(super) fn acme_blocks(
         &self,
         domain: &DomainName,
@@ -98,27 +99,37 @@ impl App {
         identifiers: &[Identifier],
         id: &IdentityId,
     ) -> Result<(), Problem> {
-        let blocked = |identifier: &Identifier| {
-            let found = self.acme_server()?.read(|tx| Ok(tx.blocked(client.id, identifier)?))?;
-            Ok(found.map(|(since, why)| (identifier.clone(), since, why)))
-        };
-        let found: Vec<_> = identifiers.iter().map(blocked).collect::<Result<_, Problem>>()?;
-        let mut problems = Vec::new();
-        for (identifier, since, why) in found.into_iter().flatten() {
-            if !self.permitted_since(domain, id, since)? {
-                let detail =
-                    format!("this account's certificate was revoked {why}; a newer status that permits lifts it");
-                problems.push(Problem::new(Kind::Unauthorized, detail).about(&identifier));
-            }
-        }
-        Problem::of_all(problems).map_or(Ok(()), Err)
-    }
-
-    fn permitted_since(&self, domain: &DomainName, id: &IdentityId, since: Timestamp) -> Result<bool, Problem> {
         let hosted = self.hosted(domain)?;
-        let sight = self.sight(&hosted)?;
-        let record = self.resolve(&sight, id)?.map(|(record, _)| record);
-        Ok(record.is_some_and(|record| is_permitted_since(&record, since)))
+        let Some((record, said)) = self.resolve(&self.sight(&hosted)?, id)? else { return Ok(()) };
+        let digest_of = |end: &TakenBack<'_>| {
+            let issued = said.about.iter().find(|it| it.index() == end.issued)?;
+            match IssuedCertificate::of(issued.claims())?.certificate {
+                Name::Certificate(digest) => Some(digest),
+                _ => None,
+            }
+        };
+        let ended = TakenBack::all(&record).filter(|end| end.stands(&record));
+        let ended: Vec<_> = ended.filter_map(|end| Some((digest_of(&end)?, end.why()))).collect();
+        let problems = self.acme_server()?.read(|tx| {
+            let mut problems = Vec::new();
+            for identifier in identifiers {
+                let noted = tx.blocked(client.id, identifier)?;
+                let mut why = noted.filter(|(since, _)| !is_permitted_since(&record, *since)).map(|(_, why)| why);
+                for (digest, told) in &ended {
+                    let got = tx.certificate_by_digest(domain, digest)?;
+                    let is_its =
+                        got.is_some_and(|(got, _)| got.account == client.id && got.identifiers.contains(identifier));
+                    why = why.or_else(|| is_its.then(|| told.clone()));
+                }
+                problems.extend(why.map(|why| {
+                    let detail =
+                        format!("this account's certificate was revoked {why}; a newer status that permits lifts it");
+                    Problem::new(Kind::Unauthorized, detail).about(identifier)
+                }));
+            }
+            Ok(problems)
+        })?;
+        Problem::of_all(problems).map_or(Ok(()), Err)
     }
 
     /// The profile that a client names; or all of the domain's that are for things, the shortest time first: who does not

@@ -42,9 +42,9 @@ impl Revoker {
 
 /// That a certificate was taken back because somebody asked for it whose it was not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TakenBack<'r> {
+pub(in crate::app) struct TakenBack<'r> {
     /// The index of the statement by which it was issued.
-    pub(super) issued: u64,
+    pub(in crate::app) issued: u64,
     at: Timestamp,
     reason: &'r str,
     asked_by: &'r str,
@@ -52,7 +52,7 @@ pub(super) struct TakenBack<'r> {
 
 impl<'r> TakenBack<'r> {
     /// Those of a thing.
-    pub(super) fn all(record: &'r Record) -> impl Iterator<Item = Self> {
+    pub(in crate::app) fn all(record: &'r Record) -> impl Iterator<Item = Self> {
         let ended = record.statements.iter().filter(|it| it.act == Act::Issued && it.standing == Standing::Withdrawn);
         ended.filter_map(|issued| {
             let end = record.statements.iter().find(|it| Some(it.by.statement) == issued.ended_by)?;
@@ -61,22 +61,26 @@ impl<'r> TakenBack<'r> {
         })
     }
 
-    /// Whether its key gets no certificate now.
-    pub(super) fn bars_key(&self, record: &Record) -> bool {
+    /// Whether nobody has lifted it: its key gets no certificate then, nor does the account that got it for its names.
+    pub(in crate::app) fn stands(&self, record: &Record) -> bool {
         !is_permitted_since(record, self.at)
     }
 
     /// Whether the thing gets none now, whatever its key: a signer has said that it shall not.
     pub(super) fn bars_thing(&self, record: &Record) -> bool {
-        self.asked_by != NAMES && !is_permitted_since(record, self.at)
+        self.asked_by != NAMES && self.stands(record)
+    }
+
+    /// Why, and on whose word.
+    pub(in crate::app) fn why(&self) -> String {
+        let Self { reason, asked_by, .. } = self;
+        format!("({reason}) on behalf of the thing by {asked_by}")
     }
 }
 
 impl fmt::Display for TakenBack<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reason, asked_by, .. } = self;
-        write!(f, "a certificate was revoked ({reason}) on behalf of the thing by {asked_by}; ")?;
-        f.write_str("a newer status that permits lifts it")
+        write!(f, "a certificate was revoked {}; a newer status that permits lifts it", self.why())
     }
 }
 
