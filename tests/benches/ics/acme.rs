@@ -26,7 +26,6 @@ use ics_node::http::{self, Settings};
 use ics_sync::wire::Base64;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::task::JoinSet;
 
 use crate::report::Report;
 use crate::world::{CREATED, DOMAIN, Shape, World, domain, maker};
@@ -192,18 +191,22 @@ impl Drop for Pebble {
     }
 }
 
-/// Lets all clients work side by side.
+/// Lets all clients work side by side; they come back in their order, because each has proven a name of its own.
 async fn all(clients: Vec<Client>, work: Vec<Vec<Wanted>>) -> Result<Vec<Client>, Error> {
-    let mut tasks = JoinSet::new();
-    for (mut client, wanted) in clients.into_iter().zip(work) {
-        tasks.spawn(async move {
+    let order = |(mut client, wanted): (Client, Vec<Wanted>)| {
+        tokio::spawn(async move {
             for one in wanted {
                 client.whole_order(&one).await?;
             }
             Ok::<_, Error>(client)
-        });
+        })
+    };
+    let tasks: Vec<_> = clients.into_iter().zip(work).map(order).collect();
+    let mut done = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        done.push(task.await??);
     }
-    tasks.join_all().await.into_iter().collect()
+    Ok(done)
 }
 
 /// An ACME client with its account.
