@@ -4,9 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ics_core::limits;
 use ics_node::app::{App, NodeKeys, Setup};
 use ics_node::config::PeerConfig;
 use ics_node::http::{Settings, serve};
+use ics_sync::http::{HttpPeer, client_builder};
+use ics_sync::packed::pack;
+use ics_sync::wire::Entry;
 use tokio::sync::{oneshot, watch};
 
 use crate::home::Home;
@@ -16,6 +20,8 @@ use crate::{Error, Options, Outcome, device};
 
 /// What a mirror may take to catch up.
 const PATIENCE: Duration = Duration::from_secs(3_600);
+/// Entries of which it is looked how many bytes they have on their way.
+const WEIGHED: u64 = 100_000;
 
 pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     let home = Home::make()?;
@@ -34,10 +40,15 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     };
     let address = *server.addresses().first().ok_or("the server has no address")?;
     let copy = mirror(directory.path(), &app, &home, &format!("http://{address}"))?;
-    let (took, received) = runtime.block_on(catch_up(&app, &copy, &home, server))?;
+    let Copied { took, received, packed } = runtime.block_on(catch_up(&app, &copy, &home, server))?;
     let ours = report.rate("entries copied by a mirror over HTTP, verified and durable", count, took);
     report.ratio("of the bulk ingest rate", ours, ingest, 0.8);
     report.figure("bytes received for each byte of bodies", &format!("{:.3}", received as f64 / bodies.max(1) as f64));
+    report.bounded(
+        "bytes of pages before compression for each byte of bodies",
+        &format!("{packed:.3}"),
+        "at most 1.15",
+    );
     Ok(())
 }
 
@@ -61,13 +72,17 @@ fn mirror(data: &std::path::Path, app: &App, home: &Home, url: &str) -> Result<A
     })?)
 }
 
-/// How long it took until the copy was as long as the home, and how many bytes it received.
-async fn catch_up(
-    app: &App,
-    copy: &App,
-    home: &Home,
-    server: ics_node::http::Server,
-) -> Result<(Duration, u64), Error> {
+/// What it takes until a copy is as long as its home.
+struct Copied {
+    took: Duration,
+    /// Bytes that it received.
+    received: u64,
+    /// Bytes of packed pages for each byte of the bodies in them.
+    packed: f64,
+}
+
+async fn catch_up(app: &App, copy: &App, home: &Home, server: ics_node::http::Server) -> Result<Copied, Error> {
+    let address = *server.addresses().first().ok_or("the server has no address")?;
     let (end, ended) = oneshot::channel::<()>();
     let serving = tokio::spawn(server.run(async move {
         let _ = ended.await;
@@ -86,7 +101,25 @@ async fn catch_up(
     let received = copy.peers().iter().flat_map(|peer| &peer.pulls).map(|pulled| pulled.bytes).sum();
     stop.send_replace(true);
     replicating.await?;
+    let packed = packed_bytes(&format!("http://{address}"), home, size).await?;
     let _ = end.send(());
     serving.await??;
-    Ok((took, received))
+    Ok(Copied { took, received, packed })
+}
+
+/// Bytes of packed pages, as they are before compression, for each byte of the bodies in them: of the first pages.
+async fn packed_bytes(url: &str, home: &Home, size: u64) -> Result<f64, Error> {
+    let peer = HttpPeer::new(url, client_builder().build()?)?;
+    let (mut packed, mut bodies, mut from) = (0, 0, 0);
+    while from < size.min(WEIGHED) {
+        let page = peer.page(&home.domain, from, limits::FEED_ENTRIES, size).await?;
+        packed += pack(&page).len();
+        bodies += page.entries.iter().map(body_bytes).sum::<usize>();
+        from += page.entries.len().max(1) as u64;
+    }
+    Ok(packed as f64 / bodies.max(1) as f64)
+}
+
+fn body_bytes(entry: &Entry) -> usize {
+    if let Entry::Whole(entry) = entry { entry.body.len() } else { 0 }
 }
