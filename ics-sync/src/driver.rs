@@ -47,8 +47,10 @@ pub async fn run(
         let action = mirror.poll_action(now());
         let rests = matches!(action, Action::Wait { .. } | Action::Listen { .. });
         if turn.pass(&mirror.status(), rests, now()) {
-            stream = None;
+            // What another peer still says is not taken for the word of this one.
+            (stream, ahead) = (None, None);
         }
+        mirror.hears(turn.peer());
         match action {
             Action::Stopped(stop) => return Some(stop),
             Action::Apply(page) => {

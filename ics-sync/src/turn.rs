@@ -56,6 +56,8 @@ impl Turn {
             }
             (self.known, self.since) = (known, now);
         }
+        // Whoever waits because somebody failed has not asked the next one yet: another turn would pass him over for ever.
+        let rests = rests && status.failures == 0;
         let is_silent = rests && self.peers > 1 && now.millis_since(self.since) >= SILENT_MILLIS;
         let returns = rests && self.left.is_some_and(|left| now < left || now.millis_since(left) >= self.patience);
         if failed || is_silent {
@@ -84,7 +86,7 @@ mod tests {
 
     fn status(failures: u32, as_of: u64) -> Status {
         let as_of = Some(Timestamp::from_millis(as_of));
-        Status { origin: None, size: 7, known: 7, as_of, failures, trouble: None, stopped: None }
+        Status { origin: None, size: 7, known: 7, as_of, failures, trouble: None, stopped: None, doubt: None }
     }
 
     fn at(millis: u64) -> Timestamp {
@@ -126,9 +128,18 @@ mod tests {
         }
         assert!(!turn.pass(&status(0, now + 9), true, at(now + 9)), "it works again");
         assert!(turn.pass(&status(1, now + 9), true, at(now + 10)) && turn.peer() == 1);
-        assert!(turn.pass(&status(1, now + 9), true, at(now + 10 + RETURN_MILLIS)) && turn.peer() == 0);
-        assert!(turn.pass(&status(2, now + 9), true, at(now + 20_000)) && turn.peer() == 1);
-        assert!(turn.pass(&status(2, now + 9), true, at(3)) && turn.peer() == 0, "a clock that is put back");
+        assert!(turn.pass(&status(0, now + 9), true, at(now + 10 + RETURN_MILLIS)) && turn.peer() == 0);
+        assert!(turn.pass(&status(1, now + 9), true, at(now + 20_000)) && turn.peer() == 1);
+        assert!(turn.pass(&status(0, now + 9), true, at(3)) && turn.peer() == 0, "a clock that is put back");
+    }
+
+    #[test]
+    fn nobody_is_passed_over_while_a_failure_is_waited_out() {
+        let mut turn = Turn::among(2);
+        assert!(turn.pass(&status(7, 1), false, at(1_000)) && turn.peer() == 1);
+        for later in [RETURN_MILLIS, SILENT_MILLIS, 2 * SILENT_MILLIS] {
+            assert!(!turn.pass(&status(7, 1), true, at(1_000 + later)), "{later}: the second has not been asked yet");
+        }
     }
 
     #[test]

@@ -22,13 +22,17 @@ pub struct Alarm {
 pub struct MirrorInfo {
     /// The peer that it pulls from.
     pub peer: String,
-    /// `current`, `catching-up`, `waiting` or `stopped`.
+    /// `current`, `unconfirmed`, `catching-up`, `waiting` or `stopped`.
     pub state: String,
     /// Entries that the peer has and this node has not.
     pub lag_entries: u64,
     /// The last failure, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// Where this node may read a part only: the peers other than the home upon whose word it rests that nothing was left
+    /// out of it. Absent where the home has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rests_on: Option<String>,
 }
 
 /// A peer and how it is doing: `/v1/peers`.
@@ -67,7 +71,8 @@ pub struct Cosigns {
 pub struct Pulled {
     /// The domain.
     pub domain: DomainName,
-    /// `current`, `catching-up`, `waiting`, `stopped`, or `standby` while another peer is asked for it.
+    /// `current`, `unconfirmed` where all is here that others than the home say may be read, `catching-up`, `waiting`,
+    /// `stopped`, or `standby` while another peer is asked for it.
     pub state: String,
     /// Entries held, wherever they are from.
     pub size: u64,
@@ -82,6 +87,9 @@ pub struct Pulled {
     /// What is in the way, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
+    /// As in [`MirrorInfo`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rests_on: Option<String>,
     /// Bytes received from this peer for this domain since the peer was configured.
     pub bytes: u64,
 }

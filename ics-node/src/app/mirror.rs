@@ -12,7 +12,7 @@ use ics_core::statement::{Remnant, StatementId};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::mirror::{
-    Fill, Mirror, Resume, Seen, Settings, SignedCheckpoint, Stop, Survey, VerifiedEntry, VerifiedPage,
+    Doubt, Fill, Mirror, Resume, Seen, Settings, SignedCheckpoint, Stop, Survey, VerifiedEntry, VerifiedPage,
 };
 use ics_sync::wire::Base64;
 use ics_sync::{Applier, Progress};
@@ -23,6 +23,7 @@ use super::entries::{keys_of, keys_of_remnant};
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::judge::{Judgement, grow, judge};
+use super::outbox::json;
 use super::peers::Peer;
 use super::problem::Code;
 use super::{App, AppError, random};
@@ -70,7 +71,8 @@ impl App {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<Option<Stop>, AppError> {
         let domain = &hosted.name;
-        let mut mirror = self.resume(hosted, domain, peers)?;
+        let known = peers.iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.source()).collect();
+        let mut mirror = self.resume(hosted, domain, peers)?.among(known);
         let sources: Vec<ics_sync::Peer> = peers.iter().filter_map(|peer| peer.pulls(domain).cloned()).collect();
         let names: Vec<String> = peers.iter().map(|peer| peer.config.name.to_string()).collect();
         let (progress, seen) = watch::channel(Progress { status: mirror.status(), peer: 0 });
@@ -115,8 +117,15 @@ impl App {
             rights: sight.rights.map(Base64),
             unsettled: sight.unsettled,
             erased: self.unerased(hosted, proven, head.size)?,
+            doubt: self.doubt(hosted)?,
         };
         Ok(Mirror::resume(resume, settings, self.clock().now()))
+    }
+
+    /// What of a copy rests on the word of others than the home.
+    fn doubt(&self, hosted: &Hosted) -> Result<Option<Doubt>, AppError> {
+        let damaged = |error| AppError::Internal(format!("what is kept of peers of `{}`: {error}", hosted.name));
+        self.store().doubt(hosted.number)?.map(|json| serde_json::from_str(&json).map_err(damaged)).transpose()
     }
 
     /// The statements in a part of the log of which only remnants came, by index, and no erasure in it.
@@ -163,6 +172,7 @@ impl App {
         let (writer, from) = (Arc::clone(hosted), page.from);
         let reached = page.checkpoint.clone().map(|checkpoint| self.seal_of(hosted, checkpoint));
         let (rights, ended) = (page.rights.as_ref().map(|rights| rights.0), page.ended.clone());
+        let (settles, doubt) = (page.settles, page.doubt.as_ref().map(json).transpose()?);
         let now = self.clock().now();
         let job = move |tx: &mut WriteTx<'_>| {
             if tx.size() != from {
@@ -176,7 +186,10 @@ impl App {
             }
             if writer.part == Part::Mirror {
                 ended.into_iter().filter(|index| *index < from).try_for_each(|index| tx.lose(index))?;
-                tx.settle(rights);
+                match settles {
+                    true => tx.settle(rights, doubt),
+                    false => tx.doubt(doubt),
+                }
             }
             if let Some(seal) = reached {
                 tx.seal(seal)?;
@@ -323,11 +336,13 @@ fn info(names: &[String], progress: &Progress) -> MirrorInfo {
     let state = match (&status.stopped, &status.trouble, lag_entries) {
         (Some(_), ..) => "stopped",
         (None, Some(_), _) => "waiting",
+        (None, None, 0) if status.size > 0 && status.doubt.is_some() => "unconfirmed",
         (None, None, 0) if status.size > 0 => "current",
         (None, None, _) => "catching-up",
     };
+    let rests_on = status.doubt.as_ref().map(Doubt::names);
     let stopped = status.stopped.as_ref().map(ToString::to_string);
     let last_error = stopped.or_else(|| status.trouble.as_ref().map(ToString::to_string));
     let peer = names.get(progress.peer).cloned().unwrap_or_default();
-    MirrorInfo { peer, state: state.to_owned(), lag_entries, last_error }
+    MirrorInfo { peer, state: state.to_owned(), lag_entries, last_error, rests_on }
 }

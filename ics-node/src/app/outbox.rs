@@ -320,8 +320,8 @@ fn result(outcome: Outcome) -> Result<SubmissionResult, serde_json::Error> {
     })
 }
 
-pub(super) fn json(result: &SubmissionResult) -> Result<String, AppError> {
-    serde_json::to_string(result).map_err(|error| AppError::Internal(format!("a result has no JSON form: {error}")))
+pub(super) fn json(kept: &impl serde::Serialize) -> Result<String, AppError> {
+    serde_json::to_string(kept).map_err(|error| AppError::Internal(format!("what is kept has no JSON form: {error}")))
 }
 
 fn shown(posted: &Posted) -> Result<SubmissionResult, AppError> {

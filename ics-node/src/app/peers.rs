@@ -12,6 +12,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::budget::Budget;
 use ics_sync::http::HttpPeer;
+use ics_sync::mirror::Source;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -24,7 +25,7 @@ use super::witnesses::{Witness, Witnessing};
 use super::{App, AppError, Reader};
 use crate::api::{Cosigns, PeerInfo, Pulled, Served};
 use crate::config::edit::{EditError, put_peer, remove_peer};
-use crate::config::{Direction, PeerConfig, PeerName};
+use crate::config::{Direction, PeerConfig, PeerName, PeerUrl};
 use crate::keys::file::replace_private;
 use crate::store::Part;
 use crate::tls::{ClientTls, KeyPin, PeerKey};
@@ -109,6 +110,13 @@ impl Peer {
 
     pub(crate) fn pulls(&self, domain: &DomainName) -> Option<&ics_sync::Peer> {
         self.pulls.get(domain)
+    }
+
+    /// The peer as a mirror knows it. Where TLS shows who answers, it can be known as the home.
+    pub(crate) fn source(&self) -> Source {
+        let is_shown = self.config.url.as_ref().is_some_and(PeerUrl::is_over_tls);
+        let key = self.config.key.as_ref().and_then(PeerKey::of_notes);
+        Source { name: self.config.name.to_string(), key, is_shown }
     }
 
     fn served(&self) -> BTreeMap<DomainName, Taken> {
@@ -347,6 +355,7 @@ impl App {
             lag_entries: doing.as_ref().map_or(0, |doing| doing.lag_entries),
             as_of,
             lag_seconds: as_of.map(|time| self.clock().now().millis_since(time) / 1000),
+            rests_on: doing.as_ref().and_then(|doing| doing.rests_on.clone()),
             last_error: doing.and_then(|doing| doing.last_error),
             bytes: asked.map_or(0, ics_sync::Peer::received),
         }

@@ -45,10 +45,13 @@ impl App {
     /// stood before it. What is held about the same identities behind it is judged anew, because it may rest on it.
     pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
         let judging = self.judging(hosted, fill)?;
-        let lost = fill.lost.clone();
+        let (lost, alarm) = (fill.lost.clone(), left_out(fill));
         let now = self.clock().now();
         let job = move |tx: &mut WriteTx<'_>| {
             lost.into_iter().try_for_each(|index| tx.lose(index))?;
+            if let Some(alarm) = &alarm {
+                tx.alarm(now, "left-out", alarm);
+            }
             let mut cache = Cache::default();
             judging.into_iter().try_for_each(|one| judge_one(tx, one, &mut cache, now))
         };
@@ -120,6 +123,20 @@ impl App {
         own.sort_unstable_by_key(|entry| entry.index);
         Ok(own)
     }
+}
+
+/// What the home shows although others had said that it may not be read. Who said so need not have lied: a node that had
+/// an earlier policy, or knows this one by another name, says the same.
+fn left_out(fill: &Fill) -> Option<String> {
+    let doubt = fill.doubt.as_ref()?;
+    let mut shown = fill.entries.iter().map(|(index, ..)| *index).filter(|index| doubt.from <= *index);
+    let (first, more) = (shown.next()?, shown.count());
+    let others = if more == 0 { String::new() } else { format!(" and {more} more behind it") };
+    Some(format!(
+        "the home shows entry {first}{others}, which had been left out of what came of {}: that peer keeps back what this \
+         node may read, or knew another policy than the home does now",
+        doubt.names()
+    ))
 }
 
 fn judge_one(tx: &mut WriteTx<'_>, one: Judging, cache: &mut Cache, now: Timestamp) -> Result<(), StoreError> {

@@ -220,6 +220,12 @@ impl PeerUrl {
         &self.0
     }
 
+    /// Whether TLS shows who answers.
+    #[must_use]
+    pub fn is_over_tls(&self) -> bool {
+        self.0.starts_with("https://") || self.0.starts_with("ldaps://")
+    }
+
     /// Whether it is asked over LDAP.
     #[must_use]
     pub fn is_ldap(&self) -> bool {

@@ -20,6 +20,7 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-3.sql"),
     include_str!("schema/log-4.sql"),
     include_str!("schema/log-5.sql"),
+    include_str!("schema/log-6.sql"),
 ];
 const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-1.sql"),

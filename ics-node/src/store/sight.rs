@@ -84,6 +84,14 @@ impl Store {
         Ok(self.shared.published.get(domain)?.sight)
     }
 
+    /// What of a domain rests on the word of others than its home, as JSON.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn doubt(&self, domain: DomainNumber) -> Result<Option<String>, StoreError> {
+        self.shared.pool.read(|reader| table::doubt(&reader.log, domain))
+    }
+
     /// How the next entries from an index on are held, `limit` at most; only those at `among`, if that is given.
     ///
     /// # Errors
@@ -163,6 +171,8 @@ pub(crate) struct Amendments {
     pub(crate) again: BTreeSet<u64>,
     /// The rights from now on; with them everything filled in takes effect.
     pub(crate) rights: Option<Option<RightsMark>>,
+    /// What rests on the word of others than the home from now on.
+    pub(crate) doubt: Option<Option<String>>,
 }
 
 impl Amendments {
@@ -198,6 +208,9 @@ impl Amendments {
         }
         if !self.is_empty() {
             table::put_sight(log, domain, sight)?;
+        }
+        if let Some(doubt) = &self.doubt {
+            table::put_doubt(log, domain, doubt.as_deref())?;
         }
         Ok(())
     }
@@ -258,10 +271,17 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    /// Says what this mirror may read from now on; everything that was filled in takes effect with it.
-    pub fn settle(&mut self, rights: Option<RightsMark>) {
+    /// Says what this mirror may read from now on, and what of it rests on the word of others than the home, as JSON;
+    /// everything that was filled in takes effect with it.
+    pub fn settle(&mut self, rights: Option<RightsMark>, doubt: Option<String>) {
         if rights.is_some() || self.draft.base.sight.is_partial() {
             self.draft.amendments.rights = Some(rights);
+            self.doubt(doubt);
         }
+    }
+
+    /// Says what rests on the word of others than the home, as JSON; nothing takes effect with it.
+    pub fn doubt(&mut self, doubt: Option<String>) {
+        self.draft.amendments.doubt = Some(doubt);
     }
 }

@@ -213,6 +213,27 @@ pub(crate) fn sight(connection: &Connection, domain: DomainNumber) -> Result<Sig
     Ok(connection.query_row(sql, [domain.get()], read).optional()?.unwrap_or_default())
 }
 
+/// The JSON of what rests on the word of others than the home.
+pub(crate) fn doubt(connection: &Connection, domain: DomainNumber) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT document FROM doubt WHERE domain = ?1";
+    Ok(connection.query_row(sql, [domain.get()], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn put_doubt(
+    connection: &Connection,
+    domain: DomainNumber,
+    document: Option<&str>,
+) -> Result<(), StoreError> {
+    match document {
+        Some(document) => {
+            let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO doubt VALUES (?1, ?2)")?;
+            statement.execute(params![domain.get(), document])?;
+        }
+        None => drop(connection.prepare_cached("DELETE FROM doubt WHERE domain = ?1")?.execute([domain.get()])?),
+    }
+    Ok(())
+}
+
 pub(crate) fn put_sight(connection: &Connection, domain: DomainNumber, sight: Sight) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO sight VALUES (?1, ?2, ?3, ?4)")?;
     statement.execute(params![domain.get(), sight.rights, sight.settled, sight.unsettled])?;

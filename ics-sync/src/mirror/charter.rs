@@ -14,6 +14,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
 use super::descriptors::{Refusal, admit};
+use super::doubt::Source;
 use super::stop::Stop;
 use crate::wire;
 
@@ -85,6 +86,13 @@ impl Charter {
             return Err(founding(format!("it is that of `{}`", first.domain)));
         }
         Ok(Self::resume(origin, first))
+    }
+
+    /// Whether a peer is the home in force, as far as the operator says so: by the name or the key of the descriptor.
+    pub(super) fn is_home(&self, source: &Source) -> bool {
+        let home = &self.current.home;
+        let has_key = || source.key.is_some() && home.verifying_key().map(|key| key.to_bytes()) == source.key;
+        source.is_shown && (source.name == home.name || has_key())
     }
 
     /// The next version that is not known yet.

@@ -16,6 +16,7 @@
 mod action;
 mod charter;
 mod descriptors;
+mod doubt;
 pub(crate) mod listen;
 mod page;
 mod review;
@@ -37,6 +38,8 @@ use crate::wire;
 pub use action::Action;
 use charter::Charter;
 pub use charter::SignedCheckpoint;
+use doubt::Sources;
+pub use doubt::{Doubt, Source};
 use listen::Listening;
 pub use listen::Way;
 use page::Held;
@@ -79,6 +82,7 @@ pub struct Mirror {
     review: Option<Review>,
     /// Whether something was filled in that has not taken effect yet.
     unsettled: bool,
+    sources: Sources,
     /// Whether to ask what this mirror may read: only a page tells.
     asks_rights: bool,
     as_of: Option<Timestamp>,
@@ -113,6 +117,7 @@ impl Mirror {
             pending: None,
             review: None,
             unsettled: false,
+            sources: Sources::default(),
             asks_rights: false,
             as_of: None,
             pause: Pause::default(),
@@ -127,12 +132,12 @@ impl Mirror {
     /// A mirror that goes on where it was.
     #[must_use]
     pub fn resume(resume: Resume, settings: Settings, now: Timestamp) -> Self {
-        let Resume { origin, descriptor, tree, admitted_at, checkpoint, rights, unsettled, erased } = resume;
+        let Resume { origin, descriptor, tree, admitted_at, checkpoint, rights, unsettled, erased, doubt } = resume;
         let charter = Charter::resume(origin.clone(), descriptor);
         // By a key that was replaced since, it is of no more use than none.
         let reached = checkpoint.and_then(|note| charter.open(&note, now).ok().flatten());
         let as_of = reached.as_ref().and_then(|reached| reached.as_of);
-        let held = Some(Held { charter, tree, admitted_at, rights, erased: Arc::new(erased) });
+        let held = Some(Held { charter, tree, admitted_at, rights, erased: Arc::new(erased), doubt });
         Self { held, reached, as_of, unsettled, ..Self::pinned(origin, settings) }
     }
 
@@ -194,6 +199,7 @@ impl Mirror {
             failures: self.failures,
             trouble: self.trouble.clone(),
             stopped: self.stopped.clone(),
+            doubt: self.held.as_ref().and_then(|held| held.doubt.clone()),
         }
     }
 
@@ -242,8 +248,9 @@ impl Mirror {
         if page.entries.is_empty() || page.hides_and_denies_it() || page.lacks_entry_0() {
             return self.fail(Trouble::Withheld { from, size }, now);
         }
-        let review = Review::of(&page, held, self.unsettled, question(from, now));
-        let extended = held.extend(page, target, self.reached.as_ref());
+        let word = self.sources.word(&held.charter);
+        let review = Review::of(&page, held, self.unsettled, word, question(from, now));
+        let extended = held.extend(page, target, self.reached.as_ref(), word);
         if let Some((next, page)) = self.or_stop(extended) {
             self.pending = Some((Arc::new(page), next));
             (self.review, self.pause) = (review, Pause::default());
@@ -253,8 +260,9 @@ impl Mirror {
     /// Takes the news that the page of [`Action::Apply`] is stored, with all its effects, and stays so.
     pub fn handle_applied(&mut self, now: Timestamp) {
         let Some((page, next)) = self.pending.take() else { return };
-        self.held = Some(next);
-        self.unsettled = false;
+        let is_settled = next.doubt.is_none();
+        let is_confirmed = self.held.replace(next).is_some_and(|held| held.doubt.is_some()) && is_settled;
+        self.unsettled &= !page.settles;
         self.succeed();
         if let Some(checkpoint) = &page.checkpoint {
             self.as_of = self.as_of.max(checkpoint.as_of);
@@ -265,10 +273,14 @@ impl Mirror {
             }
         } else if self.target.is_none() {
             self.rest(now);
+            if is_confirmed {
+                // The checkpoint that came before was not taken; now it counts.
+                self.pause = Pause::default();
+            }
         } else if self.target.as_ref().is_some_and(|target| target.checkpoint.size == self.size()) {
             // All entries are here, and one of them is not what the log says.
             self.target = self.later.take();
-            self.doubt_erasures(now);
+            let _ = self.awaits_home(now) || self.doubt_erasures(now);
         }
     }
 
@@ -325,6 +337,7 @@ impl Mirror {
                     admitted_at: Timestamp::default(),
                     rights: None,
                     erased: Arc::default(),
+                    doubt: None,
                 })
             }
         };
@@ -406,7 +419,7 @@ impl Mirror {
                 || reached.as_of < checkpoint.as_of
                 || reached.claimed < checkpoint.claimed
         });
-        if self.doubt_erasures(now) {
+        if self.awaits_home(now) || self.doubt_erasures(now) {
             return;
         }
         if self.unsettled {
@@ -418,9 +431,7 @@ impl Mirror {
             self.succeed();
             return self.rest(now);
         };
-        let (size, root, rights) = (held.tree.size(), held.tree.root(), held.rights.clone());
-        let checkpoint = Some(checkpoint);
-        let page = VerifiedPage { from: size, entries: Vec::new(), size, root, checkpoint, rights, ended: Vec::new() };
+        let page = VerifiedPage::dating(held, Some(checkpoint));
         self.pending = Some((Arc::new(page), held.clone()));
         self.pause = Pause::default();
     }

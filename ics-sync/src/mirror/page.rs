@@ -12,6 +12,7 @@ use ics_core::statement::{Remnant, StatementId};
 use ics_core::time::Timestamp;
 
 use super::charter::{Charter, SignedCheckpoint};
+use super::doubt::{Doubt, Word};
 use super::stop::Stop;
 use crate::wire::{self, Rights};
 
@@ -30,10 +31,14 @@ pub struct VerifiedPage {
     pub root: Hash,
     /// The home's checkpoint, where this page reaches it: from now on the newest that this node can serve.
     pub checkpoint: Option<SignedCheckpoint>,
-    /// What this node may read from now on; absent where that is all. With it takes effect what was filled in before.
+    /// What this node may read from now on; absent where that is all.
     pub rights: Option<Rights>,
+    /// Whether that is decided by who may: then what was filled in before takes effect.
+    pub settles: bool,
     /// Indices of earlier entries about identities that it may no longer read.
     pub ended: Vec<u64>,
+    /// What of that rests on the word of others than the home from now on.
+    pub doubt: Option<Doubt>,
 }
 
 /// An entry that is proven to stand in the home's log.
@@ -55,6 +60,25 @@ pub enum VerifiedEntry {
         /// What the peer says of it. No signature covers that here; the owners' erasure later in the log does.
         remnant: Remnant,
     },
+}
+
+impl VerifiedPage {
+    /// One without entries, for what is said of those that are held.
+    pub(super) fn dating(held: &Held, checkpoint: Option<SignedCheckpoint>) -> Self {
+        let (size, root) = (held.tree.size(), held.tree.root());
+        let (rights, doubt) = (held.rights.clone(), held.doubt.clone());
+        Self {
+            from: size,
+            entries: Vec::new(),
+            size,
+            root,
+            checkpoint,
+            rights,
+            settles: true,
+            ended: Vec::new(),
+            doubt,
+        }
+    }
 }
 
 impl VerifiedEntry {
@@ -79,6 +103,8 @@ pub(super) struct Held {
     pub(super) rights: Option<Rights>,
     /// Statements that came as erased, by index, and that no erasure in the log has named so far.
     pub(super) erased: Arc<BTreeMap<u64, StatementId>>,
+    /// Of which entries others than the home have said whether they may be read.
+    pub(super) doubt: Option<Doubt>,
 }
 
 impl Held {
@@ -86,6 +112,18 @@ impl Held {
     /// withholds the statement. Who may not read everything cannot tell.
     pub(super) fn unerased(&self) -> Option<StatementId> {
         self.erased.values().next().copied().filter(|_| self.rights.is_none())
+    }
+
+    /// Whether somebody decides what may be read of a page: the home does, and whoever is asked where no home is known.
+    /// Anybody may show all of it to whoever may read all.
+    pub(super) fn is_decided(&self, page: &wire::Page, word: Word<'_>) -> bool {
+        let is_plain = page.sight.is_none() && self.rights.is_none() && self.doubt.is_none();
+        word.is_home || !word.knows_home || is_plain
+    }
+
+    /// Whether a page comes with other rights than this node had.
+    pub(super) fn has_other_rights(&self, page: &wire::Page) -> bool {
+        page.sight.as_ref().map(|sight| &sight.rights) != self.rights.as_ref()
     }
 
     /// Takes note that an entry is here after all.
@@ -103,6 +141,7 @@ impl Held {
         page: wire::Page,
         target: &SignedCheckpoint,
         ours: Option<&SignedCheckpoint>,
+        word: Word<'_>,
     ) -> Result<(Self, VerifiedPage), Stop> {
         let mut next = self.clone();
         next.grow(&page.entries)?;
@@ -115,15 +154,20 @@ impl Held {
             theirs: target.note.clone(),
         })?;
         let from = self.tree.size();
-        let (rights, ended) = page.sight.map_or_else(Default::default, |sight| (Some(sight.rights), sight.ended));
+        let settles = self.is_decided(&page, word);
+        next.doubt = Doubt::after(self, &page, settles, word);
+        let sight = page.sight.filter(|_| settles);
+        let (rights, ended) = sight.map_or_else(Default::default, |sight| (Some(sight.rights), sight.ended));
+        let rights = if settles { rights } else { self.rights.clone() };
         next.rights.clone_from(&rights);
         let entries = (from..).zip(page.entries).map(|(index, entry)| next.read(index, entry, target));
         let entries = entries.collect::<Result<_, _>>()?;
         // What is withheld would never be asked for again if this counted as all of it.
-        let is_all = next.tree.size() == size && next.unerased().is_none();
+        let is_all = next.tree.size() == size && settles && next.unerased().is_none();
         let checkpoint = is_all.then(|| target.clone());
         let (size, root) = (next.tree.size(), next.tree.root());
-        let page = VerifiedPage { from, entries, size, root, checkpoint, rights, ended };
+        let page =
+            VerifiedPage { from, entries, size, root, checkpoint, rights, ended, settles, doubt: next.doubt.clone() };
         Ok((next, page))
     }
 

@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use ics_core::limits;
 use ics_core::log::LeafData;
-use ics_core::log::entry::{Entry, Header};
+use ics_core::log::entry::{Entry, EntryKind, Header};
 use ics_core::time::Timestamp;
 
 use super::Mirror;
+use super::doubt::{Doubt, Word};
 use super::page::{Held, VerifiedPage};
 use super::stop::{Stop, Trouble};
 use crate::pause::Pause;
@@ -47,6 +48,8 @@ pub struct Fill {
     pub entries: Vec<(u64, Header, Entry)>,
     /// Indices of entries that this mirror holds and may no longer read.
     pub lost: Vec<u64>,
+    /// Where the home shows here what others have said may not be read: who, and from which entry on.
+    pub doubt: Option<Doubt>,
 }
 
 /// A look that is under way.
@@ -55,6 +58,8 @@ pub(super) struct Review {
     /// What the peer said that this mirror may read, when it gave the page.
     rights: Option<Rights>,
     rest: Survey,
+    /// What the home is asked about because others have said it.
+    doubt: Option<Doubt>,
     /// Entries upon which rests what was shown: they must be shown as well, or all of it is looked at again.
     needed: BTreeSet<u64>,
     /// Entries held before the page.
@@ -74,28 +79,29 @@ pub(super) enum Step {
 }
 
 impl Review {
-    /// The look that a page makes necessary, if any; `question` is a number that no earlier one began with.
+    /// The look that a page of somebody who decides makes necessary, if any; `question` is a number that no earlier one began with.
     ///
     /// Where something was filled in that has not taken effect, the look that it came of was broken off, and nobody knows
     /// what is missing.
-    pub(super) fn of(page: &wire::Page, held: &Held, unsettled: bool, question: u64) -> Option<Self> {
+    pub(super) fn of(page: &wire::Page, held: &Held, unsettled: bool, word: Word<'_>, question: u64) -> Option<Self> {
         let from = held.tree.size();
         let sight = page.sight.as_ref();
         let rights = sight.map(|sight| sight.rights.clone());
-        if from == 0 {
+        if from == 0 || !held.is_decided(page, word) {
             return None;
         }
         let earlier = sight.map(|sight| sight.earlier.iter().copied().filter(|index| *index < from).collect());
         let mut needed: BTreeSet<u64> = earlier.unwrap_or_default();
-        let same = rights == held.rights && !unsettled;
-        if same && needed.is_empty() {
-            return None;
-        }
-        let among = same.then(|| Arc::new(core::mem::take(&mut needed)));
-        let rest = Survey { from: 0, among };
+        let doubt = held.doubt.clone().filter(|_| word.is_home);
+        let rest = match (unsettled || held.has_other_rights(page), &doubt) {
+            (true, _) => Survey { from: 0, among: None },
+            (false, Some(doubt)) => Survey { from: doubt.from, among: None },
+            (false, None) if needed.is_empty() => return None,
+            (false, None) => Survey { from: 0, among: Some(Arc::new(core::mem::take(&mut needed))) },
+        };
         let is_hidden = |(_, entry): &(u64, &wire::Entry)| matches!(entry, wire::Entry::Hidden(_));
         let hidden = (from..).zip(&page.entries).filter(is_hidden).map(|(index, _)| index).collect();
-        Some(Self { rights, rest, hidden, needed, size: from, question, asked: Vec::new(), fill: None })
+        Some(Self { rights, rest, doubt, hidden, needed, size: from, question, asked: Vec::new(), fill: None })
     }
 
     pub(super) fn step(&self) -> Step {
@@ -108,8 +114,18 @@ impl Review {
 
     fn again(&self) -> wire::Again {
         let which =
-            |whole| self.asked.iter().filter(move |seen| seen.is_whole == whole).map(|seen| seen.index).collect();
-        wire::Again { question: self.question, hidden: which(false), held: which(true) }
+            |wanted| self.asked.iter().filter(move |seen| self.wants(seen) == wanted).map(|seen| seen.index).collect();
+        wire::Again { question: self.question, hidden: which(true), held: which(false) }
+    }
+
+    /// Whether an entry is asked for: where only its leaf is here; and where it came of others than the home, because only
+    /// with the entry the home says upon which others it rests.
+    fn wants(&self, seen: &Seen) -> bool {
+        !seen.is_whole || (self.is_doubted(seen.index) && self.rest.among.is_none())
+    }
+
+    fn is_doubted(&self, index: u64) -> bool {
+        self.doubt.as_ref().is_some_and(|doubt| doubt.from <= index)
     }
 
     /// Takes what is held; false when nothing is left to be looked at.
@@ -152,21 +168,27 @@ impl Review {
             return Err(Trouble::Failure(words).into());
         }
         self.needed.extend(shown.earlier.into_iter().filter(|index| *index < self.size));
-        let hidden = self.asked.iter().filter(|seen| !seen.is_whole);
-        let mut entries = Vec::with_capacity(shown.entries.len());
-        for (seen, entry) in hidden.zip(shown.entries) {
+        let (mut entries, mut lost) = (Vec::with_capacity(shown.entries.len()), shown.lost);
+        for (seen, entry) in self.asked.iter().filter(|seen| self.wants(seen)).zip(shown.entries) {
             match revealed(*seen, entry)? {
-                Revealed::Now(index, header, entry) => entries.push((index, *header, entry)),
+                Revealed::Now(index, header, entry) if !seen.is_whole => entries.push((index, *header, entry)),
                 Revealed::Not if self.rest.among.is_some() => {
                     let words = format!("entry {} is hidden, and something was shown that rests on it", seen.index);
                     return Err(Trouble::Failure(words).into());
                 }
-                Revealed::Not | Revealed::Gone => {}
+                // It would never be asked for again.
+                Revealed::Not if self.rights.is_none() => {
+                    return Err(Trouble::Withheld { from: seen.index, size: self.size }.into());
+                }
+                Revealed::Not if seen.is_whole => lost.push(seen.index),
+                Revealed::Now(..) | Revealed::Not | Revealed::Gone => {}
             }
         }
         self.asked = Vec::new();
-        if !entries.is_empty() || !shown.lost.is_empty() {
-            self.fill = Some(Arc::new(Fill { entries, lost: shown.lost }));
+        if !entries.is_empty() || !lost.is_empty() {
+            lost.sort_unstable();
+            let doubt = self.doubt.clone().filter(|_| entries.iter().any(|(index, ..)| self.is_doubted(*index)));
+            self.fill = Some(Arc::new(Fill { entries, lost, doubt }));
         }
         Ok(())
     }
@@ -208,6 +230,10 @@ fn revealed(seen: Seen, entry: wire::Entry) -> Result<Revealed, Refused> {
         wire::Entry::Hidden(_) => Ok(Revealed::Not),
         wire::Entry::Erased { .. } => Ok(Revealed::Gone),
         wire::Entry::Whole(entry) => match entry.header() {
+            // Nobody hides these, and what came behind was judged without it.
+            Ok(header) if !seen.is_whole && matches!(header.kind, EntryKind::Descriptor | EntryKind::Certificate) => {
+                Err(Refused::Stop(Stop::KeptBack { index, kind: header.kind }))
+            }
             Ok(header) => Ok(Revealed::Now(index, Box::new(header), entry)),
             Err(problem) => Err(Refused::Stop(Stop::Header { index, problem })),
         },
@@ -222,15 +248,20 @@ impl Mirror {
             return self.not_asked(format!("entries from {} on", page.from), now);
         };
         self.asks_rights = false;
-        let review = Review::of(&page, held, self.unsettled, super::question(page.from, now));
+        let word = self.sources.word(&held.charter);
+        let review = Review::of(&page, held, self.unsettled, word, super::question(page.from, now));
+        if !held.is_decided(&page, word) && (self.unsettled || held.has_other_rights(&page)) {
+            let trouble = Trouble::Unconfirmed { from: held.tree.size(), by: word.name.to_owned() };
+            return self.fail(trouble, now);
+        }
         if review.is_none() {
             return self.rest(now);
         }
-        let (size, root) = (held.tree.size(), held.tree.root());
+        let doubt = Doubt::after(held, &page, true, word);
         let rights = page.sight.map(|sight| sight.rights);
-        let next = Held { rights: rights.clone(), ..held.clone() };
-        let checkpoint = self.reached.clone().filter(|reached| reached.checkpoint.size == size);
-        let page = VerifiedPage { from: size, entries: Vec::new(), size, root, checkpoint, rights, ended: Vec::new() };
+        let next = Held { rights, doubt, ..held.clone() };
+        let checkpoint = self.reached.clone().filter(|reached| reached.checkpoint.size == next.tree.size());
+        let page = VerifiedPage::dating(&next, checkpoint);
         self.pending = Some((Arc::new(page), next));
         (self.review, self.pause) = (review, Pause::default());
     }

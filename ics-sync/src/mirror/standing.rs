@@ -8,7 +8,7 @@ use ics_core::log::merkle::Tree;
 use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
 
-use super::{Stop, Trouble};
+use super::{Doubt, Stop, Trouble};
 use crate::wire::Rights;
 
 /// What a mirror held when it was last told that a page was applied.
@@ -30,6 +30,8 @@ pub struct Resume {
     pub unsettled: bool,
     /// Statements behind that checkpoint that came as erased, by index, and that no erasure held here names.
     pub erased: BTreeMap<u64, StatementId>,
+    /// Of which entries others than the home have said whether this node may read them.
+    pub doubt: Option<Doubt>,
 }
 
 /// How far a mirror is.
@@ -49,4 +51,6 @@ pub struct Status {
     pub trouble: Option<Trouble>,
     /// Why nothing goes on any more.
     pub stopped: Option<Stop>,
+    /// On whose word it rests that nothing was left out of what this node may read; absent where that is the home's.
+    pub doubt: Option<Doubt>,
 }

@@ -1,7 +1,7 @@
 //! What keeps a mirror from going on: for good, or for a while.
 
 use ics_core::log::checkpoint::{CheckpointError, Origin};
-use ics_core::log::entry::HeaderError;
+use ics_core::log::entry::{EntryKind, HeaderError};
 use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -90,6 +90,17 @@ pub enum Stop {
         /// What is wrong with it.
         problem: HeaderError,
     },
+    /// An entry that everybody may read, and that was kept from this mirror.
+    #[error(
+        "entry {index}, a {}, was kept back by whoever showed the log until now, and all behind it was read without it: \
+         begin this copy anew", kind.as_str()
+    )]
+    KeptBack {
+        /// The entry's index.
+        index: u64,
+        /// What it is.
+        kind: EntryKind,
+    },
     /// Admission times that go back.
     #[error("entry {index} was admitted at {at}, before its predecessor of {before}: the home's clock went back")]
     Time {
@@ -138,6 +149,14 @@ pub enum Trouble {
         statement: StatementId,
         /// Entries of the log.
         size: u64,
+    },
+    /// Entries that came of others than the home, where the home can be asked what may be read.
+    #[error("the entries from {from} on came of {by}, and the home has not said yet that nothing was left out of them")]
+    Unconfirmed {
+        /// Index of the first.
+        from: u64,
+        /// Who showed them.
+        by: String,
     },
     /// A checkpoint that too few witnesses have cosigned.
     #[error("the checkpoint of {size} entries has not yet the witnesses that the descriptor asks for")]

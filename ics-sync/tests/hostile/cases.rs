@@ -41,6 +41,8 @@ pub(crate) struct Case {
     pub(crate) fresh: bool,
     /// Whether it may read a part only.
     pub(crate) partial: bool,
+    /// Whether the peer is not the home, which could be asked.
+    pub(crate) aside: bool,
     pub(crate) listens: bool,
     /// Whether the mirror gives up soon, because the peer takes its time.
     pub(crate) hurried: bool,
@@ -58,6 +60,7 @@ const fn case(name: &'static str, reply: fn(&Home, &Request) -> Option<Reply>, e
         change: nothing,
         fresh: false,
         partial: false,
+        aside: false,
         listens: false,
         hurried: false,
         bound: wire::PAGE_JSON_BYTES,
@@ -71,6 +74,11 @@ impl Case {
 
     const fn partial(self) -> Self {
         Self { partial: true, ..self }
+    }
+
+    /// The mirror may read a part only, and the peer is not the home.
+    const fn aside(self) -> Self {
+        Self { partial: true, aside: true, ..self }
     }
 
     const fn listens(self) -> Self {
@@ -256,6 +264,7 @@ pub(crate) fn all() -> Vec<Case> {
         log::descriptor_lists(),
         pages::all(),
         pages::packed(),
+        pages::kept_back(),
         pages::second_looks(),
         news::all(),
     ]

@@ -21,7 +21,7 @@ mod server;
 mod speech;
 
 use ics_core::log::merkle::Tree;
-use ics_sync::mirror::{Action, Mirror};
+use ics_sync::mirror::{Action, Mirror, Source};
 
 use crate::cases::{Case, Expected};
 use crate::home::{Home, at};
@@ -38,7 +38,10 @@ fn before(case: &Case) -> (Home, Mirror, Memory) {
     home.append_many(HELD - 1, "true", at(NOW));
     home.sign(at(NOW));
     let mut memory = Memory::default();
-    let mut mirror = Mirror::pinned(home.origin.clone(), settings(case.listens));
+    let peer = Source { name: "bad-peer".to_owned(), key: None, is_shown: true };
+    let peers = if case.aside { vec![peer, home.as_source()] } else { Vec::new() };
+    let mut mirror = Mirror::pinned(home.origin.clone(), settings(case.listens)).among(peers);
+    mirror.hears(1);
     if !case.fresh {
         catch_up(&mut mirror, &home, &mut memory);
     }

@@ -4,7 +4,7 @@ use ics_core::log::LeafData;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::Turn;
-use ics_sync::mirror::{Action, Mirror, Settings, Stop, Trouble, Way};
+use ics_sync::mirror::{Action, Mirror, Settings, Source as Known, Stop, Trouble, Way};
 
 use crate::home::{Home, at};
 use crate::lies::Lie;
@@ -33,6 +33,8 @@ pub(crate) struct Copy {
     /// Whom it may ask, and whose turn it is.
     pub(crate) sources: Vec<Source>,
     turn: Turn,
+    /// Whether its operator has told it which of them is the home.
+    pub(crate) knows_home: bool,
     /// Whether it may not read everything.
     pub(crate) partial: bool,
     /// How whoever it asks lies to it, and whether he serves the last of the false logs.
@@ -65,6 +67,7 @@ impl Copy {
             troubles: Vec::new(),
             sources: sources.into(),
             turn: Turn::among(1),
+            knows_home: true,
             partial: false,
             lie: None,
             shadowed: false,
@@ -97,6 +100,21 @@ impl Copy {
         if self.turn.pass(&self.mirror.status(), rests, clock) {
             self.listener = None;
         }
+        self.mirror.hears(self.turn.peer());
+    }
+
+    /// Number of whoever is asked now.
+    pub(crate) const fn asked(&self) -> usize {
+        self.turn.peer()
+    }
+
+    /// Those whom it asks, as its operator knows them.
+    fn known(&self, home: &Home) -> Vec<Known> {
+        let known = |source: &Source| match source {
+            Source::Home => Known { is_shown: self.knows_home, ..home.as_source() },
+            Source::Copy(number) => Known { name: format!("copy {number}"), key: None, is_shown: true },
+        };
+        self.sources.iter().map(known).collect()
     }
 
     /// What its clock says.
@@ -109,10 +127,11 @@ impl Copy {
     pub(crate) fn restart(&mut self, home: &Home, now: u64) {
         self.latest = 0;
         let clock = self.clock(now);
-        self.mirror = match self.memory.size() {
+        let mirror = match self.memory.size() {
             0 if self.pinned => Mirror::pinned(home.origin.clone(), self.settings),
             _ => self.memory.mirror(&home.origin.domain, self.settings, clock),
         };
+        self.mirror = mirror.among(self.known(home));
         self.turn = Turn::among(self.sources.len());
         (self.waiting_until, self.listener) = (None, None);
     }

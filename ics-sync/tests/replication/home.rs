@@ -13,6 +13,7 @@ use ics_core::log::merkle::Tree;
 use ics_core::log::{Hash, LeafData, cosignature};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
+use ics_sync::mirror::Source;
 use ics_sync::wire::{self, Base64};
 
 use crate::memory::Memory;
@@ -51,6 +52,8 @@ pub(crate) struct Home {
     turns: Vec<(usize, usize)>,
     /// How often the peer's operator has changed what the reader may read.
     turned: u64,
+    /// Entries that it keeps from a reader of a part who may read them, and does not say so.
+    kept_back: BTreeSet<usize>,
     /// Entries in one page at most.
     pub(crate) page_limit: usize,
     pub(crate) key: SigningKey,
@@ -86,6 +89,7 @@ impl Home {
             hidden: BTreeSet::new(),
             turns: Vec::new(),
             turned: 0,
+            kept_back: BTreeSet::new(),
             page_limit: usize::MAX,
             key: signing_key(key_seed),
             note: String::new(),
@@ -187,6 +191,7 @@ impl Home {
             hidden: BTreeSet::new(),
             turns: Vec::new(),
             turned: 0,
+            kept_back: BTreeSet::new(),
             page_limit: usize::MAX,
             key: signing_key(0),
             note: String::new(),
@@ -205,6 +210,23 @@ impl Home {
         }
         let hidden = if partial { self.hidden.clone() } else { BTreeSet::new() };
         Cow::Owned(Self { partial, hidden, ..self.clone() })
+    }
+
+    /// The same as a peer shows it who keeps entries back from whoever may not read everything.
+    pub(crate) fn keeping_back(&self, indices: impl IntoIterator<Item = usize>) -> Self {
+        Self { kept_back: indices.into_iter().filter(|_| self.partial).collect(), ..self.clone() }
+    }
+
+    /// Statements, so many in seven, always the same ones.
+    pub(crate) fn any_said(&self, chance: u8) -> impl Iterator<Item = usize> {
+        let is_said = move |index: &usize| self.about[*index] != OWN && self.leaves[*index][0] % 7 < chance;
+        (0..self.entries.len()).filter(is_said)
+    }
+
+    /// The home as the operator of a copy knows it.
+    pub(crate) fn as_source(&self) -> Source {
+        let key = Some(self.key.verifying_key().to_bytes());
+        Source { name: NODE.to_owned(), key, is_shown: true }
     }
 
     /// The same with nothing left out of what it shows.
@@ -262,7 +284,7 @@ impl Home {
 
     fn travelling(&self, index: usize) -> wire::Entry {
         let entry = &self.entries[index];
-        if self.hidden.contains(&self.about[index]) {
+        if self.kept_back.contains(&index) || self.hidden.contains(&self.about[index]) {
             wire::Entry::Hidden(entry.leaf_data())
         } else {
             wire::Entry::Whole(entry.clone())
@@ -271,7 +293,8 @@ impl Home {
 
     /// The indices below a bound of the entries about an identity.
     fn entries_about(&self, id: usize, end: usize) -> impl Iterator<Item = u64> {
-        (0..end).filter(move |index| self.about[*index] == id).map(|index| index as u64)
+        let is_named = move |index: &usize| self.about[*index] == id && !self.kept_back.contains(index);
+        (0..end).filter(is_named).map(|index| index as u64)
     }
 
     /// What stands for a reader's rights, as nodes make it: two that have the same descriptor mean the same by it.

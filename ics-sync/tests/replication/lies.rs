@@ -27,6 +27,8 @@ pub(crate) enum Lie {
     Bare,
     /// An entry that is said to be erased, which nobody has erased.
     Erased,
+    /// Statements, so many in seven, as bare leaves, as if the reader might not read them. Only the home may say so.
+    LeavesOut(u8),
     /// Another entry than the one that was hidden, and news of other rights each time.
     Shown,
     /// The same checkpoint again and again.
@@ -46,7 +48,7 @@ pub(crate) enum Lie {
 }
 
 impl Lie {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Fork,
         Self::Rollback,
         Self::Foreign,
@@ -54,6 +56,7 @@ impl Lie {
         Self::Withheld,
         Self::Bare,
         Self::Erased,
+        Self::LeavesOut(3),
         Self::Shown,
         Self::Frozen(None),
         Self::Replay(None),
@@ -164,8 +167,8 @@ impl Lie {
             Self::Garbage => troubled(|trouble| matches!(trouble, Trouble::Failure(_))),
             // Nothing tells it from a home that is silent, but its age.
             Self::Frozen(_) => stop.is_none(),
-            // Who may read everything is not asked twice.
-            Self::Shown => stop.is_none(),
+            // Who may read everything is not asked twice, and nothing is left out of it.
+            Self::Shown | Self::LeavesOut(_) => stop.is_none(),
         }
     }
 }
@@ -223,7 +226,10 @@ fn every_lie_is_found_out_and_healed() {
             assert!(lie.is_found_out(status.stopped.as_ref(), &world.copies[0].troubles), "{lie:?}: {status:?}");
             if matches!(lie, Lie::Erased) {
                 assert_eq!(status.as_of, as_of, "{lie:?}: what came of it is no news");
-            } else if !matches!(lie, Lie::Frozen(_) | Lie::Replay(_) | Lie::Relabelled(_) | Lie::Shown) {
+            } else if !matches!(
+                lie,
+                Lie::Frozen(_) | Lie::Replay(_) | Lie::Relabelled(_) | Lie::Shown | Lie::LeavesOut(_)
+            ) {
                 // The others begin with a true answer.
                 assert_eq!(world.copies[0].memory.size(), held, "{lie:?}: nothing of it was applied");
                 assert_eq!(status.as_of, as_of, "{lie:?}: and it is no news");

@@ -8,6 +8,7 @@ mod bundles;
 mod copy;
 mod home;
 mod http;
+mod left_out;
 mod lies;
 mod memory;
 mod model;

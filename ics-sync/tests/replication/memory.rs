@@ -13,7 +13,7 @@ use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::Applier;
-use ics_sync::mirror::{Fill, Mirror, Resume, Seen, Settings, Survey, VerifiedEntry, VerifiedPage};
+use ics_sync::mirror::{Doubt, Fill, Mirror, Resume, Seen, Settings, Survey, VerifiedEntry, VerifiedPage};
 use ics_sync::wire;
 
 use crate::home::{Home, OWN};
@@ -37,6 +37,10 @@ pub(crate) struct Memory {
     pub(crate) as_of: Option<Timestamp>,
     /// Statements that came as erased since the last checkpoint. Nothing is erased here.
     pub(crate) erased: BTreeMap<u64, StatementId>,
+    /// What rests on the word of others than the home.
+    pub(crate) doubt: Option<Doubt>,
+    /// What was said of peers who had left out what the home shows.
+    pub(crate) left_out: Vec<Doubt>,
     /// Pages that will not be stored.
     pub(crate) failures: usize,
 }
@@ -67,6 +71,7 @@ impl Memory {
             rights: self.rights.clone(),
             unsettled: self.kept.iter().any(|kept| matches!(kept, Kept::Filled(_))),
             erased: self.erased.clone(),
+            doubt: self.doubt.clone(),
         };
         Mirror::resume(resume, settings, now)
     }
@@ -82,7 +87,8 @@ impl Memory {
             return Err("the disk is full".to_owned());
         }
         assert_eq!(page.from, self.size(), "a page begins where the last one ended");
-        for kept in &mut self.kept {
+        self.doubt.clone_from(&page.doubt);
+        for kept in self.kept.iter_mut().filter(|_| page.settles) {
             if let Kept::Filled(body) = kept {
                 *kept = Kept::Whole(core::mem::take(body));
             }
@@ -153,6 +159,7 @@ impl Memory {
             self.erased.remove(index);
         }
         fill.lost.iter().for_each(|index| self.lose(*index));
+        self.left_out.extend(fill.doubt.clone());
         Ok(())
     }
 

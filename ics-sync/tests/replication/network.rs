@@ -60,12 +60,13 @@ pub(crate) enum Answer {
 /// Answers under way, by the time at which they arrive.
 #[derive(Default)]
 pub(crate) struct Network {
-    under_way: BTreeMap<(u64, u64), Answer>,
+    /// With the number of the peer who gave it.
+    under_way: BTreeMap<(u64, u64), (usize, Answer)>,
     sent: u64,
 }
 
 impl Network {
-    pub(crate) fn send(&mut self, mut answer: Answer, now: u64, weather: Weather, dice: &mut Dice) {
+    pub(crate) fn send(&mut self, from: usize, mut answer: Answer, now: u64, weather: Weather, dice: &mut Dice) {
         if dice.chance(weather.lost) {
             return;
         }
@@ -80,12 +81,12 @@ impl Network {
         }
         for _ in 0..1 + u64::from(dice.chance(weather.doubled)) {
             self.sent += 1;
-            self.under_way.insert((now + 1 + dice.below(weather.delay), self.sent), answer.clone());
+            self.under_way.insert((now + 1 + dice.below(weather.delay), self.sent), (from, answer.clone()));
         }
     }
 
-    /// The next answer that has arrived.
-    pub(crate) fn receive(&mut self, now: u64) -> Option<Answer> {
+    /// The next answer that has arrived, and from whom.
+    pub(crate) fn receive(&mut self, now: u64) -> Option<(usize, Answer)> {
         let first = self.under_way.first_entry().filter(|first| first.key().0 <= now)?;
         Some(first.remove())
     }

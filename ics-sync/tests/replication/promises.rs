@@ -49,6 +49,8 @@ pub(crate) enum Sabotage {
     VouchesForAnOldHead,
     /// A copy asks the same peer for as long as he answers, whatever he knows.
     StaysWithWhoAnswers,
+    /// A copy of a part takes the word of any peer for what it may read.
+    BelievesWhoIsNotTheHome,
     /// A copy takes news for as fresh as its own clock.
     BelievesOldNews,
     /// A copy that has found a fork forgets what it held, and begins anew with what it is shown now.
@@ -56,14 +58,15 @@ pub(crate) enum Sabotage {
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
+        Self::BelievesWhoIsNotTheHome,
+        Self::ForgetsWhatItHeld,
         Self::AcknowledgesBeforeItWrites,
         Self::StaysWithWhoAnswers,
         Self::JudgesByItsOwnClock,
         Self::ShowsEverything,
         Self::VouchesForAnOldHead,
         Self::BelievesOldNews,
-        Self::ForgetsWhatItHeld,
     ];
 
     /// The promise that it breaks.
@@ -72,7 +75,7 @@ impl Sabotage {
             Self::AcknowledgesBeforeItWrites => Promise::AcknowledgedStaysForEver,
             Self::JudgesByItsOwnClock => Promise::DecisionDependsOnlyOnStatementsPolicyAndTime,
             Self::ShowsEverything => Promise::NothingVisibleOutsidePolicy,
-            Self::VouchesForAnOldHead => Promise::CurrentMeansComplete,
+            Self::VouchesForAnOldHead | Self::BelievesWhoIsNotTheHome => Promise::CurrentMeansComplete,
             Self::StaysWithWhoAnswers => Promise::ReadersConvergeAfterHealing,
             Self::BelievesOldNews => Promise::BlockedNeverShownAsPermittedWhileFresh,
             Self::ForgetsWhatItHeld => Promise::NoUnnoticedFork,

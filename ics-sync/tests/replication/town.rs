@@ -16,6 +16,7 @@ use ics_sync::mirror::Settings;
 
 use crate::copy::{Copy, Source};
 use crate::home::{Home, IDENTITIES, OWN, Turn, at, entry};
+use crate::lies::Lie;
 use crate::network::Weather;
 use crate::owners;
 use crate::promises::{Acknowledged, Broken, Promise, Sabotage};
@@ -80,10 +81,15 @@ impl World {
                 sources.insert(place, Source::Home);
                 let mut copy = Copy::new(&world.home, settings, true, sources);
                 // The last may read a part only; nobody asks it.
+                copy.knows_home = sabotage != Some(Sabotage::BelievesWhoIsNotTheHome);
                 (copy.partial, copy.is_new) = (number + 1 == copies, dice.chance(75));
                 copy
             })
             .collect();
+        if let Some(last) = world.copies.last_mut().filter(|_| dice.chance(30)) {
+            // The copies that it asks leave out of its part what they like.
+            last.lie = Some(Lie::LeavesOut(3));
+        }
         let (weather, faults) = (Weather::any(dice), Faults::any(dice));
         (world.weather, world.restarts, world.bustle) = (weather, dice.below(6), 1 + dice.below(4_000));
         let understood = vec![Understood::default(); copies];

@@ -124,8 +124,9 @@ impl World {
     /// What has arrived at a copy, and what it does next; when it wants to be woken.
     fn step_copy(&mut self, i: usize) -> Option<u64> {
         let (now, clock) = (self.now, self.clock(i));
-        while let Some(answer) = self.copies[i].network.receive(now) {
+        while let Some((from, answer)) = self.copies[i].network.receive(now) {
             self.copies[i].waiting_until = None;
+            self.copies[i].mirror.hears(from);
             self.deliver(i, answer);
         }
         if self.copies[i].waiting_until.is_some_and(|until| until <= now) {
@@ -243,7 +244,7 @@ impl World {
     fn send(&mut self, i: usize, answer: Answer) {
         let copy = &mut self.copies[i];
         if self.now >= copy.cut_until {
-            copy.network.send(answer, self.now, self.weather, &mut self.dice);
+            copy.network.send(copy.asked(), answer, self.now, self.weather, &mut self.dice);
         }
     }
 
@@ -333,7 +334,12 @@ impl World {
             Source::Home => Some(question(&self.home.for_reader(copy.partial))),
             Source::Copy(other) => {
                 let other = Some(&self.copies[other]).filter(|other| !is_cut(other))?;
-                Some(question(&other.served(&self.home.origin.domain)?.for_reader(copy.partial)))
+                let served = other.served(&self.home.origin.domain)?;
+                let shown = served.for_reader(copy.partial);
+                match &copy.lie {
+                    Some(Lie::LeavesOut(chance)) => Some(question(&shown.keeping_back(shown.any_said(*chance)))),
+                    _ => Some(question(&shown)),
+                }
             }
         }
     }

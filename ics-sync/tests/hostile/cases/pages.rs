@@ -224,6 +224,28 @@ pub(super) fn packed() -> Vec<Case> {
     ]
 }
 
+/// What a peer that is not the home says may not be read by one who may read a part.
+pub(super) fn kept_back() -> Vec<Case> {
+    fn bare(entry: &mut wire::Entry) {
+        *entry = wire::Entry::Hidden(entry.leaf_data());
+    }
+    const UNCONFIRMED: Expected = Doubt("came of bad-peer, and the home has not said yet");
+    vec![
+        case("one entry left out of a part", page!(|page| page.entries.iter_mut().take(1).for_each(bare)), UNCONFIRMED)
+            .aside(),
+        case(
+            "rights to nothing, given by who is not the home",
+            page!(|page| {
+                page.entries.iter_mut().for_each(bare);
+                page.sight = Some(wire::Sight { rights: Base64([9; 16]), earlier: vec![], ended: (0..4).collect() });
+            }),
+            UNCONFIRMED,
+        )
+        .aside(),
+        case("an honest part that the home has not confirmed", |_, _| None, UNCONFIRMED).aside(),
+    ]
+}
+
 /// Second looks of one who may read a part, whose rights have changed, and answers that do not fit.
 pub(super) fn second_looks() -> Vec<Case> {
     let looks = |name, reply, expected| case(name, reply, expected).partial().after(turned);

@@ -98,8 +98,28 @@ impl World {
         }
         if let Some(missed) = self.missed(i, as_of) {
             let how = format!("as of {as_of} the home had signed {missed:?}; {}", self.describe(i));
+            return self.break_promise(Promise::CurrentMeansComplete, how);
+        }
+        if let Some(id) = self.shown_in_part(i) {
+            let how = format!("of thing {id} a part is shown as all of it as of {as_of}; {}", self.describe(i));
             self.break_promise(Promise::CurrentMeansComplete, how);
         }
+    }
+
+    /// A thing of which a copy shows something and not all, and does not know it.
+    fn shown_in_part(&self, i: usize) -> Option<usize> {
+        let memory = &self.copies[i].memory;
+        if !self.copies[i].partial || self.home.leaves.get(..memory.sealed) != memory.leaves.get(..memory.sealed) {
+            return None;
+        }
+        let of = |id: usize| memory.kept.iter().zip(&self.home.about).filter(move |(_, about)| **about == id);
+        (0..IDENTITIES).find(|id| {
+            let is_lost = of(*id).any(|(kept, _)| matches!(kept, Kept::Lost(_)));
+            let mut sealed =
+                memory.kept.iter().zip(&self.home.about).take(memory.sealed).filter(|(_, about)| *about == id);
+            let shown = sealed.clone().any(|(kept, _)| matches!(kept, Kept::Whole(_)));
+            !is_lost && shown && sealed.any(|(kept, _)| !matches!(kept, Kept::Whole(_)))
+        })
     }
 
     /// Whether the home's key has signed two logs, or one twice: what it vouches for is worth nothing, until somebody
@@ -190,11 +210,7 @@ impl World {
         let withheld = copy.memory.kept.iter().enumerate();
         let withheld = withheld.map(|(at, kept)| (at, matches!(kept, Kept::Lost(_))));
         let withheld = withheld.filter(|(_, lost)| *lost).any(|(at, _)| copy.memory.about(at) == number);
-        // Who is not the home can give a partial reader less than he may read, certificates too, until his rights change.
-        let mut kept = copy.memory.kept.iter().zip(&self.home.about);
-        let lacks =
-            kept.any(|(kept, about)| [number, OWN].contains(about) && matches!(kept, Kept::Hidden | Kept::Filled(_)));
-        if record != truth && !(copy.partial && (record.is_none() || withheld || lacks)) {
+        if record != truth && !(copy.partial && (record.is_none() || withheld)) {
             let how = format!("thing {number} at {clock}: {record:?} and not {truth:?}; {}", self.describe(i));
             return self.break_promise(Promise::DecisionDependsOnlyOnStatementsPolicyAndTime, how);
         }

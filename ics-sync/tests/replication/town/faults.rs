@@ -69,7 +69,13 @@ impl World {
             (self.copies[copy].lie, self.copies[copy].shadowed) = (None, false);
             return;
         }
-        let lie = Lie::ALL[self.dice.index(Lie::ALL.len())].clone();
+        let leaves_out = self.copies[copy].partial && self.dice.chance(50);
+        let forks = self.of_town().forks && self.dice.chance(30);
+        let lie = match (leaves_out, forks) {
+            (true, _) => Lie::LeavesOut(3),
+            (false, true) => Lie::Fork,
+            (false, false) => Lie::ALL[self.dice.index(Lie::ALL.len())].clone(),
+        };
         let shadow = lie.shadow(&self.home, &mut self.dice, self.now);
         if shadow.is_none() || self.of_town().forks {
             self.deceive(copy, lie, shadow);

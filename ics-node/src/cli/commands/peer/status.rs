@@ -42,6 +42,11 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
     for pulled in &info.pulls {
         rows.push(("copied", format!("{}: {}", pulled.domain, state(pulled))));
         rows.push(("", format!("{} entries, {}, {} received", pulled.size, age(pulled), bytes(pulled.bytes))));
+        let rests_on = |names: &String| {
+            let names = clean(names);
+            ("", format!("the home has not said that nothing was left out: so say {names}"))
+        };
+        rows.extend(pulled.rests_on.as_ref().map(rests_on));
         rows.extend(pulled.last_error.as_ref().map(|error| ("", style(clean(error)).red().to_string())));
     }
     rows.extend(info.serves.iter().map(|served| ("reads", taken(served, now))));

@@ -1,0 +1,126 @@
+//! On whose word it rests that an entry may not be read.
+//!
+//! That a leaf stands in the log is proven; that what it stands for is kept from this mirror by the policy, is not. The
+//! home decides that. Any other peer only says so, and could keep from the mirror what it may read, the block of a thing
+//! say. So a mirror that can ask the home takes entries from others and nothing that they say of its rights: it keeps the
+//! checkpoint that it had, and asks the home for these entries again. One whose operator knows no home lives by the word
+//! of those it knows, and says so.
+
+use std::collections::BTreeSet;
+
+use ics_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::Mirror;
+use super::charter::Charter;
+use super::page::Held;
+use super::stop::Trouble;
+use crate::wire;
+
+/// Names that are remembered.
+const NAMES: usize = 16;
+
+/// A peer, as the operator knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// The key that the operator has given it.
+    pub key: Option<[u8; 32]>,
+    /// Whether the transport shows that it is this peer who answers. If so, it is the home where the descriptor in force
+    /// calls the home by this name or key.
+    pub is_shown: bool,
+}
+
+/// Entries of which others than the home have said what this mirror may read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    /// Index of the first; all behind it count.
+    pub from: u64,
+    /// Who has said so.
+    pub by: BTreeSet<String>,
+}
+
+/// Who answers, and whether that is the home.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sources {
+    all: Vec<Source>,
+    asked: usize,
+}
+
+/// What the word of whoever answers is worth.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Word<'a> {
+    pub(super) name: &'a str,
+    /// Whether it is the home's.
+    pub(super) is_home: bool,
+    /// Whether the home can be asked.
+    pub(super) knows_home: bool,
+}
+
+impl Sources {
+    pub(super) fn word(&self, charter: &Charter) -> Word<'_> {
+        let is_home = |source: &Source| charter.is_home(source);
+        let asked = self.all.get(self.asked);
+        Word {
+            name: asked.map_or("what was brought by hand", |source| &source.name),
+            is_home: asked.is_some_and(is_home),
+            knows_home: self.all.iter().any(is_home),
+        }
+    }
+}
+
+impl Doubt {
+    /// What is in doubt after a page of somebody who says what may be read of it. Where he `decides` that, and of other
+    /// rights than before, he decides it of all that is held.
+    pub(super) fn after(held: &Held, page: &wire::Page, decides: bool, word: Word<'_>) -> Option<Self> {
+        let former = held.doubt.as_ref();
+        if word.is_home || (decides && page.sight.is_none()) {
+            return None;
+        }
+        let ended = page.sight.iter().flat_map(|sight| &sight.ended).copied();
+        let begins = ended.chain([page.from]).min().unwrap_or(0);
+        let said = if decides && held.has_other_rights(page) { 0 } else { begins };
+        let Self { from, mut by } = former.cloned().unwrap_or(Self { from: said, by: BTreeSet::new() });
+        if by.len() < NAMES {
+            by.insert(word.name.to_owned());
+        }
+        Some(Self { from: from.min(said), by })
+    }
+
+    /// Who has said so, in words.
+    #[must_use]
+    pub fn names(&self) -> String {
+        self.by.iter().map(String::as_str).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Mirror {
+    /// The peers among which it is said who answers; nobody is the home until then.
+    #[must_use]
+    pub fn among(mut self, sources: Vec<Source>) -> Self {
+        self.sources = Sources { all: sources, asked: 0 };
+        self
+    }
+
+    /// Says which of its peers answers from now on, counted from 0.
+    pub const fn hears(&mut self, peer: usize) {
+        self.sources.asked = peer;
+    }
+
+    /// Waits for the home's word where it can be had; true if that is awaited.
+    pub(super) fn awaits_home(&mut self, now: Timestamp) -> bool {
+        let Some((held, doubt)) = self.held.as_ref().and_then(|held| Some((held, held.doubt.as_ref()?))) else {
+            return false;
+        };
+        let Word { is_home, knows_home, .. } = self.sources.word(&held.charter);
+        let trouble = Trouble::Unconfirmed { from: doubt.from, by: doubt.names() };
+        if is_home {
+            self.asks_rights = true;
+            self.rest(now);
+        } else if knows_home {
+            self.fail(trouble, now);
+        }
+        knows_home
+    }
+}

@@ -1,0 +1,203 @@
+//! What a peer leaves out of what a mirror may read of a part, and how the home's word mends it.
+
+use ics_core::log::entry::EntryKind;
+use ics_core::time::Timestamp;
+use ics_sync::mirror::{Action, Doubt, Mirror, Settings, Source, Stop, Trouble};
+
+use crate::home::{Home, at};
+use crate::memory::Memory;
+use crate::rules::drive;
+
+const NOW: u64 = 1_700_000_000_000;
+/// When the home is asked, after whatever failed before.
+const LATER: u64 = NOW + 600_000;
+const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
+
+/// A home with ten entries, of which a reader may not read what is about one thing.
+fn home() -> Home {
+    let mut home = Home::new("devices.acme.example", 1, at(NOW));
+    (home.partial, home.hidden) = (true, [3].into());
+    home.append_many(9, "true", at(NOW));
+    home.sign(at(NOW));
+    home
+}
+
+/// The peers of a mirror: first one that is not the home, then the home, if that is known.
+fn peers(home: &Home, knows_home: bool) -> Vec<Source> {
+    let copy = Source { name: "copy".to_owned(), key: None, is_shown: true };
+    [copy].into_iter().chain(knows_home.then(|| home.as_source())).collect()
+}
+
+fn began(home: &Home, knows_home: bool) -> (Mirror, Memory) {
+    (Mirror::pinned(home.origin.clone(), SETTINGS).among(peers(home, knows_home)), Memory::default())
+}
+
+fn ask(mirror: &mut Mirror, memory: &mut Memory, peer: usize, served: &Home, now: Timestamp) -> Action {
+    mirror.hears(peer);
+    drive(mirror, served, memory, now)
+}
+
+fn readable(home: &Home) -> Vec<usize> {
+    (0..home.entries.len()).filter(|index| !home.hidden.contains(&home.about[*index])).collect()
+}
+
+fn doubt(from: u64) -> Doubt {
+    Doubt { from, by: ["copy".to_owned()].into() }
+}
+
+#[test]
+fn what_a_peer_leaves_out_is_found_at_the_home_before_it_counts() {
+    let home = home();
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 0, &home.keeping_back([4, 5]), at(NOW));
+    let status = mirror.status();
+    assert_eq!(status.trouble, Some(Trouble::Unconfirmed { from: 0, by: "copy".to_owned() }));
+    assert_eq!((memory.size(), memory.sealed, status.as_of), (10, 0, None), "it is here, and counts for nothing yet");
+    // What is remembered survives a restart.
+    mirror = memory.mirror(mirror.domain(), SETTINGS, at(LATER)).among(peers(&home, true));
+    ask(&mut mirror, &mut memory, 1, &home, at(LATER));
+    assert_eq!((mirror.status().trouble, mirror.status().doubt), (None, None));
+    assert!(memory.shown().eq(readable(&home)) && memory.sealed == 10, "{:?}", memory.kept);
+    assert_eq!(memory.left_out, [doubt(0)]);
+}
+
+#[test]
+fn only_what_others_have_shown_is_asked_for_again() {
+    let mut home = home();
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 1, &home, at(NOW));
+    assert_eq!(memory.sealed, 10);
+    home.append_many(7, "true", at(NOW + 1));
+    home.sign(at(LATER));
+    ask(&mut mirror, &mut memory, 0, &home.keeping_back([11]), at(LATER));
+    assert_eq!((mirror.status().doubt, memory.sealed), (Some(doubt(10)), 10), "what the home has said stands");
+    mirror.hears(1);
+    let now = at(2 * LATER - NOW);
+    let mut asked = Vec::new();
+    while mirror.status().doubt.is_some() {
+        match mirror.poll_action(now) {
+            Action::FetchAgain(again) => {
+                asked.extend([again.hidden.clone(), again.held.clone()].concat());
+                mirror.handle_shown(home.again(&again).expect("within the log"), now);
+            }
+            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
+            Action::Fill(fill) => {
+                memory.take(&fill).expect("stored");
+                mirror.handle_filled();
+            }
+            Action::Apply(page) => {
+                memory.store(&page).expect("stored");
+                mirror.handle_applied(now);
+            }
+            Action::FetchPage { from, limit, until } => {
+                mirror.handle_page(home.page(from, limit, until).expect("within the log"), now);
+            }
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, now),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(asked.iter().all(|index| *index >= 10), "{asked:?}");
+    ask(&mut mirror, &mut memory, 1, &home, now);
+    assert!(memory.shown().eq(readable(&home)) && memory.sealed == 17, "{:?}", memory.kept);
+    assert_eq!(memory.left_out, [doubt(10)]);
+}
+
+#[test]
+fn an_honest_peer_is_only_confirmed() {
+    let home = home();
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 0, &home, at(NOW));
+    assert_eq!(memory.sealed, 0);
+    ask(&mut mirror, &mut memory, 1, &home, at(LATER));
+    assert_eq!((memory.sealed, mirror.status().doubt), (10, None));
+    assert!(memory.left_out.is_empty());
+}
+
+#[test]
+fn who_knows_no_home_lives_by_the_word_of_his_peer_and_says_so() {
+    let home = home();
+    let (mut mirror, mut memory) = began(&home, false);
+    ask(&mut mirror, &mut memory, 0, &home.keeping_back([4]), at(NOW));
+    assert_eq!((memory.sealed, mirror.status().trouble), (10, None));
+    assert_eq!(mirror.status().doubt, Some(doubt(0)));
+    // The operator comes to know the home.
+    mirror = memory.mirror(mirror.domain(), SETTINGS, at(LATER)).among(peers(&home, true));
+    ask(&mut mirror, &mut memory, 1, &home, at(LATER));
+    assert!(memory.shown().eq(readable(&home)), "{:?}", memory.kept);
+    assert_eq!((mirror.status().doubt, memory.left_out), (None, vec![doubt(0)]));
+}
+
+#[test]
+fn the_home_is_known_by_its_name_or_its_key_where_the_transport_shows_it() {
+    let home = home();
+    let known = home.as_source();
+    for (source, is_home) in [
+        (known.clone(), true),
+        (Source { name: "headquarters".to_owned(), ..known.clone() }, true),
+        (Source { key: None, ..known.clone() }, true),
+        (Source { name: "headquarters".to_owned(), key: Some([7; 32]), ..known.clone() }, false),
+        (Source { name: "headquarters".to_owned(), key: None, ..known.clone() }, false),
+        (Source { is_shown: false, ..known }, false),
+    ] {
+        let mut mirror = Mirror::pinned(home.origin.clone(), SETTINGS).among(vec![source.clone()]);
+        ask(&mut mirror, &mut Memory::default(), 0, &home, at(NOW));
+        assert_eq!(mirror.status().doubt.is_none(), is_home, "{source:?}");
+    }
+}
+
+#[test]
+fn nobody_but_the_home_tells_a_full_reader_that_he_may_not_read_all() {
+    let mut home = home();
+    home.hidden.clear();
+    let full = home.for_reader(false).into_owned();
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 0, &home.keeping_back([4, 5]), at(NOW));
+    assert_eq!(memory.sealed, 0);
+    ask(&mut mirror, &mut memory, 1, &full, at(LATER));
+    assert!(memory.shown().eq(0..10) && memory.rights.is_none(), "{:?}", memory.kept);
+}
+
+#[test]
+fn a_descriptor_that_was_kept_back_ends_the_copy() {
+    let mut home = home();
+    home.amend_idly(at(NOW));
+    home.sign(at(NOW));
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 0, &home.keeping_back([10]), at(NOW));
+    ask(&mut mirror, &mut memory, 1, &home, at(LATER));
+    let stop = Stop::KeptBack { index: 10, kind: EntryKind::Descriptor };
+    assert_eq!((mirror.status().stopped, memory.sealed), (Some(stop), 0));
+}
+
+#[test]
+fn who_may_read_all_is_shown_all_of_what_was_hidden() {
+    let home = home();
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 1, &home, at(NOW));
+    // From now on he may read everything, it says, and shows a bare leaf all the same.
+    let mut wide = home.for_reader(false).into_owned();
+    wide.append_many(1, "true", at(LATER));
+    wide.sign(at(LATER));
+    let now = at(LATER);
+    let trouble = loop {
+        match mirror.poll_action(now) {
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&wide.note, now),
+            Action::FetchPage { from, limit, until } => {
+                mirror.handle_page(wide.page(from, limit, until).expect("within the log"), now);
+            }
+            Action::Survey(survey) => mirror.handle_surveyed(memory.look(&survey)),
+            Action::FetchAgain(again) => {
+                let shown = home.again(&again).expect("within the log");
+                mirror.handle_shown(ics_sync::wire::Shown { rights: None, ..shown }, now);
+            }
+            Action::Fill(fill) => {
+                memory.take(&fill).expect("stored");
+                mirror.handle_filled();
+            }
+            Action::Wait { .. } => break mirror.status().trouble,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(trouble, Some(Trouble::Withheld { from: 3, size: 10 }));
+    assert_eq!(memory.sealed, 10);
+}
