@@ -24,6 +24,9 @@ use crate::mirror::listen::Listening;
 use crate::pause::{Pause, jittered, retry_millis};
 use crate::wire::Heads;
 
+/// Milliseconds between a request that has waited in vain and the next one.
+const IDLE_MILLIS: u64 = 250;
+
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -70,14 +73,22 @@ pub struct Settings {
 /// Why what a home has pushed is of no use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PushError {
-    /// It tells of less than before.
-    #[error("the home tells of {told} of {size} entries, where {known} were told of before")]
+    /// It has less than what was told of: somebody has told of what there is not. All is told anew then, from the beginning.
+    #[error("the home has {size} entries, where {known} were told of before")]
     Back {
+        /// Entries of the log.
+        size: u64,
+        /// Of how many was told before.
+        known: u64,
+    },
+    /// It tells of less than it was asked for, or of more than there is.
+    #[error("the home tells of {told} of {size} entries, where what is behind {known} was asked for")]
+    Range {
         /// Of how many entries it tells.
         told: u64,
         /// Entries of the log.
         size: u64,
-        /// Of how many was told before.
+        /// What was asked for.
         known: u64,
     },
     /// Not a record head, or of nothing.
@@ -150,16 +161,30 @@ impl Watcher {
     pub fn handle_heads(&mut self, heads: &Heads, now: Timestamp) -> Result<(), PushError> {
         let taken = self.take(heads);
         match &taken {
-            Ok(()) => self.listening.heard(),
-            Err(_) => self.fail(now),
+            Ok(()) => {
+                self.listening.heard();
+                // A peer that answers without waiting is not asked without end.
+                if heads.upto == self.upto && self.listening.way(now) == Some(Way::LongPoll) {
+                    self.pause = Pause::of(now, IDLE_MILLIS);
+                }
+            }
+            Err(error) => {
+                self.fail(now);
+                if matches!(error, PushError::Back { .. }) {
+                    self.reached = Some(0);
+                }
+            }
         }
         taken
     }
 
     fn take(&mut self, heads: &Heads) -> Result<(), PushError> {
-        let Heads { upto, size, .. } = *heads;
-        if upto < self.upto || size < upto {
-            return Err(PushError::Back { told: upto, size, known: self.upto });
+        let (upto, size, known) = (heads.upto, heads.size, self.upto);
+        if size < known {
+            return Err(PushError::Back { size, known });
+        }
+        if upto < known || size < upto {
+            return Err(PushError::Range { told: upto, size, known });
         }
         let waiting: Option<VecDeque<_>> = heads.heads.iter().map(|note| pushed(note)).collect();
         self.waiting = waiting.ok_or(PushError::NoHead)?;
@@ -178,8 +203,9 @@ impl Watcher {
 
     /// How far is noted.
     pub fn handle_settled(&mut self) {
-        self.upto = self.reached.take().unwrap_or(self.upto);
-        self.looked = self.looked.max(self.upto);
+        let before = self.upto;
+        self.upto = self.reached.take().unwrap_or(before);
+        self.looked = if self.upto < before { self.upto } else { self.looked.max(self.upto) };
         self.failures = 0;
     }
 

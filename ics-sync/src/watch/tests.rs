@@ -100,10 +100,10 @@ fn what_was_not_taken_is_asked_for_again() {
 #[test]
 fn what_is_of_no_use_is_refused() {
     let nothing = note(Finding::Nothing(None), 14);
-    let back = |told, size| PushError::Back { told, size, known: 10 };
+    let range = |told, size| PushError::Range { told, size, known: 10 };
     for (pushed, error) in [
-        (heads(9, 20, &[]), back(9, 20)),
-        (heads(12, 11, &[]), back(12, 11)),
+        (heads(9, 20, &[]), range(9, 20)),
+        (heads(12, 11, &[]), range(12, 11)),
         (heads(12, 12, &[head(KEY, 12), "no note".to_owned()]), PushError::NoHead),
         (heads(12, 12, &[nothing]), PushError::NoHead),
     ] {
@@ -111,6 +111,21 @@ fn what_is_of_no_use_is_refused() {
         assert_eq!(watcher.handle_heads(&pushed, at(0)), Err(error));
         assert_eq!(watcher.poll(after(&watcher, at(0))), listen(10, Way::Stream), "nothing of it is kept");
     }
+}
+
+#[test]
+fn who_was_told_of_what_there_is_not_begins_anew() {
+    let mut watcher = watcher();
+    watcher.handle_heads(&heads(1_000, 1_000, &[]), at(0)).expect("whatever it says");
+    watcher.handle_settled();
+    let back = PushError::Back { size: 14, known: 1_000 };
+    assert_eq!(watcher.handle_heads(&heads(14, 14, &[]), at(1)), Err(back));
+    let later = after(&watcher, at(1));
+    assert_eq!(watcher.poll(later), Action::Settle { upto: 0 });
+    watcher.handle_settled();
+    assert_eq!(watcher.poll(later), listen(0, Way::Stream));
+    watcher.handle_unheard(&status(503), later);
+    assert_eq!(watcher.poll(later), Action::Look { from: 0 }, "what is looked at, too");
 }
 
 #[test]
@@ -162,6 +177,23 @@ fn what_is_followed_by_model_is_not_settled_by_a_look() {
     assert_eq!(watcher.poll(at(5_000)), Action::Look { from: 30 }, "what was looked at is not looked at again");
     watcher.fail(at(5_000));
     assert_eq!(watcher.poll(after(&watcher, at(5_000))), listen(10, Way::Stream));
+}
+
+#[test]
+fn a_peer_that_does_not_wait_is_not_asked_without_end() {
+    let mut watcher = watcher();
+    watcher.handle_unheard(&PeerError::Held, at(0));
+    watcher.handle_looked(10, true, at(0));
+    let now = after(&watcher, at(0));
+    watcher.handle_heads(&heads(10, 10, &[]), now).expect("nothing new");
+    let later = after(&watcher, now);
+    assert_eq!(later.millis_since(now), 250);
+    watcher.handle_heads(&heads(10, 12, &[head(KEY, 10)]), later).expect("nothing new, but a head");
+    let later = after(&watcher, later);
+    assert_eq!(watcher.poll(later), Action::Fetch { id: KEY.to_owned(), size: 10 });
+    watcher.handle_fetched();
+    watcher.handle_heads(&heads(12, 12, &[]), later).expect("news");
+    assert_eq!(watcher.poll(later), Action::Settle { upto: 12 }, "at once");
 }
 
 #[test]

@@ -115,8 +115,8 @@ impl App {
             let why = format!("{} shows {attested} entries, the home has pushed a head of {size}", answer.from);
             return Err(not_heard(origin, &why));
         }
-        let (into, following) = (Arc::clone(target), following.clone());
-        self.at_once(move |app| app.take_over_answer(&into, &following, &answer, new_from)).await?;
+        let (into, source) = (Arc::clone(target), following.source.clone());
+        self.at_once(move |app| app.take_over_answer(&into, &source, &answer, new_from)).await?;
         Ok(attested)
     }
 
@@ -137,16 +137,17 @@ impl App {
     fn take_over_answer(
         &self,
         target: &Arc<Hosted>,
-        following: &Following,
+        source: &DomainName,
         answer: &Answer,
         new_from: u64,
     ) -> Result<(), AppError> {
         let Some((domain, record)) = target.domain().zip(answer.attested.testimony.record.as_ref()) else {
             return Ok(());
         };
-        let is_chosen = choices(following).iter().any(|choice| choice.fits(record));
-        let id = record.identity.id.to_string();
-        if !is_chosen && !self.store().is_followed(target.number, &following.source, &id)? {
+        // As it stands now: what is no longer followed may have been asked for a moment ago.
+        let followed = self.store().followed(target.number)?.into_iter().find(|it| it.source == *source);
+        let is_chosen = followed.is_some_and(|it| choices(&it).iter().any(|choice| choice.fits(record)));
+        if !is_chosen && !self.store().is_followed(target.number, source, &record.identity.id.to_string())? {
             return Ok(());
         }
         if !self.may_follow(&domain, &answer.attested.domain, record) {

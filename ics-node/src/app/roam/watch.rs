@@ -12,7 +12,7 @@ use ics_sync::watch::{Action, Settings, Watcher, is_no_way};
 use ics_sync::wire::{Heads, Watch};
 use tokio::task::JoinSet;
 
-use super::follow::Work;
+use super::follow::{Work, not_heard};
 use crate::app::follow::choices;
 use crate::app::{App, AppError, random};
 
@@ -85,11 +85,8 @@ impl App {
         let mut afar = Afar { app: self, work, ids, stream: None, unheard: String::new() };
         loop {
             if let Err(error) = afar.step(&mut watcher).await {
-                afar.stream = None;
                 watcher.fail(afar.app.clock().now());
-                let (target, following, _) = &afar.work;
-                tracing::warn!(domain = %target.name, source = %following.source, %error, "it is not followed");
-                afar.tell(Some(error.to_string()));
+                afar.fails(&error);
             }
         }
     }
@@ -105,9 +102,11 @@ impl Afar {
                 tokio::time::sleep(Duration::from_millis(until.millis_since(now))).await;
             }
             Action::Listen { from, way } => match self.listen(from, way).await {
-                Ok(heads) => watcher
-                    .handle_heads(&heads, self.app.clock().now())
-                    .map_err(|error| super::follow::not_heard(&self.work.2, &error.to_string()))?,
+                Ok(heads) => {
+                    if let Err(error) = watcher.handle_heads(&heads, self.app.clock().now()) {
+                        self.fails(&not_heard(&self.work.2, &error.to_string()));
+                    }
+                }
                 Err(problem) => {
                     self.stream = None;
                     self.unheard = problem.to_string();
@@ -187,7 +186,14 @@ impl Afar {
         let (target, following, origin) = &self.work;
         let (number, source) = (target.number, following.source.clone());
         let is_noted = self.app.at_once(move |app| Ok(app.store().follow_upto(number, &source, from, upto)?)).await?;
-        if is_noted { Ok(()) } else { Err(super::follow::not_heard(origin, "something else is followed now")) }
+        if is_noted { Ok(()) } else { Err(not_heard(origin, "something else is followed now")) }
+    }
+
+    fn fails(&mut self, error: &AppError) {
+        self.stream = None;
+        let (target, following, _) = &self.work;
+        tracing::warn!(domain = %target.name, source = %following.source, %error, "it is not followed");
+        self.tell(Some(error.to_string()));
     }
 
     fn tell(&self, problem: Option<String>) {

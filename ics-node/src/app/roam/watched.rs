@@ -82,19 +82,14 @@ impl App {
     /// Watches things in a domain of which this node is the home.
     ///
     /// # Errors
-    /// When it is not, more is watched than may be, something is no id, or the watcher was told of more than there is:
-    /// then one of the two was restored from a copy.
+    /// When it is not, or not to be read now, more is watched than may be, or something is no id.
     pub fn watch(&self, reader: Reader, domain: &DomainName, what: Watch) -> Result<Watcher, AppError> {
         let hosted = self.hosted(domain)?;
         if hosted.part != Part::Home {
             let detail = format!("the home of `{domain}` is another node: who has a copy listens to its feed");
             return Err(AppError::new(Code::NotHome, detail));
         }
-        let size = self.seal(&hosted)?.size;
-        if what.from > size {
-            let detail = format!("news behind {} entries were asked for, {size} are proven here", what.from);
-            return Err(AppError::new(Code::OutOfRange, detail));
-        }
+        self.seal(&hosted)?;
         let Watch { ids, choices, from, .. } = what;
         let counts = (ids.len() + choices.len()).max(limits::WATCHED_AT_LEAST);
         let ids = read(&ids, &choices)?;
@@ -144,7 +139,9 @@ impl Watcher {
             let watching = Arc::clone(&self.watching);
             let told = blocking(move || watching.told(from)).await?;
             self.from = told.upto;
-            if !told.heads.is_empty() || told.upto < told.size || Instant::now() >= deadline {
+            // Who was told of more than there is hears it at once.
+            let is_news = !told.heads.is_empty() || told.upto < told.size.max(from);
+            if is_news || Instant::now() >= deadline {
                 return Ok(told);
             }
         }
@@ -163,7 +160,7 @@ impl Watching {
         let Self { app, hosted, .. } = self;
         let sight = app.sight(hosted)?;
         let size = sight.seal.size;
-        let (mut heads, mut upto, mut bytes) = (BTreeMap::new(), from, 0);
+        let (mut heads, mut upto, mut bytes) = (BTreeMap::new(), from.min(size), 0);
         let wanted = Wanted {
             choices: &self.choices,
             is_named: &|id| Ok(self.ids.contains(id)),
@@ -171,7 +168,7 @@ impl Watching {
             may: &|record| app.may_read(self.reader, &sight.domain, record),
             serves: &|record| app.may_take_over(self.reader, &sight.domain, record),
         };
-        let page = app.store().entries(hosted.number, from, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
+        let page = app.store().entries(hosted.number, upto, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
         for entry in page.iter().filter(|entry| entry.index < size) {
             if heads.len() >= limits::NEWS_ENTRIES || bytes >= limits::NEWS_BYTES {
                 break;

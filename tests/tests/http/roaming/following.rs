@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 use ics_core::descriptor::{Source, Template};
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
+use ics_core::log::record_head::{Finding, RecordHead};
 use ics_core::vocabulary::{Attribute, DomainName};
 use ics_node::api::AdoptionRequest;
 use ics_node::app::Reader;
 use ics_node::config::PeerConfig;
+use ics_sync::wire::Heads;
 use tokio::sync::watch;
 
 use super::liar::{Liar, Reply};
-use super::{Gateway, changed, home, origin, upstream};
+use super::{Gateway, changed, home, id, origin, upstream};
 use crate::hidden::{device, say};
 use crate::watching::recall;
 use crate::world::{CARE, DOMAIN, changed_descriptor, domain, home as home_key, maker, serial, stolen};
@@ -83,6 +85,48 @@ async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     say(&home, vec![recall(Attribute::Lot, "L2")]).await;
     until("the other goes on", || status(&node, 21).is_some_and(|_| statements(&node, 21) == 3)).await;
     assert_eq!((status(&node, 20).as_deref(), status(&node, 25)), (Some("suspended"), None), "no longer followed");
+    stop.send_replace(true);
+    following.await.expect("ends");
+}
+
+/// A peer that pushes what is not so: it costs questions, and in the end nothing is missed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pushed_is_believed_when_it_is_attested() {
+    let home = home().await;
+    let (made, asked) = (origin(&home), Liar::honest(&home).await);
+    let node = caring(&made, &asked.url(), 50);
+    node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
+    let head = |seed: u8, size: u64| {
+        let asked = id(seed);
+        let head = RecordHead {
+            origin: made.clone(),
+            asked: asked.clone(),
+            finding: Finding::Identity(asked),
+            at: ics_core::time::Timestamp::from_seconds(1_767_225_700),
+            size,
+            root: Hash([1; 32]),
+            indices: vec![0],
+        };
+        head.sign(&ed25519_dalek::SigningKey::from_bytes(&[66; 32])).expect("signs")
+    };
+    let pushed = |upto, size, heads| Some(Heads { upto, size, heads, checkpoint: None });
+    let (stop, stopped) = watch::channel(false);
+    // More than the home attests: not until it does.
+    asked.push(pushed(6, 6, vec![head(20, 6)]));
+    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone().unwrap_or_default();
+    until("the head is not attested", || error().contains("upstream shows 5 entries, the home has pushed a head of 6"))
+        .await;
+    // What is not followed is not taken, whoever pushes it; and what there is not is not told of for ever.
+    asked.push(pushed(1_000, 1_000, vec![head(21, 5)]));
+    until("all that is taken over", || error().is_empty()).await;
+    assert_eq!(status(&node, 21), None);
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    let size = home.app().domain(&domain()).expect("founded").info.size;
+    asked.push(pushed(size, size, Vec::new()));
+    until("there is less", || error().contains("the home has 6 entries, where 1000 were told of before")).await;
+    asked.push(pushed(size, size, vec![head(20, size)]));
+    until("the recall", || status(&node, 20).as_deref() == Some("stolen")).await;
     stop.send_replace(true);
     following.await.expect("ends");
 }

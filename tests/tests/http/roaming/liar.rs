@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ics_node::app::{App, Query, Reader};
+use ics_sync::wire::Heads;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -33,6 +34,8 @@ pub(super) struct Liar {
 struct Shared {
     home: Mutex<App>,
     answering: Mutex<Option<Answering>>,
+    /// What it pushes, in answers that wait for nothing: it has no stream.
+    pushing: Mutex<Option<Heads>>,
     asked: AtomicUsize,
     last: Mutex<Vec<u8>>,
 }
@@ -45,6 +48,7 @@ impl Liar {
         let shared = Arc::new(Shared {
             home: Mutex::new(home.app().clone()),
             answering: Mutex::default(),
+            pushing: Mutex::default(),
             asked: AtomicUsize::new(0),
             last: Mutex::default(),
         });
@@ -70,6 +74,11 @@ impl Liar {
         *self.shared.answering.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Has it push this, or have no watch feed: what is followed is looked at then.
+    pub(super) fn push(&self, heads: Option<Heads>) {
+        *self.shared.pushing.lock().unwrap_or_else(PoisonError::into_inner) = heads;
+    }
+
     /// How often it was asked.
     pub(super) fn asked(&self) -> usize {
         self.shared.asked.load(Ordering::SeqCst)
@@ -87,9 +96,9 @@ impl Shared {
         if target.ends_with("/checkpoint") {
             return Reply::Json(home.checkpoint(&domain()).expect("a checkpoint").into_bytes());
         }
-        // It has no watch feed: what is followed is looked at.
         if target.ends_with("/watch") {
-            return Reply::Missing;
+            let pushing = self.pushing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            return pushing.map_or(Reply::Missing, |heads| Reply::Json(serde_json::to_vec(&heads).expect("JSON")));
         }
         let (path, query) = target.split_once('?').expect("a query");
         let asked = path.split("/identities/").nth(1).and_then(|rest| rest.strip_suffix("/attestation")).expect(path);
