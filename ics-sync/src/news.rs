@@ -197,6 +197,19 @@ mod tests {
         assert_eq!(events.take(b"x"), Err(WireError::TooLong(EVENT_BYTES)));
     }
 
+    #[test]
+    fn heads_are_read_as_written_and_within_bounds() {
+        let heads = |count| Heads { upto: 7, size: 9, heads: vec!["a\nb\n".to_owned(); count], checkpoint: None };
+        assert_eq!(Events::default().take(&heads(65).to_event()), Ok(vec![heads(65)]));
+        let refused = |event: &[u8]| Events::<Heads>::default().take(event).expect_err("no heads").to_string();
+        assert_eq!(refused(&heads(66).to_event()), "the answer is not as expected: it has 66 record heads");
+        let long = Heads { checkpoint: Some("x".repeat(limits::NOTE_BYTES + 1)), ..heads(0) };
+        assert!(refused(&long.to_event()).contains("the checkpoint has 16385 bytes"));
+        let other = [&b"event: page\ndata: {}\n\n"[..], &heads(0).to_event()].concat();
+        assert_eq!(Events::default().take(&other), Ok(vec![heads(0)]), "what it does not know is passed over");
+        assert!(refused(&vec![b'x'; Heads::BYTES + 1]).contains("more than"));
+    }
+
     proptest! {
         #[test]
         fn news_are_read_as_written_wherever_the_stream_is_cut(cuts in prop::collection::vec(1_usize..40, 1..30)) {

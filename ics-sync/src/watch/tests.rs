@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -24,7 +27,7 @@ fn note(finding: Finding, size: u64) -> String {
         at: at(0).whole_seconds(),
         size,
         root: Hash([2; 32]),
-        indices: vec![0, 5],
+        indices: vec![0],
     };
     head.sign(&ed25519_dalek::SigningKey::from_bytes(&[3; 32])).expect("signs")
 }
@@ -203,4 +206,104 @@ fn a_stream_that_worked_is_opened_again() {
     watcher.handle_unheard(&PeerError::Held, at(1));
     watcher.handle_looked(10, true, at(1));
     assert_eq!(watcher.poll(after(&watcher, at(1))), listen(10, Way::Stream));
+}
+
+/// What may go wrong between two steps.
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Nothing,
+    /// The connection breaks, or what was asked for does not come.
+    Cut,
+    /// The node stops, and begins where it last noted.
+    Restart,
+    /// Something is said at the home: of the one thing, the other, or neither.
+    Said(u8),
+}
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        3 => Just(Fault::Nothing),
+        1 => Just(Fault::Cut),
+        1 => Just(Fault::Restart),
+        2 => (0_u8..3).prop_map(Fault::Said),
+    ]
+}
+
+/// A home, and what of its log the follower has fetched and noted.
+struct World {
+    log: Vec<u8>,
+    watcher: Watcher,
+    noted: u64,
+    /// Of each thing, at which size it was last fetched.
+    fetched: BTreeMap<String, u64>,
+    now: Timestamp,
+}
+
+impl World {
+    fn size(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    /// What the home tells behind an index: a page of three entries, each thing once.
+    fn told(&self, from: u64) -> Heads {
+        let upto = (from + 3).min(self.size());
+        let page = &self.log[usize::try_from(from).expect("small")..usize::try_from(upto).expect("small")];
+        let spoken = [(0, KEY), (1, OTHER)].into_iter().filter(|(thing, _)| page.contains(thing));
+        heads(upto, self.size(), &spoken.map(|(_, id)| head(id, self.size())).collect::<Vec<_>>())
+    }
+
+    fn step(&mut self, fails: bool) {
+        match self.watcher.poll(self.now) {
+            Action::Wait { until } => self.now = until,
+            Action::Listen { .. } if fails => self.watcher.handle_unheard(&PeerError::Ended, self.now),
+            Action::Listen { from, .. } => {
+                let told = self.told(from);
+                self.watcher.handle_heads(&told, self.now).expect("an honest home");
+            }
+            _ if fails => self.watcher.fail(self.now),
+            Action::Fetch { id, size } => {
+                assert!(size <= self.size());
+                self.fetched.insert(id, self.size());
+                self.watcher.handle_fetched();
+            }
+            Action::Settle { upto } => {
+                self.noted = upto;
+                self.watcher.handle_settled();
+            }
+            // A model is followed as well: a look settles nothing.
+            Action::Look { from } => self.watcher.handle_looked(from, false, self.now),
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_breaks_nothing_that_was_said_is_missed(faults in prop::collection::vec(fault(), 1..80)) {
+        let mut world = World {
+            log: Vec::new(),
+            watcher: Watcher::new(0, Settings { interval_millis: 2_000, seed: SEED }),
+            noted: 0,
+            fetched: BTreeMap::new(),
+            now: at(0),
+        };
+        for fault in faults {
+            match fault {
+                Fault::Said(thing) => world.log.push(thing),
+                Fault::Restart => {
+                    world.watcher = Watcher::new(world.noted, Settings { interval_millis: 2_000, seed: SEED });
+                }
+                Fault::Nothing | Fault::Cut => {}
+            }
+            world.step(matches!(fault, Fault::Cut));
+            // What is noted is taken over.
+            for (index, thing) in (1..=world.noted).zip(&world.log) {
+                let id = [KEY, OTHER].get(usize::from(*thing)).copied();
+                prop_assert!(id.is_none_or(|id| world.fetched.get(id) >= Some(&index)), "{index} of {}", world.noted);
+            }
+        }
+        for _ in 0..200 {
+            world.step(false);
+        }
+        prop_assert_eq!(world.noted, world.size(), "in the end all is taken over");
+    }
 }
