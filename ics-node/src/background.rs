@@ -4,11 +4,16 @@
 //! question must not wait until the batch has had its share: what blocks or computes for long runs at a lower priority.
 
 use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 
 /// How much lower, in steps of setpriority(2): a third of the processor is left to it when answers want all.
 const STEPS: i32 = 5;
+
+/// How long such work holds a processor before it looks whether somebody waits. The scheduler looks by itself every few
+/// milliseconds only.
+const BREATH: Duration = Duration::from_micros(100);
 
 /// Does work that blocks, on a thread for such.
 pub(crate) fn spawn<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
@@ -25,6 +30,16 @@ pub(crate) fn lower() {
     if cfg!(target_os = "linux") && !IS_LOWERED.replace(true) {
         // What cannot be lowered does its work all the same.
         let _ = rustix::process::nice(STEPS);
+    }
+}
+
+/// Lets in whoever waits for this processor; to be called often in work that computes for long.
+pub(crate) fn breathe() {
+    thread_local!(static LAST: Cell<Option<Instant>> = const { Cell::new(None) });
+    let now = Instant::now();
+    if LAST.get().is_none_or(|last| now.duration_since(last) >= BREATH) {
+        std::thread::yield_now();
+        LAST.set(Some(Instant::now()));
     }
 }
 

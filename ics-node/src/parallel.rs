@@ -1,10 +1,15 @@
 //! Work on every processor.
 
+use crate::background::breathe;
+
 /// Maps items on all processors; the results are in the order of the items. For what computes and does not wait. Of fewer
 /// than `least` items a thread more is not worth its start.
 pub(crate) fn map<T: Send, R: Send>(mut items: Vec<T>, least: usize, with: impl Fn(T) -> R + Sync) -> Vec<R> {
     let share = share(items.len(), least);
-    let with = &with;
+    let with = &|item| {
+        breathe();
+        with(item)
+    };
     std::thread::scope(|scope| {
         let mut running = Vec::new();
         while items.len() > share {

@@ -18,6 +18,7 @@ use super::judge::{Judgement, judge, statement_kind};
 use super::problem::Code;
 use super::{App, AppError, fill, random};
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
+use crate::background::breathe;
 use crate::store::{Content, NewContent, NewEntry, Part, StoreError, WriteTx};
 
 /// What became of one body in the writer.
@@ -165,6 +166,7 @@ pub(crate) fn append_all(
     let mut decisions = hosted.decisions();
     let mut outcomes = Vec::with_capacity(incoming.len());
     for one in incoming {
+        breathe();
         let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
         outcomes.push(append_one(tx, &mut domain, &mut decisions, one, clock.now().max(last))?);
     }

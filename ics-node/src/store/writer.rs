@@ -31,6 +31,7 @@ use super::state::DomainState;
 use super::table;
 use super::transaction::WriteTx;
 use super::types::{Change, DomainNumber, Head, Key, Part, Position, Seal, Standing, StoredEntry};
+use crate::background::breathe;
 
 /// Jobs, bytes and entries above which no further job joins a commit.
 const GROUP_JOBS: usize = 1024;
@@ -371,6 +372,7 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
     for (state, draft) in changed {
         let number = state.info.number;
         for (entry, _) in &draft.entries {
+            breathe();
             table::insert_entry(&transaction, entry)?;
         }
         for (tile, hashes) in draft.tree.clone().take_full_tiles() {

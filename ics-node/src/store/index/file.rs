@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+use crate::background::breathe;
 use crate::store::error::StoreError;
 use crate::store::types::{DomainNumber, Key, Position};
 
@@ -32,6 +33,7 @@ pub(crate) fn merge(
         let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO posting VALUES (?1, ?2, ?3)")?;
         let blocks = postings.chunk_by(|a, b| a.0 == b.0).flat_map(|of_key| of_key.chunks(BLOCK));
         for block in blocks {
+            breathe();
             let [(key, first), others @ ..] = block else { continue };
             let more = if others.is_empty() { None } else { Some(distances(*first, others)) };
             insert.execute(params![key.0, first.0, more])?;
