@@ -92,6 +92,14 @@ fn what_was_not_taken_is_asked_for_again() {
         assert_eq!(watcher.poll(now), listen(10, Way::Stream), "from where all was taken");
     }
     assert!(pauses.is_sorted_by(|one, next| next > one) && pauses[3] <= 8_000, "{pauses:?}");
+    for _ in 0..100 {
+        watcher.fail(now);
+        now = after(&watcher, now);
+    }
+    watcher.fail(now);
+    let longest = after(&watcher, now).millis_since(now);
+    assert!((16_000..=32_000).contains(&longest), "{longest}");
+    now = after(&watcher, now);
     watcher.handle_heads(&told, now).expect("heads");
     watcher.handle_fetched();
     watcher.handle_fetched();

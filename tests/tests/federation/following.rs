@@ -131,6 +131,7 @@ fn a_recall_is_taken_over_without_a_copy() {
     let follows = |pair: &Pair| pair.plant.get(&format!("/v1/domains/{PLANT}"))["follows"][0].clone();
     eventually("it says that the home is not heard", || follows(&pair)["last_error"].is_string().then_some(()));
     pair.maker.serve();
+    eventually("it is heard again", || follows(&pair)["last_error"].is_null().then_some(()));
     pair.maker.json(&["status", "destroyed", "serial:SN-2000", "--yes"]);
     pair.until("after the home was away", "destroyed", &["SN-2000"]);
     pair.plant.kill();

@@ -102,11 +102,11 @@ impl Afar {
                 tokio::time::sleep(Duration::from_millis(until.millis_since(now))).await;
             }
             Action::Listen { from, way } => match self.listen(from, way).await {
-                Ok(heads) => {
-                    if let Err(error) = watcher.handle_heads(&heads, self.app.clock().now()) {
-                        self.fails(&not_heard(&self.work.2, &error.to_string()));
-                    }
-                }
+                Ok(heads) => match watcher.handle_heads(&heads, self.app.clock().now()) {
+                    Ok(()) if heads.heads.is_empty() => self.tell(None),
+                    Ok(()) => {}
+                    Err(error) => self.fails(&not_heard(&self.work.2, &error.to_string())),
+                },
                 Err(problem) => {
                     self.stream = None;
                     self.unheard = problem.to_string();
