@@ -129,7 +129,7 @@ pub(super) struct Issuing<'a> {
     pub(super) hosted: &'a Hosted,
     pub(super) sight: Sight<'a>,
     pub(super) rules: Certificates,
-    pub(super) authority: Authority,
+    pub(super) authority: Arc<Authority>,
     key: IssuerKey,
 }
 
@@ -142,8 +142,8 @@ impl App {
         let csr = Csr::parse(csr)?;
         let hosted = self.hosted(application.domain)?;
         let issuing = self.issuing(&hosted)?;
-        let profile = issuing.profile(application)?;
-        let (record, about) = self.record_for(&issuing, application, profile)?;
+        let (record, about) = self.known_of(&issuing, &application.identity)?;
+        let profile = issuing.permits(&record, application.requester, application.profile)?;
         self.check_key(&issuing, &csr, &application.identity)?;
         let names = names_of(&record);
         let given = issuing.given(profile, &application.identity, &names);
@@ -161,7 +161,7 @@ impl App {
         };
         let index = self.say(&issuing, &about, claims)?;
         tracing::info!(domain = %hosted.name, %serial, id = %application.identity, index, "a certificate was issued");
-        let chain = issuing.authority.chain;
+        let chain = issuing.authority.chain.clone();
         Ok(Issued { certificate, chain, serial, names, not_before, not_after, index })
     }
 
@@ -177,12 +177,8 @@ impl App {
     ) -> Result<Permitted, CertifyError> {
         let hosted = self.hosted(application.domain)?;
         let issuing = self.issuing(&hosted)?;
-        let profile = issuing.profile(application)?;
-        let (record, _) = self.record_for(&issuing, application, profile)?;
-        let known = names_of(&record);
-        let wanted: BTreeSet<Wanted> = names.iter().cloned().map(Wanted::Name).collect();
-        let names = issuing.given(profile, &application.identity, &known).permitted(&wanted)?;
-        Ok(Permitted { names })
+        let (record, _) = self.known_of(&issuing, &application.identity)?;
+        issuing.may_have(&record, application.requester, application.profile, names)
     }
 
     /// The only identity of a domain that has all these names.
@@ -229,7 +225,7 @@ impl App {
         let rules = sight.domain.descriptor().certificates.clone();
         let rules = rules.ok_or_else(|| missing("its descriptor says nothing of certificates".to_owned()))?;
         let first = rules.issuers.first().ok_or_else(|| missing("its descriptor names no issuer".to_owned()))?;
-        let authority = Authority::read(first).map_err(|error: AuthorityError| missing(error.to_string()))?;
+        let authority = self.authority(first).map_err(|error: AuthorityError| missing(error.to_string()))?;
         let key = self.issuer_key(&authority).ok_or_else(|| {
             missing("the key of its issuer is not at this node; `[node] issuers` in ics.toml names it".to_owned())
         })?;
@@ -244,31 +240,14 @@ impl App {
         self.0.keys.issuers.iter().find(is_its).cloned()
     }
 
-    /// The record of the thing, if it permits a certificate to this requester.
-    fn record_for(
+    /// The record of a thing, and what is said about it.
+    pub(super) fn known_of(
         &self,
         issuing: &Issuing<'_>,
-        application: &Application<'_>,
-        profile: &CertificateProfile,
+        id: &IdentityId,
     ) -> Result<(Record, Vec<Logged>), CertifyError> {
-        let id = application.identity;
         let unknown = || CertifyError::UnknownIdentity(id.to_string());
-        let (record, said) = self.resolve(&issuing.sight, &id)?.ok_or_else(unknown)?;
-        let may = match application.requester {
-            Requester::Identity(asks) => asks == id,
-            Requester::Signer(signer) => {
-                let roles = record.roles_of(issuing.sight.domain.descriptor(), &signer);
-                !roles.is_disjoint(&profile.requesters)
-            }
-            Requester::Operator => true,
-        };
-        if !may {
-            return Err(CertifyError::Requester);
-        }
-        check_record(&record, profile)?;
-        if let Some(end) = TakenBack::all(&record).find(|end| end.bars_thing(&record)) {
-            return Err(CertifyError::Record(end.to_string()));
-        }
+        let (record, said) = self.resolve(&issuing.sight, id)?.ok_or_else(unknown)?;
         Ok((record, said.about))
     }
 
@@ -376,12 +355,48 @@ fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), Cer
     }
 }
 
-impl<'a> Issuing<'a> {
-    fn profile(&self, application: &Application<'_>) -> Result<&CertificateProfile, CertifyError> {
-        self.rules.profiles.get(application.profile).ok_or_else(|| CertifyError::UnknownProfile {
-            domain: self.hosted.name.clone(),
-            profile: application.profile.to_string(),
-        })
+impl Issuing<'_> {
+    /// The profile, if the record permits certificates of it to this requester.
+    fn permits(
+        &self,
+        record: &Record,
+        requester: Requester,
+        profile: &ProfileName,
+    ) -> Result<&CertificateProfile, CertifyError> {
+        let unknown =
+            || CertifyError::UnknownProfile { domain: self.hosted.name.clone(), profile: profile.to_string() };
+        let profile = self.rules.profiles.get(profile).ok_or_else(unknown)?;
+        let may = match requester {
+            Requester::Identity(asks) => asks == record.identity.id,
+            Requester::Signer(signer) => {
+                let roles = record.roles_of(self.sight.domain.descriptor(), &signer);
+                !roles.is_disjoint(&profile.requesters)
+            }
+            Requester::Operator => true,
+        };
+        if !may {
+            return Err(CertifyError::Requester);
+        }
+        check_record(record, profile)?;
+        if let Some(end) = TakenBack::all(record).find(|end| end.bars_thing(record)) {
+            return Err(CertifyError::Record(end.to_string()));
+        }
+        Ok(profile)
+    }
+
+    /// Whether this requester may have a certificate of the profile with these names (none: whatever it may have).
+    pub(super) fn may_have(
+        &self,
+        record: &Record,
+        requester: Requester,
+        profile: &ProfileName,
+        names: &BTreeSet<Name>,
+    ) -> Result<Permitted, CertifyError> {
+        let profile = self.permits(record, requester, profile)?;
+        let known = names_of(record);
+        let wanted: BTreeSet<Wanted> = names.iter().cloned().map(Wanted::Name).collect();
+        let names = self.given(profile, &record.identity.id, &known).permitted(&wanted)?;
+        Ok(Permitted { names })
     }
 
     fn given<'g>(

@@ -3,6 +3,7 @@
 //! manufacturer gave a device obtains its LDevID, as soon as a record that names it permits that.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use der::Encode as _;
 use der::asn1::{ObjectIdentifier, SetOfVec};
@@ -109,7 +110,7 @@ impl App {
     pub fn est_certificates(&self, domain: &DomainName) -> Result<Vec<u8>, AppError> {
         let mut all = BTreeSet::new();
         for authority in self.authorities(domain)? {
-            all.extend(authority.chain);
+            all.extend(authority.chain.iter().cloned());
         }
         let all: Vec<Vec<u8>> = all.into_iter().collect();
         certs_only(&all).map_err(|error| AppError::Internal(error.to_string()))
@@ -136,18 +137,18 @@ impl App {
     /// When the domain has no such issuer.
     pub fn issuer_certificate(&self, domain: &DomainName, issuer: &str) -> Result<Vec<u8>, AppError> {
         let own = self.authorities(domain)?.into_iter().find(|authority| issuer_id(authority) == issuer);
-        let own = own.and_then(|authority| authority.chain.into_iter().next());
+        let own = own.and_then(|authority| authority.chain.first().cloned());
         own.ok_or_else(|| AppError::new(Code::UnknownCertificate, "the domain has no such issuer"))
     }
 
     /// The issuers that a domain's descriptor names.
-    pub(super) fn authorities(&self, domain: &DomainName) -> Result<Vec<Authority>, AppError> {
+    pub(super) fn authorities(&self, domain: &DomainName) -> Result<Vec<Arc<Authority>>, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let rules = sight.domain.descriptor().certificates.as_ref();
         let unknown = || AppError::new(Code::UnknownCertificate, "the domain issues no certificates");
         let issuers = &rules.ok_or_else(unknown)?.issuers;
-        issuers.iter().map(|it| Authority::read(it).map_err(|e| AppError::Internal(e.to_string()))).collect()
+        issuers.iter().map(|it| self.authority(it).map_err(|e| AppError::Internal(e.to_string()))).collect()
     }
 }
 

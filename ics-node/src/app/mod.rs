@@ -8,6 +8,7 @@ mod acme;
 mod adopt;
 mod alerts;
 mod answers;
+mod authorities;
 mod carry;
 mod case;
 mod certificates;
@@ -118,6 +119,8 @@ struct Inner {
     challenges: Challenges,
     /// Signed answers about certificates.
     ocsp: ocsp::Answers,
+    /// Issuers as descriptors name them.
+    authorities: authorities::Authorities,
     /// Revocation lists.
     lists: revocation::Lists,
     /// Revocation lists that issuers sign elsewhere.

@@ -116,8 +116,8 @@ impl App {
         };
         let rules = sight.domain.descriptor().certificates.as_ref().ok_or(OcspError::Unauthorized)?;
         let first = questions.questions.first().ok_or(OcspError::Malformed)?;
-        let authorities = rules.issuers.iter().filter_map(|issuer| Authority::read(issuer).ok());
-        let authority = authorities.into_iter().find(|it| first.is_about(it)).ok_or(OcspError::Unauthorized)?;
+        let authority =
+            self.authorities_of(&rules.issuers).find(|it| first.is_about(it)).ok_or(OcspError::Unauthorized)?;
         if !questions.questions.iter().all(|question| question.is_about(&authority)) {
             return Err(OcspError::Unauthorized);
         }

@@ -93,6 +93,7 @@ impl App {
             news: tokio::sync::watch::Sender::new(0),
             challenges: Challenges::default(),
             ocsp: super::ocsp::Answers::new(setup.memory_bytes / 4),
+            authorities: super::authorities::Authorities::default(),
             lists: super::revocation::Lists::default(),
             home_lists: super::home_lists::HomeLists::default(),
             denied: Denials::default(),

@@ -53,7 +53,7 @@ pub struct Elsewhere {
     pub(super) shard: u8,
     /// Entries of the domain that are here.
     pub(super) size: u64,
-    pub(super) authority: Box<Authority>,
+    pub(super) authority: Arc<Authority>,
     pub(super) url: String,
 }
 
@@ -115,14 +115,12 @@ impl App {
         if u16::from(shard) >= rules.shards {
             return Err(unknown("the issuer has fewer lists"));
         }
-        let authorities = rules.issuers.iter().filter_map(|issuer| Authority::read(issuer).ok());
-        let authority = authorities.into_iter().find(|it| issuer_id(it) == issuer);
+        let authority = self.authorities_of(&rules.issuers).find(|it| issuer_id(it) == issuer);
         let authority = authority.ok_or_else(|| unknown("the domain has no such issuer"))?;
         let Some(key) = self.issuer_key(&authority) else {
             let url = crl_url(&rules, &authority, shard);
             let (domain, issuer) = (domain.clone(), issuer.to_owned());
-            let elsewhere =
-                Elsewhere { domain, issuer, shard, size: sight.seal.size, authority: Box::new(authority), url };
+            let elsewhere = Elsewhere { domain, issuer, shard, size: sight.seal.size, authority, url };
             return Ok(Listing::Elsewhere(elsewhere));
         };
         let tracker = self.0.lists.of(hosted.number, || Tracker::new(self.memory().era(hosted.number)));
@@ -168,8 +166,7 @@ impl App {
             }
         }
         tracker.upto = size;
-        let authorities: Vec<Authority> =
-            rules.issuers.iter().filter_map(|issuer| Authority::read(issuer).ok()).collect();
+        let authorities: Vec<_> = self.authorities_of(&rules.issuers).collect();
         for id in touched {
             let issued = [Posting::Subject(id), Posting::Act(Act::Issued)];
             if !sight.entries.find(&issued, 1)?.is_empty() {
@@ -185,7 +182,7 @@ impl App {
         tracker: &mut Tracker,
         sight: &Sight<'_>,
         rules: &Certificates,
-        authorities: &[Authority],
+        authorities: &[Arc<Authority>],
         id: &IdentityId,
     ) -> Result<(), AppError> {
         let Some((record, said)) = self.resolve(sight, id)? else { return Ok(()) };

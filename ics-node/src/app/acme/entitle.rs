@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use ics_core::descriptor::Certificates;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::name::{Lookup, Name};
-use ics_core::record::IssuedCertificate;
+use ics_core::record::{IssuedCertificate, Logged, Record};
 use ics_core::vocabulary::{CertificateUse, DomainName, ProfileName};
 
 use super::Client;
 use crate::acme::identifier::Identifier;
 use crate::acme::problem::{Kind, Problem};
 use crate::app::App;
-use crate::app::certify::{Application, CertifyError, Requester, TakenBack, is_permitted_since};
+use crate::app::certify::{CertifyError, Requester, TakenBack, is_permitted_since};
 
 /// For which thing an account may have a certificate, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,14 +36,16 @@ impl App {
         let IdentityId::Key(thing) = id else {
             return Err(Problem::new(Kind::RejectedIdentifier, format!("{id} has no key")));
         };
-        self.acme_blocks(domain, client, identifiers, &id)?;
+        let hosted = self.hosted(domain)?;
+        let issuing = self.issuing(&hosted)?;
+        let (record, about) = self.known_of(&issuing, &id)?;
+        self.acme_blocks(domain, client, identifiers, (&record, &about))?;
         let names: BTreeSet<Name> = identifiers.iter().filter_map(Identifier::name).collect();
         let profiles = self.acme_wanted(domain, profile)?;
         let first = |requester| -> Result<ProfileName, Problem> {
             let mut failed = None;
             for profile in &profiles {
-                let application = Application { domain, requester, identity: id, profile };
-                match self.may_certify(&application, &names) {
+                match issuing.may_have(&record, requester, profile, &names) {
                     Ok(_) => return Ok(profile.clone()),
                     Err(error) => failed = Some(closer(failed, error)),
                 }
@@ -97,24 +99,22 @@ impl App {
         domain: &DomainName,
         client: &Client,
         identifiers: &[Identifier],
-        id: &IdentityId,
+        (record, about): (&Record, &[Logged]),
     ) -> Result<(), Problem> {
-        let hosted = self.hosted(domain)?;
-        let Some((record, said)) = self.resolve(&self.sight(&hosted)?, id)? else { return Ok(()) };
         let digest_of = |end: &TakenBack<'_>| {
-            let issued = said.about.iter().find(|it| it.index() == end.issued)?;
+            let issued = about.iter().find(|it| it.index() == end.issued)?;
             match IssuedCertificate::of(issued.claims())?.certificate {
                 Name::Certificate(digest) => Some(digest),
                 _ => None,
             }
         };
-        let ended = TakenBack::all(&record).filter(|end| end.stands(&record));
+        let ended = TakenBack::all(record).filter(|end| end.stands(record));
         let ended: Vec<_> = ended.filter_map(|end| Some((digest_of(&end)?, end.why()))).collect();
         let problems = self.acme_server()?.read(|tx| {
             let mut problems = Vec::new();
             for identifier in identifiers {
                 let noted = tx.blocked(client.id, identifier)?;
-                let mut why = noted.filter(|(since, _)| !is_permitted_since(&record, *since)).map(|(_, why)| why);
+                let mut why = noted.filter(|(since, _)| !is_permitted_since(record, *since)).map(|(_, why)| why);
                 for (digest, told) in &ended {
                     let got = tx.certificate_by_digest(domain, digest)?;
                     let is_its =

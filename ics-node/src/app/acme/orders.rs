@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ics_core::identity::IdentityId;
+use ics_core::record::Record;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use serde::Deserialize;
@@ -18,6 +19,7 @@ use crate::acme::problem::{Kind, Problem};
 use crate::acme::renewal::check_replaces;
 use crate::acme::urls::{Resource, Urls};
 use crate::app::certify::{Application, CertifyFault, Issued, Requester};
+use crate::app::entries::Said;
 use crate::app::{App, random};
 use crate::store::{self, AcmeTx};
 use crate::x509::{Csr, certificate_pem, sha256};
@@ -243,12 +245,27 @@ impl App {
         let identity = IdentityId::Key(order.thing);
         let by_record = authorizations.iter().all(|it| it.challenges.is_empty());
         let requester = if by_record { client.account.holder.requester() } else { Requester::Identity(identity) };
-        self.acme_blocks(domain, client, &order.identifiers, &identity).map_err(|problem| (problem, true))?;
+        self.acme_blocked(domain, client, order, &identity).map_err(|problem| (problem, true))?;
         let application = Application { domain, requester, identity, profile: &order.profile };
         self.certify(&application, csr).map_err(|error| {
             let for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
             (error.into(), for_good)
         })
+    }
+
+    fn acme_blocked(
+        &self,
+        domain: &DomainName,
+        client: &Client,
+        order: &Order,
+        identity: &IdentityId,
+    ) -> Result<(), Problem> {
+        let hosted = self.hosted(domain)?;
+        let known = self.resolve(&self.sight(&hosted)?, identity)?;
+        let blocks = |(record, said): &(Record, Said)| {
+            self.acme_blocks(domain, client, &order.identifiers, (record, &said.about))
+        };
+        known.as_ref().map_or(Ok(()), blocks)
     }
 
     /// A certificate, with one of the chains above it (RFC 8555, 7.4.2).

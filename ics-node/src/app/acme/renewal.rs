@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::acme::problem::{Kind, Problem};
 use crate::acme::renewal::{CertificateId, to_json, window};
 use crate::app::App;
-use crate::x509::{Authority, SerialNumber, State};
+use crate::x509::{SerialNumber, State};
 
 /// A certificate that was issued here.
 pub(super) struct Known {
@@ -46,8 +46,7 @@ impl App {
         let id = CertificateId::parse(id)?;
         let serial = SerialNumber::read(&id.serial).ok_or_else(unknown)?;
         let issuers = self.acme_rules(domain)?.issuers;
-        let is_its = |issuer| Authority::read(issuer).is_ok_and(|authority| authority.key_id == id.issuer);
-        let is_issuer = issuers.iter().any(is_its);
+        let is_issuer = self.authorities_of(&issuers).any(|authority| authority.key_id == id.issuer);
         if !is_issuer {
             return Err(unknown());
         }
