@@ -29,9 +29,19 @@ const KEPT_MILLIS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// Rows of each table that one request clears away.
 const CLEARED_AT_ONCE: u32 = 16;
 
+/// Statements that are kept prepared: all that there are.
+const STATEMENTS: usize = 48;
+
 /// The open file.
 #[derive(Debug)]
-pub struct AcmeStore(Mutex<Connection>);
+pub struct AcmeStore(Mutex<Open>);
+
+/// A connection, and how it was told to write.
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    durability: Option<Durability>,
+}
 
 /// How soon what a transaction wrote must be on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +88,9 @@ impl AcmeStore {
     /// As [`super::Store::open`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         make_private(dir)?;
-        Ok(Self(Mutex::new(schema::open_writer(schema::File::Acme, &dir.join(FILE))?)))
+        let connection = schema::open_writer(schema::File::Acme, &dir.join(FILE))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(Self(Mutex::new(Open { connection, durability: None })))
     }
 
     /// Runs a job in a transaction, alone; nothing of it stays when it fails.
@@ -90,11 +102,14 @@ impl AcmeStore {
         durability: Durability,
         job: impl FnOnce(&AcmeTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mode = if durability == Durability::Now { "FULL" } else { "NORMAL" };
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let sqlite = |error: rusqlite::Error| E::from(StoreError::from(error));
-        connection.pragma_update(None, "synchronous", mode).map_err(sqlite)?;
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+        if open.durability != Some(durability) {
+            let mode = if durability == Durability::Now { "FULL" } else { "NORMAL" };
+            open.connection.pragma_update(None, "synchronous", mode).map_err(sqlite)?;
+            open.durability = Some(durability);
+        }
+        let tx = open.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
         let tx = AcmeTx(tx);
         let done = job(&tx)?;
         tx.0.commit().map_err(sqlite)?;
@@ -110,7 +125,13 @@ impl AcmeTx<'_> {
     pub fn add_credential(&self, credential: &Credential) -> Result<(), StoreError> {
         let sql = "INSERT INTO credential (kid, domain, holder, secret, expires) VALUES (?1, ?2, ?3, ?4, ?5)";
         let Credential { kid, domain, holder, secret, expires } = credential;
-        self.0.execute(sql, params![kid, domain.as_str(), text(holder)?, secret.as_slice(), millis(*expires)])?;
+        self.0.prepare_cached(sql)?.execute(params![
+            kid,
+            domain.as_str(),
+            text(holder)?,
+            secret.as_slice(),
+            millis(*expires)
+        ])?;
         Ok(())
     }
 
@@ -121,7 +142,7 @@ impl AcmeTx<'_> {
     pub fn credential(&self, kid: &str, now: Timestamp) -> Result<Option<Credential>, StoreError> {
         self.0.execute("DELETE FROM credential WHERE expires <= ?1", [millis(now)])?;
         let sql = "SELECT domain, holder, secret, expires FROM credential WHERE kid = ?1";
-        let row = self.0.query_row(sql, [kid], |row| {
+        let row = self.0.prepare_cached(sql)?.query_row([kid], |row| {
             let secret: Vec<u8> = row.get(2)?;
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, Zeroizing::new(secret), row.get::<_, i64>(3)?))
         });
@@ -173,7 +194,8 @@ impl AcmeTx<'_> {
     /// As above.
     pub fn account_by_key(&self, domain: &DomainName, thumbprint: &str) -> Result<Option<(u64, Account)>, StoreError> {
         let sql = "SELECT id FROM account WHERE domain = ?1 AND thumbprint = ?2";
-        let id: Option<i64> = self.0.query_row(sql, [domain.as_str(), thumbprint], |row| row.get(0)).optional()?;
+        let id: Option<i64> =
+            self.0.prepare_cached(sql)?.query_row([domain.as_str(), thumbprint], |row| row.get(0)).optional()?;
         let Some(id) = id.map(i64::cast_unsigned) else { return Ok(None) };
         Ok(self.account(domain, id)?.map(|account| (id, account)))
     }
@@ -184,7 +206,7 @@ impl AcmeTx<'_> {
     /// As above.
     pub fn put_account(&self, id: u64, account: &Account) -> Result<(), StoreError> {
         let sql = "UPDATE account SET thumbprint = ?2, document = ?3 WHERE id = ?1";
-        self.0.execute(sql, params![id.cast_signed(), account.key.thumbprint(), text(account)?])?;
+        self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), account.key.thumbprint(), text(account)?])?;
         Ok(())
     }
 
@@ -213,7 +235,7 @@ impl AcmeTx<'_> {
     /// As above.
     pub fn put_order(&self, id: u64, order: &Order) -> Result<(), StoreError> {
         let sql = "UPDATE orders SET document = ?2 WHERE id = ?1";
-        self.0.execute(sql, params![id.cast_signed(), text(order)?])?;
+        self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), text(order)?])?;
         Ok(())
     }
 
@@ -262,7 +284,11 @@ impl AcmeTx<'_> {
     /// As above.
     pub fn put_authorization(&self, id: u64, authorization: &Authorization) -> Result<(), StoreError> {
         let sql = "UPDATE authorization SET expires = ?2, document = ?3 WHERE id = ?1";
-        self.0.execute(sql, params![id.cast_signed(), millis(authorization.expires), text(authorization)?])?;
+        self.0.prepare_cached(sql)?.execute(params![
+            id.cast_signed(),
+            millis(authorization.expires),
+            text(authorization)?
+        ])?;
         Ok(())
     }
 
@@ -325,7 +351,7 @@ impl AcmeTx<'_> {
     ) -> Result<Option<(Issued, bool)>, StoreError> {
         let sql = "SELECT document, replaced FROM certificate WHERE domain = ?1 AND digest = ?2";
         let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?));
-        let found = self.0.query_row(sql, params![domain.as_str(), digest], row).optional()?;
+        let found = self.0.prepare_cached(sql)?.query_row(params![domain.as_str(), digest], row).optional()?;
         found.map(|(document, replaced)| Ok((read(&document)?, replaced))).transpose()
     }
 
@@ -335,7 +361,7 @@ impl AcmeTx<'_> {
     /// As above.
     pub fn set_replaced(&self, domain: &DomainName, digest: &[u8; 32], replaced: bool) -> Result<(), StoreError> {
         let sql = "UPDATE certificate SET replaced = ?3 WHERE domain = ?1 AND digest = ?2";
-        self.0.execute(sql, params![domain.as_str(), digest, replaced])?;
+        self.0.prepare_cached(sql)?.execute(params![domain.as_str(), digest, replaced])?;
         Ok(())
     }
 
@@ -345,7 +371,7 @@ impl AcmeTx<'_> {
     /// As above.
     pub fn block(&self, account: u64, identifier: &Identifier, since: Timestamp, why: &str) -> Result<(), StoreError> {
         let sql = "INSERT OR REPLACE INTO block (account, identifier, since, why) VALUES (?1, ?2, ?3, ?4)";
-        self.0.execute(sql, params![account.cast_signed(), identifier.query(), millis(since), why])?;
+        self.0.prepare_cached(sql)?.execute(params![account.cast_signed(), identifier.query(), millis(since), why])?;
         Ok(())
     }
 
@@ -356,7 +382,7 @@ impl AcmeTx<'_> {
     pub fn blocked(&self, account: u64, identifier: &Identifier) -> Result<Option<(Timestamp, String)>, StoreError> {
         let sql = "SELECT since, why FROM block WHERE account = ?1 AND identifier = ?2";
         let row = params![account.cast_signed(), identifier.query()];
-        Ok(self.0.query_row(sql, row, since_and_why).optional()?)
+        Ok(self.0.prepare_cached(sql)?.query_row(row, since_and_why).optional()?)
     }
 
     /// Clears some of what ended long ago.
