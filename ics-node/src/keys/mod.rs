@@ -7,6 +7,7 @@
 mod error;
 pub mod file;
 mod import;
+mod p256;
 mod passphrase;
 mod secret;
 mod store;
@@ -16,7 +17,7 @@ mod transferable;
 pub use self::error::KeyError;
 pub use self::import::ImportSource;
 pub use self::passphrase::{CREDENTIAL, FILE_NAME as PASSPHRASE_FILE, Passphrase, PassphraseError, PassphraseSource};
-pub use self::secret::{Algorithm, KeyVersion};
+pub use self::secret::{Algorithm, KeyVersion, in_memory};
 pub use self::store::{DIRECTORY, KeyName, KeyStore, StoredKey, TokenCertificate, UnlockedKey};
 pub use self::transferable::{armor_certificate, canonical, primary_key};
 

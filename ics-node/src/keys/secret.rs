@@ -12,6 +12,7 @@ use sequoia_openpgp::packet::key::{Key4, Key6, KeyRole, PrimaryRole, SecretKeyMa
 use sequoia_openpgp::types::{AEADAlgorithm, Curve, HashAlgorithm, PublicKeyAlgorithm, SymmetricAlgorithm};
 use zeroize::Zeroizing;
 
+use super::p256::P256Signer;
 use super::{KeyError, Passphrase};
 
 /// A primary key with its secret.
@@ -131,10 +132,21 @@ const S2K_BYTES: u32 = 0x3e0_0000;
 /// An Ed25519 seed (RFC 8032, 5.1.5), wiped when dropped.
 pub(super) type Seed = Zeroizing<[u8; 32]>;
 
+/// The signer of a decrypted key.
+///
+/// # Errors
+/// When it is of a kind that cannot sign here.
+pub fn in_memory(key: Key<SecretParts, UnspecifiedRole>) -> Result<Arc<dyn Signer + Send + Sync>, KeyError> {
+    signer(key).map(|(signer, _)| signer)
+}
+
 /// The signer of a decrypted key, and its seed if it is an Ed25519 key: those sign through ed25519-dalek.
 pub(super) fn signer(
     key: Key<SecretParts, UnspecifiedRole>,
 ) -> Result<(Arc<dyn Signer + Send + Sync>, Option<Seed>), KeyError> {
+    if let Some(signer) = P256Signer::of(&key)? {
+        return Ok((Arc::new(signer), None));
+    }
     let Some(seed) = seed(&key) else {
         let pair = key.into_keypair().map_err(KeyError::make)?;
         return Ok((Arc::new(KeyPairSigner::new(pair).map_err(KeyError::make)?), None));

@@ -13,7 +13,7 @@ use ics_core::descriptor::{
 };
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::openpgp::signer::{Ed25519Signer, KeyPairSigner, Signer};
+use ics_core::openpgp::signer::{Ed25519Signer, Signer};
 use ics_core::statement::{Claims, Group, StatementId, Subject, make};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
@@ -40,7 +40,7 @@ pub(crate) struct World {
     pub(crate) root: Vec<u8>,
     pub(crate) issuer: Vec<u8>,
     pub(crate) key: IssuerKey,
-    root_key: Arc<KeyPairSigner>,
+    root_key: Arc<dyn Signer + Send + Sync>,
     descriptor: Descriptor,
     _directory: TempDir,
 }
@@ -73,10 +73,9 @@ fn role(text: &str) -> Role {
 }
 
 /// A P-256 key as authorities have it.
-pub(crate) fn p256() -> Arc<KeyPairSigner> {
+pub(crate) fn p256() -> Arc<dyn Signer + Send + Sync> {
     let key = Key4::<_, UnspecifiedRole>::generate_ecc(true, Curve::NistP256).expect("a key");
-    let pair = sequoia_openpgp::packet::Key::from(key).into_keypair().expect("a pair");
-    Arc::new(KeyPairSigner::new(pair).expect("a signer"))
+    ics_node::keys::in_memory(key.into()).expect("a signer")
 }
 
 /// What the issuing authority may do.
