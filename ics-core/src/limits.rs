@@ -170,6 +170,10 @@ pub const ROAMING_WHOLE_SECONDS: u64 = 8;
 pub const ROAMING_PER_PEER: u64 = 1_200;
 /// Questions in a minute to all of them.
 pub const ROAMING_PER_MINUTE: u64 = 3_000;
+/// Questions in a minute for one asker, so that none uses up what all have.
+pub const ROAMING_PER_ASKER: u64 = 600;
+/// Questions for one asker at once.
+pub const ROAMING_PER_ASKER_AT_ONCE: u32 = 50;
 /// Questions to other nodes at once.
 pub const ROAMING_AT_ONCE: usize = 64;
 /// Bytes of their answers that are kept, whole evidence.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::api::Check;
-use crate::app::{App, AppError, Depth, Follower, NodeKeys, Query, Reader};
+use crate::app::{App, AppError, Asker, Depth, Follower, NodeKeys, Query, Reader};
 use crate::config::{Config, ConfigError};
 use crate::keys::{KeyError, KeyStore, PassphraseError, PassphraseSource};
 use crate::service::{Service, ServiceError};
@@ -77,7 +77,7 @@ impl Gateway {
         if self.app.is_roaming() && self.check_hot(thing, usage, peer)?.is_none() {
             let asked = [Some(thing), peer].into_iter().flatten().map(Query::parse).collect::<Result<Vec<_>, _>>()?;
             let things: Vec<&Query> = asked.iter().collect();
-            tokio::task::block_in_place(|| self.runtime.block_on(self.app.roam(usage, &things)));
+            tokio::task::block_in_place(|| self.runtime.block_on(self.app.roam(Asker::Own, usage, &things)));
         }
         let answered = self.ask(thing, usage, peer, Depth::Store)?;
         answered.ok_or_else(|| AppError::Internal("the store was not asked".to_owned()))

@@ -22,6 +22,7 @@ pub mod openpgp;
 mod parallel;
 pub mod qr;
 pub mod service;
+mod shares;
 pub mod store;
 pub mod tls;
 pub mod web;

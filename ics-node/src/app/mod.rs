@@ -94,7 +94,7 @@ use peers::Peers;
 pub use push::{Event, Follower, Listener};
 pub use recover::{Asked, Source};
 pub use revocation::{Elsewhere, Listing, SignedList};
-pub use roam::Watcher;
+pub use roam::{Asker, Watcher};
 pub use then::Then;
 pub use thing::{Found, PublicThing, Software};
 

@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 use super::face::Face;
 use super::failure::Failure;
-use crate::app::Reader;
 use crate::app::problem::Code;
+use crate::app::{Asker, Reader};
 use crate::config::PeerName;
 use crate::tls::KeyPin;
 
@@ -61,6 +61,20 @@ impl FromRequest for Operator {
 /// What the client of a TLS connection has proved; kept with the connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ProvenKey(pub(super) KeyPin);
+
+/// For whom other nodes are asked, should that be needed. A proxy in front of the node counts as one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking(pub(super) Asker);
+
+impl FromRequest for Asking {
+    type Error = Failure;
+    type Future = Ready<Result<Self, Failure>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let address = request.peer_addr().map(|address| address.ip());
+        ready(reader(request).map(|reader| Self(Asker::of(reader, address))))
+    }
+}
 
 /// Who reads: the operator with the right token, else whoever the connection's key belongs to, else anybody.
 #[derive(Debug)]

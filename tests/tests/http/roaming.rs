@@ -15,7 +15,7 @@ use ics_core::log::record_head::{Finding, RecordHead};
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::trust::{Outcome, Reason, TrustDocument, TrustPolicy};
 use ics_node::api::Check;
-use ics_node::app::{App, Depth, NodeKeys, Query, Reader, Setup};
+use ics_node::app::{App, Asker, Depth, NodeKeys, Query, Reader, Setup};
 use ics_node::config::PeerConfig;
 use ics_node::tls::KeyPin;
 use ics_sync::wire::Attestation;
@@ -111,7 +111,7 @@ impl Gateway {
 
     pub(super) async fn check(&self, thing: &str) -> Check {
         let query = Query::parse(thing).expect("a query");
-        self.app.roam("connect", &[&query]).await;
+        self.app.roam(Asker::Own, "connect", &[&query]).await;
         let app = self.app.clone();
         let check = move || app.check(Reader::Operator, "connect", &query, None, Depth::Store);
         tokio::task::spawn_blocking(check).await.expect("ends").expect("answers")

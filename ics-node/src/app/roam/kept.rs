@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ use super::Need;
 use super::watched::Watchers;
 use crate::app::{App, Reader};
 use crate::config::PeerName;
+use crate::shares::{Shares, network};
+use crate::tls::KeyPin;
 
 /// Bytes of an answer on average: caches make room for their tables by it.
 const EXPECTED_BYTES: u64 = 16 * 1024;
@@ -29,6 +32,32 @@ const EXPECTED_BYTES: u64 = 16 * 1024;
 const MEMORY_FACTOR: u64 = 3;
 /// For so long the same peer raises no second alarm of one sort.
 const ALARM_PAUSE: Duration = Duration::from_secs(600);
+
+/// Budgets of askers: 32 KiB.
+const ASKERS: usize = 4_096;
+
+/// For whom other nodes are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Asker {
+    /// The node's operator, or a program of its own: bounded only by what all together may ask.
+    Own,
+    /// The holder of a key that his connection has proven.
+    Key(KeyPin),
+    /// A stranger, by his address; those without one are one.
+    Address(Option<u64>),
+}
+
+impl Asker {
+    /// Who reads, and from where.
+    #[must_use]
+    pub fn of(reader: Reader, address: Option<IpAddr>) -> Self {
+        match reader {
+            Reader::Operator => Self::Own,
+            Reader::Key(key) => Self::Key(key),
+            Reader::Anonymous => Self::Address(address.map(network)),
+        }
+    }
+}
 
 /// A question to a domain, in canonical form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -114,6 +143,8 @@ pub(crate) struct Roaming {
     places: Vec<Place<()>>,
     hasher: RandomState,
     pub(super) pace: Budget,
+    /// What each asker may have asked.
+    shares: Shares,
     counts: [AtomicU64; Outcome::ALL.len()],
     /// When each peer last raised an alarm of each sort.
     alarmed: Mutex<BTreeMap<(PeerName, &'static str), Instant>>,
@@ -132,6 +163,7 @@ impl Default for Roaming {
             places: core::iter::repeat_with(Place::default).take(limits::ROAMING_AT_ONCE).collect(),
             hasher: RandomState::new(),
             pace: Budget::new(limits::ROAMING_PER_MINUTE, Duration::from_secs(60)),
+            shares: Shares::new(ASKERS, limits::ROAMING_PER_ASKER_AT_ONCE, 60_000 / limits::ROAMING_PER_ASKER),
             counts: Default::default(),
             alarmed: Mutex::default(),
             follows: AtomicU64::new(0),
@@ -193,6 +225,11 @@ impl Roaming {
     /// Why nobody had an answer a moment ago.
     pub(super) fn failure(&self, sought: &Sought, now: Instant) -> Option<Arc<str>> {
         self.failures.get(sought).filter(|failure| now < failure.until).map(|failure| failure.why)
+    }
+
+    /// Whether somebody may have another question asked.
+    pub(super) fn may_ask(&self, asker: Asker) -> bool {
+        asker == Asker::Own || self.shares.take(asker).is_ok()
     }
 
     /// The place from which a question is asked.

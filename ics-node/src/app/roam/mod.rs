@@ -28,6 +28,8 @@ use ics_core::log::record_head::Finding;
 use ics_core::time::Timestamp;
 use ics_core::trust::{Testimony, TrustPolicy};
 
+pub use self::kept::Asker;
+use self::kept::Outcome;
 pub(crate) use self::kept::{Answer, Roaming, Sought};
 pub(crate) use self::watch::Followers;
 pub use self::watched::Watcher;
@@ -73,19 +75,22 @@ impl App {
 
     /// Asks other nodes for what a decision about these things needs and no copy here has, and keeps what they answer. What
     /// goes wrong is told by the decision.
-    pub async fn roam(&self, usage: &str, things: &[&Query]) {
+    ///
+    /// For each `asker` but the node's own so many questions are asked in a minute; what he has asked beyond that is
+    /// decided by what is kept.
+    pub async fn roam(&self, asker: Asker, usage: &str, things: &[&Query]) {
         let Some(policy) = self.0.trust.clone() else { return };
         let away = self.away(&policy);
         if away.is_empty() {
             return;
         }
-        let asking = join_all(things.iter().map(|thing| self.roam_for((&policy, usage), thing, &away)));
+        let asking = join_all(things.iter().map(|thing| self.roam_for((&policy, usage, asker), thing, &away)));
         if tokio::time::timeout(Duration::from_secs(limits::ROAMING_WHOLE_SECONDS), asking).await.is_err() {
             tracing::warn!("other nodes took too long to answer");
         }
     }
 
-    async fn roam_for(&self, need: (&Arc<TrustPolicy>, &str), thing: &Query, away: &[Origin]) {
+    async fn roam_for(&self, need: (&Arc<TrustPolicy>, &str, Asker), thing: &Query, away: &[Origin]) {
         let by_name = away.iter().map(|origin| Sought { origin: origin.clone(), asked: thing.canonical() });
         let sought: Vec<Sought> = by_name.collect();
         join_all(sought.iter().map(|sought| self.seek(need, sought))).await;
@@ -113,13 +118,18 @@ impl App {
     }
 
     /// Asks, unless there is an answer that serves, or nobody had one a moment ago. Of those who want the same one asks.
-    async fn seek(&self, (policy, usage): (&Arc<TrustPolicy>, &str), sought: &Sought) {
+    async fn seek(&self, (policy, usage, asker): (&Arc<TrustPolicy>, &str, Asker), sought: &Sought) {
         let serves = |answer: &Answer| answer.serves(Need { policy, usage, now: self.clock().now() });
         let is_settled = || {
             self.roaming().recall(sought).is_some_and(|answer| serves(&answer))
                 || self.roaming().failure(sought, Instant::now()).is_some()
         };
         if is_settled() {
+            return;
+        }
+        if !self.roaming().may_ask(asker) {
+            // Nothing is noted of the question: others must not be kept from asking it.
+            self.roaming().count(Outcome::Limited);
             return;
         }
         let _place = self.roaming().place(sought).await;

@@ -3,13 +3,11 @@
 //! They are no part of the API and not in its table: nothing but a browser depends on their paths, except for
 //! `/id/…` and `/01/…`, which are printed on things and never change.
 
-mod budget;
 mod operator;
 mod public;
 mod session;
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
@@ -18,7 +16,6 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Data, ServiceConfig};
 use maud::Markup;
 
-use self::budget::Budget;
 use self::session::Sessions;
 use super::answer;
 use super::face::Face;
@@ -26,6 +23,7 @@ use super::failure::Failure;
 use super::server::Settings;
 use crate::api::Problem;
 use crate::app::problem::Code;
+use crate::shares::{Shares, network};
 use crate::web as draw;
 use crate::web::Site;
 
@@ -34,11 +32,14 @@ use crate::web::Site;
 const SIGN_IN_BURST: u32 = 5;
 const SIGN_IN_SECONDS: u64 = 10;
 
+/// Budgets of clients: 512 KiB.
+const SLOTS: usize = 65_536;
+
 /// What the handlers of all pages share.
 pub(super) struct Pages {
     site: Site,
-    budget: Budget,
-    sign_ins: Budget,
+    budget: Shares,
+    sign_ins: Shares,
     sessions: Sessions,
     /// Whose word about the client's address is taken.
     trusted_proxies: Vec<IpAddr>,
@@ -49,12 +50,11 @@ pub(super) struct Pages {
 impl Pages {
     /// The pages of a node.
     pub(super) fn new(face: &Face, settings: &Settings) -> Self {
-        let started = Instant::now();
         let per_minute = u64::from(settings.pages.per_minute.max(1));
         Self {
             site: Site { name: face.app.node().name, url: settings.public_url.trim_end_matches('/').to_owned() },
-            budget: Budget::new(started, settings.pages.per_minute.clamp(1, 40), 60_000 / per_minute),
-            sign_ins: Budget::new(started, SIGN_IN_BURST, SIGN_IN_SECONDS * 1000),
+            budget: Shares::new(SLOTS, settings.pages.per_minute.clamp(1, 40), 60_000 / per_minute),
+            sign_ins: Shares::new(SLOTS, SIGN_IN_BURST, SIGN_IN_SECONDS * 1000),
             sessions: Sessions::default(),
             trusted_proxies: settings.pages.trusted_proxies.clone(),
             secure: settings.tls.is_some() || settings.public_url.starts_with("https://"),
@@ -72,8 +72,8 @@ impl Pages {
     }
 
     /// Takes a request from a client's budget; 429 with the seconds after which there is one again, if it is used up.
-    fn refusal(&self, budget: &Budget, request: &HttpRequest) -> Option<HttpResponse> {
-        let seconds = budget.take(self.client(request)).err()?;
+    fn refusal(&self, budget: &Shares, request: &HttpRequest) -> Option<HttpResponse> {
+        let seconds = budget.take(self.client(request).map(network)).err()?;
         let detail = format!("too many requests from this address; there is room again in {seconds} s");
         let mut response = self.problem(&Problem::of(Code::TooManyRequests, detail));
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -21,12 +21,12 @@ use crate::api::{
     ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers, CheckQuestion, CheckQuestions, Problem,
 };
 use crate::app::problem::Code;
-use crate::app::{self, App, Depth, Reader};
+use crate::app::{self, App, Asker, Depth, Reader};
 use crate::http::answer::{self, VERDICT};
 use crate::http::body::Json;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
-use crate::http::request::Reading;
+use crate::http::request::{Asking, Reading};
 
 const REASON: HeaderName = HeaderName::from_static("ics-reason");
 const AS_OF: HeaderName = HeaderName::from_static("ics-as-of");
@@ -90,13 +90,18 @@ fn key_of_certificate(pem: &str) -> Result<String, Failure> {
     Ok(format!("spki:{}", HEXLOWER.encode(&Sha256::digest(&key))))
 }
 
-pub(super) async fn check(face: Data<Face>, reader: Reading, request: HttpRequest) -> Result<HttpResponse, Failure> {
+pub(super) async fn check(
+    face: Data<Face>,
+    reader: Reading,
+    asking: Asking,
+    request: HttpRequest,
+) -> Result<HttpResponse, Failure> {
     let question = Question::read(request.query_string())?;
     if let Some(check) = question.answer(&face.app, reader.0, Depth::Memory) {
         return Ok(respond(&check));
     }
     let things: Vec<&app::Query> = core::iter::once(&question.thing).chain(&question.peer).collect();
-    face.app.roam(&question.usage, &things).await;
+    face.app.roam(asking.0, &question.usage, &things).await;
     let check = face.blocking(move |app| Ok(question.answer(app, reader.0, Depth::Store))).await?;
     check.map(|check| respond(&check)).ok_or_else(|| Failure::internal("the store was not asked"))
 }
@@ -135,6 +140,7 @@ fn respond(check: &Check) -> HttpResponse {
 pub(super) async fn checks(
     face: Data<Face>,
     reader: Reading,
+    asking: Asking,
     asked: Json<CheckQuestions>,
 ) -> Result<HttpResponse, Failure> {
     let questions = asked.0.questions;
@@ -142,28 +148,30 @@ pub(super) async fn checks(
         let detail = format!("{} questions, {} at most", questions.len(), limits::CHECKS);
         return Err(Failure::new(Code::BatchTooLarge, detail));
     }
-    roam_for_all(&face.app, &questions).await;
+    roam_for_all(&face.app, asking.0, &questions).await;
     let answer = move |app: &App| Ok(questions.iter().map(|question| one(app, reader.0, question)).collect());
     let answers = CheckAnswers { answers: face.blocking(answer).await? };
     Ok(answer::json(&answers))
 }
 
 /// Has other nodes asked about all things of a batch, those of one use together.
-async fn roam_for_all(app: &App, questions: &[CheckQuestion]) {
+async fn roam_for_all(app: &App, asker: Asker, questions: &[CheckQuestion]) {
     let mut by_use: BTreeMap<&str, Vec<app::Query>> = BTreeMap::new();
     for question in questions {
         let things = core::iter::once(&question.id).chain(&question.peer);
         by_use.entry(&question.usage).or_default().extend(things.filter_map(|text| app::Query::parse(text).ok()));
     }
-    join_all(by_use.iter().map(async |(usage, things)| app.roam(usage, &things.iter().collect::<Vec<_>>()).await))
-        .await;
+    join_all(
+        by_use.iter().map(async |(usage, things)| app.roam(asker, usage, &things.iter().collect::<Vec<_>>()).await),
+    )
+    .await;
 }
 
 /// Has other nodes asked about a thing and its peer. What is malformed is told by the answer.
-pub(super) async fn roam(face: &Face, usage: &str, thing: &str, peer: Option<&str>) {
+pub(super) async fn roam(face: &Face, asking: Asking, usage: &str, thing: &str, peer: Option<&str>) {
     let things: Vec<app::Query> =
         core::iter::once(thing).chain(peer).filter_map(|text| app::Query::parse(text).ok()).collect();
-    face.app.roam(usage, &things.iter().collect::<Vec<_>>()).await;
+    face.app.roam(asking.0, usage, &things.iter().collect::<Vec<_>>()).await;
 }
 
 fn one(app: &App, reader: Reader, question: &CheckQuestion) -> CheckAnswer {
@@ -195,9 +203,10 @@ pub(super) struct VerdictQuestion {
 pub(super) async fn verdict(
     face: Data<Face>,
     reader: Reading,
+    asking: Asking,
     query: Query<VerdictQuestion>,
 ) -> Result<HttpResponse, Failure> {
-    roam(&face, &query.use_, &query.id, query.peer.as_deref()).await;
+    roam(&face, asking, &query.use_, &query.id, query.peer.as_deref()).await;
     let verdict =
         face.blocking(move |app| app.verdict(reader.0, &query.id, &query.use_, query.peer.as_deref())).await?;
     Ok(answer::json(&verdict))
@@ -206,9 +215,10 @@ pub(super) async fn verdict(
 pub(super) async fn case(
     face: Data<Face>,
     reader: Reading,
+    asking: Asking,
     query: Query<VerdictQuestion>,
 ) -> Result<HttpResponse, Failure> {
-    roam(&face, &query.use_, &query.id, query.peer.as_deref()).await;
+    roam(&face, asking, &query.use_, &query.id, query.peer.as_deref()).await;
     let case = face.blocking(move |app| app.case(reader.0, &query.id, &query.use_, query.peer.as_deref())).await?;
     Ok(answer::json(&case))
 }

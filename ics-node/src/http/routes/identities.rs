@@ -11,7 +11,7 @@ use crate::http::accept;
 use crate::http::answer::{self, JSON, OCTET_STREAM, PGP_KEYS};
 use crate::http::face::Face;
 use crate::http::failure::Failure;
-use crate::http::request::{Domain, Identified, Reading};
+use crate::http::request::{Asking, Domain, Identified, Reading};
 use crate::http::routes::checks;
 
 /// How an identity is wanted.
@@ -161,12 +161,17 @@ pub(super) struct Why {
     peer: Option<String>,
 }
 
-pub(super) async fn explain(face: Data<Face>, reader: Reading, query: Query<Why>) -> Result<HttpResponse, Failure> {
+pub(super) async fn explain(
+    face: Data<Face>,
+    reader: Reading,
+    asking: Asking,
+    query: Query<Why>,
+) -> Result<HttpResponse, Failure> {
     if query.peer.is_some() && query.use_.is_none() {
         return Err(Failure::new(Code::MalformedQuery, "`peer` takes `use` beside it: only a verdict has a peer"));
     }
     if let Some(usage) = &query.use_ {
-        checks::roam(&face, usage, &query.id, query.peer.as_deref()).await;
+        checks::roam(&face, asking, usage, &query.id, query.peer.as_deref()).await;
     }
     let explanation = face
         .blocking(move |app| app.explain(reader.0, &query.id, query.use_.as_deref(), query.peer.as_deref()))

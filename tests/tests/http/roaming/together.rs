@@ -1,16 +1,18 @@
 //! What is held here and what is asked for, in one answer; a node between; and how much is asked.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use ics_core::descriptor::Template;
 use ics_core::identity::Kind;
+use ics_core::limits;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::{Claims, make};
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::Act;
 use ics_node::api::SubmissionResult;
-use ics_node::app::{App, NodeKeys, Query, Setup};
+use ics_node::app::{App, Asker, NodeKeys, Query, Setup};
 use ics_node::config::PeerConfig;
 use ics_node::http::Settings;
 use ics_node::tls::PeerKey;
@@ -155,7 +157,44 @@ async fn a_peer_is_asked_so_often_and_no_more() {
     let gateway = Gateway::open(vec![origin(&home)], 60, upstream(&origin(&home), &asked.url()), 7);
     let things: Vec<Query> =
         (0..200).map(|number| Query::parse(&format!("serial:none-{number}")).expect("a name")).collect();
-    gateway.app.roam("connect", &things.iter().collect::<Vec<_>>()).await;
+    gateway.app.roam(Asker::Own, "connect", &things.iter().collect::<Vec<_>>()).await;
     assert!(gateway.count("limited") > 0 && asked.asked() < 200, "{:?}", gateway.app.roaming_counts());
     assert!(gateway.count("answered") > 0, "{:?}", gateway.app.roaming_counts());
+}
+
+/// Nobody uses up what all have.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_asker_has_a_share_of_his_own() {
+    let home = home().await;
+    let asked = Liar::honest(&home).await;
+    let gateway = Gateway::open(vec![origin(&home)], 60, upstream(&origin(&home), &asked.url()), 7);
+    let ask = async |asker: Asker, numbers: std::ops::Range<u32>| {
+        let before = gateway.count("answered");
+        for number in numbers {
+            let thing = Query::parse(&format!("serial:none-{number}")).expect("a name");
+            gateway.app.roam(asker, "connect", &[&thing]).await;
+        }
+        gateway.count("answered") - before
+    };
+    let (one, other) = (Asker::Address(Some(1)), Asker::Address(Some(2)));
+    let most = u64::from(limits::ROAMING_PER_ASKER_AT_ONCE);
+    // No more than may be asked at once, and what is earned meanwhile.
+    let begun = Instant::now();
+    let answered = ask(one, 0..80).await;
+    let earned = begun.elapsed().as_secs() * limits::ROAMING_PER_ASKER / 60 + 10;
+    assert!(answered > 0 && answered <= most + earned, "{answered} of 80 in {:?}", begun.elapsed());
+    assert!(gateway.count("limited") > 0, "{:?}", gateway.app.roaming_counts());
+    assert_eq!(ask(one, 0..1).await, 0, "what is kept costs nothing");
+    // All together may have used up their second's worth.
+    let begun = Instant::now();
+    let mut number = 100;
+    while ask(other, number..number + 1).await == 0 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "another one's are asked: {:?}",
+            gateway.app.roaming_counts()
+        );
+        number += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

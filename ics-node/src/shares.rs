@@ -1,17 +1,14 @@
-//! How often a client may ask: a bounded table of budgets, whoever and however many the clients are.
+//! How often each of many may ask: a bounded table of budgets, whoever and however many they are.
 
-use std::hash::{BuildHasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Budgets in the table. More clients than that share them: memory stays the same (512 KiB), and nobody can choose with
-/// whom he shares, since the hash is keyed.
-const SLOTS: usize = 65_536;
-
 /// The generic cell rate algorithm (ITU-T I.371, annex A) over a table of times: each slot holds the millisecond at which
-/// its budget will be whole again.
-pub(super) struct Budget {
+/// its budget will be whole again. More than there are slots share them: memory stays the same, eight bytes for each, and
+/// nobody can choose with whom he shares, since the hash is keyed.
+pub(crate) struct Shares {
     started: Instant,
     slots: Box<[AtomicU64]>,
     hasher: RandomState,
@@ -21,25 +18,26 @@ pub(super) struct Budget {
     depth: u64,
 }
 
-impl Budget {
-    /// So many requests at once, and one more each time that so many milliseconds have passed.
-    pub(super) fn new(started: Instant, burst: u32, earned_in: u64) -> Self {
-        let earned_in = earned_in.max(1);
-        let slots = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+impl Shares {
+    /// So many slots; in each so many requests at once, and one more each time that so many milliseconds have passed.
+    pub(crate) fn new(slots: usize, burst: u32, earned_in: u64) -> Self {
+        let (started, earned_in) = (Instant::now(), earned_in.max(1));
+        let slots = (0..slots).map(|_| AtomicU64::new(0)).collect();
         Self { started, slots, hasher: RandomState::new(), earned_in, depth: earned_in * u64::from(burst.max(1)) }
     }
 
-    /// Takes one request. Clients whose address is not known share one budget.
+    /// Takes one request.
     ///
     /// # Errors
     /// With the seconds, one at least, after which there is one again.
-    pub(super) fn take(&self, client: Option<IpAddr>) -> Result<(), u64> {
+    pub(crate) fn take(&self, who: impl Hash) -> Result<(), u64> {
         let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX / 2);
-        self.take_at(client, now)
+        self.take_at(who, now)
     }
 
-    fn take_at(&self, client: Option<IpAddr>, now: u64) -> Result<(), u64> {
-        let place = usize::try_from(self.hasher.hash_one(client.map(network)) % SLOTS as u64).unwrap_or_default();
+    fn take_at(&self, who: impl Hash, now: u64) -> Result<(), u64> {
+        let slots = self.slots.len().max(1) as u64;
+        let place = usize::try_from(self.hasher.hash_one(who) % slots).unwrap_or_default();
         let Some(slot) = self.slots.get(place) else { return Ok(()) };
         let spent = |whole_at: u64| {
             let whole_at = whole_at.max(now).saturating_add(self.earned_in);
@@ -56,7 +54,7 @@ impl Budget {
 }
 
 /// Who is one client: an IPv4 address, or the /64 that one IPv6 host has to itself.
-fn network(address: IpAddr) -> u64 {
+pub(crate) fn network(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => u64::from(u32::from(address)),
         IpAddr::V6(address) => u64::try_from(u128::from(address) >> 64).unwrap_or_default(),
@@ -69,8 +67,8 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_as_fast_as_it_is_earned() {
-        let budget = Budget::new(Instant::now(), 3, 2_000);
-        let client = Some(IpAddr::from([192, 0, 2, 1]));
+        let budget = Shares::new(65_536, 3, 2_000);
+        let client = network(IpAddr::from([192, 0, 2, 1]));
         for _ in 0..3 {
             assert_eq!(budget.take_at(client, 10), Ok(()));
         }
@@ -88,12 +86,13 @@ mod tests {
 
     #[test]
     fn others_have_their_own_and_a_host_of_ipv6_has_one() {
-        let budget = Budget::new(Instant::now(), 1, 60_000);
-        let v6 = |text: &str| Some(text.parse::<IpAddr>().expect("an address"));
+        let budget = Shares::new(65_536, 1, 60_000);
+        let v6 = |text: &str| network(text.parse().expect("an address"));
         assert_eq!(budget.take_at(v6("2001:db8::1"), 0), Ok(()));
         assert_eq!(budget.take_at(v6("2001:db8::ffff:2"), 0), Err(60));
         assert_eq!(network(IpAddr::from([192, 0, 2, 1])), network("::ffff:192.0.2.1".parse().expect("mapped")));
-        let others = (0..100).filter(|last| budget.take_at(Some(IpAddr::from([10, 0, 0, *last])), 0).is_ok()).count();
+        let others =
+            (0..100).filter(|last| budget.take_at(network(IpAddr::from([10, 0, 0, *last])), 0).is_ok()).count();
         assert!(others >= 98, "{others} of 100 do not share a slot");
     }
 }
