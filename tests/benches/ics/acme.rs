@@ -33,7 +33,7 @@ use crate::{Error, Options, Outcome};
 
 /// Orders of one round, unless fewer are asked for, and clients that make them side by side.
 const ORDERS: usize = 1_600;
-const CLIENTS: usize = 16;
+const CLIENTS: usize = 64;
 /// Rounds, each server in turn.
 const ROUNDS: usize = 3;
 
