@@ -128,6 +128,20 @@ impl App {
         Ok(Step { issued, looks: page.indices.len() + 1, next })
     }
 
+    /// The record of a thing that is one of many. What is only listed shall not drive out of memory what is asked for, and
+    /// is not made ready for it.
+    pub(super) fn record_in_passing(
+        &self,
+        sight: &Sight<'_>,
+        id: &IdentityId,
+        now: Timestamp,
+    ) -> Result<Option<Record>, AppError> {
+        match self.memory().recall(sight.hosted.number, id, now) {
+            Some(kept) => kept.record(),
+            None => Ok(self.resolve(sight, id)?.map(|(record, _)| record)),
+        }
+    }
+
     /// What is to be said of a certificate, if the reader may read its holder.
     pub(super) fn certificate_info(
         &self,
@@ -137,12 +151,9 @@ impl App {
         now: Timestamp,
     ) -> Result<Option<CertificateInfo>, AppError> {
         let id = issued.subject_id();
-        // What is only listed shall not drive out of memory what is asked for.
-        let record = match self.memory().recall(sight.hosted.number, &id, now) {
-            Some(kept) => kept.record()?,
-            None => self.resolve(sight, &id)?.map(|(record, _)| record),
-        };
-        let Some(record) = record.filter(|record| self.may_read(reader, &sight.domain, record)) else {
+        let Some(record) =
+            self.record_in_passing(sight, &id, now)?.filter(|record| self.may_read(reader, &sight.domain, record))
+        else {
             return Ok(None);
         };
         let Some(named) = IssuedCertificate::of(issued.claims()) else { return Ok(None) };

@@ -223,8 +223,7 @@ impl App {
                     if certificate.until.is_some_and(|until| until <= now) {
                         continue;
                     }
-                    let kept = self.kept(sight, &issued.subject_id())?;
-                    let Some(record) = kept.record()? else { continue };
+                    let Some(record) = self.record_in_passing(sight, &issued.subject_id(), now)? else { continue };
                     list.put(&certificate, &record);
                     tracker.remember(issued.subject_id(), &record, now);
                 }
