@@ -90,7 +90,7 @@ impl Charter {
 
     /// Whether a peer is the home in force, as far as the operator says so: by the name or the key of the descriptor.
     pub(super) fn is_home(&self, source: &Source) -> bool {
-        let home = &self.current.home;
+        let home = &self.current.descriptor.home;
         let has_key = || source.key.is_some() && home.verifying_key().map(|key| key.to_bytes()) == source.key;
         source.is_shown && (source.name == home.name || has_key())
     }
