@@ -221,6 +221,14 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+impl Problem {
+    /// Whether the same would get the same answer again, at least until somebody else does something about it.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        self.status < 500 && self.status != 429
+    }
+}
+
 /// `GET /v1/domains/{domain}/identities/{id}`: a record with its as-of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordAnswer {

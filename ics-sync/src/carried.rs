@@ -9,7 +9,7 @@ use ics_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::mirror::{Action, Mirror};
-use crate::wire::{Again, Descriptors, Page, Rights, Shown, WireError};
+use crate::wire::{Again, Descriptors, Page, Refusals, Rights, Shown, WireError};
 
 /// What the bundle has to say to the node's last question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub enum Carried {
     Page(Page),
     /// To [`Wanted::Again`].
     Shown(Shown),
+    /// Not an answer, but what the bundle says of this node's own submissions.
+    Refused(Refusals),
     /// What is wanted is not in the bundle, for this reason.
     Missing(String),
 }
@@ -39,6 +41,7 @@ impl Carried {
             Self::Descriptors(descriptors) => Self::Descriptors(descriptors.checked()?),
             Self::Page(page) => Self::Page(page.checked()?),
             Self::Shown(shown) => Self::Shown(shown.checked()?),
+            Self::Refused(refusals) => Self::Refused(refusals.checked()?),
             Self::Checkpoint(note) if note.len() > limits::NOTE_BYTES => return Err(WireError::Checkpoint(note.len())),
             Self::Begin | Self::Checkpoint(_) | Self::Missing(_) => self,
         })
@@ -94,7 +97,7 @@ impl Mirror {
     /// Takes what was brought, as if the peer had answered.
     pub fn handle_carried(&mut self, carried: Carried, now: Timestamp) {
         match carried {
-            Carried::Begin => {}
+            Carried::Begin | Carried::Refused(_) => {}
             Carried::Descriptors(descriptors) => self.handle_descriptors(&descriptors, now),
             Carried::Checkpoint(note) => self.handle_checkpoint(&note, now),
             Carried::Page(page) => self.handle_page(page, now),
@@ -118,6 +121,9 @@ pub struct Reached {
     /// What of this node's submissions the copy shows to be in the log now.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub settled: u64,
+    /// Submissions that are over, because the bundle says that they were refused.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refused: u64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, TryLockError};
 
+use ics_core::identity::excerpt;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::record::Posting;
@@ -12,7 +13,7 @@ use ics_core::statement::body;
 use ics_core::vocabulary::DomainName;
 use ics_sync::carried::{Carried, Cursor, Reached, Wanted};
 use ics_sync::mirror::{Action, Mirror, Stop};
-use ics_sync::wire::Base64;
+use ics_sync::wire::{Base64, Refusal, Refusals};
 
 use super::entries::{Entries as _, Snapshot};
 use super::feed::Unproven;
@@ -20,7 +21,7 @@ use super::hosted::Hosted;
 use super::outbox::json;
 use super::problem::Code;
 use super::{App, AppError, Reader};
-use crate::api::{OutboxBatch, SubmissionResult};
+use crate::api::{OutboxBatch, Problem, SubmissionResult};
 use crate::config::{PeerConfig, PeerName};
 use crate::store::Part;
 
@@ -36,6 +37,9 @@ impl App {
         let malformed = |error: ics_sync::wire::WireError| AppError::new(Code::MalformedRequest, error.to_string());
         let carried = carried.checked().map_err(malformed)?;
         let hosted = self.copied(domain)?;
+        if let Carried::Refused(refusals) = carried {
+            return self.refused(&hosted, refusals);
+        }
         let mut carrying = match hosted.carrying.try_lock() {
             Ok(carrying) => carrying,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -152,7 +156,29 @@ impl App {
         let settled = self.settle_outbox(hosted)?;
         let head = self.store().head(hosted.number)?;
         let as_of = head.seal.and_then(|seal| seal.cosigned_at);
-        Ok(Wanted::Nothing(Reached { size: head.size, as_of, trouble, settled }))
+        Ok(Wanted::Nothing(Reached { size: head.size, as_of, trouble, settled, refused: 0 }))
+    }
+
+    /// Ends what waits here and was refused, as the bundle says. Nobody has signed that, and it is shown as what it is. What
+    /// is in the log has its receipt by then, or gets it: a copy of the log says more than any bundle.
+    fn refused(&self, hosted: &Arc<Hosted>, refusals: Refusals) -> Result<Wanted, AppError> {
+        let Wanted::Nothing(reached) = self.reached(hosted, None)? else {
+            return Err(AppError::Internal("nothing was asked, and something is wanted".to_owned()));
+        };
+        let mut ended = Vec::with_capacity(refusals.refused.len());
+        for Refusal { body, problem } in refusals.refused {
+            let problem: Problem = serde_json::from_value(problem)
+                .map_err(|error| AppError::new(Code::MalformedRequest, format!("no problem document: {error}")))?;
+            if !problem.is_final() {
+                continue;
+            }
+            let who = excerpt(&refusals.from);
+            let detail = format!("so says the bundle from `{who}`, which nobody has signed: {}", problem.detail);
+            let hint = Some("submit it again if you doubt that".to_owned());
+            ended.push((body.0, json(&SubmissionResult::Problem(Problem { detail, hint, ..problem }))?));
+        }
+        let refused = self.store().post_refused(hosted.number, ended, self.clock().now())?;
+        Ok(Wanted::Nothing(Reached { refused, ..reached }))
     }
 
     /// What waits here and is in the log by now is done: the copy proves it as well as the home's answer would.

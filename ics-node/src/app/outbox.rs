@@ -214,7 +214,7 @@ impl App {
         let (mut done, mut waiting, mut why) = (Vec::new(), Vec::new(), String::new());
         for (id, outcome) in ids.iter().zip(outcomes) {
             match result(outcome) {
-                Ok(SubmissionResult::Problem(problem)) if problem.status >= 500 || problem.status == 429 => {
+                Ok(SubmissionResult::Problem(problem)) if !problem.is_final() => {
                     waiting.push(*id);
                     why = problem.detail;
                 }

@@ -110,6 +110,30 @@ impl Store {
         })
     }
 
+    /// Ends what waits of a domain and was refused: SHA-256 of each body, and the problem as JSON. How many that were; what
+    /// waits no longer stays as it is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn post_refused(
+        &self,
+        domain: DomainNumber,
+        refused: Vec<([u8; 32], String)>,
+        at: Timestamp,
+    ) -> Result<u64, StoreError> {
+        self.desk(move |log| {
+            let sql = "UPDATE outbox SET done_at = ?3, result = ?4, body = NULL, last_error = NULL \
+                       WHERE domain = ?1 AND hash = ?2 AND done_at IS NULL";
+            let mut statement = log.prepare_cached(sql)?;
+            let mut ended = 0;
+            for (hash, result) in &refused {
+                let at = at.as_millis().cast_signed();
+                ended += statement.execute(params![domain.get(), hash, at, result])?;
+            }
+            Ok(ended as u64)
+        })
+    }
+
     /// One of them; `None` if it is kept no longer.
     ///
     /// # Errors

@@ -15,6 +15,7 @@
 //! | 6, 7 | a packed page ([`crate::packed`]), bare or compressed | one behind the other, from the reader's cursor on |
 //! | 8 | JSON, [`Earlier`] | entries before the pages upon which they rest, for a reader who may not read everything |
 //! | 9 | JSON, [`Submission`](crate::wire::Submission) | what is submitted to the domain |
+//! | 10 | JSON, [`Refusals`](crate::wire::Refusals) | what its reader had submitted to the domain, and was refused |
 //! | 0 | SHA-256 of all bytes before this part | last, and once |
 //!
 //! The digest finds what was torn or damaged on the way, before anything of it is used. It is no protection and claims
@@ -54,6 +55,7 @@ mod kind {
     pub(super) const COMPRESSED_PAGE: u8 = 7;
     pub(super) const EARLIER: u8 = 8;
     pub(super) const SUBMISSION: u8 = 9;
+    pub(super) const REFUSALS: u8 = 10;
 }
 
 /// Who made a bundle, for whom, and when by his clock. For people, and against mistakes: nothing of it is signed.

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{BundleError, Cursor, Earlier, FRAME_BYTES, Head, MAGIC, PART_BYTES, Refused, kind};
 use crate::packed;
-use crate::wire::{Descriptors, Entry, PAGE_JSON_BYTES, Page, Submission};
+use crate::wire::{Descriptors, Entry, PAGE_JSON_BYTES, Page, Refusals, Submission};
 
 /// A bundle that is whole: its digest fits, and every part can be read. What it says is not verified by that.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub struct Section {
     /// Stands for what the reader may read, as the last page says.
     pub(super) rights: Option<crate::wire::Rights>,
     submissions: Vec<Place>,
+    refusals: Vec<Place>,
 }
 
 /// Where the bytes of a part stand.
@@ -84,8 +85,8 @@ impl Section {
     }
 
     fn of(origin: Origin) -> Self {
-        let (descriptors, pages, earlier, submissions) = Default::default();
-        Self { origin, cursor: None, descriptors, note: None, pages, earlier, rights: None, submissions }
+        let (descriptors, pages, earlier, submissions, refusals) = Default::default();
+        Self { origin, cursor: None, descriptors, note: None, pages, earlier, rights: None, submissions, refusals }
     }
 }
 
@@ -149,6 +150,17 @@ impl<R: Read + Seek> Bundle<R> {
         place.map(|place| self.json(place)).transpose()
     }
 
+    /// The refusals of a section, one behind the other, as the bundle's maker tells them; `None` behind the last.
+    ///
+    /// # Errors
+    /// When the file cannot be read any more, or has changed.
+    pub fn refusals(&mut self, section: usize, number: usize) -> Result<Option<Refusals>, BundleError> {
+        let place = self.sections.get(section).and_then(|section| section.refusals.get(number)).copied();
+        let from = self.head.from.name.clone();
+        let refusals = place.map(|place| self.json::<Refusals>(place)).transpose()?;
+        Ok(refusals.map(|refusals| Refusals { from, ..refusals }))
+    }
+
     pub(super) fn json<T: DeserializeOwned>(&mut self, place: Place) -> Result<T, BundleError> {
         let bytes = self.bytes(place)?;
         json(&bytes).map_err(|Refused(problem)| BundleError::part(place.offset, place.kind, problem))
@@ -202,6 +214,11 @@ impl Section {
             kind::SUBMISSION => {
                 Submission::decode(bytes)?;
                 self.submissions.push(place);
+                Ok(())
+            }
+            kind::REFUSALS => {
+                Refusals::decode(bytes)?;
+                self.refusals.push(place);
                 Ok(())
             }
             kind::CURSOR | kind::CHECKPOINT => Err("a domain has one of them".into()),

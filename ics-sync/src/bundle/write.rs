@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Cursor, Earlier, Head, MAGIC, kind};
 use crate::packed;
-use crate::wire::{Descriptors, Page, Submission};
+use crate::wire::{Descriptors, Page, Refusals, Submission};
 
 /// Writes a bundle, part by part; one that is not finished is refused by whoever reads it.
 #[derive(Debug)]
@@ -87,6 +87,14 @@ impl<W: Write> BundleWriter<W> {
     /// See [`Self::begin`].
     pub fn submission(&mut self, submission: &Submission) -> io::Result<()> {
         self.json(kind::SUBMISSION, submission)
+    }
+
+    /// What was submitted to the domain and refused.
+    ///
+    /// # Errors
+    /// See [`Self::begin`].
+    pub fn refusals(&mut self, refusals: &Refusals) -> io::Result<()> {
+        self.json(kind::REFUSALS, refusals)
     }
 
     /// Ends it.

@@ -138,6 +138,7 @@ fn a_gateway_without_a_link() {
     places.gateway_says("deny", PUMP);
     places.gateway_says("allow", VALVE);
     what_is_refused(&places);
+    refusals_go_back(&places);
     days_pass(&mut places);
 }
 
@@ -163,6 +164,31 @@ fn what_is_refused(places: &Places) {
     let again = places.at_gateway("2");
     assert_eq!((&again["state"], &again["new"]), (&json!("current"), &json!(0)), "twice is as good as once");
     places.gateway_says("allow", VALVE);
+}
+
+/// What was said and is refused at the home comes to an end where it was said, with the reason, and as what it is: the word of
+/// a bundle. What has its receipt keeps it.
+fn refusals_go_back(places: &Places) {
+    let not_its_own = ["status", "suspended", VALVE, "--domain", DEVICES, "--role", "owner", "--yes"];
+    let pending = places.gateway.json(&not_its_own);
+    assert!(pending[0]["pending"]["since"].is_string(), "{pending}");
+    export(&places.gateway, "maker", &places.file("wrong"), None);
+    let said = refused(&places.maker, &places.file("wrong"));
+    assert!(said.contains("refused"), "{said}");
+
+    places.to_gateway("told", Some("wrong"));
+    let told = places.at_gateway("told");
+    assert_eq!((&told["state"], &told["ended"]), (&json!("current"), &json!(1)), "{told}");
+    let outbox = places.gateway.json(&["outbox"]);
+    let all = outbox.as_array().expect("a list");
+    assert!(all.iter().all(|item| item["pending"].is_null()), "nothing waits any more: {outbox}");
+    let problems: Vec<&str> = all.iter().filter_map(|item| item["problem"]["detail"].as_str()).collect();
+    assert!(matches!(problems[..], [one] if one.contains("which nobody has signed: ")), "{outbox}");
+    assert_eq!(all.iter().filter(|item| item["receipt"]["index"].is_u64()).count(), 2, "{outbox}");
+    assert_eq!(places.at_gateway("told")["ended"], 0, "twice is as good as once");
+    places.gateway_says("allow", VALVE);
+    // It may be said again, and waits again.
+    assert!(places.gateway.json(&not_its_own)[0]["pending"]["since"].is_string());
 }
 
 /// What is too old is unknown, until it is brought again; a clock that begins anew in 1970 goes on from what was verified.

@@ -33,6 +33,8 @@ pub struct Brought {
     pub why: Option<String>,
     /// What of the node's own submissions the copy shows to be in the log now.
     pub settled: u64,
+    /// Statements of the node's own that the bundle says were refused; its outbox shows why.
+    pub ended: u64,
     /// Statements that were submitted, and are in the log.
     pub accepted: u64,
     /// Statements that wait in the node for the home of the domain.
@@ -94,6 +96,7 @@ async fn one(
         as_of: None,
         why: None,
         settled: 0,
+        ended: 0,
         accepted: 0,
         waiting: 0,
         refused: Vec::new(),
@@ -122,10 +125,20 @@ async fn one(
         brought.state = State::Home;
     } else if has_copy {
         let reached = copy(node, bundle, section, &domain, |size| moved(size.saturating_sub(before))).await?;
-        let Reached { size, as_of, trouble, settled } = reached;
+        let Reached { size, as_of, trouble, settled, .. } = reached;
         brought.state = if trouble.is_none() { State::Current } else { State::Refused };
         (brought.size, brought.new) = (Some(size), size.saturating_sub(before));
         (brought.as_of, brought.why, brought.settled) = (as_of, trouble, settled);
+    }
+    if !is_home {
+        // Behind the copy: what that shows to be in the log was not refused.
+        let mut number = 0;
+        while let Some(refusals) = bundle.refusals(section, number)? {
+            number += 1;
+            if let Wanted::Nothing(reached) = node.bring(&domain, &Carried::Refused(refusals)).await? {
+                brought.ended += reached.refused;
+            }
+        }
     }
     submit(node, bundle, section, &mut brought).await?;
     Ok(brought)

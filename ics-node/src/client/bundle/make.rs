@@ -1,6 +1,7 @@
 //! Making a bundle of what a node shows to one of its peers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::Write;
 
 use ics_core::limits;
@@ -8,12 +9,13 @@ use ics_core::log::checkpoint::Checkpoint;
 use ics_core::log::note::Note;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
-use ics_sync::bundle::{BundleWriter, Cursor, Earlier, Head, Party};
-use ics_sync::wire::{Again, Page, Rights, Submission};
+use ics_sync::bundle::{Bundle, BundleWriter, Cursor, Earlier, Head, Party};
+use ics_sync::wire::{Again, Base64, Page, Refusal, Refusals, Rights, Submission};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::CarryError;
-use crate::api::DomainInfo;
+use crate::api::{DomainInfo, Position, SubmissionResult};
 use crate::app::problem::Code;
 use crate::client::node::{Node, NodeError};
 use crate::config::PeerConfig;
@@ -30,6 +32,8 @@ pub struct Order {
     pub domains: Vec<DomainName>,
     /// How far the peer's copies are; from the beginning where it is not known.
     pub since: BTreeMap<DomainName, Cursor>,
+    /// What the peer has sent by hand: of what this node refused of it, the reason goes back.
+    pub answers: Vec<Bundle<File>>,
     /// Now.
     pub at: Timestamp,
 }
@@ -53,7 +57,12 @@ pub struct Made {
 ///
 /// # Errors
 /// When the node does not give what is wanted, or the bundle cannot be written.
-pub async fn make(node: &Node, out: impl Write, order: &Order, moved: impl Fn(u64)) -> Result<Vec<Made>, CarryError> {
+pub async fn make(
+    node: &Node,
+    out: impl Write,
+    order: &mut Order,
+    moved: impl Fn(u64),
+) -> Result<Vec<Made>, CarryError> {
     let own = node.info().await?;
     let head = Head {
         from: Party { name: own.name, key: own.key },
@@ -76,7 +85,13 @@ pub async fn make(node: &Node, out: impl Write, order: &Order, moved: impl Fn(u6
         let domain = &info.info.domain;
         let is_wanted = order.domains.is_empty() || order.domains.contains(domain);
         if is_wanted && order.to.mirror.iter().all(|origin| origin.domain != *domain) {
-            made.extend(making.copy_of(&info, order.since.get(domain)).await?);
+            let copy = making.copy_of(&info, order.since.get(domain)).await?;
+            if copy.is_some() && info.position == Position::Home {
+                for bundle in &mut order.answers {
+                    making.refusals(&info, bundle).await?;
+                }
+            }
+            made.extend(copy);
         }
     }
     making.writer.finish()?;
@@ -139,6 +154,33 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
             self.earlier(domain, earlier.into_iter().filter(|index| *index < from).collect()).await?;
         }
         Ok(Some(Made { domain: domain.clone(), from: Some(from), size: Some(size), submitted: 0 }))
+    }
+
+    /// What a bundle of the reader's has submitted to a domain of this node, and was refused. It is submitted again to find
+    /// that out: what is in the log gets its receipt once more, which need not travel.
+    async fn refusals(&mut self, info: &DomainInfo, bundle: &mut Bundle<File>) -> Result<(), CarryError> {
+        let section = bundle.sections().iter().position(|section| section.origin == info.info.origin);
+        let Some(section) = section else { return Ok(()) };
+        let mut number = 0;
+        while let Some(submission) = bundle.submission(section, number)? {
+            number += 1;
+            let bodies: Vec<Vec<u8>> = submission.statements.into_iter().map(|body| body.0).collect();
+            let hashes: Vec<[u8; 32]> = bodies.iter().map(|body| Sha256::digest(body).into()).collect();
+            let results = self.node.submit(&info.info.domain, bodies).await?.results;
+            let mut refused = Vec::new();
+            for (hash, result) in hashes.into_iter().zip(results) {
+                if let SubmissionResult::Problem(problem) = result
+                    && problem.is_final()
+                {
+                    let problem = serde_json::to_value(problem).map_err(std::io::Error::from)?;
+                    refused.push(Refusal { body: Base64(hash), problem });
+                }
+            }
+            if !refused.is_empty() {
+                self.writer.refusals(&Refusals { from: String::new(), refused })?;
+            }
+        }
+        Ok(())
     }
 
     async fn descriptors(&mut self, domain: &DomainName) -> Result<(), CarryError> {

@@ -32,7 +32,8 @@ pub(crate) struct BundleArgs {
     /// The peer that the bundle is for; `ics peer list` shows them.
     #[arg(long = "for", id = "for_peer", value_name = "PEER", requires = "bundle")]
     reader: Option<PeerName>,
-    /// Write what came since: a bundle that the peer has made, or the last one that was made for it.
+    /// Write what came since: a bundle that the peer has made, or the last one that was made for it. Of what the peer has
+    /// submitted in its own, and this node refused, the reasons go back.
     #[arg(long, value_name = "BUNDLE", requires = "bundle")]
     since: Vec<PathBuf>,
 }
@@ -50,13 +51,14 @@ impl BundleArgs {
                 "`ics peer add` takes it with --key; `/v1/node` there, or `ics peer list --json` here, shows a key",
             )
         })?;
-        let mut since = BTreeMap::new();
+        let (mut since, mut answers) = (BTreeMap::new(), Vec::new());
         for path in &self.since {
-            cursors(path, key.to_string().as_str(), &mut since)?;
+            let bundle = cursors(path, key.to_string().as_str(), &mut since)?;
+            answers.extend(Some(bundle).filter(|bundle| bundle.head().from.key == key.to_string()));
         }
-        let order = Order { to, key, domains, since, at: context.now() };
+        let mut order = Order { to, key, domains, since, answers, at: context.now() };
         let bar = progress::counter(context, "writing");
-        let made = context.wait(write(&node, &order, path, |done| bar.set_position(done)));
+        let made = context.wait(write(&node, &mut order, path, |done| bar.set_position(done)));
         bar.finish_and_clear();
         let made = made?;
         let bytes = std::fs::metadata(path).map_err(|error| files::failed(path, error))?.len();
@@ -78,7 +80,7 @@ fn peer(context: &Context, config: &Config, node: &Node, name: &PeerName) -> Res
 
 /// How far the copies of a reader are, as a bundle of his says, or as he has them when he has taken one that was made for
 /// him.
-fn cursors(path: &Path, key: &str, since: &mut BTreeMap<DomainName, Cursor>) -> Result<(), Failure> {
+fn cursors(path: &Path, key: &str, since: &mut BTreeMap<DomainName, Cursor>) -> Result<Bundle<File>, Failure> {
     let bundle = open(path)?;
     let (from, to) = (&bundle.head().from, &bundle.head().to);
     let of: fn(&Section) -> Option<Cursor> = match (from.key == key, to.key == key) {
@@ -95,7 +97,7 @@ fn cursors(path: &Path, key: &str, since: &mut BTreeMap<DomainName, Cursor>) -> 
             *known = cursor;
         }
     }
-    Ok(())
+    Ok(bundle)
 }
 
 /// Opens a bundle and reads it through.
@@ -105,7 +107,7 @@ pub(in crate::cli::commands) fn open(path: &Path) -> Result<Bundle<File>, Failur
 }
 
 /// Writes the bundle beside its place, and moves it there once it is whole and on the disk.
-async fn write(node: &Node, order: &Order, path: &Path, moved: impl Fn(u64)) -> Result<Vec<Made>, Failure> {
+async fn write(node: &Node, order: &mut Order, path: &Path, moved: impl Fn(u64)) -> Result<Vec<Made>, Failure> {
     let failed = |error: std::io::Error| files::failed(path, error);
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;

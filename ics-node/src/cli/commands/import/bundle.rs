@@ -67,6 +67,13 @@ fn one(brought: &Brought) -> String {
     if brought.settled > 0 {
         rows.push(("outbox", format!("{} in the log by now", counted(brought.settled, "own statement"))));
     }
+    if brought.ended > 0 {
+        let why = "`ics outbox` shows why";
+        rows.push((
+            "outbox",
+            format!("{} refused, as the bundle says: {why}", counted(brought.ended, "own statement")),
+        ));
+    }
     if brought.accepted > 0 {
         rows.push(("submitted", format!("{}, in the log", counted(brought.accepted, "statement"))));
     }
