@@ -103,9 +103,13 @@ impl Mirror {
         self
     }
 
-    /// Says which of its peers answers from now on, counted from 0.
-    pub const fn hears(&mut self, peer: usize) {
-        self.sources.asked = peer;
+    /// Says which of its peers answers from now on, counted from 0. What one has begun to show is not taken for his word
+    /// where another goes on with it.
+    pub fn hears(&mut self, peer: usize) {
+        if self.sources.asked != peer {
+            self.break_off_review();
+            self.sources.asked = peer;
+        }
     }
 
     /// Waits for the home's word where it can be had; true if that is awaited.

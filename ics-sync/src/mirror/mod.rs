@@ -465,11 +465,7 @@ impl Mirror {
 
     fn fail(&mut self, trouble: Trouble, now: Timestamp) {
         self.resting = false;
-        if self.review.take().is_some() {
-            // What was filled in so far waits for the next page that takes effect.
-            self.pending = None;
-            self.asks_rights = self.target.is_none();
-        }
+        self.break_off_review();
         self.failures = self.failures.saturating_add(1);
         self.trouble = Some(trouble);
         self.pause = Pause::of(now, pause::retry_millis(self.failures, self.settings.seed));

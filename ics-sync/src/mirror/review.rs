@@ -266,6 +266,14 @@ impl Mirror {
         (self.review, self.pause) = (review, Pause::default());
     }
 
+    /// Gives up a look that is under way: what was filled in so far waits for the next page that takes effect.
+    pub(super) fn break_off_review(&mut self) {
+        if self.review.take().is_some() {
+            self.pending = None;
+            self.asks_rights = self.target.is_none();
+        }
+    }
+
     /// Takes what is held of the entries that [`super::Action::Survey`] asks about, in ascending order; none when there are no
     /// more.
     pub fn handle_surveyed(&mut self, seen: Vec<Seen>) {

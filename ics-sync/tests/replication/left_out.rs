@@ -11,6 +11,7 @@ use crate::rules::drive;
 const NOW: u64 = 1_700_000_000_000;
 /// When the home is asked, after whatever failed before.
 const LATER: u64 = NOW + 600_000;
+const EVEN_LATER: u64 = LATER + 600_000;
 const SETTINGS: Settings = Settings { interval_millis: 1_000, listens: false, seed: 1 };
 
 /// A home with ten entries, of which a reader may not read what is about one thing.
@@ -59,6 +60,30 @@ fn what_a_peer_leaves_out_is_found_at_the_home_before_it_counts() {
     assert_eq!((mirror.status().trouble, mirror.status().doubt), (None, None));
     assert!(memory.shown().eq(readable(&home)) && memory.sealed == 10, "{:?}", memory.kept);
     assert_eq!(memory.left_out, [doubt(0)]);
+}
+
+#[test]
+fn what_the_home_begins_to_show_nobody_else_goes_on_with() {
+    let home = home();
+    let copy = home.keeping_back([4, 5]);
+    let (mut mirror, mut memory) = began(&home, true);
+    ask(&mut mirror, &mut memory, 0, &copy, at(NOW));
+    mirror = memory.mirror(mirror.domain(), SETTINGS, at(LATER)).among(peers(&home, true));
+    mirror.hears(1);
+    while !matches!(mirror.poll_action(at(LATER)), Action::Survey(_)) {
+        match mirror.poll_action(at(LATER)) {
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.note, at(LATER)),
+            Action::FetchPage { from, limit, until } => {
+                mirror.handle_page(home.page(from, limit, until).expect("within the log"), at(LATER));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    ask(&mut mirror, &mut memory, 0, &copy, at(LATER));
+    assert_eq!((memory.sealed, mirror.status().as_of), (0, None), "his word is not the home's");
+    assert_eq!(mirror.status().doubt, Some(doubt(0)));
+    ask(&mut mirror, &mut memory, 1, &home, at(EVEN_LATER));
+    assert!(memory.shown().eq(readable(&home)) && memory.sealed == 10, "{:?}", memory.kept);
 }
 
 #[test]
