@@ -2,7 +2,7 @@
 
 use ics_core::limits;
 use ics_sync::bundle::{Cursor, Earlier};
-use ics_sync::wire::{Base64, Entry, Page, Submission};
+use ics_sync::wire::{Base64, Entry, Page, Refusal, Refusals, Submission};
 use sha2::{Digest as _, Sha256};
 
 use crate::bundles::{DOMAIN, NOW, bundle, head, held, home, open, pages, take, written};
@@ -38,6 +38,12 @@ fn framed(frames: &[(u8, &[u8])]) -> Vec<u8> {
     let digest = Sha256::digest(&bytes);
     frame(&mut bytes, 0, &digest);
     bytes
+}
+
+fn many_refusals() -> Vec<u8> {
+    let refusal = Refusal { body: Base64([7; 32]), problem: serde_json::Value::Null };
+    let refusals = Refusals { from: String::new(), refused: vec![refusal; 1 + limits::BATCH_STATEMENTS] };
+    serde_json::to_vec(&refusals).expect("JSON")
 }
 
 fn frame(out: &mut Vec<u8>, kind: u8, body: &[u8]) {
@@ -106,7 +112,13 @@ fn misshapen(good: &Home) -> Vec<Case> {
         case("a part without a head before it", [b"ICSB\x01\x05", whole.as_slice()].concat(), "who made the bundle"),
         case("two heads", framed(&[(1, &serde_json::to_vec(&head()).expect("JSON"))]), "of no domain"),
         case("a part of no domain", framed(&[(5, good.note.as_bytes())]), "of no domain"),
-        case("a kind that is not known", framed(&[(2, &origin), (10, b"x")]), "its kind is not known"),
+        case("a kind that is not known", framed(&[(2, &origin), (11, b"x")]), "its kind is not known"),
+        case("refusals that are none", framed(&[(2, &origin), (10, b"{\"refused\":[7]}")]), "is not as expected"),
+        case(
+            "more refusals than a batch has",
+            framed(&[(2, &origin), (10, &many_refusals())]),
+            "are more than a batch",
+        ),
         case("two sections of one domain", framed(&[(2, &origin), (2, &origin)]), "do not stand together"),
         case("a domain of no name", framed(&[(2, b"\"nonsense\"")]), "is refused"),
         case(
