@@ -16,6 +16,7 @@
 //! to say to older ones goes into the descriptor's rules version, not into fields that are silently lost.
 
 mod attestation;
+mod refusals;
 mod watch;
 
 pub use attestation::Attestation;
@@ -30,6 +31,7 @@ use ics_core::log::{self, LeafData, Salt};
 use ics_core::statement::Remnant;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
+pub use refusals::{Refusal, Refusals};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use watch::{Choice, HEADS_BYTES, Heads, Watch};
@@ -285,27 +287,6 @@ pub enum Outcome {
     Pending(serde_json::Value),
 }
 
-/// Submissions that came by hand and were refused, on their way back. Nothing of it is signed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Refusals {
-    /// Who carries them, by the name that the bundle gives; whoever makes a bundle leaves it empty.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub from: String,
-    /// [`limits::BATCH_STATEMENTS`] of them at most.
-    pub refused: Vec<Refusal>,
-}
-
-/// One of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Refusal {
-    /// SHA-256 of the body that was submitted.
-    pub body: Base64<[u8; 32]>,
-    /// Why: a problem document (RFC 9457).
-    pub problem: serde_json::Value,
-}
-
 /// Why an answer was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
@@ -446,22 +427,6 @@ impl Submission {
             return Err(WireError::Batch { statements: submission.statements.len(), bytes });
         }
         Ok(submission)
-    }
-}
-
-impl Refusals {
-    /// Reads refusals and holds them to the bounds of a batch.
-    ///
-    /// # Errors
-    /// When they are none, or go past one of them.
-    pub fn decode(json: &[u8]) -> Result<Self, WireError> {
-        parse::<Self>(json, PAGE_JSON_BYTES)?.checked()
-    }
-
-    /// Holds them to their bounds, however they came.
-    pub(crate) fn checked(self) -> Result<Self, WireError> {
-        let statements = self.refused.len();
-        if statements > limits::BATCH_STATEMENTS { Err(WireError::Batch { statements, bytes: 0 }) } else { Ok(self) }
     }
 }
 
