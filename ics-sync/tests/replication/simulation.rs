@@ -1,4 +1,5 @@
-//! Many lives, each from a seed. `ICS_SEED=17` lives through that one alone, `ICS_SEEDS=20000` through so many.
+//! Many lives, each from a seed. `ICS_SEED=17` lives through that one alone, `ICS_SEEDS=20000` through so many, and
+//! `ICS_SEEDS=7000..20000` through the rest of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,8 +22,12 @@ const PROGRESS: u64 = 500;
 
 /// Lives through so many seeds, on two threads.
 fn each_seed(seeds: u64, life: impl Fn(u64) + Sync) {
-    let number = |name| std::env::var(name).ok().map(|value| value.parse().expect("a number"));
-    let seeds = number("ICS_SEED").map_or(0..number("ICS_SEEDS").unwrap_or(seeds), |seed| seed..seed + 1);
+    let number = |text: &str| text.parse::<u64>().expect("a number");
+    let seeds = match (std::env::var("ICS_SEED"), std::env::var("ICS_SEEDS")) {
+        (Ok(seed), _) => number(&seed)..number(&seed) + 1,
+        (_, Ok(many)) => many.split_once("..").map_or(0..number(&many), |(from, to)| number(from)..number(to)),
+        _ => 0..seeds,
+    };
     let (next, failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
     let work = || {
         while !failed.load(Ordering::Relaxed) {

@@ -236,7 +236,10 @@ impl World {
     }
 
     fn twist(&mut self, i: usize, answer: &mut Answer) {
-        if let Some(lie) = &mut self.copies[i].lie {
+        let copy = &mut self.copies[i];
+        // What was erased of a part the home alone says: nobody can hold that against it.
+        let is_its_to_say = copy.partial && copy.source() == Source::Home && matches!(copy.lie, Some(Lie::Erased));
+        if let Some(lie) = copy.lie.as_mut().filter(|_| !is_its_to_say) {
             lie.twist(answer, &mut self.dice);
         }
     }
