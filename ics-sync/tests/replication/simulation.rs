@@ -25,7 +25,7 @@ fn each_seed(seeds: u64, life: impl Fn(u64) + Sync) {
     let number = |text: &str| text.parse::<u64>().expect("a number");
     let seeds = match (std::env::var("ICS_SEED"), std::env::var("ICS_SEEDS")) {
         (Ok(seed), _) => number(&seed)..number(&seed) + 1,
-        (_, Ok(many)) => many.split_once("..").map_or(0..number(&many), |(from, to)| number(from)..number(to)),
+        (_, Ok(many)) => many.split_once("..").map_or_else(|| 0..number(&many), |(from, to)| number(from)..number(to)),
         _ => 0..seeds,
     };
     let (next, failed) = (AtomicU64::new(seeds.start), AtomicBool::new(false));
