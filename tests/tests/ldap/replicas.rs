@@ -61,10 +61,11 @@ impl Copy {
         }
     }
 
-    /// Waits until its driver has noted that nothing is left to fetch.
+    /// Waits until its driver has noted that nothing is left to fetch; of a part that came in the clear nobody has confirmed
+    /// that it is all.
     async fn until_current(&self) {
-        let is_current =
-            || self.app().peers().iter().flat_map(|peer| &peer.pulls).all(|pulled| pulled.state == "current");
+        let has_all = |state: &str| matches!(state, "current" | "unconfirmed");
+        let is_current = || self.app().peers().iter().flat_map(|peer| &peer.pulls).all(|pulled| has_all(&pulled.state));
         let waited = tokio::time::timeout(Duration::from_secs(30), async {
             while !is_current() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
@@ -133,6 +134,8 @@ async fn a_copy_over_ldap_is_the_same_log() {
         node.app.descriptor(&domain(), None).expect("a descriptor").json
     );
     copy.until_current().await;
+    let states: Vec<_> = copy.app().peers().iter().flat_map(|peer| &peer.pulls).map(|it| it.state.clone()).collect();
+    assert!(states.iter().any(|state| state == "unconfirmed"), "nothing shows who answers: {states:?}");
     let [info] = &copy.app().peers()[..] else { panic!("one peer") };
     assert!(info.pulls.iter().all(|pulled| pulled.bytes > 1_000), "{info:?}");
     let note = copy.app().checkpoint(&domain()).expect("a checkpoint");

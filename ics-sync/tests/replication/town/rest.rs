@@ -1,6 +1,6 @@
 //! The end of a life: all that is wrong ends, and everybody is held to what is promised for then.
 
-use ics_sync::mirror::Action;
+use ics_sync::mirror::{Action, Stop};
 
 use super::faults::Faults;
 use crate::copy::Copy;
@@ -37,6 +37,7 @@ impl World {
         let (end, mut all_rest) = (self.now + REST_MILLIS, false);
         while !all_rest && self.now < end {
             self.step();
+            self.begin_anew();
             all_rest = self.of_town().broken.is_some() || (0..self.copies.len()).all(|i| self.is_at_rest(i));
         }
         if !all_rest {
@@ -45,6 +46,16 @@ impl World {
             self.break_promise(Promise::ReadersConvergeAfterHealing, restless.join("\n"));
         }
         self.meet();
+    }
+
+    /// Operators begin copies anew that were read without a descriptor or certificate which somebody had kept back.
+    fn begin_anew(&mut self) {
+        for i in 0..self.copies.len() {
+            if matches!(self.copies[i].stop(), Some(Stop::KeptBack { .. })) {
+                self.copies[i].memory = Memory::default();
+                self.restart(i);
+            }
+        }
     }
 
     /// Whether a copy holds and shows what it may, or has found out that it was shown another log.
