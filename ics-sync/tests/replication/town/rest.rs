@@ -52,7 +52,8 @@ impl World {
     fn begin_anew(&mut self) {
         for i in 0..self.copies.len() {
             if matches!(self.copies[i].stop(), Some(Stop::KeptBack { .. })) {
-                self.copies[i].memory = Memory::default();
+                // With all that it knew goes what it could have held against a false log.
+                (self.copies[i].memory, self.copies[i].seen) = (Memory::default(), Vec::new());
                 self.restart(i);
             }
         }
