@@ -88,6 +88,22 @@ impl App {
         Ok(found.or(search.other))
     }
 
+    /// Whether a thing is a member of a group: named in it, or selected by it.
+    pub(super) fn is_member(
+        &self,
+        sight: &Sight<'_>,
+        id: &IdentityId,
+        group: &Group,
+        named: &[u8; 32],
+    ) -> Result<bool, AppError> {
+        if *id == IdentityId::Group(*named) {
+            return Ok(false);
+        }
+        let groups = candidate_groups(&about(&sight.entries, &sight.domain, id)?);
+        let selects = group.selector_key().is_some_and(|selector| groups.selectors.contains(&selector));
+        Ok(groups.named.contains(named) || selects)
+    }
+
     /// What the first entries are about that have all of these postings.
     fn spoken_of(&self, sight: &Sight<'_>, postings: &[Posting]) -> Result<Vec<IdentityId>, AppError> {
         let found = sight.entries.find(postings, limits::GROUP_MEMBERS_SOUGHT)?;
@@ -112,7 +128,8 @@ impl Search<'_> {
     /// The first of these that serves.
     fn first(&mut self, ids: Vec<IdentityId>) -> Result<Option<IdentityId>, AppError> {
         for id in ids {
-            match if self.is_member(&id)? { self.app.wanted(self.sight, self.wanted, &id)? } else { None } {
+            let is_member = self.app.is_member(self.sight, &id, self.group, self.named)?;
+            match if is_member { self.app.wanted(self.sight, self.wanted, &id)? } else { None } {
                 Some(record) if (self.wanted.serves)(&record) => return Ok(Some(id)),
                 Some(_) => self.other = self.other.or(Some(id)),
                 None => {}
@@ -120,20 +137,11 @@ impl Search<'_> {
         }
         Ok(None)
     }
-
-    fn is_member(&self, id: &IdentityId) -> Result<bool, AppError> {
-        if *id == IdentityId::Group(*self.named) {
-            return Ok(false);
-        }
-        let groups = candidate_groups(&about(&self.sight.entries, &self.sight.domain, id)?);
-        let selects = self.group.selector_key().is_some_and(|selector| groups.selectors.contains(&selector));
-        Ok(groups.named.contains(self.named) || selects)
-    }
 }
 
 /// What statements have, each for itself, that make things members of a group. What fewest things share comes last in the
 /// order of the vocabulary: the lot behind the model and the maker.
-fn members_of(group: &Group, named: &[u8; 32]) -> Vec<Posting> {
+pub(super) fn members_of(group: &Group, named: &[u8; 32]) -> Vec<Posting> {
     let mut selecting = group.attributes.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute));
     let by_value = selecting.next_back().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone()));
     core::iter::once(Posting::Member(*named)).chain(by_value).collect()

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ics_core::identity::IdentityId;
 use ics_core::limits;
-use ics_core::record::{Logged, Posting, candidate_groups, resolve};
-use ics_core::statement::{Remnant, Subject};
-use ics_core::vocabulary::{Attribute, DomainName};
+use ics_core::record::{Logged, Posting, resolve};
+use ics_core::statement::{Group, Remnant, Subject};
+use ics_core::vocabulary::DomainName;
 use ics_sync::wire::{self, Base64, Rights};
 use sha2::{Digest as _, Sha256};
 
+use super::concern::members_of;
 use super::entries::{Said, about, find_logged, restore};
 use super::hosted::Hosted;
 use super::problem::Code;
@@ -173,7 +174,7 @@ impl Eyes<'_> {
         }
         let may = self.may_read(&id)?
             || match statement.subject() {
-                Subject::Group(group) => self.may_read_member(&id, &group.attributes, group.selector_key())?,
+                Subject::Group(group) => self.may_read_member(&id, group)?,
                 Subject::Key { .. } | Subject::Software(_) => false,
             };
         self.known.insert(id, may);
@@ -189,23 +190,15 @@ impl Eyes<'_> {
     }
 
     /// Whether he may read one of a group's members: their records rest on what is said of the group.
-    fn may_read_member(
-        &self,
-        group: &IdentityId,
-        attributes: &BTreeMap<Attribute, String>,
-        selector: Option<[u8; 32]>,
-    ) -> Result<bool, AppError> {
-        let IdentityId::Group(named) = group else { return Ok(false) };
-        // What fewest things share comes last in the order of the vocabulary: the lot behind the model and the maker.
-        let mut selecting = attributes.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute));
-        let by_value = selecting.next_back().map(|(attribute, value)| Posting::Attribute(*attribute, value.clone()));
+    fn may_read_member(&self, id: &IdentityId, group: &Group) -> Result<bool, AppError> {
+        let IdentityId::Group(named) = id else { return Ok(false) };
         let mut seen = BTreeSet::new();
-        for posting in [Some(Posting::Member(*named)), by_value].into_iter().flatten() {
+        for posting in members_of(group, named) {
             let found = find_logged(&self.sight.entries, &self.sight.domain, &posting, limits::GROUP_MEMBERS_SOUGHT)?;
             // There may be more; a block that is not shown is worse than one too many.
             let cut = found.len() >= limits::GROUP_MEMBERS_SOUGHT;
-            for id in found.iter().map(Logged::subject_id).filter(|id| id != group) {
-                if seen.insert(id) && self.is_member(&id, named, selector)? && self.may_read(&id)? {
+            for id in found.iter().map(Logged::subject_id) {
+                if seen.insert(id) && self.app.is_member(&self.sight, &id, group, named)? && self.may_read(&id)? {
                     return Ok(true);
                 }
             }
@@ -214,11 +207,6 @@ impl Eyes<'_> {
             }
         }
         Ok(false)
-    }
-
-    fn is_member(&self, id: &IdentityId, named: &[u8; 32], selector: Option<[u8; 32]>) -> Result<bool, AppError> {
-        let groups = candidate_groups(&about(&self.sight.entries, &self.sight.domain, id)?);
-        Ok(groups.named.contains(named) || selector.is_some_and(|selector| groups.selectors.contains(&selector)))
     }
 
     /// Indices before `from` of entries upon which an entry rests, and of those about an identity that is hidden with it
