@@ -40,6 +40,8 @@ pub(crate) struct Copy {
     /// How whoever it asks lies to it, and whether he serves the last of the false logs.
     pub(crate) lie: Option<Lie>,
     pub(crate) shadowed: bool,
+    /// Whether he ever served it one of them: the home's key has then told it what it may read.
+    pub(crate) misled: bool,
     /// Milliseconds by which its system's clock is wrong.
     pub(crate) skew: i64,
     /// Its clock never goes back while it runs.
@@ -71,6 +73,7 @@ impl Copy {
             partial: false,
             lie: None,
             shadowed: false,
+            misled: false,
             skew: 0,
             latest: 0,
             cut_until: 0,

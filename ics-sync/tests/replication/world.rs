@@ -77,6 +77,7 @@ impl World {
     /// Has whoever a copy asks lie to it from now on.
     pub(crate) fn deceive(&mut self, copy: usize, lie: Lie, shadow: Option<Home>) {
         (self.copies[copy].lie, self.copies[copy].shadowed) = (Some(lie), shadow.is_some());
+        self.copies[copy].misled |= shadow.is_some();
         self.shadows.extend(shadow);
     }
 

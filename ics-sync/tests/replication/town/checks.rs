@@ -211,7 +211,7 @@ impl World {
         let withheld = withheld.map(|(at, kept)| (at, matches!(kept, Kept::Lost(_))));
         let withheld = withheld.filter(|(_, lost)| *lost).any(|(at, _)| copy.memory.about(at) == number);
         // A liar with the home's key can keep from a part what he likes.
-        let is_less = copy.partial && (record.is_none() || withheld || self.home_has_lied());
+        let is_less = copy.partial && (record.is_none() || withheld || copy.misled);
         if record != truth && !is_less {
             let how = format!("thing {number} at {clock}: {record:?} and not {truth:?}; {}", self.describe(i));
             return self.break_promise(Promise::DecisionDependsOnlyOnStatementsPolicyAndTime, how);
