@@ -82,6 +82,7 @@ impl Draft {
             && self.alarms.is_empty()
             && self.seal.is_none()
             && self.amendments.is_empty()
+            && self.amendments.doubt.is_none()
     }
 
     pub(crate) fn mark(&self) -> Mark {

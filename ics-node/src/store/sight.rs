@@ -276,8 +276,8 @@ impl WriteTx<'_> {
     pub fn settle(&mut self, rights: Option<RightsMark>, doubt: Option<String>) {
         if rights.is_some() || self.draft.base.sight.is_partial() {
             self.draft.amendments.rights = Some(rights);
-            self.doubt(doubt);
         }
+        self.doubt(doubt);
     }
 
     /// Says what rests on the word of others than the home, as JSON; nothing takes effect with it.

@@ -222,6 +222,24 @@ fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
     assert_eq!(find(&mirror, copy, &["lot2"]), find(&home, domain, &["lot2"]));
 }
 
+/// Also at a mirror from which nothing was ever kept.
+#[test]
+fn what_was_in_doubt_is_so_no_longer_when_it_is_settled() {
+    let dir = tempfile::tempdir().expect("dir");
+    let mirror = open(dir.path());
+    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let write = |job: fn(&mut WriteTx<'_>)| {
+        let job = move |tx: &mut WriteTx<'_>| -> Result<(), StoreError> {
+            job(tx);
+            Ok(())
+        };
+        mirror.write(copy, job).expect("queue").wait().expect("written");
+        mirror.doubt(copy).expect("readable")
+    };
+    assert_eq!(write(|tx| tx.doubt(Some("{}".to_owned()))).as_deref(), Some("{}"));
+    assert_eq!(write(|tx| tx.settle(None, None)), None);
+}
+
 #[test]
 fn a_checkpoint_may_get_another_cosignature() {
     let dir = tempfile::tempdir().expect("dir");
