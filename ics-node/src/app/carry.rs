@@ -139,32 +139,31 @@ impl App {
                         self.keep_fork(hosted, &stop)?;
                         self.store().alarm(Some(hosted.number), now, "fork", &stop.to_string())?;
                     }
-                    return self.reached(hosted, Some(stop.to_string()));
+                    return self.reached(hosted, Some(stop.to_string())).map(Wanted::Nothing);
                 }
                 Action::Wait { .. } | Action::Listen { .. } => {
-                    return self.reached(hosted, mirror.status().trouble.map(|trouble| trouble.to_string()));
+                    let trouble = mirror.status().trouble.map(|trouble| trouble.to_string());
+                    return self.reached(hosted, trouble).map(Wanted::Nothing);
                 }
                 action => match Wanted::of(&action) {
                     Some(wanted) => return Ok(wanted),
-                    None => return self.reached(hosted, None),
+                    None => return self.reached(hosted, None).map(Wanted::Nothing),
                 },
             }
         }
     }
 
-    fn reached(&self, hosted: &Hosted, trouble: Option<String>) -> Result<Wanted, AppError> {
+    fn reached(&self, hosted: &Hosted, trouble: Option<String>) -> Result<Reached, AppError> {
         let settled = self.settle_outbox(hosted)?;
         let head = self.store().head(hosted.number)?;
         let as_of = head.seal.and_then(|seal| seal.cosigned_at);
-        Ok(Wanted::Nothing(Reached { size: head.size, as_of, trouble, settled, refused: 0 }))
+        Ok(Reached { size: head.size, as_of, trouble, settled, refused: 0 })
     }
 
     /// Ends what waits here and was refused, as the bundle says. Nobody has signed that, and it is shown as what it is. What
     /// is in the log has its receipt by then, or gets it: a copy of the log says more than any bundle.
     fn refused(&self, hosted: &Arc<Hosted>, refusals: Refusals) -> Result<Wanted, AppError> {
-        let Wanted::Nothing(reached) = self.reached(hosted, None)? else {
-            return Err(AppError::Internal("nothing was asked, and something is wanted".to_owned()));
-        };
+        let reached = self.reached(hosted, None)?;
         let mut ended = Vec::with_capacity(refusals.refused.len());
         for Refusal { body, problem } in refusals.refused {
             let problem: Problem = serde_json::from_value(problem)
