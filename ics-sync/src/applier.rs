@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::mirror::{Fill, Seen, Survey, VerifiedPage};
+use crate::wire::Page;
 
 /// What takes the verified entries of a mirror.
 pub trait Applier {
@@ -12,6 +13,12 @@ pub trait Applier {
     /// # Errors
     /// With what went wrong, in words, when nothing of the page was stored; it comes again later.
     fn apply(&mut self, page: &Arc<VerifiedPage>) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Begins to look through the page that probably comes next, while another is applied. Nothing of it is proven yet, and
+    /// it may never be applied: what is found out so is good for saving time, and for nothing else.
+    fn ahead(&self) -> impl FnOnce(&Page) + Send + use<Self> {
+        |_| {}
+    }
 
     /// What is held of the entries that a survey means: the next of them, in ascending order, as many as fit a page.
     ///

@@ -55,7 +55,8 @@ pub async fn run(
             Action::Stopped(stop) => return Some(stop),
             Action::Apply(page) => {
                 ahead = mirror.poll_ahead().and_then(|question| Ahead::ask(peers.get(turn.peer())?, mirror, question));
-                match alongside(applier.apply(&page), &mut ahead).await {
+                let look = applier.ahead();
+                match alongside(applier.apply(&page), &mut ahead, look).await {
                     Ok(()) => mirror.handle_applied(now()),
                     Err(problem) => mirror.handle_failure(&problem, now()),
                 }
@@ -110,14 +111,17 @@ impl<'a> Ahead<'a> {
     }
 }
 
-/// Waits for some work, and lets what is asked ahead arrive meanwhile.
-async fn alongside<T>(work: impl Future<Output = T>, ahead: &mut Option<Ahead<'_>>) -> T {
+/// Waits for some work, and lets what is asked ahead arrive and be looked through meanwhile.
+async fn alongside<T>(work: impl Future<Output = T>, ahead: &mut Option<Ahead<'_>>, look: impl FnOnce(&Page)) -> T {
     let mut work = pin!(work);
     if let Some(ahead) = ahead {
         tokio::select! {
             biased;
             done = &mut work => return done,
             () = ahead.arrive() => {}
+        }
+        if let Some(Ok(page)) = &ahead.arrived {
+            look(page);
         }
     }
     work.await

@@ -196,6 +196,13 @@ impl Domain {
         self.signers.by_key_id(id)
     }
 
+    /// Whether this is the domain at another time with the very same certificates: what was verified under those of the
+    /// one holds for the other.
+    #[must_use]
+    pub fn has_certificates_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.signers, &other.signers)
+    }
+
     /// Takes a certificate, which [`Domain::check_certificate`] has admitted, into the log at `index`.
     pub fn take_certificate(&mut self, index: u64, certificate: Certificate) {
         Arc::make_mut(&mut self.signers).take(index, certificate);

@@ -116,7 +116,7 @@ impl App {
         loop {
             let now = self.clock().now();
             match mirror.poll_action(now) {
-                Action::Apply(page) => match self.take_page(hosted, &page) {
+                Action::Apply(page) => match self.take_page(hosted, &page, None) {
                     Ok(()) => {
                         mirror.handle_applied(self.clock().now());
                         hosted.moved.send_modify(|moves| *moves += 1);

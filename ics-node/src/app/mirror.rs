@@ -1,12 +1,12 @@
 //! Mirrored domains: taking in what the home has logged.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ics_core::domain::Domain;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
-use ics_core::log::entry::{Entry, LeafData};
+use ics_core::log::entry::{Entry, Header, LeafData};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Remnant, StatementId};
 use ics_core::time::Timestamp;
@@ -14,20 +14,23 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::mirror::{
     Doubt, Fill, Mirror, Resume, Seen, Settings, SignedCheckpoint, Stop, Survey, VerifiedEntry, VerifiedPage,
 };
-use ics_sync::wire::Base64;
+use ics_sync::wire::{Base64, Page};
 use ics_sync::{Applier, Progress};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::check::{Checked, check_bodies};
 use super::entries::{keys_of, keys_of_remnant};
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::judge::{Judgement, grow, judge};
+use super::looked::{Looked, bodies_of};
 use super::outbox::json;
 use super::peers::Peer;
 use super::problem::Code;
 use super::{App, AppError, random};
 use crate::api::{MirrorInfo, Problem};
+use crate::background::breathe;
 use crate::store::{Content, Fork, Key, NewContent, NewEntry, Part, Seal, StoreError, StoredEntry, WriteTx};
 
 impl App {
@@ -78,7 +81,7 @@ impl App {
         let (progress, seen) = watch::channel(Progress { status: mirror.status(), peer: 0 });
         hosted.set_mirror(Some(info(&names, &progress.borrow())));
         let watching = tokio::spawn(show(Arc::clone(hosted), names, seen));
-        let mut applier = Taking { app: self.clone(), hosted: Arc::clone(hosted) };
+        let mut applier = Taking { app: self.clone(), hosted: Arc::clone(hosted), looking: Arc::default() };
         let clock = self.clock().clone();
         let ended = ics_sync::run(&mut mirror, &sources, &mut applier, || clock.now(), &progress, shutdown).await;
         // With the last progress told, the watcher ends.
@@ -167,9 +170,16 @@ impl App {
 
     /// Stores a verified page, in one transaction with the checkpoint that it reaches; at a home that has lost it, as
     /// what it gets back.
-    pub(crate) fn take_page(&self, hosted: &Arc<Hosted>, page: &VerifiedPage) -> Result<(), AppError> {
-        let incoming = check_page(hosted.domain().as_deref(), page, random()?);
-        let (writer, from) = (Arc::clone(hosted), page.from);
+    ///
+    /// `looked` is what may have been found out beforehand.
+    pub(crate) fn take_page(
+        &self,
+        hosted: &Arc<Hosted>,
+        page: &Arc<VerifiedPage>,
+        looked: Option<Looked>,
+    ) -> Result<(), AppError> {
+        let mut checked = check_page(hosted.domain().as_deref(), page, looked, random()?).into_iter();
+        let (writer, from, entries) = (Arc::clone(hosted), page.from, Arc::clone(page));
         let reached = page.checkpoint.clone().map(|checkpoint| self.seal_of(hosted, checkpoint));
         let (rights, ended) = (page.rights.as_ref().map(|rights| rights.0), page.ended.clone());
         let (settles, doubt) = (page.settles, page.doubt.as_ref().map(json).transpose()?);
@@ -181,8 +191,17 @@ impl App {
                 });
             }
             let mut domain = writer.working_at(from)?;
-            for (entry, checked) in incoming {
-                append_copied(tx, &writer, &mut domain, entry, checked, now)?;
+            for entry in &entries.entries {
+                breathe();
+                match entry {
+                    VerifiedEntry::Whole { header, entry } => {
+                        append_copied(tx, &writer, &mut domain, header, entry, checked.next(), now)?;
+                    }
+                    VerifiedEntry::Hidden(leaf) => append_hidden(tx, &mut domain, *leaf, None)?,
+                    VerifiedEntry::Erased { leaf, remnant } => {
+                        append_hidden(tx, &mut domain, *leaf, Some(*remnant))?;
+                    }
+                }
             }
             if writer.part == Part::Mirror {
                 ended.into_iter().filter(|index| *index < from).try_for_each(|index| tx.lose(index))?;
@@ -207,25 +226,25 @@ impl App {
     }
 }
 
-/// The entries of a page with what their bodies say; nothing where they are hidden.
-type Copied = Vec<(VerifiedEntry, Option<Result<Checked, Problem>>)>;
-
-/// Parses and verifies the entries of a page, each as of the time at which the home admitted it.
-fn check_page(domain: Option<&Domain>, page: &VerifiedPage, seed: [u8; 32]) -> Copied {
-    let bodies = page
+/// Parses and verifies the bodies of a page, each as of the time at which the home admitted it.
+fn check_page(
+    domain: Option<&Domain>,
+    page: &VerifiedPage,
+    looked: Option<Looked>,
+    seed: [u8; 32],
+) -> Vec<Result<Checked, Problem>> {
+    let bodies: Vec<(&[u8], Timestamp)> = page
         .entries
         .iter()
         .filter_map(|entry| match entry {
-            VerifiedEntry::Whole { header, entry } => Some((entry.body.clone(), header.admitted_at)),
+            VerifiedEntry::Whole { header, entry } => Some((entry.body.as_slice(), header.admitted_at)),
             VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => None,
         })
         .collect();
-    let mut checked = check_bodies(domain, bodies, seed).into_iter();
-    let with_checked = |entry: &VerifiedEntry| match entry {
-        VerifiedEntry::Whole { .. } => (entry.clone(), checked.next()),
-        VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => (entry.clone(), None),
-    };
-    page.entries.iter().map(with_checked).collect()
+    looked.and_then(|looked| looked.of(domain, &bodies)).unwrap_or_else(|| {
+        let owned = bodies.iter().map(|(body, at)| (body.to_vec(), *at)).collect();
+        check_bodies(domain, owned, seed)
+    })
 }
 
 /// Appends what the home has logged. What this node's own reading of the policy would not have admitted stays in the
@@ -234,26 +253,21 @@ fn append_copied(
     tx: &mut WriteTx<'_>,
     hosted: &Hosted,
     domain: &mut Option<Arc<Domain>>,
-    entry: VerifiedEntry,
+    header: &Header,
+    entry: &Entry,
     checked: Option<Result<Checked, Problem>>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let (header, entry) = match entry {
-        VerifiedEntry::Whole { header, entry } => (header, entry),
-        VerifiedEntry::Hidden(leaf) => return append_hidden(tx, domain, leaf, None),
-        VerifiedEntry::Erased { leaf, remnant } => return append_hidden(tx, domain, leaf, Some(remnant)),
-    };
-    let leaf = entry.leaf_data();
     let judgement = match &checked {
-        Some(Ok(checked)) => judge(tx, domain.as_deref(), &header, checked, &mut hosted.decisions())?,
+        Some(Ok(checked)) => judge(tx, domain.as_deref(), header, checked, &mut hosted.decisions())?,
         Some(Err(problem)) => Judgement::Refused(problem.clone()),
         None => Judgement::Refused(Problem::of(Code::MalformedStatement, "its body was not read".to_owned())),
     };
     let why = match judgement {
         Judgement::Admitted(admission) if admission.kind == header.kind => {
             let keys = checked.and_then(Result::ok).map_or_else(Vec::new, |checked| checked.keys);
-            let index = append(tx, keys, entry, true)?;
-            return admission.extend(tx, domain, index, &header, leaf);
+            let (index, leaf) = append(tx, keys, entry, true)?;
+            return admission.extend(tx, domain, index, header, leaf);
         }
         Judgement::Admitted(admission) => {
             format!("its header calls it {}, it is {}", header.kind.as_str(), admission.kind.as_str())
@@ -261,7 +275,7 @@ fn append_copied(
         Judgement::Present(index) => format!("it stands at index {index} already"),
         Judgement::Refused(problem) => problem.detail,
     };
-    let index = append(tx, keys_of(&header, &entry.body), entry, false)?;
+    let (index, _) = append(tx, keys_of(header, &entry.body), entry, false)?;
     tx.alarm(now, "entry-without-effect", &format!("entry {index}: {why}"));
     grow(domain, index, header.admitted_at);
     Ok(())
@@ -282,21 +296,37 @@ fn append_hidden(
     Ok(())
 }
 
-fn append(tx: &mut WriteTx<'_>, keys: Vec<Key>, entry: Entry, effective: bool) -> Result<u64, StoreError> {
-    let content = NewContent::Whole(Content { salt: entry.salt, body: entry.body });
-    tx.append(NewEntry { header: entry.header, content, keys, effective })
+fn append(tx: &mut WriteTx<'_>, keys: Vec<Key>, entry: &Entry, effective: bool) -> Result<(u64, LeafData), StoreError> {
+    let content = NewContent::Whole(Content { salt: entry.salt, body: entry.body.clone() });
+    tx.append_with_leaf(NewEntry { header: entry.header.clone(), content, keys, effective })
 }
 
 /// Hands verified pages to the store.
 struct Taking {
     app: App,
     hosted: Arc<Hosted>,
+    /// What is found out meanwhile of the page that probably comes next: while one thread writes, the others verify.
+    looking: Arc<Mutex<Option<JoinHandle<Looked>>>>,
 }
 
 impl Applier for Taking {
+    fn ahead(&self) -> impl FnOnce(&Page) + Send + use<> {
+        let (hosted, looking) = (Arc::clone(&self.hosted), Arc::clone(&self.looking));
+        move |page| {
+            let (Some(bodies), Ok(seed)) = (bodies_of(page), random()) else { return };
+            let look = move || Looked::through(hosted.domain(), bodies, seed);
+            *looking.lock().unwrap_or_else(PoisonError::into_inner) = Some(crate::background::spawn(look));
+        }
+    }
+
     async fn apply(&mut self, page: &Arc<VerifiedPage>) -> Result<(), String> {
+        let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let looked = match looking {
+            Some(looking) => looking.await.ok(),
+            None => None,
+        };
         let page = Arc::clone(page);
-        self.blocking(move |app, hosted| app.take_page(hosted, &page)).await
+        self.blocking(move |app, hosted| app.take_page(hosted, &page, looked)).await
     }
 
     async fn survey(&mut self, survey: &Survey) -> Result<Vec<Seen>, String> {

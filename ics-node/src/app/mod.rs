@@ -36,6 +36,7 @@ mod hosted;
 mod judge;
 pub mod keys;
 mod list;
+mod looked;
 mod memory;
 mod mirror;
 mod moments;

@@ -192,16 +192,16 @@ impl App {
     async fn take_back(
         &self,
         hosted: &Arc<Hosted>,
-        page: &VerifiedPage,
+        page: &Arc<VerifiedPage>,
         target: Option<&SignedCheckpoint>,
     ) -> Result<(), AppError> {
         let known = page.checkpoint.as_ref().or(target).cloned();
-        let (app, hosted, page) = (self.clone(), Arc::clone(hosted), page.clone());
+        let (app, hosted, page) = (self.clone(), Arc::clone(hosted), Arc::clone(page));
         let taken = crate::background::spawn(move || {
             if let Some(known) = known {
                 app.store().raise_head(hosted.number, app.seal_of(&hosted, known))?;
             }
-            if page.entries.is_empty() { Ok(()) } else { app.take_page(&hosted, &page) }
+            if page.entries.is_empty() { Ok(()) } else { app.take_page(&hosted, &page, None) }
         });
         taken.await.map_err(|error| AppError::Internal(format!("taking a page was given up: {error}")))?
     }

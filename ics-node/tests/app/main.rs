@@ -4,6 +4,7 @@
 
 mod access;
 mod answers;
+mod copies;
 mod fixture;
 mod keys;
 

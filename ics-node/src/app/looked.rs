@@ -1,0 +1,52 @@
+//! What is found out of a page of a log while the page before it is written.
+
+use std::sync::Arc;
+
+use ics_core::domain::Domain;
+use ics_core::log::entry::{Entry, Header};
+use ics_core::time::Timestamp;
+use ics_sync::wire::{self, Page};
+
+use super::check::{Checked, check_bodies};
+use crate::api::Problem;
+
+/// What the bodies of a page say, before it is known whether they stand in the home's log.
+pub(crate) struct Looked {
+    /// The domain under whose certificates they were verified.
+    domain: Option<Arc<Domain>>,
+    bodies: Vec<(Vec<u8>, Timestamp)>,
+    checked: Vec<Result<Checked, Problem>>,
+}
+
+impl Looked {
+    pub(super) fn through(domain: Option<Arc<Domain>>, bodies: Vec<(Vec<u8>, Timestamp)>, seed: [u8; 32]) -> Self {
+        let checked = check_bodies(domain.as_deref(), bodies.clone(), seed);
+        Self { domain, bodies, checked }
+    }
+
+    /// What they say, if it was these that were looked through, and nobody's certificate has changed since.
+    pub(super) fn of(
+        self,
+        domain: Option<&Domain>,
+        bodies: &[(&[u8], Timestamp)],
+    ) -> Option<Vec<Result<Checked, Problem>>> {
+        let same_certificates = match (self.domain.as_deref(), domain) {
+            (Some(then), Some(now)) => now.has_certificates_of(then),
+            _ => false,
+        };
+        let found = self.bodies.iter().map(|(body, at)| (body.as_slice(), *at));
+        let same_bodies = found.eq(bodies.iter().copied());
+        (same_certificates && same_bodies).then_some(self.checked)
+    }
+}
+
+/// The bodies of a page that may be the next, each with the time at which its header says that the home admitted it;
+/// `None` where one cannot be read.
+pub(super) fn bodies_of(page: &Page) -> Option<Vec<(Vec<u8>, Timestamp)>> {
+    let timed = |entry: &Entry| Some((entry.body.clone(), Header::decode(&entry.header).ok()?.admitted_at));
+    let whole = |entry: &wire::Entry| match entry {
+        wire::Entry::Whole(entry) => Some(timed(entry)),
+        wire::Entry::Hidden(_) | wire::Entry::Erased { .. } => None,
+    };
+    page.entries.iter().filter_map(whole).collect()
+}

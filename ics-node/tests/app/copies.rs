@@ -1,0 +1,87 @@
+//! A node that copies another one's domain, page by page.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::signer::Signer as _;
+use ics_node::api::SubmissionResult;
+use ics_node::app::{App, NodeKeys, Reader, Setup};
+use ics_node::config::PeerConfig;
+use ics_node::http::{Settings, serve};
+use tokio::sync::watch;
+
+use crate::fixture::{Party, SALT, devices, word};
+
+/// What a copy may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Devices whose introductions fill more than three pages.
+const DEVICES: u16 = 3_300;
+
+/// A node that copies the party's domain from this address.
+fn copy(dir: &std::path::Path, app: &App, of: &Party, url: &str) -> App {
+    let peer = PeerConfig {
+        url: Some(url.parse().expect("a URL")),
+        mirror: vec![app.domain(&of.domain).expect("here").info.origin],
+        ..PeerConfig::new(word("home"))
+    };
+    let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    let setup = Setup {
+        data: dir.join("data"),
+        keys: NodeKeys { name: "copy.example".to_owned(), key: Arc::new(key), issuers: Vec::new() },
+        peers: vec![peer],
+        config_file: None,
+        trust: None,
+        operator_token: None,
+        memory_bytes: 1 << 24,
+        acme: None,
+    };
+    tokio::task::block_in_place(|| App::open(&setup).expect("opens"))
+}
+
+/// Submits bodies in batches; all are admitted.
+async fn submit(app: &App, maker: &Party, bodies: Vec<Vec<u8>>) {
+    for batch in bodies.chunks(500) {
+        let results = app.submit(&maker.domain, batch.to_vec()).await.expect("a batch").results;
+        let refused = results.iter().find(|result| !matches!(result, SubmissionResult::Receipt(_)));
+        assert!(refused.is_none(), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_verified_ahead_counts_under_the_same_certificates_only() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let keys = devices(DEVICES);
+    let said = |(number, key)| maker.introduce(&app, key, &format!("urn:dev:os:32473-{number}"), "L1");
+    let mut bodies: Vec<_> = keys.iter().enumerate().map(said).collect();
+    // In the second page the signer's certificate gets another state: what was verified of the third page under the
+    // former one, while the second was written, is not good any more.
+    let other = Certificate::make(&maker.signer, "Acme", app.clock().now(), &SALT).expect("made");
+    let key = maker.signer.public_key().to_packet();
+    let renewed = [&maker.certificate, other.strip_prefix(key.as_slice()).expect("the same key")].concat();
+    bodies.insert(1_500, renewed);
+    bodies.insert(0, maker.certificate.clone());
+    submit(&app, &maker, bodies).await;
+
+    let server = serve(app.clone(), &Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..Settings::default() });
+    let server = server.expect("listens");
+    let url = format!("http://{}", server.addresses()[0]);
+    tokio::spawn(server.run(std::future::pending()));
+    let dir = tempfile::tempdir().expect("directory");
+    let copy = copy(dir.path(), &app, &maker, &url);
+    let (stop, stopped) = watch::channel(false);
+    let replicating = tokio::spawn(copy.clone().replicate(stopped));
+    let (size, began) = (app.domain(&maker.domain).expect("here").info.size, Instant::now());
+    while copy.domain(&maker.domain).map_or(0, |info| info.info.size) < size {
+        assert!(began.elapsed() < PATIENCE, "it does not catch up");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for key in &keys {
+        let id = key.fingerprint().to_string();
+        let there = copy.record(Reader::Anonymous, &maker.domain, &id).expect("it is there").record;
+        assert_eq!(there.vouched.len(), 1, "{id}: what is said of it has effect");
+    }
+    stop.send_replace(true);
+    replicating.await.expect("ends");
+}
