@@ -213,6 +213,24 @@ pub(crate) fn keys_of_remnant(remnant: &Remnant) -> Vec<Key> {
     vec![body_key(&remnant.statement), subject_key(&remnant.identity)]
 }
 
+/// What is deleted because this node may read it no longer is missed by: its id, what it was about, and which things that
+/// selects, so that nobody takes for all that is said of a thing what is not.
+pub(crate) fn keys_of_missed(body: &[u8]) -> Vec<Key> {
+    match body::parse(body) {
+        Ok(Body::Statement(statement)) => {
+            let is_kept =
+                |it: &Posting| matches!(it, Posting::Statement(_) | Posting::Subject(_) | Posting::Selector(_));
+            keys(&postings_of(&statement).into_iter().filter(is_kept).collect::<Vec<_>>())
+        }
+        Ok(Body::Erasure(signed)) => {
+            let erasure = &signed.erasure;
+            let subject = erasure.identity.as_ref().map(|identity| subject_key(&identity.id));
+            [body_key(&signed.id()), body_key(&erasure.statement)].into_iter().chain(subject).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// The key by which the entries about an identity are found.
 pub(crate) fn subject_key(id: &IdentityId) -> Key {
     Key::of(&Posting::Subject(*id).to_bytes())

@@ -28,6 +28,7 @@ use super::looked::{Looked, bodies_of};
 use super::outbox::json;
 use super::peers::Peer;
 use super::problem::Code;
+use super::reveal::lose;
 use super::{App, AppError, random};
 use crate::api::{MirrorInfo, Problem};
 use crate::background::breathe;
@@ -204,7 +205,7 @@ impl App {
                 }
             }
             if writer.part == Part::Mirror {
-                ended.into_iter().filter(|index| *index < from).try_for_each(|index| tx.lose(index))?;
+                ended.into_iter().filter(|index| *index < from).try_for_each(|index| lose(tx, index))?;
                 match settles {
                     true => tx.settle(rights, doubt),
                     false => tx.doubt(doubt),

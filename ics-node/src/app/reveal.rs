@@ -14,7 +14,7 @@ use ics_core::time::Timestamp;
 use ics_sync::mirror::{Fill, Seen, Survey};
 
 use super::check::{Checked, check_bodies};
-use super::entries::{Entries as _, keys_of};
+use super::entries::{Entries as _, keys_of, keys_of_missed};
 use super::feed::decode;
 use super::hosted::Hosted;
 use super::judge::{Judgement, judge_earlier};
@@ -48,7 +48,7 @@ impl App {
         let (lost, alarm) = (fill.lost.clone(), left_out(fill));
         let now = self.clock().now();
         let job = move |tx: &mut WriteTx<'_>| {
-            lost.into_iter().try_for_each(|index| tx.lose(index))?;
+            lost.into_iter().try_for_each(|index| lose(tx, index))?;
             if let Some(alarm) = &alarm {
                 tx.alarm(now, "left-out", alarm);
             }
@@ -122,6 +122,14 @@ impl App {
         }
         own.sort_unstable_by_key(|entry| entry.index);
         Ok(own)
+    }
+}
+
+/// Deletes what this node may read no longer: of its erasure it would not hear. That it is missed stays known.
+pub(crate) fn lose(tx: &mut WriteTx<'_>, index: u64) -> Result<(), StoreError> {
+    match tx.entry(index)?.content {
+        Some(content) => tx.lose(index, keys_of_missed(&content.body)),
+        None => Ok(()),
     }
 }
 

@@ -107,7 +107,7 @@ impl Store {
         report: &mut Report,
     ) -> Result<(), StoreError> {
         let (domain, name) = (state.info.number, &state.info.name);
-        walk(log, state, Show::All, |entry| {
+        walk(log, state, Show::Logged, |entry| {
             for key in (self.shared.keys_of)(&entry) {
                 let range = entry.index..entry.index + 1;
                 let page = self.shared.index.search(index, domain, &[key], range, 1)?;
@@ -292,7 +292,7 @@ fn check_tree(
 ) -> Result<(), StoreError> {
     let (domain, name) = (state.info.number, &state.info.name);
     let mut tree = Tree::new();
-    walk(log, state, Show::All, |entry| {
+    walk(log, state, Show::Unsettled, |entry| {
         if entry.index != tree.size() {
             report.find(format!("entry {} of `{name}` is missing", tree.size()));
             return Ok(false);

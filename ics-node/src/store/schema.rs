@@ -21,6 +21,7 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-4.sql"),
     include_str!("schema/log-5.sql"),
     include_str!("schema/log-6.sql"),
+    include_str!("schema/log-7.sql"),
 ];
 const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-1.sql"),

@@ -1,11 +1,11 @@
 //! What a mirror holds of a domain of which it may not read everything.
 //!
-//! An entry that came as a bare leaf may be filled in later, and one that came whole may be read no longer. What was
+//! An entry that came as a bare leaf may be filled in later, and one that may be read no longer is deleted. What was
 //! filled in is kept from readers until its round is settled, together with the page that made it readable; so they see
 //! each identity whole or not at all.
 
 use core::ops::Range;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use rusqlite::Connection;
 
@@ -45,7 +45,7 @@ pub struct Holding {
     pub index: u64,
     /// Its leaf data.
     pub leaf: [u8; 32],
-    /// Whether header and body are here, and may be read as far as is known.
+    /// Whether header and body are here.
     pub is_whole: bool,
 }
 
@@ -67,10 +67,8 @@ pub struct Filling {
 pub(crate) enum Show {
     /// Those that may be read when this round is settled.
     Settled(i64),
-    /// Those that may be read, or may be when the present round is settled.
+    /// Those that may be read, or may be when the present round is settled: all that are there.
     Unsettled,
-    /// All that are there.
-    All,
     /// Those that came with the log: the index holds what they are found by.
     Logged,
 }
@@ -116,8 +114,8 @@ impl Store {
         })
     }
 
-    /// Whether one of the entries that have a key is no longer shown to this mirror: then what is here of the thing is
-    /// not all that there is.
+    /// Whether one of the entries that have a key is gone because this mirror may read it no longer: then what is here of
+    /// the thing is not all that there is.
     ///
     /// # Errors
     /// When there is no such domain, or the database fails.
@@ -166,9 +164,8 @@ pub(crate) struct Amendments {
     pub(crate) filled: BTreeMap<u64, (StoredEntry, Vec<Key>)>,
     /// Entries that are judged anew, and whether they have effect.
     pub(crate) judged: BTreeMap<u64, bool>,
-    pub(crate) lost: BTreeSet<u64>,
-    /// Those that are shown again.
-    pub(crate) again: BTreeSet<u64>,
+    /// Those that go because they may be read no longer, and what they are missed by.
+    pub(crate) lost: BTreeMap<u64, Vec<Key>>,
     /// The rights from now on; with them everything filled in takes effect.
     pub(crate) rights: Option<Option<RightsMark>>,
     /// What rests on the word of others than the home from now on.
@@ -177,11 +174,7 @@ pub(crate) struct Amendments {
 
 impl Amendments {
     pub(crate) fn is_empty(&self) -> bool {
-        self.filled.is_empty()
-            && self.judged.is_empty()
-            && self.lost.is_empty()
-            && self.again.is_empty()
-            && self.rights.is_none()
+        self.filled.is_empty() && self.judged.is_empty() && self.lost.is_empty() && self.rights.is_none()
     }
 
     /// Whether readers see anything else with it in what was there before.
@@ -200,11 +193,11 @@ impl Amendments {
         for (index, effective) in &self.judged {
             table::set_effective(log, domain, *index, *effective)?;
         }
-        for index in &self.lost {
-            table::set_shown(log, domain, *index, -1)?;
-        }
-        for index in &self.again {
-            table::set_shown(log, domain, *index, round)?;
+        for (index, keys) in &self.lost {
+            table::set_lost(log, domain, *index)?;
+            for key in keys {
+                table::insert_filled(log, domain, *key, *index)?;
+            }
         }
         if !self.is_empty() {
             table::put_sight(log, domain, sight)?;
@@ -228,20 +221,18 @@ impl Draft {
 }
 
 impl WriteTx<'_> {
-    /// Fills in an entry of which only the leaf is here; readers see it when the round is settled. One that was whole and
-    /// may be read again is shown again then.
+    /// Fills in an entry of which only the leaf is here; readers see it when the round is settled.
     ///
     /// # Errors
     /// When there is no such entry, the content does not have its leaf, or the database fails.
     pub fn fill(&mut self, filling: Filling, effective: bool) -> Result<(), StoreError> {
         let Filling { index, header, content, keys } = filling;
-        let held = table::entry(self.log, self.domain().number, index, Show::All)?;
+        let held = table::entry(self.log, self.domain().number, index, Show::Unsettled)?;
         let held = held.ok_or_else(|| StoreError::not_found(format!("entry {index}")))?;
         if ics_core::log::entry::leaf_data(&content.salt, &header, &content.body) != held.leaf {
             return Err(StoreError::refused(format!("entry {index} has another leaf than what was to be filled in")));
         }
         if held.content.is_some() {
-            self.draft.amendments.again.insert(index);
             return Ok(());
         }
         self.draft.bytes += header.len() + content.body.len();
@@ -259,15 +250,14 @@ impl WriteTx<'_> {
         }
     }
 
-    /// Keeps an entry from readers that this mirror may read no longer. One whose content is not here is left as it is.
+    /// Deletes header, salt and body of an entry that this mirror may read no longer, and all that it is found by. `keys`
+    /// is what it is missed by from now on.
     ///
     /// # Errors
-    /// When the database fails.
-    pub fn lose(&mut self, index: u64) -> Result<(), StoreError> {
-        let held = table::entry(self.log, self.domain().number, index, Show::All)?;
-        if held.is_some_and(|held| held.content.is_some()) {
-            self.draft.amendments.lost.insert(index);
-        }
+    /// When there is no such entry.
+    pub fn lose(&mut self, index: u64, keys: Vec<Key>) -> Result<(), StoreError> {
+        self.erase(index, Vec::new())?;
+        self.draft.amendments.lost.insert(index, keys);
         Ok(())
     }
 

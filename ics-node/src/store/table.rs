@@ -120,7 +120,7 @@ pub(crate) fn entry(
     index: u64,
     show: Show,
 ) -> Result<Option<StoredEntry>, StoreError> {
-    let sql = "SELECT position, effective, leaf, header, salt, body, filled, shown FROM entry WHERE position = ?1";
+    let sql = "SELECT position, effective, leaf, header, salt, body, filled FROM entry WHERE position = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let position = Position::new(domain, index).0;
     Ok(statement.query_row([position], |row| stored_entry(domain, show, row)).optional()?)
@@ -134,7 +134,7 @@ pub(crate) fn scan_entries(
     show: Show,
     mut take: impl FnMut(StoredEntry) -> Result<bool, StoreError>,
 ) -> Result<(), StoreError> {
-    let sql = "SELECT position, effective, leaf, header, salt, body, filled, shown FROM entry \
+    let sql = "SELECT position, effective, leaf, header, salt, body, filled FROM entry \
                WHERE position >= ?1 AND position < ?2 ORDER BY position";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([Position::new(domain, range.start).0, Position::new(domain, range.end).0])?;
@@ -147,13 +147,11 @@ pub(crate) fn scan_entries(
 }
 
 fn stored_entry(domain: DomainNumber, show: Show, row: &Row<'_>) -> rusqlite::Result<StoredEntry> {
-    let (filled, shown): (Option<i64>, Option<i64>) = (row.get(6)?, row.get(7)?);
-    let (filled, shown_from) = (filled.unwrap_or_default(), shown.unwrap_or_default());
+    let filled = row.get::<_, Option<i64>>(6)?.unwrap_or_default();
     let is_shown = match show {
-        Show::All => true,
         Show::Logged => filled == 0,
-        Show::Unsettled => shown_from >= 0,
-        Show::Settled(round) => shown_from >= 0 && filled <= round && shown_from <= round,
+        Show::Unsettled => true,
+        Show::Settled(round) => filled <= round,
     };
     let content = match (row.get(4)?, row.get(5)?) {
         (Some(salt), Some(body)) if is_shown => Some(Content { salt, body }),
@@ -242,7 +240,8 @@ pub(crate) fn put_sight(connection: &Connection, domain: DomainNumber, sight: Si
 
 /// Puts header, salt and body where only the leaf was, for readers from a round on.
 pub(crate) fn fill_entry(connection: &Connection, entry: &StoredEntry, round: i64) -> Result<(), StoreError> {
-    let sql = "UPDATE entry SET effective = ?2, header = ?3, salt = ?4, body = ?5, filled = ?6 WHERE position = ?1";
+    let sql = "UPDATE entry SET effective = ?2, header = ?3, salt = ?4, body = ?5, filled = ?6, shown = NULL \
+               WHERE position = ?1";
     connection.prepare_cached(sql)?.execute(params![
         Position::new(entry.domain, entry.index).0,
         entry.effective,
@@ -276,15 +275,10 @@ pub(crate) fn set_effective(
     Ok(())
 }
 
-/// Since which round an entry is shown; -1: no longer.
-pub(crate) fn set_shown(
-    connection: &Connection,
-    domain: DomainNumber,
-    index: u64,
-    shown: i64,
-) -> Result<(), StoreError> {
-    let mut statement = connection.prepare_cached("UPDATE entry SET shown = ?2 WHERE position = ?1")?;
-    statement.execute([Position::new(domain, index).0, shown])?;
+/// Notes that an entry is gone because it may be read no longer.
+pub(crate) fn set_lost(connection: &Connection, domain: DomainNumber, index: u64) -> Result<(), StoreError> {
+    let sql = "UPDATE entry SET shown = -1, filled = NULL WHERE position = ?1";
+    connection.prepare_cached(sql)?.execute([Position::new(domain, index).0])?;
     Ok(())
 }
 
@@ -322,8 +316,7 @@ pub(crate) fn holdings(
     range: Range<u64>,
     limit: usize,
 ) -> Result<Vec<Holding>, StoreError> {
-    let sql = "SELECT position, leaf, body IS NOT NULL AND ifnull(shown, 0) >= 0 FROM entry \
-               WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3";
+    let sql = "SELECT position, leaf, body IS NOT NULL FROM entry WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
     let (from, end) = (Position::new(domain, range.start).0, Position::new(domain, range.end).0);
     let holding =
@@ -332,7 +325,7 @@ pub(crate) fn holdings(
     Ok(found.collect::<Result<_, _>>()?)
 }
 
-/// Whether an entry was here whole and may be read no longer.
+/// Whether an entry was here whole and is gone, because it may be read no longer.
 pub(crate) fn is_lost(connection: &Connection, domain: DomainNumber, index: u64) -> Result<bool, StoreError> {
     let mut statement = connection.prepare_cached("SELECT 1 FROM entry WHERE position = ?1 AND shown = -1")?;
     Ok(statement.exists([Position::new(domain, index).0])?)

@@ -66,9 +66,6 @@ impl WriteTx<'_> {
             entry.header.clone_from(remnant);
             entry.content = None;
         }
-        if self.draft.amendments.lost.contains(&index) {
-            entry.content = None;
-        }
         Ok(entry)
     }
 

@@ -1,7 +1,9 @@
 //! A copy that may read only a part of a domain: its verdicts about what it may read no longer, what becomes of what is
 //! erased, and what it passes on to others.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ics_core::descriptor::Freshness;
 use ics_core::openpgp::signer::Signer as _;
@@ -35,6 +37,24 @@ fn trusting(home: &Node) -> Option<Arc<TrustPolicy>> {
     Some(Arc::new(TrustPolicy::compile(document).expect("rules")))
 }
 
+/// Waits until something is so.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_secs(20), "{what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Whether a text stands in a file of a directory.
+fn holds(dir: &Path, text: &str) -> bool {
+    let files = std::fs::read_dir(dir).expect("a directory").map(|file| file.expect("a file").path());
+    files.into_iter().any(|path| {
+        let holds = |bytes: Vec<u8>| bytes.windows(text.len()).any(|part| part == text.as_bytes());
+        if path.is_dir() { self::holds(&path, text) } else { std::fs::read(&path).is_ok_and(holds) }
+    })
+}
+
 fn verdict(copy: &Copy, seed: u8) -> Verdict {
     copy.app.verdict(Reader::Operator, &serial(seed), "connect", None).expect("a verdict")
 }
@@ -60,6 +80,9 @@ async fn of_what_may_be_read_no_longer_nothing_is_known() {
     // It is blocked where the copy cannot see it.
     say(&home, vec![stolen(&maker(), 20)]).await;
     copy.shows(&home, "one may be read", &[(21, "")]).await;
+    // Somebody who looks into the index is in nobody's way for long.
+    until("what may be read no longer is deleted", || !holds(data.path(), "Thermometer 20")).await;
+    assert!(holds(data.path(), "Thermometer 21"));
     // Its name is among what may be read no longer.
     let nameless = verdict(&copy, 20);
     assert_eq!((nameless.outcome, nameless.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{nameless:?}");
