@@ -7,10 +7,11 @@ use ics_core::descriptor::{Descriptor, NodeKey};
 use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::statement::body::{self, Body};
+use ics_core::vocabulary::DomainName;
 
 use super::AppError;
 use super::open::stored_keys;
-use crate::store::{DomainInfo, Inspector, Options, Report, Store, StoredEntry, inspect};
+use crate::store::{self, DomainInfo, Inspector, Options, Report, Store, StoredEntry, inspect};
 
 /// Reads the store in a directory, which a node may be using, and compares everything with everything: entries with
 /// leaves, tiles, roots and checkpoints, checkpoints with the home keys that descriptors name, the index with the
@@ -30,6 +31,15 @@ pub fn fsck(data: &Path, progress: impl FnMut(u64, u64)) -> Result<Report, AppEr
 pub fn rebuild_index(data: &Path) -> Result<(), AppError> {
     let nobody = |_: &DomainInfo, _: u64, _: &ics_core::log::Hash| Err("nothing is signed while repairing".to_owned());
     Ok(Store::rebuild_index(data, Options::new(Arc::new(stored_keys), Arc::new(nobody)))?)
+}
+
+/// Empties the copy of a domain in a store, so that it is copied anew from its peers when the node starts; says how many
+/// entries it had. The node must not run.
+///
+/// # Errors
+/// When it runs, is the domain's home or has no such copy, or the store cannot be written.
+pub fn begin_anew(data: &Path, domain: &DomainName) -> Result<u64, AppError> {
+    Ok(store::begin_anew(data, domain)?)
 }
 
 /// What the entries of a domain have said so far.

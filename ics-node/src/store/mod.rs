@@ -10,6 +10,7 @@
 //! `spawn_blocking`, or [`Pending::done`] for the result of a write.
 
 mod acme;
+mod anew;
 mod backup;
 mod check;
 mod desk;
@@ -45,6 +46,7 @@ use ics_core::time::Timestamp;
 use crate::background;
 
 pub use acme::{AcmeStore, AcmeTx, Credential, Durability, Issued as AcmeIssued};
+pub use anew::begin_anew;
 pub use backup::{backup, check_backup, put_back};
 pub use check::{Inspector, Report, inspect};
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};

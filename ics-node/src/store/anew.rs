@@ -1,0 +1,47 @@
+//! Emptying a copy, so that it is copied anew.
+
+use std::path::Path;
+
+use ics_core::vocabulary::DomainName;
+use rusqlite::Connection;
+
+use super::error::StoreError;
+use super::types::{DOMAIN_ENTRIES, DomainNumber, Part, Position};
+use super::write::in_transaction;
+use super::{INDEX_FILE, LOG_FILE, index, lock, schema, table};
+
+/// Empties the copy of a domain in the store of a directory, and says how many entries it had. Its pin, its alarms, what
+/// was seen of forks and what waits to be sent to its home stay. The next start builds the index again; no other process
+/// may use the store.
+///
+/// # Errors
+/// When there is no such domain, this node is its home, another process uses the store, or the database fails.
+pub fn begin_anew(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
+    let path = dir.join(LOG_FILE);
+    if !path.exists() {
+        return Err(StoreError::not_found(format!("store in `{}`", dir.display())));
+    }
+    let _lock = lock(dir)?;
+    let mut log = schema::open_writer(schema::File::Log, &path)?;
+    let known = table::domains(&log)?.into_iter().map(|(info, _)| info).find(|info| info.name == *name);
+    let info = known.ok_or_else(|| StoreError::not_found(format!("domain `{name}`")))?;
+    if info.part != Part::Mirror {
+        return Err(StoreError::refused(format!("this node is the home of `{name}`: nobody else can give it anew")));
+    }
+    let size = table::head(&log, info.number)?.map_or(0, |head| head.size);
+    // Before the log: what it would find there is gone.
+    index::build::mark_damaged(&dir.join(INDEX_FILE))?;
+    in_transaction(&mut log, |log| empty(log, info.number))?;
+    Ok(size)
+}
+
+fn empty(log: &Connection, domain: DomainNumber) -> Result<(), StoreError> {
+    let range = [Position::new(domain, 0).0, Position::new(domain, DOMAIN_ENTRIES).0];
+    for table in ["entry", "filled"] {
+        log.execute(&format!("DELETE FROM {table} WHERE position >= ?1 AND position < ?2"), range)?;
+    }
+    for table in ["tile", "head", "sight", "doubt"] {
+        log.execute(&format!("DELETE FROM {table} WHERE domain = ?1"), [domain.get()])?;
+    }
+    Ok(())
+}
