@@ -187,9 +187,9 @@ pub struct CandidateGroups {
 /// A thing of which signers give different attribute values has selectors for each of them, up to
 /// [`limits::SELECTING_VALUES`] values of an attribute; admission keeps further values out.
 #[must_use]
-pub fn candidate_groups(about: &[Logged]) -> CandidateGroups {
+pub fn candidate_groups<'a>(about: impl IntoIterator<Item = &'a Logged>) -> CandidateGroups {
     let mut said = Told::default();
-    for statement in about.iter().filter(|statement| !statement.is_refused()) {
+    for statement in about.into_iter().filter(|statement| !statement.is_refused()) {
         if statement.is_erased() {
             said.take_erased(statement);
         }

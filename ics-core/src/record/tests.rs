@@ -472,7 +472,7 @@ fn candidate_groups_are_all_that_can_concern_a_thing() {
 
 #[test]
 fn candidates_of_a_group_are_those_that_select_less() {
-    let candidates = candidate_groups(&[say(0, MAKER, "manufacturer", Act::Identity).on(&lot()).log()]);
+    let candidates = candidate_groups([&say(0, MAKER, "manufacturer", Act::Identity).on(&lot()).log()]);
     let model = group("all P1", &[(Attribute::Model, "P1")]).selector_key().expect("a selector");
     assert!(candidates.selectors.contains(&model));
     assert_eq!(candidates.selectors.len(), 3);

@@ -87,8 +87,7 @@ impl Said {
         found: &[StoredEntry],
     ) -> Result<Self, StoreError> {
         let (about, unseen) = about_with_remnants(domain, id, found)?;
-        let with_next: Vec<Logged> = about.iter().chain(next).cloned().collect();
-        let groups = Self::groups(entries, domain, &candidate_groups(&with_next))?;
+        let groups = Self::groups(entries, domain, &candidate_groups(about.iter().chain(next)))?;
         Ok(Self { about, groups, unseen })
     }
 

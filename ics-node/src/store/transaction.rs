@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::draft::{Draft, DraftAlarm};
 use super::error::StoreError;
-use super::index::Index;
+use super::index::{Index, Reading};
 use super::sight::{Show, with_filled};
 use super::state::leads_to;
 use super::table;
@@ -20,7 +20,7 @@ use super::types::{DomainInfo, Head, Key, NewEntry, Seal, StoredEntry};
 pub struct WriteTx<'w> {
     pub(crate) draft: &'w mut Draft,
     pub(crate) log: &'w Connection,
-    pub(crate) index_file: &'w Connection,
+    pub(crate) reading: &'w Reading,
     pub(crate) index: &'w Index,
 }
 
@@ -98,7 +98,7 @@ impl WriteTx<'_> {
         while let Some(start) = from.filter(|_| indices.len() < limit) {
             let range = start..self.head().size;
             let (domain, missing) = (self.domain().number, limit - indices.len());
-            let mut page = self.index.search(self.index_file, domain, keys, range.clone(), missing)?;
+            let mut page = self.index.search_in(self.reading, domain, keys, range.clone(), missing)?;
             if self.draft.base.sight.is_partial() {
                 page = with_filled(self.log, domain, keys, range, missing, page)?;
             }

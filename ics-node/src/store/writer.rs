@@ -24,7 +24,7 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use super::Shared;
 use super::draft::Draft;
 use super::error::StoreError;
-use super::index::Progress;
+use super::index::{Progress, Reading};
 use super::schema;
 use super::sight::Show;
 use super::state::DomainState;
@@ -77,7 +77,7 @@ pub(crate) type Answer = Box<dyn FnOnce(Result<Head, StoreError>) + Send>;
 /// The writer's own connections and state.
 pub(crate) struct Writer {
     pub(crate) log: Connection,
-    index_file: Connection,
+    reading: Reading,
     pub(crate) shared: Arc<Shared>,
     halted: Option<StoreError>,
     /// Whether the write-ahead log may still hold what was erased.
@@ -103,10 +103,10 @@ impl Group {
 
 impl Writer {
     pub(crate) fn new(log: Connection, index: &Path, shared: Arc<Shared>) -> Result<Self, StoreError> {
-        let index_file = schema::open_reader(index)?;
+        let reading = Reading::open(index)?;
         // A process that was killed may have left what it had erased.
         let wal_holds_erased = true;
-        Ok(Self { log, index_file, shared, halted: None, wal_holds_erased, forgotten: Vec::new() })
+        Ok(Self { log, reading, shared, halted: None, wal_holds_erased, forgotten: Vec::new() })
     }
 
     /// Works until the store closes and nothing waits.
@@ -150,7 +150,7 @@ impl Writer {
             Ok(draft) => {
                 let mark = draft.mark();
                 let Shared { index, .. } = &*self.shared;
-                let mut tx = WriteTx { draft, log: &self.log, index_file: &self.index_file, index };
+                let mut tx = WriteTx { draft, log: &self.log, reading: &self.reading, index };
                 let done = job(Ok(&mut tx));
                 let restored = draft.check_restored();
                 if !done.keep || restored.is_err() {
@@ -189,6 +189,9 @@ impl Writer {
     /// Commits a group and answers its jobs.
     fn finish(&mut self, group: Group) {
         let Group { drafts, answers } = group;
+        if let Err(error) = self.reading.end() {
+            tracing::warn!(%error, "a read transaction of the index could not be ended");
+        }
         let mut outcomes = BTreeMap::new();
         let mut changed = Vec::new();
         for (number, draft) in drafts {

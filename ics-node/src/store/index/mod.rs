@@ -10,6 +10,7 @@ pub(crate) mod file;
 mod search;
 mod tail;
 
+use core::cell::Cell;
 use core::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::error::StoreError;
+use super::schema;
 use super::types::{DomainNumber, Key, Position};
 use super::writer::truncate_wal;
 use crate::background;
@@ -118,6 +120,57 @@ impl Index {
         let search = Search::new(connection, domain, keys, range, &tail);
         drop(tail);
         search.page(limit)
+    }
+
+    /// The same by somebody who asks over and over.
+    pub(crate) fn search_in(
+        &self,
+        reading: &Reading,
+        domain: DomainNumber,
+        keys: &[Key],
+        range: Range<u64>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let tail = self.shared.tail();
+        let merges = tail.merges();
+        let search = Search::new(&reading.connection, domain, keys, range, &tail);
+        drop(tail);
+        reading.see(merges)?;
+        search.page(limit)
+    }
+}
+
+/// A connection to the file whose read transaction stays open from one look-up to the next: beginning one costs more
+/// than many a look-up does.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    connection: Connection,
+    /// Merges after which the transaction was begun.
+    since: Cell<Option<u64>>,
+}
+
+impl Reading {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { connection: schema::open_reader(path)?, since: Cell::new(None) })
+    }
+
+    /// Has the transaction see the file as it is after so many merges, or later: what those have placed is not in memory
+    /// any more. The tail was read before.
+    fn see(&self, merges: u64) -> Result<(), StoreError> {
+        if self.since.get() != Some(merges) {
+            self.end()?;
+            self.connection.execute_batch("BEGIN")?;
+            self.since.set(Some(merges));
+        }
+        Ok(())
+    }
+
+    /// Ends the transaction: while it is open, the write-ahead log cannot be emptied.
+    pub(crate) fn end(&self) -> Result<(), StoreError> {
+        if self.since.take().is_some() {
+            self.connection.execute_batch("COMMIT")?;
+        }
+        Ok(())
     }
 }
 

@@ -10,14 +10,33 @@ use crate::store::types::{DomainNumber, Key, Position};
 /// Postings of one key that a search takes out of memory at once, which it does under the lock.
 const SNAPSHOT: usize = 1024;
 
+/// Key and position in one number, in the same order: most of the work on runs is comparing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Packed(u128);
+
+impl Packed {
+    /// Turns the order of signed numbers into that of unsigned ones.
+    const SIGN: u64 = 1 << 63;
+
+    fn new(key: Key, position: Position) -> Self {
+        let of = |number: i64| u128::from(number.cast_unsigned() ^ Self::SIGN);
+        Self(of(key.0) << 64 | of(position.0))
+    }
+
+    fn posting(self) -> (Key, Position) {
+        let of = |half: u128| ((half & u128::from(u64::MAX)) as u64 ^ Self::SIGN).cast_signed();
+        (Key(of(self.0 >> 64)), Position(of(self.0)))
+    }
+}
+
 /// Sorted runs of postings, older ones first, each more than twice as long as the next: whoever adds one merges those of
 /// like length. So every posting is moved a few times only, takes its 16 bytes and no more, and is found in a few runs.
 #[derive(Debug, Default)]
-pub(crate) struct Runs(Vec<Vec<(Key, Position)>>);
+pub(crate) struct Runs(Vec<Vec<Packed>>);
 
 impl Runs {
     fn push(&mut self, postings: impl IntoIterator<Item = (Key, Position)>) {
-        let mut run: Vec<_> = postings.into_iter().collect();
+        let mut run: Vec<_> = postings.into_iter().map(|(key, position)| Packed::new(key, position)).collect();
         run.sort_unstable();
         while let Some(mut longer) = self.0.pop_if(|last| last.len() <= 2 * run.len()) {
             longer.append(&mut run);
@@ -35,10 +54,11 @@ impl Runs {
     /// The positions of a key from `from` to below `end`. Within a domain they are in order, because what came in later
     /// stands later in the log.
     fn of(&self, key: Key, from: Position, end: Position) -> impl Iterator<Item = Position> {
+        let (from, end) = (Packed::new(key, from), Packed::new(key, end));
         self.0.iter().flat_map(move |run| {
-            let first = run.partition_point(|posting| *posting < (key, from));
+            let first = run.partition_point(|posting| *posting < from);
             let rest = run.get(first..).unwrap_or_default().iter();
-            rest.map_while(move |posting| (*posting < (key, end)).then_some(posting.1))
+            rest.map_while(move |posting| (*posting < end).then_some(posting.posting().1))
         })
     }
 
@@ -46,7 +66,7 @@ impl Runs {
     pub(crate) fn sorted(&self) -> Vec<(Key, Position)> {
         let mut all = self.0.concat();
         all.sort();
-        all
+        all.into_iter().map(Packed::posting).collect()
     }
 }
 
@@ -66,6 +86,8 @@ pub(crate) struct Tail {
     waiting: Batch,
     merging: Option<Arc<Batch>>,
     pushes: u64,
+    /// Merges that have ended well.
+    merges: u64,
     failure: Option<StoreError>,
     stopped: bool,
     /// Erasures that were announced and have not come yet.
@@ -110,6 +132,7 @@ impl Tail {
         match result {
             Ok(()) => {
                 self.merging = None;
+                self.merges += 1;
                 self.failure = None;
             }
             Err(failure) => self.failure = Some(failure),
@@ -126,7 +149,7 @@ impl Tail {
         self.expected = self.expected.saturating_sub(1);
         let forgotten: BTreeSet<_> = postings.into_iter().collect();
         for run in &mut self.waiting.postings.0 {
-            run.retain(|posting| !forgotten.contains(posting));
+            run.retain(|posting| !forgotten.contains(&posting.posting()));
         }
         self.waiting.forgotten.extend(forgotten);
     }
@@ -164,6 +187,10 @@ impl Tail {
 
     pub(crate) const fn pushes(&self) -> u64 {
         self.pushes
+    }
+
+    pub(crate) const fn merges(&self) -> u64 {
+        self.merges
     }
 
     pub(crate) const fn failure(&self) -> Option<&StoreError> {

@@ -166,3 +166,23 @@ fn while_merging_fails_look_ups_go_on_and_a_full_tail_refuses() {
     let page = index.search(&reader, domain(), &[Key(7)], 0..u64::MAX, 9).expect("look up");
     assert_eq!(page.indices, [7, all]);
 }
+
+#[test]
+fn who_reads_on_and_on_sees_what_was_merged_meanwhile() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = dir.path().join("index.db");
+    let index = Index::start(open_writer(File::Index, &path).expect("open"), &path).expect("starts");
+    let reading = Reading::open(&path).expect("open");
+    let key = Key::of(b"a");
+    let find = |reading: &Reading| index.search_in(reading, domain(), &[key], 0..9, 9).expect("found").indices;
+    assert_eq!(find(&reading), Vec::<u64>::new(), "a transaction is open");
+    index.push([(key, position(3))], (domain(), Progress { upto: 4, leaf: [0; 32] }));
+    assert_eq!(find(&reading), [3], "in memory");
+    // Whatever is to be forgotten is taken out at once, and with it all goes to the file.
+    index.forget(vec![(Key::of(b"other"), position(1))]);
+    while index.shared.tail().len() > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(find(&reading), [3], "in the file");
+    reading.end().expect("ends");
+}
