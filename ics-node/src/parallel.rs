@@ -1,33 +1,38 @@
 //! Work on every processor.
 
-use crate::background::breathe;
+use std::sync::LazyLock;
+
+use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::background::{self, breathe};
+
+/// A thread for each processor, for as long as the process lives: what a thread has allocated is of no use to the next one
+/// when it ends. `None` where the system gives no threads; then everything is done by whoever asks.
+static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
+    let named = ThreadPoolBuilder::new().thread_name(|number| format!("ics-check-{number}"));
+    named.start_handler(|_| background::lower()).build().ok()
+});
 
 /// Maps items on all processors; the results are in the order of the items. For what computes and does not wait. Of fewer
-/// than `least` items a thread more is not worth its start.
-pub(crate) fn map<T: Send, R: Send>(mut items: Vec<T>, least: usize, with: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let share = share(items.len(), least);
-    let with = &|item| {
+/// than `least` items another thread is not worth the trouble.
+pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, least: usize, with: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let with = |item| {
         breathe();
         with(item)
     };
-    std::thread::scope(|scope| {
-        let mut running = Vec::new();
-        while items.len() > share {
-            let rest = items.split_off(items.len() - share);
-            running.push(scope.spawn(move || rest.into_iter().map(with).collect::<Vec<R>>()));
+    match POOL.as_ref().filter(|_| items.len() > least) {
+        Some(pool) => {
+            let share = share(items.len(), least);
+            pool.install(|| items.into_par_iter().with_min_len(share).map(with).collect())
         }
-        let mut results: Vec<R> = items.into_iter().map(with).collect();
-        for thread in running.into_iter().rev() {
-            // What panics there panics here.
-            results.extend(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        }
-        results
-    })
+        None => items.into_iter().map(with).collect(),
+    }
 }
 
 /// How many of so many items each processor gets: `least` at least.
 pub(crate) fn share(items: usize, least: usize) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let processors = POOL.as_ref().map_or(1, ThreadPool::current_num_threads);
     items.div_ceil(processors).max(least).max(1)
 }
 
