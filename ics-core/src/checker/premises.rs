@@ -120,7 +120,7 @@ impl Reading {
                 let issuer = unverified.issuer();
                 let signer = self.certificates.values().find(|certificate| certificate.keys().any(|key| key == issuer));
                 let signer = signer.ok_or(EntryFault::UnknownSigner(issuer))?;
-                let statement = verify(unverified.clone(), signer, header.admitted_at)?;
+                let statement = verify((**unverified).clone(), signer, header.admitted_at)?;
                 self.take_statement(Logged::new(index, header, &statement)?);
             }
             Body::Erasure(signed) => {

@@ -62,7 +62,7 @@ impl Replay {
         let index = opened.index();
         match opened.body {
             Body::Certificate(certificate) => self.take_certificate(index, &opened.header, certificate),
-            Body::Statement(statement) => self.take_statement(index, &opened.header, statement),
+            Body::Statement(statement) => self.take_statement(index, &opened.header, *statement),
             Body::Descriptor(_) => Ok(descriptor.map_or(Ok(()), |next| self.domain.take_descriptor(index, next))?),
             Body::Erasure(erasure) => self.take_erasure(index, &opened.header, &erasure),
             Body::Certification(_) => Ok(()),

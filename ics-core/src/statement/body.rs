@@ -41,10 +41,9 @@ const REFUSED: [u8; 4] = [sub::SIGNATURE_EXPIRATION, sub::TRUST, sub::REGULAR_EX
 
 /// What a log entry holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all bodies are statements; a box each would only cost")]
 pub enum Body {
     /// A statement about an identity.
-    Statement(Unverified),
+    Statement(Box<Unverified>),
     /// A signer's own certificate, its self-signatures verified.
     Certificate(Certificate),
     /// A certification that is no statement of ours.
@@ -202,7 +201,8 @@ fn parse_key(bytes: &[u8], packets: &[Packet<'_>]) -> Result<Body, BodyError> {
         }
         if !is_own {
             let signature = Signature::parse(last.body)?;
-            return parse_certification(bytes, key, user_id.body, own.first(), &signature).map(Body::Statement);
+            return parse_certification(bytes, key, user_id.body, own.first(), &signature)
+                .map(|statement| Body::Statement(Box::new(statement)));
         }
     }
     Ok(Body::Certificate(Certificate::parse(bytes)?))
@@ -300,7 +300,7 @@ fn parse_message(bytes: &[u8], message: Message<'_>) -> Result<Body, BodyError> 
         revokes: false,
         spki: None,
     };
-    Ok(Body::Statement(Unverified { content, purpose: Purpose::Sign, signed, own: None }))
+    Ok(Body::Statement(Box::new(Unverified { content, purpose: Purpose::Sign, signed, own: None })))
 }
 
 #[cfg(test)]

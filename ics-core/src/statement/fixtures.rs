@@ -52,7 +52,7 @@ pub(crate) fn statement() -> Vec<u8> {
 
 pub(crate) fn unverified(body: &[u8]) -> Unverified {
     match parse(body) {
-        Ok(Body::Statement(statement)) => statement,
+        Ok(Body::Statement(statement)) => *statement,
         other => panic!("not a statement: {other:?}"),
     }
 }

@@ -188,9 +188,9 @@ pub fn verify(unverified: Unverified, certificate: &Certificate, at: Timestamp) 
 /// `seed` is 32 unpredictable bytes, for the coefficients of the batch.
 #[must_use]
 pub fn verify_batch(
-    items: Vec<(Unverified, &Certificate, Timestamp)>,
+    items: Vec<(Box<Unverified>, &Certificate, Timestamp)>,
     seed: [u8; 32],
-) -> Vec<Result<Statement, VerifyError>> {
+) -> Vec<Result<Box<Statement>, VerifyError>> {
     let keys: Vec<_> = items.iter().map(|(item, certificate, at)| item.key(certificate, *at)).collect();
     let mut queue: Vec<(&SignedDigest, &PublicKey)> = Vec::with_capacity(items.len());
     for ((item, ..), key) in items.iter().zip(&keys) {
@@ -212,7 +212,7 @@ pub fn verify_batch(
             let signed = next();
             own.map_err(VerifyError::SelfSignature)?;
             signed?;
-            Ok(item.into_statement(certificate))
+            Ok(Box::new(item.into_statement(certificate)))
         })
         .collect()
 }

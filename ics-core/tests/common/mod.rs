@@ -121,7 +121,7 @@ pub(crate) fn certificate(signer: &dyn Signer) -> Certificate {
 /// A statement that is in canonical form.
 pub(crate) fn unverified(body: &[u8]) -> Unverified {
     match parse(body) {
-        Ok(Body::Statement(statement)) => statement,
+        Ok(Body::Statement(statement)) => *statement,
         other => panic!("not a statement: {other:?}"),
     }
 }

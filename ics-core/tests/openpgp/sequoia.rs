@@ -79,7 +79,7 @@ fn sequoia_agrees_on_hundreds_of_statements_good_and_bad() {
             signatures.iter().any(|signature| signature.verify_signature(&theirs).is_ok())
         });
         let taken = match ics_core::statement::parse(&body) {
-            Ok(ics_core::statement::Body::Statement(statement)) => verify(statement, &ours, at).is_ok(),
+            Ok(ics_core::statement::Body::Statement(statement)) => verify(*statement, &ours, at).is_ok(),
             _ => false,
         };
         assert_eq!(taken, good, "statement {number}");

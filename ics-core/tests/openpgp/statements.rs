@@ -46,8 +46,8 @@ fn statements_of_every_act_by_every_sort_of_signer() {
             assert_eq!((statement.issuer(), statement.signed_at()), (signer.public_key().fingerprint(), at()));
             let id = statement.id();
             let single = verify(statement.clone(), &certificate, at()).expect("good");
-            let batch = verify_batch(vec![(statement, &certificate, at())], [1; 32]);
-            assert_eq!(batch, [Ok(single.clone())]);
+            let batch = verify_batch(vec![(Box::new(statement), &certificate, at())], [1; 32]);
+            assert_eq!(batch, [Ok(Box::new(single.clone()))]);
             assert_eq!((single.id(), single.signer()), (id, signer.public_key().fingerprint()));
         }
     }
@@ -171,10 +171,11 @@ fn one_bad_statement_in_a_batch_is_the_only_bad_one() {
             if number % 13 == 5 {
                 *bytes.last_mut().expect("bytes") ^= 1;
             }
-            (unverified(&bytes), certificate, at())
+            (Box::new(unverified(&bytes)), certificate, at())
         })
         .collect();
-    let single: Vec<_> = items.iter().map(|(item, certificate, at)| verify(item.clone(), certificate, *at)).collect();
+    let single: Vec<_> =
+        items.iter().map(|(item, certificate, at)| verify((**item).clone(), certificate, *at).map(Box::new)).collect();
     assert_eq!(single.iter().filter(|result| result.is_err()).count(), 3);
     assert_eq!(verify_batch(items, [7; 32]), single);
     assert_eq!(verify_batch(Vec::new(), [7; 32]), []);

@@ -51,7 +51,7 @@ impl Replayed {
             source.verify(&entry.body, &source.origin.key(&home).expect("a key")).expect("evidence");
         }
         let taken = match parse(&entry.body).expect("canonical") {
-            Body::Statement(unverified) => self.take_statement(index, &header, unverified),
+            Body::Statement(unverified) => self.take_statement(index, &header, *unverified),
             Body::Certificate(certificate) => self.take_certificate(index, &header, certificate),
             Body::Descriptor(signed) => {
                 let ruling = self.domain.descriptor();

@@ -76,7 +76,7 @@ pub(crate) fn check_bodies(
     let certifications = certifications_of(domain, &parsed, &times);
     let mut certifications = certifications.into_iter();
     let certificates = certificates_of(domain, &parsed);
-    let mut batch: Vec<(Unverified, &Certificate, Timestamp)> = Vec::new();
+    let mut batch: Vec<(Box<Unverified>, &Certificate, Timestamp)> = Vec::new();
     let mut results: Vec<Sorted> = Vec::with_capacity(parsed.len());
     for ((parsed, certificate), at) in parsed.into_iter().zip(&certificates).zip(times) {
         results.push(match (parsed, certificate) {
@@ -175,12 +175,12 @@ enum Sorted {
     Batched { body: Vec<u8>, keys: Vec<Key>, certificate: StatementId },
 }
 
-fn collect(results: Vec<Sorted>, verified: Vec<Result<Statement, VerifyError>>) -> Vec<Result<Checked, Problem>> {
+fn collect(results: Vec<Sorted>, verified: Vec<Result<Box<Statement>, VerifyError>>) -> Vec<Result<Checked, Problem>> {
     let mut verified = verified.into_iter();
     let next = |sorted| match sorted {
         Sorted::Known(result) => result,
         Sorted::Batched { body, keys, certificate } => match verified.next() {
-            Some(Ok(statement)) => Ok(Checked { body, what: What::Statement(Box::new(statement), certificate), keys }),
+            Some(Ok(statement)) => Ok(Checked { body, what: What::Statement(statement, certificate), keys }),
             Some(Err(error)) => Err(Problem::of(code(&error), error.to_string())),
             None => Err(Problem::of(Code::Internal, "a statement was left out of its batch".to_owned())),
         },
@@ -209,9 +209,9 @@ fn parse_all(bodies: Vec<Vec<u8>>) -> Vec<Parsed> {
 
 /// Verifies on all processors: a mirror has one page under way at a time.
 fn verify_all(
-    batch: Vec<(Unverified, &Certificate, Timestamp)>,
+    batch: Vec<(Box<Unverified>, &Certificate, Timestamp)>,
     seed: [u8; 32],
-) -> Vec<Result<Statement, VerifyError>> {
+) -> Vec<Result<Box<Statement>, VerifyError>> {
     let share = parallel::share(batch.len(), QUICK);
     let (mut batch, mut parts, mut seed) = (batch.into_iter(), Vec::new(), seed);
     while batch.len() > 0 {

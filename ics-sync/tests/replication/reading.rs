@@ -55,7 +55,7 @@ impl Reading {
                 }
             }
             Ok(Body::Statement(said)) => {
-                if let Some(logged) = self.logged(index, &header, said, entry.leaf_data()) {
+                if let Some(logged) = self.logged(index, &header, *said, entry.leaf_data()) {
                     let admitted = self.judge(&logged).is_ok();
                     let logged = if admitted { logged } else { logged.refused() };
                     self.about.entry(logged.subject_id()).or_default().push(logged);
@@ -93,7 +93,7 @@ impl Reading {
         let Ok(Body::Statement(said)) = body::parse(&entry.body) else { return Some("no statement".to_owned()) };
         let index = self.domain.as_ref().map_or(0, Domain::size);
         let header = entry.header().expect("a header");
-        let Some(logged) = self.logged(index, &header, said, entry.leaf_data()) else {
+        let Some(logged) = self.logged(index, &header, *said, entry.leaf_data()) else {
             return Some("not by a signer of the domain".to_owned());
         };
         self.judge(&logged).err().map(|refusal| refusal.to_string())

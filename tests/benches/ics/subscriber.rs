@@ -68,7 +68,7 @@ impl Subscriber {
                 }
             }
             Body::Certificate(certificate) => self.domain.as_mut()?.take_certificate(index, certificate),
-            Body::Statement(said) => named = self.take_statement(index, header, said),
+            Body::Statement(said) => named = self.take_statement(index, header, *said),
             _ => {}
         }
         self.domain.as_mut()?.grow_to(index + 1, header.admitted_at);

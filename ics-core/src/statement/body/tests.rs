@@ -404,7 +404,7 @@ proptest! {
         body[place] ^= 1_u8 << bit;
         if let Ok(Body::Statement(changed)) = parse(&body) {
             let certificate = certificate_of(&maker());
-            prop_assert!(verify(changed.clone(), &certificate, at()).is_err());
+            prop_assert!(verify((*changed).clone(), &certificate, at()).is_err());
             let batch = crate::statement::verify_batch(vec![(changed, &certificate, at())], [1; 32]);
             prop_assert!(batch.iter().all(Result::is_err));
         }

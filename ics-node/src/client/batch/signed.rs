@@ -163,6 +163,6 @@ impl SignedBatch {
         if claims.domain != self.head.domain || Some(&claims.role) != self.head.role.as_ref() {
             return Err(format!("it is said as {} in {}, unlike the batch", claims.role, claims.domain));
         }
-        statement::verify(unverified, certificate, at).map_err(|e| e.to_string())
+        statement::verify(*unverified, certificate, at).map_err(|e| e.to_string())
     }
 }

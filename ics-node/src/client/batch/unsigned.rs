@@ -144,7 +144,7 @@ impl Item {
     #[must_use]
     pub fn shown(&self, id: &StatementId) -> Option<statement::Unverified> {
         self.replaced.iter().find_map(|body| match statement::parse(body) {
-            Ok(Body::Statement(found)) if found.id() == *id => Some(found),
+            Ok(Body::Statement(found)) if found.id() == *id => Some(*found),
             _ => None,
         })
     }
