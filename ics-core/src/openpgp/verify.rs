@@ -9,7 +9,7 @@ use super::algorithm::{HashAlgorithm, KeyAlgorithm, sha256};
 use super::key::{Material, PublicKey};
 use super::reader::strip_zeros;
 use super::signature::RawSignature;
-use super::{ed448, ed25519};
+use super::{ecdsa, ed448, ed25519};
 use crate::identity::Fingerprint;
 use crate::statement::StatementId;
 use crate::time::Timestamp;
@@ -59,6 +59,10 @@ impl SignedDigest {
         self.fits(key)?;
         let good = match (key.ed25519_point(), &self.value) {
             (Some(point), RawSignature::Ed25519(value)) => ed25519::verify(point, &self.digest, value),
+            (_, RawSignature::Ecdsa { r, s }) => match key.material() {
+                Material::Point(point) => ecdsa::verify(key.algorithm(), point, &self.digest, r, s),
+                _ => false,
+            },
             _ => self.verify_by_library(key),
         };
         if good { Ok(()) } else { Err(SignatureFault::Bad) }
@@ -77,7 +81,7 @@ impl SignedDigest {
         if self.created < key.created() { Err(SignatureFault::BeforeKey) } else { Ok(()) }
     }
 
-    /// Everything but Ed25519: by sequoia's arithmetic over our digest, which also leaves sequoia's process-wide cache
+    /// Everything but Ed25519 and ECDSA: by sequoia's arithmetic over our digest, which also leaves sequoia's process-wide cache
     /// of good signatures alone. What it might take that is not canonical is refused first.
     fn verify_by_library(&self, key: &PublicKey) -> bool {
         let well_formed = match (&self.value, key.material()) {

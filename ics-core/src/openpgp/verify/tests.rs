@@ -1,5 +1,6 @@
 //! Crafted numbers: of what verifies in two ways, one way is taken.
 
+use sequoia_openpgp::crypto::Signer as SequoiaSigner;
 use sequoia_openpgp::packet::Key;
 use sequoia_openpgp::packet::key::{Key4, SecretParts, UnspecifiedRole};
 use sequoia_openpgp::types::Curve;
@@ -100,4 +101,51 @@ fn a_hash_must_be_as_wide_as_the_curve() {
     let signer = key_pair(Key4::generate_ecc(true, Curve::NistP384).expect("a key"));
     let weak = SignedDigest { hash: HashAlgorithm::Sha256, ..signed(&signer) };
     assert_eq!(agree(&weak, signer.public_key()), Err(SignatureFault::Hash(KeyAlgorithm::P384)));
+}
+
+/// Two libraries say the same of each curve, each hash and crafted numbers: the rule must not hang on which one is asked.
+#[test]
+fn ecdsa_is_the_same_by_another_library() {
+    for curve in [Curve::NistP256, Curve::NistP384, Curve::NistP521] {
+        let pair = Key4::<SecretParts, UnspecifiedRole>::generate_ecc(true, curve).expect("a key");
+        let mut pair = Key::from(pair).into_keypair().expect("not encrypted");
+        let signer = KeyPairSigner::new(pair.clone()).expect("accepted");
+        let key = signer.public_key();
+        for hash in HashAlgorithm::ALL.into_iter().filter(|hash| key.algorithm().takes_hash(*hash)) {
+            let digest = hash.digest(&[b"data"]);
+            let made = SequoiaSigner::sign(&mut pair, SequoiaHash::from(hash.id()), &digest).expect("signed");
+            let mpi::Signature::ECDSA { r, s } = made else { panic!("ECDSA") };
+            let (r, s) = (r.value().to_vec(), s.value().to_vec());
+            let good = SignedDigest { hash, digest, value: RawSignature::Ecdsa { r, s }, ..signed(&signer) };
+            assert_eq!((good.verify(key), good.verify_by_library(key)), (Ok(()), true), "{hash:?}");
+            for bad in crafted(&good) {
+                let answers = (bad.verify(key), bad.verify_by_library(key));
+                assert_eq!(answers, (Err(SignatureFault::Bad), false), "{bad:?}");
+            }
+        }
+    }
+}
+
+fn crafted(good: &SignedDigest) -> Vec<SignedDigest> {
+    let RawSignature::Ecdsa { r, s } = good.value.clone() else { panic!("ECDSA") };
+    let (last, mut digest) = (good.digest.len().min(r.len()) - 1, good.digest.clone());
+    digest[last.min(31)] ^= 1;
+    let none: [u8; 0] = [];
+    let of = |r: &[u8], s: &[u8]| RawSignature::Ecdsa { r: r.to_vec(), s: s.to_vec() };
+    let mut bad: Vec<_> = [
+        of(&none, &s),
+        of(&r, &none),
+        of(&none, &none),
+        of(&s, &r),
+        of(&[1], &[1]),
+        of(&vec![0xff; r.len()], &s),
+        of(&r, &vec![0xff; s.len()]),
+        of(&[&[1], &r[..]].concat(), &s),
+        of(&[&r[..], &[0; 70]].concat(), &s),
+    ]
+    .into_iter()
+    .map(|value| SignedDigest { value, ..good.clone() })
+    .collect();
+    bad.push(SignedDigest { digest, ..good.clone() });
+    bad
 }
