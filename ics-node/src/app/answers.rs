@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
-use ics_core::name::Lookup;
+use ics_core::name::{Lookup, Name};
 use ics_core::record::{Logged, Posting, Record, candidate_groups, resolve};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -453,8 +453,7 @@ impl App {
         };
         let (memory, number, key) = (self.memory(), sight.hosted.number, name_key(name));
         let era = memory.era(number);
-        let posting = Posting::Name(name.clone());
-        let giving = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
+        let giving = self.ever_called(sight, name)?;
         let candidates: BTreeSet<IdentityId> = giving.iter().map(Logged::subject_id).collect();
         if candidates.len() <= 1 && sight.is_whole() {
             memory.keep_name(number, key, candidates.first().copied(), (&era, sight.seal.size));
@@ -466,6 +465,12 @@ impl App {
             }
         }
         Ok(named)
+    }
+
+    /// The statements that give a name, or gave it once.
+    pub(super) fn ever_called(&self, sight: &Sight<'_>, name: &Name) -> Result<Vec<Logged>, AppError> {
+        let posting = Posting::Name(name.clone());
+        Ok(find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?)
     }
 }
 

@@ -142,13 +142,24 @@ impl App {
         let csr = Csr::parse(csr)?;
         let hosted = self.hosted(application.domain)?;
         let issuing = self.issuing(&hosted)?;
-        let (record, about) = self.known_of(&issuing, &application.identity)?;
-        let profile = issuing.permits(&record, application.requester, application.profile)?;
-        self.check_key(&issuing, &csr, &application.identity)?;
-        let names = names_of(&record);
+        let known = self.known_of(&issuing, &application.identity)?;
+        self.certify_known(&issuing, application, &known, &csr)
+    }
+
+    /// The same, where request and record are at hand.
+    pub(super) fn certify_known(
+        &self,
+        issuing: &Issuing<'_>,
+        application: &Application<'_>,
+        (record, about): &(Record, Vec<Logged>),
+        csr: &Csr,
+    ) -> Result<Issued, CertifyError> {
+        let profile = issuing.permits(record, application.requester, application.profile)?;
+        self.check_key(issuing, csr, &application.identity)?;
+        let names = names_of(record);
         let given = issuing.given(profile, &application.identity, &names);
         let now = self.clock().now();
-        let leaf = given.leaf(&csr, SerialNumber::new(random()?), now)?;
+        let leaf = given.leaf(csr, SerialNumber::new(random()?), now)?;
         let (serial, names, not_before, not_after) = (leaf.serial, leaf.names.clone(), leaf.not_before, leaf.not_after);
         let certificate = leaf.sign(&*issuing.key.signer)?;
         let claims = Claims {
@@ -159,8 +170,8 @@ impl App {
             reason: Some(application.profile.to_string()),
             ..issuing.claims(Act::Issued)?
         };
-        let index = self.say(&issuing, &about, claims)?;
-        tracing::info!(domain = %hosted.name, %serial, id = %application.identity, index, "a certificate was issued");
+        let index = self.say(issuing, about, claims)?;
+        tracing::info!(domain = %issuing.hosted.name, %serial, id = %application.identity, index, "a certificate was issued");
         let chain = issuing.authority.chain.clone();
         Ok(Issued { certificate, chain, serial, names, not_before, not_after, index })
     }

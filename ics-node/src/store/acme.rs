@@ -1,21 +1,22 @@
 //! What the ACME server has to remember: credentials, accounts, orders, authorizations, certificates, blocks.
 //!
 //! A file of its own, `acme.db`, because its clients make most of what stands in it and nothing in it is needed to know
-//! what is true. Accounts and blocks are fsynced before they are acknowledged; a power cut may take the last orders, whose
-//! clients begin anew.
+//! what is true. Accounts and blocks are fsynced before they are acknowledged. All else is written together, a few times in
+//! a second: a crash may take the last orders, whose clients begin anew.
 
 pub(super) mod keeping;
+mod together;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+use self::together::Together;
 use super::error::StoreError;
 use super::{make_private, schema};
 use crate::acme::account::{Account, Holder};
@@ -34,21 +35,14 @@ const STATEMENTS: usize = 48;
 
 /// The open file.
 #[derive(Debug)]
-pub struct AcmeStore(Mutex<Open>);
-
-/// A connection, and how it was told to write.
-#[derive(Debug)]
-struct Open {
-    connection: Connection,
-    durability: Option<Durability>,
-}
+pub struct AcmeStore(Together);
 
 /// How soon what a transaction wrote must be on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Before it is acknowledged.
     Now,
-    /// With the next one that must, or soon.
+    /// With the next one that must, or soon: until then everybody here sees it, and a crash takes it.
     Soon,
 }
 
@@ -78,8 +72,8 @@ pub struct Issued {
     pub identifiers: Vec<Identifier>,
 }
 
-/// One transaction.
-pub struct AcmeTx<'c>(Transaction<'c>);
+/// What one job reads and writes.
+pub struct AcmeTx<'c>(&'c Connection);
 
 impl AcmeStore {
     /// Opens the file in the store's directory, and makes it if it is missing.
@@ -90,10 +84,10 @@ impl AcmeStore {
         make_private(dir)?;
         let connection = schema::open_writer(schema::File::Acme, &dir.join(FILE))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(Self(Mutex::new(Open { connection, durability: None })))
+        Ok(Self(Together::new(connection)?))
     }
 
-    /// Runs a job in a transaction, alone; nothing of it stays when it fails.
+    /// Runs a job, alone; nothing of it stays when it fails.
     ///
     /// # Errors
     /// What the job says, or when the database fails.
@@ -102,18 +96,7 @@ impl AcmeStore {
         durability: Durability,
         job: impl FnOnce(&AcmeTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sqlite = |error: rusqlite::Error| E::from(StoreError::from(error));
-        if open.durability != Some(durability) {
-            let mode = if durability == Durability::Now { "FULL" } else { "NORMAL" };
-            open.connection.pragma_update(None, "synchronous", mode).map_err(sqlite)?;
-            open.durability = Some(durability);
-        }
-        let tx = open.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
-        let tx = AcmeTx(tx);
-        let done = job(&tx)?;
-        tx.0.commit().map_err(sqlite)?;
-        Ok(done)
+        self.0.run(durability, |connection| job(&AcmeTx(connection)))
     }
 }
 

@@ -12,7 +12,8 @@ use super::Client;
 use crate::acme::identifier::Identifier;
 use crate::acme::problem::{Kind, Problem};
 use crate::app::App;
-use crate::app::certify::{CertifyError, Requester, TakenBack, is_permitted_since};
+use crate::app::certify::{CertifyError, Issuing, Requester, TakenBack, is_permitted_since};
+use crate::app::read::Sight;
 
 /// For which thing an account may have a certificate, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,14 +33,15 @@ impl App {
         identifiers: &[Identifier],
         profile: Option<&str>,
     ) -> Result<Entitled, Problem> {
-        let id = self.acme_thing(domain, identifiers)?;
+        let hosted = self.hosted(domain)?;
+        let issuing = self.issuing(&hosted)?;
+        let known = self.acme_meant(&issuing, identifiers)?;
+        self.acme_blocks(domain, client, identifiers, &known)?;
+        let (record, _) = known;
+        let id = record.identity.id;
         let IdentityId::Key(thing) = id else {
             return Err(Problem::new(Kind::RejectedIdentifier, format!("{id} has no key")));
         };
-        let hosted = self.hosted(domain)?;
-        let issuing = self.issuing(&hosted)?;
-        let (record, about) = self.known_of(&issuing, &id)?;
-        self.acme_blocks(domain, client, identifiers, (&record, &about))?;
         let names: BTreeSet<Name> = identifiers.iter().filter_map(Identifier::name).collect();
         let profiles = self.acme_wanted(domain, profile)?;
         let first = |requester| -> Result<ProfileName, Problem> {
@@ -64,14 +66,39 @@ impl App {
         }
     }
 
+    /// What is known of the one thing that has all these identifiers. Mostly only one was ever called so, and its record
+    /// says whether it still is.
+    fn acme_meant(&self, issuing: &Issuing<'_>, identifiers: &[Identifier]) -> Result<(Record, Vec<Logged>), Problem> {
+        let sight = &issuing.sight;
+        let mut candidates = BTreeSet::new();
+        for identifier in identifiers {
+            match identifier.query().parse() {
+                Ok(Lookup::Name(name)) => {
+                    candidates.extend(self.ever_called(sight, &name)?.iter().map(Logged::subject_id));
+                }
+                Ok(Lookup::Ids(ids)) => candidates.extend(ids),
+                Err(_) => return Err(Problem::malformed("an identifier")),
+            }
+        }
+        if let (Some(id), 1) = (candidates.first(), candidates.len())
+            && let Some((record, said)) = self.resolve(sight, id)?
+        {
+            let names: BTreeSet<&Name> = record.all_names().collect();
+            let is_its = |identifier: &Identifier| identifier.name().is_none_or(|name| names.contains(&name));
+            if identifiers.iter().all(is_its) {
+                return Ok((record, said.about));
+            }
+        }
+        let id = self.acme_thing(sight, identifiers)?;
+        Ok(self.known_of(issuing, &id)?)
+    }
+
     /// The one thing that has all these identifiers.
-    fn acme_thing(&self, domain: &DomainName, identifiers: &[Identifier]) -> Result<IdentityId, Problem> {
-        let hosted = self.hosted(domain)?;
-        let sight = self.sight(&hosted)?;
+    fn acme_thing(&self, sight: &Sight<'_>, identifiers: &[Identifier]) -> Result<IdentityId, Problem> {
         let (mut common, mut problems): (Option<BTreeSet<IdentityId>>, _) = (None, Vec::new());
         for identifier in identifiers {
             let lookup: Lookup = identifier.query().parse().map_err(|_| Problem::malformed("an identifier"))?;
-            let fitting = self.identities(&sight, &lookup)?;
+            let fitting = self.identities(sight, &lookup)?;
             if fitting.is_empty() {
                 let detail = format!("no record here gives the name `{identifier}`");
                 problems.push(Problem::new(Kind::RejectedIdentifier, detail).about(identifier));
@@ -99,7 +126,7 @@ impl App {
         domain: &DomainName,
         client: &Client,
         identifiers: &[Identifier],
-        (record, about): (&Record, &[Logged]),
+        (record, about): &(Record, Vec<Logged>),
     ) -> Result<(), Problem> {
         let digest_of = |end: &TakenBack<'_>| {
             let issued = about.iter().find(|it| it.index() == end.issued)?;

@@ -3,7 +3,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ics_core::identity::IdentityId;
-use ics_core::record::Record;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use serde::Deserialize;
@@ -18,8 +17,7 @@ use crate::acme::order::{NewOrder, ORDER_MILLIS, Order, OrderStatus, OrderUrls, 
 use crate::acme::problem::{Kind, Problem};
 use crate::acme::renewal::check_replaces;
 use crate::acme::urls::{Resource, Urls};
-use crate::app::certify::{Application, CertifyFault, Issued, Requester};
-use crate::app::entries::Said;
+use crate::app::certify::{Application, CertifyError, CertifyFault, Issued, Requester};
 use crate::app::{App, random};
 use crate::store::{self, AcmeTx};
 use crate::x509::{Csr, certificate_pem, sha256};
@@ -203,7 +201,7 @@ impl App {
         let (acme, urls) = self.acme(domain)?;
         let bad = |detail: String| Problem::new(Kind::BadCsr, detail);
         let der = URL_SAFE_NO_PAD.decode(&asked.csr).map_err(|error| bad(format!("csr: {error}")))?;
-        let csr = Csr::parse(&der).map_err(|error| Problem::from(crate::app::certify::CertifyError::from(error)))?;
+        let csr = Csr::parse(&der).map_err(|error| Problem::from(CertifyError::from(error)))?;
         check_key(client, &csr)?;
         let requested = csr.wanted.iter().map(|wanted| wanted.name().clone()).collect();
         let now = self.acme_now();
@@ -214,7 +212,7 @@ impl App {
             tx.put_order(id, &order)?;
             Ok((order, authorizations))
         })?;
-        let made = self.acme_make(domain, client, &order, &authorizations, &der);
+        let made = self.acme_make(domain, client, &order, &authorizations, &csr);
         let order = acme.read(|tx| {
             let (mut order, _) = own_order(tx, id, client)?;
             match &made {
@@ -239,33 +237,22 @@ impl App {
         client: &Client,
         order: &Order,
         authorizations: &[Authorization],
-        csr: &[u8],
+        csr: &Csr,
     ) -> Result<Issued, (Problem, bool)> {
-        // A right that the record gave may be gone by now; the issuer asks the record anew as well.
+        // A right that the record gave may be gone by now.
         let identity = IdentityId::Key(order.thing);
         let by_record = authorizations.iter().all(|it| it.challenges.is_empty());
         let requester = if by_record { client.account.holder.requester() } else { Requester::Identity(identity) };
-        self.acme_blocked(domain, client, order, &identity).map_err(|problem| (problem, true))?;
-        let application = Application { domain, requester, identity, profile: &order.profile };
-        self.certify(&application, csr).map_err(|error| {
+        let failed = |error: CertifyError| {
             let for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
-            (error.into(), for_good)
-        })
-    }
-
-    fn acme_blocked(
-        &self,
-        domain: &DomainName,
-        client: &Client,
-        order: &Order,
-        identity: &IdentityId,
-    ) -> Result<(), Problem> {
-        let hosted = self.hosted(domain)?;
-        let known = self.resolve(&self.sight(&hosted)?, identity)?;
-        let blocks = |(record, said): &(Record, Said)| {
-            self.acme_blocks(domain, client, &order.identifiers, (record, &said.about))
+            (Problem::from(error), for_good)
         };
-        known.as_ref().map_or(Ok(()), blocks)
+        let hosted = self.hosted(domain).map_err(|error| failed(error.into()))?;
+        let issuing = self.issuing(&hosted).map_err(failed)?;
+        let known = self.known_of(&issuing, &identity).map_err(failed)?;
+        self.acme_blocks(domain, client, &order.identifiers, &known).map_err(|problem| (problem, true))?;
+        let application = Application { domain, requester, identity, profile: &order.profile };
+        self.certify_known(&issuing, &application, &known, csr).map_err(failed)
     }
 
     /// A certificate, with one of the chains above it (RFC 8555, 7.4.2).

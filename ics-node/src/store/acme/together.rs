@@ -1,0 +1,138 @@
+//! One connection whose jobs are written together: what need not be on the disk at once waits in one transaction for what
+//! must, or for a moment. So a job costs no commit, and jobs that change the same pages write them once.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::Durability;
+use crate::store::error::StoreError;
+
+/// How long what need not be on the disk waits for company.
+const WAITS: Duration = Duration::from_millis(50);
+
+/// A connection and the thread that ends its transactions.
+#[derive(Debug)]
+pub(super) struct Together {
+    shared: Arc<Shared>,
+    ends: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    open: Mutex<Open>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    is_over: bool,
+}
+
+impl Together {
+    pub(super) fn new(connection: Connection) -> Result<Self, StoreError> {
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        let open = Mutex::new(Open { connection, is_over: false });
+        let shared = Arc::new(Shared { open, changed: Condvar::new() });
+        let of_thread = Arc::clone(&shared);
+        let ends = std::thread::Builder::new().name("ics-acme".to_owned()).spawn(move || of_thread.end_each());
+        let ends = ends.map_err(|error| StoreError::refused(format!("the thread of acme.db: {error}")))?;
+        Ok(Self { shared, ends: Some(ends) })
+    }
+
+    /// Runs a job, alone; nothing of it stays when it fails.
+    pub(super) fn run<T, E: From<StoreError>>(
+        &self,
+        durability: Durability,
+        job: impl FnOnce(&Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut open = self.shared.lock();
+        match durability {
+            Durability::Now => open.now(job),
+            Durability::Soon => {
+                if open.begin().map_err(StoreError::from)? {
+                    self.shared.changed.notify_one();
+                }
+                open.soon(job)
+            }
+        }
+    }
+}
+
+impl Drop for Together {
+    fn drop(&mut self) {
+        self.shared.lock().is_over = true;
+        self.shared.changed.notify_one();
+        // A thread that panicked has nothing to say any more.
+        let _ = self.ends.take().map(JoinHandle::join);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends each transaction a moment after it began, until the store is closed.
+    fn end_each(&self) {
+        let mut open = self.lock();
+        loop {
+            let idle = |open: &mut Open| open.connection.is_autocommit() && !open.is_over;
+            open = self.changed.wait_while(open, idle).unwrap_or_else(PoisonError::into_inner);
+            let early = |open: &mut Open| !open.is_over;
+            open = self.changed.wait_timeout_while(open, WAITS, early).unwrap_or_else(PoisonError::into_inner).0;
+            if let Err(error) = open.end() {
+                tracing::error!(%error, "the last orders of ACME clients are lost");
+                // What cannot be written is given up; whether that works, the next job finds out.
+                let _ = open.connection.execute_batch("ROLLBACK");
+            }
+            if open.is_over {
+                return;
+            }
+        }
+    }
+}
+
+impl Open {
+    /// Begins a transaction if none is under way; whether it did.
+    fn begin(&self) -> rusqlite::Result<bool> {
+        let begins = self.connection.is_autocommit();
+        if begins {
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        }
+        Ok(begins)
+    }
+
+    /// Commits what is under way.
+    fn end(&self) -> rusqlite::Result<()> {
+        if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("COMMIT") }
+    }
+
+    fn soon<T, E: From<StoreError>>(&mut self, job: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        let savepoint = self.connection.savepoint().map_err(StoreError::from)?;
+        let done = job(&savepoint)?;
+        savepoint.commit().map_err(StoreError::from)?;
+        Ok(done)
+    }
+
+    /// What waited is made durable with it: the sync of a write-ahead log is one of all that stands before.
+    fn now<T, E: From<StoreError>>(&mut self, job: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        let sqlite = |error: rusqlite::Error| E::from(StoreError::from(error));
+        self.end().map_err(sqlite)?;
+        self.connection.pragma_update(None, "synchronous", "FULL").map_err(sqlite)?;
+        let kept = self.transaction(job);
+        self.connection.pragma_update(None, "synchronous", "NORMAL").map_err(sqlite)?;
+        kept
+    }
+
+    fn transaction<T, E: From<StoreError>>(&mut self, job: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        let sqlite = |error: rusqlite::Error| E::from(StoreError::from(error));
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+        let done = job(&tx)?;
+        tx.commit().map_err(sqlite)?;
+        Ok(done)
+    }
+}
