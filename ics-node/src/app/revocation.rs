@@ -17,6 +17,7 @@ use super::ocsp::is_by;
 use super::problem::Code;
 use super::read::Sight;
 use super::{App, AppError};
+use crate::parallel;
 use crate::store::DomainNumber;
 use crate::x509::{Authority, RevocationList, Revoked, SerialNumber, State, crl_url, issuer_id};
 
@@ -24,6 +25,8 @@ use crate::x509::{Authority, RevocationList, Revoked, SerialNumber, State, crl_u
 const CATCH_UP: u64 = 20_000;
 /// Statements that are read at once.
 const PAGE: usize = 1_000;
+/// Records below which a thread more is not worth its start.
+const RECORDS: usize = 16;
 
 /// A signed list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,14 +221,16 @@ impl App {
         for signer in signers {
             for bucket in (usize::from(shard)..256).step_by(step).filter_map(|bucket| u8::try_from(bucket).ok()) {
                 let posting = Posting::Issued(signer, bucket);
-                for issued in find_logged(&sight.entries, &sight.domain, &posting, usize::MAX)? {
-                    let Some(certificate) = Certificate::of(&issued) else { continue };
-                    if certificate.until.is_some_and(|until| until <= now) {
-                        continue;
-                    }
-                    let Some(record) = self.record_in_passing(sight, &issued.subject_id(), now)? else { continue };
+                let issued = find_logged(&sight.entries, &sight.domain, &posting, usize::MAX)?;
+                let in_force = issued.iter().filter_map(|issued| Some((Certificate::of(issued)?, issued.subject_id())));
+                let in_force = in_force.filter(|(certificate, _)| certificate.until.is_none_or(|until| until > now));
+                let records = parallel::map(in_force.collect(), RECORDS, |(certificate, id)| {
+                    self.record_in_passing(sight, &id, now).map(|record| Some((certificate, id, record?)))
+                });
+                for found in records {
+                    let Some((certificate, id, record)) = found? else { continue };
                     list.put(&certificate, &record);
-                    tracker.remember(issued.subject_id(), &record, now);
+                    tracker.remember(id, &record, now);
                 }
             }
         }

@@ -32,7 +32,7 @@ use crate::world::{CREATED, DOMAIN, Shape, World, domain, maker};
 use crate::{Error, Options, Outcome};
 
 /// Orders of one round, unless fewer are asked for, and clients that make them side by side.
-const ORDERS: usize = 1_600;
+const ORDERS: usize = 3_200;
 const CLIENTS: usize = 64;
 /// Rounds, each server in turn.
 const ROUNDS: usize = 3;

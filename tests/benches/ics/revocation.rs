@@ -36,10 +36,12 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     let directory = tempfile::tempdir()?;
     std::fs::write(directory.path().join("issuer.pem"), certificate_pem(&world.issuer))?;
     issue(&world, 0..FEW.min(options.entries))?;
+    let world = restarted(world)?;
     let few = costs(report, &world, &directory, FEW.min(options.entries))?;
     over_http(report, &world, &directory)?;
     if options.entries > FEW {
         issue(&world, FEW..options.entries)?;
+        let world = restarted(world)?;
         let many = costs(report, &world, &directory, options.entries)?;
         report.bounded(
             &format!("revocation, {} to {FEW}", options.entries),
@@ -79,6 +81,17 @@ fn issue(world: &World, numbers: std::ops::Range<usize>) -> Outcome {
         world.submit(certificate.into_iter().chain(made.concat()).collect());
     }
     Ok(())
+}
+
+/// The node started anew, with all that was written before on the disk: what is timed is a revocation, and not the writing
+/// of what came in just before it.
+fn restarted(world: World) -> Result<World, Error> {
+    let key = world.key.clone();
+    let world = world.with_key(key);
+    if !Command::new("sync").status()?.success() {
+        return Err("sync failed".into());
+    }
+    Ok(world)
 }
 
 fn bodies(world: &World, numbers: &[usize]) -> Result<Vec<Vec<u8>>, Error> {
