@@ -63,6 +63,7 @@ impl Gateway {
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(app.clone().beat(stopped.clone()));
+        tasks.spawn(app.clone().stay_ready(stopped.clone()));
         tasks.spawn(app.clone().replicate(stopped));
         Ok(Self { app, runtime: Handle::current(), stopping, tasks })
     }

@@ -145,6 +145,7 @@ impl Service {
                 }
             });
         }
+        tasks.spawn(self.app.clone().stay_ready(stopped.clone()));
         tasks.spawn(self.app.clone().be_witnessed(stopped.clone()));
         tasks.spawn(self.app.clone().follow_sources(stopped.clone()));
         tasks.spawn(self.app.clone().send_outboxes(stopped.clone()));

@@ -86,6 +86,17 @@ impl Posting {
         };
         [&[tag], value.as_slice()].concat()
     }
+
+    /// Whether a statement is filed under it: whether it is one of its [`postings`].
+    #[must_use]
+    pub fn is_of(&self, statement: &Logged) -> bool {
+        match self {
+            // Each look-up compares one of these two; to make all the others for it takes longer than to find it.
+            Self::Subject(id) => statement.subject_id() == *id,
+            Self::Name(name) => statement.names().contains(name),
+            _ => postings(statement).contains(self),
+        }
+    }
 }
 
 /// The attributes by which listings are filtered.

@@ -480,8 +480,8 @@ fn candidates_of_a_group_are_those_that_select_less() {
 
 #[test]
 fn postings_are_all_by_which_a_statement_is_found() {
-    let draft = pump(0).name("serial:SN-1").joins(&lot());
-    let keys = postings(&draft.log());
+    let statement = pump(0).name("serial:SN-1").joins(&lot()).log();
+    let keys = postings(&statement);
     for key in [
         Posting::Subject(device()),
         Posting::Statement(id(0)),
@@ -495,6 +495,10 @@ fn postings_are_all_by_which_a_statement_is_found() {
     ] {
         assert!(keys.contains(&key), "{key:?}");
     }
+    assert!(keys.iter().all(|key| key.is_of(&statement)));
+    let others = postings(&pump(1).name("serial:SN-2").log());
+    let filed: Vec<_> = others.iter().filter(|key| key.is_of(&statement)).collect();
+    assert_eq!(filed, others.intersection(&keys).collect::<Vec<_>>(), "and no other is");
     let keys = postings(&grant(1, MAKER, "manufacturer", BUYER, "owner").on(&lot()).log());
     assert!(keys.contains(&Posting::Grantee(BUYER)));
     assert!(keys.contains(&Posting::Selector(lot().selector_key().expect("a selector"))));

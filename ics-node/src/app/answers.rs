@@ -4,20 +4,19 @@
 //! reads what memory lacks, and blocks.
 
 use core::fmt::Write as _;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
-use ics_core::name::{Lookup, Name};
-use ics_core::record::{Logged, Posting, Record, candidate_groups, resolve};
+use ics_core::name::Lookup;
+use ics_core::record::{CandidateGroups, Logged, Posting, Record, candidate_groups, resolve};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
-use super::entries::{Said, about, find_logged, keys, subject_key};
+use super::entries::{Said, about, find_besides, keys};
 use super::hosted::Hosted;
-use super::memory::{Around, Era, Kept, name_key};
+use super::memory::{Around, Era, Kept, Place, name_key, place_of};
 use super::read::{Sight, only, parse};
 use super::{App, AppError, Reader};
 use crate::api::AsOf;
@@ -339,8 +338,8 @@ impl App {
     /// The same, of what is kept; false if that is not all.
     fn whom_in_memory(&self, query: &Query, domain: DomainNumber, now: Timestamp, meant: &mut Meant) -> bool {
         let memory = self.memory();
-        let mut add = |id: &IdentityId, key: Key, is_meant: &dyn Fn(&Kept) -> bool| {
-            let Some(kept) = memory.recall_at(domain, (id, key), now) else { return false };
+        let mut add = |place: Place, is_meant: &dyn Fn(&Kept) -> bool| {
+            let Some(kept) = memory.recall_at(domain, place, now) else { return false };
             if is_meant(&kept) {
                 meant.ids.push(kept.id);
             }
@@ -348,10 +347,10 @@ impl App {
             true
         };
         match (&query.lookup, query.name) {
-            (Lookup::Ids(ids), _) => ids.iter().all(|id| add(id, subject_key(id), &Kept::is_something)),
+            (Lookup::Ids(ids), _) => ids.iter().all(|id| add(place_of(id), &Kept::is_something)),
             (Lookup::Name(_), Some(name)) => match memory.recall_name(domain, name).map(|it| it.identity) {
                 Some(None) => true,
-                Some(Some((id, key))) => add(&id, key, &|kept| kept.is_called(name.0)),
+                Some(Some(place)) => add(place, &|kept| kept.is_called(name.0)),
                 None => false,
             },
             (Lookup::Name(_), None) => false,
@@ -383,16 +382,30 @@ impl App {
 
     /// What a domain says of an identity now, from memory or kept there from now on.
     pub(crate) fn kept(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Arc<Kept>, AppError> {
+        self.kept_besides(sight, id, &[])
+    }
+
+    /// The same; statements at hand are not read again.
+    pub(super) fn kept_besides(
+        &self,
+        sight: &Sight<'_>,
+        id: &IdentityId,
+        at_hand: &[Logged],
+    ) -> Result<Arc<Kept>, AppError> {
         let (memory, number, now) = (self.memory(), sight.hosted.number, self.clock().now());
         if let Some(kept) = memory.recall(number, id, now) {
             return Ok(kept);
         }
         let era = memory.era(number);
-        let Judged { record, about, around } = self.judge_now(sight, &era, id, now)?;
+        let (posting, limit) = (Posting::Subject(*id), limits::RECORD_STATEMENTS + 1);
+        let about = find_besides(&sight.entries, &sight.domain, &posting, limit, at_hand)?;
+        let Judged { record, about, around } = self.judge(sight, &era, id, about, now)?;
         let withheld = self.is_withheld(sight, id, &about)?;
-        let record = record.as_ref().map(|it| (it, self.may_read(Reader::Anonymous, &sight.domain, it)));
-        let era_of_it = (Arc::clone(&era), around);
-        let kept = Arc::new(Kept::new(*id, memory.next_generation(), era_of_it, record, withheld)?);
+        let record = record.map(|it| {
+            let open = self.may_read(Reader::Anonymous, &sight.domain, &it);
+            (it, open)
+        });
+        let kept = Arc::new(Kept::new(*id, memory.next_generation(), (era, around), record, withheld)?);
         if sight.is_whole() {
             memory.keep(number, &kept, sight.seal.size);
         }
@@ -402,12 +415,19 @@ impl App {
     /// What a domain says of an identity now, and the statements by which it does.
     pub(crate) fn resolve(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Option<(Record, Said)>, AppError> {
         let era = self.memory().era(sight.hosted.number);
-        let Judged { record, about, around } = self.judge_now(sight, &era, id, self.clock().now())?;
+        let about = about(&sight.entries, &sight.domain, id)?;
+        let Judged { record, about, around } = self.judge(sight, &era, id, about, self.clock().now())?;
         Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen: false })))
     }
 
-    fn judge_now(&self, sight: &Sight<'_>, era: &Era, id: &IdentityId, now: Timestamp) -> Result<Judged, AppError> {
-        let about = about(&sight.entries, &sight.domain, id)?;
+    fn judge(
+        &self,
+        sight: &Sight<'_>,
+        era: &Era,
+        id: &IdentityId,
+        about: Vec<Logged>,
+        now: Timestamp,
+    ) -> Result<Judged, AppError> {
         let around = self.around(sight, era, &about)?;
         let record = resolve(&sight.domain, id, &about, &around.statements, now);
         Ok(Judged { record, about, around })
@@ -415,7 +435,11 @@ impl App {
 
     /// Whether this node holds something about an identity, or about its groups, and is no longer shown the rest.
     fn is_withheld(&self, sight: &Sight<'_>, id: &IdentityId, about: &[Logged]) -> Result<bool, AppError> {
-        let postings = core::iter::once(Posting::Subject(*id)).chain(of_groups(about));
+        if !self.store().sight(sight.hosted.number)?.is_partial() {
+            return Ok(false);
+        }
+        let candidates = candidate_groups(about);
+        let postings = core::iter::once(Posting::Subject(*id)).chain(of_groups(&candidates));
         for key in keys(&postings.collect::<Vec<_>>()) {
             if self.store().is_lost(sight.hosted.number, key)? {
                 return Ok(true);
@@ -428,7 +452,7 @@ impl App {
     fn around(&self, sight: &Sight<'_>, era: &Era, about: &[Logged]) -> Result<Arc<Around>, AppError> {
         let (arounds, number) = (self.memory().arounds(), sight.hosted.number);
         let candidates = candidate_groups(about);
-        let keys = keys(&of_groups(about));
+        let keys = keys(&of_groups(&candidates).collect::<Vec<_>>());
         if let Some(around) = arounds.recall(number, &keys) {
             return Ok(around);
         }
@@ -436,47 +460,10 @@ impl App {
         let size = if sight.is_whole() { sight.seal.size } else { 0 };
         Ok(arounds.keep(number, keys, statements, (era, size)))
     }
-
-    /// The identities of a domain that a look-up fits: for a name, those to which an entitled signer gives it now.
-    pub(crate) fn identities(&self, sight: &Sight<'_>, lookup: &Lookup) -> Result<BTreeSet<IdentityId>, AppError> {
-        let name = match lookup {
-            Lookup::Ids(ids) => {
-                let mut known = BTreeSet::new();
-                for id in ids {
-                    if self.kept(sight, id)?.is_something() {
-                        known.insert(*id);
-                    }
-                }
-                return Ok(known);
-            }
-            Lookup::Name(name) => name,
-        };
-        let (memory, number, key) = (self.memory(), sight.hosted.number, name_key(name));
-        let era = memory.era(number);
-        let giving = self.ever_called(sight, name)?;
-        let candidates: BTreeSet<IdentityId> = giving.iter().map(Logged::subject_id).collect();
-        if candidates.len() <= 1 && sight.is_whole() {
-            memory.keep_name(number, key, candidates.first().copied(), (&era, sight.seal.size));
-        }
-        let mut named = BTreeSet::new();
-        for id in candidates {
-            if self.kept(sight, &id)?.is_called(key.0) {
-                named.insert(id);
-            }
-        }
-        Ok(named)
-    }
-
-    /// The statements that give a name, or gave it once.
-    pub(super) fn ever_called(&self, sight: &Sight<'_>, name: &Name) -> Result<Vec<Logged>, AppError> {
-        let posting = Posting::Name(name.clone());
-        Ok(find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?)
-    }
 }
 
-/// By what the statements are found about the groups that an identity may belong to.
-fn of_groups(about: &[Logged]) -> Vec<Posting> {
-    let candidates = candidate_groups(about);
+/// By what the statements are found about groups to which something may belong.
+fn of_groups(candidates: &CandidateGroups) -> impl Iterator<Item = Posting> {
     let named = candidates.named.iter().map(|group| Posting::Subject(IdentityId::Group(*group)));
-    named.chain(candidates.selectors.iter().map(|selector| Posting::Selector(*selector))).collect()
+    named.chain(candidates.selectors.iter().map(|selector| Posting::Selector(*selector)))
 }

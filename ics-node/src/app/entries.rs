@@ -7,7 +7,7 @@ use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups, postings, postings_of};
+use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups, postings_of};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Remnant, StatementId};
 
@@ -31,10 +31,16 @@ pub(crate) fn keys(postings: &[Posting]) -> Vec<Key> {
     postings.iter().map(|posting| Key::of(&posting.to_bytes())).collect()
 }
 
+impl Snapshot<'_> {
+    /// Where the entries are that [`Entries::find`] gives.
+    fn positions(&self, postings: &[Posting], limit: usize) -> Result<Vec<u64>, StoreError> {
+        self.store.all_positions(self.number, &keys(postings), 0..self.size, limit)
+    }
+}
+
 impl Entries for Snapshot<'_> {
     fn find(&self, postings: &[Posting], limit: usize) -> Result<Vec<StoredEntry>, StoreError> {
-        let indices = self.store.all_positions(self.number, &keys(postings), 0..self.size, limit)?;
-        self.store.entries_at(self.number, &indices)
+        self.store.entries_at(self.number, &self.positions(postings, limit)?)
     }
 }
 
@@ -129,7 +135,7 @@ fn about_with_remnants(
     let posting = Posting::Subject(*id);
     let mut about = Vec::with_capacity(found.len());
     for entry in found {
-        about.extend(restore(domain, entry)?.filter(|statement| postings(statement).contains(&posting)));
+        about.extend(restore(domain, entry)?.filter(|statement| posting.is_of(statement)));
     }
     let told: BTreeSet<StatementId> = about.iter().filter(|it| it.is_erased()).map(Logged::id).collect();
     let remnants = found.iter().filter(|entry| entry.content.is_none());
@@ -147,8 +153,28 @@ pub(crate) fn find_logged(
 ) -> Result<Vec<Logged>, StoreError> {
     let mut logged = Vec::new();
     for entry in entries.find(core::slice::from_ref(posting), limit)? {
-        logged.extend(restore(domain, &entry)?.filter(|statement| postings(statement).contains(posting)));
+        logged.extend(restore(domain, &entry)?.filter(|statement| posting.is_of(statement)));
     }
+    Ok(logged)
+}
+
+/// The same, of which some may be at hand: they are not read again.
+pub(crate) fn find_besides(
+    entries: &Snapshot<'_>,
+    domain: &Domain,
+    posting: &Posting,
+    limit: usize,
+    at_hand: &[Logged],
+) -> Result<Vec<Logged>, StoreError> {
+    let mut indices = entries.positions(core::slice::from_ref(posting), limit)?;
+    let is_among = |statement: &&Logged| indices.binary_search(&statement.index()).is_ok();
+    let mut logged: Vec<Logged> = at_hand.iter().filter(is_among).cloned().collect();
+    indices.retain(|index| logged.iter().all(|statement| statement.index() != *index));
+    for entry in entries.store.entries_at(entries.number, &indices)? {
+        logged.extend(restore(domain, &entry)?);
+    }
+    logged.retain(|statement| posting.is_of(statement));
+    logged.sort_unstable_by_key(Logged::index);
     Ok(logged)
 }
 

@@ -14,10 +14,10 @@ use quick_cache::sync::Cache;
 use x509_cert::Certificate;
 
 use super::certify::IssuerKey;
-use super::entries::subject_key;
+use super::memory::{Place, place_of};
 use super::read::Sight;
 use super::{App, AppError, Depth};
-use crate::store::{DomainNumber, Key, Part};
+use crate::store::{DomainNumber, Part};
 use crate::x509::{Authority, OcspError, Question, Questions, Responder, State, answers_for};
 
 /// An answer, DER, and until when it holds.
@@ -37,8 +37,7 @@ pub struct OcspAnswer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rests {
     domain: DomainNumber,
-    id: IdentityId,
-    key: Key,
+    place: Place,
     generation: u64,
     /// Until when it is given without being made anew.
     serves_until: Timestamp,
@@ -100,7 +99,7 @@ impl App {
     pub fn ocsp_holds(&self, answer: &OcspAnswer) -> bool {
         let Some(rests) = answer.rests_on else { return false };
         let now = self.clock().now();
-        let kept = self.memory().recall_at(rests.domain, (&rests.id, rests.key), now);
+        let kept = self.memory().recall_at(rests.domain, rests.place, now);
         kept.is_some_and(|kept| kept.generation == rests.generation && now < rests.serves_until)
     }
 
@@ -153,7 +152,7 @@ impl App {
         };
         let serves_until = this_update.plus_millis(next_update.millis_since(this_update) / 2);
         let domain = sight.hosted.number;
-        let rests_on = Some(Rests { domain, id, key: subject_key(&id), generation, serves_until });
+        let rests_on = Some(Rests { domain, place: place_of(&id), generation, serves_until });
         let answer = Arc::new(OcspAnswer { der, this_update, next_update, rests_on });
         self.0.ocsp.0.insert((domain, question.key()), Arc::clone(&answer));
         Ok(answer)

@@ -63,8 +63,10 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let id = only(query, self.identities(&sight, &parse(query)?)?)?;
-        let (record, _) = self.readable(reader, &sight, &id)?.ok_or_else(|| AppError::unknown_identity(query))?;
-        Ok(RecordAnswer { as_of: self.as_of(&sight), record })
+        let record = self.kept(&sight, &id)?.record()?.filter(|record| self.may_read(reader, &sight.domain, record));
+        let record = record.ok_or_else(|| AppError::unknown_identity(query))?;
+        // What memory keeps was judged a while ago, and would be judged the same now.
+        Ok(RecordAnswer { as_of: self.as_of(&sight), record: Record { at: self.clock().now(), ..record } })
     }
 
     /// What a domain holds of an identity, as OpenPGP; only objects of one version, because clients of version 4 stop

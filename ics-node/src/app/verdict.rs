@@ -42,7 +42,7 @@ struct Looking {
 impl Looking {
     /// A number for the thing: where anything is told of it, memory has it at hand.
     fn key(&self) -> u64 {
-        let told = self.told.first().map(|told| told.kept.key);
+        let told = self.told.first().map(|told| told.kept.place.0);
         told.or_else(|| self.id.as_ref().map(subject_key)).map_or(0, Key::bits)
     }
 }

@@ -33,7 +33,7 @@ pub struct Sight {
 
 impl Sight {
     /// Whether the mirror has ever been refused anything.
-    pub(crate) fn is_partial(self) -> bool {
+    pub(crate) const fn is_partial(self) -> bool {
         self.rights.is_some() || self.settled > 0 || self.unsettled
     }
 }

@@ -105,3 +105,58 @@ async fn a_second_question_needs_no_store() {
     maker.publish(&app, &device(3), "urn:dev:os:32473-3", "L3").await;
     assert!(asked(&app, Reader::Anonymous, "serial:SN-L1", Depth::Memory).is_some(), "others do not end it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_made_ready_is_answered_from_memory_at_once() {
+    for (maker, hides) in [
+        (Party::found("devices.acme.example"), false),
+        (Party::found_private("devices.acme.example", "principal has node"), true),
+    ] {
+        let app = maker.open();
+        for (number, lot) in [(1, "L1"), (2, "L2")] {
+            let urn = format!("urn:dev:os:32473-{number}");
+            maker.publish(&app, &device(number), &urn, lot).await;
+        }
+        drop(app);
+        let app = maker.open();
+        let queries = ["serial:SN-L1", "urn:dev:os:32473-2"].map(str::to_owned);
+        let ids = [1, 2].map(|number| device(number).fingerprint().to_string());
+        let all: Vec<String> = queries.into_iter().chain(ids).collect();
+        for query in &all {
+            assert_eq!(asked(&app, Reader::Operator, query, Depth::Memory), None, "{query}: nothing is ready");
+        }
+        tokio::task::block_in_place(|| app.make_ready());
+        for query in &all {
+            let answer = asked(&app, Reader::Operator, query, Depth::Memory).expect("is ready");
+            assert_eq!(answer["records"].as_array().map(Vec::len), Some(1), "{query}: {answer}");
+            let strangers = asked(&app, Reader::Anonymous, query, Depth::Memory).expect("is ready as well");
+            assert_eq!(strangers.is_string(), hides, "{query}: {strangers}");
+        }
+        compare(&app, &all, "made ready");
+        // News ends what they are about, and are made ready in their turn.
+        maker.publish(&app, &device(3), "urn:dev:os:32473-3", "L3").await;
+        assert_eq!(asked(&app, Reader::Operator, "serial:SN-L3", Depth::Memory), None);
+        tokio::task::block_in_place(|| app.make_ready());
+        assert!(asked(&app, Reader::Operator, "serial:SN-L3", Depth::Memory).is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_makes_itself_ready_until_it_is_told_to_stop() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(app.clone().stay_ready(stopped));
+    for number in [1, 2] {
+        let urn = format!("urn:dev:os:32473-{number}");
+        maker.publish(&app, &device(number), &urn, "L1").await;
+        let is_ready = async {
+            while asked(&app, Reader::Anonymous, &urn, Depth::Memory).is_none() {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), is_ready).await.expect("in time");
+    }
+    stop.send_replace(true);
+    running.await.expect("ends");
+}

@@ -74,7 +74,7 @@ impl App {
         for identifier in identifiers {
             match identifier.query().parse() {
                 Ok(Lookup::Name(name)) => {
-                    candidates.extend(self.ever_called(sight, &name)?.iter().map(Logged::subject_id));
+                    candidates.extend(self.giving(sight, &name, &[])?.1);
                 }
                 Ok(Lookup::Ids(ids)) => candidates.extend(ids),
                 Err(_) => return Err(Problem::malformed("an identifier")),

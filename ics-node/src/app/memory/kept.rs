@@ -9,18 +9,17 @@ use ics_core::time::Timestamp;
 use lz4_flex::block::{compress_with_dict, decompress_into_with_dict};
 use sha2::{Digest as _, Sha256};
 
-use super::{Around, Era};
+use super::{Around, Era, Place};
 use crate::api::RecordSummary;
 use crate::app::AppError;
-use crate::app::entries::subject_key;
 use crate::store::Key;
 
 /// What a domain says of an identity, also if that is nothing.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pub(crate) id: IdentityId,
-    /// By which the entries about it are found.
-    pub(crate) key: Key,
+    /// By what it is found.
+    pub(crate) place: Place,
     pub(crate) generation: u64,
     /// Whether there is more that this node is no longer shown.
     pub(crate) withheld: bool,
@@ -76,18 +75,18 @@ impl Kept {
         id: IdentityId,
         generation: u64,
         (era, around): (Arc<Era>, Arc<Around>),
-        record: Option<(&Record, bool)>,
+        record: Option<(Record, bool)>,
         withheld: bool,
     ) -> Result<Self, AppError> {
-        let changes_at = record.and_then(|(record, _)| record.changes_at);
+        let changes_at = record.as_ref().and_then(|(record, _)| record.changes_at);
         let known = record.map(|(record, open)| Known::new(record, open, &around)).transpose()?;
-        let (key, confirmed) = (subject_key(&id), AtomicBool::new(false));
-        Ok(Self { id, key, generation, withheld, era, around, confirmed, changes_at, known })
+        let (place, confirmed) = (super::place_of(&id), AtomicBool::new(false));
+        Ok(Self { id, place, generation, withheld, era, around, confirmed, changes_at, known })
     }
 
-    /// Whether it is about that identity, and still what the domain says.
-    pub(super) fn holds(&self, id: &IdentityId, now: Timestamp) -> bool {
-        self.id == *id
+    /// Whether it is about the identity that is found by that, and still what the domain says.
+    pub(super) fn holds(&self, place: Place, now: Timestamp) -> bool {
+        self.place == place
             && self.confirmed.load(Ordering::Acquire)
             && self.changes_at.is_none_or(|at| now < at)
             && !self.around.is_over()
@@ -153,13 +152,13 @@ impl Kept {
 }
 
 impl Known {
-    fn new(record: &Record, open: bool, around: &Around) -> Result<Self, AppError> {
+    fn new(mut record: Record, open: bool, around: &Around) -> Result<Self, AppError> {
         let unwritable = |error| AppError::Internal(format!("a record has no JSON form: {error}"));
-        let whole = serde_json::to_vec(record).map_err(unwritable)?;
-        let summary = serde_json::to_vec(&RecordSummary::from(record)).map_err(unwritable)?;
+        let whole = serde_json::to_vec(&record).map_err(unwritable)?;
+        let summary = serde_json::to_vec(&RecordSummary::from(&record)).map_err(unwritable)?;
         // When it was judged makes no difference to what it says.
-        let timeless = Record { at: Timestamp::default(), ..record.clone() };
-        let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(&timeless).map_err(unwritable)?).into();
+        record.at = Timestamp::default();
+        let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(&record).map_err(unwritable)?).into();
         let [a, b, c, d, e, f, g, h, ..] = digest;
         let sample = around.sample.get_or_init(|| [whole.as_slice(), &summary].concat().into());
         let names = record.all_names().map(|name| super::name_key(name).0).collect();

@@ -29,23 +29,29 @@ use quick_cache::sync::Cache;
 pub(crate) use around::{Around, Arounds};
 pub(crate) use kept::Kept;
 
-use super::entries::{kind_key, subject_key};
+use super::entries::kind_key;
 use crate::store::{Change, DomainNumber, Key};
 
 /// Where something is kept: the domain, and the key by which its entries are found.
-type Place = (DomainNumber, Key);
+type At = (DomainNumber, Key);
+
+/// By what an identity is found: the key of the entries about it, with more of the hash, so that no two have both.
+pub(crate) type Place = (Key, u64);
 
 /// Bytes that a cache spends on an entry beside its value: its key, its place in a queue and in a table.
 const PLACE_BYTES: u64 = 64;
-/// The share of memory that is for names and rulings, which are small.
-const SMALL_SHARE: u64 = 5;
-/// Bytes of an identity on average; caches make room for their tables by it.
+/// The shares of memory, in tenths, that are for names and for rulings: both are small, and a thing has a few names.
+const NAMES_SHARE: u64 = 2;
+const RULINGS_SHARE: u64 = 1;
+/// Bytes of an identity on average, by which the caches know how many there may be.
 const EXPECTED_BYTES: u64 = 640;
+/// Room in tables is made for so many at once; for more they grow. A small node is not to pay for a large one's.
+const ROOM: usize = 65_536;
 
 /// Bounded by bytes, over all domains of a node.
 pub(crate) struct Memory {
-    kept: Cache<Place, Arc<Kept>, Bytes>,
-    names: Cache<Place, Named, Bytes>,
+    kept: Cache<At, Arc<Kept>, Bytes>,
+    names: Cache<At, Named, Bytes>,
     rulings: Cache<Asked, Ruled, Bytes>,
     arounds: Arounds,
     eras: Mutex<BTreeMap<DomainNumber, Arc<Era>>>,
@@ -76,8 +82,8 @@ impl Era {
 pub(crate) struct Named {
     /// More of the name's hash: see [`Key::with_rest`].
     rest: u64,
-    /// With the key by which the entries about it are found: hashing it anew costs as much as a look-up.
-    pub(crate) identity: Option<(IdentityId, Key)>,
+    /// By what it is found.
+    pub(crate) identity: Option<Place>,
 }
 
 /// A use of one thing, with another.
@@ -98,14 +104,14 @@ struct Ruled {
 #[derive(Clone)]
 struct Bytes;
 
-impl Weighter<Place, Arc<Kept>> for Bytes {
-    fn weight(&self, _: &Place, kept: &Arc<Kept>) -> u64 {
+impl Weighter<At, Arc<Kept>> for Bytes {
+    fn weight(&self, _: &At, kept: &Arc<Kept>) -> u64 {
         kept.bytes() + PLACE_BYTES
     }
 }
 
-impl Weighter<Place, Named> for Bytes {
-    fn weight(&self, _: &Place, _: &Named) -> u64 {
+impl Weighter<At, Named> for Bytes {
+    fn weight(&self, _: &At, _: &Named) -> u64 {
         size_of::<Named>() as u64 + PLACE_BYTES
     }
 }
@@ -119,13 +125,13 @@ impl Weighter<Asked, Ruled> for Bytes {
 impl Memory {
     /// Memory of `bytes` at most.
     pub(crate) fn new(bytes: u64) -> Self {
-        let small = bytes / SMALL_SHARE / 2;
-        let large = bytes - 2 * small;
-        let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX);
+        let (names, rulings) = (bytes / 10 * NAMES_SHARE, bytes / 10 * RULINGS_SHARE);
+        let kept = bytes - names - rulings;
+        let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(ROOM).min(ROOM);
         Self {
-            kept: Cache::with_weighter(items(large, EXPECTED_BYTES), large, Bytes),
-            names: Cache::with_weighter(items(small, 2 * PLACE_BYTES), small, Bytes),
-            rulings: Cache::with_weighter(items(small, 2 * PLACE_BYTES), small, Bytes),
+            kept: Cache::with_weighter(items(kept, EXPECTED_BYTES), kept, Bytes),
+            names: Cache::with_weighter(items(names, 2 * PLACE_BYTES), names, Bytes),
+            rulings: Cache::with_weighter(items(rulings, 2 * PLACE_BYTES), rulings, Bytes),
             arounds: Arounds::default(),
             eras: Mutex::default(),
             generations: AtomicU64::new(1),
@@ -147,22 +153,23 @@ impl Memory {
 
     /// What is kept of an identity and holds now.
     pub(crate) fn recall(&self, domain: DomainNumber, id: &IdentityId, now: Timestamp) -> Option<Arc<Kept>> {
-        self.recall_at(domain, (id, subject_key(id)), now)
+        self.recall_at(domain, place_of(id), now)
     }
 
-    /// The same, where the key by which the entries about it are found is known.
-    pub(crate) fn recall_at(
-        &self,
-        domain: DomainNumber,
-        (id, key): (&IdentityId, Key),
-        now: Timestamp,
-    ) -> Option<Arc<Kept>> {
-        self.kept.get(&(domain, key)).filter(|kept| kept.holds(id, now))
+    /// The same, where it is known by what it is found: hashing an id costs as much as a look-up.
+    pub(crate) fn recall_at(&self, domain: DomainNumber, place: Place, now: Timestamp) -> Option<Arc<Kept>> {
+        self.kept.get(&(domain, place.0)).filter(|kept| kept.holds(place, now))
+    }
+
+    /// Whether there is room for more of identities and names without others' having to go.
+    pub(crate) fn has_room(&self) -> bool {
+        let has_room = |weight: u64, capacity: u64| weight < capacity - capacity / 16;
+        has_room(self.kept.weight(), self.kept.capacity()) && has_room(self.names.weight(), self.names.capacity())
     }
 
     /// Keeps what was read when the log had `size` entries, unless something has come in since.
     pub(crate) fn keep(&self, domain: DomainNumber, kept: &Arc<Kept>, size: u64) {
-        self.kept.insert((domain, kept.key), Arc::clone(kept));
+        self.kept.insert((domain, kept.place.0), Arc::clone(kept));
         // Whoever announced before this insertion is seen here; whoever announces after it takes it out.
         if kept.era.reaches(size) {
             kept.confirm();
@@ -185,7 +192,7 @@ impl Memory {
         if !era.reaches(size) {
             return;
         }
-        self.names.insert((domain, key), Named { rest, identity: identity.map(|id| (id, subject_key(&id))) });
+        self.names.insert((domain, key), Named { rest, identity: identity.map(|id| place_of(&id)) });
         if !era.reaches(size) {
             self.names.remove(&(domain, key));
         }
@@ -261,6 +268,11 @@ fn mark<'k>(rests_on: impl Iterator<Item = &'k Arc<Kept>>) -> u64 {
         mixed ^ (mixed >> 33)
     };
     rests_on.fold(0, mix)
+}
+
+/// By what an identity is found.
+pub(crate) fn place_of(id: &IdentityId) -> Place {
+    Key::with_rest(&Posting::Subject(*id).to_bytes())
 }
 
 /// The key by which the entries that give a name are found.
