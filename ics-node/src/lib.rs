@@ -4,6 +4,11 @@
 #[cfg(test)]
 extern crate self as ics_node;
 
+#[cfg(test)]
+#[path = "../tests/app/fixture.rs"]
+#[expect(dead_code, reason = "the tests of the use cases use more of it")]
+mod fixture;
+
 pub mod acme;
 pub mod api;
 pub mod app;

@@ -1,17 +1,25 @@
 //! A verdict with everything that proves it.
 
+use std::collections::BTreeSet;
+
 use ics_core::checker::{Case, Exhibit, Shown, VERSION};
 use ics_core::identity::IdentityId;
-use ics_core::trust::{Looked, Testimony, TrustPolicy, Verdict, verdict};
+use ics_core::time::Timestamp;
+use ics_core::trust::{Looked, Testimony, Verdict, verdict};
 use ics_core::vocabulary::DomainName;
 
-use super::answers::Query;
+use super::answers::{Depth, Query};
 use super::problem::Code;
+use super::verdict::Matter;
 use super::{App, AppError, Reader};
-use crate::api::Evidence;
+use crate::api::{Check, Evidence};
 
 /// How often a verdict is tried anew while the logs that it rests on go on.
 const TRIES: usize = 4;
+
+/// Whoever builds and tests this program sees every answer checked, a gateway's too: none leaves it that the checker
+/// rejects. At run time that would cost what memory is there to save.
+pub(super) const EVERY_ANSWER: bool = cfg!(debug_assertions);
 
 impl App {
     /// Whether a thing may be used so, by this node's trust policy, now, with the evidence: what anybody can check without
@@ -25,32 +33,14 @@ impl App {
             let detail = "this node has no trust policy: `policy` in the section `trust` of ics.toml names one";
             return Err(AppError::new(Code::Behind, detail));
         };
-        Ok(self.proven(reader, policy, &thing, usage, peer.as_ref())?.1)
+        Ok(self.proven(&Matter { reader, policy, usage, thing: &thing, peer: peer.as_ref() })?.1)
     }
 
     /// The verdict as people read it, and as a case that the checker has accepted.
-    pub(super) fn proven(
-        &self,
-        reader: Reader,
-        policy: &TrustPolicy,
-        thing: &Query,
-        usage: &str,
-        peer: Option<&Query>,
-    ) -> Result<(Verdict, Case), AppError> {
+    pub(super) fn proven(&self, matter: &Matter<'_>) -> Result<(Verdict, Case), AppError> {
         let mut rejection = None;
         for _ in 0..TRIES {
-            let now = self.clock().now();
-            let question = self.question(reader, policy, thing, usage, peer)?;
-            let verdict = verdict(&question, policy, now);
-            let case = Case {
-                version: VERSION,
-                usage: usage.to_owned(),
-                at: now,
-                thing: self.exhibits(&question.thing)?,
-                peer: question.peer.as_ref().map(|peer| self.exhibits(peer)).transpose()?,
-                policy: policy.document().clone(),
-                verdict: Verdict { reasons: Vec::new(), ..verdict.clone() },
-            };
+            let (verdict, case) = self.make_case(matter, self.clock().now())?;
             match case.check() {
                 Ok(()) => return Ok((verdict, case)),
                 // The log may have gone on between the answer and the evidence for it.
@@ -58,7 +48,40 @@ impl App {
             }
         }
         let why = rejection.map_or_else(String::new, |rejection| rejection.to_string());
-        Err(AppError::Internal(format!("the checker rejects the verdict on `{}`: {why}", thing.text())))
+        Err(AppError::Internal(format!("the checker rejects the verdict on `{}`: {why}", matter.thing.text())))
+    }
+
+    /// A gateway's answer, which the checker has accepted with the evidence for it: the answer itself, out of memory where
+    /// it comes from there, held against what the evidence comes to at the same moment.
+    pub(super) fn proven_check(&self, matter: &Matter<'_>, depth: Depth) -> Result<Option<Check>, AppError> {
+        let mut why = String::new();
+        for _ in 0..TRIES {
+            let now = self.clock().now();
+            let Some(check) = self.decided(matter, depth, now)? else { return Ok(None) };
+            let (verdict, case) = self.make_case(matter, now)?;
+            match case.check() {
+                Ok(()) if says(&check, &verdict) => return Ok(Some(check)),
+                // The log, or its home's word that this is all of it, may have come in between.
+                Ok(()) => why = format!("{check:?} is not {:?}, {:?}", verdict.outcome, verdict.reason),
+                Err(rejected) => why = rejected.to_string(),
+            }
+        }
+        Err(AppError::Internal(format!("the checker rejects the answer on `{}`: {why}", matter.thing.text())))
+    }
+
+    fn make_case(&self, matter: &Matter<'_>, now: Timestamp) -> Result<(Verdict, Case), AppError> {
+        let question = self.question(matter, now)?;
+        let verdict = verdict(&question, matter.policy, now);
+        let case = Case {
+            version: VERSION,
+            usage: matter.usage.to_owned(),
+            at: now,
+            thing: self.exhibits(&question.thing)?,
+            peer: question.peer.as_ref().map(|peer| self.exhibits(peer)).transpose()?,
+            policy: matter.policy.document().clone(),
+            verdict: Verdict { reasons: Vec::new(), ..verdict.clone() },
+        };
+        Ok((verdict, case))
     }
 
     fn exhibits(&self, looked: &Looked) -> Result<Shown, AppError> {
@@ -89,4 +112,14 @@ impl App {
         let name = id.map_or_else(|| asked.to_owned(), |id| id.to_string());
         self.evidence_of(&sight, name, said)
     }
+}
+
+/// Whether a gateway's answer is this verdict, as of the same entries and times.
+fn says(check: &Check, verdict: &Verdict) -> bool {
+    let entries: BTreeSet<String> = verdict.as_of.iter().map(|it| format!("{}={}", it.domain, it.size)).collect();
+    check.verdict == verdict.outcome
+        && check.reason == verdict.reason
+        && check.as_of == verdict.as_of.iter().map(|it| it.as_of).min()
+        && check.fresh_until == verdict.fresh_until
+        && check.view.split_whitespace().map(str::to_owned).collect::<BTreeSet<_>>() == entries
 }

@@ -56,6 +56,8 @@ mod roam;
 mod search;
 mod sight;
 mod submit;
+#[cfg(test)]
+mod tests;
 mod then;
 mod thing;
 mod upload;

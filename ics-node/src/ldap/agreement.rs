@@ -25,12 +25,8 @@ use super::session::{Next, Session};
 use super::tree::{Suffix, Tree};
 use crate::api::{IdentityPage, RecordAnswer, SubmissionResult};
 use crate::app::App;
+use crate::fixture::{OPERATOR_TOKEN, Party, SALT, claims, device, word};
 use crate::http;
-use fixture::{OPERATOR_TOKEN, Party, SALT, claims, device, word};
-
-#[path = "../../tests/app/fixture.rs"]
-#[expect(dead_code, reason = "the tests of the use cases use more of it")]
-pub(super) mod fixture;
 
 /// Questions in all.
 const QUESTIONS: usize = 100_000;

@@ -126,20 +126,26 @@ impl Party {
 
     /// The same, to which these readers are known.
     pub(crate) fn open_for(&self, peers: Vec<PeerConfig>) -> App {
-        let setup = Setup {
+        self.open_with(|setup| setup.peers = peers)
+    }
+
+    /// The same with other settings.
+    pub(crate) fn open_with(&self, change: impl FnOnce(&mut Setup)) -> App {
+        let mut setup = Setup {
             data: self.data(),
             keys: NodeKeys {
                 name: format!("ics.{}", self.domain),
                 key: Arc::new(self.node.clone()),
                 issuers: Vec::new(),
             },
-            peers,
+            peers: Vec::new(),
             config_file: None,
             trust: None,
             operator_token: Some(OPERATOR_TOKEN.to_owned().into()),
             memory_bytes: 1 << 24,
             acme: None,
         };
+        change(&mut setup);
         tokio::task::block_in_place(|| {
             let app = App::open(&setup).expect("opens");
             assert_eq!(app.found(&self.descriptor).expect("founded"), self.domain);

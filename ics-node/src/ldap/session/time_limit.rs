@@ -11,12 +11,12 @@ use ldap3_proto::proto::{
 use tokio::sync::Semaphore;
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
-use super::super::agreement::fixture::Party;
 use super::super::hot::Hot;
 use super::super::search::Place;
 use super::super::tree::{Suffix, Tree};
 use super::super::work::Job;
 use super::{Next, Session};
+use crate::fixture::Party;
 
 /// Begins a search for a domain's entry with this limit; gives what is to be done for it.
 fn begin(session: &mut Session, domain: &str, seconds: i32, kept_in_step: bool) -> Job {

@@ -1,0 +1,87 @@
+//! What memory may not do: leave its bound, or answer what the evidence does not bear out.
+
+use std::sync::Arc;
+
+use ics_core::descriptor::Freshness;
+use ics_core::identity::IdentityId;
+use ics_core::openpgp::key::PublicKey;
+use ics_core::trust::{Outcome, Reason, TrustDocument, TrustPolicy, settle};
+
+use super::memory::Asked;
+use super::verdict::{Matter, word};
+use super::{App, Depth, Query, Reader};
+use crate::api::Check;
+use crate::fixture::{Party, devices};
+
+const PERMITS: &str =
+    "@id(\"made\") permit (principal, action, resource) when { principal.vouching_roles.contains(\"manufacturer\") };";
+const PERMITS_NOTHING: &str =
+    "@id(\"none\") permit (principal, action, resource) when { principal.labels.contains(\"what nobody has\") };";
+
+fn policy(app: &App, maker: &Party, rules: &str) -> TrustPolicy {
+    let domains = vec![app.domain(&maker.domain).expect("is here").info.origin];
+    let freshness = Freshness { default: 3_600, uses: [].into() };
+    TrustPolicy::compile(TrustDocument { domains, freshness, rules: rules.to_owned() }).expect("a policy")
+}
+
+/// A node that knows these devices, decides by these rules, and remembers so much.
+async fn node(maker: &Party, known: &[PublicKey], rules: &str, memory_bytes: u64) -> App {
+    let founded = maker.open();
+    let trust = Arc::new(policy(&founded, maker, rules));
+    drop(founded);
+    let app = maker.open_with(|setup| (setup.trust, setup.memory_bytes) = (Some(trust), memory_bytes));
+    let introduced = known.iter().enumerate().map(|(at, key)| maker.introduce(&app, key, "Pump", &at.to_string()));
+    let bodies = core::iter::once(maker.certificate.clone()).chain(introduced).collect();
+    app.submit(&maker.domain, bodies).await.expect("submits");
+    app
+}
+
+fn check(app: &App, number: usize, depth: Depth) -> Option<Check> {
+    let query = Query::parse(&format!("serial:SN-{number}")).expect("a name");
+    app.check(Reader::Anonymous, "connect", &query, None, depth)
+}
+
+/// Whatever puts a wrong answer into memory, nobody gets it: in builds for tests each passes the checker, with its evidence.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_evidence_does_not_bear_out_leaves_nobody() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
+    let app = node(&maker, &pumps, PERMITS_NOTHING, 1 << 20).await;
+    let denied = check(&app, 0, Depth::Store).expect("the store is asked");
+    assert_eq!((denied.verdict, denied.reason), (Outcome::Deny, Reason::NotPermitted));
+
+    let query = Query::parse("serial:SN-0").expect("a name");
+    let other = policy(&app, &maker, PERMITS);
+    let matter = Matter { reader: Reader::Anonymous, policy: &other, usage: "connect", thing: &query, peer: None };
+    let now = app.clock().now();
+    let allows = settle(&app.question(&matter, now).expect("a question"), &other, now).ruling();
+    let domain = app.hosted(&maker.domain).expect("is here").number;
+    let kept = app.memory().recall(domain, &IdentityId::Key(pumps[0].fingerprint()), now).expect("is remembered");
+    let asked = Asked { usage: word("connect"), thing: kept.key.bits(), peer: 0 };
+    app.memory().keep_ruling(asked, core::iter::once(&kept), allows);
+    for depth in [Depth::Memory, Depth::Store] {
+        let check = check(&app, 0, depth).expect("memory has it");
+        assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::Unreadable), "{depth:?}: {check:?}");
+    }
+}
+
+/// More is asked than fits: memory stays within what it was given, every answer is right, and what was asked last is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_stays_within_its_bound_when_more_is_asked_than_fits() {
+    const BYTES: u64 = 64 * 1024;
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(250));
+    let app = node(&maker, &pumps, PERMITS, BYTES).await;
+    let mut most = 0;
+    for number in 0..pumps.len() {
+        let answer = check(&app, number, Depth::Store).expect("the store is asked");
+        assert_eq!((answer.verdict, answer.reason), (Outcome::Allow, Reason::Permitted), "{number}");
+        most = most.max(app.memory().extent().1);
+        assert!(most <= BYTES, "{most} bytes after {number} devices");
+    }
+    let (kept, bytes) = app.memory().extent();
+    assert!(most > BYTES / 2, "the bound was never near: {most}");
+    assert!((1..pumps.len()).contains(&kept), "{kept} are kept");
+    let each = bytes / kept as u64;
+    assert!((100..2_000).contains(&each), "{each} bytes for each, names and rulings included");
+    assert!(check(&app, pumps.len() - 1, Depth::Memory).is_some(), "what was asked last is there");
+    assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Allow), "what has gone is read again");
+}
