@@ -54,6 +54,18 @@ impl App {
         Err(AppError::new(Code::Busy, "the log goes on faster than it is read"))
     }
 
+    /// The evidence out of it, where something is said that the reader may read.
+    pub(in crate::app) fn attested_evidence(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        query: &Query,
+    ) -> Result<Evidence, AppError> {
+        let attested = self.attest(reader, domain, query, 0)?.map(|attested| attested.evidence);
+        let said = attested.filter(|evidence| !is_nothing(evidence));
+        said.ok_or_else(|| AppError::unknown_identity(query.text()))
+    }
+
     fn all_that_is_said(
         &self,
         reader: Reader,
@@ -76,8 +88,8 @@ impl App {
         query: &Query,
         evidence: &Evidence,
     ) -> Result<String, AppError> {
-        let is_nothing = evidence.entries.iter().all(|entry| entry.kind == "descriptor");
-        let finding = if is_nothing { Finding::Nothing(pin(reader)) } else { Finding::Identity(evidence.id.clone()) };
+        let finding =
+            if is_nothing(evidence) { Finding::Nothing(pin(reader)) } else { Finding::Identity(evidence.id.clone()) };
         let indices = evidence.entries.iter().map(|entry| entry.receipt.index).collect();
         self.record_head(sight, query.canonical(), finding, indices)
     }
@@ -152,6 +164,11 @@ impl App {
         let Some(asking) = peer.asking() else { return Vec::new() };
         asking.http.consistency(&origin.domain, seen, *size).await.unwrap_or_default()
     }
+}
+
+/// Whether it shows nothing of the thing: then it holds descriptors alone.
+fn is_nothing(evidence: &Evidence) -> bool {
+    evidence.entries.iter().all(|entry| entry.kind == "descriptor")
 }
 
 pub(super) fn pin(reader: Reader) -> HeadReader {

@@ -62,7 +62,7 @@ pub(crate) struct Verify {
     /// Ask the node for what this domain says of the artifact.
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<DomainName>,
-    /// The domain's name and hash of entry 0, as its owners told you [default: that of a mirror in ics.toml].
+    /// The domain's name and hash of entry 0, as its owners told you [default: that of a peer in ics.toml].
     #[arg(long, value_name = "ORIGIN")]
     pin: Option<Origin>,
     /// For a proof: the key of the log's home, as `verifier_key` of `ics --json domain show --node` has it.
@@ -235,15 +235,22 @@ fn domain_of(context: &Context, file: &Path) -> Result<DomainName, Failure> {
     }
 }
 
-/// The origin by which the node of this home directory mirrors the domain.
+/// The origin by which the node of this home directory mirrors the domain, or asks for things of it.
 fn pinned_in_configuration(context: &Context, domain: &DomainName) -> Result<Option<Origin>, Failure> {
     let config = context.config()?;
-    let mut mirrored = config.peers().flat_map(|peer| &peer.mirror);
-    Ok(mirrored.find(|origin| origin.domain == *domain).cloned())
+    let mut known = config.peers().flat_map(|peer| peer.mirror.iter().chain(&peer.roam));
+    Ok(known.find(|origin| origin.domain == *domain).cloned())
 }
 
 fn not_proven(verified: &Verified, is_pinned: bool) -> Vec<String> {
-    let mut all = vec!["that nothing was left out: only a mirror, which holds the whole log, proves that".to_owned()];
+    let mut all = Vec::new();
+    if !verified.complete {
+        all.push(
+            "that nothing was left out: the home itself signs that in what it gives out, and a mirror, which holds the \
+             whole log, proves it"
+                .to_owned(),
+        );
+    }
     if !is_pinned {
         all.push(
             "that this is the domain that you mean: compare the origin with what its owners told you, or use --pin"
@@ -297,6 +304,11 @@ fn proven(report: &Report) -> String {
         counted(verified.statements.len(), "statement")
     ));
     lines.push(format!("the log has {} entries and the root {}", verified.size, verified.root));
+    if verified.complete {
+        lines.push(
+            "the home has signed that nothing is left out: these are all entries upon which this rests".to_owned(),
+        );
+    }
     lines.extend(verified.as_of.map(|time| format!("the home said at {} that this was its newest state", when(time))));
     lines.extend(verified.witnesses.iter().map(|it| format!("cosigned by {} at {}", it.name, when(it.at))));
     let refused = verified.statements.iter().filter_map(|line| Some((line.index, line.refused.as_ref()?)));

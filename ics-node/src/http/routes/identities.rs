@@ -2,6 +2,7 @@
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
+use ics_core::limits;
 use serde::Deserialize;
 
 use crate::api::ListQuery;
@@ -120,7 +121,15 @@ pub(super) async fn evidence(
     domain: Domain,
     path: Path<Identified>,
 ) -> Result<HttpResponse, Failure> {
-    let evidence = face.blocking(move |app| app.evidence(reader.0, &domain.0, &path.id)).await?;
+    let (name, id) = (domain.0.clone(), path.id.clone());
+    let evidence = match face.blocking(move |app| app.evidence(reader.0, &name, &id)).await {
+        // Of a domain of which no copy is here the home's own may be asked for, for whom this node knows.
+        Err(failure) if failure.problem().code() == Code::UnknownDomain.as_str() => {
+            let (asked, hops) = (app::Query::parse(&path.id)?, limits::ROAMING_HOPS + 1);
+            face.app.relay(reader.0, &domain.0, &asked, (hops, 0)).await?.evidence
+        }
+        evidence => evidence?,
+    };
     Ok(answer::json(&evidence))
 }
 
