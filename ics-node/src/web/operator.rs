@@ -76,13 +76,17 @@ fn tiles(operations: &Operations) -> Markup {
     };
     html! {
         ul .tiles {
-            (tile(operations.domains.len(), "domains", ""))
+            (tile(operations.domains.len(), plural(operations.domains.len(), "domain", "domains"), ""))
             (tile(waiting, "waiting for you", "unsure"))
             (tile(stale, "out of date", "unsure"))
-            (tile(alarms, "alarms", "bad"))
-            (tile(forks, "forks", "bad"))
+            (tile(alarms, plural(alarms, "alarm", "alarms"), "bad"))
+            (tile(forks, plural(forks, "fork", "forks"), "bad"))
         }
     }
+}
+
+const fn plural(number: usize, one: &'static str, several: &'static str) -> &'static str {
+    if number == 1 { one } else { several }
 }
 
 fn age(info: &DomainInfo, operations: &Operations) -> Option<u64> {
@@ -137,17 +141,17 @@ fn domain(info: &DomainInfo, operations: &Operations) -> Markup {
     html! {
         tr {
             th scope="row" { (info.info.domain) @if !info.description.is_empty() { br; small { (theirs_brief(&info.description)) } } }
-            td {
+            td data-of="Here" {
                 @match (&info.position, &info.mirror) {
                     (Position::Home, _) => { "home" }
                     (Position::Mirror, Some(mirror)) => { "copy, from " (theirs_brief(&mirror.peer)) }
                     (Position::Mirror, None) => { "copy" }
                 }
             }
-            td { (state(info.mirror.as_ref())) }
-            td .number { (info.info.size) }
-            td .number { (info.mirror.as_ref().map_or(0, |mirror| mirror.lag_entries)) }
-            td {
+            td data-of="State" { (state(info.mirror.as_ref())) }
+            td .number data-of="Entries" { (info.info.size) }
+            td .number data-of="Behind" { (info.mirror.as_ref().map_or(0, |mirror| mirror.lag_entries)) }
+            td data-of="Confirmed" {
                 @match age(info, operations) {
                     Some(age) if is_fresh(info, operations) => { (span(age)) " ago" }
                     Some(age) => { span .state .unsure { (span(age)) " ago, too old" } }
@@ -174,10 +178,12 @@ fn certificates(found: &[Expiries]) -> Markup {
                         tbody { @for it in found {
                             tr {
                                 th scope="row" { a href={ "/operator/certificates/" (it.domain) } { (it.domain) } }
-                                td .number { (it.issued) }
-                                @for count in it.ending { td .number { (count) } }
-                                td .number { (it.lapsed) }
-                                td { (time(it.at)) }
+                                td .number data-of="Issued" { (it.issued) }
+                                @for (days, count) in ENDING_DAYS.iter().zip(it.ending) {
+                                    td .number data-of={ "End within " (span(days * 86_400)) } { (count) }
+                                }
+                                td .number data-of="Lapsed" { (it.lapsed) }
+                                td data-of="Looked at" { (time(it.at)) }
                             }
                         } }
                     }
@@ -229,12 +235,11 @@ fn copying(state: &str, error: Option<&str>) -> Markup {
 
 /// What is copied from whom and who copies from here, with what is behind and since when.
 fn peers(operations: &Operations) -> Markup {
-    let has_any = operations.peers.iter().any(|peer| !peer.pulls.is_empty() || !peer.serves.is_empty());
+    let quiet = |peer: &&PeerInfo| peer.pulls.is_empty() && peer.serves.is_empty();
     html! {
         section .block aria-labelledby="peers" {
             h2 #peers { "Peers" }
             @if operations.peers.is_empty() { p .none { "None. " code { "ics peer add" } " makes one." } }
-            @else if !has_any { p .none { "Nothing was copied yet, either way." } }
             @else {
                 div .scroll tabindex="0" role="region" aria-label="Peers" {
                     table {
@@ -245,6 +250,10 @@ fn peers(operations: &Operations) -> Markup {
                         tbody { @for peer in &operations.peers {
                             @for pulled in &peer.pulls { (pull(peer, pulled)) }
                             @for served in &peer.serves { (serve(peer, served, operations)) }
+                            @if quiet(&peer) { tr {
+                                th scope="row" { (peer.peer.name) }
+                                td colspan="5" { span .none { "nothing was copied yet, either way" } }
+                            } }
                         } }
                     }
                 }
@@ -257,11 +266,11 @@ fn pull(peer: &PeerInfo, pulled: &Pulled) -> Markup {
     html! {
         tr {
             th scope="row" { (peer.peer.name) }
-            td { (pulled.domain) ", from there" }
-            td { (copying(&pulled.state, pulled.last_error.as_deref())) }
-            td .number { (pulled.size) }
-            td .number { (pulled.lag_entries) }
-            td { @match pulled.lag_seconds { Some(lag) => { "confirmed " (span(lag)) " ago" } None => { "never confirmed" } } }
+            td data-of="Domain" { (pulled.domain) ", from there" }
+            td data-of="State" { (copying(&pulled.state, pulled.last_error.as_deref())) }
+            td .number data-of="Entries" { (pulled.size) }
+            td .number data-of="Behind" { (pulled.lag_entries) }
+            td data-of="News" { @match pulled.lag_seconds { Some(lag) => { "confirmed " (span(lag)) " ago" } None => { "never confirmed" } } }
         }
     }
 }
@@ -271,11 +280,11 @@ fn serve(peer: &PeerInfo, served: &Served, operations: &Operations) -> Markup {
     html! {
         tr {
             th scope="row" { (peer.peer.name) }
-            td { (served.domain) ", from here" }
-            td { span .state .(if served.lag_entries == 0 { "good" } else { "unsure" }) { "reading" } }
-            td .number { (served.size) }
-            td .number { (served.lag_entries) }
-            td { "asked " (span(ago)) " ago" }
+            td data-of="Domain" { (served.domain) ", from here" }
+            td data-of="State" { span .state .(if served.lag_entries == 0 { "good" } else { "unsure" }) { "reading" } }
+            td .number data-of="Entries" { (served.size) }
+            td .number data-of="Behind" { (served.lag_entries) }
+            td data-of="News" { "asked " (span(ago)) " ago" }
         }
     }
 }

@@ -69,16 +69,16 @@ pub(crate) fn row(item: &CertificateInfo, links: bool) -> Markup {
                 @if links { a href=(path_of(&item.id)) { (theirs_brief(&item.title)) } } @else { (theirs_brief(&item.title)) }
                 br; small { (item.kind) " " (code(&short(&item.id))) }
             }
-            td { (code(&item.serial)) @if let Some(profile) = &item.profile { br; small { (theirs(profile)) } } }
-            td { (theirs_brief(item.issuer_name.as_deref().unwrap_or(&item.issuer))) br; small { "entry " (item.index) } }
-            td {
+            td data-of="Certificate" { (code(&item.serial)) @if let Some(profile) = &item.profile { br; small { (theirs(profile)) } } }
+            td data-of="Signed by" { (theirs_brief(item.issuer_name.as_deref().unwrap_or(&item.issuer))) br; small { "entry " (item.index) } }
+            td data-of="Ends" {
                 @match item.until { Some(until) => { (time(until)) } None => { "never" } }
                 @if item.renewed { br; small { "renewed" } }
                 @else if item.state == CertificateState::Good {
                     @if let Some(window) = item.renew { br; small { "to be renewed from " (time(window.from)) " on" } }
                 }
             }
-            td {
+            td data-of="State" {
                 @let class = match item.state {
                     CertificateState::Good => "good",
                     CertificateState::Held | CertificateState::Revoked => "bad",

@@ -119,6 +119,14 @@ impl Browser {
         }
     }
 
+    /// Shows other markup in the place of the page that is open, with the same policies and from the same place.
+    pub(crate) fn draw(&mut self, markup: &str) {
+        let frame = self.call("Page.getFrameTree", &json!({}))["frameTree"]["frame"]["id"].clone();
+        self.call("Page.setDocumentContent", &json!({"frameId": frame, "html": markup}));
+        let styled = "document.readyState === 'complete' && [...document.styleSheets].some((it) => it.cssRules.length)";
+        while self.evaluate(styled) != true {}
+    }
+
     /// What an expression comes to in the page.
     pub(crate) fn evaluate(&mut self, expression: &str) -> Value {
         let asked = json!({"expression": expression, "returnByValue": true});

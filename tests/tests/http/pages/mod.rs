@@ -1,6 +1,7 @@
 //! The pages: what they say, what they never let through, and how they look in a real browser.
 
 mod browser;
+mod busy;
 mod operator;
 mod serving;
 mod showing;
@@ -37,4 +38,13 @@ impl Node {
     async fn visit(&self, path: &str) -> Answer {
         Answer::read(self.page(path)).await
     }
+}
+
+/// The text of a page without its markup.
+fn words(page: &str) -> String {
+    let mut text = String::new();
+    for piece in page.split('<').skip(1) {
+        text.push_str(piece.split_once('>').map_or("", |(_, text)| text));
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,18 +1,11 @@
 //! What the pages say, and what they never let through.
 
-use super::town;
+use ics_core::evidence::{Evidence, verify};
+
 use super::town::HOSTILE;
+use super::{town, words};
 use crate::support::{Answer, Node, settings};
 use crate::world::{World, certificate, domain, introduction, maker};
-
-/// The text of a page without its markup.
-fn words(answer: &Answer) -> String {
-    let mut text = String::new();
-    for piece in answer.text().split('<').skip(1) {
-        text.push_str(piece.split_once('>').map_or("", |(_, text)| text));
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
 
 #[tokio::test]
 async fn a_thing_has_a_page_that_says_what_matters() {
@@ -55,7 +48,7 @@ async fn a_thing_has_a_page_that_says_what_matters() {
     ] {
         let answer = node.visit(path).await;
         assert_eq!(answer.status, status, "{path}: {}", answer.text());
-        let words = words(&answer);
+        let words = words(&answer.text());
         for expected in says {
             assert!(words.contains(expected), "{path}: `{expected}` is missing: {words}");
         }
@@ -66,7 +59,7 @@ async fn a_thing_has_a_page_that_says_what_matters() {
         assert_eq!((answer.header("referrer-policy"), answer.header("cache-control")), ("no-referrer", "no-store"));
     }
     // What is withdrawn is not allowed.
-    assert!(!words(&node.visit("/id/serial:SN-0010").await).contains("p7-firmware 2.3.0"));
+    assert!(!words(&node.visit("/id/serial:SN-0010").await.text()).contains("p7-firmware 2.3.0"));
 }
 
 #[tokio::test]
@@ -92,7 +85,7 @@ async fn hostile_names_are_inert() {
     let node = town().await;
     let id = super::town::id_of(18);
     let answer = node.visit(&format!("/id/{id}")).await;
-    let (page, words) = (answer.text(), words(&answer));
+    let (page, words) = (answer.text(), words(&answer.text()));
     assert_eq!(answer.status, 200, "{page}");
     assert!(HOSTILE.contains("<script>") && HOSTILE.contains('\u{202e}'));
     assert!(words.contains("&lt;script&gt;alert(1)&lt;/script&gt;"), "{words}");
@@ -180,6 +173,12 @@ async fn downloads_are_checked_by_gpg() {
     gpg(&["--allow-non-selfsigned-uid", "--import", file.to_str().expect("a path")]);
     let checked = gpg(&["--check-sigs", &id]);
     assert!(checked.contains("sig!") && checked.contains("Acme Pumps"), "{checked}");
+    // So is the evidence pack, which comes from the home and says that it is all.
+    let path = format!("/v1/domains/devices.acme.example/identities/{id}/evidence");
+    assert!(node.visit(&format!("/id/{id}")).await.text().contains(&path));
+    let pack = Evidence::parse(&node.visit(&path).await.body).expect("evidence");
+    let verified = verify(&pack, None, node.app().clock().now()).expect("holds");
+    assert!(verified.complete && verified.fresh, "{verified:?}");
     let statement = node.visit("/statement/devices.acme.example/2").await;
     assert!(statement.text().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"), "{}", statement.text());
     assert_eq!(node.visit("/statement/devices.acme.example/99999").await.status, 404);

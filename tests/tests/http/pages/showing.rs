@@ -34,12 +34,17 @@ async fn everybody_can_read_every_page_in_every_light() {
         ("refused", "/01/9506000134353/21/SN-0010".to_owned()),
         ("home", "/".to_owned()),
         ("operator", "/operator".to_owned()),
+        ("operator-busy", "/operator".to_owned()),
     ];
+    let busy = super::busy::page(&node);
     let shown = tokio::task::spawn_blocking(move || {
         let (mut browser, directory, mut faults) = (Browser::start(), pictures(), Vec::new());
         let look_at = |browser: &mut Browser, faults: &mut Vec<String>, name: &str, path: &str| {
             for look in LOOKS.into_iter().chain([PAPER]) {
                 browser.open(&format!("{base}{path}"), look);
+                if name == "operator-busy" {
+                    browser.draw(&busy);
+                }
                 browser.picture(&directory.join(format!("{name}-{}.png", look.name)));
                 if look.print {
                     continue;

@@ -1,0 +1,113 @@
+//! What an operator sees when there is something of everything: more than one node of a test ever comes to.
+
+use ics_core::identity::Kind;
+use ics_core::trust::Outcome;
+use ics_node::api::{Alarm, Enrolment, IdentitySummary, PeerInfo};
+use ics_node::app::{Denied, KeptFork, Operations, ToApprove, Waiting};
+use ics_node::web::{Site, operations};
+use serde_json::json;
+
+use super::town::HOSTILE;
+use super::{town, words};
+use crate::support::Node;
+use crate::world::{CARE, domain};
+
+fn peer(name: &str, pulls: &serde_json::Value, serves: &serde_json::Value) -> PeerInfo {
+    let peer = json!({"name": name, "url": format!("https://{name}")});
+    serde_json::from_value(json!({"peer": peer, "pulls": pulls, "serves": serves})).expect("a peer")
+}
+
+/// The page of a node with something of everything.
+pub(crate) fn page(node: &Node) -> String {
+    let told = node.app().operations().expect("a state");
+    let (at, care) = (told.at, CARE.parse::<ics_core::vocabulary::DomainName>().expect("a domain"));
+    let pulled = |state: &str, lag: u64, error: Option<&str>| {
+        json!({"domain": "code.soft.example", "state": state, "size": 1_204_017, "lag_entries": lag, "as_of": at,
+            "lag_seconds": 95, "last_error": error, "bytes": 1})
+    };
+    let served = json!({"domain": domain(), "size": 11, "lag_entries": 2, "seen_at": at, "bytes": 1});
+    let request = json!({"certificate": "AAAA", "kind": "device", "names": ["serial:SN-0099", HOSTILE]});
+    let enrolment = json!({"number": 1, "id": "ab".repeat(20), "state": "waiting", "received_at": at,
+        "request": request});
+    let enrolment: Enrolment = serde_json::from_value(enrolment).expect("a request");
+    let thing = IdentitySummary {
+        id: "cd".repeat(20),
+        kind: Kind::Device,
+        title: "Acme P7 pump 15".to_owned(),
+        status: None,
+        effect: "none".to_owned(),
+        attributes: [].into(),
+    };
+    let denied = |outcome, reason: &str, times| Denied {
+        at,
+        times,
+        thing: "serial:SN-0011".to_owned(),
+        peer: Some("host:historian.plant.example".to_owned()),
+        usage: "connect".to_owned(),
+        outcome,
+        reasons: vec![reason.to_owned()],
+    };
+    let alarm = |kind: &str, text: &str| Alarm { at, kind: kind.to_owned(), text: text.to_owned() };
+    let busy = Operations {
+        peers: vec![
+            peer("ics.soft.example", &json!([pulled("current", 0, None)]), &json!([])),
+            peer(
+                "mirror.example",
+                &json!([pulled("stopped", 17, Some("the root differs at 1204000"))]),
+                &json!([served]),
+            ),
+            peer("new.example", &json!([]), &json!([])),
+        ],
+        enrolments: vec![(domain(), enrolment)],
+        to_approve: vec![ToApprove { domain: care.clone(), thing }],
+        waiting: vec![Waiting { domain: care.clone(), statements: 3, since: Some(at) }],
+        alarms: vec![alarm("roaming-refused", "mirror.example left out entry 12 of devices.acme.example")],
+        forks: vec![KeptFork { domain: care, at, ours: "one".to_owned(), theirs: "other".to_owned() }],
+        denied: vec![
+            denied(Outcome::Deny, "serial:SN-0011 is `stolen`, which blocks its use", 12),
+            denied(Outcome::Unknown, "the last news of code.soft.example is too old", 1),
+        ],
+        ..told
+    };
+    let site = Site { name: "ics.acme.example".to_owned(), url: "http://localhost".to_owned() };
+    operations(&site, &busy, "form").into_string()
+}
+
+/// Domains, peers with lag and freshness, what waits, what was denied and why, what is to be sent, forks and alarms.
+#[tokio::test]
+async fn an_operator_sees_all_that_is_his() {
+    let node = town().await;
+    let drawn = page(&node);
+    let text = words(&drawn);
+    for expected in [
+        "2waiting for you",
+        "1alarm",
+        "1fork",
+        "Fork of care.acme.example",
+        "roaming-refused",
+        "left out entry 12",
+        "devices.acme.example",
+        "sequencing",
+        "ics.soft.example",
+        "code.soft.example, from there",
+        "confirmed 95 s ago",
+        "stopped",
+        "the root differs at 1204000",
+        "devices.acme.example, from here",
+        "new.example",
+        "nothing was copied yet",
+        "3 statements for the home of care.acme.example",
+        "serial:SN-0099",
+        "Acme P7 pump 15",
+        "denied",
+        "serial:SN-0011 with host:historian.plant.example",
+        "12 times",
+        "stolen",
+        "too old",
+    ] {
+        assert!(text.contains(expected), "`{expected}` is missing: {text}");
+    }
+    assert!(!drawn.contains("<script") && !drawn.contains("<img"), "{drawn}");
+    let turning = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}');
+    assert!(!drawn.chars().any(turning), "{drawn}");
+}
