@@ -80,6 +80,31 @@ async fn without_a_policy_nothing_is_allowed() {
     assert_eq!((&verdict["outcome"], &verdict["reason"]), (&json!("unknown"), &json!("no-policy")));
 }
 
+/// The disk gives back something else than was written: nobody can tell, and that is said.
+#[tokio::test]
+async fn a_copy_that_cannot_be_read_allows_nothing() {
+    let world = tokio::task::spawn_blocking(World::permitting).await.expect("a world");
+    let data = world.data().to_owned();
+    let node = tell(Node::with(world, &settings())).await;
+    assert_eq!(node.get("/v1/check?serial=SN-11&use=connect").await.status, 204);
+    // What stands behind the headers of the database and of its log.
+    for (file, start) in [("ics.db", 4096), ("ics.db-wal", 32)] {
+        let file = std::fs::File::options().write(true).open(data.join(file)).expect("opens");
+        let length = file.metadata().expect("a length").len();
+        let zeros = vec![0; usize::try_from(length.saturating_sub(start)).expect("fits")];
+        std::os::unix::fs::FileExt::write_all_at(&file, &zeros, start).expect("written");
+    }
+    for thing in ["serial=SN-10", "serial=SN-12"] {
+        let answer = node.get(&format!("/v1/check?{thing}&use=connect")).await;
+        assert_eq!(told(&answer), (503, "unknown", "unreadable"), "{thing}");
+        let verdict = node.get(&format!("/v1/verdict?id={}&use=connect", thing.replace('=', ":"))).await;
+        assert_eq!(verdict.status, 500, "{}", verdict.text());
+    }
+    let questions = json!({"questions": [{"id": "serial:SN-10", "use": "connect"}]}).to_string();
+    let batch = node.post("/v1/check", "application/json", questions).await.json();
+    assert_eq!(batch["answers"][0]["reason"], "unreadable", "{batch}");
+}
+
 #[tokio::test]
 async fn a_verdict_comes_with_its_evidence() {
     let node = tell(Node::of(World::permitting).await).await;
