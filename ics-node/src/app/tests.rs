@@ -56,7 +56,7 @@ async fn what_the_evidence_does_not_bear_out_leaves_nobody() {
     let allows = settle(&app.question(&matter, now).expect("a question"), &other, now).ruling();
     let domain = app.hosted(&maker.domain).expect("is here").number;
     let kept = app.memory().recall(domain, &IdentityId::Key(pumps[0].fingerprint()), now).expect("is remembered");
-    let asked = Asked { usage: word("connect"), thing: kept.key.bits(), peer: 0 };
+    let asked = Asked { usage: word("connect"), thing: kept.place.0.bits(), peer: 0 };
     app.memory().keep_ruling(asked, core::iter::once(&kept), allows);
     for depth in [Depth::Memory, Depth::Store] {
         let check = check(&app, 0, depth).expect("memory has it");

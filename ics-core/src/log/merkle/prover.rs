@@ -14,11 +14,13 @@ pub struct Prover<'t, R> {
     read: R,
     /// By level and index of a tile: its 8 rows of nodes, its own hashes first.
     tiles: BTreeMap<(u8, u64), Vec<Vec<Hash>>>,
+    /// Roots over ranges that are no complete subtrees: those at the right edge, which all proofs of a batch share.
+    edges: BTreeMap<(u64, u64), Hash>,
 }
 
 impl<'t, R: FnMut(TileId) -> Option<Vec<u8>>> Prover<'t, R> {
     pub(super) const fn new(tree: &'t Tree, read: R) -> Self {
-        Self { tree, read, tiles: BTreeMap::new() }
+        Self { tree, read, tiles: BTreeMap::new(), edges: BTreeMap::new() }
     }
 
     /// The proof that leaf `index` stands in the tree of `size` leaves; see [`Tree::inclusion_proof`].
@@ -97,13 +99,22 @@ impl<'t, R: FnMut(TileId) -> Option<Vec<u8>>> Prover<'t, R> {
     /// The root over leaves `from` to `to`, where `from` is a multiple of the smallest power of two not below their
     /// number, as it always is where RFC 6962 splits.
     fn range(&mut self, from: u64, to: u64) -> Result<Hash, TreeError> {
+        if (to - from).is_power_of_two() {
+            let height = (to - from).ilog2();
+            return self.node(height, from >> height);
+        }
+        if let Some(root) = self.edges.get(&(from, to)) {
+            return Ok(*root);
+        }
         let mut start = from;
         let mut peaks = Vec::new();
         for height in (0..u64::BITS).rev().filter(|height| ((to - from) >> height) & 1 == 1) {
             peaks.push(self.node(height, start >> height)?);
             start += 1 << height;
         }
-        Ok(fold_peaks(&peaks))
+        let root = fold_peaks(&peaks);
+        self.edges.insert((from, to), root);
+        Ok(root)
     }
 
     /// The root of the complete subtree of 2^`height` leaves with this number among its like.
