@@ -14,6 +14,7 @@ use super::sight::{Show, with_filled};
 use super::state::{DomainState, with_tiles};
 use super::table;
 use super::types::{DomainInfo, DomainNumber, Head, Key, Reach, Standing, StoredEntry};
+use crate::background::breathe;
 
 impl Store {
     /// All domains, in the order in which they were made.
@@ -165,7 +166,11 @@ impl Store {
     ) -> Result<Vec<Vec<Hash>>, StoreError> {
         self.with_tree(domain, |state, read| {
             let mut prover = state.tree.prover(read);
-            indices.iter().map(|index| prover.inclusion(*index, size)).collect()
+            let prove = |index: &u64| {
+                breathe();
+                prover.inclusion(*index, size)
+            };
+            indices.iter().map(prove).collect()
         })
     }
 
