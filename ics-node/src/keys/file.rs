@@ -63,10 +63,14 @@ pub fn is_open_to_others(path: &Path) -> io::Result<bool> {
 /// # Errors
 /// What the system says; `FileTooLarge` past the limit.
 pub fn read_secret(path: &Path, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    // With room for everything from the start no copy is left behind where the vector grew.
-    let mut content = Zeroizing::new(Vec::with_capacity(limit + 1));
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    // With room for everything from the start no copy is left behind where the vector grew. A pipe does not say how much
+    // that is; and all the room is wiped, so that more than is needed costs memory.
+    let length = if metadata.is_file() { usize::try_from(metadata.len()).unwrap_or(limit) } else { limit };
+    let mut content = Zeroizing::new(Vec::with_capacity(length.min(limit) + 1));
     let take = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path)?.take(take).read_to_end(&mut content)?;
+    file.take(take).read_to_end(&mut content)?;
     if content.len() > limit { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
 }
 

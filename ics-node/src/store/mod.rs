@@ -97,7 +97,7 @@ pub struct Options {
     pub sealer: Sealer,
     /// Is told of commits.
     pub announce: Announce,
-    /// Connections for reading: how many threads can read at a time. Each costs up to 2 MiB.
+    /// Connections for reading: how many threads can read at a time. Each costs up to 4 MiB, and what it has mapped of small files.
     pub readers: usize,
     /// Writes that may wait; the next one is refused.
     pub queue: usize,

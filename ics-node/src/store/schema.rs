@@ -31,12 +31,15 @@ const INDEX_STEPS: &[&str] = &[
 ];
 const ACME_STEPS: &[&str] = &[include_str!("schema/acme-1.sql")];
 
-/// Page cache of the writing connections; readers go through the memory map and need little.
+/// Page cache of the connections: inner pages of the trees stay there, of a reader as well.
 const WRITER_CACHE_KIB: i64 = 4096;
-const READER_CACHE_KIB: i64 = 1024;
+const READER_CACHE_KIB: i64 = 2048;
 
-/// The part of each file that is read through a memory map, as much as SQLite takes; beyond it the page cache serves.
-const MAP_BYTES: i64 = 0x7fff_0000;
+/// The part of each file that a connection reads through a memory map; beyond it the page cache serves. The writing ones
+/// map as much as SQLite takes. The pages that readers have touched count as the node's, for each connection anew: of a
+/// large store they would be more than all that is kept of it in memory, and copying a page costs a microsecond.
+const WRITER_MAP_BYTES: i64 = 0x7fff_0000;
+const READER_MAP_BYTES: i64 = 8 << 20;
 
 /// How long a connection waits for another one's lock.
 pub(crate) const BUSY: Duration = Duration::from_secs(10);
@@ -94,7 +97,7 @@ pub(crate) fn open_writer(file: File, path: &Path) -> Result<Connection, StoreEr
     // An erased body must not survive in free pages.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
-    tune(&connection, WRITER_CACHE_KIB)?;
+    tune(&connection, WRITER_CACHE_KIB, WRITER_MAP_BYTES)?;
     migrate(file, path, &mut connection)?;
     Ok(connection)
 }
@@ -104,7 +107,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     let flags = (flags() | OpenFlags::SQLITE_OPEN_READ_ONLY).difference(OpenFlags::SQLITE_OPEN_READ_WRITE);
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
-    tune(&connection, READER_CACHE_KIB)?;
+    tune(&connection, READER_CACHE_KIB, READER_MAP_BYTES)?;
     Ok(connection)
 }
 
@@ -118,9 +121,9 @@ fn flags() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
-fn tune(connection: &Connection, cache_kib: i64) -> Result<(), StoreError> {
+fn tune(connection: &Connection, cache_kib: i64, map_bytes: i64) -> Result<(), StoreError> {
     connection.pragma_update(None, "cache_size", -cache_kib)?;
-    connection.pragma_update_and_check(None, "mmap_size", MAP_BYTES, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "mmap_size", map_bytes, |_| Ok(()))?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())

@@ -17,5 +17,6 @@ mod offline;
 mod reading;
 mod rules;
 mod saying;
+mod serving;
 mod stage;
 mod tokens;

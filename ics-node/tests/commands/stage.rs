@@ -121,6 +121,11 @@ impl Stage {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// The node's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.node.as_ref().expect("runs").id()
+    }
+
     /// Where the node listens.
     pub(crate) fn url(&self) -> &str {
         &self.url

@@ -32,6 +32,7 @@ pub(crate) struct Serve {}
 
 impl Serve {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        take_small_pages();
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
         let keys = node_keys(context, node)?;
@@ -53,6 +54,16 @@ impl Serve {
             service.run(stop).await.map_err(|error| failed(&error))
         })?;
         Ok(Exit::Ok)
+    }
+}
+
+/// Has the system give this process memory in small pages only. The allocator asks for huge ones, of which a small node
+/// fills a third; look-ups are as fast without.
+fn take_small_pages() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        // It runs all the same.
+        tracing::debug!(%error, "memory comes in huge pages");
     }
 }
 
