@@ -111,6 +111,11 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Has a connection map as much of its file as the writing ones do: for the one that the writer reads by.
+pub(crate) fn map_all(connection: &Connection) -> Result<(), StoreError> {
+    Ok(connection.pragma_update_and_check(None, "mmap_size", WRITER_MAP_BYTES, |_| Ok(()))?)
+}
+
 /// What SQLite says of the file's structure: `ok`, or the first thing that is wrong.
 pub(crate) fn quick_check(connection: &Connection) -> Result<String, StoreError> {
     Ok(connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?)

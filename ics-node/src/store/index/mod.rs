@@ -151,7 +151,9 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        Ok(Self { connection: schema::open_reader(path)?, since: Cell::new(None) })
+        let connection = schema::open_reader(path)?;
+        schema::map_all(&connection)?;
+        Ok(Self { connection, since: Cell::new(None) })
     }
 
     /// Has the transaction see the file as it is after so many merges, or later: what those have placed is not in memory
