@@ -116,10 +116,7 @@ impl Index {
         range: Range<u64>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let tail = self.shared.tail();
-        let search = Search::new(connection, domain, keys, range, &tail);
-        drop(tail);
-        search.page(limit)
+        self.begin(connection, domain, keys, range).0.page(limit)
     }
 
     /// The same by somebody who asks over and over.
@@ -131,12 +128,21 @@ impl Index {
         range: Range<u64>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let tail = self.shared.tail();
-        let merges = tail.merges();
-        let search = Search::new(&reading.connection, domain, keys, range, &tail);
-        drop(tail);
+        let (search, merges) = self.begin(&reading.connection, domain, keys, range);
         reading.see(merges)?;
         search.page(limit)
+    }
+
+    /// A search that has what memory has, and after how many merges that was.
+    fn begin<'c>(
+        &self,
+        connection: &'c Connection,
+        domain: DomainNumber,
+        keys: &[Key],
+        range: Range<u64>,
+    ) -> (Search<'c>, u64) {
+        let tail = self.shared.tail();
+        (Search::new(connection, domain, keys, range, &tail), tail.merges())
     }
 }
 
