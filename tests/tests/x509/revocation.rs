@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::StatementId;
 use ics_node::app::{CertifyFault, Issued, IssuerKey, Requester, Revoker};
@@ -325,6 +326,41 @@ fn a_delegate_answers_where_the_issuer_is_not() {
     let world = world.with_key(own);
     let node = Node::start(&world.app);
     assert!(asked(&bench, &node, "-no_nonce").contains("unauthorized"), "a key that nobody has certified");
+}
+
+#[test]
+fn another_key_issues_and_the_former_one_answers_for_what_it_has_issued() {
+    let (world, bench) = (World::new(), Bench::new());
+    let former = (issued(&world, &bench), world.issuer.clone());
+    let key = p256();
+    let certificate = Certificate::make(&*key, "Acme Issuing 2", world.app.clock().now(), &[4; 32]).expect("OpenPGP");
+    let world = world.rotated(IssuerKey { signer: key, certificate: certificate.into(), answers_by: None });
+    bench.file("issuer-2.pem", certificate_pem(&world.issuer).as_bytes());
+    let next = (world.certify(7, "ldevid", &bench.request("next", &[])).expect("is issued"), world.issuer.clone());
+    bench.file("next.pem", certificate_pem(&next.0.certificate).as_bytes());
+    bench.openssl("verify -x509_strict -CAfile root.pem -untrusted issuer-2.pem next.pem");
+    bench.openssl("verify -x509_strict -CAfile root.pem -untrusted issuer.pem device.pem");
+
+    let node = Node::start(&world.app);
+    let answer = |issuer: &str, device: &str| {
+        let (url, trusted) = (node.x509("ocsp"), format!("-CAfile root.pem -verify_other {issuer}"));
+        bench.openssl(&format!("ocsp -no_nonce -issuer {issuer} -cert {device} {trusted} -url {url}"))
+    };
+    let is_listed = |(issued, issuer): &(Issued, Vec<u8>)| {
+        let issuer = issuer_id(&authority(&[issuer, &world.root]));
+        let list = world.app.revocation_list(&domain(), &issuer, shard(issued)).expect("a list");
+        list.der.windows(20).any(|octets| octets == issued.serial.as_bytes())
+    };
+    let files = [("issuer.pem", "device.pem"), ("issuer-2.pem", "next.pem")];
+    for (issuer, device) in files {
+        assert!(answer(issuer, device).contains(&format!("{device}: good")), "{device}");
+    }
+    assert_eq!([&former, &next].map(is_listed), [false, false]);
+    suspend(&world);
+    for (issuer, device) in files {
+        assert!(answer(issuer, device).contains(&format!("{device}: revoked")), "{device}");
+    }
+    assert_eq!([&former, &next].map(is_listed), [true, true]);
 }
 
 #[test]

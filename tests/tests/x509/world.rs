@@ -135,7 +135,7 @@ impl World {
         let descriptor = descriptor(shape, &key, &root, &issuer);
         let maker = maker();
         let signed = make::sign_descriptor(&[&maker], &descriptor.to_json(), CREATED, &[1; 32]).expect("signs");
-        let app = open(directory.path(), key.clone(), shape.acme.clone());
+        let app = open(directory.path(), vec![key.clone()], shape.acme.clone());
         app.found(&signed).expect("founds");
         let world = Self { app, root, issuer, key, root_key, descriptor, _directory: directory };
         world.submit(vec![
@@ -234,7 +234,34 @@ impl World {
     pub(crate) fn with_key(self, key: IssuerKey) -> Self {
         let Self { app, root, issuer, root_key, descriptor, _directory: directory, .. } = self;
         drop(app);
-        let app = open(directory.path(), key.clone(), None);
+        let app = open(directory.path(), vec![key.clone()], None);
+        Self { app, root, issuer, key, root_key, descriptor, _directory: directory }
+    }
+
+    /// The same node after another key has taken over, with the certificate that the root gives it; the former key is
+    /// still there.
+    pub(crate) fn rotated(mut self, key: IssuerKey) -> Self {
+        let now = Clock::default().now();
+        let request = ca_request(&*key.signer, "Acme Issuing 2", Some("Acme")).expect("a request");
+        let new = NewAuthority {
+            common_name: String::new(),
+            organization: None,
+            path_length: 0,
+            constraints: Shape::new().constraints,
+            validity: (now, now.plus_millis(1000 * DAY)),
+            crl_url: None,
+        };
+        let (above, number) = (authority(&[&self.root]), SerialNumber::new([3; 20]));
+        let issuer = issue_authority(&*self.root_key, Some(&above), Some(&request), &new, &number).expect("an issuer");
+        let first = Issuer { certificate: STANDARD.encode(&issuer), chain: vec![STANDARD.encode(&self.root)] };
+        let fingerprint = key.signer.public_key().fingerprint();
+        self.change(|descriptor| {
+            descriptor.certificates.as_mut().expect("it issues").issuers.insert(0, first);
+            descriptor.roles.get_mut(&role("issuer")).expect("the role").signers.insert(fingerprint);
+        });
+        let Self { app, root, key: former, root_key, descriptor, _directory: directory, .. } = self;
+        drop(app);
+        let app = open(directory.path(), vec![key.clone(), former], None);
         Self { app, root, issuer, key, root_key, descriptor, _directory: directory }
     }
 
@@ -275,10 +302,10 @@ pub(crate) fn id(seed: u8) -> IdentityId {
     IdentityId::Key(signer(seed).public_key().fingerprint())
 }
 
-fn open(data: &Path, key: IssuerKey, acme: Option<AcmeSetup>) -> App {
+fn open(data: &Path, issuers: Vec<IssuerKey>, acme: Option<AcmeSetup>) -> App {
     let setup = Setup {
         data: data.to_owned(),
-        keys: NodeKeys { name: NODE.to_owned(), key: Arc::new(SigningKey::from_bytes(&[9; 32])), issuers: vec![key] },
+        keys: NodeKeys { name: NODE.to_owned(), key: Arc::new(SigningKey::from_bytes(&[9; 32])), issuers },
         peers: Vec::new(),
         config_file: None,
         trust: None,
