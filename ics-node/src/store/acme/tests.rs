@@ -55,6 +55,54 @@ fn nothing_stays_of_what_fails_and_everything_else_is_there_again() {
     assert_eq!(found.expect("reads"), Some((id, account)));
 }
 
+/// What another process would find in the file.
+fn accounts_in_file(dir: &tempfile::TempDir) -> i64 {
+    let file = schema::open_reader(&dir.path().join(FILE)).expect("opens");
+    file.query_row("SELECT count(*) FROM account", [], |row| row.get(0)).expect("reads")
+}
+
+#[test]
+fn what_waits_is_seen_here_at_once_and_is_in_the_file_a_moment_later() {
+    let (dir, store, domain, holder) = store();
+    let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
+    let id = store.with(Durability::Soon, |tx| tx.add_account(&domain, &account)).expect("is kept");
+    let found = store.with(Durability::Soon, |tx| tx.account(&domain, id));
+    assert_eq!(found.expect("reads"), Some(account));
+    let began = std::time::Instant::now();
+    while accounts_in_file(&dir) == 0 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "it still waits");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_must_be_on_the_disk_takes_along_what_waits() {
+    let (dir, store, domain, holder) = store();
+    let account = |key| Account::new(Jwk::Ed25519([key; 32]), holder, Vec::new(), at(1));
+    store.with(Durability::Soon, |tx| tx.add_account(&domain, &account(7))).expect("is kept");
+    store.with(Durability::Now, |tx| tx.add_account(&domain, &account(8))).expect("is kept");
+    assert_eq!(accounts_in_file(&dir), 2);
+}
+
+#[test]
+fn what_fails_takes_nothing_with_it_that_waits() {
+    let (dir, store, domain, holder) = store();
+    let account = |key| Account::new(Jwk::Ed25519([key; 32]), holder, Vec::new(), at(1));
+    let kept = store.with(Durability::Soon, |tx| tx.add_account(&domain, &account(7))).expect("is kept");
+    for durability in [Durability::Soon, Durability::Now] {
+        let failed = store.with(durability, |tx| {
+            tx.add_account(&domain, &account(8))?;
+            Err::<(), _>(StoreError::not_found("anything"))
+        });
+        assert!(failed.is_err());
+    }
+    drop(store);
+    assert_eq!(accounts_in_file(&dir), 1, "closing writes what waits");
+    let store = AcmeStore::open(dir.path()).expect("opens again");
+    let found = store.with(Durability::Soon, |tx| tx.account(&domain, kept));
+    assert_eq!(found.expect("reads"), Some(account(7)));
+}
+
 #[test]
 fn what_ended_long_ago_is_cleared_away() {
     let (_dir, store, domain, holder) = store();
