@@ -79,6 +79,9 @@ impl App {
         for origin in setup.peers.iter().flat_map(|peer| &peer.mirror) {
             prepare_mirror(&store, origin)?;
         }
+        for info in store.domains() {
+            memory.begin(info.number, store.head(info.number)?.size);
+        }
         let certificate = NodeCertificate::make(&setup.keys).map_err(|error| AppError::Internal(error.to_string()))?;
         learn_times(&store, &clock, &setup.peers);
         let app = Self(Arc::new(Inner {

@@ -1,4 +1,4 @@
-//! What memory may not do: leave its bound, or answer what the evidence does not bear out.
+//! What memory may not do: leave its bound, answer what the evidence does not bear out, or keep what has ended.
 
 use std::sync::Arc;
 
@@ -7,11 +7,14 @@ use ics_core::identity::IdentityId;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::trust::{Outcome, Reason, TrustDocument, TrustPolicy, settle};
 
+use super::check::check_bodies;
 use super::memory::Asked;
+use super::submit::{Incoming, append_all};
 use super::verdict::{Matter, word};
 use super::{App, Depth, Query, Reader};
 use crate::api::Check;
 use crate::fixture::{Party, devices};
+use crate::store::WriteTx;
 
 const PERMITS: &str =
     "@id(\"made\") permit (principal, action, resource) when { principal.vouching_roles.contains(\"manufacturer\") };";
@@ -84,4 +87,36 @@ async fn memory_stays_within_its_bound_when_more_is_asked_than_fits() {
     assert!((100..2_000).contains(&each), "{each} bytes for each, names and rulings included");
     assert!(check(&app, pumps.len() - 1, Depth::Memory).is_some(), "what was asked last is there");
     assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Allow), "what has gone is read again");
+}
+
+/// What waits for witnesses, or for the rest of a log that is being copied, comes to be shown without a commit that has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_before_the_end_of_the_log_was_shown_is_not_kept_after_a_start() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    let more = maker.introduce(&app, &pumps[0], "Pump", "more");
+    let hosted = app.hosted(&maker.domain).expect("is here");
+    let (number, clock) = (hosted.number, app.clock().clone());
+    let checked = check_bodies(hosted.domain().as_deref(), vec![(more, clock.now())], [7; 32]);
+    let incoming = checked.into_iter().map(|checked| Incoming { checked, source: None, salt: [7; 16] }).collect();
+    let job = move |tx: &mut WriteTx<'_>| {
+        let appended = append_all(tx, &hosted, incoming, &clock);
+        tx.wait_for_witnesses(true);
+        appended.map(drop)
+    };
+    tokio::task::block_in_place(|| app.store().write(number, job).expect("queued").wait()).expect("written");
+    drop(app);
+
+    let app = maker.open();
+    let is_shown = || {
+        let record = app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect("known").record;
+        record.names.iter().any(|name| name.value.to_string() == "serial:SN-more")
+    };
+    assert!(!is_shown(), "the end of the log is not shown yet");
+    let show = || {
+        let seal = app.store().sign_head(number).expect("signed");
+        app.store().write(number, move |tx: &mut WriteTx<'_>| tx.seal(seal)).expect("queued").wait()
+    };
+    tokio::task::block_in_place(show).expect("shown");
+    assert!(is_shown(), "and now it is");
 }

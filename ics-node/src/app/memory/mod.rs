@@ -147,6 +147,12 @@ impl Memory {
         Arc::clone(self.eras().entry(domain).or_default())
     }
 
+    /// Begins with a domain of so many entries, all that are stored: those that are not shown yet will be, without a commit
+    /// that announces them.
+    pub(crate) fn begin(&self, domain: DomainNumber, size: u64) {
+        self.era(domain).upto.store(size, Ordering::Release);
+    }
+
     pub(crate) const fn arounds(&self) -> &Arounds {
         &self.arounds
     }
