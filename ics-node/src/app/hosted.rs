@@ -6,23 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use ics_core::domain::Domain;
 use ics_core::log::checkpoint::Origin;
 use ics_core::policy::Cache;
-use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::mirror::Mirror;
 
 use tokio::sync::watch;
 
-use super::AppError;
 use super::expiry::Expiries;
 use super::outbox::Retry;
 use super::push::Told;
 use super::witnesses::Witnessing;
-use crate::api::{AsOf, MirrorInfo};
+use crate::api::MirrorInfo;
 use crate::config::PeerName;
-use crate::store::{DomainNumber, Part, Reach, StoreError};
-
-/// How far an answer goes, its age in seconds, and those after which it is stale.
-type Ages = (Reach, Option<u64>, u64);
+use crate::store::{DomainNumber, Part, StoreError};
 
 /// One domain of this node.
 #[derive(Debug)]
@@ -54,8 +49,6 @@ pub(crate) struct Hosted {
     pub(crate) moved: watch::Sender<u64>,
     /// What the last look at its certificates has found.
     pub(super) expiries: Mutex<Option<Expiries>>,
-    /// How far the last answer went, as JSON: within a second the next one says the same.
-    as_of: Mutex<Option<(Ages, Arc<[u8]>)>>,
     /// When what is submitted here is sent to the home; held by whoever sends.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
 }
@@ -79,29 +72,8 @@ impl Hosted {
             carrying: Mutex::default(),
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
-            as_of: Mutex::default(),
             retry: tokio::sync::Mutex::default(),
         }
-    }
-
-    /// How far answers go that go so far now, as JSON.
-    ///
-    /// # Errors
-    /// When that has no JSON form.
-    pub(crate) fn as_of(&self, reach: &Reach, now: Timestamp) -> Result<Arc<[u8]>, AppError> {
-        let age_seconds = reach.cosigned_at.map(|time| now.millis_since(time) / 1000);
-        let fresh_for_seconds = self.domain().map_or(0, |domain| domain.descriptor().freshness.default);
-        let ages = (*reach, age_seconds, fresh_for_seconds);
-        let mut last = self.as_of.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, json)) = last.as_ref().filter(|(of, _)| *of == ages) {
-            return Ok(Arc::clone(json));
-        }
-        let Reach { size, root, cosigned_at: time } = *reach;
-        let as_of = AsOf { size, root: root.to_string(), time, age_seconds, fresh_for_seconds };
-        let json = serde_json::to_vec(&as_of).map_err(|error| AppError::Internal(error.to_string()))?;
-        let json: Arc<[u8]> = json.into();
-        *last = Some((ages, Arc::clone(&json)));
-        Ok(json)
     }
 
     /// What is durable; `None` before entry 0 has arrived.

@@ -76,9 +76,7 @@ fn with_tag(mut response: HttpResponse, tag: &EntityTag) -> HttpResponse {
 /// An answer that is JSON already, for somebody who has none yet.
 pub(super) fn fresh(answer: Encoded) -> HttpResponse {
     let tag = EntityTag::new_weak(answer.tag);
-    let mut response = HttpResponse::Ok().body(answer.json);
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(JSON));
-    with_tag(response, &tag)
+    with_tag(HttpResponse::Ok().content_type(JSON).body(answer.json), &tag)
 }
 
 /// An answer that is JSON already.
