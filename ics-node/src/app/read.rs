@@ -180,6 +180,22 @@ impl App {
         self.evidence_of(&sight, id.to_string(), Some(said))
     }
 
+    /// The same; `None` where no copy of the domain is here.
+    ///
+    /// # Errors
+    /// As [`App::record`].
+    pub fn evidence_here(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        query: &str,
+    ) -> Result<Option<Evidence>, AppError> {
+        if self.hosted(domain).is_err() {
+            return Ok(None);
+        }
+        self.evidence(reader, domain, query).map(Some)
+    }
+
     /// Evidence for what was said; without, of how far the domain reaches.
     pub(crate) fn evidence_of(&self, sight: &Sight<'_>, id: String, said: Option<Said>) -> Result<Evidence, AppError> {
         let hosted = sight.hosted;

@@ -154,6 +154,15 @@ impl App {
         Ok(Attestation { evidence: answer.evidence.clone(), consistency })
     }
 
+    /// The evidence out of it, asked for by this node itself.
+    ///
+    /// # Errors
+    /// As [`App::relay`], and when the query is malformed.
+    pub async fn relay_evidence(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<Evidence, AppError> {
+        let asked = Query::parse(query)?;
+        Ok(self.relay(reader, domain, &asked, (limits::ROAMING_HOPS + 1, 0)).await?.evidence)
+    }
+
     /// That an answer follows from what somebody has seen, by whoever gave it; nothing where he cannot be reached.
     async fn proof_of(&self, answer: &Answer, seen: u64) -> Vec<Base64<[u8; 32]>> {
         let Checkpoint { origin, size, .. } = &answer.attested.checkpoint;

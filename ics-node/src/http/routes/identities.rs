@@ -2,7 +2,6 @@
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
-use ics_core::limits;
 use serde::Deserialize;
 
 use crate::api::ListQuery;
@@ -122,13 +121,9 @@ pub(super) async fn evidence(
     path: Path<Identified>,
 ) -> Result<HttpResponse, Failure> {
     let (name, id) = (domain.0.clone(), path.id.clone());
-    let evidence = match face.blocking(move |app| app.evidence(reader.0, &name, &id)).await {
-        // Of a domain of which no copy is here the home's own may be asked for, for whom this node knows.
-        Err(failure) if failure.problem().code() == Code::UnknownDomain.as_str() => {
-            let (asked, hops) = (app::Query::parse(&path.id)?, limits::ROAMING_HOPS + 1);
-            face.app.relay(reader.0, &domain.0, &asked, (hops, 0)).await?.evidence
-        }
-        evidence => evidence?,
+    let evidence = match face.blocking(move |app| app.evidence_here(reader.0, &name, &id)).await? {
+        Some(evidence) => evidence,
+        None => face.app.relay_evidence(reader.0, &domain.0, &path.id).await?,
     };
     Ok(answer::json(&evidence))
 }
