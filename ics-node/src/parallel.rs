@@ -14,8 +14,8 @@ static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
     named.start_handler(|_| background::lower()).build().ok()
 });
 
-/// Maps items on all processors; the results are in the order of the items. For what computes and does not wait. Of fewer
-/// than `least` items another thread is not worth the trouble.
+/// Maps items on all processors; the results are in the order of the items. For what computes and waits for nobody; a look
+/// into the store is no wait. Of fewer than `least` items another thread is not worth the trouble.
 pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, least: usize, with: impl Fn(T) -> R + Sync) -> Vec<R> {
     let with = |item| {
         breathe();

@@ -19,8 +19,8 @@
 //! else is: whoever makes the evidence can withhold a statement (a block too), a newer state of a certificate, or the
 //! newest descriptors. The as-of time bounds what may be missing only as far as the maker of the evidence is trusted to
 //! have put in all that there was; so take it from the home or a mirror, not from the party whose thing it speaks for.
-//! A home puts its record head into what it gives out. With it only the home itself can have left anything out, and it has signed that. Only a mirror, which holds
-//! the whole log, proves completeness without believing anybody.
+//! A home puts its record head into what it gives out. With it only the home itself can have left anything out, and it has
+//! signed that. Only a mirror, which holds the whole log, proves completeness without believing anybody.
 
 mod attested;
 mod complete;

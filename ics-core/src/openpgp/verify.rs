@@ -81,8 +81,8 @@ impl SignedDigest {
         if self.created < key.created() { Err(SignatureFault::BeforeKey) } else { Ok(()) }
     }
 
-    /// Everything but Ed25519 and ECDSA: by sequoia's arithmetic over our digest, which also leaves sequoia's process-wide cache
-    /// of good signatures alone. What it might take that is not canonical is refused first.
+    /// Everything but Ed25519 and ECDSA: by sequoia's arithmetic over our digest, which also leaves sequoia's process-wide
+    /// cache of good signatures alone. What it might take that is not canonical is refused first.
     fn verify_by_library(&self, key: &PublicKey) -> bool {
         let well_formed = match (&self.value, key.material()) {
             (RawSignature::Rsa(s), Material::Rsa { n, .. }) => is_less(s, n),

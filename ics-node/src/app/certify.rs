@@ -171,7 +171,8 @@ impl App {
             ..issuing.claims(Act::Issued)?
         };
         let index = self.say(issuing, about, claims)?;
-        tracing::info!(domain = %issuing.hosted.name, %serial, id = %application.identity, index, "a certificate was issued");
+        let id = application.identity;
+        tracing::info!(domain = %issuing.hosted.name, %serial, %id, index, "a certificate was issued");
         let chain = issuing.authority.chain.clone();
         Ok(Issued { certificate, chain, serial, names, not_before, not_after, index })
     }

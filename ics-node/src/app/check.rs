@@ -60,8 +60,8 @@ impl What {
 const SLOW: usize = 16;
 const QUICK: usize = 250;
 
-/// Signatures that are verified in one piece where there are few: it takes a third of a millisecond, and then others are
-/// let in. Large pieces cost less for each, and are for those who bring many.
+/// Signatures that are verified in one piece where there are few: then others are let in. Large pieces cost less for each,
+/// and are for those who bring many.
 const PIECE: usize = 16;
 
 type Parsed = Result<(Body, Vec<u8>), Problem>;

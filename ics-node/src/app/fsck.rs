@@ -33,13 +33,13 @@ pub fn rebuild_index(data: &Path) -> Result<(), AppError> {
     Ok(Store::rebuild_index(data, Options::new(Arc::new(stored_keys), Arc::new(nobody)))?)
 }
 
-/// Empties the copy of a domain in a store, so that it is copied anew from its peers when the node starts; says how many
+/// Empties the copy of a domain in a store, so that it is copied again from its peers when the node starts; says how many
 /// entries it had. The node must not run.
 ///
 /// # Errors
 /// When it runs, is the domain's home or has no such copy, or the store cannot be written.
-pub fn begin_anew(data: &Path, domain: &DomainName) -> Result<u64, AppError> {
-    Ok(store::begin_anew(data, domain)?)
+pub fn empty_copy(data: &Path, domain: &DomainName) -> Result<u64, AppError> {
+    Ok(store::empty_copy(data, domain)?)
 }
 
 /// What the entries of a domain have said so far.

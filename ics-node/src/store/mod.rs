@@ -10,11 +10,11 @@
 //! `spawn_blocking`, or [`Pending::done`] for the result of a write.
 
 mod acme;
-mod anew;
 mod backup;
 mod check;
 mod desk;
 mod draft;
+mod emptied;
 mod error;
 mod follow;
 mod heads;
@@ -46,10 +46,10 @@ use ics_core::time::Timestamp;
 use crate::background;
 
 pub use acme::{AcmeStore, AcmeTx, Credential, Durability, Issued as AcmeIssued};
-pub use anew::begin_anew;
 pub use backup::{backup, check_backup, put_back};
 pub use check::{Inspector, Report, inspect};
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
+pub use emptied::empty_copy;
 pub use error::{StoreError, WriteError};
 pub use follow::Following;
 pub use index::Page;
@@ -97,7 +97,8 @@ pub struct Options {
     pub sealer: Sealer,
     /// Is told of commits.
     pub announce: Announce,
-    /// Connections for reading: how many threads can read at a time. Each costs up to 4 MiB, and what it has mapped of small files.
+    /// Connections for reading: how many threads can read at a time. Each costs up to 4 MiB of page caches, and what it has
+    /// mapped of its two files.
     pub readers: usize,
     /// Writes that may wait; the next one is refused.
     pub queue: usize,

@@ -93,7 +93,7 @@ pub enum Stop {
     /// An entry that everybody may read, and that was kept from this mirror.
     #[error(
         "entry {index}, a {}, was kept back by whoever showed the log until now, and all behind it was read without it: \
-         begin this copy anew, by `ics domain anew`", kind.as_str()
+         begin this copy anew, by `ics domain recopy`", kind.as_str()
     )]
     KeptBack {
         /// The entry's index.

@@ -63,23 +63,23 @@ impl Pair {
 }
 
 #[test]
-fn a_copy_is_emptied_and_copied_anew() {
+fn a_copy_is_emptied_and_copied_again() {
     let mut pair = Pair::new();
     let before = copies::checkpoint(&pair.mirror, DEVICES);
-    let refused = pair.mirror.ics(&["domain", "anew", DEVICES]).ends_with(5);
+    let refused = pair.mirror.ics(&["domain", "recopy", DEVICES]).ends_with(5);
     assert!(refused.stderr.contains("stop the node first"), "{}", refused.stderr);
     pair.mirror.kill();
-    pair.mirror.ics(&["domain", "anew", "nobody.example"]).ends_with(3);
-    let told = pair.mirror.json(&["domain", "anew", DEVICES]);
+    pair.mirror.ics(&["domain", "recopy", "nobody.example"]).ends_with(3);
+    let told = pair.mirror.json(&["domain", "recopy", DEVICES]);
     assert_eq!((&told["entries"], &told["copied_again"]), (&before.0.into(), &true.into()), "{told}");
-    assert_eq!(pair.mirror.json(&["domain", "anew", DEVICES])["entries"], 0, "it is empty");
+    assert_eq!(pair.mirror.json(&["domain", "recopy", DEVICES])["entries"], 0, "it is empty");
     assert_eq!(pair.mirror.json(&["fsck"])["findings"], serde_json::json!([]));
     pair.mirror.serve();
     pair.mirror.catches_up(&pair.home, DEVICES);
     eventually("all is there again", || (copies::checkpoint(&pair.mirror, DEVICES) == before).then_some(()));
     pair.go_on_together(5);
     pair.home.kill();
-    let refused = pair.home.ics(&["domain", "anew", DEVICES]).ends_with(1);
+    let refused = pair.home.ics(&["domain", "recopy", DEVICES]).ends_with(1);
     assert!(refused.stderr.contains("this node is the home"), "{}", refused.stderr);
 }
 

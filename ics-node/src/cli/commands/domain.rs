@@ -1,7 +1,7 @@
 //! `ics domain`.
 
-mod anew;
 mod create;
+mod recopy;
 pub(super) mod show;
 mod sign;
 pub(super) mod submit;
@@ -53,12 +53,12 @@ pub(crate) enum DomainCommand {
     /// Shows a descriptor: the newest of a domain in this home directory, that in a file, or with `--node` the one in force
     /// at a node and how the domain is doing there. With `--json` it prints the descriptor itself.
     Show(show::Show),
-    /// Empty this node's copy of a domain, so that it is copied anew.
+    /// Empty this node's copy of a domain, so that it is copied again.
     ///
     /// Deletes what this node has copied of a domain; when it starts again, it copies all of it from its peers. This is for a
     /// copy that has stopped because somebody had kept something back from it. The node must be stopped, and until it has
     /// caught up again it answers `unknown` about things of that domain.
-    Anew(anew::Anew),
+    Recopy(recopy::Recopy),
 }
 
 impl DomainCommand {
@@ -69,7 +69,7 @@ impl DomainCommand {
             Self::Sign(command) => command.run(context),
             Self::Submit(command) => command.run(context),
             Self::Show(command) => command.run(context),
-            Self::Anew(command) => command.run(context),
+            Self::Recopy(command) => command.run(context),
         }
     }
 }

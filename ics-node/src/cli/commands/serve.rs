@@ -57,8 +57,8 @@ impl Serve {
     }
 }
 
-/// Has the system give this process memory in small pages only. The allocator asks for huge ones, of which a small node
-/// fills a third; look-ups are as fast without.
+/// Has the system give this process memory in small pages only. The allocator asks for huge ones, which a small node does
+/// not fill.
 fn take_small_pages() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {

@@ -1,4 +1,4 @@
-//! `ics domain anew`.
+//! `ics domain recopy`.
 
 use clap::Args;
 use ics_core::vocabulary::DomainName;
@@ -10,28 +10,28 @@ use crate::cli::exit::{Exit, Failure};
 use crate::config::Config;
 use crate::store::StoreError;
 
-/// What `ics domain anew` takes.
+/// What `ics domain recopy` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   A copy has stopped; the peer that lied to it is told apart by `ics peer status` and its alarms:
   $ ics peer remove liar
   $ systemctl stop ics
-  $ ics --home /var/lib/ics domain anew devices.acme.example
+  $ ics --home /var/lib/ics domain recopy devices.acme.example
   $ systemctl start ics")]
-pub(crate) struct Anew {
+pub(crate) struct Recopy {
     /// The domain.
     #[arg(value_name = "DOMAIN")]
     domain: DomainName,
 }
 
-impl Anew {
+impl Recopy {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| {
             Failure::new(Exit::Local, "this home directory is not that of a node").hint("--home names another one")
         })?;
-        let entries = app::begin_anew(&node.data, &self.domain).map_err(failed)?;
+        let entries = app::empty_copy(&node.data, &self.domain).map_err(failed)?;
         let is_copied =
             config.peers.iter().any(|peer| peer.get_ref().mirror.iter().any(|origin| origin.domain == self.domain));
         let shown = json!({ "domain": self.domain, "entries": entries, "copied_again": is_copied });

@@ -1,4 +1,4 @@
-//! Emptying a copy, so that it is copied anew.
+//! Emptying a copy, so that all of it is copied again.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use super::{INDEX_FILE, LOG_FILE, index, lock, schema, table};
 ///
 /// # Errors
 /// When there is no such domain, this node is its home, another process uses the store, or the database fails.
-pub fn begin_anew(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
+pub fn empty_copy(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
     let path = dir.join(LOG_FILE);
     if !path.exists() {
         return Err(StoreError::not_found(format!("store in `{}`", dir.display())));
