@@ -28,6 +28,7 @@ const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-2.sql"),
     include_str!("schema/index-3.sql"),
     include_str!("schema/index-4.sql"),
+    include_str!("schema/index-5.sql"),
 ];
 const ACME_STEPS: &[&str] = &[include_str!("schema/acme-1.sql")];
 
@@ -205,5 +206,27 @@ mod tests {
         drop(open_writer(File::Log, &path).expect("open"));
         let reader = open_reader(&path).expect("open");
         assert!(reader.execute("DELETE FROM entry", []).is_err());
+    }
+
+    #[test]
+    fn what_an_earlier_version_kept_unshown_is_deleted() {
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("ics.db");
+        let former = Connection::open(&path).expect("open");
+        LOG_STEPS[..6].iter().for_each(|step| former.execute_batch(step).expect("a step"));
+        former.pragma_update(None, "application_id", LOG_APPLICATION).expect("set");
+        former.pragma_update(None, "user_version", 6).expect("set");
+        former.execute_batch("INSERT INTO sight VALUES (1, zeroblob(16), 3, 1)").expect("inserted");
+        // As ever; read no longer; shown again in a round that is settled, and in one that is not.
+        for (index, shown) in (0_i64..).zip([None, Some(-1), Some(3), Some(4)]) {
+            let sql = "INSERT INTO entry VALUES ((1 << 40) + ?1, 1, zeroblob(32), x'01', x'02', x'03', 2, ?2)";
+            former.execute(sql, rusqlite::params![index, shown]).expect("inserted");
+        }
+        drop(former);
+        let log = open_writer(File::Log, &path).expect("open");
+        let mut statement = log.prepare("SELECT body IS NOT NULL, length(header), shown FROM entry ORDER BY position");
+        let rows = statement.as_mut().expect("SQL").query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let rows: Vec<(bool, i64, Option<i64>)> = rows.expect("rows").map(|row| row.expect("a row")).collect();
+        assert_eq!(rows, [(true, 1, None), (false, 0, Some(-1)), (true, 1, None), (false, 0, Some(-1))]);
     }
 }
