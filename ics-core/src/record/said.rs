@@ -12,7 +12,7 @@ use crate::name::Name;
 use crate::statement::verify::{Statement, Unverified};
 use crate::statement::{Claims, Erasure, Grant, SignedErasure, Software, StatementId, Subject};
 use crate::time::Timestamp;
-use crate::vocabulary::{Act, DomainName, Role};
+use crate::vocabulary::{Act, Attribute, DomainName, Role};
 
 /// The facts of one statement, without its bytes. Only verification makes one, or a store from a row that it has
 /// verified before.
@@ -190,6 +190,24 @@ impl Logged {
     #[must_use]
     pub const fn is_erased(&self) -> bool {
         self.erased
+    }
+
+    /// Bytes of memory that it takes, about, with all that hangs on it. Clones share most of them.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let Said { claims, subject, names, .. } = &*self.said;
+        let attributes = match subject {
+            Subject::Group(group) => &group.attributes,
+            _ => &claims.attributes,
+        };
+        let texts = [&claims.reason, &claims.label].into_iter().flatten().map(String::len).sum::<usize>()
+            + attributes.values().map(|value| size_of::<(Attribute, String)>() + value.len()).sum::<usize>()
+            + names.iter().chain(&claims.names).map(|name| size_of::<Name>() + name.to_string().len()).sum::<usize>();
+        let fixed = claims.supersedes.len() * size_of::<StatementId>()
+            + size_of_val(&*claims.groups)
+            + size_of_val(&*claims.signatures)
+            + size_of_val(&*self.source);
+        size_of::<Self>() + size_of::<Said>() + texts + fixed
     }
 
     /// The same entry, marked as one that a mirror's own reading of the policy would not have admitted: it stays in the

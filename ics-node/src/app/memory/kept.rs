@@ -9,6 +9,7 @@ use ics_core::time::Timestamp;
 use lz4_flex::block::{compress_with_dict, decompress_into_with_dict};
 use sha2::{Digest as _, Sha256};
 
+use super::around::SAMPLE_BYTES;
 use super::{Around, Era, Place};
 use crate::api::RecordSummary;
 use crate::app::AppError;
@@ -151,6 +152,11 @@ impl Kept {
     }
 }
 
+/// The beginning of both: what others of its kind have in common with it.
+fn sample(whole: &[u8], summary: &[u8]) -> Box<[u8]> {
+    whole.iter().chain(summary).copied().take(SAMPLE_BYTES).collect()
+}
+
 impl Known {
     fn new(mut record: Record, open: bool, around: &Around) -> Result<Self, AppError> {
         let unwritable = |error| AppError::Internal(format!("a record has no JSON form: {error}"));
@@ -160,7 +166,7 @@ impl Known {
         record.at = Timestamp::default();
         let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(&record).map_err(unwritable)?).into();
         let [a, b, c, d, e, f, g, h, ..] = digest;
-        let sample = around.sample.get_or_init(|| [whole.as_slice(), &summary].concat().into());
+        let sample = around.sample.get_or_init(|| sample(&whole, &summary));
         let names = record.all_names().map(|name| super::name_key(name).0).collect();
         Ok(Self {
             open,

@@ -40,9 +40,11 @@ pub(crate) type Place = (Key, u64);
 
 /// Bytes that a cache spends on an entry beside its value: its key, its place in a queue and in a table.
 const PLACE_BYTES: u64 = 64;
-/// The shares of memory, in tenths, that are for names and for rulings: both are small, and a thing has a few names.
+/// The shares of memory, in tenths, that are for names, for rulings and for what is said of groups: all are small; a thing
+/// has a few names, and many things have the same groups.
 const NAMES_SHARE: u64 = 2;
 const RULINGS_SHARE: u64 = 1;
+const GROUPS_SHARE: u64 = 1;
 /// Bytes of an identity on average, by which the caches know how many there may be.
 const EXPECTED_BYTES: u64 = 640;
 /// Room in tables is made for so many at once; for more they grow. A small node is not to pay for a large one's.
@@ -125,14 +127,14 @@ impl Weighter<Asked, Ruled> for Bytes {
 impl Memory {
     /// Memory of `bytes` at most.
     pub(crate) fn new(bytes: u64) -> Self {
-        let (names, rulings) = (bytes / 10 * NAMES_SHARE, bytes / 10 * RULINGS_SHARE);
-        let kept = bytes - names - rulings;
+        let [names, rulings, groups] = [NAMES_SHARE, RULINGS_SHARE, GROUPS_SHARE].map(|share| bytes / 10 * share);
+        let kept = bytes - names - rulings - groups;
         let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(ROOM).min(ROOM);
         Self {
             kept: Cache::with_weighter(items(kept, EXPECTED_BYTES), kept, Bytes),
             names: Cache::with_weighter(items(names, 2 * PLACE_BYTES), names, Bytes),
             rulings: Cache::with_weighter(items(rulings, 2 * PLACE_BYTES), rulings, Bytes),
-            arounds: Arounds::default(),
+            arounds: Arounds::new(groups),
             eras: Mutex::default(),
             generations: AtomicU64::new(1),
         }
@@ -260,7 +262,8 @@ impl Memory {
 
     /// Identities that are kept, and bytes of all that is.
     pub(crate) fn extent(&self) -> (usize, u64) {
-        (self.kept.len(), self.kept.weight() + self.names.weight() + self.rulings.weight())
+        let things = self.kept.weight() + self.names.weight() + self.rulings.weight();
+        (self.kept.len(), things + self.arounds.bytes())
     }
 }
 
