@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::failure::Failure;
 use crate::app::Encoded;
+use crate::background;
 
 /// The media type of OpenPGP in ASCII armor (RFC 3156, section 7).
 pub(super) const PGP_KEYS: &str = "application/pgp-keys";
@@ -35,7 +36,16 @@ pub(super) fn json_bytes(value: &impl Serialize) -> Vec<u8> {
 
 /// A value as JSON that caches must ask about each time.
 pub(super) fn json(value: &impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().content_type(JSON).insert_header((header::CACHE_CONTROL, "no-cache")).body(json_bytes(value))
+    bytes(JSON, json_bytes(value))
+}
+
+/// The same of what may be long, spelt where others are let in.
+///
+/// # Errors
+/// When the work is given up.
+pub(super) async fn json_apart(value: impl Serialize + Send + 'static) -> Result<HttpResponse, Failure> {
+    let spelt = background::spawn(move || json_bytes(&value)).await;
+    Ok(bytes(JSON, spelt.map_err(Failure::internal)?))
 }
 
 /// Bytes of a media type that caches must ask about each time.

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web;
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::answer;
 use super::failure::Failure;
 use super::metrics::Metrics;
 use super::ocsp;
@@ -91,6 +93,19 @@ impl Face {
             work(&app)
         });
         Ok(done.await??)
+    }
+
+    /// Runs a use case as [`Face::blocking`] does and spells its JSON there too: that of a long list takes milliseconds, in
+    /// which nobody else would be answered.
+    ///
+    /// # Errors
+    /// As [`Face::blocking`].
+    pub(super) async fn json<T: Serialize>(
+        &self,
+        work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<HttpResponse, Failure> {
+        let json = self.blocking(move |app| work(app).map(|value| answer::json_bytes(&value))).await?;
+        Ok(answer::bytes(answer::JSON, json))
     }
 
     /// Answers out of memory, at once; or runs the use case on a thread that may block.

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use ics_sync::wire::PAGE_JSON_BYTES;
 use serde::Deserialize;
 
-use crate::http::answer::{self, JSON};
+use crate::http::answer::JSON;
 use crate::http::body;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
@@ -16,8 +16,7 @@ const AROUND_BYTES: usize = 64;
 
 /// How far the copy is.
 pub(super) async fn cursor(face: Data<Face>, _operator: Operator, domain: Domain) -> Result<HttpResponse, Failure> {
-    let cursor = face.blocking(move |app| app.cursor(&domain.0)).await?;
-    Ok(answer::json(&cursor))
+    face.json(move |app| app.cursor(&domain.0)).await
 }
 
 /// Takes an answer that was brought; the next question.
@@ -33,8 +32,7 @@ pub(super) async fn take(
     let bytes = body::read(&request, &mut payload.into_inner(), PAGE_JSON_BYTES + AROUND_BYTES).await?;
     let carried = body::parse(&bytes)?;
     drop((bytes, place));
-    let wanted = face.blocking(move |app| app.carried(&domain.0, carried)).await?;
-    Ok(answer::json(&wanted))
+    face.json(move |app| app.carried(&domain.0, carried)).await
 }
 
 /// Behind which item of the outbox.
@@ -52,6 +50,5 @@ pub(super) async fn outbox(
     domain: Domain,
     query: Query<Behind>,
 ) -> Result<HttpResponse, Failure> {
-    let batch = face.blocking(move |app| app.outbox_batch(&domain.0, query.after)).await?;
-    Ok(answer::json(&batch))
+    face.json(move |app| app.outbox_batch(&domain.0, query.after)).await
 }

@@ -22,7 +22,7 @@ use crate::api::{
 };
 use crate::app::problem::Code;
 use crate::app::{self, App, Asker, Depth, Reader};
-use crate::http::answer::{self, VERDICT};
+use crate::http::answer::VERDICT;
 use crate::http::body::Json;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
@@ -149,9 +149,8 @@ pub(super) async fn checks(
         return Err(Failure::new(Code::BatchTooLarge, detail));
     }
     roam_for_all(&face.app, asking.0, &questions).await;
-    let answer = move |app: &App| Ok(questions.iter().map(|question| one(app, reader.0, question)).collect());
-    let answers = CheckAnswers { answers: face.blocking(answer).await? };
-    Ok(answer::json(&answers))
+    let answer = move |app: &App| questions.iter().map(|question| one(app, reader.0, question)).collect();
+    face.json(move |app| Ok(CheckAnswers { answers: answer(app) })).await
 }
 
 /// Has other nodes asked about all things of a batch, those of one use together.
@@ -207,9 +206,7 @@ pub(super) async fn verdict(
     query: Query<VerdictQuestion>,
 ) -> Result<HttpResponse, Failure> {
     roam(&face, asking, &query.use_, &query.id, query.peer.as_deref()).await;
-    let verdict =
-        face.blocking(move |app| app.verdict(reader.0, &query.id, &query.use_, query.peer.as_deref())).await?;
-    Ok(answer::json(&verdict))
+    face.json(move |app| app.verdict(reader.0, &query.id, &query.use_, query.peer.as_deref())).await
 }
 
 pub(super) async fn case(
@@ -219,8 +216,7 @@ pub(super) async fn case(
     query: Query<VerdictQuestion>,
 ) -> Result<HttpResponse, Failure> {
     roam(&face, asking, &query.use_, &query.id, query.peer.as_deref()).await;
-    let case = face.blocking(move |app| app.case(reader.0, &query.id, &query.use_, query.peer.as_deref())).await?;
-    Ok(answer::json(&case))
+    face.json(move |app| app.case(reader.0, &query.id, &query.use_, query.peer.as_deref())).await
 }
 
 pub(super) async fn challenge(
@@ -229,11 +225,9 @@ pub(super) async fn challenge(
     asked: Json<ChallengeRequest>,
 ) -> Result<HttpResponse, Failure> {
     let query = app::Query::parse(&asked.0.id)?;
-    let challenge = face.blocking(move |app| app.challenge(reader.0, &query)).await?;
-    Ok(answer::json(&challenge))
+    face.json(move |app| app.challenge(reader.0, &query)).await
 }
 
 pub(super) async fn prove(face: Data<Face>, answer: Json<ChallengeAnswer>) -> Result<HttpResponse, Failure> {
-    let proven = face.blocking(move |app| app.prove_possession(&answer.0)).await?;
-    Ok(answer::json(&proven))
+    face.json(move |app| app.prove_possession(&answer.0)).await
 }

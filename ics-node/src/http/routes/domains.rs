@@ -11,13 +11,11 @@ use crate::http::failure::Failure;
 use crate::http::request::Domain;
 
 pub(super) async fn list(face: Data<Face>) -> Result<HttpResponse, Failure> {
-    let domains = face.blocking(|app| app.domains()).await?;
-    Ok(answer::json(&domains))
+    face.json(|app| app.domains()).await
 }
 
 pub(super) async fn show(face: Data<Face>, domain: Domain) -> Result<HttpResponse, Failure> {
-    let info = face.blocking(move |app| app.domain(&domain.0)).await?;
-    Ok(answer::json(&info))
+    face.json(move |app| app.domain(&domain.0)).await
 }
 
 /// Which version of a descriptor; the newest unless told.
@@ -52,6 +50,5 @@ pub(super) async fn descriptors(
     domain: Domain,
     query: Query<FromVersion>,
 ) -> Result<HttpResponse, Failure> {
-    let descriptors = face.blocking(move |app| app.descriptors(&domain.0, query.from.unwrap_or(1))).await?;
-    Ok(answer::json(&descriptors))
+    face.json(move |app| app.descriptors(&domain.0, query.from.unwrap_or(1))).await
 }

@@ -6,7 +6,6 @@ use actix_web::web::{Data, Path};
 use serde::Deserialize;
 
 use crate::api::EnrolmentRequest;
-use crate::http::answer;
 use crate::http::body::Json;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
@@ -24,13 +23,11 @@ pub(super) async fn enrol(
 }
 
 pub(super) async fn list(face: Data<Face>, _operator: Operator, domain: Domain) -> Result<HttpResponse, Failure> {
-    let page = face.blocking(move |app| app.enrolments(&domain.0)).await?;
-    Ok(answer::json(&page))
+    face.json(move |app| app.enrolments(&domain.0)).await
 }
 
 pub(super) async fn show(face: Data<Face>, domain: Domain, path: Path<Identified>) -> Result<HttpResponse, Failure> {
-    let enrolment = face.blocking(move |app| app.enrolment(&domain.0, &path.id)).await?;
-    Ok(answer::json(&enrolment))
+    face.json(move |app| app.enrolment(&domain.0, &path.id)).await
 }
 
 /// Why a request is refused, for whoever made it.
@@ -47,6 +44,5 @@ pub(super) async fn refuse(
     path: Path<Identified>,
     why: Json<Reason>,
 ) -> Result<HttpResponse, Failure> {
-    let enrolment = face.blocking(move |app| app.refuse_enrolment(&domain.0, &path.id, &why.0.reason)).await?;
-    Ok(answer::json(&enrolment))
+    face.json(move |app| app.refuse_enrolment(&domain.0, &path.id, &why.0.reason)).await
 }

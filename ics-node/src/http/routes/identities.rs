@@ -56,9 +56,13 @@ pub(super) async fn list(
     domain: Domain,
     query: Query<ListQuery>,
 ) -> Result<HttpResponse, Failure> {
-    let page = face.blocking(move |app| app.list(reader.0, &domain.0, &query)).await?;
-    let tag = answer::tag(&(&page.items, &page.next, &page.as_of.root, page.as_of.time));
-    Ok(answer::tagged(&request, tag, || answer::json(&page)))
+    let made = face.blocking(move |app| {
+        let page = app.list(reader.0, &domain.0, &query)?;
+        let tag = answer::tag(&(&page.items, &page.next, &page.as_of.root, page.as_of.time));
+        Ok((tag, answer::json_bytes(&page)))
+    });
+    let (tag, json) = made.await?;
+    Ok(answer::tagged(&request, tag, || answer::bytes(JSON, json)))
 }
 
 pub(super) async fn record(
@@ -110,8 +114,7 @@ pub(super) async fn history(
     domain: Domain,
     path: Path<Identified>,
 ) -> Result<HttpResponse, Failure> {
-    let history = face.blocking(move |app| app.history(reader.0, &domain.0, &path.id)).await?;
-    Ok(answer::json(&history))
+    face.json(move |app| app.history(reader.0, &domain.0, &path.id)).await
 }
 
 pub(super) async fn evidence(
@@ -125,7 +128,7 @@ pub(super) async fn evidence(
         Some(evidence) => evidence,
         None => face.app.relay_evidence(reader.0, &domain.0, &path.id).await?,
     };
-    Ok(answer::json(&evidence))
+    answer::json_apart(evidence).await
 }
 
 /// How an attestation may be got, and what the asker has seen.
@@ -177,8 +180,5 @@ pub(super) async fn explain(
     if let Some(usage) = &query.use_ {
         checks::roam(&face, asking, usage, &query.id, query.peer.as_deref()).await;
     }
-    let explanation = face
-        .blocking(move |app| app.explain(reader.0, &query.id, query.use_.as_deref(), query.peer.as_deref()))
-        .await?;
-    Ok(answer::json(&explanation))
+    face.json(move |app| app.explain(reader.0, &query.id, query.use_.as_deref(), query.peer.as_deref())).await
 }

@@ -73,35 +73,61 @@ pub(super) async fn entries(
 ) -> Result<HttpResponse, Failure> {
     let Range { from, limit, until, wait } = query.into_inner();
     let limit = limit.unwrap_or(limits::FEED_ENTRIES).min(limits::FEED_ENTRIES);
+    let form = Form::of(&request);
     if let (Some(wait), None) = (wait, until) {
         let _place = face.listen()?;
         let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
         let page = face.app.next_entries(reader.0, domain.0.clone(), from, limit, time).await?;
-        return Ok(paged(&face, &request, reader.0, &domain.0, &page));
+        let sent = face.blocking(move |_| Ok(form.send(&page))).await?;
+        return Ok(paged(&face, reader.0, &domain.0, sent));
     }
     let asked = domain.0.clone();
-    let page = face.blocking(move |app| app.entries(reader.0, &asked, from, limit, until)).await?;
-    Ok(paged(&face, &request, reader.0, &domain.0, &page))
+    let sent = face.blocking(move |app| app.entries(reader.0, &asked, from, limit, until).map(|page| form.send(&page)));
+    Ok(paged(&face, reader.0, &domain.0, sent.await?))
+}
+
+/// How a page travels: mirrors take it packed, and compressed where they say so; everybody else reads JSON.
+#[derive(Debug, Clone, Copy)]
+struct Form {
+    packs: bool,
+    compresses: bool,
+}
+
+/// A page as it travels.
+struct Sent {
+    media_type: &'static str,
+    is_compressed: bool,
+    bytes: Vec<u8>,
+    /// The index behind its entries.
+    upto: u64,
+}
+
+impl Form {
+    fn of(request: &HttpRequest) -> Self {
+        let packs = names(request, header::ACCEPT, packed::MEDIA_TYPE);
+        Self { packs, compresses: packs && names(request, header::ACCEPT_ENCODING, packed::CODING) }
+    }
+
+    /// Takes milliseconds where a page is full.
+    fn send(self, page: &Page) -> Sent {
+        let bytes = if self.packs { packed::pack(page) } else { answer::json_bytes(page) };
+        let compressed = if self.compresses { packed::compress(&bytes) } else { None };
+        Sent {
+            media_type: if self.packs { packed::MEDIA_TYPE } else { answer::JSON },
+            is_compressed: compressed.is_some(),
+            bytes: compressed.unwrap_or(bytes),
+            upto: page.from + page.entries.len() as u64,
+        }
+    }
 }
 
 /// A page, and a note of how far the reader has come with it.
-///
-/// Mirrors take it packed, and compressed where they say so; everybody else reads JSON.
-fn paged(face: &Face, request: &HttpRequest, reader: Reader, domain: &DomainName, page: &Page) -> HttpResponse {
-    let (media_type, bytes) = if names(request, header::ACCEPT, packed::MEDIA_TYPE) {
-        (packed::MEDIA_TYPE, packed::pack(page))
-    } else {
-        (answer::JSON, answer::json_bytes(page))
-    };
-    let compresses = media_type == packed::MEDIA_TYPE && names(request, header::ACCEPT_ENCODING, packed::CODING);
-    let compressed = if compresses { packed::compress(&bytes) } else { None };
-    let is_compressed = compressed.is_some();
-    let bytes = compressed.unwrap_or(bytes);
-    face.app.served(reader, domain, page.from + page.entries.len() as u64, bytes.len());
-    let mut response = answer::bytes(media_type, bytes);
+fn paged(face: &Face, reader: Reader, domain: &DomainName, sent: Sent) -> HttpResponse {
+    face.app.served(reader, domain, sent.upto, sent.bytes.len());
+    let mut response = answer::bytes(sent.media_type, sent.bytes);
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
-    if is_compressed {
+    if sent.is_compressed {
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(packed::CODING));
     }
     response
@@ -125,8 +151,7 @@ pub(super) async fn again(
     again: Json<Again>,
 ) -> Result<HttpResponse, Failure> {
     let again = again.0;
-    let shown = face.blocking(move |app| app.entries_again(reader.0, &domain.0, &again)).await?;
-    Ok(answer::json(&shown))
+    face.json(move |app| app.entries_again(reader.0, &domain.0, &again)).await
 }
 
 /// Where news are to begin, for clients that cannot send `Last-Event-ID` the first time.
@@ -206,8 +231,7 @@ pub(super) async fn entry(
     domain: Domain,
     path: Path<Indexed>,
 ) -> Result<HttpResponse, Failure> {
-    let entry = face.blocking(move |app| app.entry(reader.0, &domain.0, path.index)).await?;
-    Ok(answer::json(&entry))
+    face.json(move |app| app.entry(reader.0, &domain.0, path.index)).await
 }
 
 pub(super) async fn tlog_proof(
@@ -226,8 +250,7 @@ pub(super) async fn erasure(
     domain: Domain,
     path: Path<Indexed>,
 ) -> Result<HttpResponse, Failure> {
-    let erasure = face.blocking(move |app| app.erasure(reader.0, &domain.0, path.index)).await?;
-    Ok(answer::json(&erasure))
+    face.json(move |app| app.erasure(reader.0, &domain.0, path.index)).await
 }
 
 /// An entry, and the size of the tree that it is proven to be in; the newest checkpoint's unless told.
@@ -243,8 +266,7 @@ pub(super) async fn inclusion(
     domain: Domain,
     query: Query<Inclusion>,
 ) -> Result<HttpResponse, Failure> {
-    let proof = face.blocking(move |app| app.inclusion(&domain.0, query.index, query.size)).await?;
-    Ok(answer::json(&proof))
+    face.json(move |app| app.inclusion(&domain.0, query.index, query.size)).await
 }
 
 /// Two sizes of the log; the second is the newest checkpoint's unless told.
@@ -260,6 +282,5 @@ pub(super) async fn consistency(
     domain: Domain,
     query: Query<Consistency>,
 ) -> Result<HttpResponse, Failure> {
-    let proof = face.blocking(move |app| app.consistency(&domain.0, query.from, query.to)).await?;
-    Ok(answer::json(&proof))
+    face.json(move |app| app.consistency(&domain.0, query.from, query.to)).await
 }

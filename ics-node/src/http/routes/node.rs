@@ -3,11 +3,9 @@
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 
-use crate::http::answer;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
 
 pub(super) async fn show(face: Data<Face>) -> Result<HttpResponse, Failure> {
-    let node = face.blocking(|app| Ok(app.node())).await?;
-    Ok(answer::json(&node))
+    face.json(|app| Ok(app.node())).await
 }

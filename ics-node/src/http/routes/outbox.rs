@@ -3,12 +3,10 @@
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 
-use crate::http::answer;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
 use crate::http::request::Operator;
 
 pub(super) async fn list(face: Data<Face>, _operator: Operator) -> Result<HttpResponse, Failure> {
-    let items = face.blocking(|app| app.outbox()).await?;
-    Ok(answer::json(&items))
+    face.json(|app| app.outbox()).await
 }

@@ -6,15 +6,13 @@ use serde::Deserialize;
 
 use crate::app::problem::Code;
 use crate::config::{PeerConfig, PeerName};
-use crate::http::answer;
 use crate::http::body::Json;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
 use crate::http::request::Operator;
 
 pub(super) async fn list(face: Data<Face>, _operator: Operator) -> Result<HttpResponse, Failure> {
-    let peers = face.blocking(|app| Ok(app.peers())).await?;
-    Ok(answer::json(&peers))
+    face.json(|app| Ok(app.peers())).await
 }
 
 /// Adds a peer or changes it.
@@ -23,8 +21,7 @@ pub(super) async fn put(
     _operator: Operator,
     peer: Json<PeerConfig>,
 ) -> Result<HttpResponse, Failure> {
-    let info = face.blocking(move |app| app.put_peer(peer.0)).await?;
-    Ok(answer::json(&info))
+    face.json(move |app| app.put_peer(peer.0)).await
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,6 +31,5 @@ pub(super) struct Named {
 
 pub(super) async fn remove(face: Data<Face>, _operator: Operator, path: Path<Named>) -> Result<HttpResponse, Failure> {
     let name: PeerName = path.name.parse().map_err(|error| Failure::new(Code::MalformedPath, error))?;
-    let info = face.blocking(move |app| app.remove_peer(&name)).await?;
-    Ok(answer::json(&info))
+    face.json(move |app| app.remove_peer(&name)).await
 }

@@ -32,5 +32,5 @@ pub(super) async fn submit(
         face.app.submit_openpgp(&domain.0, bytes.to_vec()).await?
     };
     face.metrics.submitted(&results);
-    Ok(answer::json(&results))
+    answer::json_apart(results).await
 }
