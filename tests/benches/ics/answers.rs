@@ -15,18 +15,18 @@ use crate::device;
 use crate::home::{Home, Served};
 use crate::ingest::{submit, submit_all};
 use crate::report::{Report, per_second};
-use crate::{Error, Options, Outcome};
+use crate::{Error, Options, Outcome, paced};
 
 /// Questions that are timed one by one.
 const QUESTIONS: usize = 50_000;
 /// How long wrk asks, in seconds, and over how many connections.
 const SECONDS: u32 = 5;
-pub(crate) const CONNECTIONS: u32 = 32;
+const CONNECTIONS: u32 = 32;
 /// MiB of memory for answers.
 const MEMORY_MIB: u32 = 896;
 /// The core of the servers, and that of wrk.
 pub(crate) const SERVER: &str = "0";
-const CLIENT: &str = "1";
+const CLIENT: usize = 1;
 /// Statements that a node takes in a second while it is asked, and how many of them come at once.
 const STATEMENTS: usize = 1_000;
 const AT_ONCE: usize = 100;
@@ -146,9 +146,9 @@ fn over_http(report: &mut Report, home: &Home, trust: &serde_json::Value, count:
     for (what, view, wanted) in [("summary", "?view=summary", 0.8), ("full", "", 0.5)] {
         let ours = Script::random("/v1/identities/urn:dev:mac:0024be", view, count)?;
         let same_length = Script::random(&format!("/{what}/identities/urn:dev:mac:0024be"), view, count)?;
-        let random = wrk(&nginx.url, &same_length, CONNECTIONS)?.rate;
-        let fixed = wrk(&nginx.url, &Script::fixed(&format!("/{what}.json"))?, CONNECTIONS)?.rate;
-        let ours = wrk(&served.url, &ours, CONNECTIONS)?.rate;
+        let random = wrk(&nginx.url, &same_length)?;
+        let fixed = wrk(&nginx.url, &Script::fixed(&format!("/{what}.json"))?)?;
+        let ours = wrk(&served.url, &ours)?;
         report.figure(&format!("{what}: nginx, one path"), &format!("{fixed:.0}/s"));
         report.figure(&format!("{what}: nginx, as many paths to one file"), &format!("{random:.0}/s"));
         report.figure(&format!("{what}: by name, random among {count}"), &format!("{ours:.0}/s"));
@@ -162,41 +162,29 @@ fn checks(report: &mut Report, home: &Home, served: &Served, nginx: &Nginx, coun
     let one = Script::fixed("/one.json")?;
     let fixed = Script::fixed(&format!("/v1/check?urn={}&use=connect", device::urn(count / 2)))?;
     let random = Script::random("/v1/check?urn=dev:mac:0024be", "&use=connect", count)?;
-    let peer = wrk(&nginx.url, &one, CONNECTIONS)?.rate;
-    let ours = wrk(&served.url, &fixed, CONNECTIONS)?.rate;
-    let scattered = wrk(&served.url, &random, CONNECTIONS)?.rate;
+    let peer = wrk(&nginx.url, &one)?;
+    let ours = wrk(&served.url, &fixed)?;
+    let scattered = wrk(&served.url, &random)?;
     report.figure("nginx, a file of one byte", &format!("{peer:.0}/s"));
     report.figure("/v1/check, one device", &format!("{ours:.0}/s"));
     report.figure(&format!("/v1/check, random among {count}"), &format!("{scattered:.0}/s"));
     report.ratio("/v1/check of nginx with one byte", ours, peer, 0.9);
-    // Each connection waits for a millisecond between two requests.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some thousands")]
-    let half = (peer / 2.0 / 1_000.0 * 1.05) as u32;
-    let paced = Script::paced(&format!("/v1/check?urn={}&use=connect", device::urn(count / 2)))?;
-    let calm = wrk(&served.url, &paced, half)?;
-    report.bounded(
-        &format!("/v1/check, p99 at {:.0}/s", calm.rate),
-        &format!("{:.2} ms", calm.p99.as_secs_f64() * 1e3),
-        "under 1 ms",
-    );
-    let (mut busy, mut taken) = (Vec::new(), 0);
+    let half = (peer / 2.0, Duration::from_secs(u64::from(SECONDS)));
+    let path = format!("/v1/check?urn={}&use=connect", device::urn(count / 2));
+    let paced = || paced::ask(&served.url, &path, "HTTP/1.1 204", half, CLIENT);
+    let nginxs = paced::ask(&nginx.url, "/one.json", "HTTP/1.1 200", half, CLIENT)?;
+    report.figure(&format!("nginx, p99 at {:.0}/s", nginxs.rate), &milliseconds(nginxs.p99));
+    let calm = paced()?;
+    report.bounded(&format!("/v1/check, p99 at {:.0}/s", calm.rate), &milliseconds(calm.p99), "under 1 ms");
     let statements = device::introductions(home, count..count + STATEMENTS * SECONDS as usize * 3)?;
-    let taking = std::thread::scope(|scope| {
+    let (full, busy, taken) = std::thread::scope(|scope| {
         let feeding = scope.spawn(|| feed(served, home, &statements, Duration::from_secs(u64::from(SECONDS) * 2)));
-        busy.push(wrk(&served.url, &fixed, CONNECTIONS));
-        busy.push(wrk(&served.url, &paced, half));
-        feeding.join().map_err(|_| "a thread panicked")?
-    });
-    taken += taking.map_err(|error: Error| error)?;
-    let rates: Vec<Load> = busy.into_iter().collect::<Result<_, _>>()?;
-    if let [full, paced] = rates.as_slice() {
-        report.ratio(&format!("/v1/check of nginx, while {taken} statements come in a second"), full.rate, peer, 0.9);
-        report.bounded(
-            &format!("the same, p99 at {:.0}/s", paced.rate),
-            &format!("{:.2} ms", paced.p99.as_secs_f64() * 1e3),
-            "under 1 ms",
-        );
-    }
+        let (full, busy) = (wrk(&served.url, &fixed), paced());
+        let taken = feeding.join().map_err(|_| "a thread panicked")??;
+        Ok::<_, Error>((full?, busy?, taken))
+    })?;
+    report.ratio(&format!("/v1/check of nginx, while {taken} statements come in a second"), full, peer, 0.9);
+    report.bounded(&format!("the same, p99 at {:.0}/s", busy.rate), &milliseconds(busy.p99), "under 1 ms");
     Ok(())
 }
 
@@ -248,12 +236,6 @@ fn warm(served: &Served, count: usize) -> Outcome {
     })
 }
 
-/// What wrk has seen.
-pub(crate) struct Load {
-    pub(crate) rate: f64,
-    p99: Duration,
-}
-
 /// A script for wrk.
 pub(crate) struct Script(tempfile::NamedTempFile);
 
@@ -268,10 +250,6 @@ impl Script {
         Self::write(&format!("wrk.path = \"{path}\"\n"))
     }
 
-    fn paced(path: &str) -> Result<Self, Error> {
-        Self::write(&format!("wrk.path = \"{path}\"\nfunction delay() return 1 end\n"))
-    }
-
     /// All paths with these ends and the number of a device between, in an order that is none.
     fn random(prefix: &str, suffix: &str, count: usize) -> Result<Self, Error> {
         Self::write(&format!(
@@ -284,9 +262,10 @@ impl Script {
     }
 }
 
-pub(crate) fn wrk(url: &str, script: &Script, connections: u32) -> Result<Load, Error> {
+/// Requests a second.
+pub(crate) fn wrk(url: &str, script: &Script) -> Result<f64, Error> {
     let output = Command::new("taskset")
-        .args(["-c", CLIENT, "wrk", "-t1", "--latency", "-c", &connections.to_string()])
+        .args(["-c", &CLIENT.to_string(), "wrk", "-t1", "-c", &CONNECTIONS.to_string()])
         .args(["-d", &format!("{SECONDS}s"), "-s"])
         .arg(script.0.path())
         .arg(url)
@@ -295,17 +274,12 @@ pub(crate) fn wrk(url: &str, script: &Script, connections: u32) -> Result<Load, 
     if text.contains("Non-2xx") || text.contains("Socket errors") {
         return Err(format!("not all was answered: {text}").into());
     }
-    let field = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).map(str::trim);
-    let rate = field("Requests/sec:").and_then(|rate| rate.parse().ok());
-    let p99 = field("99%").and_then(time);
-    Ok(Load { rate: rate.ok_or_else(|| text.clone())?, p99: p99.ok_or(text)? })
+    let rate = text.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"));
+    Ok(rate.and_then(|rate| rate.trim().parse().ok()).ok_or(text)?)
 }
 
-/// `1.23ms`, `456.00us`, `1.20s`.
-fn time(text: &str) -> Option<Duration> {
-    let units = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)];
-    let (number, unit) = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
-    Some(Duration::from_secs_f64(number.parse::<f64>().ok()? * unit))
+fn milliseconds(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }
 
 /// nginx of the distribution, with one worker, no log, and files of given sizes.

@@ -12,6 +12,7 @@ mod gateway;
 mod home;
 mod import;
 mod ingest;
+mod paced;
 mod refresh;
 mod report;
 mod revocation;

@@ -14,7 +14,7 @@ use ics_node::http::{self, Settings};
 use ics_node::x509::{SerialNumber, certificate_pem, issuer_id};
 use tempfile::TempDir;
 
-use crate::answers::{CONNECTIONS, Nginx, SERVER, Script, wrk};
+use crate::answers::{Nginx, SERVER, Script, wrk};
 use crate::report::Report;
 use crate::world::{CREATED, DOMAIN, Shape, World, authority, controller, domain, maker};
 use crate::{Error, Options, Outcome};
@@ -200,9 +200,9 @@ fn over_http(report: &mut Report, world: &World, directory: &TempDir) -> Outcome
     report.figure("bytes of an OCSP answer", &size.to_string());
     pin(SERVER)?;
     let nginx = Nginx::start(&[("answer.der", size)])?;
-    let peer = wrk(&nginx.url, &Script::fixed("/answer.der")?, CONNECTIONS)?.rate;
+    let peer = wrk(&nginx.url, &Script::fixed("/answer.der")?)?;
     drop(nginx);
-    let ours = wrk(&url, &Script::fixed(&path)?, CONNECTIONS)?.rate;
+    let ours = wrk(&url, &Script::fixed(&path)?)?;
     pin("0-1023")?;
     report.figure("nginx, a file of that size", &format!("{peer:.0}/s"));
     report.figure("OCSP, GET, from memory", &format!("{ours:.0}/s"));

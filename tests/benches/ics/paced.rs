@@ -1,0 +1,131 @@
+//! Questions at a given rate and at random moments, whether or not those before them were answered.
+//!
+//! wrk's own delays come in whole milliseconds, at which it asks over all connections at once: then the last of them waits
+//! for all others, at any server. Time counts from the moment at which a question was due, so that a server that is late
+//! is not asked less.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use crate::Error;
+
+/// Connections: more than wait for an answer at any moment.
+const CONNECTIONS: usize = 64;
+/// Bytes of an answer at most.
+const ANSWER_BYTES: usize = 1_024;
+
+/// What was seen.
+pub(crate) struct Paced {
+    /// Answers in a second.
+    pub(crate) rate: f64,
+    pub(crate) p99: Duration,
+}
+
+/// Asks for a path on a processor of its own, for so long and so many times a second. Each answer has to begin with
+/// `answer` and to end with its head, or else with a body of one byte.
+pub(crate) fn ask(
+    url: &str,
+    path: &str,
+    answer: &str,
+    (rate, time): (f64, Duration),
+    processor: usize,
+) -> Result<Paced, Error> {
+    let run = || {
+        let mut processors = CpuSet::new();
+        processors.set(processor);
+        sched_setaffinity(None, &processors)?;
+        Asking::begin(url, path, answer)?.go_on(rate, time)
+    };
+    std::thread::scope(|scope| scope.spawn(run).join()).map_err(|_| "a thread panicked")?
+}
+
+struct Asking<'a> {
+    question: String,
+    answer: &'a str,
+    connections: Vec<TcpStream>,
+    free: Vec<usize>,
+    /// Those that were asked, and when that was due: servers answer nearly in this order.
+    asked: VecDeque<(usize, Instant)>,
+    took: Vec<Duration>,
+}
+
+impl<'a> Asking<'a> {
+    fn begin(url: &str, path: &str, answer: &'a str) -> Result<Self, Error> {
+        let host = url.strip_prefix("http://").ok_or("not an address of this machine")?;
+        let connect = |_| {
+            let connection = TcpStream::connect(host)?;
+            connection.set_nodelay(true)?;
+            connection.set_nonblocking(true)?;
+            Ok::<_, std::io::Error>(connection)
+        };
+        Ok(Self {
+            question: format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            answer,
+            connections: (0..CONNECTIONS).map(connect).collect::<Result<_, _>>()?,
+            free: (0..CONNECTIONS).collect(),
+            asked: VecDeque::new(),
+            took: Vec::new(),
+        })
+    }
+
+    fn go_on(mut self, rate: f64, time: Duration) -> Result<Paced, Error> {
+        let began = Instant::now();
+        let (mut due, mut state) = (began, 0x9e37_79b9_7f4a_7c15_u64);
+        while due.duration_since(began) < time || !self.asked.is_empty() {
+            if due.duration_since(began) < time
+                && due <= Instant::now()
+                && let Some(number) = self.free.pop()
+            {
+                self.send(number, due)?;
+                due += gap(&mut state, rate);
+            }
+            self.receive()?;
+        }
+        self.took.sort_unstable();
+        let p99 = self.took.get(self.took.len() * 99 / 100).copied().ok_or("nothing was asked")?;
+        #[expect(clippy::cast_precision_loss, reason = "some hundred thousands")]
+        let rate = self.took.len() as f64 / began.elapsed().as_secs_f64();
+        Ok(Paced { rate, p99 })
+    }
+
+    fn send(&mut self, number: usize, due: Instant) -> Result<(), Error> {
+        let mut connection = self.connections.get(number).ok_or("no such connection")?;
+        connection.write_all(self.question.as_bytes())?;
+        self.asked.push_back((number, due));
+        Ok(())
+    }
+
+    /// Takes the next answer, if it is there.
+    fn receive(&mut self) -> Result<(), Error> {
+        let Some((number, due)) = self.asked.front().copied() else { return Ok(()) };
+        let mut connection = self.connections.get(number).ok_or("no such connection")?;
+        let mut bytes = [0; ANSWER_BYTES];
+        let length = match connection.read(&mut bytes) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+            read => read?,
+        };
+        let text = String::from_utf8_lossy(bytes.get(..length).unwrap_or_default());
+        let is_whole = text.split_once("\r\n\r\n").is_some_and(|(_, body)| body.len() <= 1);
+        if !text.starts_with(self.answer) || !is_whole {
+            return Err(format!("not the answer: {text}").into());
+        }
+        self.took.push(due.elapsed());
+        self.asked.pop_front();
+        self.free.push(number);
+        Ok(())
+    }
+}
+
+/// The time until the next question: exponentially distributed, as from many who know nothing of each other.
+fn gap(state: &mut u64, rate: f64) -> Duration {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    #[expect(clippy::cast_precision_loss, reason = "a fraction")]
+    let fraction = (*state >> 11) as f64 / (1_u64 << 53) as f64;
+    Duration::from_secs_f64(-(1.0 - fraction).ln() / rate)
+}
