@@ -32,9 +32,11 @@ pub(crate) struct Serve {}
 
 impl Serve {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
-        take_small_pages();
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
+        if node.memory_mib < HUGE_PAGES_MIB {
+            take_small_pages();
+        }
         let keys = node_keys(context, node)?;
         observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -56,6 +58,9 @@ impl Serve {
         Ok(Exit::Ok)
     }
 }
+
+/// Memory for answers from which on a node fills huge pages, and looks things up faster in them.
+const HUGE_PAGES_MIB: u32 = 512;
 
 /// Has the system give this process memory in small pages only. The allocator asks for huge ones, which a small node does
 /// not fill.
