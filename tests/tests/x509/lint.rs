@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use ics_node::app::Depth;
-use ics_node::x509::issuer_id;
+use ics_node::app::{Depth, IssuerKey};
+use ics_node::x509::{ca_request, issuer_id};
 
 use crate::tools::{Bench, said};
-use crate::world::{World, authority, controller, domain, status};
+use crate::world::{World, authority, controller, domain, owner, p256, status};
 
 /// What is found and is no fault. RFC 5280, 4.2.1.6, takes any URI with a scheme; pkilint's parser knows no URNs.
 const ALLOWED: [&str; 1] = ["pkix.invalid_uri_syntax"];
@@ -30,6 +30,14 @@ fn findings(bench: &Bench, linter: &str, arguments: &[&str], file: &str) -> Vec<
     text.lines().skip(1).filter(is_fault).map(|line| format!("{file}: {line}")).collect()
 }
 
+/// Questions as openssl asks them: by either digest, with what makes an answer one of its own, and about several.
+const QUESTIONS: [(&str, &str); 4] = [
+    ("sha1", "-cert ldevid.pem -no_nonce"),
+    ("sha256", "-sha256 -cert ldevid.pem -no_nonce"),
+    ("nonce", "-sha256 -cert ldevid.pem"),
+    ("several", "-cert ldevid.pem -sha256 -cert server.pem -no_nonce"),
+];
+
 #[test]
 fn pkilint_finds_nothing() {
     let (world, bench) = (World::new(), Bench::new());
@@ -37,21 +45,33 @@ fn pkilint_finds_nothing() {
     let mut found = Vec::new();
     bench.file("root.der", &world.root);
     bench.file("issuer.der", &world.issuer);
-    for profile in ["idevid", "ldevid", "server", "ocsp"] {
+    for profile in ["idevid", "ldevid", "server"] {
         let issued = world.certify(7, profile, &bench.request(profile, &[])).expect(profile);
         bench.file(&format!("{profile}.der"), &issued.certificate);
     }
+    let delegate = p256();
+    let request = ca_request(&*delegate, "answers", None).expect("a request");
+    let answers_by = world.certify(7, "ocsp", &request).expect("ocsp").certificate;
+    bench.file("ocsp.der", &answers_by);
     for name in ["root", "issuer", "idevid", "ldevid", "server", "ocsp"] {
         bench.openssl(&format!("x509 -inform DER -in {name}.der -out {name}.pem"));
         found.extend(findings(&bench, "lint_pkix_cert", &certificate, &format!("{name}.pem")));
     }
-    lists_and_answers(&world, &bench, "good", &mut found);
-    world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
-    lists_and_answers(&world, &bench, "held", &mut found);
+    lists(&world, &bench, "good", &mut found);
+    answers(&world, &bench, "good", &mut found);
+    let suspended = world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
+    lists(&world, &bench, "held", &mut found);
+    answers(&world, &bench, "held", &mut found);
+    let key = IssuerKey { signer: delegate, certificate: Vec::new().into(), answers_by: Some(answers_by.into()) };
+    let world = world.with_key(key);
+    let by = answers(&world, &bench, "held-by-delegate", &mut found);
+    assert!(by.contains("OCSP Signing"), "the delegate's certificate comes along: {by}");
+    world.submit(vec![status(7, &owner(), "owner", "in-use", &suspended)]);
+    answers(&world, &bench, "good-by-delegate", &mut found);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-fn lists_and_answers(world: &World, bench: &Bench, name: &str, found: &mut Vec<String>) {
+fn lists(world: &World, bench: &Bench, name: &str, found: &mut Vec<String>) {
     let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
     for shard in 0..4 {
         let list = world.app.revocation_list(&domain(), &issuer, shard).expect("a list");
@@ -60,9 +80,17 @@ fn lists_and_answers(world: &World, bench: &Bench, name: &str, found: &mut Vec<S
         bench.openssl(&format!("crl -inform DER -in list.der -out {file}"));
         found.extend(findings(bench, "lint_crl", &["-t", "CRL", "-p", "PKIX", "-s", "NOTICE"], &file));
     }
-    bench.openssl("ocsp -issuer issuer.pem -cert ldevid.pem -no_nonce -reqout request.der");
-    let answer = world.app.ocsp(&domain(), &bench.read("request.der"), Depth::Store).expect("answers");
-    let file = format!("{name}.ors");
-    bench.file(&file, &answer.expect("an answer").der);
-    found.extend(findings(bench, "lint_ocsp_response", &["-s", "NOTICE"], &file));
+}
+
+/// Lints the answers to all questions; the last one in openssl's words.
+fn answers(world: &World, bench: &Bench, name: &str, found: &mut Vec<String>) -> String {
+    for (question, arguments) in QUESTIONS {
+        bench.openssl(&format!("ocsp -issuer issuer.pem {arguments} -reqout request.der"));
+        let answer = world.app.ocsp(&domain(), &bench.read("request.der"), Depth::Store).expect("answers");
+        let file = format!("{name}-{question}.ors");
+        bench.file(&file, &answer.expect("an answer").der);
+        bench.file("answer.der", &bench.read(&file));
+        found.extend(findings(bench, "lint_ocsp_response", &["-s", "NOTICE"], &file));
+    }
+    bench.openssl("ocsp -respin answer.der -noverify -resp_text")
 }
