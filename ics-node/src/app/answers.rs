@@ -14,7 +14,7 @@ use ics_core::record::{CandidateGroups, Logged, Posting, Record, candidate_group
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
-use super::entries::{Said, about, find_besides, keys};
+use super::entries::{Said, find_besides, keys};
 use super::hosted::Hosted;
 use super::memory::{Around, Era, Kept, Place, name_key, place_of};
 use super::read::{Sight, only, parse};
@@ -414,8 +414,19 @@ impl App {
 
     /// What a domain says of an identity now, and the statements by which it does.
     pub(crate) fn resolve(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Option<(Record, Said)>, AppError> {
+        self.resolve_besides(sight, id, &[])
+    }
+
+    /// The same; statements at hand are not read again.
+    pub(super) fn resolve_besides(
+        &self,
+        sight: &Sight<'_>,
+        id: &IdentityId,
+        at_hand: &[Logged],
+    ) -> Result<Option<(Record, Said)>, AppError> {
         let era = self.memory().era(sight.hosted.number);
-        let about = about(&sight.entries, &sight.domain, id)?;
+        let (posting, limit) = (Posting::Subject(*id), limits::RECORD_STATEMENTS + 1);
+        let about = find_besides(&sight.entries, &sight.domain, &posting, limit, at_hand)?;
         let Judged { record, about, around } = self.judge(sight, &era, id, about, self.clock().now())?;
         Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen: false })))
     }

@@ -128,17 +128,21 @@ impl App {
         Ok(Step { issued, looks: page.indices.len() + 1, next })
     }
 
-    /// The record of a thing that is one of many. What is only listed shall not drive out of memory what is asked for, and
-    /// is not made ready for it.
+    /// The record of a thing that is one of many, and to which this was issued. What is only listed shall not drive out of
+    /// memory what is asked for, and is not made ready for it.
     pub(super) fn record_in_passing(
         &self,
         sight: &Sight<'_>,
-        id: &IdentityId,
+        issued: &Logged,
         now: Timestamp,
     ) -> Result<Option<Record>, AppError> {
-        match self.memory().recall(sight.hosted.number, id, now) {
+        let id = issued.subject_id();
+        match self.memory().recall(sight.hosted.number, &id, now) {
             Some(kept) => kept.record(),
-            None => Ok(self.resolve(sight, id)?.map(|(record, _)| record)),
+            None => {
+                let resolved = self.resolve_besides(sight, &id, core::slice::from_ref(issued))?;
+                Ok(resolved.map(|(record, _)| record))
+            }
         }
     }
 
@@ -152,7 +156,7 @@ impl App {
     ) -> Result<Option<CertificateInfo>, AppError> {
         let id = issued.subject_id();
         let Some(record) =
-            self.record_in_passing(sight, &id, now)?.filter(|record| self.may_read(reader, &sight.domain, record))
+            self.record_in_passing(sight, issued, now)?.filter(|record| self.may_read(reader, &sight.domain, record))
         else {
             return Ok(None);
         };

@@ -1,24 +1,29 @@
 //! Revocation lists, made of the log. What is revoked is kept by list and brought up to date with what was appended since:
-//! one revocation costs one look at one record and one list, however many certificates there are.
+//! one revocation costs one look at one record and one list, however many certificates there are. Only the first who asks
+//! for a list has every record read to whom a certificate on it was issued; whoever asks for another one that is there
+//! does not wait for him.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ics_core::descriptor::Certificates;
 use ics_core::identity::IdentityId;
+use ics_core::log::entry::{EntryKind, Header};
 use ics_core::record::{Logged, Posting, Record};
+use ics_core::statement::Subject;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 
 use super::certify::{CertifyError, IssuerKey};
 use super::entries::{Entries as _, find_logged, restore};
+use super::hosted::Hosted;
 use super::memory::Era;
 use super::ocsp::is_by;
 use super::problem::Code;
 use super::read::Sight;
 use super::{App, AppError};
 use crate::parallel;
-use crate::store::DomainNumber;
+use crate::store::{DomainNumber, StoreError, StoredEntry};
 use crate::x509::{Authority, RevocationList, Revoked, SerialNumber, State, crl_url, issuer_id};
 
 /// Entries behind which everything is made anew instead of brought up to date.
@@ -27,6 +32,11 @@ const CATCH_UP: u64 = 20_000;
 const PAGE: usize = 1_000;
 /// Records below which a thread more is not worth its start.
 const RECORDS: usize = 16;
+/// Statements by which things may belong to a group, and such things, beyond which lists are read anew instead of looking
+/// at each thing.
+const MEMBERS: usize = 1_000;
+/// How often a list is read for one question. It must be read again when the domain's rules change meanwhile.
+const READINGS: usize = 4;
 
 /// A signed list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,14 +77,24 @@ pub(super) fn elsewhere() -> AppError {
 
 /// What is known of the lists of each domain.
 #[derive(Default)]
-pub(crate) struct Lists(Mutex<BTreeMap<DomainNumber, Arc<Mutex<Tracker>>>>);
+pub(crate) struct Lists(Mutex<BTreeMap<DomainNumber, Arc<OfDomain>>>);
+
+/// What is known of the lists of one domain.
+struct OfDomain {
+    tracker: Mutex<Tracker>,
+    /// Held by whoever reads a list, one at a time: each takes all processors.
+    reading: Mutex<()>,
+}
+
+/// A list by its issuer, see [`issuer_id`], and its number.
+type Place = (String, u8);
 
 /// The lists of one domain as far as anybody has asked for them.
 struct Tracker {
     /// Entries that are taken into account.
     upto: u64,
     era: Arc<Era>,
-    lists: BTreeMap<(String, u8), List>,
+    lists: BTreeMap<Place, List>,
     /// When records that may be on a list change by time alone.
     schedule: BTreeMap<Timestamp, BTreeSet<IdentityId>>,
 }
@@ -91,6 +111,16 @@ struct Certificate {
     serial: SerialNumber,
     index: u64,
     until: Option<Timestamp>,
+}
+
+/// What a record says of a certificate.
+struct Found {
+    certificate: Certificate,
+    id: IdentityId,
+    revoked: Option<Revoked>,
+    /// When the record changes by time alone, for other reasons than that a certificate ends: those leave their list by
+    /// themselves.
+    turns: Option<Timestamp>,
 }
 
 impl App {
@@ -111,39 +141,49 @@ impl App {
     /// When there is no such list.
     pub fn list_here(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<Listing, AppError> {
         let hosted = self.hosted(domain)?;
-        let sight = self.sight(&hosted)?;
+        let lists = self.0.lists.of(hosted.number, || Tracker::new(self.memory().era(hosted.number)));
+        let place = (issuer.to_owned(), shard);
+        for _ in 0..READINGS {
+            let mut tracker = lists.tracker();
+            // Not before the lock: nobody shall get less than somebody else already got.
+            let sight = self.sight(&hosted)?;
+            let (rules, authority) = self.lister(&sight, &place)?;
+            let Some(key) = self.issuer_key(&authority) else {
+                let url = crl_url(&rules, &authority, shard);
+                let (domain, issuer) = (domain.clone(), place.0);
+                let elsewhere = Elsewhere { domain, issuer, shard, size: sight.seal.size, authority, url };
+                return Ok(Listing::Elsewhere(elsewhere));
+            };
+            self.catch_up(&mut tracker, &sight, &rules)?;
+            if let Some(list) = tracker.lists.get_mut(&place) {
+                return Ok(Listing::Signed(list.signed(self.clock().now(), &rules, &authority, &key, shard)?));
+            }
+            drop(tracker);
+            self.read_unless_there(&hosted, &lists, &place)?;
+        }
+        Err(AppError::new(Code::Busy, "what the domain says of its issuers changes faster than its lists are read"))
+    }
+
+    /// The rules by which an issuer makes a list, and the issuer.
+    fn lister(&self, sight: &Sight<'_>, (issuer, shard): &Place) -> Result<(Certificates, Arc<Authority>), AppError> {
         let unknown = |why: &str| AppError::new(Code::UnknownCertificate, why.to_owned());
         let rules = sight.domain.descriptor().certificates.clone();
         let rules = rules.ok_or_else(|| unknown("the domain issues no certificates"))?;
-        if u16::from(shard) >= rules.shards {
+        if u16::from(*shard) >= rules.shards {
             return Err(unknown("the issuer has fewer lists"));
         }
-        let authority = self.authorities_of(&rules.issuers).find(|it| issuer_id(it) == issuer);
+        let authority = self.authorities_of(&rules.issuers).find(|it| issuer_id(it) == *issuer);
         let authority = authority.ok_or_else(|| unknown("the domain has no such issuer"))?;
-        let Some(key) = self.issuer_key(&authority) else {
-            let url = crl_url(&rules, &authority, shard);
-            let (domain, issuer) = (domain.clone(), issuer.to_owned());
-            let elsewhere = Elsewhere { domain, issuer, shard, size: sight.seal.size, authority, url };
-            return Ok(Listing::Elsewhere(elsewhere));
-        };
-        let tracker = self.0.lists.of(hosted.number, || Tracker::new(self.memory().era(hosted.number)));
-        let mut tracker = tracker.lock().unwrap_or_else(PoisonError::into_inner);
-        self.catch_up(&mut tracker, &sight, &rules)?;
-        let place = (issuer.to_owned(), shard);
-        if !tracker.lists.contains_key(&place) {
-            let list = self.read_list(&mut tracker, &sight, &rules, &authority, shard)?;
-            tracker.lists.insert(place.clone(), list);
-        }
-        let list = tracker.lists.entry(place).or_default();
-        Ok(Listing::Signed(list.signed(self.clock().now(), &rules, &authority, &key, shard)?))
+        Ok((rules, authority))
     }
 
     /// Takes into account what was appended, and what time has changed.
     fn catch_up(&self, tracker: &mut Tracker, sight: &Sight<'_>, rules: &Certificates) -> Result<(), AppError> {
         let size = sight.seal.size;
         let now = self.clock().now();
+        let anew = |tracker: &mut Tracker| *tracker = Tracker::new(self.memory().era(sight.hosted.number));
         if tracker.era.is_over() || size.saturating_sub(tracker.upto) > CATCH_UP {
-            *tracker = Tracker::new(self.memory().era(sight.hosted.number));
+            anew(tracker);
         }
         if tracker.lists.is_empty() {
             tracker.upto = size;
@@ -151,21 +191,20 @@ impl App {
             return Ok(());
         }
         let mut touched = tracker.due(now);
+        let mut members = 0;
         let indices: Vec<u64> = (tracker.upto..size).collect();
         for page in indices.chunks(PAGE) {
             for entry in self.store().entries_at(sight.hosted.number, page)? {
-                match restore(&sight.domain, &entry)?.map(|statement| statement.subject_id()) {
-                    Some(id @ IdentityId::Key(_)) => {
-                        touched.insert(id);
-                    }
-                    // Whom a group concerns, each record says for itself.
-                    Some(IdentityId::Group(_)) => {
-                        *tracker = Tracker::new(self.memory().era(sight.hosted.number));
-                        tracker.upto = size;
-                        return Ok(());
-                    }
-                    _ => {}
-                }
+                let few = |ids: &BTreeSet<IdentityId>| {
+                    members += ids.len().saturating_sub(1);
+                    members <= MEMBERS
+                };
+                let Some(ids) = concerned(sight, &entry)?.filter(few) else {
+                    anew(tracker);
+                    tracker.upto = size;
+                    return Ok(());
+                };
+                touched.extend(ids);
             }
         }
         tracker.upto = size;
@@ -189,30 +228,42 @@ impl App {
         id: &IdentityId,
     ) -> Result<(), AppError> {
         let Some((record, said)) = self.resolve(sight, id)? else { return Ok(()) };
+        let now = self.clock().now();
         for issued in said.about.iter().filter(|it| it.claims().act == Act::Issued) {
-            let Some(certificate) = Certificate::of(issued) else { continue };
+            let Some(found) = Found::of(issued, &record, now) else { continue };
             let Some(authority) = authorities.iter().find(|authority| is_by(sight, issued, authority)) else {
                 continue;
             };
-            let shard = shard(rules, certificate.serial);
-            if let Some(list) = tracker.lists.get_mut(&(issuer_id(authority), shard)) {
-                list.put(&certificate, &record);
-            }
+            let shard = shard(rules, found.certificate.serial);
+            tracker.take(&(issuer_id(authority), shard), found);
         }
-        tracker.remember(*id, &record, self.clock().now());
         Ok(())
     }
 
-    /// Reads a whole list out of the log.
-    fn read_list(
+    /// Reads a list, unless somebody else just did. Those that are there are given meanwhile.
+    fn read_unless_there(&self, hosted: &Hosted, lists: &OfDomain, place: &Place) -> Result<(), AppError> {
+        let _reading = lists.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if lists.tracker().lists.contains_key(place) {
+            return Ok(());
+        }
+        let era = self.memory().era(hosted.number);
+        let sight = self.sight(hosted)?;
+        let (rules, authority) = self.lister(&sight, place)?;
+        let found = self.find_revoked(&sight, &rules, &authority, place.1)?;
+        lists.tracker().add(place, found, era, sight.seal.size);
+        Ok(())
+    }
+
+    /// What the records say of all certificates that belong on a list if they are revoked: those of which that is so, or
+    /// may become so by time alone.
+    fn find_revoked(
         &self,
-        tracker: &mut Tracker,
         sight: &Sight<'_>,
         rules: &Certificates,
         authority: &Authority,
         shard: u8,
-    ) -> Result<List, AppError> {
-        let mut list = List::default();
+    ) -> Result<Vec<Found>, AppError> {
+        let mut all = Vec::new();
         let now = self.clock().now();
         let keys_of_issuer = sight.domain.certificates().flat_map(|it| it.public_keys());
         let signers = keys_of_issuer.filter(|key| key.to_spki_der().as_ref() == Some(&authority.spki));
@@ -222,20 +273,55 @@ impl App {
             for bucket in (usize::from(shard)..256).step_by(step).filter_map(|bucket| u8::try_from(bucket).ok()) {
                 let posting = Posting::Issued(signer, bucket);
                 let issued = find_logged(&sight.entries, &sight.domain, &posting, usize::MAX)?;
-                let in_force = issued.iter().filter_map(|issued| Some((Certificate::of(issued)?, issued.subject_id())));
-                let in_force = in_force.filter(|(certificate, _)| certificate.until.is_none_or(|until| until > now));
-                let records = parallel::map(in_force.collect(), RECORDS, |(certificate, id)| {
-                    self.record_in_passing(sight, &id, now).map(|record| Some((certificate, id, record?)))
+                let is_in_force = |it: &Logged| it.claims().until.is_none_or(|until| until > now);
+                let in_force = issued.into_iter().filter(is_in_force).collect();
+                let found = parallel::map(in_force, RECORDS, |issued: Logged| {
+                    let record = self.record_in_passing(sight, &issued, now)?;
+                    Ok::<_, AppError>(record.and_then(|record| Found::of(&issued, &record, now)))
                 });
-                for found in records {
-                    let Some((certificate, id, record)) = found? else { continue };
-                    list.put(&certificate, &record);
-                    tracker.remember(id, &record, now);
+                for found in found {
+                    all.extend(found?.filter(|found| found.revoked.is_some() || found.turns.is_some()));
                 }
             }
         }
-        Ok(list)
+        Ok(all)
     }
+}
+
+/// Whose certificates an entry may concern; `None` if that is not known, or so many that reading the lists anew is less.
+fn concerned(sight: &Sight<'_>, entry: &StoredEntry) -> Result<Option<BTreeSet<IdentityId>>, StoreError> {
+    let kind = Header::decode(&entry.header).map(|header| header.kind);
+    if matches!(kind, Ok(EntryKind::Descriptor | EntryKind::Certificate)) {
+        return Ok(None);
+    }
+    let Some(statement) = restore(&sight.domain, entry)? else { return Ok(Some(BTreeSet::new())) };
+    match statement.subject_id() {
+        id @ IdentityId::Key(_) => Ok(Some(BTreeSet::from([id]))),
+        IdentityId::Group(group) => members(sight, group, &statement),
+        IdentityId::Software(_) => Ok(Some(BTreeSet::new())),
+    }
+}
+
+/// The things that may belong to a group, and others: whether one does, its record says. `None` if they are too many.
+fn members(sight: &Sight<'_>, group: [u8; 32], about: &Logged) -> Result<Option<BTreeSet<IdentityId>>, StoreError> {
+    let mut postings = vec![Posting::Member(group)];
+    if let Subject::Group(group) = about.subject() {
+        // Whoever belongs to it has all the values; the last says most.
+        let last = group.attributes.last_key_value();
+        postings.extend(last.map(|(attribute, value)| Posting::Attribute(*attribute, value.clone())));
+    }
+    let mut members = BTreeSet::new();
+    for posting in postings {
+        let entries = sight.entries.find(&[posting], MEMBERS + 1)?;
+        if entries.len() > MEMBERS {
+            return Ok(None);
+        }
+        for entry in entries {
+            let id = restore(&sight.domain, &entry)?.map(|statement| statement.subject_id());
+            members.extend(id.filter(|id| matches!(id, IdentityId::Key(_))));
+        }
+    }
+    Ok(Some(members))
 }
 
 /// The list of an issuer in which a certificate would stand.
@@ -244,9 +330,16 @@ fn shard(rules: &Certificates, serial: SerialNumber) -> u8 {
 }
 
 impl Lists {
-    fn of(&self, domain: DomainNumber, new: impl FnOnce() -> Tracker) -> Arc<Mutex<Tracker>> {
+    fn of(&self, domain: DomainNumber, new: impl FnOnce() -> Tracker) -> Arc<OfDomain> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(all.entry(domain).or_insert_with(|| Arc::new(Mutex::new(new()))))
+        let new = || Arc::new(OfDomain { tracker: Mutex::new(new()), reading: Mutex::default() });
+        Arc::clone(all.entry(domain).or_insert_with(new))
+    }
+}
+
+impl OfDomain {
+    fn tracker(&self) -> MutexGuard<'_, Tracker> {
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -255,20 +348,48 @@ impl Tracker {
         Self { upto: 0, era, lists: BTreeMap::new(), schedule: BTreeMap::new() }
     }
 
+    /// Adds a list as of a size of the log. Whatever came in since is looked at again before anybody gets it. What was
+    /// read in an era that is over counts for nothing.
+    fn add(&mut self, place: &Place, found: Vec<Found>, era: Arc<Era>, size: u64) {
+        if era.is_over() {
+            return;
+        }
+        if self.era.is_over() {
+            *self = Self::new(era);
+        }
+        self.upto = if self.lists.is_empty() { size } else { self.upto.min(size) };
+        self.lists.insert(place.clone(), List::default());
+        found.into_iter().for_each(|found| self.take(place, found));
+    }
+
+    /// Puts a certificate onto its list, if that is here, or takes it off; remembers when the record changes.
+    fn take(&mut self, place: &Place, found: Found) {
+        if let Some(turns) = found.turns {
+            self.schedule.entry(turns).or_default().insert(found.id);
+        }
+        if let Some(list) = self.lists.get_mut(place) {
+            list.put(&found.certificate, found.revoked);
+        }
+    }
+
     /// Those whose record has changed with time.
     fn due(&mut self, now: Timestamp) -> BTreeSet<IdentityId> {
         let later = self.schedule.split_off(&now.plus_millis(1));
         core::mem::replace(&mut self.schedule, later).into_values().flatten().collect()
     }
+}
 
-    /// Remembers when a record changes by time alone, for other reasons than that a certificate ends: those leave their
-    /// list by themselves.
-    fn remember(&mut self, id: IdentityId, record: &Record, now: Timestamp) {
+impl Found {
+    /// None: nothing that can be listed was issued.
+    fn of(issued: &Logged, record: &Record, now: Timestamp) -> Option<Self> {
+        let certificate = Certificate::of(issued)?;
+        let revoked = match State::of(record, certificate.index) {
+            State::Revoked { at, reason } => Some(Revoked { at, reason }),
+            State::Good | State::Ended => None,
+        };
         let others = record.statements.iter().filter(|listed| listed.act != Act::Issued);
-        let next = others.flat_map(|listed| [listed.from, listed.until]).flatten().filter(|bound| *bound > now).min();
-        if let Some(next) = next {
-            self.schedule.entry(next).or_default().insert(id);
-        }
+        let turns = others.flat_map(|listed| [listed.from, listed.until]).flatten().filter(|bound| *bound > now).min();
+        Some(Self { certificate, id: issued.subject_id(), revoked, turns })
     }
 }
 
@@ -286,12 +407,8 @@ impl Certificate {
 }
 
 impl List {
-    fn put(&mut self, certificate: &Certificate, record: &Record) {
+    fn put(&mut self, certificate: &Certificate, after: Option<Revoked>) {
         let before = self.revoked.get(&certificate.serial).map(|(revoked, _)| *revoked);
-        let after = match State::of(record, certificate.index) {
-            State::Revoked { at, reason } => Some(Revoked { at, reason }),
-            State::Good | State::Ended => None,
-        };
         if before == after {
             return;
         }

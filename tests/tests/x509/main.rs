@@ -7,6 +7,7 @@ mod est;
 mod issuing;
 mod lifecycle;
 mod lint;
+mod lists;
 mod mirrors;
 mod node;
 mod parties;

@@ -410,13 +410,30 @@ pub(crate) fn of_lot(seed: u8, lot: &str, names: &[&str]) -> Vec<u8> {
     said(seed, &maker(), &claims, false)
 }
 
+/// The same of a member of a group that it names.
+pub(crate) fn member(seed: u8, group: &Group) -> Vec<u8> {
+    let Ok(IdentityId::Group(id)) = group.id() else { panic!("a group has an id") };
+    let mut claims = Claims::new(Act::Identity, role("manufacturer"), domain());
+    claims.groups = vec![id];
+    said(seed, &maker(), &claims, false)
+}
+
+/// What is recalled: the devices of a lot, or those that name this group.
+pub(crate) fn recalled(lot: Option<&str>) -> Group {
+    let attributes = lot.map(|lot| (Attribute::Lot, lot.to_owned())).into_iter().collect();
+    Group { kind: Kind::Group, name: "Recalled".to_owned(), attributes }
+}
+
 /// The manufacturer suspends all devices of a lot.
 pub(crate) fn recall(lot: &str) -> Vec<u8> {
-    let attributes = BTreeMap::from([(Attribute::Lot, lot.to_owned())]);
-    let group = Subject::Group(Group { kind: Kind::Group, name: "Recalled".to_owned(), attributes });
+    recall_of(recalled(Some(lot)))
+}
+
+/// The manufacturer suspends all devices of a group.
+pub(crate) fn recall_of(group: Group) -> Vec<u8> {
     let mut claims = Claims::new(Act::Status, role("manufacturer"), domain());
     claims.status = Some("suspended".parse().expect("a status"));
-    make::sign_document(&maker(), &group, &claims, CREATED, &[3; 32]).expect("a statement")
+    make::sign_document(&maker(), &Subject::Group(group), &claims, CREATED, &[3; 32]).expect("a statement")
 }
 
 /// The manufacturer takes statements about a device back; they were introductions.

@@ -1,0 +1,118 @@
+//! What changes a revocation list, and what does not: other lists stay as they are, and whoever asks meanwhile takes
+//! nothing off one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ics_node::x509::issuer_id;
+
+use crate::world::{
+    World, authority, claimed, controller, domain, introduction, member, of_lot, owner, recall, recall_of, recalled,
+    status,
+};
+
+/// Lists of the issuer.
+const SHARDS: u8 = 4;
+
+/// A list as it is now.
+fn list(world: &World, shard: u8) -> Arc<[u8]> {
+    let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
+    world.app.revocation_list(&domain(), &issuer, shard).expect("a list").der
+}
+
+fn lists(world: &World) -> Vec<Arc<[u8]>> {
+    (0..SHARDS).map(|shard| list(world, shard)).collect()
+}
+
+/// The lists on which the certificate of a device stands.
+fn listed(world: &World, seed: u8) -> String {
+    let serial = claimed(seed, 1);
+    let stands = |list: &[u8]| list.windows(20).any(|octets| octets == serial.as_bytes());
+    (0..SHARDS).filter(|shard| stands(&list(world, *shard))).map(|shard| shard.to_string()).collect()
+}
+
+/// A certificate for each of these devices, on the list of its seed.
+fn issue(world: &World, seeds: &[u8]) {
+    let now = world.app.clock().now();
+    let period = (now, now.plus_millis(86_400_000));
+    seeds.iter().for_each(|seed| world.claim_period(*seed, 1, period, "ldevid"));
+}
+
+#[test]
+fn a_recall_changes_the_lists_of_its_members_and_no_other() {
+    let world = World::new();
+    let group = recalled(None);
+    world.submit(vec![
+        of_lot(8, "L1", &[]),
+        of_lot(9, "L2", &[]),
+        member(10, &group),
+        // Somebody said once that it is of that lot, too.
+        of_lot(11, "L3", &[]),
+        of_lot(11, "L1", &[]),
+    ]);
+    issue(&world, &[8, 9, 10, 11]);
+    let before = lists(&world);
+    world.submit(vec![recall("L1")]);
+    assert_eq!([8, 9, 10, 11].map(|seed| listed(&world, seed)), ["0", "", "", "3"]);
+    let after = lists(&world);
+    assert_eq!((&before[1], &before[2]), (&after[1], &after[2]), "nobody on these is of that lot");
+    world.submit(vec![recall_of(group)]);
+    assert_eq!([9, 10].map(|seed| listed(&world, seed)), ["", "2"]);
+    let last = lists(&world);
+    assert_eq!((&after[0], &after[1], &after[3]), (&last[0], &last[1], &last[3]), "nobody on these is in that group");
+}
+
+#[test]
+fn a_recall_of_more_than_are_looked_at_one_by_one_reaches_all_of_them() {
+    let world = World::new();
+    for round in 0..6 {
+        let names: Vec<_> = (20..=220).map(|seed| (seed, format!("serial:SN-{seed}-{round}"))).collect();
+        world.submit(names.iter().map(|(seed, name)| of_lot(*seed, "L1", &[name])).collect());
+    }
+    issue(&world, &[20, 220]);
+    assert_eq!([20, 220].map(|seed| listed(&world, seed)), ["", ""]);
+    world.submit(vec![recall("L1")]);
+    assert_eq!([20, 220].map(|seed| listed(&world, seed)), ["0", "0"]);
+}
+
+/// Ends the others with the test, however it ends.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn whoever_asks_meanwhile_takes_nothing_off_a_list_and_puts_nothing_on() {
+    let mut world = World::new();
+    let others: Vec<u8> = (12..=40).collect();
+    world.submit(others.iter().map(|seed| introduction(*seed, &[])).collect());
+    issue(&world, &others);
+    let done = AtomicBool::new(false);
+    let (app, issuer) = (world.app.clone(), issuer_id(&authority(&[&world.issuer, &world.root])));
+    let ask = || {
+        while !done.load(Ordering::Relaxed) {
+            for shard in 0..SHARDS {
+                app.revocation_list(&domain(), &issuer, shard).expect("a list");
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let _end = End(&done);
+        for _ in 0..3 {
+            scope.spawn(ask);
+        }
+        for seed in 12..20 {
+            let on = (seed % SHARDS).to_string();
+            let suspended = world.submit(vec![status(seed, &controller(), "security-controller", "suspended", &[])]);
+            assert_eq!(listed(&world, seed), on, "device {seed}");
+            // With a descriptor all lists are read anew.
+            world.change(|descriptor| descriptor.description = format!("What Acme makes, {seed}"));
+            assert_eq!(listed(&world, seed), on, "device {seed}, read anew");
+            world.submit(vec![status(seed, &owner(), "owner", "in-use", &suspended)]);
+            assert_eq!(listed(&world, seed), "", "device {seed}, lifted");
+        }
+    });
+}
