@@ -53,6 +53,7 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
         clients[1].push(client);
     }
     let mut rates = [Vec::new(), Vec::new()];
+    let mut spent = [Spent::default(), Spent::default()];
     for round in 0..ROUNDS {
         let work = |ours: bool| -> Result<Vec<Vec<Wanted>>, Error> {
             let of = |client: usize, order: usize| {
@@ -60,11 +61,12 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
             };
             (0..CLIENTS).map(|client| (0..orders / CLIENTS).map(|order| of(client, order)).collect()).collect()
         };
-        for (side, (clients, rates)) in clients.iter_mut().zip(&mut rates).enumerate() {
+        for (side, (clients, (rates, spent))) in clients.iter_mut().zip(rates.iter_mut().zip(&mut spent)).enumerate() {
             let work = work(side == 0)?;
-            let began = Instant::now();
+            let (began, before) = (Instant::now(), Spent::until_now(&pebble)?);
             *clients = runtime.block_on(all(std::mem::take(clients), work))?;
             rates.push(crate::report::per_second(orders, began.elapsed()));
+            spent.add(&before, &Spent::until_now(&pebble)?);
         }
     }
     let [ours, theirs] = rates.map(median);
@@ -74,7 +76,42 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     );
     report.figure(&format!("orders, {CLIENTS} clients: pebble, in memory"), &format!("{theirs:.0}/s"));
     report.ratio("orders: ours to pebble", ours, theirs, 3.0);
+    let [ours, theirs] = spent.map(|spent| spent.of_one(orders * ROUNDS));
+    report.figure(
+        "processor time of an order: ours with its client; pebble; its client",
+        &format!("{:.2} ms; {:.2} ms; {:.2} ms", ours.here, theirs.pebble, theirs.here),
+    );
     Ok(())
+}
+
+/// Processor time, in milliseconds, of this process, which is our node and every client, and of pebble.
+#[derive(Clone, Copy, Default)]
+struct Spent {
+    here: f64,
+    pebble: f64,
+}
+
+impl Spent {
+    fn until_now(pebble: &Pebble) -> Result<Self, Error> {
+        Ok(Self { here: processor_time("self")?, pebble: processor_time(&pebble.process.id().to_string())? })
+    }
+
+    fn add(&mut self, before: &Self, after: &Self) {
+        self.here += after.here - before.here;
+        self.pebble += after.pebble - before.pebble;
+    }
+
+    fn of_one(self, orders: usize) -> Self {
+        Self { here: self.here / orders as f64, pebble: self.pebble / orders as f64 }
+    }
+}
+
+/// Milliseconds that a process has spent, from the fields utime and stime of proc_pid_stat(5), in hundredths of a second.
+fn processor_time(process: &str) -> Result<f64, Error> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+    let ticks = fields.map(str::parse::<u32>).sum::<Result<u32, _>>()?;
+    Ok(f64::from(ticks) * 10.0)
 }
 
 /// What is ordered, and the request for it.
