@@ -4,8 +4,10 @@
 //! question must not wait until the batch has had its share: what blocks or computes for long runs at a lower priority.
 
 use std::cell::Cell;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 
 /// How much lower, in steps of setpriority(2): a third of the processor is left to it when answers want all.
@@ -21,6 +23,22 @@ pub(crate) fn spawn<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static
         lower();
         work()
     })
+}
+
+/// A thread for each processor. `None` where the system gives none; then whoever asks does the work himself.
+static TURNS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
+    let mut threads = Builder::new_multi_thread();
+    threads.thread_name("ics-turns").on_thread_start(lower);
+    threads.worker_threads(std::thread::available_parallelism().map_or(1, Into::into)).build().ok()
+});
+
+/// Does work that computes for a moment, between waits in which it holds no thread. Many may wait for one commit so, and
+/// what few threads have in their caches is still there for the next of them.
+pub(crate) fn in_turns<R: Send + 'static>(work: impl Future<Output = R> + Send + 'static) -> JoinHandle<R> {
+    match &*TURNS {
+        Some(threads) => threads.spawn(work),
+        None => tokio::spawn(work),
+    }
 }
 
 /// Lowers the priority of this thread, once and for good: it is not to answer from memory any more.

@@ -431,6 +431,30 @@ impl App {
         Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen: false })))
     }
 
+    /// The same where it is asked for twice in a moment; statements at hand are not read again.
+    pub(super) fn resolve_again(
+        &self,
+        sight: &Sight<'_>,
+        id: &IdentityId,
+        at_hand: &[Logged],
+    ) -> Result<Option<(Record, Vec<Logged>)>, AppError> {
+        let (number, place) = (sight.hosted.number, place_of(id));
+        let (era, lately) = (self.memory().era(number), self.memory().lately());
+        let about = match lately.recall(number, place) {
+            Some(about) => about,
+            None => {
+                let (posting, limit) = (Posting::Subject(*id), limits::RECORD_STATEMENTS + 1);
+                let about = find_besides(&sight.entries, &sight.domain, &posting, limit, at_hand)?;
+                if sight.is_whole() {
+                    lately.keep(number, place, &about, (&era, sight.seal.size));
+                }
+                about
+            }
+        };
+        let Judged { record, about, .. } = self.judge(sight, &era, id, about, self.clock().now())?;
+        Ok(record.map(|record| (record, about)))
+    }
+
     fn judge(
         &self,
         sight: &Sight<'_>,

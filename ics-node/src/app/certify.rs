@@ -108,6 +108,12 @@ pub struct Issued {
 }
 
 impl Issued {
+    /// Its statement stands in the log.
+    fn at(self, domain: &DomainName, index: u64) -> Self {
+        tracing::info!(%domain, serial = %self.serial, index, "a certificate was issued");
+        Self { index, ..self }
+    }
+
     /// The certificate and those above it but for the root, PEM, as servers send them.
     #[must_use]
     pub fn pem_chain(&self) -> String {
@@ -115,6 +121,18 @@ impl Issued {
         let above = if self.chain.len() == 1 { &self.chain } else { above };
         core::iter::once(&self.certificate).chain(above).map(|der| certificate_pem(der)).collect()
     }
+}
+
+/// A certificate that is signed and of which the log says nothing yet: nobody gets it before it does.
+pub(super) struct Unlogged {
+    for_log: ForLog,
+    issued: Issued,
+}
+
+/// A statement of an issuer that nobody has seen, and the certificates before it that the log needs.
+struct ForLog {
+    home: Arc<Hosted>,
+    statement: Vec<Incoming>,
 }
 
 /// What a record allows, before there is a request.
@@ -143,17 +161,29 @@ impl App {
         let hosted = self.hosted(application.domain)?;
         let issuing = self.issuing(&hosted)?;
         let known = self.known_of(&issuing, &application.identity)?;
-        self.certify_known(&issuing, application, &known, &csr)
+        let Unlogged { for_log, issued } = self.sign_known(&issuing, application, &known, &csr)?;
+        let outcomes = self.append(&for_log.home, for_log.statement)?;
+        Ok(issued.at(application.domain, index_of(outcomes)?))
     }
 
-    /// The same, where request and record are at hand.
-    pub(super) fn certify_known(
+    /// Has a certificate logged; no thread waits meanwhile.
+    pub(super) async fn log_certificate(
+        &self,
+        domain: &DomainName,
+        unlogged: Unlogged,
+    ) -> Result<Issued, CertifyError> {
+        let index = self.log(unlogged.for_log).await?;
+        Ok(unlogged.issued.at(domain, index))
+    }
+
+    /// Signs a certificate for a request, where request and record are at hand, and what the log is to say of it.
+    pub(super) fn sign_known(
         &self,
         issuing: &Issuing<'_>,
         application: &Application<'_>,
         (record, about): &(Record, Vec<Logged>),
         csr: &Csr,
-    ) -> Result<Issued, CertifyError> {
+    ) -> Result<Unlogged, CertifyError> {
         let profile = issuing.permits(record, application.requester, application.profile)?;
         self.check_key(issuing, csr, &application.identity)?;
         let names = names_of(record);
@@ -170,11 +200,10 @@ impl App {
             reason: Some(application.profile.to_string()),
             ..issuing.claims(Act::Issued)?
         };
-        let index = self.say(issuing, about, claims)?;
-        let id = application.identity;
-        tracing::info!(domain = %issuing.hosted.name, %serial, %id, index, "a certificate was issued");
+        let for_log = self.statement(issuing, about, claims)?;
         let chain = issuing.authority.chain.clone();
-        Ok(Issued { certificate, chain, serial, names, not_before, not_after, index })
+        let issued = Issued { certificate, chain, serial, names, not_before, not_after, index: 0 };
+        Ok(Unlogged { for_log, issued })
     }
 
     /// Whether somebody may have a certificate with these names (none: whatever it may have), before he has made a
@@ -259,8 +288,7 @@ impl App {
         id: &IdentityId,
     ) -> Result<(Record, Vec<Logged>), CertifyError> {
         let unknown = || CertifyError::UnknownIdentity(id.to_string());
-        let (record, said) = self.resolve(&issuing.sight, id)?.ok_or_else(unknown)?;
-        Ok((record, said.about))
+        self.resolve_again(&issuing.sight, id, &[])?.ok_or_else(unknown)
     }
 
     /// A key that somebody else has, or had, gets no certificate, whoever brings it.
@@ -295,8 +323,13 @@ impl App {
         Ok(())
     }
 
-    /// Appends a statement of the issuer about a thing; before the first one, his certificate.
-    fn say(&self, issuing: &Issuing<'_>, about: &[Logged], claims: Claims) -> Result<u64, CertifyError> {
+    /// Appends a statement of an issuer; where it stands. No thread waits meanwhile.
+    async fn log(&self, ForLog { home, statement }: ForLog) -> Result<u64, CertifyError> {
+        index_of(self.append_in_turns(&home, statement).await?)
+    }
+
+    /// A statement of the issuer about a thing, for the log; before the first one, his certificate.
+    fn statement(&self, issuing: &Issuing<'_>, about: &[Logged], claims: Claims) -> Result<ForLog, CertifyError> {
         let (key, introduction) = self.key_and_introduction(issuing, about)?;
         let Subject::Key { kind, user_id, .. } = introduction.subject().clone() else {
             return Err(CertifyError::Record("it has no key".to_owned()));
@@ -312,14 +345,8 @@ impl App {
         let bodies = certificate.into_iter().chain([body]).map(|body| (body, now)).collect();
         let checked = check_bodies(issuing.hosted.domain().as_deref(), bodies, random()?);
         let incoming = checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? }));
-        let incoming = incoming.collect::<Result<Vec<_>, AppError>>()?;
-        let hosted = self.hosted(&issuing.hosted.name)?;
-        match self.append(&hosted, incoming)?.pop() {
-            Some(Outcome::Appended(unproven)) => Ok(unproven.index),
-            Some(Outcome::Present(index)) => Ok(index),
-            Some(Outcome::Refused(problem)) => Err(CertifyError::Refused(problem)),
-            None => Err(failed("the log gave no answer".to_owned())),
-        }
+        let statement = incoming.collect::<Result<_, AppError>>()?;
+        Ok(ForLog { home: self.hosted(&issuing.hosted.name)?, statement })
     }
 
     /// The thing's key and the statement that introduces it.
@@ -341,6 +368,16 @@ impl App {
         let posting = Posting::Name(serial.name());
         let found = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
         Ok(found.into_iter().find(|it| it.claims().act == Act::Issued && !it.is_refused()))
+    }
+}
+
+/// Where the last of several statements stands in the log.
+fn index_of(mut outcomes: Vec<Outcome>) -> Result<u64, CertifyError> {
+    match outcomes.pop() {
+        Some(Outcome::Appended(unproven)) => Ok(unproven.index),
+        Some(Outcome::Present(index)) => Ok(index),
+        Some(Outcome::Refused(problem)) => Err(CertifyError::Refused(problem)),
+        None => Err(AppError::Internal("the log gave no answer".to_owned()).into()),
     }
 }
 

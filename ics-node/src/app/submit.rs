@@ -19,7 +19,7 @@ use super::problem::Code;
 use super::{App, AppError, fill, random};
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
 use crate::background::breathe;
-use crate::store::{Content, NewContent, NewEntry, Part, StoreError, WriteTx};
+use crate::store::{Content, NewContent, NewEntry, Part, Pending, StoreError, WriteTx, Written};
 
 /// What became of one body in the writer.
 #[derive(Debug)]
@@ -81,12 +81,34 @@ impl App {
 
     /// Lets the writer admit and append. What it returns is durable.
     pub(crate) fn append(&self, hosted: &Arc<Hosted>, incoming: Vec<Incoming>) -> Result<Vec<Outcome>, AppError> {
+        let written = self.hand_in(hosted, incoming)?.wait()?;
+        Ok(self.appended(hosted, written))
+    }
+
+    /// The same, without a thread that waits.
+    pub(crate) async fn append_in_turns(
+        &self,
+        hosted: &Arc<Hosted>,
+        incoming: Vec<Incoming>,
+    ) -> Result<Vec<Outcome>, AppError> {
+        let written = self.hand_in(hosted, incoming)?.done().await?;
+        Ok(self.appended(hosted, written))
+    }
+
+    fn hand_in(
+        &self,
+        hosted: &Arc<Hosted>,
+        incoming: Vec<Incoming>,
+    ) -> Result<Pending<Admitted, StoreError>, StoreError> {
         let (clock, writer) = (self.clock().clone(), Arc::clone(hosted));
-        let job = move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock);
-        let (outcomes, domain) = self.store().write(hosted.number, job)?.wait()?.value;
+        self.store().write(hosted.number, move |tx: &mut WriteTx<'_>| append_all(tx, &writer, incoming, &clock))
+    }
+
+    fn appended(&self, hosted: &Arc<Hosted>, written: Written<Admitted>) -> Vec<Outcome> {
+        let (outcomes, domain) = written.value;
         hosted.publish(domain);
         self.tell(hosted);
-        Ok(outcomes)
+        outcomes
     }
 
     /// Receipts under the newest checkpoint, made after the commit. Only what stood there before is read for it.
@@ -114,6 +136,9 @@ impl App {
         Ok(SubmissionResults { results: results.collect::<Result<_, AppError>>()? })
     }
 }
+
+/// What became of bodies in the writer, and what the domain is with them.
+type Admitted = (Vec<Outcome>, Option<Arc<Domain>>);
 
 /// A submission that is on disk.
 enum Taken {
@@ -161,7 +186,7 @@ pub(crate) fn append_all(
     hosted: &Hosted,
     incoming: Vec<Incoming>,
     clock: &Clock,
-) -> Result<(Vec<Outcome>, Option<Arc<Domain>>), StoreError> {
+) -> Result<Admitted, StoreError> {
     let mut domain = hosted.working_at(tx.size())?;
     let mut decisions = hosted.decisions();
     let mut outcomes = Vec::with_capacity(incoming.len());

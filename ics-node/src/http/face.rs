@@ -108,6 +108,22 @@ impl Face {
         Ok(answer::bytes(answer::JSON, json))
     }
 
+    /// Runs a use case on threads that take turns. It keeps its place until it ends, even if the client has gone.
+    ///
+    /// # Errors
+    /// When no place is free, or when the use case panics.
+    pub(super) async fn in_turns<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let place = place(&self.work, "all places for requests under way are taken")?;
+        let done = background::in_turns(async move {
+            let _place = place;
+            work.await
+        });
+        done.await.map_err(Failure::internal)
+    }
+
     /// Answers out of memory, at once; or runs the use case on a thread that may block.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ pub(super) mod keeping;
 mod together;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -27,15 +28,25 @@ use crate::acme::order::Order;
 const FILE: &str = "acme.db";
 /// Milliseconds for which what has ended is kept, so that its client can still ask what became of it.
 const KEPT_MILLIS: u64 = 30 * 24 * 60 * 60 * 1000;
-/// Rows of each table that one request clears away.
-const CLEARED_AT_ONCE: u32 = 16;
+/// How many orders come before one that has something cleared away, and how many rows of each table that does.
+const CLEARED_EACH: u64 = 16;
+const CLEARED_AT_ONCE: u32 = 256;
 
 /// Statements that are kept prepared: all that there are.
 const STATEMENTS: usize = 48;
 
+/// Accounts that are kept in memory: every request is by one.
+const ACCOUNTS: usize = 4096;
+
 /// The open file.
 #[derive(Debug)]
-pub struct AcmeStore(Together);
+pub struct AcmeStore {
+    together: Together,
+    /// By number. They come in and go while a job runs, so that none is older than the file.
+    accounts: Accounts,
+}
+
+type Accounts = quick_cache::sync::Cache<u64, (DomainName, Arc<Account>)>;
 
 /// How soon what a transaction wrote must be on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +84,7 @@ pub struct Issued {
 }
 
 /// What one job reads and writes.
-pub struct AcmeTx<'c>(&'c Connection);
+pub struct AcmeTx<'c>(&'c Connection, &'c Accounts);
 
 impl AcmeStore {
     /// Opens the file in the store's directory, and makes it if it is missing.
@@ -84,7 +95,32 @@ impl AcmeStore {
         make_private(dir)?;
         let connection = schema::open_writer(schema::File::Acme, &dir.join(FILE))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(Self(Together::new(connection)?))
+        Ok(Self { together: Together::new(connection)?, accounts: Accounts::new(ACCOUNTS) })
+    }
+
+    /// Runs a job that only reads; it sees what all others have written.
+    ///
+    /// # Errors
+    /// What the job says.
+    pub fn look<T, E>(&self, job: impl FnOnce(&AcmeTx<'_>) -> Result<T, E>) -> Result<T, E> {
+        self.together.look(|connection| job(&AcmeTx(connection, &self.accounts)))
+    }
+
+    /// An account of a domain, by its number.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn account(&self, domain: &DomainName, id: u64) -> Result<Option<Arc<Account>>, StoreError> {
+        if let Some((of, account)) = self.accounts.get(&id) {
+            return Ok((of == *domain).then_some(account));
+        }
+        self.look(|tx| {
+            let account = tx.account(domain, id)?.map(Arc::new);
+            if let Some(account) = &account {
+                self.accounts.insert(id, (domain.clone(), Arc::clone(account)));
+            }
+            Ok(account)
+        })
     }
 
     /// Runs a job, alone; nothing of it stays when it fails.
@@ -96,7 +132,7 @@ impl AcmeStore {
         durability: Durability,
         job: impl FnOnce(&AcmeTx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.0.run(durability, |connection| job(&AcmeTx(connection)))
+        self.together.run(durability, |connection| job(&AcmeTx(connection, &self.accounts)))
     }
 }
 
@@ -188,6 +224,7 @@ impl AcmeTx<'_> {
     /// # Errors
     /// As above.
     pub fn put_account(&self, id: u64, account: &Account) -> Result<(), StoreError> {
+        self.1.remove(&id);
         let sql = "UPDATE account SET thumbprint = ?2, document = ?3 WHERE id = ?1";
         self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), account.key.thumbprint(), text(account)?])?;
         Ok(())
@@ -198,10 +235,13 @@ impl AcmeTx<'_> {
     /// # Errors
     /// As above.
     pub fn add_order(&self, order: &Order, now: Timestamp) -> Result<u64, StoreError> {
-        self.clear(now)?;
         let sql = "INSERT INTO orders (account, created, expires, document) VALUES (?1, ?2, ?3, ?4)";
         let row = params![order.account.cast_signed(), millis(now), millis(order.expires), text(order)?];
-        self.insert(sql, row)
+        let id = self.insert(sql, row)?;
+        if id % CLEARED_EACH == 0 {
+            self.clear(now)?;
+        }
+        Ok(id)
     }
 
     /// An order.

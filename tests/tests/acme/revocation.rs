@@ -138,7 +138,7 @@ fn an_account_is_blocked_by_what_the_log_says_of_its_certificate() {
     let world = &story.server.world;
     let shown = Shown::read(&story.certificate).expect("a certificate");
     let serial = SerialNumber::read(&shown.serial).expect("a serial number");
-    let names = world.app.revoke_certificate(&domain(), &serial, Revoker::Names, Reason::CessationOfOperation);
+    let names = world.revoke(&serial, Revoker::Names, Reason::CessationOfOperation);
     names.expect("whoever may have its names");
     let device = story.device();
     let detail = device.order(&[URN]).fails(403, "unauthorized");

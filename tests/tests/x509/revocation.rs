@@ -234,7 +234,7 @@ fn who_may_revoke_and_why() {
     };
     let holder = Revoker::Requester(Requester::Identity(id(7)));
     let first = issued(&world, &bench);
-    let revoke = |revoker, reason| world.app.revoke_certificate(&domain(), &first.serial, revoker, reason);
+    let revoke = |revoker, reason| world.revoke(&first.serial, revoker, reason);
     for (revoker, reason, fault) in [
         (by(&controller()), Reason::KeyCompromise, CertifyFault::Reason),
         (by(&owner()), Reason::Superseded, CertifyFault::Reason),
@@ -254,7 +254,7 @@ fn who_may_revoke_and_why() {
     let again = world.certify(7, "ldevid", &bench.request_again("device", &[])).expect_err("the key is blocked");
     assert_eq!(again.fault(), CertifyFault::Key, "{again}");
     let second = world.certify(7, "ldevid", &bench.request("second", &[])).expect("a new key is none");
-    let revoke = |revoker, reason| world.app.revoke_certificate(&domain(), &second.serial, revoker, reason);
+    let revoke = |revoker, reason| world.revoke(&second.serial, revoker, reason);
     revoke(by(&owner()), Reason::CessationOfOperation).expect("an owner may");
     for request in [bench.request_again("second", &[]), bench.request("third", &[])] {
         let refused = world.certify(7, "ldevid", &request).expect_err("its owner has said that it shall have none");

@@ -19,10 +19,12 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
 use ics_node::api::SubmissionResult;
 use ics_node::app::{
-    AcmeSetup, App, AppError, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Requester, Setup,
+    AcmeSetup, App, AppError, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Requester, Revoker, Setup,
 };
 use ics_node::store::StoreError;
-use ics_node::x509::{Authority, Constraints, NewAuthority, RevocationList, SerialNumber, ca_request, issue_authority};
+use ics_node::x509::{
+    Authority, Constraints, NewAuthority, Reason, RevocationList, SerialNumber, ca_request, issue_authority,
+};
 use sequoia_openpgp::packet::key::{Key4, UnspecifiedRole};
 use sequoia_openpgp::types::Curve;
 use tempfile::TempDir;
@@ -146,6 +148,11 @@ impl World {
             status(7, &maker, "manufacturer", "in-use", &[]),
         ]);
         world
+    }
+
+    /// Has a certificate revoked; the index of the entry that says so.
+    pub(crate) fn revoke(&self, serial: &SerialNumber, revoker: Revoker, reason: Reason) -> Result<u64, CertifyError> {
+        wait(self.app.revoke_certificate(&domain(), serial, revoker, reason))
     }
 
     /// Appends bodies; all must be admitted. Their ids.

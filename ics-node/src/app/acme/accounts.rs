@@ -29,7 +29,7 @@ impl App {
             status,
             ..Answer::created(account.to_json(&urls.of(&Resource::Orders(id))), urls.of(&Resource::Account(id)))
         };
-        if let Some((id, account)) = acme.read(|tx| Ok(tx.account_by_key(domain, &key.thumbprint())?))? {
+        if let Some((id, account)) = acme.look(|tx| Ok(tx.account_by_key(domain, &key.thumbprint())?))? {
             account.check_valid()?;
             return Ok(answer(id, &account, 200));
         }
@@ -86,7 +86,7 @@ impl App {
         if id != client.id {
             return Err(not_yours("account"));
         }
-        let mut account = client.account.clone();
+        let mut account = Account::clone(&client.account);
         if !request.payload().is_empty() {
             let update = request.json()?;
             account = acme.keep(|tx| {
@@ -114,7 +114,7 @@ impl App {
         if id != client.id {
             return Err(not_yours("account"));
         }
-        let orders = acme.read(|tx| Ok(tx.newest_orders(id, ORDERS_LISTED)?))?;
+        let orders = acme.look(|tx| Ok(tx.newest_orders(id, ORDERS_LISTED)?))?;
         let orders: Vec<String> = orders.into_iter().map(|order| urls.of(&Resource::Order(order))).collect();
         Ok(Answer::json(json!({"orders": orders})))
     }

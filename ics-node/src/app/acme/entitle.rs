@@ -70,23 +70,27 @@ impl App {
     /// says whether it still is.
     fn acme_meant(&self, issuing: &Issuing<'_>, identifiers: &[Identifier]) -> Result<(Record, Vec<Logged>), Problem> {
         let sight = &issuing.sight;
-        let mut candidates = BTreeSet::new();
+        let (mut candidates, mut giving) = (BTreeSet::new(), Vec::new());
         for identifier in identifiers {
             match identifier.query().parse() {
                 Ok(Lookup::Name(name)) => {
-                    candidates.extend(self.giving(sight, &name, &[])?.1);
+                    let (statements, ids) = self.giving(sight, &name, &giving)?;
+                    giving.extend(statements);
+                    giving.sort_unstable_by_key(Logged::index);
+                    giving.dedup_by_key(|statement| statement.index());
+                    candidates.extend(ids);
                 }
                 Ok(Lookup::Ids(ids)) => candidates.extend(ids),
                 Err(_) => return Err(Problem::malformed("an identifier")),
             }
         }
         if let (Some(id), 1) = (candidates.first(), candidates.len())
-            && let Some((record, said)) = self.resolve(sight, id)?
+            && let Some((record, about)) = self.resolve_again(sight, id, &giving)?
         {
             let names: BTreeSet<&Name> = record.all_names().collect();
             let is_its = |identifier: &Identifier| identifier.name().is_none_or(|name| names.contains(&name));
             if identifiers.iter().all(is_its) {
-                return Ok((record, said.about));
+                return Ok((record, about));
             }
         }
         let id = self.acme_thing(sight, identifiers)?;
@@ -137,7 +141,7 @@ impl App {
         };
         let ended = TakenBack::all(record).filter(|end| end.stands(record));
         let ended: Vec<_> = ended.filter_map(|end| Some((digest_of(&end)?, end.why()))).collect();
-        let problems = self.acme_server()?.read(|tx| {
+        let problems = self.acme_server()?.look(|tx| {
             let mut problems = Vec::new();
             for identifier in identifiers {
                 let noted = tx.blocked(client.id, identifier)?;

@@ -60,7 +60,7 @@ impl App {
 
     fn acme_found(&self, look: &Look, found: Result<(), Problem>) -> Result<(), Problem> {
         let now = self.acme_now();
-        self.acme_server()?.read(|tx| {
+        self.acme_server()?.note(|tx| {
             if let Some(mut authorization) = tx.authorization(look.authorization)? {
                 authorization.finish(look.method, found, now);
                 tx.put_authorization(look.authorization, &authorization)?;

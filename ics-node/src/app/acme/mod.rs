@@ -30,6 +30,7 @@ use crate::acme::urls::{Resource, Urls};
 use crate::config::AcmeConfig;
 use crate::store::{AcmeStore, Durability, StoreError};
 
+use self::orders::UnderWay;
 pub use look::Look;
 
 /// What a node's ACME server is made of.
@@ -47,6 +48,7 @@ pub(crate) struct Acme {
     url: String,
     nonces: Nonces,
     store: AcmeStore,
+    under_way: UnderWay,
     looks: Arc<Semaphore>,
     challenges: Challenges,
 }
@@ -103,7 +105,7 @@ impl Answer {
 /// Who sent a request whose signature is good.
 struct Client {
     id: u64,
-    account: Account,
+    account: Arc<Account>,
 }
 
 impl Acme {
@@ -113,6 +115,7 @@ impl Acme {
             url: setup.url.clone(),
             nonces: Nonces::new(&random()?),
             store: AcmeStore::open(data)?,
+            under_way: UnderWay::default(),
             looks: Arc::new(Semaphore::new(limits::ACME_LOOKS)),
             challenges: Challenges::default(),
         })
@@ -161,7 +164,7 @@ impl App {
     ///
     /// # Errors
     /// With the protocol's own error; nothing is issued or stored then.
-    pub fn acme_post(&self, domain: &DomainName, resource: &Resource, body: &[u8]) -> Result<Answer, Problem> {
+    pub async fn acme_post(&self, domain: &DomainName, resource: &Resource, body: &[u8]) -> Result<Answer, Problem> {
         let (acme, urls) = self.acme(domain)?;
         let request = Signed::parse(body)?;
         let url = urls.of(resource);
@@ -173,15 +176,15 @@ impl App {
         }
         match resource {
             Resource::NewAccount => self.acme_new_account(domain, &request),
-            Resource::RevokeCert => self.acme_revoke(domain, &request),
+            Resource::RevokeCert => self.acme_revoke(domain, &request).await,
             _ => {
                 let client = self.acme_client(domain, &request)?;
-                self.acme_answer(domain, resource, &request, &client)
+                self.acme_answer(domain, resource, &request, &client).await
             }
         }
     }
 
-    fn acme_answer(
+    async fn acme_answer(
         &self,
         domain: &DomainName,
         resource: &Resource,
@@ -195,7 +198,7 @@ impl App {
             Resource::NewOrder => self.acme_new_order(domain, &request.json()?, client),
             Resource::NewAuthz => self.acme_new_authz(domain, &request.json()?, client),
             Resource::Order(id) => as_get(request).and_then(|()| self.acme_order(domain, *id, client)),
-            Resource::Finalize(id) => self.acme_finalize(domain, *id, &request.json()?, client),
+            Resource::Finalize(id) => self.acme_finalize(domain, *id, &request.json()?, client).await,
             Resource::Authorization(id) => self.acme_authorization(domain, *id, request, client),
             Resource::Challenge(id, method) => self.acme_challenge(domain, *id, *method, request, client),
             Resource::Certificate(id, chain) => {
@@ -216,7 +219,7 @@ impl App {
             return Err(Problem::malformed("this request is signed as an account: it takes `kid`, not `jwk`"));
         };
         let id = urls.account(kid)?;
-        let account = acme.read(|tx| Ok(tx.account(domain, id)?))?;
+        let account = acme.store.account(domain, id)?;
         let account = account
             .ok_or_else(|| Problem::new(Kind::AccountDoesNotExist, "there is no such account in this domain"))?;
         request.verify(&account.key)?;
@@ -248,8 +251,13 @@ impl App {
 }
 
 impl Acme {
-    /// Reads, or writes what may be lost in a power cut.
-    fn read<T>(&self, job: impl FnOnce(&crate::store::AcmeTx<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
+    /// Reads.
+    fn look<T>(&self, job: impl FnOnce(&crate::store::AcmeTx<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
+        self.store.look(job)
+    }
+
+    /// Writes what may be lost in a power cut.
+    fn note<T>(&self, job: impl FnOnce(&crate::store::AcmeTx<'_>) -> Result<T, Problem>) -> Result<T, Problem> {
         self.store.with(Durability::Soon, job)
     }
 

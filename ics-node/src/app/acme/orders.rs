@@ -1,5 +1,8 @@
 //! Orders, what they need to be shown, and the certificates that they end in.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ics_core::identity::IdentityId;
@@ -17,7 +20,7 @@ use crate::acme::order::{NewOrder, ORDER_MILLIS, Order, OrderStatus, OrderUrls, 
 use crate::acme::problem::{Kind, Problem};
 use crate::acme::renewal::check_replaces;
 use crate::acme::urls::{Resource, Urls};
-use crate::app::certify::{Application, CertifyError, CertifyFault, Issued, Requester};
+use crate::app::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged};
 use crate::app::{App, random};
 use crate::store::{self, AcmeTx};
 use crate::x509::{Csr, certificate_pem, sha256};
@@ -58,7 +61,7 @@ impl App {
         let entitled = self.acme_entitle(domain, client, &identifiers, asked.profile.as_deref())?;
         let (now, token) = (self.acme_now(), token(&random()?));
         let expires = now.plus_millis(ORDER_MILLIS);
-        let (id, order, authorizations) = acme.read(|tx| {
+        let (id, order, authorizations) = acme.note(|tx| {
             check_rate(acme, tx, client, now)?;
             if let Some(digest) = &replaced {
                 let known = tx.certificate_by_digest(domain, digest)?;
@@ -98,7 +101,7 @@ impl App {
         let entitled = self.acme_entitle(domain, client, std::slice::from_ref(&identifier), None)?;
         let (now, token) = (self.acme_now(), token(&random()?));
         let authorization = acme.authorize(client, &identifier, &entitled, &token, now.plus_millis(ORDER_MILLIS));
-        let id = acme.read(|tx| {
+        let id = acme.note(|tx| {
             check_rate(acme, tx, client, now)?;
             Ok(tx.add_authorization(&authorization)?)
         })?;
@@ -109,7 +112,7 @@ impl App {
     /// An order as its client sees it.
     pub(super) fn acme_order(&self, domain: &DomainName, id: u64, client: &Client) -> Result<Answer, Problem> {
         let (acme, urls) = self.acme(domain)?;
-        let (order, authorizations) = acme.read(|tx| own_order(tx, id, client))?;
+        let (order, authorizations) = acme.look(|tx| acme.own_order(tx, id, client))?;
         Ok(self.acme_shown(&urls, id, &order, &authorizations))
     }
 
@@ -135,7 +138,7 @@ impl App {
         let (acme, urls) = self.acme(domain)?;
         let update: Option<Update> = (!request.payload().is_empty()).then(|| request.json()).transpose()?;
         let now = self.acme_now();
-        let authorization = acme.read(|tx| {
+        let authorization = acme.note(|tx| {
             let mut authorization = own_authorization(tx, id, client)?;
             if let Some(update) = update {
                 authorization.update(&update.status, now)?;
@@ -163,7 +166,7 @@ impl App {
         if begins {
             request.json::<serde_json::Map<String, serde_json::Value>>()?;
         }
-        let (authorization, look) = acme.read(|tx| {
+        let (authorization, look) = acme.note(|tx| {
             let mut authorization = own_authorization(tx, id, client)?;
             let look = begins && authorization.begin(method, now)?;
             if look {
@@ -191,7 +194,7 @@ impl App {
     }
 
     /// Has the certificate of an order made (RFC 8555, 7.4).
-    pub(super) fn acme_finalize(
+    pub(super) async fn acme_finalize(
         &self,
         domain: &DomainName,
         id: u64,
@@ -205,16 +208,18 @@ impl App {
         check_key(client, &csr)?;
         let requested = csr.wanted.iter().map(|wanted| wanted.name().clone()).collect();
         let now = self.acme_now();
-        let (order, authorizations) = acme.read(|tx| {
-            let (mut order, authorizations) = own_order(tx, id, client)?;
+        let (mut order, authorizations, _under_way) = acme.look(|tx| {
+            let (mut order, authorizations) = acme.own_order(tx, id, client)?;
             order.check_names(&requested)?;
             order.begin(&authorizations, now)?;
-            tx.put_order(id, &order)?;
-            Ok((order, authorizations))
+            Ok((order, authorizations, acme.under_way.begin(id)))
         })?;
-        let made = self.acme_make(domain, client, &order, &authorizations, &csr);
-        let order = acme.read(|tx| {
-            let (mut order, _) = own_order(tx, id, client)?;
+        let made = match self.acme_sign(domain, client, &order, &authorizations, &csr) {
+            Ok(unlogged) => self.log_certificate(domain, unlogged).await.map_err(for_good),
+            Err(failed) => Err(failed),
+        };
+        // While it is under way, nobody else changes it.
+        acme.note(|tx| {
             match &made {
                 Ok(issued) => order.finish(Ok(keep(tx, domain, client.id, &order, issued)?)),
                 Err((problem, true)) => order.finish(Err(problem.clone())),
@@ -223,36 +228,31 @@ impl App {
             if let (Progress::Invalid(_), Some(replaces)) = (&order.progress, &order.replaces) {
                 self.acme_replaced(domain, replaces).and_then(|digest| Ok(tx.set_replaced(domain, &digest, false)?))?;
             }
-            tx.put_order(id, &order)?;
-            Ok(order)
+            Ok(tx.put_order(id, &order)?)
         })?;
         made.map_err(|(problem, _)| problem)?;
         Ok(self.acme_shown(&urls, id, &order, &authorizations))
     }
 
-    /// Makes the certificate of an order, or says why there is none, and whether that is for good.
-    fn acme_make(
+    /// Signs the certificate of an order, or says why there is none, and whether that is for good.
+    fn acme_sign(
         &self,
         domain: &DomainName,
         client: &Client,
         order: &Order,
         authorizations: &[Authorization],
         csr: &Csr,
-    ) -> Result<Issued, (Problem, bool)> {
+    ) -> Result<Unlogged, (Problem, bool)> {
         // A right that the record gave may be gone by now.
         let identity = IdentityId::Key(order.thing);
         let by_record = authorizations.iter().all(|it| it.challenges.is_empty());
         let requester = if by_record { client.account.holder.requester() } else { Requester::Identity(identity) };
-        let failed = |error: CertifyError| {
-            let for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
-            (Problem::from(error), for_good)
-        };
-        let hosted = self.hosted(domain).map_err(|error| failed(error.into()))?;
-        let issuing = self.issuing(&hosted).map_err(failed)?;
-        let known = self.known_of(&issuing, &identity).map_err(failed)?;
+        let hosted = self.hosted(domain).map_err(|error| for_good(error.into()))?;
+        let issuing = self.issuing(&hosted).map_err(for_good)?;
+        let known = self.known_of(&issuing, &identity).map_err(for_good)?;
         self.acme_blocks(domain, client, &order.identifiers, &known).map_err(|problem| (problem, true))?;
         let application = Application { domain, requester, identity, profile: &order.profile };
-        self.certify_known(&issuing, &application, &known, csr).map_err(failed)
+        self.sign_known(&issuing, &application, &known, csr).map_err(for_good)
     }
 
     /// A certificate, with one of the chains above it (RFC 8555, 7.4.2).
@@ -264,7 +264,7 @@ impl App {
         client: &Client,
     ) -> Result<Answer, Problem> {
         let (acme, urls) = self.acme(domain)?;
-        let issued = acme.read(|tx| Ok(tx.certificate(domain, id)?))?.filter(|it| it.account == client.id);
+        let issued = acme.look(|tx| Ok(tx.certificate(domain, id)?))?.filter(|it| it.account == client.id);
         let issued = issued.ok_or_else(|| not_yours("certificate"))?;
         let pem = issued.chains.get(chain).cloned().ok_or_else(|| not_yours("certificate"))?;
         let others = (0..issued.chains.len()).filter(|other| *other != chain);
@@ -274,6 +274,18 @@ impl App {
 }
 
 impl Acme {
+    fn own_order(&self, tx: &AcmeTx<'_>, id: u64, client: &Client) -> Result<(Order, Vec<Authorization>), Problem> {
+        let mut order = tx.order(id)?.filter(|order| order.account == client.id).ok_or_else(|| not_yours("order"))?;
+        let mut authorizations = Vec::with_capacity(order.authorizations.len());
+        for number in &order.authorizations {
+            authorizations.extend(tx.authorization(*number)?);
+        }
+        if order.progress == Progress::Open && self.under_way.all().contains(&id) {
+            order.progress = Progress::Processing;
+        }
+        Ok((order, authorizations))
+    }
+
     fn authorize(
         &self,
         client: &Client,
@@ -288,6 +300,37 @@ impl Acme {
         let methods: Vec<Method> = self.config.challenges.iter().copied().collect();
         Authorization::to_prove(client.id, identifier.clone(), expires, token, &methods)
     }
+}
+
+/// Orders whose certificates are made now. Only memory knows of them: after a crash they can be finalized again.
+#[derive(Debug, Default)]
+pub(super) struct UnderWay(Mutex<BTreeSet<u64>>);
+
+/// An order is under way until this is dropped.
+struct Finalizing<'a>(&'a UnderWay, u64);
+
+impl UnderWay {
+    /// Whoever looks at an order in a job of the store sees this or what became of it, if it is dropped after that is noted.
+    fn begin(&self, order: u64) -> Finalizing<'_> {
+        self.all().insert(order);
+        Finalizing(self, order)
+    }
+
+    fn all(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Finalizing<'_> {
+    fn drop(&mut self) {
+        self.0.all().remove(&self.1);
+    }
+}
+
+/// Why a certificate was not issued, and whether that is for good.
+fn for_good(error: CertifyError) -> (Problem, bool) {
+    let is_for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
+    (Problem::from(error), is_for_good)
 }
 
 /// The rate of one account.
@@ -305,15 +348,6 @@ fn check_rate(acme: &Acme, tx: &AcmeTx<'_>, client: &Client, now: Timestamp) -> 
 fn check_key(client: &Client, csr: &Csr) -> Result<(), Problem> {
     let is_same = matches!(client.account.holder, Holder::Signer(_)) && client.account.key.to_spki() == csr.spki;
     if is_same { Err(Problem::new(Kind::BadPublicKey, "the key in the request is the account's")) } else { Ok(()) }
-}
-
-fn own_order(tx: &AcmeTx<'_>, id: u64, client: &Client) -> Result<(Order, Vec<Authorization>), Problem> {
-    let order = tx.order(id)?.filter(|order| order.account == client.id).ok_or_else(|| not_yours("order"))?;
-    let mut authorizations = Vec::with_capacity(order.authorizations.len());
-    for number in &order.authorizations {
-        authorizations.extend(tx.authorization(*number)?);
-    }
-    Ok((order, authorizations))
 }
 
 fn own_authorization(tx: &AcmeTx<'_>, id: u64, client: &Client) -> Result<Authorization, Problem> {

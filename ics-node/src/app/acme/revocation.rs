@@ -37,7 +37,7 @@ struct Target {
 
 impl App {
     /// Revokes a certificate.
-    pub(super) fn acme_revoke(&self, domain: &DomainName, request: &Signed) -> Result<Answer, Problem> {
+    pub(super) async fn acme_revoke(&self, domain: &DomainName, request: &Signed) -> Result<Answer, Problem> {
         let client = match &request.header.by {
             By::Key(key) => request.verify(key).map(|()| None)?,
             By::Kid(_) => Some(self.acme_client(domain, request)?),
@@ -57,7 +57,7 @@ impl App {
             // It speaks for the thing, as far as this certificate goes.
             Right::Subscriber => Revoker::Requester(Requester::Identity(target.record.identity.id)),
         };
-        let index = self.revoke_certificate(domain, &target.serial, revoker, reason)?;
+        let index = self.revoke_certificate(domain, &target.serial, revoker, reason).await?;
         tracing::info!(%domain, serial = %target.serial, index, right = right.to_text(), "revoked over ACME");
         self.acme_block(&target, right, reason, client.as_ref())?;
         Ok(Answer::nothing())
@@ -73,7 +73,7 @@ impl App {
         let unknown = || Problem::new(Kind::NotFound, "no such certificate was issued here");
         let (serial, digest) = (SerialNumber::read(&shown.serial).ok_or_else(unknown)?, sha256(&der));
         let known = self.acme_issued(domain, &serial)?.filter(|known| known.digest == digest).ok_or_else(unknown)?;
-        let issued = self.acme_server()?.read(|tx| Ok(tx.certificate_by_digest(domain, &digest)?))?;
+        let issued = self.acme_server()?.look(|tx| Ok(tx.certificate_by_digest(domain, &digest)?))?;
         Ok(Target { shown, serial, record: known.record, issued: issued.map(|(issued, _)| issued) })
     }
 
@@ -104,7 +104,7 @@ impl App {
         let mut controlled = 0;
         for name in &target.shown.names {
             let Some(identifier) = name.as_ref().and_then(|host| Identifier::dns(host).ok()) else { continue };
-            let found = self.acme_server()?.read(|tx| Ok(tx.authorizations(client.id, &identifier, now)?))?;
+            let found = self.acme_server()?.look(|tx| Ok(tx.authorizations(client.id, &identifier, now)?))?;
             controlled += usize::from(found.iter().any(|(_, authorization)| authorization.is_valid(now)));
         }
         Ok(controlled)

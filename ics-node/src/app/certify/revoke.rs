@@ -9,7 +9,7 @@ use ics_core::statement::Claims;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName, Effect};
 
-use super::{CertifyError, Issuing, Requester, sets_status};
+use super::{CertifyError, ForLog, Issuing, Requester, sets_status};
 use crate::app::App;
 use crate::x509::{Reason, SerialNumber, State};
 
@@ -97,13 +97,26 @@ impl App {
     ///
     /// # Errors
     /// When there is no such certificate, it is revoked already, or he may not revoke it for this reason.
-    pub fn revoke_certificate(
+    pub async fn revoke_certificate(
         &self,
         domain: &DomainName,
         serial: &SerialNumber,
         revoker: Revoker,
         reason: Reason,
     ) -> Result<u64, CertifyError> {
+        let index = self.log(self.revocation(domain, serial, revoker, reason)?).await?;
+        tracing::info!(%domain, %serial, %reason, index, "a certificate was revoked");
+        Ok(index)
+    }
+
+    /// The statement that takes a certificate back.
+    fn revocation(
+        &self,
+        domain: &DomainName,
+        serial: &SerialNumber,
+        revoker: Revoker,
+        reason: Reason,
+    ) -> Result<ForLog, CertifyError> {
         let hosted = self.hosted(domain)?;
         let issuing = self.issuing(&hosted)?;
         let issued = self.issued(&issuing.sight, serial)?;
@@ -122,9 +135,7 @@ impl App {
             reason: Some(revoker.told(reason)),
             ..issuing.claims(Act::Withdrawal)?
         };
-        let index = self.say(&issuing, &said.about, claims)?;
-        tracing::info!(domain = %hosted.name, %serial, %reason, index, "a certificate was revoked");
-        Ok(index)
+        self.statement(&issuing, &said.about, claims)
     }
 }
 

@@ -12,6 +12,7 @@
 
 mod around;
 mod kept;
+mod lately;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -28,6 +29,7 @@ use quick_cache::sync::Cache;
 
 pub(crate) use around::{Around, Arounds};
 pub(crate) use kept::Kept;
+use lately::Lately;
 
 use super::entries::kind_key;
 use crate::store::{Change, DomainNumber, Key};
@@ -56,6 +58,7 @@ pub(crate) struct Memory {
     names: Cache<At, Named, Bytes>,
     rulings: Cache<Asked, Ruled, Bytes>,
     arounds: Arounds,
+    lately: Lately,
     eras: Mutex<BTreeMap<DomainNumber, Arc<Era>>>,
     generations: AtomicU64,
 }
@@ -135,6 +138,7 @@ impl Memory {
             names: Cache::with_weighter(items(names, 2 * PLACE_BYTES), names, Bytes),
             rulings: Cache::with_weighter(items(rulings, 2 * PLACE_BYTES), rulings, Bytes),
             arounds: Arounds::new(groups),
+            lately: Lately::default(),
             eras: Mutex::default(),
             generations: AtomicU64::new(1),
         }
@@ -157,6 +161,10 @@ impl Memory {
 
     pub(crate) const fn arounds(&self) -> &Arounds {
         &self.arounds
+    }
+
+    pub(crate) const fn lately(&self) -> &Lately {
+        &self.lately
     }
 
     /// What is kept of an identity and holds now.
@@ -241,6 +249,7 @@ impl Memory {
         }
         let keys = || change.entries.iter().flat_map(|(_, keys)| keys);
         self.arounds.forget(change.domain, keys());
+        self.lately.forget(change.domain, keys());
         if !self.kept.is_empty() {
             for key in keys() {
                 self.kept.remove(&(change.domain, *key));
@@ -258,6 +267,7 @@ impl Memory {
         era.over.store(true, Ordering::Release);
         self.names.retain(|(of, _), _| *of != domain);
         self.arounds.forget_domain(domain);
+        self.lately.forget_domain(domain);
     }
 
     /// Identities that are kept, and bytes of all that is.

@@ -34,16 +34,16 @@ async fn read(face: Data<Face>, request: HttpRequest) -> HttpResponse {
         Ok(target) => target,
         Err(problem) => return refusal(&face, None, problem),
     };
-    let answered = run(&face, {
-        let domain = domain.clone();
-        move |app| match resource {
-            Resource::Directory => app.acme_directory(&domain).map(Read::Json),
-            Resource::NewNonce => app.acme_directory_url(&domain).map(|_| Read::Nonce),
-            Resource::RenewalInfo(id) => app.acme_renewal_info(&domain, &id).map(Read::Renewal),
+    let (of, app) = (domain.clone(), face.app.clone());
+    let answered = face.in_turns(async move {
+        match resource {
+            Resource::Directory => app.acme_directory(&of).map(Read::Json),
+            Resource::NewNonce => app.acme_directory_url(&of).map(|_| Read::Nonce),
+            Resource::RenewalInfo(id) => app.acme_renewal_info(&of, &id).map(Read::Renewal),
             _ => Err(Problem::new(Kind::MethodNotAllowed, "this URL takes POST, signed by an account")),
         }
     });
-    let mut response = match answered.await {
+    let mut response = match answered.await.map_err(told).flatten() {
         Ok(Read::Json(json)) => HttpResponse::Ok().content_type(JSON).body(json_bytes(&json)),
         Ok(Read::Renewal(json)) => HttpResponse::Ok()
             .content_type(JSON)
@@ -74,8 +74,9 @@ async fn request(face: Data<Face>, request: HttpRequest, payload: Payload) -> Ht
     };
     let answered = match take(&face, &request, payload).await {
         Ok(bytes) => {
-            let domain = domain.clone();
-            run(&face, move |app| app.acme_post(&domain, &resource, &bytes)).await
+            let (of, app) = (domain.clone(), face.app.clone());
+            let answer = face.in_turns(async move { app.acme_post(&of, &resource, &bytes).await });
+            answer.await.map_err(told).flatten()
         }
         Err(problem) => Err(problem),
     };
@@ -100,13 +101,6 @@ async fn take(face: &Face, request: &HttpRequest, payload: Payload) -> Result<ac
     body::media_type(request, &[JOSE_JSON]).map_err(told)?;
     let _place = face.upload().map_err(told)?;
     body::read(request, &mut payload.into_inner(), limits::ACME_REQUEST_BYTES).await.map_err(told)
-}
-
-async fn run<T: Send + 'static>(
-    face: &Face,
-    work: impl FnOnce(&crate::app::App) -> Result<T, Problem> + Send + 'static,
-) -> Result<T, Problem> {
-    face.blocking(move |app| Ok(work(app))).await.map_err(told)?
 }
 
 /// What HTTP itself found, in the words of ACME.

@@ -123,9 +123,10 @@ fn what_ended_long_ago_is_cleared_away() {
         tx.add_account(&domain, &account)?;
         let first = tx.add_order(&order(at(100)), at(1))?;
         let second = tx.add_order(&order(late), at(1))?;
-        let third = tx.add_order(&order(late), late)?;
-        assert_eq!((tx.order(first)?, tx.count_orders(1, at(1))?), (None, 1));
-        Ok::<_, StoreError>((tx.newest_orders(1, 10)?, [third, second]))
+        let others = (2..CLEARED_EACH).map(|_| tx.add_order(&order(late), late)).collect::<Result<Vec<_>, _>>()?;
+        assert_eq!((tx.order(first)?, tx.count_orders(1, at(1))?), (None, CLEARED_EACH - 2));
+        let left: Vec<u64> = others.into_iter().rev().chain([second]).collect();
+        Ok::<_, StoreError>((tx.newest_orders(1, 100)?, left))
     });
     let (left, expected) = left.expect("works");
     assert_eq!(left, expected);
@@ -218,4 +219,22 @@ fn what_does_not_fit_is_found() {
         orphan.contains("1 rows are of accounts that are not there") && account.contains("account 1"),
         "{report:?}"
     );
+}
+
+#[test]
+fn an_account_in_memory_is_what_the_file_says() {
+    let (_dir, store, domain, holder) = store();
+    let account = Account::new(Jwk::Ed25519([7; 32]), holder, Vec::new(), at(1));
+    let id = store.with(Durability::Now, |tx| tx.add_account(&domain, &account)).expect("is kept");
+    let known = || store.account(&domain, id).expect("reads").map(|it| it.key.clone());
+    assert_eq!((known(), known()), (Some(Jwk::Ed25519([7; 32])), Some(Jwk::Ed25519([7; 32]))));
+    assert_eq!(store.account(&"other.example".parse().expect("a domain"), id).expect("reads"), None);
+    let changed = Account { key: Jwk::Ed25519([8; 32]), ..account };
+    let failed = store.with(Durability::Now, |tx| {
+        tx.put_account(id, &changed)?;
+        Err::<(), _>(StoreError::not_found("anything"))
+    });
+    assert_eq!((failed.is_err(), known()), (true, Some(Jwk::Ed25519([7; 32]))));
+    store.with(Durability::Now, |tx| tx.put_account(id, &changed)).expect("is kept");
+    assert_eq!(known(), Some(Jwk::Ed25519([8; 32])));
 }

@@ -43,6 +43,11 @@ impl Together {
         Ok(Self { shared, ends: Some(ends) })
     }
 
+    /// Runs a job that only reads, alone.
+    pub(super) fn look<T>(&self, job: impl FnOnce(&Connection) -> T) -> T {
+        job(&self.shared.lock().connection)
+    }
+
     /// Runs a job, alone; nothing of it stays when it fails.
     pub(super) fn run<T, E: From<StoreError>>(
         &self,
