@@ -94,13 +94,18 @@ impl Name {
     /// Whether the name fits a pattern: the same text, where one `*` stands for any run of characters.
     #[must_use]
     pub fn fits(&self, pattern: &str) -> bool {
+        self.fits_any(core::iter::once(pattern))
+    }
+
+    /// Whether it fits one of these.
+    pub(crate) fn fits_any<'a>(&self, mut patterns: impl Iterator<Item = &'a str>) -> bool {
         let text = self.to_string();
-        match pattern.split_once('*') {
+        patterns.any(|pattern| match pattern.split_once('*') {
             None => text == pattern,
             Some((head, tail)) => {
                 text.len() >= head.len() + tail.len() && text.starts_with(head) && text.ends_with(tail)
             }
-        }
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Statements and a domain from which the tests of resolution, admission and verdicts start.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -10,7 +11,8 @@ use crate::domain::Domain;
 use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::log::Hash;
 use crate::log::checkpoint::Origin;
-use crate::record::{Logged, Said, SourceRef};
+use crate::record::{Logged, SourceRef};
+use crate::statement::verify::Content;
 use crate::statement::{Claims, Grant, Group, Software, StatementId, Subject};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Role};
@@ -135,7 +137,8 @@ pub(crate) fn group_id(group: &Group) -> [u8; 32] {
 #[derive(Debug, Clone)]
 pub(crate) struct Draft {
     pub(crate) index: u64,
-    pub(crate) said: Said,
+    signer: Fingerprint,
+    pub(crate) said: Content,
     source: Vec<SourceRef>,
     pub(crate) refused: bool,
 }
@@ -150,13 +153,14 @@ pub(crate) fn id(n: u64) -> StatementId {
 pub(crate) fn say(n: u64, signer: Fingerprint, role: &str, act: Act) -> Draft {
     Draft {
         index: n,
-        said: Said {
+        signer,
+        said: Content {
             id: id(n),
-            signer,
+            issuer: signer,
             signed_at: time(n),
             revokes: false,
             subject: Subject::Key { fingerprint: DEVICE, kind: Kind::Device, user_id: "Pump 7".to_owned() },
-            subject_id: device(),
+            identity: device(),
             claims: Claims::new(act, word::<Role>(role), home()),
             names: Vec::new(),
         },
@@ -186,8 +190,13 @@ pub(crate) fn grant(n: u64, signer: Fingerprint, role: &str, grantee: Fingerprin
 }
 
 impl Draft {
-    pub(crate) fn with(mut self, change: impl FnOnce(&mut Said)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Content)) -> Self {
         change(&mut self.said);
+        self
+    }
+
+    pub(crate) fn by(mut self, signer: Fingerprint) -> Self {
+        self.signer = signer;
         self
     }
 
@@ -224,7 +233,7 @@ impl Draft {
     /// Makes it about a group.
     pub(crate) fn on(self, group: &Group) -> Self {
         self.with(|said| {
-            said.subject_id = IdentityId::Group(group_id(group));
+            said.identity = IdentityId::Group(group_id(group));
             said.subject = Subject::Group(group.clone());
             said.revokes = false;
         })
@@ -233,7 +242,7 @@ impl Draft {
     /// Makes it about a piece of software.
     pub(crate) fn on_software(self) -> Self {
         self.with(|said| {
-            said.subject_id = IdentityId::Software([7; 32]);
+            said.identity = IdentityId::Software([7; 32]);
             said.subject = Subject::Software(Software {
                 kind: Kind::Software,
                 name: "firmware".to_owned(),
@@ -262,7 +271,7 @@ impl Draft {
     }
 
     pub(crate) fn log(self) -> Logged {
-        let logged = Logged::from_said(self.index, time(self.index), &self.source, self.said);
+        let logged = Logged::from_said(self.index, time(self.index), &self.source, self.signer, Arc::new(self.said));
         if self.refused { logged.refused() } else { logged }
     }
 }

@@ -179,7 +179,7 @@ proptest! {
         for (n, draft) in (100..).zip(more) {
             let stranger = crate::identity::Fingerprint::V4([0x77; 20]);
             // A log takes nothing from them; were it to, nothing would come of it.
-            let mut draft = draft.with(|said| { said.id = id(n); said.signer = stranger; }).refused();
+            let mut draft = draft.with(|said| said.id = id(n)).by(stranger).refused();
             draft.index = n;
             with.drafts.push(draft);
         }
@@ -242,7 +242,7 @@ fn a_broken_rule_is_found() {
     let without_from: Break = |it| it.drafts.iter_mut().for_each(|draft| draft.said.claims.from = None);
     let without_ends: Break = |it| it.drafts.iter_mut().for_each(|draft| draft.said.claims.supersedes.clear());
     let all_admitted: Break = |it| it.drafts.iter_mut().for_each(|draft| draft.refused = false);
-    let no_groups: Break = |it| it.drafts.retain(|draft| draft.said.subject_id == device());
+    let no_groups: Break = |it| it.drafts.retain(|draft| draft.said.identity == device());
     let no_withdrawals: Break = |it| it.drafts.retain(|draft| draft.said.claims.act != Act::Withdrawal);
     let no_grants: Break = |it| it.drafts.retain(|draft| draft.said.claims.act != Act::Grant);
     let no_blocks: Break = |it| it.drafts.retain(|draft| !draft.said.revokes);

@@ -141,6 +141,12 @@ impl Domain {
     }
 }
 
+fn owned<'a>(
+    attributes: impl Iterator<Item = (&'a Attribute, &'a String)>,
+) -> impl Iterator<Item = (Attribute, String)> {
+    attributes.map(|(attribute, value)| (*attribute, value.clone()))
+}
+
 /// A statement beside the record as it stands before it.
 struct Checked<'a> {
     domain: &'a Domain,
@@ -156,11 +162,11 @@ impl Checked<'_> {
     }
 
     fn check_role(&self) -> Result<(), Refusal> {
-        let (signer, role, held) = (self.entry.signer(), self.entry.role(), self.roles());
-        if held.contains(role) {
+        if self.scene.has_role(self.entry) {
             return Ok(());
         }
-        Err(Refusal::RoleNotHeld { signer, role: role.clone(), held: held.into_iter().collect() })
+        let (signer, role) = (self.entry.signer(), self.entry.role().clone());
+        Err(Refusal::RoleNotHeld { signer, role, held: self.roles().into_iter().collect() })
     }
 
     /// Standing introductions of this very subject that the statement does not replace.
@@ -307,11 +313,12 @@ impl Checked<'_> {
         }
     }
 
-    /// The attributes on which standing introductions agree; those of a group are what it selects, and those of an
-    /// introduction are what it says itself.
+    /// The attributes on which standing introductions agree, as far as rules look at them; those of a group are what it
+    /// selects, and those of an introduction are what it says itself.
     fn known_attributes(&self) -> BTreeMap<Attribute, String> {
+        let sees = |(attribute, _): &(&Attribute, &String)| self.domain.policy().sees(**attribute);
         let mut values: BTreeMap<Attribute, BTreeSet<&String>> = BTreeMap::new();
-        for (attribute, value) in self.introductions().flat_map(|it| &it.claims().attributes) {
+        for (attribute, value) in self.introductions().flat_map(|it| &it.claims().attributes).filter(sees) {
             values.entry(*attribute).or_default().insert(value);
         }
         let agreed = |(attribute, values): (Attribute, BTreeSet<&String>)| match values.first() {
@@ -320,9 +327,9 @@ impl Checked<'_> {
         };
         let mut known: BTreeMap<Attribute, String> = values.into_iter().filter_map(agreed).collect();
         if let Some(group) = self.entry.subject().as_group() {
-            known.extend(group.attributes.clone());
+            known.extend(owned(group.attributes.iter().filter(sees)));
         }
-        known.extend(self.entry.claims().attributes.clone());
+        known.extend(owned(self.entry.claims().attributes.iter().filter(sees)));
         known
     }
 }

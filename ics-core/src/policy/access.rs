@@ -1,6 +1,6 @@
 //! The access rules of one descriptor.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use cedar_policy::{EntityTypeName, EntityUid, RestrictedExpression};
@@ -10,7 +10,7 @@ use super::{
     read_schema, uid,
 };
 use crate::descriptor::Descriptor;
-use crate::vocabulary::DomainName;
+use crate::vocabulary::{Attribute, DomainName};
 
 /// The schema that access rules are validated against.
 static SCHEMA: OwnSchema = LazyLock::new(|| read_schema(include_str!("../../../schemas/policy.cedarschema")));
@@ -20,9 +20,34 @@ static SCHEMA: OwnSchema = LazyLock::new(|| read_schema(include_str!("../../../s
 pub struct AccessPolicy {
     rules: Rules,
     types: Types,
-    names_identities: bool,
+    sees: Sees,
     /// Decisions about reading: records are read again and again, and differ in what rules seldom look at.
     reads: Memo<Request>,
+}
+
+/// What of a request decisions can depend on.
+#[derive(Debug)]
+struct Sees {
+    /// Identities by id.
+    identities: bool,
+    /// Who asks, and not only his roles.
+    parties: bool,
+    attributes: BTreeSet<Attribute>,
+}
+
+impl Sees {
+    /// A rule can look at an entity only by its id, which is a literal, and at an attribute only by its name, which stands
+    /// in the text as it is unless something is escaped. To walk the rules would recurse as deep as they nest.
+    fn read(text: &str, rules: &Rules, types: &Types) -> Self {
+        let literals: Vec<EntityUid> = rules.literals().into_values().flatten().collect();
+        let has = |type_name: &EntityTypeName| literals.iter().any(|literal| literal.type_name() == type_name);
+        let says = |word: &str| text.contains(word) || text.contains('\\');
+        Self {
+            identities: has(&types.identity),
+            parties: has(&types.party) || says("fingerprint") || says("node"),
+            attributes: Attribute::ALL.iter().copied().filter(|attribute| says(attribute.as_str())).collect(),
+        }
+    }
 }
 
 /// The names of the schema's entity types, read once.
@@ -63,16 +88,15 @@ impl AccessPolicy {
     pub fn compile(descriptor: &Descriptor) -> Result<Self, PolicyError> {
         let rules = Rules::compile(&SCHEMA, "", &descriptor.access)?;
         let types = Types::read()?;
-        let mut names_identities = false;
         for (rule, literals) in rules.literals() {
             for literal in literals {
-                names_identities |= *literal.type_name() == types.identity;
                 if !types.is_known(&literal, descriptor) {
                     return Err(PolicyError::Unknown { rule, entity: literal.to_string() });
                 }
             }
         }
-        Ok(Self { rules, types, names_identities, reads: Memo::default() })
+        let sees = Sees::read(&descriptor.access, &rules, &types);
+        Ok(Self { rules, types, sees, reads: Memo::default() })
     }
 
     /// Decides a request; the same request gives the same decision, reasons and all.
@@ -87,23 +111,24 @@ impl AccessPolicy {
     /// Decides exactly as [`AccessPolicy::decide`] does, and remembers it.
     #[must_use]
     pub fn decide_again(&self, request: &Request) -> Decision {
-        self.reads.decide(self.without_what_no_rule_sees(request), |request| self.decide(request))
+        self.reads.decide(self.without_what_no_rule_sees(request.clone()), |request| self.decide(request))
+    }
+
+    /// Whether a rule can look at an attribute.
+    pub(crate) fn sees(&self, attribute: Attribute) -> bool {
+        self.sees.attributes.contains(&attribute)
     }
 
     /// The request without what no rule can look at.
-    fn without_what_no_rule_sees(&self, request: &Request) -> Request {
-        let mut key = request.clone();
-        if let Resource::Identity { id, .. } = &mut key.resource
-            && !self.names_identities()
-        {
-            *id = None;
+    pub(super) fn without_what_no_rule_sees(&self, mut request: Request) -> Request {
+        if !self.sees.parties {
+            (request.principal.fingerprint, request.principal.node) = (None, None);
         }
-        key
-    }
-
-    /// Whether a rule tells identities apart by id, so that decisions about two of the same attributes may differ.
-    pub(super) const fn names_identities(&self) -> bool {
-        self.names_identities
+        if let Resource::Identity { id, attributes, .. } = &mut request.resource {
+            *id = id.take().filter(|_| self.sees.identities);
+            attributes.retain(|attribute, _| self.sees.attributes.contains(attribute));
+        }
+        request
     }
 }
 

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{AccessPolicy, Decision, Request, Resource};
+use super::{AccessPolicy, Decision, Request};
 use crate::limits;
 
-/// Decisions by one policy. A factory line asks one question a thousand times: the same signer, act, role, status and
-/// attributes, and only the id differs, at which the rules seldom look.
+/// Decisions by one policy. A factory line asks one question over and over: the same act, role and status, and what else
+/// differs the rules seldom look at.
 #[derive(Debug, Default)]
 pub struct Cache {
     policy: Option<Arc<AccessPolicy>>,
@@ -16,12 +16,12 @@ pub struct Cache {
 
 impl Cache {
     /// Decides a request exactly as [`AccessPolicy::decide`] does. Another policy than the last one begins anew.
-    pub fn decide(&mut self, policy: &Arc<AccessPolicy>, mut request: Request) -> Decision {
+    pub fn decide(&mut self, policy: &Arc<AccessPolicy>, request: Request) -> Decision {
         if !self.policy.as_ref().is_some_and(|known| Arc::ptr_eq(known, policy)) {
             self.decisions.clear();
             self.policy = Some(Arc::clone(policy));
         }
-        leave_out_id(policy, &mut request);
+        let request = policy.without_what_no_rule_sees(request);
         if let Some(decision) = self.decisions.get(&request) {
             return decision.clone();
         }
@@ -31,14 +31,5 @@ impl Cache {
         }
         self.decisions.insert(request, decision.clone());
         decision
-    }
-}
-
-/// Leaves the request without what no rule can look at.
-fn leave_out_id(policy: &AccessPolicy, request: &mut Request) {
-    if let Resource::Identity { id, .. } = &mut request.resource
-        && !policy.names_identities()
-    {
-        *id = None;
     }
 }

@@ -18,8 +18,6 @@ pub use report::{
 pub use resolve::resolve;
 pub use said::{Logged, SourceRef};
 
-#[cfg(test)]
-pub(crate) use said::Said;
 pub(crate) use standing::{Scene, may_lift, replaces, takes_back};
 
 #[cfg(test)]

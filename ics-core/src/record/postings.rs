@@ -64,27 +64,32 @@ impl Posting {
     /// [`postings`] of what it found, because hashes collide.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let (tag, value): (u8, Vec<u8>) = match self {
-            Self::Subject(id) => (1, id.to_tagged_bytes()),
-            Self::Statement(id) => (2, id.0.to_vec()),
-            Self::Name(name) => (3, name.to_string().into_bytes()),
-            Self::Signer(fingerprint) => (4, fingerprint.as_bytes().to_vec()),
-            Self::Kind(kind) => (5, kind.as_str().into()),
-            Self::Act(act) => (6, act.as_str().into()),
-            Self::Role(role) => (7, role.as_str().into()),
-            Self::Attribute(attribute, value) => (8, [attribute.as_str(), "=", value].concat().into_bytes()),
-            Self::Status(status) => (9, status.as_str().into()),
-            Self::Label(label) => (10, label.clone().into_bytes()),
-            Self::Member(group) => (11, group.to_vec()),
-            Self::Selector(key) => (12, key.to_vec()),
-            Self::Grantee(fingerprint) => (13, fingerprint.as_bytes().to_vec()),
-            Self::Installed(software) => (14, software.to_vec()),
-            Self::KeyId(id) => (15, id.to_vec()),
-            Self::UserId(text) => (16, text.clone().into_bytes()),
-            Self::Issued(issuer, bucket) => (17, [issuer.as_bytes(), &[*bucket]].concat()),
-            Self::Turns(hour) => (18, hour.to_be_bytes().into()),
+        let mut bytes = Vec::with_capacity(72);
+        let mut put = |tag: u8, parts: &[&[u8]]| {
+            bytes.push(tag);
+            parts.iter().for_each(|part| bytes.extend_from_slice(part));
         };
-        [&[tag], value.as_slice()].concat()
+        match self {
+            Self::Subject(id) => put(1, &[&id.to_tagged_bytes()]),
+            Self::Statement(id) => put(2, &[&id.0]),
+            Self::Name(name) => put(3, &[name.to_string().as_bytes()]),
+            Self::Signer(fingerprint) => put(4, &[fingerprint.as_bytes()]),
+            Self::Kind(kind) => put(5, &[kind.as_str().as_bytes()]),
+            Self::Act(act) => put(6, &[act.as_str().as_bytes()]),
+            Self::Role(role) => put(7, &[role.as_str().as_bytes()]),
+            Self::Attribute(attribute, value) => put(8, &[attribute.as_str().as_bytes(), b"=", value.as_bytes()]),
+            Self::Status(status) => put(9, &[status.as_str().as_bytes()]),
+            Self::Label(label) => put(10, &[label.as_bytes()]),
+            Self::Member(group) => put(11, &[group]),
+            Self::Selector(key) => put(12, &[key]),
+            Self::Grantee(fingerprint) => put(13, &[fingerprint.as_bytes()]),
+            Self::Installed(software) => put(14, &[software]),
+            Self::KeyId(id) => put(15, &[id]),
+            Self::UserId(text) => put(16, &[text.as_bytes()]),
+            Self::Issued(issuer, bucket) => put(17, &[issuer.as_bytes(), &[*bucket]]),
+            Self::Turns(hour) => put(18, &[&hour.to_be_bytes()]),
+        }
+        bytes
     }
 
     /// Whether a statement is filed under it: whether it is one of its [`postings`].
@@ -105,9 +110,8 @@ const LISTED: [Attribute; 4] = Attribute::SELECTING;
 /// All keys of a statement.
 #[must_use]
 pub fn postings(statement: &Logged) -> BTreeSet<Posting> {
-    let names = statement.names().to_vec();
     let ids = (statement.id(), statement.subject_id(), statement.signer());
-    all(ids, statement.subject(), statement.claims(), names).into_iter().collect()
+    all(ids, statement.subject(), statement.claims(), statement.names()).into_iter().collect()
 }
 
 /// All keys of a statement that nobody has verified yet, filed under the key that signed it: as a function of its body
@@ -122,7 +126,7 @@ fn all(
     (id, identity, signer): (StatementId, IdentityId, Fingerprint),
     subject: &Subject,
     claims: &Claims,
-    names: Vec<Name>,
+    names: &[Name],
 ) -> Vec<Posting> {
     let mut keys = vec![
         Posting::Subject(identity),
@@ -139,7 +143,7 @@ fn all(
             .filter(|(attribute, _)| LISTED.contains(attribute))
             .map(|(attribute, value)| Posting::Attribute(*attribute, value.clone())),
     );
-    keys.extend(names.into_iter().map(Posting::Name));
+    keys.extend(names.iter().cloned().map(Posting::Name));
     keys.extend(claims.groups.iter().copied().map(Posting::Member));
     keys.extend(selector.and_then(|group| group.selector_key()).map(Posting::Selector));
     keys.extend(claims.status.clone().map(Posting::Status));

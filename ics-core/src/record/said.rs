@@ -9,43 +9,10 @@ use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::log::entry::{Header, HeaderError};
 use crate::log::source::Source;
 use crate::name::Name;
-use crate::statement::verify::{Statement, Unverified};
+use crate::statement::verify::{Content, Statement, Unverified};
 use crate::statement::{Claims, Erasure, Grant, SignedErasure, Software, StatementId, Subject};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, DomainName, Role};
-
-/// The facts of one statement, without its bytes. Only verification makes one, or a store from a row that it has
-/// verified before.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Said {
-    pub(crate) id: StatementId,
-    /// Primary fingerprint of the certificate whose key signed.
-    pub(crate) signer: Fingerprint,
-    pub(crate) signed_at: Timestamp,
-    /// A certification revocation (0x30) instead of a certification.
-    pub(crate) revokes: bool,
-    pub(crate) subject: Subject,
-    pub(crate) subject_id: IdentityId,
-    pub(crate) claims: Claims,
-    /// All names that it gives, those included that follow from its User ID and its key.
-    pub(crate) names: Vec<Name>,
-}
-
-/// From what has the same getters, whether verified now or before.
-macro_rules! said {
-    ($statement:expr, $signer:expr) => {
-        Said {
-            id: $statement.id(),
-            signer: $signer,
-            signed_at: $statement.signed_at(),
-            revokes: $statement.revokes(),
-            subject: $statement.subject().clone(),
-            subject_id: $statement.identity(),
-            claims: $statement.claims().clone(),
-            names: $statement.names(),
-        }
-    };
-}
 
 /// One domain through which an adopted entry came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +63,10 @@ pub struct Logged {
     source: Arc<[SourceRef]>,
     refused: bool,
     erased: bool,
-    said: Arc<Said>,
+    /// Primary fingerprint of the certificate whose key signed.
+    signer: Fingerprint,
+    /// What it says. Only verification found that it is said, or a store has kept it since.
+    said: Arc<Content>,
 }
 
 /// What people see in the place of a name that was erased.
@@ -116,7 +86,7 @@ fn remaining(id: IdentityId, kind: Kind) -> Option<Subject> {
 }
 
 /// What an erasure restates, as a statement of the owners in the place of the one that they erased.
-fn left(erasure: &Erasure, signer: Fingerprint, signed_at: Timestamp) -> Option<Said> {
+fn left(erasure: &Erasure, issuer: Fingerprint, signed_at: Timestamp) -> Option<Content> {
     let (Identity { id, kind }, act) = (erasure.identity?, erasure.act?);
     let act = if erasure.status.is_some() { Act::Status } else { act };
     let claims = Claims {
@@ -130,7 +100,7 @@ fn left(erasure: &Erasure, signer: Fingerprint, signed_at: Timestamp) -> Option<
     };
     let (revokes, names) = (false, Vec::new());
     let subject = remaining(id, kind)?;
-    Some(Said { id: erasure.statement, signer, signed_at, revokes, subject, subject_id: id, claims, names })
+    Some(Content { id: erasure.statement, identity: id, subject, claims, issuer, signed_at, revokes, names })
 }
 
 impl Logged {
@@ -140,7 +110,7 @@ impl Logged {
     /// When the header of a source is malformed.
     pub fn new(index: u64, header: &Header, statement: &Statement) -> Result<Self, HeaderError> {
         let way = SourceRef::way(header)?;
-        Ok(Self::from_said(index, header.admitted_at, &way, said!(statement, statement.signer())))
+        Ok(Self::from_said(index, header.admitted_at, &way, statement.signer(), Arc::clone(&statement.content)))
     }
 
     /// A statement that a store has kept since it was verified, with the signer that verification found: nothing is
@@ -155,11 +125,17 @@ impl Logged {
         signer: Fingerprint,
     ) -> Result<Self, HeaderError> {
         let way = SourceRef::way(header)?;
-        Ok(Self::from_said(index, header.admitted_at, &way, said!(kept, signer)))
+        Ok(Self::from_said(index, header.admitted_at, &way, signer, Arc::clone(&kept.content)))
     }
 
-    pub(crate) fn from_said(index: u64, admitted_at: Timestamp, source: &[SourceRef], said: Said) -> Self {
-        Self { index, admitted_at, source: source.into(), refused: false, erased: false, said: Arc::new(said) }
+    pub(crate) fn from_said(
+        index: u64,
+        admitted_at: Timestamp,
+        source: &[SourceRef],
+        signer: Fingerprint,
+        said: Arc<Content>,
+    ) -> Self {
+        Self { index, admitted_at, source: source.into(), refused: false, erased: false, signer, said }
     }
 
     /// What an erasure, at its own place in the log, restates of the statement that it erased. `None` if it does not say
@@ -170,8 +146,9 @@ impl Logged {
     pub fn from_erasure(index: u64, header: &Header, signed: &SignedErasure) -> Result<Option<Self>, HeaderError> {
         let way = SourceRef::way(header)?;
         let Some(signer) = signed.issuers().next() else { return Ok(None) };
-        Ok(left(&signed.erasure, signer, signed.signed_at())
-            .map(|said| Self { erased: true, ..Self::from_said(index, header.admitted_at, &way, said) }))
+        let left = left(&signed.erasure, signer, signed.signed_at()).map(Arc::new);
+        let at = header.admitted_at;
+        Ok(left.map(|said| Self { erased: true, ..Self::from_said(index, at, &way, signer, said) }))
     }
 
     /// The same of an erasure that nobody has signed.
@@ -182,8 +159,8 @@ impl Logged {
         erasure: &Erasure,
         signer: Fingerprint,
     ) -> Option<Self> {
-        let said = left(erasure, signer, admitted_at)?;
-        Some(Self { erased: true, ..Self::from_said(index, admitted_at, &[], said) })
+        let said = Arc::new(left(erasure, signer, admitted_at)?);
+        Some(Self { erased: true, ..Self::from_said(index, admitted_at, &[], signer, said) })
     }
 
     /// Whether it is what is left of an erased statement.
@@ -195,7 +172,7 @@ impl Logged {
     /// Bytes of memory that it takes, about, with all that hangs on it. Clones share most of them.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let Said { claims, subject, names, .. } = &*self.said;
+        let Content { claims, subject, names, .. } = &*self.said;
         let attributes = match subject {
             Subject::Group(group) => &group.attributes,
             _ => &claims.attributes,
@@ -207,7 +184,7 @@ impl Logged {
             + size_of_val(&*claims.groups)
             + size_of_val(&*claims.signatures)
             + size_of_val(&*self.source);
-        size_of::<Self>() + size_of::<Said>() + texts + fixed
+        size_of::<Self>() + size_of::<Content>() + texts + fixed
     }
 
     /// The same entry, marked as one that a mirror's own reading of the policy would not have admitted: it stays in the
@@ -250,8 +227,8 @@ impl Logged {
 
     /// Primary fingerprint of the signer's certificate.
     #[must_use]
-    pub fn signer(&self) -> Fingerprint {
-        self.said.signer
+    pub const fn signer(&self) -> Fingerprint {
+        self.signer
     }
 
     /// When the signer says he signed it.
@@ -275,7 +252,7 @@ impl Logged {
     /// The id of what it is about.
     #[must_use]
     pub fn subject_id(&self) -> IdentityId {
-        self.said.subject_id
+        self.said.identity
     }
 
     /// What it says.

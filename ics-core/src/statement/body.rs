@@ -1,10 +1,12 @@
 //! The bodies of log entries, read in their one canonical form.
 
+use std::sync::Arc;
+
 use super::certification::UnverifiedCertification;
 use super::members::ClaimsError;
 use super::message::{self, Message};
 use super::signed::{SignedDescriptor, SignedErasure};
-use super::verify::{Content, Purpose, Unverified};
+use super::verify::{Content, Purpose, Unverified, names_of};
 use super::{StatementId, Subject, document, notations};
 use crate::canonical_json::{self, JsonError};
 use crate::identity::{Fingerprint, IdentityId};
@@ -57,7 +59,7 @@ pub enum Body {
 impl Body {
     /// Its id: that of the statement, or that which stands for one: see [`StatementId`].
     #[must_use]
-    pub const fn id(&self) -> StatementId {
+    pub fn id(&self) -> StatementId {
         match self {
             Self::Statement(statement) => statement.id(),
             Self::Certificate(certificate) => certificate.id(),
@@ -69,7 +71,7 @@ impl Body {
 
     /// The kind that the header of its entry has.
     #[must_use]
-    pub const fn kind(&self) -> EntryKind {
+    pub fn kind(&self) -> EntryKind {
         match self {
             Self::Statement(statement) if statement.subject().kind().has_key() => EntryKind::Statement,
             Self::Statement(_) => EntryKind::Document,
@@ -229,17 +231,19 @@ fn parse_certification(
     let over = Over::UserId { key: key.body(), user_id: user_id_bytes };
     let own = own.map(|packet| self_signature(packet, &key, over)).transpose()?;
     let signed = signature.over(over)?;
+    let subject = Subject::Key { fingerprint: key.fingerprint(), kind, user_id };
+    let names = names_of(&subject, &claims, key.spki_sha256());
     let content = Content {
         id: signed.id(),
         identity: IdentityId::Key(key.fingerprint()),
-        subject: Subject::Key { fingerprint: key.fingerprint(), kind, user_id },
+        subject,
         claims,
         issuer: signed.issuer,
         signed_at: signed.created,
         revokes,
-        spki: key.spki_sha256(),
+        names,
     };
-    Ok(Unverified { content, purpose: Purpose::Certify, signed, own: own.map(|own| (key, own)) })
+    Ok(Unverified { content: Arc::new(content), purpose: Purpose::Certify, signed, own: own.map(|own| (key, own)) })
 }
 
 fn check_certification(signature: &Signature<'_>) -> Result<(), SignatureError> {
@@ -290,6 +294,7 @@ fn parse_message(bytes: &[u8], message: Message<'_>) -> Result<Body, BodyError> 
     let count = message.signatures.len();
     let [signed] = <[SignedDigest; 1]>::try_from(message.signatures).map_err(|_| BodyError::Signatures(count))?;
     let (subject, claims) = document::read(document)?;
+    let names = names_of(&subject, &claims, None);
     let content = Content {
         id: signed.id(),
         identity: subject.id()?,
@@ -298,8 +303,9 @@ fn parse_message(bytes: &[u8], message: Message<'_>) -> Result<Body, BodyError> 
         issuer: signed.issuer,
         signed_at: signed.created,
         revokes: false,
-        spki: None,
+        names,
     };
+    let content = Arc::new(content);
     Ok(Body::Statement(Box::new(Unverified { content, purpose: Purpose::Sign, signed, own: None })))
 }
 

@@ -234,36 +234,46 @@ fn name_member(name: &Name) -> (Tag, String) {
     }
 }
 
-/// The members, by tag.
-struct Members(BTreeMap<Tag, Vec<String>>);
+/// The members, in the order of their tags; those of one tag as they came.
+struct Members<S>(Vec<(Tag, S)>);
 
-impl Members {
-    fn collect(members: Vec<(Tag, String)>) -> Result<Self, ClaimsError> {
+impl<S: AsRef<str>> Members<S> {
+    fn collect(mut members: Vec<(Tag, S)>) -> Result<Self, ClaimsError> {
         if members.len() > limits::NOTATIONS {
             return Err(ClaimsError::TooMany(members.len()));
         }
-        let mut by_tag: BTreeMap<Tag, Vec<String>> = BTreeMap::new();
-        for (tag, value) in members {
-            let values = by_tag.entry(tag).or_default();
-            if values.contains(&value) || !(values.is_empty() || tag.repeats()) {
-                return Err(ClaimsError::Repeated(tag.as_str()));
+        members.sort_by_key(|(tag, _)| *tag);
+        for of_tag in members.chunk_by(|(a, _), (b, _)| a == b) {
+            let mut rest = of_tag;
+            while let [(tag, value), others @ ..] = rest {
+                let again = |(_, other): &(Tag, S)| !tag.repeats() || other.as_ref() == value.as_ref();
+                if others.iter().any(again) {
+                    return Err(ClaimsError::Repeated(tag.as_str()));
+                }
+                rest = others;
             }
-            values.push(value);
         }
-        Ok(Self(by_tag))
+        Ok(Self(members))
+    }
+
+    fn values(&self, tag: Tag) -> impl Iterator<Item = &str> {
+        let of_tag = self.0.iter().skip_while(move |(other, _)| *other < tag);
+        of_tag.take_while(move |(other, _)| *other == tag).map(|(_, value)| value.as_ref())
     }
 
     fn check_places(&self, act: Act) -> Result<(), ClaimsError> {
-        Tag::all().try_for_each(|tag| match (tag.place(act), self.0.contains_key(&tag)) {
-            (Place::Required, false) => Err(ClaimsError::Missing(tag.as_str())),
-            (Place::Forbidden, true) => Err(ClaimsError::Misplaced { member: tag.as_str(), act }),
+        Tag::all().try_for_each(|tag| match tag.place(act) {
+            Place::Required if self.values(tag).next().is_none() => Err(ClaimsError::Missing(tag.as_str())),
+            Place::Forbidden if self.values(tag).next().is_some() => {
+                Err(ClaimsError::Misplaced { member: tag.as_str(), act })
+            }
             _ => Ok(()),
         })
     }
 
     /// A statement of act `issued` is about one certificate.
     fn check_one_certificate(&self) -> Result<(), ClaimsError> {
-        let several = |tag: &Tag| self.0.get(tag).is_some_and(|values| values.len() > 1);
+        let several = |tag: &Tag| self.values(*tag).nth(1).is_some();
         match [Tag::Serial, Tag::Spki, Tag::Certificate].iter().find(|tag| several(tag)) {
             Some(tag) => Err(ClaimsError::Repeated(tag.as_str())),
             None => Ok(()),
@@ -272,13 +282,13 @@ impl Members {
 
     /// All values of a member, read.
     fn all<T, E: ToString>(&self, tag: Tag, read: impl Fn(&str) -> Result<T, E>) -> Result<Vec<T>, ClaimsError> {
-        let values = self.0.get(&tag).map(Vec::as_slice).unwrap_or_default();
         let error = |why: E| ClaimsError::Value { member: tag.as_str(), why: why.to_string() };
-        values.iter().map(|value| read(value).map_err(error)).collect()
+        self.values(tag).map(|value| read(value).map_err(error)).collect()
     }
 
     fn one<T, E: ToString>(&self, tag: Tag, read: impl Fn(&str) -> Result<T, E>) -> Result<Option<T>, ClaimsError> {
-        Ok(self.all(tag, read)?.pop())
+        let error = |why: E| ClaimsError::Value { member: tag.as_str(), why: why.to_string() };
+        self.values(tag).next().map(|value| read(value).map_err(error)).transpose()
     }
 
     fn required<T, E: ToString>(&self, tag: Tag, read: impl Fn(&str) -> Result<T, E>) -> Result<T, ClaimsError> {
@@ -310,7 +320,7 @@ impl Members {
 }
 
 /// Reads claims from members. `subject` is the kind of a document's subject; without it `kind` is among the members.
-pub(crate) fn read(members: Vec<(Tag, String)>, subject: Option<Kind>) -> Result<(Claims, Kind), ClaimsError> {
+pub(crate) fn read(members: Vec<(Tag, impl AsRef<str>)>, subject: Option<Kind>) -> Result<(Claims, Kind), ClaimsError> {
     let members = Members::collect(members)?;
     let act: Act = members.required(Tag::Act, str::parse)?;
     members.check_places(act)?;
@@ -353,7 +363,7 @@ pub(crate) fn read(members: Vec<(Tag, String)>, subject: Option<Kind>) -> Result
     if claims.from.zip(claims.until).is_some_and(empty) { Err(ClaimsError::Span) } else { Ok((claims, kind)) }
 }
 
-fn kind(members: &Members, subject: Option<Kind>) -> Result<Kind, ClaimsError> {
+fn kind(members: &Members<impl AsRef<str>>, subject: Option<Kind>) -> Result<Kind, ClaimsError> {
     match (members.one(Tag::Kind, str::parse)?, subject) {
         (Some(kind), None) | (None, Some(kind)) => Ok(kind),
         (None, None) => Err(ClaimsError::Missing("kind")),

@@ -1,5 +1,7 @@
 //! Claims as notations in the hashed area of a certification (RFC 9580, 5.2.3.24): `tag@cm4it.example`.
 
+use std::borrow::Cow;
+
 use super::members::{self, ClaimsError, Tag};
 use super::{Claims, NOTATION_DOMAIN};
 use crate::identity::{self, IdentityId, Kind, excerpt};
@@ -62,7 +64,7 @@ fn our_tag(name: &[u8]) -> Option<&str> {
 }
 
 /// A member, or nothing where the notation is somebody else's.
-fn read_one(notation: &Notation<'_>) -> Result<Option<(Tag, String)>, ClaimsError> {
+fn read_one<'a>(notation: &Notation<'a>) -> Result<Option<(Tag, Cow<'a, str>)>, ClaimsError> {
     let tag = match our_tag(notation.name) {
         Some(tag) => Some(Tag::parse(tag).ok_or_else(|| ClaimsError::Unknown(excerpt(tag)))?),
         None => bare_tag(notation.name),
@@ -76,7 +78,7 @@ fn bare_tag(name: &[u8]) -> Option<Tag> {
     matches!(tag, Tag::Attribute(_) | Tag::Hash).then_some(tag)
 }
 
-fn value(tag: Tag, notation: &Notation<'_>) -> Result<String, ClaimsError> {
+fn value<'a>(tag: Tag, notation: &Notation<'a>) -> Result<Cow<'a, str>, ClaimsError> {
     let error = |why: &str| ClaimsError::Value { member: tag.as_str(), why: why.to_owned() };
     let is_binary = matches!(tag, Tag::Supersedes | Tag::Hash);
     if !notation.is(!is_binary) {
@@ -85,12 +87,15 @@ fn value(tag: Tag, notation: &Notation<'_>) -> Result<String, ClaimsError> {
     match tag {
         Tag::Supersedes => {
             let id = notation.value.try_into().map_err(|_| error("a statement id takes 32 bytes"))?;
-            Ok(StatementId(id).to_string())
+            Ok(StatementId(id).to_string().into())
         }
-        Tag::Hash => hash_value(notation.value).ok_or_else(|| error("it takes a name and the SHA-256 of an artifact")),
+        Tag::Hash => {
+            let hash = hash_value(notation.value).map(Cow::Owned);
+            hash.ok_or_else(|| error("it takes a name and the SHA-256 of an artifact"))
+        }
         _ => {
             let text = core::str::from_utf8(notation.value).map_err(|_| error("the text is not UTF-8"))?;
-            Ok(text.to_owned())
+            Ok(text.into())
         }
     }
 }

@@ -1,5 +1,7 @@
 //! From what somebody says to what a signer has said: verified is a type.
 
+use std::sync::Arc;
+
 use crate::identity::{Fingerprint, IdentityId};
 use crate::limits;
 use crate::name::Name;
@@ -33,7 +35,7 @@ pub enum VerifyError {
     },
 }
 
-/// What a statement says, verified or not.
+/// What a statement says, verified or not. Shared by all who hold the statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Content {
     pub(crate) id: StatementId,
@@ -43,13 +45,14 @@ pub(crate) struct Content {
     pub(crate) issuer: Fingerprint,
     pub(crate) signed_at: Timestamp,
     pub(crate) revokes: bool,
-    pub(crate) spki: Option<[u8; 32]>,
+    /// All names that it gives: see [`Statement::names`].
+    pub(crate) names: Vec<Name>,
 }
 
 /// A statement in canonical form, of which nobody has verified a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unverified {
-    pub(crate) content: Content,
+    pub(crate) content: Arc<Content>,
     pub(crate) purpose: Purpose,
     pub(crate) signed: SignedDigest,
     /// The subject's key and its own signature, where the body has one.
@@ -60,7 +63,7 @@ pub struct Unverified {
 /// Only [`verify`] and [`verify_batch`] make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    content: Content,
+    pub(crate) content: Arc<Content>,
     signer: Fingerprint,
 }
 
@@ -70,43 +73,43 @@ macro_rules! getters {
         impl $name {
             /// Its id.
             #[must_use]
-            pub const fn id(&self) -> StatementId {
+            pub fn id(&self) -> StatementId {
                 self.content.id
             }
 
             /// The key that signed: the primary key of a signer, or one of his signing keys.
             #[must_use]
-            pub const fn issuer(&self) -> Fingerprint {
+            pub fn issuer(&self) -> Fingerprint {
                 self.content.issuer
             }
 
             /// The identity that it is about.
             #[must_use]
-            pub const fn identity(&self) -> IdentityId {
+            pub fn identity(&self) -> IdentityId {
                 self.content.identity
             }
 
             /// What it is about.
             #[must_use]
-            pub const fn subject(&self) -> &Subject {
+            pub fn subject(&self) -> &Subject {
                 &self.content.subject
             }
 
             /// What it says.
             #[must_use]
-            pub const fn claims(&self) -> &Claims {
+            pub fn claims(&self) -> &Claims {
                 &self.content.claims
             }
 
             /// When its signer says that he made it, in whole seconds.
             #[must_use]
-            pub const fn signed_at(&self) -> Timestamp {
+            pub fn signed_at(&self) -> Timestamp {
                 self.content.signed_at
             }
 
             /// Whether it is a certification revocation (0x30); never for documents.
             #[must_use]
-            pub const fn revokes(&self) -> bool {
+            pub fn revokes(&self) -> bool {
                 self.content.revokes
             }
 
@@ -114,8 +117,8 @@ macro_rules! getters {
             /// key as X.509 writes it. Only acts `identity` give names to the thing, and acts `issued` those of a
             /// certificate.
             #[must_use]
-            pub fn names(&self) -> Vec<Name> {
-                self.content.names()
+            pub fn names(&self) -> &[Name] {
+                &self.content.names
             }
         }
     )+};
@@ -123,20 +126,19 @@ macro_rules! getters {
 
 getters!(Unverified, Statement);
 
-impl Content {
-    fn names(&self) -> Vec<Name> {
-        let mut names = self.claims.names.clone();
-        if self.claims.act != Act::Identity {
-            return names;
-        }
-        if let Subject::Key { user_id, .. } = &self.subject {
-            names.extend(user_id.parse().ok().filter(|name| matches!(name, Name::Urn(_))));
-        }
-        names.extend(self.spki.map(Name::Spki));
-        names.sort_unstable();
-        names.dedup();
-        names
+/// All names that a statement gives. Only an introduction has those of the User ID and the key, `spki`.
+pub(crate) fn names_of(subject: &Subject, claims: &Claims, spki: Option<[u8; 32]>) -> Vec<Name> {
+    let mut names = claims.names.clone();
+    if claims.act != Act::Identity {
+        return names;
     }
+    if let Subject::Key { user_id, .. } = subject {
+        names.extend(user_id.parse().ok().filter(|name| matches!(name, Name::Urn(_))));
+    }
+    names.extend(spki.map(Name::Spki));
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 impl Unverified {

@@ -109,7 +109,7 @@ fn names_that_are_given() {
     let urn: Name = USER_ID.parse().expect("a URN");
     let named = |claims: &Claims, user_id: &str| {
         let body = make::certify(&signer, key.public_key(), user_id, None, Kind::Device, claims, false, at(), &SALT);
-        unverified(&body.expect("made")).names()
+        unverified(&body.expect("made")).names().to_vec()
     };
     let introduction = claims(Act::Identity);
     assert_eq!(named(&introduction, USER_ID), [urn.clone(), spki.clone()]);

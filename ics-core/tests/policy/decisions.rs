@@ -201,6 +201,41 @@ fn the_cache_tells_identities_apart_only_where_a_rule_does() {
     }
 }
 
+/// What the cache leaves out of a question no rule may look at, however the rule spells it.
+#[test]
+fn the_cache_tells_apart_what_rules_look_at() {
+    let of = |lot: &str, who: u8| {
+        let attributes = BTreeMap::from([(Attribute::Lot, lot.to_owned())]);
+        let resource = Resource::identity(IdentityId::Key(signer(1)), Kind::Device, attributes);
+        let principal = Principal { fingerprint: Some(signer(who)), ..Principal::default() };
+        Request { principal, action: Action::Read, resource }
+    };
+    let him = signer(7);
+    let conditions = [
+        ("true".to_owned(), [true, true, true]),
+        ("resource has lot && resource.lot == \"7\"".to_owned(), [true, false, true]),
+        (r#"resource has "l\u{6f}t" && resource["l\u{6f}t"] == "7""#.to_owned(), [true, false, true]),
+        (format!("principal == Party::\"{him}\""), [true, true, false]),
+        (format!("principal has fingerprint && principal.fingerprint == \"{him}\""), [true, true, false]),
+    ];
+    for (condition, expected) in conditions {
+        let rule = format!("@id(\"r\") permit (principal, action, resource) when {{ {condition} }};");
+        let policy = Arc::new(compile(&rule).expect("policy"));
+        let mut cache = Cache::default();
+        let requests = [of("7", 7), of("8", 7), of("7", 8)];
+        let decided = requests.map(|request| {
+            let decision = cache.decide(&policy, request.clone());
+            assert_eq!(
+                (&decision, &decision),
+                (&policy.decide(&request), &policy.decide_again(&request)),
+                "{condition}"
+            );
+            decision.allow
+        });
+        assert_eq!(decided, expected, "{condition}");
+    }
+}
+
 /// Rules of which any number may apply at once, so that reasons have an order to lose.
 const MANY: &str = r#"
 @id("f-device") forbid (principal, action in Action::"append", resource) when { resource.kind == Kind::"device" };
