@@ -14,7 +14,7 @@ use ics_core::statement::{
 };
 use ics_core::time::Timestamp;
 
-use super::entries::keys_of_body;
+use super::entries::{Hashed, keys_of_body};
 use super::problem::Code;
 use crate::api::Problem;
 use crate::parallel;
@@ -80,6 +80,7 @@ pub(crate) fn check_bodies(
     let certifications = certifications_of(domain, &parsed, &times);
     let mut certifications = certifications.into_iter();
     let certificates = certificates_of(domain, &parsed);
+    let mut hashed = Hashed::default();
     let mut batch: Vec<(Box<Unverified>, &Certificate, Timestamp)> = Vec::new();
     let mut results: Vec<Sorted> = Vec::with_capacity(parsed.len());
     for ((parsed, certificate), at) in parsed.into_iter().zip(&certificates).zip(times) {
@@ -87,13 +88,13 @@ pub(crate) fn check_bodies(
             (Err(problem), _) => Sorted::Known(Err(problem)),
             (Ok((parsed @ Body::Certification(_), body)), _) => Sorted::Known(match certifications.next() {
                 Some(verified) => {
-                    verified.map(|what| Checked { body, what, keys: keys_of_body(parsed.kind(), &parsed) })
+                    verified.map(|what| Checked { body, what, keys: keys_of_body(parsed.kind(), &parsed, &mut hashed) })
                 }
                 None => Err(Problem::of(Code::Internal, "a certification was left out of its batch".to_owned())),
             }),
             (Ok((Body::Statement(unverified), _)), None) => Sorted::Known(Err(unknown_signer(&unverified.issuer()))),
             (Ok((parsed @ Body::Statement(_), body)), Some(certificate)) => {
-                let keys = keys_of_body(parsed.kind(), &parsed);
+                let keys = keys_of_body(parsed.kind(), &parsed, &mut hashed);
                 if let Body::Statement(unverified) = parsed {
                     batch.push((unverified, certificate, at));
                 }
@@ -193,7 +194,7 @@ fn collect(results: Vec<Sorted>, verified: Vec<Result<Box<Statement>, VerifyErro
 }
 
 fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
-    let keys = keys_of_body(body.kind(), &body);
+    let keys = keys_of_body(body.kind(), &body, &mut Hashed::default());
     let what = match body {
         Body::Certificate(certificate) => What::Certificate(Box::new(certificate)),
         Body::Descriptor(descriptor) => What::Descriptor(Box::new(descriptor)),
@@ -207,7 +208,9 @@ fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
 
 /// A certificate is verified as it is parsed, most of them by RSA; statements wait for their batch.
 fn parse_all(bodies: Vec<Vec<u8>>) -> Vec<Parsed> {
-    let least = if bodies.iter().any(|body| is_certificate(body)) { SLOW } else { QUICK };
+    // Of so many every processor gets a share anyway.
+    let is_slow = bodies.len() <= QUICK && bodies.iter().any(|body| is_certificate(body));
+    let least = if is_slow { SLOW } else { QUICK };
     parallel::map(bodies, least, parse_one)
 }
 

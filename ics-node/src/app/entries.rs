@@ -9,8 +9,9 @@ use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups, postings_of};
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::{Remnant, StatementId};
+use ics_core::statement::{Remnant, StatementId, Subject};
 
+use super::check::What;
 use crate::store::{DomainNumber, Key, Store, StoreError, StoredEntry, WriteTx};
 
 /// Where entries are looked up: the durable log, or the log with what a commit in progress adds.
@@ -74,17 +75,36 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// Reads what was said of an identity; `next` is a statement about it that is to be admitted.
-    pub(crate) fn read(
-        entries: &impl Entries,
-        domain: &Domain,
-        id: &IdentityId,
-        next: Option<&Logged>,
-    ) -> Result<Self, StoreError> {
-        Self::of(entries, domain, id, next, &entries_about(entries, id)?)
+    /// Reads what was said of an identity.
+    pub(crate) fn read(entries: &impl Entries, domain: &Domain, id: &IdentityId) -> Result<Self, StoreError> {
+        Self::of(entries, domain, id, None, &entries_about(entries, id)?)
     }
 
-    /// The same, where the entries about it are at hand.
+    /// The same of a statement that is to be admitted. A thing of which nobody has spoken belongs to the groups that it
+    /// says itself, and the next one off a factory line to the same: what is said of those is read once.
+    pub(crate) fn before(
+        entries: &impl Entries,
+        domain: &Domain,
+        next: &Logged,
+        line: &mut Line,
+    ) -> Result<Self, StoreError> {
+        let id = next.subject_id();
+        let found = entries_about(entries, &id)?;
+        if !found.is_empty() || is_about_group(next.subject()) {
+            return Self::of(entries, domain, &id, Some(next), &found);
+        }
+        let groups = match line.groups_of(next) {
+            Some(groups) => groups,
+            None => {
+                let groups = Self::groups(entries, domain, &candidate_groups([next]))?;
+                line.0 = Some((next.clone(), groups.clone()));
+                groups
+            }
+        };
+        Ok(Self { groups, ..Self::default() })
+    }
+
+    /// The same, where the entries about it are at hand; `next` is a statement about it that is to be admitted.
     pub(crate) fn of(
         entries: &impl Entries,
         domain: &Domain,
@@ -113,6 +133,32 @@ impl Said {
         }
         Ok(groups)
     }
+}
+
+/// The last thing of which nobody had spoken before, and all that is said of its groups; for as long as nothing more is
+/// said of any group, and no signer becomes known.
+#[derive(Debug, Default)]
+pub(crate) struct Line(Option<(Logged, Vec<Logged>)>);
+
+impl Line {
+    /// Ends what is known, if this may change it.
+    pub(crate) fn take(&mut self, what: &What) {
+        if !matches!(what, What::Statement(statement, _) if !is_about_group(statement.subject())) {
+            self.0 = None;
+        }
+    }
+
+    /// What is said of the groups of another thing, if they are the same.
+    fn groups_of(&self, next: &Logged) -> Option<Vec<Logged>> {
+        let (last, groups) = self.0.as_ref()?;
+        let (last, next) = (last.claims(), next.claims());
+        let is_alike = (last.act, &last.groups, &last.attributes) == (next.act, &next.groups, &next.attributes);
+        is_alike.then(|| groups.clone())
+    }
+}
+
+const fn is_about_group(subject: &Subject) -> bool {
+    matches!(subject, Subject::Group(_))
 }
 
 /// All statements about an identity, in log order.
@@ -201,15 +247,35 @@ pub(crate) fn restore(domain: &Domain, entry: &StoredEntry) -> Result<Option<Log
 
 /// By what an entry is found: a function of its header and body alone, so that the index can be made again at any time.
 pub(crate) fn keys_of(header: &Header, body: &[u8]) -> Vec<Key> {
-    body::parse(body).map_or_else(|_| Vec::new(), |body| keys_of_body(header.kind, &body))
+    body::parse(body).map_or_else(|_| Vec::new(), |body| keys_of_body(header.kind, &body, &mut Hashed::default()))
+}
+
+/// The postings of the last statement of a batch, with their keys: those off one factory line share half of them, and a
+/// hash takes longer than to see that.
+#[derive(Default)]
+pub(crate) struct Hashed(Vec<(Posting, Key)>);
+
+impl Hashed {
+    fn keys(&mut self, postings: Vec<Posting>) -> Vec<Key> {
+        let mut last = core::mem::take(&mut self.0).into_iter();
+        let hashed = postings.into_iter().map(|posting| match last.next() {
+            Some((same, key)) if same == posting => (posting, key),
+            _ => {
+                let key = Key::of(&posting.to_bytes());
+                (posting, key)
+            }
+        });
+        self.0 = hashed.collect();
+        self.0.iter().map(|(_, key)| *key).collect()
+    }
 }
 
 /// The same of a body that was parsed, in an entry of this kind.
-pub(crate) fn keys_of_body(kind: EntryKind, body: &Body) -> Vec<Key> {
+pub(crate) fn keys_of_body(kind: EntryKind, body: &Body, hashed: &mut Hashed) -> Vec<Key> {
     match body {
         Body::Statement(statement) => {
             // The certificate of the issuer is not at hand: statements are filed under the key that signed them.
-            let mut keys = keys(&postings_of(statement));
+            let mut keys = hashed.keys(postings_of(statement));
             keys.push(kind_key(kind));
             keys.sort_unstable();
             keys.dedup();

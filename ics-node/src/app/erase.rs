@@ -31,7 +31,7 @@ impl App {
         }
         let what = format!("entry {index} is no statement");
         let target = restore(&sight.domain, &entry)?.ok_or_else(|| AppError::new(Code::NotErasable, what))?;
-        let said = Said::read(&sight.entries, &sight.domain, &target.subject_id(), None)?;
+        let said = Said::read(&sight.entries, &sight.domain, &target.subject_id())?;
         let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
         let erasure = sight.domain.erasure_of(&target, &context, self.clock().now());
         erasure.map_err(|refusal| {

@@ -267,16 +267,20 @@ impl App {
     }
 
     /// Receipts of entries, all under the newest checkpoint.
-    pub(crate) fn receipts(&self, hosted: &Hosted, entries: Vec<Unproven>) -> Result<Vec<Receipt>, AppError> {
+    pub(crate) fn receipts(
+        &self,
+        hosted: &Hosted,
+        entries: Vec<Unproven>,
+    ) -> Result<impl Iterator<Item = Receipt> + use<>, AppError> {
         let seal = self.seal(hosted)?;
         let origin = hosted.origin().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
         let indices: Vec<u64> = entries.iter().map(|entry| entry.index).collect();
         let proofs = self.store().inclusion_proofs(hosted.number, &indices, seal.size)?;
-        let receipt = |(entry, proof)| {
+        let receipt = move |(entry, proof)| {
             let Unproven { index, id, header, salt, leaf } = entry;
             Receipt { origin: origin.clone(), index, id, header, salt, leaf, proof, checkpoint: seal.note.clone() }
         };
-        Ok(entries.into_iter().zip(proofs).map(receipt).collect())
+        Ok(entries.into_iter().zip(proofs).map(receipt))
     }
 
     /// Entries with their receipts, all under one checkpoint. Those without a body are left out.

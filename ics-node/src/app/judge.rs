@@ -15,7 +15,7 @@ use ics_core::statement::{Certification, Remnant, SignedDescriptor, SignedErasur
 use ics_core::time::Timestamp;
 
 use super::check::{Checked, What, unknown_signer};
-use super::entries::{Before, Entries, Said, body_key, find_logged, restore};
+use super::entries::{Before, Entries, Line, Said, body_key, find_logged, restore};
 use super::problem::Code;
 use crate::api::Problem;
 use crate::store::{StoreError, WriteTx};
@@ -46,31 +46,44 @@ enum Change {
     Erase(u64, Remnant),
 }
 
+/// What a job of the writer keeps from one entry to the next.
+pub(crate) struct AtHand<'a> {
+    decisions: &'a mut Cache,
+    line: Line,
+}
+
+impl<'a> AtHand<'a> {
+    pub(crate) fn new(decisions: &'a mut Cache) -> Self {
+        Self { decisions, line: Line::default() }
+    }
+}
+
 /// Judges what would become the entry at the log's present end, with this header.
 pub(crate) fn judge(
     tx: &WriteTx<'_>,
     domain: Option<&Domain>,
     header: &Header,
     checked: &Checked,
-    cache: &mut Cache,
+    at_hand: &mut AtHand<'_>,
 ) -> Result<Judgement, StoreError> {
+    at_hand.line.take(&checked.what);
     match (domain, &checked.what) {
         (Some(domain), What::Statement(statement, certificate)) => {
             // The certificate may have been refused since, or replaced: then it is as if it had never been there.
             match domain.signer(&statement.issuer()) {
                 Ok(held) if held.id() == *certificate => {
-                    judge_statement(tx, tx.size(), domain, header, statement, &checked.body, cache)
+                    judge_statement(tx, tx.size(), domain, header, statement, &checked.body, at_hand)
                 }
                 _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
             }
         }
         (Some(domain), What::Certificate(certificate)) => {
-            judge_certificate(tx, domain, header, certificate, &checked.body, cache)
+            judge_certificate(tx, domain, header, certificate, &checked.body, at_hand.decisions)
         }
         (Some(domain), What::Certification(certification, certificate)) => {
             match domain.certificate(&certification.signer()) {
                 Some((_, held)) if held.id() == *certificate => {
-                    judge_certification(tx, domain, header, certification, &checked.body, cache)
+                    judge_certification(tx, domain, header, certification, &checked.body, at_hand.decisions)
                 }
                 _ => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
             }
@@ -98,7 +111,7 @@ pub(crate) fn judge_earlier(
     let before = Before { tx, end: index };
     match &checked.what {
         What::Statement(statement, _) => {
-            judge_statement(&before, index, domain, header, statement, &checked.body, cache)
+            judge_statement(&before, index, domain, header, statement, &checked.body, &mut AtHand::new(cache))
         }
         What::Erasure(erasure) => judge_erasure(tx, &before, domain, header, erasure),
         _ => Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden")),
@@ -112,7 +125,7 @@ fn judge_statement(
     header: &Header,
     statement: &Statement,
     body: &[u8],
-    cache: &mut Cache,
+    at_hand: &mut AtHand<'_>,
 ) -> Result<Judgement, StoreError> {
     if let Some(source) = &header.source
         && let Err(refusal) = verify_source(domain, source, body)
@@ -122,9 +135,9 @@ fn judge_statement(
     let Ok(entry) = Logged::new(index, header, statement) else {
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };
-    let said = Said::read(entries, domain, &entry.subject_id(), Some(&entry))?;
+    let said = Said::before(entries, domain, &entry, &mut at_hand.line)?;
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
-    Ok(match domain.check(&entry, &context, cache) {
+    Ok(match domain.check(&entry, &context, at_hand.decisions) {
         Ok(_) => Judgement::Admitted(Admission { kind: statement_kind(statement), change: Change::Nothing }),
         Err(Refusal::Duplicate(index)) => Judgement::Present(index),
         Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
@@ -223,7 +236,7 @@ fn judge_erasure(
         Found::Remnant(_, remnant) | Found::Withheld(_, remnant) => Some(remnant.identity),
         Found::Other(_) | Found::Nothing => None,
     };
-    let said = subject.map(|subject| Said::read(entries, domain, &subject, None)).transpose()?.unwrap_or_default();
+    let said = subject.map(|subject| Said::read(entries, domain, &subject)).transpose()?.unwrap_or_default();
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check_erasure(signed, erasable.as_erasable(), &context, header.admitted_at) {
         Ok(index) => {

@@ -23,7 +23,7 @@ use super::check::{Checked, check_bodies};
 use super::entries::{keys_of, keys_of_remnant};
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
-use super::judge::{Judgement, grow, judge};
+use super::judge::{AtHand, Judgement, grow, judge};
 use super::looked::{Looked, bodies_of};
 use super::outbox::json;
 use super::peers::Peer;
@@ -192,11 +192,13 @@ impl App {
                 });
             }
             let mut domain = writer.working_at(from)?;
+            let mut decisions = writer.decisions();
+            let mut at_hand = AtHand::new(&mut decisions);
             for entry in &entries.entries {
                 breathe();
                 match entry {
                     VerifiedEntry::Whole { header, entry } => {
-                        append_copied(tx, &writer, &mut domain, header, entry, checked.next(), now)?;
+                        append_copied(tx, &mut at_hand, &mut domain, header, entry, checked.next(), now)?;
                     }
                     VerifiedEntry::Hidden(leaf) => append_hidden(tx, &mut domain, *leaf, None)?,
                     VerifiedEntry::Erased { leaf, remnant } => {
@@ -252,7 +254,7 @@ fn check_page(
 /// log without effect, and is alarmed.
 fn append_copied(
     tx: &mut WriteTx<'_>,
-    hosted: &Hosted,
+    at_hand: &mut AtHand<'_>,
     domain: &mut Option<Arc<Domain>>,
     header: &Header,
     entry: &Entry,
@@ -260,7 +262,7 @@ fn append_copied(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let judgement = match &checked {
-        Some(Ok(checked)) => judge(tx, domain.as_deref(), header, checked, &mut hosted.decisions())?,
+        Some(Ok(checked)) => judge(tx, domain.as_deref(), header, checked, at_hand)?,
         Some(Err(problem)) => Judgement::Refused(problem.clone()),
         None => Judgement::Refused(Problem::of(Code::MalformedStatement, "its body was not read".to_owned())),
     };

@@ -285,7 +285,7 @@ pub(crate) fn with_groups(sight: &Sight<'_>, said: Said) -> Result<Vec<Logged>, 
     let mut known = BTreeSet::new();
     while let Some(statement) = waiting.pop() {
         if known.insert(statement.subject_id()) {
-            waiting.extend(Said::read(&sight.entries, &sight.domain, &statement.subject_id(), None)?.groups);
+            waiting.extend(Said::read(&sight.entries, &sight.domain, &statement.subject_id())?.groups);
         }
         statements.push(statement);
     }

@@ -184,7 +184,7 @@ impl Eyes<'_> {
     /// Whether he may read what is said of an identity itself.
     fn may_read(&self, id: &IdentityId) -> Result<bool, AppError> {
         let (app, domain) = (self.app, &self.sight.domain);
-        let said = Said::read(&self.sight.entries, domain, id, None)?;
+        let said = Said::read(&self.sight.entries, domain, id)?;
         let record = resolve(domain, id, &said.about, &said.groups, app.clock().now());
         Ok(record.is_some_and(|record| app.may_read(self.reader, domain, &record)))
     }
@@ -223,7 +223,7 @@ impl Eyes<'_> {
             return Ok((earlier, ended));
         }
         if self.may_know(&statement)? {
-            let said = Said::read(&self.sight.entries, &self.sight.domain, &id, None)?;
+            let said = Said::read(&self.sight.entries, &self.sight.domain, &id)?;
             let all = with_groups(&self.sight, said)?;
             earlier.extend(all.iter().map(Logged::index).filter(|index| *index < from));
         } else if self.might_have_read(&id, from)? {
@@ -237,7 +237,7 @@ impl Eyes<'_> {
     /// time since the log had so many entries, or because something was ever granted to him over it.
     fn might_have_read(&self, id: &IdentityId, size: u64) -> Result<bool, AppError> {
         let domain = &self.sight.domain;
-        let said = Said::read(&self.sight.entries, domain, id, None)?;
+        let said = Said::read(&self.sight.entries, domain, id)?;
         let signer = self.app.party_of(self.reader).and_then(|party| party.signer);
         let mut grants = said.about.iter().chain(&said.groups).filter_map(Logged::grant);
         if grants.any(|grant| Some(grant.grantee) == signer) {

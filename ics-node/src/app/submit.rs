@@ -6,7 +6,6 @@ use ics_core::domain::Domain;
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header, Salt};
 use ics_core::log::source::Source;
-use ics_core::policy::Cache;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
@@ -14,7 +13,7 @@ use super::check::{Checked, What, check_bodies};
 use super::clock::Clock;
 use super::feed::Unproven;
 use super::hosted::Hosted;
-use super::judge::{Judgement, judge, statement_kind};
+use super::judge::{AtHand, Judgement, judge, statement_kind};
 use super::problem::Code;
 use super::{App, AppError, fill, random};
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
@@ -128,7 +127,7 @@ impl App {
                 }
             });
         }
-        let mut receipts = self.receipts(hosted, logged)?.into_iter();
+        let mut receipts = self.receipts(hosted, logged)?;
         let missing = || AppError::Internal("there is no receipt for an entry".to_owned());
         let given = |receipt| SubmissionResult::Receipt(Box::new(receipt));
         let mut receipt = || receipts.next().map(given).ok_or_else(missing);
@@ -189,11 +188,12 @@ pub(crate) fn append_all(
 ) -> Result<Admitted, StoreError> {
     let mut domain = hosted.working_at(tx.size())?;
     let mut decisions = hosted.decisions();
+    let mut at_hand = AtHand::new(&mut decisions);
     let mut outcomes = Vec::with_capacity(incoming.len());
     for one in incoming {
         breathe();
         let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
-        outcomes.push(append_one(tx, &mut domain, &mut decisions, one, clock.now().max(last))?);
+        outcomes.push(append_one(tx, &mut domain, &mut at_hand, one, clock.now().max(last))?);
     }
     tx.wait_for_witnesses(domain.as_ref().is_some_and(|domain| domain.descriptor().quorum() > 0));
     hosted.set_working(domain.clone());
@@ -203,7 +203,7 @@ pub(crate) fn append_all(
 fn append_one(
     tx: &mut WriteTx<'_>,
     domain: &mut Option<Arc<Domain>>,
-    decisions: &mut Cache,
+    at_hand: &mut AtHand<'_>,
     incoming: Incoming,
     admitted_at: Timestamp,
 ) -> Result<Outcome, StoreError> {
@@ -213,7 +213,7 @@ fn append_one(
         Err(problem) => return Ok(Outcome::Refused(problem)),
     };
     let header = Header { kind: entry_kind(&checked.what), admitted_at, source };
-    let admission = match judge(tx, domain.as_deref(), &header, &checked, decisions)? {
+    let admission = match judge(tx, domain.as_deref(), &header, &checked, at_hand)? {
         Judgement::Admitted(admission) => admission,
         Judgement::Present(index) => return Ok(Outcome::Present(index)),
         Judgement::Refused(problem) => return Ok(Outcome::Refused(problem)),

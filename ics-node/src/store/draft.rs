@@ -1,8 +1,7 @@
 //! What the jobs of one group commit want to add to one domain. Nothing of it is in the database yet, so giving up a
 //! job means no more than forgetting the end of the draft.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ics_core::log::entry::leaf_data;
@@ -22,9 +21,7 @@ pub(crate) struct Draft {
     pub(crate) tree: Tree,
     pub(crate) entries: Vec<(StoredEntry, Vec<Key>)>,
     /// The indices of those entries by what they are found by, each in order.
-    postings: HashMap<Key, Vec<u64>>,
-    /// Keys under which the log before this draft has nothing: it does not change meanwhile.
-    pub(crate) unused: RefCell<HashSet<Key>>,
+    postings: HashMap<Key, Indices>,
     /// The indices of erased entries, and what takes the place of their headers.
     pub(crate) erased: BTreeMap<u64, Vec<u8>>,
     pub(crate) alarms: Vec<DraftAlarm>,
@@ -35,6 +32,38 @@ pub(crate) struct Draft {
     pub(crate) amendments: Amendments,
     /// Bytes of headers and bodies.
     pub(crate) bytes: usize,
+}
+
+/// Indices in order: of most keys there is one, and it takes no memory of its own.
+#[derive(Debug)]
+enum Indices {
+    One(u64),
+    Many(Vec<u64>),
+}
+
+impl Indices {
+    fn as_slice(&self) -> &[u64] {
+        match self {
+            Self::One(index) => core::slice::from_ref(index),
+            Self::Many(indices) => indices,
+        }
+    }
+
+    fn insert(&mut self, index: u64) {
+        let Err(place) = self.as_slice().binary_search(&index) else { return };
+        match self {
+            Self::One(first) => *self = Self::Many(if place == 0 { vec![index, *first] } else { vec![*first, index] }),
+            Self::Many(indices) => indices.insert(place, index),
+        }
+    }
+
+    fn retain(&mut self, keeps: impl Fn(u64) -> bool) {
+        match self {
+            Self::One(index) if !keeps(*index) => *self = Self::Many(Vec::new()),
+            Self::One(_) => {}
+            Self::Many(indices) => indices.retain(|index| keeps(*index)),
+        }
+    }
 }
 
 /// An alarm to be stored with the entries that caused it.
@@ -65,7 +94,6 @@ impl Draft {
             base,
             entries: Vec::new(),
             postings: HashMap::new(),
-            unused: RefCell::default(),
             erased: BTreeMap::new(),
             alarms: Vec::new(),
             seal: None,
@@ -103,7 +131,7 @@ impl Draft {
         for (entry, keys) in self.entries.drain(mark.entries..) {
             for key in keys {
                 if let Some(indices) = self.postings.get_mut(&key) {
-                    indices.truncate(indices.partition_point(|index| *index < entry.index));
+                    indices.retain(|index| index < entry.index);
                 }
             }
         }
@@ -112,7 +140,7 @@ impl Draft {
             if !mark.amendments.filled.contains_key(index) {
                 for key in keys {
                     if let Some(indices) = self.postings.get_mut(key) {
-                        indices.retain(|at| at != index || *at >= base);
+                        indices.retain(|at| at != *index || at >= base);
                     }
                 }
             }
@@ -148,11 +176,7 @@ impl Draft {
     /// Has an entry found by its keys.
     pub(crate) fn file(&mut self, keys: &[Key], index: u64) {
         for key in keys {
-            let indices = self.postings.entry(*key).or_default();
-            let place = indices.partition_point(|at| *at < index);
-            if indices.get(place) != Some(&index) {
-                indices.insert(place, index);
-            }
+            self.postings.entry(*key).and_modify(|indices| indices.insert(index)).or_insert(Indices::One(index));
         }
     }
 
@@ -208,7 +232,8 @@ impl Draft {
 
     /// The entries of this draft that have all the keys, in order.
     pub(crate) fn with_keys(&self, keys: &[Key]) -> impl Iterator<Item = u64> {
-        let lists: Vec<&[u64]> = keys.iter().map(|key| self.postings.get(key).map_or(&[][..], Vec::as_slice)).collect();
+        let lists: Vec<&[u64]> =
+            keys.iter().map(|key| self.postings.get(key).map_or(&[][..], Indices::as_slice)).collect();
         let first = lists.first().copied().unwrap_or_default();
         first.iter().copied().filter(move |index| lists.iter().all(|list| list.binary_search(index).is_ok()))
     }

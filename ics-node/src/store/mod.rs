@@ -16,6 +16,7 @@ mod desk;
 mod draft;
 mod emptied;
 mod error;
+mod flush;
 mod follow;
 mod heads;
 mod index;
@@ -36,8 +37,8 @@ mod writer;
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use ics_core::log::Hash;
@@ -133,6 +134,20 @@ pub(crate) struct Shared {
     sealer: Sealer,
     announce: Announce,
     keys_of: KeysOf,
+    /// Why no more writes are taken.
+    halted: OnceLock<StoreError>,
+}
+
+impl Shared {
+    fn check_writable(&self) -> Result<(), StoreError> {
+        self.halted.get().map_or(Ok(()), |halted| Err(halted.clone()))
+    }
+
+    /// Takes no more writes until a restart.
+    fn halt(&self, error: &StoreError) -> StoreError {
+        tracing::error!(%error, "the store takes no more writes");
+        self.halted.get_or_init(|| StoreError::Halted { why: error.to_string() }).clone()
+    }
 }
 
 impl Store {
@@ -159,8 +174,9 @@ impl Store {
             sealer: options.sealer,
             announce: options.announce,
             keys_of: options.keys_of,
+            halted: OnceLock::new(),
         });
-        let writer = Writer::new(log, &shared.index_path, Arc::clone(&shared))?;
+        let writer = Writer::new((&log_path, log), &shared.index_path, Arc::clone(&shared))?;
         let queue = options.queue.max(1);
         let (tasks, waiting) = std::sync::mpsc::sync_channel(queue);
         let writer = std::thread::Builder::new()

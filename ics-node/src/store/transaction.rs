@@ -86,13 +86,8 @@ impl WriteTx<'_> {
         Ok(indices.into_iter().take(limit).collect())
     }
 
-    /// The same of the log before this group commit. A batch asks for most of its keys over and over: what is known to
-    /// have nothing is not looked up again.
+    /// The same of the log before this group commit.
     fn stored(&self, keys: &[Key], limit: usize) -> Result<Vec<u64>, StoreError> {
-        let mut unused = self.draft.unused.borrow_mut();
-        if keys.iter().any(|key| unused.contains(key)) {
-            return Ok(Vec::new());
-        }
         let mut indices = Vec::new();
         let mut from = Some(0);
         while let Some(start) = from.filter(|_| indices.len() < limit) {
@@ -104,9 +99,6 @@ impl WriteTx<'_> {
             }
             indices.extend(page.indices);
             from = page.next;
-        }
-        if let ([key], true) = (keys, indices.is_empty() && from.is_none()) {
-            unused.insert(*key);
         }
         Ok(indices)
     }

@@ -6,12 +6,14 @@
 //! 1. The root is computed and the checkpoint signed. *Crash:* a checkpoint was signed that nobody has seen; the
 //!    database is as before.
 //! 2. Entries, tiles and head are written in one transaction. *Crash:* as before, SQLite forgets the transaction.
-//! 3. COMMIT, with fsync. *Crash after it:* the entries are in the log, but nobody was told: a submitter who tries
-//!    again gets the receipt of a duplicate.
-//! 4. The checkpoint goes to the head's file. *Crash before it:* the file is behind the database, which the next start
+//! 3. COMMIT. *Crash after it:* the entries are in the log, but nobody was told: a submitter who tries again gets the
+//!    receipt of a duplicate. *Power cut:* they may be there or not. The index learns of them, and the next group is
+//!    begun upon them, while another thread ([`flush`](super::flush)) does the rest.
+//! 4. The write-ahead log is synced: from here on no power cut takes them away.
+//! 5. The checkpoint goes to the head's file. *Crash before it:* the file is behind the database, which the next start
 //!    makes good. The other order would leave a file ahead of the database, which is the sign of a restore.
-//! 5. Index and readers learn of it. Only now can anybody publish the checkpoint: it is durable in both places.
-//! 6. The jobs are answered.
+//! 6. Readers learn of it. Only now can anybody publish the checkpoint: it is durable in both places.
+//! 7. The jobs are answered.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,19 +26,23 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use super::Shared;
 use super::draft::Draft;
 use super::error::StoreError;
-use super::index::{Progress, Reading};
+use super::flush::{Committed, Flusher};
+use super::index::Reading;
 use super::schema;
 use super::sight::Show;
 use super::state::DomainState;
 use super::table;
 use super::transaction::WriteTx;
-use super::types::{Change, DomainNumber, Head, Key, Part, Position, Seal, Standing, StoredEntry};
+use super::types::{DomainNumber, Head, Key, Position, Seal, Standing, StoredEntry};
 use crate::background::breathe;
 
 /// Jobs, bytes and entries above which no further job joins a commit.
 const GROUP_JOBS: usize = 1024;
 const GROUP_BYTES: usize = 8 << 20;
 const GROUP_ENTRIES: usize = 10_000;
+
+/// Bytes of headers and bodies after which the write-ahead log is copied into the database.
+const CHECKPOINT_BYTES: usize = 8 << 20;
 
 /// Between two attempts to empty the write-ahead log of what was erased.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -79,11 +85,13 @@ pub(crate) struct Writer {
     pub(crate) log: Connection,
     reading: Reading,
     pub(crate) shared: Arc<Shared>,
-    halted: Option<StoreError>,
+    flusher: Flusher,
+    /// What the domains are with all that is committed; readers may not know it yet.
+    ahead: BTreeMap<DomainNumber, Arc<DomainState>>,
+    /// Bytes of headers and bodies in the write-ahead log that may not be in the database.
+    since_checkpoint: usize,
     /// Whether the write-ahead log may still hold what was erased.
     wal_holds_erased: bool,
-    /// What the last commit has erased, for the index.
-    forgotten: Vec<(Key, Position)>,
 }
 
 /// The jobs of one group commit.
@@ -102,11 +110,12 @@ impl Group {
 }
 
 impl Writer {
-    pub(crate) fn new(log: Connection, index: &Path, shared: Arc<Shared>) -> Result<Self, StoreError> {
+    pub(crate) fn new((path, log): (&Path, Connection), index: &Path, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let reading = Reading::open(index)?;
+        let flusher = Flusher::start(path, Arc::clone(&shared))?;
         // A process that was killed may have left what it had erased.
         let wal_holds_erased = true;
-        Ok(Self { log, reading, shared, halted: None, wal_holds_erased, forgotten: Vec::new() })
+        Ok(Self { log, reading, shared, flusher, ahead: BTreeMap::new(), since_checkpoint: 0, wal_holds_erased })
     }
 
     /// Works until the store closes and nothing waits.
@@ -122,12 +131,18 @@ impl Writer {
                     }
                     Task::Desk(work) => {
                         self.finish(core::mem::take(&mut group));
-                        work(self.halted.clone().map_or(Ok(&mut self), Err));
+                        // What it finds and leaves is what readers see.
+                        self.flusher.wait();
+                        self.ahead.clear();
+                        let ready = self.shared.check_writable().and_then(|()| sync_with_commit(&self.log, true));
+                        work(ready.map(|()| &mut self));
                     }
                 }
             }
             self.finish(group);
         }
+        // What was committed must be on the disk before the last connection tidies up.
+        self.flusher.wait();
     }
 
     /// The next task; `None` when the store closes. Meanwhile the write-ahead log is emptied, where it must be.
@@ -135,7 +150,10 @@ impl Writer {
         while self.wal_holds_erased {
             match tasks.recv_timeout(AGAIN) {
                 Ok(task) => return Some(task),
-                Err(RecvTimeoutError::Timeout) => self.empty_wal(),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.flusher.wait();
+                    self.empty_wal();
+                }
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         }
@@ -171,11 +189,12 @@ impl Writer {
         domain: DomainNumber,
         restoring: bool,
     ) -> Result<&'g mut Draft, StoreError> {
-        if let Some(halted) = &self.halted {
-            return Err(halted.clone());
-        }
+        self.shared.check_writable()?;
         self.shared.index.wait_for_room()?;
-        let state = self.shared.published.get(domain)?;
+        let state = match self.ahead.get(&domain) {
+            Some(state) => Arc::clone(state),
+            None => self.shared.published.get(domain)?,
+        };
         match (&state.standing, restoring) {
             (Standing::Behind { .. }, true) => {}
             (Standing::Current, true) => {
@@ -186,7 +205,7 @@ impl Writer {
         Ok(group.drafts.entry(domain).or_insert_with(|| Draft::new(state)))
     }
 
-    /// Commits a group and answers its jobs.
+    /// Commits a group, and hands it on to be made durable and answered.
     fn finish(&mut self, group: Group) {
         let Group { drafts, answers } = group;
         if let Err(error) = self.reading.end() {
@@ -205,22 +224,28 @@ impl Writer {
                 }
             }
         }
-        let result = if changed.is_empty() { Ok(()) } else { self.commit(&changed) };
-        let forgotten = core::mem::take(&mut self.forgotten);
-        let erases = !forgotten.is_empty();
-        for (state, draft) in changed {
-            let number = state.info.number;
-            outcomes.insert(number, result.clone().map(|()| state.head.clone()));
-            if result.is_ok() {
-                self.publish(state, draft);
-            }
+        if let Err(error) = self.commit(&changed) {
+            let failed = changed.drain(..).map(|(state, _)| (state.info.number, Err(error.clone())));
+            outcomes.extend(failed);
         }
-        if erases {
-            self.shared.index.forget(forgotten);
+        if answers.is_empty() {
+            return;
         }
-        for (domain, answer) in answers {
-            let gone = || Err(StoreError::not_found(format!("domain number {}", domain.get())));
-            answer(outcomes.get(&domain).cloned().unwrap_or_else(gone));
+        self.since_checkpoint += changed.iter().map(|(_, draft)| draft.bytes).sum::<usize>();
+        self.flusher.take(Committed { changed, outcomes, answers });
+        if self.since_checkpoint >= CHECKPOINT_BYTES {
+            self.flusher.wait();
+            self.checkpoint();
+        }
+    }
+
+    /// Copies the write-ahead log into the database, as far as readers allow. All of it must be on the disk.
+    fn checkpoint(&mut self) {
+        self.since_checkpoint = 0;
+        let copied = self.log.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(error) = copied {
+            let error = self.assess(error.into());
+            tracing::warn!(%error, "the write-ahead log could not be copied into the database");
         }
     }
 
@@ -248,6 +273,9 @@ impl Writer {
         }
         (state.head.size, state.head.root) = (size, root);
         state.sight = draft.sight();
+        state.tree = draft.tree.clone();
+        // The full tiles will be in the database.
+        drop(state.tree.take_full_tiles());
         Ok(state)
     }
 
@@ -257,31 +285,31 @@ impl Writer {
         Ok(Seal { size, root, note: signed.note, cosigned_at: signed.cosigned_at })
     }
 
-    /// Makes drafts durable, in the database and then in the heads' files.
+    /// Writes drafts to the database, and lets the index know. What erases is durable with it: the index forgets at once.
     fn commit(&mut self, changed: &[(DomainState, Draft)]) -> Result<(), StoreError> {
+        if changed.is_empty() {
+            return Ok(());
+        }
         let forgotten = self.to_forget(changed)?;
         if !forgotten.is_empty() {
             // A crash before the index has forgotten makes the next start build it again.
             self.shared.index.will_forget(&self.shared.index_path)?;
         }
+        let erases = changed.iter().any(|(_, draft)| !draft.erased.is_empty());
+        sync_with_commit(&self.log, erases)?;
         if let Err(error) = store(&mut self.log, changed) {
             return Err(self.assess(error));
         }
-        self.forgotten = forgotten;
         for (state, draft) in changed {
-            let before = draft.base.head.seal.as_ref().map_or(0, |seal| seal.size);
-            // One that has waited for its witnesses went to the file when it was signed; a higher one may since.
-            let new = |seal: &&Seal| seal.size > before && seal.size == state.head.size;
-            if state.info.part == Part::Home
-                && let Some(seal) = state.head.seal.as_ref().filter(new)
-            {
-                // The entries are stored, but may not be acknowledged: only a restart puts this right.
-                self.shared.heads.write(&state.info.name, seal).map_err(|error| self.halt(error))?;
-            }
+            self.shared.index.push_all(draft);
+            self.ahead.insert(state.info.number, Arc::new(state.clone()));
         }
-        if changed.iter().any(|(_, draft)| !draft.erased.is_empty()) {
+        if erases {
             self.wal_holds_erased = true;
             self.empty_wal();
+        }
+        if !forgotten.is_empty() {
+            self.shared.index.forget(forgotten);
         }
         Ok(())
     }
@@ -321,41 +349,14 @@ impl Writer {
 
     /// A full disk can be emptied and a rule kept. After a failed fsync the kernel may have dropped what it could not
     /// write and report success the next time, so nothing that follows could be relied upon.
-    pub(crate) fn assess(&mut self, error: StoreError) -> StoreError {
+    pub(crate) fn assess(&self, error: StoreError) -> StoreError {
         match &error {
             StoreError::Sqlite { source } if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
-                self.halt(error)
+                self.shared.halt(&error)
             }
-            StoreError::Corrupt { .. } => self.halt(error),
+            StoreError::Corrupt { .. } => self.shared.halt(&error),
             _ => error,
         }
-    }
-
-    fn halt(&mut self, error: StoreError) -> StoreError {
-        tracing::error!(%error, "the store takes no more writes");
-        let halted = StoreError::Halted { why: error.to_string() };
-        self.halted = Some(halted.clone());
-        halted
-    }
-
-    /// Lets index and readers know: the index first, so that who sees the head also finds its entries; before it whoever
-    /// remembers answers, so that none is given under a head that has ended it.
-    fn publish(&self, mut state: DomainState, draft: Draft) {
-        let (domain, size) = (state.info.number, state.head.size);
-        let amends = !draft.erased.is_empty() || draft.amendments.shows();
-        (self.shared.announce)(&Change { domain, size, entries: &draft.entries, amends });
-        if let Some((last, _)) = draft.entries.last() {
-            let progress = Progress { upto: last.index + 1, leaf: last.leaf };
-            let postings = draft.entries.iter().flat_map(|(entry, keys)| {
-                let position = Position::new(entry.domain, entry.index);
-                keys.iter().map(move |key| (*key, position))
-            });
-            self.shared.index.push(postings, (last.domain, progress));
-        }
-        state.tree = draft.tree;
-        // The full tiles are in the database.
-        drop(state.tree.take_full_tiles());
-        self.shared.published.put(state);
     }
 }
 
@@ -367,6 +368,16 @@ pub(crate) fn truncate_wal(connection: &Connection) -> Result<bool, StoreError> 
     let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
     connection.busy_timeout(schema::BUSY)?;
     Ok(busy? == 0)
+}
+
+/// Says whether a commit syncs what it has written. To be said before each transaction: if it fails, nothing has happened.
+///
+/// Who leaves the syncing to others must not copy the write-ahead log into the database either: SQLite syncs it for that,
+/// and tells nobody if that fails.
+fn sync_with_commit(log: &Connection, syncs: bool) -> Result<(), StoreError> {
+    let (synchronous, pages) = if syncs { ("FULL", 1000) } else { ("NORMAL", 0) };
+    log.pragma_update(None, "synchronous", synchronous)?;
+    Ok(log.pragma_update_and_check(None, "wal_autocheckpoint", pages, |_| Ok(()))?)
 }
 
 /// Writes everything in one transaction.

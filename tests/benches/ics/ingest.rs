@@ -30,12 +30,24 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     let app = home.open()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(submit(&app, &home.domain, home.certificates()?))?;
+    let before = processor_time()?;
     let took = runtime.block_on(submit_all(&app, &home.domain, statements))?;
+    let each = (processor_time()? - before) / u32::try_from(count.max(1))?;
+    report.figure("time of both cores for each", &format!("{:.1} us", each.as_secs_f64() * 1e6));
     let ours = report.rate("statements through app::submit, receipts given", count, took);
     report.ratio("of verify_batch(1024) on one core", ours, peer, 0.8);
     let found = find(&app, &home.domain, count)?;
     report.figure("of 10,000 names, found right after the last receipt", &found.to_string());
     Ok(())
+}
+
+/// What this process has had of the processors.
+fn processor_time() -> Result<Duration, Error> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // proc(5): the name, in brackets, may hold anything; behind it utime and stime are the 12th and 13th, in 1/100 s.
+    let (_, fields) = stat.rsplit_once(')').ok_or("not Linux")?;
+    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(10 * ticks))
 }
 
 /// What ed25519-dalek does in a second on one core: by the program beside this one, which `tests/bench` has built.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+use super::filter::Filter;
 use crate::background::breathe;
 use crate::store::error::StoreError;
 use crate::store::types::{DomainNumber, Key, Position};
@@ -16,6 +17,9 @@ pub(crate) struct Progress {
     /// Leaf data of the last of them: shows that the index belongs to this log.
     pub(crate) leaf: [u8; 32],
 }
+
+/// Rows that are placed before it is looked whether somebody waits for the processor.
+const ROWS_A_BREATH: usize = 16;
 
 /// Positions in one row at most: a look-up reads no more than that in vain.
 const BLOCK: usize = 64;
@@ -32,8 +36,10 @@ pub(crate) fn merge(
     {
         let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO posting VALUES (?1, ?2, ?3)")?;
         let blocks = postings.chunk_by(|a, b| a.0 == b.0).flat_map(|of_key| of_key.chunks(BLOCK));
-        for block in blocks {
-            breathe();
+        for (number, block) in blocks.enumerate() {
+            if number % ROWS_A_BREATH == 0 {
+                breathe();
+            }
             let [(key, first), others @ ..] = block else { continue };
             let more = if others.is_empty() { None } else { Some(distances(*first, others)) };
             insert.execute(params![key.0, first.0, more])?;
@@ -116,6 +122,27 @@ pub(crate) fn domains(connection: &Connection) -> Result<Vec<u32>, StoreError> {
     let mut statement = connection.prepare("SELECT domain FROM progress")?;
     let domains = statement.query_map([], |row| row.get(0))?;
     Ok(domains.collect::<Result<_, _>>()?)
+}
+
+/// Whether nothing is filed yet.
+pub(crate) fn is_empty(connection: &Connection) -> Result<bool, StoreError> {
+    Ok(!connection.prepare("SELECT 1 FROM posting LIMIT 1")?.exists([])?)
+}
+
+/// All keys.
+pub(crate) fn keys(connection: &Connection) -> Result<Filter, StoreError> {
+    let mut statement = connection.prepare("SELECT key FROM posting")?;
+    let mut rows = statement.query([])?;
+    let mut keys = Filter::default();
+    let mut number = 0;
+    while let Some(row) = rows.next()? {
+        if number % ROWS_A_BREATH == 0 {
+            breathe();
+        }
+        number += 1;
+        keys.insert(Key(row.get(0)?));
+    }
+    Ok(keys)
 }
 
 /// How many postings there are.

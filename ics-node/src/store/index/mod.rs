@@ -7,6 +7,7 @@
 
 pub(crate) mod build;
 pub(crate) mod file;
+mod filter;
 mod search;
 mod tail;
 
@@ -19,19 +20,21 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::draft::Draft;
 use super::error::StoreError;
 use super::schema;
 use super::types::{DomainNumber, Key, Position};
 use super::writer::truncate_wal;
 use crate::background;
 pub(crate) use file::Progress;
+use filter::Filter;
 pub use search::Page;
 use search::Search;
 use tail::Tail;
 
-/// Postings that are merged at once: 16 MiB of memory, and some 80,000 entries. Each merge writes nearly every page of the
+/// Postings that are merged at once: 32 MiB of memory, and some 160,000 entries. Each merge writes nearly every page of the
 /// file, so fewer and larger ones cost less.
-const MERGE_POSTINGS: usize = 1_000_000;
+const MERGE_POSTINGS: usize = 2_000_000;
 
 /// Postings in memory, those being merged included, above which the writer waits for the merging.
 const TAIL_POSTINGS: usize = 2 * MERGE_POSTINGS;
@@ -59,6 +62,9 @@ impl Index {
     /// Starts the merging thread on an index that [`build::open`] has brought up to date.
     pub(crate) fn start(connection: Connection, path: &Path) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::default());
+        if file::is_empty(&connection)? {
+            shared.tail().learn_keys(Filter::default());
+        }
         let (of_thread, its_path) = (Arc::clone(&shared), path.to_owned());
         let thread = std::thread::Builder::new()
             .name("ics-index".to_owned())
@@ -71,7 +77,17 @@ impl Index {
     }
 
     /// Adds the postings of committed entries; from here on look-ups see them.
-    pub(crate) fn push(&self, postings: impl IntoIterator<Item = (Key, Position)>, progress: (DomainNumber, Progress)) {
+    pub(crate) fn push_all(&self, draft: &Draft) {
+        let Some((last, _)) = draft.entries.last() else { return };
+        let progress = Progress { upto: last.index + 1, leaf: last.leaf };
+        let postings = draft.entries.iter().flat_map(|(entry, keys)| {
+            let position = Position::new(entry.domain, entry.index);
+            keys.iter().map(move |key| (*key, position))
+        });
+        self.push(postings, (last.domain, progress));
+    }
+
+    fn push(&self, postings: impl IntoIterator<Item = (Key, Position)>, progress: (DomainNumber, Progress)) {
         let mut tail = self.shared.tail();
         tail.push(postings, progress);
         if tail.waiting() >= MERGE_POSTINGS {
@@ -116,7 +132,10 @@ impl Index {
         range: Range<u64>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        self.begin(connection, domain, keys, range).0.page(limit)
+        match self.begin(connection, domain, keys, range) {
+            Some((search, _)) => search.page(limit),
+            None => Ok(Page::default()),
+        }
     }
 
     /// The same by somebody who asks over and over.
@@ -128,21 +147,24 @@ impl Index {
         range: Range<u64>,
         limit: usize,
     ) -> Result<Page, StoreError> {
-        let (search, merges) = self.begin(&reading.connection, domain, keys, range);
+        let Some((search, merges)) = self.begin(&reading.connection, domain, keys, range) else {
+            return Ok(Page::default());
+        };
         reading.see(merges)?;
         search.page(limit)
     }
 
-    /// A search that has what memory has, and after how many merges that was.
+    /// A search that has what memory has, and after how many merges that was. `None` if nothing has one of the keys.
     fn begin<'c>(
         &self,
         connection: &'c Connection,
         domain: DomainNumber,
         keys: &[Key],
         range: Range<u64>,
-    ) -> (Search<'c>, u64) {
+    ) -> Option<(Search<'c>, u64)> {
         let tail = self.shared.tail();
-        (Search::new(connection, domain, keys, range, &tail), tail.merges())
+        let may_be = keys.iter().all(|key| tail.may_have(*key));
+        may_be.then(|| (Search::new(connection, domain, keys, range, &tail), tail.merges()))
     }
 }
 
@@ -211,8 +233,13 @@ impl Shared {
                 tail.must_empty_wal();
             }
             tail.end_merge(result);
+            // Whoever appends little asks the file: reading all its keys takes longer.
+            let learns = !tail.knows_keys() && batch.postings.len() >= MERGE_POSTINGS && tail.failure().is_none();
             drop(tail);
             self.merged.notify_all();
+            if learns {
+                self.learn_keys(&connection);
+            }
             self.end_forgetting(&connection, path);
         }
         // Keeps the next start from having to replay the write-ahead log; if it fails, that one does.
@@ -220,6 +247,14 @@ impl Shared {
             tracing::debug!(%error, "checkpoint of the index at the end");
         }
         self.end_forgetting(&connection, path);
+    }
+
+    /// Reads the keys of the file, which nobody but this thread changes.
+    fn learn_keys(&self, connection: &Connection) {
+        match file::keys(connection) {
+            Ok(keys) => self.tail().learn_keys(keys),
+            Err(error) => tracing::warn!(%error, "look-ups go on without a filter"),
+        }
     }
 
     /// Empties the write-ahead log of what was forgotten, and takes the mark away. If a reader is in the way, it is tried

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::file::Progress;
+use super::filter::Filter;
 use crate::store::error::StoreError;
 use crate::store::types::{DomainNumber, Key, Position};
 
@@ -29,20 +30,29 @@ impl Packed {
     }
 }
 
-/// Sorted runs of postings, older ones first, each more than twice as long as the next: whoever adds one merges those of
-/// like length. So every posting is moved a few times only, takes its 16 bytes and no more, and is found in a few runs.
+/// Runs of like length that become one.
+const ALIKE: usize = 4;
+
+/// Sorted runs of postings, older ones first, and longer ones: whoever adds one merges [`ALIKE`] of like length. So every
+/// posting is moved a few times only, takes its 16 bytes and no more, and is found in a few runs.
 #[derive(Debug, Default)]
 pub(crate) struct Runs(Vec<Vec<Packed>>);
 
 impl Runs {
-    fn push(&mut self, postings: impl IntoIterator<Item = (Key, Position)>) {
+    pub(crate) fn push(&mut self, postings: impl IntoIterator<Item = (Key, Position)>) {
         let mut run: Vec<_> = postings.into_iter().map(|(key, position)| Packed::new(key, position)).collect();
         run.sort_unstable();
-        while let Some(mut longer) = self.0.pop_if(|last| last.len() <= 2 * run.len()) {
-            longer.append(&mut run);
-            // The stable sort takes the two runs as they are and merges them.
-            longer.sort();
-            run = longer;
+        let order = |run: &Vec<Packed>| run.len().checked_ilog(ALIKE);
+        loop {
+            let shorter = self.0.iter().rev().take_while(|before| order(before) <= order(&run)).count();
+            if shorter + 1 < ALIKE {
+                break;
+            }
+            let mut runs = self.0.split_off(self.0.len() - shorter);
+            runs.push(run);
+            run = runs.concat();
+            // The stable sort takes the runs as they are and merges them.
+            run.sort();
         }
         self.0.push(run);
     }
@@ -53,13 +63,22 @@ impl Runs {
 
     /// The positions of a key from `from` to below `end`. Within a domain they are in order, because what came in later
     /// stands later in the log.
-    fn of(&self, key: Key, from: Position, end: Position) -> impl Iterator<Item = Position> {
+    pub(crate) fn of(&self, key: Key, from: Position, end: Position) -> impl Iterator<Item = Position> {
         let (from, end) = (Packed::new(key, from), Packed::new(key, end));
         self.0.iter().flat_map(move |run| {
             let first = run.partition_point(|posting| *posting < from);
             let rest = run.get(first..).unwrap_or_default().iter();
             rest.map_while(move |posting| (*posting < end).then_some(posting.posting().1))
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Key, Position)> {
+        self.0.iter().flatten().map(|posting| posting.posting())
     }
 
     /// All of them, in order.
@@ -94,6 +113,8 @@ pub(crate) struct Tail {
     expected: u32,
     /// Whether the file's write-ahead log may still hold what was forgotten.
     wal_holds_forgotten: bool,
+    /// All keys of the file and of memory, once those of the file were read.
+    keys: Option<Filter>,
 }
 
 impl Tail {
@@ -102,7 +123,12 @@ impl Tail {
         postings: impl IntoIterator<Item = (Key, Position)>,
         (domain, progress): (DomainNumber, Progress),
     ) {
-        self.waiting.postings.push(postings);
+        let keys = &mut self.keys;
+        self.waiting.postings.push(postings.into_iter().inspect(|(key, _)| {
+            if let Some(keys) = keys {
+                keys.insert(*key);
+            }
+        }));
         self.waiting.progress.insert(domain, progress);
         self.pushes += 1;
     }
@@ -117,6 +143,22 @@ impl Tail {
         let mut positions = merging.chain(self.waiting.postings.of(key, from, end));
         let first = positions.by_ref().take(SNAPSHOT).collect();
         (first, positions.next())
+    }
+
+    /// Whether the keys of the file are known.
+    pub(crate) const fn knows_keys(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Learns the keys of the file, as it is after the last merge; those that wait come to them.
+    pub(crate) fn learn_keys(&mut self, mut of_file: Filter) {
+        self.waiting.postings.all().for_each(|(key, _)| of_file.insert(key));
+        self.keys = Some(of_file);
+    }
+
+    /// Whether there may be postings of a key, in memory or in the file.
+    pub(crate) fn may_have(&self, key: Key) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.may_have(key))
     }
 
     /// Takes up all that waits, or again what a failed merge has left.

@@ -20,7 +20,7 @@ fn position(index: u64) -> Position {
 
 /// An index with nothing merged but `in_file`, one batch that a merge has taken up, and one that waits.
 struct Parts {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     reader: Connection,
     tail: Tail,
 }
@@ -39,7 +39,7 @@ impl Parts {
         tail.begin_merge();
         tail.push(waiting.iter().copied(), progress);
         let reader = open_reader(&path).expect("open");
-        Self { _dir: dir, reader, tail }
+        Self { dir, reader, tail }
     }
 
     /// All hits, through as many pages as it takes.
@@ -185,4 +185,35 @@ fn who_reads_on_and_on_sees_what_was_merged_meanwhile() {
     }
     assert_eq!(find(&reading), [3], "in the file");
     reading.end().expect("ends");
+}
+
+#[test]
+fn what_the_filter_does_not_know_is_nowhere() {
+    let [in_file, merging, waiting, absent] = [1_i64 << 60, 2 << 60, 3 << 60, -1].map(Key);
+    let mut parts = Parts::new(&[(in_file, position(1))], &[(merging, position(2))], &[(waiting, position(3))]);
+    let all = [in_file, merging, waiting, absent];
+    assert!(all.iter().all(|key| parts.tail.may_have(*key)), "it knows nothing yet");
+    let batch = parts.tail.begin_merge().expect("one is under way");
+    let mut writer = open_writer(File::Index, &parts.dir.path().join("index.db")).expect("open");
+    merge(&mut writer, &batch.postings.sorted(), &batch.progress, &batch.forgotten).expect("merge");
+    parts.tail.end_merge(Ok(()));
+    parts.tail.learn_keys(file::keys(&writer).expect("read"));
+    assert_eq!(all.map(|key| parts.tail.may_have(key)), [true, true, true, false]);
+    let later = Key(5 << 59);
+    parts.tail.push([(later, position(4))], (domain(), Progress { upto: 5, leaf: [0; 32] }));
+    assert!(parts.tail.may_have(later));
+}
+
+#[test]
+fn runs_stay_few_and_keep_their_order() {
+    let mut runs = tail::Runs::default();
+    let all: Vec<_> =
+        (0..5_000).map(|index| (Key(i64::try_from(index % 7).expect("small")), position(index))).collect();
+    for some in all.chunks(3) {
+        runs.push(some.iter().copied());
+    }
+    assert!(runs.count() < 24, "{}", runs.count());
+    let of_key: Vec<_> = runs.of(Key(3), position(0), position(5_000)).collect();
+    assert_eq!(of_key, (0..5_000).filter(|index| index % 7 == 3).map(position).collect::<Vec<_>>());
+    assert_eq!((runs.len(), runs.sorted().len()), (5_000, 5_000));
 }

@@ -1,0 +1,171 @@
+//! The thread that makes commits durable and tells of them, while the writer goes on.
+//!
+//! Syncing takes as long as judging some hundred statements. So the writer commits without it and hands on what it has
+//! committed; here that is synced, goes to the heads' files, becomes visible, and only then are its jobs answered. What
+//! is handed on comes to its end in order: an answer may rest on what was committed before.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use super::draft::Draft;
+use super::error::StoreError;
+use super::state::DomainState;
+use super::types::{Change, DomainNumber, Head, Part};
+use super::writer::Answer;
+use super::{Shared, sync_names};
+use crate::background;
+
+/// Commits that may wait here: while one is synced, the next is made.
+const COMMITS: usize = 1;
+
+/// A group of jobs that is committed and perhaps not durable.
+#[derive(Default)]
+pub(crate) struct Committed {
+    /// What the commit leads to, and by what.
+    pub(crate) changed: Vec<(DomainState, Draft)>,
+    /// The heads of the domains that it left as they were, or why it has none.
+    pub(crate) outcomes: BTreeMap<DomainNumber, Result<Head, StoreError>>,
+    pub(crate) answers: Vec<(DomainNumber, Answer)>,
+}
+
+enum Task {
+    Commit(Committed),
+    /// Is dropped when all before it is done.
+    Mark(SyncSender<()>),
+}
+
+/// The thread, as the writer knows it.
+pub(crate) struct Flusher {
+    tasks: Option<SyncSender<Task>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flusher {
+    /// Starts it for the store with this log.
+    pub(crate) fn start(log: &Path, shared: Arc<Shared>) -> Result<Self, StoreError> {
+        let (tasks, waiting) = sync_channel(COMMITS);
+        let mut name = log.as_os_str().to_owned();
+        name.push("-wal");
+        let flush = Flush { shared, wal_path: PathBuf::from(name), wal: None };
+        let thread = std::thread::Builder::new()
+            .name("ics-flush".to_owned())
+            .spawn(move || {
+                background::lower();
+                flush.run(&waiting);
+            })
+            .map_err(StoreError::io(log))?;
+        Ok(Self { tasks: Some(tasks), thread: Some(thread) })
+    }
+
+    /// Hands a commit on. If the thread is gone, the jobs are told so by that.
+    pub(crate) fn take(&self, committed: Committed) {
+        self.send(Task::Commit(committed));
+    }
+
+    /// Waits until all that was handed on is durable and visible, or the store takes no more writes.
+    pub(crate) fn wait(&self) {
+        let (mark, reached) = sync_channel(0);
+        self.send(Task::Mark(mark));
+        // Nothing is ever sent: it ends when the mark is dropped.
+        let _ = reached.recv();
+    }
+
+    fn send(&self, task: Task) {
+        if self.tasks.as_ref().is_none_or(|tasks| tasks.send(task).is_err()) {
+            tracing::error!("nothing makes commits durable any more");
+        }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        drop(self.tasks.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that makes commits durable panicked");
+        }
+    }
+}
+
+struct Flush {
+    shared: Arc<Shared>,
+    wal_path: PathBuf,
+    wal: Option<File>,
+}
+
+impl Flush {
+    fn run(mut self, tasks: &Receiver<Task>) {
+        while let Ok(task) = tasks.recv() {
+            match task {
+                Task::Commit(committed) => self.end(committed),
+                Task::Mark(mark) => drop(mark),
+            }
+        }
+    }
+
+    fn end(&mut self, committed: Committed) {
+        let Committed { changed, mut outcomes, answers } = committed;
+        let result = self.make_durable(&changed);
+        for (state, draft) in changed {
+            let (number, head) = (state.info.number, state.head.clone());
+            if result.is_ok() {
+                self.publish(state, &draft);
+            }
+            outcomes.insert(number, Ok(head));
+        }
+        for (domain, answer) in answers {
+            let gone = || Err(StoreError::not_found(format!("domain number {}", domain.get())));
+            let outcome = outcomes.get(&domain).cloned().unwrap_or_else(gone);
+            answer(result.clone().and(outcome));
+        }
+    }
+
+    /// In the database, and then in the heads' files. If that fails, or has failed before, the entries may be stored but
+    /// must not be acknowledged: only a restart puts this right.
+    fn make_durable(&mut self, changed: &[(DomainState, Draft)]) -> Result<(), StoreError> {
+        self.shared.check_writable()?;
+        if changed.is_empty() {
+            return Ok(());
+        }
+        self.sync().map_err(|error| self.shared.halt(&error))?;
+        for (state, draft) in changed {
+            let before = draft.base.head.seal.as_ref().map_or(0, |seal| seal.size);
+            // One that has waited for its witnesses went to the file when it was signed; a higher one may since.
+            let is_new = |seal: &&super::Seal| seal.size > before && seal.size == state.head.size;
+            if state.info.part == Part::Home
+                && let Some(seal) = state.head.seal.as_ref().filter(is_new)
+            {
+                self.shared.heads.write(&state.info.name, seal).map_err(|error| self.shared.halt(&error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs the write-ahead log, in which the commit is. The first time its name as well: SQLite would do that when it
+    /// syncs the file itself.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let io = || StoreError::io(&self.wal_path);
+        match &self.wal {
+            Some(wal) => wal.sync_data().map_err(io()),
+            None => {
+                let wal = File::open(&self.wal_path).map_err(io())?;
+                wal.sync_data().map_err(io())?;
+                self.wal_path.parent().map_or(Ok(()), sync_names)?;
+                self.wal = Some(wal);
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets readers know; before it whoever remembers answers, so that none is given under a head that has ended it. Their
+    /// entries are found since the commit.
+    fn publish(&self, state: DomainState, draft: &Draft) {
+        let amends = !draft.erased.is_empty() || draft.amendments.shows();
+        let (domain, size) = (state.info.number, state.head.size);
+        (self.shared.announce)(&Change { domain, size, entries: &draft.entries, amends });
+        self.shared.published.put(state);
+    }
+}
