@@ -1,12 +1,31 @@
 //! What ACME clients send: flattened JWS, keys, payloads.
 
-use ics_node::acme::account::{AccountUpdate, NewAccount, check_contacts};
+use ics_node::acme::account::{AccountUpdate, NewAccount, bound_to, check_contacts, new_key};
 use ics_node::acme::identifier::Identifier;
 use ics_node::acme::jwk::Jwk;
 use ics_node::acme::jws::{By, Signed};
 use ics_node::acme::order::{NewOrder, read_identifiers};
 use ics_node::acme::renewal::CertificateId;
 use ics_node::acme::urls::Resource;
+
+/// The secret by which the account of a seed is bound, and the place of the account whose key a seed changes.
+const SECRET: &[u8] = b"a secret for the seeds, no other";
+const ACCOUNT: &str = "https://ca.example/acme/devices.acme.example/account/1";
+/// The key of that account.
+const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"62_A7PNR7NytUNBWogGE6OL1ZByHUuL2rgnheRKTruc","y":"N2QFbO4BQaWYQYBSSsYv6xHekVa3XOysi_HCo5U4lco"}"#;
+
+/// What a request for an account is bound to, and by right, or the key by which a request changes that of an account.
+pub(super) fn bound_or_changed(signed: &Signed) -> Option<String> {
+    if let By::Key(key) = &signed.header.by {
+        let binding = Signed::from_value(&signed.json::<NewAccount>().ok()?.external_account_binding?).ok()?;
+        let credential = bound_to(&binding, &signed.header.url, key).ok()?.to_owned();
+        return binding.verify_mac(SECRET).ok().map(|()| credential);
+    }
+    let old = Jwk::parse(&serde_json::from_str(KEY).ok()?).ok()?;
+    let new = new_key(signed, ACCOUNT, &old).ok()?;
+    assert!(new.thumbprint().len() == 43, "a key without a thumbprint");
+    Some(new.thumbprint())
+}
 
 /// A request is read without panic; a key is read as it is written, and signs nothing by chance; identifiers have one
 /// spelling.
@@ -26,6 +45,7 @@ pub(super) fn request(bytes: &[u8]) {
         assert!(!key.to_spki().is_empty() && key.thumbprint().len() == 43);
         drop(signed.verify(key));
     }
+    drop(bound_or_changed(&signed));
     drop(signed.json::<NewAccount>().map(|account| check_contacts(account.contact)));
     drop(signed.json::<AccountUpdate>());
     if let Ok(order) = signed.json::<NewOrder>()

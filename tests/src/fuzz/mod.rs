@@ -32,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     target("bundle", outer::bundle),
     target("certificate", openpgp::certificate),
     target("cms", x509::cms),
+    target("crl", x509::list),
     target("csr", x509::csr),
     target("csv", outer::csv),
     target("descriptor", openpgp::descriptor),

@@ -62,6 +62,15 @@ fn seeds_are_accepted() {
     use ics_core::openpgp::key::PublicKey;
     let accepted = |target: &str, accepts: fn(&[u8]) -> bool| seeds(target).iter().any(|seed| accepts(seed));
     assert!(accepted("acme", |seed| ics_node::acme::jws::Signed::parse(seed).is_ok()));
+    let signed = |seed: &Vec<u8>| ics_node::acme::jws::Signed::parse(seed).ok();
+    let proves = |signed: &ics_node::acme::jws::Signed| match &signed.header.by {
+        ics_node::acme::jws::By::Key(key) => signed.verify(key).is_ok(),
+        ics_node::acme::jws::By::Kid(_) => false,
+    };
+    let requests: Vec<_> = seeds("acme").iter().filter_map(signed).collect();
+    assert_eq!(requests.iter().filter(|signed| proves(signed)).count(), 2, "signed by the key in them, EC and RSA");
+    let told = requests.iter().filter_map(super::acme::bound_or_changed).collect::<Vec<_>>();
+    assert_eq!(told.len(), 2, "one binds an account, one changes a key: {told:?}");
     assert!(accepted("body", |seed| ics_core::statement::parse(seed).is_ok()));
     assert!(accepted("bundle", |seed| {
         let digest = <sha2::Sha256 as sha2::Digest>::digest(seed);
@@ -70,8 +79,9 @@ fn seeds_are_accepted() {
     }));
     assert!(accepted("certificate", |seed| ics_core::openpgp::certificate::Certificate::parse(seed).is_ok()));
     assert!(seeds("cms").iter().all(|seed| super::x509::is_good_cms(seed)));
-    assert!(accepted("csr", |seed| ics_node::x509::Csr::parse(seed).is_ok()));
-    assert!(accepted("ocsp", |seed| ics_node::x509::Questions::parse(seed).is_ok()));
+    assert!(seeds("crl").iter().all(|seed| super::x509::is_good_list(seed)));
+    assert!(seeds("csr").iter().all(|seed| ics_node::x509::Csr::parse(seed).is_ok()));
+    assert!(seeds("ocsp").iter().all(|seed| ics_node::x509::Questions::parse(seed).is_ok()));
     assert!(accepted("descriptor", |seed| ics_core::descriptor::Descriptor::parse(seed).is_ok()));
     assert!(accepted("entry", |seed| Header::decode(seed).is_ok()));
     assert!(accepted("evidence", |seed| ics_core::evidence::Evidence::parse(seed).is_ok()));

@@ -1,9 +1,13 @@
-//! What strangers send as DER: requests for certificates and questions of OCSP; and the certificates that are read.
+//! What strangers send as DER: requests for certificates and questions of OCSP; and the certificates and revocation lists
+//! that are read.
 
+use std::sync::LazyLock;
+
+use ics_core::descriptor::Issuer;
 use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_node::client::signature::check;
-use ics_node::x509::{Csr, Questions, read_certificate};
+use ics_node::x509::{Authority, Csr, Questions, ReadList, read_certificate, read_list};
 
 /// A request that is read is proven, asks for few names, and its key is read back as it was.
 pub(super) fn csr(bytes: &[u8]) {
@@ -48,4 +52,28 @@ pub(super) fn certificate(bytes: &[u8]) {
     if let Ok((_, der)) = read_certificate(bytes) {
         assert!(read_certificate(&der).is_ok(), "a certificate is not read back");
     }
+}
+
+/// The issuer of the lists among the seeds, and where they are.
+static AUTHORITY: LazyLock<Option<Authority>> =
+    LazyLock::new(|| Authority::read(&Issuer { certificate: ISSUER.to_owned(), chain: Vec::new() }).ok());
+const ISSUER: &str = "MIIBbTCCAROgAwIBAgIKQQIDBAUGBwgJCjAKBggqhkjOPQQDAjAXMRUwEwYDVQQDDAxBY21lIElzc3VpbmcwIBcNMjYxMTI2MDAwMDAwWhgPMjEyNjExMDIwMDAwMDBaMBcxFTATBgNVBAMMDEFjbWUgSXNzdWluZzBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABDKPrmwninBYbKfqNZJQPpBj9yi3DFdP7GejrB88NZb0CyAUY3afObHid5IQjnvBm4X8FGlKzLk7mVHUj8M0swmjRTBDMBIGA1UdEwEB/wQIMAYBAf8CAQAwDgYDVR0PAQH/BAQDAgEGMB0GA1UdDgQWBBRLdqzYbex7v9Q2u4R46YJioEMS0jAKBggqhkjOPQQDAgNIADBFAiAFXnapCJwwuW4QXhH3J9HjaWx4fQGtt8LeAWMFbw8FHAIhALL/QGwmTB8GqNgnYrh/oMzT3pjHxFXAxPLTQc2Jb0mT";
+const PLACE: &str = "http://pki.acme.example/x509/devices.acme.example/crl/1";
+
+/// A list that a peer gave, if it is the issuer's and that of a place.
+fn read(bytes: &[u8], place: &str) -> Option<ReadList> {
+    read_list(bytes, AUTHORITY.as_ref()?, place).ok()
+}
+
+/// What is read is a list of one place, and holds until some time.
+pub(super) fn list(bytes: &[u8]) {
+    let Some(list) = read(bytes, PLACE) else { return };
+    assert!(list.next_update > Timestamp::default(), "it holds until no time");
+    assert!(read(bytes, "http://pki.acme.example/x509/devices.acme.example/crl/2").is_none(), "it is two lists");
+}
+
+/// Whether the decoder accepts a seed.
+#[cfg(test)]
+pub(super) fn is_good_list(bytes: &[u8]) -> bool {
+    read(bytes, PLACE).is_some_and(|list| list.number == 7)
 }
