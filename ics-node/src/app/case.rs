@@ -17,6 +17,9 @@ use crate::api::{Check, Evidence};
 /// How often a verdict is tried anew while the logs that it rests on go on.
 const TRIES: usize = 4;
 
+/// Why there is no verdict with its evidence, if nothing was rejected.
+const RENEWED: &str = "what other nodes answer is renewed faster than it is read";
+
 /// Whoever builds and tests this program sees every answer checked, a gateway's too: none leaves it that the checker
 /// rejects. At run time that would cost what memory is there to save.
 pub(super) const EVERY_ANSWER: bool = cfg!(debug_assertions);
@@ -38,27 +41,26 @@ impl App {
 
     /// The verdict as people read it, and as a case that the checker has accepted.
     pub(super) fn proven(&self, matter: &Matter<'_>) -> Result<(Verdict, Case), AppError> {
-        let mut rejection = None;
+        let mut why = RENEWED.to_owned();
         for _ in 0..TRIES {
-            let (verdict, case) = self.make_case(matter, self.clock().now())?;
+            let Some((verdict, case)) = self.make_case(matter, self.clock().now())? else { continue };
             match case.check() {
                 Ok(()) => return Ok((verdict, case)),
                 // The log may have gone on between the answer and the evidence for it.
-                Err(rejected) => rejection = Some(rejected),
+                Err(rejected) => why = rejected.to_string(),
             }
         }
-        let why = rejection.map_or_else(String::new, |rejection| rejection.to_string());
         Err(AppError::Internal(format!("the checker rejects the verdict on `{}`: {why}", matter.thing.text())))
     }
 
     /// A gateway's answer, which the checker has accepted with the evidence for it: the answer itself, out of memory where
     /// it comes from there, held against what the evidence comes to at the same moment.
     pub(super) fn proven_check(&self, matter: &Matter<'_>, depth: Depth) -> Result<Option<Check>, AppError> {
-        let mut why = String::new();
+        let mut why = RENEWED.to_owned();
         for _ in 0..TRIES {
             let now = self.clock().now();
             let Some(check) = self.decided(matter, depth, now)? else { return Ok(None) };
-            let (verdict, case) = self.make_case(matter, now)?;
+            let Some((verdict, case)) = self.make_case(matter, now)? else { continue };
             match case.check() {
                 Ok(()) if says(&check, &verdict) => return Ok(Some(check)),
                 // The log, or its home's word that this is all of it, may have come in between.
@@ -69,36 +71,43 @@ impl App {
         Err(AppError::Internal(format!("the checker rejects the answer on `{}`: {why}", matter.thing.text())))
     }
 
-    fn make_case(&self, matter: &Matter<'_>, now: Timestamp) -> Result<(Verdict, Case), AppError> {
+    /// `None` if another node's answer, which the verdict rests on, was renewed before its evidence was taken.
+    fn make_case(&self, matter: &Matter<'_>, now: Timestamp) -> Result<Option<(Verdict, Case)>, AppError> {
         let question = self.question(matter, now)?;
         let verdict = verdict(&question, matter.policy, now);
+        let Some(thing) = self.exhibits(&question.thing)? else { return Ok(None) };
+        let peer = match &question.peer {
+            Some(peer) => match self.exhibits(peer)? {
+                Some(shown) => Some(shown),
+                None => return Ok(None),
+            },
+            None => None,
+        };
         let case = Case {
             version: VERSION,
             usage: matter.usage.to_owned(),
             at: now,
-            thing: self.exhibits(&question.thing)?,
-            peer: question.peer.as_ref().map(|peer| self.exhibits(peer)).transpose()?,
+            thing,
+            peer,
             policy: matter.policy.document().clone(),
             verdict: Verdict { reasons: Vec::new(), ..verdict.clone() },
         };
-        Ok((verdict, case))
+        Ok(Some((verdict, case)))
     }
 
-    fn exhibits(&self, looked: &Looked) -> Result<Shown, AppError> {
+    fn exhibits(&self, looked: &Looked) -> Result<Option<Shown>, AppError> {
         let exhibit = |it: &Testimony| {
-            if let Some(evidence) = self.roamed_evidence(it, &looked.asked)? {
-                return Ok(Exhibit { evidence, withheld: it.withheld });
-            }
-            let id = it.record.as_ref().map(|record| record.identity.id);
-            let evidence = self.exhibit(&it.origin.domain, id, &looked.asked)?;
-            Ok(Exhibit { evidence, withheld: it.withheld })
+            let evidence = if self.is_here(&it.origin) {
+                let id = it.record.as_ref().map(|record| record.identity.id);
+                Some(self.exhibit(&it.origin.domain, id, &looked.asked)?)
+            } else {
+                self.roamed_evidence(it, looked)?
+            };
+            Ok(evidence.map(|evidence| Exhibit { evidence, withheld: it.withheld }))
         };
-        let heard = looked.testimonies.iter().map(exhibit);
-        Ok(Shown {
-            asked: looked.asked.clone(),
-            candidates: looked.candidates,
-            heard: heard.collect::<Result<_, AppError>>()?,
-        })
+        let heard: Option<Vec<Exhibit>> = looked.testimonies.iter().map(exhibit).collect::<Result<_, AppError>>()?;
+        let (asked, candidates) = (looked.asked.clone(), looked.candidates);
+        Ok(heard.map(|heard| Shown { asked, candidates, heard }))
     }
 
     /// What a domain says of an identity, or no more than how far it reaches.

@@ -26,7 +26,7 @@ use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::Finding;
 use ics_core::time::Timestamp;
-use ics_core::trust::{Testimony, TrustPolicy};
+use ics_core::trust::{Looked, Testimony, TrustPolicy};
 
 pub use self::kept::Asker;
 use self::kept::Outcome;
@@ -225,20 +225,20 @@ impl App {
         }
     }
 
-    /// The evidence for what others have answered; nothing for a domain that is here.
-    pub(super) fn roamed_evidence(&self, it: &Testimony, asked: &str) -> Result<Option<Evidence>, AppError> {
-        if self.is_here(&it.origin) {
-            return Ok(None);
-        }
-        let by_id = it.record.as_ref().map(|record| record.identity.id.to_string());
-        let asked = Query::parse(asked)?.canonical();
-        let sought = by_id.into_iter().chain([asked]).map(|asked| Sought { origin: it.origin.clone(), asked });
+    /// The evidence for what others have answered; nothing if they have given another answer since. They were asked by what
+    /// the thing was asked for, and by the ids that any domain knows it by.
+    pub(super) fn roamed_evidence(&self, it: &Testimony, looked: &Looked) -> Result<Option<Evidence>, AppError> {
+        let records = looked.testimonies.iter().filter_map(|heard| heard.record.as_ref());
+        let ids = records.map(|record| record.identity.id.to_string());
+        let asked = Query::parse(&looked.asked)?.canonical();
+        let sought = ids.chain([asked]).map(|asked| Sought { origin: it.origin.clone(), asked });
         let is_it = |answer: &Arc<Answer>| answer.attested.testimony == *it;
         let found = sought.filter_map(|sought| self.roaming().recall(&sought)).find(is_it);
         Ok(found.map(|answer| answer.evidence.clone()))
     }
 
-    fn is_here(&self, origin: &Origin) -> bool {
+    /// Whether a copy of the domain is here, or its home.
+    pub(super) fn is_here(&self, origin: &Origin) -> bool {
         let hosted = self.hosted(&origin.domain).ok();
         hosted.and_then(|hosted| hosted.domain()).is_some_and(|domain| domain.is(origin))
     }
