@@ -50,6 +50,7 @@ mod push;
 mod read;
 mod ready;
 mod recover;
+mod resolved;
 mod reveal;
 mod revocation;
 mod roam;
