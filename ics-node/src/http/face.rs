@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::{HttpResponse, web};
+use actix_web::http::header::EntityTag;
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -122,6 +123,21 @@ impl Face {
             work.await
         });
         done.await.map_err(Failure::internal)
+    }
+
+    /// The same with the answer's tag, for who may have it already.
+    ///
+    /// # Errors
+    /// As [`Face::blocking`].
+    pub(super) async fn tagged<T: Serialize>(
+        &self,
+        request: &HttpRequest,
+        work: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
+        tag: impl FnOnce(&T) -> EntityTag + Send + 'static,
+    ) -> Result<HttpResponse, Failure> {
+        let made = move |app: &App| work(app).map(|value| (tag(&value), answer::json_bytes(&value)));
+        let (tag, json) = self.blocking(made).await?;
+        Ok(answer::tagged(request, tag, || answer::bytes(answer::JSON, json)))
     }
 
     /// Answers out of memory, at once; or runs the use case on a thread that may block.

@@ -4,7 +4,7 @@ use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::Deserialize;
 
-use crate::api::ListQuery;
+use crate::api::{IdentityPage, ListQuery};
 use crate::app::problem::Code;
 use crate::app::{self, Extent};
 use crate::http::accept;
@@ -56,13 +56,8 @@ pub(super) async fn list(
     domain: Domain,
     query: Query<ListQuery>,
 ) -> Result<HttpResponse, Failure> {
-    let made = face.blocking(move |app| {
-        let page = app.list(reader.0, &domain.0, &query)?;
-        let tag = answer::tag(&(&page.items, &page.next, &page.as_of.root, page.as_of.time));
-        Ok((tag, answer::json_bytes(&page)))
-    });
-    let (tag, json) = made.await?;
-    Ok(answer::tagged(&request, tag, || answer::bytes(JSON, json)))
+    let tag = |page: &IdentityPage| answer::tag(&(&page.items, &page.next, &page.as_of.root, page.as_of.time));
+    face.tagged(&request, move |app| app.list(reader.0, &domain.0, &query), tag).await
 }
 
 pub(super) async fn record(
