@@ -2,7 +2,8 @@
 //!
 //! wrk's own delays come in whole milliseconds, at which it asks over all connections at once: then the last of them waits
 //! for all others, at any server. Time counts from the moment at which a question was due, so that a server that is late
-//! is not asked less.
+//! is not asked less. When the asking thread itself was held up, what was due or under way then is not counted: that says
+//! nothing of the server.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -18,11 +19,17 @@ const CONNECTIONS: usize = 64;
 /// Bytes of an answer at most.
 const ANSWER_BYTES: usize = 1_024;
 
+/// Between two steps of a client that has its processor there is a system call or two: some 20 microseconds at most.
+const HELD_UP: Duration = Duration::from_micros(200);
+
 /// What was seen.
 pub(crate) struct Paced {
     /// Answers in a second.
-    pub(crate) rate: f64,
-    pub(crate) p99: Duration,
+    rate: f64,
+    /// The times of those that count.
+    took: Vec<Duration>,
+    /// The share of the questions that did not count, because the client was held up.
+    left_out: f64,
 }
 
 /// Asks for a path on a processor of its own, for so long and so many times a second. Each answer has to begin with
@@ -43,14 +50,44 @@ pub(crate) fn ask(
     std::thread::scope(|scope| scope.spawn(run).join()).map_err(|_| "a thread panicked")?
 }
 
+/// The p99 of the turns: that of the middle one, that of the best, and that of all together.
+pub(crate) fn p99(turns: Vec<Paced>) -> String {
+    let left_out = mean(turns.iter().map(|turn| turn.left_out)) * 1e2;
+    let mut each: Vec<f64> = turns.iter().map(|turn| p99_of(turn.took.clone())).collect();
+    each.sort_by(f64::total_cmp);
+    let middle = each.get(each.len() / 2).copied().unwrap_or(f64::NAN);
+    let least = each.first().copied().unwrap_or(f64::NAN);
+    let all = p99_of(turns.into_iter().flat_map(|turn| turn.took).collect());
+    format!("{middle:.2} ms (best of {} turns {least:.2}, all {all:.2}; {left_out:.1} % not counted)", each.len())
+}
+
+/// In milliseconds.
+fn p99_of(mut took: Vec<Duration>) -> f64 {
+    took.sort_unstable();
+    took.get(took.len() * 99 / 100).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+}
+
+/// Answers in a second.
+pub(crate) fn rate(turns: &[Paced]) -> f64 {
+    mean(turns.iter().map(|turn| turn.rate))
+}
+
+fn mean(numbers: impl ExactSizeIterator<Item = f64>) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a few")]
+    let count = numbers.len() as f64;
+    let sum: f64 = numbers.sum();
+    sum / count
+}
+
 struct Asking<'a> {
     question: String,
     answer: &'a str,
     connections: Vec<TcpStream>,
     free: Vec<usize>,
-    /// Those that were asked, and when that was due: servers answer nearly in this order.
-    asked: VecDeque<(usize, Instant)>,
+    /// Those that were asked, and when that was due, where it counts: servers answer nearly in this order.
+    asked: VecDeque<(usize, Option<Instant>)>,
     took: Vec<Duration>,
+    left_out: usize,
 }
 
 impl<'a> Asking<'a> {
@@ -69,30 +106,37 @@ impl<'a> Asking<'a> {
             free: (0..CONNECTIONS).collect(),
             asked: VecDeque::new(),
             took: Vec::new(),
+            left_out: 0,
         })
     }
 
     fn go_on(mut self, rate: f64, time: Duration) -> Result<Paced, Error> {
         let began = Instant::now();
         let (mut due, mut state) = (began, 0x9e37_79b9_7f4a_7c15_u64);
+        let (mut last, mut held_up_until) = (began, began);
         while due.duration_since(began) < time || !self.asked.is_empty() {
+            let now = Instant::now();
+            if now.duration_since(last) > HELD_UP {
+                held_up_until = now;
+                self.asked.iter_mut().for_each(|(_, due)| *due = None);
+            }
+            last = now;
             if due.duration_since(began) < time
-                && due <= Instant::now()
+                && due <= now
                 && let Some(number) = self.free.pop()
             {
-                self.send(number, due)?;
+                self.send(number, (due >= held_up_until).then_some(due))?;
                 due += gap(&mut state, rate);
             }
             self.receive()?;
         }
-        self.took.sort_unstable();
-        let p99 = self.took.get(self.took.len() * 99 / 100).copied().ok_or("nothing was asked")?;
         #[expect(clippy::cast_precision_loss, reason = "some hundred thousands")]
-        let rate = self.took.len() as f64 / began.elapsed().as_secs_f64();
-        Ok(Paced { rate, p99 })
+        let (counted, left_out) = (self.took.len() as f64, self.left_out as f64);
+        let all = counted + left_out;
+        Ok(Paced { rate: all / began.elapsed().as_secs_f64(), took: self.took, left_out: left_out / all })
     }
 
-    fn send(&mut self, number: usize, due: Instant) -> Result<(), Error> {
+    fn send(&mut self, number: usize, due: Option<Instant>) -> Result<(), Error> {
         let mut connection = self.connections.get(number).ok_or("no such connection")?;
         connection.write_all(self.question.as_bytes())?;
         self.asked.push_back((number, due));
@@ -113,7 +157,10 @@ impl<'a> Asking<'a> {
         if !text.starts_with(self.answer) || !is_whole {
             return Err(format!("not the answer: {text}").into());
         }
-        self.took.push(due.elapsed());
+        match due {
+            Some(due) => self.took.push(due.elapsed()),
+            None => self.left_out += 1,
+        }
         self.asked.pop_front();
         self.free.push(number);
         Ok(())
