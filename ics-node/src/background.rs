@@ -17,6 +17,12 @@ const STEPS: i32 = 5;
 /// milliseconds only.
 const BREATH: Duration = Duration::from_micros(100);
 
+/// The same of work in bulk, of so many items or more. Since Linux 6.18 whoever lets others in gives up the rest of his
+/// slice of a millisecond or more with it: who does so ten times as often as others gets a small part of what they get.
+/// And for the writer, which there is only once, all others wait in the end.
+const LONG_BREATH: Duration = Duration::from_millis(2);
+const BULK: usize = 250;
+
 /// Does work that blocks, on a thread for such.
 pub(crate) fn spawn<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
     tokio::task::spawn_blocking(move || {
@@ -53,9 +59,18 @@ pub(crate) fn lower() {
 
 /// Lets in whoever waits for this processor; to be called often in work that computes for long.
 pub(crate) fn breathe() {
+    breathe_after(BREATH);
+}
+
+/// The same in work on so many items.
+pub(crate) fn breathe_among(items: usize) {
+    breathe_after(if items < BULK { BREATH } else { LONG_BREATH });
+}
+
+fn breathe_after(breath: Duration) {
     thread_local!(static LAST: Cell<Option<Instant>> = const { Cell::new(None) });
     let now = Instant::now();
-    if LAST.get().is_none_or(|last| now.duration_since(last) >= BREATH) {
+    if LAST.get().is_none_or(|last| now.duration_since(last) >= breath) {
         std::thread::yield_now();
         LAST.set(Some(Instant::now()));
     }

@@ -31,7 +31,7 @@ use super::problem::Code;
 use super::reveal::lose;
 use super::{App, AppError, random};
 use crate::api::{MirrorInfo, Problem};
-use crate::background::breathe;
+use crate::background::breathe_among;
 use crate::store::{Content, Fork, Key, NewContent, NewEntry, Part, Seal, StoreError, StoredEntry, WriteTx};
 
 impl App {
@@ -195,7 +195,7 @@ impl App {
             let mut decisions = writer.decisions();
             let mut at_hand = AtHand::new(&mut decisions);
             for entry in &entries.entries {
-                breathe();
+                breathe_among(entries.entries.len());
                 match entry {
                     VerifiedEntry::Whole { header, entry } => {
                         append_copied(tx, &mut at_hand, &mut domain, header, entry, checked.next(), now)?;

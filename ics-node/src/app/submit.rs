@@ -17,7 +17,7 @@ use super::judge::{AtHand, Judgement, judge, statement_kind};
 use super::problem::Code;
 use super::{App, AppError, fill, random};
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
-use crate::background::breathe;
+use crate::background::breathe_among;
 use crate::store::{Content, NewContent, NewEntry, Part, Pending, StoreError, WriteTx, Written};
 
 /// What became of one body in the writer.
@@ -189,9 +189,10 @@ pub(crate) fn append_all(
     let mut domain = hosted.working_at(tx.size())?;
     let mut decisions = hosted.decisions();
     let mut at_hand = AtHand::new(&mut decisions);
-    let mut outcomes = Vec::with_capacity(incoming.len());
+    let count = incoming.len();
+    let mut outcomes = Vec::with_capacity(count);
     for one in incoming {
-        breathe();
+        breathe_among(count);
         let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
         outcomes.push(append_one(tx, &mut domain, &mut at_hand, one, clock.now().max(last))?);
     }

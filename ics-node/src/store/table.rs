@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::error::StoreError;
 use super::sight::{Holding, RightsMark, Show, Sight};
 use super::types::{Content, DomainInfo, DomainNumber, Head, Key, Part, Position, Seal, StoredEntry};
+use crate::background::breathe_among;
 
 /// All domains, with whether they are held back after a restore.
 pub(crate) fn domains(connection: &Connection) -> Result<Vec<(DomainInfo, bool)>, StoreError> {
@@ -85,18 +86,26 @@ pub(crate) fn put_head(connection: &Connection, domain: DomainNumber, head: &Hea
     Ok(())
 }
 
-pub(crate) fn insert_entry(connection: &Connection, entry: &StoredEntry) -> Result<(), StoreError> {
+/// Adds entries; SQL is looked up once for all.
+pub(crate) fn insert_entries<'e>(
+    connection: &Connection,
+    entries: impl ExactSizeIterator<Item = &'e StoredEntry>,
+) -> Result<(), StoreError> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO entry (position, effective, leaf, header, salt, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
-    statement.execute(params![
-        Position::new(entry.domain, entry.index).0,
-        entry.effective,
-        entry.leaf,
-        entry.header,
-        entry.content.as_ref().map(|content| content.salt),
-        entry.content.as_ref().map(|content| content.body.as_slice()),
-    ])?;
+    let count = entries.len();
+    for entry in entries {
+        breathe_among(count);
+        statement.execute(params![
+            Position::new(entry.domain, entry.index).0,
+            entry.effective,
+            entry.leaf,
+            entry.header,
+            entry.content.as_ref().map(|content| content.salt),
+            entry.content.as_ref().map(|content| content.body.as_slice()),
+        ])?;
+    }
     Ok(())
 }
 

@@ -34,7 +34,6 @@ use super::state::DomainState;
 use super::table;
 use super::transaction::WriteTx;
 use super::types::{DomainNumber, Head, Key, Position, Seal, Standing, StoredEntry};
-use crate::background::breathe;
 
 /// Jobs, bytes and entries above which no further job joins a commit.
 const GROUP_JOBS: usize = 1024;
@@ -385,10 +384,7 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
     let transaction = log.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for (state, draft) in changed {
         let number = state.info.number;
-        for (entry, _) in &draft.entries {
-            breathe();
-            table::insert_entry(&transaction, entry)?;
-        }
+        table::insert_entries(&transaction, draft.entries.iter().map(|(entry, _)| entry))?;
         for (tile, hashes) in draft.tree.clone().take_full_tiles() {
             table::insert_tile(&transaction, number, tile, &hashes)?;
         }
