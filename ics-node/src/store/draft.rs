@@ -2,6 +2,7 @@
 //! job means no more than forgetting the end of the draft.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use ics_core::log::entry::leaf_data;
@@ -21,7 +22,7 @@ pub(crate) struct Draft {
     pub(crate) tree: Tree,
     pub(crate) entries: Vec<(StoredEntry, Vec<Key>)>,
     /// The indices of those entries by what they are found by, each in order.
-    postings: HashMap<Key, Indices>,
+    postings: HashMap<Key, Indices, Scatter>,
     /// The indices of erased entries, and what takes the place of their headers.
     pub(crate) erased: BTreeMap<u64, Vec<u8>>,
     pub(crate) alarms: Vec<DraftAlarm>,
@@ -50,6 +51,13 @@ impl Indices {
     }
 
     fn insert(&mut self, index: u64) {
+        // Nearly always behind all others.
+        if let Self::Many(indices) = self
+            && indices.last().is_some_and(|last| *last < index)
+        {
+            indices.push(index);
+            return;
+        }
         let Err(place) = self.as_slice().binary_search(&index) else { return };
         match self {
             Self::One(first) => *self = Self::Many(if place == 0 { vec![index, *first] } else { vec![*first, index] }),
@@ -63,6 +71,46 @@ impl Indices {
             Self::One(_) => {}
             Self::Many(indices) => indices.retain(|index| keeps(*index)),
         }
+    }
+}
+
+/// Places keys in a table. They are hashes, but everybody can make the same: a number that nobody knows keeps them from
+/// being made to meet. The hash of the standard library would take longer than all else that is done to file a key.
+#[derive(Debug)]
+struct Scatter(u64);
+
+impl Default for Scatter {
+    fn default() -> Self {
+        Self(RandomState::new().hash_one(0) | 1)
+    }
+}
+
+impl BuildHasher for Scatter {
+    type Hasher = Scattered;
+
+    fn build_hasher(&self) -> Scattered {
+        Scattered { by: self.0, hash: 0 }
+    }
+}
+
+/// The two halves of the product, added without carry: each bit depends on all.
+struct Scattered {
+    by: u64,
+    hash: u64,
+}
+
+impl Hasher for Scattered {
+    fn write_i64(&mut self, key: i64) {
+        let product = u128::from(self.hash ^ key.cast_unsigned()) * u128::from(self.by);
+        self.hash = (product >> 64) as u64 ^ (product & u128::from(u64::MAX)) as u64;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_i64(i64::from(*byte)));
+    }
+
+    fn finish(&self) -> u64 {
+        self.hash
     }
 }
 
@@ -93,7 +141,7 @@ impl Draft {
             tree: base.tree.clone(),
             base,
             entries: Vec::new(),
-            postings: HashMap::new(),
+            postings: HashMap::default(),
             erased: BTreeMap::new(),
             alarms: Vec::new(),
             seal: None,
