@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -42,6 +43,8 @@ enum Task {
 pub(crate) struct Flusher {
     tasks: Option<SyncSender<Task>>,
     thread: Option<JoinHandle<()>>,
+    /// Commits that were handed on and are not yet durable and visible.
+    under_way: Arc<AtomicUsize>,
 }
 
 impl Flusher {
@@ -50,7 +53,8 @@ impl Flusher {
         let (tasks, waiting) = sync_channel(COMMITS);
         let mut name = log.as_os_str().to_owned();
         name.push("-wal");
-        let flush = Flush { shared, wal_path: PathBuf::from(name), wal: None };
+        let under_way = Arc::new(AtomicUsize::new(0));
+        let flush = Flush { shared, wal_path: PathBuf::from(name), wal: None, under_way: Arc::clone(&under_way) };
         let thread = std::thread::Builder::new()
             .name("ics-flush".to_owned())
             .spawn(move || {
@@ -58,12 +62,18 @@ impl Flusher {
                 flush.run(&waiting);
             })
             .map_err(StoreError::io(log))?;
-        Ok(Self { tasks: Some(tasks), thread: Some(thread) })
+        Ok(Self { tasks: Some(tasks), thread: Some(thread), under_way })
     }
 
     /// Hands a commit on. If the thread is gone, the jobs are told so by that.
     pub(crate) fn take(&self, committed: Committed) {
+        self.under_way.fetch_add(1, Ordering::Relaxed);
         self.send(Task::Commit(committed));
+    }
+
+    /// Whether all that was handed on is durable and visible, or has failed.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.under_way.load(Ordering::Relaxed) == 0
     }
 
     /// Waits until all that was handed on is durable and visible, or the store takes no more writes.
@@ -94,6 +104,7 @@ struct Flush {
     shared: Arc<Shared>,
     wal_path: PathBuf,
     wal: Option<File>,
+    under_way: Arc<AtomicUsize>,
 }
 
 impl Flush {
@@ -116,6 +127,7 @@ impl Flush {
             }
             outcomes.insert(number, Ok(head));
         }
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
         for (domain, answer) in answers {
             let gone = || Err(StoreError::not_found(format!("domain number {}", domain.get())));
             let outcome = outcomes.get(&domain).cloned().unwrap_or_else(gone);

@@ -40,6 +40,11 @@ const GROUP_JOBS: usize = 1024;
 const GROUP_BYTES: usize = 8 << 20;
 const GROUP_ENTRIES: usize = 10_000;
 
+/// Entries above which none joins either if nothing is being synced: judging so many takes as long as a sync. Else all who
+/// submit in bulk would wait for the same commit, and then all have their next statements checked at once, while the
+/// writer has nothing to do.
+const WORTH_ENTRIES: usize = 500;
+
 /// Bytes of headers and bodies after which the write-ahead log is copied into the database.
 const CHECKPOINT_BYTES: usize = 8 << 20;
 
@@ -104,7 +109,11 @@ impl Group {
     fn has_room(&self) -> bool {
         self.answers.len() < GROUP_JOBS
             && self.drafts.values().map(|draft| draft.bytes).sum::<usize>() < GROUP_BYTES
-            && self.drafts.values().map(|draft| draft.entries.len()).sum::<usize>() < GROUP_ENTRIES
+            && self.entries() < GROUP_ENTRIES
+    }
+
+    fn entries(&self) -> usize {
+        self.drafts.values().map(|draft| draft.entries.len()).sum()
     }
 }
 
@@ -126,7 +135,8 @@ impl Writer {
                 match task {
                     Task::Write(write) => {
                         self.join(&mut group, write);
-                        next = if group.has_room() { tasks.try_recv().ok() } else { None };
+                        let is_due = group.entries() >= WORTH_ENTRIES && self.flusher.is_idle();
+                        next = if group.has_room() && !is_due { tasks.try_recv().ok() } else { None };
                     }
                     Task::Desk(work) => {
                         self.finish(core::mem::take(&mut group));

@@ -57,6 +57,28 @@ fn waiting_jobs_share_one_commit_and_see_each_other() {
 }
 
 #[test]
+fn who_brings_many_waits_for_no_other_while_nothing_is_synced() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["first"]).expect("append");
+    let (release, held) = hold_up(&store, domain);
+    let pending: Vec<_> = [600, 1]
+        .into_iter()
+        .map(|count| {
+            let job = move |tx: &mut WriteTx<'_>| {
+                (0..count).try_for_each(|number| tx.append(entry(&format!("one of {number}"))).map(drop))
+            };
+            store.write(domain, job).expect("queue")
+        })
+        .collect();
+    release.send(()).expect("held");
+    held.wait().expect("held job");
+    let sizes: Vec<_> = pending.into_iter().map(|pending| pending.wait().expect("written").head.size).collect();
+    assert_eq!(sizes, [601, 602]);
+    assert_sound(&store);
+}
+
+#[test]
 fn many_threads_write_and_read() {
     let dir = tempfile::tempdir().expect("dir");
     let (store, domain) = with_home(dir.path());
