@@ -1,6 +1,6 @@
 //! TLS as a client: shows the node's certificate, and knows a server by its pinned key or by the web's authorities.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,17 +19,19 @@ use super::pin::KeyPin;
 pub struct ClientTls {
     provider: Arc<CryptoProvider>,
     own: NodeCertificate,
-    web: Result<Arc<Verifier>, Error>,
+    web: WebAuthorities,
 }
+
+/// The web's authorities that this machine knows, read once a server is believed by nothing else: they are hundreds of
+/// certificates. Without any, only pinned servers are known.
+type WebAuthorities = Arc<OnceLock<Result<Verifier, Error>>>;
 
 impl ClientTls {
     /// With the node's certificate, for servers that ask who reads.
     #[must_use]
     pub fn new(own: NodeCertificate) -> Self {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        // Without authorities on this machine only pinned servers are known.
-        let web = Verifier::new(Arc::clone(&provider)).map(Arc::new);
-        Self { provider, own, web }
+        Self { provider, own, web: WebAuthorities::default() }
     }
 
     /// For one peer: its server is believed when it proves the pinned key, or when the web's authorities vouch for its
@@ -38,7 +40,7 @@ impl ClientTls {
     /// # Errors
     /// When no version of TLS can be offered.
     pub fn for_peer(&self, pin: Option<KeyPin>) -> Result<ClientConfig, Error> {
-        let verifier = KnownServer { provider: Arc::clone(&self.provider), pin, web: self.web.clone() };
+        let verifier = KnownServer { provider: Arc::clone(&self.provider), pin, web: Arc::clone(&self.web) };
         let builder =
             ClientConfig::builder_with_provider(Arc::clone(&self.provider)).with_safe_default_protocol_versions()?;
         let own = OwnCertificate(self.own.certified());
@@ -66,7 +68,7 @@ impl ResolvesClientCert for OwnCertificate {
 struct KnownServer {
     provider: Arc<CryptoProvider>,
     pin: Option<KeyPin>,
-    web: Result<Arc<Verifier>, Error>,
+    web: WebAuthorities,
 }
 
 impl ServerCertVerifier for KnownServer {
@@ -82,7 +84,8 @@ impl ServerCertVerifier for KnownServer {
         if self.pin == Some(key) {
             return Ok(ServerCertVerified::assertion());
         }
-        let web = self.web.as_ref().map_err(Clone::clone)?;
+        let web = self.web.get_or_init(|| Verifier::new(Arc::clone(&self.provider)));
+        let web = web.as_ref().map_err(Clone::clone)?;
         web.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
     }
 
