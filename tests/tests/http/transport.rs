@@ -22,6 +22,15 @@ async fn unknown_routes_and_methods() {
     for path in ["/v2", "/v1/", "/v1/domains/", "/v1/node/x", "//v1/node", "/v1/../v1/nothing"] {
         node.get(path).await.is_problem(path, (404, "unknown-route"));
     }
+    // Below what many routes begin with.
+    for path in [
+        "/v1/domains/nowhere.example/",
+        "/v1/domains/nowhere.example/nothing",
+        "/.well-known/est",
+        "/x509/a/.well-known/est/b",
+    ] {
+        node.get(path).await.is_problem(path, (404, "unknown-route"));
+    }
     for endpoint in TABLE {
         let path = example(endpoint.path);
         for method in ["PUT", "DELETE", "PATCH", "BREW"] {

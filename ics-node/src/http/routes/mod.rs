@@ -20,6 +20,7 @@ mod watch;
 mod witness;
 pub(super) mod x509;
 
+use actix_web::dev::HttpServiceFactory;
 use actix_web::guard;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -157,22 +158,38 @@ fn endpoints() -> impl Iterator<Item = &'static Endpoint> {
     acme::TABLE.iter().chain(TABLE).chain(hkp::TABLE).chain(x509::TABLE)
 }
 
+/// What many paths begin with. It is matched once, and not by each of them: of a path with a parameter the router makes
+/// a table of tens of KiB, in each of its threads. What begins like this and has no route here has none at all.
+const SCOPES: [&str; 3] = ["/v1/domains/{domain}", "/.well-known/est", "/x509/{label}/.well-known/est"];
+
 /// Registers the wanted routes, and what answers where there is none.
 pub(super) fn register(config: &mut ServiceConfig, wanted: impl Fn(&Endpoint) -> bool) {
     let mut paths: Vec<&str> = Vec::new();
     for endpoint in endpoints().filter(|endpoint| wanted(endpoint)) {
         if !paths.contains(&endpoint.path) {
             paths.push(endpoint.path);
-            register_path(config, endpoint.path);
         }
+    }
+    for scope in SCOPES {
+        let inner = paths.iter().filter_map(|path| Some(resource(path, within(scope, path)?)));
+        config.service(inner.fold(web::scope(scope), actix_web::Scope::service));
+    }
+    for path in paths.iter().filter(|path| SCOPES.iter().all(|scope| within(scope, path).is_none())) {
+        config.service(resource(path, path));
     }
     config.default_service(web::to(no_route));
 }
 
-/// All methods of one path. Only the last path of key servers matches what others match, and comes behind them.
-fn register_path(config: &mut ServiceConfig, path: &'static str) {
+/// What a path has behind a scope.
+fn within<'a>(scope: &str, path: &'a str) -> Option<&'a str> {
+    path.strip_prefix(scope).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// All methods of one path, of which the router matches what is left of it behind its scope. Only the last path of key
+/// servers matches what others match, and comes behind them.
+fn resource(path: &'static str, rest: &str) -> impl HttpServiceFactory + use<> {
     let endpoints = || endpoints().filter(move |endpoint| endpoint.path == path);
-    let mut resource = web::resource(path);
+    let mut resource = web::resource(rest);
     for endpoint in endpoints() {
         resource = resource.route((endpoint.handle)(method(endpoint.method)));
     }
@@ -182,7 +199,7 @@ fn register_path(config: &mut ServiceConfig, path: &'static str) {
         let answer = other_method(&request, &allow, open);
         async move { answer }
     };
-    config.service(resource.default_service(web::to(other)).wrap(cross_origin(open)));
+    resource.default_service(web::to(other)).wrap(cross_origin(open))
 }
 
 fn method(name: &str) -> Route {
