@@ -4,6 +4,7 @@ mod commands;
 mod context;
 mod exit;
 mod files;
+mod memory;
 mod output;
 mod progress;
 mod record;
@@ -86,6 +87,7 @@ enum Color {
 /// Runs the command line and says how it ended.
 #[must_use]
 pub fn run() -> ExitCode {
+    memory::begin();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {

@@ -16,5 +16,16 @@ fn a_small_node_takes_memory_in_small_pages_and_a_large_one_in_huge_ones() {
         stage.start();
         let status = std::fs::read_to_string(format!("/proc/{}/status", stage.process())).expect("its status");
         assert!(status.contains(&format!("THP_enabled:\t{huge}")), "{memory_mib}: {status}");
+        // Two may be there before the program can say anything.
+        let held = huge_kib(stage.process());
+        assert!(huge == 1 || held <= 4_096, "{memory_mib}: {held} KiB in huge pages");
     }
+}
+
+/// What a process holds in huge pages, in KiB.
+#[cfg(target_os = "linux")]
+fn huge_kib(process: u32) -> u32 {
+    let smaps = std::fs::read_to_string(format!("/proc/{process}/smaps_rollup")).expect("its memory");
+    let line = smaps.lines().find_map(|line| line.strip_prefix("AnonHugePages:")).expect("a line of it");
+    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }

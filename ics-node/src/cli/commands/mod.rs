@@ -47,6 +47,7 @@ use ics_core::vocabulary::Attribute;
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
+use super::memory;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -233,6 +234,9 @@ pub(super) enum Command {
 
 impl Command {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if !matches!(self, Self::Serve(_)) {
+            memory::command();
+        }
         match self {
             Self::Init(command) => command.run(context),
             Self::Serve(command) => command.run(context),

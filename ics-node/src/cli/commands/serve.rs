@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::app::{AppError, IssuerKey, NodeKeys};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::files;
+use crate::cli::{files, memory};
 use crate::config::{Config, FILE_NAME, NodeConfig, ResponderConfig};
 use crate::http::stop_signal;
 use crate::observe;
@@ -34,9 +34,7 @@ impl Serve {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
-        if node.memory_mib < HUGE_PAGES_MIB {
-            take_small_pages();
-        }
+        memory::node(node.memory_mib);
         let keys = node_keys(context, node)?;
         observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -56,19 +54,6 @@ impl Serve {
             service.run(stop).await.map_err(|error| failed(&error))
         })?;
         Ok(Exit::Ok)
-    }
-}
-
-/// Memory for answers from which on a node fills huge pages, and looks things up faster in them.
-const HUGE_PAGES_MIB: u32 = 512;
-
-/// Has the system give this process memory in small pages only. The allocator asks for huge ones, which a small node does
-/// not fill.
-fn take_small_pages() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
-        // It runs all the same.
-        tracing::debug!(%error, "memory comes in huge pages");
     }
 }
 
