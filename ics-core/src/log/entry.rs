@@ -131,6 +131,8 @@ mod tests {
             assert_eq!(EntryKind::from_code(code), Some(kind));
         }
         assert_eq!((EntryKind::from_code(0), EntryKind::from_code(7)), (None, None));
+        let words = ["statement", "document", "certificate", "descriptor", "erasure", "certification"];
+        assert_eq!(EntryKind::ALL.map(EntryKind::as_str), words);
     }
 
     #[test]

@@ -98,3 +98,54 @@ fn only_checkpoints_are_cosigned_and_only_by_keys_for_it() {
     let spaced = cosign(&log.checkpoint(), "w example", &signing_key(2), AT);
     assert!(matches!(spaced, Err(CheckpointError::Note(NoteError::Name(_)))));
 }
+
+/// A witness answers with lines; what they say of other keys is none of the asker's business.
+#[test]
+fn of_lines_that_are_answered_only_those_of_the_key_are_taken() {
+    let (log, key) = (ExampleLog::new(3), cosigner("w.example", 2));
+    let note = log.checkpoint();
+    let by = |name: &str, seed| line(&note, name, &signing_key(seed), AT).unwrap() + "\n";
+    let (mine, namesake, renamed) = (by("w.example", 2), by("w.example", 3), by("v.example", 2));
+    let cosigned = cosign(&note, "w.example", &signing_key(2), AT).unwrap();
+    assert_eq!(cosigned, format!("{note}{mine}"));
+    for lines in [mine.clone(), format!("{namesake}{mine}{renamed}")] {
+        assert_eq!(take(&note, &lines, &key).as_ref(), Ok(&cosigned));
+    }
+    let unsigned = || CheckpointError::from(NoteError::Unsigned("w.example".into()));
+    let late = format!("{}{mine}", renamed.repeat(limits::NOTE_SIGNATURES));
+    for lines in ["", namesake.as_str(), renamed.as_str(), late.as_str()] {
+        assert_eq!(take(&note, lines, &key), Err(unsigned()), "{lines}");
+        assert_eq!(take(&cosigned, lines, &key), Err(unsigned()), "it was there before: {lines}");
+    }
+    let of_another = line(&ExampleLog::new(4).checkpoint(), "w.example", &signing_key(2), AT).unwrap();
+    let bad = NoteError::BadSignature("w.example".into());
+    assert_eq!(take(&note, &of_another, &key), Err(bad.into()));
+    assert!(matches!(take(&note, "no line\n", &key), Err(CheckpointError::Note(NoteError::SignatureLine(_)))));
+}
+
+#[test]
+fn the_later_cosignature_of_each_known_key_is_merged() {
+    let (log, seconds) = (ExampleLog::new(3), Timestamp::from_seconds);
+    let cosigned = |note: &str, by: &[(&str, u8, u64)]| {
+        by.iter().fold(note.to_owned(), |note, (name, seed, at)| {
+            cosign(&note, name, &signing_key(*seed), seconds(*at)).unwrap()
+        })
+    };
+    let (home, first, second) = (cosigner("home.example", 1), cosigner("w1.example", 2), cosigner("w2.example", 3));
+    let (namesake, stranger) = (cosigner("home.example", 4), cosigner("w3.example", 5));
+    let keys = [home.clone(), first.clone(), second.clone()];
+    let into = cosigned(&log.checkpoint(), &[("home.example", 1, 100), ("w1.example", 2, 200)]);
+    let news = [("home.example", 1, 160), ("w1.example", 2, 150), ("w2.example", 3, 300)];
+    let others = [("home.example", 4, 400), ("w3.example", 5, 500)];
+    let from = cosigned(&log.checkpoint(), &[&news[..], &others].concat());
+    let merged = merge(&into, &from, &keys).unwrap();
+    let found = times(&merged, [&home, &first, &second, &namesake, &stranger]);
+    assert_eq!(found, Ok(vec![(&home, seconds(160)), (&first, seconds(200)), (&second, seconds(300))]));
+    assert_eq!(merge(&merged, &from, &keys).as_ref(), Ok(&merged), "nothing is news twice");
+    let of_another = cosigned(&ExampleLog::new(4).checkpoint(), &news);
+    assert_eq!(merge(&into, &of_another, &keys).as_ref(), Ok(&into), "it says nothing of this checkpoint");
+    let last = from.lines().last().unwrap().to_owned() + "\n";
+    let spoilt = format!("{}{last}", log.checkpoint().replace("\n3\n", "\n4\n"));
+    let bad = NoteError::BadSignature("w3.example".into());
+    assert_eq!(merge(&spoilt, &spoilt, &[stranger]), Err(bad.into()));
+}

@@ -8,7 +8,7 @@ use crate::log::entry::{Entry, EntryKind, Header, HeaderError};
 use crate::log::fixtures::{ExampleLog, entry, signing_key};
 use crate::log::hash::HashError;
 use crate::log::merkle::{ProofError, Tree};
-use crate::log::note::NoteError;
+use crate::log::note::{Note, NoteError};
 use crate::time::Timestamp;
 
 fn body(index: u64) -> Vec<u8> {
@@ -76,6 +76,7 @@ fn whatever_is_changed_is_refused() {
         (Box::new(|r| r.proof.swap(0, 1)), EvidenceError::Proof(ProofError::Root)),
         (Box::new(|r| r.proof.truncate(4)), proof_length(4)),
         (Box::new(|r| r.proof = longer(1)), proof_length(good.proof.len() + 1)),
+        (Box::new(|r| r.proof = longer(59)), proof_length(64)),
         (Box::new(|r| r.proof = longer(60)), EvidenceError::ProofHashes(65)),
         (Box::new(|r| r.checkpoint = ExampleLog::new(19).checkpoint()), EvidenceError::Proof(ProofError::Root)),
         (
@@ -141,6 +142,38 @@ fn a_tlog_proof_is_read_back_and_verifies() {
             assert_eq!(source, log.receipt(index).source());
             assert_eq!(source.verify(&body(index), &log.key()), Ok(log.head()));
         }
+    }
+}
+
+/// The bound keeps nothing out that can be written, and little else in.
+#[test]
+fn the_longest_tlog_proof_is_read() {
+    let log = ExampleLog::new(1);
+    let mut note = Note::parse(&log.checkpoint()).unwrap();
+    let name = |number: usize| format!("{}{number:02}", "n".repeat(limits::NAME_BYTES - 2));
+    while let Ok(()) = note.sign(&name(note.signatures().len()), &signing_key(1)) {}
+    let source = Source {
+        index: u64::MAX,
+        header: vec![0; limits::HEADER_BYTES],
+        proof: vec![Hash([7; 32]); limits::PROOF_HASHES],
+        checkpoint: note.to_string(),
+        ..log.receipt(0).source()
+    };
+    let text = source.to_tlog_proof();
+    let shorter_note = limits::NOTE_BYTES - source.checkpoint.len();
+    assert!((PROOF_BYTES - 128..=PROOF_BYTES).contains(&(text.len() + shorter_note)), "{}", text.len());
+    assert_eq!(Source::from_tlog_proof(&text), Ok(source));
+    let bare = "x".repeat(PROOF_BYTES);
+    assert_eq!(Source::from_tlog_proof(&bare), Err(TlogProofError::Lacks("an empty line")));
+    assert_eq!(Source::from_tlog_proof(&format!("{bare}x")), Err(TlogProofError::TooLong(PROOF_BYTES + 1)));
+}
+
+#[test]
+fn a_tlog_proof_is_told_by_its_first_line() {
+    let proof = ExampleLog::new(1).receipt(0).to_tlog_proof();
+    assert!(Source::is_tlog_proof(proof.as_bytes()));
+    for other in ["", "c2sp.org/tlog-proof@v1", "c2sp.org/tlog-proof@v12\n", "{}", &format!("\n{proof}")] {
+        assert!(!Source::is_tlog_proof(other.as_bytes()), "{other}");
     }
 }
 

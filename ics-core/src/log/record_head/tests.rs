@@ -107,4 +107,7 @@ fn more_than_the_bounds_is_not_read() {
     let long = "x".repeat(limits::RECORD_HEAD_BYTES + 1);
     assert_eq!(RecordHead::open(&long, &log.key()), Err(RecordHeadError::TooLong(long.len())));
     assert_eq!(RecordHead::parse(&long), Err(RecordHeadError::TooLong(long.len())));
+    let longest = "x".repeat(limits::RECORD_HEAD_BYTES);
+    assert_eq!(RecordHead::parse(&longest), Err(RecordHeadError::Cut));
+    assert!(matches!(RecordHead::open(&longest, &log.key()), Err(RecordHeadError::Note(NoteError::Form(_)))));
 }
