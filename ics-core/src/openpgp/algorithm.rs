@@ -228,4 +228,40 @@ mod tests {
         assert!(!KeyAlgorithm::Ed448.takes_hash(HashAlgorithm::Sha384));
         assert!(!KeyAlgorithm::Rsa.takes_hash(HashAlgorithm::Sha3_512));
     }
+
+    /// The tables are closed: who adds an algorithm says here what it is.
+    #[test]
+    fn what_each_key_algorithm_is() {
+        use HashAlgorithm::{Sha256, Sha384, Sha512};
+        type Row = (u8, &'static str, &'static [u8], bool, HashAlgorithm, &'static [u8]);
+        let any: &[u8] = &[8, 9, 10, 12, 14];
+        let table: [Row; 9] = [
+            (1, "RSA", &[4, 6], false, Sha512, &[8, 9, 10]),
+            (19, "ECDSA P-256", &[4, 6], false, Sha256, any),
+            (19, "ECDSA P-384", &[4, 6], false, Sha384, &[9, 10, 14]),
+            (19, "ECDSA P-521", &[4, 6], false, Sha512, &[10, 14]),
+            (22, "Ed25519", &[4], false, Sha512, any),
+            (27, "Ed25519", &[4, 6], false, Sha512, any),
+            (28, "Ed448", &[4, 6], false, Sha512, &[10, 14]),
+            (30, "ML-DSA-65+Ed25519", &[6], true, Sha512, any),
+            (31, "ML-DSA-87+Ed448", &[6], true, Sha512, any),
+        ];
+        for (algorithm, (id, name, versions, is_post_quantum, preferred, hashes)) in
+            KeyAlgorithm::ALL.into_iter().zip(table)
+        {
+            assert_eq!((algorithm.id(), algorithm.to_string().as_str()), (id, name));
+            let fits: Vec<u8> = (0..=9).filter(|version| algorithm.fits_version(*version)).collect();
+            let takes: Vec<u8> = HashAlgorithm::ALL
+                .into_iter()
+                .filter(|hash| algorithm.takes_hash(*hash))
+                .map(HashAlgorithm::id)
+                .collect();
+            assert_eq!((fits.as_slice(), takes.as_slice()), (versions, hashes), "{name}");
+            assert_eq!(
+                (algorithm.is_post_quantum(), algorithm.preferred_hash()),
+                (is_post_quantum, preferred),
+                "{name}"
+            );
+        }
+    }
 }

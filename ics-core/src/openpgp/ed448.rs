@@ -67,6 +67,14 @@ mod tests {
         let mut signed_one = small(1);
         signed_one[56] = 0x80;
         assert!(!is_canonical_encoding(&signed_one));
+        let signed = |mut point: [u8; BYTES]| {
+            point[56] |= 0x80;
+            point
+        };
+        assert!(!is_canonical_encoding(&signed(MINUS_ONE)) && is_canonical_encoding(&signed(small(2))));
+        assert!(
+            has_small_order(&small(0)) && has_small_order(&signed(small(0))) && !has_small_order(&signed(small(2)))
+        );
         assert!(has_small_order(&small(1)) && has_small_order(&MINUS_ONE) && !has_small_order(&small(2)));
         assert!(!is_well_formed(&[small(2), L].concat()) && is_well_formed(&[small(2), small(9)].concat()));
         assert!(!is_well_formed(&[P, small(9)].concat()) && !is_well_formed(&[0; 113]));

@@ -399,11 +399,27 @@ mod tests {
         };
         assert_eq!(key(2048, 1, &[1, 0, 1]), Ok(KeyAlgorithm::Rsa));
         assert_eq!(key(4096, 1, &[3]), Ok(KeyAlgorithm::Rsa));
+        assert_eq!(key(2048, 1, &[0xff; 4]), Ok(KeyAlgorithm::Rsa));
         assert_eq!(key(2047, 1, &[3]), Err(KeyError::RsaBits(2047)));
         assert_eq!(key(4097, 1, &[3]), Err(KeyError::RsaBits(4097)));
         assert_eq!(key(2048, 2, &[3]), Err(KeyError::RsaNumbers));
         for e in [&[1][..], &[4], &[1, 0, 0, 0, 1]] {
             assert_eq!(key(2048, 1, e), Err(KeyError::RsaNumbers));
+        }
+    }
+
+    #[test]
+    fn points_are_uncompressed_and_as_long_as_the_curve_asks() {
+        for (algorithm, bytes) in [(KeyAlgorithm::P256, 65), (KeyAlgorithm::P384, 97), (KeyAlgorithm::P521, 133)] {
+            let key = |first: u8, length: usize| {
+                let point = [&[first], &vec![7; length - 1][..]].concat();
+                let material = ecdsa_material(algorithm, &point);
+                PublicKey::from_material(4, Timestamp::default(), algorithm, &material).map(|key| key.algorithm())
+            };
+            assert_eq!(key(4, bytes), Ok(algorithm));
+            for (first, length) in [(4, bytes - 1), (4, bytes + 1), (5, bytes), (2, bytes), (2, bytes / 2 + 1)] {
+                assert_eq!(key(first, length), Err(KeyError::Point), "{algorithm}: {first} and {length} octets");
+            }
         }
     }
 

@@ -176,4 +176,92 @@ mod tests {
         assert!(matches!(verify(&key, MESSAGE, &[0x30, 0x02, 0x02, 0x00]), Err(PossessionError::Form(_))));
         assert!(verify(&key, MESSAGE, &[0; 64]).is_err());
     }
+
+    /// A signature that was made for something else fits nowhere, and nothing may stand around it.
+    #[test]
+    fn one_openpgp_signature_over_a_document_and_nothing_else() {
+        let at = Timestamp::from_seconds(1_700_000_000);
+        let signer = Ed25519Signer::from_seed(&[7; 32], 4, at).expect("a key");
+        let key = signer.public_key();
+        let good = sign(&signer, MESSAGE, at, &[1; 32]).expect("signed");
+        let body = packet::all(&good).expect("a packet")[0].body;
+        let mut marker = Vec::new();
+        packet::write(&mut marker, packet::MARKER, body);
+        for wrong in [marker, [&good[..], &[0]].concat(), good.repeat(2), key.to_packet(), Vec::new()] {
+            assert_eq!(verify(key, MESSAGE, &wrong), Err(PossessionError::Form(key.algorithm())), "{wrong:?}");
+        }
+        let certification = 0x10;
+        let draft = Draft::new(certification, &signer, at).sign(&signer, Over::Document(MESSAGE), &[1; 32]);
+        let mut other = Vec::new();
+        write_packet(&mut other, &draft.expect("signed"));
+        assert_eq!(verify(key, MESSAGE, &other), Err(SignatureError::Kind(certification).into()));
+    }
+
+    #[test]
+    fn a_key_stands_first_in_what_is_said_of_it() {
+        let signer = Ed25519Signer::from_seed(&[7; 32], 4, Timestamp::default()).expect("a key");
+        let key = signer.public_key();
+        let mut user_id = Vec::new();
+        packet::write(&mut user_id, packet::USER_ID, key.body());
+        assert_eq!(subject_key(&[&key.to_packet()[..], &user_id].concat()).as_ref(), Some(key));
+        for none in [&user_id[..], &[&user_id[..], &key.to_packet()].concat(), &[], b"{}"] {
+            assert_eq!(subject_key(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn an_rsa_signature_is_as_long_as_the_modulus() {
+        use sequoia_openpgp::crypto::{Signer as _, mpi};
+        use sequoia_openpgp::packet::Key;
+        use sequoia_openpgp::packet::key::{Key4, SecretParts, UnspecifiedRole};
+
+        let secret: Key<SecretParts, UnspecifiedRole> = Key4::generate_rsa(2048).expect("a key").into();
+        let mut pair = secret.into_keypair().expect("not encrypted");
+        let signer = crate::openpgp::signer::KeyPairSigner::new(pair.clone()).expect("accepted");
+        let key = signer.public_key();
+        let digest = HashAlgorithm::Sha256.digest(&[MESSAGE]);
+        let made = pair.sign(sequoia_openpgp::types::HashAlgorithm::SHA256, &digest).expect("signed");
+        let mpi::Signature::RSA { s } = made else { panic!("RSA") };
+        let raw = s.value_padded(256).expect("as wide").to_vec();
+        assert_eq!(verify(key, MESSAGE, &raw), Ok(()));
+        assert_eq!(verify(key, b"another", &raw), Err(SignatureFault::Bad.into()));
+        for wrong in [&raw[1..], &[&[0], &raw[..]].concat()] {
+            assert_eq!(verify(key, MESSAGE, wrong), Err(PossessionError::Form(KeyAlgorithm::Rsa)));
+        }
+    }
+
+    #[test]
+    fn der_holds_two_integers_and_nothing_else() {
+        let integer = |bytes: &[u8]| [&[2, bytes.len() as u8], bytes].concat();
+        let sequence = |content: &[u8]| [&[0x30, content.len() as u8], content].concat();
+        let two = |r: &[u8], s: &[u8]| sequence(&[integer(r), integer(s)].concat());
+        let long = [7; 34];
+        for (r, s) in [(&[1][..], &[2, 3][..]), (&long[..33], &[2]), (&[1], &long[..33])] {
+            assert_eq!(der(&two(r, s)), Some((r, s)));
+        }
+        let good = two(&[1], &[2, 3]);
+        let with = |place: usize, byte: u8| {
+            let mut wrong = good.clone();
+            wrong[place] = byte;
+            wrong
+        };
+        for wrong in [
+            two(&long, &[2]),
+            two(&[1], &long),
+            two(&[], &[2]),
+            two(&[1], &[]),
+            sequence(&integer(&[1])),
+            sequence(&[integer(&[1]), integer(&[2]), vec![0]].concat()),
+            [&good[..], &[0]].concat(),
+            good[..good.len() - 1].to_vec(),
+            with(0, 0x31),
+            with(1, 8),
+            with(2, 3),
+            with(5, 3),
+            with(6, 1),
+            with(6, 3),
+        ] {
+            assert_eq!(der(&wrong), None, "{wrong:02x?}");
+        }
+    }
 }

@@ -400,3 +400,74 @@ fn a_certificate_grows_and_never_shrinks() {
     let other = Certificate::make(&signer(2, 4), NAME, created(), &SALT).expect("made");
     assert!(!Certificate::parse(&other).expect("accepted").extends(&first));
 }
+
+/// What is made on behalf of a domain is certified by keys that may still do so, at some time.
+#[test]
+fn a_key_certifies_unless_it_is_revoked_for_ever_or_may_not() {
+    let certifies = |making: &Making| making.certificate().certifying_key().cloned();
+    let with = |draft: fn(Draft) -> Draft| {
+        let making = Making::new(4);
+        let revocation = draft(making.draft(KEY_REVOCATION, seconds(1000)));
+        making.direct(revocation).named()
+    };
+    let plain = Making::new(4).named();
+    assert_eq!(certifies(&plain).as_ref(), Ok(plain.primary.public_key()));
+    let retired = with(|draft| draft.with(sub::REASON, &[3]));
+    assert!(certifies(&retired).is_ok());
+    assert_eq!(certifies(&with(|draft| draft)), Err(KeyRefusal::Revoked(plain.fingerprint())));
+    let signs_only = Making::new(4).named().direct_later(1000);
+    assert_eq!(certifies(&signs_only), Err(KeyRefusal::Purpose(plain.fingerprint(), Purpose::Certify)));
+    let signed_only = Making::new(4);
+    let older = signed_only.draft(CERTIFICATION, seconds(5)).with(sub::KEY_FLAGS, &[MAY_CERTIFY]);
+    assert!(certifies(&signed_only.user_id(NAME, vec![older]).direct_later(1)).is_ok(), "the newest decides");
+}
+
+#[test]
+fn a_certificate_lists_its_keys_and_user_ids() {
+    let (signing, encrypting) = (signer(2, 4), [&[4, 0x69, 0x55, 0xb9, 0x00, 25][..], &[9; 32]].concat());
+    let making = Making::new(4).named();
+    let revoked = vec![making.draft(CERTIFICATION, created()), making.draft(CERTIFICATION_REVOCATION, seconds(9))];
+    let making = making.user_id("Former", revoked);
+    let signs = making.draft(SUBKEY_BINDING, created()).with(sub::KEY_FLAGS, &[MAY_SIGN]);
+    let encrypts = making.draft(SUBKEY_BINDING, created()).with(sub::KEY_FLAGS, &[0x0c]);
+    let making = making.subkey(signing.public_key().body(), vec![signs]).subkey(&encrypting, vec![encrypts]);
+    let certificate = making.certificate();
+    let fingerprint = crate::openpgp::key::fingerprint(&encrypting).expect("a key");
+    let all = [making.fingerprint(), signing.public_key().fingerprint(), fingerprint];
+    assert_eq!(certificate.all_keys().collect::<Vec<_>>(), all);
+    assert_eq!(certificate.keys().collect::<Vec<_>>(), all[..1], "the subkey has not agreed");
+    let public = [making.primary.public_key(), signing.public_key()];
+    assert_eq!(certificate.public_keys().collect::<Vec<_>>(), public);
+    assert_eq!(
+        (certificate.user_ids(), certificate.revoked_user_ids()),
+        (&[NAME.to_owned()][..], &["Former".to_owned()][..])
+    );
+}
+
+#[test]
+fn bounds_are_inclusive() {
+    let making = Making::new(4);
+    let count = limits::CERTIFICATE_SIGNATURES as u64;
+    let many = (0..count).map(|n| making.draft(CERTIFICATION, seconds(n))).collect();
+    assert!(making.user_id(NAME, many).parse().is_ok());
+    let longest = "x".repeat(limits::USER_ID_BYTES);
+    assert_eq!(user_id(longest.as_bytes()), Ok(longest.clone()));
+    assert_eq!(user_id(&[longest.as_bytes(), b"x"].concat()), Err(UserIdError::Length(limits::USER_ID_BYTES + 1)));
+    assert_eq!(user_id(b""), Err(UserIdError::Length(0)));
+    assert_eq!(user_id(&[0xff]), Err(UserIdError::Utf8));
+    assert_eq!(user_id(b"a\nb"), Err(UserIdError::Control("a\\nb".to_owned())));
+    let bytes = vec![0; limits::PERSON_CERTIFICATE_BYTES];
+    assert_eq!(Certificate::parse(&bytes), Err(WireError::NotAPacket(0).into()));
+}
+
+/// A key from another certificate is another signer, whatever else is the same.
+#[test]
+fn a_certificate_extends_only_its_own_earlier_state() {
+    let (first, other) = (Making::new(4).named().certificate(), Making::new(6));
+    let draft = other.draft(DIRECT_KEY, created());
+    let other = other.direct(draft).named().certificate();
+    let mut all = other.clone();
+    all.signatures.extend(&first.signatures);
+    assert!(all.extends(&other));
+    assert!(!all.extends(&first));
+}

@@ -221,6 +221,73 @@ fn ecdsa_has_the_smaller_s() {
     assert_eq!(canonicalise(&with(&[1; 32], &[0xff; 32])), Err(SignatureError::HighS));
 }
 
+/// The curve shows in the size of the numbers.
+#[test]
+fn the_smaller_s_is_that_of_the_curve() {
+    let head = good(4);
+    let head = &head[..head.len() - 68];
+    let with = |s: &[u8]| {
+        let mut body = head.to_vec();
+        body[2] = 19;
+        write_mpi(&mut body, &vec![1; s.len()]);
+        write_mpi(&mut body, s);
+        body
+    };
+    // More than half of the order of P-384, and of P-521.
+    for high in [[[0xff; 24], [0; 24]].concat(), [&[1][..], &[0xff; 32], &[0; 33]].concat()] {
+        assert_eq!(Signature::parse(&with(&high)), Err(SignatureError::HighS));
+        let canonical = canonicalise(&with(&high)).expect("a signature");
+        assert!(Signature::parse(&canonical).is_ok());
+        assert_eq!(canonicalise(&canonical), Ok(canonical.clone()));
+    }
+}
+
+/// The id of a version 6 key is none by which its signatures go (RFC 9580, 5.2.3.12).
+#[test]
+fn a_key_id_fits_keys_of_version_4_only() {
+    for version in [4, 6] {
+        let [own, other] = [1, 2].map(|seed| signer(seed, version).public_key().fingerprint());
+        let by_id = Issuer::KeyId(own.key_id());
+        assert_eq!((by_id.fits(&own), by_id.fits(&other)), (version == 4, false));
+        let by_fingerprint = Issuer::Fingerprint(own);
+        assert_eq!((by_fingerprint.fits(&own), by_fingerprint.fits(&other)), (true, false));
+        assert_eq!((by_id.key_id(), by_fingerprint.key_id()), (own.key_id(), own.key_id()));
+    }
+}
+
+/// What is looked at without being judged says the same as what is read.
+#[test]
+fn a_glance_sees_what_a_signature_says_of_itself() {
+    for version in [4, 6] {
+        let body = good(version);
+        let (glance, signature) = (glance(&body).expect("a signature"), Signature::parse(&body).expect("canonical"));
+        assert_eq!(
+            (glance.kind, glance.hash, glance.created),
+            (signature.kind, signature.hash.id(), signature.created)
+        );
+        assert_eq!(glance.issuer, Issuer::Fingerprint(signature.issuer));
+        assert!(glance.is_by(&signature.issuer) && !glance.is_by(&signer(2, version).public_key().fingerprint()));
+        for other in [0, 3, 5, 7] {
+            let refused = Err(SignatureError::Version(other));
+            assert_eq!(super::glance(&[&[other], &body[1..]].concat()), refused);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_for_others_is_not_exportable() {
+    let maker = maker();
+    let cases: [(Option<&[u8]>, bool); 4] = [(None, false), (Some(&[1]), false), (Some(&[0]), true), (Some(&[]), true)];
+    for (value, is_local) in cases {
+        let draft = Draft::new(CERTIFICATION, &maker, at());
+        let draft = value.into_iter().fold(draft, |draft, value| draft.with(sub::EXPORTABLE, value));
+        let body = draft.sign(&maker, Over::Document(b"data"), &SALT).expect("signed");
+        let expected = if is_local { Err(SignatureError::NotAllowed(sub::EXPORTABLE)) } else { Ok(()) };
+        assert_eq!(Signature::parse(&body).expect("canonical").is_exportable(), expected, "{value:?}");
+        assert_eq!(super::glance(&body).expect("a signature").is_exportable(), expected, "{value:?}");
+    }
+}
+
 #[test]
 fn short_numbers_are_padded() {
     // One in 128 Ed25519 signatures of version 4 has an R or S that is shorter as an MPI than 32 bytes.

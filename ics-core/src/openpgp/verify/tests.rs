@@ -149,3 +149,13 @@ fn crafted(good: &SignedDigest) -> Vec<SignedDigest> {
     bad.push(SignedDigest { digest, ..good.clone() });
     bad
 }
+
+/// What is printed of a key or a signer is public.
+#[test]
+fn keys_and_signers_are_shown_by_their_fingerprint() {
+    let signer = key_pair(Key4::generate_ed448().expect("a key"));
+    let fingerprint = signer.public_key().fingerprint();
+    assert_eq!(format!("{signer:?}"), format!("KeyPairSigner({fingerprint})"));
+    assert_eq!(format!("{:?}", signer.public_key()), format!("PublicKey(Ed448 {fingerprint})"));
+    assert_eq!(format!("{:?}", maker()), format!("Ed25519Signer({})", maker().public_key().fingerprint()));
+}
