@@ -139,4 +139,18 @@ mod tests {
             assert_eq!(outlook(&reversed), expected, "the order of the records is nothing to it");
         }
     }
+
+    #[test]
+    fn among_equals_the_first_domain_by_name_speaks() {
+        let first = record("a.example", "device", Some(("stolen", "blocks")), true);
+        let second = record("b.example", "device", Some(("suspended", "blocks")), true);
+        let third = record("c.example", "device", Some(("in-use", "permits")), true);
+        for order in [[&first, &second, &third], [&third, &second, &first], [&second, &first, &third]] {
+            let heard = order.map(|record| Heard { record, is_fresh: record.domain != first.domain });
+            let assessment = Assessment::of(&heard);
+            let (domain, status) = assessment.status.unwrap();
+            assert_eq!((domain, status.name.as_str()), (first.domain.clone(), "stolen"));
+            assert_eq!(assessment.stale.iter().collect::<Vec<_>>(), [&first.domain]);
+        }
+    }
 }

@@ -177,3 +177,43 @@ pub fn mail_of(user_id: &str) -> Option<&str> {
     let is_mail = mail.split_once('@').is_some_and(|(local, host)| !local.is_empty() && !host.is_empty());
     Some(mail).filter(|_| is_mail && !mail.contains(char::is_whitespace))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mail_address_stands_in_brackets_at_the_end_or_alone() {
+        for (user_id, mail) in [
+            ("Alice <Alice@Acme.example>", Some("Alice@Acme.example")),
+            ("alice@acme.example", Some("alice@acme.example")),
+            ("A <b> <a@b>", Some("a@b")),
+            ("Alice", None),
+            ("Alice <a@b> (work)", None),
+            ("Alice a@b", None),
+            ("Alice <alice>", None),
+            ("<@acme.example>", None),
+            ("<alice@>", None),
+            ("<a\u{2003}b@c>", None),
+        ] {
+            assert_eq!(mail_of(user_id), mail, "{user_id}");
+        }
+    }
+
+    /// Clients find a key by all of its User ID or the address in it, in any case; a URN is a name already.
+    #[test]
+    fn a_user_id_is_found_as_a_whole_and_by_its_address() {
+        let terms = |user_id: &str| user_id_terms(user_id).into_iter().collect::<Vec<_>>();
+        assert_eq!(terms("Alice <A@B.example>"), ["a@b.example", "alice <a@b.example>"]);
+        assert_eq!(terms("Pump 7"), ["pump 7"]);
+        assert_eq!(terms("serial:SN-1"), ["serial:sn-1"]);
+        assert_eq!(terms("urn:dev:mac:0024befffe804ff1"), [""; 0]);
+    }
+
+    #[test]
+    fn an_hour_is_one_posting() {
+        let at = |seconds| Posting::turns(Timestamp::from_seconds(seconds));
+        assert_eq!(at(0), Posting::Turns(0));
+        assert_eq!((at(7199), at(7200)), (Posting::Turns(1), Posting::Turns(2)));
+    }
+}

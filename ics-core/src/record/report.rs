@@ -453,3 +453,6 @@ impl ViewStatus {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

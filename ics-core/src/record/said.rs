@@ -286,3 +286,33 @@ impl Logged {
         self.said.claims.grant.as_ref().filter(|_| self.act() == Act::Grant)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{Draft, group, introduce};
+
+    /// A node keeps as much as fits into its memory: who says more takes more of it, in full.
+    #[test]
+    fn what_is_said_at_length_is_counted() {
+        let bytes = |draft: Draft| draft.log().memory_bytes();
+        let plain = bytes(introduce(0));
+        assert_eq!(plain, size_of::<Logged>() + size_of::<Content>());
+        let (long, serial) = ("x".repeat(100), format!("serial:{}", "x".repeat(93)));
+        let attribute = 100 + size_of::<(Attribute, String)>();
+        let (order, lot) = (group("order 12", &[]), group("lot 7", &[(Attribute::Lot, &long)]));
+        for (draft, more) in [
+            (introduce(0).with(|said| said.claims.reason = Some(long.clone())), 100),
+            (introduce(0).with(|said| said.claims.label = Some(long.clone())), 100),
+            (introduce(0).attribute(Attribute::Lot, &long), attribute),
+            (introduce(0).on(&lot), attribute),
+            // Once as it was claimed, and once among all names.
+            (introduce(0).name(&serial), 2 * (100 + size_of::<Name>())),
+            (introduce(0).ends(1).ends(2), 2 * size_of::<StatementId>()),
+            (introduce(0).joins(&order).joins(&lot), 2 * 32),
+            (introduce(0).adopted(), size_of::<SourceRef>()),
+        ] {
+            assert_eq!(bytes(draft.clone()) - plain, more, "{draft:?}");
+        }
+    }
+}

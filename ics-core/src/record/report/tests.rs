@@ -1,0 +1,175 @@
+//! What a record answers about itself.
+
+use super::*;
+use crate::record::resolve;
+use crate::samples::*;
+
+fn record(drafts: &[Draft]) -> Record {
+    let (about, groups) = split(drafts);
+    resolve(&domain(), &device(), &about, &groups, now()).expect("something was said")
+}
+
+/// What the manufacturer says of a certificate that he issued to the device.
+fn issued(n: u64, serial: &str) -> Draft {
+    let (spki, certificate) = (format!("spki:{}", "0a".repeat(32)), format!("cert:{}", "0b".repeat(32)));
+    say(n, MAKER, "manufacturer", Act::Issued).name(serial).name(&spki).name(&certificate)
+}
+
+#[test]
+fn a_certificate_has_a_serial_number_a_key_and_a_hash() {
+    let of = |draft: Draft| IssuedCertificate::of(&draft.said.claims);
+    let certificate = of(issued(1, "serial:00A7ff").from(5).until(9)).expect("all of them");
+    assert_eq!((certificate.from, certificate.until), (Some(time(5)), Some(time(9))));
+    assert_eq!(certificate.names().map(Name::scheme), ["serial", "spki", "cert"]);
+    assert_eq!(of(issued(1, "host:pump.example")), None);
+    assert_eq!(of(issued(1, "serial:00A7ff").with(|said| said.claims.act = Act::Identity)), None);
+    for missing in 0..3 {
+        assert_eq!(of(issued(1, "serial:00A7ff").with(|said| drop(said.claims.names.remove(missing)))), None);
+    }
+}
+
+/// Revocation lists are divided by what stands in the serial number behind its first octet.
+#[test]
+fn the_second_octet_of_the_serial_number_is_its_bucket() {
+    let bucket = |serial: &str| IssuedCertificate::of(&issued(1, serial).said.claims).and_then(|it| it.bucket());
+    assert_eq!(bucket("serial:00A7ff"), Some(0xa7));
+    assert_eq!(bucket("serial:a700"), Some(0));
+    for none in ["serial:a7", "serial:a70", "serial:SN-1", "serial:\u{e4}\u{e4}\u{e4}"] {
+        assert_eq!(bucket(none), None, "{none}");
+    }
+}
+
+#[test]
+fn the_names_of_its_certificates_are_names_of_the_thing() {
+    let allowed = changed(1, |next| {
+        let names = &mut next.roles.entry(word("manufacturer")).or_default().names;
+        names.extend(["spki:*".to_owned(), "cert:*".to_owned()]);
+    });
+    let (about, groups) = split(&[introduce(0).name("serial:SN-1"), issued(1, "serial:00A7ff")]);
+    let names = |domain: &crate::domain::Domain| -> Vec<String> {
+        let record = resolve(domain, &device(), &about, &groups, now()).expect("something was said");
+        record.all_names().map(Name::to_string).collect()
+    };
+    let (spki, certificate) = (format!("spki:{}", "0a".repeat(32)), format!("cert:{}", "0b".repeat(32)));
+    assert_eq!(names(&allowed), ["serial:SN-1", "serial:00A7ff", &spki, &certificate]);
+    assert_eq!(names(&domain()), ["serial:SN-1"], "the role may not give what the certificate names");
+}
+
+#[test]
+fn roles_are_those_of_the_descriptor_and_of_live_grants() {
+    let record = record(&[introduce(0), grant(1, MAKER, "manufacturer", BUYER, "owner")]);
+    let roles = |signer| record.roles_of(&descriptor(), &signer);
+    assert_eq!(roles(BUYER), BTreeSet::from([word("owner")]));
+    assert_eq!(roles(MAKER), BTreeSet::from([word("manufacturer")]));
+    assert_eq!(roles(HEIR), BTreeSet::new());
+}
+
+#[test]
+fn a_statement_is_found_by_its_index() {
+    let record =
+        record(&[introduce(0), status(2, KEEPER, "maintainer", "in-use"), status(5, MAKER, "manufacturer", "lost")]);
+    let found: Vec<_> = (0..7).map(|index| record.statement_at(index).map(|listed| listed.by.index)).collect();
+    assert_eq!(found, [Some(0), None, Some(2), None, None, Some(5), None]);
+}
+
+/// A record says until when it is true: the next bound of anything that may still count.
+#[test]
+fn a_record_changes_at_the_next_bound_of_what_may_count() {
+    let changes_at = |drafts: &[Draft]| record(&[vec![introduce(0)], drafts.to_vec()].concat()).changes_at;
+    let used = |n| status(n, KEEPER, "maintainer", "in-use");
+    assert_eq!(changes_at(&[used(1).from(10)]), None, "it is past");
+    assert_eq!(changes_at(&[used(1).until(1_000_000)]), None, "it is now");
+    assert_eq!(changes_at(&[used(1).until(1_000_001)]), Some(time(1_000_001)));
+    let both = [used(1).until(3_000_000), used(2).from(2_000_000).until(4_000_000)];
+    assert_eq!(changes_at(&both), Some(time(2_000_000)));
+    assert_eq!(changes_at(&[used(1).until(2_000_000).refused()]), None, "it never counts");
+}
+
+#[test]
+fn among_equals_the_first_domain_by_name_is_shown() {
+    let mut elsewhere = record(&[introduce(0), status(1, KEEPER, "maintainer", "stolen")]);
+    elsewhere.domain = word("zoo.example");
+    let here = record(&[introduce(0), status(1, CONTROLLER, "security-controller", "suspended")]);
+    for records in [[here.clone(), elsewhere.clone()], [elsewhere, here.clone()]] {
+        let status = View::new(&device(), records.to_vec()).status.expect("a status");
+        assert_eq!((status.name.as_str(), status.domain, status.conflict), ("suspended", here.domain.clone(), false));
+    }
+    let twice = View::new(&device(), vec![here.clone(), here.clone()]);
+    assert_eq!(twice.records, [here], "a domain speaks once");
+}
+
+/// The same id, as a text, can be of a thing with a key or of one without: its kind says which.
+#[test]
+fn an_identity_is_read_with_its_kind() {
+    let software = format!("sha256:{}", "07".repeat(32));
+    for (id, kind, expected) in [
+        (device().to_string(), Kind::Device, Some(device())),
+        (software.clone(), Kind::Software, Some(IdentityId::Software([7; 32]))),
+        (software.clone(), Kind::Group, Some(IdentityId::Group([7; 32]))),
+        (software, Kind::Device, None),
+        (device().to_string(), Kind::Software, None),
+        (device().to_string(), Kind::Group, None),
+    ] {
+        let read: Result<Identity, _> = serde_json::from_value(serde_json::json!({ "id": id, "kind": kind }));
+        assert_eq!(read.ok().map(|identity| identity.id), expected, "{id} {kind:?}");
+    }
+}
+
+/// By what somebody had his role: what gives it now goes before what gave it when his statement was admitted.
+#[test]
+fn each_statement_says_by_what_its_signer_was_entitled() {
+    let entitled = |domain: &crate::domain::Domain, drafts: &[Draft], n: u64| {
+        let (about, groups) = split(drafts);
+        let record = resolve(domain, &device(), &about, &groups, now()).expect("something was said");
+        record.statement_at(n).expect("listed").entitled_by
+    };
+    let (described, granted) = (|version| Some(Entitlement::Descriptor(version)), |n| Some(Entitlement::Grant(id(n))));
+    let used = |n| status(n, KEEPER, "maintainer", "in-use");
+    let owned = |n| status(n, BUYER, "owner", "in-use");
+    let sold = |n| grant(n, MAKER, "manufacturer", BUYER, "owner");
+    let taken_back = |n, what| say(n, MAKER, "manufacturer", Act::Withdrawal).ends(what);
+    let other = grant(1, MAKER, "manufacturer", BUYER, "maintainer");
+    let same = changed(9, |next| next.description = "the same in other words".to_owned());
+    let dismissed = changed(9, |next| {
+        next.roles.insert(word("maintainer"), crate::descriptor::RoleSpec::default());
+    });
+    for (case, domain, drafts, n, expected) in [
+        ("by the descriptor", &domain(), vec![used(2)], 2, described(1)),
+        ("by that of today", &same, vec![used(2)], 2, described(2)),
+        ("by that of then", &dismissed, vec![used(2)], 2, described(1)),
+        ("by nothing", &domain(), vec![owned(2)], 2, None),
+        ("by a grant", &domain(), vec![sold(1), owned(2)], 2, granted(1)),
+        ("not by one of another role", &domain(), vec![other, owned(2)], 2, None),
+        ("by one of then", &domain(), vec![sold(1), owned(2), taken_back(3, 1)], 2, granted(1)),
+        ("not by one that was later, and is over", &domain(), vec![owned(2), sold(3), taken_back(4, 3)], 2, None),
+        ("by one that is later and stands", &domain(), vec![owned(2), sold(3)], 2, granted(3)),
+        ("by the one that stands", &domain(), vec![sold(1), taken_back(2, 1), sold(3), owned(4)], 4, granted(3)),
+    ] {
+        let drafts = [vec![introduce(0)], drafts].concat();
+        assert_eq!(entitled(domain, &drafts, n), expected, "{case}");
+    }
+}
+
+#[test]
+fn each_statement_says_why_it_stands_or_does_not() {
+    let because = |domain: &crate::domain::Domain, draft: Draft| {
+        let (about, groups) = split(&[introduce(0), draft]);
+        let record = resolve(domain, &device(), &about, &groups, now()).expect("something was said");
+        record.statements[1].because.clone()
+    };
+    let dismissed = changed(9, |next| {
+        next.roles.insert(word("maintainer"), crate::descriptor::RoleSpec::default());
+    });
+    let (used, stolen) = (status(1, KEEPER, "maintainer", "in-use"), status(1, KEEPER, "maintainer", "stolen"));
+    for (domain, draft, expected) in [
+        (&domain(), used.clone(), "it stands"),
+        (&domain(), stolen.clone(), "it stands"),
+        (&domain(), used.clone().from(2_000_000), "it holds only from 2026-01-24T03:33:20Z on"),
+        (&domain(), used.clone().until(10), "it held until 2026-01-01T00:00:10Z"),
+        (&domain(), used.clone().refused(), "the policy did not admit it"),
+        (&dismissed, used, "its signer no longer has the role in which he spoke"),
+        (&dismissed, stolen, "it stands until lifted, though its signer no longer has the role"),
+    ] {
+        assert_eq!(because(domain, draft), expected);
+    }
+}
