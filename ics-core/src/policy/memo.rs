@@ -33,3 +33,33 @@ impl<K: Eq + Hash> Memo<K> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+
+    use super::*;
+
+    fn decision(reason: &str) -> Decision {
+        Decision { allow: true, reasons: vec![reason.to_owned()], errors: Vec::new() }
+    }
+
+    #[test]
+    fn a_question_is_decided_once_for_as_long_as_there_is_room() {
+        let (memo, asked) = (Memo::default(), Cell::new(0_usize));
+        let ask = |key: usize| {
+            let decide = |key: &usize| {
+                asked.set(asked.get() + 1);
+                decision(&key.to_string())
+            };
+            assert_eq!(memo.decide(key, decide), decision(&key.to_string()));
+            asked.get()
+        };
+        for key in 0..limits::DECISIONS_CACHED {
+            assert_eq!((ask(key), ask(key)), (key + 1, key + 1));
+        }
+        assert_eq!(ask(0), limits::DECISIONS_CACHED, "all of them are known");
+        assert_eq!(ask(limits::DECISIONS_CACHED), limits::DECISIONS_CACHED + 1);
+        assert_eq!(ask(0), limits::DECISIONS_CACHED + 2, "there was no room for one more");
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ics_core::descriptor::{AddedStatus, Descriptor, Template};
 use ics_core::identity::{IdentityId, Kind};
+use ics_core::limits;
 use ics_core::policy::{AccessPolicy, Action, Append, Cache, Decision, PolicyError, Principal, Request, Resource};
 use ics_core::vocabulary::{Act, Attribute, Effect};
 use proptest::prelude::*;
@@ -116,6 +117,33 @@ fn rules_are_refused_before_they_rule() {
     assert_eq!(compile(&long).map(drop), Err(PolicyError::TooLong(64 * 1024 + 2)));
 }
 
+/// As much as the limits say is allowed, and a rule with a slot is a rule as well.
+#[test]
+fn rules_may_be_as_many_and_as_long_as_the_limits_say() {
+    let many = |count: usize| -> String {
+        (0..count).map(|n| format!("@id(\"r{n}\") permit (principal, action, resource);")).collect()
+    };
+    let allowed = many(limits::POLICY_RULES);
+    assert_eq!(compile(&allowed).map(drop), Ok(()));
+    let padded = format!("{allowed}//{}", " ".repeat(limits::POLICY_BYTES - allowed.len() - 2));
+    assert_eq!(compile(&padded).map(drop), Ok(()));
+    let slot = "@id(\"slot\") permit (principal == ?principal, action, resource);";
+    assert_eq!(compile(&format!("{allowed}{slot}")).map(drop), Err(PolicyError::TooMany(limits::POLICY_RULES + 1)));
+}
+
+/// A name has the length that the refusal names.
+#[test]
+fn the_id_of_a_rule_has_1_to_64_characters() {
+    let named = |name: &str| compile(&format!("@id(\"{name}\") permit (principal, action, resource);")).map(drop);
+    let longest = "a".repeat(64);
+    for name in ["a", "9", "-", longest.as_str()] {
+        assert_eq!(named(name), Ok(()), "{name}");
+    }
+    for name in ["", "a_b", "A", "ä", &"a".repeat(65)] {
+        assert!(matches!(named(name), Err(PolicyError::Name(_))), "{name}");
+    }
+}
+
 #[test]
 fn a_rule_may_name_what_the_descriptor_adds() {
     let mut descriptor = ruled_by(
@@ -180,6 +208,17 @@ fn what_a_request_says_is_only_data() {
         assert_eq!(decision, Decision { allow: false, reasons: vec![], errors: vec![] }, "{node:?}");
     }
     assert!(read(&policy, Principal::default(), thing(Kind::Device)).allow);
+}
+
+/// A new descriptor's rules count at once, also for what was asked before.
+#[test]
+fn another_policy_begins_the_cache_anew() {
+    let request = Request { principal: party(&[]), action: Action::Read, resource: thing(Kind::Device) };
+    let (open, closed) = (Arc::new(compile(ANYONE_READS).expect("policy")), Arc::new(compile("").expect("policy")));
+    let mut cache = Cache::default();
+    for (policy, allow) in [(&open, true), (&open, true), (&closed, false), (&closed, false), (&open, true)] {
+        assert_eq!(cache.decide(policy, request.clone()).allow, allow);
+    }
 }
 
 #[test]

@@ -74,6 +74,37 @@ fn whatever_is_beyond_them_is_refused_before_it_is_parsed() {
     }
 }
 
+/// Cedar's parser recurses over text that is no Cedar as well: what only looks like a comment or the end of a rule hides
+/// nothing, and what is one counts for nothing.
+#[test]
+fn neither_a_slash_nor_a_semicolon_hides_what_nests() {
+    let half = " && true".repeat(POLICY_OPERATORS / 4);
+    for (condition, error) in [
+        (format!("1 / {}", "(".repeat(POLICY_NESTING)), PolicyError::TooDeep),
+        (format!("1{}", " / 1".repeat(POLICY_OPERATORS)), PolicyError::TooManyOperators),
+        (format!("true{half}; true{half}"), PolicyError::TooManyOperators),
+    ] {
+        assert_eq!(ask(&condition), Err(error), "{condition}");
+    }
+    let comments = format!("{}true", "// of many\n".repeat(POLICY_OPERATORS + 1));
+    assert!(ask(&comments).is_ok_and(|decision| decision.allow));
+}
+
+/// The bound is that of one rule, however many there are.
+#[test]
+fn each_rule_has_its_own_operators() {
+    let mut descriptor = filled(Template::Developer);
+    let sum = " + 1".repeat(POLICY_OPERATORS - OUTER_OPERATORS - 2);
+    let rule = |name: &str| {
+        format!(
+            "@id(\"{name}\") permit (principal, action == Action::\"read\", resource) when {{ 1{sum} == {} }};",
+            POLICY_OPERATORS - OUTER_OPERATORS - 1
+        )
+    };
+    descriptor.access = [rule("a"), rule("b"), rule("c")].concat();
+    assert_eq!(AccessPolicy::compile(&descriptor).map(drop), Ok(()));
+}
+
 #[test]
 fn clauses_nest_as_operators_do() {
     let mut descriptor = filled(Template::Developer);
