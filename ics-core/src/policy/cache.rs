@@ -33,3 +33,32 @@ impl Cache {
         decision
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Kind;
+    use crate::policy::{Action, Principal, Resource};
+    use crate::samples::{descriptor, word};
+
+    /// Requests that differ in a role, which every rule may look at.
+    fn request(number: usize) -> Request {
+        let principal = Principal { roles: [word(&format!("role-{number}"))].into(), ..Principal::default() };
+        let resource = Resource::Identity { id: None, kind: Kind::Device, attributes: Default::default() };
+        Request { principal, action: Action::Read, resource }
+    }
+
+    #[test]
+    fn it_remembers_as_many_decisions_as_there_is_room_for() {
+        let policy = Arc::new(AccessPolicy::compile(&descriptor()).unwrap());
+        let mut cache = Cache::default();
+        let denied = cache.decide(&policy, request(0));
+        cache.decide(&policy, request(1));
+        assert_eq!(cache.decisions.len(), 2);
+        cache.decisions.extend((2..limits::DECISIONS_CACHED).map(|number| (request(number), denied.clone())));
+        cache.decide(&policy, request(0));
+        assert_eq!(cache.decisions.len(), limits::DECISIONS_CACHED, "what is known takes no more room");
+        cache.decide(&policy, request(limits::DECISIONS_CACHED));
+        assert_eq!(cache.decisions.len(), 1);
+    }
+}

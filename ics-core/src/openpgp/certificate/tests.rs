@@ -198,6 +198,7 @@ fn keys_live_from_their_creation_to_their_expiration() {
     assert_eq!(making.may(seconds(1000)), (expired, expired));
     let too_early = Timestamp::from_millis(created().as_millis() - limits::CLOCK_SKEW_MILLIS - 1);
     assert_eq!(making.may(too_early).0, Err(KeyRefusal::NotYet(making.fingerprint())));
+    assert_eq!(making.may(too_early.plus_millis(1)).0, Ok(()), "a clock may be so far behind");
 }
 
 #[test]
@@ -238,6 +239,11 @@ fn revocations_of_a_user_id() {
     let making = making.user_id(NAME, drafts);
     assert_eq!(making.certificate().user_ids(), &[] as &[String]);
     assert_eq!(making.may(at()).0, Err(KeyRefusal::Unbound(making.fingerprint())));
+    let at_once = Making::new(4);
+    let drafts = [CERTIFICATION, CERTIFICATION_REVOCATION].map(|kind| at_once.draft(kind, seconds(1000)));
+    let at_once = at_once.user_id(NAME, drafts.into());
+    assert_eq!(at_once.certificate().revoked_user_ids(), [NAME], "in the same second it is revoked");
+    assert_eq!(at_once.may(at()).0, Err(KeyRefusal::Unbound(at_once.fingerprint())));
     let again = Making::new(4);
     let drafts = vec![
         again.draft(CERTIFICATION, created()),
@@ -306,7 +312,10 @@ fn the_consent_may_stand_in_the_unhashed_area_as_gnupg_writes_it() {
     let certificate = with(&area).expect("accepted");
     assert!(certificate.key_for(&subkey.public_key().fingerprint(), Purpose::Sign, at()).is_ok());
     let stuffed = [&area[..], &[2, 100, 0]].concat();
-    for area in [&stuffed[..], &[2, 100, 0], &[&area[..], &area].concat()] {
+    let (mut critical, mut garbage) = (Vec::new(), Vec::new());
+    sub::write(&mut critical, true, sub::EMBEDDED_SIGNATURE, &making.mutual(&subkey));
+    sub::write(&mut garbage, false, sub::EMBEDDED_SIGNATURE, &[4, 0x19]);
+    for area in [&stuffed[..], &[2, 100, 0], &[&area[..], &area].concat(), &critical, &garbage] {
         assert_eq!(with(area), Err(SignatureError::Unhashed.into()));
     }
 }

@@ -255,6 +255,50 @@ fn a_key_id_fits_keys_of_version_4_only() {
     }
 }
 
+/// GnuPG before 2016 named the key id alone: where it is known whose a signature must be, that is enough in version 4.
+#[test]
+fn who_must_have_signed_need_not_name_his_fingerprint_in_version_4() {
+    let time: (bool, u8, &[u8]) = (true, sub::CREATED, &[1, 2, 3, 4]);
+    let (four, six) = (maker(), signer(1, 6));
+    let fingerprints = [four.public_key().fingerprint(), six.public_key().fingerprint()];
+    let id = fingerprints[0].key_id();
+    let old = raw(&four, area(&[time, (false, sub::ISSUER, &id)]), b"");
+    let missing = || Err(SignatureError::Missing("issuer's fingerprint"));
+    assert_eq!(Signature::parse(&old).map(drop), missing());
+    let read = Signature::parse_by(&old, Some(&fingerprints[0])).expect("it is known whose it is");
+    assert_eq!(read.issuer, fingerprints[0]);
+    assert_eq!(Signature::parse_by(&old, Some(&signer(2, 4).public_key().fingerprint())), Err(SignatureError::Issuer));
+    assert_eq!(Signature::parse_by(&old, Some(&fingerprints[1])).map(drop), missing());
+    let of_six = raw(&six, area(&[time]), b"");
+    assert_eq!(Signature::parse_by(&of_six, Some(&fingerprints[1])).map(drop), missing());
+}
+
+/// Only a subkey binding may have the subkey's own signature beside the hashed area.
+#[test]
+fn what_is_embedded_stays_only_where_it_belongs() {
+    let maker = maker();
+    let mut embedded = Vec::new();
+    sub::write(&mut embedded, false, sub::EMBEDDED_SIGNATURE, &good(4));
+    for (kind, expected) in [(BINARY, &[][..]), (CERTIFICATION, &[]), (SUBKEY_BINDING, &embedded)] {
+        let made = Draft::new(kind, &maker, at()).sign(&maker, Over::Document(b""), &SALT).expect("signed");
+        let canonical = canonicalise(&with_unhashed(&made, &embedded));
+        assert_eq!(canonical, Ok(with_unhashed(&made, expected)), "{kind:#04x}");
+    }
+    let draft = Draft::new(SUBKEY_BINDING, &maker, at()).with(sub::EMBEDDED_SIGNATURE, &good(4));
+    let made = draft.sign(&maker, Over::Document(b""), &SALT).expect("signed");
+    assert_eq!(canonicalise(&with_unhashed(&made, &embedded)), Ok(made), "it stands in the hashed area already");
+}
+
+#[test]
+fn of_one_seed_each_signature_has_a_salt_of_its_own() {
+    let salts: Vec<_> = (0..5).map(|index| derived_salt(&SALT, index)).collect();
+    assert_eq!(salts[0], SALT);
+    for (index, salt) in salts.iter().enumerate() {
+        assert!(!salts[..index].contains(salt), "{index}");
+        assert!(index == 0 || derived_salt(&[0xa9; 32], index) != *salt, "{index} hangs on the seed");
+    }
+}
+
 /// What is looked at without being judged says the same as what is read.
 #[test]
 fn a_glance_sees_what_a_signature_says_of_itself() {

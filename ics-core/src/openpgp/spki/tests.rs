@@ -119,3 +119,13 @@ fn weak_points_and_broken_pem() {
     }
     assert_eq!(PublicKey::from_spki_der(&[]), Err(SpkiError::Form));
 }
+
+/// Keys that are too small are told so, and not that they are no keys.
+#[test]
+fn rsa_keys_of_other_sizes_are_refused_by_their_size() {
+    for bits in [512, 1000, 1024, 1536, 2040, 4104] {
+        let n = [&[0x80], &vec![0x55; bits / 8 - 1][..]].concat();
+        let refused = PublicKey::from_spki_der(&rsa_der(&n, &[1, 0, 1]));
+        assert_eq!(refused, Err(KeyError::RsaBits(bits).into()));
+    }
+}

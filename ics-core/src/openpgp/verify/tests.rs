@@ -65,6 +65,21 @@ fn add(a: &[u8], b: &[u8]) -> Vec<u8> {
 }
 
 #[test]
+fn keys_of_each_curve_sign_what_verifies() {
+    let ecc = |curve| key_pair(Key4::generate_ecc(true, curve).expect("a key"));
+    for (signer, algorithm) in [
+        (ecc(Curve::Ed25519), KeyAlgorithm::Ed25519Legacy),
+        (key_pair(Key4::generate_ed25519().expect("a key")), KeyAlgorithm::Ed25519),
+        (ecc(Curve::NistP256), KeyAlgorithm::P256),
+        (ecc(Curve::NistP384), KeyAlgorithm::P384),
+        (ecc(Curve::NistP521), KeyAlgorithm::P521),
+    ] {
+        assert_eq!(signer.public_key().algorithm(), algorithm);
+        assert_eq!(agree(&signed(&signer), signer.public_key()), Ok(()), "{algorithm}");
+    }
+}
+
+#[test]
 fn ed448_has_the_smaller_s() {
     let signer = key_pair(Key4::generate_ed448().expect("a key"));
     let mut signed = signed(&signer);
@@ -158,4 +173,44 @@ fn keys_and_signers_are_shown_by_their_fingerprint() {
     assert_eq!(format!("{signer:?}"), format!("KeyPairSigner({fingerprint})"));
     assert_eq!(format!("{:?}", signer.public_key()), format!("PublicKey(Ed448 {fingerprint})"));
     assert_eq!(format!("{:?}", maker()), format!("Ed25519Signer({})", maker().public_key().fingerprint()));
+}
+
+#[test]
+fn numbers_are_compared_by_value() {
+    let ascending = [&[][..], &[0, 1], &[2], &[0, 0xff], &[1, 0], &[0, 1, 2], &[2, 1]];
+    for (place, number) in ascending.iter().enumerate() {
+        let less: Vec<bool> = ascending.iter().map(|other| is_less(other, number)).collect();
+        assert_eq!(less, (0..ascending.len()).map(|other| other < place).collect::<Vec<_>>(), "{number:?}");
+    }
+    assert!(!is_less(&[0, 7], &[7]) && !is_less(&[7], &[0, 7]));
+}
+
+/// What a library may take in the half of a composite signature that is not post-quantum is refused first.
+#[test]
+fn the_older_half_of_a_composite_signature_is_well_formed() {
+    let well_formed =
+        |algorithm, first: &[u8], rest: usize| composite_is_well_formed(algorithm, &[first, &vec![0; rest]].concat());
+    let ed25519 = |first: &[u8]| well_formed(KeyAlgorithm::MlDsa65Ed25519, first, 3309 + 32);
+    assert!(ed25519(&[2; 32]) && !ed25519(&[0xff; 32]));
+    let ed448 = |r: u8, s: &[u8; 57]| well_formed(KeyAlgorithm::MlDsa87Ed448, &[&[r; 57][..], s].concat(), 4627);
+    assert!(ed448(0, &[0; 57]) && !ed448(0xff, &[0; 57]) && !ed448(0, &ed448::L));
+    assert!(!composite_is_well_formed(KeyAlgorithm::MlDsa87Ed448, &[0; 113]));
+}
+
+/// A signature that does not fit its key takes no other's place in the batch.
+#[test]
+fn what_does_not_fit_leaves_the_batch_in_order() {
+    let (maker, good) = (maker(), signed(&maker()));
+    let other = crate::statement::fixtures::signer(9, 4);
+    let bad = SignedDigest { digest: vec![7; 64], ..good.clone() };
+    let items = [
+        (&good, other.public_key()),
+        (&bad, maker.public_key()),
+        (&good, maker.public_key()),
+        (&good, other.public_key()),
+        (&good, maker.public_key()),
+    ];
+    let expected =
+        [Err(SignatureFault::OtherKey), Err(SignatureFault::Bad), Ok(()), Err(SignatureFault::OtherKey), Ok(())];
+    assert_eq!(verify_all(&items, [5; 32]), expected);
 }

@@ -129,6 +129,7 @@ fn each_statement_says_by_what_its_signer_was_entitled() {
     let sold = |n| grant(n, MAKER, "manufacturer", BUYER, "owner");
     let taken_back = |n, what| say(n, MAKER, "manufacturer", Act::Withdrawal).ends(what);
     let other = grant(1, MAKER, "manufacturer", BUYER, "maintainer");
+    let itself = grant(2, BUYER, "owner", BUYER, "owner");
     let same = changed(9, |next| next.description = "the same in other words".to_owned());
     let dismissed = changed(9, |next| {
         next.roles.insert(word("maintainer"), crate::descriptor::RoleSpec::default());
@@ -143,6 +144,7 @@ fn each_statement_says_by_what_its_signer_was_entitled() {
         ("by one of then", &domain(), vec![sold(1), owned(2), taken_back(3, 1)], 2, granted(1)),
         ("not by one that was later, and is over", &domain(), vec![owned(2), sold(3), taken_back(4, 3)], 2, None),
         ("by one that is later and stands", &domain(), vec![owned(2), sold(3)], 2, granted(3)),
+        ("not by itself", &domain(), vec![itself, say(3, BUYER, "owner", Act::Withdrawal).ends(2)], 2, None),
         ("by the one that stands", &domain(), vec![sold(1), taken_back(2, 1), sold(3), owned(4)], 4, granted(3)),
     ] {
         let drafts = [vec![introduce(0)], drafts].concat();
@@ -172,4 +174,13 @@ fn each_statement_says_why_it_stands_or_does_not() {
     ] {
         assert_eq!(because(domain, draft), expected);
     }
+}
+
+#[test]
+fn how_many_were_left_out_is_said_if_any_were() {
+    let mut record = record(&[introduce(0)]);
+    let text = |record: &Record| serde_json::to_value(record).expect("JSON");
+    assert_eq!(text(&record).get("omitted"), None);
+    record.omitted = 6;
+    assert_eq!(text(&record)["omitted"], 6);
 }
