@@ -2,6 +2,7 @@
 
 use core::pin::{Pin, pin};
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
@@ -41,20 +42,20 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Option<Stop> {
     let mut shutdown = pin!(shutdown);
-    let (mut stream, mut ahead) = (None, None);
+    let (mut stream, mut ahead) = (None, VecDeque::new());
     let mut turn = Turn::among(peers.len());
     loop {
         let action = mirror.poll_action(now());
         let rests = matches!(action, Action::Wait { .. } | Action::Listen { .. });
         if turn.pass(&mirror.status(), rests, now()) {
             // What another peer still says is not taken for the word of this one.
-            (stream, ahead) = (None, None);
+            (stream, ahead) = (None, VecDeque::new());
         }
         mirror.hears(turn.peer());
         match action {
             Action::Stopped(stop) => return Some(stop),
             Action::Apply(page) => {
-                ahead = mirror.poll_ahead().and_then(|question| Ahead::ask(peers.get(turn.peer())?, mirror, question));
+                begin(&mut ahead, mirror, peers.get(turn.peer())?);
                 let look = applier.ahead();
                 match alongside(applier.apply(&page), &mut ahead, look).await {
                     Ok(()) => mirror.handle_applied(now()),
@@ -82,19 +83,28 @@ pub async fn run(
     }
 }
 
-/// A page that is asked for while the one before it is applied: whoever is far behind waits for both at a time.
+/// A page that is asked for while another before it is applied: whoever is far behind waits for both at a time.
 struct Ahead<'a> {
+    peer: &'a Peer,
+    domain: DomainName,
     question: (u64, usize, u64),
     under_way: Pin<Box<dyn Future<Output = Result<Page, PeerError>> + Send + 'a>>,
     arrived: Option<Result<Page, PeerError>>,
 }
 
 impl<'a> Ahead<'a> {
-    fn ask(peer: &'a Peer, mirror: &Mirror, question: Action) -> Option<Self> {
-        let Action::FetchPage { from, limit, until } = question else { return None };
-        let domain = mirror.domain().clone();
-        let under_way = Box::pin(async move { peer.page(&domain, from, limit, until).await });
-        Some(Self { question: (from, limit, until), under_way, arrived: None })
+    fn ask(peer: &'a Peer, domain: DomainName, (from, limit, until): (u64, usize, u64)) -> Self {
+        let asked = domain.clone();
+        let under_way = Box::pin(async move { peer.page(&asked, from, limit, until).await });
+        Self { peer, domain, question: (from, limit, until), under_way, arrived: None }
+    }
+
+    /// Asks for the page behind this one, once it is known where that begins, and unless this is the last.
+    fn ask_behind(&self) -> Option<Self> {
+        let (from, limit, until) = self.question;
+        let entries = self.arrived.as_ref()?.as_ref().ok()?.entries.len() as u64;
+        let next = from.saturating_add(entries);
+        (entries > 0 && next < until).then(|| Self::ask(self.peer, self.domain.clone(), (next, limit, until)))
     }
 
     /// Waits until it is here. Dropped half-way, nothing is lost.
@@ -104,24 +114,44 @@ impl<'a> Ahead<'a> {
         }
     }
 
-    /// The answer, once.
-    async fn answer(&mut self) -> Result<Page, PeerError> {
+    /// The answer.
+    async fn answer(mut self) -> Result<Page, PeerError> {
         self.arrive().await;
-        self.arrived.take().unwrap_or(Err(PeerError::Ended))
+        self.arrived.unwrap_or(Err(PeerError::Ended))
     }
 }
 
-/// Waits for some work, and lets what is asked ahead arrive and be looked through meanwhile.
-async fn alongside<T>(work: impl Future<Output = T>, ahead: &mut Option<Ahead<'_>>, look: impl FnOnce(&Page)) -> T {
+/// Asks for the page behind the one that is about to be applied, unless that was done already.
+fn begin<'a>(ahead: &mut VecDeque<Ahead<'a>>, mirror: &Mirror, peer: &'a Peer) {
+    let Some(Action::FetchPage { from, limit, until }) = mirror.poll_ahead() else { return ahead.clear() };
+    if ahead.front().is_none_or(|first| first.question != (from, limit, until)) {
+        ahead.clear();
+        ahead.push_back(Ahead::ask(peer, mirror.domain().clone(), (from, limit, until)));
+    }
+}
+
+/// Waits for some work; meanwhile lets what is asked ahead arrive and be looked through, and then the page behind that
+/// arrive, so that there is something to look through as soon as the next is applied. No more are held than these two.
+async fn alongside<T>(work: impl Future<Output = T>, ahead: &mut VecDeque<Ahead<'_>>, look: impl FnOnce(&Page)) -> T {
     let mut work = pin!(work);
-    if let Some(ahead) = ahead {
+    if let Some(first) = ahead.front_mut() {
         tokio::select! {
             biased;
             done = &mut work => return done,
-            () = ahead.arrive() => {}
+            () = first.arrive() => {}
         }
-        if let Some(Ok(page)) = &ahead.arrived {
+        if let Some(Ok(page)) = &first.arrived {
             look(page);
+        }
+        if ahead.len() == 1 {
+            ahead.extend(ahead.front().and_then(Ahead::ask_behind));
+        }
+    }
+    if let Some(second) = ahead.get_mut(1) {
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            () = second.arrive() => {}
         }
     }
     work.await
@@ -132,7 +162,7 @@ async fn ask(
     mirror: &mut Mirror,
     peer: &Peer,
     stream: &mut Option<Stream>,
-    ahead: &mut Option<Ahead<'_>>,
+    ahead: &mut VecDeque<Ahead<'_>>,
     action: Action,
     now: &(impl Fn() -> Timestamp + Send),
 ) {
@@ -159,11 +189,10 @@ async fn ask(
         Action::FetchPage { from, limit, until } => {
             // What the stream tells next begins behind what is fetched now.
             *stream = None;
-            let page = match ahead.as_mut().filter(|ahead| ahead.question == (from, limit, until)) {
+            let page = match ahead.pop_front_if(|first| first.question == (from, limit, until)) {
                 Some(asked) => asked.answer().await,
                 None => peer.page(&domain, from, limit, until).await,
             };
-            *ahead = None;
             page.map(|page| mirror.handle_page(page, now()))
         }
         Action::Wait { until } => {
