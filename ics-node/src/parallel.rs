@@ -1,6 +1,7 @@
 //! Work on every processor.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -14,6 +15,25 @@ static POOL: LazyLock<Option<ThreadPool>> = LazyLock::new(|| {
     named.start_handler(|_| background::lower()).build().ok()
 });
 
+/// How many share the pool now.
+static SHARERS: AtomicUsize = AtomicUsize::new(0);
+
+/// One of them.
+struct Sharer;
+
+impl Sharer {
+    fn new() -> Self {
+        SHARERS.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Sharer {
+    fn drop(&mut self) {
+        SHARERS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Maps items on all processors; the results are in the order of the items. For what computes and waits for nobody; a look
 /// into the store is no wait. Of fewer than `least` items another thread is not worth the trouble.
 pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, least: usize, with: impl Fn(T) -> R + Sync) -> Vec<R> {
@@ -23,17 +43,20 @@ pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, least: usize, with: impl Fn(T
     };
     match POOL.as_ref().filter(|_| items.len() > least) {
         Some(pool) => {
-            let share = share(items.len(), least);
+            let share = items.len().div_ceil(pool.current_num_threads()).max(least);
+            let _sharer = Sharer::new();
             pool.install(|| items.into_par_iter().with_min_len(share).map(with).collect())
         }
         None => items.into_iter().map(with).collect(),
     }
 }
 
-/// How many of so many items each processor gets: `least` at least.
+/// How many of so many items are to make one piece, `least` at least, where large pieces cost less: each processor gets
+/// one. Who shares them with others makes fewer, because that many processors are busy anyway.
 pub(crate) fn share(items: usize, least: usize) -> usize {
     let processors = POOL.as_ref().map_or(1, ThreadPool::current_num_threads);
-    items.div_ceil(processors).max(least).max(1)
+    let left = processors.saturating_sub(SHARERS.load(Ordering::Relaxed)).max(1);
+    items.div_ceil(left).max(least).max(1)
 }
 
 #[cfg(test)]

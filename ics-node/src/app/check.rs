@@ -227,7 +227,8 @@ fn verify_all(
         // Coefficients must not be known beforehand; another seed draws others.
         seed[0] = seed[0].wrapping_add(1);
     }
-    let least = if is_small { parts.len() } else { 1 };
+    // A large one is for the pool even where it is the only one: so no more of them are under way than there are processors.
+    let least = if is_small { parts.len() } else { 0 };
     parallel::map(parts, least, |(part, seed)| verify_batch(part, seed)).into_iter().flatten().collect()
 }
 
