@@ -61,7 +61,9 @@ pub(crate) fn share(items: usize, least: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::map;
+    use rayon::ThreadPool;
+
+    use super::{POOL, map, share};
 
     #[test]
     fn results_are_in_the_order_of_the_items() {
@@ -69,6 +71,13 @@ mod tests {
             let doubled = map((0..count).collect(), 16, |item: usize| 2 * item);
             assert_eq!(doubled, (0..count).map(|item| 2 * item).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn who_shares_the_processors_makes_larger_pieces() {
+        let others = POOL.as_ref().map_or(1, ThreadPool::current_num_threads) - 1;
+        let shares = map(vec![(); 4], 0, |()| share(1_000, 1));
+        assert!(shares.iter().all(|share| *share >= 1_000_usize.div_ceil(others.max(1))), "{shares:?}");
     }
 
     #[test]
