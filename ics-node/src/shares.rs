@@ -2,15 +2,22 @@
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+/// Slots that are there once one of them is asked for: a node that few ask has memory for few.
+type Page = OnceLock<Box<[AtomicU64]>>;
+
+/// How many: what a page of the system's memory holds.
+const PAGE_SLOTS: usize = 512;
+
 /// The generic cell rate algorithm (ITU-T I.371, annex A) over a table of times: each slot holds the millisecond at which
-/// its budget will be whole again. More than there are slots share them: memory stays the same, eight bytes for each, and
+/// its budget will be whole again. More than there are slots share them: memory is bounded, eight bytes for each, and
 /// nobody can choose with whom he shares, since the hash is keyed.
 pub(crate) struct Shares {
     started: Instant,
-    slots: Box<[AtomicU64]>,
+    pages: Box<[Page]>,
     hasher: RandomState,
     /// Milliseconds in which one request is earned.
     earned_in: u64,
@@ -19,11 +26,12 @@ pub(crate) struct Shares {
 }
 
 impl Shares {
-    /// So many slots; in each so many requests at once, and one more each time that so many milliseconds have passed.
+    /// So many slots at least; in each so many requests at once, and one more each time that so many milliseconds have
+    /// passed.
     pub(crate) fn new(slots: usize, burst: u32, earned_in: u64) -> Self {
         let (started, earned_in) = (Instant::now(), earned_in.max(1));
-        let slots = (0..slots).map(|_| AtomicU64::new(0)).collect();
-        Self { started, slots, hasher: RandomState::new(), earned_in, depth: earned_in * u64::from(burst.max(1)) }
+        let pages = (0..slots.div_ceil(PAGE_SLOTS)).map(|_| Page::new()).collect();
+        Self { started, pages, hasher: RandomState::new(), earned_in, depth: earned_in * u64::from(burst.max(1)) }
     }
 
     /// Takes one request.
@@ -36,9 +44,11 @@ impl Shares {
     }
 
     fn take_at(&self, who: impl Hash, now: u64) -> Result<(), u64> {
-        let slots = self.slots.len().max(1) as u64;
+        let slots = (self.pages.len() * PAGE_SLOTS).max(1) as u64;
         let place = usize::try_from(self.hasher.hash_one(who) % slots).unwrap_or_default();
-        let Some(slot) = self.slots.get(place) else { return Ok(()) };
+        let Some(page) = self.pages.get(place / PAGE_SLOTS) else { return Ok(()) };
+        let page = page.get_or_init(|| (0..PAGE_SLOTS).map(|_| AtomicU64::new(0)).collect());
+        let Some(slot) = page.get(place % PAGE_SLOTS) else { return Ok(()) };
         let spent = |whole_at: u64| {
             let whole_at = whole_at.max(now).saturating_add(self.earned_in);
             (whole_at - now <= self.depth).then_some(whole_at)
