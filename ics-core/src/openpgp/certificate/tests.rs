@@ -120,6 +120,22 @@ fn made_certificates_are_taken() {
     }
 }
 
+/// RFC 9580, 5.2.3.32: who encrypts to the key must know which containers its version is read in.
+#[test]
+fn a_made_certificate_says_what_its_version_can_read() {
+    for (version, features, count) in [(4, 0x01, 1), (6, 0x09, 2)] {
+        let bytes = Certificate::make(&signer(1, version), NAME, created(), &SALT).expect("made");
+        let packets = packet::all(&bytes).expect("packets");
+        let signatures: Vec<_> = packets.iter().filter(|it| it.tag == packet::SIGNATURE).collect();
+        assert_eq!(signatures.len(), count, "version {version}");
+        for signature in signatures {
+            let signature = sig::Signature::parse(signature.body).expect("canonical");
+            assert_eq!(signature.one(sub::FEATURES), Ok(Some(&[features][..])), "version {version}");
+            assert_eq!(signature.one(sub::KEY_FLAGS), Ok(Some(&[MAY_CERTIFY | MAY_SIGN][..])));
+        }
+    }
+}
+
 #[test]
 fn key_flags_decide_and_without_them_all_is_permitted() {
     let refused = |making: &Making, purpose| Err(KeyRefusal::Purpose(making.fingerprint(), purpose));
