@@ -84,17 +84,22 @@ impl SignedDigest {
     /// Everything but Ed25519 and ECDSA: by sequoia's arithmetic over our digest, which also leaves sequoia's process-wide
     /// cache of good signatures alone. What it might take that is not canonical is refused first.
     fn verify_by_library(&self, key: &PublicKey) -> bool {
-        let well_formed = match (&self.value, key.material()) {
+        let is_canonical = self.is_canonical(key);
+        let Ok(Packet::PublicKey(key)) = Packet::from_bytes(&key.to_packet()) else { return false };
+        is_canonical
+            && self
+                .numbers()
+                .is_some_and(|numbers| key.verify(&numbers, SequoiaHash::from(self.hash.id()), &self.digest).is_ok())
+    }
+
+    /// Whether the numbers have the one form that is taken, whatever a library would take.
+    fn is_canonical(&self, key: &PublicKey) -> bool {
+        match (&self.value, key.material()) {
             (RawSignature::Rsa(s), Material::Rsa { n, .. }) => is_less(s, n),
             (RawSignature::Ed448(value), _) => ed448::is_well_formed(value.as_slice()),
             (RawSignature::Composite(value), _) => composite_is_well_formed(key.algorithm(), value),
             _ => true,
-        };
-        let Ok(Packet::PublicKey(key)) = Packet::from_bytes(&key.to_packet()) else { return false };
-        well_formed
-            && self
-                .numbers()
-                .is_some_and(|numbers| key.verify(&numbers, SequoiaHash::from(self.hash.id()), &self.digest).is_ok())
+        }
     }
 
     fn numbers(&self) -> Option<mpi::Signature> {

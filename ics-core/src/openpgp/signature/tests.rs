@@ -197,6 +197,25 @@ fn critical_subpackets_must_be_understood() {
 }
 
 #[test]
+fn what_has_no_place_is_refused_critical_or_not() {
+    let maker = maker();
+    let (issuer, id) = (issuer_of(&maker), maker.public_key().fingerprint().key_id());
+    for critical in [true, false] {
+        let hashed = area(&[
+            (true, sub::CREATED, &[1, 2, 3, 4]),
+            (false, sub::ISSUER_FINGERPRINT, &issuer),
+            (false, sub::ISSUER, &id),
+            (critical, sub::TRUST, &[1, 60]),
+        ]);
+        let body = raw(&maker, hashed, b"");
+        let signature = Signature::parse(&body).expect("canonical");
+        let refused = Err(SignatureError::NotAllowed(sub::TRUST));
+        assert_eq!(signature.refuses(&[sub::REGULAR_EXPRESSION, sub::TRUST]), refused);
+        assert_eq!(signature.refuses(&[sub::REGULAR_EXPRESSION]), Ok(()));
+    }
+}
+
+#[test]
 fn ecdsa_has_the_smaller_s() {
     // Of a signature by P-256 nothing but the numbers matters here.
     let head = good(4);

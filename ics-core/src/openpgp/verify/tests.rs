@@ -40,6 +40,7 @@ fn rsa_signatures_are_below_the_modulus() {
     let RawSignature::Rsa(s) = &signed.value else { panic!("RSA") };
     let sum = add(&[&[0], &n[..]].concat(), s);
     signed.value = RawSignature::Rsa(sum);
+    assert!(!signed.is_canonical(signer.public_key()), "it is refused before the library is asked");
     assert_eq!(agree(&signed, signer.public_key()), Err(SignatureFault::Bad));
     signed.value = RawSignature::Rsa(vec![1]);
     assert_eq!(agree(&signed, signer.public_key()), Err(SignatureFault::Bad));
@@ -89,6 +90,7 @@ fn ed448_has_the_smaller_s() {
     let order: Vec<u8> = ed448::L.iter().rev().copied().collect();
     let larger: Vec<u8> = add(&order, &s).into_iter().rev().collect();
     value[57..].copy_from_slice(&larger);
+    assert!(!signed.is_canonical(signer.public_key()), "it is refused before the library is asked");
     assert_eq!(agree(&signed, signer.public_key()), Err(SignatureFault::Bad));
 }
 
@@ -195,6 +197,13 @@ fn the_older_half_of_a_composite_signature_is_well_formed() {
     let ed448 = |r: u8, s: &[u8; 57]| well_formed(KeyAlgorithm::MlDsa87Ed448, &[&[r; 57][..], s].concat(), 4627);
     assert!(ed448(0, &[0; 57]) && !ed448(0xff, &[0; 57]) && !ed448(0, &ed448::L));
     assert!(!composite_is_well_formed(KeyAlgorithm::MlDsa87Ed448, &[0; 113]));
+    let point = maker().public_key().ed25519_point().expect("Ed25519").to_vec();
+    let material = [point, vec![0; 1952]].concat();
+    let key = PublicKey::from_material(6, AT, KeyAlgorithm::MlDsa65Ed25519, &material).expect("a key");
+    for (first, expected) in [(2, true), (0xff, false)] {
+        let value = RawSignature::Composite(vec![first; 64 + 3309]);
+        assert_eq!(SignedDigest { value, ..signed(&maker()) }.is_canonical(&key), expected);
+    }
 }
 
 /// A signature that does not fit its key takes no other's place in the batch.
