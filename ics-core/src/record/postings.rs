@@ -181,6 +181,7 @@ pub fn mail_of(user_id: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples::*;
 
     #[test]
     fn a_mail_address_stands_in_brackets_at_the_end_or_alone() {
@@ -215,5 +216,40 @@ mod tests {
         let at = |seconds| Posting::turns(Timestamp::from_seconds(seconds));
         assert_eq!(at(0), Posting::Turns(0));
         assert_eq!((at(7199), at(7200)), (Posting::Turns(1), Posting::Turns(2)));
+    }
+
+    #[test]
+    fn postings_are_all_by_which_a_statement_is_found() {
+        let lot = || group("lot 7", &[(Attribute::Model, "P1"), (Attribute::Lot, "7")]);
+        let pump = |n| introduce(n).attribute(Attribute::Model, "P1").attribute(Attribute::Lot, "7");
+        let statement = pump(0).name("serial:SN-1").joins(&lot()).log();
+        let keys = postings(&statement);
+        for key in [
+            Posting::Subject(device()),
+            Posting::Statement(id(0)),
+            Posting::Name(word("serial:SN-1")),
+            Posting::Signer(MAKER),
+            Posting::Kind(Kind::Device),
+            Posting::Act(Act::Identity),
+            Posting::Role(word("manufacturer")),
+            Posting::Attribute(Attribute::Lot, "7".to_owned()),
+            Posting::Member(group_id(&lot())),
+        ] {
+            assert!(keys.contains(&key), "{key:?}");
+        }
+        assert!(keys.iter().all(|key| key.is_of(&statement)));
+        let others = postings(&pump(1).name("serial:SN-2").log());
+        let filed: Vec<_> = others.iter().filter(|key| key.is_of(&statement)).collect();
+        assert_eq!(filed, others.intersection(&keys).collect::<Vec<_>>(), "and no other is");
+        let keys = postings(&grant(1, MAKER, "manufacturer", BUYER, "owner").on(&lot()).log());
+        assert!(keys.contains(&Posting::Grantee(BUYER)));
+        assert!(keys.contains(&Posting::Selector(lot().selector_key().expect("a selector"))));
+        assert!(keys.contains(&Posting::Attribute(Attribute::Model, "P1".to_owned())));
+        let bytes: BTreeSet<_> = keys.iter().map(Posting::to_bytes).collect();
+        assert_eq!(bytes.len(), keys.len());
+        let turning = status(2, KEEPER, "maintainer", "suspended").from(1).until(9_000_000).log();
+        let bounds =
+            [turning.claims().from, turning.claims().until].map(|bound| Posting::turns(bound.expect("a bound")));
+        assert!(bounds[0] != bounds[1] && bounds.iter().all(|bound| postings(&turning).contains(bound)));
     }
 }

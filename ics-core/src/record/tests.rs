@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Record, Standing, View, candidate_groups, postings, resolve, selector_keys_of};
+use super::{Record, Standing, View, candidate_groups, resolve, selector_keys_of};
 use crate::descriptor::Compromise;
 use crate::domain::Domain;
 use crate::identity::Kind;
-use crate::record::{Digest, Posting};
+use crate::record::Digest;
 use crate::samples::*;
 use crate::vocabulary::{Act, Attribute, Effect};
 
@@ -476,36 +476,4 @@ fn candidates_of_a_group_are_those_that_select_less() {
     let model = group("all P1", &[(Attribute::Model, "P1")]).selector_key().expect("a selector");
     assert!(candidates.selectors.contains(&model));
     assert_eq!(candidates.selectors.len(), 3);
-}
-
-#[test]
-fn postings_are_all_by_which_a_statement_is_found() {
-    let statement = pump(0).name("serial:SN-1").joins(&lot()).log();
-    let keys = postings(&statement);
-    for key in [
-        Posting::Subject(device()),
-        Posting::Statement(id(0)),
-        Posting::Name(word("serial:SN-1")),
-        Posting::Signer(MAKER),
-        Posting::Kind(Kind::Device),
-        Posting::Act(Act::Identity),
-        Posting::Role(word("manufacturer")),
-        Posting::Attribute(Attribute::Lot, "7".to_owned()),
-        Posting::Member(group_id(&lot())),
-    ] {
-        assert!(keys.contains(&key), "{key:?}");
-    }
-    assert!(keys.iter().all(|key| key.is_of(&statement)));
-    let others = postings(&pump(1).name("serial:SN-2").log());
-    let filed: Vec<_> = others.iter().filter(|key| key.is_of(&statement)).collect();
-    assert_eq!(filed, others.intersection(&keys).collect::<Vec<_>>(), "and no other is");
-    let keys = postings(&grant(1, MAKER, "manufacturer", BUYER, "owner").on(&lot()).log());
-    assert!(keys.contains(&Posting::Grantee(BUYER)));
-    assert!(keys.contains(&Posting::Selector(lot().selector_key().expect("a selector"))));
-    assert!(keys.contains(&Posting::Attribute(Attribute::Model, "P1".to_owned())));
-    let bytes: std::collections::BTreeSet<_> = keys.iter().map(Posting::to_bytes).collect();
-    assert_eq!(bytes.len(), keys.len());
-    let turning = status(2, KEEPER, "maintainer", "suspended").from(1).until(9_000_000).log();
-    let bounds = [turning.claims().from, turning.claims().until].map(|bound| Posting::turns(bound.expect("a bound")));
-    assert!(bounds[0] != bounds[1] && bounds.iter().all(|bound| postings(&turning).contains(bound)));
 }

@@ -17,6 +17,7 @@ use ics_core::time::Timestamp;
 use super::entries::{Hashed, keys_of_body};
 use super::problem::Code;
 use crate::api::Problem;
+use crate::background::breathe_among;
 use crate::parallel;
 use crate::store::Key;
 
@@ -83,7 +84,9 @@ pub(crate) fn check_bodies(
     let mut hashed = Hashed::default();
     let mut batch: Vec<(Box<Unverified>, &Certificate, Timestamp)> = Vec::new();
     let mut results: Vec<Sorted> = Vec::with_capacity(parsed.len());
+    let count = parsed.len();
     for ((parsed, certificate), at) in parsed.into_iter().zip(&certificates).zip(times) {
+        breathe_among(count);
         results.push(match (parsed, certificate) {
             (Err(problem), _) => Sorted::Known(Err(problem)),
             (Ok((parsed @ Body::Certification(_), body)), _) => Sorted::Known(match certifications.next() {

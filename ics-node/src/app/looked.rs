@@ -14,17 +14,20 @@ use crate::api::Problem;
 pub(crate) struct Looked {
     /// The domain under whose certificates they were verified.
     domain: Option<Arc<Domain>>,
-    bodies: Vec<(Vec<u8>, Timestamp)>,
+    /// The times at which each is said to have been admitted.
+    times: Vec<Timestamp>,
     checked: Vec<Result<Checked, Problem>>,
 }
 
 impl Looked {
     pub(super) fn through(domain: Option<Arc<Domain>>, bodies: Vec<(Vec<u8>, Timestamp)>, seed: [u8; 32]) -> Self {
-        let checked = check_bodies(domain.as_deref(), bodies.clone(), seed);
-        Self { domain, bodies, checked }
+        let times = bodies.iter().map(|(_, at)| *at).collect();
+        let checked = check_bodies(domain.as_deref(), bodies, seed);
+        Self { domain, times, checked }
     }
 
-    /// What they say, if it was these that were looked through, and nobody's certificate has changed since.
+    /// What they say, if it was these that were looked through, all of them are good, and nobody's certificate has changed
+    /// since.
     pub(super) fn of(
         self,
         domain: Option<&Domain>,
@@ -34,8 +37,9 @@ impl Looked {
             (Some(then), Some(now)) => now.has_certificates_of(then),
             _ => false,
         };
-        let found = self.bodies.iter().map(|(body, at)| (body.as_slice(), *at));
-        let same_bodies = found.eq(bodies.iter().copied());
+        let good =
+            self.checked.iter().map_while(|checked| checked.as_ref().ok().map(|checked| checked.body.as_slice()));
+        let same_bodies = good.zip(self.times).eq(bodies.iter().copied());
         (same_certificates && same_bodies).then_some(self.checked)
     }
 }

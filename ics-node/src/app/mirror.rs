@@ -268,8 +268,10 @@ fn append_copied(
     };
     let why = match judgement {
         Judgement::Admitted(admission) if admission.kind == header.kind => {
-            let keys = checked.and_then(Result::ok).map_or_else(Vec::new, |checked| checked.keys);
-            let (index, leaf) = append(tx, keys, entry, true)?;
+            let (keys, body) = checked.and_then(Result::ok).map(|checked| (checked.keys, checked.body)).unzip();
+            // What was checked may be the canonical form of what the home has logged; the log holds what it has logged.
+            let body = body.filter(|body| *body == entry.body).unwrap_or_else(|| entry.body.clone());
+            let (index, leaf) = append(tx, keys.unwrap_or_default(), entry, body, true)?;
             return admission.extend(tx, domain, index, header, leaf);
         }
         Judgement::Admitted(admission) => {
@@ -278,7 +280,7 @@ fn append_copied(
         Judgement::Present(index) => format!("it stands at index {index} already"),
         Judgement::Refused(problem) => problem.detail,
     };
-    let (index, _) = append(tx, keys_of(header, &entry.body), entry, false)?;
+    let (index, _) = append(tx, keys_of(header, &entry.body), entry, entry.body.clone(), false)?;
     tx.alarm(now, "entry-without-effect", &format!("entry {index}: {why}"));
     grow(domain, index, header.admitted_at);
     Ok(())
@@ -299,8 +301,14 @@ fn append_hidden(
     Ok(())
 }
 
-fn append(tx: &mut WriteTx<'_>, keys: Vec<Key>, entry: &Entry, effective: bool) -> Result<(u64, LeafData), StoreError> {
-    let content = NewContent::Whole(Content { salt: entry.salt, body: entry.body.clone() });
+fn append(
+    tx: &mut WriteTx<'_>,
+    keys: Vec<Key>,
+    entry: &Entry,
+    body: Vec<u8>,
+    effective: bool,
+) -> Result<(u64, LeafData), StoreError> {
+    let content = NewContent::Whole(Content { salt: entry.salt, body });
     tx.append_with_leaf(NewEntry { header: entry.header.clone(), content, keys, effective })
 }
 

@@ -1,5 +1,7 @@
 //! Answers: JSON, OpenPGP, tags and caching.
 
+use std::io::{self, Write};
+
 use actix_web::http::header::Header as _;
 use actix_web::http::header::{self, EntityTag, HeaderName, IfNoneMatch};
 use actix_web::web::Bytes;
@@ -28,7 +30,11 @@ const TAG_BYTES: usize = 16;
 
 /// A value as JSON. Values of the API always have a JSON form; should one not, the answer is empty and the log says so.
 pub(super) fn json_bytes(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_else(|e| {
+    or_none(serde_json::to_vec(value))
+}
+
+fn or_none(spelt: serde_json::Result<Vec<u8>>) -> Vec<u8> {
+    spelt.unwrap_or_else(|e| {
         tracing::error!(error = %e, "an answer has no JSON form");
         Vec::new()
     })
@@ -44,8 +50,35 @@ pub(super) fn json(value: &impl Serialize) -> HttpResponse {
 /// # Errors
 /// When the work is given up.
 pub(super) async fn json_apart(value: impl Serialize + Send + 'static) -> Result<HttpResponse, Failure> {
-    let spelt = background::spawn(move || json_bytes(&value)).await;
-    Ok(bytes(JSON, spelt.map_err(Failure::internal)?))
+    let spell = move || {
+        let mut json = Breathing::default();
+        or_none(serde_json::to_writer(&mut json, &value).map(|()| json.0))
+    };
+    Ok(bytes(JSON, background::spawn(spell).await.map_err(Failure::internal)?))
+}
+
+/// Takes what is spelt, and lets others in with every few KiB of it.
+#[derive(Default)]
+struct Breathing(Vec<u8>);
+
+impl Breathing {
+    /// Bytes: looking at the clock with each word would cost as much as spelling it.
+    const BETWEEN: usize = 4_096;
+}
+
+impl Write for Breathing {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        let before = self.0.len();
+        self.0.extend_from_slice(part);
+        if before / Self::BETWEEN != self.0.len() / Self::BETWEEN {
+            background::breathe();
+        }
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Bytes of a media type that caches must ask about each time.
