@@ -14,10 +14,11 @@ pub trait Applier {
     /// With what went wrong, in words, when nothing of the page was stored; it comes again later.
     fn apply(&mut self, page: &Arc<VerifiedPage>) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// Begins to look through the page that probably comes next, while another is applied. Nothing of it is proven yet, and
-    /// it may never be applied: what is found out so is good for saving time, and for nothing else.
-    fn ahead(&self) -> impl FnOnce(&Page) + Send + use<Self> {
-        |_| {}
+    /// Begins to look through a page that probably comes soon, while another is applied: given the index of its first
+    /// entry. Nothing of it is proven yet, and it may never be applied: what is found out so is good for saving time, and for
+    /// nothing else.
+    fn ahead(&self) -> impl Fn(u64, &Page) + Send + use<Self> {
+        |_, _| {}
     }
 
     /// What is held of the entries that a survey means: the next of them, in ascending order, as many as fit a page.

@@ -20,6 +20,9 @@ use crate::wire::Page;
 /// are many would make it useless.
 const FIRST_EVENT: Duration = Duration::from_secs(5);
 
+/// Pages that are asked for ahead at most.
+const AHEAD: usize = 2;
+
 /// How far a mirror is, and which of its peers it asks, counted from 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
@@ -90,13 +93,14 @@ struct Ahead<'a> {
     question: (u64, usize, u64),
     under_way: Pin<Box<dyn Future<Output = Result<Page, PeerError>> + Send + 'a>>,
     arrived: Option<Result<Page, PeerError>>,
+    looked_through: bool,
 }
 
 impl<'a> Ahead<'a> {
     fn ask(peer: &'a Peer, domain: DomainName, (from, limit, until): (u64, usize, u64)) -> Self {
         let asked = domain.clone();
         let under_way = Box::pin(async move { peer.page(&asked, from, limit, until).await });
-        Self { peer, domain, question: (from, limit, until), under_way, arrived: None }
+        Self { peer, domain, question: (from, limit, until), under_way, arrived: None, looked_through: false }
     }
 
     /// Asks for the page behind this one, once it is known where that begins, and unless this is the last.
@@ -111,6 +115,13 @@ impl<'a> Ahead<'a> {
     async fn arrive(&mut self) {
         if self.arrived.is_none() {
             self.arrived = Some(self.under_way.as_mut().await);
+        }
+    }
+
+    fn look(&mut self, look: &impl Fn(u64, &Page)) {
+        if let Some(Ok(page)) = self.arrived.as_ref().filter(|_| !self.looked_through) {
+            look(self.question.0, page);
+            self.looked_through = true;
         }
     }
 
@@ -130,28 +141,19 @@ fn begin<'a>(ahead: &mut VecDeque<Ahead<'a>>, mirror: &Mirror, peer: &'a Peer) {
     }
 }
 
-/// Waits for some work; meanwhile lets what is asked ahead arrive and be looked through, and then the page behind that
-/// arrive, so that there is something to look through as soon as the next is applied. No more are held than these two.
-async fn alongside<T>(work: impl Future<Output = T>, ahead: &mut VecDeque<Ahead<'_>>, look: impl FnOnce(&Page)) -> T {
+/// Waits for some work; meanwhile lets what is asked ahead arrive and be looked through, one page after the other, so that
+/// there is always something to do for whoever looks, and something ready for whoever applies.
+async fn alongside<T>(work: impl Future<Output = T>, ahead: &mut VecDeque<Ahead<'_>>, look: impl Fn(u64, &Page)) -> T {
     let mut work = pin!(work);
-    if let Some(first) = ahead.front_mut() {
+    for place in 0..AHEAD {
+        let Some(next) = ahead.get_mut(place) else { break };
         tokio::select! {
             biased;
             done = &mut work => return done,
-            () = first.arrive() => {}
+            () = next.arrive() => next.look(&look),
         }
-        if let Some(Ok(page)) = &first.arrived {
-            look(page);
-        }
-        if ahead.len() == 1 {
-            ahead.extend(ahead.front().and_then(Ahead::ask_behind));
-        }
-    }
-    if let Some(second) = ahead.get_mut(1) {
-        tokio::select! {
-            biased;
-            done = &mut work => return done,
-            () = second.arrive() => {}
+        if ahead.len() == place + 1 && ahead.len() < AHEAD {
+            ahead.extend(ahead.get(place).and_then(Ahead::ask_behind));
         }
     }
     work.await

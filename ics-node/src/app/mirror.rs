@@ -316,22 +316,34 @@ fn append(
 struct Taking {
     app: App,
     hosted: Arc<Hosted>,
-    /// What is found out meanwhile of the page that probably comes next: while one thread writes, the others verify.
-    looking: Arc<Mutex<Option<JoinHandle<Looked>>>>,
+    /// What is found out meanwhile of the pages that probably come next, by their first entries: while one thread writes,
+    /// the others verify.
+    looking: Arc<Mutex<BTreeMap<u64, JoinHandle<Looked>>>>,
 }
 
+/// Pages that are looked through ahead at most. Of what was asked for in vain nothing else ends.
+const LOOKED_AHEAD: usize = 4;
+
 impl Applier for Taking {
-    fn ahead(&self) -> impl FnOnce(&Page) + Send + use<> {
+    fn ahead(&self) -> impl Fn(u64, &Page) + Send + use<> {
         let (hosted, looking) = (Arc::clone(&self.hosted), Arc::clone(&self.looking));
-        move |page| {
+        move |from, page| {
             let (Some(bodies), Ok(seed)) = (bodies_of(page), random()) else { return };
-            let look = move || Looked::through(hosted.domain(), bodies, seed);
-            *looking.lock().unwrap_or_else(PoisonError::into_inner) = Some(crate::background::spawn(look));
+            let domain = hosted.domain();
+            let mut looking = looking.lock().unwrap_or_else(PoisonError::into_inner);
+            if looking.len() >= LOOKED_AHEAD {
+                looking.clear();
+            }
+            looking.insert(from, crate::background::spawn(move || Looked::through(domain, bodies, seed)));
         }
     }
 
     async fn apply(&mut self, page: &Arc<VerifiedPage>) -> Result<(), String> {
-        let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let looking = {
+            let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+            let later = looking.split_off(&page.from.saturating_add(1));
+            core::mem::replace(&mut *looking, later).remove(&page.from)
+        };
         let looked = match looking {
             Some(looking) => looking.await.ok(),
             None => None,
