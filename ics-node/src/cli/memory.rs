@@ -1,11 +1,17 @@
 //! In which pages the system gives this process memory.
 
+use std::sync::OnceLock;
+
+/// Whether whoever started the program has forbidden huge pages: then there are none, whatever runs.
+static FORBIDDEN: OnceLock<bool> = OnceLock::new();
+
 /// Memory for answers, in MiB, from which on a node fills huge pages, and looks things up faster in them.
 const HUGE_PAGES_MIB: u32 = 512;
 
 /// Has the system give small pages until it is known what runs. The allocator asks for huge ones, which it puts things of
 /// every size into, so that a small node would hold four of them before it has read its configuration.
 pub(super) fn begin() {
+    FORBIDDEN.get_or_init(are_forbidden);
     allow_huge_pages(false);
 }
 
@@ -19,7 +25,18 @@ pub(super) fn node(memory_mib: u32) {
     allow_huge_pages(memory_mib >= HUGE_PAGES_MIB);
 }
 
-fn allow_huge_pages(allowed: bool) {
+#[cfg(target_os = "linux")]
+fn are_forbidden() -> bool {
+    rustix::thread::transparent_huge_pages_are_disabled().unwrap_or(false)
+}
+
+#[cfg(not(target_os = "linux"))]
+const fn are_forbidden() -> bool {
+    false
+}
+
+fn allow_huge_pages(wanted: bool) {
+    let allowed = wanted && !FORBIDDEN.get().is_some_and(|forbidden| *forbidden);
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(!allowed) {
         // It runs all the same.

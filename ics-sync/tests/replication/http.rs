@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
-use ics_sync::Peer;
-use ics_sync::Progress;
 use ics_sync::http::{HttpPeer, PeerError, client_builder};
-use ics_sync::mirror::{Mirror, Settings, Stop};
+use ics_sync::mirror::{Fill, Mirror, Seen, Settings, Stop, Survey, VerifiedPage};
 use ics_sync::news::News;
 use ics_sync::wire::{self, Outcome, WireError};
+use ics_sync::{Applier, Peer, Progress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -127,6 +126,62 @@ async fn a_domain_is_mirrored_over_http_until_shutdown() {
     };
     let end = ics_sync::run(&mut mirror, &[Peer::from(peer)], &mut memory, clock, &status, shutdown).await;
     assert_eq!((end, memory.leaves == leaves), (None, true));
+}
+
+/// Stores a page only once those behind it were looked through.
+struct Eager {
+    memory: Memory,
+    /// The first indices of what was looked through.
+    looked: watch::Sender<Vec<u64>>,
+}
+
+impl Applier for Eager {
+    async fn apply(&mut self, page: &Arc<VerifiedPage>) -> Result<(), String> {
+        if page.from == 0 {
+            let mut looked = self.looked.subscribe();
+            let both = looked.wait_for(|looked| looked.len() == 2);
+            tokio::time::timeout(Duration::from_secs(60), both).await.expect("two pages ahead").expect("a sender");
+            // Time for a third one, which is not to come.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert_eq!(*self.looked.borrow(), [100, 200]);
+        }
+        self.memory.store(page)
+    }
+
+    fn ahead(&self) -> impl Fn(u64, &wire::Page) + Send + use<> {
+        let looked = self.looked.clone();
+        move |from, page| {
+            assert_eq!(page.entries.len(), 100);
+            looked.send_modify(|looked| looked.push(from));
+        }
+    }
+
+    async fn survey(&mut self, survey: &Survey) -> Result<Vec<Seen>, String> {
+        self.memory.survey(survey).await
+    }
+
+    async fn fill(&mut self, fill: &Fill) -> Result<(), String> {
+        self.memory.fill(fill).await
+    }
+}
+
+#[tokio::test]
+async fn while_a_page_is_applied_the_next_two_come_and_are_looked_through() {
+    let home = home(400);
+    let (served, origin, leaves) = (home.clone(), home.origin.clone(), home.leaves.clone());
+    let peer = peer(move |Request { line, body }| {
+        let line = line.replace(&format!("limit={}", limits::FEED_ENTRIES), "limit=100");
+        feed(&served, &Request { line, body })
+    })
+    .await;
+    let mut mirror = Mirror::pinned(origin, SETTINGS);
+    let (status, mut watched) = watch::channel(Progress { status: mirror.status(), peer: 0 });
+    let mut eager = Eager { memory: Memory::default(), looked: watch::Sender::default() };
+    let shutdown = async {
+        watched.wait_for(|progress| progress.status.size == 400).await.expect("a status");
+    };
+    let end = ics_sync::run(&mut mirror, &[Peer::from(peer)], &mut eager, || at(NOW), &status, shutdown).await;
+    assert_eq!((end, eager.memory.leaves == leaves), (None, true));
 }
 
 #[tokio::test]
