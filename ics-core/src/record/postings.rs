@@ -72,7 +72,7 @@ impl Posting {
         match self {
             Self::Subject(id) => put(1, &[&id.to_tagged_bytes()]),
             Self::Statement(id) => put(2, &[&id.0]),
-            Self::Name(name) => put(3, &[name.to_string().as_bytes()]),
+            Self::Name(name) => put(3, &[name.text().as_bytes()]),
             Self::Signer(fingerprint) => put(4, &[fingerprint.as_bytes()]),
             Self::Kind(kind) => put(5, &[kind.as_str().as_bytes()]),
             Self::Act(act) => put(6, &[act.as_str().as_bytes()]),
@@ -165,7 +165,7 @@ fn all(
 /// What a User ID is found by beside the names: all of it, and the mail address between angle brackets.
 #[must_use]
 pub fn user_id_terms(user_id: &str) -> BTreeSet<String> {
-    let whole = Some(user_id).filter(|text| !matches!(text.parse(), Ok(Name::Urn(_))));
+    let whole = Some(user_id).filter(|text| Name::urn_of(text).is_none());
     whole.into_iter().chain(mail_of(user_id)).map(str::to_lowercase).collect()
 }
 

@@ -133,7 +133,7 @@ pub(crate) fn names_of(subject: &Subject, claims: &Claims, spki: Option<[u8; 32]
         return names;
     }
     if let Subject::Key { user_id, .. } = subject {
-        names.extend(user_id.parse().ok().filter(|name| matches!(name, Name::Urn(_))));
+        names.extend(Name::urn_of(user_id));
     }
     names.extend(spki.map(Name::Spki));
     names.sort_unstable();

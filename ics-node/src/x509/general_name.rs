@@ -83,7 +83,7 @@ fn other_name(other: &OtherName) -> Result<Wanted, String> {
         oid::PERMANENT_IDENTIFIER => {
             let identifier = PermanentIdentifier::from_der(&encoded).map_err(malformed)?;
             let text = identifier.value.ok_or("a permanent identifier without a value")?;
-            let urn = Name::from_str(text.as_str()).ok().filter(|name| matches!(name, Name::Urn(_)));
+            let urn = Name::urn_of(text.as_str());
             urn.map_or_else(|| serial(text.as_str()), Ok).map(Wanted::Permanent)
         }
         other => Err(format!("a name of the unknown type {other}")),
