@@ -103,8 +103,7 @@ impl Name {
         if has_scheme(text, "urn") { text.parse().ok() } else { None }
     }
 
-    /// As it is written. Every statement is filed under its names, and making them takes a third of what the machinery
-    /// behind `to_string` does.
+    /// As it is written. Every statement is filed under its names; this spares it the machinery behind `to_string`.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Urn(text) | Self::Serial(text) | Self::Host(text) => [self.scheme(), ":", text].concat(),
