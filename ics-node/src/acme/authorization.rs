@@ -5,10 +5,15 @@
 //! network, a host name is proven by what is found at its address.
 
 use data_encoding::BASE64URL_NOPAD;
+use der::Decode as _;
+use der::oid::ObjectIdentifier;
 use ics_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use x509_cert::Certificate;
+use x509_cert::ext::pkix::SubjectAltName;
+use x509_cert::ext::pkix::name::GeneralName;
 
 use super::identifier::Identifier;
 use super::jwk::Jwk;
@@ -16,6 +21,9 @@ use super::problem::{Kind, Problem};
 
 /// Milliseconds for which an identifier counts as proven.
 pub const PROVEN_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// The extension of certificates for tls-alpn-01 (RFC 8737, 6).
+const ACME_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.31");
+const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 
 /// How a host name is proven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -250,6 +258,26 @@ impl Challenge {
 #[must_use]
 pub fn answers_http(body: &[u8], key_authorization: &str) -> bool {
     body.trim_ascii_end() == key_authorization.as_bytes()
+}
+
+/// Whether a certificate is for exactly this name and has the critical extension with this key authorization
+/// (RFC 8737, 3).
+#[must_use]
+pub fn answers_tls(certificate: &[u8], host: &str, key_authorization: &str) -> bool {
+    let Ok(certificate) = Certificate::from_der(certificate) else { return false };
+    let extensions = certificate.tbs_certificate.extensions.unwrap_or_default();
+    let only = |oid: ObjectIdentifier| {
+        let mut found = extensions.iter().filter(|extension| extension.extn_id == oid);
+        found.next().filter(|_| found.next().is_none())
+    };
+    let names = only(SUBJECT_ALT_NAME).and_then(|it| SubjectAltName::from_der(it.extn_value.as_bytes()).ok());
+    let is_for_host = names.is_some_and(|names| match names.0.as_slice() {
+        [GeneralName::DnsName(name)] => name.as_str().eq_ignore_ascii_case(host),
+        _ => false,
+    });
+    let answers = only(ACME_IDENTIFIER)
+        .is_some_and(|it| it.critical && it.extn_value.as_bytes() == acme_identifier(key_authorization));
+    is_for_host && answers
 }
 
 /// What the extension acmeIdentifier of a TLS server's certificate must hold: the OCTET STRING of the digest (RFC 8737, 3).

@@ -1,6 +1,7 @@
-//! What ACME clients send: flattened JWS, keys, payloads.
+//! What ACME clients send: flattened JWS, keys, payloads; and the certificate by which a host answers.
 
 use ics_node::acme::account::{AccountUpdate, NewAccount, bound_to, check_contacts, new_key};
+use ics_node::acme::authorization::answers_tls;
 use ics_node::acme::identifier::Identifier;
 use ics_node::acme::jwk::Jwk;
 use ics_node::acme::jws::{By, Signed};
@@ -59,4 +60,23 @@ pub(super) fn request(bytes: &[u8]) {
             assert!(again == Ok(identifier), "an identifier has two spellings");
         }
     }
+}
+
+/// The host and the key authorization for which the certificate of a seed was made.
+const HOST: &str = "pump-7.acme.example";
+const KEY_AUTHORIZATION: &str =
+    "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI";
+
+/// A certificate that is shown at a host answers one challenge at most.
+pub(super) fn shown(der: &[u8]) {
+    if answers_tls(der, HOST, KEY_AUTHORIZATION) {
+        assert!(!answers_tls(der, "pump-8.acme.example", KEY_AUTHORIZATION), "it answers for another host as well");
+        assert!(!answers_tls(der, HOST, "another.one"), "it answers another challenge as well");
+    }
+}
+
+/// Whether the decoder accepts a seed.
+#[cfg(test)]
+pub(super) fn is_good_answer(der: &[u8]) -> bool {
+    answers_tls(der, HOST, KEY_AUTHORIZATION)
 }

@@ -53,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     target("proof", log::proof),
     target("record_head", log::record_head),
     target("spki", openpgp::spki),
+    target("tls_alpn", acme::shown),
     target("trust", outer::trust),
     target("upload", openpgp::upload),
     target("words", words::words),

@@ -88,6 +88,7 @@ fn seeds_are_accepted() {
     assert!(accepted("feed", |seed| ics_sync::wire::Page::decode(seed).is_ok()));
     assert!(accepted("packed", |seed| ics_sync::packed::unpack(seed).is_ok()));
     assert!(accepted("spki", |seed| PublicKey::from_spki_der(seed).is_ok()));
+    assert!(seeds("tls_alpn").iter().all(|seed| super::acme::is_good_answer(seed)));
     assert!(accepted("trust", |seed| ics_core::trust::TrustPolicy::parse(seed).is_ok()));
     assert!(accepted("ldap_answer", ics_sync::ldap::passes));
     assert!(accepted("ldap_cookie", |seed| ics_node::ldap::decode::cookie(seed).is_some()));

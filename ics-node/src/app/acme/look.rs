@@ -5,8 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use der::Decode as _;
-use der::oid::ObjectIdentifier;
 use futures_util::StreamExt as _;
 use ics_core::limits;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -14,11 +12,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
-use x509_cert::Certificate;
-use x509_cert::ext::pkix::SubjectAltName;
-use x509_cert::ext::pkix::name::GeneralName;
 
-use crate::acme::authorization::{Method, acme_identifier, answers_http};
+use crate::acme::authorization::{Method, answers_http, answers_tls};
 use crate::acme::problem::{Kind, Problem};
 use crate::app::App;
 use crate::config::AcmeConfig;
@@ -27,10 +22,8 @@ use crate::config::AcmeConfig;
 const LOOK_TIME: Duration = Duration::from_secs(limits::ACME_LOOK_SECONDS);
 /// Addresses of a name that are tried.
 const ADDRESSES: usize = 2;
-/// The protocol of tls-alpn-01, and the extension of its certificates (RFC 8737, 6).
+/// The protocol of tls-alpn-01 (RFC 8737, 6).
 const ACME_TLS: &[u8] = b"acme-tls/1";
-const ACME_IDENTIFIER: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.1.31");
-const SUBJECT_ALT_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 
 /// A challenge that is to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,25 +142,6 @@ impl Look {
             Err(incorrect(format!("`{}` did not show a certificate with the key authorization", self.host)))
         }
     }
-}
-
-/// Whether a certificate is for exactly this name and has the critical extension with this key authorization
-/// (RFC 8737, 3).
-fn answers_tls(certificate: &[u8], host: &str, key_authorization: &str) -> bool {
-    let Ok(certificate) = Certificate::from_der(certificate) else { return false };
-    let extensions = certificate.tbs_certificate.extensions.unwrap_or_default();
-    let only = |oid: ObjectIdentifier| {
-        let mut found = extensions.iter().filter(|extension| extension.extn_id == oid);
-        found.next().filter(|_| found.next().is_none())
-    };
-    let names = only(SUBJECT_ALT_NAME).and_then(|it| SubjectAltName::from_der(it.extn_value.as_bytes()).ok());
-    let is_for_host = names.is_some_and(|names| match names.0.as_slice() {
-        [GeneralName::DnsName(name)] => name.as_str().eq_ignore_ascii_case(host),
-        _ => false,
-    });
-    let answers = only(ACME_IDENTIFIER)
-        .is_some_and(|it| it.critical && it.extn_value.as_bytes() == acme_identifier(key_authorization));
-    is_for_host && answers
 }
 
 /// The addresses of a name that may be asked.
