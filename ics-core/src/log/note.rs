@@ -8,6 +8,7 @@ use ed25519_dalek::SigningKey;
 
 use crate::identity::excerpt;
 use crate::limits;
+use crate::log::text::from_base64;
 pub use crate::log::verifier_key::{Algorithm, KeyError, VerifierKey};
 use crate::log::verifier_key::{check_name, key_id};
 
@@ -234,7 +235,7 @@ impl FromStr for NoteSignature {
 fn parse_line(line: &str) -> Option<NoteSignature> {
     let (name, base64) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
     check_name(name).ok()?;
-    let blob = BASE64.decode(base64.as_bytes()).ok()?;
+    let blob = from_base64(base64).ok()?;
     let (id, bytes) = blob.split_first_chunk()?;
     if bytes.is_empty() {
         return None;

@@ -1,4 +1,15 @@
-//! Bytes in JSON.
+//! Bytes as text, and in JSON.
+
+use data_encoding::{BASE64, DecodeError, DecodeKind};
+
+/// Reads base64 with padding (RFC 4648, section 4) in its one form. The library takes several texts one behind the other,
+/// each with its padding, for one; so padding anywhere but at the end is refused here.
+pub(crate) fn from_base64(text: &str) -> Result<Vec<u8>, DecodeError> {
+    match text.trim_end_matches('=').find('=') {
+        Some(position) => Err(DecodeError { position, kind: DecodeKind::Padding }),
+        None => BASE64.decode(text.as_bytes()),
+    }
+}
 
 /// Bytes as base64 with padding (RFC 4648, section 4).
 pub(crate) mod base64 {
@@ -11,7 +22,7 @@ pub(crate) mod base64 {
 
     pub(crate) fn deserialize<'de, T: TryFrom<Vec<u8>>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let bytes = BASE64.decode(text.as_bytes()).map_err(|error| D::Error::custom(format!("not base64: {error}")))?;
+        let bytes = super::from_base64(&text).map_err(|error| D::Error::custom(format!("not base64: {error}")))?;
         let length = bytes.len();
         T::try_from(bytes).map_err(|_| D::Error::custom(format!("{length} bytes are not the right number")))
     }

@@ -10,6 +10,7 @@ use crate::log::checkpoint::{Checkpoint, CheckpointError, parse_decimal};
 use crate::log::hash::{Hash, HashError};
 use crate::log::note::Note;
 use crate::log::source::Source;
+use crate::log::text::from_base64;
 
 const FIRST_LINE: &str = "c2sp.org/tlog-proof@v1";
 
@@ -87,6 +88,6 @@ impl Source {
 }
 
 fn decode_extra(base64: &str) -> Option<([u8; 16], Vec<u8>)> {
-    let bytes = BASE64.decode(base64.as_bytes()).ok()?;
+    let bytes = from_base64(base64).ok()?;
     bytes.split_first_chunk().map(|(salt, header)| (*salt, header.to_vec()))
 }

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::identity::{excerpt, serde_as_text, write_hex};
 use crate::limits;
+use crate::log::text::from_base64;
 
 /// What a key signs; the signature type of C2SP signed-note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -133,7 +134,7 @@ impl FromStr for VerifierKey {
         let form = || KeyError::Form(excerpt(text));
         let (name, rest) = text.split_once('+').ok_or_else(form)?;
         let (id, material) = rest.split_once('+').ok_or_else(form)?;
-        let material = BASE64.decode(material.as_bytes()).map_err(|_| form())?;
+        let material = from_base64(material).map_err(|_| form())?;
         let (code, key) = material.split_first().ok_or_else(form)?;
         let algorithm = match code {
             1 => Algorithm::Ed25519,

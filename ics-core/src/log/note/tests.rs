@@ -60,6 +60,8 @@ fn every_form_that_is_refused() {
         wrong_line(&format!("{line} ")),
         wrong_line(line.trim_end_matches('=')),
         wrong_line("\u{2014} a AAAAAA=="),
+        // Two texts in base64, one behind the other.
+        wrong_line("\u{2014} a AAAAAA==AAA="),
         wrong_line("\u{2014} a "),
     ] {
         assert_eq!(Note::parse(&note), Err(error), "{note:?}");
