@@ -1,7 +1,6 @@
 //! Names of things as X.509 writes them, both ways.
 
 use core::net::IpAddr;
-use core::str::FromStr as _;
 
 use der::asn1::{Any, Ia5String, ObjectIdentifier, OctetStringRef, Utf8StringRef};
 use der::{Decode as _, Encode as _, Sequence};
