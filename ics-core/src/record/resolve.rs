@@ -268,3 +268,6 @@ fn because(scene: &Scene<'_>, it: &Judged<'_>) -> String {
     }
     .unwrap_or_else(|| it.standing.reason().to_owned())
 }
+
+#[cfg(test)]
+mod tests;

@@ -291,6 +291,15 @@ impl Logged {
 mod tests {
     use super::*;
     use crate::samples::{Draft, group, introduce};
+    use crate::statement::DeveloperSignature;
+
+    #[test]
+    fn the_source_of_an_entry_is_read_as_it_is_written() {
+        let source = SourceRef { domain: "maker.example".parse().unwrap(), entry0: [0x5e; 32], index: 7 };
+        let text = serde_json::to_string(&source).unwrap();
+        assert!(text.contains(&"5e".repeat(32)), "{text}");
+        assert_eq!(serde_json::from_str::<SourceRef>(&text).unwrap(), source);
+    }
 
     /// A node keeps as much as fits into its memory: who says more takes more of it, in full.
     #[test]
@@ -310,6 +319,7 @@ mod tests {
             (introduce(0).name(&serial), 2 * (100 + size_of::<Name>())),
             (introduce(0).ends(1).ends(2), 2 * size_of::<StatementId>()),
             (introduce(0).joins(&order).joins(&lot), 2 * 32),
+            (introduce(0).signed_by_developer(), size_of::<DeveloperSignature>()),
             (introduce(0).adopted(), size_of::<SourceRef>()),
         ] {
             assert_eq!(bytes(draft.clone()) - plain, more, "{draft:?}");

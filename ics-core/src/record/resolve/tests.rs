@@ -1,0 +1,63 @@
+//! Of several who speak, whom a record follows.
+
+use super::resolve;
+use crate::identity::Kind;
+use crate::record::{Digest, Record, Standing};
+use crate::samples::*;
+use crate::statement::Subject;
+use crate::vocabulary::Act;
+
+/// The record of the device.
+fn record(drafts: &[Draft]) -> Record {
+    let (about, groups) = split(drafts);
+    resolve(&domain(), &device(), &about, &groups, now()).expect("something was said")
+}
+
+fn standing(record: &Record, n: u64) -> Option<Standing> {
+    record.statements.iter().find(|listed| listed.by.index == n).map(|listed| listed.standing)
+}
+
+#[test]
+fn a_thing_is_called_what_its_first_introduction_that_stands_calls_it() {
+    let called = |draft: Draft, user_id: &str| {
+        draft.with(|said| {
+            let (fingerprint, kind) = (DEVICE, Kind::Device);
+            said.subject = Subject::Key { fingerprint, kind, user_id: user_id.to_owned() };
+        })
+    };
+    let stranger = called(say(0, BUYER, "owner", Act::Identity), "Toaster");
+    let in_use = called(status(1, KEEPER, "maintainer", "in-use"), "Pump in hall 3");
+    let maker = called(introduce(2), "Pump 7");
+    let title = |drafts: &[Draft]| record(drafts).title;
+    assert_eq!(title(&[stranger.clone(), in_use.clone(), maker]), "Pump 7");
+    assert_eq!(title(&[stranger.clone(), in_use]), "Pump in hall 3", "nobody entitled introduced it");
+    assert_eq!(title(&[stranger]), "Toaster", "nothing stands");
+}
+
+#[test]
+fn a_group_is_named_by_whoever_is_entitled_to_name_it() {
+    let order = group("order 12", &[]);
+    let drafts = [introduce(0).joins(&order), say(1, BUYER, "owner", Act::Approval).joins(&order)];
+    let given: Vec<_> = record(&drafts).groups.iter().map(|given| (given.value, given.by.index)).collect();
+    assert_eq!(given, [(Digest(group_id(&order)), 0)]);
+}
+
+#[test]
+fn developers_signatures_are_listed_with_who_vouches_for_them() {
+    let signed = |signer, role, n| say(n, signer, role, Act::Identity).signed_by_developer();
+    let record = record(&[signed(MAKER, "manufacturer", 0), signed(BUYER, "owner", 1)]);
+    let given: Vec<_> = record.signatures.iter().map(|given| (given.value.key.clone(), given.by.signer)).collect();
+    assert_eq!(given, [("07".repeat(32), MAKER)]);
+}
+
+#[test]
+fn a_withdrawal_stands_without_a_role() {
+    let record = record(&[
+        introduce(0),
+        grant(1, MAKER, "manufacturer", BUYER, "owner").until(500),
+        say(2, BUYER, "owner", Act::Approval),
+        say(3, BUYER, "owner", Act::Withdrawal).ends(2),
+    ]);
+    assert_eq!(standing(&record, 2), Some(Standing::Withdrawn));
+    assert_eq!(standing(&record, 3), Some(Standing::Stands));
+}
