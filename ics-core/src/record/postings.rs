@@ -181,7 +181,9 @@ pub fn mail_of(user_id: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::entry::{EntryKind, Header};
     use crate::samples::*;
+    use crate::statement::{fixtures, verify};
 
     #[test]
     fn a_mail_address_stands_in_brackets_at_the_end_or_alone() {
@@ -216,6 +218,18 @@ mod tests {
         let at = |seconds| Posting::turns(Timestamp::from_seconds(seconds));
         assert_eq!(at(0), Posting::Turns(0));
         assert_eq!((at(7199), at(7200)), (Posting::Turns(1), Posting::Turns(2)));
+    }
+
+    /// A store files a statement by its body alone, and finds it again by what was verified.
+    #[test]
+    fn a_statement_is_filed_before_it_is_verified_as_it_is_found_after() {
+        let unverified = fixtures::unverified(&fixtures::statement());
+        let filed = postings_of(&unverified);
+        let verified = verify(unverified, &fixtures::certificate_of(&fixtures::maker()), fixtures::at());
+        let header = Header { kind: EntryKind::Statement, admitted_at: fixtures::at(), source: None };
+        let logged = Logged::new(0, &header, &verified.expect("verified")).expect("a header");
+        assert!(filed.len() > 6, "{filed:?}");
+        assert_eq!(filed.into_iter().collect::<BTreeSet<_>>(), postings(&logged));
     }
 
     #[test]

@@ -290,8 +290,42 @@ impl Logged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::{Draft, group, introduce};
-    use crate::statement::DeveloperSignature;
+    use crate::domain::Context;
+    use crate::log::entry::EntryKind;
+    use crate::openpgp::signer::Signer as _;
+    use crate::samples::{Draft, KEEPER, domain, group, id, introduce, now, status};
+    use crate::statement::body::{self, Body};
+    use crate::statement::{DeveloperSignature, fixtures, make};
+
+    /// What is left of a statement in the log, once the maker has erased it as an owner.
+    fn left_of(erasure: &Erasure) -> Option<Logged> {
+        let owner = fixtures::maker();
+        let json = erasure.to_json().expect("canonical");
+        let body = make::sign_descriptor(&[&owner], &json, fixtures::at(), &fixtures::SALT).expect("made");
+        let Ok(Body::Erasure(signed)) = body::parse(&body) else { panic!("an erasure") };
+        let header = Header { kind: EntryKind::Erasure, admitted_at: now(), source: None };
+        let left = Logged::from_erasure(7, &header, &signed).expect("a header")?;
+        assert_eq!((left.index(), left.signer()), (7, owner.public_key().fingerprint()));
+        Some(left)
+    }
+
+    #[test]
+    fn an_erasure_restates_what_blocks_in_the_place_of_the_statement() {
+        let suspended = status(1, KEEPER, "maintainer", "suspended").from(100).until(9_000_000).log();
+        let about = [introduce(0).log(), suspended.clone()];
+        let context = Context { about: &about, groups: &[], unseen: false };
+        let erasure = domain().erasure_of(&suspended, &context, now()).expect("it may be erased");
+        let left = left_of(&erasure).expect("it says what it was about");
+        assert!(left.is_erased() && !suspended.is_erased());
+        assert_eq!((left.id(), left.subject_id()), (suspended.id(), suspended.subject_id()));
+        let told = |logged: &Logged| {
+            let claims = logged.claims();
+            (claims.act, claims.status.clone(), claims.from, claims.until)
+        };
+        assert_eq!(told(&left), told(&suspended));
+        let (domain, nothing_more) = (suspended.claims().domain.clone(), id(1));
+        assert_eq!(left_of(&Erasure::new(domain, nothing_more)), None, "it does not say what that was about");
+    }
 
     #[test]
     fn the_source_of_an_entry_is_read_as_it_is_written() {

@@ -1,8 +1,9 @@
 //! Of several who speak, whom a record follows.
 
 use super::resolve;
+use crate::domain::Context;
 use crate::identity::Kind;
-use crate::record::{Digest, Record, Standing};
+use crate::record::{Digest, Logged, Record, Standing};
 use crate::samples::*;
 use crate::statement::Subject;
 use crate::vocabulary::Act;
@@ -32,6 +33,19 @@ fn a_thing_is_called_what_its_first_introduction_that_stands_calls_it() {
     assert_eq!(title(&[stranger.clone(), in_use.clone(), maker]), "Pump 7");
     assert_eq!(title(&[stranger.clone(), in_use]), "Pump in hall 3", "nobody entitled introduced it");
     assert_eq!(title(&[stranger]), "Toaster", "nothing stands");
+}
+
+#[test]
+fn what_blocks_and_was_erased_says_who_has_the_last_word() {
+    let drafts = [introduce(0), status(1, KEEPER, "maintainer", "suspended")];
+    let (about, groups) = split(&drafts);
+    let context = Context { about: &about, groups: &groups, unseen: false };
+    let erasure = domain().erasure_of(&about[1], &context, now()).expect("it may be erased");
+    let left = Logged::of_erasure(2, now(), &erasure, HEIR).expect("it is about the device");
+    let record = resolve(&domain(), &device(), &[about[0].clone(), left], &groups, now()).expect("something is left");
+    let listed = record.statements.iter().find(|listed| listed.by.index == 2).expect("it is listed");
+    assert_eq!(listed.standing, Standing::Stands);
+    assert!(listed.because.contains("the domain's owners erased it"), "{}", listed.because);
 }
 
 #[test]
