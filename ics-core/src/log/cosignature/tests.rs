@@ -142,6 +142,8 @@ fn the_later_cosignature_of_each_known_key_is_merged() {
     let found = times(&merged, [&home, &first, &second, &namesake, &stranger]);
     assert_eq!(found, Ok(vec![(&home, seconds(160)), (&first, seconds(200)), (&second, seconds(300))]));
     assert_eq!(merge(&merged, &from, &keys).as_ref(), Ok(&merged), "nothing is news twice");
+    let backwards = [second.clone(), first.clone(), home.clone()];
+    assert_eq!(merge(&merged, &merged, &backwards).as_ref(), Ok(&merged), "nor is what it has itself");
     let of_another = cosigned(&ExampleLog::new(4).checkpoint(), &news);
     assert_eq!(merge(&into, &of_another, &keys).as_ref(), Ok(&into), "it says nothing of this checkpoint");
     let last = from.lines().last().unwrap().to_owned() + "\n";
