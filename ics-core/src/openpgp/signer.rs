@@ -126,3 +126,16 @@ impl fmt::Debug for KeyPairSigner {
         write!(f, "KeyPairSigner({})", self.public.fingerprint())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_keys_of_two_algorithms_make_signatures_that_only_the_library_knows() {
+        let unknown = || mpi::Signature::Unknown { mpis: Box::default(), rest: vec![7; 8].into() };
+        assert_eq!(from_sequoia(KeyAlgorithm::Ed25519, unknown()), None);
+        let composite = from_sequoia(KeyAlgorithm::MlDsa65Ed25519, unknown());
+        assert_eq!(composite, Some(RawSignature::Composite(vec![7; 8])));
+    }
+}

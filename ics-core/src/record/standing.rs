@@ -82,14 +82,12 @@ impl<'a> Scene<'a> {
         at: Timestamp,
     ) -> Self {
         let concerns = about.iter().filter(|statement| statement.subject_id() == subject);
-        let around = groups
-            .iter()
-            .filter(|group| matches!(group.subject_id(), IdentityId::Group(_)) && group.subject_id() != subject);
+        let around = groups.iter().filter(|statement| statement.subject_id() != subject);
         let mut once = BTreeMap::new();
         for statement in concerns.chain(around) {
             once.entry((statement.index(), statement.id())).or_insert(statement);
         }
-        let judged = once.into_values().map(|logged| begin(domain, &subject, logged, at)).collect();
+        let judged = once.into_values().map(|logged| begin(domain, logged, at)).collect();
         let mut scene = Self { domain, subject, judged, membership: Membership::default(), granted: BTreeSet::new() };
         scene.end_with_the_erased();
         scene.take_back();
@@ -340,7 +338,7 @@ impl Judged<'_> {
 }
 
 /// The first rule: is the statement in force at all?
-fn begin<'a>(domain: &Domain, subject: &IdentityId, logged: &'a Logged, at: Timestamp) -> Judged<'a> {
+fn begin<'a>(domain: &Domain, logged: &'a Logged, at: Timestamp) -> Judged<'a> {
     let effect = domain.effect_of(logged);
     let claims = logged.claims();
     let standing = if logged.is_refused() {
@@ -358,8 +356,7 @@ fn begin<'a>(domain: &Domain, subject: &IdentityId, logged: &'a Logged, at: Time
     } else {
         Standing::Stands
     };
-    let belongs = if logged.subject_id() == *subject { Belongs::Surely } else { Belongs::No };
-    Judged { logged, standing, by: None, belongs, covers: false, effect }
+    Judged { logged, standing, by: None, belongs: Belongs::No, covers: false, effect }
 }
 
 /// Who names whom in `supersedes`.

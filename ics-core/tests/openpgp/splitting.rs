@@ -3,7 +3,7 @@
 use ics_core::identity::Kind;
 use ics_core::openpgp::reader::WireError;
 use ics_core::openpgp::signer::Signer as _;
-use ics_core::statement::{BodyError, Claims, detached, make, split};
+use ics_core::statement::{BodyError, Claims, LeftOut, detached, make, split};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
 use proptest::prelude::*;
@@ -148,6 +148,20 @@ fn a_whole_certificate_becomes_a_body_for_its_holder_and_one_for_each_statement(
         assert_eq!(unverified(body).id(), unverified(said).id());
         assert_eq!(packets(body)[2].1, own_signature, "the device's own signature comes along");
     }
+}
+
+/// Keyrings of twenty years hold such.
+#[test]
+fn a_self_signature_that_is_not_good_is_left_out_and_the_rest_stays() {
+    let certificate = bare_certificate(&ed25519(1, 4), "Acme <a@acme.example>");
+    let (tag, mut signature) = packets(&certificate).pop().expect("a signature");
+    *signature.last_mut().expect("not empty") ^= 1;
+    let result = split(&[&certificate[..], &framed(0, tag, &signature)].concat()).expect("a certificate");
+    assert_eq!(result.bodies, [certificate]);
+    assert_eq!(
+        (result.left_out.into_iter().collect::<Vec<_>>(), result.refused),
+        (vec![(LeftOut::OwnSignature, 1)], vec![])
+    );
 }
 
 #[test]

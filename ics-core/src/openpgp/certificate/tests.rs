@@ -361,10 +361,11 @@ fn refusals() {
     assert_eq!(Making::new(6).named().parse(), Err(CertificateError::Unsigned("primary key")), "RFC 9580, 10.1.1");
     let body = signer(2, 4).public_key().body().to_vec();
     assert_eq!(Making::new(4).named().subkey(&body, vec![]).parse(), Err(CertificateError::Unsigned("subkey")));
-    for (tag, making) in [(packet::LITERAL, Making::new(4).named()), (packet::USER_ATTRIBUTE, Making::new(4).named())] {
-        let mut bytes = making.bytes;
-        packet::write(&mut bytes, tag, b"x");
-        assert_eq!(Certificate::parse(&bytes), Err(CertificateError::Packet(tag)));
+    for tag in [packet::LITERAL, packet::USER_ATTRIBUTE] {
+        for mut bytes in [Vec::new(), Making::new(4).named().bytes] {
+            packet::write(&mut bytes, tag, b"x");
+            assert_eq!(Certificate::parse(&bytes), Err(CertificateError::Packet(tag)));
+        }
     }
 }
 
@@ -442,6 +443,7 @@ fn a_key_certifies_unless_it_is_revoked_for_ever_or_may_not() {
     assert_eq!(certifies(&with(|draft| draft)), Err(KeyRefusal::Revoked(plain.fingerprint())));
     let signs_only = Making::new(4).named().direct_later(1000);
     assert_eq!(certifies(&signs_only), Err(KeyRefusal::Purpose(plain.fingerprint(), Purpose::Certify)));
+    assert_eq!([Purpose::Certify, Purpose::Sign].map(|it| it.to_string()), ["certify keys", "sign documents"]);
     let signed_only = Making::new(4);
     let older = signed_only.draft(CERTIFICATION, seconds(5)).with(sub::KEY_FLAGS, &[MAY_CERTIFY]);
     assert!(certifies(&signed_only.user_id(NAME, vec![older]).direct_later(1)).is_ok(), "the newest decides");

@@ -290,6 +290,9 @@ fn who_must_have_signed_need_not_name_his_fingerprint_in_version_4() {
     assert_eq!(Signature::parse_by(&old, Some(&fingerprints[1])).map(drop), missing());
     let of_six = raw(&six, area(&[time]), b"");
     assert_eq!(Signature::parse_by(&of_six, Some(&fingerprints[1])).map(drop), missing());
+    let beside =
+        with_unhashed(&raw(&four, area(&[time]), b""), &area(&[(false, 100, b"x"), (false, sub::ISSUER, &id)]));
+    assert_eq!(glance(&beside).expect("it says when and by whom").issuer, Issuer::KeyId(id));
 }
 
 /// Only a subkey binding may have the subkey's own signature beside the hashed area.

@@ -48,6 +48,31 @@ fn what_blocks_and_was_erased_says_who_has_the_last_word() {
     assert!(listed.because.contains("the domain's owners erased it"), "{}", listed.because);
 }
 
+/// What he said of it while it was another's word he had no right to say, and it does not become right by erasing that.
+#[test]
+fn whoever_erases_a_statement_can_take_back_what_is_left_of_it_from_then_on() {
+    let suspended = status(1, KEEPER, "maintainer", "suspended");
+    let (about, _) = split(&[introduce(0), suspended]);
+    let context = Context { about: &about, groups: &[], unseen: false };
+    let erasure = domain().erasure_of(&about[1], &context, now()).expect("it may be erased");
+    let left = Logged::of_erasure(3, now(), &erasure, HEIR).expect("it is about the device");
+    let becomes = |n: u64| {
+        let withdrawal = say(n, HEIR, "owner", Act::Withdrawal).ends(1).log();
+        let about = [about[0].clone(), left.clone(), withdrawal];
+        standing(&resolve(&domain(), &device(), &about, &[], now()).expect("something is left"), 3)
+    };
+    assert_eq!(becomes(2), Some(Standing::Stands));
+    assert_eq!(becomes(4), Some(Standing::Withdrawn));
+}
+
+/// Whoever brings what is said of groups may bring too much.
+#[test]
+fn what_is_said_of_other_things_is_no_part_of_a_record() {
+    let foreign = status(1, KEEPER, "maintainer", "recalled").on_software().log();
+    let record = resolve(&domain(), &device(), &[introduce(0).log()], &[foreign], now()).expect("it is introduced");
+    assert_eq!(record.statements.len(), 1);
+}
+
 #[test]
 fn a_group_is_named_by_whoever_is_entitled_to_name_it() {
     let order = group("order 12", &[]);
