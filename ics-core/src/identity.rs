@@ -128,12 +128,16 @@ impl IdentityId {
     /// One byte that keeps the variants apart, then the digest: the form in which ids are hashed and indexed.
     #[must_use]
     pub fn to_tagged_bytes(&self) -> Vec<u8> {
-        let (tag, bytes): (u8, &[u8]) = match self {
+        let (tag, digest) = self.tagged();
+        [&[tag], digest].concat()
+    }
+
+    pub(crate) const fn tagged(&self) -> (u8, &[u8]) {
+        match self {
             Self::Key(fingerprint) => (fingerprint.version(), fingerprint.as_bytes()),
             Self::Software(digest) => (b's', digest),
             Self::Group(digest) => (b'g', digest),
-        };
-        [&[tag], bytes].concat()
+        }
     }
 
     /// The id that has this form.

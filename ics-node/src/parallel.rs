@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::iter::{IndexedParallelIterator as _, IntoParallelIterator as _, ParallelIterator as _};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use crate::background::{self, breathe};
+use crate::background::{self, breathe_among};
 
 /// A thread for each processor, for as long as the process lives: what a thread has allocated is of no use to the next one
 /// when it ends. `None` where the system gives no threads; then everything is done by whoever asks.
@@ -37,8 +37,9 @@ impl Drop for Sharer {
 /// Maps items on all processors; the results are in the order of the items. For what computes and waits for nobody; a look
 /// into the store is no wait. Of fewer than `least` items another thread is not worth the trouble.
 pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, least: usize, with: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let count = items.len();
     let with = |item| {
-        breathe();
+        breathe_among(count);
         with(item)
     };
     match POOL.as_ref().filter(|_| items.len() > least) {

@@ -274,15 +274,15 @@ impl Checked<'_> {
     /// Groups are looked up by every combination of values: few values, bounded work.
     fn check_attributes(&self) -> Result<(), Refusal> {
         for (attribute, value) in &self.entry.claims().attributes {
-            let mut values: BTreeSet<&String> = self
+            let others: BTreeSet<&String> = self
                 .scene
                 .judged
                 .iter()
                 .filter(|it| it.is_direct(&self.scene.subject) && !it.logged.is_refused())
                 .filter_map(|it| it.logged.claims().attributes.get(attribute))
+                .filter(|other| *other != value)
                 .collect();
-            values.insert(value);
-            if Attribute::SELECTING.contains(attribute) && values.len() > limits::SELECTING_VALUES {
+            if Attribute::SELECTING.contains(attribute) && others.len() >= limits::SELECTING_VALUES {
                 return Err(Refusal::AttributeValues(*attribute));
             }
         }

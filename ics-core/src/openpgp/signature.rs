@@ -427,8 +427,8 @@ fn digest(hash: HashAlgorithm, salt: &[u8], signed: Over<'_>, head: &[u8]) -> Ve
         Over::Document(document) => hash.digest(&[salt, document, head, &trailer]),
         Over::Key(key) => hash.digest(&[salt, &key_header(key), key, head, &trailer]),
         Over::UserId { key, user_id } => {
-            let header = [&[0xb4][..], &u32::try_from(user_id.len()).unwrap_or(u32::MAX).to_be_bytes()].concat();
-            hash.digest(&[salt, &key_header(key), key, &header, user_id, head, &trailer])
+            let length = u32::try_from(user_id.len()).unwrap_or(u32::MAX).to_be_bytes();
+            hash.digest(&[salt, &key_header(key), key, &[0xb4], &length, user_id, head, &trailer])
         }
         Over::Subkey { key, subkey } => {
             hash.digest(&[salt, &key_header(key), key, &key_header(subkey), subkey, head, &trailer])

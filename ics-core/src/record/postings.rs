@@ -65,12 +65,21 @@ impl Posting {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(72);
+        self.write(&mut bytes);
+        bytes
+    }
+
+    /// Appends these bytes: a statement has a dozen keys, and one buffer does for all of them.
+    pub fn write(&self, bytes: &mut Vec<u8>) {
         let mut put = |tag: u8, parts: &[&[u8]]| {
             bytes.push(tag);
             parts.iter().for_each(|part| bytes.extend_from_slice(part));
         };
         match self {
-            Self::Subject(id) => put(1, &[&id.to_tagged_bytes()]),
+            Self::Subject(id) => {
+                let (tag, digest) = id.tagged();
+                put(1, &[&[tag], digest]);
+            }
             Self::Statement(id) => put(2, &[&id.0]),
             Self::Name(name) => put(3, &[name.text().as_bytes()]),
             Self::Signer(fingerprint) => put(4, &[fingerprint.as_bytes()]),
@@ -89,7 +98,6 @@ impl Posting {
             Self::Issued(issuer, bucket) => put(17, &[issuer.as_bytes(), &[*bucket]]),
             Self::Turns(hour) => put(18, &[&hour.to_be_bytes()]),
         }
-        bytes
     }
 
     /// Whether a statement is filed under it: whether it is one of its [`postings`].
@@ -128,14 +136,15 @@ fn all(
     claims: &Claims,
     names: &[Name],
 ) -> Vec<Posting> {
-    let mut keys = vec![
+    let mut keys = Vec::with_capacity(16);
+    keys.extend([
         Posting::Subject(identity),
         Posting::Statement(id),
         Posting::Signer(signer),
         Posting::Kind(subject.kind()),
         Posting::Act(claims.act),
         Posting::Role(claims.role.clone()),
-    ];
+    ]);
     let selector = subject.as_group();
     let attributes = claims.attributes.iter().chain(selector.iter().flat_map(|group| &group.attributes));
     keys.extend(

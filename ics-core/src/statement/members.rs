@@ -296,11 +296,10 @@ impl<S: AsRef<str>> Members<S> {
     }
 
     fn names(&self) -> Result<Vec<Name>, ClaimsError> {
-        let mut names = Vec::new();
-        for tag in [Tag::Urn, Tag::Serial, Tag::Host, Tag::Spki, Tag::Certificate] {
-            names.extend(self.all(tag, |text| name(tag.as_str(), text))?);
-        }
-        Ok(names)
+        let tags = [Tag::Urn, Tag::Serial, Tag::Host, Tag::Spki, Tag::Certificate];
+        let read =
+            |tag: Tag, text| name(tag.as_str(), text).map_err(|why| ClaimsError::Value { member: tag.as_str(), why });
+        tags.into_iter().flat_map(|tag| self.values(tag).map(move |text| read(tag, text))).collect()
     }
 
     fn attributes(&self) -> Result<BTreeMap<Attribute, String>, ClaimsError> {
@@ -374,18 +373,22 @@ fn kind(members: &Members<impl AsRef<str>>, subject: Option<Kind>) -> Result<Kin
 /// Refuses a value that is not written as the system writes it: one thing, one spelling.
 fn canonical<T: ToString>(text: &str, value: T) -> Result<T, String> {
     let expected = value.to_string();
-    if expected == text {
-        Ok(value)
-    } else {
-        Err(format!("`{}` must be written `{}`", excerpt(text), excerpt(&expected)))
-    }
+    if expected == text { Ok(value) } else { Err(misspelt(text, &expected)) }
+}
+
+fn misspelt(text: &str, expected: &str) -> String {
+    format!("`{}` must be written `{}`", excerpt(text), excerpt(expected))
 }
 
 /// A name in its canonical spelling; a URN stands whole, the others without their scheme.
 fn name(scheme: &'static str, text: &str) -> Result<Name, String> {
     let whole = if scheme == "urn" { text.to_owned() } else { format!("{scheme}:{text}") };
     let name: Name = whole.parse().map_err(|error: NameError| error.to_string())?;
-    if name.scheme() == scheme { canonical(&whole, name) } else { Err(format!("`{}` is not a URN", excerpt(text))) }
+    match name.text() {
+        _ if name.scheme() != scheme => Err(format!("`{}` is not a URN", excerpt(text))),
+        written if written == whole => Ok(name),
+        written => Err(misspelt(&whole, &written)),
+    }
 }
 
 /// 64 lower-case hex digits.

@@ -29,7 +29,15 @@ pub(crate) struct Snapshot<'s> {
 
 /// The store's keys of postings.
 pub(crate) fn keys(postings: &[Posting]) -> Vec<Key> {
-    postings.iter().map(|posting| Key::of(&posting.to_bytes())).collect()
+    let mut bytes = Vec::new();
+    postings.iter().map(|posting| key(posting, &mut bytes)).collect()
+}
+
+/// The same of one, written into a buffer that may hold another.
+fn key(posting: &Posting, bytes: &mut Vec<u8>) -> Key {
+    bytes.clear();
+    posting.write(bytes);
+    Key::of(bytes)
 }
 
 impl Snapshot<'_> {
@@ -256,17 +264,21 @@ pub(crate) fn keys_of(header: &Header, body: &[u8]) -> Vec<Key> {
 pub(crate) struct Hashed(Vec<(Posting, Key)>);
 
 impl Hashed {
-    fn keys(&mut self, postings: Vec<Posting>) -> Vec<Key> {
+    fn keys(&mut self, kind: EntryKind, postings: Vec<Posting>) -> Vec<Key> {
         let mut last = core::mem::take(&mut self.0).into_iter();
+        let mut bytes = Vec::new();
         let hashed = postings.into_iter().map(|posting| match last.next() {
             Some((same, key)) if same == posting => (posting, key),
             _ => {
-                let key = Key::of(&posting.to_bytes());
+                let key = key(&posting, &mut bytes);
                 (posting, key)
             }
         });
         self.0 = hashed.collect();
-        self.0.iter().map(|(_, key)| *key).collect()
+        let mut keys = Vec::with_capacity(self.0.len() + 1);
+        keys.extend(self.0.iter().map(|(_, key)| *key));
+        keys.push(kind_key(kind));
+        keys
     }
 }
 
@@ -275,8 +287,7 @@ pub(crate) fn keys_of_body(kind: EntryKind, body: &Body, hashed: &mut Hashed) ->
     match body {
         Body::Statement(statement) => {
             // The certificate of the issuer is not at hand: statements are filed under the key that signed them.
-            let mut keys = hashed.keys(postings_of(statement));
-            keys.push(kind_key(kind));
+            let mut keys = hashed.keys(kind, postings_of(statement));
             keys.sort_unstable();
             keys.dedup();
             keys

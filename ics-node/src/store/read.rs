@@ -14,7 +14,7 @@ use super::sight::{Show, with_filled};
 use super::state::{DomainState, with_tiles};
 use super::table;
 use super::types::{DomainInfo, DomainNumber, Head, Key, Reach, Standing, StoredEntry};
-use crate::background::breathe;
+use crate::background::breathe_among;
 
 impl Store {
     /// All domains, in the order in which they were made.
@@ -167,7 +167,7 @@ impl Store {
         self.with_tree(domain, |state, read| {
             let mut prover = state.tree.prover(read);
             let prove = |index: &u64| {
-                breathe();
+                breathe_among(indices.len());
                 prover.inclusion(*index, size)
             };
             indices.iter().map(prove).collect()
