@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-// Parsing OpenPGP and answering look-ups are mostly small allocations, at which the system's allocator is slower by a
-// third.
+// Parsing OpenPGP and answering look-ups are mostly small allocations, and what the threads that check have allocated is
+// freed by the one that writes: see BENCHMARKS.md on ingest for what other allocators take.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     ics_node::cli::run()

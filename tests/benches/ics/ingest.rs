@@ -24,8 +24,10 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     let statements = device::introductions(&home, 0..count)?;
     let bytes: usize = statements.iter().map(Vec::len).sum();
     report.figure("bytes of a statement, on average", &format!("{}", bytes / count.max(1)));
-    let peer = verify_batch()?;
+    let peer = verify_batch("ICS_BENCH_PEER")?;
     report.figure("ed25519-dalek verify_batch(1024), one core", &format!("{peer:.0}/s"));
+    let alike = verify_batch("ICS_BENCH_PEER_ALIKE")?;
+    report.figure("the same with AVX-512, as it is built into this", &format!("{alike:.0}/s"));
 
     let app = home.open()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -36,6 +38,7 @@ pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     report.figure("time of both cores for each", &format!("{:.1} us", each.as_secs_f64() * 1e6));
     let ours = report.rate("statements through app::submit, receipts given", count, took);
     report.ratio("of verify_batch(1024) on one core", ours, peer, 0.8);
+    report.figure("of the same with AVX-512", &format!("{:.2}", ours / alike));
     let found = find(&app, &home.domain, count)?;
     report.figure("of 10,000 names, found right after the last receipt", &found.to_string());
     Ok(())
@@ -50,9 +53,9 @@ fn processor_time() -> Result<Duration, Error> {
     Ok(Duration::from_millis(10 * ticks))
 }
 
-/// What ed25519-dalek does in a second on one core: by the program beside this one, which `tests/bench` has built.
-fn verify_batch() -> Result<f64, Error> {
-    let program = std::env::var("ICS_BENCH_PEER").map_err(|_| "run it by tests/bench, which builds the peer")?;
+/// What ed25519-dalek does in a second on one core: by a program beside this one, which `tests/bench` has built.
+fn verify_batch(variable: &str) -> Result<f64, Error> {
+    let program = std::env::var(variable).map_err(|_| "run it by tests/bench, which builds the peer")?;
     let output = Command::new(program).output()?;
     Ok(String::from_utf8(output.stdout)?.trim().parse()?)
 }

@@ -33,7 +33,7 @@ use crate::report::Report;
 
 // As in `ics` itself.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How a benchmark ends: what it has seen is in the report, also when it fails on the way.
 type Outcome = Result<(), Error>;
