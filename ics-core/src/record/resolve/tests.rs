@@ -100,3 +100,14 @@ fn a_withdrawal_stands_without_a_role() {
     assert_eq!(standing(&record, 2), Some(Standing::Withdrawn));
     assert_eq!(standing(&record, 3), Some(Standing::Stands));
 }
+
+/// A withdrawal that the mirror's own reading refused ends nothing, also not what is over anyway.
+#[test]
+fn an_approval_that_is_over_was_given_unless_it_was_taken_back() {
+    let approval = say(1, KEEPER, "maintainer", Act::Approval).until(500);
+    let withdrawal = say(2, KEEPER, "maintainer", Act::Withdrawal).ends(1);
+    let given = |drafts: &[Draft]| record(drafts).formerly_approved.iter().map(|by| by.index).collect::<Vec<_>>();
+    assert_eq!(given(&[introduce(0), approval.clone()]), [1]);
+    assert_eq!(given(&[introduce(0), approval.clone(), withdrawal.clone()]), [0; 0]);
+    assert_eq!(given(&[introduce(0), approval, withdrawal.refused()]), [1]);
+}
