@@ -273,7 +273,8 @@ impl Checked<'_> {
 
     /// Groups are looked up by every combination of values: few values, bounded work.
     fn check_attributes(&self) -> Result<(), Refusal> {
-        for (attribute, value) in &self.entry.claims().attributes {
+        let claimed = &self.entry.claims().attributes;
+        for (attribute, value) in claimed.iter().filter(|(it, _)| Attribute::SELECTING.contains(it)) {
             let others: BTreeSet<&String> = self
                 .scene
                 .judged
@@ -282,7 +283,7 @@ impl Checked<'_> {
                 .filter_map(|it| it.logged.claims().attributes.get(attribute))
                 .filter(|other| *other != value)
                 .collect();
-            if Attribute::SELECTING.contains(attribute) && others.len() >= limits::SELECTING_VALUES {
+            if others.len() >= limits::SELECTING_VALUES {
                 return Err(Refusal::AttributeValues(*attribute));
             }
         }

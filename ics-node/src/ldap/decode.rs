@@ -1,6 +1,6 @@
 //! What reads bytes of clients, as functions of bytes alone: for whoever looks for input that breaks a promise.
 
-use super::dn::{Dn, escape};
+use super::dn::Dn;
 use super::encode::{Encoded, Selection};
 use super::message::{self, Framed, Request};
 use super::sync::{Cookie, Cursor};
@@ -54,9 +54,7 @@ pub fn message(bytes: &[u8]) -> Message {
 /// Reads a distinguished name and writes it again.
 #[must_use]
 pub fn name(text: &str) -> Option<String> {
-    let dn = Dn::parse(text).ok()?;
-    let rdns = dn.0.iter().map(|rdn| format!("{}={}", rdn.attribute, escape(&rdn.value)));
-    Some(rdns.collect::<Vec<_>>().join(","))
+    Some(Dn::parse(text).ok()?.to_string())
 }
 
 /// Reads a cookie of a directory that is kept in step, or of a log, and writes it again.

@@ -1,6 +1,6 @@
 //! Distinguished names as text (RFC 4514), and the tree that they name.
 
-use core::fmt::Write as _;
+use core::fmt::{self, Write as _};
 use std::borrow::Cow;
 
 use ics_core::limits;
@@ -55,7 +55,12 @@ impl Dn {
                 None => return Err(invalid("relative names of several attributes name nothing here")),
             };
         }
-        Ok(Self(rdns))
+        let name = Self(rdns);
+        // Entries are answered under the name as it is written here, and that must be one that a client may ask for.
+        if name.to_string().len() > limits::LDAP_NAME_BYTES {
+            return Err(invalid(&format!("a name takes {} bytes, with what is escaped", limits::LDAP_NAME_BYTES)));
+        }
+        Ok(name)
     }
 
     /// What stands before the suffix, the entry's own first; `None` if the name does not end in it.
@@ -63,6 +68,16 @@ impl Dn {
         let count = self.0.len().checked_sub(suffix.0.len())?;
         let (below, end) = self.0.split_at_checked(count)?;
         (end == suffix.0).then_some(below)
+    }
+}
+
+impl fmt::Display for Dn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, rdn) in self.0.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            write!(f, "{comma}{}={}", rdn.attribute, escape(&rdn.value))?;
+        }
+        Ok(())
     }
 }
 
@@ -189,5 +204,12 @@ mod tests {
             let text = format!("cn={}", escape(value));
             assert_eq!(rdns(&text), [("cn".to_owned(), value.to_owned())], "{text}");
         }
+    }
+
+    #[test]
+    fn a_name_that_would_be_written_longer_than_it_may_be_read_is_none() {
+        let equals = limits::LDAP_NAME_BYTES / 2 - 1;
+        assert_eq!(Dn::parse(&format!("l={}", "=".repeat(equals))).unwrap().to_string().len(), limits::LDAP_NAME_BYTES);
+        Dn::parse(&format!("l={}", "=".repeat(equals + 1))).unwrap_err();
     }
 }

@@ -31,8 +31,7 @@ impl core::str::FromStr for Suffix {
         if dn.0.first().filter(known).is_none() {
             return Err(format!("`{text}` is no suffix: it begins with o=, ou= or dc="));
         }
-        let rdns: Vec<String> = dn.0.iter().map(|rdn| format!("{}={}", rdn.attribute, escape(&rdn.value))).collect();
-        Ok(Self { text: rdns.join(","), dn })
+        Ok(Self { text: dn.to_string(), dn })
     }
 }
 
