@@ -122,13 +122,12 @@ fn catch_up(
         progress.insert(domain, Progress { upto, leaf: entry.leaf });
         if postings.len() >= MERGE_POSTINGS || (upto - from).is_multiple_of(MERGE_ENTRIES) {
             postings.sort_unstable();
-            file::merge(index, &postings, &progress, &BTreeSet::new())?;
-            postings.clear();
+            file::merge(index, [core::mem::take(&mut postings)], &progress, &BTreeSet::new())?;
         }
         Ok(true)
     })?;
     postings.sort_unstable();
-    file::merge(index, &postings, &progress, &BTreeSet::new())
+    file::merge(index, [postings], &progress, &BTreeSet::new())
 }
 
 /// Removes the index and what SQLite keeps beside it.

@@ -24,25 +24,27 @@ const ROWS_A_BREATH: usize = 16;
 /// Positions in one row at most: a look-up reads no more than that in vain.
 const BLOCK: usize = 64;
 
-/// Adds postings, which are in order, and notes the progress, in one transaction: after a crash both are there or
-/// neither, so no posting comes twice.
+/// Adds postings and notes the progress, in one transaction: after a crash both are there or neither, so no posting comes
+/// twice. The postings are in order, in parts of which no two have the same key.
 pub(crate) fn merge(
     connection: &mut Connection,
-    postings: &[(Key, Position)],
+    parts: impl IntoIterator<Item = Vec<(Key, Position)>>,
     progress: &BTreeMap<DomainNumber, Progress>,
     forgotten: &BTreeSet<(Key, Position)>,
 ) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO posting VALUES (?1, ?2, ?3)")?;
-        let blocks = postings.chunk_by(|a, b| a.0 == b.0).flat_map(|of_key| of_key.chunks(BLOCK));
-        for (number, block) in blocks.enumerate() {
-            if number % ROWS_A_BREATH == 0 {
-                breathe();
+        for postings in parts {
+            let blocks = postings.chunk_by(|a, b| a.0 == b.0).flat_map(|of_key| of_key.chunks(BLOCK));
+            for (number, block) in blocks.enumerate() {
+                if number % ROWS_A_BREATH == 0 {
+                    breathe();
+                }
+                let [(key, first), others @ ..] = block else { continue };
+                let more = if others.is_empty() { None } else { Some(distances(*first, others)) };
+                insert.execute(params![key.0, first.0, more])?;
             }
-            let [(key, first), others @ ..] = block else { continue };
-            let more = if others.is_empty() { None } else { Some(distances(*first, others)) };
-            insert.execute(params![key.0, first.0, more])?;
         }
         let mut note = transaction.prepare_cached("INSERT OR REPLACE INTO progress VALUES (?1, ?2, ?3)")?;
         for (domain, progress) in progress {

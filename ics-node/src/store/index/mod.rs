@@ -223,7 +223,7 @@ impl Shared {
     fn run(&self, mut connection: Connection, path: &Path) {
         while let Some(batch) = self.next_batch() {
             // A crash in here leaves the file as it was: postings and progress are one transaction.
-            let result = file::merge(&mut connection, &batch.postings.sorted(), &batch.progress, &batch.forgotten);
+            let result = file::merge(&mut connection, batch.postings.sorted(), &batch.progress, &batch.forgotten);
             if let Err(error) = &result {
                 tracing::error!(%error, "the index could not be merged; it stays in memory and is tried again");
             }

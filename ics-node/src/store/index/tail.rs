@@ -13,7 +13,7 @@ const SNAPSHOT: usize = 1024;
 
 /// Key and position in one number, in the same order: most of the work on runs is comparing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Packed(u128);
+pub(crate) struct Packed(u128);
 
 impl Packed {
     /// Turns the order of signed numbers into that of unsigned ones.
@@ -22,6 +22,11 @@ impl Packed {
     fn new(key: Key, position: Position) -> Self {
         let of = |number: i64| u128::from(number.cast_unsigned() ^ Self::SIGN);
         Self(of(key.0) << 64 | of(position.0))
+    }
+
+    /// By the upper bits of the key: in the order of keys.
+    const fn part(self) -> usize {
+        (self.0 >> (u128::BITS - PARTS.ilog2())) as usize
     }
 
     fn posting(self) -> (Key, Position) {
@@ -35,13 +40,11 @@ const ALIKE: usize = 4;
 
 /// Sorted runs of postings, older ones first, and longer ones: whoever adds one merges [`ALIKE`] of like length. So every
 /// posting is moved a few times only, takes its 16 bytes and no more, and is found in a few runs.
-#[derive(Debug, Default)]
-pub(crate) struct Runs(Vec<Vec<Packed>>);
+#[derive(Debug, Default, Clone)]
+struct Runs(Vec<Vec<Packed>>);
 
 impl Runs {
-    pub(crate) fn push(&mut self, postings: impl IntoIterator<Item = (Key, Position)>) {
-        let mut run: Vec<_> = postings.into_iter().map(|(key, position)| Packed::new(key, position)).collect();
-        run.sort_unstable();
+    fn push(&mut self, mut run: Vec<Packed>) {
         let order = |run: &Vec<Packed>| run.len().checked_ilog(ALIKE);
         loop {
             let shorter = self.0.iter().rev().take_while(|before| order(before) <= order(&run)).count();
@@ -57,14 +60,7 @@ impl Runs {
         self.0.push(run);
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.iter().map(Vec::len).sum()
-    }
-
-    /// The positions of a key from `from` to below `end`. Within a domain they are in order, because what came in later
-    /// stands later in the log.
-    pub(crate) fn of(&self, key: Key, from: Position, end: Position) -> impl Iterator<Item = Position> {
-        let (from, end) = (Packed::new(key, from), Packed::new(key, end));
+    fn of(&self, from: Packed, end: Packed) -> impl Iterator<Item = Position> {
         self.0.iter().flat_map(move |run| {
             let first = run.partition_point(|posting| *posting < from);
             let rest = run.get(first..).unwrap_or_default().iter();
@@ -72,27 +68,72 @@ impl Runs {
         })
     }
 
-    #[cfg(test)]
-    pub(crate) fn count(&self) -> usize {
-        self.0.len()
-    }
-
-    fn all(&self) -> impl Iterator<Item = (Key, Position)> {
-        self.0.iter().flatten().map(|posting| posting.posting())
-    }
-
-    /// All of them, in order.
-    pub(crate) fn sorted(&self) -> Vec<(Key, Position)> {
+    fn sorted(&self) -> Vec<(Key, Position)> {
         let mut all = self.0.concat();
         all.sort();
         all.into_iter().map(Packed::posting).collect()
     }
 }
 
+/// Parts of the keys, which are hashes and so fall into all of them alike. What is merged within one stays in the caches;
+/// in one piece it would be tens of megabytes, for which the system makes new pages each time.
+const PARTS: usize = 256;
+
+/// Postings in memory.
+#[derive(Debug)]
+pub(crate) struct Postings(Vec<Runs>);
+
+impl Default for Postings {
+    fn default() -> Self {
+        Self(vec![Runs::default(); PARTS])
+    }
+}
+
+impl Postings {
+    pub(crate) fn push(&mut self, postings: impl IntoIterator<Item = (Key, Position)>) {
+        let mut run: Vec<_> = postings.into_iter().map(|(key, position)| Packed::new(key, position)).collect();
+        run.sort_unstable();
+        for of_part in run.chunk_by(|a, b| a.part() == b.part()) {
+            let part = of_part.first().and_then(|posting| self.0.get_mut(posting.part()));
+            part.into_iter().for_each(|part| part.push(of_part.to_vec()));
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.runs().map(Vec::len).sum()
+    }
+
+    /// The positions of a key from `from` to below `end`. Within a domain they are in order, because what came in later
+    /// stands later in the log.
+    pub(crate) fn of(&self, key: Key, from: Position, end: Position) -> impl Iterator<Item = Position> {
+        let (from, end) = (Packed::new(key, from), Packed::new(key, end));
+        self.0.get(from.part()).into_iter().flat_map(move |part| part.of(from, end))
+    }
+
+    /// All of them in order, part by part; those of one key are in one.
+    pub(crate) fn sorted(&self) -> impl Iterator<Item = Vec<(Key, Position)>> {
+        self.0.iter().map(Runs::sorted)
+    }
+
+    pub(crate) fn retain(&mut self, keeps: impl Fn(&(Key, Position)) -> bool) {
+        for run in self.0.iter_mut().flat_map(|part| &mut part.0) {
+            run.retain(|posting| keeps(&posting.posting()));
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Key, Position)> {
+        self.runs().flatten().map(|posting| posting.posting())
+    }
+
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &Vec<Packed>> {
+        self.0.iter().flat_map(|part| &part.0)
+    }
+}
+
 /// Postings, and how far the domains are indexed once they are in the file.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    pub(crate) postings: Runs,
+    pub(crate) postings: Postings,
     pub(crate) progress: BTreeMap<DomainNumber, Progress>,
     /// Postings of erased entries, which go out of the file with the same transaction.
     pub(crate) forgotten: BTreeSet<(Key, Position)>,
@@ -190,9 +231,7 @@ impl Tail {
     pub(crate) fn forget(&mut self, postings: Vec<(Key, Position)>) {
         self.expected = self.expected.saturating_sub(1);
         let forgotten: BTreeSet<_> = postings.into_iter().collect();
-        for run in &mut self.waiting.postings.0 {
-            run.retain(|posting| !forgotten.contains(&posting.posting()));
-        }
+        self.waiting.postings.retain(|posting| !forgotten.contains(posting));
         self.waiting.forgotten.extend(forgotten);
     }
 

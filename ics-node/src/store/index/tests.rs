@@ -32,7 +32,7 @@ impl Parts {
         let mut writer = open_writer(File::Index, &path).expect("open");
         let mut in_file = in_file.to_vec();
         in_file.sort_unstable();
-        merge(&mut writer, &in_file, &BTreeMap::new(), &BTreeSet::new()).expect("merge");
+        merge(&mut writer, [in_file], &BTreeMap::new(), &BTreeSet::new()).expect("merge");
         let progress = (domain(), Progress { upto: 1, leaf: [0; 32] });
         let mut tail = Tail::default();
         tail.push(merging.iter().copied(), progress);
@@ -195,7 +195,7 @@ fn what_the_filter_does_not_know_is_nowhere() {
     assert!(all.iter().all(|key| parts.tail.may_have(*key)), "it knows nothing yet");
     let batch = parts.tail.begin_merge().expect("one is under way");
     let mut writer = open_writer(File::Index, &parts.dir.path().join("index.db")).expect("open");
-    merge(&mut writer, &batch.postings.sorted(), &batch.progress, &batch.forgotten).expect("merge");
+    merge(&mut writer, batch.postings.sorted(), &batch.progress, &batch.forgotten).expect("merge");
     parts.tail.end_merge(Ok(()));
     parts.tail.learn_keys(file::keys(&writer).expect("read"));
     assert_eq!(all.map(|key| parts.tail.may_have(key)), [true, true, true, false]);
@@ -206,14 +206,21 @@ fn what_the_filter_does_not_know_is_nowhere() {
 
 #[test]
 fn runs_stay_few_and_keep_their_order() {
-    let mut runs = tail::Runs::default();
-    let all: Vec<_> =
-        (0..5_000).map(|index| (Key(i64::try_from(index % 7).expect("small")), position(index))).collect();
+    let mut postings = tail::Postings::default();
+    // Keys of all parts, and of one part more of which each is often.
+    let key = |index: u64| {
+        if index.is_multiple_of(2) { Key::of(&index.to_be_bytes()) } else { Key((index % 7).cast_signed()) }
+    };
+    let all: Vec<_> = (0..10_000).map(|index| (key(index), position(index))).collect();
     for some in all.chunks(3) {
-        runs.push(some.iter().copied());
+        postings.push(some.iter().copied());
     }
-    assert!(runs.count() < 24, "{}", runs.count());
-    let of_key: Vec<_> = runs.of(Key(3), position(0), position(5_000)).collect();
-    assert_eq!(of_key, (0..5_000).filter(|index| index % 7 == 3).map(position).collect::<Vec<_>>());
-    assert_eq!((runs.len(), runs.sorted().len()), (5_000, 5_000));
+    assert!(postings.runs().count() < 256 * 12, "{}", postings.runs().count());
+    let of_key: Vec<_> = postings.of(Key(3), position(100), position(9_000)).collect();
+    assert_eq!(of_key, (100..9_000).filter(|index| key(*index) == Key(3)).map(position).collect::<Vec<_>>());
+    let sorted: Vec<_> = postings.sorted().collect();
+    assert!(sorted.iter().all(|part| part.len() < 100 || part.iter().any(|(key, _)| *key == Key(3))), "hashes spread");
+    let mut expected = all;
+    expected.sort_unstable();
+    assert_eq!((postings.len(), sorted.concat()), (10_000, expected));
 }
