@@ -94,7 +94,11 @@ impl Name {
     /// Whether the name fits a pattern: the same text, where one `*` stands for any run of characters.
     #[must_use]
     pub fn fits(&self, pattern: &str) -> bool {
-        self.fits_any(core::iter::once(pattern))
+        let of_scheme = pattern.strip_prefix(self.scheme()).and_then(|rest| rest.strip_prefix(':'));
+        match (self, of_scheme) {
+            (Self::Urn(text) | Self::Serial(text) | Self::Host(text), Some(pattern)) => is_pattern_of(pattern, text),
+            _ => is_pattern_of(pattern, &self.text()),
+        }
     }
 
     /// The URN that a text is, a User ID for one, if it is one.
@@ -110,16 +114,12 @@ impl Name {
             Self::Spki(digest) | Self::Certificate(digest) => [self.scheme(), ":", &HEXLOWER.encode(digest)].concat(),
         }
     }
+}
 
-    /// Whether it fits one of these.
-    pub(crate) fn fits_any<'a>(&self, mut patterns: impl Iterator<Item = &'a str>) -> bool {
-        let text = self.text();
-        patterns.any(|pattern| match pattern.split_once('*') {
-            None => text == pattern,
-            Some((head, tail)) => {
-                text.len() >= head.len() + tail.len() && text.starts_with(head) && text.ends_with(tail)
-            }
-        })
+fn is_pattern_of(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => text == pattern,
+        Some((head, tail)) => text.len() >= head.len() + tail.len() && text.starts_with(head) && text.ends_with(tail),
     }
 }
 
@@ -252,5 +252,7 @@ mod tests {
         let urn: Name = "urn:dev:os:32473-1".parse().expect("urn");
         assert!(urn.fits("urn:dev:os:32473-*") && urn.fits("*") && urn.fits("urn:dev:os:32473-1"));
         assert!(!urn.fits("urn:dev:os:99-*") && !urn.fits("urn:dev:os:32473-1*1"));
+        assert!(urn.fits("urn:*") && urn.fits("ur*") && urn.fits("urn*-1") && urn.fits("*:dev:os:32473-1"));
+        assert!(!urn.fits("urn:") && !urn.fits("urn") && !urn.fits("serial:*") && !urn.fits("dev:os:32473-1"));
     }
 }

@@ -23,6 +23,9 @@ const BREATH: Duration = Duration::from_micros(100);
 const LONG_BREATH: Duration = Duration::from_millis(2);
 const BULK: usize = 250;
 
+/// Items of such work from one look at the clock to the next: each takes some microseconds.
+const ITEMS_A_LOOK: u8 = 16;
+
 /// Does work that blocks, on a thread for such.
 pub(crate) fn spawn<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> JoinHandle<R> {
     tokio::task::spawn_blocking(move || {
@@ -64,7 +67,12 @@ pub(crate) fn breathe() {
 
 /// The same in work on so many items.
 pub(crate) fn breathe_among(items: usize) {
-    breathe_after(if items < BULK { BREATH } else { LONG_BREATH });
+    thread_local!(static SINCE: Cell<u8> = const { Cell::new(0) });
+    if items < BULK {
+        breathe();
+    } else if SINCE.replace((SINCE.get() + 1) % ITEMS_A_LOOK) == 0 {
+        breathe_after(LONG_BREATH);
+    }
 }
 
 fn breathe_after(breath: Duration) {

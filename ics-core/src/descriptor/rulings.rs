@@ -63,7 +63,7 @@ impl Descriptor {
     /// Whether a role may give a name.
     #[must_use]
     pub fn may_name(&self, role: &Role, name: &Name) -> bool {
-        self.roles.get(role).is_some_and(|spec| name.fits_any(spec.names.iter().map(String::as_str)))
+        self.roles.get(role).is_some_and(|spec| spec.names.iter().any(|pattern| name.fits(pattern)))
     }
 
     /// The first index of a domain's log from which on a signer's statements no longer count.

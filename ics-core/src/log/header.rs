@@ -82,7 +82,9 @@ impl Header {
     /// When [`Header::decode`] would refuse it: a source with too long a header or checkpoint, too many hashes, or
     /// adopted too often.
     pub fn encode(&self) -> Result<Vec<u8>, HeaderError> {
-        let mut bytes = vec![FORMAT_VERSION, self.kind.code()];
+        // All of nearly every header.
+        let mut bytes = Vec::with_capacity(11);
+        bytes.extend([FORMAT_VERSION, self.kind.code()]);
         bytes.extend(self.admitted_at.as_millis().to_be_bytes());
         bytes.push(u8::from(self.source.is_some()));
         if let Some(source) = &self.source {

@@ -79,23 +79,19 @@ pub fn verify(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
 /// costs soundness, so it is an argument only because the core draws no randomness.
 #[must_use]
 pub fn verify_batch(items: &[(&[u8; 32], &[u8], &[u8; 64])], seed: [u8; 32]) -> Vec<bool> {
-    let queued: Vec<Option<batch::Item>> = items
-        .iter()
-        .map(|(key, message, signature)| {
-            is_well_formed(key, signature)
-                .then(|| (VerificationKeyBytes::from(**key), Signature::from_bytes(signature), message).into())
-        })
-        .collect();
-    if queued.iter().flatten().next().is_none() {
+    let formed: Vec<bool> = items.iter().map(|(key, _, signature)| is_well_formed(key, signature)).collect();
+    if !formed.contains(&true) {
         // An empty batch holds, at the price of a whole one.
-        return vec![false; items.len()];
+        return formed;
     }
     let mut batch = batch::Verifier::new();
-    queued.iter().flatten().for_each(|item| batch.queue(item.clone()));
-    if batch.verify(ChaCha20Rng::from_seed(seed)).is_ok() {
-        return queued.iter().map(Option::is_some).collect();
+    for ((key, message, signature), _) in items.iter().zip(&formed).filter(|(_, formed)| **formed) {
+        batch.queue((VerificationKeyBytes::from(**key), Signature::from_bytes(signature), message));
     }
-    queued.into_iter().map(|item| item.is_some_and(|item| item.verify_single().is_ok())).collect()
+    if batch.verify(ChaCha20Rng::from_seed(seed)).is_ok() {
+        return formed;
+    }
+    items.iter().map(|(key, message, signature)| verify(key, message, signature)).collect()
 }
 
 #[cfg(test)]

@@ -262,13 +262,12 @@ impl<S: AsRef<str>> Members<S> {
     }
 
     fn check_places(&self, act: Act) -> Result<(), ClaimsError> {
-        Tag::all().try_for_each(|tag| match tag.place(act) {
-            Place::Required if self.values(tag).next().is_none() => Err(ClaimsError::Missing(tag.as_str())),
-            Place::Forbidden if self.values(tag).next().is_some() => {
-                Err(ClaimsError::Misplaced { member: tag.as_str(), act })
-            }
-            _ => Ok(()),
-        })
+        if let Some((tag, _)) = self.0.iter().find(|(tag, _)| tag.place(act) == Place::Forbidden) {
+            return Err(ClaimsError::Misplaced { member: tag.as_str(), act });
+        }
+        let mut required = Tag::all().filter(|tag| tag.place(act) == Place::Required);
+        let missing = required.find(|tag| self.values(*tag).next().is_none());
+        missing.map_or(Ok(()), |tag| Err(ClaimsError::Missing(tag.as_str())))
     }
 
     /// A statement of act `issued` is about one certificate.

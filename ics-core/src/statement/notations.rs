@@ -40,12 +40,13 @@ fn binary(tag: Tag, value: &str) -> Option<Vec<u8>> {
 
 /// The claims of a certification, and the kind of thing that it is about.
 pub(crate) fn read(signature: &Signature<'_>) -> Result<(Claims, Kind), BodyError> {
-    let notations: Vec<_> = signature.subpackets.iter().filter(|s| s.tag == sub::NOTATION).collect();
-    if notations.len() > limits::NOTATIONS {
-        return Err(ClaimsError::TooMany(notations.len()).into());
+    let notations = || signature.subpackets.iter().filter(|s| s.tag == sub::NOTATION);
+    let count = notations().count();
+    if count > limits::NOTATIONS {
+        return Err(ClaimsError::TooMany(count).into());
     }
-    let mut members = Vec::with_capacity(notations.len());
-    for subpacket in notations {
+    let mut members = Vec::with_capacity(count);
+    for subpacket in notations() {
         let notation = sub::notation(subpacket.data).map_err(SignatureError::Wire)?;
         members.extend(read_one(&notation)?);
     }

@@ -128,7 +128,8 @@ getters!(Unverified, Statement);
 
 /// All names that a statement gives. Only an introduction has those of the User ID and the key, `spki`.
 pub(crate) fn names_of(subject: &Subject, claims: &Claims, spki: Option<[u8; 32]>) -> Vec<Name> {
-    let mut names = claims.names.clone();
+    let mut names = Vec::with_capacity(claims.names.len() + 2);
+    names.extend_from_slice(&claims.names);
     if claims.act != Act::Identity {
         return names;
     }

@@ -27,9 +27,12 @@ pub(crate) struct Snapshot<'s> {
     pub(crate) size: u64,
 }
 
+/// Bytes of nearly every posting.
+const POSTING_BYTES: usize = 96;
+
 /// The store's keys of postings.
 pub(crate) fn keys(postings: &[Posting]) -> Vec<Key> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(POSTING_BYTES);
     postings.iter().map(|posting| key(posting, &mut bytes)).collect()
 }
 
@@ -266,7 +269,7 @@ pub(crate) struct Hashed(Vec<(Posting, Key)>);
 impl Hashed {
     fn keys(&mut self, kind: EntryKind, postings: Vec<Posting>) -> Vec<Key> {
         let mut last = core::mem::take(&mut self.0).into_iter();
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(POSTING_BYTES);
         let hashed = postings.into_iter().map(|posting| match last.next() {
             Some((same, key)) if same == posting => (posting, key),
             _ => {

@@ -33,7 +33,7 @@ impl<'t, R: FnMut(TileId) -> Option<Vec<u8>>> Prover<'t, R> {
             return Err(TreeError::OutsideTree { asked: index, size });
         }
         let (mut from, mut to) = (0, size);
-        let mut path = Vec::new();
+        let mut path = Vec::with_capacity(size.checked_ilog2().unwrap_or_default() as usize + 1);
         while to - from > 1 {
             let middle = split(from, to);
             if index < middle {

@@ -47,7 +47,7 @@ impl Part {
 
     fn insert(&mut self, key: Key) {
         let (word, bits) = self.place(key);
-        if let Some(word) = self.words.get_mut(word) {
+        if let Some(word) = self.words.get_mut(word).filter(|word| **word & bits != bits) {
             *word |= bits;
             self.keys += 1;
         }
@@ -60,10 +60,9 @@ impl Filter {
         self.0.iter().any(|part| part.may_have(key))
     }
 
+    /// Into the last part, without a look at those before: each look misses the caches, and what comes again and again is
+    /// little.
     pub(crate) fn insert(&mut self, key: Key) {
-        if self.may_have(key) {
-            return;
-        }
         if self.0.len() < PARTS && self.0.last().is_none_or(Part::is_full) {
             self.0.push(Part::new(FIRST << (2 * self.0.len())));
         }
