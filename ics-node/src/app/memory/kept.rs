@@ -39,35 +39,45 @@ pub(crate) struct Known {
     pub(crate) open: bool,
     /// What its tag is made of: the same for as long as it says the same.
     pub(crate) tag: u64,
-    /// The keys of the names that it has.
-    names: Box<[Key]>,
-    summary: Packed,
-    record: Packed,
-}
-
-/// JSON, by what differs from a sample.
-#[derive(Debug)]
-struct Packed {
-    length: u32,
+    /// How much of `bytes` are the keys of the names that it has, and of the summary.
+    names: u32,
+    summary: u32,
+    /// Bytes of the summary and of the record as JSON.
+    summary_json: u32,
+    record_json: u32,
+    /// The keys, the summary and the record, of these what differs from a sample. In one piece: a name that is asked for
+    /// finds its summary in the next line of the processor's cache.
     bytes: Box<[u8]>,
 }
 
-impl Packed {
-    fn new(json: &[u8], sample: &[u8]) -> Self {
-        let length = u32::try_from(json.len()).unwrap_or(u32::MAX);
-        Self { length, bytes: compress_with_dict(json, sample).into() }
+impl Known {
+    fn names(&self) -> &[u8] {
+        self.bytes.get(..self.names as usize).unwrap_or_default()
     }
 
-    /// Appends the JSON.
-    fn unpack(&self, sample: &[u8], into: &mut Vec<u8>) -> Result<(), AppError> {
-        let start = into.len();
-        into.resize(start + self.length as usize, 0);
-        let place = into.get_mut(start..).unwrap_or_default();
-        match decompress_into_with_dict(&self.bytes, place, sample) {
-            Ok(length) if length == self.length as usize => Ok(()),
-            Ok(_) | Err(_) => Err(AppError::Internal("a record in memory cannot be unpacked".to_owned())),
-        }
+    fn summary(&self) -> &[u8] {
+        let (start, length) = (self.names as usize, self.summary as usize);
+        self.bytes.get(start..start + length).unwrap_or_default()
     }
+
+    fn record(&self) -> &[u8] {
+        self.bytes.get(self.names as usize + self.summary as usize..).unwrap_or_default()
+    }
+}
+
+/// Appends JSON of that length, of which `packed` is what differs from a sample.
+fn unpack(packed: &[u8], length: u32, sample: &[u8], into: &mut Vec<u8>) -> Result<(), AppError> {
+    let start = into.len();
+    into.resize(start + length as usize, 0);
+    let place = into.get_mut(start..).unwrap_or_default();
+    match decompress_into_with_dict(packed, place, sample) {
+        Ok(unpacked) if unpacked == length as usize => Ok(()),
+        Ok(_) | Err(_) => Err(AppError::Internal("a record in memory cannot be unpacked".to_owned())),
+    }
+}
+
+fn length_of(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
 impl Kept {
@@ -115,7 +125,8 @@ impl Kept {
 
     /// Whether it has the name with that key now.
     pub(crate) fn is_called(&self, name: Key) -> bool {
-        self.known.as_ref().is_some_and(|known| known.names.contains(&name))
+        let name = name.bits().to_be_bytes();
+        self.known.as_ref().is_some_and(|known| known.names().as_chunks().0.contains(&name))
     }
 
     /// Appends the summary, or the whole record, as JSON.
@@ -125,7 +136,11 @@ impl Kept {
     pub(crate) fn write(&self, whole: bool, into: &mut Vec<u8>) -> Result<(), AppError> {
         let Some(known) = &self.known else { return Ok(()) };
         let sample = self.around.sample.get().map(AsRef::as_ref).unwrap_or_default();
-        if whole { &known.record } else { &known.summary }.unpack(sample, into)
+        if whole {
+            unpack(known.record(), known.record_json, sample, into)
+        } else {
+            unpack(known.summary(), known.summary_json, sample, into)
+        }
     }
 
     /// The record.
@@ -144,10 +159,7 @@ impl Kept {
 
     /// Bytes that it takes.
     pub(super) fn bytes(&self) -> u64 {
-        let known = self
-            .known
-            .as_ref()
-            .map_or(0, |known| size_of_val(&*known.names) + known.summary.bytes.len() + known.record.bytes.len());
+        let known = self.known.as_ref().map_or(0, |known| known.bytes.len());
         (size_of::<Self>() + 2 * size_of::<usize>() + known) as u64
     }
 }
@@ -167,13 +179,16 @@ impl Known {
         let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(&record).map_err(unwritable)?).into();
         let [a, b, c, d, e, f, g, h, ..] = digest;
         let sample = around.sample.get_or_init(|| sample(&whole, &summary));
-        let names = record.all_names().map(|name| super::name_key(name).0).collect();
+        let names: Vec<u8> = record.all_names().flat_map(|name| super::name_key(name).0.bits().to_be_bytes()).collect();
+        let [brief, full] = [&summary, &whole].map(|json| compress_with_dict(json, sample));
         Ok(Self {
             open,
             tag: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            names,
-            summary: Packed::new(&summary, sample),
-            record: Packed::new(&whole, sample),
+            names: length_of(&names),
+            summary: length_of(&brief),
+            summary_json: length_of(&summary),
+            record_json: length_of(&whole),
+            bytes: [names, brief, full].concat().into(),
         })
     }
 }
