@@ -1,11 +1,9 @@
 //! Whole orders over ACME against pebble of the distribution: order, request, certificate, download, each signed with
-//! P-256 and nothing to prove. Pebble's sleeps and rejected nonces are switched off; it uses a proven name again. Each
-//! server has one core, the clients of both have the other.
+//! P-256 and nothing to prove. Pebble's sleeps and rejected nonces are switched off; it uses a proven name again.
 
 #![expect(clippy::indexing_slicing, reason = "members that JSON lacks are null, and a point has 65 octets")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -29,8 +27,6 @@ use ics_sync::wire::Base64;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::answers::{CLIENT, SERVER};
-use crate::paced::on;
 use crate::report::Report;
 use crate::world::{CREATED, DOMAIN, Shape, World, domain, maker};
 use crate::{Error, Options, Outcome};
@@ -41,26 +37,18 @@ const CLIENTS: usize = 64;
 /// Rounds, each server in turn.
 const ROUNDS: usize = 3;
 
-/// The variable of the environment that makes this program our node: its TLS files and how many devices it has, in JSON.
-const NODE: &str = "ICS_BENCH_ACME_NODE";
-
 pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
-    match std::env::var(NODE) {
-        Ok(node) => serve(serde_json::from_str(&node)?),
-        Err(_) => on(CLIENT, || compare(report, options.entries.min(ORDERS) / CLIENTS * CLIENTS)),
-    }
-}
-
-fn compare(report: &mut Report, orders: usize) -> Outcome {
+    let orders = options.entries.min(ORDERS) / CLIENTS * CLIENTS;
     let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let tls = tls_files(directory.path())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (ours, credentials) = Server::ours(&tls, orders * ROUNDS)?;
-    let servers = [ours, Server::pebble(&directory, &tls)?];
+    let (ours, world) = ours(&runtime, &tls, orders * ROUNDS)?;
+    let pebble = Pebble::start(&directory, &tls)?;
     let mut clients = [Vec::new(), Vec::new()];
-    for (number, credential) in credentials.into_iter().enumerate() {
-        clients[0].push(runtime.block_on(Client::new(&servers[0].directory, Some(credential)))?);
-        let mut client = runtime.block_on(Client::new(&servers[1].directory, None))?;
+    for number in 0..CLIENTS {
+        let credential = Some(credential(&world)?);
+        clients[0].push(runtime.block_on(Client::new(&ours, credential))?);
+        let mut client = runtime.block_on(Client::new(&pebble.directory, None))?;
         runtime.block_on(client.prove(&host(number)))?;
         clients[1].push(client);
     }
@@ -73,12 +61,12 @@ fn compare(report: &mut Report, orders: usize) -> Outcome {
             };
             (0..CLIENTS).map(|client| (0..orders / CLIENTS).map(|order| of(client, order)).collect()).collect()
         };
-        for side in [0, 1] {
+        for (side, (clients, (rates, spent))) in clients.iter_mut().zip(rates.iter_mut().zip(&mut spent)).enumerate() {
             let work = work(side == 0)?;
-            let (began, before) = (Instant::now(), Spent::until_now(&servers[side])?);
-            clients[side] = runtime.block_on(all(std::mem::take(&mut clients[side]), work))?;
-            rates[side].push(crate::report::per_second(orders, began.elapsed()));
-            spent[side].add(&before, &Spent::until_now(&servers[side])?);
+            let (began, before) = (Instant::now(), Spent::until_now(&pebble)?);
+            *clients = runtime.block_on(all(std::mem::take(clients), work))?;
+            rates.push(crate::report::per_second(orders, began.elapsed()));
+            spent.add(&before, &Spent::until_now(&pebble)?);
         }
     }
     let [ours, theirs] = rates.map(median);
@@ -90,31 +78,31 @@ fn compare(report: &mut Report, orders: usize) -> Outcome {
     report.ratio("orders: ours to pebble", ours, theirs, 3.0);
     let [ours, theirs] = spent.map(|spent| spent.of_one(orders * ROUNDS));
     report.figure(
-        "processor time of an order: ours; its client; pebble; its client",
-        &format!("{:.2} ms; {:.2} ms; {:.2} ms; {:.2} ms", ours.server, ours.here, theirs.server, theirs.here),
+        "processor time of an order: ours with its client; pebble; its client",
+        &format!("{:.2} ms; {:.2} ms; {:.2} ms", ours.here, theirs.pebble, theirs.here),
     );
     Ok(())
 }
 
-/// Processor time, in milliseconds, of this process, which is every client, and of a server.
+/// Processor time, in milliseconds, of this process, which is our node and every client, and of pebble.
 #[derive(Clone, Copy, Default)]
 struct Spent {
     here: f64,
-    server: f64,
+    pebble: f64,
 }
 
 impl Spent {
-    fn until_now(server: &Server) -> Result<Self, Error> {
-        Ok(Self { here: processor_time("self")?, server: processor_time(&server.process.id().to_string())? })
+    fn until_now(pebble: &Pebble) -> Result<Self, Error> {
+        Ok(Self { here: processor_time("self")?, pebble: processor_time(&pebble.process.id().to_string())? })
     }
 
     fn add(&mut self, before: &Self, after: &Self) {
         self.here += after.here - before.here;
-        self.server += after.server - before.server;
+        self.pebble += after.pebble - before.pebble;
     }
 
     fn of_one(self, orders: usize) -> Self {
-        Self { here: self.here / orders as f64, server: self.server / orders as f64 }
+        Self { here: self.here / orders as f64, pebble: self.pebble / orders as f64 }
     }
 }
 
@@ -164,10 +152,8 @@ fn named(client: usize) -> Result<Wanted, Error> {
     Ok(Wanted { identifier: json!({"type": "dns", "value": host}), csr: request(Some(&host))? })
 }
 
-/// Is our node, until nobody needs it any more. When it is ready it says where its directory is, and gives a credential for
-/// each client.
-fn serve(mut node: Value) -> Outcome {
-    let devices: usize = serde_json::from_value(node["devices"].take())?;
+/// A node with so many devices; its directory.
+fn ours(runtime: &tokio::runtime::Runtime, tls: &TlsConfig, devices: usize) -> Result<(String, World), Error> {
     let port = free_port()?;
     let url = format!("https://127.0.0.1:{port}");
     let config = AcmeConfig { orders_per_hour: 1_000_000, ..AcmeConfig::default() };
@@ -178,17 +164,13 @@ fn serve(mut node: Value) -> Outcome {
     }
     let settings = Settings {
         listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))],
-        tls: Some(serde_json::from_value(node["tls"].take())?),
+        tls: Some(tls.clone()),
         public_url: url.clone(),
         ..Settings::default()
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let server = runtime.block_on(async { http::serve(world.app.clone(), &settings) })?;
     runtime.spawn(server.run(std::future::pending()));
-    let credentials = (0..CLIENTS).map(|_| credential(&world)).collect::<Result<Vec<_>, Error>>()?;
-    println!("{}", json!({"directory": format!("{url}/acme/{DOMAIN}/directory"), "credentials": credentials}));
-    std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
-    Ok(())
+    Ok((format!("{url}/acme/{DOMAIN}/directory"), world))
 }
 
 fn credential(world: &World) -> Result<AcmeCredential, Error> {
@@ -199,34 +181,14 @@ fn credential(world: &World) -> Result<AcmeCredential, Error> {
     Ok(world.app.acme_credential(&domain(), &answer)?)
 }
 
-/// A server on its core, for as long as it is measured.
-struct Server {
+/// Pebble for as long as it is measured.
+struct Pebble {
     process: Child,
     directory: String,
 }
 
-/// A program on the servers' core.
-fn on_its_core(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new("taskset");
-    command.args(["-c", SERVER]).arg(program);
-    command
-}
-
-impl Server {
-    fn ours(tls: &TlsConfig, devices: usize) -> Result<(Self, Vec<AcmeCredential>), Error> {
-        let node = json!({"tls": {"certificate": tls.certificate, "key": tls.key}, "devices": devices});
-        let mut command = on_its_core(std::env::current_exe()?);
-        command.arg("acme").env(NODE, node.to_string());
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let output = process.stdout.take().ok_or("its output is not read")?;
-        let lines = BufReader::new(output).lines().map_while(Result::ok);
-        let ready = lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok()).next();
-        let mut ready = ready.ok_or("the node has ended")?;
-        let directory = serde_json::from_value(ready["directory"].take())?;
-        Ok((Self { process, directory }, serde_json::from_value(ready["credentials"].take())?))
-    }
-
-    fn pebble(directory: &TempDir, tls: &TlsConfig) -> Result<Self, Error> {
+impl Pebble {
+    fn start(directory: &TempDir, tls: &TlsConfig) -> Result<Self, Error> {
         let (port, management) = (free_port()?, free_port()?);
         let config = json!({"pebble": {
             "listenAddress": format!("127.0.0.1:{port}"), "managementListenAddress": format!("127.0.0.1:{management}"),
@@ -235,8 +197,8 @@ impl Server {
         }});
         let path = directory.path().join("pebble.json");
         fs::write(&path, config.to_string())?;
-        let mut command = on_its_core("pebble");
-        command.arg("-config").arg(&path).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = Command::new("pebble");
+        command.arg("-config").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
         for (name, value) in [
             ("PEBBLE_VA_NOSLEEP", "1"),
             ("PEBBLE_VA_ALWAYS_VALID", "1"),
@@ -258,14 +220,10 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    /// Our node ends when nobody speaks to it any more.
+impl Drop for Pebble {
     fn drop(&mut self) {
-        match self.process.stdin.take() {
-            Some(stdin) => drop(stdin),
-            // One that has ended already has nothing left to end.
-            None => drop(self.process.kill()),
-        }
+        // One that has ended already has nothing left to end.
+        let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }

@@ -31,7 +31,7 @@ const TURN: Duration = Duration::from_millis(200);
 const MEMORY_MIB: u32 = 896;
 /// The core of the servers, and that of wrk.
 pub(crate) const SERVER: &str = "0";
-pub(crate) const CLIENT: usize = 1;
+const CLIENT: usize = 1;
 /// Statements that a node takes in a second while it is asked, and how many of them come at once.
 const STATEMENTS: usize = 1_000;
 const AT_ONCE: usize = 100;

@@ -41,16 +41,11 @@ pub(crate) fn ask(
     (rate, time): (f64, Duration),
     processor: usize,
 ) -> Result<Paced, Error> {
-    on(processor, || Asking::begin(url, path, answer)?.go_on(rate, time))
-}
-
-/// Does something on one processor, in a thread that stays there, and so do those that it starts.
-pub(crate) fn on<R: Send>(processor: usize, work: impl FnOnce() -> Result<R, Error> + Send) -> Result<R, Error> {
     let run = || {
         let mut processors = CpuSet::new();
         processors.set(processor);
         sched_setaffinity(None, &processors)?;
-        work()
+        Asking::begin(url, path, answer)?.go_on(rate, time)
     };
     std::thread::scope(|scope| scope.spawn(run).join()).map_err(|_| "a thread panicked")?
 }
