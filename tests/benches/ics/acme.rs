@@ -27,7 +27,7 @@ use ics_sync::wire::Base64;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::report::Report;
+use crate::report::{Report, median};
 use crate::world::{CREATED, DOMAIN, Shape, World, domain, maker};
 use crate::{Error, Options, Outcome};
 
@@ -417,9 +417,4 @@ fn tls_files(directory: &Path) -> Result<TlsConfig, Error> {
 
 fn free_port() -> Result<u16, Error> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates.get(rates.len() / 2).copied().unwrap_or_default()
 }

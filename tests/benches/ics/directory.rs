@@ -13,7 +13,7 @@ use crate::answers::feed;
 use crate::device;
 use crate::home::{Home, Served};
 use crate::ingest::{submit, submit_all};
-use crate::report::Report;
+use crate::report::{Report, median};
 use crate::slapd::{CORE, Database, Slapd, free_address, wait_for};
 use crate::{Error, Options, Outcome};
 
@@ -266,9 +266,4 @@ fn write_entry(ldif: &mut String, entry: &[u8]) -> Option<()> {
     }
     ldif.push('\n');
     Some(())
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates.get(rates.len() / 2).copied().unwrap_or_default()
 }

@@ -61,3 +61,9 @@ pub(crate) fn per_second(count: usize, time: Duration) -> f64 {
     let count = count as f64;
     count / time.as_secs_f64()
 }
+
+/// The one in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -11,7 +11,7 @@ use ics_core::time::Timestamp;
 use ics_node::keys::token::{PinSource, TokenUri, Tokens};
 use ics_node::keys::{Algorithm, KeyName, KeyStore, KeyVersion, Passphrase, TokenCertificate};
 
-use crate::report::Report;
+use crate::report::{Report, median};
 use crate::{Error, Options, Outcome};
 
 const AT: Timestamp = Timestamp::from_seconds(1_795_162_200);
@@ -78,9 +78,4 @@ fn rate(signer: &dyn Signer) -> Result<f64, Error> {
         count += 1;
     }
     Ok(f64::from(count) / begun.elapsed().as_secs_f64())
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates.get(rates.len() / 2).copied().unwrap_or_default()
 }
