@@ -81,11 +81,14 @@ const PARTS: usize = 256;
 
 /// Postings in memory.
 #[derive(Debug)]
-pub(crate) struct Postings(Vec<Runs>);
+pub(crate) struct Postings {
+    parts: Vec<Runs>,
+    count: usize,
+}
 
 impl Default for Postings {
     fn default() -> Self {
-        Self(vec![Runs::default(); PARTS])
+        Self { parts: vec![Runs::default(); PARTS], count: 0 }
     }
 }
 
@@ -93,32 +96,34 @@ impl Postings {
     pub(crate) fn push(&mut self, postings: impl IntoIterator<Item = (Key, Position)>) {
         let mut run: Vec<_> = postings.into_iter().map(|(key, position)| Packed::new(key, position)).collect();
         run.sort_unstable();
+        self.count += run.len();
         for of_part in run.chunk_by(|a, b| a.part() == b.part()) {
-            let part = of_part.first().and_then(|posting| self.0.get_mut(posting.part()));
+            let part = of_part.first().and_then(|posting| self.parts.get_mut(posting.part()));
             part.into_iter().for_each(|part| part.push(of_part.to_vec()));
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.runs().map(Vec::len).sum()
+    pub(crate) const fn len(&self) -> usize {
+        self.count
     }
 
     /// The positions of a key from `from` to below `end`. Within a domain they are in order, because what came in later
     /// stands later in the log.
     pub(crate) fn of(&self, key: Key, from: Position, end: Position) -> impl Iterator<Item = Position> {
         let (from, end) = (Packed::new(key, from), Packed::new(key, end));
-        self.0.get(from.part()).into_iter().flat_map(move |part| part.of(from, end))
+        self.parts.get(from.part()).into_iter().flat_map(move |part| part.of(from, end))
     }
 
     /// All of them in order, part by part; those of one key are in one.
     pub(crate) fn sorted(&self) -> impl Iterator<Item = Vec<(Key, Position)>> {
-        self.0.iter().map(Runs::sorted)
+        self.parts.iter().map(Runs::sorted)
     }
 
     pub(crate) fn retain(&mut self, keeps: impl Fn(&(Key, Position)) -> bool) {
-        for run in self.0.iter_mut().flat_map(|part| &mut part.0) {
+        for run in self.parts.iter_mut().flat_map(|part| &mut part.0) {
             run.retain(|posting| keeps(&posting.posting()));
         }
+        self.count = self.runs().map(Vec::len).sum();
     }
 
     fn all(&self) -> impl Iterator<Item = (Key, Position)> {
@@ -126,7 +131,7 @@ impl Postings {
     }
 
     pub(crate) fn runs(&self) -> impl Iterator<Item = &Vec<Packed>> {
-        self.0.iter().flat_map(|part| &part.0)
+        self.parts.iter().flat_map(|part| &part.0)
     }
 }
 
@@ -258,7 +263,7 @@ impl Tail {
         self.expected == 0 && !self.forgets() && !merges && !self.wal_holds_forgotten
     }
 
-    pub(crate) fn waiting(&self) -> usize {
+    pub(crate) const fn waiting(&self) -> usize {
         self.waiting.postings.len()
     }
 

@@ -223,4 +223,7 @@ fn runs_stay_few_and_keep_their_order() {
     let mut expected = all;
     expected.sort_unstable();
     assert_eq!((postings.len(), sorted.concat()), (10_000, expected));
+    postings.retain(|(key, _)| *key != Key(3));
+    assert_eq!(postings.len(), postings.runs().map(Vec::len).sum::<usize>());
+    assert!(postings.len() < 10_000 && postings.of(Key(3), position(0), position(10_000)).next().is_none());
 }
