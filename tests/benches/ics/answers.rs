@@ -21,9 +21,9 @@ use crate::{Error, Options, Outcome, paced};
 const QUESTIONS: usize = 50_000;
 /// How long wrk asks, in seconds, and over how many connections.
 const SECONDS: u32 = 5;
-/// How often each server is asked, in turns: the middle one counts.
-const ROUNDS: usize = 5;
 const CONNECTIONS: u32 = 32;
+/// How often each server is asked for records, in turns: the middle one counts.
+const ROUNDS: usize = 5;
 /// How often, and how long, it is asked at random moments, in turns with nginx. Hosts take a processor away from a guest
 /// now and then, the one at hand for some 4 ms each 1.08 s, whatever runs on it: that would make the p99 of any server.
 /// Most of such turns have none of it.

@@ -136,11 +136,9 @@ impl Kept {
     pub(crate) fn write(&self, whole: bool, into: &mut Vec<u8>) -> Result<(), AppError> {
         let Some(known) = &self.known else { return Ok(()) };
         let sample = self.around.sample.get().map(AsRef::as_ref).unwrap_or_default();
-        if whole {
-            unpack(known.record(), known.record_json, sample, into)
-        } else {
-            unpack(known.summary(), known.summary_json, sample, into)
-        }
+        let (packed, length) =
+            if whole { (known.record(), known.record_json) } else { (known.summary(), known.summary_json) };
+        unpack(packed, length, sample, into)
     }
 
     /// The record.
