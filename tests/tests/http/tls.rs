@@ -49,9 +49,9 @@ async fn curl_speaks_tls_with_a_node() {
     let directory = TempDir::new().expect("directory");
     let files = certificate(directory.path(), "node").await;
     let node = Node::start(&Settings { tls: Some(files.clone()), ..settings() });
-    assert_eq!(curl(&node, &files, &[]).await, "ok\n2 200");
-    assert_eq!(curl(&node, &files, &["--http1.1"]).await, "ok\n1.1 200");
-    assert_eq!(curl(&node, &files, &["--tls-max", "1.2"]).await, "ok\n2 200");
+    // HTTP/2 is not spoken: the bounds on headers, slow clients and connections hold for HTTP/1.1.
+    assert_eq!(curl(&node, &files, &["--http2"]).await, "ok\n1.1 200");
+    assert_eq!(curl(&node, &files, &["--tls-max", "1.2"]).await, "ok\n1.1 200");
     assert!(curl(&node, &files, &["--tls-max", "1.1"]).await.contains("000"));
     let other = certificate(directory.path(), "other").await;
     assert!(curl(&node, &other, &[]).await.contains("000"), "another certificate is not trusted");
