@@ -1,4 +1,4 @@
-//! What stock tools say of our bodies: GnuPG 2.2 and sq 0.27. They must be installed; a missing tool is a failure.
+//! What stock tools say of our bodies: GnuPG 2.2 and sq 0.27; and what OpenSSL signs. They must be installed; a missing tool is a failure.
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
@@ -11,6 +11,7 @@ use common::{SALT, at, claims, created, device, ecdsa, ed25519, subject};
 use ics_core::identity::Kind;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
+use ics_core::openpgp::possession;
 use ics_core::openpgp::signer::Signer;
 use ics_core::statement::{Claims, StatementId, Subject, detached, make, split};
 use ics_core::time::Timestamp;
@@ -359,4 +360,25 @@ fn keys_made_and_statements_signed_by_gpg_are_taken() {
     let statement = ics_core::statement::verify(statement, &certificate, later(86_400)).expect("good");
     assert_eq!(statement.signer(), certificate.primary());
     assert_eq!(split(&bodies[0]).expect("canonical").bodies, bodies);
+}
+
+/// Every size and exponent that a key may have, by a library that makes such keys.
+#[test]
+fn rsa_signatures_by_openssl_are_taken() {
+    let work = Workplace::new();
+    work.file("message", b"message");
+    for (bits, e) in [("2048", "3"), ("2049", "17"), ("3072", "65537"), ("4096", "4294967295")] {
+        let (bits, e) = (format!("rsa_keygen_bits:{bits}"), format!("rsa_keygen_pubexp:{e}"));
+        let openssl = |arguments: &[&str]| {
+            let output = work.run("openssl", arguments);
+            assert!(output.status.success(), "{e}: {}", all(&output));
+            output.stdout
+        };
+        openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", &bits, "-pkeyopt", &e, "-out", "key"]);
+        let key = PublicKey::from_spki_der(&openssl(&["pkey", "-in", "key", "-pubout", "-outform", "DER"]));
+        let key = key.expect("a key that is taken");
+        let signature = openssl(&["dgst", "-sha256", "-sign", "key", "message"]);
+        assert_eq!(possession::verify(&key, b"message", &signature), Ok(()), "{bits} {e}");
+        assert!(possession::verify(&key, b"another", &signature).is_err(), "{bits} {e}");
+    }
 }

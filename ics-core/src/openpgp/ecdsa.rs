@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{
 };
 
 use super::algorithm::KeyAlgorithm;
-use super::reader::strip_zeros;
+use super::reader::{padded, strip_zeros};
 
 /// The orders of the curves (SEC 2, 2.4.2, 2.5.1, 2.6.1), big-endian.
 const P256: [u8; 32] = [
@@ -49,12 +49,6 @@ pub(crate) fn verify(algorithm: KeyAlgorithm, point: &[u8], digest: &[u8], r: &[
     let width = order(algorithm).len();
     let (Some(digest), Some(r), Some(s)) = (digest, padded(width, r), padded(width, s)) else { return false };
     UnparsedPublicKey::new(rule, point).verify_digest(&digest, &[r, s].concat()).is_ok()
-}
-
-/// A number in so many octets; `None` if it does not fit.
-fn padded(width: usize, number: &[u8]) -> Option<Vec<u8>> {
-    let number = strip_zeros(number);
-    Some([&vec![0; width.checked_sub(number.len())?], number].concat())
 }
 
 /// The smaller of s and n - s, without leading zeros; `None` if s is not in 1..n.

@@ -18,6 +18,7 @@ pub mod key;
 pub(crate) mod packet;
 pub mod possession;
 pub mod reader;
+mod rsa;
 pub mod signature;
 pub mod signer;
 pub mod spki;

@@ -112,6 +112,12 @@ pub(crate) fn pad<const N: usize>(value: &[u8]) -> Option<[u8; N]> {
     Some(padded)
 }
 
+/// A number in so many octets; `None` if it does not fit.
+pub(crate) fn padded(width: usize, number: &[u8]) -> Option<Vec<u8>> {
+    let number = strip_zeros(number);
+    Some([&vec![0; width.checked_sub(number.len())?], number].concat())
+}
+
 /// Appends a number as an MPI in its shortest form.
 pub(crate) fn write_mpi(out: &mut Vec<u8>, value: &[u8]) {
     let value = strip_zeros(value);

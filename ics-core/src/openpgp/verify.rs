@@ -9,7 +9,7 @@ use super::algorithm::{HashAlgorithm, KeyAlgorithm, sha256};
 use super::key::{Material, PublicKey};
 use super::reader::strip_zeros;
 use super::signature::RawSignature;
-use super::{ecdsa, ed448, ed25519};
+use super::{ecdsa, ed448, ed25519, rsa};
 use crate::identity::Fingerprint;
 use crate::statement::StatementId;
 use crate::time::Timestamp;
@@ -57,12 +57,14 @@ impl SignedDigest {
     /// The first rule that it breaks.
     pub(crate) fn verify(&self, key: &PublicKey) -> Result<(), SignatureFault> {
         self.fits(key)?;
-        let good = match (key.ed25519_point(), &self.value) {
-            (Some(point), RawSignature::Ed25519(value)) => ed25519::verify(point, &self.digest, value),
-            (_, RawSignature::Ecdsa { r, s }) => match key.material() {
-                Material::Point(point) => ecdsa::verify(key.algorithm(), point, &self.digest, r, s),
-                _ => false,
-            },
+        let good = match (key.ed25519_point(), &self.value, key.material()) {
+            (Some(point), RawSignature::Ed25519(value), _) => ed25519::verify(point, &self.digest, value),
+            (_, RawSignature::Ecdsa { r, s }, Material::Point(point)) => {
+                ecdsa::verify(key.algorithm(), point, &self.digest, r, s)
+            }
+            (_, RawSignature::Rsa(s), Material::Rsa { n, e }) => {
+                self.is_canonical(key) && rsa::verify(n, e, self.hash, &self.digest, s)
+            }
             _ => self.verify_by_library(key),
         };
         if good { Ok(()) } else { Err(SignatureFault::Bad) }
@@ -81,7 +83,7 @@ impl SignedDigest {
         if self.created < key.created() { Err(SignatureFault::BeforeKey) } else { Ok(()) }
     }
 
-    /// Everything but Ed25519 and ECDSA: by sequoia's arithmetic over our digest, which also leaves sequoia's process-wide
+    /// Everything but Ed25519, ECDSA and RSA: by sequoia's arithmetic over our digest, which also leaves sequoia's process-wide
     /// cache of good signatures alone. What it might take that is not canonical is refused first.
     fn verify_by_library(&self, key: &PublicKey) -> bool {
         let is_canonical = self.is_canonical(key);

@@ -145,11 +145,9 @@ fn ecdsa_is_the_same_by_another_library() {
 
 fn crafted(good: &SignedDigest) -> Vec<SignedDigest> {
     let RawSignature::Ecdsa { r, s } = good.value.clone() else { panic!("ECDSA") };
-    let (last, mut digest) = (good.digest.len().min(r.len()) - 1, good.digest.clone());
-    digest[last.min(31)] ^= 1;
     let none: [u8; 0] = [];
     let of = |r: &[u8], s: &[u8]| RawSignature::Ecdsa { r: r.to_vec(), s: s.to_vec() };
-    let mut bad: Vec<_> = [
+    let values = [
         of(&none, &s),
         of(&r, &none),
         of(&none, &none),
@@ -159,12 +157,41 @@ fn crafted(good: &SignedDigest) -> Vec<SignedDigest> {
         of(&r, &vec![0xff; s.len()]),
         of(&[&[1], &r[..]].concat(), &s),
         of(&[&r[..], &[0; 70]].concat(), &s),
-    ]
-    .into_iter()
-    .map(|value| SignedDigest { value, ..good.clone() })
-    .collect();
-    bad.push(SignedDigest { digest, ..good.clone() });
-    bad
+    ];
+    with_other_digest(good, values)
+}
+
+/// The good one with each of these numbers, and with another digest.
+fn with_other_digest(good: &SignedDigest, values: impl IntoIterator<Item = RawSignature>) -> Vec<SignedDigest> {
+    let mut other = good.clone();
+    other.digest[31] ^= 1;
+    values.into_iter().map(|value| SignedDigest { value, ..good.clone() }).chain([other]).collect()
+}
+
+#[test]
+fn rsa_is_the_same_by_another_library() {
+    for bits in [2048, 2055, 3072] {
+        let pair = Key4::<SecretParts, UnspecifiedRole>::generate_rsa(bits).expect("a key");
+        let mut pair = Key::from(pair).into_keypair().expect("not encrypted");
+        let signer = KeyPairSigner::new(pair.clone()).expect("accepted");
+        let key = signer.public_key();
+        let Material::Rsa { n, .. } = key.material() else { panic!("RSA") };
+        for hash in HashAlgorithm::ALL.into_iter().filter(|hash| key.algorithm().takes_hash(*hash)) {
+            let digest = hash.digest(&[b"data"]);
+            let made = SequoiaSigner::sign(&mut pair, SequoiaHash::from(hash.id()), &digest).expect("signed");
+            let mpi::Signature::RSA { s } = made else { panic!("RSA") };
+            let s = s.value();
+            let good = SignedDigest { hash, digest, value: RawSignature::Rsa(s.to_vec()), ..signed(&signer) };
+            assert_eq!((good.verify(key), good.verify_by_library(key)), (Ok(()), true), "{bits} {hash:?}");
+            let less_one = [&n[..n.len() - 1], &[n[n.len() - 1] - 1]].concat();
+            let sum = add(&[&[0], &n[..]].concat(), s);
+            let values = [&[][..], &[0], &[1], &less_one, n, &sum, &[s, &[0]].concat(), &s[1..], &vec![0xff; n.len()]];
+            for bad in with_other_digest(&good, values.map(|value| RawSignature::Rsa(value.to_vec()))) {
+                let answers = (bad.verify(key), bad.verify_by_library(key));
+                assert_eq!(answers, (Err(SignatureFault::Bad), false), "{bits} {bad:?}");
+            }
+        }
+    }
 }
 
 /// What is printed of a key or a signer is public.
