@@ -131,7 +131,11 @@ fn names() -> Vec<&'static str> {
 
 fn list() -> String {
     let lines = BENCHMARKS.iter().map(|benchmark| format!("  {:<11} {}", benchmark.name, benchmark.about));
-    format!("Benchmarks:\n{}\n  all         every one of them", lines.collect::<Vec<_>>().join("\n"))
+    format!(
+        "Benchmarks:\n{}\n  all         every one of them\n\n`tests/bench --small NAME…` runs them as they are built for a \
+         gateway with little memory.",
+        lines.collect::<Vec<_>>().join("\n")
+    )
 }
 
 fn main() -> ExitCode {
