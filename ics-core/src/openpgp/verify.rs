@@ -83,8 +83,8 @@ impl SignedDigest {
         if self.created < key.created() { Err(SignatureFault::BeforeKey) } else { Ok(()) }
     }
 
-    /// Everything but Ed25519, ECDSA and RSA: by sequoia's arithmetic over our digest, which also leaves sequoia's process-wide
-    /// cache of good signatures alone. What it might take that is not canonical is refused first.
+    /// Everything but Ed25519, ECDSA and RSA: by sequoia's arithmetic over our digest, which also leaves sequoia's
+    /// process-wide cache of good signatures alone. What it might take that is not canonical is refused first.
     fn verify_by_library(&self, key: &PublicKey) -> bool {
         let is_canonical = self.is_canonical(key);
         let Ok(Packet::PublicKey(key)) = Packet::from_bytes(&key.to_packet()) else { return false };
