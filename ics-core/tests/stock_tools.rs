@@ -1,4 +1,5 @@
-//! What stock tools say of our bodies: GnuPG 2.2 and sq 0.27; and what OpenSSL signs. They must be installed; a missing tool is a failure.
+//! What stock tools say of our bodies: GnuPG 2.2 and sq 0.27; and what OpenSSL signs. They must be installed; a missing
+//! tool is a failure.
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
