@@ -107,6 +107,35 @@ fn stopped_in_the_middle_it_ends_its_nodes() {
     nothing_is_left(&addresses, temporary.path());
 }
 
+/// Every command that is printed for visitors does what it is printed for.
+#[test]
+fn what_it_offers_to_try_works() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
+    command.arg("demo").env("TMPDIR", temporary.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut running = command.spawn().expect("the demo runs");
+    let output = BufReader::new(running.stdout.take().expect("piped"));
+    let lines = output.lines().map(|line| line.expect("text")).skip_while(|line| !line.contains("went as told"));
+    let offered: Vec<String> = lines.take_while(|line| !line.contains("Ctrl-C")).collect();
+    let programs = [env!("CARGO_BIN_EXE_ics"), "curl ", "gpg "];
+    let commands =
+        offered.iter().filter_map(|line| line.split_at_checked(programs.iter().find_map(|it| line.find(it))?));
+    let mut tried = Vec::new();
+    for (what, command) in commands {
+        let shown = Command::new("sh").args(["-c", command]).output().expect("sh runs");
+        let (out, errors) = (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
+        assert!(shown.status.success(), "{command}: {errors}");
+        assert!(what.trim() != "may it run?" || out.contains("withdrawn"), "it was recalled: {out}");
+        tried.push(what.trim());
+    }
+    let expected = ["look it up", "its history", "may it run?", "the same", "log head", "offline", "with GnuPG", ""];
+    assert_eq!(tried, expected);
+    let killed = Command::new("kill").arg(running.id().to_string()).status().expect("kill runs");
+    assert!(killed.success());
+    running.wait().expect("it ends");
+    nothing_is_left([], temporary.path());
+}
+
 #[test]
 fn a_directory_in_use_is_refused() {
     let taken = tempfile::tempdir().expect("a directory");

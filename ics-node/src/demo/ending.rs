@@ -38,7 +38,7 @@ fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
         rows.extend([
             ("look it up", format!("{ics} lookup --node {gateway} serial:{stolen}")),
             ("its history", format!("{ics} history --node {maintenance} --domain {assets} serial:{stolen}")),
-            ("may it run?", format!("{ics} check --node {gateway} --use operate serial:{recalled}")),
+            ("may it run?", format!("{ics} explain --node {gateway} --use operate serial:{recalled}")),
             ("the same", format!("curl '{gateway}/v1/verdict?id=serial:{recalled}&use=operate'")),
             ("log head", format!("curl {}/v1/domains/{}/checkpoint", maker.node.url(), maker.domain())),
         ]);
