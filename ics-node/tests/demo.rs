@@ -120,19 +120,19 @@ fn what_it_offers_to_try_works() {
     let programs = [env!("CARGO_BIN_EXE_ics"), "curl ", "gpg "];
     let commands =
         offered.iter().filter_map(|line| line.split_at_checked(programs.iter().find_map(|it| line.find(it))?));
-    let mut tried = Vec::new();
-    for (what, command) in commands {
-        let shown = Command::new("sh").args(["-c", command]).output().expect("sh runs");
-        let (out, errors) = (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
-        assert!(shown.status.success(), "{command}: {errors}");
-        assert!(what.trim() != "may it run?" || out.contains("withdrawn"), "it was recalled: {out}");
-        tried.push(what.trim());
-    }
-    let expected = ["look it up", "its history", "may it run?", "the same", "log head", "offline", "with GnuPG", ""];
-    assert_eq!(tried, expected);
+    let run = |command| Command::new("sh").args(["-c", command]).output().expect("sh runs");
+    let tried: Vec<_> = commands.map(|(what, command)| (what.trim(), command, run(command))).collect();
+    // Before anything is held against it: a test that fails must not leave nodes.
     let killed = Command::new("kill").arg(running.id().to_string()).status().expect("kill runs");
     assert!(killed.success());
     running.wait().expect("it ends");
+    let expected = ["look it up", "its history", "may it run?", "the same", "log head", "offline", "with GnuPG", ""];
+    assert_eq!(tried.iter().map(|(what, ..)| *what).collect::<Vec<_>>(), expected);
+    for (what, command, shown) in &tried {
+        let (out, errors) = (String::from_utf8_lossy(&shown.stdout), String::from_utf8_lossy(&shown.stderr));
+        assert!(shown.status.success(), "{command}: {errors}");
+        assert!(*what != "may it run?" || out.contains("withdrawn"), "it was recalled: {out}");
+    }
     nothing_is_left([], temporary.path());
 }
 
