@@ -136,7 +136,7 @@ impl Writer {
                     Task::Write(write) => {
                         self.join(&mut group, write);
                         let is_due = group.entries() >= WORTH_ENTRIES && self.flusher.is_idle();
-                        next = if group.has_room() && !is_due { tasks.try_recv().ok() } else { None };
+                        next = if group.has_room() && !is_due { self.another(&group, tasks) } else { None };
                     }
                     Task::Desk(work) => {
                         self.finish(core::mem::take(&mut group));
@@ -152,6 +152,18 @@ impl Writer {
         }
         // What was committed must be on the disk before the last connection tidies up.
         self.flusher.wait();
+    }
+
+    /// A further task for a group, if one waits. While another group is being synced, a small one is not worth a commit of
+    /// its own: it would be made durable no sooner than with all who come until then.
+    fn another(&self, group: &Group, tasks: &Receiver<Task>) -> Option<Task> {
+        tasks.try_recv().ok().or_else(|| {
+            if group.entries() >= WORTH_ENTRIES || self.flusher.is_idle() {
+                return None;
+            }
+            self.flusher.wait();
+            tasks.try_recv().ok()
+        })
     }
 
     /// The next task; `None` when the store closes. Meanwhile the write-ahead log is emptied, where it must be.

@@ -1,9 +1,10 @@
 //! The writer: jobs share commits, see each other, and leave nothing behind when they fail.
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
-use ics_node::store::{Options, Part, Pending, Store, StoreError, WriteError, WriteTx};
+use ics_node::store::{Change, Options, Part, Pending, Store, StoreError, WriteError, WriteTx};
 
 use super::common::*;
 
@@ -75,6 +76,39 @@ fn who_brings_many_waits_for_no_other_while_nothing_is_synced() {
     held.wait().expect("held job");
     let sizes: Vec<_> = pending.into_iter().map(|pending| pending.wait().expect("written").head.size).collect();
     assert_eq!(sizes, [601, 602]);
+    assert_sound(&store);
+}
+
+#[test]
+fn who_brings_few_shares_a_commit_with_all_who_come_while_another_is_synced() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (options, signatures) = counting("none");
+    let (release, held) = mpsc::channel::<()>();
+    let held = Mutex::new(held);
+    // Told of a commit once it is synced, before its jobs are answered: this is as slow as a disk.
+    let announce = Arc::new(move |_: &Change<'_>| held.lock().expect("one thread").recv().unwrap_or_default());
+    let store = Store::open(dir.path(), Options { announce, ..options }).expect("open");
+    let domain = store.create_domain(&name("d.example"), Part::Home, None).expect("create").number;
+    let (runs, has_run) = mpsc::channel();
+    let mut pending = Vec::new();
+    for number in 0..4 {
+        let runs = runs.clone();
+        let job = move |tx: &mut WriteTx<'_>| {
+            runs.send(()).expect("test waits");
+            tx.append(entry(&format!("number {number}")))
+        };
+        pending.push(store.write(domain, job).expect("queue"));
+        // The first commit is under way when the second job runs; the others come long after that.
+        if number < 2 {
+            has_run.recv().expect("the writer runs it");
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let meanwhile = signatures.load(Ordering::SeqCst);
+    drop(release);
+    let sizes: Vec<_> = pending.into_iter().map(|pending| pending.wait().expect("written").head.size).collect();
+    assert_eq!(sizes, [1, 4, 4, 4]);
+    assert_eq!((meanwhile, signatures.load(Ordering::SeqCst)), (1, 2));
     assert_sound(&store);
 }
 
