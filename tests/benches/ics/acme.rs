@@ -1,19 +1,15 @@
 //! Whole orders over ACME against pebble of the distribution: order, request, certificate, download, each signed with
 //! P-256 and nothing to prove. Pebble's sleeps and rejected nonces are switched off; it uses a proven name again.
 
-#![expect(clippy::indexing_slicing, reason = "members that JSON lacks are null, and a point has 65 octets")]
+mod client;
 
 use std::fs;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
-};
-use data_encoding::BASE64URL_NOPAD;
 use ics_core::identity::Kind;
 use ics_core::openpgp::possession;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
@@ -24,11 +20,14 @@ use ics_node::app::AcmeSetup;
 use ics_node::config::{AcmeConfig, TlsConfig};
 use ics_node::http::{self, Settings};
 use ics_sync::wire::Base64;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
+use self::client::{Client, Wanted, request};
 use crate::report::{Report, median};
-use crate::world::{CREATED, DOMAIN, Shape, World, domain, maker};
+use crate::revocation::pin;
+use crate::world::{CREATED, Shape, World, domain, maker};
 use crate::{Error, Options, Outcome};
 
 /// Orders of one round, unless fewer are asked for, and clients that make them side by side.
@@ -36,73 +35,116 @@ const ORDERS: usize = 3_200;
 const CLIENTS: usize = 64;
 /// Rounds, each server in turn.
 const ROUNDS: usize = 3;
+/// Set in the process of this program that is a node and nothing else: how many devices it has.
+const NODE: &str = "ICS_BENCH_ACME_NODE";
+
+/// Which processors a server and its clients have, as `taskset` takes them.
+struct Places {
+    name: &'static str,
+    server: &'static str,
+    clients: &'static str,
+}
+
+const PLACES: [Places; 2] = [
+    Places { name: "a core for the server, one for its clients", server: "0", clients: "1" },
+    Places { name: "two cores for both", server: "0-1", clients: "0-1" },
+];
 
 pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     let orders = options.entries.min(ORDERS) / CLIENTS * CLIENTS;
-    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let tls = tls_files(directory.path())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (ours, world) = ours(&runtime, &tls, orders * ROUNDS)?;
-    let pebble = Pebble::start(&directory, &tls)?;
-    let mut clients = [Vec::new(), Vec::new()];
-    for number in 0..CLIENTS {
-        let credential = Some(credential(&world)?);
-        clients[0].push(runtime.block_on(Client::new(&ours, credential))?);
-        let mut client = runtime.block_on(Client::new(&pebble.directory, None))?;
-        runtime.block_on(client.prove(&host(number)))?;
-        clients[1].push(client);
+    for places in &PLACES {
+        pin(places.clients)?;
+        let measured = compare(&runtime, orders, places.server);
+        pin("0-1023")?;
+        let [(ours, our_time), (theirs, their_time)] = measured?;
+        let name = places.name;
+        report.figure(
+            &format!("orders, {CLIENTS} clients, {name}: ours, each certificate durable in the log"),
+            &format!("{ours:.0}/s"),
+        );
+        report.figure(&format!("orders, {CLIENTS} clients, {name}: pebble, in memory"), &format!("{theirs:.0}/s"));
+        report.ratio(&format!("orders, {name}: ours to pebble"), ours, theirs, 3.0);
+        report.figure(
+            &format!("processor time of an order, {name}: ours and its client; pebble and its client"),
+            &format!(
+                "{:.2} ms and {:.2} ms; {:.2} ms and {:.2} ms",
+                our_time.server, our_time.client, their_time.server, their_time.client
+            ),
+        );
     }
-    let mut rates = [Vec::new(), Vec::new()];
-    let mut spent = [Spent::default(), Spent::default()];
-    for round in 0..ROUNDS {
-        let work = |ours: bool| -> Result<Vec<Vec<Wanted>>, Error> {
-            let of = |client: usize, order: usize| {
-                if ours { device(round * orders + client + order * CLIENTS) } else { named(client) }
-            };
-            (0..CLIENTS).map(|client| (0..orders / CLIENTS).map(|order| of(client, order)).collect()).collect()
-        };
-        for (side, (clients, (rates, spent))) in clients.iter_mut().zip(rates.iter_mut().zip(&mut spent)).enumerate() {
-            let work = work(side == 0)?;
-            let (began, before) = (Instant::now(), Spent::until_now(&pebble)?);
-            *clients = runtime.block_on(all(std::mem::take(clients), work))?;
-            rates.push(crate::report::per_second(orders, began.elapsed()));
-            spent.add(&before, &Spent::until_now(&pebble)?);
-        }
-    }
-    let [ours, theirs] = rates.map(median);
-    report.figure(
-        &format!("orders, {CLIENTS} clients: ours, each certificate durable in the log"),
-        &format!("{ours:.0}/s"),
-    );
-    report.figure(&format!("orders, {CLIENTS} clients: pebble, in memory"), &format!("{theirs:.0}/s"));
-    report.ratio("orders: ours to pebble", ours, theirs, 3.0);
-    let [ours, theirs] = spent.map(|spent| spent.of_one(orders * ROUNDS));
-    report.figure(
-        "processor time of an order: ours with its client; pebble; its client",
-        &format!("{:.2} ms; {:.2} ms; {:.2} ms", ours.here, theirs.pebble, theirs.here),
-    );
     Ok(())
 }
 
-/// Processor time, in milliseconds, of this process, which is our node and every client, and of pebble.
+/// Orders a second of each server, ours first, and the processor time of one.
+fn compare(runtime: &Runtime, orders: usize, cores: &str) -> Result<[(f64, Spent); 2], Error> {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let tls = tls_files(directory.path())?;
+    let node = Node::start(&tls, orders * ROUNDS, cores)?;
+    let pebble = Pebble::start(&directory, &tls, cores)?;
+    let (mut ours, mut theirs) = (Side::of(&node.process), Side::of(&pebble.process));
+    for (number, credential) in node.credentials.iter().enumerate() {
+        ours.clients.push(runtime.block_on(Client::new(&credential.directory, Some(credential)))?);
+        let mut client = runtime.block_on(Client::new(&pebble.directory, None))?;
+        runtime.block_on(client.prove(&host(number)))?;
+        theirs.clients.push(client);
+    }
+    for round in 0..ROUNDS {
+        ours.round(runtime, orders, |client, order| device(round * orders + client + order * CLIENTS))?;
+        theirs.round(runtime, orders, |client, _| named(client))?;
+    }
+    Ok([ours, theirs].map(|side| (median(side.rates), side.spent.of_one(orders * ROUNDS))))
+}
+
+/// A server's process, its clients, and how they have done.
+struct Side {
+    process: u32,
+    clients: Vec<Client>,
+    rates: Vec<f64>,
+    spent: Spent,
+}
+
+impl Side {
+    fn of(process: &Child) -> Self {
+        Self { process: process.id(), clients: Vec::new(), rates: Vec::new(), spent: Spent::default() }
+    }
+
+    /// Lets all clients make their share of the orders, side by side.
+    fn round(
+        &mut self,
+        runtime: &Runtime,
+        orders: usize,
+        wanted: impl Fn(usize, usize) -> Result<Wanted, Error>,
+    ) -> Outcome {
+        let of_client = |client| (0..orders / CLIENTS).map(|order| wanted(client, order)).collect();
+        let work = (0..CLIENTS).map(of_client).collect::<Result<Vec<Vec<_>>, Error>>()?;
+        let (began, before) = (Instant::now(), Spent::until_now(self.process)?);
+        self.clients = runtime.block_on(all(std::mem::take(&mut self.clients), work))?;
+        self.rates.push(crate::report::per_second(orders, began.elapsed()));
+        self.spent.add(&before, &Spent::until_now(self.process)?);
+        Ok(())
+    }
+}
+
+/// Processor time, in milliseconds, of a server and of this process, which is every client.
 #[derive(Clone, Copy, Default)]
 struct Spent {
-    here: f64,
-    pebble: f64,
+    server: f64,
+    client: f64,
 }
 
 impl Spent {
-    fn until_now(pebble: &Pebble) -> Result<Self, Error> {
-        Ok(Self { here: processor_time("self")?, pebble: processor_time(&pebble.process.id().to_string())? })
+    fn until_now(server: u32) -> Result<Self, Error> {
+        Ok(Self { server: processor_time(&server.to_string())?, client: processor_time("self")? })
     }
 
     fn add(&mut self, before: &Self, after: &Self) {
-        self.here += after.here - before.here;
-        self.pebble += after.pebble - before.pebble;
+        self.server += after.server - before.server;
+        self.client += after.client - before.client;
     }
 
     fn of_one(self, orders: usize) -> Self {
-        Self { here: self.here / orders as f64, pebble: self.pebble / orders as f64 }
+        Self { server: self.server / orders as f64, client: self.client / orders as f64 }
     }
 }
 
@@ -112,12 +154,6 @@ fn processor_time(process: &str) -> Result<f64, Error> {
     let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
     let ticks = fields.map(str::parse::<u32>).sum::<Result<u32, _>>()?;
     Ok(f64::from(ticks) * 10.0)
-}
-
-/// What is ordered, and the request for it.
-struct Wanted {
-    identifier: Value,
-    csr: Vec<u8>,
 }
 
 /// The manufacturer introduces a device, and says that it is in use.
@@ -152,8 +188,49 @@ fn named(client: usize) -> Result<Wanted, Error> {
     Ok(Wanted { identifier: json!({"type": "dns", "value": host}), csr: request(Some(&host))? })
 }
 
-/// A node with so many devices; its directory.
-fn ours(runtime: &tokio::runtime::Runtime, tls: &TlsConfig, devices: usize) -> Result<(String, World), Error> {
+/// This program as a node, for as long as its standard input is open.
+struct Node {
+    process: Child,
+    /// What it said of itself once it took requests: a credential for each client, with the URL of its directory.
+    credentials: Vec<AcmeCredential>,
+}
+
+impl Node {
+    fn start(tls: &TlsConfig, devices: usize, cores: &str) -> Result<Self, Error> {
+        let mut command = Command::new("taskset");
+        command.args(["-c", cores]).arg(std::env::current_exe()?).arg(&tls.certificate).arg(&tls.key);
+        command.env(NODE, devices.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = command.spawn()?;
+        let mut line = String::new();
+        let output = process.stdout.take().ok_or("the node has no output")?;
+        BufReader::new(output).read_line(&mut line)?;
+        let credentials = serde_json::from_str(&line).map_err(|error| format!("the node did not start: {error}"))?;
+        Ok(Self { process, credentials })
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        // How it ends does not change what was measured.
+        let _ = self.process.wait();
+    }
+}
+
+/// What this process does where it was started to be the node; nothing elsewhere.
+pub(crate) fn node() -> Option<Outcome> {
+    let devices = std::env::var(NODE).ok()?;
+    let serve = || {
+        let mut files = std::env::args_os().skip(1).map(PathBuf::from);
+        let (Some(certificate), Some(key)) = (files.next(), files.next()) else {
+            return Err("the node's files are missing".into());
+        };
+        serve(&TlsConfig { certificate, key }, devices.parse()?)
+    };
+    Some(serve())
+}
+
+fn serve(tls: &TlsConfig, devices: usize) -> Outcome {
     let port = free_port()?;
     let url = format!("https://127.0.0.1:{port}");
     let config = AcmeConfig { orders_per_hour: 1_000_000, ..AcmeConfig::default() };
@@ -168,9 +245,13 @@ fn ours(runtime: &tokio::runtime::Runtime, tls: &TlsConfig, devices: usize) -> R
         public_url: url.clone(),
         ..Settings::default()
     };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let server = runtime.block_on(async { http::serve(world.app.clone(), &settings) })?;
     runtime.spawn(server.run(std::future::pending()));
-    Ok((format!("{url}/acme/{DOMAIN}/directory"), world))
+    let credentials = (0..CLIENTS).map(|_| credential(&world)).collect::<Result<Vec<_>, _>>()?;
+    writeln!(io::stdout(), "{}", serde_json::to_string(&credentials)?)?;
+    io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
 }
 
 fn credential(world: &World) -> Result<AcmeCredential, Error> {
@@ -188,7 +269,7 @@ struct Pebble {
 }
 
 impl Pebble {
-    fn start(directory: &TempDir, tls: &TlsConfig) -> Result<Self, Error> {
+    fn start(directory: &TempDir, tls: &TlsConfig, cores: &str) -> Result<Self, Error> {
         let (port, management) = (free_port()?, free_port()?);
         let config = json!({"pebble": {
             "listenAddress": format!("127.0.0.1:{port}"), "managementListenAddress": format!("127.0.0.1:{management}"),
@@ -197,8 +278,8 @@ impl Pebble {
         }});
         let path = directory.path().join("pebble.json");
         fs::write(&path, config.to_string())?;
-        let mut command = Command::new("pebble");
-        command.arg("-config").arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut command = Command::new("taskset");
+        command.args(["-c", cores, "pebble", "-config"]).arg(&path).stdout(Stdio::null()).stderr(Stdio::null());
         for (name, value) in [
             ("PEBBLE_VA_NOSLEEP", "1"),
             ("PEBBLE_VA_ALWAYS_VALID", "1"),
@@ -244,165 +325,6 @@ async fn all(clients: Vec<Client>, work: Vec<Vec<Wanted>>) -> Result<Vec<Client>
         done.push(task.await??);
     }
     Ok(done)
-}
-
-/// An ACME client with its account.
-struct Client {
-    http: reqwest::Client,
-    key: EcdsaKeyPair,
-    random: SystemRandom,
-    directory: Value,
-    nonce: Option<String>,
-    kid: String,
-}
-
-struct Answer {
-    location: String,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn json(&self) -> Result<Value, Error> {
-        Ok(serde_json::from_slice(&self.body)?)
-    }
-}
-
-impl Client {
-    async fn new(directory: &str, credential: Option<AcmeCredential>) -> Result<Self, Error> {
-        let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build()?;
-        let directory: Value = http.get(directory).send().await?.json().await?;
-        let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
-        let mut client = Self { http, key, random: SystemRandom::new(), directory, nonce: None, kid: String::new() };
-        let url = client.url("newAccount");
-        let mut payload = json!({"termsOfServiceAgreed": true});
-        if let Some(credential) = credential {
-            payload["externalAccountBinding"] = client.binding(&credential, &url)?;
-        }
-        client.kid = client.post(&url, &payload.to_string()).await?.location;
-        Ok(client)
-    }
-
-    fn url(&self, member: &str) -> String {
-        self.directory[member].as_str().unwrap_or_default().to_owned()
-    }
-
-    fn jwk(&self) -> Value {
-        let point = self.key.public_key().as_ref();
-        let encode = |range: std::ops::Range<usize>| BASE64URL_NOPAD.encode(&point[range]);
-        json!({"kty": "EC", "crv": "P-256", "x": encode(1..33), "y": encode(33..65)})
-    }
-
-    fn binding(&self, credential: &AcmeCredential, url: &str) -> Result<Value, Error> {
-        let protected = json!({"alg": "HS256", "kid": credential.kid, "url": url}).to_string();
-        let (protected, payload) =
-            (BASE64URL_NOPAD.encode(protected.as_bytes()), BASE64URL_NOPAD.encode(self.jwk().to_string().as_bytes()));
-        let secret = BASE64URL_NOPAD.decode(credential.hmac_key.as_bytes())?;
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
-        let tag = aws_lc_rs::hmac::sign(&key, format!("{protected}.{payload}").as_bytes());
-        let signature = BASE64URL_NOPAD.encode(tag.as_ref());
-        Ok(json!({"protected": protected, "payload": payload, "signature": signature}))
-    }
-
-    async fn post(&mut self, url: &str, payload: &str) -> Result<Answer, Error> {
-        let nonce = match self.nonce.take() {
-            Some(nonce) => nonce,
-            None => {
-                let response = self.http.head(self.url("newNonce")).send().await?;
-                header(&response, "replay-nonce").ok_or("no nonce")?
-            }
-        };
-        let mut protected = json!({"alg": "ES256", "nonce": nonce, "url": url});
-        if self.kid.is_empty() {
-            protected["jwk"] = self.jwk();
-        } else {
-            protected["kid"] = self.kid.as_str().into();
-        }
-        let protected = BASE64URL_NOPAD.encode(protected.to_string().as_bytes());
-        let payload = BASE64URL_NOPAD.encode(payload.as_bytes());
-        let signature = self.key.sign(&self.random, format!("{protected}.{payload}").as_bytes())?;
-        let signature = BASE64URL_NOPAD.encode(signature.as_ref());
-        let body = json!({"protected": protected, "payload": payload, "signature": signature}).to_string();
-        let request = self.http.post(url).header("content-type", "application/jose+json").body(body);
-        let response = request.send().await?;
-        self.nonce = header(&response, "replay-nonce");
-        let (status, location) = (response.status(), header(&response, "location").unwrap_or_default());
-        let body = response.bytes().await?.to_vec();
-        if status.is_success() {
-            Ok(Answer { location, body })
-        } else {
-            Err(format!("{url}: {status}: {}", String::from_utf8_lossy(&body)).into())
-        }
-    }
-
-    /// Order, request, certificate, download.
-    async fn whole_order(&mut self, wanted: &Wanted) -> Result<(), Error> {
-        let payload = json!({"identifiers": [wanted.identifier]}).to_string();
-        let order = self.post(&self.url("newOrder"), &payload).await?;
-        let csr = json!({"csr": BASE64URL_NOPAD.encode(&wanted.csr)}).to_string();
-        let (location, finalize) =
-            (order.location.clone(), order.json()?["finalize"].as_str().unwrap_or_default().to_owned());
-        let mut done = self.post(&finalize, &csr).await?.json()?;
-        while done["status"] != "valid" {
-            if done["status"] == "invalid" {
-                return Err(done.to_string().into());
-            }
-            done = self.post(&location, "").await?.json()?;
-        }
-        let url = done["certificate"].as_str().unwrap_or_default().to_owned();
-        let chain = self.post(&url, "").await?.body;
-        if chain.starts_with(b"-----BEGIN CERTIFICATE-----") { Ok(()) } else { Err("no certificate".into()) }
-    }
-
-    /// Proves a name to a server that believes everything, so that it need not be proven again.
-    async fn prove(&mut self, host: &str) -> Result<(), Error> {
-        let payload = json!({"identifiers": [{"type": "dns", "value": host}]}).to_string();
-        let order = self.post(&self.url("newOrder"), &payload).await?.json()?;
-        let authorization = order["authorizations"][0].as_str().unwrap_or_default().to_owned();
-        let shown = self.post(&authorization, "").await?.json()?;
-        let challenge = shown["challenges"][0]["url"].as_str().unwrap_or_default().to_owned();
-        self.post(&challenge, "{}").await?;
-        let began = Instant::now();
-        while self.post(&authorization, "").await?.json()?["status"] != "valid" {
-            if began.elapsed() > Duration::from_secs(20) {
-                return Err("the name is not proven".into());
-            }
-        }
-        Ok(())
-    }
-}
-
-fn header(response: &reqwest::Response, name: &str) -> Option<String> {
-    response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
-}
-
-/// A request for a certificate of a new P-256 key (RFC 2986), without names or for a host.
-fn request(host: Option<&str>) -> Result<Vec<u8>, Error> {
-    const SPKI: &[u8] = &[
-        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
-        0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-    ];
-    const EXTENSION_REQUEST: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x0e];
-    const SUBJECT_ALT_NAME: &[u8] = &[0x06, 0x03, 0x55, 0x1d, 0x11];
-    const ECDSA_SHA256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
-    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)?;
-    let attributes = host.map_or_else(Vec::new, |host| {
-        let names = element(0x30, &[&element(0x82, &[host.as_bytes()])]);
-        let extension = element(0x30, &[SUBJECT_ALT_NAME, &element(0x04, &[&names])]);
-        element(0x30, &[EXTENSION_REQUEST, &element(0x31, &[&element(0x30, &[&extension])])])
-    });
-    let spki = [SPKI, key.public_key().as_ref()].concat();
-    let info = element(0x30, &[&[2, 1, 0], &element(0x30, &[]), &spki, &element(0xa0, &[&attributes])]);
-    let signature = key.sign(&SystemRandom::new(), &info)?;
-    Ok(element(0x30, &[&info, &element(0x30, &[ECDSA_SHA256]), &element(0x03, &[&[0], signature.as_ref()])]))
-}
-
-/// DER of less than 64 KiB.
-fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let content = parts.concat();
-    let [high, low] = (content.len() as u16).to_be_bytes();
-    let head: &[u8] = if content.len() < 0x80 { &[tag, low] } else { &[tag, 0x82, high, low] };
-    let head = if (0x80..0x100).contains(&content.len()) { &[tag, 0x81, low][..] } else { head };
-    [head, &content].concat()
 }
 
 /// A certificate for both servers; what they are measured by is not how they are trusted.

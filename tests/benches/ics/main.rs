@@ -139,6 +139,9 @@ fn list() -> String {
 }
 
 fn main() -> ExitCode {
+    if let Some(outcome) = acme::node() {
+        return outcome.map_or_else(failed("acme, the node"), |()| ExitCode::SUCCESS);
+    }
     let options = Options::parse();
     let wanted = |benchmark: &&Benchmark| options.names.iter().any(|name| name == benchmark.name || name == "all");
     report::heading();
@@ -146,9 +149,15 @@ fn main() -> ExitCode {
     for benchmark in BENCHMARKS.iter().filter(wanted) {
         let mut report = Report::new(benchmark.name);
         if let Err(error) = (benchmark.run)(&mut report, &options) {
-            eprintln!("error: {}: {error}", benchmark.name);
-            code = ExitCode::FAILURE;
+            code = failed(benchmark.name)(error);
         }
     }
     code
+}
+
+fn failed(what: &str) -> impl Fn(Error) -> ExitCode {
+    move |error| {
+        eprintln!("error: {what}: {error}");
+        ExitCode::FAILURE
+    }
 }

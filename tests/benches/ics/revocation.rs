@@ -210,8 +210,8 @@ fn over_http(report: &mut Report, world: &World, directory: &TempDir) -> Outcome
     Ok(())
 }
 
-/// Keeps this process on a core.
-fn pin(cores: &str) -> Outcome {
+/// Keeps this process on processors, as `taskset` takes them.
+pub(crate) fn pin(cores: &str) -> Outcome {
     let pid = std::process::id().to_string();
     let done = Command::new("taskset").args(["-a", "-c", "-p", cores, &pid]).output()?;
     if done.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&done.stderr).into()) }
