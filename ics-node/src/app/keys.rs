@@ -147,7 +147,8 @@ impl App {
     /// With `only`, keys of that OpenPGP version alone, and on them signatures of that version alone.
     ///
     /// # Errors
-    /// When the node cannot read. What is not here and what the reader may not read are both simply not found.
+    /// When the node cannot read, or nothing is found while a domain of it is silent. What is not here and what the reader
+    /// may not read are both simply not found.
     pub fn keys(
         &self,
         reader: Reader,
@@ -156,7 +157,7 @@ impl App {
         limit: usize,
     ) -> Result<Vec<FoundKey>, AppError> {
         let hosted = self.all_hosted();
-        let sights: Vec<Sight<'_>> = hosted.iter().filter_map(|hosted| self.sight(hosted).ok()).collect();
+        let (sights, silent) = self.sights(&hosted);
         let mut fingerprints = BTreeSet::new();
         for sight in &sights {
             fingerprints.extend(self.keys_in(sight, search)?);
@@ -170,7 +171,10 @@ impl App {
                 found.extend(self.whole_key(reader, &sights, fingerprint, only)?);
             }
         }
-        Ok(found)
+        match silent {
+            Some(silent) if found.is_empty() => Err(silent),
+            _ => Ok(found),
+        }
     }
 
     /// The keys of one domain that fit, whether or not they may be read.

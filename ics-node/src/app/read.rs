@@ -44,6 +44,20 @@ impl App {
         Ok(Sight { hosted, domain, seal, entries })
     }
 
+    /// The domains that can be read; and why one cannot whose home is here: of what is not found nobody may say then that
+    /// nothing is known of it.
+    pub(crate) fn sights<'a>(&'a self, hosted: &'a [Arc<Hosted>]) -> (Vec<Sight<'a>>, Option<AppError>) {
+        let (mut sights, mut silent) = (Vec::with_capacity(hosted.len()), None);
+        for hosted in hosted {
+            match self.sight(hosted) {
+                Ok(sight) => sights.push(sight),
+                Err(error) if hosted.part == Part::Home => silent = Some(error),
+                Err(_) => {}
+            }
+        }
+        (sights, silent)
+    }
+
     /// How complete and how fresh answers from it are.
     pub(crate) fn as_of(&self, sight: &Sight<'_>) -> AsOf {
         let time = sight.seal.cosigned_at;
@@ -92,7 +106,8 @@ impl App {
     /// What every domain here says of an identity, side by side.
     ///
     /// # Errors
-    /// When the text is neither id nor name, or nothing that the reader may read is known of it.
+    /// When the text is neither id nor name, or nothing that the reader may read is known of it, or cannot be known while
+    /// a domain of this node is silent.
     pub fn view(&self, reader: Reader, query: &str) -> Result<ViewAnswer, AppError> {
         let (ids, records) = self.records(reader, query)?;
         let answers = if ids.len() == 1 { records } else { Vec::new() };
@@ -113,7 +128,7 @@ impl App {
         let mut ids = BTreeSet::new();
         let mut answers = Vec::new();
         let hosted = self.all_hosted();
-        let sights: Vec<Sight<'_>> = hosted.iter().filter_map(|hosted| self.sight(hosted).ok()).collect();
+        let (sights, silent) = self.sights(&hosted);
         for sight in &sights {
             ids.extend(self.identities(sight, &lookup)?);
         }
@@ -126,7 +141,10 @@ impl App {
                 }
             }
         }
-        if known.is_empty() { Err(AppError::unknown_identity(query)) } else { Ok((known, answers)) }
+        if known.is_empty() {
+            return Err(silent.unwrap_or_else(|| AppError::unknown_identity(query)));
+        }
+        Ok((known, answers))
     }
 
     /// What every domain here holds of an identity, as OpenPGP.
@@ -137,15 +155,18 @@ impl App {
         let lookup = parse(query)?;
         let mut bodies = Vec::new();
         let mut ids = BTreeSet::new();
-        for hosted in self.all_hosted() {
-            let Ok(sight) = self.sight(&hosted) else { continue };
-            ids.extend(self.identities(&sight, &lookup)?);
+        let hosted = self.all_hosted();
+        let (sights, silent) = self.sights(&hosted);
+        for sight in &sights {
+            ids.extend(self.identities(sight, &lookup)?);
             for id in &ids {
-                bodies.extend(self.bodies(reader, &sight, id)?);
+                bodies.extend(self.bodies(reader, sight, id)?);
             }
         }
-        if ids.len() > 1 {
-            return Err(ambiguous(query, &ids));
+        match silent {
+            Some(silent) if bodies.is_empty() => return Err(silent),
+            _ if ids.len() > 1 => return Err(ambiguous(query, &ids)),
+            _ => {}
         }
         bodies.dedup();
         openpgp(query, &bodies, version)

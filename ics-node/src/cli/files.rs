@@ -1,7 +1,7 @@
 //! Files that are read and written for people.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read, Write as _};
 use std::path::Path;
 
 use super::exit::{Exit, Failure};
@@ -44,6 +44,22 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     }
 }
 
+/// The same, but never over a file that is there: what it holds may not be made again.
+///
+/// # Errors
+/// When it is there, or cannot be written.
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    if path.to_str() == Some(STANDARD) {
+        return output::print(bytes);
+    }
+    let made = File::create_new(path).and_then(|mut file| file.write_all(bytes));
+    made.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => failed(path, "it is there already, and is not overwritten")
+            .hint("choose another name with --out, or remove it if nothing rests on it"),
+        _ => failed(path, error),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +73,14 @@ mod tests {
         let failure = read(&path, 4).expect_err("too long");
         assert_eq!(failure.exit(), Exit::Local);
         assert_eq!(read(&directory.path().join("none"), 4).expect_err("missing").exit(), Exit::Local);
+    }
+
+    #[test]
+    fn what_is_created_overwrites_nothing() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("root.pem");
+        create(&path, b"first").expect("new");
+        assert_eq!(create(&path, b"second").expect_err("there").exit(), Exit::Local);
+        assert_eq!(read(&path, 10).expect("there"), b"first");
     }
 }

@@ -7,7 +7,8 @@ use ics_core::vocabulary::{Act, DomainName};
 
 use super::node::{Node, NodeError};
 use super::thing::{Thing, ThingError};
-use crate::api::{IdentitySummary, ListQuery, RecordAnswer};
+use crate::api::{IdentitySummary, ListQuery, RecordAnswer, ViewAnswer};
+use crate::app::problem::Code;
 
 /// A thing that was found, with what domains say of it.
 #[derive(Debug, Clone)]
@@ -69,6 +70,17 @@ pub async fn find(node: &Node, domain: &DomainName, query: &str) -> Result<Found
         return Err(inconsistent("the entry is about something else".to_owned()));
     }
     Ok(Found { thing, own, others })
+}
+
+/// What the node says of an id or a name; `None` if it knows nothing of it.
+///
+/// # Errors
+/// When the node does not answer, or cannot say.
+pub async fn known(node: &Node, query: &str) -> Result<Option<ViewAnswer>, NodeError> {
+    match node.view(query).await {
+        Err(NodeError::Problem(problem)) if problem.code() == Code::UnknownIdentity.as_str() => Ok(None),
+        view => view.map(Some),
+    }
 }
 
 /// The index of a statement about the thing itself: the newest that introduces it, else any.

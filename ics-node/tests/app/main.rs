@@ -17,6 +17,7 @@ use ics_core::statement::{Claims, Group, Subject};
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::api::{ListQuery, SubmissionResult};
 use ics_node::app::Reader;
+use ics_node::app::keys::KeySearch;
 use ics_sync::wire;
 
 use crate::fixture::{SALT, claims, word};
@@ -215,6 +216,14 @@ async fn a_home_restored_from_a_copy_stays_silent() {
     let restored = maker.open();
     let answer = restored.record(Reader::Anonymous, &maker.domain, "urn:dev:os:32473-1");
     assert_eq!(answer.expect_err("silent").code().as_str(), "behind");
+    let known = restored.view(Reader::Anonymous, "urn:dev:os:32473-1");
+    assert_eq!(known.expect_err("silent").code().as_str(), "behind", "not: nothing is known of it");
+    assert_eq!(
+        restored.view_openpgp(Reader::Anonymous, "urn:dev:os:32473-1", 4).expect_err("silent").code().as_str(),
+        "behind"
+    );
+    let keys = restored.keys(Reader::Anonymous, &KeySearch::Text("pump".to_owned()), None, 10);
+    assert_eq!(keys.expect_err("silent").code().as_str(), "behind");
     let body = maker.introduce(&restored, &device(3), "urn:dev:os:32473-3", "L1");
     assert_eq!(restored.submit(&maker.domain, vec![body]).await.expect_err("silent").code().as_str(), "behind");
 }

@@ -261,7 +261,7 @@ impl Root {
             crl_url: None,
         };
         let der = issue_authority(key.primary()?, None, None, &new, &serial()?).map_err(refused)?;
-        files::write(&self.out, certificate_pem(&der).as_bytes())?;
+        files::create(&self.out, certificate_pem(&der).as_bytes())?;
         context.output.note("`ics ca sign` issues the certificates of authorities below it");
         Ok(Exit::Ok)
     }
@@ -271,7 +271,7 @@ impl Request {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         let key = unlocked(context, &self.key)?;
         let der = ca_request(key.primary()?, &self.name, self.organization.as_deref()).map_err(refused)?;
-        files::write(&self.out, pem_block("CERTIFICATE REQUEST", &der).as_bytes())?;
+        files::create(&self.out, pem_block("CERTIFICATE REQUEST", &der).as_bytes())?;
         context.output.note("`ics ca sign` on the machine of the root makes a certificate of it");
         Ok(Exit::Ok)
     }
@@ -299,7 +299,7 @@ impl Sign {
             crl_url: self.crl_url,
         };
         let der = issue_authority(signer, Some(&above), Some(&request), &new, &serial()?).map_err(refused)?;
-        files::write(&self.out, certificate_pem(&der).as_bytes())?;
+        files::create(&self.out, certificate_pem(&der).as_bytes())?;
         context.output.note("`ics ca import` lets a domain issue with it");
         Ok(Exit::Ok)
     }
@@ -330,6 +330,7 @@ impl Crl {
         };
         let der = list.sign(signer).map_err(refused)?;
         files::write(&self.out, pem_block("X509 CRL", &der).as_bytes())?;
+        context.output.note("put it where `--crl-url` of `ics ca sign` says that it is");
         Ok(Exit::Ok)
     }
 }

@@ -5,6 +5,7 @@ use clap_complete::Shell;
 
 use crate::cli::definition;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::output;
 
 /// What `ics completions` takes.
 #[derive(Debug, Args)]
@@ -19,7 +20,10 @@ pub(crate) struct Completions {
 
 impl Completions {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        clap_complete::generate(self.shell, &mut definition(), "ics", &mut std::io::stdout());
+        // Into memory: clap_complete panics where nobody reads to the end.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut definition(), "ics", &mut script);
+        output::print(&script)?;
         Ok(Exit::Ok)
     }
 }

@@ -15,21 +15,23 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::key_value;
-use crate::api::SubmissionResult;
+use crate::api::{RecordAnswer, SubmissionResult};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::progress;
 use crate::cli::say;
 use crate::cli::session::SignAs;
+use crate::cli::words::clean;
 use crate::client::batch::Item;
 use crate::client::deb::Control;
+use crate::client::lookup;
 use crate::client::node::Node;
 use crate::client::publish::{Bulk, BulkError, FieldError, Fields, Journal, JournalError, Outcome, RowError, Rows};
 use crate::client::signature;
 use crate::client::signing::Signing;
 use crate::client::submit;
-use crate::client::thing::{Thing, sha256};
+use crate::client::thing::{Thing, called, sha256};
 
 /// Bytes of a file with the keys of developers: all authorities of a system fit.
 const KEY_BYTES: usize = 4 << 20;
@@ -41,8 +43,9 @@ const KEY_BYTES: usize = 4 << 20;
     group(ArgGroup::new("what").required(true).args(["key", "spki", "from", "group_name", "file"])),
     after_long_help = "\
 Columns of CSV and NDJSON: key (a file) or spki (PEM, or DER in base64); kind, name, urn, serial, host, cert, group,
-replaces, from, until; manu, make, model, prodid, pvers, lot, qty, loc, dest. What is the same for all rows can be given
-as a flag. Rows that are in the log are noted in FILE.journal: give the same command again to go on where it stopped.
+replaces, from, until; manu, make, model, prodid, pvers, lot, qty, loc, dest. Several values of urn, host, cert or group
+are separated by spaces. What is the same for all rows can be given as a flag. A key or a name that stands in an earlier
+row is refused. Rows that are in the log are noted in FILE.journal: give the same command again to go on where it stopped.
 Rows that were refused are in FILE.refused.ndjson, with the reason.
 
 Examples:
@@ -98,6 +101,10 @@ pub(crate) struct Publish {
     /// signer or of his authority. May be given several times.
     #[arg(long, value_name = "FILE", requires = "signature")]
     signed_by: Vec<PathBuf>,
+    /// Say it although it was said before, or although one of its names is another thing's. Of many things the node is not
+    /// asked.
+    #[arg(long)]
+    again: bool,
     #[command(flatten)]
     about: About,
     #[command(flatten)]
@@ -227,7 +234,11 @@ impl Publish {
             if let Some(input) = self.from {
                 return publish_many(context, &node, signing, Bulk { input, defaults: fields }).await;
             }
+            let again = self.again;
             let (thing, claims) = self.one(context, &signing, fields)?;
+            if !again {
+                refuse_known(&node, &signing, &thing, &claims).await?;
+            }
             publish_one(context, &node, &signing, thing, claims).await
         })
     }
@@ -309,6 +320,32 @@ fn named(path: &Path, name: Option<String>, version: Option<String>) -> Result<(
     }
 }
 
+/// Refuses what was most likely not meant: to introduce a thing twice, or under a name that another has. Who asks for such
+/// a name finds neither.
+async fn refuse_known(node: &Node, signing: &Signing, thing: &Thing, claims: &Claims) -> Result<(), Failure> {
+    let id = thing.id().map_err(|e| Failure::new(Exit::Internal, e))?.to_string();
+    let own = |it: &&RecordAnswer| it.record.domain == *signing.domain();
+    let refused =
+        |what: String| Failure::new(Exit::Refused, what).hint("nothing was signed; --again publishes it all the same");
+    if let Some(view) = lookup::known(node, &id).await?
+        && let Some(answer) = view.records.iter().find(own)
+        && let Some(said) =
+            lookup::standing(&answer.record, Act::Identity).find(|it| it.by.signer == signing.fingerprint())
+    {
+        let called = clean(&called(answer.record.identity.kind, &answer.record.title));
+        return Err(refused(format!("it is published already: {called}, entry {}", said.by.index)));
+    }
+    for name in &claims.names {
+        let view = lookup::known(node, &name.to_string()).await?;
+        let records = view.iter().flat_map(|view| &view.records).filter(own).map(|answer| &answer.record);
+        if let Some(other) = records.into_iter().find(|record| record.identity.id.to_string() != id) {
+            let called = clean(&called(other.identity.kind, &other.title));
+            return Err(refused(format!("`{name}` is the name of another thing: {called}, {}", other.identity.id)));
+        }
+    }
+    Ok(())
+}
+
 async fn publish_one(
     context: &Context,
     node: &Node,
@@ -349,7 +386,8 @@ async fn publish_one(
 
 async fn publish_many(context: &Context, node: &Node, signing: Signing, bulk: Bulk) -> Result<Exit, Failure> {
     let run = (signing.domain(), &signing.role, &signing.fingerprint());
-    let journal = Journal::open(&bulk.input, run, context.now()).map_err(BulkError::from)?;
+    let said = bulk.defaults.said();
+    let journal = Journal::open(&bulk.input, run, &said, context.now()).map_err(BulkError::from)?;
     let rows = Rows::count(&bulk.input).map_err(|e| Failure::new(Exit::Local, e))?;
     let bar = progress::bar(context, usize::try_from(rows).unwrap_or(usize::MAX), "publishing");
     let ended =
@@ -385,7 +423,7 @@ impl From<BulkError> for Failure {
         let again = "what is acknowledged is noted: give the same command again to go on";
         match error {
             BulkError::Node(error) => Self::from(error).hint(again),
-            BulkError::Journal(JournalError::Other { .. } | JournalError::Form { .. }) => {
+            BulkError::Journal(JournalError::Other { .. } | JournalError::Form { .. } | JournalError::Said { .. }) => {
                 Self::new(Exit::Local, error).hint("move it away to publish all rows anew")
             }
             BulkError::Input(RowError::Head(_) | RowError::Form(_)) => Self::new(Exit::Usage, error),

@@ -14,9 +14,11 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::say::{self, Asking, Saying};
 use crate::cli::session::SignAs;
+use crate::cli::words::clean;
 use crate::client::lookup::{self, Found};
+use crate::client::node::Node;
 use crate::client::signing::Signing;
-use crate::client::thing::{GivenKey, KeyThing, Thing};
+use crate::client::thing::{GivenKey, KeyThing, Thing, called};
 
 /// Bytes of a file with a public key, or with a certificate.
 const KEY_BYTES: usize = 64 * 1024;
@@ -63,6 +65,7 @@ impl Replace {
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
             let found = lookup::find(&node, signing.domain(), &self.thing).await?;
+            refuse_taken(&node, &found, &given).await?;
             let (of_new, of_old) = self.sayings(context, &signing, found, given)?;
             if signing.unsigned().is_some() || self.asking.is_dry_run() {
                 let all = of_new.into_iter().chain(of_old).collect();
@@ -149,13 +152,30 @@ impl Replace {
         Claims {
             // Names that follow from its key go with it.
             names: by(&record.names, &me)
+                .into_iter()
                 .filter(|name| !matches!(name, Name::Spki(_) | Name::Certificate(_)))
                 .collect(),
             attributes: attributes.collect(),
-            groups: by(&record.groups, &me).map(|digest| digest.0).collect(),
+            groups: by(&record.groups, &me).into_iter().map(|digest| digest.0).collect(),
             replaces: Some(ics_core::identity::IdentityId::Key(old)),
             ..signing.claims(Act::Identity)
         }
+    }
+}
+
+/// Refuses a key that is another thing's: the old one would end, and two would be one. A successor that is there already is
+/// none of those, but one whose introduction got so far.
+async fn refuse_taken(node: &Node, old: &Found, given: &GivenKey) -> Result<(), Failure> {
+    let Some(view) = lookup::known(node, &given.key.fingerprint().to_string()).await? else { return Ok(()) };
+    let id = old.thing.id().map(|id| id.to_string()).unwrap_or_default();
+    let succeeds = |record: &Record| record.replaces.iter().any(|given| given.value == id);
+    match view.records.iter().map(|answer| &answer.record).find(|record| !succeeds(record)) {
+        Some(other) if other.identity.id.to_string() != id => {
+            let of = clean(&called(other.identity.kind, &other.title));
+            Err(Failure::new(Exit::Refused, format!("that is the key of another thing: {of}, {}", other.identity.id))
+                .hint("a successor takes a key that nothing else has; nothing was signed"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -169,6 +189,13 @@ fn grants<'a>(signing: &'a Signing, record: &'a Record) -> impl Iterator<Item = 
     })
 }
 
-fn by<'a, T: Clone>(given: &'a [Given<T>], signer: &'a Fingerprint) -> impl Iterator<Item = T> + 'a {
-    given.iter().filter(|it| it.by.signer == *signer && it.by.group.is_none()).map(|it| it.value.clone())
+/// What a signer has given it himself, once each however often he said so.
+fn by<T: Clone + PartialEq>(given: &[Given<T>], signer: &Fingerprint) -> Vec<T> {
+    let mut values = Vec::new();
+    for it in given.iter().filter(|it| it.by.signer == *signer && it.by.group.is_none()) {
+        if !values.contains(&it.value) {
+            values.push(it.value.clone());
+        }
+    }
+    values
 }

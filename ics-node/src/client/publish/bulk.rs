@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
+use ics_core::identity::IdentityId;
 use ics_core::limits;
+use ics_core::name::Name;
 use ics_core::vocabulary::{Act, DomainName};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
 use super::journal::{Salts, with_suffix};
@@ -124,6 +127,28 @@ impl Batch {
     }
 }
 
+/// Keys and names of the rows before, by the beginning of their digests: two rows of one file that share one are a mistake,
+/// and whoever asks for such a name would find neither thing.
+#[derive(Default)]
+struct Seen(HashSet<[u8; 16]>);
+
+impl Seen {
+    /// Takes in what a row introduces.
+    ///
+    /// # Errors
+    /// With the key or the name that another row has.
+    fn take(&mut self, id: &IdentityId, names: &[Name]) -> Result<(), String> {
+        let all: Vec<String> = core::iter::once(id.to_string()).chain(names.iter().map(ToString::to_string)).collect();
+        let marks: Vec<[u8; 16]> = all.iter().map(|text| Journal::mark(&Sha256::digest(text).into())).collect();
+        if let Some((text, _)) = all.iter().zip(&marks).find(|(_, mark)| self.0.contains(*mark)) {
+            let what = if *text == id.to_string() { "the key" } else { "the name" };
+            return Err(format!("{what} `{text}` stands in another row of this file"));
+        }
+        self.0.extend(marks);
+        Ok(())
+    }
+}
+
 /// What signs rows, on a thread of its own.
 struct Producer {
     signing: Signing,
@@ -222,11 +247,11 @@ async fn submit_patiently(
 impl Producer {
     /// Signs row after row and hands batches on, until the rows or the takers end.
     fn run(&self, rows: Rows, sender: &mpsc::Sender<Batch>) -> Result<(), RowError> {
-        let mut batch = Batch::default();
+        let (mut batch, mut seen) = (Batch::default(), Seen::default());
         for row in rows {
             let signed = match row {
                 Err(RowError::Row { number, reason }) => Err(Refused::unread(number, reason)),
-                other => self.sign(other?),
+                other => self.sign(other?, &mut seen),
             };
             if batch.is_full(signed.as_ref().ok().and_then(Option::as_ref).map_or(0, |(_, body)| body.len()))
                 && sender.blocking_send(core::mem::take(&mut batch)).is_err()
@@ -244,21 +269,22 @@ impl Producer {
         Ok(())
     }
 
-    /// The row with its body; nothing for a row that is in the log.
-    fn sign(&self, row: Row) -> Result<Option<(Row, Vec<u8>)>, Refused> {
+    /// The row with its body; nothing for a row that is in the log, whose key and names are not looked at again.
+    fn sign(&self, row: Row, seen: &mut Seen) -> Result<Option<(Row, Vec<u8>)>, Refused> {
         if self.acknowledged.contains(&Journal::mark(&row.digest())) {
             return Ok(None);
         }
-        match self.body(&row) {
+        match self.body(&row, seen) {
             Ok(body) => Ok(Some((row, body))),
             Err(detail) => Err(Refused { row: row.number, detail, problem: None, values: row.values }),
         }
     }
 
-    fn body(&self, row: &Row) -> Result<Vec<u8>, String> {
+    fn body(&self, row: &Row, seen: &mut Seen) -> Result<Vec<u8>, String> {
         let fields = row.fields(&self.defaults).map_err(|e| e.to_string())?;
         let claims = self.signing.claims(Act::Identity);
         let (thing, claims) = fields.draft(claims, &self.directory).map_err(|e| e.to_string())?;
+        seen.take(&thing.id().map_err(|e| e.to_string())?, &claims.names)?;
         let salt = self.salts.of(&row.digest());
         let signed = self.signing.sign_salted(&thing, &claims, false, self.at, &salt);
         signed.map_err(|e: SigningError| e.to_string())

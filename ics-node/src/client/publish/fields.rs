@@ -89,8 +89,8 @@ impl Fields {
         if is_known { Ok(()) } else { Err(FieldError::Unknown(column.chars().take(80).collect())) }
     }
 
-    /// Takes the value of a column; an empty one says nothing. Several names or groups in one column are separated by
-    /// white space.
+    /// Takes the value of a column; an empty one says nothing. Several URNs, hosts, certificates or groups in one column are
+    /// separated by white space.
     ///
     /// # Errors
     /// When there is no such column, or it does not take the value.
@@ -106,7 +106,9 @@ impl Fields {
             "spki" => self.spki = Some(value.to_owned()),
             "kind" => self.kind = Some(value.parse().map_err(|e: IdentityError| wrong(e.to_string()))?),
             "name" => self.name = Some(value.to_owned()),
-            "urn" | "serial" | "host" | "cert" => {
+            // One may be written with a space by mistake, and would become two.
+            "serial" => self.add_name(column, value)?,
+            "urn" | "host" | "cert" => {
                 for word in value.split_whitespace() {
                     self.add_name(column, word)?;
                 }
@@ -138,6 +140,25 @@ impl Fields {
         let value = text.strip_prefix(scheme).and_then(|rest| rest.strip_prefix(':')).unwrap_or(text);
         self.names.push(Name::new(scheme, value).map_err(wrong)?);
         Ok(())
+    }
+
+    /// What it says, column by column, as text; without the key.
+    #[must_use]
+    pub fn said(&self) -> BTreeMap<String, String> {
+        let mut said: BTreeMap<String, String> =
+            self.attributes.iter().map(|(attribute, value)| (attribute.to_string(), value.clone())).collect();
+        let all = |texts: Vec<String>| (!texts.is_empty()).then(|| texts.join(" "));
+        let columns = [
+            ("kind", self.kind.map(|kind| kind.to_string())),
+            ("name", self.name.clone()),
+            ("names", all(self.names.iter().map(ToString::to_string).collect())),
+            ("group", all(self.groups.iter().map(|group| Digest(*group).to_string()).collect())),
+            ("replaces", self.replaces.map(|id| id.to_string())),
+            ("from", self.from.map(|at| at.to_string())),
+            ("until", self.until.map(|at| at.to_string())),
+        ];
+        said.extend(columns.into_iter().filter_map(|(column, text)| Some((column.to_owned(), text?))));
+        said
     }
 
     /// The thing, and what is claimed of it on top of `claims`. Paths are relative to `directory`.
@@ -254,6 +275,7 @@ mod tests {
             ("host", "a..b", "column `host`: `host:a..b` is not a name"),
             ("until", "soon", "column `until`: `soon` is not a time"),
             ("group", "lot7", "column `group`: `lot7` is not a digest"),
+            ("serial", "SN 1006", "column `serial`: `serial:SN 1006` is not a name"),
         ] {
             let refusal = fields(&[(column, value)]).expect_err("refused").to_string();
             assert!(refusal.starts_with(expected), "{refusal}");

@@ -3,7 +3,7 @@
 //! It also fixes the time and the salts of the run: a row whose acknowledgement got lost is signed to the same statement
 //! again, and the log answers with its first receipt.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -53,6 +53,9 @@ struct Head {
     signer: Fingerprint,
     signed_at: Timestamp,
     seed: String,
+    /// What was said of all rows alike, by column; absent in journals of before it was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    said: Option<BTreeMap<String, String>>,
 }
 
 /// Why a journal cannot be used.
@@ -86,6 +89,25 @@ pub enum JournalError {
         /// Its domain.
         domain: DomainName,
     },
+    /// It is that of a run in which something else was said of all rows.
+    #[error(
+        "`{path}` is the journal of a run that said {theirs} of all rows, and this one says {ours}",
+        path = path.display()
+    )]
+    Said {
+        /// The file.
+        path: PathBuf,
+        /// What the other run said.
+        theirs: String,
+        /// What this one says.
+        ours: String,
+    },
+}
+
+/// What was said of all rows alike, for people.
+fn options(said: &BTreeMap<String, String>) -> String {
+    let options: Vec<String> = said.iter().map(|(column, value)| format!("{column} = {value}")).collect();
+    if options.is_empty() { "nothing".to_owned() } else { options.join(", ") }
 }
 
 impl Journal {
@@ -95,13 +117,15 @@ impl Journal {
         with_suffix(input, "journal")
     }
 
-    /// Opens the journal of an input file, or begins it with this time.
+    /// Opens the journal of an input file, or begins it with this time. `said` is what is said of all rows alike.
     ///
     /// # Errors
-    /// When it cannot be read or written, or is that of another signer, role or domain.
+    /// When it cannot be read or written, or is that of another signer, role or domain, or of a run that said something
+    /// else.
     pub fn open(
         input: &Path,
         (domain, role, signer): (&DomainName, &Role, &Fingerprint),
+        said: &BTreeMap<String, String>,
         now: Timestamp,
     ) -> Result<Self, JournalError> {
         let path = Self::path_of(input);
@@ -116,6 +140,7 @@ impl Journal {
                 signer: *signer,
                 signed_at: Timestamp::from_seconds(now.as_seconds()),
                 seed: HEXLOWER.encode(&seed),
+                said: Some(said.clone()),
             };
             let line = serde_json::to_string(&head).map_err(|e| failed(io::Error::other(e)))?;
             file::create_private(&path, format!("{line}\n").as_bytes()).map_err(failed)?;
@@ -123,6 +148,9 @@ impl Journal {
         let (head, acknowledged) = read(&path)?;
         if head.domain != *domain || head.role != *role || head.signer != *signer {
             return Err(JournalError::Other { path, signer: head.signer, role: head.role, domain: head.domain });
+        }
+        if let Some(theirs) = head.said.as_ref().filter(|theirs| *theirs != said) {
+            return Err(JournalError::Said { path, theirs: options(theirs), ours: options(said) });
         }
         let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
         Ok(Self { file, head, acknowledged, path })
@@ -218,7 +246,23 @@ mod tests {
     fn open(input: &Path, domain: &str, signer: u8) -> Result<Journal, JournalError> {
         let domain = domain.parse().expect("domain");
         let role = "manufacturer".parse().expect("role");
-        Journal::open(input, (&domain, &role, &Fingerprint::V4([signer; 20])), NOW)
+        Journal::open(input, (&domain, &role, &Fingerprint::V4([signer; 20])), &BTreeMap::new(), NOW)
+    }
+
+    #[test]
+    fn belongs_to_what_was_said_of_all_rows() {
+        let directory = tempfile::tempdir().expect("directory");
+        let input = directory.path().join("d.csv");
+        let domain = "d.example".parse().expect("domain");
+        let role = "manufacturer".parse().expect("role");
+        let open = |manu: &str| {
+            let said = BTreeMap::from([("manu".to_owned(), manu.to_owned())]);
+            Journal::open(&input, (&domain, &role, &Fingerprint::V4([1; 20])), &said, NOW)
+        };
+        open("Acme").expect("begun").acknowledge(&[[1; 32]]).expect("written");
+        assert_eq!(open("Acme").expect("continued").count(), 1);
+        let refusal = open("Acmee").expect_err("its rows would be skipped").to_string();
+        assert!(refusal.ends_with("said manu = Acme of all rows, and this one says manu = Acmee"), "{refusal}");
     }
 
     #[test]
