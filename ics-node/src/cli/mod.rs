@@ -16,7 +16,7 @@ mod words;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 
 use self::commands::Command;
 use self::context::Context;
@@ -88,7 +88,8 @@ enum Color {
 #[must_use]
 pub fn run() -> ExitCode {
     memory::begin();
-    let cli = match Cli::try_parse() {
+    let parsed = definition().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
             usage_error(&error);
@@ -124,10 +125,53 @@ fn usage_error(error: &clap::Error) {
     Failure::new(Exit::Usage, message).hint("`ics COMMAND --help` has examples").print(true);
 }
 
-/// The definition of the command line, for completions and manual pages.
+/// The definition of the command line, for completions and manual pages too.
 #[must_use]
 pub fn definition() -> clap::Command {
-    Cli::command()
+    with_folded_examples(Cli::command())
+}
+
+/// Columns that an example has at most: those of a narrow terminal. Where clap has to break a longer one, it does so without
+/// the backslash by which the shell reads on, and what is copied from there is another command.
+const EXAMPLE_COLUMNS: usize = 80;
+
+fn with_folded_examples(command: clap::Command) -> clap::Command {
+    let folded = command.get_after_long_help().map(|help| {
+        let help = help.to_string();
+        help.lines().map(folded).collect::<Vec<_>>().join("\n")
+    });
+    let command = match folded {
+        Some(help) => command.after_long_help(help),
+        None => command,
+    };
+    command.mut_subcommands(with_folded_examples)
+}
+
+/// A line of help; of a long example several, that are one command.
+fn folded(line: &str) -> String {
+    let Some(example) = line.strip_prefix("  $ ").filter(|_| line.chars().count() > EXAMPLE_COLUMNS) else {
+        return line.to_owned();
+    };
+    let (mut lines, mut last) = (Vec::new(), "  $".to_owned());
+    for word in words_of(example) {
+        // Room for the space before the word, and for the backslash behind it.
+        if last.chars().count() + word.chars().count() + 3 > EXAMPLE_COLUMNS {
+            lines.push(core::mem::replace(&mut last, "     ".to_owned()));
+        }
+        last.push(' ');
+        last.push_str(word);
+    }
+    lines.push(last);
+    lines.join(" \\\n")
+}
+
+/// The words of a shell's command, with their quotes.
+fn words_of(command: &str) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    command.split(move |letter| {
+        quoted ^= letter == '\'';
+        letter == ' ' && !quoted
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use ics_core::identity::Kind;
 use ics_core::record::{Listed, Record};
 use ics_core::statement::{Claims, Draft};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::Act;
+use ics_core::vocabulary::{Act, Role};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
@@ -132,7 +132,8 @@ impl Things {
         if let Some(name) = self.group {
             queries.push(group_named(node, signing, &name).await?);
         }
-        if self.lot.is_some() || self.model.is_some() {
+        let (of_lot, of_model) = (self.lot.is_some(), self.model.is_some());
+        if of_lot || of_model {
             let query = ListQuery { lot: self.lot, model: self.model, ..ListQuery::default() };
             queries.extend(lookup::list_all(node, signing.domain(), query).await?);
         }
@@ -140,6 +141,13 @@ impl Things {
             let things = lookup::list(node, signing.domain(), ListQuery::default()).await?;
             queries.extend(things.into_iter().filter(|item| item.kind != Kind::Group).map(|item| item.id));
             return Ok(queries);
+        }
+        if queries.is_empty() && (of_lot || of_model) {
+            return Err(Failure::new(
+                Exit::NotFound,
+                format!("`{}` knows nothing of that lot or model", signing.domain()),
+            )
+            .hint("`ics list --lot LOT` or `ics list --model MODEL` shows what it knows"));
         }
         if queries.is_empty() {
             return Err(Failure::new(Exit::Usage, "nothing is named of which to say it")
@@ -171,6 +179,10 @@ pub(crate) async fn say(
     sayings: Vec<Saying>,
     asking: Asking,
 ) -> Result<Exit, Failure> {
+    for saying in &sayings {
+        saying.draft(signing)?;
+        check_claims(signing, &saying.claims, context.now())?;
+    }
     context.output.note(&review(signing, &sayings));
     if asking.dry_run {
         return planned(context, &sayings);
@@ -193,6 +205,22 @@ pub(crate) async fn say(
     let refused = said.iter().filter(|said| said.problem.is_some()).count();
     context.output.result(&said, || said_text(&said))?;
     Ok(if refused == 0 { Exit::Ok } else { Exit::Refused })
+}
+
+/// Refuses at once what would be signed for nothing: it would have no effect, or no rule could let it in.
+pub(crate) fn check_claims(signing: &Signing, claims: &Claims, now: Timestamp) -> Result<(), Failure> {
+    if let Some(until) = claims.until.filter(|until| *until <= now) {
+        return Err(Failure::new(Exit::Usage, format!("it would have ended before it is said: {until} is over"))
+            .hint("name a time to come, or leave it out"));
+    }
+    let roles = &signing.descriptor.roles;
+    let granted = claims.grant.as_ref().map(|grant| &grant.role);
+    if let Some(role) = granted.into_iter().chain([&signing.role]).find(|role| !roles.contains_key(*role)) {
+        let known: Vec<&str> = roles.keys().map(Role::as_str).collect();
+        return Err(Failure::new(Exit::Usage, format!("`{}` has no role `{role}`", signing.domain()))
+            .hint(format!("it has {}", known.join(", "))));
+    }
+    Ok(())
 }
 
 /// What would be said, where nothing is to be signed.

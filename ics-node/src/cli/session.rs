@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use ics_core::vocabulary::{DomainName, Role};
+use ics_core::vocabulary::{DomainName, Role, StatusName};
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
@@ -174,6 +174,11 @@ impl From<SigningError> for Failure {
         match error {
             SigningError::Key(error) => error.into(),
             SigningError::Randomness(_) => Self::new(Exit::Internal, error),
+            SigningError::Status { .. } => {
+                let names: Vec<&str> = StatusName::builtin_names().collect();
+                Self::new(Exit::Usage, error)
+                    .hint(format!("every domain has {}; `ics domain show` names what it adds", names.join(", ")))
+            }
             _ => Self::new(Exit::Refused, error),
         }
     }

@@ -1,6 +1,6 @@
 use clap::Parser as _;
 
-use super::{Cli, definition};
+use super::{Cli, EXAMPLE_COLUMNS, definition};
 
 /// Every command with the words that call it.
 fn all_commands(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, clap::Command)> {
@@ -26,6 +26,11 @@ fn every_command_has_examples_that_parse() {
         }
         let name = words.join(" ");
         let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        for line in help.lines().filter(|line| line.starts_with("  $ ") || line.ends_with('\\')) {
+            assert!(line.chars().count() <= EXAMPLE_COLUMNS, "`{line}` would be broken by a terminal");
+        }
+        // As a shell reads on.
+        let help = help.replace("\\\n", "");
         let examples: Vec<&str> = help.lines().filter_map(|line| line.trim().strip_prefix("$ ")).collect();
         assert!(
             examples.iter().any(|line| line.starts_with("ics ") && line.contains(&name)),

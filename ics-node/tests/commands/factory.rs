@@ -92,6 +92,34 @@ fn a_journal_belongs_to_its_signer() {
 }
 
 #[test]
+fn a_journal_belongs_to_what_was_said_of_all_rows() {
+    let stage = Stage::started();
+    let input = stage.write("devices.csv", csv(0..2));
+    stage.ok(&["publish", "--from", &input, "--manu", "Acme"]);
+    let other = stage.run(&["publish", "--from", &input, "--manu", "Acmee"]);
+    assert_eq!(other.code, 5, "no row would say so, and none be published: {other:?}");
+    assert!(other.failure().0.ends_with("said manu = Acme of all rows, and this one says manu = Acmee"), "{other:?}");
+    assert_eq!(stage.ok(&["publish", "--from", &input, "--manu", "Acme"])["already"], 2);
+}
+
+#[test]
+fn rows_that_share_a_key_or_a_name_are_refused() {
+    let stage = Stage::started();
+    let row = |key: u64, serial: &str| format!("{},{serial}\n", spki(key));
+    let rows = [row(1, "SN-1"), row(2, "SN-1"), row(1, "SN-3"), row(4, "SN 4"), row(5, "SN-5")].concat();
+    let input = stage.write("devices.csv", format!("spki,serial\n{rows}"));
+    let ended = stage.run(&["publish", "--from", &input]);
+    assert_eq!(
+        (ended.code, ended.json()["published"].as_u64(), ended.json()["refused"].as_u64()),
+        (1, Some(2), Some(3))
+    );
+    let report = std::fs::read_to_string(stage.path("devices.csv.refused.ndjson")).expect("a report");
+    for expected in ["the name `serial:SN-1` stands in another row", "the key `", "`serial:SN 4` is not a name"] {
+        assert!(report.contains(expected), "{expected}: {report}");
+    }
+}
+
+#[test]
 fn files_that_are_not_rows() {
     let stage = Stage::started();
     for (name, content, code) in [("a.txt", "x", 2), ("a.csv", "spki,colour\n", 2)] {

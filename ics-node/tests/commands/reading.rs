@@ -38,7 +38,15 @@ fn a_thing_is_found_by_all_that_it_is_called() {
 #[test]
 fn an_ambiguous_name_is_listed_and_is_no_answer() {
     let stage = Stage::started();
-    let both = [publish(&stage, 1, "SN-1"), publish(&stage, 2, "SN-1")];
+    let key = spki(2);
+    let second = ["publish", "--spki", &key, "--serial", "SN-1"];
+    let first = publish(&stage, 1, "SN-1");
+    let refused = stage.run(&second);
+    assert_eq!((refused.code, refused.failure().0.starts_with("`serial:SN-1` is the name of another")), (1, true));
+    let known = stage.run(&["publish", "--spki", &spki(1), "--serial", "SN-9"]);
+    assert_eq!((known.code, known.failure().0.starts_with("it is published already: device SN-1")), (1, true));
+    let again = stage.ok(&[&second[..], &["--again"]].concat());
+    let both = [first, again["id"].as_str().expect("an id").to_owned()];
     let ended = stage.run(&["lookup", "serial:SN-1"]);
     assert_eq!((ended.code, ended.failure().0.as_str()), (1, "`serial:SN-1` fits 2 identities"));
     let candidates = ended.json();

@@ -177,3 +177,32 @@ fn software_is_published_by_its_developer() {
     ]);
     assert_eq!(elsewhere.code, 3, "this node does not hold that domain: {elsewhere:?}");
 }
+
+#[test]
+fn what_could_have_no_effect_is_not_signed() {
+    let stage = Stage::started();
+    stage.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1"]);
+    let size = stage.size("serial:SN-1");
+    let key = stage.write("buyer.asc", "no certificate");
+    for (words, code, expected) in [
+        (&["status", "inuse", "serial:SN-1", "--dry-run"][..], 2, "`inuse` is not a status of a device"),
+        (
+            &["status", "in-use", "serial:SN-1", "--until", "2020-01-01T00:00:00Z", "--yes"],
+            2,
+            "it would have ended before",
+        ),
+        (&["approve", "serial:SN-1", "--role", "onwer", "--dry-run"], 2, "`devices.acme.example` has no role `onwer`"),
+        (&["status", "suspended", "--lot", "2099", "--yes"], 3, "`devices.acme.example` knows nothing of that lot"),
+        (
+            &["domain", "update", "--add-signer", &format!("manufacturrer={key}")],
+            2,
+            "`devices.acme.example` has no role",
+        ),
+        (&["publish", "--spki", &spki(2), "--valid-until", "2020-01-01T00:00:00Z"], 2, "it would have ended before"),
+    ] {
+        let ended = stage.run(words);
+        assert_eq!(ended.code, code, "{words:?}: {ended:?}");
+        assert!(ended.failure().0.starts_with(expected), "{words:?}: {ended:?}");
+    }
+    assert_eq!(stage.size("serial:SN-1"), size);
+}

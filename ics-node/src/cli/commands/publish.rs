@@ -236,6 +236,7 @@ impl Publish {
             }
             let again = self.again;
             let (thing, claims) = self.one(context, &signing, fields)?;
+            say::check_claims(&signing, &claims, context.now())?;
             if !again {
                 refuse_known(&node, &signing, &thing, &claims).await?;
             }

@@ -13,6 +13,7 @@ use super::serve::{failed, node_keys};
 use crate::app::{App, AppError, Asked, NodeKeys, Setup, Source};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::cli::output::card;
 use crate::client::backup::DATA;
 use crate::client::restore::{self, PutBack, RestoreError};
@@ -132,6 +133,16 @@ fn put_back(context: &Context, copy: &Path) -> Result<PutBack, Failure> {
     let files = restore::missing_files(copy, &context.home)?;
     let config = Config::load(&context.home)?;
     let node: &NodeConfig = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
+    // What the node cannot be opened without is looked for before its store is replaced.
+    let incomplete = |failure: Failure| {
+        failure.hint(
+            "the store was not replaced; `ics backup --with-keys` makes copies with keys and token, or bring them here",
+        )
+    };
+    node_keys(context, node).map_err(incomplete)?;
+    if let Some(token) = node.operator_token_file.as_ref().filter(|token| !token.is_file()) {
+        return Err(incomplete(files::failed(token, "the operator's token is missing")));
+    }
     let put_back = restore::put_back(copy, &node.data, context.now())?;
     Ok(PutBack { files, ..put_back })
 }

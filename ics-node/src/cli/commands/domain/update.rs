@@ -49,6 +49,9 @@ pub(crate) struct Update {
     /// keyring of many.
     #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
     add_signer: Vec<(Role, String)>,
+    /// Let --add-signer and --add-names make roles that the descriptor does not have yet.
+    #[arg(long)]
+    new_role: bool,
     /// Take a role from a signer.
     #[arg(long, value_name = "ROLE=KEY", value_parser = role_and_key, group = "changes")]
     remove_signer: Vec<(Role, String)>,
@@ -101,6 +104,7 @@ impl Update {
         let domain = domain_or_default(context, self.domain.take())?;
         let (owners, unsigned) = (core::mem::take(&mut self.owners), self.unsigned.take());
         let previous = DescriptorFile::newest(&context.home, &domain)?.descriptor;
+        self.refuse_unknown_roles(&previous)?;
         let next = match &self.from_file {
             Some(path) => descriptor::follow(&previous, edited(path)?)?,
             None => descriptor::next_version(&previous, self.changes(context, &domain)?)?,
@@ -117,6 +121,19 @@ impl Update {
         let exit = super::show::print(context, &file, &path)?;
         context.output.note("`ics domain submit` puts it into force once enough owners have signed");
         Ok(exit)
+    }
+
+    /// A role that was mistyped would be made, and whoever was to get the other one would have none.
+    fn refuse_unknown_roles(&self, previous: &Descriptor) -> Result<(), Failure> {
+        let mut roles = self.add_signer.iter().chain(&self.add_names).map(|(role, _)| role);
+        match roles.find(|role| !self.new_role && !previous.roles.contains_key(*role)) {
+            None => Ok(()),
+            Some(role) => {
+                let known: Vec<&str> = previous.roles.keys().map(Role::as_str).collect();
+                Err(Failure::new(Exit::Usage, format!("`{}` has no role `{role}`", previous.domain))
+                    .hint(format!("it has {}; --new-role makes another", known.join(", "))))
+            }
+        }
     }
 
     fn changes(self, context: &Context, domain: &DomainName) -> Result<Changes, Failure> {
