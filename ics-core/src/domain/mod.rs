@@ -159,6 +159,11 @@ impl Domain {
         &ruling.or(self.former.first()).unwrap_or(&self.current).descriptor
     }
 
+    /// All descriptors, the oldest first.
+    pub fn descriptors(&self) -> impl Iterator<Item = &Descriptor> {
+        self.former.iter().chain([&self.current]).map(|version| &*version.descriptor)
+    }
+
     /// All descriptors with the indices of their entries.
     #[cfg(test)]
     pub(crate) fn chain(&self) -> Vec<(u64, Descriptor)> {

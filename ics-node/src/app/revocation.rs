@@ -3,6 +3,8 @@
 //! for a list has every record read to whom a certificate on it was issued; whoever asks for another one that is there
 //! does not wait for him.
 
+mod layout;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,6 +16,7 @@ use ics_core::statement::Subject;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 
+use self::layout::{Layout, Layouts};
 use super::certify::{CertifyError, IssuerKey};
 use super::entries::{Entries as _, find_logged, restore};
 use super::hosted::Hosted;
@@ -24,7 +27,7 @@ use super::read::Sight;
 use super::{App, AppError};
 use crate::parallel;
 use crate::store::{DomainNumber, StoreError, StoredEntry};
-use crate::x509::{Authority, RevocationList, Revoked, SerialNumber, State, crl_url, issuer_id};
+use crate::x509::{Authority, RevocationList, Revoked, SerialNumber, State, issuer_id};
 
 /// Entries behind which everything is made anew instead of brought up to date.
 const CATCH_UP: u64 = 20_000;
@@ -84,6 +87,8 @@ struct OfDomain {
     tracker: Mutex<Tracker>,
     /// Held by whoever reads a list, one at a time: each takes all processors.
     reading: Mutex<()>,
+    /// How certificates are divided among lists, by the version of the descriptor.
+    layouts: Mutex<Option<(u64, Arc<Layouts>)>>,
 }
 
 /// A list by its issuer, see [`issuer_id`], and its number.
@@ -104,6 +109,15 @@ struct Tracker {
 struct List {
     revoked: BTreeMap<SerialNumber, (Revoked, Option<Timestamp>)>,
     signed: Option<(SignedList, Timestamp)>,
+}
+
+/// Who makes a list, and how.
+struct Lister {
+    rules: Certificates,
+    authority: Arc<Authority>,
+    layout: Arc<Layout>,
+    /// Those of all issuers of the domain.
+    layouts: Arc<Layouts>,
 }
 
 /// A certificate as its statement names it.
@@ -147,16 +161,16 @@ impl App {
             let mut tracker = lists.tracker();
             // Not before the lock: nobody shall get less than somebody else already got.
             let sight = self.sight(&hosted)?;
-            let (rules, authority) = self.lister(&sight, &place)?;
-            let Some(key) = self.issuer_key(&authority) else {
-                let url = crl_url(&rules, &authority, shard);
-                let (domain, issuer) = (domain.clone(), place.0);
+            let lister = self.lister(&lists, &sight, &place)?;
+            let Some(key) = self.issuer_key(&lister.authority) else {
+                let url = lister.layout.urls(issuer, shard).into_iter().next().unwrap_or_default();
+                let (domain, issuer, authority) = (domain.clone(), place.0, lister.authority);
                 let elsewhere = Elsewhere { domain, issuer, shard, size: sight.seal.size, authority, url };
                 return Ok(Listing::Elsewhere(elsewhere));
             };
-            self.catch_up(&mut tracker, &sight, &rules)?;
+            self.catch_up(&mut tracker, &sight, &lister)?;
             if let Some(list) = tracker.lists.get_mut(&place) {
-                return Ok(Listing::Signed(list.signed(self.clock().now(), &rules, &authority, &key, shard)?));
+                return Ok(Listing::Signed(list.signed(self.clock().now(), &lister, &key, shard)?));
             }
             drop(tracker);
             self.read_unless_there(&hosted, &lists, &place)?;
@@ -164,21 +178,39 @@ impl App {
         Err(AppError::new(Code::Busy, "what the domain says of its issuers changes faster than its lists are read"))
     }
 
-    /// The rules by which an issuer makes a list, and the issuer.
-    fn lister(&self, sight: &Sight<'_>, (issuer, shard): &Place) -> Result<(Certificates, Arc<Authority>), AppError> {
+    /// Who makes a list, and how.
+    fn lister(&self, lists: &OfDomain, sight: &Sight<'_>, (issuer, shard): &Place) -> Result<Lister, AppError> {
         let unknown = |why: &str| AppError::new(Code::UnknownCertificate, why.to_owned());
         let rules = sight.domain.descriptor().certificates.clone();
         let rules = rules.ok_or_else(|| unknown("the domain issues no certificates"))?;
-        if u16::from(*shard) >= rules.shards {
-            return Err(unknown("the issuer has fewer lists"));
-        }
         let authority = self.authorities_of(&rules.issuers).find(|it| issuer_id(it) == *issuer);
         let authority = authority.ok_or_else(|| unknown("the domain has no such issuer"))?;
-        Ok((rules, authority))
+        let layouts = self.layouts(lists, sight);
+        let layout = layouts.get(issuer).cloned().ok_or_else(|| unknown("the domain has no such issuer"))?;
+        if !layout.has(*shard) {
+            return Err(unknown("the issuer has fewer lists"));
+        }
+        Ok(Lister { rules, authority, layout, layouts })
+    }
+
+    /// How certificates are divided among lists. It changes with a descriptor only.
+    fn layouts(&self, lists: &OfDomain, sight: &Sight<'_>) -> Arc<Layouts> {
+        let version = sight.domain.descriptor().version;
+        let mut kept = lists.layouts.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some((of, layouts)) if *of == version => Arc::clone(layouts),
+            _ => {
+                let layouts = Arc::new(layout::read(&sight.domain, |issuer| {
+                    self.authority(issuer).ok().map(|authority| issuer_id(&authority))
+                }));
+                *kept = Some((version, Arc::clone(&layouts)));
+                layouts
+            }
+        }
     }
 
     /// Takes into account what was appended, and what time has changed.
-    fn catch_up(&self, tracker: &mut Tracker, sight: &Sight<'_>, rules: &Certificates) -> Result<(), AppError> {
+    fn catch_up(&self, tracker: &mut Tracker, sight: &Sight<'_>, lister: &Lister) -> Result<(), AppError> {
         let size = sight.seal.size;
         let now = self.clock().now();
         let anew = |tracker: &mut Tracker| *tracker = Tracker::new(self.memory().era(sight.hosted.number));
@@ -208,11 +240,11 @@ impl App {
             }
         }
         tracker.upto = size;
-        let authorities: Vec<_> = self.authorities_of(&rules.issuers).collect();
+        let authorities: Vec<_> = self.authorities_of(&lister.rules.issuers).collect();
         for id in touched {
             let issued = [Posting::Subject(id), Posting::Act(Act::Issued)];
             if !sight.entries.find(&issued, 1)?.is_empty() {
-                self.judge_again(tracker, sight, rules, &authorities, &id)?;
+                self.judge_again(tracker, sight, lister, &authorities, &id)?;
             }
         }
         Ok(())
@@ -223,7 +255,7 @@ impl App {
         &self,
         tracker: &mut Tracker,
         sight: &Sight<'_>,
-        rules: &Certificates,
+        lister: &Lister,
         authorities: &[Arc<Authority>],
         id: &IdentityId,
     ) -> Result<(), AppError> {
@@ -234,8 +266,11 @@ impl App {
             let Some(authority) = authorities.iter().find(|authority| is_by(sight, issued, authority)) else {
                 continue;
             };
-            let shard = shard(rules, found.certificate.serial);
-            tracker.take(&(issuer_id(authority), shard), found);
+            let issuer = issuer_id(authority);
+            let Some(layout) = lister.layouts.get(&issuer) else { continue };
+            for shard in layout.shards(found.certificate.serial.bucket()) {
+                tracker.take(&(issuer.clone(), shard), &found);
+            }
         }
         Ok(())
     }
@@ -248,29 +283,22 @@ impl App {
         }
         let era = self.memory().era(hosted.number);
         let sight = self.sight(hosted)?;
-        let (rules, authority) = self.lister(&sight, place)?;
-        let found = self.find_revoked(&sight, &rules, &authority, place.1)?;
+        let lister = self.lister(lists, &sight, place)?;
+        let found = self.find_revoked(&sight, &lister, place.1)?;
         lists.tracker().add(place, found, era, sight.seal.size);
         Ok(())
     }
 
     /// What the records say of all certificates that belong on a list if they are revoked: those of which that is so, or
     /// may become so by time alone.
-    fn find_revoked(
-        &self,
-        sight: &Sight<'_>,
-        rules: &Certificates,
-        authority: &Authority,
-        shard: u8,
-    ) -> Result<Vec<Found>, AppError> {
+    fn find_revoked(&self, sight: &Sight<'_>, lister: &Lister, shard: u8) -> Result<Vec<Found>, AppError> {
         let mut all = Vec::new();
         let now = self.clock().now();
         let keys_of_issuer = sight.domain.certificates().flat_map(|it| it.public_keys());
-        let signers = keys_of_issuer.filter(|key| key.to_spki_der().as_ref() == Some(&authority.spki));
+        let signers = keys_of_issuer.filter(|key| key.to_spki_der().as_ref() == Some(&lister.authority.spki));
         let signers: BTreeSet<_> = signers.map(|key| key.fingerprint()).collect();
-        let step = usize::from(rules.shards.max(1));
         for signer in signers {
-            for bucket in (usize::from(shard)..256).step_by(step).filter_map(|bucket| u8::try_from(bucket).ok()) {
+            for bucket in (0..=u8::MAX).filter(|bucket| lister.layout.shards(*bucket).contains(&shard)) {
                 let posting = Posting::Issued(signer, bucket);
                 let issued = find_logged(&sight.entries, &sight.domain, &posting, usize::MAX)?;
                 let is_in_force = |it: &Logged| it.claims().until.is_none_or(|until| until > now);
@@ -324,15 +352,11 @@ fn members(sight: &Sight<'_>, group: [u8; 32], about: &Logged) -> Result<Option<
     Ok(Some(members))
 }
 
-/// The list of an issuer in which a certificate would stand.
-fn shard(rules: &Certificates, serial: SerialNumber) -> u8 {
-    u8::try_from(u16::from(serial.bucket()) % rules.shards.max(1)).unwrap_or_default()
-}
-
 impl Lists {
     fn of(&self, domain: DomainNumber, new: impl FnOnce() -> Tracker) -> Arc<OfDomain> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(OfDomain { tracker: Mutex::new(new()), reading: Mutex::default() });
+        let new =
+            || Arc::new(OfDomain { tracker: Mutex::new(new()), reading: Mutex::default(), layouts: Mutex::default() });
         Arc::clone(all.entry(domain).or_insert_with(new))
     }
 }
@@ -359,11 +383,11 @@ impl Tracker {
         }
         self.upto = if self.lists.is_empty() { size } else { self.upto.min(size) };
         self.lists.insert(place.clone(), List::default());
-        found.into_iter().for_each(|found| self.take(place, found));
+        found.iter().for_each(|found| self.take(place, found));
     }
 
     /// Puts a certificate onto its list, if that is here, or takes it off; remembers when the record changes.
-    fn take(&mut self, place: &Place, found: Found) {
+    fn take(&mut self, place: &Place, found: &Found) {
         if let Some(turns) = found.turns {
             self.schedule.entry(turns).or_default().insert(found.id);
         }
@@ -422,8 +446,7 @@ impl List {
     fn signed(
         &mut self,
         now: Timestamp,
-        rules: &Certificates,
-        authority: &Authority,
+        Lister { rules, authority, layout, .. }: &Lister,
         key: &IssuerKey,
         shard: u8,
     ) -> Result<SignedList, CertifyError> {
@@ -436,11 +459,10 @@ impl List {
         self.revoked.retain(|_, (_, until)| until.is_none_or(|until| until > now));
         let revoked = self.revoked.iter().map(|(serial, (revoked, _))| (*serial, *revoked)).collect();
         let hold = rules.answers_hold * 1000;
-        let url = crl_url(rules, authority, shard);
+        let urls = layout.urls(&issuer_id(authority), shard);
         let next_update = now.plus_millis(hold);
         let number = self.signed.as_ref().map_or(0, |(list, _)| list.number + 1).max(now.as_millis());
-        let list =
-            RevocationList { authority, url: Some(&url), revoked: &revoked, number, this_update: now, next_update };
+        let list = RevocationList { authority, urls: &urls, revoked: &revoked, number, this_update: now, next_update };
         let der = list.sign(&*key.signer)?;
         let signed = SignedList { der: der.into(), number, next_update };
         self.signed = Some((signed.clone(), now.plus_millis(hold / 2)));

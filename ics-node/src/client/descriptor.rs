@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ics_core::descriptor::{Compromise, Descriptor, DescriptorError, NodeKey, OwnerKey, Source, Witnesses};
+use ics_core::descriptor::{Compromise, Descriptor, DescriptorError, Issuer, NodeKey, OwnerKey, Source, Witnesses};
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::openpgp::key::PublicKey;
@@ -17,6 +17,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
 use crate::keys::{StoredKey, file};
+use crate::x509::Authority;
 
 /// The directory of descriptors in the home directory.
 pub const DIRECTORY: &str = "domains";
@@ -305,11 +306,27 @@ fn witnesses(
 /// Makes an edited descriptor the next version of another.
 ///
 /// # Errors
-/// When the outcome breaks a rule.
+/// When the outcome breaks a rule, or leaves lists behind that certificates name.
 pub fn follow(previous: &Descriptor, mut next: Descriptor) -> Result<Descriptor, DescriptorFileError> {
+    refuse_moved_lists(previous, &next)?;
     next.version = previous.version.saturating_add(1);
     next.previous = Some(previous.hash());
     Ok(Descriptor::parse(&next.to_json())?)
+}
+
+/// Refuses to move the revocation lists of whoever goes on issuing: the certificates that there are name the former ones
+/// (RFC 5280, 4.2.1.13), so these would have to be there for as long as the last of them is valid.
+fn refuse_moved_lists(previous: &Descriptor, next: &Descriptor) -> Result<(), DescriptorFileError> {
+    let (Some(before), Some(after)) = (&previous.certificates, &next.certificates) else { return Ok(()) };
+    let key = |issuer: &Issuer| Authority::read(issuer).ok().map(|authority| authority.spki);
+    let issues = after.issuers.first().and_then(key);
+    let goes_on = issues.is_some() && before.issuers.iter().any(|issuer| key(issuer) == issues);
+    let moved = before.shards != after.shards || before.url != after.url;
+    refuse_unless(!(goes_on && moved), || {
+        "`url` and `shards` of the certificates stand in those that the first issuer has issued: they change only together \
+         with him. Ask for the certificate of a new issuing authority (`ics key make`, `ics ca request`) and import that"
+            .to_owned()
+    })
 }
 
 fn remove<T>(

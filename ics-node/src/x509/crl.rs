@@ -30,8 +30,9 @@ pub struct Revoked {
 pub struct RevocationList<'a> {
     /// Whose it is.
     pub authority: &'a Authority,
-    /// Where it is: certificates in other lists of the issuer name another place. None: it is the issuer's only one.
-    pub url: Option<&'a str>,
+    /// Where it is, and was: certificates in other lists of the issuer name another place. None: it is the issuer's only
+    /// one.
+    pub urls: &'a [String],
     /// What stands in it.
     pub revoked: &'a BTreeMap<SerialNumber, Revoked>,
     /// A number that grows with each list.
@@ -56,9 +57,9 @@ impl RevocationList<'_> {
             extension(oid::AUTHORITY_KEY_ID, false, &issuer)?,
             extension(oid::CRL_NUMBER, false, &Uint::new(&self.number.to_be_bytes())?)?,
         ];
-        if let Some(url) = self.url {
+        if !self.urls.is_empty() {
             // By hand: the type's own OID is that of another extension.
-            extensions.push(extension(oid::ISSUING_DISTRIBUTION_POINT, true, &point(url)?)?);
+            extensions.push(extension(oid::ISSUING_DISTRIBUTION_POINT, true, &point(self.urls)?)?);
         }
         let tbs = TbsCertList {
             version: Version::V2,
@@ -77,11 +78,11 @@ impl RevocationList<'_> {
     }
 }
 
-/// The place of one of an issuer's lists.
-fn point(url: &str) -> der::Result<IssuingDistributionPoint> {
-    let place = GeneralName::UniformResourceIdentifier(Ia5String::new(url)?);
+/// The places of one of an issuer's lists: one of them must be that which a certificate names (RFC 5280, 6.3.3).
+fn point(urls: &[String]) -> der::Result<IssuingDistributionPoint> {
+    let place = |url: &String| Ia5String::new(url).map(GeneralName::UniformResourceIdentifier);
     Ok(IssuingDistributionPoint {
-        distribution_point: Some(DistributionPointName::FullName(vec![place])),
+        distribution_point: Some(DistributionPointName::FullName(urls.iter().map(place).collect::<Result<_, _>>()?)),
         only_contains_user_certs: true,
         only_contains_ca_certs: false,
         only_some_reasons: None,
@@ -113,7 +114,8 @@ pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadLis
     }
     let extensions = list.tbs_cert_list.crl_extensions.unwrap_or_default();
     let content = |oid| extensions.iter().find(|it| it.extn_id == oid).map(|it| it.extn_value.as_bytes());
-    if content(oid::ISSUING_DISTRIBUTION_POINT) != Some(&point(url).and_then(|it| it.to_der()).map_err(form)?) {
+    let own = content(oid::ISSUING_DISTRIBUTION_POINT).and_then(places);
+    if !own.is_some_and(|places| places.iter().any(|place| place == url)) {
         return Err("it is another list of the issuer".to_owned());
     }
     let number = content(oid::CRL_NUMBER).and_then(|der| Uint::from_der(der).ok());
@@ -121,6 +123,20 @@ pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadLis
     let number = number.as_bytes().iter().fold(0_u64, |number, octet| number << 8 | u64::from(*octet));
     let next_update = list.tbs_cert_list.next_update.ok_or("it holds for ever")?;
     Ok(ReadList { number, next_update: Timestamp::from_seconds(next_update.to_unix_duration().as_secs()) })
+}
+
+/// The places of a list of the form that issuers here sign.
+fn places(der: &[u8]) -> Option<Vec<String>> {
+    let Some(DistributionPointName::FullName(names)) = IssuingDistributionPoint::from_der(der).ok()?.distribution_point
+    else {
+        return None;
+    };
+    let url = |name: &GeneralName| match name {
+        GeneralName::UniformResourceIdentifier(url) => Some(url.to_string()),
+        _ => None,
+    };
+    let urls: Vec<String> = names.iter().map(url).collect::<Option<_>>()?;
+    (point(&urls).and_then(|it| it.to_der()).ok()? == der).then_some(urls)
 }
 
 fn entry(serial: &SerialNumber, revoked: &Revoked) -> der::Result<RevokedCert> {

@@ -352,8 +352,19 @@ pub fn issuer_id(authority: &Authority) -> String {
 /// Where the revocation list is in which a certificate with a serial number in that bucket would stand.
 #[must_use]
 pub fn crl_url(rules: &Certificates, authority: &Authority, bucket: u8) -> String {
-    let shard = u16::from(bucket) % rules.shards.max(1);
-    format!("{}/crl/{}/{shard}.crl", rules.url, issuer_id(authority))
+    list_url(&rules.url, &issuer_id(authority), shard_of(rules.shards, bucket))
+}
+
+/// Where the list of an issuer with that number is.
+#[must_use]
+pub fn list_url(url: &str, issuer: &str, shard: u8) -> String {
+    format!("{url}/crl/{issuer}/{shard}.crl")
+}
+
+/// The number of the list, of so many, in which certificates with a serial number in that bucket stand.
+#[must_use]
+pub fn shard_of(shards: u16, bucket: u8) -> u8 {
+    u8::try_from(u16::from(bucket) % shards.max(1)).unwrap_or_default()
 }
 
 /// The extension that says where a revocation list is.

@@ -26,7 +26,7 @@ pub use self::cms::certs_only;
 pub use self::crl::{ReadList, RevocationList, Revoked, read_list};
 pub use self::csr::{Csr, RequestError};
 pub use self::general_name::Wanted;
-pub use self::leaf::{Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id};
+pub use self::leaf::{Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id, list_url, shard_of};
 pub use self::ocsp::{OcspError, Question, Questions, Responder};
 pub use self::revocation::{Reason, State, because};
 pub use self::shown::Shown;

@@ -79,6 +79,15 @@ fn a_root_offline_and_an_issuer_in_a_token() {
     let shown = done(&bench, "node", "--json domain show devices.acme.example");
     assert!(shown.contains("\"certificates\"") && shown.contains("\"issuer\"") && shown.contains(url), "{shown}");
 
+    for (change, moved) in
+        [("--shards 4", true), ("--url http://other.acme.example/x509", true), ("--shards 16", false)]
+    {
+        let again = format!("ca import issuer.pem --chain root.pem --domain devices.acme.example {change}");
+        let output = ics(&bench, "node", &again);
+        assert_eq!(output.status.success(), !moved, "{change}: {}", said(&output));
+        assert!(!moved || said(&output).contains("a new issuing authority"), "{change}: {}", said(&output));
+    }
+
     let keys: serde_json::Value = serde_json::from_str(&done(&bench, "node", "--json key list")).expect("JSON");
     let named = |key: &&serde_json::Value| key["name"] == "issuer";
     let key = keys.as_array().and_then(|keys| keys.iter().find(named)).expect("the issuer's key");
@@ -88,7 +97,7 @@ fn a_root_offline_and_an_issuer_in_a_token() {
     assert!(!refused.status.success() && said(&refused).contains("compromised"), "{}", said(&refused));
     let shown: serde_json::Value =
         serde_json::from_str(&done(&bench, "node", "--json domain show devices.acme.example")).expect("JSON");
-    assert_eq!(shown["version"], 3, "nothing was written: {shown}");
+    assert_eq!(shown["version"], 4, "nothing was written: {shown}");
 
     let other = ics(&bench, "offline", "ca sign issuer.csr --certificate issuer.pem --out wrong.pem");
     assert!(said(&other).contains("not that of the certificate"), "{}", said(&other));

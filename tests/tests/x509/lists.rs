@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ics_node::x509::issuer_id;
 
 use crate::world::{
-    World, authority, claimed, controller, domain, introduction, member, of_lot, owner, recall, recall_of, recalled,
-    status,
+    Shape, World, authority, claimed, controller, domain, introduction, member, of_lot, owner, recall, recall_of,
+    recalled, status,
 };
 
 /// Lists of the issuer.
@@ -73,6 +73,34 @@ fn a_recall_of_more_than_are_looked_at_one_by_one_reaches_all_of_them() {
     assert_eq!([20, 220].map(|seed| listed(&world, seed)), ["", ""]);
     world.submit(vec![recall("L1")]);
     assert_eq!([20, 220].map(|seed| listed(&world, seed)), ["0", "0"]);
+}
+
+/// Certificates keep the place of the list that they name (RFC 5280, 4.2.1.13).
+#[test]
+fn another_division_leaves_nothing_off_the_list_that_a_certificate_names() {
+    for (before, after) in [(1, 4), (4, 1)] {
+        let mut world = World::of(&Shape { shards: before, ..Shape::new() });
+        world.submit((8..12).map(|seed| introduction(seed, &[])).collect());
+        issue(&world, &[8, 9]);
+        let url = "http://new.acme.example/x509";
+        world.change(|descriptor| {
+            let rules = descriptor.certificates.as_mut().expect("it issues");
+            (rules.shards, rules.url) = (after, url.to_owned());
+        });
+        issue(&world, &[10, 11]);
+        assert_eq!([8, 9, 10, 11].map(|seed| listed(&world, seed)), ["", "", "", ""]);
+        let suspend = |seed| status(seed, &controller(), "security-controller", "suspended", &[]);
+        world.submit((8..12).map(suspend).collect());
+        assert_eq!([8, 9, 10, 11].map(|seed| listed(&world, seed)), ["0", "01", "02", "03"], "{before} to {after}");
+        // Read anew, and not followed.
+        world.change(|descriptor| descriptor.description = "What Acme makes, still".to_owned());
+        assert_eq!([8, 9, 10, 11].map(|seed| listed(&world, seed)), ["0", "01", "02", "03"], "{before} to {after}");
+        let first = list(&world, 0);
+        let names = |url: &str| first.windows(url.len()).any(|octets| octets == url.as_bytes());
+        assert!(names(url) && names(&Shape::new().url), "the list is at both places");
+        let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
+        assert!(world.app.revocation_list(&domain(), &issuer, SHARDS).is_err(), "there never was a fifth");
+    }
 }
 
 /// Ends the others with the test, however it ends.

@@ -171,7 +171,7 @@ impl World {
         let (authority, none, now) = (authority(&[&self.root]), BTreeMap::new(), Clock::default().now());
         let list = RevocationList {
             authority: &authority,
-            url: None,
+            urls: &[],
             revoked: &none,
             number: 1,
             this_update: now,

@@ -177,13 +177,15 @@ pub(crate) struct Import {
     /// The domain [default: that of ics.toml].
     #[arg(long)]
     domain: Option<DomainName>,
-    /// Where the node answers for revocation; it stands in each certificate [default: as before].
+    /// Where the node answers for revocation; it stands in each certificate, so it changes with the authority only
+    /// [default: as before].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// Profiles of certificates, as JSON [default: as before, or one each for devices, servers and answerers of OCSP].
     #[arg(long, value_name = "FILE")]
     profiles: Option<PathBuf>,
-    /// Revocation lists among which its certificates are divided [default: as before, or 16].
+    /// Revocation lists among which its certificates are divided; changes with the authority only [default: as before, or
+    /// 16].
     #[arg(long, value_name = "COUNT")]
     shards: Option<u16>,
     /// The owner's key that signs.
@@ -322,7 +324,7 @@ impl Crl {
         check_key(&authority, signer, &self.key)?;
         let list = RevocationList {
             authority: &authority,
-            url: None,
+            urls: &[],
             revoked: &revoked,
             number: now.as_millis(),
             this_update: now,
