@@ -73,6 +73,16 @@ impl Identifier {
         }
     }
 
+    /// The identifier by which a name is ordered; none if it cannot be.
+    #[must_use]
+    pub fn of(name: &Name) -> Option<Self> {
+        match name {
+            Name::Host(host) => Self::dns(host).ok(),
+            Name::Urn(_) => Some(Self::Permanent(name.to_string())),
+            _ => None,
+        }
+    }
+
     /// Its value.
     #[must_use]
     pub fn value(&self) -> &str {

@@ -207,6 +207,18 @@ impl Order {
         Err(Problem::new(Kind::BadCsr, detail))
     }
 
+    /// Whether a name that the record gives may stand in the certificate: a request without names asks for those of the
+    /// order, and not for all that there are (RFC 8555, 7.4). Whoever orders for the identity itself gets what the thing
+    /// is called wherever it stands; what the device is, stands in its certificate in any case.
+    #[must_use]
+    pub fn takes(&self, name: &Name) -> bool {
+        match name {
+            Name::Serial(_) => true,
+            Name::Urn(_) if self.identifiers.iter().any(|identifier| identifier.name().is_none()) => true,
+            _ => self.identifiers.iter().any(|identifier| identifier.name().as_ref() == Some(name)),
+        }
+    }
+
     /// As its client sees it.
     #[must_use]
     pub fn to_json(&self, authorizations: &[Authorization], now: Timestamp, urls: &OrderUrls) -> Value {
@@ -320,6 +332,19 @@ mod tests {
         assert!(check(&["host:a.example"]) && check(&["host:a.example", "urn:dev:os:32473-SN-7"]));
         assert!(!check(&[]) && !check(&["urn:dev:os:32473-SN-7"]));
         assert!(!check(&["host:a.example", "host:b.example"]) && !check(&["host:a.example", "urn:dev:os:32473-SN-8"]));
+    }
+
+    #[test]
+    fn no_name_is_taken_that_was_not_ordered() {
+        let takes = |identifier: Identifier| {
+            let order = order(vec![identifier]);
+            let names = ["host:a.example", "host:b.example", "urn:dev:os:32473-SN-7", "serial:SN-7"];
+            names.map(|name| order.takes(&name.parse().expect("a name")))
+        };
+        assert_eq!(takes(host("a.example")), [true, false, false, true]);
+        let permanent = |value: &str| Identifier::permanent(value).expect("an identifier");
+        assert_eq!(takes(permanent("urn:dev:os:32473-SN-7")), [false, false, true, true]);
+        assert_eq!(takes(permanent(&"ab".repeat(20))), [false, false, true, true]);
     }
 
     fn state() -> impl Strategy<Value = AuthorizationState> {

@@ -100,6 +100,29 @@ fn profiles_are_asked_for_by_name_and_the_shortest_is_taken_otherwise() {
     device.post("new-order", &times).fails(400, "malformed");
 }
 
+/// A request without names asks for what was ordered, and not for all that the record gives (RFC 8555, 7.4).
+#[test]
+fn a_certificate_has_no_host_that_was_not_ordered() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let csr = server.bench.request("host", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    let (chain, _) = device.certificate(&[HOST], &csr);
+    let maker = Client::bound(&server, 41, &server.credential(&maker()));
+    maker.revoke(&first_der(&chain), None).is(200);
+    device.order(&[HOST]).fails(403, "unauthorized");
+    let own = crate::world::id(7).to_string();
+    for (profile, urn) in [("server", false), ("ldevid", true)] {
+        let by_id = json!({"identifiers": [{"type": URN.0, "value": own}], "profile": profile});
+        let order = device.post("new-order", &by_id).is(201);
+        let done = device.finalize(&order, &server.bench.request(profile, &[])).is(200).json();
+        let chain = device.read(done["certificate"].as_str().expect("a URL")).is(200).text();
+        server.bench.file("by-id.pem", chain.as_bytes());
+        let text = server.bench.openssl("x509 -in by-id.pem -noout -text");
+        assert!(!text.contains("pump-7.acme.example"), "{profile}: {text}");
+        assert_eq!(text.contains("URI:urn:dev:os:32473-SN-7"), urn, "{profile}: {text}");
+    }
+}
+
 #[test]
 fn renewal_is_suggested_in_time_and_a_successor_is_named_once() {
     let server = Server::start();

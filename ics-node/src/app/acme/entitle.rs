@@ -125,11 +125,11 @@ impl App {
     /// An account of which somebody else had a certificate revoked gets no other one for its names, until somebody who is
     /// entitled to it says anew that the thing may be used. That it was revoked the log says, at whatever door it was asked
     /// for, and also when nothing was noted here; what is noted outlives what is remembered of the certificate.
-    pub(super) fn acme_blocks(
+    pub(super) fn acme_blocks<'i>(
         &self,
         domain: &DomainName,
         client: &Client,
-        identifiers: &[Identifier],
+        identifiers: impl IntoIterator<Item = &'i Identifier>,
         (record, about): &(Record, Vec<Logged>),
     ) -> Result<(), Problem> {
         let digest_of = |end: &TakenBack<'_>| {

@@ -249,8 +249,11 @@ impl App {
         let requester = if by_record { client.account.holder.requester() } else { Requester::Identity(identity) };
         let hosted = self.hosted(domain).map_err(|error| for_good(error.into()))?;
         let issuing = self.issuing(&hosted).map_err(for_good)?;
-        let known = self.known_of(&issuing, &identity).map_err(for_good)?;
-        self.acme_blocks(domain, client, &order.identifiers, &known).map_err(|problem| (problem, true))?;
+        let mut known = self.known_of(&issuing, &identity).map_err(for_good)?;
+        known.0.names.retain(|given| order.takes(&given.value));
+        let names = known.0.names.iter().filter_map(|given| Identifier::of(&given.value));
+        let identifiers: BTreeSet<Identifier> = names.chain(order.identifiers.iter().cloned()).collect();
+        self.acme_blocks(domain, client, &identifiers, &known).map_err(|problem| (problem, true))?;
         let application = Application { domain, requester, identity, profile: &order.profile };
         self.sign_known(&issuing, &application, &known, csr).map_err(for_good)
     }
