@@ -363,7 +363,7 @@ impl AcmeTx<'_> {
         self.document(sql, params![id.cast_signed(), domain.as_str()])
     }
 
-    /// A certificate, by its SHA-256, and whether an order names it as the one that it succeeds.
+    /// A certificate, by its SHA-256, and the number of the last order that names it as the one that it succeeds.
     ///
     /// # Errors
     /// As above.
@@ -371,20 +371,21 @@ impl AcmeTx<'_> {
         &self,
         domain: &DomainName,
         digest: &[u8; 32],
-    ) -> Result<Option<(Issued, bool)>, StoreError> {
+    ) -> Result<Option<(Issued, Option<u64>)>, StoreError> {
         let sql = "SELECT document, replaced FROM certificate WHERE domain = ?1 AND digest = ?2";
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?));
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
         let found = self.0.prepare_cached(sql)?.query_row(params![domain.as_str(), digest], row).optional()?;
-        found.map(|(document, replaced)| Ok((read(&document)?, replaced))).transpose()
+        let by = |order: i64| (order != 0).then(|| order.cast_unsigned());
+        found.map(|(document, order)| Ok((read(&document)?, by(order)))).transpose()
     }
 
-    /// An order succeeds a certificate, or does so no more.
+    /// An order succeeds a certificate.
     ///
     /// # Errors
     /// As above.
-    pub fn set_replaced(&self, domain: &DomainName, digest: &[u8; 32], replaced: bool) -> Result<(), StoreError> {
+    pub fn set_replaced(&self, domain: &DomainName, digest: &[u8; 32], order: u64) -> Result<(), StoreError> {
         let sql = "UPDATE certificate SET replaced = ?3 WHERE domain = ?1 AND digest = ?2";
-        self.0.prepare_cached(sql)?.execute(params![domain.as_str(), digest, replaced])?;
+        self.0.prepare_cached(sql)?.execute(params![domain.as_str(), digest, order.cast_signed()])?;
         Ok(())
     }
 

@@ -148,6 +148,31 @@ fn a_device_has_nothing_to_prove_and_nobody_proves_what_no_record_gives() {
     drop(signer(1));
 }
 
+/// RFC 9773, 5: a certificate is replaced by an order that may end well, and not by one that has failed.
+#[test]
+fn an_order_that_failed_is_no_successor() {
+    let port = free_port();
+    let server = Server::with(looking_at(port));
+    let client = Client::bound(&server, 41, &server.credential(&owner()));
+    let (order, authorization, challenge) = pending(&client, "http-01");
+    let asked = web_server(port, ok(&key_authorization(&client, &challenge)));
+    looked_at(&client, &authorization, &challenge);
+    asked.recv().expect("was asked");
+    let request = server.bench.request("server", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    let done = client.finalize(&order, &request).is(200).json();
+    let chain = client.read(done["certificate"].as_str().expect("a URL")).is(200).text();
+    let id = crate::certificates::certificate_id(&server, &chain);
+    let successor = json!({"identifiers": [{"type": HOST.0, "value": HOST.1}], "replaces": id});
+    let failing = client.post("new-order", &successor).is(201).json();
+    client.post("new-order", &successor).fails(409, "alreadyReplaced");
+    let authorization = failing["authorizations"][0].as_str().expect("a URL");
+    let challenges = client.read(authorization).is(200).json()["challenges"].clone();
+    let failed = looked_at(&client, authorization, &challenges[0]);
+    assert_eq!(failed["status"], "invalid", "nobody listens: {failed}");
+    client.post("new-order", &successor).is(201);
+    client.post("new-order", &successor).fails(409, "alreadyReplaced");
+}
+
 #[test]
 fn only_allowed_addresses_are_asked() {
     let port = free_port();

@@ -65,9 +65,10 @@ impl App {
             check_rate(acme, tx, client, now)?;
             if let Some(digest) = &replaced {
                 let known = tx.certificate_by_digest(domain, digest)?;
-                let is_replaced = known.as_ref().is_some_and(|(_, replaced)| *replaced);
-                check_replaces(known.map(|(issued, _)| issued.account), client.id, is_replaced)?;
-                tx.set_replaced(domain, digest, true)?;
+                let by = known.as_ref().and_then(|(_, order)| *order);
+                let is_replaced = by.map(|order| acme.may_succeed(tx, order, client, now)).transpose()?;
+                let got_by = known.map(|(issued, _)| issued.account);
+                check_replaces(got_by, client.id, is_replaced.unwrap_or_default())?;
             }
             let authorize = |identifier: &Identifier| acme.authorize(client, identifier, &entitled, &token, expires);
             let authorizations: Vec<Authorization> = identifiers.iter().map(authorize).collect();
@@ -83,7 +84,11 @@ impl App {
                 expires,
                 progress: Progress::Open,
             };
-            Ok((tx.add_order(&order, now)?, order, authorizations))
+            let id = tx.add_order(&order, now)?;
+            if let Some(digest) = &replaced {
+                tx.set_replaced(domain, digest, id)?;
+            }
+            Ok((id, order, authorizations))
         })?;
         let json = order.to_json(&authorizations, now, &urls_of(&urls, id, &order));
         Ok(Answer::created(json, urls.of(&Resource::Order(id))))
@@ -225,9 +230,6 @@ impl App {
                 Err((problem, true)) => order.finish(Err(problem.clone())),
                 Err((_, false)) => order.reopen(),
             }
-            if let (Progress::Invalid(_), Some(replaces)) = (&order.progress, &order.replaces) {
-                self.acme_replaced(domain, replaces).and_then(|digest| Ok(tx.set_replaced(domain, &digest, false)?))?;
-            }
             Ok(tx.put_order(id, &order)?)
         })?;
         made.map_err(|(problem, _)| problem)?;
@@ -287,6 +289,16 @@ impl Acme {
             order.progress = Progress::Processing;
         }
         Ok((order, authorizations))
+    }
+
+    /// Whether an order has a certificate or may still get one: else the one that it was to succeed has no successor
+    /// (RFC 9773, 5), whatever the order failed of.
+    fn may_succeed(&self, tx: &AcmeTx<'_>, id: u64, client: &Client, now: Timestamp) -> Result<bool, Problem> {
+        if tx.order(id)?.is_none_or(|order| order.account != client.id) {
+            return Ok(false);
+        }
+        let (order, authorizations) = self.own_order(tx, id, client)?;
+        Ok(order.status(&authorizations, now) != OrderStatus::Invalid)
     }
 
     fn authorize(
