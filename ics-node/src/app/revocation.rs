@@ -26,7 +26,7 @@ use super::problem::Code;
 use super::read::Sight;
 use super::{App, AppError};
 use crate::parallel;
-use crate::store::{DomainNumber, StoreError, StoredEntry};
+use crate::store::{DomainNumber, Part, StoreError, StoredEntry};
 use crate::x509::{Authority, RevocationList, Revoked, SerialNumber, State, issuer_id};
 
 /// Entries behind which everything is made anew instead of brought up to date.
@@ -141,7 +141,7 @@ impl App {
     /// The revocation list of an issuer with that number; see [`issuer_id`].
     ///
     /// # Errors
-    /// When there is no such list, or the issuer's key is not at this node.
+    /// When there is no such list, or it is not signed here.
     pub fn revocation_list(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<SignedList, AppError> {
         match self.list_here(domain, issuer, shard)? {
             Listing::Signed(list) => Ok(list),
@@ -149,7 +149,7 @@ impl App {
         }
     }
 
-    /// The same, or where a list belongs whose issuer's key is at another node.
+    /// The same, or where a list belongs that is signed at another node.
     ///
     /// # Errors
     /// When there is no such list.
@@ -162,7 +162,9 @@ impl App {
             // Not before the lock: nobody shall get less than somebody else already got.
             let sight = self.sight(&hosted)?;
             let lister = self.lister(&lists, &sight, &place)?;
-            let Some(key) = self.issuer_key(&lister.authority) else {
+            // A copy may be behind, and a list says of everything as of when it was made: only the home signs one.
+            let is_home = hosted.part == Part::Home;
+            let Some(key) = is_home.then(|| self.issuer_key(&lister.authority)).flatten() else {
                 let url = lister.layout.urls(issuer, shard).into_iter().next().unwrap_or_default();
                 let (domain, issuer, authority) = (domain.clone(), place.0, lister.authority);
                 let elsewhere = Elsewhere { domain, issuer, shard, size: sight.seal.size, authority, url };

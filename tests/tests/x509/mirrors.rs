@@ -49,3 +49,24 @@ fn a_mirror_gives_the_issuers_list_and_keeps_it_when_the_home_is_gone() {
         assert!(text.contains("Certificate Hold"), "{text}");
     }
 }
+
+/// What a copy has not heard of yet, it would sign away: it gives what the home has signed, although it has the key.
+#[test]
+fn a_copy_with_the_issuers_key_signs_no_lists() {
+    let mut town = Town::new("");
+    town.device("7");
+    assert_eq!(town.est("SN-7", "7").0, "200");
+    let path = path_of(&town, "7");
+    let (_spare, spare) = town.spare("spare");
+    town.eventually("a list travels", || list(&town, &spare, &path).is_some());
+    let before = town.bench.read("copy.crl");
+    town.kill();
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    assert!(list(&town, &spare, &path).is_some(), "the last list holds");
+    assert_eq!(town.bench.read("copy.crl"), before);
+    let other = path.replace(".crl", "").rsplit_once('/').map(|(path, shard)| {
+        let shard = (shard.parse::<u8>().expect("a number") + 1) % 16;
+        format!("{path}/{shard}.crl")
+    });
+    assert_eq!(list(&town, &spare, &other.expect("a path")), None, "none was ever signed for it");
+}

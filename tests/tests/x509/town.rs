@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -103,6 +104,22 @@ impl Town {
 
     /// The same, from another node.
     pub(crate) fn mirror_of(&self, home: &str, from: &str) -> (Mirror, String) {
+        self.mirror_prepared(home, from, "--generate-passphrase", |_| {})
+    }
+
+    /// The same, with the issuer's key, as a node that is to stand in for its home has it.
+    pub(crate) fn spare(&self, home: &str) -> (Mirror, String) {
+        self.mirror_prepared(home, &self.url, "--passphrase-file=maker/passphrase", |path| {
+            for file in ["passphrase", "keys/issuer.asc"] {
+                std::fs::copy(self.bench.path().join("maker").join(file), path.join(file)).expect("copies");
+            }
+            let text = std::fs::read_to_string(path.join("ics.toml")).expect("is there");
+            let text = text.replacen("[node]", "[node]\nissuers = [\"issuer\"]", 1);
+            std::fs::write(path.join("ics.toml"), text).expect("writes");
+        })
+    }
+
+    fn mirror_prepared(&self, home: &str, from: &str, passphrase: &str, prepare: impl Fn(&Path)) -> (Mirror, String) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
         let listen = listener.local_addr().expect("an address").to_string();
         drop(listener);
@@ -110,16 +127,8 @@ impl Town {
             let output = self.command(home).args(words).output().expect("starts");
             assert!(output.status.success(), "ics {words:?}: {}", said(&output));
         };
-        run(&[
-            "init",
-            "--role",
-            "infield",
-            "--domain",
-            "site.acme.example",
-            "--listen",
-            &listen,
-            "--generate-passphrase",
-        ]);
+        run(&["init", "--role", "infield", "--domain", "site.acme.example", "--listen", &listen, passphrase]);
+        prepare(&self.bench.path().join(home));
         run(&["peer", "add", "maker", DOMAIN, "--url", from, "--yes"]);
         let node = self.command(home).arg("serve").stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let (mirror, url) = (Mirror(node.expect("starts")), format!("http://{listen}"));
