@@ -28,7 +28,7 @@ use crate::acme::order::Order;
 const FILE: &str = "acme.db";
 /// Milliseconds for which what has ended is kept, so that its client can still ask what became of it.
 const KEPT_MILLIS: u64 = 30 * 24 * 60 * 60 * 1000;
-/// How many orders come before one that has something cleared away, and how many rows of each table that does.
+/// How many orders, or authorizations without one, come before one that has something cleared away, and how many rows of each table that does.
 const CLEARED_EACH: u64 = 16;
 const CLEARED_AT_ONCE: u32 = 256;
 
@@ -238,9 +238,7 @@ impl AcmeTx<'_> {
         let sql = "INSERT INTO orders (account, created, expires, document) VALUES (?1, ?2, ?3, ?4)";
         let row = params![order.account.cast_signed(), millis(now), millis(order.expires), text(order)?];
         let id = self.insert(sql, row)?;
-        if id % CLEARED_EACH == 0 {
-            self.clear(now)?;
-        }
+        self.clear_sometimes(id, now)?;
         Ok(id)
     }
 
@@ -291,6 +289,25 @@ impl AcmeTx<'_> {
         let Authorization { account, identifier, expires, .. } = authorization;
         let row = params![account.cast_signed(), identifier.query(), millis(*expires), text(authorization)?];
         self.insert(sql, row)
+    }
+
+    /// Adds an authorization without an order; gives its number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn add_lone_authorization(&self, authorization: &Authorization, now: Timestamp) -> Result<u64, StoreError> {
+        let id = self.add_authorization(authorization)?;
+        self.clear_sometimes(id, now)?;
+        Ok(id)
+    }
+
+    /// Authorizations of an account that end later than that, and not later than so.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn count_authorizations(&self, account: u64, (after, to): (Timestamp, Timestamp)) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM authorization WHERE account = ?1 AND expires > ?2 AND expires <= ?3";
+        self.count(sql, params![account.cast_signed(), millis(after), millis(to)])
     }
 
     /// An authorization.
@@ -407,6 +424,11 @@ impl AcmeTx<'_> {
         let sql = "SELECT since, why FROM block WHERE account = ?1 AND identifier = ?2";
         let row = params![account.cast_signed(), identifier.query()];
         Ok(self.0.prepare_cached(sql)?.query_row(row, since_and_why).optional()?)
+    }
+
+    /// Clears something away with each of so many rows.
+    fn clear_sometimes(&self, id: u64, now: Timestamp) -> Result<(), StoreError> {
+        if id.is_multiple_of(CLEARED_EACH) { self.clear(now) } else { Ok(()) }
     }
 
     /// Clears some of what ended long ago.

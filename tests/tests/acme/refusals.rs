@@ -184,5 +184,9 @@ fn an_account_asks_for_so_much_in_an_hour() {
     let refused = device.order(&[URN]);
     refused.fails(429, "rateLimited");
     assert!(!refused.header("retry-after").is_empty());
+    let authorize = || maker.post("new-authz", &json!({"identifier": {"type": URN.0, "value": URN.1}}));
+    authorize().is(201);
+    authorize().is(201);
+    authorize().fails(429, "rateLimited");
     maker.order(&[URN]).is(201);
 }

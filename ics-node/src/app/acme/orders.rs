@@ -108,7 +108,8 @@ impl App {
         let authorization = acme.authorize(client, &identifier, &entitled, &token, now.plus_millis(ORDER_MILLIS));
         let id = acme.note(|tx| {
             check_rate(acme, tx, client, now)?;
-            Ok(tx.add_authorization(&authorization)?)
+            check_authorizations(acme, tx, client, now)?;
+            Ok(tx.add_lone_authorization(&authorization, now)?)
         })?;
         let json = authorization.to_json(now, |method| urls.of(&Resource::Challenge(id, method)));
         Ok(Answer::created(json, urls.of(&Resource::Authorization(id))))
@@ -355,8 +356,23 @@ fn check_rate(acme: &Acme, tx: &AcmeTx<'_>, client: &Client, now: Timestamp) -> 
     if tx.count_orders(client.id, since)? < limit {
         return Ok(());
     }
-    let detail = format!("an account makes {limit} orders in an hour at most");
-    Err(Problem { retry_after: Some(600), ..Problem::new(Kind::RateLimited, detail) })
+    Err(too_many(limit, "orders"))
+}
+
+/// The rate at which one account has names authorized without an order. Those of orders count as well, each of them made as
+/// long before its end as all are; one that was proven ends later, and hardly ever just then.
+fn check_authorizations(acme: &Acme, tx: &AcmeTx<'_>, client: &Client, now: Timestamp) -> Result<(), Problem> {
+    let limit = acme.config.orders_per_hour;
+    let ends = (now.plus_millis(ORDER_MILLIS - HOUR_MILLIS), now.plus_millis(ORDER_MILLIS));
+    if tx.count_authorizations(client.id, ends)? < limit {
+        return Ok(());
+    }
+    Err(too_many(limit, "authorizations"))
+}
+
+fn too_many(limit: u64, what: &str) -> Problem {
+    let detail = format!("an account makes {limit} {what} in an hour at most");
+    Problem { retry_after: Some(600), ..Problem::new(Kind::RateLimited, detail) }
 }
 
 /// A signer's account key must not end up in a certificate (RFC 8555, 11.1); a thing may have one key only.
