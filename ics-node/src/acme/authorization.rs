@@ -110,12 +110,16 @@ impl Authorization {
         Self { account, identifier, expires, state: AuthorizationState::Valid, challenges: Vec::new() }
     }
 
-    /// One that is to be shown in one of these ways.
+    /// One that is to be shown in one of these ways, each with a token of its own (RFC 8555, 8).
     #[must_use]
-    pub fn to_prove(account: u64, identifier: Identifier, expires: Timestamp, token: &str, methods: &[Method]) -> Self {
-        let challenge =
-            |method: &Method| Challenge { method: *method, token: token.to_owned(), state: ChallengeState::Pending };
-        let challenges = methods.iter().map(challenge).collect();
+    pub fn to_prove(
+        account: u64,
+        identifier: Identifier,
+        expires: Timestamp,
+        ways: impl IntoIterator<Item = (Method, String)>,
+    ) -> Self {
+        let challenge = |(method, token)| Challenge { method, token, state: ChallengeState::Pending };
+        let challenges = ways.into_iter().map(challenge).collect();
         Self { account, identifier, expires, state: AuthorizationState::Pending, challenges }
     }
 
@@ -309,7 +313,7 @@ mod tests {
     }
 
     fn pending() -> Authorization {
-        Authorization::to_prove(1, host(), at(100), "token", &METHODS)
+        Authorization::to_prove(1, host(), at(100), METHODS.map(|method| (method, "token".to_owned())))
     }
 
     #[test]

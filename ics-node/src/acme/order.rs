@@ -309,7 +309,7 @@ mod tests {
     fn an_order_is_finalized_once_when_everything_is_shown() {
         let mut order = order(vec![host("a.example"), host("b.example")]);
         let valid = authorization(AuthorizationState::Valid, 90);
-        let pending = Authorization::to_prove(1, host("b.example"), at(90), "t", &[Method::Http01]);
+        let pending = Authorization::to_prove(1, host("b.example"), at(90), [(Method::Http01, "t".to_owned())]);
         let kind = |result: Result<(), Problem>| result.map_err(|error| error.kind);
         assert_eq!(kind(order.begin(&[valid.clone(), pending], at(1))), Err(Kind::OrderNotReady));
         assert_eq!(kind(order.begin(std::slice::from_ref(&valid), at(1))), Err(Kind::OrderNotReady), "one is missing");

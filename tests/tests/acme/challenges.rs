@@ -140,7 +140,9 @@ fn a_device_has_nothing_to_prove_and_nobody_proves_what_no_record_gives() {
     client.post_to(challenge["url"].as_str().expect("a URL"), &json!({})).fails(400, "malformed");
     let authz = client.post("new-authz", &json!({"identifier": {"type": "dns", "value": HOST.1}})).is(201);
     assert_eq!(authz.json()["status"], "pending");
-    assert_eq!(authz.json()["challenges"].as_array().map(Vec::len), Some(2));
+    let challenges = authz.json()["challenges"].as_array().expect("some").clone();
+    let tokens: BTreeSet<String> = challenges.iter().map(|it| it["token"].to_string()).collect();
+    assert_eq!((challenges.len(), tokens.len()), (2, 2), "each has its own (RFC 8555, 8)");
     // A device that is blocked cannot be proven either.
     let theirs = crate::world::status(7, &crate::world::controller(), "security-controller", "suspended", &[]);
     server.world.submit(vec![theirs]);

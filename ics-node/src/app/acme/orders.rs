@@ -21,7 +21,7 @@ use crate::acme::problem::{Kind, Problem};
 use crate::acme::renewal::check_replaces;
 use crate::acme::urls::{Resource, Urls};
 use crate::app::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged};
-use crate::app::{App, random};
+use crate::app::{App, AppError, random};
 use crate::store::{self, AcmeTx};
 use crate::x509::{Csr, certificate_pem, sha256};
 
@@ -59,9 +59,11 @@ impl App {
         let identifiers = read_identifiers(&asked.identifiers)?;
         let replaced = asked.replaces.as_deref().map(|id| self.acme_replaced(domain, id)).transpose()?;
         let entitled = self.acme_entitle(domain, client, &identifiers, asked.profile.as_deref())?;
-        let (now, token) = (self.acme_now(), token(&random()?));
+        let now = self.acme_now();
         let expires = now.plus_millis(ORDER_MILLIS);
-        let (id, order, authorizations) = acme.note(|tx| {
+        let authorize = |identifier: &Identifier| acme.authorize(client, identifier, &entitled, expires);
+        let authorizations: Vec<Authorization> = identifiers.iter().map(authorize).collect::<Result<_, _>>()?;
+        let (id, order) = acme.note(|tx| {
             check_rate(acme, tx, client, now)?;
             if let Some(digest) = &replaced {
                 let known = tx.certificate_by_digest(domain, digest)?;
@@ -70,8 +72,6 @@ impl App {
                 let got_by = known.map(|(issued, _)| issued.account);
                 check_replaces(got_by, client.id, is_replaced.unwrap_or_default())?;
             }
-            let authorize = |identifier: &Identifier| acme.authorize(client, identifier, &entitled, &token, expires);
-            let authorizations: Vec<Authorization> = identifiers.iter().map(authorize).collect();
             let numbers = authorizations.iter().map(|it| tx.add_authorization(it)).collect::<Result<_, _>>()?;
             let order = Order {
                 account: client.id,
@@ -88,7 +88,7 @@ impl App {
             if let Some(digest) = &replaced {
                 tx.set_replaced(domain, digest, id)?;
             }
-            Ok((id, order, authorizations))
+            Ok((id, order))
         })?;
         let json = order.to_json(&authorizations, now, &urls_of(&urls, id, &order));
         Ok(Answer::created(json, urls.of(&Resource::Order(id))))
@@ -104,8 +104,8 @@ impl App {
         let (acme, urls) = self.acme(domain)?;
         let identifier = Identifier::read(&asked.identifier)?;
         let entitled = self.acme_entitle(domain, client, std::slice::from_ref(&identifier), None)?;
-        let (now, token) = (self.acme_now(), token(&random()?));
-        let authorization = acme.authorize(client, &identifier, &entitled, &token, now.plus_millis(ORDER_MILLIS));
+        let now = self.acme_now();
+        let authorization = acme.authorize(client, &identifier, &entitled, now.plus_millis(ORDER_MILLIS))?;
         let id = acme.note(|tx| {
             check_rate(acme, tx, client, now)?;
             check_authorizations(acme, tx, client, now)?;
@@ -307,14 +307,14 @@ impl Acme {
         client: &Client,
         identifier: &Identifier,
         entitled: &Entitled,
-        token: &str,
         expires: Timestamp,
-    ) -> Authorization {
+    ) -> Result<Authorization, Problem> {
         if entitled.by_record {
-            return Authorization::by_record(client.id, identifier.clone(), expires);
+            return Ok(Authorization::by_record(client.id, identifier.clone(), expires));
         }
-        let methods: Vec<Method> = self.config.challenges.iter().copied().collect();
-        Authorization::to_prove(client.id, identifier.clone(), expires, token, &methods)
+        let methods = self.config.challenges.iter();
+        let ways = methods.map(|method| Ok((*method, token(&random()?)))).collect::<Result<Vec<_>, AppError>>()?;
+        Ok(Authorization::to_prove(client.id, identifier.clone(), expires, ways))
     }
 }
 
