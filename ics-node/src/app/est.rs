@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use der::Encode as _;
-use der::asn1::{ObjectIdentifier, SetOfVec};
+use der::asn1::SetOfVec;
+use der::{Any, Encode as _};
 use ics_core::identity::IdentityId;
 use ics_core::name::{Lookup, Name};
 use ics_core::vocabulary::{DomainName, KeyType, ProfileName};
@@ -127,7 +127,7 @@ impl App {
         let rules = sight.domain.descriptor().certificates.as_ref().ok_or_else(unknown)?;
         let name: ProfileName = profile.parse().map_err(|_| unknown())?;
         let profile = rules.profiles.get(&name).ok_or_else(unknown)?;
-        let attributes: der::Result<Vec<Attribute>> = profile.keys.iter().map(|key| attribute(*key)).collect();
+        let attributes: der::Result<Vec<Any>> = profile.keys.iter().map(|key| attribute(*key)).collect();
         attributes.and_then(|all| all.to_der()).map_err(|error| AppError::Internal(error.to_string()))
     }
 
@@ -152,14 +152,16 @@ impl App {
     }
 }
 
-fn attribute(key: KeyType) -> der::Result<Attribute> {
-    let (algorithm, curve): (ObjectIdentifier, Option<ObjectIdentifier>) = match key {
-        KeyType::P256 => (oid::EC_PUBLIC_KEY, Some(oid::P256)),
-        KeyType::P384 => (oid::EC_PUBLIC_KEY, Some(oid::P384)),
-        KeyType::P521 => (oid::EC_PUBLIC_KEY, Some(oid::P521)),
-        KeyType::Ed25519 => (oid::ED25519, None),
-        KeyType::Rsa => (oid::RSA, None),
+/// A curve stands in an attribute of elliptic keys; of other keys the algorithm says everything, and an attribute without a
+/// value would be none.
+fn attribute(key: KeyType) -> der::Result<Any> {
+    let curve = match key {
+        KeyType::P256 => oid::P256,
+        KeyType::P384 => oid::P384,
+        KeyType::P521 => oid::P521,
+        KeyType::Ed25519 => return Any::encode_from(&oid::ED25519),
+        KeyType::Rsa => return Any::encode_from(&oid::RSA),
     };
-    let values = curve.map(|curve| der::Any::encode_from(&curve)).transpose()?;
-    Ok(Attribute { oid: algorithm, values: SetOfVec::try_from(values.into_iter().collect::<Vec<_>>())? })
+    let values = SetOfVec::try_from(vec![Any::encode_from(&curve)?])?;
+    Any::encode_from(&Attribute { oid: oid::EC_PUBLIC_KEY, values })
 }

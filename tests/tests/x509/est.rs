@@ -191,4 +191,12 @@ fn what_clients_are_told_before() {
     get("/csrattrs");
     let text = bench.openssl("asn1parse -inform DER -in got.der");
     assert!(text.contains("id-ecPublicKey") && text.contains("prime256v1"), "{text}");
+    let is_bare = |line: &str, name: &str| line.contains("d=1") && line.contains("OBJECT") && line.contains(name);
+    for name in ["ED25519", "rsaEncryption"] {
+        assert!(text.lines().any(|line| is_bare(line, name)), "{name}: {text}");
+    }
+    assert!(
+        !text.lines().any(|line| line.contains("l=   0")),
+        "a set has one value at least (RFC 7030, 4.5.2): {text}"
+    );
 }
