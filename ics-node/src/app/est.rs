@@ -53,14 +53,16 @@ impl App {
     /// For which thing, and who asks.
     fn est_client(&self, asked: &EstRequest, csr: &[u8]) -> Result<(Requester, IdentityId), CertifyError> {
         if let Some(proven) = asked.proven {
-            let holder = self.holder_of(&asked.domain, *proven.as_bytes());
-            return match holder {
-                Ok(id) => Ok((Requester::Identity(id), id)),
+            match self.holder_of(&asked.domain, *proven.as_bytes()) {
+                Ok(id) => return Ok((Requester::Identity(id), id)),
+                // A registrar may show a certificate that says nothing here, and the password besides (RFC 7030, 3.2.3).
+                Err(CertifyError::UnknownIdentity(_)) if asked.basic.is_some() => {}
                 Err(CertifyError::UnknownIdentity(_)) => {
-                    Err(CertifyError::Unproven("no record here names the key of the certificate shown".to_owned()))
+                    let text = "no record here names the key of the certificate shown";
+                    return Err(CertifyError::Unproven(text.to_owned()));
                 }
-                Err(error) => Err(error),
-            };
+                Err(error) => return Err(error),
+            }
         }
         let (name, password) =
             asked.basic.as_ref().ok_or_else(|| CertifyError::Unproven("nothing was shown".to_owned()))?;

@@ -78,6 +78,18 @@ fn who_is_not_let_in() {
     for (path, csr, shown, expected) in [
         ("/simpleenroll", "device.csr", &[][..], "401"),
         ("/simpleenroll", "device.csr", &["--cert", "stranger.pem", "--key", "stranger.key"], "401"),
+        (
+            "/simplereenroll",
+            "device.csr",
+            &["--cert", "stranger.pem", "--key", "stranger.key", "--user", &registrar],
+            "401",
+        ),
+        (
+            "/simpleenroll",
+            "device.csr",
+            &["--cert", "stranger.pem", "--key", "stranger.key", "--user", "SN-7:wrong"],
+            "401",
+        ),
         ("/simpleenroll", "device.csr", &["--user", "SN-7:wrong"], "401"),
         ("/simplereenroll", "device.csr", &["--user", &registrar], "401"),
         (":none/simpleenroll", "device.csr", IDEVID, "403"),
@@ -92,6 +104,10 @@ fn who_is_not_let_in() {
     assert_eq!(world.size(), size, "nothing is stored");
     let (code, answer) = enroll(&bench, &node, "/simpleenroll", "device.csr", &["--user", &registrar]);
     assert_eq!(code, "200", "the registrar knows the device: {answer}");
+    bench.request("other", &[]);
+    let both = ["--cert", "stranger.pem", "--key", "stranger.key", "--user", &registrar];
+    let (code, answer) = enroll(&bench, &node, "/simpleenroll", "other.csr", &both);
+    assert_eq!(code, "200", "a certificate that says nothing takes nothing from the password: {answer}");
     // CMS, whole or broken, is what comes back, and no request.
     let size = world.size();
     let mut broken = bench.read("answer.p7");

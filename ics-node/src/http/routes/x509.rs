@@ -219,8 +219,9 @@ async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) 
         body::read(request, &mut payload.into_inner(), limits::CSR_BYTES * 2).await?
     };
     let proven = request.conn_data::<ProvenKey>().map(|key| key.0);
-    let basic = basic(request)?;
-    if proven.is_none() && (again || basic.is_none()) {
+    // What is renewed is shown by TLS, and by nothing else (RFC 7030, 4.2.2).
+    let basic = basic(request)?.filter(|_| !again);
+    if proven.is_none() && basic.is_none() {
         let text = if again {
             "show the certificate that is to be renewed, by TLS"
         } else {
