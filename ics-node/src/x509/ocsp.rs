@@ -1,6 +1,6 @@
 //! OCSP (RFC 6960): questions and signed answers, also in the form of RFC 5019.
 
-use der::asn1::{Null, OctetString};
+use der::asn1::{Null, OctetString, OctetStringRef};
 use der::{Decode as _, Encode as _};
 use ics_core::limits;
 use ics_core::openpgp::signer::Signer;
@@ -93,7 +93,8 @@ impl Questions {
 /// Old clients send the octets without the OCTET STRING around them; they get back what they sent.
 fn nonce(extension: &Extension) -> Result<Vec<u8>, OcspError> {
     let octets = extension.extn_value.as_bytes();
-    if NONCE_BYTES.contains(&octets.len().saturating_sub(2)) { Ok(octets.to_vec()) } else { Err(OcspError::Malformed) }
+    let length = OctetStringRef::from_der(octets).map_or(octets.len(), |inner| inner.as_bytes().len());
+    if NONCE_BYTES.contains(&length) { Ok(octets.to_vec()) } else { Err(OcspError::Malformed) }
 }
 
 impl Question {
@@ -191,4 +192,24 @@ fn status(state: State) -> der::Result<CertStatus> {
             revocation_reason: Some(reason.to_x509()).filter(|_| reason.code() != 0),
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9654, 2.1: servers take nonces of up to 128 octets, whose header has three.
+    #[test]
+    fn nonces_of_all_lengths_that_are_allowed() {
+        let taken = |octets: &[u8]| {
+            let extn_value = OctetString::new(octets).expect("octets");
+            nonce(&Extension { extn_id: oid::OCSP_NONCE, critical: false, extn_value })
+        };
+        for (length, is_taken) in [(0, false), (1, true), (32, true), (127, true), (128, true), (129, false)] {
+            let bare = vec![7_u8; length];
+            let whole = OctetString::new(bare.as_slice()).expect("octets").to_der().expect("DER");
+            assert_eq!(taken(&whole), if is_taken { Ok(whole) } else { Err(OcspError::Malformed) }, "{length}");
+            assert_eq!(taken(&bare), if is_taken { Ok(bare) } else { Err(OcspError::Malformed) }, "{length}, bare");
+        }
+    }
 }
