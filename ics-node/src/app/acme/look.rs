@@ -149,13 +149,19 @@ async fn addresses(host: &str, port: u16, config: &AcmeConfig) -> Result<Vec<Soc
     let known: Vec<IpAddr> = match config.hosts.get(host) {
         Some(address) => vec![*address],
         None => {
-            let found = tokio::net::lookup_host((host, port)).await;
+            let found = tokio::net::lookup_host((absolute(host), port)).await;
             let found = found.map_err(|error| Problem::new(Kind::Dns, format!("`{host}`: {error}")))?;
             found.map(|address| address.ip()).collect()
         }
     };
     let allowed = known.into_iter().filter(|address| config.may_ask(*address));
     Ok(allowed.map(|address| SocketAddr::new(address, port)).collect())
+}
+
+/// The name as it is: without the dot at its end, the search list of the node's machine would be tried as well, and
+/// somebody else's server below one of its domains would prove the name.
+fn absolute(host: &str) -> String {
+    format!("{host}.")
 }
 
 fn incorrect(detail: String) -> Problem {
@@ -212,5 +218,15 @@ impl ServerCertVerifier for Anybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_search_list_is_tried() {
+        assert_eq!(absolute("gw.acme.example"), "gw.acme.example.");
     }
 }
