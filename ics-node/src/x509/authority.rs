@@ -321,7 +321,8 @@ pub fn issue_authority(
     let own_id = sha1(key.subject_public_key.raw_bytes()).to_vec();
     let above_id = above.map_or_else(|| own_id.clone(), |above| above.key_id.clone());
     let basic = BasicConstraints { ca: true, path_len_constraint: above.map(|_| new.path_length) };
-    let usage = KeyUsages::KeyCertSign | KeyUsages::CRLSign;
+    // OCSP answers are signed with the same key, and that is neither of the others (RFC 5280, 4.2.1.3).
+    let usage = KeyUsages::DigitalSignature | KeyUsages::KeyCertSign | KeyUsages::CRLSign;
     let mut extensions = vec![
         extension(oid::BASIC_CONSTRAINTS, true, &basic)?,
         extension(oid::KEY_USAGE, true, &KeyUsage(usage))?,

@@ -65,7 +65,13 @@ fn a_root_offline_and_an_issuer_in_a_token() {
     );
     bench.openssl("verify -x509_strict -CAfile root.pem issuer.pem");
     let text = bench.openssl("x509 -in issuer.pem -noout -text");
-    for expected in ["pathlen:0", "DNS:acme.example", "TLS Web Client Authentication", "CN = Issuing"] {
+    for expected in [
+        "Digital Signature, Certificate Sign, CRL Sign",
+        "pathlen:0",
+        "DNS:acme.example",
+        "TLS Web Client Authentication",
+        "CN = Issuing",
+    ] {
         assert!(text.contains(expected), "`{expected}` is not in {text}");
     }
     done(&bench, "offline", "ca crl --certificate root.pem --out root.crl");
