@@ -109,6 +109,8 @@ struct Tracker {
 struct List {
     revoked: BTreeMap<SerialNumber, (Revoked, Option<Timestamp>)>,
     signed: Option<(SignedList, Timestamp)>,
+    /// When the last list was made, be it of what is no longer so.
+    made: Option<Timestamp>,
 }
 
 /// Who makes a list, and how.
@@ -132,6 +134,8 @@ struct Found {
     certificate: Certificate,
     id: IdentityId,
     revoked: Option<Revoked>,
+    /// Whether its time is over: then the record says no more whether it was revoked.
+    is_over: bool,
     /// When the record changes by time alone, for other reasons than that a certificate ends: those leave their list by
     /// themselves.
     turns: Option<Timestamp>,
@@ -394,7 +398,7 @@ impl Tracker {
             self.schedule.entry(turns).or_default().insert(found.id);
         }
         if let Some(list) = self.lists.get_mut(place) {
-            list.put(&found.certificate, found.revoked);
+            list.put(found);
         }
     }
 
@@ -415,7 +419,8 @@ impl Found {
         };
         let others = record.statements.iter().filter(|listed| listed.act != Act::Issued);
         let turns = others.flat_map(|listed| [listed.from, listed.until]).flatten().filter(|bound| *bound > now).min();
-        Some(Self { certificate, id: issued.subject_id(), revoked, turns })
+        let is_over = certificate.until.is_some_and(|until| until <= now);
+        Some(Self { certificate, id: issued.subject_id(), revoked, is_over, turns })
     }
 }
 
@@ -433,14 +438,14 @@ impl Certificate {
 }
 
 impl List {
-    fn put(&mut self, certificate: &Certificate, after: Option<Revoked>) {
+    fn put(&mut self, Found { certificate, revoked: after, is_over, .. }: &Found) {
         let before = self.revoked.get(&certificate.serial).map(|(revoked, _)| *revoked);
-        if before == after {
+        if *is_over || before == *after {
             return;
         }
         self.signed = None;
         match after {
-            Some(revoked) => self.revoked.insert(certificate.serial, (revoked, certificate.until)),
+            Some(revoked) => self.revoked.insert(certificate.serial, (*revoked, certificate.until)),
             None => self.revoked.remove(&certificate.serial),
         };
     }
@@ -457,8 +462,9 @@ impl List {
         {
             return Ok(list.clone());
         }
-        // What has ended is on no list any more, but for holds and others alike once after that (RFC 5280, 3.3).
-        self.revoked.retain(|_, (_, until)| until.is_none_or(|until| until > now));
+        // What has ended leaves the list once it was on one that was made after that (RFC 5280, 3.3).
+        let made = self.made.replace(now);
+        self.revoked.retain(|_, (_, until)| until.is_none_or(|until| made.is_none_or(|made| until > made)));
         let revoked = self.revoked.iter().map(|(serial, (revoked, _))| (*serial, *revoked)).collect();
         let hold = rules.answers_hold * 1000;
         let urls = layout.urls(&issuer_id(authority), shard);

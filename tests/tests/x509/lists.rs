@@ -103,6 +103,24 @@ fn another_division_leaves_nothing_off_the_list_that_a_certificate_names() {
     }
 }
 
+/// RFC 5280, 3.3.
+#[test]
+fn what_has_ended_is_once_more_on_a_list() {
+    let world = World::new();
+    world.submit([8, 12, 16].map(|seed| introduction(seed, &[])).into());
+    issue(&world, &[12, 16]);
+    let now = world.app.clock().now();
+    world.claim_period(8, 1, (now, now.plus_millis(3_000)), "ldevid");
+    let suspend = |seed| status(seed, &controller(), "security-controller", "suspended", &[]);
+    world.submit(vec![suspend(8)]);
+    assert_eq!(listed(&world, 8), "0");
+    std::thread::sleep(std::time::Duration::from_millis(3_100));
+    world.submit(vec![suspend(12)]);
+    assert_eq!([8, 12].map(|seed| listed(&world, seed)), ["0", "0"], "once after its end");
+    world.submit(vec![suspend(16)]);
+    assert_eq!([8, 12, 16].map(|seed| listed(&world, seed)), ["", "0", "0"], "and then no more");
+}
+
 /// Ends the others with the test, however it ends.
 struct End<'a>(&'a AtomicBool);
 
