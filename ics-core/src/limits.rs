@@ -99,12 +99,15 @@ pub const EVIDENCE_BYTES: usize = 64 * 1024 * 1024;
 pub const CASE_BYTES: usize = 2 * EVIDENCE_BYTES;
 /// Entries of one piece of evidence in a case: the checker's work grows with their square.
 pub const CASE_ENTRIES: usize = 1_024;
-/// Statements about one identity, or about groups with one selector, from which on only first blocks are admitted: the
-/// rest of [`RECORD_STATEMENTS`] is kept for them.
+/// Statements about one identity, or about groups with one selector, from which on only first blocks are admitted, and
+/// that signers take back what they said: the rest of [`RECORD_STATEMENTS`] is kept for them.
 pub const RECORD_STATEMENTS_OPEN: usize = 3_072;
+/// Those from which on only first blocks are.
+pub const RECORD_STATEMENTS_ENDS: usize = 3_584;
 /// Different values of one selecting attribute that the statements about one identity may give.
 pub const SELECTING_VALUES: usize = 4;
-/// Statements by one signer about one identity in one domain, unless the descriptor says otherwise.
+/// Statements by one signer about one identity in one domain, unless the descriptor says otherwise. Certificates whose
+/// time is over are none of them.
 pub const STATEMENTS_PER_SIGNER_AND_IDENTITY: usize = 256;
 /// Bytes of HTTP request headers.
 pub const HTTP_HEADER_BYTES: usize = 16 * 1024;

@@ -158,18 +158,40 @@ impl<'a> Next<'a> {
     /// Rule 1.9.
     fn has_room(&self) -> bool {
         let signer = self.s.signer();
-        let beside: BTreeMap<u64, _> =
-            self.before.iter().filter(|it| self.is_beside(it)).map(|it| (it.index(), it.signer())).collect();
+        let beside: BTreeMap<u64, &Logged> =
+            self.before.iter().filter(|it| self.is_beside(it)).map(|it| (it.index(), it)).collect();
         let quota = self.scene.descriptor().limits.statements_per_signer_and_identity;
         let quota = quota.unwrap_or(limits::STATEMENTS_PER_SIGNER_AND_IDENTITY);
-        let own = beside.values().filter(|other| **other == signer).count();
+        let said: Vec<&Logged> = beside.values().copied().filter(|other| other.signer() == signer).collect();
+        let is_over = |it: &Logged| {
+            it.claims().act == Act::Issued && it.claims().until.is_some_and(|until| until <= self.s.admitted_at())
+        };
+        let ends_over = |it: &Logged| {
+            let named = &it.claims().supersedes;
+            let is_one = |id: &StatementId| said.iter().any(|old| old.id() == *id && is_over(old));
+            it.claims().act == Act::Withdrawal && !named.is_empty() && named.iter().all(is_one)
+        };
+        let own = said.iter().filter(|it| !is_over(it) && !ends_over(it)).count();
         let has_blocked = self.judgement.judged.iter().any(|it| {
             let blocks = counts(it.rule) && it.effect.is_some_and(Effect::blocks);
             blocks && it.said.signer() == signer && self.is_beside(it.said)
         });
         let is_first_block = self.scene.effect(self.s).is_some_and(Effect::blocks) && !has_blocked;
-        beside.len() < limits::RECORD_STATEMENTS
-            && (is_first_block || own < quota && beside.len() < limits::RECORD_STATEMENTS_OPEN)
+        let takes_back_own = self.judgement.judged.iter().any(|it| {
+            let is_block = it.effect.is_some_and(Effect::blocks);
+            let is_own = takes_back(self.s, it.said) && self.is_beside(it.said);
+            counts(it.rule) && !is_block && is_own && self.s.claims().supersedes.contains(&it.said.id())
+        });
+        let most = if is_first_block {
+            limits::RECORD_STATEMENTS
+        } else if takes_back_own {
+            limits::RECORD_STATEMENTS_ENDS
+        } else if own < quota {
+            limits::RECORD_STATEMENTS_OPEN
+        } else {
+            0
+        };
+        beside.len() < most
     }
 
     /// Rule 1.10.

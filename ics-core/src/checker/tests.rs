@@ -8,12 +8,15 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::TestRunner;
 
+use super::admitted::is_admitted;
 use super::mutants::mutants;
+use super::standing::Scene;
 use super::{Premises, Sought, check};
 use crate::descriptor::Freshness;
-use crate::domain::Domain;
+use crate::domain::{Context, Domain, Refusal};
 use crate::log::Hash;
 use crate::log::checkpoint::Origin;
+use crate::policy::Cache;
 use crate::record::properties::{domains, drafts, logs};
 use crate::record::specification::Specification;
 use crate::record::{Logged, Record, resolve};
@@ -271,5 +274,49 @@ fn a_broken_rule_is_found() {
             check(&given, &premises).is_err()
         });
         assert!(found, "an evaluator for which {what} passes");
+    }
+}
+
+/// Whether the last draft is admitted as the next entry behind the others, where each signer may say three things: by both
+/// programs alike.
+fn admits(drafts: &[Draft]) -> bool {
+    let (last, before) = drafts.split_last().expect("a statement to check");
+    let (s, before): (Logged, Vec<Logged>) = (last.clone().log(), before.iter().cloned().map(Draft::log).collect());
+    let limited = changed(0, |descriptor| descriptor.limits.statements_per_signer_and_identity = Some(3));
+    let domain = grown(limited, s.index());
+    let context = Context { about: &before, groups: &[], unseen: false };
+    let decided = domain.check(&s, &context, &mut Cache::default());
+    let chain = domain.chain();
+    let scene = Scene { chain: &chain, statements: &before, thing: device(), before: s.index(), at: s.admitted_at() };
+    assert_eq!(decided.is_ok(), is_admitted(scene, &s, domain.last_admitted_at(), false), "{decided:?}: {drafts:#?}");
+    assert!(matches!(decided, Ok(_) | Err(Refusal::Quota(3))), "{decided:?}");
+    decided.is_ok()
+}
+
+#[test]
+fn a_quota_keeps_nobody_from_taking_back_what_he_said() {
+    let issued = |n| say(n, KEEPER, "maintainer", Act::Issued).until(10);
+    let ends = |n, ended| say(n, KEEPER, "maintainer", Act::Withdrawal).ends(ended);
+    let three = || (1..=3).map(issued).collect::<Vec<_>>();
+    let approvals = || (1..=3).map(|n| say(n, KEEPER, "maintainer", Act::Approval).until(10));
+    let stolen = status(4, KEEPER, "maintainer", "stolen");
+    for (what, drafts, admitted) in [
+        ("a fourth certificate", [three(), vec![issued(4)]].concat(), false),
+        ("one is revoked", [three(), vec![ends(4, 1)]].concat(), true),
+        ("and all", [three(), vec![ends(4, 1), ends(5, 2), ends(6, 3)]].concat(), true),
+        ("none twice", [three(), vec![ends(4, 1), ends(5, 1)]].concat(), false),
+        ("that makes no room", [three(), vec![ends(4, 1), issued(5)]].concat(), false),
+        ("their time is over in a moment", [three(), vec![issued(9)]].concat(), false),
+        ("it is over", [three(), vec![issued(10)]].concat(), true),
+        (
+            "nor is it counted that they were revoked",
+            [three(), vec![ends(4, 1), ends(5, 2)], (10..13).map(|n| issued(n).until(20)).collect()].concat(),
+            true,
+        ),
+        ("other statements count after their time", approvals().chain([issued(11)]).collect(), false),
+        ("they are taken back as well", approvals().chain([ends(4, 1)]).collect(), true),
+        ("a block is not", approvals().chain([stolen, ends(5, 4)]).collect(), false),
+    ] {
+        assert_eq!(admits(&drafts), admitted, "{what}");
     }
 }

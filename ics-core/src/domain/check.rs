@@ -249,12 +249,37 @@ impl Checked<'_> {
             || selector(self.entry).is_some_and(|key| selector(other) == Some(key))
     }
 
-    /// A signer's quota and what is left for others never keep him from blocking what he does not block yet.
+    /// Whether it takes back something that its signer said and that stands. Each statement is taken back so only once.
+    /// Blocks are left out: who sets one and takes it back again and again would fill the record.
+    fn takes_back_own(&self) -> bool {
+        let ends = &self.entry.claims().supersedes;
+        self.scene.judged.iter().any(|it| {
+            let may_stay = it.stands() && !it.effect.is_some_and(Effect::blocks);
+            may_stay && ends.contains(&it.logged.id()) && takes_back(self.entry, it.logged) && self.is_beside(it.logged)
+        })
+    }
+
+    /// How many of these the quota of their signer counts: neither a certificate whose time was over when this statement
+    /// was admitted, nor that it was taken back. Else whoever issues short ones could soon say nothing more.
+    fn counted(&self, own: &[&Logged]) -> usize {
+        let is_over = |it: &&&Logged| {
+            it.act() == Act::Issued && it.claims().until.is_some_and(|until| until <= self.entry.admitted_at())
+        };
+        let over: BTreeSet<StatementId> = own.iter().filter(is_over).map(|it| it.id()).collect();
+        let ends_over = |it: &Logged| {
+            let ends = &it.claims().supersedes;
+            it.act() == Act::Withdrawal && !ends.is_empty() && ends.iter().all(|id| over.contains(id))
+        };
+        own.iter().filter(|it| !over.contains(&it.id()) && !ends_over(it)).count()
+    }
+
+    /// A signer's quota and what is left for others never keep him from blocking what he does not block yet, and his quota
+    /// never from taking back what he said, as certificates are revoked.
     fn check_quota(&self) -> Result<(), Refusal> {
         let signer = self.entry.signer();
         let all = self.context.about.iter().chain(self.context.groups).filter(|other| self.is_beside(other));
-        let signers: BTreeMap<u64, _> = all.map(|other| (other.index(), other.signer())).collect();
-        if signers.len() >= limits::RECORD_STATEMENTS {
+        let beside: BTreeMap<u64, &Logged> = all.map(|other| (other.index(), other)).collect();
+        if beside.len() >= limits::RECORD_STATEMENTS {
             return Err(Refusal::RecordFull);
         }
         let has_blocked = self.scene.judged.iter().any(|it| {
@@ -264,11 +289,15 @@ impl Checked<'_> {
         if self.effect.is_some_and(Effect::blocks) && !has_blocked {
             return Ok(());
         }
+        if self.takes_back_own() {
+            return if beside.len() < limits::RECORD_STATEMENTS_ENDS { Ok(()) } else { Err(Refusal::RecordFull) };
+        }
         let quota = self.domain.descriptor().limits.statements_per_signer_and_identity();
-        if signers.values().filter(|other| **other == signer).count() >= quota {
+        let own: Vec<&Logged> = beside.values().copied().filter(|other| other.signer() == signer).collect();
+        if self.counted(&own) >= quota {
             return Err(Refusal::Quota(quota));
         }
-        if signers.len() >= limits::RECORD_STATEMENTS_OPEN { Err(Refusal::RecordFull) } else { Ok(()) }
+        if beside.len() >= limits::RECORD_STATEMENTS_OPEN { Err(Refusal::RecordFull) } else { Ok(()) }
     }
 
     /// Groups are looked up by every combination of values: few values, bounded work.

@@ -172,8 +172,8 @@ pub enum Refusal {
     #[error("the signer has made {0} statements about this identity, which is his quota in this domain")]
     Quota(usize),
     /// All signers together have.
-    #[error("there are {max} statements or more about this identity in this domain: only a first block is still admitted",
-        max = limits::RECORD_STATEMENTS_OPEN)]
+    #[error("there are {max} statements or more about this identity in this domain: only first blocks and, for a while, \
+        withdrawals are admitted", max = limits::RECORD_STATEMENTS_OPEN)]
     RecordFull,
     /// The access rules do not permit it.
     #[error("the domain's access rules do not permit it{}", because(.rules, .errors))]

@@ -253,6 +253,15 @@ fn bounds_on_what_all_say() {
     assert_eq!(check(&drafts), Err(Refusal::RecordFull));
     drafts.push(status(5_001, CONTROLLER, "security-controller", "suspended"));
     assert!(check(&drafts).is_ok());
+    // Up to another bound everybody takes back what he said.
+    let ends = |count: usize| {
+        let mut drafts = vec![say(1, KEEPER, "maintainer", Act::Approval)];
+        drafts.extend((2..).map(said).take(count - 1));
+        drafts.push(withdrawal(9_000, KEEPER, "maintainer").ends(1));
+        check(&drafts)
+    };
+    assert!(ends(limits::RECORD_STATEMENTS_ENDS - 1).is_ok());
+    assert_eq!(ends(limits::RECORD_STATEMENTS_ENDS), Err(Refusal::RecordFull));
     drafts.splice(..0, (6_000..).map(said).take(limits::RECORD_STATEMENTS - drafts.len() + 1));
     assert_eq!(check_in(domain(), &drafts), Err(Refusal::RecordFull));
 }
