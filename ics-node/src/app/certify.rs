@@ -15,6 +15,8 @@
 //!   no race gets past that.
 //! - A certificate is revoked by what the log says: a status that blocks the thing, or a withdrawal of its `issued`
 //!   statement ([`App::revoke_certificate`]) whose `reason` is a name of RFC 5280 (`keyCompromise`). Nothing else is kept.
+//! - Who answers OCSP speaks for the issuer: such a certificate is the operator's to ask for, or that of a signer in a role
+//!   that the profile names, and nothing gets it for itself.
 //! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again.
 //! - Whoever has a certificate revoked that is not his own is named in the reason (`privilegeWithdrawn; asked by …`). Then
 //!   its key gets no other one, and where a signer asked who sets the thing's status, nor does the thing, by any door,
@@ -37,7 +39,7 @@ use ics_core::openpgp::signer::Signer;
 use ics_core::record::{Logged, Posting, Record};
 use ics_core::statement::{Claims, Draft, DraftSubject, Subject};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, DomainName, Effect, ProfileName, Requirement, Role};
+use ics_core::vocabulary::{Act, CertificateUse, DomainName, Effect, ProfileName, Requirement, Role};
 
 pub use self::error::{CertifyError, CertifyFault};
 pub use self::revoke::Revoker;
@@ -416,6 +418,9 @@ impl Issuing<'_> {
             || CertifyError::UnknownProfile { domain: self.hosted.name.clone(), profile: profile.to_string() };
         let profile = self.rules.profiles.get(profile).ok_or_else(unknown)?;
         let may = match requester {
+            // Whoever answers OCSP speaks for the issuer about the things of others (RFC 6960, 4.2.2.2): nothing may do so
+            // because it is in use.
+            Requester::Identity(_) if profile.uses.contains(&CertificateUse::Ocsp) => false,
             Requester::Identity(asks) => asks == record.identity.id,
             Requester::Signer(signer) => {
                 let roles = record.roles_of(self.sight.domain.descriptor(), &signer);

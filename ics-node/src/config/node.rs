@@ -82,7 +82,8 @@ pub struct TlsConfig {
 pub struct ResponderConfig {
     /// The secret key among those of the home directory.
     pub key: String,
-    /// The certificate that an issuer has given it for answering OCSP, PEM.
+    /// The certificate that an issuer has given it for answering OCSP, PEM. The issuer's operator asks for it, by EST as
+    /// the registrar.
     pub certificate: PathBuf,
 }
 

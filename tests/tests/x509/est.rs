@@ -48,6 +48,8 @@ fn an_idevid_obtains_an_ldevid() {
     let (code, answer) = enroll(&bench, &node, "/simpleenroll", "device.csr", IDEVID);
     assert_eq!(code, "200", "{answer}");
     bench.openssl("verify -x509_strict -purpose sslclient -CAfile root.pem -untrusted issuer.pem answer.pem");
+    let (code, answer) = enroll(&bench, &node, ":ocsp/simpleenroll", "device.csr", IDEVID);
+    assert_eq!(code, "403", "it does not answer for the issuer: {answer}");
 
     std::fs::copy(bench.path().join("answer.pem"), bench.path().join("ldevid.pem")).expect("copies");
     bench.request("renewed", &[]);

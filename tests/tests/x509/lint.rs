@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use ics_node::app::{Depth, IssuerKey};
+use ics_node::app::{Depth, IssuerKey, Requester};
 use ics_node::x509::{ca_request, issuer_id};
 
 use crate::tools::{Bench, said};
-use crate::world::{World, authority, controller, domain, owner, p256, status};
+use crate::world::{World, authority, controller, domain, id, owner, p256, status};
 
 /// What is found and is no fault. RFC 5280, 4.2.1.6, takes any URI with a scheme; pkilint's parser knows no URNs.
 const ALLOWED: [&str; 1] = ["pkix.invalid_uri_syntax"];
@@ -51,7 +51,7 @@ fn pkilint_finds_nothing() {
     }
     let delegate = p256();
     let request = ca_request(&*delegate, "answers", None).expect("a request");
-    let answers_by = world.certify(7, "ocsp", &request).expect("ocsp").certificate;
+    let answers_by = world.certify_as(Requester::Operator, id(7), "ocsp", &request).expect("ocsp").certificate;
     bench.file("ocsp.der", &answers_by);
     for name in ["root", "issuer", "idevid", "ldevid", "server", "ocsp"] {
         bench.openssl(&format!("x509 -inform DER -in {name}.der -out {name}.pem"));

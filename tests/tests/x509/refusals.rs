@@ -1,10 +1,11 @@
 //! What nobody gets: the protocol's own error, nothing issued, nothing stored.
 
 use ics_core::limits;
-use ics_node::app::CertifyFault;
+use ics_core::openpgp::signer::Signer;
+use ics_node::app::{CertifyFault, Requester};
 
 use crate::tools::Bench;
-use crate::world::{World, introduction, maker, status};
+use crate::world::{World, controller, id, introduction, maker, owner, status};
 
 /// Asks for a certificate that is refused: whose fault, and words of the reason. The log is as it was.
 fn refused(world: &World, profile: &str, csr: &[u8], fault: CertifyFault, words: &str) {
@@ -102,4 +103,26 @@ fn names_outside_of_the_issuers_constraints() {
             }
         }
     }
+}
+
+/// Whoever has such a certificate says `good` of the things of others.
+#[test]
+fn nothing_answers_ocsp_because_it_is_in_use() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let csr = bench.request("answers", &[]);
+    refused(&world, "ocsp", &csr, CertifyFault::Denied, "gives this requester no right");
+    let by = |signer: &dyn Signer| Requester::Signer(signer.public_key().fingerprint());
+    for other in [by(&controller()), by(&owner())] {
+        let error = world.certify_as(other, id(7), "ocsp", &csr).expect_err("the profile does not name his role");
+        assert_eq!(error.fault(), CertifyFault::Denied, "{error}");
+    }
+    world.certify_as(by(&maker()), id(7), "ocsp", &csr).expect("the profile names his role");
+    // As `ics ca import` makes it: no signer may ask.
+    world.change(|descriptor| {
+        let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
+        profiles.values_mut().for_each(|profile| profile.requesters.clear());
+    });
+    world.certify_as(by(&maker()), id(7), "ocsp", &csr).expect_err("nobody is named");
+    refused(&world, "ocsp", &csr, CertifyFault::Denied, "gives this requester no right");
+    world.certify_as(Requester::Operator, id(7), "ocsp", &csr).expect("the operator may");
 }

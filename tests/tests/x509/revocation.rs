@@ -308,7 +308,7 @@ fn a_delegate_answers_where_the_issuer_is_not() {
     issued(&world, &bench);
     let delegate = p256();
     let request = ca_request(&*delegate, "answers", None).expect("a request");
-    let answers_by = world.certify(7, "ocsp", &request).expect("is issued").certificate;
+    let answers_by = world.certify_as(Requester::Operator, id(7), "ocsp", &request).expect("is issued").certificate;
     let key = IssuerKey { signer: delegate, certificate: Vec::new().into(), answers_by: Some(answers_by.into()) };
     let world = world.with_key(key);
     let node = Node::start(&world.app);
