@@ -11,7 +11,7 @@ pub use check::{Admitted, Context};
 pub use erase::Erasable;
 pub use refusal::{Fault, Refusal};
 
-use crate::descriptor::{Descriptor, Source};
+use crate::descriptor::{Compromise, Descriptor, Source};
 use crate::identity::Fingerprint;
 use crate::log::checkpoint::Origin;
 use crate::log::entry::LeafData;
@@ -245,6 +245,15 @@ impl Domain {
         core::iter::once((self.name(), statement.index()))
             .chain(sources)
             .any(|(domain, index)| from(domain).is_some_and(|from| from <= index))
+    }
+
+    /// Whether a signer's key is declared compromised by now, so that who has it may no longer be he: from an entry of this
+    /// log on that is there or comes next, or in another log, of which nobody here knows how long it is.
+    #[must_use]
+    pub fn is_key_compromised(&self, signer: &Fingerprint) -> bool {
+        let has_begun =
+            |it: &Compromise| it.signer == *signer && (it.domain != *self.name() || it.from_index <= self.size);
+        self.descriptor().compromised.iter().any(has_begun)
     }
 }
 

@@ -30,6 +30,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ics_core::descriptor::{CertificateProfile, Certificates, ISSUER_ROLE};
+use ics_core::domain::Domain;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::name::{Lookup, Name};
@@ -423,8 +424,7 @@ impl Issuing<'_> {
             Requester::Identity(_) if profile.uses.contains(&CertificateUse::Ocsp) => false,
             Requester::Identity(asks) => asks == record.identity.id,
             Requester::Signer(signer) => {
-                let roles = record.roles_of(self.sight.domain.descriptor(), &signer);
-                !roles.is_disjoint(&profile.requesters)
+                !roles_to_ask(&self.sight.domain, record, &signer).is_disjoint(&profile.requesters)
             }
             Requester::Operator => true,
         };
@@ -466,6 +466,12 @@ impl Issuing<'_> {
         let role: Role = ISSUER_ROLE.parse().map_err(|_| AppError::Internal("the role of issuers".to_owned()))?;
         Ok(Claims::new(act, role, self.hosted.name.clone()))
     }
+}
+
+/// The roles over a thing in which a signer asks for its certificates, or for their end: none once his key is declared
+/// compromised, since nobody knows then who asks.
+pub(super) fn roles_to_ask(domain: &Domain, record: &Record, signer: &Fingerprint) -> BTreeSet<Role> {
+    if domain.is_key_compromised(signer) { BTreeSet::new() } else { record.roles_of(domain.descriptor(), signer) }
 }
 
 /// Whether the holder of a role over a thing says what its status is, and so may have its certificates revoked.

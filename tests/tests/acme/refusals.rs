@@ -1,11 +1,16 @@
 //! What no client should send: the protocol's own error, nothing issued, nothing stored.
 
+use std::cell::RefCell;
+
+use ics_core::descriptor::Compromise;
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::signer::Signer;
 use ics_node::config::AcmeConfig;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Client, jwk, wanted};
+use crate::client::{Answer, Client, first_der, jwk, wanted};
 use crate::support::Server;
-use crate::world::{introduction, maker, owner, status};
+use crate::world::{CREATED, controller, domain, introduction, maker, owner, signer, status};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
@@ -189,4 +194,53 @@ fn an_account_asks_for_so_much_in_an_hour() {
     authorize().is(201);
     authorize().fails(429, "rateLimited");
     maker.order(&[URN]).is(201);
+}
+
+/// Clients with accounts that they have, each with the seed of its key and its URL.
+fn again<'s>(server: &'s Server, bound: &[(u8, Option<String>); 2]) -> [Client<'s>; 2] {
+    bound.clone().map(|(seed, kid)| Client { kid: RefCell::new(kid), ..Client::new(server, seed) })
+}
+
+/// Whoever has stolen a signer's key asks for nothing any more: neither as the signer, nor by what he had bound before.
+#[test]
+fn a_signer_whose_key_is_declared_compromised_asks_for_nothing() {
+    let mut server = Server::start();
+    let csr = server.bench.request("device", &[]);
+    let certificate = first_der(&Client::thing(&server, 7).certificate(&[URN], &csr).0);
+    let helper = signer(40);
+    server.world.change(|descriptor| {
+        let manufacturers = descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("the role");
+        manufacturers.signers.insert(helper.public_key().fingerprint());
+    });
+    server.world.submit(vec![Certificate::make(&helper, "Helper", CREATED, &[2; 32]).expect("a certificate")]);
+    let waiting = server.credential(&helper);
+    let bound = [(41, &helper as &dyn Signer), (42, &controller() as &dyn Signer)].map(|(seed, signer)| {
+        let client = Client::bound(&server, seed, &server.credential(signer));
+        (seed, client.kid.take())
+    });
+    let compromised = |server: &mut Server, from_index| {
+        server.world.change(|descriptor| {
+            let signers = [helper.public_key().fingerprint(), controller().public_key().fingerprint()];
+            let declared = signers.map(|signer| Compromise { signer, domain: domain(), from_index });
+            descriptor.compromised = declared.into();
+        });
+    };
+    compromised(&mut server, 1_000);
+    let [helps, _] = again(&server, &bound);
+    helps.order(&[URN]).is(201);
+    let size = server.world.size();
+    compromised(&mut server, size);
+    let [helps, watches] = again(&server, &bound);
+    let detail = helps.order(&[URN]).fails(403, "unauthorized");
+    assert!(detail.contains("is declared compromised"), "{detail}");
+    for client in [&helps, &watches] {
+        client.revoke(&certificate, None).fails(403, "unauthorized");
+    }
+    let stranger = Client::new(&server, 43);
+    let binding = stranger.binding(&waiting.kid, &waiting.hmac_key, &stranger.url("new-account"));
+    stranger.register(&json!({"externalAccountBinding": binding})).fails(403, "unauthorized");
+    let id = helper.public_key().fingerprint().to_string();
+    let refused = server.world.app.acme_credential_challenge(&domain(), &id).expect_err("no binding");
+    assert!(refused.to_string().contains("is declared compromised"), "{refused}");
+    assert_eq!(server.world.size(), size + 1, "nothing but the descriptor is stored");
 }

@@ -1,5 +1,11 @@
 //! Who has a certificate revoked, why, and what that keeps from being issued again; and a status, which no door gets past.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use ics_core::descriptor::Descriptor;
+use ics_core::identity::Fingerprint;
+use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::vocabulary::Act;
 use ics_node::app::{CertifyFault, Reader, Requester, Revoker};
@@ -7,7 +13,7 @@ use ics_node::x509::{Reason, SerialNumber, Shown};
 
 use crate::client::{Client, first_der};
 use crate::support::Server;
-use crate::world::{controller, domain, id, maker, owner, status};
+use crate::world::{CREATED, controller, domain, id, maker, owner, signer, status};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 
@@ -129,6 +135,40 @@ fn whoever_may_have_certificates_for_all_its_names() {
     let detail = maker.finalize(&order, &story.csr).fails(400, "badPublicKey");
     assert!(detail.contains("a newer status that permits lifts it"), "{detail}");
     maker.finalize(&order, &story.server.bench.request("another", &[])).is(200);
+}
+
+fn manufacturers(descriptor: &mut Descriptor) -> &mut BTreeSet<Fingerprint> {
+    &mut descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("the role").signers
+}
+
+/// What the record gave a right to once is not proven: who has lost his role has nothing to show.
+#[test]
+fn who_has_lost_his_role_controls_no_names() {
+    let mut server = Server::start();
+    let host = ("dns", "pump-7.acme.example");
+    let csr = server.bench.request("device", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    let certificate = first_der(&Client::thing(&server, 7).certificate(&[host], &csr).0);
+    let helper = signer(40);
+    let fingerprint = helper.public_key().fingerprint();
+    server.world.change(|descriptor| {
+        manufacturers(descriptor).insert(fingerprint);
+    });
+    server.world.submit(vec![Certificate::make(&helper, "Helper", CREATED, &[2; 32]).expect("a certificate")]);
+    let kid = {
+        let client = Client::bound(&server, 41, &server.credential(&helper));
+        client.order(&[host]).is(201);
+        client.kid.take()
+    };
+    server.world.change(|descriptor| {
+        manufacturers(descriptor).remove(&fingerprint);
+    });
+    let client = Client { kid: RefCell::new(kid), ..Client::new(&server, 41) };
+    let detail = client.revoke(&certificate, None).fails(403, "unauthorized");
+    assert!(detail.contains("0 of its 1 names"), "{detail}");
+    assert_eq!(revoked(&server), None);
+    let device = Client::new(&server, 7);
+    device.register(&serde_json::json!({})).is(200);
+    device.order(&[host]).is(201);
 }
 
 /// At another door nobody knows of accounts: what the log says of a certificate blocks the one that got it.

@@ -1,11 +1,13 @@
 //! What nobody gets: the protocol's own error, nothing issued, nothing stored.
 
+use ics_core::descriptor::Compromise;
 use ics_core::limits;
 use ics_core::openpgp::signer::Signer;
-use ics_node::app::{CertifyFault, Requester};
+use ics_node::app::{CertifyFault, Requester, Revoker};
+use ics_node::x509::Reason;
 
 use crate::tools::Bench;
-use crate::world::{World, controller, id, introduction, maker, owner, status};
+use crate::world::{DOMAIN, World, controller, id, introduction, maker, owner, status};
 
 /// Asks for a certificate that is refused: whose fault, and words of the reason. The log is as it was.
 fn refused(world: &World, profile: &str, csr: &[u8], fault: CertifyFault, words: &str) {
@@ -125,4 +127,34 @@ fn nothing_answers_ocsp_because_it_is_in_use() {
     world.certify_as(by(&maker()), id(7), "ocsp", &csr).expect_err("nobody is named");
     refused(&world, "ocsp", &csr, CertifyFault::Denied, "gives this requester no right");
     world.certify_as(Requester::Operator, id(7), "ocsp", &csr).expect("the operator may");
+}
+
+/// For no right that hangs on a role, at whatever door.
+#[test]
+fn a_signer_whose_key_is_declared_compromised_has_no_role_over_certificates() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
+    let (watches, csr) = (controller().public_key().fingerprint(), bench.request("other", &[]));
+    world.change(|descriptor| {
+        let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
+        profiles.values_mut().for_each(|it| it.requesters = ["security-controller".parse().expect("a role")].into());
+    });
+    let by = Requester::Signer(watches);
+    let declared = |world: &mut World, name: &str, from_index| {
+        world.change(|descriptor| {
+            let compromise = Compromise { signer: watches, domain: name.parse().expect("a domain"), from_index };
+            descriptor.compromised = vec![compromise];
+        });
+    };
+    declared(&mut world, DOMAIN, 1_000);
+    world.certify_as(by, id(7), "ldevid", &csr).expect("it is not compromised yet");
+    for (name, from_index) in [(DOMAIN, world.size()), ("other.example", 1_000)] {
+        declared(&mut world, name, from_index);
+        let size = world.size();
+        let error = world.certify_as(by, id(7), "ldevid", &csr).expect_err("whoever has the key");
+        assert_eq!(error.fault(), CertifyFault::Denied, "{error}");
+        let revoker = Revoker::Requester(by);
+        let error = world.revoke(&issued.serial, revoker, Reason::PrivilegeWithdrawn).expect_err("whoever has the key");
+        assert_eq!((error.fault(), world.size()), (CertifyFault::Denied, size), "{error}");
+    }
 }

@@ -49,6 +49,7 @@ impl App {
             let unknown = || Problem::new(Kind::Unauthorized, "externalAccountBinding: there is no such credential");
             let credential = tx.credential(kid, now)?.filter(|it| it.domain == *domain).ok_or_else(unknown)?;
             binding.verify_mac(&credential.secret)?;
+            self.acme_check_holder(domain, &credential.holder)?;
             let account = Account::new(key.clone(), credential.holder, contact, now);
             // A credential makes one account: whoever finds it later has nothing.
             tx.use_credential(kid)?;

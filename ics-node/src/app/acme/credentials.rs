@@ -88,6 +88,10 @@ impl App {
         let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(domain))?;
         let now = self.clock().now();
         if let Some((_, certificate)) = domain.certificate(id) {
+            if domain.is_key_compromised(id) {
+                let detail = format!("the signer `{id}` is declared compromised: nobody knows who asks");
+                return Err(AppError::new(Code::SignerCompromised, detail));
+            }
             let may_sign = |key: &&PublicKey| certificate.key_for(&key.fingerprint(), Purpose::Sign, now).is_ok();
             return Ok((Holder::Signer(*id), certificate.public_keys().filter(may_sign).cloned().collect()));
         }

@@ -224,7 +224,22 @@ impl App {
             .ok_or_else(|| Problem::new(Kind::AccountDoesNotExist, "there is no such account in this domain"))?;
         request.verify(&account.key)?;
         account.check_valid()?;
+        self.acme_check_holder(domain, &account.holder)?;
         Ok(Client { id, account })
+    }
+
+    /// An account speaks for its holder no longer once his key is declared compromised: whoever had the key may have bound
+    /// it.
+    fn acme_check_holder(&self, domain: &DomainName, holder: &Holder) -> Result<(), Problem> {
+        match holder {
+            Holder::Signer(signer)
+                if self.hosted(domain)?.domain().is_some_and(|domain| domain.is_key_compromised(signer)) =>
+            {
+                let detail = format!("the signer {signer}, for whom this account speaks, is declared compromised");
+                Err(Problem::new(Kind::Unauthorized, detail))
+            }
+            Holder::Signer(_) | Holder::Thing(_) => Ok(()),
+        }
     }
 
     fn acme_server(&self) -> Result<&Acme, Problem> {

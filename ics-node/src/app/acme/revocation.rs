@@ -10,12 +10,13 @@ use serde::Deserialize;
 
 use super::{Answer, Client};
 use crate::acme::account::Holder;
+use crate::acme::authorization::Authorization;
 use crate::acme::identifier::Identifier;
 use crate::acme::jws::{By, Signed};
 use crate::acme::problem::{Kind, Problem};
 use crate::acme::revoke::{Asker, Right, decide};
 use crate::app::App;
-use crate::app::certify::{Requester, Revoker};
+use crate::app::certify::{Requester, Revoker, roles_to_ask, sets_status};
 use crate::store::AcmeIssued;
 use crate::x509::{Reason, SerialNumber, Shown, sha256};
 
@@ -84,8 +85,8 @@ impl App {
         let descriptor = sight.domain.descriptor();
         let (authority, is_requester) = match client.account.holder {
             Holder::Signer(signer) => {
-                let roles = target.record.roles_of(descriptor, &signer);
-                let watches = roles.iter().any(crate::app::certify::sets_status);
+                let roles = roles_to_ask(&sight.domain, &target.record, &signer);
+                let watches = roles.iter().any(sets_status);
                 let profiles = descriptor.certificates.iter().flat_map(|rules| rules.profiles.values());
                 let asks = profiles.into_iter().any(|profile| !roles.is_disjoint(&profile.requesters));
                 (watches.then_some(signer), asks)
@@ -98,14 +99,16 @@ impl App {
         Ok(Asker { has_key: false, got_it, authority, names, controlled })
     }
 
-    /// Names of all kinds in the certificate that the account has proven. Only host names can be.
+    /// Names of all kinds in the certificate that the account has proven. Only host names can be, and only by challenges:
+    /// what the record once gave a right to, its roles say anew.
     fn acme_controlled(&self, client: &Client, target: &Target) -> Result<usize, Problem> {
         let now = self.acme_now();
         let mut controlled = 0;
         for name in &target.shown.names {
             let Some(identifier) = name.as_ref().and_then(|host| Identifier::dns(host).ok()) else { continue };
             let found = self.acme_server()?.look(|tx| Ok(tx.authorizations(client.id, &identifier, now)?))?;
-            controlled += usize::from(found.iter().any(|(_, authorization)| authorization.is_valid(now)));
+            let is_proven = |it: &Authorization| !it.challenges.is_empty() && it.is_valid(now);
+            controlled += usize::from(found.iter().any(|(_, authorization)| is_proven(authorization)));
         }
         Ok(controlled)
     }

@@ -9,7 +9,7 @@ use ics_core::statement::Claims;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName, Effect};
 
-use super::{CertifyError, ForLog, Issuing, Requester, sets_status};
+use super::{CertifyError, ForLog, Issuing, Requester, roles_to_ask, sets_status};
 use crate::app::App;
 use crate::x509::{Reason, SerialNumber, State};
 
@@ -151,7 +151,7 @@ impl Issuing<'_> {
             Revoker::Requester(Requester::Operator) => reason.is_for_holder(),
             Revoker::Requester(Requester::Identity(_)) => return Err(CertifyError::Requester),
             Revoker::Requester(Requester::Signer(signer)) => {
-                let roles = record.roles_of(self.sight.domain.descriptor(), &signer);
+                let roles = roles_to_ask(&self.sight.domain, record, &signer);
                 let asks = |profile: &CertificateProfile| !roles.is_disjoint(&profile.requesters);
                 if self.rules.profiles.values().any(asks) {
                     reason.is_for_holder()
