@@ -53,7 +53,8 @@ use super::submit::{Incoming, Outcome};
 use super::{App, AppError, random};
 use crate::store::Part;
 use crate::x509::{
-    Authority, AuthorityError, Csr, Given, Reason, SerialNumber, State, Wanted, certificate_pem, sha256,
+    Authority, AuthorityError, Csr, Given, Reason, SerialNumber, State, Wanted, certificate_pem, is_key_compromised,
+    sha256,
 };
 
 /// A key that issues certificates for a domain, and its OpenPGP certificate, by which the log knows it.
@@ -311,10 +312,8 @@ impl App {
             }
             let Some((record, _)) = self.resolve(sight, &subject)? else { continue };
             for issued in naming.iter().filter(|it| it.subject_id() == subject && it.claims().act == Act::Issued) {
-                let compromised = [Reason::KeyCompromise, Reason::CaCompromise];
-                if let State::Revoked { reason, .. } = State::of(&record, issued.index())
-                    && compromised.contains(&reason)
-                {
+                let is_by_thief = |state| matches!(state, State::Revoked { reason: Reason::CaCompromise, .. });
+                if is_key_compromised(&record, issued.index()) || is_by_thief(State::of(&record, issued.index())) {
                     return Err(CertifyError::Key("it was given up as compromised".to_owned()));
                 }
                 let mut ends = TakenBack::all(&record).filter(|end| end.issued == issued.index());

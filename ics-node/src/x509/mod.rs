@@ -28,7 +28,7 @@ pub use self::csr::{Csr, RequestError};
 pub use self::general_name::Wanted;
 pub use self::leaf::{Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id, list_url, shard_of};
 pub use self::ocsp::{OcspError, Question, Questions, Responder};
-pub use self::revocation::{Reason, State, because};
+pub use self::revocation::{Reason, State, because, is_key_compromised};
 pub use self::shown::Shown;
 pub use self::signature::{SignError, sign, verify};
 pub use self::subject::{certificate_pem, pem_block};

@@ -167,9 +167,11 @@ impl State {
     /// What a later statement ended.
     fn ended(record: &Record, issued: &Listed, otherwise: Reason) -> Self {
         let end = record.statements.iter().find(|listed| Some(listed.by.statement) == issued.ended_by);
-        // Behind the reason it may stand who asked for it.
-        let reason = end.and_then(|end| end.reason.as_deref()).and_then(|text| text.split(';').next()?.parse().ok());
-        Self::Revoked { at: end.map_or(issued.admitted_at, |end| end.admitted_at), reason: reason.unwrap_or(otherwise) }
+        let at = end.map_or(issued.admitted_at, |end| end.admitted_at);
+        if key_is_given_up(record, issued) {
+            return Self::Revoked { at, reason: Reason::KeyCompromise };
+        }
+        Self::Revoked { at, reason: end.and_then(reason_of).unwrap_or(otherwise) }
     }
 
     /// What the status of the thing says of a certificate that stands. What can be lifted is a hold; for ever are
@@ -191,6 +193,32 @@ impl State {
         }
         Self::Good
     }
+}
+
+/// The reason that a withdrawal gives. Behind it it may stand who asked for it.
+fn reason_of(end: &Listed) -> Option<Reason> {
+    end.reason.as_deref()?.split(';').next()?.parse().ok()
+}
+
+/// Whether any withdrawal says that somebody else has the key: the first one may say only that the certificate was of no
+/// use any more.
+fn key_is_given_up(record: &Record, issued: &Listed) -> bool {
+    let says = |end: &Listed| {
+        end.act == Act::Withdrawal
+            && end.standing == Standing::Stands
+            && end.by.signer == issued.by.signer
+            && end.supersedes.contains(&issued.by.statement)
+            && reason_of(end) == Some(Reason::KeyCompromise)
+    };
+    record.statements.iter().any(says)
+}
+
+/// Whether others have the key of the certificate that the statement at `index` names. That does not end with the time of
+/// the certificate.
+#[must_use]
+pub fn is_key_compromised(record: &Record, index: u64) -> bool {
+    matches!(State::of(record, index), State::Revoked { reason: Reason::KeyCompromise, .. })
+        || record.statement_at(index).is_some_and(|issued| key_is_given_up(record, issued))
 }
 
 /// The statement that took the last voucher for the thing away.

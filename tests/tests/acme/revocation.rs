@@ -81,6 +81,34 @@ fn the_certificates_key_which_gets_no_other_one() {
     device.finalize(&order, &story.csr).is(200);
 }
 
+/// A device may have certificates of its own key. Given up, it shows no longer who asks.
+#[test]
+fn a_key_that_was_given_up_speaks_for_nobody() {
+    let server = Server::start();
+    // RFC 8410, 7: the seed with what stands before it.
+    let der =
+        [&data_encoding::HEXLOWER.decode(b"302e020100300506032b657004220420").expect("hex")[..], &[7; 32]].concat();
+    server.bench.file("own.der", &der);
+    server.bench.openssl("pkey -inform DER -in own.der -out own.key");
+    let csr = server.bench.request_again("own", &[]);
+    let device = Client::thing(&server, 7);
+    let certificate = first_der(&device.certificate(&[URN], &csr).0);
+    let other = Client::bound(&server, 41, &server.credential(&signer(7)));
+    let order = device.order(&[URN]).is(201);
+    device.post_as_key("revoke-cert", &payload(&certificate)).is(200);
+    assert_eq!(revoked(&server).as_deref(), Some("keyCompromise"));
+    let size = server.world.size();
+    let fresh = server.bench.request("fresh", &[]);
+    device.order(&[URN]).fails(403, "unauthorized");
+    device.finalize(&order, &fresh).fails(403, "unauthorized");
+    Client::new(&server, 7).register(&serde_json::json!({})).fails(403, "unauthorized");
+    device.post_as_key("revoke-cert", &payload(&certificate)).fails(400, "alreadyRevoked");
+    let asked = server.world.app.acme_credential_challenge(&domain(), &id(7).to_string());
+    assert!(asked.expect_err("no binding").to_string().contains("given up as compromised"));
+    assert_eq!(server.world.size(), size, "nothing is stored");
+    other.certificate(&[URN], &fresh);
+}
+
 fn payload(certificate: &[u8]) -> serde_json::Value {
     serde_json::json!({"certificate": data_encoding::BASE64URL_NOPAD.encode(certificate)})
 }

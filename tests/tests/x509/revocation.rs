@@ -265,6 +265,26 @@ fn who_may_revoke_and_why() {
     assert_ne!(third.serial, second.serial);
 }
 
+/// Whoever took a certificate back because it was of no use any more did not know what its key shows later.
+#[test]
+fn a_key_is_given_up_also_after_its_certificate_was_taken_back() {
+    let (world, bench) = (World::new(), Bench::new());
+    let issued = issued(&world, &bench);
+    let revoke = |revoker, reason| world.revoke(&issued.serial, revoker, reason);
+    let holder = Revoker::Requester(Requester::Identity(id(7)));
+    revoke(holder, Reason::Superseded).expect("its holder may");
+    world.certify(7, "ldevid", &bench.request_again("device", &[])).expect("nobody has said anything of the key");
+    for (revoker, reason) in [(holder, Reason::Superseded), (Revoker::Key, Reason::Superseded)] {
+        assert_eq!(revoke(revoker, reason).expect_err("once").fault(), CertifyFault::Already);
+    }
+    revoke(Revoker::Key, Reason::KeyCompromise).expect("that is news");
+    assert_eq!(revoke(Revoker::Key, Reason::KeyCompromise).expect_err("once").fault(), CertifyFault::Already);
+    let text = list(&world, &bench, shard(&issued));
+    assert!(text.contains("Key Compromise") && !text.contains("Superseded"), "{text}");
+    let again = world.certify(7, "ldevid", &bench.request_again("device", &[])).expect_err("the key is blocked");
+    assert_eq!(again.fault(), CertifyFault::Key, "{again}");
+}
+
 #[test]
 fn two_roles_make_a_compromise_one_does_not() {
     let (mut world, bench) = (World::new(), Bench::new());

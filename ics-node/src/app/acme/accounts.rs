@@ -24,6 +24,7 @@ impl App {
             return Err(Problem::malformed("a new account is signed with its key: it takes `jwk`, not `kid`"));
         };
         request.verify(key)?;
+        self.acme_check_key(domain, key)?;
         let asked: NewAccount = request.json()?;
         let answer = |id: u64, account: &Account, status| Answer {
             status,
@@ -130,6 +131,7 @@ impl App {
         let (acme, urls) = self.acme(domain)?;
         let url = urls.of(&Resource::Account(client.id));
         let key = new_key(request, &url, &client.account.key)?;
+        self.acme_check_key(domain, &key)?;
         let account = acme.keep(|tx| {
             if let Some((other, _)) = tx.account_by_key(domain, &key.thumbprint())? {
                 let problem = Problem::new(Kind::KeyInUse, "an account has this key already");

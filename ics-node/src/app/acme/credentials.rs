@@ -96,7 +96,13 @@ impl App {
             return Ok((Holder::Signer(*id), certificate.public_keys().filter(may_sign).cloned().collect()));
         }
         match self.key_in(&hosted, &IdentityId::Key(*id))? {
-            Some(key) => Ok((Holder::Thing(*id), vec![key])),
+            Some(key) => {
+                let spki = key.to_spki_der();
+                if spki.map_or(Ok(false), |spki| self.is_given_up(&hosted.name, &spki))? {
+                    return Err(AppError::new(Code::NotProven, format!("the key of {id} was given up as compromised")));
+                }
+                Ok((Holder::Thing(*id), vec![key]))
+            }
             None => Err(AppError::unknown_identity(&id.to_string())),
         }
     }

@@ -23,6 +23,7 @@ use super::certify::{CertifyError, CertifyFault, Requester};
 use super::challenge::Challenges;
 use super::{App, AppError, random};
 use crate::acme::account::{Account, Holder};
+use crate::acme::jwk::Jwk;
 use crate::acme::jws::{By, Signed};
 use crate::acme::nonce::Nonces;
 use crate::acme::problem::{Kind, Problem};
@@ -225,6 +226,9 @@ impl App {
         request.verify(&account.key)?;
         account.check_valid()?;
         self.acme_check_holder(domain, &account.holder)?;
+        if !request.payload().is_empty() {
+            self.acme_check_key(domain, &account.key)?;
+        }
         Ok(Client { id, account })
     }
 
@@ -240,6 +244,15 @@ impl App {
             }
             Holder::Signer(_) | Holder::Thing(_) => Ok(()),
         }
+    }
+
+    /// A key that was given up as compromised shows no longer who signs. Whoever only reads is not asked: he changes
+    /// nothing.
+    fn acme_check_key(&self, domain: &DomainName, key: &Jwk) -> Result<(), Problem> {
+        if self.is_given_up(domain, &key.to_spki())? {
+            return Err(Problem::new(Kind::Unauthorized, "the account's key was given up as compromised"));
+        }
+        Ok(())
     }
 
     fn acme_server(&self) -> Result<&Acme, Problem> {

@@ -4,14 +4,17 @@
 use std::fmt;
 
 use ics_core::descriptor::CertificateProfile;
-use ics_core::record::{Listed, Record, Standing};
+use ics_core::limits;
+use ics_core::name::Name;
+use ics_core::record::{Listed, Posting, Record, Standing};
 use ics_core::statement::Claims;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName, Effect};
 
 use super::{CertifyError, ForLog, Issuing, Requester, roles_to_ask, sets_status};
-use crate::app::App;
-use crate::x509::{Reason, SerialNumber, State};
+use crate::app::entries::find_logged;
+use crate::app::{App, AppError};
+use crate::x509::{Reason, SerialNumber, State, is_key_compromised, sha256};
 
 /// What stands between a reason and who asked for it.
 const ASKED: &str = "; asked by ";
@@ -109,6 +112,21 @@ impl App {
         Ok(index)
     }
 
+    /// Whether a key shows no longer who has it: a certificate of it was taken back because others have it.
+    pub(in crate::app) fn is_given_up(&self, domain: &DomainName, spki: &[u8]) -> Result<bool, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let posting = Posting::Name(Name::Spki(sha256(spki)));
+        let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
+        for issued in naming.iter().filter(|it| it.claims().act == Act::Issued && !it.is_refused()) {
+            let known = self.resolve(&sight, &issued.subject_id())?;
+            if known.is_some_and(|(record, _)| is_key_compromised(&record, issued.index())) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The statement that takes a certificate back.
     fn revocation(
         &self,
@@ -124,9 +142,12 @@ impl App {
         let issued = issued.ok_or_else(unknown)?;
         let (record, said) = self.resolve(&issuing.sight, &issued.subject_id())?.ok_or_else(unknown)?;
         let is_held = |state| matches!(state, State::Revoked { reason: Reason::CertificateHold, .. });
+        let shows_key = revoker == Revoker::Key && reason == Reason::KeyCompromise;
         match State::of(&record, issued.index()) {
             State::Good => {}
             state if is_held(state) => {}
+            // Who shows the key says something new, whatever was said before.
+            State::Revoked { .. } if shows_key && !is_key_compromised(&record, issued.index()) => {}
             State::Revoked { .. } | State::Ended => return Err(CertifyError::AlreadyRevoked),
         }
         issuing.check_revoker(&record, revoker, reason)?;
