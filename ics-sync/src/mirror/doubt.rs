@@ -104,10 +104,11 @@ impl Mirror {
     }
 
     /// Says which of its peers answers from now on, counted from 0. What one has begun to show is not taken for his word
-    /// where another goes on with it.
+    /// where another goes on with it; nor need another know the descriptors that the checkpoint of one asks for.
     pub fn hears(&mut self, peer: usize) {
         if self.sources.asked != peer {
             self.break_off_review();
+            self.undecided = None;
             self.sources.asked = peer;
         }
     }

@@ -375,3 +375,26 @@ fn cosignatures_of_the_home_are_under_its_name() {
     let (mirror, _) = mirrored(&home);
     assert_eq!(mirror.status().as_of, Some(at(NOW)), "not as of what {NODE} said under another name");
 }
+
+/// One peer sends a checkpoint under a new key and then is gone; the other has not heard of that key yet.
+#[test]
+fn what_one_peer_has_sent_is_not_held_against_another() {
+    let mut home = home(10);
+    let (mut mirror, mut memory) = mirrored(&home);
+    let behind = home.clone();
+    let later = at(NOW + 10_000);
+    home.replace_key(2, later);
+    home.sign(later);
+    mirror.hears(0);
+    mirror.handle_checkpoint(&home.note, later);
+    assert!(matches!(mirror.poll_action(later), Action::FetchDescriptors { from: 2 }));
+    mirror.handle_failure("no answer in time", later);
+    let later = at(NOW + 600_000);
+    mirror.hears(1);
+    drive(&mut mirror, &behind, &mut memory, later);
+    assert_eq!(mirror.status().stopped, None, "that one lags behind");
+    let later = at(NOW + 1_200_000);
+    mirror.hears(0);
+    drive(&mut mirror, &home, &mut memory, later);
+    assert_eq!((mirror.status().stopped, memory.size()), (None, home.size()));
+}
