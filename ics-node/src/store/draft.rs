@@ -14,6 +14,16 @@ use super::sight::Amendments;
 use super::state::DomainState;
 use super::types::{DOMAIN_ENTRIES, Key, NewContent, NewEntry, Part, Seal, Standing, StoredEntry};
 
+/// What storing an entry takes beside header and body: leaf, salt, place, and its part of tiles.
+const ENTRY_BYTES: usize = 128;
+
+/// A page of the database as it stands in the write-ahead log.
+const PAGE_BYTES: usize = 8192 + 24;
+
+/// Pages that a commit changes of each domain that it changes, if only by a checkpoint: its head, the ends of its entries
+/// and tiles, and what leads there.
+const DOMAIN_PAGES: usize = 4;
+
 /// Appended entries, erasures, alarms and a checkpoint, in memory.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -159,6 +169,14 @@ impl Draft {
             && self.seal.is_none()
             && self.amendments.is_empty()
             && self.amendments.doubt.is_none()
+    }
+
+    /// Bytes that it adds to the write-ahead log, about. A page is written whole, however little of it has changed.
+    pub(crate) fn wal_bytes(&self) -> usize {
+        let Amendments { filled, judged, lost, .. } = &self.amendments;
+        let keys = filled.values().map(|(_, keys)| keys).chain(lost.values()).map(|keys| 1 + keys.len()).sum::<usize>();
+        let pages = DOMAIN_PAGES + self.erased.len() + self.alarms.len() + judged.len() + keys;
+        self.bytes + self.entries.len() * ENTRY_BYTES + pages * PAGE_BYTES
     }
 
     pub(crate) fn mark(&self) -> Mark {

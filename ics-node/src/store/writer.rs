@@ -45,7 +45,7 @@ const GROUP_ENTRIES: usize = 10_000;
 /// writer has nothing to do.
 const WORTH_ENTRIES: usize = 500;
 
-/// Bytes of headers and bodies after which the write-ahead log is copied into the database.
+/// Bytes in the write-ahead log after which it is copied into the database.
 const CHECKPOINT_BYTES: usize = 8 << 20;
 
 /// Between two attempts to empty the write-ahead log of what was erased.
@@ -92,7 +92,7 @@ pub(crate) struct Writer {
     flusher: Flusher,
     /// What the domains are with all that is committed; readers may not know it yet.
     ahead: BTreeMap<DomainNumber, Arc<DomainState>>,
-    /// Bytes of headers and bodies in the write-ahead log that may not be in the database.
+    /// Bytes in the write-ahead log that may not be in the database, about.
     since_checkpoint: usize,
     /// Whether the write-ahead log may still hold what was erased.
     wal_holds_erased: bool,
@@ -252,7 +252,7 @@ impl Writer {
         if answers.is_empty() {
             return;
         }
-        self.since_checkpoint += changed.iter().map(|(_, draft)| draft.bytes).sum::<usize>();
+        self.since_checkpoint += changed.iter().map(|(_, draft)| draft.wal_bytes()).sum::<usize>();
         self.flusher.take(Committed { changed, outcomes, answers });
         if self.since_checkpoint >= CHECKPOINT_BYTES {
             self.flusher.wait();
