@@ -182,7 +182,8 @@ impl Amendments {
         !self.judged.is_empty() || !self.lost.is_empty() || self.rights.is_some()
     }
 
-    pub(crate) fn write(&self, log: &Connection, domain: DomainNumber, sight: Sight) -> Result<(), StoreError> {
+    /// Writes what is filled in: before what is erased.
+    pub(crate) fn fill(&self, log: &Connection, domain: DomainNumber, sight: Sight) -> Result<(), StoreError> {
         let round = sight.settled + i64::from(self.rights.is_none());
         for (entry, keys) in self.filled.values() {
             table::fill_entry(log, entry, round)?;
@@ -190,6 +191,11 @@ impl Amendments {
                 table::insert_filled(log, domain, *key, entry.index)?;
             }
         }
+        Ok(())
+    }
+
+    /// Writes all else: what is lost is erased before, with all that it was found by.
+    pub(crate) fn write(&self, log: &Connection, domain: DomainNumber, sight: Sight) -> Result<(), StoreError> {
         for (index, effective) in &self.judged {
             table::set_effective(log, domain, *index, *effective)?;
         }

@@ -419,6 +419,8 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
         }
         if draft.base.info.entry0 != state.info.entry0
             && let Some(leaf) = &state.info.entry0
+        // What was filled in and is erased by the same commit must not come back.
+        draft.amendments.fill(&transaction, number, state.sight)?;
         {
             table::set_entry0(&transaction, number, leaf)?;
         }
