@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
@@ -96,6 +96,8 @@ pub(crate) struct Writer {
     since_checkpoint: usize,
     /// Whether the write-ahead log may still hold what was erased.
     wal_holds_erased: bool,
+    /// When it was last tried to empty it.
+    tried_to_empty: Instant,
 }
 
 /// The jobs of one group commit.
@@ -123,7 +125,8 @@ impl Writer {
         let flusher = Flusher::start(path, Arc::clone(&shared))?;
         // A process that was killed may have left what it had erased.
         let wal_holds_erased = true;
-        Ok(Self { log, reading, shared, flusher, ahead: BTreeMap::new(), since_checkpoint: 0, wal_holds_erased })
+        let (ahead, since_checkpoint, tried_to_empty) = (BTreeMap::new(), 0, Instant::now());
+        Ok(Self { log, reading, shared, flusher, ahead, since_checkpoint, wal_holds_erased, tried_to_empty })
     }
 
     /// Works until the store closes and nothing waits.
@@ -149,6 +152,11 @@ impl Writer {
                 }
             }
             self.finish(group);
+            if self.wal_holds_erased && self.tried_to_empty.elapsed() >= AGAIN {
+                // Where something always waits, there is no other time for it.
+                self.flusher.wait();
+                self.empty_wal();
+            }
         }
         // What was committed must be on the disk before the last connection tidies up.
         self.flusher.wait();
@@ -361,6 +369,7 @@ impl Writer {
         if !self.wal_holds_erased {
             return;
         }
+        self.tried_to_empty = Instant::now();
         match truncate_wal(&self.log) {
             Ok(true) => self.wal_holds_erased = false,
             Ok(false) => tracing::debug!("readers keep an erased entry in the write-ahead log for the moment"),
@@ -410,6 +419,8 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
         for (tile, hashes) in draft.tree.clone().take_full_tiles() {
             table::insert_tile(&transaction, number, tile, &hashes)?;
         }
+        // What was filled in and is erased by the same commit must not come back.
+        draft.amendments.fill(&transaction, number, state.sight)?;
         for (index, remnant) in &draft.erased {
             table::erase_entry(&transaction, number, *index, remnant)?;
         }
@@ -419,8 +430,6 @@ fn store(log: &mut Connection, changed: &[(DomainState, Draft)]) -> Result<(), S
         }
         if draft.base.info.entry0 != state.info.entry0
             && let Some(leaf) = &state.info.entry0
-        // What was filled in and is erased by the same commit must not come back.
-        draft.amendments.fill(&transaction, number, state.sight)?;
         {
             table::set_entry0(&transaction, number, leaf)?;
         }

@@ -1,9 +1,13 @@
 //! What is appended is there, found and proven, before and after a restart.
 
+use std::time::{Duration, Instant};
+
+use ics_core::log::entry::leaf_data;
 use ics_core::log::merkle::{Tree, leaf_hash, verify_consistency, verify_inclusion};
 use ics_core::log::tile::TileId;
 use ics_core::time::Timestamp;
-use ics_node::store::{NewContent, Part, Seal, StoreError, WriteError, WriteTx};
+use ics_node::store::{Content, Filling, NewContent, NewEntry, Part, Seal, StoreError, WriteError, WriteTx};
+use rusqlite::Connection;
 
 use super::common::*;
 
@@ -164,6 +168,79 @@ fn an_erased_body_is_nowhere_in_the_files_and_the_root_stays() {
     drop(store);
     assert_nowhere(dir.path(), b"personalpersonal");
     assert_sound(&open(dir.path()));
+}
+
+/// Something is written all the time, and somebody reads while it is erased.
+#[test]
+fn an_erased_body_leaves_the_files_under_steady_load_too() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    append(&store, domain, &["first", &"personal".repeat(200)]).expect("append");
+    let reader = Connection::open(dir.path().join("ics.db")).expect("open");
+    reader.execute_batch("BEGIN; SELECT count(*) FROM entry").expect("read");
+    let job = |tx: &mut WriteTx<'_>| tx.erase(1, b"left".to_vec());
+    store.write(domain, job).expect("queue").wait().expect("erase");
+    let wal = || std::fs::read(dir.path().join("ics.db-wal")).expect("read");
+    let holds = || wal().windows(16).any(|window| window == b"personalpersonal");
+    assert!(holds(), "the reader keeps it there");
+    drop(reader);
+    let end = Instant::now() + Duration::from_secs(20);
+    for number in 0.. {
+        append(&store, domain, &[&format!("n{number}")]).expect("append");
+        if !holds() {
+            break;
+        }
+        assert!(Instant::now() < end, "it is still in the write-ahead log");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_sound(&store);
+}
+
+/// A mirror hears of the statement and of its erasure at once.
+#[test]
+fn what_is_filled_in_and_erased_at_once_does_not_come_back() {
+    let dir = tempfile::tempdir().expect("dir");
+    let mirror = open(dir.path());
+    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let secret = "personal".repeat(200);
+    let content = Content { salt: [5; 16], body: secret.clone().into_bytes() };
+    let header = b"header".to_vec();
+    let leaf = leaf_data(&content.salt, &header, &content.body);
+    let hidden = move |tx: &mut WriteTx<'_>| {
+        tx.append(NewEntry { header: Vec::new(), content: NewContent::Leaf(leaf), keys: Vec::new(), effective: false })
+    };
+    mirror.write(copy, hidden).expect("queue").wait().expect("a leaf");
+    let keys = vec![key(&secret)];
+    let at_once = move |tx: &mut WriteTx<'_>| {
+        tx.fill(Filling { index: 0, header, content, keys }, true)?;
+        tx.erase(0, b"left".to_vec())?;
+        tx.settle(Some([1; 16]), None);
+        Ok::<_, StoreError>(())
+    };
+    mirror.write(copy, at_once).expect("queue").wait().expect("filled in and erased");
+    let entry = mirror.entry(copy, 0).expect("entry");
+    assert_eq!((entry.content, entry.header), (None, b"left".to_vec()));
+    assert_eq!(find(&mirror, copy, &[&secret]), Vec::<u64>::new());
+    drop(mirror);
+    assert_nowhere(dir.path(), b"personalpersonal");
+}
+
+/// A home vouches every few seconds that there is nothing new.
+#[test]
+fn checkpoints_alone_do_not_make_the_write_ahead_log_grow() {
+    let dirs = [tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir")];
+    let (home, domain) = with_home(dirs[0].path());
+    append(&home, domain, &["first"]).expect("append");
+    let seal = head(&home, domain).seal.expect("sealed");
+    let mirror = open(dirs[1].path());
+    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    append(&mirror, copy, &["first"]).expect("append");
+    for second in 0..1_500 {
+        let next = Seal { cosigned_at: Some(Timestamp::from_seconds(second)), ..seal.clone() };
+        mirror.write(copy, move |tx: &mut WriteTx<'_>| tx.seal(next)).expect("queue").wait().expect("sealed");
+    }
+    let bytes = std::fs::metadata(dirs[1].path().join("ics.db-wal")).expect("a log").len();
+    assert!(bytes < 9 << 20, "{bytes} bytes of 1,500 checkpoints");
 }
 
 fn assert_nowhere(dir: &std::path::Path, secret: &[u8]) {

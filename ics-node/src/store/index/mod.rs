@@ -260,7 +260,11 @@ impl Shared {
     /// Empties the write-ahead log of what was forgotten, and takes the mark away. If a reader is in the way, it is tried
     /// again.
     fn end_forgetting(&self, connection: &Connection, path: &Path) {
-        if !self.tail().holds_forgotten() || !truncate_wal(connection).is_ok_and(|emptied| emptied) {
+        if !self.tail().holds_forgotten() {
+            return;
+        }
+        self.tail().tries_to_empty();
+        if !truncate_wal(connection).is_ok_and(|emptied| emptied) {
             return;
         }
         let mut tail = self.tail();
@@ -286,7 +290,8 @@ impl Shared {
             }
             let (guard, wait) = self.work.wait_timeout(tail, IDLE).unwrap_or_else(PoisonError::into_inner);
             tail = guard;
-            if tail.forgets() && tail.failure().is_none() {
+            // Where something always comes in, there is no other time to empty the log.
+            if (tail.forgets() || tail.must_try_again(IDLE)) && tail.failure().is_none() {
                 return tail.begin_merge();
             }
             // Idle, or after a failure the time to try again.

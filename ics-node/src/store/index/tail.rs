@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::file::Progress;
 use super::filter::Filter;
@@ -159,6 +160,8 @@ pub(crate) struct Tail {
     expected: u32,
     /// Whether the file's write-ahead log may still hold what was forgotten.
     wal_holds_forgotten: bool,
+    /// When it was last tried to empty it.
+    tried_to_empty: Option<Instant>,
     /// All keys of the file and of memory, once those of the file were read.
     keys: Option<Filter>,
 }
@@ -247,6 +250,16 @@ impl Tail {
 
     pub(crate) const fn must_empty_wal(&mut self) {
         self.wal_holds_forgotten = true;
+    }
+
+    /// Takes note of an attempt to empty it.
+    pub(crate) fn tries_to_empty(&mut self) {
+        self.tried_to_empty = Some(Instant::now());
+    }
+
+    /// Whether it is to be emptied, and was not tried for so long.
+    pub(crate) fn must_try_again(&self, after: Duration) -> bool {
+        self.wal_holds_forgotten && self.tried_to_empty.is_none_or(|tried| tried.elapsed() >= after)
     }
 
     pub(crate) const fn emptied_wal(&mut self) {
