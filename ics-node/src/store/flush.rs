@@ -17,7 +17,7 @@ use super::error::StoreError;
 use super::state::DomainState;
 use super::types::{Change, DomainNumber, Head, Part};
 use super::writer::Answer;
-use super::{Shared, sync_names};
+use super::{Shared, sync_names, wal_of};
 use crate::background;
 
 /// Commits that may wait here: while one is synced, the next is made.
@@ -51,10 +51,8 @@ impl Flusher {
     /// Starts it for the store with this log.
     pub(crate) fn start(log: &Path, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let (tasks, waiting) = sync_channel(COMMITS);
-        let mut name = log.as_os_str().to_owned();
-        name.push("-wal");
         let under_way = Arc::new(AtomicUsize::new(0));
-        let flush = Flush { shared, wal_path: PathBuf::from(name), wal: None, under_way: Arc::clone(&under_way) };
+        let flush = Flush { shared, wal_path: wal_of(log), wal: None, under_way: Arc::clone(&under_way) };
         let thread = std::thread::Builder::new()
             .name("ics-flush".to_owned())
             .spawn(move || {

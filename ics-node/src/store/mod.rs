@@ -36,6 +36,7 @@ mod writer;
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, OnceLock};
@@ -163,6 +164,7 @@ impl Store {
         let log = schema::open_writer(schema::File::Log, &log_path)?;
         let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
         let published = state::load(&log, &heads)?;
+        sync_wal(&log_path)?;
         let sizes: BTreeMap<_, _> = published.all().iter().map(|state| (state.info.number, state.head.size)).collect();
         let index = index::build::open(&index_path, &log, &sizes, &options.keys_of)?;
         let shared = Arc::new(Shared {
@@ -246,6 +248,24 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK_FILE);
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(StoreError::io(&path))?;
     match file.try_lock() {
+/// The write-ahead log of a database.
+pub(crate) fn wal_of(log: &Path) -> PathBuf {
+    let mut name = log.as_os_str().to_owned();
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+/// Makes durable what a process that was killed has committed and not synced. It is about to be read as what is there, and
+/// heads' files are made good by it: after a power cut they would be ahead of the database, which is the sign of a restore.
+fn sync_wal(log: &Path) -> Result<(), StoreError> {
+    let path = wal_of(log);
+    match File::open(&path).and_then(|wal| wal.sync_all()) {
+        Ok(()) => path.parent().map_or(Ok(()), sync_names),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(StoreError::io(&path)(error)),
+    }
+}
+
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_owned() }),
         Err(TryLockError::Error(error)) => Err(StoreError::io(&path)(error)),

@@ -45,6 +45,27 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_write() {
     println!("{tried} power cuts in {} calls: all of {} statements kept their promises", calls.len(), promises.len());
 }
 
+/// A node that is killed between a commit and its sync leaves what no disk need have. Its next start makes the head's file
+/// good by that: a power cut after it must not leave the file ahead of the database.
+#[test]
+fn what_a_killed_node_has_left_is_synced_before_the_heads_file_is_made_good() {
+    let directory = scratch();
+    let author = Author::new(&directory.path().join("home"));
+    let mut client = Client::new(&author, directory.path(), 1);
+    let node = Process::start(&author.home, &[]).expect("starts");
+    client.submit(&node.url, || 0, |receipts| receipts >= RECEIPTS);
+    node.kill();
+    fs::remove_file(author.home.join("data/heads").join(DOMAIN)).expect("the kill came before the file");
+    let trace = directory.path().join("trace");
+    let environment = shim::environment(&author.home, Some(&trace), None);
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Process::start(&author.home, &environment).expect("starts").kill();
+    let calls = read_trace(&trace);
+    let synced = calls.iter().position(|call| call.syncs("data/ics.db-wal")).expect("it is synced");
+    let made_good = calls.iter().position(|call| call.renames("data/heads/.new")).expect("the file is made good");
+    assert!(synced < made_good, "call {synced} syncs the log, call {made_good} makes the head's file good");
+}
+
 /// Clients submit; what they were promised is marked with how long the trace was then.
 fn work(node: &Process, clients: &mut [Client<'_>], trace: &Path) {
     let clock = || fs::metadata(trace).expect("a trace").len();

@@ -52,6 +52,16 @@ impl Call {
     pub(crate) fn count(&self) -> Option<u64> {
         (self.operation == b'N').then_some(self.offset)
     }
+
+    /// Whether it synced the file whose path ends so.
+    pub(crate) fn syncs(&self, path: &str) -> bool {
+        self.operation == b'S' && self.path.ends_with(path)
+    }
+
+    /// Whether it gave the file whose path ends so another name.
+    pub(crate) fn renames(&self, path: &str) -> bool {
+        self.operation == b'R' && self.path.ends_with(path)
+    }
 }
 
 type FileId = usize;
