@@ -3,6 +3,9 @@
 //!
 //! Only what a known signer has signed is kept; a stranger's submission is passed on at once or not at all, so that
 //! nobody fills the outbox of another.
+//!
+//! With the home's answer the body is deleted, so a receipt must prove that it stands in the log: whoever is on the way to
+//! the home could send any.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,8 +13,11 @@ use std::time::{Duration, Instant};
 use ics_core::descriptor::admit;
 use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
+use ics_core::log::receipt::Receipt;
+use ics_core::log::source::EvidenceError;
 use ics_core::record::Posting;
 use ics_core::statement::body::{self, Body};
+use ics_core::statement::{StatementId, split};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::http::{HttpPeer, PeerError};
@@ -186,34 +192,48 @@ impl App {
     }
 
     async fn send(&self, hosted: &Arc<Hosted>, batch: Vec<(u64, Vec<u8>)>) -> Result<Sent, AppError> {
-        let (ids, bodies): (Vec<u64>, Vec<Vec<u8>>) = batch.into_iter().unzip();
+        let bodies = batch.iter().map(|(_, body)| body.clone()).collect();
         let answer = match self.home_of(hosted) {
             Ok(home) => home.submit(&hosted.name, bodies).await,
             Err(error) => Err(PeerError::Transport(error.to_string())),
         };
         let (app, hosted) = (self.clone(), Arc::clone(hosted));
-        crate::background::spawn(move || app.note(&hosted, &ids, answer)).await.map_err(given_up)?
+        crate::background::spawn(move || app.note(&hosted, &batch, answer)).await.map_err(given_up)?
     }
 
     /// Keeps what the home, or a mirror on the way to it, has answered.
-    fn note(&self, hosted: &Hosted, ids: &[u64], answer: Result<Vec<Outcome>, PeerError>) -> Result<Sent, AppError> {
+    fn note(
+        &self,
+        hosted: &Hosted,
+        batch: &[(u64, Vec<u8>)],
+        answer: Result<Vec<Outcome>, PeerError>,
+    ) -> Result<Sent, AppError> {
         let outcomes = match answer {
             Ok(outcomes) => outcomes,
             Err(error) if is_final(&error) => {
                 let problem = Problem::of(Code::Refused, format!("the home refused the batch: {error}"));
                 let refused = SubmissionResult::Problem(problem);
-                let results = ids.iter().map(|id| Ok((*id, json(&refused)?))).collect::<Result<_, AppError>>()?;
+                let results =
+                    batch.iter().map(|(id, _)| Ok((*id, json(&refused)?))).collect::<Result<_, AppError>>()?;
                 self.store().post_done(hosted.number, results, self.clock().now())?;
                 return Ok(Sent::Answered);
             }
             Err(error) => {
-                self.store().post_failed(ids.to_vec(), error.to_string())?;
+                let ids = batch.iter().map(|(id, _)| *id).collect();
+                self.store().post_failed(ids, error.to_string())?;
                 return Ok(Sent::Rest);
             }
         };
         let (mut done, mut waiting, mut why) = (Vec::new(), Vec::new(), String::new());
-        for (id, outcome) in ids.iter().zip(outcomes) {
+        for ((id, body), outcome) in batch.iter().zip(outcomes) {
             match result(outcome) {
+                Ok(SubmissionResult::Receipt(receipt)) => match self.check_receipt(hosted, body, &receipt) {
+                    Ok(()) => done.push((*id, json(&SubmissionResult::Receipt(receipt))?)),
+                    Err(problem) => {
+                        waiting.push(*id);
+                        why = format!("the receipt does not show that it is in the log: {problem}");
+                    }
+                },
                 Ok(SubmissionResult::Problem(problem)) if !problem.is_final() => {
                     waiting.push(*id);
                     why = problem.detail;
@@ -236,6 +256,34 @@ impl App {
             self.store().post_failed(waiting, why)?;
         }
         Ok(if rests { Sent::Rest } else { Sent::Answered })
+    }
+
+    /// Whether a receipt proves that a body stands in the log of the home, by the key that this copy knows for it. Where
+    /// the home has a new one, that is so when the copy has come so far.
+    fn check_receipt(&self, hosted: &Hosted, body: &[u8], receipt: &Receipt) -> Result<(), String> {
+        let domain = hosted.domain().ok_or("nothing of the domain is here")?;
+        if receipt.origin != domain.origin() {
+            return Err(format!("it is of another log, `{}`", receipt.origin));
+        }
+        let (id, body) = canonical(body).ok_or("the body is not understood")?;
+        if receipt.id != id {
+            return Err(format!("it is for another body, {}", receipt.id));
+        }
+        let home = domain.descriptor().home.verifying_key().ok_or("the home's key cannot be used")?;
+        let key = receipt.origin.key(home.as_bytes()).map_err(|error| error.to_string())?;
+        match receipt.verify(&body, &key) {
+            Ok(_) => Ok(()),
+            // Descriptors and erasures that say the same may have other signatures: then the copy has it, soon.
+            Err(EvidenceError::Leaf) if self.holds(hosted, receipt) => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Whether the entry that a receipt names is here, and is what it says.
+    fn holds(&self, hosted: &Hosted, receipt: &Receipt) -> bool {
+        let held = self.store().entry(hosted.number, receipt.index).ok();
+        let content = held.filter(|held| held.leaf == receipt.leaf).and_then(|held| held.content);
+        content.and_then(|content| canonical(&content.body)).is_some_and(|(id, _)| id == receipt.id)
     }
 
     /// What has become of bodies so far.
@@ -305,6 +353,16 @@ impl App {
         };
         mirrors.map(count).collect()
     }
+}
+
+/// The id of a body, and the bytes that the log has of it.
+fn canonical(body: &[u8]) -> Option<(StatementId, Vec<u8>)> {
+    if let Ok(parsed) = body::parse(body) {
+        return Some((parsed.id(), body.to_vec()));
+    }
+    let bodies = split(body).ok()?.bodies;
+    let [body] = bodies.as_slice() else { return None };
+    Some((body::parse(body).ok()?.id(), body.clone()))
 }
 
 /// Whether sending the same again would get the same answer.

@@ -18,18 +18,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Devices whose introductions fill more than three pages.
 const DEVICES: u16 = 3_300;
 
-/// A node that copies the party's domain from this address.
-fn copy(dir: &std::path::Path, app: &App, of: &Party, url: &str) -> App {
-    let peer = PeerConfig {
+/// A node that copies the party's domain from these peers.
+pub(crate) fn copy(dir: &std::path::Path, app: &App, of: &Party, peers: &[(&str, &str)]) -> App {
+    let peer = |(name, url): &(&str, &str)| PeerConfig {
         url: Some(url.parse().expect("a URL")),
         mirror: vec![app.domain(&of.domain).expect("here").info.origin],
-        ..PeerConfig::new(word("home"))
+        ..PeerConfig::new(word(name))
     };
     let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
     let setup = Setup {
         data: dir.join("data"),
         keys: NodeKeys { name: "copy.example".to_owned(), key: Arc::new(key), issuers: Vec::new() },
-        peers: vec![peer],
+        peers: peers.iter().map(peer).collect(),
         config_file: None,
         trust: None,
         operator_token: None,
@@ -37,6 +37,24 @@ fn copy(dir: &std::path::Path, app: &App, of: &Party, url: &str) -> App {
         acme: None,
     };
     tokio::task::block_in_place(|| App::open(&setup).expect("opens"))
+}
+
+/// Has a node answer over HTTP until the test ends; its address.
+pub(crate) fn served(app: &App) -> String {
+    let server = serve(app.clone(), &Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..Settings::default() });
+    let server = server.expect("listens");
+    let url = format!("http://{}", server.addresses()[0]);
+    tokio::spawn(server.run(std::future::pending()));
+    url
+}
+
+/// Waits until a copy has all that the home has of the party's domain.
+pub(crate) async fn catches_up(copy: &App, home: &App, of: &Party) {
+    let (size, began) = (home.domain(&of.domain).expect("here").info.size, Instant::now());
+    while copy.domain(&of.domain).map_or(0, |info| info.info.size) < size {
+        assert!(began.elapsed() < PATIENCE, "it does not catch up");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Submits bodies in batches; all are admitted.
@@ -64,19 +82,12 @@ async fn what_was_verified_ahead_counts_under_the_same_certificates_only() {
     bodies.insert(0, maker.certificate.clone());
     submit(&app, &maker, bodies).await;
 
-    let server = serve(app.clone(), &Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..Settings::default() });
-    let server = server.expect("listens");
-    let url = format!("http://{}", server.addresses()[0]);
-    tokio::spawn(server.run(std::future::pending()));
+    let url = served(&app);
     let dir = tempfile::tempdir().expect("directory");
-    let copy = copy(dir.path(), &app, &maker, &url);
+    let copy = copy(dir.path(), &app, &maker, &[("home", &url)]);
     let (stop, stopped) = watch::channel(false);
     let replicating = tokio::spawn(copy.clone().replicate(stopped));
-    let (size, began) = (app.domain(&maker.domain).expect("here").info.size, Instant::now());
-    while copy.domain(&maker.domain).map_or(0, |info| info.info.size) < size {
-        assert!(began.elapsed() < PATIENCE, "it does not catch up");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    catches_up(&copy, &app, &maker).await;
     for key in &keys {
         let id = key.fingerprint().to_string();
         let there = copy.record(Reader::Anonymous, &maker.domain, &id).expect("it is there").record;

@@ -7,6 +7,7 @@ mod answers;
 mod copies;
 mod fixture;
 mod keys;
+mod outbox;
 
 use fixture::{Party, device, devices, status_of};
 use ics_core::evidence;
