@@ -1,15 +1,17 @@
 //! The highest checkpoint that this node has signed for each of its domains, in a file outside the database.
 //!
 //! A database that is put back from a copy has forgotten what it signed since; signing on from there would be a fork.
-//! The file is what tells (DESIGN section 5, "Restores"), so it must not be part of what is put back.
+//! The file is what tells (DESIGN section 5, "Restores"), so it must not be part of what is put back. For the same reason a
+//! witness keeps here what it has seen of the logs of others.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use ics_core::log::checkpoint::Checkpoint;
+use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::note::Note;
 use ics_core::vocabulary::DomainName;
+use sha2::{Digest as _, Sha256};
 
 use super::error::StoreError;
 use super::types::Seal;
@@ -33,9 +35,14 @@ impl HeadFiles {
 
     /// The checkpoint on file, if there is one.
     pub(crate) fn read(&self, domain: &DomainName) -> Result<Option<Seal>, StoreError> {
-        let path = self.dir.join(domain.as_str());
+        self.read_as(domain.as_str(), |origin| origin.domain == *domain)
+    }
+
+    /// The same of a file with another name; `is_of` says whether the log is the one that was meant.
+    fn read_as(&self, name: &str, is_of: impl FnOnce(&Origin) -> bool) -> Result<Option<Seal>, StoreError> {
+        let path = self.dir.join(name);
         match fs::read_to_string(&path) {
-            Ok(note) => parse(domain, note)
+            Ok(note) => parse(note, is_of)
                 .map(Some)
                 .ok_or_else(|| StoreError::corrupt(format!("`{}` is not a checkpoint of this domain", path.display()))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -43,33 +50,50 @@ impl HeadFiles {
         }
     }
 
+    /// The largest checkpoint that was seen of somebody else's log. Two domains may have one name, so it is not by this
+    /// that the file is named.
+    pub(crate) fn seen(&self, origin: &Origin) -> Result<Option<Seal>, StoreError> {
+        self.read_as(&name_of(origin), |found| found == origin)
+    }
+
+    /// Puts what was seen of somebody else's log on file, durably.
+    pub(crate) fn see(&self, origin: &Origin, note: &str) -> Result<(), StoreError> {
+        self.replace(&name_of(origin), note)
+    }
+
     /// Puts a checkpoint on file, durably.
     ///
     /// A crash before the rename leaves the old file, after it the new one, never a part of either.
     pub(crate) fn write(&self, domain: &DomainName, seal: &Seal) -> Result<(), StoreError> {
-        let (new, path) = (self.dir.join(NEW), self.dir.join(domain.as_str()));
+        self.replace(domain.as_str(), &seal.note)
+    }
+
+    fn replace(&self, name: &str, note: &str) -> Result<(), StoreError> {
+        let (new, path) = (self.dir.join(NEW), self.dir.join(name));
         let mut file = File::create(&new).map_err(StoreError::io(&new))?;
-        file.write_all(seal.note.as_bytes()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
+        file.write_all(note.as_bytes()).and_then(|()| file.sync_all()).map_err(StoreError::io(&new))?;
         fs::rename(&new, &path).map_err(StoreError::io(&path))?;
         // Without this a power cut may bring the old file back.
         sync_names(&self.dir)
     }
 }
 
+fn name_of(origin: &Origin) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(origin.to_string()))
+}
+
 /// Not verified: the file is as much our own as the database is.
-fn parse(domain: &DomainName, note: String) -> Option<Seal> {
+fn parse(note: String, is_of: impl FnOnce(&Origin) -> bool) -> Option<Seal> {
     let checkpoint = Checkpoint::parse(Note::parse(&note).ok()?.text()).ok()?;
     let Checkpoint { origin, size, root } = checkpoint;
-    (origin.domain == *domain).then_some(Seal { size, root, note, cosigned_at: None })
+    is_of(&origin).then_some(Seal { size, root, note, cosigned_at: None })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use ed25519_dalek::SigningKey;
     use ics_core::log::Hash;
-    use ics_core::log::checkpoint::Origin;
-
-    use super::*;
 
     fn seal(domain: &DomainName, size: u64) -> Seal {
         let origin = Origin { domain: domain.clone(), entry0: [1; 32] };

@@ -2,7 +2,7 @@
 //!
 //! A directory holds `ics.db` (the log and what cannot be derived), `index.db` (what entries are found by, derived),
 //! `acme.db` (what ACME clients were told, if there is a server for them), `heads/` (the highest checkpoint signed for each
-//! domain, see [`heads`]) and `lock`. Access is by (domain, index) or
+//! domain, see [`heads`]), `seen/` (the highest that was seen of the logs of others) and `lock`. Access is by (domain, index) or
 //! by key, so that domains can be spread over several stores.
 //!
 //! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; jobs
@@ -132,6 +132,8 @@ pub(crate) struct Shared {
     index: Index,
     index_path: PathBuf,
     heads: HeadFiles,
+    /// What was seen of the logs of others.
+    seen: HeadFiles,
     sealer: Sealer,
     announce: Announce,
     keys_of: KeysOf,
@@ -162,9 +164,9 @@ impl Store {
         let lock = lock(dir)?;
         let (log_path, index_path) = (dir.join(LOG_FILE), dir.join(INDEX_FILE));
         let log = schema::open_writer(schema::File::Log, &log_path)?;
+        sync_wal(&log_path)?;
         let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
         let published = state::load(&log, &heads)?;
-        sync_wal(&log_path)?;
         let sizes: BTreeMap<_, _> = published.all().iter().map(|state| (state.info.number, state.head.size)).collect();
         let index = index::build::open(&index_path, &log, &sizes, &options.keys_of)?;
         let shared = Arc::new(Shared {
@@ -173,6 +175,7 @@ impl Store {
             index: Index::start(index, &index_path)?,
             index_path,
             heads,
+            seen: HeadFiles::open(&dir.join(SEEN_DIR))?,
             sealer: options.sealer,
             announce: options.announce,
             keys_of: options.keys_of,
@@ -213,6 +216,7 @@ impl Store {
 const LOG_FILE: &str = "ics.db";
 const INDEX_FILE: &str = "index.db";
 const HEADS_DIR: &str = "heads";
+const SEEN_DIR: &str = "seen";
 const LOCK_FILE: &str = "lock";
 
 impl Drop for Store {
@@ -244,10 +248,6 @@ pub(crate) fn sync_names(dir: &Path) -> Result<(), StoreError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(StoreError::io(dir))
 }
 
-fn lock(dir: &Path) -> Result<File, StoreError> {
-    let path = dir.join(LOCK_FILE);
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(StoreError::io(&path))?;
-    match file.try_lock() {
 /// The write-ahead log of a database.
 pub(crate) fn wal_of(log: &Path) -> PathBuf {
     let mut name = log.as_os_str().to_owned();
@@ -266,6 +266,10 @@ fn sync_wal(log: &Path) -> Result<(), StoreError> {
     }
 }
 
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK_FILE);
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(StoreError::io(&path))?;
+    match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_owned() }),
         Err(TryLockError::Error(error)) => Err(StoreError::io(&path)(error)),

@@ -1,11 +1,14 @@
 //! What this node has cosigned as a witness, and the checkpoints that its own domains show to witnesses.
 
+use std::sync::Arc;
+
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Store;
 use super::error::StoreError;
+use super::heads::HeadFiles;
 use super::types::{DomainNumber, Seal};
 
 /// The largest tree of a log that this node has seen as a witness.
@@ -32,16 +35,20 @@ impl Store {
         origin: &Origin,
         decide: impl FnOnce(Option<Witnessed>) -> (Option<Witnessed>, T) + Send + 'static,
     ) -> Result<T, StoreError> {
-        let origin = origin.to_string();
+        let (origin, shared) = (origin.clone(), Arc::clone(&self.shared));
         self.desk(move |log| {
-            let seen = read(log, &origin)?;
+            let (seen, on_file) = all_seen(log, &shared.seen, &origin)?;
             let before = seen.as_ref().map_or(0, |seen| seen.size);
             let (next, answer) = decide(seen);
             if let Some(next) = next {
                 if next.size < before {
                     return Err(StoreError::refused("what a witness has seen never grows smaller"));
                 }
-                put(log, &origin, &next)?;
+                // Before the database: if that fails, or is put back from a copy, more was seen than was cosigned, never less.
+                if on_file < next.size {
+                    shared.seen.see(&origin, &next.note)?;
+                }
+                put(log, &origin.to_string(), &next)?;
             }
             Ok(answer)
         })
@@ -52,8 +59,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn witnessed(&self, origin: &Origin) -> Result<Option<Witnessed>, StoreError> {
-        let origin = origin.to_string();
-        self.shared.pool.read(|reader| read(&reader.log, &origin))
+        self.shared.pool.read(|reader| Ok(all_seen(&reader.log, &self.shared.seen, origin)?.0))
     }
 
     /// The checkpoint over all that is stored of a domain of this node, for its witnesses: the one that is shown, or a
@@ -78,6 +84,18 @@ impl Store {
             Ok(seal)
         })
     }
+}
+
+/// What was seen of a log, in the database or, where that was put back from a copy, in its file; and the size that the
+/// file has.
+fn all_seen(log: &Connection, files: &HeadFiles, origin: &Origin) -> Result<(Option<Witnessed>, u64), StoreError> {
+    let known = read(log, &origin.to_string())?;
+    let Some(Seal { size, root, note, .. }) = files.seen(origin)? else { return Ok((known, 0)) };
+    if known.as_ref().is_some_and(|known| known.size >= size) {
+        return Ok((known, size));
+    }
+    let contradiction = known.and_then(|known| known.contradiction);
+    Ok((Some(Witnessed { size, root, note, contradiction }), size))
 }
 
 fn read(log: &Connection, origin: &str) -> Result<Option<Witnessed>, StoreError> {

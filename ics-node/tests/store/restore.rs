@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use ics_core::log::Hash;
+use ics_core::log::checkpoint::Origin;
 use ics_node::store::{
-    DomainNumber, NewContent, NewEntry, Seal, Standing, Store, StoreError, StoredEntry, WriteError, WriteTx,
+    DomainNumber, NewContent, NewEntry, Seal, Standing, Store, StoreError, StoredEntry, Witnessed, WriteError, WriteTx,
 };
 
 use super::common::*;
@@ -190,4 +191,38 @@ fn a_domain_whose_database_is_lost_is_not_begun_anew() {
     store.restore(domain, again(&entries)).expect("queue").wait().expect("restore");
     assert_eq!(head(&store, domain), newest);
     append(&store, domain, &["x"]).expect("append");
+}
+
+/// A witness whose database is put back from a copy would else cosign another history of what it has seen since.
+#[test]
+fn what_a_witness_has_seen_is_not_forgotten_with_its_database() {
+    let dirs = [tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir")];
+    let (home, domain) = with_home(dirs[0].path());
+    let mut seals = Vec::new();
+    for body in ["first", "second"] {
+        append(&home, domain, &[body]).expect("append");
+        seals.push(head(&home, domain).seal.expect("sealed"));
+    }
+    let entry0 = home.domain(&name("d.example")).expect("domain").entry0.expect("has entry 0");
+    let origin = Origin { domain: name("d.example"), entry0 };
+    let sees = |witness: &Store, seal: &Seal| {
+        let next = Witnessed { size: seal.size, root: seal.root, note: seal.note.clone(), contradiction: None };
+        witness.witness(&origin, |seen| (Some(next), seen.map(|seen| seen.size)))
+    };
+    let (live, old) = (dirs[1].path().join("live"), dirs[1].path().join("old"));
+    let witness = open(&live);
+    assert_eq!(sees(&witness, &seals[0]).expect("kept"), None);
+    drop(witness);
+    copy(&live, &old);
+    let witness = open(&live);
+    assert_eq!(sees(&witness, &seals[1]).expect("kept"), Some(1));
+    drop(witness);
+    std::fs::copy(old.join("ics.db"), live.join("ics.db")).expect("put back");
+    let witness = open(&live);
+    assert_eq!(
+        witness.witnessed(&origin).expect("readable").map(|seen| (seen.size, seen.root)),
+        Some((2, seals[1].root))
+    );
+    assert!(matches!(sees(&witness, &seals[0]), Err(StoreError::Refused { .. })));
+    assert_eq!(sees(&witness, &seals[1]).expect("kept"), Some(2));
 }
