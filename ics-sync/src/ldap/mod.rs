@@ -27,7 +27,7 @@ use self::read::{Gathered, attributes, sync_request};
 use crate::budget::Budget;
 use crate::http::{ANSWER_SECONDS, CONNECT_SECONDS, Meter, PeerError, SILENCE_SECONDS};
 use crate::news::News;
-use crate::wire::{Again, Descriptors, Page, Shown, WireError};
+use crate::wire::{Again, Descriptors, PAGE_JSON_BYTES, Page, Shown, WireError};
 
 /// Seconds for which a connection is of use on which the peer did not know the key that was shown to it.
 const STRANGER_SECONDS: u64 = 10;
@@ -226,9 +226,14 @@ impl LdapPeer {
                 None => self.connect().await?,
             };
             let mut search = connection.search(domain, scope, filter, limit, cookie.map(|it| (false, it))).await?;
-            let mut entries = Vec::new();
+            let (mut entries, mut bytes) = (Vec::new(), 0);
             while let Some(entry) = search.next().await.map_err(|error| connection.why(&error))? {
-                entries.extend(attributes(entry.0)?);
+                let Some(entry) = attributes(entry.0)? else { continue };
+                bytes += entry.bytes();
+                entries.push(entry);
+                if bytes > PAGE_JSON_BYTES {
+                    return Err(WireError::TooLong(PAGE_JSON_BYTES).into());
+                }
                 if entries.len() > limits::FEED_ENTRIES + 1 {
                     return Err(PeerError::Malformed("there are more entries than were asked for"));
                 }
@@ -372,3 +377,6 @@ impl LdapNews {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

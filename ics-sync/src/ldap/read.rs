@@ -39,6 +39,11 @@ pub(super) fn attributes(tag: StructureTag) -> Result<Option<Attributes>, PeerEr
 }
 
 impl Attributes {
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
     fn take(&mut self, name: &str) -> Option<Vec<u8>> {
         let at = self.0.iter().position(|(held, _)| held.eq_ignore_ascii_case(name))?;
         Some(self.0.swap_remove(at).1)
