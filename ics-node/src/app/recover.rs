@@ -3,17 +3,23 @@
 //!
 //! A mirror's copy is as good as the home's own: every page is proven against a checkpoint that this home signed. What
 //! mirrors cannot prove is that no other holds more, so all that are known are asked before the silence ends.
+//!
+//! What a mirror may not read, or what it keeps back, it gives as bare leaves. They are proven as well, and would take the
+//! place of what was lost for good: nobody asks a home whether it has everything. So it takes whole entries only, and of
+//! statements that are said to be erased the leaves that an erasure in its own log names.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::note::Note;
+use ics_core::statement::Remnant;
 use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
 use ics_sync::http::PeerError;
-use ics_sync::mirror::{Action, Mirror, SignedCheckpoint, Trouble, VerifiedPage};
+use ics_sync::mirror::{Action, Mirror, SignedCheckpoint, Trouble, VerifiedEntry, VerifiedPage};
 use tokio::sync::watch;
 
 use super::check::check_bodies;
@@ -61,6 +67,9 @@ enum NoAnswer {
     NotHeld,
     Failed(String),
 }
+
+/// What is left of statements that the home's log itself says were erased, by index.
+type Erased = BTreeMap<u64, Remnant>;
 
 impl App {
     /// The domains of this node that may not be written, because more was signed for them than is held, or because they
@@ -147,7 +156,7 @@ impl App {
     async fn ask(&self, hosted: &Arc<Hosted>, source: &Source) -> Result<u64, String> {
         let text = |error: AppError| error.to_string();
         let mut mirror = self.mirror_of_own(hosted).map_err(text)?;
-        let mut fetched = 0;
+        let (mut fetched, mut erased) = (0, Erased::new());
         loop {
             let now = self.clock().now();
             let answer = match mirror.poll_action(now) {
@@ -163,7 +172,12 @@ impl App {
                     };
                 }
                 Action::Apply(page) => {
-                    self.take_back(hosted, &page, mirror.target()).await.map_err(text)?;
+                    self.put_on_file(hosted, &page, mirror.target()).await.map_err(text)?;
+                    if remnants(&page).any(|(index, remnant)| erased.get(&index) != Some(&remnant)) {
+                        erased = self.look_ahead(hosted, source, mirror.clone()).await?;
+                    }
+                    check_whole(&page, &erased)?;
+                    self.take_back(hosted, &page).await.map_err(text)?;
                     fetched += page.entries.len() as u64;
                     mirror.handle_applied(self.clock().now());
                     Ok(())
@@ -188,22 +202,60 @@ impl App {
         self.resume_at(hosted, &origin, 60_000, false)
     }
 
-    /// First it is put on file that so much was signed, then the entries are taken.
-    async fn take_back(
+    /// Looks through all that a source would give from here on, and keeps nothing of it but what the log says was erased:
+    /// the erasure may stand far behind the statement, and a leaf that was taken back stays.
+    async fn look_ahead(&self, hosted: &Hosted, source: &Source, mut mirror: Mirror) -> Result<Erased, String> {
+        let mut erased = Erased::new();
+        loop {
+            let answer = match mirror.poll_action(self.clock().now()) {
+                Action::Stopped(stop) => {
+                    self.keep_fork(hosted, &stop).map_err(|error| error.to_string())?;
+                    return Err(stop.to_string());
+                }
+                Action::Wait { .. } | Action::Listen { .. } => {
+                    let trouble = mirror.status().trouble.map(|trouble| trouble.to_string());
+                    return Err(trouble.unwrap_or_else(|| "it does not show all that it says was signed".to_owned()));
+                }
+                Action::Apply(page) => {
+                    erased.extend(remnants(&page));
+                    check_whole(&page, &erased)?;
+                    mirror.handle_applied(self.clock().now());
+                    // A page reaches its checkpoint only when each of them was named up to there.
+                    if page.checkpoint.is_some() {
+                        return Ok(erased);
+                    }
+                    Ok(())
+                }
+                action => source.answer(&mut mirror, action, self).await,
+            };
+            match answer {
+                Ok(()) => {}
+                Err(NoAnswer::NotHeld) => return Err("it does not hold the domain any more".to_owned()),
+                Err(NoAnswer::Failed(problem)) => return Err(problem),
+            }
+        }
+    }
+
+    /// Before anything is taken, or refused, it is put on file that so much was signed.
+    async fn put_on_file(
         &self,
         hosted: &Arc<Hosted>,
-        page: &Arc<VerifiedPage>,
+        page: &VerifiedPage,
         target: Option<&SignedCheckpoint>,
     ) -> Result<(), AppError> {
-        let known = page.checkpoint.as_ref().or(target).cloned();
+        let Some(known) = page.checkpoint.as_ref().or(target).cloned() else { return Ok(()) };
+        let (app, hosted) = (self.clone(), Arc::clone(hosted));
+        let raised =
+            crate::background::spawn(move || Ok(app.store().raise_head(hosted.number, app.seal_of(&hosted, known))?));
+        raised.await.map_err(given_up)?
+    }
+
+    async fn take_back(&self, hosted: &Arc<Hosted>, page: &Arc<VerifiedPage>) -> Result<(), AppError> {
+        if page.entries.is_empty() {
+            return Ok(());
+        }
         let (app, hosted, page) = (self.clone(), Arc::clone(hosted), Arc::clone(page));
-        let taken = crate::background::spawn(move || {
-            if let Some(known) = known {
-                app.store().raise_head(hosted.number, app.seal_of(&hosted, known))?;
-            }
-            if page.entries.is_empty() { Ok(()) } else { app.take_page(&hosted, &page, None) }
-        });
-        taken.await.map_err(|error| AppError::Internal(format!("taking a page was given up: {error}")))?
+        crate::background::spawn(move || app.take_page(&hosted, &page, None)).await.map_err(given_up)?
     }
 
     /// What is left of a domain: entries, and their root.
@@ -294,6 +346,35 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// What a page says is left of erased statements.
+fn remnants(page: &VerifiedPage) -> impl Iterator<Item = (u64, Remnant)> {
+    (page.from..).zip(&page.entries).filter_map(|(index, entry)| match entry {
+        VerifiedEntry::Erased { remnant, .. } => Some((index, *remnant)),
+        VerifiedEntry::Whole { .. } | VerifiedEntry::Hidden(_) => None,
+    })
+}
+
+/// Refuses a page with anything that would stand for good in the place of what was lost.
+fn check_whole(page: &VerifiedPage, erased: &Erased) -> Result<(), String> {
+    let is_bare = |entry: &VerifiedEntry| matches!(entry, VerifiedEntry::Hidden(_));
+    let hidden = (page.from..).zip(&page.entries).find(|(_, entry)| is_bare(entry));
+    if let Some((index, _)) = hidden {
+        return Err(format!("it shows no more than the leaf of entry {index}: it has a part of the log only"));
+    }
+    // What it leaves out of its word about erasures nobody could tell.
+    if page.rights.is_some() {
+        return Err("it shows this node a part of the log only, and does not say that all of this is there".to_owned());
+    }
+    match remnants(page).find(|(index, remnant)| erased.get(index) != Some(remnant)) {
+        Some((index, _)) => Err(format!("it says that entry {index} was erased, and nothing in the log says so")),
+        None => Ok(()),
+    }
+}
+
+fn given_up(error: tokio::task::JoinError) -> AppError {
+    AppError::Internal(format!("taking back was given up: {error}"))
 }
 
 fn no_answer(error: PeerError) -> NoAnswer {

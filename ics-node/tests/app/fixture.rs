@@ -50,6 +50,11 @@ fn signer(name: &str, number: u8) -> Ed25519Signer {
     Ed25519Signer::from_seed(&seed, 4, Timestamp::from_seconds(CREATED)).expect("key")
 }
 
+/// The key of the owner of a party's domain.
+pub(crate) fn owner(domain: &DomainName) -> Ed25519Signer {
+    signer(domain.as_str(), 1)
+}
+
 pub(crate) fn device(number: u8) -> PublicKey {
     signer("device", number).public_key().clone()
 }

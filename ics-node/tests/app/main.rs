@@ -8,6 +8,7 @@ mod copies;
 mod fixture;
 mod keys;
 mod outbox;
+mod recovery;
 
 use fixture::{Party, device, devices, status_of};
 use ics_core::evidence;

@@ -1,0 +1,119 @@
+//! A home that takes back what it has lost: all of it, or nothing of an entry.
+
+use std::path::{Path, PathBuf};
+
+use ics_core::identity::IdentityId;
+use ics_core::log::receipt::Receipt;
+use ics_core::statement::Remnant;
+use ics_core::statement::make::sign_descriptor;
+use ics_node::app::{App, Reader, Source};
+use rusqlite::Connection;
+
+use crate::copies::served;
+use crate::fixture::{Party, SALT, device, owner};
+
+/// A home whose database is an older one, and a directory with all that it has logged.
+struct Loss {
+    maker: Party,
+    whole: tempfile::TempDir,
+    /// The first and the last of what was lost.
+    lost: [Receipt; 2],
+}
+
+impl Loss {
+    /// What was lost is said of devices 2 and 3; `erased` says whether the first of it is erased, too.
+    async fn of(maker: Party, erased: bool) -> Self {
+        let app = maker.open();
+        maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+        drop(app);
+        let before = std::fs::read(maker.data().join("ics.db")).expect("copied");
+        let app = maker.open();
+        let first = maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L2").await;
+        let last = maker.publish(&app, &device(3), "urn:dev:os:32473-3", "L3").await;
+        if erased {
+            let erasure = app.erasure(Reader::Operator, &maker.domain, first.index).expect("it can be erased");
+            let json = erasure.to_json().expect("JSON");
+            let body = sign_descriptor(&[&owner(&maker.domain)], &json, app.clock().now(), &SALT).expect("signed");
+            maker.submit_one(&app, body).await.expect("admitted");
+        }
+        drop(app);
+        let whole = tempfile::tempdir().expect("directory");
+        std::fs::create_dir(whole.path().join("heads")).expect("made");
+        for file in [PathBuf::from("ics.db"), Path::new("heads").join(maker.domain.as_str())] {
+            std::fs::copy(maker.data().join(&file), whole.path().join(&file)).expect("copied");
+        }
+        std::fs::write(maker.data().join("ics.db"), before).expect("put back");
+        Self { maker, whole, lost: [first, last] }
+    }
+
+    /// Somebody who has all that was logged, as it lies in the directory.
+    fn who_has_it(&self) -> App {
+        self.maker.open_with(|setup| setup.data = self.whole.path().to_owned())
+    }
+
+    fn copy(&self) -> Source {
+        Source::Copy { name: "a copy".to_owned(), app: self.who_has_it() }
+    }
+
+    /// Asks them once; what each has answered, and whether the domain may go on.
+    async fn ask(&self, home: &App, sources: &[Source]) -> (Vec<Result<u64, String>>, bool) {
+        let asked = home.ask_all(&self.maker.domain, sources).await.expect("asked");
+        (asked.into_iter().map(|asked| asked.answer).collect(), home.silent().is_empty())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_the_log_is_not_taken_for_what_was_lost() {
+    let maker = Party::found_private("devices.acme.example", "principal has node");
+    let loss = Loss::of(maker, false).await;
+    let whole = loss.who_has_it();
+    let url = served(&whole);
+    let client = ics_sync::http::client_builder().build().expect("a client");
+    let peer = ics_sync::http::HttpPeer::new(&url, client).expect("a peer").into();
+    let part = Source::Peer { name: "who shows a part".to_owned(), peer };
+
+    let home = loss.maker.open();
+    let (answers, goes_on) = loss.ask(&home, core::slice::from_ref(&part)).await;
+    assert!(answers[0].as_ref().is_err_and(|why| why.contains("the leaf of entry 3")), "{answers:?}");
+    assert!(!goes_on, "what was lost is not here");
+    let (answers, goes_on) = loss.ask(&home, &[part, Source::Copy { name: "whole".to_owned(), app: whole }]).await;
+    assert!(answers[0].is_err() && answers[1] == Ok(2), "{answers:?}");
+    assert!(goes_on, "all that was lost is here");
+    for receipt in &loss.lost {
+        home.entry(Reader::Operator, &loss.maker.domain, receipt.index).expect("with its body");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_erased_comes_back_as_erased() {
+    let loss = Loss::of(Party::found("devices.acme.example"), true).await;
+    let home = loss.maker.open();
+    assert_eq!(loss.ask(&home, &[loss.copy()]).await, (vec![Ok(3)], true));
+    let [first, last] = &loss.lost;
+    let erased = home.entry(Reader::Operator, &loss.maker.domain, first.index).expect_err("erased");
+    assert_eq!(erased.code().as_str(), "erased");
+    home.entry(Reader::Operator, &loss.maker.domain, last.index).expect("with its body");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_taken_for_erased_that_the_log_does_not_call_so() {
+    let loss = Loss::of(Party::found("devices.acme.example"), false).await;
+    let [first, last] = &loss.lost;
+    let honest = std::fs::read(loss.whole.path().join("ics.db")).expect("read");
+    // Whoever has it says that the first of it was erased.
+    let left = Remnant { statement: first.id, identity: IdentityId::Key(device(2).fingerprint()) };
+    let log = Connection::open(loss.whole.path().join("ics.db")).expect("opens");
+    let sql =
+        "UPDATE entry SET header = ?1, salt = NULL, body = NULL WHERE position = (SELECT max(position) - 1 FROM entry)";
+    assert_eq!(log.execute(sql, [left.to_bytes()]).expect("changed"), 1);
+    drop(log);
+    let home = loss.maker.open();
+    let (answers, goes_on) = loss.ask(&home, &[loss.copy()]).await;
+    assert!(answers[0].as_ref().is_err_and(|why| why.contains("was erased, and no erasure")), "{answers:?}");
+    assert!(!goes_on);
+    std::fs::write(loss.whole.path().join("ics.db"), honest).expect("written");
+    assert_eq!(loss.ask(&home, &[loss.copy()]).await, (vec![Ok(2)], true));
+    for receipt in [first, last] {
+        home.entry(Reader::Operator, &loss.maker.domain, receipt.index).expect("with its body");
+    }
+}
