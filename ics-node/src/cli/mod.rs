@@ -161,8 +161,9 @@ fn folded(line: &str) -> String {
         last.push(' ');
         last.push_str(word);
     }
-    lines.push(last);
-    lines.join(" \\\n")
+    // Behind a word that is as long as the line itself, a backslash with a space before it would be broken off.
+    let end = |line: String| if line.chars().count() + 2 > EXAMPLE_COLUMNS { line + "\\\n" } else { line + " \\\n" };
+    lines.into_iter().map(end).chain([last]).collect()
 }
 
 /// The words of a shell's command, with their quotes.

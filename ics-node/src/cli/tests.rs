@@ -27,7 +27,8 @@ fn every_command_has_examples_that_parse() {
         let name = words.join(" ");
         let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
         for line in help.lines().filter(|line| line.starts_with("  $ ") || line.ends_with('\\')) {
-            assert!(line.chars().count() <= EXAMPLE_COLUMNS, "`{line}` would be broken by a terminal");
+            let is_one_word = line.split_whitespace().nth(1).is_none();
+            assert!(is_one_word || line.chars().count() <= EXAMPLE_COLUMNS, "`{line}` would be broken by a terminal");
         }
         // As a shell reads on.
         let help = help.replace("\\\n", "");
