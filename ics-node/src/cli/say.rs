@@ -209,7 +209,9 @@ pub(crate) async fn say(
 
 /// Refuses at once what would be signed for nothing: it would have no effect, or no rule could let it in.
 pub(crate) fn check_claims(signing: &Signing, claims: &Claims, now: Timestamp) -> Result<(), Failure> {
-    if let Some(until) = claims.until.filter(|until| *until <= now) {
+    // Of approvals it matters that there were some: rules for going back to an older version look at them.
+    let is_over = |until: &Timestamp| *until <= now && claims.act != Act::Approval;
+    if let Some(until) = claims.until.filter(is_over) {
         return Err(Failure::new(Exit::Usage, format!("it would have ended before it is said: {until} is over"))
             .hint("name a time to come, or leave it out"));
     }
@@ -217,7 +219,7 @@ pub(crate) fn check_claims(signing: &Signing, claims: &Claims, now: Timestamp) -
     let granted = claims.grant.as_ref().map(|grant| &grant.role);
     if let Some(role) = granted.into_iter().chain([&signing.role]).find(|role| !roles.contains_key(*role)) {
         let known: Vec<&str> = roles.keys().map(Role::as_str).collect();
-        return Err(Failure::new(Exit::Usage, format!("`{}` has no role `{role}`", signing.domain()))
+        return Err(Failure::new(Exit::Refused, format!("`{}` has no role `{role}`", signing.domain()))
             .hint(format!("it has {}", known.join(", "))));
     }
     Ok(())

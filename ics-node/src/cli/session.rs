@@ -176,7 +176,7 @@ impl From<SigningError> for Failure {
             SigningError::Randomness(_) => Self::new(Exit::Internal, error),
             SigningError::Status { .. } => {
                 let names: Vec<&str> = StatusName::builtin_names().collect();
-                Self::new(Exit::Usage, error)
+                Self::new(Exit::Refused, error)
                     .hint(format!("every domain has {}; `ics domain show` names what it adds", names.join(", ")))
             }
             _ => Self::new(Exit::Refused, error),

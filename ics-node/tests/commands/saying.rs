@@ -118,13 +118,16 @@ fn refusals_say_why_and_end_with_1() {
     publish(&stage, 1, "SN-1");
     for (words, expected) in [
         (vec!["label", "ce", "serial:SN-1", "--yes"], "access rules do not permit it"),
-        (vec!["approve", "serial:SN-1", "--yes", "--role", "developer"], "does not have the role `developer`"),
+        (vec!["approve", "serial:SN-1", "--yes", "--role", "issuer"], "does not have the role `issuer`"),
     ] {
         let refused = stage.run(&words);
         assert_eq!(refused.code, 1, "{words:?}: {refused:?}");
         let detail = refused.json()[0]["problem"]["detail"].as_str().unwrap_or_default().to_owned();
         assert!(detail.contains(expected), "{words:?}: {detail}");
     }
+    let role = stage.run(&["approve", "serial:SN-1", "--yes", "--role", "developer"]);
+    assert_eq!(role.code, 1, "{role:?}");
+    assert!(role.failure().0.contains("has no role `developer`"), "{role:?}");
     let period = stage.run(&["approve", "serial:SN-1", "--yes", "--from", LATER, "--until", EARLIER]);
     assert_eq!(period.code, 1, "{period:?}");
     assert!(period.failure().0.contains("`until` is not after `from`"), "{period:?}");
@@ -185,13 +188,13 @@ fn what_could_have_no_effect_is_not_signed() {
     let size = stage.size("serial:SN-1");
     let key = stage.write("buyer.asc", "no certificate");
     for (words, code, expected) in [
-        (&["status", "inuse", "serial:SN-1", "--dry-run"][..], 2, "`inuse` is not a status of a device"),
+        (&["status", "inuse", "serial:SN-1", "--dry-run"][..], 1, "`inuse` is not a status of a device"),
         (
             &["status", "in-use", "serial:SN-1", "--until", "2020-01-01T00:00:00Z", "--yes"],
             2,
             "it would have ended before",
         ),
-        (&["approve", "serial:SN-1", "--role", "onwer", "--dry-run"], 2, "`devices.acme.example` has no role `onwer`"),
+        (&["approve", "serial:SN-1", "--role", "onwer", "--dry-run"], 1, "`devices.acme.example` has no role `onwer`"),
         (&["status", "suspended", "--lot", "2099", "--yes"], 3, "`devices.acme.example` knows nothing of that lot"),
         (
             &["domain", "update", "--add-signer", &format!("manufacturrer={key}")],
