@@ -339,7 +339,8 @@ impl Checked<'_> {
         if decision.allow {
             Ok(decision.reasons)
         } else {
-            Err(Refusal::NotPermitted { rules: decision.reasons, errors: decision.errors })
+            let said = Some((self.entry.claims().act, self.entry.role().clone()));
+            Err(Refusal::NotPermitted { said, rules: decision.reasons, errors: decision.errors })
         }
     }
 

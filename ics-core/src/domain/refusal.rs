@@ -176,8 +176,10 @@ pub enum Refusal {
         withdrawals are admitted", max = limits::RECORD_STATEMENTS_OPEN)]
     RecordFull,
     /// The access rules do not permit it.
-    #[error("the domain's access rules do not permit it{}", because(.rules, .errors))]
+    #[error("the domain's access rules do not permit it{}", because(.said, .rules, .errors))]
     NotPermitted {
+        /// The act, and the role in which its signer speaks; none of a certificate.
+        said: Option<(Act, Role)>,
         /// The rules that forbid it; none if there is just none that permits it.
         rules: Vec<String>,
         /// Rules that failed, which denies as well.
@@ -217,9 +219,12 @@ fn list(roles: &[Role]) -> String {
     }
 }
 
-fn because(rules: &[String], errors: &[String]) -> String {
+fn because(said: &Option<(Act, Role)>, rules: &[String], errors: &[String]) -> String {
     match (rules, errors) {
-        ([], []) => String::from(": no rule permits it"),
+        ([], []) => match said {
+            Some((act, role)) => format!(": no rule permits `{act}` in the role `{role}`"),
+            None => String::from(": no rule permits the certificate"),
+        },
         (rules, []) => format!(": {}", rules.join(", ")),
         (_, errors) => format!(": {}", errors.join("; ")),
     }

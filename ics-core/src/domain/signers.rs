@@ -139,7 +139,7 @@ impl Domain {
         if decision.allow {
             Ok(decision.reasons)
         } else {
-            Err(Refusal::NotPermitted { rules: decision.reasons, errors: decision.errors })
+            Err(Refusal::NotPermitted { said: None, rules: decision.reasons, errors: decision.errors })
         }
     }
 
@@ -194,7 +194,7 @@ impl Domain {
         if decision.allow {
             Ok(decision.reasons)
         } else {
-            Err(Refusal::NotPermitted { rules: decision.reasons, errors: decision.errors })
+            Err(Refusal::NotPermitted { said: None, rules: decision.reasons, errors: decision.errors })
         }
     }
 

@@ -295,6 +295,9 @@ pub struct Listed {
     /// What it replaces or takes back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supersedes: Vec<StatementId>,
+    /// The certificate that was issued with it, be it in force or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<IssuedCertificate>,
     /// From when on it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,

@@ -248,6 +248,7 @@ fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &[&Judged<'a>]) -> Lis
         reason: claims.reason.clone(),
         erased: it.logged.is_erased(),
         supersedes: claims.supersedes.clone(),
+        certificate: IssuedCertificate::of(claims),
         from: claims.from,
         until: claims.until,
     }

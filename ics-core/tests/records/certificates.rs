@@ -40,7 +40,7 @@ fn of_those_whom_the_descriptor_or_a_grant_names() {
     assert_eq!(check(&domain, &buyer), Err(Refusal::CertificateNotNamed(fingerprint(BUYER))));
     // An owner is named, but holds no role for which the access rules ask.
     let owner = check(&domain, &certificate(&made(OWNER, "Owner", 1)));
-    assert_eq!(owner, Err(Refusal::NotPermitted { rules: Vec::new(), errors: Vec::new() }));
+    assert_eq!(owner, Err(Refusal::NotPermitted { said: None, rules: Vec::new(), errors: Vec::new() }));
     // The buyer's came in behind the grant to him.
     let plant = plant(&manufacturer());
     for (order, outcome) in [([11, 12], Ok(())), ([12, 11], Err("certificate-not-named"))] {

@@ -128,19 +128,19 @@ impl App {
         Ok(Step { issued, looks: page.indices.len() + 1, next })
     }
 
-    /// The record of a thing that is one of many, and to which this was issued. What is only listed shall not drive out of
-    /// memory what is asked for, and is not made ready for it.
+    /// The record of a thing that is one of many, and to which this was issued, at a time. What is only listed shall not
+    /// drive out of memory what is asked for, and is not made ready for it.
     pub(super) fn record_in_passing(
         &self,
         sight: &Sight<'_>,
         issued: &Logged,
-        now: Timestamp,
+        at: Timestamp,
     ) -> Result<Option<Record>, AppError> {
         let id = issued.subject_id();
-        match self.memory().recall(sight.hosted.number, &id, now) {
+        match self.memory().recall(sight.hosted.number, &id, at) {
             Some(kept) => kept.record(),
             None => {
-                let resolved = self.resolve_besides(sight, &id, core::slice::from_ref(issued))?;
+                let resolved = self.resolve_at(sight, &id, core::slice::from_ref(issued), at)?;
                 Ok(resolved.map(|(record, _)| record))
             }
         }

@@ -17,7 +17,10 @@
 //!   statement ([`App::revoke_certificate`]) whose `reason` is a name of RFC 5280 (`keyCompromise`). Nothing else is kept.
 //! - Who answers OCSP speaks for the issuer: such a certificate is the operator's to ask for, or that of a signer in a role
 //!   that the profile names, and nothing gets it for itself.
-//! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again.
+//! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again, and all that
+//!   it has are revoked with the first.
+//! - What was issued while somebody had another certificate revoked, by who had looked at the record before, is on hold
+//!   from the beginning: no lock is needed between the look and the entry.
 //! - Whoever has a certificate revoked that is not his own is named in the reason (`privilegeWithdrawn; asked by …`). Then
 //!   its key gets no other one, and where a signer asked who sets the thing's status, nor does the thing, by any door,
 //!   until a newer status that permits lifts it.
@@ -44,7 +47,6 @@ use ics_core::vocabulary::{Act, CertificateUse, DomainName, Effect, ProfileName,
 
 pub use self::error::{CertifyError, CertifyFault};
 pub use self::revoke::Revoker;
-pub(super) use self::revoke::{TakenBack, is_permitted_since};
 use super::check::check_bodies;
 use super::entries::find_logged;
 use super::hosted::Hosted;
@@ -53,7 +55,7 @@ use super::submit::{Incoming, Outcome};
 use super::{App, AppError, random};
 use crate::store::Part;
 use crate::x509::{
-    Authority, AuthorityError, Csr, Given, Reason, SerialNumber, State, Wanted, certificate_pem, is_key_compromised,
+    Authority, AuthorityError, Csr, Given, Reason, SerialNumber, State, TakenBack, Wanted, certificate_pem, is_key_compromised,
     sha256,
 };
 
@@ -471,9 +473,4 @@ impl Issuing<'_> {
 /// compromised, since nobody knows then who asks.
 pub(super) fn roles_to_ask(domain: &Domain, record: &Record, signer: &Fingerprint) -> BTreeSet<Role> {
     if domain.is_key_compromised(signer) { BTreeSet::new() } else { record.roles_of(domain.descriptor(), signer) }
-}
-
-/// Whether the holder of a role over a thing says what its status is, and so may have its certificates revoked.
-pub(super) fn sets_status(role: &Role) -> bool {
-    ["owner", "security-controller"].contains(&role.as_str())
 }

@@ -54,6 +54,11 @@ impl App {
     fn est_client(&self, asked: &EstRequest, csr: &[u8]) -> Result<(Requester, IdentityId), CertifyError> {
         if let Some(proven) = asked.proven {
             match self.holder_of(&asked.domain, *proven.as_bytes()) {
+                // Others may have that key: it shows no longer who comes.
+                Ok(_) if self.is_given_up(&asked.domain, *proven.as_bytes())? => {
+                    let text = "the key of the certificate shown was given up as compromised";
+                    return Err(CertifyError::Unproven(text.to_owned()));
+                }
                 Ok(id) => return Ok((Requester::Identity(id), id)),
                 // A registrar may show a certificate that says nothing here, and the password besides (RFC 7030, 3.2.3).
                 Err(CertifyError::UnknownIdentity(_)) if asked.basic.is_some() => {}

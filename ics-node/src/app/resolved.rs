@@ -54,19 +54,20 @@ impl App {
 
     /// What a domain says of an identity now, and the statements by which it does.
     pub(crate) fn resolve(&self, sight: &Sight<'_>, id: &IdentityId) -> Result<Option<(Record, Said)>, AppError> {
-        self.resolve_besides(sight, id, &[])
+        self.resolve_at(sight, id, &[], self.clock().now())
     }
 
-    /// The same; statements at hand are not read again.
-    pub(super) fn resolve_besides(
+    /// The same at another time; statements at hand are not read again.
+    pub(super) fn resolve_at(
         &self,
         sight: &Sight<'_>,
         id: &IdentityId,
         at_hand: &[Logged],
+        at: Timestamp,
     ) -> Result<Option<(Record, Said)>, AppError> {
         let era = self.memory().era(sight.hosted.number);
         let about = about_besides(sight, id, at_hand)?;
-        let Judged { record, about, around } = self.judge(sight, &era, id, about, self.clock().now())?;
+        let Judged { record, about, around } = self.judge(sight, &era, id, about, at)?;
         Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen: false })))
     }
 

@@ -307,18 +307,30 @@ impl App {
             for bucket in (0..=u8::MAX).filter(|bucket| lister.layout.shards(*bucket).contains(&shard)) {
                 let posting = Posting::Issued(signer, bucket);
                 let issued = find_logged(&sight.entries, &sight.domain, &posting, usize::MAX)?;
-                let is_in_force = |it: &Logged| it.claims().until.is_none_or(|until| until > now);
-                let in_force = issued.into_iter().filter(is_in_force).collect();
-                let found = parallel::map(in_force, RECORDS, |issued: Logged| {
-                    let record = self.record_in_passing(sight, &issued, now)?;
-                    Ok::<_, AppError>(record.and_then(|record| Found::of(&issued, &record, now)))
-                });
+                // What has ended since the last list was made, be it by a node that was stopped meanwhile, is on the next
+                // one (RFC 5280, 3.3). When that was nobody knows; no list of before held longer than this.
+                let hold = lister.rules.answers_hold * 1000;
+                let counts = |it: &Logged| it.claims().until.is_none_or(|until| until.plus_millis(hold) > now);
+                let counting = issued.into_iter().filter(counts).collect();
+                let found = parallel::map(counting, RECORDS, |issued: Logged| self.find(sight, &issued, now));
                 for found in found {
                     all.extend(found?.filter(|found| found.revoked.is_some() || found.turns.is_some()));
                 }
             }
         }
         Ok(all)
+    }
+
+    /// What the record says of a certificate now, or said last before its time was over.
+    fn find(&self, sight: &Sight<'_>, issued: &Logged, now: Timestamp) -> Result<Option<Found>, AppError> {
+        let ended = issued.claims().until.filter(|until| *until <= now);
+        let Some(ended) = ended else {
+            let record = self.record_in_passing(sight, issued, now)?;
+            return Ok(record.and_then(|record| Found::of(issued, &record, now)));
+        };
+        let last = Timestamp::from_millis(ended.as_millis().saturating_sub(1));
+        let resolved = self.resolve_at(sight, &issued.subject_id(), core::slice::from_ref(issued), last)?;
+        Ok(resolved.and_then(|(record, _)| Found::of(issued, &record, last)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who issues: a certificate of an authority, what it allows its holder to issue, and how such certificates are made.
 
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 use der::asn1::{BitString, Ia5String, OctetString};
 use der::referenced::OwnedToRef as _;
@@ -38,6 +39,9 @@ pub enum AuthorityError {
     /// A chain in which one certificate was not issued by the next.
     #[error("certificate {0} of the issuer's chain was not issued by the next one")]
     Chain(usize),
+    /// One above it that may have no such authority below it.
+    #[error("certificate {0} of the issuer's chain is not that of an authority with so many others below it")]
+    Above(usize),
 }
 
 /// An issuer of certificates, by its own.
@@ -51,10 +55,10 @@ pub struct Authority {
     pub name: DistinguishedName,
     /// Its key's identifier, as certificates name it.
     pub key_id: Vec<u8>,
-    /// When its own certificate ends.
+    /// When the first certificate of its chain ends.
     pub not_after: Timestamp,
-    /// What it may issue.
-    pub constraints: Constraints,
+    /// What it may issue: what its own certificate and all above it allow.
+    constraints: Vec<Constraints>,
     pub(super) key_bits: Vec<u8>,
 }
 
@@ -86,35 +90,68 @@ impl Authority {
                 return Err(AuthorityError::Chain(place));
             }
         }
-        let own = parsed.first().ok_or_else(|| form("there is none".to_owned()))?;
-        Self::of(own, chain).map_err(|error| error.unwrap_or(AuthorityError::NotAnAuthority))
+        if let Some((below, _)) = parsed.iter().enumerate().skip(1).find(|(below, it)| !may_have_below(it, *below)) {
+            return Err(AuthorityError::Above(below));
+        }
+        let tbs: Vec<_> = parsed.into_iter().map(|it| it.tbs_certificate).collect();
+        let own = tbs.first().ok_or_else(|| form("there is none".to_owned()))?;
+        let signs_lists = key_usage(own).is_some_and(|usage| usage.0.contains(KeyUsages::CRLSign));
+        if !is_authority(own) || !signs_lists {
+            return Err(AuthorityError::NotAnAuthority);
+        }
+        Self::of(own, &tbs, chain).map_err(|error| form(error.to_string()))
     }
 
-    fn of(own: &Certificate, chain: Vec<Vec<u8>>) -> Result<Self, Option<AuthorityError>> {
-        let form = |error: der::Error| Some(AuthorityError::Form(error.to_string()));
-        let tbs = &own.tbs_certificate;
-        let basic = tbs.get::<BasicConstraints>().map_err(form)?;
-        let usage = tbs.get::<KeyUsage>().map_err(form)?;
-        let signs = usage
-            .is_some_and(|(_, usage)| usage.0.contains(KeyUsages::KeyCertSign) && usage.0.contains(KeyUsages::CRLSign));
-        if !basic.is_some_and(|(_, basic)| basic.ca) || !signs {
-            return Err(None);
-        }
-        let key_bits = tbs.subject_public_key_info.subject_public_key.raw_bytes().to_vec();
-        let key_id = match tbs.get::<SubjectKeyIdentifier>().map_err(form)? {
+    fn of(own: &TbsCertificate, all: &[TbsCertificate], chain: Vec<Vec<u8>>) -> der::Result<Self> {
+        let key_bits = own.subject_public_key_info.subject_public_key.raw_bytes().to_vec();
+        let key_id = match own.get::<SubjectKeyIdentifier>()? {
             Some((_, id)) => id.0.as_bytes().to_vec(),
             None => sha1(&key_bits).to_vec(),
         };
+        let ends = all.iter().map(|tbs| time::timestamp(tbs.validity.not_after));
         Ok(Self {
-            spki: tbs.subject_public_key_info.to_der().map_err(form)?,
-            name: tbs.subject.clone(),
+            spki: own.subject_public_key_info.to_der()?,
+            name: own.subject.clone(),
             key_id,
-            not_after: time::timestamp(tbs.validity.not_after),
-            constraints: Constraints::of(tbs).map_err(form)?,
+            not_after: ends.min().unwrap_or_default(),
+            constraints: all.iter().map(Constraints::of).collect::<Result<_, _>>()?,
             key_bits,
             chain,
         })
     }
+
+    /// Whether a name may stand in its certificates.
+    #[must_use]
+    pub fn may_certify(&self, name: &GeneralName) -> bool {
+        self.constraints.iter().all(|it| it.admit(name))
+    }
+
+    /// Whether its certificates may be for all these uses.
+    #[must_use]
+    pub fn may_certify_for(&self, uses: &BTreeSet<CertificateUse>) -> bool {
+        self.constraints.iter().all(|it| it.admit_uses(uses))
+    }
+}
+
+/// Whether a certificate is that of an authority; what is malformed is none.
+fn is_authority(tbs: &TbsCertificate) -> bool {
+    let is_ca = basic_constraints(tbs).is_some_and(|basic| basic.ca);
+    is_ca && key_usage(tbs).is_some_and(|usage| usage.0.contains(KeyUsages::KeyCertSign))
+}
+
+/// Whether a certificate of an authority lets so many others be below it (RFC 5280, 4.2.1.9).
+fn may_have_below(certificate: &Certificate, below: usize) -> bool {
+    let tbs = &certificate.tbs_certificate;
+    let length = basic_constraints(tbs).and_then(|basic| basic.path_len_constraint);
+    is_authority(tbs) && length.is_none_or(|length| below <= usize::from(length))
+}
+
+fn basic_constraints(tbs: &TbsCertificate) -> Option<BasicConstraints> {
+    tbs.get::<BasicConstraints>().ok().flatten().map(|(_, basic)| basic)
+}
+
+fn key_usage(tbs: &TbsCertificate) -> Option<KeyUsage> {
+    tbs.get::<KeyUsage>().ok().flatten().map(|(_, usage)| usage)
 }
 
 fn is_issued_by(one: &Certificate, above: &Certificate) -> bool {
@@ -152,13 +189,14 @@ impl Constraints {
         let bases = |trees: Option<Vec<GeneralSubtree>>| trees.into_iter().flatten().map(|tree| tree.base).collect();
         let (permitted, excluded) =
             names.map_or_else(Default::default, |it| (it.permitted_subtrees, it.excluded_subtrees));
-        let uses = tbs.get::<ExtendedKeyUsage>()?.map(|(_, uses)| uses.0.iter().filter_map(usage_of).collect());
+        let uses = tbs.get::<ExtendedKeyUsage>()?.map(|(_, uses)| uses.0);
+        let uses = uses.filter(|uses| !uses.contains(&oid::ANY_EXT_KEY_USAGE));
+        let uses = uses.map(|uses| uses.iter().filter_map(usage_of).collect());
         Ok(Self { permitted: bases(permitted), excluded: bases(excluded), uses })
     }
 
     /// Whether a name may stand in a certificate (RFC 5280, 4.2.1.10).
-    #[must_use]
-    pub fn admit(&self, name: &GeneralName) -> bool {
+    fn admit(&self, name: &GeneralName) -> bool {
         let of_kind = |base: &&GeneralName| core::mem::discriminant(*base) == core::mem::discriminant(name);
         let mut permitted = self.permitted.iter().filter(of_kind).peekable();
         let is_permitted = permitted.peek().is_none() || permitted.any(|base| is_within(name, base) == Some(true));
@@ -167,10 +205,8 @@ impl Constraints {
         is_permitted && !is_excluded
     }
 
-    /// Whether all these uses may stand in a certificate.
-    #[must_use]
-    pub fn admit_uses<'a>(&self, mut uses: impl Iterator<Item = &'a CertificateUse>) -> bool {
-        self.uses.as_ref().is_none_or(|permitted| uses.all(|usage| permitted.contains(usage)))
+    fn admit_uses(&self, uses: &BTreeSet<CertificateUse>) -> bool {
+        self.uses.as_ref().is_none_or(|permitted| uses.iter().all(|usage| permitted.contains(usage)))
     }
 
     fn extensions(&self) -> der::Result<Vec<Extension>> {
@@ -209,10 +245,19 @@ fn is_within(name: &GeneralName, base: &GeneralName) -> Option<bool> {
             let same = |((name, base), mask): ((&u8, &u8), &u8)| name & mask == base & mask;
             Some(name.len() == address.len() && name.iter().zip(address).zip(mask).all(same))
         }
-        (GeneralName::DirectoryName(name), GeneralName::DirectoryName(base)) => Some(name.0.starts_with(&base.0)),
+        (GeneralName::DirectoryName(name), GeneralName::DirectoryName(base)) => {
+            Some(folded(name).starts_with(&folded(base)))
+        }
         // A URN has no host that a constraint on URIs could be held against (RFC 5280, 4.2.1.10).
         _ => None,
     }
+}
+
+/// The parts of a distinguished name as they are compared (RFC 5280, 7.1): by their characters, however these are encoded,
+/// and without a difference between large and small ones or in spaces.
+fn folded(name: &DistinguishedName) -> Vec<String> {
+    let fold = |text: String| text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
+    name.0.iter().map(|part| fold(part.to_string())).collect()
 }
 
 pub(super) const fn usage_oid(usage: CertificateUse) -> der::asn1::ObjectIdentifier {
@@ -383,3 +428,6 @@ fn public_key(signer: &dyn Signer) -> Result<SubjectPublicKeyInfoOwned, SignErro
     let der = key.to_spki_der().ok_or_else(|| SignError::Kind(key.algorithm()))?;
     Ok(SubjectPublicKeyInfoOwned::from_der(&der)?)
 }
+
+#[cfg(test)]
+mod tests;

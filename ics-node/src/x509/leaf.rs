@@ -47,11 +47,11 @@ pub enum LeafError {
     /// An IDevID without a serial number, or with several.
     #[error("the profile needs exactly one serial number from the record, there are {0}")]
     SerialNumbers(usize),
-    /// A name outside of what the issuer's own certificate allows it.
-    #[error("the issuer's own certificate does not let it certify {0}")]
+    /// A name outside of what the issuer's own certificate, or one above it, allows it.
+    #[error("the issuer's own certificate or one above it does not let it certify {0}")]
     Constrained(String),
-    /// The issuer's own certificate has ended.
-    #[error("the issuer's own certificate ended at {0}")]
+    /// The issuer's own certificate, or one above it, has ended.
+    #[error("the issuer's own certificate or one above it ended at {0}")]
     IssuerExpired(Timestamp),
     /// It could not be signed.
     #[error(transparent)]
@@ -195,7 +195,8 @@ impl Given<'_> {
         let names = self.permitted(&csr.wanted)?;
         let permanent: BTreeSet<String> = csr.wanted.iter().filter_map(permanent).collect();
         let alternatives = self.alternative_names(&names, &permanent)?;
-        self.check_constraints(uses, &alternatives)?;
+        let subject = self.subject(&names)?;
+        self.check_constraints(uses, &alternatives, &subject)?;
         let (not_before, not_after) = self.validity(now)?;
         let extensions = self.extensions(csr, uses, alternatives, serial)?;
         let tbs = TbsCertificate {
@@ -207,7 +208,7 @@ impl Given<'_> {
                 not_before: time::time(not_before)?,
                 not_after: not_after.map_or(Ok(Time::INFINITY), time::time)?,
             },
-            subject: self.subject(&names)?,
+            subject,
             subject_public_key_info: SubjectPublicKeyInfoOwned::from_der(&csr.spki)?,
             issuer_unique_id: None,
             subject_unique_id: None,
@@ -272,18 +273,26 @@ impl Given<'_> {
         Ok(all)
     }
 
-    fn check_constraints(&self, uses: &BTreeSet<CertificateUse>, names: &[GeneralName]) -> Result<(), LeafError> {
-        let constraints = &self.authority.constraints;
-        if !constraints.admit_uses(uses.iter()) {
+    fn check_constraints(
+        &self,
+        uses: &BTreeSet<CertificateUse>,
+        names: &[GeneralName],
+        subject: &x509_cert::name::Name,
+    ) -> Result<(), LeafError> {
+        let authority = self.authority;
+        let no = |what: String| Err(LeafError::Constrained(what));
+        if !authority.may_certify_for(uses) {
             let uses: Vec<String> = uses.iter().map(ToString::to_string).collect();
-            return Err(LeafError::Constrained(format!("the uses {}", uses.join(", "))));
+            return no(format!("the uses {}", uses.join(", ")));
         }
-        match names.iter().find(|name| !constraints.admit(name)) {
-            Some(GeneralName::DnsName(host)) => Err(LeafError::Constrained(format!("`{}`", host.as_str()))),
-            Some(GeneralName::UniformResourceIdentifier(uri)) => {
-                Err(LeafError::Constrained(format!("`{}`", uri.as_str())))
-            }
-            Some(_) => Err(LeafError::Constrained("one of the names".to_owned())),
+        // The subject is a name like the others (RFC 5280, 4.2.1.10).
+        if !authority.may_certify(&GeneralName::DirectoryName(subject.clone())) {
+            return no(format!("the subject `{subject}`"));
+        }
+        match names.iter().find(|name| !authority.may_certify(name)) {
+            Some(GeneralName::DnsName(host)) => no(format!("`{}`", host.as_str())),
+            Some(GeneralName::UniformResourceIdentifier(uri)) => no(format!("`{}`", uri.as_str())),
+            Some(_) => no("one of the names".to_owned()),
             None => Ok(()),
         }
     }

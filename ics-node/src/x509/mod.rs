@@ -17,6 +17,7 @@ mod revocation;
 mod shown;
 mod signature;
 mod subject;
+mod taken_back;
 mod time;
 
 pub use self::authority::{
@@ -32,6 +33,7 @@ pub use self::revocation::{Reason, State, because, is_key_compromised};
 pub use self::shown::Shown;
 pub use self::signature::{SignError, sign, verify};
 pub use self::subject::{certificate_pem, pem_block};
+pub use self::taken_back::{TakenBack, asked_for, is_permitted_since, sets_status};
 
 use der::Decode as _;
 use sha2::{Digest as _, Sha256};

@@ -44,6 +44,8 @@ pub const ACCESS_CA_ISSUERS: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.2");
 pub const OCSP_NO_CHECK: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.5");
 /// The nonce of OCSP (RFC 9654).
 pub const OCSP_NONCE: ObjectIdentifier = oid("1.3.6.1.5.5.7.48.1.2");
+/// anyExtendedKeyUsage.
+pub const ANY_EXT_KEY_USAGE: ObjectIdentifier = oid("2.5.29.37.0");
 /// id-kp-serverAuth.
 pub const SERVER_AUTH: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.1");
 /// id-kp-clientAuth.

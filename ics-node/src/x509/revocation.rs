@@ -8,6 +8,8 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Effect};
 use x509_cert::ext::pkix::CrlReason;
 
+use super::TakenBack;
+
 /// Why a certificate is revoked (RFC 5280, 5.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
@@ -168,7 +170,7 @@ impl State {
     fn ended(record: &Record, issued: &Listed, otherwise: Reason) -> Self {
         let end = record.statements.iter().find(|listed| Some(listed.by.statement) == issued.ended_by);
         let at = end.map_or(issued.admitted_at, |end| end.admitted_at);
-        if key_is_given_up(record, issued) {
+        if giving_up_of_key(record, issued).is_some() {
             return Self::Revoked { at, reason: Reason::KeyCompromise };
         }
         Self::Revoked { at, reason: end.and_then(reason_of).unwrap_or(otherwise) }
@@ -177,6 +179,9 @@ impl State {
     /// What the status of the thing says of a certificate that stands. What can be lifted is a hold; for ever are
     /// `destroyed` and `compromised`, and that the key is compromised only two in different roles may say.
     fn of_thing(record: &Record, issued: &Listed) -> Self {
+        if let Some(end) = giving_up_of_key(record, issued) {
+            return Self::Revoked { at: end.admitted_at, reason: Reason::KeyCompromise };
+        }
         if let Some(status) = record.status.as_ref().filter(|status| status.decides.effect.blocks()) {
             let given = &status.decides;
             let reason = match (given.effect, given.name.as_str()) {
@@ -191,6 +196,9 @@ impl State {
             let at = last_vouching_end(record).map_or(issued.admitted_at, |listed| listed.admitted_at);
             return Self::Revoked { at, reason: Reason::CertificateHold };
         }
+        if TakenBack::all(record).any(|end| end.forbade(record, issued)) {
+            return Self::Revoked { at: issued.admitted_at, reason: Reason::CertificateHold };
+        }
         Self::Good
     }
 }
@@ -200,17 +208,24 @@ fn reason_of(end: &Listed) -> Option<Reason> {
     end.reason.as_deref()?.split(';').next()?.parse().ok()
 }
 
-/// Whether any withdrawal says that somebody else has the key: the first one may say only that the certificate was of no
-/// use any more.
-fn key_is_given_up(record: &Record, issued: &Listed) -> bool {
-    let says = |end: &Listed| {
-        end.act == Act::Withdrawal
-            && end.standing == Standing::Stands
-            && end.by.signer == issued.by.signer
-            && end.supersedes.contains(&issued.by.statement)
-            && reason_of(end) == Some(Reason::KeyCompromise)
+/// Whether two certificates are for the same key.
+pub(super) fn is_same_key(one: &Listed, other: &Listed) -> bool {
+    let key = |listed: &'_ Listed| listed.certificate.as_ref().map(|it| it.spki.clone());
+    key(one).is_some() && key(one) == key(other)
+}
+
+/// The withdrawal that says that somebody else has the key of a certificate. The first one may say only that the
+/// certificate was of no use any more; and what is said of a key with one of its certificates is true of all.
+fn giving_up_of_key<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
+    let says = |end: &&Listed| {
+        end.act == Act::Withdrawal && end.standing == Standing::Stands && reason_of(end) == Some(Reason::KeyCompromise)
     };
-    record.statements.iter().any(says)
+    let of_key = |it: &&Listed| it.by.statement == issued.by.statement || is_same_key(it, issued);
+    let by_its_issuer = |end: &&Listed| {
+        let its = record.statements.iter().filter(|it| end.supersedes.contains(&it.by.statement));
+        its.filter(of_key).any(|it| it.by.signer == end.by.signer && it.entitled_by.is_some())
+    };
+    record.statements.iter().filter(says).find(by_its_issuer)
 }
 
 /// Whether others have the key of the certificate that the statement at `index` names. That does not end with the time of
@@ -218,7 +233,7 @@ fn key_is_given_up(record: &Record, issued: &Listed) -> bool {
 #[must_use]
 pub fn is_key_compromised(record: &Record, index: u64) -> bool {
     matches!(State::of(record, index), State::Revoked { reason: Reason::KeyCompromise, .. })
-        || record.statement_at(index).is_some_and(|issued| key_is_given_up(record, issued))
+        || record.statement_at(index).is_some_and(|issued| giving_up_of_key(record, issued).is_some())
 }
 
 /// The statement that took the last voucher for the thing away.
@@ -237,8 +252,13 @@ pub fn because(record: &Record, index: u64) -> Option<&Listed> {
     if let Some(end) = issued.ended_by {
         return listed(end);
     }
+    if let Some(end) = giving_up_of_key(record, issued) {
+        return Some(end);
+    }
     let blocks = record.status.as_ref().filter(|status| status.decides.effect.blocks());
-    blocks.map_or_else(|| last_vouching_end(record), |status| listed(status.decides.by.statement))
+    let blocks = blocks.and_then(|status| listed(status.decides.by.statement));
+    let forbids = || TakenBack::all(record).find(|end| end.forbade(record, issued))?.by(record);
+    blocks.or_else(forbids).or_else(|| last_vouching_end(record))
 }
 
 /// Whether two signers in two roles say that the thing is compromised.

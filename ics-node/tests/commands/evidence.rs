@@ -35,6 +35,9 @@ fn evidence_is_checked_without_a_node() {
     assert_eq!((&pinned["pinned"], pinned["not_proven"].as_array().map(Vec::len)), (&true.into(), Some(0)));
     let later = stage.ok(&["verify", &path, "--at", "2099-01-01T00:00:00Z"]);
     assert_eq!(later["fresh"], false);
+    let before = stage.ok(&["verify", &path, "--pin", &origin, "--at", "2026-01-01T00:00:00Z"]);
+    let said = before["not_proven"][0].as_str().unwrap_or_default();
+    assert!(said.starts_with("what was known then"), "{before:#}");
 
     let other = format!("{DOMAIN}/{}", "07".repeat(32));
     let refused = stage.run(&["verify", &path, "--pin", &other]);

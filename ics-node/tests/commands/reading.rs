@@ -211,4 +211,6 @@ fn scanners_read_the_code_on_the_label() {
     let scanned = stage.write("code.pgm", picture(&svg));
     let read = std::process::Command::new("zbarimg").args(["--quiet", "--raw", &scanned]).output().expect("zbarimg");
     assert_eq!(String::from_utf8_lossy(&read.stdout), "https://id.acme.example/id/serial:SN-1\n", "{said:?}");
+    let other = stage.run(&["qr", "serial:SN-1", "-o", &stage.path("code.png").display().to_string()]);
+    assert_eq!((other.code, stage.path("code.png").exists()), (2, false), "it would be no PNG: {other:?}");
 }

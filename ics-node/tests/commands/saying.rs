@@ -117,7 +117,7 @@ fn refusals_say_why_and_end_with_1() {
     let stage = Stage::started();
     publish(&stage, 1, "SN-1");
     for (words, expected) in [
-        (vec!["label", "ce", "serial:SN-1", "--yes"], "access rules do not permit it"),
+        (vec!["label", "ce", "serial:SN-1", "--yes"], "no rule permits `label` in the role `manufacturer`"),
         (vec!["approve", "serial:SN-1", "--yes", "--role", "issuer"], "does not have the role `issuer`"),
     ] {
         let refused = stage.run(&words);

@@ -1,6 +1,7 @@
 //! EST as strongSwan and curl speak it.
 
-use ics_node::x509::{Constraints, certificate_pem};
+use ics_node::app::{Issued, Revoker};
+use ics_node::x509::{Constraints, Reason, certificate_pem};
 
 use crate::node::Node;
 use crate::tools::{Bench, said};
@@ -11,11 +12,12 @@ fn url(node: &Node) -> String {
 }
 
 /// A device with its IDevID in `idevid.pem` and `idevid.key`, as it left the factory.
-fn from_the_factory(world: &World, bench: &Bench) {
+fn from_the_factory(world: &World, bench: &Bench) -> Issued {
     bench.file("root.pem", certificate_pem(&world.root).as_bytes());
     bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
     let issued = world.certify(7, "idevid", &bench.request("idevid", &[])).expect("is issued");
     bench.file("idevid.pem", certificate_pem(&issued.certificate).as_bytes());
+    issued
 }
 
 /// Enrols with curl; the status, and the certificate in `answer.pem` if there is one.
@@ -121,6 +123,21 @@ fn who_is_not_let_in() {
         assert_eq!(code, "400", "{cms}: {answer}");
     }
     assert_eq!(world.size(), size, "nothing is stored");
+}
+
+/// Others may have it, and come with it.
+#[test]
+fn a_key_that_was_given_up_obtains_nothing() {
+    let (world, bench) = (World::new(), Bench::new());
+    let first = from_the_factory(&world, &bench);
+    world.certify(7, "idevid", &bench.request_again("idevid", &[])).expect("another one of the same key");
+    let node = Node::start_tls(&world.app, &bench);
+    for (device, code) in [("device", "200"), ("again", "401")] {
+        bench.request(device, &[]);
+        let (got, answer) = enroll(&bench, &node, "/simpleenroll", &format!("{device}.csr"), IDEVID);
+        assert_eq!(got, code, "{answer}");
+        let _once_only = world.revoke(&first.serial, Revoker::Key, Reason::KeyCompromise);
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ics_node::x509::issuer_id;
+use ics_core::openpgp::signer::Signer as _;
+use ics_node::app::{Requester, Revoker};
+use ics_node::x509::{Reason, issuer_id};
 
 use crate::world::{
     Shape, World, authority, claimed, controller, domain, introduction, member, of_lot, owner, recall, recall_of,
@@ -119,6 +121,41 @@ fn what_has_ended_is_once_more_on_a_list() {
     assert_eq!([8, 12].map(|seed| listed(&world, seed)), ["0", "0"], "once after its end");
     world.submit(vec![suspend(16)]);
     assert_eq!([8, 12, 16].map(|seed| listed(&world, seed)), ["", "0", "0"], "and then no more");
+}
+
+/// Whoever issued it had looked at the record a moment before.
+#[test]
+fn what_was_under_way_when_a_certificate_was_taken_back_is_on_hold_until_that_is_lifted() {
+    let world = World::new();
+    let claim = |number| {
+        let now = world.app.clock().now();
+        world.claim_period(7, number, (now, now.plus_millis(3_600_000)), "ldevid");
+    };
+    claim(2);
+    let revoker = Revoker::Requester(Requester::Signer(controller().public_key().fingerprint()));
+    world.revoke(&claimed(7, 2), revoker, Reason::PrivilegeWithdrawn).expect("a controller may");
+    claim(1);
+    assert_eq!(listed(&world, 7), "3", "nobody has lifted it");
+    world.submit(vec![status(7, &owner(), "owner", "in-use", &[])]);
+    assert_eq!(listed(&world, 7), "", "its owner has");
+}
+
+/// Also by who does not know when the last list was made: a node that was stopped meanwhile, or was given other rules.
+#[test]
+fn what_has_ended_while_a_node_was_away_is_once_more_on_a_list() {
+    let mut world = World::new();
+    world.submit([8, 12].map(|seed| introduction(seed, &[])).into());
+    issue(&world, &[12]);
+    let now = world.app.clock().now();
+    world.claim_period(8, 1, (now, now.plus_millis(3_000)), "ldevid");
+    let suspend = |seed| status(seed, &controller(), "security-controller", "suspended", &[]);
+    world.submit(vec![suspend(8)]);
+    assert_eq!(listed(&world, 8), "0");
+    std::thread::sleep(std::time::Duration::from_millis(3_100));
+    world.change(|descriptor| descriptor.description.push('!'));
+    assert_eq!(listed(&world, 8), "0", "once after its end");
+    world.submit(vec![suspend(12)]);
+    assert_eq!([8, 12].map(|seed| listed(&world, seed)), ["", "0"], "and then no more");
 }
 
 /// Ends the others with the test, however it ends.

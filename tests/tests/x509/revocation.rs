@@ -273,7 +273,8 @@ fn a_key_is_given_up_also_after_its_certificate_was_taken_back() {
     let revoke = |revoker, reason| world.revoke(&issued.serial, revoker, reason);
     let holder = Revoker::Requester(Requester::Identity(id(7)));
     revoke(holder, Reason::Superseded).expect("its holder may");
-    world.certify(7, "ldevid", &bench.request_again("device", &[])).expect("nobody has said anything of the key");
+    let second = world.certify(7, "ldevid", &bench.request_again("device", &[]));
+    let second = second.expect("nobody has said anything of the key");
     for (revoker, reason) in [(holder, Reason::Superseded), (Revoker::Key, Reason::Superseded)] {
         assert_eq!(revoke(revoker, reason).expect_err("once").fault(), CertifyFault::Already);
     }
@@ -281,6 +282,12 @@ fn a_key_is_given_up_also_after_its_certificate_was_taken_back() {
     assert_eq!(revoke(Revoker::Key, Reason::KeyCompromise).expect_err("once").fault(), CertifyFault::Already);
     let text = list(&world, &bench, shard(&issued));
     assert!(text.contains("Key Compromise") && !text.contains("Superseded"), "{text}");
+    let text = list(&world, &bench, shard(&second));
+    assert!(text.contains(&second.serial.to_string().to_uppercase()), "it is of the same key: {text}");
+    assert_eq!(
+        world.revoke(&second.serial, Revoker::Key, Reason::KeyCompromise).expect_err("is so already").fault(),
+        CertifyFault::Already
+    );
     let again = world.certify(7, "ldevid", &bench.request_again("device", &[])).expect_err("the key is blocked");
     assert_eq!(again.fault(), CertifyFault::Key, "{again}");
 }

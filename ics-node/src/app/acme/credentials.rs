@@ -17,6 +17,7 @@ use crate::api::{AcmeCredential, Challenge, ChallengeAnswer};
 use crate::app::problem::Code;
 use crate::app::{App, AppError, random};
 use crate::store::Credential;
+use crate::x509::sha256;
 
 /// Milliseconds in which a credential must make its account.
 const CREDENTIAL_MILLIS: u64 = 7 * 24 * 60 * 60 * 1000;
@@ -98,7 +99,7 @@ impl App {
         match self.key_in(&hosted, &IdentityId::Key(*id))? {
             Some(key) => {
                 let spki = key.to_spki_der();
-                if spki.map_or(Ok(false), |spki| self.is_given_up(&hosted.name, &spki))? {
+                if spki.map_or(Ok(false), |spki| self.is_given_up(&hosted.name, sha256(&spki)))? {
                     return Err(AppError::new(Code::NotProven, format!("the key of {id} was given up as compromised")));
                 }
                 Ok((Holder::Thing(*id), vec![key]))

@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use ics_core::descriptor::Certificates;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::name::{Lookup, Name};
-use ics_core::record::{IssuedCertificate, Logged, Record};
+use ics_core::record::{Logged, Record};
 use ics_core::vocabulary::{CertificateUse, DomainName, ProfileName};
 
 use super::Client;
 use crate::acme::identifier::Identifier;
 use crate::acme::problem::{Kind, Problem};
 use crate::app::App;
-use crate::app::certify::{CertifyError, Issuing, Requester, TakenBack, is_permitted_since};
+use crate::app::certify::{CertifyError, Issuing, Requester};
 use crate::app::read::Sight;
+use crate::x509::{TakenBack, is_permitted_since};
 
 /// For which thing an account may have a certificate, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let issuing = self.issuing(&hosted)?;
         let known = self.acme_meant(&issuing, identifiers)?;
-        self.acme_blocks(domain, client, identifiers, &known)?;
+        self.acme_blocks(domain, client, identifiers, &known.0)?;
         let (record, _) = known;
         let id = record.identity.id;
         let IdentityId::Key(thing) = id else {
@@ -130,14 +131,11 @@ impl App {
         domain: &DomainName,
         client: &Client,
         identifiers: impl IntoIterator<Item = &'i Identifier>,
-        (record, about): &(Record, Vec<Logged>),
+        record: &Record,
     ) -> Result<(), Problem> {
-        let digest_of = |end: &TakenBack<'_>| {
-            let issued = about.iter().find(|it| it.index() == end.issued)?;
-            match IssuedCertificate::of(issued.claims())?.certificate {
-                Name::Certificate(digest) => Some(digest),
-                _ => None,
-            }
+        let digest_of = |end: &TakenBack<'_>| match record.statement_at(end.issued)?.certificate.as_ref()?.certificate {
+            Name::Certificate(digest) => Some(digest),
+            _ => None,
         };
         let ended = TakenBack::all(record).filter(|end| end.stands(record));
         let ended: Vec<_> = ended.filter_map(|end| Some((digest_of(&end)?, end.why()))).collect();

@@ -30,6 +30,7 @@ use crate::acme::problem::{Kind, Problem};
 use crate::acme::urls::{Resource, Urls};
 use crate::config::AcmeConfig;
 use crate::store::{AcmeStore, Durability, StoreError};
+use crate::x509::sha256;
 
 use self::orders::UnderWay;
 pub use look::Look;
@@ -249,7 +250,7 @@ impl App {
     /// A key that was given up as compromised shows no longer who signs. Whoever only reads is not asked: he changes
     /// nothing.
     fn acme_check_key(&self, domain: &DomainName, key: &Jwk) -> Result<(), Problem> {
-        if self.is_given_up(domain, &key.to_spki())? {
+        if self.is_given_up(domain, sha256(&key.to_spki()))? {
             return Err(Problem::new(Kind::Unauthorized, "the account's key was given up as compromised"));
         }
         Ok(())

@@ -16,9 +16,9 @@ use crate::acme::jws::{By, Signed};
 use crate::acme::problem::{Kind, Problem};
 use crate::acme::revoke::{Asker, Right, decide};
 use crate::app::App;
-use crate::app::certify::{Requester, Revoker, roles_to_ask, sets_status};
+use crate::app::certify::{Requester, Revoker, roles_to_ask};
 use crate::store::AcmeIssued;
-use crate::x509::{Reason, SerialNumber, Shown, sha256};
+use crate::x509::{Reason, SerialNumber, Shown, sets_status, sha256};
 
 #[derive(Deserialize)]
 struct Asked {

@@ -1,25 +1,16 @@
-//! Certificates that are taken back, and what that keeps from being issued again. All of it is read from the log, so it
-//! holds at every door alike.
-
-use std::fmt;
+//! Taking certificates back: by whom, and for which reasons.
 
 use ics_core::descriptor::CertificateProfile;
 use ics_core::limits;
 use ics_core::name::Name;
-use ics_core::record::{Listed, Posting, Record, Standing};
+use ics_core::record::{Posting, Record};
 use ics_core::statement::Claims;
-use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, DomainName, Effect};
+use ics_core::vocabulary::{Act, DomainName};
 
-use super::{CertifyError, ForLog, Issuing, Requester, roles_to_ask, sets_status};
+use super::{CertifyError, ForLog, Issuing, Requester, roles_to_ask};
 use crate::app::entries::find_logged;
 use crate::app::{App, AppError};
-use crate::x509::{Reason, SerialNumber, State, is_key_compromised, sha256};
-
-/// What stands between a reason and who asked for it.
-const ASKED: &str = "; asked by ";
-/// Who asks because he may have certificates for the names.
-const NAMES: &str = "who may have its names";
+use crate::x509::{Reason, SerialNumber, State, asked_for, is_key_compromised, sets_status};
 
 /// How somebody who wants a certificate revoked has shown that he may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,63 +27,11 @@ impl Revoker {
     /// The reason as the log says it: whoever asks for what is not his is named, so that the log is the one audit trail.
     fn told(self, reason: Reason) -> String {
         match self {
-            Self::Names => format!("{reason}{ASKED}{NAMES}"),
-            Self::Requester(Requester::Signer(signer)) => format!("{reason}{ASKED}{signer}"),
+            Self::Names => asked_for(reason, None),
+            Self::Requester(Requester::Signer(signer)) => asked_for(reason, Some(signer)),
             Self::Key | Self::Requester(Requester::Identity(_) | Requester::Operator) => reason.to_string(),
         }
     }
-}
-
-/// That a certificate was taken back because somebody asked for it whose it was not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::app) struct TakenBack<'r> {
-    /// The index of the statement by which it was issued.
-    pub(in crate::app) issued: u64,
-    at: Timestamp,
-    reason: &'r str,
-    asked_by: &'r str,
-}
-
-impl<'r> TakenBack<'r> {
-    /// Those of a thing.
-    pub(in crate::app) fn all(record: &'r Record) -> impl Iterator<Item = Self> {
-        let ended = record.statements.iter().filter(|it| it.act == Act::Issued && it.standing == Standing::Withdrawn);
-        ended.filter_map(|issued| {
-            let end = record.statements.iter().find(|it| Some(it.by.statement) == issued.ended_by)?;
-            let (reason, asked_by) = end.reason.as_deref()?.split_once(ASKED)?;
-            Some(Self { issued: issued.by.index, at: end.admitted_at, reason, asked_by })
-        })
-    }
-
-    /// Whether nobody has lifted it: its key gets no certificate then, nor does the account that got it for its names.
-    pub(in crate::app) fn stands(&self, record: &Record) -> bool {
-        !is_permitted_since(record, self.at)
-    }
-
-    /// Whether the thing gets none now, whatever its key: a signer has said that it shall not.
-    pub(super) fn bars_thing(&self, record: &Record) -> bool {
-        self.asked_by != NAMES && self.stands(record)
-    }
-
-    /// Why, and on whose word.
-    pub(in crate::app) fn why(&self) -> String {
-        let Self { reason, asked_by, .. } = self;
-        format!("({reason}) on behalf of the thing by {asked_by}")
-    }
-}
-
-impl fmt::Display for TakenBack<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a certificate was revoked {}; a newer status that permits lifts it", self.why())
-    }
-}
-
-/// Whether nothing blocks the thing, and after a time somebody who sets its status has said that it may be used.
-pub(in crate::app) fn is_permitted_since(record: &Record, since: Timestamp) -> bool {
-    let lifts = |it: &Listed| {
-        it.act == Act::Status && it.standing == Standing::Stands && it.admitted_at > since && sets_status(&it.by.role)
-    };
-    record.effect() == Effect::Permits && record.statements.iter().any(lifts)
 }
 
 impl App {
@@ -112,11 +51,12 @@ impl App {
         Ok(index)
     }
 
-    /// Whether a key shows no longer who has it: a certificate of it was taken back because others have it.
-    pub(in crate::app) fn is_given_up(&self, domain: &DomainName, spki: &[u8]) -> Result<bool, AppError> {
+    /// Whether a key (SHA-256 of its SubjectPublicKeyInfo) shows no longer who has it: a certificate of it was taken back
+    /// because others have it.
+    pub(in crate::app) fn is_given_up(&self, domain: &DomainName, spki: [u8; 32]) -> Result<bool, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let posting = Posting::Name(Name::Spki(sha256(spki)));
+        let posting = Posting::Name(Name::Spki(spki));
         let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
         for issued in naming.iter().filter(|it| it.claims().act == Act::Issued && !it.is_refused()) {
             let known = self.resolve(&sight, &issued.subject_id())?;

@@ -343,7 +343,7 @@ impl Import {
         let paths: Vec<&Path> = core::iter::once(&self.certificate).chain(&self.chain).map(PathBuf::as_path).collect();
         let (authority, issuer) = authority(&paths)?;
         let previous = DescriptorFile::newest(&context.home, &domain)?.descriptor;
-        let next = self.next(context, &previous, &authority, issuer)?;
+        let (next, key) = self.next(context, &previous, &authority, issuer)?;
         let unlocked = super::domain::unlock_all(context, &self.owners)?;
         let signers = unlocked.iter().map(UnlockedKey::primary).collect::<Result<Vec<_>, _>>()?;
         descriptor::refuse_strangers(&previous.owners.keys, &signers)?;
@@ -354,16 +354,20 @@ impl Import {
         let shown = json!({ "domain": domain, "version": version, "file": path.display().to_string() });
         context.output.result(&shown, || format!("version {version} of {domain} is in {}\n", path.display()))?;
         context.output.note("`ics domain submit` puts it into force once enough owners have signed");
+        if !context.config()?.node.is_some_and(|node| node.issuers.contains(&key)) {
+            context.output.note(&format!("the node issues with it once ics.toml says so: `[node] issuers = [\"{key}\"]`"));
+        }
         Ok(Exit::Ok)
     }
 
+    /// The next descriptor, and the name of the authority's key.
     fn next(
         &self,
         context: &Context,
         previous: &Descriptor,
         authority: &Authority,
         issuer: Issuer,
-    ) -> Result<Descriptor, Failure> {
+    ) -> Result<(Descriptor, String), Failure> {
         let mut next = previous.clone();
         let keys = context.keys().list()?;
         let holds = |key: &crate::keys::StoredKey| {
@@ -404,7 +408,7 @@ impl Import {
             certificates.profiles = serde_json::from_slice(&json).map_err(|error| files::failed(path, error))?;
         }
         next.certificates = Some(certificates);
-        Ok(next)
+        Ok((next, key.name().to_string()))
     }
 }
 

@@ -45,13 +45,15 @@ fn text(domain: &str, history: &Answer) -> String {
     format!("{title}\n\n{}\n\n{} {}", points.join("\n"), style("as of").dim(), Freshness::from(&history.as_of).text())
 }
 
-/// One statement on the line of time, its index to the left, and below it who said it and what became of it.
+/// One statement on the line of time, its index to the left, and below it who said it, what became of it, and the id by
+/// which `ics withdraw` and `ics erase` take it.
 fn point(item: &Listed, width: usize, all: &[Listed]) -> String {
     let mark = if item.standing == Standing::Stands { style("●").green() } else { style("○").dim() };
     let index = style(format!("{:>width$}", item.by.index)).dim();
     let mut lines = vec![format!("  {index} {mark} {}  {}", when(item.admitted_at), what(item))];
-    let below =
-        core::iter::once(format!("by {}", words::signer_as(&item.by))).chain(became(item, all)).chain(remarks(item));
+    let id = style(item.by.statement.to_string()).dim().to_string();
+    let below = core::iter::once(format!("by {}", words::signer_as(&item.by))).chain(became(item, all));
+    let below = below.chain(remarks(item)).chain([id]);
     lines.extend(below.map(|text| format!("  {:width$} {} {text}", "", style("│").dim())));
     lines.join("\n")
 }
@@ -126,8 +128,12 @@ mod tests {
         }))
         .expect("a history");
         let shown = console::strip_ansi_codes(&text("plant.example", &history)).into_owned();
+        let ids = history.items.iter().map(|it| format!("     │ {}", it.by.statement));
+        let (shown_ids, others): (Vec<&str>, Vec<&str>) =
+            shown.lines().partition(|line| line.strip_prefix("     │ ").is_some_and(|it| it.len() == 64));
+        assert_eq!(shown_ids, ids.collect::<Vec<_>>(), "each has its id below it");
         assert_eq!(
-            shown,
+            others.join("\n"),
             "\
 ab12 in plant.example
 

@@ -1,6 +1,7 @@
 //! `ics qr`.
 
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ics_core::gs1::Gtin;
@@ -44,6 +45,10 @@ pub(crate) struct QrCode {
 
 impl QrCode {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        if let Some(file) = self.output.as_ref().filter(|file| !is_svg(file)) {
+            return Err(Failure::new(Exit::Usage, format!("`{}` does not end in .svg", file.display()))
+                .hint("the picture is SVG: browsers and labelling programs print it in any size"));
+        }
         let config = context.config()?;
         let node = context.node(&config)?;
         let view = context.wait(async { Ok(node.view(&self.query).await?) })?;
@@ -59,6 +64,10 @@ impl QrCode {
         if let Some(file) = &self.output {
             files::write(file, qr.svg().as_bytes())?;
         }
+        if is_local(&url) {
+            let text = "whoever scans it has no node at that address; --at, or `[node] public_url` in ics.toml, gives another";
+            context.output.note(text);
+        }
         let shown = json!({ "url": url, "file": self.output });
         context.output.result(&shown, || match &self.output {
             Some(file) => format!("{url}\nin {}", file.display()),
@@ -66,6 +75,17 @@ impl QrCode {
         })?;
         Ok(Exit::Ok)
     }
+}
+
+fn is_svg(file: &Path) -> bool {
+    file == "-" || file.extension().is_some_and(|it| it.eq_ignore_ascii_case("svg"))
+}
+
+/// Whether an address leads to the machine of whoever asks.
+fn is_local(url: &str) -> bool {
+    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 /// The path by which GS1 readers know the thing.

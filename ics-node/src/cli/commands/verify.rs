@@ -131,7 +131,7 @@ impl Verify {
         let verified = evidence::verify(&evidence, pin.as_ref(), now)?;
         let artifact = self.check_artifact(&verified)?;
         let permits = artifact.as_ref().is_none_or(|artifact| artifact.permitted);
-        let not_proven = not_proven(&verified, pin.is_some());
+        let not_proven = not_proven(&verified, pin.is_some(), self.at);
         let report = Report { pinned: pin.is_some(), at: now, artifact, verified, not_proven };
         context.output.result(&report, || text(&report))?;
         Ok(if permits { Exit::Ok } else { Exit::Refused })
@@ -242,8 +242,12 @@ fn pinned_in_configuration(context: &Context, domain: &DomainName) -> Result<Opt
     Ok(known.find(|origin| origin.domain == *domain).cloned())
 }
 
-fn not_proven(verified: &Verified, is_pinned: bool) -> Vec<String> {
+fn not_proven(verified: &Verified, is_pinned: bool, asked_for: Option<Timestamp>) -> Vec<String> {
     let mut all = Vec::new();
+    let later = |at: Timestamp| verified.record.statements.iter().any(|it| it.admitted_at > at);
+    if asked_for.is_some_and(later) {
+        all.push("what was known then: this is judged by all that has been said until the evidence was made".to_owned());
+    }
     if !verified.complete {
         all.push(
             "that nothing was left out: the home itself signs that in what it gives out, and a mirror, which holds the \

@@ -1,0 +1,106 @@
+//! Certificates that somebody had revoked whose they were not, and what that keeps from being issued again. All of it is
+//! read from the log, so it holds at every door alike.
+
+use core::fmt;
+
+use ics_core::identity::Fingerprint;
+use ics_core::record::{Listed, Record, Standing};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, Effect, Role};
+
+use super::Reason;
+use super::revocation::is_same_key;
+
+/// What stands between a reason and who asked for it.
+const ASKED: &str = "; asked by ";
+/// Who asks because he may have certificates for the names.
+const NAMES: &str = "who may have its names";
+
+/// The reason as the log says it, with the signer who asks for what is not his; without one, because he may have
+/// certificates for the names.
+#[must_use]
+pub fn asked_for(reason: Reason, signer: Option<Fingerprint>) -> String {
+    signer.map_or_else(|| format!("{reason}{ASKED}{NAMES}"), |signer| format!("{reason}{ASKED}{signer}"))
+}
+
+/// That a certificate was taken back because somebody asked for it whose it was not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakenBack<'r> {
+    /// The index of the statement by which it was issued.
+    pub issued: u64,
+    /// That of the statement that took it back.
+    index: u64,
+    at: Timestamp,
+    reason: &'r str,
+    asked_by: &'r str,
+}
+
+impl<'r> TakenBack<'r> {
+    /// Those of a thing.
+    pub fn all(record: &'r Record) -> impl Iterator<Item = Self> {
+        let ended = record.statements.iter().filter(|it| it.act == Act::Issued && it.standing == Standing::Withdrawn);
+        ended.filter_map(|issued| {
+            let end = record.statements.iter().find(|it| Some(it.by.statement) == issued.ended_by)?;
+            let (reason, asked_by) = end.reason.as_deref()?.split_once(ASKED)?;
+            Some(Self { issued: issued.by.index, index: end.by.index, at: end.admitted_at, reason, asked_by })
+        })
+    }
+
+    /// Whether nobody has lifted it: its key gets no certificate then, nor does the account that got it for its names.
+    #[must_use]
+    pub fn stands(&self, record: &Record) -> bool {
+        !is_permitted_since(record, self.at)
+    }
+
+    /// Whether the thing gets none now, whatever its key: a signer has said that it shall not.
+    #[must_use]
+    pub fn bars_thing(&self, record: &Record) -> bool {
+        self.asked_by != NAMES && self.stands(record)
+    }
+
+    /// Whether the certificate of a later statement should not have been issued: its request and this were under way at
+    /// once, and whoever issued it had looked at the record before. It is worth nothing until somebody lifts this.
+    pub(super) fn forbade(&self, record: &Record, later: &Listed) -> bool {
+        let lifts = |it: &Listed| {
+            let between = self.at < it.admitted_at && it.admitted_at <= later.admitted_at;
+            between && it.effect == Some(Effect::Permits) && sets_status(&it.by.role)
+        };
+        let same_key = || record.statement_at(self.issued).is_some_and(|issued| is_same_key(issued, later));
+        self.index < later.by.index
+            && (self.bars_thing(record) || (self.stands(record) && same_key()))
+            && !record.statements.iter().any(lifts)
+    }
+
+    /// The statement that took it back.
+    pub(super) fn by<'a>(&self, record: &'a Record) -> Option<&'a Listed> {
+        record.statement_at(self.index)
+    }
+
+    /// Why, and on whose word.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let Self { reason, asked_by, .. } = self;
+        format!("({reason}) on behalf of the thing by {asked_by}")
+    }
+}
+
+impl fmt::Display for TakenBack<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a certificate was revoked {}; a newer status that permits lifts it", self.why())
+    }
+}
+
+/// Whether nothing blocks the thing, and after a time somebody who sets its status has said that it may be used.
+#[must_use]
+pub fn is_permitted_since(record: &Record, since: Timestamp) -> bool {
+    let lifts = |it: &Listed| {
+        it.act == Act::Status && it.standing == Standing::Stands && it.admitted_at > since && sets_status(&it.by.role)
+    };
+    record.effect() == Effect::Permits && record.statements.iter().any(lifts)
+}
+
+/// Whether the holder of a role over a thing says what its status is, and so may have its certificates revoked.
+#[must_use]
+pub fn sets_status(role: &Role) -> bool {
+    ["owner", "security-controller"].contains(&role.as_str())
+}
