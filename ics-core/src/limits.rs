@@ -36,6 +36,8 @@ pub const DECISIONS_CACHED: usize = 4_096;
 pub const BATCH_STATEMENTS: usize = 1_000;
 /// Bytes of one submitted batch.
 pub const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes of all bodies that an upload is split into: each takes key, User ID or document with it once more.
+pub const SPLIT_BYTES: usize = 8 * BATCH_BYTES;
 /// Statements in one file that is carried to a machine without a network, to be signed there.
 pub const BATCH_FILE_STATEMENTS: usize = 100_000;
 /// Bytes of such a file.
@@ -104,6 +106,11 @@ pub const CASE_ENTRIES: usize = 1_024;
 pub const RECORD_STATEMENTS_OPEN: usize = 3_072;
 /// Those from which on only first blocks are.
 pub const RECORD_STATEMENTS_ENDS: usize = 3_584;
+/// Blocks of one signer among them, whatever became of these, from which on his blocks need room in his quota as well:
+/// else whoever blocks and takes it back, or blocks for no time at all, could fill the rest.
+pub const FIRST_BLOCKS: usize = 16;
+/// Groups that the statements about one identity may name: each is looked up for its record.
+pub const GROUPS_NAMED: usize = 64;
 /// Different values of one selecting attribute that the statements about one identity may give.
 pub const SELECTING_VALUES: usize = 4;
 /// Statements by one signer about one identity in one domain, unless the descriptor says otherwise. Certificates whose

@@ -176,7 +176,10 @@ impl<'a> Next<'a> {
             let blocks = counts(it.rule) && it.effect.is_some_and(Effect::blocks);
             blocks && it.said.signer() == signer && self.is_beside(it.said)
         });
-        let is_first_block = self.scene.effect(self.s).is_some_and(Effect::blocks) && !has_blocked;
+        let blocks = |s: &Logged| self.scene.effect(s).is_some_and(Effect::blocks);
+        let former_blocks = said.iter().filter(|it| blocks(it)).count();
+        let is_first_block =
+            blocks(self.s) && self.is_in_force() && !has_blocked && former_blocks < limits::FIRST_BLOCKS;
         let takes_back_own = self.judgement.judged.iter().any(|it| {
             let is_block = it.effect.is_some_and(Effect::blocks);
             let is_own = takes_back(self.s, it.said) && self.is_beside(it.said);
@@ -194,8 +197,22 @@ impl<'a> Next<'a> {
         beside.len() < most
     }
 
+    /// Whether it holds when it is admitted.
+    fn is_in_force(&self) -> bool {
+        let (claims, at) = (self.s.claims(), self.s.admitted_at());
+        !claims.from.is_some_and(|from| at < from) && !claims.until.is_some_and(|until| until <= at)
+    }
+
     /// Rule 1.10.
     fn selects_few(&self) -> bool {
+        let about = self.judgement.judged.iter().filter(|it| self.is_about_it(it) && !it.said.is_refused());
+        let named = about.flat_map(|it| &it.said.claims().groups).chain(&self.s.claims().groups);
+        let few_groups =
+            self.s.claims().groups.is_empty() || named.collect::<BTreeSet<_>>().len() <= limits::GROUPS_NAMED;
+        few_groups && self.gives_few_values()
+    }
+
+    fn gives_few_values(&self) -> bool {
         let known = || self.judgement.judged.iter().filter(|it| self.is_about_it(it) && !it.said.is_refused());
         self.s.claims().attributes.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute)).all(
             |(attribute, value)| {

@@ -8,6 +8,9 @@ use cedar_policy::{
 };
 use serde_json::{Value, json};
 
+use crate::limits;
+use crate::policy::check_bounds;
+
 /// A schema of this crate's own; what it names are the hierarchies of actions.
 pub(super) type OwnSchema = LazyLock<Option<Schema>>;
 
@@ -52,7 +55,12 @@ pub(super) fn ask(
     context: Value,
 ) -> Option<Answer> {
     let schema = schema.as_ref();
+    // Rules may come from anybody who shows a verdict, and the parser recurses.
+    check_bounds(rules).ok()?;
     let parsed: PolicySet = rules.parse().ok()?;
+    if parsed.num_of_policies() > limits::POLICY_RULES {
+        return None;
+    }
     let mut policies = PolicySet::new();
     for policy in parsed.policies() {
         policies.add(policy.new_id(PolicyId::new(policy.annotation("id")?))).ok()?;

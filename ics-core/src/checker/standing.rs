@@ -1,14 +1,14 @@
 //! What becomes of each statement in one domain: the rules of docs/calculus.md, section 2, one after the other.
 //!
-//! Written from that text, over plain lists and without any index: it is meant to be read beside it. Nothing of what
-//! decides elsewhere is used here.
+//! Written from that text, over plain lists: it is meant to be read beside it. Nothing of what decides elsewhere is used
+//! here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::descriptor::Descriptor;
 use crate::identity::{Fingerprint, IdentityId};
 use crate::record::Logged;
-use crate::statement::{Group, Subject};
+use crate::statement::{Group, StatementId, Subject};
 use crate::time::Timestamp;
 use crate::trust::Rule;
 use crate::vocabulary::{Act, Attribute, Effect, Role};
@@ -31,6 +31,8 @@ pub(super) struct Judged<'a> {
     pub(super) said: &'a Logged,
     pub(super) rule: Rule,
     pub(super) effect: Option<Effect>,
+    /// Whether what it names ends by it.
+    acts: bool,
 }
 
 /// What became of all of them, with what is needed to check the reasons that somebody gives for it.
@@ -60,6 +62,8 @@ struct Work<'a> {
     scene: Scene<'a>,
     all: Vec<&'a Logged>,
     rules: Vec<Option<Rule>>,
+    /// Whether it is in force and not taken back: then what it names ends by it.
+    acts: Vec<bool>,
     /// Whether it surely belongs to what is said of the thing, and whether it may.
     belongs: Vec<(bool, bool)>,
     covers: Vec<(bool, bool)>,
@@ -80,16 +84,22 @@ impl<'a> Scene<'a> {
         self.holds(self.before, signer, role)
     }
 
-    /// What the status does: as the descriptor says here, or as it said when the statement was admitted.
+    /// What the status does: as the descriptor says here, or as it said when the statement was admitted, or as its erasure
+    /// says.
     pub(super) fn effect(&self, s: &Logged) -> Option<Effect> {
         let status = s.claims().status.as_ref()?;
         let kind = s.subject().kind();
-        self.descriptor().effect(status, kind).or_else(|| ruling(self.chain, s.index()).effect(status, kind))
+        let then = || ruling(self.chain, s.index()).effect(status, kind);
+        self.descriptor().effect(status, kind).or_else(then).or_else(|| s.restated_effect())
     }
 
-    /// Whether a signer is declared compromised at the place of a statement, here or where it was adopted from.
+    /// Whether a signer is declared compromised at the place of a statement, here or where it was adopted from. What is left
+    /// of an erased one, the owners say together.
     pub(super) fn is_compromised(&self, s: &Logged) -> bool {
         let own = &self.descriptor().domain;
+        if s.is_erased() {
+            return false;
+        }
         let mut places = s.source().iter().map(|it| (&it.domain, it.index)).chain([(own, s.index())]);
         places.any(|(domain, index)| {
             let declared = self.descriptor().compromised.iter();
@@ -123,12 +133,13 @@ impl<'a> Scene<'a> {
         let all: Vec<&Logged> = self.statements.iter().filter(concerns).collect();
         let rules = all.iter().map(|s| self.not_in_force(s)).collect();
         let none = vec![(false, false); all.len()];
-        let mut work = Work { scene: self, all, rules, belongs: none.clone(), covers: none };
+        let mut work = Work { scene: self, all, rules, acts: Vec::new(), belongs: none.clone(), covers: none };
+        work.find_acting();
         work.end_with_the_erased();
         work.take_back();
         work.replace();
         let mut granted = work.granted(|work, i| work.is_direct(i));
-        work.find_groups(&granted);
+        work.find_groups();
         work.find_covered();
         granted.extend(work.granted(|work, i| work.covers.get(i).is_some_and(|it| it.0)));
         work.lift();
@@ -144,9 +155,11 @@ pub(super) fn ruling(chain: &[(u64, Descriptor)], index: u64) -> &Descriptor {
     descriptor
 }
 
-/// What is left of an erased statement is of whoever erased it, from the erasure on.
+/// What is left of an erased statement is of whoever erased it, from the erasure on; a grant is of its giver in the role in
+/// which he gave it.
 fn is_own(x: &Logged, s: &Logged) -> bool {
-    let by_the_same = x.signer() == s.signer() && (!s.is_erased() || s.index() < x.index());
+    let in_that_role = act(s) != Act::Grant || x.claims().role == s.claims().role;
+    let by_the_same = x.signer() == s.signer() && in_that_role && (!s.is_erased() || s.index() < x.index());
     by_the_same || s.grant().is_some_and(|grant| grant.grantee == x.signer())
 }
 
@@ -184,6 +197,14 @@ pub(super) fn may_lift(chain: &[(u64, Descriptor)], x: &Logged, s: &Logged) -> b
         && lifts.zip(status).is_some_and(|(statuses, status)| statuses.contains(status))
 }
 
+/// Those that name a statement.
+fn of<'n, 'a>(
+    naming: &'n BTreeMap<StatementId, Vec<&'a Logged>>,
+    s: &Logged,
+) -> impl Iterator<Item = &'a Logged> + use<'n, 'a> {
+    naming.get(&s.id()).into_iter().flatten().copied()
+}
+
 impl<'a> Work<'a> {
     fn is_direct(&self, i: usize) -> bool {
         self.all.get(i).is_some_and(|s| s.subject_id() == self.scene.thing)
@@ -201,10 +222,9 @@ impl<'a> Work<'a> {
 
     /// Those that end by `x`, for each `x` that `may`, get this rule; all at once.
     fn end(&mut self, rule: Rule, may: impl Fn(&Self, usize) -> bool, ends: impl Fn(&Logged, &Logged) -> bool) {
-        let enders: Vec<&Logged> =
-            (0..self.all.len()).filter(|i| may(self, *i)).filter_map(|i| self.all.get(i).copied()).collect();
+        let enders = self.naming(|i| may(self, i));
         let thing = self.scene.thing;
-        let is_ended = |s: &Logged| enders.iter().any(|x| names(&thing, x, s) && ends(x, s));
+        let is_ended = |s: &Logged| of(&enders, s).any(|x| names(&thing, x, s) && ends(x, s));
         let ended: Vec<bool> = self.all.iter().enumerate().map(|(i, s)| self.can_end(i) && is_ended(s)).collect();
         for (place, ended) in self.rules.iter_mut().zip(ended) {
             if ended {
@@ -213,10 +233,33 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Which are in force and not taken back (2.3), whatever else ends them.
+    fn find_acting(&mut self) {
+        let (thing, in_force) = (self.scene.thing, self.naming(|i| self.stands(i)));
+        let is_taken_back = |s: &Logged| of(&in_force, s).any(|w| names(&thing, w, s) && takes_back(w, s));
+        let acts = |(i, s): (usize, &&Logged)| self.stands(i) && !(self.can_end(i) && is_taken_back(s));
+        self.acts = self.all.iter().enumerate().map(acts).collect();
+    }
+
+    /// Those that `may` end something, by what they name: whoever is asked to check has bounded time.
+    fn naming(&self, may: impl Fn(usize) -> bool) -> BTreeMap<StatementId, Vec<&'a Logged>> {
+        let mut naming: BTreeMap<StatementId, Vec<&Logged>> = BTreeMap::new();
+        for x in self.all.iter().enumerate().filter(|(i, _)| may(*i)).map(|(_, x)| *x) {
+            x.claims().supersedes.iter().for_each(|id| naming.entry(*id).or_default().push(x));
+        }
+        naming
+    }
+
+    fn acts(&self, i: usize) -> bool {
+        self.acts.get(i) == Some(&true)
+    }
+
     /// Rule 2.2.
     fn end_with_the_erased(&mut self) {
+        let at = self.scene.at;
+        let holds = |s: &&Logged| s.is_erased() && s.claims().until.is_none_or(|until| at < until);
         let is_erased = |work: &Self, i: usize| {
-            work.all.get(i).is_some_and(|s| s.is_erased()) && work.rules.get(i) != Some(&Some(Rule::Refused))
+            work.all.get(i).is_some_and(holds) && work.rules.get(i) != Some(&Some(Rule::Refused))
         };
         self.end(Rule::Replaced, is_erased, |_, _| true);
     }
@@ -226,7 +269,7 @@ impl<'a> Work<'a> {
     }
 
     fn replace(&mut self) {
-        self.end(Rule::Replaced, Self::stands, replaces);
+        self.end(Rule::Replaced, Self::acts, replaces);
     }
 
     fn granted(&self, counts: impl Fn(&Self, usize) -> bool) -> BTreeSet<(Fingerprint, Role)> {
@@ -235,7 +278,7 @@ impl<'a> Work<'a> {
     }
 
     /// Rule 2.5: to which groups the thing surely belongs, and to which it may.
-    fn find_groups(&mut self, granted: &BTreeSet<(Fingerprint, Role)>) {
+    fn find_groups(&mut self) {
         let (mut sure, mut feared) = (Told::default(), Told::default());
         let own = self.all.iter().find(|s| s.subject_id() == self.scene.thing).map(|s| s.subject());
         if let Some(Subject::Group(group)) = own {
@@ -251,9 +294,8 @@ impl<'a> Work<'a> {
                     sure.gone.extend(claims.attributes.iter().map(|(attribute, value)| (*attribute, value.clone())));
                 }
             } else if self.stands(i) && act(s) != Act::Withdrawal {
-                let has_role = self.scene.holds_now(&s.signer(), &claims.role)
-                    || granted.contains(&(s.signer(), claims.role.clone()));
-                for told in [Some(&mut feared), has_role.then_some(&mut sure)].into_iter().flatten() {
+                let is_listed = self.scene.holds_now(&s.signer(), &claims.role);
+                for told in [Some(&mut feared), is_listed.then_some(&mut sure)].into_iter().flatten() {
                     told.groups.extend(&claims.groups);
                     if act(s) == Act::Identity {
                         told.add(&claims.attributes);
@@ -304,9 +346,8 @@ impl<'a> Work<'a> {
     /// From which index on a grant over a group covers this member no longer, by what was said of this one.
     fn ended_here(&self, i: usize) -> Option<u64> {
         let grant = self.all.get(i).filter(|_| !self.is_direct(i))?;
-        let acts = |x: usize| matches!(self.rules.get(x), Some(None | Some(Rule::Replaced)));
         let ends = |x: &Logged| names(&self.scene.thing, x, grant) && (takes_back(x, grant) || replaces(x, grant));
-        let direct = self.all.iter().enumerate().filter(|(x, _)| self.is_direct(*x) && acts(*x));
+        let direct = self.all.iter().enumerate().filter(|(x, _)| self.is_direct(*x) && self.acts(*x));
         direct.map(|(_, x)| *x).find(|x| ends(x)).map(Logged::index)
     }
 
@@ -317,10 +358,7 @@ impl<'a> Work<'a> {
     /// Rule 2.7.
     fn lift(&mut self) {
         let chain = self.scene.chain;
-        let lifter = |work: &Self, i: usize| {
-            let acts = matches!(work.rules.get(i), Some(None | Some(Rule::Replaced)));
-            acts && work.covers.get(i).is_some_and(|it| it.0)
-        };
+        let lifter = |work: &Self, i: usize| work.acts(i) && work.covers.get(i).is_some_and(|it| it.0);
         self.end(Rule::Replaced, lifter, |x, s| may_lift(chain, x, s));
     }
 
@@ -331,11 +369,7 @@ impl<'a> Work<'a> {
             scene.holds_now(&s.signer(), &s.claims().role) || granted.contains(&(s.signer(), s.claims().role.clone()))
         };
         let (mut judged, mut covered) = (Vec::new(), BTreeSet::new());
-        let withdrawals: Vec<&Logged> = (0..self.all.len())
-            .filter(|i| self.stands(*i))
-            .filter_map(|i| self.all.get(i).copied())
-            .filter(|s| act(s) == Act::Withdrawal)
-            .collect();
+        let in_force = self.naming(|i| self.stands(i));
         for (i, said) in self.all.iter().enumerate() {
             let introduces = matches!(act(said), Act::Identity | Act::Installed | Act::Issued);
             let (_, may_belong) = self.belongs.get(i).copied().unwrap_or_default();
@@ -347,7 +381,7 @@ impl<'a> Work<'a> {
             if surely {
                 covered.insert(said.index());
             }
-            let is_taken_back = || withdrawals.iter().any(|w| names(&scene.thing, w, said) && takes_back(w, said));
+            let is_taken_back = || of(&in_force, said).any(|w| names(&scene.thing, w, said) && takes_back(w, said));
             let rule = match self.rules.get(i).copied().flatten() {
                 None if act(said) == Act::Withdrawal => Rule::Withdrawal,
                 None if effect.is_some_and(Effect::blocks) && perhaps => Rule::Block,
@@ -366,7 +400,7 @@ impl<'a> Work<'a> {
                 }
                 Some(rule) => rule,
             };
-            judged.push(Judged { said, rule, effect });
+            judged.push(Judged { said, rule, effect, acts: self.acts(i) });
         }
         Judgement { judged, scene, granted, covered }
     }
@@ -421,11 +455,10 @@ impl<'a> Judgement<'a> {
                     || self.covered.contains(&x.index()) && may_lift(self.scene.chain, x, it.said)
             }
         };
-        let acts = self.judged.iter().find(|other| other.said.index() == x.index());
-        let out = [Rule::Refused, Rule::Compromised, Rule::Lifted, Rule::NotYet, Rule::Lapsed, Rule::Withdrawn];
-        let is_over = x.claims().until.is_some_and(|until| until <= self.scene.at);
-        let is_in_force = |rule: Rule| !out.contains(&rule) && (rule != Rule::Formerly || !is_over);
-        let acts = acts.is_some_and(|other| x.is_erased() && other.rule != Rule::Refused || is_in_force(other.rule));
+        let holds = x.claims().until.is_none_or(|until| self.scene.at < until);
+        let ends_erased = |rule: Rule| x.is_erased() && rule != Rule::Refused && holds;
+        let other = self.judged.iter().find(|other| other.said.index() == x.index());
+        let acts = other.is_some_and(|other| other.acts || ends_erased(other.rule));
         names(&self.scene.thing, x, it.said) && ends && acts
     }
 
@@ -459,7 +492,7 @@ impl<'a> Judgement<'a> {
 
     /// When the first of them begins or ends by itself, after this time.
     pub(super) fn changes_at(&self) -> Option<Timestamp> {
-        let for_good = |rule: Rule| matches!(rule, Rule::Refused | Rule::Compromised | Rule::Lifted | Rule::Erased);
+        let for_good = |rule: Rule| matches!(rule, Rule::Refused | Rule::Compromised | Rule::Lifted);
         let claims = self.judged.iter().filter(|it| !for_good(it.rule)).map(|it| it.said.claims());
         claims.flat_map(|claims| [claims.from, claims.until]).flatten().filter(|bound| *bound > self.scene.at).min()
     }

@@ -70,13 +70,18 @@ pub fn admit_next(
 }
 
 impl Descriptor {
-    /// Whether as many owners have signed an erasure as the next version of this descriptor needs.
+    /// Whether as many owners have signed an erasure as the next version of this descriptor needs, and nobody else: what is
+    /// left of the statement is the word of those who are named there, so nobody is named who did not sign.
     ///
     /// # Errors
-    /// When they are too few.
+    /// When they are too few, or a signature is not that of an owner.
     pub fn require_owners(&self, erasure: &SignedErasure) -> Result<(), DescriptorError> {
         let keys: Vec<_> = self.owners.keys.iter().filter_map(|owner| owner.public_key().ok()).collect();
-        self.require_threshold(&erasure.verified_by(&keys))
+        let verified = erasure.verified_by(&keys);
+        match erasure.issuers().find(|issuer| !verified.contains(issuer)) {
+            Some(stranger) => Err(DescriptorError::Stranger(stranger)),
+            None => self.require_threshold(&verified),
+        }
     }
 
     fn require_threshold(&self, signed_by: &BTreeSet<Fingerprint>) -> Result<(), DescriptorError> {
@@ -86,5 +91,38 @@ impl Descriptor {
             return Err(DescriptorError::BelowThreshold { signed, threshold, version });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64;
+
+    use super::*;
+    use crate::descriptor::OwnerKey;
+    use crate::openpgp::signer::Signer;
+    use crate::samples::{descriptor, home, id};
+    use crate::statement::body::{self, Body};
+    use crate::statement::{Erasure, fixtures, make};
+
+    fn signed(by: &[&dyn Signer]) -> SignedErasure {
+        let json = Erasure::new(home(), id(1)).to_json().expect("canonical");
+        let body = make::sign_descriptor(by, &json, fixtures::at(), &fixtures::SALT).expect("made");
+        let Ok(Body::Erasure(signed)) = body::parse(&body) else { panic!("an erasure") };
+        signed
+    }
+
+    /// What is left of a statement is in the name of who signs first: nobody puts another there.
+    #[test]
+    fn nobody_but_owners_signs_an_erasure() {
+        let (owner, stranger) = (fixtures::maker(), fixtures::device());
+        let public = owner.public_key();
+        let key = BASE64.encode(&public.to_packet());
+        let mut rules = descriptor();
+        rules.owners.keys = vec![OwnerKey { name: "Acme".to_owned(), fingerprint: public.fingerprint(), key }];
+        assert_eq!(rules.require_owners(&signed(&[&owner])), Ok(()));
+        let refusal = Err(DescriptorError::Stranger(stranger.public_key().fingerprint()));
+        assert_eq!(rules.require_owners(&signed(&[&stranger, &owner])), refusal);
+        assert_eq!(rules.require_owners(&signed(&[&owner, &stranger])), refusal);
     }
 }

@@ -28,6 +28,9 @@ pub enum DescriptorError {
     /// A field breaks a rule.
     #[error("descriptor {0}")]
     Field(#[from] FieldError),
+    /// A signature that no owner has made.
+    #[error("there is a signature in the name of `{0}`, which is not a good one of an owner's key")]
+    Stranger(Fingerprint),
     /// Signed by too few owners.
     #[error("signed by {signed} of the owners of version {version}, which asks for {threshold}")]
     BelowThreshold {

@@ -71,7 +71,7 @@ impl Domain {
         checked.check_issued()?;
         checked.check_supersedes()?;
         checked.check_quota()?;
-        checked.check_attributes()?;
+        checked.check_groups()?;
         Ok(Admitted { effect, rules: checked.check_access(cache)? })
     }
 
@@ -273,7 +273,7 @@ impl Checked<'_> {
         own.iter().filter(|it| !over.contains(&it.id()) && !ends_over(it)).count()
     }
 
-    /// A signer's quota and what is left for others never keep him from blocking what he does not block yet, and his quota
+    /// A signer's quota and what is left for others do not keep him from blocking what he does not block yet, and his quota
     /// never from taking back what he said, as certificates are revoked.
     fn check_quota(&self) -> Result<(), Refusal> {
         let signer = self.entry.signer();
@@ -282,25 +282,45 @@ impl Checked<'_> {
         if beside.len() >= limits::RECORD_STATEMENTS {
             return Err(Refusal::RecordFull);
         }
-        let has_blocked = self.scene.judged.iter().any(|it| {
-            let blocks = it.stands() && it.effect.is_some_and(Effect::blocks);
-            blocks && it.logged.signer() == signer && self.is_beside(it.logged)
-        });
-        if self.effect.is_some_and(Effect::blocks) && !has_blocked {
+        let own: Vec<&Logged> = beside.values().copied().filter(|other| other.signer() == signer).collect();
+        if self.is_first_block(&own) {
             return Ok(());
         }
         if self.takes_back_own() {
             return if beside.len() < limits::RECORD_STATEMENTS_ENDS { Ok(()) } else { Err(Refusal::RecordFull) };
         }
         let quota = self.domain.descriptor().limits.statements_per_signer_and_identity();
-        let own: Vec<&Logged> = beside.values().copied().filter(|other| other.signer() == signer).collect();
         if self.counted(&own) >= quota {
             return Err(Refusal::Quota(quota));
         }
         if beside.len() >= limits::RECORD_STATEMENTS_OPEN { Err(Refusal::RecordFull) } else { Ok(()) }
     }
 
-    /// Groups are looked up by every combination of values: few values, bounded work.
+    /// Whether it blocks now, its signer does not block it yet, and he has not done so again and again.
+    fn is_first_block(&self, own: &[&Logged]) -> bool {
+        let (at, claims) = (self.entry.admitted_at(), self.entry.claims());
+        let is_in_force = claims.from.is_none_or(|from| from <= at) && claims.until.is_none_or(|until| at < until);
+        let blocks = |effect: Option<Effect>| effect.is_some_and(Effect::blocks);
+        let former = own.iter().filter(|it| blocks(self.domain.effect_of(it))).count();
+        let signer = self.entry.signer();
+        let has_blocked =
+            self.scene.judged.iter().any(|it| {
+                it.stands() && blocks(it.effect) && it.logged.signer() == signer && self.is_beside(it.logged)
+            });
+        blocks(self.effect) && is_in_force && !has_blocked && former < limits::FIRST_BLOCKS
+    }
+
+    /// Groups are looked up one by one, and by every combination of values: few of them, bounded work.
+    fn check_groups(&self) -> Result<(), Refusal> {
+        let about = self.scene.judged.iter().filter(|it| it.is_direct(&self.scene.subject) && !it.logged.is_refused());
+        let named: BTreeSet<_> =
+            about.map(|it| it.logged).chain([self.entry]).flat_map(|it| &it.claims().groups).collect();
+        if named.len() > limits::GROUPS_NAMED && !self.entry.claims().groups.is_empty() {
+            return Err(Refusal::Groups);
+        }
+        self.check_attributes()
+    }
+
     fn check_attributes(&self) -> Result<(), Refusal> {
         let claimed = &self.entry.claims().attributes;
         for (attribute, value) in claimed.iter().filter(|(it, _)| Attribute::SELECTING.contains(it)) {

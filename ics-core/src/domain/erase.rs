@@ -7,7 +7,7 @@ use super::check::Context;
 use super::{Domain, Refusal};
 use crate::limits;
 use crate::log::entry::EntryKind;
-use crate::record::{Digest, Identity, Logged, Scene, Standing};
+use crate::record::{Digest, Identity, Judged, Logged, Scene, Standing};
 use crate::statement::{Erasure, Remnant, SignedErasure};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, Effect};
@@ -48,8 +48,13 @@ impl Domain {
         let judged = scene.judged.iter().find(|it| is_target(it.logged));
         let holds = judged.filter(|it| matches!(it.standing, Standing::Stands | Standing::NotYet));
         let effect = holds.and_then(|it| it.effect).filter(|effect| effect.blocks());
+        if let Some(until) = judged.and_then(|it| lifted_until(&scene, it)) {
+            return Err(Refusal::ErasesLifted { index: target.index(), until });
+        }
         let claims = target.claims();
         let ended = |id: &_| scene.judged.iter().any(|it| it.logged.id() == *id && it.by == Some(target.id()));
+        let ends: Vec<_> = claims.supersedes.iter().copied().filter(ended).collect();
+        let until = claims.until.filter(|_| effect != Some(Effect::BlocksForEver));
         let selecting = |(attribute, _): &(&Attribute, &String)| Attribute::SELECTING.contains(attribute);
         let attributes = claims.attributes.iter().filter(selecting).map(|(at, value)| (*at, value.clone()));
         let refused = target.is_refused();
@@ -60,8 +65,8 @@ impl Domain {
             effect,
             status: effect.and_then(|_| claims.status.clone()),
             from: effect.and(claims.from),
-            until: effect.and_then(|effect| claims.until.filter(|_| effect != Effect::BlocksForEver)),
-            ends: claims.supersedes.iter().copied().filter(ended).collect(),
+            until: until.filter(|_| effect.is_some() || !ends.is_empty()),
+            ends,
             groups: if refused { Vec::new() } else { claims.groups.iter().copied().map(Digest).collect() },
             attributes: if refused { [].into() } else { attributes.collect() },
             ..Erasure::new(self.name().clone(), target.id())
@@ -103,7 +108,11 @@ impl Domain {
             Erasable::Remnant(index, remnant) => {
                 let differs = || Refusal::ErasureDiffers(index);
                 let Identity { id, kind } = erasure.identity.ok_or_else(differs)?;
-                let effect = erasure.status.as_ref().and_then(|status| self.descriptor().effect(status, kind));
+                let means = |status| {
+                    let now = self.descriptor().effect(status, kind);
+                    now.or_else(|| self.descriptor_at(index).effect(status, kind))
+                };
+                let effect = erasure.status.as_ref().and_then(means);
                 let is_complete = erasure.act.is_some_and(|act| !STAYING.contains(&act));
                 let fits = Remnant { statement: erasure.statement, identity: id } == remnant
                     && erasure.index == Some(index)
@@ -114,4 +123,11 @@ impl Domain {
             }
         }
     }
+}
+
+/// Until when a block is lifted, if it will block again after that by itself. Of an erased one nobody would know it.
+fn lifted_until(scene: &Scene<'_>, judged: &Judged<'_>) -> Option<Timestamp> {
+    let is_lifted = judged.standing == Standing::Replaced && judged.effect.is_some_and(Effect::blocks);
+    let by = judged.by.filter(|_| is_lifted)?;
+    scene.judged.iter().find(|it| it.logged.id() == by)?.logged.claims().until
 }

@@ -224,12 +224,14 @@ impl Domain {
     }
 
     /// What the status that a statement gives does: as the descriptor says now, or as it said when the statement was
-    /// admitted, if the status has been dropped since: dropping a status lifts no block.
+    /// admitted, if the status has been dropped since: dropping a status lifts no block. Of an erased one, as its erasure
+    /// says.
     pub(crate) fn effect_of(&self, statement: &Logged) -> Option<Effect> {
         let status = statement.claims().status.as_ref()?;
         let kind = statement.subject().kind();
         let now = self.descriptor().effect(status, kind);
-        now.or_else(|| self.descriptor_at(statement.index()).effect(status, kind))
+        let then = || self.descriptor_at(statement.index()).effect(status, kind);
+        now.or_else(then).or_else(|| statement.restated_effect())
     }
 
     /// Whether the owners' threshold has lifted it.
@@ -237,8 +239,12 @@ impl Domain {
         self.descriptor().has_lifted(&statement.id())
     }
 
-    /// Whether its signer counts as compromised at its place in this log or in one that it came through.
+    /// Whether its signer counts as compromised at its place in this log or in one that it came through. Behind what is
+    /// left of an erased statement stand as many owners as a descriptor needs, not one signer.
     pub(crate) fn is_compromised(&self, statement: &Logged) -> bool {
+        if statement.is_erased() {
+            return false;
+        }
         let descriptor = self.descriptor();
         let from = |domain| descriptor.compromised_from(&statement.signer(), domain);
         let sources = statement.source().iter().map(|source| (&source.domain, source.index));

@@ -25,7 +25,15 @@ pub enum Refusal {
     /// The erasure does not restate what must stay.
     #[error("the erasure of entry {0} does not say what it must: make it anew out of what the node proposes")]
     ErasureDiffers(u64),
-    /// Too few owners have signed.
+    /// A block that will hold again by itself.
+    #[error("the block of entry {index} is lifted until {until} only: it can be erased once it is lifted for good")]
+    ErasesLifted {
+        /// Its index.
+        index: u64,
+        /// Until when it is lifted.
+        until: Timestamp,
+    },
+    /// Too few owners have signed, or somebody else.
     #[error("an erasure takes the owners' signatures: {0}")]
     NotTheOwners(String),
     /// Said for another domain, and not adopted from it.
@@ -165,6 +173,9 @@ pub enum Refusal {
     /// A withdrawal of nothing.
     #[error("a withdrawal names in `supersedes` what it takes back")]
     WithdrawsNothing,
+    /// Too many groups.
+    #[error("statements about the identity already name {max} groups in this domain", max = limits::GROUPS_NAMED)]
+    Groups,
     /// Too many values of an attribute by which groups select.
     #[error("the identity already has {max} values of `{0}` in this domain", max = limits::SELECTING_VALUES)]
     AttributeValues(Attribute),
@@ -251,6 +262,7 @@ impl Refusal {
             Self::NotErasable(_) => "not-erasable",
             Self::ErasesUnknown(_) => "erases-unknown",
             Self::ErasureDiffers(_) => "erasure-differs",
+            Self::ErasesLifted { .. } => "erases-lifted",
             Self::NotTheOwners(_) => "not-the-owners",
             Self::ForeignDomain { .. } => "foreign-domain",
             Self::UnknownSource(_) => "unknown-source",
@@ -276,6 +288,7 @@ impl Refusal {
             Self::SupersedesOthers { .. } => "supersedes-others",
             Self::BlockedForEver(_) => "blocked-for-ever",
             Self::WithdrawsNothing => "withdraws-nothing",
+            Self::Groups => "groups",
             Self::AttributeValues(_) => "attribute-values",
             Self::Quota(_) => "quota",
             Self::RecordFull => "record-full",
@@ -292,9 +305,11 @@ impl Refusal {
     #[must_use]
     pub const fn fault(&self) -> Fault {
         match self {
-            Self::Quota(_) | Self::RecordFull | Self::AttributeValues(_) | Self::CertificateTooLong { .. } => {
-                Fault::Limit
-            }
+            Self::Quota(_)
+            | Self::RecordFull
+            | Self::Groups
+            | Self::AttributeValues(_)
+            | Self::CertificateTooLong { .. } => Fault::Limit,
             Self::UnknownSource(_)
             | Self::UnknownSigner(_)
             | Self::SignerCompromised(_)
@@ -307,6 +322,7 @@ impl Refusal {
             | Self::IssuedToBlocked
             | Self::Erased(_)
             | Self::NotErasable(_)
+            | Self::ErasesLifted { .. }
             | Self::NotTheOwners(_)
             | Self::CertificateNotNamed(_)
             | Self::CertifiesUnknown(_) => Fault::Policy,

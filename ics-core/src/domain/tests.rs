@@ -244,6 +244,50 @@ fn bounds_on_what_one_signer_says() {
     assert!(check_in(limited(3), &[approvals(3), vec![pump(9)]].concat()).is_ok());
 }
 
+/// A block that is over, or has not begun, is no reason to leave the quota aside; nor is the hundredth one.
+#[test]
+fn blocks_do_not_fill_a_record() {
+    let limited = changed(0, |descriptor| descriptor.limits.statements_per_signer_and_identity = Some(3));
+    let approvals: Vec<Draft> = (1..=3).map(|n| say(n, KEEPER, "maintainer", Act::Approval)).collect();
+    let with = |block: Draft| check_in(limited.clone(), &[approvals.clone(), vec![block]].concat());
+    let block = |n: u64| status(n, KEEPER, "maintainer", "suspended");
+    assert!(with(block(50)).is_ok());
+    assert_eq!(with(block(50).until(50)), Err(Refusal::Quota(3)), "it is over");
+    assert_eq!(with(block(50).from(51)), Err(Refusal::Quota(3)), "it has not begun");
+    let former = |count: u64| (1..=count).map(|n| block(n).until(40)).collect::<Vec<_>>();
+    let again = |count| check_in(limited.clone(), &[former(count), vec![block(50)]].concat());
+    let most = limits::FIRST_BLOCKS as u64;
+    assert!(again(most - 1).is_ok());
+    assert_eq!(again(most), Err(Refusal::Quota(3)));
+}
+
+/// Whoever has a role over a group has it over all members: so it is not for who has one over a thing to make it a member.
+#[test]
+fn a_role_over_one_thing_does_not_become_those_of_a_group() {
+    let order = group("order 12", &[]);
+    let lifted = |member: Draft| {
+        check(&[
+            pump(1),
+            status(2, CONTROLLER, "security-controller", "suspended"),
+            grant(3, MAKER, "manufacturer", BUYER, "maintainer"),
+            grant(4, MAKER, "manufacturer", BUYER, "owner").on(&order),
+            member.joins(&order),
+            status(6, BUYER, "owner", "in-use").ends(2),
+        ])
+    };
+    assert!(lifted(say(5, MAKER, "manufacturer", Act::Approval)).is_ok(), "the maker may say what belongs to an order");
+    let refused = lifted(say(5, BUYER, "maintainer", Act::Approval)).expect_err("he may not");
+    assert!(matches!(refused, Refusal::RoleNotHeld { .. }), "{refused}");
+}
+
+#[test]
+fn few_groups_are_named() {
+    let in_groups = (1..=limits::GROUPS_NAMED).fold(introduce(1), |draft, n| draft.joins(&group(&n.to_string(), &[])));
+    let approval = say(2, KEEPER, "maintainer", Act::Approval);
+    assert!(check(&[in_groups.clone(), approval.clone()]).is_ok());
+    assert_eq!(check(&[in_groups, approval.joins(&group("another", &[]))]), Err(Refusal::Groups));
+}
+
 #[test]
 fn bounds_on_what_all_say() {
     let open = limits::RECORD_STATEMENTS_OPEN as u64;

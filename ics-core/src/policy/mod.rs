@@ -20,7 +20,7 @@ pub use access::AccessPolicy;
 pub use cache::Cache;
 pub(crate) use memo::Memo;
 pub use rules::PolicyError;
-pub(crate) use rules::{Asked, OwnSchema, Rules, entity, read_schema, uid};
+pub(crate) use rules::{Asked, OwnSchema, Rules, check_bounds, entity, read_schema, uid};
 
 /// What somebody wants to do with an identity or a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]

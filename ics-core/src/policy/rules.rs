@@ -78,6 +78,17 @@ fn sorted(items: impl Iterator<Item = impl ToString>) -> Vec<String> {
     items.map(|item| item.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+/// Refuses rules before they are parsed that would take more time or stack than rules may.
+///
+/// # Errors
+/// When they are too long, or nested too deep.
+pub(crate) fn check_bounds(text: &str) -> Result<(), PolicyError> {
+    if text.len() > limits::POLICY_BYTES {
+        return Err(PolicyError::TooLong(text.len()));
+    }
+    shape::check(text)
+}
+
 /// The same policies, each under the id that its `@id` gives it.
 fn named(parsed: &PolicySet) -> Result<PolicySet, PolicyError> {
     let count = parsed.num_of_policies() + parsed.num_of_templates();
@@ -142,10 +153,7 @@ pub(crate) fn entity(
 impl Rules {
     /// Parses rules and validates them, strictly, against a schema. `always` are the system's own, put before them.
     pub(crate) fn compile(schema: &OwnSchema, always: &str, text: &str) -> Result<Self, PolicyError> {
-        if text.len() > limits::POLICY_BYTES {
-            return Err(PolicyError::TooLong(text.len()));
-        }
-        shape::check(text)?;
+        check_bounds(text)?;
         let schema = schema.as_ref().map_err(Clone::clone)?.clone();
         let policies =
             named(&format!("{always}{text}").parse().map_err(|error: ParseErrors| PolicyError::Syntax(cut(error)))?)?;

@@ -18,7 +18,7 @@ pub use report::{
 pub use resolve::resolve;
 pub use said::{Logged, SourceRef};
 
-pub(crate) use standing::{Scene, may_lift, replaces, takes_back};
+pub(crate) use standing::{Judged, Scene, may_lift, replaces, takes_back};
 
 #[cfg(test)]
 pub(crate) mod properties;

@@ -59,7 +59,8 @@ pub fn resolve(
 }
 
 fn changes_at(scene: &Scene<'_>, at: Timestamp) -> Option<Timestamp> {
-    let for_good = [Standing::Refused, Standing::Compromised, Standing::Lifted, Standing::Erased];
+    // Of an erased one what it had ended may come back.
+    let for_good = [Standing::Refused, Standing::Compromised, Standing::Lifted];
     let may_change = scene.judged.iter().filter(|it| !for_good.contains(&it.standing));
     let claims = may_change.map(|it| it.logged.claims());
     claims.flat_map(|claims| [claims.from, claims.until]).flatten().filter(|bound| *bound > at).min()

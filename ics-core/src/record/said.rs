@@ -12,7 +12,7 @@ use crate::name::Name;
 use crate::statement::verify::{Content, Statement, Unverified};
 use crate::statement::{Claims, Erasure, Grant, SignedErasure, Software, StatementId, Subject};
 use crate::time::Timestamp;
-use crate::vocabulary::{Act, Attribute, DomainName, Role};
+use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role};
 
 /// One domain through which an adopted entry came.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +63,8 @@ pub struct Logged {
     source: Arc<[SourceRef]>,
     refused: bool,
     erased: bool,
+    /// What the owners who erased it say that its status does.
+    restated: Option<Effect>,
     /// Primary fingerprint of the certificate whose key signed.
     signer: Fingerprint,
     /// What it says. Only verification found that it is said, or a store has kept it since.
@@ -135,7 +137,8 @@ impl Logged {
         signer: Fingerprint,
         said: Arc<Content>,
     ) -> Self {
-        Self { index, admitted_at, source: source.into(), refused: false, erased: false, signer, said }
+        let (refused, erased, restated) = (false, false, None);
+        Self { index, admitted_at, source: source.into(), refused, erased, restated, signer, said }
     }
 
     /// What an erasure, at its own place in the log, restates of the statement that it erased. `None` if it does not say
@@ -147,8 +150,8 @@ impl Logged {
         let way = SourceRef::way(header)?;
         let Some(signer) = signed.issuers().next() else { return Ok(None) };
         let left = left(&signed.erasure, signer, signed.signed_at()).map(Arc::new);
-        let at = header.admitted_at;
-        Ok(left.map(|said| Self { erased: true, ..Self::from_said(index, at, &way, signer, said) }))
+        let (at, restated) = (header.admitted_at, signed.erasure.effect);
+        Ok(left.map(|said| Self { erased: true, restated, ..Self::from_said(index, at, &way, signer, said) }))
     }
 
     /// The same of an erasure that nobody has signed.
@@ -160,13 +163,20 @@ impl Logged {
         signer: Fingerprint,
     ) -> Option<Self> {
         let said = Arc::new(left(erasure, signer, admitted_at)?);
-        Some(Self { erased: true, ..Self::from_said(index, admitted_at, &[], signer, said) })
+        let restated = erasure.effect;
+        Some(Self { erased: true, restated, ..Self::from_said(index, admitted_at, &[], signer, said) })
     }
 
     /// Whether it is what is left of an erased statement.
     #[must_use]
     pub const fn is_erased(&self) -> bool {
         self.erased
+    }
+
+    /// What the owners who erased it say that its status does: the descriptor may have dropped it before.
+    #[must_use]
+    pub const fn restated_effect(&self) -> Option<Effect> {
+        self.restated
     }
 
     /// Bytes of memory that it takes, about, with all that hangs on it. Clones share most of them.

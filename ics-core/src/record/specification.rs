@@ -21,7 +21,7 @@ fn direct(s: &Logged) -> bool {
 
 fn own(x: &Logged, s: &Logged) -> bool {
     let given = s.act() == Act::Grant && s.claims().grant.as_ref().is_some_and(|grant| grant.grantee == x.signer());
-    x.signer() == s.signer() || given
+    x.signer() == s.signer() && (s.act() != Act::Grant || x.role() == s.role()) || given
 }
 
 /// What is said of a group ends where it was said, but for a grant: for one member it ends by what is said of this one.
@@ -74,9 +74,8 @@ impl Specification<'_> {
     }
 
     fn describes(&self, s: &Logged, vouching: bool) -> bool {
-        let entitled = self.by_descriptor(s.signer(), s.role())
-            || self.any(|g| direct(g) && self.unreplaced(g) && gives(g, s.signer(), s.role()));
-        direct(s) && s.act() != Act::Withdrawal && self.unreplaced(s) && (!vouching || entitled)
+        let listed = self.by_descriptor(s.signer(), s.role());
+        direct(s) && s.act() != Act::Withdrawal && self.unreplaced(s) && (!vouching || listed)
     }
 
     fn has(&self, attribute: Attribute, value: &str, vouching: bool) -> bool {

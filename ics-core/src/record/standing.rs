@@ -36,6 +36,9 @@ pub(crate) struct Judged<'a> {
     belongs: Belongs,
     /// Whether its signer's role surely covered the subject when it was admitted.
     covers: bool,
+    /// Whether its supersessions count: it is in force, and nobody has taken it back. What was itself replaced still
+    /// replaces.
+    acts: bool,
     /// What its status does, if it gives one.
     pub(crate) effect: Option<Effect>,
 }
@@ -89,7 +92,8 @@ impl<'a> Scene<'a> {
         }
         let judged = once.into_values().map(|logged| begin(domain, logged, at)).collect();
         let mut scene = Self { domain, subject, judged, membership: Membership::default(), granted: BTreeSet::new() };
-        scene.end_with_the_erased();
+        scene.find_acting();
+        scene.end_with_the_erased(at);
         scene.take_back();
         scene.replace_own();
         scene.grant_directly();
@@ -120,7 +124,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn formerly_approved(&self) -> impl Iterator<Item = &Judged<'a>> {
         let is_over = |it: &&Judged<'a>| matches!(it.standing, Standing::Lapsed | Standing::Replaced);
         let is_approval = |it: &&Judged<'a>| it.logged.act() == Act::Approval && !it.logged.is_erased();
-        let withdrawals = Naming::new(&self.judged, |it| it.stands() && it.logged.act() == Act::Withdrawal);
+        let withdrawals = self.withdrawals();
         self.judged
             .iter()
             .filter(is_over)
@@ -160,14 +164,35 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// What an erased statement had ended stays ended: the owners who erased it say what that was.
-    fn end_with_the_erased(&mut self) {
-        let erased = Naming::new(&self.judged, |it| it.logged.is_erased() && it.standing != Standing::Refused);
+    /// That an erasure has ended a statement says nothing of what this one ends.
+    fn find_acting(&mut self) {
+        let withdrawals = self.withdrawals();
+        let acting: Vec<bool> = self
+            .judged
+            .iter()
+            .map(|it| {
+                let is_taken_back = || withdrawals.ending(&self.subject, it, takes_back).is_some();
+                it.stands() && !(it.can_be_ended() && is_taken_back())
+            })
+            .collect();
+        self.judged.iter_mut().zip(acting).for_each(|(judged, acts)| judged.acts = acts);
+    }
+
+    fn withdrawals(&self) -> Naming<'a> {
+        Naming::new(&self.judged, |it| it.stands() && it.logged.act() == Act::Withdrawal)
+    }
+
+    /// What an erased statement had ended stays ended for as long as it would have held: the owners who erased it say what
+    /// that was.
+    fn end_with_the_erased(&mut self, at: Timestamp) {
+        let holds = |it: &Judged<'_>| it.logged.claims().until.is_none_or(|until| at < until);
+        let erased =
+            Naming::new(&self.judged, |it| it.logged.is_erased() && it.standing != Standing::Refused && holds(it));
         self.mark(|scene, it| erased.ending(&scene.subject, it, |_, _| true).map(|by| (Standing::Replaced, Some(by))));
     }
 
     fn take_back(&mut self) {
-        let withdrawals = Naming::new(&self.judged, |it| it.stands() && it.logged.act() == Act::Withdrawal);
+        let withdrawals = self.withdrawals();
         self.mark(|scene, it| {
             withdrawals.ending(&scene.subject, it, takes_back).map(|by| (Standing::Withdrawn, Some(by)))
         });
@@ -175,7 +200,7 @@ impl<'a> Scene<'a> {
 
     /// Replacement by the same signer, and of a grant by its grantee.
     fn replace_own(&mut self) {
-        let replacing = Naming::new(&self.judged, |it| it.stands() && it.logged.act() != Act::Withdrawal);
+        let replacing = Naming::new(&self.judged, |it| it.acts && it.logged.act() != Act::Withdrawal);
         self.mark(|scene, it| replacing.ending(&scene.subject, it, replaces).map(|by| (Standing::Replaced, Some(by))));
     }
 
@@ -184,7 +209,9 @@ impl<'a> Scene<'a> {
         self.granted = direct.filter_map(|it| grantee(it.logged)).collect();
     }
 
-    /// Only a signer whose role does not itself come from a group says what belongs to a group.
+    /// Only a signer whose role is by the descriptor says what surely belongs to a group: who has roles over a group has
+    /// them over each member, and labels of a group are labels of each, so a role that was granted over one thing would
+    /// become others. That whoever else says so keeps a block from being escaped.
     fn find_groups(&mut self, group: Option<&Group>) {
         let mut membership = group.map(Membership::of_group).unwrap_or_default();
         for it in self.judged.iter().filter(|it| it.is_direct(&self.subject)) {
@@ -194,7 +221,7 @@ impl<'a> Scene<'a> {
                 }
             } else if it.stands() && it.logged.act() != Act::Withdrawal {
                 membership.feared.take(it.logged);
-                if self.has_role(it.logged) {
+                if self.domain.holds_now(&it.logged.signer(), it.logged.role()) {
                     membership.sure.take(it.logged);
                 }
             }
@@ -256,7 +283,7 @@ impl<'a> Scene<'a> {
             return None;
         }
         let ends = |x: &&Judged<'_>| {
-            x.acts()
+            x.acts
                 && x.is_direct(&self.subject)
                 && x.logged.claims().supersedes.contains(&grant.id())
                 && (takes_back(x.logged, grant) || replaces(x.logged, grant))
@@ -273,7 +300,7 @@ impl<'a> Scene<'a> {
             .filter(|(_, covered)| covered.surely)
             .map(|(it, _)| it.logged.id())
             .collect();
-        let naming = Naming::new(&self.judged, |it| it.acts() && lifters.contains(&it.logged.id()));
+        let naming = Naming::new(&self.judged, |it| it.acts && lifters.contains(&it.logged.id()));
         let domain = self.domain;
         let lifted = |x: &Logged, s: &Logged| may_lift(domain, x, s);
         self.mark(|scene, it| naming.ending(&scene.subject, it, lifted).map(|by| (Standing::Replaced, Some(by))));
@@ -329,12 +356,6 @@ impl Judged<'_> {
         let introduces = matches!(self.logged.act(), Act::Identity | Act::Installed | Act::Issued);
         self.is_direct(subject) || (self.belongs != Belongs::No && !introduces)
     }
-
-    /// Whether its supersessions count: it is in force and has not been taken back. What was itself replaced still
-    /// replaces.
-    fn acts(&self) -> bool {
-        matches!(self.standing, Standing::Stands | Standing::Replaced)
-    }
 }
 
 /// The first rule: is the statement in force at all?
@@ -356,7 +377,7 @@ fn begin<'a>(domain: &Domain, logged: &'a Logged, at: Timestamp) -> Judged<'a> {
     } else {
         Standing::Stands
     };
-    Judged { logged, standing, by: None, belongs: Belongs::No, covers: false, effect }
+    Judged { logged, standing, by: None, belongs: Belongs::No, covers: false, acts: false, effect }
 }
 
 /// Who names whom in `supersedes`.
@@ -391,9 +412,11 @@ fn speaks_of(subject: &IdentityId, x: &Logged, s: &Logged) -> bool {
 }
 
 /// Whoever erases a statement has signed what is left of it, from then on: what he said of it before does not become the
-/// word of its signer.
+/// word of its signer. A grant ends by who gave it in the role in which he did: who has sold a thing, and kept another role
+/// over it, does not undo the sale.
 fn is_own(x: &Logged, s: &Logged) -> bool {
-    let by_the_same = x.signer() == s.signer() && (!s.is_erased() || s.index() < x.index());
+    let in_that_role = s.grant().is_none() || x.role() == s.role();
+    let by_the_same = x.signer() == s.signer() && in_that_role && (!s.is_erased() || s.index() < x.index());
     by_the_same || s.grant().is_some_and(|grant| grant.grantee == x.signer())
 }
 

@@ -363,6 +363,23 @@ fn a_signer_whose_role_comes_from_a_group_adds_nothing_to_groups() {
     assert_eq!(record.groups.iter().map(|given| given.value).collect::<Vec<_>>(), [Digest(group_id(&order))]);
 }
 
+/// In no other role than that in which he sold it.
+#[test]
+fn a_seller_does_not_undo_his_sale() {
+    let sold = |undone: Draft| {
+        record(&[
+            introduce(0),
+            grant(1, MAKER, "manufacturer", BUYER, "owner"),
+            grant(2, BUYER, "owner", BUYER, "security-controller"),
+            grant(3, BUYER, "owner", HEIR, "owner").ends(1),
+            undone,
+        ])
+    };
+    let withdrawal = |role: &str| say(4, BUYER, role, Act::Withdrawal).ends(3);
+    assert_eq!(standing(&sold(withdrawal("security-controller")), 3), Some(Standing::Stands));
+    assert_eq!(standing(&sold(withdrawal("owner")), 3), Some(Standing::Withdrawn), "admission asks for the role");
+}
+
 #[test]
 fn names_and_attributes_come_from_entitled_introductions() {
     let record = record(&[

@@ -12,7 +12,7 @@ use super::{certification, message, notations};
 use crate::canonical_json;
 use crate::identity::Fingerprint;
 use crate::limits;
-use crate::openpgp::certificate::{self, Certificate};
+use crate::openpgp::certificate::{self, Certificate, CertificateError};
 use crate::openpgp::key::{self, PublicKey};
 use crate::openpgp::packet::{self, AnyPacket};
 use crate::openpgp::reader::{Reader, WireError};
@@ -31,6 +31,8 @@ pub struct Split {
     pub refused: Vec<BodyError>,
     /// What was left out because it has no place in a domain, by the reason.
     pub left_out: BTreeMap<LeftOut, usize>,
+    /// Bytes of the bodies, accepted or not.
+    bytes: usize,
 }
 
 /// Why something that is legal OpenPGP has no place in a domain.
@@ -83,8 +85,8 @@ impl LeftOut {
 /// document with several signatures becomes one body for each of its signers; a descriptor or erasure stays one.
 ///
 /// # Errors
-/// When the bytes are more than [`limits::BATCH_BYTES`], not OpenPGP, or hold packets that have no place in any body;
-/// and when nothing of what they hold is acceptable, with the first reason.
+/// When the bytes are more than [`limits::BATCH_BYTES`], or would become more than [`limits::SPLIT_BYTES`]; when they are
+/// not OpenPGP, or hold packets that have no place in any body; and when nothing of what they hold is acceptable, with the first reason.
 pub fn split(bytes: &[u8]) -> Result<Split, BodyError> {
     body::too_long("upload", limits::BATCH_BYTES, bytes.len())?;
     let binary = dearmor(bytes)?;
@@ -100,7 +102,7 @@ pub fn split(bytes: &[u8]) -> Result<Split, BodyError> {
     for item in packets.chunk_by(|last, next| !begins(next) || last.tag == packet::ONE_PASS) {
         match item {
             [key, rest @ ..] if key.tag == packet::PUBLIC_KEY => split.key(key, rest)?,
-            [first, ..] if first.tag == packet::ONE_PASS => split.message(item),
+            [first, ..] if first.tag == packet::ONE_PASS => split.message(item)?,
             _ => return Err(BodyError::Sequence),
         }
     }
@@ -143,8 +145,23 @@ impl Split {
         }
     }
 
+    /// Makes room for so many more bodies, of so many bytes each, before any of them is written.
+    fn reserve(&mut self, bodies: usize, bytes_of_each: usize) -> Result<(), BodyError> {
+        self.bytes = self.bytes.saturating_add(bodies.saturating_mul(bytes_of_each));
+        body::too_long("upload, once it is split into bodies,", limits::SPLIT_BYTES, self.bytes)
+    }
+
     fn key(&mut self, key_packet: &AnyPacket, rest: &[AnyPacket]) -> Result<(), BodyError> {
         let key = PublicKey::from_body(&key_packet.body)?;
+        // Each of them is verified.
+        let holder = key.fingerprint();
+        let is_own = |packet: &&AnyPacket| {
+            packet.tag == packet::SIGNATURE && signature::glance(&packet.body).is_ok_and(|it| it.is_by(&holder))
+        };
+        if rest.iter().filter(is_own).count() > limits::CERTIFICATE_SIGNATURES {
+            self.refused.push(CertificateError::TooMany.into());
+            return Ok(());
+        }
         let direct = rest.iter().take_while(|packet| packet.tag == packet::SIGNATURE).count();
         let (direct, rest) = rest.split_at_checked(direct).unwrap_or_default();
         let mut components = vec![self.component(&key, None, direct)];
@@ -172,8 +189,12 @@ impl Split {
         for component in &components {
             let Some(user_id) = component.packet.as_ref().filter(|p| p.tag == packet::USER_ID) else { continue };
             let own = newest_certification(&component.own);
-            component.statements.iter().for_each(|statement| self.push(statement_body(&key, user_id, own, statement)));
-            component.certifications.iter().for_each(|other| self.push(statement_body(&key, user_id, None, other)));
+            for (own, said) in [(own, &component.statements), (None, &component.certifications)] {
+                let shared = key_packet.body.len() + user_id.body.len() + own.map_or(0, |own| own.body.len());
+                let longest = said.iter().map(|it| it.body.len()).max().unwrap_or_default();
+                self.reserve(said.len(), shared + longest)?;
+                said.iter().for_each(|statement| self.push(statement_body(&key, user_id, own, statement)));
+            }
         }
         Ok(())
     }
@@ -183,7 +204,7 @@ impl Split {
         let (statements, certifications) = Default::default();
         let mut sorted =
             Component { packet: packet.cloned(), own: Vec::new(), statements, certifications, is_revoked: false };
-        let mut revoked_by = BTreeSet::new();
+        let (mut revoked_by, mut seen) = (BTreeSet::new(), BTreeSet::new());
         for packet in signatures {
             let (into, body) = match self.sort(key, sorted.packet.as_ref(), &packet.body) {
                 Sorted::Own(body) => (&mut sorted.own, body),
@@ -197,10 +218,11 @@ impl Split {
                     continue;
                 }
             };
-            if into.iter().any(|other| other.body == body) {
-                self.leave_out(LeftOut::Repeated, 1);
-            } else {
+            // What a signature is follows from its bytes, so the same ones are of one sort.
+            if seen.insert(body.clone()) {
                 into.push(AnyPacket { tag: packet::SIGNATURE, body });
+            } else {
+                self.leave_out(LeftOut::Repeated, 1);
             }
         }
         if revoked_by.contains(&key.fingerprint().key_id()) {
@@ -277,11 +299,13 @@ impl Split {
         }
     }
 
-    fn message(&mut self, packets: &[AnyPacket]) {
+    fn message(&mut self, packets: &[AnyPacket]) -> Result<(), BodyError> {
+        self.reserve(packets.len() / 2, packets.iter().map(|packet| packet.body.len()).max().unwrap_or_default())?;
         match message_bodies(packets) {
             Ok(bodies) => bodies.into_iter().for_each(|body| self.push(body)),
             Err(error) => self.refused.push(error),
         }
+        Ok(())
     }
 }
 
@@ -335,6 +359,9 @@ fn message_bodies(packets: &[AnyPacket]) -> Result<Vec<Vec<u8>>, BodyError> {
     let all_signatures = signatures.iter().all(|packet| packet.tag == packet::SIGNATURE);
     if literal.tag != packet::LITERAL || signatures.len() != one_pass || !all_signatures {
         return Err(BodyError::Sequence);
+    }
+    if one_pass > limits::DESCRIPTOR_SIGNATURES {
+        return Err(BodyError::Signatures(one_pass));
     }
     let document = literal_data(&literal.body)?;
     let canonical: Vec<Vec<u8>> =

@@ -108,7 +108,9 @@ impl TrustPolicy {
         distinct("domains", document.domains.iter().map(|origin| origin.domain.to_string()))?;
         check_freshness("freshness", &document.freshness)?;
         let rules = Rules::compile(&SCHEMA, ALWAYS, &document.rules)?;
-        let named = Attribute::ALL.iter().copied().filter(|it| document.rules.contains(it.as_str())).collect();
+        // A name may be written with escapes.
+        let may_name = |it: &Attribute| document.rules.contains(it.as_str()) || document.rules.contains('\\');
+        let named = Attribute::ALL.iter().copied().filter(may_name).collect();
         Ok(Self { document, rules, types: Types::read()?, named, decided: Memo::default() })
     }
 

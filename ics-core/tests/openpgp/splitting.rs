@@ -88,6 +88,33 @@ fn canonical_bodies_stay_as_they_are() {
     assert_eq!((all.left_out.len(), all.refused.len()), (0, 0));
 }
 
+/// Bodies take key, User ID or document with them: what makes them too large together is refused before it is made.
+#[test]
+fn a_small_upload_does_not_become_a_large_one() {
+    let signature = |body: &[u8]| framed(0, 2, &packets(body).pop().expect("a signature").1);
+    let document = format!("{{\"statement\":\"{}\"}}", "a".repeat(1 << 20));
+    let literal = framed(0, 11, &[b"b\0\0\0\0\0", document.as_bytes()].concat());
+    let said = make::sign_document(&ed25519(1, 4), &subject(Kind::Group), &claims(Act::Approval), at(), &SALT);
+    let signed = signature(&said.expect("made"));
+    let message = |count| [framed(0, 4, &[3]).repeat(count), literal.clone(), signed.repeat(count)].concat();
+    let refused = split(&message(40)).expect_err("too large");
+    assert!(matches!(refused, BodyError::TooLong { max, .. } if max == ics_core::limits::SPLIT_BYTES), "{refused}");
+    let short = [framed(0, 4, &[3]).repeat(33), framed(0, 11, b"b\0\0\0\0\0{}"), signed.repeat(33)].concat();
+    assert_eq!(split(&short), Err(BodyError::Signatures(33)));
+    let device = device(1);
+    let user_id = framed(0, 13, &vec![b'x'; 1 << 20]);
+    let key = framed(0, 6, &device.public_key().to_packet()[2..]);
+    // The same signature counts once.
+    let different: Vec<u8> =
+        (0..60_u8).flat_map(|second| signature(&statement(1, None, &claims(Act::Identity), second.into()))).collect();
+    let refused = split(&[key.clone(), user_id, different].concat()).expect_err("too large");
+    assert!(matches!(refused, BodyError::TooLong { max, .. } if max == ics_core::limits::SPLIT_BYTES), "{refused}");
+    let own = signature(&bare_certificate(&device, USER_ID));
+    let short = framed(0, 13, USER_ID.as_bytes());
+    let many = [key, short, own.repeat(ics_core::limits::CERTIFICATE_SIGNATURES + 1)].concat();
+    assert!(split(&many).expect_err("nobody verifies so many").to_string().contains("self-signatures at most"));
+}
+
 #[test]
 fn armor_in_one_and_in_several_blocks() {
     use std::io::Write as _;

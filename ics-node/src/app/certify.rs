@@ -55,8 +55,8 @@ use super::submit::{Incoming, Outcome};
 use super::{App, AppError, random};
 use crate::store::Part;
 use crate::x509::{
-    Authority, AuthorityError, Csr, Given, Reason, SerialNumber, State, TakenBack, Wanted, certificate_pem, is_key_compromised,
-    sha256,
+    Authority, AuthorityError, Csr, Given, Reason, SerialNumber, State, TakenBack, Wanted, certificate_pem,
+    is_key_compromised, sha256,
 };
 
 /// A key that issues certificates for a domain, and its OpenPGP certificate, by which the log knows it.

@@ -104,6 +104,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     NotErasable "not-erasable" 403 "this cannot be erased" "it stays for as long as the domain";
     ErasesUnknown "erases-unknown" 422 "there is nothing to erase" "";
     ErasureDiffers "erasure-differs" 422 "the erasure does not restate what must stay" "GET /v1/domains/{domain}/entries/{index}/erasure proposes one that does";
+    ErasesLifted "erases-lifted" 403 "the block is lifted for a while only" "erase it once it is lifted for good";
     NotTheOwners "not-the-owners" 403 "an erasure takes the signatures of the domain's owners" "as many of them as a new version of the descriptor needs";
     ForeignDomain "foreign-domain" 422 "the statement was made for another domain" "submit it to that domain, or adopt it from there";
     UnknownSource "unknown-source" 403 "the descriptor does not list the domain to adopt from" "the owners add it to `sources` in a new version of the descriptor";
@@ -129,6 +130,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     SupersedesOthers "supersedes-others" 403 "the signer may not end another signer's statement" "";
     BlockedForEver "blocked-for-ever" 403 "only the domain's owners lift what blocks for ever" "they name the statement in `lifted` in a new version of the descriptor";
     WithdrawsNothing "withdraws-nothing" 422 "the withdrawal names nothing" "";
+    Groups "groups" 422 "too many groups are named for this identity" "put it into groups by what they select";
     AttributeValues "attribute-values" 422 "the identity has too many values of an attribute" "";
     Quota "quota" 422 "the signer has used up his quota for this identity" "";
     RecordFull "record-full" 422 "too much has been said about this identity" "";

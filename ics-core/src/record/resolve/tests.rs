@@ -1,12 +1,13 @@
 //! Of several who speak, whom a record follows.
 
 use super::resolve;
+use crate::descriptor::Compromise;
 use crate::domain::Context;
 use crate::identity::Kind;
 use crate::record::{Digest, Logged, Record, Standing};
 use crate::samples::*;
 use crate::statement::Subject;
-use crate::vocabulary::Act;
+use crate::vocabulary::{Act, Effect};
 
 /// The record of the device.
 fn record(drafts: &[Draft]) -> Record {
@@ -63,6 +64,52 @@ fn whoever_erases_a_statement_can_take_back_what_is_left_of_it_from_then_on() {
     };
     assert_eq!(becomes(2), Some(Standing::Stands));
     assert_eq!(becomes(4), Some(Standing::Withdrawn));
+}
+
+/// What becomes of statements once the last of them is erased, at a time.
+fn erased_last(drafts: &[Draft], seconds: u64) -> Vec<Option<Standing>> {
+    let (mut about, _) = split(drafts);
+    let context = Context { about: &about, groups: &[], unseen: false };
+    let last = about.last().expect("there is one");
+    let erasure = domain().erasure_of(last, &context, now()).expect("it may be erased");
+    let left = Logged::of_erasure(90, now(), &erasure, HEIR).expect("it is about the device");
+    about.pop();
+    about.push(left);
+    let record = resolve(&domain(), &device(), &about, &[], time(seconds)).expect("something is left");
+    (0..about.len() as u64 - 1).map(|n| standing(&record, n)).collect()
+}
+
+#[test]
+fn what_was_replaced_before_stays_so_when_the_last_of_a_chain_is_erased() {
+    let step = |n: u64, what: &str| status(n, KEEPER, "maintainer", what);
+    let chain = [introduce(0), step(1, "in-use"), step(2, "planned").ends(1), step(3, "in-use").ends(2)];
+    let (stands, replaced) = (Some(Standing::Stands), Some(Standing::Replaced));
+    assert_eq!(erased_last(&chain, 1_000_001), [stands, replaced, replaced]);
+}
+
+#[test]
+fn what_was_lifted_for_a_while_blocks_again_though_the_lifting_is_erased() {
+    let suspended = status(1, KEEPER, "maintainer", "suspended");
+    let lifting = status(2, KEEPER, "maintainer", "in-use").ends(1).until(2_000_000);
+    let at = |seconds| erased_last(&[introduce(0), suspended.clone(), lifting.clone()], seconds)[1];
+    assert_eq!((at(1_999_999), at(2_000_000)), (Some(Standing::Replaced), Some(Standing::Stands)));
+    let (about, _) = split(&[introduce(0), suspended, lifting]);
+    let context = Context { about: &about, groups: &[], unseen: false };
+    let refused = domain().erasure_of(&about[1], &context, now()).expect_err("nobody would know then that it blocks");
+    assert_eq!(refused.code(), "erases-lifted");
+}
+
+#[test]
+fn an_erased_block_needs_no_signer_and_no_status_that_is_known() {
+    let (about, _) = split(&[introduce(0), status(1, KEEPER, "maintainer", "suspended")]);
+    let context = Context { about: &about, groups: &[], unseen: false };
+    let mut erasure = domain().erasure_of(&about[1], &context, now()).expect("it may be erased");
+    erasure.status = Some(word("quarantined"));
+    let left = Logged::of_erasure(5, now(), &erasure, HEIR).expect("it is about the device");
+    let compromised = Compromise { signer: HEIR, domain: home(), from_index: 3 };
+    let domain = changed(4, |descriptor| descriptor.compromised.push(compromised));
+    let record = resolve(&domain, &device(), &[about[0].clone(), left], &[], now()).expect("something is left");
+    assert_eq!((standing(&record, 5), record.effect()), (Some(Standing::Stands), Effect::Blocks));
 }
 
 /// Whoever brings what is said of groups may bring too much.

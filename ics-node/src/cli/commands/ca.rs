@@ -355,7 +355,9 @@ impl Import {
         context.output.result(&shown, || format!("version {version} of {domain} is in {}\n", path.display()))?;
         context.output.note("`ics domain submit` puts it into force once enough owners have signed");
         if !context.config()?.node.is_some_and(|node| node.issuers.contains(&key)) {
-            context.output.note(&format!("the node issues with it once ics.toml says so: `[node] issuers = [\"{key}\"]`"));
+            context
+                .output
+                .note(&format!("the node issues with it once ics.toml says so: `[node] issuers = [\"{key}\"]`"));
         }
         Ok(Exit::Ok)
     }

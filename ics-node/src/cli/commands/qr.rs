@@ -65,7 +65,8 @@ impl QrCode {
             files::write(file, qr.svg().as_bytes())?;
         }
         if is_local(&url) {
-            let text = "whoever scans it has no node at that address; --at, or `[node] public_url` in ics.toml, gives another";
+            let text =
+                "whoever scans it has no node at that address; --at, or `[node] public_url` in ics.toml, gives another";
             context.output.note(text);
         }
         let shown = json!({ "url": url, "file": self.output });

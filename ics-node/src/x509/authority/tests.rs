@@ -123,7 +123,8 @@ fn an_authority_has_no_more_below_it_than_it_may() {
 fn any_use_is_no_constraint() {
     let own = chain(&[link(free(), 0, day(1))]).remove(0);
     let mut tbs = Certificate::from_der(&own).expect("a certificate").tbs_certificate;
-    let uses = |all: &[der::asn1::ObjectIdentifier]| extension(oid::EXT_KEY_USAGE, false, &ExtendedKeyUsage(all.into()));
+    let uses =
+        |all: &[der::asn1::ObjectIdentifier]| extension(oid::EXT_KEY_USAGE, false, &ExtendedKeyUsage(all.into()));
     for (all, may) in [(&[oid::ANY_EXT_KEY_USAGE, oid::SERVER_AUTH][..], true), (&[oid::SERVER_AUTH][..], false)] {
         tbs.extensions = Some(vec![uses(all).expect("an extension")]);
         let constraints = Constraints::of(&tbs).expect("constraints");
