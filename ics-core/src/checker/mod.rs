@@ -1,8 +1,9 @@
 //! An independent checker: takes an answer with its derivation and everything that proves it, and accepts or rejects it.
 //!
 //! It is written from docs/calculus.md alone. Forms, proofs and signatures are read by the same code as everywhere;
-//! nothing of what decides is shared: not [`crate::record`], not [`crate::trust`], not [`crate::policy`], not the admission
-//! rule of [`crate::domain`]. So an answer that it accepts was found twice, by two programs.
+//! nothing of what decides is shared: not [`crate::record`], not [`crate::trust`], not the admission rule of
+//! [`crate::domain`], and of [`crate::policy`] only the bounds of rules before they are parsed. So an answer that it accepts
+//! was found twice, by two programs.
 //!
 //! What it cannot see is what the evidence leaves out: see [`crate::evidence`]. How many identities a name fits, and
 //! whether a copy is no longer shown all, the answerer says himself; both can only make his answer `unknown`.
