@@ -154,7 +154,6 @@ impl<'a> Described<'a> {
         let is_withheld = self.heard.iter().any(|(heard, _)| heard.withheld);
         [
             (self.sought.candidates > 1, Reason::Ambiguous),
-            (kinds == 0 && !is_withheld, Reason::UnknownIdentity),
             (kinds > 1, Reason::KindsDiffer),
             (policy.domains.iter().any(is_unheard), Reason::NotHeard),
             (is_withheld, Reason::Withheld),
@@ -237,7 +236,8 @@ pub(super) fn expected(both: &[Described<'_>], premises: &Premises, reach: &[AsO
     if reach.iter().any(|it| it.fresh_until <= premises.at) {
         return unknown(Reason::Stale);
     }
-    let mut facts = both.iter().filter_map(Described::facts);
+    let facts: Option<Vec<Facts>> = both.iter().map(Described::facts).collect();
+    let mut facts = facts.unwrap_or_default().into_iter();
     let Some(thing) = facts.next() else { return unknown(Reason::UnknownIdentity) };
     let (outcome, reason, rules) = by_rules(premises, &thing, facts.next().as_ref());
     certain(outcome, reason, rules)

@@ -3,8 +3,10 @@
 //! For a node that has no copy of the domain and asks others. It believes nobody but the home, for whose key the chain of
 //! descriptors answers, and the home only as far as it signs: see [`crate::evidence`] for what that proves.
 
+use super::head::home_key;
 use super::verified::{Proved, proved, record, replay};
 use super::{Evidence, EvidenceRefusal};
+use crate::descriptor::NodeKey;
 use crate::domain::Domain;
 use crate::log::checkpoint::{Checkpoint, Origin};
 use crate::log::record_head::{Finding, HeadReader, RecordHead};
@@ -24,6 +26,18 @@ pub struct Attested {
     pub head: RecordHead,
     /// The domain as far as the evidence shows it: its descriptors and the certificates of the signers.
     pub domain: Domain,
+}
+
+impl Attested {
+    /// Whether the home has signed a checkpoint by a key that one of these descriptors gives it. Who leaves out the last of
+    /// them speaks with a key that the owners may have replaced, because others have it.
+    #[must_use]
+    pub fn has_signed(&self, note: &str) -> bool {
+        let by = |home: &NodeKey| {
+            home_key(&self.checkpoint.origin, home).is_ok_and(|key| Checkpoint::open(note, &key).is_ok())
+        };
+        self.domain.descriptors().any(|descriptor| by(&descriptor.home))
+    }
 }
 
 /// Verifies what was answered to somebody who asked a domain for a thing, and makes the record that follows at `now`.

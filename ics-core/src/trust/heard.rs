@@ -141,7 +141,13 @@ impl Heard<'_> {
         format!("no domain that counts knows {}", self.name())
     }
 
-    /// What keeps the domains from telling.
+    /// Whether no domain says what it is.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.kinds().is_empty()
+    }
+
+    /// What keeps the domains from telling. That none of them knows the thing is said only of domains that were heard, all
+    /// of them and lately: whoever takes what is unknown for harmless must not be told so because somebody was not asked.
     pub(super) fn missing(&self, policy: &TrustPolicy, now: Timestamp) -> Vec<(Reason, String)> {
         let mut missing = Vec::new();
         if self.looked.candidates > 1 {
@@ -165,15 +171,9 @@ impl Heard<'_> {
             );
             missing.push((Reason::Outdated, words));
         }
-        match self.kinds().len() {
-            // What is withheld is not unknown.
-            0 if self.counting.iter().any(|testimony| testimony.withheld) => {}
-            0 => missing.push((Reason::UnknownIdentity, self.nobody_knows())),
-            1 => {}
-            _ => {
-                let words = format!("the domains differ on what kind of thing {} is", self.name());
-                missing.push((Reason::KindsDiffer, words));
-            }
+        if self.kinds().len() > 1 {
+            let words = format!("the domains differ on what kind of thing {} is", self.name());
+            missing.push((Reason::KindsDiffer, words));
         }
         missing
     }

@@ -111,7 +111,7 @@ pub enum Reason {
     RulesFailed,
     /// A name fits several identities.
     Ambiguous,
-    /// No domain that counts knows it.
+    /// No domain that counts knows it, and all were heard lately.
     UnknownIdentity,
     /// The domains differ on what kind of thing it is.
     KindsDiffer,
@@ -324,11 +324,12 @@ impl Settled {
 impl Ruling {
     /// The answer at a time, from the times that each domain last confirmed, and until when that is recent enough.
     ///
-    /// What blocks, blocks however old the news; nothing else is certain once it is too old. Of several reasons for
-    /// doubt the one that news would not mend comes first.
+    /// What blocks, blocks however old the news; nothing else is certain once it is too old, not even that nobody knows the
+    /// thing. Of several reasons for doubt the one that news would not mend comes first.
     #[must_use]
     pub fn at(self, as_of: impl Iterator<Item = (Timestamp, Timestamp)>, now: Timestamp) -> (Outcome, Reason) {
-        if self.reason == Reason::Blocked || self.outcome == Outcome::Unknown {
+        let was_heard = self.outcome != Outcome::Unknown || self.reason == Reason::UnknownIdentity;
+        if self.reason == Reason::Blocked || !was_heard {
             return (self.outcome, self.reason);
         }
         let worst = as_of.filter_map(|(as_of, fresh_until)| doubt(as_of, fresh_until, now)).min();
@@ -386,7 +387,7 @@ impl Answer {
         let facts: Option<Vec<Facts>> = both.iter().map(Heard::facts).collect();
         let mut facts = facts.unwrap_or_default().into_iter();
         let Some(thing) = facts.next() else {
-            let reasons = both.iter().map(Heard::nobody_knows).collect();
+            let reasons = both.iter().filter(|heard| heard.is_unknown()).map(Heard::nobody_knows).collect();
             return Self { outcome: Outcome::Unknown, reason: Reason::UnknownIdentity, reasons, rules: Vec::new() };
         };
         let request = TrustRequest { usage: question.usage.clone(), thing, peer: facts.next() };

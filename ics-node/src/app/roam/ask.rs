@@ -18,6 +18,9 @@ use crate::config::PeerUrl;
 use crate::store::Witnessed;
 use crate::tls::KeyPin;
 
+/// How often a peer is asked again because more was seen while he answered.
+const AGAIN: usize = 3;
+
 /// Why a peer's answer is of no use, or there is none.
 #[derive(Debug, thiserror::Error)]
 enum Unanswered {
@@ -41,6 +44,10 @@ enum Unanswered {
         "its answer is of another log of {0} entries than the one that this node has seen, signed by the same home"
     )]
     Forked(u64),
+    #[error("it leaves out the descriptor by which the home has signed what this node has seen")]
+    FormerKey,
+    #[error("more of its log was seen meanwhile")]
+    Overtaken,
     #[error("{0}")]
     Here(#[from] AppError),
 }
@@ -48,13 +55,15 @@ enum Unanswered {
 impl Unanswered {
     const fn outcome(&self) -> Outcome {
         match self {
-            Self::NotAsked | Self::Unproven { .. } | Self::Here(_) | Self::Peer(PeerError::Status { .. }) => {
-                Outcome::Unanswered
-            }
+            Self::NotAsked
+            | Self::Unproven { .. }
+            | Self::Overtaken
+            | Self::Here(_)
+            | Self::Peer(PeerError::Status { .. }) => Outcome::Unanswered,
             Self::Peer(PeerError::Wire(_)) | Self::Refused(_) => Outcome::Refused,
             Self::Resting | Self::Peer(_) => Outcome::Unreachable,
             Self::Pace => Outcome::Limited,
-            Self::Old { .. } => Outcome::Old,
+            Self::Old { .. } | Self::FormerKey => Outcome::Old,
             Self::NotFollowing { .. } | Self::Forked(_) => Outcome::Forked,
         }
     }
@@ -74,7 +83,13 @@ impl App {
         self.roaming().pace.spend(1, now);
         let mut why = Vec::new();
         for peer in self.peers_table().asked_about(&sought.origin) {
-            match self.ask_peer(&peer, sought, hops).await {
+            let mut asked = self.ask_peer(&peer, sought, hops).await;
+            // Two things of one domain are asked about at once, and its log goes on between the answers.
+            for _ in 0..AGAIN {
+                let Err(Unanswered::Overtaken) = asked else { break };
+                asked = self.ask_peer(&peer, sought, hops).await;
+            }
+            match asked {
                 Ok(answer) => {
                     self.roaming().count(Outcome::Answered);
                     self.roaming().keep(sought, &answer);
@@ -139,20 +154,19 @@ impl App {
         let attested = attested(&evidence, &sought.origin, &sought.asked, reader, self.clock().now())?;
         let proof: Vec<Hash> = consistency.iter().map(|hash| Hash(hash.0)).collect();
         follows(&attested.checkpoint, seen.as_ref(), &proof)?;
-        let note = evidence.checkpoint.clone();
-        self.note_seen(&attested.checkpoint, note)?;
+        if seen.as_ref().is_some_and(|seen| !attested.has_signed(&seen.note)) {
+            return Err(Unanswered::FormerKey);
+        }
+        self.note_seen(&attested.checkpoint, evidence.checkpoint.clone(), seen)?;
         Ok(Arc::new(Answer { attested, evidence, reader, from: peer.config.name.clone() }))
     }
 
     /// Notes what was seen of a log, so that nobody is shown another or less of it, this node as a witness included.
-    fn note_seen(&self, checkpoint: &Checkpoint, note: String) -> Result<(), AppError> {
+    fn note_seen(&self, checkpoint: &Checkpoint, note: String, seen: Option<Witnessed>) -> Result<(), Unanswered> {
         let Checkpoint { origin, size, root } = checkpoint.clone();
-        let decide = move |seen: Option<Witnessed>| {
-            let is_more = seen.as_ref().is_none_or(|seen| seen.size < size);
-            let contradiction = seen.and_then(|seen| seen.contradiction);
-            (is_more.then_some(Witnessed { size, root, note, contradiction }), ())
-        };
-        Ok(self.store().witness(&origin, decide)?)
+        let shown = Witnessed { size, root, note, contradiction: None };
+        let decide = move |now| noted(now, seen.as_ref(), shown);
+        self.store().witness(&origin, decide).map_err(AppError::from)?
     }
 
     /// Counts what came of it, and raises an alarm where a peer has shown what no honest one shows.
@@ -174,6 +188,26 @@ impl App {
         if let Err(error) = self.off_the_runtime(alarm).await {
             tracing::error!(%error, "an alarm could not be kept");
         }
+    }
+}
+
+/// What to note of a log that was shown. It was verified to follow from what had been `seen`: if more has been since, that
+/// says nothing of it.
+fn noted(
+    now: Option<Witnessed>,
+    seen: Option<&Witnessed>,
+    shown: Witnessed,
+) -> (Option<Witnessed>, Result<(), Unanswered>) {
+    let head = |seen: &Witnessed| (seen.size, seen.root);
+    let before = now.as_ref().map(head);
+    match before {
+        Some((size, root)) if size == shown.size && root != shown.root => (None, Err(Unanswered::Forked(size))),
+        Some((size, _)) if size == shown.size => (None, Ok(())),
+        _ if before == seen.map(head) => {
+            let contradiction = now.and_then(|now| now.contradiction);
+            (Some(Witnessed { contradiction, ..shown }), Ok(()))
+        }
+        _ => (None, Err(Unanswered::Overtaken)),
     }
 }
 
@@ -202,5 +236,34 @@ impl Asking {
     fn rest(&self) {
         let until = Instant::now() + Duration::from_millis(limits::ROAMING_PAUSE_MILLIS);
         *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(size: u64, branch: u8) -> Witnessed {
+        Witnessed { size, root: Hash([branch; 32]), note: String::new(), contradiction: None }
+    }
+
+    /// A home that holds an answer back until another branch was cosigned gets no second one.
+    #[test]
+    fn what_was_seen_meanwhile_is_not_forgotten() {
+        let (a, b) = (1, 2);
+        for (now, seen, shown, size, end) in [
+            (None, None, tree(5, a), Some(5), "Ok(())"),
+            (Some(tree(5, a)), Some(tree(5, a)), tree(8, a), Some(8), "Ok(())"),
+            (Some(tree(5, a)), Some(tree(5, a)), tree(5, a), None, "Ok(())"),
+            (Some(tree(8, a)), Some(tree(5, a)), tree(8, a), None, "Ok(())"),
+            (Some(tree(8, a)), Some(tree(5, a)), tree(8, b), None, "Err(Forked(8))"),
+            (Some(tree(8, a)), Some(tree(5, a)), tree(20, b), None, "Err(Overtaken)"),
+            (Some(tree(8, a)), Some(tree(5, a)), tree(6, a), None, "Err(Overtaken)"),
+            (Some(tree(8, a)), None, tree(20, b), None, "Err(Overtaken)"),
+        ] {
+            let words = format!("{now:?} {seen:?} {shown:?}");
+            let (next, answer) = noted(now, seen.as_ref(), shown);
+            assert_eq!((next.map(|it| it.size), format!("{answer:?}").as_str()), (size, end), "{words}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a node decides about the things that an agent looks after, and for how long that holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -26,6 +26,14 @@ pub struct Ruled {
     pub reason: Reason,
 }
 
+/// What a node has answered.
+#[derive(Debug)]
+pub struct Asked {
+    things: Vec<String>,
+    answers: BTreeMap<String, Check>,
+    trouble: Option<NodeError>,
+}
+
 impl Decisions {
     /// Decisions about a use.
     #[must_use]
@@ -33,19 +41,35 @@ impl Decisions {
         Self { node, usage, known: BTreeMap::new() }
     }
 
-    /// Asks the node about all of these things, and forgets all others.
-    ///
-    /// # Errors
-    /// When the node gives no answer; what it has said before goes on to hold until it is no longer fresh.
-    pub async fn ask(&mut self, things: &[String]) -> Result<(), NodeError> {
-        self.known.retain(|thing, _| things.contains(thing));
-        for batch in things.chunks(limits::CHECKS) {
-            let question = |id: &String| CheckQuestion { id: id.clone(), usage: self.usage.clone(), peer: None };
-            let asked = CheckQuestions { questions: batch.iter().map(question).collect() };
-            let answers = self.node.checks(&asked).await?.answers;
-            self.known.extend(batch.iter().cloned().zip(answers.into_iter().map(taken)));
+    /// Asks the node about all of these things. What it has said before goes on to hold meanwhile, and until it is no longer
+    /// fresh.
+    pub fn ask(&self, things: Vec<String>) -> impl Future<Output = Asked> + Send + use<> {
+        let (node, usage) = (self.node.clone(), self.usage.clone());
+        async move {
+            let mut asked = Asked { answers: BTreeMap::new(), trouble: None, things };
+            for batch in asked.things.chunks(limits::CHECKS) {
+                let question = |id: &String| CheckQuestion { id: id.clone(), usage: usage.clone(), peer: None };
+                let questions = CheckQuestions { questions: batch.iter().map(question).collect() };
+                match node.checks(&questions).await {
+                    Ok(answered) => {
+                        asked.answers.extend(batch.iter().cloned().zip(answered.answers.into_iter().map(taken)));
+                    }
+                    Err(error) => {
+                        asked.trouble = Some(error);
+                        break;
+                    }
+                }
+            }
+            asked
         }
-        Ok(())
+    }
+
+    /// Takes what the node has answered, and forgets what it was not asked about; why some answers lack.
+    pub fn take(&mut self, Asked { things, answers, trouble }: Asked) -> Option<NodeError> {
+        let things: BTreeSet<String> = things.into_iter().collect();
+        self.known.retain(|thing, _| things.contains(thing));
+        self.known.extend(answers);
+        trouble
     }
 
     /// What holds of a thing at a time.

@@ -15,6 +15,10 @@ const COMMANDS: &str = "$CONTROL/dynamic-security/v1";
 const ANSWERS: &str = "$CONTROL/dynamic-security/v1/response";
 /// In which time the broker must have done what it is told.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Clients in a page of their list.
+const LISTED: usize = 1_000;
+/// How often they are listed anew because some came or went meanwhile.
+const LISTINGS: usize = 3;
 /// Answers that wait.
 const WAITING: usize = 16;
 
@@ -51,6 +55,14 @@ pub enum BrokerError {
         /// What it says.
         reason: String,
     },
+}
+
+/// A page of the list of all clients.
+#[derive(Debug, Clone, Deserialize)]
+struct Clients {
+    #[serde(rename = "totalCount")]
+    total: usize,
+    clients: Vec<Client>,
 }
 
 /// A client as the plugin keeps it.
@@ -110,13 +122,34 @@ impl Dynsec {
 
     /// The clients of a group, each with whether it has a role.
     pub(super) async fn clients(&mut self, group: &str, role: &str) -> Result<BTreeMap<String, bool>, BrokerError> {
-        let data = self.tell(json!({ "command": "listClients", "verbose": true, "count": -1, "offset": 0 })).await?;
-        let clients = data.get("clients").cloned().unwrap_or_default();
-        let clients: Vec<Client> =
-            serde_json::from_value(clients).map_err(|error| BrokerError::Answer(error.to_string()))?;
         let is_ours = |client: &Client| client.groups.iter().any(|it| it.groupname == group);
         let has_role = |client: &Client| client.roles.iter().any(|it| it.rolename == role);
-        Ok(clients.iter().filter(|it| is_ours(it)).map(|it| (it.username.clone(), has_role(it))).collect())
+        let mut known = BTreeMap::new();
+        // Where some come and go meanwhile a page may begin behind one that nobody has seen yet: what was seen counts.
+        for _ in 0..LISTINGS {
+            let (mut offset, mut total) = (0, None);
+            let is_steady = loop {
+                let page = self.listed(offset).await?;
+                offset += page.clients.len();
+                known
+                    .extend(page.clients.iter().filter(|it| is_ours(it)).map(|it| (it.username.clone(), has_role(it))));
+                let before = *total.get_or_insert(page.total);
+                if before != page.total || page.clients.is_empty() || offset >= page.total {
+                    break before == page.total && offset >= page.total;
+                }
+            };
+            if is_steady {
+                break;
+            }
+        }
+        Ok(known)
+    }
+
+    /// Some of all clients. All together may be more than a message takes.
+    async fn listed(&mut self, offset: usize) -> Result<Clients, BrokerError> {
+        let command = json!({ "command": "listClients", "verbose": true, "count": LISTED, "offset": offset });
+        let data = self.tell(command).await?;
+        serde_json::from_value(data).map_err(|error| BrokerError::Answer(error.to_string()))
     }
 
     /// Gives a client a role, or takes it away; either ends its sessions.

@@ -79,10 +79,11 @@ pub enum Report {
     },
 }
 
-/// Keeps the broker in step until it refuses a command, which a person must look at. Broker and node may go and come.
+/// Keeps the broker in step until it refuses what all hangs on, which a person must look at. Broker and node may go and
+/// come, and so may clients.
 ///
 /// # Errors
-/// When the broker refuses: the group or role is missing, or the agent may not give it.
+/// When the broker refuses: the group or role is missing, or the agent may not tell it anything.
 pub async fn run(
     node: &Node,
     settings: &Settings,
@@ -141,10 +142,23 @@ async fn watch_over(
         }
         news.borrow_and_update();
         let things: Vec<String> = clients.keys().map(|client| settings.thing(client)).collect();
-        if let Err(error) = decisions.ask(&things).await {
+        let mut asking = Box::pin(decisions.ask(things));
+        let asked = loop {
+            tokio::select! {
+                asked = &mut asking => break asked,
+                error = session.ended() => return Err(error),
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+            // A node that says nothing keeps nobody connected for longer than what it has said before is fresh.
+            settings.apply(session, decisions, &mut clients, now(), report).await?;
+        };
+        if let Some(error) = decisions.take(asked) {
             report(Report::Trouble { reason: error.to_string() });
         }
-        settings.apply(session, decisions, &mut clients, now(), report).await?;
+        if !settings.apply(session, decisions, &mut clients, now(), report).await? {
+            clients = session.clients(&settings.group, &settings.role).await?;
+            looked = Instant::now();
+        }
         tokio::time::sleep(BREATH).await;
         tokio::select! {
             error = session.ended() => return Err(error),
@@ -166,7 +180,8 @@ impl Settings {
         self.name.replace("{}", client)
     }
 
-    /// Ends first whoever may no longer, then lets in whoever may.
+    /// Ends first whoever may no longer, then lets in whoever may. One whom the broker does not know any more keeps nothing
+    /// from the others: gives whether it has done all.
     async fn apply(
         &self,
         session: &mut Dynsec,
@@ -174,14 +189,21 @@ impl Settings {
         clients: &mut BTreeMap<String, bool>,
         now: Timestamp,
         report: &mut impl FnMut(Report),
-    ) -> Result<(), BrokerError> {
+    ) -> Result<bool, BrokerError> {
+        let mut refusal = None;
         for may in [false, true] {
             for (client, has) in clients.iter_mut().filter(|(_, has)| **has != may) {
                 let ruled = decisions.at(&self.thing(client), now);
                 if (ruled.verdict == Outcome::Allow) != may {
                     continue;
                 }
-                session.set_role(client, &self.role, may).await?;
+                match session.set_role(client, &self.role, may).await {
+                    Err(refused @ BrokerError::Refused { .. }) => {
+                        refusal.get_or_insert(refused);
+                        continue;
+                    }
+                    done => done?,
+                }
                 *has = may;
                 let client = client.clone();
                 report(match may {
@@ -190,6 +212,10 @@ impl Settings {
                 });
             }
         }
-        Ok(())
+        let all = refusal.is_none();
+        if let Some(refused) = refusal {
+            report(Report::Trouble { reason: refused.to_string() });
+        }
+        Ok(all)
     }
 }

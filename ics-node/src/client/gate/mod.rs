@@ -120,6 +120,7 @@ mod tests {
             (Outcome::Deny, Reason::NotPermitted, false, true),
             (Outcome::Deny, Reason::Blocked, false, false),
             (Outcome::Deny, Reason::Forbidden, false, false),
+            (Outcome::Unknown, Reason::NotHeard, false, false),
             (Outcome::Unknown, Reason::Stale, false, false),
             (Outcome::Unknown, Reason::NoPolicy, false, false),
         ] {
