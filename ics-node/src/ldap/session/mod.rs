@@ -5,6 +5,8 @@
 //! whenever it has nothing to say.
 
 mod identify;
+#[cfg(test)]
+mod pipelined;
 mod remembering;
 mod searching;
 #[cfg(test)]
@@ -63,8 +65,9 @@ pub(super) enum Next {
 struct Waiting {
     id: i32,
     what: Result<(LdapOp, Controls), (u8, Failure)>,
-    /// By what its answer may be remembered.
-    key: Option<Box<[u8]>>,
+    /// By what its answer may be remembered, if it is answered to whoever the client was when the request was read: what
+    /// is worked upon before it may be a bind.
+    key: Option<(Reader, Box<[u8]>)>,
 }
 
 /// A request that is worked upon.
@@ -258,8 +261,8 @@ impl Session {
                     self.waiting.push_back(Waiting { id, what: Err((answer, failure)), key: None });
                 }
                 Request::Asked { id, op, controls } => {
-                    let key =
-                        remembered(self.reader, bytes).map(|(_, key)| key).filter(|_| controls == Controls::default());
+                    let key = remembered(self.reader, bytes).filter(|_| controls == Controls::default());
+                    let key = key.map(|(_, key)| (self.reader, key));
                     self.arrived(id, *op, controls, key);
                 }
             }
@@ -281,7 +284,7 @@ impl Session {
     }
 
     /// What has its turn at once, and what waits.
-    fn arrived(&mut self, id: i32, op: LdapOp, controls: Controls, key: Option<Box<[u8]>>) {
+    fn arrived(&mut self, id: i32, op: LdapOp, controls: Controls, key: Option<(Reader, Box<[u8]>)>) {
         match op {
             LdapOp::UnbindRequest => self.drop_all(),
             LdapOp::AbandonRequest(target) => {
@@ -362,6 +365,7 @@ impl Session {
             self.answer(id, answer, &Err(failure));
             return None;
         }
+        let key = key.filter(|(reader, _)| *reader == self.reader).map(|(_, key)| key);
         if key.as_deref().is_some_and(|key| self.answer_known(id, key)) {
             return None;
         }
