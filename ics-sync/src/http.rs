@@ -26,6 +26,9 @@ pub(crate) const CONNECT_SECONDS: u64 = 5;
 pub(crate) const SILENCE_SECONDS: u64 = 3 * HEARTBEAT_SECONDS;
 /// Seconds in which an answer must be complete.
 pub(crate) const ANSWER_SECONDS: u64 = 120;
+/// The media type of problem documents (RFC 9457), and how the types of those begin that are nodes' own.
+const PROBLEM_TYPE: &str = "application/problem+json";
+const PROBLEMS: &str = "urn:ics:problem:";
 /// Seconds in which a witness must have answered.
 const WITNESS_SECONDS: u64 = 10;
 /// Seconds for which a request waits at the peer for news.
@@ -88,6 +91,8 @@ pub enum PeerError {
         status: u16,
         /// The beginning of what the peer says about it.
         detail: String,
+        /// The type of the problem, where a node says it in its own words: whoever is on the way to it has others.
+        problem: Option<String>,
     },
     /// Another LDAP result than success.
     #[error("the peer answered with LDAP result code {code}: {detail}")]
@@ -352,7 +357,7 @@ impl HttpPeer {
     /// prefix. Whatever goes wrong is a reply as well.
     pub async fn add_checkpoint(&self, request: &AddCheckpoint) -> Reply {
         let refused = |error: PeerError| match error {
-            PeerError::Status { status, detail } => Reply::Refused { status, detail },
+            PeerError::Status { status, detail, .. } => Reply::Refused { status, detail },
             error => Reply::Refused { status: 0, detail: error.to_string() },
         };
         self.try_add_checkpoint(request).await.unwrap_or_else(refused)
@@ -370,7 +375,7 @@ impl HttpPeer {
         match text.trim_end_matches('\n').parse() {
             _ if !conflict => Ok(Reply::Cosigned(text)),
             Ok(size) => Ok(Reply::Seen(size)),
-            Err(_) => Err(PeerError::Status { status: 409, detail: excerpt(&text) }),
+            Err(_) => Err(PeerError::Status { status: 409, detail: excerpt(&text), problem: None }),
         }
     }
 
@@ -429,8 +434,18 @@ async fn succeeded(response: Response) -> Result<Response, PeerError> {
     if status.is_success() {
         return Ok(response);
     }
+    let kind = response.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+    let is_problem = kind.is_some_and(|kind| kind.starts_with(PROBLEM_TYPE));
     let detail = body(response, wire::ANSWER_BYTES, &Meter::default()).await.unwrap_or_default();
-    Err(PeerError::Status { status: status.as_u16(), detail: detail_of(&detail) })
+    let problem = Some(&detail).filter(|_| is_problem).and_then(|detail| problem_of(detail));
+    Err(PeerError::Status { status: status.as_u16(), detail: detail_of(&detail), problem })
+}
+
+/// The type of a problem document, if it is a node's.
+fn problem_of(body: &[u8]) -> Option<String> {
+    let problem: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let kind = problem.get("type")?.as_str()?;
+    kind.starts_with(PROBLEMS).then(|| excerpt(kind))
 }
 
 /// Reads an answer, and no further than its bound, whatever length it claims.

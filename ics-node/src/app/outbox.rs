@@ -4,6 +4,8 @@
 //! Only what a known signer has signed is kept; a stranger's submission is passed on at once or not at all, so that
 //! nobody fills the outbox of another.
 //!
+//! Of what is refused as a batch less is sent at once, until it is known which body that was.
+//!
 //! With the home's answer the body is deleted, so a receipt must prove that it stands in the log: whoever is on the way to
 //! the home could send any.
 
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use ics_core::descriptor::admit;
 use ics_core::domain::Domain;
 use ics_core::identity::Fingerprint;
+use ics_core::limits;
 use ics_core::log::receipt::Receipt;
 use ics_core::log::source::EvidenceError;
 use ics_core::record::Posting;
@@ -49,6 +52,8 @@ pub(crate) struct Retry {
     failures: u32,
     next: Option<Instant>,
     last: Option<Instant>,
+    /// Bodies of a batch at most, where one was refused as a whole.
+    most: Option<usize>,
 }
 
 impl Retry {
@@ -58,6 +63,16 @@ impl Retry {
         // Between half and all of it, so that nodes which failed together do not return together.
         let pause = doubled / 2 + doubled / 2 * u32::from(jitter) / 255;
         self.next = Some(Instant::now() + pause);
+    }
+
+    /// As much again is sent at once, and a little more of what was too much.
+    fn answered(&mut self) {
+        let most = self.most.map(|most| most + 1).filter(|most| *most < limits::BATCH_STATEMENTS);
+        *self = Self { last: self.last, most, ..Self::default() };
+    }
+
+    fn halve(&mut self, sent: usize) {
+        self.most = Some((sent / 2).max(1));
     }
 
     fn may_send(&self, urged: bool) -> bool {
@@ -82,8 +97,12 @@ pub struct Waiting {
 enum Sent {
     /// The home has answered, and more may wait.
     Answered,
-    /// There was nothing to send, or it is to be sent later.
+    /// It takes the batch not as a whole: less of it may be sent at once.
+    TooMuch,
+    /// It is to be sent later.
     Rest,
+    /// It is to be sent later, and less of it at once.
+    RestOfLess,
 }
 
 impl App {
@@ -173,15 +192,22 @@ impl App {
         let mut retry = hosted.retry.lock().await;
         while retry.may_send(urged) {
             let (app, of) = (self.clone(), Arc::clone(hosted));
-            let batch =
+            let mut batch =
                 crate::background::spawn(move || app.store().waiting(of.number, 0)).await.map_err(given_up)??;
+            batch.truncate(retry.most.unwrap_or(usize::MAX));
             if batch.is_empty() {
                 return Ok(());
             }
             retry.last = Some(Instant::now());
-            match self.send(hosted, batch).await? {
-                Sent::Answered => *retry = Retry { last: retry.last, ..Retry::default() },
-                Sent::Rest => {
+            let count = batch.len();
+            let sent = self.send(hosted, batch).await?;
+            if matches!(sent, Sent::TooMuch | Sent::RestOfLess) {
+                retry.halve(count);
+            }
+            match sent {
+                Sent::Answered => retry.answered(),
+                Sent::TooMuch => {}
+                Sent::Rest | Sent::RestOfLess => {
                     let [jitter] = random()?;
                     retry.failed(jitter);
                     return Ok(());
@@ -210,8 +236,9 @@ impl App {
     ) -> Result<Sent, AppError> {
         let outcomes = match answer {
             Ok(outcomes) => outcomes,
+            Err(error) if is_final(&error) && batch.len() > 1 => return Ok(Sent::TooMuch),
             Err(error) if is_final(&error) => {
-                let problem = Problem::of(Code::Refused, format!("the home refused the batch: {error}"));
+                let problem = Problem::of(Code::Refused, format!("the home refused it: {error}"));
                 let refused = SubmissionResult::Problem(problem);
                 let results =
                     batch.iter().map(|(id, _)| Ok((*id, json(&refused)?))).collect::<Result<_, AppError>>()?;
@@ -221,7 +248,8 @@ impl App {
             Err(error) => {
                 let ids = batch.iter().map(|(id, _)| *id).collect();
                 self.store().post_failed(ids, error.to_string())?;
-                return Ok(Sent::Rest);
+                let is_too_much = matches!(error, PeerError::Status { status: 413, .. });
+                return Ok(if is_too_much { Sent::RestOfLess } else { Sent::Rest });
             }
         };
         let (mut done, mut waiting, mut why) = (Vec::new(), Vec::new(), String::new());
@@ -365,9 +393,10 @@ fn canonical(body: &[u8]) -> Option<(StatementId, Vec<u8>)> {
     Some((body::parse(body).ok()?.id(), body.clone()))
 }
 
-/// Whether sending the same again would get the same answer.
+/// Whether sending the same again would get the same answer: a node says so itself. What stands before it, such as a proxy
+/// that takes no more than so many bytes, knows nothing of what it refuses.
 fn is_final(error: &PeerError) -> bool {
-    matches!(error, PeerError::Status { status: 400 | 413 | 415 | 422, .. })
+    matches!(error, PeerError::Status { status: 400 | 413 | 415 | 422, problem: Some(_), .. })
 }
 
 fn result(outcome: Outcome) -> Result<SubmissionResult, serde_json::Error> {

@@ -1,9 +1,14 @@
 //! What waits for the home of another domain, and what is taken for its answer.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ics_core::log::receipt::Receipt;
-use ics_node::api::{SubmissionResult, SubmissionResults};
+use ics_node::api::{Problem, SubmissionResult, SubmissionResults};
+use ics_node::app::App;
+use ics_node::app::problem::Code;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -24,9 +29,14 @@ async fn liar(receipt: Arc<Mutex<Option<Receipt>>>) -> String {
     url
 }
 
-async fn answer(mut stream: TcpStream, receipt: Option<Receipt>) {
+async fn request(stream: &mut TcpStream) -> Vec<u8> {
     let mut request = Vec::new();
     while !is_whole(&request) && stream.read_buf(&mut request).await.is_ok_and(|bytes| bytes > 0) {}
+    request
+}
+
+async fn answer(mut stream: TcpStream, receipt: Option<Receipt>) {
+    let request = request(&mut stream).await;
     let is_submission = request.starts_with(b"POST ") && String::from_utf8_lossy(&request).contains("/statements");
     let (status, body) = match receipt.filter(|_| is_submission) {
         Some(receipt) => {
@@ -35,11 +45,15 @@ async fn answer(mut stream: TcpStream, receipt: Option<Receipt>) {
         }
         None => ("404 Not Found", Vec::new()),
     };
+    write(stream, status, "application/json", &body).await;
+}
+
+async fn write(mut stream: TcpStream, status: &str, kind: &str, body: &[u8]) {
     let head = format!(
-        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
-    let _ = stream.write_all(&[head.as_bytes(), &body].concat()).await;
+    let _ = stream.write_all(&[head.as_bytes(), body].concat()).await;
 }
 
 /// Whether all of a request has come.
@@ -69,7 +83,7 @@ async fn a_receipt_that_proves_nothing_deletes_nothing() {
     for (lie, expected) in [(other, "for another body"), (renamed, "do not give the leaf")] {
         *receipt.lock().expect("not poisoned") = Some(lie);
         // A pause follows each attempt in vain.
-        tokio::time::sleep(core::time::Duration::from_millis(1_100)).await;
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
         let results = copy.submit(&maker.domain, vec![body.clone()]).await.expect("taken in").results;
         let [SubmissionResult::Pending(pending)] = results.as_slice() else { panic!("{results:?}") };
         assert!(pending.why.as_ref().is_some_and(|why| why.contains(expected)), "{pending:?}");
@@ -77,9 +91,106 @@ async fn a_receipt_that_proves_nothing_deletes_nothing() {
     // The home's own receipt is believed.
     let genuine = maker.submit_one(&app, body.clone()).await.expect("admitted");
     *receipt.lock().expect("not poisoned") = Some(genuine.clone());
-    tokio::time::sleep(core::time::Duration::from_millis(1_100)).await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
     let results = copy.submit(&maker.domain, vec![body]).await.expect("taken in").results;
     assert!(matches!(results.as_slice(), [SubmissionResult::Receipt(it)] if it.index == genuine.index), "{results:?}");
     stop.send_replace(true);
     replicating.await.expect("ends");
+}
+
+/// What stands before a home: takes batches of no more than so many bodies, and none with that one.
+#[derive(Clone)]
+struct Gate {
+    home: App,
+    maker: Arc<Party>,
+    most: usize,
+    page: (&'static str, String),
+    never: Vec<u8>,
+}
+
+impl Gate {
+    async fn open(self) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(self.clone().answer(stream));
+            }
+        });
+        url
+    }
+
+    async fn answer(self, mut stream: TcpStream) {
+        let request = request(&mut stream).await;
+        let body = request.windows(4).position(|window| window == b"\r\n\r\n").map(|end| request[end + 4..].to_vec());
+        let Some(submission) = body.and_then(|body| serde_json::from_slice::<serde_json::Value>(&body).ok()) else {
+            return write(stream, "404 Not Found", "text/html", b"").await;
+        };
+        let statements = submission["statements"].as_array().expect("a batch");
+        let bodies: Vec<Vec<u8>> =
+            statements.iter().map(|it| STANDARD.decode(it.as_str().expect("text")).expect("base64")).collect();
+        if bodies.len() > self.most || bodies.contains(&self.never) {
+            let (kind, page) = &self.page;
+            return write(stream, "413 Too Large", kind, page.as_bytes()).await;
+        }
+        let results = self.home.submit(&self.maker.domain, bodies).await.expect("a batch");
+        write(stream, "200 OK", "application/json", &serde_json::to_vec(&results).expect("JSON")).await;
+    }
+}
+
+/// Sends three bodies through it, and gives what has become of them in the end.
+async fn sent_through(page: (&'static str, String), most: usize, never: Option<usize>) -> Vec<SubmissionResult> {
+    let maker = Arc::new(Party::found("devices.acme.example"));
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let make = |number| maker.introduce(&app, &device(number), &format!("urn:dev:os:32473-{number}"), "L2");
+    let bodies: Vec<Vec<u8>> = (2..5).map(make).collect();
+    let never = never.map(|at| bodies[at].clone()).unwrap_or_default();
+    let gate = Gate { home: app.clone(), maker: Arc::clone(&maker), most, page, never }.open().await;
+    let dir = tempfile::tempdir().expect("directory");
+    let copy = copy(dir.path(), &app, &maker, &[("gate", &gate), ("home", &served(&app))]);
+    let (stop, stopped) = watch::channel(false);
+    let working =
+        [tokio::spawn(copy.clone().replicate(stopped.clone())), tokio::spawn(copy.clone().send_outboxes(stopped))];
+    catches_up(&copy, &app, &maker).await;
+    copy.submit(&maker.domain, bodies).await.expect("taken in");
+    let began = Instant::now();
+    let results = loop {
+        let mut items = copy.outbox().expect("is read");
+        items.sort_by_key(|item| item.id);
+        let results: Vec<SubmissionResult> = items.into_iter().map(|item| item.result).collect();
+        if !results.iter().any(|result| matches!(result, SubmissionResult::Pending(_))) {
+            break results;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "something waits still: {results:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    stop.send_replace(true);
+    for work in working {
+        work.await.expect("ends");
+    }
+    results
+}
+
+/// A proxy that takes less than a batch is no word of the home on what is in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_finds_too_large_is_sent_in_smaller_batches() {
+    let page = ("text/html", "<html><h1>413 Request Entity Too Large</h1></html>".to_owned());
+    let results = sent_through(page, 1, None).await;
+    assert_eq!(results.len(), 3);
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+}
+
+/// What a node refuses as a batch is refused for one of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_batch_ends_only_what_it_was_refused_for() {
+    let problem = Problem::of(Code::BodyTooLarge, "too large".to_owned());
+    let page = ("application/problem+json", serde_json::to_string(&problem).expect("JSON"));
+    let results = sent_through(page, usize::MAX, Some(1)).await;
+    let [SubmissionResult::Receipt(_), SubmissionResult::Problem(refused), SubmissionResult::Receipt(_)] =
+        results.as_slice()
+    else {
+        panic!("{results:?}")
+    };
+    assert!(refused.detail.contains("too large"), "{refused:?}");
 }

@@ -45,7 +45,7 @@ const fn listen(from: u64, way: Way) -> Action {
 }
 
 fn status(status: u16) -> PeerError {
-    PeerError::Status { status, detail: String::new() }
+    PeerError::Status { status, detail: String::new(), problem: None }
 }
 
 /// The time when it goes on after a pause.

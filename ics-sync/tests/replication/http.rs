@@ -199,7 +199,7 @@ async fn the_driver_ends_when_the_mirror_stops() {
 
 #[tokio::test]
 async fn answers_that_are_no_answers() {
-    let status = |status, detail: &str| Err(PeerError::Status { status, detail: detail.to_owned() });
+    let status = |status, detail: &str| Err(PeerError::Status { status, detail: detail.to_owned(), problem: None });
     let redirect = b"HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n".to_vec();
     let problem = br#"{"type":"about:blank","title":"Not Found","detail":"there is no such domain here"}"#;
     let long = "x".repeat(limits::NOTE_BYTES + 1);
