@@ -164,13 +164,10 @@ impl App {
         let Some(gathered) = self.gather(query, &self.sources([hosted])?, (depth, self.clock().now()))? else {
             return Ok(None);
         };
-        let ids = gathered.iter().map(|(id, _)| *id).collect();
-        only(&query.text, ids)?;
-        let told = gathered.first().and_then(|(_, told)| told.first());
+        let known = self.readable_of(reader, gathered)?;
+        only(&query.text, known.iter().map(|(id, _)| *id).collect())?;
+        let told = known.first().and_then(|(_, told)| told.first());
         let told = told.ok_or_else(|| AppError::unknown_identity(&query.text))?;
-        if !told.is_readable(self, reader)? {
-            return Err(AppError::unknown_identity(&query.text));
-        }
         let mut encoded = Encoded { json: Vec::with_capacity(1024), tag: String::new() };
         self.write(told, extent, &mut encoded)?;
         Ok(Some(encoded))
@@ -189,7 +186,16 @@ impl App {
     ) -> Result<Option<Encoded>, AppError> {
         let sources = self.sources(self.all_hosted())?;
         let Some(gathered) = self.gather(query, &sources, (depth, self.clock().now()))? else { return Ok(None) };
-        let mut known: Vec<(IdentityId, Vec<Told>)> = Vec::new();
+        let known = self.readable_of(reader, gathered)?;
+        if known.is_empty() {
+            return Err(AppError::unknown_identity(&query.text));
+        }
+        self.encode_view(query, &known, extent).map(Some)
+    }
+
+    /// The identities of which the reader may read anything, with what that is: of others he is not told that they are there.
+    pub(crate) fn readable_of(&self, reader: Reader, gathered: Gathered) -> Result<Gathered, AppError> {
+        let mut known = Gathered::new();
         for (id, told) in gathered {
             let mut readable = Vec::with_capacity(told.len());
             for one in told {
@@ -201,10 +207,7 @@ impl App {
                 known.push((id, readable));
             }
         }
-        if known.is_empty() {
-            return Err(AppError::unknown_identity(&query.text));
-        }
-        self.encode_view(query, &known, extent).map(Some)
+        Ok(known)
     }
 
     fn encode_view(&self, query: &Query, known: &Gathered, extent: Extent) -> Result<Encoded, AppError> {

@@ -86,14 +86,8 @@ impl App {
         let gathered = self
             .gather(query, &self.sources(self.all_hosted())?, (Depth::Store, self.clock().now()))?
             .unwrap_or_default();
-        let id = only(query.text(), gathered.iter().map(|(id, _)| *id).collect())?;
-        let mut readable = false;
-        for told in gathered.iter().flat_map(|(_, told)| told) {
-            readable |= told.is_readable(self, reader)?;
-        }
-        if !readable {
-            return Err(AppError::unknown_identity(query.text()));
-        }
+        let known = self.readable_of(reader, gathered)?;
+        let id = only(query.text(), known.iter().map(|(id, _)| *id).collect())?;
         if !matches!(id, IdentityId::Key(_)) {
             return Err(AppError::new(Code::NoKey, format!("{id} has no key that could sign")));
         }

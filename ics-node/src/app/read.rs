@@ -77,7 +77,7 @@ impl App {
     pub fn record(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<RecordAnswer, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let id = only(query, self.identities(&sight, &parse(query)?)?)?;
+        let id = self.meant_by(reader, &sight, query, &parse(query)?)?;
         let record = self.kept(&sight, &id)?.record()?.filter(|record| self.may_read(reader, &sight.domain, record));
         let record = record.ok_or_else(|| AppError::unknown_identity(query))?;
         // What memory keeps was judged a while ago, and would be judged the same now.
@@ -98,7 +98,7 @@ impl App {
     ) -> Result<Vec<u8>, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let id = only(query, self.identities(&sight, &parse(query)?)?)?;
+        let id = self.meant_by(reader, &sight, query, &parse(query)?)?;
         let bodies = self.bodies(reader, &sight, &id)?;
         openpgp(query, &bodies, version)
     }
@@ -147,6 +147,35 @@ impl App {
         Ok((known, answers))
     }
 
+    /// The one identity that a text fits, of those that the reader may read: of others he is not told that they are there.
+    fn meant_by(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        query: &str,
+        lookup: &Lookup,
+    ) -> Result<IdentityId, AppError> {
+        only(query, self.identities_for(reader, sight, lookup)?)
+    }
+
+    /// The identities that a text fits; of several those that the reader may read.
+    pub(crate) fn identities_for(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        lookup: &Lookup,
+    ) -> Result<BTreeSet<IdentityId>, AppError> {
+        let ids = self.identities(sight, lookup)?;
+        if ids.len() < 2 {
+            return Ok(ids);
+        }
+        let mut shown = BTreeSet::new();
+        for id in ids {
+            shown.extend(self.readable(reader, sight, &id)?.map(|_| id));
+        }
+        Ok(shown)
+    }
+
     /// What every domain here holds of an identity, as OpenPGP.
     ///
     /// # Errors
@@ -154,18 +183,20 @@ impl App {
     pub fn view_openpgp(&self, reader: Reader, query: &str, version: u8) -> Result<Vec<u8>, AppError> {
         let lookup = parse(query)?;
         let mut bodies = Vec::new();
-        let mut ids = BTreeSet::new();
+        let (mut ids, mut shown) = (BTreeSet::new(), BTreeSet::new());
         let hosted = self.all_hosted();
         let (sights, silent) = self.sights(&hosted);
         for sight in &sights {
             ids.extend(self.identities(sight, &lookup)?);
             for id in &ids {
-                bodies.extend(self.bodies(reader, sight, id)?);
+                let of_id = self.bodies(reader, sight, id)?;
+                shown.extend(Some(*id).filter(|_| !of_id.is_empty()));
+                bodies.extend(of_id);
             }
         }
         match silent {
             Some(silent) if bodies.is_empty() => return Err(silent),
-            _ if ids.len() > 1 => return Err(ambiguous(query, &ids)),
+            _ if shown.len() > 1 => return Err(ambiguous(query, &shown)),
             _ => {}
         }
         bodies.dedup();
@@ -196,7 +227,7 @@ impl App {
             }
         }
         let sight = self.sight(&hosted)?;
-        let id = only(query, self.identities(&sight, &parse(query)?)?)?;
+        let id = self.meant_by(reader, &sight, query, &parse(query)?)?;
         let (_, said) = self.readable(reader, &sight, &id)?.ok_or_else(|| AppError::unknown_identity(query))?;
         self.evidence_of(&sight, id.to_string(), Some(said))
     }
@@ -318,7 +349,7 @@ pub(crate) fn parse(query: &str) -> Result<Lookup, AppError> {
     query.parse().map_err(|error: ics_core::name::NameError| AppError::new(Code::MalformedId, error.to_string()))
 }
 
-/// The one identity that a name must fit.
+/// The one identity that a name must fit; they are all told, so they must be those that the reader may read.
 pub(crate) fn only(query: &str, ids: BTreeSet<IdentityId>) -> Result<IdentityId, AppError> {
     let mut all = ids.iter();
     match (all.next(), all.next()) {

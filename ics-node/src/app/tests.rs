@@ -120,3 +120,20 @@ async fn what_was_read_before_the_end_of_the_log_was_shown_is_not_kept_after_a_s
     tokio::task::block_in_place(show).expect("shown");
     assert!(is_shown(), "and now it is");
 }
+
+/// A name that fits several says so to whoever may read them all. To others it is the name of nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_does_not_tell_that_a_name_fits_what_is_hidden() {
+    let (maker, pumps) = (Party::found_private("devices.acme.example", "principal has node"), devices(2));
+    let app = node(&maker, &[], PERMITS, 1 << 20).await;
+    for pump in &pumps {
+        maker.submit_one(&app, maker.introduce(&app, pump, "Pump", "0")).await.expect("admitted");
+    }
+    let reason = |reader, name: &str| {
+        let query = Query::parse(name).expect("a name");
+        let check = app.check(reader, "connect", &query, None, Depth::Store).expect("the store is asked");
+        (check.verdict, check.reason)
+    };
+    assert_eq!(reason(Reader::Operator, "serial:SN-0"), (Outcome::Unknown, Reason::Ambiguous));
+    assert_eq!(reason(Reader::Anonymous, "serial:SN-0"), reason(Reader::Anonymous, "serial:SN-9"));
+}

@@ -16,7 +16,7 @@ use ics_core::trust::{
 use ics_core::vocabulary::DomainName;
 use sha2::{Digest as _, Sha256};
 
-use super::answers::{Depth, Query, Source, Told};
+use super::answers::{Depth, Gathered, Query, Source, Told};
 use super::case::EVERY_ANSWER;
 use super::entries::subject_key;
 use super::memory::Asked;
@@ -133,7 +133,7 @@ impl App {
     }
 
     /// A thing as these domains describe it to a reader. An answer that left out what he may not read could allow what is
-    /// blocked: to whoever may not read all of it, nothing is known.
+    /// blocked: to whoever may not read all of it, nothing is known, nor how many it is that a name fits.
     fn look(
         &self,
         reader: Reader,
@@ -142,26 +142,39 @@ impl App {
         depth: Depth,
     ) -> Result<Option<Looking>, AppError> {
         let Some(mut gathered) = self.gather(query, &scope.heard, (depth, scope.now))? else { return Ok(None) };
+        let mut is_readable = self.may_read_all(reader, &gathered)?;
         let mut elsewhere = Vec::new();
         if !scope.away.is_empty() {
             let need = Need { policy: scope.policy, usage: scope.usage, now: scope.now };
             let around = self.with_elsewhere((query, gathered), (&scope.heard, &scope.away), need, depth)?;
             let Some(around) = around else { return Ok(None) };
             (gathered, elsewhere) = around;
+            is_readable &= self.may_read_all(reader, &gathered)?;
+            is_readable &= elsewhere.iter().all(|answer| answer.is_readable(self, reader));
+        }
+        if !is_readable {
+            return Ok(Some(Looking { candidates: 0, id: None, told: Vec::new(), elsewhere: Vec::new() }));
         }
         let candidates = gathered.len();
         let (id, told) = match gathered.pop().filter(|_| candidates == 1) {
             Some((id, told)) => (Some(id), told),
             None => (None, Vec::new()),
         };
-        let mut is_readable = elsewhere.iter().all(|answer| answer.is_readable(self, reader));
-        for one in told.iter().filter(|one| one.kept.known().is_some()) {
-            is_readable &= one.is_readable(self, reader)?;
+        if candidates > 1 {
+            // Of several nobody says anything.
+            elsewhere.retain(|answer| answer.identity().is_none());
         }
-        if is_readable {
-            return Ok(Some(Looking { candidates, id, told, elsewhere }));
+        Ok(Some(Looking { candidates, id, told, elsewhere }))
+    }
+
+    /// Whether a reader may read whatever these domains say of these identities.
+    fn may_read_all(&self, reader: Reader, gathered: &Gathered) -> Result<bool, AppError> {
+        for one in gathered.iter().flat_map(|(_, told)| told).filter(|one| one.kept.known().is_some()) {
+            if !one.is_readable(self, reader)? {
+                return Ok(false);
+            }
         }
-        Ok(Some(Looking { candidates: 0, id: None, told: Vec::new(), elsewhere: Vec::new() }))
+        Ok(true)
     }
 
     /// What is to be answered as long as the records stay as they are.

@@ -5,8 +5,8 @@ use ics_core::identity::{Fingerprint, Kind};
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::make::certify;
 use ics_core::statement::{Claims, Grant};
-use ics_core::vocabulary::Act;
-use ics_node::app::Reader;
+use ics_core::vocabulary::{Act, Attribute};
+use ics_node::app::{App, AppError, Depth, Extent, Query, Reader};
 use ics_node::config::{Direction, PeerConfig};
 use ics_node::tls::PeerKey;
 
@@ -93,4 +93,51 @@ async fn peers_change_while_the_node_runs() {
         ..PeerConfig::new(word("x.example"))
     };
     assert_eq!(app.put_peer(own).expect_err("its home is here").code().as_str(), "peer-refused");
+}
+
+/// Introduces a device of a lot under a name that others may have.
+async fn introduce_as(maker: &Party, app: &App, number: u8, (name, lot): (&str, &str)) {
+    let attributes = [(Attribute::Lot, lot.to_owned())].into();
+    let said = Claims { names: vec![word(name)], attributes, ..claims(maker, Act::Identity) };
+    let (key, now) = (device(number), app.clock().now());
+    let body = certify(&maker.signer, &key, "Pump", None, Kind::Device, &said, false, now, &SALT).expect("made");
+    maker.submit_one(app, body).await.expect("admitted");
+}
+
+/// What somebody is told who asks by a name, at every door.
+fn told(app: &App, maker: &Party, reader: Reader, name: &str) -> Vec<(&'static str, Result<(), AppError>)> {
+    let query = Query::parse(name).expect("a name");
+    vec![
+        ("record", app.record(reader, &maker.domain, name).map(drop)),
+        ("answer", app.answer(reader, &maker.domain, &query, Extent::Whole, Depth::Store).map(drop)),
+        ("OpenPGP", app.record_openpgp(reader, &maker.domain, name, 4).map(drop)),
+        ("OpenPGP of all domains", app.view_openpgp(reader, name, 4).map(drop)),
+        ("evidence", app.evidence(reader, &maker.domain, name).map(drop)),
+        ("challenge", app.challenge(reader, &query).map(drop)),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_fits_what_its_reader_may_read() {
+    let maker = Party::found_private("devices.acme.example", "resource has lot && resource.lot == \"OPEN\"");
+    let app = maker.open();
+    for (number, about) in [
+        (1, ("serial:SN-ONE", "OPEN")),
+        (2, ("serial:SN-ONE", "HIDDEN")),
+        (3, ("serial:SN-NONE", "HIDDEN")),
+        (4, ("serial:SN-NONE", "HIDDEN")),
+    ] {
+        introduce_as(&maker, &app, number, about).await;
+    }
+    for name in ["serial:SN-ONE", "serial:SN-NONE"] {
+        for (door, told) in told(&app, &maker, Reader::Operator, name) {
+            assert_eq!(told.expect_err(door).code().as_str(), "ambiguous-name", "{door}: {name}");
+        }
+    }
+    for (door, told) in told(&app, &maker, Reader::Anonymous, "serial:SN-ONE") {
+        assert!(told.is_ok(), "{door}: the one that he may read: {told:?}");
+    }
+    for (door, told) in told(&app, &maker, Reader::Anonymous, "serial:SN-NONE") {
+        assert_eq!(told.expect_err(door).code().as_str(), "unknown-identity", "{door}");
+    }
 }

@@ -39,7 +39,7 @@ impl App {
         }
         for _ in 0..TRIES {
             let sight = self.sight(&hosted)?;
-            let ids = self.identities(&sight, query.lookup())?;
+            let ids = self.identities_for(reader, &sight, query.lookup())?;
             if ids.len() > 1 {
                 return Err(ambiguous(query.text(), &ids));
             }

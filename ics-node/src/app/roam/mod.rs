@@ -172,8 +172,7 @@ impl App {
         let here = gathered.iter().map(|(id, _)| *id);
         let ids: BTreeSet<IdentityId> = here.chain(answers.iter().filter_map(|answer| answer.identity())).collect();
         let (Some(id), 1) = (ids.first(), ids.len()) else {
-            // Of several nobody says anything, of none everybody that there is none.
-            answers.retain(|answer| answer.identity().is_none());
+            // Of none everybody says that there is none; of several it is still to be asked who may know of them.
             return Ok(Some((ids.into_iter().map(|id| (id, Vec::new())).collect(), answers)));
         };
         let mut gathered = gathered;
