@@ -156,6 +156,10 @@ impl Connection {
                     let run = async move {
                         let done = job.run(place).await;
                         drop(work);
+                        // Whoever waits for something else than work keeps nobody from it.
+                        if let Some(pause) = done.pause() {
+                            tokio::time::sleep(pause).await;
+                        }
                         done
                     };
                     let (done, sent) = tokio::join!(run, self.send_if_much());
@@ -231,16 +235,17 @@ impl Connection {
 
     /// Reads what has arrived while something was worked upon: it may say to stop.
     async fn look(&mut self) -> io::Result<()> {
-        if !self.session.takes_more() || self.session.unread() > 0 {
+        if !self.session.takes_more() {
             return Ok(());
         }
+        let unread = self.session.unread();
         let (link, session) = (&mut self.link, &mut self.session);
         let read = tokio::select! {
             biased;
             read = link.read(session) => read?,
             () = std::future::ready(()) => return Ok(()),
         };
-        self.has_read(read, 0);
+        self.has_read(read, unread);
         // The other side has closed: nobody waits for the rest.
         if read { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }

@@ -1,5 +1,7 @@
 //! What may block: it is done apart from the connection's task.
 
+use std::time::Duration;
+
 use ldap3_proto::proto::LdapResultCode;
 
 use super::filter::equal;
@@ -7,7 +9,7 @@ use super::message::Failure;
 use super::named::{above, entry_of};
 use super::schema;
 use super::search::{Place, Progress, Search, Sendable};
-use super::sync::{Sent, Step, Sync};
+use super::sync::{self, Sent, Step, Sync};
 use super::tree::Node;
 use super::write::{self, Write};
 use crate::app::Reader;
@@ -35,6 +37,13 @@ pub(super) enum Done {
     Part { search: Box<Search>, entries: Vec<Sendable>, page: usize, result: Result<Progress, Failure> },
     Synced { sync: Box<Sync>, sent: Vec<Sent>, result: Result<Step, Failure> },
     Result(Result<LdapResultCode, Failure>),
+}
+
+impl Done {
+    /// For how long there is nothing to do about what is not done yet.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        matches!(self, Self::Synced { result: Ok(Step::Pause), .. }).then_some(sync::PAUSE)
+    }
 }
 
 impl Job {

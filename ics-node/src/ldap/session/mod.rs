@@ -11,6 +11,8 @@ mod remembering;
 mod searching;
 #[cfg(test)]
 mod time_limit;
+#[cfg(test)]
+mod turns;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

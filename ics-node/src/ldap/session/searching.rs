@@ -127,7 +127,7 @@ impl Session {
             message::write(&mut self.output, running.id, operation, controls);
         }
         let (result, controls) = match result {
-            Ok(Step::More) => {
+            Ok(Step::More | Step::Pause) => {
                 self.next_job = Some(Job::Sync(sync));
                 self.running = Some(running);
                 return;

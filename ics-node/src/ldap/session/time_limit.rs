@@ -47,10 +47,16 @@ fn begin(session: &mut Session, domain: &str, seconds: i32, kept_in_step: bool) 
     }
 }
 
-/// Takes what came of it: entries and the result.
+/// Takes what came of it, to the end: entries and the result.
 fn end(session: &mut Session, place: &Place, job: Job) -> (usize, LdapResultCode) {
     session.done(job.block(place));
-    assert!(matches!(session.next(), Next::Wait), "the session goes on");
+    loop {
+        match session.next() {
+            Next::Job(job) => session.done(job.block(place)),
+            Next::Wait => break,
+            _ => panic!("the session goes on"),
+        }
+    }
     let mut bytes = Default::default();
     let mut codec = LdapCodec::new(Some(1 << 24), None);
     tokio_util::bytes::BufMut::put_slice(&mut bytes, session.output());

@@ -8,6 +8,7 @@ mod log;
 mod tree;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ldap3_proto::proto::{LdapDerefAliases, LdapResultCode, LdapSearchRequest};
 use tokio::sync::OwnedSemaphorePermit;
@@ -31,13 +32,18 @@ pub(super) struct Sent {
 /// How far the consumer has been brought.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// There is more to be sent.
+    /// There is more to be looked for.
     More,
+    /// There will be more after a pause ([`PAUSE`]).
+    Pause,
     /// Nothing more for now.
     Idle,
     /// Nothing more, with these controls beside the result.
     Done(Vec<u8>),
 }
+
+/// In which something may have come about that a search waits for.
+pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
 /// A search that is kept in step.
 pub(super) struct Sync {
@@ -79,7 +85,7 @@ impl Sync {
         }
     }
 
-    /// Goes on, until there is a part to be sent or nothing more for now.
+    /// Goes on, until there is a part to be sent, others may have their turn, or there is nothing more for now.
     ///
     /// # Errors
     /// When the search ends here: its base is not there, a limit is reached, the consumer has to begin anew.

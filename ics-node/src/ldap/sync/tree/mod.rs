@@ -32,8 +32,10 @@ const LOOK_THINGS: usize = 50;
 /// What is still to be done to bring the consumer to the moments that are aimed at.
 #[derive(Debug)]
 enum Work {
-    /// Find out what.
-    Begin,
+    /// Find out what, if need be after so many pauses more: a domain may not be settled.
+    Begin(u32),
+    /// The same where the cookie is of no use, which names places that are to be left behind.
+    Behind(Cookie, u32),
     Look,
     /// What stands above all domains.
     Top,
@@ -57,6 +59,17 @@ enum Work {
     Changed,
     /// The end of a search whose base is no more (RFC 4533, 3.5.1).
     Gone(DomainName),
+}
+
+impl Work {
+    /// Whether it looks at as many things as are looked at in one go.
+    const fn is_long(&self) -> bool {
+        match self {
+            Self::All(..) | Self::CompareAll(..) | Self::Keys(..) | Self::Renew(..) | Self::Compare(..) => true,
+            Self::Begin(_) | Self::Behind(..) | Self::Look | Self::Top | Self::Domain(_) => false,
+            Self::AllKeys(_) | Self::CompareKeys(_) | Self::Refreshed | Self::Changed | Self::Gone(_) => false,
+        }
+    }
 }
 
 /// A search that is kept in step.
@@ -108,7 +121,7 @@ impl Tree {
             deletes: false,
             has: BTreeMap::new(),
             aim: BTreeMap::new(),
-            work: [Work::Begin].into(),
+            work: [Work::Begin(planning::UNSETTLED_PAUSES)].into(),
             csns: BTreeMap::new(),
             keys_csn: None,
             has_sent: false,
@@ -122,7 +135,7 @@ impl Tree {
         }
     }
 
-    /// Goes on, until there is a part to be sent or nothing more for now.
+    /// Goes on, until there is a part to be sent, others may have their turn, or there is nothing more for now.
     ///
     /// # Errors
     /// When the search ends here: its base is not there, a limit is reached, the consumer has to begin anew.
@@ -132,13 +145,14 @@ impl Tree {
             if self.until.is_some_and(|until| place.app.clock().now() > until) {
                 return Err(Failure::new(LdapResultCode::TimeLimitExceeded, ""));
             }
-            let before = out.len();
+            let (before, is_long) = (out.len(), work.is_long());
             if let Some(done) = self.work_at(place, work, out)? {
                 return Ok(done);
             }
             self.has_sent |= out.len() > before;
             sent += out.iter().skip(before).map(|it| it.operation.len() + it.controls.len()).sum::<usize>();
-            if sent >= PART_BYTES {
+            // Also where nothing was found: the consumer may have gone, and others wait for their turn.
+            if is_long || sent >= PART_BYTES {
                 return Ok(Step::More);
             }
         }
@@ -147,7 +161,8 @@ impl Tree {
 
     fn work_at(&mut self, place: &Place, work: Work, out: &mut Vec<Sent>) -> Result<Option<Step>, Failure> {
         match work {
-            Work::Begin => self.begin(place)?,
+            Work::Begin(pauses) => return self.begin(place, pauses),
+            Work::Behind(cookie, pauses) => return self.go_behind(place, cookie, pauses),
             Work::Look => self.look(place)?,
             Work::Top => self.add(self.content.top(place), None, out)?,
             Work::Domain(domain) => {

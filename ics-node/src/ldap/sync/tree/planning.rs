@@ -1,7 +1,6 @@
 //! What is to be done for a consumer: what he has, what he is to be brought to, and what of that may differ.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::LdapResultCode;
@@ -9,41 +8,49 @@ use ldap3_proto::proto::LdapResultCode;
 use super::super::super::message::Failure;
 use super::super::super::search::{Place, failed};
 use super::super::cookie::{Cookie, KEYS, Spot, sid};
-use super::super::refresh_required;
+use super::super::{Step, refresh_required};
 use super::{Tree, Work, then};
-use crate::app::{App, Moment, Then, Touched};
+use crate::app::{Then, Touched};
 
-/// How often, and with which pause, a domain is asked for again that is not settled: a commit is published a moment
-/// after it is durable.
-const UNSETTLED: (u32, Duration) = (100, Duration::from_millis(10));
-/// As many of these pauses take longer than a step of time.
-const STEP_WAITS: u32 = 150;
+/// How often a domain is asked for again that is not settled: a commit is published a moment after it is durable.
+pub(super) const UNSETTLED_PAUSES: u32 = 100;
+/// As many pauses take longer than a step of time.
+const STEP_PAUSES: u32 = 150;
 
 impl Tree {
     /// Finds out what the consumer has, and what he needs.
-    pub(super) fn begin(&mut self, place: &Place) -> Result<(), Failure> {
-        let domains = self.content.domains(place);
-        for domain in domains {
-            let moment = settled(&place.app, &domain)?;
-            if sid(&moment).is_none() || self.aim.len() == ics_core::limits::LDAP_SYNC_DOMAINS {
+    pub(super) fn begin(&mut self, place: &Place, pauses: u32) -> Result<Option<Step>, Failure> {
+        let mut aim = BTreeMap::new();
+        for domain in self.content.domains(place) {
+            let Some(moment) = place.app.moment(&domain).map_err(|error| failed(&error))? else {
+                let busy = || Failure::new(LdapResultCode::Busy, "this copy is catching up");
+                return self.pause(Work::Begin(pauses.checked_sub(1).ok_or_else(busy)?));
+            };
+            if sid(&moment).is_none() || aim.len() == ics_core::limits::LDAP_SYNC_DOMAINS {
                 let text = "there are too many domains here for one cookie: keep one domain in step at a time";
                 return Err(Failure::new(LdapResultCode::UnwillingToPerform, text));
             }
-            self.aim.insert(domain, moment);
+            aim.insert(domain, moment);
         }
+        self.aim = aim;
         if let Some(domain) = self.without_base(place)? {
             return Err(Failure::no_such_object(place.tree.domain_dn(domain)));
         }
         let touched = match self.cookie.take() {
             Some(cookie) => match self.touched_since(place, &cookie) {
                 Err(failure) if self.reload && failure.code == LdapResultCode::EsyncRefreshRequired => {
-                    self.go_behind(place, &cookie)?;
-                    None
+                    return self.go_behind(place, cookie, STEP_PAUSES);
                 }
                 touched => touched?,
             },
             None => None,
         };
+        self.plan(touched);
+        Ok(None)
+    }
+
+    /// Notes what is to be done, by what may be another; `None`: everything is to be sent.
+    fn plan(&mut self, touched: Option<BTreeMap<DomainName, BTreeSet<String>>>) {
         self.deletes = touched.is_some();
         self.count();
         match touched {
@@ -62,22 +69,32 @@ impl Tree {
             }
         }
         self.work.push_back(Work::Refreshed);
-        Ok(())
+    }
+
+    /// Comes back to this after a pause, in which others have their turn.
+    fn pause(&mut self, work: Work) -> Result<Option<Step>, Failure> {
+        self.work.push_front(work);
+        Ok(Some(Step::Pause))
     }
 
     /// Aims behind the places that a cookie names, if they can be reached by waiting: slapd takes nothing that is not
     /// newer than its cookie, even where that is of no use.
-    fn go_behind(&mut self, place: &Place, cookie: &Cookie) -> Result<(), Failure> {
+    pub(super) fn go_behind(&mut self, place: &Place, cookie: Cookie, pauses: u32) -> Result<Option<Step>, Failure> {
+        let mut is_behind = true;
         for (domain, aim) in &mut self.aim {
             let Some(spot) = sid(aim).and_then(|sid| cookie.spots.get(&sid)) else { continue };
-            let mut waits = STEP_WAITS;
-            while !Spot::at(aim, &self.content.digest).is_behind(spot) && spot.size <= aim.size() && waits > 0 {
-                std::thread::sleep(UNSETTLED.1);
-                *aim = settled(&place.app, domain)?;
-                waits -= 1;
+            if let Some(now) = place.app.moment(domain).map_err(|error| failed(&error))? {
+                *aim = now;
+            }
+            is_behind &= Spot::at(aim, &self.content.digest).is_behind(spot) || spot.size > aim.size();
+        }
+        match pauses.checked_sub(1) {
+            Some(pauses) if !is_behind => self.pause(Work::Behind(cookie, pauses)),
+            _ => {
+                self.plan(None);
+                Ok(None)
             }
         }
-        Ok(())
     }
 
     /// What may be another since the cookie; `None`: anything.
@@ -178,17 +195,4 @@ impl Tree {
 /// What sends everything of a domain.
 fn everything(domain: &DomainName) -> [Work; 3] {
     [Work::All(domain.clone(), 0), Work::AllKeys(domain.clone()), Work::Domain(domain.clone())]
-}
-
-/// The domain as soon as it is settled.
-fn settled(app: &App, domain: &DomainName) -> Result<Moment, Failure> {
-    let (times, pause) = UNSETTLED;
-    for _ in 0..times {
-        match app.moment(domain) {
-            Ok(Some(moment)) => return Ok(moment),
-            Ok(None) => std::thread::sleep(pause),
-            Err(error) => return Err(failed(&error)),
-        }
-    }
-    Err(Failure::new(LdapResultCode::Busy, "this copy is catching up"))
 }
