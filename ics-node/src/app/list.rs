@@ -18,6 +18,8 @@ use crate::api::{IdentityPage, IdentitySummary, ListQuery};
 const DEFAULT_ITEMS: usize = 100;
 /// Entries that are looked at for one page; a page may then be short, or empty, and still have a next one.
 const ENTRIES_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
+/// Entries that are read at once at least.
+const ENTRIES_AT_ONCE: usize = 50;
 /// Pieces of software of which the devices that run them are looked for because the software has a status.
 const SOFTWARE_PER_PAGE: usize = 64;
 /// Groups of which the members are looked for because the group has a status or a label.
@@ -41,7 +43,7 @@ pub(super) struct Found {
     pub(super) records: Vec<Record>,
     /// `after` for the next look, if there may be more.
     pub(super) next: Option<u64>,
-    /// Entries that the index gave, found or not.
+    /// Entries that were looked at to find them.
     pub(super) looked: usize,
 }
 
@@ -133,21 +135,27 @@ impl App {
         let (indices, end) = self.search(sight, filter, start)?;
         let mut records = Vec::new();
         let mut seen = BTreeSet::new();
-        let mut last = None;
-        for entry in self.store().entries_at(sight.hosted.number, &indices)? {
+        let (mut last, mut looked) = (None, 0);
+        // About as many are read at once as may be given: most that is found is given.
+        for indices in indices.chunks(limit.max(ENTRIES_AT_ONCE)) {
             if records.len() == limit {
                 break;
             }
-            last = Some(entry.index);
-            let Some(statement) = restore(&sight.domain, &entry)? else { continue };
-            if seen.insert(statement.subject_id()) {
-                records.extend(self.listed(reader, sight, filter, &statement)?);
+            for entry in self.store().entries_at(sight.hosted.number, indices)? {
+                if records.len() == limit {
+                    break;
+                }
+                (last, looked) = (Some(entry.index), looked + 1);
+                let Some(statement) = restore(&sight.domain, &entry)? else { continue };
+                if seen.insert(statement.subject_id()) {
+                    records.extend(self.listed(reader, sight, filter, &statement)?);
+                }
             }
         }
         // Where nothing was found, too, there may be more behind the place where the search broke off.
         let next =
             if indices.last().copied() == last { end.checked_sub(1).filter(|_| end < sight.seal.size) } else { last };
-        Ok(Found { records, next, looked: indices.len() })
+        Ok(Found { records, next, looked })
     }
 
     /// The entries from `start` on that one of the filter's alternatives finds, and up to where these are all.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use ics_core::descriptor::Freshness;
 use ics_core::identity::IdentityId;
 use ics_core::openpgp::key::PublicKey;
+use ics_core::record::Posting;
 use ics_core::trust::{Outcome, Reason, TrustDocument, TrustPolicy, settle};
+use ics_core::vocabulary::Act;
 
 use super::check::check_bodies;
 use super::memory::Asked;
@@ -136,4 +138,19 @@ async fn a_check_does_not_tell_that_a_name_fits_what_is_hidden() {
     };
     assert_eq!(reason(Reader::Operator, "serial:SN-0"), (Outcome::Unknown, Reason::Ambiguous));
     assert_eq!(reason(Reader::Anonymous, "serial:SN-0"), reason(Reader::Anonymous, "serial:SN-9"));
+}
+
+/// A look at the index costs what it gives, and what was left out on the way: not all that is behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_looked_at_is_not_counted() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(12));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    let introduced = [Posting::Act(Act::Identity)];
+    let mut after = None;
+    for expected in [5, 5, 2] {
+        let page = app.things(Reader::Anonymous, &maker.domain, &introduced, after, 5).expect("a page");
+        assert_eq!((page.things.len(), page.looked), (expected, expected));
+        after = page.next;
+    }
+    assert_eq!(after, None);
 }

@@ -161,8 +161,10 @@ impl Search {
             if place.app.clock().now() > self.until {
                 return Err(Failure::new(LdapResultCode::TimeLimitExceeded, ""));
             }
+            let is_thing = matches!(stage, Stage::Thing(_));
             let Some(found) = self.work(place, stage)? else { continue };
             if filter::matches(&self.filter, &found) != Some(true) {
+                self.look_through(usize::from(is_thing))?;
                 continue;
             }
             if self.wanted == Some(self.sent) {
@@ -353,11 +355,7 @@ impl Search {
     /// Some entries of a log.
     fn log(&mut self, place: &Place, domain: DomainName, from: u64) -> Result<(), Failure> {
         let page = place.app.entries(self.reader, &domain, from, LOOK_THINGS, None).map_err(|error| failed(&error))?;
-        self.looked += page.entries.len();
-        if self.looked > limits::LDAP_LOOK_THROUGH && self.reader != Reader::Operator {
-            let text = format!("a search looks through {} entries", limits::LDAP_LOOK_THROUGH);
-            return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
-        }
+        self.look_through(page.entries.len())?;
         let next = from + page.entries.len() as u64;
         let entries = (from..).zip(&page.entries);
         let entries = entries.map(|(index, told)| entry::log_entry(&place.tree, &domain, index, told));
@@ -375,13 +373,19 @@ impl Search {
         let page =
             place.app.things(self.reader, &domain, postings, after, LOOK_THINGS).map_err(|error| failed(&error))?;
         // What is found may be sent; what is not costs all the same.
-        self.looked += page.looked.saturating_sub(page.things.len());
+        self.look_through(page.looked.saturating_sub(page.things.len()))?;
+        self.stages.extend(page.next.map(|next| Stage::Things(domain, Some(next))));
+        self.stages.extend(page.things.into_iter().rev().map(|thing| Stage::Thing(Arc::new(thing))));
+        Ok(())
+    }
+
+    /// Counts what was looked at and is not sent.
+    fn look_through(&mut self, entries: usize) -> Result<(), Failure> {
+        self.looked += entries;
         if self.looked > limits::LDAP_LOOK_THROUGH && self.reader != Reader::Operator {
             let text = format!("a search looks through {} entries", limits::LDAP_LOOK_THROUGH);
             return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
         }
-        self.stages.extend(page.next.map(|next| Stage::Things(domain, Some(next))));
-        self.stages.extend(page.things.into_iter().rev().map(|thing| Stage::Thing(Arc::new(thing))));
         Ok(())
     }
 
