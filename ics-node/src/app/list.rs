@@ -104,22 +104,46 @@ impl App {
         if let Ok(digest) = runs.parse::<Digest>() {
             return Ok(Some([digest.0].into()));
         }
-        let kind = Some(Kind::Software.to_string());
-        let query = ListQuery { kind, status: Some(runs.to_owned()), ..Default::default() };
-        let mut software = BTreeSet::new();
+        let status: StatusName = runs.parse().map_err(malformed)?;
+        let (mut software, mut looked) = (BTreeSet::new(), 0);
         for hosted in self.all_hosted() {
             let Ok(sight) = self.sight(&hosted) else { continue };
-            let records = self.first(reader, &sight, &query, SOFTWARE_PER_PAGE + 1)?;
-            software.extend(records.iter().filter_map(|record| match record.identity.id {
+            self.software_with(reader, &sight, &status, (&mut software, &mut looked))?;
+        }
+        Ok(Some(software))
+    }
+
+    /// Adds the software of a domain that has a status, and what was looked at to find it.
+    fn software_with(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        status: &StatusName,
+        (software, looked): (&mut BTreeSet<[u8; 32]>, &mut usize),
+    ) -> Result<(), AppError> {
+        let ask = |what: String| AppError::new(Code::OutOfRange, format!("{what}: ask for each piece of software"));
+        let (kind, status) = (Some(Kind::Software), Some(status.clone()));
+        let said: Vec<Posting> = status.iter().cloned().map(Posting::Status).collect();
+        let filter = Filter { kind, status, ..Filter::any_of(sight, &said)? };
+        let mut after = None;
+        loop {
+            let found = self.found_by(reader, sight, &filter, after, SOFTWARE_PER_PAGE + 1)?;
+            software.extend(found.records.iter().filter_map(|record| match record.identity.id {
                 IdentityId::Software(digest) => Some(digest),
                 IdentityId::Key(_) | IdentityId::Group(_) => None,
             }));
+            *looked += found.looked;
             if software.len() > SOFTWARE_PER_PAGE {
-                let detail = format!("more than {SOFTWARE_PER_PAGE} pieces of software are `{runs}`: ask for each");
-                return Err(AppError::new(Code::OutOfRange, detail));
+                return Err(ask(format!("more than {SOFTWARE_PER_PAGE} pieces of software have that status")));
+            }
+            if *looked > ENTRIES_PER_PAGE {
+                return Err(ask(format!("more than {ENTRIES_PER_PAGE} entries speak of that status")));
+            }
+            after = found.next;
+            if after.is_none() {
+                return Ok(());
             }
         }
-        Ok(Some(software))
     }
 
     /// The records of a page that a filter finds.
@@ -189,6 +213,10 @@ impl App {
     }
 }
 
+fn malformed(error: impl core::fmt::Display) -> AppError {
+    AppError::new(Code::MalformedQuery, error.to_string())
+}
+
 /// Whether the same query finds the identity by an earlier entry.
 fn earlier(sight: &Sight<'_>, filter: &Filter, id: &IdentityId, index: u64) -> Result<bool, AppError> {
     let said = about(&sight.entries, &sight.domain, id)?;
@@ -214,12 +242,9 @@ impl Filter {
     }
 
     fn read(query: &ListQuery, sight: &Sight<'_>, runs: Option<BTreeSet<[u8; 32]>>) -> Result<Self, AppError> {
-        let malformed = |error: String| AppError::new(Code::MalformedQuery, error);
-        let kind = query.kind.as_deref().map(str::parse::<Kind>).transpose().map_err(|e| malformed(e.to_string()))?;
-        let status =
-            query.status.as_deref().map(str::parse::<StatusName>).transpose().map_err(|e| malformed(e.to_string()))?;
-        let signer =
-            query.signer.as_deref().map(str::parse::<Fingerprint>).transpose().map_err(|e| malformed(e.to_string()))?;
+        let kind = query.kind.as_deref().map(str::parse::<Kind>).transpose().map_err(malformed)?;
+        let status = query.status.as_deref().map(str::parse::<StatusName>).transpose().map_err(malformed)?;
+        let signer = query.signer.as_deref().map(str::parse::<Fingerprint>).transpose().map_err(malformed)?;
         let mut postings = Vec::new();
         postings.extend(kind.map(Posting::Kind));
         postings.extend(query.model.clone().map(|model| Posting::Attribute(Attribute::Model, model)));

@@ -2,6 +2,7 @@
 
 mod browser;
 mod busy;
+mod listing;
 mod operator;
 mod serving;
 mod showing;

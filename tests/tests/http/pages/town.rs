@@ -39,7 +39,7 @@ fn developer() -> impl Signer {
     signer(105)
 }
 
-fn care() -> DomainName {
+pub(crate) fn care() -> DomainName {
     CARE.parse().expect("a domain")
 }
 
