@@ -159,7 +159,7 @@ pub const LDAP_SYNC_TOUCHED: u64 = 10_000;
 pub const LDAP_SYNC_DOMAINS: usize = 256;
 /// Bytes of a cookie of such a directory.
 pub const LDAP_COOKIE_BYTES: usize = 16 * 1024;
-/// Searches that are kept in step at once, by all connections together.
+/// Searches that are kept in step at once, by all connections together; those of strangers are half of them at most.
 pub const LDAP_IN_STEP: usize = 256;
 /// Searches of one connection that persist (RFC 4533).
 pub const LDAP_PERSISTING: usize = 16;

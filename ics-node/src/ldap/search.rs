@@ -11,7 +11,6 @@ use ics_core::record::{Listed, Posting};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchRequest, LdapSearchScope};
-use tokio::sync::Semaphore;
 
 use super::encode::{Encoded, Selection};
 use super::entry::{self, Entry};
@@ -20,6 +19,7 @@ use super::keyspace::{self, KeyPlan};
 use super::message::Failure;
 use super::named::{Dated, above, entry_of};
 use super::rests::Resting;
+use super::sync::Room;
 use super::tree::{Node, Tree};
 use crate::app::keys::KeySearch;
 use crate::app::problem::Code;
@@ -33,7 +33,7 @@ pub(super) struct Place {
     /// Whether StartTLS is offered.
     pub(super) has_tls: bool,
     /// Room for searches that are kept in step.
-    pub(super) in_step: Arc<Semaphore>,
+    pub(super) in_step: Room,
 }
 
 /// Bytes of entries from which on they are sent before more are looked for.

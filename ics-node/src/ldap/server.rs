@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ics_core::limits;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -14,10 +15,14 @@ use tokio_rustls::TlsAcceptor;
 use super::connection::{Connection, Shared};
 use super::hot::Hot;
 use super::search::Place;
+use super::sync::Room;
 use super::tree::{Suffix, Tree};
 use crate::app::App;
 use crate::config::TlsConfig;
 use crate::tls::{self, TlsError};
+
+/// After how much silence the system asks whether the other side is still there, and how often then.
+const ALIVE: Duration = Duration::from_secs(30);
 
 /// Where and how a node serves LDAP.
 #[derive(Debug, Clone)]
@@ -105,7 +110,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
         listeners.push((listener, secure));
     }
     let tree = Tree::new(settings.suffix.clone());
-    let in_step = Arc::new(Semaphore::new(limits::LDAP_IN_STEP));
+    let in_step = Room::new(limits::LDAP_IN_STEP);
     let place = Place { app, tree, has_tls: tls.is_some(), in_step };
     let shared = Shared {
         place: Arc::new(place),
@@ -176,6 +181,9 @@ async fn accept(listener: &TcpListener) -> TcpStream {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true);
+                // Whoever persists says nothing for days: that he is gone, only this tells.
+                let alive = TcpKeepalive::new().with_time(ALIVE).with_interval(ALIVE);
+                let _ = SockRef::from(&stream).set_tcp_keepalive(&alive);
                 return stream;
             }
             Err(error) => {

@@ -8,11 +8,11 @@ use ldap3_proto::control::LdapControl;
 use ldap3_proto::proto::{
     LdapDerefAliases, LdapFilter, LdapMsg, LdapOp, LdapResultCode, LdapSearchRequest, LdapSearchScope, SyncRequestMode,
 };
-use tokio::sync::Semaphore;
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::super::hot::Hot;
 use super::super::search::Place;
+use super::super::sync::Room;
 use super::super::tree::{Suffix, Tree};
 use super::super::work::Job;
 use super::{Next, Session};
@@ -75,7 +75,7 @@ fn end(session: &mut Session, place: &Place, job: Job) -> (usize, LdapResultCode
 async fn searches_end_in_time() {
     let party = Party::found_private("devices.acme.example", "true");
     let app = party.open();
-    let in_step = Arc::new(Semaphore::new(1));
+    let in_step = Room::new(2);
     let place = Arc::new(Place { app: app.clone(), tree: Tree::new(Suffix::default()), has_tls: true, in_step });
     let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), true, None);
     let domain = party.domain.as_str();

@@ -7,11 +7,11 @@ use ldap3_proto::control::LdapControl;
 use ldap3_proto::proto::{
     LdapDerefAliases, LdapFilter, LdapMsg, LdapOp, LdapSearchRequest, LdapSearchScope, SyncRequestMode,
 };
-use tokio::sync::Semaphore;
 use tokio_util::codec::Encoder as _;
 
 use super::super::hot::Hot;
 use super::super::search::Place;
+use super::super::sync::Room;
 use super::super::tree::{Suffix, Tree};
 use super::{Next, Session};
 use crate::fixture::{Party, devices};
@@ -25,7 +25,7 @@ async fn place(party: &Party) -> Arc<Place> {
     let introduced = things.iter().map(|key| party.introduce(&app, key, "Pump", "L1"));
     let bodies = core::iter::once(party.certificate.clone()).chain(introduced).collect();
     app.submit(&party.domain, bodies).await.expect("a batch");
-    let in_step = Arc::new(Semaphore::new(2));
+    let in_step = Room::new(2);
     Arc::new(Place { app, tree: Tree::new(Suffix::default()), has_tls: true, in_step })
 }
 

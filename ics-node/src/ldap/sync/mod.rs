@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ldap3_proto::proto::{LdapDerefAliases, LdapResultCode, LdapSearchRequest};
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(super) use self::cookie::Cookie;
 pub(super) use self::log::Cursor;
@@ -45,10 +45,39 @@ pub(super) enum Step {
 /// In which something may have come about that a search waits for.
 pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
+/// Room for searches that are kept in step. Strangers get half of it together: whoever this node knows finds the rest.
+#[derive(Clone)]
+pub(super) struct Room {
+    all: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+}
+
+impl Room {
+    /// For so many.
+    pub(super) fn new(places: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(places)), strangers: Arc::new(Semaphore::new(places / 2)) }
+    }
+
+    /// A place for a reader, for as long as it is held.
+    fn take(&self, reader: Reader) -> Option<Held> {
+        let of_strangers = match reader {
+            Reader::Anonymous => Some(Arc::clone(&self.strangers).try_acquire_owned().ok()?),
+            Reader::Key(_) | Reader::Operator => None,
+        };
+        Some(Held { _of_all: Arc::clone(&self.all).try_acquire_owned().ok()?, _of_strangers: of_strangers })
+    }
+}
+
+/// A place that is taken.
+struct Held {
+    _of_all: OwnedSemaphorePermit,
+    _of_strangers: Option<OwnedSemaphorePermit>,
+}
+
 /// A search that is kept in step.
 pub(super) struct Sync {
     what: What,
-    _room: OwnedSemaphorePermit,
+    _held: Held,
 }
 
 enum What {
@@ -68,13 +97,13 @@ impl Sync {
             let text = "what is kept in step is searched without following aliases";
             return Err(Failure::new(LdapResultCode::ProtocolError, text));
         }
-        let full = |_| Failure::new(LdapResultCode::Busy, "too many others are kept in step here");
-        let room = Arc::clone(&place.in_step).try_acquire_owned().map_err(full)?;
+        let full = || Failure::new(LdapResultCode::Busy, "too many others are kept in step here");
+        let held = place.in_step.take(reader).ok_or_else(full)?;
         let what = match place.tree.node(&request.base)? {
             Node::LogOf(domain) => What::Log(Box::new(Log::new(place, reader, domain, &request, asked)?)),
             _ => What::Tree(Box::new(Tree::new(place, reader, request, asked)?)),
         };
-        Ok(Self { what, _room: room })
+        Ok(Self { what, _held: held })
     }
 
     /// Something may have changed: to be asked of a search that is idle.
@@ -109,4 +138,20 @@ fn party(place: &Place, reader: Reader) -> String {
 /// RFC 4533, 2.6.
 fn refresh_required() -> Failure {
     Failure::new(LdapResultCode::EsyncRefreshRequired, "begin anew, without a cookie")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_leave_room_for_those_who_are_known() {
+        let room = Room::new(4);
+        let strangers: Vec<_> = (0..2).map(|_| room.take(Reader::Anonymous).expect("room")).collect();
+        assert!(room.take(Reader::Anonymous).is_none(), "half of it is theirs");
+        let known: Vec<_> = (0..2).map(|_| room.take(Reader::Operator).expect("room")).collect();
+        assert!(room.take(Reader::Operator).is_none(), "and no more is there");
+        drop((strangers, known));
+        assert!(room.take(Reader::Anonymous).is_some(), "what is given back is there again");
+    }
 }
