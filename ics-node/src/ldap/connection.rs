@@ -186,6 +186,9 @@ impl Connection {
         let unread = self.session.unread();
         if unread == 0 {
             (self.began, self.long) = (None, None);
+        } else if self.session.has_read() {
+            // Another message than the one that had begun before.
+            (self.began, self.long) = (Some(Instant::now()), None);
         }
         let persists = self.session.persists();
         let patience = match self.began {

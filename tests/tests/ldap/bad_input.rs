@@ -238,6 +238,21 @@ async fn the_slow_are_cut_and_the_idle_are_told() {
     node.stop().await;
 }
 
+/// Each of his messages comes in two pieces, and each piece begins the next one.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_on_asking_is_not_slow() {
+    let node = Directory::with(|settings| settings.patience = Duration::from_millis(500)).await;
+    let mut steady = Client::connect(&node).await;
+    let question = message(1, &extended(WHO_AM_I, None), &[]);
+    let (first, rest) = question.split_at(9);
+    steady.send(first).await;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(80)).await;
+        assert_eq!(steady.ask(&[rest, first].concat()).await, Some((1, 0x78, Some(0))));
+    }
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_reads_nothing_is_cut_and_fills_no_memory() {
     let node = Directory::with(|settings| settings.patience = Duration::from_millis(300)).await;

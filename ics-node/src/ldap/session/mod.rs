@@ -100,6 +100,8 @@ pub(super) struct Session {
     failed_binds: u32,
     input: Vec<u8>,
     read: usize,
+    /// Whether a whole message was read since it was last asked for.
+    has_read: bool,
     output: Vec<u8>,
     waiting: VecDeque<Waiting>,
     running: Option<Running>,
@@ -125,6 +127,7 @@ impl Session {
             failed_binds: 0,
             input: Vec::new(),
             read: 0,
+            has_read: false,
             output: Vec::new(),
             waiting: VecDeque::new(),
             running: None,
@@ -153,6 +156,11 @@ impl Session {
     /// Bytes of a message that has not arrived as a whole.
     pub(super) fn unread(&self) -> usize {
         self.input.len() - self.read
+    }
+
+    /// Whether a whole message was read since this was last asked: what is unread now began later.
+    pub(super) const fn has_read(&mut self) -> bool {
+        core::mem::replace(&mut self.has_read, false)
     }
 
     /// What is to be sent.
@@ -252,7 +260,7 @@ impl Session {
                 Framed::Whole(whole) => whole,
             };
             let range = self.read..self.read + whole;
-            self.read = range.end;
+            (self.read, self.has_read) = (range.end, true);
             if self.answer_again(range.clone()) {
                 continue;
             }
