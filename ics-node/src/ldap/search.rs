@@ -436,7 +436,7 @@ pub(super) fn mentions_body(filter: &LdapFilter) -> bool {
 /// Why a use case gave no answer, as a directory says it.
 pub(super) fn failed(error: &AppError) -> Failure {
     let code = match error.code() {
-        Code::Busy => LdapResultCode::Busy,
+        Code::Busy | Code::OverBudget => LdapResultCode::Busy,
         Code::Behind | Code::Upstream => LdapResultCode::Unavailable,
         Code::UnknownDomain | Code::UnknownIdentity => LdapResultCode::NoSuchObject,
         Code::Internal => LdapResultCode::Other,

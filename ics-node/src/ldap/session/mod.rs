@@ -29,7 +29,7 @@ use super::hot::Hot;
 use super::message::{self, Failure, Framed, Request};
 use super::paging::Paging;
 use super::rests::Now;
-use super::search::Place;
+use super::search::{Place, failed};
 use super::sync::Sync;
 use super::work::{Compare, Done, Job};
 use super::write::Write;
@@ -379,6 +379,10 @@ impl Session {
         if key.as_deref().is_some_and(|key| self.answer_known(id, key)) {
             return None;
         }
+        if let Err(failure) = self.admit(&op, &controls) {
+            self.answer(id, answer, &Err(failure));
+            return None;
+        }
         let job = match op {
             LdapOp::BindRequest(request) => {
                 self.bind(id, request);
@@ -411,6 +415,19 @@ impl Session {
                 None
             }
         }
+    }
+
+    /// Whether the reader's budget allows what he asks for: pages of a log are counted as they are given.
+    fn admit(&self, op: &LdapOp, controls: &Controls) -> Result<(), Failure> {
+        let is_counted = match op {
+            LdapOp::SearchRequest(_) => controls.sync.is_none(),
+            LdapOp::CompareRequest(_) => true,
+            _ => false,
+        };
+        if !is_counted {
+            return Ok(());
+        }
+        self.place.app.admit(self.reader).map_err(|error| failed(&error))
     }
 
     fn compare(&self, request: LdapCompareRequest) -> Result<Job, Failure> {

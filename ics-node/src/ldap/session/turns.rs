@@ -5,16 +5,20 @@ use std::sync::Arc;
 use ldap3_proto::LdapCodec;
 use ldap3_proto::control::LdapControl;
 use ldap3_proto::proto::{
-    LdapDerefAliases, LdapFilter, LdapMsg, LdapOp, LdapSearchRequest, LdapSearchScope, SyncRequestMode,
+    LdapBindCred, LdapBindRequest, LdapCompareRequest, LdapDerefAliases, LdapFilter, LdapMsg, LdapOp, LdapResultCode,
+    LdapSearchRequest, LdapSearchScope, SaslCredentials, SyncRequestMode,
 };
-use tokio_util::codec::Encoder as _;
+use tokio_util::bytes::BytesMut;
+use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::super::hot::Hot;
 use super::super::search::Place;
 use super::super::sync::Room;
 use super::super::tree::{Suffix, Tree};
 use super::{Next, Session};
+use crate::config::PeerConfig;
 use crate::fixture::{Party, devices};
+use crate::tls::PeerKey;
 
 /// Things of a domain, more than are looked at in one go.
 const THINGS: u16 = 120;
@@ -35,21 +39,25 @@ fn receive(session: &mut Session, msgid: i32, op: LdapOp, ctrl: Vec<LdapControl>
     session.receive(&bytes);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_search_that_finds_nothing_can_be_ended() {
-    let party = Party::found("devices.acme.example");
-    let place = place(&party).await;
-    let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), false, None);
-    let search = LdapOp::SearchRequest(LdapSearchRequest {
+fn search(party: &Party, scope: LdapSearchScope) -> LdapSearchRequest {
+    LdapSearchRequest {
         base: format!("icsDomain={},o=ics", party.domain),
-        scope: LdapSearchScope::Subtree,
+        scope,
         aliases: LdapDerefAliases::Never,
         sizelimit: 0,
         timelimit: 0,
         typesonly: false,
         filter: LdapFilter::Equality("icsLot".to_owned(), "nobody's".to_owned()),
         attrs: Vec::new(),
-    });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_search_that_finds_nothing_can_be_ended() {
+    let party = Party::found("devices.acme.example");
+    let place = place(&party).await;
+    let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), false, None);
+    let search = LdapOp::SearchRequest(search(&party, LdapSearchScope::Subtree));
     let mode = SyncRequestMode::RefreshOnly;
     let sync = LdapControl::SyncRequest { criticality: true, mode, cookie: None, reload_hint: false };
     receive(&mut session, 7, search, vec![sync]);
@@ -60,4 +68,55 @@ async fn a_search_that_finds_nothing_can_be_ended() {
     receive(&mut session, 8, LdapOp::AbandonRequest(7), Vec::new());
     assert!(matches!(session.next(), Next::Wait), "nothing of it goes on");
     assert!(session.output().is_empty(), "and nobody is told");
+}
+
+/// Takes the next request to its end; gives the code of its result.
+fn code(session: &mut Session, place: &Place) -> LdapResultCode {
+    loop {
+        match session.next() {
+            Next::Job(job) => session.done(job.block(place)),
+            Next::Wait => break,
+            _ => panic!("the session goes on"),
+        }
+    }
+    let (mut bytes, mut codec) = (BytesMut::from(session.output().as_slice()), LdapCodec::new(Some(1 << 24), None));
+    session.output().clear();
+    let answers = core::iter::from_fn(|| codec.decode(&mut bytes).expect("is LDAP"));
+    let mut results = answers.filter_map(|answer| match answer.op {
+        LdapOp::SearchResultDone(result) | LdapOp::CompareResult(result) => Some(result.code),
+        LdapOp::BindResponse(response) => Some(response.res.code),
+        _ => None,
+    });
+    results.next().expect("a result")
+}
+
+/// What a peer may ask in a minute holds for a directory as for anything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_has_his_budget_over_ldap_as_well() {
+    let key = PeerKey::of_node(&ed25519_dalek::SigningKey::from_bytes(&[5; 32]).verifying_key());
+    let pin = key.pin();
+    let peer = PeerConfig {
+        key: Some(key),
+        requests_per_minute: Some(1),
+        ..PeerConfig::new("shop.example".parse().expect("a name"))
+    };
+    let party = Party::found("devices.acme.example");
+    let app = party.open_for(vec![peer]);
+    let place = Arc::new(Place { app, tree: Tree::new(Suffix::default()), has_tls: true, in_step: Room::new(2) });
+    let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), true, Some(pin));
+    let cred = LdapBindCred::SASL(SaslCredentials { mechanism: "EXTERNAL".to_owned(), credentials: Vec::new() });
+    receive(&mut session, 1, LdapOp::BindRequest(LdapBindRequest { dn: String::new(), cred, version: 3 }), Vec::new());
+    assert_eq!(code(&mut session, &place), LdapResultCode::Success);
+    let dn = format!("icsDomain={},o=ics", party.domain);
+    let compare = LdapCompareRequest { dn, atype: "icsDomain".to_owned(), val: party.domain.to_string().into_bytes() };
+    let questions = [
+        (LdapOp::SearchRequest(search(&party, LdapSearchScope::Base)), LdapResultCode::Success),
+        (LdapOp::CompareRequest(compare.clone()), LdapResultCode::CompareTrue),
+        (LdapOp::CompareRequest(compare), LdapResultCode::Busy),
+        (LdapOp::SearchRequest(search(&party, LdapSearchScope::Base)), LdapResultCode::Busy),
+    ];
+    for (id, (question, expected)) in (2..).zip(questions) {
+        receive(&mut session, id, question, Vec::new());
+        assert_eq!(code(&mut session, &place), expected, "question {id}");
+    }
 }

@@ -19,7 +19,7 @@ use self::log::Log;
 use self::tree::Tree;
 use super::control::Sync as Asked;
 use super::message::Failure;
-use super::search::Place;
+use super::search::{Place, failed};
 use super::tree::Node;
 use crate::app::Reader;
 
@@ -101,7 +101,10 @@ impl Sync {
         let held = place.in_step.take(reader).ok_or_else(full)?;
         let what = match place.tree.node(&request.base)? {
             Node::LogOf(domain) => What::Log(Box::new(Log::new(place, reader, domain, &request, asked)?)),
-            _ => What::Tree(Box::new(Tree::new(place, reader, request, asked)?)),
+            _ => {
+                place.app.admit(reader).map_err(|error| failed(&error))?;
+                What::Tree(Box::new(Tree::new(place, reader, request, asked)?))
+            }
         };
         Ok(Self { what, _held: held })
     }
