@@ -199,12 +199,13 @@ impl App {
 
     /// Takes keys in as key servers do: each statement goes to the domain that it names, each certificate to every domain
     /// whose home is here and whose policy admits it. What is new on a key is added to what is there; nothing is replaced.
+    /// What was there is told as far as the reader may read it.
     ///
     /// # Errors
     /// When nothing in it can be read, or the node cannot write.
-    pub async fn merge_keys(&self, bytes: Vec<u8>) -> Result<Merged, AppError> {
+    pub async fn merge_keys(&self, reader: Reader, bytes: Vec<u8>) -> Result<Merged, AppError> {
         let app = self.clone();
-        let (mut merged, mut uploads) = crate::background::spawn(move || app.read_upload(&bytes))
+        let (mut merged, mut uploads) = crate::background::spawn(move || app.read_upload(reader, &bytes))
             .await
             .map_err(|error| AppError::Internal(format!("an upload was given up: {error}")))??;
         for domain in self.domains_of(&uploads) {
@@ -217,13 +218,13 @@ impl App {
     }
 
     /// The bodies of an upload, and which of its keys are known.
-    fn read_upload(&self, bytes: &[u8]) -> Result<(Merged, Vec<Upload>), AppError> {
+    fn read_upload(&self, reader: Reader, bytes: &[u8]) -> Result<(Merged, Vec<Upload>), AppError> {
         let split = split(bytes).map_err(|error| AppError::new(Code::MalformedStatement, error.to_string()))?;
         let refused = |error: &body::BodyError| Problem::of(Code::MalformedStatement, error.to_string());
         let mut merged = Merged { problems: split.refused.iter().map(refused).collect(), ..Merged::default() };
         let uploads: Vec<Upload> = split.bodies.into_iter().map(Upload::new).collect();
         for key in uploads.iter().filter_map(|upload| upload.key) {
-            let is_known = !self.keys(Reader::Operator, &KeySearch::Fingerprint(key), None, 1)?.is_empty();
+            let is_known = !self.keys(reader, &KeySearch::Fingerprint(key), None, 1)?.is_empty();
             merged.keys.insert(key, if is_known { Change::Unchanged } else { Change::Refused });
         }
         Ok((merged, uploads))

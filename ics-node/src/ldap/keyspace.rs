@@ -233,7 +233,7 @@ pub(super) async fn write(place: &Place, reader: Reader, write: Write) -> Result
         (true, true) => return Err(Failure::new(LdapResultCode::EntryAlreadyExists, "")),
         _ => {}
     }
-    let merged = place.app.merge_keys(key?).await.map_err(|error| {
+    let merged = place.app.merge_keys(reader, key?).await.map_err(|error| {
         let failure = failed(&error);
         let code = match failure.code {
             LdapResultCode::UnwillingToPerform => LdapResultCode::InvalidAttributeSyntax,

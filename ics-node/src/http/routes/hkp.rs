@@ -164,14 +164,19 @@ struct AddForm {
     keytext: String,
 }
 
-async fn add(face: Data<Face>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+async fn add(
+    face: Data<Face>,
+    reader: Reading,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Failure> {
     let _place = face.upload()?;
     body::media_type(&request, &[FORM])?;
     let bytes = body::read(&request, &mut payload.into_inner(), FORM_BYTES).await?;
     let malformed = |detail: String| Failure::new(Code::MalformedRequest, detail);
     let text = core::str::from_utf8(&bytes).map_err(|error| malformed(error.to_string()))?;
     let form = Query::<AddForm>::from_query(text).map_err(|error| malformed(error.to_string()))?;
-    let merged = taken(face.app.merge_keys(form.into_inner().keytext.into_bytes()).await?)?;
+    let merged = taken(face.app.merge_keys(reader.0, form.into_inner().keytext.into_bytes()).await?)?;
     let mut text = String::new();
     for (fingerprint, change) in &merged.keys {
         let _ = writeln!(text, "{fingerprint} {}", word(*change));
@@ -340,11 +345,16 @@ struct SubmittedKey {
     comment: Option<String>,
 }
 
-async fn submit(face: Data<Face>, request: HttpRequest, payload: Payload) -> Result<HttpResponse, Failure> {
+async fn submit(
+    face: Data<Face>,
+    reader: Reading,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Failure> {
     let _place = face.upload()?;
     body::media_type(&request, &[PGP_KEYS, OCTET_STREAM])?;
     let bytes = body::read(&request, &mut payload.into_inner(), limits::BATCH_BYTES).await?;
-    let merged = taken(face.app.merge_keys(bytes.to_vec()).await?)?;
+    let merged = taken(face.app.merge_keys(reader.0, bytes.to_vec()).await?)?;
     let mut submitted = Submitted::default();
     for (fingerprint, change) in &merged.keys {
         let refused = *change == Change::Refused;
