@@ -39,6 +39,12 @@ impl Budget {
         paid_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now + self.burst()))
     }
 
+    /// How much passes in a time.
+    #[must_use]
+    pub fn within(&self, time: Duration) -> u64 {
+        (self.units as f64 * time.as_secs_f64() / self.time.as_secs_f64()) as u64
+    }
+
     /// A unit passes at once, however long it takes at an even pace.
     fn burst(&self) -> Duration {
         BURST.max(self.time.div_f64(self.units.max(1) as f64))
@@ -60,6 +66,7 @@ mod tests {
         assert_eq!(budget.spend(100, at(500)), Duration::from_millis(100));
         assert_eq!(budget.spend(1_000, at(60_000)), Duration::ZERO, "what was not used is not saved up");
         assert_eq!(budget.spend(1, at(60_000)), Duration::from_millis(1));
+        assert_eq!(budget.within(Duration::from_secs(30)), 30_000);
     }
 
     #[test]

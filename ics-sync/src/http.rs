@@ -29,6 +29,9 @@ pub(crate) const ANSWER_SECONDS: u64 = 120;
 /// The media type of problem documents (RFC 9457), and how the types of those begin that are nodes' own.
 const PROBLEM_TYPE: &str = "application/problem+json";
 const PROBLEMS: &str = "urn:ics:problem:";
+/// In which time a page is to come by a budget, and bytes of an entry on the way, about.
+const PAGE_TIME: Duration = Duration::from_secs(30);
+const ENTRY_BYTES: u64 = 4 * 1024;
 /// Seconds in which a witness must have answered.
 const WITNESS_SECONDS: u64 = 10;
 /// Seconds for which a request waits at the peer for news.
@@ -64,11 +67,20 @@ impl Meter {
 
     /// Counts what has been received, and waits where it was more than may be.
     pub(crate) async fn count(&self, bytes: usize) {
+        tokio::time::sleep(self.note(bytes)).await;
+    }
+
+    /// Counts what has been received; how long to wait where it was more than may be.
+    fn note(&self, bytes: usize) -> Duration {
         let bytes = bytes as u64;
         self.received.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(budget) = &self.budget {
-            tokio::time::sleep(budget.spend(bytes, Instant::now())).await;
-        }
+        self.budget.as_ref().map_or(Duration::ZERO, |budget| budget.spend(bytes, Instant::now()))
+    }
+
+    /// Entries of a page that comes within a while, if there are as many as are asked for.
+    pub(crate) fn entries(&self, limit: usize) -> usize {
+        let fits = |budget: &Arc<Budget>| usize::try_from(budget.within(PAGE_TIME) / ENTRY_BYTES).unwrap_or(limit);
+        self.budget.as_ref().map_or(limit, |budget| fits(budget).clamp(1, limit))
     }
 }
 
@@ -222,7 +234,7 @@ impl HttpPeer {
     /// # Errors
     /// When it does not answer as expected, and within bounds.
     pub async fn page(&self, domain: &DomainName, from: u64, limit: usize, until: u64) -> Result<Page, PeerError> {
-        let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+        let limit = u64::try_from(self.meter.entries(limit)).unwrap_or(u64::MAX);
         let request = self.get(domain, "/entries", &[("from", from), ("limit", limit), ("until", until)])?;
         self.receive_page(request).await
     }
@@ -450,14 +462,16 @@ fn problem_of(body: &[u8]) -> Option<String> {
 
 /// Reads an answer, and no further than its bound, whatever length it claims.
 async fn body(mut response: Response, bound: usize, meter: &Meter) -> Result<Vec<u8>, PeerError> {
-    let mut bytes = Vec::new();
+    let (mut bytes, mut pause) = (Vec::new(), Duration::ZERO);
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
         if chunk.len() > bound.saturating_sub(bytes.len()) {
             return Err(WireError::TooLong(bound).into());
         }
         bytes.extend_from_slice(&chunk);
-        meter.count(chunk.len()).await;
+        pause = meter.note(chunk.len());
     }
+    // Behind the answer: within it, the time of the pauses would be time in which it has not come.
+    tokio::time::sleep(pause).await;
     Ok(bytes)
 }
 

@@ -147,6 +147,7 @@ impl LdapPeer {
     /// When it does not answer as expected, and within bounds.
     pub async fn page(&self, domain: &DomainName, from: u64, limit: usize, until: u64) -> Result<Page, PeerError> {
         let cookie = format!("ics {} {from} {until}", self.origin(domain).await?);
+        let limit = self.meter.entries(limit);
         let entries = self.ask(domain, Scope::Subtree, ALL, limit, Some(&cookie)).await;
         let entries = entries.inspect_err(|error| self.forget(domain, error))?;
         let mut gathered = Gathered::behind(from);

@@ -19,13 +19,13 @@ mod descriptors;
 mod doubt;
 pub(crate) mod listen;
 mod page;
+mod portion;
 mod review;
 mod standing;
 mod stop;
 
 use std::sync::Arc;
 
-use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, CheckpointError, Origin};
 use ics_core::log::merkle::Tree;
@@ -44,6 +44,7 @@ use listen::Listening;
 pub use listen::Way;
 use page::Held;
 pub use page::{VerifiedEntry, VerifiedPage};
+use portion::Portion;
 pub use review::{Fill, Seen, Survey};
 use review::{Review, Step};
 pub use standing::{Resume, Status};
@@ -90,6 +91,7 @@ pub struct Mirror {
     /// Whether the pause is one of a mirror that is up to date.
     resting: bool,
     listening: Listening,
+    portion: Portion,
     failures: u32,
     trouble: Option<Trouble>,
     stopped: Option<Stop>,
@@ -123,6 +125,7 @@ impl Mirror {
             pause: Pause::default(),
             resting: false,
             listening: Listening::default(),
+            portion: Portion::default(),
             failures: 0,
             trouble: None,
             stopped: None,
@@ -172,20 +175,11 @@ impl Mirror {
         }
         match &self.target {
             Some(target) => {
-                Action::FetchPage { from: self.size(), limit: limits::FEED_ENTRIES, until: target.checkpoint.size }
+                Action::FetchPage { from: self.size(), limit: self.portion.entries(), until: target.checkpoint.size }
             }
             None if self.asks_rights => Action::FetchPage { from: self.size(), limit: 1, until: self.size() },
             None => Action::FetchCheckpoint,
         }
-    }
-
-    /// What will be asked next if the page of [`Action::Apply`] is stored: it may be asked for meanwhile.
-    #[must_use]
-    pub fn poll_ahead(&self) -> Option<Action> {
-        let (page, _) = self.pending.as_ref().filter(|_| self.review.is_none())?;
-        let until = self.target.as_ref()?.checkpoint.size;
-        let is_last = page.checkpoint.is_some() || page.size >= until;
-        (!is_last).then_some(Action::FetchPage { from: page.size, limit: limits::FEED_ENTRIES, until })
     }
 
     /// How far the mirror is.
@@ -260,6 +254,7 @@ impl Mirror {
     /// Takes the news that the page of [`Action::Apply`] is stored, with all its effects, and stays so.
     pub fn handle_applied(&mut self, now: Timestamp) {
         let Some((page, next)) = self.pending.take() else { return };
+        self.portion = self.portion.after_success();
         let is_settled = next.doubt.is_none();
         let is_confirmed = self.held.replace(next).is_some_and(|held| held.doubt.is_some()) && is_settled;
         self.unsettled &= !page.settles;
@@ -293,12 +288,6 @@ impl Mirror {
             self.fail(Trouble::Unerased { statement, size: self.size() }, now);
         }
         unerased.is_some()
-    }
-
-    /// Takes the news that an action failed: the peer did not answer, or not in its terms, or the page could not be
-    /// stored. It is tried again later.
-    pub fn handle_failure(&mut self, what: &str, now: Timestamp) {
-        self.fail(Trouble::Failure(what.to_owned()), now);
     }
 
     fn size(&self) -> u64 {

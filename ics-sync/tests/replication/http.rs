@@ -225,6 +225,17 @@ async fn answers_that_are_no_answers() {
     }
 }
 
+/// What its budget makes it wait for is no time in which the peer does not answer.
+#[tokio::test]
+async fn a_small_budget_does_not_make_answers_late() {
+    let url = serve(|_| ok(&[b'x'; 12_000])).await;
+    let client = client_builder().no_proxy().timeout(Duration::from_millis(300)).build().expect("a client");
+    let peer = HttpPeer::new(&url, client).expect("a peer").with_budget(8_000);
+    let began = std::time::Instant::now();
+    assert_eq!(peer.checkpoint(&domain()).await.map(|note| note.len()), Ok(12_000));
+    assert!(began.elapsed() > Duration::from_millis(400), "the budget is kept: {:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn a_peer_that_never_answers_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

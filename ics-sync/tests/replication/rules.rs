@@ -66,6 +66,34 @@ fn after(change: impl FnOnce(&mut Home)) -> (Mirror, Memory, Action) {
     (mirror, memory, end)
 }
 
+/// Over a slow line: what did not come in time is asked for in smaller parts, and in larger ones again once these come.
+#[test]
+fn a_page_that_does_not_come_is_asked_for_in_parts() {
+    let home = home(2_500);
+    let (mut mirror, mut memory) = (Mirror::pinned(home.origin.clone(), SETTINGS), Memory::default());
+    mirror.handle_descriptors(&home.descriptors(1), at(NOW));
+    mirror.handle_checkpoint(&home.note, at(NOW));
+    let limit = |mirror: &Mirror, now| match mirror.poll_action(at(now)) {
+        Action::FetchPage { limit, .. } => limit,
+        other => panic!("{other:?}"),
+    };
+    for (number, fewer) in (1..).zip([500, 250, 125, 62]) {
+        mirror.handle_failure("it takes too long", at(NOW));
+        assert_eq!(limit(&mirror, NOW + 600_000), fewer, "after {number} failures");
+    }
+    let now = at(NOW + 600_000);
+    for number in 0..17 {
+        let Action::FetchPage { from, limit, until } = mirror.poll_action(now) else { panic!("{:?}", mirror.status()) };
+        assert_eq!(limit, if number < 16 { 62 } else { 124 }, "page {number}");
+        mirror.handle_page(home.page(from, limit, until).expect("page"), now);
+        let Action::Apply(page) = mirror.poll_action(now) else { panic!("{:?}", mirror.status()) };
+        let ahead = mirror.poll_ahead();
+        memory.store(&page).expect("stored");
+        mirror.handle_applied(now);
+        assert_eq!(ahead, Some(mirror.poll_action(now)), "what may be asked for ahead is what is asked for next");
+    }
+}
+
 #[test]
 fn a_domain_is_mirrored_page_by_page() {
     let home = home(2_500);
