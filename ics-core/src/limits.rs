@@ -120,6 +120,8 @@ pub const STATEMENTS_PER_SIGNER_AND_IDENTITY: usize = 256;
 pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
 /// Seconds in which a client must have sent its request.
 pub const HTTP_REQUEST_SECONDS: u64 = 10;
+/// Seconds for which a client may take nothing of an answer.
+pub const HTTP_ANSWER_SECONDS: u64 = 30;
 /// Bodies that wait for the home of one domain, in a node that is not its home.
 pub const OUTBOX_BODIES: usize = 100_000;
 /// Bytes of them.

@@ -9,6 +9,7 @@ extern crate self as ics_node;
 #[expect(dead_code, reason = "the tests of the use cases use more of it")]
 mod fixture;
 
+mod accepted;
 pub mod acme;
 pub mod api;
 pub mod app;

@@ -22,6 +22,7 @@ use super::pages::{self, Pages};
 use super::request::ProvenKey;
 use super::routes::Endpoint;
 use super::{request, routes, socket, watch};
+use crate::accepted;
 use crate::app::App;
 use crate::config::{NodeConfig, PagesConfig, SocketConfig, TlsConfig};
 use crate::tls::{self, TlsError, proven_key};
@@ -49,6 +50,8 @@ pub struct Settings {
     pub keep_alive: Duration,
     /// In which time a client must have sent its request.
     pub request_timeout: Duration,
+    /// For how long a client may take nothing of an answer, before the connection is cut.
+    pub answer_timeout: Duration,
     /// How long requests under way may take to end when the node stops.
     pub shutdown_timeout: Duration,
     /// Connections that are open at once, for each worker.
@@ -74,6 +77,7 @@ impl Default for Settings {
             workers: None,
             keep_alive: Duration::from_secs(30),
             request_timeout: Duration::from_secs(limits::HTTP_REQUEST_SECONDS),
+            answer_timeout: Duration::from_secs(limits::HTTP_ANSWER_SECONDS),
             shutdown_timeout: Duration::from_secs(10),
             max_connections: 4096,
             max_work: 256,
@@ -229,6 +233,7 @@ fn listen(
     wanted: impl Fn(&Endpoint) -> bool + Clone + Send + 'static,
 ) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), ServeError> {
     let (shared, connections) = (Data::clone(face), face.metrics.connections.clone());
+    let patience = settings.answer_timeout;
     let local = matches!(at, At::Socket(_)).then_some(request::Local);
     // What stands in front of the router knows no operators: on the socket everybody is one.
     let fronted = local.is_none() && routes::TABLE.iter().any(|endpoint| endpoint.decides() && wanted(endpoint));
@@ -244,6 +249,9 @@ fn listen(
         .on_connect(move |connection, extensions| {
             extensions.insert(OpenConnection::count(&connections));
             let tls = connection.downcast_ref::<TlsStream<TcpStream>>();
+            if let Some(socket) = tls.map(|tls| tls.get_ref().0).or_else(|| connection.downcast_ref()) {
+                accepted::guard(socket, patience);
+            }
             if let Some(key) = tls.and_then(|tls| proven_key(tls.get_ref().1)) {
                 extensions.insert(ProvenKey(key));
             }

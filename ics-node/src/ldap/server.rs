@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ics_core::limits;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -17,12 +16,10 @@ use super::hot::Hot;
 use super::search::Place;
 use super::sync::Room;
 use super::tree::{Suffix, Tree};
+use crate::accepted;
 use crate::app::App;
 use crate::config::TlsConfig;
 use crate::tls::{self, TlsError};
-
-/// After how much silence the system asks whether the other side is still there, and how often then.
-const ALIVE: Duration = Duration::from_secs(30);
 
 /// Where and how a node serves LDAP.
 #[derive(Debug, Clone)]
@@ -159,7 +156,7 @@ async fn accept_all(
     let mut serving = JoinSet::new();
     loop {
         let stream = tokio::select! {
-            accepted = accept(&listener) => accepted,
+            accepted = accept(&listener, shared.patience) => accepted,
             _ = serving.join_next(), if !serving.is_empty() => continue,
             _ = stopped.wait_for(|stopped| *stopped) => break,
         };
@@ -176,14 +173,13 @@ async fn accept_all(
 }
 
 /// The next connection; when the system has none to give, as when files run out, it is asked again after a while.
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener, patience: Duration) -> TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 let _ = stream.set_nodelay(true);
                 // Whoever persists says nothing for days: that he is gone, only this tells.
-                let alive = TcpKeepalive::new().with_time(ALIVE).with_interval(ALIVE);
-                let _ = SockRef::from(&stream).set_tcp_keepalive(&alive);
+                accepted::guard(&stream, patience);
                 return stream;
             }
             Err(error) => {

@@ -141,6 +141,17 @@ async fn slow_clients_are_cut() {
     assert!(body.starts_with("HTTP/1.1 408 ") && body.contains("urn:ics:problem:request-timeout"), "{body}");
 }
 
+/// What is not taken is held in memory, so nobody may leave it there for long.
+#[tokio::test]
+async fn whoever_reads_nothing_is_cut() {
+    let node = Node::start(&Settings { answer_timeout: Duration::from_secs(1), ..settings() });
+    let mut greedy = TcpStream::connect(node.addresses[0]).await.expect("connects");
+    let many = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(1_000);
+    let cut = async { while greedy.write_all(&many).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(20), cut).await.expect("the server closes in time");
+    assert_eq!(node.get("/livez").await.status, 200);
+}
+
 #[tokio::test]
 async fn what_is_not_http_gets_400() {
     let node = Node::start(&settings());
