@@ -200,7 +200,7 @@ impl<'a> Next<'a> {
     /// Whether it holds when it is admitted.
     fn is_in_force(&self) -> bool {
         let (claims, at) = (self.s.claims(), self.s.admitted_at());
-        !claims.from.is_some_and(|from| at < from) && !claims.until.is_some_and(|until| until <= at)
+        claims.from.is_none_or(|from| from <= at) && claims.until.is_none_or(|until| at < until)
     }
 
     /// Rule 1.10.
