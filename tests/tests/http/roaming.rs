@@ -297,7 +297,7 @@ async fn a_peer_that_lies_or_withholds_makes_it_unknown_and_is_told_of() {
         let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
         let begun = Instant::now();
         let check = gateway.check(&serial(20)).await;
-        assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{what}: {check:?}");
+        assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{what}: {check:?}");
         assert!(begun.elapsed() < Duration::from_secs(8), "{what}: it took {:?}", begun.elapsed());
         let reasons = gateway.reasons(&serial(20)).await;
         assert!(
@@ -329,7 +329,7 @@ async fn that_there_is_nothing_cannot_be_passed_on() {
     let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
     assert_eq!(gateway.check(&serial(20)).await.verdict, Outcome::Allow, "what there is, is the same for all");
     let check = gateway.check(&serial(99)).await;
-    assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{check:?}");
+    assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{check:?}");
     assert!(gateway.reasons(&serial(99)).await.contains("was said to another reader"), "said in words");
     assert_eq!((gateway.count("refused"), gateway.alarms(LIES)), (1, 1));
 }
@@ -349,12 +349,12 @@ async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
     assert_eq!(origin(&home), origin(&fork));
     upstream.set_honest(&fork);
     let unknown = gateway.check(&serial(30)).await;
-    assert_eq!((unknown.verdict, unknown.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{unknown:?}");
+    assert_eq!((unknown.verdict, unknown.reason), (Outcome::Unknown, Reason::NotHeard), "{unknown:?}");
     assert!(gateway.reasons(&serial(30)).await.contains("another log of 5 entries"), "said in words");
     assert_eq!((gateway.count("forked"), gateway.alarms("fork")), (1, 1));
     // More of them, with whatever proof it has.
     say(&fork, vec![device(33, "L1")]).await;
-    assert_eq!(gateway.check(&serial(31)).await.reason, Reason::UnknownIdentity);
+    assert_eq!(gateway.check(&serial(31)).await.reason, Reason::NotHeard);
     assert!(gateway.reasons(&serial(31)).await.contains("does not follow from the 5"), "said in words");
     assert_eq!((gateway.count("forked"), gateway.alarms("fork")), (2, 1), "one alarm for a while");
 
@@ -368,7 +368,7 @@ async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
     assert_eq!(late.check(&serial(21)).await.verdict, Outcome::Allow);
     upstream.set(move |_, _| Reply::Json(captured.clone()));
     let replayed = late.check(&serial(20)).await;
-    assert_eq!((replayed.verdict, replayed.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{replayed:?}");
+    assert_eq!((replayed.verdict, replayed.reason), (Outcome::Unknown, Reason::NotHeard), "{replayed:?}");
     assert!(late.reasons(&serial(20)).await.contains("of 5 entries, of which this node has seen 6"), "in words");
     assert_eq!((late.count("old"), late.alarms(LIES)), (1, 1));
 }

@@ -78,7 +78,7 @@ async fn what_is_here_and_what_is_asked_for_make_one_answer() {
 
     asked.set(|_, _| super::Reply::Hangup);
     let other = gateway.check(&id(24)).await;
-    assert_eq!((other.verdict, other.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{other:?}");
+    assert_eq!((other.verdict, other.reason), (Outcome::Unknown, Reason::NotHeard), "{other:?}");
     say_in_care(&gateway.app, vec![in_care(24, None)]).await;
     let unheard = gateway.check(&urn(24)).await;
     assert_eq!((unheard.verdict, unheard.reason), (Outcome::Unknown, Reason::NotHeard), "{unheard:?}");
@@ -144,7 +144,7 @@ async fn a_node_between_gives_no_more_than_the_domain_lets_the_asker_read() {
     for (seed, what) in [(shop.seed, "may not read there"), (66, "nobody knows it")] {
         let asking = asking(&party(seed));
         let check = asking.check(&serial(7)).await;
-        assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{what}: {check:?}");
+        assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{what}: {check:?}");
         assert_eq!(asking.count("unanswered"), 1, "{what}: {}", asking.reasons(&serial(7)).await);
     }
 }
