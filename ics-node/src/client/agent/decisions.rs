@@ -72,6 +72,12 @@ impl Decisions {
         trouble
     }
 
+    /// Whether the node has ever answered about a thing.
+    #[must_use]
+    pub fn knows(&self, thing: &str) -> bool {
+        self.known.contains_key(thing)
+    }
+
     /// What holds of a thing at a time.
     #[must_use]
     pub fn at(&self, thing: &str, now: Timestamp) -> Ruled {

@@ -29,6 +29,9 @@ use crate::client::node::Node;
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// The least time between two looks at the node's decisions, whatever the number of its news.
 const BREATH: Duration = Duration::from_millis(20);
+/// How long a client keeps what the broker gives it before the node has said anything of it: an agent that has just begun
+/// ends no session because an answer takes a moment.
+const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// How long to wait for a broker that was lost.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -142,7 +145,7 @@ async fn watch_over(
         }
         news.borrow_and_update();
         let things: Vec<String> = clients.keys().map(|client| settings.thing(client)).collect();
-        let mut asking = Box::pin(decisions.ask(things));
+        let (mut asking, begun) = (Box::pin(decisions.ask(things)), Instant::now());
         let asked = loop {
             tokio::select! {
                 asked = &mut asking => break asked,
@@ -150,12 +153,13 @@ async fn watch_over(
                 () = tokio::time::sleep(PAUSE) => {}
             }
             // A node that says nothing keeps nobody connected for longer than what it has said before is fresh.
-            settings.apply(session, decisions, &mut clients, now(), report).await?;
+            let waits = begun.elapsed() < FIRST_ANSWER;
+            settings.apply(session, (decisions, waits), &mut clients, now(), report).await?;
         };
         if let Some(error) = decisions.take(asked) {
             report(Report::Trouble { reason: error.to_string() });
         }
-        if !settings.apply(session, decisions, &mut clients, now(), report).await? {
+        if !settings.apply(session, (decisions, false), &mut clients, now(), report).await? {
             clients = session.clients(&settings.group, &settings.role).await?;
             looked = Instant::now();
         }
@@ -181,11 +185,12 @@ impl Settings {
     }
 
     /// Ends first whoever may no longer, then lets in whoever may. One whom the broker does not know any more keeps nothing
-    /// from the others: gives whether it has done all.
+    /// from the others: gives whether it has done all. While an answer is waited for, nothing becomes of whom the node has
+    /// said nothing.
     async fn apply(
         &self,
         session: &mut Dynsec,
-        decisions: &Decisions,
+        (decisions, waits): (&Decisions, bool),
         clients: &mut BTreeMap<String, bool>,
         now: Timestamp,
         report: &mut impl FnMut(Report),
@@ -193,8 +198,9 @@ impl Settings {
         let mut refusal = None;
         for may in [false, true] {
             for (client, has) in clients.iter_mut().filter(|(_, has)| **has != may) {
-                let ruled = decisions.at(&self.thing(client), now);
-                if (ruled.verdict == Outcome::Allow) != may {
+                let thing = self.thing(client);
+                let ruled = decisions.at(&thing, now);
+                if (ruled.verdict == Outcome::Allow) != may || (waits && !decisions.knows(&thing)) {
                     continue;
                 }
                 match session.set_role(client, &self.role, may).await {
