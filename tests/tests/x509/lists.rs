@@ -105,18 +105,26 @@ fn another_division_leaves_nothing_off_the_list_that_a_certificate_names() {
     }
 }
 
+fn suspend(seed: u8) -> Vec<u8> {
+    status(seed, &controller(), "security-controller", "suspended", &[])
+}
+
+/// Waits for the end of a certificate of a device, of which a list has said that it is revoked.
+fn end_listed(world: &World, seed: u8) {
+    let now = world.app.clock().now();
+    world.claim_period(seed, 1, (now, now.plus_millis(3_000)), "ldevid");
+    world.submit(vec![suspend(seed)]);
+    assert_eq!(listed(world, seed), "0");
+    std::thread::sleep(std::time::Duration::from_millis(3_100));
+}
+
 /// RFC 5280, 3.3.
 #[test]
 fn what_has_ended_is_once_more_on_a_list() {
     let world = World::new();
     world.submit([8, 12, 16].map(|seed| introduction(seed, &[])).into());
     issue(&world, &[12, 16]);
-    let now = world.app.clock().now();
-    world.claim_period(8, 1, (now, now.plus_millis(3_000)), "ldevid");
-    let suspend = |seed| status(seed, &controller(), "security-controller", "suspended", &[]);
-    world.submit(vec![suspend(8)]);
-    assert_eq!(listed(&world, 8), "0");
-    std::thread::sleep(std::time::Duration::from_millis(3_100));
+    end_listed(&world, 8);
     world.submit(vec![suspend(12)]);
     assert_eq!([8, 12].map(|seed| listed(&world, seed)), ["0", "0"], "once after its end");
     world.submit(vec![suspend(16)]);
@@ -146,12 +154,7 @@ fn what_has_ended_while_a_node_was_away_is_once_more_on_a_list() {
     let mut world = World::new();
     world.submit([8, 12].map(|seed| introduction(seed, &[])).into());
     issue(&world, &[12]);
-    let now = world.app.clock().now();
-    world.claim_period(8, 1, (now, now.plus_millis(3_000)), "ldevid");
-    let suspend = |seed| status(seed, &controller(), "security-controller", "suspended", &[]);
-    world.submit(vec![suspend(8)]);
-    assert_eq!(listed(&world, 8), "0");
-    std::thread::sleep(std::time::Duration::from_millis(3_100));
+    end_listed(&world, 8);
     world.change(|descriptor| descriptor.description.push('!'));
     assert_eq!(listed(&world, 8), "0", "once after its end");
     world.submit(vec![suspend(12)]);
