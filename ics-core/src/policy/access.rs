@@ -1,6 +1,6 @@
 //! The access rules of one descriptor.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use cedar_policy::{EntityTypeName, EntityUid, RestrictedExpression};
@@ -10,7 +10,11 @@ use super::{
     read_schema, uid,
 };
 use crate::descriptor::Descriptor;
+use crate::identity::Kind;
 use crate::vocabulary::{Attribute, DomainName};
+
+/// Reading one identity, as the schema calls it.
+const READ: &str = "read";
 
 /// The schema that access rules are validated against.
 static SCHEMA: OwnSchema = LazyLock::new(|| read_schema(include_str!("../../../schemas/policy.cedarschema")));
@@ -19,6 +23,8 @@ static SCHEMA: OwnSchema = LazyLock::new(|| read_schema(include_str!("../../../s
 #[derive(Debug)]
 pub struct AccessPolicy {
     rules: Rules,
+    /// Those by which one may read whatever there is.
+    everything: Rules,
     types: Types,
     sees: Sees,
     /// Decisions about reading: records are read again and again, and differ in what rules seldom look at.
@@ -96,7 +102,8 @@ impl AccessPolicy {
             }
         }
         let sees = Sees::read(&descriptor.access, &rules, &types);
-        Ok(Self { rules, types, sees, reads: Memo::default() })
+        let everything = rules.whatever_it_is(&uid(&types.action, READ));
+        Ok(Self { rules, everything, types, sees, reads: Memo::default() })
     }
 
     /// Decides a request; the same request gives the same decision, reasons and all.
@@ -112,6 +119,15 @@ impl AccessPolicy {
     #[must_use]
     pub fn decide_again(&self, request: &Request) -> Decision {
         self.reads.decide(self.without_what_no_rule_sees(request.clone()), |request| self.decide(request))
+    }
+
+    /// Whether somebody may surely read all that is in the domain, also what nobody knows of yet. To anybody else its
+    /// silence says nothing: what it holds of a thing may be kept back from him.
+    #[must_use]
+    pub fn shows_all(&self, principal: &Principal) -> bool {
+        let resource = Resource::Identity { id: None, kind: Kind::Device, attributes: BTreeMap::new() };
+        let request = Request { principal: principal.clone(), action: Action::Read, resource };
+        self.types.ask(&request).is_ok_and(|asked| self.everything.decide(asked).allow)
     }
 
     /// Whether a rule can look at an attribute.
@@ -191,7 +207,7 @@ impl Types {
 
     fn action(&self, action: &Action) -> (&'static str, Vec<(String, RestrictedExpression)>) {
         match action {
-            Action::Read => ("read", Vec::new()),
+            Action::Read => (READ, Vec::new()),
             Action::Follow => ("follow", Vec::new()),
             Action::Mirror => ("mirror", Vec::new()),
             Action::Certificate { source } => ("certificate", self.adoption(source.as_ref())),

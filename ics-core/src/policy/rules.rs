@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use cedar_policy::{
-    Authorizer, Context, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, PolicyId,
-    PolicySet, Request, RestrictedExpression, Schema, ValidationMode, Validator,
+    ActionConstraint, Authorizer, Context, Effect, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors,
+    Policy, PolicyId, PolicySet, Request, ResourceConstraint, RestrictedExpression, Schema, ValidationMode, Validator,
 };
 
 use super::{Decision, shape};
@@ -168,6 +168,27 @@ impl Rules {
             Some((rule, problem)) => Err(PolicyError::Invalid { rule, problem }),
             None => Ok(Self { schema: validator.schema().clone(), policies, authorizer: Authorizer::new() }),
         }
+    }
+
+    /// Those of them that permit an action whatever the thing is: they look at who asks alone. There are none where a
+    /// rule forbids the action, be it of some things only. An action in a group is not meant.
+    pub(crate) fn whatever_it_is(&self, action: &EntityUid) -> Self {
+        let concerns = |policy: &&Policy| match policy.action_constraint() {
+            ActionConstraint::Any => true,
+            ActionConstraint::In(actions) => actions.contains(action),
+            ActionConstraint::Eq(one) => one == *action,
+        };
+        // The word stands once in each rule, where it says which things it is about.
+        let is_blind = |policy: &&Policy| {
+            policy.resource_constraint() == ResourceConstraint::Any
+                && policy.to_string().matches("resource").count() == 1
+        };
+        let forbids = |policy: &Policy| policy.effect() == Effect::Forbid;
+        let all = || self.policies.policies().filter(concerns);
+        let kept = all().filter(is_blind).filter(|_| !all().any(forbids)).cloned();
+        // Their names were told apart when they were put together.
+        let policies = PolicySet::from_policies(kept).unwrap_or_default();
+        Self { schema: self.schema.clone(), policies, authorizer: Authorizer::new() }
     }
 
     /// Whether one of them is a permit.

@@ -275,6 +275,39 @@ fn the_cache_tells_apart_what_rules_look_at() {
     }
 }
 
+/// From the silence of a domain something follows only for whoever is surely shown all that is in it.
+#[test]
+fn who_may_read_whatever_there_is() {
+    let read = r#"action == Action::"read", resource"#;
+    let condition = |text: &str| format!("@id(\"r\") permit (principal, {read}) when {{ {text} }};");
+    let public = r#"@id("all") permit (principal, action, resource); "#;
+    let rules = [
+        (public.to_owned(), [true, true, true]),
+        (String::new(), [false, false, false]),
+        (format!("@id(\"r\") permit (principal in Role::\"owner\", {read});"), [false, true, false]),
+        (condition(r#"principal has node && principal.node == "mirror.example""#), [false, false, true]),
+        (condition(r#"resource has lot && resource.lot == "7""#), [false, false, false]),
+        (condition(r#"!(resource has lot)"#), [false, false, false]),
+        (r#"@id("r") permit (principal, action, resource is Identity);"#.to_owned(), [false, false, false]),
+        (format!("{public} @id(\"f\") forbid (principal, {read}) when {{ resource has lot }};"), [false, false, false]),
+        (format!("{public} @id(\"f\") forbid (principal, action, resource is Identity);"), [false, false, false]),
+        (
+            format!("{public} @id(\"f\") forbid (principal, action in Action::\"append\", resource);"),
+            [true, true, true],
+        ),
+        (
+            format!("{public} @id(\"f\") forbid (principal, action == Action::\"mirror\", resource);"),
+            [true, true, true],
+        ),
+    ];
+    let mirror = Principal { node: Some("mirror.example".to_owned()), ..Principal::default() };
+    for (rules, expected) in rules {
+        let policy = compile(&rules).expect("policy");
+        let shown = [Principal::default(), party(&["owner"]), mirror.clone()].map(|who| policy.shows_all(&who));
+        assert_eq!(shown, expected, "{rules}");
+    }
+}
+
 /// Rules of which any number may apply at once, so that reasons have an order to lose.
 const MANY: &str = r#"
 @id("f-device") forbid (principal, action in Action::"append", resource) when { resource.kind == Kind::"device" };

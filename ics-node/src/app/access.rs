@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::App;
 use super::hosted::Hosted;
+use crate::store::Part;
 use crate::tls::KeyPin;
 
 /// On whose behalf something is read.
@@ -58,6 +59,22 @@ impl App {
         self.may(reader, domain, Action::Read, identity, Some(record))
     }
 
+    /// Whether a reader may surely read all that a domain says, also of what this node has not met yet.
+    #[must_use]
+    pub(crate) fn is_shown_all(&self, reader: Reader, domain: &Domain) -> bool {
+        self.principal_of(reader, domain, None).is_none_or(|principal| domain.policy().shows_all(&principal))
+    }
+
+    /// Whether a copy is surely shown all of its domain. Homes know peers by roles as well, of which this node knows nothing.
+    #[must_use]
+    pub(crate) fn holds_all(&self, hosted: &Hosted, domain: &Domain) -> bool {
+        let principal = || Principal { node: Some(self.0.keys.name.clone()), ..Principal::default() };
+        let (action, resource) = (Action::Mirror, Resource::Domain(hosted.name.clone()));
+        hosted.part == Part::Home
+            || domain.policy().shows_all(&principal())
+            || domain.policy().decide_again(&Request { principal: principal(), action, resource }).allow
+    }
+
     /// Whether a domain of this node may take over what another one says of an identity: by the rules of that one. The
     /// owners of the domain that follows ask, or this node.
     #[must_use]
@@ -99,12 +116,17 @@ impl App {
         resource: Resource,
         record: Option<&Record>,
     ) -> bool {
-        let principal = match reader {
-            Reader::Operator => return true,
-            Reader::Anonymous => Principal::default(),
-            Reader::Key(key) => self.party(key).map(|party| principal(party, domain, record)).unwrap_or_default(),
-        };
+        let Some(principal) = self.principal_of(reader, domain, record) else { return true };
         domain.policy().decide_again(&Request { principal, action, resource }).allow
+    }
+
+    /// Who a reader is for a domain's rules; `None` for the operator, who is above them.
+    fn principal_of(&self, reader: Reader, domain: &Domain, record: Option<&Record>) -> Option<Principal> {
+        match reader {
+            Reader::Operator => None,
+            Reader::Anonymous => Some(Principal::default()),
+            Reader::Key(key) => Some(self.party(key).map(|party| principal(party, domain, record)).unwrap_or_default()),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use super::open::clock_words;
 use super::roam::{Answer, Need};
 use super::{App, AppError, Reader};
 use crate::api::Check;
-use crate::store::{Key, Reach};
+use crate::store::{DomainNumber, Key, Reach};
 
 /// That nobody can tell.
 const fn unknown(reason: Reason) -> Check {
@@ -38,6 +38,8 @@ struct Looking {
     told: Vec<Told>,
     /// What others have answered of it, for domains of which no copy is here.
     elsewhere: Vec<Arc<Answer>>,
+    /// Domains here that say nothing of it, which tells nothing: they may keep things back from whoever asks.
+    mute: Vec<DomainNumber>,
 }
 
 impl Looking {
@@ -133,7 +135,8 @@ impl App {
     }
 
     /// A thing as these domains describe it to a reader. An answer that left out what he may not read could allow what is
-    /// blocked: to whoever may not read all of it, nothing is known, nor how many it is that a name fits.
+    /// blocked: to whoever may not read all of it, nothing is known, nor how many it is that a name fits. Nor is he told
+    /// that nobody knows it, where somebody may.
     fn look(
         &self,
         reader: Reader,
@@ -152,8 +155,8 @@ impl App {
             is_readable &= self.may_read_all(reader, &gathered)?;
             is_readable &= elsewhere.iter().all(|answer| answer.is_readable(self, reader));
         }
-        if !is_readable {
-            return Ok(Some(Looking { candidates: 0, id: None, told: Vec::new(), elsewhere: Vec::new() }));
+        if !is_readable || gathered.is_empty() {
+            return Ok(Some(self.nothing_told(reader, &scope.heard, elsewhere)));
         }
         let candidates = gathered.len();
         let (id, told) = match gathered.pop().filter(|_| candidates == 1) {
@@ -164,7 +167,14 @@ impl App {
             // Of several nobody says anything.
             elsewhere.retain(|answer| answer.identity().is_none());
         }
-        Ok(Some(Looking { candidates, id, told, elsewhere }))
+        Ok(Some(Looking { candidates, id, told, elsewhere, mute: Vec::new() }))
+    }
+
+    /// What a reader learns whom nobody tells anything. It is the same whether there is nothing or he may not read it.
+    fn nothing_told(&self, reader: Reader, heard: &[Source], mut elsewhere: Vec<Arc<Answer>>) -> Looking {
+        elsewhere.retain(|answer| answer.identity().is_none() && answer.is_shown_all(self, reader));
+        let mute = heard.iter().filter(|it| !self.silence_tells(reader, it)).map(|it| it.hosted.number).collect();
+        Looking { candidates: 0, id: None, told: Vec::new(), elsewhere, mute }
     }
 
     /// Whether a reader may read whatever these domains say of these identities.
@@ -224,6 +234,9 @@ impl App {
         let mut verdict =
             if EVERY_ANSWER { self.proven(&matter)?.0 } else { verdict(&self.question(&matter, now)?, policy, now) };
         verdict.reasons.extend(self.clock().behind().map(clock_words));
+        if verdict.reason == Reason::NotHeard {
+            verdict.reasons.extend(self.kept_back_in_words(reader, &self.heard(policy)?));
+        }
         let things: Vec<&Query> = core::iter::once(&thing).chain(&peer).collect();
         verdict.reasons.extend(self.roamed_in_words(&self.scope(policy, usage, now)?.away, &things));
         self.0.denied.note(asked.0, asked.1, &verdict);
@@ -242,6 +255,24 @@ impl App {
             Ok(looked(query, looking.candidates, testimonies))
         };
         Ok(Question { usage: usage.to_owned(), thing: all(thing)?, peer: peer.map(all).transpose()? })
+    }
+
+    /// Whether a domain that says nothing of a thing knows nothing of it, as far as a reader here may conclude.
+    fn silence_tells(&self, reader: Reader, heard: &Source) -> bool {
+        self.is_shown_all(reader, &heard.domain) && self.holds_all(&heard.hosted, &heard.domain)
+    }
+
+    /// The domains from whose silence nothing follows for a reader, and what he can do.
+    fn kept_back_in_words(&self, reader: Reader, heard: &[Source]) -> Vec<String> {
+        let words = |it: &Source| match self.is_shown_all(reader, &it.domain) {
+            true => format!("{} may keep things back from this node, which has no whole copy of it", it.hosted.name),
+            false => format!(
+                "{} may keep things back from whoever asks like this: the operator is told all, with his token, and so \
+                 are peers to whom its access rules show everything",
+                it.hosted.name
+            ),
+        };
+        heard.iter().filter(|it| !self.silence_tells(reader, it)).map(words).collect()
     }
 
     /// The domains here that do not count: they are named, so that nobody wonders why they were not heard.
@@ -275,14 +306,15 @@ fn looked(query: &Query, candidates: usize, testimonies: Vec<Testimony>) -> Look
     Looked { asked: query.text().to_owned(), candidates, testimonies }
 }
 
-/// What the domains that were heard say, also where they say nothing; then those of which others have answered.
+/// What the domains that were heard say, also where they say nothing and that tells something; then those of which others
+/// have answered.
 fn testimonies(heard: &[Source], looking: &Looking) -> Result<Vec<Testimony>, AppError> {
     let of = |it: &Source| {
         let told = looking.told.iter().find(|told| told.hosted.number == it.hosted.number);
         testimony(&it.domain, told.map_or(&it.reach, |told| &told.reach), told)
     };
     let elsewhere = looking.elsewhere.iter().map(|answer| Ok(answer.attested.testimony.clone()));
-    heard.iter().map(of).chain(elsewhere).collect()
+    heard.iter().filter(|it| !looking.mute.contains(&it.hosted.number)).map(of).chain(elsewhere).collect()
 }
 
 fn testimony(domain: &Domain, reach: &Reach, told: Option<&Told>) -> Result<Testimony, AppError> {
@@ -306,15 +338,16 @@ fn answer(
 ) -> Check {
     let elsewhere = || looking.iter().flat_map(|(_, it)| &it.elsewhere).map(|answer| &answer.attested.testimony);
     let until = |as_of, freshness| (as_of, fresh_until(as_of, policy.fresh_for(freshness, usage), now));
+    let is_mute = |source: &Source| looking.iter().all(|(_, it)| it.mute.contains(&source.hosted.number));
+    let heard = || heard.iter().filter(|it| !is_mute(it));
     let reaches = || {
-        let here =
-            heard.iter().map(|it| until(it.reach.cosigned_at.unwrap_or_default(), &it.domain.descriptor().freshness));
+        let here = heard().map(|it| until(it.reach.cosigned_at.unwrap_or_default(), &it.domain.descriptor().freshness));
         here.chain(elsewhere().map(|it| until(it.as_of, &it.freshness)))
     };
     let (verdict, reason) = ruling.at(reaches(), now);
     let until = reaches().map(|(_, until)| until).chain(changes_at).min();
     let mut view = String::with_capacity(64);
-    let here = heard.iter().map(|it| (&it.hosted.name, it.reach.size));
+    let here = heard().map(|it| (&it.hosted.name, it.reach.size));
     for (name, size) in here.chain(elsewhere().map(|it| (&it.origin.domain, it.size))) {
         use core::fmt::Write as _;
         let gap = if view.is_empty() { "" } else { " " };

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
+use crate::hidden::{ALL, amend, lots};
 use crate::reading::{fingerprint, submit, tell};
 use crate::support::{Answer, Node, settings};
-use crate::world::{CREATED, World, introduction_as, maker, serial, signer, stolen};
+use crate::world::{CREATED, TOKEN, World, introduction_as, maker, serial, signer, stolen};
 
 /// Status, verdict and reason.
 fn told(answer: &Answer) -> (u16, &str, &str) {
@@ -48,6 +49,26 @@ async fn a_proxy_is_told_by_the_status_and_why_by_the_headers() {
     }
     let unknown = check("serial=SN-99&use=connect").await;
     assert_eq!(unknown.header("ics-fresh-until"), "", "nothing can be relied on");
+}
+
+/// Whoever installs what nobody knows must not be told so of what is withdrawn where he may not look.
+#[tokio::test]
+async fn from_what_is_hidden_nobody_concludes_that_there_is_nothing() {
+    let node = tell(Node::of(World::permitting).await).await;
+    let (bearer, query) = (format!("Bearer {TOKEN}"), |thing: &str| format!("/v1/check?serial={thing}&use=install"));
+    let said = async |thing: &str, headers: &[(&str, &str)]| {
+        let answer = node.get_with(&query(thing), headers).await;
+        told(&answer).2.to_owned()
+    };
+    assert_eq!(said("SN-99", &[]).await, "unknown-identity");
+    amend(&node, ALL, &lots(&["L2"])).await;
+    for (thing, to_the_operator) in [("SN-99", "unknown-identity"), ("SN-12", "blocked"), ("SN-10", "permitted")] {
+        assert_eq!(said(thing, &[]).await, "not-heard", "{thing}");
+        assert_eq!(said(thing, &[("authorization", &bearer)]).await, to_the_operator, "{thing}");
+    }
+    let verdict = node.get("/v1/verdict?id=serial:SN-12&use=install").await.json();
+    let hint = "devices.acme.example may keep things back from whoever asks like this";
+    assert!(verdict["reasons"][1].as_str().is_some_and(|words| words.starts_with(hint)), "{verdict}");
 }
 
 #[tokio::test]

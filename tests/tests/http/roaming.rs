@@ -192,7 +192,7 @@ async fn what_is_hidden_and_what_is_not_there_look_alike() {
     for (hidden, absent) in [(serial(22), serial(99)), (id(22), id(99))] {
         for thing in [&hidden, &absent] {
             let check = gateway.check(thing).await;
-            assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::UnknownIdentity), "{thing}");
+            assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{thing}");
         }
         let answer = |thing: &str| {
             let path = format!("/v1/domains/{DOMAIN}/identities/{thing}/attestation");

@@ -12,6 +12,7 @@ use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::HeadReader;
+use ics_core::policy::Principal;
 use ics_core::time::Timestamp;
 use ics_core::trust::fresh_until;
 use ics_sync::budget::Budget;
@@ -187,6 +188,13 @@ impl Answer {
     pub(crate) fn is_readable(&self, app: &App, reader: Reader) -> bool {
         let record = self.attested.testimony.record.as_ref();
         record.is_none_or(|record| app.may_read(reader, &self.attested.domain, record))
+    }
+
+    /// Whether its domain surely shows all to a reader here, and to this node as the one that asked.
+    pub(crate) fn is_shown_all(&self, app: &App, reader: Reader) -> bool {
+        let node = self.reader.map(|_| app.0.keys.name.clone());
+        let (domain, asker) = (&self.attested.domain, Principal { node, ..Principal::default() });
+        app.is_shown_all(reader, domain) && domain.policy().shows_all(&asker)
     }
 
     /// Whether it is recent enough, and its record still what it was.
