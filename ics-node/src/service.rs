@@ -137,6 +137,7 @@ impl Service {
         if let Some(ldap) = self.ldap {
             tasks.spawn(ldap.run(stopped.clone()));
         }
+        self.app.tell_of_doubt()?;
         for domain in self.app.silent() {
             let (app, peers, stopped) = (self.app.clone(), self.peers.clone(), stopped.clone());
             tasks.spawn(async move {

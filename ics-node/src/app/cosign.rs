@@ -14,6 +14,12 @@ pub enum NotCosigned {
     /// The request, or what it says of the log.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It was put back from a copy, and does not know what it has cosigned since. It hears all the same what there is.
+    #[error(
+        "this witness was put back from a copy and may have cosigned more than it knows; until its operator says that it \
+         has not (`ics restore --cosign-again`), it cosigns nothing"
+    )]
+    Doubtful,
     /// This node failed.
     #[error(transparent)]
     Failed(#[from] AppError),
@@ -38,11 +44,41 @@ impl App {
             self.tell_of_misbehaviour(&checkpoint, &former, &request.checkpoint)?;
         }
         answer?;
+        if self.store().may_have_cosigned_more() {
+            return Err(NotCosigned::Doubtful);
+        }
         let (keys, now) = (&self.0.keys, self.clock().now());
         let line = cosignature::line(&request.checkpoint, &keys.name, &*keys.key, now);
         let line =
             line.map_err(|error| AppError::Internal(format!("the checkpoint could not be cosigned: {error}")))?;
         Ok(format!("{line}\n"))
+    }
+
+    /// Whether this node is a witness that keeps silent, because it may have cosigned more than it knows.
+    #[must_use]
+    pub fn is_silent_witness(&self) -> bool {
+        self.peers_table().cosigns() && self.store().may_have_cosigned_more()
+    }
+
+    /// Tells its operator, if it is one.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) fn tell_of_doubt(&self) -> Result<(), AppError> {
+        if !self.is_silent_witness() {
+            return Ok(());
+        }
+        let text = NotCosigned::Doubtful.to_string();
+        tracing::warn!("{text}");
+        Ok(self.store().alarm(None, self.clock().now(), "silent", &text)?)
+    }
+
+    /// Lets it cosign again, for an operator who answers for what it may have cosigned.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn answer_for_cosignatures(&self) -> Result<(), AppError> {
+        Ok(self.store().doubt_what_was_cosigned(false)?)
     }
 
     /// What this node holds of a log as its mirror, which may be more than it was asked to cosign.

@@ -163,6 +163,11 @@ impl Peers {
         peer.config.key.as_ref().and_then(PeerKey::of_notes)
     }
 
+    /// Whether it cosigns those of any log.
+    pub(crate) fn cosigns(&self) -> bool {
+        self.all().iter().any(|peer| !peer.config.cosign.is_empty())
+    }
+
     /// Says when the peers have changed.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -78,6 +78,7 @@ codes! {
     UnknownLog "unknown-log" 404 "this node is no witness of the log" "its operator names it as one with `ics peer add --cosign ORIGIN`";
     LogUnsigned "log-unsigned" 403 "the checkpoint is not signed by the key that is known for its log" "";
     Inconsistent "inconsistent" 422 "the checkpoint does not follow from what the witness has seen" "";
+    DoubtfulWitness "doubtful-witness" 503 "this witness may have cosigned more than it knows" "ask its operator; the log's other witnesses may be enough";
     UnknownPeer "unknown-peer" 404 "there is no such peer" "`ics peer list` shows those that there are";
 UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a new one: a challenge serves once, within a minute";
     NoKey "no-key" 409 "the identity has no key" "software and groups cannot be challenged";

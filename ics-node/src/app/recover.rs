@@ -84,13 +84,15 @@ impl App {
         Ok(hosted.part == Part::Home && self.store().standing(hosted.number)? != Standing::Current)
     }
 
-    /// Silences all domains of this node, for an operator who knows that the machine was put back from a snapshot.
+    /// Silences all domains of this node, and the witness that it is, for an operator who knows that the machine was put
+    /// back from a snapshot.
     ///
     /// # Errors
     /// When the store fails.
     pub fn hold(&self) -> Result<(), AppError> {
         let homes = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home);
-        homes.into_iter().try_for_each(|hosted| Ok(self.store().hold(hosted.number)?))
+        homes.into_iter().try_for_each(|hosted| Ok::<_, AppError>(self.store().hold(hosted.number)?))?;
+        Ok(self.store().doubt_what_was_cosigned(true)?)
     }
 
     /// Asks again and again until a silent domain may speak, or `stop` says true.

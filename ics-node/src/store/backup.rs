@@ -11,7 +11,9 @@ use super::check::{Report, check_log};
 use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::types::Part;
-use super::{HEADS_DIR, INDEX_FILE, LOG_FILE, Store, lock, make_private, schema, state, sync_names, table};
+use super::{
+    HEADS_DIR, INDEX_FILE, LOG_FILE, SEEN_DIR, Store, lock, make_private, schema, state, sync_names, table, witnessed,
+};
 
 impl Store {
     /// Copies the log, the heads' files and what the ACME server remembers into a directory, which must not hold a store,
@@ -52,7 +54,9 @@ pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
 
 /// Puts a copy in the place of a store that no process uses. What is there is moved into a directory beside it, whose
 /// path is given; heads' files stay where they are, and of those in the copy only higher ones count: what was ever
-/// signed is never forgotten. What the ACME server remembers is put back only if it is gone or damaged.
+/// signed is never forgotten. What this node has cosigned since the copy only the files beside the database know; where they
+/// are gone, it says so ([`Store::may_have_cosigned_more`]). What the ACME server remembers is put back only if it is gone
+/// or damaged.
 ///
 /// # Errors
 /// When there is no copy, another process uses the store, or a file fails. A crash on the way leaves a store without a
@@ -74,8 +78,13 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Option<PathBu
         }
     }
     let log = open_log(copy)?;
-    let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
-    raise_heads(&log, &HeadFiles::open(&copy.join(HEADS_DIR))?, &heads)?;
+    let (copies, heads) = (HeadFiles::open(&copy.join(HEADS_DIR))?, HeadFiles::open(&dir.join(HEADS_DIR))?);
+    let seen = HeadFiles::open(&dir.join(SEEN_DIR))?;
+    // Before the database: whoever is interrupted here asks once too often, never too seldom.
+    if !is_where_it_was(&log, &copies, (&heads, &seen))? {
+        seen.doubt()?;
+    }
+    raise_heads(&log, &copies, &heads)?;
     let (unfinished, path) = (dir.join(".new"), dir.join(LOG_FILE));
     std::fs::copy(copy.join(LOG_FILE), &unfinished).map_err(StoreError::io(&unfinished))?;
     std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(&unfinished))?;
@@ -85,6 +94,22 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Option<PathBu
         replaced = Some(aside);
     }
     Ok(replaced)
+}
+
+/// Whether a copy goes back to where it was made: the files beside the database know all that it knows. Elsewhere they
+/// do not know what was cosigned since, and where the copy knows nothing that is on file, nobody can tell.
+fn is_where_it_was(
+    log: &Connection,
+    copies: &HeadFiles,
+    (heads, seen): (&HeadFiles, &HeadFiles),
+) -> Result<bool, StoreError> {
+    let (mut is_so, mut known) = witnessed::covered(log, seen)?;
+    for (info, _) in table::domains(log)?.into_iter().filter(|(info, _)| info.part == Part::Home) {
+        let Some(copied) = copies.read(&info.name)? else { continue };
+        known += 1;
+        is_so &= heads.read(&info.name)?.is_some_and(|seal| seal.size >= copied.size);
+    }
+    Ok(is_so && known > 0)
 }
 
 fn raise_heads(log: &Connection, copies: &HeadFiles, heads: &HeadFiles) -> Result<(), StoreError> {

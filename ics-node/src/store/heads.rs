@@ -20,6 +20,9 @@ use super::{make_private, sync_names};
 /// Where a new file is written before it takes the place of the old one; no domain's name begins with a dot.
 const NEW: &str = ".new";
 
+/// The file that says that these may not be all, see [`HeadFiles::doubt`]. The others' names do not begin with a dot.
+const DOUBTED: &str = ".doubted";
+
 /// The directory of those files. A file has the domain's name and holds the signed note as it was published.
 #[derive(Debug)]
 pub(crate) struct HeadFiles {
@@ -66,6 +69,25 @@ impl HeadFiles {
     /// A crash before the rename leaves the old file, after it the new one, never a part of either.
     pub(crate) fn write(&self, domain: &DomainName, seal: &Seal) -> Result<(), StoreError> {
         self.replace(domain.as_str(), &seal.note)
+    }
+
+    /// Notes, durably, that more was cosigned than these files show: they were lost, or are themselves put back.
+    pub(crate) fn doubt(&self) -> Result<(), StoreError> {
+        self.replace(DOUBTED, "")
+    }
+
+    /// Whether they may show less than was cosigned. What cannot be read is in doubt.
+    pub(crate) fn are_doubted(&self) -> bool {
+        self.dir.join(DOUBTED).try_exists().unwrap_or(true)
+    }
+
+    /// Takes the doubt back.
+    pub(crate) fn trust(&self) -> Result<(), StoreError> {
+        let path = self.dir.join(DOUBTED);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(&path)(error)),
+            _ => sync_names(&self.dir),
+        }
     }
 
     fn replace(&self, name: &str, note: &str) -> Result<(), StoreError> {

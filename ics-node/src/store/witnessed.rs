@@ -62,6 +62,20 @@ impl Store {
         self.shared.pool.read(|reader| Ok(all_seen(&reader.log, &self.shared.seen, origin)?.0))
     }
 
+    /// Whether this node may have cosigned more than it knows of, because it was put back from a copy.
+    #[must_use]
+    pub fn may_have_cosigned_more(&self) -> bool {
+        self.shared.seen.are_doubted()
+    }
+
+    /// Says whether it may, over restarts.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn doubt_what_was_cosigned(&self, doubt: bool) -> Result<(), StoreError> {
+        if doubt { self.shared.seen.doubt() } else { self.shared.seen.trust() }
+    }
+
     /// The checkpoint over all that is stored of a domain of this node, for its witnesses: the one that is shown, or a
     /// new one, which goes to the head's file before anybody can see it.
     ///
@@ -96,6 +110,23 @@ fn all_seen(log: &Connection, files: &HeadFiles, origin: &Origin) -> Result<(Opt
     }
     let contradiction = known.and_then(|known| known.contradiction);
     Ok((Some(Witnessed { size, root, note, contradiction }), size))
+}
+
+/// Whether files know at least what a copy of the database knows, and how many logs that are.
+pub(crate) fn covered(copy: &Connection, files: &HeadFiles) -> Result<(bool, usize), StoreError> {
+    // A copy of the first release has no such table, and a node of that release was no witness.
+    if !copy.table_exists(None, "witnessed")? {
+        return Ok((true, 0));
+    }
+    let mut statement = copy.prepare("SELECT origin, size FROM witnessed")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
+    let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
+    let mut all = true;
+    for (origin, size) in &rows {
+        let origin: Origin = origin.parse().map_err(|_| StoreError::corrupt(format!("`{origin}` is not an origin")))?;
+        all &= files.seen(&origin)?.is_some_and(|seen| seen.size >= *size);
+    }
+    Ok((all, rows.len()))
 }
 
 fn read(log: &Connection, origin: &str) -> Result<Option<Witnessed>, StoreError> {

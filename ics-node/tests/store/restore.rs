@@ -4,6 +4,7 @@ use std::path::Path;
 
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
+use ics_core::time::Timestamp;
 use ics_node::store::{
     DomainNumber, NewContent, NewEntry, Seal, Standing, Store, StoreError, StoredEntry, Witnessed, WriteError, WriteTx,
 };
@@ -225,4 +226,27 @@ fn what_a_witness_has_seen_is_not_forgotten_with_its_database() {
     );
     assert!(matches!(sees(&witness, &seals[0]), Err(StoreError::Refused { .. })));
     assert_eq!(sees(&witness, &seals[1]).expect("kept"), Some(2));
+
+    // What is beside the database knows it as long as it is where it was.
+    let path = |name: &str| dirs[1].path().join(name);
+    witness.backup(&path("copy")).expect("copied");
+    drop(witness);
+    let (other, domain) = with_home(&path("other"));
+    append(&other, domain, &["x"]).expect("append");
+    other.backup(&path("no log")).expect("copied");
+    drop(other);
+    for (copy, to, expected) in [
+        ("copy", "live", false),
+        ("no log", "live", true),
+        ("copy", "new", true),
+        ("no log", "new too", true),
+        ("no log", "other", false),
+    ] {
+        ics_node::store::put_back(&path(copy), &path(to), Timestamp::default()).expect("put back");
+        assert_eq!(open(&path(to)).may_have_cosigned_more(), expected, "{copy} in {to}");
+    }
+    let witness = open(&path("new"));
+    witness.doubt_what_was_cosigned(false).expect("written");
+    drop(witness);
+    assert!(!open(&path("new")).may_have_cosigned_more());
 }

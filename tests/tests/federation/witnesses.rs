@@ -210,6 +210,40 @@ fn a_witness_cosigns_no_second_history() {
     a_stranger_gets_the_size_that_was_seen(&court, seen, &former);
 }
 
+/// On another disk it does not know what it has cosigned since its copy was made.
+#[test]
+fn a_witness_that_is_put_back_elsewhere_is_silent_until_its_operator_answers_for_it() {
+    let mut court = Court::new();
+    let copy = court.directory.path().join("copy").to_str().expect("text").to_owned();
+    court.first.json(&["backup", &copy]);
+    court.publish(1, 5);
+    eventually("it is cosigned", || is_cosigned_by(&court.home.note(), &court.first).then_some(()));
+    court.first.kill();
+    fs::remove_dir_all(court.first.home.join("data")).expect("gone");
+    let told = court.first.ics(&["--json", "restore", &copy, "--alone", LABELS]).ends_with(1);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!(told["witness"], "silent", "{told}");
+
+    court.first.serve();
+    court.publish(10, 2);
+    let ask = || {
+        let note = court.home.note();
+        let request = court.home.write("request", format!("old {}\n\n{note}", size_of(&note)));
+        tools::post(&format!("{}/add-checkpoint", court.first.url), "text/plain", &request)
+    };
+    let answer = eventually("it hears the home", || Some(ask()).filter(|(status, _)| *status != 409));
+    assert_eq!(answer.0, 503);
+    assert!(String::from_utf8_lossy(&answer.1).contains("ics restore --cosign-again"));
+
+    assert!(!is_cosigned_by(&court.home.note(), &court.first), "and cosigns nothing");
+
+    court.first.kill();
+    assert_eq!(court.first.json(&["restore", "--cosign-again"])["witness"], "current");
+    court.first.serve();
+    court.publish(20, 2);
+    eventually("it cosigns again", || is_cosigned_by(&court.home.note(), &court.first).then_some(()));
+}
+
 /// By curl, as any log would ask.
 fn a_stranger_gets_the_size_that_was_seen(court: &Court, seen: u64, former: &str) {
     let ask = |text: String| {

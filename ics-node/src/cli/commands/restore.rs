@@ -37,6 +37,9 @@ Examples:
   The machine was put back from a snapshot:
   $ ics restore --hold
 
+  This node is a witness, and its operator answers for what it may have cosigned since the copy:
+  $ ics restore --cosign-again
+
   Nobody has what was lost: the owners begin a new epoch from what is left:
   $ ics restore --begin-anew devices.acme.example")]
 pub(crate) struct Restore {
@@ -49,6 +52,10 @@ pub(crate) struct Restore {
     /// The store was put back by other means: be silent until the mirrors were asked.
     #[arg(long, conflicts_with = "copy")]
     hold: bool,
+    /// Cosign again as a witness. If this node has cosigned more than its copy shows, it may then vouch for another history
+    /// of the same log: where that cannot be ruled out, give the node a new key instead.
+    #[arg(long)]
+    cosign_again: bool,
     /// Go on with a domain although no mirror could be asked. If anybody holds more of it than this node, that is a fork.
     #[arg(long, value_name = "DOMAIN")]
     alone: Option<DomainName>,
@@ -74,15 +81,16 @@ impl Restore {
         let keys = node_keys(context, node)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Internal, error))?;
-        let domains = runtime.block_on(async {
+        let (domains, is_silent_witness) = runtime.block_on(async {
             let (app, mut sources) = Service::open(&config, keys.clone()).map_err(|error| failed(&error))?;
             let copies: Vec<_> = self.from_copy.iter().map(|path| carried(path, &keys)).collect::<Result<_, _>>()?;
             sources.extend(copies.iter().map(|(_, source)| source.clone()));
-            self.ask(context, &app, &sources).await
+            Ok::<_, Failure>((self.ask(context, &app, &sources).await?, app.is_silent_witness()))
         })?;
-        let shown = json!({ "put_back": put_back.as_ref().map(shown), "domains": domains });
-        let is_well = domains.iter().all(|domain| domain["state"] == "current");
-        context.output.result(&shown, || text(put_back.as_ref(), &domains))?;
+        let witness = if is_silent_witness { "silent" } else { "current" };
+        let shown = json!({ "put_back": put_back.as_ref().map(shown), "domains": domains, "witness": witness });
+        let is_well = domains.iter().all(|domain| domain["state"] == "current") && !is_silent_witness;
+        context.output.result(&shown, || text(put_back.as_ref(), &domains, is_silent_witness))?;
         Ok(if is_well { Exit::Ok } else { Exit::Refused })
     }
 
@@ -90,6 +98,9 @@ impl Restore {
         let failed = |error: AppError| Failure::new(Exit::Local, error);
         if self.hold {
             app.hold().map_err(failed)?;
+        }
+        if self.cosign_again {
+            app.answer_for_cosignatures().map_err(failed)?;
         }
         let mut told = Vec::new();
         for domain in app.silent() {
@@ -158,7 +169,7 @@ fn answer(asked: &Asked) -> Value {
     }
 }
 
-fn text(put_back: Option<&PutBack>, domains: &[Value]) -> String {
+fn text(put_back: Option<&PutBack>, domains: &[Value], is_silent_witness: bool) -> String {
     let mut parts = Vec::new();
     if let Some(put_back) = put_back {
         let mut rows = vec![("store", format!("{} entries", put_back.entries))];
@@ -170,11 +181,18 @@ fn text(put_back: Option<&PutBack>, domains: &[Value]) -> String {
         parts.push(card(&format!("{} put back", style("✓").green()), &rows));
     }
     parts.extend(domains.iter().map(domain_text));
-    if domains.is_empty() {
+    if is_silent_witness {
+        let rows = vec![("what to do", WITNESS_ADVICE.to_owned())];
+        parts.push(card(&format!("{} the witness that this node is stays silent", style("✗").red()), &rows));
+    } else if domains.is_empty() {
         parts.push("No domain is silent: there is nothing to get back.".to_owned());
     }
     parts.join("\n")
 }
+
+const WITNESS_ADVICE: &str = "\
+the copy does not show what was cosigned since it was made. If nothing was, or you answer for
+it: --cosign-again. Otherwise give the node a new key, and its logs the new witness";
 
 fn domain_text(domain: &Value) -> String {
     let is_current = domain["state"] == "current";

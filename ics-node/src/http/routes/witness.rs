@@ -26,6 +26,7 @@ pub(super) async fn add_checkpoint(
     match face.blocking(move |app| Ok(app.add_checkpoint(&text))).await? {
         Ok(lines) => Ok(answer::bytes(TEXT, lines)),
         Err(NotCosigned::Failed(error)) => Err(error.into()),
+        Err(doubtful @ NotCosigned::Doubtful) => Err(Failure::new(Code::DoubtfulWitness, doubtful)),
         Err(NotCosigned::Refused(refusal)) => match refusal.seen() {
             Some(size) => Ok(HttpResponse::Conflict().content_type(TLOG_SIZE).body(format!("{size}\n"))),
             None => Err(Failure::new(code(&refusal), refusal)),
