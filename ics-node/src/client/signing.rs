@@ -60,6 +60,14 @@ pub enum SigningError {
     Randomness(String),
 }
 
+impl SigningError {
+    /// Whether no statement can be signed, whatever it says.
+    #[must_use]
+    pub const fn is_of_the_key(&self) -> bool {
+        matches!(self, Self::Key(_) | Self::Elsewhere(_) | Self::Randomness(_) | Self::Make(MakeError::Signer(_)))
+    }
+}
+
 impl Signing {
     /// A signer in a role, for a domain.
     #[must_use]

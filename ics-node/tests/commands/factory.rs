@@ -117,6 +117,18 @@ fn rows_that_share_a_key_or_a_name_are_refused() {
     for expected in ["the name `serial:SN-1` stands in another row", "the key `", "the name `SN 4` contains"] {
         assert!(report.contains(expected), "{expected}: {report}");
     }
+
+    // Given again, they are refused once more: those that are in the log are rows of the file as well.
+    let again = stage.run(&["publish", "--from", &input]);
+    let outcome = again.json();
+    assert_eq!(
+        (again.code, outcome["published"].as_u64(), outcome["already"].as_u64(), outcome["refused"].as_u64()),
+        (1, Some(0), Some(2), Some(3))
+    );
+    let unsigned =
+        stage.run(&["publish", "--from", &input, "--unsigned", stage.path("batch.ics").to_str().expect("text")]);
+    assert_eq!(unsigned.code, 2, "{unsigned:?}");
+    assert_eq!(unsigned.failure().0, "row 2: the name `serial:SN-1` stands in another row of this file");
 }
 
 #[test]
@@ -127,4 +139,5 @@ fn files_that_are_not_rows() {
         assert_eq!(stage.run(&["publish", "--from", &input]).code, code, "{name}");
     }
     assert_eq!(stage.run(&["publish", "--from", "none.csv"]).code, 5);
+    assert!(!stage.path("a.csv.journal").exists(), "nothing was begun");
 }

@@ -68,3 +68,33 @@ fn what_is_said_without_a_link_arrives_in_order_also_after_sigkill() {
     let statuses = maker.json(&["history", PUMP]);
     assert!(statuses["items"].as_array().is_some_and(|items| items.len() >= 6), "{statuses}");
 }
+
+/// What the home may yet refuse is not published, and who asks again is told what became of it.
+#[test]
+fn rows_of_a_file_that_wait_are_not_published() {
+    let homes = tempfile::tempdir().expect("a directory");
+    let mut maker = Node::init(homes.path(), "manufacturer", DEVICES);
+    let mut integrator = Node::init(homes.path(), "maintenance", PLANT);
+    maker.serve();
+    integrator.mirror(DEVICES, &maker);
+    integrator.serve();
+    maker.json(&["publish", "--spki", &crate::spki(1), "--serial", "SN-0001"]);
+    maker.json(&["grant", "owner", PUMP, "--to", &integrator.signer(), "--yes"]);
+    integrator.catches_up(&maker, DEVICES);
+    maker.kill();
+    let rows: String = (100..102).map(|number| format!("{},SN-{number}\n", crate::spki(number))).collect();
+    let rows = integrator.write("devices.csv", format!("spki,serial\n{rows}"));
+    let words = ["--json", "publish", "--from", &rows, "--domain", DEVICES, "--role", "owner"];
+    for _ in 0..2 {
+        let told = integrator.ics(&words).json();
+        assert_eq!(
+            (&told["published"], &told["waiting"], &told["already"]),
+            (&json!(0), &json!(2), &json!(0)),
+            "{told}"
+        );
+    }
+    maker.serve();
+    eventually("nothing waits", || waiting(&integrator).is_empty().then_some(()));
+    let told: Value = serde_json::from_str(&integrator.ics(&words).ends_with(1).stdout).expect("JSON");
+    assert_eq!((&told["waiting"], &told["refused"]), (&json!(0), &json!(2)), "{told}");
+}

@@ -27,9 +27,11 @@ use crate::client::batch::Item;
 use crate::client::deb::Control;
 use crate::client::lookup;
 use crate::client::node::Node;
-use crate::client::publish::{Bulk, BulkError, FieldError, Fields, Journal, JournalError, Outcome, RowError, Rows};
+use crate::client::publish::{
+    Bulk, BulkError, FieldError, Fields, Journal, JournalError, Outcome, RowError, Rows, Seen,
+};
 use crate::client::signature;
-use crate::client::signing::Signing;
+use crate::client::signing::{Signing, SigningError};
 use crate::client::submit;
 use crate::client::thing::{Thing, called, sha256};
 
@@ -271,7 +273,7 @@ impl Publish {
 fn drafts(signing: &Signing, input: &Path, defaults: &Fields) -> Result<Vec<Item>, Failure> {
     let directory = input.parent().unwrap_or(Path::new(""));
     let refused = |number: u64, reason: String| Failure::new(Exit::Usage, format!("row {number}: {reason}"));
-    let mut items = Vec::new();
+    let (mut items, mut seen) = (Vec::new(), Seen::default());
     for row in Rows::open(input).map_err(BulkError::from)? {
         let row = row.map_err(BulkError::from)?;
         if items.len() >= limits::BATCH_FILE_STATEMENTS {
@@ -282,6 +284,8 @@ fn drafts(signing: &Signing, input: &Path, defaults: &Fields) -> Result<Vec<Item
         let fields = row.fields(defaults).map_err(|e| refused(row.number, e.to_string()))?;
         let drafted = fields.draft(signing.claims(Act::Identity), directory);
         let (thing, claims) = drafted.map_err(|e| refused(row.number, e.to_string()))?;
+        let id = thing.id().map_err(|e| refused(row.number, e.to_string()))?;
+        seen.take(&id, &claims.names).map_err(|reason| refused(row.number, reason))?;
         items.push(Item { draft: signing.draft(thing, claims, false)?, replaced: Vec::new() });
     }
     Ok(items)
@@ -388,8 +392,10 @@ async fn publish_one(
 async fn publish_many(context: &Context, node: &Node, signing: Signing, bulk: Bulk) -> Result<Exit, Failure> {
     let run = (signing.domain(), &signing.role, &signing.fingerprint());
     let said = bulk.defaults.said();
-    let journal = Journal::open(&bulk.input, run, &said, context.now()).map_err(BulkError::from)?;
+    // A file that is not one of rows leaves no journal, which would hold whoever gives the right one to what was said.
+    drop(Rows::open(&bulk.input).map_err(BulkError::from)?);
     let rows = Rows::count(&bulk.input).map_err(|e| Failure::new(Exit::Local, e))?;
+    let journal = Journal::open(&bulk.input, run, &said, context.now()).map_err(BulkError::from)?;
     let bar = progress::bar(context, usize::try_from(rows).unwrap_or(usize::MAX), "publishing");
     let ended =
         bulk.publish(node, signing, journal, |so_far| bar.set_position(so_far.acknowledged + so_far.refused)).await;
@@ -401,6 +407,13 @@ async fn publish_many(context: &Context, node: &Node, signing: Signing, bulk: Bu
 
 fn outcome_text(outcome: &Outcome) -> String {
     let mut lines = vec![format!("{} {} published", style("✓").green(), outcome.published)];
+    if outcome.waiting > 0 {
+        lines.push(format!(
+            "{} {} wait in this node for the home of the domain: give the same command again to know what became of them",
+            style("…").yellow(),
+            outcome.waiting
+        ));
+    }
     if outcome.already > 0 {
         lines.push(format!("  {} were in the log before", outcome.already));
     }
@@ -424,6 +437,14 @@ impl From<BulkError> for Failure {
         let again = "what is acknowledged is noted: give the same command again to go on";
         match error {
             BulkError::Node(error) => Self::from(error).hint(again),
+            BulkError::Signing(error) => {
+                let error = match error {
+                    SigningError::Make(error) => Self::new(Exit::Local, error),
+                    error => Self::from(error),
+                };
+                error.hint(again)
+            }
+            BulkError::Journal(JournalError::Busy { .. }) => Self::new(Exit::Local, error),
             BulkError::Journal(JournalError::Other { .. } | JournalError::Form { .. } | JournalError::Said { .. }) => {
                 Self::new(Exit::Local, error).hint("move it away to publish all rows anew")
             }

@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt as _};
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::name::Name;
+use ics_core::statement::Claims;
 use ics_core::vocabulary::{Act, DomainName};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -18,6 +19,7 @@ use super::{Fields, Journal, JournalError, Row, RowError, Rows};
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::{Signing, SigningError};
+use crate::client::thing::Thing;
 
 /// Batches that are signed ahead of those that are being submitted.
 const AHEAD: usize = 2;
@@ -38,7 +40,7 @@ pub struct Bulk {
 /// How far it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Rows that are in the log, those of earlier runs included.
+    /// Rows that are in the log, those of earlier runs included, or wait for the home.
     pub acknowledged: u64,
     /// Rows that were refused in this run.
     pub refused: u64,
@@ -49,6 +51,8 @@ pub struct Progress {
 pub struct Outcome {
     /// Rows that this run has brought into the log.
     pub published: u64,
+    /// Rows that wait in the node for the home of the domain. A later run asks what became of them.
+    pub waiting: u64,
     /// Rows that were in the log before.
     pub already: u64,
     /// Rows that were refused.
@@ -92,6 +96,9 @@ pub enum BulkError {
     /// The node gave no answer.
     #[error(transparent)]
     Node(#[from] NodeError),
+    /// The key does not sign: no row can be published, and none is at fault.
+    #[error(transparent)]
+    Signing(SigningError),
     /// The thread that signs ended early.
     #[error("signing ended early")]
     Broken,
@@ -130,14 +137,14 @@ impl Batch {
 /// Keys and names of the rows before, by the beginning of their digests: two rows of one file that share one are a mistake,
 /// and whoever asks for such a name would find neither thing.
 #[derive(Default)]
-struct Seen(HashSet<[u8; 16]>);
+pub struct Seen(HashSet<[u8; 16]>);
 
 impl Seen {
     /// Takes in what a row introduces.
     ///
     /// # Errors
     /// With the key or the name that another row has.
-    fn take(&mut self, id: &IdentityId, names: &[Name]) -> Result<(), String> {
+    pub fn take(&mut self, id: &IdentityId, names: &[Name]) -> Result<(), String> {
         let all: Vec<String> = core::iter::once(id.to_string()).chain(names.iter().map(ToString::to_string)).collect();
         let marks: Vec<[u8; 16]> = all.iter().map(|text| Journal::mark(&Sha256::digest(text).into())).collect();
         if let Some((text, _)) = all.iter().zip(&marks).find(|(_, mark)| self.0.contains(*mark)) {
@@ -147,6 +154,14 @@ impl Seen {
         self.0.extend(marks);
         Ok(())
     }
+}
+
+/// What became of a row.
+enum Signed {
+    Row(Row, Vec<u8>),
+    /// It is in the log.
+    Before,
+    No(Refused),
 }
 
 /// What signs rows, on a thread of its own.
@@ -187,15 +202,17 @@ impl Bulk {
         let mut answers = Box::pin(batches.map(|batch| submit(node, &domain, batch)).buffer_unordered(AT_ONCE));
 
         let mut report = Report::new(&self.input);
-        let mut outcome = Outcome { published: 0, already: 0, refused: 0, report: None };
+        let mut outcome = Outcome { published: 0, waiting: 0, already: 0, refused: 0, report: None };
         while let Some(answer) = answers.next().await {
-            let (acknowledged, refused, skipped) = answer?;
+            let Answer { acknowledged, waiting, refused, skipped } = answer?;
             journal.acknowledge(&acknowledged)?;
             report.add(&refused)?;
             outcome.published += count(acknowledged.len());
+            outcome.waiting += waiting;
             outcome.refused += count(refused.len());
             outcome.already += skipped;
-            progress(Progress { acknowledged: outcome.already + outcome.published, refused: outcome.refused });
+            let acknowledged = outcome.already + outcome.published + outcome.waiting;
+            progress(Progress { acknowledged, refused: outcome.refused });
         }
         signer.await.map_err(|_| BulkError::Broken)??;
         outcome.report = report.written();
@@ -203,18 +220,26 @@ impl Bulk {
     }
 }
 
-type Answer = (Vec<[u8; 32]>, Vec<Refused>, u64);
+/// What became of a batch.
+struct Answer {
+    /// The digests of the rows that are in the log now.
+    acknowledged: Vec<[u8; 32]>,
+    /// How many are on the node's disk, which brings them to the home by itself. The home may yet refuse them, so the
+    /// journal has none of them: given again, one gets the answer of the home, or keeps its place.
+    waiting: u64,
+    refused: Vec<Refused>,
+    skipped: u64,
+}
 
-/// Submits a batch; the digests of rows that are in the log now, and the rows that are not.
 async fn submit(node: &Node, domain: &DomainName, batch: Batch) -> Result<Answer, NodeError> {
     let mut acknowledged = Vec::with_capacity(batch.rows.len());
-    let mut refused = batch.refused;
+    let (mut refused, mut waiting) = (batch.refused, 0);
     if !batch.bodies.is_empty() {
         let results = submit_patiently(node, domain, batch.bodies).await?.results;
         for (row, result) in batch.rows.into_iter().zip(results) {
             match result {
-                // What waits is on the node's disk: it brings it to the home by itself.
-                SubmissionResult::Receipt(_) | SubmissionResult::Pending(_) => acknowledged.push(row.digest()),
+                SubmissionResult::Receipt(_) => acknowledged.push(row.digest()),
+                SubmissionResult::Pending(_) => waiting += 1,
                 SubmissionResult::Problem(problem) => refused.push(Refused {
                     row: row.number,
                     detail: problem.detail.clone(),
@@ -224,7 +249,7 @@ async fn submit(node: &Node, domain: &DomainName, batch: Batch) -> Result<Answer
             }
         }
     }
-    Ok((acknowledged, refused, batch.skipped))
+    Ok(Answer { acknowledged, waiting, refused, skipped: batch.skipped })
 }
 
 /// Submits once more, and later each time, while the node says that it is busy: a factory's line does not stop for that.
@@ -246,22 +271,21 @@ async fn submit_patiently(
 
 impl Producer {
     /// Signs row after row and hands batches on, until the rows or the takers end.
-    fn run(&self, rows: Rows, sender: &mpsc::Sender<Batch>) -> Result<(), RowError> {
+    fn run(&self, rows: Rows, sender: &mpsc::Sender<Batch>) -> Result<(), BulkError> {
         let (mut batch, mut seen) = (Batch::default(), Seen::default());
         for row in rows {
             let signed = match row {
-                Err(RowError::Row { number, reason }) => Err(Refused::unread(number, reason)),
-                other => self.sign(other?, &mut seen),
+                Err(RowError::Row { number, reason }) => Signed::No(Refused::unread(number, reason)),
+                other => self.sign(other?, &mut seen)?,
             };
-            if batch.is_full(signed.as_ref().ok().and_then(Option::as_ref).map_or(0, |(_, body)| body.len()))
-                && sender.blocking_send(core::mem::take(&mut batch)).is_err()
-            {
+            let bytes = if let Signed::Row(_, body) = &signed { body.len() } else { 0 };
+            if batch.is_full(bytes) && sender.blocking_send(core::mem::take(&mut batch)).is_err() {
                 return Ok(());
             }
             match signed {
-                Ok(Some((row, body))) => batch.push(row, body),
-                Ok(None) => batch.skipped += 1,
-                Err(refused) => batch.refused.push(refused),
+                Signed::Row(row, body) => batch.push(row, body),
+                Signed::Before => batch.skipped += 1,
+                Signed::No(refused) => batch.refused.push(refused),
             }
         }
         // Where nobody takes it any more, whoever did has an error to tell.
@@ -269,25 +293,37 @@ impl Producer {
         Ok(())
     }
 
-    /// The row with its body; nothing for a row that is in the log, whose key and names are not looked at again.
-    fn sign(&self, row: Row, seen: &mut Seen) -> Result<Option<(Row, Vec<u8>)>, Refused> {
+    /// Signs a row. The key and the names of one that is in the log are taken all the same.
+    fn sign(&self, row: Row, seen: &mut Seen) -> Result<Signed, BulkError> {
+        let drafted = self.draft(&row, seen);
         if self.acknowledged.contains(&Journal::mark(&row.digest())) {
-            return Ok(None);
+            return Ok(Signed::Before);
         }
-        match self.body(&row, seen) {
-            Ok(body) => Ok(Some((row, body))),
-            Err(detail) => Err(Refused { row: row.number, detail, problem: None, values: row.values }),
-        }
+        let signed = match drafted {
+            Ok((thing, claims)) => self.body(&row, &thing, &claims)?,
+            Err(detail) => Err(detail),
+        };
+        Ok(match signed {
+            Ok(body) => Signed::Row(row, body),
+            Err(detail) => Signed::No(Refused { row: row.number, detail, problem: None, values: row.values }),
+        })
     }
 
-    fn body(&self, row: &Row, seen: &mut Seen) -> Result<Vec<u8>, String> {
+    fn draft(&self, row: &Row, seen: &mut Seen) -> Result<(Thing, Claims), String> {
         let fields = row.fields(&self.defaults).map_err(|e| e.to_string())?;
         let claims = self.signing.claims(Act::Identity);
         let (thing, claims) = fields.draft(claims, &self.directory).map_err(|e| e.to_string())?;
         seen.take(&thing.id().map_err(|e| e.to_string())?, &claims.names)?;
+        Ok((thing, claims))
+    }
+
+    /// The signed statement, or why it breaks a rule. A key that does not sign ends the run: it is no row's fault.
+    fn body(&self, row: &Row, thing: &Thing, claims: &Claims) -> Result<Result<Vec<u8>, String>, BulkError> {
         let salt = self.salts.of(&row.digest());
-        let signed = self.signing.sign_salted(&thing, &claims, false, self.at, &salt);
-        signed.map_err(|e: SigningError| e.to_string())
+        match self.signing.sign_salted(thing, claims, false, self.at, &salt) {
+            Err(error) if error.is_of_the_key() => Err(BulkError::Signing(error)),
+            signed => Ok(signed.map_err(|error| error.to_string())),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! again, and the log answers with its first receipt.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,8 @@ const KEPT: usize = 16;
 pub struct Journal {
     path: PathBuf,
     file: File,
+    /// Bytes of it that are whole lines.
+    bytes: u64,
     head: Head,
     acknowledged: HashSet<[u8; KEPT]>,
 }
@@ -68,6 +70,12 @@ pub enum JournalError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Another run writes it.
+    #[error("`{path}`: another run publishes this file now", path = path.display())]
+    Busy {
+        /// The file.
+        path: PathBuf,
     },
     /// It is not a journal of this version.
     #[error("`{path}`, line {line}: it is not a journal of this program", path = path.display())]
@@ -145,15 +153,22 @@ impl Journal {
             let line = serde_json::to_string(&head).map_err(|e| failed(io::Error::other(e)))?;
             file::create_private(&path, format!("{line}\n").as_bytes()).map_err(failed)?;
         }
-        let (head, acknowledged) = read(&path)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        // What the other run is writing would be cut off below.
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => JournalError::Busy { path: path.clone() },
+            TryLockError::Error(source) => failed(source),
+        })?;
+        let Lines { head, acknowledged, bytes } = read(&path)?;
         if head.domain != *domain || head.role != *role || head.signer != *signer {
             return Err(JournalError::Other { path, signer: head.signer, role: head.role, domain: head.domain });
         }
         if let Some(theirs) = head.said.as_ref().filter(|theirs| *theirs != said) {
             return Err(JournalError::Said { path, theirs: options(theirs), ours: options(said) });
         }
-        let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
-        Ok(Self { file, head, acknowledged, path })
+        // The next line would stand behind what is left of one that was cut off.
+        file.set_len(bytes).map_err(failed)?;
+        Ok(Self { file, bytes, head, acknowledged, path })
     }
 
     /// The time at which all rows are signed.
@@ -188,7 +203,7 @@ impl Journal {
         mark
     }
 
-    /// Notes that rows are in the log.
+    /// Notes that rows are in the log. What a failing disk took of it is taken back.
     ///
     /// # Errors
     /// When the disk fails.
@@ -200,8 +215,13 @@ impl Journal {
             lines.push('\n');
             self.acknowledged.insert(mark);
         }
-        let written = self.file.write_all(lines.as_bytes());
-        written.map_err(|source| JournalError::File { path: self.path.clone(), source })
+        if let Err(source) = self.file.write_all(lines.as_bytes()) {
+            // If that fails as well, whoever opens it next does it.
+            let _ = self.file.set_len(self.bytes);
+            return Err(JournalError::File { path: self.path.clone(), source });
+        }
+        self.bytes += lines.len() as u64;
+        Ok(())
     }
 }
 
@@ -213,27 +233,37 @@ pub(super) fn with_suffix(input: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn read(path: &Path) -> Result<(Head, HashSet<[u8; KEPT]>), JournalError> {
+/// What stands in a journal.
+struct Lines {
+    head: Head,
+    acknowledged: HashSet<[u8; KEPT]>,
+    bytes: u64,
+}
+
+fn read(path: &Path) -> Result<Lines, JournalError> {
     let failed = |source| JournalError::File { path: path.to_owned(), source };
     let form = |line| JournalError::Form { path: path.to_owned(), line };
-    let mut lines = BufReader::new(File::open(path).map_err(failed)?).lines();
-    let first = lines.next().ok_or_else(|| form(1))?.map_err(failed)?;
-    let head: Head = serde_json::from_str(&first).map_err(|_| form(1))?;
+    let mut file = BufReader::new(File::open(path).map_err(failed)?);
+    let (mut line, mut number, mut bytes) = (Vec::new(), 1, 0);
+    let mut next = || -> Result<Option<(usize, u64, Vec<u8>)>, JournalError> {
+        line.clear();
+        bytes += file.read_until(b'\n', &mut line).map_err(failed)? as u64;
+        number += 1;
+        // The last line may be cut off where the program was: its row is published again.
+        Ok(line.strip_suffix(b"\n").map(|whole| (number - 1, bytes, whole.to_vec())))
+    };
+    let (_, mut whole, first) = next()?.ok_or_else(|| form(1))?;
+    let head: Head = serde_json::from_slice(&first).map_err(|_| form(1))?;
     if head.version != VERSION {
         return Err(form(1));
     }
     let mut acknowledged = HashSet::new();
-    let mut lines = lines.enumerate().peekable();
-    while let Some((number, line)) = lines.next() {
-        let line = line.map_err(failed)?;
-        match HEXLOWER.decode(line.as_bytes()).ok().and_then(|mark| mark.try_into().ok()) {
-            Some(mark) => acknowledged.insert(mark),
-            // The last line may be cut off where the program was: its row is published again.
-            None if lines.peek().is_none() => break,
-            None => return Err(form(number + 2)),
-        };
+    while let Some((number, so_far, line)) = next()? {
+        let mark = HEXLOWER.decode(&line).ok().and_then(|mark| mark.try_into().ok());
+        acknowledged.insert(mark.ok_or_else(|| form(number))?);
+        whole = so_far;
     }
-    Ok((head, acknowledged))
+    Ok(Lines { head, acknowledged, bytes: whole })
 }
 
 #[cfg(test)]
@@ -290,11 +320,31 @@ mod tests {
         open(&input, "d.example", 1).expect("begun").acknowledge(&[[1; 32], [2; 32]]).expect("written");
         let path = Journal::path_of(&input);
         let text = fs::read_to_string(&path).expect("read");
-        fs::write(&path, &text[..text.len() - 5]).expect("cut");
-        assert_eq!(open(&input, "d.example", 1).expect("continued").count(), 1);
+        for cut in [5, 1] {
+            fs::write(&path, &text[..text.len() - cut]).expect("cut");
+            let mut journal = open(&input, "d.example", 1).expect("continued");
+            assert_eq!(journal.count(), 1);
+            journal.acknowledge(&[[2; 32], [3; 32]]).expect("written");
+            drop(journal);
+            assert_eq!(
+                open(&input, "d.example", 1).expect("continued").count(),
+                3,
+                "no line stands behind a part of one"
+            );
+        }
 
         fs::write(&path, format!("{}x\n{}\n", text, "0".repeat(32))).expect("damaged");
         assert!(matches!(open(&input, "d.example", 1), Err(JournalError::Form { line: 4, .. })));
+    }
+
+    #[test]
+    fn serves_one_run_at_a_time() {
+        let directory = tempfile::tempdir().expect("directory");
+        let input = directory.path().join("d.csv");
+        let journal = open(&input, "d.example", 1).expect("begun");
+        assert!(matches!(open(&input, "d.example", 1), Err(JournalError::Busy { .. })));
+        drop(journal);
+        open(&input, "d.example", 1).expect("free");
     }
 
     #[test]
