@@ -364,3 +364,73 @@ impl Report {
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use ics_core::descriptor::{NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput};
+    use ics_core::identity::Fingerprint;
+    use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
+    use ics_core::time::Timestamp;
+
+    use super::*;
+
+    /// Somebody whose key is not here.
+    fn signing() -> Signing {
+        let at = Timestamp::from_seconds(1_795_000_000);
+        let owner = Ed25519Signer::from_seed(&[1; 32], 4, at).expect("a key");
+        let key = owner.public_key();
+        let node = ed25519_dalek::SigningKey::from_bytes(&[2; 32]).verifying_key();
+        let encode = |bytes: &[u8]| data_encoding::BASE64.encode(bytes);
+        let owner = OwnerKey { name: "Acme".to_owned(), fingerprint: key.fingerprint(), key: encode(&key.to_packet()) };
+        let speaks = RoleSpec { signers: BTreeSet::from([key.fingerprint()]), names: BTreeSet::new() };
+        let descriptor = Template::Manufacturer.fill(TemplateInput {
+            domain: "d.example".parse().expect("a domain"),
+            description: String::new(),
+            owners: Owners { threshold: 1, keys: vec![owner] },
+            home: NodeKey { name: "node.example".to_owned(), key: encode(node.as_bytes()) },
+            roles: BTreeMap::from([("manufacturer".parse().expect("a role"), speaks)]),
+            sources: Vec::new(),
+        });
+        let role = "manufacturer".parse().expect("a role");
+        Signing::elsewhere(Fingerprint::V4([7; 20]), PathBuf::new(), role, descriptor.expect("fills"))
+    }
+
+    /// A token that was pulled out does not make refused rows of a million.
+    #[test]
+    fn a_key_that_does_not_sign_ends_the_run_and_refuses_no_row() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let input = directory.path().join("d.csv");
+        // RFC 8410, section 4: an Ed25519 key as SubjectPublicKeyInfo.
+        let prefix = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        let row = |seed: u8| {
+            let key = ed25519_dalek::SigningKey::from_bytes(&[seed; 32]).verifying_key();
+            format!("{}\n", data_encoding::BASE64.encode(&[&prefix[..], key.as_bytes()].concat()))
+        };
+        std::fs::write(&input, format!("spki\n{}", (1..4).map(row).collect::<String>())).expect("written");
+        let producer = Producer {
+            signing: signing(),
+            defaults: Fields::default(),
+            directory: PathBuf::new(),
+            acknowledged: HashSet::new(),
+            salts: Journal::open(
+                &input,
+                (
+                    &"d.example".parse().expect("a domain"),
+                    &"manufacturer".parse().expect("a role"),
+                    &Fingerprint::V4([7; 20]),
+                ),
+                &BTreeMap::new(),
+                Timestamp::from_seconds(1_795_000_000),
+            )
+            .expect("a journal")
+            .salts(),
+            at: Timestamp::from_seconds(1_795_000_000),
+        };
+        let (sender, mut receiver) = mpsc::channel(AHEAD);
+        let ended = producer.run(Rows::open(&input).expect("rows"), &sender);
+        assert!(matches!(ended, Err(BulkError::Signing(SigningError::Elsewhere(_)))), "{ended:?}");
+        assert!(receiver.try_recv().is_err(), "no row is handed on");
+    }
+}
