@@ -1,6 +1,7 @@
 //! Finding the thing that a person names, and what is said of it.
 
-use ics_core::identity::Fingerprint;
+use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::name::Lookup;
 use ics_core::record::{Listed, Record, Standing};
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::{Act, DomainName};
@@ -66,10 +67,23 @@ pub async fn find(node: &Node, domain: &DomainName, query: &str) -> Result<Found
     let inconsistent = |reason: String| LookupError::Inconsistent { query: query.to_owned(), reason };
     let entry = node.entry(&record.domain, index).await?;
     let thing = Thing::of_statement(&entry.body).map_err(|e: ThingError| inconsistent(e.to_string()))?;
-    if thing.id().map_err(|e| inconsistent(e.to_string()))? != record.identity.id {
+    let id = thing.id().map_err(|e| inconsistent(e.to_string()))?;
+    if own.iter().chain(&others).any(|answer| answer.record.identity.id != id) {
         return Err(inconsistent("the entry is about something else".to_owned()));
     }
+    if !may_mean(query, &id) {
+        return Err(inconsistent(format!("it is about {id}")));
+    }
     Ok(Found { thing, own, others })
+}
+
+/// Whether a query can mean an identity. Who names one by its id has named it for good: something else that a node gives
+/// for it is not signed. What a name fits only the node knows.
+fn may_mean(query: &str, id: &IdentityId) -> bool {
+    match query.parse() {
+        Ok(Lookup::Ids(ids)) => ids.contains(id),
+        Ok(Lookup::Name(_)) | Err(_) => true,
+    }
 }
 
 /// What the node says of an id or a name; `None` if it knows nothing of it.

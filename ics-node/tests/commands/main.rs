@@ -6,8 +6,10 @@
     reason = "the helpers of a test are tests as well, which clippy does not see"
 )]
 
+mod between;
 mod debian;
 mod developers;
+mod doubting;
 mod enrolling;
 mod evidence;
 mod factory;

@@ -68,7 +68,7 @@ impl Erase {
         let rules = DescriptorFile::from_body(rules).map_err(malformed)?.descriptor;
         let erasure = match (&begun, self.entry) {
             (Some(file), _) => file.signed.erasure.clone(),
-            (None, Some(index)) => context.wait(async { Ok(node.erasure(&domain, index).await?) })?,
+            (None, Some(index)) => asked_for(index, context.wait(async { Ok(node.erasure(&domain, index).await?) })?)?,
             (None, None) => return Err(Failure::new(Exit::Usage, "no entry is named").hint("--entry INDEX names one")),
         };
         if erasure.domain != domain {
@@ -121,6 +121,17 @@ impl Erase {
             _ => Err(Failure::new(Exit::Refused, "nothing was signed")),
         }
     }
+}
+
+/// The erasure that the node proposes, if it is of the entry that was asked for: what is erased does not come back.
+fn asked_for(index: u64, erasure: Erasure) -> Result<Erasure, Failure> {
+    if erasure.index == Some(index) {
+        return Ok(erasure);
+    }
+    let given = erasure.index.map_or_else(|| "an entry without an index".to_owned(), |given| format!("entry {given}"));
+    let message = format!("the node proposes to erase {given} in the place of entry {index}");
+    Err(Failure::new(Exit::Network, message)
+        .hint("nothing was signed; another node may hold the domain: --node names it"))
 }
 
 fn submit_erasure(context: &Context, node: &Node, domain: &DomainName, file: &ErasureFile) -> Result<Exit, Failure> {

@@ -1,0 +1,64 @@
+//! Somebody between a client and its node, who hands on what he likes.
+
+use std::io::{Read as _, Result, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+
+/// What is handed to the node in the place of a request's head, or else the status of an answer in the node's place.
+pub(crate) type Fate = core::result::Result<String, u16>;
+
+/// Stands before a node and says of each request, by its head, what becomes of it; its own address.
+pub(crate) fn stands_before(node: &str, judge: impl Fn(&str) -> Fate + Send + Sync + 'static) -> String {
+    let node = node.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let shared = Arc::new((node, judge));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let shared = Arc::clone(&shared);
+            // Who hangs up has heard enough.
+            std::thread::spawn(move || serve(stream, &shared.0, &shared.1).unwrap_or_default());
+        }
+    });
+    url
+}
+
+/// One request in each connection.
+fn serve(mut client: TcpStream, node: &str, judge: &impl Fn(&str) -> Fate) -> Result<()> {
+    let Some((head, body)) = request(&mut client)? else { return Ok(()) };
+    match judge(&head) {
+        Ok(head) => {
+            let head = head.replacen("\r\n", "\r\nconnection: close\r\n", 1);
+            let mut server = TcpStream::connect(node)?;
+            server.write_all(&[head.as_bytes(), &body].concat())?;
+            std::io::copy(&mut server, &mut client).map(drop)
+        }
+        Err(status) => {
+            let problem = format!(
+                r#"{{"type":"urn:ics:problem:internal","title":"no","status":{status},"detail":"the node says {status}"}}"#
+            );
+            let length = problem.len();
+            let head = format!("HTTP/1.1 {status} No\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+            client.write_all((head + &problem).as_bytes())
+        }
+    }
+}
+
+/// The head of a request with its empty line, and its body; nothing if nobody asks.
+fn request(client: &mut TcpStream) -> Result<Option<(String, Vec<u8>)>> {
+    let (mut bytes, mut chunk) = (Vec::new(), [0; 16 * 1024]);
+    loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end + 4]).into_owned();
+            let length =
+                head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok());
+            if bytes.len() >= end + 4 + length.unwrap_or(0_usize) {
+                return Ok(Some((head, bytes.split_off(end + 4))));
+            }
+        }
+        match client.read(&mut chunk)? {
+            0 => return Ok(None),
+            read => bytes.extend_from_slice(&chunk[..read]),
+        }
+    }
+}

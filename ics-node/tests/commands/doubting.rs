@@ -1,0 +1,44 @@
+//! Answers that are not those that were asked for.
+
+use crate::between::stands_before;
+use crate::stage::{Stage, spki};
+
+/// Publishes a device; its id, and the index of the statement.
+fn publish(stage: &Stage, number: u64, serial: &str) -> (String, u64) {
+    let published = stage.ok(&["publish", "--spki", &spki(number), "--serial", serial]);
+    (published["id"].as_str().expect("an id").to_owned(), published["index"].as_u64().expect("an index"))
+}
+
+/// Somebody who asks the node for something else than he was asked for.
+fn liar(stage: &Stage, asked: String, other: String) -> String {
+    stands_before(stage.url(), move |head| Ok(head.replacen(&asked, &other, 1)))
+}
+
+#[test]
+fn nothing_is_signed_of_another_thing_than_the_one_that_was_named() {
+    let stage = Stage::started();
+    let ((asked, _), (other, _)) = (publish(&stage, 1, "SN-1"), publish(&stage, 2, "SN-2"));
+    let size = stage.size("serial:SN-1");
+    let liar = liar(&stage, format!("/identities/{asked} "), format!("/identities/{other} "));
+    let ended = stage.run(&["status", "stolen", &asked, "--yes", "--node", &liar]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    assert!(ended.failure().0.contains(&format!("does not fit together: it is about {other}")), "{ended:?}");
+    assert_eq!(stage.size("serial:SN-1"), size, "nothing was submitted");
+    // The name is not the liar's concern, and the way is not barred.
+    let named = stage.run(&["status", "in-use", "serial:SN-1", "--yes", "--node", &liar]);
+    assert_eq!(named.code, 0, "{named:?}");
+    assert_eq!(stage.status("serial:SN-1"), "in-use");
+}
+
+#[test]
+fn no_other_entry_is_erased_than_the_one_that_was_named() {
+    let stage = Stage::started();
+    let ((_, asked), (_, other)) = (publish(&stage, 1, "SN-1"), publish(&stage, 2, "SN-2"));
+    let size = stage.size("serial:SN-1");
+    let liar = liar(&stage, format!("/entries/{asked}/erasure "), format!("/entries/{other}/erasure "));
+    let ended = stage.run(&["erase", "--entry", &asked.to_string(), "--yes", "--node", &liar]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    let expected = format!("proposes to erase entry {other} in the place of entry {asked}");
+    assert!(ended.failure().0.contains(&expected), "{ended:?}");
+    assert_eq!(stage.size("serial:SN-1"), size, "nothing was submitted");
+}
