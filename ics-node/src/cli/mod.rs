@@ -4,6 +4,7 @@ mod commands;
 mod context;
 mod exit;
 mod files;
+mod known;
 mod memory;
 mod output;
 mod progress;

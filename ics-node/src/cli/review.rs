@@ -88,22 +88,18 @@ fn subject_rows(subject: &DraftSubject) -> Vec<(&'static str, String)> {
 }
 
 /// Everything that claims say beyond [`claims_text`].
-fn claims_rows(claims: &Claims) -> Vec<(&'static str, String)> {
+pub(crate) fn claims_rows(claims: &Claims) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     let mut push = |name, text: Option<String>| rows.extend(text.map(|text| (name, clean(&text))));
     push("why", claims.reason.clone());
     claims.names.iter().for_each(|name| push("named", Some(name.to_string())));
-    let about = claims.attributes.iter().map(|(name, value)| format!("{} {value}", attribute(*name)));
-    let about = about.collect::<Vec<_>>().join(", ");
-    push("about", (!about.is_empty()).then_some(about));
+    claims.attributes.iter().for_each(|(name, value)| push("about", Some(format!("{} {value}", attribute(*name)))));
     claims.groups.iter().for_each(|group| push("in group", Some(IdentityId::Group(*group).to_string())));
     push("succeeds", claims.replaces.map(|id| id.to_string()));
-    push("to", claims.grant.as_ref().map(|grant| grant.grantee.to_string()));
     push("software", claims.installed.map(|digest| IdentityId::Software(digest).to_string()));
     let keys = claims.signatures.iter().map(|it| format!("{} key {}", it.form, it.key));
     keys.for_each(|key| push("developer", Some(key)));
     push("from", claims.from.map(when));
-    push("until", claims.until.map(when));
     rows
 }
 

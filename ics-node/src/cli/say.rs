@@ -1,5 +1,7 @@
 //! Saying something of things that are known: choosing them, reviewing what is signed, submitting it.
 
+mod said;
+
 use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -14,21 +16,22 @@ use ics_core::statement::{Claims, Draft};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Role};
 use indicatif::ProgressBar;
-use serde::Serialize;
 use serde_json::json;
 
+pub(crate) use self::said::waits;
+use self::said::{Said, tell};
 use super::context::Context;
 use super::exit::{Exit, Failure};
 use super::output::{card, table};
 use super::progress;
+use super::review::claims_rows;
 use super::words::{clean, counted, short};
-use crate::api::{ListQuery, Pending, Problem, SubmissionResult};
+use crate::api::ListQuery;
 use crate::client::batch::{Head, Item};
 use crate::client::lookup::{self, Found};
 use crate::client::node::Node;
 use crate::client::signing::{Signing, SigningError, random_salt};
 use crate::client::submit;
-use crate::client::thing::called;
 
 /// Look-ups that are under way at once.
 const AT_ONCE: usize = 8;
@@ -85,22 +88,6 @@ pub(crate) struct Saying {
     pub(crate) claims: Claims,
     /// Whether it takes back an identity or an approval.
     pub(crate) ends_vouching: bool,
-}
-
-/// What became of a statement, as JSON.
-#[derive(Serialize)]
-struct Said {
-    id: String,
-    kind: Kind,
-    title: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    index: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    statement: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<Problem>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pending: Option<Pending>,
 }
 
 impl Things {
@@ -179,6 +166,18 @@ pub(crate) async fn say(
     sayings: Vec<Saying>,
     asking: Asking,
 ) -> Result<Exit, Failure> {
+    say_with(context, node, signing, sayings, Vec::new(), asking).await
+}
+
+/// The same, with certificates of others that the log needs along with it.
+pub(crate) async fn say_with(
+    context: &Context,
+    node: &Node,
+    signing: &Signing,
+    sayings: Vec<Saying>,
+    with: Vec<Vec<u8>>,
+    asking: Asking,
+) -> Result<Exit, Failure> {
     for saying in &sayings {
         saying.draft(signing)?;
         check_claims(signing, &saying.claims, context.now())?;
@@ -188,23 +187,40 @@ pub(crate) async fn say(
         return planned(context, &sayings);
     }
     if signing.unsigned().is_some() {
-        return prepare(context, node, signing, sayings, Vec::new()).await;
+        return prepare(context, node, signing, sayings, with).await;
     }
     confirm(asking, &format!("Sign {} and submit it?", counted(sayings.len(), "statement")))?;
+    let mut said = Vec::with_capacity(sayings.len());
+    let ended = say_all(context, node, signing, &sayings, &with, &mut said).await;
+    tell(context, sayings.len(), &said, ended)
+}
+
+/// Signs and submits some at a time; what became of each, as far as it came.
+async fn say_all(
+    context: &Context,
+    node: &Node,
+    signing: &Signing,
+    sayings: &[Saying],
+    with: &[Vec<u8>],
+    said: &mut Vec<Said>,
+) -> Result<(), Failure> {
     submit::introduce(node, signing.domain(), signing.certificate_bytes()).await?;
     let bar = progress::bar(context, sayings.len(), "signing");
-    let mut said: Vec<Said> = Vec::with_capacity(sayings.len());
     // What a token has signed slowly is not lost when the next thing goes wrong.
     for some in sayings.chunks(AT_A_TIME) {
         let drafts = some.iter().map(|saying| saying.draft(signing)).collect::<Result<Vec<_>, _>>()?;
         let bodies = sign_all(signing, drafts, context.now(), bar.clone()).await?;
-        let results = submit::submit(node, signing.domain(), bodies).await?;
-        said.extend(some.iter().zip(results).map(|(saying, result)| Said::new(saying, result)));
+        let mut results = Vec::with_capacity(bodies.len());
+        let submitted = submit::submit_into(node, signing.domain(), bodies, &mut results).await;
+        said.extend(some.iter().zip(results).map(|(saying, result)| Said::new(&saying.found.thing, result)));
+        submitted?;
     }
     bar.finish_and_clear();
-    let refused = said.iter().filter(|said| said.problem.is_some()).count();
-    context.output.result(&said, || said_text(&said))?;
-    Ok(if refused == 0 { Exit::Ok } else { Exit::Refused })
+    // A log takes a certificate of somebody else once a statement gives him a role.
+    for certificate in with.iter().filter(|_| !said.iter().any(Said::is_refused)) {
+        submit::introduce(node, signing.domain(), certificate).await?;
+    }
+    Ok(())
 }
 
 /// Refuses at once what would be signed for nothing: it would have no effect, or no rule could let it in.
@@ -229,7 +245,10 @@ pub(crate) fn check_claims(signing: &Signing, claims: &Claims, now: Timestamp) -
 fn planned(context: &Context, sayings: &[Saying]) -> Result<Exit, Failure> {
     let plan = |saying: &Saying| {
         let id = saying.found.thing.id().map(|id| id.to_string()).unwrap_or_default();
-        json!({ "id": id, "kind": saying.found.thing.kind(), "says": claims_text(&saying.claims) })
+        let (thing, claims) = (&saying.found.thing, &saying.claims);
+        json!({
+            "id": id, "kind": thing.kind(), "title": thing.title(), "says": claims_text(claims), "statement": claims,
+        })
     };
     let plans: Vec<_> = sayings.iter().map(plan).collect();
     let text = || format!("{} would be signed; nothing was", counted(sayings.len(), "statement"));
@@ -257,7 +276,7 @@ pub(crate) async fn sign_all(
 
 /// Writes what is to be signed into a file for another machine, with the statements that it replaces, and certificates
 /// that the log needs along with it.
-pub(crate) async fn prepare(
+async fn prepare(
     context: &Context,
     node: &Node,
     signing: &Signing,
@@ -333,13 +352,31 @@ pub(crate) fn confirm(asking: Asking, question: &str) -> Result<(), Failure> {
 }
 
 fn review(signing: &Signing, sayings: &[Saying]) -> String {
-    let rows: Vec<Vec<String>> = sayings.iter().take(LISTED).map(review_row).collect();
-    let mut text = table(&["of", "id", "now", "will be said"], &rows);
-    if let Some(more) = sayings.len().checked_sub(LISTED).filter(|more| *more > 0) {
+    // What introduces a thing is always shown: who has asked for its names and attributes may be a stranger.
+    let is_shown = |(place, it): &(usize, &Saying)| *place < LISTED || it.claims.act == Act::Identity;
+    let shown: Vec<&Saying> = sayings.iter().enumerate().filter(is_shown).map(|(_, saying)| saying).collect();
+    let mut text = review_table(&shown);
+    if let Some(more) = sayings.len().checked_sub(shown.len()).filter(|more| *more > 0) {
         text.push_str(&format!("\n… and {more} more"));
     }
     let signer = signing.fingerprint();
     format!("{text}\nsigned by {signer} as {} in {}", style(&signing.role).bold(), signing.domain())
+}
+
+/// A line for each thing, and below it all that will be said beyond that, each in a line of its own: a value that
+/// somebody else chose cannot look like another one.
+fn review_table(sayings: &[&Saying]) -> String {
+    let rows: Vec<Vec<String>> = sayings.iter().map(|saying| review_row(saying)).collect();
+    let table = table(&["of", "id", "now", "will be said"], &rows);
+    let mut lines = table.lines();
+    let mut text = lines.next().unwrap_or_default().to_owned();
+    for (line, saying) in lines.zip(sayings) {
+        text.push_str(&format!("\n{line}"));
+        for (name, value) in claims_rows(&saying.claims) {
+            text.push_str(&format!("\n    {}  {value}", style(name).dim()));
+        }
+    }
+    text
 }
 
 fn review_row(saying: &Saying) -> Vec<String> {
@@ -347,7 +384,7 @@ fn review_row(saying: &Saying) -> Vec<String> {
     let id = thing.id().map(|id| id.to_string()).unwrap_or_default();
     let record = saying.found.own.as_ref().map(|answer| &answer.record);
     let now = record.map_or_else(|| "not known here".to_owned(), status_text);
-    vec![clean(&thing.called()), short(&id), now, claims_text(&saying.claims)]
+    vec![clean(&thing.called()), short(&id), now, clean(&claims_text(&saying.claims))]
 }
 
 /// The status of a record in a word or two.
@@ -376,88 +413,35 @@ pub(crate) fn claims_text(claims: &Claims) -> String {
     text
 }
 
-/// Says of one thing that it waits for the home of its domain: it is in the node's hands.
-pub(crate) fn waits(context: &Context, what: &str, pending: &Pending) -> Result<Exit, Failure> {
-    context.output.result(&json!({ "pending": pending }), || pending_text(what, pending))?;
-    Ok(Exit::Ok)
-}
-
-fn pending_text(what: &str, pending: &Pending) -> String {
-    let why = pending.why.as_ref().map(|why| format!("\n  {}", clean(why))).unwrap_or_default();
-    format!("{} {}  waits in this node for the home of the domain: `ics outbox`{why}", style("…").yellow(), clean(what))
-}
-
-fn said_text(said: &[Said]) -> String {
-    let line = |said: &Said| match (&said.problem, said.index) {
-        (Some(problem), _) => {
-            let hint = problem.hint.as_ref().map(|hint| format!("\n  {}", clean(hint))).unwrap_or_default();
-            format!("{} {}: {}{hint}", style("✗").red(), clean(&called(said.kind, &said.title)), clean(&problem.detail))
-        }
-        (None, Some(index)) => {
-            format!("{} {}  entry {index}", style("✓").green(), clean(&called(said.kind, &said.title)))
-        }
-        (None, None) => said
-            .pending
-            .as_ref()
-            .map(|pending| pending_text(&called(said.kind, &said.title), pending))
-            .unwrap_or_default(),
-    };
-    said.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
 impl Saying {
     fn draft(&self, signing: &Signing) -> Result<Draft, SigningError> {
         signing.draft(self.found.thing.clone(), self.claims.clone(), self.ends_vouching)
     }
 }
 
-impl Said {
-    fn new(saying: &Saying, result: SubmissionResult) -> Self {
-        let thing = &saying.found.thing;
-        let mut pending = None;
-        let (index, statement, problem) = match result {
-            SubmissionResult::Receipt(receipt) => (Some(receipt.index), Some(receipt.id.to_string()), None),
-            SubmissionResult::Problem(problem) => (None, None, Some(problem)),
-            SubmissionResult::Pending(waits) => {
-                pending = Some(waits);
-                (None, None, None)
-            }
-        };
-        Self {
-            id: thing.id().map(|id| id.to_string()).unwrap_or_default(),
-            kind: thing.kind(),
-            title: thing.title(),
-            index,
-            statement,
-            problem,
-            pending,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use ics_core::statement::{Group, Subject};
+
     use super::*;
+    use crate::client::thing::Thing;
 
     #[test]
-    fn what_others_wrote_does_not_move_the_cursor() {
-        let said = Said {
-            id: "00".repeat(20),
-            kind: Kind::Device,
-            title: "SN-1\u{1b}[2J".to_owned(),
-            index: None,
-            statement: None,
-            problem: Some(Problem {
-                kind: "urn:ics:problem:refused".to_owned(),
-                title: "refused".to_owned(),
-                status: 422,
-                detail: "no\u{202e}\rway".to_owned(),
-                hint: Some("\u{7}ask".to_owned()),
-            }),
-            pending: None,
-        };
-        let text = said_text(&[said]);
+    fn all_that_will_be_said_is_reviewed() {
+        let domain = "d.example".parse().expect("a domain");
+        let mut claims = Claims::new(Act::Status, "manufacturer".parse().expect("a role"), domain);
+        claims.status = Some("suspended".parse().expect("a status"));
+        claims.reason = Some("hot\u{1b}[2J\n    until  never".to_owned());
+        claims.from = Some(Timestamp::from_seconds(1_795_162_200));
+        let group = Group { kind: Kind::Group, name: "Lot 11".to_owned(), attributes: Default::default() };
+        let found = Found { thing: Thing::Document(Subject::Group(group)), own: None, others: Vec::new() };
+        let saying = Saying { found, claims, ends_vouching: false };
+        let text = review_table(&[&saying]);
         let text = console::strip_ansi_codes(&text);
-        assert_eq!(text, "✗ device SN-1\u{fffd}[2J: no\u{fffd}\u{fffd}way\n  \u{fffd}ask");
+        let lines: Vec<&str> = text.lines().collect();
+        let [_, of, why, from] = lines.as_slice() else { panic!("{text}") };
+        assert!(of.starts_with("group Lot 11") && of.ends_with("not known here  status suspended"), "{of}");
+        assert_eq!(*why, "    why  hot\u{fffd}[2J\u{fffd}    until  never");
+        assert_eq!(*from, "    from  2026-11-20 08:10:00 UTC");
     }
 }

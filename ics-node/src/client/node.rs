@@ -137,7 +137,13 @@ impl Node {
     /// See [`Node::info`]; refusals of single statements are results.
     pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Answer<SubmissionResults> {
         let submission = Submission { statements: bodies.into_iter().map(Base64).collect() };
-        self.post(&["domains", domain.as_str(), "statements"], &submission).await
+        let answer: SubmissionResults = self.post(&["domains", domain.as_str(), "statements"], &submission).await?;
+        let (asked, given) = (submission.statements.len(), answer.results.len());
+        if asked == given {
+            Ok(answer)
+        } else {
+            Err(self.not_understood(format!("{given} results for {asked} statements")))
+        }
     }
 
     /// What every domain of the node says of an identity.

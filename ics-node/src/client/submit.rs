@@ -1,10 +1,15 @@
 //! Submitting bodies in batches that a node takes.
 
+use std::time::Duration;
+
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 
 use super::node::{Node, NodeError};
-use crate::api::{Problem, SubmissionResult};
+use crate::api::{Problem, SubmissionResult, SubmissionResults};
+
+/// Seconds of waiting for a node that is busy, one after the other.
+const PAUSES: [u64; 5] = [1, 2, 4, 8, 15];
 
 /// Cuts bodies, in their order, into batches of [`limits::BATCH_STATEMENTS`] and [`limits::BATCH_BYTES`] at most.
 #[must_use]
@@ -34,10 +39,45 @@ pub async fn submit(
     bodies: Vec<Vec<u8>>,
 ) -> Result<Vec<SubmissionResult>, NodeError> {
     let mut results = Vec::with_capacity(bodies.len());
-    for batch in batches(bodies) {
-        results.extend(node.submit(domain, batch).await?.results);
-    }
+    submit_into(node, domain, bodies, &mut results).await?;
     Ok(results)
+}
+
+/// The same for whoever has something to tell when it ends early: results are there as far as they came.
+///
+/// # Errors
+/// See [`submit`].
+pub async fn submit_into(
+    node: &Node,
+    domain: &DomainName,
+    bodies: Vec<Vec<u8>>,
+    results: &mut Vec<SubmissionResult>,
+) -> Result<(), NodeError> {
+    for batch in batches(bodies) {
+        results.extend(submit_patiently(node, domain, batch).await?.results);
+    }
+    Ok(())
+}
+
+/// Submits a batch once more, and later each time, while the node says that it is busy: a factory's line does not stop for
+/// that, and a list is not said by half.
+///
+/// # Errors
+/// See [`submit`].
+pub async fn submit_patiently(
+    node: &Node,
+    domain: &DomainName,
+    bodies: Vec<Vec<u8>>,
+) -> Result<SubmissionResults, NodeError> {
+    for seconds in PAUSES {
+        match node.submit(domain, bodies.clone()).await {
+            Err(NodeError::Problem(problem)) if matches!(problem.status, 429 | 503) => {
+                tokio::time::sleep(Duration::from_secs(seconds)).await;
+            }
+            other => return other,
+        }
+    }
+    node.submit(domain, bodies).await
 }
 
 /// Makes sure that the log holds a signer's certificate: a statement whose signer is unknown is refused. A certificate
@@ -46,7 +86,7 @@ pub async fn submit(
 /// # Errors
 /// When the node cannot be reached, or refuses the certificate.
 pub async fn introduce(node: &Node, domain: &DomainName, certificate: &[u8]) -> Result<(), NodeError> {
-    let results = node.submit(domain, vec![certificate.to_vec()]).await?.results;
+    let results = submit_patiently(node, domain, vec![certificate.to_vec()]).await?.results;
     match results.into_iter().next() {
         Some(SubmissionResult::Problem(problem)) => Err(NodeError::Problem(Box::new(signer_refused(problem)))),
         _ => Ok(()),

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Result, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What is handed to the node in the place of a request's head, or else the status of an answer in the node's place.
 pub(crate) type Fate = core::result::Result<String, u16>;
@@ -21,6 +22,17 @@ pub(crate) fn stands_before(node: &str, judge: impl Fn(&str) -> Fate + Send + Sy
         }
     });
     url
+}
+
+/// The same for submissions, one after the other: handed on where 200 stands, else answered with what stands there. Those
+/// after the last are handed on.
+pub(crate) fn answers_submissions(node: &str, fates: &'static [u16]) -> String {
+    let count = AtomicUsize::new(0);
+    stands_before(node, move |head| {
+        let is_submission = head.starts_with("POST ") && head.contains("/statements ");
+        let fate = if is_submission { fates.get(count.fetch_add(1, Ordering::SeqCst)) } else { None };
+        fate.filter(|status| **status != 200).map_or_else(|| Ok(head.to_owned()), |status| Err(*status))
+    })
 }
 
 /// One request in each connection.

@@ -34,6 +34,34 @@ fn a_device_asks_and_an_operator_introduces_it() {
 }
 
 #[test]
+fn what_devices_ask_for_is_shown_and_nobody_gets_the_name_of_another() {
+    let stage = Stage::started();
+    let (first, second) = (request(&stage, "device", "SN-42"), request(&stage, "other", "SN-42"));
+    let both = stage.run(&["enroll", "approve", "--all", "--dry-run"]);
+    assert_eq!(both.code, 1, "{both:?}");
+    assert!(both.failure().0.starts_with("`serial:SN-42` is asked for by two things: "), "{both:?}");
+
+    let planned = stage.ok(&["enroll", "approve", &first, "--dry-run"]);
+    assert!(planned[0]["statement"].to_string().contains("serial:SN-42"), "{planned}");
+    let shown = stage.for_people("home", &["enroll", "approve", &first, "--dry-run"]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    for expected in ["named  serial:SN-42", "about  model P7"] {
+        assert!(shown.stderr.contains(expected), "`{expected}` is not in\n{}", shown.stderr);
+    }
+    stage.ok(&["enroll", "approve", &first, "--yes"]);
+    let size = stage.size("serial:SN-42");
+    let refused = stage.run(&["enroll", "approve", &second, "--yes"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(
+        refused.failure().0.starts_with("`serial:SN-42` is the name of another thing: device SN-42"),
+        "{refused:?}"
+    );
+    assert_eq!(stage.size("serial:SN-42"), size, "nothing was submitted");
+    stage.ok(&["enroll", "approve", &second, "--again", "--yes"]);
+    assert_eq!(stage.run_in("other", &["enroll", "state", "--domain", DOMAIN]).code, 0);
+}
+
+#[test]
 fn a_request_is_refused() {
     let stage = Stage::started();
     let id = request(&stage, "device", "SN-43");

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::between::answers_submissions;
 use crate::stage::{DOMAIN, Ended, Stage, spki};
 
 /// A node whose machine has no signing key: that is in the home directory `vault`, which never talks to it.
@@ -180,6 +181,25 @@ fn a_batch_is_signed_once_by_its_signer_and_as_it_was_written() {
     let (code, message) = split.refused_online(&["submit", "twice.ics"]);
     assert!(code == 1 && message.contains("was signed twice"), "{message}");
     assert_eq!(split.stage.size("serial:SN-1"), size);
+}
+
+#[test]
+fn a_batch_that_may_be_in_the_log_in_part_is_not_submitted_in_another_form() {
+    let split = Split::new();
+    split.whole("one.ics", &["publish", "--spki", &spki(1), "--serial", "SN-1"]);
+    split.online(&["approve", "serial:SN-1", "--unsigned", "approve.ics"]);
+    split.sign("approve.ics");
+    let again = split.offline(&["sign", "approve.ics", "--yes", "--again", "--output", "twice.ics"]);
+    assert_eq!(again.code, 0, "{again:?}");
+    let size = split.stage.size("serial:SN-1");
+    // The signer's certificate is taken, and then the node fails.
+    let url = answers_submissions(split.stage.url(), &[200, 500]);
+    let failed = split.stage.run(&["submit", "approve.signed.ics", "--node", &url]);
+    assert_eq!((failed.code, failed.failure().0.as_str()), (4, "the node says 500"), "{failed:?}");
+    let (code, message) = split.refused_online(&["submit", "twice.ics"]);
+    assert!(code == 1 && message.contains("was signed twice"), "{message}");
+    split.online(&["submit", "approve.signed.ics"]);
+    assert_eq!(split.stage.size("serial:SN-1"), size + 1);
 }
 
 #[test]

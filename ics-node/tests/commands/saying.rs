@@ -1,5 +1,6 @@
 //! Publishing, approving, statuses, labels, grants, withdrawals.
 
+use crate::between::answers_submissions;
 use crate::stage::{Stage, spki};
 
 const EARLIER: &str = "2029-01-01T00:00:00Z";
@@ -110,6 +111,54 @@ fn a_role_is_granted_and_used() {
         stage.run(&["status", "in-use", "serial:SN-1", "--signer", "buyer", "--role", "owner", "--lift", "--yes"]);
     assert_eq!(lifted.code, 0, "{lifted:?}");
     assert_eq!(stage.status("serial:SN-1"), "in-use");
+}
+
+#[test]
+fn a_grant_that_is_only_shown_brings_nothing_into_the_log() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
+    let size = stage.size("serial:SN-1");
+    let grant = ["grant", "owner", "--to", "buyer", "serial:SN-1"];
+    let planned = stage.ok(&[&grant[..], &["--dry-run"]].concat());
+    assert!(planned[0]["says"].as_str().is_some_and(|says| says.starts_with("grant owner to ")), "{planned}");
+    assert_eq!(stage.ok(&[&grant[..], &["--dry-run", "--unsigned", "grant.ics"]].concat()), planned);
+
+    // What is to be signed elsewhere is checked as well.
+    let over = stage.run(&[&grant[..], &["--until", "2020-01-01T00:00:00Z", "--unsigned", "grant.ics"]].concat());
+    assert_eq!((over.code, over.failure().0.starts_with("it would have ended before")), (2, true), "{over:?}");
+    let role = stage.run(&["grant", "onwer", "--to", "buyer", "serial:SN-1", "--unsigned", "grant.ics"]);
+    assert_eq!((role.code, role.failure().0.ends_with("has no role `onwer`")), (1, true), "{role:?}");
+    assert!(!stage.path("grant.ics").exists(), "nothing was written");
+    assert_eq!(stage.size("serial:SN-1"), size, "and nothing submitted, the buyer's certificate neither");
+    stage.ok(&[&grant[..], &["--unsigned", "grant.ics"]].concat());
+    assert!(stage.path("grant.ics").exists());
+}
+
+#[test]
+fn what_is_in_the_log_when_something_goes_wrong_is_told() {
+    let stage = Stage::started();
+    let rows = (0..201).map(|number| format!("{},SN-{number}\n", spki(number))).collect::<String>();
+    let list = stage.write("devices.csv", format!("spki,serial\n{rows}"));
+    assert_eq!(stage.ok(&["publish", "--from", &list, "--model", "P7"])["published"], 201);
+    let size = stage.size("serial:SN-0");
+    // The signer's certificate, a node that is busy for a moment, the first two hundred, and an end.
+    let url = answers_submissions(stage.url(), &[200, 503, 200, 500]);
+    let ended = stage.run(&["approve", "--model", "P7", "--yes", "--node", &url]);
+    assert_eq!((ended.code, ended.failure().0.as_str()), (4, "the node says 500"), "{ended:?}");
+    assert!(
+        ended.failure().1.starts_with("200 of 201 statements are answered, as listed; of the other 1 "),
+        "{ended:?}"
+    );
+    let said = ended.json();
+    let said = said.as_array().expect("those that are in the log");
+    assert!(said.iter().all(|it| it["id"].is_string() && it["statement"].is_string() && it["index"].is_u64()));
+    assert_eq!((said.len(), stage.size("serial:SN-0")), (200, size + 200));
+
+    // Where nothing was said, there is nothing to list.
+    let url = answers_submissions(stage.url(), &[200, 500]);
+    let ended = stage.run(&["approve", "serial:SN-0", "--yes", "--node", &url]);
+    assert_eq!((ended.code, ended.stdout.as_str(), ended.failure().0.as_str()), (4, "", "the node says 500"));
 }
 
 #[test]

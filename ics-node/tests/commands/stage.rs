@@ -180,11 +180,16 @@ impl Stage {
 
     /// What such a command prints for people.
     pub(crate) fn words_alone(&self, home: &str, words: &[&str]) -> String {
-        let mut command = Command::new(ICS);
-        command.env_clear().env("ICS_HOME", self.path(home)).env("NO_COLOR", "1").current_dir(self.directory.path());
-        let ended = Ended::new(command.args(words).stdin(Stdio::null()).output().expect("run"));
+        let ended = self.for_people(home, words);
         assert_eq!(ended.code, 0, "{words:?}: {ended:?}");
         ended.stdout
+    }
+
+    /// Runs a command in a home directory as people do, who read all that it prints.
+    pub(crate) fn for_people(&self, home: &str, words: &[&str]) -> Ended {
+        let mut command = Command::new(ICS);
+        command.env_clear().env("ICS_HOME", self.path(home)).env("NO_COLOR", "1").current_dir(self.directory.path());
+        Ended::new(command.args(words).stdin(Stdio::null()).output().expect("run"))
     }
 
     /// Runs a command that must succeed; what it printed.

@@ -10,12 +10,13 @@ use clap::{Args, Subcommand};
 use console::style;
 use ics_core::identity::{Fingerprint, Kind};
 use ics_core::name::Name;
-use ics_core::vocabulary::{Act, Attribute};
+use ics_core::vocabulary::{Act, Attribute, DomainName, WordError};
 
 use super::key_value;
 use crate::api::{Enrolment, EnrolmentRequest};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::known::refuse_known;
 use crate::cli::output::{card, table};
 use crate::cli::say::{self, Asking, Saying};
 use crate::cli::session::{InDomain, SignAs};
@@ -24,6 +25,10 @@ use crate::client::lookup::Found;
 use crate::client::publish::Fields;
 use crate::client::signing::Signing;
 use crate::keys::{Algorithm, KeyError, KeyName, KeyVersion, PASSPHRASE_FILE, Passphrase, StoredKey, file};
+
+/// What to do about a request for what another thing has.
+const KNOWN: &str =
+    "nothing was signed; `ics enroll refuse` refuses a request, and --again introduces the things all the same";
 
 /// Commands about things that make their key at set-up time.
 #[derive(Debug, Subcommand)]
@@ -118,6 +123,9 @@ pub(crate) struct Approve {
     /// All that wait.
     #[arg(long)]
     all: bool,
+    /// Introduce them although they were introduced before, or although one of their names is another thing's.
+    #[arg(long)]
+    again: bool,
     #[command(flatten)]
     sign: SignAs,
     #[command(flatten)]
@@ -260,42 +268,79 @@ impl Approve {
         let node = context.node(&config)?;
         context.wait(async {
             let domain = self.sign.domain(&config)?;
-            let mut waiting = node.enrolments(&domain).await?.items;
-            if !self.all {
-                let wanted: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
-                if let Some(missing) = wanted.iter().find(|id| !waiting.iter().any(|it| it.id == **id)) {
-                    return Err(Failure::new(Exit::NotFound, format!("no request of `{missing}` waits in {domain}"))
-                        .hint("`ics enroll list` shows those that wait"));
-                }
-                waiting.retain(|it| wanted.contains(&it.id));
-            }
+            let waiting = self.meant(node.enrolments(&domain).await?.items, &domain)?;
             if waiting.is_empty() {
                 context.output.result(&waiting, || format!("nobody waits to be introduced into {domain}"))?;
                 return Ok(Exit::Ok);
             }
             let signing = self.sign.open(context, &config, &node).await?;
             let sayings = waiting.iter().map(|it| introduction(&signing, it)).collect::<Result<Vec<_>, _>>()?;
+            if !self.again {
+                refuse_shared_names(&sayings)?;
+                for saying in &sayings {
+                    refuse_known(&node, &signing, &saying.found.thing, &saying.claims, KNOWN).await?;
+                }
+            }
             say::say(context, &node, &signing, sayings, self.asking).await
         })
     }
+
+    /// Of the requests that wait those that are to be approved.
+    fn meant(&self, mut waiting: Vec<Enrolment>, domain: &DomainName) -> Result<Vec<Enrolment>, Failure> {
+        if self.all {
+            return Ok(waiting);
+        }
+        let wanted: Vec<String> = self.keys.iter().map(ToString::to_string).collect();
+        if let Some(missing) = wanted.iter().find(|id| !waiting.iter().any(|it| it.id == **id)) {
+            return Err(Failure::new(Exit::NotFound, format!("no request of `{missing}` waits in {domain}"))
+                .hint("`ics enroll list` shows those that wait"));
+        }
+        waiting.retain(|it| wanted.contains(&it.id));
+        Ok(waiting)
+    }
+}
+
+/// Refuses names that two of the requests ask for: the node knows neither thing yet.
+fn refuse_shared_names(sayings: &[Saying]) -> Result<(), Failure> {
+    let mut seen = BTreeMap::new();
+    for saying in sayings {
+        let id = saying.found.thing.id().map_err(|e| Failure::new(Exit::Internal, e))?;
+        for name in &saying.claims.names {
+            let other = seen.insert(name.to_string(), id).filter(|other| *other != id);
+            if let Some(other) = other {
+                let message = format!("`{name}` is asked for by two things: {other} and {id}");
+                return Err(Failure::new(Exit::Refused, message).hint(KNOWN));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The statement that introduces a device as it asked, with its own signature in it.
 fn introduction(signing: &Signing, enrolment: &Enrolment) -> Result<Saying, Failure> {
-    let request = &enrolment.request;
-    let mut fields =
-        Fields { kind: Some(request.kind), spki: Some(armored(&request.certificate)?), ..Fields::default() };
-    for name in &request.names {
-        let (scheme, value) = name.split_once(':').unwrap_or(("", name));
-        fields.add_name(scheme, value)?;
-    }
-    request.attributes.iter().try_for_each(|(column, value)| fields.set(column, value))?;
+    let fields = Fields { spki: Some(armored(&enrolment.request.certificate)?), ..asked(enrolment)? };
     let (thing, claims) = fields.draft(signing.claims(Act::Identity), Path::new(""))?;
     if thing.id().map(|id| id.to_string()).as_ref() != Ok(&enrolment.id) {
         let message = format!("the node gave the certificate of another key for `{}`", enrolment.id);
         return Err(Failure::new(Exit::Network, message));
     }
     Ok(Saying { found: Found { thing, own: None, others: Vec::new() }, claims, ends_vouching: false })
+}
+
+/// What a device asks for: names and attributes, and nothing else. What it succeeds, say, or its groups are not its own
+/// to say.
+fn asked(enrolment: &Enrolment) -> Result<Fields, Failure> {
+    let request = &enrolment.request;
+    let mut fields = Fields { kind: Some(request.kind), ..Fields::default() };
+    for name in &request.names {
+        let (scheme, value) = name.split_once(':').unwrap_or(("", name));
+        fields.add_name(scheme, value)?;
+    }
+    for (name, value) in &request.attributes {
+        let malformed = |e: WordError| Failure::new(Exit::Network, format!("the request of `{}`: {e}", enrolment.id));
+        fields.set(name.parse::<Attribute>().map_err(malformed)?.as_str(), value)?;
+    }
+    Ok(fields)
 }
 
 /// A certificate in base64, as armor.
@@ -338,4 +383,33 @@ fn show(context: &Context, enrolment: &Enrolment) -> Result<(), Failure> {
 
 fn about(attributes: &BTreeMap<String, String>) -> String {
     attributes.iter().map(|(attribute, value)| clean(&format!("{attribute} {value}"))).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(attribute: &str, value: &str) -> Result<Fields, Failure> {
+        let request = json!({
+            "certificate": "", "kind": "device", "names": ["serial:SN-1"], "attributes": { attribute: value },
+        });
+        let enrolment = json!({
+            "number": 1, "id": "ab", "state": "waiting", "received_at": "2026-11-20T08:10:00Z", "request": request,
+        });
+        asked(&serde_json::from_value(enrolment).expect("a request"))
+    }
+
+    #[test]
+    fn a_device_asks_for_names_and_attributes_only() {
+        let good = fields("model", "P7").expect("an attribute");
+        assert_eq!((good.names.len(), good.attributes.get(&Attribute::Model)), (1, Some(&"P7".to_owned())));
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let columns = [("replaces", "0".repeat(40)), ("group", digest), ("until", "2030-01-01T00:00:00Z".to_owned())];
+        for (column, value) in columns {
+            let refused = fields(column, &value).expect_err("no attribute");
+            assert_eq!(refused.exit(), Exit::Network, "{column}");
+        }
+    }
 }

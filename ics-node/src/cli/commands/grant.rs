@@ -13,7 +13,6 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
 use crate::client::lookup::Found;
-use crate::client::submit;
 
 /// What `ics grant` takes.
 #[derive(Debug, Args)]
@@ -71,16 +70,9 @@ impl Grant {
                 }
                 Saying { found, claims, ends_vouching: false }
             };
-            let sayings: Vec<Saying> = found.into_iter().map(saying).collect();
-            if signing.unsigned().is_some() {
-                return say::prepare(context, &node, &signing, sayings, grantee_certificate.into_iter().collect())
-                    .await;
-            }
-            let exit = say::say(context, &node, &signing, sayings, self.asking).await?;
-            if let Some(certificate) = grantee_certificate.filter(|_| exit == Exit::Ok) {
-                submit::introduce(&node, signing.domain(), &certificate).await?;
-            }
-            Ok(exit)
+            let sayings = found.into_iter().map(saying).collect();
+            let with = grantee_certificate.into_iter().collect();
+            say::say_with(context, &node, &signing, sayings, with, self.asking).await
         })
     }
 }

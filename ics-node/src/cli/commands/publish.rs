@@ -15,17 +15,16 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::key_value;
-use crate::api::{RecordAnswer, SubmissionResult};
+use crate::api::SubmissionResult;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
+use crate::cli::known::refuse_known;
 use crate::cli::progress;
 use crate::cli::say;
 use crate::cli::session::SignAs;
-use crate::cli::words::clean;
 use crate::client::batch::Item;
 use crate::client::deb::Control;
-use crate::client::lookup;
 use crate::client::node::Node;
 use crate::client::publish::{
     Bulk, BulkError, FieldError, Fields, Journal, JournalError, Outcome, RowError, Rows, Seen,
@@ -33,10 +32,12 @@ use crate::client::publish::{
 use crate::client::signature;
 use crate::client::signing::{Signing, SigningError};
 use crate::client::submit;
-use crate::client::thing::{Thing, called, sha256};
+use crate::client::thing::{Thing, sha256};
 
 /// Bytes of a file with the keys of developers: all authorities of a system fit.
 const KEY_BYTES: usize = 4 << 20;
+/// What to do about a thing that is known.
+const KNOWN: &str = "nothing was signed; --again publishes it all the same";
 
 /// What `ics publish` takes.
 #[derive(Debug, Args)]
@@ -240,7 +241,7 @@ impl Publish {
             let (thing, claims) = self.one(context, &signing, fields)?;
             say::check_claims(&signing, &claims, context.now())?;
             if !again {
-                refuse_known(&node, &signing, &thing, &claims).await?;
+                refuse_known(&node, &signing, &thing, &claims, KNOWN).await?;
             }
             publish_one(context, &node, &signing, thing, claims).await
         })
@@ -323,32 +324,6 @@ fn named(path: &Path, name: Option<String>, version: Option<String>) -> Result<(
         }
         _ => Err(Failure::new(Exit::Usage, "software needs a name and a version").hint("give --name and --version")),
     }
-}
-
-/// Refuses what was most likely not meant: to introduce a thing twice, or under a name that another has. Who asks for such
-/// a name finds neither.
-async fn refuse_known(node: &Node, signing: &Signing, thing: &Thing, claims: &Claims) -> Result<(), Failure> {
-    let id = thing.id().map_err(|e| Failure::new(Exit::Internal, e))?.to_string();
-    let own = |it: &&RecordAnswer| it.record.domain == *signing.domain();
-    let refused =
-        |what: String| Failure::new(Exit::Refused, what).hint("nothing was signed; --again publishes it all the same");
-    if let Some(view) = lookup::known(node, &id).await?
-        && let Some(answer) = view.records.iter().find(own)
-        && let Some(said) =
-            lookup::standing(&answer.record, Act::Identity).find(|it| it.by.signer == signing.fingerprint())
-    {
-        let called = clean(&called(answer.record.identity.kind, &answer.record.title));
-        return Err(refused(format!("it is published already: {called}, entry {}", said.by.index)));
-    }
-    for name in &claims.names {
-        let view = lookup::known(node, &name.to_string()).await?;
-        let records = view.iter().flat_map(|view| &view.records).filter(own).map(|answer| &answer.record);
-        if let Some(other) = records.into_iter().find(|record| record.identity.id.to_string() != id) {
-            let called = clean(&called(other.identity.kind, &other.title));
-            return Err(refused(format!("`{name}` is the name of another thing: {called}, {}", other.identity.id)));
-        }
-    }
-    Ok(())
 }
 
 async fn publish_one(

@@ -17,6 +17,7 @@ use crate::cli::review;
 use crate::cli::words::{clean, counted, when};
 use crate::client::batch::{BatchError, Done, Ledger, Noted, SignedBatch};
 use crate::client::descriptor::DescriptorFile;
+use crate::client::node::Node;
 use crate::client::submit;
 
 /// Statements that are shown one by one; of more it says how many.
@@ -31,7 +32,7 @@ Examples:
 pub(crate) struct Submit {
     /// What `ics sign` has written.
     file: PathBuf,
-    /// Submit it although the same batch was signed twice, and the other one submitted.
+    /// Submit it although the same batch was signed twice, and the other one submitted, be it in part.
     #[arg(long)]
     again: bool,
 }
@@ -58,32 +59,65 @@ impl Submit {
         let ledger = Ledger::new(&context.home);
         let before = ledger.find(Done::Submitted, &batch.head.batch)?;
         if let Some(before) = before.filter(|before| before.signed != batch.digest() && !self.again) {
-            let message = format!("this batch was signed twice, and the other one submitted at {}", when(before.at));
-            return Err(Failure::new(Exit::Refused, message)
-                .hint("what it says would stand in the log twice; --again submits it all the same"));
+            let message =
+                format!("this batch was signed twice, and the other one submitted from {} on", when(before.at));
+            return Err(Failure::new(Exit::Refused, message).hint(
+                "what it says would stand in the log twice; the other one can be submitted again and again, and --again \
+                 submits this one all the same",
+            ));
         }
         let node = context.node(&context.config()?)?;
-        let domain = &batch.head.domain;
-        let certificates = batch.certificates()?;
-        let (own, others) = certificates.split_first().ok_or(BatchError::Empty)?;
-        let results = context.wait(async {
-            submit::introduce(&node, domain, own).await?;
-            let results = submit::submit(&node, domain, batch.bodies.clone()).await?;
-            // A log takes a certificate of somebody else once a statement gives him a role.
-            let all_in = results.iter().all(|result| !matches!(result, SubmissionResult::Problem(_)));
-            for certificate in others.iter().filter(|_| all_in) {
-                submit::introduce(&node, domain, certificate).await?;
-            }
-            Ok(results)
-        })?;
-        let (noted, signed) = (batch.head.batch.clone(), batch.digest().to_owned());
-        ledger.note(&Noted { done: Done::Submitted, batch: noted, signed, at: context.now() })?;
+        let mut results = Vec::with_capacity(statements.len());
+        let ended = context.wait(submit_batch(context, &node, &ledger, &batch, &mut results));
         let submitted: Vec<Submitted> = statements.iter().zip(results).map(Submitted::new).collect();
-        let refused = submitted.iter().filter(|it| it.problem.is_some()).count();
-        let said = json!({ "domain": domain, "batch": batch.head.batch, "statements": submitted });
-        context.output.result(&said, || text(domain.as_str(), &submitted, refused))?;
-        Ok(if refused == 0 { Exit::Ok } else { Exit::Refused })
+        tell(context, &batch, &submitted, ended)
     }
+}
+
+/// Submits all of a batch; what became of each statement, as far as it came.
+async fn submit_batch(
+    context: &Context,
+    node: &Node,
+    ledger: &Ledger,
+    batch: &SignedBatch,
+    results: &mut Vec<SubmissionResult>,
+) -> Result<(), Failure> {
+    let domain = &batch.head.domain;
+    let certificates = batch.certificates()?;
+    let (own, others) = certificates.split_first().ok_or(BatchError::Empty)?;
+    submit::introduce(node, domain, own).await?;
+    // Before the first may be in the log: whoever is cut off cannot tell which are.
+    let (noted, signed) = (batch.head.batch.clone(), batch.digest().to_owned());
+    ledger.note(&Noted { done: Done::Submitted, batch: noted, signed, at: context.now() })?;
+    submit::submit_into(node, domain, batch.bodies.clone(), results).await?;
+    // A log takes a certificate of somebody else once a statement gives him a role.
+    let all_in = results.iter().all(|result| !matches!(result, SubmissionResult::Problem(_)));
+    for certificate in others.iter().filter(|_| all_in) {
+        submit::introduce(node, domain, certificate).await?;
+    }
+    Ok(())
+}
+
+/// Tells what became of the statements, also of those that got so far before something went wrong.
+fn tell(
+    context: &Context,
+    batch: &SignedBatch,
+    submitted: &[Submitted],
+    ended: Result<(), Failure>,
+) -> Result<Exit, Failure> {
+    let domain = &batch.head.domain;
+    let refused = submitted.iter().filter(|it| it.problem.is_some()).count();
+    if !submitted.is_empty() {
+        let said = json!({ "domain": domain, "batch": batch.head.batch, "statements": submitted });
+        context.output.result(&said, || text(domain.as_str(), submitted, refused))?;
+    }
+    let total = counted(batch.bodies.len(), "statement");
+    let hint = format!(
+        "{} of {total} are answered; submit the same file again: what the log has it does not take twice",
+        submitted.len()
+    );
+    ended.map_err(|failure| if submitted.is_empty() { failure } else { failure.hint(hint) })?;
+    Ok(if refused == 0 { Exit::Ok } else { Exit::Refused })
 }
 
 impl Submitted {

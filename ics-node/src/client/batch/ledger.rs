@@ -20,7 +20,7 @@ const FILE_NAME: &str = "batches.ndjson";
 pub enum Done {
     /// The batch was signed.
     Signed,
-    /// What was signed was submitted.
+    /// What was signed was submitted, or at least begun to be: some of it may be in the log.
     Submitted,
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use ics_core::identity::IdentityId;
@@ -16,18 +15,16 @@ use tokio::sync::mpsc;
 
 use super::journal::{Salts, with_suffix};
 use super::{Fields, Journal, JournalError, Row, RowError, Rows};
-use crate::api::{Problem, SubmissionResult, SubmissionResults};
+use crate::api::{Problem, SubmissionResult};
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::{Signing, SigningError};
+use crate::client::submit::submit_patiently;
 use crate::client::thing::Thing;
 
 /// Batches that are signed ahead of those that are being submitted.
 const AHEAD: usize = 2;
 /// Batches that are being submitted at once.
 const AT_ONCE: usize = 4;
-
-/// Seconds of waiting for a node that is busy, one after the other.
-const PAUSES: [u64; 5] = [1, 2, 4, 8, 15];
 
 /// A file of rows to publish.
 pub struct Bulk {
@@ -250,23 +247,6 @@ async fn submit(node: &Node, domain: &DomainName, batch: Batch) -> Result<Answer
         }
     }
     Ok(Answer { acknowledged, waiting, refused, skipped: batch.skipped })
-}
-
-/// Submits once more, and later each time, while the node says that it is busy: a factory's line does not stop for that.
-async fn submit_patiently(
-    node: &Node,
-    domain: &DomainName,
-    bodies: Vec<Vec<u8>>,
-) -> Result<SubmissionResults, NodeError> {
-    for seconds in PAUSES {
-        match node.submit(domain, bodies.clone()).await {
-            Err(NodeError::Problem(problem)) if matches!(problem.status, 429 | 503) => {
-                tokio::time::sleep(Duration::from_secs(seconds)).await;
-            }
-            other => return other,
-        }
-    }
-    node.submit(domain, bodies).await
 }
 
 impl Producer {

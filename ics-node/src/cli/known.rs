@@ -1,0 +1,43 @@
+//! What is known already of a thing that is to be introduced.
+
+use ics_core::statement::Claims;
+use ics_core::vocabulary::Act;
+
+use super::exit::{Exit, Failure};
+use super::words::clean;
+use crate::api::RecordAnswer;
+use crate::client::lookup;
+use crate::client::node::Node;
+use crate::client::signing::Signing;
+use crate::client::thing::{Thing, called};
+
+/// Refuses what was most likely not meant: to introduce a thing twice, or under a name that another has. Who asks for such
+/// a name finds neither. `advice` says what to do all the same.
+pub(super) async fn refuse_known(
+    node: &Node,
+    signing: &Signing,
+    thing: &Thing,
+    claims: &Claims,
+    advice: &str,
+) -> Result<(), Failure> {
+    let id = thing.id().map_err(|e| Failure::new(Exit::Internal, e))?.to_string();
+    let own = |it: &&RecordAnswer| it.record.domain == *signing.domain();
+    let refused = |what: String| Failure::new(Exit::Refused, what).hint(advice);
+    if let Some(view) = lookup::known(node, &id).await?
+        && let Some(answer) = view.records.iter().find(own)
+        && let Some(said) =
+            lookup::standing(&answer.record, Act::Identity).find(|it| it.by.signer == signing.fingerprint())
+    {
+        let called = clean(&called(answer.record.identity.kind, &answer.record.title));
+        return Err(refused(format!("it is published already: {called}, entry {}", said.by.index)));
+    }
+    for name in &claims.names {
+        let view = lookup::known(node, &name.to_string()).await?;
+        let records = view.iter().flat_map(|view| &view.records).filter(own).map(|answer| &answer.record);
+        if let Some(other) = records.into_iter().find(|record| record.identity.id.to_string() != id) {
+            let called = clean(&called(other.identity.kind, &other.title));
+            return Err(refused(format!("`{name}` is the name of another thing: {called}, {}", other.identity.id)));
+        }
+    }
+    Ok(())
+}
