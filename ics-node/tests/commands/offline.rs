@@ -275,3 +275,61 @@ fn owners_sign_descriptors_elsewhere_one_after_the_other() {
     in_second(&["sign", &file, "--signer", "b", "--yes"]);
     assert_eq!(split.online(&["submit", &file])["version"], 3);
 }
+
+/// A next version of the descriptor in force, in a file: another name of its owner, which tries to look like more, and an
+/// authority that issues certificates.
+fn with_an_issuer(split: &Split) -> String {
+    use base64::Engine as _;
+    split.online(&["key", "make", "root", "--algorithm", "p256"]);
+    let made = split.stage.run(&["ca", "root", "--name", "Acme Root", "--out", "root.pem"]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let pem = std::fs::read_to_string(split.stage.path("root.pem")).expect("read");
+    let certificate: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    assert!(base64::engine::general_purpose::STANDARD.decode(&certificate).is_ok(), "{pem}");
+    let mut next = split.online(&["domain", "show"]);
+    next["owners"]["keys"][0]["name"] = json!("owner\u{1b}[2J\nroles  nobody\u{9b}");
+    next["description"] = json!("Pumps\u{202e}\r of Acme");
+    let device = json!({ "kinds": ["device"], "keys": ["p256"], "uses": ["client"], "seconds": 86_400 });
+    next["certificates"] = json!({
+        "url": "http://pki.acme.example/x509",
+        "issuers": [{ "certificate": certificate }],
+        "profiles": { "device": device },
+    });
+    split.stage.write("next.json", next.to_string())
+}
+
+#[test]
+fn an_owner_reads_all_of_a_descriptor_before_he_signs_it() {
+    let split = Split::new();
+    let next = with_an_issuer(&split);
+    split.online(&["domain", "update", "--owner", "./owner.asc", "--from-file", &next, "--unsigned", "v2.ics"]);
+    let file = format!("./{DOMAIN}.v2.pgp");
+    let show = |words: &[&str]| {
+        let shown = split.stage.words_alone("vault", words);
+        assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+        let lies = shown.lines().filter(|line| line.trim_start().starts_with("roles  nobody")).count();
+        assert_eq!(lies, 0, "{shown}");
+        for expected in ["CN=Acme Root", "http://pki.acme.example/x509", "owner\u{fffd}[2J\u{fffd}roles  nobody"] {
+            assert!(shown.contains(expected), "`{expected}` is not in\n{shown}");
+        }
+        shown
+    };
+    // Without the version before it, all of it; the access rules in their lines.
+    for words in [&["sign", "v2.ics", "--show"][..], &["sign", &file, "--show"], &["domain", "show", &file]] {
+        let shown = show(words);
+        for expected in ["the version before it is not in this home directory", "@id(\"anyone-reads\")\n", "freshness"]
+        {
+            assert!(shown.contains(expected), "`{expected}` is not in\n{shown}");
+        }
+        if words[1] == "v2.ics" {
+            assert_eq!(split.offline(&["sign", "v2.ics", "--yes"]).code, 0);
+        }
+    }
+    let first = format!("domains/{DOMAIN}.v1.pgp");
+    std::fs::create_dir_all(split.stage.path("vault/domains")).expect("made");
+    std::fs::copy(split.stage.path(&format!("home/{first}")), split.stage.path(&format!("vault/{first}")))
+        .expect("copied");
+    let shown = show(&["sign", &file, "--show"]);
+    assert!(shown.contains("what changes against version 1"), "{shown}");
+    assert!(!shown.contains("@id") && !shown.contains("freshness"), "{shown}");
+}

@@ -1,5 +1,6 @@
 //! `ics domain`.
 
+mod changes;
 mod create;
 mod recopy;
 pub(super) mod show;

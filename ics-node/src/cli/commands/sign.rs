@@ -111,12 +111,12 @@ impl Sign {
 
     /// Signs a descriptor as the first owner.
     fn descriptor(self, context: &Context, batch: &UnsignedBatch, next: &Descriptor) -> Result<Exit, Failure> {
-        let rows = vec![("batch", batch.digest().to_owned()), ("changes", show::changes(context, next))];
+        let rows = vec![("batch", batch.digest().to_owned())];
         if self.show {
-            context.output.result(next, || show::card_of(next, rows))?;
+            context.output.result(next, || show::card_to_sign(context, next, rows))?;
             return Ok(Exit::Ok);
         }
-        context.output.note(&show::card_of(next, rows));
+        context.output.note(&show::card_to_sign(context, next, rows));
         let key = self.key(context, batch)?;
         let owners = show::entitled_to(context, next);
         let signer = key.primary()?;
@@ -132,11 +132,10 @@ impl Sign {
     /// Adds an owner's signature to a descriptor that others have signed.
     fn co_sign(self, context: &Context) -> Result<Exit, Failure> {
         let file = DescriptorFile::read(&self.file)?;
-        let rows = vec![("changes", show::changes(context, &file.descriptor))];
         if self.show {
-            return show::print(context, &file, &self.file);
+            return show::print_to_sign(context, &file, &self.file);
         }
-        context.output.note(&show::card_of(&file.descriptor, rows));
+        context.output.note(&show::card_to_sign(context, &file.descriptor, Vec::new()));
         let stored = context.keys().find(self.signer.as_deref().unwrap_or("owner"))?;
         let key = context.unlock(&stored)?;
         let question = format!("Sign version {} of {} as an owner?", file.descriptor.version, file.descriptor.domain);

@@ -1,21 +1,22 @@
 //! `ics domain show`.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use console::style;
-use ics_core::descriptor::{Descriptor, OwnerKey, Owners, RoleSpec};
+use ics_core::descriptor::{Descriptor, Issuer, OwnerKey, Owners, RoleSpec};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
-use super::{before, domain_or_default, entitled};
+use super::changes::changes;
+use super::{domain_or_default, entitled};
 use crate::api::{Alarm, DomainInfo, FollowInfo, Position};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
 use crate::cli::words::{Freshness, clean, counted, when};
 use crate::client::descriptor::{self, DescriptorFile};
+use crate::x509::Authority;
 
 type Row = (&'static str, String);
 
@@ -37,7 +38,7 @@ impl Show {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let is_file = |text: &&String| text.contains('/') || Path::new(text).exists();
         if let Some(path) = self.what.as_ref().filter(is_file).map(PathBuf::from) {
-            return print(context, &DescriptorFile::read(&path)?, &path);
+            return print_to_sign(context, &DescriptorFile::read(&path)?, &path);
         }
         let parse = |text: &String| text.parse::<DomainName>().map_err(|e| Failure::new(Exit::Usage, e));
         let domain = domain_or_default(context, self.what.as_ref().map(parse).transpose()?)?;
@@ -109,40 +110,37 @@ pub(in crate::cli) fn entitled_to(context: &Context, descriptor: &Descriptor) ->
     entitled(context, descriptor)
 }
 
-/// What a descriptor changes against the version before it: the members of its JSON.
-pub(in crate::cli) fn changes(context: &Context, next: &Descriptor) -> String {
-    let Some(previous) = before(context, next) else {
-        return "the version before it is not in this home directory: read all of it".to_owned();
-    };
-    let members = |descriptor: &Descriptor| serde_json::to_value(descriptor).unwrap_or_default();
-    let (old, new) = (members(&previous), members(next));
-    let names: BTreeSet<&String> =
-        [&old, &new].into_iter().filter_map(serde_json::Value::as_object).flat_map(serde_json::Map::keys).collect();
-    let is_changed = |name: &&&String| old.get(name.as_str()) != new.get(name.as_str());
-    let is_counted = |name: &&&String| !matches!(name.as_str(), "version" | "previous");
-    let changed: Vec<&str> = names.iter().filter(is_changed).filter(is_counted).map(|name| name.as_str()).collect();
-    if changed.is_empty() { "nothing".to_owned() } else { changed.join(", ") }
+/// What an owner is to read before he signs a descriptor: a card of it below these rows, and all that it changes.
+pub(in crate::cli) fn card_to_sign(context: &Context, descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
+    rows.push(("owners", owners_text(descriptor)));
+    format!("{}\n{}", rules_card(descriptor, rows), changes(context, descriptor))
 }
 
-/// A card of a descriptor: the rows that are given, then what it says.
-pub(in crate::cli) fn card_of(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
-    rows.push(("owners", owners_text(descriptor)));
-    rules_card(descriptor, rows)
+/// Prints that of a descriptor in a file, and who has signed it.
+pub(in crate::cli) fn print_to_sign(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
+    let signed_by = signed_text(&entitled(context, &file.descriptor), file);
+    let rows = vec![("file", path.display().to_string()), ("signed by", signed_by)];
+    context.output.result(&file.descriptor, || card_to_sign(context, &file.descriptor, rows))?;
+    Ok(Exit::Ok)
 }
 
 fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
     rows.extend([
-        ("home node", format!("{}\n{}", descriptor.home.name, descriptor.home.key)),
+        ("home node", format!("{}\n{}", clean(&descriptor.home.name), clean(&descriptor.home.key))),
         ("roles", roles_text(descriptor)),
         ("fresh for", format!("{} s", descriptor.freshness.default)),
         ("access", format!("{} rules; --json prints them", descriptor.access.matches("@id").count())),
     ]);
     if !descriptor.description.is_empty() {
-        rows.insert(0, ("about", descriptor.description.clone()));
+        rows.insert(0, ("about", clean(&descriptor.description)));
     }
     if let Some(witnesses) = &descriptor.witnesses {
         let names = witnesses.keys.iter().map(|witness| clean(&witness.name)).collect::<Vec<_>>().join("\n");
         rows.push(("witnesses", format!("{} of these must cosign\n{names}", witnesses.quorum)));
+    }
+    if let Some(certificates) = &descriptor.certificates {
+        let issuers = certificates.issuers.iter().map(issuer_text).collect::<Vec<_>>().join("\n");
+        rows.push(("issues X.509", issuers));
     }
     let sources = descriptor.sources.iter().map(|source| source.domain.to_string()).collect::<Vec<_>>();
     if !sources.is_empty() {
@@ -154,15 +152,23 @@ fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
     card(&format!("{}, version {}", descriptor.domain, descriptor.version), &rows)
 }
 
+/// Who issues certificates: in the descriptor stands the authority's own, which says nothing to people.
+fn issuer_text(issuer: &Issuer) -> String {
+    match Authority::read(issuer) {
+        Ok(authority) => clean(&authority.name.to_string()),
+        Err(error) => clean(&format!("a certificate that is no authority's: {error}")),
+    }
+}
+
 fn owners_text(descriptor: &Descriptor) -> String {
     let head = format!("{} of {} change the rules", descriptor.owners.threshold, descriptor.owners.keys.len());
-    let owners = descriptor.owners.keys.iter().map(|owner| format!("{}  {}", owner.fingerprint, owner.name));
+    let owners = descriptor.owners.keys.iter().map(|owner| format!("{}  {}", owner.fingerprint, clean(&owner.name)));
     core::iter::once(head).chain(owners).collect::<Vec<_>>().join("\n")
 }
 
 fn signed_text(owners: &Owners, file: &DescriptorFile) -> String {
     let signed = file.signed_by(&owners.keys);
-    let line = |owner: &OwnerKey| format!("{} {}  {}", style("✓").green(), owner.fingerprint, owner.name);
+    let line = |owner: &OwnerKey| format!("{} {}  {}", style("✓").green(), owner.fingerprint, clean(&owner.name));
     let has_signed = |owner: &&OwnerKey| signed.contains(&owner.fingerprint);
     let mut lines: Vec<String> = owners.keys.iter().filter(has_signed).map(line).collect();
     let missing = usize::try_from(owners.threshold).unwrap_or(usize::MAX).saturating_sub(lines.len());
@@ -175,7 +181,7 @@ fn signed_text(owners: &Owners, file: &DescriptorFile) -> String {
 fn roles_text(descriptor: &Descriptor) -> String {
     let role = |(role, spec): (&Role, &RoleSpec)| {
         let signers = spec.signers.iter().map(|signer| format!("  {signer}"));
-        let names = spec.names.iter().map(|pattern| format!("  may name {pattern}"));
+        let names = spec.names.iter().map(|pattern| format!("  may name {}", clean(pattern)));
         core::iter::once(role.to_string()).chain(signers).chain(names).collect::<Vec<_>>().join("\n")
     };
     descriptor.roles.iter().map(role).collect::<Vec<_>>().join("\n")

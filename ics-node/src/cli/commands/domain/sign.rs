@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::show::{card_to_sign, print};
 use super::{entitled, unlock_all};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -26,11 +27,12 @@ pub(crate) struct Sign {
 impl Sign {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let mut file = DescriptorFile::read(&self.file)?;
+        context.output.note(&card_to_sign(context, &file.descriptor, Vec::new()));
         let owners = entitled(context, &file.descriptor);
         for key in unlock_all(context, &[self.owner])? {
             file = file.add_signature(&owners.keys, key.primary()?, context.now())?;
         }
         file.replace(&self.file)?;
-        super::show::print(context, &file, &self.file)
+        print(context, &file, &self.file)
     }
 }
