@@ -42,7 +42,7 @@ fn what_devices_ask_for_is_shown_and_nobody_gets_the_name_of_another() {
     assert!(both.failure().0.starts_with("`serial:SN-42` is asked for by two things: "), "{both:?}");
 
     let planned = stage.ok(&["enroll", "approve", &first, "--dry-run"]);
-    assert!(planned[0]["statement"].to_string().contains("serial:SN-42"), "{planned}");
+    assert_eq!(planned[0]["statement"]["serial"][0], "SN-42", "{planned}");
     let shown = stage.for_people("home", &["enroll", "approve", &first, "--dry-run"]);
     assert_eq!(shown.code, 0, "{shown:?}");
     for expected in ["named  serial:SN-42", "about  model P7"] {
