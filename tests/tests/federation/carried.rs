@@ -257,7 +257,7 @@ fn a_bundle_holds_what_its_reader_may_read() {
     let made = places.to_gateway("1", None);
     assert_eq!(places.at_gateway("1")["state"], "current");
     places.gateway_says("allow", "serial:SN-0007");
-    assert_eq!(places.gateway_says("unknown", "serial:SN-0008")["reason"], "unknown-identity");
+    assert_eq!(places.gateway_says("unknown", "serial:SN-0008")["reason"], "not-heard", "it may be hidden");
     let bytes = fs::read(places.file("1")).expect("a bundle");
     assert!(!bytes.windows(7).any(|window| window == b"SN-0008"), "a hidden name is not carried about");
 
