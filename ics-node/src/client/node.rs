@@ -137,13 +137,9 @@ impl Node {
     /// See [`Node::info`]; refusals of single statements are results.
     pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Answer<SubmissionResults> {
         let submission = Submission { statements: bodies.into_iter().map(Base64).collect() };
-        let answer: SubmissionResults = self.post(&["domains", domain.as_str(), "statements"], &submission).await?;
-        let (asked, given) = (submission.statements.len(), answer.results.len());
-        if asked == given {
-            Ok(answer)
-        } else {
-            Err(self.not_understood(format!("{given} results for {asked} statements")))
-        }
+        let results: SubmissionResults = self.post(&["domains", domain.as_str(), "statements"], &submission).await?;
+        self.one_each((results.results.len(), "results"), (submission.statements.len(), "statements"))?;
+        Ok(results)
     }
 
     /// What every domain of the node says of an identity.
@@ -283,12 +279,8 @@ impl Node {
     /// See [`Node::info`].
     pub async fn checks(&self, questions: &CheckQuestions) -> Answer<CheckAnswers> {
         let answers: CheckAnswers = self.post(&["check"], questions).await?;
-        let (asked, given) = (questions.questions.len(), answers.answers.len());
-        if asked == given {
-            Ok(answers)
-        } else {
-            Err(self.not_understood(format!("{given} answers to {asked} questions")))
-        }
+        self.one_each((answers.answers.len(), "answers"), (questions.questions.len(), "questions"))?;
+        Ok(answers)
     }
 
     /// What the node pushes about a domain, to somebody who holds `from` entries of it.
@@ -416,6 +408,15 @@ impl Node {
         match serde_json::from_slice::<Problem>(bytes) {
             Ok(problem) => NodeError::Problem(Box::new(problem)),
             Err(_) => self.not_understood(format!("status {status} without a reason")),
+        }
+    }
+
+    /// Answers are told apart by their place alone: of too few nobody knows whose is missing.
+    fn one_each(&self, (given, answers): (usize, &str), (asked, questions): (usize, &str)) -> Answer<()> {
+        if given == asked {
+            Ok(())
+        } else {
+            Err(self.not_understood(format!("{given} {answers} to {asked} {questions}")))
         }
     }
 
