@@ -264,12 +264,15 @@ fn parts(path: &Path) -> Result<Parts, ImportError> {
         Ok(split) => return Ok(Box::new(core::iter::once(Ok(split)))),
         Err(refusal) => refusal,
     };
-    let mut certificates = RawCertParser::from_file(path).map_err(|_| failed(refusal.to_string()))?.peekable();
-    if !matches!(certificates.peek(), Some(Ok(_))) {
+    let mut certificates = RawCertParser::from_file(path).map_err(|_| failed(refusal.to_string()))?;
+    // Old keyrings begin with keys that nobody takes any more; what has none at all is no keyring.
+    let first: Vec<_> = certificates.by_ref().take(AT_ONCE).collect();
+    if !first.iter().any(Result::is_ok) {
         return Err(failed(refusal.to_string()));
     }
+    let mut first = Some(first);
     let next = move || {
-        let some: Vec<_> = certificates.by_ref().take(AT_ONCE).collect();
+        let some = first.take().unwrap_or_else(|| certificates.by_ref().take(AT_ONCE).collect());
         (!some.is_empty()).then(|| parallel::map(some, SHARE, split_one))
     };
     Ok(Box::new(core::iter::from_fn(next).flatten()))
@@ -292,6 +295,10 @@ fn whole(path: &Path) -> std::io::Result<Result<Split, BodyError>> {
 
 #[cfg(test)]
 mod tests {
+    use ics_core::openpgp::certificate::Certificate;
+    use ics_core::openpgp::signer::Ed25519Signer;
+    use ics_core::time::Timestamp;
+
     use super::*;
     use crate::api::Problem;
 
@@ -320,6 +327,27 @@ mod tests {
         (0..REASONS + 5).for_each(|n| tally.malformed(format!("reason {n}")));
         assert_eq!(tally.malformed.get("other reasons"), Some(&5));
         assert_eq!(tally.malformed.len(), REASONS + 1);
+    }
+
+    /// A public key of version 3: RSA with two short numbers.
+    const OLD_KEY: [u8; 17] = [0x99, 0, 14, 3, 0x30, 0, 0, 0, 0, 0, 1, 0, 8, 0xff, 0, 2, 3];
+
+    #[test]
+    fn a_key_that_nobody_takes_does_not_spoil_those_behind_it() {
+        let at = Timestamp::from_seconds(1_795_162_200);
+        let certificate = |seed: u8| {
+            let signer = Ed25519Signer::from_seed(&[seed; 32], 4, at).expect("a key");
+            Certificate::make(&signer, "Somebody", at, &[seed; 32]).expect("made")
+        };
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("k");
+        std::fs::write(&path, [OLD_KEY.to_vec(), certificate(1), certificate(2)].concat()).expect("written");
+        let mut tally = Tally::default();
+        parts(&path).expect("a keyring").for_each(|part| tally.count(&part));
+        assert_eq!((tally.found, tally.malformed.values().sum::<u64>()), (2, 1), "{tally:?}");
+
+        std::fs::write(&path, OLD_KEY).expect("written");
+        assert!(matches!(parts(&path), Err(ImportError::File { .. })), "nothing in it is taken");
     }
 
     #[test]
