@@ -190,6 +190,15 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     pair.home.ics(&["restore", &copy]).ends_with(1);
     let alone = pair.home.ics(&["restore", "--alone", DEVICES]).ends_with(5);
     assert!(alone.stderr.contains("silent"), "it knows that more was signed: {}", alone.stderr);
+    // The owner's key is in a safe: what failed without it is done again with it.
+    let (owner, safe) = (pair.home.home.join("keys/owner.asc"), pair.directory.path().join("owner.asc"));
+    fs::rename(&owner, &safe).expect("moved");
+    let refused = pair.home.ics(&["restore", "--begin-anew", DEVICES]).ends_with(3);
+    assert!(refused.stderr.contains("no key `owner`"), "{}", refused.stderr);
+    assert!(!pair.home.home.join("keys/node-2.asc").exists(), "nothing is made without the owner");
+    fs::rename(&safe, &owner).expect("moved back");
+    // An attempt of an earlier version has left this behind.
+    pair.home.json(&["key", "make", "node-2"]);
     let begun = pair.home.json(&["restore", "--begin-anew", DEVICES]);
     assert_eq!((&begun["last_head"]["size"], &begun["index"]), (&left.into(), &left.into()), "{begun}");
     pair.home.serve();

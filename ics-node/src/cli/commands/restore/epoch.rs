@@ -15,7 +15,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::config::{Config, FILE_NAME, NodeConfig, edit};
-use crate::keys::{Algorithm, KeyName, KeyVersion, file};
+use crate::keys::{Algorithm, KeyError, KeyName, KeyVersion, StoredKey, file};
 use crate::service::Service;
 
 pub(super) fn begin(
@@ -79,7 +79,8 @@ fn head(app: &App, domain: &DomainName) -> Result<Head, Failure> {
     Ok(Head { size, root })
 }
 
-/// The next version with a new key of the node, signed by owners of this home directory.
+/// The next version with a new key of the node, signed by owners of this home directory. Who may not sign it is told
+/// before anything is made, and what an earlier attempt has made is taken: there is one new epoch, not one an attempt.
 fn make(
     context: &Context,
     node: &NodeConfig,
@@ -88,23 +89,33 @@ fn make(
     key_name: &str,
     owners: &[String],
 ) -> Result<DescriptorFile, Failure> {
-    let passphrase = context.passphrases().get("the node's new key")?;
-    let user_id = format!("Node {}", node.name);
-    let version = if former.owners.keys.iter().any(|owner| owner.fingerprint.version() == 6) {
-        KeyVersion::V6
-    } else {
-        KeyVersion::V4
-    };
-    let key =
-        context.keys().make(&key_name.parse()?, &user_id, (Algorithm::Ed25519, version), &passphrase, context.now())?;
-    let home =
-        descriptor::node(&node.name, &key).ok_or_else(|| Failure::new(Exit::Internal, "the new key is not Ed25519"))?;
-    let next = Descriptor { home, last_head: Some(head.clone()), ..former.clone() };
-    let next = descriptor::follow(former, next)?;
     let unlocked = unlock_all(context, owners)?;
     let signers = unlocked.iter().map(|key| key.primary()).collect::<Result<Vec<_>, _>>()?;
     descriptor::refuse_strangers(&former.owners.keys, &signers)?;
+    let key = new_key(context, node, former, key_name)?;
+    let home = descriptor::node(&node.name, &key).ok_or_else(|| {
+        Failure::new(Exit::Local, format!("the key `{key_name}` is not Ed25519, as a node's must be"))
+            .hint("it was not made for this: give its file in `keys` another name")
+    })?;
+    let next = Descriptor { home, last_head: Some(head.clone()), ..former.clone() };
+    let next = descriptor::follow(former, next)?;
+    let path = descriptor::path(&context.home, &former.domain, next.version);
+    if let Some(made) = DescriptorFile::read(&path).ok().filter(|made| made.descriptor == next) {
+        return Ok(made);
+    }
     let file = DescriptorFile::sign_new(next, &signers, context.now())?;
-    file.write(&descriptor::path(&context.home, &former.domain, file.descriptor.version))?;
+    file.write(&path)?;
     Ok(file)
+}
+
+/// The node's key of the new epoch: the one of that name, or else a new one.
+fn new_key(context: &Context, node: &NodeConfig, former: &Descriptor, name: &str) -> Result<StoredKey, Failure> {
+    match context.keys().find(name) {
+        Err(KeyError::Missing { .. }) => (),
+        found => return Ok(found?),
+    }
+    let passphrase = context.passphrases().get("the node's new key")?;
+    let is_v6 = former.owners.keys.iter().any(|owner| owner.fingerprint.version() == 6);
+    let algorithm = (Algorithm::Ed25519, if is_v6 { KeyVersion::V6 } else { KeyVersion::V4 });
+    Ok(context.keys().make(&name.parse()?, &format!("Node {}", node.name), algorithm, &passphrase, context.now())?)
 }
