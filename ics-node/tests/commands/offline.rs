@@ -203,6 +203,24 @@ fn a_batch_that_may_be_in_the_log_in_part_is_not_submitted_in_another_form() {
 }
 
 #[test]
+fn what_was_signed_is_not_overwritten_by_another_batch() {
+    let split = Split::new();
+    let prepare = |number: u64, file: &str| {
+        split.online(&["publish", "--spki", &spki(number), "--serial", &format!("SN-{number}"), "--unsigned", file]);
+    };
+    for (number, file) in [(1, "lot-2026.11"), (2, "lot-2026.12")] {
+        prepare(number, file);
+        assert_eq!(split.sign(file)["signed"], format!("{file}.signed.ics"));
+    }
+    prepare(3, "one.ics");
+    split.stage.write("one.signed.ics", "what somebody else has signed");
+    let refused = split.offline(&["sign", "one.ics", "--yes"]);
+    assert!(refused.code == 5 && refused.failure().0.contains("is not overwritten"), "{refused:?}");
+    let told = split.offline(&["sign", "one.ics", "--yes", "--output", "one.signed.ics"]);
+    assert_eq!(told.code, 0, "{told:?}");
+}
+
+#[test]
 fn what_was_signed_is_verified_before_it_is_submitted() {
     let split = Split::new();
     for (number, file) in [(1, "one.ics"), (2, "two.ics")] {
@@ -273,6 +291,12 @@ fn owners_sign_descriptors_elsewhere_one_after_the_other() {
     let (code, message) = split.refused_online(&["submit", &file]);
     assert!(code == 1, "one of two is not enough: {message}");
     in_second(&["sign", &file, "--signer", "b", "--yes"]);
+    let signed = std::fs::read(split.stage.path(&file)).expect("read");
+    for (more, code) in [(vec![], 5), (vec!["--again"], 1), (vec!["--output", &file], 1)] {
+        let refused = split.offline(&[vec!["sign", "v3.ics", "--yes"], more].concat());
+        assert_eq!(refused.code, code, "{refused:?}");
+    }
+    assert_eq!(std::fs::read(split.stage.path(&file)).expect("read"), signed, "the other owner's signature stays");
     assert_eq!(split.online(&["submit", &file])["version"], 3);
 }
 

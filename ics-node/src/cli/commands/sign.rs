@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use console::style;
-use ics_core::descriptor::Descriptor;
+use ics_core::descriptor::{Descriptor, Owners};
 use serde_json::json;
 
 use super::domain::show;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
 use crate::cli::output::card;
 use crate::cli::progress;
 use crate::cli::review;
@@ -39,7 +40,7 @@ pub(crate) struct Sign {
     /// The key that signs: its name here, fingerprint or `pkcs11:` URI [default: the one that the batch names].
     #[arg(long, value_name = "KEY")]
     signer: Option<String>,
-    /// Where to put what was signed [default: beside the batch].
+    /// Where to put what was signed, also over a file that is there [default: beside the batch].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Only show what would be signed.
@@ -48,7 +49,7 @@ pub(crate) struct Sign {
     /// Show all statements, however many there are.
     #[arg(long)]
     all: bool,
-    /// Sign a batch that was signed here before.
+    /// Sign a batch that was signed here before, also over the file with what was.
     #[arg(long)]
     again: bool,
     #[command(flatten)]
@@ -79,13 +80,13 @@ impl Sign {
             return Err(Failure::new(Exit::Refused, message)
                 .hint("what it says would be said twice; --again signs it once more all the same"));
         }
+        let output = self.place(signed_beside(&self.file))?;
         let key = self.key(context, batch)?;
         let question = format!("Sign {} as {}?", counted(batch.items.len(), "statement"), batch.head.signer);
         confirm(self.asking, &question)?;
         let bar = progress::bar(context, batch.items.len(), "signing");
         let signed = batch.sign(&key, context.now(), || bar.inc(1))?;
         bar.finish_and_clear();
-        let output = self.output.unwrap_or_else(|| self.file.with_extension("signed.ics"));
         let digest = signed.write(&output)?;
         let noted = Noted { done: Done::Signed, batch: batch.digest().to_owned(), signed: digest, at: context.now() };
         ledger.note(&noted)?;
@@ -97,6 +98,18 @@ impl Sign {
             card(&format!("{} {file}: {} signed", style("✓").green(), signed.bodies.len()), &rows)
         })?;
         Ok(Exit::Ok)
+    }
+
+    /// Where what is signed goes. A file that is there already may hold what others have signed.
+    fn place(&self, default: PathBuf) -> Result<PathBuf, Failure> {
+        match &self.output {
+            Some(path) => Ok(path.clone()),
+            None if default.exists() && !self.again => {
+                Err(files::failed(&default, "it is there already, and is not overwritten")
+                    .hint("--output names another file; --again writes over this one"))
+            }
+            None => Ok(default),
+        }
     }
 
     /// The key that the batch is for. One that is named must be it: a batch has one signer.
@@ -117,14 +130,14 @@ impl Sign {
             return Ok(Exit::Ok);
         }
         context.output.note(&show::card_to_sign(context, next, rows));
+        let output = self.place(self.file.with_file_name(format!("{}.v{}.pgp", next.domain, next.version)))?;
         let key = self.key(context, batch)?;
         let owners = show::entitled_to(context, next);
         let signer = key.primary()?;
         descriptor::refuse_strangers(&owners.keys, &[signer])?;
         confirm(self.asking, &format!("Sign version {} of {} as an owner?", next.version, next.domain))?;
         let file = DescriptorFile::sign_new(next.clone(), &[signer], context.now())?;
-        let output =
-            self.output.unwrap_or_else(|| self.file.with_file_name(format!("{}.v{}.pgp", next.domain, next.version)));
+        refuse_to_lose(&file, &owners, &output)?;
         file.replace(&output)?;
         show::print(context, &file, &output)
     }
@@ -143,8 +156,33 @@ impl Sign {
         let owners = show::entitled_to(context, &file.descriptor);
         let signed = file.add_signature(&owners.keys, key.primary()?, context.now())?;
         let output = self.output.unwrap_or(self.file);
+        refuse_to_lose(&signed, &owners, &output)?;
         signed.replace(&output)?;
         show::print(context, &signed, &output)
+    }
+}
+
+/// `recall.ics` becomes `recall.signed.ics`. Anything else behind a dot is part of a name, as in `lot-2026.11`.
+fn signed_beside(batch: &Path) -> PathBuf {
+    if batch.extension().is_some_and(|extension| extension == "ics") {
+        return batch.with_extension("signed.ics");
+    }
+    let mut path = batch.as_os_str().to_owned();
+    path.push(".signed.ics");
+    path.into()
+}
+
+/// Refuses to write a descriptor over the same one with signatures of owners that it lacks.
+fn refuse_to_lose(file: &DescriptorFile, owners: &Owners, path: &Path) -> Result<(), Failure> {
+    let there = DescriptorFile::read(path).ok().filter(|there| there.descriptor == file.descriptor);
+    let signed = there.map(|there| there.signed_by(&owners.keys)).unwrap_or_default();
+    match signed.difference(&file.signed_by(&owners.keys)).next() {
+        Some(owner) => Err(Failure::new(
+            Exit::Refused,
+            format!("`{}` has the signature of {owner}, which would be lost", path.display()),
+        )
+        .hint(format!("`ics sign {}` adds a signature to those that it has", path.display()))),
+        None => Ok(()),
     }
 }
 
