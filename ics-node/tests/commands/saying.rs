@@ -251,10 +251,41 @@ fn what_could_have_no_effect_is_not_signed() {
             "`devices.acme.example` has no role",
         ),
         (&["publish", "--spki", &spki(2), "--valid-until", "2020-01-01T00:00:00Z"], 2, "it would have ended before"),
+        (&["publish", "--group", "Lot 11", "--valid-until", "2020-01-01T00:00:00Z"], 2, "it would have ended before"),
+        (&["publish", "--group", "Lot 11", "--model", "P7", "--lot", "11"], 2, "a group has no `model`"),
     ] {
         let ended = stage.run(words);
         assert_eq!(ended.code, code, "{words:?}: {ended:?}");
         assert!(ended.failure().0.starts_with(expected), "{words:?}: {ended:?}");
     }
     assert_eq!(stage.size("serial:SN-1"), size);
+}
+
+#[test]
+fn nothing_that_is_told_of_a_document_is_dropped() {
+    let mut stage = Stage::of("developer", "code.acme.example");
+    stage.start();
+    let file = stage.write("firmware.bin", "firmware");
+    let list = stage.write("devices.csv", format!("spki,serial\n{},SN-1\n", spki(1)));
+    let until = "2099-12-31T00:00:00Z";
+    let software = ["publish", "--file", &file, "--name", "p7", "--version", "1", "--valid-until", until];
+    let published = stage.ok(&[&software[..], &["--urn", "urn:dev:os:32473-7", "--model", "P7"]].concat());
+    let record = stage.record(published["id"].as_str().expect("an id"));
+    assert_eq!(record["statements"][0]["until"], until, "{record}");
+    assert!(record["names"].to_string().contains("urn:dev:os:32473-7"), "{record}");
+    assert!(record["attributes"].to_string().contains("P7"), "{record}");
+
+    let digest = published["id"].as_str().expect("an id");
+    let next = stage.write("next.bin", "next firmware");
+    let next = ["publish", "--file", &next, "--name", "p7", "--version", "2", "--replaces", digest];
+    let next = stage.ok(&next)["id"].as_str().expect("an id").to_owned();
+    assert!(stage.record(&next)["replaces"].to_string().contains(digest));
+    for words in [
+        &["publish", "--from", &list, "--name", "T"][..],
+        &["publish", "--file", &file, "--name", "p7", "--version", "1", "--kind", "device"],
+        &["publish", "--group", "Lot 11", "--name", "T", "--select", "lot=11"],
+    ] {
+        let refused = stage.run(words);
+        assert_eq!(refused.code, 2, "{words:?}: {refused:?}");
+    }
 }

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args};
 use console::style;
-use ics_core::identity::Kind;
+use ics_core::identity::{IdentityError, IdentityId, Kind};
 use ics_core::limits;
+use ics_core::record::Digest;
 use ics_core::statement::{Claims, DeveloperSignature, Group, Software, Subject};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute};
@@ -91,7 +92,7 @@ pub(crate) struct Publish {
     #[arg(long, value_name = "ATTRIBUTE=VALUE", value_parser = key_value, requires = "group_name")]
     select: Vec<(Attribute, String)>,
     /// What it is called.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["from", "group_name"])]
     name: Option<String>,
     /// The version of the software.
     #[arg(long, value_name = "VERSION", requires = "file")]
@@ -114,12 +115,12 @@ pub(crate) struct Publish {
     sign: SignAs,
 }
 
-/// What is said of a thing with a key.
+/// What is said of a thing: of software all but the kind, of a group all but kind and attributes.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "About the thing")]
 struct About {
     /// device, gateway, service, node or organisation [default: device].
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["file", "group_name"])]
     kind: Option<Kind>,
     /// A URN.
     #[arg(long)]
@@ -186,8 +187,12 @@ struct Published {
 }
 
 impl About {
-    fn fields(self) -> Result<Fields, FieldError> {
+    /// What was told, of a thing with a key or of a document of that kind: ids of documents are digests.
+    fn fields(mut self, document: Option<Kind>) -> Result<Fields, FieldError> {
         let mut fields = Fields { kind: self.kind, ..Fields::default() };
+        if let Some(kind) = document {
+            fields.replaces = self.replaces.take().map(|text| document_id(kind, &text)).transpose()?;
+        }
         for (scheme, names) in [("urn", self.urn), ("serial", self.serial), ("host", self.host), ("cert", self.cert)] {
             names.iter().try_for_each(|name| fields.add_name(scheme, name))?;
         }
@@ -217,8 +222,8 @@ impl Publish {
     pub(super) fn run(mut self, context: &Context) -> Result<Exit, Failure> {
         let config = context.config()?;
         let node = context.node(&config)?;
-        let mut fields = core::mem::take(&mut self.about).fields()?;
-        fields.name = self.name.clone().filter(|_| self.from.is_none());
+        let mut fields = core::mem::take(&mut self.about).fields(self.document())?;
+        fields.name = self.name.clone();
         fields.key = self.key.take();
         fields.spki = self.spki.take();
         context.wait(async {
@@ -247,15 +252,24 @@ impl Publish {
         })
     }
 
+    /// What is published, where it has no key.
+    fn document(&self) -> Option<Kind> {
+        let group = self.group_name.as_ref().map(|_| Kind::Group);
+        group.or_else(|| self.file.as_ref().map(|_| Kind::Software))
+    }
+
     fn one(self, context: &Context, signing: &Signing, fields: Fields) -> Result<(Thing, Claims), Failure> {
-        let mut claims = signing.claims(Act::Identity);
+        let claims = signing.claims(Act::Identity);
         if let Some(name) = self.group_name {
+            refuse_attributes_of_group(&fields)?;
             let attributes: BTreeMap<Attribute, String> = self.select.into_iter().collect();
-            return Ok((Thing::Document(Subject::Group(Group { kind: Kind::Group, name, attributes })), claims));
+            let group = Subject::Group(Group { kind: Kind::Group, name, attributes });
+            return Ok((Thing::Document(group), about_document(fields, claims)));
         }
         let Some(path) = self.file else {
             return Ok(fields.draft(claims, Path::new(""))?);
         };
+        let mut claims = about_document(fields, claims);
         claims.signatures = signatures(&path, &self.signature, &self.signed_by, context.now())?;
         let (name, version) = named(&path, self.name, self.version)?;
         let failed = |e: std::io::Error| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
@@ -267,6 +281,37 @@ impl Publish {
             digests: BTreeMap::from([("sha256".to_owned(), data_encoding::HEXLOWER.encode(&digest))]),
         };
         Ok((Thing::Document(Subject::Software(software)), claims))
+    }
+}
+
+/// The id of a piece of software or a group.
+fn document_id(kind: Kind, text: &str) -> Result<IdentityId, FieldError> {
+    let wrong = |e: IdentityError| FieldError::Value { column: "replaces".to_owned(), reason: e.to_string() };
+    let Digest(digest) = text.parse().map_err(wrong)?;
+    Ok(if kind == Kind::Group { IdentityId::Group(digest) } else { IdentityId::Software(digest) })
+}
+
+/// All that was told of a document, on top of `claims`.
+fn about_document(fields: Fields, claims: Claims) -> Claims {
+    Claims {
+        names: fields.names,
+        attributes: fields.attributes,
+        groups: fields.groups,
+        replaces: fields.replaces,
+        from: fields.from,
+        until: fields.until,
+        ..claims
+    }
+}
+
+/// Whoever gives a group attributes means its members: it would select nothing, and a recall of it reach nobody.
+fn refuse_attributes_of_group(fields: &Fields) -> Result<(), Failure> {
+    match fields.attributes.iter().next() {
+        Some((attribute, value)) => {
+            Err(Failure::new(Exit::Usage, format!("a group has no `{attribute}`: its members have"))
+                .hint(format!("`--select {attribute}={value}` puts everything into it that has this one")))
+        }
+        None => Ok(()),
     }
 }
 
