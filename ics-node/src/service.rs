@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::app::{AcmeSetup, App, AppError, NodeKeys, Setup, Source};
-use crate::config::{AlertsConfig, Config, LdapConfig, NodeConfig, PeerConfig, PeerUrl};
+use crate::config::{AlertsConfig, Config, HomeConfig, LdapConfig, NodeConfig, PeerConfig, PeerUrl};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
 use crate::ldap::{self, LdapError, LdapServer};
@@ -96,6 +96,17 @@ impl Service {
         let peers = peers(config, &keys)?;
         let setup = setup(config, node, keys, None)?;
         Ok((tokio::task::block_in_place(|| open(config, &setup))?, peers))
+    }
+
+    /// Reads all that [`Service::open`] reads but the store.
+    ///
+    /// # Errors
+    /// When something is missing or wrong: with this configuration no store is opened.
+    pub fn look_through(config: &Config, keys: NodeKeys) -> Result<(), ServiceError> {
+        let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
+        peers(config, &keys)?;
+        setup(config, node, keys, None)?;
+        config.homes.iter().try_for_each(|home| first_descriptor(home).map(drop))
     }
 
     /// The use cases of a node that does not run, under a key that its domains do not know yet: for the beginning of a
@@ -185,15 +196,17 @@ fn setup(config: &Config, node: &NodeConfig, keys: NodeKeys, file: Option<&Path>
 fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
     let app = App::open(setup)?;
     for home in &config.homes {
-        let path = &home.descriptor;
-        let descriptor = std::fs::read(path).map_err(|error| in_file(path, error))?;
-        let founded = app.found(&descriptor)?;
+        let founded = app.found(&first_descriptor(home)?)?;
         if founded != *home.domain.get_ref() {
-            return Err(in_file(path, format!("it is the descriptor of `{founded}`")));
+            return Err(in_file(&home.descriptor, format!("it is the descriptor of `{founded}`")));
         }
     }
     app.beat_once();
     Ok(app)
+}
+
+fn first_descriptor(home: &HomeConfig) -> Result<Vec<u8>, ServiceError> {
+    std::fs::read(&home.descriptor).map_err(|error| in_file(&home.descriptor, error))
 }
 
 /// All peers that answer: who of them holds a copy of what this node has lost, only they know.

@@ -67,6 +67,13 @@ impl Failure {
         self
     }
 
+    /// The same of a command that had done something before, which whoever reads of the failure must know.
+    #[must_use]
+    pub fn after(mut self, done: impl fmt::Display) -> Self {
+        self.message = format!("{}; {done}", self.message);
+        self
+    }
+
     /// The exit code.
     #[must_use]
     pub const fn exit(&self) -> Exit {

@@ -1,11 +1,14 @@
 //! A copy of a node's home directory, made while the node runs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::descriptor;
-use crate::config::{self, NodeConfig};
+use crate::config::{self, Config};
 use crate::keys::{self, file};
 use crate::store::{self, Report, StoreError};
 
@@ -19,13 +22,27 @@ const FILE_BYTES: usize = 16 * 1024 * 1024;
 pub struct Backup {
     /// Files of the home directory that were copied, relative to it.
     pub files: Vec<PathBuf>,
+    /// Files that the configuration names and no copy has.
+    pub left_out: Vec<LeftOut>,
     /// What reading the copy of the store has found.
     pub report: Report,
+}
+
+/// A file that a node may need and that its copy lacks.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// The file.
+    pub path: PathBuf,
+    /// Why it was left out.
+    pub why: &'static str,
 }
 
 /// Why no backup was made.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
+    /// There is no node to copy.
+    #[error("this home directory is not that of a node")]
+    NoNode,
     /// There is something already.
     #[error("`{path}` exists and is not empty", path = .0.display())]
     Exists(PathBuf),
@@ -42,26 +59,48 @@ pub enum BackupError {
     Store(#[from] StoreError),
 }
 
-/// Copies the store, the configuration and the descriptors of a home directory, and on demand its secret keys and the
-/// operator's token, into a new directory. The passphrase of the keys is never copied. The copy of the store is read
-/// and compared.
+/// Copies the store, the configuration, the descriptors and what else of the home directory the configuration names, and
+/// on demand the secret keys and the operator's token, into a new directory. The passphrase of the keys is never copied,
+/// nor what lies elsewhere: that is others' to keep. The copy of the store is read and compared.
 ///
 /// # Errors
 /// When the directory is not empty, or something cannot be read or written.
-pub fn make(home: &Path, node: &NodeConfig, to: &Path, with_keys: bool) -> Result<Backup, BackupError> {
+pub fn make(home: &Path, config: &Config, to: &Path, with_keys: bool) -> Result<Backup, BackupError> {
+    let node = config.node.as_ref().ok_or(BackupError::NoNode)?;
     refuse_existing(to)?;
     store::backup(&node.data, &to.join(DATA))?;
     let mut files = vec![PathBuf::from(config::FILE_NAME)];
     files.extend(files_in(home, descriptor::DIRECTORY)?);
     if with_keys {
         files.extend(files_in(home, keys::DIRECTORY)?);
-        let token = node.operator_token_file.as_deref().and_then(|path| path.strip_prefix(home).ok());
-        files.extend(token.filter(|path| home.join(path).exists()).map(Path::to_owned));
     }
+    let (named, left_out) = named_files(home, config, with_keys)?;
+    files.extend(named);
+    let mut copied = BTreeSet::new();
+    files.retain(|path| copied.insert(path.clone()));
     for path in &files {
         copy(&home.join(path), &to.join(path))?;
     }
-    Ok(Backup { files, report: store::check_backup(&to.join(DATA))? })
+    Ok(Backup { files, left_out, report: store::check_backup(&to.join(DATA))? })
+}
+
+/// The files that the configuration names: those to copy, relative to the home directory, and those that cannot be.
+fn named_files(home: &Path, config: &Config, with_keys: bool) -> Result<(Vec<PathBuf>, Vec<LeftOut>), BackupError> {
+    let root = fs::canonicalize(home).map_err(failed(home))?;
+    let (mut named, mut left_out) = (Vec::new(), Vec::new());
+    for file in config.files() {
+        let mut leave_out = |why| left_out.push(LeftOut { path: file.path.to_owned(), why });
+        match fs::canonicalize(file.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => leave_out("it is not there"),
+            Err(error) => return Err(failed(file.path)(error)),
+            // A link may lead out of the home directory as well as a path.
+            Ok(real) => match file.below(home).filter(|_| real.starts_with(&root)) {
+                None => leave_out("it is not in the home directory"),
+                Some(path) => named.extend((with_keys || !file.is_private).then(|| path.to_owned())),
+            },
+        }
+    }
+    Ok((named, left_out))
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> BackupError {

@@ -8,8 +8,7 @@ use ics_core::time::Timestamp;
 
 use super::backup::DATA;
 use super::descriptor;
-use super::home::OPERATOR_TOKEN_FILE;
-use crate::config;
+use crate::config::{self, Config, ConfigError};
 use crate::keys::{self, file};
 use crate::store::{self, StoreError};
 
@@ -41,39 +40,50 @@ pub enum RestoreError {
         /// What the system said.
         source: io::Error,
     },
+    /// The configuration of the copy.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Puts the files of a copy that are missing into a home directory, configuration and descriptors above all; nothing is
-/// overwritten.
+/// Puts the files of a copy that are missing into a home directory, configuration and descriptors above all, and what the
+/// configuration of the copy names; nothing is overwritten, and nothing goes elsewhere.
 ///
 /// # Errors
-/// When a file cannot be read or written.
+/// When a file cannot be read or written, or the configuration is doubtful.
 pub fn missing_files(copy: &Path, home: &Path) -> Result<Vec<PathBuf>, RestoreError> {
-    let mut files = vec![PathBuf::from(config::FILE_NAME), PathBuf::from(OPERATOR_TOKEN_FILE)];
+    let config = Config::load_or_default(copy)?;
+    let mut files = vec![PathBuf::from(config::FILE_NAME)];
     for directory in [descriptor::DIRECTORY, keys::DIRECTORY] {
         let entries = fs::read_dir(copy.join(directory)).into_iter().flatten().flatten();
         files.extend(entries.map(|entry| Path::new(directory).join(entry.file_name())));
     }
+    files.extend(config.files().iter().filter_map(|file| file.below(copy)).map(Path::to_owned));
     let mut put = Vec::new();
     for path in files {
         let (from, to) = (copy.join(&path), home.join(&path));
         if from.is_file() && !to.exists() {
-            let failed = |source| RestoreError::File { path: from.clone(), source };
-            let bytes = fs::metadata(&from).map_err(failed)?.len();
-            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(FILE_BYTES);
-            let content = file::read_secret(&from, bytes).map_err(failed)?;
-            let failed = |source| RestoreError::File { path: to.clone(), source };
-            if let Some(parent) = to.parent() {
-                file::make_private_directory(parent).map_err(failed)?;
-            }
-            file::create_private(&to, &content).map_err(failed)?;
+            put_file(&from, &to)?;
             put.push(path);
         }
     }
     Ok(put)
+}
+
+fn put_file(from: &Path, to: &Path) -> Result<(), RestoreError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| RestoreError::File { path, source }
+    };
+    let bytes = fs::metadata(from).map_err(failed(from))?.len();
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(FILE_BYTES);
+    let content = file::read_secret(from, bytes).map_err(failed(from))?;
+    if let Some(parent) = to.parent() {
+        file::make_private_directory(parent).map_err(failed(to))?;
+    }
+    file::create_private(to, &content).map_err(failed(to))
 }
 
 /// Puts the store of a copy in the place of the node's, which must not run; the copy is read and compared first.

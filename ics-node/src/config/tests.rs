@@ -60,6 +60,30 @@ fn paths_are_relative_to_the_home_directory() {
 }
 
 #[test]
+fn the_files_that_are_named() {
+    let mut config = Config::parse(EXAMPLE, Path::new("example.toml")).expect("the example is good");
+    let home = Path::new("/var/lib/ics");
+    config.resolve_paths(home);
+    let named = |config: &Config, is_private: bool| {
+        let files = config.files().into_iter().filter(|file| file.is_private == is_private);
+        files.map(|file| file.below(home).and_then(Path::to_str).map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let all = |names: &[&str]| names.iter().map(|name| Some((*name).to_owned())).collect::<Vec<_>>();
+    let descriptor = "domains/devices.acme.example.pgp";
+    let public = ["trust.json", descriptor, "tls/chain.pem", "tls/ldap.pem", "ocsp.pem"];
+    assert_eq!(named(&config, false), all(&public));
+    let private = ["operator-token", "operator-token", "tls/key.pem", "tls/ldap-key.pem"];
+    assert_eq!(named(&config, true), all(&private));
+
+    config.trust.policy = Some(home.join("../trust.json"));
+    let tls = config.node.as_mut().and_then(|node| node.tls.as_mut()).expect("TLS");
+    tls.certificate.clone_from(&tls.key);
+    let public = named(&config, false);
+    assert_eq!(public.first(), Some(&None), "it lies elsewhere, however it is written");
+    assert!(!public.contains(&Some("tls/key.pem".to_owned())), "a certificate in one file with its key");
+}
+
+#[test]
 fn refusals_name_the_file_and_the_line() {
     let node = "[node]\nname = \"n.example\"\n";
     let key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";

@@ -172,3 +172,83 @@ fn a_node_under_load_is_copied() {
     });
     assert_eq!(stage.ok(&["fsck"])["index"], Value::Array(Vec::new()));
 }
+
+/// Gives a node a trust policy at that place, and its operator's token one of its own.
+fn with_policy(policy: &str) -> Stage {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    stage.ok(&["trust", "init", "--permit", "devices"]);
+    std::fs::rename(stage.path("home/trust.json"), stage.path("home").join(policy)).expect("moved");
+    std::fs::create_dir(stage.path("home/secrets")).expect("made");
+    std::fs::rename(stage.path("home/operator-token"), stage.path("home/secrets/token")).expect("moved");
+    let config = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    let config = config.replace("\"operator-token\"", "\"secrets/token\"");
+    stage.write("home/ics.toml", format!("{config}\n[trust]\npolicy = \"{policy}\"\n"));
+    stage
+}
+
+fn text_of(stage: &Stage, name: &str) -> String {
+    stage.path(name).to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn what_the_configuration_names_is_copied_and_put_back() {
+    let stage = with_policy("trust.json");
+    let copy = text_of(&stage, "copy");
+    let copied = stage.ok(&["backup", &copy, "--with-keys"]);
+    assert_eq!(copied["left_out"], Value::Array(Vec::new()));
+    stage.ok(&["backup", &text_of(&stage, "public")]);
+    assert!(stage.path("public/trust.json").exists() && !stage.path("public/secrets").exists());
+
+    // Another machine, on which there is nothing but the passphrase.
+    std::fs::create_dir(stage.path("fresh")).expect("made");
+    std::fs::copy(stage.path("home/passphrase"), stage.path("fresh/passphrase")).expect("copied");
+    let restored = stage.run_alone("fresh", &["restore", &copy, "--alone", DOMAIN]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    for name in ["trust.json", "secrets/token", "ics.toml"] {
+        let read = |home: &str| std::fs::read(stage.path(home).join(name)).expect("there");
+        assert_eq!(read("fresh"), read("home"), "{name}");
+    }
+}
+
+#[test]
+fn what_lies_elsewhere_is_not_copied_and_told() {
+    let stage = with_policy("../trust.json");
+    let copied = stage.ok(&["backup", &text_of(&stage, "copy"), "--with-keys"]);
+    let left_out = copied["left_out"].as_array().expect("a list");
+    assert_eq!(left_out.len(), 1, "{copied}");
+    assert!(left_out[0]["path"].as_str().expect("a path").ends_with("trust.json"), "{copied}");
+    assert_eq!(left_out[0]["why"], "it is not in the home directory");
+    assert!(!copied["files"].to_string().contains("trust.json"), "{copied}");
+}
+
+#[test]
+fn no_store_is_replaced_by_one_that_cannot_be_opened() {
+    let mut stage = with_policy("trust.json");
+    let copy = text_of(&stage, "copy");
+    stage.ok(&["backup", &copy, "--with-keys"]);
+    stage.kill();
+    let policy = std::fs::read(stage.path("home/trust.json")).expect("read");
+    for place in ["home/trust.json", "copy/trust.json"] {
+        std::fs::remove_file(stage.path(place)).expect("removed");
+    }
+    let replaced = || {
+        let names = std::fs::read_dir(stage.path("home/data")).expect("listed").flatten();
+        names.filter(|entry| entry.file_name().to_string_lossy().starts_with("replaced-")).count()
+    };
+    let refused = stage.run(&["restore", &copy]);
+    let (message, hint) = refused.failure();
+    assert!(refused.code == 5 && message.contains("trust.json"), "{refused:?}");
+    assert!(hint.starts_with("the store was not replaced"), "{hint}");
+    assert_eq!(replaced(), 0, "the store is as it was");
+
+    // What only the store can tell is told with what was done until then.
+    stage.write("home/trust.json", policy);
+    let config = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    stage.write("home/ics.toml", config.replacen(&format!("domain = \"{DOMAIN}\""), "domain = \"other.example\"", 1));
+    let failed = stage.run(&["restore", &copy]);
+    let (message, _) = failed.failure();
+    assert!(failed.code == 5 && message.contains(&format!("it is the descriptor of `{DOMAIN}`")), "{failed:?}");
+    assert!(message.contains("the store was put back, and the former one is in "), "{message}");
+    assert_eq!(replaced(), 1);
+}

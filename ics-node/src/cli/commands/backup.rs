@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
-use crate::client::backup::{self, Backup as Made, BackupError};
+use crate::client::backup::{self, Backup as Made, BackupError, LeftOut};
 use crate::config::Config;
 use crate::store::StoreError;
 
@@ -22,7 +22,7 @@ Examples:
 pub(crate) struct Backup {
     /// A new directory.
     directory: PathBuf,
-    /// Copy the secret keys, encrypted as they are, and the operator's token too; never the passphrase.
+    /// Copy the secret keys, encrypted as they are, the operator's token and the key for TLS too; never the passphrase.
     #[arg(long)]
     with_keys: bool,
 }
@@ -30,14 +30,11 @@ pub(crate) struct Backup {
 impl Backup {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let config = Config::load(&context.home)?;
-        let node = config.node.as_ref().ok_or_else(|| {
-            Failure::new(Exit::Local, "this home directory is not that of a node").hint("--home names another one")
-        })?;
         context.output.note("copying and reading the copy …");
-        let made = backup::make(&context.home, node, &self.directory, self.with_keys)?;
+        let made = backup::make(&context.home, &config, &self.directory, self.with_keys)?;
         let findings = &made.report.findings;
         let shown = json!({ "directory": self.directory, "files": made.files, "entries": made.report.entries,
-            "without_content": made.report.without_content, "findings": findings });
+            "left_out": made.left_out, "without_content": made.report.without_content, "findings": findings });
         context.output.result(&shown, || self.text(&made))?;
         Ok(if findings.is_empty() { Exit::Ok } else { Exit::Local })
     }
@@ -49,15 +46,23 @@ impl Backup {
             _ => (style("✗").red(), style(findings.join("\n")).red().to_string()),
         };
         let keys = match self.with_keys {
-            true => "copied, encrypted; keep their passphrase in another place",
+            true => "copied, encrypted; keep their passphrase in another place, and the copy as safe as the node",
             false => "not copied: --with-keys does",
         };
-        let rows = [
+        let mut rows = vec![
             ("store", format!("{} entries", made.report.entries)),
             ("checked", checked),
             ("files", made.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n")),
             ("keys", keys.to_owned()),
         ];
+        if !made.left_out.is_empty() {
+            let line = |it: &LeftOut| format!("{}: {}", it.path.display(), it.why);
+            let lines = made.left_out.iter().map(line).collect::<Vec<_>>().join("\n");
+            rows.push((
+                "left out",
+                style(format!("{lines}\nkeep what the node needs of it yourself")).yellow().to_string(),
+            ));
+        }
         card(&format!("{mark} backup in {}", self.directory.display()), &rows)
     }
 }
@@ -66,6 +71,7 @@ impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
         let failure = Self::new(Exit::Local, &error);
         match error {
+            BackupError::NoNode => failure.hint("--home names another one"),
             BackupError::Exists(_) => failure.hint("nothing is ever overwritten: name another directory"),
             BackupError::Store(StoreError::NotFound { .. }) => failure.hint("the node has not been started yet"),
             _ => failure,

@@ -13,7 +13,6 @@ use super::serve::{failed, node_keys};
 use crate::app::{App, AppError, Asked, NodeKeys, Setup, Source};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
-use crate::cli::files;
 use crate::cli::output::card;
 use crate::client::backup::DATA;
 use crate::client::restore::{self, PutBack, RestoreError};
@@ -73,6 +72,14 @@ pub(crate) struct Restore {
 impl Restore {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let put_back = self.copy.as_deref().map(|copy| put_back(context, copy)).transpose()?;
+        self.open(context, put_back.as_ref()).map_err(|failure| match &put_back {
+            Some(put_back) => failure.after(done(put_back)),
+            None => failure,
+        })
+    }
+
+    /// Opens the node, and has it ask for what it has lost.
+    fn open(&self, context: &Context, put_back: Option<&PutBack>) -> Result<Exit, Failure> {
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
         if let Some(domain) = &self.begin_anew {
@@ -88,9 +95,9 @@ impl Restore {
             Ok::<_, Failure>((self.ask(context, &app, &sources).await?, app.is_silent_witness()))
         })?;
         let witness = if is_silent_witness { "silent" } else { "current" };
-        let shown = json!({ "put_back": put_back.as_ref().map(shown), "domains": domains, "witness": witness });
+        let shown = json!({ "put_back": put_back.map(shown), "domains": domains, "witness": witness });
         let is_well = domains.iter().all(|domain| domain["state"] == "current") && !is_silent_witness;
-        context.output.result(&shown, || text(put_back.as_ref(), &domains, is_silent_witness))?;
+        context.output.result(&shown, || text(put_back, &domains, is_silent_witness))?;
         Ok(if is_well { Exit::Ok } else { Exit::Refused })
     }
 
@@ -147,15 +154,20 @@ fn put_back(context: &Context, copy: &Path) -> Result<PutBack, Failure> {
     // What the node cannot be opened without is looked for before its store is replaced.
     let incomplete = |failure: Failure| {
         failure.hint(
-            "the store was not replaced; `ics backup --with-keys` makes copies with keys and token, or bring them here",
+            "the store was not replaced; bring here what is missing: `ics backup --with-keys` copies keys and token too",
         )
     };
-    node_keys(context, node).map_err(incomplete)?;
-    if let Some(token) = node.operator_token_file.as_ref().filter(|token| !token.is_file()) {
-        return Err(incomplete(files::failed(token, "the operator's token is missing")));
-    }
+    let keys = node_keys(context, node).map_err(incomplete)?;
+    Service::look_through(&config, keys).map_err(|error| incomplete(failed(&error)))?;
     let put_back = restore::put_back(copy, &node.data, context.now())?;
     Ok(PutBack { files, ..put_back })
+}
+
+/// What was done, for whoever is told that the rest was not.
+fn done(put_back: &PutBack) -> String {
+    let former = put_back.replaced.as_ref().map(|path| format!(", and the former one is in {}", path.display()));
+    let former = former.unwrap_or_default();
+    format!("the store was put back{former}: once that is mended, `ics restore` without a copy goes on")
 }
 
 fn shown(put_back: &PutBack) -> Value {
@@ -226,6 +238,7 @@ impl From<RestoreError> for Failure {
         match error {
             RestoreError::Store(StoreError::InUse { .. }) => failure.hint("stop the node first"),
             RestoreError::Store(StoreError::NotFound { .. }) => failure.hint("name a directory that `ics backup` made"),
+            RestoreError::Config(error) => error.into(),
             RestoreError::Damaged(_) => failure.hint("take an older copy; the mirrors have what was signed since"),
             _ => failure,
         }
