@@ -113,7 +113,7 @@ pub enum Stop {
     },
 }
 
-/// What keeps a mirror from going on for the moment; it tries again, ever more slowly.
+/// What keeps a mirror from going on for the moment; it tries again, ever more slowly, but twice in a minute at least.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// The peer or the local store failed.
