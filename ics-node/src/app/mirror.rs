@@ -32,7 +32,9 @@ use super::reveal::lose;
 use super::{App, AppError, random};
 use crate::api::{MirrorInfo, Problem};
 use crate::background::breathe_among;
-use crate::store::{Content, Fork, Key, NewContent, NewEntry, Part, Seal, StoreError, StoredEntry, WriteTx};
+use crate::store::{
+    Content, Fork, Key, NewContent, NewEntry, Part, RightsMark, Seal, StoreError, StoredEntry, WriteTx,
+};
 
 impl App {
     /// Mirrors one domain from these peers, until `stop` says true, or until the mirror stops by itself: then an alarm
@@ -209,7 +211,7 @@ impl App {
             if writer.part == Part::Mirror {
                 ended.into_iter().filter(|index| *index < from).try_for_each(|index| lose(tx, index))?;
                 match settles {
-                    true => tx.settle(rights, doubt),
+                    true => settle(tx, &writer, rights, doubt),
                     false => tx.doubt(doubt),
                 }
             }
@@ -227,6 +229,15 @@ impl App {
         self.tell(hosted);
         Ok(())
     }
+}
+
+/// Lets what was filled in take effect. Whoever follows the domain here has passed it, and looks at it now.
+fn settle(tx: &mut WriteTx<'_>, hosted: &Hosted, rights: Option<RightsMark>, doubt: Option<String>) {
+    let is_under_way = tx.sight().unsettled;
+    if let Some(first) = hosted.take_filled().or(is_under_way.then_some(0)) {
+        tx.follow_back(first);
+    }
+    tx.settle(rights, doubt);
 }
 
 /// Parses and verifies the bodies of a page, each as of the time at which the home admitted it.
