@@ -38,7 +38,8 @@ use crate::store::{
 
 impl App {
     /// Mirrors one domain from these peers, until `stop` says true, or until the mirror stops by itself: then an alarm
-    /// says why.
+    /// says why. A peer by whom it may have been stopped is left out while there are others: one who lies must not keep
+    /// from this node what all others have.
     ///
     /// # Errors
     /// When what is stored of the domain cannot be read.
@@ -49,6 +50,7 @@ impl App {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), AppError> {
         let hosted = self.hosted(domain)?;
+        let mut peers = peers.to_vec();
         loop {
             let mut moved = hosted.moved.subscribe();
             let shutdown = async {
@@ -57,10 +59,11 @@ impl App {
                     _ = moved.changed() => {}
                 }
             };
-            if let Some(reason) = self.mirror_until(&hosted, peers, shutdown).await? {
-                tracing::error!(domain = %hosted.name, %reason, "the mirror has stopped");
-                self.store().alarm(Some(hosted.number), self.clock().now(), "mirror-stopped", &reason.to_string())?;
-                return self.keep_fork(&hosted, &reason);
+            if let Some((reason, peer)) = self.mirror_until(&hosted, &peers, shutdown).await? {
+                if !reason.is_of_peer() || peers.len() < 2 || peer >= peers.len() {
+                    return self.stop_mirror(&hosted, &reason);
+                }
+                self.leave_out(&hosted, &peers.remove(peer), &reason)?;
             }
             if *stop.borrow() {
                 hosted.set_mirror(None);
@@ -69,13 +72,28 @@ impl App {
         }
     }
 
-    /// Mirrors until `shutdown` is ready, or for the reason that is returned.
+    fn stop_mirror(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
+        tracing::error!(domain = %hosted.name, %reason, "the mirror has stopped");
+        self.store().alarm(Some(hosted.number), self.clock().now(), "mirror-stopped", &reason.to_string())?;
+        self.keep_fork(hosted, reason)
+    }
+
+    /// Says that a peer is not asked any more. Of what he showed nothing is kept as proof: he may have made it.
+    fn leave_out(&self, hosted: &Hosted, peer: &Peer, reason: &Stop) -> Result<(), AppError> {
+        let name = &peer.config.name;
+        tracing::error!(domain = %hosted.name, peer = %name, %reason, "the peer is left out");
+        let text =
+            format!("`{name}` is not asked any more until the peers are changed or the node starts again: {reason}");
+        Ok(self.store().alarm(Some(hosted.number), self.clock().now(), "peer-left-out", &text)?)
+    }
+
+    /// Mirrors until `shutdown` is ready, or for the reason that is returned, with the number of the peer who was asked.
     async fn mirror_until(
         &self,
         hosted: &Arc<Hosted>,
         peers: &[Arc<Peer>],
         shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<Option<Stop>, AppError> {
+    ) -> Result<Option<(Stop, usize)>, AppError> {
         let domain = &hosted.name;
         let known = peers.iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.source()).collect();
         let mut mirror = self.resume(hosted, domain, peers)?.among(known);
@@ -87,10 +105,11 @@ impl App {
         let mut applier = Taking { app: self.clone(), hosted: Arc::clone(hosted), looking: Arc::default() };
         let clock = self.clock().clone();
         let ended = ics_sync::run(&mut mirror, &sources, &mut applier, || clock.now(), &progress, shutdown).await;
+        let peer = progress.borrow().peer;
         // With the last progress told, the watcher ends.
         drop(progress);
         let _ = watching.await;
-        Ok(ended)
+        Ok(ended.map(|stop| (stop, peer)))
     }
 
     /// Where the mirror left off: at its last verified checkpoint.
