@@ -27,9 +27,6 @@ use crate::wire::Heads;
 /// Milliseconds between a request that has waited in vain and the next one.
 const IDLE_MILLIS: u64 = 250;
 
-/// Failures in a row after which pauses grow no more: whoever waits for a recall asks twice in a minute at least.
-const DOUBLINGS: u32 = 6;
-
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -229,7 +226,7 @@ impl Watcher {
         self.reached = None;
         self.unheard = false;
         self.failures = self.failures.saturating_add(1);
-        self.pause = Pause::of(now, retry_millis(self.failures.min(DOUBLINGS), self.settings.seed));
+        self.pause = Pause::of(now, retry_millis(self.failures, self.settings.seed));
     }
 
     /// The home was not heard. Where it has no such feed, or something on the way holds it back, the next way is used for

@@ -88,6 +88,7 @@ impl App {
         let (number, from, choices) = (target.number, &following.source, choices(following));
         let mut upto = following.upto;
         loop {
+            let returns = self.store().follow_returns(source.number)?;
             let sight = self.sight(&source)?;
             // What is not whole yet comes with the next look.
             if upto >= sight.seal.size || !sight.is_whole() {
@@ -109,7 +110,7 @@ impl App {
                 }
             }
             self.take_over(target, &sight, &things, upto)?;
-            if !self.store().follow_upto(number, from, upto, end)? {
+            if !self.store().follow_held_upto(number, (source.number, returns), upto, end)? {
                 return Ok(());
             }
             upto = end;
@@ -140,7 +141,7 @@ impl App {
             }
             for problem in result.refused.iter().filter(|_| alarms) {
                 let text = format!("{}: {}", sight.hosted.name, problem.detail);
-                self.store().alarm(Some(target.number), self.clock().now(), "not-taken-over", &text)?;
+                self.store().alarm_once(target.number, self.clock().now(), "not-taken-over", &text)?;
             }
         }
         Ok(())

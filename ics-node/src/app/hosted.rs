@@ -31,6 +31,8 @@ pub(crate) struct Hosted {
     working: Mutex<Option<Arc<Domain>>>,
     /// What the access rules have decided. Only jobs of the writer touch it.
     decisions: Mutex<Cache>,
+    /// The first entry that was filled in, or judged anew, and has not taken effect yet. Only jobs of the writer touch it.
+    filled: Mutex<Option<u64>>,
     /// How the copy is doing, for operators.
     mirror: Mutex<Option<MirrorInfo>>,
     /// Entries that can be proven, for those who listen.
@@ -63,6 +65,7 @@ impl Hosted {
             published: RwLock::new(domain.clone()),
             working: Mutex::new(domain),
             decisions: Mutex::default(),
+            filled: Mutex::default(),
             mirror: Mutex::new(None),
             sealed: watch::Sender::new(0),
             grown: watch::Sender::new(0),
@@ -105,6 +108,19 @@ impl Hosted {
     /// What the access rules have decided, for one job of the writer.
     pub(crate) fn decisions(&self) -> MutexGuard<'_, Cache> {
         self.decisions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that an entry was filled in or judged anew. In a round that was under way before, those before it may have
+    /// been forgotten over a restart: then it may be any.
+    pub(crate) fn note_filled(&self, index: u64, is_under_way: bool) {
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = filled.or(is_under_way.then_some(0));
+        *filled = Some(before.map_or(index, |before| before.min(index)));
+    }
+
+    /// The first entry that takes effect now, if one was noted.
+    pub(crate) fn take_filled(&self) -> Option<u64> {
+        self.filled.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The commit is durable: what the job made becomes what readers see, unless a later commit already did.

@@ -366,6 +366,8 @@ impl Admission {
             }
             (Change::Descriptor(descriptor), Some(domain)) => {
                 Arc::make_mut(domain).take_descriptor(index, *descriptor).map_err(policy)?;
+                // By its rules, what was passed may be followed.
+                tx.follow_back(0);
             }
             (Change::Certificate(certificate), Some(domain)) => {
                 Arc::make_mut(domain).take_certificate(index, *certificate);

@@ -32,11 +32,14 @@ use super::reveal::lose;
 use super::{App, AppError, random};
 use crate::api::{MirrorInfo, Problem};
 use crate::background::breathe_among;
-use crate::store::{Content, Fork, Key, NewContent, NewEntry, Part, Seal, StoreError, StoredEntry, WriteTx};
+use crate::store::{
+    Content, Fork, Key, NewContent, NewEntry, Part, RightsMark, Seal, StoreError, StoredEntry, WriteTx,
+};
 
 impl App {
     /// Mirrors one domain from these peers, until `stop` says true, or until the mirror stops by itself: then an alarm
-    /// says why.
+    /// says why. A peer by whom it may have been stopped is left out while there are others: one who lies must not keep
+    /// from this node what all others have.
     ///
     /// # Errors
     /// When what is stored of the domain cannot be read.
@@ -47,6 +50,7 @@ impl App {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), AppError> {
         let hosted = self.hosted(domain)?;
+        let mut peers = peers.to_vec();
         loop {
             let mut moved = hosted.moved.subscribe();
             let shutdown = async {
@@ -55,10 +59,11 @@ impl App {
                     _ = moved.changed() => {}
                 }
             };
-            if let Some(reason) = self.mirror_until(&hosted, peers, shutdown).await? {
-                tracing::error!(domain = %hosted.name, %reason, "the mirror has stopped");
-                self.store().alarm(Some(hosted.number), self.clock().now(), "mirror-stopped", &reason.to_string())?;
-                return self.keep_fork(&hosted, &reason);
+            if let Some((reason, peer)) = self.mirror_until(&hosted, &peers, shutdown).await? {
+                if !reason.is_of_peer() || peers.len() < 2 || peer >= peers.len() {
+                    return self.stop_mirror(&hosted, &reason);
+                }
+                self.leave_out(&hosted, &peers.remove(peer), &reason)?;
             }
             if *stop.borrow() {
                 hosted.set_mirror(None);
@@ -67,13 +72,28 @@ impl App {
         }
     }
 
-    /// Mirrors until `shutdown` is ready, or for the reason that is returned.
+    fn stop_mirror(&self, hosted: &Hosted, reason: &Stop) -> Result<(), AppError> {
+        tracing::error!(domain = %hosted.name, %reason, "the mirror has stopped");
+        self.store().alarm(Some(hosted.number), self.clock().now(), "mirror-stopped", &reason.to_string())?;
+        self.keep_fork(hosted, reason)
+    }
+
+    /// Says that a peer is not asked any more. Of what he showed nothing is kept as proof: he may have made it.
+    fn leave_out(&self, hosted: &Hosted, peer: &Peer, reason: &Stop) -> Result<(), AppError> {
+        let name = &peer.config.name;
+        tracing::error!(domain = %hosted.name, peer = %name, %reason, "the peer is left out");
+        let text =
+            format!("`{name}` is not asked any more until the peers are changed or the node starts again: {reason}");
+        Ok(self.store().alarm(Some(hosted.number), self.clock().now(), "peer-left-out", &text)?)
+    }
+
+    /// Mirrors until `shutdown` is ready, or for the reason that is returned, with the number of the peer who was asked.
     async fn mirror_until(
         &self,
         hosted: &Arc<Hosted>,
         peers: &[Arc<Peer>],
         shutdown: impl Future<Output = ()> + Send,
-    ) -> Result<Option<Stop>, AppError> {
+    ) -> Result<Option<(Stop, usize)>, AppError> {
         let domain = &hosted.name;
         let known = peers.iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.source()).collect();
         let mut mirror = self.resume(hosted, domain, peers)?.among(known);
@@ -85,10 +105,11 @@ impl App {
         let mut applier = Taking { app: self.clone(), hosted: Arc::clone(hosted), looking: Arc::default() };
         let clock = self.clock().clone();
         let ended = ics_sync::run(&mut mirror, &sources, &mut applier, || clock.now(), &progress, shutdown).await;
+        let peer = progress.borrow().peer;
         // With the last progress told, the watcher ends.
         drop(progress);
         let _ = watching.await;
-        Ok(ended)
+        Ok(ended.map(|stop| (stop, peer)))
     }
 
     /// Where the mirror left off: at its last verified checkpoint.
@@ -209,7 +230,7 @@ impl App {
             if writer.part == Part::Mirror {
                 ended.into_iter().filter(|index| *index < from).try_for_each(|index| lose(tx, index))?;
                 match settles {
-                    true => tx.settle(rights, doubt),
+                    true => settle(tx, &writer, rights, doubt),
                     false => tx.doubt(doubt),
                 }
             }
@@ -227,6 +248,15 @@ impl App {
         self.tell(hosted);
         Ok(())
     }
+}
+
+/// Lets what was filled in take effect. Whoever follows the domain here has passed it, and looks at it now.
+fn settle(tx: &mut WriteTx<'_>, hosted: &Hosted, rights: Option<RightsMark>, doubt: Option<String>) {
+    let is_under_way = tx.sight().unsettled;
+    if let Some(first) = hosted.take_filled().or(is_under_way.then_some(0)) {
+        tx.follow_back(first);
+    }
+    tx.settle(rights, doubt);
 }
 
 /// Parses and verifies the bodies of a page, each as of the time at which the home admitted it.

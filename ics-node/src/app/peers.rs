@@ -30,6 +30,9 @@ use crate::keys::file::replace_private;
 use crate::store::Part;
 use crate::tls::{ClientTls, KeyPin, PeerKey};
 
+/// After which time what has failed here begins again.
+const BEGIN_AGAIN: Duration = Duration::from_secs(30);
+
 /// One peer, as configured.
 pub(crate) struct Peer {
     pub(crate) config: PeerConfig,
@@ -383,6 +386,33 @@ impl App {
         }
     }
 
+    /// Mirrors one domain, and begins again after a while where that has failed: nobody else would.
+    async fn mirror_on(self, domain: DomainName, peers: Vec<Arc<Peer>>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let (app, of, sources, until) = (self.clone(), domain.clone(), peers.clone(), stop.clone());
+            // In a task of its own, which may panic.
+            let ended = tokio::spawn(async move { app.mirror(&of, &sources, until).await }).await;
+            let failed = match ended {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            self.tell_failed(&domain, &failed);
+            tokio::select! {
+                () = stopped(&mut stop) => return,
+                () = tokio::time::sleep(BEGIN_AGAIN) => {}
+            }
+        }
+    }
+
+    fn tell_failed(&self, domain: &DomainName, why: &str) {
+        tracing::error!(%domain, error = why, "the mirror does not run; it begins again in a while");
+        let Ok(hosted) = self.hosted(domain) else { return };
+        hosted.set_mirror(None);
+        // Where the store itself has failed, only the log says it.
+        let _ = self.store().alarm_once(hosted.number, self.clock().now(), "mirror-failed", why);
+    }
+
     /// Ends the copying whose peers have changed, and begins what is new.
     async fn follow_peers(&self, running: &mut BTreeMap<DomainName, Copying>) {
         let mut wanted = self.peers_table().sources();
@@ -413,11 +443,7 @@ impl Copying {
     fn begin(app: App, domain: DomainName, peers: Vec<Arc<Peer>>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let sources = peers.clone();
-        let task = tokio::spawn(async move {
-            if let Err(error) = app.mirror(&domain, &sources, stopped).await {
-                tracing::error!(%domain, %error, "the mirror does not run");
-            }
-        });
+        let task = tokio::spawn(async move { app.mirror_on(domain, sources, stopped).await });
         Self { peers, stop, task }
     }
 

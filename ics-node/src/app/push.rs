@@ -164,7 +164,7 @@ impl Listener {
             let _ = tokio::time::timeout(time, self.sealed.wait_for(|size| *size > from)).await;
         }
         let size = *self.sealed.borrow_and_update();
-        let (event, reached) = if size > from && self.app.may_mirror(self.reader, &self.hosted) {
+        let (event, reached) = if size > from && self.app.shows_all(self.reader, &self.hosted)? {
             self.shared(size).await?
         } else {
             self.own(is_new).await?
@@ -174,7 +174,7 @@ impl Listener {
         Ok(event)
     }
 
-    /// The news that all get who may copy the domain.
+    /// The news that all get to whom all may be shown. Of a part each is told what stands for his own rights.
     async fn shared(&mut self, size: u64) -> Result<(Event, u64), AppError> {
         let hosted = Arc::clone(&self.hosted);
         let mut told = hosted.told.lock().await;

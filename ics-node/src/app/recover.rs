@@ -381,8 +381,10 @@ fn given_up(error: tokio::task::JoinError) -> AppError {
 
 fn no_answer(error: PeerError) -> NoAnswer {
     match error {
+        // A bare 404 may be of whatever stands before the node, and says nothing of what that holds.
+        PeerError::Status { problem: Some(kind), .. } if kind == Code::UnknownDomain.uri() => NoAnswer::NotHeld,
         // RFC 4511, appendix A: noSuchObject.
-        PeerError::Status { status: 404, .. } | PeerError::Refused { code: 32, .. } => NoAnswer::NotHeld,
+        PeerError::Refused { code: 32, .. } => NoAnswer::NotHeld,
         error => NoAnswer::Failed(error.to_string()),
     }
 }

@@ -46,8 +46,11 @@ impl App {
     pub(crate) fn take_fill(&self, hosted: &Arc<Hosted>, fill: &Fill) -> Result<(), AppError> {
         let judging = self.judging(hosted, fill)?;
         let (lost, alarm) = (fill.lost.clone(), left_out(fill));
-        let now = self.clock().now();
+        let (now, writer) = (self.clock().now(), Arc::clone(hosted));
         let job = move |tx: &mut WriteTx<'_>| {
+            if let Some(first) = judging.first() {
+                writer.note_filled(first.index, tx.sight().unsettled);
+            }
             lost.into_iter().try_for_each(|index| lose(tx, index))?;
             if let Some(alarm) = &alarm {
                 tx.alarm(now, "left-out", alarm);

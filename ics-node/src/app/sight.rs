@@ -38,10 +38,10 @@ impl App {
     /// It changes with all that decides at once about what he may read of many identities: the descriptor, whom the
     /// configuration takes him for, what is granted to him over groups, and what this node itself may read.
     pub(crate) fn rights(&self, reader: Reader, hosted: &Hosted) -> Result<Option<Rights>, AppError> {
-        let own = self.store().sight(hosted.number)?;
-        if self.may_mirror(reader, hosted) && own.rights.is_none() {
+        if self.shows_all(reader, hosted)? {
             return Ok(None);
         }
+        let own = self.store().sight(hosted.number)?;
         let sight = self.sight(hosted)?;
         let party = self.party_of(reader);
         let mut hasher = Sha256::new();
@@ -66,6 +66,11 @@ impl App {
         }
         let digest: [u8; 32] = hasher.finalize().into();
         Ok(digest.first_chunk().map(|mark| Base64(*mark)))
+    }
+
+    /// Whether a reader may copy all of a domain, and all of it is here.
+    pub(crate) fn shows_all(&self, reader: Reader, hosted: &Hosted) -> Result<bool, AppError> {
+        Ok(self.may_mirror(reader, hosted) && self.store().sight(hosted.number)?.rights.is_none())
     }
 
     /// What a reader may read of entries that were hidden from him, and which of those that he holds he may no longer.

@@ -93,6 +93,21 @@ impl Store {
         self.desk(move |log| insert_alarm(log, domain, at, &kind, &text))
     }
 
+    /// Raises one, unless the same is among those that are kept: of what is looked at again and is as it was.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn alarm_once(&self, domain: DomainNumber, at: Timestamp, kind: &str, text: &str) -> Result<(), StoreError> {
+        let (kind, text) = (kind.to_owned(), text.to_owned());
+        self.desk(move |log| {
+            let mut known = log.prepare_cached("SELECT 1 FROM alarm WHERE domain = ?1 AND kind = ?2 AND text = ?3")?;
+            if known.exists(params![domain.get(), kind, text])? {
+                return Ok(());
+            }
+            insert_alarm(log, Some(domain), at, &kind, &text)
+        })
+    }
+
     /// The last `limit` alarms, newest first.
     ///
     /// # Errors

@@ -6,13 +6,14 @@ use ics_core::vocabulary::DomainName;
 use rusqlite::Connection;
 
 use super::error::StoreError;
+use super::follow::follow_back;
 use super::types::{DOMAIN_ENTRIES, DomainNumber, Part, Position};
 use super::write::in_transaction;
 use super::{INDEX_FILE, LOG_FILE, index, lock, schema, table};
 
 /// Empties the copy of a domain in the store of a directory, and says how many entries it had. Its pin, its alarms, what
-/// was seen of forks and what waits to be sent to its home stay. The next start builds the index again; no other process
-/// may use the store.
+/// was seen of forks and what waits to be sent to its home stay. Whoever follows it here begins again: what stands there
+/// then need not be what stood there. The next start builds the index again; no other process may use the store.
 ///
 /// # Errors
 /// When there is no such domain, this node is its home, another process uses the store, or the database fails.
@@ -43,5 +44,5 @@ fn empty(log: &Connection, domain: DomainNumber) -> Result<(), StoreError> {
     for table in ["tile", "head", "sight", "doubt"] {
         log.execute(&format!("DELETE FROM {table} WHERE domain = ?1"), [domain.get()])?;
     }
-    Ok(())
+    follow_back(log, domain, 0)
 }

@@ -1,11 +1,13 @@
 //! What domains of this node take over from others by themselves, and how far they have come.
 
 use ics_core::vocabulary::DomainName;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::Store;
 use super::error::StoreError;
+use super::transaction::WriteTx;
 use super::types::DomainNumber;
+use super::write::in_transaction;
 
 /// What a domain follows in another one: an identity's id, or what begins with `{`, a choice by attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,10 +135,66 @@ impl Store {
         from: u64,
         upto: u64,
     ) -> Result<bool, StoreError> {
-        let source = source.to_string();
-        self.desk(move |log| {
-            let sql = "UPDATE follow_cursor SET size = ?4 WHERE domain = ?1 AND source = ?2 AND size = ?3";
-            Ok(log.execute(sql, params![domain.get(), source, from.cast_signed(), upto.cast_signed()])? > 0)
+        let source = source.clone();
+        self.desk(move |log| advance(log, domain, &source, from, upto))
+    }
+
+    /// The same of a domain that is held here, by whoever has seen it after it had sent back `returns` times; false also
+    /// where it has done so since: what it shows now may be behind `from`.
+    ///
+    /// # Errors
+    /// When there is no such domain, or the database fails.
+    pub fn follow_held_upto(
+        &self,
+        domain: DomainNumber,
+        (source, returns): (DomainNumber, u64),
+        from: u64,
+        upto: u64,
+    ) -> Result<bool, StoreError> {
+        self.with_writer(move |writer| {
+            // All that is committed is published by now.
+            let state = writer.shared.published.get(source)?;
+            if state.returns != returns {
+                return Ok(false);
+            }
+            let work = |log: &Connection| advance(log, domain, &state.info.name, from, upto);
+            in_transaction(&mut writer.log, work).map_err(|error| writer.assess(error))
         })
     }
+
+    /// How often since the start a domain has sent back whoever follows it.
+    ///
+    /// # Errors
+    /// When there is no such domain.
+    pub fn follow_returns(&self, source: DomainNumber) -> Result<u64, StoreError> {
+        Ok(self.shared.published.get(source)?.returns)
+    }
+}
+
+impl WriteTx<'_> {
+    /// Has all who follow the domain look at its log again from an index on, by the commit that shows what they have
+    /// passed: after a crash between the two nobody would look there.
+    pub fn follow_back(&mut self, index: u64) {
+        let before = &mut self.draft.amendments.follow_back;
+        *before = Some(before.map_or(index, |before| before.min(index)));
+    }
+}
+
+fn advance(
+    log: &Connection,
+    domain: DomainNumber,
+    source: &DomainName,
+    from: u64,
+    upto: u64,
+) -> Result<bool, StoreError> {
+    let sql = "UPDATE follow_cursor SET size = ?4 WHERE domain = ?1 AND source = ?2 AND size = ?3";
+    Ok(log.execute(sql, params![domain.get(), source.as_str(), from.cast_signed(), upto.cast_signed()])? > 0)
+}
+
+/// What is followed is named, not numbered: it may be followed before there is a copy of it.
+pub(crate) fn follow_back(log: &Connection, source: DomainNumber, index: u64) -> Result<(), StoreError> {
+    let sql = "UPDATE follow_cursor SET size = ?2 \
+               WHERE source = (SELECT name FROM domain WHERE number = ?1) AND size > ?2";
+    log.prepare_cached(sql)?.execute(params![source.get(), index.cast_signed()])?;
+    Ok(())
 }

@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use super::Store;
 use super::draft::Draft;
 use super::error::StoreError;
+use super::follow::follow_back;
 use super::index::Page;
 use super::table;
 use super::transaction::WriteTx;
@@ -170,6 +171,8 @@ pub(crate) struct Amendments {
     pub(crate) rights: Option<Option<RightsMark>>,
     /// What rests on the word of others than the home from now on.
     pub(crate) doubt: Option<Option<String>>,
+    /// From where whoever follows the domain looks again.
+    pub(crate) follow_back: Option<u64>,
 }
 
 impl Amendments {
@@ -211,7 +214,7 @@ impl Amendments {
         if let Some(doubt) = &self.doubt {
             table::put_doubt(log, domain, doubt.as_deref())?;
         }
-        Ok(())
+        self.follow_back.map_or(Ok(()), |index| follow_back(log, domain, index))
     }
 }
 
@@ -227,6 +230,12 @@ impl Draft {
 }
 
 impl WriteTx<'_> {
+    /// What this mirror may read, as of the last commit.
+    #[must_use]
+    pub fn sight(&self) -> Sight {
+        self.draft.base.sight
+    }
+
     /// Fills in an entry of which only the leaf is here; readers see it when the round is settled.
     ///
     /// # Errors
@@ -268,8 +277,11 @@ impl WriteTx<'_> {
     }
 
     /// Says what this mirror may read from now on, and what of it rests on the word of others than the home, as JSON;
-    /// everything that was filled in takes effect with it.
+    /// everything that was filled in takes effect with it. With other rights, more may be followed too.
     pub fn settle(&mut self, rights: Option<RightsMark>, doubt: Option<String>) {
+        if self.draft.base.sight.rights != rights {
+            self.follow_back(0);
+        }
         if rights.is_some() || self.draft.base.sight.is_partial() {
             self.draft.amendments.rights = Some(rights);
         }

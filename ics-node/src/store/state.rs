@@ -26,6 +26,8 @@ pub(crate) struct DomainState {
     pub(crate) held: bool,
     /// What this node may read of it.
     pub(crate) sight: Sight,
+    /// How often since the start it has sent back whoever follows it.
+    pub(crate) returns: u64,
 }
 
 impl DomainState {
@@ -33,7 +35,7 @@ impl DomainState {
     pub(crate) fn empty(info: DomainInfo) -> Self {
         let tree = Tree::new();
         let head = Head { size: 0, root: tree.root(), seal: None };
-        Self { info, head, tree, standing: Standing::Current, held: false, sight: Sight::default() }
+        Self { info, head, tree, standing: Standing::Current, held: false, sight: Sight::default(), returns: 0 }
     }
 
     /// At the home: compares the domain with the highest checkpoint that was signed for it.

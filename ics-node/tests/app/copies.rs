@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ics_core::log::Hash;
+use ics_core::log::checkpoint::Checkpoint;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
 use ics_node::api::SubmissionResult;
 use ics_node::app::{App, NodeKeys, Reader, Setup};
 use ics_node::config::PeerConfig;
 use ics_node::http::{Settings, serve};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::fixture::{Party, SALT, devices, word};
+use crate::fixture::{Party, SALT, device, devices, word};
 
 /// What a copy may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,6 +68,56 @@ async fn submit(app: &App, maker: &Party, bodies: Vec<Vec<u8>>) {
         let refused = results.iter().find(|result| !matches!(result, SubmissionResult::Receipt(_)));
         assert!(refused.is_none(), "{refused:?}");
     }
+}
+
+/// The address of a peer who shows the descriptors of a domain, and a checkpoint that a stranger signed.
+async fn liar(app: &App, of: &Party) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let origin = app.domain(&of.domain).expect("here").info.origin;
+    let stranger = ed25519_dalek::SigningKey::from_bytes(&[66; 32]);
+    let note = Checkpoint { origin, size: 9, root: Hash([1; 32]) }.sign(&stranger).expect("signs");
+    let (app, domain) = (app.clone(), of.domain.clone());
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            let count = caller.read(&mut request).await.unwrap_or_default();
+            let request = String::from_utf8_lossy(&request[..count]);
+            let (status, body) = match request.split_once("/descriptors?from=") {
+                Some((_, from)) => {
+                    let from = from.split(' ').next().and_then(|from| from.parse().ok()).expect("a version");
+                    let descriptors = app.descriptors(&domain, from).expect("here");
+                    ("200 OK", serde_json::to_string(&descriptors).expect("JSON"))
+                }
+                None if request.contains("/checkpoint") => ("200 OK", note.clone()),
+                None => ("404 Not Found", String::new()),
+            };
+            let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = caller.write_all([head, body].concat().as_bytes()).await;
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_shows_what_a_stranger_signed_keeps_nobody_from_the_others() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (liar, home) = (liar(&app, &maker).await, served(&app));
+    let dir = tempfile::tempdir().expect("directory");
+    let copy = copy(dir.path(), &app, &maker, &[("liar", &liar), ("home", &home)]);
+    let (stop, stopped) = watch::channel(false);
+    let replicating = tokio::spawn(copy.clone().replicate(stopped));
+    catches_up(&copy, &app, &maker).await;
+    let alarms = copy.domain(&maker.domain).expect("copied").alarms;
+    let told: Vec<_> = alarms.iter().map(|alarm| alarm.kind.as_str()).collect();
+    assert_eq!(told, ["peer-left-out"], "{alarms:?}");
+    assert!(alarms[0].text.starts_with("`liar` is not asked any more"), "{alarms:?}");
+    maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L1").await;
+    catches_up(&copy, &app, &maker).await;
+    stop.send_replace(true);
+    replicating.await.expect("ends");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,8 @@ use ics_core::statement::Remnant;
 use ics_core::statement::make::sign_descriptor;
 use ics_node::app::{App, Reader, Source};
 use rusqlite::Connection;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::copies::served;
 use crate::fixture::{Party, SALT, device, owner};
@@ -81,6 +83,35 @@ async fn a_part_of_the_log_is_not_taken_for_what_was_lost() {
     assert!(goes_on, "all that was lost is here");
     for receipt in &loss.lost {
         home.entry(Reader::Operator, &loss.maker.domain, receipt.index).expect("with its body");
+    }
+}
+
+/// The address of what stands before a node that is being put up again: it has nothing to say of any domain.
+async fn stands_before_it() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        while let Ok((mut caller, _)) = listener.accept().await {
+            let _ = caller.read(&mut [0; 4096]).await;
+            let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            let _ = caller.write_all(answer).await;
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_node_says_that_it_does_not_hold_a_domain() {
+    let (maker, other) = (Party::found("devices.acme.example"), Party::found("labels.example"));
+    let (home, other) = (maker.open(), other.open());
+    home.hold().expect("held back");
+    for (url, is_a_node) in [(stands_before_it().await, false), (served(&other), true)] {
+        let client = ics_sync::http::client_builder().build().expect("a client");
+        let peer = ics_sync::http::HttpPeer::new(&url, client).expect("a peer").into();
+        let asked = home.ask_all(&maker.domain, &[Source::Peer { name: "mirror".to_owned(), peer }]).await;
+        let asked = asked.expect("asked");
+        assert_eq!(asked[0].answer.is_ok(), is_a_node, "{asked:?}");
+        assert_eq!(home.silent().is_empty(), is_a_node, "{asked:?}");
     }
 }
 

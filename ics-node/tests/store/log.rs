@@ -6,7 +6,7 @@ use ics_core::log::entry::leaf_data;
 use ics_core::log::merkle::{Tree, leaf_hash, verify_consistency, verify_inclusion};
 use ics_core::log::tile::TileId;
 use ics_core::time::Timestamp;
-use ics_node::store::{Content, Filling, NewContent, NewEntry, Part, Seal, StoreError, WriteError, WriteTx};
+use ics_node::store::{Content, Filling, NewContent, NewEntry, Part, Seal, Store, StoreError, WriteError, WriteTx};
 use rusqlite::Connection;
 
 use super::common::*;
@@ -297,6 +297,43 @@ fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
     assert!(!mirror.entry(copy, 4).expect("entry").effective);
     assert_eq!(mirror.check().expect("check").without_content, 1);
     assert_eq!(find(&mirror, copy, &["lot2"]), find(&home, domain, &["lot2"]));
+}
+
+/// Whoever follows it has passed what it shows only now.
+#[test]
+fn a_domain_sends_back_whoever_follows_it() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, own) = with_home(dir.path());
+    let source = name("source.example");
+    let copy = store.create_domain(&source, Part::Mirror, None).expect("create").number;
+    append(&store, copy, &["a", "b", "c"]).expect("append");
+    store.follow(own, &source, vec!["something".to_owned()], 0).expect("follows");
+    let upto = |store: &Store| store.followed(own).expect("readable")[0].upto;
+    let write = |job: fn(&mut WriteTx<'_>)| {
+        let job = move |tx: &mut WriteTx<'_>| -> Result<(), StoreError> {
+            job(tx);
+            tx.append(entry("more")).map(drop)
+        };
+        store.write(copy, job).expect("queue").wait().expect("written");
+    };
+    let goes_on =
+        |returns: u64, from: u64, upto: u64| store.follow_held_upto(own, (copy, returns), from, upto).expect("asked");
+    assert!(goes_on(0, 0, 1));
+    // While the next page is looked at, what is in it is shown.
+    write(|tx| tx.follow_back(2));
+    assert!(!goes_on(0, 1, 3), "it has seen too little of that page");
+    let returns = store.follow_returns(copy).expect("here");
+    assert!(goes_on(returns, 1, 3));
+    write(|tx| tx.follow_back(2));
+    assert_eq!(upto(&store), 2);
+    write(|tx| tx.settle(Some([1; 16]), None));
+    assert_eq!(upto(&store), 0, "with other rights, any of it");
+    assert!(goes_on(store.follow_returns(copy).expect("here"), 0, 3));
+    write(|tx| tx.settle(Some([1; 16]), None));
+    assert_eq!(upto(&store), 3, "with the same rights, nothing but what was filled in");
+    drop(store);
+    ics_node::store::empty_copy(dir.path(), &source).expect("emptied");
+    assert_eq!(upto(&open(dir.path())), 0, "what stands there then may be something else");
 }
 
 /// Also at a mirror from which nothing was ever kept.

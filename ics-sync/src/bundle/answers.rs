@@ -75,7 +75,7 @@ impl<R: Read + Seek> Bundle<R> {
 
     /// Entries that were hidden from the reader when he got them, as far as the bundle shows them now.
     fn again(&mut self, section: usize, again: &Again) -> Result<Carried, BundleError> {
-        let why = "what this node may read has changed, and the bundle has news only: ask for a whole one (--whole)";
+        let why = "what this node may read has changed, and the bundle has news only: ask for a whole one, made without `--since`";
         let missing = || Ok(Carried::Missing(why.to_owned()));
         let (mut entries, mut bytes, mut lost) = (Vec::new(), 0, Vec::new());
         for index in &again.hidden {

@@ -113,7 +113,29 @@ pub enum Stop {
     },
 }
 
-/// What keeps a mirror from going on for the moment; it tries again, ever more slowly.
+impl Stop {
+    /// Whether it may be the doing of the peer alone, so that another peer may show better. What the home has signed is
+    /// the same at all of them, and so is what was believed here before.
+    #[must_use]
+    pub const fn is_of_peer(&self) -> bool {
+        match self {
+            Self::Unproven { .. }
+            | Self::Origin { .. }
+            | Self::Founding { .. }
+            | Self::Descriptor { .. }
+            | Self::Checkpoint(_)
+            | Self::Unsigned => true,
+            Self::Fork { .. }
+            | Self::Rules { .. }
+            | Self::FormerKey { .. }
+            | Self::Header { .. }
+            | Self::KeptBack { .. }
+            | Self::Time { .. } => false,
+        }
+    }
+}
+
+/// What keeps a mirror from going on for the moment; it tries again, ever more slowly, but twice in a minute at least.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
     /// The peer or the local store failed.

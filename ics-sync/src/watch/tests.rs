@@ -98,7 +98,7 @@ fn what_was_not_taken_is_asked_for_again() {
     }
     watcher.fail(now);
     let longest = after(&watcher, now).millis_since(now);
-    assert!((16_000..=32_000).contains(&longest), "{longest}");
+    assert!((15_000..=30_000).contains(&longest), "{longest}");
     now = after(&watcher, now);
     watcher.handle_heads(&told, now).expect("heads");
     watcher.handle_fetched();

@@ -133,6 +133,27 @@ fn copies_that_ask_each_other_come_back_to_the_home() {
     }
 }
 
+/// Where a link is there for some minutes now and then, the copy is current soon after it is back.
+#[test]
+fn a_copy_is_current_soon_after_a_long_silence() {
+    each_seed(SEEDS, |seed| {
+        let mut world = World::new(seed);
+        assert!(world.run_until_equal(3_000), "{}", world.describe(0));
+        world.weather = Weather { lost: 100, ..Weather::CALM };
+        let hour = world.now + 3_600_000;
+        while world.now < hour {
+            world.step();
+        }
+        let now = world.time();
+        world.home.append_many(1, "meanwhile", now);
+        world.home.sign(now);
+        world.weather = Weather::CALM;
+        assert!(world.run_until_equal(3_000), "{}", world.describe(0));
+        let took = world.now - now.as_millis();
+        assert!(took <= 35_000, "{took} ms");
+    });
+}
+
 /// A policy that widens and narrows, by what the log says and by what the peer's operator says, delivers what it hid and
 /// takes back what it showed, identity by identity; at every moment each is shown whole, or not at all.
 #[test]

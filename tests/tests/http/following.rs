@@ -2,14 +2,21 @@
 
 use std::sync::Arc;
 
-use ics_core::descriptor::{Descriptor, NodeKey, Witnesses};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::SigningKey;
+use ics_core::descriptor::{Descriptor, NodeKey, Source, Template, Witnesses};
+use ics_core::log::Hash;
 use ics_core::statement::make;
 use ics_node::api::AdoptionRequest;
 use ics_node::app::{App, Reader};
+use tempfile::TempDir;
 
-use crate::hidden::{device, say};
+use crate::hidden::{ALL, Copy, amend, device, say};
 use crate::support::{Node, settings};
-use crate::world::{CARE, CREATED, DOMAIN, World, certificate, domain, maker, serial, stolen};
+use crate::world::{
+    CARE, CREATED, DOMAIN, World, certificate, changed_descriptor, domain, home, maker, serial, stolen,
+};
 
 fn status(app: &Arc<App>, seed: u8) -> Option<String> {
     let record = app.record(Reader::Operator, &CARE.parse().expect("a domain"), &serial(seed)).ok()?.record;
@@ -40,6 +47,72 @@ async fn only_what_the_source_lets_be_followed_is_taken_over() {
     assert_eq!((status(&app, 20).as_deref(), status(&app, 21)), (Some("stolen"), None));
     let follows = app.domain(&CARE.parse().expect("a domain")).expect("here").follows;
     assert_eq!((follows[0].source.clone(), follows[0].identities, follows[0].lag_entries), (domain(), 2, 0));
+}
+
+/// A rule by which strangers read and follow devices of some lots, and nothing else.
+fn followed(lots: &[&str]) -> String {
+    format!(
+        "permit (principal, action in [Action::\"read\", Action::\"follow\"], resource) when {{ \
+         resource has lot && resource.kind == Kind::\"device\" && {lots:?}.contains(resource.lot) }};"
+    )
+}
+
+/// Founds [`CARE`] at a copy of the manufacturer's domain.
+fn care_at(copy: &App) {
+    let made = copy.domain(&domain()).expect("copied").info.origin;
+    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
+    let key = STANDARD.encode(SigningKey::from_bytes(&[7; 32]).verifying_key().as_bytes());
+    let own = NodeKey { name: "copy.example".to_owned(), key };
+    let founding = changed_descriptor(Template::Maintenance, CARE, vec![source], |descriptor| descriptor.home = own);
+    copy.found(&founding).expect("founds");
+}
+
+/// Has the domains of a node follow until they have seen all that is there.
+fn follow_all(app: &App) {
+    let care = CARE.parse().expect("a domain");
+    for _ in 0..1_000 {
+        app.follow_once();
+        if app.domain(&care).expect("here").follows[0].lag_entries == 0 {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    panic!("{:?}", app.domain(&care).expect("here").follows);
+}
+
+/// Whoever copies a part passes what is hidden; it is looked at when it is shown.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_hidden_when_it_was_followed_is_taken_over_when_it_is_shown() {
+    let (both, one) = (followed(&["L1", "L2"]), followed(&["L2"]));
+    let rule = both.clone();
+    let founded = move || World::with(|descriptor| descriptor.access = descriptor.access.replace(ALL, &rule));
+    let home = Node::with(tokio::task::spawn_blocking(founded).await.expect("a world"), &settings());
+    say(&home, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L2")]).await;
+    let data = TempDir::new().expect("a directory");
+    let copy = Copy::trusting(&data, &home, None);
+    copy.shows(&home, "both may be read", &[(20, ""), (21, "")]).await;
+    let app = Arc::new(copy.app.clone());
+    let blocking = async |work: fn(&App)| {
+        let app = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || work(&app)).await.expect("ends");
+    };
+    blocking(care_at).await;
+    let ids = vec![serial(20), serial(21)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    let adopted = app.adopt(&CARE.parse().expect("a domain"), request).await.expect("adopts");
+    assert_eq!((adopted.identities.len(), adopted.refused.len()), (2, 0), "{adopted:?}");
+
+    amend(&home, &both, &one).await;
+    say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
+    copy.shows(&home, "one may be read", &[(21, "stolen")]).await;
+    blocking(follow_all).await;
+    assert_eq!((status(&app, 20), status(&app, 21).as_deref()), (None, Some("stolen")));
+
+    amend(&home, &one, &both).await;
+    copy.shows(&home, "both again", &[(20, "stolen"), (21, "stolen")]).await;
+    blocking(follow_all).await;
+    assert_eq!(status(&app, 20).as_deref(), Some("stolen"), "what was said while it was hidden");
+    copy.stop().await;
 }
 
 /// What is adopted is acknowledged under the same checkpoint as what is submitted: one that has its witnesses.

@@ -1,5 +1,6 @@
 //! Making a bundle of what a node shows to one of its peers.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
@@ -141,8 +142,10 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         let since = since.filter(|cursor| cursor.origin == info.info.origin && cursor.size <= size);
         let mut from = since.map_or(0, |cursor| cursor.size);
         let mut first = self.shown.page(domain, from, size).await?;
-        // A reader whose rights have changed looks at everything again: he needs all of it.
-        if from > 0 && since.is_some_and(|cursor| cursor.rights != rights(&first)) {
+        // A reader whose rights have changed looks at everything again: he needs all of it. So does one whose news rest on
+        // more than he can be told of at once.
+        let looks_again = since.is_some_and(|cursor| cursor.rights != rights(&first));
+        if from > 0 && (looks_again || self.rest_on_too_many(domain, &first).await?) {
             from = 0;
             first = self.shown.page(domain, from, size).await?;
         }
@@ -195,6 +198,21 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
         }
     }
 
+    /// Whether the pages from the first on name more entries before it than a bundle of news may hold.
+    async fn rest_on_too_many(&self, domain: &DomainName, first: &Page) -> Result<bool, CarryError> {
+        let (from, size) = (first.from, first.size);
+        let (mut earlier, mut page) = (BTreeSet::new(), Cow::Borrowed(first));
+        while page.sight.is_some() {
+            earlier.extend(named(&page).filter(|index| *index < from));
+            let end = page.from + page.entries.len() as u64;
+            if are_too_many(&earlier) || page.entries.is_empty() || end == size {
+                break;
+            }
+            page = Cow::Owned(self.shown.page(domain, end, size).await?);
+        }
+        Ok(are_too_many(&earlier))
+    }
+
     /// All pages from the first on; the earlier entries that they name.
     async fn pages(&mut self, domain: &DomainName, mut page: Page) -> Result<BTreeSet<u64>, CarryError> {
         let (size, rights_at_first) = (page.size, rights(&page));
@@ -206,7 +224,7 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
             page.checkpoint = None;
             let end = page.from + page.entries.len() as u64;
             let is_last = page.entries.is_empty();
-            earlier.extend(page.sight.iter().flat_map(|sight| sight.earlier.iter().copied()));
+            earlier.extend(named(&page));
             // A page without entries says what the reader may read; whoever may read all needs none.
             if !is_last || page.sight.is_some() {
                 self.writer.page(&page)?;
@@ -239,6 +257,16 @@ impl<W: Write, M: Fn(u64)> Making<'_, W, M> {
     }
 }
 
+/// The earlier entries upon which a page rests.
+fn named(page: &Page) -> impl Iterator<Item = u64> {
+    page.sight.iter().flat_map(|sight| sight.earlier.iter().copied())
+}
+
+/// Whether whoever reads a bundle of news refuses it because they are in it: he is told of all of them at once.
+fn are_too_many(earlier: &BTreeSet<u64>) -> bool {
+    earlier.len() > limits::SIGHT_INDICES
+}
+
 /// Entries of which a checkpoint speaks.
 fn size_of(note: &str) -> Option<u64> {
     let note = Note::parse(note).ok()?;
@@ -247,4 +275,29 @@ fn size_of(note: &str) -> Option<u64> {
 
 fn rights(page: &Page) -> Option<Rights> {
     page.sight.as_ref().map(|sight| sight.rights.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_sync::wire::Sight;
+
+    use super::*;
+
+    #[test]
+    fn pages_that_are_each_small_enough_may_rest_on_too_much_together() {
+        let page = |earlier: core::ops::Range<u64>| Page {
+            from: 1 << 20,
+            entries: Vec::new(),
+            size: 1 << 20,
+            checkpoint: None,
+            proof: Vec::new(),
+            sight: Some(Sight { rights: Base64([1; 16]), earlier: earlier.collect(), ended: Vec::new() }),
+        };
+        let most = limits::SIGHT_INDICES as u64;
+        let mut earlier: BTreeSet<u64> = named(&page(0..most)).collect();
+        earlier.extend(named(&page(0..most)));
+        assert!(!are_too_many(&earlier), "each counts once");
+        earlier.extend(named(&page(most..most + 1)));
+        assert!(are_too_many(&earlier));
+    }
 }
