@@ -7,6 +7,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::node::{Node, NodeError};
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
+use crate::app::problem::Code;
 
 /// Seconds of waiting for a node that is busy, one after the other.
 const PAUSES: [u64; 5] = [1, 2, 4, 8, 15];
@@ -54,13 +55,14 @@ pub async fn submit_into(
     results: &mut Vec<SubmissionResult>,
 ) -> Result<(), NodeError> {
     for batch in batches(bodies) {
-        results.extend(submit_patiently(node, domain, batch).await?.results);
+        results.extend(submit_patiently(node, domain, batch, false).await?.results);
     }
     Ok(())
 }
 
 /// Submits a batch once more, and later each time, while the node says that it is busy: a factory's line does not stop for
-/// that, and a list is not said by half.
+/// that, and a list is not said by half. What waits for witnesses is in the log already: only who says so waits for them as
+/// well.
 ///
 /// # Errors
 /// See [`submit`].
@@ -68,10 +70,14 @@ pub async fn submit_patiently(
     node: &Node,
     domain: &DomainName,
     bodies: Vec<Vec<u8>>,
+    awaits_witnesses: bool,
 ) -> Result<SubmissionResults, NodeError> {
+    let is_busy = |problem: &Problem| {
+        matches!(problem.status, 429 | 503) && (awaits_witnesses || problem.code() != Code::Unwitnessed.as_str())
+    };
     for seconds in PAUSES {
         match node.submit(domain, bodies.clone()).await {
-            Err(NodeError::Problem(problem)) if matches!(problem.status, 429 | 503) => {
+            Err(NodeError::Problem(problem)) if is_busy(&problem) => {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
             }
             other => return other,
@@ -86,7 +92,7 @@ pub async fn submit_patiently(
 /// # Errors
 /// When the node cannot be reached, or refuses the certificate.
 pub async fn introduce(node: &Node, domain: &DomainName, certificate: &[u8]) -> Result<(), NodeError> {
-    let results = submit_patiently(node, domain, vec![certificate.to_vec()]).await?.results;
+    let results = submit_patiently(node, domain, vec![certificate.to_vec()], false).await?.results;
     match results.into_iter().next() {
         Some(SubmissionResult::Problem(problem)) => Err(NodeError::Problem(Box::new(signer_refused(problem)))),
         _ => Ok(()),

@@ -232,7 +232,7 @@ async fn submit(node: &Node, domain: &DomainName, batch: Batch) -> Result<Answer
     let mut acknowledged = Vec::with_capacity(batch.rows.len());
     let (mut refused, mut waiting) = (batch.refused, 0);
     if !batch.bodies.is_empty() {
-        let results = submit_patiently(node, domain, batch.bodies).await?.results;
+        let results = submit_patiently(node, domain, batch.bodies, true).await?.results;
         for (row, result) in batch.rows.into_iter().zip(results) {
             match result {
                 SubmissionResult::Receipt(_) => acknowledged.push(row.digest()),
