@@ -1,8 +1,9 @@
 //! This node as a home: it asks its witnesses to cosign what it has signed, and shows no checkpoint that lacks the
 //! witnesses which the domain's descriptor demands.
 //!
-//! One round asks all witnesses about one checkpoint, the newest. While it runs the log may grow; the next round is about
-//! all that has come in, so that a busy home asks no more often than its witnesses answer.
+//! One round asks the witnesses about one checkpoint, the newest. While it runs the log may grow; the next round is about
+//! all that has come in, so that a busy home asks no more often than its witnesses answer. One that is missing delays
+//! nothing as long as the others are enough: it is asked less and less often until it is back.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use ics_sync::http::HttpPeer;
 use ics_sync::witness::{AddCheckpoint, Asking, Step, Trouble};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
@@ -29,6 +31,8 @@ use crate::store::{Part, Seal, StoreError, WriteTx};
 const IDLE: Duration = Duration::from_secs(60);
 /// Between two rounds that have failed, at most.
 const LONGEST_RETRY_SECONDS: u64 = 8;
+/// How long a round waits for the others when there are enough and entries wait for the next one.
+const GRACE: Duration = Duration::from_millis(500);
 /// How long a submission waits for the witnesses that a descriptor demands.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -51,6 +55,47 @@ pub(crate) struct Witnessing {
     pub(crate) last_error: Option<String>,
 }
 
+/// How a home stands with its witnesses of one domain.
+type Known = BTreeMap<PeerName, Standing>;
+
+/// How it stands with one of them.
+#[derive(Debug, Default)]
+struct Standing {
+    asking: Asking,
+    /// Since it has cosigned.
+    failures: u32,
+    /// Until when it is not asked, as long as the others are enough: entries come in oftener than a witness comes back.
+    rests_until: Option<Instant>,
+}
+
+impl Standing {
+    fn has_answered(&mut self, asking: Asking, has_cosigned: bool) {
+        self.asking = asking;
+        match has_cosigned {
+            true => (self.failures, self.rests_until) = (0, None),
+            false => self.rest(),
+        }
+    }
+
+    fn rest(&mut self) {
+        self.failures = self.failures.saturating_add(1);
+        self.rests_until = Some(Instant::now() + retry(self.failures));
+    }
+
+    fn rests(&self) -> bool {
+        self.rests_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn rouse(&mut self) {
+        self.rests_until = None;
+    }
+
+    /// How long it still rests.
+    fn pause(&self) -> Option<Duration> {
+        self.rests_until.map(|until| until.saturating_duration_since(Instant::now()))
+    }
+}
+
 impl App {
     /// Has the checkpoints of this node's domains cosigned, until `stop` says true.
     pub async fn be_witnessed(self, stop: watch::Receiver<bool>) {
@@ -64,78 +109,103 @@ impl App {
     async fn domain_be_witnessed(self, hosted: Arc<Hosted>, mut stop: watch::Receiver<bool>) {
         let mut grown = hosted.grown.subscribe();
         let mut peers = self.peers_table().changes();
-        let mut known = BTreeMap::new();
+        let mut known = Known::new();
         let mut failures = 0_u32;
         loop {
             grown.mark_unchanged();
-            peers.mark_unchanged();
             let round = tokio::select! {
                 () = stopped(&mut stop) => return,
-                round = self.round(&hosted, &mut known) => round,
+                round = self.round(&hosted, &mut known, &grown) => round,
             };
-            failures = match round {
-                Ok(()) => 0,
+            let pause = match round {
+                Ok(pause) => {
+                    failures = 0;
+                    pause
+                }
                 Err(error) => {
                     if failures == 0 {
                         tracing::warn!(domain = %hosted.name, %error, "witnesses are missing");
                     }
-                    failures.saturating_add(1)
+                    failures = failures.saturating_add(1);
+                    // Whoever rests may be the one that is demanded now.
+                    known.values_mut().for_each(Standing::rouse);
+                    retry(failures)
                 }
             };
-            let retry = Duration::from_secs(1_u64.checked_shl(failures).unwrap_or(u64::MAX).min(LONGEST_RETRY_SECONDS));
             tokio::select! {
                 () = stopped(&mut stop) => return,
-                () = tokio::time::sleep(if failures == 0 { IDLE } else { retry }) => {}
+                () = tokio::time::sleep(pause) => {}
                 // A new peer may be the witness that is missing. What has come in can wait after a failure.
-                _ = peers.changed() => {}
+                _ = peers.changed() => known.values_mut().for_each(Standing::rouse),
                 _ = grown.changed(), if failures == 0 => {}
             }
         }
     }
 
-    /// Asks all witnesses about the newest checkpoint, and lets it be shown as soon as it has those that are demanded.
-    async fn round(&self, hosted: &Arc<Hosted>, known: &mut BTreeMap<PeerName, Asking>) -> Result<(), AppError> {
+    /// Asks the witnesses about the newest checkpoint, and lets it be shown as soon as it has those that are demanded.
+    /// Gives how long the next round can wait if nothing comes in. A witness that fails is left alone for a while, and
+    /// entries do not wait for one that is slow, as long as the others are enough.
+    async fn round(
+        &self,
+        hosted: &Arc<Hosted>,
+        known: &mut Known,
+        grown: &watch::Receiver<u64>,
+    ) -> Result<Duration, AppError> {
         let witnesses = self.peers_table().witnesses();
-        let Some(domain) = hosted.domain() else { return Ok(()) };
+        let Some(domain) = hosted.domain() else { return Ok(IDLE) };
         let quorum = domain.descriptor().quorum();
         if witnesses.is_empty() && quorum == 0 || self.is_silent(hosted)? {
-            return Ok(());
+            return Ok(IDLE);
         }
+        known.retain(|name, _| witnesses.iter().any(|witness| witness.name == *name));
         let mut seal = self.blocking_in(hosted, |app, hosted| Ok(app.store().sign_head(hosted.number)?)).await?;
         let keys: Vec<VerifierKey> = witnesses.iter().filter_map(|witness| key_of(witness).ok()).collect();
-        let first = seal.clone();
-        let mut asked = FuturesUnordered::new();
+        let (first, slow) = (seal.clone(), Instant::now() + GRACE);
+        let (mut asked, mut awaited) = (FuturesUnordered::new(), BTreeMap::new());
         for witness in &witnesses {
-            let mut asking = known.remove(&witness.name).unwrap_or_default();
+            let standing = known.entry(witness.name.clone()).or_default();
+            if standing.rests() {
+                continue;
+            }
+            let mut asking = standing.asking.clone();
             let (app, hosted, seal) = (self, hosted, &first);
+            awaited.insert(&witness.name, witness);
             asked.push(async move {
                 let answer = app.ask_witness(hosted, witness, &mut asking, seal).await;
                 (witness, asking, answer)
             });
         }
-        let (mut shown, mut missing) = (false, Vec::new());
-        while let Some((witness, asking, answer)) = asked.next().await {
-            known.insert(witness.name.clone(), asking);
+        let (mut enough, mut missing) = (quorum == 0, Vec::new());
+        loop {
+            let next = tokio::select! {
+                next = asked.next() => next,
+                () = overtaken(slow, grown.clone()), if enough => None,
+            };
+            let Some((witness, asking, answer)) = next else { break };
+            awaited.remove(&witness.name);
             self.note_witness(hosted, witness, first.size, answer.as_ref().err())?;
+            known.entry(witness.name.clone()).or_default().has_answered(asking, answer.is_ok());
             match answer {
                 Ok(note) => seal.note = merge(&seal.note, &note, &keys).map_err(unusable)?,
                 Err(trouble) => missing.push(format!("{}: {trouble}", witness.name)),
             }
             // At once when the quorum is there; the rest of them is added at the end.
-            if !shown && quorum > 0 && domain.descriptor().is_witnessed(&seal.note).map_err(unusable)? {
-                shown = true;
+            if !enough && domain.descriptor().is_witnessed(&seal.note).map_err(unusable)? {
+                enough = true;
                 self.show(hosted, &seal, &keys).await?;
             }
         }
         drop(asked);
-        if quorum == 0 || shown {
-            self.show(hosted, &seal, &keys).await?;
+        for (name, witness) in awaited {
+            self.note_witness(hosted, witness, first.size, Some(&too_slow()))?;
+            known.entry(name.clone()).or_default().rest();
         }
-        match (quorum > 0 && !shown, missing.is_empty()) {
-            (true, _) => Err(AppError::new(Code::Unwitnessed, format!("{quorum} must cosign: {}", missing.join("; ")))),
-            (false, true) => Ok(()),
-            (false, false) => Err(AppError::new(Code::Upstream, missing.join("; "))),
+        if !enough {
+            let detail = format!("{quorum} must cosign: {}", missing.join("; "));
+            return Err(AppError::new(Code::Unwitnessed, detail));
         }
+        self.show(hosted, &seal, &keys).await?;
+        Ok(known.values().filter_map(Standing::pause).fold(IDLE, Duration::min))
     }
 
     /// The checkpoint with the witness's cosignature.
@@ -198,6 +268,9 @@ impl App {
         let now = self.clock().now();
         let before = hosted.witnessing(&witness.name);
         let last_error = trouble.map(ToString::to_string);
+        if let Some(trouble) = trouble.filter(|_| before.last_error.is_none()) {
+            tracing::warn!(domain = %hosted.name, witness = %witness.name, %trouble, "a witness is missing");
+        }
         if let Some(trouble) = trouble.filter(|it| it.is_alarming() && before.last_error != last_error) {
             let text = format!("the witness `{}` does not cosign: {trouble}", witness.name);
             tracing::error!(domain = %hosted.name, "{text}");
@@ -236,6 +309,24 @@ impl App {
 fn key_of(witness: &Witness) -> Result<VerifierKey, Trouble> {
     let key = VerifierKey::new(witness.name.as_str(), Algorithm::Cosignature, &witness.key);
     key.map_err(|error| Trouble::Refused(error.to_string()))
+}
+
+/// After so many failures.
+fn retry(failures: u32) -> Duration {
+    Duration::from_secs(1_u64.checked_shl(failures).unwrap_or(u64::MAX).min(LONGEST_RETRY_SECONDS))
+}
+
+/// Is ready when more has come in, and whoever has not answered until then is `slow`.
+async fn overtaken(slow: Instant, mut grown: watch::Receiver<u64>) {
+    tokio::time::sleep_until(slow).await;
+    if grown.changed().await.is_err() {
+        // Nothing comes in any more.
+        std::future::pending::<()>().await;
+    }
+}
+
+fn too_slow() -> Trouble {
+    Trouble::Refused("it has not answered while entries waited for the next checkpoint".to_owned())
 }
 
 fn unusable(error: ics_core::log::checkpoint::CheckpointError) -> AppError {

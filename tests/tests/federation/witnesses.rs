@@ -2,6 +2,8 @@
 //! holds the home to it, and a home that signs two histories.
 
 use std::fs;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -52,10 +54,12 @@ impl Court {
         self.home.get(&format!("/v1/domains/{DEVICES}"))["origin"].as_str().expect("an origin").to_owned()
     }
 
-    fn demand(&self, quorum: &str) -> Value {
+    /// With the two witnesses, and others if there are.
+    fn demand(&self, quorum: &str, others: &[&str]) -> Value {
         let witness = |node: &Node| format!("--add-witness={}={}", node.name(), node.key());
         let (first, second) = (witness(&self.first), witness(&self.second));
-        self.home.json(&["domain", "update", &first, &second, "--quorum", quorum]);
+        let update = ["domain", "update", &first, &second, "--quorum", quorum];
+        self.home.json(&[&update, others].concat());
         self.home.json(&["domain", "submit"])
     }
 
@@ -97,7 +101,7 @@ fn what_is_acknowledged_has_its_witnesses() {
         let note = court.home.note();
         [&court.first, &court.second].into_iter().all(|witness| is_cosigned_by(&note, witness)).then_some(())
     });
-    assert_eq!(court.demand("2")["version"], 2);
+    assert_eq!(court.demand("2", &[])["version"], 2);
     assert_eq!(court.publish(1, 5)["published"], 5);
     let (size, note) = (court.size(), court.home.note());
     assert_eq!(size_of(&note), size, "what was acknowledged is shown");
@@ -242,6 +246,26 @@ fn a_witness_that_is_put_back_elsewhere_is_silent_until_its_operator_answers_for
     court.first.serve();
     court.publish(20, 2);
     eventually("it cosigns again", || is_cosigned_by(&court.home.note(), &court.first).then_some(()));
+}
+
+/// The third accepts connections and answers nobody.
+#[test]
+fn a_witness_that_hangs_delays_nothing_while_the_others_are_enough() {
+    let court = Court::new();
+    let hangs = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", hangs.local_addr().expect("an address"));
+    let (name, key) = (court.mirror.name(), court.mirror.key());
+    court.home.ics(&["peer", "add", &name, "--url", &url, "--key", &key, "--witness"]).ok();
+    court.demand("2", &[&format!("--add-witness={name}={key}")]);
+    for first in 0..10 {
+        let began = Instant::now();
+        assert_eq!(court.publish(1 + first * 10, 1)["published"], 1);
+        assert!(began.elapsed() < Duration::from_secs(5), "entry {first} took {:?}", began.elapsed());
+    }
+    let note = court.home.note();
+    assert!([&court.first, &court.second].into_iter().all(|witness| is_cosigned_by(&note, witness)), "{note}");
+    let status = court.home.json(&["peer", "status"]).to_string();
+    assert!(status.contains("last_error"), "operators see who is missing: {status}");
 }
 
 /// By curl, as any log would ask.
