@@ -14,10 +14,10 @@ pub enum NotCosigned {
     /// The request, or what it says of the log.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It was put back from a copy, and does not know what it has cosigned since. It hears all the same what there is.
+    /// It was put back from a copy or has lost its store, and does not know what it has cosigned since. It hears all the same what there is.
     #[error(
-        "this witness was put back from a copy and may have cosigned more than it knows; until its operator says that it \
-         has not (`ics restore --cosign-again`), it cosigns nothing"
+        "this witness was put back from a copy, or began anew with its old key, and may have cosigned more than it knows; \
+         until its operator says that it has not (`ics restore --cosign-again`), it cosigns nothing with that key"
     )]
     Doubtful,
     /// This node failed.

@@ -73,6 +73,7 @@ impl App {
         let forgetting = Arc::clone(&memory);
         let options = Options {
             announce: Arc::new(move |change| forgetting.forget(change)),
+            cosigner: Some(setup.keys.key.public()),
             ..store_options(&setup.keys, &clock)
         };
         let store = Store::open(&setup.data, options)?;

@@ -12,11 +12,13 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 use zeroize::Zeroizing;
 
+use super::backup::DATA;
 use super::descriptor::{self, DescriptorFile, DescriptorFileError};
 use crate::config::{self, Url};
 use crate::keys::{
     Algorithm, KeyError, KeyName, KeyStore, KeyVersion, PASSPHRASE_FILE, Passphrase, PassphraseError, StoredKey, file,
 };
+use crate::store::SEEN_DIR;
 
 /// The file with the token of the node's operator, in the home directory.
 pub const OPERATOR_TOKEN_FILE: &str = "operator-token";
@@ -146,6 +148,10 @@ fn fill(directory: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, Home
 
     let role = role_of(new.template)?;
     sign_descriptor(directory, new, (&owner, &signer, &node), &role, at)?;
+    // The node's key is new: where this is missing, it may have cosigned what nobody knows any more.
+    let seen = directory.join(DATA).join(SEEN_DIR);
+    file::make_private_directory(&directory.join(DATA)).map_err(failed(seen.clone()))?;
+    file::make_private_directory(&seen).map_err(failed(seen))?;
     let path = directory.join(config::FILE_NAME);
     file::create_private(&path, configuration(new, &role).as_bytes()).map_err(failed(path))?;
     Ok(MadeHome {

@@ -82,7 +82,7 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Option<PathBu
     let seen = HeadFiles::open(&dir.join(SEEN_DIR))?;
     // Before the database: whoever is interrupted here asks once too often, never too seldom.
     if !is_where_it_was(&log, &copies, (&heads, &seen))? {
-        seen.doubt()?;
+        seen.doubt(None)?;
     }
     raise_heads(&log, &copies, &heads)?;
     let (unfinished, path) = (dir.join(".new"), dir.join(LOG_FILE));

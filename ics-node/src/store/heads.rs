@@ -4,10 +4,12 @@
 //! The file is what tells (DESIGN section 5, "Restores"), so it must not be part of what is put back. For the same reason a
 //! witness keeps here what it has seen of the logs of others.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
 use ics_core::log::note::Note;
 use ics_core::vocabulary::DomainName;
@@ -23,6 +25,9 @@ const NEW: &str = ".new";
 /// The file that says that these may not be all, see [`HeadFiles::doubt`]. The others' names do not begin with a dot.
 const DOUBTED: &str = ".doubted";
 
+/// In the place of a key in that file, where it is not known which one it was.
+const ANY_KEY: &str = "*";
+
 /// The directory of those files. A file has the domain's name and holds the signed note as it was published.
 #[derive(Debug)]
 pub(crate) struct HeadFiles {
@@ -30,6 +35,14 @@ pub(crate) struct HeadFiles {
 }
 
 impl HeadFiles {
+    /// Makes the directory in the place where one was lost, in doubt from the first moment on.
+    pub(crate) fn make_doubted(dir: &Path) -> Result<(), StoreError> {
+        let unfinished = dir.with_extension("new");
+        Self::open(&unfinished)?.doubt(None)?;
+        fs::rename(&unfinished, dir).map_err(StoreError::io(dir))?;
+        dir.parent().map_or(Ok(()), sync_names)
+    }
+
     /// Makes the directory if it is missing.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
         make_private(dir)?;
@@ -71,23 +84,60 @@ impl HeadFiles {
         self.replace(domain.as_str(), &seal.note)
     }
 
-    /// Notes, durably, that more was cosigned than these files show: they were lost, or are themselves put back.
-    pub(crate) fn doubt(&self) -> Result<(), StoreError> {
-        self.replace(DOUBTED, "")
+    /// Notes, durably, that more was cosigned than these files show: they were lost, or are themselves put back. By which
+    /// key, where that is known: a new one has cosigned nothing.
+    pub(crate) fn doubt(&self, key: Option<&[u8; 32]>) -> Result<(), StoreError> {
+        let mut doubted = self.doubted()?.unwrap_or_default();
+        doubted.insert(key.map_or_else(|| ANY_KEY.to_owned(), |key| HEXLOWER.encode(key)));
+        self.write_doubted(&doubted)
     }
 
-    /// Whether they may show less than was cosigned. What cannot be read is in doubt.
-    pub(crate) fn are_doubted(&self) -> bool {
-        self.dir.join(DOUBTED).try_exists().unwrap_or(true)
+    /// Lets what is in doubt for any key be so for this one, which is the one that was here when it was found.
+    pub(crate) fn tie_doubt(&self, key: &[u8; 32]) -> Result<(), StoreError> {
+        let Some(mut doubted) = self.doubted()?.filter(|doubted| doubted.contains(ANY_KEY)) else { return Ok(()) };
+        doubted.remove(ANY_KEY);
+        doubted.insert(HEXLOWER.encode(key));
+        self.write_doubted(&doubted)
     }
 
-    /// Takes the doubt back.
-    pub(crate) fn trust(&self) -> Result<(), StoreError> {
+    /// Whether they may show less than was cosigned by a key. What cannot be read is in doubt.
+    pub(crate) fn are_doubted(&self, key: Option<&[u8; 32]>) -> bool {
+        match (self.doubted(), key) {
+            (Ok(None), _) => false,
+            (Ok(Some(doubted)), Some(key)) => doubted.contains(ANY_KEY) || doubted.contains(&HEXLOWER.encode(key)),
+            (Ok(Some(_)), None) | (Err(_), _) => true,
+        }
+    }
+
+    /// Takes the doubt about a key back, or all of it.
+    pub(crate) fn trust(&self, key: Option<&[u8; 32]>) -> Result<(), StoreError> {
+        let mut others = key.and(self.doubted()?).unwrap_or_default();
+        others.remove(ANY_KEY);
+        key.map(|key| others.remove(&HEXLOWER.encode(key)));
+        if !others.is_empty() {
+            return self.write_doubted(&others);
+        }
         let path = self.dir.join(DOUBTED);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(StoreError::io(&path)(error)),
             _ => sync_names(&self.dir),
         }
+    }
+
+    /// The keys in doubt, if there are any; an empty file says no key, and counts for all.
+    fn doubted(&self) -> Result<Option<BTreeSet<String>>, StoreError> {
+        let path = self.dir.join(DOUBTED);
+        match fs::read_to_string(&path) {
+            Ok(text) if text.trim().is_empty() => Ok(Some(BTreeSet::from([ANY_KEY.to_owned()]))),
+            Ok(text) => Ok(Some(text.lines().map(str::to_owned).collect())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(&path)(error)),
+        }
+    }
+
+    fn write_doubted(&self, doubted: &BTreeSet<String>) -> Result<(), StoreError> {
+        let lines: String = doubted.iter().map(|key| format!("{key}\n")).collect();
+        self.replace(DOUBTED, &lines)
     }
 
     fn replace(&self, name: &str, note: &str) -> Result<(), StoreError> {
@@ -101,7 +151,7 @@ impl HeadFiles {
 }
 
 fn name_of(origin: &Origin) -> String {
-    data_encoding::HEXLOWER.encode(&Sha256::digest(origin.to_string()))
+    HEXLOWER.encode(&Sha256::digest(origin.to_string()))
 }
 
 /// Not verified: the file is as much our own as the database is.

@@ -99,6 +99,8 @@ pub struct Options {
     pub sealer: Sealer,
     /// Is told of commits.
     pub announce: Announce,
+    /// The key by which the node cosigns the logs of others; what is in doubt about it says nothing about another one.
+    pub cosigner: Option<[u8; 32]>,
     /// Connections for reading: how many threads can read at a time. Each costs up to 4 MiB of page caches, and what it has
     /// mapped of its two files.
     pub readers: usize,
@@ -110,7 +112,7 @@ impl Options {
     /// With 4 readers and 64 waiting writes.
     #[must_use]
     pub fn new(keys_of: KeysOf, sealer: Sealer) -> Self {
-        Self { keys_of, sealer, announce: Arc::new(|_| ()), readers: 4, queue: 64 }
+        Self { keys_of, sealer, announce: Arc::new(|_| ()), cosigner: None, readers: 4, queue: 64 }
     }
 }
 
@@ -134,6 +136,7 @@ pub(crate) struct Shared {
     heads: HeadFiles,
     /// What was seen of the logs of others.
     seen: HeadFiles,
+    cosigner: Option<[u8; 32]>,
     sealer: Sealer,
     announce: Announce,
     keys_of: KeysOf,
@@ -163,8 +166,11 @@ impl Store {
         make_private(dir)?;
         let lock = lock(dir)?;
         let (log_path, index_path) = (dir.join(LOG_FILE), dir.join(INDEX_FILE));
+        // Before the database is made, which would hide that all is gone.
+        let seen = open_seen(dir, options.cosigner.as_ref())?;
         let log = schema::open_writer(schema::File::Log, &log_path)?;
         sync_wal(&log_path)?;
+        witnessed::make_good(&log, &seen)?;
         let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
         let published = state::load(&log, &heads)?;
         let sizes: BTreeMap<_, _> = published.all().iter().map(|state| (state.info.number, state.head.size)).collect();
@@ -175,7 +181,8 @@ impl Store {
             index: Index::start(index, &index_path)?,
             index_path,
             heads,
-            seen: HeadFiles::open(&dir.join(SEEN_DIR))?,
+            seen,
+            cosigner: options.cosigner,
             sealer: options.sealer,
             announce: options.announce,
             keys_of: options.keys_of,
@@ -216,7 +223,8 @@ impl Store {
 const LOG_FILE: &str = "ics.db";
 const INDEX_FILE: &str = "index.db";
 const HEADS_DIR: &str = "heads";
-const SEEN_DIR: &str = "seen";
+/// Whoever makes a node with a new key makes this directory: that it is there says that nothing was cosigned and lost.
+pub(crate) const SEEN_DIR: &str = "seen";
 const LOCK_FILE: &str = "lock";
 
 impl Drop for Store {
@@ -228,6 +236,17 @@ impl Drop for Store {
             tracing::error!("the writer panicked");
         }
     }
+}
+
+/// What was seen of the logs of others. Where it is gone together with the database, nobody knows what was cosigned.
+fn open_seen(dir: &Path, cosigner: Option<&[u8; 32]>) -> Result<HeadFiles, StoreError> {
+    let path = dir.join(SEEN_DIR);
+    if !path.exists() && !dir.join(LOG_FILE).exists() {
+        HeadFiles::make_doubted(&path)?;
+    }
+    let seen = HeadFiles::open(&path)?;
+    cosigner.map_or(Ok(()), |key| seen.tie_doubt(key))?;
+    Ok(seen)
 }
 
 /// Makes a directory that others cannot read, because entries in it may be hidden by policy; durably: a directory whose

@@ -62,10 +62,11 @@ impl Store {
         self.shared.pool.read(|reader| Ok(all_seen(&reader.log, &self.shared.seen, origin)?.0))
     }
 
-    /// Whether this node may have cosigned more than it knows of, because it was put back from a copy.
+    /// Whether this node may have cosigned more than it knows of with its key, because it was put back from a copy or has
+    /// lost its store.
     #[must_use]
     pub fn may_have_cosigned_more(&self) -> bool {
-        self.shared.seen.are_doubted()
+        self.shared.seen.are_doubted(self.shared.cosigner.as_ref())
     }
 
     /// Says whether it may, over restarts.
@@ -73,7 +74,8 @@ impl Store {
     /// # Errors
     /// When the file cannot be written.
     pub fn doubt_what_was_cosigned(&self, doubt: bool) -> Result<(), StoreError> {
-        if doubt { self.shared.seen.doubt() } else { self.shared.seen.trust() }
+        let (seen, key) = (&self.shared.seen, self.shared.cosigner.as_ref());
+        if doubt { seen.doubt(key) } else { seen.trust(key) }
     }
 
     /// The checkpoint over all that is stored of a domain of this node, for its witnesses: the one that is shown, or a
@@ -118,15 +120,36 @@ pub(crate) fn covered(copy: &Connection, files: &HeadFiles) -> Result<(bool, usi
     if !copy.table_exists(None, "witnessed")? {
         return Ok((true, 0));
     }
-    let mut statement = copy.prepare("SELECT origin, size FROM witnessed")?;
-    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?;
-    let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
-    let mut all = true;
-    for (origin, size) in &rows {
-        let origin: Origin = origin.parse().map_err(|_| StoreError::corrupt(format!("`{origin}` is not an origin")))?;
-        all &= files.seen(&origin)?.is_some_and(|seen| seen.size >= *size);
+    let (rows, mut all) = (rows(copy)?, true);
+    for (origin, size, _) in &rows {
+        all &= files.seen(origin)?.is_some_and(|seen| seen.size >= *size);
     }
     Ok((all, rows.len()))
+}
+
+/// Writes the files of what only the database knows: a node that cosigned before there were such files has none of a log
+/// that has not grown since.
+pub(crate) fn make_good(log: &Connection, files: &HeadFiles) -> Result<(), StoreError> {
+    for (origin, size, note) in rows(log)? {
+        if files.seen(&origin)?.is_none_or(|seen| seen.size < size) {
+            files.see(&origin, &note)?;
+        }
+    }
+    Ok(())
+}
+
+/// What a database knows of logs of which there is anything: an empty one can contradict nothing, and has no file.
+fn rows(log: &Connection) -> Result<Vec<(Origin, u64, String)>, StoreError> {
+    let mut statement = log.prepare("SELECT origin, size, note FROM witnessed WHERE size > 0")?;
+    let rows = statement.query_map([], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?.cast_unsigned(), row.get::<_, String>(2)?))
+    })?;
+    rows.map(|row| {
+        let (origin, size, note) = row?;
+        let origin = origin.parse().map_err(|_| StoreError::corrupt(format!("`{origin}` is not an origin")))?;
+        Ok((origin, size, note))
+    })
+    .collect()
 }
 
 fn read(log: &Connection, origin: &str) -> Result<Option<Witnessed>, StoreError> {

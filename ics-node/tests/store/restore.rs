@@ -6,7 +6,8 @@ use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_node::store::{
-    DomainNumber, NewContent, NewEntry, Seal, Standing, Store, StoreError, StoredEntry, Witnessed, WriteError, WriteTx,
+    DomainNumber, NewContent, NewEntry, Options, Seal, Standing, Store, StoreError, StoredEntry, Witnessed, WriteError,
+    WriteTx,
 };
 
 use super::common::*;
@@ -194,6 +195,17 @@ fn a_domain_whose_database_is_lost_is_not_begun_anew() {
     append(&store, domain, &["x"]).expect("append");
 }
 
+/// As `ics init` makes the directory of a store.
+fn is_new(dir: &Path) {
+    std::fs::create_dir_all(dir.join("seen")).expect("made");
+}
+
+/// Lets a witness see a checkpoint; gives the size that it had seen before.
+fn sees(witness: &Store, origin: &Origin, seal: &Seal) -> Result<Option<u64>, StoreError> {
+    let next = Witnessed { size: seal.size, root: seal.root, note: seal.note.clone(), contradiction: None };
+    witness.witness(origin, |seen| (Some(next), seen.map(|seen| seen.size)))
+}
+
 /// A witness whose database is put back from a copy would else cosign another history of what it has seen since.
 #[test]
 fn what_a_witness_has_seen_is_not_forgotten_with_its_database() {
@@ -206,11 +218,9 @@ fn what_a_witness_has_seen_is_not_forgotten_with_its_database() {
     }
     let entry0 = home.domain(&name("d.example")).expect("domain").entry0.expect("has entry 0");
     let origin = Origin { domain: name("d.example"), entry0 };
-    let sees = |witness: &Store, seal: &Seal| {
-        let next = Witnessed { size: seal.size, root: seal.root, note: seal.note.clone(), contradiction: None };
-        witness.witness(&origin, |seen| (Some(next), seen.map(|seen| seen.size)))
-    };
+    let sees = |witness: &Store, seal: &Seal| sees(witness, &origin, seal);
     let (live, old) = (dirs[1].path().join("live"), dirs[1].path().join("old"));
+    is_new(&live);
     let witness = open(&live);
     assert_eq!(sees(&witness, &seals[0]).expect("kept"), None);
     drop(witness);
@@ -231,6 +241,7 @@ fn what_a_witness_has_seen_is_not_forgotten_with_its_database() {
     let path = |name: &str| dirs[1].path().join(name);
     witness.backup(&path("copy")).expect("copied");
     drop(witness);
+    is_new(&path("other"));
     let (other, domain) = with_home(&path("other"));
     append(&other, domain, &["x"]).expect("append");
     other.backup(&path("no log")).expect("copied");
@@ -249,4 +260,58 @@ fn what_a_witness_has_seen_is_not_forgotten_with_its_database() {
     witness.doubt_what_was_cosigned(false).expect("written");
     drop(witness);
     assert!(!open(&path("new")).may_have_cosigned_more());
+}
+
+#[test]
+fn a_witness_that_has_lost_all_is_in_doubt_for_its_key_only() {
+    let dir = tempfile::tempdir().expect("dir");
+    let open_as = |key: u8| Store::open(dir.path(), Options { cosigner: Some([key; 32]), ..options() }).expect("open");
+    assert!(open_as(1).may_have_cosigned_more(), "neither a database nor what was seen is there");
+    assert!(!open_as(2).may_have_cosigned_more(), "a new key has cosigned nothing");
+    open_as(2).doubt_what_was_cosigned(true).expect("written");
+    open_as(1).doubt_what_was_cosigned(false).expect("written");
+    assert!(!open_as(1).may_have_cosigned_more());
+    assert!(open_as(2).may_have_cosigned_more(), "whoever answers for one key says nothing of another");
+    std::fs::write(dir.path().join("seen/.doubted"), "").expect("written");
+    assert!(open_as(3).may_have_cosigned_more(), "an empty file is about whichever key is there");
+    assert!(!open_as(4).may_have_cosigned_more());
+
+    let dir = tempfile::tempdir().expect("dir");
+    is_new(dir.path());
+    assert!(!open(dir.path()).may_have_cosigned_more());
+    std::fs::remove_file(dir.path().join("ics.db")).expect("lost");
+    assert!(!open(dir.path()).may_have_cosigned_more(), "the files beside the database still know");
+}
+
+/// As a node that cosigned before there were files beside its database.
+#[test]
+fn what_only_the_database_of_a_witness_knows_gets_a_file() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = |name: &str| dir.path().join(name);
+    let (home, domain) = with_home(&path("home"));
+    append(&home, domain, &["theirs"]).expect("append");
+    let seal = head(&home, domain).seal.expect("sealed");
+    let entry0 = home.domain(&name("d.example")).expect("domain").entry0.expect("has entry 0");
+    let origin = Origin { domain: name("d.example"), entry0 };
+
+    is_new(&path("live"));
+    let (witness, own) = with_home(&path("live"));
+    append(&witness, own, &["own"]).expect("append");
+    witness.backup(&path("before")).expect("copied");
+    sees(&witness, &origin, &seal).expect("kept");
+    let empty = Seal { size: 0, root: Hash([0; 32]), note: String::new(), cosigned_at: None };
+    sees(&witness, &Origin { domain: name("e.example"), entry0: [3; 32] }, &empty).expect("kept");
+    witness.backup(&path("after")).expect("copied");
+    drop(witness);
+    std::fs::remove_dir_all(path("live").join("seen")).expect("removed");
+    drop(open(&path("live")));
+    assert_eq!(std::fs::read_dir(path("live").join("seen")).expect("a directory").count(), 1);
+
+    for (copy, at) in [("before", 1), ("after", 2)] {
+        ics_node::store::put_back(&path(copy), &path("live"), Timestamp::from_seconds(at)).expect("put back");
+        let witness = open(&path("live"));
+        assert!(!witness.may_have_cosigned_more(), "{copy}");
+        let seen = witness.witnessed(&origin).expect("readable").map(|seen| (seen.size, seen.root));
+        assert_eq!(seen, Some((1, seal.root)), "{copy}");
+    }
 }

@@ -230,6 +230,19 @@ fn a_witness_that_is_put_back_elsewhere_is_silent_until_its_operator_answers_for
 
     court.first.serve();
     court.publish(10, 2);
+    hears_and_refuses(&court);
+
+    assert!(!is_cosigned_by(&court.home.note(), &court.first), "and cosigns nothing");
+
+    court.first.kill();
+    assert_eq!(court.first.json(&["restore", "--cosign-again"])["witness"], "current");
+    court.first.serve();
+    court.publish(20, 2);
+    eventually("it cosigns again", || is_cosigned_by(&court.home.note(), &court.first).then_some(()));
+}
+
+/// A witness that does not know what it has cosigned takes in what there is all the same, and says what to do.
+fn hears_and_refuses(court: &Court) {
     let ask = || {
         let note = court.home.note();
         let request = court.home.write("request", format!("old {}\n\n{note}", size_of(&note)));
@@ -238,9 +251,20 @@ fn a_witness_that_is_put_back_elsewhere_is_silent_until_its_operator_answers_for
     let answer = eventually("it hears the home", || Some(ask()).filter(|(status, _)| *status != 409));
     assert_eq!(answer.0, 503);
     assert!(String::from_utf8_lossy(&answer.1).contains("ics restore --cosign-again"));
+}
 
-    assert!(!is_cosigned_by(&court.home.note(), &court.first), "and cosigns nothing");
-
+/// Only its keys and its configuration were kept.
+#[test]
+fn a_witness_that_begins_anew_with_its_old_key_is_silent() {
+    let mut court = Court::new();
+    court.publish(1, 5);
+    eventually("it is cosigned", || is_cosigned_by(&court.home.note(), &court.first).then_some(()));
+    court.first.kill();
+    fs::remove_dir_all(court.first.home.join("data")).expect("gone");
+    court.first.serve();
+    court.publish(10, 2);
+    hears_and_refuses(&court);
+    assert!(!is_cosigned_by(&court.home.note(), &court.first));
     court.first.kill();
     assert_eq!(court.first.json(&["restore", "--cosign-again"])["witness"], "current");
     court.first.serve();
