@@ -6,7 +6,7 @@ use ics_core::log::note::VerifierKey;
 use ics_sync::witness::{self, AddCheckpoint, Refusal, Seen};
 
 use super::{App, AppError};
-use crate::store::{Fork, Part, Witnessed};
+use crate::store::{Fork, Part, Seal, Witnessed};
 
 /// Why this node did not cosign.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -14,7 +14,8 @@ pub enum NotCosigned {
     /// The request, or what it says of the log.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It was put back from a copy or has lost its store, and does not know what it has cosigned since. It hears all the same what there is.
+    /// It was put back from a copy or has lost its store, and does not know what it has cosigned since. It hears all the
+    /// same what there is.
     #[error(
         "this witness was put back from a copy, or began anew with its old key, and may have cosigned more than it knows; \
          until its operator says that it has not (`ics restore --cosign-again`), it cosigns nothing with that key"
@@ -82,21 +83,38 @@ impl App {
     }
 
     /// What this node holds of a log as its mirror, which may be more than it was asked to cosign.
-    fn held_of(&self, origin: &Origin) -> Result<Option<Seen>, AppError> {
+    fn held_of(&self, origin: &Origin) -> Result<Option<Seen>, NotCosigned> {
         let Ok(hosted) = self.hosted(&origin.domain) else { return Ok(None) };
         if hosted.part != Part::Mirror || hosted.origin().as_ref() != Some(origin) {
             return Ok(None);
         }
-        let Some(seal) = self.store().head(hosted.number)?.seal else { return Ok(None) };
+        let head = self.store().head(hosted.number).map_err(AppError::from)?;
+        let Some(Seal { size, root, note, .. }) = head.seal else { return Ok(None) };
+        let held = Checkpoint { origin: origin.clone(), size, root };
         // Only what this node holds whole is compared; the mirror itself compares what it catches up with.
-        let seen = self.store().witnessed(origin)?.filter(|seen| seen.size <= seal.size);
-        if let Some(seen) = seen
-            && seen.size > 0
+        if let Some(seen) = self.seen_of(&held)?
             && self.store().root_at(hosted.number, seen.size).is_ok_and(|root| root != seen.root)
         {
-            return Err(AppError::Internal(format!("what is copied here of `{origin}` contradicts what was cosigned")));
+            self.tell_of_fork(&held, &note)?;
+            return Err(Refusal::Fork(seen.size).into());
         }
-        Ok(Some(Seen { size: seal.size, root: seal.root }))
+        Ok(Some(Seen { size, root }))
+    }
+
+    /// What this node has seen of a log otherwise than as its mirror, if a checkpoint says something of it.
+    pub(crate) fn seen_of(&self, shown: &Checkpoint) -> Result<Option<Witnessed>, AppError> {
+        let seen = self.store().witnessed(&shown.origin)?;
+        Ok(seen.filter(|seen| 0 < seen.size && seen.size <= shown.size))
+    }
+
+    /// Notes that a home has shown its mirror another log than this node had seen of it; alarms it once, and keeps both.
+    pub(crate) fn tell_of_fork(&self, shown: &Checkpoint, note: &str) -> Result<(), AppError> {
+        let contradiction = Some(note.to_owned());
+        let news = self.store().witness(&shown.origin, move |seen| {
+            let first = seen.filter(|seen| seen.contradiction.is_none());
+            (first.clone().map(|seen| Witnessed { contradiction, ..seen }), first)
+        })?;
+        news.map_or(Ok(()), |former| self.tell_of_misbehaviour(shown, &former, note))
     }
 
     /// The key by which the configuration knows a log.
@@ -106,11 +124,13 @@ impl App {
 
     fn tell_of_misbehaviour(&self, theirs: &Checkpoint, former: &Witnessed, note: &str) -> Result<(), AppError> {
         let Origin { domain, .. } = &theirs.origin;
-        let hosted = self.hosted(domain).ok().filter(|hosted| hosted.origin().as_ref() == Some(&theirs.origin));
+        // A copy that has taken nothing yet does not know its log.
+        let is_of = |origin: &Origin| *origin == theirs.origin;
+        let hosted = self.hosted(domain).ok().filter(|hosted| hosted.origin().as_ref().is_none_or(is_of));
         let number = hosted.map(|hosted| hosted.number);
         let text = format!(
-            "the home of `{domain}` signed {} entries with root {} that do not follow from the {} that this witness has \
-             cosigned",
+            "the home of `{domain}` signed {} entries with root {} that do not follow from the {} that this node has \
+             seen before",
             theirs.size, theirs.root, former.size
         );
         tracing::error!(%domain, "{text}");

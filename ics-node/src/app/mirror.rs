@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ics_core::domain::Domain;
 use ics_core::limits;
+use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, Header, LeafData};
 use ics_core::statement::body::{self, Body};
@@ -33,7 +34,7 @@ use super::{App, AppError, random};
 use crate::api::{MirrorInfo, Problem};
 use crate::background::breathe_among;
 use crate::store::{
-    Content, Fork, Key, NewContent, NewEntry, Part, RightsMark, Seal, StoreError, StoredEntry, WriteTx,
+    Content, Fork, Key, NewContent, NewEntry, Part, RightsMark, Seal, StoreError, StoredEntry, WriteError, WriteTx,
 };
 
 impl App {
@@ -191,7 +192,8 @@ impl App {
     }
 
     /// Stores a verified page, in one transaction with the checkpoint that it reaches; at a home that has lost it, as
-    /// what it gets back.
+    /// what it gets back. Nothing is taken of a log that contradicts what this node has seen of it as a witness, or when it
+    /// asked about single things.
     ///
     /// `looked` is what may have been found out beforehand.
     pub(crate) fn take_page(
@@ -205,6 +207,7 @@ impl App {
         let reached = page.checkpoint.clone().map(|checkpoint| self.seal_of(hosted, checkpoint));
         let (rights, ended) = (page.rights.as_ref().map(|rights| rights.0), page.ended.clone());
         let (settles, doubt) = (page.settles, page.doubt.as_ref().map(json).transpose()?);
+        let seen = self.seen_beside(hosted, page)?;
         let now = self.clock().now();
         let job = move |tx: &mut WriteTx<'_>| {
             if tx.size() != from {
@@ -226,6 +229,7 @@ impl App {
                         append_hidden(tx, &mut domain, *leaf, Some(*remnant))?;
                     }
                 }
+                refuse_fork(tx, seen.as_ref())?;
             }
             if writer.part == Part::Mirror {
                 ended.into_iter().filter(|index| *index < from).try_for_each(|index| lose(tx, index))?;
@@ -244,9 +248,41 @@ impl App {
             Part::Mirror => self.store().write(hosted.number, job)?,
             Part::Home => self.store().restore(hosted.number, job)?,
         };
-        hosted.publish(pending.wait()?.value);
+        hosted.publish(pending.wait().map_err(|error| self.not_taken(page, error))?.value);
         self.tell(hosted);
         Ok(())
+    }
+
+    /// What this node has seen, otherwise than as its mirror, of the log to whose checkpoint a page leads. What is held
+    /// already is compared here, what the page adds as it is appended.
+    fn seen_beside(&self, hosted: &Hosted, page: &VerifiedPage) -> Result<Option<(u64, Hash)>, AppError> {
+        let Some(reached) = page.checkpoint.as_ref().filter(|_| hosted.part == Part::Mirror) else { return Ok(None) };
+        let Some(seen) = self.seen_of(&reached.checkpoint)? else { return Ok(None) };
+        if seen.size <= page.from && self.store().root_at(hosted.number, seen.size)? != seen.root {
+            let forked = StoreError::Forked { domain: hosted.name.clone(), size: seen.size };
+            return Err(self.not_taken(page, WriteError::Job(forked)));
+        }
+        Ok(Some((seen.size, seen.root)))
+    }
+
+    /// Why a page was not taken; of a fork its operator is told as well.
+    fn not_taken(&self, page: &VerifiedPage, error: WriteError<StoreError>) -> AppError {
+        if let (WriteError::Job(StoreError::Forked { .. }), Some(reached)) = (&error, &page.checkpoint)
+            && let Err(error) = self.tell_of_fork(&reached.checkpoint, &reached.note)
+        {
+            return error;
+        }
+        error.into()
+    }
+}
+
+/// Refuses what leads to another root than what was seen of the log.
+fn refuse_fork(tx: &WriteTx<'_>, seen: Option<&(u64, Hash)>) -> Result<(), StoreError> {
+    match seen {
+        Some((size, root)) if tx.size() == *size && tx.root() != *root => {
+            Err(StoreError::Forked { domain: tx.domain().name.clone(), size: *size })
+        }
+        _ => Ok(()),
     }
 }
 
