@@ -39,6 +39,13 @@ impl Budget {
         paid_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now + self.burst()))
     }
 
+    /// The same for those who must leave half of what may pass at once to others.
+    #[must_use]
+    pub fn wait_for_half(&self, now: Instant) -> Duration {
+        let paid_until = *self.paid_until.lock().unwrap_or_else(PoisonError::into_inner);
+        paid_until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now + self.burst() / 2))
+    }
+
     /// How much passes in a time.
     #[must_use]
     pub fn within(&self, time: Duration) -> u64 {
@@ -61,6 +68,7 @@ mod tests {
         let at = |millis| start + Duration::from_millis(millis);
         let budget = Budget::new(1_000, Duration::from_secs(1));
         assert_eq!(budget.spend(1_000, at(0)), Duration::ZERO);
+        assert_eq!((budget.wait_for_half(at(0)), budget.wait(at(0))), (Duration::from_millis(500), Duration::ZERO));
         assert_eq!(budget.spend(500, at(0)), Duration::from_millis(500));
         assert_eq!((budget.wait(at(100)), budget.wait(at(500))), (Duration::from_millis(400), Duration::ZERO));
         assert_eq!(budget.spend(100, at(500)), Duration::from_millis(100));

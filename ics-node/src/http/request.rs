@@ -72,7 +72,9 @@ impl FromRequest for Asking {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let address = request.peer_addr().map(|address| address.ip());
-        ready(reader(request).map(|reader| Self(Asker::of(reader, address))))
+        let face = request.app_data::<Data<Face>>();
+        let of = |reader| face.map_or(Asker::Address(None), |face| face.app.asker(reader, address));
+        ready(reader(request).map(|reader| Self(of(reader))))
     }
 }
 

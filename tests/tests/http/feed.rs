@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::support::{Node, settings};
-use crate::world::{self, World, domain, introduction, maker, stolen};
+use crate::world::{self, World, domain, home, introduction, maker, stolen};
 
 /// Far longer than any test takes: what arrives was pushed.
 const NEVER: u64 = 3_600_000;
@@ -119,12 +119,19 @@ async fn listeners_are_bounded_and_let_go_when_the_node_stops() {
 
 /// A node that copies the domain from another one.
 fn copy(data: &TempDir, origin: Origin, from: &Node) -> App {
-    let from = PeerConfig {
+    copy_of(data, source(origin, from))
+}
+
+fn source(origin: Origin, from: &Node) -> PeerConfig {
+    PeerConfig {
         url: Some(format!("http://{}", from.addresses[0]).parse().expect("a URL")),
         mirror: vec![origin],
         interval_ms: NEVER,
         ..PeerConfig::new("home".parse().expect("a name"))
-    };
+    }
+}
+
+fn copy_of(data: &TempDir, from: PeerConfig) -> App {
     let setup = Setup {
         data: data.path().to_owned(),
         keys: NodeKeys {
@@ -189,4 +196,33 @@ async fn a_copy_of_a_copy_knows_within_a_second_what_its_home_acknowledged() {
     stop.send_replace(true);
     running.await.expect("ends");
     beyond.await.expect("ends");
+}
+
+/// A home has one history cosigned and serves another one to the mirror on the same node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_takes_nothing_that_contradicts_what_its_node_has_cosigned() {
+    let (one, twin) = tokio::task::spawn_blocking(|| World::founded().twinned()).await.expect("worlds");
+    let (first, second) = (Node::with(one, &settings()), Node::with(twin, &settings()));
+    publish(first.app(), 10..12).await;
+    publish(second.app(), 30..34).await;
+    let origin = first.app().domain(&domain()).expect("founded").info.origin;
+    let data = TempDir::new().expect("a directory");
+    std::fs::create_dir(data.path().join("seen")).expect("as of a node with a new key");
+    let key = Some(home().key.parse().expect("a key"));
+    let copy = copy_of(&data, PeerConfig { key, cosign: vec![origin.clone()], ..source(origin, &second) });
+    let note = first.app().checkpoint(&domain()).expect("signed");
+    copy.add_checkpoint(&format!("old 0\n\n{note}")).expect("cosigned");
+
+    let (stop, stopped) = watch::channel(false);
+    let running = tokio::spawn(copy.clone().replicate(stopped));
+    let forks = || copy.operations().expect("operations").forks;
+    eventually("the fork is kept", || !forks().is_empty()).await;
+    assert_eq!((forks().len(), forks()[0].ours.as_str()), (1, note.as_str()));
+    let operations = copy.operations().expect("operations");
+    assert_eq!(operations.alarms.iter().filter(|alarm| alarm.kind == "fork").count(), 1);
+    assert_eq!(copy.domain(&domain()).map_or(0, |info| info.info.size), 0, "nothing is taken");
+    let other = second.app().checkpoint(&domain()).expect("signed");
+    copy.add_checkpoint(&format!("old 4\n\n{other}")).expect_err("another history");
+    stop.send_replace(true);
+    running.await.expect("ends");
 }

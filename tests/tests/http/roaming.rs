@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::SigningKey;
 use ics_core::descriptor::Freshness;
 use ics_core::log::checkpoint::Origin;
+use ics_core::log::cosignature;
 use ics_core::log::record_head::{Finding, RecordHead};
 use ics_core::openpgp::signer::Signer as _;
+use ics_core::time::Timestamp;
 use ics_core::trust::{Outcome, Reason, TrustDocument, TrustPolicy};
 use ics_node::api::Check;
 use ics_node::app::{App, Asker, Depth, NodeKeys, Query, Reader, Setup};
@@ -371,6 +373,31 @@ async fn another_log_of_the_same_home_is_a_fork_and_an_older_one_is_old() {
     assert_eq!((replayed.verdict, replayed.reason), (Outcome::Unknown, Reason::NotHeard), "{replayed:?}");
     assert!(late.reasons(&serial(20)).await.contains("of 5 entries, of which this node has seen 6"), "in words");
     assert_eq!((late.count("old"), late.alarms(LIES)), (1, 1));
+}
+
+/// It would be fresh until that time has come, and longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_a_time_to_come_is_refused() {
+    let home = home().await;
+    let upstream = Liar::honest(&home).await;
+    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    upstream.set(|home, asked| {
+        let query = Query::parse(asked).expect("a query");
+        let mut said = home.attest(Reader::Anonymous, &domain(), &query, 0).expect("attests").expect("at home");
+        let tomorrow = Timestamp::from_millis(home.clock().now().as_millis() + 24 * 60 * 60 * 1000);
+        let cosigned = format!("\u{2014} {NODE} ");
+        let note = &said.evidence.checkpoint;
+        let others: String = note.split_inclusive('\n').filter(|line| !line.starts_with(&cosigned)).collect();
+        let key = SigningKey::from_bytes(&[9; 32]);
+        said.evidence.checkpoint = cosignature::cosign(&others, NODE, &key, tomorrow).expect("cosigned");
+        Reply::Json(serde_json::to_vec(&said).expect("JSON"))
+    });
+    let check = gateway.check(&serial(20)).await;
+    assert_eq!((check.verdict, check.reason), (Outcome::Unknown, Reason::NotHeard), "{check:?}");
+    assert!(gateway.reasons(&serial(20)).await.contains("one of the two clocks is wrong"), "said in words");
+    assert_eq!((gateway.count("refused"), gateway.alarms(LIES)), (1, 1));
+    upstream.set_honest(&home);
+    gateway.says(&serial(20), Outcome::Allow, Reason::Permitted).await;
 }
 
 /// Replayed to somebody who has seen nothing yet, an old answer has an old time.

@@ -3,15 +3,16 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use ics_core::evidence::{EvidenceRefusal, attested};
+use ics_core::evidence::{Attested, EvidenceRefusal, attested};
 use ics_core::limits;
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Checkpoint;
 use ics_core::log::merkle::verify_consistency;
+use ics_core::time::Timestamp;
 use ics_sync::http::PeerError;
 use ics_sync::wire::Attestation;
 
-use super::kept::{Answer, Outcome, Sought};
+use super::kept::{Answer, Asker, Outcome, Sought};
 use crate::app::peers::{Asking, Peer};
 use crate::app::{App, AppError};
 use crate::config::PeerUrl;
@@ -34,6 +35,11 @@ enum Unanswered {
     Peer(#[from] PeerError),
     #[error("its answer is refused: {0}")]
     Refused(#[from] EvidenceRefusal),
+    #[error(
+        "its home signed at {as_of}, when it is {now} here: one of the two clocks is wrong, and such an answer would count as \
+         fresh for too long"
+    )]
+    Ahead { as_of: Timestamp, now: Timestamp },
     #[error("its answer is of {shown} entries, of which this node has seen {seen}")]
     Old { shown: u64, seen: u64 },
     #[error("its answer is of a log of {shown} entries that does not follow from the {seen} that this node has seen")]
@@ -60,7 +66,7 @@ impl Unanswered {
             | Self::Overtaken
             | Self::Here(_)
             | Self::Peer(PeerError::Status { .. }) => Outcome::Unanswered,
-            Self::Peer(PeerError::Wire(_)) | Self::Refused(_) => Outcome::Refused,
+            Self::Peer(PeerError::Wire(_)) | Self::Refused(_) | Self::Ahead { .. } => Outcome::Refused,
             Self::Resting | Self::Peer(_) => Outcome::Unreachable,
             Self::Pace => Outcome::Limited,
             Self::Old { .. } | Self::FormerKey => Outcome::Old,
@@ -74,20 +80,20 @@ impl App {
     ///
     /// # Errors
     /// When no peer has an answer that is proved, in words.
-    pub(super) async fn ask_peers(&self, sought: &Sought, hops: u8) -> Result<Arc<Answer>, String> {
+    pub(super) async fn ask_peers(&self, sought: &Sought, hops: u8, asker: Asker) -> Result<Arc<Answer>, String> {
         let now = Instant::now();
-        if !self.roaming().pace.wait(now).is_zero() {
+        if !asker.wait(&self.roaming().pace, now).is_zero() {
             self.roaming().count(Outcome::Limited);
             return Err("other nodes are asked too often by this one".to_owned());
         }
         self.roaming().pace.spend(1, now);
         let mut why = Vec::new();
         for peer in self.peers_table().asked_about(&sought.origin) {
-            let mut asked = self.ask_peer(&peer, sought, hops).await;
+            let mut asked = self.ask_peer(&peer, sought, (hops, asker)).await;
             // Two things of one domain are asked about at once, and its log goes on between the answers.
             for _ in 0..AGAIN {
                 let Err(Unanswered::Overtaken) = asked else { break };
-                asked = self.ask_peer(&peer, sought, hops).await;
+                asked = self.ask_peer(&peer, sought, (hops, asker)).await;
             }
             match asked {
                 Ok(answer) => {
@@ -104,13 +110,18 @@ impl App {
         Err(why.join("; "))
     }
 
-    async fn ask_peer(&self, peer: &Arc<Peer>, sought: &Sought, hops: u8) -> Result<Arc<Answer>, Unanswered> {
+    async fn ask_peer(
+        &self,
+        peer: &Arc<Peer>,
+        sought: &Sought,
+        (hops, asker): (u8, Asker),
+    ) -> Result<Arc<Answer>, Unanswered> {
         let asking = peer.asking().ok_or(Unanswered::NotAsked)?;
         let now = Instant::now();
         if asking.is_resting(now) {
             return Err(Unanswered::Resting);
         }
-        if !asking.pace.wait(now).is_zero() {
+        if !asker.wait(&asking.pace, now).is_zero() {
             return Err(Unanswered::Pace);
         }
         asking.pace.spend(1, now);
@@ -151,7 +162,11 @@ impl App {
         // Over TLS the peer knows this node by its key.
         let is_tls = peer.config.url.as_ref().map(PeerUrl::as_str).is_some_and(|url| url.starts_with("https"));
         let reader = is_tls.then(|| *KeyPin::of_ed25519(&self.0.keys.key.public()).as_bytes());
-        let attested = attested(&evidence, &sought.origin, &sought.asked, reader, self.clock().now())?;
+        let verify = || attested(&evidence, &sought.origin, &sought.asked, reader, self.clock().now());
+        let mut attested = verify()?;
+        if self.must_follow(&attested)? {
+            attested = verify()?;
+        }
         let proof: Vec<Hash> = consistency.iter().map(|hash| Hash(hash.0)).collect();
         follows(&attested.checkpoint, seen.as_ref(), &proof)?;
         if seen.as_ref().is_some_and(|seen| !attested.has_signed(&seen.note)) {
@@ -159,6 +174,19 @@ impl App {
         }
         self.note_seen(&attested.checkpoint, evidence.checkpoint.clone(), seen)?;
         Ok(Arc::new(Answer { attested, evidence, reader, from: peer.config.name.clone() }))
+    }
+
+    /// Whether the clock was behind and has followed the time of an answer: what was judged by it is judged anew. Without
+    /// that, an answer of a time to come would be fresh until long after it.
+    fn must_follow(&self, attested: &Attested) -> Result<bool, Unanswered> {
+        let (as_of, now) = (attested.testimony.as_of, self.clock().now());
+        if as_of.as_millis() <= now.as_millis().saturating_add(limits::CLOCK_SKEW_MILLIS) {
+            return Ok(false);
+        }
+        match self.clock().learn(&attested.checkpoint.origin.domain, as_of) {
+            true => Ok(true),
+            false => Err(Unanswered::Ahead { as_of, now }),
+        }
     }
 
     /// Notes what was seen of a log, so that nobody is shown another or less of it, this node as a witness included.

@@ -8,7 +8,7 @@ use ics_core::log::record_head::{Finding, HeadReader, RecordHead};
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire::{Attestation, Base64};
 
-use super::kept::{Answer, Sought};
+use super::kept::{Answer, Asker, Sought};
 use crate::api::Evidence;
 use crate::app::answers::Query;
 use crate::app::hosted::Hosted;
@@ -139,7 +139,7 @@ impl App {
         let origin = origin.ok_or_else(|| AppError::unknown_domain(domain))?;
         let sought = Sought { origin, asked: query.canonical() };
         let place = self.roaming().place(&sought).await;
-        let answer = match self.ask_peers(&sought, hops.min(limits::ROAMING_HOPS) - 1).await {
+        let answer = match self.ask_peers(&sought, hops.min(limits::ROAMING_HOPS) - 1, Asker::Own).await {
             Ok(answer) => answer,
             // What was answered before has its time in it.
             Err(_) => self.roaming().recall(&sought).ok_or_else(|| AppError::unknown_identity(query.text()))?,

@@ -11,7 +11,7 @@ use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::DomainName;
 
 use super::attest::size_of;
-use super::kept::{Answer, Sought};
+use super::kept::{Answer, Asker, Sought};
 use crate::api::{AdoptionRequest, AdoptionResult, ProvenEntry};
 use crate::app::answers::Query;
 use crate::app::follow::{choices, kept};
@@ -51,7 +51,10 @@ impl App {
         let (mut result, mut ids, mut reached, mut size) = (AdoptionResult::default(), BTreeSet::new(), u64::MAX, 0);
         for query in &request.ids {
             let sought = Sought { origin: origin.clone(), asked: Query::parse(query)?.canonical() };
-            let answer = self.ask_peers(&sought, limits::ROAMING_HOPS).await.map_err(|why| not_heard(origin, &why))?;
+            let answer = self
+                .ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own)
+                .await
+                .map_err(|why| not_heard(origin, &why))?;
             ids.insert(answer.identity().ok_or_else(|| AppError::unknown_identity(query))?);
             reached = reached.min(answer.attested.checkpoint.size);
             if request.follow != Some(false) {
@@ -109,7 +112,8 @@ impl App {
         new_from: u64,
     ) -> Result<u64, AppError> {
         let sought = Sought { origin: origin.clone(), asked: id.to_owned() };
-        let answer = self.ask_peers(&sought, limits::ROAMING_HOPS).await.map_err(|why| not_heard(origin, &why))?;
+        let answer =
+            self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await.map_err(|why| not_heard(origin, &why))?;
         let attested = answer.attested.checkpoint.size;
         if attested < size {
             let why = format!("{} shows {attested} entries, the home has pushed a head of {size}", answer.from);

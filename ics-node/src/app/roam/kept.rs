@@ -42,20 +42,31 @@ const ASKERS: usize = 4_096;
 pub enum Asker {
     /// The node's operator, or a program of its own: bounded only by what all together may ask.
     Own,
-    /// The holder of a key that his connection has proven.
+    /// The holder of a key that his connection has proven and this node knows.
     Key(KeyPin),
     /// A stranger, by his address; those without one are one.
     Address(Option<u64>),
 }
 
 impl Asker {
-    /// Who reads, and from where.
+    /// How long he has to wait for a pace that all share. Strangers leave half of it to whoever this node knows.
+    pub(super) fn wait(self, pace: &Budget, now: Instant) -> Duration {
+        match self {
+            Self::Own | Self::Key(_) => pace.wait(now),
+            Self::Address(_) => pace.wait_for_half(now),
+        }
+    }
+}
+
+impl App {
+    /// For whom other nodes are asked when somebody reads, from there. A key that this node does not know says nothing: he
+    /// can have as many as he likes.
     #[must_use]
-    pub fn of(reader: Reader, address: Option<IpAddr>) -> Self {
+    pub fn asker(&self, reader: Reader, address: Option<IpAddr>) -> Asker {
         match reader {
-            Reader::Operator => Self::Own,
-            Reader::Key(key) => Self::Key(key),
-            Reader::Anonymous => Self::Address(address.map(network)),
+            Reader::Operator => Asker::Own,
+            Reader::Key(key) if self.party(key).is_some() => Asker::Key(key),
+            Reader::Key(_) | Reader::Anonymous => Asker::Address(address.map(network)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is held here and what is asked for, in one answer; a node between; and how much is asked.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,10 +13,10 @@ use ics_core::statement::{Claims, make};
 use ics_core::trust::{Outcome, Reason};
 use ics_core::vocabulary::Act;
 use ics_node::api::SubmissionResult;
-use ics_node::app::{App, Asker, NodeKeys, Query, Setup};
+use ics_node::app::{App, Asker, NodeKeys, Query, Reader, Setup};
 use ics_node::config::PeerConfig;
 use ics_node::http::Settings;
-use ics_node::tls::PeerKey;
+use ics_node::tls::{KeyPin, PeerKey};
 use tempfile::TempDir;
 
 use super::liar::Liar;
@@ -160,6 +161,37 @@ async fn a_peer_is_asked_so_often_and_no_more() {
     gateway.app.roam(Asker::Own, "connect", &things.iter().collect::<Vec<_>>()).await;
     assert!(gateway.count("limited") > 0 && asked.asked() < 200, "{:?}", gateway.app.roaming_counts());
     assert!(gateway.count("answered") > 0, "{:?}", gateway.app.roaming_counts());
+}
+
+/// Strangers, however many they are or seem to be, leave room for the node's own questions.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_leave_half_to_whoever_is_known() {
+    let home = home().await;
+    let asked = Liar::honest(&home).await;
+    let gateway = Gateway::open(vec![origin(&home)], 60, upstream(&origin(&home), &asked.url()), 7);
+    let app = &gateway.app;
+    let address = Some(IpAddr::from([192, 0, 2, 1]));
+    let asker = |key: &[u8]| app.asker(Reader::Key(KeyPin::of(key)), address);
+    assert_eq!(asker(b"one"), asker(b"another"), "keys that nobody knows are one stranger");
+    assert_eq!(asker(b"one"), app.asker(Reader::Anonymous, address));
+    assert_ne!(asker(b"one"), app.asker(Reader::Anonymous, None));
+    assert_eq!(app.asker(Reader::Operator, address), Asker::Own);
+
+    for number in 0..40 {
+        // Each comes from an address of its own, and all at once.
+        let before = gateway.count("limited");
+        let things: Vec<Query> =
+            (0..20).map(|it| Query::parse(&format!("serial:none-{number}-{it}")).expect("a name")).collect();
+        app.roam(Asker::Address(Some(number)), "connect", &things.iter().collect::<Vec<_>>()).await;
+        if gateway.count("limited") > before {
+            let own = Query::parse(&format!("serial:own-{number}")).expect("a name");
+            let answered = gateway.count("answered");
+            app.roam(Asker::Own, "connect", &[&own]).await;
+            assert_eq!(gateway.count("answered"), answered + 1, "{:?}", app.roaming_counts());
+            return;
+        }
+    }
+    panic!("strangers are never at their limit: {:?}", app.roaming_counts());
 }
 
 /// Nobody uses up what all have.
