@@ -189,7 +189,14 @@ impl App {
 
     /// Sends what waits for a domain's home, batch by batch, until nothing waits or the home does not answer.
     async fn send_waiting(&self, hosted: &Arc<Hosted>, urged: bool) -> Result<(), AppError> {
-        let mut retry = hosted.retry.lock().await;
+        let mut retry = match urged {
+            // Whoever urges has been answered by then; what he has left here is sent all the same.
+            true => match tokio::time::timeout(ANSWER, hosted.retry.lock()).await {
+                Ok(retry) => retry,
+                Err(_) => return Ok(()),
+            },
+            false => hosted.retry.lock().await,
+        };
         while retry.may_send(urged) {
             let (app, of) = (self.clone(), Arc::clone(hosted));
             let mut batch =

@@ -63,6 +63,12 @@ impl App {
         crate::background::spawn(move || app.results(&hosted, outcomes)).await.map_err(given_up)?
     }
 
+    /// Whether what is submitted for a domain goes on to its home.
+    #[must_use]
+    pub fn forwards(&self, domain: &DomainName) -> bool {
+        self.hosted(domain).is_ok_and(|hosted| hosted.part == Part::Mirror)
+    }
+
     fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<Taken, AppError> {
         let now = self.clock().now();
         let timed = bodies.into_iter().map(|body| (body, now)).collect();

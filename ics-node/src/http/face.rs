@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use actix_web::http::header::EntityTag;
 use actix_web::{HttpRequest, HttpResponse, web};
+use ics_core::vocabulary::DomainName;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -29,6 +30,7 @@ pub(super) struct Face {
     pub(super) request_timeout: Duration,
     work: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    forwards: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
     closing: watch::Sender<bool>,
 }
@@ -46,6 +48,7 @@ impl Face {
             request_timeout: settings.request_timeout,
             work: Arc::new(Semaphore::new(settings.max_work)),
             uploads: Arc::new(Semaphore::new(settings.max_uploads)),
+            forwards: Arc::new(Semaphore::new(settings.max_uploads)),
             listeners: Arc::new(Semaphore::new(settings.max_listeners)),
             closing: watch::Sender::new(false),
         }
@@ -58,6 +61,18 @@ impl Face {
     /// At once when all are taken.
     pub(super) fn upload(&self) -> Result<Place, Failure> {
         place(&self.uploads, "all places for requests with a body are taken")
+    }
+
+    /// The place for a submission that has arrived. Where it goes on to another node, which may take its time or not answer
+    /// at all, it waits among its like and not in the way of other requests with a body.
+    ///
+    /// # Errors
+    /// At once when all are taken.
+    pub(super) fn submission(&self, domain: &DomainName, uploaded: Place) -> Result<Place, Failure> {
+        match self.app.forwards(domain) {
+            true => place(&self.forwards, "all places for submissions that wait for another node are taken"),
+            false => Ok(uploaded),
+        }
     }
 
     /// A place for somebody who listens or waits for news.

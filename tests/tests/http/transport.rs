@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ics_core::log::checkpoint::Origin;
+use ics_node::config::PeerConfig;
 use ics_node::http::Settings;
 use ics_node::http::routes::{Access, TABLE};
 use reqwest::RequestBuilder;
@@ -9,6 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::{Answer, Node, settings};
+use crate::world::{CARE, DOMAIN, World, certificate, maker};
 
 /// A path that fits a route's pattern.
 fn example(pattern: &str) -> String {
@@ -107,6 +110,38 @@ async fn who_finds_no_place_is_sent_away() {
     let answer = node.post("/v1/domains/nowhere.example/statements", "application/json", body).await;
     answer.is_problem("no place", (503, "busy"));
     assert_eq!(node.get("/livez").await.status, 200);
+}
+
+/// Another node that takes connections and answers nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_another_home_keeps_no_submission_out() {
+    let hangs = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", hangs.local_addr().expect("an address"));
+    let peer = PeerConfig {
+        url: Some(url.parse().expect("a URL")),
+        mirror: vec![Origin { domain: CARE.parse().expect("a domain"), entry0: [7; 32] }],
+        ..PeerConfig::new("home".parse().expect("a name"))
+    };
+    let world = tokio::task::spawn_blocking(|| World::private(vec![peer])).await.expect("a world");
+    let node = Node::with(world, &Settings { max_uploads: 2, ..settings() });
+    let submit = |domain: &str| {
+        let url = format!("http://{}/v1/domains/{domain}/statements", node.addresses[0]);
+        let body = certificate(&maker(), "Acme");
+        node.client.post(url).header("content-type", "application/octet-stream").body(body).send()
+    };
+    let waiting: Vec<_> = (0..2).map(|_| tokio::spawn(submit(CARE))).collect();
+    let full = async {
+        loop {
+            let asked = tokio::time::timeout(Duration::from_millis(200), submit(CARE)).await;
+            if asked.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status() == 503)) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), full).await.expect("no more may wait there");
+    let answer = tokio::time::timeout(Duration::from_secs(10), submit(DOMAIN)).await.expect("in time");
+    assert_eq!(answer.expect("an answer").status(), 200, "an own domain takes what is submitted");
+    waiting.into_iter().for_each(|waiting| waiting.abort());
 }
 
 /// The usual settings, but that who is slow is soon cut.
