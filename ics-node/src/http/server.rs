@@ -59,7 +59,7 @@ pub struct Settings {
     /// Use cases that run or wait at once; more are turned away with 503.
     pub max_work: usize,
     /// Requests with a body that arrive or are worked upon at once; more are turned away with 503. Each holds up to
-    /// [`limits::BATCH_BYTES`].
+    /// [`limits::BATCH_BYTES`]. As many submissions wait for other nodes, beside these.
     pub max_uploads: usize,
     /// Clients that listen for news or wait for them; more are turned away with 503. Each holds an event or two.
     pub max_listeners: usize,
