@@ -147,9 +147,8 @@ impl App {
 
     /// The last alarms about a domain, or about none that is here.
     pub(super) fn alarms_about(&self, domain: Option<DomainNumber>) -> Result<Vec<Alarm>, AppError> {
-        let alarms = self.store().alarms(ALARMS_SHOWN)?.into_iter();
-        let own = alarms.filter(|alarm| alarm.domain == domain);
-        Ok(own.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
+        let alarms = self.store().alarms(domain, ALARMS_SHOWN)?.into_iter();
+        Ok(alarms.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
     }
 
     /// Whether the node can answer: every home has its entry 0, and so has every copy that its trust policy asks. Of other

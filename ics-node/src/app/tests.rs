@@ -154,3 +154,18 @@ async fn what_was_not_looked_at_is_not_counted() {
     }
     assert_eq!(after, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_with_many_alarms_hides_none_of_another() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let own = app.hosted(&maker.domain).expect("here").number;
+    let now = app.clock().now();
+    app.store().alarm(Some(own), now, "fork", "the one that counts").expect("alarm");
+    for _ in 0..101 {
+        app.store().alarm(None, now, "lie", "one of many").expect("alarm");
+    }
+    let shown = app.domain(&maker.domain).expect("here").alarms;
+    assert_eq!(shown.iter().map(|alarm| alarm.text.as_str()).collect::<Vec<_>>(), ["the one that counts"]);
+    assert_eq!(app.operations().expect("operations").alarms.len(), 100);
+}

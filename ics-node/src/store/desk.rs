@@ -8,8 +8,11 @@ use super::Store;
 use super::error::StoreError;
 use super::types::DomainNumber;
 
-/// Alarms that are kept; older ones go.
+/// Alarms that are kept of each domain, and of those about none; older ones go.
 const ALARMS_KEPT: i64 = 10_000;
+
+/// After so many alarms is looked for those that go: it takes a look at all.
+const ALARMS_BETWEEN: i64 = 1_000;
 
 /// Something that an operator has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,21 +96,21 @@ impl Store {
         self.desk(move |log| insert_alarm(log, domain, at, &kind, &text))
     }
 
-    /// The last `limit` alarms, newest first.
+    /// The last `limit` alarms about a domain, or about none, newest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn alarms(&self, limit: usize) -> Result<Vec<Alarm>, StoreError> {
+    pub fn alarms(&self, domain: Option<DomainNumber>, limit: usize) -> Result<Vec<Alarm>, StoreError> {
         self.shared.pool.read(|reader| {
-            let sql = "SELECT id, domain, at, kind, text FROM alarm ORDER BY id DESC LIMIT ?1";
+            let sql = "SELECT id, at, kind, text FROM alarm WHERE domain IS ?1 ORDER BY id DESC LIMIT ?2";
             let mut statement = reader.log.prepare_cached(sql)?;
-            let alarms = statement.query_map([int(limit)], |row| {
+            let alarms = statement.query_map(params![domain.map(DomainNumber::get), int(limit)], |row| {
                 Ok(Alarm {
                     id: row.get::<_, i64>(0)?.cast_unsigned(),
-                    domain: row.get::<_, Option<u32>>(1)?.and_then(DomainNumber::new),
-                    at: time(row, 2)?.unwrap_or_default(),
-                    kind: row.get(3)?,
-                    text: row.get(4)?,
+                    domain,
+                    at: time(row, 1)?.unwrap_or_default(),
+                    kind: row.get(2)?,
+                    text: row.get(3)?,
                 })
             })?;
             Ok(alarms.collect::<Result<_, _>>()?)
@@ -235,7 +238,14 @@ pub(crate) fn insert_alarm(
         "INSERT INTO alarm (domain, at, kind, text) VALUES (?1, ?2, ?3, ?4)",
         params![domain.map(DomainNumber::get), at.as_millis().cast_signed(), kind, text],
     )?;
-    log.execute("DELETE FROM alarm WHERE id <= ?1", [log.last_insert_rowid() - ALARMS_KEPT])?;
+    if log.last_insert_rowid() % ALARMS_BETWEEN == 0 { forget_alarms(log) } else { Ok(()) }
+}
+
+/// Each domain has room of its own: of one that goes wrong all the time nobody else's alarms go.
+fn forget_alarms(log: &Connection) -> Result<(), StoreError> {
+    let numbered = "SELECT id, row_number() OVER (PARTITION BY domain ORDER BY id DESC) AS number FROM alarm";
+    let sql = format!("DELETE FROM alarm WHERE id IN (SELECT id FROM ({numbered}) WHERE number > ?1)");
+    log.execute(&sql, [ALARMS_KEPT])?;
     Ok(())
 }
 
