@@ -418,6 +418,9 @@ pub struct Enrolment {
     pub id: String,
     /// `waiting`, `approved` or `refused`.
     pub state: String,
+    /// Why it was refused, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// When it arrived.
     pub received_at: Timestamp,
     /// What was asked.

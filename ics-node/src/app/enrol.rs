@@ -18,7 +18,8 @@ use crate::api::{Enrolment, EnrolmentPage, EnrolmentRequest};
 use crate::store::{self, EnrolmentState, Part, StoreError};
 
 impl App {
-    /// Keeps a device's request. Asking again with the same key gives the request that is there.
+    /// Keeps a device's request. Asking again with the same key gives the request that is there, unless that was refused:
+    /// what was wrong with it may have been put right.
     ///
     /// # Errors
     /// When the domain has its home elsewhere, too many requests wait, or the certificate does not prove possession of
@@ -140,7 +141,8 @@ fn shown(stored: &store::Enrolment) -> Result<Enrolment, AppError> {
     let request: EnrolmentRequest = serde_json::from_slice(&stored.request)
         .map_err(|error| AppError::Internal(format!("enrolment {} is damaged: {error}", stored.id)))?;
     let id = certificate(&request).map_err(AppError::Internal)?.primary().to_string();
-    Ok(Enrolment { number: stored.id, id, state: stored.state.as_str().to_owned(), received_at: stored.at, request })
+    let (state, reason) = (stored.state.as_str().to_owned(), stored.answer.clone());
+    Ok(Enrolment { number: stored.id, id, state, reason, received_at: stored.at, request })
 }
 
 fn unknown(id: &str) -> AppError {

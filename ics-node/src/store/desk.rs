@@ -147,10 +147,10 @@ impl Store {
         })
     }
 
-    /// Takes in a request for enrolment; gives its id.
+    /// Takes in a request for enrolment, in the place of one that was refused; gives its id.
     ///
     /// # Errors
-    /// When the token is in use, as many wait as may wait ([`limits::ENROLMENTS_WAITING`]), or the database fails.
+    /// When the token is in use otherwise, as many wait as may wait ([`limits::ENROLMENTS_WAITING`]), or the database fails.
     pub fn enrol(&self, domain: DomainNumber, token: &str, request: Vec<u8>, at: Timestamp) -> Result<u64, StoreError> {
         let token = token.to_owned();
         self.desk(move |log| {
@@ -159,6 +159,7 @@ impl Store {
             if waiting >= int(limits::ENROLMENTS_WAITING) {
                 return Err(StoreError::Full { waiting: limits::ENROLMENTS_WAITING });
             }
+            log.execute("DELETE FROM enrolment WHERE token = ?1 AND state = 'refused'", [&token])?;
             let sql = "INSERT OR IGNORE INTO enrolment (token, domain, request, state, at) \
                        VALUES (?1, ?2, ?3, 'waiting', ?4)";
             let added = log.execute(sql, params![token, domain.get(), request, at.as_millis().cast_signed()])?;

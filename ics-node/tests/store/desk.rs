@@ -79,6 +79,12 @@ fn enrolments_wait_until_they_are_decided_once() {
         (refused.id, refused.state, refused.decided_at, refused.answer.as_deref(), refused.request.as_slice()),
         (ids[1], EnrolmentState::Refused, Some(at(2)), Some("unknown lot"), b"two".as_slice())
     );
+    store.enrol(domain, "two", b"put right".to_vec(), at(4)).expect("again");
+    let again = store.enrolment("two").expect("enrolment");
+    assert_eq!((again.state, again.at, again.decided_at, again.answer), (EnrolmentState::Waiting, at(4), None, None));
+    assert_eq!(again.request, b"put right");
+    store.decide_enrolment(again.id, EnrolmentState::Approved, None, at(5)).expect("decide");
+    assert!(matches!(store.enrol(domain, "two", vec![], at(6)), Err(StoreError::Exists { .. })));
     assert!(matches!(store.enrolment("four"), Err(StoreError::NotFound { .. })));
     let waiting = |after, limit| -> Vec<_> {
         let found = store.enrolments(domain, EnrolmentState::Waiting, after, limit).expect("enrolments");
