@@ -70,7 +70,7 @@ fn a_request_is_refused() {
     let state = stage.run_in("device", &["enroll", "state", "--domain", DOMAIN]);
     assert_eq!((state.code, state.json()["state"].as_str()), (1, Some("refused")));
     assert_eq!(state.json()["reason"], "not ours");
-    let shown = stage.for_people("device", &["enroll", "state", "--domain", DOMAIN]);
+    let shown = stage.for_people("device", &["--node", stage.url(), "enroll", "state", "--domain", DOMAIN]);
     assert_eq!(shown.code, 1, "{shown:?}");
     assert!(shown.stdout.contains("not ours"), "{shown:?}");
     let approved = stage.run(&["enroll", "approve", &id, "--yes"]);
