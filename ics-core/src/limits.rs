@@ -130,6 +130,14 @@ pub const OUTBOX_BYTES: usize = 256 * 1024 * 1024;
 pub const OUTBOX_DONE: usize = 10_000;
 /// Enrolment requests that may wait for an operator, per domain.
 pub const ENROLMENTS_WAITING: usize = 10_000;
+/// Names that one of them asks for.
+pub const ENROLMENT_NAMES: usize = 32;
+/// Bytes of one of them, as JSON.
+pub const ENROLMENT_BYTES: usize = 16 * 1024;
+/// Enrolment requests from one address at once.
+pub const ENROLMENTS_PER_ADDRESS_AT_ONCE: u32 = 100;
+/// Those in a minute after these.
+pub const ENROLMENTS_PER_ADDRESS: u64 = 10;
 /// Bytes of one LDAP message that adds or changes a key.
 pub const LDAP_MESSAGE_BYTES: usize = 2 * 1024 * 1024;
 /// Bytes of any other LDAP message.

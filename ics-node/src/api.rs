@@ -418,6 +418,9 @@ pub struct Enrolment {
     pub id: String,
     /// `waiting`, `approved` or `refused`.
     pub state: String,
+    /// Why it was refused, in the operator's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// When it arrived.
     pub received_at: Timestamp,
     /// What was asked.
@@ -429,6 +432,20 @@ pub struct Enrolment {
 pub struct EnrolmentPage {
     /// In the order of arrival.
     pub items: Vec<Enrolment>,
+    /// `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
+/// Which of the requests that wait are asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnrolmentQuery {
+    /// The `next` of the page before.
+    pub after: u64,
+    /// Items in a page, 100 unless told, 500 at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
 }
 
 /// `POST /v1/domains/{domain}/adoptions`: which entries of another domain to take into this one. One of `ids`, `model`

@@ -13,33 +13,54 @@ use ics_core::{identity::IdentityId, limits};
 use super::entries::find_logged;
 use super::hosted::Hosted;
 use super::problem::Code;
-use super::{App, AppError};
-use crate::api::{Enrolment, EnrolmentPage, EnrolmentRequest};
+use super::{App, AppError, Asker};
+use crate::api::{Enrolment, EnrolmentPage, EnrolmentQuery, EnrolmentRequest};
+use crate::shares::Shares;
 use crate::store::{self, EnrolmentState, Part, StoreError};
 
+/// Items of a page where nothing is said.
+const DEFAULT_ITEMS: usize = 100;
+
+/// Budgets of those who ask: 32 KiB.
+const ASKERS: usize = 4_096;
+
+/// How often each may leave a request, so that nobody alone fills the operator's desk.
+pub(super) struct Enrolling(Shares);
+
+impl Default for Enrolling {
+    fn default() -> Self {
+        let earned_in = 60_000 / limits::ENROLMENTS_PER_ADDRESS;
+        Self(Shares::new(ASKERS, limits::ENROLMENTS_PER_ADDRESS_AT_ONCE, earned_in))
+    }
+}
+
+impl Enrolling {
+    /// Takes a request out of what somebody may leave; the operator is bound by nothing.
+    fn take(&self, asker: Asker) -> Result<(), AppError> {
+        if asker == Asker::Own {
+            return Ok(());
+        }
+        self.0.take(asker).map_err(|seconds| {
+            let detail = format!("too many requests from this address; there is room again in {seconds} s");
+            AppError::new(Code::TooManyRequests, detail)
+        })
+    }
+}
+
 impl App {
-    /// Keeps a device's request. Asking again with the same key gives the request that is there.
+    /// Keeps a device's request. Asking again with the same key gives the request that is there, unless that was refused:
+    /// what was wrong with it may have been put right.
     ///
     /// # Errors
-    /// When the domain has its home elsewhere, too many requests wait, or the certificate does not prove possession of
-    /// its key.
-    pub fn enrol(&self, domain: &DomainName, request: &EnrolmentRequest) -> Result<Enrolment, AppError> {
+    /// When the asker has used up what he may, the domain has its home elsewhere, too many requests wait, too much is
+    /// asked for, or the certificate does not prove possession of its key.
+    pub fn enrol(&self, asker: Asker, domain: &DomainName, request: &EnrolmentRequest) -> Result<Enrolment, AppError> {
+        self.0.enrolling.take(asker)?;
         let hosted = self.home(domain)?;
+        let json = bounded(request)?;
         let malformed = |detail: String| AppError::new(Code::MalformedRequest, detail);
+        check_wanted(request).map_err(malformed)?;
         let certificate = certificate(request).map_err(malformed)?;
-        if !request.kind.has_key() {
-            return Err(malformed(format!("a {} has no key to enrol with", request.kind)));
-        }
-        for name in &request.names {
-            name.parse::<ics_core::name::Name>().map_err(|error| malformed(error.to_string()))?;
-        }
-        for (attribute, value) in &request.attributes {
-            attribute.parse::<ics_core::vocabulary::Attribute>().map_err(|error| malformed(error.to_string()))?;
-            if value.is_empty() || value.len() > limits::TEXT_BYTES {
-                return Err(malformed(format!("`{attribute}` takes 1 to {} bytes", limits::TEXT_BYTES)));
-            }
-        }
-        let json = serde_json::to_vec(request).map_err(|error| AppError::Internal(error.to_string()))?;
         let token = token(&hosted, &certificate.primary().to_string());
         match self.store().enrol(hosted.number, &token, json, self.clock().now()) {
             // One that is there already is the same request: its key is the same.
@@ -52,12 +73,20 @@ impl App {
         }
     }
 
-    /// The requests that wait for an operator. A request whose device has been introduced meanwhile is approved.
+    /// A page of the requests that wait for an operator. A request whose device has been introduced meanwhile is approved.
     ///
     /// # Errors
-    /// When the domain has its home elsewhere.
-    pub fn enrolments(&self, domain: &DomainName) -> Result<EnrolmentPage, AppError> {
-        Ok(EnrolmentPage { items: self.waiting(&*self.home(domain)?)? })
+    /// When the domain has its home elsewhere, or no page is so long.
+    pub fn enrolments(&self, domain: &DomainName, query: EnrolmentQuery) -> Result<EnrolmentPage, AppError> {
+        let limit = query.limit.unwrap_or(DEFAULT_ITEMS);
+        if !(1..=limits::PAGE_ITEMS).contains(&limit) {
+            let detail = format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS);
+            return Err(AppError::new(Code::OutOfRange, detail));
+        }
+        let hosted = self.home(domain)?;
+        let stored = self.store().enrolments(hosted.number, EnrolmentState::Waiting, query.after, limit)?;
+        let next = stored.last().filter(|_| stored.len() == limit).map(|last| last.id);
+        Ok(EnrolmentPage { items: self.still_waiting(&hosted, &stored)?, next })
     }
 
     /// One request, by the fingerprint of the device's key.
@@ -95,11 +124,10 @@ impl App {
         Ok(self.store().decide_enrolment(number, state, why, self.clock().now())?)
     }
 
-    fn waiting(&self, hosted: &Hosted) -> Result<Vec<Enrolment>, AppError> {
-        let stored = self.store().enrolments(hosted.number, EnrolmentState::Waiting, 0, limits::ENROLMENTS_WAITING)?;
+    fn still_waiting(&self, hosted: &Hosted, stored: &[store::Enrolment]) -> Result<Vec<Enrolment>, AppError> {
         let mut waiting = Vec::with_capacity(stored.len());
         for stored in stored {
-            let enrolment = shown(&stored)?;
+            let enrolment = shown(stored)?;
             if self.is_introduced(hosted, &enrolment)? {
                 self.decide(stored.id, EnrolmentState::Approved, None)?;
             } else {
@@ -125,6 +153,37 @@ impl App {
     }
 }
 
+/// A request as it is kept. What strangers leave waits until an operator has looked at it, so each has little room.
+fn bounded(request: &EnrolmentRequest) -> Result<Vec<u8>, AppError> {
+    let json = serde_json::to_vec(request).map_err(|error| AppError::Internal(error.to_string()))?;
+    if json.len() > limits::ENROLMENT_BYTES {
+        let detail = format!("a request has {} bytes, the limit is {}", json.len(), limits::ENROLMENT_BYTES);
+        return Err(AppError::new(Code::BodyTooLarge, detail));
+    }
+    Ok(json)
+}
+
+/// Whether names, attributes and kind are such as a device may ask for.
+fn check_wanted(request: &EnrolmentRequest) -> Result<(), String> {
+    if !request.kind.has_key() {
+        return Err(format!("a {} has no key to enrol with", request.kind));
+    }
+    if request.names.len() > limits::ENROLMENT_NAMES {
+        let (asked, limit) = (request.names.len(), limits::ENROLMENT_NAMES);
+        return Err(format!("the request asks for {asked} names, the limit is {limit}"));
+    }
+    for name in &request.names {
+        name.parse::<ics_core::name::Name>().map_err(|error| error.to_string())?;
+    }
+    for (attribute, value) in &request.attributes {
+        attribute.parse::<ics_core::vocabulary::Attribute>().map_err(|error| error.to_string())?;
+        if value.is_empty() || value.len() > limits::TEXT_BYTES {
+            return Err(format!("`{attribute}` takes 1 to {} bytes", limits::TEXT_BYTES));
+        }
+    }
+    Ok(())
+}
+
 /// The device's own certificate: its self-signature shows that it has the key.
 fn certificate(request: &EnrolmentRequest) -> Result<Certificate, String> {
     let bytes = STANDARD.decode(&request.certificate).map_err(|error| format!("certificate: {error}"))?;
@@ -140,7 +199,8 @@ fn shown(stored: &store::Enrolment) -> Result<Enrolment, AppError> {
     let request: EnrolmentRequest = serde_json::from_slice(&stored.request)
         .map_err(|error| AppError::Internal(format!("enrolment {} is damaged: {error}", stored.id)))?;
     let id = certificate(&request).map_err(AppError::Internal)?.primary().to_string();
-    Ok(Enrolment { number: stored.id, id, state: stored.state.as_str().to_owned(), received_at: stored.at, request })
+    let (state, reason) = (stored.state.as_str().to_owned(), stored.answer.clone());
+    Ok(Enrolment { number: stored.id, id, state, reason, received_at: stored.at, request })
 }
 
 fn unknown(id: &str) -> AppError {

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ics_core::statement::body::{self, Body};
+use ics_core::trust::TrustPolicy;
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
 
@@ -146,22 +147,31 @@ impl App {
 
     /// The last alarms about a domain, or about none that is here.
     pub(super) fn alarms_about(&self, domain: Option<DomainNumber>) -> Result<Vec<Alarm>, AppError> {
-        let alarms = self.store().alarms(ALARMS_SHOWN)?.into_iter();
-        let own = alarms.filter(|alarm| alarm.domain == domain);
-        Ok(own.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
+        let alarms = self.store().alarms(domain, ALARMS_SHOWN)?.into_iter();
+        Ok(alarms.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
     }
 
-    /// Whether the node can answer: every home has its entry 0.
+    /// Whether the node can answer: every home has its entry 0, and so has every copy that its trust policy asks. Of other
+    /// copies nothing need ever arrive: a peer may have been configured with an address where nobody is.
     ///
     /// # Errors
     /// With what it waits for.
     pub fn ready(&self) -> Result<(), String> {
-        match self.all_hosted().iter().find(|hosted| hosted.domain().is_none()) {
-            Some(hosted) => Err(format!("nothing of `{}` has arrived yet", hosted.name)),
-            None => match self.silent().first() {
-                Some(domain) => Err(format!("`{domain}` waits for what it has signed and does not hold")),
-                None => Ok(()),
-            },
+        let hosted = self.all_hosted();
+        let mut empty = hosted.iter().filter(|hosted| hosted.domain().is_none());
+        if let Some(hosted) = empty.find(|hosted| hosted.part == Part::Home || self.relies_on(&hosted.name)) {
+            return Err(format!("nothing of `{}` has arrived yet", hosted.name));
         }
+        match self.silent().first() {
+            Some(domain) => Err(format!("`{domain}` waits for what it has signed and does not hold")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a domain is copied, as configured now, for the trust policy to ask.
+    fn relies_on(&self, domain: &DomainName) -> bool {
+        let is_asked = |policy: &TrustPolicy| policy.domains().iter().any(|origin| origin.domain == *domain);
+        let is_copied = || self.peers().iter().any(|it| it.peer.mirror.iter().any(|origin| origin.domain == *domain));
+        self.0.trust.as_deref().is_some_and(is_asked) && is_copied()
     }
 }

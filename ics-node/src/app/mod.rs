@@ -123,6 +123,8 @@ struct Inner {
     /// Counts commits, for those who wait for news of whatever domain.
     news: watch::Sender<u64>,
     challenges: Challenges,
+    /// How often devices may ask to be introduced.
+    enrolling: enrol::Enrolling,
     /// Signed answers about certificates.
     ocsp: ocsp::Answers,
     /// Issuers as descriptors name them.

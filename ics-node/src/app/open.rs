@@ -96,6 +96,7 @@ impl App {
             memory,
             news: tokio::sync::watch::Sender::new(0),
             challenges: Challenges::default(),
+            enrolling: super::enrol::Enrolling::default(),
             ocsp: super::ocsp::Answers::new(setup.memory_bytes / 4),
             authorities: super::authorities::Authorities::default(),
             lists: super::revocation::Lists::default(),

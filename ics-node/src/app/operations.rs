@@ -7,7 +7,7 @@ use super::denied::Denied;
 use super::expiry::Expiries;
 use super::outbox::Waiting;
 use super::{App, AppError};
-use crate::api::{Alarm, DomainInfo, Enrolment, IdentitySummary, NodeInfo, PeerInfo};
+use crate::api::{Alarm, DomainInfo, Enrolment, EnrolmentQuery, IdentitySummary, NodeInfo, PeerInfo};
 use crate::store::Part;
 
 /// Forks of a domain, things to approve, and denied verdicts that are shown.
@@ -26,7 +26,7 @@ pub struct Operations {
     pub domains: Vec<DomainInfo>,
     /// Its peers: what is copied from each, and what each has taken.
     pub peers: Vec<PeerInfo>,
-    /// Devices that ask to be introduced, by domain.
+    /// The first devices that ask to be introduced, by domain.
     pub enrolments: Vec<(DomainName, Enrolment)>,
     /// Things that wait for an approval.
     pub to_approve: Vec<ToApprove>,
@@ -83,7 +83,8 @@ impl App {
             if hosted.part != Part::Home {
                 continue;
             }
-            let waiting = self.enrolments(&domain)?.items.into_iter().take(SHOWN);
+            let few = EnrolmentQuery { limit: Some(SHOWN), ..EnrolmentQuery::default() };
+            let waiting = self.enrolments(&domain, few)?.items.into_iter();
             enrolments.extend(waiting.map(|enrolment| (domain.clone(), enrolment)));
             if let Ok(sight) = self.sight(&hosted)
                 && has_integrator(&sight.domain)

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ics_core::descriptor::Freshness;
-use ics_core::identity::IdentityId;
+use ics_core::identity::{IdentityId, Kind};
+use ics_core::limits;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::record::Posting;
 use ics_core::trust::{Outcome, Reason, TrustDocument, TrustPolicy, settle};
@@ -13,8 +16,8 @@ use super::check::check_bodies;
 use super::memory::Asked;
 use super::submit::{Incoming, append_all};
 use super::verdict::{Matter, word};
-use super::{App, Depth, Query, Reader};
-use crate::api::Check;
+use super::{App, Asker, Depth, Query, Reader};
+use crate::api::{Check, EnrolmentQuery, EnrolmentRequest};
 use crate::fixture::{Party, devices};
 use crate::store::WriteTx;
 
@@ -153,4 +156,51 @@ async fn what_was_not_looked_at_is_not_counted() {
         after = page.next;
     }
     assert_eq!(after, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_domain_with_many_alarms_hides_none_of_another() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let own = app.hosted(&maker.domain).expect("here").number;
+    let now = app.clock().now();
+    app.store().alarm(Some(own), now, "fork", "the one that counts").expect("alarm");
+    for _ in 0..101 {
+        app.store().alarm(None, now, "lie", "one of many").expect("alarm");
+    }
+    let shown = app.domain(&maker.domain).expect("here").alarms;
+    assert_eq!(shown.iter().map(|alarm| alarm.text.as_str()).collect::<Vec<_>>(), ["the one that counts"]);
+    assert_eq!(app.operations().expect("operations").alarms.len(), 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_desk_is_read_page_by_page() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let (own, now) = (app.hosted(&maker.domain).expect("here").number, app.clock().now());
+    let request = EnrolmentRequest {
+        certificate: STANDARD.encode(&maker.certificate),
+        kind: Kind::Device,
+        names: vec!["serial:1".to_owned()],
+        attributes: [].into(),
+    };
+    let json = serde_json::to_vec(&request).expect("JSON");
+    for number in 0..25 {
+        app.store().enrol(own, &format!("token {number}"), json.clone(), now).expect("kept");
+    }
+    let page = |after| app.enrolments(&maker.domain, EnrolmentQuery { after, limit: Some(20) }).expect("a page");
+    let first = page(0);
+    assert_eq!((first.items.len(), first.next), (20, first.items.last().map(|last| last.number)));
+    let last = page(first.next.expect("another page"));
+    assert_eq!((last.items.len(), last.next), (5, None));
+
+    // What nobody can read stands behind what an operator sees first.
+    app.store().enrol(own, "damaged", b"no request".to_vec(), now).expect("kept");
+    assert_eq!(app.operations().expect("operations").enrolments.len(), 20);
+    assert!(app.enrolments(&maker.domain, EnrolmentQuery::default()).is_err());
+
+    let names = vec!["serial:1".to_owned(); limits::ENROLMENT_NAMES + 1];
+    let greedy = app.enrol(Asker::Own, &maker.domain, &EnrolmentRequest { names, ..request.clone() });
+    assert_eq!(greedy.expect_err("too many names").code().as_str(), "malformed-request");
+    app.enrol(Asker::Own, &maker.domain, &request).expect("taken");
 }

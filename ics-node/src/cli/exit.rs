@@ -85,16 +85,20 @@ impl Failure {
         if as_json {
             let code = self.exit as u8;
             eprintln!("{}", json!({ "error": { "exit": code, "message": self.message, "hint": self.hint } }));
-            return;
+        } else {
+            eprintln!("{}", self.for_people());
         }
-        eprintln!("{} {}", console::style("error:").red().bold().for_stderr(), lines_cleaned(&self.message));
-        if let Some(hint) = &self.hint {
-            eprintln!(" {} {hint}", console::style("hint:").cyan().bold().for_stderr());
-        }
+    }
+
+    /// What others wrote may stand in it, in the advice too; it must not move the cursor.
+    fn for_people(&self) -> String {
+        let error = console::style("error:").red().bold().for_stderr();
+        let hint = console::style("hint:").cyan().bold().for_stderr();
+        let advice = self.hint.as_ref().map(|advice| format!("\n {hint} {}", lines_cleaned(advice)));
+        format!("{error} {}{}", lines_cleaned(&self.message), advice.unwrap_or_default())
     }
 }
 
-/// What others wrote may stand in a message; it must not move the cursor.
 fn lines_cleaned(text: &str) -> String {
     text.lines().map(clean).collect::<Vec<_>>().join("\n")
 }
@@ -168,5 +172,14 @@ mod tests {
         let listed: Vec<u8> =
             EXIT_CODES.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
         assert_eq!(listed, all.map(|exit| exit as u8));
+    }
+
+    #[test]
+    fn neither_message_nor_hint_moves_the_cursor() {
+        let failure = Failure::new(Exit::Refused, "no\x1b[2J").hint("ask\x1b[2J\nagain\u{9b}2J");
+        let shown = console::strip_ansi_codes(&failure.for_people()).into_owned();
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+        assert!(!failure.for_people().contains("\x1b[2J"), "{failure:?}");
+        assert_eq!(shown.lines().count(), 3, "{shown}");
     }
 }

@@ -1,22 +1,25 @@
 //! Making a home directory: keys, the first descriptor, and a configuration that starts as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use ics_core::descriptor::{DescriptorError, Owners, RoleSpec, Template, TemplateInput};
 use ics_core::identity::Fingerprint;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
+use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::backup::DATA;
 use super::descriptor::{self, DescriptorFile, DescriptorFileError};
 use crate::config::{self, Url};
 use crate::keys::{
-    Algorithm, KeyError, KeyName, KeyStore, KeyVersion, PASSPHRASE_FILE, Passphrase, PassphraseError, StoredKey, file,
+    self, Algorithm, KeyError, KeyName, KeyStore, KeyVersion, PASSPHRASE_FILE, Passphrase, PassphraseError, StoredKey,
+    file,
 };
 use crate::store::SEEN_DIR;
 
@@ -25,6 +28,13 @@ pub const OPERATOR_TOKEN_FILE: &str = "operator-token";
 
 /// Bytes of that file.
 const TOKEN_BYTES: usize = 4096;
+
+/// How the names of directories begin that are being filled.
+const UNFINISHED: &str = ".ics-init-";
+
+/// What a new home directory has, the configuration last: without it, it is none.
+const CONTENT: [&str; 6] =
+    [PASSPHRASE_FILE, OPERATOR_TOKEN_FILE, keys::DIRECTORY, descriptor::DIRECTORY, DATA, config::FILE_NAME];
 
 /// What a new home directory is to be.
 #[derive(Debug, Clone)]
@@ -98,30 +108,74 @@ impl From<PassphraseError> for HomeError {
 /// Makes a home directory, whole or not at all.
 ///
 /// # Errors
-/// When there is one, what was asked for breaks a rule, or the disk fails. Nothing is left behind then.
+/// When there is one, what was asked for breaks a rule, or the disk fails. It can be made anew then.
 pub fn make(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, HomeError> {
-    refuse_existing(home)?;
+    let made = match fs::read_dir(home) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => make_beside(home, new, at)?,
+        Err(source) => return Err(HomeError::File { path: home.to_owned(), source }),
+        Ok(_) => make_within(home, new, at)?,
+    };
+    Ok(MadeHome { descriptor: descriptor::path(home, &new.domain, 1), ..made })
+}
+
+/// Where there is nothing yet: beside its place, so that the last step is one rename on one file system.
+fn make_beside(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, HomeError> {
+    let failed = |source| HomeError::File { path: home.to_owned(), source };
     let parent = home.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|source| HomeError::File { path: parent.to_owned(), source })?;
-    // Beside its place, so that the last step is one rename on one file system; mode 0700 from the start.
-    let failed = |source| HomeError::File { path: home.to_owned(), source };
-    let unfinished = tempfile::Builder::new().prefix(".ics-init-").tempdir_in(parent).map_err(failed)?;
+    let unfinished = unfinished_in(parent).map_err(failed)?;
     let made = fill(unfinished.path(), new, at)?;
     fs::rename(unfinished.path(), home).map_err(failed)?;
     // It has moved: there is nothing left to remove.
     let _ = unfinished.keep();
-    Ok(MadeHome { descriptor: descriptor::path(home, &new.domain, 1), ..made })
+    Ok(made)
 }
 
-fn refuse_existing(home: &Path) -> Result<(), HomeError> {
-    match fs::read_dir(home) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(HomeError::File { path: home.to_owned(), source }),
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(HomeError::Exists(home.to_owned())),
-        },
+/// Where an installer or a container has made the directory: whoever owns it need not be able to write beside it, and a
+/// volume cannot be replaced.
+fn make_within(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, HomeError> {
+    let failed = |source| HomeError::File { path: home.to_owned(), source };
+    remove_unfinished(home)?;
+    // A volume may belong to somebody else, and then stays as open as he made it: what is secret closes itself.
+    let _ = fs::set_permissions(home, Permissions::from_mode(0o700));
+    let unfinished = unfinished_in(home).map_err(failed)?;
+    let made = fill(unfinished.path(), new, at)?;
+    let mut content = CONTENT.into_iter().filter(|name| unfinished.path().join(name).exists());
+    let moved = content.try_for_each(|name| fs::rename(unfinished.path().join(name), home.join(name)));
+    if moved.is_err() {
+        // It shows the next run that what has moved may be removed.
+        let _ = unfinished.keep();
     }
+    moved.map_err(failed)?;
+    Ok(made)
+}
+
+/// A directory to be filled, which goes unless it is finished.
+fn unfinished_in(directory: &Path) -> io::Result<TempDir> {
+    tempfile::Builder::new().prefix(UNFINISHED).permissions(Permissions::from_mode(0o700)).tempdir_in(directory)
+}
+
+/// Removes what a run left that was interrupted: nobody has been told its keys. Refuses a directory with anything else.
+fn remove_unfinished(home: &Path) -> Result<(), HomeError> {
+    let failed = |source| HomeError::File { path: home.to_owned(), source };
+    let entries: Vec<fs::DirEntry> = fs::read_dir(home).and_then(Iterator::collect).map_err(failed)?;
+    let is_unfinished = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes());
+    let was_begun = entries.iter().any(is_unfinished);
+    let may_go = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let is_ours = name != config::FILE_NAME && CONTENT.iter().any(|ours| name == **ours);
+        is_unfinished(entry) || (was_begun && is_ours)
+    };
+    if !entries.iter().all(may_go) {
+        return Err(HomeError::Exists(home.to_owned()));
+    }
+    // The directory that shows the interruption goes last, should this be interrupted as well.
+    let (last, first): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_unfinished);
+    first.iter().chain(&last).try_for_each(remove).map_err(failed)
+}
+
+fn remove(entry: &fs::DirEntry) -> io::Result<()> {
+    if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path()) } else { fs::remove_file(entry.path()) }
 }
 
 fn fill(directory: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, HomeError> {
@@ -247,4 +301,96 @@ fn configuration(new: &NewHome, role: &Role) -> String {
         domain = new.domain,
         directory = descriptor::DIRECTORY,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    const AT: Timestamp = Timestamp::from_seconds(1_795_162_200);
+
+    fn new() -> NewHome {
+        NewHome {
+            template: Template::Manufacturer,
+            party: None,
+            domain: "devices.acme.example".parse().expect("a domain"),
+            node_name: "ics.devices.acme.example".to_owned(),
+            listen: ([127, 0, 0, 1], 8470).into(),
+            public_url: None,
+            names: ["serial:*".to_owned()].into(),
+            description: String::new(),
+            algorithm: (Algorithm::Ed25519, KeyVersion::V4),
+            passphrase: (Passphrase::generate().expect("randomness"), true),
+        }
+    }
+
+    fn names_in(directory: &Path) -> Vec<String> {
+        let entries = fs::read_dir(directory).expect("listed");
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// It has all that it needs, and nothing is left of how it was made.
+    fn assert_whole(home: &Path) {
+        let names = names_in(home);
+        for name in [PASSPHRASE_FILE, OPERATOR_TOKEN_FILE, "keys", "domains", config::FILE_NAME] {
+            assert!(names.iter().any(|there| there == name), "no {name} in {names:?}");
+        }
+        assert!(!names.iter().any(|name| name.starts_with(UNFINISHED)), "{names:?}");
+    }
+
+    /// As a package or a container makes it: the directory is there, and nobody may write beside it.
+    #[test]
+    fn a_directory_that_is_there_is_filled() {
+        let parent = tempfile::tempdir().expect("directory");
+        let home = parent.path().join("ics");
+        fs::create_dir(&home).expect("made");
+        fs::set_permissions(&home, Permissions::from_mode(0o700)).expect("closed");
+        fs::set_permissions(parent.path(), Permissions::from_mode(0o555)).expect("not to be written");
+        let before = fs::metadata(&home).expect("metadata").ino();
+        let made = make(&home, &new(), AT);
+        fs::set_permissions(parent.path(), Permissions::from_mode(0o700)).expect("to be removed");
+        let made = made.expect("made");
+        let metadata = fs::metadata(&home).expect("metadata");
+        assert_eq!((metadata.ino(), metadata.mode() & 0o777), (before, 0o700), "the same, not another in its place");
+        assert_eq!(names_in(parent.path()), ["ics"]);
+        assert_whole(&home);
+        assert_eq!(made.descriptor, home.join("domains/devices.acme.example.v1.pgp"));
+        assert!(made.descriptor.exists());
+        assert!(matches!(make(&home, &new(), AT), Err(HomeError::Exists(_))));
+    }
+
+    #[test]
+    fn a_directory_that_is_made_is_closed_to_others() {
+        let parent = tempfile::tempdir().expect("directory");
+        let home = parent.path().join("a/ics");
+        make(&home, &new(), AT).expect("made");
+        assert_eq!(fs::metadata(&home).expect("metadata").mode() & 0o777, 0o700);
+        assert_eq!(names_in(&parent.path().join("a")), ["ics"]);
+    }
+
+    #[test]
+    fn what_was_interrupted_is_made_anew() {
+        let home = tempfile::tempdir().expect("directory");
+        fs::create_dir_all(home.path().join(".ics-init-1/domains")).expect("made");
+        fs::create_dir(home.path().join("keys")).expect("made");
+        fs::write(home.path().join("keys/old.asc"), "a key").expect("written");
+        make(home.path(), &new(), AT).expect("made");
+        assert_whole(home.path());
+        assert_eq!(names_in(&home.path().join("keys")), ["node.asc", "owner.asc", "signer.asc"]);
+
+        // What somebody else has put there stays, and so do keys without a sign that they are of such a run.
+        for others in [[".ics-init-1", "mine"].as_slice(), &["keys"], &[".ics-init-1", "ics.toml"]] {
+            let home = tempfile::tempdir().expect("directory");
+            for name in others {
+                fs::create_dir(home.path().join(name)).expect("made");
+            }
+            assert!(matches!(make(home.path(), &new(), AT), Err(HomeError::Exists(_))), "{others:?}");
+            assert_eq!(names_in(home.path()), others, "{others:?}");
+        }
+    }
 }

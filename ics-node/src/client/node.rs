@@ -19,9 +19,9 @@ use serde::de::DeserializeOwned;
 
 use crate::api::{
     AcmeCredential, AdoptionRequest, AdoptionResult, CertificatePage, CertificateQuery, Challenge, ChallengeAnswer,
-    ChallengeRequest, CheckAnswers, CheckQuestions, DomainInfo, Enrolment, EnrolmentPage, EnrolmentRequest,
-    Explanation, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry, RecordAnswer,
-    SubmissionResults, ViewAnswer,
+    ChallengeRequest, CheckAnswers, CheckQuestions, DomainInfo, Enrolment, EnrolmentPage, EnrolmentQuery,
+    EnrolmentRequest, Explanation, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry,
+    RecordAnswer, SubmissionResults, ViewAnswer,
 };
 
 use crate::config::PeerName;
@@ -328,12 +328,22 @@ impl Node {
         self.get(&["domains", domain.as_str(), "enrolments", id], &()).await
     }
 
-    /// The requests that wait; for operators.
+    /// The requests that wait, all pages in one; for operators.
     ///
     /// # Errors
-    /// See [`Node::info`].
+    /// See [`Node::info`]; when more wait than may.
     pub async fn enrolments(&self, domain: &DomainName) -> Answer<EnrolmentPage> {
-        self.get(&["domains", domain.as_str(), "enrolments"], &()).await
+        let mut all = EnrolmentPage { items: Vec::new(), next: Some(0) };
+        while let Some(after) = all.next {
+            let query = EnrolmentQuery { after, limit: Some(limits::PAGE_ITEMS) };
+            let page: EnrolmentPage = self.get(&["domains", domain.as_str(), "enrolments"], &query).await?;
+            if page.next.is_some_and(|next| next <= after) || all.items.len() > limits::ENROLMENTS_WAITING {
+                return Err(self.not_understood("the pages of what waits have no end".to_owned()));
+            }
+            all.items.extend(page.items);
+            all.next = page.next;
+        }
+        Ok(all)
     }
 
     /// Refuses a request that waits; for operators.

@@ -16,7 +16,7 @@ use super::face::Face;
 use super::failure::Failure;
 use crate::app::problem::Code;
 
-/// Bytes of a JSON body where nothing else is said: the certificate of an enrolment in base64, or some thousand ids.
+/// Bytes of a JSON body where nothing else is said: some thousand ids.
 pub(super) const JSON_BYTES: usize = 512 * 1024;
 
 /// Bytes of a body that is too large that are read away, and how long: a connection that is closed with something unread

@@ -62,7 +62,7 @@ impl FromRequest for Operator {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ProvenKey(pub(super) KeyPin);
 
-/// For whom other nodes are asked, should that be needed. A proxy in front of the node counts as one.
+/// For whom other nodes are asked, should that be needed, or whose request waits for the operator. A proxy in front of the node counts as one.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asking(pub(super) Asker);
 

@@ -8,8 +8,11 @@ use super::Store;
 use super::error::StoreError;
 use super::types::DomainNumber;
 
-/// Alarms that are kept; older ones go.
+/// Alarms that are kept of each domain, and of those about none; older ones go.
 const ALARMS_KEPT: i64 = 10_000;
+
+/// After so many alarms is looked for those that go: it takes a look at all.
+const ALARMS_BETWEEN: i64 = 1_000;
 
 /// Something that an operator has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,21 +111,21 @@ impl Store {
         })
     }
 
-    /// The last `limit` alarms, newest first.
+    /// The last `limit` alarms about a domain, or about none, newest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn alarms(&self, limit: usize) -> Result<Vec<Alarm>, StoreError> {
+    pub fn alarms(&self, domain: Option<DomainNumber>, limit: usize) -> Result<Vec<Alarm>, StoreError> {
         self.shared.pool.read(|reader| {
-            let sql = "SELECT id, domain, at, kind, text FROM alarm ORDER BY id DESC LIMIT ?1";
+            let sql = "SELECT id, at, kind, text FROM alarm WHERE domain IS ?1 ORDER BY id DESC LIMIT ?2";
             let mut statement = reader.log.prepare_cached(sql)?;
-            let alarms = statement.query_map([int(limit)], |row| {
+            let alarms = statement.query_map(params![domain.map(DomainNumber::get), int(limit)], |row| {
                 Ok(Alarm {
                     id: row.get::<_, i64>(0)?.cast_unsigned(),
-                    domain: row.get::<_, Option<u32>>(1)?.and_then(DomainNumber::new),
-                    at: time(row, 2)?.unwrap_or_default(),
-                    kind: row.get(3)?,
-                    text: row.get(4)?,
+                    domain,
+                    at: time(row, 1)?.unwrap_or_default(),
+                    kind: row.get(2)?,
+                    text: row.get(3)?,
                 })
             })?;
             Ok(alarms.collect::<Result<_, _>>()?)
@@ -159,10 +162,10 @@ impl Store {
         })
     }
 
-    /// Takes in a request for enrolment; gives its id.
+    /// Takes in a request for enrolment, in the place of one that was refused; gives its id.
     ///
     /// # Errors
-    /// When the token is in use, as many wait as may wait ([`limits::ENROLMENTS_WAITING`]), or the database fails.
+    /// When the token is in use otherwise, as many wait as may wait ([`limits::ENROLMENTS_WAITING`]), or the database fails.
     pub fn enrol(&self, domain: DomainNumber, token: &str, request: Vec<u8>, at: Timestamp) -> Result<u64, StoreError> {
         let token = token.to_owned();
         self.desk(move |log| {
@@ -171,6 +174,7 @@ impl Store {
             if waiting >= int(limits::ENROLMENTS_WAITING) {
                 return Err(StoreError::Full { waiting: limits::ENROLMENTS_WAITING });
             }
+            log.execute("DELETE FROM enrolment WHERE token = ?1 AND state = 'refused'", [&token])?;
             let sql = "INSERT OR IGNORE INTO enrolment (token, domain, request, state, at) \
                        VALUES (?1, ?2, ?3, 'waiting', ?4)";
             let added = log.execute(sql, params![token, domain.get(), request, at.as_millis().cast_signed()])?;
@@ -250,7 +254,14 @@ pub(crate) fn insert_alarm(
         "INSERT INTO alarm (domain, at, kind, text) VALUES (?1, ?2, ?3, ?4)",
         params![domain.map(DomainNumber::get), at.as_millis().cast_signed(), kind, text],
     )?;
-    log.execute("DELETE FROM alarm WHERE id <= ?1", [log.last_insert_rowid() - ALARMS_KEPT])?;
+    if log.last_insert_rowid() % ALARMS_BETWEEN == 0 { forget_alarms(log) } else { Ok(()) }
+}
+
+/// Each domain has room of its own: of one that goes wrong all the time nobody else's alarms go.
+fn forget_alarms(log: &Connection) -> Result<(), StoreError> {
+    let numbered = "SELECT id, row_number() OVER (PARTITION BY domain ORDER BY id DESC) AS number FROM alarm";
+    let sql = format!("DELETE FROM alarm WHERE id IN (SELECT id FROM ({numbered}) WHERE number > ?1)");
+    log.execute(&sql, [ALARMS_KEPT])?;
     Ok(())
 }
 

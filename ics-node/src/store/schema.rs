@@ -22,6 +22,7 @@ const LOG_STEPS: &[&str] = &[
     include_str!("schema/log-5.sql"),
     include_str!("schema/log-6.sql"),
     include_str!("schema/log-7.sql"),
+    include_str!("schema/log-8.sql"),
 ];
 const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-1.sql"),

@@ -1,10 +1,14 @@
 //! Who reads what: by the descriptor's rules, by the key that a reader has proved.
 
+use std::sync::Arc;
+
 use ed25519_dalek::SigningKey;
+use ics_core::descriptor::Freshness;
 use ics_core::identity::{Fingerprint, Kind};
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::make::certify;
 use ics_core::statement::{Claims, Grant};
+use ics_core::trust::{TrustDocument, TrustPolicy};
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::app::{App, AppError, Depth, Extent, Query, Reader};
 use ics_node::config::{Direction, PeerConfig};
@@ -93,6 +97,34 @@ async fn peers_change_while_the_node_runs() {
         ..PeerConfig::new(word("x.example"))
     };
     assert_eq!(app.put_peer(own).expect_err("its home is here").code().as_str(), "peer-refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_which_nothing_arrives_is_waited_for_only_if_it_is_relied_on() {
+    let (maker, other) = (Party::found("devices.acme.example"), Party::found("code.soft.example"));
+    let origin = other.open().domain(&other.domain).expect("here").info.origin;
+    let nowhere = PeerConfig {
+        url: Some("http://127.0.0.1:1".parse().expect("a URL")),
+        mirror: vec![origin.clone()],
+        ..PeerConfig::new(word("soft.example"))
+    };
+    let app = maker.open();
+    app.put_peer(nowhere.clone()).expect("added");
+    assert_eq!(app.ready(), Ok(()), "nothing asks it");
+    app.remove_peer(&word("soft.example")).expect("removed");
+    assert_eq!(app.ready(), Ok(()));
+    drop(app);
+    assert_eq!(maker.open().ready(), Ok(()), "nor after a restart");
+
+    let rules = "@id(\"made\") permit (principal, action, resource) \
+                 when { principal.vouching_roles.contains(\"manufacturer\") };";
+    let freshness = Freshness { default: 3_600, uses: [].into() };
+    let trust = TrustDocument { domains: vec![origin], freshness, rules: rules.to_owned() };
+    let trust = Arc::new(TrustPolicy::compile(trust).expect("a policy"));
+    let relying = |peers| maker.open_with(|setup| (setup.trust, setup.peers) = (Some(Arc::clone(&trust)), peers));
+    assert_eq!(relying(Vec::new()).ready(), Ok(()), "it is not copied any more");
+    let waiting = "nothing of `code.soft.example` has arrived yet".to_owned();
+    assert_eq!(relying(vec![nowhere]).ready(), Err(waiting));
 }
 
 /// Introduces a device of a lot under a name that others may have.

@@ -69,8 +69,17 @@ fn a_request_is_refused() {
     assert_eq!(refused["state"], "refused");
     let state = stage.run_in("device", &["enroll", "state", "--domain", DOMAIN]);
     assert_eq!((state.code, state.json()["state"].as_str()), (1, Some("refused")));
+    assert_eq!(state.json()["reason"], "not ours");
+    let shown = stage.for_people("device", &["--node", stage.url(), "enroll", "state", "--domain", DOMAIN]);
+    assert_eq!(shown.code, 1, "{shown:?}");
+    assert!(shown.stdout.contains("not ours"), "{shown:?}");
     let approved = stage.run(&["enroll", "approve", &id, "--yes"]);
     assert_eq!(approved.code, 3, "{approved:?}");
+
+    assert_eq!(request(&stage, "device", "SN-44"), id, "the same key asks for another name");
+    let waiting = stage.ok(&["enroll", "list"]);
+    assert_eq!(waiting["items"][0]["request"]["names"], serde_json::json!(["serial:SN-44"]));
+    assert_eq!(waiting["items"][0]["reason"], serde_json::Value::Null);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
-use ics_node::store::{EnrolmentState, Fork, StoreError, WriteTx};
+use ics_node::store::{EnrolmentState, Fork, Part, StoreError, WriteTx};
 
 use super::common::*;
 
@@ -22,10 +22,36 @@ fn alarms_are_kept_newest_first() {
     store.write(domain, job).expect("queue").wait().expect("append");
     drop(store);
     let store = open(dir.path());
-    let alarms = store.alarms(9).expect("alarms");
-    let kinds: Vec<_> = alarms.iter().map(|alarm| (alarm.domain, alarm.at, alarm.kind.as_str())).collect();
-    assert_eq!(kinds, [(Some(domain), at(2), "policy"), (None, at(1), "disk")]);
-    assert_eq!(store.alarms(1).expect("alarms"), alarms[..1]);
+    store.alarm(None, at(3), "disk", "full").expect("alarm");
+    let told = |domain, limit| -> Vec<_> {
+        let alarms = store.alarms(domain, limit).expect("alarms");
+        alarms.into_iter().map(|alarm| (alarm.domain, alarm.at, alarm.text)).collect()
+    };
+    let (first, last) = ((None, at(1), "nearly full".to_owned()), (None, at(3), "full".to_owned()));
+    assert_eq!(told(None, 9), [last.clone(), first]);
+    assert_eq!(told(None, 1), [last]);
+    assert_eq!(told(Some(domain), 9), [(Some(domain), at(2), "entry 0 has no effect".to_owned())]);
+}
+
+#[test]
+fn the_alarms_of_one_domain_push_out_none_of_another() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, quiet) = with_home(dir.path());
+    let loud = store.create_domain(&name("loud.example"), Part::Home, None).expect("create").number;
+    store.alarm(Some(quiet), at(1), "fork", "the one that counts").expect("alarm");
+    drop(store);
+    let connection = rusqlite::Connection::open(dir.path().join("ics.db")).expect("open");
+    // With the first one, all alarms but the last after which is looked for those that go.
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 10999) \
+               INSERT INTO alarm (id, domain, at, kind, text) SELECT i, ?1, 0, 'policy', 'one of many' FROM n";
+    connection.execute(sql, [loud.get()]).expect("fill");
+    drop(connection);
+    let store = open(dir.path());
+    let kept = |domain| store.alarms(Some(domain), 20_000).expect("alarms").len();
+    assert_eq!((kept(quiet), kept(loud)), (1, 10_998));
+    store.alarm(Some(loud), at(2), "policy", "the last").expect("alarm");
+    assert_eq!((kept(quiet), kept(loud)), (1, 10_000));
+    assert_eq!(store.alarms(Some(loud), 1).expect("alarms")[0].text, "the last");
 }
 
 #[test]
@@ -53,6 +79,12 @@ fn enrolments_wait_until_they_are_decided_once() {
         (refused.id, refused.state, refused.decided_at, refused.answer.as_deref(), refused.request.as_slice()),
         (ids[1], EnrolmentState::Refused, Some(at(2)), Some("unknown lot"), b"two".as_slice())
     );
+    store.enrol(domain, "two", b"put right".to_vec(), at(4)).expect("again");
+    let again = store.enrolment("two").expect("enrolment");
+    assert_eq!((again.state, again.at, again.decided_at, again.answer), (EnrolmentState::Waiting, at(4), None, None));
+    assert_eq!(again.request, b"put right");
+    store.decide_enrolment(again.id, EnrolmentState::Approved, None, at(5)).expect("decide");
+    assert!(matches!(store.enrol(domain, "two", vec![], at(6)), Err(StoreError::Exists { .. })));
     assert!(matches!(store.enrolment("four"), Err(StoreError::NotFound { .. })));
     let waiting = |after, limit| -> Vec<_> {
         let found = store.enrolments(domain, EnrolmentState::Waiting, after, limit).expect("enrolments");

@@ -177,7 +177,7 @@ fn a_job_that_fails_or_panics_leaves_nothing() {
     assert_eq!(head(&store, domain), head(&twin, same));
     assert_ne!(head(&store, domain), before);
     assert!(store.entry(domain, 0).expect("entry").content.is_some());
-    assert_eq!(store.alarms(9).expect("alarms"), []);
+    assert_eq!(store.alarms(Some(domain), 9).expect("alarms"), []);
     assert_eq!(find(&store, domain, &["bad"]), Vec::<u64>::new());
     assert_sound(&store);
 }

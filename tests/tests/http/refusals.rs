@@ -210,6 +210,12 @@ async fn enrolment_requests() {
         ("no base64", with("certificate", json!("?")), (400, "malformed-request")),
         ("no OpenPGP", with("certificate", json!("AAAA")), (400, "malformed-request")),
         ("a malformed name", with("names", json!(["what"])), (400, "malformed-request")),
+        (
+            "too many names",
+            with("names", json!(vec!["serial:1"; limits::ENROLMENT_NAMES + 1])),
+            (400, "malformed-request"),
+        ),
+        ("too long names", with("names", json!(vec!["x".repeat(limits::NAME_BYTES); 32])), (413, "body-too-large")),
         ("an unknown attribute", with("attributes", json!({"colour": "red"})), (400, "malformed-request")),
         ("too much", with("names", json!(["x".repeat(512 * 1024)])), (413, "body-too-large")),
     ] {
@@ -217,4 +223,26 @@ async fn enrolment_requests() {
     }
     let answer = node.post(&path, "text/plain", good.to_string()).await;
     answer.is_problem("another media type", (415, "unsupported-media-type"));
+    let operator = format!("Bearer {TOKEN}");
+    for query in ["limit=0", "limit=501"] {
+        let answer = node.get_with(&format!("{path}?{query}"), &[("authorization", &operator)]).await;
+        answer.is_problem(query, (400, "out-of-range"));
+    }
+}
+
+#[tokio::test]
+async fn nobody_alone_fills_the_desk() {
+    let node = Node::founded().await;
+    let path = format!("{AT}/enrolments");
+    let request = json!({"certificate": "?", "kind": "device"}).to_string();
+    let mut taken = 0;
+    let refused = loop {
+        let answer = node.post(&path, "application/json", request.clone()).await;
+        if answer.status != 400 || taken > 2 * limits::ENROLMENTS_PER_ADDRESS_AT_ONCE {
+            break answer;
+        }
+        taken += 1;
+    };
+    refused.is_problem("one too many", (429, "too-many-requests"));
+    assert!(taken >= limits::ENROLMENTS_PER_ADDRESS_AT_ONCE, "{taken} were taken");
 }

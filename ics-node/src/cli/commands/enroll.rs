@@ -35,8 +35,9 @@ const KNOWN: &str =
 pub(crate) enum EnrollCommand {
     /// On the device: make a key and ask to be introduced.
     ///
-    /// Makes a key, unless there is one of that name, and asks a node to introduce it. The request is signed with the key,
-    /// which proves its possession. Compare the fingerprint with the one that the operator sees.
+    /// Makes a key, unless there is one of that name, and asks a node to introduce it. The key's certificate goes along,
+    /// which it has signed itself; what is asked for is not signed. Compare the fingerprint with the one that the operator
+    /// sees. After a refusal, whose reason `ics enroll state` shows, the device may ask again.
     Request(Request),
     /// On the device: ask how the request stands.
     ///
@@ -175,7 +176,12 @@ impl Request {
         };
         let enrolment = context.wait(async { Ok(node.enrol(&domain, &request).await?) })?;
         show(context, &enrolment)?;
-        context.output.note("the operator approves it with `ics enroll approve`, after a look at the fingerprint");
+        if enrolment.state == "refused" {
+            return Ok(Exit::Refused);
+        }
+        if enrolment.state == "waiting" {
+            context.output.note("the operator approves it with `ics enroll approve`, after a look at the fingerprint");
+        }
         Ok(Exit::Ok)
     }
 
@@ -375,6 +381,7 @@ fn show(context: &Context, enrolment: &Enrolment) -> Result<(), Failure> {
             ("names", enrolment.request.names.iter().map(|name| clean(name)).collect::<Vec<_>>().join("\n")),
             ("about", about(&enrolment.request.attributes)),
             ("since", enrolment.received_at.to_string()),
+            ("refused", enrolment.reason.as_deref().map(clean).unwrap_or_default()),
         ];
         rows.retain(|(_, value)| !value.is_empty());
         card(&format!("{} {state}", enrolment.request.kind), &rows)

@@ -2,28 +2,34 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::{Data, Path};
+use actix_web::web::{Data, Path, Query};
 use serde::Deserialize;
 
-use crate::api::EnrolmentRequest;
+use crate::api::{EnrolmentQuery, EnrolmentRequest};
 use crate::http::body::Json;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
-use crate::http::request::{Domain, Identified, Operator};
+use crate::http::request::{Asking, Domain, Identified, Operator};
 
 pub(super) async fn enrol(
     face: Data<Face>,
+    asking: Asking,
     domain: Domain,
     request: Json<EnrolmentRequest>,
 ) -> Result<HttpResponse, Failure> {
     let location = format!("/v1/domains/{}/enrolments/", domain.0);
-    let enrolment = face.blocking(move |app| app.enrol(&domain.0, &request.0)).await?;
+    let enrolment = face.blocking(move |app| app.enrol(asking.0, &domain.0, &request.0)).await?;
     let location = format!("{location}{}", enrolment.id);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(enrolment))
 }
 
-pub(super) async fn list(face: Data<Face>, _operator: Operator, domain: Domain) -> Result<HttpResponse, Failure> {
-    face.json(move |app| app.enrolments(&domain.0)).await
+pub(super) async fn list(
+    face: Data<Face>,
+    _operator: Operator,
+    domain: Domain,
+    query: Query<EnrolmentQuery>,
+) -> Result<HttpResponse, Failure> {
+    face.json(move |app| app.enrolments(&domain.0, query.0)).await
 }
 
 pub(super) async fn show(face: Data<Face>, domain: Domain, path: Path<Identified>) -> Result<HttpResponse, Failure> {
