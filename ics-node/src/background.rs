@@ -56,7 +56,9 @@ pub(crate) fn lower() {
     // A thread has a priority of its own on Linux only; elsewhere it would be lowered for all.
     if cfg!(target_os = "linux") && !IS_LOWERED.replace(true) {
         // What cannot be lowered does its work all the same.
-        let _ = rustix::process::nice(STEPS);
+        if let Err(error) = rustix::process::nice(STEPS) {
+            tracing::debug!(%error, "a thread keeps its priority");
+        }
     }
 }
 

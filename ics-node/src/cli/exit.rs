@@ -25,6 +25,8 @@ pub enum Exit {
     Network = 4,
     /// A local file, the configuration or a key is missing, unreadable or wrong.
     Local = 5,
+    /// A token refuses its PIN. Whoever starts programs again must not start this one: tokens lock themselves.
+    Pin = 6,
     /// A defect of this program.
     Internal = 70,
 }
@@ -38,6 +40,7 @@ Exit codes:
    3  what was asked for does not exist
    4  the node cannot be reached, or failed
    5  a local file, the configuration or a key is missing, unreadable or wrong
+   6  a token refuses its PIN; tried again, it may lock itself
   70  a defect of this program";
 
 impl From<Exit> for ExitCode {
@@ -131,6 +134,7 @@ impl From<TokenError> for Failure {
         let exit = match error {
             TokenError::Uri { .. } | TokenError::NoModule => Exit::Usage,
             TokenError::NoToken { .. } | TokenError::NoKey { .. } => Exit::NotFound,
+            TokenError::WrongPin { .. } | TokenError::PinLocked(_) => Exit::Pin,
             _ => Exit::Local,
         };
         let failure = Self::new(exit, &error);

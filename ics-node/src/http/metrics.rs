@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::api::{DomainInfo, PeerInfo, SubmissionResult, SubmissionResults};
+use crate::app::problem::Code;
 use crate::app::{App, AppError, ENDING_DAYS, Expiries, Waiting};
 
 /// Upper bounds of the latency histogram, in seconds: from an answer out of memory to one that is too late.
@@ -32,7 +33,7 @@ struct RouteLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabels {
-    outcome: Cow<'static, str>,
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -130,13 +131,14 @@ impl Metrics {
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
     }
 
-    /// Counts what became of each statement of a submission.
+    /// Counts what became of each statement of a submission. The home of a copied domain says itself what it refused, and
+    /// is not to make up series either.
     pub(super) fn submitted(&self, results: &SubmissionResults) {
         for result in &results.results {
             let outcome = match result {
-                SubmissionResult::Receipt(_) => Cow::Borrowed("accepted"),
-                SubmissionResult::Problem(problem) => Cow::Owned(problem.code().to_owned()),
-                SubmissionResult::Pending(_) => Cow::Borrowed("pending"),
+                SubmissionResult::Receipt(_) => "accepted",
+                SubmissionResult::Problem(problem) => Code::named(problem.code()).map_or("other", Code::as_str),
+                SubmissionResult::Pending(_) => "pending",
             };
             self.submissions.get_or_create(&OutcomeLabels { outcome }).inc();
         }
@@ -260,7 +262,7 @@ fn roaming_snapshot(roaming: &[(&'static str, u64)]) -> Registry {
         Family::clone(&asked),
     );
     for (outcome, count) in roaming {
-        asked.get_or_create(&OutcomeLabels { outcome: Cow::Borrowed(*outcome) }).inc_by(*count);
+        asked.get_or_create(&OutcomeLabels { outcome }).inc_by(*count);
     }
     registry
 }

@@ -153,6 +153,9 @@ fn a_node_signs_its_log_with_a_key_in_a_token() {
     let locked = bench.stage.run(&["serve"]);
     assert_eq!(locked.code, 5, "{locked:?}");
     assert!(locked.failure().0.contains("asks for its PIN"), "{locked:?}");
+    bench.stage.set("ICS_PIN", "0000");
+    let wrong = bench.stage.run(&["serve"]);
+    assert_eq!(wrong.code, 6, "{wrong:?}");
 
     bench.stage.set("ICS_PIN", PIN);
     bench.stage.start();
@@ -233,11 +236,13 @@ fn what_goes_wrong_is_said_in_words() {
     let wrong = private(&bench.stage, "wrong-pin", "0000");
     let open = private(&bench.stage, "open-pin", PIN);
     std::fs::set_permissions(&open, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("mode");
-    for (pin, message) in [(&wrong, "refuses the PIN"), (&open, "everybody may read it")] {
+    for (pin, message, code) in [(&wrong, "refuses the PIN", 6), (&open, "everybody may read it", 5)] {
         let ended = bench.stage.run(&["--pin-file", pin, "key", "make", "other", "--token", "pkcs11:token=acme"]);
-        assert_eq!(ended.code, 5, "{ended:?}");
+        assert_eq!(ended.code, code, "{ended:?}");
         assert!(ended.failure().0.contains(message), "{ended:?}");
     }
+    let unit = include_str!("../../packaging/ics.service");
+    assert!(unit.contains("\nRestartPreventExitStatus=6\n"), "a service manager does not use up the tries");
     let nobody = bench.stage.run(&["key", "make", "other", "--token", "pkcs11:token=acme"]);
     assert!(nobody.failure().0.contains("asks for its PIN") && nobody.failure().1.contains("ICS_PIN"), "{nobody:?}");
 

@@ -56,14 +56,15 @@ impl Pages {
             budget: Shares::new(SLOTS, settings.pages.per_minute.clamp(1, 40), 60_000 / per_minute),
             sign_ins: Shares::new(SLOTS, SIGN_IN_BURST, SIGN_IN_SECONDS * 1000),
             sessions: Sessions::default(),
-            trusted_proxies: settings.pages.trusted_proxies.clone(),
+            trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             secure: settings.tls.is_some() || settings.public_url.starts_with("https://"),
         }
     }
 
-    /// Where a request comes from: the peer, or what a proxy that is trusted by configuration says last.
+    /// Where a request comes from: the peer, or what a proxy that is trusted by configuration says last. A socket that
+    /// listens on `[::]` gives the addresses of IPv4 as such of IPv6.
     fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
-        let peer = request.peer_addr()?.ip();
+        let peer = request.peer_addr()?.ip().to_canonical();
         if !self.trusted_proxies.contains(&peer) {
             return Some(peer);
         }
