@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn the_help_lists_every_code() {
-        let all = [Exit::Ok, Exit::Refused, Exit::Usage, Exit::NotFound, Exit::Network, Exit::Local, Exit::Internal];
+        use Exit::{Internal, Local, Network, NotFound, Ok, Pin, Refused, Usage};
+        let all = [Ok, Refused, Usage, NotFound, Network, Local, Pin, Internal];
         let listed: Vec<u8> =
             EXIT_CODES.lines().filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
         assert_eq!(listed, all.map(|exit| exit as u8));

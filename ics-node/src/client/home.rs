@@ -128,6 +128,7 @@ fn make_beside(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, Ho
     fs::rename(unfinished.path(), home).map_err(failed)?;
     // It has moved: there is nothing left to remove.
     let _ = unfinished.keep();
+    sync_names(parent).and_then(|()| sync_names(home)).map_err(failed)?;
     Ok(made)
 }
 
@@ -146,8 +147,13 @@ fn make_within(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, Ho
         // It shows the next run that what has moved may be removed.
         let _ = unfinished.keep();
     }
-    moved.map_err(failed)?;
+    moved.and_then(|()| sync_names(home)).map_err(failed)?;
     Ok(made)
+}
+
+/// Makes the names in a directory durable: with the name of `data` a power cut would take all that the store syncs in it.
+fn sync_names(directory: &Path) -> io::Result<()> {
+    fs::File::open(directory)?.sync_all()
 }
 
 /// A directory to be filled, which goes unless it is finished.
@@ -205,7 +211,8 @@ fn fill(directory: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, Home
     // The node's key is new: where this is missing, it may have cosigned what nobody knows any more.
     let seen = directory.join(DATA).join(SEEN_DIR);
     file::make_private_directory(&directory.join(DATA)).map_err(failed(seen.clone()))?;
-    file::make_private_directory(&seen).map_err(failed(seen))?;
+    let made = file::make_private_directory(&seen).and_then(|()| sync_names(&directory.join(DATA)));
+    made.map_err(failed(seen))?;
     let path = directory.join(config::FILE_NAME);
     file::create_private(&path, configuration(new, &role).as_bytes()).map_err(failed(path))?;
     Ok(MadeHome {

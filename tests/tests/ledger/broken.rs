@@ -60,7 +60,7 @@ fn a_life(author: &Author, directory: &Path, fault: &str, dice: &mut Dice) -> (u
     promises.hold(&store, info.number, u64::MAX);
     drop(store);
     let calls = read_trace(&trace);
-    let mut disk = Disk::default();
+    let mut disk = Disk::initial();
     for (place, call) in calls.iter().enumerate() {
         disk.take(call);
         if place + CUTS >= calls.len() {

@@ -84,7 +84,7 @@ fn work(node: &Process, clients: &mut [Client<'_>], trace: &Path) {
 /// Cuts the power at so many places of the trace, or more where it is longer, and opens what is left.
 fn cut_everywhere(author: &Author, calls: &[Call], promises: &Promises, cuts: usize) -> usize {
     let mut dice = Dice(count("ICS_LEDGER_SEED", 1) as u64);
-    let mut disk = Disk::default();
+    let mut disk = Disk::initial();
     let each = cuts.div_ceil(calls.len()).max(1);
     let step = (calls.len() / cuts).max(1);
     let mut tried = 0;

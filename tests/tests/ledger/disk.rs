@@ -112,8 +112,8 @@ impl Names {
     }
 }
 
-/// The disk, below a directory that has always been there and is empty at first.
-#[derive(Debug, Clone, Default)]
+/// The disk, below a home directory that has always been there, as `ics init` makes it.
+#[derive(Debug, Clone)]
 pub(crate) struct Disk {
     contents: Vec<Content>,
     live: Names,
@@ -133,6 +133,12 @@ enum Left {
 }
 
 impl Disk {
+    /// Before the first start of the node.
+    pub(crate) fn initial() -> Self {
+        let made = Names { directories: ["data", "data/seen"].map(PathBuf::from).into(), ..Names::default() };
+        Self { contents: Vec::new(), live: made.clone(), durable: made, pending: BTreeMap::new() }
+    }
+
     /// Does what a call did.
     pub(crate) fn take(&mut self, call: &Call) {
         let path = &call.path;
