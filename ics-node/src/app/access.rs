@@ -8,9 +8,8 @@ use ics_core::policy::{Action, Principal, Request, Resource};
 use ics_core::record::Record;
 use subtle::ConstantTimeEq as _;
 
-use super::App;
 use super::hosted::Hosted;
-use crate::store::Part;
+use super::{App, AppError};
 use crate::tls::KeyPin;
 
 /// On whose behalf something is read.
@@ -65,14 +64,14 @@ impl App {
         self.principal_of(reader, domain, None).is_none_or(|principal| domain.policy().shows_all(&principal))
     }
 
-    /// Whether a copy is surely shown all of its domain. Homes know peers by roles as well, of which this node knows nothing.
-    #[must_use]
-    pub(crate) fn holds_all(&self, hosted: &Hosted, domain: &Domain) -> bool {
-        let principal = || Principal { node: Some(self.0.keys.name.clone()), ..Principal::default() };
-        let (action, resource) = (Action::Mirror, Resource::Domain(hosted.name.clone()));
-        hosted.part == Part::Home
-            || domain.policy().shows_all(&principal())
-            || domain.policy().decide_again(&Request { principal: principal(), action, resource }).allow
+    /// Whether surely all of a domain is here: its home may have told its copy so, or its rules do.
+    pub(crate) fn holds_all(&self, hosted: &Hosted, domain: &Domain) -> Result<bool, AppError> {
+        Ok(self.is_whole(hosted)? || domain.policy().shows_all(&self.as_asker()))
+    }
+
+    /// Who this node is for the rules of a domain elsewhere, as far as it knows: homes know peers by roles as well.
+    pub(crate) fn as_asker(&self) -> Principal {
+        Principal { node: Some(self.0.keys.name.clone()), ..Principal::default() }
     }
 
     /// Whether a domain of this node may take over what another one says of an identity: by the rules of that one. The

@@ -70,7 +70,12 @@ impl App {
 
     /// Whether a reader may copy all of a domain, and all of it is here.
     pub(crate) fn shows_all(&self, reader: Reader, hosted: &Hosted) -> Result<bool, AppError> {
-        Ok(self.may_mirror(reader, hosted) && self.store().sight(hosted.number)?.rights.is_none())
+        Ok(self.may_mirror(reader, hosted) && self.is_whole(hosted)?)
+    }
+
+    /// Whether nothing of a domain is kept back from this node: as its home, or as a copy that may read all.
+    pub(crate) fn is_whole(&self, hosted: &Hosted) -> Result<bool, AppError> {
+        Ok(self.store().sight(hosted.number)?.rights.is_none())
     }
 
     /// What a reader may read of entries that were hidden from him, and which of those that he holds he may no longer.

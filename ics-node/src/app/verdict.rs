@@ -156,7 +156,7 @@ impl App {
             is_readable &= elsewhere.iter().all(|answer| answer.is_readable(self, reader));
         }
         if !is_readable || gathered.is_empty() {
-            return Ok(Some(self.nothing_told(reader, &scope.heard, elsewhere)));
+            return Ok(Some(self.nothing_told(reader, &scope.heard, elsewhere)?));
         }
         let candidates = gathered.len();
         let (id, told) = match gathered.pop().filter(|_| candidates == 1) {
@@ -171,10 +171,15 @@ impl App {
     }
 
     /// What a reader learns whom nobody tells anything. It is the same whether there is nothing or he may not read it.
-    fn nothing_told(&self, reader: Reader, heard: &[Source], mut elsewhere: Vec<Arc<Answer>>) -> Looking {
+    fn nothing_told(
+        &self,
+        reader: Reader,
+        heard: &[Source],
+        mut elsewhere: Vec<Arc<Answer>>,
+    ) -> Result<Looking, AppError> {
         elsewhere.retain(|answer| answer.identity().is_none() && answer.is_shown_all(self, reader));
-        let mute = heard.iter().filter(|it| !self.silence_tells(reader, it)).map(|it| it.hosted.number).collect();
-        Looking { candidates: 0, id: None, told: Vec::new(), elsewhere, mute }
+        let mute = self.mute(reader, heard)?.into_iter().map(|it| it.hosted.number).collect();
+        Ok(Looking { candidates: 0, id: None, told: Vec::new(), elsewhere, mute })
     }
 
     /// Whether a reader may read whatever these domains say of these identities.
@@ -235,7 +240,7 @@ impl App {
             if EVERY_ANSWER { self.proven(&matter)?.0 } else { verdict(&self.question(&matter, now)?, policy, now) };
         verdict.reasons.extend(self.clock().behind().map(clock_words));
         if verdict.reason == Reason::NotHeard {
-            verdict.reasons.extend(self.kept_back_in_words(reader, &self.heard(policy)?));
+            verdict.reasons.extend(self.kept_back_in_words(reader, &self.heard(policy)?)?);
         }
         let things: Vec<&Query> = core::iter::once(&thing).chain(&peer).collect();
         verdict.reasons.extend(self.roamed_in_words(&self.scope(policy, usage, now)?.away, &things));
@@ -257,13 +262,19 @@ impl App {
         Ok(Question { usage: usage.to_owned(), thing: all(thing)?, peer: peer.map(all).transpose()? })
     }
 
-    /// Whether a domain that says nothing of a thing knows nothing of it, as far as a reader here may conclude.
-    fn silence_tells(&self, reader: Reader, heard: &Source) -> bool {
-        self.is_shown_all(reader, &heard.domain) && self.holds_all(&heard.hosted, &heard.domain)
+    /// The domains from whose silence nothing follows for a reader: he may not read all of them, or this node may not.
+    fn mute<'s>(&self, reader: Reader, heard: &'s [Source]) -> Result<Vec<&'s Source>, AppError> {
+        let mut mute = Vec::new();
+        for it in heard {
+            if !(self.is_shown_all(reader, &it.domain) && self.holds_all(&it.hosted, &it.domain)?) {
+                mute.push(it);
+            }
+        }
+        Ok(mute)
     }
 
-    /// The domains from whose silence nothing follows for a reader, and what he can do.
-    fn kept_back_in_words(&self, reader: Reader, heard: &[Source]) -> Vec<String> {
+    /// These domains, and what he can do.
+    fn kept_back_in_words(&self, reader: Reader, heard: &[Source]) -> Result<Vec<String>, AppError> {
         let words = |it: &Source| match self.is_shown_all(reader, &it.domain) {
             true => format!("{} may keep things back from this node, which has no whole copy of it", it.hosted.name),
             false => format!(
@@ -272,7 +283,7 @@ impl App {
                 it.hosted.name
             ),
         };
-        heard.iter().filter(|it| !self.silence_tells(reader, it)).map(words).collect()
+        Ok(self.mute(reader, heard)?.into_iter().map(words).collect())
     }
 
     /// The domains here that do not count: they are named, so that nobody wonders why they were not heard.

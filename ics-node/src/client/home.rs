@@ -128,7 +128,7 @@ fn make_beside(home: &Path, new: &NewHome, at: Timestamp) -> Result<MadeHome, Ho
     fs::rename(unfinished.path(), home).map_err(failed)?;
     // It has moved: there is nothing left to remove.
     let _ = unfinished.keep();
-    sync_names(parent).and_then(|()| sync_names(home)).map_err(failed)?;
+    sync_names(parent).map_err(failed)?;
     Ok(made)
 }
 

@@ -310,3 +310,28 @@ fn resident_bytes() -> Option<u64> {
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api::Problem;
+
+    use super::*;
+
+    /// The codes that a remote home gives are not all of this program.
+    #[test]
+    fn invented_codes_are_one_series() {
+        let metrics = Metrics::new();
+        let result = |code: &str| {
+            let problem = Problem { kind: format!("urn:ics:problem:{code}"), ..Problem::of(Code::Quota, "no") };
+            SubmissionResult::Problem(problem)
+        };
+        let results = ["made-up-1", "made-up-2", "quota"].map(result).into();
+        metrics.submitted(&SubmissionResults { results });
+        let mut text = String::new();
+        text::encode(&mut text, &metrics.registry).expect("written");
+        for (outcome, count) in [("other", 2), ("quota", 1)] {
+            assert!(text.contains(&format!("{{outcome=\"{outcome}\"}} {count}\n")), "{text}");
+        }
+        assert!(!text.contains("made-up"), "{text}");
+    }
+}

@@ -1,6 +1,7 @@
 //! A party that speaks in somebody else's domain while its home cannot be reached.
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::PUMP;
 use crate::node::{Node, eventually};
@@ -13,8 +14,8 @@ fn waiting(node: &Node) -> Vec<Value> {
     all.into_iter().filter(|item| item["pending"].is_object()).collect()
 }
 
-#[test]
-fn what_is_said_without_a_link_arrives_in_order_also_after_sigkill() {
+/// A maker, and an integrator who copies its domain and owns the pump.
+fn maker_and_owner() -> (TempDir, Node, Node) {
     let homes = tempfile::tempdir().expect("a directory");
     let mut maker = Node::init(homes.path(), "manufacturer", DEVICES);
     let mut integrator = Node::init(homes.path(), "maintenance", PLANT);
@@ -24,6 +25,12 @@ fn what_is_said_without_a_link_arrives_in_order_also_after_sigkill() {
     maker.json(&["publish", "--spki", &crate::spki(1), "--serial", "SN-0001"]);
     maker.json(&["grant", "owner", PUMP, "--to", &integrator.signer(), "--yes"]);
     integrator.catches_up(&maker, DEVICES);
+    (homes, maker, integrator)
+}
+
+#[test]
+fn what_is_said_without_a_link_arrives_in_order_also_after_sigkill() {
+    let (_homes, mut maker, mut integrator) = maker_and_owner();
     let says = |status: &str| {
         integrator.json(&["status", status, PUMP, "--domain", DEVICES, "--role", "owner", "--yes"])[0].clone()
     };
@@ -72,15 +79,7 @@ fn what_is_said_without_a_link_arrives_in_order_also_after_sigkill() {
 /// What the home may yet refuse is not published, and who asks again is told what became of it.
 #[test]
 fn rows_of_a_file_that_wait_are_not_published() {
-    let homes = tempfile::tempdir().expect("a directory");
-    let mut maker = Node::init(homes.path(), "manufacturer", DEVICES);
-    let mut integrator = Node::init(homes.path(), "maintenance", PLANT);
-    maker.serve();
-    integrator.mirror(DEVICES, &maker);
-    integrator.serve();
-    maker.json(&["publish", "--spki", &crate::spki(1), "--serial", "SN-0001"]);
-    maker.json(&["grant", "owner", PUMP, "--to", &integrator.signer(), "--yes"]);
-    integrator.catches_up(&maker, DEVICES);
+    let (_homes, mut maker, integrator) = maker_and_owner();
     maker.kill();
     let rows: String = (100..102).map(|number| format!("{},SN-{number}\n", crate::spki(number))).collect();
     let rows = integrator.write("devices.csv", format!("spki,serial\n{rows}"));

@@ -12,7 +12,6 @@ use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::HeadReader;
-use ics_core::policy::Principal;
 use ics_core::time::Timestamp;
 use ics_core::trust::fresh_until;
 use ics_sync::budget::Budget;
@@ -203,9 +202,8 @@ impl Answer {
 
     /// Whether its domain surely shows all to a reader here, and to this node as the one that asked.
     pub(crate) fn is_shown_all(&self, app: &App, reader: Reader) -> bool {
-        let node = self.reader.map(|_| app.0.keys.name.clone());
-        let (domain, asker) = (&self.attested.domain, Principal { node, ..Principal::default() });
-        app.is_shown_all(reader, domain) && domain.policy().shows_all(&asker)
+        let asker = self.reader.map(|_| app.as_asker()).unwrap_or_default();
+        app.is_shown_all(reader, &self.attested.domain) && self.attested.domain.policy().shows_all(&asker)
     }
 
     /// Whether it is recent enough, and its record still what it was.
