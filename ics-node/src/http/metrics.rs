@@ -322,7 +322,8 @@ mod tests {
     fn invented_codes_are_one_series() {
         let metrics = Metrics::new();
         let result = |code: &str| {
-            let problem = Problem { kind: format!("urn:ics:problem:{code}"), ..Problem::of(Code::Quota, "no") };
+            let problem =
+                Problem { kind: format!("urn:ics:problem:{code}"), ..Problem::of(Code::Quota, "no".to_owned()) };
             SubmissionResult::Problem(problem)
         };
         let results = ["made-up-1", "made-up-2", "quota"].map(result).into();
