@@ -17,7 +17,7 @@ use crate::config::{AlertsConfig, Config, HomeConfig, LdapConfig, NodeConfig, Pe
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
 use crate::ldap::{self, LdapError, LdapServer};
-use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError};
+use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError, ShownCertificate};
 
 /// Bytes of the operator's token.
 const TOKEN_BYTES: usize = 4096;
@@ -135,6 +135,13 @@ impl Service {
     #[must_use]
     pub fn ldap_addresses(&self) -> &[SocketAddr] {
         self.ldap.as_ref().map_or(&[], LdapServer::addresses)
+    }
+
+    /// The certificates that it shows to clients of TLS.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Arc<ShownCertificate>> {
+        let of_ldap = self.ldap.as_ref().and_then(LdapServer::certificate);
+        self.server.certificate().into_iter().chain(of_ldap).cloned().collect()
     }
 
     /// Answers, mirrors and cosigns until `stop` is ready; then ends what is under way.

@@ -45,7 +45,8 @@ pub struct NodeConfig {
     /// Keys with which the node answers OCSP in the place of issuers whose keys are elsewhere: mirrors do.
     #[serde(default)]
     pub responders: Vec<ResponderConfig>,
-    /// Where `/metrics` is served for Prometheus, apart from the public address. Absent: at the public address.
+    /// Where `/metrics` is served for Prometheus, to whoever reaches it. Absent: at the public address, to whoever sends
+    /// the operator's token.
     pub metrics: Option<SocketAddr>,
 }
 

@@ -15,7 +15,7 @@ use super::metrics::Metrics;
 use super::ocsp;
 use super::server::Settings;
 use crate::app::problem::Code;
-use crate::app::{App, AppError, Depth};
+use crate::app::{App, AppError, Depth, Reader};
 use crate::background;
 
 /// What all handlers share.
@@ -32,11 +32,18 @@ pub(super) struct Face {
     uploads: Arc<Semaphore>,
     forwards: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
     closing: watch::Sender<bool>,
 }
 
 /// A place among the requests that are let in; given back when dropped.
 pub(super) type Place = OwnedSemaphorePermit;
+
+/// A place among those that listen or wait; given back when dropped.
+pub(super) struct Listening {
+    _place: Place,
+    _among_strangers: Option<Place>,
+}
 
 impl Face {
     /// A face over the use cases.
@@ -50,6 +57,7 @@ impl Face {
             uploads: Arc::new(Semaphore::new(settings.max_uploads)),
             forwards: Arc::new(Semaphore::new(settings.max_uploads)),
             listeners: Arc::new(Semaphore::new(settings.max_listeners)),
+            strangers: Arc::new(Semaphore::new(settings.max_listeners.div_ceil(2))),
             closing: watch::Sender::new(false),
         }
     }
@@ -75,12 +83,16 @@ impl Face {
         }
     }
 
-    /// A place for somebody who listens or waits for news.
+    /// A place for somebody who listens or waits for news. Strangers have half of them: however many come, those whom the
+    /// configuration knows are heard.
     ///
     /// # Errors
     /// At once when all are taken.
-    pub(super) fn listen(&self) -> Result<Place, Failure> {
-        place(&self.listeners, "all places for listeners are taken")
+    pub(super) fn listen(&self, reader: Reader) -> Result<Listening, Failure> {
+        let full = "all places for listeners are taken";
+        let is_stranger = reader != Reader::Operator && self.app.party_of(reader).is_none();
+        let among_strangers = is_stranger.then(|| place(&self.strangers, full)).transpose()?;
+        Ok(Listening { _place: place(&self.listeners, full)?, _among_strangers: among_strangers })
     }
 
     /// Says true once the node stops: whoever listens is let go.

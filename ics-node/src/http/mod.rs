@@ -23,4 +23,4 @@ mod watch;
 
 pub use openapi::OPENAPI;
 pub use request::READER;
-pub use server::{ServeError, Server, Settings, serve, stop_signal};
+pub use server::{ServeError, Server, Settings, change_signals, serve, stop_signal};

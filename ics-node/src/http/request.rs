@@ -109,7 +109,8 @@ fn in_place_of(request: &HttpRequest, reader: Reader) -> Result<Reader, Failure>
     }
 }
 
-/// Marks the server on a Unix socket, whose permissions say who may ask.
+/// Marks the servers to which only operators get: on a Unix socket, whose permissions say who may ask, and at the address
+/// for monitoring.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Local;
 

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
@@ -15,6 +16,7 @@ use futures_util::future::try_join_all;
 use ics_core::limits;
 use prometheus_client::metrics::gauge::Gauge;
 use rustls::ServerConfig;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::face::Face;
 use super::front::Front;
@@ -25,15 +27,15 @@ use super::{request, routes, socket, watch};
 use crate::accepted;
 use crate::app::App;
 use crate::config::{NodeConfig, PagesConfig, SocketConfig, TlsConfig};
-use crate::tls::{self, TlsError, proven_key};
+use crate::tls::{self, ShownCertificate, TlsError, proven_key};
 
 /// How a node listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Addresses for everybody; port 0 takes a free one.
     pub listen: Vec<SocketAddr>,
-    /// An address for the operator's own tools, plain HTTP, with `/metrics`, `/livez` and `/readyz` only; then
-    /// `/metrics` is not served to everybody.
+    /// An address for the operator's own tools, plain HTTP, with `/metrics`, `/livez` and `/readyz` only: whoever reaches
+    /// it may read them. Without, `/metrics` is served at the other ones, to operators.
     pub metrics: Option<SocketAddr>,
     /// Certificate and key; plain HTTP without.
     pub tls: Option<TlsConfig>,
@@ -135,6 +137,7 @@ pub struct Server {
     everybody: actix_web::dev::Server,
     /// Those for monitoring and for gateways on this machine.
     others: Vec<actix_web::dev::Server>,
+    certificate: Option<Arc<ShownCertificate>>,
     face: Data<Face>,
 }
 
@@ -149,6 +152,12 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The certificate that it shows.
+    #[must_use]
+    pub const fn certificate(&self) -> Option<&Arc<ShownCertificate>> {
+        self.certificate.as_ref()
     }
 
     /// Answers until `stop` is ready; then takes no more connections, lets requests under way end within the time for
@@ -180,7 +189,6 @@ impl Server {
 /// # Errors
 /// When the system refuses to pass signals on.
 pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
@@ -188,6 +196,14 @@ pub fn stop_signal() -> io::Result<impl Future<Output = ()>> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// Given each time that the process is told of changes: SIGHUP.
+///
+/// # Errors
+/// When the system refuses to pass signals on.
+pub fn change_signals() -> io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 /// Listens, so that whoever gets the server may say that the node is ready. Must be called in a tokio runtime.
@@ -199,7 +215,8 @@ pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
         return Err(ServeError::NoAddress);
     }
     let face = Data::new(Face::new(app, settings));
-    let tls = settings.tls.as_ref().map(tls::server).transpose()?;
+    let certificate = settings.tls.as_ref().map(ShownCertificate::read).transpose()?;
+    let tls = certificate.as_ref().map(tls::server).transpose()?;
     let with_metrics = settings.metrics.is_none();
     let wanted = move |endpoint: &Endpoint| with_metrics || !endpoint.is_metrics();
     let at = At::Addresses(&settings.listen, tls.as_ref());
@@ -208,19 +225,20 @@ pub fn serve(app: App, settings: &Settings) -> Result<Server, ServeError> {
     let mut others = Vec::new();
     let single = Settings { workers: Some(1), ..settings.clone() };
     if let Some(address) = settings.metrics {
-        let (server, bound) = listen(&face, None, &single, At::Addresses(&[address], None), Endpoint::is_operational)?;
+        let (server, bound) = listen(&face, None, &single, At::Operations(address), Endpoint::is_operational)?;
         addresses.extend(bound);
         others.push(server);
     }
     if let Some(socket) = &settings.socket {
         others.push(listen(&face, None, &single, At::Socket(socket), Endpoint::decides)?.0);
     }
-    Ok(Server { addresses, everybody, others, face })
+    Ok(Server { addresses, everybody, others, certificate, face })
 }
 
 /// Where a server listens.
 enum At<'a> {
     Addresses(&'a [SocketAddr], Option<&'a ServerConfig>),
+    Operations(SocketAddr),
     Socket(&'a SocketConfig),
 }
 
@@ -234,8 +252,8 @@ fn listen(
 ) -> Result<(actix_web::dev::Server, Vec<SocketAddr>), ServeError> {
     let (shared, connections) = (Data::clone(face), face.metrics.connections.clone());
     let patience = settings.answer_timeout;
-    let local = matches!(at, At::Socket(_)).then_some(request::Local);
-    // What stands in front of the router knows no operators: on the socket everybody is one.
+    let local = matches!(at, At::Socket(_) | At::Operations(_)).then_some(request::Local);
+    // What stands in front of the router knows no operators: where only they get to, everybody is one.
     let fronted = local.is_none() && routes::TABLE.iter().any(|endpoint| endpoint.decides() && wanted(endpoint));
     let service = move || {
         let (path, query) = request::extractor_errors();
@@ -274,6 +292,9 @@ fn listen(
                 };
                 server = bound.map_err(|source| ServeError::Listen { address: *address, source })?;
             }
+        }
+        At::Operations(address) => {
+            server = server.bind(address).map_err(|source| ServeError::Listen { address, source })?;
         }
         At::Socket(config) => {
             let failed = |source| ServeError::Socket { path: config.path.clone(), source };

@@ -19,7 +19,7 @@ use super::tree::{Suffix, Tree};
 use crate::accepted;
 use crate::app::App;
 use crate::config::TlsConfig;
-use crate::tls::{self, TlsError};
+use crate::tls::{self, ShownCertificate, TlsError};
 
 /// Where and how a node serves LDAP.
 #[derive(Debug, Clone)]
@@ -87,6 +87,7 @@ pub struct LdapServer {
     listeners: Vec<(TcpListener, bool)>,
     addresses: Vec<SocketAddr>,
     connections: Arc<Semaphore>,
+    certificate: Option<Arc<ShownCertificate>>,
     shared: Arc<Shared>,
 }
 
@@ -95,7 +96,8 @@ pub struct LdapServer {
 /// # Errors
 /// When an address or TLS cannot be had.
 pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
-    let tls = settings.tls.as_ref().map(tls::server_for_programs).transpose()?;
+    let certificate = settings.tls.as_ref().map(ShownCertificate::read).transpose()?;
+    let tls = certificate.as_ref().map(tls::server_for_programs).transpose()?;
     if tls.is_none() && !settings.listen_tls.is_empty() {
         return Err(LdapError::NoCertificate);
     }
@@ -119,7 +121,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
         long: Arc::new(Semaphore::new(64)),
     };
     let connections = Arc::new(Semaphore::new(settings.max_connections.max(1)));
-    Ok(LdapServer { listeners, addresses, connections, shared: Arc::new(shared) })
+    Ok(LdapServer { listeners, addresses, connections, certificate, shared: Arc::new(shared) })
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -133,6 +135,12 @@ impl LdapServer {
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The certificate that it shows.
+    #[must_use]
+    pub const fn certificate(&self) -> Option<&Arc<ShownCertificate>> {
+        self.certificate.as_ref()
     }
 
     /// Answers until `stopped` says so; then tells every client, and returns when they are gone.

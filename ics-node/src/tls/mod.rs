@@ -8,8 +8,10 @@ mod client;
 mod node;
 mod pin;
 mod server;
+mod shown;
 
 pub use client::ClientTls;
 pub use node::{NodeCertificate, NodeCertificateError};
 pub use pin::{KeyPin, PeerKey, PeerKeyError};
 pub use server::{TlsError, proven_key, server, server_for_programs};
+pub use shown::ShownCertificate;

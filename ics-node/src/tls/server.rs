@@ -1,19 +1,18 @@
 //! TLS by rustls with aws-lc-rs, as a server: every client may show a certificate, none must.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::server::ParsedCertificate;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ParsedCertificate, ResolvesServerCert};
 use rustls::{DigitallySignedStruct, DistinguishedName, ServerConfig, ServerConnection, SignatureScheme};
-use rustls_pki_types::pem::{self, PemObject as _};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, UnixTime, pem};
 
 use super::node::COMMON_NAME;
 use super::pin::KeyPin;
-use crate::config::TlsConfig;
+use super::shown::ShownCertificate;
 
 /// Why TLS cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +36,9 @@ pub enum TlsError {
 /// TLS 1.3 and 1.2 with that certificate. Clients may prove a key; [`proven_key`] says which.
 ///
 /// # Errors
-/// When a file cannot be read or key and certificate do not go together.
-pub fn server(files: &TlsConfig) -> Result<ServerConfig, TlsError> {
-    make(files, vec![DistinguishedName::from(issuer())])
+/// When no version of TLS can be offered.
+pub fn server(shown: &Arc<ShownCertificate>) -> Result<ServerConfig, TlsError> {
+    make(shown, vec![DistinguishedName::from(issuer())])
 }
 
 /// The same for programs that show the certificate which they were given and ask nobody: any issuer is named. A browser
@@ -47,24 +46,15 @@ pub fn server(files: &TlsConfig) -> Result<ServerConfig, TlsError> {
 ///
 /// # Errors
 /// As [`server`].
-pub fn server_for_programs(files: &TlsConfig) -> Result<ServerConfig, TlsError> {
-    make(files, Vec::new())
+pub fn server_for_programs(shown: &Arc<ShownCertificate>) -> Result<ServerConfig, TlsError> {
+    make(shown, Vec::new())
 }
 
-fn make(files: &TlsConfig, issuers: Vec<DistinguishedName>) -> Result<ServerConfig, TlsError> {
-    let chain = certificates(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|source| TlsError::Unreadable { path: files.key.clone(), source })?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+fn make(shown: &Arc<ShownCertificate>, issuers: Vec<DistinguishedName>) -> Result<ServerConfig, TlsError> {
+    let provider = Arc::clone(&shown.provider);
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    Ok(builder.with_client_cert_verifier(Arc::new(AnyKey { provider, issuers })).with_single_cert(chain, key)?)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let unreadable = |source| TlsError::Unreadable { path: path.to_owned(), source };
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(unreadable)?.collect();
-    let chain = chain.map_err(unreadable)?;
-    if chain.is_empty() { Err(TlsError::NoCertificate(path.to_owned())) } else { Ok(chain) }
+    let builder = builder.with_client_cert_verifier(Arc::new(AnyKey { provider, issuers }));
+    Ok(builder.with_cert_resolver(Arc::clone(shown) as Arc<dyn ResolvesServerCert>))
 }
 
 /// The key that the client of a connection has proved to hold, if it has.

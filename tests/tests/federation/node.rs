@@ -242,6 +242,14 @@ impl Node {
         body
     }
 
+    /// The counters, which the operator reads.
+    #[track_caller]
+    pub(crate) fn metrics(&self) -> String {
+        let token = std::fs::read_to_string(self.home.join("operator-token")).expect("a token");
+        let token = format!("authorization: Bearer {}", token.trim());
+        String::from_utf8(self.get_bytes("/metrics", &[&token])).expect("text")
+    }
+
     /// How this node holds a domain, once it does.
     pub(crate) fn holds(&self, domain: &str) -> Option<Value> {
         let (status, body) = tools::fetch(&format!("{}/v1/domains/{domain}", self.url), &[]);

@@ -56,7 +56,7 @@ fn what_is_said_without_a_link_arrives_in_order_also_after_sigkill() {
     integrator.serve();
     let after = waiting(&integrator);
     assert_eq!(after.len(), 4, "{after:?}");
-    let metrics = String::from_utf8(integrator.get_bytes("/metrics", &[])).expect("text");
+    let metrics = integrator.metrics();
     assert!(metrics.contains(&format!("ics_outbox_statements{{domain=\"{DEVICES}\"}} 4\n")), "{metrics}");
     let why = eventually("it was tried", || waiting(&integrator)[0]["pending"]["why"].as_str().map(str::to_owned));
     assert!(why.contains("cannot be reached"), "{why}");

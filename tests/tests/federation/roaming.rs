@@ -114,7 +114,7 @@ fn a_node_without_a_copy_asks_the_home_and_follows_what_it_says() {
     assert_eq!(pair.check("SN-3000"), 403);
     pair.maker.serve();
     eventually("the link is back", || (pair.check("SN-3001") == 204).then_some(()));
-    let metrics = String::from_utf8(pair.infield.get_bytes("/metrics", &[])).expect("text");
+    let metrics = pair.infield.metrics();
     assert!(metrics.contains("ics_roaming_questions_total{outcome=\"answered\"}"), "{metrics}");
     assert!(!metrics.contains("ics_roaming_questions_total{outcome=\"refused\"} 1"), "{metrics}");
 

@@ -154,7 +154,7 @@ async fn the_operator_reads_them_page_by_page() {
     }
     assert!(!page.contains("<script"), "{page}");
 
-    let metrics = node.get("/metrics").await.text();
+    let metrics = node.metrics().await;
     for expected in [
         format!("ics_certificates_issued{{domain=\"{DOMAIN}\"}} 3"),
         // The one that ends in two days has a successor, the other is held.

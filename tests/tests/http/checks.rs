@@ -222,7 +222,7 @@ async fn an_answer_out_of_memory_is_the_answer() {
             assert_eq!(timeless(other), timeless(&first), "{path}");
         }
     }
-    let counted = node.get("/metrics").await.text();
+    let counted = node.metrics().await;
     let line = "ics_http_requests_total{method=\"GET\",route=\"/v1/check\",status=\"204\"} 3";
     assert!(counted.contains(line), "{counted}");
 }

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::support::{Node, settings};
-use crate::world::{self, World, domain, home, introduction, maker, stolen};
+use crate::world::{self, TOKEN, World, domain, home, introduction, maker, stolen};
 
 /// Far longer than any test takes: what arrives was pushed.
 const NEVER: u64 = 3_600_000;
@@ -115,6 +115,18 @@ async fn listeners_are_bounded_and_let_go_when_the_node_stops() {
     while one.next().await.is_ok() {}
     tokio::time::timeout(Duration::from_secs(6), full.running).await.expect("in time").expect("ends").expect("well");
     assert!(started.elapsed() < Duration::from_secs(4), "nobody waits for listeners");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_take_half_of_the_places_of_listeners() {
+    let node = tokio::task::spawn_blocking(World::founded).await.expect("a world");
+    let node = Node::with(node, &Settings { max_listeners: 2, ..settings() });
+    let mut stranger = peer(&node).stream(&domain(), 0).await.expect("a stream");
+    next(&mut stranger).await;
+    let waiting = format!("/v1/domains/{}/entries?from=1&wait=1", domain());
+    node.get(&waiting).await.is_problem("their half is taken", (503, "busy"));
+    let known = node.call("GET", &waiting, |request| request.bearer_auth(TOKEN)).await;
+    assert_eq!(known.status, 200, "the other half is there for who is known");
 }
 
 /// A node that copies the domain from another one.

@@ -55,7 +55,7 @@ async fn a_peer_is_added_watched_and_removed_while_the_node_runs() {
     let shown = pulled().await;
     assert_eq!((&shown["size"], &shown["lag_entries"]), (&json!(1), &json!(0)));
     assert!(shown["bytes"].as_u64() > Some(1_000) && shown["lag_seconds"].as_u64() < Some(600), "{shown}");
-    let metrics = copy.get("/metrics").await.text();
+    let metrics = copy.metrics().await;
     let labels = format!("{{peer=\"home.example\",domain=\"{DOMAIN}\",direction=\"pull\"}}");
     for line in [format!("ics_peer_entries{labels} 1\n"), format!("ics_peer_failing{labels} 0\n")] {
         assert!(metrics.contains(&line), "{line} is not in {metrics}");

@@ -267,7 +267,7 @@ async fn forms_of_answers() {
 async fn metrics_tell_of_submissions_and_domains() {
     let node = told().await;
     submit(&node, &[b"no OpenPGP".to_vec()]).await;
-    let text = node.get("/metrics").await.text();
+    let text = node.metrics().await;
     for line in [
         "ics_submitted_statements_total{outcome=\"accepted\"} 5",
         "ics_submitted_statements_total{outcome=\"malformed-statement\"} 1",

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::contract;
-use crate::world::World;
+use crate::world::{TOKEN, World};
 
 /// A running server.
 pub(crate) struct Node {
@@ -105,6 +105,11 @@ impl Node {
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.call("GET", path, |request| request).await
+    }
+
+    /// The counters, which the operator reads.
+    pub(crate) async fn metrics(&self) -> String {
+        self.call("GET", "/metrics", |request| request.bearer_auth(TOKEN)).await.text()
     }
 
     /// GET with these headers.

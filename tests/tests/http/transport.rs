@@ -218,7 +218,8 @@ async fn stopping_lets_requests_end_and_closes_the_port() {
 #[tokio::test]
 async fn metrics_on_their_own_address() {
     let both = Node::start(&settings());
-    assert_eq!(both.get("/metrics").await.status, 200);
+    both.get("/metrics").await.is_problem("they name peers", (401, "operator-only"));
+    assert!(both.metrics().await.contains("ics_http_connections 1"));
     let apart = Node::start(&Settings { metrics: Some(([127, 0, 0, 1], 0).into()), ..settings() });
     apart.get("/metrics").await.is_problem("not for everybody", (404, "unknown-route"));
     let [_, operations] = apart.addresses[..] else { panic!("two addresses") };
@@ -234,7 +235,7 @@ async fn metrics_count_requests() {
     node.get("/v1/domains/nowhere.example").await;
     node.get("/v1/domains/elsewhere.example").await;
     node.get("/nothing").await;
-    let text = node.get("/metrics").await.text();
+    let text = node.metrics().await;
     for line in [
         "ics_http_requests_total{method=\"GET\",route=\"/v1/domains/{domain}\",status=\"404\"} 2",
         "ics_http_requests_total{method=\"GET\",route=\"none\",status=\"404\"} 1",

@@ -121,10 +121,16 @@ impl Served {
         url.unwrap_or_else(|| panic!("it does not listen for {scheme}: {:?}", self.urls))
     }
 
+    #[track_caller]
+    fn signal(&self, signal: &str) {
+        let asked = Blocking::new("kill").args(["-s", signal, &self.child.id().to_string()]).status();
+        assert!(asked.expect("kill runs").success());
+    }
+
     /// SIGTERM: it ends in order.
     fn stop(mut self) {
-        let asked = Blocking::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
-        assert!(asked.success() && self.child.wait().expect("has ended").success());
+        self.signal("TERM");
+        assert!(self.child.wait().expect("has ended").success());
     }
 }
 
@@ -165,6 +171,46 @@ async fn addresses_and_tls_are_those_of_the_configuration() {
         }
         served.stop();
     }
+}
+
+/// The public key that the server at an address shows, as openssl prints it.
+fn shown_by(address: &str) -> String {
+    let script = format!("openssl s_client -connect {address} </dev/null 2>/dev/null | openssl x509 -noout -pubkey");
+    let ran = Blocking::new("sh").args(["-c", &script]).output().expect("openssl runs");
+    String::from_utf8(ran.stdout).expect("PEM")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_that_were_renewed_are_shown_without_a_restart() {
+    let home = Home::new().await;
+    let key = home.certificate.with_extension("key");
+    let tls = format!("tls = {{ certificate = \"{}\", key = \"{}\" }}", home.certificate.display(), key.display());
+    home.says(&tls, "[ldap]\nlisten_tls = \"127.0.0.1:0\"");
+    let served = home.serve(2).expect("it runs");
+    let both = ["https", "ldaps"].map(|scheme| served.at(scheme).split_once("://").expect("a URL").1.to_owned());
+    let log = || fs::read_to_string(home.path().join("node.log")).expect("a log");
+    let told = |what: &str| {
+        let began = Instant::now();
+        while log().matches(what).count() < 2 {
+            assert!(began.elapsed() < Duration::from_secs(30), "not told `{what}`: {}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let first = both.each_ref().map(|address| shown_by(address));
+    assert!(first[0].starts_with("-----BEGIN PUBLIC KEY") && first[0] == first[1], "{first:?}");
+
+    let newer = certificate_files(home.dir.path(), "newer", "subjectAltName=IP:127.0.0.1").await;
+    fs::copy(&newer.key, &key).expect("copied");
+    served.signal("HUP");
+    told("the former still is");
+    assert_eq!(both.each_ref().map(|address| shown_by(address)), first, "a key without its certificate");
+
+    fs::copy(&newer.certificate, &home.certificate).expect("copied");
+    served.signal("HUP");
+    told("is shown from now on");
+    let second = both.each_ref().map(|address| shown_by(address));
+    assert!(second[0].starts_with("-----BEGIN PUBLIC KEY") && second[0] == second[1] && second[0] != first[0]);
+    served.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

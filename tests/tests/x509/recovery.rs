@@ -57,7 +57,7 @@ fn reports_for_people_for_spreadsheets_and_for_programs() {
     assert_eq!((&report["domain"], &report["totals"]["held"]), (&DOMAIN.into(), &1.into()), "{report}");
 
     town.eventually("the watch has looked", || {
-        let metrics = town.bench.ok("curl", &["--silent", &format!("{}/metrics", town.url)]);
+        let metrics = town.metrics();
         metrics.contains(&format!("ics_certificates_issued{{domain=\"{DOMAIN}\"}} 2"))
             && metrics.contains(&format!("ics_certificates_ending{{domain=\"{DOMAIN}\",days=\"30\"}} 1"))
     });

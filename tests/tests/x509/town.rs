@@ -195,13 +195,24 @@ impl Town {
         self.bench.openssl(&format!("pkey -in {name}.key -pubout -out {name}.pub"));
     }
 
+    /// The operator's token.
+    fn token(&self) -> String {
+        let token = String::from_utf8(self.bench.read("maker/operator-token")).expect("a token");
+        token.trim().to_owned()
+    }
+
+    /// The counters, which the operator reads.
+    pub(crate) fn metrics(&self) -> String {
+        let token = format!("Authorization: Bearer {}", self.token());
+        self.bench.ok("curl", &["--silent", "--header", &token, &format!("{}/metrics", self.url)])
+    }
+
     /// Enrols over EST with the registrar's token, for the thing with that serial number and the key in `NAME.key`; the
     /// status of the answer. The certificate is in `NAME.pem`.
     pub(crate) fn est(&self, serial: &str, name: &str) -> (String, String) {
         self.bench.request_again(name, &[]);
         self.bench.openssl(&format!("base64 -A -in {name}.csr -out {name}.b64"));
-        let token = String::from_utf8(self.bench.read("maker/operator-token")).expect("a token");
-        let (user, body) = (format!("{serial}:{}", token.trim()), format!("@{name}.b64"));
+        let (user, body) = (format!("{serial}:{}", self.token()), format!("@{name}.b64"));
         let url = format!("{}/.well-known/est/simpleenroll", self.url);
         let arguments = ["--silent", "--user", &user, "--header", "Content-Type: application/pkcs10", "--data-binary"];
         let output = ["--output", "answer", "--write-out", "%{http_code}", &url];

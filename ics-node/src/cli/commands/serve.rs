@@ -7,21 +7,26 @@ use console::style;
 use ics_core::limits;
 use sd_notify::NotifyState;
 use serde_json::json;
+use tokio::signal::unix::Signal;
 
 use crate::app::{AppError, IssuerKey, NodeKeys};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{files, memory};
 use crate::config::{Config, FILE_NAME, NodeConfig, ResponderConfig};
-use crate::http::stop_signal;
+use crate::http::{change_signals, stop_signal};
 use crate::observe;
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
+use crate::tls::ShownCertificate;
 use crate::x509::read_certificate;
 
 /// What `ics serve` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+SIGTERM and SIGINT end it once what is under way is answered. SIGHUP has it read the certificates of TLS again, which were
+renewed; nobody is cut off, and what cannot be shown leaves the former in its place.
+
 Examples:
   The node of the home directory ~/.ics:
   $ ics serve
@@ -42,11 +47,13 @@ impl Serve {
             .build()
             .map_err(|error| Failure::new(Exit::Internal, error))?;
         runtime.block_on(async {
-            let stop = stop_signal().map_err(|error| Failure::new(Exit::Internal, error))?;
+            let internal = |error| Failure::new(Exit::Internal, error);
+            let (stop, changes) = (stop_signal().map_err(internal)?, change_signals().map_err(internal)?);
             let service =
                 Service::start(&config, Some(&context.home.join(FILE_NAME)), keys).map_err(|error| failed(&error))?;
             announce(context, &config, &service);
             tell_systemd(NotifyState::Ready);
+            tokio::spawn(follow_certificates(changes, service.certificates()));
             let stop = async {
                 stop.await;
                 tell_systemd(NotifyState::Stopping);
@@ -54,6 +61,19 @@ impl Serve {
             service.run(stop).await.map_err(|error| failed(&error))
         })?;
         Ok(Exit::Ok)
+    }
+}
+
+/// Reads the certificates of TLS again each time that the process is told of changes.
+async fn follow_certificates(mut changes: Signal, certificates: Vec<Arc<ShownCertificate>>) {
+    while changes.recv().await.is_some() {
+        for certificate in &certificates {
+            let path = certificate.path().display();
+            match tokio::task::block_in_place(|| certificate.read_again()) {
+                Ok(()) => tracing::info!(%path, "the certificate was read again, and is shown from now on"),
+                Err(error) => tracing::error!(%path, %error, "the certificate cannot be shown, the former still is"),
+            }
+        }
     }
 }
 

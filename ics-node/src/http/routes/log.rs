@@ -20,7 +20,7 @@ use crate::app::{AppError, Event, Reader};
 
 use crate::http::answer::{self, OCTET_STREAM};
 use crate::http::body::Json;
-use crate::http::face::{Face, Place};
+use crate::http::face::{Face, Listening};
 use crate::http::failure::Failure;
 use crate::http::request::{Domain, Reading};
 
@@ -75,7 +75,7 @@ pub(super) async fn entries(
     let limit = limit.unwrap_or(limits::FEED_ENTRIES).min(limits::FEED_ENTRIES);
     let form = Form::of(&request);
     if let (Some(wait), None) = (wait, until) {
-        let _place = face.listen()?;
+        let _place = face.listen(reader.0)?;
         let time = Duration::from_secs(wait.min(LONGEST_WAIT_SECONDS));
         let page = face.app.next_entries(reader.0, domain.0.clone(), from, limit, time).await?;
         let sent = face.blocking(move |_| Ok(form.send(&page))).await?;
@@ -174,7 +174,7 @@ pub(super) async fn feed(
     if request.method() == Method::HEAD {
         return Ok(stream().finish());
     }
-    Ok(stream().streaming(events(async move || listener.next().await, face.listen()?, face.closing())))
+    Ok(stream().streaming(events(async move || listener.next().await, face.listen(reader.0)?, face.closing())))
 }
 
 /// The head of a stream of events.
@@ -198,7 +198,7 @@ pub(super) fn last_event(request: &HttpRequest) -> Result<Option<u64>, Failure> 
 /// waits here and nothing more; he comes again and gets all that he missed at once.
 pub(super) fn events(
     mut next: impl AsyncFnMut() -> Result<Event, AppError> + 'static,
-    place: Place,
+    place: Listening,
     mut closing: watch::Receiver<bool>,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + 'static {
     let (sender, mut receiver) = mpsc::channel(EVENTS_WAITING);

@@ -9,6 +9,7 @@ use crate::http::answer::{self, JSON};
 use crate::http::face::Face;
 use crate::http::failure::Failure;
 use crate::http::metrics::Now;
+use crate::http::request::Operator;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// The media type of the OpenMetrics text format.
@@ -27,7 +28,8 @@ pub(super) async fn ready(face: Data<Face>) -> Result<HttpResponse, Failure> {
     }
 }
 
-pub(super) async fn metrics(face: Data<Face>) -> Result<HttpResponse, Failure> {
+/// They name peers and domains. At an address of their own everybody who reaches it may read them.
+pub(super) async fn metrics(face: Data<Face>, _operator: Operator) -> Result<HttpResponse, Failure> {
     let now = face.blocking(Now::of).await?;
     let text = face.metrics.write(&now).map_err(Failure::internal)?;
     Ok(answer::bytes(OPEN_METRICS, text))

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::Access::Everybody;
 use super::{Endpoint, get, post};
 use crate::app::problem::Code;
-use crate::app::{App, EstRequest, Listing};
+use crate::app::{App, EstRequest, Listing, Reader};
 use crate::http::answer;
 use crate::http::body;
 use crate::http::face::Face;
@@ -76,7 +76,7 @@ async fn revocation_list(
     let list = match face.blocking(move |app| app.list_here(&domain.0, &issuer, shard)).await? {
         Listing::Signed(list) => list,
         Listing::Elsewhere(elsewhere) => {
-            let _place = face.listen()?;
+            let _place = face.listen(Reader::Anonymous)?;
             face.app.list_from_home(elsewhere, asked.hops).await?
         }
     };
