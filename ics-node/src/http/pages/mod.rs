@@ -35,6 +35,10 @@ const SIGN_IN_SECONDS: u64 = 10;
 /// Budgets of clients: 512 KiB.
 const SLOTS: usize = 65_536;
 
+/// Where a page says `no-referrer`, browsers send its forms with the origin `null` (Fetch, "append a request `Origin`
+/// header"), and such forms are refused. So this node hears where somebody comes from, and nobody else does.
+const REFERRER: &str = "same-origin";
+
 /// What the handlers of all pages share.
 pub(super) struct Pages {
     site: Site,
@@ -98,7 +102,7 @@ fn html(status: StatusCode, page: Markup) -> HttpResponse {
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CONTENT_SECURITY_POLICY, draw::CONTENT_SECURITY_POLICY))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header((header::REFERRER_POLICY, REFERRER))
         .insert_header(("cross-origin-opener-policy", "same-origin"))
         .insert_header(("permissions-policy", "camera=(), geolocation=(), microphone=()"))
         .body(page.into_string())
@@ -109,7 +113,7 @@ fn see_other(path: &str) -> HttpResponse {
     HttpResponse::SeeOther()
         .insert_header((header::LOCATION, path))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header((header::REFERRER_POLICY, REFERRER))
         .finish()
 }
 

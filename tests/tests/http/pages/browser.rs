@@ -31,6 +31,9 @@ pub(crate) const LOOKS: [Look; 4] = [
 /// On paper.
 pub(crate) const PAPER: Look = Look { name: "print", width: 794, height: 1123, dark: false, print: true };
 
+/// The event that a page is there.
+const LOADED: &str = "Page.loadEventFired";
+
 /// A browser that ends with its owner.
 pub(crate) struct Browser {
     process: Child,
@@ -113,7 +116,22 @@ impl Browser {
         self.events.clear();
         let opened = self.call("Page.navigate", &json!({ "url": url }));
         assert!(opened.get("errorText").is_none(), "{url}: {opened}");
-        while !self.events.iter().any(|event| event["method"] == "Page.loadEventFired") {
+        self.wait_for(|event| event["method"] == LOADED);
+    }
+
+    /// Does what leads to another page, and waits until that one is loaded.
+    pub(crate) fn leave_by(&mut self, expression: &str) {
+        self.events.clear();
+        self.evaluate(expression);
+        self.wait_for(|event| event["method"] == LOADED);
+    }
+
+    /// The first such event since the last page was left, or else the first that comes.
+    fn wait_for(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            if let Some(event) = self.events.iter().find(|event| wanted(event)) {
+                return event.clone();
+            }
             let event = self.receive();
             self.events.push(event);
         }

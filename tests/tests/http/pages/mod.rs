@@ -1,6 +1,7 @@
 //! The pages: what they say, what they never let through, and how they look in a real browser.
 
 mod browser;
+mod browsing;
 mod busy;
 mod listing;
 mod operator;

@@ -56,7 +56,7 @@ async fn a_thing_has_a_page_that_says_what_matters() {
             answer.header("content-security-policy").starts_with("default-src 'none'; style-src 'self';"),
             "{path}"
         );
-        assert_eq!((answer.header("referrer-policy"), answer.header("cache-control")), ("no-referrer", "no-store"));
+        assert_eq!((answer.header("referrer-policy"), answer.header("cache-control")), ("same-origin", "no-store"));
     }
     // What is withdrawn is not allowed.
     assert!(!words(&node.visit("/id/serial:SN-0010").await.text()).contains("p7-firmware 2.3.0"));
@@ -73,6 +73,7 @@ async fn whatever_people_type_leads_to_the_page() {
     ] {
         let answer = node.visit(&format!("/?q={typed}")).await;
         assert_eq!((answer.status, answer.header("location")), (303, path), "{typed}");
+        assert_eq!(answer.header("referrer-policy"), "same-origin", "{typed}");
     }
     assert_eq!(node.visit("/?q=SN-9999").await.status, 404);
     assert_eq!(node.visit("/?q=two%20words").await.status, 404);
