@@ -303,7 +303,7 @@ fn enrolments(waiting: &[(ics_core::vocabulary::DomainName, Enrolment)]) -> Mark
                         br; (code(&enrolment.id))
                         pre tabindex="0" aria-label="Commands" { code {
                             "ics enroll approve " (enrolment.id) " --domain " (domain) "\n"
-                            "ics enroll refuse " (enrolment.id) " --domain " (domain)
+                            "ics enroll refuse " (enrolment.id) " --domain " (domain) " --reason 'WHY'"
                         } }
                     }
                 }

@@ -73,6 +73,24 @@ pub(crate) fn page(node: &Node) -> String {
     operations(&site, &busy, "form").into_string()
 }
 
+/// Each command that stands there for the operator is one of this program.
+#[tokio::test]
+async fn an_operator_can_run_what_is_printed_for_him() {
+    let node = town().await;
+    let drawn = page(&node);
+    let blocks = drawn.split("<pre ").skip(1).filter_map(|rest| rest.split("<code>").nth(1)?.split('<').next());
+    let printed: Vec<&str> = blocks.flat_map(str::lines).collect();
+    let commands = ["ics enroll approve", "ics enroll refuse", "ics approve"];
+    assert!(commands.iter().all(|it| printed.iter().any(|line| line.starts_with(it))), "{printed:?}");
+    for line in printed {
+        // Only the reason is quoted, and it is one word.
+        let words = line.split(' ').map(|word| word.trim_matches('\''));
+        if let Err(error) = ics_node::cli::definition().try_get_matches_from(words) {
+            panic!("`{line}`: {error}");
+        }
+    }
+}
+
 /// Domains, peers with lag and freshness, what waits, what was denied and why, what is to be sent, forks and alarms.
 #[tokio::test]
 async fn an_operator_sees_all_that_is_his() {
