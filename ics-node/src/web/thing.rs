@@ -355,10 +355,37 @@ fn event(record: &Record, listed: &Listed) -> Markup {
                     "Entry " (listed.by.index) " with proof"
                 }
                 " · "
-                a href={ "/statement/" (record.domain) "/" (listed.by.index) } download { "OpenPGP" }
+                a href={ "/statement/" (record.domain) "/" (listed.by.index) } download=(file_of_entry(listed.by.index)) {
+                    "OpenPGP"
+                }
             }
         }
     }
+}
+
+/// What an entry's OpenPGP is called once it is saved.
+fn file_of_entry(index: u64) -> String {
+    format!("entry-{index}.asc")
+}
+
+/// The newest statement of a record whose body is there.
+fn newest(record: &Record) -> Option<u64> {
+    record.statements.iter().rev().find(|listed| !listed.erased).map(|listed| listed.by.index)
+}
+
+/// Commands that check what can be taken away of the first domain.
+fn commands(thing: &PublicThing, id: &str, file: &str) -> Vec<String> {
+    let mut commands = vec![format!("ics verify {file}.evidence.json")];
+    if thing.identity.kind.has_key() {
+        commands.push(format!("gpg --allow-non-selfsigned-uid --import {file}.asc"));
+        // The whole fingerprint: gpg takes 16 digits for a key id, which of a key of version 4 are the last ones.
+        commands.push(format!("gpg --list-options show-notations --check-sigs {id}"));
+    } else {
+        commands.push(format!("gpg --import {file}.asc"));
+        let index = thing.answers.first().and_then(|it| newest(&it.record));
+        commands.extend(index.map(|index| format!("gpg --verify {}", file_of_entry(index))));
+    }
+    commands
 }
 
 /// Everything to take away and check.
@@ -378,6 +405,11 @@ fn proofs(thing: &PublicThing) -> Markup {
                     li { a href={ "/keyring/" (domain) "/" (segment(&id)) } download={ (file) ".asc" } {
                         @if has_key { "OpenPGP keyring" } @else { "Signers' certificates" }
                     } small { "for gpg and sq" } }
+                    @if let Some(index) = newest(record).filter(|_| !has_key) {
+                        li { a href={ "/statement/" (domain) "/" (index) } download=(file_of_entry(index)) {
+                            "Newest statement"
+                        } small { "for gpg and sq" } }
+                    }
                     li { a href=(of) download={ (file) ".json" } { "Record" } small { "JSON" } }
                     li { a href={ (of) "/history" } download={ (file) ".history.json" } { "History" } small { "JSON" } }
                     li { a href={ "/v1/domains/" (domain) "/checkpoint" } { "Checkpoint" } small { "signed by the home" } }
@@ -385,14 +417,7 @@ fn proofs(thing: &PublicThing) -> Markup {
             }
             p { "Without a network, and without trusting this node:" }
             pre tabindex="0" aria-label="Commands that check the downloads" {
-                code {
-                    "ics verify " (file) ".evidence.json\n"
-                    @if has_key {
-                        "gpg --allow-non-selfsigned-uid --import " (file) ".asc\ngpg --list-options show-notations --check-sigs " (file) "\n"
-                    } @else {
-                        "gpg --import " (file) ".asc\ngpg --verify STATEMENT.pgp\n"
-                    }
-                }
+                code { @for command in commands(thing, &id, &file) { (command) "\n" } }
             }
         }
     }

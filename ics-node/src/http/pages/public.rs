@@ -125,7 +125,7 @@ pub(super) async fn keyring(
     }
     let id = percent_decode_str(request.match_info().query("id")).decode_utf8_lossy().into_owned();
     let keyring = face.blocking(move |app| app.keyring(Reader::Anonymous, &domain.0, &id)).await;
-    download(&pages, keyring, "thing.asc")
+    download(&pages, keyring)
 }
 
 /// One statement, certificate or descriptor as OpenPGP.
@@ -141,16 +141,16 @@ pub(super) async fn statement(
     }
     let index = path.1;
     let entry = face.blocking(move |app| app.entry(Reader::Anonymous, &domain.0, index)).await;
-    download(&pages, entry.map(|entry| entry.body), &format!("entry-{index}.asc"))
+    download(&pages, entry.map(|entry| entry.body))
 }
 
-/// A file to keep, in ASCII armor.
-fn download(pages: &Pages, bytes: Result<Vec<u8>, Failure>, name: &str) -> HttpResponse {
+/// A file to keep, in ASCII armor. The page names it, as the commands beside the link do: a name that came with the file
+/// would go before that one (HTML, "downloading resources").
+fn download(pages: &Pages, bytes: Result<Vec<u8>, Failure>) -> HttpResponse {
     match bytes.and_then(|bytes| answer::openpgp(PGP_KEYS, bytes)) {
         Ok(mut response) => {
-            if let Ok(value) = header::HeaderValue::try_from(format!("attachment; filename=\"{name}\"")) {
-                response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
-            }
+            let kept = header::HeaderValue::from_static("attachment");
+            response.headers_mut().insert(header::CONTENT_DISPOSITION, kept);
             response
         }
         Err(failure) => pages.failure(&failure),

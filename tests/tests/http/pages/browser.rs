@@ -126,6 +126,22 @@ impl Browser {
         self.wait_for(|event| event["method"] == LOADED);
     }
 
+    /// Has what an expression does save a file, under the name that the browser gives it.
+    pub(crate) fn download(&mut self, expression: &str, into: &Path) {
+        let allowed = json!({"behavior": "allow", "downloadPath": into, "eventsEnabled": true});
+        self.call("Browser.setDownloadBehavior", &allowed);
+        self.events.clear();
+        self.evaluate(expression);
+        let begun = self.wait_for(|event| event["method"] == "Browser.downloadWillBegin");
+        let ended = self.wait_for(|event| {
+            let about = &event["params"];
+            event["method"] == "Browser.downloadProgress"
+                && about["guid"] == begun["params"]["guid"]
+                && about["state"] != "inProgress"
+        });
+        assert_eq!(ended["params"]["state"], "completed", "{begun}");
+    }
+
     /// The first such event since the last page was left, or else the first that comes.
     fn wait_for(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
