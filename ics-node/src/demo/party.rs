@@ -160,7 +160,8 @@ impl Party {
     }
 }
 
-fn within_time(begun: Instant, what: impl FnOnce() -> String) -> Result<()> {
+/// What is waited for must be so before long.
+pub(super) fn within_time(begun: Instant, what: impl FnOnce() -> String) -> Result<()> {
     ensure(begun.elapsed() < Duration::from_secs(FOLLOW_SECONDS), || {
         format!("after {FOLLOW_SECONDS} seconds, {}", what())
     })
