@@ -6,6 +6,9 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ICS=${ICS:-$repository/target/release/ics}
 [ -x "$ICS" ] || { echo "error: $ICS is missing: run cargo build --release first, or name the program with ICS=…" >&2; exit 1; }
 
+# All nodes are on this machine, for which no proxy of the environment can ask.
+export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost
+
 work=$(mktemp -d "${TMPDIR:-/tmp}/ics-example.XXXXXX")
 nodes=()
 

@@ -11,9 +11,19 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+/// Where nobody listens: what is on this machine is asked without the proxy of the environment.
+const PROXY: &str = "http://127.0.0.1:9";
+
+fn behind_a_proxy(command: &mut Command) -> &mut Command {
+    for name in ["http_proxy", "https_proxy", "all_proxy"] {
+        command.env(name, PROXY).env(name.to_uppercase(), PROXY);
+    }
+    command.env_remove("no_proxy").env_remove("NO_PROXY")
+}
+
 fn demo(arguments: &[&str], temporary: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
-    command.args(["demo", "--exit"]).args(arguments).env("TMPDIR", temporary);
+    behind_a_proxy(&mut command).args(["demo", "--exit"]).args(arguments).env("TMPDIR", temporary);
     command
 }
 
@@ -112,7 +122,8 @@ fn stopped_in_the_middle_it_ends_its_nodes() {
 fn what_it_offers_to_try_works() {
     let temporary = tempfile::tempdir().expect("a directory");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
-    command.arg("demo").env("TMPDIR", temporary.path()).stdout(Stdio::piped()).stderr(Stdio::null());
+    behind_a_proxy(&mut command).arg("demo").env("TMPDIR", temporary.path());
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut running = command.spawn().expect("the demo runs");
     let output = BufReader::new(running.stdout.take().expect("piped"));
     let lines = output.lines().map(|line| line.expect("text")).skip_while(|line| !line.contains("went as told"));
@@ -120,7 +131,7 @@ fn what_it_offers_to_try_works() {
     let programs = [env!("CARGO_BIN_EXE_ics"), "curl ", "gpg "];
     let commands =
         offered.iter().filter_map(|line| line.split_at_checked(programs.iter().find_map(|it| line.find(it))?));
-    let run = |command| Command::new("sh").args(["-c", command]).output().expect("sh runs");
+    let run = |command| behind_a_proxy(Command::new("sh").args(["-c", command])).output().expect("sh runs");
     let tried: Vec<_> = commands.map(|(what, command)| (what.trim(), command, run(command))).collect();
     // Before anything is held against it: a test that fails must not leave nodes.
     let killed = Command::new("kill").arg(running.id().to_string()).status().expect("kill runs");

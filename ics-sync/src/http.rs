@@ -1,5 +1,7 @@
 //! A peer over HTTP: asks, bounds what comes back, believes nothing.
 
+mod client;
+
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,8 +11,9 @@ use std::time::Instant;
 use ics_core::identity::excerpt;
 use ics_core::limits;
 use ics_core::vocabulary::DomainName;
-use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
+use reqwest::{Client, RequestBuilder, Response, Url};
 
+pub use self::client::{client_builder, is_local};
 use crate::budget::Budget;
 use crate::news::{Event, Events, HEARTBEAT_SECONDS, News};
 use crate::packed;
@@ -131,19 +134,8 @@ pub enum PeerError {
     Wire(#[from] WireError),
 }
 
-/// A client as peers are to be asked with: no redirects, and an end to waiting. What is added, such as roots and
-/// identities for TLS, is for the caller to say.
-pub fn client_builder() -> ClientBuilder {
-    Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
-        .read_timeout(Duration::from_secs(SILENCE_SECONDS))
-        .timeout(Duration::from_secs(ANSWER_SECONDS))
-}
-
 impl HttpPeer {
-    /// A peer at an address, below which its `v1/` lies; `client` is made by [`client_builder`].
+    /// A peer at an address, below which its `v1/` lies; `client` is made by [`client_builder`] for it.
     ///
     /// # Errors
     /// When the address is not one of HTTP or HTTPS.

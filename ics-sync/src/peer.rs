@@ -45,7 +45,7 @@ impl Peer {
         if url.starts_with("ldap") {
             return LdapPeer::new(url, tls).map(Self::Ldap);
         }
-        let client = client_builder().tls_backend_preconfigured(tls).build();
+        let client = client_builder(url).tls_backend_preconfigured(tls).build();
         let client = client.map_err(|error| PeerError::Transport(format!("no client for peers: {error}")))?;
         HttpPeer::new(url, client).map(Self::Http)
     }

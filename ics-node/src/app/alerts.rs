@@ -37,7 +37,8 @@ impl App {
     pub async fn watch_certificates(self, config: AlertsConfig, mut stop: watch::Receiver<bool>) {
         // A client holds the certificates of all authorities of the system, which nobody needs who sends nothing.
         let receiver = config.webhook.as_ref().and_then(|webhook| {
-            let client = ics_sync::http::client_builder().timeout(Duration::from_secs(ANSWER_SECONDS)).build();
+            let client = ics_sync::http::client_builder(webhook.as_str());
+            let client = client.timeout(Duration::from_secs(ANSWER_SECONDS)).build();
             let client = client.inspect_err(|error| tracing::error!(%error, "alerts cannot be sent"));
             Some((webhook.to_string(), client.ok()?))
         });

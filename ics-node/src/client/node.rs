@@ -77,7 +77,7 @@ impl Node {
     pub fn new(url: &str) -> Answer<Self> {
         let unreachable = |reason| NodeError::Unreachable { url: url.to_owned(), reason };
         let parsed = Url::parse(url).map_err(|error| unreachable(error.to_string()))?;
-        let client = ics_sync::http::client_builder()
+        let client = ics_sync::http::client_builder(url)
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
             .timeout(Duration::from_secs(ANSWER_SECONDS))
             // Between peers silence ends sooner; here a node may have a thousand RSA keys to verify first.

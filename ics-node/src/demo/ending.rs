@@ -27,7 +27,7 @@ const fn parties(story: &Story) -> [&Party; 5] {
 
 /// Commands with what they show.
 fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
-    let ics = program();
+    let (ics, curl) = (program(), curl());
     let (gateway, maintenance) = (story.gateway.node.url(), story.integrator.node.url());
     let (maker, assets) = (&story.maker, story.integrator.domain());
     let serial = |number: usize| story.pumps.get(number).map_or("", |pump| pump.serial.as_str());
@@ -39,8 +39,8 @@ fn commands(story: &Story, up: bool) -> Vec<(String, String)> {
             ("look it up", format!("{ics} lookup --node {gateway} serial:{stolen}")),
             ("its history", format!("{ics} history --node {maintenance} --domain {assets} serial:{stolen}")),
             ("may it run?", format!("{ics} explain --node {gateway} --use operate serial:{recalled}")),
-            ("the same", format!("curl '{gateway}/v1/verdict?id=serial:{recalled}&use=operate'")),
-            ("log head", format!("curl {}/v1/domains/{}/checkpoint", maker.node.url(), maker.domain())),
+            ("the same", format!("{curl} '{gateway}/v1/verdict?id=serial:{recalled}&use=operate'")),
+            ("log head", format!("{curl} {}/v1/domains/{}/checkpoint", maker.node.url(), maker.domain())),
         ]);
     }
     rows.push(("offline", format!("{ics} verify {}", file(EVIDENCE_FILE))));
@@ -67,6 +67,12 @@ fn program() -> String {
     // A name without a directory would be looked for in PATH.
     let is_bare = from_here.components().count() == 1;
     if is_bare { format!("./{}", from_here.display()) } else { from_here.display().to_string() }
+}
+
+/// curl, such that it reaches this machine also where the environment names a proxy for all others.
+fn curl() -> &'static str {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|proxy| !proxy.is_empty());
+    if ["http_proxy", "all_proxy", "ALL_PROXY"].into_iter().any(is_set) { "curl --noproxy '*'" } else { "curl" }
 }
 
 fn is_installed(program: &str) -> bool {

@@ -52,7 +52,7 @@ impl Gate {
             key: public,
             root: authorities.root.clone(),
             list: authorities.list.clone(),
-            http: ics_sync::http::client_builder().build().map_err(unexpected)?,
+            http: ics_sync::http::client_builder(&authorities.list).build().map_err(unexpected)?,
         })
     }
 

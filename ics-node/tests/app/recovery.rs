@@ -70,7 +70,7 @@ async fn a_part_of_the_log_is_not_taken_for_what_was_lost() {
     let loss = Loss::of(maker, false).await;
     let whole = loss.who_has_it();
     let url = served(&whole);
-    let client = ics_sync::http::client_builder().build().expect("a client");
+    let client = ics_sync::http::client_builder(&url).build().expect("a client");
     let peer = ics_sync::http::HttpPeer::new(&url, client).expect("a peer").into();
     let part = Source::Peer { name: "who shows a part".to_owned(), peer };
 
@@ -106,7 +106,7 @@ async fn only_a_node_says_that_it_does_not_hold_a_domain() {
     let (home, other) = (maker.open(), other.open());
     home.hold().expect("held back");
     for (url, is_a_node) in [(stands_before_it().await, false), (served(&other), true)] {
-        let client = ics_sync::http::client_builder().build().expect("a client");
+        let client = ics_sync::http::client_builder(&url).build().expect("a client");
         let peer = ics_sync::http::HttpPeer::new(&url, client).expect("a peer").into();
         let asked = home.ask_all(&maker.domain, &[Source::Peer { name: "mirror".to_owned(), peer }]).await;
         let asked = asked.expect("asked");

@@ -1,6 +1,30 @@
 //! The node as a process.
 
+use std::sync::{Arc, Mutex};
+
+use crate::between::stands_before;
 use crate::stage::Stage;
+
+/// Above all, no proxy is told the operator's token.
+#[test]
+fn a_node_on_this_machine_is_asked_without_the_proxy_of_the_environment() {
+    let mut stage = Stage::started();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&heard);
+    let proxy = stands_before(stage.url(), move |head| {
+        hears.lock().expect("a lock").push(head.to_owned());
+        Err(502)
+    });
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"] {
+        stage.set(name, &proxy);
+    }
+    stage.ok(&["enroll", "list"]);
+    assert_eq!(heard.lock().expect("a lock").concat(), "");
+    let elsewhere = stage.run(&["lookup", "serial:SN-1", "--node", "http://ics.acme.example"]);
+    assert_ne!(elsewhere.code, 0, "{elsewhere:?}");
+    let heard = heard.lock().expect("a lock").concat();
+    assert!(heard.starts_with("GET http://ics.acme.example/v1/"), "who is elsewhere is asked by it: {heard}");
+}
 
 /// In huge pages a small node takes three times the memory that it fills; a large one finds things faster in them.
 #[test]

@@ -114,7 +114,7 @@ pub(crate) async fn meet(
 
 /// A peer; where it is slow on purpose, its client waits for a short time only.
 fn peer(address: String, hurried: bool) -> Peer {
-    let client = client_builder().no_proxy();
+    let client = client_builder(&address);
     let client = match hurried {
         true => client.read_timeout(Duration::from_millis(300)).timeout(Duration::from_secs(1)),
         false => client,

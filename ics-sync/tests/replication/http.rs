@@ -93,8 +93,9 @@ fn feed(home: &Home, request: &Request) -> Vec<u8> {
 }
 
 async fn peer(answer: impl Fn(Request) -> Vec<u8> + Send + Sync + 'static) -> HttpPeer {
-    let client = client_builder().no_proxy().read_timeout(Duration::from_millis(500)).build().expect("a client");
-    HttpPeer::new(&serve(answer).await, client).expect("an address")
+    let url = serve(answer).await;
+    let client = client_builder(&url).read_timeout(Duration::from_millis(500)).build().expect("a client");
+    HttpPeer::new(&url, client).expect("an address")
 }
 
 /// A peer that gives the same answer to everything.
@@ -229,7 +230,7 @@ async fn answers_that_are_no_answers() {
 #[tokio::test]
 async fn a_small_budget_does_not_make_answers_late() {
     let url = serve(|_| ok(&[b'x'; 12_000])).await;
-    let client = client_builder().no_proxy().timeout(Duration::from_millis(300)).build().expect("a client");
+    let client = client_builder(&url).timeout(Duration::from_millis(300)).build().expect("a client");
     let peer = HttpPeer::new(&url, client).expect("a peer").with_budget(8_000);
     let began = std::time::Instant::now();
     assert_eq!(peer.checkpoint(&domain()).await.map(|note| note.len()), Ok(12_000));
@@ -239,8 +240,9 @@ async fn a_small_budget_does_not_make_answers_late() {
 #[tokio::test]
 async fn a_peer_that_never_answers_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let client = client_builder().no_proxy().read_timeout(Duration::from_millis(100)).build().expect("a client");
-    let peer = HttpPeer::new(&format!("http://{}", listener.local_addr().expect("address")), client).expect("peer");
+    let url = format!("http://{}", listener.local_addr().expect("address"));
+    let client = client_builder(&url).read_timeout(Duration::from_millis(100)).build().expect("a client");
+    let peer = HttpPeer::new(&url, client).expect("peer");
     let answer = peer.checkpoint(&domain()).await;
     assert!(matches!(answer, Err(PeerError::Transport(_))), "{answer:?}");
 }
@@ -275,11 +277,11 @@ async fn statements_are_submitted_in_order() {
 
 #[tokio::test]
 async fn addresses_of_peers() {
-    let client = client_builder().no_proxy().build().expect("a client");
+    let address = serve(|request| ok(request.line.as_bytes())).await;
+    let client = client_builder(&address).build().expect("a client");
     for bad in ["", "acme.example", "ftp://acme.example/", "https://acme.example/?a=b"] {
         assert_eq!(HttpPeer::new(bad, client.clone()).map(|_| ()), Err(PeerError::Address(bad.to_owned())));
     }
-    let address = serve(|request| ok(request.line.as_bytes())).await;
     for (below, expected) in [("", "/v1/domains/"), ("/ics", "/ics/v1/domains/"), ("/ics/", "/ics/v1/domains/")] {
         let peer = HttpPeer::new(&format!("{address}{below}"), client.clone()).expect("an address");
         let echo = peer.checkpoint(&domain()).await.expect("an answer");

@@ -110,7 +110,7 @@ async fn catch_up(app: &App, copy: &App, home: &Home, server: ics_node::http::Se
 
 /// Bytes of packed pages, as they are before compression, for each byte of the bodies in them: of the first pages.
 async fn packed_bytes(url: &str, home: &Home, size: u64) -> Result<f64, Error> {
-    let peer = HttpPeer::new(url, client_builder().build()?)?;
+    let peer = HttpPeer::new(url, client_builder(url).build()?)?;
     let (mut packed, mut bodies, mut from) = (0, 0, 0);
     while from < size.min(WEIGHED) {
         let page = peer.page(&home.domain, from, limits::FEED_ENTRIES, size).await?;

@@ -127,7 +127,7 @@ async fn subscribe(
 ) -> Result<(), Error> {
     let settings = Settings { interval_millis: 60_000, listens: true, seed };
     let mut mirror = Mirror::on_first_contact(domain, settings);
-    let peer = Peer::Http(HttpPeer::new(&url, client_builder().build()?)?);
+    let peer = Peer::Http(HttpPeer::new(&url, client_builder(&url).build()?)?);
     let (progress, _) = watch::channel(Progress { status: mirror.status(), peer: 0 });
     let mut subscriber = Subscriber::new(changed);
     let end = async move {

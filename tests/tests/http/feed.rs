@@ -20,8 +20,8 @@ use crate::world::{self, TOKEN, World, domain, home, introduction, maker, stolen
 const NEVER: u64 = 3_600_000;
 
 fn peer(node: &Node) -> HttpPeer {
-    let client = client_builder().no_proxy().build().expect("a client");
-    HttpPeer::new(&format!("http://{}", node.addresses[0]), client).expect("an address")
+    let url = format!("http://{}", node.addresses[0]);
+    HttpPeer::new(&url, client_builder(&url).build().expect("a client")).expect("an address")
 }
 
 async fn next(stream: &mut EventStream<News>) -> News {

@@ -110,7 +110,7 @@ async fn readers_are_told_apart_by_their_keys() {
     let url = format!("https://localhost:{}/v1/domains/{DOMAIN}/identities/serial:SN-7", node.addresses[0].port());
     let ask = |pin| {
         let tls = tls.for_peer(pin).expect("TLS");
-        client_builder().tls_backend_preconfigured(tls).build().expect("a client").get(&url).send()
+        client_builder(&url).tls_backend_preconfigured(tls).build().expect("a client").get(&url).send()
     };
     let answer = ask(Some(key_of(&server).await.pin())).await.expect("the server is known by its key");
     assert_eq!(answer.status(), 200, "the node's own key");

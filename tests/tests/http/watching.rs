@@ -54,8 +54,8 @@ fn size(home: &Node) -> u64 {
 }
 
 fn peer(home: &Node) -> HttpPeer {
-    let client = client_builder().no_proxy().build().expect("a client");
-    HttpPeer::new(&format!("http://{}", home.addresses[0]), client).expect("an address")
+    let url = format!("http://{}", home.addresses[0]);
+    HttpPeer::new(&url, client_builder(&url).build().expect("a client")).expect("an address")
 }
 
 /// Somebody who watches, with the home's key.

@@ -42,7 +42,7 @@ impl<'a> Client<'a> {
         let ledger = File::options().create(true).append(true).open(&path).expect("a ledger");
         let in_doubt = vec![author.certificate()];
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let client = client_builder().build().expect("a client");
+        let client = client_builder("http://127.0.0.1").build().expect("a client");
         Self { author, ledger, path, next: number << 32, in_doubt, last: None, dice: Dice(number), runtime, client }
     }
 

@@ -1,6 +1,5 @@
 //! `ics qr`.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,6 +7,7 @@ use ics_core::gs1::Gtin;
 use ics_core::name::Name;
 use ics_core::record::Record;
 use ics_core::vocabulary::Attribute;
+use ics_sync::http::is_local;
 use serde_json::json;
 
 use crate::cli::context::Context;
@@ -80,13 +80,6 @@ impl QrCode {
 
 fn is_svg(file: &Path) -> bool {
     file == "-" || file.extension().is_some_and(|it| it.eq_ignore_ascii_case("svg"))
-}
-
-/// Whether an address leads to the machine of whoever asks.
-fn is_local(url: &str) -> bool {
-    let host = reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 /// The path by which GS1 readers know the thing.

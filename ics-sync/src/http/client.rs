@@ -1,0 +1,54 @@
+//! The client with which a node is asked.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use reqwest::{Client, ClientBuilder, Url};
+
+use super::{ANSWER_SECONDS, CONNECT_SECONDS, SILENCE_SECONDS};
+
+/// A client as whoever listens at an address is to be asked with: no redirects, and an end to waiting. What is added, such
+/// as roots and identities for TLS, is for the caller to say.
+///
+/// Who listens on this machine is asked without the proxy that the environment names: that one has another machine under
+/// the same address, and what is meant for this one, tokens included, is none of its business.
+pub fn client_builder(url: &str) -> ClientBuilder {
+    let client = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
+        .read_timeout(Duration::from_secs(SILENCE_SECONDS))
+        .timeout(Duration::from_secs(ANSWER_SECONDS));
+    if is_local(url) { client.no_proxy() } else { client }
+}
+
+/// Whether an address leads to the machine of whoever asks.
+#[must_use]
+pub fn is_local(url: &str) -> bool {
+    let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_here = |address: IpAddr| address.is_loopback() || address.is_unspecified();
+    host == "localhost" || address.is_ok_and(|address| is_here(address.to_canonical()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_this_machine() {
+        for url in [
+            "http://127.0.0.1:8470",
+            "https://127.8.9.10/ics",
+            "http://LOCALHOST:1",
+            "http://[::1]:8470/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://0.0.0.0:8470",
+        ] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in ["http://192.0.2.1", "http://localhost.example", "https://127.0.0.1.example/", "127.0.0.1", ""] {
+            assert!(!is_local(url), "{url}");
+        }
+    }
+}
