@@ -78,7 +78,7 @@ pub(super) async fn sign_in(
     if let Some(refused) = pages.refusal(&pages.sign_ins, &request) {
         return refused;
     }
-    let form = match read::<SignIn>(&face, &request, payload).await {
+    let form = match read::<SignIn>(&face, &pages, &request, payload).await {
         Ok(form) => form,
         Err(failure) => return pages.failure(&failure),
     };
@@ -114,7 +114,7 @@ pub(super) async fn sign_out(
     request: HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
-    let sent = match read::<SignOut>(&face, &request, payload).await {
+    let sent = match read::<SignOut>(&face, &pages, &request, payload).await {
         Ok(sent) => sent,
         Err(failure) => return pages.failure(&failure),
     };
@@ -155,10 +155,11 @@ fn cookie<'c>(pages: &Pages, value: &'c str, seconds: i64) -> Cookie<'c> {
 /// Reads a form that a page of this node has sent.
 async fn read<T: serde::de::DeserializeOwned>(
     face: &Face,
+    pages: &Pages,
     request: &HttpRequest,
     payload: Payload,
 ) -> Result<T, Failure> {
-    same_origin(request)?;
+    same_origin(request, &pages.site.url)?;
     body::media_type(request, &[FORM])?;
     let _place = face.upload()?;
     let bytes = body::read(request, &mut payload.into_inner(), FORM_BYTES).await?;
@@ -170,16 +171,17 @@ async fn read<T: serde::de::DeserializeOwned>(
 }
 
 /// Refuses what a page of another origin has sent: browsers say where a form comes from, and others have no cookies that
-/// somebody could abuse.
-fn same_origin(request: &HttpRequest) -> Result<(), Failure> {
+/// somebody could abuse. A proxy in front of the node may say another host than the browser did, who asked for the
+/// node's public address then.
+fn same_origin(request: &HttpRequest, public_url: &str) -> Result<(), Failure> {
     let refused = || Failure::new(Code::OperatorOnly, "the form was sent by a page of another origin");
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?").to_owned());
     if text("sec-fetch-site").is_some_and(|site| !matches!(site.as_str(), "same-origin" | "none")) {
         return Err(refused());
     }
     let host = text(header::HOST.as_str()).unwrap_or_default();
-    match text("origin") {
-        Some(origin) if origin.split_once("://").is_none_or(|(_, authority)| authority != host) => Err(refused()),
-        _ => Ok(()),
-    }
+    let Some(origin) = text("origin") else { return Ok(()) };
+    let is_host = origin.split_once("://").is_some_and(|(_, authority)| authority == host);
+    let is_public = public_url.strip_prefix(&origin).is_some_and(|path| path.is_empty() || path.starts_with('/'));
+    if is_host || is_public { Ok(()) } else { Err(refused()) }
 }

@@ -61,7 +61,10 @@ async fn a_page_of_another_origin_can_send_nothing() {
         (&[("sec-fetch-site", "cross-site")], 401),
         (&[("sec-fetch-site", "same-site")], 401),
         (&[("origin", "null")], 401),
+        (&[("origin", "http://local")], 401),
         (&[("origin", own.as_str()), ("sec-fetch-site", "same-origin")], 303),
+        // A proxy in front has asked for another host than the browser.
+        (&[("origin", "http://localhost"), ("sec-fetch-site", "same-origin")], 303),
     ] {
         assert_eq!(node.send("/operator/login", &token, headers).await.status, status, "{headers:?}");
     }
