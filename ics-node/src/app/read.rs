@@ -188,6 +188,9 @@ impl App {
         let (sights, silent) = self.sights(&hosted);
         for sight in &sights {
             ids.extend(self.identities(sight, &lookup)?);
+        }
+        // Only then, because a domain that gives no names may block what another one calls so.
+        for sight in &sights {
             for id in &ids {
                 let of_id = self.bodies(reader, sight, id)?;
                 shown.extend(Some(*id).filter(|_| !of_id.is_empty()));

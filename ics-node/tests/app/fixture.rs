@@ -158,6 +158,12 @@ impl Party {
         })
     }
 
+    /// Founds the party's domain at the node of another one, whose domain has a name as long: its node has the same key.
+    pub(crate) fn found_at(&self, app: &App) {
+        let founded = tokio::task::block_in_place(|| app.found(&self.descriptor));
+        assert_eq!(founded.expect("founded"), self.domain);
+    }
+
     pub(crate) fn introduce(&self, app: &App, key: &PublicKey, user_id: &str, lot: &str) -> Vec<u8> {
         let said = Claims {
             names: vec![word(&format!("serial:SN-{lot}"))],

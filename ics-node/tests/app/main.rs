@@ -258,3 +258,21 @@ async fn what_is_hidden_looks_absent_and_the_log_still_proves_itself() {
     }
     assert_eq!(tree.root().to_string(), app.domain(&maker.domain).expect("domain").root);
 }
+
+/// A domain may speak of things that it does not name, and come before the one that does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_by_a_name_has_what_is_said_by_domains_that_do_not_give_it() {
+    let (maker, watch) = (Party::found("devices.acme.example"), Party::found("approvals.ac.example"));
+    let app = maker.open();
+    watch.found_at(&app);
+    let key = device(1);
+    maker.publish(&app, &key, "urn:dev:os:32473-1", "L1").await;
+    let stolen = Claims { status: Some(word("stolen")), ..claims(&watch, Act::Status) };
+    let (now, user_id) = (app.clock().now(), "urn:dev:os:32473-1");
+    let body = certify(&watch.signer, &key, user_id, None, Kind::Device, &stolen, true, now, &SALT).expect("made");
+    watch.submit_one(&app, body).await.expect("admitted");
+    let view = |query: &str| app.view_openpgp(Reader::Anonymous, query, 4).expect("a view");
+    let by_id = view(&key.fingerprint().to_string());
+    assert_eq!(ics_core::statement::split(&by_id).expect("legal").bodies.len(), 2, "the introduction and the block");
+    assert_eq!(view("serial:SN-L1"), by_id);
+}
