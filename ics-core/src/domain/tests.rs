@@ -393,6 +393,7 @@ fn each_entry_is_ruled_by_the_descriptor_before_it() {
     });
     assert_eq!((domain.descriptor_at(0).version, domain.descriptor_at(5).version), (1, 1));
     assert_eq!((domain.descriptor_at(6).version, domain.descriptor().version), (2, 2));
+    assert_eq!(domain.descriptor_indices().collect::<Vec<_>>(), [0, 5]);
     assert!(domain.held_at(5, &KEEPER, &word("maintainer")) && !domain.held_at(6, &KEEPER, &word("maintainer")));
     let refusal = check_in(domain, &[status(6, KEEPER, "maintainer", "in-use")]);
     assert_eq!(refusal.expect_err("dismissed").code(), "role-not-held");

@@ -12,10 +12,13 @@ mod recovery;
 
 use fixture::{Party, device, devices, status_of};
 use ics_core::evidence;
-use ics_core::identity::Kind;
+use ics_core::identity::{Fingerprint, Kind};
 use ics_core::log::merkle::{Tree, leaf_hash};
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::make::certify;
-use ics_core::statement::{Claims, Group, Subject};
+use ics_core::statement::{Claims, Grant, Group, Subject};
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::api::{ListQuery, SubmissionResult};
 use ics_node::app::Reader;
@@ -275,4 +278,45 @@ async fn a_view_by_a_name_has_what_is_said_by_domains_that_do_not_give_it() {
     let by_id = view(&key.fingerprint().to_string());
     assert_eq!(ics_core::statement::split(&by_id).expect("legal").bodies.len(), 2, "the introduction and the block");
     assert_eq!(view("serial:SN-L1"), by_id);
+}
+
+/// A party's certificate with one more self-signature.
+fn extended(party: &Party) -> Vec<u8> {
+    // 2026-01-02: a day after the first.
+    let at = Timestamp::from_seconds(1_767_312_000);
+    let other = Certificate::make(&party.signer, party.domain.as_str(), at, &SALT).expect("a certificate");
+    // Key and User ID are the same bytes; behind them stands the self-signature.
+    let common = party.certificate.iter().zip(&other).take_while(|(a, b)| a == b).count();
+    let mut both = (0..common).rev().map(|start| [&party.certificate[..], &other[start..]].concat());
+    both.find(|both| Certificate::parse(both).is_ok()).expect("a boundary")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_has_all_states_of_the_certificates_that_it_rests_on_and_no_others() {
+    let (maker, buyer) = (Party::found("devices.acme.example"), Party::found("buyer.example"));
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let grantee: Fingerprint = buyer.signer.public_key().fingerprint();
+    let grant = Claims { grant: Some(Grant { grantee, role: word("owner") }), ..claims(&maker, Act::Grant) };
+    let (now, user_id) = (app.clock().now(), "urn:dev:os:32473-2");
+    let grant = certify(&maker.signer, &device(2), user_id, None, Kind::Device, &grant, false, now, &SALT);
+    let bodies = vec![
+        extended(&maker),
+        maker.introduce(&app, &device(2), user_id, "L2"),
+        grant.expect("made"),
+        buyer.certificate.clone(),
+    ];
+    let results = app.submit(&maker.domain, bodies).await.expect("batch").results;
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+    let rests_on_these = |app: &ics_node::app::App| {
+        for (query, expected) in [("serial:SN-L1", &[0, 1, 2, 3][..]), ("serial:SN-L2", &[0, 1, 3, 4, 5, 6])] {
+            let pack = app.evidence(Reader::Anonymous, &maker.domain, query).expect("evidence");
+            let indices: Vec<u64> = pack.entries.iter().map(|entry| entry.receipt.index).collect();
+            assert_eq!(indices, expected, "{query}");
+            evidence::verify(&pack, None, app.clock().now()).expect("verifies offline");
+        }
+    };
+    rests_on_these(&app);
+    drop(app);
+    rests_on_these(&maker.open());
 }
