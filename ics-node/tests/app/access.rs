@@ -5,12 +5,13 @@ use std::sync::Arc;
 use ed25519_dalek::SigningKey;
 use ics_core::descriptor::Freshness;
 use ics_core::identity::{Fingerprint, Kind};
+use ics_core::limits;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::make::certify;
 use ics_core::statement::{Claims, Grant};
 use ics_core::trust::{TrustDocument, TrustPolicy};
 use ics_core::vocabulary::{Act, Attribute};
-use ics_node::app::{App, AppError, Depth, Extent, Query, Reader};
+use ics_node::app::{App, AppError, Asker, Depth, Extent, Query, Reader};
 use ics_node::config::{Direction, PeerConfig};
 use ics_node::tls::PeerKey;
 
@@ -145,7 +146,7 @@ fn told(app: &App, maker: &Party, reader: Reader, name: &str) -> Vec<(&'static s
         ("OpenPGP", app.record_openpgp(reader, &maker.domain, name, 4).map(drop)),
         ("OpenPGP of all domains", app.view_openpgp(reader, name, 4).map(drop)),
         ("evidence", app.evidence(reader, &maker.domain, name).map(drop)),
-        ("challenge", app.challenge(reader, &query).map(drop)),
+        ("challenge", app.challenge(reader, Asker::Own, &query).map(drop)),
     ]
 }
 
@@ -171,5 +172,19 @@ async fn a_name_fits_what_its_reader_may_read() {
     }
     for (door, told) in told(&app, &maker, Reader::Anonymous, "serial:SN-NONE") {
         assert_eq!(told.expect_err(door).code().as_str(), "unknown-identity", "{door}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stranger_does_not_use_up_all_challenges() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let query = Query::parse("serial:SN-L1").expect("a name");
+    let ask = |asker| app.challenge(Reader::Anonymous, asker, &query).map(drop).map_err(|error| error.code().as_str());
+    let refused = (0..limits::CHALLENGES_WAITING).find_map(|_| ask(Asker::Address(Some(1))).err());
+    assert_eq!(refused, Some("too-many-requests"));
+    for other in [Asker::Address(Some(2)), Asker::Key(node_key("gateway.example").pin()), Asker::Own] {
+        assert_eq!(ask(other), Ok(()), "{other:?}");
     }
 }
