@@ -11,6 +11,7 @@ use ics_core::statement::make::certify;
 use ics_core::statement::{Claims, Grant};
 use ics_core::trust::{TrustDocument, TrustPolicy};
 use ics_core::vocabulary::{Act, Attribute};
+use ics_node::api::{IdentityPage, ListQuery};
 use ics_node::app::{App, AppError, Asker, Depth, Extent, Query, Reader};
 use ics_node::config::{Direction, PeerConfig};
 use ics_node::tls::PeerKey;
@@ -173,6 +174,28 @@ async fn a_name_fits_what_its_reader_may_read() {
     for (door, told) in told(&app, &maker, Reader::Anonymous, "serial:SN-NONE") {
         assert_eq!(told.expect_err(door).code().as_str(), "unknown-identity", "{door}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_page_does_not_tell_of_what_is_hidden() {
+    let maker = Party::found_private("devices.acme.example", "resource has lot && resource.lot == \"OPEN\"");
+    let app = maker.open();
+    for (number, lot) in [(1, "OPEN"), (2, "OPEN"), (3, "HIDDEN")] {
+        introduce_as(&maker, &app, number, (&format!("serial:SN-{number}"), lot)).await;
+    }
+    let page = |reader, after| -> IdentityPage {
+        let query = ListQuery { after, limit: Some(2), ..ListQuery::default() };
+        app.list(reader, &maker.domain, &query).expect("a page")
+    };
+    let ends = |page: &IdentityPage| (page.items.len(), page.next.is_none());
+    assert_eq!(ends(&page(Reader::Anonymous, None)), (2, true), "there is nothing more for him");
+    assert_eq!(ends(&page(Reader::Operator, None)), (2, false));
+
+    introduce_as(&maker, &app, 4, ("serial:SN-4", "OPEN")).await;
+    let first = page(Reader::Anonymous, None);
+    assert_eq!(ends(&first), (2, false));
+    let second = page(Reader::Anonymous, first.next);
+    assert_eq!((ends(&second), second.items[0].id.clone()), ((1, true), device(4).fingerprint().to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
