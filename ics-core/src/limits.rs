@@ -116,6 +116,8 @@ pub const SELECTING_VALUES: usize = 4;
 /// Statements by one signer about one identity in one domain, unless the descriptor says otherwise. Certificates whose
 /// time is over are none of them.
 pub const STATEMENTS_PER_SIGNER_AND_IDENTITY: usize = 256;
+/// Once the quota of a signer who blocks a thing again and again is used up but for one of so many parts, the home warns.
+pub const QUOTA_WARNED_PARTS: usize = 8;
 /// Bytes of HTTP request headers.
 pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
 /// Seconds in which a client must have sent its request.

@@ -7,7 +7,7 @@ mod signers;
 
 use std::sync::Arc;
 
-pub use check::{Admitted, Context};
+pub use check::{Admitted, Context, Nearing};
 pub use erase::Erasable;
 pub use refusal::{Fault, Refusal};
 

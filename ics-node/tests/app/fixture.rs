@@ -85,7 +85,8 @@ impl Party {
         })
     }
 
-    fn found_with(domain: &str, change: impl FnOnce(&mut Descriptor)) -> Self {
+    /// A party whose first descriptor is the template's with a change.
+    pub(crate) fn found_with(domain: &str, change: impl FnOnce(&mut Descriptor)) -> Self {
         let at = Timestamp::from_seconds(CREATED);
         let (owner, signer) = (signer(domain, 1), signer(domain, 2));
         let node = SigningKey::from_bytes(&[domain.len() as u8; 32]);

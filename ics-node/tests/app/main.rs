@@ -17,7 +17,7 @@ use ics_core::log::merkle::{Tree, leaf_hash};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::make::certify;
-use ics_core::statement::{Claims, Grant, Group, Subject};
+use ics_core::statement::{Claims, Grant, Group, Subject, body};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::api::{ListQuery, SubmissionResult};
@@ -319,4 +319,37 @@ async fn evidence_has_all_states_of_the_certificates_that_it_rests_on_and_no_oth
     rests_on_these(&app);
     drop(app);
     rests_on_these(&maker.open());
+}
+
+/// Whoever blocks a thing and takes it back again and again comes to the end of his quota, and then could not block it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_warns_before_a_signer_can_block_a_thing_no_more() {
+    const QUOTA: usize = 40;
+    let maker = Party::found_with("devices.acme.example", |descriptor| {
+        descriptor.limits.statements_per_signer_and_identity = Some(QUOTA);
+    });
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let say = |claims: Claims, revokes| {
+        let (now, user_id) = (app.clock().now(), "urn:dev:os:32473-1");
+        certify(&maker.signer, &device(1), user_id, None, Kind::Device, &claims, revokes, now, &SALT).expect("made")
+    };
+    let mut bodies = Vec::new();
+    for number in 0..QUOTA / 2 {
+        let (status, reason) = (Some(word("suspended")), Some(number.to_string()));
+        let block = say(Claims { status, reason, ..claims(&maker, Act::Status) }, true);
+        let supersedes = vec![body::parse(&block).expect("a statement").id()];
+        bodies.extend([block, say(Claims { supersedes, ..claims(&maker, Act::Withdrawal) }, false)]);
+    }
+    let mut results = app.submit(&maker.domain, bodies).await.expect("batch").results;
+    let last = results.pop().expect("a result");
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+    let SubmissionResult::Problem(problem) = last else { panic!("one more than the quota: {last:?}") };
+    assert_eq!(problem.code(), "quota");
+    assert!(problem.hint.is_some_and(|hint| hint.contains("statements_per_signer_and_identity")));
+    let alarms = app.domain(&maker.domain).expect("domain").alarms;
+    let [alarm] = alarms.as_slice() else { panic!("one warning: {alarms:?}") };
+    assert_eq!(alarm.kind, "quota");
+    let (signer, thing) = (maker.signer.public_key().fingerprint(), device(1).fingerprint());
+    assert!(alarm.text.contains(&signer.to_string()) && !alarm.text.contains(&thing.to_string()), "{}", alarm.text);
 }
