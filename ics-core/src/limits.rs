@@ -116,6 +116,8 @@ pub const SELECTING_VALUES: usize = 4;
 /// Statements by one signer about one identity in one domain, unless the descriptor says otherwise. Certificates whose
 /// time is over are none of them.
 pub const STATEMENTS_PER_SIGNER_AND_IDENTITY: usize = 256;
+/// Once the quota of a signer who blocks a thing again and again is used up but for one of so many parts, the home warns.
+pub const QUOTA_WARNED_PARTS: usize = 8;
 /// Bytes of HTTP request headers.
 pub const HTTP_HEADER_BYTES: usize = 16 * 1024;
 /// Seconds in which a client must have sent its request.
@@ -212,8 +214,12 @@ pub const WATCHED_VALUE_BYTES: usize = 1_024;
 pub const WATCHED_PER_READER: usize = 65_536;
 /// As how many things a request counts that watches fewer.
 pub const WATCHED_AT_LEAST: usize = 64;
-/// Challenges that may wait for their answer.
+/// Challenges that may wait for their answer; those of strangers are half of them at most.
 pub const CHALLENGES_WAITING: usize = 10_000;
+/// Challenges for one asker at once.
+pub const CHALLENGES_PER_ASKER_AT_ONCE: u32 = 300;
+/// Those in a minute after these.
+pub const CHALLENGES_PER_ASKER: u64 = 1_200;
 /// Seconds in which a challenge must be answered.
 pub const CHALLENGE_SECONDS: u64 = 60;
 /// Questions in one batch of checks.

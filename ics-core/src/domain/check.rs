@@ -30,6 +30,18 @@ pub struct Admitted {
     pub effect: Option<Effect>,
     /// The access rules that permit it.
     pub rules: Vec<String>,
+    /// With it, its signer nears the end of his quota for a thing that he blocks again and again: once it is used up, he
+    /// can neither block that thing nor lift his blocks. Said at one statement of the way there.
+    pub nears: Option<Nearing>,
+}
+
+/// How much a signer has said about an identity, and how much he may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nearing {
+    /// The statements that his quota counts, the one that is admitted included.
+    pub made: usize,
+    /// His quota.
+    pub quota: usize,
 }
 
 impl Domain {
@@ -64,15 +76,15 @@ impl Domain {
         };
         checked.check_names()?;
         if context.unseen {
-            return Ok(Admitted { effect, rules: Vec::new() });
+            return Ok(Admitted { effect, rules: Vec::new(), nears: None });
         }
         checked.check_role()?;
         checked.check_kind()?;
         checked.check_issued()?;
         checked.check_supersedes()?;
-        checked.check_quota()?;
+        let nears = checked.check_quota()?;
         checked.check_groups()?;
-        Ok(Admitted { effect, rules: checked.check_access(cache)? })
+        Ok(Admitted { effect, rules: checked.check_access(cache)?, nears })
     }
 
     /// Made for this domain, or adopted from a pinned one, by a signer who is not compromised.
@@ -139,6 +151,10 @@ impl Domain {
             _ => Ok(effect),
         }
     }
+}
+
+fn blocks(effect: Option<Effect>) -> bool {
+    effect.is_some_and(Effect::blocks)
 }
 
 fn owned<'a>(
@@ -275,7 +291,7 @@ impl Checked<'_> {
 
     /// A signer's quota and what is left for others do not keep him from blocking what he does not block yet, and his quota
     /// never from taking back what he said, as certificates are revoked.
-    fn check_quota(&self) -> Result<(), Refusal> {
+    fn check_quota(&self) -> Result<Option<Nearing>, Refusal> {
         let signer = self.entry.signer();
         let all = self.context.about.iter().chain(self.context.groups).filter(|other| self.is_beside(other));
         let beside: BTreeMap<u64, &Logged> = all.map(|other| (other.index(), other)).collect();
@@ -283,25 +299,31 @@ impl Checked<'_> {
             return Err(Refusal::RecordFull);
         }
         let own: Vec<&Logged> = beside.values().copied().filter(|other| other.signer() == signer).collect();
-        if self.is_first_block(&own) {
-            return Ok(());
-        }
-        if self.takes_back_own() {
-            return if beside.len() < limits::RECORD_STATEMENTS_ENDS { Ok(()) } else { Err(Refusal::RecordFull) };
-        }
+        let former = own.iter().filter(|it| blocks(self.domain.effect_of(it))).count();
         let quota = self.domain.descriptor().limits.statements_per_signer_and_identity();
-        if self.counted(&own) >= quota {
-            return Err(Refusal::Quota(quota));
+        let made = self.counted(&own);
+        if !self.is_first_block(former) {
+            if self.takes_back_own() {
+                if beside.len() >= limits::RECORD_STATEMENTS_ENDS {
+                    return Err(Refusal::RecordFull);
+                }
+            } else if made >= quota {
+                return Err(Refusal::Quota(quota));
+            } else if beside.len() >= limits::RECORD_STATEMENTS_OPEN {
+                return Err(Refusal::RecordFull);
+            }
         }
-        if beside.len() >= limits::RECORD_STATEMENTS_OPEN { Err(Refusal::RecordFull) } else { Ok(()) }
+        let nears = |made: usize, blocked: usize| {
+            made >= quota - quota / limits::QUOTA_WARNED_PARTS && blocked >= limits::FIRST_BLOCKS
+        };
+        let is_new = nears(made + 1, former + usize::from(blocks(self.effect))) && !nears(made, former);
+        Ok(is_new.then_some(Nearing { made: made + 1, quota }))
     }
 
-    /// Whether it blocks now, its signer does not block it yet, and he has not done so again and again.
-    fn is_first_block(&self, own: &[&Logged]) -> bool {
+    /// Whether it blocks now, its signer does not block it yet, and he has not done so again and again: `former` times.
+    fn is_first_block(&self, former: usize) -> bool {
         let (at, claims) = (self.entry.admitted_at(), self.entry.claims());
         let is_in_force = claims.from.is_none_or(|from| from <= at) && claims.until.is_none_or(|until| at < until);
-        let blocks = |effect: Option<Effect>| effect.is_some_and(Effect::blocks);
-        let former = own.iter().filter(|it| blocks(self.domain.effect_of(it))).count();
         let signer = self.entry.signer();
         let has_blocked =
             self.scene.judged.iter().any(|it| {

@@ -7,7 +7,7 @@ mod signers;
 
 use std::sync::Arc;
 
-pub use check::{Admitted, Context};
+pub use check::{Admitted, Context, Nearing};
 pub use erase::Erasable;
 pub use refusal::{Fault, Refusal};
 
@@ -164,6 +164,11 @@ impl Domain {
         self.former.iter().chain([&self.current]).map(|version| &*version.descriptor)
     }
 
+    /// The indices of the entries with all descriptors, in the order of the log.
+    pub fn descriptor_indices(&self) -> impl Iterator<Item = u64> {
+        self.former.iter().chain([&self.current]).map(|version| version.index)
+    }
+
     /// All descriptors with the indices of their entries.
     #[cfg(test)]
     pub(crate) fn chain(&self) -> Vec<(u64, Descriptor)> {
@@ -189,6 +194,11 @@ impl Domain {
     #[must_use]
     pub fn certificate(&self, primary: &Fingerprint) -> Option<(u64, &Certificate)> {
         Some((self.signers.index_of(primary)?, self.signers.by_primary(primary)?))
+    }
+
+    /// The indices of the entries with all states of the certificate with this primary key, in the order of the log.
+    pub fn certificate_states(&self, primary: &Fingerprint) -> impl Iterator<Item = u64> {
+        self.signers.states_of(primary)
     }
 
     /// The latest state of every certificate in the log, by primary fingerprint.

@@ -25,6 +25,8 @@ pub(super) struct Signers {
 #[derive(Debug, Clone)]
 struct Held {
     index: u64,
+    /// The indices of its earlier states, in the order of the log.
+    former: Vec<u64>,
     certificate: Arc<Certificate>,
     /// What others have certified of it, in the order of the log.
     certified: Vec<Certified>,
@@ -54,8 +56,17 @@ impl Signers {
         for key in certificate.all_keys() {
             self.by_key_id.entry(key.key_id()).or_default().insert(primary);
         }
-        let certified = self.held.remove(&primary).map(|held| held.certified).unwrap_or_default();
-        self.held.insert(primary, Held { index, certificate: Arc::new(certificate), certified });
+        let certificate = Arc::new(certificate);
+        match self.held.get_mut(&primary) {
+            Some(held) => {
+                held.former.push(held.index);
+                (held.index, held.certificate) = (index, certificate);
+            }
+            None => {
+                let (former, certified) = (Vec::new(), Vec::new());
+                self.held.insert(primary, Held { index, former, certificate, certified });
+            }
+        }
     }
 
     pub(super) fn by_key_id(&self, id: &[u8; 8]) -> impl Iterator<Item = &Certificate> {
@@ -82,6 +93,12 @@ impl Signers {
     /// The index of the entry with the latest state of a certificate.
     pub(super) fn index_of(&self, primary: &Fingerprint) -> Option<u64> {
         self.held.get(primary).map(|held| held.index)
+    }
+
+    /// The indices of the entries with the states of a certificate, in the order of the log.
+    pub(super) fn states_of(&self, primary: &Fingerprint) -> impl Iterator<Item = u64> {
+        let held = self.held.get(primary).into_iter();
+        held.flat_map(|held| held.former.iter().copied().chain([held.index]))
     }
 
     /// The key of a certificate that another one has, and that one's primary fingerprint.

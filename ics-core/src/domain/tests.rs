@@ -1,6 +1,6 @@
 //! What a domain admits, and with which code it refuses the rest.
 
-use super::{Admitted, Context, Domain, Fault, Refusal};
+use super::{Admitted, Context, Domain, Fault, Nearing, Refusal};
 use crate::descriptor::{Compromise, DomainLimits};
 use crate::identity::{Fingerprint, Kind};
 use crate::limits;
@@ -261,6 +261,30 @@ fn blocks_do_not_fill_a_record() {
     assert_eq!(again(most), Err(Refusal::Quota(3)));
 }
 
+#[test]
+fn whoever_blocks_again_and_again_is_said_once_to_near_his_quota() {
+    let quota = 40;
+    let limited = changed(0, |descriptor| descriptor.limits.statements_per_signer_and_identity = Some(quota));
+    let block = |n: u64| status(n, KEEPER, "maintainer", "suspended");
+    let said = |n: u64| if n % 2 == 1 { block(n) } else { withdrawal(n, KEEPER, "maintainer").ends(n - 1) };
+    let nears = |drafts: &[Draft]| check_in(limited.clone(), drafts).map(|admitted| admitted.nears);
+    let after = |made: u64| nears(&(1..=made).map(said).collect::<Vec<_>>());
+    let warned = quota - quota / limits::QUOTA_WARNED_PARTS;
+    for made in 1..=quota {
+        let expected = (made == warned).then_some(Nearing { made, quota });
+        assert_eq!(after(made as u64), Ok(expected), "{made}");
+    }
+    assert_eq!(after(quota as u64 + 1), Err(Refusal::Quota(quota)), "he blocks it no more");
+
+    // Who says much and blocks little has first blocks left.
+    let approvals: Vec<Draft> = (1..=warned as u64).map(|n| say(n, KEEPER, "maintainer", Act::Approval)).collect();
+    assert_eq!(nears(&approvals), Ok(None));
+    let blocks: Vec<Draft> = (101..).map(|n| block(n).until(n + 1)).take(limits::FIRST_BLOCKS).collect();
+    let made = approvals.len() + blocks.len();
+    assert_eq!(nears(&[&approvals[..], &blocks[..1]].concat()), Ok(None));
+    assert_eq!(nears(&[approvals, blocks].concat()), Ok(Some(Nearing { made, quota })), "the last of them");
+}
+
 /// Whoever has a role over a group has it over all members: so it is not for who has one over a thing to make it a member.
 #[test]
 fn a_role_over_one_thing_does_not_become_those_of_a_group() {
@@ -393,6 +417,7 @@ fn each_entry_is_ruled_by_the_descriptor_before_it() {
     });
     assert_eq!((domain.descriptor_at(0).version, domain.descriptor_at(5).version), (1, 1));
     assert_eq!((domain.descriptor_at(6).version, domain.descriptor().version), (2, 2));
+    assert_eq!(domain.descriptor_indices().collect::<Vec<_>>(), [0, 5]);
     assert!(domain.held_at(5, &KEEPER, &word("maintainer")) && !domain.held_at(6, &KEEPER, &word("maintainer")));
     let refusal = check_in(domain, &[status(6, KEEPER, "maintainer", "in-use")]);
     assert_eq!(refusal.expect_err("dismissed").code(), "role-not-held");

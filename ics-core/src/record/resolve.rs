@@ -266,6 +266,10 @@ fn because(scene: &Scene<'_>, it: &Judged<'_>) -> String {
         Standing::Stands if it.effect.is_some_and(Effect::blocks) && !scene.has_role(it.logged) => {
             Some("it stands until lifted, though its signer no longer has the role".to_owned())
         }
+        // A sale outlives the role of the seller, and so does what was granted by somebody who had his own for a time.
+        Standing::Stands if claims.act == Act::Grant && !scene.has_role(it.logged) => {
+            Some("it stands until taken back, though its giver no longer has the role in which he gave it".to_owned())
+        }
         _ => None,
     }
     .unwrap_or_else(|| it.standing.reason().to_owned())

@@ -262,6 +262,7 @@ fn a_sale_outlives_the_role_of_the_seller() {
     let record = record(&drafts);
     assert_eq!(name(&record), Some("in-use"));
     assert_eq!(record.grants.iter().map(|grant| grant.grantee).collect::<Vec<_>>(), [HEIR]);
+    assert!(record.statements[2].because.contains("its giver no longer has the role"), "and it says so");
 }
 
 #[test]

@@ -77,6 +77,9 @@ fn a_later_state_takes_the_place_of_an_earlier_one_only_with_all_that_it_had() {
     let both = certificate(&[&first[..], &second[signature.expect("a boundary")..]].concat());
     assert!(check(&domain, &both).is_ok());
     domain.take_certificate(2, both);
+    assert_eq!(domain.certificate(&fingerprint(INTEGRATOR)).map(|(index, _)| index), Some(2));
+    assert_eq!(domain.certificate_states(&fingerprint(INTEGRATOR)).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(domain.certificate_states(&fingerprint(MAKER)).count(), 0);
     assert_eq!(check(&domain, &certificate(&first)), Err(Refusal::CertificateShrinks(fingerprint(INTEGRATOR))));
 }
 

@@ -83,11 +83,17 @@ impl App {
             None => walk.start(),
         };
         let (mut items, mut looks, mut next) = (Vec::new(), 0, None);
-        while items.len() < limit && looks < LOOKS_PER_PAGE {
-            let step = self.step(&sight, walk, at, limit - items.len())?;
+        'page: while looks < LOOKS_PER_PAGE {
+            // A full page goes on to what the next one begins with: it has one only for what its reader may read.
+            let step = self.step(&sight, walk, at, (limit - items.len()).max(1))?;
             looks += step.looks;
             for issued in &step.issued {
-                items.extend(self.certificate_info(reader, &sight, issued, now)?.filter(|item| fits(query, item)));
+                let item = self.certificate_info(reader, &sight, issued, now)?.filter(|item| fits(query, item));
+                if items.len() == limit && item.is_some() {
+                    next = Some(Cursor { index: issued.index(), ..at });
+                    break 'page;
+                }
+                items.extend(item);
             }
             next = step.next;
             match step.next {

@@ -19,15 +19,36 @@ use super::answers::{Depth, Query};
 use super::hosted::Hosted;
 use super::problem::Code;
 use super::read::only;
-use super::{App, AppError, Reader, random};
+use super::{App, AppError, Asker, Reader, random};
 use crate::api::{Challenge, ChallengeAnswer, Proven};
+use crate::shares::Shares;
 
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 24;
 
-/// The challenges that wait for their answer.
+/// Budgets of those who ask: 32 KiB.
+const ASKERS: usize = 4_096;
+
+/// The challenges that wait for their answer, and how many each asker may have made: nobody uses up what all have.
+pub(crate) struct Challenges {
+    waiting: Mutex<Table>,
+    shares: Shares,
+}
+
+impl Default for Challenges {
+    fn default() -> Self {
+        let earned_in = 60_000 / limits::CHALLENGES_PER_ASKER;
+        let shares = Shares::new(ASKERS, limits::CHALLENGES_PER_ASKER_AT_ONCE, earned_in);
+        Self { waiting: Mutex::default(), shares }
+    }
+}
+
+/// Challenges by their nonces, those of strangers apart.
 #[derive(Debug, Default)]
-pub(crate) struct Challenges(Mutex<HashMap<String, Waiting>>);
+struct Table {
+    known: HashMap<String, Waiting>,
+    strangers: HashMap<String, Waiting>,
+}
 
 #[derive(Debug)]
 struct Waiting {
@@ -35,30 +56,48 @@ struct Waiting {
     expires: Timestamp,
 }
 
-impl Challenges {
-    fn add(&self, nonce: String, waiting: Waiting, now: Timestamp) -> Result<(), AppError> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= limits::CHALLENGES_WAITING {
-            all.retain(|_, waiting| waiting.expires > now);
-        }
-        if all.len() >= limits::CHALLENGES_WAITING {
-            let detail = format!("{} challenges wait for their answer, no more are made", all.len());
-            return Err(AppError::new(Code::Busy, detail));
-        }
-        all.insert(nonce, waiting);
-        Ok(())
+impl Table {
+    /// Whether there is room for one more. Strangers leave half of the places to whoever this node knows.
+    fn has_room(&self, is_stranger: bool) -> bool {
+        let is_half_taken = self.strangers.len() >= limits::CHALLENGES_WAITING / 2;
+        self.len() < limits::CHALLENGES_WAITING && !(is_stranger && is_half_taken)
     }
 
+    fn len(&self) -> usize {
+        self.known.len() + self.strangers.len()
+    }
+
+    fn add(&mut self, is_stranger: bool, nonce: String, waiting: Waiting, now: Timestamp) -> Result<(), AppError> {
+        if !self.has_room(is_stranger) {
+            self.known.retain(|_, waiting| waiting.expires > now);
+            self.strangers.retain(|_, waiting| waiting.expires > now);
+        }
+        if !self.has_room(is_stranger) {
+            let whom = if is_stranger { " for whoever is not known here" } else { "" };
+            let detail = format!("{} challenges wait for their answer, no more are made{whom}", self.len());
+            return Err(AppError::new(Code::Busy, detail));
+        }
+        let of_his_like = if is_stranger { &mut self.strangers } else { &mut self.known };
+        of_his_like.insert(nonce, waiting);
+        Ok(())
+    }
+}
+
+impl Challenges {
     /// A challenge for the holder of an identity's key; `message` says what he is to sign.
     pub(crate) fn make(
         &self,
+        asker: Asker,
         id: IdentityId,
         now: Timestamp,
         message: impl Fn(&IdentityId, &str) -> String,
     ) -> Result<Challenge, AppError> {
+        asker.take_share(&self.shares)?;
         let expires = now.plus_millis(limits::CHALLENGE_SECONDS * 1000);
         let nonce = URL_SAFE_NO_PAD.encode(random::<NONCE_BYTES>()?);
-        self.add(nonce.clone(), Waiting { id, expires }, now)?;
+        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        all.add(asker.is_stranger(), nonce.clone(), Waiting { id, expires }, now)?;
+        drop(all);
         Ok(Challenge { message: message(&id, &nonce), id: id.to_string(), nonce, expires })
     }
 
@@ -72,7 +111,8 @@ impl Challenges {
 
     /// Takes a challenge out: whoever guesses wrongly needs a new one.
     fn take(&self, nonce: &str, now: Timestamp) -> Option<IdentityId> {
-        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(nonce)?;
+        let mut all = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = all.known.remove(nonce).or_else(|| all.strangers.remove(nonce))?;
         (waiting.expires > now).then_some(waiting.id)
     }
 }
@@ -81,8 +121,9 @@ impl App {
     /// A message for the holder of an identity's key to sign.
     ///
     /// # Errors
-    /// When nothing that the reader may read is known of the identity, it has no key, or too many challenges wait.
-    pub fn challenge(&self, reader: Reader, query: &Query) -> Result<Challenge, AppError> {
+    /// When nothing that the reader may read is known of the identity, it has no key, the asker has used up what he may, or
+    /// too many challenges wait.
+    pub fn challenge(&self, reader: Reader, asker: Asker, query: &Query) -> Result<Challenge, AppError> {
         let gathered = self
             .gather(query, &self.sources(self.all_hosted())?, (Depth::Store, self.clock().now()))?
             .unwrap_or_default();
@@ -91,7 +132,7 @@ impl App {
         if !matches!(id, IdentityId::Key(_)) {
             return Err(AppError::new(Code::NoKey, format!("{id} has no key that could sign")));
         }
-        self.0.challenges.make(id, self.clock().now(), |id, nonce| self.message(id, nonce))
+        self.0.challenges.make(asker, id, self.clock().now(), |id, nonce| self.message(id, nonce))
     }
 
     /// What is signed: it names the purpose and the node, so that no signature for something else, or for another node,
@@ -134,5 +175,49 @@ impl App {
         let bodies = entries.into_iter().filter_map(|entry| entry.content).map(|content| content.body);
         let mut keys = bodies.filter_map(|body| subject_key(&body));
         Ok(keys.find(|key| IdentityId::Key(key.fingerprint()) == *id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+    fn make(challenges: &Challenges, asker: Asker, now: Timestamp) -> Result<Challenge, Code> {
+        let id = IdentityId::Software([7; 32]);
+        challenges.make(asker, id, now, |_, nonce| nonce.to_owned()).map_err(|error| error.code())
+    }
+
+    #[test]
+    fn strangers_leave_half_of_the_places_to_whoever_is_known() {
+        let challenges = Challenges::default();
+        let half = limits::CHALLENGES_WAITING as u64 / 2;
+        let made = (0..half).map(|number| make(&challenges, Asker::Address(Some(number)), NOW).expect("their half"));
+        let made: Vec<Challenge> = made.collect();
+        let stranger = Asker::Address(Some(half));
+        assert_eq!(make(&challenges, stranger, NOW).map(drop), Err(Code::Busy));
+        for _ in 0..half {
+            make(&challenges, Asker::Own, NOW).expect("the other half");
+        }
+        assert_eq!(make(&challenges, Asker::Own, NOW).map(drop), Err(Code::Busy), "all are taken");
+        let nonce = &made.last().expect("some").nonce;
+        assert!(challenges.answered(nonce, NOW).is_ok());
+        assert_eq!(make(&challenges, stranger, NOW).map(drop), Ok(()), "one was answered");
+        let later = NOW.plus_millis(limits::CHALLENGE_SECONDS * 1000);
+        assert_eq!(make(&challenges, stranger, later).map(drop), Ok(()), "none waits for ever");
+    }
+
+    #[test]
+    fn one_stranger_does_not_use_up_what_all_have() {
+        let challenges = Challenges::default();
+        let (one, other) = (Asker::Address(Some(1)), Asker::Address(Some(2)));
+        let made = (0..limits::CHALLENGES_WAITING).take_while(|_| make(&challenges, one, NOW).is_ok()).count();
+        // Some are earned meanwhile.
+        let at_once = limits::CHALLENGES_PER_ASKER_AT_ONCE as usize;
+        assert!((at_once..2 * at_once).contains(&made), "{made}");
+        assert_eq!(make(&challenges, one, NOW).map(drop), Err(Code::TooManyRequests));
+        assert_eq!(make(&challenges, other, NOW).map(drop), Ok(()));
+        assert_eq!(make(&challenges, Asker::Own, NOW).map(drop), Ok(()));
     }
 }

@@ -34,19 +34,6 @@ impl Default for Enrolling {
     }
 }
 
-impl Enrolling {
-    /// Takes a request out of what somebody may leave; the operator is bound by nothing.
-    fn take(&self, asker: Asker) -> Result<(), AppError> {
-        if asker == Asker::Own {
-            return Ok(());
-        }
-        self.0.take(asker).map_err(|seconds| {
-            let detail = format!("too many requests from this address; there is room again in {seconds} s");
-            AppError::new(Code::TooManyRequests, detail)
-        })
-    }
-}
-
 impl App {
     /// Keeps a device's request. Asking again with the same key gives the request that is there, unless that was refused:
     /// what was wrong with it may have been put right.
@@ -55,7 +42,7 @@ impl App {
     /// When the asker has used up what he may, the domain has its home elsewhere, too many requests wait, too much is
     /// asked for, or the certificate does not prove possession of its key.
     pub fn enrol(&self, asker: Asker, domain: &DomainName, request: &EnrolmentRequest) -> Result<Enrolment, AppError> {
-        self.0.enrolling.take(asker)?;
+        asker.take_share(&self.0.enrolling.0)?;
         let hosted = self.home(domain)?;
         let json = bounded(request)?;
         let malformed = |detail: String| AppError::new(Code::MalformedRequest, detail);

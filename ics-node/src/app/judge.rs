@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ics_core::descriptor::{Descriptor, admit};
-use ics_core::domain::{Context, Domain, Erasable, Refusal};
+use ics_core::domain::{Context, Domain, Erasable, Nearing, Refusal};
+use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header, LeafData};
 use ics_core::log::source::Source;
@@ -18,7 +19,7 @@ use super::check::{Checked, What, unknown_signer};
 use super::entries::{Before, Entries, Line, Said, body_key, find_logged, restore};
 use super::problem::Code;
 use crate::api::Problem;
-use crate::store::{StoreError, WriteTx};
+use crate::store::{Part, StoreError, WriteTx};
 
 /// What the policy says of an entry.
 pub(crate) enum Judgement {
@@ -44,6 +45,8 @@ enum Change {
     Descriptor(Box<Descriptor>),
     /// The index of the entry that is erased, and what is left of it.
     Erase(u64, Remnant),
+    /// Nothing, but its signer can soon no longer block that thing.
+    Nears(Fingerprint, Nearing),
 }
 
 /// What a job of the writer keeps from one entry to the next.
@@ -138,7 +141,10 @@ fn judge_statement(
     let said = Said::before(entries, domain, &entry, &mut at_hand.line)?;
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
     Ok(match domain.check(&entry, &context, at_hand.decisions) {
-        Ok(_) => Judgement::Admitted(Admission { kind: statement_kind(statement), change: Change::Nothing }),
+        Ok(admitted) => {
+            let change = admitted.nears.map_or(Change::Nothing, |nears| Change::Nears(entry.signer(), nears));
+            Judgement::Admitted(Admission { kind: statement_kind(statement), change })
+        }
         Err(Refusal::Duplicate(index)) => Judgement::Present(index),
         Err(refusal) => Judgement::Refused(Problem::refused(&refusal)),
     })
@@ -376,11 +382,34 @@ impl Admission {
                 Arc::make_mut(domain).take_certification(index, &certification);
             }
             (Change::Erase(erased, remnant), Some(_)) => tx.erase(erased, remnant.to_bytes())?,
-            (Change::Nothing | Change::Certificate(_) | Change::Certification(_) | Change::Erase(..), _) => {}
+            // The owners of the domain can do something about it, and they are told at its home.
+            (Change::Nears(signer, nears), Some(_)) if tx.domain().part == Part::Home => {
+                warn_of_quota(tx, index, header.admitted_at, &signer, nears)?;
+            }
+            (Change::Nothing | Change::Nears(..), _)
+            | (Change::Certificate(_) | Change::Certification(_) | Change::Erase(..), None) => {}
         }
         grow(domain, index, header.admitted_at);
         Ok(())
     }
+}
+
+/// The alarm names no thing, because it is for all to read, and stands once for each signer; the node's log names the entry.
+fn warn_of_quota(
+    tx: &mut WriteTx<'_>,
+    index: u64,
+    at: Timestamp,
+    signer: &Fingerprint,
+    Nearing { made, quota }: Nearing,
+) -> Result<(), StoreError> {
+    let domain = tx.domain().name.clone();
+    tracing::warn!(%domain, index, %signer, made, quota, "a signer nears his quota for a thing that he blocks again and again");
+    let text = format!(
+        "the signer `{signer}` has nearly used up his quota of {quota} statements for a thing that he blocks again and \
+         again; then he can neither block it nor lift his blocks: raise `statements_per_signer_and_identity` in `limits` in \
+         a new version of the descriptor"
+    );
+    tx.alarm_once(at, "quota", &text)
 }
 
 /// The domain has one entry more, with effect or without.

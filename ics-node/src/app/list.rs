@@ -157,28 +157,22 @@ impl App {
     ) -> Result<Found, AppError> {
         let start = after.map_or(0, |after| after.saturating_add(1));
         let (indices, end) = self.search(sight, filter, start)?;
-        let mut records = Vec::new();
-        let mut seen = BTreeSet::new();
-        let (mut last, mut looked) = (None, 0);
+        let (mut records, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
         // About as many are read at once as may be given: most that is found is given.
         for indices in indices.chunks(limit.max(ENTRIES_AT_ONCE)) {
-            if records.len() == limit {
-                break;
-            }
             for entry in self.store().entries_at(sight.hosted.number, indices)? {
-                if records.len() == limit {
-                    break;
+                let statement = restore(&sight.domain, &entry)?.filter(|it| seen.insert(it.subject_id()));
+                let record = statement.map(|it| self.listed(reader, sight, filter, &it)).transpose()?.flatten();
+                // A full page has a next one only for what its reader may read: else its end told him of the rest.
+                if records.len() == limit && record.is_some() {
+                    return Ok(Found { records, next: entry.index.checked_sub(1), looked });
                 }
-                (last, looked) = (Some(entry.index), looked + 1);
-                let Some(statement) = restore(&sight.domain, &entry)? else { continue };
-                if seen.insert(statement.subject_id()) {
-                    records.extend(self.listed(reader, sight, filter, &statement)?);
-                }
+                records.extend(record);
+                looked += 1;
             }
         }
         // Where nothing was found, too, there may be more behind the place where the search broke off.
-        let next =
-            if indices.last().copied() == last { end.checked_sub(1).filter(|_| end < sight.seal.size) } else { last };
+        let next = end.checked_sub(1).filter(|_| end < sight.seal.size);
         Ok(Found { records, next, looked })
     }
 

@@ -133,7 +133,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     WithdrawsNothing "withdraws-nothing" 422 "the withdrawal names nothing" "";
     Groups "groups" 422 "too many groups are named for this identity" "put it into groups by what they select";
     AttributeValues "attribute-values" 422 "the identity has too many values of an attribute" "";
-    Quota "quota" 422 "the signer has used up his quota for this identity" "";
+    Quota "quota" 422 "the signer has used up his quota for this identity" "the domain's owners raise `statements_per_signer_and_identity` in `limits` in a new version of the descriptor";
     RecordFull "record-full" 422 "too much has been said about this identity" "";
     NotPermitted "not-permitted" 403 "the domain's access rules do not permit it" "";
     CertificateNotNamed "certificate-not-named" 403 "nobody has named the holder of the certificate" "an owner names him in the descriptor, or someone entitled grants him a role";

@@ -188,6 +188,9 @@ impl App {
         let (sights, silent) = self.sights(&hosted);
         for sight in &sights {
             ids.extend(self.identities(sight, &lookup)?);
+        }
+        // Only then, because a domain that gives no names may block what another one calls so.
+        for sight in &sights {
             for id in &ids {
                 let of_id = self.bodies(reader, sight, id)?;
                 shown.extend(Some(*id).filter(|_| !of_id.is_empty()));
@@ -264,27 +267,43 @@ impl App {
         let grantees = statements.iter().filter_map(|it| it.claims().grant.as_ref().map(|grant| grant.grantee));
         let signers: BTreeSet<Fingerprint> = statements.iter().map(Logged::signer).chain(grantees).collect();
         let mut indices: BTreeSet<u64> = statements.iter().map(Logged::index).collect();
-        indices.extend(self.entries_of_kind(sight.hosted, EntryKind::Descriptor)?.iter().map(|entry| entry.index));
+        indices.extend(sight.domain.descriptor_indices());
+        indices.extend(self.not_known_yet(sight, EntryKind::Descriptor)?.iter().map(|entry| entry.index));
         indices.extend(self.certificates_of(sight, &signers)?);
         Ok(indices.into_iter().filter(|index| *index < sight.seal.size).collect())
     }
 
-    /// Every version of the certificates of these signers: an old one may have made a statement that still counts.
+    /// Every state of the certificates of these signers: an old one may have made a statement that still counts. The domain
+    /// knows where they stand, so nothing is read of the certificates of others.
     pub(crate) fn certificates_of(
         &self,
         sight: &Sight<'_>,
         signers: &BTreeSet<Fingerprint>,
     ) -> Result<Vec<u64>, AppError> {
-        let entries = self.entries_of_kind(sight.hosted, EntryKind::Certificate)?;
+        let mut indices: Vec<u64> = signers.iter().flat_map(|it| sight.domain.certificate_states(it)).collect();
         let holder = |entry: &StoredEntry| openpgp_key_of(&entry.content.as_ref()?.body);
         let of_signer = |entry: &StoredEntry| holder(entry).is_some_and(|holder| signers.contains(&holder));
-        Ok(entries.iter().filter(|entry| of_signer(entry)).map(|entry| entry.index).collect())
+        let new = self.not_known_yet(sight, EntryKind::Certificate)?;
+        indices.extend(new.iter().filter(|entry| of_signer(entry)).map(|entry| entry.index));
+        Ok(indices)
+    }
+
+    /// The entries of a kind that can be read, and of which the domain says nothing yet: it is published a moment later.
+    fn not_known_yet(&self, sight: &Sight<'_>, kind: EntryKind) -> Result<Vec<StoredEntry>, AppError> {
+        if sight.is_whole() {
+            return Ok(Vec::new());
+        }
+        self.entries_of_kind_from(sight.hosted, kind, sight.domain.size())
     }
 
     /// All entries of a kind that have effect, in log order.
     pub(crate) fn entries_of_kind(&self, hosted: &Hosted, kind: EntryKind) -> Result<Vec<StoredEntry>, AppError> {
+        self.entries_of_kind_from(hosted, kind, 0)
+    }
+
+    fn entries_of_kind_from(&self, hosted: &Hosted, kind: EntryKind, first: u64) -> Result<Vec<StoredEntry>, AppError> {
         let mut found = Vec::new();
-        let mut from = Some(0);
+        let mut from = Some(first);
         let size = self.store().head(hosted.number)?.size;
         while let Some(start) = from {
             let page = self.store().positions(hosted.number, &[kind_key(kind)], start..size, limits::PAGE_ITEMS)?;

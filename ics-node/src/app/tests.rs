@@ -14,6 +14,7 @@ use ics_core::vocabulary::Act;
 
 use super::check::check_bodies;
 use super::memory::Asked;
+use super::read::Sight;
 use super::submit::{Incoming, append_all};
 use super::verdict::{Matter, word};
 use super::{App, Asker, Depth, Query, Reader};
@@ -203,4 +204,20 @@ async fn the_desk_is_read_page_by_page() {
     let greedy = app.enrol(Asker::Own, &maker.domain, &EnrolmentRequest { names, ..request.clone() });
     assert_eq!(greedy.expect_err("too many names").code().as_str(), "malformed-request");
     app.enrol(Asker::Own, &maker.domain, &request).expect("taken");
+}
+
+/// What can be proven is there a moment before the domain says it of itself: evidence of that moment lacks no certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_rests_on_certificates_that_the_domain_does_not_know_yet() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
+    let app = maker.open();
+    let hosted = app.hosted(&maker.domain).expect("here");
+    let founded = hosted.domain().expect("its descriptor is here");
+    maker.publish(&app, &pumps[0], "Pump", "0").await;
+    let sight = app.sight(&hosted).expect("can be read");
+    let resolved = app.resolve(&sight, &IdentityId::Key(pumps[0].fingerprint())).expect("can be read");
+    let (_, said) = resolved.expect("is known");
+    let early = Sight { domain: founded, ..sight };
+    assert!(!early.is_whole());
+    assert_eq!(app.rests_on(&early, said).expect("can be read"), [0, 1, 2]);
 }

@@ -103,8 +103,7 @@ impl Store {
     pub fn alarm_once(&self, domain: DomainNumber, at: Timestamp, kind: &str, text: &str) -> Result<(), StoreError> {
         let (kind, text) = (kind.to_owned(), text.to_owned());
         self.desk(move |log| {
-            let mut known = log.prepare_cached("SELECT 1 FROM alarm WHERE domain = ?1 AND kind = ?2 AND text = ?3")?;
-            if known.exists(params![domain.get(), kind, text])? {
+            if is_alarmed(log, domain, &kind, &text)? {
                 return Ok(());
             }
             insert_alarm(log, Some(domain), at, &kind, &text)
@@ -241,6 +240,12 @@ impl Store {
             }
         })
     }
+}
+
+/// Whether an alarm is among those that are kept.
+pub(crate) fn is_alarmed(log: &Connection, domain: DomainNumber, kind: &str, text: &str) -> Result<bool, StoreError> {
+    let mut known = log.prepare_cached("SELECT 1 FROM alarm WHERE domain = ?1 AND kind = ?2 AND text = ?3")?;
+    Ok(known.exists(params![domain.get(), kind, text])?)
 }
 
 pub(crate) fn insert_alarm(

@@ -6,6 +6,7 @@ use ics_core::log::Hash;
 use ics_core::time::Timestamp;
 use rusqlite::Connection;
 
+use super::desk::is_alarmed;
 use super::draft::{Draft, DraftAlarm};
 use super::error::StoreError;
 use super::index::{Index, Reading};
@@ -151,5 +152,17 @@ impl WriteTx<'_> {
     /// Raises an alarm, stored together with what the job adds.
     pub fn alarm(&mut self, at: Timestamp, kind: &str, text: &str) {
         self.draft.alarms.push(DraftAlarm { at, kind: kind.to_owned(), text: text.to_owned() });
+    }
+
+    /// The same, unless it is among those that are kept already.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn alarm_once(&mut self, at: Timestamp, kind: &str, text: &str) -> Result<(), StoreError> {
+        let is_raised = self.draft.alarms.iter().any(|alarm| alarm.kind == kind && alarm.text == text);
+        if !is_raised && !is_alarmed(self.log, self.domain().number, kind, text)? {
+            self.alarm(at, kind, text);
+        }
+        Ok(())
     }
 }

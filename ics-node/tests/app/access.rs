@@ -5,12 +5,14 @@ use std::sync::Arc;
 use ed25519_dalek::SigningKey;
 use ics_core::descriptor::Freshness;
 use ics_core::identity::{Fingerprint, Kind};
+use ics_core::limits;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::make::certify;
 use ics_core::statement::{Claims, Grant};
 use ics_core::trust::{TrustDocument, TrustPolicy};
 use ics_core::vocabulary::{Act, Attribute};
-use ics_node::app::{App, AppError, Depth, Extent, Query, Reader};
+use ics_node::api::{IdentityPage, ListQuery};
+use ics_node::app::{App, AppError, Asker, Depth, Extent, Query, Reader};
 use ics_node::config::{Direction, PeerConfig};
 use ics_node::tls::PeerKey;
 
@@ -145,7 +147,7 @@ fn told(app: &App, maker: &Party, reader: Reader, name: &str) -> Vec<(&'static s
         ("OpenPGP", app.record_openpgp(reader, &maker.domain, name, 4).map(drop)),
         ("OpenPGP of all domains", app.view_openpgp(reader, name, 4).map(drop)),
         ("evidence", app.evidence(reader, &maker.domain, name).map(drop)),
-        ("challenge", app.challenge(reader, &query).map(drop)),
+        ("challenge", app.challenge(reader, Asker::Own, &query).map(drop)),
     ]
 }
 
@@ -171,5 +173,41 @@ async fn a_name_fits_what_its_reader_may_read() {
     }
     for (door, told) in told(&app, &maker, Reader::Anonymous, "serial:SN-NONE") {
         assert_eq!(told.expect_err(door).code().as_str(), "unknown-identity", "{door}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_page_does_not_tell_of_what_is_hidden() {
+    let maker = Party::found_private("devices.acme.example", "resource has lot && resource.lot == \"OPEN\"");
+    let app = maker.open();
+    for (number, lot) in [(1, "OPEN"), (2, "OPEN"), (3, "HIDDEN")] {
+        introduce_as(&maker, &app, number, (&format!("serial:SN-{number}"), lot)).await;
+    }
+    let page = |reader, after| -> IdentityPage {
+        let query = ListQuery { after, limit: Some(2), ..ListQuery::default() };
+        app.list(reader, &maker.domain, &query).expect("a page")
+    };
+    let ends = |page: &IdentityPage| (page.items.len(), page.next.is_none());
+    assert_eq!(ends(&page(Reader::Anonymous, None)), (2, true), "there is nothing more for him");
+    assert_eq!(ends(&page(Reader::Operator, None)), (2, false));
+
+    introduce_as(&maker, &app, 4, ("serial:SN-4", "OPEN")).await;
+    let first = page(Reader::Anonymous, None);
+    assert_eq!(ends(&first), (2, false));
+    let second = page(Reader::Anonymous, first.next);
+    assert_eq!((ends(&second), second.items[0].id.clone()), ((1, true), device(4).fingerprint().to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_stranger_does_not_use_up_all_challenges() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let query = Query::parse("serial:SN-L1").expect("a name");
+    let ask = |asker| app.challenge(Reader::Anonymous, asker, &query).map(drop).map_err(|error| error.code().as_str());
+    let refused = (0..limits::CHALLENGES_WAITING).find_map(|_| ask(Asker::Address(Some(1))).err());
+    assert_eq!(refused, Some("too-many-requests"));
+    for other in [Asker::Address(Some(2)), Asker::Key(node_key("gateway.example").pin()), Asker::Own] {
+        assert_eq!(ask(other), Ok(()), "{other:?}");
     }
 }

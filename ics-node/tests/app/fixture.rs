@@ -85,7 +85,8 @@ impl Party {
         })
     }
 
-    fn found_with(domain: &str, change: impl FnOnce(&mut Descriptor)) -> Self {
+    /// A party whose first descriptor is the template's with a change.
+    pub(crate) fn found_with(domain: &str, change: impl FnOnce(&mut Descriptor)) -> Self {
         let at = Timestamp::from_seconds(CREATED);
         let (owner, signer) = (signer(domain, 1), signer(domain, 2));
         let node = SigningKey::from_bytes(&[domain.len() as u8; 32]);
@@ -156,6 +157,12 @@ impl Party {
             assert_eq!(app.found(&self.descriptor).expect("founded"), self.domain);
             app
         })
+    }
+
+    /// Founds the party's domain at the node of another one, whose domain has a name as long: its node has the same key.
+    pub(crate) fn found_at(&self, app: &App) {
+        let founded = tokio::task::block_in_place(|| app.found(&self.descriptor));
+        assert_eq!(founded.expect("founded"), self.domain);
     }
 
     pub(crate) fn introduce(&self, app: &App, key: &PublicKey, user_id: &str, lot: &str) -> Vec<u8> {

@@ -12,10 +12,13 @@ mod recovery;
 
 use fixture::{Party, device, devices, status_of};
 use ics_core::evidence;
-use ics_core::identity::Kind;
+use ics_core::identity::{Fingerprint, Kind};
 use ics_core::log::merkle::{Tree, leaf_hash};
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::make::certify;
-use ics_core::statement::{Claims, Group, Subject};
+use ics_core::statement::{Claims, Grant, Group, Subject, body};
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::api::{ListQuery, SubmissionResult};
 use ics_node::app::Reader;
@@ -257,4 +260,96 @@ async fn what_is_hidden_looks_absent_and_the_log_still_proves_itself() {
         tree.push(leaf_hash(&leaf));
     }
     assert_eq!(tree.root().to_string(), app.domain(&maker.domain).expect("domain").root);
+}
+
+/// A domain may speak of things that it does not name, and come before the one that does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_view_by_a_name_has_what_is_said_by_domains_that_do_not_give_it() {
+    let (maker, watch) = (Party::found("devices.acme.example"), Party::found("approvals.ac.example"));
+    let app = maker.open();
+    watch.found_at(&app);
+    let key = device(1);
+    maker.publish(&app, &key, "urn:dev:os:32473-1", "L1").await;
+    let stolen = Claims { status: Some(word("stolen")), ..claims(&watch, Act::Status) };
+    let (now, user_id) = (app.clock().now(), "urn:dev:os:32473-1");
+    let body = certify(&watch.signer, &key, user_id, None, Kind::Device, &stolen, true, now, &SALT).expect("made");
+    watch.submit_one(&app, body).await.expect("admitted");
+    let view = |query: &str| app.view_openpgp(Reader::Anonymous, query, 4).expect("a view");
+    let by_id = view(&key.fingerprint().to_string());
+    assert_eq!(ics_core::statement::split(&by_id).expect("legal").bodies.len(), 2, "the introduction and the block");
+    assert_eq!(view("serial:SN-L1"), by_id);
+}
+
+/// A party's certificate with one more self-signature.
+fn extended(party: &Party) -> Vec<u8> {
+    // 2026-01-02: a day after the first.
+    let at = Timestamp::from_seconds(1_767_312_000);
+    let other = Certificate::make(&party.signer, party.domain.as_str(), at, &SALT).expect("a certificate");
+    // Key and User ID are the same bytes; behind them stands the self-signature.
+    let common = party.certificate.iter().zip(&other).take_while(|(a, b)| a == b).count();
+    let mut both = (0..common).rev().map(|start| [&party.certificate[..], &other[start..]].concat());
+    both.find(|both| Certificate::parse(both).is_ok()).expect("a boundary")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_has_all_states_of_the_certificates_that_it_rests_on_and_no_others() {
+    let (maker, buyer) = (Party::found("devices.acme.example"), Party::found("buyer.example"));
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let grantee: Fingerprint = buyer.signer.public_key().fingerprint();
+    let grant = Claims { grant: Some(Grant { grantee, role: word("owner") }), ..claims(&maker, Act::Grant) };
+    let (now, user_id) = (app.clock().now(), "urn:dev:os:32473-2");
+    let grant = certify(&maker.signer, &device(2), user_id, None, Kind::Device, &grant, false, now, &SALT);
+    let bodies = vec![
+        extended(&maker),
+        maker.introduce(&app, &device(2), user_id, "L2"),
+        grant.expect("made"),
+        buyer.certificate.clone(),
+    ];
+    let results = app.submit(&maker.domain, bodies).await.expect("batch").results;
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+    let rests_on_these = |app: &ics_node::app::App| {
+        for (query, expected) in [("serial:SN-L1", &[0, 1, 2, 3][..]), ("serial:SN-L2", &[0, 1, 3, 4, 5, 6])] {
+            let pack = app.evidence(Reader::Anonymous, &maker.domain, query).expect("evidence");
+            let indices: Vec<u64> = pack.entries.iter().map(|entry| entry.receipt.index).collect();
+            assert_eq!(indices, expected, "{query}");
+            evidence::verify(&pack, None, app.clock().now()).expect("verifies offline");
+        }
+    };
+    rests_on_these(&app);
+    drop(app);
+    rests_on_these(&maker.open());
+}
+
+/// Whoever blocks a thing and takes it back again and again comes to the end of his quota, and then could not block it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_warns_before_a_signer_can_block_a_thing_no_more() {
+    const QUOTA: usize = 40;
+    let maker = Party::found_with("devices.acme.example", |descriptor| {
+        descriptor.limits.statements_per_signer_and_identity = Some(QUOTA);
+    });
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let say = |claims: Claims, revokes| {
+        let (now, user_id) = (app.clock().now(), "urn:dev:os:32473-1");
+        certify(&maker.signer, &device(1), user_id, None, Kind::Device, &claims, revokes, now, &SALT).expect("made")
+    };
+    let mut bodies = Vec::new();
+    for number in 0..QUOTA / 2 {
+        let (status, reason) = (Some(word("suspended")), Some(number.to_string()));
+        let block = say(Claims { status, reason, ..claims(&maker, Act::Status) }, true);
+        let supersedes = vec![body::parse(&block).expect("a statement").id()];
+        bodies.extend([block, say(Claims { supersedes, ..claims(&maker, Act::Withdrawal) }, false)]);
+    }
+    let mut results = app.submit(&maker.domain, bodies).await.expect("batch").results;
+    let last = results.pop().expect("a result");
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+    let SubmissionResult::Problem(problem) = last else { panic!("one more than the quota: {last:?}") };
+    assert_eq!(problem.code(), "quota");
+    assert!(problem.hint.is_some_and(|hint| hint.contains("statements_per_signer_and_identity")));
+    let alarms = app.domain(&maker.domain).expect("domain").alarms;
+    let [alarm] = alarms.as_slice() else { panic!("one warning: {alarms:?}") };
+    assert_eq!(alarm.kind, "quota");
+    let (signer, thing) = (maker.signer.public_key().fingerprint(), device(1).fingerprint());
+    assert!(alarm.text.contains(&signer.to_string()) && !alarm.text.contains(&thing.to_string()), "{}", alarm.text);
 }

@@ -16,7 +16,7 @@ use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
 use ics_core::statement::{Claims, make};
 use ics_core::vocabulary::Act;
 use ics_node::api::{AcmeCredential, ChallengeAnswer};
-use ics_node::app::AcmeSetup;
+use ics_node::app::{AcmeSetup, Asker};
 use ics_node::config::{AcmeConfig, TlsConfig};
 use ics_node::http::{self, Settings};
 use ics_sync::wire::Base64;
@@ -256,7 +256,8 @@ fn serve(tls: &TlsConfig, devices: usize) -> Outcome {
 
 fn credential(world: &World) -> Result<AcmeCredential, Error> {
     let maker = maker();
-    let challenge = world.app.acme_credential_challenge(&domain(), &maker.public_key().fingerprint().to_string())?;
+    let id = maker.public_key().fingerprint().to_string();
+    let challenge = world.app.acme_credential_challenge(Asker::Own, &domain(), &id)?;
     let signature = possession::sign(&maker, challenge.message.as_bytes(), CREATED, &[5; 32])?;
     let answer = ChallengeAnswer { nonce: challenge.nonce, signature: Base64(signature) };
     Ok(world.app.acme_credential(&domain(), &answer)?)

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use ics_core::time::Timestamp;
 use ics_node::api::AcmeCredential;
+use ics_node::app::Asker;
 use ics_node::keys::{Algorithm, KeyStore, KeyVersion, PASSPHRASE_FILE, Passphrase};
 use serde_json::json;
 
@@ -229,7 +230,7 @@ fn credentials_are_for_signers_and_things_and_serve_once() {
     thing.order(&[URN]).is(201);
     let stranger = crate::world::signer(99);
     let id = ics_core::openpgp::signer::Signer::public_key(&stranger).fingerprint().to_string();
-    assert!(server.world.app.acme_credential_challenge(&DOMAIN.parse().expect("a domain"), &id).is_err());
+    assert!(server.world.app.acme_credential_challenge(Asker::Own, &DOMAIN.parse().expect("a domain"), &id).is_err());
 }
 
 #[test]

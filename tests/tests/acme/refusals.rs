@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use ics_core::descriptor::Compromise;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer;
+use ics_node::app::Asker;
 use ics_node::config::AcmeConfig;
 use serde_json::{Value, json};
 
@@ -240,7 +241,7 @@ fn a_signer_whose_key_is_declared_compromised_asks_for_nothing() {
     let binding = stranger.binding(&waiting.kid, &waiting.hmac_key, &stranger.url("new-account"));
     stranger.register(&json!({"externalAccountBinding": binding})).fails(403, "unauthorized");
     let id = helper.public_key().fingerprint().to_string();
-    let refused = server.world.app.acme_credential_challenge(&domain(), &id).expect_err("no binding");
+    let refused = server.world.app.acme_credential_challenge(Asker::Own, &domain(), &id).expect_err("no binding");
     assert!(refused.to_string().contains("is declared compromised"), "{refused}");
     assert_eq!(server.world.size(), size + 1, "nothing but the descriptor is stored");
 }

@@ -8,7 +8,7 @@ use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::vocabulary::Act;
-use ics_node::app::{CertifyFault, Reader, Requester, Revoker};
+use ics_node::app::{Asker, CertifyFault, Reader, Requester, Revoker};
 use ics_node::x509::{Reason, SerialNumber, Shown};
 
 use crate::client::{Client, first_der};
@@ -103,7 +103,7 @@ fn a_key_that_was_given_up_speaks_for_nobody() {
     device.finalize(&order, &fresh).fails(403, "unauthorized");
     Client::new(&server, 7).register(&serde_json::json!({})).fails(403, "unauthorized");
     device.post_as_key("revoke-cert", &payload(&certificate)).fails(400, "alreadyRevoked");
-    let asked = server.world.app.acme_credential_challenge(&domain(), &id(7).to_string());
+    let asked = server.world.app.acme_credential_challenge(Asker::Own, &domain(), &id(7).to_string());
     assert!(asked.expect_err("no binding").to_string().contains("given up as compromised"));
     assert_eq!(server.world.size(), size, "nothing is stored");
     other.certificate(&[URN], &fresh);

@@ -90,6 +90,8 @@ async fn pages_lead_to_the_end_in_either_order() {
         }
         assert_eq!(found, expected, "{query}");
     }
+    let full = node.get(&format!("/v1/domains/{DOMAIN}/certificates?state=good&limit=2")).await;
+    assert_eq!((serials(&full), full.json()["next"].as_str()), (vec![1, 2], None), "there is no other good one");
 }
 
 #[tokio::test]

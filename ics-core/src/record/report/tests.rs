@@ -163,6 +163,7 @@ fn each_statement_says_why_it_stands_or_does_not() {
         next.roles.insert(word("maintainer"), crate::descriptor::RoleSpec::default());
     });
     let (used, stolen) = (status(1, KEEPER, "maintainer", "in-use"), status(1, KEEPER, "maintainer", "stolen"));
+    let passed_on = grant(1, KEEPER, "maintainer", HEIR, "maintainer");
     for (domain, draft, expected) in [
         (&domain(), used.clone(), "it stands"),
         (&domain(), stolen.clone(), "it stands"),
@@ -171,6 +172,12 @@ fn each_statement_says_why_it_stands_or_does_not() {
         (&domain(), used.clone().refused(), "the policy did not admit it"),
         (&dismissed, used, "its signer no longer has the role in which he spoke"),
         (&dismissed, stolen, "it stands until lifted, though its signer no longer has the role"),
+        (&domain(), passed_on.clone(), "it stands"),
+        (
+            &dismissed,
+            passed_on,
+            "it stands until taken back, though its giver no longer has the role in which he gave it",
+        ),
     ] {
         assert_eq!(because(domain, draft), expected);
     }

@@ -15,7 +15,7 @@ use crate::acme::problem::Problem;
 use crate::acme::urls::Resource;
 use crate::api::{AcmeCredential, Challenge, ChallengeAnswer};
 use crate::app::problem::Code;
-use crate::app::{App, AppError, random};
+use crate::app::{App, AppError, Asker, random};
 use crate::store::Credential;
 use crate::x509::sha256;
 
@@ -26,14 +26,20 @@ impl App {
     /// A message for a signer or a thing to sign, who wants a credential.
     ///
     /// # Errors
-    /// When nobody here has this key, or no certificates are issued here.
-    pub fn acme_credential_challenge(&self, domain: &DomainName, id: &str) -> Result<Challenge, AppError> {
+    /// When nobody here has this key, no certificates are issued here, the asker has used up what he may, or too many
+    /// challenges wait.
+    pub fn acme_credential_challenge(
+        &self,
+        asker: Asker,
+        domain: &DomainName,
+        id: &str,
+    ) -> Result<Challenge, AppError> {
         self.acme(domain).map_err(told)?;
         let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
         self.acme_holder(domain, &id)?;
         let acme = self.acme_server().map_err(told)?;
-        acme.challenges
-            .make(IdentityId::Key(id), self.clock().now(), |id, nonce| self.credential_message(domain, id, nonce))
+        let message = |id: &IdentityId, nonce: &str| self.credential_message(domain, id, nonce);
+        acme.challenges.make(asker, IdentityId::Key(id), self.clock().now(), message)
     }
 
     /// A credential for whoever has signed that message.

@@ -21,7 +21,8 @@ use tokio::sync::{Mutex as Place, MutexGuard};
 
 use super::Need;
 use super::watched::Watchers;
-use crate::app::{App, Reader};
+use crate::app::problem::Code;
+use crate::app::{App, AppError, Reader};
 use crate::config::PeerName;
 use crate::shares::{Shares, network};
 use crate::tls::KeyPin;
@@ -54,6 +55,23 @@ impl Asker {
             Self::Own | Self::Key(_) => pace.wait(now),
             Self::Address(_) => pace.wait_for_half(now),
         }
+    }
+
+    /// Whether this node does not know him.
+    pub(in crate::app) const fn is_stranger(self) -> bool {
+        matches!(self, Self::Address(_))
+    }
+
+    /// Takes a request out of what each may ask; the node's own are bound by nothing.
+    pub(in crate::app) fn take_share(self, shares: &Shares) -> Result<(), AppError> {
+        if self == Self::Own {
+            return Ok(());
+        }
+        shares.take(self).map_err(|seconds| {
+            let whence = if self.is_stranger() { "from this address" } else { "under this key" };
+            let detail = format!("too many requests {whence}; there is room again in {seconds} s");
+            AppError::new(Code::TooManyRequests, detail)
+        })
     }
 }
 

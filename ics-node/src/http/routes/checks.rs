@@ -222,10 +222,11 @@ pub(super) async fn case(
 pub(super) async fn challenge(
     face: Data<Face>,
     reader: Reading,
+    asking: Asking,
     asked: Json<ChallengeRequest>,
 ) -> Result<HttpResponse, Failure> {
     let query = app::Query::parse(&asked.0.id)?;
-    face.json(move |app| app.challenge(reader.0, &query)).await
+    face.json(move |app| app.challenge(reader.0, asking.0, &query)).await
 }
 
 pub(super) async fn prove(face: Data<Face>, answer: Json<ChallengeAnswer>) -> Result<HttpResponse, Failure> {

@@ -5,18 +5,21 @@ use actix_web::http::header;
 use actix_web::web::Data;
 
 use crate::api::{ChallengeAnswer, ChallengeRequest};
+use crate::app::App;
 use crate::http::answer;
 use crate::http::body::Json;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
-use crate::http::request::Domain;
+use crate::http::request::{Asking, Domain};
 
 pub(super) async fn challenge(
     face: Data<Face>,
     domain: Domain,
+    asking: Asking,
     request: Json<ChallengeRequest>,
 ) -> Result<HttpResponse, Failure> {
-    let challenge = face.blocking(move |app| app.acme_credential_challenge(&domain.0, &request.0.id)).await?;
+    let make = move |app: &App| app.acme_credential_challenge(asking.0, &domain.0, &request.0.id);
+    let challenge = face.blocking(make).await?;
     Ok(uncached(answer::json(&challenge)))
 }
 
