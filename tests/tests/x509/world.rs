@@ -1,7 +1,7 @@
 //! A manufacturer's domain that issues certificates: a root, an issuing authority below it, and one device.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -235,6 +235,11 @@ impl World {
     /// Entries of the log.
     pub(crate) fn size(&self) -> u64 {
         self.app.domain(&domain()).expect("is here").info.size
+    }
+
+    /// The file of its log.
+    pub(crate) fn database(&self) -> PathBuf {
+        self._directory.path().join("ics.db")
     }
 
     /// The same node with other keys in the place of the issuer's.
