@@ -163,11 +163,15 @@ impl App {
     /// # Errors
     /// When the request, the record, the descriptor or the issuer do not allow it; nothing is stored then.
     pub fn certify(&self, application: &Application<'_>, csr: &[u8]) -> Result<Issued, CertifyError> {
-        let csr = Csr::parse(csr)?;
+        self.certify_request(application, &Csr::parse(csr)?)
+    }
+
+    /// The same for a request that was read.
+    pub(super) fn certify_request(&self, application: &Application<'_>, csr: &Csr) -> Result<Issued, CertifyError> {
         let hosted = self.hosted(application.domain)?;
         let issuing = self.issuing(&hosted)?;
         let known = self.known_of(&issuing, &application.identity)?;
-        let Unlogged { for_log, issued } = self.sign_known(&issuing, application, &known, &csr)?;
+        let Unlogged { for_log, issued } = self.sign_known(&issuing, application, &known, csr)?;
         let outcomes = self.append(&for_log.home, for_log.statement)?;
         Ok(issued.at(application.domain, index_of(outcomes)?))
     }

@@ -200,15 +200,22 @@ impl World {
     }
 
     /// That statement.
-    pub(crate) fn issued(
+    pub(crate) fn issued(&self, seed: u8, number: u16, period: (Timestamp, Timestamp), profile: &str) -> Vec<u8> {
+        self.issued_for(&[0xab; 32], seed, number, period, profile)
+    }
+
+    /// The same of a key with this digest.
+    pub(crate) fn issued_for(
         &self,
+        spki: &[u8; 32],
         seed: u8,
         number: u16,
         (from, until): (Timestamp, Timestamp),
         profile: &str,
     ) -> Vec<u8> {
         let mut claims = Claims::new(Act::Issued, role("issuer"), domain());
-        let names = [format!("serial:{}", claimed(seed, number)), format!("spki:{}", "ab".repeat(32))];
+        let spki = data_encoding::HEXLOWER.encode(spki);
+        let names = [format!("serial:{}", claimed(seed, number)), format!("spki:{spki}")];
         let names = names.into_iter().chain([format!("cert:{}", format!("{number:04x}").repeat(16))]);
         claims.names = names.map(|name| name.parse().expect("a name")).collect();
         (claims.from, claims.until, claims.reason) = (Some(from), Some(until), Some(profile.to_owned()));

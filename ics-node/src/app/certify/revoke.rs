@@ -1,9 +1,12 @@
 //! Taking certificates back: by whom, and for which reasons.
 
+use std::collections::BTreeSet;
+
 use ics_core::descriptor::CertificateProfile;
+use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::name::Name;
-use ics_core::record::{Posting, Record};
+use ics_core::record::{Logged, Posting, Record};
 use ics_core::statement::Claims;
 use ics_core::vocabulary::{Act, DomainName};
 
@@ -58,9 +61,13 @@ impl App {
         let sight = self.sight(&hosted)?;
         let posting = Posting::Name(Name::Spki(spki));
         let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
-        for issued in naming.iter().filter(|it| it.claims().act == Act::Issued && !it.is_refused()) {
-            let known = self.resolve(&sight, &issued.subject_id())?;
-            if known.is_some_and(|(record, _)| is_key_compromised(&record, issued.index())) {
+        let issued = naming.iter().filter(|it| it.claims().act == Act::Issued && !it.is_refused());
+        let holders: BTreeSet<IdentityId> = issued.clone().map(Logged::subject_id).collect();
+        // Each record is read once, however many certificates of the key its thing has had.
+        for holder in holders {
+            let Some((record, _)) = self.resolve_again(&sight, &holder, &naming)? else { continue };
+            let mut its = issued.clone().filter(|it| it.subject_id() == holder);
+            if its.any(|it| is_key_compromised(&record, it.index())) {
                 return Ok(true);
             }
         }
