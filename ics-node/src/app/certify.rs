@@ -15,6 +15,8 @@
 //!   no race gets past that.
 //! - A certificate is revoked by what the log says: a status that blocks the thing, or a withdrawal of its `issued`
 //!   statement ([`App::revoke_certificate`]) whose `reason` is a name of RFC 5280 (`keyCompromise`). Nothing else is kept.
+//!   The withdrawal is signed by the key that has issued the certificate, be it the issuer's still or a former one's: the
+//!   log takes it from nobody else.
 //! - Who answers OCSP speaks for the issuer: such a certificate is the operator's to ask for, or that of a signer in a role
 //!   that the profile names, and nothing gets it for itself.
 //! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again, and all that
@@ -27,6 +29,7 @@
 //! - [`CertifyError::fault`] says whose fault it is, so that each face can say it in its protocol's words.
 
 mod error;
+mod log;
 mod revoke;
 
 use std::collections::BTreeSet;
@@ -37,21 +40,18 @@ use ics_core::domain::Domain;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::name::{Lookup, Name};
-use ics_core::openpgp::key::PublicKey;
-use ics_core::openpgp::possession::subject_key;
 use ics_core::openpgp::signer::Signer;
 use ics_core::record::{Logged, Posting, Record};
-use ics_core::statement::{Claims, Draft, DraftSubject, Subject};
+use ics_core::statement::Claims;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, CertificateUse, DomainName, Effect, ProfileName, Requirement, Role};
 
 pub use self::error::{CertifyError, CertifyFault};
+use self::log::{ForLog, index_of};
 pub use self::revoke::Revoker;
-use super::check::check_bodies;
 use super::entries::find_logged;
 use super::hosted::Hosted;
 use super::read::Sight;
-use super::submit::{Incoming, Outcome};
 use super::{App, AppError, random};
 use crate::store::Part;
 use crate::x509::{
@@ -135,12 +135,6 @@ pub(super) struct Unlogged {
     issued: Issued,
 }
 
-/// A statement of an issuer that nobody has seen, and the certificates before it that the log needs.
-struct ForLog {
-    home: Arc<Hosted>,
-    statement: Vec<Incoming>,
-}
-
 /// What a record allows, before there is a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permitted {
@@ -208,9 +202,9 @@ impl App {
             // The last second belongs to it.
             until: not_after.map(|at| at.plus_millis(1000)),
             reason: Some(application.profile.to_string()),
-            ..issuing.claims(Act::Issued)?
+            ..claims_of(application.domain, Act::Issued)?
         };
-        let for_log = self.statement(issuing, about, claims)?;
+        let for_log = self.statement(&issuing.sight, &issuing.key, about, claims)?;
         let chain = issuing.authority.chain.clone();
         let issued = Issued { certificate, chain, serial, names, not_before, not_after, index: 0 };
         Ok(Unlogged { for_log, issued })
@@ -266,15 +260,22 @@ impl App {
         self.named(domain, &BTreeSet::from([Name::Spki(spki)]))
     }
 
-    /// The domain's issuer, if it issues here.
-    pub(super) fn issuing<'a>(&'a self, hosted: &'a Hosted) -> Result<Issuing<'a>, CertifyError> {
-        let missing = |reason: String| CertifyError::NoIssuer { domain: hosted.name.clone(), reason };
+    /// A domain whose certificates are issued here, and by which rules.
+    fn issues_here<'a>(&'a self, hosted: &'a Hosted) -> Result<(Sight<'a>, Certificates), CertifyError> {
+        let missing = |reason: &str| CertifyError::NoIssuer { domain: hosted.name.clone(), reason: reason.to_owned() };
         if hosted.part != Part::Home {
-            return Err(missing("its home is another node".to_owned()));
+            return Err(missing("its home is another node"));
         }
         let sight = self.sight(hosted)?;
         let rules = sight.domain.descriptor().certificates.clone();
-        let rules = rules.ok_or_else(|| missing("its descriptor says nothing of certificates".to_owned()))?;
+        let rules = rules.ok_or_else(|| missing("its descriptor says nothing of certificates"))?;
+        Ok((sight, rules))
+    }
+
+    /// The domain's issuer, if it issues here.
+    pub(super) fn issuing<'a>(&'a self, hosted: &'a Hosted) -> Result<Issuing<'a>, CertifyError> {
+        let missing = |reason: String| CertifyError::NoIssuer { domain: hosted.name.clone(), reason };
+        let (sight, rules) = self.issues_here(hosted)?;
         let first = rules.issuers.first().ok_or_else(|| missing("its descriptor names no issuer".to_owned()))?;
         let authority = self.authority(first).map_err(|error: AuthorityError| missing(error.to_string()))?;
         let key = self.issuer_key(&authority).ok_or_else(|| {
@@ -331,46 +332,6 @@ impl App {
         Ok(())
     }
 
-    /// Appends a statement of an issuer; where it stands. No thread waits meanwhile.
-    async fn log(&self, ForLog { home, statement }: ForLog) -> Result<u64, CertifyError> {
-        index_of(self.append_in_turns(&home, statement).await?)
-    }
-
-    /// A statement of the issuer about a thing, for the log; before the first one, his certificate.
-    fn statement(&self, issuing: &Issuing<'_>, about: &[Logged], claims: Claims) -> Result<ForLog, CertifyError> {
-        let (key, introduction) = self.key_and_introduction(issuing, about)?;
-        let Subject::Key { kind, user_id, .. } = introduction.subject().clone() else {
-            return Err(CertifyError::Record("it has no key".to_owned()));
-        };
-        let key = Box::new(key);
-        let subject = DraftSubject::Key { key, kind, user_id, self_signature: None, revokes: false };
-        let now = self.clock().now();
-        let failed = |error: String| CertifyError::App(AppError::Internal(error));
-        let body = Draft { subject, claims }.sign(&*issuing.key.signer, now, &random()?);
-        let body = body.map_err(|error| failed(format!("the issuer's statement: {error}")))?;
-        let known = issuing.sight.domain.signer(&issuing.key.signer.public_key().fingerprint()).is_ok();
-        let certificate = (!known).then(|| issuing.key.certificate.to_vec());
-        let bodies = certificate.into_iter().chain([body]).map(|body| (body, now)).collect();
-        let checked = check_bodies(issuing.hosted.domain().as_deref(), bodies, random()?);
-        let incoming = checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? }));
-        let statement = incoming.collect::<Result<_, AppError>>()?;
-        Ok(ForLog { home: self.hosted(&issuing.hosted.name)?, statement })
-    }
-
-    /// The thing's key and the statement that introduces it.
-    fn key_and_introduction(
-        &self,
-        issuing: &Issuing<'_>,
-        about: &[Logged],
-    ) -> Result<(PublicKey, Logged), CertifyError> {
-        let none = || CertifyError::Record("nobody introduces it".to_owned());
-        let introduces = |it: &&Logged| it.claims().act == Act::Identity && !it.is_refused();
-        let introduction = about.iter().find(introduces).ok_or_else(none)?.clone();
-        let entry = self.store().entry(issuing.hosted.number, introduction.index()).map_err(AppError::from)?;
-        let key = entry.content.and_then(|content| subject_key(&content.body)).ok_or_else(none)?;
-        Ok((key, introduction))
-    }
-
     /// The statement that names the certificate with this serial number.
     pub(super) fn issued(&self, sight: &Sight<'_>, serial: &SerialNumber) -> Result<Option<Logged>, AppError> {
         let posting = Posting::Name(serial.name());
@@ -379,14 +340,10 @@ impl App {
     }
 }
 
-/// Where the last of several statements stands in the log.
-fn index_of(mut outcomes: Vec<Outcome>) -> Result<u64, CertifyError> {
-    match outcomes.pop() {
-        Some(Outcome::Appended(unproven)) => Ok(unproven.index),
-        Some(Outcome::Present(index)) => Ok(index),
-        Some(Outcome::Refused(problem)) => Err(CertifyError::Refused(problem)),
-        None => Err(AppError::Internal("the log gave no answer".to_owned()).into()),
-    }
+/// What an issuer says in that role.
+fn claims_of(domain: &DomainName, act: Act) -> Result<Claims, CertifyError> {
+    let role: Role = ISSUER_ROLE.parse().map_err(|_| AppError::Internal("the role of issuers".to_owned()))?;
+    Ok(Claims::new(act, role, domain.clone()))
 }
 
 /// The names that a certificate may have: those of the thing, and none that are those of a certificate.
@@ -465,11 +422,6 @@ impl Issuing<'_> {
         names: &'g BTreeSet<Name>,
     ) -> Given<'g> {
         Given { authority: &self.authority, rules: &self.rules, profile, id, names }
-    }
-
-    fn claims(&self, act: Act) -> Result<Claims, CertifyError> {
-        let role: Role = ISSUER_ROLE.parse().map_err(|_| AppError::Internal("the role of issuers".to_owned()))?;
-        Ok(Claims::new(act, role, self.hosted.name.clone()))
     }
 }
 

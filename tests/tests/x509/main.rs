@@ -14,6 +14,7 @@ mod parties;
 mod recovery;
 mod refusals;
 mod revocation;
+mod rotation;
 mod tools;
 mod town;
 mod world;
