@@ -10,7 +10,7 @@
 //!   key that signed the certificate, in the role `issuer`. It gives three names to the record: the serial number
 //!   (`serial:` and 40 hex digits), the digest of the key (`spki:`) and that of the certificate (`cert:`); `from` and
 //!   `until` are its validity, its reason is the name of the profile. So any of the names finds the thing, and what was
-//!   issued, to whom and as what is read from the log alone.
+//!   issued, to whom and as what is read from the log alone. Where the domain demands witnesses, they have cosigned that.
 //! - The log refuses `issued` about anything that a status blocks, at the place where the entry would stand: no door and
 //!   no race gets past that.
 //! - A certificate is revoked by what the log says: a status that blocks the thing, or a withdrawal of its `issued`
@@ -47,7 +47,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, CertificateUse, DomainName, Effect, ProfileName, Requirement, Role};
 
 pub use self::error::{CertifyError, CertifyFault};
-use self::log::{ForLog, index_of};
+use self::log::ForLog;
 pub use self::revoke::Revoker;
 use super::entries::find_logged;
 use super::hosted::Hosted;
@@ -155,29 +155,27 @@ impl App {
     /// Issues a certificate for a request (PKCS #10, DER), and names it in the record.
     ///
     /// # Errors
-    /// When the request, the record, the descriptor or the issuer do not allow it; nothing is stored then.
-    pub fn certify(&self, application: &Application<'_>, csr: &[u8]) -> Result<Issued, CertifyError> {
-        self.certify_request(application, &Csr::parse(csr)?)
+    /// When the request, the record, the descriptor or the issuer do not allow it, or the domain waits for its witnesses;
+    /// nothing is stored then. Or when the witnesses are away from then on: then it is in the log, and nobody gets it.
+    pub async fn certify(&self, application: &Application<'_>, csr: &[u8]) -> Result<Issued, CertifyError> {
+        self.certify_request(application, &Csr::parse(csr)?).await
     }
 
     /// The same for a request that was read.
-    pub(super) fn certify_request(&self, application: &Application<'_>, csr: &Csr) -> Result<Issued, CertifyError> {
+    pub(super) async fn certify_request(
+        &self,
+        application: &Application<'_>,
+        csr: &Csr,
+    ) -> Result<Issued, CertifyError> {
+        let unlogged = self.sign_request(application, csr)?;
+        self.log_certificate(application.domain, unlogged).await
+    }
+
+    fn sign_request(&self, application: &Application<'_>, csr: &Csr) -> Result<Unlogged, CertifyError> {
         let hosted = self.hosted(application.domain)?;
         let issuing = self.issuing(&hosted)?;
         let known = self.known_of(&issuing, &application.identity)?;
-        let Unlogged { for_log, issued } = self.sign_known(&issuing, application, &known, csr)?;
-        let outcomes = self.append(&for_log.home, for_log.statement)?;
-        Ok(issued.at(application.domain, index_of(outcomes)?))
-    }
-
-    /// Has a certificate logged; no thread waits meanwhile.
-    pub(super) async fn log_certificate(
-        &self,
-        domain: &DomainName,
-        unlogged: Unlogged,
-    ) -> Result<Issued, CertifyError> {
-        let index = self.log(unlogged.for_log).await?;
-        Ok(unlogged.issued.at(domain, index))
+        self.sign_known(&issuing, application, &known, csr)
     }
 
     /// Signs a certificate for a request, where request and record are at hand, and what the log is to say of it.

@@ -36,7 +36,7 @@ impl App {
     ///
     /// # Errors
     /// When the client has not shown who it is, or as [`App::certify`].
-    pub fn est_enroll(&self, asked: &EstRequest, csr: &str) -> Result<Vec<u8>, CertifyError> {
+    pub async fn est_enroll(&self, asked: &EstRequest, csr: &str) -> Result<Vec<u8>, CertifyError> {
         let unknown = || CertifyError::UnknownProfile {
             domain: asked.domain.clone(),
             profile: ics_core::identity::excerpt(&asked.profile),
@@ -53,7 +53,7 @@ impl App {
             return Err(CertifyError::Unproven(text.to_owned()));
         }
         let application = Application { domain: &asked.domain, requester, identity, profile: &profile };
-        let issued = self.certify_request(&application, &csr)?;
+        let issued = self.certify_request(&application, &csr).await?;
         let encoded = certs_only(&[issued.certificate]);
         encoded.map_err(|error| AppError::Internal(error.to_string()).into())
     }

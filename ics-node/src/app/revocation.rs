@@ -78,6 +78,13 @@ pub(super) fn elsewhere() -> AppError {
     AppError::new(Code::UnknownCertificate, "the issuer's key is at another node, of which there is no list that holds")
 }
 
+/// That a list would say nothing that still counts.
+fn too_old(domain: &DomainName) -> AppError {
+    let detail =
+        format!("what is in the log of `{domain}` has waited too long for its witnesses: no list would be fresh");
+    AppError::new(Code::Behind, detail)
+}
+
 /// What is known of the lists of each domain.
 #[derive(Default)]
 pub(crate) struct Lists(Mutex<BTreeMap<DomainNumber, Arc<OfDomain>>>);
@@ -104,7 +111,7 @@ impl App {
     /// The revocation list of an issuer with that number; see [`issuer_id`].
     ///
     /// # Errors
-    /// When there is no such list, or it is not signed here.
+    /// When there is no such list, it is not signed here, or the domain has waited for its witnesses for too long.
     pub fn revocation_list(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<SignedList, AppError> {
         match self.list_here(domain, issuer, shard)? {
             Listing::Signed(list) => Ok(list),
@@ -115,7 +122,7 @@ impl App {
     /// The same, or where a list belongs that is signed at another node.
     ///
     /// # Errors
-    /// When there is no such list.
+    /// When there is no such list, or the domain has waited for its witnesses for too long.
     pub fn list_here(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<Listing, AppError> {
         let hosted = self.hosted(domain)?;
         let lists = self.0.lists.of(hosted.number, || Tracker::new(self.memory().era(hosted.number)));
@@ -135,7 +142,10 @@ impl App {
             };
             self.catch_up(&mut tracker, &sight, &lister)?;
             if let Some(list) = tracker.lists.get_mut(&place) {
-                return Ok(Listing::Signed(list.signed(self.clock().now(), &lister, &key, shard)?));
+                let now = self.clock().now();
+                let news = self.as_of_news(&sight, now, lister.rules.answers_hold)?;
+                let news = news.ok_or_else(|| too_old(domain))?;
+                return Ok(Listing::Signed(list.signed(now, news, &lister, &key, shard)?));
             }
             drop(tracker);
             self.read_unless_there(&hosted, &lists, &place)?;

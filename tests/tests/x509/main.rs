@@ -17,4 +17,5 @@ mod revocation;
 mod rotation;
 mod tools;
 mod town;
+mod witnesses;
 mod world;

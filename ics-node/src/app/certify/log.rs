@@ -1,4 +1,4 @@
-//! What an issuer says of a certificate, on its way into the log.
+//! What an issuer says of a certificate, until it stands in the log and is shown.
 
 use std::sync::Arc;
 
@@ -6,25 +6,48 @@ use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::possession::subject_key;
 use ics_core::record::Logged;
 use ics_core::statement::{Claims, Draft, DraftSubject, Subject};
-use ics_core::vocabulary::Act;
+use ics_core::vocabulary::{Act, DomainName};
 
-use super::{CertifyError, IssuerKey};
+use super::{CertifyError, Issued, IssuerKey, Unlogged};
 use crate::app::check::check_bodies;
 use crate::app::hosted::Hosted;
+use crate::app::problem::Code;
 use crate::app::read::Sight;
 use crate::app::submit::{Incoming, Outcome};
 use crate::app::{App, AppError, random};
 
 /// A statement of an issuer that nobody has seen, and the certificates before it that the log needs.
 pub(super) struct ForLog {
-    pub(super) home: Arc<Hosted>,
-    pub(super) statement: Vec<Incoming>,
+    home: Arc<Hosted>,
+    statement: Vec<Incoming>,
 }
 
 impl App {
-    /// Appends a statement of an issuer; where it stands. No thread waits meanwhile.
+    /// Appends a statement of an issuer, and waits until it is shown; where it stands. No thread waits meanwhile. What its
+    /// domain cannot show for want of witnesses is acknowledged to nobody, as in submissions.
     pub(super) async fn log(&self, ForLog { home, statement }: ForLog) -> Result<u64, CertifyError> {
-        index_of(self.append_in_turns(&home, statement).await?)
+        let index = index_of(self.append_in_turns(&home, statement).await?)?;
+        self.until_shown(&home, index + 1).await?;
+        Ok(index)
+    }
+
+    /// Has a certificate logged, where nothing waits before it: who asks again gets another one, so while the witnesses are
+    /// away one more that nobody has would be logged each time.
+    pub(in crate::app) async fn log_certificate(
+        &self,
+        domain: &DomainName,
+        Unlogged { for_log, issued }: Unlogged,
+    ) -> Result<Issued, CertifyError> {
+        if let Some(size) = self.unshown(&for_log.home)? {
+            let late = |_| {
+                let detail =
+                    format!("what was logged before in `{domain}` waits for its witnesses: nothing was issued");
+                AppError::new(Code::Unwitnessed, detail)
+            };
+            self.until_shown(&for_log.home, size).await.map_err(late)?;
+        }
+        let index = self.log(for_log).await?;
+        Ok(issued.at(domain, index))
     }
 
     /// A statement of an issuer about a thing, for the log; before the first one, his certificate.
@@ -66,7 +89,7 @@ impl App {
 }
 
 /// Where the last of several statements stands in the log.
-pub(super) fn index_of(mut outcomes: Vec<Outcome>) -> Result<u64, CertifyError> {
+fn index_of(mut outcomes: Vec<Outcome>) -> Result<u64, CertifyError> {
     match outcomes.pop() {
         Some(Outcome::Appended(unproven)) => Ok(unproven.index),
         Some(Outcome::Present(index)) => Ok(index),

@@ -122,9 +122,7 @@ impl Certificate {
     fn of(issued: &Logged) -> Option<Self> {
         let names = &issued.claims().names;
         let serial = names.iter().find_map(|name| match name {
-            Name::Serial(text) => {
-                SerialNumber::read(&data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?)
-            }
+            Name::Serial(text) => SerialNumber::read(&data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?),
             _ => None,
         })?;
         Some(Self { serial, index: issued.index(), until: issued.claims().until })
@@ -144,10 +142,12 @@ impl List {
         };
     }
 
+    /// The list as it is signed, as of a time and holding for so many milliseconds from then on.
     pub(super) fn signed(
         &mut self,
         now: Timestamp,
-        Lister { rules, authority, layout, .. }: &Lister,
+        (this_update, hold): (Timestamp, u64),
+        Lister { authority, layout, .. }: &Lister,
         key: &IssuerKey,
         shard: u8,
     ) -> Result<SignedList, CertifyError> {
@@ -160,14 +160,13 @@ impl List {
         let made = self.made.replace(now);
         self.revoked.retain(|_, (_, until)| until.is_none_or(|until| made.is_none_or(|made| until > made)));
         let revoked = self.revoked.iter().map(|(serial, (revoked, _))| (*serial, *revoked)).collect();
-        let hold = rules.answers_hold * 1000;
         let urls = layout.urls(&issuer_id(authority), shard);
-        let next_update = now.plus_millis(hold);
+        let next_update = this_update.plus_millis(hold);
         let number = self.signed.as_ref().map_or(0, |(list, _)| list.number + 1).max(now.as_millis());
-        let list = RevocationList { authority, urls: &urls, revoked: &revoked, number, this_update: now, next_update };
+        let list = RevocationList { authority, urls: &urls, revoked: &revoked, number, this_update, next_update };
         let der = list.sign(&*key.signer)?;
         let signed = SignedList { der: der.into(), number, next_update };
-        self.signed = Some((signed.clone(), now.plus_millis(hold / 2)));
+        self.signed = Some((signed.clone(), now.plus_millis(next_update.millis_since(now) / 2)));
         Ok(signed)
     }
 }
