@@ -38,6 +38,8 @@ pub(crate) fn spawn<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static
 static TURNS: LazyLock<Option<Runtime>> = LazyLock::new(|| {
     let mut threads = Builder::new_multi_thread();
     threads.thread_name("ics-turns").on_thread_start(lower);
+    // Whoever waits for witnesses gives up after a while.
+    threads.enable_time();
     threads.worker_threads(std::thread::available_parallelism().map_or(1, Into::into)).build().ok()
 });
 

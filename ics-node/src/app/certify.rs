@@ -10,11 +10,13 @@
 //!   key that signed the certificate, in the role `issuer`. It gives three names to the record: the serial number
 //!   (`serial:` and 40 hex digits), the digest of the key (`spki:`) and that of the certificate (`cert:`); `from` and
 //!   `until` are its validity, its reason is the name of the profile. So any of the names finds the thing, and what was
-//!   issued, to whom and as what is read from the log alone.
+//!   issued, to whom and as what is read from the log alone. Where the domain demands witnesses, they have cosigned that.
 //! - The log refuses `issued` about anything that a status blocks, at the place where the entry would stand: no door and
 //!   no race gets past that.
 //! - A certificate is revoked by what the log says: a status that blocks the thing, or a withdrawal of its `issued`
 //!   statement ([`App::revoke_certificate`]) whose `reason` is a name of RFC 5280 (`keyCompromise`). Nothing else is kept.
+//!   The withdrawal is signed by the key that has issued the certificate, be it the issuer's still or a former one's: the
+//!   log takes it from nobody else.
 //! - Who answers OCSP speaks for the issuer: such a certificate is the operator's to ask for, or that of a signer in a role
 //!   that the profile names, and nothing gets it for itself.
 //! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again, and all that
@@ -27,6 +29,7 @@
 //! - [`CertifyError::fault`] says whose fault it is, so that each face can say it in its protocol's words.
 
 mod error;
+mod log;
 mod revoke;
 
 use std::collections::BTreeSet;
@@ -37,21 +40,18 @@ use ics_core::domain::Domain;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
 use ics_core::name::{Lookup, Name};
-use ics_core::openpgp::key::PublicKey;
-use ics_core::openpgp::possession::subject_key;
 use ics_core::openpgp::signer::Signer;
 use ics_core::record::{Logged, Posting, Record};
-use ics_core::statement::{Claims, Draft, DraftSubject, Subject};
+use ics_core::statement::Claims;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, CertificateUse, DomainName, Effect, ProfileName, Requirement, Role};
 
 pub use self::error::{CertifyError, CertifyFault};
+use self::log::ForLog;
 pub use self::revoke::Revoker;
-use super::check::check_bodies;
 use super::entries::find_logged;
 use super::hosted::Hosted;
 use super::read::Sight;
-use super::submit::{Incoming, Outcome};
 use super::{App, AppError, random};
 use crate::store::Part;
 use crate::x509::{
@@ -135,12 +135,6 @@ pub(super) struct Unlogged {
     issued: Issued,
 }
 
-/// A statement of an issuer that nobody has seen, and the certificates before it that the log needs.
-struct ForLog {
-    home: Arc<Hosted>,
-    statement: Vec<Incoming>,
-}
-
 /// What a record allows, before there is a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permitted {
@@ -161,25 +155,27 @@ impl App {
     /// Issues a certificate for a request (PKCS #10, DER), and names it in the record.
     ///
     /// # Errors
-    /// When the request, the record, the descriptor or the issuer do not allow it; nothing is stored then.
-    pub fn certify(&self, application: &Application<'_>, csr: &[u8]) -> Result<Issued, CertifyError> {
-        let csr = Csr::parse(csr)?;
+    /// When the request, the record, the descriptor or the issuer do not allow it, or the domain waits for its witnesses;
+    /// nothing is stored then. Or when the witnesses are away from then on: then it is in the log, and nobody gets it.
+    pub async fn certify(&self, application: &Application<'_>, csr: &[u8]) -> Result<Issued, CertifyError> {
+        self.certify_request(application, &Csr::parse(csr)?).await
+    }
+
+    /// The same for a request that was read.
+    pub(super) async fn certify_request(
+        &self,
+        application: &Application<'_>,
+        csr: &Csr,
+    ) -> Result<Issued, CertifyError> {
+        let unlogged = self.sign_request(application, csr)?;
+        self.log_certificate(application.domain, unlogged).await
+    }
+
+    fn sign_request(&self, application: &Application<'_>, csr: &Csr) -> Result<Unlogged, CertifyError> {
         let hosted = self.hosted(application.domain)?;
         let issuing = self.issuing(&hosted)?;
         let known = self.known_of(&issuing, &application.identity)?;
-        let Unlogged { for_log, issued } = self.sign_known(&issuing, application, &known, &csr)?;
-        let outcomes = self.append(&for_log.home, for_log.statement)?;
-        Ok(issued.at(application.domain, index_of(outcomes)?))
-    }
-
-    /// Has a certificate logged; no thread waits meanwhile.
-    pub(super) async fn log_certificate(
-        &self,
-        domain: &DomainName,
-        unlogged: Unlogged,
-    ) -> Result<Issued, CertifyError> {
-        let index = self.log(unlogged.for_log).await?;
-        Ok(unlogged.issued.at(domain, index))
+        self.sign_known(&issuing, application, &known, csr)
     }
 
     /// Signs a certificate for a request, where request and record are at hand, and what the log is to say of it.
@@ -204,9 +200,9 @@ impl App {
             // The last second belongs to it.
             until: not_after.map(|at| at.plus_millis(1000)),
             reason: Some(application.profile.to_string()),
-            ..issuing.claims(Act::Issued)?
+            ..claims_of(application.domain, Act::Issued)?
         };
-        let for_log = self.statement(issuing, about, claims)?;
+        let for_log = self.statement(&issuing.sight, &issuing.key, about, claims)?;
         let chain = issuing.authority.chain.clone();
         let issued = Issued { certificate, chain, serial, names, not_before, not_after, index: 0 };
         Ok(Unlogged { for_log, issued })
@@ -262,15 +258,22 @@ impl App {
         self.named(domain, &BTreeSet::from([Name::Spki(spki)]))
     }
 
-    /// The domain's issuer, if it issues here.
-    pub(super) fn issuing<'a>(&'a self, hosted: &'a Hosted) -> Result<Issuing<'a>, CertifyError> {
-        let missing = |reason: String| CertifyError::NoIssuer { domain: hosted.name.clone(), reason };
+    /// A domain whose certificates are issued here, and by which rules.
+    fn issues_here<'a>(&'a self, hosted: &'a Hosted) -> Result<(Sight<'a>, Certificates), CertifyError> {
+        let missing = |reason: &str| CertifyError::NoIssuer { domain: hosted.name.clone(), reason: reason.to_owned() };
         if hosted.part != Part::Home {
-            return Err(missing("its home is another node".to_owned()));
+            return Err(missing("its home is another node"));
         }
         let sight = self.sight(hosted)?;
         let rules = sight.domain.descriptor().certificates.clone();
-        let rules = rules.ok_or_else(|| missing("its descriptor says nothing of certificates".to_owned()))?;
+        let rules = rules.ok_or_else(|| missing("its descriptor says nothing of certificates"))?;
+        Ok((sight, rules))
+    }
+
+    /// The domain's issuer, if it issues here.
+    pub(super) fn issuing<'a>(&'a self, hosted: &'a Hosted) -> Result<Issuing<'a>, CertifyError> {
+        let missing = |reason: String| CertifyError::NoIssuer { domain: hosted.name.clone(), reason };
+        let (sight, rules) = self.issues_here(hosted)?;
         let first = rules.issuers.first().ok_or_else(|| missing("its descriptor names no issuer".to_owned()))?;
         let authority = self.authority(first).map_err(|error: AuthorityError| missing(error.to_string()))?;
         let key = self.issuer_key(&authority).ok_or_else(|| {
@@ -327,46 +330,6 @@ impl App {
         Ok(())
     }
 
-    /// Appends a statement of an issuer; where it stands. No thread waits meanwhile.
-    async fn log(&self, ForLog { home, statement }: ForLog) -> Result<u64, CertifyError> {
-        index_of(self.append_in_turns(&home, statement).await?)
-    }
-
-    /// A statement of the issuer about a thing, for the log; before the first one, his certificate.
-    fn statement(&self, issuing: &Issuing<'_>, about: &[Logged], claims: Claims) -> Result<ForLog, CertifyError> {
-        let (key, introduction) = self.key_and_introduction(issuing, about)?;
-        let Subject::Key { kind, user_id, .. } = introduction.subject().clone() else {
-            return Err(CertifyError::Record("it has no key".to_owned()));
-        };
-        let key = Box::new(key);
-        let subject = DraftSubject::Key { key, kind, user_id, self_signature: None, revokes: false };
-        let now = self.clock().now();
-        let failed = |error: String| CertifyError::App(AppError::Internal(error));
-        let body = Draft { subject, claims }.sign(&*issuing.key.signer, now, &random()?);
-        let body = body.map_err(|error| failed(format!("the issuer's statement: {error}")))?;
-        let known = issuing.sight.domain.signer(&issuing.key.signer.public_key().fingerprint()).is_ok();
-        let certificate = (!known).then(|| issuing.key.certificate.to_vec());
-        let bodies = certificate.into_iter().chain([body]).map(|body| (body, now)).collect();
-        let checked = check_bodies(issuing.hosted.domain().as_deref(), bodies, random()?);
-        let incoming = checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? }));
-        let statement = incoming.collect::<Result<_, AppError>>()?;
-        Ok(ForLog { home: self.hosted(&issuing.hosted.name)?, statement })
-    }
-
-    /// The thing's key and the statement that introduces it.
-    fn key_and_introduction(
-        &self,
-        issuing: &Issuing<'_>,
-        about: &[Logged],
-    ) -> Result<(PublicKey, Logged), CertifyError> {
-        let none = || CertifyError::Record("nobody introduces it".to_owned());
-        let introduces = |it: &&Logged| it.claims().act == Act::Identity && !it.is_refused();
-        let introduction = about.iter().find(introduces).ok_or_else(none)?.clone();
-        let entry = self.store().entry(issuing.hosted.number, introduction.index()).map_err(AppError::from)?;
-        let key = entry.content.and_then(|content| subject_key(&content.body)).ok_or_else(none)?;
-        Ok((key, introduction))
-    }
-
     /// The statement that names the certificate with this serial number.
     pub(super) fn issued(&self, sight: &Sight<'_>, serial: &SerialNumber) -> Result<Option<Logged>, AppError> {
         let posting = Posting::Name(serial.name());
@@ -375,14 +338,10 @@ impl App {
     }
 }
 
-/// Where the last of several statements stands in the log.
-fn index_of(mut outcomes: Vec<Outcome>) -> Result<u64, CertifyError> {
-    match outcomes.pop() {
-        Some(Outcome::Appended(unproven)) => Ok(unproven.index),
-        Some(Outcome::Present(index)) => Ok(index),
-        Some(Outcome::Refused(problem)) => Err(CertifyError::Refused(problem)),
-        None => Err(AppError::Internal("the log gave no answer".to_owned()).into()),
-    }
+/// What an issuer says in that role.
+fn claims_of(domain: &DomainName, act: Act) -> Result<Claims, CertifyError> {
+    let role: Role = ISSUER_ROLE.parse().map_err(|_| AppError::Internal("the role of issuers".to_owned()))?;
+    Ok(Claims::new(act, role, domain.clone()))
 }
 
 /// The names that a certificate may have: those of the thing, and none that are those of a certificate.
@@ -461,11 +420,6 @@ impl Issuing<'_> {
         names: &'g BTreeSet<Name>,
     ) -> Given<'g> {
         Given { authority: &self.authority, rules: &self.rules, profile, id, names }
-    }
-
-    fn claims(&self, act: Act) -> Result<Claims, CertifyError> {
-        let role: Role = ISSUER_ROLE.parse().map_err(|_| AppError::Internal("the role of issuers".to_owned()))?;
-        Ok(Claims::new(act, role, self.hosted.name.clone()))
     }
 }
 

@@ -36,16 +36,24 @@ impl App {
     ///
     /// # Errors
     /// When the client has not shown who it is, or as [`App::certify`].
-    pub fn est_enroll(&self, asked: &EstRequest, csr: &str) -> Result<Vec<u8>, CertifyError> {
+    pub async fn est_enroll(&self, asked: &EstRequest, csr: &str) -> Result<Vec<u8>, CertifyError> {
         let unknown = || CertifyError::UnknownProfile {
             domain: asked.domain.clone(),
             profile: ics_core::identity::excerpt(&asked.profile),
         };
         let profile: ProfileName = asked.profile.parse().map_err(|_| unknown())?;
-        let csr = Csr::decode(csr)?;
-        let (requester, identity) = self.est_client(asked, &csr)?;
+        let der = Csr::decode(csr)?;
+        let (requester, identity) = self.est_client(asked, &der)?;
+        let csr = Csr::parse(&der)?;
+        // What others may have, too, shows no longer who comes. To find that out costs most, so it comes last.
+        if let (Requester::Identity(_), Some(proven)) = (requester, asked.proven)
+            && self.is_given_up(&asked.domain, *proven.as_bytes())?
+        {
+            let text = "the key of the certificate shown was given up as compromised";
+            return Err(CertifyError::Unproven(text.to_owned()));
+        }
         let application = Application { domain: &asked.domain, requester, identity, profile: &profile };
-        let issued = self.certify(&application, &csr)?;
+        let issued = self.certify_request(&application, &csr).await?;
         let encoded = certs_only(&[issued.certificate]);
         encoded.map_err(|error| AppError::Internal(error.to_string()).into())
     }
@@ -54,11 +62,6 @@ impl App {
     fn est_client(&self, asked: &EstRequest, csr: &[u8]) -> Result<(Requester, IdentityId), CertifyError> {
         if let Some(proven) = asked.proven {
             match self.holder_of(&asked.domain, *proven.as_bytes()) {
-                // Others may have that key: it shows no longer who comes.
-                Ok(_) if self.is_given_up(&asked.domain, *proven.as_bytes())? => {
-                    let text = "the key of the certificate shown was given up as compromised";
-                    return Err(CertifyError::Unproven(text.to_owned()));
-                }
                 Ok(id) => return Ok((Requester::Identity(id), id)),
                 // A registrar may show a certificate that says nothing here, and the password besides (RFC 7030, 3.2.3).
                 Err(CertifyError::UnknownIdentity(_)) if asked.basic.is_some() => {}

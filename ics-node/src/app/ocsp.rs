@@ -122,7 +122,8 @@ impl App {
         }
         let now = self.clock().now();
         let (key, delegated) = self.answers_for(&authority, now).ok_or(OcspError::Unauthorized)?;
-        let (this_update, hold) = self.as_of_news(sight, now, rules.answers_hold)?;
+        let news = self.as_of_news(sight, now, rules.answers_hold).map_err(failed)?;
+        let (this_update, hold) = news.ok_or(OcspError::TryLater)?;
         let mut states = Vec::with_capacity(questions.questions.len());
         let mut rests_on = None;
         let mut next_update = this_update.plus_millis(hold);
@@ -178,20 +179,21 @@ impl App {
         Ok((Some(State::of(&record, issued.index())), Some(rests_on)))
     }
 
-    /// As of when the domain is known here, and for how many milliseconds from then on an answer holds. What is too old
-    /// answers nothing.
+    /// As of when the domain is known here, and for how many milliseconds from then on an answer holds; nothing, if that is
+    /// too long ago. A home knows it as of now, unless entries wait for witnesses: what these say it must not show, and what
+    /// it shows it must not call new.
     pub(super) fn as_of_news(
         &self,
         sight: &Sight<'_>,
         now: Timestamp,
         hold_seconds: u64,
-    ) -> Result<(Timestamp, u64), OcspError> {
-        if sight.hosted.part == Part::Home {
-            return Ok((now, hold_seconds * 1000));
+    ) -> Result<Option<(Timestamp, u64)>, AppError> {
+        if sight.hosted.part == Part::Home && self.unshown(sight.hosted)?.is_none() {
+            return Ok(Some((now, hold_seconds * 1000)));
         }
-        let as_of = sight.seal.cosigned_at.ok_or(OcspError::TryLater)?;
         let fresh = sight.domain.descriptor().freshness.default.saturating_mul(1000);
-        if now.millis_since(as_of) >= fresh { Err(OcspError::TryLater) } else { Ok((as_of, fresh)) }
+        let as_of = sight.seal.cosigned_at.filter(|as_of| now.millis_since(*as_of) < fresh);
+        Ok(as_of.map(|as_of| (as_of, fresh)))
     }
 
     /// The key that answers for an authority here: its own, or one that it has entitled to that.

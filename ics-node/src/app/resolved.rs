@@ -71,7 +71,7 @@ impl App {
         Ok(record.map(|record| (record, Said { about, groups: around.statements.clone(), unseen: false })))
     }
 
-    /// The same where it is asked for twice in a moment; statements at hand are not read again.
+    /// The same now, where it is asked for twice in a moment; statements at hand are not read again.
     pub(super) fn resolve_again(
         &self,
         sight: &Sight<'_>,

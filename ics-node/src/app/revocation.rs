@@ -4,6 +4,7 @@
 //! does not wait for him.
 
 mod layout;
+mod tracker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,23 +12,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use ics_core::descriptor::Certificates;
 use ics_core::identity::IdentityId;
 use ics_core::log::entry::{EntryKind, Header};
-use ics_core::record::{Logged, Posting, Record};
+use ics_core::record::{Logged, Posting};
 use ics_core::statement::Subject;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 
 use self::layout::{Layout, Layouts};
-use super::certify::{CertifyError, IssuerKey};
+use self::tracker::{Found, Place, Tracker};
 use super::entries::{Entries as _, find_logged, restore};
 use super::hosted::Hosted;
-use super::memory::Era;
 use super::ocsp::is_by;
 use super::problem::Code;
 use super::read::Sight;
 use super::{App, AppError};
 use crate::parallel;
 use crate::store::{DomainNumber, Part, StoreError, StoredEntry};
-use crate::x509::{Authority, RevocationList, Revoked, SerialNumber, State, issuer_id};
+use crate::x509::{Authority, issuer_id};
 
 /// Entries behind which everything is made anew instead of brought up to date.
 const CATCH_UP: u64 = 20_000;
@@ -78,6 +78,13 @@ pub(super) fn elsewhere() -> AppError {
     AppError::new(Code::UnknownCertificate, "the issuer's key is at another node, of which there is no list that holds")
 }
 
+/// That a list would say nothing that still counts.
+fn too_old(domain: &DomainName) -> AppError {
+    let detail =
+        format!("what is in the log of `{domain}` has waited too long for its witnesses: no list would be fresh");
+    AppError::new(Code::Behind, detail)
+}
+
 /// What is known of the lists of each domain.
 #[derive(Default)]
 pub(crate) struct Lists(Mutex<BTreeMap<DomainNumber, Arc<OfDomain>>>);
@@ -91,28 +98,6 @@ struct OfDomain {
     layouts: Mutex<Option<(u64, Arc<Layouts>)>>,
 }
 
-/// A list by its issuer, see [`issuer_id`], and its number.
-type Place = (String, u8);
-
-/// The lists of one domain as far as anybody has asked for them.
-struct Tracker {
-    /// Entries that are taken into account.
-    upto: u64,
-    era: Arc<Era>,
-    lists: BTreeMap<Place, List>,
-    /// When records that may be on a list change by time alone.
-    schedule: BTreeMap<Timestamp, BTreeSet<IdentityId>>,
-}
-
-/// One list: of an issuer, and of the buckets of serial numbers that belong together.
-#[derive(Default)]
-struct List {
-    revoked: BTreeMap<SerialNumber, (Revoked, Option<Timestamp>)>,
-    signed: Option<(SignedList, Timestamp)>,
-    /// When the last list was made, be it of what is no longer so.
-    made: Option<Timestamp>,
-}
-
 /// Who makes a list, and how.
 struct Lister {
     rules: Certificates,
@@ -122,30 +107,11 @@ struct Lister {
     layouts: Arc<Layouts>,
 }
 
-/// A certificate as its statement names it.
-struct Certificate {
-    serial: SerialNumber,
-    index: u64,
-    until: Option<Timestamp>,
-}
-
-/// What a record says of a certificate.
-struct Found {
-    certificate: Certificate,
-    id: IdentityId,
-    revoked: Option<Revoked>,
-    /// Whether its time is over: then the record says no more whether it was revoked.
-    is_over: bool,
-    /// When the record changes by time alone, for other reasons than that a certificate ends: those leave their list by
-    /// themselves.
-    turns: Option<Timestamp>,
-}
-
 impl App {
     /// The revocation list of an issuer with that number; see [`issuer_id`].
     ///
     /// # Errors
-    /// When there is no such list, or it is not signed here.
+    /// When there is no such list, it is not signed here, or the domain has waited for its witnesses for too long.
     pub fn revocation_list(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<SignedList, AppError> {
         match self.list_here(domain, issuer, shard)? {
             Listing::Signed(list) => Ok(list),
@@ -156,7 +122,7 @@ impl App {
     /// The same, or where a list belongs that is signed at another node.
     ///
     /// # Errors
-    /// When there is no such list.
+    /// When there is no such list, or the domain has waited for its witnesses for too long.
     pub fn list_here(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<Listing, AppError> {
         let hosted = self.hosted(domain)?;
         let lists = self.0.lists.of(hosted.number, || Tracker::new(self.memory().era(hosted.number)));
@@ -176,7 +142,10 @@ impl App {
             };
             self.catch_up(&mut tracker, &sight, &lister)?;
             if let Some(list) = tracker.lists.get_mut(&place) {
-                return Ok(Listing::Signed(list.signed(self.clock().now(), &lister, &key, shard)?));
+                let now = self.clock().now();
+                let news = self.as_of_news(&sight, now, lister.rules.answers_hold)?;
+                let news = news.ok_or_else(|| too_old(domain))?;
+                return Ok(Listing::Signed(list.signed(now, news, &lister, &key, shard)?));
             }
             drop(tracker);
             self.read_unless_there(&hosted, &lists, &place)?;
@@ -224,8 +193,7 @@ impl App {
             anew(tracker);
         }
         if tracker.lists.is_empty() {
-            tracker.upto = size;
-            tracker.schedule.clear();
+            tracker.begin(size);
             return Ok(());
         }
         let mut touched = tracker.due(now);
@@ -239,13 +207,12 @@ impl App {
                 };
                 let Some(ids) = concerned(sight, &entry)?.filter(few) else {
                     anew(tracker);
-                    tracker.upto = size;
+                    tracker.begin(size);
                     return Ok(());
                 };
                 touched.extend(ids);
             }
         }
-        tracker.upto = size;
         let authorities: Vec<_> = self.authorities_of(&lister.rules.issuers).collect();
         for id in touched {
             let issued = [Posting::Subject(id), Posting::Act(Act::Issued)];
@@ -253,6 +220,8 @@ impl App {
                 self.judge_again(tracker, sight, lister, &authorities, &id)?;
             }
         }
+        // Not before all of them were looked at: one that fails must not be left out for good.
+        tracker.is_up_to(size, now);
         Ok(())
     }
 
@@ -382,110 +351,5 @@ impl Lists {
 impl OfDomain {
     fn tracker(&self) -> MutexGuard<'_, Tracker> {
         self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Tracker {
-    fn new(era: Arc<Era>) -> Self {
-        Self { upto: 0, era, lists: BTreeMap::new(), schedule: BTreeMap::new() }
-    }
-
-    /// Adds a list as of a size of the log. Whatever came in since is looked at again before anybody gets it. What was
-    /// read in an era that is over counts for nothing.
-    fn add(&mut self, place: &Place, found: Vec<Found>, era: Arc<Era>, size: u64) {
-        if era.is_over() {
-            return;
-        }
-        if self.era.is_over() {
-            *self = Self::new(era);
-        }
-        self.upto = if self.lists.is_empty() { size } else { self.upto.min(size) };
-        self.lists.insert(place.clone(), List::default());
-        found.iter().for_each(|found| self.take(place, found));
-    }
-
-    /// Puts a certificate onto its list, if that is here, or takes it off; remembers when the record changes.
-    fn take(&mut self, place: &Place, found: &Found) {
-        if let Some(turns) = found.turns {
-            self.schedule.entry(turns).or_default().insert(found.id);
-        }
-        if let Some(list) = self.lists.get_mut(place) {
-            list.put(found);
-        }
-    }
-
-    /// Those whose record has changed with time.
-    fn due(&mut self, now: Timestamp) -> BTreeSet<IdentityId> {
-        let later = self.schedule.split_off(&now.plus_millis(1));
-        core::mem::replace(&mut self.schedule, later).into_values().flatten().collect()
-    }
-}
-
-impl Found {
-    /// None: nothing that can be listed was issued.
-    fn of(issued: &Logged, record: &Record, now: Timestamp) -> Option<Self> {
-        let certificate = Certificate::of(issued)?;
-        let revoked = match State::of(record, certificate.index) {
-            State::Revoked { at, reason } => Some(Revoked { at, reason }),
-            State::Good | State::Ended => None,
-        };
-        let others = record.statements.iter().filter(|listed| listed.act != Act::Issued);
-        let turns = others.flat_map(|listed| [listed.from, listed.until]).flatten().filter(|bound| *bound > now).min();
-        let is_over = certificate.until.is_some_and(|until| until <= now);
-        Some(Self { certificate, id: issued.subject_id(), revoked, is_over, turns })
-    }
-}
-
-impl Certificate {
-    fn of(issued: &Logged) -> Option<Self> {
-        let names = &issued.claims().names;
-        let serial = names.iter().find_map(|name| match name {
-            ics_core::name::Name::Serial(text) => {
-                SerialNumber::read(&data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?)
-            }
-            _ => None,
-        })?;
-        Some(Self { serial, index: issued.index(), until: issued.claims().until })
-    }
-}
-
-impl List {
-    fn put(&mut self, Found { certificate, revoked: after, is_over, .. }: &Found) {
-        let before = self.revoked.get(&certificate.serial).map(|(revoked, _)| *revoked);
-        if *is_over || before == *after {
-            return;
-        }
-        self.signed = None;
-        match after {
-            Some(revoked) => self.revoked.insert(certificate.serial, (*revoked, certificate.until)),
-            None => self.revoked.remove(&certificate.serial),
-        };
-    }
-
-    fn signed(
-        &mut self,
-        now: Timestamp,
-        Lister { rules, authority, layout, .. }: &Lister,
-        key: &IssuerKey,
-        shard: u8,
-    ) -> Result<SignedList, CertifyError> {
-        if let Some((list, renews_at)) = &self.signed
-            && now < *renews_at
-        {
-            return Ok(list.clone());
-        }
-        // What has ended leaves the list once it was on one that was made after that (RFC 5280, 3.3).
-        let made = self.made.replace(now);
-        self.revoked.retain(|_, (_, until)| until.is_none_or(|until| made.is_none_or(|made| until > made)));
-        let revoked = self.revoked.iter().map(|(serial, (revoked, _))| (*serial, *revoked)).collect();
-        let hold = rules.answers_hold * 1000;
-        let urls = layout.urls(&issuer_id(authority), shard);
-        let next_update = now.plus_millis(hold);
-        let number = self.signed.as_ref().map_or(0, |(list, _)| list.number + 1).max(now.as_millis());
-        let list = RevocationList { authority, urls: &urls, revoked: &revoked, number, this_update: now, next_update };
-        let der = list.sign(&*key.signer)?;
-        let signed = SignedList { der: der.into(), number, next_update };
-        self.signed = Some((signed.clone(), now.plus_millis(hold / 2)));
-        Ok(signed)
     }
 }

@@ -284,9 +284,19 @@ impl App {
         Ok(())
     }
 
+    /// Entries of a domain of this node, if its last checkpoint lacks some of them: these wait for witnesses.
+    pub(super) fn unshown(&self, hosted: &Hosted) -> Result<Option<u64>, AppError> {
+        let head = self.store().head(hosted.number)?;
+        let shown = head.seal.map_or(0, |seal| seal.size);
+        Ok(Some(head.size).filter(|size| shown < *size))
+    }
+
     /// Waits until so many entries of a domain can be shown, which is at once where no witnesses are demanded.
     pub(crate) async fn until_shown(&self, hosted: &Hosted, size: u64) -> Result<(), AppError> {
         let mut sealed = hosted.sealed.subscribe();
+        if *sealed.borrow_and_update() >= size {
+            return Ok(());
+        }
         let waited = tokio::time::timeout(PATIENCE, sealed.wait_for(|shown| *shown >= size)).await;
         let late = |_| {
             let detail = format!("it is in the log of `{}`, whose witnesses have not cosigned that yet", hosted.name);

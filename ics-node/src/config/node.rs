@@ -39,7 +39,7 @@ pub struct NodeConfig {
     #[serde(default = "default_memory")]
     pub memory_mib: u32,
     /// The secret keys among those of the home directory with which the node issues X.509 certificates and answers for
-    /// them; the descriptor of each domain says which it takes.
+    /// them; the descriptor of each domain says which it takes. What a key has issued is taken back with that key only.
     #[serde(default)]
     pub issuers: Vec<String>,
     /// Keys with which the node answers OCSP in the place of issuers whose keys are elsewhere: mirrors do.

@@ -36,13 +36,15 @@ pub struct TakenBack<'r> {
 }
 
 impl<'r> TakenBack<'r> {
-    /// Those of a thing.
+    /// Those of a thing. They are found by what takes back: of a certificate whose time is over the record says only that,
+    /// and what is barred shall not be permitted by time alone.
     pub fn all(record: &'r Record) -> impl Iterator<Item = Self> {
-        let ended = record.statements.iter().filter(|it| it.act == Act::Issued && it.standing == Standing::Withdrawn);
-        ended.filter_map(|issued| {
-            let end = record.statements.iter().find(|it| Some(it.by.statement) == issued.ended_by)?;
-            let (reason, asked_by) = end.reason.as_deref()?.split_once(ASKED)?;
-            Some(Self { issued: issued.by.index, index: end.by.index, at: end.admitted_at, reason, asked_by })
+        let ends = record.statements.iter().filter(|it| it.act == Act::Withdrawal && it.standing == Standing::Stands);
+        let asked = ends.filter_map(|end| Some((end, end.reason.as_deref()?.split_once(ASKED)?)));
+        asked.flat_map(move |(end, (reason, asked_by))| {
+            let issued = record.statements.iter().filter(move |issued| takes_back(end, issued));
+            let (index, at) = (end.by.index, end.admitted_at);
+            issued.map(move |issued| Self { issued: issued.by.index, index, at, reason, asked_by })
         })
     }
 
@@ -88,6 +90,14 @@ impl fmt::Display for TakenBack<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a certificate was revoked {}; a newer status that permits lifts it", self.why())
     }
+}
+
+/// Whether a withdrawal takes back that a certificate was issued: only its issuer can.
+pub(super) fn takes_back(end: &Listed, issued: &Listed) -> bool {
+    issued.act == Act::Issued
+        && issued.standing != Standing::Refused
+        && issued.by.signer == end.by.signer
+        && end.supersedes.contains(&issued.by.statement)
 }
 
 /// Whether nothing blocks the thing, and after a time somebody who sets its status has said that it may be used.

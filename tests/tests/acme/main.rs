@@ -16,3 +16,4 @@ mod devices;
 mod refusals;
 mod revocation;
 mod support;
+mod witnesses;

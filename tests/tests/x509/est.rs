@@ -1,11 +1,17 @@
 //! EST as strongSwan and curl speak it.
 
-use ics_node::app::{Issued, Revoker};
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ics_core::time::Timestamp;
+use ics_node::app::{EstRequest, Issued, Revoker};
+use ics_node::tls::KeyPin;
 use ics_node::x509::{Constraints, Reason, certificate_pem};
 
 use crate::node::Node;
 use crate::tools::{Bench, said};
-use crate::world::{DOMAIN, Shape, TOKEN, World, controller, status};
+use crate::world::{DOMAIN, Shape, TOKEN, World, controller, domain, status, wait};
 
 fn url(node: &Node) -> String {
     format!("https://localhost:{}/.well-known/est/{DOMAIN}", node.port())
@@ -138,6 +144,34 @@ fn a_key_that_was_given_up_obtains_nothing() {
         assert_eq!(got, code, "{answer}");
         let _once_only = world.revoke(&first.serial, Revoker::Key, Reason::KeyCompromise);
     }
+}
+
+/// Whoever renews with one key has had many certificates of it. Whether it was given up, one look at the record says.
+#[test]
+fn what_a_key_has_had_before_does_not_make_its_next_certificate_dear() {
+    let (world, bench) = (World::new(), Bench::new());
+    let (key, now) = (KeyPin::of(b"the key of the device"), world.app.clock().now());
+    let ago = |hours: u64| Timestamp::from_millis(now.as_millis() - hours * 3_600_000);
+    let over = (2..=120).map(|number| world.issued_for(key.as_bytes(), 7, number, (ago(2), ago(1)), "ldevid"));
+    let last = world.issued_for(key.as_bytes(), 7, 1, (now, now.plus_millis(3_600_000)), "ldevid");
+    let bodies: Vec<_> = over.chain([last]).collect();
+    for bodies in bodies.chunks(60) {
+        world.submit([&[world.key.certificate.to_vec()], bodies].concat());
+    }
+    let csr = bench.request("device", &[]);
+    let asked = EstRequest { domain: domain(), profile: "ldevid".to_owned(), proven: Some(key), basic: None };
+    let text = STANDARD.encode(&csr);
+    let took = |work: &dyn Fn()| {
+        let took = |()| {
+            let began = Instant::now();
+            work();
+            began.elapsed()
+        };
+        [(), ()].map(took).into_iter().min().expect("two")
+    };
+    let known = took(&|| drop(world.certify(7, "ldevid", &csr).expect("is issued")));
+    let proven = took(&|| drop(wait(world.app.est_enroll(&asked, &text)).expect("is issued")));
+    assert!(proven < known * 20, "{proven:?} with a look at the key, {known:?} without");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ics_core::openpgp::signer::Signer as _;
 use ics_node::app::{Requester, Revoker};
 use ics_node::x509::{Reason, issuer_id};
+use rusqlite::Connection;
 
 use crate::world::{
     Shape, World, authority, claimed, controller, domain, introduction, member, of_lot, owner, recall, recall_of,
@@ -159,6 +160,30 @@ fn what_has_ended_while_a_node_was_away_is_once_more_on_a_list() {
     assert_eq!(listed(&world, 8), "0", "once after its end");
     world.submit(vec![suspend(12)]);
     assert_eq!([8, 12].map(|seed| listed(&world, seed)), ["", "0"], "and then no more");
+}
+
+/// Whoever asks while a record cannot be read, for want of memory or files say, gets no list; the next one gets all of it.
+#[test]
+fn what_could_not_be_looked_at_is_looked_at_the_next_time() {
+    let world = World::new();
+    issue(&world, &[7]);
+    assert_eq!(listed(&world, 7), "");
+    world.submit(vec![suspend(7)]);
+    let log = Connection::open(world.database()).expect("opens");
+    // The descriptor and three certificates stand before the introduction of the device.
+    let introduced = "SELECT position, header FROM entry ORDER BY position LIMIT 1 OFFSET 4";
+    let introduced = log.query_row(introduced, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?)));
+    let (position, header) = introduced.expect("it is there");
+    let write = |header: &[u8]| {
+        let written = log.execute("UPDATE entry SET header = ?2 WHERE position = ?1", (position, header));
+        assert_eq!(written.expect("is written"), 1);
+    };
+    write(b"unreadable");
+    let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
+    let refused = world.app.revocation_list(&domain(), &issuer, 3).expect_err("a record cannot be read");
+    assert_eq!(refused.code().as_str(), "internal", "{refused}");
+    write(&header);
+    assert_eq!(listed(&world, 7), "3");
 }
 
 /// Ends the others with the test, however it ends.

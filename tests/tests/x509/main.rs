@@ -14,6 +14,8 @@ mod parties;
 mod recovery;
 mod refusals;
 mod revocation;
+mod rotation;
 mod tools;
 mod town;
+mod witnesses;
 mod world;

@@ -7,7 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::StatementId;
-use ics_node::app::{CertifyFault, Issued, IssuerKey, Requester, Revoker};
+use ics_node::api::{CertificateQuery, CertificateState};
+use ics_node::app::{CertifyFault, Issued, IssuerKey, Reader, Requester, Revoker};
 use ics_node::x509::{Reason, ca_request, certificate_pem, issuer_id};
 
 use crate::node::Node;
@@ -263,6 +264,35 @@ fn who_may_revoke_and_why() {
     world.submit(vec![status(7, &owner(), "owner", "in-use", &[])]);
     let third = world.certify(7, "ldevid", &bench.request_again("second", &[])).expect("that says nothing of the key");
     assert_ne!(third.serial, second.serial);
+}
+
+/// How long the certificate would have lasted that was taken back is nothing to what that bars, and to what overtook it.
+#[test]
+fn what_is_barred_stays_so_when_the_revoked_certificate_has_ended() {
+    let (world, bench) = (World::new(), Bench::new());
+    bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
+    let now = world.app.clock().now();
+    world.claim_period(7, 2, (now, now.plus_millis(3_000)), "ldevid");
+    let watcher = Revoker::Requester(Requester::Signer(controller().public_key().fingerprint()));
+    world.revoke(&claimed(7, 2), watcher, Reason::PrivilegeWithdrawn).expect("a controller may");
+    // Whoever issued it had looked at the record a moment before.
+    world.claim_period(7, 1, (now, now.plus_millis(3_600_000)), "ldevid");
+    let serial = claimed(7, 1).to_string();
+    let is_held = || {
+        let query = CertificateQuery { state: Some(CertificateState::Held), ..CertificateQuery::default() };
+        let held = world.app.certificates(Reader::Operator, &domain(), &query).expect("a page").items;
+        let is_listed = list(&world, &bench, claimed(7, 1).bucket() % 4).contains(&serial.to_uppercase());
+        [held.iter().any(|it| it.serial == serial), is_listed]
+    };
+    assert_eq!(is_held(), [true, true]);
+    std::thread::sleep(Duration::from_millis(3_100));
+    assert_eq!(is_held(), [true, true], "also when the one that it overtook has ended");
+    let request = bench.request("fresh", &[]);
+    let refused = world.certify(7, "ldevid", &request).expect_err("nobody has lifted it");
+    assert!(refused.to_string().contains("a newer status that permits lifts it"), "{refused}");
+    lift(&world, &[]);
+    assert_eq!(is_held(), [false, false]);
+    world.certify(7, "ldevid", &request).expect("its owner has");
 }
 
 /// Whoever took a certificate back because it was of no use any more did not know what its key shows later.

@@ -1,7 +1,7 @@
 //! A manufacturer's domain that issues certificates: a root, an issuing authority below it, and one device.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::SigningKey;
 use ics_core::descriptor::{
     CertificateProfile, Certificates, Descriptor, Issuer, NodeKey, OwnerKey, Owners, RoleSpec, Template, TemplateInput,
+    Witnesses,
 };
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::certificate::Certificate;
@@ -200,15 +201,22 @@ impl World {
     }
 
     /// That statement.
-    pub(crate) fn issued(
+    pub(crate) fn issued(&self, seed: u8, number: u16, period: (Timestamp, Timestamp), profile: &str) -> Vec<u8> {
+        self.issued_for(&[0xab; 32], seed, number, period, profile)
+    }
+
+    /// The same of a key with this digest.
+    pub(crate) fn issued_for(
         &self,
+        spki: &[u8; 32],
         seed: u8,
         number: u16,
         (from, until): (Timestamp, Timestamp),
         profile: &str,
     ) -> Vec<u8> {
         let mut claims = Claims::new(Act::Issued, role("issuer"), domain());
-        let names = [format!("serial:{}", claimed(seed, number)), format!("spki:{}", "ab".repeat(32))];
+        let spki = data_encoding::HEXLOWER.encode(spki);
+        let names = [format!("serial:{}", claimed(seed, number)), format!("spki:{spki}")];
         let names = names.into_iter().chain([format!("cert:{}", format!("{number:04x}").repeat(16))]);
         claims.names = names.map(|name| name.parse().expect("a name")).collect();
         (claims.from, claims.until, claims.reason) = (Some(from), Some(until), Some(profile.to_owned()));
@@ -229,12 +237,17 @@ impl World {
         csr: &[u8],
     ) -> Result<Issued, CertifyError> {
         let (domain, profile) = (domain(), profile.parse::<ProfileName>().expect("a profile"));
-        self.app.certify(&Application { domain: &domain, requester, identity, profile: &profile }, csr)
+        wait(self.app.certify(&Application { domain: &domain, requester, identity, profile: &profile }, csr))
     }
 
     /// Entries of the log.
     pub(crate) fn size(&self) -> u64 {
         self.app.domain(&domain()).expect("is here").info.size
+    }
+
+    /// The file of its log.
+    pub(crate) fn database(&self) -> PathBuf {
+        self._directory.path().join("ics.db")
     }
 
     /// The same node with other keys in the place of the issuer's.
@@ -274,13 +287,26 @@ impl World {
 
     /// The next version of the descriptor, in force.
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut Descriptor)) {
+        let signed = self.amended(change);
+        self.submit(vec![signed]);
+    }
+
+    /// The next version of the descriptor, signed.
+    pub(crate) fn amended(&mut self, change: impl FnOnce(&mut Descriptor)) -> Vec<u8> {
         let mut next = self.descriptor.clone();
         next.version += 1;
         next.previous = Some(self.descriptor.hash());
         change(&mut next);
         let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
-        self.submit(vec![signed]);
         self.descriptor = next;
+        signed
+    }
+
+    /// The next version, signed, which demands a witness that nobody asks: nothing is shown from then on.
+    pub(crate) fn unwitnessed(&mut self) -> Vec<u8> {
+        let key = STANDARD.encode(SigningKey::from_bytes(&[8; 32]).verifying_key().as_bytes());
+        let witnesses = Witnesses { quorum: 1, keys: vec![NodeKey { name: "nobody.example".to_owned(), key }] };
+        self.amended(|descriptor| descriptor.witnesses = Some(witnesses))
     }
 }
 

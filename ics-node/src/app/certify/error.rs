@@ -1,5 +1,6 @@
 //! Why nothing was issued or revoked, and whose fault that is, for each face to say it in its protocol's words.
 
+use ics_core::identity::Fingerprint;
 use ics_core::vocabulary::DomainName;
 
 use crate::api::Problem;
@@ -56,6 +57,12 @@ pub enum CertifyError {
         /// The profile.
         profile: String,
     },
+    /// Who issued a certificate cannot be asked to take it back.
+    #[error(
+        "a certificate is taken back by the key that issued it, and that of `{0}` is not at this node: its operator names it \
+         in `[node] issuers` of ics.toml; until then a status that blocks the thing revokes all its certificates"
+    )]
+    IssuerAway(Fingerprint),
     /// Nothing is known of the thing.
     #[error("nothing is known of `{0}`")]
     UnknownIdentity(String),
@@ -101,7 +108,9 @@ impl CertifyError {
             Self::Request(_) | Self::Leaf(LeafError::Use(_)) => CertifyFault::Request,
             Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
             Self::Leaf(LeafError::SerialNumbers(_)) => CertifyFault::Denied,
-            Self::UnknownIdentity(_) | Self::UnknownCertificate(_) | Self::NoIssuer { .. } => CertifyFault::Unknown,
+            Self::UnknownIdentity(_) | Self::UnknownCertificate(_) | Self::NoIssuer { .. } | Self::IssuerAway(_) => {
+                CertifyFault::Unknown
+            }
             Self::Reason(_) => CertifyFault::Reason,
             Self::Unproven(_) => CertifyFault::Unproven,
             Self::AlreadyRevoked => CertifyFault::Already,

@@ -1,14 +1,20 @@
 //! Taking certificates back: by whom, and for which reasons.
 
-use ics_core::descriptor::CertificateProfile;
+use std::collections::BTreeSet;
+
+use ics_core::descriptor::{CertificateProfile, Certificates};
+use ics_core::domain::Domain;
+use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::name::Name;
-use ics_core::record::{Posting, Record};
+use ics_core::record::{Logged, Posting, Record};
 use ics_core::statement::Claims;
 use ics_core::vocabulary::{Act, DomainName};
 
-use super::{CertifyError, ForLog, Issuing, Requester, roles_to_ask};
+use super::log::ForLog;
+use super::{CertifyError, IssuerKey, Requester, claims_of, roles_to_ask};
 use crate::app::entries::find_logged;
+use crate::app::read::Sight;
 use crate::app::{App, AppError};
 use crate::x509::{Reason, SerialNumber, State, asked_for, is_key_compromised, sets_status};
 
@@ -32,13 +38,39 @@ impl Revoker {
             Self::Key | Self::Requester(Requester::Identity(_) | Requester::Operator) => reason.to_string(),
         }
     }
+
+    /// Who may revoke, and for which reasons: whoever holds the key may say that it is compromised, the thing and those
+    /// who may ask for its certificates all others, an owner or a security controller only those that say nothing of the
+    /// key.
+    fn check(self, domain: &Domain, rules: &Certificates, record: &Record, reason: Reason) -> Result<(), CertifyError> {
+        let permitted = match self {
+            Self::Names => reason.is_for_others(),
+            Self::Key => reason.is_for_holder() || reason == Reason::KeyCompromise,
+            Self::Requester(Requester::Identity(id)) if id == record.identity.id => reason.is_for_holder(),
+            Self::Requester(Requester::Operator) => reason.is_for_holder(),
+            Self::Requester(Requester::Identity(_)) => return Err(CertifyError::Requester),
+            Self::Requester(Requester::Signer(signer)) => {
+                let roles = roles_to_ask(domain, record, &signer);
+                let asks = |profile: &CertificateProfile| !roles.is_disjoint(&profile.requesters);
+                if rules.profiles.values().any(asks) {
+                    reason.is_for_holder()
+                } else if roles.iter().any(sets_status) {
+                    reason.is_for_others()
+                } else {
+                    return Err(CertifyError::Requester);
+                }
+            }
+        };
+        if permitted { Ok(()) } else { Err(CertifyError::Reason(reason)) }
+    }
 }
 
 impl App {
     /// Revokes a certificate by taking back the statement about it: for good. For a while, a status does that.
     ///
     /// # Errors
-    /// When there is no such certificate, it is revoked already, or he may not revoke it for this reason.
+    /// When there is no such certificate, it is revoked already, he may not revoke it for this reason, or the key that has
+    /// issued it is not here.
     pub async fn revoke_certificate(
         &self,
         domain: &DomainName,
@@ -58,9 +90,13 @@ impl App {
         let sight = self.sight(&hosted)?;
         let posting = Posting::Name(Name::Spki(spki));
         let naming = find_logged(&sight.entries, &sight.domain, &posting, limits::RECORD_STATEMENTS)?;
-        for issued in naming.iter().filter(|it| it.claims().act == Act::Issued && !it.is_refused()) {
-            let known = self.resolve(&sight, &issued.subject_id())?;
-            if known.is_some_and(|(record, _)| is_key_compromised(&record, issued.index())) {
+        let issued = naming.iter().filter(|it| it.claims().act == Act::Issued && !it.is_refused());
+        let holders: BTreeSet<IdentityId> = issued.clone().map(Logged::subject_id).collect();
+        // Each record is read once, however many certificates of the key its thing has had.
+        for holder in holders {
+            let Some((record, _)) = self.resolve_again(&sight, &holder, &naming)? else { continue };
+            let mut its = issued.clone().filter(|it| it.subject_id() == holder);
+            if its.any(|it| is_key_compromised(&record, it.index())) {
                 return Ok(true);
             }
         }
@@ -76,11 +112,11 @@ impl App {
         reason: Reason,
     ) -> Result<ForLog, CertifyError> {
         let hosted = self.hosted(domain)?;
-        let issuing = self.issuing(&hosted)?;
-        let issued = self.issued(&issuing.sight, serial)?;
+        // Who issues now is nothing to it: his key may be on its way here.
+        let (sight, rules) = self.issues_here(&hosted)?;
         let unknown = || CertifyError::UnknownCertificate(serial.to_string());
-        let issued = issued.ok_or_else(unknown)?;
-        let (record, said) = self.resolve(&issuing.sight, &issued.subject_id())?.ok_or_else(unknown)?;
+        let issued = self.issued(&sight, serial)?.ok_or_else(unknown)?;
+        let (record, said) = self.resolve(&sight, &issued.subject_id())?.ok_or_else(unknown)?;
         let is_held = |state| matches!(state, State::Revoked { reason: Reason::CertificateHold, .. });
         let shows_key = revoker == Revoker::Key && reason == Reason::KeyCompromise;
         match State::of(&record, issued.index()) {
@@ -90,39 +126,23 @@ impl App {
             State::Revoked { .. } if shows_key && !is_key_compromised(&record, issued.index()) => {}
             State::Revoked { .. } | State::Ended => return Err(CertifyError::AlreadyRevoked),
         }
-        issuing.check_revoker(&record, revoker, reason)?;
+        revoker.check(&sight.domain, &rules, &record, reason)?;
+        let key = self.key_that_issued(&sight, &issued)?;
         let claims = Claims {
             supersedes: vec![issued.id()],
             reason: Some(revoker.told(reason)),
-            ..issuing.claims(Act::Withdrawal)?
+            ..claims_of(domain, Act::Withdrawal)?
         };
-        self.statement(&issuing, &said.about, claims)
+        self.statement(&sight, &key, &said.about, claims)
     }
-}
 
-impl Issuing<'_> {
-    /// Who may revoke, and for which reasons: whoever holds the key may say that it is compromised, the thing and those
-    /// who may ask for its certificates all others, an owner or a security controller only those that say nothing of the
-    /// key.
-    fn check_revoker(&self, record: &Record, revoker: Revoker, reason: Reason) -> Result<(), CertifyError> {
-        let permitted = match revoker {
-            Revoker::Names => reason.is_for_others(),
-            Revoker::Key => reason.is_for_holder() || reason == Reason::KeyCompromise,
-            Revoker::Requester(Requester::Identity(id)) if id == record.identity.id => reason.is_for_holder(),
-            Revoker::Requester(Requester::Operator) => reason.is_for_holder(),
-            Revoker::Requester(Requester::Identity(_)) => return Err(CertifyError::Requester),
-            Revoker::Requester(Requester::Signer(signer)) => {
-                let roles = roles_to_ask(&self.sight.domain, record, &signer);
-                let asks = |profile: &CertificateProfile| !roles.is_disjoint(&profile.requesters);
-                if self.rules.profiles.values().any(asks) {
-                    reason.is_for_holder()
-                } else if roles.iter().any(sets_status) {
-                    reason.is_for_others()
-                } else {
-                    return Err(CertifyError::Requester);
-                }
-            }
+    /// The key that has issued a certificate, as the log knows its signer.
+    fn key_that_issued(&self, sight: &Sight<'_>, issued: &Logged) -> Result<IssuerKey, CertifyError> {
+        let signs = |key: &IssuerKey| {
+            let signer = sight.domain.signer(&key.signer.public_key().fingerprint());
+            signer.is_ok_and(|certificate| certificate.primary() == issued.signer())
         };
-        if permitted { Ok(()) } else { Err(CertifyError::Reason(reason)) }
+        let key = self.0.keys.issuers.iter().find(|key| key.answers_by.is_none() && signs(key));
+        key.cloned().ok_or_else(|| CertifyError::IssuerAway(issued.signer()))
     }
 }

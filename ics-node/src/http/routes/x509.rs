@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::Access::Everybody;
 use super::{Endpoint, get, post};
 use crate::app::problem::Code;
-use crate::app::{App, EstRequest, Listing, Reader};
+use crate::app::{AppError, EstRequest, Listing, Reader};
 use crate::http::answer;
 use crate::http::body;
 use crate::http::face::Face;
@@ -230,8 +230,9 @@ async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) 
         return Err(Failure::new(Code::UnprovenClient, text));
     }
     let csr = String::from_utf8(bytes.to_vec()).map_err(|_| Failure::new(Code::BadCsr, "the body is not base64"))?;
-    let enrol = move |app: &App| Ok(app.est_enroll(&EstRequest { domain, profile, proven, basic }, &csr)?);
-    Ok(base64(CERTS_ONLY, &face.blocking(enrol).await?))
+    let (app, asked) = (face.app.clone(), EstRequest { domain, profile, proven, basic });
+    let enrolled = face.in_turns(async move { app.est_enroll(&asked, &csr).await }).await?;
+    Ok(base64(CERTS_ONLY, &enrolled.map_err(AppError::from)?))
 }
 
 /// Name and password of HTTP (RFC 7617).

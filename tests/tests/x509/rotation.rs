@@ -1,0 +1,77 @@
+//! Another key issues from now on: what the former one has issued is taken back with the former one, which the log takes
+//! that from and from nobody else.
+
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::signer::Signer as _;
+use ics_node::app::{CertifyFault, Clock, Issued, IssuerKey, Requester, Revoker};
+use ics_node::x509::{Reason, issuer_id};
+
+use crate::tools::Bench;
+use crate::world::{World, authority, controller, domain, id, p256};
+
+fn issuer_key() -> IssuerKey {
+    let signer = p256();
+    // Signed after it was made: a second may have begun meanwhile.
+    let certificate = Certificate::make(&*signer, "Acme Issuing", Clock::default().now(), &[4; 32]).expect("OpenPGP");
+    IssuerKey { signer, certificate: certificate.into(), answers_by: None }
+}
+
+fn issue(world: &World, bench: &Bench, name: &str) -> Issued {
+    world.certify(7, "ldevid", &bench.request(name, &[])).expect(name)
+}
+
+/// Whether a certificate is on the list of this issuer.
+fn is_listed(world: &World, issuer: &[u8], issued: &Issued) -> bool {
+    let issuer = issuer_id(&authority(&[issuer, &world.root]));
+    let list = world.app.revocation_list(&domain(), &issuer, issued.serial.bucket() % 4).expect("a list");
+    list.der.windows(20).any(|octets| octets == issued.serial.as_bytes())
+}
+
+#[test]
+fn whoever_may_revoke_may_do_so_after_a_rotation() {
+    let (world, bench) = (World::new(), Bench::new());
+    let former = world.issuer.clone();
+    let own = ["key", "holder", "names", "controller"].map(|name| issue(&world, &bench, name));
+    let world = world.rotated(issuer_key());
+    let next = issue(&world, &bench, "next");
+    let holder = Revoker::Requester(Requester::Identity(id(7)));
+    world.revoke(&next.serial, holder, Reason::Superseded).expect("of the issuer of now");
+    assert!(is_listed(&world, &world.issuer, &next));
+    let watcher = Revoker::Requester(Requester::Signer(controller().public_key().fingerprint()));
+    let revokers = [
+        (Revoker::Key, Reason::KeyCompromise),
+        (holder, Reason::Superseded),
+        (Revoker::Names, Reason::CessationOfOperation),
+        (watcher, Reason::PrivilegeWithdrawn),
+    ];
+    for ((revoker, reason), issued) in revokers.into_iter().zip(&own) {
+        assert!(!is_listed(&world, &former, issued));
+        let index =
+            world.revoke(&issued.serial, revoker, reason).unwrap_or_else(|error| panic!("{revoker:?}: {error}"));
+        assert!(is_listed(&world, &former, issued), "by entry {index}");
+        let again = world.revoke(&issued.serial, revoker, reason).expect_err("once");
+        assert_eq!(again.fault(), CertifyFault::Already, "{again}");
+    }
+}
+
+#[test]
+fn it_takes_the_key_that_has_issued_and_no_other() {
+    let (world, bench) = (World::new(), Bench::new());
+    let (former, next) = (world.key.clone(), issuer_key());
+    let own = ["first", "second"].map(|name| issue(&world, &bench, name));
+    let revoke = |world: &World, issued: &Issued| world.revoke(&issued.serial, Revoker::Key, Reason::KeyCompromise);
+
+    // The descriptor names the next key, and the node does not have it yet.
+    let world = world.rotated(next.clone()).with_key(former);
+    let refused = world.certify(7, "ldevid", &bench.request("early", &[])).expect_err("who issues is not here");
+    assert_eq!(refused.fault(), CertifyFault::Unknown, "{refused}");
+    revoke(&world, &own[0]).expect("who has issued it is");
+
+    // The node has the next key in the place of the former one.
+    let world = world.with_key(next);
+    let size = world.size();
+    let refused = revoke(&world, &own[1]).expect_err("who has issued it is gone");
+    assert_eq!((refused.fault(), world.size()), (CertifyFault::Unknown, size), "{refused}");
+    assert!(refused.to_string().contains("[node] issuers"), "it says what to do: {refused}");
+    revoke(&world, &issue(&world, &bench, "third")).expect("who issues now is here");
+}

@@ -1,0 +1,90 @@
+//! A domain whose witnesses are away: what it cannot show is acknowledged to nobody, and what its home says of certificates
+//! is no newer than what it can show.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use ics_core::time::Timestamp;
+use ics_node::app::{AppError, CertifyError, Depth, Issued, Requester, Revoker};
+use ics_node::x509::{OcspError, Reason, issuer_id};
+
+use crate::revocation::issued;
+use crate::tools::Bench;
+use crate::world::{World, authority, controller, domain, id, status, wait};
+
+/// Seconds for which the domain's news count.
+const FRESH: u64 = 8;
+
+/// As of when OCSP says that the certificate is good, and until when that holds.
+fn good(world: &World, bench: &Bench) -> Result<(Timestamp, Timestamp), OcspError> {
+    let answer = world.app.ocsp(&domain(), &bench.read("request.der"), Depth::Store)?.expect("the store was asked");
+    bench.file("answer.der", &answer.der);
+    let text = bench.openssl("ocsp -respin answer.der -noverify -resp_text");
+    assert!(text.contains("Cert Status: good"), "{text}");
+    Ok((answer.this_update, answer.next_update))
+}
+
+/// Until when the list of the certificate holds.
+fn list(world: &World, issued: &Issued) -> Result<Timestamp, AppError> {
+    let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
+    let list = world.app.revocation_list(&domain(), &issuer, issued.serial.bucket() % 4)?;
+    Ok(list.next_update)
+}
+
+fn grows(world: &World, entries: u64) {
+    let began = Instant::now();
+    while world.size() < entries {
+        assert!(began.elapsed() < Duration::from_secs(20), "{entries} entries");
+        sleep(Duration::from_millis(5));
+    }
+}
+
+#[track_caller]
+fn is_unwitnessed(error: &AppError) {
+    assert_eq!(error.code().as_str(), "unwitnessed", "{error}");
+}
+
+#[test]
+fn what_cannot_be_shown_is_neither_acknowledged_nor_called_good_as_of_now() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let fresh = issued(&world, &bench);
+    bench.openssl("ocsp -issuer issuer.pem -cert device.pem -no_nonce -reqout request.der");
+    let csr = bench.request("late", &[]);
+    world.change(|descriptor| descriptor.freshness.default = FRESH);
+    let shown = world.app.clock().now();
+    let (as_of, until) = good(&world, &bench).expect("all is shown");
+    assert!(as_of >= shown && until.millis_since(as_of) == 3_600_000, "{as_of} {until}: as long as answers hold");
+    assert!(list(&world, &fresh).expect("all is shown").millis_since(shown) >= 3_600_000);
+
+    let demand = world.unwitnessed();
+    let (world, size) = (&world, world.size());
+    let holder = Revoker::Requester(Requester::Identity(id(7)));
+    std::thread::scope(|scope| {
+        let submit = |body| scope.spawn(move || wait(world.app.submit(&domain(), vec![body])).map(drop));
+        let demanded = submit(demand);
+        grows(world, size + 1);
+        let suspended = submit(status(7, &controller(), "security-controller", "suspended", &[]));
+        grows(world, size + 2);
+        let certified = scope.spawn(|| world.certify(7, "ldevid", &csr).map(drop));
+        let revoked = scope.spawn(|| world.revoke(&fresh.serial, holder, Reason::Superseded).map(drop));
+
+        let (as_of, until) = good(world, &bench).expect("it is fresh");
+        assert!(as_of <= shown && until.millis_since(as_of) == FRESH * 1000, "{as_of} {until}: as of what is shown");
+        let until = list(world, &fresh).expect("it is fresh");
+        assert!(until.millis_since(shown) <= FRESH * 1000, "{until}: so is the list");
+        sleep(Duration::from_millis(FRESH * 1000));
+        assert_eq!(good(world, &bench), Err(OcspError::TryLater), "nothing is known of now");
+        assert_eq!(list(world, &fresh).expect_err("nor for a list").code().as_str(), "behind");
+
+        for submitted in [demanded, suspended] {
+            is_unwitnessed(&submitted.join().expect("ends").expect_err("nobody has cosigned it"));
+        }
+        for asked in [certified, revoked] {
+            match asked.join().expect("ends").expect_err("nobody has cosigned it") {
+                CertifyError::App(error) => is_unwitnessed(&error),
+                other => panic!("{other}"),
+            }
+        }
+    });
+    assert_eq!(world.size(), size + 3, "what is revoked is in the log, and no certificate that nobody has got");
+}
