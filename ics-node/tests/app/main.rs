@@ -5,6 +5,7 @@
 mod access;
 mod answers;
 mod copies;
+mod erased;
 mod fixture;
 mod keys;
 mod outbox;
