@@ -79,3 +79,16 @@ async fn a_block_that_is_restated_begins_for_copies_too() {
     maker.erase(&app, suspended.index).await;
     assert_eq!(touched().await, Touched::These([id(1)].into()));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_known_of_whom_something_was_erased() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let first = maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L2").await;
+    let was = moment(&app, &maker).await;
+    maker.erase(&app, first.index).await;
+    let now = moment(&app, &maker).await;
+    assert_eq!(app.erased(&was, &now).expect("found"), [id(1)].into());
+    assert_eq!(app.erased(&now, &now).expect("found"), BTreeSet::new());
+}
