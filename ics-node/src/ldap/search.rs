@@ -431,6 +431,7 @@ fn descriptors(place: &Place, domain: &DomainName, from: u64) -> Result<Vec<Stag
 
 pub(super) fn mentions_body(filter: &LdapFilter) -> bool {
     filter::mentions(filter, &[&super::schema::BODY])
+        Code::OutOfRange => LdapResultCode::AdminLimitExceeded,
 }
 
 /// Why a use case gave no answer, as a directory says it.

@@ -8,6 +8,7 @@ mod copies;
 mod erased;
 mod fixture;
 mod keys;
+mod lots;
 mod outbox;
 mod recovery;
 
