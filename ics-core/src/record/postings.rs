@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use super::Logged;
 use super::report::IssuedCertificate;
+use super::said::restated;
 use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::name::Name;
-use crate::statement::{Claims, StatementId, Subject, Unverified};
+use crate::statement::{Claims, SignedErasure, StatementId, Subject, Unverified};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, Role, StatusName};
 
@@ -33,6 +34,10 @@ pub enum Posting {
     Status(StatusName),
     /// The label that it gives.
     Label(String),
+    /// The status that it gives to a group, and so to each of the members.
+    GroupStatus(StatusName),
+    /// The label that it gives to a group.
+    GroupLabel(String),
     /// A group that it puts its subject into.
     Member([u8; 32]),
     /// What its subject, a group, selects: see [`crate::statement::Group::selector_key`].
@@ -97,6 +102,8 @@ impl Posting {
             Self::UserId(text) => put(16, &[text.as_bytes()]),
             Self::Issued(issuer, bucket) => put(17, &[issuer.as_bytes(), &[*bucket]]),
             Self::Turns(hour) => put(18, &[&hour.to_be_bytes()]),
+            Self::GroupStatus(status) => put(19, &[status.as_str().as_bytes()]),
+            Self::GroupLabel(label) => put(20, &[label.as_bytes()]),
         }
     }
 
@@ -130,6 +137,16 @@ pub fn postings_of(unverified: &Unverified) -> Vec<Posting> {
     all(ids, unverified.subject(), unverified.claims(), unverified.names())
 }
 
+/// All keys of what an erasure restates, so that what is left is found as what is gone was: as a function of its body
+/// alone. What stands in the place of a User ID is nobody's.
+#[must_use]
+pub fn postings_of_erasure(signed: &SignedErasure) -> Vec<Posting> {
+    let Some(left) = restated(signed) else { return Vec::new() };
+    let mut keys = all((left.id, left.identity, left.issuer), &left.subject, &left.claims, &left.names);
+    keys.retain(|posting| !matches!(posting, Posting::UserId(_)));
+    keys
+}
+
 fn all(
     (id, identity, signer): (StatementId, IdentityId, Fingerprint),
     subject: &Subject,
@@ -157,6 +174,10 @@ fn all(
     keys.extend(selector.and_then(|group| group.selector_key()).map(Posting::Selector));
     keys.extend(claims.status.clone().map(Posting::Status));
     keys.extend(claims.label.clone().map(Posting::Label));
+    if selector.is_some() {
+        keys.extend(claims.status.clone().map(Posting::GroupStatus));
+        keys.extend(claims.label.clone().map(Posting::GroupLabel));
+    }
     keys.extend(claims.grant.as_ref().map(|grant| Posting::Grantee(grant.grantee)));
     keys.extend(claims.installed.map(Posting::Installed));
     let bucket = IssuedCertificate::of(claims).and_then(|issued| issued.bucket());
@@ -190,9 +211,11 @@ pub fn mail_of(user_id: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Context;
     use crate::log::entry::{EntryKind, Header};
     use crate::samples::*;
-    use crate::statement::{fixtures, verify};
+    use crate::statement::body::{self, Body};
+    use crate::statement::{fixtures, make, verify};
 
     #[test]
     fn a_mail_address_stands_in_brackets_at_the_end_or_alone() {
@@ -241,6 +264,34 @@ mod tests {
         assert_eq!(filed.into_iter().collect::<BTreeSet<_>>(), postings(&logged));
     }
 
+    /// What is left of an erased statement is found as it was: only its names are gone.
+    #[test]
+    fn an_erasure_is_filed_under_what_it_restates() {
+        let lot = group("lot 7", &[(Attribute::Lot, "7")]);
+        let introduced = introduce(0).name("serial:SN-1").attribute(Attribute::Lot, "7").joins(&lot).log();
+        let suspended = status(1, KEEPER, "maintainer", "suspended").from(100).until(9_000_000).log();
+        let about = [introduced, suspended];
+        let context = Context { about: &about, groups: &[], unseen: false };
+        let owner = fixtures::maker();
+        for erased in &about {
+            let erasure = domain().erasure_of(erased, &context, now()).expect("it may be erased");
+            let json = erasure.to_json().expect("canonical");
+            let body = make::sign_descriptor(&[&owner], &json, fixtures::at(), &fixtures::SALT).expect("made");
+            let Ok(Body::Erasure(signed)) = body::parse(&body) else { panic!("an erasure") };
+            let header = Header { kind: EntryKind::Erasure, admitted_at: now(), source: None };
+            let left = Logged::from_erasure(7, &header, &signed).expect("a header").expect("it says what it was about");
+            let filed = postings_of_erasure(&signed);
+            assert!(filed.iter().all(|key| key.is_of(&left)), "{filed:?}");
+            let filed: BTreeSet<_> = filed.into_iter().collect();
+            let unfiled: Vec<_> = postings(&left).difference(&filed).cloned().collect();
+            assert!(unfiled.iter().all(|key| matches!(key, Posting::UserId(_))), "{unfiled:?}");
+            // Of the one act, lot, group and key id, of the other act, status, beginning and end; of both what it is about.
+            let stays: Vec<_> = postings(erased).intersection(&filed).cloned().collect();
+            assert_eq!(stays.len(), 7, "{stays:?}");
+            assert!(!filed.iter().any(|key| matches!(key, Posting::Name(_) | Posting::UserId(_))), "{filed:?}");
+        }
+    }
+
     #[test]
     fn postings_are_all_by_which_a_statement_is_found() {
         let lot = || group("lot 7", &[(Attribute::Model, "P1"), (Attribute::Lot, "7")]);
@@ -270,6 +321,14 @@ mod tests {
         assert!(keys.contains(&Posting::Attribute(Attribute::Model, "P1".to_owned())));
         let bytes: BTreeSet<_> = keys.iter().map(Posting::to_bytes).collect();
         assert_eq!(bytes.len(), keys.len());
+        let recall = status(3, MAKER, "manufacturer", "withdrawn");
+        let of_group = Posting::GroupStatus(word("withdrawn"));
+        assert!(postings(&recall.clone().on(&lot()).log()).contains(&of_group));
+        assert!(!postings(&recall.log()).contains(&of_group));
+        let labelled = say(4, LABELLER, "certification-body", Act::Label).on(&lot());
+        let labelled = postings(&labelled.with(|said| said.claims.label = Some("ce".to_owned())).log());
+        assert!(labelled.contains(&Posting::Label("ce".to_owned())));
+        assert!(labelled.contains(&Posting::GroupLabel("ce".to_owned())));
         let turning = status(2, KEEPER, "maintainer", "suspended").from(1).until(9_000_000).log();
         let bounds =
             [turning.claims().from, turning.claims().until].map(|bound| Posting::turns(bound.expect("a bound")));

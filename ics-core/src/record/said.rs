@@ -105,6 +105,11 @@ fn left(erasure: &Erasure, issuer: Fingerprint, signed_at: Timestamp) -> Option<
     Some(Content { id: erasure.statement, identity: id, subject, claims, issuer, signed_at, revokes, names })
 }
 
+/// The same of an erasure as it is signed: a function of its body alone.
+pub(super) fn restated(signed: &SignedErasure) -> Option<Content> {
+    left(&signed.erasure, signed.issuers().next()?, signed.signed_at())
+}
+
 impl Logged {
     /// A statement that was verified just now, as the entry at `index` with this header.
     ///
@@ -148,10 +153,9 @@ impl Logged {
     /// When the header of a source is malformed.
     pub fn from_erasure(index: u64, header: &Header, signed: &SignedErasure) -> Result<Option<Self>, HeaderError> {
         let way = SourceRef::way(header)?;
-        let Some(signer) = signed.issuers().next() else { return Ok(None) };
-        let left = left(&signed.erasure, signer, signed.signed_at()).map(Arc::new);
-        let (at, restated) = (header.admitted_at, signed.erasure.effect);
-        Ok(left.map(|said| Self { erased: true, restated, ..Self::from_said(index, at, &way, signer, said) }))
+        let Some(said) = restated(signed) else { return Ok(None) };
+        let (at, signer, restated) = (header.admitted_at, said.issuer, signed.erasure.effect);
+        Ok(Some(Self { erased: true, restated, ..Self::from_said(index, at, &way, signer, Arc::new(said)) }))
     }
 
     /// The same of an erasure that nobody has signed.

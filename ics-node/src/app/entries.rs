@@ -7,7 +7,7 @@ use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header};
 use ics_core::openpgp::certificate::Certificate;
-use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups, postings_of};
+use ics_core::record::{CandidateGroups, Logged, Posting, candidate_groups, postings_of, postings_of_erasure};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Remnant, StatementId, Subject};
 
@@ -300,14 +300,15 @@ pub(crate) fn keys_of_body(kind: EntryKind, body: &Body, hashed: &mut Hashed) ->
             vec![kind_key(EntryKind::Certification), body_key(&certification.id())]
         }
         Body::Descriptor(descriptor) => vec![kind_key(EntryKind::Descriptor), body_key(&descriptor.id())],
-        // Beside its own id under that of what it erases, which is never admitted again, and with what that was about.
+        // Beside its own id under that of what it erases, which is never admitted again, and under all that it restates:
+        // what looks for the erased statement finds what stands in its place.
         Body::Erasure(signed) => {
             let erasure = &signed.erasure;
-            let mut keys = vec![kind_key(EntryKind::Erasure), body_key(&signed.id()), body_key(&erasure.statement)];
+            let mut keys = keys(&postings_of_erasure(signed));
+            keys.extend([kind_key(EntryKind::Erasure), body_key(&signed.id()), body_key(&erasure.statement)]);
             keys.extend(erasure.identity.map(|identity| subject_key(&identity.id)));
-            let groups = erasure.groups.iter().map(|group| Posting::Member(group.0));
-            let values = erasure.attributes.iter().map(|(at, value)| Posting::Attribute(*at, value.clone()));
-            keys.extend(groups.chain(values).map(|posting| Key::of(&posting.to_bytes())));
+            keys.sort_unstable();
+            keys.dedup();
             keys
         }
     }

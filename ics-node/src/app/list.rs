@@ -22,8 +22,9 @@ const ENTRIES_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
 const ENTRIES_AT_ONCE: usize = 50;
 /// Pieces of software of which the devices that run them are looked for because the software has a status.
 const SOFTWARE_PER_PAGE: usize = 64;
-/// Groups of which the members are looked for because the group has a status or a label.
-const GROUPS_PER_PAGE: usize = 64;
+/// Statements that give a status or a label to groups of which the members are looked for: each is read, and looked up by,
+/// for every page.
+const SAID_OF_GROUPS: usize = 1_000;
 
 /// A query, read: what the index finds, and what must hold of the record.
 pub(super) struct Filter {
@@ -186,6 +187,12 @@ impl App {
             indices.extend(page.indices);
             // Nothing behind the place where one alternative broke off is complete.
             end = page.next.unwrap_or(end);
+            // Nor is more held at once, however many alternatives there are, than one page looks at.
+            while indices.len() > ENTRIES_PER_PAGE
+                && let Some(last) = indices.pop_last()
+            {
+                end = end.min(last);
+            }
         }
         Ok((indices.into_iter().take_while(|index| *index < end).collect(), end))
     }
@@ -278,15 +285,26 @@ impl Filter {
     }
 }
 
-/// What is said of a group holds for its members: those that it selects and those that name it are found as well.
+/// What is said of a group holds for its members: those that it selects and those that name it are found as well. Of more
+/// groups than are looked up nothing is found, rather than a part of their members.
 fn with_members(sight: &Sight<'_>, posting: &Posting) -> Result<Vec<Vec<Posting>>, AppError> {
     let mut alternatives = vec![vec![posting.clone()]];
+    let (of_groups, what) = match posting {
+        Posting::Status(status) => (Posting::GroupStatus(status.clone()), format!("the status `{status}`")),
+        Posting::Label(label) => (Posting::GroupLabel(label.clone()), format!("the label `{label}`")),
+        _ => return Ok(alternatives),
+    };
+    let said = find_logged(&sight.entries, &sight.domain, &of_groups, SAID_OF_GROUPS + 1)?;
+    if said.len() > SAID_OF_GROUPS {
+        let detail = format!("more than {SAID_OF_GROUPS} statements give {what} to groups: ask for a lot as well");
+        return Err(AppError::new(Code::OutOfRange, detail));
+    }
     let mut seen = BTreeSet::new();
-    for statement in find_logged(&sight.entries, &sight.domain, posting, limits::RECORD_STATEMENTS)? {
+    for statement in said {
         let (Subject::Group(group), IdentityId::Group(id)) = (statement.subject(), statement.subject_id()) else {
             continue;
         };
-        if seen.len() == GROUPS_PER_PAGE || !seen.insert(id) {
+        if !seen.insert(id) {
             continue;
         }
         alternatives.push(vec![Posting::Member(id)]);

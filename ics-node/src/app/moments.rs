@@ -16,7 +16,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 use tokio::sync::watch;
 
-use super::entries::{Entries, Snapshot, find_logged, keys, restore};
+use super::entries::{Entries, Snapshot, find_logged, keys, kind_key, restore};
 use super::hosted::Hosted;
 use super::then::Then;
 use super::{App, AppError, Reader};
@@ -305,6 +305,25 @@ impl App {
             }
         }
         self.turned(from.at, to, ids)
+    }
+
+    /// What statements were about that were erased between two moments: what was said of these before nobody can read any
+    /// more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn erased(&self, from: &Moment, to: &Moment) -> Result<BTreeSet<String>, AppError> {
+        let (domain, range) = (to.hosted.number, from.seal.size..to.seal.size);
+        let mut ids = BTreeSet::new();
+        if range.is_empty() {
+            return Ok(ids);
+        }
+        let limit = usize::try_from(limits::LDAP_SYNC_TOUCHED).unwrap_or(usize::MAX);
+        let erasures = self.store().all_positions(domain, &[kind_key(EntryKind::Erasure)], range, limit)?;
+        for entry in self.store().entries_at(domain, &erasures)? {
+            ids.extend(restore(&to.domain, &entry)?.map(|left| left.subject_id().to_string()));
+        }
+        Ok(ids)
     }
 
     /// Adds what has begun or ceased to hold since a time.

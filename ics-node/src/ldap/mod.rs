@@ -16,6 +16,7 @@ mod entry;
 mod filter;
 mod hot;
 mod keyspace;
+mod looked;
 mod message;
 mod named;
 mod paging;

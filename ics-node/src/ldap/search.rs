@@ -16,6 +16,7 @@ use super::encode::{Encoded, Selection};
 use super::entry::{self, Entry};
 use super::filter::{self, Plan};
 use super::keyspace::{self, KeyPlan};
+use super::looked::Looked;
 use super::message::Failure;
 use super::named::{Dated, above, entry_of};
 use super::rests::Resting;
@@ -84,7 +85,7 @@ pub(super) struct Search {
     wanted: Option<usize>,
     sent: usize,
     until: Timestamp,
-    looked: usize,
+    looked: Looked,
     /// When, apart from entries that come, the answer may first be another.
     pub(super) changes_at: Option<Timestamp>,
     /// What the answer rests on.
@@ -126,7 +127,7 @@ impl Search {
             wanted: usize::try_from(request.sizelimit).ok().filter(|limit| *limit > 0),
             sent: 0,
             until: place.app.clock().now().plus_millis(seconds * 1000),
-            looked: 0,
+            looked: Looked::default(),
             changes_at: None,
         })
     }
@@ -143,7 +144,7 @@ impl Search {
     /// A page asks anew for its time and for what may be looked through.
     pub(super) fn next_page(&mut self, place: &Place) {
         self.until = place.app.clock().now().plus_millis(limits::LDAP_SEARCH_SECONDS * 1000);
-        self.looked = 0;
+        self.looked = Looked::default();
     }
 
     /// Looks on, until there is a part to be sent or nothing more; `page` is how many entries may still be sent now.
@@ -164,7 +165,7 @@ impl Search {
             let is_thing = matches!(stage, Stage::Thing(_));
             let Some(found) = self.work(place, stage)? else { continue };
             if filter::matches(&self.filter, &found) != Some(true) {
-                self.look_through(usize::from(is_thing))?;
+                self.looked.through(self.reader, usize::from(is_thing))?;
                 continue;
             }
             if self.wanted == Some(self.sent) {
@@ -355,7 +356,7 @@ impl Search {
     /// Some entries of a log.
     fn log(&mut self, place: &Place, domain: DomainName, from: u64) -> Result<(), Failure> {
         let page = place.app.entries(self.reader, &domain, from, LOOK_THINGS, None).map_err(|error| failed(&error))?;
-        self.look_through(page.entries.len())?;
+        self.looked.through(self.reader, page.entries.len())?;
         let next = from + page.entries.len() as u64;
         let entries = (from..).zip(&page.entries);
         let entries = entries.map(|(index, told)| entry::log_entry(&place.tree, &domain, index, told));
@@ -373,19 +374,9 @@ impl Search {
         let page =
             place.app.things(self.reader, &domain, postings, after, LOOK_THINGS).map_err(|error| failed(&error))?;
         // What is found may be sent; what is not costs all the same.
-        self.look_through(page.looked.saturating_sub(page.things.len()))?;
+        self.looked.through(self.reader, page.looked.saturating_sub(page.things.len()))?;
         self.stages.extend(page.next.map(|next| Stage::Things(domain, Some(next))));
         self.stages.extend(page.things.into_iter().rev().map(|thing| Stage::Thing(Arc::new(thing))));
-        Ok(())
-    }
-
-    /// Counts what was looked at and is not sent.
-    fn look_through(&mut self, entries: usize) -> Result<(), Failure> {
-        self.looked += entries;
-        if self.looked > limits::LDAP_LOOK_THROUGH && self.reader != Reader::Operator {
-            let text = format!("a search looks through {} entries", limits::LDAP_LOOK_THROUGH);
-            return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
-        }
         Ok(())
     }
 
@@ -440,6 +431,7 @@ pub(super) fn failed(error: &AppError) -> Failure {
         Code::Behind | Code::Upstream => LdapResultCode::Unavailable,
         Code::UnknownDomain | Code::UnknownIdentity => LdapResultCode::NoSuchObject,
         Code::Internal => LdapResultCode::Other,
+        Code::OutOfRange => LdapResultCode::AdminLimitExceeded,
         _ => LdapResultCode::UnwillingToPerform,
     };
     if error.is_internal() {

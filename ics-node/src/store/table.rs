@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::StoreError;
 use super::sight::{Holding, RightsMark, Show, Sight};
-use super::types::{Content, DomainInfo, DomainNumber, Head, Key, Part, Position, Seal, StoredEntry};
+use super::types::{Content, DOMAIN_ENTRIES, DomainInfo, DomainNumber, Head, Key, Part, Position, Seal, StoredEntry};
 use crate::background::breathe_among;
 
 /// All domains, with whether they are held back after a restore.
@@ -289,6 +289,15 @@ pub(crate) fn set_lost(connection: &Connection, domain: DomainNumber, index: u64
     let sql = "UPDATE entry SET shown = -1, filled = NULL WHERE position = ?1";
     connection.prepare_cached(sql)?.execute([Position::new(domain, index).0])?;
     Ok(())
+}
+
+/// Indices of all entries that are found, or missed, by keys beside the log.
+pub(crate) fn all_filled(connection: &Connection, domain: DomainNumber) -> Result<Vec<u64>, StoreError> {
+    let sql = "SELECT DISTINCT position FROM filled WHERE position >= ?1 AND position < ?2";
+    let mut statement = connection.prepare_cached(sql)?;
+    let range = [Position::new(domain, 0).0, Position::new(domain, DOMAIN_ENTRIES).0];
+    let positions = statement.query_map(range, |row| Ok(Position(row.get(0)?).index()))?;
+    Ok(positions.collect::<Result<_, _>>()?)
 }
 
 /// Indices in a range of the filled entries that have all the keys, in order.

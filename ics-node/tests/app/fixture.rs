@@ -178,6 +178,14 @@ impl Party {
         self.submit_one(app, self.introduce(app, key, user_id, lot)).await.expect("admitted")
     }
 
+    /// Has the owner erase an entry.
+    pub(crate) async fn erase(&self, app: &App, index: u64) {
+        let erasure = app.erasure(Reader::Operator, &self.domain, index).expect("it can be erased");
+        let json = erasure.to_json().expect("JSON");
+        let body = sign_descriptor(&[&owner(&self.domain)], &json, app.clock().now(), &SALT).expect("signed");
+        self.submit_one(app, body).await.expect("admitted");
+    }
+
     /// Submits the signer's certificate and one body.
     pub(crate) async fn submit_one(&self, app: &App, body: Vec<u8>) -> Result<Receipt, Problem> {
         let mut results = app.submit(&self.domain, vec![self.certificate.clone(), body]).await.expect("batch").results;

@@ -5,8 +5,10 @@
 mod access;
 mod answers;
 mod copies;
+mod erased;
 mod fixture;
 mod keys;
+mod lots;
 mod outbox;
 mod recovery;
 

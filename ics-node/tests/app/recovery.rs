@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use ics_core::identity::IdentityId;
 use ics_core::log::receipt::Receipt;
 use ics_core::statement::Remnant;
-use ics_core::statement::make::sign_descriptor;
 use ics_node::app::{App, Reader, Source};
 use rusqlite::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 use crate::copies::served;
-use crate::fixture::{Party, SALT, device, owner};
+use crate::fixture::{Party, device};
 
 /// A home whose database is an older one, and a directory with all that it has logged.
 struct Loss {
@@ -33,10 +32,7 @@ impl Loss {
         let first = maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L2").await;
         let last = maker.publish(&app, &device(3), "urn:dev:os:32473-3", "L3").await;
         if erased {
-            let erasure = app.erasure(Reader::Operator, &maker.domain, first.index).expect("it can be erased");
-            let json = erasure.to_json().expect("JSON");
-            let body = sign_descriptor(&[&owner(&maker.domain)], &json, app.clock().now(), &SALT).expect("signed");
-            maker.submit_one(&app, body).await.expect("admitted");
+            maker.erase(&app, first.index).await;
         }
         drop(app);
         let whole = tempfile::tempdir().expect("directory");

@@ -225,6 +225,32 @@ fn what_is_filled_in_and_erased_at_once_does_not_come_back() {
     assert_nowhere(dir.path(), b"personalpersonal");
 }
 
+/// A later version of the node finds entries by more than the one that filled them in.
+#[test]
+fn what_is_filled_in_is_filed_again_with_the_index() {
+    let dir = tempfile::tempdir().expect("dir");
+    let mirror = open(dir.path());
+    let copy = mirror.create_domain(&name("d.example"), Part::Mirror, None).expect("create").number;
+    let (content, header) = (Content { salt: [5; 16], body: b"early late".to_vec() }, b"header".to_vec());
+    let leaf = leaf_data(&content.salt, &header, &content.body);
+    let hidden = move |tx: &mut WriteTx<'_>| {
+        tx.append(NewEntry { header: Vec::new(), content: NewContent::Leaf(leaf), keys: Vec::new(), effective: false })
+    };
+    mirror.write(copy, hidden).expect("queue").wait().expect("a leaf");
+    let shown = move |tx: &mut WriteTx<'_>| {
+        tx.fill(Filling { index: 0, header, content, keys: vec![key("early")] }, true)?;
+        tx.settle(Some([1; 16]), None);
+        Ok::<_, StoreError>(())
+    };
+    mirror.write(copy, shown).expect("queue").wait().expect("filled in");
+    assert_eq!((find(&mirror, copy, &["early"]), find(&mirror, copy, &["late"])), (vec![0], Vec::new()));
+    drop(mirror);
+    std::fs::remove_file(dir.path().join("index.db")).expect("removed");
+    let mirror = open(dir.path());
+    assert_eq!((find(&mirror, copy, &["early"]), find(&mirror, copy, &["late"])), (vec![0], vec![0]));
+    assert_sound(&mirror);
+}
+
 /// A home vouches every few seconds that there is nothing new.
 #[test]
 fn checkpoints_alone_do_not_make_the_write_ahead_log_grow() {

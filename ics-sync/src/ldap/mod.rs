@@ -35,6 +35,8 @@ const STRANGER_SECONDS: u64 = 10;
 const SYNC_REQUEST: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 /// RFC 4533, 2.6.
 const REFRESH_REQUIRED: u32 = 4096;
+/// RFC 4511, 4.1.9.
+const SIZE_LIMIT_EXCEEDED: u32 = 4;
 /// Everything that is readable, each with all its attributes.
 const ALL: &str = "(objectClass=*)";
 
@@ -245,7 +247,9 @@ impl LdapPeer {
         let too_late = |_| PeerError::Transport("no answer in time".to_owned());
         let (connection, entries, result) =
             timeout(Duration::from_secs(ANSWER_SECONDS), asking).await.map_err(too_late)??;
-        if result.rc != 0 {
+        // A directory that gives no more in one answer has given a short one: whoever needs what comes next asks on from there.
+        let is_short = result.rc == SIZE_LIMIT_EXCEEDED && !entries.is_empty();
+        if result.rc != 0 && !is_short {
             return Err(PeerError::Refused { code: result.rc, detail: excerpt(&result.text) });
         }
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);

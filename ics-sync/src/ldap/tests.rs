@@ -1,4 +1,4 @@
-//! A directory that answers with more than was asked for.
+//! A directory that answers with more than was asked for, or with less.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -20,12 +20,18 @@ fn message(operation: u8, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     out
 }
 
-fn entry(version: usize) -> Vec<u8> {
+fn entry(version: usize, body: usize) -> Vec<u8> {
     message(0x64, |out| {
         ber::primitive(out, ber::OCTETS, b"cn=x");
         ber::element(out, ber::SEQUENCE, |out| {
-            let version = version.to_string();
-            for (name, value) in [("icsDescriptorVersion", version.as_bytes()), ("icsBody", &[7; BODY])] {
+            let (version, body) = (version.to_string(), vec![7; body]);
+            let attributes: [(&str, &[u8]); 4] = [
+                ("icsDescriptorVersion", version.as_bytes()),
+                ("icsHeader", b"header"),
+                ("icsSalt", &[1; 16]),
+                ("icsBody", &body),
+            ];
+            for (name, value) in attributes {
                 ber::element(out, ber::SEQUENCE, |out| {
                     ber::primitive(out, ber::OCTETS, name.as_bytes());
                     ber::element(out, ber::SET, |out| ber::primitive(out, ber::OCTETS, value));
@@ -35,24 +41,26 @@ fn entry(version: usize) -> Vec<u8> {
     })
 }
 
-#[tokio::test]
-async fn more_bytes_than_a_page_has_are_refused() {
+fn done(code: i64) -> Vec<u8> {
+    message(0x65, |out| {
+        ber::integer(out, ber::ENUMERATED, code);
+        ber::primitive(out, ber::OCTETS, b"");
+        ber::primitive(out, ber::OCTETS, b"");
+    })
+}
+
+/// What a client makes of these messages, when it asks for the descriptors from the first on.
+async fn descriptors(messages: Vec<Vec<u8>>) -> Result<Descriptors, PeerError> {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
     let url = format!("ldap://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("a connection");
         let _ = stream.read(&mut [0; 1024]).await;
-        for version in 1..=1 + PAGE_JSON_BYTES / BODY {
-            if stream.write_all(&entry(version)).await.is_err() {
+        for message in messages {
+            if stream.write_all(&message).await.is_err() {
                 return;
             }
         }
-        let done = message(0x65, |out| {
-            ber::integer(out, ber::ENUMERATED, 0);
-            ber::primitive(out, ber::OCTETS, b"");
-            ber::primitive(out, ber::OCTETS, b"");
-        });
-        let _ = stream.write_all(&done).await;
         let _ = stream.read(&mut [0; 1024]).await;
     });
     let tls =
@@ -62,6 +70,26 @@ async fn more_bytes_than_a_page_has_are_refused() {
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();
     let peer = LdapPeer::new(&url, tls).expect("an address");
-    let answer = peer.descriptors(&"devices.acme.example".parse().expect("a name"), 1).await;
+    peer.descriptors(&"devices.acme.example".parse().expect("a name"), 1).await
+}
+
+#[tokio::test]
+async fn more_bytes_than_a_page_has_are_refused() {
+    let entries = (1..=1 + PAGE_JSON_BYTES / BODY).map(|version| entry(version, BODY));
+    let answer = descriptors(entries.chain([done(0)]).collect()).await;
     assert_eq!(answer.err(), Some(WireError::TooLong(PAGE_JSON_BYTES).into()));
+}
+
+/// A directory gives no more than so many entries in one answer, however many there are. The mirror asks on behind them.
+#[tokio::test]
+async fn a_part_of_the_descriptors_is_taken_for_what_it_is() {
+    let answer = descriptors(vec![entry(1, 9), entry(2, 9), done(4)]).await.expect("a part");
+    assert_eq!((answer.from, answer.entries.len()), (1, 2));
+    let nothing = descriptors(vec![done(4)]).await;
+    assert!(
+        matches!(nothing, Err(PeerError::Refused { code: 4, .. })),
+        "it would be asked for again and again: {nothing:?}"
+    );
+    let busy = descriptors(vec![entry(1, 9), done(51)]).await;
+    assert!(matches!(busy, Err(PeerError::Refused { code: 51, .. })), "{busy:?}");
 }

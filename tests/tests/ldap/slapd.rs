@@ -11,7 +11,8 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::support::{
-    Answer, Directory, SECRET, access_rules, device, identity_dn, introduced, maker_fingerprint, submit,
+    Answer, Directory, SECRET, access_rules, device, erasure, identity_dn, index_of, introduced, maker_fingerprint,
+    recalled, submit,
 };
 use crate::world::{DOMAIN, domain, introduction, maker, stolen};
 
@@ -263,6 +264,50 @@ async fn slapd_asks_again_and_again() {
     slapd.until_same(&node).await;
     let received = slapd.received();
     assert!(received < 2 * 37, "{received} entries came");
+    slapd.stop().await;
+    node.stop().await;
+}
+
+/// Of what is erased a copy forgets all but what blocks, at once; what is left of a thing goes on like any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn slapd_forgets_what_is_erased() {
+    let node = Directory::start().await;
+    let mut slapd = Consumer::new(node.plain, PERSIST).await;
+    slapd.until_same(&node).await;
+    let before = slapd.search("(objectClass=*)").await;
+    assert!(before.out.contains("Thermometer 14") && before.out.contains("SN-14"), "{before:?}");
+    let stolen = "(&(objectClass=icsIdentityEntry)(icsStatus=stolen))";
+
+    submit(&node.app, &domain(), vec![erasure(&node.app, index_of(&node.app, 14, 0))]).await;
+    slapd.until("(objectClass=pgpKeyInfo)", 10).await;
+    slapd.until_same(&node).await;
+    slapd
+        .search("(objectClass=*)")
+        .await
+        .lacks("Thermometer 14")
+        .lacks("SN-14")
+        .has(&format!("icsIdentity: {}", device(14)));
+    submit(&node.app, &domain(), vec![erasure(&node.app, index_of(&node.app, 13, 1))]).await;
+    slapd.until("(&(objectClass=icsIdentityEntry)(icsReason=*))", 0).await;
+    slapd.until(stolen, 1).await;
+    slapd.until_same(&node).await;
+    let found = node.run("ldapsearch", &["-LLL", "-b", "o=ics", stolen]).await;
+    assert_eq!((found.code, found.count("dn: ")), (0, 1), "{found:?}");
+
+    // What is said of its lot it hears as well, also where an erasure comes at the same time.
+    submit(&node.app, &domain(), vec![recalled("L1")]).await;
+    slapd.until(&format!("(&(icsIdentity={})(icsStatus=withdrawn))", device(14)), 1).await;
+    slapd.until_same(&node).await;
+    submit(&node.app, &domain(), vec![erasure(&node.app, index_of(&node.app, 15, 0)), recalled("L2")]).await;
+    slapd.until("(objectClass=pgpKeyInfo)", 9).await;
+    slapd.until_same(&node).await;
+    slapd.search("(objectClass=*)").await.lacks("Thermometer 15").lacks("SN-15");
+    slapd.stop().await;
+
+    // Who begins now gets it, too.
+    let mut slapd = Consumer::new(node.plain, PERSIST).await;
+    slapd.until("(objectClass=icsIdentityEntry)", 10).await;
+    slapd.until_same(&node).await;
     slapd.stop().await;
     node.stop().await;
 }

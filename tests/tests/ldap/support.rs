@@ -11,11 +11,11 @@ use ics_core::descriptor::{Descriptor, NodeKey, OwnerKey, Owners, RoleSpec, Temp
 use ics_core::identity::{Fingerprint, Kind};
 use ics_core::log::Hash;
 use ics_core::openpgp::signer::Signer as _;
-use ics_core::statement::{Claims, make};
+use ics_core::statement::{Claims, Group, Subject, make};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_node::api::SubmissionResult;
-use ics_node::app::App;
+use ics_node::app::{App, Reader};
 use ics_node::config::TlsConfig;
 use ics_node::ldap::{self, Settings, Suffix};
 use sha2::{Digest as _, Sha256};
@@ -92,6 +92,29 @@ pub(crate) fn introduced(seed: u8, lot: Option<&str>) -> Vec<u8> {
     claims.attributes = lot.map(|lot| (Attribute::Lot, lot.to_owned())).into_iter().collect();
     let (device, user_id, at) = (signer(seed), format!("Thermometer {seed}"), Timestamp::from_seconds(1_767_225_600));
     make::certify(&maker(), device.public_key(), &user_id, None, Kind::Device, &claims, false, at, &[3; 32])
+        .expect("a statement")
+}
+
+/// The index of the first statement about the device with that seed, but for so many.
+pub(crate) fn index_of(app: &App, seed: u8, skipped: usize) -> u64 {
+    let record = app.record(Reader::Operator, &domain(), &device(seed)).expect("a record").record;
+    record.statements.get(skipped).expect("a statement").by.index
+}
+
+/// The erasure of the statement that stands there, by the owner.
+pub(crate) fn erasure(app: &App, index: u64) -> Vec<u8> {
+    let erasure = app.erasure(Reader::Operator, &domain(), index).expect("it can be erased");
+    let json = erasure.to_json().expect("JSON");
+    make::sign_descriptor(&[&maker()], &json, app.clock().now(), &[1; 32]).expect("signs")
+}
+
+/// The recall of a lot.
+pub(crate) fn recalled(lot: &str) -> Vec<u8> {
+    let mut claims = Claims::new(Act::Status, "manufacturer".parse().expect("a role"), domain());
+    claims.status = Some("withdrawn".parse().expect("a status"));
+    let attributes = [(Attribute::Lot, lot.to_owned())].into();
+    let group = Subject::Group(Group { kind: Kind::Group, name: format!("lot {lot}"), attributes });
+    make::sign_document(&maker(), &group, &claims, Timestamp::from_seconds(1_767_225_600), &[3; 32])
         .expect("a statement")
 }
 

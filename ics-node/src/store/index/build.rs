@@ -112,6 +112,9 @@ fn catch_up(
     let from = file::progress(index, domain)?.map_or(0, |progress| progress.upto);
     if from < size {
         tracing::info!(domain = domain.get(), from, size, "indexing");
+        if from == 0 {
+            file_filled(log, domain, keys_of)?;
+        }
     }
     let mut postings = Vec::new();
     let mut progress = BTreeMap::new();
@@ -128,6 +131,19 @@ fn catch_up(
     })?;
     postings.sort_unstable();
     file::merge(index, [postings], &progress, &BTreeSet::new())
+}
+
+/// What was filled in came behind the index and is found by keys beside the log: when the index is made anew, because there
+/// are more keys than before say, it gets those as well.
+fn file_filled(log: &Connection, domain: DomainNumber, keys_of: &KeysOf) -> Result<(), StoreError> {
+    let transaction = log.unchecked_transaction()?;
+    for index in table::all_filled(&transaction, domain)? {
+        let Some(entry) = table::entry(&transaction, domain, index, Show::Unsettled)? else { continue };
+        for key in keys_of(&entry) {
+            table::insert_filled(&transaction, domain, key, index)?;
+        }
+    }
+    Ok(transaction.commit()?)
 }
 
 /// Removes the index and what SQLite keeps beside it.

@@ -161,11 +161,21 @@ impl Tree {
             if now.size() < has.size() || now.filled != has.filled {
                 return Err(refresh_required());
             }
+            // With what was erased nothing can be compared: what he has of it is gone here. He is sent what is left, and told
+            // to forget the rest; where the rules have changed too, nobody can say of what he knew.
+            let erased = self.of_content(place.app.erased(has, &now).map_err(|error| failed(&error))?);
             match place.app.touched(has, &now).map_err(|error| failed(&error))? {
+                Touched::Any if !erased.is_empty() => return Err(refresh_required()),
                 Touched::Any => {
                     self.work.extend([Work::CompareAll(domain.clone(), 0), Work::CompareKeys(domain.clone())]);
                 }
-                Touched::These(ids) => self.work.push_back(Work::Compare(domain.clone(), self.of_content(ids))),
+                Touched::These(ids) => {
+                    let others = self.of_content(ids).difference(&erased).cloned().collect();
+                    self.work.push_back(Work::Compare(domain.clone(), others));
+                    if !erased.is_empty() {
+                        self.work.push_back(Work::Renew(domain.clone(), erased));
+                    }
+                }
             }
             if now.size() != has.size() || now.cosigned_at() != has.cosigned_at() {
                 self.has_sent = true;

@@ -1,0 +1,51 @@
+//! What is said of lots, and found by their members.
+
+use ics_core::identity::Kind;
+use ics_core::statement::make::sign_document;
+use ics_core::statement::{Claims, Group, Subject};
+use ics_core::vocabulary::{Act, Attribute};
+use ics_node::api::{ListQuery, SubmissionResult};
+use ics_node::app::{App, Reader};
+
+use crate::fixture::{Party, SALT, claims, device, word};
+
+/// Statements that a listing by status looks up the members of groups by.
+const LOOKED_UP: usize = 1_000;
+
+fn recall(maker: &Party, app: &App, lot: usize) -> Vec<u8> {
+    let attributes = [(Attribute::Lot, format!("L{lot}"))].into();
+    let group = Subject::Group(Group { kind: Kind::Group, name: format!("lot L{lot}"), attributes });
+    let said = Claims { status: Some(word("withdrawn")), ..claims(maker, Act::Status) };
+    sign_document(&maker.signer, &group, &said, app.clock().now(), &SALT).expect("made")
+}
+
+async fn submit(maker: &Party, app: &App, bodies: Vec<Vec<u8>>) {
+    for result in app.submit(&maker.domain, bodies).await.expect("a batch").results {
+        assert!(matches!(result, SubmissionResult::Receipt(_)), "{result:?}");
+    }
+}
+
+/// The recall of the last of many lots is found as that of the first; of more than are looked up nothing is left out in
+/// silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recalled_thing_is_listed_however_many_lots_were_recalled_before() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let last = LOOKED_UP - 1;
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", &format!("L{last}")).await;
+    for lots in (0..LOOKED_UP).collect::<Vec<_>>().chunks(250) {
+        submit(&maker, &app, lots.iter().map(|lot| recall(&maker, &app, *lot)).collect()).await;
+    }
+    let query = ListQuery { status: Some("withdrawn".to_owned()), limit: Some(1), ..ListQuery::default() };
+    let listed = |query: &ListQuery| app.list(Reader::Anonymous, &maker.domain, query);
+    let page = listed(&query).expect("a page");
+    assert_eq!(page.items[0].id, device(1).fingerprint().to_string());
+    assert!(page.next.is_some(), "the groups themselves come behind it");
+
+    submit(&maker, &app, vec![recall(&maker, &app, LOOKED_UP)]).await;
+    let refused = listed(&query).expect_err("more than are looked up");
+    assert_eq!(refused.code().as_str(), "out-of-range");
+    assert!(refused.to_string().contains("ask for a lot"), "{refused}");
+    let page = listed(&ListQuery { lot: Some(format!("L{last}")), ..query }).expect("a page");
+    assert_eq!(page.items[0].id, device(1).fingerprint().to_string());
+}
