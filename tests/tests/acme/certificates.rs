@@ -123,6 +123,25 @@ fn a_certificate_has_no_host_that_was_not_ordered() {
     }
 }
 
+/// A serial number cannot be ordered, and the firmware of secure elements writes it into every request.
+#[test]
+fn a_request_may_have_the_devices_own_serial_number() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let order = device.order(&[URN]).is(201);
+    let request =
+        |serial: &str| server.bench.request(serial, &["-subj", &format!("/CN=Pump 7.5/serialNumber={serial}")]);
+    device.finalize(&order, &request("SN-8")).fails(400, "rejectedIdentifier");
+    device.finalize(&order, &request("SN-7")).is(200);
+    let module = "[req]\ndistinguished_name = dn\nreq_extensions = ext\n[dn]\n[ext]\n\
+                  subjectAltName = otherName:1.3.6.1.5.5.7.8.4;SEQUENCE:module\n\
+                  [module]\ntype = OID:1.3.6.1.4.1.32473.1\nserial = OCT:SN-7\n";
+    server.bench.file("module.cnf", module.as_bytes());
+    let idevid = json!({"identifiers": [{"type": URN.0, "value": URN.1}], "profile": "idevid"});
+    let order = device.post("new-order", &idevid).is(201);
+    device.finalize(&order, &server.bench.request("module", &["-config", "module.cnf"])).is(200);
+}
+
 #[test]
 fn renewal_is_suggested_in_time_and_a_successor_is_named_once() {
     let server = Server::start();
