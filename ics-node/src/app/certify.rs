@@ -470,7 +470,13 @@ impl Issuing<'_> {
 }
 
 /// The roles over a thing in which a signer asks for its certificates, or for their end: none once his key is declared
-/// compromised, since nobody knows then who asks.
+/// compromised, since nobody knows then who asks, and none once his certificate is revoked or has expired, since the log
+/// takes nothing of him then either.
 pub(super) fn roles_to_ask(domain: &Domain, record: &Record, signer: &Fingerprint) -> BTreeSet<Role> {
-    if domain.is_key_compromised(signer) { BTreeSet::new() } else { record.roles_of(domain.descriptor(), signer) }
+    let can_sign = domain.certificate(signer).is_some_and(|(_, it)| it.signing_keys(record.at).next().is_some());
+    if can_sign && !domain.is_key_compromised(signer) {
+        record.roles_of(domain.descriptor(), signer)
+    } else {
+        BTreeSet::new()
+    }
 }

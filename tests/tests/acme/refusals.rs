@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, first_der, jwk, wanted};
 use crate::support::Server;
-use crate::world::{CREATED, controller, domain, introduction, maker, owner, signer, status};
+use crate::world::{CREATED, controller, domain, introduction, maker, owner, revoked, signer, status};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
@@ -243,4 +243,33 @@ fn a_signer_whose_key_is_declared_compromised_asks_for_nothing() {
     let refused = server.world.app.acme_credential_challenge(&domain(), &id).expect_err("no binding");
     assert!(refused.to_string().contains("is declared compromised"), "{refused}");
     assert_eq!(server.world.size(), size + 1, "nothing but the descriptor is stored");
+}
+
+/// Whoever finds the laptop of a signer who has published his revocation has his ACME account as well.
+#[test]
+fn a_signer_whose_certificate_is_revoked_asks_for_nothing() {
+    let mut server = Server::start();
+    let helper = signer(40);
+    let fingerprint = helper.public_key().fingerprint();
+    server.world.change(|descriptor| {
+        let manufacturers = descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("the role");
+        manufacturers.signers.insert(fingerprint);
+    });
+    server.world.submit(vec![Certificate::make(&helper, "Helper", CREATED, &[2; 32]).expect("a certificate")]);
+    let waiting = server.credential(&helper);
+    let client = Client::bound(&server, 41, &server.credential(&helper));
+    let csr = server.bench.request("device", &[]);
+    let certificate = first_der(&client.certificate(&[URN], &csr).0);
+    let ready = client.order(&[URN]).is(201);
+    server.world.submit(vec![revoked(40, "Helper")]);
+    let size = server.world.size();
+    let detail = client.order(&[URN]).fails(403, "unauthorized");
+    assert!(detail.contains("is revoked or has expired"), "{detail}");
+    client.finalize(&ready, &server.bench.request("fresh", &[])).fails(403, "unauthorized");
+    client.revoke(&certificate, None).fails(403, "unauthorized");
+    let stranger = Client::new(&server, 43);
+    let binding = stranger.binding(&waiting.kid, &waiting.hmac_key, &stranger.url("new-account"));
+    stranger.register(&json!({"externalAccountBinding": binding})).fails(403, "unauthorized");
+    assert_eq!(server.world.size(), size, "nothing is stored");
+    Client::bound(&server, 44, &server.credential(&maker())).order(&[URN]).is(201);
 }

@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
-use ics_core::openpgp::certificate::Purpose;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::possession;
 use ics_core::vocabulary::DomainName;
@@ -93,8 +92,7 @@ impl App {
                 let detail = format!("the signer `{id}` is declared compromised: nobody knows who asks");
                 return Err(AppError::new(Code::SignerCompromised, detail));
             }
-            let may_sign = |key: &&PublicKey| certificate.key_for(&key.fingerprint(), Purpose::Sign, now).is_ok();
-            return Ok((Holder::Signer(*id), certificate.public_keys().filter(may_sign).cloned().collect()));
+            return Ok((Holder::Signer(*id), certificate.signing_keys(now).cloned().collect()));
         }
         match self.key_in(&hosted, &IdentityId::Key(*id))? {
             Some(key) => {

@@ -233,18 +233,29 @@ impl App {
         Ok(Client { id, account })
     }
 
-    /// An account speaks for its holder no longer once his key is declared compromised: whoever had the key may have bound
-    /// it.
+    /// An account speaks for a signer for as long as he can show himself who he is. Once his key is declared compromised,
+    /// whoever had it may have bound the account; once his certificate is revoked or has expired, the log takes nothing of
+    /// him either.
     fn acme_check_holder(&self, domain: &DomainName, holder: &Holder) -> Result<(), Problem> {
-        match holder {
-            Holder::Signer(signer)
-                if self.hosted(domain)?.domain().is_some_and(|domain| domain.is_key_compromised(signer)) =>
-            {
-                let detail = format!("the signer {signer}, for whom this account speaks, is declared compromised");
-                Err(Problem::new(Kind::Unauthorized, detail))
-            }
-            Holder::Signer(_) | Holder::Thing(_) => Ok(()),
+        let Holder::Signer(signer) = holder else { return Ok(()) };
+        let hosted = self.hosted(domain)?;
+        let Some(domain) = hosted.domain() else { return Ok(()) };
+        let now = self.acme_now();
+        let refused = |why: &str| {
+            let detail = format!("the signer {signer}, for whom this account speaks, {why}");
+            Err(Problem::new(Kind::Unauthorized, detail))
+        };
+        if domain.is_key_compromised(signer) {
+            return refused("is declared compromised");
         }
+        let can_sign = domain.certificate(signer).is_some_and(|(_, it)| it.signing_keys(now).next().is_some());
+        if can_sign {
+            return Ok(());
+        }
+        refused(
+            "has no key that may sign: his OpenPGP certificate is revoked or has expired; submit it renewed, or bind an \
+             account to another signer",
+        )
     }
 
     /// A key that was given up as compromised shows no longer who signs. Whoever only reads is not asked: he changes
