@@ -254,8 +254,17 @@ pub const ACME_NONCES: u64 = 1 << 16;
 pub const ACME_CONTACTS: usize = 5;
 /// Credentials of one holder that wait for their ACME accounts.
 pub const ACME_CREDENTIALS_WAITING: u64 = 100;
+/// ACME accounts of one thing, those included that it has given up: its own key makes as many as it likes, and each stays.
+/// Those that the operator has taken away are none.
+pub const ACME_ACCOUNTS_OF_THING: usize = 16;
+/// ACME accounts of one signer, likewise: he has one for each machine whose certificates he looks after.
+pub const ACME_ACCOUNTS_OF_SIGNER: usize = 1_024;
 /// ACME challenges that a node looks at at once.
 pub const ACME_LOOKS: usize = 32;
+/// ACME challenges of one holder that wait for their look, or are looked at: as many as an order has names.
+pub const ACME_LOOKS_OF_HOLDER: usize = 32;
+/// Those of all holders. The last of them waits for 80 s if nobody answers.
+pub const ACME_LOOKS_WAITING: usize = 256;
 /// Seconds that a look at an ACME challenge may take.
 pub const ACME_LOOK_SECONDS: u64 = 10;
 /// Bytes of a revocation list that is fetched from an issuer's node, and lists that are kept of those.

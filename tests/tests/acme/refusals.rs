@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use ics_core::descriptor::Compromise;
+use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer;
 use ics_node::config::AcmeConfig;
@@ -194,6 +195,55 @@ fn an_account_asks_for_so_much_in_an_hour() {
     authorize().is(201);
     authorize().fails(429, "rateLimited");
     maker.order(&[URN]).is(201);
+}
+
+/// Gives the account of a client to another key.
+fn change_key(client: &Client<'_>, seed: u8) {
+    let new = Client::new(client.server, seed);
+    let url = client.url("key-change");
+    let header = json!({"alg": "EdDSA", "url": url, "jwk": jwk(&new.key)});
+    let change = json!({"account": *client.kid.borrow(), "oldKey": jwk(&client.key)});
+    client.post("key-change", &new.sign(&header, &change.to_string())).is(200);
+}
+
+/// A thing's own key makes accounts without end: it gives one to another key, and makes the next.
+#[test]
+fn a_thing_has_so_many_accounts_and_asks_for_so_much_by_all_of_them() {
+    let server = Server::with(AcmeConfig { orders_per_hour: 2, ..AcmeConfig::default() });
+    let mut device = Client::thing(&server, 7);
+    device.order(&[URN]).is(201);
+    for seed in (100..).take(limits::ACME_ACCOUNTS_OF_THING - 1) {
+        change_key(&device, seed);
+        device = Client::thing(&server, 7);
+    }
+    device.order(&[URN]).is(201);
+    let refused = device.order(&[URN]);
+    assert!(refused.fails(429, "rateLimited").contains("by all of its accounts"));
+    assert!(!refused.header("retry-after").is_empty());
+
+    change_key(&device, 99);
+    let credential = server.credential(&signer(7));
+    let (own, bound) = (Client::new(&server, 7), Client::new(&server, 98));
+    let detail = own.register(&json!({})).fails(429, "rateLimited");
+    assert!(detail.contains("has 16 accounts, the limit"), "{detail}");
+    let binding = bound.binding(&credential.kid, &credential.hmac_key, &bound.url("new-account"));
+    let payload = json!({"externalAccountBinding": binding});
+    bound.register(&payload).fails(429, "rateLimited");
+    let maker = Client::bound(&server, 41, &server.credential(&maker()));
+    maker.order(&[URN]).is(201);
+
+    // The operator has them all taken away, and what waits to make others.
+    let account = again(&server, &[(99, device.kid.take()), (41, maker.kid.take())]);
+    let app = &server.world.app;
+    let id = signer(7).public_key().fingerprint().to_string();
+    assert_eq!(app.acme_revoke_accounts(&domain(), &id).expect("takes away").accounts, 16);
+    assert_eq!(app.acme_revoke_accounts(&domain(), &id).expect("takes away").accounts, 0, "once");
+    let detail = account[0].order(&[URN]).fails(403, "unauthorized");
+    assert!(detail.contains("taken away"), "{detail}");
+    bound.register(&payload).fails(403, "unauthorized");
+    own.register(&json!({})).is(201);
+    own.order(&[URN]).fails(429, "rateLimited");
+    account[1].order(&[URN]).is(201);
 }
 
 /// Clients with accounts that they have, each with the seed of its key and its URL.

@@ -9,13 +9,13 @@ use ics_core::openpgp::possession;
 use ics_core::vocabulary::DomainName;
 use zeroize::Zeroizing;
 
-use crate::acme::account::Holder;
+use crate::acme::account::{Account, AccountStatus, Holder};
 use crate::acme::problem::Problem;
 use crate::acme::urls::Resource;
-use crate::api::{AcmeCredential, Challenge, ChallengeAnswer};
+use crate::api::{AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer};
 use crate::app::problem::Code;
 use crate::app::{App, AppError, random};
-use crate::store::Credential;
+use crate::store::{Credential, Durability};
 use crate::x509::sha256;
 
 /// Milliseconds in which a credential must make its account.
@@ -75,6 +75,31 @@ impl App {
             holder: holder.to_string(),
             expires: credential.expires,
         })
+    }
+
+    /// Takes away all accounts that speak for a signer or a thing, with the credentials that would make others: somebody
+    /// else may have their keys. What the holder himself may have stays, and he can bind another account.
+    ///
+    /// # Errors
+    /// When no certificates are issued here, or the store fails.
+    pub fn acme_revoke_accounts(&self, domain: &DomainName, id: &str) -> Result<AcmeRevoked, AppError> {
+        let (acme, _) = self.acme(domain).map_err(told)?;
+        let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
+        let accounts = acme.store.with(Durability::Now, |tx| {
+            let mut revoked = 0;
+            for holder in [Holder::Signer(id), Holder::Thing(id)] {
+                tx.forget_credentials(domain, &holder)?;
+                for (number, account) in tx.accounts_of(domain, &holder)? {
+                    if account.status != AccountStatus::Revoked {
+                        tx.put_account(number, &Account { status: AccountStatus::Revoked, ..account })?;
+                        revoked += 1;
+                    }
+                }
+            }
+            Ok::<_, AppError>(revoked)
+        })?;
+        tracing::info!(%domain, holder = %id, accounts, "ACME accounts were taken away");
+        Ok(AcmeRevoked { holder: id.to_string(), accounts })
     }
 
     /// It names purpose and place, so that no signature for something else, or for another node, serves.

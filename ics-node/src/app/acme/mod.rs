@@ -13,11 +13,9 @@ mod revocation;
 
 use std::sync::Arc;
 
-use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use super::certify::{CertifyError, CertifyFault, Requester};
 use super::challenge::Challenges;
@@ -32,6 +30,7 @@ use crate::config::AcmeConfig;
 use crate::store::{AcmeStore, Durability, StoreError};
 use crate::x509::sha256;
 
+use self::look::Looks;
 use self::orders::UnderWay;
 pub use look::Look;
 
@@ -51,12 +50,12 @@ pub(crate) struct Acme {
     nonces: Nonces,
     store: AcmeStore,
     under_way: UnderWay,
-    looks: Arc<Semaphore>,
+    looks: Arc<Looks>,
     challenges: Challenges,
 }
 
 /// What a client gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
@@ -118,7 +117,7 @@ impl Acme {
             nonces: Nonces::new(&random()?),
             store: AcmeStore::open(data)?,
             under_way: UnderWay::default(),
-            looks: Arc::new(Semaphore::new(limits::ACME_LOOKS)),
+            looks: Arc::default(),
             challenges: Challenges::default(),
         })
     }
