@@ -267,10 +267,11 @@ pub const ACME_LOOKS_OF_HOLDER: usize = 32;
 pub const ACME_LOOKS_WAITING: usize = 256;
 /// Seconds that a look at an ACME challenge may take.
 pub const ACME_LOOK_SECONDS: u64 = 10;
-/// Bytes of a revocation list that is fetched from an issuer's node, and lists that are kept of those.
+/// Bytes of a revocation list that is fetched from an issuer's node.
 pub const REVOCATION_LIST_BYTES: usize = 4 << 20;
-/// See above.
-pub const REVOCATION_LISTS_KEPT: usize = 64;
+/// Bytes of all such lists that are kept. By bytes and not by number: mostly a list has less than one KiB, and the domains of
+/// a few issuers have hundreds of them, each of which is needed where there is no link.
+pub const REVOCATION_LISTS_BYTES: usize = 64 << 20;
 /// Certificates that one alert names; it counts all.
 pub const ALERT_CERTIFICATES: usize = 100;
 /// How often an alert is sent at most, until the next look at what it tells of.
