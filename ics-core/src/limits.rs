@@ -106,6 +106,12 @@ pub const CASE_ENTRIES: usize = 1_024;
 pub const RECORD_STATEMENTS_OPEN: usize = 3_072;
 /// Those from which on only first blocks are.
 pub const RECORD_STATEMENTS_ENDS: usize = 3_584;
+/// Statements about one identity from which on a node issues no certificate to it. Of each certificate a statement stays,
+/// also once its time is over; the room up to [`RECORD_STATEMENTS_OPEN`] is left to statuses, or a block could be lifted no
+/// more. It is a rule of nodes that issue and none of the log.
+pub const RECORD_STATEMENTS_ISSUED: usize = 2_048;
+/// Those from which on the operator is told that this is near.
+pub const RECORD_STATEMENTS_ISSUED_NEAR: usize = 1_792;
 /// Blocks of one signer among them, whatever became of these, from which on his blocks need room in his quota as well:
 /// else whoever blocks and takes it back, or blocks for no time at all, could fill the rest.
 pub const FIRST_BLOCKS: usize = 16;

@@ -28,6 +28,7 @@
 
 mod error;
 mod revoke;
+mod room;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ use ics_core::vocabulary::{Act, CertificateUse, DomainName, Effect, ProfileName,
 
 pub use self::error::{CertifyError, CertifyFault};
 pub use self::revoke::Revoker;
+pub(super) use self::room::check_room;
 use super::check::check_bodies;
 use super::entries::find_logged;
 use super::hosted::Hosted;
@@ -191,6 +193,7 @@ impl App {
         csr: &Csr,
     ) -> Result<Unlogged, CertifyError> {
         let profile = issuing.permits(record, application.requester, application.profile)?;
+        self.check_room_of(issuing, &application.identity, about.len())?;
         self.check_key(issuing, csr, &application.identity)?;
         let names = names_of(record);
         let given = issuing.given(profile, &application.identity, &names);
@@ -224,8 +227,9 @@ impl App {
     ) -> Result<Permitted, CertifyError> {
         let hosted = self.hosted(application.domain)?;
         let issuing = self.issuing(&hosted)?;
-        let (record, _) = self.known_of(&issuing, &application.identity)?;
-        issuing.may_have(&record, application.requester, application.profile, names)
+        let (record, about) = self.known_of(&issuing, &application.identity)?;
+        let permitted = issuing.may_have(&record, application.requester, application.profile, names)?;
+        check_room(about.len()).map(|()| permitted)
     }
 
     /// The only identity of a domain that has all these names.

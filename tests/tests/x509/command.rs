@@ -162,3 +162,25 @@ fn a_list_of_a_root_says_since_when_an_authority_is_revoked() {
     let refused = sign("--former other.crl");
     assert!(!refused.status.success() && said(&refused).contains("not signed by the issuer"), "{}", said(&refused));
 }
+
+/// What is said of each certificate stays in the record, and a record has room for so much.
+#[test]
+fn an_import_says_for_how_long_there_is_room_for_short_certificates() {
+    let bench = Bench::new();
+    authorities(&bench);
+    let url = "http://pki.acme.example/x509/devices.acme.example";
+    let import = format!("ca import issuer.pem --chain root.pem --domain devices.acme.example --url {url}");
+    let usual = done(&bench, "home", &import);
+    assert!(!usual.contains("has room for"), "{usual}");
+    let profile = |seconds: u64| {
+        let (kinds, uses, keys) = (["device"], ["client"], ["p256"]);
+        serde_json::json!({"kinds": kinds, "uses": uses, "keys": keys, "names": ["urn:*"], "seconds": seconds})
+    };
+    let profiles = serde_json::json!({"hour": profile(3_600), "day": profile(86_400), "quarter": profile(7_776_000)});
+    bench.file("profiles.json", profiles.to_string().as_bytes());
+    let short = done(&bench, "home", &format!("{import} --profiles profiles.json"));
+    for words in ["`hour` in time has room for 53 days", "`day` in time has room for 1290 days"] {
+        assert!(short.contains(words), "{words}: {short}");
+    }
+    assert!(!short.contains("`quarter`"), "{short}");
+}

@@ -297,6 +297,9 @@ impl Import {
         let version = file.descriptor.version;
         let shown = json!({ "domain": domain, "version": version, "file": path.display().to_string() });
         context.output.result(&shown, || format!("version {version} of {domain} is in {}\n", path.display()))?;
+        for note in file.descriptor.certificates.iter().flat_map(short_profiles) {
+            context.output.note(&note);
+        }
         context.output.note("`ics domain submit` puts it into force once enough owners have signed");
         if !context.config()?.node.is_some_and(|node| node.issuers.contains(&key)) {
             context
@@ -356,6 +359,25 @@ impl Import {
         next.certificates = Some(certificates);
         Ok((next, key.name().to_string()))
     }
+}
+
+/// Days for which the record of a thing should have room for its certificates.
+const ROOM_DAYS: u64 = 3_650;
+
+/// What there is to say of profiles of so short a time that things which renew such certificates fill their records with
+/// them. Clients renew when 60 to 66 hundredths of the time are over, as ACME tells them.
+fn short_profiles(certificates: &Certificates) -> Vec<String> {
+    let room = u64::try_from(limits::RECORD_STATEMENTS_ISSUED).unwrap_or(u64::MAX);
+    let days = |profile: &CertificateProfile| Some((profile.seconds? / 100 * 63).saturating_mul(room) / (DAY / 1000));
+    let profiles = certificates.profiles.iter();
+    let short = profiles.filter_map(|(name, profile)| Some((name, days(profile).filter(|days| *days < ROOM_DAYS)?)));
+    let text = |(name, days): (&ProfileName, u64)| {
+        format!(
+            "a thing that renews its certificates of the profile `{name}` in time has room for {days} days of them in its \
+             record; after that it needs a new identity (`ics replace`)"
+        )
+    };
+    short.map(text).collect()
 }
 
 /// What a domain issues unless it says otherwise: certificates of 90 days for devices as clients, of 30 for servers, of 7
