@@ -106,6 +106,12 @@ pub const CASE_ENTRIES: usize = 1_024;
 pub const RECORD_STATEMENTS_OPEN: usize = 3_072;
 /// Those from which on only first blocks are.
 pub const RECORD_STATEMENTS_ENDS: usize = 3_584;
+/// Statements about one identity from which on a node issues no certificate to it. Of each certificate a statement stays,
+/// also once its time is over; the room up to [`RECORD_STATEMENTS_OPEN`] is left to statuses, or a block could be lifted no
+/// more. It is a rule of nodes that issue and none of the log.
+pub const RECORD_STATEMENTS_ISSUED: usize = 2_048;
+/// Those from which on the operator is told that this is near.
+pub const RECORD_STATEMENTS_ISSUED_NEAR: usize = 1_792;
 /// Blocks of one signer among them, whatever became of these, from which on his blocks need room in his quota as well:
 /// else whoever blocks and takes it back, or blocks for no time at all, could fill the rest.
 pub const FIRST_BLOCKS: usize = 16;
@@ -261,14 +267,24 @@ pub const ACME_NONCES: u64 = 1 << 16;
 pub const ACME_CONTACTS: usize = 5;
 /// Credentials of one holder that wait for their ACME accounts.
 pub const ACME_CREDENTIALS_WAITING: u64 = 100;
+/// ACME accounts of one thing, those included that it has given up: its own key makes as many as it likes, and each stays.
+/// Those that the operator has taken away are none.
+pub const ACME_ACCOUNTS_OF_THING: usize = 16;
+/// ACME accounts of one signer, likewise: he has one for each machine whose certificates he looks after.
+pub const ACME_ACCOUNTS_OF_SIGNER: usize = 1_024;
 /// ACME challenges that a node looks at at once.
 pub const ACME_LOOKS: usize = 32;
+/// ACME challenges of one holder that wait for their look, or are looked at: as many as an order has names.
+pub const ACME_LOOKS_OF_HOLDER: usize = 32;
+/// Those of all holders. The last of them waits for 80 s if nobody answers.
+pub const ACME_LOOKS_WAITING: usize = 256;
 /// Seconds that a look at an ACME challenge may take.
 pub const ACME_LOOK_SECONDS: u64 = 10;
-/// Bytes of a revocation list that is fetched from an issuer's node, and lists that are kept of those.
+/// Bytes of a revocation list that is fetched from an issuer's node.
 pub const REVOCATION_LIST_BYTES: usize = 4 << 20;
-/// See above.
-pub const REVOCATION_LISTS_KEPT: usize = 64;
+/// Bytes of all such lists that are kept. By bytes and not by number: mostly a list has less than one KiB, and the domains of
+/// a few issuers have hundreds of them, each of which is needed where there is no link.
+pub const REVOCATION_LISTS_BYTES: usize = 64 << 20;
 /// Certificates that one alert names; it counts all.
 pub const ALERT_CERTIFICATES: usize = 100;
 /// How often an alert is sent at most, until the next look at what it tells of.

@@ -22,8 +22,8 @@ pub use self::certificates::{
     RenewalWindow,
 };
 pub use self::checks::{
-    AcmeCredential, Challenge, ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers, CheckQuestion,
-    CheckQuestions,
+    AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers,
+    CheckQuestion, CheckQuestions,
 };
 pub use self::peers::{Alarm, Cosigns, MirrorInfo, PeerInfo, Pulled, Served};
 

@@ -305,6 +305,12 @@ impl Certificate {
         core::iter::once(&self.primary).chain(&self.subkeys).filter_map(|held| held.key.as_ref())
     }
 
+    /// The keys that may sign documents at a time, by which its holder can show who he is: none once it is revoked or has
+    /// expired.
+    pub fn signing_keys(&self, at: Timestamp) -> impl Iterator<Item = &PublicKey> {
+        self.public_keys().filter(move |key| self.key_for(&key.fingerprint(), Purpose::Sign, at).is_ok())
+    }
+
     /// Whether this certificate has every self-signature that an earlier state of it has, and more: only then does it
     /// replace that, because a state without its revocations can be sent in by anybody.
     #[must_use]

@@ -1,8 +1,8 @@
 //! Keys of accounts: JSON Web Keys (RFC 7517, RFC 8037), their thumbprints, and what they have signed.
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
-    UnparsedPublicKey, VerificationAlgorithm,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
 };
 use data_encoding::BASE64URL_NOPAD;
 use ics_core::limits;
@@ -19,6 +19,8 @@ pub enum Jwk {
     P256([u8; 64]),
     /// P-384: x and y.
     P384([u8; 96]),
+    /// P-521: x and y.
+    P521([u8; 132]),
     /// Ed25519.
     Ed25519([u8; 32]),
     /// RSA: modulus and exponent, big-endian without leading zeros.
@@ -63,6 +65,7 @@ impl Jwk {
         match self {
             Self::P256(_) => "ES256",
             Self::P384(_) => "ES384",
+            Self::P521(_) => "ES512",
             Self::Ed25519(_) => "EdDSA",
             Self::Rsa { .. } => "RS256",
         }
@@ -77,6 +80,7 @@ impl Jwk {
         match self {
             Self::P256(point) => by(&ECDSA_P256_SHA256_FIXED, &uncompressed(point)),
             Self::P384(point) => by(&ECDSA_P384_SHA384_FIXED, &uncompressed(point)),
+            Self::P521(point) => by(&ECDSA_P521_SHA512_FIXED, &uncompressed(point)),
             Self::Ed25519(point) => by(&ED25519, point),
             Self::Rsa { n, e } => {
                 RsaPublicKeyComponents { n, e }.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).is_ok()
@@ -98,6 +102,7 @@ impl Jwk {
         let (prefix, key): (&[u8], Vec<u8>) = match self {
             Self::P256(point) => (P256_PREFIX, uncompressed(point)),
             Self::P384(point) => (P384_PREFIX, uncompressed(point)),
+            Self::P521(point) => (P521_PREFIX, uncompressed(point)),
             Self::Ed25519(point) => (ED25519_PREFIX, point.to_vec()),
             Self::Rsa { n, e } => {
                 let numbers = der(0x30, &[integer(n), integer(e)].concat());
@@ -117,6 +122,10 @@ const P256_PREFIX: &[u8] = &[
 const P384_PREFIX: &[u8] = &[
     0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00,
     0x22, 0x03, 0x62, 0x00,
+];
+const P521_PREFIX: &[u8] = &[
+    0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x05, 0x2b, 0x81, 0x04,
+    0x00, 0x23, 0x03, 0x81, 0x86, 0x00,
 ];
 const ED25519_PREFIX: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 /// AlgorithmIdentifier of rsaEncryption with its NULL (RFC 3279, 2.3.1).
@@ -154,12 +163,13 @@ impl TryFrom<Members> for Jwk {
         match (members.kty.as_str(), members.crv.as_deref()) {
             ("EC", Some("P-256")) => Ok(Self::P256(pair(&members.x, &members.y)?)),
             ("EC", Some("P-384")) => Ok(Self::P384(pair(&members.x, &members.y)?)),
+            ("EC", Some("P-521")) => Ok(Self::P521(pair(&members.x, &members.y)?)),
             ("OKP", Some("Ed25519")) => {
                 let x = decode("x", &members.x)?;
                 Ok(Self::Ed25519(x.try_into().map_err(|_| "`x` takes 32 bytes".to_owned())?))
             }
             ("RSA", _) => rsa(decode("n", &members.n)?, decode("e", &members.e)?),
-            _ => Err("a key is P-256, P-384, Ed25519, or RSA of 2048 to 4096 bits".to_owned()),
+            _ => Err("a key is P-256, P-384, P-521, Ed25519, or RSA of 2048 to 4096 bits".to_owned()),
         }
     }
 }
@@ -194,6 +204,7 @@ impl From<Jwk> for Members {
         match key {
             Jwk::P256(xy) => point("P-256", xy.split_at(32)),
             Jwk::P384(xy) => point("P-384", xy.split_at(48)),
+            Jwk::P521(xy) => point("P-521", xy.split_at(66)),
             Jwk::Ed25519(x) => Self { x: text(&x), ..named("OKP", "Ed25519") },
             Jwk::Rsa { n, e } => Self { kty: "RSA".to_owned(), n: text(&n), e: text(&e), ..Self::default() },
         }
@@ -202,6 +213,9 @@ impl From<Jwk> for Members {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
     use ics_core::openpgp::key::PublicKey;
     use serde_json::json;
 
@@ -233,6 +247,21 @@ mod tests {
             let json = serde_json::to_value(&key).expect("JSON");
             assert_eq!(Jwk::parse(&json), Ok(key));
         }
+    }
+
+    /// Who holds the key of a certificate says so with it (RFC 8555, 7.6), and certificates have P-521 too.
+    #[test]
+    fn a_key_of_p521_has_signed_what_it_signed() {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).expect("a key");
+        let (x, y) = pair.public_key().as_ref()[1..].split_at(66);
+        let json = json!({"kty": "EC", "crv": "P-521", "x": BASE64URL_NOPAD.encode(x), "y": BASE64URL_NOPAD.encode(y)});
+        let key = Jwk::parse(&json).expect("a key");
+        assert_eq!((key.algorithm(), serde_json::to_value(&key).expect("JSON")), ("ES512", json));
+        let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("X.509");
+        assert_eq!(key.to_spki(), spki.as_ref());
+        let signature = pair.sign(&SystemRandom::new(), b"message").expect("signs");
+        assert_eq!(signature.as_ref().len(), 132);
+        assert!(key.has_signed(b"message", signature.as_ref()) && !key.has_signed(b"another", signature.as_ref()));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::jwk::Jwk;
 use super::problem::{Kind, Problem};
 
 /// The algorithms of [`Jwk`], as clients that use others are told.
-pub const ALGORITHMS: &[&str] = &["ES256", "ES384", "EdDSA", "RS256"];
+pub const ALGORITHMS: &[&str] = &["ES256", "ES384", "ES512", "EdDSA", "RS256"];
 
 /// A request whose signature has not been looked at yet.
 #[derive(Debug, Clone, PartialEq, Eq)]

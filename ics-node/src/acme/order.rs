@@ -186,14 +186,17 @@ impl Order {
     }
 
     /// Checks that a request asks for what was ordered and nothing else (RFC 8555, 7.4). Host names must all be in it.
-    /// Permanent identifiers may be left out, since few devices can write them: the certificate has the record's.
+    /// Permanent identifiers may be left out, since few devices can write them: the certificate has the record's. A serial
+    /// number cannot be ordered, and devices write theirs into every request (IEEE 802.1AR, 8.6): that it is the one of the
+    /// record is asked when the certificate is made, which has it in any case.
     ///
     /// # Errors
     /// `badCSR`, saying which names are too many or too few.
     pub fn check_names(&self, requested: &BTreeSet<Name>) -> Result<(), Problem> {
         let ordered: BTreeSet<Name> = self.identifiers.iter().filter_map(Identifier::name).collect();
         let hosts = ordered.iter().filter(|name| matches!(name, Name::Host(_)));
-        let too_many: Vec<String> = requested.difference(&ordered).map(ToString::to_string).collect();
+        let too_many = requested.difference(&ordered).filter(|name| !matches!(name, Name::Serial(_)));
+        let too_many: Vec<String> = too_many.map(ToString::to_string).collect();
         let missing: Vec<String> = hosts.filter(|name| !requested.contains(name)).map(ToString::to_string).collect();
         if too_many.is_empty() && missing.is_empty() {
             return Ok(());
@@ -330,6 +333,7 @@ mod tests {
             order.check_names(&names.iter().map(|name| name.parse().expect("a name")).collect()).is_ok()
         };
         assert!(check(&["host:a.example"]) && check(&["host:a.example", "urn:dev:os:32473-SN-7"]));
+        assert!(check(&["host:a.example", "serial:SN-7"]), "it cannot be ordered");
         assert!(!check(&[]) && !check(&["urn:dev:os:32473-SN-7"]));
         assert!(!check(&["host:a.example", "host:b.example"]) && !check(&["host:a.example", "urn:dev:os:32473-SN-8"]));
     }

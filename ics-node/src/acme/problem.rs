@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn whoever_signs_otherwise_is_told_how_to() {
         let json = Problem::new(Kind::BadSignatureAlgorithm, "no").to_json();
-        assert_eq!(json["algorithms"], json!(["ES256", "ES384", "EdDSA", "RS256"]));
+        assert_eq!(json["algorithms"], json!(["ES256", "ES384", "ES512", "EdDSA", "RS256"]));
         for kind in Kind::ALL {
             assert!((400..600).contains(&kind.status()), "{kind:?}");
         }

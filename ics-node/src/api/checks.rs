@@ -110,6 +110,15 @@ pub struct AcmeCredential {
     pub expires: Timestamp,
 }
 
+/// The ACME accounts that were taken away from whoever they spoke for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcmeRevoked {
+    /// The fingerprint of the signer or the thing.
+    pub holder: String,
+    /// How many accounts it were; those that were taken away before are left out.
+    pub accounts: u64,
+}
+
 impl core::fmt::Debug for AcmeCredential {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("AcmeCredential").field("kid", &self.kid).field("holder", &self.holder).finish_non_exhaustive()

@@ -31,6 +31,7 @@
 mod error;
 mod log;
 mod revoke;
+mod room;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ use ics_core::vocabulary::{Act, CertificateUse, DomainName, Effect, ProfileName,
 pub use self::error::{CertifyError, CertifyFault};
 use self::log::ForLog;
 pub use self::revoke::Revoker;
+pub(super) use self::room::check_room;
 use super::entries::find_logged;
 use super::hosted::Hosted;
 use super::read::Sight;
@@ -187,6 +189,7 @@ impl App {
         csr: &Csr,
     ) -> Result<Unlogged, CertifyError> {
         let profile = issuing.permits(record, application.requester, application.profile)?;
+        self.check_room_of(issuing, &application.identity, about.len())?;
         self.check_key(issuing, csr, &application.identity)?;
         let names = names_of(record);
         let given = issuing.given(profile, &application.identity, &names);
@@ -220,8 +223,9 @@ impl App {
     ) -> Result<Permitted, CertifyError> {
         let hosted = self.hosted(application.domain)?;
         let issuing = self.issuing(&hosted)?;
-        let (record, _) = self.known_of(&issuing, &application.identity)?;
-        issuing.may_have(&record, application.requester, application.profile, names)
+        let (record, about) = self.known_of(&issuing, &application.identity)?;
+        let permitted = issuing.may_have(&record, application.requester, application.profile, names)?;
+        check_room(about.len()).map(|()| permitted)
     }
 
     /// The only identity of a domain that has all these names.
@@ -424,7 +428,13 @@ impl Issuing<'_> {
 }
 
 /// The roles over a thing in which a signer asks for its certificates, or for their end: none once his key is declared
-/// compromised, since nobody knows then who asks.
+/// compromised, since nobody knows then who asks, and none once his certificate is revoked or has expired, since the log
+/// takes nothing of him then either.
 pub(super) fn roles_to_ask(domain: &Domain, record: &Record, signer: &Fingerprint) -> BTreeSet<Role> {
-    if domain.is_key_compromised(signer) { BTreeSet::new() } else { record.roles_of(domain.descriptor(), signer) }
+    let can_sign = domain.certificate(signer).is_some_and(|(_, it)| it.signing_keys(record.at).next().is_some());
+    if can_sign && !domain.is_key_compromised(signer) {
+        record.roles_of(domain.descriptor(), signer)
+    } else {
+        BTreeSet::new()
+    }
 }

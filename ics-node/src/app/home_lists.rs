@@ -3,7 +3,8 @@
 //! its issuer has said that it holds.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
@@ -20,9 +21,16 @@ const REST: u64 = 2_000;
 /// Nodes behind each other that are asked for one client.
 const HOPS: u8 = 3;
 
-/// The lists that were fetched.
+/// The domain, its issuer, and the number of the list.
+type Key = (DomainName, String, u8);
+
+/// The lists that were fetched. There are as many places as descriptors name lists; what is in them is bounded.
 #[derive(Default)]
-pub(crate) struct HomeLists(Mutex<BTreeMap<(DomainName, String, u8), Arc<Place>>>);
+pub(crate) struct HomeLists {
+    places: Mutex<BTreeMap<Key, Arc<Place>>>,
+    /// How often a list was asked for.
+    asked: AtomicU64,
+}
 
 /// One list.
 #[derive(Default)]
@@ -30,7 +38,11 @@ struct Place {
     /// Held by whoever asks for it: others wait for what he gets.
     asking: tokio::sync::Mutex<()>,
     kept: Mutex<Option<Kept>>,
+    /// The number of the newest list that was ever kept: none before it is taken, also when that one was forgotten.
+    newest: AtomicU64,
     failed_at: Mutex<Option<Timestamp>>,
+    /// When it was last asked for, by the count of all lists.
+    asked: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -42,13 +54,45 @@ struct Kept {
 }
 
 impl HomeLists {
-    fn place(&self, of: &Elsewhere) -> Arc<Place> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (of.domain.clone(), of.issuer.clone(), of.shard);
-        if all.len() >= limits::REVOCATION_LISTS_KEPT && !all.contains_key(&key) {
-            all.clear();
+    /// The place of a list that somebody asks for.
+    fn place(&self, key: Key) -> Arc<Place> {
+        let place = Arc::clone(self.places().entry(key).or_default());
+        self.use_now(&place);
+        place
+    }
+
+    fn use_now(&self, place: &Place) {
+        place.asked.store(self.asked.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Keeps a list, and forgets others until all have no more bytes than they may have: those that hold no longer first,
+    /// then those that nobody has asked for for the longest time. One that holds may be the last that is to be had.
+    fn keep(&self, place: &Place, kept: Kept, most: usize) {
+        let now = kept.at;
+        place.newest.store(kept.list.number, Ordering::Relaxed);
+        self.use_now(place);
+        place.set(Some(kept));
+        let places = self.places();
+        let mut all: Vec<(bool, u64, usize, &Place)> = places
+            .values()
+            .filter_map(|place| {
+                let SignedList { der, next_update, .. } = place.kept()?.list;
+                Some((next_update > now, place.asked.load(Ordering::Relaxed), der.len(), &**place))
+            })
+            .collect();
+        all.sort_unstable_by_key(|(holds, asked, ..)| (*holds, *asked));
+        let mut bytes: usize = all.iter().map(|(_, _, length, _)| length).sum();
+        for (_, _, length, place) in all {
+            if bytes <= most {
+                break;
+            }
+            place.set(None);
+            bytes -= length;
         }
-        Arc::clone(all.entry(key).or_default())
+    }
+
+    fn places(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<Place>>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -57,16 +101,16 @@ impl Place {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn set(&self, kept: Option<Kept>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
     fn failed_at(&self) -> Option<Timestamp> {
         *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fail(&self, at: Timestamp) {
         *self.failed_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
-    }
-
-    fn keep(&self, kept: Kept) {
-        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
     }
 }
 
@@ -77,7 +121,7 @@ impl App {
     /// # Errors
     /// When there is none that holds.
     pub async fn list_from_home(&self, of: Elsewhere, hops: Option<u8>) -> Result<SignedList, AppError> {
-        let place = self.0.home_lists.place(&of);
+        let place = self.0.home_lists.place((of.domain.clone(), of.issuer.clone(), of.shard));
         let holds = |app: &Self| {
             let kept = place.kept().filter(|kept| kept.list.next_update > app.clock().now());
             kept.map(|kept| kept.list).ok_or_else(elsewhere)
@@ -112,8 +156,9 @@ impl App {
             Ok(SignedList { der: der.into(), number: read.number, next_update: read.next_update })
         });
         match read {
-            Ok(list) if place.kept().is_none_or(|kept| kept.list.number <= list.number) => {
-                place.keep(Kept { list, size: of.size, at: now });
+            Ok(list) if place.newest.load(Ordering::Relaxed) <= list.number => {
+                let kept = Kept { list, size: of.size, at: now };
+                self.0.home_lists.keep(place, kept, limits::REVOCATION_LISTS_BYTES);
             }
             Ok(_) => tracing::warn!(domain = %of.domain, "a peer gave an older revocation list than before"),
             Err(error) => {
@@ -121,5 +166,54 @@ impl App {
                 tracing::warn!(domain = %of.domain, error, "a peer gave no revocation list");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: u16) -> Key {
+        let domain = format!("d{}.example", number / 256).parse().expect("a domain");
+        (domain, "issuer".to_owned(), (number % 256) as u8)
+    }
+
+    /// A list of so many bytes that holds until then.
+    fn kept(bytes: usize, until: u64) -> Kept {
+        let list = SignedList { der: vec![0; bytes].into(), number: 7, next_update: Timestamp::from_seconds(until) };
+        Kept { list, size: 1, at: Timestamp::from_seconds(100) }
+    }
+
+    fn has(lists: &HomeLists, number: u16) -> bool {
+        lists.places().get(&key(number)).is_some_and(|place| place.kept().is_some())
+    }
+
+    #[test]
+    fn lists_that_were_fetched_stay_however_many_others_are_asked_for() {
+        let lists = HomeLists::default();
+        for number in 0..256 {
+            lists.keep(&lists.place(key(number)), kept(1_000, 200), 256_000);
+        }
+        // Nobody gets any of these: there is no link.
+        (256..2_048).for_each(|number| drop(lists.place(key(number))));
+        assert_eq!((0..256).filter(|number| has(&lists, *number)).count(), 256);
+    }
+
+    #[test]
+    fn what_holds_no_longer_is_forgotten_first_and_then_what_nobody_asks_for() {
+        let lists = HomeLists::default();
+        let keep = |number, bytes, until| lists.keep(&lists.place(key(number)), kept(bytes, until), 100);
+        keep(1, 40, 200);
+        keep(2, 30, 100);
+        keep(3, 30, 200);
+        assert!(has(&lists, 1) && has(&lists, 2) && has(&lists, 3), "there is room");
+        drop(lists.place(key(1)));
+        keep(4, 20, 200);
+        assert!(has(&lists, 1) && !has(&lists, 2) && has(&lists, 3) && has(&lists, 4), "it holds no longer");
+        keep(5, 11, 200);
+        assert!(has(&lists, 1) && !has(&lists, 3) && has(&lists, 4) && has(&lists, 5), "1 was asked for since");
+        keep(6, 100, 200);
+        assert!(has(&lists, 6) && [1, 4, 5].iter().all(|number| !has(&lists, *number)), "the newest stays");
+        assert_eq!(lists.place(key(1)).newest.load(Ordering::Relaxed), 7, "none before it is taken");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ics_core::checker::Case;
 use ics_core::evidence::Evidence;
+use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::statement::Erasure;
 use ics_core::trust::Verdict;
@@ -18,10 +19,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::{
-    AcmeCredential, AdoptionRequest, AdoptionResult, CertificatePage, CertificateQuery, Challenge, ChallengeAnswer,
-    ChallengeRequest, CheckAnswers, CheckQuestions, DomainInfo, Enrolment, EnrolmentPage, EnrolmentQuery,
-    EnrolmentRequest, Explanation, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer, ProvenEntry,
-    RecordAnswer, SubmissionResults, ViewAnswer,
+    AcmeCredential, AcmeRevoked, AdoptionRequest, AdoptionResult, CertificatePage, CertificateQuery, Challenge,
+    ChallengeAnswer, ChallengeRequest, CheckAnswers, CheckQuestions, DomainInfo, Enrolment, EnrolmentPage,
+    EnrolmentQuery, EnrolmentRequest, Explanation, History, IdentityPage, ListQuery, NodeInfo, Problem, ProofAnswer,
+    ProvenEntry, RecordAnswer, SubmissionResults, ViewAnswer,
 };
 
 use crate::config::PeerName;
@@ -318,6 +319,15 @@ impl Node {
     /// See [`Node::info`].
     pub async fn acme_credential(&self, domain: &DomainName, answer: &ChallengeAnswer) -> Answer<AcmeCredential> {
         self.post(&["domains", domain.as_str(), "acme", "credentials"], answer).await
+    }
+
+    /// Takes away the ACME accounts that speak for a signer or a thing; for operators.
+    ///
+    /// # Errors
+    /// See [`Node::info`].
+    pub async fn revoke_acme_accounts(&self, domain: &DomainName, holder: &Fingerprint) -> Answer<AcmeRevoked> {
+        let holder = holder.to_string();
+        self.post(&["domains", domain.as_str(), "acme", "holders", &holder, "revoke"], &()).await
     }
 
     /// How a request for an identity stands, by the fingerprint of the device's key.

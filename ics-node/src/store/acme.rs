@@ -4,6 +4,7 @@
 //! what is true. Accounts and blocks are fsynced before they are acknowledged. All else is written together, a few times in
 //! a second: a crash may take the last orders, whose clients begin anew.
 
+mod holders;
 pub(super) mod keeping;
 mod together;
 
@@ -17,6 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
+pub use self::holders::Made;
 use self::together::Together;
 use super::error::StoreError;
 use super::{make_private, schema};
@@ -137,103 +139,10 @@ impl AcmeStore {
 }
 
 impl AcmeTx<'_> {
-    /// Keeps a credential.
-    ///
-    /// # Errors
-    /// When the database fails; so for all others.
-    pub fn add_credential(&self, credential: &Credential) -> Result<(), StoreError> {
-        let sql = "INSERT INTO credential (kid, domain, holder, secret, expires) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let Credential { kid, domain, holder, secret, expires } = credential;
-        self.0.prepare_cached(sql)?.execute(params![
-            kid,
-            domain.as_str(),
-            text(holder)?,
-            secret.as_slice(),
-            millis(*expires)
-        ])?;
-        Ok(())
-    }
-
-    /// A credential that has not ended. Those that have are forgotten.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn credential(&self, kid: &str, now: Timestamp) -> Result<Option<Credential>, StoreError> {
-        self.0.execute("DELETE FROM credential WHERE expires <= ?1", [millis(now)])?;
-        let sql = "SELECT domain, holder, secret, expires FROM credential WHERE kid = ?1";
-        let row = self.0.prepare_cached(sql)?.query_row([kid], |row| {
-            let secret: Vec<u8> = row.get(2)?;
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, Zeroizing::new(secret), row.get::<_, i64>(3)?))
-        });
-        let Some((domain, holder, secret, expires)) = row.optional()? else { return Ok(None) };
-        let domain = domain.parse().map_err(|_| damaged("credential"))?;
-        let expires = Timestamp::from_millis(expires.cast_unsigned());
-        Ok(Some(Credential { kid: kid.to_owned(), domain, holder: read(&holder)?, secret, expires }))
-    }
-
-    /// Forgets a credential: it has made its account.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn use_credential(&self, kid: &str) -> Result<(), StoreError> {
-        self.0.execute("DELETE FROM credential WHERE kid = ?1", [kid])?;
-        Ok(())
-    }
-
-    /// Credentials of a holder that can still be used.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn count_credentials(&self, domain: &DomainName, holder: &Holder, now: Timestamp) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM credential WHERE domain = ?1 AND holder = ?2 AND expires > ?3";
-        self.count(sql, params![domain.as_str(), text(holder)?, millis(now)])
-    }
-
-    /// Adds an account; gives its number.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn add_account(&self, domain: &DomainName, account: &Account) -> Result<u64, StoreError> {
-        let sql = "INSERT INTO account (domain, thumbprint, document) VALUES (?1, ?2, ?3)";
-        self.insert(sql, params![domain.as_str(), account.key.thumbprint(), text(account)?])
-    }
-
-    /// An account of a domain, by its number.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn account(&self, domain: &DomainName, id: u64) -> Result<Option<Account>, StoreError> {
-        let sql = "SELECT document FROM account WHERE id = ?1 AND domain = ?2";
-        self.document(sql, params![id.cast_signed(), domain.as_str()])
-    }
-
-    /// An account of a domain, by its key.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn account_by_key(&self, domain: &DomainName, thumbprint: &str) -> Result<Option<(u64, Account)>, StoreError> {
-        let sql = "SELECT id FROM account WHERE domain = ?1 AND thumbprint = ?2";
-        let id: Option<i64> =
-            self.0.prepare_cached(sql)?.query_row([domain.as_str(), thumbprint], |row| row.get(0)).optional()?;
-        let Some(id) = id.map(i64::cast_unsigned) else { return Ok(None) };
-        Ok(self.account(domain, id)?.map(|account| (id, account)))
-    }
-
-    /// Changes an account.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn put_account(&self, id: u64, account: &Account) -> Result<(), StoreError> {
-        self.1.remove(&id);
-        let sql = "UPDATE account SET thumbprint = ?2, document = ?3 WHERE id = ?1";
-        self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), account.key.thumbprint(), text(account)?])?;
-        Ok(())
-    }
-
     /// Adds an order; gives its number.
     ///
     /// # Errors
-    /// As above.
+    /// When the database fails; so for all others.
     pub fn add_order(&self, order: &Order, now: Timestamp) -> Result<u64, StoreError> {
         let sql = "INSERT INTO orders (account, created, expires, document) VALUES (?1, ?2, ?3, ?4)";
         let row = params![order.account.cast_signed(), millis(now), millis(order.expires), text(order)?];
@@ -258,15 +167,6 @@ impl AcmeTx<'_> {
         let sql = "UPDATE orders SET document = ?2 WHERE id = ?1";
         self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), text(order)?])?;
         Ok(())
-    }
-
-    /// Orders that an account has made since a time.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn count_orders(&self, account: u64, since: Timestamp) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM orders WHERE account = ?1 AND created > ?2";
-        self.count(sql, params![account.cast_signed(), millis(since)])
     }
 
     /// The numbers of an account's newest orders, newest first.
@@ -299,15 +199,6 @@ impl AcmeTx<'_> {
         let id = self.add_authorization(authorization)?;
         self.clear_sometimes(id, now)?;
         Ok(id)
-    }
-
-    /// Authorizations of an account that end later than that, and not later than so.
-    ///
-    /// # Errors
-    /// As above.
-    pub fn count_authorizations(&self, account: u64, (after, to): (Timestamp, Timestamp)) -> Result<u64, StoreError> {
-        let sql = "SELECT count(*) FROM authorization WHERE account = ?1 AND expires > ?2 AND expires <= ?3";
-        self.count(sql, params![account.cast_signed(), millis(after), millis(to)])
     }
 
     /// An authorization.

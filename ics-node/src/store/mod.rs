@@ -47,7 +47,7 @@ use ics_core::time::Timestamp;
 
 use crate::background;
 
-pub use acme::{AcmeStore, AcmeTx, Credential, Durability, Issued as AcmeIssued};
+pub use acme::{AcmeStore, AcmeTx, Credential, Durability, Issued as AcmeIssued, Made as AcmeMade};
 pub use backup::{backup, check_backup, put_back};
 pub use check::{Inspector, Report, inspect};
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};

@@ -32,7 +32,7 @@ const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-5.sql"),
     include_str!("schema/index-6.sql"),
 ];
-const ACME_STEPS: &[&str] = &[include_str!("schema/acme-1.sql")];
+const ACME_STEPS: &[&str] = &[include_str!("schema/acme-1.sql"), include_str!("schema/acme-2.sql")];
 
 /// Page cache of the connections: inner pages of the trees stay there, of a reader as well.
 const WRITER_CACHE_KIB: i64 = 4096;
@@ -230,5 +230,30 @@ mod tests {
         let rows = statement.as_mut().expect("SQL").query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
         let rows: Vec<(bool, i64, Option<i64>)> = rows.expect("rows").map(|row| row.expect("a row")).collect();
         assert_eq!(rows, [(true, 1, None), (false, 0, Some(-1)), (true, 1, None), (false, 0, Some(-1))]);
+    }
+
+    #[test]
+    fn accounts_of_an_earlier_version_are_found_by_whom_they_speak_for() {
+        use crate::acme::account::{Account, Holder};
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join("acme.db");
+        let former = Connection::open(&path).expect("open");
+        former.execute_batch(ACME_STEPS[0]).expect("a step");
+        former.pragma_update(None, "application_id", ACME_APPLICATION).expect("set");
+        former.pragma_update(None, "user_version", 1).expect("set");
+        let holder = Holder::Signer("ab".repeat(20).parse().expect("a fingerprint"));
+        let key = crate::acme::jwk::Jwk::Ed25519([7; 32]);
+        let account = Account::new(key, holder, Vec::new(), ics_core::time::Timestamp::from_seconds(1));
+        let documents = [serde_json::to_string(&account).expect("JSON"), "damaged".to_owned()];
+        for (thumbprint, document) in documents.iter().enumerate() {
+            let sql = "INSERT INTO account (domain, thumbprint, document) VALUES ('d.example', ?1, ?2)";
+            former.execute(sql, rusqlite::params![thumbprint.to_string(), document]).expect("inserted");
+        }
+        drop(former);
+        let acme = open_writer(File::Acme, &path).expect("open");
+        let mut statement = acme.prepare("SELECT holder FROM account ORDER BY id").expect("SQL");
+        let holders = statement.query_map([], |row| row.get::<_, String>(0)).expect("rows");
+        let holders: Vec<String> = holders.map(|row| row.expect("a row")).collect();
+        assert_eq!(holders, [serde_json::to_string(&holder).expect("JSON"), String::new()]);
     }
 }

@@ -8,9 +8,9 @@ use ics_core::openpgp::signer::Signer;
 use ics_core::time::Timestamp;
 use x509_cert::Version;
 use x509_cert::crl::{CertificateList, RevokedCert, TbsCertList};
-use x509_cert::ext::pkix::AuthorityKeyIdentifier;
 use x509_cert::ext::pkix::crl::IssuingDistributionPoint;
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlReason};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use super::extension::extension;
@@ -105,14 +105,8 @@ pub struct ReadList {
 /// # Errors
 /// With what is wrong with it, for people.
 pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadList, String> {
-    let form = |error: der::Error| error.to_string();
-    let list = CertificateList::from_der(der).map_err(form)?;
-    let message = list.tbs_cert_list.to_der().map_err(form)?;
-    let key = SubjectPublicKeyInfoRef::from_der(&authority.spki).map_err(form)?;
-    if !signature::verify(key, &list.signature_algorithm, &message, &list.signature) {
-        return Err("it is not signed by the issuer".to_owned());
-    }
-    let extensions = list.tbs_cert_list.crl_extensions.unwrap_or_default();
+    let list = signed_by(der, authority)?;
+    let extensions = list.crl_extensions.unwrap_or_default();
     let content = |oid| extensions.iter().find(|it| it.extn_id == oid).map(|it| it.extn_value.as_bytes());
     let own = content(oid::ISSUING_DISTRIBUTION_POINT).and_then(places);
     if !own.is_some_and(|places| places.iter().any(|place| place == url)) {
@@ -121,8 +115,43 @@ pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadLis
     let number = content(oid::CRL_NUMBER).and_then(|der| Uint::from_der(der).ok());
     let number = number.filter(|number| number.as_bytes().len() <= 8).ok_or("it has no number")?;
     let number = number.as_bytes().iter().fold(0_u64, |number, octet| number << 8 | u64::from(*octet));
-    let next_update = list.tbs_cert_list.next_update.ok_or("it holds for ever")?;
-    Ok(ReadList { number, next_update: Timestamp::from_seconds(next_update.to_unix_duration().as_secs()) })
+    let next_update = list.next_update.ok_or("it holds for ever")?;
+    Ok(ReadList { number, next_update: time::timestamp(next_update) })
+}
+
+/// What stands in a list, DER, that this authority has signed, wherever it is.
+///
+/// # Errors
+/// With what is wrong with it, for people; also when something stands in it that a list of here cannot say again.
+pub fn read_revoked(der: &[u8], authority: &Authority) -> Result<BTreeMap<SerialNumber, Revoked>, String> {
+    let entries = signed_by(der, authority)?.revoked_certificates.unwrap_or_default();
+    entries.into_iter().map(read_entry).collect()
+}
+
+fn read_entry(entry: RevokedCert) -> Result<(SerialNumber, Revoked), String> {
+    let serial = SerialNumber::read(entry.serial_number.as_bytes());
+    let serial = serial.ok_or("it has a certificate that was not issued by `ics ca sign`")?;
+    let mut reason = Reason::Unspecified;
+    for extension in entry.crl_entry_extensions.unwrap_or_default() {
+        let read = CrlReason::from_der(extension.extn_value.as_bytes()).ok();
+        let known = read.filter(|_| extension.extn_id == oid::CRL_REASON);
+        let known = known.and_then(|read| Reason::ALL.into_iter().find(|reason| reason.to_x509() == read));
+        reason = known.ok_or_else(|| format!("what it says of the certificate {serial} is not known here"))?;
+    }
+    Ok((serial, Revoked { at: time::timestamp(entry.revocation_date), reason }))
+}
+
+/// What is in a list, if this authority has signed it.
+fn signed_by(der: &[u8], authority: &Authority) -> Result<TbsCertList, String> {
+    let form = |error: der::Error| error.to_string();
+    let list = CertificateList::from_der(der).map_err(form)?;
+    let message = list.tbs_cert_list.to_der().map_err(form)?;
+    let key = SubjectPublicKeyInfoRef::from_der(&authority.spki).map_err(form)?;
+    if signature::verify(key, &list.signature_algorithm, &message, &list.signature) {
+        Ok(list.tbs_cert_list)
+    } else {
+        Err("it is not signed by the issuer".to_owned())
+    }
 }
 
 /// The places of a list of the form that issuers here sign.

@@ -176,16 +176,25 @@ fn subject(request: &CertReq) -> Result<BTreeSet<Wanted>, RequestError> {
     let mut wanted = BTreeSet::new();
     for attribute in request.info.subject.0.iter().flat_map(|rdn| rdn.0.iter()) {
         let name = match attribute.oid {
-            oid::SERIAL_NUMBER => Name::new("serial", &text(&attribute.value)?).map_err(|e| e.to_string()),
-            oid::COMMON_NAME => match text(&attribute.value)? {
-                host if host.contains('.') => Name::new("host", &host).map_err(|e| e.to_string()),
-                _ => continue,
-            },
-            _ => continue,
+            oid::SERIAL_NUMBER => {
+                let serial = Name::new("serial", &text(&attribute.value)?);
+                Some(serial.map_err(|error| RequestError::Name(error.to_string()))?)
+            }
+            oid::COMMON_NAME => text(&attribute.value).ok().and_then(|text| host(&text)),
+            _ => None,
         };
-        wanted.insert(name.map(Wanted::Name).map_err(RequestError::Name)?);
+        wanted.extend(name.map(Wanted::Name));
     }
     Ok(wanted)
+}
+
+/// The host that a common name asks for. Mostly it says what the device is called, and firmware that writes it cannot be
+/// changed: what is no host is left out, since nothing of it comes into the certificate. Without a dot, and with a number
+/// in the place of a top-level domain, it is none (RFC 3696, 2).
+fn host(text: &str) -> Option<Name> {
+    let (_, last) = text.trim_end_matches('.').rsplit_once('.')?;
+    let is_number = last.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<core::net::IpAddr>().is_err();
+    if is_number { None } else { Name::new("host", text).ok() }
 }
 
 fn text(value: &Any) -> Result<String, RequestError> {
@@ -225,4 +234,27 @@ fn check_exponent(key: &[u8]) -> Result<(), RequestError> {
 
 fn form(error: der::Error) -> RequestError {
     RequestError::Form(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_common_name_is_a_host_or_nothing() {
+        for (text, expected) in [
+            ("pump-7.acme.example", Some("host:pump-7.acme.example")),
+            ("GW.Acme.Example.", Some("host:gw.acme.example")),
+            ("192.0.2.1", Some("host:192.0.2.1")),
+            ("Acme Pump 7.5", None),
+            ("Pump-7.5", None),
+            ("dev@acme.example", None),
+            ("*.acme.example", None),
+            ("pump-7", None),
+            ("..", None),
+            ("", None),
+        ] {
+            assert_eq!(host(text).map(|name| name.to_string()).as_deref(), expected, "{text}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Orders and what comes of them, as the protocol says it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use ics_core::time::Timestamp;
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use crate::client::{Client, first_der};
 use crate::support::Server;
-use crate::world::{CREATED, DOMAIN, maker};
+use crate::world::{CREATED, DOMAIN, TOKEN, maker};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
@@ -122,6 +123,25 @@ fn a_certificate_has_no_host_that_was_not_ordered() {
         assert!(!text.contains("pump-7.acme.example"), "{profile}: {text}");
         assert_eq!(text.contains("URI:urn:dev:os:32473-SN-7"), urn, "{profile}: {text}");
     }
+}
+
+/// A serial number cannot be ordered, and the firmware of secure elements writes it into every request.
+#[test]
+fn a_request_may_have_the_devices_own_serial_number() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let order = device.order(&[URN]).is(201);
+    let request =
+        |serial: &str| server.bench.request(serial, &["-subj", &format!("/CN=Pump 7.5/serialNumber={serial}")]);
+    device.finalize(&order, &request("SN-8")).fails(400, "rejectedIdentifier");
+    device.finalize(&order, &request("SN-7")).is(200);
+    let module = "[req]\ndistinguished_name = dn\nreq_extensions = ext\n[dn]\n[ext]\n\
+                  subjectAltName = otherName:1.3.6.1.5.5.7.8.4;SEQUENCE:module\n\
+                  [module]\ntype = OID:1.3.6.1.4.1.32473.1\nserial = OCT:SN-7\n";
+    server.bench.file("module.cnf", module.as_bytes());
+    let idevid = json!({"identifiers": [{"type": URN.0, "value": URN.1}], "profile": "idevid"});
+    let order = device.post("new-order", &idevid).is(201);
+    device.finalize(&order, &server.bench.request("module", &["-config", "module.cnf"])).is(200);
 }
 
 #[test]
@@ -260,5 +280,22 @@ fn the_command_line_gets_a_credential_for_whoever_has_the_key() {
     assert!(given.status.success(), "{}", crate::tools::said(&given));
     let given: AcmeCredential = serde_json::from_slice(&given.stdout).expect("JSON");
     assert_eq!(given.holder, format!("the signer {signer}"));
-    Client::bound(&server, 41, &given).order(&[URN]).is(201);
+    let client = Client::bound(&server, 41, &given);
+    client.order(&[URN]).is(201);
+    let revoke = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ics-under-test"));
+        command.arg("--home").arg(&home).args(["acme", "revoke", &signer.to_string(), "--domain", DOMAIN]);
+        command.output().expect("starts")
+    };
+    let configuration = format!("[client]\nnode = \"{}\"\noperator_token_file = \"token\"\n", server.url);
+    std::fs::write(home.join("ics.toml"), configuration).expect("is written");
+    let stranger = revoke();
+    assert!(!stranger.status.success(), "{}", crate::tools::said(&stranger));
+    client.order(&[URN]).is(201);
+    std::fs::write(home.join("token"), TOKEN).expect("is written");
+    std::fs::set_permissions(home.join("token"), std::fs::Permissions::from_mode(0o600)).expect("is private");
+    let operator = revoke();
+    assert!(operator.status.success(), "{}", crate::tools::said(&operator));
+    assert_eq!(String::from_utf8_lossy(&operator.stdout), format!("1 account of {signer} taken away\n"));
+    client.order(&[URN]).fails(403, "unauthorized");
 }

@@ -5,13 +5,14 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::sync::mpsc;
 
+use ics_core::limits;
 use ics_node::acme::authorization::Method;
 use ics_node::config::AcmeConfig;
 use serde_json::{Value, json};
 
 use crate::client::{Client, jwk};
 use crate::support::{Server, eventually, free_port};
-use crate::world::{owner, signer};
+use crate::world::{controller, owner, signer};
 
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
 
@@ -148,6 +149,36 @@ fn a_device_has_nothing_to_prove_and_nobody_proves_what_no_record_gives() {
     server.world.submit(vec![theirs]);
     client.order(&[HOST]).fails(403, "unauthorized");
     drop(signer(1));
+}
+
+/// The challenges of a new order of somebody without a right.
+fn both(client: &Client<'_>) -> Vec<String> {
+    let order = client.order(&[HOST]).is(201).json();
+    let authorization = client.read(order["authorizations"][0].as_str().expect("a URL")).is(200).json();
+    let challenges = authorization["challenges"].as_array().expect("some");
+    challenges.iter().map(|it| it["url"].as_str().expect("a URL").to_owned()).collect()
+}
+
+/// Whose hosts do not answer has a part of what waits, and leaves the rest to others.
+#[test]
+fn so_many_challenges_of_one_holder_wait_to_be_looked_at() {
+    let port = free_port();
+    let server = Server::with(looking_at(port));
+    // It takes connections and says nothing, until the look has taken its time.
+    let _silent = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("listens");
+    let client = Client::bound(&server, 41, &server.credential(&owner()));
+    let orders = limits::ACME_LOOKS_OF_HOLDER / 2 + 1;
+    let challenges: Vec<String> = (0..orders).flat_map(|_| both(&client)).collect();
+    let (waiting, more) = challenges.split_at(limits::ACME_LOOKS_OF_HOLDER);
+    for url in waiting {
+        client.post_to(url, &json!({})).is(200);
+    }
+    let refused = client.post_to(&more[0], &json!({}));
+    let detail = refused.fails(429, "rateLimited");
+    assert!(detail.contains("32 challenges of the signer") && !refused.header("retry-after").is_empty(), "{detail}");
+    assert_eq!(client.read(&more[0]).is(200).json()["status"], "pending", "it can be begun later");
+    let other = Client::bound(&server, 42, &server.credential(&controller()));
+    other.post_to(&both(&other)[0], &json!({})).is(200);
 }
 
 /// RFC 9773, 5: a certificate is replaced by an order that may end well, and not by one that has failed.

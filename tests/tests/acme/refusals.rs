@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use ics_core::descriptor::Compromise;
+use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer;
 use ics_node::app::Asker;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, first_der, jwk, wanted};
 use crate::support::Server;
-use crate::world::{CREATED, controller, domain, introduction, maker, owner, signer, status};
+use crate::world::{CREATED, controller, domain, introduction, maker, owner, revoked, signer, status};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
@@ -62,7 +63,7 @@ fn a_request_is_by_its_account_for_its_url() {
     for alg in ["none", "HS256", "ES256", "RS256", ""] {
         let answer = send(&|it| it["alg"] = alg.into());
         answer.fails(400, "badSignatureAlgorithm");
-        assert_eq!(answer.json()["algorithms"], json!(["ES256", "ES384", "EdDSA", "RS256"]));
+        assert_eq!(answer.json()["algorithms"], json!(["ES256", "ES384", "ES512", "EdDSA", "RS256"]));
     }
     let registering = device.url("new-account");
     device.send_jws(&registering, &device.sign(&device.header(&registering), "{}")).fails(400, "malformed");
@@ -197,6 +198,55 @@ fn an_account_asks_for_so_much_in_an_hour() {
     maker.order(&[URN]).is(201);
 }
 
+/// Gives the account of a client to another key.
+fn change_key(client: &Client<'_>, seed: u8) {
+    let new = Client::new(client.server, seed);
+    let url = client.url("key-change");
+    let header = json!({"alg": "EdDSA", "url": url, "jwk": jwk(&new.key)});
+    let change = json!({"account": *client.kid.borrow(), "oldKey": jwk(&client.key)});
+    client.post("key-change", &new.sign(&header, &change.to_string())).is(200);
+}
+
+/// A thing's own key makes accounts without end: it gives one to another key, and makes the next.
+#[test]
+fn a_thing_has_so_many_accounts_and_asks_for_so_much_by_all_of_them() {
+    let server = Server::with(AcmeConfig { orders_per_hour: 2, ..AcmeConfig::default() });
+    let mut device = Client::thing(&server, 7);
+    device.order(&[URN]).is(201);
+    for seed in (100..).take(limits::ACME_ACCOUNTS_OF_THING - 1) {
+        change_key(&device, seed);
+        device = Client::thing(&server, 7);
+    }
+    device.order(&[URN]).is(201);
+    let refused = device.order(&[URN]);
+    assert!(refused.fails(429, "rateLimited").contains("by all of its accounts"));
+    assert!(!refused.header("retry-after").is_empty());
+
+    change_key(&device, 99);
+    let credential = server.credential(&signer(7));
+    let (own, bound) = (Client::new(&server, 7), Client::new(&server, 98));
+    let detail = own.register(&json!({})).fails(429, "rateLimited");
+    assert!(detail.contains("has 16 accounts, the limit"), "{detail}");
+    let binding = bound.binding(&credential.kid, &credential.hmac_key, &bound.url("new-account"));
+    let payload = json!({"externalAccountBinding": binding});
+    bound.register(&payload).fails(429, "rateLimited");
+    let maker = Client::bound(&server, 41, &server.credential(&maker()));
+    maker.order(&[URN]).is(201);
+
+    // The operator has them all taken away, and what waits to make others.
+    let account = again(&server, &[(99, device.kid.take()), (41, maker.kid.take())]);
+    let app = &server.world.app;
+    let id = signer(7).public_key().fingerprint().to_string();
+    assert_eq!(app.acme_revoke_accounts(&domain(), &id).expect("takes away").accounts, 16);
+    assert_eq!(app.acme_revoke_accounts(&domain(), &id).expect("takes away").accounts, 0, "once");
+    let detail = account[0].order(&[URN]).fails(403, "unauthorized");
+    assert!(detail.contains("taken away"), "{detail}");
+    bound.register(&payload).fails(403, "unauthorized");
+    own.register(&json!({})).is(201);
+    own.order(&[URN]).fails(429, "rateLimited");
+    account[1].order(&[URN]).is(201);
+}
+
 /// Clients with accounts that they have, each with the seed of its key and its URL.
 fn again<'s>(server: &'s Server, bound: &[(u8, Option<String>); 2]) -> [Client<'s>; 2] {
     bound.clone().map(|(seed, kid)| Client { kid: RefCell::new(kid), ..Client::new(server, seed) })
@@ -244,4 +294,33 @@ fn a_signer_whose_key_is_declared_compromised_asks_for_nothing() {
     let refused = server.world.app.acme_credential_challenge(Asker::Own, &domain(), &id).expect_err("no binding");
     assert!(refused.to_string().contains("is declared compromised"), "{refused}");
     assert_eq!(server.world.size(), size + 1, "nothing but the descriptor is stored");
+}
+
+/// Whoever finds the laptop of a signer who has published his revocation has his ACME account as well.
+#[test]
+fn a_signer_whose_certificate_is_revoked_asks_for_nothing() {
+    let mut server = Server::start();
+    let helper = signer(40);
+    let fingerprint = helper.public_key().fingerprint();
+    server.world.change(|descriptor| {
+        let manufacturers = descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("the role");
+        manufacturers.signers.insert(fingerprint);
+    });
+    server.world.submit(vec![Certificate::make(&helper, "Helper", CREATED, &[2; 32]).expect("a certificate")]);
+    let waiting = server.credential(&helper);
+    let client = Client::bound(&server, 41, &server.credential(&helper));
+    let csr = server.bench.request("device", &[]);
+    let certificate = first_der(&client.certificate(&[URN], &csr).0);
+    let ready = client.order(&[URN]).is(201);
+    server.world.submit(vec![revoked(40, "Helper")]);
+    let size = server.world.size();
+    let detail = client.order(&[URN]).fails(403, "unauthorized");
+    assert!(detail.contains("is revoked or has expired"), "{detail}");
+    client.finalize(&ready, &server.bench.request("fresh", &[])).fails(403, "unauthorized");
+    client.revoke(&certificate, None).fails(403, "unauthorized");
+    let stranger = Client::new(&server, 43);
+    let binding = stranger.binding(&waiting.kid, &waiting.hmac_key, &stranger.url("new-account"));
+    stranger.register(&json!({"externalAccountBinding": binding})).fails(403, "unauthorized");
+    assert_eq!(server.world.size(), size, "nothing is stored");
+    Client::bound(&server, 44, &server.credential(&maker())).order(&[URN]).is(201);
 }

@@ -3,13 +3,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use data_encoding::BASE64URL_NOPAD;
 use ics_core::descriptor::Descriptor;
 use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
-use ics_core::vocabulary::Act;
+use ics_core::vocabulary::{Act, KeyType};
 use ics_node::app::{Asker, CertifyFault, Reader, Requester, Revoker};
 use ics_node::x509::{Reason, SerialNumber, Shown};
+use serde_json::json;
 
 use crate::client::{Client, first_der};
 use crate::support::Server;
@@ -109,8 +113,36 @@ fn a_key_that_was_given_up_speaks_for_nobody() {
     other.certificate(&[URN], &fresh);
 }
 
+/// Whatever kind of key certificates are issued to, its holder can say that others have it.
+#[test]
+fn a_key_of_p521_gives_itself_up() {
+    let mut server = Server::start();
+    server.world.change(|descriptor| {
+        for profile in descriptor.certificates.as_mut().expect("it issues").profiles.values_mut() {
+            profile.keys.insert(KeyType::P521);
+        }
+    });
+    server.bench.openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-521 -out large.key");
+    let csr = server.bench.request_again("large", &["-sha512"]);
+    let device = Client::thing(&server, 7);
+    let certificate = first_der(&device.certificate(&[URN], &csr).0);
+    let arguments = ["pkcs8", "-topk8", "-nocrypt", "-in", "large.key", "-outform", "DER"];
+    let pkcs8 = server.bench.run("openssl", &arguments).stdout;
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_FIXED_SIGNING, &pkcs8).expect("a key");
+    let (x, y) = pair.public_key().as_ref()[1..].split_at(66);
+    let (url, encode) = (device.url("revoke-cert"), |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes));
+    let jwk = json!({"kty": "EC", "crv": "P-521", "x": encode(x), "y": encode(y)});
+    let header = json!({"alg": "ES512", "nonce": device.nonce(), "url": url, "jwk": jwk});
+    let protected = encode(header.to_string().as_bytes());
+    let payload = encode(payload(&certificate).to_string().as_bytes());
+    let signature = pair.sign(&SystemRandom::new(), format!("{protected}.{payload}").as_bytes()).expect("signs");
+    let jws = json!({"protected": protected, "payload": payload, "signature": encode(signature.as_ref())});
+    device.send_jws(&url, &jws).is(200);
+    assert_eq!(revoked(&server).as_deref(), Some("keyCompromise"));
+}
+
 fn payload(certificate: &[u8]) -> serde_json::Value {
-    serde_json::json!({"certificate": data_encoding::BASE64URL_NOPAD.encode(certificate)})
+    json!({"certificate": BASE64URL_NOPAD.encode(certificate)})
 }
 
 #[test]

@@ -111,3 +111,76 @@ fn a_root_offline_and_an_issuer_in_a_token() {
     let malformed = ics(&bench, "offline", "ca sign issuer.csr --certificate root.pem --out wrong.pem");
     assert!(!malformed.status.success() && said(&malformed).contains("the request is refused"), "{}", said(&malformed));
 }
+
+/// A root offline with an issuing authority, all of one home directory.
+fn authorities(bench: &Bench) {
+    private(&bench.file("passphrase", b"correct horse battery staple"));
+    private(&bench.file("pin", b"1234"));
+    token(bench);
+    done(bench, "home", "init --domain devices.acme.example --role manufacturer");
+    done(bench, "home", "key make root --algorithm p256");
+    done(bench, "home", "key make issuer --algorithm p256");
+    done(bench, "home", "ca root --name Root --organization Acme --out root.pem");
+    done(bench, "home", "ca request --name Issuing --out issuer.csr");
+    done(bench, "home", "ca sign issuer.csr --certificate root.pem --out issuer.pem");
+}
+
+/// What was signed before is believed, what was signed later is not: the day is not that of the list.
+#[test]
+fn a_list_of_a_root_says_since_when_an_authority_is_revoked() {
+    let bench = Bench::new();
+    authorities(&bench);
+    let sign = |words: &str| ics(&bench, "home", &format!("ca crl --certificate root.pem {words}"));
+    let text = |file: &str| bench.openssl(&format!("crl -in {file} -noout -text -CAfile root.pem"));
+    let holds = |file: &str, day: &str, reason: &str| {
+        let text = text(file);
+        assert!(text.contains(day) && text.contains(reason) && text.contains("verify OK"), "{text}");
+        assert_eq!(text.matches("Revocation Date").count(), 1, "{text}");
+    };
+    let first = sign("--revoke issuer.pem=cACompromise@2020-01-15T10:00:00Z --out first.crl");
+    assert!(first.status.success(), "{}", said(&first));
+    holds("first.crl", "Jan 15 10:00:00 2020 GMT", "CA Compromise");
+    assert!(sign("--former first.crl --out second.crl").status.success());
+    holds("second.crl", "Jan 15 10:00:00 2020 GMT", "CA Compromise");
+    assert!(sign("--former second.crl --revoke issuer.pem=superseded --out third.crl").status.success());
+    holds("third.crl", "Jan 15 10:00:00 2020 GMT", "Superseded");
+    assert!(
+        sign("--former third.crl --revoke issuer.pem=superseded@2020-01-10T00:00:00Z --out third.crl").status.success()
+    );
+    holds("third.crl", "Jan 10 00:00:00 2020 GMT", "Superseded");
+    for (words, why) in [
+        ("--revoke issuer.pem=superseded@2999-01-01T00:00:00Z", "is not over yet"),
+        ("--revoke issuer.pem=superseded@January", "is not a time of RFC 3339"),
+        ("--former root.pem", "there is no PEM block `X509 CRL`"),
+    ] {
+        let refused = sign(words);
+        assert!(!refused.status.success() && said(&refused).contains(why), "{words}: {}", said(&refused));
+    }
+    done(&bench, "other", "key make root --algorithm p256");
+    done(&bench, "other", "ca root --name Other --out other.pem");
+    done(&bench, "other", "ca crl --certificate other.pem --out other.crl");
+    let refused = sign("--former other.crl");
+    assert!(!refused.status.success() && said(&refused).contains("not signed by the issuer"), "{}", said(&refused));
+}
+
+/// What is said of each certificate stays in the record, and a record has room for so much.
+#[test]
+fn an_import_says_for_how_long_there_is_room_for_short_certificates() {
+    let bench = Bench::new();
+    authorities(&bench);
+    let url = "http://pki.acme.example/x509/devices.acme.example";
+    let import = format!("ca import issuer.pem --chain root.pem --domain devices.acme.example --url {url}");
+    let usual = done(&bench, "home", &import);
+    assert!(!usual.contains("has room for"), "{usual}");
+    let profile = |seconds: u64| {
+        let (kinds, uses, keys) = (["device"], ["client"], ["p256"]);
+        serde_json::json!({"kinds": kinds, "uses": uses, "keys": keys, "names": ["urn:*"], "seconds": seconds})
+    };
+    let profiles = serde_json::json!({"hour": profile(3_600), "day": profile(86_400), "quarter": profile(7_776_000)});
+    bench.file("profiles.json", profiles.to_string().as_bytes());
+    let short = done(&bench, "home", &format!("{import} --profiles profiles.json"));
+    for words in ["`hour` in time has room for 53 days", "`day` in time has room for 1290 days"] {
+        assert!(short.contains(words), "{words}: {short}");
+    }
+    assert!(!short.contains("`quarter`"), "{short}");
+}

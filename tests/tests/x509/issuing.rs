@@ -67,6 +67,24 @@ fn a_server_gets_the_host_names_that_it_asks_for() {
     assert_eq!(issued.names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["host:pump-7.acme.example"]);
 }
 
+/// Firmware writes what the device is called, and cannot be changed. Nothing of it comes into the certificate.
+#[test]
+fn a_common_name_that_is_no_host_asks_for_nothing() {
+    let (world, bench) = (World::new(), Bench::new());
+    for (name, common) in [("version", "Acme Pump 7.5"), ("mail", "dev@acme.example"), ("number", "Pump-7.5")] {
+        let request = bench.request(name, &["-subj", &format!("/CN={common}/serialNumber=SN-7")]);
+        let issued = world.certify(7, "ldevid", &request).expect(common);
+        assert_eq!(issued.names.iter().map(ToString::to_string).collect::<Vec<_>>(), ["serial:SN-7"]);
+        bench.file("named.pem", certificate_pem(&issued.certificate).as_bytes());
+        let text = bench.openssl("x509 -in named.pem -noout -text");
+        assert!(!text.contains(common) && text.contains(&format!("CN = {}", id(7))), "{text}");
+    }
+    for (host, is_its) in [("pump-7.acme.example", true), ("pump-8.acme.example", false)] {
+        let issued = world.certify(7, "server", &bench.request(host, &["-subj", &format!("/CN={host}")]));
+        assert_eq!(issued.is_ok(), is_its, "{host}");
+    }
+}
+
 #[test]
 fn one_query_spans_openpgp_and_x509() {
     let (world, bench) = (World::new(), Bench::new());

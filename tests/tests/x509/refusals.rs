@@ -7,7 +7,7 @@ use ics_node::app::{CertifyFault, Requester, Revoker};
 use ics_node::x509::Reason;
 
 use crate::tools::Bench;
-use crate::world::{DOMAIN, World, controller, id, introduction, maker, owner, status};
+use crate::world::{DOMAIN, World, controller, id, introduction, maker, owner, revoked, status};
 
 /// Asks for a certificate that is refused: whose fault, and words of the reason. The log is as it was.
 fn refused(world: &World, profile: &str, csr: &[u8], fault: CertifyFault, words: &str) {
@@ -157,4 +157,25 @@ fn a_signer_whose_key_is_declared_compromised_has_no_role_over_certificates() {
         let error = world.revoke(&issued.serial, revoker, Reason::PrivilegeWithdrawn).expect_err("whoever has the key");
         assert_eq!((error.fault(), world.size()), (CertifyFault::Denied, size), "{error}");
     }
+}
+
+/// The log takes nothing of him either.
+#[test]
+fn a_signer_whose_certificate_is_revoked_has_no_role_over_certificates() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let issued = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
+    let by = Requester::Signer(controller().public_key().fingerprint());
+    world.change(|descriptor| {
+        let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
+        profiles.values_mut().for_each(|it| it.requesters = ["security-controller".parse().expect("a role")].into());
+    });
+    let csr = bench.request("other", &[]);
+    world.certify_as(by, id(7), "ldevid", &csr).expect("the profile names his role");
+    world.submit(vec![revoked(2, "Controller")]);
+    let size = world.size();
+    let error = world.certify_as(by, id(7), "ldevid", &csr).expect_err("whoever has the key");
+    assert_eq!(error.fault(), CertifyFault::Denied, "{error}");
+    let revoked = world.revoke(&issued.serial, Revoker::Requester(by), Reason::PrivilegeWithdrawn);
+    let error = revoked.expect_err("whoever has the key");
+    assert_eq!((error.fault(), world.size()), (CertifyFault::Denied, size), "{error}");
 }

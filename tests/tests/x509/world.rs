@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ use ics_core::descriptor::{
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer};
-use ics_core::statement::{Claims, Group, StatementId, Subject, make};
+use ics_core::statement::{Claims, Group, StatementId, Subject, make, split};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
 use ics_node::api::SubmissionResult;
@@ -26,8 +26,12 @@ use ics_node::store::StoreError;
 use ics_node::x509::{
     Authority, Constraints, NewAuthority, Reason, RevocationList, SerialNumber, ca_request, issue_authority,
 };
+use sequoia_openpgp::Cert;
+use sequoia_openpgp::packet::Key;
 use sequoia_openpgp::packet::key::{Key4, UnspecifiedRole};
-use sequoia_openpgp::types::Curve;
+use sequoia_openpgp::parse::Parse as _;
+use sequoia_openpgp::serialize::SerializeInto as _;
+use sequoia_openpgp::types::{Curve, ReasonForRevocation};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -360,6 +364,20 @@ fn open(data: &Path, issuers: Vec<IssuerKey>, acme: Option<AcmeSetup>) -> App {
 
 fn openpgp(signer: &dyn Signer, user_id: &str) -> Vec<u8> {
     Certificate::make(signer, user_id, CREATED, &[2; 32]).expect("a certificate")
+}
+
+/// A signer's certificate with his own revocation, as he publishes it who has lost his key.
+pub(crate) fn revoked(seed: u8, user_id: &str) -> Vec<u8> {
+    let created = SystemTime::UNIX_EPOCH + Duration::from_millis(CREATED.as_millis());
+    let key = Key4::<_, UnspecifiedRole>::import_secret_ed25519(&[seed; 32], created).expect("a key");
+    let mut pair = Key::from(key).into_keypair().expect("a key pair");
+    let certificate = Cert::from_bytes(&openpgp(&signer(seed), user_id)).expect("a certificate");
+    let reason = ReasonForRevocation::KeyCompromised;
+    let revocation = certificate.revoke(&mut pair, reason, b"lost with the laptop").expect("signs");
+    let (certificate, _) = certificate.insert_packets([revocation]).expect("is its own");
+    let mut split = split(&certificate.to_vec().expect("OpenPGP")).expect("is split");
+    assert_eq!((split.bodies.len(), split.refused.as_slice(), split.left_out.len()), (1, &[][..], 0), "{split:?}");
+    split.bodies.remove(0)
 }
 
 fn roles(issuer: &IssuerKey) -> BTreeMap<Role, RoleSpec> {

@@ -1,16 +1,18 @@
 //! Accounts: made for whoever the node knows, changed and given up by their holders.
 
 use ics_core::identity::IdentityId;
+use ics_core::limits;
 use ics_core::vocabulary::DomainName;
 use serde_json::json;
 
 use super::{Answer, Client, as_get, not_yours};
-use crate::acme::account::{Account, Holder, NewAccount, bound_to, check_contacts, new_key};
+use crate::acme::account::{Account, AccountStatus, Holder, NewAccount, bound_to, check_contacts, new_key};
 use crate::acme::jwk::Jwk;
 use crate::acme::jws::{By, Signed};
 use crate::acme::problem::{Kind, Problem};
 use crate::acme::urls::Resource;
 use crate::app::App;
+use crate::store::AcmeTx;
 use crate::x509::sha256;
 
 /// Orders in one page of a listing.
@@ -40,7 +42,10 @@ impl App {
         let contact = check_contacts(asked.contact)?;
         let Some(binding) = asked.external_account_binding else {
             let account = Account::new(key.clone(), self.acme_own(domain, key)?, contact, self.acme_now());
-            let id = acme.keep(|tx| Ok(tx.add_account(domain, &account)?))?;
+            let id = acme.keep(|tx| {
+                check_number(tx, domain, &account.holder)?;
+                Ok(tx.add_account(domain, &account)?)
+            })?;
             return Ok(answer(id, &account, 201));
         };
         let binding = Signed::from_value(&binding)?;
@@ -51,6 +56,7 @@ impl App {
             let credential = tx.credential(kid, now)?.filter(|it| it.domain == *domain).ok_or_else(unknown)?;
             binding.verify_mac(&credential.secret)?;
             self.acme_check_holder(domain, &credential.holder)?;
+            check_number(tx, domain, &credential.holder)?;
             let account = Account::new(key.clone(), credential.holder, contact, now);
             // A credential makes one account: whoever finds it later has nothing.
             tx.use_credential(kid)?;
@@ -145,5 +151,58 @@ impl App {
         })?;
         let json = account.to_json(&urls.of(&Resource::Orders(client.id)));
         Ok(Answer { location: Some(url), ..Answer::json(json) })
+    }
+}
+
+/// How many accounts a holder has. Those that he has given up count, or he would make one after the other: each is kept.
+fn check_number(tx: &AcmeTx<'_>, domain: &DomainName, holder: &Holder) -> Result<(), Problem> {
+    let limit = match holder {
+        Holder::Signer(_) => limits::ACME_ACCOUNTS_OF_SIGNER,
+        Holder::Thing(_) => limits::ACME_ACCOUNTS_OF_THING,
+    };
+    let counts = |(_, account): &(u64, Account)| account.status != AccountStatus::Revoked;
+    if tx.accounts_of(domain, holder)?.iter().filter(|it| counts(it)).count() < limit {
+        return Ok(());
+    }
+    let detail = format!(
+        "{holder} has {limit} accounts, the limit: use one of them, or have the operator take them away with \
+         `ics acme revoke`"
+    );
+    Err(Problem::new(Kind::RateLimited, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::identity::Fingerprint;
+    use ics_core::time::Timestamp;
+
+    use super::*;
+    use crate::store::{AcmeStore, Durability};
+
+    #[test]
+    fn a_holder_has_so_many_accounts() {
+        let dir = tempfile::tempdir().expect("dir");
+        let store = AcmeStore::open(dir.path()).expect("opens");
+        let domain: DomainName = "devices.acme.example".parse().expect("a domain");
+        let id: Fingerprint = "ab".repeat(20).parse().expect("a fingerprint");
+        for (first, holder, limit) in [
+            (1, Holder::Thing(id), limits::ACME_ACCOUNTS_OF_THING),
+            (2, Holder::Signer(id), limits::ACME_ACCOUNTS_OF_SIGNER),
+        ] {
+            let account = |number: usize| {
+                let mut key = [first; 32];
+                key[1..9].copy_from_slice(&(number as u64).to_be_bytes());
+                Account::new(Jwk::Ed25519(key), holder, Vec::new(), Timestamp::default())
+            };
+            let check = || store.look(|tx| check_number(tx, &domain, &holder)).map_err(|problem| problem.kind);
+            let add = |number| store.with(Durability::Soon, |tx| tx.add_account(&domain, &account(number)));
+            let added: Vec<u64> = (1..limit).map(|number| add(number).expect("is kept")).collect();
+            assert_eq!(check(), Ok(()));
+            add(limit).expect("is kept");
+            assert_eq!(check(), Err(Kind::RateLimited), "{holder}");
+            let revoked = Account { status: AccountStatus::Revoked, ..account(1) };
+            let taken_away = store.with(Durability::Soon, |tx| tx.put_account(added[0], &revoked));
+            assert_eq!((taken_away.is_ok(), check()), (true, Ok(())), "those that were taken away are none");
+        }
     }
 }

@@ -4,19 +4,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::limits;
-use ics_core::openpgp::certificate::Purpose;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::possession;
 use ics_core::vocabulary::DomainName;
 use zeroize::Zeroizing;
 
-use crate::acme::account::Holder;
+use crate::acme::account::{Account, AccountStatus, Holder};
 use crate::acme::problem::Problem;
 use crate::acme::urls::Resource;
-use crate::api::{AcmeCredential, Challenge, ChallengeAnswer};
+use crate::api::{AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer};
 use crate::app::problem::Code;
 use crate::app::{App, AppError, Asker, random};
-use crate::store::Credential;
+use crate::store::{Credential, Durability};
 use crate::x509::sha256;
 
 /// Milliseconds in which a credential must make its account.
@@ -84,6 +83,31 @@ impl App {
         })
     }
 
+    /// Takes away all accounts that speak for a signer or a thing, with the credentials that would make others: somebody
+    /// else may have their keys. What the holder himself may have stays, and he can bind another account.
+    ///
+    /// # Errors
+    /// When no certificates are issued here, or the store fails.
+    pub fn acme_revoke_accounts(&self, domain: &DomainName, id: &str) -> Result<AcmeRevoked, AppError> {
+        let (acme, _) = self.acme(domain).map_err(told)?;
+        let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
+        let accounts = acme.store.with(Durability::Now, |tx| {
+            let mut revoked = 0;
+            for holder in [Holder::Signer(id), Holder::Thing(id)] {
+                tx.forget_credentials(domain, &holder)?;
+                for (number, account) in tx.accounts_of(domain, &holder)? {
+                    if account.status != AccountStatus::Revoked {
+                        tx.put_account(number, &Account { status: AccountStatus::Revoked, ..account })?;
+                        revoked += 1;
+                    }
+                }
+            }
+            Ok::<_, AppError>(revoked)
+        })?;
+        tracing::info!(%domain, holder = %id, accounts, "ACME accounts were taken away");
+        Ok(AcmeRevoked { holder: id.to_string(), accounts })
+    }
+
     /// It names purpose and place, so that no signature for something else, or for another node, serves.
     fn credential_message(&self, domain: &DomainName, id: &IdentityId, nonce: &str) -> String {
         format!("ICS ACME credential\n{}\n{domain}\n{id}\n{nonce}\n", self.0.keys.name)
@@ -99,8 +123,7 @@ impl App {
                 let detail = format!("the signer `{id}` is declared compromised: nobody knows who asks");
                 return Err(AppError::new(Code::SignerCompromised, detail));
             }
-            let may_sign = |key: &&PublicKey| certificate.key_for(&key.fingerprint(), Purpose::Sign, now).is_ok();
-            return Ok((Holder::Signer(*id), certificate.public_keys().filter(may_sign).cloned().collect()));
+            return Ok((Holder::Signer(*id), certificate.signing_keys(now).cloned().collect()));
         }
         match self.key_in(&hosted, &IdentityId::Key(*id))? {
             Some(key) => {

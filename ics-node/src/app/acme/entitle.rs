@@ -12,7 +12,7 @@ use super::Client;
 use crate::acme::identifier::Identifier;
 use crate::acme::problem::{Kind, Problem};
 use crate::app::App;
-use crate::app::certify::{CertifyError, Issuing, Requester};
+use crate::app::certify::{CertifyError, Issuing, Requester, check_room};
 use crate::app::read::Sight;
 use crate::x509::{TakenBack, is_permitted_since};
 
@@ -38,7 +38,7 @@ impl App {
         let issuing = self.issuing(&hosted)?;
         let known = self.acme_meant(&issuing, identifiers)?;
         self.acme_blocks(domain, client, identifiers, &known.0)?;
-        let (record, _) = known;
+        let (record, about) = known;
         let id = record.identity.id;
         let IdentityId::Key(thing) = id else {
             return Err(Problem::new(Kind::RejectedIdentifier, format!("{id} has no key")));
@@ -55,14 +55,18 @@ impl App {
             }
             Err(failed.map_or_else(|| Problem::malformed("the domain has no profiles"), Problem::from))
         };
+        let entitled = |profile, by_record| -> Result<Entitled, Problem> {
+            check_room(about.len())?;
+            Ok(Entitled { thing, profile, by_record })
+        };
         let denied = match first(client.account.holder.requester()) {
-            Ok(profile) => return Ok(Entitled { thing, profile, by_record: true }),
+            Ok(profile) => return entitled(profile, true),
             Err(problem) => problem,
         };
         let is_provable = !self.acme_server()?.config.challenges.is_empty()
             && identifiers.iter().all(|identifier| matches!(identifier, Identifier::Dns(_)));
         match is_provable.then(|| first(Requester::Identity(id))) {
-            Some(Ok(profile)) => Ok(Entitled { thing, profile, by_record: false }),
+            Some(Ok(profile)) => entitled(profile, false),
             _ => Err(denied),
         }
     }

@@ -1,8 +1,10 @@
 //! Looking for the answers to challenges: at the identifier itself, at addresses that the operator allows, and nowhere
 //! else that anybody names.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -12,7 +14,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
+use crate::acme::account::Holder;
 use crate::acme::authorization::{Method, answers_http, answers_tls};
 use crate::acme::problem::{Kind, Problem};
 use crate::app::App;
@@ -25,9 +29,67 @@ const ADDRESSES: usize = 2;
 /// The protocol of tls-alpn-01 (RFC 8737, 6).
 const ACME_TLS: &[u8] = b"acme-tls/1";
 
+/// The looks that wait, and those that are under way. So many wait for each holder and for all together: somebody whose
+/// hosts do not answer keeps nobody else's challenges waiting until their clients give up.
+#[derive(Debug)]
+pub(super) struct Looks {
+    places: Semaphore,
+    waiting: Mutex<BTreeMap<Holder, usize>>,
+}
+
+/// A look that waits or is under way, until this is dropped.
+#[derive(Debug)]
+pub(super) struct Waits {
+    looks: Arc<Looks>,
+    holder: Holder,
+}
+
+impl Default for Looks {
+    fn default() -> Self {
+        Self { places: Semaphore::new(limits::ACME_LOOKS), waiting: Mutex::default() }
+    }
+}
+
+impl Looks {
+    /// Lets a look for a holder wait.
+    pub(super) fn queue(self: &Arc<Self>, holder: Holder) -> Result<Waits, Problem> {
+        let mut waiting = self.waiting();
+        let (own, all) = (waiting.get(&holder).copied().unwrap_or_default(), waiting.values().sum::<usize>());
+        let full = |number: usize, whose: &str| {
+            let detail = format!("{number} challenges{whose} wait to be looked at; say again that this one is ready");
+            let retry_after = Some(limits::ACME_LOOK_SECONDS);
+            Err(Problem { retry_after, ..Problem::new(Kind::RateLimited, detail) })
+        };
+        if own >= limits::ACME_LOOKS_OF_HOLDER {
+            return full(own, &format!(" of {holder}"));
+        }
+        if all >= limits::ACME_LOOKS_WAITING {
+            return full(all, "");
+        }
+        *waiting.entry(holder).or_default() += 1;
+        Ok(Waits { looks: Arc::clone(self), holder })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<Holder, usize>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut entry) = self.looks.waiting().entry(self.holder) {
+            *entry.get_mut() = entry.get().saturating_sub(1);
+            if *entry.get() == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
 /// A challenge that is to be looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Look {
+    pub(super) _waits: Waits,
     pub(super) authorization: u64,
     pub(super) method: Method,
     pub(super) host: String,
@@ -39,7 +101,7 @@ impl App {
     /// Looks at a challenge, and keeps what came of it. So many at a time; others wait.
     pub async fn acme_look(self, look: Look) {
         let Ok(acme) = self.acme_server() else { return };
-        let Ok(_place) = acme.looks.acquire().await else { return };
+        let Ok(_place) = acme.looks.places.acquire().await else { return };
         let found = tokio::time::timeout(LOOK_TIME, look.find(&acme.config)).await;
         let late = || Problem::new(Kind::Connection, format!("no answer within {} s", LOOK_TIME.as_secs()));
         let found = found.unwrap_or_else(|_| Err(late()));
@@ -224,6 +286,28 @@ impl ServerCertVerifier for Anybody {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn holder(number: usize) -> Holder {
+        Holder::Thing(format!("{number:040x}").parse().expect("a fingerprint"))
+    }
+
+    #[test]
+    fn so_many_looks_wait_for_each_and_for_all() {
+        let looks = Arc::new(Looks::default());
+        let queue = |number| looks.queue(holder(number)).map_err(|problem| (problem.kind, problem.retry_after));
+        let full = Some((Kind::RateLimited, Some(limits::ACME_LOOK_SECONDS)));
+        let mut waiting = Vec::new();
+        for number in 0..limits::ACME_LOOKS_WAITING / limits::ACME_LOOKS_OF_HOLDER {
+            waiting.extend((0..limits::ACME_LOOKS_OF_HOLDER).map(|_| queue(number).expect("waits")));
+            assert_eq!(queue(number).err(), full, "he has as many as one may have");
+        }
+        assert_eq!(queue(1_000).err(), full, "there are as many as there may be");
+        waiting.pop();
+        let other = queue(1_000).expect("one has been looked at");
+        assert_eq!(queue(1_000).err(), full);
+        drop((waiting, other));
+        assert!(looks.waiting().is_empty(), "nothing is kept of whom nobody looks for");
+    }
 
     #[test]
     fn no_search_list_is_tried() {

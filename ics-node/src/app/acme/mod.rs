@@ -13,11 +13,9 @@ mod revocation;
 
 use std::sync::Arc;
 
-use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use super::certify::{CertifyError, CertifyFault, Requester};
 use super::challenge::Challenges;
@@ -32,6 +30,7 @@ use crate::config::AcmeConfig;
 use crate::store::{AcmeStore, Durability, StoreError};
 use crate::x509::sha256;
 
+use self::look::Looks;
 use self::orders::UnderWay;
 pub use look::Look;
 
@@ -51,12 +50,12 @@ pub(crate) struct Acme {
     nonces: Nonces,
     store: AcmeStore,
     under_way: UnderWay,
-    looks: Arc<Semaphore>,
+    looks: Arc<Looks>,
     challenges: Challenges,
 }
 
 /// What a client gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
@@ -118,7 +117,7 @@ impl Acme {
             nonces: Nonces::new(&random()?),
             store: AcmeStore::open(data)?,
             under_way: UnderWay::default(),
-            looks: Arc::new(Semaphore::new(limits::ACME_LOOKS)),
+            looks: Arc::default(),
             challenges: Challenges::default(),
         })
     }
@@ -233,18 +232,29 @@ impl App {
         Ok(Client { id, account })
     }
 
-    /// An account speaks for its holder no longer once his key is declared compromised: whoever had the key may have bound
-    /// it.
+    /// An account speaks for a signer for as long as he can show himself who he is. Once his key is declared compromised,
+    /// whoever had it may have bound the account; once his certificate is revoked or has expired, the log takes nothing of
+    /// him either.
     fn acme_check_holder(&self, domain: &DomainName, holder: &Holder) -> Result<(), Problem> {
-        match holder {
-            Holder::Signer(signer)
-                if self.hosted(domain)?.domain().is_some_and(|domain| domain.is_key_compromised(signer)) =>
-            {
-                let detail = format!("the signer {signer}, for whom this account speaks, is declared compromised");
-                Err(Problem::new(Kind::Unauthorized, detail))
-            }
-            Holder::Signer(_) | Holder::Thing(_) => Ok(()),
+        let Holder::Signer(signer) = holder else { return Ok(()) };
+        let hosted = self.hosted(domain)?;
+        let Some(domain) = hosted.domain() else { return Ok(()) };
+        let now = self.acme_now();
+        let refused = |why: &str| {
+            let detail = format!("the signer {signer}, for whom this account speaks, {why}");
+            Err(Problem::new(Kind::Unauthorized, detail))
+        };
+        if domain.is_key_compromised(signer) {
+            return refused("is declared compromised");
         }
+        let can_sign = domain.certificate(signer).is_some_and(|(_, it)| it.signing_keys(now).next().is_some());
+        if can_sign {
+            return Ok(());
+        }
+        refused(
+            "has no key that may sign: his OpenPGP certificate is revoked or has expired; submit it renewed, or bind an \
+             account to another signer",
+        )
     }
 
     /// A key that was given up as compromised shows no longer who signs. Whoever only reads is not asked: he changes

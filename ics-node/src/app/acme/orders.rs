@@ -22,12 +22,11 @@ use crate::acme::renewal::check_replaces;
 use crate::acme::urls::{Resource, Urls};
 use crate::app::certify::{Application, CertifyError, CertifyFault, Issued, Requester, Unlogged};
 use crate::app::{App, AppError, random};
-use crate::store::{self, AcmeTx};
+use crate::store::{self, AcmeMade, AcmeTx};
 use crate::x509::{Csr, certificate_pem, sha256};
 
 /// Seconds after which a client asks again for what is under way.
 const ASK_AGAIN_SECONDS: u64 = 1;
-const HOUR_MILLIS: u64 = 60 * 60 * 1000;
 
 /// What a client sends for an authorization without an order.
 #[derive(Debug, Deserialize)]
@@ -64,7 +63,7 @@ impl App {
         let authorize = |identifier: &Identifier| acme.authorize(client, identifier, &entitled, expires);
         let authorizations: Vec<Authorization> = identifiers.iter().map(authorize).collect::<Result<_, _>>()?;
         let (id, order) = acme.note(|tx| {
-            check_rate(acme, tx, client, now)?;
+            acme.check_rate(tx, (domain, client), AcmeMade::Order, now)?;
             if let Some(digest) = &replaced {
                 let known = tx.certificate_by_digest(domain, digest)?;
                 let by = known.as_ref().and_then(|(_, order)| *order);
@@ -107,8 +106,7 @@ impl App {
         let now = self.acme_now();
         let authorization = acme.authorize(client, &identifier, &entitled, now.plus_millis(ORDER_MILLIS))?;
         let id = acme.note(|tx| {
-            check_rate(acme, tx, client, now)?;
-            check_authorizations(acme, tx, client, now)?;
+            acme.check_rate(tx, (domain, client), AcmeMade::Authorization, now)?;
             Ok(tx.add_lone_authorization(&authorization, now)?)
         })?;
         let json = authorization.to_json(now, |method| urls.of(&Resource::Challenge(id, method)));
@@ -172,16 +170,18 @@ impl App {
         if begins {
             request.json::<serde_json::Map<String, serde_json::Value>>()?;
         }
-        let (authorization, look) = acme.note(|tx| {
+        let (authorization, waits) = acme.note(|tx| {
             let mut authorization = own_authorization(tx, id, client)?;
-            let look = begins && authorization.begin(method, now)?;
-            if look {
+            let mut waits = None;
+            if begins && authorization.begin(method, now)? {
+                waits = Some(acme.looks.queue(client.account.holder)?);
                 tx.put_authorization(id, &authorization)?;
             }
-            Ok((authorization, look))
+            Ok((authorization, waits))
         })?;
         let challenge = authorization.challenge(method)?;
-        let look = look.then(|| Look {
+        let look = waits.map(|waits| Look {
+            _waits: waits,
             authorization: id,
             method,
             host: authorization.identifier.value().to_owned(),
@@ -302,6 +302,24 @@ impl Acme {
         Ok(order.status(&authorizations, now) != OrderStatus::Invalid)
     }
 
+    /// The rate of one holder: accounts are free. Authorizations without an order are counted for themselves.
+    fn check_rate(
+        &self,
+        tx: &AcmeTx<'_>,
+        (domain, client): (&DomainName, &Client),
+        made: AcmeMade,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let (holder, limit) = (&client.account.holder, self.config.orders_per_hour);
+        let Some(millis) = tx.count_one((domain, holder), made, limit, now)? else { return Ok(()) };
+        let what = match made {
+            AcmeMade::Order => "orders",
+            AcmeMade::Authorization => "authorizations",
+        };
+        let detail = format!("{holder} makes {limit} {what} in an hour at most, by all of its accounts");
+        Err(Problem { retry_after: Some(millis.div_ceil(1000)), ..Problem::new(Kind::RateLimited, detail) })
+    }
+
     fn authorize(
         &self,
         client: &Client,
@@ -347,32 +365,6 @@ impl Drop for Finalizing<'_> {
 fn for_good(error: CertifyError) -> (Problem, bool) {
     let is_for_good = matches!(error.fault(), CertifyFault::Denied | CertifyFault::Unknown);
     (Problem::from(error), is_for_good)
-}
-
-/// The rate of one account.
-fn check_rate(acme: &Acme, tx: &AcmeTx<'_>, client: &Client, now: Timestamp) -> Result<(), Problem> {
-    let since = Timestamp::from_millis(now.as_millis().saturating_sub(HOUR_MILLIS));
-    let limit = acme.config.orders_per_hour;
-    if tx.count_orders(client.id, since)? < limit {
-        return Ok(());
-    }
-    Err(too_many(limit, "orders"))
-}
-
-/// The rate at which one account has names authorized without an order. Those of orders count as well, each of them made as
-/// long before its end as all are; one that was proven ends later, and hardly ever just then.
-fn check_authorizations(acme: &Acme, tx: &AcmeTx<'_>, client: &Client, now: Timestamp) -> Result<(), Problem> {
-    let limit = acme.config.orders_per_hour;
-    let ends = (now.plus_millis(ORDER_MILLIS - HOUR_MILLIS), now.plus_millis(ORDER_MILLIS));
-    if tx.count_authorizations(client.id, ends)? < limit {
-        return Ok(());
-    }
-    Err(too_many(limit, "authorizations"))
-}
-
-fn too_many(limit: u64, what: &str) -> Problem {
-    let detail = format!("an account makes {limit} {what} in an hour at most");
-    Problem { retry_after: Some(600), ..Problem::new(Kind::RateLimited, detail) }
 }
 
 /// A signer's account key must not end up in a certificate (RFC 8555, 11.1); a thing may have one key only.

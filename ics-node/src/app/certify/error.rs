@@ -78,6 +78,12 @@ pub enum CertifyError {
     /// The record does not permit it.
     #[error("the record does not permit it: {0}")]
     Record(String),
+    /// There is no room for more certificates in the record.
+    #[error(
+        "{0} statements are about it, most of them about certificates that are over, and the room that is left is for its \
+         statuses: give it a new identity (`ics replace`), and certificates that last longer"
+    )]
+    RecordFull(usize),
     /// The key gets no certificate.
     #[error("the key in the request gets no certificate: {0}")]
     Key(String),
@@ -107,7 +113,7 @@ impl CertifyError {
             }
             Self::Request(_) | Self::Leaf(LeafError::Use(_)) => CertifyFault::Request,
             Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
-            Self::Leaf(LeafError::SerialNumbers(_)) => CertifyFault::Denied,
+            Self::Leaf(LeafError::SerialNumbers(_)) | Self::RecordFull(_) => CertifyFault::Denied,
             Self::UnknownIdentity(_) | Self::UnknownCertificate(_) | Self::NoIssuer { .. } | Self::IssuerAway(_) => {
                 CertifyFault::Unknown
             }

@@ -1,6 +1,7 @@
 //! `ics acme`.
 
 use clap::{Args, Subcommand};
+use ics_core::identity::Fingerprint;
 use ics_core::openpgp::certificate::Purpose;
 use ics_core::openpgp::possession;
 
@@ -9,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
 use crate::cli::session::{InDomain, named};
+use crate::cli::words::counted;
 use crate::client::signing::SigningError;
 
 /// Commands about the ACME server of a domain.
@@ -23,6 +25,12 @@ pub(crate) enum AcmeCommand {
     ///
     /// A thing whose ACME client uses the thing's own key as account key needs none.
     Eab(Eab),
+    /// Take away the accounts that speak for a signer or a thing.
+    ///
+    /// For operators, when somebody else may have the keys of these accounts, or when there are too many of them. They ask
+    /// for nothing any more, nor do credentials that wait for their account. Certificates stay, and the signer or the thing
+    /// can bind another account; `ics status` and a descriptor that declares a signer compromised end more than that.
+    Revoke(Revoke),
 }
 
 /// What `ics acme eab` takes.
@@ -39,10 +47,25 @@ pub(crate) struct Eab {
     key: Option<String>,
 }
 
+/// What `ics acme revoke` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics acme revoke 0123456789abcdef0123456789abcdef01234567
+  $ ics acme revoke 0123456789abcdef0123456789abcdef01234567 --domain devices.acme.example")]
+pub(crate) struct Revoke {
+    /// The fingerprint of the signer or the thing.
+    #[arg(value_name = "FINGERPRINT")]
+    holder: Fingerprint,
+    #[command(flatten)]
+    domain: InDomain,
+}
+
 impl AcmeCommand {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         match self {
             Self::Eab(command) => command.run(context),
+            Self::Revoke(command) => command.run(context),
         }
     }
 }
@@ -75,6 +98,19 @@ impl Eab {
                 ("lego", "--server DIRECTORY --eab --kid ID --hmac KEY run".to_owned()),
             ];
             card("ACME credential", &rows)
+        })?;
+        Ok(Exit::Ok)
+    }
+}
+
+impl Revoke {
+    fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let config = context.config()?;
+        let node = context.node(&config)?;
+        let domain = self.domain.or_default(&config)?;
+        let revoked = context.wait(async { Ok(node.revoke_acme_accounts(&domain, &self.holder).await?) })?;
+        context.output.result(&revoked, || {
+            format!("{} of {} taken away\n", counted(revoked.accounts, "account"), revoked.holder)
         })?;
         Ok(Exit::Ok)
     }

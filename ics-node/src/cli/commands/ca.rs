@@ -1,6 +1,8 @@
 //! `ics ca`: authorities that issue X.509 certificates. A root is kept on a machine without a network; what travels
 //! between it and the node are requests and certificates, in PEM.
 
+mod crl;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -14,14 +16,15 @@ use ics_core::openpgp::signer::Signer;
 use ics_core::vocabulary::{CertificateUse, DomainName, KeyType, ProfileName, Requirement};
 use serde_json::json;
 
+use self::crl::Crl;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::client::descriptor::{self, DescriptorFile};
 use crate::keys::UnlockedKey;
 use crate::x509::{
-    Authority, Constraints, NewAuthority, Reason, RevocationList, Revoked, SerialNumber, ca_request, certificate_pem,
-    issue_authority, pem, pem_block, read_certificate,
+    Authority, Constraints, NewAuthority, SerialNumber, ca_request, certificate_pem, issue_authority, pem, pem_block,
+    read_certificate,
 };
 
 /// Milliseconds of a day.
@@ -138,30 +141,6 @@ pub(crate) struct Sign {
     out: PathBuf,
 }
 
-/// What `ics ca crl` takes.
-#[derive(Debug, Args)]
-#[command(after_long_help = "\
-Examples:
-  $ ics ca crl --key root --certificate root.pem --out root.crl
-  $ ics ca crl --certificate root.pem --revoke issuer-1.pem=cACompromise --out root.crl")]
-pub(crate) struct Crl {
-    /// The root's key.
-    #[arg(long, default_value = "root", value_name = "KEY")]
-    key: String,
-    /// The root's certificate.
-    #[arg(long, value_name = "FILE")]
-    certificate: PathBuf,
-    /// A certificate that is revoked, and why, by its name in RFC 5280. All of them stand in each list.
-    #[arg(long, value_name = "FILE=REASON", value_parser = file_and_reason)]
-    revoke: Vec<(PathBuf, Reason)>,
-    /// Days for which the list holds.
-    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=3650))]
-    days: u64,
-    /// Where it goes, PEM.
-    #[arg(long, value_name = "FILE", default_value = "-")]
-    out: PathBuf,
-}
-
 /// What `ics ca import` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -203,11 +182,6 @@ impl CaCommand {
             Self::Import(command) => command.run(context),
         }
     }
-}
-
-fn file_and_reason(text: &str) -> Result<(PathBuf, Reason), String> {
-    let (file, reason) = text.split_once('=').ok_or_else(|| format!("`{text}` lacks its `=`"))?;
-    Ok((file.into(), reason.parse()?))
 }
 
 fn unlocked(context: &Context, key: &str) -> Result<UnlockedKey, Failure> {
@@ -307,36 +281,6 @@ impl Sign {
     }
 }
 
-impl Crl {
-    fn run(self, context: &Context) -> Result<Exit, Failure> {
-        let (authority, _) = authority(&[&self.certificate])?;
-        let now = context.now();
-        let mut revoked = BTreeMap::new();
-        for (path, reason) in &self.revoke {
-            let bytes = files::read(path, limits::X509_CERTIFICATE_BYTES * 2)?;
-            let (certificate, _) = read_certificate(&bytes).map_err(|error| files::failed(path, error))?;
-            let serial = SerialNumber::read(certificate.tbs_certificate.serial_number.as_bytes())
-                .ok_or_else(|| files::failed(path, "it was not issued by `ics ca sign`"))?;
-            revoked.insert(serial, Revoked { at: now, reason: *reason });
-        }
-        let key = unlocked(context, &self.key)?;
-        let signer = key.primary()?;
-        check_key(&authority, signer, &self.key)?;
-        let list = RevocationList {
-            authority: &authority,
-            urls: &[],
-            revoked: &revoked,
-            number: now.as_millis(),
-            this_update: now,
-            next_update: now.plus_millis(self.days * DAY),
-        };
-        let der = list.sign(signer).map_err(refused)?;
-        files::write(&self.out, pem_block("X509 CRL", &der).as_bytes())?;
-        context.output.note("put it where `--crl-url` of `ics ca sign` says that it is");
-        Ok(Exit::Ok)
-    }
-}
-
 impl Import {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         let domain = super::domain::domain_or_default(context, self.domain.clone())?;
@@ -353,6 +297,9 @@ impl Import {
         let version = file.descriptor.version;
         let shown = json!({ "domain": domain, "version": version, "file": path.display().to_string() });
         context.output.result(&shown, || format!("version {version} of {domain} is in {}\n", path.display()))?;
+        for note in file.descriptor.certificates.iter().flat_map(short_profiles) {
+            context.output.note(&note);
+        }
         context.output.note("`ics domain submit` puts it into force once enough owners have signed");
         if !context.config()?.node.is_some_and(|node| node.issuers.contains(&key)) {
             context
@@ -412,6 +359,25 @@ impl Import {
         next.certificates = Some(certificates);
         Ok((next, key.name().to_string()))
     }
+}
+
+/// Days for which the record of a thing should have room for its certificates.
+const ROOM_DAYS: u64 = 3_650;
+
+/// What there is to say of profiles of so short a time that things which renew such certificates fill their records with
+/// them. Clients renew when 60 to 66 hundredths of the time are over, as ACME tells them.
+fn short_profiles(certificates: &Certificates) -> Vec<String> {
+    let room = u64::try_from(limits::RECORD_STATEMENTS_ISSUED).unwrap_or(u64::MAX);
+    let days = |profile: &CertificateProfile| Some((profile.seconds? / 100 * 63).saturating_mul(room) / (DAY / 1000));
+    let profiles = certificates.profiles.iter();
+    let short = profiles.filter_map(|(name, profile)| Some((name, days(profile).filter(|days| *days < ROOM_DAYS)?)));
+    let text = |(name, days): (&ProfileName, u64)| {
+        format!(
+            "a thing that renews its certificates of the profile `{name}` in time has room for {days} days of them in its \
+             record; after that it needs a new identity (`ics replace`)"
+        )
+    };
+    short.map(text).collect()
 }
 
 /// What a domain issues unless it says otherwise: certificates of 90 days for devices as clients, of 30 for servers, of 7

@@ -1,8 +1,8 @@
-//! `/v1/domains/{domain}/acme/…`: credentials for ACME accounts.
+//! `/v1/domains/{domain}/acme/…`: credentials for ACME accounts, and accounts that the operator takes away.
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
-use actix_web::web::Data;
+use actix_web::web::{Data, Path};
 
 use crate::api::{ChallengeAnswer, ChallengeRequest};
 use crate::app::App;
@@ -10,7 +10,7 @@ use crate::http::answer;
 use crate::http::body::Json;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
-use crate::http::request::{Asking, Domain};
+use crate::http::request::{Asking, Domain, Identified, Operator};
 
 pub(super) async fn challenge(
     face: Data<Face>,
@@ -30,6 +30,15 @@ pub(super) async fn give(
 ) -> Result<HttpResponse, Failure> {
     let credential = face.blocking(move |app| app.acme_credential(&domain.0, &answer.0)).await?;
     Ok(uncached(answer::json(&credential)))
+}
+
+pub(super) async fn revoke(
+    face: Data<Face>,
+    _operator: Operator,
+    domain: Domain,
+    path: Path<Identified>,
+) -> Result<HttpResponse, Failure> {
+    face.json(move |app| app.acme_revoke_accounts(&domain.0, &path.id)).await
 }
 
 /// Both are for one client, and one of them is a secret.

@@ -1,0 +1,115 @@
+//! `ics ca crl`: what a root says of the authorities below it that it has revoked.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use ics_core::limits;
+use ics_core::time::Timestamp;
+
+use super::{DAY, authority, check_key, refused, unlocked};
+use crate::cli::context::Context;
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::files;
+use crate::x509::{
+    Authority, Reason, RevocationList, Revoked, SerialNumber, pem, pem_block, read_certificate, read_revoked,
+};
+
+/// The label of a list in PEM (RFC 7468, 6).
+const LABEL: &str = "X509 CRL";
+
+/// What `ics ca crl` takes.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  $ ics ca crl --key root --certificate root.pem --out root.crl
+  $ ics ca crl --certificate root.pem --revoke issuer-1.pem=cACompromise@2027-01-15T10:00:00Z --out root.crl
+  $ ics ca crl --certificate root.pem --former root.crl --revoke issuer-2.pem=superseded --out root.crl")]
+pub(crate) struct Crl {
+    /// The root's key.
+    #[arg(long, default_value = "root", value_name = "KEY")]
+    key: String,
+    /// The root's certificate.
+    #[arg(long, value_name = "FILE")]
+    certificate: PathBuf,
+    /// The root's list before this one, PEM. What stands in it stays, with its times.
+    #[arg(long, value_name = "FILE")]
+    former: Option<PathBuf>,
+    /// A certificate that is revoked, why, by its name in RFC 5280, and since when [default: as in the former list, or
+    /// now]. All of them stand in each list.
+    #[arg(long, value_name = "FILE=REASON[@TIME]", value_parser = to_revoke)]
+    revoke: Vec<ToRevoke>,
+    /// Days for which the list holds.
+    #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=3650))]
+    days: u64,
+    /// Where it goes, PEM.
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    out: PathBuf,
+}
+
+/// What `--revoke` says.
+#[derive(Debug, Clone)]
+struct ToRevoke {
+    certificate: PathBuf,
+    reason: Reason,
+    at: Option<Timestamp>,
+}
+
+fn to_revoke(text: &str) -> Result<ToRevoke, String> {
+    let (certificate, why) = text.rsplit_once('=').ok_or_else(|| format!("`{text}` lacks its `=`"))?;
+    let (reason, at) = match why.split_once('@') {
+        Some((reason, at)) => (reason, Some(Timestamp::parse(at).map_err(|error| error.to_string())?)),
+        None => (why, None),
+    };
+    Ok(ToRevoke { certificate: certificate.into(), reason: reason.parse()?, at })
+}
+
+impl Crl {
+    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+        let (authority, _) = authority(&[&self.certificate])?;
+        let now = context.now();
+        let revoked = self.revoked(&authority, now)?;
+        let key = unlocked(context, &self.key)?;
+        let signer = key.primary()?;
+        check_key(&authority, signer, &self.key)?;
+        let list = RevocationList {
+            authority: &authority,
+            urls: &[],
+            revoked: &revoked,
+            number: now.as_millis(),
+            this_update: now,
+            next_update: now.plus_millis(self.days * DAY),
+        };
+        let der = list.sign(signer).map_err(refused)?;
+        files::write(&self.out, pem_block(LABEL, &der).as_bytes())?;
+        context.output.note("put it where `--crl-url` of `ics ca sign` says that it is");
+        Ok(Exit::Ok)
+    }
+
+    /// All that stands in the list. The time of a revocation does not move with the lists that say it (RFC 5280, 5.1.2.6):
+    /// what was signed before it is believed, what was signed later is not.
+    fn revoked(&self, authority: &Authority, now: Timestamp) -> Result<BTreeMap<SerialNumber, Revoked>, Failure> {
+        let mut revoked = self.former.as_deref().map_or_else(|| Ok(BTreeMap::new()), |path| former(path, authority))?;
+        for ToRevoke { certificate: path, reason, at } in &self.revoke {
+            let bytes = files::read(path, limits::X509_CERTIFICATE_BYTES * 2)?;
+            let (certificate, _) = read_certificate(&bytes).map_err(|error| files::failed(path, error))?;
+            let serial = SerialNumber::read(certificate.tbs_certificate.serial_number.as_bytes())
+                .ok_or_else(|| files::failed(path, "it was not issued by `ics ca sign`"))?;
+            let at = at.or_else(|| revoked.get(&serial).map(|former| former.at)).unwrap_or(now);
+            if at > now {
+                let text = format!("`{}` is to be revoked since {at}, which is not over yet", path.display());
+                return Err(Failure::new(Exit::Usage, text).hint("name the time since when it is not to be believed"));
+            }
+            revoked.insert(serial, Revoked { at, reason: *reason });
+        }
+        Ok(revoked)
+    }
+}
+
+/// What stands in a former list of the root.
+fn former(path: &Path, authority: &Authority) -> Result<BTreeMap<SerialNumber, Revoked>, Failure> {
+    let failed = |error: String| files::failed(path, error);
+    let text = String::from_utf8(files::read(path, limits::REVOCATION_LIST_BYTES * 2)?);
+    let text = text.map_err(|error| failed(error.to_string()))?;
+    pem(&text, LABEL).and_then(|der| read_revoked(&der, authority)).map_err(failed)
+}

@@ -1,0 +1,184 @@
+//! Those for whom ACME accounts speak: their credentials, their accounts, and what they have made lately, by all of them
+//! together.
+
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use rusqlite::{OptionalExtension as _, params};
+use zeroize::Zeroizing;
+
+use super::{AcmeTx, Credential, damaged, millis, read, text};
+use crate::acme::account::{Account, Holder};
+use crate::store::error::StoreError;
+
+/// Milliseconds over which is counted what a holder makes.
+const HOUR_MILLIS: u64 = 60 * 60 * 1000;
+
+/// What a holder makes, of which so many are made in an hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// An order.
+    Order,
+    /// An authorization without an order.
+    Authorization,
+}
+
+impl Made {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Authorization => "authorization",
+        }
+    }
+}
+
+impl AcmeTx<'_> {
+    /// Keeps a credential.
+    ///
+    /// # Errors
+    /// When the database fails; so for all others.
+    pub fn add_credential(&self, credential: &Credential) -> Result<(), StoreError> {
+        let sql = "INSERT INTO credential (kid, domain, holder, secret, expires) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let Credential { kid, domain, holder, secret, expires } = credential;
+        self.0.prepare_cached(sql)?.execute(params![
+            kid,
+            domain.as_str(),
+            text(holder)?,
+            secret.as_slice(),
+            millis(*expires)
+        ])?;
+        Ok(())
+    }
+
+    /// A credential that has not ended. Those that have are forgotten.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn credential(&self, kid: &str, now: Timestamp) -> Result<Option<Credential>, StoreError> {
+        self.0.execute("DELETE FROM credential WHERE expires <= ?1", [millis(now)])?;
+        let sql = "SELECT domain, holder, secret, expires FROM credential WHERE kid = ?1";
+        let row = self.0.prepare_cached(sql)?.query_row([kid], |row| {
+            let secret: Vec<u8> = row.get(2)?;
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, Zeroizing::new(secret), row.get::<_, i64>(3)?))
+        });
+        let Some((domain, holder, secret, expires)) = row.optional()? else { return Ok(None) };
+        let domain = domain.parse().map_err(|_| damaged("credential"))?;
+        let expires = Timestamp::from_millis(expires.cast_unsigned());
+        Ok(Some(Credential { kid: kid.to_owned(), domain, holder: read(&holder)?, secret, expires }))
+    }
+
+    /// Forgets a credential: it has made its account.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn use_credential(&self, kid: &str) -> Result<(), StoreError> {
+        self.0.execute("DELETE FROM credential WHERE kid = ?1", [kid])?;
+        Ok(())
+    }
+
+    /// Forgets the credentials of a holder.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn forget_credentials(&self, domain: &DomainName, holder: &Holder) -> Result<(), StoreError> {
+        let sql = "DELETE FROM credential WHERE domain = ?1 AND holder = ?2";
+        self.0.execute(sql, params![domain.as_str(), text(holder)?])?;
+        Ok(())
+    }
+
+    /// Credentials of a holder that can still be used.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn count_credentials(&self, domain: &DomainName, holder: &Holder, now: Timestamp) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM credential WHERE domain = ?1 AND holder = ?2 AND expires > ?3";
+        self.count(sql, params![domain.as_str(), text(holder)?, millis(now)])
+    }
+
+    /// Adds an account; gives its number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn add_account(&self, domain: &DomainName, account: &Account) -> Result<u64, StoreError> {
+        let sql = "INSERT INTO account (domain, thumbprint, document, holder) VALUES (?1, ?2, ?3, ?4)";
+        self.insert(sql, params![domain.as_str(), account.key.thumbprint(), text(account)?, text(&account.holder)?])
+    }
+
+    /// An account of a domain, by its number.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn account(&self, domain: &DomainName, id: u64) -> Result<Option<Account>, StoreError> {
+        let sql = "SELECT document FROM account WHERE id = ?1 AND domain = ?2";
+        self.document(sql, params![id.cast_signed(), domain.as_str()])
+    }
+
+    /// An account of a domain, by its key.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn account_by_key(&self, domain: &DomainName, thumbprint: &str) -> Result<Option<(u64, Account)>, StoreError> {
+        let sql = "SELECT id FROM account WHERE domain = ?1 AND thumbprint = ?2";
+        let id: Option<i64> =
+            self.0.prepare_cached(sql)?.query_row([domain.as_str(), thumbprint], |row| row.get(0)).optional()?;
+        let Some(id) = id.map(i64::cast_unsigned) else { return Ok(None) };
+        Ok(self.account(domain, id)?.map(|account| (id, account)))
+    }
+
+    /// All accounts that speak for a holder, with their numbers.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn accounts_of(&self, domain: &DomainName, holder: &Holder) -> Result<Vec<(u64, Account)>, StoreError> {
+        let sql = "SELECT id, document FROM account WHERE domain = ?1 AND holder = ?2 ORDER BY id";
+        let mut statement = self.0.prepare_cached(sql)?;
+        let row = params![domain.as_str(), text(holder)?];
+        let rows = statement.query_map(row, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+        let mut found = Vec::new();
+        for row in rows {
+            let (id, document) = row?;
+            found.push((id.cast_unsigned(), read(&document)?));
+        }
+        Ok(found)
+    }
+
+    /// Changes an account. Whom it speaks for never changes.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn put_account(&self, id: u64, account: &Account) -> Result<(), StoreError> {
+        self.1.remove(&id);
+        let sql = "UPDATE account SET thumbprint = ?2, document = ?3 WHERE id = ?1";
+        self.0.prepare_cached(sql)?.execute(params![id.cast_signed(), account.key.thumbprint(), text(account)?])?;
+        Ok(())
+    }
+
+    /// Counts one more of what a holder makes, if fewer than so many were made since his hour began, which is when the
+    /// first was made. Otherwise the milliseconds until the next hour begins.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn count_one(
+        &self,
+        (domain, holder): (&DomainName, &Holder),
+        made: Made,
+        limit: u64,
+        now: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
+        let (holder, what) = (text(holder)?, made.as_str());
+        let sql = "SELECT since, number FROM made WHERE domain = ?1 AND holder = ?2 AND what = ?3";
+        let row = params![domain.as_str(), holder, what];
+        let found = self.0.prepare_cached(sql)?.query_row(row, |row| {
+            Ok((Timestamp::from_millis(row.get::<_, i64>(0)?.cast_unsigned()), row.get::<_, i64>(1)?.cast_unsigned()))
+        });
+        // An hour that has not begun yet is of a clock that was ahead.
+        let is_on = |(since, _): &(Timestamp, u64)| *since <= now && now.millis_since(*since) < HOUR_MILLIS;
+        let (since, number) = found.optional()?.filter(is_on).unwrap_or((now, 0));
+        if number >= limit {
+            return Ok(Some(HOUR_MILLIS - now.millis_since(since)));
+        }
+        let sql = "INSERT OR REPLACE INTO made (domain, holder, what, since, number) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let row = params![domain.as_str(), holder, what, millis(since), (number + 1).cast_signed()];
+        self.0.prepare_cached(sql)?.execute(row)?;
+        Ok(None)
+    }
+}
