@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ics_core::identity::Fingerprint;
 use ics_core::record::mail_of;
@@ -17,6 +18,7 @@ use super::message::Failure;
 use super::schema;
 use super::search::{Place, failed};
 use super::tree::{Node, Tree};
+use super::work::blocking;
 use super::write::Write;
 use crate::api::Problem;
 use crate::app::Reader;
@@ -212,7 +214,7 @@ const fn key_type(algorithm: u8) -> Option<&'static str> {
 }
 
 /// Takes a key in: what is signed on it, as far as the domains here admit it.
-pub(super) async fn write(place: &Place, reader: Reader, write: Write) -> Result<LdapResultCode, Failure> {
+pub(super) async fn write(place: &Arc<Place>, reader: Reader, write: Write) -> Result<LdapResultCode, Failure> {
     let (dn, key, is_new) = match write {
         Write::Add(request) => (request.dn, sent_key(request.attributes), true),
         Write::Modify(request) => {
@@ -227,7 +229,8 @@ pub(super) async fn write(place: &Place, reader: Reader, write: Write) -> Result
     let Node::Key(id) = place.tree.node(&dn)? else {
         return Err(Failure::new(LdapResultCode::InsufficentAccessRights, "only keys are sent here, to the key space"));
     };
-    let known = by_id(place, reader, &id)?.is_some();
+    let asked = id.clone();
+    let known = blocking(place, move |place| by_id(place, reader, &asked)).await?.is_some();
     match (known, is_new) {
         (false, false) => return Err(Failure::no_such_object(place.tree.key_space_dn())),
         (true, true) => return Err(Failure::new(LdapResultCode::EntryAlreadyExists, "")),
