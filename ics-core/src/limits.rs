@@ -156,7 +156,8 @@ pub const LDAP_NAME_BYTES: usize = 2_048;
 pub const LDAP_REQUESTS_WAITING: usize = 128;
 /// Entries of one search, or of one page of it, unless the client wants fewer.
 pub const LDAP_SEARCH_ENTRIES: usize = 500;
-/// Entries of the log that one search, or one page of it, looks at without finding what it is to return.
+/// Entries that one search, or one page of it, looks at without finding what it is to return: things, what is said of
+/// them, and the entries of the log by which they are found.
 pub const LDAP_LOOK_THROUGH: usize = 10_000;
 /// Seconds that a search may take unless the client wants less.
 pub const LDAP_SEARCH_SECONDS: u64 = 60;

@@ -19,6 +19,7 @@ use super::keyspace::{self, KeyPlan};
 use super::message::Failure;
 use super::named::{Dated, above, entry_of};
 use super::rests::Resting;
+use super::schema;
 use super::sync::Room;
 use super::tree::{Node, Tree};
 use crate::app::keys::KeySearch;
@@ -38,6 +39,8 @@ pub(super) struct Place {
 
 /// Bytes of entries from which on they are sent before more are looked for.
 const PART_BYTES: usize = 64 * 1024;
+/// Entries that are looked at before others have their turn, whatever is found: the client may have gone, or say to stop.
+const PART_ENTRIES: usize = 100;
 /// Things of one look at the index.
 const LOOK_THINGS: usize = 50;
 /// Statements whose bodies are read at once.
@@ -85,6 +88,10 @@ pub(super) struct Search {
     sent: usize,
     until: Timestamp,
     looked: usize,
+    /// Entries that were looked at for the part that is being made.
+    in_part: usize,
+    /// Whether statements may be what is asked for.
+    with_statements: bool,
     /// When, apart from entries that come, the answer may first be another.
     pub(super) changes_at: Option<Timestamp>,
     /// What the answer rests on.
@@ -119,6 +126,7 @@ impl Search {
             base,
             scope: request.scope,
             plan: filter::plan(&filter),
+            with_statements: filter::may_match(&filter, &schema::ICS_STATEMENT),
             filter,
             selection,
             stages: vec![Stage::Base],
@@ -127,6 +135,7 @@ impl Search {
             sent: 0,
             until: place.app.clock().now().plus_millis(seconds * 1000),
             looked: 0,
+            in_part: 0,
             changes_at: None,
         })
     }
@@ -146,7 +155,8 @@ impl Search {
         self.looked = 0;
     }
 
-    /// Looks on, until there is a part to be sent or nothing more; `page` is how many entries may still be sent now.
+    /// Looks on, until there is a part to be sent, others have their turn, or there is nothing more; `page` is how many
+    /// entries may still be sent now.
     ///
     /// # Errors
     /// When the base is not there, a limit is reached or the node fails; what was found before is in `entries`.
@@ -157,14 +167,19 @@ impl Search {
         entries: &mut Vec<Sendable>,
     ) -> Result<Progress, Failure> {
         let mut bytes = 0;
+        self.in_part = 0;
         while let Some(stage) = self.stages.pop() {
+            if bytes >= PART_BYTES || self.in_part >= PART_ENTRIES {
+                self.stages.push(stage);
+                return Ok(Progress::More);
+            }
             if place.app.clock().now() > self.until {
                 return Err(Failure::new(LdapResultCode::TimeLimitExceeded, ""));
             }
-            let is_thing = matches!(stage, Stage::Thing(_));
             let Some(found) = self.work(place, stage)? else { continue };
+            self.in_part += 1;
             if filter::matches(&self.filter, &found) != Some(true) {
-                self.look_through(usize::from(is_thing))?;
+                self.look_through(1)?;
                 continue;
             }
             if self.wanted == Some(self.sent) {
@@ -179,9 +194,6 @@ impl Search {
             let (encoded, dated) = Encoded::new(&found, &self.selection);
             bytes += encoded.len() + dated.len();
             entries.push((encoded, dated));
-            if bytes >= PART_BYTES {
-                return Ok(Progress::More);
-            }
         }
         Ok(Progress::Done)
     }
@@ -215,7 +227,7 @@ impl Search {
             Stage::Thing(thing) => {
                 self.changes(thing.record.changes_at);
                 let below = matches!(self.scope, LdapSearchScope::Subtree | LdapSearchScope::Children);
-                if below {
+                if below && self.with_statements {
                     self.stages.push(Stage::Statements(Arc::clone(&thing), 0));
                 }
                 Ok(Some(entry::identity(&place.tree, &thing.record, Some((&thing.as_of, thing.domain)))))
@@ -280,7 +292,7 @@ impl Search {
                 let thing =
                     looked.thing.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.base)))?;
                 self.changes(thing.record.changes_at);
-                stages.push(Stage::Statements(Arc::new(thing), 0));
+                stages.extend(self.with_statements.then(|| Stage::Statements(Arc::new(thing), 0)));
             }
             Node::KeySpace => match keyspace::plan(&self.filter) {
                 KeyPlan::Any(searches) => stages.extend(searches.into_iter().map(Stage::Keys)),
@@ -355,7 +367,6 @@ impl Search {
     /// Some entries of a log.
     fn log(&mut self, place: &Place, domain: DomainName, from: u64) -> Result<(), Failure> {
         let page = place.app.entries(self.reader, &domain, from, LOOK_THINGS, None).map_err(|error| failed(&error))?;
-        self.look_through(page.entries.len())?;
         let next = from + page.entries.len() as u64;
         let entries = (from..).zip(&page.entries);
         let entries = entries.map(|(index, told)| entry::log_entry(&place.tree, &domain, index, told));
@@ -372,6 +383,7 @@ impl Search {
         let postings = if let Plan::Any(postings) = &self.plan { postings.as_slice() } else { &all };
         let page =
             place.app.things(self.reader, &domain, postings, after, LOOK_THINGS).map_err(|error| failed(&error))?;
+        self.in_part += page.looked;
         // What is found may be sent; what is not costs all the same.
         self.look_through(page.looked.saturating_sub(page.things.len()))?;
         self.stages.extend(page.next.map(|next| Stage::Things(domain, Some(next))));
@@ -403,8 +415,11 @@ impl Search {
         };
         let entries = said.into_iter().zip(bodies);
         let entries = entries.map(|(said, body)| entry::statement(&place.tree, &thing.record, said, body.as_deref()));
+        let count = entries.len();
         let matching = entries.filter(|entry| filter::matches(&self.filter, entry) == Some(true));
         let ready: Vec<Stage> = matching.map(|entry| Stage::Ready(Box::new(entry))).collect();
+        self.in_part += count - ready.len();
+        self.look_through(count - ready.len())?;
         self.stages.extend(ready.into_iter().rev());
         Ok(())
     }
@@ -413,9 +428,7 @@ impl Search {
 /// The version from which on a filter asks for descriptors.
 fn wanted_descriptors(filter: &LdapFilter) -> Option<u64> {
     match filter {
-        LdapFilter::GreaterOrEqual(name, value)
-            if super::schema::attribute(name) == Some(&super::schema::DESCRIPTOR_VERSION) =>
-        {
+        LdapFilter::GreaterOrEqual(name, value) if schema::attribute(name) == Some(&schema::DESCRIPTOR_VERSION) => {
             value.parse().ok()
         }
         _ => None,
@@ -430,7 +443,7 @@ fn descriptors(place: &Place, domain: &DomainName, from: u64) -> Result<Vec<Stag
 }
 
 pub(super) fn mentions_body(filter: &LdapFilter) -> bool {
-    filter::mentions(filter, &[&super::schema::BODY])
+    filter::mentions(filter, &[&schema::BODY])
 }
 
 /// Why a use case gave no answer, as a directory says it.
@@ -448,3 +461,6 @@ pub(super) fn failed(error: &AppError) -> Failure {
     }
     Failure::new(code, error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
