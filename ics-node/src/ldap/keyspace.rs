@@ -28,7 +28,7 @@ use crate::app::problem::Code;
 /// The OpenPGP version of keys in the key space: GnuPG reads no newer one.
 pub(super) const VERSION: Option<u8> = Some(4);
 
-/// Keys that one look-up gives; a key id or a User ID can fit any number of them.
+/// Keys that one search gives; a key id or a User ID can fit any number of them.
 pub(super) const KEYS: usize = 100;
 
 /// How the keys that a filter may match are found.
@@ -140,15 +140,6 @@ fn unpercent(text: &str) -> Cow<'_, str> {
             false => text,
         }
     })
-}
-
-/// The entries that a look-up finds, and whether there are more.
-pub(super) fn find(place: &Place, reader: Reader, search: &KeySearch) -> Result<(Vec<Entry>, bool), Failure> {
-    let mut found = place.app.keys(reader, search, VERSION, KEYS + 1).map_err(|error| failed(&error))?;
-    let more = found.len() > KEYS;
-    found.truncate(KEYS);
-    let entries: Result<Vec<Entry>, Failure> = found.iter().map(|key| entry(&place.tree, key)).collect();
-    Ok((entries?, more))
 }
 
 /// The entry of the key with a long id. Of two keys with one id, which can be made on purpose, neither has it.

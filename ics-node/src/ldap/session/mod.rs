@@ -6,6 +6,8 @@
 
 mod identify;
 #[cfg(test)]
+mod paged;
+#[cfg(test)]
 mod pipelined;
 mod remembering;
 mod searching;

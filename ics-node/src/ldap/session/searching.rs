@@ -101,7 +101,7 @@ impl Session {
                 self.running = Some(Running { id, search: Some(remaining), ..running });
                 return;
             }
-            Ok(Progress::Full) if remaining.paged => (Ok(LdapResultCode::Success), self.paging.keep(search)),
+            Ok(Progress::Full) if remaining.paged => (Ok(LdapResultCode::Success), self.paging.keep(*search)),
             Ok(Progress::Full) => (Err(Failure::new(LdapResultCode::SizeLimitExceeded, "")), Vec::new()),
             Ok(Progress::Done) => {
                 let operation = message::result(running.answer, &Ok(LdapResultCode::Success), |_| ());

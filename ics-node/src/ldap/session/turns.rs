@@ -21,9 +21,9 @@ use crate::fixture::{Party, devices};
 use crate::tls::PeerKey;
 
 /// Things of a domain, more than are looked at in one go.
-const THINGS: u16 = 120;
+pub(super) const THINGS: u16 = 120;
 
-async fn place(party: &Party) -> Arc<Place> {
+pub(super) async fn place(party: &Party) -> Arc<Place> {
     let app = party.open();
     let things = devices(THINGS);
     let introduced = things.iter().map(|key| party.introduce(&app, key, "Pump", "L1"));
@@ -33,7 +33,7 @@ async fn place(party: &Party) -> Arc<Place> {
     Arc::new(Place { app, tree: Tree::new(Suffix::default()), has_tls: true, in_step })
 }
 
-fn receive(session: &mut Session, msgid: i32, op: LdapOp, ctrl: Vec<LdapControl>) {
+pub(super) fn receive(session: &mut Session, msgid: i32, op: LdapOp, ctrl: Vec<LdapControl>) {
     let mut bytes = Default::default();
     LdapCodec::new(Some(1 << 24), None).encode(LdapMsg { msgid, op, ctrl }, &mut bytes).expect("encodes");
     session.receive(&bytes);
