@@ -172,6 +172,8 @@ pub const LDAP_SYNC_DOMAINS: usize = 256;
 pub const LDAP_COOKIE_BYTES: usize = 16 * 1024;
 /// Searches that are kept in step at once, by all connections together; those of strangers are half of them at most.
 pub const LDAP_IN_STEP: usize = 256;
+/// Those of strangers of one network: an IPv4 address, or the /64 that one IPv6 host has to itself.
+pub const LDAP_IN_STEP_OF_NETWORK: usize = 16;
 /// Searches of one connection that persist (RFC 4533).
 pub const LDAP_PERSISTING: usize = 16;
 /// Seconds after which a search that persists looks for what time alone has changed.

@@ -46,7 +46,7 @@ impl Session {
                 let text = format!("{} searches of one connection persist at most", limits::LDAP_PERSISTING);
                 return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
             }
-            let sync = Sync::new(&self.place, self.reader, request, asked)?;
+            let sync = Sync::new(&self.place, self.reader, request, asked, self.network)?;
             self.running = Some(Running { id, answer: message::SEARCH_DONE, search: None, abandoned: None });
             return Ok(Some(Job::Sync(Box::new(sync))));
         }
