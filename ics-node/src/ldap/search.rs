@@ -47,8 +47,9 @@ pub(super) struct Place {
 const PART_BYTES: usize = 64 * 1024;
 /// Entries that are looked at before others have their turn, whatever is found: the client may have gone, or say to stop.
 const PART_ENTRIES: usize = 100;
-/// Things of one look at the index.
+/// Things of one look at the index, and as how many entries it counts that finds fewer.
 const LOOK_THINGS: usize = 50;
+const LOOK_AT_LEAST: usize = 10;
 /// Statements whose bodies are read at once.
 const BODIES: usize = 32;
 
@@ -352,7 +353,7 @@ impl Search {
         let postings = if let Plan::Any(postings) = &self.plan { postings.as_slice() } else { &all };
         let page =
             place.app.things(self.reader, &domain, postings, after, LOOK_THINGS).map_err(|error| failed(&error))?;
-        part.looked += page.looked;
+        part.looked += page.looked.max(LOOK_AT_LEAST);
         // What is found may be sent; what is not costs all the same.
         self.look_through(page.looked.saturating_sub(page.things.len()))?;
         self.stages.extend(page.next.map(|next| Stage::Things(domain, Some(next))));
