@@ -164,8 +164,9 @@ pub const LDAP_NAME_BYTES: usize = 2_048;
 pub const LDAP_REQUESTS_WAITING: usize = 128;
 /// Entries of one search, or of one page of it, unless the client wants fewer.
 pub const LDAP_SEARCH_ENTRIES: usize = 500;
-/// Entries of the log that one search, or one page of it, may at least look at without finding what it is to return. Each may
-/// look at some more, up to twice as many: how many, nobody knows before.
+/// Entries that one search, or one page of it, may at least look at without finding what it is to return: things, what is
+/// said of them, and the entries of the log by which they are found. Each may look at some more, up to twice as many: how
+/// many, nobody knows before.
 pub const LDAP_LOOK_THROUGH: usize = 10_000;
 /// Seconds that a search may take unless the client wants less.
 pub const LDAP_SEARCH_SECONDS: u64 = 60;
@@ -180,6 +181,8 @@ pub const LDAP_SYNC_DOMAINS: usize = 256;
 pub const LDAP_COOKIE_BYTES: usize = 16 * 1024;
 /// Searches that are kept in step at once, by all connections together; those of strangers are half of them at most.
 pub const LDAP_IN_STEP: usize = 256;
+/// Those of strangers of one network: an IPv4 address, or the /64 that one IPv6 host has to itself.
+pub const LDAP_IN_STEP_OF_NETWORK: usize = 16;
 /// Searches of one connection that persist (RFC 4533).
 pub const LDAP_PERSISTING: usize = 16;
 /// Seconds after which a search that persists looks for what time alone has changed.

@@ -105,6 +105,22 @@ impl App {
         self.page_of(reader, &hosted, from, limit.min(limits::FEED_ENTRIES), limits::FEED_BYTES, until)
     }
 
+    /// The same of no more than so many bytes, but of one entry at least where there is one.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn entries_within(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        from: u64,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<wire::Page, AppError> {
+        let hosted = self.hosted(domain)?;
+        self.page_of(reader, &hosted, from, limit.min(limits::FEED_ENTRIES), bytes.min(limits::FEED_BYTES), None)
+    }
+
     /// A page of so many entries and bytes at most, but of one entry at least where there is one.
     pub(crate) fn page_of(
         &self,

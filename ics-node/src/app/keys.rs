@@ -158,23 +158,65 @@ impl App {
     ) -> Result<Vec<FoundKey>, AppError> {
         let hosted = self.all_hosted();
         let (sights, silent) = self.sights(&hosted);
-        let mut fingerprints = BTreeSet::new();
-        for sight in &sights {
-            fingerprints.extend(self.keys_in(sight, search)?);
-        }
         let mut found = Vec::new();
-        for fingerprint in fingerprints {
+        for fingerprint in self.keys_in_all(&sights, search, only)? {
             if found.len() == limit {
                 break;
             }
-            if only.is_none_or(|only| fingerprint.version() == only) {
-                found.extend(self.whole_key(reader, &sights, fingerprint, only)?);
-            }
+            found.extend(self.whole_key(reader, &sights, fingerprint, only)?);
         }
         match silent {
             Some(silent) if found.is_empty() => Err(silent),
             _ => Ok(found),
         }
+    }
+
+    /// The next keys that fit, behind one of them and at most `limit`, whether or not they may be read: for whoever asks for
+    /// each by [`App::key`] and tells nobody of the others. Beside them, why nobody may say that there are no more, while a
+    /// domain is silent.
+    ///
+    /// # Errors
+    /// When the node cannot read.
+    pub(crate) fn keys_that_fit(
+        &self,
+        search: &KeySearch,
+        only: Option<u8>,
+        after: Option<Fingerprint>,
+        limit: usize,
+    ) -> Result<(Vec<Fingerprint>, Option<AppError>), AppError> {
+        let hosted = self.all_hosted();
+        let (sights, silent) = self.sights(&hosted);
+        let keys = self.keys_in_all(&sights, search, only)?.into_iter();
+        Ok((keys.filter(|key| after.is_none_or(|after| *key > after)).take(limit).collect(), silent))
+    }
+
+    /// One key, if the reader may read anything of it; with `only` as in [`App::keys`].
+    ///
+    /// # Errors
+    /// When the node cannot read.
+    pub(crate) fn key(
+        &self,
+        reader: Reader,
+        fingerprint: Fingerprint,
+        only: Option<u8>,
+    ) -> Result<Option<FoundKey>, AppError> {
+        let hosted = self.all_hosted();
+        self.whole_key(reader, &self.sights(&hosted).0, fingerprint, only)
+    }
+
+    /// The keys that fit in any domain, whether or not they may be read.
+    fn keys_in_all(
+        &self,
+        sights: &[Sight<'_>],
+        search: &KeySearch,
+        only: Option<u8>,
+    ) -> Result<BTreeSet<Fingerprint>, AppError> {
+        let mut keys = BTreeSet::new();
+        for sight in sights {
+            keys.extend(self.keys_in(sight, search)?);
+        }
+        keys.retain(|key| only.is_none_or(|only| key.version() == only));
+        Ok(keys)
     }
 
     /// The keys of one domain that fit, whether or not they may be read.

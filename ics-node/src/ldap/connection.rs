@@ -15,6 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::hot::Hot;
 use super::search::Place;
+use super::seats::Seated;
 use super::session::{Next, Session};
 use crate::tls::{KeyPin, proven_key};
 
@@ -117,11 +118,18 @@ pub(super) struct Connection {
     /// When the message that is not there as a whole began.
     began: Option<Instant>,
     long: Option<OwnedSemaphorePermit>,
+    seated: Seated,
 }
 
 impl Connection {
     /// Serves a client until one of both has enough; `secure`: TLS from the first byte on.
-    pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, secure: bool, stopped: watch::Receiver<bool>) {
+    pub(super) async fn serve(
+        shared: Arc<Shared>,
+        stream: TcpStream,
+        secure: bool,
+        stopped: watch::Receiver<bool>,
+        seated: Seated,
+    ) {
         let link = match (secure, &shared.tls) {
             (false, _) => Link::Plain(stream),
             (true, Some(tls)) => match timeout(shared.patience, tls.accept(stream)).await {
@@ -130,9 +138,10 @@ impl Connection {
             },
             (true, None) => return,
         };
-        let session = Session::new(Arc::clone(&shared.place), Arc::clone(&shared.hot), secure, link.proven());
+        let mut session = Session::new(Arc::clone(&shared.place), Arc::clone(&shared.hot), secure, link.proven());
+        session.comes_from(seated.network());
         let news = shared.place.app.commits();
-        let mut connection = Self { link, session, shared, stopped, news, began: None, long: None };
+        let mut connection = Self { link, session, shared, stopped, news, began: None, long: None, seated };
         if let Err(error) = connection.run().await {
             tracing::debug!(%error, "an LDAP connection ended");
         }
@@ -142,6 +151,7 @@ impl Connection {
         loop {
             match self.session.next() {
                 Next::Wait => {
+                    self.seated.set_known(self.session.is_known());
                     self.send().await?;
                     if !self.wait().await? {
                         return Ok(());

@@ -18,12 +18,14 @@ pub(super) struct Selection {
 impl Selection {
     pub(super) fn new(names: &[String], types_only: bool) -> Self {
         let has = |wanted: &str| names.iter().any(|name| name == wanted);
-        Self {
-            user: names.is_empty() || has("*"),
-            operational: has("+"),
-            named: names.iter().filter_map(|name| schema::attribute(name)).collect(),
-            types_only,
+        let mut named: Vec<&'static Attribute> = Vec::new();
+        for attribute in names.iter().filter_map(|name| schema::attribute(name)) {
+            // A client may name one a thousand times.
+            if !named.contains(&attribute) {
+                named.push(attribute);
+            }
         }
+        Self { user: names.is_empty() || has("*"), operational: has("+"), named, types_only }
     }
 
     fn wants(&self, attribute: &'static Attribute) -> bool {

@@ -8,7 +8,7 @@ use ldap3_proto::proto::{LdapFilter, LdapMatchingRuleAssertion, LdapSubstringFil
 
 use super::dn::{Dn, folded};
 use super::entry::Entry;
-use super::schema::{self, Attribute, Syntax};
+use super::schema::{self, Attribute, Class, Syntax};
 
 /// Whether an entry matches; `None` where that is undefined, which is no match either.
 pub(super) fn matches(filter: &LdapFilter, entry: &Entry) -> Option<bool> {
@@ -58,6 +58,26 @@ pub(super) fn is_by_id(filter: &LdapFilter) -> bool {
         LdapFilter::Or(parts) => !parts.is_empty() && parts.iter().all(is_by_id),
         LdapFilter::Equality(name, _) => schema::attribute(name) == Some(&schema::IDENTITY),
         _ => false,
+    }
+}
+
+/// Whether an entry of this class may match: no term is true of what such entries do not have.
+pub(super) fn may_match(filter: &LdapFilter, class: &Class) -> bool {
+    match filter {
+        LdapFilter::And(parts) => parts.iter().all(|part| may_match(part, class)),
+        LdapFilter::Or(parts) => parts.iter().any(|part| may_match(part, class)),
+        LdapFilter::Not(_) | LdapFilter::Extensible(_) => true,
+        LdapFilter::Equality(name, value) | LdapFilter::Approx(name, value)
+            if schema::attribute(name) == Some(&schema::OBJECT_CLASS) =>
+        {
+            schema::class(value).is_some_and(|asked| asked.name == class.name || asked.name == schema::TOP.name)
+        }
+        LdapFilter::Present(name)
+        | LdapFilter::Equality(name, _)
+        | LdapFilter::Approx(name, _)
+        | LdapFilter::Substring(name, _)
+        | LdapFilter::GreaterOrEqual(name, _)
+        | LdapFilter::LessOrEqual(name, _) => schema::attribute(name).is_some_and(|attribute| class.has(attribute)),
     }
 }
 
@@ -375,6 +395,31 @@ mod tests {
         assert_eq!(matches(&spaced, &entry()), Some(true));
         assert_eq!(matches(&LdapFilter::And(Vec::new()), &entry()), Some(true));
         assert_eq!(matches(&LdapFilter::Or(Vec::new()), &entry()), Some(false));
+    }
+
+    /// Statements are not even looked at for what they do not have.
+    #[test]
+    fn what_statements_may_be_asked_for() {
+        for (text, expected) in [
+            ("(objectClass=*)", true),
+            ("(objectClass=top)", true),
+            ("(objectClass=icsStatementEntry)", true),
+            ("(objectClass=icsIdentityEntry)", false),
+            ("(objectClass=person)", false),
+            ("(icsReason=lost)", true),
+            ("(icsLot=7)", false),
+            ("(icsKind=*)", false),
+            ("(cn=pump*)", false),
+            ("(entryDN=icsStatement=x,o=ics)", true),
+            ("(nothing=1)", false),
+            ("(!(icsLot=7))", true),
+            ("(&(icsKind=device)(icsReason=lost))", false),
+            ("(|(icsKind=device)(icsReason=lost))", true),
+            ("(icsDomain:dn:=d.example)", true),
+        ] {
+            let parsed = parse_ldap_filter_str(text).expect(text);
+            assert_eq!(may_match(&parsed, &schema::ICS_STATEMENT), expected, "{text}");
+        }
     }
 
     #[test]

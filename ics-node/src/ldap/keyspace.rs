@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ics_core::identity::Fingerprint;
 use ics_core::record::mail_of;
@@ -17,6 +18,7 @@ use super::message::Failure;
 use super::schema;
 use super::search::{Place, failed};
 use super::tree::{Node, Tree};
+use super::work::blocking;
 use super::write::Write;
 use crate::api::Problem;
 use crate::app::Reader;
@@ -26,7 +28,7 @@ use crate::app::problem::Code;
 /// The OpenPGP version of keys in the key space: GnuPG reads no newer one.
 pub(super) const VERSION: Option<u8> = Some(4);
 
-/// Keys that one look-up gives; a key id or a User ID can fit any number of them.
+/// Keys that one search gives; a key id or a User ID can fit any number of them.
 pub(super) const KEYS: usize = 100;
 
 /// How the keys that a filter may match are found.
@@ -140,15 +142,6 @@ fn unpercent(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The entries that a look-up finds, and whether there are more.
-pub(super) fn find(place: &Place, reader: Reader, search: &KeySearch) -> Result<(Vec<Entry>, bool), Failure> {
-    let mut found = place.app.keys(reader, search, VERSION, KEYS + 1).map_err(|error| failed(&error))?;
-    let more = found.len() > KEYS;
-    found.truncate(KEYS);
-    let entries: Result<Vec<Entry>, Failure> = found.iter().map(|key| entry(&place.tree, key)).collect();
-    Ok((entries?, more))
-}
-
 /// The entry of the key with a long id. Of two keys with one id, which can be made on purpose, neither has it.
 pub(super) fn by_id(place: &Place, reader: Reader, id: &str) -> Result<Option<Entry>, Failure> {
     let Some(search @ KeySearch::KeyId(id)) = KeySearch::hex(id) else { return Ok(None) };
@@ -212,7 +205,7 @@ const fn key_type(algorithm: u8) -> Option<&'static str> {
 }
 
 /// Takes a key in: what is signed on it, as far as the domains here admit it.
-pub(super) async fn write(place: &Place, reader: Reader, write: Write) -> Result<LdapResultCode, Failure> {
+pub(super) async fn write(place: &Arc<Place>, reader: Reader, write: Write) -> Result<LdapResultCode, Failure> {
     let (dn, key, is_new) = match write {
         Write::Add(request) => (request.dn, sent_key(request.attributes), true),
         Write::Modify(request) => {
@@ -227,7 +220,8 @@ pub(super) async fn write(place: &Place, reader: Reader, write: Write) -> Result
     let Node::Key(id) = place.tree.node(&dn)? else {
         return Err(Failure::new(LdapResultCode::InsufficentAccessRights, "only keys are sent here, to the key space"));
     };
-    let known = by_id(place, reader, &id)?.is_some();
+    let asked = id.clone();
+    let known = blocking(place, move |place| by_id(place, reader, &asked)).await?.is_some();
     match (known, is_new) {
         (false, false) => return Err(Failure::no_such_object(place.tree.key_space_dn())),
         (true, true) => return Err(Failure::new(LdapResultCode::EntryAlreadyExists, "")),

@@ -16,6 +16,12 @@ pub(super) struct Looked {
 }
 
 impl Looked {
+    /// One whose bound is known.
+    #[cfg(test)]
+    pub(super) const fn bounded(entries: usize, most: usize) -> Self {
+        Self { entries, most: Some(most) }
+    }
+
     /// Counts entries that were looked at and are not sent.
     ///
     /// # Errors

@@ -23,6 +23,7 @@ mod paging;
 mod rests;
 mod schema;
 mod search;
+mod seats;
 mod server;
 mod session;
 mod sync;

@@ -6,24 +6,24 @@ use ics_core::limits;
 use ldap3_proto::proto::{LdapResultCode, LdapSearchRequest};
 
 use super::message::Failure;
-use super::search::{Place, Search};
+use super::search::{Kept, Place, Search};
 use crate::app::Reader;
 
 #[derive(Debug, Default)]
 pub(super) struct Paging {
     last: u64,
     /// The oldest first.
-    searches: Vec<(u64, Box<Search>)>,
+    searches: Vec<(u64, Kept)>,
 }
 
 impl Paging {
     /// Keeps a search until its next page is asked for, and gives the cookie for that. The oldest makes room.
-    pub(super) fn keep(&mut self, search: Box<Search>) -> Vec<u8> {
+    pub(super) fn keep(&mut self, search: Search) -> Vec<u8> {
         self.last += 1;
         if self.searches.len() == limits::LDAP_PAGED_SEARCHES {
             self.searches.remove(0);
         }
-        self.searches.push((self.last, search));
+        self.searches.push((self.last, search.keep()));
         self.last.to_be_bytes().to_vec()
     }
 
@@ -37,22 +37,16 @@ impl Paging {
         cookie: &[u8],
         size: usize,
     ) -> Result<Option<Search>, Failure> {
+        let search = Search::new(place, reader, request)?;
         if cookie.is_empty() {
-            return Search::new(place, reader, request).map(Some);
+            return Ok(Some(search));
         }
         let number = <[u8; 8]>::try_from(cookie).map(u64::from_be_bytes).ok();
         let at = self.searches.iter().position(|(held, _)| Some(*held) == number);
-        let stale =
-            || Failure::new(LdapResultCode::UnwillingToPerform, "the cookie is not that of a search that waits");
-        let (_, mut search) = self.searches.remove(at.ok_or_else(stale)?);
-        if !search.is_of(place, reader, &request) {
-            let text = "the cookie is that of another search";
-            return Err(Failure::new(LdapResultCode::UnwillingToPerform, text));
-        }
-        if size == 0 {
-            return Ok(None);
-        }
-        search.next_page(place);
-        Ok(Some(*search))
+        let refused = |text: &str| Failure::new(LdapResultCode::UnwillingToPerform, text);
+        let at = at.ok_or_else(|| refused("the cookie is not that of a search that waits"))?;
+        let (_, kept) = self.searches.remove(at);
+        let search = search.behind(kept).ok_or_else(|| refused("the cookie is that of another search"))?;
+        Ok((size > 0).then_some(search))
     }
 }

@@ -343,6 +343,12 @@ classes! {
 }
 
 impl Class {
+    /// Whether its entries may have an attribute: all of them may have any that is operational.
+    pub(super) fn has(&self, attribute: &Attribute) -> bool {
+        let own = self.must.iter().chain(self.may).any(|own| **own == *attribute);
+        own || attribute.operational || *attribute == OBJECT_CLASS
+    }
+
     fn definition(&self) -> String {
         let list = |word: &str, attributes: &[&Attribute]| match attributes {
             [] => String::new(),

@@ -1,28 +1,35 @@
 //! A search as it goes on: what is still to be looked at, and what has been found.
 //!
 //! A search holds no more than the things of one look at the index, so that one of a million entries takes no more
-//! memory than one of a hundred. It is asked for its next part when the last one has been sent.
+//! memory than one of a hundred. It is asked for its next part when the last one has been sent. Of what it has not come to
+//! it knows the place; while it waits to be asked for its next page it holds nothing else.
+
+mod begin;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::record::{Listed, Posting};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchRequest, LdapSearchScope};
+use sha2::{Digest as _, Sha256};
 
 use super::encode::{Encoded, Selection};
 use super::entry::{self, Entry};
 use super::filter::{self, Plan};
-use super::keyspace::{self, KeyPlan};
+use super::keyspace::{self, KEYS, KeyPlan};
 use super::looked::Looked;
 use super::message::Failure;
-use super::named::{Dated, above, entry_of};
+use super::named::{Dated, entry_of};
 use super::rests::Resting;
+use super::schema;
 use super::sync::Room;
 use super::tree::{Node, Tree};
-use crate::app::keys::KeySearch;
 use crate::app::problem::Code;
 use crate::app::{App, AppError, Reader, Thing};
 
@@ -39,8 +46,11 @@ pub(super) struct Place {
 
 /// Bytes of entries from which on they are sent before more are looked for.
 const PART_BYTES: usize = 64 * 1024;
-/// Things of one look at the index.
+/// Entries that are looked at before others have their turn, whatever is found: the client may have gone, or say to stop.
+const PART_ENTRIES: usize = 100;
+/// Things of one look at the index, and as how many entries it counts that finds fewer.
 const LOOK_THINGS: usize = 50;
+const LOOK_AT_LEAST: usize = 10;
 /// Statements whose bodies are read at once.
 const BODIES: usize = 32;
 
@@ -51,22 +61,25 @@ enum Stage {
     Base,
     /// One entry, if it is there.
     One(Node),
-    /// Things of a domain that the plan finds.
+    /// The things of a domain with the ids that are asked for, from this one of them on.
+    Ids(DomainName, usize),
+    /// Things of a domain that the plan finds, behind an index.
     Things(DomainName, Option<u64>),
-    /// A thing of which the id is known.
-    Known(DomainName, String),
-    /// The entries of a thing.
+    /// The entries of a thing, and those of one that is to be looked up.
     Thing(Arc<Thing>),
-    /// Its statements from one on.
-    Statements(Arc<Thing>, usize),
+    Known(DomainName, String),
+    /// Its statements from an index on, and those of a thing that is to be looked up.
+    Statements(Arc<Thing>, u64),
+    Said(DomainName, String, u64),
     /// Entries of a log from an index on.
     Log(DomainName, u64),
-    /// Keys of the key space.
-    Keys(KeySearch),
-    /// More keys than a look-up gives.
-    Cut,
-    /// An entry that has been made.
-    Ready(Box<Entry>),
+    /// Versions of a descriptor, from one up to another.
+    Descriptors(DomainName, u64, u64),
+    /// Keys that this one of the look-ups finds, behind one of them.
+    Keys(usize, Option<Fingerprint>),
+    Key(Fingerprint),
+    /// Why nobody may say now that there is no such key.
+    Silent(Failure),
 }
 
 /// A search.
@@ -78,9 +91,15 @@ pub(super) struct Search {
     filter: LdapFilter,
     selection: Selection,
     plan: Plan,
+    /// The ids of which one is asked for, if nothing else finds things.
+    ids: Option<Vec<String>>,
+    /// How keys are found, where they are asked for.
+    key_plan: KeyPlan,
+    /// Whether statements may be what is asked for.
+    with_statements: bool,
     stages: Vec<Stage>,
-    /// The names of keys that have come: one may fit in several ways.
-    keys: BTreeSet<String>,
+    /// The ids of keys that have come: one may fit in several ways.
+    keys: BTreeSet<[u8; 8]>,
     /// Entries that the client takes in all.
     wanted: Option<usize>,
     sent: usize,
@@ -90,6 +109,35 @@ pub(super) struct Search {
     pub(super) changes_at: Option<Timestamp>,
     /// What the answer rests on.
     pub(super) resting: Resting,
+}
+
+/// A search that waits to be asked for its next page: where it stands. What is asked the client says again (RFC 2696, 3),
+/// so that nothing of it is held for strangers meanwhile.
+#[derive(Debug)]
+pub(super) struct Kept {
+    reader: Reader,
+    asked: [u8; 32],
+    stages: Box<[Stage]>,
+    keys: BTreeSet<[u8; 8]>,
+    sent: usize,
+}
+
+/// What is sent at once.
+struct Part<'a> {
+    /// How many entries have room on the page.
+    page: &'a mut usize,
+    entries: &'a mut Vec<Sendable>,
+    bytes: usize,
+    /// Entries that were looked at for it.
+    looked: usize,
+    /// Whether there is one more, which has no room.
+    overflows: bool,
+}
+
+impl Part<'_> {
+    const fn is_full(&self) -> bool {
+        self.bytes >= PART_BYTES || self.looked >= PART_ENTRIES
+    }
 }
 
 /// An entry that a search has found, and what says how fresh it is, if that stands apart.
@@ -114,12 +162,16 @@ impl Search {
         let seconds = u64::try_from(request.timelimit).unwrap_or(0);
         let seconds = if seconds == 0 { limits::LDAP_SEARCH_SECONDS } else { seconds.min(limits::LDAP_SEARCH_SECONDS) };
         let selection = Selection::new(&request.attrs, request.typesonly);
+        let plan = filter::plan(&filter);
         Ok(Self {
             reader,
             resting: Resting::new(&base, &request.scope, &filter, &selection),
+            ids: begin::ids(&plan),
+            key_plan: begin::key_plan(&base, &request.scope, &filter),
+            with_statements: filter::may_match(&filter, &schema::ICS_STATEMENT),
             base,
             scope: request.scope,
-            plan: filter::plan(&filter),
+            plan,
             filter,
             selection,
             stages: vec![Stage::Base],
@@ -132,22 +184,41 @@ impl Search {
         })
     }
 
-    /// Whether a request for its next page asks for the same.
-    pub(super) fn is_of(&self, place: &Place, reader: Reader, request: &LdapSearchRequest) -> bool {
-        self.reader == reader
-            && place.tree.node(&request.base).is_ok_and(|base| base == self.base)
-            && self.scope == request.scope
-            && (self.filter == request.filter || self.filter == keyspace::meant(request.filter.clone()))
-            && self.selection == Selection::new(&request.attrs, request.typesonly)
+    /// Keeps where it stands. A thing is looked up again when its turn comes.
+    pub(super) fn keep(self) -> Kept {
+        let asked = self.asked();
+        let name = |thing: &Thing| (thing.record.domain.clone(), thing.record.identity.id.to_string());
+        let place = |stage: Stage| match stage {
+            Stage::Thing(thing) => {
+                let (domain, id) = name(&thing);
+                Stage::Known(domain, id)
+            }
+            Stage::Statements(thing, from) => {
+                let (domain, id) = name(&thing);
+                Stage::Said(domain, id, from)
+            }
+            stage => stage,
+        };
+        let stages: Vec<Stage> = self.stages.into_iter().map(place).collect();
+        Kept { reader: self.reader, asked, stages: stages.into(), keys: self.keys, sent: self.sent }
     }
 
-    /// A page asks anew for its time and for what may be looked through.
-    pub(super) fn next_page(&mut self, place: &Place) {
-        self.until = place.app.clock().now().plus_millis(limits::LDAP_SEARCH_SECONDS * 1000);
-        self.looked = Looked::default();
+    /// Goes on where another has stopped, with time and bounds of its own; `None`: something else was asked there, or by
+    /// somebody else.
+    pub(super) fn behind(self, kept: Kept) -> Option<Self> {
+        let is_same = self.reader == kept.reader && self.asked() == kept.asked;
+        let Kept { stages, keys, sent, .. } = kept;
+        is_same.then(|| Self { stages: stages.into(), keys, sent, ..self })
     }
 
-    /// Looks on, until there is a part to be sent or nothing more; `page` is how many entries may still be sent now.
+    /// A digest of what is asked.
+    fn asked(&self) -> [u8; 32] {
+        let Self { base, scope, filter, selection, .. } = self;
+        Sha256::digest(format!("{base:?} {scope:?} {filter:?} {selection:?}")).into()
+    }
+
+    /// Looks on, until there is a part to be sent, others have their turn, or there is nothing more; `page` is how many
+    /// entries may still be sent now.
     ///
     /// # Errors
     /// When the base is not there, a limit is reached or the node fails; what was found before is in `entries`.
@@ -157,158 +228,100 @@ impl Search {
         page: &mut usize,
         entries: &mut Vec<Sendable>,
     ) -> Result<Progress, Failure> {
-        let mut bytes = 0;
+        let mut part = Part { page, entries, bytes: 0, looked: 0, overflows: false };
         while let Some(stage) = self.stages.pop() {
+            if part.is_full() {
+                self.stages.push(stage);
+                return Ok(Progress::More);
+            }
             if place.app.clock().now() > self.until {
                 return Err(Failure::new(LdapResultCode::TimeLimitExceeded, ""));
             }
-            let is_thing = matches!(stage, Stage::Thing(_));
-            let Some(found) = self.work(place, stage)? else { continue };
-            if filter::matches(&self.filter, &found) != Some(true) {
-                self.looked.through(self.reader, usize::from(is_thing))?;
-                continue;
-            }
-            if self.wanted == Some(self.sent) {
-                return Err(Failure::new(LdapResultCode::SizeLimitExceeded, ""));
-            }
-            if *page == 0 {
-                self.stages.push(Stage::Ready(Box::new(found)));
+            self.work(place, stage, &mut part)?;
+            if part.overflows {
                 return Ok(Progress::Full);
-            }
-            *page -= 1;
-            self.sent += 1;
-            let (encoded, dated) = Encoded::new(&found, &self.selection);
-            bytes += encoded.len() + dated.len();
-            entries.push((encoded, dated));
-            if bytes >= PART_BYTES {
-                return Ok(Progress::More);
             }
         }
         Ok(Progress::Done)
     }
 
-    /// Does what a stage says: an entry comes out of it, or more stages.
-    fn work(&mut self, place: &Place, stage: Stage) -> Result<Option<Entry>, Failure> {
+    /// Does what a stage says: entries come out of it, or more stages.
+    fn work(&mut self, place: &Place, stage: Stage, part: &mut Part<'_>) -> Result<(), Failure> {
         match stage {
-            Stage::Base => self.begin(place).map(|()| None),
+            Stage::Base => self.begin(place, part),
             Stage::One(node) => {
-                let found = entry_of(place, self.reader, &node)?;
-                Ok(found.map(|found| self.take(found)))
+                let Some(found) = entry_of(place, self.reader, &node)? else { return Ok(()) };
+                let found = self.take(found);
+                if !self.offer(&found, part)? {
+                    self.stages.push(Stage::One(node));
+                }
+                Ok(())
             }
-            Stage::Ready(entry) => Ok(Some(*entry)),
+            Stage::Ids(domain, nth) => {
+                let ids = self.ids.as_deref().unwrap_or_default();
+                let (is_last, id) = (nth + 1 >= ids.len(), ids.get(nth).cloned());
+                let Some(id) = id else { return Ok(()) };
+                part.looked += 1;
+                let thing = self.known(place, &domain, &id)?;
+                self.stages.extend((!is_last).then(|| Stage::Ids(domain, nth + 1)));
+                self.stages.extend(thing.map(|thing| Stage::Thing(Arc::new(thing))));
+                Ok(())
+            }
+            Stage::Things(domain, after) => self.look(place, domain, after, part),
             Stage::Known(domain, id) => {
-                let looked = place.app.thing(self.reader, &domain, &id).map_err(|error| failed(&error))?;
-                self.resting.on(looked.marks);
-                self.stages.extend(looked.thing.map(|thing| Stage::Thing(Arc::new(thing))));
-                Ok(None)
+                let thing = self.known(place, &domain, &id)?;
+                self.stages.extend(thing.map(|thing| Stage::Thing(Arc::new(thing))));
+                Ok(())
             }
-            Stage::Keys(search) => {
-                let (entries, more) = keyspace::find(place, self.reader, &search)?;
-                let unseen = entries.into_iter().filter(|entry| self.keys.insert(entry.dn.clone()));
-                let ready: Vec<Stage> = unseen.map(|entry| Stage::Ready(Box::new(entry))).collect();
-                self.stages.extend(more.then_some(Stage::Cut));
-                self.stages.extend(ready.into_iter().rev());
-                Ok(None)
+            Stage::Thing(thing) => self.thing(place, thing, part),
+            Stage::Said(domain, id, from) => {
+                let thing = self.known(place, &domain, &id)?;
+                self.stages.extend(thing.map(|thing| Stage::Statements(Arc::new(thing), from)));
+                Ok(())
             }
-            Stage::Log(domain, from) => self.log(place, domain, from).map(|()| None),
-            Stage::Cut => Err(Failure::new(LdapResultCode::SizeLimitExceeded, "more keys fit: ask for a fingerprint")),
-            Stage::Things(domain, after) => self.look(place, domain, after).map(|()| None),
-            Stage::Thing(thing) => {
-                self.changes(thing.record.changes_at);
-                let below = matches!(self.scope, LdapSearchScope::Subtree | LdapSearchScope::Children);
-                if below {
-                    self.stages.push(Stage::Statements(Arc::clone(&thing), 0));
-                }
-                Ok(Some(entry::identity(&place.tree, &thing.record, Some((&thing.as_of, thing.domain)))))
-            }
-            Stage::Statements(thing, at) => self.statements(place, &thing, at).map(|()| None),
+            Stage::Statements(thing, from) => self.statements(place, thing, from, part),
+            Stage::Log(domain, from) => self.log(place, domain, from, part),
+            Stage::Descriptors(domain, from, until) => self.descriptors(place, domain, (from, until), part),
+            Stage::Keys(nth, after) => self.find_keys(place, nth, after),
+            Stage::Key(key) => self.key(place, key, part),
+            Stage::Silent(failure) if self.keys.is_empty() => Err(failure),
+            Stage::Silent(_) => Ok(()),
         }
     }
 
-    /// From the base and the scope to what is to be looked at.
-    fn begin(&mut self, place: &Place) -> Result<(), Failure> {
-        if self.scope == LdapSearchScope::Base {
-            let found = entry_of(place, self.reader, &self.base)?;
-            let found = found.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.base)))?;
-            let found = self.take(found);
-            self.stages.push(Stage::Ready(Box::new(found)));
-            return Ok(());
+    /// Puts an entry into the part if it matches; `false`: there is no room for it, and it is to be made again.
+    fn offer(&mut self, found: &Entry, part: &mut Part<'_>) -> Result<bool, Failure> {
+        part.looked += 1;
+        if filter::matches(&self.filter, found) != Some(true) {
+            return self.looked.through(self.reader, 1).map(|()| true);
         }
-        let with_base = self.scope == LdapSearchScope::Subtree;
-        let mut stages: Vec<Stage> = Vec::new();
-        // Only things have ids: nothing else needs to be looked at for one.
-        let by_id = self.resting.by_id;
-        if with_base && (!by_id || matches!(self.base, Node::Identity(..))) {
-            stages.push(Stage::One(self.base.clone()));
+        if self.wanted == Some(self.sent) {
+            return Err(Failure::new(LdapResultCode::SizeLimitExceeded, ""));
         }
-        self.begin_below(place, by_id, &mut stages)?;
-        self.stages.extend(stages.into_iter().rev());
-        Ok(())
+        if *part.page == 0 {
+            part.overflows = true;
+            return Ok(false);
+        }
+        *part.page -= 1;
+        self.sent += 1;
+        let (encoded, dated) = Encoded::new(found, &self.selection);
+        part.bytes += encoded.len() + dated.len();
+        part.entries.push((encoded, dated));
+        Ok(true)
     }
 
-    /// From the base to what is to be looked at below it.
-    fn begin_below(&mut self, place: &Place, by_id: bool, stages: &mut Vec<Stage>) -> Result<(), Failure> {
-        let deep = self.scope != LdapSearchScope::OneLevel;
-        match self.base.clone() {
-            Node::Root => return Err(Failure::no_such_object(String::new())),
-            Node::Suffix if by_id => {
-                let domains = place.app.held();
-                self.resting.of(domains.len());
-                for domain in domains.into_iter().filter(|_| deep) {
-                    stages.extend(self.things(domain)?);
-                }
-            }
-            Node::Suffix => {
-                stages.extend([Stage::One(Node::ServerInfo), Stage::One(Node::KeySpace)]);
-                if deep && let KeyPlan::Any(searches) = keyspace::plan(&self.filter) {
-                    stages.extend(searches.into_iter().map(Stage::Keys));
-                }
-                for info in place.app.domains().map_err(|error| failed(&error))? {
-                    let domain = info.info.domain;
-                    stages.push(Stage::One(Node::Domain(domain.clone())));
-                    if deep {
-                        stages.extend(self.things(domain)?);
-                    }
-                }
-            }
-            Node::Domain(domain) => {
-                self.must_be_there(place)?;
-                stages.extend(self.things(domain)?);
-            }
-            Node::Identity(domain, id) => {
-                let looked = place.app.thing(self.reader, &domain, &id).map_err(|error| failed(&error))?;
-                self.resting.on(looked.marks);
-                let thing =
-                    looked.thing.ok_or_else(|| Failure::no_such_object(above(place, self.reader, &self.base)))?;
-                self.changes(thing.record.changes_at);
-                stages.push(Stage::Statements(Arc::new(thing), 0));
-            }
-            Node::KeySpace => match keyspace::plan(&self.filter) {
-                KeyPlan::Any(searches) => stages.extend(searches.into_iter().map(Stage::Keys)),
-                KeyPlan::Nothing => {}
-                KeyPlan::Scan => {
-                    let text = "keys are found by fingerprint, key id, User ID or mailbox, not listed";
-                    return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
-                }
-            },
-            Node::Log => {
-                for domain in place.app.held() {
-                    stages.push(Stage::One(Node::LogOf(domain.clone())));
-                    stages.extend(deep.then_some(Stage::Log(domain, 0)));
-                }
-            }
-            Node::LogOf(domain) => {
-                self.must_be_there(place)?;
-                match wanted_descriptors(&self.filter) {
-                    Some(from) => stages.extend(descriptors(place, &domain, from)?),
-                    None => stages.push(Stage::Log(domain, 0)),
-                }
-            }
-            Node::LogEntry(..) | Node::Statement(..) | Node::Subschema | Node::ServerInfo | Node::Key(_) => {
-                self.must_be_there(place)?;
+    /// Puts entries into the part; gives the place of the first for which there is no room.
+    fn offer_all(
+        &mut self,
+        entries: impl Iterator<Item = (u64, Entry)>,
+        part: &mut Part<'_>,
+    ) -> Result<Option<u64>, Failure> {
+        for (at, entry) in entries {
+            if part.is_full() || !self.offer(&entry, part)? {
+                return Ok(Some(at));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn take(&mut self, (entry, changes_at, marks): Dated) -> Entry {
@@ -321,58 +334,27 @@ impl Search {
         self.changes_at = [self.changes_at, at].into_iter().flatten().min();
     }
 
-    fn must_be_there(&self, place: &Place) -> Result<(), Failure> {
-        match entry_of(place, self.reader, &self.base)? {
-            Some(_) => Ok(()),
-            None => Err(Failure::no_such_object(above(place, self.reader, &self.base))),
-        }
-    }
-
-    /// The stages that find things of a domain.
-    fn things(&self, domain: DomainName) -> Result<Vec<Stage>, Failure> {
-        match &self.plan {
-            Plan::Nothing => Ok(Vec::new()),
-            Plan::Scan if self.reader != Reader::Operator => {
-                let text = "nothing in the filter is indexed: ask for an id, a name, a kind, a status, a signer, a lot";
-                Err(Failure::new(LdapResultCode::AdminLimitExceeded, text))
-            }
-            Plan::Scan | Plan::All => Ok(vec![Stage::Things(domain, None)]),
-            Plan::Any(postings) => {
-                let id = |posting: &Posting| match posting {
-                    Posting::Subject(id) => Some(id.to_string()),
-                    _ => None,
-                };
-                match postings.iter().map(id).collect::<Option<Vec<String>>>() {
-                    Some(mut ids) => {
-                        ids.dedup();
-                        Ok(ids.into_iter().map(|id| Stage::Known(domain.clone(), id)).collect())
-                    }
-                    None => Ok(vec![Stage::Things(domain, None)]),
-                }
-            }
-        }
-    }
-
-    /// Some entries of a log.
-    fn log(&mut self, place: &Place, domain: DomainName, from: u64) -> Result<(), Failure> {
-        let page = place.app.entries(self.reader, &domain, from, LOOK_THINGS, None).map_err(|error| failed(&error))?;
-        self.looked.through(self.reader, page.entries.len())?;
-        let next = from + page.entries.len() as u64;
-        let entries = (from..).zip(&page.entries);
-        let entries = entries.map(|(index, told)| entry::log_entry(&place.tree, &domain, index, told));
-        let ready: Vec<Stage> = entries.map(|entry| Stage::Ready(Box::new(entry))).collect();
-        self.stages.extend((next > from && next < page.size).then_some(Stage::Log(domain, next)));
-        self.stages.extend(ready.into_iter().rev());
-        Ok(())
+    /// A thing of which the id is known.
+    fn known(&mut self, place: &Place, domain: &DomainName, id: &str) -> Result<Option<Thing>, Failure> {
+        let looked = place.app.thing(self.reader, domain, id).map_err(|error| failed(&error))?;
+        self.resting.on(looked.marks);
+        Ok(looked.thing)
     }
 
     /// One look at the index.
-    fn look(&mut self, place: &Place, domain: DomainName, after: Option<u64>) -> Result<(), Failure> {
+    fn look(
+        &mut self,
+        place: &Place,
+        domain: DomainName,
+        after: Option<u64>,
+        part: &mut Part<'_>,
+    ) -> Result<(), Failure> {
         self.resting.on_all();
         let all = [Posting::Act(Act::Identity)];
         let postings = if let Plan::Any(postings) = &self.plan { postings.as_slice() } else { &all };
         let page =
             place.app.things(self.reader, &domain, postings, after, LOOK_THINGS).map_err(|error| failed(&error))?;
+        part.looked += page.looked.max(LOOK_AT_LEAST);
         // What is found may be sent; what is not costs all the same.
         self.looked.through(self.reader, page.looked.saturating_sub(page.things.len()))?;
         self.stages.extend(page.next.map(|next| Stage::Things(domain, Some(next))));
@@ -380,48 +362,101 @@ impl Search {
         Ok(())
     }
 
-    /// Some statements of a thing, those that match.
-    fn statements(&mut self, place: &Place, thing: &Arc<Thing>, at: usize) -> Result<(), Failure> {
-        let said: Vec<&Listed> = entry::direct(&thing.record).skip(at).take(BODIES).collect();
-        if said.len() == BODIES {
-            self.stages.push(Stage::Statements(Arc::clone(thing), at + BODIES));
+    fn thing(&mut self, place: &Place, thing: Arc<Thing>, part: &mut Part<'_>) -> Result<(), Failure> {
+        self.changes(thing.record.changes_at);
+        let found = entry::identity(&place.tree, &thing.record, Some((&thing.as_of, thing.domain)));
+        if !self.offer(&found, part)? {
+            self.stages.push(Stage::Thing(thing));
+        } else if self.with_statements && matches!(self.scope, LdapSearchScope::Subtree | LdapSearchScope::Children) {
+            self.stages.push(Stage::Statements(thing, 0));
         }
+        Ok(())
+    }
+
+    /// Some statements of a thing.
+    fn statements(&mut self, place: &Place, thing: Arc<Thing>, from: u64, part: &mut Part<'_>) -> Result<(), Failure> {
+        let record = &thing.record;
+        let said: Vec<&Listed> = entry::direct(record).filter(|it| it.by.index >= from).take(BODIES).collect();
+        let behind = said.get(BODIES - 1).map(|last| last.by.index + 1);
         let bodies = if self.selection.wants_bodies() || mentions_body(&self.filter) {
             let indices: Vec<u64> = said.iter().map(|it| it.by.index).collect();
-            place.app.bodies_of(&thing.record.domain, &indices).map_err(|error| failed(&error))?
+            place.app.bodies_of(&record.domain, &indices).map_err(|error| failed(&error))?
         } else {
             vec![None; said.len()]
         };
-        let entries = said.into_iter().zip(bodies);
-        let entries = entries.map(|(said, body)| entry::statement(&place.tree, &thing.record, said, body.as_deref()));
-        let matching = entries.filter(|entry| filter::matches(&self.filter, entry) == Some(true));
-        let ready: Vec<Stage> = matching.map(|entry| Stage::Ready(Box::new(entry))).collect();
-        self.stages.extend(ready.into_iter().rev());
+        let entry =
+            |(said, body): (&Listed, Option<Vec<u8>>)| entry::statement(&place.tree, record, said, body.as_deref());
+        let entries = said.into_iter().zip(bodies).map(|it| (it.0.by.index, entry(it)));
+        let next = self.offer_all(entries, part)?.or(behind);
+        self.stages.extend(next.map(|next| Stage::Statements(thing, next)));
+        Ok(())
+    }
+
+    /// Some entries of a log.
+    fn log(&mut self, place: &Place, domain: DomainName, from: u64, part: &mut Part<'_>) -> Result<(), Failure> {
+        let page = place.app.entries_within(self.reader, &domain, from, LOOK_THINGS, PART_BYTES);
+        let page = page.map_err(|error| failed(&error))?;
+        let behind = from + page.entries.len() as u64;
+        let behind = (behind > from && behind < page.size).then_some(behind);
+        let entries = (from..).zip(&page.entries);
+        let entries = entries.map(|(index, told)| (index, entry::log_entry(&place.tree, &domain, index, told)));
+        let next = self.offer_all(entries, part)?.or(behind);
+        self.stages.extend(next.map(|next| Stage::Log(domain, next)));
+        Ok(())
+    }
+
+    /// Versions of a descriptor: those that one look gives, and none that comes after it.
+    fn descriptors(
+        &mut self,
+        place: &Place,
+        domain: DomainName,
+        (from, until): (u64, u64),
+        part: &mut Part<'_>,
+    ) -> Result<(), Failure> {
+        let told = place.app.descriptors(&domain, from).map_err(|error| failed(&error))?;
+        let until = until.min(from.saturating_add(told.entries.len() as u64));
+        let entries = (from..until).zip(&told.entries);
+        let entries =
+            entries.map(|(version, told)| (version, entry::log_descriptor(&place.tree, &domain, version, told)));
+        let next = self.offer_all(entries, part)?;
+        self.stages.extend(next.map(|next| Stage::Descriptors(domain, next, until)));
+        Ok(())
+    }
+
+    /// The next keys that one of the look-ups finds, whether or not they may be read.
+    fn find_keys(&mut self, place: &Place, nth: usize, after: Option<Fingerprint>) -> Result<(), Failure> {
+        let KeyPlan::Any(searches) = &self.key_plan else { return Ok(()) };
+        let Some(search) = searches.get(nth) else { return Ok(()) };
+        let found = place.app.keys_that_fit(search, keyspace::VERSION, after, KEYS);
+        let (found, silent) = found.map_err(|error| failed(&error))?;
+        self.stages.extend(silent.map(|silent| Stage::Silent(failed(&silent))));
+        self.stages.extend(found.get(KEYS - 1).map(|last| Stage::Keys(nth, Some(*last))));
+        self.stages.extend(found.into_iter().rev().map(Stage::Key));
+        Ok(())
+    }
+
+    /// A key, unless it has come already. Of two with one id, which have one name, the first comes.
+    fn key(&mut self, place: &Place, key: Fingerprint, part: &mut Part<'_>) -> Result<(), Failure> {
+        part.looked += 1;
+        if self.keys.contains(&key.key_id()) {
+            return Ok(());
+        }
+        let found = place.app.key(self.reader, key, keyspace::VERSION).map_err(|error| failed(&error))?;
+        let Some(found) = found else { return Ok(()) };
+        if self.keys.len() == KEYS {
+            return Err(Failure::new(LdapResultCode::SizeLimitExceeded, "more keys fit: ask for a fingerprint"));
+        }
+        if self.offer(&keyspace::entry(&place.tree, &found)?, part)? {
+            self.keys.insert(key.key_id());
+        } else {
+            self.stages.push(Stage::Key(key));
+        }
         Ok(())
     }
 }
 
-/// The version from which on a filter asks for descriptors.
-fn wanted_descriptors(filter: &LdapFilter) -> Option<u64> {
-    match filter {
-        LdapFilter::GreaterOrEqual(name, value)
-            if super::schema::attribute(name) == Some(&super::schema::DESCRIPTOR_VERSION) =>
-        {
-            value.parse().ok()
-        }
-        _ => None,
-    }
-}
-
-fn descriptors(place: &Place, domain: &DomainName, from: u64) -> Result<Vec<Stage>, Failure> {
-    let told = place.app.descriptors(domain, from).map_err(|error| failed(&error))?;
-    let entries = (told.from..).zip(&told.entries);
-    let entries = entries.map(|(version, told)| entry::log_descriptor(&place.tree, domain, version, told));
-    Ok(entries.map(|entry| Stage::Ready(Box::new(entry))).collect())
-}
-
 pub(super) fn mentions_body(filter: &LdapFilter) -> bool {
-    filter::mentions(filter, &[&super::schema::BODY])
+    filter::mentions(filter, &[&schema::BODY])
 }
 
 /// Why a use case gave no answer, as a directory says it.

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use super::connection::{Connection, Shared};
 use super::hot::Hot;
 use super::search::Place;
+use super::seats::Seats;
 use super::sync::Room;
 use super::tree::{Suffix, Tree};
 use crate::accepted;
@@ -32,7 +33,7 @@ pub struct Settings {
     pub tls: Option<TlsConfig>,
     /// The name under which the tree hangs.
     pub suffix: Suffix,
-    /// Connections that are open at once.
+    /// Connections that are open at once. For whoever comes then, a stranger has to leave.
     pub max_connections: usize,
     /// Operations that run at once; others wait.
     pub max_work: usize,
@@ -86,7 +87,7 @@ pub enum LdapError {
 pub struct LdapServer {
     listeners: Vec<(TcpListener, bool)>,
     addresses: Vec<SocketAddr>,
-    connections: Arc<Semaphore>,
+    seats: Arc<Seats>,
     certificate: Option<Arc<ShownCertificate>>,
     shared: Arc<Shared>,
 }
@@ -120,8 +121,8 @@ pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
         work: Arc::new(Semaphore::new(settings.max_work.max(1))),
         long: Arc::new(Semaphore::new(64)),
     };
-    let connections = Arc::new(Semaphore::new(settings.max_connections.max(1)));
-    Ok(LdapServer { listeners, addresses, connections, certificate, shared: Arc::new(shared) })
+    let seats = Arc::new(Seats::new(settings.max_connections));
+    Ok(LdapServer { listeners, addresses, seats, certificate, shared: Arc::new(shared) })
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -147,8 +148,8 @@ impl LdapServer {
     pub async fn run(self, stopped: watch::Receiver<bool>) {
         let mut listening = JoinSet::new();
         for (listener, secure) in self.listeners {
-            let (connections, shared) = (Arc::clone(&self.connections), Arc::clone(&self.shared));
-            listening.spawn(accept_all(listener, secure, connections, shared, stopped.clone()));
+            let (seats, shared) = (Arc::clone(&self.seats), Arc::clone(&self.shared));
+            listening.spawn(accept_all(listener, secure, seats, shared, stopped.clone()));
         }
         while listening.join_next().await.is_some() {}
     }
@@ -157,38 +158,36 @@ impl LdapServer {
 async fn accept_all(
     listener: TcpListener,
     secure: bool,
-    connections: Arc<Semaphore>,
+    seats: Arc<Seats>,
     shared: Arc<Shared>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut serving = JoinSet::new();
     loop {
-        let stream = tokio::select! {
+        let (stream, address) = tokio::select! {
             accepted = accept(&listener, shared.patience) => accepted,
             _ = serving.join_next(), if !serving.is_empty() => continue,
             _ = stopped.wait_for(|stopped| *stopped) => break,
         };
         // Whoever finds no room is not answered: an answer would cost what there is none of.
-        let Ok(room) = Arc::clone(&connections).try_acquire_owned() else { continue };
-        let (shared, stopped) = (Arc::clone(&shared), stopped.clone());
-        serving.spawn(async move {
-            Connection::serve(shared, stream, secure, stopped).await;
-            drop(room);
-        });
+        let Some(seated) = seats.take(address.ip()) else { continue };
+        let (shared, stopped, number) = (Arc::clone(&shared), stopped.clone(), seated.number());
+        let task = serving.spawn(Connection::serve(shared, stream, secure, stopped, seated));
+        seats.served_by(number, task);
     }
     let grace = shared.patience;
     let _ = tokio::time::timeout(grace, async { while serving.join_next().await.is_some() {} }).await;
 }
 
 /// The next connection; when the system has none to give, as when files run out, it is asked again after a while.
-async fn accept(listener: &TcpListener, patience: Duration) -> TcpStream {
+async fn accept(listener: &TcpListener, patience: Duration) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, address)) => {
                 let _ = stream.set_nodelay(true);
                 // Whoever persists says nothing for days: that he is gone, only this tells.
                 accepted::guard(&stream, patience);
-                return stream;
+                return (stream, address);
             }
             Err(error) => {
                 tracing::warn!(%error, "an LDAP connection could not be accepted");

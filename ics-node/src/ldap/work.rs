@@ -1,5 +1,6 @@
 //! What may block: it is done apart from the connection's task.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ldap3_proto::proto::LdapResultCode;
@@ -48,15 +49,13 @@ impl Done {
 
 impl Job {
     /// Does it.
-    pub(super) async fn run(self, place: std::sync::Arc<Place>) -> Done {
-        let work = match self {
-            Self::Write(reader, change) => return Done::Result(write::write(&place, reader, change).await),
-            work => crate::background::spawn(move || work.block(&place)),
-        };
-        work.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "an LDAP operation was given up");
-            Done::Result(Err(Failure::new(LdapResultCode::Other, "the node failed; its log says why")))
-        })
+    pub(super) async fn run(self, place: Arc<Place>) -> Done {
+        match self {
+            Self::Write(reader, change) => Done::Result(write::write(&place, reader, change).await),
+            work => {
+                blocking(&place, move |place| Ok(work.block(place))).await.unwrap_or_else(|it| Done::Result(Err(it)))
+            }
+        }
     }
 
     /// Does what needs no waiting for others.
@@ -76,6 +75,18 @@ impl Job {
             Self::Write(..) => Done::Result(Err(Failure::new(LdapResultCode::Other, ""))),
         }
     }
+}
+
+/// Does what may block on a thread for such: those that serve sockets never wait for the store.
+pub(super) async fn blocking<T: Send + 'static>(
+    place: &Arc<Place>,
+    work: impl FnOnce(&Place) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let place = Arc::clone(place);
+    crate::background::spawn(move || work(&place)).await.unwrap_or_else(|error| {
+        tracing::error!(%error, "an LDAP operation was given up");
+        Err(Failure::new(LdapResultCode::Other, "the node failed; its log says why"))
+    })
 }
 
 impl Compare {

@@ -2,6 +2,8 @@
 //!
 //! A log is only ever added to, so nothing is modified or deleted; what takes a statement back is another statement.
 
+use std::sync::Arc;
+
 use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::{LdapAddRequest, LdapResultCode};
@@ -10,6 +12,7 @@ use super::message::Failure;
 use super::named::entry_of;
 use super::search::{Place, failed};
 use super::tree::Node;
+use super::work::blocking;
 use super::{keyspace, schema};
 use crate::api::SubmissionResult;
 use crate::app::Reader;
@@ -23,7 +26,7 @@ pub(super) enum Write {
 }
 
 /// Does what a client has asked for, as far as that can be.
-pub(super) async fn write(place: &Place, reader: Reader, write: Write) -> Result<LdapResultCode, Failure> {
+pub(super) async fn write(place: &Arc<Place>, reader: Reader, write: Write) -> Result<LdapResultCode, Failure> {
     if let Write::Add(request) = &write
         && let Node::Statement(domain, identity, statement) = place.tree.node(&request.dn)?
     {
@@ -36,7 +39,7 @@ pub(super) async fn write(place: &Place, reader: Reader, write: Write) -> Result
 /// Submits the statement in `icsBody`. Its signature and the policy of the domain decide, not who sends it; all other
 /// attributes follow from it and are not read.
 async fn add(
-    place: &Place,
+    place: &Arc<Place>,
     reader: Reader,
     request: LdapAddRequest,
     domain: &DomainName,
@@ -57,7 +60,7 @@ async fn add(
         return Err(Failure::new(LdapResultCode::NamingViolation, text));
     }
     let node = Node::Statement(domain.clone(), said.0, said.1);
-    if entry_of(place, reader, &node)?.is_some() {
+    if blocking(place, move |place| entry_of(place, reader, &node)).await?.is_some() {
         return Err(Failure::new(LdapResultCode::EntryAlreadyExists, ""));
     }
     let results = place.app.submit(domain, vec![body]).await.map_err(|error| failed(&error))?.results;
@@ -71,5 +74,54 @@ async fn add(
             Err(Failure::new(LdapResultCode::InsufficentAccessRights, problem.detail))
         }
         None => Err(Failure::new(LdapResultCode::Other, "")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use ldap3_proto::proto::LdapPartialAttribute;
+
+    use super::super::sync::Room;
+    use super::super::tree::{Suffix, Tree};
+    use super::*;
+    use crate::fixture::{Party, device};
+
+    /// The threads that serve sockets never wait for the store: while the one that may is busy, nothing comes of a change.
+    #[test]
+    fn what_a_change_is_about_is_looked_up_on_a_thread_that_may_block() {
+        let mut threads = tokio::runtime::Builder::new_multi_thread();
+        let runtime = threads.worker_threads(1).max_blocking_threads(1).enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let party = Party::found("devices.acme.example");
+            let app = party.open();
+            let body = party.introduce(&app, &device(1), "Pump", "L1");
+            party.submit_one(&app, body.clone()).await.expect("admitted");
+            let Ok(Body::Statement(said)) = body::parse(&body) else { panic!("a statement") };
+            let above = format!("icsIdentity={},icsDomain={},o=ics", said.identity(), party.domain);
+            let statement = format!("icsStatement={},{above}", said.id());
+            let tree = Tree::new(Suffix::default());
+            let place = Arc::new(Place { app, tree, has_tls: false, in_step: Room::new(2) });
+            let changes = || {
+                let key = "pgpCertID=0123456789ABCDEF,ou=PGP Keys,o=ics".to_owned();
+                let attributes = vec![LdapPartialAttribute { atype: "icsBody".to_owned(), vals: vec![body.clone()] }];
+                let again = LdapAddRequest { dn: statement.clone(), attributes };
+                [
+                    (Write::Delete(key), LdapResultCode::NoSuchObject),
+                    (Write::Add(again), LdapResultCode::EntryAlreadyExists),
+                ]
+            };
+            let (release, held) = std::sync::mpsc::channel::<()>();
+            let busy = tokio::task::spawn_blocking(move || held.recv());
+            for (change, _) in changes() {
+                assert_eq!(write(&place, Reader::Anonymous, change).now_or_never(), None);
+            }
+            drop(release);
+            assert!(busy.await.expect("ends").is_err(), "nothing was sent");
+            for (change, code) in changes() {
+                let failure = write(&place, Reader::Anonymous, change).await.expect_err("refused");
+                assert_eq!(failure.code, code);
+            }
+        });
     }
 }

@@ -281,6 +281,34 @@ async fn whoever_reads_nothing_is_cut_and_fills_no_memory() {
     node.stop().await;
 }
 
+/// Strangers hold no place that somebody else needs.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_finds_a_place() {
+    let node = Directory::with(|settings| settings.max_connections = 3).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        let mut client = Client::connect(&node).await;
+        assert!(client.is_alive().await, "there is a place for number {}", clients.len() + 1);
+        clients.push(client);
+    }
+    let [first, rest @ ..] = clients.as_mut_slice() else { panic!("four") };
+    assert_eq!(first.next().await, None, "the oldest has left");
+    for client in rest {
+        assert!(client.is_alive().await, "the others go on");
+    }
+    node.stop().await;
+}
+
+/// Whoever has said who he is keeps his place, however many strangers come.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_known_keeps_his_place() {
+    let node = Directory::with(|settings| settings.max_connections = 2).await;
+    let answer = node.python(include_str!("crowd.py")).await;
+    assert_eq!(answer.code, 0, "{answer:?}");
+    answer.has("operator dn:cn=operator,o=ics");
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_are_told_when_the_server_stops() {
     let node = Directory::start().await;

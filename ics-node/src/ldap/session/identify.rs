@@ -9,6 +9,16 @@ use super::{Next, START_TLS, Session, WHO_AM_I};
 use crate::app::Reader;
 
 impl Session {
+    /// The client comes from this network.
+    pub(in super::super) const fn comes_from(&mut self, network: Option<u64>) {
+        self.network = network;
+    }
+
+    /// Whether the client has said who he is, and it is so.
+    pub(in super::super) fn is_known(&self) -> bool {
+        self.reader != Reader::Anonymous
+    }
+
     /// RFC 4513, 5.
     pub(super) fn bind(&mut self, id: i32, request: LdapBindRequest) {
         // Whatever comes of it, the session is anonymous until it is another's (RFC 4511, 4.2.1).

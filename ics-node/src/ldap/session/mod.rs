@@ -6,6 +6,8 @@
 
 mod identify;
 #[cfg(test)]
+mod paged;
+#[cfg(test)]
 mod pipelined;
 mod remembering;
 mod searching;
@@ -95,6 +97,8 @@ pub(super) struct Session {
     secure: bool,
     /// The key that the client has proved in TLS.
     proven: Option<KeyPin>,
+    /// Where the client comes from, unless from this machine.
+    network: Option<u64>,
     reader: Reader,
     who: String,
     failed_binds: u32,
@@ -122,6 +126,7 @@ impl Session {
             hot,
             secure,
             proven,
+            network: None,
             reader: Reader::Anonymous,
             who: String::new(),
             failed_binds: 0,

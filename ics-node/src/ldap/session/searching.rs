@@ -46,7 +46,7 @@ impl Session {
                 let text = format!("{} searches of one connection persist at most", limits::LDAP_PERSISTING);
                 return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
             }
-            let sync = Sync::new(&self.place, self.reader, request, asked)?;
+            let sync = Sync::new(&self.place, self.reader, request, asked, self.network)?;
             self.running = Some(Running { id, answer: message::SEARCH_DONE, search: None, abandoned: None });
             return Ok(Some(Job::Sync(Box::new(sync))));
         }
@@ -101,7 +101,7 @@ impl Session {
                 self.running = Some(Running { id, search: Some(remaining), ..running });
                 return;
             }
-            Ok(Progress::Full) if remaining.paged => (Ok(LdapResultCode::Success), self.paging.keep(search)),
+            Ok(Progress::Full) if remaining.paged => (Ok(LdapResultCode::Success), self.paging.keep(*search)),
             Ok(Progress::Full) => (Err(Failure::new(LdapResultCode::SizeLimitExceeded, "")), Vec::new()),
             Ok(Progress::Done) => {
                 let operation = message::result(running.answer, &Ok(LdapResultCode::Success), |_| ());

@@ -21,9 +21,9 @@ use crate::fixture::{Party, devices};
 use crate::tls::PeerKey;
 
 /// Things of a domain, more than are looked at in one go.
-const THINGS: u16 = 120;
+pub(super) const THINGS: u16 = 120;
 
-async fn place(party: &Party) -> Arc<Place> {
+pub(super) async fn place(party: &Party) -> Arc<Place> {
     let app = party.open();
     let things = devices(THINGS);
     let introduced = things.iter().map(|key| party.introduce(&app, key, "Pump", "L1"));
@@ -33,7 +33,7 @@ async fn place(party: &Party) -> Arc<Place> {
     Arc::new(Place { app, tree: Tree::new(Suffix::default()), has_tls: true, in_step })
 }
 
-fn receive(session: &mut Session, msgid: i32, op: LdapOp, ctrl: Vec<LdapControl>) {
+pub(super) fn receive(session: &mut Session, msgid: i32, op: LdapOp, ctrl: Vec<LdapControl>) {
     let mut bytes = Default::default();
     LdapCodec::new(Some(1 << 24), None).encode(LdapMsg { msgid, op, ctrl }, &mut bytes).expect("encodes");
     session.receive(&bytes);
@@ -56,18 +56,23 @@ fn search(party: &Party, scope: LdapSearchScope) -> LdapSearchRequest {
 async fn a_search_that_finds_nothing_can_be_ended() {
     let party = Party::found("devices.acme.example");
     let place = place(&party).await;
-    let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), false, None);
-    let search = LdapOp::SearchRequest(search(&party, LdapSearchScope::Subtree));
+    let all = search(&party, LdapSearchScope::Subtree);
+    let equal = |name: &str, value: &str| LdapFilter::Equality(name.to_owned(), value.to_owned());
+    let filter = LdapFilter::And(vec![equal("icsAct", "identity"), equal("icsReason", "nobody's")]);
+    let narrow = LdapSearchRequest { filter, ..all.clone() };
     let mode = SyncRequestMode::RefreshOnly;
     let sync = LdapControl::SyncRequest { criticality: true, mode, cookie: None, reload_hint: false };
-    receive(&mut session, 7, search, vec![sync]);
-    for part in ["the first", "another"] {
-        let Next::Job(job) = session.next() else { panic!("{part} part is work") };
-        session.done(job.block(&place));
+    for (what, asked, controls) in [("kept in step", all, vec![sync]), ("asked once", narrow, Vec::new())] {
+        let mut session = Session::new(Arc::clone(&place), Arc::new(Hot::new(0)), false, None);
+        receive(&mut session, 7, LdapOp::SearchRequest(asked), controls);
+        for part in ["the first", "another"] {
+            let Next::Job(job) = session.next() else { panic!("{what}: {part} part is work") };
+            session.done(job.block(&place));
+        }
+        receive(&mut session, 8, LdapOp::AbandonRequest(7), Vec::new());
+        assert!(matches!(session.next(), Next::Wait), "{what}: nothing of it goes on");
+        assert!(session.output().is_empty(), "{what}: and nobody is told");
     }
-    receive(&mut session, 8, LdapOp::AbandonRequest(7), Vec::new());
-    assert!(matches!(session.next(), Next::Wait), "nothing of it goes on");
-    assert!(session.output().is_empty(), "and nobody is told");
 }
 
 /// Takes the next request to its end; gives the code of its result.

@@ -7,9 +7,11 @@ mod cookie;
 mod log;
 mod tree;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ics_core::limits;
 use ldap3_proto::proto::{LdapDerefAliases, LdapResultCode, LdapSearchRequest};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -45,26 +47,51 @@ pub(super) enum Step {
 /// In which something may have come about that a search waits for.
 pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
-/// Room for searches that are kept in step. Strangers get half of it together: whoever this node knows finds the rest.
+/// Room for searches that are kept in step. Strangers get half of it together: whoever this node knows finds the rest. Of
+/// their half one network gets a part, so that no host has the places of all.
 #[derive(Clone)]
 pub(super) struct Room {
     all: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
+    networks: Networks,
 }
+
+/// How many places strangers of each network have.
+#[derive(Debug, Clone, Default)]
+struct Networks(Arc<Mutex<HashMap<u64, usize>>>);
 
 impl Room {
     /// For so many.
     pub(super) fn new(places: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(places)), strangers: Arc::new(Semaphore::new(places / 2)) }
+        let [all, strangers] = [places, places / 2].map(|places| Arc::new(Semaphore::new(places)));
+        Self { all, strangers, networks: Networks::default() }
     }
 
-    /// A place for a reader, for as long as it is held.
-    fn take(&self, reader: Reader) -> Option<Held> {
-        let of_strangers = match reader {
-            Reader::Anonymous => Some(Arc::clone(&self.strangers).try_acquire_owned().ok()?),
-            Reader::Key(_) | Reader::Operator => None,
-        };
-        Some(Held { _of_all: Arc::clone(&self.all).try_acquire_owned().ok()?, _of_strangers: of_strangers })
+    /// A place for as long as it is held; of a stranger with the network that he comes from, if it has a share.
+    fn take(&self, is_stranger: bool, network: Option<u64>) -> Result<Held, Failure> {
+        let full = |_| Failure::new(LdapResultCode::Busy, "too many others are kept in step here");
+        let place = |of: &Arc<Semaphore>| Arc::clone(of).try_acquire_owned().map_err(full);
+        let of_network = network.filter(|_| is_stranger).map(|network| self.networks.take(network)).transpose()?;
+        let of_strangers = is_stranger.then(|| place(&self.strangers)).transpose()?;
+        Ok(Held { _of_all: place(&self.all)?, _of_strangers: of_strangers, _of_network: of_network })
+    }
+}
+
+impl Networks {
+    fn held(&self) -> MutexGuard<'_, HashMap<u64, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, network: u64) -> Result<OfNetwork, Failure> {
+        let mut held = self.held();
+        let places = held.entry(network).or_default();
+        if *places == limits::LDAP_IN_STEP_OF_NETWORK {
+            let text =
+                format!("{places} searches of your network are kept in step: bind by a key that this node knows");
+            return Err(Failure::new(LdapResultCode::Busy, text));
+        }
+        *places += 1;
+        Ok(OfNetwork { network, networks: self.clone() })
     }
 }
 
@@ -72,6 +99,25 @@ impl Room {
 struct Held {
     _of_all: OwnedSemaphorePermit,
     _of_strangers: Option<OwnedSemaphorePermit>,
+    _of_network: Option<OfNetwork>,
+}
+
+/// One of those that a network has.
+struct OfNetwork {
+    network: u64,
+    networks: Networks,
+}
+
+impl Drop for OfNetwork {
+    fn drop(&mut self) {
+        let mut held = self.networks.held();
+        let left = held.get(&self.network).map_or(0, |places| places.saturating_sub(1));
+        if left == 0 {
+            held.remove(&self.network);
+        } else {
+            held.insert(self.network, left);
+        }
+    }
 }
 
 /// A search that is kept in step.
@@ -91,14 +137,15 @@ impl Sync {
         reader: Reader,
         request: LdapSearchRequest,
         asked: Asked,
+        network: Option<u64>,
     ) -> Result<Self, Failure> {
         // RFC 4533, 3.5.2.
         if matches!(request.aliases, LdapDerefAliases::InSearching | LdapDerefAliases::Always) {
             let text = "what is kept in step is searched without following aliases";
             return Err(Failure::new(LdapResultCode::ProtocolError, text));
         }
-        let full = || Failure::new(LdapResultCode::Busy, "too many others are kept in step here");
-        let held = place.in_step.take(reader).ok_or_else(full)?;
+        let is_stranger = reader != Reader::Operator && place.app.party_of(reader).is_none();
+        let held = place.in_step.take(is_stranger, network)?;
         let what = match place.tree.node(&request.base)? {
             Node::LogOf(domain) => What::Log(Box::new(Log::new(place, reader, domain, &request, asked)?)),
             _ => {
@@ -150,11 +197,29 @@ mod tests {
     #[test]
     fn strangers_leave_room_for_those_who_are_known() {
         let room = Room::new(4);
-        let strangers: Vec<_> = (0..2).map(|_| room.take(Reader::Anonymous).expect("room")).collect();
-        assert!(room.take(Reader::Anonymous).is_none(), "half of it is theirs");
-        let known: Vec<_> = (0..2).map(|_| room.take(Reader::Operator).expect("room")).collect();
-        assert!(room.take(Reader::Operator).is_none(), "and no more is there");
+        let strangers: Vec<_> = (0..2).map(|number| room.take(true, Some(number)).expect("room")).collect();
+        assert!(room.take(true, Some(7)).is_err(), "half of it is theirs");
+        let known: Vec<_> = (0..2).map(|_| room.take(false, Some(7)).expect("room")).collect();
+        assert!(room.take(false, Some(7)).is_err(), "and no more is there");
         drop((strangers, known));
-        assert!(room.take(Reader::Anonymous).is_some(), "what is given back is there again");
+        assert!(room.take(true, Some(7)).is_ok(), "what is given back is there again");
+    }
+
+    #[test]
+    fn no_network_has_the_places_of_all_strangers() {
+        let room = Room::new(limits::LDAP_IN_STEP);
+        let take = |network| room.take(true, network);
+        let mut of_one: Vec<_> =
+            (0..limits::LDAP_IN_STEP_OF_NETWORK).map(|_| take(Some(1)).expect("its share")).collect();
+        let refused = take(Some(1)).map(|_| ()).expect_err("one more than its share");
+        assert_eq!(refused.code, LdapResultCode::Busy);
+        assert!(take(Some(2)).is_ok(), "others have theirs");
+        assert!(room.take(false, Some(1)).is_ok(), "whoever is known comes from anywhere");
+        of_one.pop();
+        of_one.push(take(Some(1)).expect("what is given back is there again"));
+        drop(of_one);
+        assert!(room.networks.held().is_empty(), "and nothing is remembered of who has gone");
+        let local: Vec<_> = (0..limits::LDAP_IN_STEP / 2).map(|_| take(None).expect("room")).collect();
+        assert!(local.len() > limits::LDAP_IN_STEP_OF_NETWORK, "on this machine anybody's proxy may stand");
     }
 }
