@@ -11,7 +11,8 @@ use crate::identity::{Fingerprint, IdentityId};
 use crate::limits;
 use crate::log::Hash;
 use crate::log::checkpoint::Origin;
-use crate::log::source::EvidenceError as SourceError;
+use crate::log::entry::Header;
+use crate::log::source::{EvidenceError as SourceError, Source};
 use crate::openpgp::certificate::Certificate;
 use crate::record::Logged;
 use crate::statement::{Body, verify};
@@ -99,6 +100,14 @@ fn named((primary, certificate): (&Fingerprint, &Certificate)) -> Option<(Finger
     Some((*primary, certificate.user_ids().first()?.clone()))
 }
 
+/// The time for which a signer's key must be good: that of the first admission that the header proves.
+fn signed_under(header: &Header) -> Result<Timestamp, EntryFault> {
+    match &header.source {
+        Some(Source { header, .. }) => Ok(Header::decode(header)?.admitted_at),
+        None => Ok(header.admitted_at),
+    }
+}
+
 fn erased(opened: &Opened<'_>) -> Option<(IdentityId, u64, u64)> {
     let Body::Erasure(signed) = &opened.body else { return None };
     Some((signed.erasure.identity?.id, signed.erasure.index?, opened.index()))
@@ -120,7 +129,7 @@ impl Reading {
                 let issuer = unverified.issuer();
                 let signer = self.certificates.values().find(|certificate| certificate.keys().any(|key| key == issuer));
                 let signer = signer.ok_or(EntryFault::UnknownSigner(issuer))?;
-                let statement = verify((**unverified).clone(), signer, header.admitted_at)?;
+                let statement = verify((**unverified).clone(), signer, signed_under(header)?)?;
                 self.take_statement(Logged::new(index, header, &statement)?);
             }
             Body::Erasure(signed) => {

@@ -95,7 +95,7 @@ impl Replay {
     fn take_statement(&mut self, index: u64, header: &Header, unverified: Unverified) -> Result<(), EntryFault> {
         let issuer = unverified.issuer();
         let certificate = self.domain.signer(&issuer).map_err(|_| EntryFault::UnknownSigner(issuer))?;
-        let statement = verify(unverified, certificate, header.admitted_at)?;
+        let statement = verify(unverified, certificate, header.keys_judged_at())?;
         let entry = Logged::new(index, header, &statement)?;
         let refusal = self.judge(&entry).err();
         self.lines.push(self.line(&entry, refusal.as_ref()));

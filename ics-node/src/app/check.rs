@@ -67,7 +67,8 @@ const PIECE: usize = 16;
 
 type Parsed = Result<(Body, Vec<u8>), Problem>;
 
-/// Parses bodies and verifies their signatures, all of a batch together; each at the time of its admission.
+/// Parses bodies and verifies their signatures, all of a batch together; each as of the time given with it, at which the
+/// keys behind it are judged.
 ///
 /// A certificate serves the statements behind it, before the state of it that the domain holds: as if each body had come
 /// alone. Whether it is admitted is not known here, so the writer looks again.

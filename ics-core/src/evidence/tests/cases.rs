@@ -1,5 +1,6 @@
 //! Verdicts with real proofs and signatures, and what becomes of them when anything is changed.
 
+use super::adopted;
 use super::story::{BUYER, DEVICE, MAKER, evidence, introduce, maker_world, sell, status, world};
 use super::world::{World, certificate, fingerprint, lot};
 use crate::checker::mutants::{mutants, premises};
@@ -117,6 +118,14 @@ fn old_news_a_lapse_and_what_was_not_to_be_admitted_are_found_by_both() {
     assert_eq!((refused.verdict.reason, refused.check()), (Reason::NotPermitted, Ok(())));
     let rules: Vec<_> = refused.verdict.derivation.iter().map(|step| step.rule).collect();
     assert_eq!(rules, [Rule::Entitled, Rule::Refused, Rule::Grant, Rule::Lapsed]);
+}
+
+#[test]
+fn a_block_that_was_adopted_after_its_key_had_expired_is_found_by_both() {
+    let plant = adopted::plant();
+    let denied = case(&plant.evidence(DEVICE, &[]), &fingerprint(DEVICE).to_string(), 1_500, policy(&[plant.origin()]));
+    assert_eq!((denied.verdict.outcome, denied.verdict.reason), (Outcome::Deny, Reason::Blocked));
+    assert_eq!(denied.check(), Ok(()));
 }
 
 #[test]

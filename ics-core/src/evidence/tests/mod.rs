@@ -1,5 +1,6 @@
 //! What evidence proves, and that nothing else passes for it.
 
+mod adopted;
 mod cases;
 mod flips;
 mod heads;

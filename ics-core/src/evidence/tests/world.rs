@@ -15,7 +15,9 @@ use crate::log::merkle::Tree;
 use crate::log::receipt::Receipt;
 use crate::log::{self, Hash};
 use crate::openpgp::certificate::Certificate;
+use crate::openpgp::signature::{Draft, Over, POSITIVE_CERTIFICATION};
 use crate::openpgp::signer::{Ed25519Signer, Signer};
+use crate::openpgp::{packet, subpacket};
 use crate::samples::{time, word};
 use crate::statement::body::{self, Body};
 use crate::statement::make::{certify, sign_descriptor, sign_document};
@@ -49,6 +51,19 @@ fn owner(seed: u8) -> OwnerKey {
 /// A signer's certificate.
 pub(super) fn certificate(seed: u8) -> Vec<u8> {
     Certificate::make(&signer(seed), &format!("Signer {seed} <{seed}@acme.example>"), time(0), &SALT).unwrap()
+}
+
+/// One whose key expires so many seconds after the domain began.
+pub(super) fn expiring(seed: u8, seconds: u32) -> Vec<u8> {
+    let signer = signer(seed);
+    let (key, user_id) = (signer.public_key(), format!("Signer {seed} <{seed}@acme.example>"));
+    let draft = Draft::new(POSITIVE_CERTIFICATION, &signer, time(0)).with(subpacket::KEY_FLAGS, &[3]);
+    let draft = draft.with(subpacket::KEY_EXPIRATION, &seconds.to_be_bytes());
+    let signed = draft.sign(&signer, Over::UserId { key: key.body(), user_id: user_id.as_bytes() }, &SALT).unwrap();
+    let mut bytes = key.to_packet();
+    packet::write(&mut bytes, packet::USER_ID, user_id.as_bytes());
+    packet::write(&mut bytes, packet::SIGNATURE, &signed);
+    bytes
 }
 
 /// The lot to which the devices belong that say so.
@@ -113,8 +128,13 @@ impl World {
 
     /// Appends a body that was adopted.
     pub(super) fn append_from(&mut self, source: Option<log::source::Source>, body: Vec<u8>) -> u64 {
+        self.append_at(time(self.tree.size()), source, body)
+    }
+
+    /// Appends a body that is admitted at another time.
+    pub(super) fn append_at(&mut self, at: Timestamp, source: Option<log::source::Source>, body: Vec<u8>) -> u64 {
         let index = self.tree.size();
-        let header = Header { kind: body::parse(&body).unwrap().kind(), admitted_at: time(index), source };
+        let header = Header { kind: body::parse(&body).unwrap().kind(), admitted_at: at, source };
         let entry = Entry { header: header.encode().unwrap(), salt: [index as u8; 16], body };
         self.tree.push(entry.leaf_hash());
         self.entries.push(entry);
