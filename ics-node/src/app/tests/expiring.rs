@@ -19,6 +19,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::api::AdoptionRequest;
+use crate::app::check::check_bodies;
+use crate::app::submit::{Incoming, Outcome};
 use crate::app::{App, Reader};
 use crate::fixture::{Party, SALT, catches_up, claims, copy, device, owner, served, word};
 
@@ -199,4 +201,27 @@ async fn it_counts_where_it_was_hidden_until_now() {
     }
     stop.send_replace(true);
     replicating.await.expect("ends");
+}
+
+/// A statement waits for the writer, or the log's time is ahead of the clock: everybody else verifies it as of its
+/// admission.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_expires_before_its_statement_is_admitted_says_nothing_new() {
+    let mut maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.certificate = expiring(&maker.signer, "Acme", app.clock().now().plus_millis(HOUR));
+    let known = maker.introduce(&app, &device(1), USER_ID, "L1");
+    let index = maker.submit_one(&app, known.clone()).await.expect("admitted").index;
+
+    let late = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L2");
+    let (hosted, now) = (app.hosted(&maker.domain).expect("here"), app.clock().now());
+    let checked = check_bodies(hosted.domain().as_deref(), vec![(known, now), (late, now)], [7; 32]);
+    assert!(checked.iter().all(Result::is_ok), "both are good now");
+    let incoming = checked.into_iter().map(|checked| Incoming { checked, source: None, salt: [7; 16] }).collect();
+    app.clock().pass(2 * HOUR);
+    let outcomes = tokio::task::block_in_place(|| app.append(&hosted, incoming)).expect("written");
+    let [Outcome::Present(stood), Outcome::Refused(problem)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    assert_eq!((*stood, problem.code()), (index, "signer-key"), "what stands there has its receipt still");
+    assert!(problem.detail.contains("has expired"), "{problem:?}");
+    assert_eq!(app.domain(&maker.domain).expect("domain").info.size, index + 1);
 }
