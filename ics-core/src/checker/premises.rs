@@ -6,6 +6,7 @@ use super::Rejection;
 use super::admitted::is_admitted;
 use super::standing::{Scene, ruling};
 use crate::descriptor::Descriptor;
+use crate::domain::Refusal;
 use crate::evidence::{EntryFault, Evidence, EvidenceRefusal, Opened, Proved, proved};
 use crate::identity::{Fingerprint, IdentityId};
 use crate::limits;
@@ -15,7 +16,7 @@ use crate::log::entry::Header;
 use crate::log::source::{EvidenceError as SourceError, Source};
 use crate::openpgp::certificate::Certificate;
 use crate::record::Logged;
-use crate::statement::{Body, verify};
+use crate::statement::{Body, SignedErasure, verify};
 use crate::time::Timestamp;
 
 /// What is proven of one domain, and of what it says about one thing.
@@ -132,10 +133,7 @@ impl Reading {
                 let statement = verify((**unverified).clone(), signer, signed_under(header)?)?;
                 self.take_statement(Logged::new(index, header, &statement)?);
             }
-            Body::Erasure(signed) => {
-                ruling(&self.chain, index).require_owners(signed)?;
-                self.statements.extend(Logged::from_erasure(index, header, signed)?);
-            }
+            Body::Erasure(signed) => self.take_erasure(index, header, signed)?,
             Body::Descriptor(_) | Body::Certification(_) => {}
         }
         self.last = header.admitted_at;
@@ -153,6 +151,28 @@ impl Reading {
             return Err(EntryFault::UnknownSigner(primary));
         }
         self.certificates.insert(primary, certificate.clone());
+        Ok(())
+    }
+
+    /// What its owners erased in this log, for it, and in time.
+    fn take_erasure(&mut self, index: u64, header: &Header, signed: &SignedErasure) -> Result<(), EntryFault> {
+        let descriptor = ruling(&self.chain, index);
+        descriptor.require_owners(signed)?;
+        if header.source.is_some() {
+            return Err(EntryFault::ErasureAdopted);
+        }
+        let (claimed, domain) = (signed.erasure.domain.clone(), descriptor.domain.clone());
+        let (signed_at, admitted_at, last) = (signed.signed_at(), header.admitted_at, self.last);
+        if claimed != domain {
+            return Err(EntryFault::Erasure(Refusal::ForeignDomain { claimed, domain }));
+        }
+        if last > admitted_at {
+            return Err(EntryFault::Erasure(Refusal::TimeGoesBack { admitted_at, last }));
+        }
+        if signed_at > admitted_at.plus_millis(limits::CLOCK_SKEW_MILLIS) {
+            return Err(EntryFault::Erasure(Refusal::FutureTime { signed_at, admitted_at }));
+        }
+        self.statements.extend(Logged::from_erasure(index, header, signed)?);
         Ok(())
     }
 

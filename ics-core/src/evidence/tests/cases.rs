@@ -1,8 +1,8 @@
 //! Verdicts with real proofs and signatures, and what becomes of them when anything is changed.
 
-use super::adopted;
 use super::story::{BUYER, DEVICE, MAKER, evidence, introduce, maker_world, sell, status, world};
 use super::world::{World, certificate, fingerprint, lot};
+use super::{adopted, erasures};
 use crate::checker::mutants::{mutants, premises};
 use crate::checker::{Case, Exhibit, Rejection, Shown, VERSION, check};
 use crate::descriptor::Freshness;
@@ -126,6 +126,16 @@ fn a_block_that_was_adopted_after_its_key_had_expired_is_found_by_both() {
     let denied = case(&plant.evidence(DEVICE, &[]), &fingerprint(DEVICE).to_string(), 1_500, policy(&[plant.origin()]));
     assert_eq!((denied.verdict.outcome, denied.verdict.reason), (Outcome::Deny, Reason::Blocked));
     assert_eq!(denied.check(), Ok(()));
+}
+
+#[test]
+fn a_verdict_rests_on_no_erasure_that_is_not_of_this_log() {
+    for (world, fault) in erasures::misplaced() {
+        let mut case = denied();
+        case.thing.heard[0].evidence = world.evidence(DEVICE, &[2]);
+        let (domain, refusal) = (world.origin().domain, Box::new(fault.at(erasures::INDEX)));
+        assert_eq!(case.check(), Err(Rejection::Evidence { domain, refusal }));
+    }
 }
 
 #[test]

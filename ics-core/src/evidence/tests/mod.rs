@@ -2,6 +2,7 @@
 
 mod adopted;
 mod cases;
+mod erasures;
 mod flips;
 mod heads;
 mod story;

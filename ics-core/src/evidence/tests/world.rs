@@ -21,7 +21,7 @@ use crate::openpgp::{packet, subpacket};
 use crate::samples::{time, word};
 use crate::statement::body::{self, Body};
 use crate::statement::make::{certify, sign_descriptor, sign_document};
-use crate::statement::{Claims, Group, Subject};
+use crate::statement::{Claims, Erasure, Group, Subject};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute};
 
@@ -72,6 +72,12 @@ pub(super) fn lot() -> Group {
     Group { kind: Kind::Group, name: "Lot 7".to_owned(), attributes }
 }
 
+fn signed_by(owners: &[u8], json: &[u8], at: Timestamp) -> Vec<u8> {
+    let signers: Vec<Ed25519Signer> = owners.iter().map(|seed| signer(*seed)).collect();
+    let signers: Vec<&dyn Signer> = signers.iter().map(|signer| signer as &dyn Signer).collect();
+    sign_descriptor(&signers, json, at, &SALT).unwrap()
+}
+
 /// A domain's log with the key of its home.
 #[derive(Clone)]
 pub(super) struct World {
@@ -116,9 +122,12 @@ impl World {
 
     /// The descriptor in force, signed by these owners.
     pub(super) fn signed(&self, owners: &[u8]) -> Vec<u8> {
-        let signers: Vec<Ed25519Signer> = owners.iter().map(|seed| signer(*seed)).collect();
-        let signers: Vec<&dyn Signer> = signers.iter().map(|signer| signer as &dyn Signer).collect();
-        sign_descriptor(&signers, &self.descriptor.to_json(), time(0), &SALT).unwrap()
+        signed_by(owners, &self.descriptor.to_json(), time(0))
+    }
+
+    /// An erasure, signed by all owners.
+    pub(super) fn erasure(&self, erasure: &Erasure, at: Timestamp) -> Vec<u8> {
+        signed_by(&self.owners, &erasure.to_json().unwrap(), at)
     }
 
     /// Appends a body, whatever it is; entry `n` is admitted `n` seconds after the domain began.
