@@ -6,15 +6,17 @@ use super::Rejection;
 use super::admitted::is_admitted;
 use super::standing::{Scene, ruling};
 use crate::descriptor::Descriptor;
+use crate::domain::Refusal;
 use crate::evidence::{EntryFault, Evidence, EvidenceRefusal, Opened, Proved, proved};
 use crate::identity::{Fingerprint, IdentityId};
 use crate::limits;
 use crate::log::Hash;
 use crate::log::checkpoint::Origin;
-use crate::log::source::EvidenceError as SourceError;
+use crate::log::entry::Header;
+use crate::log::source::{EvidenceError as SourceError, Source};
 use crate::openpgp::certificate::Certificate;
 use crate::record::Logged;
-use crate::statement::{Body, verify};
+use crate::statement::{Body, SignedErasure, verify};
 use crate::time::Timestamp;
 
 /// What is proven of one domain, and of what it says about one thing.
@@ -99,6 +101,14 @@ fn named((primary, certificate): (&Fingerprint, &Certificate)) -> Option<(Finger
     Some((*primary, certificate.user_ids().first()?.clone()))
 }
 
+/// The time for which a signer's key must be good: that of the first admission that the header proves.
+fn signed_under(header: &Header) -> Result<Timestamp, EntryFault> {
+    match &header.source {
+        Some(Source { header, .. }) => Ok(Header::decode(header)?.admitted_at),
+        None => Ok(header.admitted_at),
+    }
+}
+
 fn erased(opened: &Opened<'_>) -> Option<(IdentityId, u64, u64)> {
     let Body::Erasure(signed) = &opened.body else { return None };
     Some((signed.erasure.identity?.id, signed.erasure.index?, opened.index()))
@@ -120,13 +130,10 @@ impl Reading {
                 let issuer = unverified.issuer();
                 let signer = self.certificates.values().find(|certificate| certificate.keys().any(|key| key == issuer));
                 let signer = signer.ok_or(EntryFault::UnknownSigner(issuer))?;
-                let statement = verify((**unverified).clone(), signer, header.admitted_at)?;
+                let statement = verify((**unverified).clone(), signer, signed_under(header)?)?;
                 self.take_statement(Logged::new(index, header, &statement)?);
             }
-            Body::Erasure(signed) => {
-                ruling(&self.chain, index).require_owners(signed)?;
-                self.statements.extend(Logged::from_erasure(index, header, signed)?);
-            }
+            Body::Erasure(signed) => self.take_erasure(index, header, signed)?,
             Body::Descriptor(_) | Body::Certification(_) => {}
         }
         self.last = header.admitted_at;
@@ -144,6 +151,28 @@ impl Reading {
             return Err(EntryFault::UnknownSigner(primary));
         }
         self.certificates.insert(primary, certificate.clone());
+        Ok(())
+    }
+
+    /// What its owners erased in this log, for it, and in time.
+    fn take_erasure(&mut self, index: u64, header: &Header, signed: &SignedErasure) -> Result<(), EntryFault> {
+        let descriptor = ruling(&self.chain, index);
+        descriptor.require_owners(signed)?;
+        if header.source.is_some() {
+            return Err(EntryFault::ErasureAdopted);
+        }
+        let (claimed, domain) = (signed.erasure.domain.clone(), descriptor.domain.clone());
+        let (signed_at, admitted_at, last) = (signed.signed_at(), header.admitted_at, self.last);
+        if claimed != domain {
+            return Err(EntryFault::Erasure(Refusal::ForeignDomain { claimed, domain }));
+        }
+        if last > admitted_at {
+            return Err(EntryFault::Erasure(Refusal::TimeGoesBack { admitted_at, last }));
+        }
+        if signed_at > admitted_at.plus_millis(limits::CLOCK_SKEW_MILLIS) {
+            return Err(EntryFault::Erasure(Refusal::FutureTime { signed_at, admitted_at }));
+        }
+        self.statements.extend(Logged::from_erasure(index, header, signed)?);
         Ok(())
     }
 

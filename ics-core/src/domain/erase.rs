@@ -73,6 +73,23 @@ impl Domain {
         })
     }
 
+    /// What an erasure must be whatever it erases: made for this domain, and signed and admitted in time. Who has not seen
+    /// what is gone can check that and the owners' signatures, and no more.
+    pub(crate) fn check_erasure_alone(&self, signed: &SignedErasure, admitted_at: Timestamp) -> Result<(), Refusal> {
+        let claimed = &signed.erasure.domain;
+        if claimed != self.name() {
+            return Err(Refusal::ForeignDomain { claimed: claimed.clone(), domain: self.name().clone() });
+        }
+        if admitted_at < self.last_admitted_at() {
+            return Err(Refusal::TimeGoesBack { admitted_at, last: self.last_admitted_at() });
+        }
+        let signed_at = signed.signed_at();
+        if signed_at.millis_since(admitted_at) > limits::CLOCK_SKEW_MILLIS {
+            return Err(Refusal::FutureTime { signed_at, admitted_at });
+        }
+        Ok(())
+    }
+
     /// Whether the domain, at its present length, admits an erasure as its next entry, to be admitted at this time. Gives
     /// the index of the entry that it erases.
     ///
@@ -86,17 +103,7 @@ impl Domain {
         admitted_at: Timestamp,
     ) -> Result<u64, Refusal> {
         let erasure = &signed.erasure;
-        if erasure.domain != *self.name() {
-            let (claimed, domain) = (erasure.domain.clone(), self.name().clone());
-            return Err(Refusal::ForeignDomain { claimed, domain });
-        }
-        if admitted_at < self.last_admitted_at() {
-            return Err(Refusal::TimeGoesBack { admitted_at, last: self.last_admitted_at() });
-        }
-        let signed_at = signed.signed_at();
-        if signed_at.millis_since(admitted_at) > limits::CLOCK_SKEW_MILLIS {
-            return Err(Refusal::FutureTime { signed_at, admitted_at });
-        }
+        self.check_erasure_alone(signed, admitted_at)?;
         self.descriptor().require_owners(signed).map_err(|error| Refusal::NotTheOwners(error.to_string()))?;
         match target {
             Erasable::Nothing => Err(Refusal::ErasesUnknown(erasure.statement)),

@@ -178,6 +178,12 @@ pub enum EntryFault {
     /// The certificate has no place behind those before it.
     #[error(transparent)]
     Certificate(Refusal),
+    /// The erasure was made for another domain, or signed or admitted at a time at which it cannot have been.
+    #[error("it is no erasure of this domain: {0}")]
+    Erasure(Refusal),
+    /// An erasure that is said to come from another domain.
+    #[error("an erasure is of its own domain and cannot be adopted")]
+    ErasureAdopted,
     /// No certificate of the signer stands before it.
     #[error("no certificate that holds the key `{0}` stands before it, so its signature cannot be verified")]
     UnknownSigner(Fingerprint),

@@ -95,7 +95,7 @@ impl Replay {
     fn take_statement(&mut self, index: u64, header: &Header, unverified: Unverified) -> Result<(), EntryFault> {
         let issuer = unverified.issuer();
         let certificate = self.domain.signer(&issuer).map_err(|_| EntryFault::UnknownSigner(issuer))?;
-        let statement = verify(unverified, certificate, header.admitted_at)?;
+        let statement = verify(unverified, certificate, header.keys_judged_at())?;
         let entry = Logged::new(index, header, &statement)?;
         let refusal = self.judge(&entry).err();
         self.lines.push(self.line(&entry, refusal.as_ref()));
@@ -107,9 +107,14 @@ impl Replay {
         Ok(())
     }
 
-    /// The owners say what is left; that they say it rightly nobody can check any more who has not seen what is gone.
+    /// The owners say what is left; that they say it rightly nobody can check any more who has not seen what is gone. That
+    /// they say it of this log is checked: its home alone could else put into it what they signed for another one.
     fn take_erasure(&mut self, index: u64, header: &Header, signed: &SignedErasure) -> Result<(), EntryFault> {
         self.domain.descriptor().require_owners(signed)?;
+        if header.source.is_some() {
+            return Err(EntryFault::ErasureAdopted);
+        }
+        self.domain.check_erasure_alone(signed, header.admitted_at).map_err(EntryFault::Erasure)?;
         if let Some(left) = Logged::from_erasure(index, header, signed)? {
             self.about.entry(left.subject_id()).or_default().push(left);
         }

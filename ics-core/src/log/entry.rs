@@ -81,6 +81,20 @@ pub struct Header {
     pub source: Option<Source>,
 }
 
+impl Header {
+    /// The time as of which the keys are judged that signed the body: when it was admitted. Of an adopted entry that is
+    /// when its source, the nearest if there are several, admitted it: a key that has expired since then made a good
+    /// statement all the same.
+    ///
+    /// That time is proven by [`Source::verify`], without which no adopted entry has effect; so is that a source's header
+    /// can be read.
+    #[must_use]
+    pub fn keys_judged_at(&self) -> Timestamp {
+        let source = self.source.as_ref().and_then(|source| source.admitted_at().ok());
+        source.unwrap_or(self.admitted_at)
+    }
+}
+
 /// An entry as it is stored and sent: everything that its leaf data covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

@@ -7,6 +7,7 @@ use crate::log::entry::{HeaderError, LeafData, Salt, leaf_data};
 use crate::log::hash::Hash;
 use crate::log::merkle::{ProofError, leaf_hash, verify_inclusion};
 use crate::log::verifier_key::VerifierKey;
+use crate::time::Timestamp;
 
 /// Where an adopted entry was taken from. Together with the body it proves, against the key of the source domain's
 /// home, that the entry stands there at this index.
@@ -62,6 +63,14 @@ impl Source {
     #[must_use]
     pub fn leaf_data(&self, body: &[u8]) -> LeafData {
         leaf_data(&self.salt, &self.header, body)
+    }
+
+    /// When the home of that domain admitted the entry, by its header there. Proven once [`Self::verify`] has taken it.
+    ///
+    /// # Errors
+    /// When the header is malformed.
+    pub fn admitted_at(&self) -> Result<Timestamp, HeaderError> {
+        Ok(Header::decode(&self.header)?.admitted_at)
     }
 
     /// Checks that the entry with this body stands at this index in the log of the domain, whose home has this key.

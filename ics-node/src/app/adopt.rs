@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::receipt::Receipt;
+use ics_core::log::source::Source;
 use ics_core::name::Lookup;
 use ics_core::record::Logged;
 use ics_core::vocabulary::DomainName;
@@ -155,16 +156,17 @@ impl App {
         entries: Vec<ProvenEntry>,
         result: &mut AdoptionResult,
     ) -> Result<u64, AppError> {
-        // Signatures are judged at the time at which the source admitted them: a key that has expired since then made a
-        // good statement all the same.
-        let timed = entries.iter().map(|entry| (entry.body.clone(), entry.admitted_at)).collect();
+        let sources: Vec<Source> = entries.iter().map(|entry| Receipt::source(&entry.receipt)).collect();
+        // As of the time that will hold for the entries everywhere: see `Header::keys_judged_at`.
+        let timed = entries.into_iter().zip(&sources);
+        let timed = timed.map(|(entry, source)| source.admitted_at().map(|at| (entry.body, at)));
+        let timed: Result<Vec<_>, _> = timed.collect();
+        let timed = timed.map_err(|error| AppError::new(Code::SourceUnproven, error.to_string()))?;
         let checked = check_bodies(target.domain().as_deref(), timed, random()?);
         let incoming = checked
             .into_iter()
-            .zip(&entries)
-            .map(|(checked, entry)| {
-                Ok(Incoming { checked, source: Some(Receipt::source(&entry.receipt)), salt: random()? })
-            })
+            .zip(sources)
+            .map(|(checked, source)| Ok(Incoming { checked, source: Some(source), salt: random()? }))
             .collect::<Result<Vec<_>, AppError>>()?;
         let outcomes = self.append(target, incoming)?;
         let size = reach(&outcomes);

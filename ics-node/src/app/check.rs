@@ -67,10 +67,11 @@ const PIECE: usize = 16;
 
 type Parsed = Result<(Body, Vec<u8>), Problem>;
 
-/// Parses bodies and verifies their signatures, all of a batch together; each at the time of its admission.
+/// Parses bodies and verifies their signatures, all of a batch together; each as of the time given with it, at which the
+/// keys behind it are judged.
 ///
-/// A certificate serves the statements behind it, before the state of it that the domain holds: as if each body had come
-/// alone. Whether it is admitted is not known here, so the writer looks again.
+/// A certificate serves the statements behind it, before the earlier state of it that the domain holds: as if each body had
+/// come alone. Whether it is admitted is not known here, so the writer looks again.
 pub(crate) fn check_bodies(
     domain: Option<&Domain>,
     bodies: Vec<(Vec<u8>, Timestamp)>,
@@ -78,9 +79,9 @@ pub(crate) fn check_bodies(
 ) -> Vec<Result<Checked, Problem>> {
     let (bodies, times): (Vec<_>, Vec<_>) = bodies.into_iter().unzip();
     let parsed = parse_all(bodies);
-    let certifications = certifications_of(domain, &parsed, &times);
-    let mut certifications = certifications.into_iter();
-    let certificates = certificates_of(domain, &parsed);
+    let serving = serving(domain, &parsed);
+    let mut certifications = certifications_of(domain, &parsed, &serving, &times).into_iter();
+    let certificates = certificates_of(domain, &parsed, &serving);
     let mut hashed = Hashed::default();
     let mut batch: Vec<(Box<Unverified>, &Certificate, Timestamp)> = Vec::new();
     let mut results: Vec<Sorted> = Vec::with_capacity(parsed.len());
@@ -109,13 +110,39 @@ pub(crate) fn check_bodies(
     collect(results, verify_all(batch, seed))
 }
 
+/// Of the bodies that are certificates, those that serve what stands behind them: of a signer who has none yet, or another
+/// state of his that goes beyond the one there. An older one, as stands in many a keyring, the log does not take.
+fn serving(domain: Option<&Domain>, parsed: &[Parsed]) -> Vec<Option<Arc<Certificate>>> {
+    let mut newest: BTreeMap<Fingerprint, Arc<Certificate>> = BTreeMap::new();
+    let mut serving = Vec::with_capacity(parsed.len());
+    for parsed in parsed {
+        let certificate = match parsed {
+            Ok((Body::Certificate(certificate), _)) => {
+                let primary = certificate.primary();
+                let held = || domain.and_then(|domain| domain.certificate(&primary)).map(|(_, held)| held);
+                let before = newest.get(&primary).map(Arc::as_ref).or_else(held);
+                let serves = before.is_none_or(|before| certificate.extends(before));
+                serves.then(|| Arc::new(certificate.clone()))
+            }
+            _ => None,
+        };
+        newest.extend(certificate.iter().map(|it| (it.primary(), Arc::clone(it))));
+        serving.push(certificate);
+    }
+    serving
+}
+
 /// For each statement, the certificate under which it is verified.
-fn certificates_of(domain: Option<&Domain>, parsed: &[Parsed]) -> Vec<Option<Arc<Certificate>>> {
+fn certificates_of(
+    domain: Option<&Domain>,
+    parsed: &[Parsed],
+    serving: &[Option<Arc<Certificate>>],
+) -> Vec<Option<Arc<Certificate>>> {
     // By issuer: what stands before in the batch, or else what the domain holds.
     let mut known: BTreeMap<Fingerprint, Option<Arc<Certificate>>> = BTreeMap::new();
     let held = |issuer| domain.and_then(|domain| domain.signer(&issuer).ok()).cloned().map(Arc::new);
     let mut certificates = Vec::with_capacity(parsed.len());
-    for parsed in parsed {
+    for (parsed, serving) in parsed.iter().zip(serving) {
         certificates.push(match parsed {
             Ok((Body::Statement(unverified), _)) => {
                 let issuer = unverified.issuer();
@@ -123,9 +150,8 @@ fn certificates_of(domain: Option<&Domain>, parsed: &[Parsed]) -> Vec<Option<Arc
             }
             _ => None,
         });
-        if let Ok((Body::Certificate(certificate), _)) = parsed {
-            let certificate = Arc::new(certificate.clone());
-            known.extend(certificate.keys().map(|key| (key, Some(Arc::clone(&certificate)))));
+        if let Some(certificate) = serving {
+            known.extend(certificate.keys().map(|key| (key, Some(Arc::clone(certificate)))));
         }
     }
     certificates
@@ -133,20 +159,22 @@ fn certificates_of(domain: Option<&Domain>, parsed: &[Parsed]) -> Vec<Option<Arc
 
 /// The certifications of a batch, verified, each under the certificate of whoever has made it: one that stands before it
 /// in the batch, or that the domain holds. On all processors: most of them are by RSA, which has no batches.
-fn certifications_of(domain: Option<&Domain>, parsed: &[Parsed], times: &[Timestamp]) -> Vec<Result<What, Problem>> {
+fn certifications_of(
+    domain: Option<&Domain>,
+    parsed: &[Parsed],
+    serving: &[Option<Arc<Certificate>>],
+    times: &[Timestamp],
+) -> Vec<Result<What, Problem>> {
     let mut before: Vec<&Certificate> = Vec::new();
     let mut tasks = Vec::new();
-    for (parsed, at) in parsed.iter().zip(times) {
-        match parsed {
-            Ok((Body::Certificate(certificate), _)) => before.push(certificate),
-            Ok((Body::Certification(certification), _)) => {
-                let issuer = certification.issuer();
-                let fits = |certificate: &&&Certificate| issuer.fits(&certificate.primary());
-                let mut under: Vec<&Certificate> = before.iter().rev().filter(fits).copied().collect();
-                under.extend(domain.into_iter().flat_map(|domain| domain.may_have_issued(&issuer)));
-                tasks.push((certification, under, *at));
-            }
-            _ => {}
+    for ((parsed, serving), at) in parsed.iter().zip(serving).zip(times) {
+        before.extend(serving.as_deref());
+        if let Ok((Body::Certification(certification), _)) = parsed {
+            let issuer = certification.issuer();
+            let fits = |certificate: &&&Certificate| issuer.fits(&certificate.primary());
+            let mut under: Vec<&Certificate> = before.iter().rev().filter(fits).copied().collect();
+            under.extend(domain.into_iter().flat_map(|domain| domain.may_have_issued(&issuer)));
+            tasks.push((certification, under, *at));
         }
     }
     parallel::map(tasks, SLOW, verify_certification)

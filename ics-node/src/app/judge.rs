@@ -8,7 +8,7 @@ use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header, LeafData};
 use ics_core::log::source::Source;
-use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::certificate::{Certificate, Purpose};
 use ics_core::policy::Cache;
 use ics_core::record::{Logged, Posting, SourceRef};
 use ics_core::statement::body;
@@ -75,7 +75,12 @@ pub(crate) fn judge(
             // The certificate may have been refused since, or replaced: then it is as if it had never been there.
             match domain.signer(&statement.issuer()) {
                 Ok(held) if held.id() == *certificate => {
-                    judge_statement(tx, tx.size(), domain, header, statement, &checked.body, at_hand)
+                    let late = check_key(held, statement, header).err();
+                    let judged = judge_statement(tx, tx.size(), domain, header, statement, &checked.body, at_hand)?;
+                    Ok(match (judged, late) {
+                        (Judgement::Admitted(_), Some(problem)) => Judgement::Refused(problem),
+                        (judged, _) => judged,
+                    })
                 }
                 _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
             }
@@ -95,6 +100,14 @@ pub(crate) fn judge(
         (domain, What::Descriptor(descriptor)) => judge_descriptor(tx, domain, descriptor),
         (None, _) => Ok(refused(Code::DescriptorRefused, "entry 0 of a domain is its descriptor")),
     }
+}
+
+/// Whether the signer's key may make the statement at the time of its admission. A home verifies before it is the writer's
+/// turn, and gives the time then; everybody else verifies as of that time, so it must hold here too.
+fn check_key(held: &Certificate, statement: &Statement, header: &Header) -> Result<(), Problem> {
+    let purpose = if statement.subject().kind().has_key() { Purpose::Certify } else { Purpose::Sign };
+    let key = held.key_for(&statement.issuer(), purpose, header.keys_judged_at());
+    key.map(drop).map_err(|error| Problem::of(Code::SignerKey, error.to_string()))
 }
 
 fn refused(code: Code, detail: impl Into<String>) -> Judgement {

@@ -14,7 +14,7 @@ use crate::api::Problem;
 pub(crate) struct Looked {
     /// The domain under whose certificates they were verified.
     domain: Option<Arc<Domain>>,
-    /// The times at which each is said to have been admitted.
+    /// The times as of which each was verified.
     times: Vec<Timestamp>,
     checked: Vec<Result<Checked, Problem>>,
 }
@@ -44,10 +44,10 @@ impl Looked {
     }
 }
 
-/// The bodies of a page that may be the next, each with the time at which its header says that the home admitted it;
-/// `None` where one cannot be read.
+/// The bodies of a page that may be the next, each with the time as of which its header says that keys are judged; `None`
+/// where one cannot be read.
 pub(super) fn bodies_of(page: &Page) -> Option<Vec<(Vec<u8>, Timestamp)>> {
-    let timed = |entry: &Entry| Some((entry.body.clone(), Header::decode(&entry.header).ok()?.admitted_at));
+    let timed = |entry: &Entry| Some((entry.body.clone(), Header::decode(&entry.header).ok()?.keys_judged_at()));
     let whole = |entry: &wire::Entry| match entry {
         wire::Entry::Whole(entry) => Some(timed(entry)),
         wire::Entry::Hidden(_) | wire::Entry::Erased { .. } => None,

@@ -295,7 +295,7 @@ fn settle(tx: &mut WriteTx<'_>, hosted: &Hosted, rights: Option<RightsMark>, dou
     tx.settle(rights, doubt);
 }
 
-/// Parses and verifies the bodies of a page, each as of the time at which the home admitted it.
+/// Parses and verifies the bodies of a page, each as of the time at which the home, or the source of it, admitted it.
 fn check_page(
     domain: Option<&Domain>,
     page: &VerifiedPage,
@@ -306,7 +306,7 @@ fn check_page(
         .entries
         .iter()
         .filter_map(|entry| match entry {
-            VerifiedEntry::Whole { header, entry } => Some((entry.body.as_slice(), header.admitted_at)),
+            VerifiedEntry::Whole { header, entry } => Some((entry.body.as_slice(), header.keys_judged_at())),
             VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => None,
         })
         .collect();

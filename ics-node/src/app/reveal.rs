@@ -86,7 +86,8 @@ impl App {
                 run.push(one);
             }
             let Some(ruling) = &domain else { continue };
-            let bodies = run.iter().map(|(_, header, entry, _)| (entry.body.clone(), header.admitted_at)).collect();
+            let bodies =
+                run.iter().map(|(_, header, entry, _)| (entry.body.clone(), header.keys_judged_at())).collect();
             let checked = check_bodies(Some(ruling), bodies, random()?);
             for ((index, header, entry, is_new), checked) in run.into_iter().zip(checked) {
                 let mut ruling = ruling.clone();

@@ -1,5 +1,7 @@
 //! What memory may not do: leave its bound, answer what the evidence does not bear out, or keep what has ended.
 
+mod expiring;
+
 use std::sync::Arc;
 
 use base64::Engine as _;

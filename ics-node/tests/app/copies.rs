@@ -1,65 +1,17 @@
 //! A node that copies another one's domain, page by page.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Checkpoint;
-use ics_core::openpgp::certificate::Certificate;
-use ics_core::openpgp::signer::Signer as _;
 use ics_node::api::SubmissionResult;
-use ics_node::app::{App, NodeKeys, Reader, Setup};
-use ics_node::config::PeerConfig;
-use ics_node::http::{Settings, serve};
+use ics_node::app::{App, Reader};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::fixture::{Party, SALT, device, devices, word};
+use crate::fixture::{Party, catches_up, copy, device, devices, served};
 
-/// What a copy may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Devices whose introductions fill more than three pages.
 const DEVICES: u16 = 3_300;
-
-/// A node that copies the party's domain from these peers.
-pub(crate) fn copy(dir: &std::path::Path, app: &App, of: &Party, peers: &[(&str, &str)]) -> App {
-    let peer = |(name, url): &(&str, &str)| PeerConfig {
-        url: Some(url.parse().expect("a URL")),
-        mirror: vec![app.domain(&of.domain).expect("here").info.origin],
-        ..PeerConfig::new(word(name))
-    };
-    let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
-    let setup = Setup {
-        data: dir.join("data"),
-        keys: NodeKeys { name: "copy.example".to_owned(), key: Arc::new(key), issuers: Vec::new() },
-        peers: peers.iter().map(peer).collect(),
-        config_file: None,
-        trust: None,
-        operator_token: None,
-        memory_bytes: 1 << 24,
-        acme: None,
-    };
-    tokio::task::block_in_place(|| App::open(&setup).expect("opens"))
-}
-
-/// Has a node answer over HTTP until the test ends; its address.
-pub(crate) fn served(app: &App) -> String {
-    let server = serve(app.clone(), &Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..Settings::default() });
-    let server = server.expect("listens");
-    let url = format!("http://{}", server.addresses()[0]);
-    tokio::spawn(server.run(std::future::pending()));
-    url
-}
-
-/// Waits until a copy has all that the home has of the party's domain.
-pub(crate) async fn catches_up(copy: &App, home: &App, of: &Party) {
-    let (size, began) = (home.domain(&of.domain).expect("here").info.size, Instant::now());
-    while copy.domain(&of.domain).map_or(0, |info| info.info.size) < size {
-        assert!(began.elapsed() < PATIENCE, "it does not catch up");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
 
 /// Submits bodies in batches; all are admitted.
 async fn submit(app: &App, maker: &Party, bodies: Vec<Vec<u8>>) {
@@ -106,16 +58,16 @@ async fn who_shows_what_a_stranger_signed_keeps_nobody_from_the_others() {
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
     let (liar, home) = (liar(&app, &maker).await, served(&app));
     let dir = tempfile::tempdir().expect("directory");
-    let copy = copy(dir.path(), &app, &maker, &[("liar", &liar), ("home", &home)]);
+    let copy = copy(dir.path(), &app, &maker.domain, &[("liar", &liar), ("home", &home)]);
     let (stop, stopped) = watch::channel(false);
     let replicating = tokio::spawn(copy.clone().replicate(stopped));
-    catches_up(&copy, &app, &maker).await;
+    catches_up(&copy, &app, &maker.domain).await;
     let alarms = copy.domain(&maker.domain).expect("copied").alarms;
     let told: Vec<_> = alarms.iter().map(|alarm| alarm.kind.as_str()).collect();
     assert_eq!(told, ["peer-left-out"], "{alarms:?}");
     assert!(alarms[0].text.starts_with("`liar` is not asked any more"), "{alarms:?}");
     maker.publish(&app, &device(2), "urn:dev:os:32473-2", "L1").await;
-    catches_up(&copy, &app, &maker).await;
+    catches_up(&copy, &app, &maker.domain).await;
     stop.send_replace(true);
     replicating.await.expect("ends");
 }
@@ -129,19 +81,16 @@ async fn what_was_verified_ahead_counts_under_the_same_certificates_only() {
     let mut bodies: Vec<_> = keys.iter().enumerate().map(said).collect();
     // In the second page the signer's certificate gets another state: what was verified of the third page under the
     // former one, while the second was written, is not good any more.
-    let other = Certificate::make(&maker.signer, "Acme", app.clock().now(), &SALT).expect("made");
-    let key = maker.signer.public_key().to_packet();
-    let renewed = [&maker.certificate, other.strip_prefix(key.as_slice()).expect("the same key")].concat();
-    bodies.insert(1_500, renewed);
+    bodies.insert(1_500, maker.renewed(app.clock().now()));
     bodies.insert(0, maker.certificate.clone());
     submit(&app, &maker, bodies).await;
 
     let url = served(&app);
     let dir = tempfile::tempdir().expect("directory");
-    let copy = copy(dir.path(), &app, &maker, &[("home", &url)]);
+    let copy = copy(dir.path(), &app, &maker.domain, &[("home", &url)]);
     let (stop, stopped) = watch::channel(false);
     let replicating = tokio::spawn(copy.clone().replicate(stopped));
-    catches_up(&copy, &app, &maker).await;
+    catches_up(&copy, &app, &maker.domain).await;
     for key in &keys {
         let id = key.fingerprint().to_string();
         let there = copy.record(Reader::Anonymous, &maker.domain, &id).expect("it is there").record;

@@ -2,8 +2,9 @@
 
 use core::str::FromStr;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,11 +22,14 @@ use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_node::api::{Problem, SubmissionResult};
 use ics_node::app::{App, NodeKeys, Reader, Setup};
 use ics_node::config::PeerConfig;
+use ics_node::http::{Settings, serve};
 use tempfile::TempDir;
 
 /// What operators of a party's node show.
 pub(crate) const OPERATOR_TOKEN: &str = "for operators alone";
 pub(crate) const SALT: [u8; 32] = [7; 32];
+/// What a copy may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// 2026-01-01.
 const CREATED: u64 = 1_767_225_600;
 
@@ -165,6 +169,13 @@ impl Party {
         assert_eq!(founded.expect("founded"), self.domain);
     }
 
+    /// A later state of the signer's certificate, with one User ID more.
+    pub(crate) fn renewed(&self, at: Timestamp) -> Vec<u8> {
+        let other = Certificate::make(&self.signer, "Acme", at, &SALT).expect("made");
+        let key = self.signer.public_key().to_packet();
+        [&self.certificate, other.strip_prefix(key.as_slice()).expect("the same key")].concat()
+    }
+
     pub(crate) fn introduce(&self, app: &App, key: &PublicKey, user_id: &str, lot: &str) -> Vec<u8> {
         let said = Claims {
             names: vec![word(&format!("serial:SN-{lot}"))],
@@ -206,4 +217,43 @@ pub(crate) fn status_of(app: &App, party: &Party, number: u8) -> Option<String> 
     let id = device(number).fingerprint().to_string();
     let record = app.record(Reader::Anonymous, &party.domain, &id).expect("record").record;
     record.status.map(|status| status.decides.name.to_string())
+}
+
+/// A node that copies a domain from these peers.
+pub(crate) fn copy(dir: &Path, app: &App, of: &DomainName, peers: &[(&str, &str)]) -> App {
+    let peer = |(name, url): &(&str, &str)| PeerConfig {
+        url: Some(url.parse().expect("a URL")),
+        mirror: vec![app.domain(of).expect("here").info.origin],
+        ..PeerConfig::new(word(name))
+    };
+    let key = SigningKey::from_bytes(&[9; 32]);
+    let setup = Setup {
+        data: dir.join("data"),
+        keys: NodeKeys { name: "copy.example".to_owned(), key: Arc::new(key), issuers: Vec::new() },
+        peers: peers.iter().map(peer).collect(),
+        config_file: None,
+        trust: None,
+        operator_token: None,
+        memory_bytes: 1 << 24,
+        acme: None,
+    };
+    tokio::task::block_in_place(|| App::open(&setup).expect("opens"))
+}
+
+/// Has a node answer over HTTP until the test ends; its address.
+pub(crate) fn served(app: &App) -> String {
+    let server = serve(app.clone(), &Settings { listen: vec![([127, 0, 0, 1], 0).into()], ..Settings::default() });
+    let server = server.expect("listens");
+    let url = format!("http://{}", server.addresses()[0]);
+    tokio::spawn(server.run(std::future::pending()));
+    url
+}
+
+/// Waits until a copy has all that the home has of a domain.
+pub(crate) async fn catches_up(copy: &App, home: &App, of: &DomainName) {
+    let (size, began) = (home.domain(of).expect("here").info.size, Instant::now());
+    while copy.domain(of).map_or(0, |info| info.info.size) < size {
+        assert!(began.elapsed() < PATIENCE, "it does not catch up");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -18,13 +18,13 @@ use ics_core::identity::{Fingerprint, Kind};
 use ics_core::log::merkle::{Tree, leaf_hash};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
-use ics_core::statement::make::certify;
+use ics_core::statement::make::{certify, certify_user_id};
 use ics_core::statement::{Claims, Grant, Group, Subject, body};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute};
 use ics_node::api::{ListQuery, SubmissionResult};
-use ics_node::app::Reader;
 use ics_node::app::keys::KeySearch;
+use ics_node::app::{App, Reader};
 use ics_sync::wire;
 
 use crate::fixture::{SALT, claims, word};
@@ -104,6 +104,44 @@ async fn a_refused_certificate_serves_no_statement() {
     assert!(matches!(&results[0], SubmissionResult::Problem(problem) if problem.code() == "certificate-not-named"));
     assert!(matches!(&results[1], SubmissionResult::Problem(problem) if problem.code() == "unknown-signer"));
     assert_eq!(app.domain(&maker.domain).expect("domain").info.size, 1);
+}
+
+/// Whoever sends in a keyring sends the state of a certificate that he has.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_state_of_a_certificate_serves_nothing() {
+    let (maker, buyer) = (Party::found("devices.acme.example"), Party::found("buyer.example"));
+    let app = maker.open();
+    let (key, user_id, now) = (device(1), "urn:dev:os:32473-1", app.clock().now());
+    maker.publish(&app, &key, user_id, "L1").await;
+    let grant = Grant { grantee: buyer.signer.public_key().fingerprint(), role: word("owner") };
+    let grant = Claims { grant: Some(grant), ..claims(&maker, Act::Grant) };
+    let grant = certify(&maker.signer, &key, user_id, None, Kind::Device, &grant, false, now, &SALT).expect("made");
+    let news = vec![grant, buyer.certificate.clone(), maker.renewed(now)];
+    assert_eq!(stood(&app, &maker, news).await, [Ok(3), Ok(4), Ok(5)]);
+
+    let introduced = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L2");
+    let certified = certify_user_id(&maker.signer, buyer.signer.public_key(), "buyer.example", now, &SALT);
+    let keyring = vec![maker.certificate.clone(), introduced, certified.expect("made")];
+    assert_eq!(stood(&app, &maker, keyring).await, [Ok(1), Ok(6), Ok(7)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_states_of_a_certificate_in_a_batch_the_later_one_serves() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let introduced = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
+    let keyring = vec![maker.renewed(app.clock().now()), maker.certificate.clone(), introduced];
+    assert_eq!(stood(&app, &maker, keyring).await, [Ok(1), Err("certificate-shrinks".to_owned()), Ok(2)]);
+}
+
+/// Where each of a batch stands, or the code of its refusal.
+async fn stood(app: &App, maker: &Party, bodies: Vec<Vec<u8>>) -> Vec<Result<u64, String>> {
+    let stands = |result| match result {
+        SubmissionResult::Receipt(receipt) => Ok(receipt.index),
+        SubmissionResult::Problem(problem) => Err(problem.code().to_owned()),
+        SubmissionResult::Pending(_) => Err("pending".to_owned()),
+    };
+    app.submit(&maker.domain, bodies).await.expect("batch").results.into_iter().map(stands).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

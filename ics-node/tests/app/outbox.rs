@@ -13,8 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::copies::{catches_up, copy, served};
-use crate::fixture::{Party, device};
+use crate::fixture::{Party, catches_up, copy, device, served};
 
 /// Somebody on the way to the home: answers every submission with the same receipt, and knows nothing else.
 async fn liar(receipt: Arc<Mutex<Option<Receipt>>>) -> String {
@@ -72,10 +71,10 @@ async fn a_receipt_that_proves_nothing_deletes_nothing() {
     let receipt = Arc::new(Mutex::new(None));
     let (liar, home) = (liar(Arc::clone(&receipt)).await, served(&app));
     let dir = tempfile::tempdir().expect("directory");
-    let copy = copy(dir.path(), &app, &maker, &[("liar", &liar), ("home", &home)]);
+    let copy = copy(dir.path(), &app, &maker.domain, &[("liar", &liar), ("home", &home)]);
     let (stop, stopped) = watch::channel(false);
     let replicating = tokio::spawn(copy.clone().replicate(stopped));
-    catches_up(&copy, &app, &maker).await;
+    catches_up(&copy, &app, &maker.domain).await;
 
     let body = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L2");
     let id = ics_core::statement::parse(&body).expect("a body").id();
@@ -148,11 +147,11 @@ async fn sent_through(page: (&'static str, String), most: usize, never: Option<u
     let never = never.map(|at| bodies[at].clone()).unwrap_or_default();
     let gate = Gate { home: app.clone(), maker: Arc::clone(&maker), most, page, never }.open().await;
     let dir = tempfile::tempdir().expect("directory");
-    let copy = copy(dir.path(), &app, &maker, &[("gate", &gate), ("home", &served(&app))]);
+    let copy = copy(dir.path(), &app, &maker.domain, &[("gate", &gate), ("home", &served(&app))]);
     let (stop, stopped) = watch::channel(false);
     let working =
         [tokio::spawn(copy.clone().replicate(stopped.clone())), tokio::spawn(copy.clone().send_outboxes(stopped))];
-    catches_up(&copy, &app, &maker).await;
+    catches_up(&copy, &app, &maker.domain).await;
     copy.submit(&maker.domain, bodies).await.expect("taken in");
     let began = Instant::now();
     let results = loop {

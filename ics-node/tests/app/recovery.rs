@@ -10,8 +10,7 @@ use rusqlite::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::copies::served;
-use crate::fixture::{Party, device};
+use crate::fixture::{Party, device, served};
 
 /// A home whose database is an older one, and a directory with all that it has logged.
 struct Loss {

@@ -74,7 +74,7 @@ impl Reading {
 
     fn logged(&self, index: u64, header: &Header, said: Unverified, leaf: LeafData) -> Option<Logged> {
         let certificate = self.domain.as_ref()?.signer(&said.issuer()).ok()?;
-        let at = header.admitted_at;
+        let at = header.keys_judged_at();
         let fresh = || verify(said, certificate, at).ok();
         let verified = VERIFIED.with_borrow_mut(|known| known.entry((leaf, at)).or_insert_with(fresh).clone())?;
         Logged::new(index, header, &verified).ok()

@@ -2,6 +2,7 @@
 
 use super::story::{BUYER, DEVICE, MAKER, evidence, introduce, maker_world, sell, status, world};
 use super::world::{World, certificate, fingerprint, lot};
+use super::{adopted, erasures};
 use crate::checker::mutants::{mutants, premises};
 use crate::checker::{Case, Exhibit, Rejection, Shown, VERSION, check};
 use crate::descriptor::Freshness;
@@ -117,6 +118,24 @@ fn old_news_a_lapse_and_what_was_not_to_be_admitted_are_found_by_both() {
     assert_eq!((refused.verdict.reason, refused.check()), (Reason::NotPermitted, Ok(())));
     let rules: Vec<_> = refused.verdict.derivation.iter().map(|step| step.rule).collect();
     assert_eq!(rules, [Rule::Entitled, Rule::Refused, Rule::Grant, Rule::Lapsed]);
+}
+
+#[test]
+fn a_block_that_was_adopted_after_its_key_had_expired_is_found_by_both() {
+    let plant = adopted::plant();
+    let denied = case(&plant.evidence(DEVICE, &[]), &fingerprint(DEVICE).to_string(), 1_500, policy(&[plant.origin()]));
+    assert_eq!((denied.verdict.outcome, denied.verdict.reason), (Outcome::Deny, Reason::Blocked));
+    assert_eq!(denied.check(), Ok(()));
+}
+
+#[test]
+fn a_verdict_rests_on_no_erasure_that_is_not_of_this_log() {
+    for (world, fault) in erasures::misplaced() {
+        let mut case = denied();
+        case.thing.heard[0].evidence = world.evidence(DEVICE, &[2]);
+        let (domain, refusal) = (world.origin().domain, Box::new(fault.at(erasures::INDEX)));
+        assert_eq!(case.check(), Err(Rejection::Evidence { domain, refusal }));
+    }
 }
 
 #[test]

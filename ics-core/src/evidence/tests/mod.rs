@@ -1,6 +1,8 @@
 //! What evidence proves, and that nothing else passes for it.
 
+mod adopted;
 mod cases;
+mod erasures;
 mod flips;
 mod heads;
 mod story;

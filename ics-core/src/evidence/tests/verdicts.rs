@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ed25519_dalek::SigningKey;
 
+use super::adopted::adopting;
 use super::story::{BUYER, CONTROLLER, DEVICE, MAKER, evidence, introduce, maker_world, sell, software, status, world};
 use super::world::{World, certificate, fingerprint, lot, node, signer};
 use crate::descriptor::{DescriptorError, Template, Witnesses};
@@ -176,13 +177,6 @@ fn software_is_told_by_its_digest() {
     let verified = verify(&evidence, None, time(60)).unwrap();
     assert_eq!(verified.identity(), IdentityId::Software([0xab; 32]));
     assert_eq!(verified.record.effect(), Effect::Permits);
-}
-
-/// A maintenance domain that adopts what the manufacturer says.
-fn adopting(maker: &World) -> World {
-    let source = maker.as_source();
-    let roles = [("integrator", BUYER), ("manufacturer", MAKER)];
-    World::found("plant.example", 31, Template::Maintenance, &roles, |first| first.sources.push(source))
 }
 
 #[test]

@@ -15,11 +15,13 @@ use crate::log::merkle::Tree;
 use crate::log::receipt::Receipt;
 use crate::log::{self, Hash};
 use crate::openpgp::certificate::Certificate;
+use crate::openpgp::signature::{Draft, Over, POSITIVE_CERTIFICATION};
 use crate::openpgp::signer::{Ed25519Signer, Signer};
+use crate::openpgp::{packet, subpacket};
 use crate::samples::{time, word};
 use crate::statement::body::{self, Body};
 use crate::statement::make::{certify, sign_descriptor, sign_document};
-use crate::statement::{Claims, Group, Subject};
+use crate::statement::{Claims, Erasure, Group, Subject};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute};
 
@@ -51,10 +53,29 @@ pub(super) fn certificate(seed: u8) -> Vec<u8> {
     Certificate::make(&signer(seed), &format!("Signer {seed} <{seed}@acme.example>"), time(0), &SALT).unwrap()
 }
 
+/// One whose key expires so many seconds after the domain began.
+pub(super) fn expiring(seed: u8, seconds: u32) -> Vec<u8> {
+    let signer = signer(seed);
+    let (key, user_id) = (signer.public_key(), format!("Signer {seed} <{seed}@acme.example>"));
+    let draft = Draft::new(POSITIVE_CERTIFICATION, &signer, time(0)).with(subpacket::KEY_FLAGS, &[3]);
+    let draft = draft.with(subpacket::KEY_EXPIRATION, &seconds.to_be_bytes());
+    let signed = draft.sign(&signer, Over::UserId { key: key.body(), user_id: user_id.as_bytes() }, &SALT).unwrap();
+    let mut bytes = key.to_packet();
+    packet::write(&mut bytes, packet::USER_ID, user_id.as_bytes());
+    packet::write(&mut bytes, packet::SIGNATURE, &signed);
+    bytes
+}
+
 /// The lot to which the devices belong that say so.
 pub(super) fn lot() -> Group {
     let attributes = BTreeMap::from([(Attribute::Lot, "L7".to_owned())]);
     Group { kind: Kind::Group, name: "Lot 7".to_owned(), attributes }
+}
+
+fn signed_by(owners: &[u8], json: &[u8], at: Timestamp) -> Vec<u8> {
+    let signers: Vec<Ed25519Signer> = owners.iter().map(|seed| signer(*seed)).collect();
+    let signers: Vec<&dyn Signer> = signers.iter().map(|signer| signer as &dyn Signer).collect();
+    sign_descriptor(&signers, json, at, &SALT).unwrap()
 }
 
 /// A domain's log with the key of its home.
@@ -101,9 +122,12 @@ impl World {
 
     /// The descriptor in force, signed by these owners.
     pub(super) fn signed(&self, owners: &[u8]) -> Vec<u8> {
-        let signers: Vec<Ed25519Signer> = owners.iter().map(|seed| signer(*seed)).collect();
-        let signers: Vec<&dyn Signer> = signers.iter().map(|signer| signer as &dyn Signer).collect();
-        sign_descriptor(&signers, &self.descriptor.to_json(), time(0), &SALT).unwrap()
+        signed_by(owners, &self.descriptor.to_json(), time(0))
+    }
+
+    /// An erasure, signed by all owners.
+    pub(super) fn erasure(&self, erasure: &Erasure, at: Timestamp) -> Vec<u8> {
+        signed_by(&self.owners, &erasure.to_json().unwrap(), at)
     }
 
     /// Appends a body, whatever it is; entry `n` is admitted `n` seconds after the domain began.
@@ -113,8 +137,13 @@ impl World {
 
     /// Appends a body that was adopted.
     pub(super) fn append_from(&mut self, source: Option<log::source::Source>, body: Vec<u8>) -> u64 {
+        self.append_at(time(self.tree.size()), source, body)
+    }
+
+    /// Appends a body that is admitted at another time.
+    pub(super) fn append_at(&mut self, at: Timestamp, source: Option<log::source::Source>, body: Vec<u8>) -> u64 {
         let index = self.tree.size();
-        let header = Header { kind: body::parse(&body).unwrap().kind(), admitted_at: time(index), source };
+        let header = Header { kind: body::parse(&body).unwrap().kind(), admitted_at: at, source };
         let entry = Entry { header: header.encode().unwrap(), salt: [index as u8; 16], body };
         self.tree.push(entry.leaf_hash());
         self.entries.push(entry);

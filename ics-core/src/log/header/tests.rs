@@ -72,6 +72,21 @@ fn the_bytes_are_those_of_the_description() {
 }
 
 #[test]
+fn keys_are_judged_as_of_the_nearest_admission() {
+    let at = |millis| Header { admitted_at: Timestamp::from_millis(millis), ..submitted(EntryKind::Document) };
+    let from = |header: &Header, millis| Header {
+        source: Some(source(header.encode().unwrap(), 1, "checkpoint\n")),
+        ..at(millis)
+    };
+    let (here, once) = (at(1), from(&at(1), 20));
+    assert_eq!(here.keys_judged_at().as_millis(), 1);
+    assert_eq!(once.keys_judged_at().as_millis(), 1);
+    assert_eq!(from(&once, 300).keys_judged_at().as_millis(), 20, "of the way before that nothing is proven");
+    let unread = Header { source: Some(source(vec![7], 1, "checkpoint\n")), ..at(300) };
+    assert_eq!(unread.keys_judged_at().as_millis(), 300);
+}
+
+#[test]
 fn what_is_cut_off_or_extended_is_refused() {
     for header in [nested(0), nested(1), nested(3)] {
         let bytes = header.encode().unwrap();

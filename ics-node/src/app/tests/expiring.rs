@@ -1,0 +1,227 @@
+//! Keys that expire: what was said in time counts for good and everywhere, and what comes too late counts nowhere.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ics_core::descriptor::{Descriptor, OwnerKey, Owners, RoleSpec, Source, Template, TemplateInput};
+use ics_core::evidence;
+use ics_core::identity::Kind;
+use ics_core::log::Hash;
+use ics_core::openpgp::signature::RawSignature;
+use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
+use ics_core::statement::Claims;
+use ics_core::statement::make::{certify, sign_descriptor};
+use ics_core::time::Timestamp;
+use ics_core::vocabulary::{Act, DomainName, Effect};
+use sha2::{Digest as _, Sha512};
+use tempfile::TempDir;
+use tokio::sync::watch;
+
+use crate::api::AdoptionRequest;
+use crate::app::check::check_bodies;
+use crate::app::submit::{Incoming, Outcome};
+use crate::app::{App, Reader};
+use crate::fixture::{Party, SALT, catches_up, claims, copy, device, owner, served, word};
+
+/// Milliseconds.
+const HOUR: u64 = 3_600_000;
+const USER_ID: &str = "urn:dev:os:32473-1";
+/// The template's rule, by which all may be read and copied.
+const ALL: &str = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+/// One by which strangers read nothing.
+const NODES: &str = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource) \
+                     when { principal has node };";
+
+fn octets(number: usize) -> [u8; 4] {
+    u32::try_from(number).expect("small").to_be_bytes()
+}
+
+/// Two octets that count what follows.
+fn counted(bytes: &[u8]) -> [u8; 2] {
+    u16::try_from(bytes.len()).expect("short").to_be_bytes()
+}
+
+/// A certificate of a signer whose key expires then: User ID and key with one certification (RFC 9580, 5.2.3 and 5.2.4).
+fn expiring(signer: &Ed25519Signer, user_id: &str, ends: Timestamp) -> Vec<u8> {
+    let key = signer.public_key();
+    let (created, fingerprint) = (key.created(), key.fingerprint());
+    let seconds = |seconds: u64| u32::try_from(seconds).expect("before 2106").to_be_bytes();
+    let short = |length: usize| u8::try_from(length).expect("short");
+    let subpacket = |tag: u8, data: &[u8]| [&[short(data.len() + 1), tag][..], data].concat();
+    let hashed = [
+        subpacket(2, &seconds(created.as_seconds())),
+        subpacket(33, &[&[4][..], fingerprint.as_bytes()].concat()),
+        subpacket(16, &fingerprint.key_id()),
+        // It may certify and sign, and it expires so long after its creation.
+        subpacket(27, &[0x03]),
+        subpacket(9, &seconds(ends.as_seconds() - created.as_seconds())),
+    ]
+    .concat();
+    let sha512 = 10;
+    let head = [&[4, 0x13, key.algorithm().id(), sha512][..], &counted(&hashed), &hashed].concat();
+    let digest = Sha512::new()
+        .chain_update([0x99])
+        .chain_update(counted(key.body()))
+        .chain_update(key.body())
+        .chain_update([0xb4])
+        .chain_update(octets(user_id.len()))
+        .chain_update(user_id)
+        .chain_update(&head)
+        .chain_update([4, 0xff])
+        .chain_update(octets(head.len()))
+        .finalize();
+    let Ok(RawSignature::Ed25519(value)) = signer.sign(&digest) else { panic!("no signature") };
+    let number = |bytes: &[u8]| {
+        let number = &bytes[bytes.iter().take_while(|byte| **byte == 0).count()..];
+        let bits = number.len() * 8 - number[0].leading_zeros() as usize;
+        [&u16::try_from(bits).expect("short").to_be_bytes()[..], number].concat()
+    };
+    let (r, s) = value.split_at(32);
+    let signature = [&head[..], &[0, 0], &digest[..2], &number(r), &number(s)].concat();
+    let packet = |tag: u8, body: &[u8]| [&[0xc0 | tag, short(body.len())][..], body].concat();
+    [key.to_packet(), packet(13, user_id.as_bytes()), packet(2, &signature)].concat()
+}
+
+/// A manufacturer who has said that a device is stolen, whose key has expired since, and a domain at the same node that
+/// has adopted that later.
+struct Adopted {
+    app: App,
+    plant: DomainName,
+    _maker: Party,
+}
+
+impl Adopted {
+    async fn by(rule: &str) -> Self {
+        let mut maker = Party::found("devices.acme.example");
+        let app = maker.open();
+        maker.certificate = expiring(&maker.signer, "Acme", app.clock().now().plus_millis(HOUR));
+        maker.publish(&app, &device(1), USER_ID, "L1").await;
+        let stolen = Claims { status: Some(word("stolen")), ..claims(&maker, Act::Status) };
+        let now = app.clock().now();
+        let body = certify(&maker.signer, &device(1), USER_ID, None, Kind::Device, &stolen, true, now, &SALT);
+        maker.submit_one(&app, body.expect("made")).await.expect("admitted");
+        let plant = found_plant(&app, &maker, rule);
+        app.clock().pass(2 * HOUR);
+        let adopted = AdoptionRequest {
+            source: maker.domain.to_string(),
+            ids: vec![device(1).fingerprint().to_string()],
+            ..AdoptionRequest::default()
+        };
+        let adopted = app.adopt(&plant, adopted).await.expect("adopted");
+        assert_eq!((adopted.adopted, adopted.refused), (3, Vec::new()), "what is said, and the certificate behind it");
+        Self { app, plant, _maker: maker }
+    }
+
+    /// A node that copies the domain as a stranger. Its clock shows another time, as of which nothing is judged.
+    fn copied(&self, data: &TempDir) -> App {
+        copy(data.path(), &self.app, &self.plant, &[("home", &served(&self.app))])
+    }
+
+    /// The status of the device in that domain at a node; nothing where it does not know it.
+    fn status(&self, at: &App) -> Option<String> {
+        let id = device(1).fingerprint().to_string();
+        let record = at.record(Reader::Operator, &self.plant, &id).ok()?.record;
+        record.status.map(|status| status.decides.name.to_string())
+    }
+}
+
+/// Founds a domain that adopts what the manufacturer says, which may be read by this rule.
+fn found_plant(app: &App, maker: &Party, rule: &str) -> DomainName {
+    let from = app.domain(&maker.domain).expect("here").info;
+    let (domain, signer) = (word::<DomainName>("plant.example"), maker.signer.public_key().fingerprint());
+    let owner = owner(&domain);
+    let key = OwnerKey {
+        name: "owner".to_owned(),
+        fingerprint: owner.public_key().fingerprint(),
+        key: STANDARD.encode(owner.public_key().to_packet()),
+    };
+    let names = ["serial:*", "urn:dev:os:32473-*"].map(str::to_owned).into();
+    let input = TemplateInput {
+        domain: domain.clone(),
+        description: String::new(),
+        owners: Owners { threshold: 1, keys: vec![key] },
+        home: from.home.clone(),
+        roles: [(word("manufacturer"), RoleSpec { signers: [signer].into(), names })].into(),
+        sources: vec![Source { domain: from.domain, entry0: Hash(from.origin.entry0), home: from.home }],
+    };
+    let mut descriptor = Template::Maintenance.fill(input).expect("descriptor");
+    assert!(descriptor.access.contains(ALL), "{}", descriptor.access);
+    descriptor.access = descriptor.access.replace(ALL, rule);
+    let signed = sign_descriptor(&[&owner], &descriptor.to_json(), app.clock().now(), &SALT).expect("signed");
+    tokio::task::block_in_place(|| assert_eq!(app.found(&signed).expect("founded"), domain));
+    domain
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_is_adopted_after_its_key_has_expired_counts_at_home_copies_and_in_evidence() {
+    let adopted = Adopted::by(ALL).await;
+    assert_eq!(adopted.status(&adopted.app).as_deref(), Some("stolen"));
+
+    let data = tempfile::tempdir().expect("directory");
+    let copied = adopted.copied(&data);
+    let (stop, stopped) = watch::channel(false);
+    let replicating = tokio::spawn(copied.clone().replicate(stopped));
+    catches_up(&copied, &adopted.app, &adopted.plant).await;
+    assert_eq!(adopted.status(&copied).as_deref(), Some("stolen"));
+    assert_eq!(copied.domain(&adopted.plant).expect("copied").alarms, []);
+    stop.send_replace(true);
+    replicating.await.expect("ends");
+
+    let id = device(1).fingerprint().to_string();
+    for node in [&adopted.app, &copied] {
+        let pack = node.evidence(Reader::Anonymous, &adopted.plant, &id).expect("evidence");
+        let verified = evidence::verify(&pack, None, node.clock().now()).expect("it is good");
+        assert_eq!(verified.record.effect(), Effect::Blocks);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_counts_where_it_was_hidden_until_now() {
+    let adopted = Adopted::by(NODES).await;
+    let data = tempfile::tempdir().expect("directory");
+    let copied = adopted.copied(&data);
+    let (stop, stopped) = watch::channel(false);
+    let replicating = tokio::spawn(copied.clone().replicate(stopped));
+    catches_up(&copied, &adopted.app, &adopted.plant).await;
+    assert_eq!(adopted.status(&copied), None);
+
+    let json = adopted.app.descriptor(&adopted.plant, None).expect("in force").json;
+    let before = Descriptor::parse(&json).expect("a descriptor");
+    let (version, previous) = (before.version + 1, Some(before.hash()));
+    let next = Descriptor { version, previous, access: before.access.replace(NODES, ALL), ..before };
+    let (key, now) = (owner(&adopted.plant), adopted.app.clock().now());
+    let signed = sign_descriptor(&[&key], &next.to_json(), now, &SALT).expect("signed");
+    adopted.app.submit(&adopted.plant, vec![signed]).await.expect("admitted");
+    let began = Instant::now();
+    while adopted.status(&copied).as_deref() != Some("stolen") {
+        let info = copied.domain(&adopted.plant);
+        assert!(began.elapsed() < Duration::from_secs(30), "{:?}: {info:?}", adopted.status(&copied));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.send_replace(true);
+    replicating.await.expect("ends");
+}
+
+/// A statement waits for the writer, or the log's time is ahead of the clock: everybody else verifies it as of its
+/// admission.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_expires_before_its_statement_is_admitted_says_nothing_new() {
+    let mut maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.certificate = expiring(&maker.signer, "Acme", app.clock().now().plus_millis(HOUR));
+    let known = maker.introduce(&app, &device(1), USER_ID, "L1");
+    let index = maker.submit_one(&app, known.clone()).await.expect("admitted").index;
+
+    let late = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L2");
+    let (hosted, now) = (app.hosted(&maker.domain).expect("here"), app.clock().now());
+    let checked = check_bodies(hosted.domain().as_deref(), vec![(known, now), (late, now)], [7; 32]);
+    assert!(checked.iter().all(Result::is_ok), "both are good now");
+    let incoming = checked.into_iter().map(|checked| Incoming { checked, source: None, salt: [7; 16] }).collect();
+    app.clock().pass(2 * HOUR);
+    let outcomes = tokio::task::block_in_place(|| app.append(&hosted, incoming)).expect("written");
+    let [Outcome::Present(stood), Outcome::Refused(problem)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    assert_eq!((*stood, problem.code()), (index, "signer-key"), "what stands there has its receipt still");
+    assert!(problem.detail.contains("has expired"), "{problem:?}");
+    assert_eq!(app.domain(&maker.domain).expect("domain").info.size, index + 1);
+}
