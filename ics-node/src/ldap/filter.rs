@@ -410,7 +410,7 @@ mod tests {
             ("(icsLot=7)", false),
             ("(icsKind=*)", false),
             ("(cn=pump*)", false),
-            ("(entryDN=icsStatement=x,o=ics)", true),
+            ("(entryDN=*)", true),
             ("(nothing=1)", false),
             ("(!(icsLot=7))", true),
             ("(&(icsKind=device)(icsReason=lost))", false),
