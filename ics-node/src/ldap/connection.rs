@@ -149,9 +149,11 @@ impl Connection {
 
     async fn run(&mut self) -> io::Result<()> {
         loop {
-            match self.session.next() {
+            let next = self.session.next();
+            // Each time: who never waits, since he pipelines, is known as well.
+            self.seated.set_known(self.session.is_known());
+            match next {
                 Next::Wait => {
-                    self.seated.set_known(self.session.is_known());
                     self.send().await?;
                     if !self.wait().await? {
                         return Ok(());
@@ -164,8 +166,7 @@ impl Connection {
                     // What the part before has brought is sent while the next one is made; who is slow to take it holds
                     // up nobody else's work.
                     let run = async move {
-                        let done = job.run(place).await;
-                        drop(work);
+                        let done = job.run(place, work).await;
                         // Whoever waits for something else than work keeps nobody from it.
                         if let Some(pause) = done.pause() {
                             tokio::time::sleep(pause).await;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ldap3_proto::proto::LdapResultCode;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinError;
 
 use super::filter::equal;
 use super::message::Failure;
@@ -48,12 +50,23 @@ impl Done {
 }
 
 impl Job {
-    /// Does it.
-    pub(super) async fn run(self, place: Arc<Place>) -> Done {
+    /// Does it. It keeps its place among the work under way until it ends, even if the client has gone: what blocks goes on
+    /// all the same, and would be more than there are places for.
+    pub(super) async fn run(self, place: Arc<Place>, work: OwnedSemaphorePermit) -> Done {
         match self {
-            Self::Write(reader, change) => Done::Result(write::write(&place, reader, change).await),
-            work => {
-                blocking(&place, move |place| Ok(work.block(place))).await.unwrap_or_else(|it| Done::Result(Err(it)))
+            Self::Write(reader, change) => {
+                let written = tokio::spawn(async move {
+                    let _work = work;
+                    write::write(&place, reader, change).await
+                });
+                Done::Result(written.await.unwrap_or_else(|error| Err(given_up(&error))))
+            }
+            job => {
+                let done = blocking(&place, move |place| {
+                    let _work = work;
+                    Ok(job.block(place))
+                });
+                done.await.unwrap_or_else(|failure| Done::Result(Err(failure)))
             }
         }
     }
@@ -83,10 +96,12 @@ pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce(&Place) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let place = Arc::clone(place);
-    crate::background::spawn(move || work(&place)).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "an LDAP operation was given up");
-        Err(Failure::new(LdapResultCode::Other, "the node failed; its log says why"))
-    })
+    crate::background::spawn(move || work(&place)).await.unwrap_or_else(|error| Err(given_up(&error)))
+}
+
+fn given_up(error: &JoinError) -> Failure {
+    tracing::error!(%error, "an LDAP operation was given up");
+    Failure::new(LdapResultCode::Other, "the node failed; its log says why")
 }
 
 impl Compare {
@@ -116,5 +131,45 @@ impl Compare {
             values.iter().any(|held| equal(held) == Some(true))
         };
         Ok(if is_there { LdapResultCode::CompareTrue } else { LdapResultCode::CompareFalse })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::sync::Semaphore;
+
+    use super::super::sync::Room;
+    use super::super::tree::{Suffix, Tree};
+    use super::*;
+    use crate::fixture::Party;
+
+    #[test]
+    fn work_keeps_its_place_when_its_client_is_cut() {
+        let mut threads = tokio::runtime::Builder::new_multi_thread();
+        let runtime = threads.worker_threads(1).max_blocking_threads(1).enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let party = Party::found("devices.acme.example");
+            let tree = Tree::new(Suffix::default());
+            let place = Arc::new(Place { app: party.open(), tree, has_tls: false, in_step: Room::new(2) });
+            let (attribute, value) = ("o".to_owned(), b"ics".to_vec());
+            let compare = Compare { reader: Reader::Anonymous, node: Node::Suffix, attribute, value };
+            let delete = Write::Delete("pgpCertID=0123456789ABCDEF,ou=PGP Keys,o=ics".to_owned());
+            let (release, held) = std::sync::mpsc::channel::<()>();
+            let busy = tokio::task::spawn_blocking(move || held.recv());
+            let mut all = Vec::new();
+            for job in [Job::Compare(compare), Job::Write(Reader::Anonymous, delete)] {
+                let places = Arc::new(Semaphore::new(1));
+                let work = Arc::clone(&places).try_acquire_owned().expect("a place");
+                assert!(job.run(Arc::clone(&place), work).now_or_never().is_none());
+                assert_eq!(places.available_permits(), 0, "its work goes on");
+                all.push(places);
+            }
+            drop(release);
+            assert!(busy.await.expect("ends").is_err(), "nothing was sent");
+            for places in all {
+                places.acquire().await.expect("given back once it is done").forget();
+            }
+        });
     }
 }
