@@ -175,18 +175,46 @@ impl App {
     /// # Errors
     /// When the domain is not here.
     pub fn descriptors(&self, domain: &DomainName, from: u64) -> Result<wire::Descriptors, AppError> {
+        self.descriptors_within(domain, from, limits::FEED_BYTES)
+    }
+
+    /// The same of no more than so many bytes, but one at least where there is one.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn descriptors_within(
+        &self,
+        domain: &DomainName,
+        from: u64,
+        most: usize,
+    ) -> Result<wire::Descriptors, AppError> {
         let hosted = self.hosted(domain)?;
-        let entries = self
-            .entries_of_kind(&hosted, EntryKind::Descriptor)?
-            .into_iter()
-            .skip(usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX))
-            .filter_map(|entry| entry.content.as_ref().map(|content| wire::Entry::Whole(whole(&entry, content))))
-            .scan(0, |bytes, entry| {
-                *bytes += entry.bytes();
-                (*bytes <= limits::FEED_BYTES).then_some(entry)
-            })
-            .collect();
+        let indices = self.descriptor_indices(&hosted)?;
+        let before = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for index in indices.into_iter().skip(before) {
+            let entry = self.store().entry(hosted.number, index)?;
+            let Some(content) = &entry.content else { continue };
+            let entry = wire::Entry::Whole(whole(&entry, content));
+            bytes += entry.bytes();
+            if bytes > most && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry);
+        }
         Ok(wire::Descriptors { from, entries })
+    }
+
+    /// Where the versions of the descriptor stand in the log: what the domain knows, and what it says a moment later.
+    fn descriptor_indices(&self, hosted: &Hosted) -> Result<Vec<u64>, AppError> {
+        let known = hosted.domain();
+        let mut indices: Vec<u64> = known.iter().flat_map(|domain| domain.descriptor_indices()).collect();
+        let size = known.map_or(0, |domain| domain.size());
+        if size < self.store().head(hosted.number)?.size {
+            let new = self.entries_of_kind_from(hosted, EntryKind::Descriptor, size)?;
+            indices.extend(new.iter().map(|entry| entry.index));
+        }
+        Ok(indices)
     }
 
     /// A version of the descriptor, the newest unless told.
@@ -203,8 +231,8 @@ impl App {
             AppError::new(Code::UnknownDescriptor, detail)
         };
         let nth = usize::try_from(version.checked_sub(1).ok_or_else(missing)?).map_err(|_| missing())?;
-        let entries = self.entries_of_kind(&hosted, EntryKind::Descriptor)?;
-        let entry = entries.into_iter().nth(nth).ok_or_else(missing)?;
+        let index = self.descriptor_indices(&hosted)?.into_iter().nth(nth).ok_or_else(missing)?;
+        let entry = self.store().entry(hosted.number, index)?;
         let (index, signed) = (entry.index, entry.content.ok_or_else(missing)?.body);
         match body::parse(&signed) {
             Ok(Body::Descriptor(descriptor)) => Ok(DescriptorAnswer { json: descriptor.json, signed, index }),

@@ -301,7 +301,13 @@ impl App {
         self.entries_of_kind_from(hosted, kind, 0)
     }
 
-    fn entries_of_kind_from(&self, hosted: &Hosted, kind: EntryKind, first: u64) -> Result<Vec<StoredEntry>, AppError> {
+    /// The same from an index on.
+    pub(crate) fn entries_of_kind_from(
+        &self,
+        hosted: &Hosted,
+        kind: EntryKind,
+        first: u64,
+    ) -> Result<Vec<StoredEntry>, AppError> {
         let mut found = Vec::new();
         let mut from = Some(first);
         let size = self.store().head(hosted.number)?.size;

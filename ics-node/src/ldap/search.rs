@@ -16,6 +16,7 @@ use ics_core::limits;
 use ics_core::record::{Listed, Posting};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
+use ics_sync::wire::Entry as Told;
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchRequest, LdapSearchScope};
 use sha2::{Digest as _, Sha256};
 
@@ -73,8 +74,8 @@ enum Stage {
     Said(DomainName, String, u64),
     /// Entries of a log from an index on.
     Log(DomainName, u64),
-    /// Versions of a descriptor, from one up to another.
-    Descriptors(DomainName, u64, u64),
+    /// Versions of a descriptor from one on, of so many bytes in all.
+    Descriptors(DomainName, u64, usize),
     /// Keys that this one of the look-ups finds, behind one of them.
     Keys(usize, Option<Fingerprint>),
     Key(Fingerprint),
@@ -281,8 +282,8 @@ impl Search {
             }
             Stage::Statements(thing, from) => self.statements(place, thing, from, part),
             Stage::Log(domain, from) => self.log(place, domain, from, part),
-            Stage::Descriptors(domain, from, until) => self.descriptors(place, domain, (from, until), part),
-            Stage::Keys(nth, after) => self.find_keys(place, nth, after),
+            Stage::Descriptors(domain, from, left) => self.descriptors(place, domain, (from, left), part),
+            Stage::Keys(nth, after) => self.find_keys(place, (nth, after), part),
             Stage::Key(key) => self.key(place, key, part),
             Stage::Silent(failure) if self.keys.is_empty() => Err(failure),
             Stage::Silent(_) => Ok(()),
@@ -405,30 +406,40 @@ impl Search {
         Ok(())
     }
 
-    /// Versions of a descriptor: those that one look gives, and none that comes after it.
+    /// Versions of a descriptor, as many as a part takes; in all no more than whoever copies a domain takes at once.
     fn descriptors(
         &mut self,
         place: &Place,
         domain: DomainName,
-        (from, until): (u64, u64),
+        (from, left): (u64, usize),
         part: &mut Part<'_>,
     ) -> Result<(), Failure> {
-        let told = place.app.descriptors(&domain, from).map_err(|error| failed(&error))?;
-        let until = until.min(from.saturating_add(told.entries.len() as u64));
-        let entries = (from..until).zip(&told.entries);
+        let told = place.app.descriptors_within(&domain, from, left.min(PART_BYTES)).map_err(|error| failed(&error))?;
+        // One is told whatever its size.
+        if told.entries.is_empty() || told.entries.iter().map(Told::bytes).sum::<usize>() > left {
+            return Ok(());
+        }
+        let entries = (from..).zip(&told.entries);
         let entries =
             entries.map(|(version, told)| (version, entry::log_descriptor(&place.tree, &domain, version, told)));
-        let next = self.offer_all(entries, part)?;
-        self.stages.extend(next.map(|next| Stage::Descriptors(domain, next, until)));
+        let next = self.offer_all(entries, part)?.unwrap_or(from.saturating_add(told.entries.len() as u64));
+        let given = (from..next).zip(&told.entries).map(|(_, told)| told.bytes()).sum();
+        self.stages.push(Stage::Descriptors(domain, next, left.saturating_sub(given)));
         Ok(())
     }
 
     /// The next keys that one of the look-ups finds, whether or not they may be read.
-    fn find_keys(&mut self, place: &Place, nth: usize, after: Option<Fingerprint>) -> Result<(), Failure> {
+    fn find_keys(
+        &mut self,
+        place: &Place,
+        (nth, after): (usize, Option<Fingerprint>),
+        part: &mut Part<'_>,
+    ) -> Result<(), Failure> {
         let KeyPlan::Any(searches) = &self.key_plan else { return Ok(()) };
         let Some(search) = searches.get(nth) else { return Ok(()) };
         let found = place.app.keys_that_fit(search, keyspace::VERSION, after, KEYS);
         let (found, silent) = found.map_err(|error| failed(&error))?;
+        part.looked += LOOK_AT_LEAST;
         self.stages.extend(silent.map(|silent| Stage::Silent(failed(&silent))));
         self.stages.extend(found.get(KEYS - 1).map(|last| Stage::Keys(nth, Some(*last))));
         self.stages.extend(found.into_iter().rev().map(Stage::Key));
@@ -442,7 +453,8 @@ impl Search {
             return Ok(());
         }
         let found = place.app.key(self.reader, key, keyspace::VERSION).map_err(|error| failed(&error))?;
-        let Some(found) = found else { return Ok(()) };
+        // One that is hidden costs as much as one that does not fit.
+        let Some(found) = found else { return self.looked.through(self.reader, 1) };
         if self.keys.len() == KEYS {
             return Err(Failure::new(LdapResultCode::SizeLimitExceeded, "more keys fit: ask for a fingerprint"));
         }

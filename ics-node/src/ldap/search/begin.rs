@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ics_core::limits;
 use ics_core::record::Posting;
 use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchScope};
@@ -91,7 +92,7 @@ impl Search {
             Node::LogOf(domain) => {
                 self.must_be_there(place)?;
                 stages.push(match wanted_descriptors(&self.filter) {
-                    Some(from) => Stage::Descriptors(domain, from.max(1), u64::MAX),
+                    Some(from) => Stage::Descriptors(domain, from.max(1), limits::FEED_BYTES),
                     None => Stage::Log(domain, 0),
                 });
             }
