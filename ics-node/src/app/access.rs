@@ -106,6 +106,15 @@ impl App {
         }
     }
 
+    /// Whether a reader is anybody: neither the operator nor whom the configuration knows.
+    pub(crate) fn is_stranger(&self, reader: Reader) -> bool {
+        match reader {
+            Reader::Anonymous => true,
+            Reader::Key(key) => self.party(key).is_none(),
+            Reader::Operator => false,
+        }
+    }
+
     /// The one decision about readers: the domain's access rules, by the descriptor that rules now.
     fn may(
         &self,

@@ -134,7 +134,7 @@ impl App {
         query: &Query,
         (hops, seen): (u8, u64),
     ) -> Result<Attestation, AppError> {
-        let is_known = reader == Reader::Operator || self.party_of(reader).is_some();
+        let is_known = !self.is_stranger(reader);
         let origin: Option<Origin> = self.peers_table().roamed_origin(domain).filter(|_| is_known && hops > 0);
         let origin = origin.ok_or_else(|| AppError::unknown_domain(domain))?;
         let sought = Sought { origin, asked: query.canonical() };

@@ -14,9 +14,9 @@ impl Session {
         self.network = network;
     }
 
-    /// Whether the client has said who he is, and it is so.
+    /// Whether the client has said who he is, and it still is so.
     pub(in super::super) fn is_known(&self) -> bool {
-        self.reader != Reader::Anonymous
+        !self.place.app.is_stranger(self.reader)
     }
 
     /// RFC 4513, 5.

@@ -144,8 +144,7 @@ impl Sync {
             let text = "what is kept in step is searched without following aliases";
             return Err(Failure::new(LdapResultCode::ProtocolError, text));
         }
-        let is_stranger = reader != Reader::Operator && place.app.party_of(reader).is_none();
-        let held = place.in_step.take(is_stranger, network)?;
+        let held = place.in_step.take(place.app.is_stranger(reader), network)?;
         let what = match place.tree.node(&request.base)? {
             Node::LogOf(domain) => What::Log(Box::new(Log::new(place, reader, domain, &request, asked)?)),
             _ => {
