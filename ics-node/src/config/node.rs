@@ -57,7 +57,8 @@ pub struct PagesConfig {
     /// Pages that one client (an IPv4 address, an IPv6 /64) may ask for in a minute, 120 unless told; up to 40 of them at
     /// once. Others get 429.
     pub per_minute: u32,
-    /// Addresses of proxies in front of the node whose `X-Forwarded-For` says who the client is. Nobody else's is read.
+    /// Addresses of proxies in front of the node whose `X-Forwarded-For` says who the client is, for pages and for whatever
+    /// else an address has a share of (challenges, questions to other nodes). Nobody else's is read.
     pub trusted_proxies: Vec<IpAddr>,
 }
 

@@ -1,5 +1,6 @@
 //! What all handlers share: the use cases, the counters, and the bounds on work under way.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(super) struct Face {
     pub(super) ocsp: ocsp::Hot,
     /// How long a request's body may take to arrive.
     pub(super) request_timeout: Duration,
+    /// Whose word about the client's address is taken.
+    pub(super) trusted_proxies: Vec<IpAddr>,
     work: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     forwards: Arc<Semaphore>,
@@ -53,6 +56,7 @@ impl Face {
             metrics: Metrics::new(),
             ocsp: ocsp::Hot::default(),
             request_timeout: settings.request_timeout,
+            trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             work: Arc::new(Semaphore::new(settings.max_work)),
             uploads: Arc::new(Semaphore::new(settings.max_uploads)),
             forwards: Arc::new(Semaphore::new(settings.max_uploads)),
@@ -90,8 +94,7 @@ impl Face {
     /// At once when all are taken.
     pub(super) fn listen(&self, reader: Reader) -> Result<Listening, Failure> {
         let full = "all places for listeners are taken";
-        let is_stranger = reader != Reader::Operator && self.app.party_of(reader).is_none();
-        let among_strangers = is_stranger.then(|| place(&self.strangers, full)).transpose()?;
+        let among_strangers = self.app.is_stranger(reader).then(|| place(&self.strangers, full)).transpose()?;
         Ok(Listening { _place: place(&self.listeners, full)?, _among_strangers: among_strangers })
     }
 

@@ -1,6 +1,7 @@
 //! What handlers take from a request: the domain, the identity, who reads.
 
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
@@ -62,7 +63,8 @@ impl FromRequest for Operator {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ProvenKey(pub(super) KeyPin);
 
-/// For whom other nodes are asked, should that be needed, or whose request waits for the operator. A proxy in front of the node counts as one.
+/// For whom other nodes are asked, should that be needed, or whose request waits for the operator. A proxy in front of the
+/// node counts as one, unless it is trusted to say who asks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asking(pub(super) Asker);
 
@@ -71,11 +73,22 @@ impl FromRequest for Asking {
     type Future = Ready<Result<Self, Failure>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let address = request.peer_addr().map(|address| address.ip());
+        let address = client(request);
         let face = request.app_data::<Data<Face>>();
         let of = |reader| face.map_or(Asker::Address(None), |face| face.app.asker(reader, address));
         ready(reader(request).map(|reader| Self(of(reader))))
     }
+}
+
+/// Where a request comes from: the peer, or what a proxy that is trusted by configuration says last. A socket that listens
+/// on `[::]` gives the addresses of IPv4 as such of IPv6.
+pub(super) fn client(request: &HttpRequest) -> Option<IpAddr> {
+    let peer = request.peer_addr()?.ip().to_canonical();
+    if !request.app_data::<Data<Face>>().is_some_and(|face| face.trusted_proxies.contains(&peer)) {
+        return Some(peer);
+    }
+    let last = request.headers().get_all("x-forwarded-for").last()?.to_str().ok()?;
+    last.rsplit(',').next()?.trim().parse().ok()
 }
 
 /// Who reads: the operator with the right token, else whoever the connection's key belongs to, else anybody.
@@ -149,4 +162,36 @@ pub(super) fn extractor_errors() -> (PathConfig, QueryConfig) {
         Failure::new(Code::MalformedQuery, format_args!("`{query}`: {error}")).into()
     });
     (path, query)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::test::TestRequest;
+
+    use super::*;
+    use crate::fixture::Party;
+    use crate::http::Settings;
+    use crate::shares::network;
+
+    /// Strangers behind a proxy have shares of their own, where it is trusted, and nobody has one by what he says himself.
+    #[tokio::test]
+    async fn a_trusted_proxy_says_who_asks() {
+        let party = Party::found("devices.acme.example");
+        let mut settings = Settings::default();
+        settings.pages.trusted_proxies = vec![[127, 0, 0, 1].into()];
+        let face = Data::new(Face::new(party.open(), &settings));
+        for (peer, forwarded, asks) in [
+            ("127.0.0.1:9", Some("192.0.2.1"), Some("192.0.2.1")),
+            ("[::ffff:127.0.0.1]:9", Some("192.0.2.1, 192.0.2.2"), Some("192.0.2.2")),
+            ("127.0.0.1:9", None, None),
+            ("198.51.100.1:9", Some("192.0.2.1"), Some("198.51.100.1")),
+        ] {
+            let request = TestRequest::default().peer_addr(peer.parse().expect("an address"));
+            let request = forwarded.into_iter().fold(request, |it, from| it.insert_header(("x-forwarded-for", from)));
+            let request = request.app_data(Data::clone(&face)).to_http_request();
+            let asking = Asking::extract(&request).await.expect("is told");
+            let address = asks.map(|address| network(address.parse().expect("an address")));
+            assert_eq!(asking.0, Asker::Address(address), "{peer} {forwarded:?}");
+        }
+    }
 }

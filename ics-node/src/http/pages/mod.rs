@@ -7,8 +7,6 @@ mod operator;
 mod public;
 mod session;
 
-use std::net::IpAddr;
-
 use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -20,6 +18,7 @@ use self::session::Sessions;
 use super::answer;
 use super::face::Face;
 use super::failure::Failure;
+use super::request::client;
 use super::server::Settings;
 use crate::api::Problem;
 use crate::app::problem::Code;
@@ -45,8 +44,6 @@ pub(super) struct Pages {
     budget: Shares,
     sign_ins: Shares,
     sessions: Sessions,
-    /// Whose word about the client's address is taken.
-    trusted_proxies: Vec<IpAddr>,
     /// Whether the node is reached by TLS, its own or a proxy's: then cookies travel by nothing else.
     secure: bool,
 }
@@ -60,25 +57,13 @@ impl Pages {
             budget: Shares::new(SLOTS, settings.pages.per_minute.clamp(1, 40), 60_000 / per_minute),
             sign_ins: Shares::new(SLOTS, SIGN_IN_BURST, SIGN_IN_SECONDS * 1000),
             sessions: Sessions::default(),
-            trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             secure: settings.tls.is_some() || settings.public_url.starts_with("https://"),
         }
     }
 
-    /// Where a request comes from: the peer, or what a proxy that is trusted by configuration says last. A socket that
-    /// listens on `[::]` gives the addresses of IPv4 as such of IPv6.
-    fn client(&self, request: &HttpRequest) -> Option<IpAddr> {
-        let peer = request.peer_addr()?.ip().to_canonical();
-        if !self.trusted_proxies.contains(&peer) {
-            return Some(peer);
-        }
-        let last = request.headers().get_all("x-forwarded-for").last()?.to_str().ok()?;
-        last.rsplit(',').next()?.trim().parse().ok()
-    }
-
     /// Takes a request from a client's budget; 429 with the seconds after which there is one again, if it is used up.
     fn refusal(&self, budget: &Shares, request: &HttpRequest) -> Option<HttpResponse> {
-        let seconds = budget.take(self.client(request).map(network)).err()?;
+        let seconds = budget.take(client(request).map(network)).err()?;
         let detail = format!("too many requests from this address; there is room again in {seconds} s");
         let mut response = self.problem(&Problem::of(Code::TooManyRequests, detail));
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
