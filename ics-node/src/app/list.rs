@@ -125,7 +125,12 @@ impl App {
         let ask = |what: String| AppError::new(Code::OutOfRange, format!("{what}: ask for each piece of software"));
         let (kind, status) = (Some(Kind::Software), Some(status.clone()));
         let said: Vec<Posting> = status.iter().cloned().map(Posting::Status).collect();
-        let filter = Filter { kind, status, ..Filter::any_of(sight, &said)? };
+        // A lot, of which the refusal speaks, is no help here: it would be that of the devices.
+        let any_of = Filter::any_of(sight, &said).map_err(|error| match error.code() {
+            Code::OutOfRange => ask(format!("more than {SAID_OF_GROUPS} statements give that status to groups")),
+            _ => error,
+        })?;
+        let filter = Filter { kind, status, ..any_of };
         let mut after = None;
         loop {
             let found = self.found_by(reader, sight, &filter, after, SOFTWARE_PER_PAGE + 1)?;
@@ -159,8 +164,8 @@ impl App {
         let start = after.map_or(0, |after| after.saturating_add(1));
         let (indices, end) = self.search(sight, filter, start)?;
         let (mut records, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
-        // About as many are read at once as may be given: most that is found is given.
-        for indices in indices.chunks(limit.max(ENTRIES_AT_ONCE)) {
+        // About as many are read at once as may be given: most that is found is given. One more tells whether there is more.
+        for indices in indices.chunks(limit.max(ENTRIES_AT_ONCE) + 1) {
             for entry in self.store().entries_at(sight.hosted.number, indices)? {
                 let statement = restore(&sight.domain, &entry)?.filter(|it| seen.insert(it.subject_id()));
                 let record = statement.map(|it| self.listed(reader, sight, filter, &it)).transpose()?.flatten();
