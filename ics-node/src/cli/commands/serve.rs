@@ -25,7 +25,8 @@ use crate::x509::read_certificate;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 SIGTERM and SIGINT end it once what is under way is answered. SIGHUP has it read the certificates of TLS again, which were
-renewed; nobody is cut off, and what cannot be shown leaves the former in its place.
+renewed; nobody is cut off, and what cannot be shown leaves the former in its place. It does not end the node, also when
+the node's terminal goes.
 
 Examples:
   The node of the home directory ~/.ics:
