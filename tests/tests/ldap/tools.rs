@@ -1,6 +1,6 @@
 //! ldapsearch, ldapcompare, ldapwhoami and python3-ldap3.
 
-use crate::support::{Directory, SECRET, device, identity_dn};
+use crate::support::{Directory, SECRET, access_rules, device, identity_dn};
 use crate::world::{DOMAIN, TOKEN};
 
 const OPERATOR: &str = "cn=operator,o=ics";
@@ -174,4 +174,20 @@ async fn python_reads_the_schema_and_pages() {
     answer.has("schema ok").has("search ok").has("pages 22").has("compare True").has("operator dn:cn=operator,o=ics");
     answer.has("starttls ok");
     node.stop().await;
+}
+
+/// More than one look takes: each comes once, in order, as those ask for them who copy a domain.
+#[tokio::test(flavor = "multi_thread")]
+async fn descriptors_come_one_part_after_the_other() {
+    let directory = Directory::start().await;
+    for version in 2..=6 {
+        access_rules(&directory.app, &format!("// {version} {}\n", "x".repeat(30_000))).await;
+    }
+    let base = ["-LLL", "-b", "icsDomain=devices.acme.example,cn=Log", "-s", "one"];
+    let asked = ["(icsDescriptorVersion>=2)", "icsDescriptorVersion"];
+    let answer = directory.run("ldapsearch", &[&base[..], &asked].concat()).await;
+    let versions: Vec<&str> =
+        answer.out.lines().filter_map(|line| line.strip_prefix("icsDescriptorVersion: ")).collect();
+    assert_eq!(versions, ["2", "3", "4", "5", "6"], "{answer:?}");
+    directory.stop().await;
 }
