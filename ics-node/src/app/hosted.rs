@@ -1,6 +1,7 @@
 //! A domain as this node holds it: what its log has said so far, for readers and for the writer.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ics_core::domain::Domain;
@@ -53,6 +54,8 @@ pub(crate) struct Hosted {
     pub(super) expiries: Mutex<Option<Expiries>>,
     /// When what is submitted here is sent to the home; held by whoever sends.
     pub(crate) retry: tokio::sync::Mutex<Retry>,
+    /// Whether it was alarmed since the start that the record of a thing is nearly full.
+    pub(super) room_alarmed: AtomicBool,
 }
 
 impl Hosted {
@@ -76,6 +79,7 @@ impl Hosted {
             moved: watch::Sender::new(0),
             expiries: Mutex::default(),
             retry: tokio::sync::Mutex::default(),
+            room_alarmed: AtomicBool::default(),
         }
     }
 

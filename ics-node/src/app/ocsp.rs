@@ -151,7 +151,8 @@ impl App {
         let ([question], None, Some((id, generation))) = only else {
             return Ok(Arc::new(OcspAnswer { der, this_update, next_update, rests_on: None }));
         };
-        let serves_until = this_update.plus_millis(next_update.millis_since(this_update) / 2);
+        // Half of the time that is left: what it says may be older than that.
+        let serves_until = now.plus_millis(next_update.millis_since(now) / 2);
         let domain = sight.hosted.number;
         let rests_on = Some(Rests { domain, place: place_of(&id), generation, serves_until });
         let answer = Arc::new(OcspAnswer { der, this_update, next_update, rests_on });
@@ -180,20 +181,24 @@ impl App {
     }
 
     /// As of when the domain is known here, and for how many milliseconds from then on an answer holds; nothing, if that is
-    /// too long ago. A home knows it as of now, unless entries wait for witnesses: what these say it must not show, and what
-    /// it shows it must not call new.
+    /// too long ago. A home knows it as of now, unless there are entries behind what is read, as when they wait for
+    /// witnesses: what these say it must not show, and what it shows it must not call new. One of them may be a
+    /// revocation, so nothing is promised for longer than otherwise.
     pub(super) fn as_of_news(
         &self,
         sight: &Sight<'_>,
         now: Timestamp,
         hold_seconds: u64,
     ) -> Result<Option<(Timestamp, u64)>, AppError> {
-        if sight.hosted.part == Part::Home && self.unshown(sight.hosted)?.is_none() {
-            return Ok(Some((now, hold_seconds * 1000)));
+        let is_home = sight.hosted.part == Part::Home;
+        let hold = hold_seconds.saturating_mul(1000);
+        if is_home && self.store().head(sight.hosted.number)?.size == sight.seal.size {
+            return Ok(Some((now, hold)));
         }
         let fresh = sight.domain.descriptor().freshness.default.saturating_mul(1000);
         let as_of = sight.seal.cosigned_at.filter(|as_of| now.millis_since(*as_of) < fresh);
-        Ok(as_of.map(|as_of| (as_of, fresh)))
+        let from_now = |as_of| now.millis_since(as_of).saturating_add(hold);
+        Ok(as_of.map(|as_of| (as_of, if is_home { fresh.min(from_now(as_of)) } else { fresh })))
     }
 
     /// The key that answers for an authority here: its own, or one that it has entitled to that.

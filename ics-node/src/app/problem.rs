@@ -153,7 +153,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     OverBudget "over-budget" 429 "the budget of the peer is spent" "try again after the seconds in Retry-After";
     Busy "busy" 503 "the node has as much work as it takes" "try again after the seconds in Retry-After";
     Behind "behind" 503 "the node is not ready to answer for this domain" "try again after the seconds in Retry-After, or ask another node";
-    Unwitnessed "unwitnessed" 503 "the domain's witnesses have not cosigned yet" "submit the same again later: it gets its receipt then";
+    Unwitnessed "unwitnessed" 503 "the domain's witnesses have not cosigned yet" "try again later; what was submitted and stands in the log gets its receipt then";
     Upstream "upstream" 502 "the domain's home node could not be reached or gave no usable answer" "try again later, or submit to the home itself";
     Internal "internal" 500 "the node failed" "tell its operator the id; the log has the cause under it";
 }

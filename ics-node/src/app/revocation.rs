@@ -143,8 +143,10 @@ impl App {
             self.catch_up(&mut tracker, &sight, &lister)?;
             if let Some(list) = tracker.lists.get_mut(&place) {
                 let now = self.clock().now();
-                let news = self.as_of_news(&sight, now, lister.rules.answers_hold)?;
-                let news = news.ok_or_else(|| too_old(domain))?;
+                let Some(news) = self.as_of_news(&sight, now, lister.rules.answers_hold)? else {
+                    // Whoever has fetched the last list may rely on it: so may who asks now.
+                    return list.holding(now).map(Listing::Signed).ok_or_else(|| too_old(domain));
+                };
                 return Ok(Listing::Signed(list.signed(now, news, &lister, &key, shard)?));
             }
             drop(tracker);

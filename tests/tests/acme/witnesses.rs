@@ -28,4 +28,6 @@ fn what_its_witnesses_have_not_cosigned_is_acknowledged_to_nobody() {
     let detail = device.revoke(&certificate, Some(4)).fails(503, "serverInternal");
     assert!(detail.contains("have not cosigned that yet"), "{detail}");
     assert_eq!(server.world.size(), size + 1, "it is in the log, and will be shown");
+    device.revoke(&certificate, Some(4)).fails(503, "serverInternal");
+    assert_eq!(server.world.size(), size + 1, "and not once more for each who asks");
 }

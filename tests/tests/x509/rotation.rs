@@ -71,7 +71,7 @@ fn it_takes_the_key_that_has_issued_and_no_other() {
     let world = world.with_key(next);
     let size = world.size();
     let refused = revoke(&world, &own[1]).expect_err("who has issued it is gone");
-    assert_eq!((refused.fault(), world.size()), (CertifyFault::Unknown, size), "{refused}");
+    assert_eq!((refused.fault(), world.size()), (CertifyFault::Denied, size), "{refused}");
     assert!(refused.to_string().contains("[node] issuers"), "it says what to do: {refused}");
     revoke(&world, &issue(&world, &bench, "third")).expect("who issues now is here");
 }

@@ -44,6 +44,54 @@ fn is_unwitnessed(error: &AppError) {
     assert_eq!(error.code().as_str(), "unwitnessed", "{error}");
 }
 
+/// The domain's news count for longer than answers hold.
+#[test]
+fn what_waits_makes_no_answer_hold_longer() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let fresh = issued(&world, &bench);
+    bench.openssl("ocsp -issuer issuer.pem -cert device.pem -no_nonce -reqout request.der");
+    let demand = world.unwitnessed();
+    let (world, size) = (&world, world.size());
+    std::thread::scope(|scope| {
+        let demanded = scope.spawn(move || wait(world.app.submit(&domain(), vec![demand])).map(drop));
+        grows(world, size + 1);
+        for until in [good(world, &bench).expect("it is fresh").1, list(world, &fresh).expect("it is fresh")] {
+            let left = until.millis_since(world.app.clock().now());
+            assert!(left > 3_500_000 && left <= 3_600_000, "{left}");
+        }
+        is_unwitnessed(&demanded.join().expect("ends").expect_err("nobody has cosigned it"));
+    });
+}
+
+#[test]
+fn who_asks_again_has_nothing_revoked_twice() {
+    let (mut world, bench) = (World::new(), Bench::new());
+    let fresh = issued(&world, &bench);
+    let demand = world.unwitnessed();
+    let holder = Revoker::Requester(Requester::Identity(id(7)));
+    let (world, size) = (&world, world.size());
+    let revoke = |revoker, reason| match world.revoke(&fresh.serial, revoker, reason).expect_err("it is not shown") {
+        CertifyError::App(error) => is_unwitnessed(&error),
+        other => panic!("{other}"),
+    };
+    std::thread::scope(|scope| {
+        let demanded = scope.spawn(move || wait(world.app.submit(&domain(), vec![demand])).map(drop));
+        grows(world, size + 1);
+        let first = scope.spawn(move || revoke(holder, Reason::Superseded));
+        grows(world, size + 2);
+        let again = [Reason::Superseded, Reason::CessationOfOperation]
+            .map(|reason| scope.spawn(move || revoke(holder, reason)));
+        again.into_iter().for_each(|asked| asked.join().expect("ends"));
+        assert_eq!(world.size(), size + 2);
+        let key = scope.spawn(move || revoke(Revoker::Key, Reason::KeyCompromise));
+        grows(world, size + 3);
+        for asked in [first, key] {
+            asked.join().expect("ends");
+        }
+        is_unwitnessed(&demanded.join().expect("ends").expect_err("nobody has cosigned it"));
+    });
+}
+
 #[test]
 fn what_cannot_be_shown_is_neither_acknowledged_nor_called_good_as_of_now() {
     let (mut world, bench) = (World::new(), Bench::new());

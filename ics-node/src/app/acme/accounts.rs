@@ -164,10 +164,14 @@ fn check_number(tx: &AcmeTx<'_>, domain: &DomainName, holder: &Holder) -> Result
     if tx.accounts_of(domain, holder)?.iter().filter(|it| counts(it)).count() < limit {
         return Ok(());
     }
-    let detail = format!(
-        "{holder} has {limit} accounts, the limit: use one of them, or have the operator take them away with \
-         `ics acme revoke`"
-    );
+    let instead = match holder {
+        Holder::Signer(_) => {
+            ", or have the operator take them away with `ics acme revoke`: then new ones take other account keys"
+        }
+        // Its own key, with which it needs no credential, would make none again.
+        Holder::Thing(_) => "",
+    };
+    let detail = format!("{holder} has {limit} accounts, the limit: use one of them{instead}");
     Err(Problem::new(Kind::RateLimited, detail))
 }
 

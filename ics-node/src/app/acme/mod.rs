@@ -164,7 +164,8 @@ impl App {
     /// Answers a POST (RFC 8555, 6.2). Whoever asks has signed.
     ///
     /// # Errors
-    /// With the protocol's own error; nothing is issued or stored then.
+    /// With the protocol's own error; nothing is issued or stored then. Or when the witnesses are away: then what was to
+    /// be said of the certificate may be in the log, and is shown later.
     pub async fn acme_post(&self, domain: &DomainName, resource: &Resource, body: &[u8]) -> Result<Answer, Problem> {
         let (acme, urls) = self.acme(domain)?;
         let request = Signed::parse(body)?;

@@ -16,9 +16,10 @@ use crate::acme::jws::{By, Signed};
 use crate::acme::problem::{Kind, Problem};
 use crate::acme::revoke::{Asker, Right, decide};
 use crate::app::App;
-use crate::app::certify::{Requester, Revoker, roles_to_ask};
+use crate::app::certify::{CertifyError, Requester, Revoker, roles_to_ask};
+use crate::app::problem::Code;
 use crate::store::AcmeIssued;
-use crate::x509::{Reason, SerialNumber, Shown, sets_status, sha256};
+use crate::x509::{Reason, SerialNumber, Shown, TakenBack, sets_status, sha256};
 
 #[derive(Deserialize)]
 struct Asked {
@@ -34,6 +35,18 @@ struct Target {
     record: Record,
     /// What the account that got it is known by, if it was one.
     issued: Option<AcmeIssued>,
+}
+
+impl Target {
+    /// Whether the log says that it was revoked for somebody whose it was not, and nobody has lifted that.
+    fn is_taken_back(&self) -> bool {
+        let serial = self.serial.name();
+        let is_it = |end: &TakenBack<'_>| {
+            let issued = self.record.statement_at(end.issued).and_then(|issued| issued.certificate.as_ref());
+            issued.is_some_and(|issued| issued.serial == serial)
+        };
+        TakenBack::all(&self.record).any(|end| is_it(&end) && end.stands(&self.record))
+    }
 }
 
 impl App {
@@ -58,9 +71,20 @@ impl App {
             // It speaks for the thing, as far as this certificate goes.
             Right::Subscriber => Revoker::Requester(Requester::Identity(target.record.identity.id)),
         };
-        let index = self.revoke_certificate(domain, &target.serial, revoker, reason).await?;
+        let revoked = self.revoke_certificate(domain, &target.serial, revoker, reason).await;
+        let blocks = match &revoked {
+            Ok(_) => true,
+            // It is in the log: who asks again when it is shown learns only that it is revoked already.
+            Err(CertifyError::App(error)) => error.code() == Code::Unwitnessed,
+            // Who asked before may have gone before it was noted.
+            Err(CertifyError::AlreadyRevoked) => target.is_taken_back(),
+            Err(_) => false,
+        };
+        if blocks {
+            self.acme_block(&target, right, reason, client.as_ref())?;
+        }
+        let index = revoked?;
         tracing::info!(%domain, serial = %target.serial, index, right = right.to_text(), "revoked over ACME");
-        self.acme_block(&target, right, reason, client.as_ref())?;
         Ok(Answer::nothing())
     }
 

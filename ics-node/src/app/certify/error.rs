@@ -113,10 +113,8 @@ impl CertifyError {
             }
             Self::Request(_) | Self::Leaf(LeafError::Use(_)) => CertifyFault::Request,
             Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
-            Self::Leaf(LeafError::SerialNumbers(_)) | Self::RecordFull(_) => CertifyFault::Denied,
-            Self::UnknownIdentity(_) | Self::UnknownCertificate(_) | Self::NoIssuer { .. } | Self::IssuerAway(_) => {
-                CertifyFault::Unknown
-            }
+            Self::Leaf(LeafError::SerialNumbers(_)) | Self::RecordFull(_) | Self::IssuerAway(_) => CertifyFault::Denied,
+            Self::UnknownIdentity(_) | Self::UnknownCertificate(_) | Self::NoIssuer { .. } => CertifyFault::Unknown,
             Self::Reason(_) => CertifyFault::Reason,
             Self::Unproven(_) => CertifyFault::Unproven,
             Self::AlreadyRevoked => CertifyFault::Already,

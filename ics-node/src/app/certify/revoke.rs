@@ -1,6 +1,7 @@
 //! Taking certificates back: by whom, and for which reasons.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ics_core::descriptor::{CertificateProfile, Certificates};
 use ics_core::domain::Domain;
@@ -13,10 +14,19 @@ use ics_core::vocabulary::{Act, DomainName};
 
 use super::log::ForLog;
 use super::{CertifyError, IssuerKey, Requester, claims_of, roles_to_ask};
-use crate::app::entries::find_logged;
+use crate::app::entries::{find_logged, keys, restore};
+use crate::app::hosted::Hosted;
 use crate::app::read::Sight;
 use crate::app::{App, AppError};
 use crate::x509::{Reason, SerialNumber, State, asked_for, is_key_compromised, sets_status};
+
+/// What it takes to have a certificate revoked.
+enum Step {
+    /// A statement for the log.
+    Append(ForLog),
+    /// That what stands there is shown, and whether it says what this would say.
+    Wait { home: Arc<Hosted>, index: u64, is_same: bool },
+}
 
 /// How somebody who wants a certificate revoked has shown that he may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +80,7 @@ impl App {
     ///
     /// # Errors
     /// When there is no such certificate, it is revoked already, he may not revoke it for this reason, or the key that has
-    /// issued it is not here.
+    /// issued it is not here. Or the witnesses are away: then it is in the log, and is shown later.
     pub async fn revoke_certificate(
         &self,
         domain: &DomainName,
@@ -78,7 +88,16 @@ impl App {
         revoker: Revoker,
         reason: Reason,
     ) -> Result<u64, CertifyError> {
-        let index = self.log(self.revocation(domain, serial, revoker, reason)?).await?;
+        let index = match self.revocation(domain, serial, revoker, reason)? {
+            Step::Append(statement) => self.log(statement).await?,
+            Step::Wait { home, index, is_same } => {
+                self.until_shown(&home, index + 1).await?;
+                if !is_same {
+                    return Err(CertifyError::AlreadyRevoked);
+                }
+                index
+            }
+        };
         tracing::info!(%domain, %serial, %reason, index, "a certificate was revoked");
         Ok(index)
     }
@@ -103,14 +122,14 @@ impl App {
         Ok(false)
     }
 
-    /// The statement that takes a certificate back.
+    /// The statement that takes a certificate back, unless one waits in the log.
     fn revocation(
         &self,
         domain: &DomainName,
         serial: &SerialNumber,
         revoker: Revoker,
         reason: Reason,
-    ) -> Result<ForLog, CertifyError> {
+    ) -> Result<Step, CertifyError> {
         let hosted = self.hosted(domain)?;
         // Who issues now is nothing to it: his key may be on its way here.
         let (sight, rules) = self.issues_here(&hosted)?;
@@ -127,13 +146,38 @@ impl App {
             State::Revoked { .. } | State::Ended => return Err(CertifyError::AlreadyRevoked),
         }
         revoker.check(&sight.domain, &rules, &record, reason)?;
+        let told = revoker.told(reason);
+        let waiting = self.waiting_withdrawals(&sight, &issued)?;
+        let is_same = |it: &Logged| it.claims().reason.as_deref() == Some(told.as_str());
+        let same = waiting.iter().find(|it| is_same(it));
+        if let Some(first) = same.or_else(|| waiting.first().filter(|_| !shows_key)) {
+            return Ok(Step::Wait { index: first.index(), is_same: same.is_some(), home: Arc::clone(&hosted) });
+        }
         let key = self.key_that_issued(&sight, &issued)?;
-        let claims = Claims {
-            supersedes: vec![issued.id()],
-            reason: Some(revoker.told(reason)),
-            ..claims_of(domain, Act::Withdrawal)?
+        let claims =
+            Claims { supersedes: vec![issued.id()], reason: Some(told), ..claims_of(domain, Act::Withdrawal)? };
+        self.statement(&sight, &key, &said.about, claims).map(Step::Append)
+    }
+
+    /// Withdrawals of a certificate that are in the log and not shown yet. The record does not know of them: while the
+    /// witnesses are away, who tries again would use up its issuer's quota for the thing.
+    fn waiting_withdrawals(&self, sight: &Sight<'_>, issued: &Logged) -> Result<Vec<Logged>, AppError> {
+        let number = sight.hosted.number;
+        let unshown = sight.seal.size..self.store().head(number)?.size;
+        if unshown.is_empty() {
+            return Ok(Vec::new());
+        }
+        let about = keys(&[Posting::Subject(issued.subject_id()), Posting::Act(Act::Withdrawal)]);
+        let positions = self.store().all_positions(number, &about, unshown, limits::RECORD_STATEMENTS)?;
+        let mut waiting = Vec::new();
+        for entry in self.store().entries_at(number, &positions)? {
+            waiting.extend(restore(&sight.domain, &entry)?);
+        }
+        let takes_back = |it: &Logged| {
+            it.claims().act == Act::Withdrawal && !it.is_refused() && it.claims().supersedes.contains(&issued.id())
         };
-        self.statement(&sight, &key, &said.about, claims)
+        waiting.retain(takes_back);
+        Ok(waiting)
     }
 
     /// The key that has issued a certificate, as the log knows its signer.

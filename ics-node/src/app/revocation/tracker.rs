@@ -142,6 +142,11 @@ impl List {
         };
     }
 
+    /// The list that was signed last, if it says what is known and still holds.
+    pub(super) fn holding(&self, now: Timestamp) -> Option<SignedList> {
+        self.signed.as_ref().map(|(list, _)| list).filter(|list| list.next_update > now).cloned()
+    }
+
     /// The list as it is signed, as of a time and holding for so many milliseconds from then on.
     pub(super) fn signed(
         &mut self,

@@ -56,8 +56,9 @@ pub(crate) enum CaCommand {
     /// Let a domain issue with an authority's certificate.
     ///
     /// Makes the next version of the descriptor: the authority issues from then on, its key gets the role `issuer`, and
-    /// authorities that were there before only answer for what they have issued. So keys are rotated. `ics domain submit`
-    /// puts it into force; `[node] issuers` in ics.toml names the key.
+    /// authorities that were there before only answer for what they have issued, and take it back. So keys are rotated.
+    /// `ics domain submit` puts it into force; `[node] issuers` in ics.toml names the key, and the former ones for as long
+    /// as what they have issued counts.
     Import(Import),
 }
 

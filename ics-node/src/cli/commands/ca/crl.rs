@@ -36,7 +36,7 @@ pub(crate) struct Crl {
     #[arg(long, value_name = "FILE")]
     former: Option<PathBuf>,
     /// A certificate that is revoked, why, by its name in RFC 5280, and since when [default: as in the former list, or
-    /// now]. All of them stand in each list.
+    /// now]. Without `--former`, name all that are revoked each time.
     #[arg(long, value_name = "FILE=REASON[@TIME]", value_parser = to_revoke)]
     revoke: Vec<ToRevoke>,
     /// Days for which the list holds.
