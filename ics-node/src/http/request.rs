@@ -174,7 +174,7 @@ mod tests {
     use crate::shares::network;
 
     /// Strangers behind a proxy have shares of their own, where it is trusted, and nobody has one by what he says himself.
-    #[tokio::test]
+    #[tokio::test(flavor = "multi_thread")]
     async fn a_trusted_proxy_says_who_asks() {
         let party = Party::found("devices.acme.example");
         let mut settings = Settings::default();
