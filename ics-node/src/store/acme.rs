@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Params, Statement, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
@@ -30,7 +30,8 @@ use crate::acme::order::Order;
 const FILE: &str = "acme.db";
 /// Milliseconds for which what has ended is kept, so that its client can still ask what became of it.
 const KEPT_MILLIS: u64 = 30 * 24 * 60 * 60 * 1000;
-/// How many orders, or authorizations without one, come before one that has something cleared away, and how many rows of each table that does.
+/// How many orders, or authorizations without one, come before one that has something cleared away, and how many rows of
+/// each table that does.
 const CLEARED_EACH: u64 = 16;
 const CLEARED_AT_ONCE: u32 = 256;
 
@@ -237,13 +238,7 @@ impl AcmeTx<'_> {
                    ORDER BY id DESC LIMIT 32";
         let mut statement = self.0.prepare_cached(sql)?;
         let row = params![account.cast_signed(), identifier.query(), millis(now)];
-        let rows = statement.query_map(row, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
-        let mut found = Vec::new();
-        for row in rows {
-            let (id, document) = row?;
-            found.push((id.cast_unsigned(), read(&document)?));
-        }
-        Ok(found)
+        numbered(&mut statement, row)
     }
 
     /// Adds a certificate by its SHA-256; gives its number.
@@ -355,6 +350,17 @@ fn since_and_why(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Timestamp, String
 
 fn text(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::corrupt(format!("acme.db: {error}")))
+}
+
+/// What a query for numbers and documents finds.
+fn numbered<T: DeserializeOwned>(statement: &mut Statement<'_>, of: impl Params) -> Result<Vec<(u64, T)>, StoreError> {
+    let rows = statement.query_map(of, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (id, document) = row?;
+        found.push((id.cast_unsigned(), read(&document)?));
+    }
+    Ok(found)
 }
 
 fn read<T: DeserializeOwned>(document: &str) -> Result<T, StoreError> {

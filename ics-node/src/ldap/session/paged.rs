@@ -11,8 +11,8 @@ use tokio_util::codec::Decoder as _;
 
 use super::super::hot::Hot;
 use super::super::search::Place;
-use super::turns::{THINGS, place, receive};
-use super::{Next, Session};
+use super::Session;
+use super::turns::{THINGS, place, receive, to_the_end};
 use crate::fixture::{Party, devices};
 
 /// Characters in which all that is kept can be written down: names and numbers, and no entries.
@@ -29,13 +29,7 @@ fn read(place: &Arc<Place>, request: &LdapSearchRequest, size: i64) -> (Vec<Stri
     for id in 1.. {
         let paged = LdapControl::SimplePagedResults { size, cookie: core::mem::take(&mut cookie) };
         receive(&mut session, id, LdapOp::SearchRequest(request.clone()), vec![paged]);
-        loop {
-            match session.next() {
-                Next::Job(job) => session.done(job.block(place)),
-                Next::Wait => break,
-                _ => panic!("the session goes on"),
-            }
-        }
+        to_the_end(&mut session, place);
         let (mut bytes, mut codec) = (BytesMut::from(session.output().as_slice()), LdapCodec::new(Some(1 << 24), None));
         session.output().clear();
         let mut code = None;

@@ -13,7 +13,8 @@ use super::super::hot::Hot;
 use super::super::search::Place;
 use super::super::sync::Room;
 use super::super::tree::{Suffix, Tree};
-use super::{Next, Session};
+use super::Session;
+use super::turns::to_the_end;
 use crate::app::App;
 use crate::fixture::{OPERATOR_TOKEN, Party, device};
 
@@ -24,13 +25,7 @@ fn entries(session: &mut Session, place: &Place, operations: Vec<LdapOp>) -> usi
         codec.encode(LdapMsg { msgid, op, ctrl: Vec::new() }, &mut bytes).expect("encodes");
     }
     session.receive(&bytes);
-    loop {
-        match session.next() {
-            Next::Job(job) => session.done(job.block(place)),
-            Next::Wait => break,
-            _ => panic!("the session goes on"),
-        }
-    }
+    to_the_end(session, place);
     let mut answers = BytesMut::new();
     answers.put_slice(session.output());
     session.output().clear();

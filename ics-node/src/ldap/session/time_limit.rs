@@ -15,6 +15,7 @@ use super::super::search::Place;
 use super::super::sync::Room;
 use super::super::tree::{Suffix, Tree};
 use super::super::work::Job;
+use super::turns::to_the_end;
 use super::{Next, Session};
 use crate::fixture::Party;
 
@@ -50,13 +51,7 @@ fn begin(session: &mut Session, domain: &str, seconds: i32, kept_in_step: bool) 
 /// Takes what came of it, to the end: entries and the result.
 fn end(session: &mut Session, place: &Place, job: Job) -> (usize, LdapResultCode) {
     session.done(job.block(place));
-    loop {
-        match session.next() {
-            Next::Job(job) => session.done(job.block(place)),
-            Next::Wait => break,
-            _ => panic!("the session goes on"),
-        }
-    }
+    to_the_end(session, place);
     let mut bytes = Default::default();
     let mut codec = LdapCodec::new(Some(1 << 24), None);
     tokio_util::bytes::BufMut::put_slice(&mut bytes, session.output());

@@ -75,8 +75,8 @@ async fn a_search_that_finds_nothing_can_be_ended() {
     }
 }
 
-/// Takes the next request to its end; gives the code of its result.
-fn code(session: &mut Session, place: &Place) -> LdapResultCode {
+/// Lets the session work until it waits for its client.
+pub(super) fn to_the_end(session: &mut Session, place: &Place) {
     loop {
         match session.next() {
             Next::Job(job) => session.done(job.block(place)),
@@ -84,6 +84,11 @@ fn code(session: &mut Session, place: &Place) -> LdapResultCode {
             _ => panic!("the session goes on"),
         }
     }
+}
+
+/// Takes the next request to its end; gives the code of its result.
+fn code(session: &mut Session, place: &Place) -> LdapResultCode {
+    to_the_end(session, place);
     let (mut bytes, mut codec) = (BytesMut::from(session.output().as_slice()), LdapCodec::new(Some(1 << 24), None));
     session.output().clear();
     let answers = core::iter::from_fn(|| codec.decode(&mut bytes).expect("is LDAP"));

@@ -6,7 +6,7 @@ use ics_core::vocabulary::DomainName;
 use rusqlite::{OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
-use super::{AcmeTx, Credential, damaged, millis, read, text};
+use super::{AcmeTx, Credential, damaged, millis, numbered, read, text};
 use crate::acme::account::{Account, Holder};
 use crate::store::error::StoreError;
 
@@ -132,13 +132,7 @@ impl AcmeTx<'_> {
         let sql = "SELECT id, document FROM account WHERE domain = ?1 AND holder = ?2 ORDER BY id";
         let mut statement = self.0.prepare_cached(sql)?;
         let row = params![domain.as_str(), text(holder)?];
-        let rows = statement.query_map(row, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
-        let mut found = Vec::new();
-        for row in rows {
-            let (id, document) = row?;
-            found.push((id.cast_unsigned(), read(&document)?));
-        }
-        Ok(found)
+        numbered(&mut statement, row)
     }
 
     /// Changes an account. Whom it speaks for never changes.
