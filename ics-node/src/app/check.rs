@@ -110,6 +110,24 @@ pub(crate) fn check_bodies(
     collect(results, verify_all(batch, seed))
 }
 
+/// The same of what a log holds. There only the canonical form counts, as for whoever reads the log later: a home logs
+/// nothing else.
+pub(crate) fn check_logged(
+    domain: Option<&Domain>,
+    bodies: &[(&[u8], Timestamp)],
+    seed: [u8; 32],
+) -> Vec<Result<Checked, Problem>> {
+    let owned = bodies.iter().map(|(body, at)| (body.to_vec(), *at)).collect();
+    let as_logged = |(checked, (body, _)): (Result<Checked, Problem>, &(&[u8], Timestamp))| match checked {
+        Ok(checked) if checked.body != *body => {
+            let detail = "its body is not in canonical form, in which alone a log holds bodies: ask its home".to_owned();
+            Err(Problem::of(Code::MalformedStatement, detail))
+        }
+        checked => checked,
+    };
+    check_bodies(domain, owned, seed).into_iter().zip(bodies).map(as_logged).collect()
+}
+
 /// Of the bodies that are certificates, those that serve what stands behind them: of a signer who has none yet, or another
 /// state of his that goes beyond the one there. An older one, as stands in many a keyring, the log does not take.
 fn serving(domain: Option<&Domain>, parsed: &[Parsed]) -> Vec<Option<Arc<Certificate>>> {

@@ -20,7 +20,7 @@ use ics_sync::{Applier, Progress};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::check::{Checked, check_bodies};
+use super::check::{Checked, check_logged};
 use super::entries::{keys_of, keys_of_remnant};
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
@@ -310,10 +310,7 @@ fn check_page(
             VerifiedEntry::Hidden(_) | VerifiedEntry::Erased { .. } => None,
         })
         .collect();
-    looked.and_then(|looked| looked.of(domain, &bodies)).unwrap_or_else(|| {
-        let owned = bodies.iter().map(|(body, at)| (body.to_vec(), *at)).collect();
-        check_bodies(domain, owned, seed)
-    })
+    looked.and_then(|looked| looked.of(domain, &bodies)).unwrap_or_else(|| check_logged(domain, &bodies, seed))
 }
 
 /// Appends what the home has logged. What this node's own reading of the policy would not have admitted stays in the
@@ -335,8 +332,8 @@ fn append_copied(
     let why = match judgement {
         Judgement::Admitted(admission) if admission.kind == header.kind => {
             let (keys, body) = checked.and_then(Result::ok).map(|checked| (checked.keys, checked.body)).unzip();
-            // What was checked may be the canonical form of what the home has logged; the log holds what it has logged.
-            let body = body.filter(|body| *body == entry.body).unwrap_or_else(|| entry.body.clone());
+            // What was checked is what the home has logged, byte for byte, and need not be copied once more.
+            let body = body.unwrap_or_else(|| entry.body.clone());
             let (index, leaf) = append(tx, keys.unwrap_or_default(), entry, body, true)?;
             return admission.extend(tx, domain, index, header, leaf);
         }

@@ -14,6 +14,7 @@ use ics_core::statement::Remnant;
 use ics_core::statement::body::{self, Body};
 use ics_core::time::Timestamp;
 use ics_core::trust::TrustPolicy;
+use ics_core::vocabulary::DomainName;
 use zeroize::Zeroizing;
 
 use super::acme::{Acme, AcmeSetup};
@@ -143,7 +144,7 @@ impl App {
     fn known(&self, hosted: &Hosted) -> Result<Option<Domain>, AppError> {
         let mut domain = None;
         for entry in self.own_entries(hosted)? {
-            take(&mut domain, &entry)?;
+            take(&mut domain, &hosted.name, &entry)?;
         }
         if let Some(domain) = &mut domain {
             let size = self.store().head(hosted.number)?.size;
@@ -178,8 +179,15 @@ pub(super) fn clock_words(shows: Timestamp) -> String {
     format!("this machine's clock shows {shows}, less than what was verified: the newest verified time counts instead")
 }
 
-pub(super) fn take(domain: &mut Option<Domain>, entry: &StoredEntry) -> Result<(), AppError> {
-    let damaged = |what: String| AppError::Internal(format!("stored entry {}: {what}", entry.index));
+/// What the domain of this name says of itself with one entry more.
+pub(super) fn take(domain: &mut Option<Domain>, name: &DomainName, entry: &StoredEntry) -> Result<(), AppError> {
+    let damaged = |what: String| {
+        AppError::Internal(format!(
+            "stored entry {} of `{name}`: {what}; `ics fsck` shows whether there is more, and after `ics domain recopy \
+             {name}` a copy is made anew",
+            entry.index
+        ))
+    };
     let Some(content) = &entry.content else { return Ok(()) };
     match (body::parse(&content.body).map_err(|error| damaged(error.to_string()))?, domain.as_mut()) {
         (Body::Descriptor(signed), known) => {

@@ -13,7 +13,7 @@ use ics_core::statement::body::{self, Body};
 use ics_core::time::Timestamp;
 use ics_sync::mirror::{Fill, Seen, Survey};
 
-use super::check::{Checked, check_bodies};
+use super::check::{Checked, check_logged};
 use super::entries::{Entries as _, keys_of, keys_of_missed};
 use super::feed::decode;
 use super::hosted::Hosted;
@@ -78,7 +78,7 @@ impl App {
         let mut waiting = waiting.into_iter().peekable();
         while let Some((next, ..)) = waiting.peek() {
             while let Some(entry) = own.next_if(|entry| entry.index < *next) {
-                take(&mut domain, &entry)?;
+                take(&mut domain, &hosted.name, &entry)?;
             }
             let until = own.peek().map_or(u64::MAX, |entry| entry.index);
             let mut run = Vec::new();
@@ -86,9 +86,9 @@ impl App {
                 run.push(one);
             }
             let Some(ruling) = &domain else { continue };
-            let bodies =
-                run.iter().map(|(_, header, entry, _)| (entry.body.clone(), header.keys_judged_at())).collect();
-            let checked = check_bodies(Some(ruling), bodies, random()?);
+            let bodies: Vec<(&[u8], Timestamp)> =
+                run.iter().map(|(_, header, entry, _)| (entry.body.as_slice(), header.keys_judged_at())).collect();
+            let checked = check_logged(Some(ruling), &bodies, random()?);
             for ((index, header, entry, is_new), checked) in run.into_iter().zip(checked) {
                 let mut ruling = ruling.clone();
                 ruling.grow_to(index, Timestamp::default());
