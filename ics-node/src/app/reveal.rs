@@ -14,7 +14,7 @@ use ics_core::time::Timestamp;
 use ics_sync::mirror::{Fill, Seen, Survey};
 
 use super::check::{Checked, check_logged};
-use super::entries::{Entries as _, keys_of, keys_of_missed};
+use super::entries::{Entries as _, Snapshot, keys_of, keys_of_missed};
 use super::feed::decode;
 use super::hosted::Hosted;
 use super::judge::{Judgement, judge_earlier};
@@ -106,12 +106,14 @@ impl App {
         let mut known: BTreeSet<u64> = fill.entries.iter().map(|(index, ..)| *index).collect();
         let mut ids: BTreeSet<IdentityId> = BTreeSet::new();
         let mut behind = Vec::new();
-        let sight = self.sight(hosted)?;
+        // All that is held, proven or not: a first copy has no checkpoint before its end, and a later one an older.
+        let size = self.store().head(hosted.number)?.size;
+        let log = Snapshot { store: self.store(), number: hosted.number, size };
         for (first, _, entry) in &fill.entries {
             let Ok(Body::Statement(statement)) = body::parse(&entry.body) else { continue };
             let id = statement.identity();
             if ids.insert(id) {
-                let held = sight.entries.find(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
+                let held = log.find(&[Posting::Subject(id)], limits::RECORD_STATEMENTS + 1)?;
                 behind.extend(held.into_iter().filter(|entry| entry.index > *first && known.insert(entry.index)));
             }
         }

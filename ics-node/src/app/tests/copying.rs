@@ -1,15 +1,23 @@
-//! Copies of what a home should not have logged.
+//! Copies of what a home should not have logged, and of what may be read only while it is copied.
 
 use std::sync::Arc;
 
+use ics_core::descriptor::Descriptor;
 use ics_core::log::entry::{EntryKind, Header};
+use ics_core::statement::make::sign_descriptor;
+use ics_core::vocabulary::DomainName;
+use ics_sync::mirror::{Action, Mirror};
 use tokio::sync::watch;
 
+use crate::api::SubmissionResult;
 use crate::app::judge::grow;
 use crate::app::{App, Reader};
-use crate::fixture::{Party, catches_up, copy, device, served};
+use crate::fixture::{Party, SALT, catches_up, copy, device, owner, served};
 use crate::openpgp::{Armor, armored};
 use crate::store::{Content, NewContent, NewEntry, StoreError, WriteTx};
+
+/// Entries of a page.
+const PAGE: usize = 3;
 
 /// How many vouch for a device at a node; nothing where it does not know it.
 fn vouched(at: &App, maker: &Party, number: u8) -> Option<usize> {
@@ -57,4 +65,75 @@ async fn what_is_not_in_canonical_form_has_no_effect_at_copies_and_they_start_ag
     replicating.await.expect("ends");
     drop(copied);
     assert_eq!(vouched(&open(), &maker, 1), Some(1), "what is behind it has effect, after a restart as well");
+}
+
+/// Does what a mirror says, with what a home answers to a stranger, until it has stored so many pages more.
+fn copy_pages(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, pages: usize) {
+    let hosted = copied.hosted(of).expect("copied");
+    let mut stored = 0;
+    while stored < pages {
+        let now = copied.clock().now();
+        match mirror.poll_action(now) {
+            Action::FetchDescriptors { from } => {
+                mirror.handle_descriptors(&home.descriptors(of, from).expect("descriptors"), now);
+            }
+            Action::FetchCheckpoint => mirror.handle_checkpoint(&home.checkpoint(of).expect("a checkpoint"), now),
+            Action::FetchPage { from, limit, until } => {
+                let page = home.entries(Reader::Anonymous, of, from, limit.min(PAGE), Some(until));
+                mirror.handle_page(page.expect("a page"), now);
+            }
+            Action::Apply(page) => {
+                copied.take_page(&hosted, &page, None).expect("is stored");
+                mirror.handle_applied(now);
+                stored += 1;
+            }
+            Action::Survey(survey) => mirror.handle_surveyed(copied.survey(&hosted, &survey).expect("is held")),
+            Action::FetchAgain(again) => {
+                let shown = home.entries_again(Reader::Anonymous, of, &again).expect("is shown");
+                mirror.handle_shown(shown, now);
+            }
+            Action::Fill(fill) => {
+                copied.take_fill(&hosted, &fill).expect("is filled in");
+                mirror.handle_filled();
+            }
+            other => panic!("{other:?}; {:?}", mirror.status()),
+        }
+    }
+}
+
+/// The next descriptor of a party's domain, by which all may be read.
+async fn opened_to_all(home: &App, maker: &Party, condition: &str) {
+    let json = home.descriptor(&maker.domain, None).expect("in force").json;
+    let before = Descriptor::parse(&json).expect("a descriptor");
+    let narrow = format!(" when {{ {condition} }}");
+    assert!(before.access.contains(&narrow), "{}", before.access);
+    let (version, previous) = (before.version + 1, Some(before.hash()));
+    let next = Descriptor { version, previous, access: before.access.replace(&narrow, ""), ..before };
+    let key = owner(&maker.domain);
+    let signed = sign_descriptor(&[&key], &next.to_json(), home.clock().now(), &SALT).expect("signed");
+    let results = home.submit(&maker.domain, vec![signed]).await.expect("a batch").results;
+    assert!(matches!(results.as_slice(), [SubmissionResult::Receipt(_)]), "{results:?}");
+}
+
+/// Before its last page a first copy has no checkpoint, and what it may read now is filled in all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_read_in_the_middle_of_a_first_copy_is_filled_in() {
+    let condition = "principal has node";
+    let maker = Party::found_private("devices.acme.example", condition);
+    let home = maker.open();
+    for number in 1..4 {
+        maker.publish(&home, &device(number), &format!("urn:dev:os:32473-{number}"), &format!("L{number}")).await;
+    }
+    let data = tempfile::tempdir().expect("directory");
+    let copied = copy(data.path(), &home, &maker.domain, &[("home", "http://127.0.0.1:9")]);
+    let hosted = copied.hosted(&maker.domain).expect("copied");
+    let origin = home.domain(&maker.domain).expect("here").info.origin;
+    let mut mirror = copied.resume_at(&hosted, &origin, 1_000, false).expect("begins");
+    // The descriptor, the certificate and a device, of which the leaf.
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, &maker.domain, &mut mirror, 1));
+    opened_to_all(&home, &maker, condition).await;
+    tokio::task::block_in_place(|| copy_pages(&home, &copied, &maker.domain, &mut mirror, 1));
+    let there: Vec<_> = (1..4).map(|number| vouched(&copied, &maker, number)).collect();
+    assert_eq!(there, [Some(1); 3]);
+    assert_eq!(copied.domain(&maker.domain).expect("copied").alarms, []);
 }
