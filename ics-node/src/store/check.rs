@@ -141,20 +141,12 @@ pub fn inspect(dir: &Path, keys_of: &KeysOf, inspector: &mut impl Inspector) -> 
     let mut report = Report::default();
     check_file("log", &log, &mut report)?;
     let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
-    let mut states = Vec::new();
     for (info, _) in table::domains(&log)? {
-        let mut state = DomainState::empty(info);
-        if let Some(head) = table::head(&log, state.info.number)? {
-            state.head = head;
-        }
-        states.push(state);
-    }
-    for state in &states {
-        check_domain(&log, state, &heads, inspector, &mut report)?;
+        check_domain(&log, info, &heads, inspector, &mut report)?;
     }
     keeping::check(dir, &mut report)?;
     match index_file(dir) {
-        Some(path) => check_index_file(&path, &log, &states, keys_of, &mut report)?,
+        Some(path) => check_index_file(&path, &log, keys_of, &mut report)?,
         None => report.find_in_index("there is none; the next start builds it".to_owned()),
     }
     Ok(report)
@@ -164,25 +156,37 @@ fn index_file(dir: &Path) -> Option<PathBuf> {
     Some(dir.join(INDEX_FILE)).filter(|path| path.exists())
 }
 
+/// A domain as its log has it now.
+fn state_of(log: &Connection, info: DomainInfo) -> Result<DomainState, StoreError> {
+    let mut state = DomainState::empty(info);
+    if let Some(head) = table::head(log, state.info.number)? {
+        state.head = head;
+    }
+    Ok(state)
+}
+
+/// The head's file is read before the log: what is signed is logged before, so whatever comes in between adds to the log.
 fn check_domain(
     log: &Connection,
-    state: &DomainState,
+    info: DomainInfo,
     heads: &HeadFiles,
     inspector: &mut impl Inspector,
     report: &mut Report,
 ) -> Result<(), StoreError> {
-    let (name, size) = (&state.info.name, state.head.size);
-    let mut seals: Vec<Seal> = state.head.seal.iter().cloned().collect();
-    if state.info.part == Part::Home {
-        match heads.read(name) {
+    let mut seals: Vec<Seal> = Vec::new();
+    if info.part == Part::Home {
+        match heads.read(&info.name) {
             Ok(on_file) => seals.extend(on_file),
-            Err(error) => report.find(format!("the head's file of `{name}`: {error}")),
+            Err(error) => report.find(format!("the head's file of `{}`: {error}", info.name)),
         }
     }
+    let state = state_of(log, info)?;
+    let (name, size) = (&state.info.name, state.head.size);
+    seals.extend(state.head.seal.clone());
     if let Some(seal) = seals.iter().find(|seal| state.info.part == Part::Home && seal.size > size) {
         report.find(format!("`{name}` has {size} entries, but {} were signed: the rest is lost", seal.size));
     }
-    check_tree(log, state, seals.iter().map(|seal| (seal.size, seal.root)).collect(), inspector, report)?;
+    check_tree(log, &state, seals.iter().map(|seal| (seal.size, seal.root)).collect(), inspector, report)?;
     for seal in &seals {
         if let Some(problem) = inspector.checkpoint(&state.info, &seal.note) {
             report.find(format!("the checkpoint of `{name}` for {} entries: {problem}", seal.size));
@@ -191,15 +195,10 @@ fn check_domain(
     Ok(())
 }
 
-/// Every key of every entry is in the index, and nothing else is; in one transaction, because a running node merges.
-fn check_index_file(
-    path: &Path,
-    log: &Connection,
-    states: &[DomainState],
-    keys_of: &KeysOf,
-    report: &mut Report,
-) -> Result<(), StoreError> {
-    let result = compare_index(path, log, states, keys_of, report);
+/// Every key of every entry is in the index, and nothing else is; in one transaction, because a running node merges. Of
+/// the log is read then what it has by now: an entry comes into the index after it came into the log.
+fn check_index_file(path: &Path, log: &Connection, keys_of: &KeysOf, report: &mut Report) -> Result<(), StoreError> {
+    let result = compare_index(path, log, keys_of, report);
     match result {
         Err(error @ (StoreError::Corrupt { .. } | StoreError::Newer { .. })) => {
             report.find_in_index(error.to_string());
@@ -209,13 +208,7 @@ fn check_index_file(
     }
 }
 
-fn compare_index(
-    path: &Path,
-    log: &Connection,
-    states: &[DomainState],
-    keys_of: &KeysOf,
-    report: &mut Report,
-) -> Result<(), StoreError> {
+fn compare_index(path: &Path, log: &Connection, keys_of: &KeysOf, report: &mut Report) -> Result<(), StoreError> {
     let index = schema::open_reader(path)?;
     schema::check_known(schema::File::Index, path, &index)?;
     let index = index.unchecked_transaction()?;
@@ -224,13 +217,14 @@ fn compare_index(
         report.find_in_index(verdict);
     }
     let mut expected = 0;
-    for state in states {
+    for (info, _) in table::domains(log)? {
+        let state = state_of(log, info)?;
         let (domain, name) = (state.info.number, &state.info.name);
         let upto = file::progress(&index, domain)?.map_or(0, |progress| progress.upto);
         if upto > state.head.size {
             report.find_in_index(format!("it knows {upto} entries of `{name}`, the log has {}", state.head.size));
         }
-        walk(log, state, Show::Logged, |entry| {
+        walk(log, &state, Show::Logged, |entry| {
             if entry.index >= upto {
                 return Ok(false);
             }

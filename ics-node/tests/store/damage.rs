@@ -1,20 +1,24 @@
 //! Files that are missing, damaged, foreign, newer or in use.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use ics_node::store::{Store, StoreError, WriteError, backup, check_backup};
+use ics_node::store::{
+    DomainInfo, DomainNumber, Inspector, KeysOf, Part, Store, StoreError, StoredEntry, WriteError, backup, check_backup,
+    inspect,
+};
 use rusqlite::Connection;
 
 use super::common::*;
 
 /// A closed store with 600 entries.
-fn filled(dir: &Path) -> ics_node::store::DomainNumber {
+fn filled(dir: &Path) -> DomainNumber {
     let (store, domain) = with_home(dir);
     fill(&store, domain, 0..600);
     domain
 }
 
-fn assert_found(dir: &Path, domain: ics_node::store::DomainNumber) {
+fn assert_found(dir: &Path, domain: DomainNumber) {
     let store = open(dir);
     assert_eq!(find(&store, domain, &["lot41"]), (410..420).collect::<Vec<_>>());
     assert_sound(&store);
@@ -107,6 +111,41 @@ fn a_copy_beside_a_running_store_is_whole_and_damage_to_it_is_found() {
     let held = open(copy.path());
     let refused = append(&held, domain, &["one more"]);
     assert!(matches!(refused, Err(WriteError::Store(StoreError::Behind { .. }))), "{refused:?}");
+}
+
+/// Whoever uses the store while it is looked through: says something in a domain once the first entry was read, and then
+/// closes the store, which brings the index to its end.
+struct Beside {
+    open: Option<(Store, DomainNumber)>,
+}
+
+impl Inspector for Beside {
+    fn entry(&mut self, _: &DomainInfo, _: &StoredEntry) -> Option<String> {
+        None
+    }
+
+    fn checkpoint(&mut self, _: &DomainInfo, _: &str) -> Option<String> {
+        None
+    }
+
+    fn progress(&mut self, _: u64, _: u64) {
+        if let Some((store, domain)) = self.open.take() {
+            fill(&store, domain, 600..700);
+        }
+    }
+}
+
+#[test]
+fn what_is_logged_while_the_store_is_looked_through_is_no_loss() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, first) = with_home(dir.path());
+    let second = store.create_domain(&name("other.example"), Part::Home, None).expect("create").number;
+    fill(&store, first, 0..10);
+    fill(&store, second, 0..600);
+    let keys_of: KeysOf = Arc::new(keys_of);
+    let report = inspect(dir.path(), &keys_of, &mut Beside { open: Some((store, second)) }).expect("a report");
+    assert_eq!((report.findings, report.index), (Vec::new(), Vec::new()));
+    assert_eq!(report.entries, 710, "what came meanwhile was read as well");
 }
 
 #[test]
