@@ -114,8 +114,8 @@ impl App {
     ) -> Result<SubmissionResults, AppError> {
         let (app, of) = (self.clone(), Arc::clone(hosted));
         let posted = crate::background::spawn(move || app.post(&of, bodies)).await.map_err(given_up)??;
-        let ids = match posted {
-            Ok(ids) => ids,
+        let posted = match posted {
+            Ok(posted) => posted,
             Err(bodies) => return self.pass_on(hosted, bodies).await,
         };
         let (app, of) = (self.clone(), Arc::clone(hosted));
@@ -125,11 +125,11 @@ impl App {
             tracing::warn!(domain = %hosted.name, %error, "the outbox was not sent");
         }
         let (app, of) = (self.clone(), Arc::clone(hosted));
-        crate::background::spawn(move || app.results_of(&of, &ids)).await.map_err(given_up)?
+        crate::background::spawn(move || app.results_of(&of, &posted)).await.map_err(given_up)?
     }
 
     /// Takes bodies into the outbox; gives them back if one is a stranger's.
-    fn post(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<Result<Vec<u64>, Vec<Vec<u8>>>, AppError> {
+    fn post(&self, hosted: &Hosted, bodies: Vec<Vec<u8>>) -> Result<Result<Vec<Posted>, Vec<Vec<u8>>>, AppError> {
         let Some(domain) = hosted.domain() else { return Ok(Err(bodies)) };
         let waiting = self.store().waiting(hosted.number, 0)?.into_iter().map(|(_, body)| body);
         // Certificates that wait serve the statements behind them.
@@ -207,7 +207,15 @@ impl App {
             }
             retry.last = Some(Instant::now());
             let count = batch.len();
-            let sent = self.send(hosted, batch).await?;
+            let sent = match self.send(hosted, batch).await {
+                Ok(sent) => sent,
+                // What the home answered was not kept, so the same is sent again, and a store may fail for long.
+                Err(error) => {
+                    let [jitter] = random()?;
+                    retry.failed(jitter);
+                    return Err(error);
+                }
+            };
             if matches!(sent, Sent::TooMuch | Sent::RestOfLess) {
                 retry.halve(count);
             }
@@ -321,12 +329,16 @@ impl App {
         content.and_then(|content| canonical(&content.body)).is_some_and(|(id, _)| id == receipt.id)
     }
 
-    /// What has become of bodies so far.
-    fn results_of(&self, hosted: &Hosted, ids: &[u64]) -> Result<SubmissionResults, AppError> {
+    /// What has become of bodies so far. What was done when they were taken in may have been among the oldest that are
+    /// kept, and be kept no longer.
+    fn results_of(&self, hosted: &Hosted, posted: &[Posted]) -> Result<SubmissionResults, AppError> {
         let gone = || AppError::Internal(format!("the outbox of `{}` has lost a body", hosted.name));
-        let mut results = Vec::with_capacity(ids.len());
-        for id in ids {
-            results.push(shown(&self.store().posted(*id)?.ok_or_else(gone)?)?);
+        let mut results = Vec::with_capacity(posted.len());
+        for before in posted {
+            results.push(match before.done {
+                Some(_) => shown(before)?,
+                None => shown(&self.store().posted(before.id)?.ok_or_else(gone)?)?,
+            });
         }
         Ok(SubmissionResults { results })
     }
@@ -434,3 +446,6 @@ fn shown(posted: &Posted) -> Result<SubmissionResult, AppError> {
 fn given_up(error: tokio::task::JoinError) -> AppError {
     AppError::Internal(format!("a submission was given up: {error}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,20 +30,21 @@ const COLUMNS: &str = "id, domain, at, attempts, last_error, done_at, result";
 
 impl Store {
     /// Takes bodies into the outbox of a domain, one behind the other. One that waits there already keeps its place, and
-    /// one that was admitted keeps its receipt; one that was refused is tried again.
+    /// one that was admitted keeps its receipt; one that was refused is tried again. They are given as they are then: what
+    /// is done may be among the oldest that are kept, and go with the next that is.
     ///
     /// # Errors
     /// When the outbox of the domain is full ([`limits::OUTBOX_BODIES`], [`limits::OUTBOX_BYTES`]; then nothing of it is
     /// taken in), or the database fails.
-    pub fn post(&self, domain: DomainNumber, bodies: Vec<Vec<u8>>, at: Timestamp) -> Result<Vec<u64>, StoreError> {
+    pub fn post(&self, domain: DomainNumber, bodies: Vec<Vec<u8>>, at: Timestamp) -> Result<Vec<Posted>, StoreError> {
         self.desk(move |log| {
-            let ids: Vec<u64> = bodies.iter().map(|body| put(log, domain, body, at)).collect::<Result<_, _>>()?;
+            let posted: Vec<Posted> = bodies.iter().map(|body| put(log, domain, body, at)).collect::<Result<_, _>>()?;
             let sql = "SELECT count(*), ifnull(sum(length(body)), 0) FROM outbox WHERE domain = ?1 AND done_at IS NULL";
             let (waiting, bytes): (i64, i64) =
                 log.query_row(sql, [domain.get()], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let fits = |found: i64, limit: usize| usize::try_from(found).is_ok_and(|found| found <= limit);
             if fits(waiting, limits::OUTBOX_BODIES) && fits(bytes, limits::OUTBOX_BYTES) {
-                Ok(ids)
+                Ok(posted)
             } else {
                 Err(StoreError::Full { waiting: limits::OUTBOX_BODIES })
             }
@@ -180,7 +181,7 @@ impl Store {
     }
 }
 
-fn put(log: &Connection, domain: DomainNumber, body: &[u8], at: Timestamp) -> Result<u64, StoreError> {
+fn put(log: &Connection, domain: DomainNumber, body: &[u8], at: Timestamp) -> Result<Posted, StoreError> {
     let hash: [u8; 32] = Sha256::digest(body).into();
     // A refusal need not be the last word: what was missing may be there by now.
     let refused =
@@ -188,9 +189,9 @@ fn put(log: &Connection, domain: DomainNumber, body: &[u8], at: Timestamp) -> Re
     log.prepare_cached(refused)?.execute(params![domain.get(), hash])?;
     let sql = "INSERT OR IGNORE INTO outbox (domain, hash, body, at) VALUES (?1, ?2, ?3, ?4)";
     log.prepare_cached(sql)?.execute(params![domain.get(), hash, body, at.as_millis().cast_signed()])?;
-    let sql = "SELECT id FROM outbox WHERE domain = ?1 AND hash = ?2";
-    let id: i64 = log.prepare_cached(sql)?.query_row(params![domain.get(), hash], |row| row.get(0))?;
-    Ok(id.cast_unsigned())
+    let sql = format!("SELECT {COLUMNS} FROM outbox WHERE domain = ?1 AND hash = ?2");
+    let found = log.prepare_cached(&sql)?.query_row(params![domain.get(), hash], posted)?;
+    found.ok_or_else(|| StoreError::corrupt("table outbox has a row with a bad domain"))
 }
 
 fn posted(row: &Row<'_>) -> rusqlite::Result<Option<Posted>> {

@@ -1,0 +1,77 @@
+//! What the outbox does when the store fails, or has kept as much as it keeps.
+
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+
+use super::*;
+use crate::fixture::{Party, catches_up, copy, device, served};
+
+/// A home, and a node that has copied its domain and copies no more.
+struct Copied {
+    maker: Party,
+    home: App,
+    copy: App,
+    data: TempDir,
+}
+
+impl Copied {
+    async fn new() -> Self {
+        let maker = Party::found("devices.acme.example");
+        let home = maker.open();
+        maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+        let data = tempfile::tempdir().expect("directory");
+        let copy = copy(data.path(), &home, &maker.domain, &[("home", &served(&home))]);
+        let (stop, stopped) = watch::channel(false);
+        let replicating = tokio::spawn(copy.clone().replicate(stopped));
+        catches_up(&copy, &home, &maker.domain).await;
+        stop.send_replace(true);
+        replicating.await.expect("ends");
+        Self { maker, home, copy, data }
+    }
+
+    fn introduce(&self, number: u8) -> Vec<u8> {
+        self.maker.introduce(&self.home, &device(number), &format!("urn:dev:os:32473-{number}"), "L2")
+    }
+
+    /// The copy's log, beside its store.
+    fn log(&self) -> Connection {
+        Connection::open(self.data.path().join("data").join("ics.db")).expect("opens")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_cannot_be_kept_is_asked_for_again_after_a_pause() {
+    let copied = Copied::new().await;
+    let hosted = copied.copy.hosted(&copied.maker.domain).expect("copied");
+    let posted = tokio::task::block_in_place(|| copied.copy.post(&hosted, vec![copied.introduce(2)]));
+    assert!(matches!(posted, Ok(Ok(posted)) if posted.len() == 1), "it waits");
+    let full = "CREATE TRIGGER full BEFORE UPDATE ON outbox BEGIN SELECT RAISE(ABORT, 'nothing can be written'); END";
+    copied.log().execute_batch(full).expect("made");
+
+    let before = copied.home.domain(&copied.maker.domain).expect("here").info.size;
+    let error = copied.copy.send_waiting(&hosted, true).await.expect_err("the answer is not kept");
+    assert!(error.to_string().contains("nothing can be written"), "{error}");
+    assert_eq!(copied.home.domain(&copied.maker.domain).expect("here").info.size, before + 1, "the home has answered");
+    assert_eq!(hosted.retry.lock().await.failures, 1, "so it is not sent at once again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_submits_again_what_is_soon_kept_no_longer_gets_its_receipt() {
+    let copied = Copied::new().await;
+    let domain = &copied.maker.domain;
+    let (first, second) = (copied.introduce(2), copied.introduce(3));
+    let results = copied.copy.submit(domain, vec![first.clone()]).await.expect("is answered").results;
+    let [SubmissionResult::Receipt(receipt)] = results.as_slice() else { panic!("{results:?}") };
+    // So much came later that the first is the next to go.
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
+               INSERT INTO outbox (domain, hash, at, done_at, result) SELECT ?1, randomblob(32), 0, ?3, '{}' FROM n";
+    let number = copied.copy.hosted(domain).expect("copied").number.get();
+    let more = i64::try_from(limits::OUTBOX_DONE).expect("small") - 1;
+    copied.log().execute(sql, params![number, more, i64::MAX]).expect("fill");
+
+    let results = copied.copy.submit(domain, vec![second, first]).await.expect("is answered").results;
+    let [SubmissionResult::Receipt(_), SubmissionResult::Receipt(again)] = results.as_slice() else {
+        panic!("{results:?}")
+    };
+    assert_eq!(again.index, receipt.index);
+}
