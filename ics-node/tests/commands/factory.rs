@@ -137,7 +137,7 @@ fn a_quote_that_is_not_closed_lets_no_row_drop() {
     let input = stage.write("devices.csv", csv(1..6).replace(",SN-00002", ",\"SN-00002"));
     let batch = stage.path("batch.ics");
     for more in [&[][..], &["--unsigned", batch.to_str().expect("UTF-8")]] {
-        let ended = stage.run(&[&["publish", "--from", &input], more].concat());
+        let ended = stage.run(&[&["publish", "--from", &input][..], more].concat());
         assert_eq!(ended.code, 5, "{ended:?}");
         let (message, hint) = ended.failure();
         assert!(message.starts_with("row 2: ") && message.ends_with("nothing behind this row was read"), "{message}");

@@ -1,7 +1,7 @@
 //! Publishing, approving, statuses, labels, grants, withdrawals.
 
 use crate::between::answers_submissions;
-use crate::stage::{Stage, spki};
+use crate::stage::{DOMAIN, Stage, spki};
 
 const EARLIER: &str = "2029-01-01T00:00:00Z";
 const LATER: &str = "2030-01-01T00:00:00Z";
@@ -38,6 +38,29 @@ fn a_status_replaces_the_signers_own_and_nothing_is_signed_unasked() {
     let asked = stage.run(&["status", "in-use", "serial:SN-1"]);
     assert_eq!((asked.code, asked.failure().0.as_str()), (2, "there is nobody to ask"));
     assert_eq!(stage.size("serial:SN-1"), before);
+}
+
+#[test]
+fn whoever_is_asked_sees_about_what() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let before = stage.size("serial:SN-1");
+    let approve = ["approve", "serial:SN-1", "--reason", "tested"];
+    let add = ["peer", "add", "maker", "--url", stage.url(), DOMAIN];
+    for flag in ["--quiet", "--json"] {
+        for (words, shown) in [(&approve[..], ["device SN-1", "tested"]), (&add[..], ["origin", "fresh for"])] {
+            let asked = stage.at_a_terminal(&[&[flag][..], words].concat(), "n\n");
+            assert_eq!(asked.code, 1, "{flag} {words:?}: {asked:?}");
+            let seen = asked.stdout.split("[y/N]").next().unwrap_or_default();
+            assert!(seen.len() < asked.stdout.len(), "nobody was asked: {asked:?}");
+            assert!(shown.iter().all(|it| seen.contains(it)), "{flag} {words:?}: {asked:?}");
+        }
+    }
+    // Nobody is asked: nothing but the result is told.
+    let said = stage.at_a_terminal(&["--json", "approve", "serial:SN-1", "--yes"], "");
+    assert_eq!((said.code, said.json()[0]["index"].as_u64()), (0, Some(before)), "{said:?}");
+    let planned = stage.at_a_terminal(&["--json", "approve", "serial:SN-1", "--dry-run"], "");
+    assert_eq!((planned.code, planned.json().as_array().map(Vec::len)), (0, Some(1)), "{planned:?}");
 }
 
 #[test]
