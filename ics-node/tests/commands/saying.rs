@@ -110,6 +110,37 @@ fn what_was_said_is_taken_back() {
 }
 
 #[test]
+fn what_is_not_taken_back_is_told() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    publish(&stage, 2, "SN-2");
+    stage.ok(&["publish", "--group", "Lot 2026-11", "--select", "model=P7", "--select", "lot=2026-11"]);
+    stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
+    stage.ok(&["grant", "owner", "--to", "buyer", "--group", "Lot 2026-11", "--yes"]);
+    stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-1", "--yes"]);
+    let said = ["status", "suspended", "serial:SN-1", "--signer", "buyer", "--role", "owner", "--yes"];
+    let foreign = stage.ok(&said)[0]["statement"].as_str().expect("a statement").to_owned();
+    let size = stage.size("serial:SN-1");
+
+    // A statement of somebody else ends it, also where there is something else to take back.
+    let withdraw = ["withdraw", "serial:SN-1", "serial:SN-2", "--act", "grant"];
+    let refused = stage.run(&[&withdraw[..], &["--statement", &foreign, "--yes"]].concat());
+    assert_eq!((refused.code, refused.failure().0.contains(&foreign)), (3, true), "{refused:?}");
+    assert_eq!(stage.size("serial:SN-1"), size, "nothing was signed");
+
+    for (last, grown) in [("--dry-run", 0), ("--yes", 1)] {
+        let ended = stage.run(&[&withdraw[..], &[last]].concat());
+        assert_eq!((ended.code, ended.json().as_array().map(Vec::len)), (1, Some(1)), "{ended:?}");
+        let (message, _) = ended.failure();
+        assert!(message.starts_with("1 thing left out\ndevice SN-2 ("), "{message}");
+        assert!(message.contains("it is said of its group sha256:"), "{message}");
+        assert_eq!(stage.size("serial:SN-1"), size + grown, "{last}");
+    }
+    // What it says of a group alone leaves out nothing.
+    stage.ok(&["withdraw", "--group", "Lot 2026-11", "--act", "grant", "--yes"]);
+}
+
+#[test]
 fn a_role_is_granted_and_used() {
     let stage = Stage::started();
     publish(&stage, 1, "SN-1");
