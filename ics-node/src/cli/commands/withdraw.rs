@@ -9,7 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
-use crate::cli::words::counted;
+use crate::cli::words::{clean, counted};
 use crate::client::lookup::Found;
 use crate::client::signing::Signing;
 
@@ -95,7 +95,7 @@ impl Withdraw {
             None => "nothing of that kind stands".to_owned(),
         };
         let id = found.thing.id().map(|id| id.to_string()).unwrap_or_default();
-        Some(format!("{} ({id}): {why}", found.thing.called()))
+        Some(format!("{} ({id}): {why}", clean(&found.thing.called())))
     }
 
     fn saying(&self, signing: &Signing, found: Found) -> Option<Saying> {
