@@ -53,7 +53,7 @@ pub struct Global {
     /// Print results as JSON.
     #[arg(long, global = true)]
     json: bool,
-    /// Print nothing but results and errors.
+    /// Print nothing but results and errors, and what you are asked about.
     #[arg(short, long, global = true)]
     quiet: bool,
     /// The node to talk to [default: `[client] node` in ics.toml].

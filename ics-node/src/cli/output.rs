@@ -1,7 +1,7 @@
 //! What commands print: cards and tables for people, or one JSON value for programs. Results go to standard output,
 //! everything else to standard error.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 
 use console::{Term, measure_text_width, style};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use super::exit::{Exit, Failure};
 pub(crate) struct Output {
     /// Results as JSON.
     pub(crate) json: bool,
-    /// Nothing but results and errors.
+    /// Nothing but results, errors, and what somebody is asked about.
     pub(crate) quiet: bool,
 }
 
@@ -35,6 +35,16 @@ impl Output {
     pub(crate) fn note(&self, text: &str) {
         if !self.json && !self.quiet {
             eprintln!("{text}");
+        }
+    }
+
+    /// Shows what is about to be signed or believed. Whoever is asked about it next sees it however he wants results:
+    /// nobody says yes to what is hidden from him.
+    pub(crate) fn review(&self, text: &str, is_asked: bool) {
+        if is_asked && std::io::stdin().is_terminal() {
+            eprintln!("{text}");
+        } else {
+            self.note(text);
         }
     }
 

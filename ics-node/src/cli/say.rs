@@ -80,6 +80,11 @@ impl Asking {
     pub(crate) const fn is_dry_run(self) -> bool {
         self.dry_run
     }
+
+    /// Whether somebody is asked.
+    pub(crate) const fn asks(self) -> bool {
+        !self.yes
+    }
 }
 
 /// One statement that is to be made.
@@ -182,7 +187,8 @@ pub(crate) async fn say_with(
         saying.draft(signing)?;
         check_claims(signing, &saying.claims, context.now())?;
     }
-    context.output.note(&review(signing, &sayings));
+    let is_asked = asking.asks() && !asking.dry_run && signing.unsigned().is_none();
+    context.output.review(&review(signing, &sayings), is_asked);
     if asking.dry_run {
         return planned(context, &sayings);
     }

@@ -132,6 +132,24 @@ fn rows_that_share_a_key_or_a_name_are_refused() {
 }
 
 #[test]
+fn a_quote_that_is_not_closed_lets_no_row_drop() {
+    let stage = Stage::started();
+    let input = stage.write("devices.csv", csv(1..6).replace(",SN-00002", ",\"SN-00002"));
+    let batch = stage.path("batch.ics");
+    for more in [&[][..], &["--unsigned", batch.to_str().expect("UTF-8")]] {
+        let ended = stage.run(&[&["publish", "--from", &input][..], more].concat());
+        assert_eq!(ended.code, 5, "{ended:?}");
+        let (message, hint) = ended.failure();
+        assert!(message.starts_with("row 2: ") && message.ends_with("nothing behind this row was read"), "{message}");
+        assert!(hint.starts_with("close it"), "{hint}");
+    }
+    stage.write("devices.csv", csv(1..6));
+    let outcome = stage.ok(&["publish", "--from", &input]);
+    let count = |name: &str| outcome[name].as_u64().expect("a number");
+    assert_eq!(count("published") + count("already"), 5, "{outcome}");
+}
+
+#[test]
 fn files_that_are_not_rows() {
     let stage = Stage::started();
     for (name, content, code) in [("a.txt", "x", 2), ("a.csv", "spki,colour\n", 2)] {

@@ -1,7 +1,7 @@
 //! Publishing, approving, statuses, labels, grants, withdrawals.
 
 use crate::between::answers_submissions;
-use crate::stage::{Stage, spki};
+use crate::stage::{DOMAIN, Stage, spki};
 
 const EARLIER: &str = "2029-01-01T00:00:00Z";
 const LATER: &str = "2030-01-01T00:00:00Z";
@@ -38,6 +38,29 @@ fn a_status_replaces_the_signers_own_and_nothing_is_signed_unasked() {
     let asked = stage.run(&["status", "in-use", "serial:SN-1"]);
     assert_eq!((asked.code, asked.failure().0.as_str()), (2, "there is nobody to ask"));
     assert_eq!(stage.size("serial:SN-1"), before);
+}
+
+#[test]
+fn whoever_is_asked_sees_about_what() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let before = stage.size("serial:SN-1");
+    let approve = ["approve", "serial:SN-1", "--reason", "tested"];
+    let add = ["peer", "add", "maker", "--url", stage.url(), DOMAIN];
+    for flag in ["--quiet", "--json"] {
+        for (words, shown) in [(&approve[..], ["device SN-1", "tested"]), (&add[..], ["origin", "fresh for"])] {
+            let asked = stage.at_a_terminal(&[&[flag][..], words].concat(), "n\n");
+            assert_eq!(asked.code, 1, "{flag} {words:?}: {asked:?}");
+            let seen = asked.stdout.split("[y/N]").next().unwrap_or_default();
+            assert!(seen.len() < asked.stdout.len(), "nobody was asked: {asked:?}");
+            assert!(shown.iter().all(|it| seen.contains(it)), "{flag} {words:?}: {asked:?}");
+        }
+    }
+    // Nobody is asked: nothing but the result is told.
+    let said = stage.at_a_terminal(&["--json", "approve", "serial:SN-1", "--yes"], "");
+    assert_eq!((said.code, said.json()[0]["index"].as_u64()), (0, Some(before)), "{said:?}");
+    let planned = stage.at_a_terminal(&["--json", "approve", "serial:SN-1", "--dry-run"], "");
+    assert_eq!((planned.code, planned.json().as_array().map(Vec::len)), (0, Some(1)), "{planned:?}");
 }
 
 #[test]
@@ -84,6 +107,37 @@ fn what_was_said_is_taken_back() {
     assert_eq!(record["vouched"].as_array().map(Vec::len), Some(1), "the identity itself stands");
     let again = stage.run(&["withdraw", "serial:SN-1", "--act", "approval", "--yes"]);
     assert_eq!(again.code, 3, "{again:?}");
+}
+
+#[test]
+fn what_is_not_taken_back_is_told() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    publish(&stage, 2, "SN-2");
+    stage.ok(&["publish", "--group", "Lot 2026-11", "--select", "model=P7", "--select", "lot=2026-11"]);
+    stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
+    stage.ok(&["grant", "owner", "--to", "buyer", "--group", "Lot 2026-11", "--yes"]);
+    stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-1", "--yes"]);
+    let said = ["status", "suspended", "serial:SN-1", "--signer", "buyer", "--role", "owner", "--yes"];
+    let foreign = stage.ok(&said)[0]["statement"].as_str().expect("a statement").to_owned();
+    let size = stage.size("serial:SN-1");
+
+    // A statement of somebody else ends it, also where there is something else to take back.
+    let withdraw = ["withdraw", "serial:SN-1", "serial:SN-2", "--act", "grant"];
+    let refused = stage.run(&[&withdraw[..], &["--statement", &foreign, "--yes"]].concat());
+    assert_eq!((refused.code, refused.failure().0.contains(&foreign)), (3, true), "{refused:?}");
+    assert_eq!(stage.size("serial:SN-1"), size, "nothing was signed");
+
+    for (last, grown) in [("--dry-run", 0), ("--yes", 1)] {
+        let ended = stage.run(&[&withdraw[..], &[last]].concat());
+        assert_eq!((ended.code, ended.json().as_array().map(Vec::len)), (1, Some(1)), "{ended:?}");
+        let (message, _) = ended.failure();
+        assert!(message.starts_with("1 thing left out\ndevice SN-2 ("), "{message}");
+        assert!(message.contains("it is said of its group sha256:"), "{message}");
+        assert_eq!(stage.size("serial:SN-1"), size + grown, "{last}");
+    }
+    // What it says of a group alone leaves out nothing.
+    stage.ok(&["withdraw", "--group", "Lot 2026-11", "--act", "grant", "--yes"]);
 }
 
 #[test]

@@ -192,6 +192,20 @@ impl Stage {
         Ended::new(command.args(words).stdin(Stdio::null()).output().expect("run"))
     }
 
+    /// Runs a command at a terminal, which script(1) makes, where somebody types this; all that he sees is in `stdout`.
+    pub(crate) fn at_a_terminal(&self, words: &[&str], typed: &str) -> Ended {
+        use std::io::Write as _;
+        let words = core::iter::once(ICS).chain(words.iter().copied());
+        let line = words.map(|word| format!("'{word}'")).collect::<Vec<_>>().join(" ");
+        let mut command = Command::new("script");
+        command.env_clear().env("PATH", "/usr/bin:/bin").env("ICS_HOME", self.path("home")).env("NO_COLOR", "1");
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+        command.current_dir(self.directory.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut terminal = command.spawn().expect("script is there");
+        terminal.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("typed");
+        Ended::new(terminal.wait_with_output().expect("run"))
+    }
+
     /// Runs a command that must succeed; what it printed.
     pub(crate) fn ok(&self, words: &[&str]) -> Value {
         let ended = self.run(words);

@@ -74,7 +74,7 @@ impl Erase {
         if erasure.domain != domain {
             return Err(Failure::new(Exit::Network, format!("the node proposes the erasure for `{}`", erasure.domain)));
         }
-        context.output.note(&proposed(&erasure));
+        context.output.review(&proposed(&erasure), !self.yes);
         self.confirm()?;
         let file = self.signed(context, begun, &erasure, &rules)?;
         match &self.output {

@@ -469,6 +469,8 @@ impl From<BulkError> for Failure {
                 Self::new(Exit::Local, error).hint("move it away to publish all rows anew")
             }
             BulkError::Input(RowError::Head(_) | RowError::Form(_)) => Self::new(Exit::Usage, error),
+            BulkError::Input(RowError::Open { .. }) => Self::new(Exit::Local, error)
+                .hint("close it, or double it if it is part of the value; then give the same command again"),
             BulkError::Input(_) | BulkError::Journal(_) | BulkError::Report { .. } => Self::new(Exit::Local, error),
             BulkError::Broken => Self::new(Exit::Internal, error),
         }

@@ -73,7 +73,7 @@ impl Sign {
             context.output.result(&review::json(batch), || review::text(batch, self.all))?;
             return Ok(Exit::Ok);
         }
-        context.output.note(&review::text(batch, self.all));
+        context.output.review(&review::text(batch, self.all), self.asking.asks());
         let ledger = Ledger::new(&context.home);
         if let Some(before) = ledger.find(Done::Signed, batch.digest())?.filter(|_| !self.again) {
             let message = format!("this batch was signed here at {}", when(before.at));
@@ -129,7 +129,7 @@ impl Sign {
             context.output.result(next, || show::card_to_sign(context, next, rows))?;
             return Ok(Exit::Ok);
         }
-        context.output.note(&show::card_to_sign(context, next, rows));
+        context.output.review(&show::card_to_sign(context, next, rows), self.asking.asks());
         let output = self.place(self.file.with_file_name(format!("{}.v{}.pgp", next.domain, next.version)))?;
         let key = self.key(context, batch)?;
         let owners = show::entitled_to(context, next);
@@ -148,7 +148,7 @@ impl Sign {
         if self.show {
             return show::print_to_sign(context, &file, &self.file);
         }
-        context.output.note(&show::card_to_sign(context, &file.descriptor, Vec::new()));
+        context.output.review(&show::card_to_sign(context, &file.descriptor, Vec::new()), self.asking.asks());
         let stored = context.keys().find(self.signer.as_deref().unwrap_or("owner"))?;
         let key = context.unlock(&stored)?;
         let question = format!("Sign version {} of {} as an owner?", file.descriptor.version, file.descriptor.domain);

@@ -9,12 +9,19 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
+use crate::cli::words::{clean, counted};
 use crate::client::lookup::Found;
 use crate::client::signing::Signing;
+
+/// Things that are named of those that are left out; of more it says how many.
+const LISTED: usize = 20;
 
 /// What `ics withdraw` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+Things of which the signer has said nothing of that act himself are left out, and named at the end; it ends with 1 then.
+What is said of a group is taken back of the group.
+
 Examples:
   $ ics withdraw serial:SN-0001 --act approval
   $ ics withdraw serial:SN-0001 \
@@ -46,13 +53,49 @@ impl Withdraw {
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
             let found = things.find(context, &node, &signing).await?;
+            let left: Vec<String> = found.iter().filter_map(|found| self.left_out(&signing, found)).collect();
             let sayings: Vec<Saying> = found.into_iter().filter_map(|found| self.saying(&signing, found)).collect();
+            self.refuse_unmatched(&signing, &sayings)?;
             if sayings.is_empty() {
                 let message = format!("{} has said nothing of that kind that stands", signing.fingerprint());
                 return Err(Failure::new(Exit::NotFound, message).hint("`ics history` shows who has said what"));
             }
-            say::say(context, &node, &signing, sayings, self.asking).await
+            if !left.is_empty() {
+                context.output.note(&format!("{} left out, as told at the end", counted(left.len(), "thing")));
+            }
+            let exit = say::say(context, &node, &signing, sayings, self.asking).await?;
+            if left.is_empty() { Ok(exit) } else { Err(told(&left)) }
         })
+    }
+
+    /// Refuses statements that are none of the signer's, or stand no longer: whoever names one means it to end.
+    fn refuse_unmatched(&self, signing: &Signing, sayings: &[Saying]) -> Result<(), Failure> {
+        let is_matched = |id: &StatementId| sayings.iter().any(|saying| saying.claims.supersedes.contains(id));
+        match self.statement.iter().find(|id| !is_matched(id)) {
+            Some(id) => {
+                let signer = signing.fingerprint();
+                let message = format!("the statement {id} is none of {signer} about these things that stands");
+                Err(Failure::new(Exit::NotFound, message)
+                    .hint("nothing was signed; `ics history` shows who has said what, and what became of it"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The thing, and why nothing is taken back of it, although an act is named.
+    fn left_out(&self, signing: &Signing, found: &Found) -> Option<String> {
+        let record = found.own.as_ref().map(|answer| &answer.record);
+        if self.act.is_empty() || record.is_some_and(|record| self.taken_back(signing, record).next().is_some()) {
+            return None;
+        }
+        let me = signing.fingerprint();
+        let mine = |it: &&Listed| self.act.contains(&it.act) && it.by.signer == me && it.standing == Standing::Stands;
+        let why = match record.and_then(|record| record.statements.iter().filter(mine).find_map(|it| it.by.group)) {
+            Some(group) => format!("it is said of its group {group}"),
+            None => "nothing of that kind stands".to_owned(),
+        };
+        let id = found.thing.id().map(|id| id.to_string()).unwrap_or_default();
+        Some(format!("{} ({id}): {why}", clean(&found.thing.called())))
     }
 
     fn saying(&self, signing: &Signing, found: Found) -> Option<Saying> {
@@ -72,4 +115,15 @@ impl Withdraw {
             is_meant && it.by.signer == signer && it.standing == Standing::Stands && it.by.group.is_none()
         })
     }
+}
+
+/// What was left out, after all else is done.
+fn told(left: &[String]) -> Failure {
+    let mut lines = vec![format!("{} left out", counted(left.len(), "thing"))];
+    lines.extend(left.iter().take(LISTED).cloned());
+    if let Some(more) = left.len().checked_sub(LISTED).filter(|more| *more > 0) {
+        lines.push(format!("… and {more} more"));
+    }
+    Failure::new(Exit::Refused, lines.join("\n"))
+        .hint("`ics history` shows who has said what; what is said of a group is taken back with --group, or its id")
 }

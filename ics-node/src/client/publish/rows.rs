@@ -10,6 +10,8 @@ use super::{FieldError, Fields};
 
 /// Bytes of a row: a certificate in armor and everything beside it.
 const ROW_BYTES: usize = 128 * 1024;
+/// What is said of a malformed row that may have taken in others.
+const OVER_LINES: &str = "; a value of it runs over several lines: is a `\"` missing, or one too many?";
 
 /// One row, its values still text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,12 @@ pub enum RowError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A value of the row begins with a quotation mark and takes in the rest of the file.
+    #[error("row {number}: a `\"` opens a value that nothing closes: nothing behind this row was read")]
+    Open {
+        /// Its number.
+        number: u64,
+    },
 }
 
 /// The rows of a file.
@@ -66,9 +74,28 @@ pub enum Form {
 type Source = Box<dyn Read + Send>;
 
 enum Reading {
-    Csv { reader: Box<csv::Reader<Source>>, head: csv::StringRecord },
+    Csv { reader: Box<csv::Reader<Quoting>>, head: csv::StringRecord },
     Ndjson(BufReader<Source>),
-    Ended,
+}
+
+/// A CSV file on its way to its reader, which takes the end of the file for that of a value in quotation marks.
+struct Quoting {
+    source: Source,
+    place: Place,
+    has_ended: bool,
+}
+
+/// Where in a CSV file a byte stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Before a value.
+    Before,
+    /// In one that is not quoted, or behind the quotation marks.
+    Plain,
+    /// Within quotation marks.
+    Quoted,
+    /// At a quotation mark within them, which ends them or is the first half of a doubled one.
+    Mark,
 }
 
 impl Row {
@@ -91,6 +118,38 @@ impl Row {
         let mut fields = defaults.clone();
         self.values.iter().try_for_each(|(column, value)| fields.set(column, value))?;
         Ok(fields)
+    }
+}
+
+impl Place {
+    const fn behind(self, byte: u8) -> Self {
+        match (self, byte) {
+            (Self::Before | Self::Mark, b'"') => Self::Quoted,
+            (Self::Quoted, b'"') => Self::Mark,
+            (Self::Quoted, _) => Self::Quoted,
+            (_, b',' | b'\r' | b'\n') => Self::Before,
+            _ => Self::Plain,
+        }
+    }
+}
+
+impl Quoting {
+    const fn of(source: Source) -> Self {
+        Self { source, place: Place::Before, has_ended: false }
+    }
+
+    /// Whether the file has ended within quotation marks.
+    fn is_open(&self) -> bool {
+        self.has_ended && self.place == Place::Quoted
+    }
+}
+
+impl Read for Quoting {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        self.has_ended = count == 0;
+        self.place = buffer.iter().take(count).fold(self.place, |place, byte| place.behind(*byte));
+        Ok(count)
     }
 }
 
@@ -121,7 +180,7 @@ impl Rows {
     fn of(form: Form, source: Source, path: &Path) -> Result<Self, RowError> {
         let reading = match form {
             Form::Csv => {
-                let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(source);
+                let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(Quoting::of(source));
                 let failed = |e: csv::Error| RowError::File { path: path.to_owned(), source: e.into() };
                 let head = reader.headers().map_err(failed)?.clone();
                 head.iter().try_for_each(Fields::check_column).map_err(RowError::Head)?;
@@ -155,8 +214,10 @@ impl Rows {
         let mut record = csv::StringRecord::new();
         self.number += 1;
         let number = self.number;
-        match reader.read_record(&mut record) {
+        let read = reader.read_record(&mut record);
+        match read {
             Ok(false) => None,
+            _ if reader.get_ref().is_open() => Some(Err(RowError::Open { number })),
             Ok(true) if record.as_slice().len() > ROW_BYTES => Some(Err(too_long(number))),
             Ok(true) => {
                 let values = head.iter().zip(&record).map(|(column, value)| (column.to_owned(), value.to_owned()));
@@ -165,7 +226,9 @@ impl Rows {
             Err(e) => Some(Err(match e.into_kind() {
                 csv::ErrorKind::Io(source) => RowError::File { path: self.path.clone(), source },
                 csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                    RowError::Row { number, reason: format!("it has {len} columns, the first line {expected_len}") }
+                    let beyond = if record.iter().any(|value| value.contains('\n')) { OVER_LINES } else { "" };
+                    let reason = format!("it has {len} columns, the first line {expected_len}{beyond}");
+                    RowError::Row { number, reason }
                 }
                 other => RowError::Row { number, reason: csv_reason(&other) },
             })),
@@ -177,15 +240,15 @@ impl Rows {
             let Reading::Ndjson(reader) = &mut self.reading else { return None };
             let mut line = Vec::new();
             let limit = u64::try_from(ROW_BYTES).unwrap_or(u64::MAX);
-            match reader.take(limit + 1).read_until(b'\n', &mut line) {
+            match reader.by_ref().take(limit + 1).read_until(b'\n', &mut line) {
                 Err(source) => return Some(Err(RowError::File { path: self.path.clone(), source })),
                 Ok(0) => return None,
                 Ok(_) => self.number += 1,
             }
             if line.len() > ROW_BYTES {
-                // Without its end the next row cannot be found.
-                self.reading = Reading::Ended;
-                return Some(Err(too_long(self.number)));
+                let rest = if line.ends_with(b"\n") { Ok(0) } else { reader.skip_until(b'\n') };
+                let failed = |source| RowError::File { path: self.path.clone(), source };
+                return Some(Err(rest.map_or_else(failed, |_| too_long(self.number))));
             }
             if line.trim_ascii().is_empty() {
                 self.number -= 1;
@@ -203,7 +266,6 @@ impl Iterator for Rows {
         match self.reading {
             Reading::Csv { .. } => self.next_csv(),
             Reading::Ndjson(_) => self.next_ndjson(),
-            Reading::Ended => None,
         }
     }
 }
@@ -287,9 +349,38 @@ mod tests {
     fn files_that_are_refused_whole() {
         assert!(rows("d.xls", b"").is_err_and(|e| e.contains("neither CSV nor NDJSON")));
         assert!(rows("d.csv", b"serial,colour\n").is_err_and(|e| e.starts_with("in the first line, `colour`")));
-        let long = format!("{{\"name\":\"{}\"}}\n{{}}\n", "x".repeat(ROW_BYTES));
-        let rows = rows("d.jsonl", long.as_bytes()).expect("opened");
-        assert_eq!(rows, [Err(format!("row 1: a row takes {ROW_BYTES} bytes at most"))]);
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_hides_none_behind_it() {
+        for bytes in [ROW_BYTES, 2 * ROW_BYTES] {
+            let long = format!("{}\n{{}}\n", "x".repeat(bytes));
+            let rows = rows("d.jsonl", long.as_bytes()).expect("opened");
+            let too_long = Err(format!("row 1: a row takes {ROW_BYTES} bytes at most"));
+            assert_eq!(rows, [too_long, Ok(Row { number: 2, values: Vec::new() })], "{bytes}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_nothing_closes_ends_the_file() {
+        let all = |content: &str| rows("d.csv", format!("serial,model\n{content}").as_bytes()).expect("opened");
+        // Whether or not the row has all its columns.
+        for content in ["SN-1,P7\n\"SN-2,P7\nSN-3,P7\n", "SN-1,P7\nSN-2,\"P7\nSN-3,\"\"P7\n", "SN-1,P7\nSN-2,\""] {
+            let rows = all(content);
+            assert_eq!(rows.len(), 2, "{content}: {rows:?}");
+            assert!(rows[0].is_ok(), "{content}: {rows:?}");
+            let refusal = "row 2: a `\"` opens a value that nothing closes: nothing behind this row was read";
+            assert_eq!(rows[1], Err(refusal.to_owned()), "{content}");
+        }
+        for content in ["SN-1,\"P7\"", "SN-1,\"a \"\"b\"\"\r\nc\"\r\nSN\"2,P7\"", "\"SN-1\"\"\",\"\"\n"] {
+            let rows = all(content);
+            assert!(rows.iter().all(Result::is_ok), "{content}: {rows:?}");
+        }
+        // What another row closes is malformed alone, and says what may be the matter.
+        let rows = all("\"SN-1,P7\nSN-2,\"P8\nSN-3,P9\n");
+        let refusal = rows[0].as_ref().expect_err("one column");
+        assert!(refusal.starts_with("row 1: it has 1 columns, the first line 2; a value of it runs over"), "{refusal}");
+        assert_eq!((rows.len(), rows[1].is_ok()), (2, true));
     }
 
     #[test]

@@ -16,6 +16,10 @@ use super::{Pin, TokenError, TokenUri};
 /// Modules that this process has loaded. A module is told once that it is used (`C_Initialize`), and all threads share it.
 static LOADED: Mutex<BTreeMap<PathBuf, Pkcs11>> = Mutex::new(BTreeMap::new());
 
+/// How tokens have refused their PIN, by module, label and serial number. It is not tried again in this process, whichever
+/// key is asked for: a token with many keys would lock itself at the first signature of each.
+static REFUSED: Mutex<BTreeMap<(PathBuf, String), TokenError>> = Mutex::new(BTreeMap::new());
+
 /// A module, ready for use.
 #[derive(Clone)]
 pub struct Module {
@@ -26,6 +30,7 @@ pub struct Module {
 /// A token that is there.
 pub struct Token {
     pkcs11: Pkcs11,
+    path: PathBuf,
     slot: Slot,
     info: TokenInfo,
 }
@@ -66,7 +71,7 @@ impl Module {
         for slot in self.pkcs11.get_slots_with_initialized_token().map_err(failed)? {
             // A token that is pulled out meanwhile is not there.
             if let Ok(info) = self.pkcs11.get_token_info(slot) {
-                tokens.push(Token { pkcs11: self.pkcs11.clone(), slot, info });
+                tokens.push(Token { pkcs11: self.pkcs11.clone(), path: self.path.clone(), slot, info });
             }
         }
         Ok(tokens)
@@ -146,7 +151,7 @@ impl Token {
     /// A session in which its private keys can be used.
     ///
     /// # Errors
-    /// When the PIN does not fit, is locked or missing, or the token fails.
+    /// When the PIN does not fit or was refused before, is locked or missing, or the token fails.
     pub(super) fn session(&self, pin: Option<&Pin>, writes: bool) -> Result<Session, TokenError> {
         let session = self.look(writes)?;
         if !self.info.login_required() {
@@ -157,8 +162,23 @@ impl Token {
             None => return Err(TokenError::NoPin(self.label())),
             Some(pin) => Some(AuthPin::from(pin.expose().to_owned())),
         };
-        match session.login(UserType::User, pin.as_ref()) {
-            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
+        // Held until the token has answered, so that keys which sign side by side make one try together.
+        let mut refused = REFUSED.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = (self.path.clone(), self.uri().to_string());
+        if let Some(error) = refused.get(&own) {
+            return Err(error.clone());
+        }
+        let answer = self.log_in(&session, pin.as_ref());
+        if let Err(error @ (TokenError::WrongPin { .. } | TokenError::PinLocked(_))) = &answer {
+            refused.insert(own, error.clone());
+        }
+        answer.map(|()| session)
+    }
+
+    /// Tries the PIN, once.
+    fn log_in(&self, session: &Session, pin: Option<&AuthPin>) -> Result<(), TokenError> {
+        match session.login(UserType::User, pin) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
             Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
                 let now = self.pkcs11.get_token_info(self.slot);
                 if now.as_ref().is_ok_and(TokenInfo::user_pin_locked) {

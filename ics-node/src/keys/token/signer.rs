@@ -33,8 +33,6 @@ enum State {
     Open(Session, ObjectHandle),
     /// There was none yet, or it broke.
     Closed,
-    /// The token refused the PIN. It is not tried again: after a few times the token would lock itself.
-    Refused(TokenError),
 }
 
 impl TokenSigner {
@@ -70,9 +68,6 @@ impl TokenSigner {
     /// Lets the token sign. A session that broke (the token was pulled out, its box restarted) is opened again, once.
     fn raw(&self, message: &[u8]) -> Result<Vec<u8>, TokenError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let State::Refused(error) = &*state {
-            return Err(error.clone());
-        }
         if let State::Open(session, handle) = &*state {
             match session.sign(&self.mechanism(), *handle, message) {
                 Ok(signature) => return Ok(signature),
@@ -80,14 +75,7 @@ impl TokenSigner {
             }
         }
         *state = State::Closed;
-        let (session, handle) = match self.reopen() {
-            Ok(opened) => opened,
-            Err(error @ (TokenError::WrongPin { .. } | TokenError::PinLocked(_))) => {
-                *state = State::Refused(error.clone());
-                return Err(error);
-            }
-            Err(error) => return Err(error),
-        };
+        let (session, handle) = self.reopen()?;
         let signature = session.sign(&self.mechanism(), handle, message).map_err(|error| self.failed(&error))?;
         *state = State::Open(session, handle);
         Ok(signature)

@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use cryptoki::error::{Error, RvError};
+use cryptoki::session::UserType;
 use cryptoki::types::AuthPin;
 use ics_core::log::note::NoteKey;
 use ics_core::openpgp::signer::Signer as _;
@@ -52,10 +54,10 @@ impl Pin {
     }
 }
 
-fn signer(directory: &Path) -> TokenSigner {
+fn signer(directory: &Path, label: &str) -> TokenSigner {
     let tokens = tokens(directory);
     let acme = TokenUri::read("pkcs11:token=acme").expect("a URI");
-    let made = tokens.make(&acme, "node", Algorithm::Ed25519).expect("made");
+    let made = tokens.make(&acme, label, Algorithm::Ed25519).expect("made");
     tokens.open_bare(&made, KeyVersion::V4).expect("opened")
 }
 
@@ -65,7 +67,7 @@ fn a_session_that_broke_is_opened_again() {
         return;
     }
     let directory = tempfile::tempdir().expect("directory");
-    let signer = signer(directory.path());
+    let signer = signer(directory.path(), "node");
     let first = NoteKey::sign(&signer, b"a head").expect("signed");
     for _ in 0..3 {
         signer.meddle(|session| session.logout().expect("logged out"));
@@ -74,25 +76,32 @@ fn a_session_that_broke_is_opened_again() {
     assert_eq!(signer.public_key().created(), BARE_KEY_CREATED);
 }
 
+/// Nor by another key of the token: each would use up one of the few tries that it gives.
 #[test]
 fn a_pin_that_is_refused_is_not_tried_again() {
     if !has_token("a_pin_that_is_refused_is_not_tried_again") {
         return;
     }
     let directory = tempfile::tempdir().expect("directory");
-    let signer = signer(directory.path());
+    let [node, issuer] = ["node", "issuer"].map(|label| signer(directory.path(), label));
+    // With the vendor's tool, so to say: here no PIN is tried any more once one was refused.
     let change = |from: &str, to: &str| {
-        let token = signer_token(directory.path());
-        let session = token.session(Some(&Pin::new(Zeroizing::new(from.to_owned()))), true).expect("logged in");
+        let session = signer_token(directory.path()).look(true).expect("a session");
+        match session.login(UserType::User, Some(&AuthPin::from(from.to_owned()))) {
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => (),
+            Err(error) => panic!("{error}"),
+        }
         session.set_pin(&AuthPin::from(from.to_owned()), &AuthPin::from(to.to_owned())).expect("changed");
         session.logout().expect("logged out");
     };
     change(PIN, "another pin");
-    let refused = || NoteKey::sign(&signer, b"a head").expect_err("the PIN was changed");
-    assert!(refused().contains("refuses the PIN"), "{}", refused());
-    // Even the right PIN is not tried: somebody has to look first.
+    let refused = |signer: &TokenSigner| NoteKey::sign(signer, b"a head").expect_err("the PIN was changed");
+    assert!(refused(&node).contains("refuses the PIN"), "{}", refused(&node));
+    // Even the right PIN is not tried, by neither key: somebody has to look first.
     change("another pin", PIN);
-    assert!(refused().contains("refuses the PIN"), "{}", refused());
+    for signer in [&node, &issuer] {
+        assert!(refused(signer).contains("refuses the PIN"), "{}", refused(signer));
+    }
 }
 
 fn signer_token(directory: &Path) -> Token {

@@ -27,7 +27,8 @@ pub(crate) struct Sign {
 impl Sign {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let mut file = DescriptorFile::read(&self.file)?;
-        context.output.note(&card_to_sign(context, &file.descriptor, Vec::new()));
+        // The passphrase is what is asked for.
+        context.output.review(&card_to_sign(context, &file.descriptor, Vec::new()), true);
         let owners = entitled(context, &file.descriptor);
         for key in unlock_all(context, &[self.owner])? {
             file = file.add_signature(&owners.keys, key.primary()?, context.now())?;

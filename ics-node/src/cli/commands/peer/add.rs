@@ -171,7 +171,7 @@ impl Add {
             return Err(Failure::new(Exit::Refused, format!("the peer serves another domain: `{}`", info.info.domain)));
         }
         if !self.yes {
-            context.output.note(&info_text(&info));
+            context.output.review(&info_text(&info), true);
             confirm()?;
         }
         Ok(info.info.origin)
