@@ -129,8 +129,8 @@ pub fn credential_message(node: &str, domain: &DomainName, id: &IdentityId, nonc
 }
 
 impl Challenge {
-    /// Whether its message asks for a credential of this domain for this identity, by the node of whatever name, and says
-    /// nothing else. Whoever signs what a node sends without a look at it signs what the node likes: a statement, say.
+    /// Whether its message asks for a credential of this domain for this identity, at a node of whatever name, and for
+    /// nothing else. Who signs what a node sends without a look at it signs what the node likes: a statement, say.
     #[must_use]
     pub fn asks_for_credential(&self, domain: &DomainName, id: &IdentityId) -> bool {
         let node = self.message.lines().nth(1).unwrap_or_default();

@@ -47,7 +47,7 @@ fn no_other_entry_is_erased_than_the_one_that_was_named() {
     assert_eq!(stage.size("serial:SN-1"), size, "nothing was submitted");
 }
 
-/// Somebody who gives this message to sign to whoever wants a credential, and the first lines of what he is asked.
+/// Somebody who gives this message to whoever wants a credential, and the first lines of what he is asked.
 fn challenger(id: &str, message: &str) -> (String, Arc<Mutex<Vec<String>>>) {
     let challenge = json!({ "id": id, "nonce": "n", "message": message, "expires": "2099-01-01T00:00:00Z" }).to_string();
     let heard = Arc::new(Mutex::new(Vec::new()));
@@ -76,4 +76,24 @@ fn no_statement_is_signed_in_the_place_of_a_challenge() {
         assert_eq!(heard.len(), requests, "{heard:?}");
         assert!(heard[0].starts_with(&format!("POST /v1/domains/{DOMAIN}/acme/challenge ")), "{heard:?}");
     }
+}
+
+#[test]
+fn evidence_of_another_domain_is_not_taken_for_that_of_the_one_that_was_named() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    let path = |name: &str| stage.path(name).to_str().expect("UTF-8").to_owned();
+    let (pack, taken) = (path("pump.json"), path("taken.json"));
+    stage.ok(&["export", "serial:SN-1", "-o", &pack]);
+    let evidence = std::fs::read_to_string(&pack).expect("read");
+    let liar = stands_in(move |_| evidence.clone());
+    let file = stage.write("firmware.bin", "firmware");
+    let (verify, export) = (["verify", file.as_str()], ["export", "serial:SN-1", "-o", taken.as_str()]);
+    for words in [&verify[..], &export[..]] {
+        let ended = stage.run(&[words, &["--domain", "other.example", "--node", liar.as_str()]].concat());
+        assert_eq!(ended.code, 4, "{ended:?}");
+        let expected = format!("evidence of `{DOMAIN}`, and `other.example` was asked for");
+        assert!(ended.failure().0.contains(&expected), "{ended:?}");
+    }
+    assert!(!stage.path("taken.json").exists(), "nothing was written");
 }

@@ -157,6 +157,12 @@ fn a_saved_verdict_is_checked_without_the_node() {
     stage.kill();
     let checked = stage.run_in("verifier", &["verify", &file]);
     assert_eq!((checked.code, &checked.json()["trusted"]), (0, &false.into()), "{checked:?}");
+    let pin = format!("{DOMAIN}/{}", "07".repeat(32));
+    for (flag, value) in [("--pin", pin.as_str()), ("--at", "2026-01-01T00:00:00Z")] {
+        let refused = stage.run(&["verify", &file, flag, value]);
+        assert_eq!(refused.code, 2, "nothing is held against it: {refused:?}");
+        assert!(refused.failure().0.contains(flag), "{refused:?}");
+    }
     for (what, from, to) in [
         ("another outcome", "\"outcome\":\"deny\"", "\"outcome\":\"allow\""),
         ("another status", "\"status\":\"lost\"", "\"status\":\"in-use\""),
