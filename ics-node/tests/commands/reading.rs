@@ -179,6 +179,16 @@ fn a_saved_verdict_is_checked_without_the_node() {
     assert_eq!(refused.code, 1, "it was decided by another policy: {refused:?}");
 }
 
+#[test]
+fn a_report_that_fails_leaves_the_former_one() {
+    let mut stage = Stage::started();
+    let out = stage.write("certificates.html", "the former one");
+    stage.kill();
+    let failed = stage.run(&["report", "--out", &out]);
+    assert_eq!(failed.code, 4, "{failed:?}");
+    assert_eq!(std::fs::read_to_string(&out).expect("read"), "the former one");
+}
+
 /// What the picture of a code shows, eight points for each module, as the simplest form of a picture that scanners take.
 fn picture(svg: &str) -> Vec<u8> {
     const POINTS: usize = 8;
