@@ -49,12 +49,12 @@ fn no_other_entry_is_erased_than_the_one_that_was_named() {
 
 /// Somebody who gives this message to whoever wants a credential, and the first lines of what he is asked.
 fn challenger(id: &str, message: &str) -> (String, Arc<Mutex<Vec<String>>>) {
-    let challenge = json!({ "id": id, "nonce": "n", "message": message, "expires": "2099-01-01T00:00:00Z" }).to_string();
+    let challenge = json!({ "id": id, "nonce": "n", "message": message, "expires": "2099-01-01T00:00:00Z" });
     let heard = Arc::new(Mutex::new(Vec::new()));
     let hears = Arc::clone(&heard);
     let url = stands_in(move |head| {
         hears.lock().expect("a lock").extend(head.lines().next().map(str::to_owned));
-        challenge.clone()
+        challenge.to_string()
     });
     (url, heard)
 }

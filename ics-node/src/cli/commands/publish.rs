@@ -469,8 +469,8 @@ impl From<BulkError> for Failure {
                 Self::new(Exit::Local, error).hint("move it away to publish all rows anew")
             }
             BulkError::Journal(JournalError::Ahead { .. }) => Self::new(Exit::Local, error).hint(
-                "set the clock right and give the same command again, or put the rows that are not in the log into a file \
-                 of their own",
+                "set the clock right and give the same command again, or put the rows that are not in the log into a \
+                 file of their own",
             ),
             BulkError::Input(RowError::Head(_) | RowError::Form(_)) => Self::new(Exit::Usage, error),
             BulkError::Input(_) | BulkError::Journal(_) | BulkError::Report { .. } => Self::new(Exit::Local, error),

@@ -138,8 +138,8 @@ pub enum JournalError {
     },
     /// Its rows are signed as of a time that is yet to come, and some are in the log.
     #[error(
-        "`{path}`: its rows are signed as of {signed_at}, and the clock of this machine says {now}: the log would refuse \
-         them",
+        "`{path}`: its rows are signed as of {signed_at}, and the clock of this machine says {now}: the log would \
+         refuse them",
         path = path.display()
     )]
     Ahead {
