@@ -23,7 +23,7 @@ pub use self::certificates::{
 };
 pub use self::checks::{
     AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers,
-    CheckQuestion, CheckQuestions,
+    CheckQuestion, CheckQuestions, credential_message,
 };
 pub use self::peers::{Alarm, Cosigns, MirrorInfo, PeerInfo, Pulled, Served};
 

@@ -1,7 +1,9 @@
 //! What is asked at run time: may this be used, and does it hold its key?
 
+use ics_core::identity::IdentityId;
 use ics_core::time::Timestamp;
 use ics_core::trust::{Outcome, Reason};
+use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
 use serde::{Deserialize, Serialize};
 
@@ -119,8 +121,60 @@ pub struct AcmeRevoked {
     pub accounts: u64,
 }
 
+/// What whoever wants a credential for an ACME account signs. It names purpose and place, so that no signature for something
+/// else, or for another node, serves.
+#[must_use]
+pub fn credential_message(node: &str, domain: &DomainName, id: &IdentityId, nonce: &str) -> String {
+    format!("ICS ACME credential\n{node}\n{domain}\n{id}\n{nonce}\n")
+}
+
+impl Challenge {
+    /// Whether its message asks for a credential of this domain for this identity, at a node of whatever name, and for
+    /// nothing else. Who signs what a node sends without a look at it signs what the node likes: a statement, say.
+    #[must_use]
+    pub fn asks_for_credential(&self, domain: &DomainName, id: &IdentityId) -> bool {
+        let node = self.message.lines().nth(1).unwrap_or_default();
+        let are_lines = ![node, self.nonce.as_str()].into_iter().any(|line| line.contains(char::is_control));
+        are_lines && self.message == credential_message(node, domain, id, &self.nonce)
+    }
+}
+
 impl core::fmt::Debug for AcmeCredential {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("AcmeCredential").field("kid", &self.kid).field("holder", &self.holder).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::identity::Fingerprint;
+
+    use super::*;
+
+    #[test]
+    fn a_challenge_for_a_credential_asks_for_nothing_else() {
+        let domain: DomainName = "d.example".parse().expect("a domain");
+        let (id, other) = (IdentityId::Key(Fingerprint::V4([1; 20])), IdentityId::Key(Fingerprint::V4([2; 20])));
+        let asks = |message: &str, nonce: &str| {
+            let (message, nonce) = (message.to_owned(), nonce.to_owned());
+            let challenge = Challenge { id: id.to_string(), nonce, message, expires: Timestamp::default() };
+            challenge.asks_for_credential(&domain, &id)
+        };
+        let good = credential_message("ics.example", &domain, &id, "n-1");
+        assert_eq!(good, format!("ICS ACME credential\nics.example\nd.example\n{id}\nn-1\n"));
+        assert!(asks(&good, "n-1"));
+        for (message, nonce) in [
+            (good.clone(), "n-2"),
+            (credential_message("ics.example", &"e.example".parse().expect("a domain"), &id, "n-1"), "n-1"),
+            (credential_message("ics.example", &domain, &other, "n-1"), "n-1"),
+            (credential_message("ics.example\r", &domain, &id, "n-1"), "n-1"),
+            (credential_message("ics.example", &domain, &id, "n\n1"), "n\n1"),
+            (good.replace("credential", "challenge"), "n-1"),
+            (format!("{good}{{}}"), "n-1"),
+            ("{}".to_owned(), "n-1"),
+            (String::new(), ""),
+        ] {
+            assert!(!asks(&message, nonce), "{message}");
+        }
     }
 }

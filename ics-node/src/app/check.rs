@@ -120,7 +120,8 @@ pub(crate) fn check_logged(
     let owned = bodies.iter().map(|(body, at)| (body.to_vec(), *at)).collect();
     let as_logged = |(checked, (body, _)): (Result<Checked, Problem>, &(&[u8], Timestamp))| match checked {
         Ok(checked) if checked.body != *body => {
-            let detail = "its body is not in canonical form, in which alone a log holds bodies: ask its home".to_owned();
+            let detail =
+                "its body is not in canonical form, in which alone a log holds bodies: ask its home".to_owned();
             Err(Problem::of(Code::MalformedStatement, detail))
         }
         checked => checked,

@@ -1,7 +1,8 @@
 //! Files that are read and written for people.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Write as _};
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::exit::{Exit, Failure};
@@ -36,12 +37,51 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
 /// Writes a file anew, or to standard output for `-`.
 ///
 /// # Errors
-/// When it cannot be written.
+/// When it cannot be written; what stood there stays.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     match path.to_str() {
         Some(STANDARD) => output::print(bytes),
-        _ => std::fs::write(path, bytes).map_err(|error| failed(path, error)),
+        _ => write_by(path, |file| file.write_all(bytes).map_err(|error| failed(path, error))),
     }
+}
+
+/// The same of a file that is made bit by bit: it is written beside its place and moved there once it is whole and on the
+/// disk, with the permissions of the one that was there. Devices and pipes are written as they are.
+///
+/// # Errors
+/// When it cannot be made or written; what stood there stays.
+pub(crate) fn write_by<T>(path: &Path, make: impl FnOnce(&mut dyn Write) -> Result<T, Failure>) -> Result<T, Failure> {
+    let broken = |error: io::Error| failed(path, error);
+    // A link stays one: the file that it leads to is made anew.
+    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let former = fs::metadata(&place).ok();
+    // What is open already, such as /dev/stdout, is meant itself, also where it is a file.
+    let is_open = path.starts_with("/dev") || path.starts_with("/proc");
+    if is_open || former.as_ref().is_some_and(|former| !former.is_file()) {
+        return filled(File::create(path).map_err(broken)?, make, broken).map(|(made, _)| made);
+    }
+    let directory = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let mode = Permissions::from_mode(0o666);
+    let file = tempfile::Builder::new().permissions(mode).tempfile_in(directory).map_err(broken)?;
+    let (made, file) = filled(file, make, broken)?;
+    if let Some(former) = former {
+        file.as_file().set_permissions(former.permissions()).map_err(broken)?;
+    }
+    file.as_file().sync_all().map_err(broken)?;
+    file.persist(&place).map_err(|error| broken(error.error))?;
+    Ok(made)
+}
+
+/// What `make` gives, and the file with all that it has written.
+fn filled<T, F: Write>(
+    file: F,
+    make: impl FnOnce(&mut dyn Write) -> Result<T, Failure>,
+    broken: impl Fn(io::Error) -> Failure,
+) -> Result<(T, F), Failure> {
+    let mut out = BufWriter::new(file);
+    let made = make(&mut out)?;
+    let file = out.into_inner().map_err(|error| broken(error.into_error()))?;
+    Ok((made, file))
 }
 
 /// The same, but never over a file that is there: what it holds may not be made again.
@@ -73,6 +113,38 @@ mod tests {
         let failure = read(&path, 4).expect_err("too long");
         assert_eq!(failure.exit(), Exit::Local);
         assert_eq!(read(&directory.path().join("none"), 4).expect_err("missing").exit(), Exit::Local);
+    }
+
+    #[test]
+    fn what_is_written_anew_takes_its_place_once_it_is_whole() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (path, link) = (directory.path().join("root.crl"), directory.path().join("link"));
+        write(&path, b"former").expect("written");
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("set");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        let full = write_by(&link, |file| {
+            file.write_all(b"half").expect("written");
+            Err::<(), _>(failed(&path, "the disk is full"))
+        });
+        assert_eq!(full.expect_err("fails").exit(), Exit::Local);
+        assert_eq!(read(&path, 10).expect("there"), b"former");
+
+        write(&link, b"new").expect("written");
+        assert_eq!(read(&path, 10).expect("there"), b"new");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_dir(directory.path()).expect("listed").count(), 2, "nothing is left behind");
+    }
+
+    #[test]
+    fn what_is_open_already_is_written_as_it_is() {
+        use std::os::fd::AsRawFd as _;
+        use std::os::unix::fs::MetadataExt as _;
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        write(Path::new(&format!("/dev/fd/{}", file.as_file().as_raw_fd())), b"through").expect("written");
+        assert_eq!(read(file.path(), 10).expect("there"), b"through");
+        let (there, open) = (fs::metadata(file.path()).expect("there"), file.as_file().metadata().expect("open"));
+        assert_eq!(there.ino(), open.ino(), "no other file took its place");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ics_core::vocabulary::{DomainName, Role, StatusName};
+use ics_sync::http::is_local;
 
 use super::context::Context;
 use super::exit::{Exit, Failure};
@@ -108,13 +109,17 @@ impl Context {
     }
 }
 
-/// The token of the node that the configuration names. Another node, which `--node` gives, never sees it.
+/// The token of the node that the configuration names. Another node, which `--node` gives, never sees it; nor does one that
+/// `[client]` names see that of `[node]`, unless it is this one, by its own address or one of this machine.
 fn operator_token<'c>(given: Option<&Url>, config: &'c Config) -> Option<&'c PathBuf> {
     let own = config.node.as_ref();
-    let configured = config.client.node.as_ref().map(ToString::to_string).or_else(|| own.map(NodeConfig::url));
+    let own_url = own.map(NodeConfig::url);
+    let client_url = config.client.node.as_ref().map(ToString::to_string);
+    let is_own = client_url.as_ref().is_none_or(|url| own_url.as_ref() == Some(url) || is_local(url));
+    let configured = client_url.or(own_url);
     let is_other = given.is_some_and(|given| Some(given.to_string()) != configured);
-    let token = config.client.operator_token_file.as_ref().or(own.and_then(|own| own.operator_token_file.as_ref()));
-    token.filter(|_| !is_other)
+    let own_token = own.and_then(|own| own.operator_token_file.as_ref()).filter(|_| is_own);
+    config.client.operator_token_file.as_ref().or(own_token).filter(|_| !is_other)
 }
 
 impl From<NodeError> for Failure {
@@ -192,6 +197,10 @@ mod tests {
     fn the_operators_token_goes_to_its_own_node_only() {
         let own = "[node]\nname = \"n.example\"\noperator_token_file = \"own\"\n";
         let client = "[client]\nnode = \"https://c.example\"\noperator_token_file = \"other\"\n";
+        let public = format!("{own}public_url = \"https://n.example\"\n");
+        let asking = |node: &str| format!("{public}[client]\nnode = \"{node}\"\n");
+        let (stranger, itself) = (asking("https://c.example"), asking("https://n.example/"));
+        let here = asking("http://127.0.0.1:8471");
         for (text, given, expected) in [
             (own, None, Some("own")),
             (own, Some("http://127.0.0.1:8470/"), Some("own")),
@@ -199,6 +208,12 @@ mod tests {
             (client, None, Some("other")),
             (client, Some("https://c.example"), Some("other")),
             (client, Some("http://127.0.0.1:8470"), None),
+            (stranger.as_str(), None, None),
+            (stranger.as_str(), Some("https://c.example"), None),
+            (stranger.as_str(), Some("https://n.example"), None),
+            (itself.as_str(), None, Some("own")),
+            (itself.as_str(), Some("https://n.example"), Some("own")),
+            (here.as_str(), None, Some("own")),
         ] {
             let config = Config::parse(text, "ics.toml".as_ref()).expect("a configuration");
             let given = given.map(|url| url.parse().expect("a URL"));

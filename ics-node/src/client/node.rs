@@ -190,9 +190,15 @@ impl Node {
     /// What a verifier without a network needs.
     ///
     /// # Errors
-    /// See [`Node::info`].
+    /// See [`Node::info`]; when it is of another domain, which would be verified by what that one says.
     pub async fn evidence(&self, domain: &DomainName, query: &str) -> Answer<Evidence> {
-        self.get(&["domains", domain.as_str(), "identities", query, "evidence"], &()).await
+        let path = ["domains", domain.as_str(), "identities", query, "evidence"];
+        let evidence: Evidence = self.get(&path, &()).await?;
+        if evidence.domain == *domain {
+            Ok(evidence)
+        } else {
+            Err(self.not_understood(format!("it is evidence of `{}`, and `{domain}` was asked for", evidence.domain)))
+        }
     }
 
     /// A page of a domain's identities.

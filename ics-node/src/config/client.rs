@@ -13,7 +13,8 @@ use super::Url;
 pub struct ClientConfig {
     /// The node that commands talk to; `--node` overrides it. Absent: the node of this home directory.
     pub node: Option<Url>,
-    /// The file with the operator's token of that node. Absent: that of `[node]`.
+    /// The file with the operator's token of that node. Absent: that of `[node]`, if the node is that one: by the address of
+    /// `[node]`, or by one of this machine.
     pub operator_token_file: Option<PathBuf>,
     /// The domain that statements are made for; `--domain` overrides it.
     pub domain: Option<DomainName>,

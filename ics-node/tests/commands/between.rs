@@ -11,14 +11,29 @@ pub(crate) type Fate = core::result::Result<String, u16>;
 /// Stands before a node and says of each request, by its head, what becomes of it; its own address.
 pub(crate) fn stands_before(node: &str, judge: impl Fn(&str) -> Fate + Send + Sync + 'static) -> String {
     let node = node.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    listens(move |stream| serve(stream, &node, &judge))
+}
+
+/// Answers each request in the place of a node, by its head, with what it says in JSON; its own address.
+pub(crate) fn stands_in(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> String {
+    listens(move |mut client| {
+        let Some((head, _)) = request(&mut client)? else { return Ok(()) };
+        let body = answer(&head);
+        let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+        client.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes())
+    })
+}
+
+/// Listens at an address of its own, which it returns, and has each connection served.
+fn listens(served: impl Fn(TcpStream) -> Result<()> + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
-    let shared = Arc::new((node, judge));
+    let served = Arc::new(served);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let shared = Arc::clone(&shared);
+            let served = Arc::clone(&served);
             // Who hangs up has heard enough.
-            std::thread::spawn(move || serve(stream, &shared.0, &shared.1).unwrap_or_default());
+            std::thread::spawn(move || served(stream).unwrap_or_default());
         }
     });
     url

@@ -103,6 +103,28 @@ fn a_journal_belongs_to_what_was_said_of_all_rows() {
 }
 
 #[test]
+fn a_journal_begun_while_the_clock_was_ahead_keeps_no_row_out() {
+    let stage = Stage::started();
+    let input = stage.write("devices.csv", csv(0..2));
+    stage.ok(&["publish", "--from", &input]);
+    let journal = stage.path("devices.csv.journal");
+    let text = std::fs::read_to_string(&journal).expect("a journal");
+    let (head, rows) = text.split_once('\n').expect("a head");
+    let mut head: Value = serde_json::from_str(head).expect("JSON");
+    head["signed_at"] = "2999-01-01T00:00:00Z".into();
+    std::fs::write(&journal, format!("{head}\n{rows}")).expect("written");
+    let ahead = stage.run(&["publish", "--from", &input]);
+    assert_eq!(ahead.code, 5, "{ahead:?}");
+    assert!(ahead.failure().0.contains("signed as of 2999-01-01"), "{ahead:?}");
+    assert!(ahead.failure().1.starts_with("set the clock right"), "{ahead:?}");
+
+    stage.write("more.csv", csv(2..4));
+    std::fs::write(stage.path("more.csv.journal"), format!("{head}\n")).expect("written");
+    let outcome = stage.ok(&["publish", "--from", stage.path("more.csv").to_str().expect("UTF-8")]);
+    assert_eq!((outcome["published"].as_u64(), outcome["refused"].as_u64()), (Some(2), Some(0)));
+}
+
+#[test]
 fn rows_that_share_a_key_or_a_name_are_refused() {
     let stage = Stage::started();
     let row = |key: u64, serial: &str| format!("{},{serial}\n", spki(key));

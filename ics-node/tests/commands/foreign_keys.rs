@@ -1,11 +1,10 @@
 //! Keys that go from here to gpg, and from gpg to here.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::between::stands_in;
 use crate::stage::{Stage, spki};
 
 fn gpg(home: &Path, words: &[&str]) -> Output {
@@ -63,34 +62,13 @@ fn a_key_of_gpg_signs_statements() {
     assert_eq!(stage.record("serial:SN-1")["vouched"][0]["name"], who);
 }
 
-/// A node that takes what it is sent, and says of nothing what became of it.
-fn node_without_results() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
-    let url = format!("http://{}", listener.local_addr().expect("an address"));
-    std::thread::spawn(move || listener.incoming().flatten().for_each(answer_nothing));
-    url
-}
-
-fn answer_nothing(stream: TcpStream) {
-    let mut stream = BufReader::new(stream);
-    let (mut line, mut length) = (String::new(), 0);
-    while stream.read_line(&mut line).is_ok_and(|bytes| bytes > 2) {
-        if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = bytes.trim().parse().expect("a length");
-        }
-        line.clear();
-    }
-    stream.read_exact(&mut vec![0; length]).expect("a body");
-    let body = "{\"results\":[]}";
-    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
-    let _ = stream.get_mut().write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes());
-}
-
 #[test]
 fn what_a_node_says_nothing_of_is_not_taken_for_done() {
     let stage = Stage::new();
     let keyring = stage.write("keyring.asc", stage.run(&["key", "show", "signer", "--armor"]).stdout);
-    let failed = stage.run(&["--node", &node_without_results(), "import", &keyring]);
+    // It takes what it is sent, and says of nothing what became of it.
+    let silent = stands_in(|_| "{\"results\":[]}".to_owned());
+    let failed = stage.run(&["--node", &silent, "import", &keyring]);
     assert_eq!(failed.code, 4, "{failed:?}");
     assert!(failed.failure().0.contains("0 results to 1 statements"), "{failed:?}");
 }

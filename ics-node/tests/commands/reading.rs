@@ -157,6 +157,12 @@ fn a_saved_verdict_is_checked_without_the_node() {
     stage.kill();
     let checked = stage.run_in("verifier", &["verify", &file]);
     assert_eq!((checked.code, &checked.json()["trusted"]), (0, &false.into()), "{checked:?}");
+    let pin = format!("{DOMAIN}/{}", "07".repeat(32));
+    for (flag, value) in [("--pin", pin.as_str()), ("--at", "2026-01-01T00:00:00Z")] {
+        let refused = stage.run(&["verify", &file, flag, value]);
+        assert_eq!(refused.code, 2, "nothing is held against it: {refused:?}");
+        assert!(refused.failure().0.contains(flag), "{refused:?}");
+    }
     for (what, from, to) in [
         ("another outcome", "\"outcome\":\"deny\"", "\"outcome\":\"allow\""),
         ("another status", "\"status\":\"lost\"", "\"status\":\"in-use\""),
@@ -171,6 +177,16 @@ fn a_saved_verdict_is_checked_without_the_node() {
     let other = stage.write("other.json", other);
     let refused = stage.run(&["verify", &file, "--trust", &other]);
     assert_eq!(refused.code, 1, "it was decided by another policy: {refused:?}");
+}
+
+#[test]
+fn a_report_that_fails_leaves_the_former_one() {
+    let mut stage = Stage::started();
+    let out = stage.write("certificates.html", "the former one");
+    stage.kill();
+    let failed = stage.run(&["report", "--out", &out]);
+    assert_eq!(failed.code, 4, "{failed:?}");
+    assert_eq!(std::fs::read_to_string(&out).expect("read"), "the former one");
 }
 
 /// What the picture of a code shows, eight points for each module, as the simplest form of a picture that scanners take.

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ics_node::store::{
-    DomainInfo, DomainNumber, Inspector, KeysOf, Part, Store, StoreError, StoredEntry, WriteError, backup, check_backup,
-    inspect,
+    DomainInfo, DomainNumber, Inspector, KeysOf, Part, Store, StoreError, StoredEntry, WriteError, backup,
+    check_backup, inspect,
 };
 use rusqlite::Connection;
 

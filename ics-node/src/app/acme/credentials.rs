@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::acme::account::{Account, AccountStatus, Holder};
 use crate::acme::problem::Problem;
 use crate::acme::urls::Resource;
-use crate::api::{AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer};
+use crate::api::{AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, credential_message};
 use crate::app::problem::Code;
 use crate::app::{App, AppError, Asker, random};
 use crate::store::{Credential, Durability};
@@ -37,7 +37,7 @@ impl App {
         let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
         self.acme_holder(domain, &id)?;
         let acme = self.acme_server().map_err(told)?;
-        let message = |id: &IdentityId, nonce: &str| self.credential_message(domain, id, nonce);
+        let message = |id: &IdentityId, nonce: &str| credential_message(&self.0.keys.name, domain, id, nonce);
         acme.challenges.make(asker, IdentityId::Key(id), self.clock().now(), message)
     }
 
@@ -51,7 +51,7 @@ impl App {
         let id = acme.challenges.answered(&answer.nonce, now)?;
         let IdentityId::Key(fingerprint) = id else { return Err(AppError::unknown_identity(&id.to_string())) };
         let (holder, keys) = self.acme_holder(domain, &fingerprint)?;
-        let message = self.credential_message(domain, &id, &answer.nonce);
+        let message = credential_message(&self.0.keys.name, domain, &id, &answer.nonce);
         let signed = |key: &PublicKey| possession::verify(key, message.as_bytes(), &answer.signature.0).is_ok();
         if !keys.iter().any(signed) {
             return Err(AppError::new(Code::NotProven, format!("the signature is not by a key of {fingerprint}")));
@@ -106,11 +106,6 @@ impl App {
         })?;
         tracing::info!(%domain, holder = %id, accounts, "ACME accounts were taken away");
         Ok(AcmeRevoked { holder: id.to_string(), accounts })
-    }
-
-    /// It names purpose and place, so that no signature for something else, or for another node, serves.
-    fn credential_message(&self, domain: &DomainName, id: &IdentityId, nonce: &str) -> String {
-        format!("ICS ACME credential\n{}\n{domain}\n{id}\n{nonce}\n", self.0.keys.name)
     }
 
     /// For whom the account of a key would speak, and the keys by which he proves himself.

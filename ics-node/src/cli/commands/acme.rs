@@ -1,7 +1,7 @@
 //! `ics acme`.
 
 use clap::{Args, Subcommand};
-use ics_core::identity::Fingerprint;
+use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::openpgp::certificate::Purpose;
 use ics_core::openpgp::possession;
 
@@ -78,8 +78,14 @@ impl Eab {
         let name = named(self.key, config.client.signer.as_ref(), "key")?;
         let domain = self.domain.or_default(&config)?;
         let (node, key) = (context.node(&config)?, context.unlock(&context.keys().find(&name)?)?);
+        let id = IdentityId::Key(key.certificate().primary());
         let credential = context.wait(async {
-            let challenge = node.acme_challenge(&domain, &key.certificate().primary().to_string()).await?;
+            let challenge = node.acme_challenge(&domain, &id.to_string()).await?;
+            if !challenge.asks_for_credential(&domain, &id) {
+                let wants = format!("the node at `{}` wants more signed than a credential takes", node.url());
+                return Err(Failure::new(Exit::Network, wants)
+                    .hint("nothing was signed: tell whoever runs the node; --node names another one"));
+            }
             let mut salt = [0; 32];
             getrandom::fill(&mut salt).map_err(|error| SigningError::Randomness(error.to_string()))?;
             let now = context.now();

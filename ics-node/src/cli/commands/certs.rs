@@ -1,7 +1,6 @@
 //! `ics certs` and `ics report`.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -172,26 +171,26 @@ impl Report {
         let config = context.config()?;
         let domain = self.which.domain.clone().or_default(&config)?;
         let node = context.node(&config)?;
-        let is_standard = self.out.to_str() == Some(files::STANDARD);
-        let into: Box<dyn Write> = if is_standard {
-            Box::new(std::io::stdout().lock())
-        } else {
-            Box::new(BufWriter::new(File::create(&self.out).map_err(|error| files::failed(&self.out, error))?))
-        };
         let format = if context.output.json { Format::Json } else { self.format };
-        let mut report = Writer::new(format, into, domain.clone(), context.now());
-        let mut query = CertificateQuery { limit: Some(limits::PAGE_ITEMS), ..self.which.query(context.now()) };
-        context.wait(async {
-            loop {
-                let page = node.certificates(&domain, &query).await?;
-                report.add(&page).map_err(|error| files::failed(&self.out, error))?;
-                match page.next {
-                    Some(after) => query.after = Some(after),
-                    None => return Ok(()),
+        let make = |into: &mut dyn Write| {
+            let mut report = Writer::new(format, into, domain.clone(), context.now());
+            let mut query = CertificateQuery { limit: Some(limits::PAGE_ITEMS), ..self.which.query(context.now()) };
+            context.wait(async {
+                loop {
+                    let page = node.certificates(&domain, &query).await?;
+                    report.add(&page).map_err(|error| files::failed(&self.out, error))?;
+                    match page.next {
+                        Some(after) => query.after = Some(after),
+                        None => return Ok(()),
+                    }
                 }
-            }
-        })?;
-        let totals = report.end().map_err(|error| files::failed(&self.out, error))?;
+            })?;
+            report.end().map_err(|error| files::failed(&self.out, error))
+        };
+        let totals = match self.out.to_str() {
+            Some(files::STANDARD) => make(&mut std::io::stdout().lock()),
+            _ => files::write_by(&self.out, make),
+        }?;
         let told: Vec<String> = totals.each().map(|(state, count)| format!("{count} {state}")).collect();
         context.output.note(&format!("certificates of {domain}: {}", told.join(", ")));
         Ok(Exit::Ok)

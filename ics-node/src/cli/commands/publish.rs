@@ -468,6 +468,10 @@ impl From<BulkError> for Failure {
             BulkError::Journal(JournalError::Other { .. } | JournalError::Form { .. } | JournalError::Said { .. }) => {
                 Self::new(Exit::Local, error).hint("move it away to publish all rows anew")
             }
+            BulkError::Journal(JournalError::Ahead { .. }) => Self::new(Exit::Local, error).hint(
+                "set the clock right and give the same command again, or put the rows that are not in the log into a \
+                 file of their own",
+            ),
             BulkError::Input(RowError::Head(_) | RowError::Form(_)) => Self::new(Exit::Usage, error),
             BulkError::Input(RowError::Open { .. }) => Self::new(Exit::Local, error)
                 .hint("close it, or double it if it is part of the value; then give the same command again"),

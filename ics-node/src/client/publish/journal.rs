@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use ics_core::identity::Fingerprint;
+use ics_core::limits;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,31 @@ struct Head {
     /// What was said of all rows alike, by column; absent in journals of before it was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     said: Option<BTreeMap<String, String>>,
+}
+
+impl Head {
+    /// That of a run which begins at this time.
+    fn new(
+        (domain, role, signer): (&DomainName, &Role, &Fingerprint),
+        said: &BTreeMap<String, String>,
+        now: Timestamp,
+    ) -> io::Result<Self> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|e| io::Error::other(e.to_string()))?;
+        Ok(Self {
+            version: VERSION,
+            domain: domain.clone(),
+            role: role.clone(),
+            signer: *signer,
+            signed_at: now.whole_seconds(),
+            seed: HEXLOWER.encode(&seed),
+            said: Some(said.clone()),
+        })
+    }
+
+    fn line(&self) -> io::Result<String> {
+        Ok(serde_json::to_string(self).map_err(io::Error::other)? + "\n")
+    }
 }
 
 /// Why a journal cannot be used.
@@ -110,6 +136,20 @@ pub enum JournalError {
         /// What this one says.
         ours: String,
     },
+    /// Its rows are signed as of a time that is yet to come, and some are in the log.
+    #[error(
+        "`{path}`: its rows are signed as of {signed_at}, and the clock of this machine says {now}: the log would \
+         refuse them",
+        path = path.display()
+    )]
+    Ahead {
+        /// The file.
+        path: PathBuf,
+        /// Its time.
+        signed_at: Timestamp,
+        /// What the clock says.
+        now: Timestamp,
+    },
 }
 
 /// What was said of all rows alike, for people.
@@ -125,11 +165,12 @@ impl Journal {
         with_suffix(input, "journal")
     }
 
-    /// Opens the journal of an input file, or begins it with this time. `said` is what is said of all rows alike.
+    /// Opens the journal of an input file, or begins it with this time. `said` is what is said of all rows alike. One that
+    /// was begun while the clock was ahead is begun anew as long as no row is in the log: none would get there.
     ///
     /// # Errors
-    /// When it cannot be read or written, or is that of another signer, role or domain, or of a run that said something
-    /// else.
+    /// When it cannot be read or written, is that of another signer, role or domain, or of a run that said something else,
+    /// or its rows are in the log and signed as of a time that is yet to come.
     pub fn open(
         input: &Path,
         (domain, role, signer): (&DomainName, &Role, &Fingerprint),
@@ -139,32 +180,32 @@ impl Journal {
         let path = Self::path_of(input);
         let failed = |source| JournalError::File { path: path.clone(), source };
         if !path.exists() {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(|e| failed(io::Error::other(e.to_string())))?;
-            let head = Head {
-                version: VERSION,
-                domain: domain.clone(),
-                role: role.clone(),
-                signer: *signer,
-                signed_at: Timestamp::from_seconds(now.as_seconds()),
-                seed: HEXLOWER.encode(&seed),
-                said: Some(said.clone()),
-            };
-            let line = serde_json::to_string(&head).map_err(|e| failed(io::Error::other(e)))?;
-            file::create_private(&path, format!("{line}\n").as_bytes()).map_err(failed)?;
+            let head = Head::new((domain, role, signer), said, now).map_err(failed)?;
+            file::create_private(&path, head.line().map_err(failed)?.as_bytes()).map_err(failed)?;
         }
-        let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        let mut file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
         // What the other run is writing would be cut off below.
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => JournalError::Busy { path: path.clone() },
             TryLockError::Error(source) => failed(source),
         })?;
-        let Lines { head, acknowledged, bytes } = read(&path)?;
+        let Lines { mut head, acknowledged, mut bytes } = read(&path)?;
         if head.domain != *domain || head.role != *role || head.signer != *signer {
             return Err(JournalError::Other { path, signer: head.signer, role: head.role, domain: head.domain });
         }
         if let Some(theirs) = head.said.as_ref().filter(|theirs| *theirs != said) {
             return Err(JournalError::Said { path, theirs: options(theirs), ours: options(said) });
+        }
+        // By less the log takes what is signed, and may have taken rows whose acknowledgement got lost.
+        let is_ahead = head.signed_at.millis_since(now) > limits::CLOCK_SKEW_MILLIS;
+        if is_ahead && !acknowledged.is_empty() {
+            return Err(JournalError::Ahead { path, signed_at: head.signed_at, now });
+        }
+        if is_ahead {
+            head = Head::new((domain, role, signer), said, now).map_err(failed)?;
+            let line = head.line().map_err(failed)?;
+            file.set_len(0).and_then(|()| file.write_all(line.as_bytes())).map_err(failed)?;
+            bytes = line.len() as u64;
         }
         // The next line would stand behind what is left of one that was cut off.
         file.set_len(bytes).map_err(failed)?;
@@ -311,6 +352,32 @@ mod tests {
         assert!(!journal.acknowledged().contains(&Journal::mark(&[3; 32])));
         assert_eq!(salts.of(&[1; 32]), salts.of(&[1; 32]));
         assert_ne!(salts.of(&[1; 32]), salts.of(&[2; 32]));
+    }
+
+    /// A machine whose clock was ahead could publish nothing, and can once its clock is right.
+    #[test]
+    fn one_begun_while_the_clock_was_ahead_is_begun_anew_until_a_row_is_in_the_log() {
+        let directory = tempfile::tempdir().expect("directory");
+        let input = directory.path().join("d.csv");
+        let (domain, role) = ("d.example".parse().expect("domain"), "manufacturer".parse().expect("role"));
+        let run = (&domain, &role, &Fingerprint::V4([1; 20]));
+        let later = |millis: u64| NOW.plus_millis(millis);
+        let open = |now: Timestamp| Journal::open(&input, run, &BTreeMap::new(), now);
+        let former = open(later(3_600_000)).expect("begun").salts();
+        let mut anew = open(NOW).expect("begun anew");
+        assert_eq!(anew.signed_at(), NOW.whole_seconds());
+        assert_ne!(anew.salts(), former);
+        anew.acknowledge(&[[1; 32]]).expect("written");
+        let (at, salts) = (anew.signed_at(), anew.salts());
+        drop(anew);
+
+        let same = open(later(3_600_000)).expect("continued");
+        assert_eq!((same.signed_at(), same.salts(), same.count()), (at, salts, 1));
+        drop(same);
+        let behind = |by: u64| open(Timestamp::from_millis(at.as_millis() - by)).map(|journal| journal.count());
+        assert_eq!(behind(limits::CLOCK_SKEW_MILLIS).expect("the log takes so much"), 1);
+        let refusal = behind(limits::CLOCK_SKEW_MILLIS + 1).expect_err("its rows would be refused");
+        assert!(matches!(refusal, JournalError::Ahead { signed_at, .. } if signed_at == at), "{refusal}");
     }
 
     #[test]

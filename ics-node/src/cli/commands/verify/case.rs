@@ -28,6 +28,7 @@ struct Report<'a> {
 }
 
 pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exit, Failure> {
+    refuse_what_verdicts_do_not_take(verify)?;
     let refused = |why: String| Failure::new(Exit::Refused, format!("`{}`: {why}", verify.file.display()));
     let case = Case::parse(json).map_err(|rejection| refused(rejection.to_string()))?;
     case.check().map_err(|rejection| refused(format!("the verdict is rejected: {rejection}")))?;
@@ -45,6 +46,20 @@ pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exi
     };
     context.output.result(&report, || text(&report))?;
     Ok(Exit::Ok)
+}
+
+/// Whoever names a domain's origin or a time believes that the verdict was held against it.
+fn refuse_what_verdicts_do_not_take(verify: &Verify) -> Result<(), Failure> {
+    let flag = match (&verify.pin, verify.at) {
+        (Some(_), _) => "--pin",
+        (None, Some(_)) => "--at",
+        (None, None) => return Ok(()),
+    };
+    let message = format!("`{}` is a verdict, for which {flag} says nothing", verify.file.display());
+    Err(Failure::new(Exit::Usage, message).hint(
+        "a verdict holds as of the time at which it was given, by the origins in its trust policy: --trust names the \
+         policy that must have decided",
+    ))
 }
 
 /// The trust policy that must have decided, and where it is.
