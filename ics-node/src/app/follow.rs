@@ -73,10 +73,13 @@ impl App {
                     continue;
                 }
                 let took = self.follow_source(&target, &following);
-                if let Err(error) = &took {
+                let error = took.err().map(|error| error.to_string());
+                // It is tried again four times a second, and told when it is another one.
+                if target.set_follow_error(&following.source, error.clone())
+                    && let Some(error) = error
+                {
                     tracing::warn!(domain = %target.name, source = %following.source, %error, "it is not followed");
                 }
-                target.set_follow_error(&following.source, took.err().map(|error| error.to_string()));
             }
         }
     }

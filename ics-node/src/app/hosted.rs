@@ -149,12 +149,14 @@ impl Hosted {
         self.follow_errors.lock().unwrap_or_else(PoisonError::into_inner).get(source).cloned()
     }
 
-    pub(crate) fn set_follow_error(&self, source: &DomainName, error: Option<String>) {
+    /// Keeps why another domain is not followed now; whether that is another reason than before.
+    pub(crate) fn set_follow_error(&self, source: &DomainName, error: Option<String>) -> bool {
         let mut errors = self.follow_errors.lock().unwrap_or_else(PoisonError::into_inner);
-        match error {
-            Some(error) => drop(errors.insert(source.clone(), error)),
-            None => drop(errors.remove(source)),
-        }
+        let before = match &error {
+            Some(error) => errors.insert(source.clone(), error.clone()),
+            None => errors.remove(source),
+        };
+        before != error
     }
 
     pub(crate) fn mirror(&self) -> Option<MirrorInfo> {
@@ -168,4 +170,25 @@ impl Hosted {
 
 fn length(domain: &Option<Arc<Domain>>) -> u64 {
     domain.as_ref().map_or(0, |domain| domain.size())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is asked four times a second whether a domain can be followed: the log tells of each reason once.
+    #[test]
+    fn a_reason_not_to_follow_is_told_when_it_is_another_one() {
+        let name = |text: &str| text.parse::<DomainName>().expect("a name");
+        let hosted = Hosted::new(DomainNumber::new(1).expect("in range"), name("care.example"), Part::Home, None);
+        let (source, other) = (name("devices.example"), name("labels.example"));
+        let reason = |text: &str| Some(text.to_owned());
+        assert!(!hosted.set_follow_error(&source, None), "it is followed, as before");
+        let steps = [(reason("away"), true), (reason("away"), false), (reason("refused"), true), (None, true)];
+        for (error, is_new) in [steps.clone(), steps].concat() {
+            assert_eq!(hosted.set_follow_error(&source, error.clone()), is_new, "{error:?}");
+            assert_eq!(hosted.follow_error(&source), error);
+        }
+        assert!(hosted.set_follow_error(&other, reason("away")), "each on its own");
+    }
 }

@@ -8,7 +8,7 @@ use ics_core::log::record_head::{Finding, HeadReader, RecordHead};
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire::{Attestation, Base64};
 
-use super::kept::{Answer, Asker, Sought};
+use super::kept::{Answer, Outcome, Sought};
 use crate::api::Evidence;
 use crate::app::answers::Query;
 use crate::app::hosted::Hosted;
@@ -123,7 +123,7 @@ impl App {
     }
 
     /// What the home of a domain attests, got from a peer for somebody whom this node knows. He gets no more than the
-    /// domain's own rules let him read.
+    /// domain's own rules let him read, and what he asks beyond his share is answered by what is kept.
     ///
     /// # Errors
     /// When he is a stranger, may not have others asked, or nobody has an answer for him; all look alike.
@@ -138,13 +138,17 @@ impl App {
         let origin: Option<Origin> = self.peers_table().roamed_origin(domain).filter(|_| is_known && hops > 0);
         let origin = origin.ok_or_else(|| AppError::unknown_domain(domain))?;
         let sought = Sought { origin, asked: query.canonical() };
-        let place = self.roaming().place(&sought).await;
-        let answer = match self.ask_peers(&sought, hops.min(limits::ROAMING_HOPS) - 1, Asker::Own).await {
-            Ok(answer) => answer,
-            // What was answered before has its time in it.
-            Err(_) => self.roaming().recall(&sought).ok_or_else(|| AppError::unknown_identity(query.text()))?,
+        let asker = self.asker(reader, None);
+        let answer = if self.roaming().may_ask(asker) {
+            let _place = self.roaming().place(&sought).await;
+            self.ask_peers(&sought, hops.min(limits::ROAMING_HOPS) - 1, asker).await.ok()
+        } else {
+            self.roaming().count(Outcome::Limited);
+            None
         };
-        drop(place);
+        // What was answered before has its time in it.
+        let answer = answer.or_else(|| self.roaming().recall(&sought));
+        let answer = answer.ok_or_else(|| AppError::unknown_identity(query.text()))?;
         let record = answer.attested.testimony.record.as_ref();
         let may_read = |record| self.may_read(reader, &answer.attested.domain, record);
         if !record.is_some_and(may_read) {

@@ -58,7 +58,8 @@ pub(crate) struct Restore {
     /// Go on with a domain although no mirror could be asked. If anybody holds more of it than this node, that is a fork.
     #[arg(long, value_name = "DOMAIN")]
     alone: Option<DomainName>,
-    /// Begin a new epoch of a domain, with a new key of the node: what was lost stays lost.
+    /// Begin a new epoch of a domain, with a new key of the node: what was lost stays lost. Other domains of the node are
+    /// named after it, one by one: they get the same key, and lose nothing if they are not silent.
     #[arg(long, value_name = "DOMAIN", conflicts_with = "alone")]
     begin_anew: Option<DomainName>,
     /// The owners' keys that sign the descriptor of a new epoch.
@@ -89,7 +90,8 @@ impl Restore {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Internal, error))?;
         let (domains, is_silent_witness) = runtime.block_on(async {
-            let (app, mut sources) = Service::open(&config, keys.clone()).map_err(|error| failed(&error))?;
+            let app = Service::open(&config, keys.clone()).map_err(|error| failed(&error))?;
+            let mut sources = app.sources();
             let copies: Vec<_> = self.from_copy.iter().map(|path| carried(path, &keys)).collect::<Result<_, _>>()?;
             sources.extend(copies.iter().map(|(_, source)| source.clone()));
             Ok::<_, Failure>((self.ask(context, &app, &sources).await?, app.is_silent_witness()))

@@ -230,3 +230,40 @@ async fn each_asker_has_a_share_of_his_own() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// Who has a node between ask for him has the same share as whoever it decides for.
+#[tokio::test(flavor = "multi_thread")]
+async fn whom_a_node_between_asks_for_has_a_share_of_his_own() {
+    let home = home().await;
+    let asked = Liar::honest(&home).await;
+    let known = PeerConfig { key: party(8).as_peer("gateway").key, ..upstream(&origin(&home), &asked.url()) };
+    let reader = Reader::Key(known.pin().expect("a key"));
+    let between = Gateway::open(vec![origin(&home)], 60, known, 7);
+    let asker = between.app.asker(reader, None);
+    assert!(matches!(asker, Asker::Key(_)), "{asker:?}");
+    for number in 0..200 {
+        let thing = Query::parse(&format!("serial:none-{number}")).expect("a name");
+        between.app.relay(reader, &domain(), &thing, (1, 0)).await.expect_err("there is none");
+    }
+    // Of ten questions nothing is noted, but of what was earned meanwhile.
+    let names: Vec<String> = (0..10).map(|number| format!("serial:more-{number}")).collect();
+    let things: Vec<Query> = names.iter().map(|name| Query::parse(name).expect("a name")).collect();
+    between.app.roam(asker, "connect", &things.iter().collect::<Vec<_>>()).await;
+    let mut noted = 0;
+    for name in &names {
+        noted += usize::from(between.reasons(name).await.contains("is not copied here"));
+    }
+    assert!(noted < 5, "{noted} of ten: {:?}", between.app.roaming_counts());
+    // All together may have used up their second's worth.
+    let begun = Instant::now();
+    let answered = between.count("answered");
+    for number in 0.. {
+        let own = Query::parse(&format!("serial:own-{number}")).expect("a name");
+        between.app.roam(Asker::Own, "connect", &[&own]).await;
+        if between.count("answered") > answered {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", between.app.roaming_counts());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
