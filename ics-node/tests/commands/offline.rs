@@ -116,6 +116,7 @@ fn what_will_be_signed_is_shown_from_the_batch_alone() {
     assert_eq!((&statement["title"], &statement["revokes"]), (&json!("device SN-1"), &json!(true)));
     assert_eq!(statement["statement"]["status"], "stolen");
     assert_eq!(statement["replaced"][0]["shown"]["statement"]["status"], "in-use", "{shown}");
+    assert_eq!(split.offline(&["sign", "stolen.ics", "--dry-run"]).json(), shown);
     assert!(!split.stage.path("stolen.signed.ics").exists(), "nothing was signed");
 
     let words = split.stage.words_alone("vault", &["sign", "stolen.ics", "--show"]);

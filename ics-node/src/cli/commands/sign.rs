@@ -43,7 +43,7 @@ pub(crate) struct Sign {
     /// Where to put what was signed, also over a file that is there [default: beside the batch].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Only show what would be signed.
+    /// Only show what would be signed, as --dry-run does.
     #[arg(long)]
     show: bool,
     /// Show all statements, however many there are.
@@ -57,7 +57,8 @@ pub(crate) struct Sign {
 }
 
 impl Sign {
-    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) fn run(mut self, context: &Context) -> Result<Exit, Failure> {
+        self.show |= self.asking.is_dry_run();
         if !is_batch(&self.file)? {
             return self.co_sign(context);
         }

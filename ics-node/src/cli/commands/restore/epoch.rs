@@ -112,9 +112,8 @@ fn next_key(
 
 /// The other domains of which this node is the home, and whose rules name such a key as its own.
 fn others(app: &App, config: &Config, domain: &DomainName, is_such: impl Fn(&str) -> bool) -> Vec<DomainName> {
-    let is_meant = |other: &&DomainName| {
-        *other != domain && rules(app, other, None).is_ok_and(|rules| is_such(&rules.home.key))
-    };
+    let is_meant =
+        |other: &&DomainName| *other != domain && rules(app, other, None).is_ok_and(|rules| is_such(&rules.home.key));
     config.homes.iter().map(|home| home.domain.get_ref()).filter(is_meant).cloned().collect()
 }
 
