@@ -59,7 +59,7 @@ impl Gateway {
         let key = KeyStore::new(home).find(&node.key)?.unlock(&passphrase)?.node_key()?;
         // It issues no certificates: nobody can ask it to.
         let keys = NodeKeys { name: node.name.clone(), key, issuers: Vec::new() };
-        let (app, _) = Service::open(&config, keys)?;
+        let app = Service::open(&config, keys)?;
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(app.clone().beat(stopped.clone()));

@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use ics_core::limits;
 use ics_core::trust::{TrustError, TrustPolicy};
-use ics_sync::http::PeerError;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use crate::app::{AcmeSetup, App, AppError, NodeKeys, Setup, Source};
-use crate::config::{AlertsConfig, Config, HomeConfig, LdapConfig, NodeConfig, PeerConfig, PeerUrl};
+use crate::app::{AcmeSetup, App, AppError, NodeKeys, Peers, Setup};
+use crate::config::{AlertsConfig, Config, HomeConfig, LdapConfig, NodeConfig};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
 use crate::ldap::{self, LdapError, LdapServer};
@@ -39,14 +38,6 @@ pub enum ServiceError {
     /// The store, or a domain in it.
     #[error(transparent)]
     App(#[from] AppError),
-    /// A peer.
-    #[error("peer `{name}`: {source}")]
-    Peer {
-        /// Its name.
-        name: String,
-        /// What is wrong with it.
-        source: PeerError,
-    },
     /// The certificate of the node's own key.
     #[error(transparent)]
     Certificate(#[from] NodeCertificateError),
@@ -66,7 +57,6 @@ pub struct Service {
     app: App,
     server: Server,
     ldap: Option<LdapServer>,
-    peers: Vec<Source>,
     alerts: AlertsConfig,
 }
 
@@ -78,24 +68,22 @@ impl Service {
     /// When anything that the configuration names is missing or wrong: a node starts whole or not at all.
     pub fn start(config: &Config, file: Option<&Path>, keys: NodeKeys) -> Result<Self, ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
-        let peers = peers(config, &keys)?;
         let setup = setup(config, node, keys, file)?;
         // The store's calls block; nothing else runs in the runtime yet.
         let app = tokio::task::block_in_place(|| open(config, &setup))?;
         let server = serve(app.clone(), &Settings::from(node))?;
         let ldap = config.ldap.as_ref().map(|ldap| ldap::serve(app.clone(), &ldap_settings(ldap, node))).transpose()?;
-        Ok(Self { app, server, ldap, peers, alerts: config.alerts.clone() })
+        Ok(Self { app, server, ldap, alerts: config.alerts.clone() })
     }
 
-    /// Opens the use cases of a node that does not run, and its peers, without listening.
+    /// Opens the use cases of a node that does not run, without listening.
     ///
     /// # Errors
     /// As [`Service::start`].
-    pub fn open(config: &Config, keys: NodeKeys) -> Result<(App, Vec<Source>), ServiceError> {
+    pub fn open(config: &Config, keys: NodeKeys) -> Result<App, ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
-        let peers = peers(config, &keys)?;
         let setup = setup(config, node, keys, None)?;
-        Ok((tokio::task::block_in_place(|| open(config, &setup))?, peers))
+        tokio::task::block_in_place(|| open(config, &setup))
     }
 
     /// Reads all that [`Service::open`] reads but the store.
@@ -104,8 +92,8 @@ impl Service {
     /// When something is missing or wrong: with this configuration no store is opened.
     pub fn look_through(config: &Config, keys: NodeKeys) -> Result<(), ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
-        peers(config, &keys)?;
-        setup(config, node, keys, None)?;
+        let tls = ClientTls::new(NodeCertificate::make(&keys)?);
+        Peers::new(&setup(config, node, keys, None)?.peers, None, tls)?;
         config.homes.iter().try_for_each(|home| first_descriptor(home).map(drop))
     }
 
@@ -157,9 +145,9 @@ impl Service {
         }
         self.app.tell_of_doubt()?;
         for domain in self.app.silent() {
-            let (app, peers, stopped) = (self.app.clone(), self.peers.clone(), stopped.clone());
+            let (app, stopped) = (self.app.clone(), stopped.clone());
             tasks.spawn(async move {
-                if let Err(error) = app.recover(domain.clone(), peers, stopped).await {
+                if let Err(error) = app.recover(domain.clone(), stopped).await {
                     tracing::error!(%domain, %error, "the domain stays silent");
                 }
             });
@@ -214,19 +202,6 @@ fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
 
 fn first_descriptor(home: &HomeConfig) -> Result<Vec<u8>, ServiceError> {
     std::fs::read(&home.descriptor).map_err(|error| in_file(&home.descriptor, error))
-}
-
-/// All peers that answer: who of them holds a copy of what this node has lost, only they know.
-fn peers(config: &Config, keys: &NodeKeys) -> Result<Vec<Source>, ServiceError> {
-    let tls = ClientTls::new(NodeCertificate::make(keys)?);
-    let answering = config.peers().filter_map(|peer| Some((peer, peer.url.as_ref()?)));
-    let source = |(peer, url): (&PeerConfig, &PeerUrl)| {
-        let name = peer.name.to_string();
-        let client = tls.for_peer(peer.pin()).map_err(io::Error::other)?;
-        let peer = ics_sync::Peer::new(url.as_str(), client);
-        Ok(Source::Peer { peer: peer.map_err(|source| ServiceError::Peer { name: name.clone(), source })?, name })
-    };
-    answering.map(source).collect()
 }
 
 fn trust(path: &Path) -> Result<Arc<TrustPolicy>, ServiceError> {

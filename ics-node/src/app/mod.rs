@@ -96,7 +96,7 @@ pub use ocsp::OcspAnswer;
 pub use open::{NodeKeys, Setup, store_options};
 pub use operations::{KeptFork, Operations, ToApprove};
 pub use outbox::Waiting;
-use peers::Peers;
+pub(crate) use peers::Peers;
 pub use push::{Event, Follower, Listener};
 pub use recover::{Asked, Source};
 pub use revocation::{Elsewhere, Listing, SignedList};

@@ -38,6 +38,8 @@ pub(crate) struct Peer {
     pub(crate) config: PeerConfig,
     /// Each domain that is pulled from it, with a count of its own.
     pulls: BTreeMap<DomainName, ics_sync::Peer>,
+    /// How it is asked for what this node has lost.
+    lost: Option<ics_sync::Peer>,
     /// How it is asked about single things.
     roam: Option<Asking>,
     /// How it is asked to cosign, if it is a witness.
@@ -81,7 +83,7 @@ impl Peer {
         if let Some(problem) = config.contradiction() {
             return Err(refused(problem));
         }
-        let (mut pulls, mut witness, mut roam) = (BTreeMap::new(), None, None);
+        let (mut pulls, mut lost, mut witness, mut roam) = (BTreeMap::new(), None, None, None);
         let key = config.key.as_ref().and_then(PeerKey::of_notes);
         if let Some(url) = &config.url {
             let tls = tls.for_peer(config.pin()).map_err(|error| AppError::Internal(error.to_string()))?;
@@ -89,6 +91,7 @@ impl Peer {
             if let (ics_sync::Peer::Http(http), Some(key)) = (&peer, key.filter(|_| config.witness)) {
                 witness = Some(Witness { name: config.name.clone(), http: http.clone(), key });
             }
+            lost = Some(peer.clone());
             let peer = config.bytes_per_second.map_or(peer.clone(), |bytes| peer.with_budget(bytes));
             if let (ics_sync::Peer::Http(http), false) = (&peer, config.roam.is_empty()) {
                 let pace = Budget::new(limits::ROAMING_PER_PEER, Duration::from_secs(60));
@@ -101,6 +104,7 @@ impl Peer {
             requests: config.requests_per_minute.map(|requests| Budget::new(requests, Duration::from_secs(60))),
             served: Mutex::default(),
             pulls,
+            lost,
             roam,
             witness,
             config,
@@ -179,6 +183,11 @@ impl Peers {
     pub(super) fn named(&self, name: &PeerName) -> Result<Arc<Peer>, AppError> {
         let found = self.all().into_iter().find(|peer| peer.config.name == *name);
         found.ok_or_else(|| AppError::new(Code::UnknownPeer, format!("there is no peer `{name}`")))
+    }
+
+    /// All that answer, by their names.
+    pub(super) fn answering(&self) -> Vec<(String, ics_sync::Peer)> {
+        self.all().iter().filter_map(|peer| Some((peer.config.name.to_string(), peer.lost.clone()?))).collect()
     }
 
     /// The domains to copy, and the peers to copy each from, in the order in which they are asked.

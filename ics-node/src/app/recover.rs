@@ -95,23 +95,27 @@ impl App {
         Ok(self.store().doubt_what_was_cosigned(true)?)
     }
 
-    /// Asks again and again until a silent domain may speak, or `stop` says true.
+    /// All peers that answer, as they are configured now: who of them holds a copy of what this node has lost, only they
+    /// know.
+    #[must_use]
+    pub fn who_may_have_it(&self) -> Vec<Source> {
+        let source = |(name, peer)| Source::Peer { name, peer };
+        self.peers_table().answering().into_iter().map(source).collect()
+    }
+
+    /// Asks all peers again and again until a silent domain may speak, or `stop` says true; those that were changed
+    /// meanwhile at once.
     ///
     /// # Errors
     /// When the domain is not here or the store fails.
-    pub async fn recover(
-        self,
-        domain: DomainName,
-        sources: Vec<Source>,
-        mut stop: watch::Receiver<bool>,
-    ) -> Result<(), AppError> {
+    pub async fn recover(self, domain: DomainName, mut stop: watch::Receiver<bool>) -> Result<(), AppError> {
         let hosted = self.hosted(&domain)?;
         let text = "more was signed than is held, or a copy was put back: silent until all mirrors have been asked";
         self.store().alarm(Some(hosted.number), self.clock().now(), "silent", text)?;
-        tracing::warn!(%domain, mirrors = sources.len(), "{text}; `ics restore` tells more");
-        let mut last = Vec::new();
+        tracing::warn!(%domain, mirrors = self.who_may_have_it().len(), "{text}; `ics restore` tells more");
+        let (mut last, mut changes) = (Vec::new(), self.peers_table().changes());
         loop {
-            let asked = self.ask_all(&domain, &sources).await?;
+            let asked = self.ask_all(&domain, &self.who_may_have_it()).await?;
             if !self.is_silent(&hosted)? {
                 tracing::info!(%domain, size = self.store().head(hosted.number)?.size, "restored; the domain goes on");
                 return Ok(());
@@ -125,6 +129,7 @@ impl App {
             tokio::select! {
                 () = stopped(&mut stop) => return Ok(()),
                 () = tokio::time::sleep(AGAIN) => {}
+                _ = changes.changed() => {}
             }
         }
     }

@@ -1,16 +1,18 @@
 //! A home that takes back what it has lost: all of it, or nothing of an entry.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ics_core::identity::IdentityId;
 use ics_core::log::receipt::Receipt;
 use ics_core::statement::Remnant;
 use ics_node::app::{App, Reader, Source};
+use ics_node::config::PeerConfig;
 use rusqlite::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::fixture::{Party, device, served};
+use crate::fixture::{Party, device, served, word};
 
 /// A home whose database is an older one, and a directory with all that it has logged.
 struct Loss {
@@ -108,6 +110,21 @@ async fn only_a_node_says_that_it_does_not_hold_a_domain() {
         assert_eq!(asked[0].answer.is_ok(), is_a_node, "{asked:?}");
         assert_eq!(home.silent().is_empty(), is_a_node, "{asked:?}");
     }
+}
+
+/// Whom it is to ask the operator says while the node runs: it needs no restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_home_asks_the_peers_that_it_gets_meanwhile() {
+    let (maker, other) = (Party::found("devices.acme.example"), Party::found("labels.example"));
+    let (home, other) = (maker.open(), other.open());
+    home.hold().expect("held back");
+    let (_stop, stopped) = tokio::sync::watch::channel(false);
+    let recovering = tokio::spawn(home.clone().recover(maker.domain.clone(), stopped));
+    let peer = PeerConfig { url: Some(word(&served(&other))), ..PeerConfig::new(word("mirror")) };
+    tokio::task::block_in_place(|| home.put_peer(peer)).expect("is configured");
+    let ended = tokio::time::timeout(Duration::from_secs(30), recovering).await;
+    ended.expect("in time").expect("ends").expect("goes on");
+    assert!(home.silent().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,7 +89,8 @@ impl Restore {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.map_err(|error| Failure::new(Exit::Internal, error))?;
         let (domains, is_silent_witness) = runtime.block_on(async {
-            let (app, mut sources) = Service::open(&config, keys.clone()).map_err(|error| failed(&error))?;
+            let app = Service::open(&config, keys.clone()).map_err(|error| failed(&error))?;
+            let mut sources = app.who_may_have_it();
             let copies: Vec<_> = self.from_copy.iter().map(|path| carried(path, &keys)).collect::<Result<_, _>>()?;
             sources.extend(copies.iter().map(|(_, source)| source.clone()));
             Ok::<_, Failure>((self.ask(context, &app, &sources).await?, app.is_silent_witness()))

@@ -27,7 +27,7 @@ pub(super) fn begin(
     signed: Option<&Path>,
 ) -> Result<Exit, Failure> {
     let local = |error: &dyn core::fmt::Display| Failure::new(Exit::Local, error);
-    let (app, _) = Service::open(config, node_keys(context, node)?).map_err(|error| failed(&error))?;
+    let app = Service::open(config, node_keys(context, node)?).map_err(|error| failed(&error))?;
     if !app.silent().contains(domain) {
         return Err(Failure::new(Exit::Refused, format!("`{domain}` is not silent: it needs no new epoch")));
     }
