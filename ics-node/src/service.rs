@@ -97,12 +97,12 @@ impl Service {
         config.homes.iter().try_for_each(|home| first_descriptor(home).map(drop))
     }
 
-    /// The use cases of a node that does not run, under a key that its domains do not know yet: for the beginning of a
+    /// The use cases of a node that does not run, under a key that its domains need not know yet: for the beginning of a
     /// new epoch.
     ///
     /// # Errors
     /// As [`Service::start`].
-    pub fn open_with_new_key(config: &Config, keys: NodeKeys) -> Result<App, ServiceError> {
+    pub fn open_under_any_key(config: &Config, keys: NodeKeys) -> Result<App, ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
         Ok(App::open(&setup(config, node, keys, None)?)?)
     }

@@ -274,11 +274,11 @@ impl App {
         Ok((head.size, head.root))
     }
 
-    /// Begins a new epoch of a silent domain with the owners' descriptor, which cites the head that is left and names
-    /// this node's key, a new one, as the home's. Nobody can get back what was lost after that.
+    /// Begins a new epoch of a domain with the owners' descriptor, which cites the head that is left and names this node's
+    /// key, a new one, as the home's. Nobody can get back what was lost after that. Whether it is silent, the caller asks.
     ///
     /// # Errors
-    /// When the domain is not silent, the descriptor is refused, or it cites another head.
+    /// When the descriptor is refused, or cites another head.
     pub fn begin_anew(&self, domain: &DomainName, descriptor: &[u8]) -> Result<u64, AppError> {
         let refused = |detail: String| AppError::new(Code::Refused, detail);
         let hosted = self.hosted(domain)?;

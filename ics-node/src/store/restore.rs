@@ -62,10 +62,11 @@ impl Store {
     }
 
     /// Begins a new epoch of a domain whose lost tail nobody has: runs a job that puts the owners' descriptor behind what
-    /// is left, and lets its checkpoint take the place of the higher one that is on file. From then on it may go on.
+    /// is left, and lets its checkpoint take the place of the higher one that is on file, also where it waits for its
+    /// witnesses. From then on it may go on. A domain that is not silent loses nothing by it.
     ///
     /// # Errors
-    /// When the domain is not silent, and as [`Store::write`]; then it is as silent as before.
+    /// As [`Store::write`]; then it is as silent as before.
     pub fn begin_anew<T, E>(
         &self,
         domain: DomainNumber,
@@ -76,22 +77,23 @@ impl Store {
         E: Send + 'static,
     {
         // In memory alone: a crash before the commit leaves the file, and with it the silence.
-        self.change(domain, |state, _, _| match state.standing {
-            Standing::Current => Err(StoreError::refused(format!("domain `{}` is not silent", state.info.name))),
-            _ => {
-                state.standing = Standing::Current;
-                Ok(())
-            }
+        self.change(domain, |state, _, _| {
+            state.standing = Standing::Current;
+            Ok(())
         })?;
         let written = self.write(domain, job).map_err(WriteError::from).and_then(Pending::wait);
-        let done = written.is_ok();
+        // What waits for its witnesses was not signed with the commit, and its head is not on file yet.
+        let signed = written.as_ref().ok().map(|_| self.sign_head(domain)).transpose();
+        let head = signed.as_ref().ok().cloned().flatten();
         self.change(domain, move |state, log, files| {
-            if done {
+            if let Some(head) = &head {
+                files.write(&state.info.name, head)?;
                 table::set_held(log, state.info.number, false)?;
                 state.held = false;
             }
             state.take_standing(log, files)
         })?;
+        signed?;
         Ok(written?.value)
     }
 

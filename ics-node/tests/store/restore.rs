@@ -86,6 +86,26 @@ fn a_database_that_was_put_back_is_silent_until_the_tail_is_back() {
     assert_sound(&store);
 }
 
+/// Its head is signed when the witnesses are asked: until then the file would go on to name what was lost.
+#[test]
+fn a_new_epoch_that_waits_for_its_witnesses_ends_the_silence() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain, _) = put_back(dir.path());
+    let job = |tx: &mut WriteTx<'_>| {
+        tx.wait_for_witnesses(true);
+        tx.append(entry("the new epoch"))
+    };
+    assert_eq!(store.begin_anew(domain, job).expect("begins"), 5);
+    assert_eq!(store.standing(domain).expect("standing"), Standing::Current);
+    let shown = head(&store, domain);
+    assert_eq!((shown.size, shown.seal.map(|seal| seal.size)), (6, Some(5)), "it is not shown yet");
+    drop(store);
+    let store = open(&dir.path().join("live"));
+    assert_eq!(store.standing(domain).expect("standing"), Standing::Current);
+    assert_eq!(append(&store, domain, &["more"]).expect("append"), [6]);
+    assert_sound(&store);
+}
+
 #[test]
 fn another_history_than_the_signed_one_is_a_fork() {
     let dir = tempfile::tempdir().expect("dir");

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::node::{Node, eventually};
-use crate::town::{DEVICES, LABELS};
+use crate::town::{CODE, DEVICES, LABELS};
 use crate::{copies, devices_csv, tools};
 
 /// A home and a mirror of it.
@@ -209,6 +209,44 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     pair.home.kill();
     pair.home.serve();
     pair.home.ics(&["fsck"]).ok();
+}
+
+/// A node has one key for all its domains: the one that has lost nothing changes to it as well.
+#[test]
+fn a_node_with_two_domains_gives_both_the_new_key() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut home = Node::init(directory.path(), "manufacturer", DEVICES);
+    home.serve();
+    let node = format!("{}=node", home.name());
+    home.kill();
+    let create = ["domain", "create", CODE, "--template", "developer", "--owner", "owner", "--home-node", &node];
+    home.ics(&[&create[..], &["--signer", "developer=signer", "--names", "developer=urn:dev:*"]].concat()).ok();
+    let text = fs::read_to_string(home.home.join("ics.toml")).expect("a configuration");
+    let other = format!("\n[[home]]\ndomain = \"{CODE}\"\ndescriptor = \"domains/{CODE}.v1.pgp\"\n");
+    home.write("ics.toml", text + &other);
+    home.serve();
+    let copy = directory.path().join("copy").to_str().expect("text").to_owned();
+    home.json(&["backup", &copy]);
+    publish(&home, 10, 5);
+    home.kill();
+    home.ics(&["restore", &copy]).ends_with(1);
+    home.ics(&["restore", "--alone", CODE]).ends_with(1);
+    let refused = home.ics(&["restore", "--begin-anew", CODE]).ends_with(1);
+    assert!(refused.stderr.contains("is not silent"), "{}", refused.stderr);
+
+    let first = home.json(&["restore", "--begin-anew", DEVICES]);
+    assert_eq!(first["under_the_former_key"], serde_json::json!([CODE]), "{first}");
+    let refused = home.ics(&["restore", "--begin-anew", DEVICES]).ends_with(1);
+    assert!(refused.stderr.contains("is not silent"), "once is enough: {}", refused.stderr);
+    let second = home.json(&["restore", "--begin-anew", CODE]);
+    assert_eq!((&second["key"], &second["under_the_former_key"]), (&first["key"], &serde_json::json!([])), "{second}");
+    home.serve();
+    publish(&home, 20, 3);
+    for domain in [DEVICES, CODE] {
+        assert_eq!(home.holds(domain).expect("held")["descriptor"], 2, "{domain}");
+    }
+    home.kill();
+    home.ics(&["fsck"]).ok();
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use console::style;
 use ics_core::descriptor::{Descriptor, Head};
 use ics_core::vocabulary::DomainName;
@@ -27,17 +29,13 @@ pub(super) fn begin(
     signed: Option<&Path>,
 ) -> Result<Exit, Failure> {
     let local = |error: &dyn core::fmt::Display| Failure::new(Exit::Local, error);
-    let app = Service::open(config, node_keys(context, node)?).map_err(|error| failed(&error))?;
-    if !app.silent().contains(domain) {
-        return Err(Failure::new(Exit::Refused, format!("`{domain}` is not silent: it needs no new epoch")));
-    }
-    let answer = app.descriptor(domain, None).map_err(|error| local(&error))?;
-    let former = Descriptor::parse(&answer.json).map_err(|error| local(&error))?;
+    let keys = node_keys(context, node)?;
+    let own = STANDARD.encode(keys.key.public());
+    let app = Service::open_under_any_key(config, keys).map_err(|error| failed(&error))?;
+    let former = rules(&app, domain, None)?;
+    let key_name = next_key(&app, config, node, (&former, &own))?;
     let head = head(&app, domain)?;
     drop(app);
-    // The new key lies in a file also where the former one is in a token: a token takes keys by its own tools.
-    let former_key = node.key.parse::<KeyName>().map_or_else(|_| "node".to_owned(), |name| name.to_string());
-    let key_name = format!("{former_key}-{}", former.version.saturating_add(1));
     let file = match signed {
         Some(path) => DescriptorFile::read(path)?,
         None => make(context, node, &former, &head, &key_name, owners)?,
@@ -52,25 +50,78 @@ pub(super) fn begin(
     }
     let key = context.keys().find(&key_name)?;
     let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers: Vec::new() };
-    let app = Service::open_with_new_key(config, keys).map_err(|error| failed(&error))?;
+    let app = Service::open_under_any_key(config, keys).map_err(|error| failed(&error))?;
     let index = app.begin_anew(domain, file.body()).map_err(|error| Failure::new(Exit::Refused, error))?;
+    let others = others(&app, config, domain, |key| key != file.descriptor.home.key);
     drop(app);
     let path = context.home.join(FILE_NAME);
     let text = std::fs::read_to_string(&path).map_err(|error| local(&error))?;
     let text = edit::set_node_key(&text, &path, &key_name).map_err(|error| local(&error))?;
     file::replace_private(&path, text.as_bytes()).map_err(|error| local(&error))?;
     let shown = json!({ "domain": domain, "version": file.descriptor.version, "index": index, "key": key_name,
-        "last_head": { "size": head.size, "root": head.root.to_string() } });
+        "last_head": { "size": head.size, "root": head.root.to_string() }, "under_the_former_key": others });
     context.output.result(&shown, || {
         let rows = [
             ("after", format!("{} entries, root {}", head.size, head.root)),
             ("rules", format!("version {}, entry {index}", file.descriptor.version)),
             ("key", format!("{key_name}; ics.toml names it now")),
-            ("next", "start the node; a mirror that has seen more of the former epoch stops and says so".to_owned()),
+            ("next", next(&others)),
         ];
         card(&format!("{} a new epoch of {domain}", style("✓").green()), &rows)
     })?;
     Ok(Exit::Ok)
+}
+
+/// What is to be done after it.
+fn next(others: &[DomainName]) -> String {
+    match others.first() {
+        None => "start the node; a mirror that has seen more of the former epoch stops and says so".to_owned(),
+        Some(other) => {
+            format!("`ics restore --begin-anew {other}`: this node is its home too, and starts with one key for all")
+        }
+    }
+}
+
+/// The name of the key that a new epoch takes: a new one, or the one that the node has since it began a new epoch of
+/// another of its domains. `own` is the node's key as configured.
+fn next_key(
+    app: &App,
+    config: &Config,
+    node: &NodeConfig,
+    (former, own): (&Descriptor, &str),
+) -> Result<String, Failure> {
+    let domain = &former.domain;
+    if former.home.key == own {
+        if !app.silent().contains(domain) {
+            return Err(Failure::new(Exit::Refused, format!("`{domain}` is not silent: it needs no new epoch")));
+        }
+        // The new key lies in a file also where the former one is in a token: a token takes keys by its own tools.
+        let former_key = node.key.parse::<KeyName>().map_or_else(|_| "node".to_owned(), |name| name.to_string());
+        return Ok(format!("{former_key}-{}", former.version.saturating_add(1)));
+    }
+    let is_moved = !others(app, config, domain, |key| key == own).is_empty();
+    let mut versions = (1..former.version).map(|version| rules(app, domain, Some(version)));
+    // With a key that it had before, it would sign again what that has signed.
+    let is_former = versions.try_fold(false, |was, rules| Ok::<_, Failure>(was || rules?.home.key == own))?;
+    if !is_moved || is_former {
+        let problem = format!("the home of `{domain}` has another key than `{}`", node.key);
+        return Err(Failure::new(Exit::Refused, problem).hint("`[node] key` in ics.toml names the node's present key"));
+    }
+    Ok(node.key.clone())
+}
+
+/// The other domains of which this node is the home, and whose rules name such a key as its own.
+fn others(app: &App, config: &Config, domain: &DomainName, is_such: impl Fn(&str) -> bool) -> Vec<DomainName> {
+    let is_meant = |other: &&DomainName| {
+        *other != domain && rules(app, other, None).is_ok_and(|rules| is_such(&rules.home.key))
+    };
+    config.homes.iter().map(|home| home.domain.get_ref()).filter(is_meant).cloned().collect()
+}
+
+/// The rules of a domain, those that are in force or of a version.
+fn rules(app: &App, domain: &DomainName, version: Option<u64>) -> Result<Descriptor, Failure> {
+    let answer = app.descriptor(domain, version).map_err(|error| Failure::new(Exit::Local, error))?;
+    Descriptor::parse(&answer.json).map_err(|error| Failure::new(Exit::Local, error))
 }
 
 /// The head of what is left.
