@@ -9,10 +9,13 @@
 //! ```
 //!
 //! The home pushes signed record heads of what is watched; [`Watcher::poll`] says what to do next and changes nothing.
-//! Whatever goes wrong, what was not taken is told again from [`Watcher::upto`] on: the home keeps nothing of whom it told.
+//! Whatever goes wrong, what was not taken is told again from [`Watcher::noted`] on: the home keeps nothing of whom it told.
 //! A head is a hint until the record behind it has been fetched and verified, which is not done here.
+//!
+//! A thing whose answer is of no use, too long say, is set aside and fetched again after pauses of its own: others are
+//! heard of meanwhile. What is noted stays before it, so that also after a restart it is told of again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use ics_core::log::note::Note;
 use ics_core::log::record_head::{Finding, RecordHead};
@@ -26,6 +29,8 @@ use crate::wire::Heads;
 
 /// Milliseconds between a request that has waited in vain and the next one.
 const IDLE_MILLIS: u64 = 250;
+/// Things that are set aside at once. Where more are refused, it is the home that fails.
+const ASIDE: usize = 16;
 
 /// What is to be done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +49,7 @@ pub enum Action {
         /// Entries of the log that the record must rest on at least.
         size: u64,
     },
-    /// Note that all is taken over that was said in so many entries.
+    /// Note that all is taken over that was said in so many entries; it may be no more than is noted.
     Settle {
         /// Entries.
         upto: u64,
@@ -100,10 +105,14 @@ pub enum PushError {
 #[derive(Debug)]
 pub struct Watcher {
     settings: Settings,
+    /// Entries of which was told; what was is taken over, or set aside.
     upto: u64,
+    noted: u64,
     looked: u64,
     /// What was pushed and is to be fetched: id, and size of the log.
     waiting: VecDeque<(String, u64)>,
+    /// Things whose answers are of no use, by id.
+    aside: BTreeMap<String, Aside>,
     /// Of how many entries is told when all of that is fetched.
     reached: Option<u64>,
     listening: Listening,
@@ -113,6 +122,17 @@ pub struct Watcher {
     failures: u32,
 }
 
+/// A thing whose answer was of no use.
+#[derive(Debug, Default)]
+struct Aside {
+    /// Of how many entries was told before it was.
+    from: u64,
+    /// Entries of the log that its record must rest on at least.
+    size: u64,
+    failures: u32,
+    pause: Pause,
+}
+
 impl Watcher {
     /// One that was told of so many entries.
     #[must_use]
@@ -120,8 +140,10 @@ impl Watcher {
         Self {
             settings,
             upto,
+            noted: upto,
             looked: upto,
             waiting: VecDeque::new(),
+            aside: BTreeMap::new(),
             reached: None,
             listening: Listening::default(),
             unheard: false,
@@ -130,10 +152,21 @@ impl Watcher {
         }
     }
 
-    /// Entries of which all was taken over.
+    /// Entries of which all was taken over, as it was noted.
     #[must_use]
-    pub const fn upto(&self) -> u64 {
-        self.upto
+    pub const fn noted(&self) -> u64 {
+        self.noted
+    }
+
+    /// Whether nothing is set aside.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.aside.is_empty()
+    }
+
+    /// Of so many entries of which was told, those of which all is taken over.
+    fn taken_of(&self, told: u64) -> u64 {
+        self.aside.values().map(|aside| aside.from).min().map_or(told, |from| from.min(told))
     }
 
     /// What is to be done next.
@@ -145,8 +178,11 @@ impl Watcher {
         if let Some((id, size)) = self.waiting.front() {
             return Action::Fetch { id: id.clone(), size: *size };
         }
-        if let Some(upto) = self.reached {
-            return Action::Settle { upto };
+        if let Some(reached) = self.reached {
+            return Action::Settle { upto: self.taken_of(reached) };
+        }
+        if let Some((id, aside)) = self.aside.iter().find(|(_, aside)| aside.pause.until(now).is_none()) {
+            return Action::Fetch { id: id.clone(), size: aside.size };
         }
         match self.listening.way(now).filter(|_| !self.unheard) {
             Some(way) => Action::Listen { from: self.upto, way },
@@ -171,6 +207,7 @@ impl Watcher {
             Err(error) => {
                 self.fail(now);
                 if matches!(error, PushError::Back { .. }) {
+                    self.aside.clear();
                     self.reached = Some(0);
                 }
             }
@@ -187,7 +224,16 @@ impl Watcher {
             return Err(PushError::Range { told: upto, size, known });
         }
         let waiting: Option<VecDeque<_>> = heads.heads.iter().map(|note| pushed(note)).collect();
-        self.waiting = waiting.ok_or(PushError::NoHead)?;
+        let mut waiting = waiting.ok_or(PushError::NoHead)?;
+        // What is set aside is fetched at its time.
+        waiting.retain(|(id, size)| match self.aside.get_mut(id) {
+            Some(aside) => {
+                aside.size = aside.size.max(*size);
+                false
+            }
+            None => true,
+        });
+        self.waiting = waiting;
         if upto > self.upto {
             self.reached = Some(upto);
         } else {
@@ -196,24 +242,50 @@ impl Watcher {
         Ok(())
     }
 
-    /// What was to be fetched is taken over.
-    pub fn handle_fetched(&mut self) {
-        self.waiting.pop_front();
+    /// What was to be fetched of a thing is taken over.
+    pub fn handle_fetched(&mut self, id: &str) {
+        if self.waiting.front().is_some_and(|(waiting, _)| waiting == id) {
+            self.waiting.pop_front();
+        }
+        if self.aside.remove(id).is_some() && self.reached.is_none() {
+            // What is noted has stood before it.
+            self.reached = Some(self.upto);
+        }
+    }
+
+    /// What is answered about a thing is of no use: it is set aside, unless too many are. Whether it was not before.
+    pub fn handle_refused(&mut self, id: &str, now: Timestamp) -> bool {
+        let is_new = !self.aside.contains_key(id);
+        if is_new && self.aside.len() >= ASIDE {
+            self.fail(now);
+            return is_new;
+        }
+        let sizes = self.waiting.iter().filter(|(waiting, _)| waiting == id).map(|(_, size)| *size);
+        let size = sizes.max().unwrap_or_default();
+        self.waiting.retain(|(waiting, _)| waiting != id);
+        let told = Aside { from: self.upto, size, ..Aside::default() };
+        let aside = self.aside.entry(id.to_owned()).or_insert(told);
+        aside.failures = aside.failures.saturating_add(1);
+        aside.pause = Pause::of(now, retry_millis(aside.failures, self.settings.seed));
+        is_new
     }
 
     /// How far is noted.
     pub fn handle_settled(&mut self) {
         let before = self.upto;
         self.upto = self.reached.take().unwrap_or(before);
+        self.noted = self.taken_of(self.upto);
         self.looked = if self.upto < before { self.upto } else { self.looked.max(self.upto) };
         self.failures = 0;
     }
 
-    /// All that is followed by name was looked at, up to a size; `is_all` where nothing else is followed.
+    /// All that is followed by name was looked at, up to a size; `is_all` where nothing else is followed. While something is
+    /// set aside, that settles nothing.
     pub fn handle_looked(&mut self, size: u64, is_all: bool, now: Timestamp) {
         self.looked = self.looked.max(size);
-        if is_all {
-            self.upto = self.looked;
+        if is_all && self.is_whole() {
+            self.upto = self.upto.max(size);
+            self.noted = self.noted.max(size);
         }
         self.unheard = false;
         self.failures = 0;
@@ -226,7 +298,12 @@ impl Watcher {
         self.reached = None;
         self.unheard = false;
         self.failures = self.failures.saturating_add(1);
-        self.pause = Pause::of(now, retry_millis(self.failures, self.settings.seed));
+        let millis = retry_millis(self.failures, self.settings.seed);
+        self.pause = Pause::of(now, millis);
+        // What the home pushes then comes before what is set aside: that may be why it went wrong.
+        for aside in self.aside.values_mut() {
+            aside.pause = Pause::of(now, 2 * millis);
+        }
     }
 
     /// The home was not heard. Where it has no such feed, or something on the way holds it back, the next way is used for

@@ -98,7 +98,7 @@ impl App {
     /// All peers that answer, as they are configured now: who of them holds a copy of what this node has lost, only they
     /// know.
     #[must_use]
-    pub fn recovery_sources(&self) -> Vec<Source> {
+    pub fn who_may_have_it(&self) -> Vec<Source> {
         let source = |(name, peer)| Source::Peer { name, peer };
         self.peers_table().answering().into_iter().map(source).collect()
     }
@@ -112,10 +112,10 @@ impl App {
         let hosted = self.hosted(&domain)?;
         let text = "more was signed than is held, or a copy was put back: silent until all mirrors have been asked";
         self.store().alarm(Some(hosted.number), self.clock().now(), "silent", text)?;
-        tracing::warn!(%domain, mirrors = self.recovery_sources().len(), "{text}; `ics restore` tells more");
+        tracing::warn!(%domain, mirrors = self.who_may_have_it().len(), "{text}; `ics restore` tells more");
         let (mut last, mut changes) = (Vec::new(), self.peers_table().changes());
         loop {
-            let asked = self.ask_all(&domain, &self.recovery_sources()).await?;
+            let asked = self.ask_all(&domain, &self.who_may_have_it()).await?;
             if !self.is_silent(&hosted)? {
                 tracing::info!(%domain, size = self.store().head(hosted.number)?.size, "restored; the domain goes on");
                 return Ok(());

@@ -64,11 +64,11 @@ fn what_is_pushed_is_fetched_and_then_noted() {
     for id in [KEY, OTHER] {
         let fetch = Action::Fetch { id: id.to_owned(), size: 20 };
         assert_eq!((watcher.poll(at(1)), watcher.poll(at(2))), (fetch.clone(), fetch), "asked twice, the same");
-        watcher.handle_fetched();
+        watcher.handle_fetched(id);
     }
-    assert_eq!((watcher.poll(at(3)), watcher.upto()), (Action::Settle { upto: 14 }, 10));
+    assert_eq!((watcher.poll(at(3)), watcher.noted()), (Action::Settle { upto: 14 }, 10));
     watcher.handle_settled();
-    assert_eq!((watcher.poll(at(3)), watcher.upto()), (listen(14, Way::Stream), 14));
+    assert_eq!((watcher.poll(at(3)), watcher.noted()), (listen(14, Way::Stream), 14));
     watcher.handle_heads(&heads(20, 20, &[]), at(4)).expect("nothing of it");
     assert_eq!(watcher.poll(at(4)), Action::Settle { upto: 20 });
     watcher.handle_settled();
@@ -84,7 +84,7 @@ fn what_was_not_taken_is_asked_for_again() {
     let mut pauses = Vec::new();
     for _ in 0..4 {
         watcher.handle_heads(&told, now).expect("heads");
-        watcher.handle_fetched();
+        watcher.handle_fetched(KEY);
         watcher.fail(now);
         let until = after(&watcher, now);
         pauses.push(until.millis_since(now));
@@ -101,11 +101,66 @@ fn what_was_not_taken_is_asked_for_again() {
     assert!((15_000..=30_000).contains(&longest), "{longest}");
     now = after(&watcher, now);
     watcher.handle_heads(&told, now).expect("heads");
-    watcher.handle_fetched();
-    watcher.handle_fetched();
+    watcher.handle_fetched(KEY);
+    watcher.handle_fetched(OTHER);
     watcher.handle_settled();
     watcher.fail(now);
     assert!(after(&watcher, now).millis_since(now) <= 1_000, "success ends the row of failures");
+}
+
+#[test]
+fn what_is_refused_of_one_thing_keeps_nobody_from_the_others() {
+    let fetch = |id: &str, size| Action::Fetch { id: id.to_owned(), size };
+    let mut watcher = watcher();
+    watcher.handle_heads(&heads(14, 14, &[head(KEY, 14), head(OTHER, 14)]), at(0)).expect("heads");
+    assert_eq!(watcher.poll(at(0)), fetch(KEY, 14));
+    assert!(watcher.handle_refused(KEY, at(0)), "the first time");
+    // More is said of both: the one is not fetched before its time.
+    for (size, told) in [(14, None), (20, Some(heads(20, 20, &[head(KEY, 20), head(OTHER, 20)])))] {
+        if let Some(told) = told {
+            watcher.handle_heads(&told, at(1)).expect("heads");
+        }
+        assert_eq!(watcher.poll(at(1)), fetch(OTHER, size));
+        watcher.handle_fetched(OTHER);
+        assert_eq!(watcher.poll(at(1)), Action::Settle { upto: 10 }, "whoever restarts is told of it again");
+        watcher.handle_settled();
+        assert_eq!((watcher.noted(), watcher.poll(at(1))), (10, listen(size, Way::Stream)), "it goes on");
+    }
+    assert_eq!(watcher.poll(at(1_000)), fetch(KEY, 20));
+    assert!(!watcher.handle_refused(KEY, at(1_000)), "again");
+    assert_eq!(watcher.poll(at(1_500)), listen(20, Way::Stream), "in between the home is heard");
+    assert_eq!(watcher.poll(at(3_000)), fetch(KEY, 20));
+    watcher.fail(at(3_000));
+    assert_eq!(watcher.poll(after(&watcher, at(3_000))), listen(20, Way::Stream), "what is new comes first");
+    assert_eq!(watcher.poll(at(5_000)), fetch(KEY, 20));
+    watcher.handle_fetched(KEY);
+    assert_eq!(watcher.poll(at(5_000)), Action::Settle { upto: 20 }, "nothing is missing any more");
+    watcher.handle_settled();
+    assert_eq!((watcher.noted(), watcher.poll(at(5_000))), (20, listen(20, Way::Stream)));
+}
+
+#[test]
+fn a_home_whose_every_answer_is_refused_fails() {
+    let mut watcher = watcher();
+    let ids: Vec<String> = (0..=ASIDE).map(|number| format!("{number:040x}")).collect();
+    let told: Vec<String> = ids.iter().map(|id| head(id, 14)).collect();
+    watcher.handle_heads(&heads(14, 14, &told), at(0)).expect("heads");
+    for id in &ids {
+        assert!(matches!(watcher.poll(at(0)), Action::Fetch { .. }));
+        assert!(watcher.handle_refused(id, at(0)), "{id}");
+    }
+    let later = after(&watcher, at(0));
+    assert_eq!((watcher.noted(), watcher.poll(later)), (10, listen(10, Way::Stream)), "all is asked for again");
+    watcher.handle_unheard(&status(503), later);
+    watcher.handle_looked(30, true, later);
+    assert_eq!(watcher.noted(), 10, "a look does not settle what is set aside");
+    // There is less than was told of: what was set aside is told of anew.
+    let later = later.plus_millis(60_000);
+    watcher.handle_heads(&heads(4, 4, &[]), later).expect_err("less");
+    let later = after(&watcher, later);
+    assert_eq!(watcher.poll(later), Action::Settle { upto: 0 });
+    watcher.handle_settled();
+    assert_eq!((watcher.noted(), watcher.poll(later)), (0, listen(0, Way::Stream)));
 }
 
 #[test]
@@ -202,7 +257,7 @@ fn a_peer_that_does_not_wait_is_not_asked_without_end() {
     watcher.handle_heads(&heads(10, 12, &[head(KEY, 10)]), later).expect("nothing new, but a head");
     let later = after(&watcher, later);
     assert_eq!(watcher.poll(later), Action::Fetch { id: KEY.to_owned(), size: 10 });
-    watcher.handle_fetched();
+    watcher.handle_fetched(KEY);
     watcher.handle_heads(&heads(12, 12, &[]), later).expect("news");
     assert_eq!(watcher.poll(later), Action::Settle { upto: 12 }, "at once");
 }
@@ -222,6 +277,8 @@ enum Fault {
     Nothing,
     /// The connection breaks, or what was asked for does not come.
     Cut,
+    /// What is answered about a thing is refused.
+    Refused,
     /// The node stops, and begins where it last noted.
     Restart,
     /// Something is said at the home: of the one thing, the other, or neither.
@@ -232,6 +289,7 @@ fn fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         3 => Just(Fault::Nothing),
         1 => Just(Fault::Cut),
+        1 => Just(Fault::Refused),
         1 => Just(Fault::Restart),
         2 => (0_u8..3).prop_map(Fault::Said),
     ]
@@ -260,19 +318,27 @@ impl World {
         heads(upto, self.size(), &spoken.map(|(_, id)| head(id, self.size())).collect::<Vec<_>>())
     }
 
-    fn step(&mut self, fails: bool) {
+    fn step(&mut self, fault: Fault) {
+        let (fails, is_refused) = (matches!(fault, Fault::Cut), matches!(fault, Fault::Refused));
         match self.watcher.poll(self.now) {
             Action::Wait { until } => self.now = until,
             Action::Listen { .. } if fails => self.watcher.handle_unheard(&PeerError::Ended, self.now),
             Action::Listen { from, .. } => {
                 let told = self.told(from);
+                if told.upto == from {
+                    // A heartbeat comes when it is time.
+                    self.now = self.now.plus_millis(1_000);
+                }
                 self.watcher.handle_heads(&told, self.now).expect("an honest home");
             }
             _ if fails => self.watcher.fail(self.now),
+            Action::Fetch { id, .. } if is_refused => {
+                self.watcher.handle_refused(&id, self.now);
+            }
             Action::Fetch { id, size } => {
                 assert!(size <= self.size());
+                self.watcher.handle_fetched(&id);
                 self.fetched.insert(id, self.size());
-                self.watcher.handle_fetched();
             }
             Action::Settle { upto } => {
                 self.noted = upto;
@@ -300,17 +366,17 @@ proptest! {
                 Fault::Restart => {
                     world.watcher = Watcher::new(world.noted, Settings { interval_millis: 2_000, seed: SEED });
                 }
-                Fault::Nothing | Fault::Cut => {}
+                Fault::Nothing | Fault::Cut | Fault::Refused => {}
             }
-            world.step(matches!(fault, Fault::Cut));
+            world.step(fault);
             // What is noted is taken over.
             for (index, thing) in (1..=world.noted).zip(&world.log) {
                 let id = [KEY, OTHER].get(usize::from(*thing)).copied();
                 prop_assert!(id.is_none_or(|id| world.fetched.get(id) >= Some(&index)), "{index} of {}", world.noted);
             }
         }
-        for _ in 0..200 {
-            world.step(false);
+        for _ in 0..400 {
+            world.step(Fault::Nothing);
         }
         prop_assert_eq!(world.noted, world.size(), "in the end all is taken over");
     }

@@ -211,6 +211,30 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     pair.home.ics(&["fsck"]).ok();
 }
 
+/// Its checkpoint waits for them, and must end the silence all the same.
+#[test]
+fn a_new_epoch_begins_where_witnesses_are_demanded() {
+    let mut pair = Pair::new();
+    let mut witness = Node::init(pair.directory.path(), "developer", CODE);
+    let (key, origin) = (pair.home.key(), pair.home.origin());
+    witness.ics(&["peer", "add", "home", "--key", &key, "--cosign", &origin]).ok();
+    witness.serve();
+    let (name, key) = (witness.name(), witness.key());
+    pair.home.ics(&["peer", "add", &name, "--url", &witness.url, "--key", &key, "--witness"]).ok();
+    pair.home.json(&["domain", "update", &format!("--add-witness={name}={key}"), "--quorum", "1"]);
+    pair.home.json(&["domain", "submit"]);
+    let copy = pair.path("copy");
+    pair.home.json(&["backup", &copy]);
+    publish(&pair.home, 10, 5);
+    pair.home.kill();
+    pair.home.ics(&["restore", &copy]).ends_with(1);
+    witness.kill();
+    pair.home.json(&["restore", "--begin-anew", DEVICES]);
+    assert_eq!(pair.home.json(&["restore"])["domains"], serde_json::json!([]), "nothing is silent");
+    pair.home.serve();
+    assert_eq!(pair.home.holds(DEVICES).expect("held")["descriptor"], 3);
+}
+
 /// A node has one key for all its domains: the one that has lost nothing changes to it as well.
 #[test]
 fn a_node_with_two_domains_gives_both_the_new_key() {

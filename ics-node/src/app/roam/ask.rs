@@ -58,7 +58,19 @@ enum Unanswered {
     Here(#[from] AppError),
 }
 
+/// Why nobody's answer is of use.
+pub(super) struct Unheard {
+    /// In words.
+    pub(super) why: String,
+    /// Whether somebody's answer was refused, or too long: what he answers about another thing may be of use.
+    pub(super) is_refused: bool,
+}
+
 impl Unanswered {
+    const fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Peer(PeerError::Wire(_)))
+    }
+
     const fn outcome(&self) -> Outcome {
         match self {
             Self::NotAsked
@@ -79,15 +91,16 @@ impl App {
     /// Asks for what a home attests; what is answered is kept.
     ///
     /// # Errors
-    /// When no peer has an answer that is proved, in words.
-    pub(super) async fn ask_peers(&self, sought: &Sought, hops: u8, asker: Asker) -> Result<Arc<Answer>, String> {
+    /// When no peer has an answer that is proved.
+    pub(super) async fn ask_peers(&self, sought: &Sought, hops: u8, asker: Asker) -> Result<Arc<Answer>, Unheard> {
         let now = Instant::now();
         if !asker.wait(&self.roaming().pace, now).is_zero() {
             self.roaming().count(Outcome::Limited);
-            return Err("other nodes are asked too often by this one".to_owned());
+            let why = "other nodes are asked too often by this one".to_owned();
+            return Err(Unheard { why, is_refused: false });
         }
         self.roaming().pace.spend(1, now);
-        let mut why = Vec::new();
+        let (mut why, mut is_refused) = (Vec::new(), false);
         for peer in self.peers_table().asked_about(&sought.origin) {
             let mut asked = self.ask_peer(&peer, sought, (hops, asker)).await;
             // Two things of one domain are asked about at once, and its log goes on between the answers.
@@ -104,10 +117,11 @@ impl App {
                 Err(error) => {
                     self.note_unanswered(&peer, sought, &error).await;
                     why.push(format!("{}: {error}", peer.config.name));
+                    is_refused |= error.is_refused();
                 }
             }
         }
-        Err(why.join("; "))
+        Err(Unheard { why: why.join("; "), is_refused })
     }
 
     async fn ask_peer(

@@ -23,6 +23,20 @@ use crate::store::{Following, Part};
 /// A domain of this node, what it follows, and by which origin that is asked for.
 pub(super) type Work = (Arc<Hosted>, Following, Origin);
 
+/// Why what is said of a thing was not taken over.
+pub(super) enum NotTaken {
+    /// What is answered about it is of no use, which says nothing of other things.
+    Refused(AppError),
+    /// Its home is not heard, or this node has failed.
+    Failed(AppError),
+}
+
+impl From<AppError> for NotTaken {
+    fn from(error: AppError) -> Self {
+        Self::Failed(error)
+    }
+}
+
 impl App {
     /// The origin by which others are asked about a domain of which there is no copy here.
     pub(in crate::app) fn elsewhere(&self, domain: &DomainName) -> Option<Origin> {
@@ -54,7 +68,7 @@ impl App {
             let answer = self
                 .ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own)
                 .await
-                .map_err(|why| not_heard(origin, &why))?;
+                .map_err(|unheard| not_heard(origin, &unheard.why))?;
             ids.insert(answer.identity().ok_or_else(|| AppError::unknown_identity(query))?);
             reached = reached.min(answer.attested.checkpoint.size);
             if request.follow != Some(false) {
@@ -88,18 +102,23 @@ impl App {
         work
     }
 
-    /// Looks at all that is followed by name, if the log goes beyond `from`; up to which size that is done.
+    /// Looks at all that is followed by name, if the log goes beyond `from`; up to which size that is done. What is refused
+    /// of one thing is told when the others were looked at.
     pub(super) async fn look_from_afar(&self, work: &Work, ids: &[String], from: u64) -> Result<u64, AppError> {
         let (_, _, origin) = work;
         let size = self.size_elsewhere(origin).await.ok_or_else(|| not_heard(origin, "nobody answers"))?;
         if size <= from {
             return Ok(from);
         }
-        let mut reached = size;
+        let (mut reached, mut refused) = (size, None);
         for id in ids {
-            reached = self.take_from_afar(work, id, 0, from).await?.min(reached);
+            match self.take_from_afar(work, id, 0, from).await {
+                Ok(attested) => reached = attested.min(reached),
+                Err(NotTaken::Refused(error)) => refused = Some(error),
+                Err(NotTaken::Failed(error)) => return Err(error),
+            }
         }
-        Ok(reached)
+        refused.map_or(Ok(reached), Err)
     }
 
     /// Asks what a home attests of a thing, at a size or later, and takes it over; the size at which it attested it. What
@@ -110,14 +129,17 @@ impl App {
         id: &str,
         size: u64,
         new_from: u64,
-    ) -> Result<u64, AppError> {
+    ) -> Result<u64, NotTaken> {
         let sought = Sought { origin: origin.clone(), asked: id.to_owned() };
-        let answer =
-            self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await.map_err(|why| not_heard(origin, &why))?;
+        let answer = self.ask_peers(&sought, limits::ROAMING_HOPS, Asker::Own).await;
+        let answer = answer.map_err(|unheard| match unheard.is_refused {
+            true => NotTaken::Refused(of_no_use(origin, id, &unheard.why)),
+            false => NotTaken::Failed(not_heard(origin, &unheard.why)),
+        })?;
         let attested = answer.attested.checkpoint.size;
         if attested < size {
             let why = format!("{} shows {attested} entries, the home has pushed a head of {size}", answer.from);
-            return Err(not_heard(origin, &why));
+            return Err(not_heard(origin, &why).into());
         }
         let (into, source) = (Arc::clone(target), following.source.clone());
         self.at_once(move |app| app.take_over_answer(&into, &source, &answer, new_from)).await?;
@@ -162,7 +184,7 @@ impl App {
         let (result, _) = self.take_all(target, vec![new])?;
         for problem in result.refused {
             let text = format!("{}: {}", answer.attested.testimony.origin.domain, problem.detail);
-            self.store().alarm(Some(target.number), self.clock().now(), "not-taken-over", &text)?;
+            self.store().alarm_once(target.number, self.clock().now(), "not-taken-over", &text)?;
         }
         Ok(())
     }
@@ -191,6 +213,10 @@ impl App {
 
 pub(super) fn not_heard(origin: &Origin, why: &str) -> AppError {
     AppError::new(Code::Behind, format!("`{}` is not heard: {why}", origin.domain))
+}
+
+fn of_no_use(origin: &Origin, id: &str, why: &str) -> AppError {
+    AppError::new(Code::Behind, format!("what is answered about {id} of `{}` is of no use: {why}", origin.domain))
 }
 
 fn add(result: &mut AdoptionResult, more: AdoptionResult) {

@@ -143,7 +143,7 @@ impl App {
                 let why = format!("{}: the answer is of {as_of}, too old for `{usage}`", answer.from);
                 self.roaming().fail(sought, why);
             }
-            Err(why) => self.roaming().fail(sought, why),
+            Err(unheard) => self.roaming().fail(sought, unheard.why),
         }
     }
 

@@ -12,7 +12,7 @@ use ics_sync::watch::{Action, Settings, Watcher, is_no_way};
 use ics_sync::wire::{Heads, Watch};
 use tokio::task::JoinSet;
 
-use super::follow::{Work, not_heard};
+use super::follow::{NotTaken, Work, not_heard};
 use crate::app::follow::choices;
 use crate::app::{App, AppError, random};
 
@@ -65,6 +65,8 @@ struct Afar {
     stream: Option<EventStream<Heads>>,
     /// Why the home was not heard the last time.
     unheard: String,
+    /// Why what is answered about a thing was of no use the last time.
+    refused: Option<String>,
 }
 
 impl App {
@@ -82,7 +84,7 @@ impl App {
         let intervals = self.peers_table().asked_about(origin).into_iter().map(|peer| peer.config.interval_ms);
         let interval_millis = intervals.min().unwrap_or(INTERVAL_MILLIS);
         let mut watcher = Watcher::new(following.upto, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
-        let mut afar = Afar { app: self, work, ids, stream: None, unheard: String::new() };
+        let mut afar = Afar { app: self, work, ids, stream: None, unheard: String::new(), refused: None };
         loop {
             if let Err(error) = afar.step(&mut watcher).await {
                 watcher.fail(afar.app.clock().now());
@@ -103,7 +105,7 @@ impl Afar {
             }
             Action::Listen { from, way } => match self.listen(from, way).await {
                 Ok(heads) => match watcher.handle_heads(&heads, self.app.clock().now()) {
-                    Ok(()) if heads.heads.is_empty() => self.tell(None),
+                    Ok(()) if heads.heads.is_empty() => self.goes_on(watcher),
                     Ok(()) => {}
                     Err(error) => self.fails(&not_heard(&self.work.2, &error.to_string())),
                 },
@@ -115,13 +117,19 @@ impl Afar {
             },
             Action::Fetch { id, size } => {
                 self.until_paced().await;
-                self.app.take_from_afar(&self.work, &id, size, watcher.upto()).await?;
-                watcher.handle_fetched();
+                match self.app.take_from_afar(&self.work, &id, size, watcher.noted()).await {
+                    Ok(_) => watcher.handle_fetched(&id),
+                    Err(NotTaken::Refused(error)) => {
+                        let is_new = watcher.handle_refused(&id, self.app.clock().now());
+                        self.lacks(is_new, error.to_string()).await;
+                    }
+                    Err(NotTaken::Failed(error)) => return Err(error),
+                }
             }
             Action::Settle { upto } => {
-                self.note(watcher.upto(), upto).await?;
+                self.note(watcher.noted(), upto).await?;
                 watcher.handle_settled();
-                self.tell(None);
+                self.goes_on(watcher);
             }
             Action::Look { from } => self.look(watcher, from).await?,
         }
@@ -132,12 +140,14 @@ impl Afar {
     async fn look(&self, watcher: &mut Watcher, from: u64) -> Result<(), AppError> {
         let is_all = self.work.1.choices.is_empty();
         let reached = self.app.look_from_afar(&self.work, &self.ids, from).await?;
-        if is_all && reached > watcher.upto() {
-            self.note(watcher.upto(), reached).await?;
+        if is_all && watcher.is_whole() && reached > watcher.noted() {
+            self.note(watcher.noted(), reached).await?;
         }
         watcher.handle_looked(reached, is_all, self.app.clock().now());
-        let missing = || format!("what is said of a model or a lot is not heard now: {}", self.unheard);
-        self.tell((!is_all).then(missing));
+        match is_all {
+            true => self.goes_on(watcher),
+            false => self.tell(Some(format!("what is said of a model or a lot is not heard now: {}", self.unheard))),
+        }
         Ok(())
     }
 
@@ -194,6 +204,28 @@ impl Afar {
         let (target, following, _) = &self.work;
         tracing::warn!(domain = %target.name, source = %following.source, %error, "it is not followed");
         self.tell(Some(error.to_string()));
+    }
+
+    /// Tells that what is answered about a thing is of no use, and alarms the first time. Others are heard of meanwhile.
+    async fn lacks(&mut self, is_new: bool, error: String) {
+        if is_new {
+            let (target, following, _) = &self.work;
+            tracing::warn!(domain = %target.name, source = %following.source, %error, "a thing is not followed");
+            let (number, text) = (target.number, error.clone());
+            let alarmed = self
+                .app
+                .at_once(move |app| Ok(app.store().alarm_once(number, app.clock().now(), "not-taken-over", &text)?));
+            if let Err(error) = alarmed.await {
+                tracing::error!(%error, "an alarm could not be kept");
+            }
+        }
+        self.tell(Some(error.clone()));
+        self.refused = Some(error);
+    }
+
+    /// The home is heard: what is told is what it lacks, if anything.
+    fn goes_on(&self, watcher: &Watcher) {
+        self.tell(if watcher.is_whole() { None } else { self.refused.clone() });
     }
 
     fn tell(&self, problem: Option<String>) {

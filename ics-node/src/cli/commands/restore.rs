@@ -91,7 +91,7 @@ impl Restore {
         let runtime = runtime.map_err(|error| Failure::new(Exit::Internal, error))?;
         let (domains, is_silent_witness) = runtime.block_on(async {
             let app = Service::open(&config, keys.clone()).map_err(|error| failed(&error))?;
-            let mut sources = app.recovery_sources();
+            let mut sources = app.who_may_have_it();
             let copies: Vec<_> = self.from_copy.iter().map(|path| carried(path, &keys)).collect::<Result<_, _>>()?;
             sources.extend(copies.iter().map(|(_, source)| source.clone()));
             Ok::<_, Failure>((self.ask(context, &app, &sources).await?, app.is_silent_witness()))

@@ -8,7 +8,7 @@ use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::{Finding, RecordHead};
 use ics_core::vocabulary::{Attribute, DomainName};
 use ics_node::api::AdoptionRequest;
-use ics_node::app::Reader;
+use ics_node::app::{Query, Reader};
 use ics_node::config::PeerConfig;
 use ics_sync::wire::Heads;
 use tokio::sync::watch;
@@ -96,19 +96,7 @@ async fn what_is_pushed_is_believed_when_it_is_attested() {
     let (made, asked) = (origin(&home), Liar::honest(&home).await);
     let node = caring(&made, &asked.url(), 50);
     node.app.adopt(&care(), request(&[20], Some(true))).await.expect("adopts");
-    let head = |seed: u8, size: u64| {
-        let asked = id(seed);
-        let head = RecordHead {
-            origin: made.clone(),
-            asked: asked.clone(),
-            finding: Finding::Identity(asked),
-            at: ics_core::time::Timestamp::from_seconds(1_767_225_700),
-            size,
-            root: Hash([1; 32]),
-            indices: vec![0],
-        };
-        head.sign(&ed25519_dalek::SigningKey::from_bytes(&[66; 32])).expect("signs")
-    };
+    let head = |seed: u8, size: u64| hint(&made, seed, size);
     let pushed = |upto, size, heads| Some(Heads { upto, size, heads, checkpoint: None });
     let (stop, stopped) = watch::channel(false);
     // More than the home attests: not until it does.
@@ -129,6 +117,53 @@ async fn what_is_pushed_is_believed_when_it_is_attested() {
     until("the recall", || status(&node, 20).as_deref() == Some("stolen")).await;
     stop.send_replace(true);
     following.await.expect("ends");
+}
+
+/// One record that is longer than what is read: the others are heard of, and it is taken over once it can be.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_long_keeps_nobody_from_the_others() {
+    let home = home().await;
+    let (made, asked) = (origin(&home), Liar::honest(&home).await);
+    let node = caring(&made, &asked.url(), 50);
+    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    let seen = home.app().domain(&domain()).expect("founded").info.size;
+    say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
+    let size = home.app().domain(&domain()).expect("founded").info.size;
+    asked.set(move |home, asked| {
+        if asked == id(20) {
+            return Reply::Json(vec![b' '; 5 * 1024 * 1024]);
+        }
+        let query = Query::parse(asked).expect("a query");
+        let said = home.attest(Reader::Anonymous, &domain(), &query, seen).expect("attests").expect("at home");
+        Reply::Json(serde_json::to_vec(&said).expect("JSON"))
+    });
+    let heads = vec![hint(&made, 20, size), hint(&made, 21, size)];
+    asked.push(Some(Heads { upto: size, size, heads, checkpoint: None }));
+    let (stop, stopped) = watch::channel(false);
+    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    until("the other one is taken over", || status(&node, 21).as_deref() == Some("stolen")).await;
+    let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone().unwrap_or_default();
+    until("it is told of", || error().contains("more than") && node.alarms("not-taken-over") == 1).await;
+    assert_eq!(status(&node, 20).as_deref(), Some(""));
+    asked.set_honest(&home);
+    until("it is taken over", || status(&node, 20).as_deref() == Some("stolen")).await;
+    stop.send_replace(true);
+    following.await.expect("ends");
+}
+
+/// A record head of a thing that says so much and is signed by whoever has no right to.
+fn hint(made: &Origin, seed: u8, size: u64) -> String {
+    let asked = id(seed);
+    let head = RecordHead {
+        origin: made.clone(),
+        asked: asked.clone(),
+        finding: Finding::Identity(asked),
+        at: ics_core::time::Timestamp::from_seconds(1_767_225_700),
+        size,
+        root: Hash([1; 32]),
+        indices: vec![0],
+    };
+    head.sign(&ed25519_dalek::SigningKey::from_bytes(&[66; 32])).expect("signs")
 }
 
 /// What the log of the domain that follows says of a thing, its groups included.
