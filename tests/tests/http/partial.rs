@@ -94,6 +94,13 @@ async fn of_what_may_be_read_no_longer_nothing_is_known() {
     let withheld = by_id(&copy);
     assert_eq!((withheld.outcome, withheld.reason), (Outcome::Unknown, Reason::Withheld), "{withheld:?}");
     assert!(withheld.reasons[0].contains("no longer shows this node"), "{:?}", withheld.reasons);
+    let to_a_stranger = |seed: u8| {
+        let id = signer(seed).public_key().fingerprint().to_string();
+        let told = copy.app.verdict(Reader::Anonymous, &id, "connect", None).expect("a verdict");
+        (told.outcome, told.reason, told.reasons)
+    };
+    assert_eq!(to_a_stranger(20), to_a_stranger(90), "that there is such a thing is not for all to know");
+    assert_eq!(to_a_stranger(20).1, Reason::NotHeard);
     assert_eq!(verdict(&copy, 21).outcome, Outcome::Allow, "the other is as it was");
     copy.stop().await;
     let copy = Copy::trusting(&data, &home, trusting(&home));
