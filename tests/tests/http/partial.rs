@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 
 use ics_core::descriptor::Freshness;
 use ics_core::openpgp::signer::Signer as _;
-use ics_core::statement::make;
 use ics_core::trust::{Outcome, Reason, TrustDocument, TrustPolicy, Verdict};
 use ics_node::app::Reader;
 use ics_sync::wire;
 use tempfile::TempDir;
 
-use crate::hidden::{ALL, Copy, amend, device, lots, say};
+use crate::hidden::{ALL, Copy, amend, device, erase, lots, say};
 use crate::support::{Node, settings};
-use crate::world::{CREATED, World, certificate, domain, maker, serial, signer, stolen};
+use crate::world::{World, certificate, domain, maker, serial, signer, stolen};
 
 /// A home where strangers read the devices of these lots, with some devices in it.
 async fn home(rule: String, devices: Vec<Vec<u8>>) -> Node {
@@ -57,14 +56,6 @@ fn holds(dir: &Path, text: &str) -> bool {
 
 fn verdict(copy: &Copy, seed: u8) -> Verdict {
     copy.app.verdict(Reader::Operator, &serial(seed), "connect", None).expect("a verdict")
-}
-
-/// The owners erase the entry at an index.
-async fn erase(home: &Node, index: u64) {
-    let erasure = home.app().erasure(Reader::Operator, &domain(), index).expect("can be erased");
-    let json = erasure.to_json().expect("canonical");
-    let signed = make::sign_descriptor(&[&maker()], &json, CREATED, &[9; 32]).expect("signs");
-    say(home, vec![signed]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,5 +142,8 @@ async fn who_copies_from_a_part_is_told_that_it_is_one() {
     assert!(whole.sight.is_none() && !whole.entries.iter().any(is_hidden));
     assert!(part.entries.iter().any(is_hidden));
     assert!(part.sight.is_some(), "who may read everything would not ask the home for the rest");
+    let last = home.app().domain(&domain()).expect("founded").info.size - 1;
+    let kept_back = copy.app.entry(Reader::Operator, &domain(), last).expect_err("is hidden from the copy");
+    assert_eq!(kept_back.code().as_str(), "unknown-entry", "nobody has erased it: {kept_back}");
     copy.stop().await;
 }
