@@ -82,7 +82,7 @@ pub struct DomainInfo {
     /// How the copy is doing; absent at the home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirror: Option<MirrorInfo>,
-    /// What it takes over from other domains by itself.
+    /// What it takes over from other domains by itself; told to the operator alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub follows: Vec<FollowInfo>,
 }

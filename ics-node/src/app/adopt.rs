@@ -21,6 +21,17 @@ use super::{App, AppError, Reader, random};
 use crate::api::{AdoptionRequest, AdoptionResult, ListQuery, ProvenEntry};
 use crate::store::Part;
 
+/// What became of entries that were taken over.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    /// What whoever asked for it is told.
+    pub(super) result: AdoptionResult,
+    /// Where what was refused stands in the log of the source, in the order of the result.
+    pub(super) refused: Vec<u64>,
+    /// How many entries a checkpoint must have that shows what was taken.
+    pub(super) size: u64,
+}
+
 impl App {
     /// Takes the entries about chosen identities out of a domain that this node holds into one that it is the home of:
     /// everything said of them and of their groups, and the certificates of those who said it.
@@ -58,25 +69,23 @@ impl App {
         let source = self.hosted(&name)?;
         let sight = self.sight(&source)?;
         let chosen = self.chosen(&sight, request)?;
-        let mut result = AdoptionResult {
-            identities: chosen.iter().map(ToString::to_string).collect(),
-            ..AdoptionResult::default()
-        };
+        let identities = chosen.iter().map(ToString::to_string).collect();
+        let result = AdoptionResult { identities, ..AdoptionResult::default() };
+        let mut taken = Taken { result, ..Taken::default() };
         if let Some(follows) = request.follow {
             let named: Result<BTreeSet<IdentityId>, AppError> =
                 request.ids.iter().map(|query| self.meant(&sight, query)).collect();
             self.set_follow(target, &name, kept(request, &named?)?, follows, sight.seal.size)?;
             if !follows {
-                return Ok((result, 0));
+                return Ok((taken.result, 0));
             }
         }
-        let mut size = 0;
         let indices: Vec<u64> = self.entries_about(&sight, &chosen)?.into_iter().collect();
         for indices in indices.chunks(limits::BATCH_STATEMENTS) {
             let entries = self.prove(&source, self.store().entries_at(source.number, indices)?)?;
-            size = self.take(target, entries, &mut result)?.max(size);
+            self.take(target, entries, &mut taken)?;
         }
-        Ok((result, size))
+        Ok((taken.result, taken.size))
     }
 
     fn chosen(&self, sight: &Sight<'_>, request: &AdoptionRequest) -> Result<BTreeSet<IdentityId>, AppError> {
@@ -149,13 +158,14 @@ impl App {
         Ok(indices)
     }
 
-    /// Takes entries over, and counts what became of them; how many entries a checkpoint must have that shows it.
+    /// Takes entries over, and notes what became of them.
     pub(super) fn take(
         &self,
         target: &Arc<Hosted>,
         entries: Vec<ProvenEntry>,
-        result: &mut AdoptionResult,
-    ) -> Result<u64, AppError> {
+        taken: &mut Taken,
+    ) -> Result<(), AppError> {
+        let indices: Vec<u64> = entries.iter().map(|entry| entry.receipt.index).collect();
         let sources: Vec<Source> = entries.iter().map(|entry| Receipt::source(&entry.receipt)).collect();
         // As of the time that will hold for the entries everywhere: see `Header::keys_judged_at`.
         let timed = entries.into_iter().zip(&sources);
@@ -169,14 +179,17 @@ impl App {
             .map(|(checked, source)| Ok(Incoming { checked, source: Some(source), salt: random()? }))
             .collect::<Result<Vec<_>, AppError>>()?;
         let outcomes = self.append(target, incoming)?;
-        let size = reach(&outcomes);
-        for outcome in outcomes {
+        taken.size = taken.size.max(reach(&outcomes));
+        for (outcome, index) in outcomes.into_iter().zip(indices) {
             match outcome {
-                Outcome::Appended(_) => result.adopted += 1,
-                Outcome::Present(_) => result.present += 1,
-                Outcome::Refused(problem) => result.refused.push(problem),
+                Outcome::Appended(_) => taken.result.adopted += 1,
+                Outcome::Present(_) => taken.result.present += 1,
+                Outcome::Refused(problem) => {
+                    taken.result.refused.push(problem);
+                    taken.refused.push(index);
+                }
             }
         }
-        Ok(size)
+        Ok(())
     }
 }

@@ -5,6 +5,7 @@ use ics_core::statement::Erasure;
 use ics_core::vocabulary::DomainName;
 
 use super::entries::{Said, restore};
+use super::feed::bodiless;
 use super::problem::Code;
 use super::{App, AppError, Reader};
 use crate::api::Problem;
@@ -27,7 +28,7 @@ impl App {
             return Err(unknown());
         }
         if entry.content.is_none() {
-            return Err(AppError::new(Code::Erased, format!("the body of entry {index} is not here")));
+            return Err(bodiless(&entry));
         }
         let what = format!("entry {index} is no statement");
         let target = restore(&sight.domain, &entry)?.ok_or_else(|| AppError::new(Code::NotErasable, what))?;

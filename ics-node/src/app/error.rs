@@ -91,6 +91,12 @@ impl Problem {
     pub fn code(&self) -> &str {
         self.kind.strip_prefix("urn:ics:problem:").unwrap_or(&self.kind)
     }
+
+    /// What kind of problem it is, for alarms: these are for all to read, and the detail may name what is hidden. Whoever
+    /// writes this has the node's log tell the detail.
+    pub(crate) fn in_general(&self) -> String {
+        format!("{} (`{}`); the node's log says more", self.title, self.code())
+    }
 }
 
 impl<E: Into<AppError>> From<WriteError<E>> for AppError {

@@ -7,8 +7,8 @@ use ics_core::log::Hash;
 use ics_core::log::entry::{Entry, EntryKind, Header, LeafData, Salt};
 use ics_core::log::receipt::Receipt;
 use ics_core::log::tile::{TILE_WIDTH, TilePath, encode_bundle};
-use ics_core::statement::StatementId;
 use ics_core::statement::body::{self, Body};
+use ics_core::statement::{Remnant, StatementId};
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
 
@@ -298,8 +298,8 @@ impl App {
         if !self.eyes(reader, &hosted)?.may_have(&entry)? {
             return Err(unknown());
         }
-        let mut proven = self.prove(&hosted, vec![entry])?;
-        proven.pop().ok_or_else(|| AppError::new(Code::Erased, format!("the body of entry {index} is not here")))
+        let gone = bodiless(&entry);
+        self.prove(&hosted, vec![entry])?.pop().ok_or(gone)
     }
 
     /// The proof that an entry stands in the log, with the checkpoint's cosignatures, as text (C2SP tlog-proof).
@@ -371,6 +371,15 @@ impl Unproven {
 
 pub(crate) fn whole(entry: &StoredEntry, content: &Content) -> Entry {
     Entry { header: entry.header.clone(), salt: content.salt, body: content.body.clone() }
+}
+
+/// Why an entry has no body here, for whoever may know: it was erased, or its home keeps it back from this node.
+pub(crate) fn bodiless(entry: &StoredEntry) -> AppError {
+    let index = entry.index;
+    match Remnant::from_bytes(&entry.header) {
+        Some(_) => AppError::new(Code::Erased, format!("the body of entry {index} is not here")),
+        None => AppError::new(Code::UnknownEntry, format!("entry {index} is not shown to this node: ask its home")),
+    }
 }
 
 /// A stored header; it was decoded before it was stored.

@@ -13,6 +13,7 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::wire::Choice;
 use tokio::sync::watch;
 
+use super::adopt::Taken;
 use super::concern::Wanted;
 use super::entries::restore;
 use super::heartbeat::stopped;
@@ -21,7 +22,7 @@ use super::problem::Code;
 use super::read::Sight;
 use super::roam::Followers;
 use super::{App, AppError};
-use crate::api::{AdoptionRequest, AdoptionResult, FollowInfo};
+use crate::api::{AdoptionRequest, FollowInfo};
 use crate::store::{DomainNumber, Following, Part};
 
 /// How often it is looked whether a source has news.
@@ -137,15 +138,25 @@ impl App {
         let all = self.entries_about(sight, things)?;
         let (old, new): (Vec<u64>, Vec<u64>) = all.into_iter().partition(|index| *index < new_from);
         for (indices, alarms) in [(old, false), (new, true)] {
-            let mut result = AdoptionResult::default();
+            let mut taken = Taken::default();
             for some in indices.chunks(limits::BATCH_STATEMENTS) {
                 let entries = self.store().entries_at(sight.hosted.number, some)?;
-                self.take(target, self.prove(sight.hosted, entries)?, &mut result)?;
+                self.take(target, self.prove(sight.hosted, entries)?, &mut taken)?;
             }
-            for problem in result.refused.iter().filter(|_| alarms) {
-                let text = format!("{}: {}", sight.hosted.name, problem.detail);
-                self.store().alarm_once(target.number, self.clock().now(), "not-taken-over", &text)?;
+            if alarms {
+                self.alarm_of_refused(target, &sight.hosted.name, &taken)?;
             }
+        }
+        Ok(())
+    }
+
+    /// The alarms name no thing, because they are for all to read; the node's log says what was wrong.
+    pub(super) fn alarm_of_refused(&self, target: &Hosted, source: &DomainName, taken: &Taken) -> Result<(), AppError> {
+        for (index, problem) in taken.refused.iter().zip(&taken.result.refused) {
+            let (domain, detail) = (&target.name, &problem.detail);
+            tracing::warn!(%domain, %source, index, %detail, "an entry is not taken over");
+            let text = format!("entry {index} of {source}: {}", problem.in_general());
+            self.store().alarm_once(target.number, self.clock().now(), "not-taken-over", &text)?;
         }
         Ok(())
     }

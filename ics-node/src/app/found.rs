@@ -15,7 +15,7 @@ use super::feed::Unproven;
 use super::hosted::Hosted;
 use super::problem::Code;
 use super::submit::{Incoming, Outcome};
-use super::{App, AppError, random};
+use super::{App, AppError, Reader, random};
 use crate::api::{Alarm, ClockInfo, DomainInfo, NodeInfo, Position};
 use crate::store::{DomainNumber, Part};
 
@@ -114,6 +114,22 @@ impl App {
         self.info(&*self.hosted(domain)?)
     }
 
+    /// All of them, as a reader sees them.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn domains_for(&self, reader: Reader) -> Result<Vec<DomainInfo>, AppError> {
+        Ok(self.domains()?.into_iter().map(|info| shown_to(reader, info)).collect())
+    }
+
+    /// One of them, as a reader sees it.
+    ///
+    /// # Errors
+    /// When this node does not hold it.
+    pub fn domain_for(&self, reader: Reader, domain: &DomainName) -> Result<DomainInfo, AppError> {
+        Ok(shown_to(reader, self.domain(domain)?))
+    }
+
     fn info(&self, hosted: &Hosted) -> Result<DomainInfo, AppError> {
         let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
         let descriptor = domain.descriptor();
@@ -174,4 +190,12 @@ impl App {
         let is_copied = || self.peers().iter().any(|it| it.peer.mirror.iter().any(|origin| origin.domain == *domain));
         self.0.trust.as_deref().is_some_and(is_asked) && is_copied()
     }
+}
+
+/// What a domain follows is for the operator alone: it may name models and lots that the domain it follows hides.
+fn shown_to(reader: Reader, mut info: DomainInfo) -> DomainInfo {
+    if reader != Reader::Operator {
+        info.follows.clear();
+    }
+    info
 }

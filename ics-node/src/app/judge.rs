@@ -407,6 +407,13 @@ impl Admission {
     }
 }
 
+/// Why an entry has no effect, for an alarm: that names no thing, because it is for all to read; the node's log says more.
+pub(crate) fn why_without_effect(tx: &WriteTx<'_>, index: u64, problem: &Problem) -> String {
+    let (domain, detail) = (&tx.domain().name, &problem.detail);
+    tracing::warn!(%domain, index, %detail, "an entry has no effect");
+    problem.in_general()
+}
+
 /// The alarm names no thing, because it is for all to read, and stands once for each signer; the node's log names the entry.
 fn warn_of_quota(
     tx: &mut WriteTx<'_>,

@@ -24,7 +24,7 @@ use super::check::{Checked, check_logged};
 use super::entries::{keys_of, keys_of_remnant};
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
-use super::judge::{AtHand, Judgement, grow, judge};
+use super::judge::{AtHand, Judgement, grow, judge, why_without_effect};
 use super::looked::{Looked, bodies_of};
 use super::outbox::json;
 use super::peers::Peer;
@@ -341,7 +341,7 @@ fn append_copied(
             format!("its header calls it {}, it is {}", header.kind.as_str(), admission.kind.as_str())
         }
         Judgement::Present(index) => format!("it stands at index {index} already"),
-        Judgement::Refused(problem) => problem.detail,
+        Judgement::Refused(problem) => why_without_effect(tx, tx.size(), &problem),
     };
     let (index, _) = append(tx, keys_of(header, &entry.body), entry, entry.body.clone(), false)?;
     tx.alarm(now, "entry-without-effect", &format!("entry {index}: {why}"));

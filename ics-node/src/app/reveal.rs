@@ -17,7 +17,7 @@ use super::check::{Checked, check_logged};
 use super::entries::{Entries as _, Snapshot, keys_of, keys_of_missed};
 use super::feed::decode;
 use super::hosted::Hosted;
-use super::judge::{Judgement, judge_earlier};
+use super::judge::{Judgement, judge_earlier, why_without_effect};
 use super::open::take;
 use super::{App, AppError, random};
 use crate::api::Problem;
@@ -168,7 +168,9 @@ fn judge_one(tx: &mut WriteTx<'_>, one: Judging, cache: &mut Cache, now: Timesta
         Judgement::Admitted(admission) if admission.kind == header.kind => None,
         Judgement::Admitted(admission) => Some(format!("it is {}", admission.kind.as_str())),
         Judgement::Present(at) => Some(format!("it stands at index {at} already")),
-        Judgement::Refused(problem) => Some(problem.detail),
+        Judgement::Refused(problem) if filling.is_some() => Some(why_without_effect(tx, index, &problem)),
+        // It was alarmed when it came.
+        Judgement::Refused(problem) => Some(problem.in_general()),
     };
     let effective = why.is_none();
     match (filling, why) {

@@ -151,11 +151,17 @@ impl Eyes<'_> {
         })
     }
 
-    /// Whether the reader may have an entry's body: whoever may copy the domain may; descriptors and certificates are for
-    /// all, because nothing can be verified without them.
+    /// Whether the reader may have an entry's body, or know that it was erased: whoever may copy the domain may;
+    /// descriptors and certificates are for all, because nothing can be verified without them.
     pub(crate) fn may_have(&mut self, entry: &StoredEntry) -> Result<bool, AppError> {
         if self.app.may_mirror(self.reader, self.sight.hosted) {
             return Ok(true);
+        }
+        if entry.content.is_none() {
+            return match Remnant::from_bytes(&entry.header) {
+                Some(remnant) => self.may_have_of(&remnant.identity),
+                None => Ok(false),
+            };
         }
         match restore(&self.sight.domain, entry)? {
             Some(statement) => self.may_know(&statement),

@@ -182,10 +182,16 @@ impl App {
         Ok(Looking { candidates: 0, id: None, told: Vec::new(), elsewhere, mute })
     }
 
-    /// Whether a reader may read whatever these domains say of these identities.
+    /// Whether a reader may read whatever these domains say of these identities. What this node itself may read no longer is
+    /// told of to whoever surely may read all: to anybody else it may be what is hidden.
     fn may_read_all(&self, reader: Reader, gathered: &Gathered) -> Result<bool, AppError> {
-        for one in gathered.iter().flat_map(|(_, told)| told).filter(|one| one.kept.known().is_some()) {
-            if !one.is_readable(self, reader)? {
+        for one in gathered.iter().flat_map(|(_, told)| told) {
+            let may = match (one.kept.known(), one.kept.withheld) {
+                (Some(_), _) => one.is_readable(self, reader)?,
+                (None, true) => one.hosted.domain().is_some_and(|domain| self.is_shown_all(reader, &domain)),
+                (None, false) => true,
+            };
+            if !may {
                 return Ok(false);
             }
         }

@@ -50,18 +50,16 @@ fn a_recall_is_taken_over_without_anyones_hand() {
     town.maker.json(&["status", "compromised", "serial:SN-2001", "--yes"]);
     town.integrator.serve();
     eventually("after a stop", || (status(&town, "serial:SN-2001")? == "compromised").then_some(()));
-    let shown = town.integrator.get(&format!("/v1/domains/{PLANT}"));
-    let follows = &shown["follows"][0];
+    let shown = town.integrator.follows(PLANT);
+    let follows = &shown[0];
     assert_eq!((&follows["source"], &follows["identities"]), (&json!(DEVICES), &json!(1)), "{shown}");
     assert_eq!(follows["choices"], json!(["lot 2026-12"]), "{shown}");
-    eventually("it is up to date", || {
-        let shown = town.integrator.get(&format!("/v1/domains/{PLANT}"));
-        (shown["follows"][0]["lag_entries"] == json!(0)).then_some(())
-    });
+    let is_done = || town.integrator.follows(PLANT)[0]["lag_entries"] == json!(0);
+    eventually("it is up to date", || is_done().then_some(()));
     town.integrator.json(&["adopt", "--from", DEVICES, "--lot", "2026-12", "--no-follow"]);
     town.integrator.json(&["adopt", "--from", DEVICES, "serial:SN-2100", "--no-follow"]);
-    let ended = town.integrator.get(&format!("/v1/domains/{PLANT}"));
-    assert!(ended["follows"].is_null(), "{ended}");
+    let ended = town.integrator.follows(PLANT);
+    assert!(ended.is_null(), "{ended}");
 }
 
 /// A maintenance company that keeps no copy of the manufacturer's domain.
@@ -128,7 +126,7 @@ fn a_recall_is_taken_over_without_a_copy() {
 
     // The home was away; then this node was, and did not hear what was said meanwhile.
     pair.maker.kill();
-    let follows = |pair: &Pair| pair.plant.get(&format!("/v1/domains/{PLANT}"))["follows"][0].clone();
+    let follows = |pair: &Pair| pair.plant.follows(PLANT)[0].clone();
     eventually("it says that the home is not heard", || follows(&pair)["last_error"].is_string().then_some(()));
     pair.maker.serve();
     eventually("it is heard again", || follows(&pair)["last_error"].is_null().then_some(()));
@@ -145,5 +143,5 @@ fn a_recall_is_taken_over_without_a_copy() {
 
     pair.plant.json(&["adopt", "--from", DEVICES, "--lot", "2026-12", "--no-follow"]);
     pair.plant.json(&["adopt", "--from", DEVICES, "serial:SN-2100", "--no-follow"]);
-    assert!(pair.plant.get(&format!("/v1/domains/{PLANT}"))["follows"].is_null());
+    assert!(pair.plant.follows(PLANT).is_null());
 }

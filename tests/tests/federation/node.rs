@@ -245,9 +245,20 @@ impl Node {
     /// The counters, which the operator reads.
     #[track_caller]
     pub(crate) fn metrics(&self) -> String {
+        String::from_utf8(self.get_bytes("/metrics", &[&self.token()])).expect("text")
+    }
+
+    /// What a domain here takes over by itself, which the operator reads.
+    #[track_caller]
+    pub(crate) fn follows(&self, domain: &str) -> Value {
+        let body = self.get_bytes(&format!("/v1/domains/{domain}"), &[&self.token()]);
+        serde_json::from_slice::<Value>(&body).expect("JSON")["follows"].take()
+    }
+
+    /// The header by which an operator is known.
+    fn token(&self) -> String {
         let token = std::fs::read_to_string(self.home.join("operator-token")).expect("a token");
-        let token = format!("authorization: Bearer {}", token.trim());
-        String::from_utf8(self.get_bytes("/metrics", &[&token])).expect("text")
+        format!("authorization: Bearer {}", token.trim())
     }
 
     /// How this node holds a domain, once it does.

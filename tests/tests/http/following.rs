@@ -10,12 +10,13 @@ use ics_core::log::Hash;
 use ics_core::statement::make;
 use ics_node::api::AdoptionRequest;
 use ics_node::app::{App, Reader};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::hidden::{ALL, Copy, amend, device, say};
 use crate::support::{Node, settings};
 use crate::world::{
-    CARE, CREATED, DOMAIN, World, certificate, changed_descriptor, domain, home, maker, serial, stolen,
+    CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker, serial, stolen,
 };
 
 fn status(app: &Arc<App>, seed: u8) -> Option<String> {
@@ -47,6 +48,47 @@ async fn only_what_the_source_lets_be_followed_is_taken_over() {
     assert_eq!((status(&app, 20).as_deref(), status(&app, 21)), (Some("stolen"), None));
     let follows = app.domain(&CARE.parse().expect("a domain")).expect("here").follows;
     assert_eq!((follows[0].source.clone(), follows[0].identities, follows[0].lag_entries), (domain(), 2, 0));
+}
+
+/// [`CARE`] beside a domain that shows itself to this node alone, of which it takes only what is called `serial:SN-20`.
+fn choosy() -> World {
+    let own = format!(
+        "permit (principal, action in [Action::\"read\", Action::\"follow\"], resource) when {{ \
+         principal has node && principal.node == \"{NODE}\" }};"
+    );
+    let world = World::with(|descriptor| descriptor.access = descriptor.access.replace(ALL, &own));
+    let made = world.app.domain(&domain()).expect("is here").info.origin;
+    let source = Source { domain: domain(), entry0: Hash(made.entry0), home: home() };
+    let choose = |descriptor: &mut Descriptor| {
+        for role in descriptor.roles.values_mut().filter(|role| !role.names.is_empty()) {
+            role.names = ["serial:SN-20".to_owned()].into();
+        }
+    };
+    world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], choose)).expect("founds");
+    world
+}
+
+/// What is followed, and the names of what is refused, may be what the domain that is followed hides.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_followed_and_what_was_refused_is_not_told_to_strangers() {
+    let node = Node::of(choosy).await;
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "of-spring")]).await;
+    let lot = Some("of-spring".to_owned());
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };
+    let adopted = node.app().adopt(&CARE.parse().expect("a domain"), request).await.expect("adopts");
+    assert_eq!((adopted.identities.len(), adopted.refused.len()), (1, 0), "{adopted:?}");
+    say(&node, vec![device(22, "of-spring")]).await;
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+
+    let path = format!("/v1/domains/{CARE}");
+    let told = node.call("GET", &path, |request| request.bearer_auth(TOKEN)).await.json();
+    assert_eq!(told["follows"][0]["choices"], json!(["lot of-spring"]), "{told}");
+    for path in [path.as_str(), "/v1/domains"] {
+        let told = node.get(path).await.text();
+        assert!(told.contains("not-taken-over") && told.contains("name-not-permitted"), "{told}");
+        assert!(!told.contains("of-spring") && !told.contains("SN-22"), "{told}");
+    }
 }
 
 /// A rule by which strangers read and follow devices of some lots, and nothing else.

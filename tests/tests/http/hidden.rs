@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::support::{Node, settings};
-use crate::world::{CREATED, World, certificate, domain, maker, serial, signer, stolen};
+use crate::world::{CREATED, DOMAIN, World, certificate, domain, maker, serial, signer, stolen};
 
 /// Statuses of the devices at the copy: nothing where the copy knows nothing of one.
 type Shown = BTreeMap<u8, Option<String>>;
@@ -149,6 +149,14 @@ pub(crate) async fn amend(home: &Node, from: &str, to: &str) {
     say(home, vec![signed]).await;
 }
 
+/// The owners erase the entry at an index.
+pub(crate) async fn erase(home: &Node, index: u64) {
+    let erasure = home.app().erasure(Reader::Operator, &domain(), index).expect("can be erased");
+    let json = erasure.to_json().expect("canonical");
+    let signed = make::sign_descriptor(&[&maker()], &json, CREATED, &[9; 32]).expect("signs");
+    say(home, vec![signed]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_that_widens_delivers_what_it_hid_and_one_that_narrows_takes_it_back() {
     let (first, second, third) = (lots(&["L1"]), lots(&["L1", "L2"]), lots(&["L1", "L3"]));
@@ -187,4 +195,23 @@ async fn a_policy_that_widens_delivers_what_it_hid_and_one_that_narrows_takes_it
     let report = tokio::task::spawn_blocking(move || fsck(data.path(), |_, _| {}).expect("a report")).await;
     let report = report.expect("ends");
     assert_eq!((report.findings, report.index), (Vec::new(), Vec::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_looks_the_same_when_it_was_erased() {
+    let rule = lots(&["L1"]);
+    let founded = move || World::with(|descriptor| descriptor.access = descriptor.access.replace(ALL, &rule));
+    let home = Node::with(tokio::task::spawn_blocking(founded).await.expect("a world"), &settings());
+    let devices = vec![device(20, "L1"), stolen(&maker(), 20), device(21, "L2"), device(22, "L2")];
+    say(&home, [vec![certificate(&maker(), "Acme")], devices].concat()).await;
+    let end = home.app().domain(&domain()).expect("founded").info.size;
+    let [open, hidden, both] = [end - 3, end - 2, end - 1];
+    erase(&home, open).await;
+    erase(&home, both).await;
+    for more in ["", "/tlog-proof", "/erasure"] {
+        for (index, expected) in [(open, 410), (hidden, 404), (both, 404)] {
+            let answer = home.get(&format!("/v1/domains/{DOMAIN}/entries/{index}{more}")).await;
+            assert_eq!(answer.status, expected, "{index}{more}: {}", answer.text());
+        }
+    }
 }

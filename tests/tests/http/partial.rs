@@ -7,15 +7,14 @@ use std::time::{Duration, Instant};
 
 use ics_core::descriptor::Freshness;
 use ics_core::openpgp::signer::Signer as _;
-use ics_core::statement::make;
 use ics_core::trust::{Outcome, Reason, TrustDocument, TrustPolicy, Verdict};
 use ics_node::app::Reader;
 use ics_sync::wire;
 use tempfile::TempDir;
 
-use crate::hidden::{ALL, Copy, amend, device, lots, say};
+use crate::hidden::{ALL, Copy, amend, device, erase, lots, say};
 use crate::support::{Node, settings};
-use crate::world::{CREATED, World, certificate, domain, maker, serial, signer, stolen};
+use crate::world::{World, certificate, domain, maker, serial, signer, stolen};
 
 /// A home where strangers read the devices of these lots, with some devices in it.
 async fn home(rule: String, devices: Vec<Vec<u8>>) -> Node {
@@ -59,14 +58,6 @@ fn verdict(copy: &Copy, seed: u8) -> Verdict {
     copy.app.verdict(Reader::Operator, &serial(seed), "connect", None).expect("a verdict")
 }
 
-/// The owners erase the entry at an index.
-async fn erase(home: &Node, index: u64) {
-    let erasure = home.app().erasure(Reader::Operator, &domain(), index).expect("can be erased");
-    let json = erasure.to_json().expect("canonical");
-    let signed = make::sign_descriptor(&[&maker()], &json, CREATED, &[9; 32]).expect("signs");
-    say(home, vec![signed]).await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn of_what_may_be_read_no_longer_nothing_is_known() {
     let (both, one) = (lots(&["L1", "L2"]), lots(&["L2"]));
@@ -94,6 +85,13 @@ async fn of_what_may_be_read_no_longer_nothing_is_known() {
     let withheld = by_id(&copy);
     assert_eq!((withheld.outcome, withheld.reason), (Outcome::Unknown, Reason::Withheld), "{withheld:?}");
     assert!(withheld.reasons[0].contains("no longer shows this node"), "{:?}", withheld.reasons);
+    let to_a_stranger = |seed: u8| {
+        let id = signer(seed).public_key().fingerprint().to_string();
+        let told = copy.app.verdict(Reader::Anonymous, &id, "connect", None).expect("a verdict");
+        (told.outcome, told.reason, told.reasons)
+    };
+    assert_eq!(to_a_stranger(20), to_a_stranger(90), "that there is such a thing is not for all to know");
+    assert_eq!(to_a_stranger(20).1, Reason::NotHeard);
     assert_eq!(verdict(&copy, 21).outcome, Outcome::Allow, "the other is as it was");
     copy.stop().await;
     let copy = Copy::trusting(&data, &home, trusting(&home));
@@ -144,5 +142,8 @@ async fn who_copies_from_a_part_is_told_that_it_is_one() {
     assert!(whole.sight.is_none() && !whole.entries.iter().any(is_hidden));
     assert!(part.entries.iter().any(is_hidden));
     assert!(part.sight.is_some(), "who may read everything would not ask the home for the rest");
+    let last = home.app().domain(&domain()).expect("founded").info.size - 1;
+    let kept_back = copy.app.entry(Reader::Operator, &domain(), last).expect_err("is hidden from the copy");
+    assert_eq!(kept_back.code().as_str(), "unknown-entry", "nobody has erased it: {kept_back}");
     copy.stop().await;
 }

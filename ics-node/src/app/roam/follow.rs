@@ -13,6 +13,7 @@ use ics_core::vocabulary::DomainName;
 use super::attest::size_of;
 use super::kept::{Answer, Asker, Sought};
 use crate::api::{AdoptionRequest, AdoptionResult, ProvenEntry};
+use crate::app::adopt::Taken;
 use crate::app::answers::Query;
 use crate::app::follow::{choices, kept};
 use crate::app::hosted::Hosted;
@@ -75,8 +76,8 @@ impl App {
                 let (all, _) = said(&answer, 0);
                 let into = Arc::clone(target);
                 let taken = self.at_once(move |app| app.take_all(&into, vec![all])).await?;
-                size = size.max(taken.1);
-                add(&mut result, taken.0);
+                size = size.max(taken.size);
+                add(&mut result, taken.result);
             }
         }
         result.identities = ids.iter().map(ToString::to_string).collect();
@@ -181,24 +182,16 @@ impl App {
         }
         let (old, new) = said(answer, new_from);
         self.take_all(target, vec![old])?;
-        let (result, _) = self.take_all(target, vec![new])?;
-        for problem in result.refused {
-            let text = format!("{}: {}", answer.attested.testimony.origin.domain, problem.detail);
-            self.store().alarm_once(target.number, self.clock().now(), "not-taken-over", &text)?;
-        }
-        Ok(())
+        let taken = self.take_all(target, vec![new])?;
+        self.alarm_of_refused(target, source, &taken)
     }
 
-    fn take_all(
-        &self,
-        target: &Arc<Hosted>,
-        batches: Vec<Vec<ProvenEntry>>,
-    ) -> Result<(AdoptionResult, u64), AppError> {
-        let (mut result, mut size) = (AdoptionResult::default(), 0);
+    fn take_all(&self, target: &Arc<Hosted>, batches: Vec<Vec<ProvenEntry>>) -> Result<Taken, AppError> {
+        let mut taken = Taken::default();
         for entries in batches.iter().flat_map(|entries| entries.chunks(limits::BATCH_STATEMENTS)) {
-            size = self.take(target, entries.to_vec(), &mut result)?.max(size);
+            self.take(target, entries.to_vec(), &mut taken)?;
         }
-        Ok((result, size))
+        Ok(taken)
     }
 
     pub(super) async fn at_once<T: Send + 'static>(

@@ -211,7 +211,9 @@ impl Afar {
         if is_new {
             let (target, following, _) = &self.work;
             tracing::warn!(domain = %target.name, source = %following.source, %error, "a thing is not followed");
-            let (number, text) = (target.number, error.clone());
+            // All may read it: what it is about, the node's log says.
+            let text = format!("{}: what is answered about a thing is of no use", following.source);
+            let number = target.number;
             let alarmed = self
                 .app
                 .at_once(move |app| Ok(app.store().alarm_once(number, app.clock().now(), "not-taken-over", &text)?));

@@ -60,7 +60,7 @@ async fn what_is_not_in_canonical_form_has_no_effect_at_copies_and_they_start_ag
     catches_up(&copied, &home, &maker.domain).await;
     let alarms = copied.domain(&maker.domain).expect("copied").alarms;
     let [alarm] = alarms.as_slice() else { panic!("{alarms:?}") };
-    assert!(alarm.text.starts_with("entry 1: its body is not in canonical form"), "{alarm:?}");
+    assert!(alarm.text.starts_with("entry 1: this is not a statement in the form that the log takes"), "{alarm:?}");
     stop.send_replace(true);
     replicating.await.expect("ends");
     drop(copied);

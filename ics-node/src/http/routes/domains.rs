@@ -8,14 +8,14 @@ use crate::http::accept;
 use crate::http::answer::{self, JSON, OCTET_STREAM};
 use crate::http::face::Face;
 use crate::http::failure::Failure;
-use crate::http::request::Domain;
+use crate::http::request::{Domain, Reading};
 
-pub(super) async fn list(face: Data<Face>) -> Result<HttpResponse, Failure> {
-    face.json(|app| app.domains()).await
+pub(super) async fn list(face: Data<Face>, reader: Reading) -> Result<HttpResponse, Failure> {
+    face.json(move |app| app.domains_for(reader.0)).await
 }
 
-pub(super) async fn show(face: Data<Face>, domain: Domain) -> Result<HttpResponse, Failure> {
-    face.json(move |app| app.domain(&domain.0)).await
+pub(super) async fn show(face: Data<Face>, reader: Reading, domain: Domain) -> Result<HttpResponse, Failure> {
+    face.json(move |app| app.domain_for(reader.0, &domain.0)).await
 }
 
 /// Which version of a descriptor; the newest unless told.
