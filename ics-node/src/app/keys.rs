@@ -265,10 +265,7 @@ impl App {
         let refused = |error: &body::BodyError| Problem::of(Code::MalformedStatement, error.to_string());
         let mut merged = Merged { problems: split.refused.iter().map(refused).collect(), ..Merged::default() };
         let uploads: Vec<Upload> = split.bodies.into_iter().map(Upload::new).collect();
-        for key in uploads.iter().filter_map(|upload| upload.key) {
-            let is_known = !self.keys(reader, &KeySearch::Fingerprint(key), None, 1)?.is_empty();
-            merged.keys.insert(key, if is_known { Change::Unchanged } else { Change::Refused });
-        }
+        merged.keys = known(&uploads, |key| Ok(!self.keys(reader, &KeySearch::Fingerprint(key), None, 1)?.is_empty()))?;
         Ok((merged, uploads))
     }
 
@@ -293,6 +290,20 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Which keys of an upload are known. Each is looked up once: a look reads all that is said of it, and it may come with
+/// thousands of signatures, each a body of its own.
+fn known(
+    uploads: &[Upload],
+    mut is_known: impl FnMut(Fingerprint) -> Result<bool, AppError>,
+) -> Result<BTreeMap<Fingerprint, Change>, AppError> {
+    let keys: BTreeSet<Fingerprint> = uploads.iter().filter_map(|upload| upload.key).collect();
+    let mut changes = BTreeMap::new();
+    for key in keys {
+        changes.insert(key, if is_known(key)? { Change::Unchanged } else { Change::Refused });
+    }
+    Ok(changes)
 }
 
 /// One body of an upload and what became of it so far.
@@ -350,5 +361,34 @@ impl Merged {
             };
             self.problems.push(problem.unwrap_or_else(unheard));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Party, device};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_key_with_many_signatures_is_looked_up_once() {
+        let (maker, stranger) = (Party::found("devices.acme.example"), Party::found("devices.other.example"));
+        let app = maker.open();
+        maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+        let said = |number| (0..16).map(move |lot| (number, format!("L{lot}")));
+        let bodies = said(1).chain(said(2)).map(|(number, lot)| stranger.introduce(&app, &device(number), "x", &lot));
+        let upload = bodies.collect::<Vec<_>>().concat();
+        let uploads: Vec<Upload> = split(&upload).expect("legal").bodies.into_iter().map(Upload::new).collect();
+        assert_eq!(uploads.len(), 32, "each signature is a body");
+        let mut looked_up = Vec::new();
+        let is_known = |key: Fingerprint| {
+            looked_up.push(key);
+            Ok(key == device(1).fingerprint())
+        };
+        let changes = known(&uploads, is_known).expect("looked up");
+        let [one, other] = [1, 2].map(|number| device(number).fingerprint());
+        assert_eq!(changes, BTreeMap::from([(one, Change::Unchanged), (other, Change::Refused)]));
+        assert_eq!(looked_up.len(), 2, "{looked_up:?}");
+        let (merged, _) = app.read_upload(Reader::Anonymous, &upload).expect("read");
+        assert_eq!(merged.keys, changes);
     }
 }

@@ -6,6 +6,7 @@ use ics_core::identity::{Fingerprint, IdentityId, Kind};
 use ics_core::limits;
 use ics_core::record::{Digest, Logged, Posting, Record};
 use ics_core::statement::Subject;
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, DomainName, StatusName};
 
 use super::entries::{about, find_logged, keys, restore};
@@ -20,6 +21,8 @@ const DEFAULT_ITEMS: usize = 100;
 const ENTRIES_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
 /// Entries that are read at once at least.
 const ENTRIES_AT_ONCE: usize = 50;
+/// So many times the index is asked at most to come to the newest entries that it finds.
+const LOOKS_FOR_NEWEST: usize = 8;
 /// Pieces of software of which the devices that run them are looked for because the software has a status.
 const SOFTWARE_PER_PAGE: usize = 64;
 /// Statements that give a status or a label to groups of which the members are looked for: each is read, and looked up by,
@@ -47,6 +50,9 @@ pub(super) struct Found {
     /// Entries that were looked at to find them.
     pub(super) looked: usize,
 }
+
+/// Since when a log speaks of an identity in the way asked for, and at which entry: the later, the newer.
+pub(super) type Since = (Timestamp, u64);
 
 impl App {
     /// A page of a domain's identities, in the order in which the log first speaks of them in the way asked for.
@@ -97,6 +103,39 @@ impl App {
             query.after = next;
         }
         Ok(found)
+    }
+
+    /// The identities that fit, of the last `most` entries that the index finds; and whether it finds others before
+    /// these, or more than is looked through. What is hidden counts.
+    pub(super) fn newest(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        query: &ListQuery,
+        most: usize,
+    ) -> Result<(Vec<(IdentityId, Since)>, bool), AppError> {
+        let filter = Filter::read(query, sight, self.running(reader, query)?)?;
+        let (mut indices, mut start, mut is_cut) = (Vec::new(), 0, false);
+        for _ in 0..LOOKS_FOR_NEWEST {
+            let (found, end) = self.search(sight, &filter, start)?;
+            indices.extend(found);
+            let before = indices.len().saturating_sub(most);
+            indices.drain(..before);
+            is_cut |= before > 0;
+            start = end;
+            if start >= sight.seal.size {
+                break;
+            }
+        }
+        is_cut |= start < sight.seal.size;
+        let mut newest = Vec::with_capacity(indices.len());
+        for entry in self.store().entries_at(sight.hosted.number, &indices)? {
+            let Some(statement) = restore(&sight.domain, &entry)? else { continue };
+            if self.listed(reader, sight, &filter, &statement)?.is_some() {
+                newest.push((statement.subject_id(), (statement.admitted_at(), statement.index())));
+            }
+        }
+        Ok((newest, is_cut))
     }
 
     /// The software that a query asks for. What its status is, any domain here may say.

@@ -7,14 +7,16 @@ use ics_core::identity::{IdentityId, Kind};
 use ics_core::record::{Assessment, Heard, Identity, Outlook, Record};
 use ics_core::vocabulary::{Attribute, DomainName};
 
-use super::list::summary;
+use super::list::{Since, summary};
 use super::read::Sight;
 use super::{App, AppError, Reader};
 use crate::api::{Explanation, IdentitySummary, ListQuery, RecordAnswer};
 use crate::{explain, openpgp};
 
-/// Pieces of software that are looked at for one thing.
+/// Pieces of software that are shown of each sort for one thing.
 const SOFTWARE: usize = 24;
+/// Pieces that are looked at, the newest first, to find those that may be used.
+const SOFTWARE_LOOKED_AT: usize = 4 * SOFTWARE;
 
 /// What a look-up by a person comes to.
 #[derive(Debug, Clone)]
@@ -40,8 +42,10 @@ pub struct PublicThing {
     pub attributes: BTreeMap<Attribute, String>,
     /// What is installed on it.
     pub installed: Vec<Software>,
-    /// Software for its model whose use is permitted.
+    /// Software for its model whose use is permitted, the newest of it.
     pub allowed: Vec<Software>,
+    /// Whether there may be more of that.
+    pub allows_more: bool,
     /// Why all this is so.
     pub explanation: Explanation,
 }
@@ -88,8 +92,8 @@ impl App {
         // Who introduces a thing knows best what it is called.
         let named = answers.iter().find(|it| !it.record.vouched.is_empty()).map_or(&thing, |it| &it.record);
         let attributes = agreed(&answers);
-        let (installed, allowed) =
-            (self.installed(reader, &answers), self.allowed(reader, thing.identity.kind, &attributes)?);
+        let installed = self.installed(reader, &answers);
+        let (allowed, allows_more) = self.allowed(reader, thing.identity.kind, &attributes)?;
         Ok(Found::Thing(Box::new(PublicThing {
             identity: thing.identity,
             title: named.title.clone(),
@@ -97,6 +101,7 @@ impl App {
             attributes,
             installed,
             allowed,
+            allows_more,
             explanation: explain::records(&answers),
             answers,
         })))
@@ -108,26 +113,42 @@ impl App {
         ids.into_iter().map(|id| self.software(reader, id)).collect()
     }
 
-    /// Software of the same model that somebody vouches for and a status permits.
+    /// The newest software of the same model that somebody vouches for and a status permits, and whether there may be
+    /// more.
     fn allowed(
         &self,
         reader: Reader,
         kind: Kind,
         attributes: &BTreeMap<Attribute, String>,
-    ) -> Result<Vec<Software>, AppError> {
-        let Some(model) = attributes.get(&Attribute::Model).filter(|_| kind.has_key()) else { return Ok(Vec::new()) };
+    ) -> Result<(Vec<Software>, bool), AppError> {
+        let Some(model) = attributes.get(&Attribute::Model).filter(|_| kind.has_key()) else {
+            return Ok((Vec::new(), false));
+        };
         let query =
             ListQuery { kind: Some(Kind::Software.to_string()), model: Some(model.clone()), ..ListQuery::default() };
         let hosted = self.all_hosted();
-        let mut ids = BTreeSet::new();
+        let mut found: BTreeMap<IdentityId, Since> = BTreeMap::new();
+        let mut is_cut = false;
         for sight in hosted.iter().filter_map(|hosted| self.sight(hosted).ok()) {
-            let records = self.first(reader, &sight, &query, SOFTWARE)?;
-            ids.extend(records.iter().map(|record| record.identity.id.to_string()));
+            let (newest, more) = self.newest(reader, &sight, &query, SOFTWARE_LOOKED_AT)?;
+            // More may be what is hidden: who may not read all is not told of it.
+            is_cut |= more && self.is_shown_all(reader, &sight.domain);
+            for (id, since) in newest {
+                // It is as old as the first word of it: others adopt it later.
+                found.entry(id).and_modify(|first| *first = since.min(*first)).or_insert(since);
+            }
         }
-        let known = ids.into_iter().take(SOFTWARE).map(|id| self.software(reader, id));
-        let mut allowed: Vec<Software> = known.filter(|it| it.outlook == Some(Outlook::Permitted)).collect();
+        is_cut |= found.len() > SOFTWARE_LOOKED_AT;
+        let mut newest: Vec<(Since, IdentityId)> = found.into_iter().map(|(id, since)| (since, id)).collect();
+        newest.sort_unstable_by(|a, b| b.cmp(a));
+        let known = newest.into_iter().take(SOFTWARE_LOOKED_AT).map(|(_, id)| self.software(reader, id.to_string()));
+        // One more tells whether there is more.
+        let permitted = known.filter(|it| it.outlook == Some(Outlook::Permitted)).take(SOFTWARE + 1);
+        let mut allowed: Vec<Software> = permitted.collect();
+        is_cut |= allowed.len() > SOFTWARE;
+        allowed.truncate(SOFTWARE);
         allowed.sort_by(|a, b| (&a.title, &a.id).cmp(&(&b.title, &b.id)));
-        Ok(allowed)
+        Ok((allowed, is_cut))
     }
 
     /// The digest of a piece of software may be that of a group as well; then it is not known what is meant.

@@ -249,7 +249,7 @@ impl App {
             verdict.reasons.extend(self.kept_back_in_words(reader, &self.heard(policy)?)?);
         }
         let things: Vec<&Query> = core::iter::once(&thing).chain(&peer).collect();
-        verdict.reasons.extend(self.roamed_in_words(&self.scope(policy, usage, now)?.away, &things));
+        verdict.reasons.extend(self.roamed_in_words(reader, &self.scope(policy, usage, now)?.away, &things));
         self.0.denied.note(asked.0, asked.1, &verdict);
         Ok(verdict)
     }

@@ -2,11 +2,17 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ics_core::identity::Kind;
 use ics_core::openpgp::signer::Signer as _;
+use ics_core::statement::{Claims, body, make};
+use ics_core::vocabulary::Act;
 use serde_json::{Value, json};
 
 use crate::support::{Answer, Node};
-use crate::world::{CARE, DOMAIN, TOKEN, World, certificate, introduction, maker, serial, signer, stolen};
+use crate::world::{
+    CARE, CREATED, DOMAIN, TOKEN, World, certificate, domain, introduction, introduction_as, maker, serial, signer,
+    stolen,
+};
 
 const AT: &str = "/v1/domains/devices.acme.example";
 
@@ -163,6 +169,32 @@ async fn who_has_an_answer_is_told_so() {
     let before = node.get(&path).await.header("etag").to_owned();
     submit(&node, &[stolen(&maker, 10)]).await;
     assert_eq!(node.get_with(&path, &[("if-none-match", &before)]).await.status, 200, "news makes another answer");
+}
+
+#[tokio::test]
+async fn a_name_that_fits_others_than_before_is_another_answer() {
+    let (node, maker) = (told().await, maker());
+    let twin = introduction_as(&maker, 13, 10);
+    let mut claims = Claims::new(Act::Withdrawal, "manufacturer".parse().expect("a role"), domain());
+    claims.supersedes = vec![body::parse(&twin).expect("canonical").id()];
+    let device = signer(13);
+    let taken_back =
+        make::certify(&maker, device.public_key(), "x", None, Kind::Device, &claims, true, CREATED, &[3; 32])
+            .expect("a statement");
+    let fits = |seeds: [u8; 2]| {
+        let mut ids = seeds.map(fingerprint);
+        ids.sort_unstable();
+        json!(ids)
+    };
+    let path = "/v1/identities/serial:SN-10";
+    submit(&node, &[twin]).await;
+    let before = node.get(path).await;
+    assert_eq!(before.json()["identities"], fits([10, 13]));
+    let tag = before.header("etag").to_owned();
+    assert_eq!(node.get_with(path, &[("if-none-match", &tag)]).await.status, 304);
+    submit(&node, &[taken_back, introduction_as(&maker, 14, 10)]).await;
+    let after = node.get_with(path, &[("if-none-match", &tag)]).await;
+    assert_eq!((after.status, &after.json()["identities"]), (200, &fits([10, 14])));
 }
 
 #[tokio::test]

@@ -134,8 +134,12 @@ impl Gateway {
 
     /// The verdict, checked by the checker of the core as all verdicts of tests are.
     pub(super) async fn reasons(&self, thing: &str) -> String {
+        self.reasons_for(Reader::Operator, thing).await
+    }
+
+    async fn reasons_for(&self, reader: Reader, thing: &str) -> String {
         let (app, thing) = (self.app.clone(), thing.to_owned());
-        let verdict = move || app.verdict(Reader::Operator, &thing, "connect", None).expect("a verdict");
+        let verdict = move || app.verdict(reader, &thing, "connect", None).expect("a verdict");
         tokio::task::spawn_blocking(verdict).await.expect("ends").reasons.join("\n")
     }
 
@@ -213,6 +217,38 @@ async fn what_is_hidden_and_what_is_not_there_look_alike() {
         assert_eq!(head(&one, &hidden), head(&other, &absent));
     }
     assert_eq!(gateway.count("answered"), 4);
+}
+
+/// What a home shows this node, strangers do not learn of here: neither that it is there nor how much is said of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_from_strangers_and_what_is_not_there_look_alike_to_them() {
+    let home = home().await;
+    let upstream = Liar::honest(&home).await;
+    upstream.set(|home, asked| {
+        let is_shown = [serial(22), id(22)].iter().any(|hidden| hidden == asked);
+        let reader = if is_shown { Reader::Operator } else { Reader::Anonymous };
+        let query = Query::parse(asked).expect("a query");
+        let said = home.attest(reader, &domain(), &query, 0).expect("attests").expect("at home");
+        Reply::Json(serde_json::to_vec(&said).expect("JSON"))
+    });
+    let gateway = Gateway::asking(&origin(&home), &upstream.url(), 60);
+    let told = async |thing: &str| gateway.reasons_for(Reader::Anonymous, thing).await.replace(thing, "…");
+    for (hidden, absent) in [(serial(22), serial(99)), (id(22), id(99))] {
+        assert_eq!(gateway.check(&hidden).await.verdict, Outcome::Allow, "this node may read it");
+        assert_eq!(gateway.check(&absent).await.reason, Reason::NotHeard);
+        assert!(gateway.reasons(&hidden).await.contains("entries upon which its record rests"), "to the operator");
+        assert!(gateway.reasons(&absent).await.contains("shows nothing of it to this node"), "to the operator");
+        let of_hidden = told(&hidden).await;
+        assert!(of_hidden.contains("may be kept back from whoever asks like this"), "{of_hidden}");
+        assert_eq!(of_hidden, told(&absent).await);
+    }
+    assert!(told(&serial(20)).await == told(&serial(99)).await, "nobody has asked for it yet");
+    gateway.check(&serial(20)).await;
+    assert!(told(&serial(20)).await.contains("entries upon which its record rests"), "what all may read is told");
+    upstream.set(|_, _| Reply::Hangup);
+    gateway.check(&id(98)).await;
+    assert!(gateway.reasons(&id(98)).await.contains("nobody answers for it now"), "to the operator");
+    assert_eq!(told(&id(98)).await, told(&id(22)).await, "nor by whether anybody answers");
 }
 
 /// Asked over the API: the home answers anybody, who is not the home only whom he knows.

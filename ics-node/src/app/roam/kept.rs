@@ -224,6 +224,12 @@ impl Answer {
         app.is_shown_all(reader, &self.attested.domain) && self.attested.domain.policy().shows_all(&asker)
     }
 
+    /// Whether a reader here may know what it says: of a thing, if he may read that; that there is none, if he is surely
+    /// shown all.
+    pub(super) fn is_told(&self, app: &App, reader: Reader) -> bool {
+        if self.identity().is_some() { self.is_readable(app, reader) } else { self.is_shown_all(app, reader) }
+    }
+
     /// Whether it is recent enough, and its record still what it was.
     pub(super) fn serves(&self, Need { policy, usage, now }: Need<'_>) -> bool {
         let testimony = &self.attested.testimony;

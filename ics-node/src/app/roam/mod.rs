@@ -34,7 +34,7 @@ pub(crate) use self::kept::{Answer, Roaming, Sought};
 pub(crate) use self::watch::Followers;
 pub use self::watched::Watcher;
 use super::answers::{Depth, Gathered, Query, Source};
-use super::{App, AppError};
+use super::{App, AppError, Reader};
 
 /// For what an answer must serve.
 #[derive(Clone, Copy)]
@@ -242,13 +242,24 @@ impl App {
         hosted.and_then(|hosted| hosted.domain()).is_some_and(|domain| domain.is(origin))
     }
 
-    /// Who has answered for the domains of which no copy is here, and as of when; or why nobody has.
-    pub(super) fn roamed_in_words(&self, away: &[Origin], things: &[&Query]) -> Vec<String> {
+    /// Who has answered for the domains of which no copy is here, and as of when; or why nobody has. Whoever may not
+    /// know what was answered is told the same whatever that is, and whether or not anybody has an answer.
+    pub(super) fn roamed_in_words(&self, reader: Reader, away: &[Origin], things: &[&Query]) -> Vec<String> {
         let mut words = Vec::new();
         for (origin, thing) in away.iter().flat_map(|origin| things.iter().map(move |thing| (origin, thing))) {
             let (domain, asked) = (&origin.domain, thing.canonical());
             let sought = Sought { origin: origin.clone(), asked };
-            words.extend(self.roaming().recall(&sought).map(|answer| {
+            let answer = self.roaming().recall(&sought);
+            let is_told = answer.as_ref().is_some_and(|answer| answer.is_told(self, reader));
+            if reader != Reader::Operator && !is_told {
+                words.push(format!(
+                    "{domain} is not copied here, and what others answer for it may be kept back from whoever asks \
+                     like this: the operator is told all, with his token, and so are peers to whom its access rules \
+                     show it"
+                ));
+                continue;
+            }
+            words.extend(answer.map(|answer| {
                 let (from, head) = (&answer.from, &answer.attested.head);
                 let what = match head.finding {
                     Finding::Identity(_) => format!("has {} entries upon which its record rests", head.indices.len()),
@@ -265,6 +276,8 @@ impl App {
                     .map(|why| format!("{domain} is not copied here, and nobody answers for it now: {why}")),
             );
         }
+        // Of a thing and its peer.
+        words.dedup();
         words
     }
 }

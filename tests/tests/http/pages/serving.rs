@@ -2,7 +2,7 @@
 
 use ics_core::evidence::{Evidence, verify};
 
-use super::town::HOSTILE;
+use super::town::{HOSTILE, publish};
 use super::{town, words};
 use crate::support::{Answer, Node, settings};
 use crate::world::{World, certificate, domain, introduction, maker};
@@ -60,6 +60,22 @@ async fn a_thing_has_a_page_that_says_what_matters() {
     }
     // What is withdrawn is not allowed.
     assert!(!words(&node.visit("/id/serial:SN-0010").await.text()).contains("p7-firmware 2.3.0"));
+}
+
+/// However many versions may be used no longer, those that may are named, the newest of them.
+#[tokio::test]
+async fn a_new_version_is_named_behind_many_old_ones() {
+    let node = town().await;
+    let page = async || words(&node.visit("/id/serial:SN-0010").await.text());
+    publish(node.app(), 0..24, "deprecated").await;
+    publish(node.app(), 24..25, "released").await;
+    let shown = page().await;
+    assert!(shown.contains("p7-firmware 3.24.0") && shown.contains("p7-firmware 2.5.0"), "{shown}");
+    assert!(!shown.contains("p7-firmware 3.23.0") && !shown.contains("There may be more for its model"), "{shown}");
+    publish(node.app(), 25..49, "released").await;
+    let shown = page().await;
+    assert!((25..49).all(|number| shown.contains(&format!("p7-firmware 3.{number}.0"))), "{shown}");
+    assert!(!shown.contains("p7-firmware 3.24.0") && shown.contains("There may be more for its model"), "{shown}");
 }
 
 #[tokio::test]

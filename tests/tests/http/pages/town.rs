@@ -11,6 +11,7 @@ use ics_core::statement::{Claims, Software, StatementId, Subject, make};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_node::api::{AdoptionRequest, SubmissionResult};
+use ics_node::app::App;
 use sha2::{Digest as _, Sha256};
 
 use crate::world::{CARE, DOMAIN, World, certificate, changed_descriptor, domain, home, maker, signer};
@@ -108,6 +109,13 @@ fn released(name: &str, version: &str, word: &str) -> [Vec<u8>; 2] {
     release.status = Some(word.parse().expect("a status"));
     [identity, release]
         .map(|claims| make::sign_document(&developer(), &subject, &claims, SIGNED, &[4; 32]).expect("signs"))
+}
+
+/// Versions of the pump's firmware are published with a status, 3.0.0 and so on.
+pub(crate) async fn publish(app: &App, numbers: core::ops::Range<u8>, word: &str) {
+    let bodies = numbers.flat_map(|number| released("p7-firmware", &format!("3.{number}.0"), word)).collect();
+    let results = app.submit(&named(CODE), bodies).await.expect("submits").results;
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }
 
 impl World {
