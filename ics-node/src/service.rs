@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use crate::app::{AcmeSetup, App, AppError, NodeKeys, Peers, Setup};
+use crate::app::{AcmeSetup, App, AppError, NodeKeys, PEERS_SETTLE, Peers, Setup};
 use crate::config::{AlertsConfig, Config, HomeConfig, LdapConfig, NodeConfig};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
@@ -147,7 +147,7 @@ impl Service {
         for domain in self.app.silent() {
             let (app, stopped) = (self.app.clone(), stopped.clone());
             tasks.spawn(async move {
-                if let Err(error) = app.recover(domain.clone(), stopped).await {
+                if let Err(error) = app.recover(domain.clone(), PEERS_SETTLE, stopped).await {
                     tracing::error!(%domain, %error, "the domain stays silent");
                 }
             });

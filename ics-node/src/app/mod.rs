@@ -98,7 +98,7 @@ pub use operations::{KeptFork, Operations, ToApprove};
 pub use outbox::Waiting;
 pub(crate) use peers::Peers;
 pub use push::{Event, Follower, Listener};
-pub use recover::{Asked, Source};
+pub use recover::{Asked, PEERS_SETTLE, Source};
 pub use revocation::{Elsewhere, Listing, SignedList};
 pub use roam::{Asker, Watcher};
 pub use then::Then;

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::{Checkpoint, Origin};
@@ -32,6 +32,9 @@ use crate::store::{Part, Standing, WriteTx};
 
 /// Between two rounds of questions.
 const AGAIN: Duration = Duration::from_secs(5);
+/// So long nobody has added or removed a peer before the answers of all end a silence: whoever names his mirrors one by one
+/// must not have it ended by the first, where the second has more.
+pub const PEERS_SETTLE: Duration = Duration::from_secs(60);
 
 /// Who may have what a home has lost.
 #[derive(Clone)]
@@ -104,18 +107,29 @@ impl App {
     }
 
     /// Asks all peers again and again until a silent domain may speak, or `stop` says true; those that were changed
-    /// meanwhile at once.
+    /// meanwhile at once. What is lost they give at once, too; that all have answered counts when their list has not
+    /// changed for `settle` ([`PEERS_SETTLE`]), nor while they were asked.
     ///
     /// # Errors
     /// When the domain is not here or the store fails.
-    pub async fn recover(self, domain: DomainName, mut stop: watch::Receiver<bool>) -> Result<(), AppError> {
+    pub async fn recover(
+        self,
+        domain: DomainName,
+        settle: Duration,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), AppError> {
         let hosted = self.hosted(&domain)?;
         let text = "more was signed than is held, or a copy was put back: silent until all mirrors have been asked";
         self.store().alarm(Some(hosted.number), self.clock().now(), "silent", text)?;
         tracing::warn!(%domain, mirrors = self.who_may_have_it().len(), "{text}; `ics restore` tells more");
-        let (mut last, mut changes) = (Vec::new(), self.peers_table().changes());
+        let (mut last, mut changes, mut changed_at) = (Vec::new(), self.peers_table().changes(), None::<Instant>);
         loop {
-            let asked = self.ask_all(&domain, &self.who_may_have_it()).await?;
+            let asked = self.ask_each(&hosted, &self.who_may_have_it()).await;
+            // Where the table of peers is no more, the node ends.
+            let is_settled = changed_at.is_none_or(|at| at.elapsed() >= settle);
+            if is_settled && !changes.has_changed().unwrap_or(true) {
+                self.go_on_if_complete(&hosted, &asked)?;
+            }
             if !self.is_silent(&hosted)? {
                 tracing::info!(%domain, size = self.store().head(hosted.number)?.size, "restored; the domain goes on");
                 return Ok(());
@@ -126,10 +140,11 @@ impl App {
                 }
                 last = asked;
             }
+            let left = changed_at.map(|at| settle.saturating_sub(at.elapsed())).filter(|left| !left.is_zero());
             tokio::select! {
                 () = stopped(&mut stop) => return Ok(()),
-                () = tokio::time::sleep(AGAIN) => {}
-                _ = changes.changed() => {}
+                () = tokio::time::sleep(left.map_or(AGAIN, |left| left.min(AGAIN))) => {}
+                _ = changes.changed() => changed_at = Some(Instant::now()),
             }
         }
     }
@@ -141,15 +156,25 @@ impl App {
     /// When the domain is not here or the store fails; what is wrong with a source is its answer.
     pub async fn ask_all(&self, domain: &DomainName, sources: &[Source]) -> Result<Vec<Asked>, AppError> {
         let hosted = self.hosted(domain)?;
+        let asked = self.ask_each(&hosted, sources).await;
+        self.go_on_if_complete(&hosted, &asked)?;
+        Ok(asked)
+    }
+
+    async fn ask_each(&self, hosted: &Arc<Hosted>, sources: &[Source]) -> Vec<Asked> {
         let mut asked = Vec::with_capacity(sources.len());
         for source in sources {
-            asked.push(Asked { name: source.name().to_owned(), answer: self.ask(&hosted, source).await });
+            asked.push(Asked { name: source.name().to_owned(), answer: self.ask(hosted, source).await });
         }
+        asked
+    }
+
+    fn go_on_if_complete(&self, hosted: &Hosted, asked: &[Asked]) -> Result<(), AppError> {
         let complete = !asked.is_empty() && asked.iter().all(|asked| asked.answer.is_ok());
         if complete && matches!(self.store().standing(hosted.number)?, Standing::Behind { signed: None }) {
-            self.go_on(domain)?;
+            self.go_on(&hosted.name)?;
         }
-        Ok(asked)
+        Ok(())
     }
 
     /// Ends the silence of a domain of which nobody is known to have more.

@@ -1,7 +1,7 @@
 //! A home that takes back what it has lost: all of it, or nothing of an entry.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ics_core::identity::IdentityId;
 use ics_core::log::receipt::Receipt;
@@ -112,19 +112,23 @@ async fn only_a_node_says_that_it_does_not_hold_a_domain() {
     }
 }
 
-/// Whom it is to ask the operator says while the node runs: it needs no restart.
+/// Whom it is to ask the operator says while the node runs: it needs no restart. He may name another one next, who has more
+/// than the first: so the silence does not end at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_home_asks_the_peers_that_it_gets_meanwhile() {
+    const SETTLE: Duration = Duration::from_millis(1_500);
     let (maker, other) = (Party::found("devices.acme.example"), Party::found("labels.example"));
     let (home, other) = (maker.open(), other.open());
     home.hold().expect("held back");
     let (_stop, stopped) = tokio::sync::watch::channel(false);
-    let recovering = tokio::spawn(home.clone().recover(maker.domain.clone(), stopped));
+    let recovering = tokio::spawn(home.clone().recover(maker.domain.clone(), SETTLE, stopped));
     let peer = PeerConfig { url: Some(word(&served(&other))), ..PeerConfig::new(word("mirror")) };
+    let changed = Instant::now();
     tokio::task::block_in_place(|| home.put_peer(peer)).expect("is configured");
     let ended = tokio::time::timeout(Duration::from_secs(30), recovering).await;
     ended.expect("in time").expect("ends").expect("goes on");
     assert!(home.silent().is_empty());
+    assert!(changed.elapsed() >= SETTLE, "after {:?}", changed.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
