@@ -49,7 +49,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// The same of a file that is made bit by bit: it is written beside its place and moved there once it is whole and on the
 /// disk, with owner, group and permissions of the one that was there. Where that cannot be, as in a directory that only
-/// others may write, the one that is there is written itself. Devices, pipes and links to nothing are written as they are.
+/// others may write, the one that is there is written itself. Devices, pipes and links to nothing are written as they
+/// are.
 ///
 /// # Errors
 /// When it cannot be made or written; what stood there stays, unless it could only be written in its place.
