@@ -79,11 +79,10 @@ impl Withdraw {
             Some(id) => {
                 let signer = signing.fingerprint();
                 let message = format!("the statement {id} is none of {signer} about these things that stands");
-                Err(Failure::new(Exit::NotFound, message)
-                    .hint(
-                        "nothing was signed; `ics history` shows who has said what, and what became of it; what is \
-                         said of a group is taken back with --group, or its id",
-                    ))
+                Err(Failure::new(Exit::NotFound, message).hint(
+                    "nothing was signed; `ics history` shows who has said what, and what became of it; what is said of \
+                     a group is taken back with --group, or its id",
+                ))
             }
             None => Ok(()),
         }
