@@ -470,7 +470,7 @@ impl From<BulkError> for Failure {
             }
             BulkError::Journal(JournalError::Ahead { .. }) => Self::new(Exit::Local, error).hint(
                 "set the clock right and give the same command again; if it was wrong when the file was first \
-                 published, and nothing of the file waits at a mirror, move the journal away to sign its rows as of now",
+                 published, and nothing of it waits at a mirror, move the journal away to sign its rows as of now",
             ),
             BulkError::Input(RowError::Head(_) | RowError::Form(_)) => Self::new(Exit::Usage, error),
             BulkError::Input(RowError::Open { .. }) => Self::new(Exit::Local, error)

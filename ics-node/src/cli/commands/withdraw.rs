@@ -20,8 +20,8 @@ const LISTED: usize = 20;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Things of which the signer has said nothing of that act himself are left out, and shown before it asks. Where things
-were named (ids, --from-file, --group), those left out are told again at the end, and it ends with 1; what --lot, --model
-or --all select is not meant one by one. What is said of a group is taken back with --group, or its id.
+were named (ids, --from-file, --group), they are told again at the end, and it ends with 1; what --lot, --model or --all
+select is not meant one by one. What is said of a group is taken back with --group, or its id.
 
 Examples:
   $ ics withdraw serial:SN-0001 --act approval

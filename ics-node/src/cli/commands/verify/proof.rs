@@ -44,8 +44,8 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     verify.refuse_what_says_nothing(
         "a proof",
         &[("--trust", verify.trust.is_some()), ("--at", verify.at.is_some())],
-        "a proof shows that an entry stands in a log, whatever the time and the policy: evidence (`ics export`) is judged \
-         as of a time",
+        "a proof shows that an entry stands in a log, whatever the time and the policy: evidence (`ics export`) is \
+         judged as of a time",
     )?;
     let Some(log_key) = &verify.log_key else {
         return Err(Failure::new(Exit::Usage, "a proof is verified by the key of the log's home")
