@@ -1,9 +1,11 @@
 //! Files that are read and written for people.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, File, Metadata, Permissions};
+use std::io::{self, BufWriter, ErrorKind, Read, Seek as _, Write};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
+
+use tempfile::NamedTempFile;
 
 use super::exit::{Exit, Failure};
 use super::output;
@@ -37,7 +39,7 @@ pub(crate) fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
 /// Writes a file anew, or to standard output for `-`.
 ///
 /// # Errors
-/// When it cannot be written; what stood there stays.
+/// When it cannot be written; what stood there stays, unless it could only be written in its place.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     match path.to_str() {
         Some(STANDARD) => output::print(bytes),
@@ -46,30 +48,63 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// The same of a file that is made bit by bit: it is written beside its place and moved there once it is whole and on the
-/// disk, with the permissions of the one that was there. Devices and pipes are written as they are.
+/// disk, with owner, group and permissions of the one that was there. Where that cannot be, as in a directory that only
+/// others may write, the one that is there is written itself. Devices, pipes and links to nothing are written as they
+/// are.
 ///
 /// # Errors
-/// When it cannot be made or written; what stood there stays.
+/// When it cannot be made or written; what stood there stays, unless it could only be written in its place.
 pub(crate) fn write_by<T>(path: &Path, make: impl FnOnce(&mut dyn Write) -> Result<T, Failure>) -> Result<T, Failure> {
     let broken = |error: io::Error| failed(path, error);
     // A link stays one: the file that it leads to is made anew.
-    let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let found = fs::canonicalize(path);
+    let leads_nowhere = found.is_err() && path.is_symlink();
+    let place = found.unwrap_or_else(|_| path.to_owned());
     let former = fs::metadata(&place).ok();
     // What is open already, such as /dev/stdout, is meant itself, also where it is a file.
     let is_open = path.starts_with("/dev") || path.starts_with("/proc");
-    if is_open || former.as_ref().is_some_and(|former| !former.is_file()) {
+    if is_open || leads_nowhere || former.as_ref().is_some_and(|former| !former.is_file()) {
         return filled(File::create(path).map_err(broken)?, make, broken).map(|(made, _)| made);
     }
     let directory = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mode = Permissions::from_mode(0o666);
-    let file = tempfile::Builder::new().permissions(mode).tempfile_in(directory).map_err(broken)?;
+    let file = match tempfile::Builder::new().permissions(mode).tempfile_in(directory) {
+        Err(_) if former.is_some() => {
+            let (made, file) = filled(File::create(&place).map_err(broken)?, make, broken)?;
+            return file.sync_all().map(|()| made).map_err(broken);
+        }
+        file => file.map_err(broken)?,
+    };
     let (made, file) = filled(file, make, broken)?;
-    if let Some(former) = former {
-        file.as_file().set_permissions(former.permissions()).map_err(broken)?;
+    take_place(file, &place, former.as_ref()).map(|()| made).map_err(broken)
+}
+
+/// Moves a whole file to its place, or into the former one where it cannot take its place as it was.
+fn take_place(file: NamedTempFile, place: &Path, former: Option<&Metadata>) -> io::Result<()> {
+    let is_alike = former.is_none_or(|former| make_alike(file.as_file(), former).is_ok());
+    file.as_file().sync_all()?;
+    let mut file = if is_alike {
+        match file.persist(place) {
+            Ok(_) => return Ok(()),
+            Err(refused) if former.is_none() => return Err(refused.error),
+            Err(refused) => refused.file,
+        }
+    } else {
+        file
+    };
+    let mut target = File::create(place)?;
+    file.as_file_mut().rewind()?;
+    io::copy(file.as_file_mut(), &mut target)?;
+    target.sync_all()
+}
+
+/// Gives a file owner, group and permissions of the former one. The owner first: changing him takes permissions away.
+fn make_alike(file: &File, former: &Metadata) -> io::Result<()> {
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
+        fchown(file, Some(former.uid()), Some(former.gid()))?;
     }
-    file.as_file().sync_all().map_err(broken)?;
-    file.persist(&place).map_err(|error| broken(error.error))?;
-    Ok(made)
+    file.set_permissions(former.permissions())
 }
 
 /// What `make` gives, and the file with all that it has written.
@@ -137,9 +172,34 @@ mod tests {
     }
 
     #[test]
+    fn what_nothing_can_take_the_place_of_is_written_itself() {
+        let directory = tempfile::tempdir().expect("directory");
+        let inner = directory.path().join("inner");
+        fs::create_dir(&inner).expect("made");
+        let path = inner.join("root.crl");
+        write(&path, b"the former one").expect("written");
+        fs::set_permissions(&inner, Permissions::from_mode(0o555)).expect("set");
+        // To root no directory is closed.
+        let is_closed = File::create(inner.join("probe")).is_err();
+        write(&path, b"new").expect("written in its place");
+        fs::set_permissions(&inner, Permissions::from_mode(0o755)).expect("set");
+        assert_eq!(read(&path, 20).expect("there"), b"new");
+        assert_eq!(fs::read_dir(&inner).expect("listed").count(), if is_closed { 1 } else { 2 });
+    }
+
+    #[test]
+    fn what_a_link_names_is_made() {
+        let directory = tempfile::tempdir().expect("directory");
+        let (path, link) = (directory.path().join("root.crl"), directory.path().join("link"));
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        write(&link, b"new").expect("written");
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink());
+        assert_eq!(read(&path, 10).expect("there"), b"new");
+    }
+
+    #[test]
     fn what_is_open_already_is_written_as_it_is() {
         use std::os::fd::AsRawFd as _;
-        use std::os::unix::fs::MetadataExt as _;
         let file = tempfile::NamedTempFile::new().expect("a file");
         write(Path::new(&format!("/dev/fd/{}", file.as_file().as_raw_fd())), b"through").expect("written");
         assert_eq!(read(file.path(), 10).expect("there"), b"through");

@@ -114,6 +114,11 @@ impl Things {
         self.all
     }
 
+    /// Whether somebody named some of them, other than by what they have in common.
+    pub(crate) fn are_named(&self) -> bool {
+        !self.things.is_empty() || self.from_file.is_some() || self.group.is_some()
+    }
+
     async fn queries(self, node: &Node, signing: &Signing) -> Result<Vec<String>, Failure> {
         let mut queries = self.things;
         if let Some(path) = self.from_file {

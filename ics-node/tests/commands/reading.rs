@@ -163,6 +163,16 @@ fn a_saved_verdict_is_checked_without_the_node() {
         assert_eq!(refused.code, 2, "nothing is held against it: {refused:?}");
         assert!(refused.failure().0.contains(flag), "{refused:?}");
     }
+    let evidence = stage.write("evidence.json", "{}");
+    let proof = stage.write("entry.tlog-proof", "c2sp.org/tlog-proof@v1\n");
+    for (file, flag, value) in [
+        (&evidence, "--trust", policy.as_str()),
+        (&proof, "--trust", policy.as_str()),
+        (&proof, "--at", "2026-01-01T00:00:00Z"),
+    ] {
+        let refused = stage.run(&["verify", file, flag, value]);
+        assert_eq!((refused.code, refused.failure().0.contains(flag)), (2, true), "{refused:?}");
+    }
     for (what, from, to) in [
         ("another outcome", "\"outcome\":\"deny\"", "\"outcome\":\"allow\""),
         ("another status", "\"status\":\"lost\"", "\"status\":\"in-use\""),

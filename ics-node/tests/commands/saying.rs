@@ -126,7 +126,14 @@ fn what_is_not_taken_back_is_told() {
     let withdraw = ["withdraw", "serial:SN-1", "serial:SN-2", "--act", "grant"];
     let refused = stage.run(&[&withdraw[..], &["--statement", &foreign, "--yes"]].concat());
     assert_eq!((refused.code, refused.failure().0.contains(&foreign)), (3, true), "{refused:?}");
+    assert!(refused.failure().1.ends_with("is taken back with --group, or its id"), "{refused:?}");
     assert_eq!(stage.size("serial:SN-1"), size, "nothing was signed");
+
+    // What nobody named is shown, and is no failure.
+    let of_lot = ["withdraw", "--lot", "2026-11", "--model", "P7", "--act", "grant", "--dry-run"];
+    assert!(stage.ok(&of_lot).to_string().contains("SN-1"));
+    let shown = stage.for_people("home", &of_lot);
+    assert_eq!((shown.code, shown.stderr.contains("1 thing left out\ndevice SN-2 (")), (0, true), "{shown:?}");
 
     for (last, grown) in [("--dry-run", 0), ("--yes", 1)] {
         let ended = stage.run(&[&withdraw[..], &[last]].concat());

@@ -4,11 +4,12 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::node::{Node, eventually};
+use crate::node::{Node, eventually, ics};
 use crate::town::{CODE, DEVICES, LABELS};
 use crate::{copies, devices_csv, tools};
 
@@ -197,9 +198,19 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     assert!(refused.stderr.contains("no key `owner`"), "{}", refused.stderr);
     assert!(!pair.home.home.join("keys/node-2.asc").exists(), "nothing is made without the owner");
     fs::rename(&safe, &owner).expect("moved back");
+    let other = another_new_epoch(&pair);
     // An attempt of an earlier version has left this behind.
     pair.home.json(&["key", "make", "node-2"]);
-    let begun = pair.home.json(&["restore", "--begin-anew", DEVICES]);
+    // With another key in the rules than the one that it has, the node would not start.
+    let begin = ["restore", "--begin-anew", DEVICES];
+    let refused = pair.home.ics(&[&begin[..], &["--descriptor", &other]].concat()).ends_with(1);
+    assert!(refused.stderr.contains("names another key of the home than `node-2`"), "{}", refused.stderr);
+    let place = pair.home.home.join(format!("domains/{DEVICES}.v2.pgp"));
+    fs::copy(&other, &place).expect("copied");
+    let refused = pair.home.ics(&begin).ends_with(5);
+    assert!(refused.stderr.contains("v2.pgp` is there already"), "{}", refused.stderr);
+    fs::remove_file(&place).expect("moved away");
+    let begun = pair.home.json(&begin);
     assert_eq!((&begun["last_head"]["size"], &begun["index"]), (&left.into(), &left.into()), "{begun}");
     pair.home.serve();
     assert_eq!(pair.home.holds(DEVICES).expect("held")["descriptor"], 2);
@@ -209,6 +220,15 @@ fn what_nobody_has_any_more_ends_an_epoch() {
     pair.home.kill();
     pair.home.serve();
     pair.home.ics(&["fsck"]).ok();
+}
+
+/// The descriptor of the same new epoch with another key: it is begun in a copy of the home directory.
+fn another_new_epoch(pair: &Pair) -> String {
+    let elsewhere = pair.directory.path().join("elsewhere");
+    let copied = Command::new("cp").arg("-a").arg(&pair.home.home).arg(&elsewhere).status().expect("cp");
+    assert!(copied.success());
+    ics(&elsewhere, &["restore", "--begin-anew", DEVICES]).ok();
+    elsewhere.join(format!("domains/{DEVICES}.v2.pgp")).to_str().expect("text").to_owned()
 }
 
 /// Its checkpoint waits for them, and must end the silence all the same.

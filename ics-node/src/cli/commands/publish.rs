@@ -469,8 +469,8 @@ impl From<BulkError> for Failure {
                 Self::new(Exit::Local, error).hint("move it away to publish all rows anew")
             }
             BulkError::Journal(JournalError::Ahead { .. }) => Self::new(Exit::Local, error).hint(
-                "set the clock right and give the same command again, or put the rows that are not in the log into a \
-                 file of their own",
+                "set the clock right and give the same command again; if it was wrong when the file was first \
+                 published, and nothing of it waits at a mirror, move the journal away to sign its rows as of now",
             ),
             BulkError::Input(RowError::Head(_) | RowError::Form(_)) => Self::new(Exit::Usage, error),
             BulkError::Input(RowError::Open { .. }) => Self::new(Exit::Local, error)

@@ -58,8 +58,8 @@ pub(crate) struct Restore {
     /// Go on with a domain although no mirror could be asked. If anybody holds more of it than this node, that is a fork.
     #[arg(long, value_name = "DOMAIN")]
     alone: Option<DomainName>,
-    /// Begin a new epoch of a domain, with a new key of the node: what was lost stays lost. Other domains of the node are
-    /// named after it, one by one: they get the same key, and lose nothing if they are not silent.
+    /// Begin a new epoch of a domain, with a new key of the node: what was lost stays lost. Give the command
+    /// again for each other domain of the node: they get the same key, and lose nothing if they are not silent.
     #[arg(long, value_name = "DOMAIN", conflicts_with = "alone")]
     begin_anew: Option<DomainName>,
     /// The owners' keys that sign the descriptor of a new epoch.

@@ -122,6 +122,12 @@ impl Verify {
         if let Some(json) = self.case()? {
             return case::run(&self, context, &json);
         }
+        self.refuse_what_says_nothing(
+            if self.is_artifact()? { "an artifact" } else { "evidence" },
+            &[("--trust", self.trust.is_some())],
+            "--trust names the policy that must have decided a verdict, as `ics explain --save` writes it; --pin names \
+             the domain that is meant",
+        )?;
         let evidence = self.evidence(context)?;
         let pin = match self.pin.clone() {
             Some(pin) => Some(pin),
@@ -135,6 +141,17 @@ impl Verify {
         let report = Report { pinned: pin.is_some(), at: now, artifact, verified, not_proven };
         context.output.result(&report, || text(&report))?;
         Ok(if permits { Exit::Ok } else { Exit::Refused })
+    }
+
+    /// Refuses a flag that says nothing about such a file: whoever gives it believes that the file was held against it.
+    fn refuse_what_says_nothing(&self, what: &str, flags: &[(&str, bool)], hint: &str) -> Result<(), Failure> {
+        match flags.iter().find(|(_, is_given)| *is_given) {
+            Some((flag, _)) => {
+                let message = format!("`{}` is {what}, for which {flag} says nothing", self.file.display());
+                Err(Failure::new(Exit::Usage, message).hint(hint))
+            }
+            None => Ok(()),
+        }
     }
 
     fn evidence(&self, context: &Context) -> Result<Evidence, Failure> {

@@ -19,8 +19,9 @@ const LISTED: usize = 20;
 /// What `ics withdraw` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
-Things of which the signer has said nothing of that act himself are left out, and named at the end; it ends with 1 then.
-What is said of a group is taken back of the group.
+Things of which the signer has said nothing of that act himself are left out, and shown before it asks. Where things
+were named (ids, --from-file, --group), they are told again at the end, and it ends with 1; what --lot, --model or --all
+select is not meant one by one. What is said of a group is taken back with --group, or its id.
 
 Examples:
   $ ics withdraw serial:SN-0001 --act approval
@@ -50,6 +51,7 @@ impl Withdraw {
         let config = context.config()?;
         let node = context.node(&config)?;
         let things = core::mem::take(&mut self.things);
+        let are_named = things.are_named();
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
             let found = things.find(context, &node, &signing).await?;
@@ -61,10 +63,12 @@ impl Withdraw {
                 return Err(Failure::new(Exit::NotFound, message).hint("`ics history` shows who has said what"));
             }
             if !left.is_empty() {
-                context.output.note(&format!("{} left out, as told at the end", counted(left.len(), "thing")));
+                let is_asked = self.asking.asks() && !self.asking.is_dry_run() && signing.unsigned().is_none();
+                context.output.review(&listed(&left), is_asked);
             }
             let exit = say::say(context, &node, &signing, sayings, self.asking).await?;
-            if left.is_empty() { Ok(exit) } else { Err(told(&left)) }
+            // What nobody named is not missed.
+            if left.is_empty() || !are_named { Ok(exit) } else { Err(told(&left)) }
         })
     }
 
@@ -75,8 +79,10 @@ impl Withdraw {
             Some(id) => {
                 let signer = signing.fingerprint();
                 let message = format!("the statement {id} is none of {signer} about these things that stands");
-                Err(Failure::new(Exit::NotFound, message)
-                    .hint("nothing was signed; `ics history` shows who has said what, and what became of it"))
+                Err(Failure::new(Exit::NotFound, message).hint(
+                    "nothing was signed; `ics history` shows who has said what, and what became of it; what is said of \
+                     a group is taken back with --group, or its id",
+                ))
             }
             None => Ok(()),
         }
@@ -117,13 +123,18 @@ impl Withdraw {
     }
 }
 
-/// What was left out, after all else is done.
-fn told(left: &[String]) -> Failure {
+/// What is left out, for people.
+fn listed(left: &[String]) -> String {
     let mut lines = vec![format!("{} left out", counted(left.len(), "thing"))];
     lines.extend(left.iter().take(LISTED).cloned());
     if let Some(more) = left.len().checked_sub(LISTED).filter(|more| *more > 0) {
         lines.push(format!("… and {more} more"));
     }
-    Failure::new(Exit::Refused, lines.join("\n"))
+    lines.join("\n")
+}
+
+/// What was left out, after all else is done.
+fn told(left: &[String]) -> Failure {
+    Failure::new(Exit::Refused, listed(left))
         .hint("`ics history` shows who has said what; what is said of a group is taken back with --group, or its id")
 }

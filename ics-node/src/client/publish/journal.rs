@@ -136,7 +136,7 @@ pub enum JournalError {
         /// What this one says.
         ours: String,
     },
-    /// Its rows are signed as of a time that is yet to come, and some are in the log.
+    /// Its rows are signed as of a time that is yet to come.
     #[error(
         "`{path}`: its rows are signed as of {signed_at}, and the clock of this machine says {now}: the log would \
          refuse them",
@@ -166,11 +166,11 @@ impl Journal {
     }
 
     /// Opens the journal of an input file, or begins it with this time. `said` is what is said of all rows alike. One that
-    /// was begun while the clock was ahead is begun anew as long as no row is in the log: none would get there.
+    /// was begun while the clock was ahead is not begun anew: rows of it may wait at a mirror, and would be said twice.
     ///
     /// # Errors
     /// When it cannot be read or written, is that of another signer, role or domain, or of a run that said something else,
-    /// or its rows are in the log and signed as of a time that is yet to come.
+    /// or its rows are signed as of a time that is yet to come.
     pub fn open(
         input: &Path,
         (domain, role, signer): (&DomainName, &Role, &Fingerprint),
@@ -183,13 +183,13 @@ impl Journal {
             let head = Head::new((domain, role, signer), said, now).map_err(failed)?;
             file::create_private(&path, head.line().map_err(failed)?.as_bytes()).map_err(failed)?;
         }
-        let mut file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(failed)?;
         // What the other run is writing would be cut off below.
         file.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => JournalError::Busy { path: path.clone() },
             TryLockError::Error(source) => failed(source),
         })?;
-        let Lines { mut head, acknowledged, mut bytes } = read(&path)?;
+        let Lines { head, acknowledged, bytes } = read(&path)?;
         if head.domain != *domain || head.role != *role || head.signer != *signer {
             return Err(JournalError::Other { path, signer: head.signer, role: head.role, domain: head.domain });
         }
@@ -197,15 +197,8 @@ impl Journal {
             return Err(JournalError::Said { path, theirs: options(theirs), ours: options(said) });
         }
         // By less the log takes what is signed, and may have taken rows whose acknowledgement got lost.
-        let is_ahead = head.signed_at.millis_since(now) > limits::CLOCK_SKEW_MILLIS;
-        if is_ahead && !acknowledged.is_empty() {
+        if head.signed_at.millis_since(now) > limits::CLOCK_SKEW_MILLIS {
             return Err(JournalError::Ahead { path, signed_at: head.signed_at, now });
-        }
-        if is_ahead {
-            head = Head::new((domain, role, signer), said, now).map_err(failed)?;
-            let line = head.line().map_err(failed)?;
-            file.set_len(0).and_then(|()| file.write_all(line.as_bytes())).map_err(failed)?;
-            bytes = line.len() as u64;
         }
         // The next line would stand behind what is left of one that was cut off.
         file.set_len(bytes).map_err(failed)?;
@@ -354,30 +347,27 @@ mod tests {
         assert_ne!(salts.of(&[1; 32]), salts.of(&[2; 32]));
     }
 
-    /// A machine whose clock was ahead could publish nothing, and can once its clock is right.
+    /// Rows of it may wait at a mirror also where none is known to be in the log.
     #[test]
-    fn one_begun_while_the_clock_was_ahead_is_begun_anew_until_a_row_is_in_the_log() {
+    fn one_begun_while_the_clock_was_ahead_is_neither_continued_nor_begun_anew() {
         let directory = tempfile::tempdir().expect("directory");
         let input = directory.path().join("d.csv");
         let (domain, role) = ("d.example".parse().expect("domain"), "manufacturer".parse().expect("role"));
         let run = (&domain, &role, &Fingerprint::V4([1; 20]));
-        let later = |millis: u64| NOW.plus_millis(millis);
         let open = |now: Timestamp| Journal::open(&input, run, &BTreeMap::new(), now);
-        let former = open(later(3_600_000)).expect("begun").salts();
-        let mut anew = open(NOW).expect("begun anew");
-        assert_eq!(anew.signed_at(), NOW.whole_seconds());
-        assert_ne!(anew.salts(), former);
-        anew.acknowledge(&[[1; 32]]).expect("written");
-        let (at, salts) = (anew.signed_at(), anew.salts());
-        drop(anew);
-
-        let same = open(later(3_600_000)).expect("continued");
-        assert_eq!((same.signed_at(), same.salts(), same.count()), (at, salts, 1));
-        drop(same);
-        let behind = |by: u64| open(Timestamp::from_millis(at.as_millis() - by)).map(|journal| journal.count());
-        assert_eq!(behind(limits::CLOCK_SKEW_MILLIS).expect("the log takes so much"), 1);
+        let begun = open(NOW).expect("begun");
+        let (at, salts) = (begun.signed_at(), begun.salts());
+        drop(begun);
+        let behind = |by: u64| open(Timestamp::from_millis(at.as_millis() - by)).map(|journal| journal.salts());
+        assert_eq!(behind(limits::CLOCK_SKEW_MILLIS).expect("the log takes so much"), salts);
         let refusal = behind(limits::CLOCK_SKEW_MILLIS + 1).expect_err("its rows would be refused");
         assert!(matches!(refusal, JournalError::Ahead { signed_at, .. } if signed_at == at), "{refusal}");
+
+        let mut same = open(NOW.plus_millis(3_600_000)).expect("continued");
+        assert_eq!((same.signed_at(), same.salts()), (at, salts));
+        same.acknowledge(&[[1; 32]]).expect("written");
+        drop(same);
+        behind(limits::CLOCK_SKEW_MILLIS + 1).expect_err("and still would be");
     }
 
     #[test]

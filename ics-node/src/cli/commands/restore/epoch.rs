@@ -40,6 +40,8 @@ pub(super) fn begin(
         Some(path) => DescriptorFile::read(path)?,
         None => make(context, node, &former, &head, &key_name, owners)?,
     };
+    let key = context.keys().find(&key_name)?;
+    refuse_another_key(&file.descriptor, node, &key, &key_name)?;
     let missing =
         u32::try_from(file.signed_by(&former.owners.keys).len()).unwrap_or(u32::MAX) < former.owners.threshold;
     if missing {
@@ -48,7 +50,6 @@ pub(super) fn begin(
             format!("`ics domain sign` it, then `ics restore --begin-anew {domain} --descriptor {}`", path.display());
         return Err(Failure::new(Exit::Refused, "other owners must sign the descriptor of the new epoch").hint(hint));
     }
-    let key = context.keys().find(&key_name)?;
     let keys = NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers: Vec::new() };
     let app = Service::open_under_any_key(config, keys).map_err(|error| failed(&error))?;
     let index = app.begin_anew(domain, file.body()).map_err(|error| Failure::new(Exit::Refused, error))?;
@@ -70,6 +71,24 @@ pub(super) fn begin(
         card(&format!("{} a new epoch of {domain}", style("✓").green()), &rows)
     })?;
     Ok(Exit::Ok)
+}
+
+/// Refuses a descriptor that names another key than the one that will sign: once it is in the log, no node starts.
+fn refuse_another_key(
+    descriptor: &Descriptor,
+    node: &NodeConfig,
+    key: &StoredKey,
+    key_name: &str,
+) -> Result<(), Failure> {
+    if descriptor::node(&node.name, key).is_some_and(|own| own.key == descriptor.home.key) {
+        return Ok(());
+    }
+    let problem = format!("the descriptor names another key of the home than `{key_name}`, which will sign");
+    let hint = format!(
+        "make it anew, by `ics restore --begin-anew {}` without --descriptor, and have it signed again",
+        descriptor.domain
+    );
+    Err(Failure::new(Exit::Refused, problem).hint(hint))
 }
 
 /// What is to be done after it.
@@ -152,6 +171,11 @@ fn make(
     let path = descriptor::path(&context.home, &former.domain, next.version);
     if let Some(made) = DescriptorFile::read(&path).ok().filter(|made| made.descriptor == next) {
         return Ok(made);
+    }
+    if path.exists() {
+        let problem = format!("`{}` is there already, and is not the descriptor of this new epoch", path.display());
+        return Err(Failure::new(Exit::Local, problem)
+            .hint("move it away if no other owner has signed it, and give the same command again"));
     }
     let file = DescriptorFile::sign_new(next, &signers, context.now())?;
     file.write(&path)?;

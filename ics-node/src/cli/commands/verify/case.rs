@@ -28,7 +28,12 @@ struct Report<'a> {
 }
 
 pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exit, Failure> {
-    refuse_what_verdicts_do_not_take(verify)?;
+    verify.refuse_what_says_nothing(
+        "a verdict",
+        &[("--pin", verify.pin.is_some()), ("--at", verify.at.is_some())],
+        "a verdict holds as of the time at which it was given, by the origins in its trust policy: --trust names the \
+         policy that must have decided",
+    )?;
     let refused = |why: String| Failure::new(Exit::Refused, format!("`{}`: {why}", verify.file.display()));
     let case = Case::parse(json).map_err(|rejection| refused(rejection.to_string()))?;
     case.check().map_err(|rejection| refused(format!("the verdict is rejected: {rejection}")))?;
@@ -46,20 +51,6 @@ pub(super) fn run(verify: &Verify, context: &Context, json: &[u8]) -> Result<Exi
     };
     context.output.result(&report, || text(&report))?;
     Ok(Exit::Ok)
-}
-
-/// Whoever names a domain's origin or a time believes that the verdict was held against it.
-fn refuse_what_verdicts_do_not_take(verify: &Verify) -> Result<(), Failure> {
-    let flag = match (&verify.pin, verify.at) {
-        (Some(_), _) => "--pin",
-        (None, Some(_)) => "--at",
-        (None, None) => return Ok(()),
-    };
-    let message = format!("`{}` is a verdict, for which {flag} says nothing", verify.file.display());
-    Err(Failure::new(Exit::Usage, message).hint(
-        "a verdict holds as of the time at which it was given, by the origins in its trust policy: --trust names the \
-         policy that must have decided",
-    ))
 }
 
 /// The trust policy that must have decided, and where it is.

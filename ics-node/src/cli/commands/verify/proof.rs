@@ -41,6 +41,12 @@ struct Witnessed {
 
 pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     let refused = |what: String| Failure::new(Exit::Refused, format!("the proof is refused: {what}"));
+    verify.refuse_what_says_nothing(
+        "a proof",
+        &[("--trust", verify.trust.is_some()), ("--at", verify.at.is_some())],
+        "a proof shows that an entry stands in a log, whatever the time and the policy: evidence (`ics export`) is \
+         judged as of a time",
+    )?;
     let Some(log_key) = &verify.log_key else {
         return Err(Failure::new(Exit::Usage, "a proof is verified by the key of the log's home")
             .hint("--log-key takes it; `ics --json domain show DOMAIN --node URL` shows it as verifier_key"));
