@@ -69,7 +69,8 @@ pub(crate) fn write_by<T>(path: &Path, make: impl FnOnce(&mut dyn Write) -> Resu
     let directory = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     let mode = Permissions::from_mode(0o666);
     let file = match tempfile::Builder::new().permissions(mode).tempfile_in(directory) {
-        Err(_) if former.is_some() => {
+        // Not where the disk is full: then nothing can be written there either, and the former one would be gone.
+        Err(error) if former.is_some() && is_closed(&error) => {
             let (made, file) = filled(File::create(&place).map_err(broken)?, make, broken)?;
             return file.sync_all().map(|()| made).map_err(broken);
         }
@@ -77,6 +78,11 @@ pub(crate) fn write_by<T>(path: &Path, make: impl FnOnce(&mut dyn Write) -> Resu
     };
     let (made, file) = filled(file, make, broken)?;
     take_place(file, &place, former.as_ref()).map(|()| made).map_err(broken)
+}
+
+/// Whether a directory takes no other file, whatever room there is.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Moves a whole file to its place, or into the former one where it cannot take its place as it was.
