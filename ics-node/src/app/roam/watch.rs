@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use ics_core::limits;
 use ics_core::vocabulary::DomainName;
+use ics_sync::budget::Budget;
 use ics_sync::http::{EventStream, HttpPeer, PeerError};
 use ics_sync::mirror::Way;
 use ics_sync::watch::{Action, Settings, Watcher, is_no_way};
@@ -68,6 +70,8 @@ struct Afar {
     unheard: String,
     /// Why what is answered about the things that are set aside was of no use the last time, by id.
     refused: BTreeMap<String, String>,
+    /// Of looks: they are for nodes between as well, which let one asker have no more.
+    pace: Budget,
 }
 
 impl App {
@@ -86,7 +90,8 @@ impl App {
         let interval_millis = intervals.min().unwrap_or(INTERVAL_MILLIS);
         let mut watcher = Watcher::new(following.upto, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
         let (unheard, refused) = (String::new(), BTreeMap::new());
-        let mut afar = Afar { app: self, work, ids, stream: None, unheard, refused };
+        let pace = Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60));
+        let mut afar = Afar { app: self, work, ids, stream: None, unheard, refused, pace };
         loop {
             if let Err(error) = afar.step(&mut watcher).await {
                 watcher.fail(afar.app.clock().now());
@@ -164,6 +169,7 @@ impl Afar {
             if watcher.is_aside(&id) {
                 continue;
             }
+            tokio::time::sleep(self.pace.spend(1, Instant::now())).await;
             self.until_paced().await;
             match self.app.take_from_afar(&self.work, &id, 0, from).await {
                 Ok(attested) => reached = Some(attested.min(reached.unwrap_or(size))),
