@@ -155,8 +155,8 @@ impl Afar {
         Ok(())
     }
 
-    /// Looks at each thing that is followed by name and not set aside, if the log goes beyond `from`; up to which size that
-    /// is done, or `None` where so many are refused that the home fails.
+    /// Looks at each thing that is followed by name and not set aside, if the log goes beyond `from`; up to which size
+    /// that is done, or `None` where so many are refused that the home fails.
     async fn look_at_each(&mut self, watcher: &mut Watcher, from: u64) -> Result<Option<u64>, AppError> {
         let origin = &self.work.2;
         let size = self.app.size_elsewhere(origin).await.ok_or_else(|| not_heard(origin, "nobody answers"))?;
@@ -249,8 +249,8 @@ impl Afar {
             // All may read it: what it is about, the node's log says. By the size it is not what was alarmed before.
             let source = &following.source;
             let text = format!(
-                "{source}: what is answered about a thing that was told of at {size} entries is of no use; the node's log \
-                 names it"
+                "{source}: what is answered about a thing that was told of at {size} entries is of no use; the node's \
+                 log names it"
             );
             let number = target.number;
             let alarmed = self
