@@ -164,6 +164,12 @@ impl Watcher {
         self.aside.is_empty()
     }
 
+    /// Whether a thing is set aside: it is fetched at its time.
+    #[must_use]
+    pub fn is_aside(&self, id: &str) -> bool {
+        self.aside.contains_key(id)
+    }
+
     /// Of so many entries of which was told, those of which all is taken over.
     fn taken_of(&self, told: u64) -> u64 {
         self.aside.values().map(|aside| aside.from).min().map_or(told, |from| from.min(told))
@@ -253,12 +259,13 @@ impl Watcher {
         }
     }
 
-    /// What is answered about a thing is of no use: it is set aside, unless too many are. Whether it was not before.
+    /// What is answered about a thing is of no use: it is set aside, unless too many are. Whether it is now and was not
+    /// before.
     pub fn handle_refused(&mut self, id: &str, now: Timestamp) -> bool {
-        let is_new = !self.aside.contains_key(id);
+        let is_new = !self.is_aside(id);
         if is_new && self.aside.len() >= ASIDE {
             self.fail(now);
-            return is_new;
+            return false;
         }
         let sizes = self.waiting.iter().filter(|(waiting, _)| waiting == id).map(|(_, size)| *size);
         let size = sizes.max().unwrap_or_default();

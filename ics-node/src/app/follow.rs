@@ -150,13 +150,15 @@ impl App {
         Ok(())
     }
 
-    /// The alarms name no thing, because they are for all to read; the node's log says what was wrong.
+    /// The alarms name no thing, because they are for all to read; the node's log says what was wrong, once as they do: it is
+    /// tried again and again.
     pub(super) fn alarm_of_refused(&self, target: &Hosted, source: &DomainName, taken: &Taken) -> Result<(), AppError> {
         for (index, problem) in taken.refused.iter().zip(&taken.result.refused) {
             let (domain, detail) = (&target.name, &problem.detail);
-            tracing::warn!(%domain, %source, index, %detail, "an entry is not taken over");
             let text = format!("entry {index} of {source}: {}", problem.in_general());
-            self.store().alarm_once(target.number, self.clock().now(), "not-taken-over", &text)?;
+            if self.store().alarm_once(target.number, self.clock().now(), "not-taken-over", &text)? {
+                tracing::warn!(%domain, %source, index, %detail, "an entry is not taken over");
+            }
         }
         Ok(())
     }

@@ -96,17 +96,19 @@ impl Store {
         self.desk(move |log| insert_alarm(log, domain, at, &kind, &text))
     }
 
-    /// Raises one, unless the same is among those that are kept: of what is looked at again and is as it was.
+    /// Raises one, unless the same is among those that are kept: of what is looked at again and is as it was. Whether it was
+    /// raised.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn alarm_once(&self, domain: DomainNumber, at: Timestamp, kind: &str, text: &str) -> Result<(), StoreError> {
+    pub fn alarm_once(&self, domain: DomainNumber, at: Timestamp, kind: &str, text: &str) -> Result<bool, StoreError> {
         let (kind, text) = (kind.to_owned(), text.to_owned());
         self.desk(move |log| {
             if is_alarmed(log, domain, &kind, &text)? {
-                return Ok(());
+                return Ok(false);
             }
-            insert_alarm(log, Some(domain), at, &kind, &text)
+            insert_alarm(log, Some(domain), at, &kind, &text)?;
+            Ok(true)
         })
     }
 

@@ -34,6 +34,20 @@ fn alarms_are_kept_newest_first() {
 }
 
 #[test]
+fn what_is_alarmed_once_says_whether_it_was() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    let other = store.create_domain(&name("other.example"), Part::Home, None).expect("create").number;
+    let raised = |domain, second, kind, text| store.alarm_once(domain, at(second), kind, text).expect("alarm");
+    assert!(raised(domain, 1, "not-taken-over", "entry 1"));
+    assert!(!raised(domain, 2, "not-taken-over", "entry 1"), "it stands already");
+    assert!(raised(domain, 3, "not-taken-over", "entry 2") && raised(domain, 4, "quota", "entry 1"));
+    assert!(raised(other, 5, "not-taken-over", "entry 1"), "each domain has its own");
+    let kept = |domain| store.alarms(Some(domain), 9).expect("alarms").len();
+    assert_eq!((kept(domain), kept(other)), (3, 1));
+}
+
+#[test]
 fn the_alarms_of_one_domain_push_out_none_of_another() {
     let dir = tempfile::tempdir().expect("dir");
     let (store, quiet) = with_home(dir.path());

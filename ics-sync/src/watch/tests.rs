@@ -140,14 +140,41 @@ fn what_is_refused_of_one_thing_keeps_nobody_from_the_others() {
 }
 
 #[test]
+fn what_is_refused_in_a_look_is_fetched_at_its_time() {
+    let mut watcher = watcher();
+    watcher.handle_unheard(&status(503), at(0));
+    assert_eq!(watcher.poll(at(0)), Action::Look { from: 10 });
+    assert!(watcher.handle_refused(KEY, at(0)), "it is no head that was pushed");
+    assert!(watcher.is_aside(KEY) && !watcher.is_aside(OTHER));
+    watcher.handle_looked(14, true, at(0));
+    let now = after(&watcher, at(0));
+    assert_eq!(watcher.poll(now), Action::Fetch { id: KEY.to_owned(), size: 0 });
+    assert!(!watcher.handle_refused(KEY, now), "again");
+    watcher.handle_unheard(&status(503), now);
+    assert_eq!(watcher.poll(now), Action::Look { from: 14 }, "the others are not fetched again");
+    watcher.handle_looked(14, true, now);
+    assert_eq!(watcher.noted(), 10, "whoever restarts looks at it again");
+    let now = now.plus_millis(60_000);
+    assert_eq!(watcher.poll(now), Action::Fetch { id: KEY.to_owned(), size: 0 });
+    watcher.handle_fetched(KEY);
+    assert_eq!(watcher.poll(now), Action::Settle { upto: 10 });
+    watcher.handle_settled();
+    watcher.handle_unheard(&status(503), now);
+    assert_eq!(watcher.poll(now), Action::Look { from: 14 });
+    watcher.handle_looked(14, true, now);
+    assert_eq!(watcher.noted(), 14, "nothing is missing any more");
+}
+
+#[test]
 fn a_home_whose_every_answer_is_refused_fails() {
     let mut watcher = watcher();
     let ids: Vec<String> = (0..=ASIDE).map(|number| format!("{number:040x}")).collect();
     let told: Vec<String> = ids.iter().map(|id| head(id, 14)).collect();
     watcher.handle_heads(&heads(14, 14, &told), at(0)).expect("heads");
-    for id in &ids {
+    for (number, id) in ids.iter().enumerate() {
         assert!(matches!(watcher.poll(at(0)), Action::Fetch { .. }));
-        assert!(watcher.handle_refused(id, at(0)), "{id}");
+        let has_room = number < ASIDE;
+        assert_eq!((watcher.handle_refused(id, at(0)), watcher.is_aside(id)), (has_room, has_room), "{id}");
     }
     let later = after(&watcher, at(0));
     assert_eq!((watcher.noted(), watcher.poll(later)), (10, listen(10, Way::Stream)), "all is asked for again");

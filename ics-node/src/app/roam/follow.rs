@@ -103,25 +103,6 @@ impl App {
         work
     }
 
-    /// Looks at all that is followed by name, if the log goes beyond `from`; up to which size that is done. What is refused
-    /// of one thing is told when the others were looked at.
-    pub(super) async fn look_from_afar(&self, work: &Work, ids: &[String], from: u64) -> Result<u64, AppError> {
-        let (_, _, origin) = work;
-        let size = self.size_elsewhere(origin).await.ok_or_else(|| not_heard(origin, "nobody answers"))?;
-        if size <= from {
-            return Ok(from);
-        }
-        let (mut reached, mut refused) = (size, None);
-        for id in ids {
-            match self.take_from_afar(work, id, 0, from).await {
-                Ok(attested) => reached = attested.min(reached),
-                Err(NotTaken::Refused(error)) => refused = Some(error),
-                Err(NotTaken::Failed(error)) => return Err(error),
-            }
-        }
-        refused.map_or(Ok(reached), Err)
-    }
-
     /// Asks what a home attests of a thing, at a size or later, and takes it over; the size at which it attested it. What
     /// is refused and stands before `new_from` was refused before.
     pub(super) async fn take_from_afar(
@@ -148,7 +129,7 @@ impl App {
     }
 
     /// How far the log is said to go: nothing rests on that but whether it is asked about things.
-    async fn size_elsewhere(&self, origin: &Origin) -> Option<u64> {
+    pub(super) async fn size_elsewhere(&self, origin: &Origin) -> Option<u64> {
         for peer in self.peers_table().asked_about(origin) {
             if let Some(asking) = peer.asking()
                 && let Ok(note) = asking.http.checkpoint(&origin.domain).await

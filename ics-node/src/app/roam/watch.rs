@@ -2,10 +2,13 @@
 //!
 //! What is to be done [`ics_sync::watch::Watcher`] says; here it is done.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use ics_core::limits;
 use ics_core::vocabulary::DomainName;
+use ics_sync::budget::Budget;
 use ics_sync::http::{EventStream, HttpPeer, PeerError};
 use ics_sync::mirror::Way;
 use ics_sync::watch::{Action, Settings, Watcher, is_no_way};
@@ -65,8 +68,10 @@ struct Afar {
     stream: Option<EventStream<Heads>>,
     /// Why the home was not heard the last time.
     unheard: String,
-    /// Why what is answered about a thing was of no use the last time.
-    refused: Option<String>,
+    /// Why what is answered about the things that are set aside was of no use the last time, by id.
+    refused: BTreeMap<String, String>,
+    /// Of looks: they are for nodes between as well, which let one asker have no more.
+    pace: Budget,
 }
 
 impl App {
@@ -84,7 +89,9 @@ impl App {
         let intervals = self.peers_table().asked_about(origin).into_iter().map(|peer| peer.config.interval_ms);
         let interval_millis = intervals.min().unwrap_or(INTERVAL_MILLIS);
         let mut watcher = Watcher::new(following.upto, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
-        let mut afar = Afar { app: self, work, ids, stream: None, unheard: String::new(), refused: None };
+        let (unheard, refused) = (String::new(), BTreeMap::new());
+        let pace = Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60));
+        let mut afar = Afar { app: self, work, ids, stream: None, unheard, refused, pace };
         loop {
             if let Err(error) = afar.step(&mut watcher).await {
                 watcher.fail(afar.app.clock().now());
@@ -119,10 +126,7 @@ impl Afar {
                 self.until_paced().await;
                 match self.app.take_from_afar(&self.work, &id, size, watcher.noted()).await {
                     Ok(_) => watcher.handle_fetched(&id),
-                    Err(NotTaken::Refused(error)) => {
-                        let is_new = watcher.handle_refused(&id, self.app.clock().now());
-                        self.lacks(is_new, error.to_string()).await;
-                    }
+                    Err(NotTaken::Refused(error)) => self.lacks(watcher, (id, size), error.to_string()).await,
                     Err(NotTaken::Failed(error)) => return Err(error),
                 }
             }
@@ -137,9 +141,9 @@ impl Afar {
     }
 
     /// Looks at what is followed by name. What is followed by model or lot is not heard of meanwhile.
-    async fn look(&self, watcher: &mut Watcher, from: u64) -> Result<(), AppError> {
+    async fn look(&mut self, watcher: &mut Watcher, from: u64) -> Result<(), AppError> {
         let is_all = self.work.1.choices.is_empty();
-        let reached = self.app.look_from_afar(&self.work, &self.ids, from).await?;
+        let Some(reached) = self.look_at_each(watcher, from).await? else { return Ok(()) };
         if is_all && watcher.is_whole() && reached > watcher.noted() {
             self.note(watcher.noted(), reached).await?;
         }
@@ -149,6 +153,36 @@ impl Afar {
             false => self.tell(Some(format!("what is said of a model or a lot is not heard now: {}", self.unheard))),
         }
         Ok(())
+    }
+
+    /// Looks at each thing that is followed by name and not set aside, if the log goes beyond `from`; up to which size
+    /// that is done, or `None` where so many are refused that the home fails.
+    async fn look_at_each(&mut self, watcher: &mut Watcher, from: u64) -> Result<Option<u64>, AppError> {
+        let origin = &self.work.2;
+        let size = self.app.size_elsewhere(origin).await.ok_or_else(|| not_heard(origin, "nobody answers"))?;
+        if size <= from {
+            return Ok(Some(from));
+        }
+        // That size is not verified: only what is attested says how far all was looked at.
+        let mut reached = None;
+        for id in self.ids.clone() {
+            if watcher.is_aside(&id) {
+                continue;
+            }
+            tokio::time::sleep(self.pace.spend(1, Instant::now())).await;
+            self.until_paced().await;
+            match self.app.take_from_afar(&self.work, &id, 0, from).await {
+                Ok(attested) => reached = Some(attested.min(reached.unwrap_or(size))),
+                Err(NotTaken::Refused(error)) => {
+                    self.lacks(watcher, (id.clone(), size), error.to_string()).await;
+                    if !watcher.is_aside(&id) {
+                        return Ok(None);
+                    }
+                }
+                Err(NotTaken::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(Some(reached.unwrap_or(from)))
     }
 
     /// What the home pushes: by the stream that is open, or a new one, or a request that waits there.
@@ -206,13 +240,18 @@ impl Afar {
         self.tell(Some(error.to_string()));
     }
 
-    /// Tells that what is answered about a thing is of no use, and alarms the first time. Others are heard of meanwhile.
-    async fn lacks(&mut self, is_new: bool, error: String) {
-        if is_new {
+    /// Sets a thing aside about which what is answered is of no use, tells of it, and alarms where it was not before. Others
+    /// are heard of meanwhile. `size` is that of the log with which it was told of.
+    async fn lacks(&mut self, watcher: &mut Watcher, (id, size): (String, u64), error: String) {
+        if watcher.handle_refused(&id, self.app.clock().now()) {
             let (target, following, _) = &self.work;
             tracing::warn!(domain = %target.name, source = %following.source, %error, "a thing is not followed");
-            // All may read it: what it is about, the node's log says.
-            let text = format!("{}: what is answered about a thing is of no use", following.source);
+            // All may read it: what it is about, the node's log says. By the size it is not what was alarmed before.
+            let source = &following.source;
+            let text = format!(
+                "{source}: what is answered about a thing that was told of at {size} entries is of no use; the node's \
+                 log names it"
+            );
             let number = target.number;
             let alarmed = self
                 .app
@@ -222,12 +261,13 @@ impl Afar {
             }
         }
         self.tell(Some(error.clone()));
-        self.refused = Some(error);
+        self.refused.insert(id, error);
+        self.refused.retain(|id, _| watcher.is_aside(id));
     }
 
     /// The home is heard: what is told is what it lacks, if anything.
     fn goes_on(&self, watcher: &Watcher) {
-        self.tell(if watcher.is_whole() { None } else { self.refused.clone() });
+        self.tell(self.refused.iter().find(|(id, _)| watcher.is_aside(id)).map(|(_, error)| error.clone()));
     }
 
     fn tell(&self, problem: Option<String>) {

@@ -1,5 +1,7 @@
 //! A domain that takes over what another one says of single things, without a copy of it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ics_core::descriptor::{Source, Template};
@@ -129,14 +131,7 @@ async fn what_is_too_long_keeps_nobody_from_the_others() {
     let seen = home.app().domain(&domain()).expect("founded").info.size;
     say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
     let size = home.app().domain(&domain()).expect("founded").info.size;
-    asked.set(move |home, asked| {
-        if asked == id(20) {
-            return Reply::Json(vec![b' '; 5 * 1024 * 1024]);
-        }
-        let query = Query::parse(asked).expect("a query");
-        let said = home.attest(Reader::Anonymous, &domain(), &query, seen).expect("attests").expect("at home");
-        Reply::Json(serde_json::to_vec(&said).expect("JSON"))
-    });
+    too_long(&asked, 20, seen);
     let heads = vec![hint(&made, 20, size), hint(&made, 21, size)];
     asked.push(Some(Heads { upto: size, size, heads, checkpoint: None }));
     let (stop, stopped) = watch::channel(false);
@@ -152,6 +147,61 @@ async fn what_is_too_long_keeps_nobody_from_the_others() {
     until("it is taken over", || status(&node, 20).as_deref() == Some("stolen")).await;
     stop.send_replace(true);
     following.await.expect("ends");
+}
+
+/// Nothing is pushed: what is refused of one thing is asked for again, and nothing else with it. Each time has its alarm.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_in_a_look_has_nothing_else_fetched_again() {
+    let home = home().await;
+    let (made, asked) = (origin(&home), Liar::honest(&home).await);
+    let node = caring(&made, &asked.url(), 50);
+    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    let size = || home.app().domain(&domain()).expect("founded").info.size;
+    let seen = size();
+    say(&home, vec![stolen(&maker(), 20), stolen(&maker(), 21)]).await;
+    // They are looked at in the order of their ids.
+    let (first, last) = if id(20) < id(21) { (20, 21) } else { (21, 20) };
+    let [others, long] = too_long(&asked, last, seen);
+    let (stop, stopped) = watch::channel(false);
+    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    until("it is asked for again", || long.load(Ordering::SeqCst) >= 2).await;
+    assert_eq!((others.load(Ordering::SeqCst), status(&node, first).as_deref()), (1, Some("stolen")));
+    let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone().unwrap_or_default();
+    let alarms = || {
+        let alarms = node.app.domain(&care()).expect("here").alarms;
+        let texts = alarms.into_iter().filter(|alarm| alarm.kind == "not-taken-over").map(|alarm| alarm.text);
+        texts.collect::<Vec<_>>()
+    };
+    let is_told = |seed: u8, count: usize| error().contains(&id(seed)) && alarms().len() == count;
+    until("it is told of", || is_told(last, 1)).await;
+    asked.set_honest(&home);
+    until("it is taken over", || status(&node, last).as_deref() == Some("stolen") && error().is_empty()).await;
+
+    too_long(&asked, first, size());
+    say(&home, vec![device(23, "L1")]).await;
+    until("the other one is told of", || is_told(first, 2)).await;
+    let is_about = |size: u64| alarms().iter().any(|text| text.contains(&format!("told of at {size} entries")));
+    assert!(is_about(size()) && is_about(size() - 1), "{:?}", alarms());
+    stop.send_replace(true);
+    following.await.expect("ends");
+}
+
+/// Has a peer answer about one thing with more than is read, and honestly about others to whoever has seen so much; how
+/// often it is asked about those, and about that one.
+fn too_long(asked: &Liar, seed: u8, seen: u64) -> [Arc<AtomicUsize>; 2] {
+    let counts = [Arc::<AtomicUsize>::default(), Arc::default()];
+    let [others, long] = counts.clone();
+    asked.set(move |home, asked| {
+        if asked == id(seed) {
+            long.fetch_add(1, Ordering::SeqCst);
+            return Reply::Json(vec![b' '; 5 * 1024 * 1024]);
+        }
+        others.fetch_add(1, Ordering::SeqCst);
+        let query = Query::parse(asked).expect("a query");
+        let said = home.attest(Reader::Anonymous, &domain(), &query, seen).expect("attests").expect("at home");
+        Reply::Json(serde_json::to_vec(&said).expect("JSON"))
+    });
+    counts
 }
 
 /// A record head of a thing that says so much and is signed by whoever has no right to.
