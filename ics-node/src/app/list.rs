@@ -1,5 +1,6 @@
 //! Listings and search, a page at a time.
 
+use core::ops::Range;
 use std::collections::BTreeSet;
 
 use ics_core::identity::{Fingerprint, IdentityId, Kind};
@@ -21,8 +22,13 @@ const DEFAULT_ITEMS: usize = 100;
 const ENTRIES_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
 /// Entries that are read at once at least.
 const ENTRIES_AT_ONCE: usize = 50;
-/// So many times the index is asked at most to come to the newest entries that it finds.
-const LOOKS_FOR_NEWEST: usize = 8;
+/// So many times the index is asked at most for the newest entries.
+const LOOKS_FOR_NEWEST: usize = 12;
+/// From so many entries of a log it gives all at once that it finds, however many these are: it breaks off behind more than
+/// 1024 that wait in memory. Of a longer stretch it is asked where few were found.
+const FIRST_SPAN: u64 = 1_000;
+/// Entries that are looked at for each of the newest identities: most may speak again of the same, or of what is hidden.
+const ENTRIES_FOR_EACH: usize = 20;
 /// Pieces of software of which the devices that run them are looked for because the software has a status.
 const SOFTWARE_PER_PAGE: usize = 64;
 /// Statements that give a status or a label to groups of which the members are looked for: each is read, and looked up by,
@@ -105,8 +111,9 @@ impl App {
         Ok(found)
     }
 
-    /// The identities that fit, of the last `most` entries that the index finds; and whether it finds others before
-    /// these, or more than is looked through. What is hidden counts.
+    /// The identities that fit, and since when each does, from the last entry backwards: `most` of them that are newer than
+    /// whatever is left out, and those that were met with them. And whether they are fewer because no more is looked at:
+    /// what is hidden counts.
     pub(super) fn newest(
         &self,
         reader: Reader,
@@ -115,27 +122,39 @@ impl App {
         most: usize,
     ) -> Result<(Vec<(IdentityId, Since)>, bool), AppError> {
         let filter = Filter::read(query, sight, self.running(reader, query)?)?;
-        let (mut indices, mut start, mut is_cut) = (Vec::new(), 0, false);
+        let (mut newest, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
+        let (mut end, mut span) = (sight.seal.size, FIRST_SPAN);
         for _ in 0..LOOKS_FOR_NEWEST {
-            let (found, end) = self.search(sight, &filter, start)?;
-            indices.extend(found);
-            let before = indices.len().saturating_sub(most);
-            indices.drain(..before);
-            is_cut |= before > 0;
-            start = end;
-            if start >= sight.seal.size {
-                break;
+            let start = end.saturating_sub(span);
+            let (indices, reached) = self.search(sight, &filter, start..end)?;
+            if reached < end {
+                // It finds the first of many, and the last are asked for.
+                span = FIRST_SPAN;
+                continue;
             }
-        }
-        is_cut |= start < sight.seal.size;
-        let mut newest = Vec::with_capacity(indices.len());
-        for entry in self.store().entries_at(sight.hosted.number, &indices)? {
-            let Some(statement) = restore(&sight.domain, &entry)? else { continue };
-            if self.listed(reader, sight, &filter, &statement)?.is_some() {
-                newest.push((statement.subject_id(), (statement.admitted_at(), statement.index())));
+            for indices in indices.rchunks(most.max(1)) {
+                if looked >= most.saturating_mul(ENTRIES_FOR_EACH) {
+                    return Ok((newest, true));
+                }
+                looked += indices.len();
+                for entry in self.store().entries_at(sight.hosted.number, indices)? {
+                    let is_new = |it: &Logged| filter.fits_statement(it) && seen.insert(it.subject_id());
+                    if let Some(statement) = restore(&sight.domain, &entry)?.filter(is_new) {
+                        newest.extend(self.since(reader, sight, &filter, &statement.subject_id())?);
+                    }
+                }
+                // What was only spoken of again is older, and others before this may be newer.
+                let first = indices.first().copied().unwrap_or(start);
+                if newest.iter().filter(|(_, (_, since))| *since >= first).count() >= most {
+                    return Ok((newest, false));
+                }
             }
+            if start == 0 {
+                return Ok((newest, false));
+            }
+            (end, span) = (start, span.saturating_mul(8));
         }
-        Ok((newest, is_cut))
+        Ok((newest, true))
     }
 
     /// The software that a query asks for. What its status is, any domain here may say.
@@ -201,7 +220,7 @@ impl App {
         limit: usize,
     ) -> Result<Found, AppError> {
         let start = after.map_or(0, |after| after.saturating_add(1));
-        let (indices, end) = self.search(sight, filter, start)?;
+        let (indices, end) = self.search(sight, filter, start..sight.seal.size)?;
         let (mut records, mut seen, mut looked) = (Vec::new(), BTreeSet::new(), 0);
         // About as many are read at once as may be given: most that is found is given. One more tells whether there is more.
         for indices in indices.chunks(limit.max(ENTRIES_AT_ONCE) + 1) {
@@ -221,10 +240,10 @@ impl App {
         Ok(Found { records, next, looked })
     }
 
-    /// The entries from `start` on that one of the filter's alternatives finds, and up to where these are all.
-    fn search(&self, sight: &Sight<'_>, filter: &Filter, start: u64) -> Result<(Vec<u64>, u64), AppError> {
+    /// The entries of a range that one of the filter's alternatives finds, and up to where these are all.
+    fn search(&self, sight: &Sight<'_>, filter: &Filter, range: Range<u64>) -> Result<(Vec<u64>, u64), AppError> {
         let mut indices = BTreeSet::new();
-        let mut end = sight.seal.size;
+        let Range { start, mut end } = range;
         for postings in &filter.alternatives {
             let range = start..end;
             let page = self.store().positions(sight.hosted.number, &keys(postings), range, ENTRIES_PER_PAGE)?;
@@ -250,11 +269,41 @@ impl App {
         statement: &Logged,
     ) -> Result<Option<Record>, AppError> {
         let id = statement.subject_id();
-        if !filter.fits_statement(statement) || earlier(sight, filter, &id, statement.index())? {
+        if !filter.fits_statement(statement) {
             return Ok(None);
         }
-        let record = self.readable(reader, sight, &id)?.map(|(record, _)| record);
+        let first = first_of(sight, filter, &id)?;
+        if first.is_some_and(|first| first.index() < statement.index()) {
+            return Ok(None);
+        }
+        self.fitting(reader, sight, filter, &id)
+    }
+
+    /// The record of an identity, if the reader may read it and it fits.
+    fn fitting(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        filter: &Filter,
+        id: &IdentityId,
+    ) -> Result<Option<Record>, AppError> {
+        let record = self.readable(reader, sight, id)?.map(|(record, _)| record);
         Ok(record.filter(|record| filter.fits(record)))
+    }
+
+    /// Since when an identity is spoken of in the way asked for, if it belongs into the listing.
+    fn since(
+        &self,
+        reader: Reader,
+        sight: &Sight<'_>,
+        filter: &Filter,
+        id: &IdentityId,
+    ) -> Result<Option<(IdentityId, Since)>, AppError> {
+        if self.fitting(reader, sight, filter, id)?.is_none() {
+            return Ok(None);
+        }
+        let first = first_of(sight, filter, id)?;
+        Ok(first.map(|first| (*id, (first.admitted_at(), first.index()))))
     }
 }
 
@@ -262,10 +311,10 @@ fn malformed(error: impl core::fmt::Display) -> AppError {
     AppError::new(Code::MalformedQuery, error.to_string())
 }
 
-/// Whether the same query finds the identity by an earlier entry.
-fn earlier(sight: &Sight<'_>, filter: &Filter, id: &IdentityId, index: u64) -> Result<bool, AppError> {
+/// The first statement by which the query finds an identity.
+fn first_of(sight: &Sight<'_>, filter: &Filter, id: &IdentityId) -> Result<Option<Logged>, AppError> {
     let said = about(&sight.entries, &sight.domain, id)?;
-    Ok(said.iter().any(|other| other.index() < index && filter.fits_statement(other)))
+    Ok(said.into_iter().find(|statement| filter.fits_statement(statement)))
 }
 
 impl Filter {

@@ -21,7 +21,7 @@ use super::read::Sight;
 use super::submit::{Incoming, append_all};
 use super::verdict::{Matter, word};
 use super::{App, Asker, Depth, Query, Reader};
-use crate::api::{Check, EnrolmentQuery, EnrolmentRequest};
+use crate::api::{Check, EnrolmentQuery, EnrolmentRequest, ListQuery, SubmissionResult};
 use crate::fixture::{Party, devices};
 use crate::store::WriteTx;
 
@@ -160,6 +160,54 @@ async fn what_was_not_looked_at_is_not_counted() {
         after = page.next;
     }
     assert_eq!(after, None);
+}
+
+/// The newest devices of a domain that a stranger may read, each with its first entry; and whether more was not looked at.
+fn newest(app: &App, maker: &Party, most: usize) -> (Vec<(IdentityId, u64)>, bool) {
+    let hosted = app.hosted(&maker.domain).expect("is here");
+    let sight = app.sight(&hosted).expect("can be read");
+    let query = ListQuery { kind: Some(Kind::Device.to_string()), ..ListQuery::default() };
+    let (found, is_cut) = app.newest(Reader::Anonymous, &sight, &query, most).expect("can be read");
+    let mut found: Vec<_> = found.into_iter().map(|(id, (_, index))| (id, index)).collect();
+    found.sort_unstable_by_key(|(_, index)| *index);
+    (found, is_cut)
+}
+
+/// What is introduced again does not hide what is newer, nor become newer itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_introduced_again_hides_nothing_of_the_newest() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(3));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    let again = async |lots: core::ops::Range<u16>| {
+        let bodies = lots.map(|lot| maker.introduce(&app, &pumps[0], "Pump", &lot.to_string())).collect();
+        let results = app.submit(&maker.domain, bodies).await.expect("submits").results;
+        assert!(results.iter().all(|it| matches!(it, SubmissionResult::Receipt(_))), "{results:?}");
+    };
+    again(10..22).await;
+    let id = |pump: usize| IdentityId::Key(pumps[pump].fingerprint());
+    assert_eq!(newest(&app, &maker, 3), (vec![(id(0), 2), (id(1), 3), (id(2), 4)], false));
+    assert_eq!(newest(&app, &maker, 1), (vec![(id(0), 2), (id(2), 4)], false));
+    assert_eq!(newest(&app, &maker, 9), newest(&app, &maker, 3), "there are no more");
+    // More than is looked at for one.
+    again(22..32).await;
+    assert_eq!(newest(&app, &maker, 1), (vec![(id(0), 2)], true));
+    assert_eq!(newest(&app, &maker, 3).0.len(), 3);
+}
+
+/// What is hidden does not take the place of what may be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_hidden_does_not_keep_the_newest_from_a_reader() {
+    let rule = "resource has lot && resource.lot like \"open-*\"";
+    let (maker, pumps) = (Party::found_private("devices.acme.example", rule), devices(6));
+    let app = node(&maker, &[], PERMITS, 1 << 20).await;
+    let lots = ["open-0", "open-1", "2", "3", "4", "5"];
+    for (pump, lot) in pumps.iter().zip(lots) {
+        maker.publish(&app, pump, "Pump", lot).await;
+    }
+    let (found, is_cut) = newest(&app, &maker, 2);
+    let ids: Vec<_> = found.into_iter().map(|(id, _)| id).collect();
+    let open: Vec<_> = pumps.iter().take(2).map(|it| IdentityId::Key(it.fingerprint())).collect();
+    assert_eq!((ids, is_cut), (open, false));
 }
 
 #[tokio::test(flavor = "multi_thread")]

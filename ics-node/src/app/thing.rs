@@ -130,7 +130,8 @@ impl App {
         let mut found: BTreeMap<IdentityId, Since> = BTreeMap::new();
         let mut is_cut = false;
         for sight in hosted.iter().filter_map(|hosted| self.sight(hosted).ok()) {
-            let (newest, more) = self.newest(reader, &sight, &query, SOFTWARE_LOOKED_AT)?;
+            // One more tells here as well whether there is more.
+            let (newest, more) = self.newest(reader, &sight, &query, SOFTWARE_LOOKED_AT + 1)?;
             // More may be what is hidden: who may not read all is not told of it.
             is_cut |= more && self.is_shown_all(reader, &sight.domain);
             for (id, since) in newest {

@@ -189,7 +189,8 @@ fn software(thing: &PublicThing) -> Markup {
         @if !all.is_empty() || matches!(thing.identity.kind, Kind::Device | Kind::Gateway) {
             section aria-labelledby="software" {
                 h2 #software { "Software" }
-                @if all.is_empty() && !thing.allows_more { p .none { "Nobody has named software for it here." } }
+                // Some may be named that is hidden, or may not be used, or stands behind what was looked at.
+                @if all.is_empty() { p .none { "No software is shown for it here." } }
                 ul .who { @for software in all { (piece(software, is_installed(software))) } }
                 @if thing.allows_more { p .none { "There may be more for its model: only the newest is looked at." } }
             }

@@ -2,7 +2,7 @@
 
 use ics_core::evidence::{Evidence, verify};
 
-use super::town::{HOSTILE, publish};
+use super::town::{HOSTILE, introduce_again, publish};
 use super::{town, words};
 use crate::support::{Answer, Node, settings};
 use crate::world::{World, certificate, domain, introduction, maker};
@@ -76,6 +76,29 @@ async fn a_new_version_is_named_behind_many_old_ones() {
     let shown = page().await;
     assert!((25..49).all(|number| shown.contains(&format!("p7-firmware 3.{number}.0"))), "{shown}");
     assert!(!shown.contains("p7-firmware 3.24.0") && shown.contains("There may be more for its model"), "{shown}");
+}
+
+/// What is introduced again, more often than versions are looked at, hides none of the others.
+#[tokio::test]
+async fn a_version_that_is_introduced_again_and_again_hides_no_other() {
+    let node = town().await;
+    publish(node.app(), 0..1, "released").await;
+    introduce_again(node.app(), "2.3.0", 100).await;
+    let shown = words(&node.visit("/id/serial:SN-0010").await.text());
+    assert!(shown.contains("p7-firmware 3.0.0") && shown.contains("p7-firmware 2.5.0"), "{shown}");
+    assert!(!shown.contains("p7-firmware 2.3.0") && !shown.contains("There may be more for its model"), "{shown}");
+}
+
+/// Nothing is shown where all is hidden, too: then it is not so that nobody has named any.
+#[tokio::test]
+async fn where_no_software_is_shown_the_page_does_not_say_that_there_is_none() {
+    let world = tokio::task::spawn_blocking(World::founded).await.expect("a world");
+    world.say(&domain(), vec![certificate(&maker(), "Acme"), introduction(&maker(), 7)]).await;
+    let node = Node::with(world, &settings());
+    let answer = node.visit("/id/serial:SN-7").await;
+    let shown = words(&answer.text());
+    assert_eq!(answer.status, 200, "{shown}");
+    assert!(shown.contains("No software is shown for it here.") && !shown.contains("Nobody has named"), "{shown}");
 }
 
 #[tokio::test]

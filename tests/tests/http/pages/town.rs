@@ -100,14 +100,18 @@ fn name(descriptor: &mut Descriptor, role: &str, signer: &dyn Signer) {
     descriptor.roles.insert(role.parse().expect("a role"), spec);
 }
 
+/// That software is for the pump.
+fn of_the_pump() -> Claims {
+    let attributes = [(Attribute::Model, "P7".to_owned())].into();
+    Claims { attributes, ..claims(Act::Identity, "developer", named(CODE)) }
+}
+
 /// A release of the pump's firmware.
 fn released(name: &str, version: &str, word: &str) -> [Vec<u8>; 2] {
     let (subject, _) = software(name, version);
-    let mut identity = claims(Act::Identity, "developer", named(CODE));
-    identity.attributes = [(Attribute::Model, "P7".to_owned())].into();
     let mut release = claims(Act::Status, "developer", named(CODE));
     release.status = Some(word.parse().expect("a status"));
-    [identity, release]
+    [of_the_pump(), release]
         .map(|claims| make::sign_document(&developer(), &subject, &claims, SIGNED, &[4; 32]).expect("signs"))
 }
 
@@ -115,6 +119,18 @@ fn released(name: &str, version: &str, word: &str) -> [Vec<u8>; 2] {
 pub(crate) async fn publish(app: &App, numbers: core::ops::Range<u8>, word: &str) {
     let bodies = numbers.flat_map(|number| released("p7-firmware", &format!("3.{number}.0"), word)).collect();
     let results = app.submit(&named(CODE), bodies).await.expect("submits").results;
+    assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
+}
+
+/// A version that is known is introduced again, so many times.
+pub(crate) async fn introduce_again(app: &App, version: &str, times: u64) {
+    let (subject, _) = software("p7-firmware", version);
+    let identity = of_the_pump();
+    let signed = |number: u64| {
+        let at = SIGNED.plus_millis(1_000 * number);
+        make::sign_document(&developer(), &subject, &identity, at, &[4; 32]).expect("signs")
+    };
+    let results = app.submit(&named(CODE), (1..=times).map(signed).collect()).await.expect("submits").results;
     assert!(results.iter().all(|result| matches!(result, SubmissionResult::Receipt(_))), "{results:?}");
 }
 
