@@ -184,8 +184,9 @@ impl Watcher {
         if let Some((id, size)) = self.waiting.front() {
             return Action::Fetch { id: id.clone(), size: *size };
         }
-        if let Some(reached) = self.reached {
-            return Action::Settle { upto: self.taken_of(reached) };
+        let taken = self.taken_of(self.reached.unwrap_or(self.upto));
+        if self.reached.is_some() || taken > self.noted {
+            return Action::Settle { upto: taken };
         }
         if let Some((id, aside)) = self.aside.iter().find(|(_, aside)| aside.pause.until(now).is_none()) {
             return Action::Fetch { id: id.clone(), size: aside.size };
@@ -253,10 +254,7 @@ impl Watcher {
         if self.waiting.front().is_some_and(|(waiting, _)| waiting == id) {
             self.waiting.pop_front();
         }
-        if self.aside.remove(id).is_some() && self.reached.is_none() {
-            // What is noted has stood before it.
-            self.reached = Some(self.upto);
-        }
+        self.aside.remove(id);
     }
 
     /// What is answered about a thing is of no use: it is set aside, unless too many are. Whether it is now and was not

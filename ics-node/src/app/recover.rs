@@ -119,10 +119,10 @@ impl App {
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), AppError> {
         let hosted = self.hosted(&domain)?;
+        let (mut last, mut changes, mut changed_at) = (Vec::new(), self.peers_table().changes(), None::<Instant>);
         let text = "more was signed than is held, or a copy was put back: silent until all mirrors have been asked";
         self.store().alarm(Some(hosted.number), self.clock().now(), "silent", text)?;
         tracing::warn!(%domain, mirrors = self.who_may_have_it().len(), "{text}; `ics restore` tells more");
-        let (mut last, mut changes, mut changed_at) = (Vec::new(), self.peers_table().changes(), None::<Instant>);
         loop {
             let asked = self.ask_each(&hosted, &self.who_may_have_it()).await;
             // Where the table of peers is no more, the node ends.

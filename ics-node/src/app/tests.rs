@@ -178,8 +178,8 @@ fn newest(app: &App, maker: &Party, most: usize) -> (Vec<(IdentityId, u64)>, boo
 async fn what_is_introduced_again_hides_nothing_of_the_newest() {
     let (maker, pumps) = (Party::found("devices.acme.example"), devices(3));
     let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
-    let again = async |lots: core::ops::Range<u16>| {
-        let bodies = lots.map(|lot| maker.introduce(&app, &pumps[0], "Pump", &lot.to_string())).collect();
+    let again = async |times: core::ops::Range<u16>| {
+        let bodies = times.map(|time| maker.introduce(&app, &pumps[0], &format!("Pump {time}"), "0")).collect();
         let results = app.submit(&maker.domain, bodies).await.expect("submits").results;
         assert!(results.iter().all(|it| matches!(it, SubmissionResult::Receipt(_))), "{results:?}");
     };

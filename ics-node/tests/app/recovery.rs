@@ -123,6 +123,9 @@ async fn a_silent_home_asks_the_peers_that_it_gets_meanwhile() {
     let (_stop, stopped) = tokio::sync::watch::channel(false);
     let recovering = tokio::spawn(home.clone().recover(maker.domain.clone(), SETTLE, stopped));
     let peer = PeerConfig { url: Some(word(&served(&other))), ..PeerConfig::new(word("mirror")) };
+    while home.domain(&maker.domain).expect("here").alarms.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let changed = Instant::now();
     tokio::task::block_in_place(|| home.put_peer(peer)).expect("is configured");
     let ended = tokio::time::timeout(Duration::from_secs(30), recovering).await;

@@ -157,12 +157,23 @@ fn what_is_refused_in_a_look_is_fetched_at_its_time() {
     let now = now.plus_millis(60_000);
     assert_eq!(watcher.poll(now), Action::Fetch { id: KEY.to_owned(), size: 0 });
     watcher.handle_fetched(KEY);
-    assert_eq!(watcher.poll(now), Action::Settle { upto: 10 });
-    watcher.handle_settled();
+    assert_eq!(watcher.poll(now), listen(10, Way::Stream), "there is nothing to note");
     watcher.handle_unheard(&status(503), now);
     assert_eq!(watcher.poll(now), Action::Look { from: 14 });
     watcher.handle_looked(14, true, now);
     assert_eq!(watcher.noted(), 14, "nothing is missing any more");
+}
+
+#[test]
+fn what_could_not_be_noted_is_noted_later() {
+    let mut watcher = watcher();
+    watcher.handle_heads(&heads(14, 14, &[head(KEY, 14)]), at(0)).expect("heads");
+    watcher.handle_refused(KEY, at(0));
+    watcher.handle_settled();
+    watcher.handle_fetched(KEY);
+    assert_eq!(watcher.poll(at(0)), Action::Settle { upto: 14 });
+    watcher.fail(at(0));
+    assert_eq!((watcher.poll(after(&watcher, at(0))), watcher.noted()), (Action::Settle { upto: 14 }, 10));
 }
 
 #[test]
