@@ -85,6 +85,11 @@ impl Asking {
     pub(crate) const fn asks(self) -> bool {
         !self.yes
     }
+
+    /// Whether somebody is asked before this signing: nobody is where nothing is signed here and now.
+    pub(crate) fn asks_before(self, signing: &Signing) -> bool {
+        self.asks() && !self.dry_run && signing.unsigned().is_none()
+    }
 }
 
 /// One statement that is to be made.
@@ -192,7 +197,7 @@ pub(crate) async fn say_with(
         saying.draft(signing)?;
         check_claims(signing, &saying.claims, context.now())?;
     }
-    let is_asked = asking.asks() && !asking.dry_run && signing.unsigned().is_none();
+    let is_asked = asking.asks_before(signing);
     context.output.review(&review(signing, &sayings), is_asked);
     if asking.dry_run {
         return planned(context, &sayings);

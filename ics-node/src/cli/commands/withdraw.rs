@@ -63,8 +63,7 @@ impl Withdraw {
                 return Err(Failure::new(Exit::NotFound, message).hint("`ics history` shows who has said what"));
             }
             if !left.is_empty() {
-                let is_asked = self.asking.asks() && !self.asking.is_dry_run() && signing.unsigned().is_none();
-                context.output.review(&listed(&left), is_asked);
+                context.output.review(&listed(&left), self.asking.asks_before(&signing));
             }
             let exit = say::say(context, &node, &signing, sayings, self.asking).await?;
             // What nobody named is not missed.
