@@ -102,10 +102,8 @@ impl Specification<'_> {
             let ends = |x: &Logged| x.act() == Act::Withdrawal || x.act() == Act::Grant;
             self.any(|x| direct(x) && x.index() <= s.index() && ends(x) && self.alive(x) && names(x, g) && own(x, g))
         };
-        let before = |g: &Logged| {
-            let lasts = direct(g) || !ended_here(g);
-            g.index() < s.index() && lasts && self.counts(g) && gives(g, s.signer(), s.role())
-        };
+        let before =
+            |g: &Logged| g.index() < s.index() && !ended_here(g) && self.counts(g) && gives(g, s.signer(), s.role());
         self.belongs(s, vouching)
             && (direct(s)
                 || self.domain.descriptor_at(s.index()).roles_of(&s.signer()).contains(s.role())

@@ -56,6 +56,12 @@ impl<'a> Judged<'a> {
         self.effect.is_some_and(Effect::blocks)
     }
 
+    /// Whether what it had ended stays ended though it is erased.
+    fn ends_though_erased(&self, at: Timestamp) -> bool {
+        let holds = self.logged.claims().until.is_none_or(|until| at < until);
+        self.logged.is_erased() && self.standing != Standing::Refused && holds
+    }
+
     fn gave_role(&self) -> bool {
         self.logged.act() == Act::Grant && !matches!(self.standing, Standing::Refused | Standing::Compromised)
     }
@@ -71,6 +77,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) membership: Membership,
     /// Roles over the subject that live grants give.
     granted: BTreeSet<(Fingerprint, Role)>,
+    at: Timestamp,
 }
 
 impl<'a> Scene<'a> {
@@ -91,9 +98,10 @@ impl<'a> Scene<'a> {
             once.entry((statement.index(), statement.id())).or_insert(statement);
         }
         let judged = once.into_values().map(|logged| begin(domain, logged, at)).collect();
-        let mut scene = Self { domain, subject, judged, membership: Membership::default(), granted: BTreeSet::new() };
+        let (membership, granted) = (Membership::default(), BTreeSet::new());
+        let mut scene = Self { domain, subject, judged, membership, granted, at };
         scene.find_acting();
-        scene.end_with_the_erased(at);
+        scene.end_with_the_erased();
         scene.take_back();
         scene.replace_own();
         scene.grant_directly();
@@ -184,10 +192,8 @@ impl<'a> Scene<'a> {
 
     /// What an erased statement had ended stays ended for as long as it would have held: the owners who erased it say what
     /// that was.
-    fn end_with_the_erased(&mut self, at: Timestamp) {
-        let holds = |it: &Judged<'_>| it.logged.claims().until.is_none_or(|until| at < until);
-        let erased =
-            Naming::new(&self.judged, |it| it.logged.is_erased() && it.standing != Standing::Refused && holds(it));
+    fn end_with_the_erased(&mut self) {
+        let erased = Naming::new(&self.judged, |it| it.ends_though_erased(self.at));
         self.mark(|scene, it| erased.ending(&scene.subject, it, |_, _| true).map(|by| (Standing::Replaced, Some(by))));
     }
 
@@ -277,16 +283,14 @@ impl<'a> Scene<'a> {
         all
     }
 
-    /// From which index on a grant over a group no longer covers the subject, because of what was said of the subject.
+    /// From which index on a grant no longer covers the subject, because of what was said of the subject: who has sold a
+    /// thing does not come back to it by what he says of its lot later.
     fn ended_here(&self, grant: &Logged) -> Option<u64> {
-        if grant.subject_id() == self.subject {
-            return None;
-        }
         let ends = |x: &&Judged<'_>| {
-            x.acts
-                && x.is_direct(&self.subject)
+            let is_own = || takes_back(x.logged, grant) || replaces(x.logged, grant);
+            x.is_direct(&self.subject)
                 && x.logged.claims().supersedes.contains(&grant.id())
-                && (takes_back(x.logged, grant) || replaces(x.logged, grant))
+                && (x.acts && is_own() || x.ends_though_erased(self.at))
         };
         self.judged.iter().find(ends).map(|x| x.logged.index())
     }

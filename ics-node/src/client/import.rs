@@ -26,6 +26,8 @@ pub struct Tally {
     pub in_log: u64,
     /// How many of these are certificates.
     pub certificates: u64,
+    /// Those that wait in the node for the home of the domain.
+    pub waiting: u64,
     /// Those that the node refused, by the code of the problem.
     pub refused: BTreeMap<String, Reason>,
     /// Parts that could not be made bodies, by the reason.
@@ -201,7 +203,7 @@ impl Sender<'_> {
 
 impl Tally {
     fn done(&self) -> u64 {
-        self.in_log + self.refused.values().map(|reason| reason.count).sum::<u64>()
+        self.in_log + self.waiting + self.refused.values().map(|reason| reason.count).sum::<u64>()
     }
 
     fn count(&mut self, part: &Result<Split, String>) {
@@ -229,14 +231,8 @@ impl Tally {
                 return;
             }
             SubmissionResult::Problem(problem) => problem,
-            SubmissionResult::Pending(pending) => {
-                let first = || Reason {
-                    count: 0,
-                    title: "waits in the node for the home of the domain".to_owned(),
-                    first: pending.why.unwrap_or_default(),
-                    hint: Some("`ics outbox` shows what becomes of it".to_owned()),
-                };
-                self.refused.entry("pending".to_owned()).or_insert_with(first).count += 1;
+            SubmissionResult::Pending(_) => {
+                self.waiting += 1;
                 return;
             }
         };
@@ -300,7 +296,7 @@ mod tests {
     use ics_core::time::Timestamp;
 
     use super::*;
-    use crate::api::Problem;
+    use crate::api::{Pending, Problem};
 
     #[test]
     fn reasons_are_counted_with_their_first_example() {
@@ -316,9 +312,11 @@ mod tests {
         let mut tally = Tally::default();
         tally.take(problem("no certificate of a"));
         tally.take(problem("no certificate of b"));
+        let pending = Pending { id: 1, since: Timestamp::from_seconds(1), attempts: 0, why: None };
+        tally.take(SubmissionResult::Pending(pending));
         let reason = tally.refused.get("unknown-signer").expect("a reason");
         assert_eq!((reason.count, reason.first.as_str()), (2, "no certificate of a"));
-        assert_eq!(tally.done(), 2);
+        assert_eq!((tally.waiting, tally.done()), (1, 3));
     }
 
     #[test]

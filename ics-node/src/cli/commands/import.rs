@@ -66,6 +66,9 @@ fn advance(bar: &ProgressBar, total: Option<u64>, done: u64) {
 
 fn text(domain: &str, tally: &Tally) -> String {
     let mut rows = vec![("in the log", in_log(tally))];
+    if tally.waiting > 0 {
+        rows.push(("waiting", format!("{} for the home of the domain: `ics outbox`", tally.waiting)));
+    }
     if !tally.refused.is_empty() {
         rows.push(("refused", tally.refused.values().map(refused).collect::<Vec<_>>().join("\n")));
     }
@@ -78,7 +81,11 @@ fn text(domain: &str, tally: &Tally) -> String {
         rows.push(("left out", tally.left_out.iter().map(line).collect::<Vec<_>>().join("\n")));
     }
     let is_all = tally.refused.is_empty() && tally.malformed.is_empty();
-    let mark = if is_all { style("✓").green() } else { style("!").yellow().bold() };
+    let mark = match tally.waiting {
+        _ if !is_all => style("!").yellow().bold(),
+        0 => style("✓").green(),
+        _ => style("…").yellow(),
+    };
     card(&format!("{mark} {domain}"), &rows)
 }
 
@@ -123,6 +130,7 @@ mod tests {
             found: 5,
             in_log: 3,
             certificates: 1,
+            waiting: 0,
             refused: BTreeMap::from([("unknown-signer".to_owned(), reason)]),
             malformed: BTreeMap::from([("it is a v3 key".to_owned(), 1)]),
             left_out: BTreeMap::from([("signatures that stand there twice", 7)]),
@@ -133,6 +141,12 @@ mod tests {
              no certificate holds the key `ab`\n                submit his certificate first\n  \
              not legal   1: it is a v3 key\n  \
              left out    7: signatures that stand there twice\n"
+        );
+        let waits = Tally { found: 2, waiting: 2, ..Tally::default() };
+        assert_eq!(
+            console::strip_ansi_codes(&text("a.example", &waits)),
+            "… a.example\n  in the log  0 of 2: 0 certificates, 0 others\n  \
+             waiting     2 for the home of the domain: `ics outbox`\n"
         );
     }
 }
