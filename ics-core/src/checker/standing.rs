@@ -256,13 +256,12 @@ impl<'a> Work<'a> {
 
     /// Rule 2.2.
     fn end_with_the_erased(&mut self) {
-        self.end(Rule::Replaced, Self::ends_though_erased, |_, _| true);
-    }
-
-    fn ends_though_erased(&self, i: usize) -> bool {
         let at = self.scene.at;
         let holds = |s: &&Logged| s.is_erased() && s.claims().until.is_none_or(|until| at < until);
-        self.all.get(i).is_some_and(holds) && self.rules.get(i) != Some(&Some(Rule::Refused))
+        let is_erased = |work: &Self, i: usize| {
+            work.all.get(i).is_some_and(holds) && work.rules.get(i) != Some(&Some(Rule::Refused))
+        };
+        self.end(Rule::Replaced, is_erased, |_, _| true);
     }
 
     fn take_back(&mut self) {
@@ -347,11 +346,9 @@ impl<'a> Work<'a> {
     /// From which index on a grant covers the thing no longer, by what was said of this thing.
     fn ended_here(&self, i: usize) -> Option<u64> {
         let grant = self.all.get(i)?;
-        let ends = |n: usize, x: &Logged| {
-            self.acts(n) && (takes_back(x, grant) || replaces(x, grant)) || self.ends_though_erased(n)
-        };
-        let mut direct = self.all.iter().enumerate().filter(|(n, _)| self.is_direct(*n));
-        direct.find(|(n, x)| names(&self.scene.thing, x, grant) && ends(*n, x)).map(|(_, x)| x.index())
+        let ends = |x: &Logged| names(&self.scene.thing, x, grant) && (takes_back(x, grant) || replaces(x, grant));
+        let direct = self.all.iter().enumerate().filter(|(x, _)| self.is_direct(*x) && self.acts(*x));
+        direct.map(|(_, x)| *x).find(|x| ends(x)).map(Logged::index)
     }
 
     fn gave_role(&self, i: usize) -> bool {

@@ -56,12 +56,6 @@ impl<'a> Judged<'a> {
         self.effect.is_some_and(Effect::blocks)
     }
 
-    /// Whether what it had ended stays ended though it is erased.
-    fn ends_though_erased(&self, at: Timestamp) -> bool {
-        let holds = self.logged.claims().until.is_none_or(|until| at < until);
-        self.logged.is_erased() && self.standing != Standing::Refused && holds
-    }
-
     fn gave_role(&self) -> bool {
         self.logged.act() == Act::Grant && !matches!(self.standing, Standing::Refused | Standing::Compromised)
     }
@@ -77,7 +71,6 @@ pub(crate) struct Scene<'a> {
     pub(crate) membership: Membership,
     /// Roles over the subject that live grants give.
     granted: BTreeSet<(Fingerprint, Role)>,
-    at: Timestamp,
 }
 
 impl<'a> Scene<'a> {
@@ -98,10 +91,9 @@ impl<'a> Scene<'a> {
             once.entry((statement.index(), statement.id())).or_insert(statement);
         }
         let judged = once.into_values().map(|logged| begin(domain, logged, at)).collect();
-        let (membership, granted) = (Membership::default(), BTreeSet::new());
-        let mut scene = Self { domain, subject, judged, membership, granted, at };
+        let mut scene = Self { domain, subject, judged, membership: Membership::default(), granted: BTreeSet::new() };
         scene.find_acting();
-        scene.end_with_the_erased();
+        scene.end_with_the_erased(at);
         scene.take_back();
         scene.replace_own();
         scene.grant_directly();
@@ -192,8 +184,10 @@ impl<'a> Scene<'a> {
 
     /// What an erased statement had ended stays ended for as long as it would have held: the owners who erased it say what
     /// that was.
-    fn end_with_the_erased(&mut self) {
-        let erased = Naming::new(&self.judged, |it| it.ends_though_erased(self.at));
+    fn end_with_the_erased(&mut self, at: Timestamp) {
+        let holds = |it: &Judged<'_>| it.logged.claims().until.is_none_or(|until| at < until);
+        let erased =
+            Naming::new(&self.judged, |it| it.logged.is_erased() && it.standing != Standing::Refused && holds(it));
         self.mark(|scene, it| erased.ending(&scene.subject, it, |_, _| true).map(|by| (Standing::Replaced, Some(by))));
     }
 
@@ -287,10 +281,10 @@ impl<'a> Scene<'a> {
     /// thing does not come back to it by what he says of its lot later.
     fn ended_here(&self, grant: &Logged) -> Option<u64> {
         let ends = |x: &&Judged<'_>| {
-            let is_own = || takes_back(x.logged, grant) || replaces(x.logged, grant);
-            x.is_direct(&self.subject)
+            x.acts
+                && x.is_direct(&self.subject)
                 && x.logged.claims().supersedes.contains(&grant.id())
-                && (x.acts && is_own() || x.ends_though_erased(self.at))
+                && (takes_back(x.logged, grant) || replaces(x.logged, grant))
         };
         self.judged.iter().find(ends).map(|x| x.logged.index())
     }
