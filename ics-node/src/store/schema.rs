@@ -31,6 +31,7 @@ const INDEX_STEPS: &[&str] = &[
     include_str!("schema/index-4.sql"),
     include_str!("schema/index-5.sql"),
     include_str!("schema/index-6.sql"),
+    include_str!("schema/index-7.sql"),
 ];
 const ACME_STEPS: &[&str] = &[include_str!("schema/acme-1.sql"), include_str!("schema/acme-2.sql")];
 

@@ -40,6 +40,11 @@ impl Position {
         Self((i64::from(domain.0) << INDEX_BITS) + index.min(DOMAIN_ENTRIES).cast_signed())
     }
 
+    /// The number of its domain.
+    pub(crate) const fn domain(self) -> i64 {
+        self.0 >> INDEX_BITS
+    }
+
     pub(crate) const fn index(self) -> u64 {
         self.0.cast_unsigned() & (DOMAIN_ENTRIES - 1)
     }

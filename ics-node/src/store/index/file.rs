@@ -36,7 +36,10 @@ pub(crate) fn merge(
     {
         let mut insert = transaction.prepare_cached("INSERT OR REPLACE INTO posting VALUES (?1, ?2, ?3)")?;
         for postings in parts {
-            let blocks = postings.chunk_by(|a, b| a.0 == b.0).flat_map(|of_key| of_key.chunks(BLOCK));
+            // A block is of one domain: what comes into the same domain later goes into a block behind it, and what a block
+            // begins with tells where it is looked for.
+            let of_one = |a: &(Key, Position), b: &(Key, Position)| a.0 == b.0 && a.1.domain() == b.1.domain();
+            let blocks = postings.chunk_by(of_one).flat_map(|of_key| of_key.chunks(BLOCK));
             for (number, block) in blocks.enumerate() {
                 if number % ROWS_A_BREATH == 0 {
                     breathe();

@@ -18,7 +18,7 @@ fn position(index: u64) -> Position {
     Position::new(domain(), index)
 }
 
-/// An index with nothing merged but `in_file`, one batch that a merge has taken up, and one that waits.
+/// An index with nothing merged but `in_file`, in two batches, one that a merge has taken up, and one that waits.
 struct Parts {
     dir: tempfile::TempDir,
     reader: Connection,
@@ -30,9 +30,11 @@ impl Parts {
         let dir = tempfile::tempdir().expect("dir");
         let path = dir.path().join("index.db");
         let mut writer = open_writer(File::Index, &path).expect("open");
-        let mut in_file = in_file.to_vec();
-        in_file.sort_unstable();
-        merge(&mut writer, [in_file], &BTreeMap::new(), &BTreeSet::new()).expect("merge");
+        for batch in in_file.chunks(in_file.len().div_ceil(2).max(1)) {
+            let mut batch = batch.to_vec();
+            batch.sort_unstable();
+            merge(&mut writer, [batch], &BTreeMap::new(), &BTreeSet::new()).expect("merge");
+        }
         let progress = (domain(), Progress { upto: 1, leaf: [0; 32] });
         let mut tail = Tail::default();
         tail.push(merging.iter().copied(), progress);
@@ -57,19 +59,34 @@ impl Parts {
     }
 }
 
+/// Entries of a domain and its neighbours, in the order in which they come in.
+fn entries() -> impl Strategy<Value = Vec<(u32, u64, BTreeSet<i64>)>> {
+    let entry = (DOMAIN - 1..=DOMAIN + 1, prop::collection::btree_set(0_i64..4, 0..4));
+    prop::collection::vec(entry, 0..600).prop_map(|entries| {
+        let mut sizes = BTreeMap::<u32, u64>::new();
+        let mut placed = |(domain, keys): (u32, _)| {
+            let size = sizes.entry(domain).or_default();
+            *size += 1;
+            (domain, *size - 1, keys)
+        };
+        entries.into_iter().map(&mut placed).collect()
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn look_ups_agree_with_a_plain_filter(
-        entries in prop::collection::vec(prop::collection::btree_set(0_i64..4, 0..4), 0..600),
+        entries in entries(),
         cuts in (0_usize..=100, 0_usize..=100),
         asked in prop::collection::btree_set(0_i64..5, 1..4),
-        ends in (0_u64..700, 0_u64..700),
+        ends in (0_u64..250, 0_u64..250),
         limit in 1_usize..50,
     ) {
-        let postings: Vec<_> = (0..)
-            .zip(&entries)
-            .flat_map(|(index, keys)| keys.iter().map(move |key| (Key(*key), position(index))))
+        let at = |domain: u32, index| Position::new(DomainNumber::new(domain).expect("in range"), index);
+        let postings: Vec<_> = entries
+            .iter()
+            .flat_map(|(domain, index, keys)| keys.iter().map(move |key| (Key(*key), at(*domain, *index))))
             .collect();
         // The parts overlap, as they do when a merge has ended between a reader's two looks.
         let at = |percent: usize| postings.len() * percent / 100;
@@ -77,11 +94,10 @@ proptest! {
         let parts = Parts::new(&postings[..high], &postings[low..high], &postings[high..]);
         let keys: Vec<_> = asked.iter().copied().map(Key).collect();
         let range = ends.0.min(ends.1)..ends.0.max(ends.1);
-        let plain: Vec<u64> = (0..)
-            .zip(&entries)
-            .filter(|(index, keys)| range.contains(index) && asked.is_subset(keys))
-            .map(|(index, _)| index)
-            .collect();
+        let is_found = |(domain, index, keys): &&(u32, u64, BTreeSet<i64>)| {
+            *domain == DOMAIN && range.contains(index) && asked.is_subset(keys)
+        };
+        let plain: Vec<u64> = entries.iter().filter(is_found).map(|(_, index, _)| *index).collect();
         prop_assert_eq!(parts.find(&keys, range, limit), plain);
     }
 }
@@ -115,6 +131,16 @@ fn other_domains_with_the_same_keys_are_not_met() {
     let postings = neighbours.map(|number| (Key(1), Position::new(number, 7)));
     let parts = Parts::new(&postings, &postings, &postings);
     assert_eq!(parts.find(&[Key(1)], 0..u64::MAX, 10), Vec::<u64>::new());
+}
+
+#[test]
+fn what_comes_in_with_another_domain_is_found_behind_what_came_before_it() {
+    let of = |number: u32, index: u64| (Key(1), Position::new(DomainNumber::new(number).expect("in range"), index));
+    // Each half is a batch: the lower domain comes first in the second one.
+    let parts = Parts::new(&[of(DOMAIN, 3), of(DOMAIN, 4), of(DOMAIN - 1, 7), of(DOMAIN, 9)], &[], &[]);
+    for (start, expected) in [(0, vec![3, 4, 9]), (4, vec![4, 9]), (5, vec![9]), (9, vec![9]), (10, vec![])] {
+        assert_eq!(parts.find(&[Key(1)], start..u64::MAX, 10), expected, "from {start} on");
+    }
 }
 
 #[test]
