@@ -16,7 +16,8 @@ pub(crate) const ICS: &str = env!("CARGO_BIN_EXE_ics-under-test");
 /// How long anything may take that is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A home directory, and the node that runs in it. It is killed when it goes out of scope, also when a test fails.
+/// A home directory, and the node that runs in it. It is killed when it goes out of scope, also when a test fails; if none
+/// does, what it leaves must be sound, whatever the story was.
 pub(crate) struct Node {
     pub(crate) domain: &'static str,
     pub(crate) home: PathBuf,
@@ -297,9 +298,11 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if let Some(child) = &mut self.child {
-            let _ = child.kill();
-            let _ = child.wait();
+        let Some(mut child) = self.child.take() else { return };
+        let _ = child.kill();
+        let _ = child.wait();
+        if !std::thread::panicking() {
+            self.ics(&["fsck"]).ok();
         }
     }
 }
