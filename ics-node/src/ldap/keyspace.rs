@@ -21,9 +21,9 @@ use super::tree::{Node, Tree};
 use super::work::blocking;
 use super::write::Write;
 use crate::api::Problem;
-use crate::app::Reader;
 use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
 use crate::app::problem::Code;
+use crate::app::{AppError, Reader};
 
 /// The OpenPGP version of keys in the key space: GnuPG reads no newer one.
 pub(super) const VERSION: Option<u8> = Some(4);
@@ -227,15 +227,19 @@ pub(super) async fn write(place: &Arc<Place>, reader: Reader, write: Write) -> R
         (true, true) => return Err(Failure::new(LdapResultCode::EntryAlreadyExists, "")),
         _ => {}
     }
-    let merged = place.app.merge_keys(reader, key?).await.map_err(|error| {
-        let failure = failed(&error);
-        let code = match failure.code {
-            LdapResultCode::UnwillingToPerform => LdapResultCode::InvalidAttributeSyntax,
-            other => other,
-        };
-        Failure { code, ..failure }
-    })?;
+    let sent = place.app.read_keys(reader, key?).await.map_err(|error| not_taken(&error))?;
+    let merged = place.app.merge_keys(sent).await.map_err(|error| not_taken(&error))?;
     taken(&merged, &id)
+}
+
+/// Why nothing of a key was taken.
+fn not_taken(error: &AppError) -> Failure {
+    let failure = failed(error);
+    let code = match failure.code {
+        LdapResultCode::UnwillingToPerform => LdapResultCode::InvalidAttributeSyntax,
+        other => other,
+    };
+    Failure { code, ..failure }
 }
 
 /// The last value that a client gives `pgpKey`.
