@@ -284,6 +284,7 @@ impl App {
     /// The bodies of an upload, and which of its keys are known.
     fn read_upload(&self, reader: Reader, bytes: &[u8]) -> Result<SentKeys, AppError> {
         let split = split(bytes).map_err(|error| AppError::new(Code::MalformedStatement, error.to_string()))?;
+        self.count_malformed(split.refused.len());
         let refused = |error: &body::BodyError| Problem::of(Code::MalformedStatement, error.to_string());
         let mut merged = Merged { problems: split.refused.iter().map(refused).collect(), ..Merged::default() };
         let uploads: Vec<Upload> = split.bodies.into_iter().map(Upload::new).collect();

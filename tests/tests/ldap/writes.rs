@@ -75,9 +75,12 @@ async fn statements_are_added() {
         let path = ldif(dir.path(), dn, body);
         node.run("ldapadd", &["-f", path.to_str().expect("UTF-8")]).await
     };
-    let said = stolen(&maker(), 14);
+    let accepted =
+        || node.app.submission_counts().iter().find(|(outcome, _)| *outcome == "accepted").map(|(_, count)| *count);
+    let (before, said) = (accepted().expect("some"), stolen(&maker(), 14));
     let added = add(&name(&said), &said).await;
     assert_eq!(added.code, 0, "{added:?}");
+    assert_eq!(accepted(), Some(before + 1), "it is counted");
     let thing = node.run("ldapsearch", &["-LLL", "-b", &identity_dn(14), "-s", "base"]).await;
     thing.has("icsStatus: stolen").has("icsReason: taken off a lorry");
     assert_eq!(add(&name(&said), &said).await.code, 68, "it is there");

@@ -33,6 +33,5 @@ pub(super) async fn submit(
         let _place = face.submission([&domain.0], place)?;
         face.app.submit_openpgp(&domain.0, bytes.to_vec()).await?
     };
-    face.metrics.submitted(&results);
     answer::json_apart(results).await
 }
