@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ics_core::limits;
 use ics_core::trust::{TrustError, TrustPolicy};
@@ -20,6 +21,9 @@ use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError, ShownCertific
 
 /// Bytes of the operator's token.
 const TOKEN_BYTES: usize = 4096;
+/// How long a node runs at least before it ends because its store takes no more writes: on a disk that stays broken it is
+/// started again and again, and in between it answers what it can.
+const HALTED_AFTER: Duration = Duration::from_secs(60);
 
 /// Why a node does not start, or ends before it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -135,8 +139,13 @@ impl Service {
     /// Answers, mirrors and cosigns until `stop` is ready; then ends what is under way.
     ///
     /// # Errors
-    /// When the system takes the sockets away.
+    /// When the system takes the sockets away, or the store takes no more writes until it is opened again: whoever started
+    /// the node is to start it anew. It does not end for that in its first minute.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), ServiceError> {
+        self.run_at_least(HALTED_AFTER, stop).await
+    }
+
+    async fn run_at_least(self, shortest: Duration, stop: impl Future<Output = ()>) -> Result<(), ServiceError> {
         let (stopping, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         tasks.spawn(self.app.clone().beat(stopped.clone()));
@@ -158,10 +167,19 @@ impl Service {
         tasks.spawn(self.app.clone().send_outboxes(stopped.clone()));
         tasks.spawn(self.app.clone().watch_certificates(self.alerts, stopped.clone()));
         tasks.spawn(self.app.clone().replicate(stopped));
+        let (app, mut halted) = (self.app, None);
+        let stop = async {
+            let halting = async { tokio::join!(app.store().until_halted(), tokio::time::sleep(shortest)).0 };
+            tokio::select! {
+                () = stop => {}
+                error = halting => halted = Some(error),
+            }
+        };
         let ended = self.server.run(stop).await;
         stopping.send_replace(true);
         while tasks.join_next().await.is_some() {}
-        Ok(ended?)
+        ended?;
+        halted.map_or(Ok(()), |error| Err(AppError::from(error).into()))
     }
 }
 
@@ -221,4 +239,36 @@ fn token(path: &Path) -> Result<Zeroizing<String>, ServiceError> {
 
 fn in_file(path: &Path, reason: impl ToString) -> ServiceError {
     ServiceError::File { path: path.to_owned(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Party, device};
+    use crate::store::StoreError;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_whose_store_takes_no_more_writes_says_so_and_ends() {
+        let maker = Party::found("devices.acme.example");
+        let app = maker.open();
+        let settings = Settings { listen: vec![([127, 0, 0, 1], 0).into()], workers: Some(1), ..Settings::default() };
+        let service = || {
+            let server = serve(app.clone(), &settings).expect("listens");
+            Service { app: app.clone(), server, ldap: None, alerts: AlertsConfig::default() }
+        };
+        let (long, told) = (Duration::from_secs(3_600), || std::future::ready(()));
+        assert_eq!(app.ready(), Ok(()));
+        service().run_at_least(long, told()).await.expect("it was told to end");
+
+        std::fs::remove_dir_all(maker.data().join("heads")).expect("removed");
+        let bodies = vec![maker.certificate.clone(), maker.introduce(&app, &device(1), "Pump", "L1")];
+        let halted = app.submit(&maker.domain, bodies).await.expect_err("its head goes to no file");
+        assert!(matches!(halted, AppError::Store(StoreError::Halted { .. })), "{halted:?}");
+        assert_eq!(app.ready(), Err(halted.to_string()));
+
+        service().run_at_least(long, told()).await.expect("so soon after its start it ends only when it is told to");
+        let ended = service().run_at_least(Duration::ZERO, std::future::pending());
+        let ended = tokio::time::timeout(Duration::from_secs(60), ended).await.expect("it ends by itself");
+        assert_eq!(ended.expect_err("not well").to_string(), halted.to_string());
+    }
 }

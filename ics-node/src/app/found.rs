@@ -167,12 +167,14 @@ impl App {
         Ok(alarms.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
     }
 
-    /// Whether the node can answer: every home has its entry 0, and so has every copy that its trust policy asks. Of other
-    /// copies nothing need ever arrive: a peer may have been configured with an address where nobody is.
+    /// Whether the node can do its work: its store takes writes, every home has its entry 0, and so has every copy that its
+    /// trust policy asks. Of other copies nothing need ever arrive: a peer may have been configured with an address where
+    /// nobody is.
     ///
     /// # Errors
-    /// With what it waits for.
+    /// With what it waits for, or what is wrong with its store.
     pub fn ready(&self) -> Result<(), String> {
+        self.store().writable().map_err(|halted| halted.to_string())?;
         let hosted = self.all_hosted();
         let mut empty = hosted.iter().filter(|hosted| hosted.domain().is_none());
         if let Some(hosted) = empty.find(|hosted| hosted.part == Part::Home || self.relies_on(&hosted.name)) {

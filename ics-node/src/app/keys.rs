@@ -79,6 +79,21 @@ pub struct Merged {
     pub problems: Vec<Problem>,
 }
 
+/// Keys that were sent in, read and not taken in yet.
+pub struct SentKeys {
+    merged: Merged,
+    uploads: Vec<Upload>,
+    domains: BTreeSet<DomainName>,
+}
+
+impl SentKeys {
+    /// The domains that something of them may go to.
+    #[must_use]
+    pub const fn domains(&self) -> &BTreeSet<DomainName> {
+        &self.domains
+    }
+}
+
 impl KeySearch {
     /// From hex digits of a fingerprint (40, 64), a key id (16) or its short form (8), with or without `0x`.
     #[must_use]
@@ -239,18 +254,25 @@ impl App {
         Ok(keys)
     }
 
-    /// Takes keys in as key servers do: each statement goes to the domain that it names, each certificate to every domain
-    /// whose home is here and whose policy admits it. What is new on a key is added to what is there; nothing is replaced.
-    /// What was there is told as far as the reader may read it.
+    /// Reads keys that are sent in, for [`App::merge_keys`]. What is known of them is told as far as the reader may read it.
     ///
     /// # Errors
-    /// When nothing in it can be read, or the node cannot write.
-    pub async fn merge_keys(&self, reader: Reader, bytes: Vec<u8>) -> Result<Merged, AppError> {
+    /// When nothing in it can be read, or the node cannot read.
+    pub async fn read_keys(&self, reader: Reader, bytes: Vec<u8>) -> Result<SentKeys, AppError> {
         let app = self.clone();
-        let (mut merged, mut uploads) = crate::background::spawn(move || app.read_upload(reader, &bytes))
+        crate::background::spawn(move || app.read_upload(reader, &bytes))
             .await
-            .map_err(|error| AppError::Internal(format!("an upload was given up: {error}")))??;
-        for domain in self.domains_of(&uploads) {
+            .map_err(|error| AppError::Internal(format!("an upload was given up: {error}")))?
+    }
+
+    /// Takes keys in as key servers do: each statement goes to the domain that it names, each certificate to every domain
+    /// whose home is here and whose policy admits it. What is new on a key is added to what is there; nothing is replaced.
+    ///
+    /// # Errors
+    /// When the node cannot write, or the home of a domain is not reached.
+    pub async fn merge_keys(&self, sent: SentKeys) -> Result<Merged, AppError> {
+        let SentKeys { mut merged, mut uploads, domains } = sent;
+        for domain in domains {
             self.upload_to(&domain, &mut uploads).await?;
         }
         for upload in uploads {
@@ -260,13 +282,15 @@ impl App {
     }
 
     /// The bodies of an upload, and which of its keys are known.
-    fn read_upload(&self, reader: Reader, bytes: &[u8]) -> Result<(Merged, Vec<Upload>), AppError> {
+    fn read_upload(&self, reader: Reader, bytes: &[u8]) -> Result<SentKeys, AppError> {
         let split = split(bytes).map_err(|error| AppError::new(Code::MalformedStatement, error.to_string()))?;
+        self.count_malformed(split.refused.len());
         let refused = |error: &body::BodyError| Problem::of(Code::MalformedStatement, error.to_string());
         let mut merged = Merged { problems: split.refused.iter().map(refused).collect(), ..Merged::default() };
         let uploads: Vec<Upload> = split.bodies.into_iter().map(Upload::new).collect();
         merged.keys = known(&uploads, |key| Ok(!self.keys(reader, &KeySearch::Fingerprint(key), None, 1)?.is_empty()))?;
-        Ok((merged, uploads))
+        let domains = self.domains_of(&uploads);
+        Ok(SentKeys { merged, uploads, domains })
     }
 
     /// The domains that something in an upload may go to.
@@ -388,7 +412,7 @@ mod tests {
         let [one, other] = [1, 2].map(|number| device(number).fingerprint());
         assert_eq!(changes, BTreeMap::from([(one, Change::Unchanged), (other, Change::Refused)]));
         assert_eq!(looked_up.len(), 2, "{looked_up:?}");
-        let (merged, _) = app.read_upload(Reader::Anonymous, &upload).expect("read");
-        assert_eq!(merged.keys, changes);
+        let sent = app.read_upload(Reader::Anonymous, &upload).expect("read");
+        assert_eq!(sent.merged.keys, changes);
     }
 }

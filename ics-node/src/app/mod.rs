@@ -137,6 +137,7 @@ struct Inner {
     /// What other nodes have answered about things of which no copy is here.
     roaming: roam::Roaming,
     alerts: alerts::Alerts,
+    submissions: submit::Submissions,
     /// The ACME server, if there is one.
     acme: Option<acme::Acme>,
 }

@@ -105,6 +105,7 @@ impl App {
             denied: Denials::default(),
             roaming: Roaming::default(),
             alerts: super::alerts::Alerts::default(),
+            submissions: super::submit::Submissions::default(),
             acme: setup.acme.as_ref().map(|acme| Acme::open(acme, &setup.data)).transpose()?,
         }));
         let hosted: Result<BTreeMap<_, _>, AppError> =

@@ -1,6 +1,7 @@
 //! Taking statements in at a domain's home.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ics_core::domain::Domain;
 use ics_core::limits;
@@ -38,7 +39,44 @@ pub(crate) struct Incoming {
     pub(crate) salt: Salt,
 }
 
+/// How many statements were submitted, by what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct Submissions(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Submissions {
+    /// Counts what became of each. The home of a copied domain says itself what it refused, and is not to make up outcomes.
+    fn hear(&self, results: &[SubmissionResult]) {
+        for result in results {
+            let outcome = match result {
+                SubmissionResult::Receipt(_) => "accepted",
+                SubmissionResult::Problem(problem) => Code::named(problem.code()).map_or("other", Code::as_str),
+                SubmissionResult::Pending(_) => "pending",
+            };
+            self.add(outcome, 1);
+        }
+    }
+
+    fn add(&self, outcome: &'static str, count: u64) {
+        if count > 0 {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(outcome).or_default() += count;
+        }
+    }
+}
+
 impl App {
+    /// How many statements were submitted, by whatever way, and what became of them: `accepted`, `pending` or the code of
+    /// the problem. A certificate that is sent in as a key is submitted to each domain whose home is here.
+    #[must_use]
+    pub fn submission_counts(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.0.submissions.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.iter().map(|(outcome, count)| (*outcome, *count)).collect()
+    }
+
+    /// Counts so many parts of what was submitted that became no body.
+    pub(super) fn count_malformed(&self, parts: usize) {
+        self.0.submissions.add(Code::MalformedStatement.as_str(), parts as u64);
+    }
+
     /// Submits bodies to a domain: admits them if this node is its home, forwards them if it mirrors it.
     ///
     /// Each body has a result of its own, in the order given. What gets a receipt is on disk and in the log.
@@ -46,6 +84,12 @@ impl App {
     /// # Errors
     /// When the batch as a whole goes past a limit, the domain is not here, or the node cannot write.
     pub async fn submit(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
+        let results = self.take_in(domain, bodies).await?;
+        self.0.submissions.hear(&results.results);
+        Ok(results)
+    }
+
+    async fn take_in(&self, domain: &DomainName, bodies: Vec<Vec<u8>>) -> Result<SubmissionResults, AppError> {
         check_batch(&bodies)?;
         let hosted = self.hosted(domain)?;
         if hosted.part == Part::Mirror {
@@ -244,5 +288,25 @@ fn entry_kind(what: &What) -> EntryKind {
         What::Certification(..) => EntryKind::Certification,
         What::Descriptor(_) => EntryKind::Descriptor,
         What::Erasure(_) => EntryKind::Erasure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The codes that a remote home gives are not all of this program.
+    #[test]
+    fn invented_codes_are_one_outcome() {
+        let result = |code: &str| {
+            let problem =
+                Problem { kind: format!("urn:ics:problem:{code}"), ..Problem::of(Code::Quota, "no".to_owned()) };
+            SubmissionResult::Problem(problem)
+        };
+        let submissions = Submissions::default();
+        submissions.hear(&["made-up-1", "made-up-2", "quota"].map(result));
+        submissions.add("pending", 0);
+        let counts = submissions.0.into_inner().expect("a lock");
+        assert_eq!(counts, BTreeMap::from([("other", 2), ("quota", 1)]));
     }
 }

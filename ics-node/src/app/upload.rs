@@ -29,6 +29,7 @@ impl App {
             (true, false) => SubmissionResults { results: Vec::new() },
             _ => self.submit(domain, split.bodies).await?,
         };
+        self.count_malformed(split.refused.len());
         results.results.extend(split.refused.iter().map(refused));
         Ok(results)
     }

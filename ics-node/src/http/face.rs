@@ -75,13 +75,17 @@ impl Face {
         place(&self.uploads, "all places for requests with a body are taken")
     }
 
-    /// The place for a submission that has arrived. Where it goes on to another node, which may take its time or not answer
-    /// at all, it waits among its like and not in the way of other requests with a body.
+    /// The place for a submission to these domains that has arrived. Where it goes on to another node, which may take its
+    /// time or not answer at all, it waits among its like and not in the way of other requests with a body.
     ///
     /// # Errors
     /// At once when all are taken.
-    pub(super) fn submission(&self, domain: &DomainName, uploaded: Place) -> Result<Place, Failure> {
-        match self.app.forwards(domain) {
+    pub(super) fn submission<'a>(
+        &self,
+        domains: impl IntoIterator<Item = &'a DomainName>,
+        uploaded: Place,
+    ) -> Result<Place, Failure> {
+        match domains.into_iter().any(|domain| self.app.forwards(domain)) {
             true => place(&self.forwards, "all places for submissions that wait for another node are taken"),
             false => Ok(uploaded),
         }

@@ -12,8 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::api::{DomainInfo, PeerInfo, SubmissionResult, SubmissionResults};
-use crate::app::problem::Code;
+use crate::api::{DomainInfo, PeerInfo};
 use crate::app::{App, AppError, ENDING_DAYS, Expiries, Waiting};
 
 /// Upper bounds of the latency histogram, in seconds: from an answer out of memory to one that is too late.
@@ -64,6 +63,8 @@ pub(super) struct Now {
     expiries: Vec<Expiries>,
     /// Alerts that were sent, and attempts at it that failed.
     alerts: (u64, u64),
+    /// What became of statements that were submitted, and how often.
+    submissions: Vec<(&'static str, u64)>,
     /// What came of questions to other nodes, and how often.
     roaming: Vec<(&'static str, u64)>,
 }
@@ -76,6 +77,7 @@ impl Now {
             waiting: app.outbox_sizes()?,
             expiries: app.expiries(),
             alerts: app.alerts(),
+            submissions: app.submission_counts(),
             roaming: app.roaming_counts(),
         })
     }
@@ -87,7 +89,6 @@ pub(super) struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    submissions: Family<OutcomeLabels, Counter>,
     /// Connections that are open now.
     pub(super) connections: Gauge,
 }
@@ -105,7 +106,6 @@ impl Metrics {
         let mut registry = Registry::with_prefix("ics");
         let requests = Family::default();
         let seconds = Family::new_with_constructor((|| Histogram::new(LATENCY_BOUNDS)) as fn() -> Histogram);
-        let submissions = Family::default();
         let connections = Gauge::default();
         registry.register("http_requests", "HTTP requests answered", Family::clone(&requests));
         registry.register_with_unit(
@@ -114,13 +114,8 @@ impl Metrics {
             Unit::Seconds,
             Family::clone(&seconds),
         );
-        registry.register(
-            "submitted_statements",
-            "Submitted statements by outcome: `accepted`, `pending` or the code of the problem",
-            Family::clone(&submissions),
-        );
         registry.register("http_connections", "HTTP connections that are open", Gauge::clone(&connections));
-        Self { registry, requests, seconds, submissions, connections }
+        Self { registry, requests, seconds, connections }
     }
 
     /// Counts one answered request. Methods that no route has are counted as one, so that nobody can make up series.
@@ -129,19 +124,6 @@ impl Metrics {
         let method = known.into_iter().find(|known| *known == method).unwrap_or("other");
         self.seconds.get_or_create(&RouteLabels { route: route.clone() }).observe(took.as_secs_f64());
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
-    }
-
-    /// Counts what became of each statement of a submission. The home of a copied domain says itself what it refused, and
-    /// is not to make up series either.
-    pub(super) fn submitted(&self, results: &SubmissionResults) {
-        for result in &results.results {
-            let outcome = match result {
-                SubmissionResult::Receipt(_) => "accepted",
-                SubmissionResult::Problem(problem) => Code::named(problem.code()).map_or("other", Code::as_str),
-                SubmissionResult::Pending(_) => "pending",
-            };
-            self.submissions.get_or_create(&OutcomeLabels { outcome }).inc();
-        }
     }
 
     /// Everything in the OpenMetrics text format, the domains as they are now.
@@ -155,7 +137,7 @@ impl Metrics {
         text::encode_registry(&mut text, &peers_snapshot(&now.peers))?;
         text::encode_registry(&mut text, &outbox_snapshot(&now.waiting))?;
         text::encode_registry(&mut text, &certificates_snapshot(now))?;
-        text::encode_registry(&mut text, &roaming_snapshot(&now.roaming))?;
+        text::encode_registry(&mut text, &outcomes_snapshot(now))?;
         text::encode_eof(&mut text)?;
         Ok(text)
     }
@@ -252,18 +234,27 @@ fn outbox_snapshot(waiting: &[Waiting]) -> Registry {
     registry
 }
 
-/// What came of questions to other nodes about things of which no copy is here.
-fn roaming_snapshot(roaming: &[(&'static str, u64)]) -> Registry {
+/// What became of statements that were submitted, and what came of questions to other nodes about things of which no copy
+/// is here.
+fn outcomes_snapshot(now: &Now) -> Registry {
     let mut registry = Registry::with_prefix("ics");
-    let asked = Family::<OutcomeLabels, Counter>::default();
-    registry.register(
+    let mut counted = |name, help, counts: &[(&'static str, u64)]| {
+        let family = Family::<OutcomeLabels, Counter>::default();
+        registry.register(name, help, Family::clone(&family));
+        for (outcome, count) in counts {
+            family.get_or_create(&OutcomeLabels { outcome }).inc_by(*count);
+        }
+    };
+    counted(
+        "submitted_statements",
+        "Submitted statements by outcome: `accepted`, `pending` or the code of the problem",
+        &now.submissions,
+    );
+    counted(
         "roaming_questions",
         "Questions to other nodes about single things, by what came of each: `refused` and `forked` are lies",
-        Family::clone(&asked),
+        &now.roaming,
     );
-    for (outcome, count) in roaming {
-        asked.get_or_create(&OutcomeLabels { outcome }).inc_by(*count);
-    }
     registry
 }
 
@@ -309,30 +300,4 @@ fn resident_bytes() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::api::Problem;
-
-    use super::*;
-
-    /// The codes that a remote home gives are not all of this program.
-    #[test]
-    fn invented_codes_are_one_series() {
-        let metrics = Metrics::new();
-        let result = |code: &str| {
-            let problem =
-                Problem { kind: format!("urn:ics:problem:{code}"), ..Problem::of(Code::Quota, "no".to_owned()) };
-            SubmissionResult::Problem(problem)
-        };
-        let results = ["made-up-1", "made-up-2", "quota"].map(result).into();
-        metrics.submitted(&SubmissionResults { results });
-        let mut text = String::new();
-        text::encode(&mut text, &metrics.registry).expect("written");
-        for (outcome, count) in [("other", 2), ("quota", 1)] {
-            assert!(text.contains(&format!("{{outcome=\"{outcome}\"}} {count}\n")), "{text}");
-        }
-        assert!(!text.contains("made-up"), "{text}");
-    }
 }

@@ -17,6 +17,7 @@ use super::hot::Hot;
 use super::search::Place;
 use super::seats::Seated;
 use super::session::{Next, Session};
+use super::work::Working;
 use crate::tls::{KeyPin, proven_key};
 
 /// What all connections share.
@@ -30,6 +31,8 @@ pub(super) struct Shared {
     pub(super) idle: Duration,
     /// Operations that run at once.
     pub(super) work: Arc<Semaphore>,
+    /// Submissions that wait for another node at once.
+    pub(super) forwards: Arc<Semaphore>,
     /// Long messages that arrive at once.
     pub(super) long: Arc<Semaphore>,
 }
@@ -162,6 +165,7 @@ impl Connection {
                 Next::Flush => self.send().await?,
                 Next::Job(job) => {
                     let work = Arc::clone(&self.shared.work).acquire_owned().await.map_err(io::Error::other)?;
+                    let work = Working { place: work, forwards: Arc::clone(&self.shared.forwards) };
                     let place = Arc::clone(&self.shared.place);
                     // What the part before has brought is sent while the next one is made; who is slow to take it holds
                     // up nobody else's work.

@@ -18,12 +18,12 @@ use super::message::Failure;
 use super::schema;
 use super::search::{Place, failed};
 use super::tree::{Node, Tree};
-use super::work::blocking;
+use super::work::{Working, blocking};
 use super::write::Write;
 use crate::api::Problem;
-use crate::app::Reader;
 use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
 use crate::app::problem::Code;
+use crate::app::{AppError, Reader};
 
 /// The OpenPGP version of keys in the key space: GnuPG reads no newer one.
 pub(super) const VERSION: Option<u8> = Some(4);
@@ -205,7 +205,12 @@ const fn key_type(algorithm: u8) -> Option<&'static str> {
 }
 
 /// Takes a key in: what is signed on it, as far as the domains here admit it.
-pub(super) async fn write(place: &Arc<Place>, reader: Reader, write: Write) -> Result<LdapResultCode, Failure> {
+pub(super) async fn write(
+    place: &Arc<Place>,
+    reader: Reader,
+    write: Write,
+    work: Working,
+) -> Result<LdapResultCode, Failure> {
     let (dn, key, is_new) = match write {
         Write::Add(request) => (request.dn, sent_key(request.attributes), true),
         Write::Modify(request) => {
@@ -227,15 +232,20 @@ pub(super) async fn write(place: &Arc<Place>, reader: Reader, write: Write) -> R
         (true, true) => return Err(Failure::new(LdapResultCode::EntryAlreadyExists, "")),
         _ => {}
     }
-    let merged = place.app.merge_keys(reader, key?).await.map_err(|error| {
-        let failure = failed(&error);
-        let code = match failure.code {
-            LdapResultCode::UnwillingToPerform => LdapResultCode::InvalidAttributeSyntax,
-            other => other,
-        };
-        Failure { code, ..failure }
-    })?;
+    let sent = place.app.read_keys(reader, key?).await.map_err(|error| not_taken(&error))?;
+    let _place = work.submission(&place.app, sent.domains())?;
+    let merged = place.app.merge_keys(sent).await.map_err(|error| not_taken(&error))?;
     taken(&merged, &id)
+}
+
+/// Why nothing of a key was taken.
+fn not_taken(error: &AppError) -> Failure {
+    let failure = failed(error);
+    let code = match failure.code {
+        LdapResultCode::UnwillingToPerform => LdapResultCode::InvalidAttributeSyntax,
+        other => other,
+    };
+    Failure { code, ..failure }
 }
 
 /// The last value that a client gives `pgpKey`.

@@ -35,7 +35,7 @@ pub struct Settings {
     pub suffix: Suffix,
     /// Connections that are open at once. For whoever comes then, a stranger has to leave.
     pub max_connections: usize,
-    /// Operations that run at once; others wait.
+    /// Operations that run at once; others wait. As many submissions wait for other nodes, beside these.
     pub max_work: usize,
     /// Bytes of answers that are remembered.
     pub cache_bytes: usize,
@@ -119,6 +119,7 @@ pub fn serve(app: App, settings: &Settings) -> Result<LdapServer, LdapError> {
         patience: settings.patience,
         idle: settings.idle,
         work: Arc::new(Semaphore::new(settings.max_work.max(1))),
+        forwards: Arc::new(Semaphore::new(settings.max_work.max(1))),
         long: Arc::new(Semaphore::new(64)),
     };
     let seats = Arc::new(Seats::new(settings.max_connections));

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::LdapResultCode;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
 
 use super::filter::equal;
@@ -15,7 +16,29 @@ use super::search::{Place, Progress, Search, Sendable};
 use super::sync::{self, Sent, Step, Sync};
 use super::tree::Node;
 use super::write::{self, Write};
-use crate::app::Reader;
+use crate::app::{App, Reader};
+
+/// A place among the work under way, and the places for what goes on to another node.
+pub(super) struct Working {
+    pub(super) place: OwnedSemaphorePermit,
+    pub(super) forwards: Arc<Semaphore>,
+}
+
+impl Working {
+    /// The place for a submission to these domains. Where it goes on to another node, which may take its time or not answer
+    /// at all, it waits among its like and not in the way of searches.
+    pub(super) fn submission<'a>(
+        self,
+        app: &App,
+        domains: impl IntoIterator<Item = &'a DomainName>,
+    ) -> Result<OwnedSemaphorePermit, Failure> {
+        if !domains.into_iter().any(|domain| app.forwards(domain)) {
+            return Ok(self.place);
+        }
+        let full = "all places for submissions that wait for another node are taken";
+        self.forwards.try_acquire_owned().map_err(|_| Failure::new(LdapResultCode::Busy, full))
+    }
+}
 
 /// Something to be done.
 pub(super) enum Job {
@@ -50,15 +73,12 @@ impl Done {
 }
 
 impl Job {
-    /// Does it. It keeps its place among the work under way until it ends, even if the client has gone: what blocks goes on
-    /// all the same, and would be more than there are places for.
-    pub(super) async fn run(self, place: Arc<Place>, work: OwnedSemaphorePermit) -> Done {
+    /// Does it. It keeps its place until it ends, even if the client has gone: what blocks goes on all the same, and would be
+    /// more than there are places for.
+    pub(super) async fn run(self, place: Arc<Place>, work: Working) -> Done {
         match self {
             Self::Write(reader, change) => {
-                let written = tokio::spawn(async move {
-                    let _work = work;
-                    write::write(&place, reader, change).await
-                });
+                let written = tokio::spawn(async move { write::write(&place, reader, change, work).await });
                 Done::Result(written.await.unwrap_or_else(|error| Err(given_up(&error))))
             }
             job => {
@@ -137,7 +157,6 @@ impl Compare {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt as _;
-    use tokio::sync::Semaphore;
 
     use super::super::sync::Room;
     use super::super::tree::{Suffix, Tree};
@@ -161,6 +180,7 @@ mod tests {
             for job in [Job::Compare(compare), Job::Write(Reader::Anonymous, delete)] {
                 let places = Arc::new(Semaphore::new(1));
                 let work = Arc::clone(&places).try_acquire_owned().expect("a place");
+                let work = Working { place: work, forwards: Arc::new(Semaphore::new(0)) };
                 assert!(job.run(Arc::clone(&place), work).now_or_never().is_none());
                 assert_eq!(places.available_permits(), 0, "its work goes on");
                 all.push(places);

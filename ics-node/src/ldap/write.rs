@@ -12,7 +12,7 @@ use super::message::Failure;
 use super::named::entry_of;
 use super::search::{Place, failed};
 use super::tree::Node;
-use super::work::blocking;
+use super::work::{Working, blocking};
 use super::{keyspace, schema};
 use crate::api::SubmissionResult;
 use crate::app::Reader;
@@ -25,15 +25,20 @@ pub(super) enum Write {
     Delete(String),
 }
 
-/// Does what a client has asked for, as far as that can be.
-pub(super) async fn write(place: &Arc<Place>, reader: Reader, write: Write) -> Result<LdapResultCode, Failure> {
+/// Does what a client has asked for, as far as that can be; in its place until then.
+pub(super) async fn write(
+    place: &Arc<Place>,
+    reader: Reader,
+    write: Write,
+    work: Working,
+) -> Result<LdapResultCode, Failure> {
     if let Write::Add(request) = &write
         && let Node::Statement(domain, identity, statement) = place.tree.node(&request.dn)?
     {
         let Write::Add(request) = write else { return Err(Failure::new(LdapResultCode::Other, "")) };
-        return add(place, reader, request, &domain, (&identity, &statement)).await;
+        return add(place, reader, request, &domain, (&identity, &statement), work).await;
     }
-    keyspace::write(place, reader, write).await
+    keyspace::write(place, reader, write, work).await
 }
 
 /// Submits the statement in `icsBody`. Its signature and the policy of the domain decide, not who sends it; all other
@@ -44,6 +49,7 @@ async fn add(
     request: LdapAddRequest,
     domain: &DomainName,
     (identity, statement): (&str, &str),
+    work: Working,
 ) -> Result<LdapResultCode, Failure> {
     let is_body = |name: &str| schema::attribute(name) == Some(&schema::BODY);
     let sent = request.attributes.into_iter().find(|attribute| is_body(&attribute.atype));
@@ -63,6 +69,7 @@ async fn add(
     if blocking(place, move |place| entry_of(place, reader, &node)).await?.is_some() {
         return Err(Failure::new(LdapResultCode::EntryAlreadyExists, ""));
     }
+    let _place = work.submission(&place.app, [domain])?;
     let results = place.app.submit(domain, vec![body]).await.map_err(|error| failed(&error))?.results;
     match results.into_iter().next() {
         // What waits for the home of a domain is on disk here, and the directory has no word for it.
@@ -81,6 +88,7 @@ async fn add(
 mod tests {
     use futures_util::FutureExt as _;
     use ldap3_proto::proto::LdapPartialAttribute;
+    use tokio::sync::Semaphore;
 
     use super::super::sync::Room;
     use super::super::tree::{Suffix, Tree};
@@ -111,15 +119,19 @@ mod tests {
                     (Write::Add(again), LdapResultCode::EntryAlreadyExists),
                 ]
             };
+            let work = || {
+                let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
+                Working { place, forwards: Arc::new(Semaphore::new(0)) }
+            };
             let (release, held) = std::sync::mpsc::channel::<()>();
             let busy = tokio::task::spawn_blocking(move || held.recv());
             for (change, _) in changes() {
-                assert_eq!(write(&place, Reader::Anonymous, change).now_or_never(), None);
+                assert_eq!(write(&place, Reader::Anonymous, change, work()).now_or_never(), None);
             }
             drop(release);
             assert!(busy.await.expect("ends").is_err(), "nothing was sent");
             for (change, code) in changes() {
-                let failure = write(&place, Reader::Anonymous, change).await.expect_err("refused");
+                let failure = write(&place, Reader::Anonymous, change, work()).await.expect_err("refused");
                 assert_eq!(failure.code, code);
             }
         });

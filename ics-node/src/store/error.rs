@@ -88,7 +88,8 @@ pub enum StoreError {
         /// What does not fit.
         what: String,
     },
-    /// The writer has stopped: after a failed fsync nobody knows what is on the disk. A restart reads it afresh.
+    /// The writer has stopped: after a failed fsync nobody knows what is on the disk. A restart reads it afresh;
+    /// a node that serves ends for it.
     #[error("the store takes no more writes until it is restarted: {why}")]
     Halted {
         /// What made it stop.

@@ -38,12 +38,13 @@ use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 use ics_core::log::Hash;
 use ics_core::time::Timestamp;
+use tokio::sync::watch;
 
 use crate::background;
 
@@ -141,18 +142,20 @@ pub(crate) struct Shared {
     announce: Announce,
     keys_of: KeysOf,
     /// Why no more writes are taken.
-    halted: OnceLock<StoreError>,
+    halted: watch::Sender<Option<StoreError>>,
 }
 
 impl Shared {
     fn check_writable(&self) -> Result<(), StoreError> {
-        self.halted.get().map_or(Ok(()), |halted| Err(halted.clone()))
+        self.halted.borrow().clone().map_or(Ok(()), Err)
     }
 
     /// Takes no more writes until a restart.
     fn halt(&self, error: &StoreError) -> StoreError {
         tracing::error!(%error, "the store takes no more writes");
-        self.halted.get_or_init(|| StoreError::Halted { why: error.to_string() }).clone()
+        let mut halted = StoreError::Halted { why: error.to_string() };
+        self.halted.send_modify(|first| halted = first.get_or_insert_with(|| halted.clone()).clone());
+        halted
     }
 }
 
@@ -186,7 +189,7 @@ impl Store {
             sealer: options.sealer,
             announce: options.announce,
             keys_of: options.keys_of,
-            halted: OnceLock::new(),
+            halted: watch::Sender::new(None),
         });
         let writer = Writer::new((&log_path, log), &shared.index_path, Arc::clone(&shared))?;
         let queue = options.queue.max(1);
@@ -211,6 +214,21 @@ impl Store {
         index::build::mark_damaged(&dir.join(INDEX_FILE))?;
         drop(lock);
         Self::open(dir, options).map(drop)
+    }
+
+    /// Whether it takes writes.
+    ///
+    /// # Errors
+    /// Why it takes none until it is opened again.
+    pub(crate) fn writable(&self) -> Result<(), StoreError> {
+        self.shared.check_writable()
+    }
+
+    /// Ready once it takes no more writes until it is opened again, with the reason.
+    pub(crate) async fn until_halted(&self) -> StoreError {
+        let mut halts = self.shared.halted.subscribe();
+        let halted = halts.wait_for(Option::is_some).await.ok().and_then(|halted| halted.clone());
+        halted.unwrap_or_else(write::gone)
     }
 
     /// The directory of the store.

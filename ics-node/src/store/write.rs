@@ -47,7 +47,7 @@ impl<T, E> Pending<T, E> {
     }
 }
 
-fn gone() -> StoreError {
+pub(super) fn gone() -> StoreError {
     StoreError::Halted { why: "the writer is gone".to_owned() }
 }
 

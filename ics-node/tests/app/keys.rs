@@ -2,14 +2,18 @@
 
 use ics_core::identity::Fingerprint;
 use ics_core::statement::split;
-use ics_node::app::Reader;
-use ics_node::app::keys::{Change, KeySearch};
+use ics_node::app::keys::{Change, KeySearch, Merged};
+use ics_node::app::{App, AppError, Reader};
 
 use crate::fixture::{Party, device};
 
-fn found(app: &ics_node::app::App, search: &KeySearch) -> Vec<Fingerprint> {
+fn found(app: &App, search: &KeySearch) -> Vec<Fingerprint> {
     let keys = app.keys(Reader::Anonymous, search, None, 10).expect("read");
     keys.into_iter().map(|key| key.fingerprint).collect()
+}
+
+async fn merge(app: &App, reader: Reader, bytes: Vec<u8>) -> Result<Merged, AppError> {
+    app.merge_keys(app.read_keys(reader, bytes).await?).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,15 +64,15 @@ async fn what_is_sent_in_is_merged_and_never_replaces() {
     let app = maker.open();
     let body = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
     let upload = [maker.certificate.clone(), body.clone()].concat();
-    let merged = app.merge_keys(Reader::Anonymous, upload.clone()).await.expect("taken");
+    let merged = merge(&app, Reader::Anonymous, upload.clone()).await.expect("taken");
     assert_eq!((merged.appended, merged.problems), (2, Vec::new()));
     assert!(merged.keys.values().all(|change| *change == Change::Inserted));
-    let again = app.merge_keys(Reader::Anonymous, upload).await.expect("taken");
+    let again = merge(&app, Reader::Anonymous, upload).await.expect("taken");
     assert_eq!((again.appended, again.problems), (0, Vec::new()));
     assert!(again.keys.values().all(|change| *change == Change::Unchanged));
 
     let second = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", "L2");
-    let merged = app.merge_keys(Reader::Anonymous, second).await.expect("taken");
+    let merged = merge(&app, Reader::Anonymous, second).await.expect("taken");
     assert_eq!(merged.keys.get(&device(1).fingerprint()), Some(&Change::Updated));
     let key = app.keys(Reader::Anonymous, &KeySearch::Fingerprint(device(1).fingerprint()), Some(4), 1).expect("read");
     assert_eq!(split(&key[0].openpgp).expect("legal").bodies.len(), 2, "both statements, in one key");
@@ -79,14 +83,14 @@ async fn strangers_and_garbage_are_refused() {
     let maker = Party::found("devices.acme.example");
     let stranger = Party::found("devices.other.example");
     let app = maker.open();
-    let merged = app.merge_keys(Reader::Anonymous, stranger.certificate.clone()).await.expect("heard");
+    let merged = merge(&app, Reader::Anonymous, stranger.certificate.clone()).await.expect("heard");
     assert_eq!(merged.appended, 0);
     assert!(merged.keys.values().all(|change| *change == Change::Refused));
     assert_eq!(merged.problems[0].code(), "certificate-not-named");
     let elsewhere = stranger.introduce(&app, &device(1), "urn:dev:os:32473-1", "L1");
-    let merged = app.merge_keys(Reader::Anonymous, elsewhere).await.expect("heard");
+    let merged = merge(&app, Reader::Anonymous, elsewhere).await.expect("heard");
     assert_eq!(merged.problems[0].code(), "unknown-domain");
-    assert!(app.merge_keys(Reader::Anonymous, b"garbage".to_vec()).await.is_err());
+    assert!(merge(&app, Reader::Anonymous, b"garbage".to_vec()).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +102,7 @@ async fn an_upload_does_not_tell_what_is_hidden() {
     for (reader, known) in [(Reader::Operator, Change::Unchanged), (Reader::Anonymous, Change::Refused)] {
         for (number, change) in [(1, known), (2, Change::Refused)] {
             let body = stranger.introduce(&app, &device(number), "urn:dev:os:32473-1", "L1");
-            let merged = app.merge_keys(reader, body).await.expect("heard");
+            let merged = merge(&app, reader, body).await.expect("heard");
             assert_eq!(merged.keys.get(&device(number).fingerprint()), Some(&change), "{reader:?}: {number}");
         }
     }

@@ -149,6 +149,8 @@ async fn answers_of_version_2() {
     let submitted = node.post("/pks/v2/certs", "application/pgp-keys", own.clone()).await;
     assert_eq!(submitted.json()["inserted"][0]["fingerprint"], key.as_str(), "{}", submitted.text());
     assert_eq!(submitted.header("access-control-allow-origin"), "*");
+    let metrics = node.metrics().await;
+    assert!(metrics.contains("ics_submitted_statements_total{outcome=\"accepted\"} 1\n"), "{metrics}");
     let again = node.post("/pks/v2/certs", "application/octet-stream", own.clone()).await;
     assert_eq!(
         (again.json()["ignored"][0]["version"].as_u64(), again.json()["inserted"].as_array().map(Vec::len)),

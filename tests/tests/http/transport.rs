@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
+use ics_core::identity::Kind;
 use ics_core::log::checkpoint::Origin;
+use ics_core::openpgp::signer::Signer as _;
+use ics_core::statement::{Claims, make};
+use ics_core::vocabulary::Act;
 use ics_node::config::PeerConfig;
 use ics_node::http::Settings;
 use ics_node::http::routes::{Access, TABLE};
-use reqwest::RequestBuilder;
+use ics_node::openpgp::{Armor, armored};
+use reqwest::{RequestBuilder, Response};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::{Answer, Node, settings};
-use crate::world::{CARE, DOMAIN, World, certificate, maker};
+use crate::world::{CARE, CREATED, DOMAIN, World, certificate, maker, signer};
 
 /// A path that fits a route's pattern.
 fn example(pattern: &str) -> String {
@@ -112,9 +117,9 @@ async fn who_finds_no_place_is_sent_away() {
     assert_eq!(node.get("/livez").await.status, 200);
 }
 
-/// Another node that takes connections and answers nothing.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_waits_for_another_home_keeps_no_submission_out() {
+/// A node that copies [`CARE`] from another one, which takes connections and answers nothing for as long as it is held. Two
+/// requests with a body have a place.
+async fn beside_one_that_hangs() -> (Node, std::net::TcpListener) {
     let hangs = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", hangs.local_addr().expect("an address"));
     let peer = PeerConfig {
@@ -123,25 +128,78 @@ async fn what_waits_for_another_home_keeps_no_submission_out() {
         ..PeerConfig::new("home".parse().expect("a name"))
     };
     let world = tokio::task::spawn_blocking(|| World::private(vec![peer])).await.expect("a world");
-    let node = Node::with(world, &Settings { max_uploads: 2, ..settings() });
+    (Node::with(world, &Settings { max_uploads: 2, ..settings() }), hangs)
+}
+
+/// Asks again and again, for a moment each time, until the answer is such.
+async fn until<F: Future<Output = reqwest::Result<Response>>>(ask: impl Fn() -> F, is: impl Fn(u16, &str) -> bool) {
+    let asking = async {
+        loop {
+            let answer = async {
+                let answer = ask().await?;
+                Ok::<_, reqwest::Error>((answer.status().as_u16(), answer.text().await?))
+            };
+            if let Ok(Ok((status, text))) = tokio::time::timeout(Duration::from_secs(1), answer).await
+                && is(status, &text)
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("in time");
+}
+
+/// No more may wait for the other node.
+fn is_full(status: u16, text: &str) -> bool {
+    status == 503 && text.contains("wait for another node")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_another_home_keeps_no_submission_out() {
+    let (node, _hangs) = beside_one_that_hangs().await;
     let submit = |domain: &str| {
         let url = format!("http://{}/v1/domains/{domain}/statements", node.addresses[0]);
         let body = certificate(&maker(), "Acme");
         node.client.post(url).header("content-type", "application/octet-stream").body(body).send()
     };
     let waiting: Vec<_> = (0..2).map(|_| tokio::spawn(submit(CARE))).collect();
-    let full = async {
-        loop {
-            let asked = tokio::time::timeout(Duration::from_millis(200), submit(CARE)).await;
-            if asked.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status() == 503)) {
-                return;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), full).await.expect("no more may wait there");
+    until(|| submit(CARE), is_full).await;
     let answer = tokio::time::timeout(Duration::from_secs(10), submit(DOMAIN)).await.expect("in time");
     assert_eq!(answer.expect("an answer").status(), 200, "an own domain takes what is submitted");
     waiting.into_iter().for_each(|waiting| waiting.abort());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_wait_for_another_home_keep_no_request_out() {
+    let (node, _hangs) = beside_one_that_hangs().await;
+    let claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
+    let (device, salt) = (signer(3), [3; 32]);
+    let key = device.public_key();
+    let said = make::certify(&maker(), key, "Pump", None, Kind::Device, &claims, false, CREATED, &salt).expect("made");
+    let armored = String::from_utf8(armored(&said, Armor::PublicKey).expect("armored")).expect("text");
+    let escaped = armored.replace('+', "%2B").replace('=', "%3D").replace('\n', "%0A").replace(' ', "+");
+    let send = |path: &str| {
+        let (media_type, body) = match path {
+            "/pks/add" => ("application/x-www-form-urlencoded", format!("keytext={escaped}").into_bytes()),
+            _ => ("application/pgp-keys", said.clone()),
+        };
+        let url = format!("http://{}{path}", node.addresses[0]);
+        node.client.post(url).header("content-type", media_type).body(body).send()
+    };
+    let own = |path: &str| {
+        let url = format!("http://{}{path}", node.addresses[0]);
+        let body = certificate(&maker(), "Acme");
+        node.client.post(url).header("content-type", "application/octet-stream").body(body).send()
+    };
+    for path in ["/pks/add", "/pks/v2/certs"] {
+        let waiting: Vec<_> = (0..2).map(|_| tokio::spawn(send(path))).collect();
+        until(|| send(path), is_full).await;
+        let statements = format!("/v1/domains/{DOMAIN}/statements");
+        for path in [statements.as_str(), "/pks/v2/certs"] {
+            until(|| own(path), |status, _| status == 200).await;
+        }
+        waiting.into_iter().for_each(|waiting| waiting.abort());
+    }
 }
 
 /// The usual settings, but that who is slow is soon cut.

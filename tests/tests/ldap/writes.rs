@@ -4,10 +4,17 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ics_core::identity::Kind;
+use ics_core::log::checkpoint::Origin;
+use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::body::{self, Body};
+use ics_core::statement::{Claims, make};
+use ics_core::vocabulary::Act;
+use ics_node::config::PeerConfig;
 
+use crate::raw::{Client, message, present, search, text, tlv};
 use crate::support::{Directory, device, identity_dn, maker_fingerprint};
-use crate::world::{DOMAIN, certificate, domain, introduction, maker, signer, stolen};
+use crate::world::{CARE, CREATED, DOMAIN, certificate, domain, introduction, maker, signer, stolen};
 
 fn name(statement: &[u8]) -> String {
     match body::parse(statement).expect("parses") {
@@ -68,9 +75,12 @@ async fn statements_are_added() {
         let path = ldif(dir.path(), dn, body);
         node.run("ldapadd", &["-f", path.to_str().expect("UTF-8")]).await
     };
-    let said = stolen(&maker(), 14);
+    let accepted =
+        || node.app.submission_counts().iter().find(|(outcome, _)| *outcome == "accepted").map(|(_, count)| *count);
+    let (before, said) = (accepted().expect("some"), stolen(&maker(), 14));
     let added = add(&name(&said), &said).await;
     assert_eq!(added.code, 0, "{added:?}");
+    assert_eq!(accepted(), Some(before + 1), "it is counted");
     let thing = node.run("ldapsearch", &["-LLL", "-b", &identity_dn(14), "-s", "base"]).await;
     thing.has("icsStatus: stolen").has("icsReason: taken off a lorry");
     assert_eq!(add(&name(&said), &said).await.code, 68, "it is there");
@@ -93,4 +103,38 @@ async fn statements_are_added() {
         .expect("written");
     assert_eq!(node.run("ldapmodify", &["-f", change.to_str().expect("UTF-8")]).await.code, 50, "nor do they change");
     node.stop().await;
+}
+
+/// The home of a domain that is copied here takes connections and answers nothing; one operation at a time has a place.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_another_home_keeps_no_search_out() {
+    let node = Directory::with(|settings| settings.max_work = 1).await;
+    let hangs = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", hangs.local_addr().expect("an address"));
+    let peer = PeerConfig {
+        url: Some(url.parse().expect("a URL")),
+        mirror: vec![Origin { domain: CARE.parse().expect("a domain"), entry0: [7; 32] }],
+        ..PeerConfig::new("home".parse().expect("a name"))
+    };
+    std::fs::write(node.config_file(), "").expect("written");
+    node.app.put_peer(peer).expect("added");
+    let claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
+    let (thing, salt) = (signer(40), [3; 32]);
+    let key = thing.public_key();
+    let said = make::certify(&maker(), key, "Pump", None, Kind::Device, &claims, false, CREATED, &salt).expect("made");
+    let dn = format!("pgpCertID={},ou=PGP Keys,o=ics", device(40)[24..].to_uppercase());
+    let attribute = tlv(0x30, &[text("pgpKey"), tlv(0x31, &tlv(4, &said))].concat());
+    let add = message(1, &tlv(0x68, &[text(&dn), tlv(0x30, &attribute)].concat()), &[]);
+
+    let (mut one, mut other) = (Client::connect(&node).await, Client::connect(&node).await);
+    one.send(&add).await;
+    other.send(&add).await;
+    let refused = tokio::select! {
+        refused = one.next() => refused,
+        refused = other.next() => refused,
+    };
+    assert_eq!(refused, Some((1, 0x69, Some(51))), "no more may wait there");
+    let base = format!("icsDomain={DOMAIN},o=ics");
+    let found = Client::connect(&node).await.ask(&message(2, &search(base.as_bytes(), 0, &present()), &[])).await;
+    assert_eq!(found, Some((2, 0x64, None)), "a search is answered meanwhile");
 }

@@ -138,6 +138,9 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
         ServiceError::App(AppError::Store(StoreError::InUse { .. })) => {
             failure.hint("another `ics serve` runs with this home directory; stop it, or name another with --home")
         }
+        ServiceError::App(AppError::Store(StoreError::Halted { .. })) => {
+            failure.hint("start it again; if this comes back, look at the disk and run `ics fsck`")
+        }
         ServiceError::Serve(_) => failure.hint("`[node] listen` in ics.toml says where the node listens"),
         _ => failure,
     }

@@ -21,7 +21,7 @@ use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
 use crate::app::problem::Code;
 use crate::http::answer::{self, OCTET_STREAM, PGP_KEYS};
 use crate::http::body;
-use crate::http::face::Face;
+use crate::http::face::{Face, Place};
 use crate::http::failure::Failure;
 use crate::http::request::Reading;
 
@@ -170,13 +170,13 @@ async fn add(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let _place = face.upload()?;
+    let place = face.upload()?;
     body::media_type(&request, &[FORM])?;
     let bytes = body::read(&request, &mut payload.into_inner(), FORM_BYTES).await?;
     let malformed = |detail: String| Failure::new(Code::MalformedRequest, detail);
     let text = core::str::from_utf8(&bytes).map_err(|error| malformed(error.to_string()))?;
     let form = Query::<AddForm>::from_query(text).map_err(|error| malformed(error.to_string()))?;
-    let merged = taken(face.app.merge_keys(reader.0, form.into_inner().keytext.into_bytes()).await?)?;
+    let merged = merge(&face, reader.0, form.into_inner().keytext.into_bytes(), place).await?;
     let mut text = String::new();
     for (fingerprint, change) in &merged.keys {
         let _ = writeln!(text, "{fingerprint} {}", word(*change));
@@ -187,11 +187,14 @@ async fn add(
     Ok(answer::bytes("text/plain; charset=utf-8", text))
 }
 
-/// What was taken in, unless it was nothing at all.
+/// Takes keys in that have arrived.
 ///
 /// # Errors
 /// With the first reason, when nothing of an upload was taken or known.
-fn taken(merged: Merged) -> Result<Merged, Failure> {
+async fn merge(face: &Face, reader: Reader, bytes: Vec<u8>, uploaded: Place) -> Result<Merged, Failure> {
+    let sent = face.app.read_keys(reader, bytes).await?;
+    let _place = face.submission(sent.domains(), uploaded)?;
+    let merged = face.app.merge_keys(sent).await?;
     let nothing = merged.appended == 0 && merged.keys.values().all(|change| *change == Change::Refused);
     match merged.problems.first() {
         Some(problem) if nothing => Err(Failure::from(problem.clone())),
@@ -351,10 +354,10 @@ async fn submit(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Failure> {
-    let _place = face.upload()?;
+    let place = face.upload()?;
     body::media_type(&request, &[PGP_KEYS, OCTET_STREAM])?;
     let bytes = body::read(&request, &mut payload.into_inner(), limits::BATCH_BYTES).await?;
-    let merged = taken(face.app.merge_keys(reader.0, bytes.to_vec()).await?)?;
+    let merged = merge(&face, reader.0, bytes.to_vec(), place).await?;
     let mut submitted = Submitted::default();
     for (fingerprint, change) in &merged.keys {
         let refused = *change == Change::Refused;
