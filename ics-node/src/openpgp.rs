@@ -3,10 +3,25 @@
 use std::io::Write as _;
 
 use ics_core::evidence::{Evidence, ProvenEntry, Verified};
+use ics_core::identity::IdentityId;
 use ics_core::log::entry::EntryKind;
+use ics_core::record::Record;
 use ics_core::statement::openpgp_view;
 pub use sequoia_openpgp::armor::Kind as Armor;
 use sequoia_openpgp::armor::Writer;
+
+/// The OpenPGP version in which there is something about a thing: that of its key, if somebody speaks about it in the
+/// same one; of what has no key, that of the newest statement. gpg reads version 4.
+#[must_use]
+pub fn version(record: &Record) -> Option<u8> {
+    let mut newest = record.statements.iter().rev().filter(|listed| !listed.erased);
+    match record.identity.id {
+        IdentityId::Key(key) => Some(key.version()).filter(|version| {
+            newest.any(|listed| listed.by.group.is_none() && listed.by.signer.version() == *version)
+        }),
+        IdentityId::Software(_) | IdentityId::Group(_) => newest.next().map(|listed| listed.by.signer.version()),
+    }
+}
 
 /// Everything about a thing with a key, to be imported at once: the certificates of its signers, and then the
 /// statements that had effect. Objects of one version only: gpg stops at the first of version 6.

@@ -8,6 +8,7 @@ use ics_core::record::{Assessment, Heard, Identity, Outlook, Record};
 use ics_core::vocabulary::{Attribute, DomainName};
 
 use super::list::{Since, summary};
+use super::problem::Code;
 use super::read::Sight;
 use super::{App, AppError, Reader};
 use crate::api::{Explanation, IdentitySummary, ListQuery, RecordAnswer};
@@ -167,17 +168,24 @@ impl App {
         }
     }
 
-    /// What gpg takes to check a thing without this node: of one with a key a keyring with the certificates of those who
-    /// speak about it, of another those certificates.
+    /// What gpg takes to check a thing without this node, or sq where it is of version 6: of one with a key a keyring
+    /// with the certificates of those who speak about it, of another those certificates.
     ///
     /// # Errors
-    /// As [`App::record`].
+    /// As [`App::record`], and when all that is said of it is of another OpenPGP version than its key.
     pub fn keyring(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<Vec<u8>, AppError> {
         let pack = self.evidence(reader, domain, query)?;
         let verified = evidence::verify(&pack, None, self.clock().now())
             .map_err(|error| AppError::Internal(format!("the evidence of `{query}` does not hold: {error}")))?;
-        let has_key = verified.record.identity.kind.has_key();
-        Ok(if has_key { openpgp::keyring(&pack, &verified, 4) } else { openpgp::signers(&pack, 4) })
+        let identity = verified.record.identity;
+        let keyring = openpgp::version(&verified.record).map(|version| match identity.kind.has_key() {
+            true => openpgp::keyring(&pack, &verified, version),
+            false => openpgp::signers(&pack, version),
+        });
+        keyring.filter(|keyring| !keyring.is_empty()).ok_or_else(|| {
+            let detail = format!("nothing about `{}` is of one OpenPGP version: take the evidence pack", identity.id);
+            AppError::new(Code::UnknownIdentity, detail)
+        })
     }
 
     /// Whether things wait for an approval in a domain: somebody vouches for them, and nobody has approved or blocked

@@ -1,6 +1,6 @@
 //! `[alerts]`: who is told of certificates that end and were not renewed.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::Url;
 
@@ -14,11 +14,19 @@ pub struct AlertsConfig {
     /// shortly the last quarter of its time.
     pub before_days: u16,
     /// Seconds between two looks, 3600 unless told, at least 1.
+    #[serde(deserialize_with = "seconds")]
     pub every_seconds: u32,
 }
 
 impl Default for AlertsConfig {
     fn default() -> Self {
         Self { webhook: None, before_days: 30, every_seconds: 3600 }
+    }
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        0 => Err(serde::de::Error::custom("every_seconds takes 1 second at least, not 0")),
+        seconds => Ok(seconds),
     }
 }

@@ -8,13 +8,14 @@ use serde::{Deserialize, Deserializer};
 use super::TlsConfig;
 use crate::ldap::Suffix;
 
-/// `[ldap]`. Absent: the node serves no LDAP.
+/// `[ldap]`. Absent: the node serves no LDAP. One address at least stands in it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LdapConfig {
-    /// Address and port without TLS from the start, `127.0.0.1:3890`; with a certificate, clients may begin TLS there.
+    /// Address and port without TLS from the start, such as `127.0.0.1:3890`; with a certificate, clients may begin TLS
+    /// there. Absent: none.
     pub listen: Option<SocketAddr>,
-    /// Address and port with TLS from the first byte on (`ldaps`).
+    /// Address and port with TLS from the first byte on (`ldaps`). Absent: none.
     pub listen_tls: Option<SocketAddr>,
     /// Certificate and key. Absent: those of `[node]`.
     pub tls: Option<TlsConfig>,
@@ -36,6 +37,16 @@ const fn default_cache() -> u32 {
 
 fn suffix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Suffix, D::Error> {
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+}
+
+/// A directory at no address would be none, and nothing would say so.
+pub(super) fn served<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LdapConfig>, D::Error> {
+    let ldap = LdapConfig::deserialize(deserializer)?;
+    if ldap.listen.is_none() && ldap.listen_tls.is_none() {
+        let message = "[ldap] has no address: give it `listen` or `listen_tls`, or leave the section out";
+        return Err(serde::de::Error::custom(message));
+    }
+    Ok(Some(ldap))
 }
 
 impl LdapConfig {

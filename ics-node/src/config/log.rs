@@ -1,9 +1,10 @@
 //! `[log]`: what the node writes about its own doings.
 
 use serde::{Deserialize, Deserializer};
+use tracing_subscriber::filter::{LevelFilter, Targets};
 
 /// `[log]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
     /// `text` for people (the default) or `json`, one object in a line.
@@ -11,7 +12,7 @@ pub struct LogConfig {
     /// `info` unless told; a level, or filters such as `info,ics_node::http=debug`. With `debug` and below, identities
     /// that are looked up appear in the log.
     #[serde(deserialize_with = "level")]
-    pub level: String,
+    pub level: Targets,
 }
 
 /// The form of the log.
@@ -27,14 +28,12 @@ pub enum LogFormat {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".to_owned() }
+        Self { format: LogFormat::Text, level: Targets::new().with_default(LevelFilter::INFO) }
     }
 }
 
-fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Targets, D::Error> {
     let text = String::deserialize(deserializer)?;
-    match text.parse::<tracing_subscriber::filter::Targets>() {
-        Ok(_) => Ok(text),
-        Err(e) => Err(serde::de::Error::custom(format!("`{text}` is not a log level or filter: {e}"))),
-    }
+    let parsed = text.parse::<Targets>();
+    parsed.map_err(|e| serde::de::Error::custom(format_args!("`{text}` is not a log level or filter: {e}")))
 }

@@ -51,6 +51,7 @@ pub struct Config {
     /// The node itself. Absent: this home directory is only used as a client.
     pub node: Option<NodeConfig>,
     /// The directory that the node serves.
+    #[serde(deserialize_with = "ldap::served")]
     pub ldap: Option<LdapConfig>,
     /// The ACME server for the domains that issue certificates here.
     pub acme: Option<AcmeConfig>,

@@ -54,8 +54,9 @@ pub struct NodeConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PagesConfig {
-    /// Pages that one client (an IPv4 address, an IPv6 /64) may ask for in a minute, 120 unless told; up to 40 of them at
-    /// once. Others get 429.
+    /// Pages that one client (an IPv4 address, an IPv6 /64) may ask for in a minute, 1 to 60000, 120 unless told; up to 40
+    /// of them at once. Others get 429.
+    #[serde(deserialize_with = "per_minute")]
     pub per_minute: u32,
     /// Addresses of proxies in front of the node whose `X-Forwarded-For` says who the client is, for pages and for whatever
     /// else an address has a share of (challenges, questions to other nodes). Nobody else's is read.
@@ -65,6 +66,16 @@ pub struct PagesConfig {
 impl Default for PagesConfig {
     fn default() -> Self {
         Self { per_minute: 120, trusted_proxies: Vec::new() }
+    }
+}
+
+/// One is earned each millisecond at most.
+fn per_minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let pages = u32::deserialize(deserializer)?;
+    if (1..=60_000).contains(&pages) {
+        Ok(pages)
+    } else {
+        Err(serde::de::Error::custom(format_args!("per_minute takes 1 to 60000 pages, not {pages}")))
     }
 }
 

@@ -237,26 +237,22 @@ pub(super) fn plan(filter: &LdapFilter) -> Plan {
     match filter {
         LdapFilter::And(parts) => parts.iter().map(plan).reduce(narrower).unwrap_or(Plan::All),
         LdapFilter::Or(parts) => parts.iter().map(plan).reduce(wider).unwrap_or(Plan::Nothing),
+        LdapFilter::Not(part) if is_undefined(part) => Plan::Nothing,
+        LdapFilter::Not(_) | LdapFilter::Extensible(_) => Plan::Scan,
+        // What only domains or keys have, no thing needs to be looked at for.
+        _ if ![&schema::ICS_IDENTITY, &schema::ICS_STATEMENT].into_iter().any(|class| may_match(filter, class)) => {
+            Plan::Nothing
+        }
+        LdapFilter::Equality(name, value) | LdapFilter::Approx(name, value) => {
+            schema::attribute(name).map_or(Plan::Nothing, |attribute| equality(attribute, value))
+        }
         LdapFilter::Present(name) => match schema::attribute(name) {
-            None => Plan::Nothing,
             Some(attribute) if [&schema::OBJECT_CLASS, &schema::DOMAIN, &schema::IDENTITY].contains(&attribute) => {
                 Plan::All
             }
-            Some(_) => Plan::Scan,
+            _ => Plan::Scan,
         },
-        LdapFilter::Equality(name, value) | LdapFilter::Approx(name, value) => match schema::attribute(name) {
-            Some(attribute) => equality(attribute, value),
-            None => Plan::Nothing,
-        },
-        LdapFilter::Substring(name, _) | LdapFilter::GreaterOrEqual(name, _) | LdapFilter::LessOrEqual(name, _) => {
-            if schema::attribute(name).is_some() {
-                Plan::Scan
-            } else {
-                Plan::Nothing
-            }
-        }
-        LdapFilter::Not(part) if is_undefined(part) => Plan::Nothing,
-        LdapFilter::Not(_) | LdapFilter::Extensible(_) => Plan::Scan,
+        LdapFilter::Substring(..) | LdapFilter::GreaterOrEqual(..) | LdapFilter::LessOrEqual(..) => Plan::Scan,
     }
 }
 
@@ -284,11 +280,7 @@ fn equality(attribute: &'static Attribute, value: &str) -> Plan {
         (&schema::MANUFACTURER, Told::Manufacturer),
     ];
     match attribute.name() {
-        "objectClass" => match schema::class(value).map(|class| class.name) {
-            Some("top" | "icsIdentityEntry" | "icsStatementEntry") => Plan::All,
-            _ => Plan::Nothing,
-        },
-        "icsDomain" => Plan::All,
+        "objectClass" | "icsDomain" => Plan::All,
         "icsIdentity" => {
             let ids = IdentityId::candidates(&lower).unwrap_or_default();
             Plan::Any(ids.into_iter().map(Posting::Subject).collect())
@@ -439,6 +431,14 @@ mod tests {
             ("(objectClass=person)", Plan::Nothing),
             ("(uid=x)", Plan::Nothing),
             ("(!(uid=x))", Plan::Nothing),
+            ("(pgpUserID=x)", Plan::Nothing),
+            ("(pgpUserID=*x*)", Plan::Nothing),
+            ("(gpgMailbox=*)", Plan::Nothing),
+            ("(pgpKeySize>=1)", Plan::Nothing),
+            ("(icsOrigin=*)", Plan::Nothing),
+            ("(&(pgpUserID=x)(cn=*x*))", Plan::Nothing),
+            ("(!(pgpUserID=x))", Plan::Scan),
+            ("(entryDN=*)", Plan::Scan),
             ("(|(uid=x)(objectClass=*))", Plan::All),
             ("(cn=pump*)", Plan::Scan),
             ("(!(icsLot=7))", Plan::Scan),

@@ -79,7 +79,7 @@ enum Stage {
     /// Keys that this one of the look-ups finds, behind one of them.
     Keys(usize, Option<Fingerprint>),
     Key(Fingerprint),
-    /// Why nobody may say now that there is no such key.
+    /// Why nobody may say that there is no such key, if none has come.
     Silent(Failure),
 }
 

@@ -12,9 +12,9 @@ use super::shell::{Site, page};
 use super::{path_of, segment};
 use crate::api::{Point, RecordAnswer, Section};
 use crate::app::{PublicThing, Software};
-use crate::explain;
 use crate::qr::Qr;
 use crate::words::{attribute, brief, clean, short, span};
+use crate::{explain, openpgp};
 
 /// Statements of one domain that the page lists; the API gives all.
 const LISTED: usize = 100;
@@ -378,16 +378,32 @@ fn newest(record: &Record) -> Option<u64> {
 /// Commands that check what can be taken away of the first domain.
 fn commands(thing: &PublicThing, id: &str, file: &str) -> Vec<String> {
     let mut commands = vec![format!("ics verify {file}.evidence.json")];
-    if thing.identity.kind.has_key() {
-        commands.push(format!("gpg --allow-non-selfsigned-uid --import {file}.asc"));
-        // The whole fingerprint: gpg takes 16 digits for a key id, which of a key of version 4 are the last ones.
-        commands.push(format!("gpg --list-options show-notations --check-sigs {id}"));
-    } else {
-        commands.push(format!("gpg --import {file}.asc"));
-        let index = thing.answers.first().and_then(|it| newest(&it.record));
-        commands.extend(index.map(|index| format!("gpg --verify {}", file_of_entry(index))));
+    let first = thing.answers.first().map(|it| &it.record);
+    let statement = first.and_then(newest).map(file_of_entry);
+    match (first.and_then(openpgp::version), statement) {
+        (Some(4), _) if thing.identity.kind.has_key() => {
+            commands.push(format!("gpg --allow-non-selfsigned-uid --import {file}.asc"));
+            // The whole fingerprint: gpg takes 16 digits for a key id, which of a key of version 4 are the last ones.
+            commands.push(format!("gpg --list-options show-notations --check-sigs {id}"));
+        }
+        (Some(_), _) if thing.identity.kind.has_key() => {
+            commands.push(format!("sq inspect --certifications {file}.asc"));
+        }
+        (Some(4), Some(statement)) => {
+            commands.push(format!("gpg --import {file}.asc"));
+            commands.push(format!("gpg --verify {statement}"));
+        }
+        (Some(_), Some(statement)) => {
+            commands.push(format!("sq verify --signer-file {file}.asc --message {statement}"));
+        }
+        (None, _) | (_, None) => {}
     }
     commands
+}
+
+/// Who reads OpenPGP of a version.
+const fn readers(version: u8) -> &'static str {
+    if version == 4 { "for gpg and sq" } else { "for sq" }
 }
 
 /// Everything to take away and check.
@@ -404,13 +420,15 @@ fn proofs(thing: &PublicThing) -> Markup {
                 h3 { (domain) }
                 ul .downloads {
                     li { a href={ (of) "/evidence" } download={ (file) ".evidence.json" } { "Evidence pack" } small { "statements, rules and proofs" } }
-                    li { a href={ "/keyring/" (domain) "/" (segment(&id)) } download={ (file) ".asc" } {
-                        @if has_key { "OpenPGP keyring" } @else { "Signers' certificates" }
-                    } small { "for gpg and sq" } }
-                    @if let Some(index) = newest(record).filter(|_| !has_key) {
-                        li { a href={ "/statement/" (domain) "/" (index) } download=(file_of_entry(index)) {
-                            "Newest statement"
-                        } small { "for gpg and sq" } }
+                    @if let Some(version) = openpgp::version(record) {
+                        li { a href={ "/keyring/" (domain) "/" (segment(&id)) } download={ (file) ".asc" } {
+                            @if has_key { "OpenPGP keyring" } @else { "Signers' certificates" }
+                        } small { (readers(version)) } }
+                        @if let Some(index) = newest(record).filter(|_| !has_key) {
+                            li { a href={ "/statement/" (domain) "/" (index) } download=(file_of_entry(index)) {
+                                "Newest statement"
+                            } small { (readers(version)) } }
+                        }
                     }
                     li { a href=(of) download={ (file) ".json" } { "Record" } small { "JSON" } }
                     li { a href={ (of) "/history" } download={ (file) ".history.json" } { "History" } small { "JSON" } }

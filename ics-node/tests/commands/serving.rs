@@ -71,3 +71,10 @@ fn huge_kib(process: u32) -> u32 {
     let line = smaps.lines().find_map(|line| line.strip_prefix("AnonHugePages:")).expect("a line of it");
     line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
+
+/// A look through a large index that is cut off after 90 s begins anew with the next start, and never ends.
+#[test]
+fn a_service_manager_lets_a_start_take_its_time() {
+    let unit = include_str!("../../packaging/ics.service");
+    assert!(unit.contains("\nTimeoutStartSec=infinity\n"), "systemd's own bound would hold");
+}

@@ -82,6 +82,26 @@ async fn filters_find_what_the_index_knows() {
     node.stop().await;
 }
 
+/// Below the suffix there are keys as well, and no search keeps silent about those that it does not give.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_found_from_the_suffix_and_not_listed() {
+    let node = Directory::start().await;
+    for (filter, code, count) in [
+        ("(gpgMailbox=keys@acme.example)".to_owned(), 0, 1),
+        (format!("(gpgFingerprint={})", device(13)), 0, 1),
+        ("(pgpUserID=nobody)".to_owned(), 0, 0),
+        ("(objectClass=pgpKeyInfo)".to_owned(), 11, 0),
+        // The suffix, two entries of the key server, two domains, ten things and what is said of them.
+        ("(objectClass=*)".to_owned(), 11, 1 + 2 + 2 + 10 + 11),
+        ("(|(objectClass=icsDomainEntry)(objectClass=icsIdentityEntry))".to_owned(), 0, 2 + 10),
+        ("(&(objectClass=*)(icsLot=L1))".to_owned(), 0, 10),
+    ] {
+        let found = node.run("ldapsearch", &["-LLL", "-b", "o=ics", &filter, "1.1"]).await;
+        assert_eq!((found.code, found.count("dn: ")), (code, count), "{filter}\n{found:?}");
+    }
+    node.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn forbidden_looks_absent() {
     let node = Directory::start().await;

@@ -7,7 +7,7 @@ use ics_core::record::Posting;
 use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchScope};
 
-use super::super::filter::Plan;
+use super::super::filter::{self, Plan};
 use super::super::keyspace::{self, KeyPlan};
 use super::super::message::Failure;
 use super::super::named::{above, entry_of};
@@ -64,6 +64,10 @@ impl Search {
                         stages.extend(self.things(domain)?);
                     }
                 }
+                if self.key_plan == KeyPlan::Scan && filter::may_match(&self.filter, &schema::PGP_KEY_INFO) {
+                    // Behind everything else, which is found all the same.
+                    stages.push(Stage::Silent(keys_are_not_listed()));
+                }
             }
             Node::Domain(domain) => {
                 self.must_be_there(place)?;
@@ -78,10 +82,7 @@ impl Search {
             Node::KeySpace => match &self.key_plan {
                 KeyPlan::Any(searches) => stages.extend((0..searches.len()).map(|nth| Stage::Keys(nth, None))),
                 KeyPlan::Nothing => {}
-                KeyPlan::Scan => {
-                    let text = "keys are found by fingerprint, key id, User ID or mailbox, not listed";
-                    return Err(Failure::new(LdapResultCode::AdminLimitExceeded, text));
-                }
+                KeyPlan::Scan => return Err(keys_are_not_listed()),
             },
             Node::Log => {
                 for domain in place.app.held() {
@@ -143,6 +144,11 @@ pub(super) fn key_plan(base: &Node, scope: &LdapSearchScope, filter: &LdapFilter
         (Node::KeySpace, scope) if *scope != LdapSearchScope::Base => keyspace::plan(filter),
         _ => KeyPlan::Nothing,
     }
+}
+
+fn keys_are_not_listed() -> Failure {
+    let text = "keys are found by fingerprint, key id, User ID or mailbox, not listed";
+    Failure::new(LdapResultCode::AdminLimitExceeded, text)
 }
 
 /// The version from which on a filter asks for descriptors.

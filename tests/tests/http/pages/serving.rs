@@ -1,11 +1,15 @@
 //! What the pages say, and what they never let through.
 
 use ics_core::evidence::{Evidence, verify};
+use ics_core::identity::Kind;
+use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
+use ics_core::statement::{Claims, make, split};
+use ics_core::vocabulary::Act;
 
 use super::town::{HOSTILE, introduce_again, publish};
 use super::{town, words};
 use crate::support::{Answer, Node, settings};
-use crate::world::{World, certificate, domain, introduction, maker};
+use crate::world::{CREATED, DOMAIN, World, certificate, domain, introduction, maker};
 
 #[tokio::test]
 async fn a_thing_has_a_page_that_says_what_matters() {
@@ -210,4 +214,43 @@ async fn downloads_hold_without_the_node() {
     let statement = node.visit("/statement/devices.acme.example/2").await;
     assert!(statement.text().starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"), "{}", statement.text());
     assert_eq!(node.visit("/statement/devices.acme.example/99999").await.status, 404);
+}
+
+/// A page tells nobody to run gpg on what gpg does not read, and gives no keyring without the thing.
+#[tokio::test]
+async fn a_thing_of_version_6_is_checked_with_sq() {
+    let key = |seed: u8, version: u8| Ed25519Signer::from_seed(&[seed; 32], version, CREATED).expect("a key");
+    let (speaker, device, mixed) = (key(61, 6), key(62, 6), key(63, 4));
+    let named = speaker.public_key().fingerprint();
+    let world = move || {
+        World::with(|descriptor| {
+            let role = descriptor.roles.get_mut(&"manufacturer".parse().expect("a role")).expect("is there");
+            role.signers.insert(named);
+        })
+    };
+    let world = tokio::task::spawn_blocking(world).await.expect("a world");
+    let claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), domain());
+    let introduced = |by: &Ed25519Signer, device: &Ed25519Signer| {
+        make::certify(by, device.public_key(), "Pump", None, Kind::Device, &claims, false, CREATED, &[3; 32])
+            .expect("a statement")
+    };
+    let statement = introduced(&speaker, &device);
+    let certificates = [certificate(&maker(), "Acme"), certificate(&speaker, "Acme, version 6")];
+    let said = [statement.clone(), introduced(&speaker, &mixed), introduction(&maker(), 7)];
+    world.say(&domain(), certificates.into_iter().chain(said).collect()).await;
+    let node = Node::with(world, &settings());
+    let id = |signer: &Ed25519Signer| signer.public_key().fingerprint().to_string();
+    let page = async |name: &str| node.visit(&format!("/id/{name}")).await.text();
+    let keyring = async |signer: &Ed25519Signer| node.visit(&format!("/keyring/{DOMAIN}/{}", id(signer))).await;
+
+    let (shown, given) = (page(&id(&device)).await, keyring(&device).await);
+    assert!(shown.contains("sq inspect --certifications ") && !shown.contains("gpg"), "{shown}");
+    assert_eq!(given.status, 200, "{}", given.text());
+    assert!(split(&given.body).expect("is OpenPGP").bodies.contains(&statement), "{}", given.text());
+    // A key of version 4 of which a signer of version 6 speaks is for no client as it is.
+    let (shown, given) = (page(&id(&mixed)).await, keyring(&mixed).await);
+    assert!(shown.contains("ics verify ") && !shown.contains("gpg") && !shown.contains("/keyring/"), "{shown}");
+    assert_eq!(given.status, 404, "{}", given.text());
+    let shown = page("serial:SN-7").await;
+    assert!(shown.contains("gpg --allow-non-selfsigned-uid --import ") && shown.contains("/keyring/"), "{shown}");
 }
