@@ -66,6 +66,8 @@ pub const NOTE_BYTES: usize = 16 * 1024;
 pub const RECORD_HEAD_BYTES: usize = 128 * 1024;
 /// Signatures on one note: the home's, its cosignature, and witnesses; C2SP signed-note demands at least 16.
 pub const NOTE_SIGNATURES: usize = 32;
+/// Witnesses of a domain: what a note has room for beside the home's two signatures.
+pub const WITNESSES: usize = NOTE_SIGNATURES - 2;
 /// Bytes of an entry's header, the source of an adopted entry included.
 pub const HEADER_BYTES: usize = 16 * 1024;
 /// How often an entry may have been adopted from a domain that had itself adopted it.

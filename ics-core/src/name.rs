@@ -141,14 +141,19 @@ fn has_scheme(text: &str, scheme: &str) -> bool {
     text.split_once(':').is_some_and(|(it, _)| it.eq_ignore_ascii_case(scheme))
 }
 
+/// A DNS name in lower case, or an address in its one spelling (RFC 5952, section 4): two things with one address must meet.
 fn canonical_host(value: &str) -> Option<Box<str>> {
     let host = value.strip_suffix('.').unwrap_or(value).to_ascii_lowercase();
     let is_label = |label: &str| {
         (1..=63).contains(&label.len()) && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
-    let is_name = host.len() <= 253 && host.split('.').all(is_label);
-    let is_address = host.parse::<core::net::IpAddr>().is_ok();
-    (is_name || is_address).then(|| host.into())
+    if let Ok(address) = host.parse::<core::net::IpAddr>() {
+        return Some(address.to_canonical().to_string().into());
+    }
+    // What ends in a number is taken for an address by others, in whatever spelling (RFC 1123, 2.1).
+    let is_number = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
+    let is_name = host.len() <= 253 && host.split('.').all(is_label) && !host.rsplit('.').next().is_some_and(is_number);
+    is_name.then(|| host.into())
 }
 
 impl fmt::Display for Name {
@@ -219,6 +224,8 @@ mod tests {
         assert_eq!(name("urn:Dev:ow:10E2073A01080063"), "urn:dev:ow:10e2073a01080063");
         assert_eq!(name("urn:ISBN:097522980X"), "urn:isbn:097522980X");
         assert_eq!(name("host:Broker.Example."), "host:broker.example");
+        assert_eq!(name("host:2001:0DB8:0:0:0:0:0:1"), "host:2001:db8::1");
+        assert_eq!(name("host:::ffff:192.0.2.1"), "host:192.0.2.1");
         assert_eq!(
             name("host:[::1]"),
             "error: `host:[::1]` is not a name: use a fingerprint, sha256:…, openpgp4fpr:…, \
@@ -229,7 +236,18 @@ mod tests {
 
     #[test]
     fn refused_forms() {
-        for text in ["", "serial:", "serial:a b", "urn:dev", "spki:12", "host:..", "ftp:x", "serial:a\u{0}"] {
+        for text in [
+            "",
+            "serial:",
+            "serial:a b",
+            "urn:dev",
+            "spki:12",
+            "host:..",
+            "host:010.0.0.1",
+            "host:7",
+            "ftp:x",
+            "serial:a\u{0}",
+        ] {
             assert!(text.parse::<Name>().is_err(), "{text}");
         }
         let long = format!("serial:{}", "x".repeat(limits::NAME_BYTES + 1));

@@ -16,9 +16,8 @@ use sequoia_openpgp::armor::Writer;
 pub fn version(record: &Record) -> Option<u8> {
     let mut newest = record.statements.iter().rev().filter(|listed| !listed.erased);
     match record.identity.id {
-        IdentityId::Key(key) => Some(key.version()).filter(|version| {
-            newest.any(|listed| listed.by.group.is_none() && listed.by.signer.version() == *version)
-        }),
+        IdentityId::Key(key) => Some(key.version())
+            .filter(|version| newest.any(|listed| listed.by.group.is_none() && listed.by.signer.version() == *version)),
         IdentityId::Software(_) | IdentityId::Group(_) => newest.next().map(|listed| listed.by.signer.version()),
     }
 }

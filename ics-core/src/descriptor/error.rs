@@ -98,6 +98,9 @@ pub enum Problem {
     /// A source that is no other domain.
     #[error("is this domain itself: entries are adopted from others")]
     OwnDomain,
+    /// A home that watches itself.
+    #[error("has the key of the home, which its witnesses are to watch")]
+    OwnWitness,
     /// No set of signatures could ever reach the threshold.
     #[error("{threshold} owners of one OpenPGP version are needed, there are {owners}")]
     Unreachable {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use data_encoding::BASE64;
 use ed25519_dalek::VerifyingKey;
 use serde::de::DeserializeOwned;
 
 use super::{FieldError, Freshness, NodeKey, Problem};
 use crate::identity::excerpt;
 use crate::limits;
+use crate::log::text::from_base64;
 use crate::vocabulary::DomainName;
 
 pub(crate) type Check = Result<(), FieldError>;
@@ -41,7 +41,7 @@ impl NodeKey {
     /// The key for checking signatures; `None` unless it is 32 canonical bytes and not of small order.
     #[must_use]
     pub fn verifying_key(&self) -> Option<VerifyingKey> {
-        let bytes: [u8; 32] = BASE64.decode(self.key.as_bytes()).ok()?.try_into().ok()?;
+        let bytes: [u8; 32] = from_base64(&self.key).ok()?.try_into().ok()?;
         let key = VerifyingKey::from_bytes(&bytes).ok()?;
         (!key.is_weak() && key.to_edwards().compress().to_bytes() == bytes).then_some(key)
     }

@@ -1,6 +1,5 @@
 //! Reading a descriptor: form, bounds, and every rule that it must keep to rule a domain.
 
-use data_encoding::BASE64;
 use serde_json::Value;
 
 use super::fields::{Check, check_freshness, distinct, fail, fail_if, node, range, read, text};
@@ -9,6 +8,7 @@ use super::{Descriptor, DescriptorError, OwnerKey, Problem, RULES};
 use crate::canonical_json;
 use crate::identity::{Kind, excerpt};
 use crate::limits;
+use crate::log::text::from_base64;
 use crate::openpgp::key::PublicKey;
 use crate::policy::AccessPolicy;
 use crate::vocabulary::{Effect, StatusName};
@@ -126,10 +126,12 @@ impl Descriptor {
 
     fn check_witnesses(&self) -> Check {
         let Some(witnesses) = &self.witnesses else { return Ok(()) };
-        fail_if(witnesses.keys.is_empty(), "witnesses.keys", || Problem::Empty)?;
+        range("witnesses.keys", witnesses.keys.len(), 1, limits::WITNESSES)?;
         range("witnesses.quorum", u64::from(witnesses.quorum), 1, witnesses.keys.len())?;
         for (index, key) in witnesses.keys.iter().enumerate() {
-            node(&format!("witnesses.keys[{index}]"), key)?;
+            let field = format!("witnesses.keys[{index}]");
+            node(&field, key)?;
+            fail_if(key.key == self.home.key, field, || Problem::OwnWitness)?;
         }
         distinct("witnesses.keys", witnesses.keys.iter().map(|key| key.name.clone()))?;
         distinct("witnesses.keys", witnesses.keys.iter().map(|key| key.key.clone()))
@@ -167,7 +169,7 @@ impl OwnerKey {
     /// # Errors
     /// When it is not the canonical packet of an accepted key, in base64.
     pub fn public_key(&self) -> Result<PublicKey, Problem> {
-        let packet = BASE64.decode(self.key.as_bytes()).map_err(|_| Problem::Base64)?;
+        let packet = from_base64(&self.key).map_err(|_| Problem::Base64)?;
         PublicKey::from_packet(&packet).map_err(Problem::OpenPgpKey)
     }
 }

@@ -5,7 +5,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 1 | format version, 1 |
-//! | 1 | kind of body: 1 statement, 2 document, 3 certificate, 4 descriptor, 5 erasure |
+//! | 1 | kind of body: 1 statement, 2 document, 3 certificate, 4 descriptor, 5 erasure, 6 certification |
 //! | 8 | admitted-at, milliseconds since 1970-01-01T00:00:00Z, at most that of the year 9999 |
 //! | 1 | 0: the entry was submitted; 1: it was adopted, and a source follows |
 //!

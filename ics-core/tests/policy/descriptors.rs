@@ -3,8 +3,8 @@
 use data_encoding::BASE64;
 use ics_core::canonical_json;
 use ics_core::descriptor::{
-    AddedStatus, Compromise, Descriptor, DescriptorError, DomainLimits, FieldError, Head, Problem, Template, Witnesses,
-    admit_first, admit_next,
+    AddedStatus, Compromise, Descriptor, DescriptorError, DomainLimits, FieldError, Head, NodeKey, Problem, Template,
+    Witnesses, admit_first, admit_next,
 };
 use ics_core::identity::Kind;
 use ics_core::limits;
@@ -115,7 +115,10 @@ pub(crate) fn refusals() -> Vec<(Change, &'static str, Problem)> {
             "limits.statements_per_signer_and_identity",
             range(4097, 1, 4096),
         ),
-        (|d| witnesses(d, 1, &[]), "witnesses.keys", Problem::Empty),
+        (|d| witnesses(d, 1, &[]), "witnesses.keys", range(0, 1, 30)),
+        (|d| many_witnesses(d), "witnesses.keys", range(31, 1, 30)),
+        (|d| the_home_as_witness(d), "witnesses.keys[0]", Problem::OwnWitness),
+        (|d| a_witness_key_in_two_pieces(d), "witnesses.keys[0].key", Problem::NodeKey),
         (|d| witnesses(d, 0, &[5]), "witnesses.quorum", range(0, 1, 1)),
         (|d| witnesses(d, 2, &[5]), "witnesses.quorum", range(2, 1, 1)),
         (|d| witnesses(d, 2, &[5, 5]), "witnesses.keys", Problem::Duplicate("w5.example".to_owned())),
@@ -181,6 +184,23 @@ fn witnesses(descriptor: &mut Descriptor, quorum: u32, seeds: &[u8]) {
 
 fn same_witness_key(descriptor: &mut Descriptor) {
     descriptor.witnesses = Some(Witnesses { quorum: 1, keys: vec![node("a.example", 5), node("b.example", 5)] });
+}
+
+fn many_witnesses(descriptor: &mut Descriptor) {
+    witnesses(descriptor, 1, &(100..131).collect::<Vec<u8>>());
+}
+
+fn the_home_as_witness(descriptor: &mut Descriptor) {
+    let keys = vec![NodeKey { name: "w1.example".to_owned(), ..descriptor.home.clone() }];
+    descriptor.witnesses = Some(Witnesses { quorum: 1, keys });
+}
+
+/// The same bytes in other base64, which some decoders take.
+fn a_witness_key_in_two_pieces(descriptor: &mut Descriptor) {
+    let mut witness = node("w1.example", 5);
+    let bytes = BASE64.decode(witness.key.as_bytes()).expect("base64");
+    witness.key = [&bytes[..2], &bytes[2..]].map(|part| BASE64.encode(part)).concat();
+    descriptor.witnesses = Some(Witnesses { quorum: 1, keys: vec![witness] });
 }
 
 fn witness_named(descriptor: &mut Descriptor, name: &str) {
