@@ -218,7 +218,7 @@ fn names() -> impl Strategy<Value = Vec<Name>> {
     let name = prop_oneof![
         "urn:dev:os:[0-9]{1,5}-[a-zA-Z0-9]{1,10}".prop_map(|text| text.parse().expect("a URN")),
         "serial:[!-~]{1,20}".prop_map(|text| text.parse().expect("a serial number")),
-        "host:[a-z0-9]{1,10}(\\.[a-z]{1,5}){0,3}".prop_map(|text| text.parse().expect("a host name")),
+        "host:[a-z][a-z0-9]{0,9}(\\.[a-z]{1,5}){0,3}".prop_map(|text| text.parse().expect("a host name")),
         any::<[u8; 32]>().prop_map(Name::Spki),
         any::<[u8; 32]>().prop_map(Name::Certificate),
     ];
