@@ -119,7 +119,8 @@ pub const RECORD_STATEMENTS_ISSUED_NEAR: usize = 1_792;
 pub const FIRST_BLOCKS: usize = 16;
 /// Groups that the statements about one identity may name: each is looked up for its record.
 pub const GROUPS_NAMED: usize = 64;
-/// Different values of one selecting attribute that the statements about one identity may give.
+/// Different values of one selecting attribute that the statements about one identity may give, with that by which it
+/// selects itself if it is a group.
 pub const SELECTING_VALUES: usize = 4;
 /// Statements by one signer about one identity in one domain, unless the descriptor says otherwise. Certificates whose
 /// time is over are none of them.

@@ -214,9 +214,14 @@ impl<'a> Next<'a> {
 
     fn gives_few_values(&self) -> bool {
         let known = || self.judgement.judged.iter().filter(|it| self.is_about_it(it) && !it.said.is_refused());
+        let own = match self.s.subject() {
+            Subject::Group(group) => Some(&group.attributes),
+            _ => None,
+        };
         self.s.claims().attributes.iter().filter(|(attribute, _)| Attribute::SELECTING.contains(attribute)).all(
             |(attribute, value)| {
                 let given = known().filter_map(|it| it.said.claims().attributes.get(attribute));
+                let given = given.chain(own.and_then(|own| own.get(attribute)));
                 given.chain([value]).collect::<BTreeSet<_>>().len() <= limits::SELECTING_VALUES
             },
         )

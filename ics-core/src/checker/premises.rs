@@ -162,12 +162,9 @@ impl Reading {
             return Err(EntryFault::ErasureAdopted);
         }
         let (claimed, domain) = (signed.erasure.domain.clone(), descriptor.domain.clone());
-        let (signed_at, admitted_at, last) = (signed.signed_at(), header.admitted_at, self.last);
+        let (signed_at, admitted_at) = (signed.signed_at(), header.admitted_at);
         if claimed != domain {
             return Err(EntryFault::Erasure(Refusal::ForeignDomain { claimed, domain }));
-        }
-        if last > admitted_at {
-            return Err(EntryFault::Erasure(Refusal::TimeGoesBack { admitted_at, last }));
         }
         if signed_at > admitted_at.plus_millis(limits::CLOCK_SKEW_MILLIS) {
             return Err(EntryFault::Erasure(Refusal::FutureTime { signed_at, admitted_at }));

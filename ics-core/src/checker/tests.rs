@@ -13,7 +13,8 @@ use super::mutants::mutants;
 use super::standing::Scene;
 use super::{Premises, Sought, check};
 use crate::descriptor::Freshness;
-use crate::domain::{Context, Domain, Refusal};
+use crate::domain::{Admitted, Context, Domain, Refusal};
+use crate::limits;
 use crate::log::Hash;
 use crate::log::checkpoint::Origin;
 use crate::policy::Cache;
@@ -23,7 +24,7 @@ use crate::record::{Logged, Record, resolve};
 use crate::samples::*;
 use crate::time::Timestamp;
 use crate::trust::{Looked, Outcome, Question, Reason, Testimony, TrustDocument, TrustPolicy, Verdict, verdict};
-use crate::vocabulary::{Act, Effect};
+use crate::vocabulary::{Act, Attribute, Effect};
 
 const RULES: &str = r#"
 @id("operate") permit (principal, action == Action::"operate", resource)
@@ -277,20 +278,38 @@ fn a_broken_rule_is_found() {
     }
 }
 
-/// Whether the last draft is admitted as the next entry behind the others, where each signer may say three things: by both
-/// programs alike.
-fn admits(drafts: &[Draft]) -> bool {
+/// What becomes of the last draft as the next entry behind the others, by both programs alike.
+fn decided(domain: Domain, drafts: &[Draft]) -> Result<Admitted, Refusal> {
     let (last, before) = drafts.split_last().expect("a statement to check");
     let (s, before): (Logged, Vec<Logged>) = (last.clone().log(), before.iter().cloned().map(Draft::log).collect());
-    let limited = changed(0, |descriptor| descriptor.limits.statements_per_signer_and_identity = Some(3));
-    let domain = grown(limited, s.index());
+    let domain = grown(domain, s.index());
     let context = Context { about: &before, groups: &[], unseen: false };
     let decided = domain.check(&s, &context, &mut Cache::default());
     let chain = domain.chain();
-    let scene = Scene { chain: &chain, statements: &before, thing: device(), before: s.index(), at: s.admitted_at() };
+    let (thing, at) = (s.subject_id(), s.admitted_at());
+    let scene = Scene { chain: &chain, statements: &before, thing, before: s.index(), at };
     assert_eq!(decided.is_ok(), is_admitted(scene, &s, domain.last_admitted_at(), false), "{decided:?}: {drafts:#?}");
+    decided
+}
+
+/// Whether it is admitted where each signer may say three things.
+fn admits(drafts: &[Draft]) -> bool {
+    let limited = changed(0, |descriptor| descriptor.limits.statements_per_signer_and_identity = Some(3));
+    let decided = decided(limited, drafts);
     assert!(matches!(decided, Ok(_) | Err(Refusal::Quota(3))), "{decided:?}");
     decided.is_ok()
+}
+
+#[test]
+fn what_a_group_selects_by_is_one_of_its_few_values() {
+    let lot = group("lot Z", &[(Attribute::Lot, "Z")]);
+    let lots = |count: usize| (1..=count).map(|n| introduce(n as u64).attribute(Attribute::Lot, &n.to_string()));
+    for (count, admitted) in [(limits::SELECTING_VALUES, true), (limits::SELECTING_VALUES + 1, false)] {
+        let of_thing: Vec<Draft> = lots(count).collect();
+        assert_eq!(decided(domain(), &of_thing).is_ok(), admitted, "{count} of a thing");
+        let of_group: Vec<Draft> = lots(count - 1).map(|draft| draft.on(&lot)).collect();
+        assert_eq!(decided(domain(), &of_group).is_ok(), admitted, "{count} with that of the group");
+    }
 }
 
 #[test]

@@ -343,8 +343,10 @@ impl Checked<'_> {
         self.check_attributes()
     }
 
+    /// What a group itself selects by is a value of it as well: it is found by that.
     fn check_attributes(&self) -> Result<(), Refusal> {
         let claimed = &self.entry.claims().attributes;
+        let selects = self.entry.subject().as_group().map(|group| &group.attributes);
         for (attribute, value) in claimed.iter().filter(|(it, _)| Attribute::SELECTING.contains(it)) {
             let others: BTreeSet<&String> = self
                 .scene
@@ -352,6 +354,7 @@ impl Checked<'_> {
                 .iter()
                 .filter(|it| it.is_direct(&self.scene.subject) && !it.logged.is_refused())
                 .filter_map(|it| it.logged.claims().attributes.get(attribute))
+                .chain(selects.and_then(|selects| selects.get(attribute)))
                 .filter(|other| *other != value)
                 .collect();
             if others.len() >= limits::SELECTING_VALUES {

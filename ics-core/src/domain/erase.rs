@@ -8,7 +8,7 @@ use super::{Domain, Refusal};
 use crate::limits;
 use crate::log::entry::EntryKind;
 use crate::record::{Digest, Identity, Judged, Logged, Scene, Standing};
-use crate::statement::{Erasure, Remnant, SignedErasure};
+use crate::statement::{Erasure, Remnant, SignedErasure, StatementId};
 use crate::time::Timestamp;
 use crate::vocabulary::{Act, Attribute, Effect};
 
@@ -52,7 +52,9 @@ impl Domain {
             return Err(Refusal::ErasesLifted { index: target.index(), until });
         }
         let claims = target.claims();
-        let ended = |id: &_| scene.judged.iter().any(|it| it.logged.id() == *id && it.by == Some(target.id()));
+        let ended = |id: &StatementId| {
+            judged.is_some_and(|x| scene.judged.iter().any(|it| it.logged.id() == *id && scene.ends(x, it.logged)))
+        };
         let ends: Vec<_> = claims.supersedes.iter().copied().filter(ended).collect();
         let until = claims.until.filter(|_| effect != Some(Effect::BlocksForEver));
         let selecting = |(attribute, _): &(&Attribute, &String)| Attribute::SELECTING.contains(attribute);

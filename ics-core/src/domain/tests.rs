@@ -385,6 +385,15 @@ fn few_values_of_a_selecting_attribute() {
     assert_eq!(check(&lots(most + 1)), Err(Refusal::AttributeValues(Attribute::Lot)));
     let places = (1..=most + 1).map(|n| introduce(n).attribute(Attribute::Location, &n.to_string()));
     assert!(check(&places.collect::<Vec<_>>()).is_ok());
+    // Were that left out by which a group selects, others that select the same would not be found beside it.
+    let of_group = |count| {
+        let lot = group("lot Z", &[(Attribute::Lot, "Z")]);
+        lots(count).into_iter().map(|draft| draft.on(&lot)).collect::<Vec<_>>()
+    };
+    assert!(check(&of_group(most - 1)).is_ok());
+    assert_eq!(check(&of_group(most)), Err(Refusal::AttributeValues(Attribute::Lot)));
+    let same = introduce(most).attribute(Attribute::Lot, "Z").on(&group("lot Z", &[(Attribute::Lot, "Z")]));
+    assert!(check(&[of_group(most - 1), vec![same]].concat()).is_ok());
 }
 
 #[test]

@@ -33,7 +33,15 @@ pub(super) fn open(evidence: &Evidence) -> Result<Vec<Opened<'_>>, EvidenceRefus
         return Err(EvidenceRefusal::Order { index, after });
     }
     let open = |entry| open_one(entry, &evidence.checkpoint).map_err(|fault| fault.at(entry.receipt.index));
-    evidence.entries.iter().map(open).collect()
+    let opened: Vec<Opened<'_>> = evidence.entries.iter().map(open).collect::<Result<_, _>>()?;
+    // A home whose time goes back lets keys sign that have ended: a mirror stops there, whatever the entry is.
+    for (before, next) in opened.iter().zip(opened.iter().skip(1)) {
+        let (admitted_at, last) = (next.header.admitted_at, before.header.admitted_at);
+        if admitted_at < last {
+            return Err(EntryFault::TimeGoesBack { admitted_at, last }.at(next.index()));
+        }
+    }
+    Ok(opened)
 }
 
 fn open_one<'a>(entry: &'a ProvenEntry, checkpoint: &str) -> Result<Opened<'a>, EntryFault> {

@@ -152,6 +152,14 @@ pub enum EntryFault {
         /// What the header says.
         found: Timestamp,
     },
+    /// Earlier than the entry before it.
+    #[error("it was admitted at {admitted_at}, but the entry before it at {last}: the time of a log never goes back")]
+    TimeGoesBack {
+        /// The time of its admission.
+        admitted_at: Timestamp,
+        /// That of the entry before it.
+        last: Timestamp,
+    },
     /// An id that is not the body's.
     #[error("its receipt is that of `{said}`, but the id of its body is `{found}`")]
     Id {

@@ -133,6 +133,12 @@ impl<'a> Scene<'a> {
             .filter(move |it| withdrawals.ending(&self.subject, it, takes_back).is_none())
     }
 
+    /// Whether a statement about the subject, neither a grant nor a withdrawal, ends another by itself: now or once that
+    /// begins, and whatever else has ended it, which may be over before.
+    pub(crate) fn ends(&self, x: &Judged<'_>, s: &Logged) -> bool {
+        x.acts && s.subject_id() == self.subject && (replaces(x.logged, s) || may_lift(self.domain, x.logged, s))
+    }
+
     /// By what a signer has his role: what gives it now goes before what gave it when the statement was admitted.
     pub(crate) fn entitled_by(&self, statement: &Logged, grants: &[&Judged<'a>]) -> Option<Entitlement> {
         let (signer, role, index) = (statement.signer(), statement.role(), statement.index());

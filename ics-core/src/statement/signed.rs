@@ -81,7 +81,7 @@ pub struct Erasure {
     /// Until when it has it, exclusively; without end if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// The statements that it had ended, which stay ended.
+    /// The statements that it ends, whatever else does, which stay ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<StatementId>,
     /// The groups that it had named.

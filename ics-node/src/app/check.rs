@@ -33,11 +33,9 @@ pub(crate) struct Checked {
 /// What a body says.
 #[derive(Debug)]
 pub(crate) enum What {
-    /// With the id of the certificate under which it was verified.
-    Statement(Box<Statement>, StatementId),
+    Statement(Box<Statement>),
     Certificate(Box<Certificate>),
-    /// With the id of the certificate under which it was verified.
-    Certification(Box<Certification>, StatementId),
+    Certification(Box<Certification>),
     /// Its signatures are counted when the descriptor before it is at hand.
     Descriptor(Box<SignedDescriptor>),
     /// Its signatures are counted by the descriptor that rules.
@@ -48,9 +46,9 @@ impl What {
     /// Its id.
     pub(crate) fn id(&self) -> StatementId {
         match self {
-            Self::Statement(statement, _) => statement.id(),
+            Self::Statement(statement) => statement.id(),
             Self::Certificate(certificate) => certificate.id(),
-            Self::Certification(certification, _) => certification.id(),
+            Self::Certification(certification) => certification.id(),
             Self::Descriptor(descriptor) => descriptor.id(),
             Self::Erasure(erasure) => erasure.id(),
         }
@@ -102,7 +100,7 @@ pub(crate) fn check_bodies(
                 if let Body::Statement(unverified) = parsed {
                     batch.push((unverified, certificate, at));
                 }
-                Sorted::Batched { body, keys, certificate: certificate.id() }
+                Sorted::Batched { body, keys }
             }
             (Ok((other, body)), _) => Sorted::Known(checked(other, body)),
         });
@@ -206,7 +204,7 @@ fn verify_certification(
     let mut first = None;
     for certificate in under {
         match certification.verify(certificate, at) {
-            Ok(verified) => return Ok(What::Certification(Box::new(verified), certificate.id())),
+            Ok(verified) => return Ok(What::Certification(Box::new(verified))),
             Err(error) => first = first.or(Some(Problem::of(code_of_certification(&error), error.to_string()))),
         }
     }
@@ -227,15 +225,15 @@ const fn code_of_certification(error: &CertificationError) -> Code {
 /// A result, or a body whose statement is in the batch.
 enum Sorted {
     Known(Result<Checked, Problem>),
-    Batched { body: Vec<u8>, keys: Vec<Key>, certificate: StatementId },
+    Batched { body: Vec<u8>, keys: Vec<Key> },
 }
 
 fn collect(results: Vec<Sorted>, verified: Vec<Result<Box<Statement>, VerifyError>>) -> Vec<Result<Checked, Problem>> {
     let mut verified = verified.into_iter();
     let next = |sorted| match sorted {
         Sorted::Known(result) => result,
-        Sorted::Batched { body, keys, certificate } => match verified.next() {
-            Some(Ok(statement)) => Ok(Checked { body, what: What::Statement(statement, certificate), keys }),
+        Sorted::Batched { body, keys } => match verified.next() {
+            Some(Ok(statement)) => Ok(Checked { body, what: What::Statement(statement), keys }),
             Some(Err(error)) => Err(Problem::of(code(&error), error.to_string())),
             None => Err(Problem::of(Code::Internal, "a statement was left out of its batch".to_owned())),
         },

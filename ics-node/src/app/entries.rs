@@ -154,7 +154,7 @@ pub(crate) struct Line(Option<(Logged, Vec<Logged>)>);
 impl Line {
     /// Ends what is known, if this may change it.
     pub(crate) fn take(&mut self, what: &What) {
-        if !matches!(what, What::Statement(statement, _) if !is_about_group(statement.subject())) {
+        if !matches!(what, What::Statement(statement) if !is_about_group(statement.subject())) {
             self.0 = None;
         }
     }

@@ -8,7 +8,8 @@ use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::log::entry::{EntryKind, Header, LeafData};
 use ics_core::log::source::Source;
-use ics_core::openpgp::certificate::{Certificate, Purpose};
+use ics_core::openpgp::certificate::{Certificate, KeyRefusal, Purpose};
+use ics_core::openpgp::key::PublicKey;
 use ics_core::policy::Cache;
 use ics_core::record::{Logged, Posting, SourceRef};
 use ics_core::statement::body;
@@ -71,43 +72,45 @@ pub(crate) fn judge(
 ) -> Result<Judgement, StoreError> {
     at_hand.line.take(&checked.what);
     match (domain, &checked.what) {
-        (Some(domain), What::Statement(statement, certificate)) => {
-            // The certificate may have been refused since, or replaced: then it is as if it had never been there.
-            match domain.signer(&statement.issuer()) {
-                Ok(held) if held.id() == *certificate => {
-                    let late = check_key(held, statement, header).err();
-                    let judged = judge_statement(tx, tx.size(), domain, header, statement, &checked.body, at_hand)?;
-                    Ok(match (judged, late) {
-                        (Judgement::Admitted(_), Some(problem)) => Judgement::Refused(problem),
-                        (judged, _) => judged,
-                    })
-                }
-                _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
+        // The certificate by which it was verified may have been refused since, or have gone on to another state. The
+        // key is the same: what the certificate that is there by now says of it counts.
+        (Some(domain), What::Statement(statement)) => match domain.signer(&statement.issuer()) {
+            Ok(held) if held.primary() == statement.signer() => {
+                let key = key_of(held, statement, header);
+                let judged = judge_statement(tx, tx.size(), domain, header, statement, &checked.body, at_hand)?;
+                Ok(if_by(key, judged))
             }
-        }
+            _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
+        },
         (Some(domain), What::Certificate(certificate)) => {
             judge_certificate(tx, domain, header, certificate, &checked.body, at_hand.decisions)
         }
-        (Some(domain), What::Certification(certification, certificate)) => {
-            match domain.certificate(&certification.signer()) {
-                Some((_, held)) if held.id() == *certificate => {
-                    judge_certification(tx, domain, header, certification, &checked.body, at_hand.decisions)
-                }
-                _ => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
+        (Some(domain), What::Certification(certification)) => match domain.certificate(&certification.signer()) {
+            Some((_, held)) => {
+                let judged = judge_certification(tx, domain, header, certification, &checked.body, at_hand.decisions)?;
+                Ok(if_by(held.certifying_key(), judged))
             }
-        }
+            None => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
+        },
         (Some(domain), What::Erasure(erasure)) => judge_erasure(tx, tx, domain, header, erasure),
         (domain, What::Descriptor(descriptor)) => judge_descriptor(tx, domain, descriptor),
         (None, _) => Ok(refused(Code::DescriptorRefused, "entry 0 of a domain is its descriptor")),
     }
 }
 
-/// Whether the signer's key may make the statement at the time of its admission. A home verifies before it is the writer's
+/// The signer's key, if it may make the statement at the time of its admission. A home verifies before it is the writer's
 /// turn, and gives the time then; everybody else verifies as of that time, so it must hold here too.
-fn check_key(held: &Certificate, statement: &Statement, header: &Header) -> Result<(), Problem> {
+fn key_of<'a>(held: &'a Certificate, statement: &Statement, header: &Header) -> Result<&'a PublicKey, KeyRefusal> {
     let purpose = if statement.subject().kind().has_key() { Purpose::Certify } else { Purpose::Sign };
-    let key = held.key_for(&statement.issuer(), purpose, header.keys_judged_at());
-    key.map(drop).map_err(|error| Problem::of(Code::SignerKey, error.to_string()))
+    held.key_for(&statement.issuer(), purpose, header.keys_judged_at())
+}
+
+/// A key that may not sign by now says nothing new; what stands there already has its receipt still.
+fn if_by(key: Result<&PublicKey, KeyRefusal>, judged: Judgement) -> Judgement {
+    match (judged, key) {
+        (Judgement::Admitted(_), Err(error)) => Judgement::Refused(Problem::of(Code::SignerKey, error.to_string())),
+        (judged, _) => judged,
+    }
 }
 
 fn refused(code: Code, detail: impl Into<String>) -> Judgement {
@@ -126,7 +129,7 @@ pub(crate) fn judge_earlier(
 ) -> Result<Judgement, StoreError> {
     let before = Before { tx, end: index };
     match &checked.what {
-        What::Statement(statement, _) => {
+        What::Statement(statement) => {
             judge_statement(&before, index, domain, header, statement, &checked.body, &mut AtHand::new(cache))
         }
         What::Erasure(erasure) => judge_erasure(tx, &before, domain, header, erasure),

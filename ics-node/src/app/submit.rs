@@ -283,7 +283,7 @@ fn append_one(
 /// The kind of entry in which something stands.
 fn entry_kind(what: &What) -> EntryKind {
     match what {
-        What::Statement(statement, _) => statement_kind(statement),
+        What::Statement(statement) => statement_kind(statement),
         What::Certificate(_) => EntryKind::Certificate,
         What::Certification(..) => EntryKind::Certification,
         What::Descriptor(_) => EntryKind::Descriptor,

@@ -48,12 +48,12 @@ pub(super) fn misplaced() -> Vec<(World, EntryFault)> {
     let sibling: DomainName = word("sibling.acme.example");
     let elsewhere = Refusal::ForeignDomain { claimed: sibling.clone(), domain: own.clone() };
     let future = Refusal::FutureTime { signed_at: time(INDEX + 301), admitted_at: time(INDEX) };
-    let back = Refusal::TimeGoesBack { admitted_at: time(INDEX), last: time(50) };
+    let back = EntryFault::TimeGoesBack { admitted_at: time(INDEX), last: time(50) };
     let source = stolen(time(3)).receipt(1).source();
     vec![
         (signed(stolen(time(3)), &sibling, time(INDEX), None), EntryFault::Erasure(elsewhere)),
         (signed(stolen(time(3)), &own, time(INDEX + 301), None), EntryFault::Erasure(future)),
-        (signed(stolen(time(50)), &own, time(INDEX), None), EntryFault::Erasure(back)),
+        (signed(stolen(time(50)), &own, time(INDEX), None), back),
         (signed(stolen(time(3)), &own, time(INDEX), Some(source)), EntryFault::ErasureAdopted),
     ]
 }

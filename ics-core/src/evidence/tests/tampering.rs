@@ -2,7 +2,7 @@
 
 use ed25519_dalek::SigningKey;
 
-use super::story::{BUYER, DEVICE, OTHER, OTHER_INDEX, evidence, maker_world, world};
+use super::story::{BUYER, DEVICE, MAKER, OTHER, OTHER_INDEX, evidence, introduce, maker_world, world};
 use super::world::{World, certificate, fingerprint};
 use crate::descriptor::{DescriptorError, FieldError, Problem, Template};
 use crate::evidence::{EntryFault, Evidence, EvidenceRefusal, VERSION, verify};
@@ -178,6 +178,21 @@ fn a_domain_of_the_same_name_is_another_domain() {
     theirs.append(certificate(OTHER));
     let refused = verify(&theirs.evidence(DEVICE, &[]), Some(&ours.origin()), time(1500));
     assert_eq!(refused, Err(EvidenceRefusal::Pin { expected: ours.origin(), found: theirs.origin() }));
+}
+
+/// Here behind a certificate that nobody asks when it came.
+#[test]
+fn time_that_goes_back_is_refused_whatever_the_entry_is() {
+    let logged = |at: u64| {
+        let mut world = maker_world();
+        world.append_at(time(2), None, certificate(MAKER));
+        world.append_at(time(at), None, certificate(BUYER));
+        introduce(&mut world, DEVICE);
+        verify(&world.evidence(DEVICE, &[]), None, time(1500)).map(drop)
+    };
+    assert_eq!(logged(2), Ok(()), "one time for two entries");
+    let back = EntryFault::TimeGoesBack { admitted_at: time(1), last: time(2) };
+    assert_eq!(logged(1), Err(back.at(2)));
 }
 
 #[test]

@@ -99,6 +99,18 @@ fn what_was_lifted_for_a_while_blocks_again_though_the_lifting_is_erased() {
     assert_eq!(refused.code(), "erases-lifted");
 }
 
+/// Neither when what ended it first is over, nor when it would have begun.
+#[test]
+fn what_an_erased_statement_ends_by_itself_does_not_come_back() {
+    let step = |n: u64| status(n, KEEPER, "maintainer", "in-use");
+    let twice = [introduce(0), step(1), step(2).ends(1).until(2_000_000), step(3).ends(1)];
+    assert_eq!(erased_last(&twice, 1_999_999)[1], Some(Standing::Replaced));
+    assert_eq!(erased_last(&twice, 2_000_000)[1..], [Some(Standing::Replaced), Some(Standing::Lapsed)]);
+    let before_it_began = [introduce(0), step(1).from(2_000_000), step(2).ends(1)];
+    assert_eq!(erased_last(&before_it_began, 1_999_999)[1], Some(Standing::NotYet));
+    assert_eq!(erased_last(&before_it_began, 2_000_000)[1], Some(Standing::Replaced));
+}
+
 #[test]
 fn an_erased_block_needs_no_signer_and_no_status_that_is_known() {
     let (about, _) = split(&[introduce(0), status(1, KEEPER, "maintainer", "suspended")]);

@@ -10,15 +10,15 @@ use ics_core::identity::Kind;
 use ics_core::log::Hash;
 use ics_core::openpgp::signature::RawSignature;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
-use ics_core::statement::Claims;
-use ics_core::statement::make::{certify, sign_descriptor};
+use ics_core::statement::make::{certify, certify_user_id, sign_descriptor};
+use ics_core::statement::{Claims, Grant};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName, Effect};
 use sha2::{Digest as _, Sha512};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
-use crate::api::AdoptionRequest;
+use crate::api::{AdoptionRequest, SubmissionResult};
 use crate::app::check::check_bodies;
 use crate::app::submit::{Incoming, Outcome};
 use crate::app::{App, Reader};
@@ -224,4 +224,51 @@ async fn a_key_that_expires_before_its_statement_is_admitted_says_nothing_new() 
     assert_eq!((*stood, problem.code()), (index, "signer-key"), "what stands there has its receipt still");
     assert!(problem.detail.contains("has expired"), "{problem:?}");
     assert_eq!(app.domain(&maker.domain).expect("domain").info.size, index + 1);
+}
+
+/// Between verification and the writer's turn the log may get another state of the signer's certificate.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_goes_on_takes_from_what_is_under_way_only_what_it_forbids() {
+    let (maker, buyer) = (Party::found("devices.acme.example"), Party::found("buyer.example"));
+    let app = maker.open();
+    maker.publish(&app, &device(1), USER_ID, "L1").await;
+    let (now, created) = (app.clock().now(), maker.signer.public_key().created());
+    let grant = Grant { grantee: buyer.signer.public_key().fingerprint(), role: word("owner") };
+    let grant = Claims { grant: Some(grant), ..claims(&maker, Act::Grant) };
+    let grant = certify(&maker.signer, &device(1), USER_ID, None, Kind::Device, &grant, false, now, &SALT);
+    let certified = certify_user_id(&maker.signer, buyer.signer.public_key(), "buyer.example", now, &SALT);
+    let introduced = |number: u8| {
+        let user_id = format!("urn:dev:os:32473-{number}");
+        maker.introduce(&app, &device(number), &user_id, &format!("L{number}"))
+    };
+    let hosted = app.hosted(&maker.domain).expect("here");
+    let under_way = |bodies: Vec<Vec<u8>>| {
+        let timed = bodies.into_iter().map(|body| (body, app.clock().now())).collect();
+        let checked = check_bodies(hosted.domain().as_deref(), timed, [7; 32]);
+        assert!(checked.iter().all(Result::is_ok), "all are good now: {checked:?}");
+        checked.into_iter().map(|checked| Incoming { checked, source: None, salt: [7; 16] }).collect::<Vec<_>>()
+    };
+    let log = async |bodies: Vec<Vec<u8>>| {
+        let results = app.submit(&maker.domain, bodies).await.expect("submits").results;
+        assert!(results.iter().all(|it| matches!(it, SubmissionResult::Receipt(_))), "{results:?}");
+    };
+    let append = |incoming| tokio::task::block_in_place(|| app.append(&hosted, incoming)).expect("written");
+    log(vec![grant.expect("made"), buyer.certificate.clone()]).await;
+
+    let incoming = under_way(vec![introduced(2), certified.expect("made")]);
+    let renewed = maker.renewed(created);
+    log(vec![renewed.clone()]).await;
+    let outcomes = append(incoming);
+    assert!(matches!(outcomes.as_slice(), [Outcome::Appended(_), Outcome::Appended(_)]), "{outcomes:?}");
+
+    // Of two bindings of one time the last decides: the key has ended long ago.
+    let ended = expiring(&maker.signer, "Acme Ltd", created.plus_millis(HOUR));
+    let key = maker.signer.public_key().to_packet();
+    let ended = [&renewed[..], ended.strip_prefix(key.as_slice()).expect("the same key")].concat();
+    let incoming = under_way(vec![introduced(3)]);
+    log(vec![ended]).await;
+    let outcomes = append(incoming);
+    let [Outcome::Refused(problem)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    assert_eq!(problem.code(), "signer-key", "{problem:?}");
+    assert!(problem.detail.contains("has expired"), "{problem:?}");
 }
