@@ -212,6 +212,48 @@ fn what_the_configuration_names_is_copied_and_put_back() {
 }
 
 #[test]
+fn a_home_that_is_half_restored_is_opened_by_nobody() {
+    let stage = with_policy("trust.json");
+    let (copy, twin) = (text_of(&stage, "copy"), text_of(&stage, "twin"));
+    let entries = stage.ok(&["backup", &copy, "--with-keys"])["entries"].clone();
+    std::fs::create_dir(stage.path("fresh")).expect("made");
+    let stopped = stage.run_alone("fresh", &["restore", &copy]);
+    let (message, hint) = stopped.failure();
+    assert!(stopped.code == 5 && message.contains("there is no passphrase"), "{stopped:?}");
+    assert!(hint.ends_with("then give the same command again"), "{hint}");
+
+    // Everything is here now but the store.
+    std::fs::copy(stage.path("home/passphrase"), stage.path("fresh/passphrase")).expect("copied");
+    let commands = [&["restore"][..], &["restore", "--begin-anew", DOMAIN], &["backup", &twin], &["fsck"], &["serve"]];
+    for words in commands {
+        let refused = stage.run_alone("fresh", words);
+        assert!(refused.code == 5, "{words:?}: {refused:?}");
+        assert!(refused.failure().0.contains("a restore was begun here and did not end"), "{words:?}: {refused:?}");
+    }
+    let restored = stage.run_alone("fresh", &["restore", &copy, "--alone", DOMAIN]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert_eq!(restored.json()["put_back"]["entries"], entries);
+    assert!(!stage.path("fresh/data/restoring").exists(), "it has ended");
+}
+
+#[test]
+fn a_home_whose_store_is_not_there_is_not_founded_anew() {
+    let mut stage = Stage::started();
+    stage.ok(&["domain", "update", "--add-names", "manufacturer=cert:*"]);
+    stage.kill();
+    let (data, elsewhere) = (stage.path("home/data"), stage.path("disk"));
+    std::fs::rename(&data, &elsewhere).expect("unmounted");
+    std::fs::create_dir(&data).expect("made");
+    for words in [&["restore"][..], &["restore", "--begin-anew", DOMAIN]] {
+        let refused = stage.run(words);
+        assert!(refused.code == 5 && refused.failure().0.contains("say that there was one"), "{words:?}: {refused:?}");
+    }
+    std::fs::remove_dir(&data).expect("nothing was made in it");
+    std::fs::rename(&elsewhere, &data).expect("mounted");
+    stage.start();
+}
+
+#[test]
 fn what_lies_elsewhere_is_not_copied_and_told() {
     let stage = with_policy("../trust.json");
     let copied = stage.ok(&["backup", &text_of(&stage, "copy"), "--with-keys"]);
