@@ -83,6 +83,38 @@ fn a_domain_is_mirrored_and_adopted_from() {
 }
 
 #[test]
+fn an_origin_that_was_mistyped_is_taken_back() {
+    const AWAY: &str = "http://127.0.0.1:1";
+    let (acme, mut plant) = neighbours();
+    let origin = acme_info(&acme)["origin"].as_str().expect("an origin").to_owned();
+    let wrong = format!("{DOMAIN}/{}", "07".repeat(32));
+    let add = |plant: &Stage, origin: &str, url: &str| plant.run(&["peer", "add", "acme", origin, "--url", url]);
+    plant.start();
+    assert_eq!(add(&plant, &wrong, AWAY).code, 0, "nobody is there to compare it with");
+    assert_eq!(add(&plant, &origin, acme.url()).code, 0, "nothing has come of the other");
+    assert_eq!(plant.ok(&["peer", "list"])[0]["mirror"], serde_json::json!([origin]));
+    assert_eq!(current(&plant)["domain"], DOMAIN);
+    let two = plant.run(&["peer", "add", "other", &wrong, "--url", AWAY]);
+    assert!(two.code == 1 && two.failure().0.contains("two logs of one name"), "{two:?}");
+    let another = add(&plant, &wrong, AWAY);
+    assert!(another.code == 1 && another.failure().0.contains("ics domain recopy"), "{another:?}");
+
+    // The same while it does not run: it would not start again.
+    plant.kill();
+    let another = add(&plant, &wrong, AWAY);
+    assert!(another.code == 1 && another.failure().0.contains("ics domain recopy"), "{another:?}");
+    assert_eq!(plant.ok(&["peer", "list"])[0]["mirror"], serde_json::json!([origin]));
+    plant.ok(&["domain", "recopy", DOMAIN]);
+    for (origin, url) in [(&wrong, AWAY), (&origin, acme.url())] {
+        assert_eq!(add(&plant, origin, url).code, 0, "the copy is empty");
+        plant.start();
+        plant.kill();
+    }
+    plant.start();
+    assert_eq!(current(&plant)["domain"], DOMAIN);
+}
+
+#[test]
 fn what_the_rules_do_not_let_in_is_told_and_left_out() {
     let (acme, mut plant) = neighbours();
     plant.ok(&["peer", "add", "acme", DOMAIN, "--yes", "--url", acme.url()]);
