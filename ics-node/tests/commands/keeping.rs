@@ -137,6 +137,9 @@ fn a_running_node_is_copied() {
     assert_eq!(copied["findings"], Value::Array(Vec::new()));
     assert!(stage.path("copy/data/ics.db").exists() && stage.path("copy/ics.toml").exists());
     assert!(!stage.path("copy/keys").exists() && !stage.path("copy/operator-token").exists());
+    let sound = stage.run_alone("copy", &["fsck"]);
+    assert_eq!((sound.code, &sound.json()["without_index"]), (0, &true.into()), "{sound:?}");
+    assert!(stage.words_alone("copy", &["fsck"]).contains("none yet: the next start builds it"));
     let again = stage.run(&["backup", &path("copy")]);
     assert_eq!(again.code, 5, "{again:?}");
 
