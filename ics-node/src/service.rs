@@ -13,10 +13,12 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 use crate::app::{AcmeSetup, App, AppError, NodeKeys, PEERS_SETTLE, Peers, Setup};
+use crate::client::descriptor::versions;
 use crate::config::{AlertsConfig, Config, HomeConfig, LdapConfig, NodeConfig};
 use crate::http::{ServeError, Server, Settings, serve};
 use crate::keys::file::read_secret;
 use crate::ldap::{self, LdapError, LdapServer};
+use crate::store;
 use crate::tls::{ClientTls, NodeCertificate, NodeCertificateError, ShownCertificate};
 
 /// Bytes of the operator's token.
@@ -108,7 +110,9 @@ impl Service {
     /// As [`Service::start`].
     pub fn open_under_any_key(config: &Config, keys: NodeKeys) -> Result<App, ServiceError> {
         let node = config.node.as_ref().ok_or(ServiceError::NoNode)?;
-        Ok(App::open(&setup(config, node, keys, None)?)?)
+        let setup = setup(config, node, keys, None)?;
+        refuse_lost_store(config, &setup.data)?;
+        Ok(App::open(&setup)?)
     }
 
     /// The node's use cases.
@@ -207,6 +211,7 @@ fn setup(config: &Config, node: &NodeConfig, keys: NodeKeys, file: Option<&Path>
 }
 
 fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
+    refuse_lost_store(config, &setup.data)?;
     let app = App::open(setup)?;
     for home in &config.homes {
         let founded = app.found(&first_descriptor(home)?)?;
@@ -216,6 +221,27 @@ fn open(config: &Config, setup: &Setup) -> Result<App, ServiceError> {
     }
     app.beat_once();
     Ok(app)
+}
+
+/// Refuses to found anew what has later rules in this home directory already, where nothing of a store is there, not even
+/// what `ics init` makes: a disk that is not mounted looks like that.
+fn refuse_lost_store(config: &Config, data: &Path) -> Result<(), ServiceError> {
+    if store::is_anything_in(data) {
+        return Ok(());
+    }
+    let is_later = |home: &&HomeConfig| {
+        let directory = home.descriptor.parent().unwrap_or(Path::new("."));
+        versions(directory, home.domain.get_ref()).into_iter().any(|version| version > 1)
+    };
+    let Some(home) = config.homes.iter().find(is_later) else { return Ok(()) };
+    let domain = home.domain.get_ref();
+    Err(in_file(
+        data,
+        format!(
+            "there is no store, but later versions of the descriptor of `{domain}` say that there was one: mount it, or \
+             `ics restore COPY`; if there was none, move these versions away until the node has started once"
+        ),
+    ))
 }
 
 fn first_descriptor(home: &HomeConfig) -> Result<Vec<u8>, ServiceError> {

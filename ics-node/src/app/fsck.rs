@@ -10,7 +10,7 @@ use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
 
 use super::AppError;
-use super::open::stored_keys;
+use super::open::{refuse_other_log, stored_keys};
 use crate::store::{self, DomainInfo, Inspector, Options, Report, Store, StoredEntry, inspect};
 
 /// Reads the store in a directory, which a node may be using, and compares everything with everything: entries with
@@ -40,6 +40,17 @@ pub fn rebuild_index(data: &Path) -> Result<(), AppError> {
 /// When it runs, is the domain's home or has no such copy, or the store cannot be written.
 pub fn empty_copy(data: &Path, domain: &DomainName) -> Result<u64, AppError> {
     Ok(store::empty_copy(data, domain)?)
+}
+
+/// Whether a node that does not run will copy this log, by what is in its store.
+///
+/// # Errors
+/// When it holds another one of that name, or the store cannot be read.
+pub fn may_copy(data: &Path, origin: &Origin) -> Result<(), AppError> {
+    match store::held(data, &origin.domain)? {
+        Some((info, size)) => refuse_other_log(&info, size, origin),
+        None => Ok(()),
+    }
 }
 
 /// What the entries of a domain have said so far.

@@ -88,7 +88,7 @@ pub use est::EstRequest;
 pub(crate) use expiry::DAYS as ENDING_DAYS;
 pub use expiry::{Expiries, ExpiryAlert};
 pub use feed::{DescriptorAnswer, TileAnswer};
-pub use fsck::{empty_copy, fsck, rebuild_index};
+pub use fsck::{empty_copy, fsck, may_copy, rebuild_index};
 use hosted::Hosted;
 use memory::Memory;
 pub use moments::{Gone, Introductions, Moment, Touched, millis_of};

@@ -217,19 +217,34 @@ pub(super) fn take(domain: &mut Option<Domain>, name: &DomainName, entry: &Store
     }
 }
 
+/// Makes room for a domain that is to be copied, or pins an empty copy to the log that is meant now.
 pub(crate) fn prepare_mirror(store: &Store, origin: &Origin) -> Result<(), AppError> {
-    let known = store.domains().into_iter().find(|info| info.name == origin.domain);
-    match known {
-        None => store.create_domain(&origin.domain, Part::Mirror, Some(origin.entry0)).map(|_| ()).map_err(Into::into),
-        Some(info) if info.part == Part::Mirror && info.entry0 == Some(origin.entry0) => Ok(()),
-        Some(info) => Err(AppError::new(
-            Code::PeerRefused,
-            format!(
-                "the store already holds `{}` as {}, with another entry 0 or as its home",
-                info.name,
-                info.part.as_str()
-            ),
-        )),
+    let Some(info) = store.domains().into_iter().find(|info| info.name == origin.domain) else {
+        store.create_domain(&origin.domain, Part::Mirror, Some(origin.entry0))?;
+        return Ok(());
+    };
+    refuse_other_log(&info, store.head(info.number)?.size, origin)?;
+    if info.entry0 != Some(origin.entry0) {
+        store.pin(info.number, origin.entry0)?;
+    }
+    Ok(())
+}
+
+/// Refuses to copy a log into what holds entries of another one, or is at home here. Of what nothing has arrived the origin
+/// may have been mistyped.
+pub(super) fn refuse_other_log(info: &DomainInfo, size: u64, origin: &Origin) -> Result<(), AppError> {
+    let refused = |detail: String| Err(AppError::new(Code::PeerRefused, detail));
+    let name = &info.name;
+    match (info.part, info.entry0) {
+        (Part::Home, _) => refused(format!("this node is the home of `{name}`: it copies it from nobody")),
+        (Part::Mirror, Some(entry0)) if entry0 != origin.entry0 && size > 0 => {
+            let held = Origin { domain: name.clone(), entry0 };
+            refused(format!(
+                "the store has {size} entries of `{held}`, and `{origin}` is another log: ask the owners which is \
+                 theirs. If it is not the one that is here, stop the node, and `ics domain recopy {name}` gives it up"
+            ))
+        }
+        (Part::Mirror, _) => Ok(()),
     }
 }
 

@@ -280,13 +280,14 @@ impl App {
         let peers = self.peers_table();
         let _one = peers.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let peer = Arc::new(Peer::new(config, &peers.tls)?);
-        let others = peers.all().into_iter().filter(|other| other.config.name != peer.config.name);
-        for other in others {
+        let others: Vec<_> = peers.all().into_iter().filter(|other| other.config.name != peer.config.name).collect();
+        for other in &others {
             if peer.config.pin().is_some() && other.config.pin() == peer.config.pin() {
                 let detail = format!("the peer `{}` has that key already", other.config.name);
                 return Err(AppError::new(Code::PeerRefused, detail));
             }
         }
+        refuse_two_logs(&peer, &others)?;
         // What the store refuses must not stand in the file.
         peer.config.mirror.iter().try_for_each(|origin| self.make_room(origin))?;
         peers.write(|text, path| put_peer(text, path, &peer.config))?;
@@ -439,6 +440,21 @@ impl App {
             running.insert(domain.clone(), Copying::begin(self.clone(), domain, peers));
         }
     }
+}
+
+/// Of two logs of one name a node copies one: else an empty copy would be of the one that was named last.
+fn refuse_two_logs(peer: &Arc<Peer>, others: &[Arc<Peer>]) -> Result<(), AppError> {
+    let copied = || others.iter().chain([peer]).flat_map(|it| &it.config.mirror);
+    for origin in &peer.config.mirror {
+        if let Some(other) = copied().find(|other| other.domain == origin.domain && *other != origin) {
+            let detail = format!(
+                "`{origin}` and `{other}` are two logs of one name, and a node copies one of them: `ics peer list` shows \
+                 from whom, and `ics peer remove` ends it"
+            );
+            return Err(AppError::new(Code::PeerRefused, detail));
+        }
+    }
+    Ok(())
 }
 
 /// A domain that is being copied.

@@ -228,7 +228,8 @@ pub fn path(home: &Path, domain: &DomainName, version: u64) -> PathBuf {
     home.join(DIRECTORY).join(format!("{domain}.v{version}.pgp"))
 }
 
-fn versions(directory: &Path, domain: &DomainName) -> Vec<u64> {
+/// The versions of a domain's descriptor in a directory.
+pub(crate) fn versions(directory: &Path, domain: &DomainName) -> Vec<u64> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     let version = |name: String| {
         let rest = name.strip_prefix(domain.as_str())?.strip_prefix(".v")?;

@@ -49,12 +49,16 @@ pub enum RestoreError {
 }
 
 /// Puts the files of a copy that are missing into a home directory, configuration and descriptors above all, and what the
-/// configuration of the copy names; nothing is overwritten, and nothing goes elsewhere.
+/// configuration of the copy names; nothing is overwritten, and nothing goes elsewhere. Before that it says in the store's
+/// directory what is to come ([`store::begin_put_back`]).
 ///
 /// # Errors
-/// When a file cannot be read or written, or the configuration is doubtful.
+/// When there is no copy or the node runs, a file cannot be read or written, or the configuration is doubtful.
 pub fn missing_files(copy: &Path, home: &Path) -> Result<Vec<PathBuf>, RestoreError> {
     let config = Config::load_or_default(copy)?;
+    if let Some(data) = data(copy, home)? {
+        store::begin_put_back(&copy.join(DATA), &data)?;
+    }
     let mut files = vec![PathBuf::from(config::FILE_NAME)];
     for directory in [descriptor::DIRECTORY, keys::DIRECTORY] {
         let entries = fs::read_dir(copy.join(directory)).into_iter().flatten().flatten();
@@ -70,6 +74,16 @@ pub fn missing_files(copy: &Path, home: &Path) -> Result<Vec<PathBuf>, RestoreEr
         }
     }
     Ok(put)
+}
+
+/// Where the store of a home directory is, by its own configuration or else by that of the copy, which it is to get.
+fn data(copy: &Path, home: &Path) -> Result<Option<PathBuf>, RestoreError> {
+    let (config, of) = match Config::load(home) {
+        Err(ConfigError::Missing(_)) => (Config::load_or_default(copy)?, copy),
+        other => (other?, home),
+    };
+    let here = |data: &Path| data.strip_prefix(of).map_or_else(|_| data.to_owned(), |below| home.join(below));
+    Ok(config.node.map(|node| here(&node.data)))
 }
 
 fn put_file(from: &Path, to: &Path) -> Result<(), RestoreError> {

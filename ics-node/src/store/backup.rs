@@ -52,6 +52,46 @@ pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
     Ok(report)
 }
 
+/// The file in a store's directory that says that a copy is being put there.
+const RESTORING: &str = "restoring";
+
+/// Says of a directory that a copy comes there, before a home directory gets what else it lacks: until [`put_back`] has
+/// ended, nobody opens a store in it. A node would found its domains anew there, with other origins. Where there is a
+/// store already, it stays in use until it is replaced.
+///
+/// # Errors
+/// When there is no copy, another process uses the store, or a file fails.
+pub fn begin_put_back(copy: &Path, dir: &Path) -> Result<(), StoreError> {
+    drop(open_log(copy)?);
+    make_private(dir)?;
+    let _lock = lock(dir)?;
+    if dir.join(LOG_FILE).exists() { Ok(()) } else { mark(dir) }
+}
+
+fn mark(dir: &Path) -> Result<(), StoreError> {
+    let mark = dir.join(RESTORING);
+    std::fs::File::create(&mark).and_then(|file| file.sync_all()).map_err(StoreError::io(&mark))?;
+    sync_names(dir)
+}
+
+fn unmark(dir: &Path) -> Result<(), StoreError> {
+    let mark = dir.join(RESTORING);
+    std::fs::remove_file(&mark).map_err(StoreError::io(&mark))?;
+    sync_names(dir)
+}
+
+/// Refuses a store in whose place a copy is being put.
+pub(crate) fn refuse_unfinished(dir: &Path) -> Result<(), StoreError> {
+    let mark = dir.join(RESTORING);
+    if mark.exists() { Err(StoreError::Unfinished { mark }) } else { Ok(()) }
+}
+
+/// Whether a directory holds a store, or what is left of one.
+#[must_use]
+pub fn is_anything_in(dir: &Path) -> bool {
+    [LOG_FILE, HEADS_DIR, SEEN_DIR].iter().any(|name| dir.join(name).exists())
+}
+
 /// Puts a copy in the place of a store that no process uses. What is there is moved into a directory beside it, whose
 /// path is given; heads' files stay where they are, and of those in the copy only higher ones count: what was ever
 /// signed is never forgotten. What this node has cosigned since the copy only the files beside the database know; where they
@@ -59,12 +99,13 @@ pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
 /// or damaged.
 ///
 /// # Errors
-/// When there is no copy, another process uses the store, or a file fails. A crash on the way leaves a store without a
-/// database, which is silent for as long as the heads' files say that there was one.
+/// When there is no copy, another process uses the store, or a file fails. Whoever is interrupted on the way leaves a store
+/// that nobody opens until a copy was put back as a whole.
 pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Option<PathBuf>, StoreError> {
     drop(open_log(copy)?);
     make_private(dir)?;
     let _lock = lock(dir)?;
+    mark(dir)?;
     let aside = dir.join(format!("replaced-{}", now.as_millis()));
     let mut replaced = None;
     for name in
@@ -93,6 +134,7 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Option<PathBu
     if keeping::put_back(copy, dir, &aside)? {
         replaced = Some(aside);
     }
+    unmark(dir)?;
     Ok(replaced)
 }
 
@@ -123,6 +165,7 @@ fn raise_heads(log: &Connection, copies: &HeadFiles, heads: &HeadFiles) -> Resul
 }
 
 pub(crate) fn open_log(dir: &Path) -> Result<Connection, StoreError> {
+    refuse_unfinished(dir)?;
     let path = dir.join(LOG_FILE);
     if !path.exists() {
         return Err(StoreError::not_found(format!("store in `{}`", dir.display())));

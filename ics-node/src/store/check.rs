@@ -31,6 +31,8 @@ pub struct Report {
     pub findings: Vec<String>,
     /// What does not fit in the index alone, which is made again from the log; 100 findings at most.
     pub index: Vec<String>,
+    /// There is no index, as in a copy: the next start makes it. Nothing is wrong with that.
+    pub without_index: bool,
 }
 
 /// Looks at what [`inspect`] reads: the store knows neither signatures nor what bodies say.
@@ -147,7 +149,7 @@ pub fn inspect(dir: &Path, keys_of: &KeysOf, inspector: &mut impl Inspector) -> 
     keeping::check(dir, &mut report)?;
     match index_file(dir) {
         Some(path) => check_index_file(&path, &log, keys_of, &mut report)?,
-        None => report.find_in_index("there is none; the next start builds it".to_owned()),
+        None => report.without_index = true,
     }
     Ok(report)
 }

@@ -1,19 +1,37 @@
-//! Emptying a copy, so that all of it is copied again.
+//! Copies in a store that is not open: how much they hold, and emptying one, so that all of it is copied again.
 
 use std::path::Path;
 
 use ics_core::vocabulary::DomainName;
 use rusqlite::Connection;
 
+use super::backup::open_log;
 use super::error::StoreError;
 use super::follow::follow_back;
-use super::types::{DOMAIN_ENTRIES, DomainNumber, Part, Position};
+use super::types::{DOMAIN_ENTRIES, DomainInfo, DomainNumber, Part, Position};
 use super::write::in_transaction;
 use super::{INDEX_FILE, LOG_FILE, index, lock, schema, table};
 
-/// Empties the copy of a domain in the store of a directory, and says how many entries it had. Its pin, its alarms, what
-/// was seen of forks and what waits to be sent to its home stay. Whoever follows it here begins again: what stands there
-/// then need not be what stood there. The next start builds the index again; no other process may use the store.
+/// A domain in the store of a directory, and how many entries it has; nothing where there is no store, or none of that name
+/// in it. Another process may use the store.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn held(dir: &Path, name: &DomainName) -> Result<Option<(DomainInfo, u64)>, StoreError> {
+    let log = match open_log(dir) {
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        other => other?,
+    };
+    let mut known = table::domains(&log)?.into_iter().map(|(info, _)| info);
+    let Some(info) = known.find(|info| info.name == *name) else { return Ok(None) };
+    let size = table::head(&log, info.number)?.map_or(0, |head| head.size);
+    Ok(Some((info, size)))
+}
+
+/// Empties the copy of a domain in the store of a directory, and says how many entries it had. Its pin (until another is
+/// given, [`super::Store::pin`]), its alarms, what was seen of forks and what waits to be sent to its home stay. Whoever
+/// follows it here begins again: what stands there then need not be what stood there. The next start builds the index
+/// again; no other process may use the store.
 ///
 /// # Errors
 /// When there is no such domain, this node is its home, another process uses the store, or the database fails.

@@ -72,6 +72,12 @@ pub enum StoreError {
         /// The directory.
         dir: PathBuf,
     },
+    /// A copy is being put in the place of this store, or was and did not come to its end.
+    #[error("`{mark}` says that a restore was begun here and did not end: `ics restore` with the copy again ends it")]
+    Unfinished {
+        /// The file that says so.
+        mark: PathBuf,
+    },
     /// Made by a newer version of this program.
     #[error("`{file}` has schema version {found}, this program knows {known}: use a newer version of ics")]
     Newer {

@@ -2,8 +2,8 @@
 //!
 //! A directory holds `ics.db` (the log and what cannot be derived), `index.db` (what entries are found by, derived),
 //! `acme.db` (what ACME clients were told, if there is a server for them), `heads/` (the highest checkpoint signed for each
-//! domain, see [`heads`]), `seen/` (the highest that was seen of the logs of others) and `lock`. Access is by (domain, index) or
-//! by key, so that domains can be spread over several stores.
+//! domain, see [`heads`]), `seen/` (the highest that was seen of the logs of others), `lock`, and `restoring` while a copy is
+//! put there. Access is by (domain, index) or by key, so that domains can be spread over several stores.
 //!
 //! One thread writes ([`writer`]): [`Store::write`] hands it a job that sees everything before it and appends; jobs
 //! that wait share one commit. Reading never waits for writing. All calls block; asynchronous callers use
@@ -49,10 +49,10 @@ use tokio::sync::watch;
 use crate::background;
 
 pub use acme::{AcmeStore, AcmeTx, Credential, Durability, Issued as AcmeIssued, Made as AcmeMade};
-pub use backup::{backup, check_backup, put_back};
+pub use backup::{backup, begin_put_back, check_backup, is_anything_in, put_back};
 pub use check::{Inspector, Report, inspect};
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
-pub use emptied::empty_copy;
+pub use emptied::{empty_copy, held};
 pub use error::{StoreError, WriteError};
 pub use follow::Following;
 pub use index::Page;
@@ -168,6 +168,7 @@ impl Store {
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
         make_private(dir)?;
         let lock = lock(dir)?;
+        backup::refuse_unfinished(dir)?;
         let (log_path, index_path) = (dir.join(LOG_FILE), dir.join(INDEX_FILE));
         // Before the database is made, which would hide that all is gone.
         let seen = open_seen(dir, options.cosigner.as_ref())?;

@@ -151,6 +151,25 @@ impl Store {
             Ok(info)
         })
     }
+
+    /// Pins a mirror to another entry 0. It must be empty: what it holds is of the log that it was pinned to.
+    ///
+    /// # Errors
+    /// When there is no such domain, it is not an empty mirror, or the database fails.
+    pub fn pin(&self, domain: DomainNumber, entry0: [u8; 32]) -> Result<(), StoreError> {
+        self.with_writer(move |writer| {
+            let mut state = DomainState::clone(&*writer.shared.published.get(domain)?);
+            if state.info.part != Part::Mirror || state.head.size > 0 {
+                let name = &state.info.name;
+                return Err(StoreError::refused(format!("`{name}` is no empty copy: its entry 0 stays")));
+            }
+            let result = in_transaction(&mut writer.log, |log| table::set_entry0(log, domain, &entry0));
+            result.map_err(|error| writer.assess(error))?;
+            state.info.entry0 = Some(entry0);
+            writer.shared.published.put(state);
+            Ok(())
+        })
+    }
 }
 
 /// Runs a job; a panic in it is an error like others.

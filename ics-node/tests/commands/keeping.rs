@@ -83,6 +83,38 @@ fn a_domain_is_mirrored_and_adopted_from() {
 }
 
 #[test]
+fn an_origin_that_was_mistyped_is_taken_back() {
+    const AWAY: &str = "http://127.0.0.1:1";
+    let (acme, mut plant) = neighbours();
+    let origin = acme_info(&acme)["origin"].as_str().expect("an origin").to_owned();
+    let wrong = format!("{DOMAIN}/{}", "07".repeat(32));
+    let add = |plant: &Stage, origin: &str, url: &str| plant.run(&["peer", "add", "acme", origin, "--url", url]);
+    plant.start();
+    assert_eq!(add(&plant, &wrong, AWAY).code, 0, "nobody is there to compare it with");
+    assert_eq!(add(&plant, &origin, acme.url()).code, 0, "nothing has come of the other");
+    assert_eq!(plant.ok(&["peer", "list"])[0]["mirror"], serde_json::json!([origin]));
+    assert_eq!(current(&plant)["domain"], DOMAIN);
+    let two = plant.run(&["peer", "add", "other", &wrong, "--url", AWAY]);
+    assert!(two.code == 1 && two.failure().0.contains("two logs of one name"), "{two:?}");
+    let another = add(&plant, &wrong, AWAY);
+    assert!(another.code == 1 && another.failure().0.contains("ics domain recopy"), "{another:?}");
+
+    // The same while it does not run: it would not start again.
+    plant.kill();
+    let another = add(&plant, &wrong, AWAY);
+    assert!(another.code == 1 && another.failure().0.contains("ics domain recopy"), "{another:?}");
+    assert_eq!(plant.ok(&["peer", "list"])[0]["mirror"], serde_json::json!([origin]));
+    plant.ok(&["domain", "recopy", DOMAIN]);
+    for (origin, url) in [(&wrong, AWAY), (&origin, acme.url())] {
+        assert_eq!(add(&plant, origin, url).code, 0, "the copy is empty");
+        plant.start();
+        plant.kill();
+    }
+    plant.start();
+    assert_eq!(current(&plant)["domain"], DOMAIN);
+}
+
+#[test]
 fn what_the_rules_do_not_let_in_is_told_and_left_out() {
     let (acme, mut plant) = neighbours();
     plant.ok(&["peer", "add", "acme", DOMAIN, "--yes", "--url", acme.url()]);
@@ -105,6 +137,9 @@ fn a_running_node_is_copied() {
     assert_eq!(copied["findings"], Value::Array(Vec::new()));
     assert!(stage.path("copy/data/ics.db").exists() && stage.path("copy/ics.toml").exists());
     assert!(!stage.path("copy/keys").exists() && !stage.path("copy/operator-token").exists());
+    let sound = stage.run_alone("copy", &["fsck"]);
+    assert_eq!((sound.code, &sound.json()["without_index"]), (0, &true.into()), "{sound:?}");
+    assert!(stage.words_alone("copy", &["fsck"]).contains("none yet: the next start builds it"));
     let again = stage.run(&["backup", &path("copy")]);
     assert_eq!(again.code, 5, "{again:?}");
 
@@ -209,6 +244,48 @@ fn what_the_configuration_names_is_copied_and_put_back() {
         let read = |home: &str| std::fs::read(stage.path(home).join(name)).expect("there");
         assert_eq!(read("fresh"), read("home"), "{name}");
     }
+}
+
+#[test]
+fn a_home_that_is_half_restored_is_opened_by_nobody() {
+    let stage = with_policy("trust.json");
+    let (copy, twin) = (text_of(&stage, "copy"), text_of(&stage, "twin"));
+    let entries = stage.ok(&["backup", &copy, "--with-keys"])["entries"].clone();
+    std::fs::create_dir(stage.path("fresh")).expect("made");
+    let stopped = stage.run_alone("fresh", &["restore", &copy]);
+    let (message, hint) = stopped.failure();
+    assert!(stopped.code == 5 && message.contains("there is no passphrase"), "{stopped:?}");
+    assert!(hint.ends_with("then give the same command again"), "{hint}");
+
+    // Everything is here now but the store.
+    std::fs::copy(stage.path("home/passphrase"), stage.path("fresh/passphrase")).expect("copied");
+    let commands = [&["restore"][..], &["restore", "--begin-anew", DOMAIN], &["backup", &twin], &["fsck"], &["serve"]];
+    for words in commands {
+        let refused = stage.run_alone("fresh", words);
+        assert!(refused.code == 5, "{words:?}: {refused:?}");
+        assert!(refused.failure().0.contains("a restore was begun here and did not end"), "{words:?}: {refused:?}");
+    }
+    let restored = stage.run_alone("fresh", &["restore", &copy, "--alone", DOMAIN]);
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert_eq!(restored.json()["put_back"]["entries"], entries);
+    assert!(!stage.path("fresh/data/restoring").exists(), "it has ended");
+}
+
+#[test]
+fn a_home_whose_store_is_not_there_is_not_founded_anew() {
+    let mut stage = Stage::started();
+    stage.ok(&["domain", "update", "--add-names", "manufacturer=cert:*"]);
+    stage.kill();
+    let (data, elsewhere) = (stage.path("home/data"), stage.path("disk"));
+    std::fs::rename(&data, &elsewhere).expect("unmounted");
+    std::fs::create_dir(&data).expect("made");
+    for words in [&["restore"][..], &["restore", "--begin-anew", DOMAIN]] {
+        let refused = stage.run(words);
+        assert!(refused.code == 5 && refused.failure().0.contains("say that there was one"), "{words:?}: {refused:?}");
+    }
+    std::fs::remove_dir(&data).expect("nothing was made in it");
+    std::fs::rename(&elsewhere, &data).expect("mounted");
+    stage.start();
 }
 
 #[test]

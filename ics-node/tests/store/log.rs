@@ -6,7 +6,9 @@ use ics_core::log::entry::leaf_data;
 use ics_core::log::merkle::{Tree, leaf_hash, verify_consistency, verify_inclusion};
 use ics_core::log::tile::TileId;
 use ics_core::time::Timestamp;
-use ics_node::store::{Content, Filling, NewContent, NewEntry, Part, Seal, Store, StoreError, WriteError, WriteTx};
+use ics_node::store::{
+    Content, Filling, NewContent, NewEntry, Part, Seal, Store, StoreError, WriteError, WriteTx, held,
+};
 use rusqlite::Connection;
 
 use super::common::*;
@@ -290,6 +292,14 @@ fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
     let mirror = open(dirs[1].path());
     let copy = mirror.create_domain(&name("d.example"), Part::Mirror, info.entry0).expect("create").number;
     assert!(matches!(append(&mirror, copy, &["other"]), Err(WriteError::Job(StoreError::Refused { .. }))));
+    // As long as nothing is in it, it may be of another log.
+    let entry0 = info.entry0.expect("has entry 0");
+    for pinned in [[7; 32], entry0] {
+        mirror.pin(copy, pinned).expect("empty");
+        let (shown, size) = held(dirs[1].path(), &name("d.example")).expect("readable").expect("there");
+        assert_eq!((shown.entry0, size), (Some(pinned), 0));
+    }
+    assert!(matches!(home.pin(domain, [7; 32]), Err(StoreError::Refused { .. })));
     let entries = home.entries(domain, 0, 100, 1 << 20).expect("entries");
     let job = move |first: usize, count: usize, seal: Seal, entries: Vec<ics_node::store::StoredEntry>| {
         move |tx: &mut WriteTx<'_>| {
@@ -309,6 +319,7 @@ fn a_mirror_keeps_the_homes_checkpoints_and_its_pinned_beginning() {
     // Halfway the checkpoint is for a larger size.
     mirror.write(copy, job(0, 10, seal.clone(), entries.clone())).expect("queue").wait().expect("first half");
     assert_eq!((head(&mirror, copy).size, head(&mirror, copy).seal), (10, Some(seal.clone())));
+    assert!(matches!(mirror.pin(copy, [7; 32]), Err(StoreError::Refused { .. })));
     // A checkpoint that does not fit stops it, and nothing of the job stays.
     let forged = Seal { root: ics_core::log::Hash([9; 32]), ..seal.clone() };
     let forked = mirror.write(copy, job(10, 20, forged, entries.clone())).expect("queue").wait();

@@ -283,6 +283,35 @@ fn what_a_witness_has_seen_is_not_forgotten_with_its_database() {
 }
 
 #[test]
+fn a_store_in_whose_place_a_copy_is_being_put_is_not_opened() {
+    let dir = tempfile::tempdir().expect("dir");
+    let path = |name: &str| dir.path().join(name);
+    let (home, domain) = with_home(&path("home"));
+    append(&home, domain, &["a"]).expect("append");
+    home.backup(&path("copy")).expect("copied");
+    drop(home);
+    let refused = |name: &str| matches!(Store::open(&path(name), options()), Err(StoreError::Unfinished { .. }));
+
+    let none = ics_node::store::begin_put_back(&path("none"), &path("new"));
+    assert!(matches!(none, Err(StoreError::NotFound { .. })) && !path("new").exists(), "{none:?}");
+    ics_node::store::begin_put_back(&path("copy"), &path("home")).expect("a store is there");
+    drop(open(&path("home")));
+    ics_node::store::begin_put_back(&path("copy"), &path("new")).expect("begun");
+    assert!(refused("new"), "it would be founded anew");
+
+    // As if the disk were full.
+    std::fs::create_dir(path("home/.new")).expect("in the way");
+    ics_node::store::put_back(&path("copy"), &path("home"), Timestamp::from_seconds(1))
+        .expect_err("the copy cannot be written");
+    assert!(refused("home"), "the former store is aside, the copy is not there");
+    std::fs::remove_dir(path("home/.new")).expect("removed");
+    for (name, at) in [("home", 2), ("new", 3)] {
+        ics_node::store::put_back(&path("copy"), &path(name), Timestamp::from_seconds(at)).expect("put back");
+        assert_eq!(head(&open(&path(name)), domain).size, 1, "{name}");
+    }
+}
+
+#[test]
 fn a_witness_that_has_lost_all_is_in_doubt_for_its_key_only() {
     let dir = tempfile::tempdir().expect("dir");
     let open_as = |key: u8| Store::open(dir.path(), Options { cosigner: Some([key; 32]), ..options() }).expect("open");

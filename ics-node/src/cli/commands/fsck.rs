@@ -42,7 +42,8 @@ impl Fsck {
             })
         };
         let mut report = read(&bar).map_err(failed)?;
-        let repaired = self.repair && !report.index.is_empty() && report.findings.is_empty();
+        let is_wanting = report.without_index || !report.index.is_empty();
+        let repaired = self.repair && is_wanting && report.findings.is_empty();
         if repaired {
             context.output.note("building the index again …");
             app::rebuild_index(&node.data).map_err(failed)?;
@@ -50,7 +51,8 @@ impl Fsck {
         }
         bar.finish_and_clear();
         let shown = json!({ "store": node.data, "entries": report.entries, "without_content": report.without_content,
-            "findings": report.findings, "index": report.index, "repaired": repaired, "advice": advice(&report) });
+            "findings": report.findings, "index": report.index, "without_index": report.without_index,
+            "repaired": repaired, "advice": advice(&report) });
         context.output.result(&shown, || text(&report, repaired))?;
         Ok(if report.findings.is_empty() && report.index.is_empty() { Exit::Ok } else { Exit::Local })
     }
@@ -85,7 +87,11 @@ fn text(report: &Report, repaired: bool) -> String {
         [] => format!("{} {well}", style("✓").green()),
         findings => style(findings.join("\n")).red().to_string(),
     };
-    let index = if repaired { "built again, and fits" } else { "fits its entries" };
+    let index = match (repaired, report.without_index) {
+        (true, _) => "built again, and fits",
+        (false, true) => "none yet: the next start builds it",
+        (false, false) => "fits its entries",
+    };
     let mut rows = vec![
         ("entries", format!("{}, of {} only the leaf is here", report.entries, report.without_content)),
         ("log", lines(&report.findings, "leaves, tiles, roots and checkpoints fit")),

@@ -62,7 +62,7 @@ fn change<T>(
     context: &Context,
     config: &Config,
     ask: impl AsyncFnOnce(&Node) -> Result<T, NodeError>,
-    edit: impl FnOnce(&str, &std::path::Path) -> Result<String, EditError>,
+    edit: impl FnOnce(&str, &std::path::Path) -> Result<String, Failure>,
 ) -> Result<Since, Failure> {
     let node = context.node(config)?;
     match context.wait(async { Ok(ask(&node).await) })? {

@@ -10,6 +10,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::{Since, change};
 use crate::api::DomainInfo;
+use crate::app::{self, AppError};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
@@ -115,9 +116,12 @@ impl Add {
         }
         let known = config.peer(&self.name).cloned();
         let mut peer = self.changed(known.unwrap_or_else(|| PeerConfig::new(self.name.clone())));
+        let before = peer.mirror.clone();
         for domain in &self.domains {
             let origin = self.origin(context, &peer, domain)?;
             if !peer.mirror.contains(&origin) {
+                // The one that it had may have been mistyped.
+                peer.mirror.retain(|other| other.domain != origin.domain || !before.contains(other));
                 peer.mirror.push(origin);
             }
         }
@@ -129,7 +133,10 @@ impl Add {
             context,
             &config,
             async |node| node.put_peer(&peer).await,
-            |text, path| put_peer(text, path, &peer),
+            |text, path| {
+                refuse_other_logs(&config, &peer)?;
+                Ok(put_peer(text, path, &peer)?)
+            },
         )?;
         context.output.result(&peer, || done(&peer, since))?;
         Ok(Exit::Ok)
@@ -189,6 +196,16 @@ fn given(context: &Context, peer: &PeerConfig, origin: &Origin) -> Result<Origin
         }
         _ => Ok(origin.clone()),
     }
+}
+
+/// Of a node that does not run its store says whether it will copy these logs.
+fn refuse_other_logs(config: &Config, peer: &PeerConfig) -> Result<(), Failure> {
+    let Some(node) = &config.node else { return Ok(()) };
+    let failed = |error: AppError| {
+        let exit = if matches!(error, AppError::Problem { .. }) { Exit::Refused } else { Exit::Local };
+        Failure::new(exit, error)
+    };
+    peer.mirror.iter().try_for_each(|origin| app::may_copy(&node.data, origin).map_err(failed))
 }
 
 fn done(peer: &PeerConfig, since: Since) -> String {

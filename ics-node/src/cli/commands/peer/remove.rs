@@ -38,10 +38,10 @@ impl Remove {
         }
         let (name, left) = (&self.name, &peer);
         let since = if self.domains.is_empty() {
-            let edit = |text: &str, path: &std::path::Path| remove_peer(text, path, name);
+            let edit = |text: &str, path: &std::path::Path| remove_peer(text, path, name).map_err(Failure::from);
             change(context, &config, async |node| node.remove_peer(name).await, edit)?
         } else {
-            let edit = |text: &str, path: &std::path::Path| put_peer(text, path, left);
+            let edit = |text: &str, path: &std::path::Path| put_peer(text, path, left).map_err(Failure::from);
             change(context, &config, async |node| node.put_peer(left).await, edit)?
         };
         let shown = if self.domains.is_empty() { &before } else { &peer };
