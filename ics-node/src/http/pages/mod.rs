@@ -19,6 +19,7 @@ use super::answer;
 use super::face::Face;
 use super::failure::Failure;
 use super::request::client;
+use super::routes::method;
 use super::server::Settings;
 use crate::api::Problem;
 use crate::app::problem::Code;
@@ -102,21 +103,22 @@ fn see_other(path: &str) -> HttpResponse {
         .finish()
 }
 
-/// Registers the pages.
+/// Registers the pages. As everywhere, GET includes HEAD: what previews links, or watches a page, asks for no more.
 pub(super) fn register(config: &mut ServiceConfig, pages: &Data<Pages>) {
+    let get = || method("GET");
     config
         .app_data(Data::clone(pages))
-        .route("/", web::get().to(public::home))
-        .route("/id/{query:.*}", web::get().to(public::thing))
-        .route("/01/{gtin}", web::get().to(public::digital_link))
-        .route("/01/{gtin}/{rest:.*}", web::get().to(public::digital_link))
-        .route("/keyring/{domain}/{id}", web::get().to(public::keyring))
-        .route("/statement/{domain}/{index}", web::get().to(public::statement))
-        .route("/style/{name}", web::get().to(style))
-        .route("/icon.svg", web::get().to(icon))
-        .route("/robots.txt", web::get().to(robots))
-        .route("/operator", web::get().to(operator::show))
-        .route("/operator/certificates/{domain}", web::get().to(operator::certificates))
+        .route("/", get().to(public::home))
+        .route("/id/{query:.*}", get().to(public::thing))
+        .route("/01/{gtin}", get().to(public::digital_link))
+        .route("/01/{gtin}/{rest:.*}", get().to(public::digital_link))
+        .route("/keyring/{domain}/{id}", get().to(public::keyring))
+        .route("/statement/{domain}/{index}", get().to(public::statement))
+        .route("/style/{name}", get().to(style))
+        .route("/icon.svg", get().to(icon))
+        .route("/robots.txt", get().to(robots))
+        .route("/operator", get().to(operator::show))
+        .route("/operator/certificates/{domain}", get().to(operator::certificates))
         .route("/operator/login", web::post().to(operator::sign_in))
         .route("/operator/logout", web::post().to(operator::sign_out));
 }

@@ -203,7 +203,8 @@ fn resource(path: &'static str, rest: &str) -> impl HttpServiceFactory + use<> {
     resource.default_service(web::to(other)).wrap(cross_origin(open))
 }
 
-fn method(name: &str) -> Route {
+/// A route for one method; GET includes HEAD.
+pub(super) fn method(name: &str) -> Route {
     if name == "GET" { web::route().guard(guard::Any(guard::Get()).or(guard::Head())) } else { web::post() }
 }
 

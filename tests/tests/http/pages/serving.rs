@@ -66,6 +66,29 @@ async fn a_thing_has_a_page_that_says_what_matters() {
     assert!(!words(&node.visit("/id/serial:SN-0010").await.text()).contains("p7-firmware 2.3.0"));
 }
 
+/// Monitors, and whatever shows what a link leads to, ask for the head alone.
+#[tokio::test]
+async fn every_page_takes_head() {
+    let node = town().await;
+    for path in [
+        "/",
+        "/?q=SN-0010",
+        "/id/serial:SN-0010",
+        "/id/serial:SN-9999",
+        "/01/9506000134352/21/SN-0010",
+        "/statement/devices.acme.example/2",
+        "/style/x.css",
+        "/icon.svg",
+        "/robots.txt",
+        "/operator",
+    ] {
+        let url = format!("http://{}{path}", node.addresses[0]);
+        let (get, head) = (node.visit(path).await, Answer::read(node.client.head(url)).await);
+        assert_eq!((get.status, get.header("content-type")), (head.status, head.header("content-type")), "{path}");
+        assert!(head.body.is_empty(), "{path}");
+    }
+}
+
 /// However many versions may be used no longer, those that may are named, the newest of them.
 #[tokio::test]
 async fn a_new_version_is_named_behind_many_old_ones() {
