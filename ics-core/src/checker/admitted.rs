@@ -64,10 +64,7 @@ fn is_from_here(scene: &Scene<'_>, s: &Logged) -> bool {
 
 /// Rule 1.2.
 fn is_in_time(s: &Logged, last: Timestamp) -> bool {
-    let claims = s.claims();
-    s.admitted_at() >= last
-        && s.signed_at().millis_since(s.admitted_at()) <= limits::CLOCK_SKEW_MILLIS
-        && claims.from.zip(claims.until).is_none_or(|(from, until)| from < until)
+    s.admitted_at() >= last && s.signed_at().millis_since(s.admitted_at()) <= limits::CLOCK_SKEW_MILLIS
 }
 
 /// Rule 1.3.
@@ -76,10 +73,9 @@ fn is_formed(scene: &Scene<'_>, s: &Logged) -> bool {
     let knows_status = claims.status.is_none() || effect.is_some();
     let is_unbounded = effect != Some(Effect::BlocksForEver) || claims.until.is_none();
     let revokes = kind.has_key() && effect.is_some_and(Effect::blocks);
-    let is_installable = claims.act != Act::Installed || kind.has_key();
     let knows_role = s.grant().is_none_or(|grant| scene.descriptor().roles.contains_key(&grant.role));
     let fits = claims.act == Act::Withdrawal || s.revokes() == revokes;
-    knows_status && is_unbounded && fits && is_installable && knows_role
+    knows_status && is_unbounded && fits && knows_role
 }
 
 /// Rule 1.4, at a place of the log.
@@ -127,9 +123,7 @@ impl<'a> Next<'a> {
 
     /// Rule 1.8.
     fn may_supersede(&self) -> bool {
-        let named = &self.s.claims().supersedes;
-        let names_some = self.s.claims().act != Act::Withdrawal || !named.is_empty();
-        names_some && named.iter().all(|id| self.may_end(id))
+        self.s.claims().supersedes.iter().all(|id| self.may_end(id))
     }
 
     fn may_end(&self, id: &StatementId) -> bool {

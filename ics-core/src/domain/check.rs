@@ -117,13 +117,10 @@ impl Domain {
         if signed_at.millis_since(admitted_at) > limits::CLOCK_SKEW_MILLIS {
             return Err(Refusal::FutureTime { signed_at, admitted_at });
         }
-        match (entry.claims().from, entry.claims().until) {
-            (Some(from), Some(until)) if until <= from => Err(Refusal::EmptyPeriod { from, until }),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
-    /// What the statement must be in itself, whoever signs it.
+    /// What the statement must be by the descriptor, whoever signs it. What it must be in itself, it is.
     fn check_form(&self, entry: &Logged) -> Result<Option<Effect>, Refusal> {
         let claims = entry.claims();
         let kind = entry.subject().kind();
@@ -140,9 +137,6 @@ impl Domain {
         let expected = kind.has_key() && effect.is_some_and(Effect::blocks);
         if claims.act != Act::Withdrawal && entry.revokes() != expected {
             return Err(Refusal::RevocationMismatch { expected });
-        }
-        if claims.act == Act::Installed && !kind.has_key() {
-            return Err(Refusal::InstalledOn(kind));
         }
         match entry.grant() {
             Some(grant) if !self.descriptor().roles.contains_key(&grant.role) => {
@@ -220,11 +214,7 @@ impl Checked<'_> {
     }
 
     fn check_supersedes(&self) -> Result<(), Refusal> {
-        let named = &self.entry.claims().supersedes;
-        if self.entry.act() == Act::Withdrawal && named.is_empty() {
-            return Err(Refusal::WithdrawsNothing);
-        }
-        named.iter().try_for_each(|id| self.check_superseded(id))
+        self.entry.claims().supersedes.iter().try_for_each(|id| self.check_superseded(id))
     }
 
     fn check_superseded(&self, id: &StatementId) -> Result<(), Refusal> {

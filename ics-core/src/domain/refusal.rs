@@ -81,14 +81,6 @@ pub enum Refusal {
         /// That of the entry before it.
         last: Timestamp,
     },
-    /// It would never hold.
-    #[error("`until` ({until}) does not lie after `from` ({from})")]
-    EmptyPeriod {
-        /// From when on it would hold.
-        from: Timestamp,
-        /// Until when.
-        until: Timestamp,
-    },
     /// The thing is known as another kind.
     #[error("the statement calls the identity a {claimed}, but it stands in this domain as a {known}")]
     KindDiffers {
@@ -118,9 +110,6 @@ pub enum Refusal {
         /// Whether it had to be a revocation.
         expected: bool,
     },
-    /// Only things with a key have software installed.
-    #[error("software is installed on a thing with a key, not on a {0}")]
-    InstalledOn(Kind),
     /// A certificate for something that a status blocks.
     #[error("a status blocks the identity: no certificate is issued to it until that is lifted")]
     IssuedToBlocked,
@@ -170,9 +159,6 @@ pub enum Refusal {
     /// A block for ever.
     #[error("`supersedes` names `{0}`, which blocks for ever: only the domain's owners lift it, in the descriptor")]
     BlockedForEver(StatementId),
-    /// A withdrawal of nothing.
-    #[error("a withdrawal names in `supersedes` what it takes back")]
-    WithdrawsNothing,
     /// Too many groups.
     #[error("statements about the identity already name {max} groups in this domain", max = limits::GROUPS_NAMED)]
     Groups,
@@ -272,12 +258,10 @@ impl Refusal {
             Self::SignerCompromised(_) => "signer-compromised",
             Self::FutureTime { .. } => "future-time",
             Self::TimeGoesBack { .. } => "time-goes-back",
-            Self::EmptyPeriod { .. } => "empty-period",
             Self::KindDiffers { .. } => "kind-differs",
             Self::UnknownStatus { .. } => "unknown-status",
             Self::ForEverUntil(_) => "for-ever-until",
             Self::RevocationMismatch { .. } => "revocation-mismatch",
-            Self::InstalledOn(_) => "installed-on",
             Self::IssuedToBlocked => "issued-to-blocked",
             Self::UnknownRole(_) => "unknown-role",
             Self::RoleNotHeld { .. } => "role-not-held",
@@ -287,7 +271,6 @@ impl Refusal {
             Self::SupersedesWithdrawal(_) => "supersedes-withdrawal",
             Self::SupersedesOthers { .. } => "supersedes-others",
             Self::BlockedForEver(_) => "blocked-for-ever",
-            Self::WithdrawsNothing => "withdraws-nothing",
             Self::Groups => "groups",
             Self::AttributeValues(_) => "attribute-values",
             Self::Quota(_) => "quota",

@@ -115,12 +115,10 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     SignerCompromised "signer-compromised" 403 "the signer is declared compromised" "sign with a key that is not";
     FutureTime "future-time" 422 "the signature was made in the future" "set the signer's clock";
     TimeGoesBack "time-goes-back" 422 "the log's time would go back" "";
-    EmptyPeriod "empty-period" 422 "the period ends before it begins" "";
     KindDiffers "kind-differs" 422 "the identity stands in the domain as another kind" "";
     UnknownStatus "unknown-status" 422 "the domain has no such status for things of this kind" "";
     ForEverUntil "for-ever-until" 422 "what blocks for ever has no end" "";
     RevocationMismatch "revocation-mismatch" 422 "the signature type does not go with what the statement says" "";
-    InstalledOn "installed-on" 422 "software cannot be installed on this" "";
     IssuedToBlocked "issued-to-blocked" 403 "what is blocked gets no certificate" "lift the status that blocks it first";
     UnknownRole "unknown-role" 403 "the descriptor does not define the role" "";
     RoleNotHeld "role-not-held" 403 "the signer does not have the role that he claims" "an owner names him in the descriptor, or someone entitled grants him the role";
@@ -130,7 +128,6 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     SupersedesWithdrawal "supersedes-withdrawal" 422 "a withdrawal cannot be superseded" "say anew what was withdrawn";
     SupersedesOthers "supersedes-others" 403 "the signer may not end another signer's statement" "";
     BlockedForEver "blocked-for-ever" 403 "only the domain's owners lift what blocks for ever" "they name the statement in `lifted` in a new version of the descriptor";
-    WithdrawsNothing "withdraws-nothing" 422 "the withdrawal names nothing" "";
     Groups "groups" 422 "too many groups are named for this identity" "put it into groups by what they select";
     AttributeValues "attribute-values" 422 "the identity has too many values of an attribute" "";
     Quota "quota" 422 "the signer has used up his quota for this identity" "the domain's owners raise `statements_per_signer_and_identity` in `limits` in a new version of the descriptor";
