@@ -31,6 +31,8 @@ fn too_few_owners_and_skipped_versions_are_refused() {
     stage.ok(&["domain", "update", "--add-names", "manufacturer=cert:*"]);
     let skipped = stage.run(&["domain", "submit"]);
     assert_eq!(skipped.code, 1, "version 4 before version 3: {skipped:?}");
+    let (_, hint) = skipped.failure();
+    assert!(hint.starts_with("version 3 comes first") && hint.contains(file), "{hint}");
 
     stage.ok(&["domain", "sign", file, "--owner", "owner-b"]);
     stage.ok(&["domain", "submit", file]);

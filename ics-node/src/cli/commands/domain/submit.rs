@@ -11,7 +11,8 @@ use crate::api::SubmissionResult;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say;
-use crate::client::descriptor::DescriptorFile;
+use crate::client::descriptor::{self, DescriptorFile};
+use crate::client::node::Node;
 use crate::client::submit;
 
 /// What `ics domain submit` takes.
@@ -52,7 +53,7 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
     let results = submit::submit(&node, domain, vec![file.body().to_vec()]);
     let receipt = match context.wait(async { Ok(results.await?) })?.pop() {
         Some(SubmissionResult::Receipt(receipt)) => receipt,
-        Some(SubmissionResult::Problem(problem)) => return Err(problem.into()),
+        Some(SubmissionResult::Problem(problem)) => return Err(refused(context, &node, file, problem.into())),
         Some(SubmissionResult::Pending(pending)) => {
             return say::waits(context, &format!("{domain}, version {version}"), &pending);
         }
@@ -63,4 +64,19 @@ pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile
         .output
         .result(&shown, || format!("{} {domain}, version {version}\n  entry  {}", style("✓").green(), receipt.index))?;
     Ok(Exit::Ok)
+}
+
+/// A version that was refused, with the one that comes before it where that is not in force yet: it has to be first.
+fn refused(context: &Context, node: &Node, file: &DescriptorFile, failure: Failure) -> Failure {
+    let (domain, version) = (&file.descriptor.domain, file.descriptor.version);
+    let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else { return failure };
+    let next = shown.info.descriptor.saturating_add(1);
+    let path = descriptor::path(&context.home, domain, next);
+    match next < version {
+        false => failure,
+        true if path.exists() => {
+            failure.hint(format!("version {next} comes first: `ics domain submit {}`, then this one", path.display()))
+        }
+        true => failure.hint(format!("version {next} comes first, and is not here: whoever made it has its file")),
+    }
 }
