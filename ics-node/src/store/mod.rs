@@ -209,7 +209,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn rebuild_index(dir: &Path, options: Options) -> Result<(), StoreError> {
         let lock = lock(dir)?;
-        index::build::mark_damaged(&dir.join(INDEX_FILE))?;
+        index::build::mark_stale(&dir.join(INDEX_FILE))?;
         drop(lock);
         Self::open(dir, options).map(drop)
     }
