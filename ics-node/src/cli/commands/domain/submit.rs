@@ -86,7 +86,8 @@ fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d Descriptor
     for Compromise { signer, from_index, .. } in &beyond {
         context.output.note(&format!(
             "{signer} is declared compromised from entry {from_index} on, and the log has {size}: all that he has said \
-             goes on to count. If that is a digit too many, `ics domain update --compromised {signer}@INDEX` names another"
+             goes on to count. If that is a digit too many, `ics domain update --compromised {signer}@INDEX` names \
+             another"
         ));
     }
     beyond
