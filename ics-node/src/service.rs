@@ -238,8 +238,8 @@ fn refuse_lost_store(config: &Config, data: &Path) -> Result<(), ServiceError> {
     Err(in_file(
         data,
         format!(
-            "there is no store, but later versions of the descriptor of `{domain}` say that there was one: mount it, or \
-             `ics restore COPY`; if there was none, move these versions away until the node has started once"
+            "there is no store, but later versions of the descriptor of `{domain}` say that there was one: mount it, \
+             or `ics restore COPY`; if there was none, move these versions away until the node has started once"
         ),
     ))
 }

@@ -14,7 +14,7 @@ use crate::client::descriptor::DescriptorFile;
 use crate::client::lookup::LookupError;
 use crate::client::node::{Node, NodeError};
 use crate::client::signing::{Signing, SigningError};
-use crate::config::{Config, NodeConfig, Url};
+use crate::config::{Config, FILE_NAME, NodeConfig, Url};
 
 /// Which domain is meant.
 #[derive(Debug, Clone, Default, Args)]
@@ -89,10 +89,7 @@ impl Context {
     pub(crate) fn node(&self, config: &Config) -> Result<Node, Failure> {
         let own = config.node.as_ref();
         let url = self.node.as_ref().or(config.client.node.as_ref()).map(ToString::to_string);
-        let url = url.or_else(|| own.map(NodeConfig::url)).ok_or_else(|| {
-            Failure::new(Exit::Usage, "no node is named")
-                .hint("name one with --node URL, or set [client] node in ics.toml")
-        })?;
+        let url = url.or_else(|| own.map(NodeConfig::url)).ok_or_else(|| self.no_node())?;
         let node = Node::new(&url)?;
         match operator_token(self.node.as_ref(), config).filter(|path| path.exists()) {
             Some(path) => Ok(node.as_operator(crate::client::home::read_operator_token(path).map_err(|e| {
@@ -100,6 +97,19 @@ impl Context {
             })?)),
             None => Ok(node),
         }
+    }
+
+    /// Whoever has mistyped --home has no configuration, rather than one that names no node.
+    fn no_node(&self) -> Failure {
+        let path = self.home.join(FILE_NAME);
+        let hint = match path.exists() {
+            true => "name one with --node URL, or set [client] node in ics.toml".to_owned(),
+            false => format!(
+                "name one with --node URL; there is no `{}`: --home names another directory, and `ics init` makes one",
+                path.display()
+            ),
+        };
+        Failure::new(Exit::Usage, "no node is named").hint(hint)
     }
 
     /// Runs a command that waits for a node.

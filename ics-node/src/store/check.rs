@@ -12,7 +12,7 @@ use super::acme::keeping;
 use super::backup::open_log;
 use super::error::StoreError;
 use super::heads::HeadFiles;
-use super::index::file;
+use super::index::{build, file};
 use super::schema;
 use super::sight::Show;
 use super::state::{DomainState, Published};
@@ -31,7 +31,7 @@ pub struct Report {
     pub findings: Vec<String>,
     /// What does not fit in the index alone, which is made again from the log; 100 findings at most.
     pub index: Vec<String>,
-    /// There is no index, as in a copy: the next start makes it. Nothing is wrong with that.
+    /// There is no index, as in a copy, or the next start makes it again anyway. Nothing is wrong with that.
     pub without_index: bool,
 }
 
@@ -155,7 +155,7 @@ pub fn inspect(dir: &Path, keys_of: &KeysOf, inspector: &mut impl Inspector) -> 
 }
 
 fn index_file(dir: &Path) -> Option<PathBuf> {
-    Some(dir.join(INDEX_FILE)).filter(|path| path.exists())
+    Some(dir.join(INDEX_FILE)).filter(|path| path.exists() && !build::is_stale(path))
 }
 
 /// A domain as its log has it now.

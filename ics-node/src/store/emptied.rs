@@ -49,7 +49,7 @@ pub fn empty_copy(dir: &Path, name: &DomainName) -> Result<u64, StoreError> {
     }
     let size = table::head(&log, info.number)?.map_or(0, |head| head.size);
     // Before the log: what it would find there is gone.
-    index::build::mark_damaged(&dir.join(INDEX_FILE))?;
+    index::build::mark_stale(&dir.join(INDEX_FILE))?;
     in_transaction(&mut log, |log| empty(log, info.number))?;
     Ok(size)
 }

@@ -31,9 +31,22 @@ fn too_few_owners_and_skipped_versions_are_refused() {
     stage.ok(&["domain", "update", "--add-names", "manufacturer=cert:*"]);
     let skipped = stage.run(&["domain", "submit"]);
     assert_eq!(skipped.code, 1, "version 4 before version 3: {skipped:?}");
+    let (_, hint) = skipped.failure();
+    assert!(hint.starts_with("version 3 comes first") && hint.contains(file), "{hint}");
 
     stage.ok(&["domain", "sign", file, "--owner", "owner-b"]);
     stage.ok(&["domain", "submit", file]);
     let stranger = stage.run(&["domain", "sign", file, "--owner", "signer"]);
     assert_eq!(stranger.code, 1, "{stranger:?}");
+}
+
+#[test]
+fn a_compromise_that_takes_nothing_back_is_told() {
+    let stage = Stage::started();
+    let signer = stage.ok(&["key", "show", "signer"])["fingerprint"].as_str().expect("a fingerprint").to_owned();
+    for (index, beyond) in [(99_999, 1), (2, 0)] {
+        stage.ok(&["domain", "update", "--compromised", &format!("{signer}@{index}")]);
+        let told = stage.ok(&["domain", "submit"])["beyond_the_log"].clone();
+        assert_eq!(told.as_array().map(Vec::len), Some(beyond), "from {index} on: {told}");
+    }
 }

@@ -74,10 +74,13 @@ fn a_copy_is_emptied_and_copied_again() {
     let told = pair.mirror.json(&["domain", "recopy", DEVICES]);
     assert_eq!((&told["entries"], &told["copied_again"]), (&before.0.into(), &true.into()), "{told}");
     assert_eq!(pair.mirror.json(&["domain", "recopy", DEVICES])["entries"], 0, "it is empty");
-    assert_eq!(pair.mirror.json(&["fsck"])["findings"], serde_json::json!([]));
+    let sound = pair.mirror.json(&["fsck"]);
+    assert_eq!((&sound["findings"], &sound["index"]), (&serde_json::json!([]), &serde_json::json!([])), "{sound}");
     pair.mirror.serve();
     pair.mirror.catches_up(&pair.home, DEVICES);
     eventually("all is there again", || (copies::checkpoint(&pair.mirror, DEVICES) == before).then_some(()));
+    let said = fs::read_to_string(pair.mirror.home.join("err.log")).expect("its log");
+    assert!(said.contains("a copy was emptied") && !said.contains("damaged"), "{said}");
     pair.go_on_together(5);
     pair.home.kill();
     let refused = pair.home.ics(&["domain", "recopy", DEVICES]).ends_with(1);

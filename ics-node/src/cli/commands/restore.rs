@@ -156,9 +156,9 @@ fn put_back(context: &Context, copy: &Path) -> Result<PutBack, Failure> {
     // What the node cannot be opened without is looked for before its store is replaced.
     let incomplete = |failure: Failure| {
         failure.hint(
-            "the store was not replaced; bring here what is missing (`ics backup --with-keys` copies keys and token too, the \
-             passphrase of the keys never: it goes into the file `passphrase`, or give --passphrase-file), then give the \
-             same command again",
+            "the store was not replaced; bring here what is missing (`ics backup --with-keys` copies keys and token \
+             too, the passphrase of the keys never: it goes into the file `passphrase`, or give --passphrase-file), \
+             then give the same command again",
         )
     };
     let keys = node_keys(context, node).map_err(incomplete)?;

@@ -26,6 +26,10 @@ pub(crate) fn open(
     domains: &BTreeMap<DomainNumber, u64>,
     keys_of: &KeysOf,
 ) -> Result<Connection, StoreError> {
+    if is_stale(path) {
+        tracing::info!("the index is built again from the log: a copy was emptied, or `ics fsck --repair` does it");
+        remove(path)?;
+    }
     let mut index = match usable(path, log, domains) {
         Ok(index) => index,
         // Derived data: what cannot be used is made again, that of a newer version too.
@@ -46,6 +50,17 @@ pub(crate) fn open(
 pub(crate) fn mark_damaged(path: &Path) -> Result<(), StoreError> {
     let mark = beside(path, "-damaged");
     std::fs::write(&mark, []).map_err(StoreError::io(&mark))
+}
+
+/// Remembers that the index is to be built again, though nothing is wrong with it.
+pub(crate) fn mark_stale(path: &Path) -> Result<(), StoreError> {
+    let mark = beside(path, "-stale");
+    std::fs::write(&mark, []).map_err(StoreError::io(&mark))
+}
+
+/// Whether that is so.
+pub(crate) fn is_stale(path: &Path) -> bool {
+    beside(path, "-stale").exists()
 }
 
 /// Remembers, durably, that the index holds what is being erased.
@@ -148,7 +163,7 @@ fn file_filled(log: &Connection, domain: DomainNumber, keys_of: &KeysOf) -> Resu
 
 /// Removes the index and what SQLite keeps beside it.
 fn remove(path: &Path) -> Result<(), StoreError> {
-    for suffix in ["-wal", "-shm", "", "-damaged", "-erasing"] {
+    for suffix in ["-wal", "-shm", "", "-damaged", "-erasing", "-stale"] {
         let file = beside(path, suffix);
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::io(&file)(error)),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use console::style;
+use ics_core::descriptor::{Compromise, Descriptor};
 use serde_json::json;
 
 use super::domain_or_default;
@@ -11,7 +12,8 @@ use crate::api::SubmissionResult;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say;
-use crate::client::descriptor::DescriptorFile;
+use crate::client::descriptor::{self, DescriptorFile};
+use crate::client::node::Node;
 use crate::client::submit;
 
 /// What `ics domain submit` takes.
@@ -49,18 +51,59 @@ impl Submit {
 pub(in crate::cli) fn submit_descriptor(context: &Context, file: &DescriptorFile) -> Result<Exit, Failure> {
     let (domain, version) = (&file.descriptor.domain, file.descriptor.version);
     let node = context.node(&context.config()?)?;
+    let beyond = beyond_the_log(context, &node, &file.descriptor);
     let results = submit::submit(&node, domain, vec![file.body().to_vec()]);
     let receipt = match context.wait(async { Ok(results.await?) })?.pop() {
         Some(SubmissionResult::Receipt(receipt)) => receipt,
-        Some(SubmissionResult::Problem(problem)) => return Err(problem.into()),
+        Some(SubmissionResult::Problem(problem)) => return Err(refused(context, &node, file, problem.into())),
         Some(SubmissionResult::Pending(pending)) => {
             return say::waits(context, &format!("{domain}, version {version}"), &pending);
         }
         None => return Err(Failure::new(Exit::Network, "the node gave no result")),
     };
-    let shown = json!({ "domain": domain, "version": version, "index": receipt.index, "receipt": receipt });
+    let shown = json!({ "domain": domain, "version": version, "index": receipt.index, "receipt": receipt,
+        "beyond_the_log": beyond });
     context
         .output
         .result(&shown, || format!("{} {domain}, version {version}\n  entry  {}", style("✓").green(), receipt.index))?;
     Ok(Exit::Ok)
+}
+
+/// Who is compromised only from an index on that the log has not come to. Nothing that was forged ceases to count then, as
+/// after a digit too many.
+fn beyond_the_log<'d>(context: &Context, node: &Node, descriptor: &'d Descriptor) -> Vec<&'d Compromise> {
+    let domain = &descriptor.domain;
+    let declared: Vec<&Compromise> = descriptor.compromised.iter().filter(|it| it.domain == *domain).collect();
+    if declared.is_empty() {
+        return declared;
+    }
+    // A node that cannot be asked takes no version either, and says why.
+    let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else { return Vec::new() };
+    let size = shown.info.size;
+    let is_beyond =
+        |it: &&Compromise| descriptor.compromised_from(&it.signer, domain).is_some_and(|index| index > size);
+    let beyond: Vec<&Compromise> = declared.into_iter().filter(is_beyond).collect();
+    for Compromise { signer, from_index, .. } in &beyond {
+        context.output.note(&format!(
+            "{signer} is declared compromised from entry {from_index} on, and the log has {size}: all that he has said \
+             goes on to count. If that is a digit too many, `ics domain update --compromised {signer}@INDEX` names \
+             another"
+        ));
+    }
+    beyond
+}
+
+/// A version that was refused, with the one that comes before it where that is not in force yet: it has to be first.
+fn refused(context: &Context, node: &Node, file: &DescriptorFile, failure: Failure) -> Failure {
+    let (domain, version) = (&file.descriptor.domain, file.descriptor.version);
+    let Ok(shown) = context.wait(async { Ok(node.domain(domain).await?) }) else { return failure };
+    let next = shown.info.descriptor.saturating_add(1);
+    let path = descriptor::path(&context.home, domain, next);
+    match next < version {
+        false => failure,
+        true if path.exists() => {
+            failure.hint(format!("version {next} comes first: `ics domain submit {}`, then this one", path.display()))
+        }
+        true => failure.hint(format!("version {next} comes first, and is not here: whoever made it has its file")),
+    }
 }
