@@ -366,7 +366,7 @@ fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), Cer
         (Some(status), Requirement::Permitted) if status.decides.effect != Effect::Permits => {
             no(format!("its status `{}` does not permit its use", status.decides.name))
         }
-        (None, Requirement::Permitted) => no("no status permits its use".to_owned()),
+        (None, Requirement::Permitted) => no("no status permits its use; `ics status in-use` gives it one".to_owned()),
         _ => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use ics_core::descriptor::Descriptor;
 use ics_core::vocabulary::{DomainName, Role, StatusName};
 use ics_sync::http::is_local;
 
@@ -59,14 +60,7 @@ impl SignAs {
         let domain = self.domain(config)?;
         let name = named(self.signer.clone(), config.client.signer.as_ref(), "signer")?;
         let role = named(self.role.clone(), config.client.role.as_ref(), "role")?;
-        let signed = node.descriptor(&domain).await?;
-        let descriptor = DescriptorFile::from_body(signed)
-            .map_err(|e| Failure::new(Exit::Network, format!("the node gave a malformed descriptor: {e}")))?
-            .descriptor;
-        if descriptor.domain != domain {
-            let message = format!("the node gave the descriptor of `{}` for `{domain}`", descriptor.domain);
-            return Err(Failure::new(Exit::Network, message));
-        }
+        let descriptor = rules(node, &domain).await?;
         if let Some(file) = &self.unsigned {
             let signer = super::commands::domain::signer(context, &name)?;
             return Ok(Signing::elsewhere(signer, file.clone(), role, descriptor));
@@ -74,6 +68,19 @@ impl SignAs {
         let key = context.unlock(&context.keys().find(&name)?)?;
         Ok(Signing::new(key, role, descriptor))
     }
+}
+
+/// The rules of a domain, as a node gives them.
+pub(crate) async fn rules(node: &Node, domain: &DomainName) -> Result<Descriptor, Failure> {
+    let signed = node.descriptor(domain).await?;
+    let descriptor = DescriptorFile::from_body(signed)
+        .map_err(|e| Failure::new(Exit::Network, format!("the node gave a malformed descriptor: {e}")))?
+        .descriptor;
+    if descriptor.domain != *domain {
+        let message = format!("the node gave the descriptor of `{}` for `{domain}`", descriptor.domain);
+        return Err(Failure::new(Exit::Network, message));
+    }
+    Ok(descriptor)
 }
 
 /// What was named on the command line, or what the configuration assumes.

@@ -280,6 +280,10 @@ fn operator_token() -> Result<Zeroizing<String>, KeyError> {
     Ok(Zeroizing::new(data_encoding::HEXLOWER.encode(bits.as_ref()) + "\n"))
 }
 
+/// Where the configuration is described: in the source, and where the Debian package puts it.
+const EXAMPLE: &str =
+    "ics-node/src/config/example.toml in the source, /usr/share/doc/ics/examples/ics.toml from the package";
+
 fn configuration(new: &NewHome, role: &Role) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let public_url = new.public_url.as_ref().map_or_else(
@@ -288,6 +292,7 @@ fn configuration(new: &NewHome, role: &Role) -> String {
     );
     format!(
         "# The configuration of an ICS node and of the commands that use it. Paths are relative to this directory.\n\
+         # All that may stand here: {EXAMPLE}\n\
          \n\
          [node]\n\
          name = {name}\n\
@@ -367,6 +372,10 @@ mod tests {
         assert_eq!(names_in(parent.path()), ["ics"]);
         assert_whole(&home);
         assert_eq!(made.descriptor, home.join("domains/devices.acme.example.v1.pgp"));
+        let configured = fs::read_to_string(home.join(config::FILE_NAME)).expect("read");
+        assert!(configured.contains(EXAMPLE), "it says where its members are described: {configured}");
+        let described = EXAMPLE.split_once(" in the source").and_then(|(path, _)| path.strip_prefix("ics-node/"));
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(described.expect("a path")).exists(), "{EXAMPLE}");
         assert!(made.descriptor.exists());
         assert!(matches!(make(&home, &new(), AT), Err(HomeError::Exists(_))));
     }

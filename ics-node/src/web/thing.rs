@@ -18,7 +18,7 @@ use crate::{explain, openpgp};
 
 /// Statements of one domain that the page lists; the API gives all.
 const LISTED: usize = 100;
-/// Signers, labels and grants that it names before the explanation names all.
+/// Signers, labels, grants and serial numbers that it names before the explanation names all.
 const SHOWN: usize = 8;
 
 /// The page. `path` is how it was reached, for the code that leads to it again.
@@ -129,7 +129,7 @@ fn names(thing: &PublicThing) -> BTreeSet<String> {
 /// What can be compared with the thing itself.
 fn what(thing: &PublicThing) -> Markup {
     let names = names(thing);
-    let serial = names.iter().find_map(|name| name.strip_prefix("serial:"));
+    let serials: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix("serial:")).take(SHOWN).collect();
     html! {
         section aria-labelledby="what" {
             h2 #what { "What it is" }
@@ -139,12 +139,10 @@ fn what(thing: &PublicThing) -> Markup {
                         dt { span .upper { (attribute(which)) } } dd { (theirs_brief(value)) }
                     }
                 }
-                @match serial {
-                    Some(serial) => { dt { "Serial" } dd .strong { (theirs_brief(serial)) } }
-                    None => { dt { "Kind" } dd { (thing.identity.kind) } }
-                }
+                @for serial in &serials { dt { "Serial" } dd .strong { (theirs_brief(serial)) } }
+                @if serials.is_empty() { dt { "Kind" } dd { (thing.identity.kind) } }
             }
-            @if serial.is_some() && matches!(thing.identity.kind, Kind::Device | Kind::Gateway) {
+            @if !serials.is_empty() && matches!(thing.identity.kind, Kind::Device | Kind::Gateway) {
                 p .note { "A label can be copied: compare the serial number with the one on the thing." }
             }
         }

@@ -57,7 +57,10 @@ fn a_domain_is_mirrored_and_adopted_from() {
     let other = format!("{DOMAIN}/{}", "07".repeat(32));
     let refused = add(&other, &["--yes"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert_eq!(add("none.example", &["--yes"]).code, 3);
+    let unknown = add("none.example", &["--yes"]);
+    let (why, advice) = unknown.failure();
+    assert_eq!((unknown.code, why.as_str()), (3, "the peer does not hold the domain `none.example`"));
+    assert!(advice.starts_with(&format!("{}/v1/domains", acme.url())), "{advice}");
     assert_eq!(plant.ok(&["peer", "list"]), Value::Array(Vec::new()));
 
     assert_eq!(add(&origin, &[]).code, 0);

@@ -16,6 +16,20 @@ fn a_new_signer_speaks_after_the_rules_name_him() {
     assert_eq!(stage.ok(&["domain", "show"])["version"], 2);
 }
 
+/// Rules that wait for a role which nobody has permit nothing, and no verdict says why nobody has it.
+#[test]
+fn a_policy_that_waits_for_a_role_which_nobody_has_is_told_of() {
+    let stage = Stage::started();
+    let told = |words: &[&str]| {
+        let ended = stage.for_people("home", &[&["trust", "init", "--force", "--permit"], words].concat());
+        assert_eq!(ended.code, 0, "{ended:?}");
+        ["manufacturer", "integrator", "maintainer"].map(|role| ended.stderr.contains(&format!("the role `{role}`")))
+    };
+    assert_eq!(told(&["devices"]), [false, true, false], "the manufacturer is there");
+    assert_eq!(told(&["anything-vouched", "--approved", "maintainer"]), [false, false, true]);
+    assert_eq!(told(&["anything-vouched", "--vouched", "manufacturer"]), [false, false, false]);
+}
+
 #[test]
 fn too_few_owners_and_skipped_versions_are_refused() {
     let stage = Stage::started();

@@ -263,12 +263,12 @@ fn the_command_line_gets_a_credential_for_whoever_has_the_key() {
         KeyStore::new(&home).make(&"signer".parse().expect("a name"), "Line 1", algorithm, &passphrase, CREATED);
     let stored = stored.expect("a key");
     passphrase.write_to(&home.join(PASSPHRASE_FILE)).expect("is written");
-    let credential = |server: &Server| {
+    let credential = |server: &Server, form: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ics-under-test"));
-        command.arg("--home").arg(&home).args(["--node", &server.url, "--json", "acme", "eab"]);
+        command.arg("--home").arg(&home).args(["--node", &server.url]).args(form).args(["acme", "eab"]);
         command.args(["--domain", DOMAIN, "--key", "signer"]).output().expect("starts")
     };
-    let stranger = credential(&server);
+    let stranger = credential(&server, &["--json"]);
     assert_eq!(stranger.status.code(), Some(3), "{}", crate::tools::said(&stranger));
     let signer = stored.fingerprint();
     server.world.change(|descriptor| {
@@ -276,7 +276,7 @@ fn the_command_line_gets_a_credential_for_whoever_has_the_key() {
         role.signers.insert(signer);
     });
     server.world.submit(vec![stored.certificate_bytes().to_vec()]);
-    let given = credential(&server);
+    let given = credential(&server, &["--json"]);
     assert!(given.status.success(), "{}", crate::tools::said(&given));
     let given: AcmeCredential = serde_json::from_slice(&given.stdout).expect("JSON");
     assert_eq!(given.holder, format!("the signer {signer}"));
@@ -298,4 +298,13 @@ fn the_command_line_gets_a_credential_for_whoever_has_the_key() {
     assert!(operator.status.success(), "{}", crate::tools::said(&operator));
     assert_eq!(String::from_utf8_lossy(&operator.stdout), format!("1 account of {signer} taken away\n"));
     client.order(&[URN]).fails(403, "unauthorized");
+
+    // With the profiles that `ics ca import` makes the credential is good for nothing, and he is told.
+    server.world.change(|descriptor| {
+        let profiles = &mut descriptor.certificates.as_mut().expect("it issues").profiles;
+        profiles.values_mut().for_each(|profile| profile.requesters.clear());
+    });
+    let told = credential(&server, &[]);
+    assert!(told.status.success(), "{}", crate::tools::said(&told));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("lists a role in `requesters`"), "{told:?}");
 }

@@ -100,7 +100,7 @@ fn a_device_whose_key_is_lost_comes_back_as_another() {
     // Its owner has not approved it yet.
     let (code, answer) = town.est("SN-7", "new");
     assert_eq!(code, "403", "{answer}");
-    assert!(answer.contains("no status permits its use"), "{answer}");
+    assert!(answer.contains("`ics status in-use`"), "{answer}");
     town.ok(&["status", "in-use", "serial:SN-7", "--signer", "keeper", "--role", "owner", "--yes"]);
     let (code, answer) = town.est("SN-7", "new");
     assert_eq!(code, "200", "{answer}");

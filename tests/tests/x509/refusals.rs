@@ -112,7 +112,7 @@ fn names_outside_of_the_issuers_constraints() {
 fn nothing_answers_ocsp_because_it_is_in_use() {
     let (mut world, bench) = (World::new(), Bench::new());
     let csr = bench.request("answers", &[]);
-    refused(&world, "ocsp", &csr, CertifyFault::Denied, "gives this requester no right");
+    refused(&world, "ocsp", &csr, CertifyFault::Denied, "roles that the profile lists in `requesters`");
     let by = |signer: &dyn Signer| Requester::Signer(signer.public_key().fingerprint());
     for other in [by(&controller()), by(&owner())] {
         let error = world.certify_as(other, id(7), "ocsp", &csr).expect_err("the profile does not name his role");
@@ -125,7 +125,7 @@ fn nothing_answers_ocsp_because_it_is_in_use() {
         profiles.values_mut().for_each(|profile| profile.requesters.clear());
     });
     world.certify_as(by(&maker()), id(7), "ocsp", &csr).expect_err("nobody is named");
-    refused(&world, "ocsp", &csr, CertifyFault::Denied, "gives this requester no right");
+    refused(&world, "ocsp", &csr, CertifyFault::Denied, "roles that the profile lists in `requesters`");
     world.certify_as(Requester::Operator, id(7), "ocsp", &csr).expect("the operator may");
 }
 

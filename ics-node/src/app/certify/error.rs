@@ -70,7 +70,10 @@ pub enum CertifyError {
     #[error("no certificate with the serial number {0} was issued here")]
     UnknownCertificate(String),
     /// He may not ask for it.
-    #[error("the record gives this requester no right to ask for certificates of this thing")]
+    #[error(
+        "the record gives this requester no right to ask for certificates of this thing: signers ask in the roles that the \
+         profile lists in `requesters`, things for themselves and not to answer OCSP"
+    )]
     Requester,
     /// He has not shown who he is.
     #[error("it is not known who asks: {0}")]

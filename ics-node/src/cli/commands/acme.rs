@@ -1,6 +1,7 @@
 //! `ics acme`.
 
 use clap::{Args, Subcommand};
+use ics_core::descriptor::{Certificates, Descriptor};
 use ics_core::identity::{Fingerprint, IdentityId};
 use ics_core::openpgp::certificate::Purpose;
 use ics_core::openpgp::possession;
@@ -9,7 +10,7 @@ use crate::api::ChallengeAnswer;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
-use crate::cli::session::{InDomain, named};
+use crate::cli::session::{InDomain, named, rules};
 use crate::cli::words::counted;
 use crate::client::signing::SigningError;
 
@@ -20,8 +21,9 @@ pub(crate) enum AcmeCommand {
     ///
     /// Signs with a key that the domain knows, of a signer or of a thing, and gets a credential for the external account
     /// binding of one ACME account, to be used within a week. The account then speaks for the signer, who may have
-    /// certificates made for the things over which he has a role that the profile names; or for the thing itself. Whoever
-    /// has the credential can make the account: keep it secret.
+    /// certificates made for the things over which he has a role that the profile lists in `requesters`, where the ready
+    /// profiles of `ics ca import` list none; or for the thing itself. Whoever has the credential can make the account: keep
+    /// it secret.
     ///
     /// A thing whose ACME client uses the thing's own key as account key needs none.
     Eab(Eab),
@@ -79,7 +81,7 @@ impl Eab {
         let domain = self.domain.or_default(&config)?;
         let (node, key) = (context.node(&config)?, context.unlock(&context.keys().find(&name)?)?);
         let id = IdentityId::Key(key.certificate().primary());
-        let credential = context.wait(async {
+        let (credential, rules) = context.wait(async {
             let challenge = node.acme_challenge(&domain, &id.to_string()).await?;
             if !challenge.asks_for_credential(&domain, &id) {
                 let wants = format!("the node at `{}` wants more signed than a credential takes", node.url());
@@ -93,7 +95,8 @@ impl Eab {
             let signature = possession::sign(signer, challenge.message.as_bytes(), now, &salt);
             let signature = signature.map_err(|error| Failure::new(Exit::Refused, error))?;
             let answer = ChallengeAnswer { nonce: challenge.nonce, signature: ics_sync::wire::Base64(signature) };
-            Ok(node.acme_credential(&domain, &answer).await?)
+            // Only a note hangs on the rules.
+            Ok((node.acme_credential(&domain, &answer).await?, rules(&node, &domain).await.ok()))
         })?;
         context.output.result(&credential, || {
             let rows = [
@@ -107,8 +110,20 @@ impl Eab {
             ];
             card("ACME credential", &rows)
         })?;
+        if rules.is_some_and(|rules| gets_nothing(&rules, &key.certificate().primary())) {
+            context.output.note(
+                "no profile of the domain lists a role in `requesters`: signers get no certificates; its owners change the \
+                 profiles with `ics ca import --profiles`",
+            );
+        }
         Ok(Exit::Ok)
     }
+}
+
+/// Whether this is a signer, and signers may ask for nothing, as by the profiles that `ics ca import` makes.
+fn gets_nothing(rules: &Descriptor, key: &Fingerprint) -> bool {
+    let no_signer = |certificates: &Certificates| certificates.profiles.values().all(|it| it.requesters.is_empty());
+    rules.certificates.as_ref().is_some_and(no_signer) && rules.roles.values().any(|role| role.signers.contains(key))
 }
 
 impl Revoke {

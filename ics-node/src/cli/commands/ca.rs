@@ -161,7 +161,8 @@ pub(crate) struct Import {
     /// [default: as before].
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// Profiles of certificates, as JSON [default: as before, or one each for devices, servers and answerers of OCSP].
+    /// Profiles of certificates, as JSON [default: as before, or one each for devices, servers and answerers of OCSP, which
+    /// let things ask for themselves only: signers ask in the roles that a profile lists in `requesters`].
     #[arg(long, value_name = "FILE")]
     profiles: Option<PathBuf>,
     /// Revocation lists among which its certificates are divided; changes with the authority only [default: as before, or

@@ -24,6 +24,9 @@ use crate::x509::read_certificate;
 /// What `ics serve` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+It is configured by ics.toml in the home directory, which `ics init` makes. All that may stand there is described in
+ics-node/src/config/example.toml of the source; the Debian package has it as /usr/share/doc/ics/examples/ics.toml.
+
 SIGTERM and SIGINT end it once what is under way is answered. SIGHUP has it read the certificates of TLS again, which were
 renewed; nobody is cut off, and what cannot be shown leaves the former in its place. It does not end the node, also when
 the node's terminal goes.

@@ -9,7 +9,7 @@ use ics_core::vocabulary::Act;
 use super::town::{HOSTILE, introduce_again, publish};
 use super::{town, words};
 use crate::support::{Answer, Node, settings};
-use crate::world::{CREATED, DOMAIN, World, certificate, domain, introduction, maker};
+use crate::world::{CREATED, DOMAIN, World, certificate, domain, introduction, introduction_as, maker};
 
 #[tokio::test]
 async fn a_thing_has_a_page_that_says_what_matters() {
@@ -87,6 +87,17 @@ async fn every_page_takes_head() {
         assert_eq!((get.status, get.header("content-type")), (head.status, head.header("content-type")), "{path}");
         assert!(head.body.is_empty(), "{path}");
     }
+}
+
+/// Whoever compares a label with the page finds its number there, whichever statement the title is from.
+#[tokio::test]
+async fn every_serial_number_of_a_thing_is_shown() {
+    let world = tokio::task::spawn_blocking(World::founded).await.expect("a world");
+    let again = introduction_as(&maker(), 7, 8);
+    world.say(&domain(), vec![certificate(&maker(), "Acme"), introduction(&maker(), 7), again]).await;
+    let node = Node::with(world, &settings());
+    let shown = words(&node.visit("/id/serial:SN-7").await.text());
+    assert!(shown.contains("SerialSN-7") && shown.contains("SerialSN-8"), "{shown}");
 }
 
 /// However many versions may be used no longer, those that may are named, the newest of them.

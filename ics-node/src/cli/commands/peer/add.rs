@@ -10,12 +10,13 @@ use ics_core::vocabulary::DomainName;
 
 use super::{Since, change};
 use crate::api::DomainInfo;
+use crate::app::problem::Code;
 use crate::app::{self, AppError};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
 use crate::cli::words::{clean, span};
-use crate::client::node::Node;
+use crate::client::node::{Node, NodeError};
 use crate::config::edit::put_peer;
 use crate::config::{Config, Direction, PeerConfig, PeerName, PeerUrl, checked_interval};
 use crate::tls::PeerKey;
@@ -170,10 +171,10 @@ impl Add {
         })?;
         if url.is_ldap() {
             return Err(Failure::new(Exit::Usage, "over LDAP a domain is copied by its whole origin")
-                .hint("its owners tell it, and `ics domain` where it is at home"));
+                .hint(format!("its owners tell it, or `ics domain show {name} --node URL` where it is held")));
         }
         let node = Node::new(url.as_str())?;
-        let info = context.wait(async { Ok(node.domain(name).await?) })?;
+        let info = context.wait(async { Ok(node.domain(name).await) })?.map_err(|it| failed(it, &node, name))?;
         if info.info.domain != *name {
             return Err(Failure::new(Exit::Refused, format!("the peer serves another domain: `{}`", info.info.domain)));
         }
@@ -182,6 +183,20 @@ impl Add {
             confirm()?;
         }
         Ok(info.info.origin)
+    }
+}
+
+/// Why the peer told nothing of the domain, where advice is otherwise about the node of this home directory.
+fn failed(error: NodeError, peer: &Node, domain: &DomainName) -> Failure {
+    match error {
+        NodeError::Unreachable { .. } => {
+            Failure::new(Exit::Network, error).hint("is the peer running? --url gives another address of it")
+        }
+        NodeError::Problem(problem) if problem.code() == Code::UnknownDomain.as_str() => {
+            Failure::new(Exit::NotFound, format!("the peer does not hold the domain `{domain}`"))
+                .hint(format!("{}/v1/domains lists those that it holds", peer.url()))
+        }
+        other => other.into(),
     }
 }
 

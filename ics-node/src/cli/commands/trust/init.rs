@@ -1,6 +1,6 @@
 //! `ics trust init`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -14,6 +14,7 @@ use super::FILE;
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
+use crate::cli::session::rules;
 use crate::cli::words::counted;
 
 /// What `ics trust init` takes.
@@ -77,14 +78,26 @@ pub(crate) struct Init {
 /// Ready-made permissions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Permit {
-    /// Things that the manufacturer vouches for and the integrator has approved and put into use.
+    /// Things for which somebody in the role `manufacturer` vouches, which one in the role `integrator` has approved, and
+    /// which are in use.
     Devices,
-    /// Code that its developer has released and the integrator approves of.
+    /// Code that somebody in the role `developer` has released and one in the role `integrator` approves of.
     Software,
-    /// Going back to released code, which the integrator approves of or approved for a time that is over.
+    /// Going back to released code, which somebody in the role `integrator` approves of or approved for a time that is over.
     Rollback,
     /// Whatever somebody entitled vouches for and has put into use.
     AnythingVouched,
+}
+
+impl Permit {
+    /// The roles without which it permits nothing.
+    const fn roles(self) -> &'static [&'static str] {
+        match self {
+            Self::Devices => &["manufacturer", "integrator"],
+            Self::Software | Self::Rollback => &["developer", "integrator"],
+            Self::AnythingVouched => &[],
+        }
+    }
 }
 
 fn per_use(text: &str) -> Result<(String, u64), String> {
@@ -98,8 +111,9 @@ impl Init {
         if path.exists() && !self.force {
             return Err(files::failed(&path, "it is there already").hint("--force replaces it"));
         }
+        let (domains, held) = self.domains(context)?;
         let document = TrustDocument {
-            domains: self.domains(context)?,
+            domains,
             freshness: Freshness {
                 default: self.fresh,
                 uses: self.fresh_for.iter().cloned().collect::<BTreeMap<_, _>>(),
@@ -119,16 +133,40 @@ impl Init {
                 path.strip_prefix(&context.home).unwrap_or(&path).display()
             )
         })?;
+        for role in self.needed_roles().difference(&held.unwrap_or_else(|| self.needed_roles())) {
+            context.output.note(&format!(
+                "no descriptor of these domains gives anybody the role `{role}`, and nothing is permitted that waits for it: \
+                 `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
+            ));
+        }
         Ok(Exit::Ok)
     }
 
-    fn domains(&self, context: &Context) -> Result<Vec<Origin>, Failure> {
+    /// The domains that count, and the roles that somebody has by their descriptors, where these are known.
+    fn domains(&self, context: &Context) -> Result<(Vec<Origin>, Option<BTreeSet<Role>>), Failure> {
         if !self.domains.is_empty() {
-            return Ok(self.domains.clone());
+            return Ok((self.domains.clone(), None));
         }
         let node = context.node(&context.config()?)?;
-        let held = context.wait(async { Ok(node.domains().await?) })?;
-        Ok(held.into_iter().map(|domain| domain.info.origin).collect())
+        context.wait(async {
+            let (mut origins, mut held) = (Vec::new(), Some(BTreeSet::<Role>::new()));
+            for domain in node.domains().await? {
+                let descriptor = rules(&node, &domain.info.origin.domain).await.ok();
+                held = held.zip(descriptor).map(|(mut held, descriptor)| {
+                    let given = descriptor.roles.into_iter().filter(|(_, spec)| !spec.signers.is_empty());
+                    held.extend(given.map(|(role, _)| role));
+                    held
+                });
+                origins.push(domain.info.origin);
+            }
+            Ok((origins, held))
+        })
+    }
+
+    /// The roles in which somebody must speak, or something that the policy is about is never permitted.
+    fn needed_roles(&self) -> BTreeSet<Role> {
+        let ready = self.permit.iter().flat_map(|permit| permit.roles()).filter_map(|word| word.parse::<Role>().ok());
+        ready.chain(self.vouched.iter().chain(&self.approved).cloned()).collect()
     }
 
     fn rules(&self) -> String {
