@@ -53,7 +53,7 @@ codes! {
     MalformedQuery "malformed-query" 400 "the query is malformed" "GET /openapi.json lists the parameters of every route";
     MalformedJson "malformed-json" 400 "the body is not the JSON that this route takes" "GET /openapi.json has the schema of every body";
     OperatorOnly "operator-only" 401 "this needs the operator's token" "send `Authorization: Bearer <token>`; the token is in the file that operator_token_file in ics.toml names";
-    UnknownRoute "unknown-route" 404 "there is no such route" "GET /openapi.json lists the routes";
+    UnknownRoute "unknown-route" 404 "there is no such route" "GET /openapi.json lists the routes of the API; pages, key servers, ACME and X.509 have others";
     IdentifierMissing "identifier-missing" 403 "the path lacks what is asked for" "add a fingerprint, a key id or an identity to the path";
     NotImplemented "not-implemented" 501 "this key server does not do that" "it takes op=get, op=index and POST /pks/add, and of version 2 certs and index";
     MethodNotAllowed "method-not-allowed" 405 "the route does not take this method" "the Allow header lists those that it takes";

@@ -1,5 +1,7 @@
 //! The record of a thing in one domain, as a card.
 
+use std::collections::BTreeSet;
+
 use console::style;
 use ics_core::record::{Assessment, By, Given, GivenStatus, Heard, Outlook, Record, Standing};
 
@@ -42,9 +44,10 @@ pub(crate) fn record_card(record: &Record, freshness: &Freshness) -> String {
     card(record.domain.as_str(), &rows)
 }
 
-/// One row with a line, or more, for each item; none without items.
+/// One row with a line, or more, for each item; none without items. Several statements may give the same, which is told once.
 fn lines<T>(name: &'static str, items: &[T], line: impl Fn(&T) -> String) -> Option<Row> {
-    let lines: Vec<String> = items.iter().map(line).collect();
+    let mut seen = BTreeSet::new();
+    let lines: Vec<String> = items.iter().map(line).filter(|text| seen.insert(text.clone())).collect();
     (!lines.is_empty()).then(|| (name, lines.join("\n")))
 }
 

@@ -30,6 +30,9 @@ async fn unknown_routes_and_methods() {
     for path in ["/v2", "/v1/", "/v1/domains/", "/v1/node/x", "//v1/node", "/v1/../v1/nothing"] {
         node.get(path).await.is_problem(path, (404, "unknown-route"));
     }
+    // What has a specification of its own is not in the API's description.
+    let hint = node.get("/x509/nowhere.example").await.json()["hint"].to_string();
+    assert!(hint.contains("/openapi.json") && hint.contains("X.509"), "{hint}");
     // Below what many routes begin with.
     for path in [
         "/v1/domains/nowhere.example/",

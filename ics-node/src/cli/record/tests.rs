@@ -50,6 +50,21 @@ plant.example
     );
 }
 
+/// As after a thing was introduced once more; another one who gives the same name is told of.
+#[test]
+fn what_is_given_twice_is_shown_once() {
+    let record = vector("plant.example", "Pump 1", |record| {
+        let names = record["names"].as_array_mut().expect("names");
+        let same = names[0].clone();
+        let mut other = same.clone();
+        other["by"]["signer"] = "ab".repeat(20).into();
+        names.extend([same, other]);
+    });
+    let text = shown(&record, 5);
+    assert_eq!(text.matches("serial:SN-1\n").count(), 2, "{text}");
+    assert!(text.contains("serial:SN-1\n                 by Acme Pumps as manufacturer"), "{text}");
+}
+
 #[test]
 fn of_something_that_nobody_vouches_for() {
     let text = shown(&vector("plant.example", "lot 7", |_| ()), 5);
