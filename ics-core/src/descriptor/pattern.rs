@@ -17,11 +17,11 @@ pub(super) fn is_pattern(text: &str) -> bool {
     }
 }
 
-/// Runs of characters of which one makes a name of every pattern: a plain one, one with a URN's namespace, and the
-/// missing digits of a digest.
+/// Runs of characters of which one makes a name of every pattern: a digit, as addresses of IPv4 end in, a letter, as host
+/// names do, the rest of an address of IPv6, a URN's namespace, and the missing digits of a digest.
 fn fillings(pattern: &str) -> impl Iterator<Item = String> {
     let digits = pattern.split_once(':').map_or(0, |(_, value)| 65_usize.saturating_sub(value.len()));
-    ["0".to_owned(), "a:0".to_owned(), "0".repeat(digits)].into_iter()
+    ["0", "a", ":a", "a:0"].map(str::to_owned).into_iter().chain(["0".repeat(digits)])
 }
 
 fn is_canonical(text: &str) -> bool {
@@ -45,6 +45,10 @@ mod tests {
             "serial:*",
             "host:*.acme.example",
             "host:gateway-*",
+            "host:*",
+            "host:10.0.0.*",
+            "host:2001:db8::*",
+            "host:2001:db8:*",
             "spki:*",
             "spki:ab*",
             &format!("cert:{digest}"),

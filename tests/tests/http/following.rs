@@ -166,7 +166,10 @@ async fn what_is_adopted_waits_for_its_witnesses() {
     let (app, care) = (node.app(), CARE.parse().expect("a domain"));
     let json = app.descriptor(&care, None).expect("in force").json;
     let previous = Descriptor::parse(&json).expect("a descriptor");
-    let witness = NodeKey { name: "nobody.example".to_owned(), key: previous.home.key.clone() };
+    let witness = NodeKey {
+        name: "nobody.example".to_owned(),
+        key: STANDARD.encode(SigningKey::from_bytes(&[5; 32]).verifying_key().as_bytes()),
+    };
     let witnesses = Some(Witnesses { quorum: 1, keys: vec![witness] });
     let next = Descriptor { version: 2, previous: Some(previous.hash()), witnesses, ..previous };
     let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
