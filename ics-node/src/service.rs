@@ -245,22 +245,28 @@ fn refuse_lost_store(config: &Config, data: &Path) -> Result<(), ServiceError> {
 }
 
 fn first_descriptor(home: &HomeConfig) -> Result<Vec<u8>, ServiceError> {
-    std::fs::read(&home.descriptor).map_err(|error| in_file(&home.descriptor, error))
+    std::fs::read(&home.descriptor).map_err(|error| unreadable(&home.descriptor, "[[home]] descriptor", error))
 }
 
 fn trust(path: &Path) -> Result<Arc<TrustPolicy>, ServiceError> {
-    let json = std::fs::read(path).map_err(|error| in_file(path, error))?;
+    let json = std::fs::read(path).map_err(|error| unreadable(path, "[trust] policy", error))?;
     let policy = TrustPolicy::parse(&json).map_err(|error: TrustError| in_file(path, error))?;
     Ok(Arc::new(policy))
 }
 
 fn token(path: &Path) -> Result<Zeroizing<String>, ServiceError> {
-    let bytes = read_secret(path, TOKEN_BYTES.min(limits::NOTE_BYTES)).map_err(|error| in_file(path, error))?;
+    let unreadable = |error| unreadable(path, "[node] operator_token_file", error);
+    let bytes = read_secret(path, TOKEN_BYTES.min(limits::NOTE_BYTES)).map_err(unreadable)?;
     let text = core::str::from_utf8(&bytes).map_err(|error| in_file(path, error))?.trim();
     if text.len() < 16 {
         return Err(in_file(path, "a token takes 16 characters at least"));
     }
     Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// A file that a member of ics.toml names.
+fn unreadable(path: &Path, member: &str, error: io::Error) -> ServiceError {
+    in_file(path, format_args!("{error}; `{member}` in ics.toml names it"))
 }
 
 fn in_file(path: &Path, reason: impl ToString) -> ServiceError {

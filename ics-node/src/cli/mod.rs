@@ -138,7 +138,7 @@ const EXAMPLE_COLUMNS: usize = 80;
 
 fn with_folded_examples(command: clap::Command) -> clap::Command {
     let folded = command.get_after_long_help().map(|help| {
-        let help = help.to_string();
+        let help = with_whole_paragraphs(&help.to_string());
         help.lines().map(folded).collect::<Vec<_>>().join("\n")
     });
     let command = match folded {
@@ -146,6 +146,22 @@ fn with_folded_examples(command: clap::Command) -> clap::Command {
         None => command,
     };
     command.mut_subcommands(with_folded_examples)
+}
+
+/// Help of which each paragraph is one line: clap breaks it where the terminal ends, and would break it there and where the
+/// source does. What is indented are examples and tables, whose lines stay.
+fn with_whole_paragraphs(help: &str) -> String {
+    let mut text = String::new();
+    let mut was_prose = false;
+    for line in help.lines() {
+        let is_prose = line.starts_with(|first: char| !first.is_whitespace());
+        if !text.is_empty() {
+            text.push(if was_prose && is_prose { ' ' } else { '\n' });
+        }
+        text.push_str(line);
+        was_prose = is_prose;
+    }
+    text
 }
 
 /// A line of help; of a long example several, that are one command.

@@ -44,7 +44,7 @@ pub(crate) fn record_card(record: &Record, freshness: &Freshness) -> String {
     card(record.domain.as_str(), &rows)
 }
 
-/// One row with a line, or more, for each item; none without items. Several statements may give the same, which is told once.
+/// One row with a line, or more, for each item; none without items. What several statements give is told once.
 fn lines<T>(name: &'static str, items: &[T], line: impl Fn(&T) -> String) -> Option<Row> {
     let mut seen = BTreeSet::new();
     let lines: Vec<String> = items.iter().map(line).filter(|text| seen.insert(text.clone())).collect();
@@ -70,7 +70,11 @@ fn status(record: &Record, freshness: &Freshness) -> String {
     }
     let unknown = style("UNKNOWN").bold().yellow();
     let last = told.map_or_else(|| "it had none".to_owned(), |told| format!("it was {told}"));
-    format!("{unknown}: the news is too old\nwhen last heard of, {last}")
+    let (why, then) = match (freshness.as_of, freshness.age) {
+        (Some(_), None) => ("the evidence was made later than the time asked for", "when it was made"),
+        _ => ("the news is too old", "when last heard of"),
+    };
+    format!("{unknown}: {why}\n{then}, {last}")
 }
 
 fn status_lines(status: &GivenStatus) -> String {

@@ -155,6 +155,7 @@ impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let exit = match Code::named(problem.code()) {
             Some(Code::Internal | Code::Busy | Code::Behind | Code::Upstream) => Exit::Network,
+            Some(Code::MalformedId) => Exit::Usage,
             _ if problem.status == 404 || problem.status == 410 => Exit::NotFound,
             _ => Exit::Refused,
         };
@@ -173,6 +174,8 @@ fn local_hint(code: &str) -> Option<&'static str> {
             Some("only its operator may: `[client] operator_token_file` in ics.toml names the file with his token")
         }
         Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics peer add` copies it"),
+        // Which forms there are the message says.
+        Code::MalformedId => Some("the kind of a name stands in front of it: a serial number is `serial:SN-0001`"),
         Code::NotHome => Some("ask the home of the domain: --node names it"),
         _ => None,
     }

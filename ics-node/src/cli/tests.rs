@@ -48,6 +48,17 @@ fn every_command_has_examples_that_parse() {
 }
 
 #[test]
+fn a_paragraph_of_help_is_broken_by_the_terminal_alone() {
+    let is_prose = |line: &str| line.starts_with(char::is_alphanumeric) && !line.ends_with(':');
+    for (words, command) in all_commands(&definition(), &[]) {
+        let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        let lines: Vec<&str> = help.lines().collect();
+        assert!(!lines.windows(2).any(|two| is_prose(two[0]) && is_prose(two[1])), "`ics {}`: {help}", words.join(" "));
+        assert!(help.is_empty() || help.lines().any(|line| line == "Examples:"), "`ics {}`: {help}", words.join(" "));
+    }
+}
+
+#[test]
 fn every_argument_is_explained() {
     for (words, command) in all_commands(&definition(), &[]) {
         for argument in command.get_arguments() {

@@ -54,7 +54,7 @@ pub(crate) struct Freshness {
     pub(crate) size: u64,
     /// When the home said that there were no more.
     pub(crate) as_of: Option<Timestamp>,
-    /// Seconds since then.
+    /// Seconds since then; absent as well where that is later than the time that is asked for.
     pub(crate) age: Option<u64>,
     /// Seconds after which it is stale.
     pub(crate) bound: u64,
@@ -93,6 +93,9 @@ impl Freshness {
                 let old = style(format!("{} ago, too old: the bound is {bound}", span(age))).yellow();
                 format!("{} ({old}){entries}", when(time))
             }
+            (Some(time), None) => {
+                format!("{} ({}){entries}", when(time), style("later than the time asked for").yellow())
+            }
             _ => format!("{}{entries}", style("never: the home has not said that this is its newest state").yellow()),
         }
     }
@@ -120,6 +123,7 @@ mod tests {
             text(Some(time), Some(150)),
             (false, format!("{at} (2 min ago, too old: the bound is 1 min), {log}"))
         );
+        assert_eq!(text(Some(time), None), (false, format!("{at} (later than the time asked for), {log}")));
         let never = "never: the home has not said that this is its newest state";
         assert_eq!(text(None, None), (false, format!("{never}, {log}")));
     }

@@ -133,7 +133,7 @@ impl Config {
             line: span.map_or(1, |span| line_of(text, span.start)),
             message,
         };
-        let config: Self = toml::from_str(text).map_err(|e| refused(e.span(), e.message().to_owned()))?;
+        let config: Self = toml::from_str(text).map_err(|e| refused(e.span(), worded(e.message())))?;
         match config.contradiction() {
             None => Ok(config),
             Some((span, message)) => Err(refused(Some(span), message)),
@@ -229,6 +229,15 @@ fn read(path: &Path) -> Result<String, ConfigError> {
         return Err(ConfigError::Refused { path: path.to_owned(), line: 1, message });
     }
     std::fs::read_to_string(path).map_err(unreadable)
+}
+
+/// What the standard library says of an address names no form of it.
+fn worded(message: &str) -> String {
+    match message {
+        "invalid socket address syntax" => "this is not an address and a port, such as 127.0.0.1:8470".to_owned(),
+        "invalid IP address syntax" => "this is not an address, such as 127.0.0.1".to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -97,7 +97,12 @@ fn refusals_name_the_file_and_the_line() {
         ("nod = 1", "ics.toml:1: unknown field `nod`"),
         ("\n[node]\nname = 1", "ics.toml:3: invalid type: integer `1`"),
         ("[node]\nlisten = \"127.0.0.1:1\"", "ics.toml:1: missing field `name`"),
-        ("[node]\nname = \"n\"\nlisten = \"here\"", "ics.toml:3: invalid socket address"),
+        ("[node]\nname = \"n\"\nlisten = \"here\"", "ics.toml:3: this is not an address and a port, such as 127."),
+        ("[node]\nname = \"n\"\nmetrics = \"127.0.0.1:99999\"", "ics.toml:3: this is not an address and a port"),
+        (
+            "[node]\nname = \"n\"\npages = { trusted_proxies = [\"proxy\"] }",
+            "ics.toml:3: this is not an address, such as 127.0.0.1",
+        ),
         ("[log]\nlevel = \"loud=noise\"", "ics.toml:2: `loud=noise` is not a log level or filter"),
         ("[ldap]\nsuffix = \"cn=x\"", "ics.toml:2: `cn=x` is no suffix: it begins with o=, ou= or dc="),
         ("\n[ldap]\nsuffix = \"o=acme\"", "ics.toml:2: [ldap] has no address: give it `listen` or `listen_tls`"),

@@ -37,7 +37,9 @@ fn evidence_is_checked_without_a_node() {
     assert_eq!(later["fresh"], false);
     let before = stage.ok(&["verify", &path, "--pin", &origin, "--at", "2026-01-01T00:00:00Z"]);
     let said = before["not_proven"][0].as_str().unwrap_or_default();
-    assert!(said.starts_with("what was known then"), "{before:#}");
+    assert!(said.starts_with("what was known then") && before["made_later"].is_string(), "{before:#}");
+    let shown = stage.words_alone("home", &["verify", &path, "--at", "2026-01-01T00:00:00Z"]);
+    assert!(shown.contains("(later than the time asked for)") && !shown.contains("never"), "{shown}");
 
     let other = format!("{DOMAIN}/{}", "07".repeat(32));
     let refused = stage.run(&["verify", &path, "--pin", &other]);

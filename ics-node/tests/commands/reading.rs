@@ -28,10 +28,13 @@ fn a_thing_is_found_by_all_that_it_is_called() {
         let one = stage.ok(&["lookup", query, "--domain", DOMAIN]);
         assert_eq!((one["identities"][0].as_str(), one["records"].as_array().map(Vec::len)), (Some(&*id), Some(1)));
     }
-    for (query, code) in [("serial:SN-2", 3), ("SN-1", 1)] {
-        let ended = stage.run(&["lookup", query]);
-        assert_eq!(ended.code, code, "{ended:?}");
-    }
+    assert_eq!(stage.run(&["lookup", "serial:SN-2"]).code, 3);
+    let kindless = stage.run(&["lookup", "SN-1"]);
+    let (why, advice) = kindless.failure();
+    assert_eq!((kindless.code, why.contains("is not a name")), (2, true), "{kindless:?}");
+    assert!(advice.contains("`serial:") && !advice.contains("urn:"), "{advice}");
+    let nothing = stage.run(&["lookup", ""]);
+    assert!(nothing.code == 2 && nothing.failure().0.contains("<QUERY>"), "{nothing:?}");
     assert_eq!(stage.run(&["lookup", &id, "--domain", "other.example"]).code, 3);
 }
 

@@ -26,6 +26,23 @@ fn a_node_on_this_machine_is_asked_without_the_proxy_of_the_environment() {
     assert!(heard.starts_with("GET http://ics.acme.example/v1/"), "who is elsewhere is asked by it: {heard}");
 }
 
+/// Whoever reads of a key or a file that is not there is told where it is named.
+#[test]
+fn what_the_configuration_names_and_is_not_there_is_told_with_its_member() {
+    let stage = Stage::new();
+    let good = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    for (from, to, member) in [
+        ("[node]\n", "[node]\nissuers = [\"isuer\"]\n", "`[node] issuers`"),
+        ("\"operator-token\"", "\"t/nix\"", "`[node] operator_token_file`"),
+        ("[client]\n", "[trust]\npolicy = \"t/nix\"\n[client]\n", "`[trust] policy`"),
+        ("domains/", "t/", "`[[home]] descriptor`"),
+    ] {
+        stage.write("home/ics.toml", good.replace(from, to));
+        let ended = stage.run(&["serve"]);
+        assert!(ended.code == 5 && ended.stderr.contains(member), "{member}: {ended:?}");
+    }
+}
+
 /// In huge pages a small node takes three times the memory that it fills; a large one finds things faster in them.
 #[test]
 #[cfg(target_os = "linux")]

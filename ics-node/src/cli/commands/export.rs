@@ -37,8 +37,8 @@ Examples:
   $ ics export --bundle --for ics.site4.example -o /media/stick/to-site4.bundle
   $ ics export --bundle --for ics.site4.example --since /media/stick/from-site4.bundle -o /media/stick/to-site4.bundle
 
-  Software and groups are signed messages, each in a file of its own (firmware.pgp, firmware.2.pgp, …), and the
-  certificates of their signers in another:
+  Software and groups are signed messages, each in a file of its own (firmware.pgp, firmware.2.pgp, …), and the \
+certificates of their signers in another:
   $ ics export sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae --openpgp -o firmware.pgp
   $ gpg --import firmware.signers.pgp
   $ gpg --verify firmware.pgp")]

@@ -40,7 +40,7 @@ pub(crate) struct Init {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Where the node listens.
-    #[arg(long, default_value = "127.0.0.1:8470", value_name = "ADDRESS")]
+    #[arg(long, default_value = "127.0.0.1:8470", value_name = "ADDRESS", value_parser = address)]
     listen: SocketAddr,
     /// How others reach the node.
     #[arg(long, value_name = "URL")]
@@ -66,6 +66,10 @@ pub(crate) struct Init {
 /// The template of that name.
 pub(super) fn template(text: &str) -> Result<Template, String> {
     text.parse::<Template>().map_err(|e| e.to_string())
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| "it takes an address and a port, such as 127.0.0.1:8470")
 }
 
 /// What was made, as JSON.

@@ -3,6 +3,7 @@
 mod verdict;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use console::style;
 use ics_core::vocabulary::DomainName;
 use serde::Serialize;
@@ -36,6 +37,7 @@ Examples:
     spki:…, cert:…                      SHA-256 of its public key or X.509 certificate, hex")]
 pub(crate) struct Lookup {
     /// An id or a name; the examples below list the forms.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
     query: String,
     /// Ask one domain only [default: all that the node holds].
     #[arg(long, value_name = "DOMAIN")]

@@ -15,6 +15,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::{files, memory};
 use crate::config::{Config, FILE_NAME, NodeConfig, ResponderConfig};
 use crate::http::{change_signals, stop_signal};
+use crate::keys::{KeyError, StoredKey};
 use crate::observe;
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
@@ -91,22 +92,32 @@ fn tell_systemd(state: NotifyState<'_>) {
 
 /// The node's name and key, unlocked.
 pub(super) fn node_keys(context: &Context, node: &NodeConfig) -> Result<NodeKeys, Failure> {
-    let key = context.keys().find(&node.key)?;
+    let key = named_key(context, "[node] key", &node.key)?;
     let mut issuers = Vec::new();
     for name in &node.issuers {
-        issuers.push(issuer_key(context, name, None)?);
+        issuers.push(issuer_key(context, &named_key(context, "[node] issuers", name)?, None)?);
     }
     for ResponderConfig { key, certificate } in &node.responders {
         let bytes = files::read(certificate, limits::X509_CERTIFICATE_BYTES * 2)?;
         let (_, der) = read_certificate(&bytes).map_err(|error| files::failed(certificate, error))?;
-        issuers.push(issuer_key(context, key, Some(der.into()))?);
+        let key = named_key(context, "[node] responders", key)?;
+        issuers.push(issuer_key(context, &key, Some(der.into()))?);
     }
     Ok(NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers })
 }
 
+/// The key that a member of ics.toml names.
+fn named_key(context: &Context, member: &str, name: &str) -> Result<StoredKey, Failure> {
+    context.keys().find(name).map_err(|error| match error {
+        KeyError::Missing { .. } => Failure::new(Exit::Local, format!("`{member}` in ics.toml: {error}"))
+            .hint("`ics key list` shows the keys of this home directory"),
+        other => other.into(),
+    })
+}
+
 /// A key with which the node issues X.509 certificates, or answers for those of others, unlocked.
-fn issuer_key(context: &Context, name: &str, answers_by: Option<Arc<[u8]>>) -> Result<IssuerKey, Failure> {
-    let key = context.unlock(&context.keys().find(name)?)?;
+fn issuer_key(context: &Context, key: &StoredKey, answers_by: Option<Arc<[u8]>>) -> Result<IssuerKey, Failure> {
+    let key = context.unlock(key)?;
     let signer = Arc::clone(key.shared_primary()?);
     Ok(IssuerKey { signer, certificate: key.certificate_bytes().into(), answers_by })
 }

@@ -96,6 +96,9 @@ struct Report {
     pinned: bool,
     /// When it was judged.
     at: Timestamp,
+    /// When the home said that this was its newest state, if that is later than the time asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made_later: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     artifact: Option<ArtifactReport>,
     #[serde(flatten)]
@@ -135,10 +138,16 @@ impl Verify {
         };
         let now = self.at.unwrap_or_else(|| context.now());
         let verified = evidence::verify(&evidence, pin.as_ref(), now)?;
+        let made_later = match verified.as_of {
+            None if self.at.is_some() => {
+                evidence::verify(&evidence, pin.as_ref(), context.now()).ok().and_then(|it| it.as_of)
+            }
+            _ => None,
+        };
         let artifact = self.check_artifact(&verified)?;
         let permits = artifact.as_ref().is_none_or(|artifact| artifact.permitted);
         let not_proven = not_proven(&verified, pin.is_some(), self.at);
-        let report = Report { pinned: pin.is_some(), at: now, artifact, verified, not_proven };
+        let report = Report { pinned: pin.is_some(), at: now, made_later, artifact, verified, not_proven };
         context.output.result(&report, || text(&report))?;
         Ok(if permits { Exit::Ok } else { Exit::Refused })
     }
@@ -288,7 +297,8 @@ fn not_proven(verified: &Verified, is_pinned: bool, asked_for: Option<Timestamp>
 
 fn text(report: &Report) -> String {
     let verified = &report.verified;
-    let freshness = Freshness::of_evidence(verified, report.at);
+    let of_evidence = Freshness::of_evidence(verified, report.at);
+    let freshness = Freshness { as_of: verified.as_of.or(report.made_later), ..of_evidence };
     if let Some(artifact) = report.artifact.as_ref().filter(|artifact| !artifact.meant) {
         let about = format!("{} {}", verified.record.identity.kind, verified.record.identity.id);
         return card(
