@@ -74,7 +74,8 @@ pub(crate) fn write_by<T>(path: &Path, make: impl FnOnce(&mut dyn Write) -> Resu
             let (made, file) = filled(File::create(&place).map_err(broken)?, make, broken)?;
             return file.sync_all().map(|()| made).map_err(broken);
         }
-        file => file.map_err(broken)?,
+        // Nobody has asked for the name of the file that could not be made.
+        file => file.map_err(|error| failed(path, error.to_string().split(" at path ").next().unwrap_or_default()))?,
     };
     let (made, file) = filled(file, make, broken)?;
     take_place(file, &place, former.as_ref()).map(|()| made).map_err(broken)
@@ -191,6 +192,14 @@ mod tests {
         fs::set_permissions(&inner, Permissions::from_mode(0o755)).expect("set");
         assert_eq!(read(&path, 20).expect("there"), b"new");
         assert_eq!(fs::read_dir(&inner).expect("listed").count(), if is_closed { 1 } else { 2 });
+    }
+
+    #[test]
+    fn a_place_that_is_not_there_is_named_as_it_was_given() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("none/r.html");
+        let expected = format!("`{}`: No such file or directory (os error 2)", path.display());
+        assert_eq!(write(&path, b"new").expect_err("no directory"), Failure::new(Exit::Local, expected));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ics_core::descriptor::Descriptor;
-use ics_core::vocabulary::{DomainName, Role, StatusName};
+use ics_core::vocabulary::{DomainName, Role};
 use ics_sync::http::is_local;
 
 use super::context::Context;
@@ -199,10 +199,9 @@ impl From<SigningError> for Failure {
         match error {
             SigningError::Key(error) => error.into(),
             SigningError::Randomness(_) => Self::new(Exit::Internal, error),
-            SigningError::Status { .. } => {
-                let names: Vec<&str> = StatusName::builtin_names().collect();
-                Self::new(Exit::Refused, error)
-                    .hint(format!("every domain has {}; `ics domain show` names what it adds", names.join(", ")))
+            SigningError::Status { ref known, .. } => {
+                let hint = format!("the domain has {} for it", known.join(", "));
+                Self::new(Exit::Refused, error).hint(hint)
             }
             _ => Self::new(Exit::Refused, error),
         }

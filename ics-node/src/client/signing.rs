@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ics_core::descriptor::Descriptor;
-use ics_core::identity::Fingerprint;
+use ics_core::identity::{Fingerprint, Kind};
 use ics_core::statement::make::MakeError;
 use ics_core::statement::{Claims, ClaimsError, Draft, DraftSubject};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, DomainName, Effect, Role};
+use ics_core::vocabulary::{Act, DomainName, Effect, Role, StatusName};
 
 use super::thing::Thing;
 use crate::keys::{KeyError, UnlockedKey};
@@ -51,6 +51,8 @@ pub enum SigningError {
         kind: String,
         /// The domain.
         domain: String,
+        /// The statuses that it has for such a thing.
+        known: Vec<String>,
     },
     /// The key is on another machine.
     #[error("the key {0} is not here")]
@@ -193,8 +195,16 @@ impl Signing {
             status: status.to_string(),
             kind: kind.to_string(),
             domain: self.domain().to_string(),
+            known: self.statuses_of(kind),
         })?;
         Ok(claims.revokes(kind).unwrap_or_else(|| Effect::blocks(effect)))
+    }
+
+    /// The statuses that the domain has for things of a kind: everybody's first, then what it adds.
+    fn statuses_of(&self, kind: Kind) -> Vec<String> {
+        let builtin = StatusName::builtin_names().filter_map(|name| name.parse::<StatusName>().ok());
+        let all = builtin.chain(self.descriptor.statuses.keys().cloned());
+        all.filter(|name| self.descriptor.effect(name, kind).is_some()).map(|name| name.to_string()).collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
+use actix_web::error::{PathError, QueryPayloadError};
 use actix_web::http::header;
 use actix_web::web::{Data, PathConfig, QueryConfig};
 use actix_web::{FromRequest, HttpRequest};
@@ -156,10 +157,21 @@ fn reader(request: &HttpRequest) -> Result<Reader, Failure> {
 
 /// How errors in paths and queries are told.
 pub(super) fn extractor_errors() -> (PathConfig, QueryConfig) {
-    let path = PathConfig::default().error_handler(|error, _| Failure::new(Code::MalformedPath, error).into());
+    // In front of the reason the library says that it could not be read, which the code of the problem says.
+    let path = PathConfig::default().error_handler(|error, _| {
+        let reason = match error {
+            PathError::Deserialize(reason) => reason.to_string(),
+            other => other.to_string(),
+        };
+        Failure::new(Code::MalformedPath, reason).into()
+    });
     let query = QueryConfig::default().error_handler(|error, request| {
         let query = excerpt(request.query_string());
-        Failure::new(Code::MalformedQuery, format_args!("`{query}`: {error}")).into()
+        let reason = match error {
+            QueryPayloadError::Deserialize(reason) => reason.to_string(),
+            other => other.to_string(),
+        };
+        Failure::new(Code::MalformedQuery, format_args!("`{query}`: {reason}")).into()
     });
     (path, query)
 }

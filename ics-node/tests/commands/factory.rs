@@ -183,6 +183,9 @@ fn files_that_are_not_rows() {
         let input = stage.write(name, content);
         assert_eq!(stage.run(&["publish", "--from", &input]).code, code, "{name}");
     }
+    let empty = stage.write("empty.csv", "spki,serial\n");
+    let shown = stage.words_alone("home", &["publish", "--from", &empty]);
+    assert!(shown.contains("the file has no rows"), "{shown}");
     assert_eq!(stage.run(&["publish", "--from", "none.csv"]).code, 5);
     assert!(!stage.path("a.csv.journal").exists(), "nothing was begun");
 }

@@ -246,7 +246,12 @@ fn refusals_say_why_and_end_with_1() {
     assert!(name.failure().0.contains("may not give the name `host:pump.other.example`"), "{name:?}");
     let status = stage.run(&["status", "on-fire", "serial:SN-1", "--yes"]);
     assert_eq!(status.code, 1, "{status:?}");
-    assert!(status.failure().0.contains("`on-fire` is not a status of a device"), "{status:?}");
+    let (why, advice) = status.failure();
+    assert!(why.contains("`on-fire` is not a status of a device"), "{status:?}");
+    assert!(
+        advice.contains("in-use, suspended") && !advice.contains("released"),
+        "only what a device may have: {advice}"
+    );
     let unknown = stage.run(&["approve", "serial:SN-9", "--yes"]);
     assert_eq!(unknown.code, 3, "{unknown:?}");
 }

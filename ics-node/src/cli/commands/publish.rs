@@ -426,6 +426,9 @@ async fn publish_many(context: &Context, node: &Node, signing: Signing, bulk: Bu
 }
 
 fn outcome_text(outcome: &Outcome) -> String {
+    if outcome.published + outcome.waiting + outcome.already + outcome.refused == 0 {
+        return format!("{} nothing to publish: the file has no rows", style("!").yellow());
+    }
     let mut lines = vec![format!("{} {} published", style("✓").green(), outcome.published)];
     if outcome.waiting > 0 {
         lines.push(format!(
