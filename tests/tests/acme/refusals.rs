@@ -166,7 +166,7 @@ fn a_host_that_two_things_have_is_ordered_for_neither() {
     let server = Server::start();
     let device = Client::thing(&server, 7);
     let [first, second] = [7, 8].map(|seed| id(seed).to_string());
-    device.order(&[("permanent-identifier", &first), HOST]).is(201);
+    device.order(&[("permanent-identifier", first.as_str()), HOST]).is(201);
     server.world.submit(vec![
         introduction(8, &["urn:dev:os:32473-SN-8", "host:pump-7.acme.example"]),
         status(8, &maker(), "manufacturer", "in-use", &[]),
