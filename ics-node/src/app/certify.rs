@@ -5,7 +5,6 @@
 //!
 //! - [`App::certify`] issues: the caller says who asks ([`Requester`], which he has authenticated) and for which
 //!   identity; the record, the profile of the descriptor and the issuer's own certificate say whether and what.
-//!   [`App::may_certify`] asks the same without a request, for those who authorise first.
 //! - A certificate leaves this function only once a statement of act `issued` stands in the domain's log, signed by the
 //!   key that signed the certificate, in the role `issuer`. It gives three names to the record: the serial number
 //!   (`serial:` and 40 hex digits), the digest of the key (`spki:`) and that of the certificate (`cert:`); `from` and
@@ -137,13 +136,6 @@ pub(super) struct Unlogged {
     issued: Issued,
 }
 
-/// What a record allows, before there is a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Permitted {
-    /// The names that a certificate of that profile may have.
-    pub names: BTreeSet<Name>,
-}
-
 /// A domain that issues, as far as one request needs it.
 pub(super) struct Issuing<'a> {
     pub(super) hosted: &'a Hosted,
@@ -185,13 +177,14 @@ impl App {
         &self,
         issuing: &Issuing<'_>,
         application: &Application<'_>,
-        (record, about): &(Record, Vec<Logged>),
+        known: &(Record, Vec<Logged>),
         csr: &Csr,
     ) -> Result<Unlogged, CertifyError> {
+        let (record, about) = known;
         let profile = issuing.permits(record, application.requester, application.profile)?;
         self.check_room_of(issuing, &application.identity, about.len())?;
         self.check_key(issuing, csr, &application.identity)?;
-        let names = names_of(record);
+        let names = self.names_for(&issuing.sight, known)?;
         let given = issuing.given(profile, &application.identity, &names);
         let now = self.clock().now();
         let leaf = given.leaf(csr, SerialNumber::new(random()?), now)?;
@@ -211,21 +204,21 @@ impl App {
         Ok(Unlogged { for_log, issued })
     }
 
-    /// Whether somebody may have a certificate with these names (none: whatever it may have), before he has made a
-    /// request.
-    ///
-    /// # Errors
-    /// As [`App::certify`].
-    pub fn may_certify(
+    /// The names that a certificate may have: those of the thing, and none that are those of a certificate. A host name or
+    /// a URN that another thing has as well fits neither; serial numbers are their maker's, and those of two may be alike.
+    pub(super) fn names_for(
         &self,
-        application: &Application<'_>,
-        names: &BTreeSet<Name>,
-    ) -> Result<Permitted, CertifyError> {
-        let hosted = self.hosted(application.domain)?;
-        let issuing = self.issuing(&hosted)?;
-        let (record, about) = self.known_of(&issuing, &application.identity)?;
-        let permitted = issuing.may_have(&record, application.requester, application.profile, names)?;
-        check_room(about.len()).map(|()| permitted)
+        sight: &Sight<'_>,
+        (record, about): &(Record, Vec<Logged>),
+    ) -> Result<BTreeSet<Name>, AppError> {
+        let mut names = BTreeSet::new();
+        for name in record.names.iter().map(|given| &given.value) {
+            let is_for_one = matches!(name, Name::Host(_) | Name::Urn(_));
+            if !is_for_one || self.means_only(sight, name, &record.identity.id, about)? {
+                names.insert(name.clone());
+            }
+        }
+        Ok(names)
     }
 
     /// The only identity of a domain that has all these names.
@@ -348,11 +341,6 @@ fn claims_of(domain: &DomainName, act: Act) -> Result<Claims, CertifyError> {
     Ok(Claims::new(act, role, domain.clone()))
 }
 
-/// The names that a certificate may have: those of the thing, and none that are those of a certificate.
-fn names_of(record: &Record) -> BTreeSet<Name> {
-    record.names.iter().map(|given| given.value.clone()).collect()
-}
-
 fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), CertifyError> {
     let no = |reason: String| Err(CertifyError::Record(reason));
     if !profile.kinds.contains(&record.identity.kind) {
@@ -402,19 +390,19 @@ impl Issuing<'_> {
         Ok(profile)
     }
 
-    /// Whether this requester may have a certificate of the profile with these names (none: whatever it may have).
+    /// Whether this requester may have a certificate of the profile with these names (none: whatever it may have) of those
+    /// that a certificate of the thing may have.
     pub(super) fn may_have(
         &self,
-        record: &Record,
+        (record, known): (&Record, &BTreeSet<Name>),
         requester: Requester,
         profile: &ProfileName,
         names: &BTreeSet<Name>,
-    ) -> Result<Permitted, CertifyError> {
+    ) -> Result<(), CertifyError> {
         let profile = self.permits(record, requester, profile)?;
-        let known = names_of(record);
         let wanted: BTreeSet<Wanted> = names.iter().cloned().map(Wanted::Name).collect();
-        let names = self.given(profile, &record.identity.id, &known).permitted(&wanted)?;
-        Ok(Permitted { names })
+        self.given(profile, &record.identity.id, known).permitted(&wanted)?;
+        Ok(())
     }
 
     fn given<'g>(

@@ -14,6 +14,7 @@ use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::possession::{self, subject_key};
 use ics_core::record::Logged;
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::Act;
 
 use super::answers::{Depth, Query};
 use super::hosted::Hosted;
@@ -169,12 +170,23 @@ impl App {
     /// The key of an identity, from any statement about it in one domain.
     pub(crate) fn key_in(&self, hosted: &Hosted, id: &IdentityId) -> Result<Option<PublicKey>, AppError> {
         let Ok(sight) = self.sight(hosted) else { return Ok(None) };
-        let Some((_, said)) = self.resolve(&sight, id)? else { return Ok(None) };
-        let indices: Vec<u64> = said.about.first().map(Logged::index).into_iter().collect();
-        let entries = self.store().entries_at(hosted.number, &indices)?;
-        let bodies = entries.into_iter().filter_map(|entry| entry.content).map(|content| content.body);
-        let mut keys = bodies.filter_map(|body| subject_key(&body));
-        Ok(keys.find(|key| IdentityId::Key(key.fingerprint()) == *id))
+        let Some((_, about)) = self.resolve_again(&sight, id, &[])? else { return Ok(None) };
+        Ok(self.key_among(hosted, &about)?.map(|(key, _)| key))
+    }
+
+    /// The key of an identity and the statement that it is taken from, of all about it: an introduction that counts, if
+    /// there is one. What was erased holds no key.
+    pub(super) fn key_among<'l>(
+        &self,
+        hosted: &Hosted,
+        about: &'l [Logged],
+    ) -> Result<Option<(PublicKey, &'l Logged)>, AppError> {
+        let rank = |it: &&Logged| (it.is_refused(), it.claims().act != Act::Identity);
+        let Some(said) = about.iter().filter(|it| !it.is_erased()).min_by_key(rank) else { return Ok(None) };
+        let entry = self.store().entry(hosted.number, said.index())?;
+        let key = entry.content.and_then(|content| subject_key(&content.body));
+        let is_its = |key: &PublicKey| IdentityId::Key(key.fingerprint()) == said.subject_id();
+        Ok(key.filter(is_its).map(|key| (key, said)))
     }
 }
 

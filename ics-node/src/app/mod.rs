@@ -77,7 +77,7 @@ use zeroize::Zeroizing;
 pub use access::{Party, Reader};
 pub use acme::{AcmeSetup, Answer as AcmeAnswer, AnswerBody as AcmeBody, Look as AcmeLook};
 pub use answers::{Depth, Encoded, Extent, Query};
-pub use certify::{Application, CertifyError, CertifyFault, Issued, IssuerKey, Permitted, Requester, Revoker};
+pub use certify::{Application, CertifyError, CertifyFault, Issued, IssuerKey, Requester, Revoker};
 use challenge::Challenges;
 pub use clock::Clock;
 pub use cosign::NotCosigned;

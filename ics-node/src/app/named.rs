@@ -8,7 +8,7 @@ use ics_core::name::{Lookup, Name};
 use ics_core::record::{Logged, Posting};
 
 use super::entries::find_besides;
-use super::memory::name_key;
+use super::memory::{name_key, place_of};
 use super::read::Sight;
 use super::{App, AppError};
 use crate::store::DomainNumber;
@@ -39,6 +39,23 @@ impl App {
             }
         }
         Ok(named)
+    }
+
+    /// Whether a name that an identity has means no other one. Mostly only one was ever called so; statements at hand are
+    /// not read again.
+    pub(super) fn means_only(
+        &self,
+        sight: &Sight<'_>,
+        name: &Name,
+        id: &IdentityId,
+        at_hand: &[Logged],
+    ) -> Result<bool, AppError> {
+        if let Some(named) = self.memory().recall_name(sight.hosted.number, name_key(name)) {
+            return Ok(named.identity == Some(place_of(id)));
+        }
+        let (_, candidates) = self.giving(sight, name, at_hand)?;
+        let one = BTreeSet::from([*id]);
+        Ok(candidates == one || self.identities(sight, &Lookup::Name(name.clone()))? == one)
     }
 
     /// The identity that has a name now, as far as that is kept; `None` if it is not.

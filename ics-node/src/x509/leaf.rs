@@ -39,7 +39,10 @@ pub enum LeafError {
     #[error("the profile has no certificates for the use `{0}`")]
     Use(CertificateUse),
     /// A name that the record does not give, or the profile does not take.
-    #[error("the record and the profile give no right to the name `{0}`")]
+    #[error(
+        "the record and the profile give no right to the name `{0}`; a host name or URN that two things have is for \
+         neither until it is taken back from one"
+    )]
     Name(Name),
     /// A hardware type that is not the profile's.
     #[error("the profile is not for hardware of the type {0}")]

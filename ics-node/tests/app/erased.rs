@@ -4,14 +4,16 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use ics_core::identity::Kind;
+use ics_core::openpgp::possession;
 use ics_core::statement::Claims;
 use ics_core::statement::make::certify;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::Act;
-use ics_node::api::ListQuery;
-use ics_node::app::{App, Moment, Reader, Touched};
+use ics_node::api::{ChallengeAnswer, ListQuery};
+use ics_node::app::{App, Asker, Moment, Query, Reader, Touched};
+use ics_sync::wire::Base64;
 
-use crate::fixture::{Party, SALT, claims, device, word};
+use crate::fixture::{Party, SALT, claims, device, signer, word};
 
 fn id(number: u8) -> String {
     device(number).fingerprint().to_string()
@@ -91,4 +93,19 @@ async fn it_is_known_of_whom_something_was_erased() {
     let now = moment(&app, &maker).await;
     assert_eq!(app.erased(&was, &now).expect("found"), [id(1)].into());
     assert_eq!(app.erased(&now, &now).expect("found"), BTreeSet::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thing_that_was_introduced_anew_shows_its_key() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    let first = maker.publish(&app, &device(1), "Jo's pump", "L1").await;
+    maker.erase(&app, first.index).await;
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let query = Query::parse(&id(1)).expect("an id");
+    let challenge = app.challenge(Reader::Anonymous, Asker::Own, &query).expect("a challenge");
+    let (own, now) = (signer("device", 1), app.clock().now());
+    let signature = possession::sign(&own, challenge.message.as_bytes(), now, &SALT).expect("signs");
+    let answer = ChallengeAnswer { nonce: challenge.nonce, signature: Base64(signature) };
+    assert_eq!(app.prove_possession(&answer).expect("it has the key").id, id(1));
 }

@@ -46,7 +46,7 @@ pub(crate) struct Party {
     pub(crate) certificate: Vec<u8>,
 }
 
-fn signer(name: &str, number: u8) -> Ed25519Signer {
+pub(crate) fn signer(name: &str, number: u8) -> Ed25519Signer {
     let mut seed = [number; 32];
     for (byte, letter) in seed.iter_mut().zip(name.bytes()) {
         *byte ^= letter;

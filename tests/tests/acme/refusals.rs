@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, first_der, jwk, wanted};
 use crate::support::Server;
-use crate::world::{CREATED, controller, domain, introduction, maker, owner, revoked, signer, status};
+use crate::world::{CREATED, controller, domain, id, introduction, maker, owner, revoked, signer, status};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
@@ -158,6 +158,25 @@ fn identifiers_that_no_record_gives() {
     // The device asks for itself only; a signer without a role that the profile names asks for nothing.
     Client::thing(&server, 8).order(&[URN]).fails(403, "unauthorized");
     Client::bound(&server, 42, &server.credential(&owner())).order(&[HOST]).fails(403, "unauthorized");
+}
+
+/// The id of one thing beside a name that another one has as well does not say whose the name is.
+#[test]
+fn a_host_that_two_things_have_is_ordered_for_neither() {
+    let server = Server::start();
+    let device = Client::thing(&server, 7);
+    let [first, second] = [7, 8].map(|seed| id(seed).to_string());
+    device.order(&[("permanent-identifier", first.as_str()), HOST]).is(201);
+    server.world.submit(vec![
+        introduction(8, &["urn:dev:os:32473-SN-8", "host:pump-7.acme.example"]),
+        status(8, &maker(), "manufacturer", "in-use", &[]),
+    ]);
+    let other = Client::thing(&server, 8);
+    for (client, id) in [(&device, &first), (&other, &second)] {
+        let it = ("permanent-identifier", id.as_str());
+        client.order(&[it, HOST]).fails(400, "rejectedIdentifier");
+        client.order(&[it]).is(201);
+    }
 }
 
 #[test]

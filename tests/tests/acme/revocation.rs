@@ -109,8 +109,11 @@ fn a_key_that_was_given_up_speaks_for_nobody() {
     device.post_as_key("revoke-cert", &payload(&certificate)).fails(400, "alreadyRevoked");
     let asked = server.world.app.acme_credential_challenge(Asker::Own, &domain(), &id(7).to_string());
     assert!(asked.expect_err("no binding").to_string().contains("given up as compromised"));
+    // Whoever had it may have bound this account, whose key is another one.
+    let detail = other.order(&[URN]).fails(403, "unauthorized");
+    assert!(detail.contains("was given up as compromised"), "{detail}");
     assert_eq!(server.world.size(), size, "nothing is stored");
-    other.certificate(&[URN], &fresh);
+    Client::bound(&server, 42, &server.credential(&maker())).certificate(&[URN], &fresh);
 }
 
 /// Whatever kind of key certificates are issued to, its holder can say that others have it.

@@ -5,13 +5,13 @@ use std::time::Instant;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ics_core::time::Timestamp;
-use ics_node::app::{EstRequest, Issued, Revoker};
+use ics_node::app::{CertifyFault, EstRequest, Issued, Revoker};
 use ics_node::tls::KeyPin;
 use ics_node::x509::{Constraints, Reason, certificate_pem};
 
 use crate::node::Node;
 use crate::tools::{Bench, said};
-use crate::world::{DOMAIN, Shape, TOKEN, World, controller, domain, status, wait};
+use crate::world::{DOMAIN, Shape, TOKEN, World, controller, domain, introduction, maker, status, wait};
 
 fn url(node: &Node) -> String {
     format!("https://localhost:{}/.well-known/est/{DOMAIN}", node.port())
@@ -129,6 +129,31 @@ fn who_is_not_let_in() {
         assert_eq!(code, "400", "{cms}: {answer}");
     }
     assert_eq!(world.size(), size, "nothing is stored");
+}
+
+/// Who introduces a thing of his own with another's host gets no certificate for that host, nor does anybody else.
+#[test]
+fn a_host_that_two_things_have_is_certified_to_neither() {
+    let (world, bench) = (World::new(), Bench::new());
+    from_the_factory(&world, &bench);
+    let node = Node::start_tls(&world.app, &bench);
+    let csr = bench.request("device", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    world.certify(7, "server", &csr).expect("its own host");
+    world.submit(vec![
+        introduction(8, &["host:pump-7.acme.example", "host:pump-8.acme.example"]),
+        status(8, &maker(), "manufacturer", "in-use", &[]),
+    ]);
+    let same = bench.request("same", &["-addext", "subjectAltName=DNS:pump-7.acme.example"]);
+    for (seed, csr) in [(7, &csr), (8, &same)] {
+        let refused = world.certify(seed, "server", csr).expect_err("whose it is, is not known");
+        assert_eq!(refused.fault(), CertifyFault::Name, "{refused}");
+    }
+    let (code, answer) = enroll(&bench, &node, ":server/simpleenroll", "device.csr", IDEVID);
+    assert_eq!(code, "400", "{answer}");
+    assert!(answer.contains("two things"), "{answer}");
+    let issued = world.certify(8, "server", &bench.request("other", &[])).expect("what is its alone");
+    let names: Vec<String> = issued.names.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["host:pump-8.acme.example"]);
 }
 
 /// Others may have it, and come with it.

@@ -455,3 +455,17 @@ fn a_revocation_among_much_that_was_issued_just_now_is_listed() {
     suspend(&world);
     assert!(is_listed());
 }
+
+/// Personal data in a name is erased, and the thing is introduced without. Its certificates are issued and revoked as before.
+#[test]
+fn a_thing_that_was_introduced_anew_after_an_erasure() {
+    let (world, bench) = (World::new(), Bench::new());
+    let introduced = world.size() - 2;
+    let first = world.certify(7, "ldevid", &bench.request("device", &[])).expect("is issued");
+    world.erase(introduced);
+    world.submit(vec![introduction(7, &["urn:dev:os:32473-SN-7"])]);
+    let second = world.certify(7, "ldevid", &bench.request("again", &[])).expect("is issued");
+    for serial in [&first.serial, &second.serial] {
+        world.revoke(serial, Revoker::Key, Reason::KeyCompromise).expect("is revoked");
+    }
+}

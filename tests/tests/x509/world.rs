@@ -20,7 +20,8 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
 use ics_node::api::SubmissionResult;
 use ics_node::app::{
-    AcmeSetup, App, AppError, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Requester, Revoker, Setup,
+    AcmeSetup, App, AppError, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Reader, Requester, Revoker,
+    Setup,
 };
 use ics_node::store::StoreError;
 use ics_node::x509::{
@@ -171,6 +172,14 @@ impl World {
         results.results.into_iter().map(receipt).collect()
     }
 
+    /// Has the owner erase an entry.
+    pub(crate) fn erase(&self, index: u64) {
+        let erasure = self.app.erasure(Reader::Operator, &domain(), index).expect("it can be erased");
+        let json = erasure.to_json().expect("JSON");
+        let now = self.app.clock().now();
+        self.submit(vec![make::sign_descriptor(&[&maker()], &json, now, &[1; 32]).expect("signs")]);
+    }
+
     /// The revocation list of the root, in which nothing stands.
     pub(crate) fn root_list(&self) -> Vec<u8> {
         let (authority, none, now) = (authority(&[&self.root]), BTreeMap::new(), Clock::default().now());
@@ -198,7 +207,7 @@ impl World {
     /// The issuer's statement that it issued a certificate to a device, with these times and that profile; see [`claimed`]
     /// for its serial number. Nobody made the certificate: what is counted is the statement.
     pub(crate) fn claim_period(&self, seed: u8, number: u16, period: (Timestamp, Timestamp), profile: &str) {
-        let known = self.app.record(ics_node::app::Reader::Operator, &domain(), &id(seed).to_string());
+        let known = self.app.record(Reader::Operator, &domain(), &id(seed).to_string());
         assert!(known.is_ok(), "the device is introduced");
         let body = self.issued(seed, number, period, profile);
         self.submit(vec![self.key.certificate.to_vec(), body]);

@@ -38,6 +38,7 @@ impl App {
         let issuing = self.issuing(&hosted)?;
         let known = self.acme_meant(&issuing, identifiers)?;
         self.acme_blocks(domain, client, identifiers, &known.0)?;
+        let own = self.names_for(&issuing.sight, &known)?;
         let (record, about) = known;
         let id = record.identity.id;
         let IdentityId::Key(thing) = id else {
@@ -48,8 +49,8 @@ impl App {
         let first = |requester| -> Result<ProfileName, Problem> {
             let mut failed = None;
             for profile in &profiles {
-                match issuing.may_have(&record, requester, profile, &names) {
-                    Ok(_) => return Ok(profile.clone()),
+                match issuing.may_have((&record, &own), requester, profile, &names) {
+                    Ok(()) => return Ok(profile.clone()),
                     Err(error) => failed = Some(closer(failed, error)),
                 }
             }

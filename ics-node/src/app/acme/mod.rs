@@ -13,6 +13,7 @@ mod revocation;
 
 use std::sync::Arc;
 
+use ics_core::identity::IdentityId;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use serde_json::{Value, json};
@@ -229,6 +230,7 @@ impl App {
         self.acme_check_holder(domain, &account.holder)?;
         if !request.payload().is_empty() {
             self.acme_check_key(domain, &account.key)?;
+            self.acme_check_thing(domain, &account)?;
         }
         Ok(Client { id, account })
     }
@@ -263,6 +265,21 @@ impl App {
     fn acme_check_key(&self, domain: &DomainName, key: &Jwk) -> Result<(), Problem> {
         if self.is_given_up(domain, sha256(&key.to_spki()))? {
             return Err(Problem::new(Kind::Unauthorized, "the account's key was given up as compromised"));
+        }
+        Ok(())
+    }
+
+    /// Whoever had the key of a thing when it was given up may have bound the account, or given it a key of his own.
+    fn acme_check_thing(&self, domain: &DomainName, account: &Account) -> Result<(), Problem> {
+        let Holder::Thing(thing) = account.holder else { return Ok(()) };
+        let key = self.key_in(&*self.hosted(domain)?, &IdentityId::Key(thing))?;
+        let Some(spki) = key.and_then(|key| key.to_spki_der()) else { return Ok(()) };
+        if spki != account.key.to_spki() && self.is_given_up(domain, sha256(&spki))? {
+            let detail = format!(
+                "the key of {thing}, for which this account speaks, was given up as compromised: a signer's account gets \
+                 its certificates, or it is replaced (`ics replace`)"
+            );
+            return Err(Problem::new(Kind::Unauthorized, detail));
         }
         Ok(())
     }
@@ -312,7 +329,7 @@ impl Holder {
     const fn requester(self) -> Requester {
         match self {
             Self::Signer(signer) => Requester::Signer(signer),
-            Self::Thing(thing) => Requester::Identity(ics_core::identity::IdentityId::Key(thing)),
+            Self::Thing(thing) => Requester::Identity(IdentityId::Key(thing)),
         }
     }
 }

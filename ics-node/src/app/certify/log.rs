@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use ics_core::openpgp::key::PublicKey;
-use ics_core::openpgp::possession::subject_key;
 use ics_core::record::Logged;
 use ics_core::statement::{Claims, Draft, DraftSubject, Subject};
-use ics_core::vocabulary::{Act, DomainName};
+use ics_core::vocabulary::DomainName;
 
 use super::{CertifyError, Issued, IssuerKey, Unlogged};
 use crate::app::check::check_bodies;
@@ -58,10 +56,9 @@ impl App {
         about: &[Logged],
         claims: Claims,
     ) -> Result<ForLog, CertifyError> {
-        let (key, introduction) = self.key_and_introduction(sight, about)?;
-        let Subject::Key { kind, user_id, .. } = introduction.subject().clone() else {
-            return Err(CertifyError::Record("it has no key".to_owned()));
-        };
+        let keyless = || CertifyError::Record("no statement about it that is left has its key".to_owned());
+        let (key, said) = self.key_among(sight.hosted, about)?.ok_or_else(keyless)?;
+        let Subject::Key { kind, user_id, .. } = said.subject().clone() else { return Err(keyless()) };
         let key = Box::new(key);
         let subject = DraftSubject::Key { key, kind, user_id, self_signature: None, revokes: false };
         let now = self.clock().now();
@@ -75,16 +72,6 @@ impl App {
         let incoming = checked.into_iter().map(|checked| Ok(Incoming { checked, source: None, salt: random()? }));
         let statement = incoming.collect::<Result<_, AppError>>()?;
         Ok(ForLog { home: self.hosted(&sight.hosted.name)?, statement })
-    }
-
-    /// The thing's key and the statement that introduces it.
-    fn key_and_introduction(&self, sight: &Sight<'_>, about: &[Logged]) -> Result<(PublicKey, Logged), CertifyError> {
-        let none = || CertifyError::Record("nobody introduces it".to_owned());
-        let introduces = |it: &&Logged| it.claims().act == Act::Identity && !it.is_refused();
-        let introduction = about.iter().find(introduces).ok_or_else(none)?.clone();
-        let entry = self.store().entry(sight.hosted.number, introduction.index()).map_err(AppError::from)?;
-        let key = entry.content.and_then(|content| subject_key(&content.body)).ok_or_else(none)?;
-        Ok((key, introduction))
     }
 }
 
