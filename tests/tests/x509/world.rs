@@ -20,8 +20,8 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
 use ics_node::api::SubmissionResult;
 use ics_node::app::{
-    AcmeSetup, App, AppError, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Reader, Requester, Revoker,
-    Setup,
+    AcmeSetup, App, AppError, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Reader, Requester,
+    Revoker, Setup,
 };
 use ics_node::store::StoreError;
 use ics_node::x509::{
