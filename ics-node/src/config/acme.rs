@@ -23,7 +23,7 @@ pub struct AcmeConfig {
     pub http_port: u16,
     /// The port of tls-alpn-01, 443 unless told.
     pub tls_port: u16,
-    /// Orders that one holder may make in an hour by all of his accounts, 300 unless told.
+    /// Orders that one holder may ask for in an hour by all of his accounts, refused ones included, 300 unless told.
     pub orders_per_hour: u64,
 }
 

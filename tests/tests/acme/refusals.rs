@@ -5,9 +5,12 @@ use std::cell::RefCell;
 use ics_core::descriptor::Compromise;
 use ics_core::limits;
 use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::possession;
 use ics_core::openpgp::signer::Signer;
+use ics_node::api::ChallengeAnswer;
 use ics_node::app::Asker;
 use ics_node::config::AcmeConfig;
+use ics_sync::wire::Base64;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, first_der, jwk, wanted};
@@ -16,6 +19,9 @@ use crate::world::{CREATED, controller, domain, id, introduction, maker, owner, 
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
+/// The rule by which anybody reads everything.
+const ALL: &str =
+    "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
 
 #[test]
 fn a_nonce_serves_once() {
@@ -177,6 +183,54 @@ fn a_host_that_two_things_have_is_ordered_for_neither() {
         client.order(&[it, HOST]).fails(400, "rejectedIdentifier");
         client.order(&[it]).is(201);
     }
+}
+
+/// Whoever has the key of one device does not find out by it which others there are.
+#[test]
+fn what_is_hidden_looks_as_if_it_were_not_there() {
+    let mut server = Server::start();
+    let hidden = "pump-8.acme.example";
+    server.world.submit(vec![
+        introduction(8, &["urn:dev:os:32473-SN-8", &format!("host:{hidden}")]),
+        status(8, &maker(), "manufacturer", "in-use", &[]),
+    ]);
+    let told = |client: &Client<'_>, name: &str| {
+        let orders = [vec![("dns", name)], vec![HOST, ("dns", name)]];
+        orders.map(|names| client.order(&names).text().replace(name, "NAME"))
+    };
+    let device = Client::thing(&server, 7);
+    assert_ne!(told(&device, hidden), told(&device, "pump-9.acme.example"), "anybody may read all");
+    let kid = device.kid.take();
+    server.world.change(|descriptor| {
+        assert!(descriptor.access.contains(ALL), "{}", descriptor.access);
+        descriptor.access = descriptor.access.replace(ALL, "");
+    });
+    let device = Client { kid: RefCell::new(kid), ..Client::new(&server, 7) };
+    assert_eq!(told(&device, hidden), told(&device, "pump-9.acme.example"));
+    device.order(&[HOST]).is(201);
+    let maker = Client::bound(&server, 41, &server.credential(&maker()));
+    maker.order(&[("dns", hidden)]).is(201);
+
+    // Nor does whoever has only seen a key.
+    let app = &server.world.app;
+    let answered = |id: &str| {
+        let challenge = app.acme_credential_challenge(Asker::Own, &domain(), id).expect("a challenge");
+        let signature = possession::sign(&signer(99), challenge.message.as_bytes(), CREATED, &[5; 32]).expect("signs");
+        let answer = ChallengeAnswer { nonce: challenge.nonce, signature: Base64(signature) };
+        app.acme_credential(&domain(), &answer).expect_err("it is not his").to_string().replace(id, "ID")
+    };
+    assert_eq!(answered(&id(8).to_string()), answered(&id(98).to_string()));
+    server.credential(&signer(8));
+}
+
+#[test]
+fn what_is_refused_counts_as_well() {
+    let server = Server::with(AcmeConfig { orders_per_hour: 2, ..AcmeConfig::default() });
+    let device = Client::thing(&server, 7);
+    for name in ["pump-8.acme.example", "pump-9.acme.example"] {
+        device.order(&[("dns", name)]).fails(400, "rejectedIdentifier");
+    }
+    device.order(&[HOST]).fails(429, "rateLimited");
 }
 
 #[test]

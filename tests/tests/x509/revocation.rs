@@ -456,7 +456,7 @@ fn a_revocation_among_much_that_was_issued_just_now_is_listed() {
     assert!(is_listed());
 }
 
-/// Personal data in a name is erased, and the thing is introduced without. Its certificates are issued and revoked as before.
+/// Personal data in a name is erased, and the thing is introduced without: its certificates come and go as before.
 #[test]
 fn a_thing_that_was_introduced_anew_after_an_erasure() {
     let (world, bench) = (World::new(), Bench::new());

@@ -14,7 +14,7 @@ use crate::acme::problem::Problem;
 use crate::acme::urls::Resource;
 use crate::api::{AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, credential_message};
 use crate::app::problem::Code;
-use crate::app::{App, AppError, Asker, random};
+use crate::app::{App, AppError, Asker, Reader, random};
 use crate::store::{Credential, Durability};
 use crate::x509::sha256;
 
@@ -25,8 +25,8 @@ impl App {
     /// A message for a signer or a thing to sign, who wants a credential.
     ///
     /// # Errors
-    /// When nobody here has this key, no certificates are issued here, the asker has used up what he may, or too many
-    /// challenges wait.
+    /// When nobody here has this key and anybody may know that, no certificates are issued here, the asker has used up what
+    /// he may, or too many challenges wait.
     pub fn acme_credential_challenge(
         &self,
         asker: Asker,
@@ -35,7 +35,13 @@ impl App {
     ) -> Result<Challenge, AppError> {
         self.acme(domain).map_err(told)?;
         let id: Fingerprint = id.parse().map_err(|error| AppError::new(Code::MalformedId, format!("{error}")))?;
-        self.acme_holder(domain, &id)?;
+        let hosted = self.hosted(domain)?.domain();
+        // Where things may be hidden, whoever has only seen a key is not told that it is known: his answer is not proven.
+        let open = hosted.is_none_or(|it| it.certificate(&id).is_some() || self.is_shown_all(Reader::Anonymous, &it));
+        if open {
+            let (holder, keys) = self.acme_holder(domain, &id)?;
+            self.acme_check_binding(domain, &holder, &keys)?;
+        }
         let acme = self.acme_server().map_err(told)?;
         let message = |id: &IdentityId, nonce: &str| credential_message(&self.0.keys.name, domain, id, nonce);
         acme.challenges.make(asker, IdentityId::Key(id), self.clock().now(), message)
@@ -50,12 +56,20 @@ impl App {
         let now = self.clock().now();
         let id = acme.challenges.answered(&answer.nonce, now)?;
         let IdentityId::Key(fingerprint) = id else { return Err(AppError::unknown_identity(&id.to_string())) };
-        let (holder, keys) = self.acme_holder(domain, &fingerprint)?;
+        let unproven = || {
+            let detail = format!("the signature is not by a key of {fingerprint}, or nobody here has that key");
+            AppError::new(Code::NotProven, detail)
+        };
+        let (holder, keys) = match self.acme_holder(domain, &fingerprint) {
+            Err(error) if error.code() == Code::UnknownIdentity => return Err(unproven()),
+            holder => holder?,
+        };
         let message = credential_message(&self.0.keys.name, domain, &id, &answer.nonce);
         let signed = |key: &PublicKey| possession::verify(key, message.as_bytes(), &answer.signature.0).is_ok();
         if !keys.iter().any(signed) {
-            return Err(AppError::new(Code::NotProven, format!("the signature is not by a key of {fingerprint}")));
+            return Err(unproven());
         }
+        self.acme_check_binding(domain, &holder, &keys)?;
         let credential = Credential {
             kid: URL_SAFE_NO_PAD.encode(speakable(random::<16>()?)),
             domain: domain.clone(),
@@ -120,16 +134,20 @@ impl App {
             }
             return Ok((Holder::Signer(*id), certificate.signing_keys(now).cloned().collect()));
         }
-        match self.key_in(&hosted, &IdentityId::Key(*id))? {
-            Some(key) => {
-                let spki = key.to_spki_der();
-                if spki.map_or(Ok(false), |spki| self.is_given_up(&hosted.name, sha256(&spki)))? {
-                    return Err(AppError::new(Code::NotProven, format!("the key of {id} was given up as compromised")));
-                }
-                Ok((Holder::Thing(*id), vec![key]))
+        let key = self.key_in(&hosted, &IdentityId::Key(*id))?;
+        let key = key.ok_or_else(|| AppError::unknown_identity(&id.to_string()))?;
+        Ok((Holder::Thing(*id), vec![key]))
+    }
+
+    /// A key of a thing that was given up as compromised binds no account.
+    fn acme_check_binding(&self, domain: &DomainName, holder: &Holder, keys: &[PublicKey]) -> Result<(), AppError> {
+        let Holder::Thing(id) = holder else { return Ok(()) };
+        for spki in keys.iter().filter_map(PublicKey::to_spki_der) {
+            if self.is_given_up(domain, sha256(&spki))? {
+                return Err(AppError::new(Code::NotProven, format!("the key of {id} was given up as compromised")));
             }
-            None => Err(AppError::unknown_identity(&id.to_string())),
         }
+        Ok(())
     }
 }
 

@@ -9,11 +9,13 @@ use ics_core::record::{Logged, Record};
 use ics_core::vocabulary::{CertificateUse, DomainName, ProfileName};
 
 use super::Client;
+use crate::acme::account::Holder;
 use crate::acme::identifier::Identifier;
 use crate::acme::problem::{Kind, Problem};
-use crate::app::App;
 use crate::app::certify::{CertifyError, Issuing, Requester, check_room};
 use crate::app::read::Sight;
+use crate::app::{App, Reader};
+use crate::store::AcmeMade;
 use crate::x509::{TakenBack, is_permitted_since};
 
 /// For which thing an account may have a certificate, and why.
@@ -26,8 +28,23 @@ pub(super) struct Entitled {
 }
 
 impl App {
-    /// Whether an account may have a certificate for these identifiers, or may prove them.
+    /// Whether an account may have a certificate for these identifiers, or may prove them. What it may not have counts like
+    /// what it has made: nobody goes through the names of others.
     pub(super) fn acme_entitle(
+        &self,
+        domain: &DomainName,
+        client: &Client,
+        (identifiers, made): (&[Identifier], AcmeMade),
+        profile: Option<&str>,
+    ) -> Result<Entitled, Problem> {
+        self.acme_right(domain, client, identifiers, profile).or_else(|problem| {
+            let acme = self.acme_server()?;
+            acme.note(|tx| acme.check_rate(tx, (domain, client), made, self.acme_now()))?;
+            Err(problem)
+        })
+    }
+
+    fn acme_right(
         &self,
         domain: &DomainName,
         client: &Client,
@@ -36,7 +53,7 @@ impl App {
     ) -> Result<Entitled, Problem> {
         let hosted = self.hosted(domain)?;
         let issuing = self.issuing(&hosted)?;
-        let known = self.acme_meant(&issuing, identifiers)?;
+        let known = self.acme_meant(&issuing, client, identifiers)?;
         self.acme_blocks(domain, client, identifiers, &known.0)?;
         let own = self.names_for(&issuing.sight, &known)?;
         let (record, about) = known;
@@ -74,7 +91,12 @@ impl App {
 
     /// What is known of the one thing that has all these identifiers. Mostly only one was ever called so, and its record
     /// says whether it still is.
-    fn acme_meant(&self, issuing: &Issuing<'_>, identifiers: &[Identifier]) -> Result<(Record, Vec<Logged>), Problem> {
+    fn acme_meant(
+        &self,
+        issuing: &Issuing<'_>,
+        client: &Client,
+        identifiers: &[Identifier],
+    ) -> Result<(Record, Vec<Logged>), Problem> {
         let sight = &issuing.sight;
         let (mut candidates, mut giving) = (BTreeSet::new(), Vec::new());
         for identifier in identifiers {
@@ -95,20 +117,41 @@ impl App {
         {
             let names: BTreeSet<&Name> = record.all_names().collect();
             let is_its = |identifier: &Identifier| identifier.name().is_none_or(|name| names.contains(&name));
-            if identifiers.iter().all(is_its) {
+            if identifiers.iter().all(is_its) && self.acme_may_know(sight, client, &record) {
                 return Ok((record, about));
             }
         }
-        let id = self.acme_thing(sight, identifiers)?;
+        let id = self.acme_thing(sight, client, identifiers)?;
         Ok(self.known_of(issuing, &id)?)
     }
 
-    /// The one thing that has all these identifiers.
-    fn acme_thing(&self, sight: &Sight<'_>, identifiers: &[Identifier]) -> Result<IdentityId, Problem> {
+    /// Whether an account hears of a thing: what is hidden from it looks as if it were not there.
+    fn acme_may_know(&self, sight: &Sight<'_>, client: &Client, record: &Record) -> bool {
+        let is_concerned = match client.account.holder {
+            Holder::Thing(thing) => record.identity.id == IdentityId::Key(thing),
+            Holder::Signer(signer) => !record.roles_of(sight.domain.descriptor(), &signer).is_empty(),
+        };
+        is_concerned || self.may_read(Reader::Anonymous, &sight.domain, record)
+    }
+
+    /// The one thing that has all these identifiers, of those that the account hears of.
+    fn acme_thing(
+        &self,
+        sight: &Sight<'_>,
+        client: &Client,
+        identifiers: &[Identifier],
+    ) -> Result<IdentityId, Problem> {
         let (mut common, mut problems): (Option<BTreeSet<IdentityId>>, _) = (None, Vec::new());
         for identifier in identifiers {
             let lookup: Lookup = identifier.query().parse().map_err(|_| Problem::malformed("an identifier"))?;
-            let fitting = self.identities(sight, &lookup)?;
+            let mut fitting = BTreeSet::new();
+            for id in self.identities(sight, &lookup)? {
+                if let Some((record, _)) = self.resolve_again(sight, &id, &[])?
+                    && self.acme_may_know(sight, client, &record)
+                {
+                    fitting.insert(id);
+                }
+            }
             if fitting.is_empty() {
                 let detail = format!("no record here gives the name `{identifier}`");
                 problems.push(Problem::new(Kind::RejectedIdentifier, detail).about(identifier));

@@ -57,7 +57,7 @@ impl App {
         asked.check_times()?;
         let identifiers = read_identifiers(&asked.identifiers)?;
         let replaced = asked.replaces.as_deref().map(|id| self.acme_replaced(domain, id)).transpose()?;
-        let entitled = self.acme_entitle(domain, client, &identifiers, asked.profile.as_deref())?;
+        let entitled = self.acme_entitle(domain, client, (&identifiers, AcmeMade::Order), asked.profile.as_deref())?;
         let now = self.acme_now();
         let expires = now.plus_millis(ORDER_MILLIS);
         let authorize = |identifier: &Identifier| acme.authorize(client, identifier, &entitled, expires);
@@ -102,7 +102,8 @@ impl App {
     ) -> Result<Answer, Problem> {
         let (acme, urls) = self.acme(domain)?;
         let identifier = Identifier::read(&asked.identifier)?;
-        let entitled = self.acme_entitle(domain, client, std::slice::from_ref(&identifier), None)?;
+        let asked = (std::slice::from_ref(&identifier), AcmeMade::Authorization);
+        let entitled = self.acme_entitle(domain, client, asked, None)?;
         let now = self.acme_now();
         let authorization = acme.authorize(client, &identifier, &entitled, now.plus_millis(ORDER_MILLIS))?;
         let id = acme.note(|tx| {
@@ -303,7 +304,7 @@ impl Acme {
     }
 
     /// The rate of one holder: accounts are free. Authorizations without an order are counted for themselves.
-    fn check_rate(
+    pub(super) fn check_rate(
         &self,
         tx: &AcmeTx<'_>,
         (domain, client): (&DomainName, &Client),
