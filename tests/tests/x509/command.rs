@@ -69,6 +69,8 @@ fn a_root_offline_and_an_issuer_in_a_token() {
         "Digital Signature, Certificate Sign, CRL Sign",
         "pathlen:0",
         "DNS:acme.example",
+        "Excluded:",
+        "IP:0.0.0.0/0.0.0.0",
         "TLS Web Client Authentication",
         "CN = Issuing",
     ] {

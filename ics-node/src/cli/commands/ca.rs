@@ -112,7 +112,8 @@ pub(crate) struct Request {
 #[command(after_long_help = "\
 Examples:
   $ ics ca sign issuer.csr --key root --certificate root.pem --permit acme.example --use client --use server --out issuer.pem
-  $ ics ca sign issuer.csr --certificate root.pem --permit 10.0.0.0/8 --exclude secret.acme.example --days 365")]
+  $ ics ca sign issuer.csr --certificate root.pem --permit acme.example --permit 10.0.0.0/8 \
+--exclude secret.acme.example --days 365")]
 pub(crate) struct Sign {
     /// The request.
     request: PathBuf,
@@ -122,7 +123,9 @@ pub(crate) struct Sign {
     /// The root's certificate.
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
-    /// Names that it may certify: a host name with all below it, or a network. Without, all.
+    /// Names that it may certify: a host name with all below it, or a network. Without, all; with host names only, no
+    /// addresses, and with networks only, no host names. Some clients take no certificates of an authority with
+    /// constraints on addresses (strongSwan).
     #[arg(long, value_name = "NAME")]
     permit: Vec<String>,
     /// Names that it may not certify.
