@@ -120,6 +120,14 @@ impl Authority {
         })
     }
 
+    /// Whether its chain ends in a root: who is shown less cannot know what the root allows, and when it ends. A root is
+    /// believed for itself, so its own signature, of whatever age, is not looked at.
+    #[must_use]
+    pub fn has_root(&self) -> bool {
+        let last = self.chain.last().and_then(|der| Certificate::from_der(der).ok());
+        last.is_some_and(|last| last.tbs_certificate.issuer == last.tbs_certificate.subject)
+    }
+
     /// Whether a name may stand in its certificates.
     #[must_use]
     pub fn may_certify(&self, name: &GeneralName) -> bool {

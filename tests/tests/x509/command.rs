@@ -186,3 +186,24 @@ fn an_import_says_for_how_long_there_is_room_for_short_certificates() {
     }
     assert!(!short.contains("`quarter`"), "{short}");
 }
+
+/// What stands in the descriptor is served to all: a chain with a hole would be found out by those who cannot mend it.
+#[test]
+fn an_import_takes_a_whole_chain_or_none() {
+    let bench = Bench::new();
+    authorities(&bench);
+    let url = "http://pki.acme.example/x509/devices.acme.example";
+    let import =
+        |words: &str| ics(&bench, "home", &format!("ca import {words} --domain devices.acme.example --url {url}"));
+    let refused = import("issuer.pem");
+    assert!(!refused.status.success() && said(&refused).contains("ends below its root"), "{}", said(&refused));
+    let chain = [bench.read("issuer.pem"), bench.read("root.pem")].concat();
+    bench.file("chain.pem", &chain);
+    let taken = import("chain.pem");
+    assert!(taken.status.success(), "{}", said(&taken));
+    let shown = done(&bench, "home", "--json domain show devices.acme.example");
+    let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+    let issuers = shown["certificates"]["issuers"].as_array().expect("issuers");
+    let above: Vec<_> = issuers.iter().map(|issuer| issuer["chain"].as_array().map(Vec::len)).collect();
+    assert_eq!(above, [Some(1)], "the root stands above the authority: {shown}");
+}
