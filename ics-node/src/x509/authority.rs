@@ -120,6 +120,14 @@ impl Authority {
         })
     }
 
+    /// Whether its chain ends in a root: who is shown less cannot know what the root allows, and when it ends. A root
+    /// is believed for itself, so its own signature, of whatever age, is not looked at.
+    #[must_use]
+    pub fn has_root(&self) -> bool {
+        let last = self.chain.last().and_then(|der| Certificate::from_der(der).ok());
+        last.is_some_and(|last| last.tbs_certificate.issuer == last.tbs_certificate.subject)
+    }
+
     /// Whether a name may stand in its certificates.
     #[must_use]
     pub fn may_certify(&self, name: &GeneralName) -> bool {
@@ -290,13 +298,25 @@ pub struct NewAuthority {
 }
 
 impl Constraints {
-    /// Constraints on host names (`acme.example`) and networks (`10.0.0.0/8`), and on uses.
+    /// Constraints on host names (`acme.example`) and networks (`10.0.0.0/8`), and on uses. Where host names or networks
+    /// are permitted, only these are: of a kind that no constraint names, a certificate could have all (RFC 5280,
+    /// 4.2.1.10).
     ///
     /// # Errors
     /// With the text that is neither, for people.
     pub fn parse(permit: &[String], exclude: &[String], uses: Option<Vec<CertificateUse>>) -> Result<Self, String> {
         let all = |texts: &[String]| texts.iter().map(|text| base(text)).collect::<Result<Vec<_>, _>>();
-        Ok(Self { permitted: all(permit)?, excluded: all(exclude)?, uses })
+        let (permitted, mut excluded) = (all(permit)?, all(exclude)?);
+        let networks = permitted.iter().filter(|base| matches!(base, GeneralName::IpAddress(_))).count();
+        if !permitted.is_empty() && networks == 0 {
+            excluded.extend([base("0.0.0.0/0")?, base("::/0")?]);
+        }
+        if !permitted.is_empty() && networks == permitted.len() {
+            // All names lie below the empty one.
+            let every = Ia5String::new("").map_err(|error| error.to_string())?;
+            excluded.push(GeneralName::DnsName(every));
+        }
+        Ok(Self { permitted, excluded, uses })
     }
 }
 

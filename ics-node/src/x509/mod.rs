@@ -24,7 +24,7 @@ pub use self::authority::{
     Authority, AuthorityError, AuthorityMakeError, Constraints, NewAuthority, answers_for, ca_request, issue_authority,
 };
 pub use self::cms::certs_only;
-pub use self::crl::{ReadList, RevocationList, Revoked, read_list, read_revoked};
+pub use self::crl::{ReadList, ReadRevoked, RevocationList, Revoked, read_list, read_revoked};
 pub use self::csr::{Csr, RequestError};
 pub use self::general_name::Wanted;
 pub use self::leaf::{Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id, list_url, shard_of};
@@ -39,7 +39,7 @@ use der::Decode as _;
 use sha2::{Digest as _, Sha256};
 use x509_cert::Certificate;
 
-/// Reads a certificate, DER or one PEM block.
+/// Reads a certificate, DER or the first PEM block.
 ///
 /// # Errors
 /// With what is wrong with it, for people.
@@ -52,7 +52,19 @@ pub fn read_certificate(bytes: &[u8]) -> Result<(Certificate, Vec<u8>), String> 
     Ok((certificate, der))
 }
 
-/// The content of the only PEM block with that label (RFC 7468).
+/// Reads the certificates of a file, DER, in their order: one in DER, or all PEM blocks, as a chain travels.
+///
+/// # Errors
+/// With what is wrong with one of them, for people.
+pub fn read_certificates(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let begin = "-----BEGIN CERTIFICATE-----";
+    let text = core::str::from_utf8(bytes).ok().filter(|text| text.contains(begin));
+    let Some(text) = text else { return read_certificate(bytes).map(|(_, der)| vec![der]) };
+    let blocks = text.split_inclusive("-----END CERTIFICATE-----").filter(|block| block.contains(begin));
+    blocks.map(|block| read_certificate(block.as_bytes()).map(|(_, der)| der)).collect()
+}
+
+/// The content of the first PEM block with that label (RFC 7468).
 ///
 /// # Errors
 /// When there is none, or it is not base64.

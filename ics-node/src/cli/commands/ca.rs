@@ -24,7 +24,7 @@ use crate::client::descriptor::{self, DescriptorFile};
 use crate::keys::UnlockedKey;
 use crate::x509::{
     Authority, Constraints, NewAuthority, SerialNumber, ca_request, certificate_pem, issue_authority, pem, pem_block,
-    read_certificate,
+    read_certificates,
 };
 
 /// Milliseconds of a day.
@@ -112,7 +112,8 @@ pub(crate) struct Request {
 #[command(after_long_help = "\
 Examples:
   $ ics ca sign issuer.csr --key root --certificate root.pem --permit acme.example --use client --use server --out issuer.pem
-  $ ics ca sign issuer.csr --certificate root.pem --permit 10.0.0.0/8 --exclude secret.acme.example --days 365")]
+  $ ics ca sign issuer.csr --certificate root.pem --permit acme.example --permit 10.0.0.0/8 \
+--exclude secret.acme.example --days 365")]
 pub(crate) struct Sign {
     /// The request.
     request: PathBuf,
@@ -122,7 +123,9 @@ pub(crate) struct Sign {
     /// The root's certificate.
     #[arg(long, value_name = "FILE")]
     certificate: PathBuf,
-    /// Names that it may certify: a host name with all below it, or a network. Without, all.
+    /// Names that it may certify: a host name with all below it, or a network. Without, all; with host names only, no
+    /// addresses, and with networks only, no host names. Some clients take no certificates of an authority with
+    /// constraints on addresses (strongSwan).
     #[arg(long, value_name = "NAME")]
     permit: Vec<String>,
     /// Names that it may not certify.
@@ -151,7 +154,7 @@ Examples:
 pub(crate) struct Import {
     /// The authority's certificate.
     certificate: PathBuf,
-    /// The certificates above it, up to the root.
+    /// The certificates above it, up to the root: one file for each, or one with all of them.
     #[arg(long, value_name = "FILE")]
     chain: Vec<PathBuf>,
     /// The domain [default: that of ics.toml].
@@ -196,16 +199,17 @@ fn serial() -> Result<SerialNumber, Failure> {
     Ok(SerialNumber::new(random))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let bytes = files::read(path, limits::X509_CERTIFICATE_BYTES * 2)?;
-    read_certificate(&bytes).map(|(_, der)| der).map_err(|error| files::failed(path, error))
+/// The certificates of a file, which may be a whole chain.
+fn read(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let bytes = files::read(path, limits::X509_CERTIFICATE_BYTES * 2 * limits::X509_CHAIN)?;
+    read_certificates(&bytes).map_err(|error| files::failed(path, error))
 }
 
 /// An authority by its certificate and those above it.
 fn authority(paths: &[&Path]) -> Result<(Authority, Issuer), Failure> {
     let mut chain = Vec::new();
     for path in paths {
-        chain.push(STANDARD.encode(read(path)?));
+        chain.extend(read(path)?.iter().map(|der| STANDARD.encode(der)));
     }
     let mut texts = chain.into_iter();
     let certificate = texts.next().ok_or_else(|| Failure::new(Exit::Usage, "no certificate is named"))?;
@@ -268,6 +272,10 @@ impl Sign {
         let signer = key.primary()?;
         check_key(&above, signer, &self.key)?;
         let now = context.now();
+        if above.not_after <= now {
+            let text = format!("the certificate `{}` has ended: {}", self.certificate.display(), above.not_after);
+            return Err(refused(text).hint("make a new root with `ics ca root`, or set this machine's clock"));
+        }
         let new = NewAuthority {
             common_name: String::new(),
             organization: None,
@@ -288,6 +296,10 @@ impl Import {
         let domain = super::domain::domain_or_default(context, self.domain.clone())?;
         let paths: Vec<&Path> = core::iter::once(&self.certificate).chain(&self.chain).map(PathBuf::as_path).collect();
         let (authority, issuer) = authority(&paths)?;
+        if !authority.has_root() {
+            let text = "the chain ends below its root: the last of these certificates was not issued by itself";
+            return Err(refused(text).hint("name all certificates above the authority's with --chain, the root's last"));
+        }
         let previous = DescriptorFile::newest(&context.home, &domain)?.descriptor;
         let (next, key) = self.next(context, &previous, &authority, issuer)?;
         let unlocked = super::domain::unlock_all(context, &self.owners)?;

@@ -131,3 +131,24 @@ fn any_use_is_no_constraint() {
         assert_eq!(constraints.admit_uses(&BTreeSet::from([CertificateUse::Client])), may, "{all:?}");
     }
 }
+
+#[test]
+fn who_may_certify_some_names_may_certify_no_others_of_another_kind() {
+    let address = |octets: &[u8]| GeneralName::IpAddress(OctetString::new(octets).expect("an address"));
+    let (near, far) = (address(&[10, 0, 0, 9]), address(&[192, 0, 2, 9]));
+    let (long, host) = (address(&[0x20; 16]), dns("pump.acme.example"));
+    for (permit, may) in [
+        (&["acme.example"][..], [true, false, false, false]),
+        (&["10.0.0.0/8"][..], [false, true, false, false]),
+        (&["acme.example", "10.0.0.0/8"][..], [true, true, false, false]),
+        (&["acme.example", "0.0.0.0/0", "::/0"][..], [true, true, true, true]),
+        (&[][..], [true, true, true, true]),
+    ] {
+        let texts: Vec<String> = permit.iter().map(|text| (*text).to_owned()).collect();
+        let constraints = Constraints::parse(&texts, &[], None).expect("constraints");
+        let authority = read(&chain(&[link(free(), 0, day(1)), link(constraints, 0, day(1))])).expect("an authority");
+        let found = [&host, &near, &far, &long].map(|name| authority.may_certify(name));
+        assert_eq!(found, may, "{permit:?}");
+        assert!(authority.may_certify(&directory("CN=pump")), "subjects are of no such kind: {permit:?}");
+    }
+}
