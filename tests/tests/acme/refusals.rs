@@ -20,8 +20,7 @@ use crate::world::{CREATED, controller, domain, id, introduction, maker, owner, 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
 /// The rule by which anybody reads everything.
-const ALL: &str =
-    "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
+const ALL: &str = "permit (principal, action in [Action::\"read\", Action::\"follow\", Action::\"mirror\"], resource);";
 
 #[test]
 fn a_nonce_serves_once() {
