@@ -120,8 +120,8 @@ impl Authority {
         })
     }
 
-    /// Whether its chain ends in a root: who is shown less cannot know what the root allows, and when it ends. A root is
-    /// believed for itself, so its own signature, of whatever age, is not looked at.
+    /// Whether its chain ends in a root: who is shown less cannot know what the root allows, and when it ends. A root
+    /// is believed for itself, so its own signature, of whatever age, is not looked at.
     #[must_use]
     pub fn has_root(&self) -> bool {
         let last = self.chain.last().and_then(|der| Certificate::from_der(der).ok());

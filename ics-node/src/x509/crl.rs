@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use der::asn1::{Ia5String, OctetString, Uint};
+use der::asn1::{Ia5String, ObjectIdentifier, OctetString, Uint};
 use der::{Decode as _, Encode as _};
 use ics_core::openpgp::signer::Signer;
 use ics_core::time::Timestamp;
@@ -100,21 +100,28 @@ pub struct ReadList {
     pub next_update: Timestamp,
 }
 
+/// What stands in a list of an authority.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadRevoked {
+    /// Its number; none if it has none, or a larger one than lists of here.
+    pub number: Option<u64>,
+    /// When it was made.
+    pub this_update: Timestamp,
+    /// What stands in it.
+    pub revoked: BTreeMap<SerialNumber, Revoked>,
+}
+
 /// Reads a list, DER: it must be signed by this authority, and be the one at this place.
 ///
 /// # Errors
 /// With what is wrong with it, for people.
 pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadList, String> {
     let list = signed_by(der, authority)?;
-    let extensions = list.crl_extensions.unwrap_or_default();
-    let content = |oid| extensions.iter().find(|it| it.extn_id == oid).map(|it| it.extn_value.as_bytes());
-    let own = content(oid::ISSUING_DISTRIBUTION_POINT).and_then(places);
+    let own = content(&list, oid::ISSUING_DISTRIBUTION_POINT).and_then(places);
     if !own.is_some_and(|places| places.iter().any(|place| place == url)) {
         return Err("it is another list of the issuer".to_owned());
     }
-    let number = content(oid::CRL_NUMBER).and_then(|der| Uint::from_der(der).ok());
-    let number = number.filter(|number| number.as_bytes().len() <= 8).ok_or("it has no number")?;
-    let number = number.as_bytes().iter().fold(0_u64, |number, octet| number << 8 | u64::from(*octet));
+    let number = number(&list).ok_or("it has no number")?;
     let next_update = list.next_update.ok_or("it holds for ever")?;
     Ok(ReadList { number, next_update: time::timestamp(next_update) })
 }
@@ -123,9 +130,23 @@ pub fn read_list(der: &[u8], authority: &Authority, url: &str) -> Result<ReadLis
 ///
 /// # Errors
 /// With what is wrong with it, for people; also when something stands in it that a list of here cannot say again.
-pub fn read_revoked(der: &[u8], authority: &Authority) -> Result<BTreeMap<SerialNumber, Revoked>, String> {
-    let entries = signed_by(der, authority)?.revoked_certificates.unwrap_or_default();
-    entries.into_iter().map(read_entry).collect()
+pub fn read_revoked(der: &[u8], authority: &Authority) -> Result<ReadRevoked, String> {
+    let list = signed_by(der, authority)?;
+    let (number, this_update) = (number(&list), time::timestamp(list.this_update));
+    let entries = list.revoked_certificates.unwrap_or_default();
+    Ok(ReadRevoked { number, this_update, revoked: entries.into_iter().map(read_entry).collect::<Result<_, _>>()? })
+}
+
+fn number(list: &TbsCertList) -> Option<u64> {
+    let number = Uint::from_der(content(list, oid::CRL_NUMBER)?).ok()?;
+    let octets = Some(number.as_bytes()).filter(|octets| octets.len() <= 8)?;
+    Some(octets.iter().fold(0_u64, |number, octet| number << 8 | u64::from(*octet)))
+}
+
+/// The content of an extension.
+fn content(list: &TbsCertList, oid: ObjectIdentifier) -> Option<&[u8]> {
+    let mut extensions = list.crl_extensions.iter().flatten();
+    extensions.find(|it| it.extn_id == oid).map(|it| it.extn_value.as_bytes())
 }
 
 fn read_entry(entry: RevokedCert) -> Result<(SerialNumber, Revoked), String> {

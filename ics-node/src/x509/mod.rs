@@ -24,7 +24,7 @@ pub use self::authority::{
     Authority, AuthorityError, AuthorityMakeError, Constraints, NewAuthority, answers_for, ca_request, issue_authority,
 };
 pub use self::cms::certs_only;
-pub use self::crl::{ReadList, RevocationList, Revoked, read_list, read_revoked};
+pub use self::crl::{ReadList, ReadRevoked, RevocationList, Revoked, read_list, read_revoked};
 pub use self::csr::{Csr, RequestError};
 pub use self::general_name::Wanted;
 pub use self::leaf::{Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id, list_url, shard_of};

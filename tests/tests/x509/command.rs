@@ -9,7 +9,18 @@ const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
 /// Runs `ics` with a home directory of that name.
 fn ics(bench: &Bench, home: &str, words: &str) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ics-under-test"));
+    run(bench, Command::new(env!("CARGO_BIN_EXE_ics-under-test")), home, words)
+}
+
+/// The same on a machine whose clock is so far ahead, as faketime takes it.
+fn ics_ahead(bench: &Bench, by: &str, home: &str, words: &str) -> Output {
+    let mut command = Command::new("faketime");
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
+    command.args(["-f", by, env!("CARGO_BIN_EXE_ics-under-test")]);
+    run(bench, command, home, words)
+}
+
+fn run(bench: &Bench, mut command: Command, home: &str, words: &str) -> Output {
     command.current_dir(bench.path()).env("SOFTHSM2_CONF", bench.path().join("softhsm2.conf"));
     command.env_remove("ICS_HOME").args(["--home", home, "--passphrase-file", "passphrase", "--pin-file", "pin"]);
     command.args(["--pkcs11-module", MODULE]).args(words.split(' ').filter(|word| !word.is_empty()));
@@ -163,6 +174,28 @@ fn a_list_of_a_root_says_since_when_an_authority_is_revoked() {
     done(&bench, "other", "ca crl --certificate other.pem --out other.crl");
     let refused = sign("--former other.crl");
     assert!(!refused.status.success() && said(&refused).contains("not signed by the issuer"), "{}", said(&refused));
+}
+
+/// Machines without a network have clocks that go wrong.
+#[test]
+fn a_root_that_has_ended_signs_nothing_and_lists_are_numbered_upwards() {
+    let bench = Bench::new();
+    authorities(&bench);
+    let sign = "ca sign issuer.csr --certificate root.pem --out late.pem";
+    let late = ics_ahead(&bench, "+7400d", "home", sign);
+    assert!(!late.status.success() && said(&late).contains("has ended"), "{}", said(&late));
+    assert!(!bench.path().join("late.pem").exists(), "no certificate that ends before it begins");
+
+    let ahead = ics_ahead(&bench, "+30d", "home", "ca crl --certificate root.pem --out first.crl");
+    assert!(ahead.status.success(), "{}", said(&ahead));
+    let next = done(&bench, "home", "ca crl --certificate root.pem --former first.crl --out second.crl");
+    assert!(next.contains("still to come by this machine's clock"), "{next}");
+    let number = |file: &str| {
+        let text = bench.openssl(&format!("crl -in {file} -noout -crlnumber"));
+        let (_, hex) = text.trim().split_once("crlNumber=").expect("a number");
+        u64::from_str_radix(hex.trim_start_matches("0x"), 16).unwrap_or_else(|error| panic!("{error}: {text}"))
+    };
+    assert_eq!(number("second.crl"), number("first.crl") + 1);
 }
 
 /// What is said of each certificate stays in the record, and a record has room for so much.

@@ -271,6 +271,10 @@ impl Sign {
         let signer = key.primary()?;
         check_key(&above, signer, &self.key)?;
         let now = context.now();
+        if above.not_after <= now {
+            let text = format!("the certificate `{}` has ended: {}", self.certificate.display(), above.not_after);
+            return Err(refused(text).hint("make a new root with `ics ca root`, or set this machine's clock"));
+        }
         let new = NewAuthority {
             common_name: String::new(),
             organization: None,

@@ -12,7 +12,8 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::x509::{
-    Authority, Reason, RevocationList, Revoked, SerialNumber, pem, pem_block, read_certificate, read_revoked,
+    Authority, ReadRevoked, Reason, RevocationList, Revoked, SerialNumber, pem, pem_block, read_certificate,
+    read_revoked,
 };
 
 /// The label of a list in PEM (RFC 7468, 6).
@@ -68,7 +69,18 @@ impl Crl {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let (authority, _) = authority(&[&self.certificate])?;
         let now = context.now();
-        let revoked = self.revoked(&authority, now)?;
+        let former = self.former.as_deref().map(|path| former(path, &authority)).transpose()?.unwrap_or_default();
+        // Whoever compares lists takes none with a smaller number (RFC 5280, 5.2.3), and without a network clocks go
+        // wrong.
+        let number = now.as_millis().max(former.number.map_or(0, |number| number.saturating_add(1)));
+        if former.this_update > now {
+            context.output.note(&format!(
+                "the former list is of {}, which is still to come by this machine's clock: set it, and sign again, or \
+                 the new list may be taken for the older one",
+                former.this_update
+            ));
+        }
+        let revoked = self.revoked(former.revoked, now)?;
         let key = unlocked(context, &self.key)?;
         let signer = key.primary()?;
         check_key(&authority, signer, &self.key)?;
@@ -76,7 +88,7 @@ impl Crl {
             authority: &authority,
             urls: &[],
             revoked: &revoked,
-            number: now.as_millis(),
+            number,
             this_update: now,
             next_update: now.plus_millis(self.days * DAY),
         };
@@ -86,10 +98,14 @@ impl Crl {
         Ok(Exit::Ok)
     }
 
-    /// All that stands in the list. The time of a revocation does not move with the lists that say it (RFC 5280, 5.1.2.6):
-    /// what was signed before it is believed, what was signed later is not.
-    fn revoked(&self, authority: &Authority, now: Timestamp) -> Result<BTreeMap<SerialNumber, Revoked>, Failure> {
-        let mut revoked = self.former.as_deref().map_or_else(|| Ok(BTreeMap::new()), |path| former(path, authority))?;
+    /// All that stands in the list: what stood in the former one, and what is said now. The time of a revocation does not
+    /// move with the lists that say it (RFC 5280, 5.1.2.6): what was signed before it is believed, what was signed later
+    /// is not.
+    fn revoked(
+        &self,
+        mut revoked: BTreeMap<SerialNumber, Revoked>,
+        now: Timestamp,
+    ) -> Result<BTreeMap<SerialNumber, Revoked>, Failure> {
         for ToRevoke { certificate: path, reason, at } in &self.revoke {
             let bytes = files::read(path, limits::X509_CERTIFICATE_BYTES * 2)?;
             let (certificate, _) = read_certificate(&bytes).map_err(|error| files::failed(path, error))?;
@@ -107,7 +123,7 @@ impl Crl {
 }
 
 /// What stands in a former list of the root.
-fn former(path: &Path, authority: &Authority) -> Result<BTreeMap<SerialNumber, Revoked>, Failure> {
+fn former(path: &Path, authority: &Authority) -> Result<ReadRevoked, Failure> {
     let failed = |error: String| files::failed(path, error);
     let text = String::from_utf8(files::read(path, limits::REVOCATION_LIST_BYTES * 2)?);
     let text = text.map_err(|error| failed(error.to_string()))?;
