@@ -84,8 +84,6 @@ pub enum AuthorizationState {
     Invalid,
     /// Its client has given it up.
     Deactivated,
-    /// The node has taken it away.
-    Revoked,
 }
 
 /// Whether an account may have a certificate for an identifier.
@@ -132,7 +130,6 @@ impl Authorization {
             AuthorizationState::Valid => "expired",
             AuthorizationState::Pending | AuthorizationState::Invalid => "invalid",
             AuthorizationState::Deactivated => "deactivated",
-            AuthorizationState::Revoked => "revoked",
         }
     }
 
