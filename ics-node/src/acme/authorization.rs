@@ -84,8 +84,6 @@ pub enum AuthorizationState {
     Invalid,
     /// Its client has given it up.
     Deactivated,
-    /// The node has taken it away.
-    Revoked,
 }
 
 /// Whether an account may have a certificate for an identifier.
@@ -132,7 +130,6 @@ impl Authorization {
             AuthorizationState::Valid => "expired",
             AuthorizationState::Pending | AuthorizationState::Invalid => "invalid",
             AuthorizationState::Deactivated => "deactivated",
-            AuthorizationState::Revoked => "revoked",
         }
     }
 
@@ -142,15 +139,17 @@ impl Authorization {
         self.state == AuthorizationState::Valid && now < self.expires
     }
 
-    /// The client says that a challenge can be looked at. Whether the node must look: once only.
+    /// The client says that a challenge can be looked at. Whether the node must look: once, and again where the look was
+    /// lost, which only memory knows (`is_looked_at`). Clients may ask for that (RFC 8555, 8.2).
     ///
     /// # Errors
     /// When there is no such challenge, or the authorization no longer waits for one.
-    pub fn begin(&mut self, method: Method, now: Timestamp) -> Result<bool, Problem> {
+    pub fn begin(&mut self, method: Method, is_looked_at: bool, now: Timestamp) -> Result<bool, Problem> {
         let status = self.status(now);
         let challenge = self.challenge_mut(method)?;
         match challenge.state {
-            ChallengeState::Pending if status == "pending" => {
+            ChallengeState::Processing if is_looked_at => Ok(false),
+            ChallengeState::Pending | ChallengeState::Processing if status == "pending" => {
                 challenge.state = ChallengeState::Processing;
                 Ok(true)
             }
@@ -319,8 +318,9 @@ mod tests {
     #[test]
     fn a_found_answer_proves_the_identifier() {
         let mut authorization = pending();
-        assert_eq!(authorization.begin(Method::Http01, at(1)), Ok(true));
-        assert_eq!(authorization.begin(Method::Http01, at(2)), Ok(false), "it is under way");
+        assert_eq!(authorization.begin(Method::Http01, false, at(1)), Ok(true));
+        assert_eq!(authorization.begin(Method::Http01, true, at(2)), Ok(false), "it is under way");
+        assert_eq!(authorization.begin(Method::Http01, false, at(2)), Ok(true), "the node has stopped meanwhile");
         authorization.finish(Method::TlsAlpn01, Ok(()), at(3));
         assert_eq!(authorization.status(at(3)), "pending", "nobody has begun that one");
         authorization.finish(Method::Http01, Ok(()), at(3));
@@ -335,10 +335,11 @@ mod tests {
     #[test]
     fn an_answer_that_is_not_found_ends_it() {
         let mut authorization = pending();
-        authorization.begin(Method::TlsAlpn01, at(1)).expect("begins");
+        authorization.begin(Method::TlsAlpn01, false, at(1)).expect("begins");
         authorization.finish(Method::TlsAlpn01, Err(Problem::new(Kind::IncorrectResponse, "no")), at(2));
         assert_eq!(authorization.status(at(2)), "invalid");
-        assert!(authorization.begin(Method::Http01, at(3)).is_err());
+        assert!(authorization.begin(Method::Http01, false, at(3)).is_err());
+        assert_eq!(authorization.begin(Method::TlsAlpn01, false, at(3)), Ok(false), "it was looked at");
         assert_eq!(authorization.error().map(|it| it.kind), Some(Kind::IncorrectResponse));
     }
 
@@ -351,7 +352,7 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Step {
-        Begin(usize),
+        Begin(usize, bool),
         Finish(usize, bool),
         Deactivate,
         Wait(u64),
@@ -359,7 +360,7 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            (0..2_usize).prop_map(Step::Begin),
+            (0..2_usize, any::<bool>()).prop_map(|(which, is_looked_at)| Step::Begin(which, is_looked_at)),
             (0..2_usize, any::<bool>()).prop_map(|(which, found)| Step::Finish(which, found)),
             Just(Step::Deactivate),
             (0..60_u64).prop_map(Step::Wait),
@@ -376,8 +377,8 @@ mod tests {
             for step in steps {
                 let before = authorization.status(at(now));
                 match step {
-                    Step::Begin(which) => {
-                        let begins = authorization.begin(METHODS[which], at(now)) == Ok(true);
+                    Step::Begin(which, is_looked_at) => {
+                        let begins = authorization.begin(METHODS[which], is_looked_at, at(now)) == Ok(true);
                         prop_assert!(!begins || before == "pending");
                         begun[which] |= begins;
                     }

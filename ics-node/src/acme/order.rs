@@ -357,7 +357,6 @@ mod tests {
             Just(AuthorizationState::Valid),
             Just(AuthorizationState::Invalid),
             Just(AuthorizationState::Deactivated),
-            Just(AuthorizationState::Revoked),
         ]
     }
 

@@ -1,9 +1,11 @@
 //! The watch over certificates that end: whose holder has no later one of the same profile, though its window for renewal
-//! is over. Clients renew by themselves; what is found here is what they missed.
+//! is over. Clients renew by themselves; what is found here is what they missed. That the authority itself ends nobody
+//! renews by himself, so it is told of as well.
 //!
 //! One look goes over the hours in which certificates end, so it costs as much as end in that time, and remembers nothing:
 //! news is what has crossed its time since the last look that somebody was told of.
 
+use ics_core::descriptor::Certificates;
 use ics_core::limits;
 use ics_core::record::Posting;
 use ics_core::time::Timestamp;
@@ -40,6 +42,8 @@ pub struct Expiries {
     pub ending: [u64; DAYS.len()],
     /// Ended within the last 7 days without a successor, though nothing blocks the holder.
     pub lapsed: u64,
+    /// When the issuing authority ends, or one above it.
+    pub issuer_ends: Option<Timestamp>,
 }
 
 /// What has become news since the last look that was told of.
@@ -55,6 +59,9 @@ pub struct ExpiryAlert {
     pub ending: u64,
     /// Certificates that have ended and were not renewed.
     pub lapsed: u64,
+    /// When the issuing authority ends, or one above it, if that has become news.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer_ends: Option<Timestamp>,
     /// The first of them, those that end first before the others.
     pub certificates: Vec<CertificateInfo>,
 }
@@ -74,8 +81,8 @@ impl App {
         let mut alerts = Vec::new();
         for hosted in self.all_hosted().iter().filter(|hosted| hosted.part == Part::Home) {
             let Ok(sight) = self.sight(hosted) else { continue };
-            if sight.domain.descriptor().certificates.is_some() {
-                alerts.extend(self.look_at(&sight, since, before_days, now)?);
+            if let Some(rules) = &sight.domain.descriptor().certificates {
+                alerts.extend(self.look_at(&sight, rules, (since, now), before_days)?);
             }
         }
         Ok((now, alerts))
@@ -90,20 +97,23 @@ impl App {
     fn look_at(
         &self,
         sight: &Sight<'_>,
-        since: Option<Timestamp>,
+        rules: &Certificates,
+        (since, now): (Option<Timestamp>, Timestamp),
         before_days: u16,
-        now: Timestamp,
     ) -> Result<Option<ExpiryAlert>, AppError> {
         let before = u64::from(before_days) * DAY;
         let (from, farthest) = (now.as_millis().saturating_sub(LAPSED_DAYS * DAY), before.max(longest()));
         let walk = Walk::Ends { from: Timestamp::from_millis(from), before: now.plus_millis(farthest) };
         let mut found = self.counted(sight, now)?;
+        found.issuer_ends = self.authorities_of(&rules.issuers).next().map(|issuer| issuer.not_after);
+        let is_news = |ends: &Timestamp| is_news(*ends, before.max(longest_of(rules)), since, now);
         let mut alert = ExpiryAlert {
             node: self.0.keys.name.clone(),
             domain: sight.hosted.name.clone(),
             at: now,
             ending: 0,
             lapsed: 0,
+            issuer_ends: found.issuer_ends.filter(is_news),
             certificates: Vec::new(),
         };
         let mut next = Some(walk.start());
@@ -122,7 +132,7 @@ impl App {
             next = step.next;
         }
         sight.hosted.set_expiries(found);
-        Ok((alert.ending + alert.lapsed > 0).then_some(alert))
+        Ok((alert.ending + alert.lapsed > 0 || alert.issuer_ends.is_some()).then_some(alert))
     }
 
     /// Nothing found yet, and how many certificates there are: what was counted before is not counted again.
@@ -137,7 +147,8 @@ impl App {
             from = page.next.unwrap_or(size);
         }
         let domain = sight.hosted.name.clone();
-        Ok(Expiries { domain, at: now, issued, counted: size, ending: [0; DAYS.len()], lapsed: 0 })
+        let ending = [0; DAYS.len()];
+        Ok(Expiries { domain, at: now, issued, counted: size, ending, lapsed: 0, issuer_ends: None })
     }
 
     fn is_blocked(&self, sight: &Sight<'_>, id: &ics_core::identity::IdentityId) -> Result<bool, AppError> {
@@ -148,6 +159,19 @@ impl App {
 
 fn longest() -> u64 {
     DAYS.into_iter().max().unwrap_or_default() * DAY
+}
+
+/// The milliseconds of the longest profile that has an end.
+fn longest_of(rules: &Certificates) -> u64 {
+    let longest = rules.profiles.values().filter_map(|profile| profile.seconds).max();
+    longest.unwrap_or_default().saturating_mul(1000)
+}
+
+/// Whether it is news that an authority ends: from so long before on what it issues is cut to its end, so that all of it
+/// ends at once, and then it issues nothing. A new one may take a way to a root that is kept without a network.
+fn is_news(ends: Timestamp, before: u64, since: Option<Timestamp>, now: Timestamp) -> bool {
+    let told_from = Timestamp::from_millis(ends.as_millis().saturating_sub(before));
+    [told_from, ends].iter().any(|at| *at <= now && since.is_none_or(|since| since < *at))
 }
 
 /// The end of a certificate that was not renewed.

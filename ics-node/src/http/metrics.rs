@@ -275,11 +275,15 @@ fn certificates_snapshot(now: &Now) -> Registry {
     let issued = gauges("issued", "Certificates that the domain has ever issued");
     let lapsed = gauges("lapsed", "Certificates that have ended in the last 7 days and were not renewed");
     let looked = gauges("looked_timestamp_seconds", "When the certificates were last looked at");
+    let issuer_ends = gauges("issuer_ends_timestamp_seconds", "When the issuing authority ends, or one above it");
     for found in &now.expiries {
         let labels = DomainLabels { domain: found.domain.to_string() };
         issued.get_or_create(&labels).set(found.issued);
         lapsed.get_or_create(&labels).set(found.lapsed);
         looked.get_or_create(&labels).set(found.at.as_seconds());
+        if let Some(ends) = found.issuer_ends {
+            issuer_ends.get_or_create(&labels).set(ends.as_seconds());
+        }
         for (days, count) in ENDING_DAYS.into_iter().zip(found.ending) {
             ending.get_or_create(&EndingLabels { domain: labels.domain.clone(), days }).set(count);
         }

@@ -233,12 +233,12 @@ impl AcmeTx<'_> {
         account: u64,
         identifier: &Identifier,
         now: Timestamp,
-    ) -> Result<Vec<(u64, Authorization)>, StoreError> {
+    ) -> Result<Vec<Authorization>, StoreError> {
         let sql = "SELECT id, document FROM authorization WHERE account = ?1 AND identifier = ?2 AND expires > ?3 \
                    ORDER BY id DESC LIMIT 32";
         let mut statement = self.0.prepare_cached(sql)?;
         let row = params![account.cast_signed(), identifier.query(), millis(now)];
-        numbered(&mut statement, row)
+        Ok(numbered(&mut statement, row)?.into_iter().map(|(_, authorization)| authorization).collect())
     }
 
     /// Adds a certificate by its SHA-256; gives its number.

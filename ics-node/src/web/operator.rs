@@ -173,7 +173,8 @@ fn certificates(found: &[Expiries]) -> Markup {
                         thead { tr {
                             th scope="col" { "Domain" } th .number scope="col" { "Issued" }
                             @for days in ENDING_DAYS { th .number scope="col" { "End within " (span(days * 86_400)) } }
-                            th .number scope="col" { "Lapsed" } th scope="col" { "Looked at" }
+                            th .number scope="col" { "Lapsed" } th scope="col" { "Authority ends" }
+                            th scope="col" { "Looked at" }
                         } }
                         tbody { @for it in found {
                             tr {
@@ -183,6 +184,7 @@ fn certificates(found: &[Expiries]) -> Markup {
                                     td .number data-of={ "End within " (span(days * 86_400)) } { (count) }
                                 }
                                 td .number data-of="Lapsed" { (it.lapsed) }
+                                td data-of="Authority ends" { @if let Some(ends) = it.issuer_ends { (time(ends)) } }
                                 td data-of="Looked at" { (time(it.at)) }
                             }
                         } }

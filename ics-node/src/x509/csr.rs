@@ -108,7 +108,16 @@ impl Csr {
     /// # Errors
     /// When it is neither, or too long.
     pub fn decode(text: &str) -> Result<Vec<u8>, RequestError> {
-        decode(text)
+        let most = limits::CSR_BYTES * 2;
+        if text.len() > most {
+            return Err(RequestError::TooLong(text.len() / 4 * 3));
+        }
+        let labels = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
+        if let Some(label) = labels.iter().find(|label| text.contains(&format!("-----BEGIN {label}-----"))) {
+            return super::pem(text, label).map_err(RequestError::Form);
+        }
+        let base64: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
+        data_encoding::BASE64.decode(base64.as_bytes()).map_err(|error| RequestError::Form(error.to_string()))
     }
 
     fn take(&mut self, extensions: &[Extension]) -> Result<(), RequestError> {
@@ -155,20 +164,6 @@ impl Csr {
         }
         Ok(())
     }
-}
-
-/// DER from PEM or base64, bounded.
-fn decode(text: &str) -> Result<Vec<u8>, RequestError> {
-    let most = limits::CSR_BYTES * 2;
-    if text.len() > most {
-        return Err(RequestError::TooLong(text.len() / 4 * 3));
-    }
-    let labels = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
-    if let Some(label) = labels.iter().find(|label| text.contains(&format!("-----BEGIN {label}-----"))) {
-        return super::pem(text, label).map_err(RequestError::Form);
-    }
-    let base64: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    data_encoding::BASE64.decode(base64.as_bytes()).map_err(|error| RequestError::Form(error.to_string()))
 }
 
 /// What the subject asks for. Only a serial number and a host name in it are names; the rest the record says.

@@ -162,6 +162,7 @@ async fn the_operator_reads_them_page_by_page() {
         // The one that ends in two days has a successor, the other is held.
         format!("ics_certificates_ending{{domain=\"{DOMAIN}\",days=\"7\"}} 0"),
         format!("ics_certificates_lapsed{{domain=\"{DOMAIN}\"}} 0"),
+        format!("ics_certificates_issuer_ends_timestamp_seconds{{domain=\"{DOMAIN}\"}} "),
     ] {
         assert!(metrics.contains(&expected), "`{expected}` is missing: {metrics}");
     }

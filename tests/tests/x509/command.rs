@@ -16,7 +16,7 @@ fn ics(bench: &Bench, home: &str, words: &str) -> Output {
 fn ics_ahead(bench: &Bench, by: &str, home: &str, words: &str) -> Output {
     let mut command = Command::new("faketime");
     command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1");
-    command.args(["-f", by, env!("CARGO_BIN_EXE_ics-under-test")]);
+    command.args(["-m", "-f", by, env!("CARGO_BIN_EXE_ics-under-test")]);
     run(bench, command, home, words)
 }
 

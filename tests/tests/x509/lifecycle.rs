@@ -11,7 +11,7 @@ use ics_node::config::AlertsConfig;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::world::{World, controller, introduction, status};
+use crate::world::{Shape, World, authority, controller, introduction, status};
 
 const DAY: u64 = 86_400_000;
 const HOUR: u64 = 3_600_000;
@@ -67,6 +67,24 @@ fn what_was_not_renewed_is_told_once() {
     let (_, alerts) = world.app.look_at_expiries(None, 10).expect("looks");
     assert_eq!(numbers(&alerts[0]), [3, 2], "it is too early for number 1");
     assert_eq!(world.app.expiries()[0].ending, [2, 2, 3], "what is counted hangs on no configuration");
+}
+
+#[test]
+fn that_the_authority_ends_is_told_once_and_in_time() {
+    // The longest profile that has an end is of 90 days.
+    for (days, is_told) in [(80, true), (100, false)] {
+        let world = World::of(&Shape { days, ..Shape::new() });
+        let ends = authority(&[&world.issuer, &world.root]).not_after;
+        let (at, alerts) = world.app.look_at_expiries(None, 30).expect("looks");
+        let told: Vec<_> = alerts.iter().map(|alert| (alert.ending, alert.lapsed, alert.issuer_ends)).collect();
+        let expected = is_told.then_some((0, 0, Some(ends)));
+        assert_eq!(told, Vec::from_iter(expected), "{days}");
+        assert_eq!(world.app.expiries()[0].issuer_ends, Some(ends));
+        let (_, again) = world.app.look_at_expiries(Some(at), 30).expect("looks");
+        assert_eq!(again, [], "it was told");
+        let (_, earlier) = world.app.look_at_expiries(None, 110).expect("looks");
+        assert_eq!(earlier.len(), 1, "who wants to hear of it earlier does");
+    }
 }
 
 /// Takes requests and answers with these statuses, then with 204; what it gets, body and all.

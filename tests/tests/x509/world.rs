@@ -90,6 +90,8 @@ pub(crate) fn p256() -> Arc<dyn Signer + Send + Sync> {
 #[derive(Clone, Default)]
 pub(crate) struct Shape {
     pub(crate) constraints: Constraints,
+    /// Days until the authority ends.
+    pub(crate) days: u64,
     pub(crate) shards: u16,
     pub(crate) url: String,
     pub(crate) issuers: Vec<IssuerKey>,
@@ -103,7 +105,7 @@ impl Shape {
         let uses = vec![CertificateUse::Client, CertificateUse::Server, CertificateUse::Ocsp];
         let constraints = Constraints::parse(&permit, &exclude, Some(uses)).expect("constraints");
         let url = format!("http://pki.acme.example/x509/{DOMAIN}");
-        Self { constraints, shards: 4, url, issuers: Vec::new(), acme: None }
+        Self { constraints, days: 1000, shards: 4, url, issuers: Vec::new(), acme: None }
     }
 }
 
@@ -137,7 +139,7 @@ impl World {
             IssuerKey { signer: key, certificate: certificate.into(), answers_by: None }
         });
         let request = ca_request(&*key.signer, "Acme Issuing 1", Some("Acme")).expect("a request");
-        let new = new("", &shape.constraints, 1000);
+        let new = new("", &shape.constraints, shape.days);
         let number = SerialNumber::new([2; 20]);
         let issuer = issue_authority(&*root_key, Some(&above), Some(&request), &new, &number).expect("an issuer");
         let descriptor = descriptor(shape, &key, &root, &issuer);

@@ -2,7 +2,6 @@
 //! else that anybody names.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,18 +29,19 @@ const ADDRESSES: usize = 2;
 const ACME_TLS: &[u8] = b"acme-tls/1";
 
 /// The looks that wait, and those that are under way. So many wait for each holder and for all together: somebody whose
-/// hosts do not answer keeps nobody else's challenges waiting until their clients give up.
+/// hosts do not answer keeps nobody else's challenges waiting until their clients give up. Only memory knows them: what
+/// was lost with it is looked at when the client asks again.
 #[derive(Debug)]
 pub(super) struct Looks {
     places: Semaphore,
-    waiting: Mutex<BTreeMap<Holder, usize>>,
+    waiting: Mutex<BTreeMap<(u64, Method), Holder>>,
 }
 
 /// A look that waits or is under way, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Waits {
     looks: Arc<Looks>,
-    holder: Holder,
+    challenge: (u64, Method),
 }
 
 impl Default for Looks {
@@ -51,10 +51,20 @@ impl Default for Looks {
 }
 
 impl Looks {
-    /// Lets a look for a holder wait.
-    pub(super) fn queue(self: &Arc<Self>, holder: Holder) -> Result<Waits, Problem> {
+    /// Whether a look at a challenge of this authorization waits or is under way.
+    pub(super) fn has(&self, authorization: u64, method: Method) -> bool {
+        self.waiting().contains_key(&(authorization, method))
+    }
+
+    /// Lets a look at it for a holder wait.
+    pub(super) fn queue(
+        self: &Arc<Self>,
+        authorization: u64,
+        method: Method,
+        holder: Holder,
+    ) -> Result<Waits, Problem> {
         let mut waiting = self.waiting();
-        let (own, all) = (waiting.get(&holder).copied().unwrap_or_default(), waiting.values().sum::<usize>());
+        let (own, all) = (waiting.values().filter(|other| **other == holder).count(), waiting.len());
         let full = |number: usize, whose: &str| {
             let detail = format!("{number} challenges{whose} wait to be looked at; say again that this one is ready");
             let retry_after = Some(limits::ACME_LOOK_SECONDS);
@@ -66,23 +76,19 @@ impl Looks {
         if all >= limits::ACME_LOOKS_WAITING {
             return full(all, "");
         }
-        *waiting.entry(holder).or_default() += 1;
-        Ok(Waits { looks: Arc::clone(self), holder })
+        let challenge = (authorization, method);
+        waiting.insert(challenge, holder);
+        Ok(Waits { looks: Arc::clone(self), challenge })
     }
 
-    fn waiting(&self) -> MutexGuard<'_, BTreeMap<Holder, usize>> {
+    fn waiting(&self) -> MutexGuard<'_, BTreeMap<(u64, Method), Holder>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Waits {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.looks.waiting().entry(self.holder) {
-            *entry.get_mut() = entry.get().saturating_sub(1);
-            if *entry.get() == 0 {
-                entry.remove();
-            }
-        }
+        self.looks.waiting().remove(&self.challenge);
     }
 }
 
@@ -294,7 +300,12 @@ mod tests {
     #[test]
     fn so_many_looks_wait_for_each_and_for_all() {
         let looks = Arc::new(Looks::default());
-        let queue = |number| looks.queue(holder(number)).map_err(|problem| (problem.kind, problem.retry_after));
+        let mut challenges = 0..;
+        let mut queue = |number| {
+            let authorization = challenges.next().expect("endless");
+            let waits = looks.queue(authorization, Method::Http01, holder(number));
+            waits.map_err(|problem| (problem.kind, problem.retry_after))
+        };
         let full = Some((Kind::RateLimited, Some(limits::ACME_LOOK_SECONDS)));
         let mut waiting = Vec::new();
         for number in 0..limits::ACME_LOOKS_WAITING / limits::ACME_LOOKS_OF_HOLDER {
@@ -302,6 +313,7 @@ mod tests {
             assert_eq!(queue(number).err(), full, "he has as many as one may have");
         }
         assert_eq!(queue(1_000).err(), full, "there are as many as there may be");
+        assert!(looks.has(0, Method::Http01) && !looks.has(0, Method::TlsAlpn01));
         waiting.pop();
         let other = queue(1_000).expect("one has been looked at");
         assert_eq!(queue(1_000).err(), full);

@@ -174,8 +174,8 @@ impl App {
         let (authorization, waits) = acme.note(|tx| {
             let mut authorization = own_authorization(tx, id, client)?;
             let mut waits = None;
-            if begins && authorization.begin(method, now)? {
-                waits = Some(acme.looks.queue(client.account.holder)?);
+            if begins && authorization.begin(method, acme.looks.has(id, method), now)? {
+                waits = Some(acme.looks.queue(id, method, client.account.holder)?);
                 tx.put_authorization(id, &authorization)?;
             }
             Ok((authorization, waits))

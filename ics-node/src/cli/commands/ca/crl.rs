@@ -70,12 +70,13 @@ impl Crl {
         let (authority, _) = authority(&[&self.certificate])?;
         let now = context.now();
         let former = self.former.as_deref().map(|path| former(path, &authority)).transpose()?.unwrap_or_default();
-        // Whoever compares lists takes none with a smaller number (RFC 5280, 5.2.3), and clocks without a network go wrong.
+        // Whoever compares lists takes none with a smaller number (RFC 5280, 5.2.3), and without a network clocks go
+        // wrong.
         let number = now.as_millis().max(former.number.map_or(0, |number| number.saturating_add(1)));
         if former.this_update > now {
             context.output.note(&format!(
-                "the former list is of {}, which is still to come by this machine's clock: set it, and sign again, or the \
-                 new list may be taken for the older one",
+                "the former list is of {}, which is still to come by this machine's clock: set it, and sign again, or \
+                 the new list may be taken for the older one",
                 former.this_update
             ));
         }
@@ -97,8 +98,9 @@ impl Crl {
         Ok(Exit::Ok)
     }
 
-    /// All that stands in the list, beside what the former one says. The time of a revocation does not move with the lists that say it (RFC 5280, 5.1.2.6):
-    /// what was signed before it is believed, what was signed later is not.
+    /// All that stands in the list: what stood in the former one, and what is said now. The time of a revocation does not
+    /// move with the lists that say it (RFC 5280, 5.1.2.6): what was signed before it is believed, what was signed later
+    /// is not.
     fn revoked(
         &self,
         mut revoked: BTreeMap<SerialNumber, Revoked>,
