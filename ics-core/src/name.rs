@@ -151,7 +151,10 @@ fn canonical_host(value: &str) -> Option<Box<str>> {
         return Some(address.to_canonical().to_string().into());
     }
     // What ends in a number is taken for an address by others, in whatever spelling (RFC 1123, 2.1).
-    let is_number = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
+    let is_number = |label: &str| match label.strip_prefix("0x") {
+        Some(hex) => hex.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => label.bytes().all(|b| b.is_ascii_digit()),
+    };
     let is_name = host.len() <= 253 && host.split('.').all(is_label) && !host.rsplit('.').next().is_some_and(is_number);
     is_name.then(|| host.into())
 }
@@ -245,6 +248,7 @@ mod tests {
             "host:..",
             "host:010.0.0.1",
             "host:7",
+            "host:10.0.0.0x1",
             "ftp:x",
             "serial:a\u{0}",
         ] {

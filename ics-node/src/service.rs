@@ -296,7 +296,8 @@ mod tests {
         let bodies = vec![maker.certificate.clone(), maker.introduce(&app, &device(1), "Pump", "L1")];
         let halted = app.submit(&maker.domain, bodies).await.expect_err("its head goes to no file");
         assert!(matches!(halted, AppError::Store(StoreError::Halted { .. })), "{halted:?}");
-        assert_eq!(app.ready(), Err(halted.to_string()));
+        assert_eq!(app.ready(), Err(halted.problem().detail));
+        assert!(!halted.problem().detail.contains("heads"), "files of the node are nobody's business");
 
         service().run_at_least(long, told()).await.expect("so soon after its start it ends only when it is told to");
         let ended = service().run_at_least(Duration::ZERO, std::future::pending());

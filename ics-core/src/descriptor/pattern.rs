@@ -17,7 +17,7 @@ pub(super) fn is_pattern(text: &str) -> bool {
     }
 }
 
-/// Runs of characters of which one makes a name of every pattern: a digit, as addresses of IPv4 end in, a letter, as host
+/// Runs of characters of which one makes a name of nearly every pattern that a name can fit: a digit, as addresses of IPv4 end in, a letter, as host
 /// names do, the rest of an address of IPv6, a URN's namespace, and the missing digits of a digest.
 fn fillings(pattern: &str) -> impl Iterator<Item = String> {
     let digits = pattern.split_once(':').map_or(0, |(_, value)| 65_usize.saturating_sub(value.len()));

@@ -42,7 +42,7 @@ impl App {
             let client = client.inspect_err(|error| tracing::error!(%error, "alerts cannot be sent"));
             Some((webhook.to_string(), client.ok()?))
         });
-        let mut ticks = tokio::time::interval(Duration::from_secs(u64::from(config.every_seconds.max(1))));
+        let mut ticks = tokio::time::interval(Duration::from_secs(u64::from(config.every_seconds)));
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut told_until: Option<Timestamp> = None;
         loop {

@@ -26,6 +26,9 @@ pub enum AppError {
     Internal(String),
 }
 
+/// What everybody is told of a store that takes no more writes: the reason names files of the node.
+pub(super) const HALTED: &str = "the store takes no more writes until the node is started again; its log says why";
+
 impl AppError {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         Self::Problem { code, detail: detail.into() }
@@ -62,7 +65,11 @@ impl AppError {
     /// The RFC 9457 document; an internal error's text stays in the node's own log.
     #[must_use]
     pub fn problem(&self) -> Problem {
-        let detail = if self.is_internal() { "the node failed; its log says why".to_owned() } else { self.to_string() };
+        let detail = match self {
+            _ if self.is_internal() => "the node failed; its log says why".to_owned(),
+            Self::Store(StoreError::Halted { .. }) => HALTED.to_owned(),
+            _ => self.to_string(),
+        };
         Problem::of(self.code(), detail)
     }
 }

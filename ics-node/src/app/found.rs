@@ -11,6 +11,7 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
 
 use super::check::check_bodies;
+use super::error::HALTED;
 use super::feed::Unproven;
 use super::hosted::Hosted;
 use super::problem::Code;
@@ -174,7 +175,7 @@ impl App {
     /// # Errors
     /// With what it waits for, or what is wrong with its store.
     pub fn ready(&self) -> Result<(), String> {
-        self.store().writable().map_err(|halted| halted.to_string())?;
+        self.store().writable().map_err(|_| HALTED.to_owned())?;
         let hosted = self.all_hosted();
         let mut empty = hosted.iter().filter(|hosted| hosted.domain().is_none());
         if let Some(hosted) = empty.find(|hosted| hosted.part == Part::Home || self.relies_on(&hosted.name)) {

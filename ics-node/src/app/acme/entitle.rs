@@ -38,6 +38,9 @@ impl App {
         profile: Option<&str>,
     ) -> Result<Entitled, Problem> {
         self.acme_right(domain, client, identifiers, profile).or_else(|problem| {
+            if !matches!(problem.kind, Kind::RejectedIdentifier | Kind::Unauthorized) {
+                return Err(problem);
+            }
             let acme = self.acme_server()?;
             acme.note(|tx| acme.check_rate(tx, (domain, client), made, self.acme_now()))?;
             Err(problem)

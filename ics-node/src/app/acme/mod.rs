@@ -272,9 +272,7 @@ impl App {
     /// Whoever had the key of a thing when it was given up may have bound the account, or given it a key of his own.
     fn acme_check_thing(&self, domain: &DomainName, account: &Account) -> Result<(), Problem> {
         let Holder::Thing(thing) = account.holder else { return Ok(()) };
-        let key = self.key_in(&*self.hosted(domain)?, &IdentityId::Key(thing))?;
-        let Some(spki) = key.and_then(|key| key.to_spki_der()) else { return Ok(()) };
-        if spki != account.key.to_spki() && self.is_given_up(domain, sha256(&spki))? {
+        if self.own_key_is_given_up(domain, &IdentityId::Key(thing))? {
             let detail = format!(
                 "the key of {thing}, for which this account speaks, was given up as compromised: a signer's account gets \
                  its certificates, or it is replaced (`ics replace`)"

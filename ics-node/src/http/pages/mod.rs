@@ -52,10 +52,10 @@ pub(super) struct Pages {
 impl Pages {
     /// The pages of a node.
     pub(super) fn new(face: &Face, settings: &Settings) -> Self {
-        let per_minute = u64::from(settings.pages.per_minute.max(1));
+        let per_minute = u64::from(settings.pages.per_minute);
         Self {
             site: Site { name: face.app.node().name, url: settings.public_url.trim_end_matches('/').to_owned() },
-            budget: Shares::new(SLOTS, settings.pages.per_minute.clamp(1, 40), 60_000 / per_minute),
+            budget: Shares::new(SLOTS, settings.pages.per_minute.min(40), 60_000 / per_minute),
             sign_ins: Shares::new(SLOTS, SIGN_IN_BURST, SIGN_IN_SECONDS * 1000),
             sessions: Sessions::default(),
             secure: settings.tls.is_some() || settings.public_url.starts_with("https://"),
