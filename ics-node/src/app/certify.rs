@@ -184,6 +184,9 @@ impl App {
         let profile = issuing.permits(record, application.requester, application.profile)?;
         self.check_room_of(issuing, &application.identity, about.len())?;
         self.check_key(issuing, csr, &application.identity)?;
+        if let Requester::Identity(id) = application.requester {
+            self.check_own_key(issuing.hosted, &id, known)?;
+        }
         let names = self.names_for(&issuing.sight, known)?;
         let given = issuing.given(profile, &application.identity, &names);
         let now = self.clock().now();
@@ -295,6 +298,28 @@ impl App {
     ) -> Result<(Record, Vec<Logged>), CertifyError> {
         let unknown = || CertifyError::UnknownIdentity(id.to_string());
         self.resolve_again(&issuing.sight, id, &[])?.ok_or_else(unknown)
+    }
+
+    /// Whoever had a thing's own key when it was given up may have bound accounts to the thing, or got certificates for
+    /// other keys: it asks for nothing more itself.
+    pub(super) fn check_own_key(
+        &self,
+        hosted: &Hosted,
+        id: &IdentityId,
+        (record, about): &(Record, Vec<Logged>),
+    ) -> Result<(), CertifyError> {
+        let key = match record.identity.id == *id {
+            true => self.key_among(hosted, about)?.map(|(key, _)| key),
+            false => self.key_in(hosted, id)?,
+        };
+        let Some(spki) = key.and_then(|key| key.to_spki_der()) else { return Ok(()) };
+        if self.is_given_up(&hosted.name, sha256(&spki))? {
+            return Err(CertifyError::Unproven(format!(
+                "the own key of {id} was given up as compromised: a signer asks for its certificates, or it is replaced \
+                 (`ics replace`)"
+            )));
+        }
+        Ok(())
     }
 
     /// A key that somebody else has, or had, gets no certificate, whoever brings it.

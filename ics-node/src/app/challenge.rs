@@ -14,7 +14,7 @@ use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::possession::{self, subject_key};
 use ics_core::record::Logged;
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, DomainName};
+use ics_core::vocabulary::Act;
 
 use super::answers::{Depth, Query};
 use super::hosted::Hosted;
@@ -23,7 +23,6 @@ use super::read::only;
 use super::{App, AppError, Asker, Reader, random};
 use crate::api::{Challenge, ChallengeAnswer, Proven};
 use crate::shares::Shares;
-use crate::x509::sha256;
 
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 24;
@@ -173,12 +172,6 @@ impl App {
         let Ok(sight) = self.sight(hosted) else { return Ok(None) };
         let Some((_, about)) = self.resolve_again(&sight, id, &[])? else { return Ok(None) };
         Ok(self.key_among(hosted, &about)?.map(|(key, _)| key))
-    }
-
-    /// Whether the own key of an identity was given up as compromised: whoever had it may have got others for the thing.
-    pub(super) fn own_key_is_given_up(&self, domain: &DomainName, id: &IdentityId) -> Result<bool, AppError> {
-        let key = self.key_in(&*self.hosted(domain)?, id)?;
-        key.and_then(|key| key.to_spki_der()).map_or(Ok(false), |spki| self.is_given_up(domain, sha256(&spki)))
     }
 
     /// The key of an identity and the statement that it is taken from, of all about it: an introduction that counts, if

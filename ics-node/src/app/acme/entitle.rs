@@ -58,6 +58,9 @@ impl App {
         let issuing = self.issuing(&hosted)?;
         let known = self.acme_meant(&issuing, client, identifiers)?;
         self.acme_blocks(domain, client, identifiers, &known.0)?;
+        if let Holder::Thing(thing) = client.account.holder {
+            self.check_own_key(&hosted, &IdentityId::Key(thing), &known)?;
+        }
         let own = self.names_for(&issuing.sight, &known)?;
         let (record, about) = known;
         let id = record.identity.id;

@@ -230,7 +230,6 @@ impl App {
         self.acme_check_holder(domain, &account.holder)?;
         if !request.payload().is_empty() {
             self.acme_check_key(domain, &account.key)?;
-            self.acme_check_thing(domain, &account)?;
         }
         Ok(Client { id, account })
     }
@@ -265,19 +264,6 @@ impl App {
     fn acme_check_key(&self, domain: &DomainName, key: &Jwk) -> Result<(), Problem> {
         if self.is_given_up(domain, sha256(&key.to_spki()))? {
             return Err(Problem::new(Kind::Unauthorized, "the account's key was given up as compromised"));
-        }
-        Ok(())
-    }
-
-    /// Whoever had the key of a thing when it was given up may have bound the account, or given it a key of his own.
-    fn acme_check_thing(&self, domain: &DomainName, account: &Account) -> Result<(), Problem> {
-        let Holder::Thing(thing) = account.holder else { return Ok(()) };
-        if self.own_key_is_given_up(domain, &IdentityId::Key(thing))? {
-            let detail = format!(
-                "the key of {thing}, for which this account speaks, was given up as compromised: a signer's account gets \
-                 its certificates, or it is replaced (`ics replace`)"
-            );
-            return Err(Problem::new(Kind::Unauthorized, detail));
         }
         Ok(())
     }
