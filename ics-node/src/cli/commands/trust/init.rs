@@ -133,7 +133,8 @@ impl Init {
                 path.strip_prefix(&context.home).unwrap_or(&path).display()
             )
         })?;
-        for role in self.needed_roles().difference(&held.unwrap_or_else(|| self.needed_roles())) {
+        let lacks = |role: &Role| held.as_ref().is_some_and(|held| !held.contains(role));
+        for role in self.needed_roles().into_iter().filter(lacks) {
             context.output.note(&format!(
                 "no descriptor of these domains gives anybody the role `{role}`, and nothing is permitted that waits for it: \
                  `ics domain update --add-signer {role}=KEY` gives it, or a grant over a thing"
