@@ -6,7 +6,7 @@ mod client;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use self::client::{Client, Wanted, request};
+use self::client::{Client, Server, Wanted, request};
 use crate::report::{Report, median};
 use crate::revocation::pin;
 use crate::world::{CREATED, Shape, World, domain, maker};
@@ -52,7 +52,8 @@ const PLACES: [Places; 2] = [
 
 pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
     let orders = options.entries.min(ORDERS) / CLIENTS * CLIENTS;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // All clients take turns on one thread: that does not become full.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for places in &PLACES {
         pin(places.clients)?;
         let measured = compare(&runtime, orders, places.server);
@@ -84,10 +85,18 @@ fn compare(runtime: &Runtime, orders: usize, cores: &str) -> Result<[(f64, Spent
     let pebble = Pebble::start(&directory, &tls, cores)?;
     let (mut ours, mut theirs) = (Side::of(&node.process), Side::of(&pebble.process));
     for (number, credential) in node.credentials.iter().enumerate() {
-        ours.clients.push(runtime.block_on(Client::new(&credential.directory, Some(credential)))?);
-        let mut client = runtime.block_on(Client::new(&pebble.directory, None))?;
+        ours.clients.push(runtime.block_on(Client::new(&node.server, &credential.directory, Some(credential)))?);
+        let mut client = runtime.block_on(Client::new(&pebble.server, &pebble.server.url("/dir"), None))?;
         runtime.block_on(client.prove(&host(number)))?;
         theirs.clients.push(client);
+    }
+    if std::env::var_os("SOLO").is_some() {
+        for round in 0..ROUNDS {
+            ours.round(runtime, orders, |client, order| device(round * orders + client + order * CLIENTS))?;
+        }
+        let spent = ours.spent.of_one(orders * ROUNDS);
+        println!("{cores}: {:?} {:.3} ms {:.3} ms", ours.rates, spent.server, spent.client);
+        return Ok([(1.0, spent), (1.0, spent)]);
     }
     for round in 0..ROUNDS {
         ours.round(runtime, orders, |client, order| device(round * orders + client + order * CLIENTS))?;
@@ -191,21 +200,23 @@ fn named(client: usize) -> Result<Wanted, Error> {
 /// This program as a node, for as long as its standard input is open.
 struct Node {
     process: Child,
+    server: Server,
     /// What it said of itself once it took requests: a credential for each client, with the URL of its directory.
     credentials: Vec<AcmeCredential>,
 }
 
 impl Node {
     fn start(tls: &TlsConfig, devices: usize, cores: &str) -> Result<Self, Error> {
+        let port = free_port()?;
         let mut command = Command::new("taskset");
         command.args(["-c", cores]).arg(std::env::current_exe()?).arg(&tls.certificate).arg(&tls.key);
-        command.env(NODE, devices.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg(port.to_string()).env(NODE, devices.to_string()).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn()?;
         let mut line = String::new();
         let output = process.stdout.take().ok_or("the node has no output")?;
         BufReader::new(output).read_line(&mut line)?;
         let credentials = serde_json::from_str(&line).map_err(|error| format!("the node did not start: {error}"))?;
-        Ok(Self { process, credentials })
+        Ok(Self { process, server: Server::new(port, &tls.certificate)?, credentials })
     }
 }
 
@@ -221,17 +232,16 @@ impl Drop for Node {
 pub(crate) fn node() -> Option<Outcome> {
     let devices = std::env::var(NODE).ok()?;
     let serve = || {
-        let mut files = std::env::args_os().skip(1).map(PathBuf::from);
-        let (Some(certificate), Some(key)) = (files.next(), files.next()) else {
-            return Err("the node's files are missing".into());
+        let mut told = std::env::args().skip(1);
+        let (Some(certificate), Some(key), Some(port)) = (told.next(), told.next(), told.next()) else {
+            return Err("the node's files or its port are missing".into());
         };
-        serve(&TlsConfig { certificate, key }, devices.parse()?)
+        serve(&TlsConfig { certificate: certificate.into(), key: key.into() }, port.parse()?, devices.parse()?)
     };
     Some(serve())
 }
 
-fn serve(tls: &TlsConfig, devices: usize) -> Outcome {
-    let port = free_port()?;
+fn serve(tls: &TlsConfig, port: u16, devices: usize) -> Outcome {
     let url = format!("https://127.0.0.1:{port}");
     let config = AcmeConfig { orders_per_hour: 1_000_000, ..AcmeConfig::default() };
     let world = World::of(&Shape { acme: Some(AcmeSetup { config, url: url.clone() }), ..Shape::new() });
@@ -266,7 +276,7 @@ fn credential(world: &World) -> Result<AcmeCredential, Error> {
 /// Pebble for as long as it is measured.
 struct Pebble {
     process: Child,
-    directory: String,
+    server: Server,
 }
 
 impl Pebble {
@@ -290,7 +300,7 @@ impl Pebble {
             command.env(name, value);
         }
         let process = command.spawn().map_err(|error| format!("pebble: {error}"))?;
-        let pebble = Self { process, directory: format!("https://127.0.0.1:{port}/dir") };
+        let pebble = Self { process, server: Server::new(port, &tls.certificate)? };
         let began = Instant::now();
         while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if began.elapsed() > Duration::from_secs(20) {
@@ -334,6 +344,7 @@ fn tls_files(directory: &Path) -> Result<TlsConfig, Error> {
     let mut command = Command::new("openssl");
     command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
     command.args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+    command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
     let made = command.arg("-keyout").arg(&files.key).arg("-out").arg(&files.certificate).output()?;
     if made.status.success() { Ok(files) } else { Err(String::from_utf8_lossy(&made.stderr).into()) }
 }

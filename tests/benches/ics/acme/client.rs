@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "members that JSON lacks are null, and a point has 65 octets")]
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -9,8 +10,18 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
 };
 use data_encoding::BASE64URL_NOPAD;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Method, Request, Response, header};
+use hyper_util::rt::TokioIo;
 use ics_node::api::AcmeCredential;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::Error;
 
@@ -22,7 +33,10 @@ pub(super) struct Wanted {
 
 /// An ACME client with its account.
 pub(super) struct Client {
-    http: reqwest::Client,
+    server: Server,
+    /// One connection, as HTTP/1.1 has it: nothing between the client and it, since what a client costs is on both sides
+    /// of what is compared.
+    connection: SendRequest<Full<Bytes>>,
     key: EcdsaKeyPair,
     random: SystemRandom,
     directory: Value,
@@ -30,9 +44,42 @@ pub(super) struct Client {
     kid: String,
 }
 
+/// Where a server is, and how it shows that it is that.
+#[derive(Clone)]
+pub(super) struct Server {
+    /// `host:port`.
+    authority: String,
+    tls: TlsConnector,
+}
+
+impl Server {
+    /// The server at a port of this machine that has this certificate.
+    pub(super) fn new(port: u16, certificate: &std::path::Path) -> Result<Self, Error> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(certificate)?)?;
+        let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        Ok(Self { authority: format!("127.0.0.1:{port}"), tls: Arc::new(config).into() })
+    }
+
+    /// A path of the server's.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.authority)
+    }
+
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Error> {
+        let stream = TcpStream::connect(&self.authority).await?;
+        stream.set_nodelay(true)?;
+        let stream = self.tls.connect(ServerName::try_from("localhost")?, stream).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // Whoever sends hears of what goes wrong.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+}
+
 struct Answer {
     location: String,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 impl Answer {
@@ -42,11 +89,17 @@ impl Answer {
 }
 
 impl Client {
-    pub(super) async fn new(directory: &str, credential: Option<&AcmeCredential>) -> Result<Self, Error> {
-        let http = reqwest::Client::builder().tls_danger_accept_invalid_certs(true).build()?;
-        let directory: Value = http.get(directory).send().await?.json().await?;
+    pub(super) async fn new(
+        server: &Server,
+        directory: &str,
+        credential: Option<&AcmeCredential>,
+    ) -> Result<Self, Error> {
+        let connection = server.connect().await?;
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)?;
-        let mut client = Self { http, key, random: SystemRandom::new(), directory, nonce: None, kid: String::new() };
+        let (server, random, kid) = (server.clone(), SystemRandom::new(), String::new());
+        let mut client = Self { server, connection, key, random, directory: Value::Null, nonce: None, kid };
+        let response = client.send(Method::GET, directory, String::new()).await?;
+        client.directory = serde_json::from_slice(&response.into_body().collect().await?.to_bytes())?;
         let url = client.url("newAccount");
         let mut payload = json!({"termsOfServiceAgreed": true});
         if let Some(credential) = credential {
@@ -81,7 +134,7 @@ impl Client {
         let nonce = match self.nonce.take() {
             Some(nonce) => nonce,
             None => {
-                let response = self.http.head(self.url("newNonce")).send().await?;
+                let response = self.send(Method::HEAD, &self.url("newNonce"), String::new()).await?;
                 header(&response, "replay-nonce").ok_or("no nonce")?
             }
         };
@@ -96,16 +149,32 @@ impl Client {
         let signature = self.key.sign(&self.random, format!("{protected}.{payload}").as_bytes())?;
         let signature = BASE64URL_NOPAD.encode(signature.as_ref());
         let body = json!({"protected": protected, "payload": payload, "signature": signature}).to_string();
-        let request = self.http.post(url).header("content-type", "application/jose+json").body(body);
-        let response = request.send().await?;
+        let response = self.send(Method::POST, url, body).await?;
         self.nonce = header(&response, "replay-nonce");
         let (status, location) = (response.status(), header(&response, "location").unwrap_or_default());
-        let body = response.bytes().await?.to_vec();
+        let body = response.into_body().collect().await?.to_bytes();
         if status.is_success() {
             Ok(Answer { location, body })
         } else {
             Err(format!("{url}: {status}: {}", String::from_utf8_lossy(&body)).into())
         }
+    }
+
+    async fn send(&mut self, method: Method, url: &str, body: String) -> Result<Response<Incoming>, Error> {
+        let origin = self.server.url("");
+        let path = url.strip_prefix(&origin).ok_or_else(|| format!("{url} is not of {origin}"))?;
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, &self.server.authority)
+            .header(header::USER_AGENT, "ics-bench")
+            .header(header::CONTENT_TYPE, "application/jose+json")
+            .body(Full::from(body))?;
+        // A server closes what was idle while the other one was asked.
+        if self.connection.ready().await.is_err() {
+            self.connection = self.server.connect().await?;
+        }
+        Ok(self.connection.send_request(request).await?)
     }
 
     /// Order, request, certificate, download.
@@ -145,7 +214,7 @@ impl Client {
     }
 }
 
-fn header(response: &reqwest::Response, name: &str) -> Option<String> {
+fn header(response: &Response<Incoming>, name: &str) -> Option<String> {
     response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }
 
