@@ -30,7 +30,7 @@ pub const POLICY_RULES: usize = 64;
 pub const POLICY_NESTING: usize = 16;
 /// Characters of operators in one rule, clauses and `if` included.
 pub const POLICY_OPERATORS: usize = 128;
-/// Decisions that are remembered for each domain.
+/// Decisions that are remembered by one set of rules; of access rules as many about reading as about appending.
 pub const DECISIONS_CACHED: usize = 4_096;
 /// Statements in one submitted batch.
 pub const BATCH_STATEMENTS: usize = 1_000;

@@ -12,9 +12,10 @@ use ics_core::vocabulary::DomainName;
 
 use super::check::{Checked, What, check_bodies};
 use super::clock::Clock;
+use super::entries::Line;
 use super::feed::Unproven;
 use super::hosted::Hosted;
-use super::judge::{AtHand, Judgement, judge, statement_kind};
+use super::judge::{Judgement, judge, statement_kind};
 use super::problem::Code;
 use super::{App, AppError, fill, random};
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
@@ -237,14 +238,13 @@ pub(crate) fn append_all(
     clock: &Clock,
 ) -> Result<Admitted, StoreError> {
     let mut domain = hosted.working_at(tx.size())?;
-    let mut decisions = hosted.decisions();
-    let mut at_hand = AtHand::new(&mut decisions);
+    let mut line = Line::default();
     let count = incoming.len();
     let mut outcomes = Vec::with_capacity(count);
     for one in incoming {
         breathe_among(count);
         let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
-        outcomes.push(append_one(tx, &mut domain, &mut at_hand, one, clock.now().max(last))?);
+        outcomes.push(append_one(tx, &mut domain, &mut line, one, clock.now().max(last))?);
     }
     tx.wait_for_witnesses(domain.as_ref().is_some_and(|domain| domain.descriptor().quorum() > 0));
     hosted.set_working(domain.clone());
@@ -254,7 +254,7 @@ pub(crate) fn append_all(
 fn append_one(
     tx: &mut WriteTx<'_>,
     domain: &mut Option<Arc<Domain>>,
-    at_hand: &mut AtHand<'_>,
+    line: &mut Line,
     incoming: Incoming,
     admitted_at: Timestamp,
 ) -> Result<Outcome, StoreError> {
@@ -264,7 +264,7 @@ fn append_one(
         Err(problem) => return Ok(Outcome::Refused(problem)),
     };
     let header = Header { kind: entry_kind(&checked.what), admitted_at, source };
-    let admission = match judge(tx, domain.as_deref(), &header, &checked, at_hand)? {
+    let admission = match judge(tx, domain.as_deref(), &header, &checked, line)? {
         Judgement::Admitted(admission) => admission,
         Judgement::Present(index) => return Ok(Outcome::Present(index)),
         Judgement::Refused(problem) => return Ok(Outcome::Refused(problem)),
