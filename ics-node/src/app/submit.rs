@@ -9,6 +9,7 @@ use ics_core::log::entry::{EntryKind, Header, Salt};
 use ics_core::log::source::Source;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::check::{Checked, What, check_bodies};
 use super::clock::Clock;
@@ -108,10 +109,24 @@ impl App {
         crate::background::spawn(move || app.results(&hosted, outcomes)).await.map_err(given_up)?
     }
 
-    /// Whether what is submitted for a domain goes on to its home.
-    #[must_use]
-    pub fn forwards(&self, domain: &DomainName) -> bool {
-        self.hosted(domain).is_ok_and(|hosted| hosted.part == Part::Mirror)
+    /// The place of a submission to these domains, which has held one until it was there. Where it goes on to another node,
+    /// which may take its time or not answer at all, it waits among its like, in one of `forwards`, and not in the way of
+    /// others.
+    ///
+    /// # Errors
+    /// At once when all of those are taken.
+    pub(crate) fn submission_place<'a>(
+        &self,
+        domains: impl IntoIterator<Item = &'a DomainName>,
+        held: OwnedSemaphorePermit,
+        forwards: &Arc<Semaphore>,
+    ) -> Result<OwnedSemaphorePermit, AppError> {
+        let goes_on = |domain: &DomainName| self.hosted(domain).is_ok_and(|hosted| hosted.part == Part::Mirror);
+        if !domains.into_iter().any(goes_on) {
+            return Ok(held);
+        }
+        let full = "all places for submissions that wait for another node are taken";
+        Arc::clone(forwards).try_acquire_owned().map_err(|_| AppError::new(Code::Busy, full))
     }
 
     fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<Taken, AppError> {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use actix_web::http::header::EntityTag;
 use actix_web::{HttpRequest, HttpResponse, web};
-use ics_core::vocabulary::DomainName;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -33,7 +32,8 @@ pub(super) struct Face {
     pub(super) trusted_proxies: Vec<IpAddr>,
     work: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
-    forwards: Arc<Semaphore>,
+    /// Places for submissions that wait for another node.
+    pub(super) forwards: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     closing: watch::Sender<bool>,
@@ -73,22 +73,6 @@ impl Face {
     /// At once when all are taken.
     pub(super) fn upload(&self) -> Result<Place, Failure> {
         place(&self.uploads, "all places for requests with a body are taken")
-    }
-
-    /// The place for a submission to these domains that has arrived. Where it goes on to another node, which may take its
-    /// time or not answer at all, it waits among its like and not in the way of other requests with a body.
-    ///
-    /// # Errors
-    /// At once when all are taken.
-    pub(super) fn submission<'a>(
-        &self,
-        domains: impl IntoIterator<Item = &'a DomainName>,
-        uploaded: Place,
-    ) -> Result<Place, Failure> {
-        match domains.into_iter().any(|domain| self.app.forwards(domain)) {
-            true => place(&self.forwards, "all places for submissions that wait for another node are taken"),
-            false => Ok(uploaded),
-        }
     }
 
     /// A place for somebody who listens or waits for news. Strangers have half of them: however many come, those whom the

@@ -233,7 +233,8 @@ pub(super) async fn write(
         _ => {}
     }
     let sent = place.app.read_keys(reader, key?).await.map_err(|error| not_taken(&error))?;
-    let _place = work.submission(&place.app, sent.domains())?;
+    let held = place.app.submission_place(sent.domains(), work.place, &work.forwards);
+    let _place = held.map_err(|error| failed(&error))?;
     let merged = place.app.merge_keys(sent).await.map_err(|error| not_taken(&error))?;
     taken(&merged, &id)
 }

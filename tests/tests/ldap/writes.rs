@@ -4,17 +4,13 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ics_core::identity::Kind;
-use ics_core::log::checkpoint::Origin;
-use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::{Claims, make};
-use ics_core::vocabulary::Act;
-use ics_node::config::PeerConfig;
 
 use crate::raw::{Client, message, present, search, text, tlv};
 use crate::support::{Directory, device, identity_dn, maker_fingerprint};
-use crate::world::{CARE, CREATED, DOMAIN, certificate, domain, introduction, maker, signer, stolen};
+use crate::world::{
+    DOMAIN, certificate, domain, hanging_home, introduction, introduction_to_care, maker, signer, stolen,
+};
 
 fn name(statement: &[u8]) -> String {
     match body::parse(statement).expect("parses") {
@@ -109,19 +105,10 @@ async fn statements_are_added() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_another_home_keeps_no_search_out() {
     let node = Directory::with(|settings| settings.max_work = 1).await;
-    let hangs = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", hangs.local_addr().expect("an address"));
-    let peer = PeerConfig {
-        url: Some(url.parse().expect("a URL")),
-        mirror: vec![Origin { domain: CARE.parse().expect("a domain"), entry0: [7; 32] }],
-        ..PeerConfig::new("home".parse().expect("a name"))
-    };
+    let (peer, _hangs) = hanging_home();
     std::fs::write(node.config_file(), "").expect("written");
     node.app.put_peer(peer).expect("added");
-    let claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
-    let (thing, salt) = (signer(40), [3; 32]);
-    let key = thing.public_key();
-    let said = make::certify(&maker(), key, "Pump", None, Kind::Device, &claims, false, CREATED, &salt).expect("made");
+    let said = introduction_to_care(40);
     let dn = format!("pgpCertID={},ou=PGP Keys,o=ics", device(40)[24..].to_uppercase());
     let attribute = tlv(0x30, &[text("pgpKey"), tlv(0x31, &tlv(4, &said))].concat());
     let add = message(1, &tlv(0x68, &[text(&dn), tlv(0x30, &attribute)].concat()), &[]);
