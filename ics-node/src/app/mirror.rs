@@ -430,11 +430,8 @@ impl Taking {
         &self,
         work: impl FnOnce(&App, &Arc<Hosted>) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, String> {
-        let (app, hosted) = (self.app.clone(), Arc::clone(&self.hosted));
-        match crate::background::spawn(move || work(&app, &hosted)).await {
-            Ok(result) => result.map_err(|error| error.to_string()),
-            Err(error) => Err(format!("what arrived was not taken: {error}")),
-        }
+        let hosted = Arc::clone(&self.hosted);
+        self.app.blocking(move |app| work(app, &hosted)).await.map_err(|error| error.to_string())
     }
 }
 

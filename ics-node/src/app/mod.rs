@@ -104,6 +104,7 @@ pub use roam::{Asker, Watcher};
 pub use then::Then;
 pub use thing::{Found, PublicThing, Software};
 
+use crate::background;
 use crate::store::Store;
 
 /// A node's use cases. Cheap to clone.
@@ -164,6 +165,19 @@ impl App {
 
     pub(crate) fn all_hosted(&self) -> Vec<Arc<Hosted>> {
         self.0.hosted.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Does work that blocks, on a thread for such.
+    ///
+    /// # Errors
+    /// Those of the work, and when it panics.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<T, AppError> {
+        let app = self.clone();
+        let ended = background::spawn(move || work(&app)).await;
+        ended.unwrap_or_else(|error| Err(AppError::Internal(format!("what was asked for was given up: {error}"))))
     }
 
     /// Whether anybody can show to be the operator.

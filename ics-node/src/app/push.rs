@@ -109,8 +109,7 @@ impl App {
         let mut sealed = self.hosted(&domain)?.sealed.subscribe();
         // Too late is an answer as well: nothing new.
         let _ = tokio::time::timeout(time, sealed.wait_for(|size| *size > from)).await;
-        let app = self.clone();
-        blocking(move || app.entries(reader, &domain, from, limit, None)).await
+        self.blocking(move |app| app.entries(reader, &domain, from, limit, None)).await
     }
 
     /// What there is for a reader who has `from` entries of a domain, how many he has with it, and what stands for what
@@ -188,22 +187,15 @@ impl Listener {
 
     /// The news for him alone. Where there are none, the first of them and any change tell what he may read.
     async fn own(&mut self, is_new: bool) -> Result<(Event, u64), AppError> {
-        let (app, hosted, reader, from) = (self.app.clone(), Arc::clone(&self.hosted), self.reader, self.from);
+        let (hosted, reader, from) = (Arc::clone(&self.hosted), self.reader, self.from);
         let before = self.rights.take();
-        let (event, size, rights) = blocking(move || {
+        let told = self.app.blocking(move |app| {
             let rights = app.rights(reader, &hosted)?;
             let (news, size) = app.news(reader, &hosted, from, is_new || rights != before)?;
             Ok((news.to_event(size).into(), size, rights))
-        })
-        .await?;
+        });
+        let (event, size, rights) = told.await?;
         self.rights = rights;
         Ok((event, size))
     }
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, AppError> + Send + 'static,
-) -> Result<T, AppError> {
-    let given_up = |error| AppError::Internal(format!("news were given up: {error}"));
-    crate::background::spawn(work).await.map_err(given_up)?
 }

@@ -276,18 +276,16 @@ impl App {
         target: Option<&SignedCheckpoint>,
     ) -> Result<(), AppError> {
         let Some(known) = page.checkpoint.as_ref().or(target).cloned() else { return Ok(()) };
-        let (app, hosted) = (self.clone(), Arc::clone(hosted));
-        let raised =
-            crate::background::spawn(move || Ok(app.store().raise_head(hosted.number, app.seal_of(&hosted, known))?));
-        raised.await.map_err(given_up)?
+        let hosted = Arc::clone(hosted);
+        self.blocking(move |app| Ok(app.store().raise_head(hosted.number, app.seal_of(&hosted, known))?)).await
     }
 
     async fn take_back(&self, hosted: &Arc<Hosted>, page: &Arc<VerifiedPage>) -> Result<(), AppError> {
         if page.entries.is_empty() {
             return Ok(());
         }
-        let (app, hosted, page) = (self.clone(), Arc::clone(hosted), Arc::clone(page));
-        crate::background::spawn(move || app.take_page(&hosted, &page, None)).await.map_err(given_up)?
+        let (hosted, page) = (Arc::clone(hosted), Arc::clone(page));
+        self.blocking(move |app| app.take_page(&hosted, &page, None)).await
     }
 
     /// What is left of a domain: entries, and their root.
@@ -403,10 +401,6 @@ fn check_whole(page: &VerifiedPage, erased: &Erased) -> Result<(), String> {
         Some((index, _)) => Err(format!("it says that entry {index} was erased, and nothing in the log says so")),
         None => Ok(()),
     }
-}
-
-fn given_up(error: tokio::task::JoinError) -> AppError {
-    AppError::Internal(format!("taking back was given up: {error}"))
 }
 
 fn no_answer(error: PeerError) -> NoAnswer {

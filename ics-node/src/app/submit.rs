@@ -97,16 +97,13 @@ impl App {
         if hosted.part == Part::Mirror {
             return self.forward(&hosted, bodies).await;
         }
-        let given_up = |error| AppError::Internal(format!("a submission was given up: {error}"));
-        let (app, home) = (self.clone(), Arc::clone(&hosted));
-        let outcomes =
-            match crate::background::spawn(move || app.submit_home(&home, bodies)).await.map_err(given_up)?? {
-                Taken::Shown(results) => return Ok(results),
-                Taken::Waits(outcomes) => outcomes,
-            };
+        let home = Arc::clone(&hosted);
+        let outcomes = match self.blocking(move |app| app.submit_home(&home, bodies)).await? {
+            Taken::Shown(results) => return Ok(results),
+            Taken::Waits(outcomes) => outcomes,
+        };
         self.until_shown(&hosted, reach(&outcomes)).await?;
-        let app = self.clone();
-        crate::background::spawn(move || app.results(&hosted, outcomes)).await.map_err(given_up)?
+        self.blocking(move |app| app.results(&hosted, outcomes)).await
     }
 
     /// The place of a submission to these domains, which has held one until it was there. Where it goes on to another node,
