@@ -13,6 +13,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 
 use super::entries::{keys, restore};
+use super::list::page_items;
 use super::problem::Code;
 use super::read::Sight;
 use super::{App, AppError, Reader};
@@ -22,8 +23,6 @@ use crate::api::{
 };
 use crate::x509::{Reason, State, because};
 
-/// Items in a page unless told.
-const DEFAULT_ITEMS: usize = 100;
 /// Entries and hours that are looked at for one page; it may then be short, or empty, and still have a next one.
 const LOOKS_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
 
@@ -70,11 +69,7 @@ impl App {
         domain: &DomainName,
         query: &CertificateQuery,
     ) -> Result<CertificatePage, AppError> {
-        let limit = query.limit.unwrap_or(DEFAULT_ITEMS);
-        if !(1..=limits::PAGE_ITEMS).contains(&limit) {
-            let detail = format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS);
-            return Err(AppError::new(Code::OutOfRange, detail));
-        }
+        let limit = page_items(query.limit)?;
         let hosted = self.hosted(domain)?;
         let (sight, now) = (self.sight(&hosted)?, self.clock().now());
         let walk = walk(query, now)?;

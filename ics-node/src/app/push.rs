@@ -68,11 +68,7 @@ impl App {
     /// a copy, and whoever is behind must not tell.
     pub fn listen(&self, reader: Reader, domain: &DomainName, from: u64) -> Result<Listener, AppError> {
         let hosted = self.hosted(domain)?;
-        let size = self.seal(&hosted)?.size;
-        if from > size {
-            let detail = format!("news behind {from} entries were asked for, {size} are proven here");
-            return Err(AppError::new(Code::OutOfRange, detail));
-        }
+        self.refuse_beyond(&hosted, from)?;
         let sealed = hosted.sealed.subscribe();
         Ok(Listener { app: self.clone(), hosted, reader, from, sealed, is_new: true, rights: None })
     }
@@ -125,15 +121,21 @@ impl App {
         told: Option<&Option<Rights>>,
     ) -> Result<(News, u64, Option<Rights>), AppError> {
         let hosted = self.hosted(domain)?;
-        let size = self.seal(&hosted)?.size;
-        if from > size {
-            let detail = format!("news behind {from} entries were asked for, {size} are proven here");
-            return Err(AppError::new(Code::OutOfRange, detail));
-        }
+        self.refuse_beyond(&hosted, from)?;
         let rights = self.rights(reader, &hosted)?;
         let tells_rights = told.is_none_or(|told| *told != rights);
         let (news, size) = self.news(reader, &hosted, from, tells_rights)?;
         Ok((news, size, rights))
+    }
+
+    /// Refuses whoever has more of a domain than this node.
+    fn refuse_beyond(&self, hosted: &Hosted, from: u64) -> Result<(), AppError> {
+        let size = self.seal(hosted)?.size;
+        if from <= size {
+            return Ok(());
+        }
+        let detail = format!("news behind {from} entries were asked for, {size} are proven here");
+        Err(AppError::new(Code::OutOfRange, detail))
     }
 
     /// What there is for a listener who has `from` entries, and how many he has with it.
