@@ -85,7 +85,7 @@ fn per_minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Erro
 pub struct TlsConfig {
     /// The certificate chain, PEM, the node's own first.
     pub certificate: PathBuf,
-    /// Its private key, PEM. The file must not be readable by others.
+    /// Its private key, PEM. Nobody but the file's owner and group may read or write it.
     pub key: PathBuf,
 }
 
