@@ -144,7 +144,7 @@ fn costs(report: &mut Report, world: &World, directory: &TempDir, size: usize) -
     let issuer = authority(&[&world.issuer, &world.root]);
     let list = |number: usize| {
         let shard = u16::from(serial(number).bucket()) % SHARDS;
-        world.app.revocation_list(&domain(), &issuer_id(&issuer), u8::try_from(shard)?).map_err(Error::from)
+        world.list(&issuer_id(&issuer), u8::try_from(shard)?).map_err(Error::from)
     };
     let answer = |request: &[u8]| -> Result<Vec<u8>, Error> {
         let answer = world.app.ocsp(&domain(), request, Depth::Store).map_err(|error| format!("{error:?}"))?;

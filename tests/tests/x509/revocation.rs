@@ -40,7 +40,7 @@ fn shard(issued: &Issued) -> u8 {
 /// Writes the list of a certificate, as the node gives it, to `device.crl`.
 pub(crate) fn list(world: &World, bench: &Bench, shard: u8) -> String {
     let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
-    let list = world.app.revocation_list(&domain(), &issuer, shard).expect("a list");
+    let list = world.list(&issuer, shard).expect("a list");
     bench.file("device.crl.der", &list.der);
     bench.openssl("crl -inform DER -in device.crl.der -out device.crl");
     bench.openssl("crl -in device.crl -noout -text -CAfile issuer.pem")
@@ -405,7 +405,7 @@ fn another_key_issues_and_the_former_one_answers_for_what_it_has_issued() {
     };
     let is_listed = |(issued, issuer): &(Issued, Vec<u8>)| {
         let issuer = issuer_id(&authority(&[issuer, &world.root]));
-        let list = world.app.revocation_list(&domain(), &issuer, shard(issued)).expect("a list");
+        let list = world.list(&issuer, shard(issued)).expect("a list");
         list.der.windows(20).any(|octets| octets == issued.serial.as_bytes())
     };
     let files = [("issuer.pem", "device.pem"), ("issuer-2.pem", "next.pem")];
