@@ -96,7 +96,7 @@ pub struct ResponderConfig {
     /// The secret key among those of the home directory.
     pub key: String,
     /// The certificate that an issuer has given it for answering OCSP, PEM. The issuer's operator asks for it, by EST as
-    /// the registrar.
+    /// the registrar. SIGHUP has a newer one read.
     pub certificate: PathBuf,
 }
 

@@ -48,8 +48,8 @@ pub(crate) struct World {
     pub(crate) root: Vec<u8>,
     pub(crate) issuer: Vec<u8>,
     pub(crate) key: IssuerKey,
+    pub(crate) descriptor: Descriptor,
     root_key: Arc<dyn Signer + Send + Sync>,
-    descriptor: Descriptor,
     _directory: TempDir,
 }
 
