@@ -51,6 +51,7 @@ mod read;
 mod ready;
 mod recover;
 mod resolved;
+mod responders;
 mod reveal;
 mod revocation;
 mod roam;
@@ -99,6 +100,7 @@ pub use outbox::Waiting;
 pub(crate) use peers::Peers;
 pub use push::{Event, Follower, Listener};
 pub use recover::{Asked, PEERS_SETTLE, Source};
+pub use responders::ResponderCertificate;
 pub use revocation::{Elsewhere, Listing, SignedList};
 pub use roam::{Asker, Watcher};
 pub use then::Then;
@@ -126,7 +128,7 @@ struct Inner {
     challenges: Challenges,
     /// How often devices may ask to be introduced.
     enrolling: enrol::Enrolling,
-    /// Signed answers about certificates.
+    /// Signed answers about certificates, and how many each may have signed for himself.
     ocsp: ocsp::Answers,
     /// Issuers as descriptors name them.
     authorities: authorities::Authorities,

@@ -108,18 +108,8 @@ struct Lister {
 }
 
 impl App {
-    /// The revocation list of an issuer with that number; see [`issuer_id`].
-    ///
-    /// # Errors
-    /// When there is no such list, it is not signed here, or the domain has waited for its witnesses for too long.
-    pub fn revocation_list(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<SignedList, AppError> {
-        match self.list_here(domain, issuer, shard)? {
-            Listing::Signed(list) => Ok(list),
-            Listing::Elsewhere(_) => Err(elsewhere()),
-        }
-    }
-
-    /// The same, or where a list belongs that is signed at another node.
+    /// The revocation list of an issuer with that number (see [`issuer_id`]), or where one belongs that is signed at another
+    /// node.
     ///
     /// # Errors
     /// When there is no such list, or the domain has waited for its witnesses for too long.

@@ -85,7 +85,7 @@ fn per_minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Erro
 pub struct TlsConfig {
     /// The certificate chain, PEM, the node's own first.
     pub certificate: PathBuf,
-    /// Its private key, PEM. The file must not be readable by others.
+    /// Its private key, PEM. Nobody but the file's owner and group may read or write it.
     pub key: PathBuf,
 }
 
@@ -96,7 +96,7 @@ pub struct ResponderConfig {
     /// The secret key among those of the home directory.
     pub key: String,
     /// The certificate that an issuer has given it for answering OCSP, PEM. The issuer's operator asks for it, by EST as
-    /// the registrar.
+    /// the registrar. SIGHUP has a newer one read.
     pub certificate: PathBuf,
 }
 

@@ -21,7 +21,8 @@ mod taken_back;
 mod time;
 
 pub use self::authority::{
-    Authority, AuthorityError, AuthorityMakeError, Constraints, NewAuthority, answers_for, ca_request, issue_authority,
+    Authority, AuthorityError, AuthorityMakeError, Constraints, Delegation, NewAuthority, answers_for, ca_request,
+    issue_authority,
 };
 pub use self::cms::certs_only;
 pub use self::crl::{ReadList, ReadRevoked, RevocationList, Revoked, read_list, read_revoked};
