@@ -141,6 +141,16 @@ async fn the_holders_that_nobody_may_read_have_none() {
     assert_eq!(serials(&node.get(&path).await), [3]);
     let token = format!("Bearer {TOKEN}");
     assert_eq!(serials(&node.get_with(&path, &[("authorization", &token)]).await), [1, 2, 3]);
+
+    // More hours than one page looks at: where it breaks off would tell how many hidden ones end in them.
+    let later = Clock::default().now().plus_millis(400 * DAY);
+    let ending = format!("{path}?ends_before={later}");
+    let page = node.get(&ending).await;
+    assert_eq!((serials(&page), page.json().get("next").is_none()), (vec![3], true), "{}", page.text());
+    let page = node.get_with(&ending, &[("authorization", &token)]).await;
+    assert_eq!((serials(&page), page.json()["next"].is_string()), (vec![1, 3], true), "{}", page.text());
+    let hidden = node.get(&format!("{path}?id={}&limit=1", issuing::id(7))).await;
+    assert_eq!((serials(&hidden), hidden.json().get("next").is_none()), (Vec::new(), true), "{}", hidden.text());
     drop(world);
 }
 
