@@ -65,7 +65,7 @@ struct Asked {
     hops: Option<u8>,
 }
 
-/// What below is for clients of each protocol, for those of the API.
+/// Where all that is below is to be found, for clients of the API.
 pub(super) async fn index(face: Data<Face>, domain: Domain) -> Result<HttpResponse, Failure> {
     let node = face.url.clone();
     face.json(move |app| app.x509_index(&domain.0, &node)).await
