@@ -7,8 +7,9 @@ use tokio::net::TcpSocket;
 
 /// A port that is kept for whoever is told of it, for as long as this lives.
 ///
-/// It is bound, and nobody listens on it. So the system gives it to nobody who asks for any port, be it to listen or to ask
-/// from; whoever names it and may use addresses again (`SO_REUSEADDR`), as servers do, listens there as often as he starts.
+/// It is bound, and nobody listens on it. So the system gives it to nobody who asks for any port, be it to listen or to
+/// ask from; whoever names it and may use addresses again (`SO_REUSEADDR`), as servers do, listens there as often as he
+/// starts.
 #[derive(Debug)]
 pub struct Port {
     address: SocketAddr,

@@ -123,8 +123,8 @@ pub struct RoleSpec {
     /// Primary fingerprints of the signers; more may hold the role by grant.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub signers: BTreeSet<Fingerprint>,
-    /// Patterns of the names that the role may give, such as `urn:dev:os:32473-*`; see [`crate::name::Name::fits`]. They
-    /// compare texts: addresses of IPv6 are better named one by one.
+    /// Patterns of the names that the role may give, such as `urn:dev:os:32473-*`; see [`crate::name::Name::fits`].
+    /// They compare texts: addresses of IPv6 are better named one by one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub names: BTreeSet<String>,
 }

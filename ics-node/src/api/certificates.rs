@@ -104,8 +104,8 @@ pub struct CertificateQuery {
     /// By state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<CertificateState>,
-    /// Those that have not ended and end before this time; they then come in the order of the hour in which they end, to
-    /// whoever may see all that the domain says.
+    /// Those that have not ended and end before this time; they then come in the order of the hour in which they end,
+    /// to whoever may see all that the domain says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_before: Option<Timestamp>,
     /// The `next` of the page before.

@@ -85,8 +85,8 @@ impl App {
         {
             return Ok(CertificatePage { as_of: self.as_of(&sight), items: Vec::new(), next: None });
         }
-        // Where enough was looked at, and in which hour, hangs on what is hidden. Whoever may not see all goes over stretches
-        // of the log instead, which end where they do whatever stands in them.
+        // Where enough was looked at, and in which hour, hangs on what is hidden. Whoever may not see all goes over
+        // stretches of the log instead, which end where they do whatever stands in them.
         let by_stretches = !matches!(walk, Walk::Issued { to: Some(_) }) && !self.is_shown_all(reader, &sight.domain);
         let walk = if by_stretches { Walk::Issued { to: None } } else { walk };
         let mut at = match &query.after {

@@ -9,7 +9,8 @@ use crate::api::{X509Index, X509Issuer};
 use crate::x509::{issuer_id, issuer_url, ocsp_url};
 
 impl App {
-    /// Who issues a domain's certificates, and where these are obtained and looked up; `node` is how this node is reached.
+    /// Who issues a domain's certificates, and where these are obtained and looked up; `node` is how others reach this
+    /// node.
     ///
     /// # Errors
     /// When the domain is not here, or issues no certificates.
