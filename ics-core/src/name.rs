@@ -91,7 +91,8 @@ impl Name {
         }
     }
 
-    /// Whether the name fits a pattern: the same text, where one `*` stands for any run of characters.
+    /// Whether the name fits a pattern: the same text, where one `*` stands for any run of characters. It knows nothing
+    /// of networks: an address of IPv6 is written without its zeros, so that those of one network need not begin alike.
     #[must_use]
     pub fn fits(&self, pattern: &str) -> bool {
         let of_scheme = pattern.strip_prefix(self.scheme()).and_then(|rest| rest.strip_prefix(':'));

@@ -142,7 +142,7 @@ impl App {
         alert.issuer_ends = found.issuer_ends.filter(is_news);
         let mut next = Some(walk.start());
         while let Some(at) = next {
-            let step = self.step(sight, walk, at, limits::PAGE_ITEMS)?;
+            let step = self.step(sight, walk, (at, sight.seal.size), limits::PAGE_ITEMS)?;
             for issued in &step.issued {
                 let info = self.certificate_info(Reader::Operator, sight, issued, now)?;
                 let Some(info) = info.filter(|info| !info.renewed) else { continue };

@@ -33,6 +33,7 @@ mod fsck;
 mod heartbeat;
 mod home_lists;
 mod hosted;
+mod issuers;
 mod judge;
 pub mod keys;
 mod list;

@@ -176,6 +176,15 @@ impl App {
         }
     }
 
+    /// Where each list of an issuer is.
+    pub(super) fn list_urls(&self, sight: &Sight<'_>, issuer: &str) -> Vec<String> {
+        let number = sight.hosted.number;
+        let lists = self.0.lists.of(number, || Tracker::new(self.memory().era(number)));
+        let layouts = self.layouts(&lists, sight);
+        let newest = |shard: u8| layouts.get(issuer)?.urls(issuer, shard).into_iter().next();
+        (0..=u8::MAX).filter_map(newest).collect()
+    }
+
     /// Takes into account what was appended, and what time has changed.
     fn catch_up(&self, tracker: &mut Tracker, sight: &Sight<'_>, lister: &Lister) -> Result<(), AppError> {
         let size = sight.seal.size;

@@ -26,6 +26,8 @@ pub(super) struct Face {
     pub(super) metrics: Metrics,
     /// Answers about certificates that were given before.
     pub(super) ocsp: ocsp::Hot,
+    /// How others reach the node, without a final slash.
+    pub(super) url: String,
     /// How long a request's body may take to arrive.
     pub(super) request_timeout: Duration,
     /// Whose word about the client's address is taken.
@@ -55,6 +57,7 @@ impl Face {
             app,
             metrics: Metrics::new(),
             ocsp: ocsp::Hot::default(),
+            url: settings.public_url.trim_end_matches('/').to_owned(),
             request_timeout: settings.request_timeout,
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             work: Arc::new(Semaphore::new(settings.max_work)),

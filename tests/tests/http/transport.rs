@@ -25,7 +25,7 @@ async fn unknown_routes_and_methods() {
         node.get(path).await.is_problem(path, (404, "unknown-route"));
     }
     // What has a specification of its own is not in the API's description.
-    let hint = node.get("/x509/nowhere.example").await.json()["hint"].to_string();
+    let hint = node.get("/x509/nowhere.example/nothing").await.json()["hint"].to_string();
     assert!(hint.contains("/openapi.json") && hint.contains("X.509"), "{hint}");
     // Below what many routes begin with.
     for path in [

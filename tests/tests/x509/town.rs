@@ -1,11 +1,11 @@
 //! Real processes: a manufacturer's node that issues, his commands, and devices with keys of their own.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use ics_tests::port::Port;
 use serde_json::{Value, json};
 
 use crate::tools::{Bench, said};
@@ -17,17 +17,17 @@ pub(crate) const DOMAIN: &str = "devices.acme.example";
 pub(crate) struct Town {
     pub(crate) bench: Bench,
     pub(crate) url: String,
+    /// Certificates name it, so it stays when the node starts anew.
+    _port: Port,
     node: Option<Child>,
 }
 
 impl Town {
     /// A node that issues by the profiles `ldevid`, `server` and `ocsp`; with these lines more in its configuration.
     pub(crate) fn new(more: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        let mut town = Self { bench: Bench::new(), url: format!("http://127.0.0.1:{port}"), node: None };
-        let listen = format!("127.0.0.1:{port}");
+        let port = Port::take().expect("a port");
+        let listen = port.address().to_string();
+        let mut town = Self { bench: Bench::new(), url: format!("http://{listen}"), _port: port, node: None };
         town.ok(&["init", "--role", "manufacturer", "--domain", DOMAIN, "--listen", &listen, "--generate-passphrase"]);
         town.authorities();
         town.configure(more);
@@ -149,9 +149,8 @@ impl Town {
     }
 
     fn mirror_prepared(&self, home: &str, from: &str, passphrase: &str, prepare: impl Fn(&Path)) -> (Mirror, String) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
-        let listen = listener.local_addr().expect("an address").to_string();
-        drop(listener);
+        let port = Port::take().expect("a port");
+        let listen = port.address().to_string();
         let run = |words: &[&str]| {
             let output = self.command(home).args(words).output().expect("starts");
             assert!(output.status.success(), "ics {words:?}: {}", said(&output));
@@ -160,7 +159,7 @@ impl Town {
         prepare(&self.bench.path().join(home));
         run(&["peer", "add", "maker", DOMAIN, "--url", from, "--yes"]);
         let node = self.command(home).arg("serve").stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let (mirror, url) = (Mirror(node.expect("starts")), format!("http://{listen}"));
+        let (mirror, url) = (Mirror { node: node.expect("starts"), _port: port }, format!("http://{listen}"));
         self.eventually("the mirror is current", || {
             let answer = self.bench.run("curl", &["--silent", "--fail", &format!("{url}/readyz")]);
             let domain = self.bench.run("curl", &["--silent", "--fail", &format!("{url}/v1/domains/{DOMAIN}")]);
@@ -288,7 +287,10 @@ impl Town {
 }
 
 /// A node that copies, for as long as a test lasts.
-pub(crate) struct Mirror(Child);
+pub(crate) struct Mirror {
+    node: Child,
+    _port: Port,
+}
 
 impl Mirror {
     /// Tells it that files have changed, as `systemctl reload` does.
@@ -299,8 +301,8 @@ impl Mirror {
 
 impl Drop for Mirror {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.node.kill();
+        let _ = self.node.wait();
     }
 }
 

@@ -1,5 +1,5 @@
 //! `/x509/…`: revocation lists, OCSP (RFC 6960, and GET as in RFC 5019), issuers' certificates; and `/.well-known/est/…`
-//! (RFC 7030). They have specifications of their own and are not part of the API's.
+//! (RFC 7030). They have specifications of their own and are not part of the API's, but for the index of them.
 
 use std::sync::Arc;
 
@@ -63,6 +63,12 @@ const CSR_ATTRIBUTES: &str = "application/csrattrs";
 #[derive(Deserialize)]
 struct Asked {
     hops: Option<u8>,
+}
+
+/// Where all that is below is to be found, for clients of the API.
+pub(super) async fn index(face: Data<Face>, domain: Domain) -> Result<HttpResponse, Failure> {
+    let node = face.url.clone();
+    face.json(move |app| app.x509_index(&domain.0, &node)).await
 }
 
 async fn revocation_list(
