@@ -8,7 +8,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ics_core::descriptor::Template;
 use ics_core::identity::Kind;
-use ics_core::log::checkpoint::Origin;
 use ics_core::openpgp::signer::Signer;
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Claims, make};

@@ -295,7 +295,7 @@ pub(crate) struct Mirror {
 impl Mirror {
     /// Tells it that files have changed, as `systemctl reload` does.
     pub(crate) fn reload(&self, bench: &Bench) {
-        bench.ok("kill", &["-HUP", &self.0.id().to_string()]);
+        bench.ok("kill", &["-HUP", &self.node.id().to_string()]);
     }
 }
 
