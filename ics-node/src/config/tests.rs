@@ -93,6 +93,7 @@ fn refusals_name_the_file_and_the_line() {
         format!("[[peer]]\nname = \"{name}\"\nurl = \"http://x\"\nmirror = [\"a.example/{entry0}\"]\n")
     };
     let home = "[[home]]\ndomain = \"a.example\"\ndescriptor = \"d\"\n";
+    let (secure, tls) = ("[ldap]\nlisten_tls = \"127.0.0.1:0\"", "tls = { certificate = \"c.pem\", key = \"k.pem\" }");
     for (text, expected) in [
         ("nod = 1", "ics.toml:1: unknown field `nod`"),
         ("\n[node]\nname = 1", "ics.toml:3: invalid type: integer `1`"),
@@ -106,7 +107,10 @@ fn refusals_name_the_file_and_the_line() {
         ("[log]\nlevel = \"loud=noise\"", "ics.toml:2: `loud=noise` is not a log level or filter"),
         ("[ldap]\nsuffix = \"cn=x\"", "ics.toml:2: `cn=x` is no suffix: it begins with o=, ou= or dc="),
         ("\n[ldap]\nsuffix = \"o=acme\"", "ics.toml:2: [ldap] has no address: give it `listen` or `listen_tls`"),
-        ("[ldap]\nlisten_tls = \"127.0.0.1:0\"", "accepted"),
+        (secure, "ics.toml:2: LDAP over TLS needs a certificate: `tls` in the section [ldap] or in [node], tls = { c"),
+        (&format!("{node}{secure}"), "ics.toml:4: LDAP over TLS needs a certificate"),
+        (&format!("{secure}\n{tls}"), "accepted"),
+        (&format!("{node}{tls}\n{secure}"), "accepted"),
         (&format!("{node}pages = {{ per_minute = 0 }}"), "ics.toml:3: per_minute takes 1 to 60000 pages, not 0"),
         (&format!("{node}pages = {{ per_minute = 60001 }}"), "ics.toml:3: per_minute takes 1 to 60000 pages, not"),
         (&format!("{node}pages = {{ per_minute = 60000 }}"), "accepted"),
