@@ -50,6 +50,26 @@ fn an_empty_file_is_a_client_with_nothing_assumed() {
     assert_eq!(config, Config::default());
 }
 
+/// Whatever else `public_url` says: who reaches the address itself needs no proxy.
+#[test]
+fn what_other_machines_reach_without_tls_is_known() {
+    let tls = "tls = { certificate = \"c.pem\", key = \"k.pem\" }";
+    for (listen, more, expected) in [
+        ("127.0.0.1:8470", "", false),
+        ("[::1]:8470", "", false),
+        ("[::ffff:127.0.0.1]:8470", "", false),
+        ("192.0.2.1:8470", "", true),
+        ("0.0.0.0:8470", "", true),
+        ("[::]:8470", "", true),
+        ("0.0.0.0:8470", "public_url = \"https://n.example\"", true),
+        ("0.0.0.0:8470", tls, false),
+    ] {
+        let text = format!("[node]\nname = \"n.example\"\nlisten = \"{listen}\"\n{more}");
+        let config = Config::parse(&text, Path::new("ics.toml")).expect("a configuration");
+        assert_eq!(config.node.expect("a node").is_open_without_tls(), expected, "{text}");
+    }
+}
+
 #[test]
 fn paths_are_relative_to_the_home_directory() {
     let home = tempfile::tempdir().expect("directory");
