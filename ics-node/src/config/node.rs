@@ -146,6 +146,13 @@ impl NodeConfig {
         self.public_url.as_ref().map_or_else(|| format!("{scheme}://{}", self.listen), Url::to_string)
     }
 
+    /// Whether other machines reach the node itself without TLS: so they do where it listens at whatever address its
+    /// machine has.
+    #[must_use]
+    pub fn is_open_without_tls(&self) -> bool {
+        self.tls.is_none() && !self.listen.ip().to_canonical().is_loopback()
+    }
+
     pub(super) fn resolve_paths(&mut self, home: &Path) {
         self.data = home.join(&self.data);
         if let Some(socket) = &mut self.socket {

@@ -154,6 +154,10 @@ fn announce(context: &Context, config: &Config, service: &Service) {
             println!("{} {url}", style("listening on").green());
         }
     }
+    if let Some(node) = node.filter(|node| node.is_open_without_tls()) {
+        let text = "other machines reach this address without TLS: give [node] `tls`, or let a proxy alone reach it";
+        tracing::warn!(listen = %node.listen, "{text}");
+    }
     tracing::info!(node = service.app().node().name, domains = service.app().node().domains.len(), "the node answers");
 }
 
