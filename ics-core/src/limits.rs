@@ -30,7 +30,7 @@ pub const POLICY_RULES: usize = 64;
 pub const POLICY_NESTING: usize = 16;
 /// Characters of operators in one rule, clauses and `if` included.
 pub const POLICY_OPERATORS: usize = 128;
-/// Decisions that are remembered for each domain.
+/// Decisions that are remembered by one set of rules; of access rules as many about reading as about appending.
 pub const DECISIONS_CACHED: usize = 4_096;
 /// Statements in one submitted batch.
 pub const BATCH_STATEMENTS: usize = 1_000;
@@ -253,6 +253,10 @@ pub const CSR_NAMES: usize = 32;
 pub const OCSP_REQUEST_BYTES: usize = 4 * 1024;
 /// Questions in one OCSP request.
 pub const OCSP_QUESTIONS: usize = 16;
+/// OCSP answers that are signed for one asker alone, at once: to a nonce, or about several certificates.
+pub const OCSP_SIGNED_PER_ASKER_AT_ONCE: u32 = 100;
+/// Those in a minute after these.
+pub const OCSP_SIGNED_PER_ASKER: u64 = 120;
 /// Seconds for which an answer about revocation may hold at most.
 pub const REVOCATION_SECONDS: u64 = 30 * 24 * 60 * 60;
 /// OCSP answers that are kept ready, per node.

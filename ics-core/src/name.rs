@@ -47,6 +47,14 @@ pub enum NameError {
          spki:… or cert:…"
     )]
     Form(String),
+    /// Of a known kind, but not as it demands.
+    #[error("`{text}` is not a name: {rule}")]
+    Broken {
+        /// The text.
+        text: String,
+        /// What its kind demands.
+        rule: &'static str,
+    },
     /// A control character or white space.
     #[error("the name `{0}` contains a control character or white space")]
     Character(String),
@@ -70,28 +78,28 @@ impl Name {
     /// # Errors
     /// When the value does not have the form that the scheme demands.
     pub fn new(scheme: &str, value: &str) -> Result<Self, NameError> {
-        let form = || NameError::Form(excerpt(&format!("{scheme}:{value}")));
+        let text = || excerpt(&format!("{scheme}:{value}"));
         if value.len() > limits::NAME_BYTES {
             return Err(NameError::TooLong(value.len()));
         }
-        if value.is_empty() {
-            return Err(form());
-        }
+        let rule = rule_of(scheme).ok_or_else(|| NameError::Form(text()))?;
         if value.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(NameError::Character(excerpt(value)));
+            return Err(NameError::Character(text()));
         }
-        let digest = || identity::digest(value).map_err(|_| form());
+        let broken = || NameError::Broken { text: text(), rule };
+        let digest = || identity::digest(value).map_err(|_| broken());
         match scheme {
-            "urn" => canonical_urn(value).map(Self::Urn).ok_or_else(form),
-            "serial" => Ok(Self::Serial(value.into())),
-            "host" => canonical_host(value).map(Self::Host).ok_or_else(form),
+            "urn" => canonical_urn(value).map(Self::Urn).ok_or_else(broken),
+            "serial" if !value.is_empty() => Ok(Self::Serial(value.into())),
+            "host" => canonical_host(value).map(Self::Host).ok_or_else(broken),
             "spki" => digest().map(Self::Spki),
             "cert" => digest().map(Self::Certificate),
-            _ => Err(form()),
+            _ => Err(broken()),
         }
     }
 
-    /// Whether the name fits a pattern: the same text, where one `*` stands for any run of characters.
+    /// Whether the name fits a pattern: the same text, where one `*` stands for any run of characters. It knows nothing
+    /// of networks: an address of IPv6 is written without its zeros, so that those of one network need not begin alike.
     #[must_use]
     pub fn fits(&self, pattern: &str) -> bool {
         let of_scheme = pattern.strip_prefix(self.scheme()).and_then(|rest| rest.strip_prefix(':'));
@@ -114,6 +122,18 @@ impl Name {
             Self::Spki(digest) | Self::Certificate(digest) => [self.scheme(), ":", &HEXLOWER.encode(digest)].concat(),
         }
     }
+}
+
+/// What has to stand behind the colon of a scheme, if names have it.
+fn rule_of(scheme: &str) -> Option<&'static str> {
+    Some(match scheme {
+        "urn" => "it takes a namespace, a colon and what is named there, in ASCII, as in urn:dev:mac:0024befffe804ff1",
+        "serial" => "it takes a serial number, as in serial:SN-0001",
+        "host" => "it takes a DNS name or an IP address without brackets, as in host:broker.example",
+        "spki" => "it takes the SHA-256 of a SubjectPublicKeyInfo, 64 hex digits",
+        "cert" => "it takes the SHA-256 of an X.509 certificate, 64 hex digits",
+        _ => return None,
+    })
 }
 
 fn is_pattern_of(pattern: &str, text: &str) -> bool {
@@ -180,14 +200,17 @@ impl FromStr for Lookup {
     /// Reads any form of id or name: fingerprints bare or as `openpgp4fpr:`, digests as `sha256:` or RFC 6920
     /// `ni:///sha-256;…`, names by their scheme.
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let form = || NameError::Form(excerpt(text));
-        let ids = |text: &str| IdentityId::candidates(text).map(Self::Ids).map_err(|_| form());
+        let broken = |rule| NameError::Broken { text: excerpt(text), rule };
+        let ids = |text: &str| IdentityId::candidates(text).map(Self::Ids);
         let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase());
         match scheme.as_deref() {
-            None => ids(text),
-            Some("sha256") => ids(text),
-            Some("openpgp4fpr") => ids(text.get(12..).unwrap_or_default()),
-            Some("ni") => named_information(text).map(Self::Ids).ok_or_else(form),
+            None => ids(text).map_err(|_| NameError::Form(excerpt(text))),
+            Some("sha256") => ids(text).map_err(|_| broken("it takes `sha256:` and 64 hex digits")),
+            Some("openpgp4fpr") => ids(text.get(12..).unwrap_or_default())
+                .map_err(|_| broken("it takes a fingerprint, 40 or 64 hex digits")),
+            Some("ni") => named_information(text)
+                .map(Self::Ids)
+                .ok_or_else(|| broken("it takes ni:///sha-256; and a SHA-256 in base64url")),
             Some(_) => text.parse().map(Self::Name),
         }
     }
@@ -231,8 +254,8 @@ mod tests {
         assert_eq!(name("host:::ffff:192.0.2.1"), "host:192.0.2.1");
         assert_eq!(
             name("host:[::1]"),
-            "error: `host:[::1]` is not a name: use a fingerprint, sha256:…, openpgp4fpr:…, \
-            ni:///sha-256;…, urn:…, serial:…, host:…, spki:… or cert:…"
+            "error: `host:[::1]` is not a name: it takes a DNS name or an IP address without brackets, as in \
+            host:broker.example"
         );
         assert_eq!(name("serial:SN-0001"), "serial:SN-0001");
     }
@@ -253,6 +276,21 @@ mod tests {
             "serial:a\u{0}",
         ] {
             assert!(text.parse::<Name>().is_err(), "{text}");
+        }
+        // The forms that there are interest whoever has used none of them; others have broken a rule of theirs.
+        for (text, expected) in [
+            ("SN-1", "`SN-1` is not a name: use a fingerprint, sha256:…, "),
+            ("ftp:a b", "`ftp:a b` is not a name: use a fingerprint, sha256:…, "),
+            ("serial:", "`serial:` is not a name: it takes a serial number, "),
+            ("urn:dev", "`urn:dev` is not a name: it takes a namespace, a colon "),
+            ("host:bad host", "the name `host:bad host` contains a control character or white space"),
+            ("spki:12", "`spki:12` is not a name: it takes the SHA-256 of a SubjectPublicKeyInfo, 64 "),
+            ("sha256:12", "`sha256:12` is not a name: it takes `sha256:` and 64 hex digits"),
+            ("openpgp4fpr:12", "`openpgp4fpr:12` is not a name: it takes a fingerprint, "),
+            ("ni:///sha-1;abc", "`ni:///sha-1;abc` is not a name: it takes ni:///sha-256; and "),
+        ] {
+            let refusal = text.parse::<Lookup>().expect_err(text).to_string();
+            assert!(refusal.starts_with(expected), "{refusal}");
         }
         let long = format!("serial:{}", "x".repeat(limits::NAME_BYTES + 1));
         assert_eq!(long.parse::<Name>(), Err(NameError::TooLong(limits::NAME_BYTES + 1)));

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::certificates::{
     CertificateInfo, CertificatePage, CertificateQuery, CertificateRevocation, CertificateState, CertificateTotals,
-    RenewalWindow,
+    RenewalWindow, X509Index, X509Issuer,
 };
 pub use self::checks::{
     AcmeCredential, AcmeRevoked, Challenge, ChallengeAnswer, ChallengeRequest, Check, CheckAnswer, CheckAnswers,

@@ -190,7 +190,7 @@ impl Service {
 fn ldap_settings(ldap: &LdapConfig, node: &NodeConfig) -> ldap::Settings {
     ldap::Settings {
         listen: ldap.listen.into_iter().collect(),
-        listen_tls: ldap.listen_tls.into_iter().collect(),
+        listen_tls: ldap.listen_tls.iter().map(|address| *address.get_ref()).collect(),
         tls: ldap.tls.clone().or_else(|| node.tls.clone()),
         cache_bytes: usize::try_from(ldap.cache_mib).unwrap_or(64) * 1024 * 1024,
         ..ldap::Settings::new(ldap.suffix.clone())

@@ -1,3 +1,4 @@
 //! What several kinds of tests share.
 
 pub mod fuzz;
+pub mod port;

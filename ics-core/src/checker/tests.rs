@@ -17,7 +17,6 @@ use crate::domain::{Admitted, Context, Domain, Refusal};
 use crate::limits;
 use crate::log::Hash;
 use crate::log::checkpoint::Origin;
-use crate::policy::Cache;
 use crate::record::properties::{domains, drafts, logs};
 use crate::record::specification::Specification;
 use crate::record::{Logged, Record, resolve};
@@ -284,7 +283,7 @@ fn decided(domain: Domain, drafts: &[Draft]) -> Result<Admitted, Refusal> {
     let (s, before): (Logged, Vec<Logged>) = (last.clone().log(), before.iter().cloned().map(Draft::log).collect());
     let domain = grown(domain, s.index());
     let context = Context { about: &before, groups: &[], unseen: false };
-    let decided = domain.check(&s, &context, &mut Cache::default());
+    let decided = domain.check(&s, &context);
     let chain = domain.chain();
     let (thing, at) = (s.subject_id(), s.admitted_at());
     let scene = Scene { chain: &chain, statements: &before, thing, before: s.index(), at };

@@ -7,8 +7,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::fields::{Check, distinct, fail, fail_if, range, text};
-use super::pattern::is_pattern;
-use super::{Descriptor, Problem};
+use super::{Descriptor, Problem, pattern};
 use crate::identity::{Kind, excerpt};
 use crate::limits;
 use crate::name::Name;
@@ -143,8 +142,8 @@ impl Descriptor {
             return fail(field("kinds"), Problem::NoKey(*kind));
         }
         fail_if(profile.keys.is_empty(), field("keys"), || Problem::Empty)?;
-        if let Some(pattern) = profile.names.iter().find(|pattern| !is_pattern(pattern)) {
-            return fail(field("names"), Problem::Pattern(excerpt(pattern)));
+        if let Some(problem) = profile.names.iter().find_map(|text| pattern::refused(text)) {
+            return fail(field("names"), problem);
         }
         if let Some(seconds) = profile.seconds {
             range(&field("seconds"), seconds, 60, limits::JSON_INTEGER)?;

@@ -141,6 +141,13 @@ pub enum Problem {
         "`{0}` is not a pattern of names: `*`, or a canonical name such as `urn:dev:os:32473-*` with one `*` at most"
     )]
     Pattern(String),
+    /// The same of addresses of IPv6.
+    #[error(
+        "`{0}` is not a pattern of names: patterns compare texts, and an address of IPv6 is written without its zeros \
+         (RFC 5952), so that not all addresses of a network begin alike; name each address, or give names such as \
+         `host:*.acme.example`"
+    )]
+    AddressPattern(String),
     /// Something without a key gets no certificate.
     #[error("a {0} has no key that a certificate could be about")]
     NoKey(Kind),

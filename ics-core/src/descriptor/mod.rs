@@ -124,6 +124,7 @@ pub struct RoleSpec {
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub signers: BTreeSet<Fingerprint>,
     /// Patterns of the names that the role may give, such as `urn:dev:os:32473-*`; see [`crate::name::Name::fits`].
+    /// They compare texts: addresses of IPv6 are better named one by one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub names: BTreeSet<String>,
 }

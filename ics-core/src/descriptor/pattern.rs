@@ -1,11 +1,24 @@
 //! Patterns of names that a role may give.
 
+use super::Problem;
+use crate::identity::excerpt;
 use crate::limits;
 use crate::name::Name;
 
+/// Why a text is no pattern of names, if it is none.
+pub(super) fn refused(text: &str) -> Option<Problem> {
+    if is_pattern(text) {
+        return None;
+    }
+    // Neither names of hosts nor addresses of IPv4 have a colon.
+    let is_of_addresses = text.contains('*') && text.strip_prefix("host:").is_some_and(|host| host.contains(':'));
+    let problem = if is_of_addresses { Problem::AddressPattern } else { Problem::Pattern };
+    Some(problem(excerpt(text)))
+}
+
 /// Whether a text is a pattern that some canonical name fits: `*`, or a name in which one `*` stands for a run of
 /// characters. A pattern that no name can fit would be an entitlement that silently is none.
-pub(super) fn is_pattern(text: &str) -> bool {
+fn is_pattern(text: &str) -> bool {
     match text.split_once('*') {
         None => is_canonical(text),
         Some(("", "")) => true,
@@ -75,6 +88,22 @@ mod tests {
             &format!("serial:{}*", "x".repeat(limits::NAME_BYTES)),
         ] {
             assert!(!is_pattern(text), "{text}");
+        }
+    }
+
+    /// The network 2001:db8:0::/48 begins with `2001:db8::` as well, so a text that names it would miss half of it.
+    #[test]
+    fn what_is_no_pattern_of_addresses_says_what_helps() {
+        for text in ["host:2001:db8:0:*", "host:2001:DB8:*", "host:2001:0db8:*", "host:*:0:1"] {
+            assert_eq!(refused(text), Some(Problem::AddressPattern(text.to_owned())), "{text}");
+        }
+        let said = refused("host:2001:db8:0:*").expect("refused").to_string();
+        assert!(said.contains("RFC 5952") && said.contains("`host:*.acme.example`"), "{said}");
+        for text in ["host:2001:0db8::1", "host:a b*", "serial:*:*"] {
+            assert_eq!(refused(text), Some(Problem::Pattern(text.to_owned())), "{text}");
+        }
+        for text in ["host:2001:db8:*", "host:2001:db8::1", "host:*"] {
+            assert_eq!(refused(text), None, "{text}");
         }
     }
 }

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::fields::{Check, check_freshness, distinct, fail, fail_if, node, range, read, text};
-use super::pattern::is_pattern;
+use super::pattern;
 use super::{Descriptor, DescriptorError, OwnerKey, Problem, RULES};
 use crate::canonical_json;
-use crate::identity::{Kind, excerpt};
+use crate::identity::Kind;
 use crate::limits;
 use crate::log::text::from_base64;
 use crate::openpgp::key::PublicKey;
@@ -79,8 +79,8 @@ impl Descriptor {
     fn check_roles(&self) -> Check {
         fail_if(self.roles.is_empty(), "roles", || Problem::Empty)?;
         for (role, spec) in &self.roles {
-            if let Some(pattern) = spec.names.iter().find(|pattern| !is_pattern(pattern)) {
-                return fail(format!("roles.{role}.names"), Problem::Pattern(excerpt(pattern)));
+            if let Some(problem) = spec.names.iter().find_map(|text| pattern::refused(text)) {
+                return fail(format!("roles.{role}.names"), problem);
             }
         }
         Ok(())

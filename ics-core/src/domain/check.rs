@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Domain, Refusal};
 use crate::limits;
-use crate::policy::{Action, Append, Cache, Principal, Request, Resource};
+use crate::policy::{Action, Append, Principal, Request, Resource};
 use crate::record::{Logged, Scene, may_lift, replaces, takes_back};
 use crate::statement::{Group, StatementId};
 use crate::vocabulary::{Act, Attribute, Effect, Role};
@@ -52,7 +52,7 @@ impl Domain {
     ///
     /// # Errors
     /// The first rule that it breaks.
-    pub fn check(&self, entry: &Logged, context: &Context<'_>, cache: &mut Cache) -> Result<Admitted, Refusal> {
+    pub fn check(&self, entry: &Logged, context: &Context<'_>) -> Result<Admitted, Refusal> {
         if let Some(first) = context.about.iter().find(|other| other.id() == entry.id() && !other.is_refused()) {
             let index = first.index();
             return Err(if first.is_erased() { Refusal::Erased(index) } else { Refusal::Duplicate(index) });
@@ -84,7 +84,7 @@ impl Domain {
         checked.check_supersedes()?;
         let nears = checked.check_quota()?;
         checked.check_groups()?;
-        Ok(Admitted { effect, rules: checked.check_access(cache)?, nears })
+        Ok(Admitted { effect, rules: checked.check_access()?, nears })
     }
 
     /// Made for this domain, or adopted from a pinned one, by a signer who is not compromised.
@@ -354,23 +354,16 @@ impl Checked<'_> {
         Ok(())
     }
 
-    fn check_access(&self, cache: &mut Cache) -> Result<Vec<String>, Refusal> {
-        let decision = cache.decide(
-            self.domain.policy(),
-            Request {
-                principal: Principal { fingerprint: Some(self.entry.signer()), roles: self.roles(), node: None },
-                action: Action::Append(Append::new(
-                    self.entry.claims(),
-                    self.effect,
-                    self.entry.source().first().map(|source| source.domain.clone()),
-                )),
-                resource: Resource::identity(
-                    self.entry.subject_id(),
-                    self.entry.subject().kind(),
-                    self.known_attributes(),
-                ),
-            },
-        );
+    fn check_access(&self) -> Result<Vec<String>, Refusal> {
+        let decision = self.domain.policy().decide_again(Request {
+            principal: Principal { fingerprint: Some(self.entry.signer()), roles: self.roles(), node: None },
+            action: Action::Append(Append::new(
+                self.entry.claims(),
+                self.effect,
+                self.entry.source().first().map(|source| source.domain.clone()),
+            )),
+            resource: Resource::identity(self.entry.subject_id(), self.entry.subject().kind(), self.known_attributes()),
+        });
         if decision.allow {
             Ok(decision.reasons)
         } else {

@@ -30,7 +30,9 @@ pub struct Domain {
     entry0: LeafData,
     /// The version of the descriptor that rules now.
     current: Version,
-    /// Those before it, oldest first.
+    /// Its access rules, with what they have decided.
+    policy: Arc<AccessPolicy>,
+    /// The versions before it, oldest first.
     former: Vec<Version>,
     signers: Arc<Signers>,
     size: u64,
@@ -42,14 +44,6 @@ pub struct Domain {
 struct Version {
     index: u64,
     descriptor: Arc<Descriptor>,
-    policy: Arc<AccessPolicy>,
-}
-
-impl Version {
-    fn new(index: u64, descriptor: Descriptor) -> Result<Self, PolicyError> {
-        let policy = Arc::new(AccessPolicy::compile(&descriptor)?);
-        Ok(Self { index, descriptor: Arc::new(descriptor), policy })
-    }
 }
 
 impl Domain {
@@ -61,7 +55,8 @@ impl Domain {
     pub fn found(entry0: LeafData, descriptor: Descriptor, admitted_at: Timestamp) -> Result<Self, PolicyError> {
         Ok(Self {
             entry0,
-            current: Version::new(0, descriptor)?,
+            policy: Arc::new(AccessPolicy::compile(&descriptor)?),
+            current: Version { index: 0, descriptor: Arc::new(descriptor) },
             former: Vec::new(),
             signers: Arc::default(),
             size: 1,
@@ -74,8 +69,9 @@ impl Domain {
     /// # Errors
     /// When its access rules cannot be compiled.
     pub fn take_descriptor(&mut self, index: u64, descriptor: Descriptor) -> Result<(), PolicyError> {
-        let former = core::mem::replace(&mut self.current, Version::new(index, descriptor)?);
-        self.former.push(former);
+        self.policy = Arc::new(AccessPolicy::compile(&descriptor)?);
+        let next = Version { index, descriptor: Arc::new(descriptor) };
+        self.former.push(core::mem::replace(&mut self.current, next));
         Ok(())
     }
 
@@ -130,8 +126,8 @@ impl Domain {
 
     /// The access rules that rule now.
     #[must_use]
-    pub fn policy(&self) -> &Arc<AccessPolicy> {
-        &self.current.policy
+    pub fn policy(&self) -> &AccessPolicy {
+        &self.policy
     }
 
     /// The source that the descriptor pins, with its home's key, by which the evidence of an adopted entry is verified.

@@ -7,7 +7,7 @@ use super::{Domain, Refusal};
 use crate::identity::{Fingerprint, IdentityId, Kind};
 use crate::log::checkpoint::Origin;
 use crate::openpgp::certificate::Certificate;
-use crate::policy::{Action, Cache, Principal, Request, Resource};
+use crate::policy::{Action, Principal, Request, Resource};
 use crate::record::{Logged, SourceRef};
 use crate::statement::Certification;
 use crate::vocabulary::Role;
@@ -121,7 +121,6 @@ impl Domain {
         certificate: &Certificate,
         source: &[SourceRef],
         grants: &[Logged],
-        cache: &mut Cache,
     ) -> Result<Vec<String>, Refusal> {
         let primary = certificate.primary();
         source.first().map_or(Ok(()), |nearest| self.check_source(nearest))?;
@@ -145,14 +144,11 @@ impl Domain {
         if roles.is_empty() && !is_owner {
             return Err(Refusal::CertificateNotNamed(primary));
         }
-        let decision = cache.decide(
-            self.policy(),
-            Request {
-                principal: Principal { fingerprint: Some(primary), roles, node: None },
-                action: Action::Certificate { source: source.first().map(|source| source.domain.clone()) },
-                resource: Resource::identity(IdentityId::Key(primary), Kind::Organisation, BTreeMap::new()),
-            },
-        );
+        let decision = self.policy().decide_again(Request {
+            principal: Principal { fingerprint: Some(primary), roles, node: None },
+            action: Action::Certificate { source: source.first().map(|source| source.domain.clone()) },
+            resource: Resource::identity(IdentityId::Key(primary), Kind::Organisation, BTreeMap::new()),
+        });
         if decision.allow {
             Ok(decision.reasons)
         } else {
@@ -172,7 +168,6 @@ impl Domain {
         &self,
         certification: &Certification,
         source: &[SourceRef],
-        cache: &mut Cache,
     ) -> Result<Vec<String>, Refusal> {
         let Certification { target, signer, bytes, revokes, .. } = *certification;
         source.first().map_or(Ok(()), |nearest| self.check_source(nearest))?;
@@ -196,18 +191,15 @@ impl Domain {
                 return Err(Refusal::CertificateTooLong { length, limit });
             }
         }
-        let decision = cache.decide(
-            self.policy(),
-            Request {
-                principal: Principal {
-                    fingerprint: Some(signer),
-                    roles: self.descriptor().roles_of(&signer),
-                    ..Principal::default()
-                },
-                action: Action::Certification { source: source.first().map(|source| source.domain.clone()) },
-                resource: Resource::identity(IdentityId::Key(target), Kind::Organisation, BTreeMap::new()),
+        let decision = self.policy().decide_again(Request {
+            principal: Principal {
+                fingerprint: Some(signer),
+                roles: self.descriptor().roles_of(&signer),
+                ..Principal::default()
             },
-        );
+            action: Action::Certification { source: source.first().map(|source| source.domain.clone()) },
+            resource: Resource::identity(IdentityId::Key(target), Kind::Organisation, BTreeMap::new()),
+        });
         if decision.allow {
             Ok(decision.reasons)
         } else {
@@ -251,7 +243,7 @@ mod tests {
         let mut domain = changed(1, |descriptor| {
             descriptor.roles.entry(word("maintainer")).or_default().signers.insert(key);
         });
-        let check = |domain: &Domain| domain.check_certificate(&certificate, &[], &[], &mut Cache::default());
+        let check = |domain: &Domain| domain.check_certificate(&certificate, &[], &[]);
         assert_eq!(check(&domain), Ok(vec!["certificates".to_owned()]));
         Arc::make_mut(&mut domain.signers).primaries.insert(key, holder);
         assert_eq!(check(&domain), Err(Refusal::CertificateKeyTaken { key, holder }));
@@ -284,7 +276,7 @@ mod tests {
     }
 
     fn check(domain: &Domain, certification: &Certification) -> Result<Vec<String>, Refusal> {
-        domain.check_certification(certification, &[], &mut Cache::default())
+        domain.check_certification(certification, &[])
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! What a domain admits, and with which code it refuses the rest.
 
 use super::{Admitted, Context, Domain, Fault, Nearing, Refusal};
-use crate::descriptor::{Compromise, DomainLimits};
+use crate::descriptor::{Compromise, Descriptor, DomainLimits};
 use crate::identity::{Fingerprint, Kind};
 use crate::limits;
-use crate::policy::Cache;
 use crate::record::{Logged, resolve};
 use crate::samples::*;
 use crate::statement::Subject;
@@ -17,7 +16,7 @@ fn check_in(domain: Domain, drafts: &[Draft]) -> Result<Admitted, Refusal> {
     let (about, groups): (Vec<Logged>, Vec<Logged>) =
         before.iter().map(|draft| draft.clone().log()).partition(|other| other.subject_id() == entry.subject_id());
     let domain = grown(domain, entry.index());
-    domain.check(&entry, &Context { about: &about, groups: &groups, unseen: false }, &mut Cache::default())
+    domain.check(&entry, &Context { about: &about, groups: &groups, unseen: false })
 }
 
 fn check(drafts: &[Draft]) -> Result<Admitted, Refusal> {
@@ -411,7 +410,7 @@ fn a_compromised_signer_adds_nothing() {
 fn time_does_not_go_back() {
     let mut domain = domain();
     domain.grow_to(2, time(3));
-    let refusal = domain.check(&pump(2).log(), &Context::default(), &mut Cache::default());
+    let refusal = domain.check(&pump(2).log(), &Context::default());
     assert_eq!(refusal, Err(Refusal::TimeGoesBack { admitted_at: time(2), last: time(3) }));
 }
 
@@ -426,6 +425,20 @@ fn each_entry_is_ruled_by_the_descriptor_before_it() {
     assert!(domain.held_at(5, &KEEPER, &word("maintainer")) && !domain.held_at(6, &KEEPER, &word("maintainer")));
     let refusal = check_in(domain, &[status(6, KEEPER, "maintainer", "in-use")]);
     assert_eq!(refusal.expect_err("dismissed").code(), "role-not-held");
+}
+
+/// Whatever the rules of the one before have decided of the same question.
+#[test]
+fn the_rules_of_a_new_descriptor_count_at_once() {
+    let asked = |domain: &Domain| {
+        let decided = grown(domain.clone(), 2).check(&pump(2).log(), &Context::default());
+        decided.map(drop).map_err(|refusal| refusal.code())
+    };
+    let mut domain = domain();
+    assert_eq!((asked(&domain), asked(&domain)), (Ok(()), Ok(())));
+    let closed = Descriptor { version: 2, access: String::new(), ..descriptor() };
+    domain.take_descriptor(1, closed).expect("no rules are rules");
+    assert_eq!(asked(&domain), Err("not-permitted"));
 }
 
 #[test]

@@ -12,7 +12,6 @@ use crate::identity::IdentityId;
 use crate::log::entry::Header;
 use crate::log::source::EvidenceError as SourceError;
 use crate::openpgp::certificate::Certificate;
-use crate::policy::Cache;
 use crate::record::{Identity, Logged, SourceRef};
 use crate::statement::verify::Unverified;
 use crate::statement::{Body, SignedErasure, verify};
@@ -83,7 +82,7 @@ impl Replay {
     /// certificate vouches for nothing. What is asked is that it takes the place of no other.
     fn take_certificate(&mut self, index: u64, header: &Header, certificate: Certificate) -> Result<(), EntryFault> {
         let way = SourceRef::way(header)?;
-        match self.domain.check_certificate(&certificate, &way, &[], &mut Cache::default()) {
+        match self.domain.check_certificate(&certificate, &way, &[]) {
             Ok(_) | Err(Refusal::CertificateNotNamed(_) | Refusal::NotPermitted { .. }) => {
                 self.domain.take_certificate(index, certificate);
                 Ok(())
@@ -127,7 +126,7 @@ impl Replay {
         let erased = self.erased.get(&entry.subject_id()).into_iter().flatten();
         let unseen = erased.into_iter().any(|(stood, erased)| *stood < entry.index() && entry.index() < *erased);
         let context = Context { about, groups: &self.groups, unseen };
-        self.domain.check(entry, &context, &mut Cache::default()).map(drop)
+        self.domain.check(entry, &context).map(drop)
     }
 
     fn line(&self, entry: &Logged, refusal: Option<&Refusal>) -> Line {

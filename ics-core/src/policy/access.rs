@@ -29,6 +29,9 @@ pub struct AccessPolicy {
     sees: Sees,
     /// Decisions about reading: records are read again and again, and differ in what rules seldom look at.
     reads: Memo<Request>,
+    /// Decisions about what is appended, of which readers push none out: a factory line asks one question over and over,
+    /// the same act, role and status, and what else differs the rules seldom look at.
+    appends: Memo<Request>,
 }
 
 /// What of a request decisions can depend on.
@@ -103,7 +106,7 @@ impl AccessPolicy {
         }
         let sees = Sees::read(&descriptor.access, &rules, &types);
         let everything = rules.whatever_it_is(&uid(&types.action, READ));
-        Ok(Self { rules, everything, types, sees, reads: Memo::default() })
+        Ok(Self { rules, everything, types, sees, reads: Memo::default(), appends: Memo::default() })
     }
 
     /// Decides a request; the same request gives the same decision, reasons and all.
@@ -117,8 +120,12 @@ impl AccessPolicy {
 
     /// Decides exactly as [`AccessPolicy::decide`] does, and remembers it.
     #[must_use]
-    pub fn decide_again(&self, request: &Request) -> Decision {
-        self.reads.decide(self.without_what_no_rule_sees(request.clone()), |request| self.decide(request))
+    pub fn decide_again(&self, request: Request) -> Decision {
+        let decided = match request.action {
+            Action::Read | Action::Follow | Action::Mirror => &self.reads,
+            Action::Append(_) | Action::Certificate { .. } | Action::Certification { .. } => &self.appends,
+        };
+        decided.decide(self.without_what_no_rule_sees(request), |request| self.decide(request))
     }
 
     /// Whether somebody may surely read all that is in the domain, also what nobody knows of yet. To anybody else its
@@ -136,7 +143,7 @@ impl AccessPolicy {
     }
 
     /// The request without what no rule can look at.
-    pub(super) fn without_what_no_rule_sees(&self, mut request: Request) -> Request {
+    fn without_what_no_rule_sees(&self, mut request: Request) -> Request {
         if !self.sees.parties {
             (request.principal.fingerprint, request.principal.node) = (None, None);
         }

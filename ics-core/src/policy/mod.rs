@@ -11,13 +11,11 @@ use crate::statement::Claims;
 use crate::vocabulary::{Act, Attribute, DomainName, Effect, Role, StatusName};
 
 mod access;
-mod cache;
 mod memo;
 mod rules;
 mod shape;
 
 pub use access::AccessPolicy;
-pub use cache::Cache;
 pub(crate) use memo::Memo;
 pub use rules::PolicyError;
 pub(crate) use rules::{Asked, OwnSchema, Rules, check_bounds, entity, read_schema, uid};

@@ -12,7 +12,6 @@ use super::{Logged, Record, Standing, resolve};
 use crate::descriptor::Compromise;
 use crate::domain::{Context, Domain};
 use crate::identity::Fingerprint;
-use crate::policy::Cache;
 use crate::samples::*;
 use crate::statement::Group;
 use crate::vocabulary::{Act, Attribute, Effect};
@@ -198,7 +197,7 @@ proptest! {
             prop_assert!(is_as_before, "{:?}: {:?} and {:?}", erasure, before.vouched, after.vouched);
             // Never again, by anybody.
             let context = Context { about: &about, groups: &groups, unseen: false };
-            prop_assert!(domain.check(target, &context, &mut Cache::default()).is_err());
+            prop_assert!(domain.check(target, &context).is_err());
             prop_assert!(domain.erasure_of(&about[about.len() - 1], &context, now()).is_err());
         }
     }
@@ -235,7 +234,7 @@ proptest! {
             let (about, groups): (Vec<_>, Vec<_>) =
                 all.into_iter().partition(|other| other.subject_id() == logged.subject_id());
             let context = Context { about: &about, groups: &groups, unseen: false };
-            if !draft.refused && domain.check(&logged, &context, &mut Cache::default()).is_ok() {
+            if !draft.refused && domain.check(&logged, &context).is_ok() {
                 everything.push(draft.clone());
                 admitted.push(draft);
             } else {

@@ -1,12 +1,11 @@
 //! How requests are decided: errors deny, reasons have one order, and remembering changes nothing.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use ics_core::descriptor::{AddedStatus, Descriptor, Template};
 use ics_core::identity::{IdentityId, Kind};
 use ics_core::limits;
-use ics_core::policy::{AccessPolicy, Action, Append, Cache, Decision, PolicyError, Principal, Request, Resource};
+use ics_core::policy::{AccessPolicy, Action, Append, Decision, PolicyError, Principal, Request, Resource};
 use ics_core::vocabulary::{Act, Attribute, Effect};
 use proptest::prelude::*;
 
@@ -210,39 +209,27 @@ fn what_a_request_says_is_only_data() {
     assert!(read(&policy, Principal::default(), thing(Kind::Device)).allow);
 }
 
-/// A new descriptor's rules count at once, also for what was asked before.
 #[test]
-fn another_policy_begins_the_cache_anew() {
-    let request = Request { principal: party(&[]), action: Action::Read, resource: thing(Kind::Device) };
-    let (open, closed) = (Arc::new(compile(ANYONE_READS).expect("policy")), Arc::new(compile("").expect("policy")));
-    let mut cache = Cache::default();
-    for (policy, allow) in [(&open, true), (&open, true), (&closed, false), (&closed, false), (&open, true)] {
-        assert_eq!(cache.decide(policy, request.clone()).allow, allow);
-    }
-}
-
-#[test]
-fn the_cache_tells_identities_apart_only_where_a_rule_does() {
+fn what_is_remembered_tells_identities_apart_where_a_rule_does() {
     let secret = IdentityId::Key(signer(0x55));
     let hidden = format!(
         "{ANYONE_READS} @id(\"hidden\") forbid (principal, action == Action::\"read\", resource == Identity::\"{secret}\");"
     );
     for (access, expected) in [(ANYONE_READS, true), (hidden.as_str(), false)] {
-        let policy = Arc::new(compile(access).expect("policy"));
-        let mut cache = Cache::default();
+        let policy = compile(access).expect("policy");
         for id in [IdentityId::Key(signer(0x56)), secret, IdentityId::Key(signer(0x57))] {
             let resource = Resource::identity(id, Kind::Device, BTreeMap::new());
             let request = Request { principal: Principal::default(), action: Action::Read, resource };
-            let decision = cache.decide(&policy, request.clone());
+            let decision = policy.decide_again(request.clone());
             assert_eq!(decision, policy.decide(&request), "{id}");
             assert_eq!(decision.allow, expected || id != secret, "{id}");
         }
     }
 }
 
-/// What the cache leaves out of a question no rule may look at, however the rule spells it.
+/// What is left out of a question before it is remembered no rule may look at, however the rule spells it.
 #[test]
-fn the_cache_tells_apart_what_rules_look_at() {
+fn what_is_remembered_tells_apart_what_rules_look_at() {
     let of = |lot: &str, who: u8| {
         let attributes = BTreeMap::from([(Attribute::Lot, lot.to_owned())]);
         let resource = Resource::identity(IdentityId::Key(signer(1)), Kind::Device, attributes);
@@ -259,16 +246,11 @@ fn the_cache_tells_apart_what_rules_look_at() {
     ];
     for (condition, expected) in conditions {
         let rule = format!("@id(\"r\") permit (principal, action, resource) when {{ {condition} }};");
-        let policy = Arc::new(compile(&rule).expect("policy"));
-        let mut cache = Cache::default();
+        let policy = compile(&rule).expect("policy");
         let requests = [of("7", 7), of("8", 7), of("7", 8)];
         let decided = requests.map(|request| {
-            let decision = cache.decide(&policy, request.clone());
-            assert_eq!(
-                (&decision, &decision),
-                (&policy.decide(&request), &policy.decide_again(&request)),
-                "{condition}"
-            );
+            let decision = policy.decide_again(request.clone());
+            assert_eq!(decision, policy.decide(&request), "{condition}");
             decision.allow
         });
         assert_eq!(decided, expected, "{condition}");
@@ -351,10 +333,10 @@ proptest! {
     fn decisions_are_a_function_of_policy_and_request(requests in proptest::collection::vec(requests(), 1..20)) {
         let first = compile(MANY).expect("policy");
         let reordered: Vec<&str> = MANY.lines().rev().collect();
-        let second = Arc::new(compile(&reordered.join("\n")).expect("policy"));
-        let mut cache = Cache::default();
+        let second = compile(&reordered.join("\n")).expect("policy");
         let forwards: Vec<Decision> = requests.iter().map(|request| first.decide(request)).collect();
-        let mut backwards: Vec<Decision> = requests.iter().rev().map(|request| cache.decide(&second, request.clone())).collect();
+        let mut backwards: Vec<Decision> =
+            requests.iter().rev().map(|request| second.decide_again(request.clone())).collect();
         backwards.reverse();
         prop_assert_eq!(&forwards, &backwards);
         for (decision, request) in forwards.iter().zip(&requests) {

@@ -3,7 +3,6 @@
 use ics_core::domain::{Domain, Refusal};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer};
-use ics_core::policy::Cache;
 use ics_core::record::SourceRef;
 
 use crate::replay::Replayed;
@@ -18,7 +17,7 @@ fn certificate(bytes: &[u8]) -> Certificate {
 }
 
 fn check(domain: &Domain, certificate: &Certificate) -> Result<Vec<String>, Refusal> {
-    domain.check_certificate(certificate, &[], &[], &mut Cache::default())
+    domain.check_certificate(certificate, &[], &[])
 }
 
 /// The plant's domain with nothing in it but its descriptor.
@@ -58,7 +57,7 @@ fn only_from_pinned_sources() {
     let domain = founded();
     let maker = certificate(&made(MAKER, "Acme Pumps", 1));
     let way = [SourceRef { domain: "else.example".parse().expect("a domain"), entry0: [0; 32], index: 1 }];
-    let refusal = domain.check_certificate(&maker, &way, &[], &mut Cache::default());
+    let refusal = domain.check_certificate(&maker, &way, &[]);
     assert_eq!(refusal, Err(Refusal::UnknownSource("else.example".parse().expect("a domain"))));
 }
 

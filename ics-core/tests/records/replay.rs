@@ -8,7 +8,6 @@ use ics_core::identity::IdentityId;
 use ics_core::log::entry::{Entry, Header};
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::key::PublicKey;
-use ics_core::policy::Cache;
 use ics_core::record::{Logged, Posting, Record, SourceRef, candidate_groups, postings, resolve};
 use ics_core::statement::{Body, SignedDescriptor, Unverified, parse, verify};
 use ics_core::time::Timestamp;
@@ -74,7 +73,7 @@ impl Replayed {
         let about = self.find(&Posting::Subject(logged.subject_id()));
         let groups = self.groups(&[about.clone(), vec![logged.clone()]].concat());
         let context = Context { about: &about, groups: &groups, unseen: false };
-        let admitted = self.domain.check(&logged, &context, &mut Cache::default());
+        let admitted = self.domain.check(&logged, &context);
         self.logged.push(if admitted.is_ok() { logged } else { logged.refused() });
         admitted.map(drop)
     }
@@ -82,7 +81,7 @@ impl Replayed {
     fn take_certificate(&mut self, index: u64, header: &Header, certificate: Certificate) -> Result<(), Refusal> {
         let way = SourceRef::way(header).expect("a header");
         let grants = self.find(&Posting::Grantee(certificate.primary()));
-        self.domain.check_certificate(&certificate, &way, &grants, &mut Cache::default())?;
+        self.domain.check_certificate(&certificate, &way, &grants)?;
         self.domain.take_certificate(index, certificate);
         Ok(())
     }

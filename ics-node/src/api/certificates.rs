@@ -6,6 +6,8 @@ use std::str::FromStr;
 use ics_core::identity::{Kind, excerpt};
 use ics_core::record::By;
 use ics_core::time::Timestamp;
+use ics_core::vocabulary::DomainName;
+use ics_sync::wire::Base64;
 use serde::{Deserialize, Serialize};
 
 use super::AsOf;
@@ -56,6 +58,42 @@ impl FromStr for CertificateState {
     }
 }
 
+/// `GET /x509/{domain}`: who issues a domain's certificates, and where these are obtained and looked up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct X509Index {
+    /// The domain.
+    pub domain: DomainName,
+    /// Where it is answered whether a certificate is revoked (RFC 6960).
+    pub ocsp: String,
+    /// The directory of ACME (RFC 8555); absent where this node issues nothing by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acme: Option<String>,
+    /// Where EST (RFC 7030) is spoken; absent where this node issues nothing by it, or is not reached by TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub est: Option<String>,
+    /// Who issues first, then those who only answer for what they have issued.
+    pub issuers: Vec<X509Issuer>,
+}
+
+/// An authority whose certificates are in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct X509Issuer {
+    /// By what its addresses name it: the beginning of the SHA-256 of its key, hex.
+    pub id: String,
+    /// What stands in certificates as their issuer (RFC 4514).
+    pub name: String,
+    /// When the first certificate of its chain ends.
+    pub until: Timestamp,
+    /// Whether it issues; the others answer for what they have issued.
+    pub issues: bool,
+    /// Where its certificate is.
+    pub certificate: String,
+    /// Its certificate and those above it up to the root, DER, its own first.
+    pub chain: Vec<Base64>,
+    /// Where each of its revocation lists is.
+    pub lists: Vec<String>,
+}
+
 /// Which certificates, all filters of which must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -66,7 +104,8 @@ pub struct CertificateQuery {
     /// By state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<CertificateState>,
-    /// Those that have not ended and end before this time; they then come in the order of the hour in which they end.
+    /// Those that have not ended and end before this time; they then come in the order of the hour in which they end,
+    /// to whoever may see all that the domain says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_before: Option<Timestamp>,
     /// The `next` of the page before.

@@ -83,10 +83,8 @@ impl App {
         owners.chain([None]).any(|signer| {
             let party = Party { node: self.0.keys.name.clone(), signer };
             let principal = principal(party, source, Some(record));
-            source
-                .policy()
-                .decide_again(&Request { principal, action: Action::Follow, resource: identity.clone() })
-                .allow
+            let request = Request { principal, action: Action::Follow, resource: identity.clone() };
+            source.policy().decide_again(request).allow
         })
     }
 
@@ -125,7 +123,7 @@ impl App {
         record: Option<&Record>,
     ) -> bool {
         let Some(principal) = self.principal_of(reader, domain, record) else { return true };
-        domain.policy().decide_again(&Request { principal, action, resource }).allow
+        domain.policy().decide_again(Request { principal, action, resource }).allow
     }
 
     /// Who a reader is for a domain's rules; `None` for the operator, who is above them.

@@ -49,10 +49,8 @@ impl App {
             self.until_shown(&target, size).await?;
             return Ok(result);
         }
-        let given_up = |error| AppError::Internal(format!("an adoption was given up: {error}"));
-        let (app, into) = (self.clone(), Arc::clone(&target));
-        let adopting = tokio::task::spawn_blocking(move || app.adopt_chosen(&into, &request));
-        let (result, size) = adopting.await.map_err(given_up)??;
+        let into = Arc::clone(&target);
+        let (result, size) = self.blocking(move |app| app.adopt_chosen(&into, &request)).await?;
         self.until_shown(&target, size).await?;
         Ok(result)
     }

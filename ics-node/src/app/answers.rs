@@ -17,7 +17,6 @@ use super::hosted::Hosted;
 use super::memory::{Kept, Place, name_key, place_of};
 use super::read::{only, parse};
 use super::{App, AppError, Reader};
-use crate::api::AsOf;
 use crate::store::{DomainNumber, Key, Reach};
 
 /// How far an answer may be sought.
@@ -244,15 +243,8 @@ impl App {
 
     /// Appends `{"as_of":…,"record":…}`.
     fn write(&self, told: &Told, extent: Extent, encoded: &mut Encoded) -> Result<(), AppError> {
-        let time = told.reach.cosigned_at;
         let fresh_for = told.hosted.domain().map_or(0, |domain| domain.descriptor().freshness.default);
-        let as_of = AsOf {
-            size: told.reach.size,
-            root: told.reach.root.to_string(),
-            time,
-            age_seconds: time.map(|time| self.clock().now().millis_since(time) / 1000),
-            fresh_for_seconds: fresh_for,
-        };
+        let as_of = self.as_of_reach(&told.reach, fresh_for);
         encoded.json.extend_from_slice(b"{\"as_of\":");
         serde_json::to_writer(&mut encoded.json, &as_of).map_err(|error| AppError::Internal(error.to_string()))?;
         encoded.json.extend_from_slice(match extent {
@@ -262,7 +254,7 @@ impl App {
         told.kept.write(extent == Extent::Whole, &mut encoded.json)?;
         encoded.json.push(b'}');
         let says = told.kept.known().map_or(0, |known| known.tag);
-        let time = time.map_or(0, Timestamp::as_millis);
+        let time = told.reach.cosigned_at.map_or(0, Timestamp::as_millis);
         // Writing to a string cannot fail.
         let _ = write!(encoded.tag, "{says:x}.{:x}.{time:x}.", told.reach.size);
         if extent == Extent::Summary {
@@ -372,8 +364,7 @@ impl App {
             (None, Depth::Memory) => Ok(None),
             (None, Depth::Store) => {
                 let sight = self.sight(&source.hosted)?;
-                let (size, root, cosigned_at) = (sight.seal.size, sight.seal.root, sight.seal.cosigned_at);
-                Ok(told(self.kept(&sight, id)?, Reach { size, root, cosigned_at }))
+                Ok(told(self.kept(&sight, id)?, sight.reach()))
             }
         }
     }

@@ -13,6 +13,7 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, DomainName};
 
 use super::entries::{keys, restore};
+use super::list::page_items;
 use super::problem::Code;
 use super::read::Sight;
 use super::{App, AppError, Reader};
@@ -22,10 +23,10 @@ use crate::api::{
 };
 use crate::x509::{Reason, State, because};
 
-/// Items in a page unless told.
-const DEFAULT_ITEMS: usize = 100;
 /// Entries and hours that are looked at for one page; it may then be short, or empty, and still have a next one.
 const LOOKS_PER_PAGE: usize = 4 * limits::PAGE_ITEMS;
+/// Entries of the log, whatever they are, that one page is of for whoever may not see all of them.
+const STRETCH: u64 = LOOKS_PER_PAGE as u64;
 
 /// In which order certificates are looked through.
 #[derive(Debug, Clone, Copy)]
@@ -70,32 +71,39 @@ impl App {
         domain: &DomainName,
         query: &CertificateQuery,
     ) -> Result<CertificatePage, AppError> {
-        let limit = query.limit.unwrap_or(DEFAULT_ITEMS);
-        if !(1..=limits::PAGE_ITEMS).contains(&limit) {
-            let detail = format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS);
-            return Err(AppError::new(Code::OutOfRange, detail));
-        }
+        let limit = page_items(query.limit)?;
         let hosted = self.hosted(domain)?;
         let (sight, now) = (self.sight(&hosted)?, self.clock().now());
         let walk = walk(query, now)?;
+        if let Walk::Issued { to: Some(id) } = walk
+            && self.readable(reader, &sight, &id)?.is_none()
+        {
+            return Ok(CertificatePage { as_of: self.as_of(&sight), items: Vec::new(), next: None });
+        }
+        // Where enough was looked at, and in which hour, hangs on what is hidden. Whoever may not see all goes over
+        // stretches of the log instead, which end where they do whatever stands in them.
+        let by_stretches = !matches!(walk, Walk::Issued { to: Some(_) }) && !self.is_shown_all(reader, &sight.domain);
+        let walk = if by_stretches { Walk::Issued { to: None } } else { walk };
         let mut at = match &query.after {
             Some(text) => text.parse().map_err(|error: String| AppError::new(Code::MalformedQuery, error))?,
             None => walk.start(),
         };
+        let size = sight.seal.size;
+        let behind = by_stretches.then(|| at.index.saturating_add(STRETCH)).filter(|behind| *behind < size);
         let (mut items, mut looks, mut next) = (Vec::new(), 0, None);
-        'page: while looks < LOOKS_PER_PAGE {
+        'page: while by_stretches || looks < LOOKS_PER_PAGE {
             // A full page goes on to what the next one begins with: it has one only for what its reader may read.
-            let step = self.step(&sight, walk, at, (limit - items.len()).max(1))?;
+            let step = self.step(&sight, walk, (at, behind.unwrap_or(size)), (limit - items.len()).max(1))?;
             looks += step.looks;
             for issued in &step.issued {
-                let item = self.certificate_info(reader, &sight, issued, now)?.filter(|item| fits(query, item));
+                let item = self.certificate_info(reader, &sight, issued, now)?.filter(|item| fits(query, item, now));
                 if items.len() == limit && item.is_some() {
                     next = Some(Cursor { index: issued.index(), ..at });
                     break 'page;
                 }
                 items.extend(item);
             }
-            next = step.next;
+            next = step.next.or_else(|| behind.map(|index| Cursor { hour: None, index }));
             match step.next {
                 Some(cursor) => at = cursor,
                 None => break,
@@ -105,8 +113,14 @@ impl App {
         Ok(CertificatePage { as_of: self.as_of(&sight), items, next })
     }
 
-    /// The next statements of a walk, so many at most.
-    pub(super) fn step(&self, sight: &Sight<'_>, walk: Walk, at: Cursor, limit: usize) -> Result<Step, AppError> {
+    /// The next statements of a walk, so many at most, of those before an index.
+    pub(super) fn step(
+        &self,
+        sight: &Sight<'_>,
+        walk: Walk,
+        (at, end): (Cursor, u64),
+        limit: usize,
+    ) -> Result<Step, AppError> {
         let mut wanted = vec![Posting::Act(Act::Issued)];
         let (hour, last) = match walk {
             Walk::Issued { to } => {
@@ -122,7 +136,7 @@ impl App {
         if hour.zip(last).is_some_and(|(hour, last)| hour > last) {
             return Ok(Step { issued: Vec::new(), looks: 0, next: None });
         }
-        let range = at.index..sight.seal.size;
+        let range = at.index..end;
         let page = self.store().positions(sight.hosted.number, &keys(&wanted), range, limit)?;
         let mut issued = Vec::new();
         for entry in self.store().entries_at(sight.hosted.number, &page.indices)? {
@@ -229,8 +243,9 @@ fn has(issued: &Logged, wanted: &[Posting]) -> bool {
     wanted.iter().all(|posting| postings.contains(posting))
 }
 
-fn fits(query: &CertificateQuery, item: &CertificateInfo) -> bool {
-    query.state.is_none_or(|state| state == item.state)
+fn fits(query: &CertificateQuery, item: &CertificateInfo, now: Timestamp) -> bool {
+    let ends = |before: Timestamp| item.until.is_some_and(|until| now < until && until < before);
+    query.state.is_none_or(|state| state == item.state) && query.ends_before.is_none_or(ends)
 }
 
 const fn state_word(state: State) -> CertificateState {

@@ -53,6 +53,7 @@ pub(super) use self::room::check_room;
 use super::entries::find_logged;
 use super::hosted::Hosted;
 use super::read::Sight;
+use super::responders::ResponderCertificate;
 use super::{App, AppError, random};
 use crate::store::Part;
 use crate::x509::{
@@ -67,8 +68,8 @@ pub struct IssuerKey {
     pub signer: Arc<dyn Signer + Send + Sync>,
     /// Its OpenPGP certificate, canonical.
     pub certificate: Arc<[u8]>,
-    /// The X.509 certificate (DER) by which it answers OCSP in the place of an issuer whose key is elsewhere.
-    pub answers_by: Option<Arc<[u8]>>,
+    /// The X.509 certificate by which it answers OCSP in the place of an issuer whose key is elsewhere.
+    pub answers_by: Option<Arc<ResponderCertificate>>,
 }
 
 /// On whose behalf somebody asks. The face has authenticated him.

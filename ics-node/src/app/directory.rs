@@ -13,7 +13,7 @@ use super::problem::Code;
 use super::read::parse;
 use super::{App, AppError, Reader};
 use crate::api::AsOf;
-use crate::store::{DomainNumber, Reach, Standing};
+use crate::store::{DomainNumber, Standing};
 
 /// What a domain says of one identity, and how complete and fresh that is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,13 +74,12 @@ impl App {
     fn look_up(&self, reader: Reader, domain: &DomainName, ids: &[IdentityId]) -> Result<Looked, AppError> {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
-        let (size, root, cosigned_at) = (sight.seal.size, sight.seal.root, sight.seal.cosigned_at);
         let (mut looked, mut known) = (Looked::default(), Vec::new());
         for id in ids {
             let kept = self.kept(&sight, id)?;
             looked.marks.push(Mark { domain: hosted.number, id: *id, generation: kept.generation });
             if kept.known().is_some() {
-                known.push(Told { hosted: Arc::clone(&hosted), reach: Reach { size, root, cosigned_at }, kept });
+                known.push(Told { hosted: Arc::clone(&hosted), reach: sight.reach(), kept });
             }
         }
         // Of two identities with one text neither is answered for, as for any name that fits several.
@@ -106,13 +105,7 @@ impl App {
     pub fn as_of_domain(&self, number: DomainNumber) -> Option<AsOf> {
         let hosted = self.all_hosted().into_iter().find(|hosted| hosted.number == number)?;
         let reach = self.store().reach(number).ok()??;
-        Some(AsOf {
-            size: reach.size,
-            root: reach.root.to_string(),
-            time: reach.cosigned_at,
-            age_seconds: reach.cosigned_at.map(|time| self.clock().now().millis_since(time) / 1000),
-            fresh_for_seconds: hosted.domain()?.descriptor().freshness.default,
-        })
+        Some(self.as_of_reach(&reach, hosted.domain()?.descriptor().freshness.default))
     }
 
     /// The next things of a domain that have one of the postings, `limit` at most.

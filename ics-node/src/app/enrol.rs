@@ -12,14 +12,12 @@ use ics_core::{identity::IdentityId, limits};
 
 use super::entries::find_logged;
 use super::hosted::Hosted;
+use super::list::page_items;
 use super::problem::Code;
 use super::{App, AppError, Asker};
 use crate::api::{Enrolment, EnrolmentPage, EnrolmentQuery, EnrolmentRequest};
 use crate::shares::Shares;
 use crate::store::{self, EnrolmentState, Part, StoreError};
-
-/// Items of a page where nothing is said.
-const DEFAULT_ITEMS: usize = 100;
 
 /// Budgets of those who ask: 32 KiB.
 const ASKERS: usize = 4_096;
@@ -65,11 +63,7 @@ impl App {
     /// # Errors
     /// When the domain has its home elsewhere, or no page is so long.
     pub fn enrolments(&self, domain: &DomainName, query: EnrolmentQuery) -> Result<EnrolmentPage, AppError> {
-        let limit = query.limit.unwrap_or(DEFAULT_ITEMS);
-        if !(1..=limits::PAGE_ITEMS).contains(&limit) {
-            let detail = format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS);
-            return Err(AppError::new(Code::OutOfRange, detail));
-        }
+        let limit = page_items(query.limit)?;
         let hosted = self.home(domain)?;
         let stored = self.store().enrolments(hosted.number, EnrolmentState::Waiting, query.after, limit)?;
         let next = stored.last().filter(|_| stored.len() == limit).map(|last| last.id);

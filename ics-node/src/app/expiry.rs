@@ -1,6 +1,7 @@
 //! The watch over certificates that end: whose holder has no later one of the same profile, though its window for renewal
 //! is over. Clients renew by themselves; what is found here is what they missed. That the authority itself ends nobody
-//! renews by himself, so it is told of as well.
+//! renews by himself, so it is told of as well; and so is, also at a copy, the end of the certificate by which this node
+//! answers OCSP in its place.
 //!
 //! One look goes over the hours in which certificates end, so it costs as much as end in that time, and remembers nothing:
 //! news is what has crossed its time since the last look that somebody was told of.
@@ -62,13 +63,16 @@ pub struct ExpiryAlert {
     /// When the issuing authority ends, or one above it, if that has become news.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer_ends: Option<Timestamp>,
+    /// When the certificate ends by which this node answers OCSP in the place of the issuer, if that has become news.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responder_ends: Option<Timestamp>,
     /// The first of them, those that end first before the others.
     pub certificates: Vec<CertificateInfo>,
 }
 
 impl App {
-    /// Looks at the certificates of all domains that this node is the home of, and says what has become news since a time:
-    /// everything that holds, if it is none.
+    /// Looks at the certificates of all domains that this node is the home of, and at those by which it answers OCSP, and
+    /// says what has become news since a time: everything that holds, if it is none.
     ///
     /// # Errors
     /// When the store fails.
@@ -79,7 +83,7 @@ impl App {
     ) -> Result<(Timestamp, Vec<ExpiryAlert>), AppError> {
         let now = self.clock().now();
         let mut alerts = Vec::new();
-        for hosted in self.all_hosted().iter().filter(|hosted| hosted.part == Part::Home) {
+        for hosted in &self.all_hosted() {
             let Ok(sight) = self.sight(hosted) else { continue };
             if let Some(rules) = &sight.domain.descriptor().certificates {
                 alerts.extend(self.look_at(&sight, rules, (since, now), before_days)?);
@@ -102,23 +106,43 @@ impl App {
         before_days: u16,
     ) -> Result<Option<ExpiryAlert>, AppError> {
         let before = u64::from(before_days) * DAY;
-        let (from, farthest) = (now.as_millis().saturating_sub(LAPSED_DAYS * DAY), before.max(longest()));
-        let walk = Walk::Ends { from: Timestamp::from_millis(from), before: now.plus_millis(farthest) };
-        let mut found = self.counted(sight, now)?;
-        found.issuer_ends = self.authorities_of(&rules.issuers).next().map(|issuer| issuer.not_after);
-        let is_news = |ends: &Timestamp| is_news(*ends, before.max(longest_of(rules)), since, now);
+        let delegation = self.delegation(&rules.issuers);
+        let responder = delegation.map(|it| (it.not_after, early(before, it.not_before, it.not_after)));
+        let responder = responder.filter(|(ends, early)| is_news(*ends, *early, since, now));
         let mut alert = ExpiryAlert {
             node: self.0.keys.name.clone(),
             domain: sight.hosted.name.clone(),
             at: now,
             ending: 0,
             lapsed: 0,
-            issuer_ends: found.issuer_ends.filter(is_news),
+            issuer_ends: None,
+            responder_ends: responder.map(|(ends, _)| ends),
             certificates: Vec::new(),
         };
+        if sight.hosted.part == Part::Home {
+            self.look_at_issued(sight, rules, (since, now), before, &mut alert)?;
+        }
+        Ok(Some(alert).filter(ExpiryAlert::is_news))
+    }
+
+    /// Looks at what a domain of this node has issued, and at who has.
+    fn look_at_issued(
+        &self,
+        sight: &Sight<'_>,
+        rules: &Certificates,
+        (since, now): (Option<Timestamp>, Timestamp),
+        before: u64,
+        alert: &mut ExpiryAlert,
+    ) -> Result<(), AppError> {
+        let (from, farthest) = (now.as_millis().saturating_sub(LAPSED_DAYS * DAY), before.max(longest()));
+        let walk = Walk::Ends { from: Timestamp::from_millis(from), before: now.plus_millis(farthest) };
+        let mut found = self.counted(sight, now)?;
+        found.issuer_ends = self.authorities_of(&rules.issuers).next().map(|issuer| issuer.not_after);
+        let is_news = |ends: &Timestamp| is_news(*ends, before.max(longest_of(rules)), since, now);
+        alert.issuer_ends = found.issuer_ends.filter(is_news);
         let mut next = Some(walk.start());
         while let Some(at) = next {
-            let step = self.step(sight, walk, at, limits::PAGE_ITEMS)?;
+            let step = self.step(sight, walk, (at, sight.seal.size), limits::PAGE_ITEMS)?;
             for issued in &step.issued {
                 let info = self.certificate_info(Reader::Operator, sight, issued, now)?;
                 let Some(info) = info.filter(|info| !info.renewed) else { continue };
@@ -132,7 +156,7 @@ impl App {
             next = step.next;
         }
         sight.hosted.set_expiries(found);
-        Ok((alert.ending + alert.lapsed > 0 || alert.issuer_ends.is_some()).then_some(alert))
+        Ok(())
     }
 
     /// Nothing found yet, and how many certificates there are: what was counted before is not counted again.
@@ -167,8 +191,15 @@ fn longest_of(rules: &Certificates) -> u64 {
     longest.unwrap_or_default().saturating_mul(1000)
 }
 
-/// Whether it is news that an authority ends: from so long before on what it issues is cut to its end, so that all of it
-/// ends at once, and then it issues nothing. A new one may take a way to a root that is kept without a network.
+/// How long before its end a certificate is told of that is renewed before: by then its window for that is over, however
+/// long it lives. RFC 9773's leaves a quarter of its time.
+fn early(before: u64, from: Timestamp, until: Timestamp) -> u64 {
+    before.min(until.millis_since(from) / 4)
+}
+
+/// Whether it is news that an authority, or who answers for it, ends. An authority's end is told of from when on it cuts
+/// what is issued, so that all of it ends at once; and then it issues nothing. A new one may take a way to a root that is
+/// kept without a network.
 fn is_news(ends: Timestamp, before: u64, since: Option<Timestamp>, now: Timestamp) -> bool {
     let told_from = Timestamp::from_millis(ends.as_millis().saturating_sub(before));
     [told_from, ends].iter().any(|at| *at <= now && since.is_none_or(|since| since < *at))
@@ -190,8 +221,7 @@ impl End {
         if info.state != counts {
             return None;
         }
-        // By then its window for renewal is over, however long it lives: RFC 9773's leaves a quarter of its time.
-        let early = before.min(until.millis_since(from) / 4);
+        let early = early(before, from, until);
         let told_from = if is_over { until.as_millis() } else { until.as_millis().saturating_sub(early) };
         Some(Self { at: until, is_over, told_from: Timestamp::from_millis(told_from) })
     }
@@ -210,6 +240,10 @@ impl Expiries {
 }
 
 impl ExpiryAlert {
+    const fn is_news(&self) -> bool {
+        self.ending + self.lapsed > 0 || self.issuer_ends.is_some() || self.responder_ends.is_some()
+    }
+
     fn take(&mut self, end: &End, info: CertificateInfo, since: Option<Timestamp>, now: Timestamp) {
         if end.told_from > now || since.is_some_and(|since| end.told_from <= since) {
             return;

@@ -211,7 +211,7 @@ impl App {
         let mut indices: Vec<u64> = known.iter().flat_map(|domain| domain.descriptor_indices()).collect();
         let size = known.map_or(0, |domain| domain.size());
         if size < self.store().head(hosted.number)?.size {
-            let new = self.entries_of_kind_from(hosted, EntryKind::Descriptor, size)?;
+            let new = self.entries_of_kind(hosted, EntryKind::Descriptor, size)?;
             indices.extend(new.iter().map(|entry| entry.index));
         }
         Ok(indices)

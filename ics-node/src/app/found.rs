@@ -152,14 +152,10 @@ impl App {
             description: descriptor.description.clone(),
             root: head.root.to_string(),
             fresh_for_seconds: descriptor.freshness.default,
-            alarms: self.alarms_of(hosted)?,
+            alarms: self.alarms_about(Some(hosted.number))?,
             mirror: hosted.mirror(),
             follows: self.follow_infos(hosted)?,
         })
-    }
-
-    fn alarms_of(&self, hosted: &Hosted) -> Result<Vec<Alarm>, AppError> {
-        self.alarms_about(Some(hosted.number))
     }
 
     /// The last alarms about a domain, or about none that is here.

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ics_core::domain::Domain;
 use ics_core::log::checkpoint::Origin;
-use ics_core::policy::Cache;
 use ics_core::vocabulary::DomainName;
 use ics_sync::mirror::Mirror;
 
@@ -30,8 +29,6 @@ pub(crate) struct Hosted {
     published: RwLock<Option<Arc<Domain>>>,
     /// What the writer has admitted, perhaps not durable yet. Only jobs of the writer touch it.
     working: Mutex<Option<Arc<Domain>>>,
-    /// What the access rules have decided. Only jobs of the writer touch it.
-    decisions: Mutex<Cache>,
     /// The first entry that was filled in, or judged anew, and has not taken effect yet. Only jobs of the writer touch it.
     filled: Mutex<Option<u64>>,
     /// How the copy is doing, for operators.
@@ -67,7 +64,6 @@ impl Hosted {
             part,
             published: RwLock::new(domain.clone()),
             working: Mutex::new(domain),
-            decisions: Mutex::default(),
             filled: Mutex::default(),
             mirror: Mutex::new(None),
             sealed: watch::Sender::new(0),
@@ -107,11 +103,6 @@ impl Hosted {
     /// What a job of the writer has made of it.
     pub(crate) fn set_working(&self, domain: Option<Arc<Domain>>) {
         *self.working.lock().unwrap_or_else(PoisonError::into_inner) = domain;
-    }
-
-    /// What the access rules have decided, for one job of the writer.
-    pub(crate) fn decisions(&self) -> MutexGuard<'_, Cache> {
-        self.decisions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that an entry was filled in or judged anew. In a round that was under way before, those before it may have

@@ -10,7 +10,6 @@ use ics_core::log::entry::{EntryKind, Header, LeafData};
 use ics_core::log::source::Source;
 use ics_core::openpgp::certificate::{Certificate, KeyRefusal, Purpose};
 use ics_core::openpgp::key::PublicKey;
-use ics_core::policy::Cache;
 use ics_core::record::{Logged, Posting, SourceRef};
 use ics_core::statement::body;
 use ics_core::statement::{Certification, Remnant, SignedDescriptor, SignedErasure, Statement, StatementId};
@@ -50,44 +49,33 @@ enum Change {
     Nears(Fingerprint, Nearing),
 }
 
-/// What a job of the writer keeps from one entry to the next.
-pub(crate) struct AtHand<'a> {
-    decisions: &'a mut Cache,
-    line: Line,
-}
-
-impl<'a> AtHand<'a> {
-    pub(crate) fn new(decisions: &'a mut Cache) -> Self {
-        Self { decisions, line: Line::default() }
-    }
-}
-
-/// Judges what would become the entry at the log's present end, with this header.
+/// Judges what would become the entry at the log's present end, with this header. A job of the writer keeps `line` from
+/// one entry to the next.
 pub(crate) fn judge(
     tx: &WriteTx<'_>,
     domain: Option<&Domain>,
     header: &Header,
     checked: &Checked,
-    at_hand: &mut AtHand<'_>,
+    line: &mut Line,
 ) -> Result<Judgement, StoreError> {
-    at_hand.line.take(&checked.what);
+    line.take(&checked.what);
     match (domain, &checked.what) {
         // The certificate by which it was verified may have been refused since, or have gone on to another state. The
         // key is the same: what the certificate that is there by now says of it counts.
         (Some(domain), What::Statement(statement)) => match domain.signer(&statement.issuer()) {
             Ok(held) if held.primary() == statement.signer() => {
                 let key = key_of(held, statement, header);
-                let judged = judge_statement(tx, tx.size(), domain, header, statement, &checked.body, at_hand)?;
+                let judged = judge_statement(tx, tx.size(), domain, header, statement, &checked.body, line)?;
                 Ok(if_by(key, judged))
             }
             _ => Ok(Judgement::Refused(unknown_signer(&statement.issuer()))),
         },
         (Some(domain), What::Certificate(certificate)) => {
-            judge_certificate(tx, domain, header, certificate, &checked.body, at_hand.decisions)
+            judge_certificate(tx, domain, header, certificate, &checked.body)
         }
         (Some(domain), What::Certification(certification)) => match domain.certificate(&certification.signer()) {
             Some((_, held)) => {
-                let judged = judge_certification(tx, domain, header, certification, &checked.body, at_hand.decisions)?;
+                let judged = judge_certification(tx, domain, header, certification, &checked.body)?;
                 Ok(if_by(held.certifying_key(), judged))
             }
             None => Ok(Judgement::Refused(unknown_signer(&certification.signer()))),
@@ -125,12 +113,11 @@ pub(crate) fn judge_earlier(
     domain: &Domain,
     header: &Header,
     checked: &Checked,
-    cache: &mut Cache,
 ) -> Result<Judgement, StoreError> {
     let before = Before { tx, end: index };
     match &checked.what {
         What::Statement(statement) => {
-            judge_statement(&before, index, domain, header, statement, &checked.body, &mut AtHand::new(cache))
+            judge_statement(&before, index, domain, header, statement, &checked.body, &mut Line::default())
         }
         What::Erasure(erasure) => judge_erasure(tx, &before, domain, header, erasure),
         _ => Ok(refused(Code::MalformedStatement, "descriptors and certificates are never hidden")),
@@ -144,7 +131,7 @@ fn judge_statement(
     header: &Header,
     statement: &Statement,
     body: &[u8],
-    at_hand: &mut AtHand<'_>,
+    line: &mut Line,
 ) -> Result<Judgement, StoreError> {
     if let Some(source) = &header.source
         && let Err(refusal) = verify_source(domain, source, body)
@@ -154,9 +141,9 @@ fn judge_statement(
     let Ok(entry) = Logged::new(index, header, statement) else {
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };
-    let said = Said::before(entries, domain, &entry, &mut at_hand.line)?;
+    let said = Said::before(entries, domain, &entry, line)?;
     let context = Context { about: &said.about, groups: &said.groups, unseen: said.unseen };
-    Ok(match domain.check(&entry, &context, at_hand.decisions) {
+    Ok(match domain.check(&entry, &context) {
         Ok(admitted) => {
             let change = admitted.nears.map_or(Change::Nothing, |nears| Change::Nears(entry.signer(), nears));
             Judgement::Admitted(Admission { kind: statement_kind(statement), change })
@@ -183,7 +170,6 @@ fn judge_certificate(
     header: &Header,
     certificate: &Certificate,
     body: &[u8],
-    cache: &mut Cache,
 ) -> Result<Judgement, StoreError> {
     let id = body_key(&certificate.id());
     if let Some(index) = tx.lookup(&[id], 1)?.first() {
@@ -199,7 +185,7 @@ fn judge_certificate(
     let Ok(way) = SourceRef::way(header) else {
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };
-    Ok(match domain.check_certificate(certificate, &way, &grants, cache) {
+    Ok(match domain.check_certificate(certificate, &way, &grants) {
         Ok(_) => Judgement::Admitted(Admission {
             kind: EntryKind::Certificate,
             change: Change::Certificate(Box::new(certificate.clone())),
@@ -215,7 +201,6 @@ fn judge_certification(
     header: &Header,
     certification: &Certification,
     body: &[u8],
-    cache: &mut Cache,
 ) -> Result<Judgement, StoreError> {
     if let Some(index) = tx.lookup(&[body_key(&certification.id())], 1)?.first() {
         return Ok(Judgement::Present(*index));
@@ -228,7 +213,7 @@ fn judge_certification(
     let Ok(way) = SourceRef::way(header) else {
         return Ok(refused(Code::SourceUnproven, "the way of the adopted entry cannot be read"));
     };
-    Ok(match domain.check_certification(certification, &way, cache) {
+    Ok(match domain.check_certification(certification, &way) {
         Ok(_) => Judgement::Admitted(Admission {
             kind: EntryKind::Certification,
             change: Change::Certification(Box::new(certification.clone())),

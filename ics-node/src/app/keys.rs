@@ -259,10 +259,7 @@ impl App {
     /// # Errors
     /// When nothing in it can be read, or the node cannot read.
     pub async fn read_keys(&self, reader: Reader, bytes: Vec<u8>) -> Result<SentKeys, AppError> {
-        let app = self.clone();
-        crate::background::spawn(move || app.read_upload(reader, &bytes))
-            .await
-            .map_err(|error| AppError::Internal(format!("an upload was given up: {error}")))?
+        self.blocking(move |app| app.read_upload(reader, &bytes)).await
     }
 
     /// Takes keys in as key servers do: each statement goes to the domain that it names, each certificate to every domain

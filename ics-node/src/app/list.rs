@@ -80,12 +80,7 @@ impl App {
         query: &ListQuery,
     ) -> Result<(Vec<Record>, Option<u64>), AppError> {
         let filter = Filter::read(query, sight, self.running(reader, query)?)?;
-        let limit = query.limit.unwrap_or(DEFAULT_ITEMS);
-        if !(1..=limits::PAGE_ITEMS).contains(&limit) {
-            let detail = format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS);
-            return Err(AppError::new(Code::OutOfRange, detail));
-        }
-        let page = self.found_by(reader, sight, &filter, query.after, limit)?;
+        let page = self.found_by(reader, sight, &filter, query.after, page_items(query.limit)?)?;
         Ok((page.records, page.next))
     }
 
@@ -305,6 +300,15 @@ impl App {
         let first = first_of(sight, filter, id)?;
         Ok(first.map(|first| (*id, (first.admitted_at(), first.index()))))
     }
+}
+
+/// How many items a page has at most, by what is asked for.
+pub(super) fn page_items(limit: Option<usize>) -> Result<usize, AppError> {
+    let limit = limit.unwrap_or(DEFAULT_ITEMS);
+    if (1..=limits::PAGE_ITEMS).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(AppError::new(Code::OutOfRange, format!("limit takes 1 to {}, not {limit}", limits::PAGE_ITEMS)))
 }
 
 fn malformed(error: impl core::fmt::Display) -> AppError {

@@ -21,10 +21,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::check::{Checked, check_logged};
-use super::entries::{keys_of, keys_of_remnant};
+use super::entries::{Line, keys_of, keys_of_remnant};
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
-use super::judge::{AtHand, Judgement, grow, judge, why_without_effect};
+use super::judge::{Judgement, grow, judge, why_without_effect};
 use super::looked::{Looked, bodies_of};
 use super::outbox::json;
 use super::peers::Peer;
@@ -216,13 +216,12 @@ impl App {
                 });
             }
             let mut domain = writer.working_at(from)?;
-            let mut decisions = writer.decisions();
-            let mut at_hand = AtHand::new(&mut decisions);
+            let mut line = Line::default();
             for entry in &entries.entries {
                 breathe_among(entries.entries.len());
                 match entry {
                     VerifiedEntry::Whole { header, entry } => {
-                        append_copied(tx, &mut at_hand, &mut domain, header, entry, checked.next(), now)?;
+                        append_copied(tx, &mut line, &mut domain, header, entry, checked.next(), now)?;
                     }
                     VerifiedEntry::Hidden(leaf) => append_hidden(tx, &mut domain, *leaf, None)?,
                     VerifiedEntry::Erased { leaf, remnant } => {
@@ -317,7 +316,7 @@ fn check_page(
 /// log without effect, and is alarmed.
 fn append_copied(
     tx: &mut WriteTx<'_>,
-    at_hand: &mut AtHand<'_>,
+    line: &mut Line,
     domain: &mut Option<Arc<Domain>>,
     header: &Header,
     entry: &Entry,
@@ -325,7 +324,7 @@ fn append_copied(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let judgement = match &checked {
-        Some(Ok(checked)) => judge(tx, domain.as_deref(), header, checked, at_hand)?,
+        Some(Ok(checked)) => judge(tx, domain.as_deref(), header, checked, line)?,
         Some(Err(problem)) => Judgement::Refused(problem.clone()),
         None => Judgement::Refused(Problem::of(Code::MalformedStatement, "its body was not read".to_owned())),
     };
@@ -431,11 +430,8 @@ impl Taking {
         &self,
         work: impl FnOnce(&App, &Arc<Hosted>) -> Result<T, AppError> + Send + 'static,
     ) -> Result<T, String> {
-        let (app, hosted) = (self.app.clone(), Arc::clone(&self.hosted));
-        match crate::background::spawn(move || work(&app, &hosted)).await {
-            Ok(result) => result.map_err(|error| error.to_string()),
-            Err(error) => Err(format!("what arrived was not taken: {error}")),
-        }
+        let hosted = Arc::clone(&self.hosted);
+        self.app.blocking(move |app| work(app, &hosted)).await.map_err(|error| error.to_string())
     }
 }
 

@@ -33,6 +33,7 @@ mod fsck;
 mod heartbeat;
 mod home_lists;
 mod hosted;
+mod issuers;
 mod judge;
 pub mod keys;
 mod list;
@@ -51,6 +52,7 @@ mod read;
 mod ready;
 mod recover;
 mod resolved;
+mod responders;
 mod reveal;
 mod revocation;
 mod roam;
@@ -99,11 +101,13 @@ pub use outbox::Waiting;
 pub(crate) use peers::Peers;
 pub use push::{Event, Follower, Listener};
 pub use recover::{Asked, PEERS_SETTLE, Source};
+pub use responders::ResponderCertificate;
 pub use revocation::{Elsewhere, Listing, SignedList};
 pub use roam::{Asker, Watcher};
 pub use then::Then;
 pub use thing::{Found, PublicThing, Software};
 
+use crate::background;
 use crate::store::Store;
 
 /// A node's use cases. Cheap to clone.
@@ -125,7 +129,7 @@ struct Inner {
     challenges: Challenges,
     /// How often devices may ask to be introduced.
     enrolling: enrol::Enrolling,
-    /// Signed answers about certificates.
+    /// Signed answers about certificates, and how many each may have signed for himself.
     ocsp: ocsp::Answers,
     /// Issuers as descriptors name them.
     authorities: authorities::Authorities,
@@ -164,6 +168,19 @@ impl App {
 
     pub(crate) fn all_hosted(&self) -> Vec<Arc<Hosted>> {
         self.0.hosted.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Does work that blocks, on a thread for such.
+    ///
+    /// # Errors
+    /// Those of the work, and when it panics.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<T, AppError> {
+        let app = self.clone();
+        let ended = background::spawn(move || work(&app)).await;
+        ended.unwrap_or_else(|error| Err(AppError::Internal(format!("what was asked for was given up: {error}"))))
     }
 
     /// Whether anybody can show to be the operator.

@@ -21,7 +21,7 @@ use super::hosted::Hosted;
 use super::then::Then;
 use super::{App, AppError, Reader};
 use crate::api::DomainInfo;
-use crate::store::{DomainNumber, Key, Seal, StoreError, StoredEntry};
+use crate::store::{Key, Seal, StoreError, StoredEntry};
 
 /// A domain as it was at a size of its log and a time, by the policy and the certificates of a moment.
 #[derive(Clone)]
@@ -125,10 +125,6 @@ impl Moment {
         self.hosted.number.get()
     }
 
-    pub(super) fn domain_number(&self) -> DomainNumber {
-        self.hosted.number
-    }
-
     /// The domain's identity: its name and the leaf of its entry 0.
     #[must_use]
     pub fn origin(&self) -> String {
@@ -166,12 +162,6 @@ const NOTHING: usize = 4_096;
 pub(super) struct LogThen<'m> {
     pub(super) snapshot: Snapshot<'m>,
     nothing: &'m Mutex<HashSet<Key>>,
-}
-
-impl<'m> LogThen<'m> {
-    pub(super) fn new(snapshot: Snapshot<'m>, moment: &'m Moment) -> Self {
-        Self { snapshot, nothing: &moment.nothing }
-    }
 }
 
 impl Entries for LogThen<'_> {
@@ -234,6 +224,11 @@ impl App {
         let seal = Seal { size, root, note: String::new(), cosigned_at: None };
         let at = admitted_at.plus_millis(millis_of(age));
         Ok(Moment { seal, ruled_upto: size, admitted_at, age, at, nothing: Arc::default(), ..now.clone() })
+    }
+
+    pub(super) fn log_then<'m>(&'m self, moment: &'m Moment) -> LogThen<'m> {
+        let snapshot = Snapshot { store: self.store(), number: moment.hosted.number, size: moment.seal.size };
+        LogThen { snapshot, nothing: &moment.nothing }
     }
 
     /// Told whenever any domain here has grown.

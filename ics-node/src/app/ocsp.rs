@@ -1,5 +1,6 @@
 //! OCSP: questions about certificates, answered from the record. An answer is signed once and kept for as long as the
-//! record says the same; what ends the record in memory ends the answer with it.
+//! record says the same; what ends the record in memory ends the answer with it. Of answers that serve one asker only, as
+//! those to a nonce, each has a share.
 
 use std::sync::Arc;
 
@@ -11,14 +12,16 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
-use x509_cert::Certificate;
 
-use super::certify::IssuerKey;
 use super::memory::{Place, place_of};
 use super::read::Sight;
-use super::{App, AppError, Depth};
+use super::{App, AppError, Asker, Depth};
+use crate::shares::Shares;
 use crate::store::{DomainNumber, Part};
-use crate::x509::{Authority, OcspError, Question, Questions, Responder, State, answers_for};
+use crate::x509::{Authority, OcspError, Question, Questions, Responder, State};
+
+/// Budgets of those who ask: 32 KiB.
+const ASKERS: usize = 4_096;
 
 /// An answer, DER, and until when it holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +46,12 @@ struct Rests {
     serves_until: Timestamp,
 }
 
-/// Answers that are kept, by domain and question.
-pub(crate) struct Answers(Cache<(DomainNumber, Vec<u8>), Arc<OcspAnswer>, Bytes>);
+/// Answers that are kept, and how many each asker may have signed for himself.
+pub(crate) struct Answers {
+    /// By domain and question.
+    kept: Cache<(DomainNumber, Vec<u8>), Arc<OcspAnswer>, Bytes>,
+    shares: Shares,
+}
 
 #[derive(Clone)]
 struct Bytes;
@@ -62,35 +69,47 @@ impl Answers {
     /// Answers of so many bytes at most.
     pub(crate) fn new(bytes: u64) -> Self {
         let items = usize::try_from(bytes / EXPECTED_BYTES).unwrap_or(usize::MAX).min(limits::OCSP_ANSWERS_KEPT);
-        Self(Cache::with_weighter(items, bytes, Bytes))
+        let earned_in = 60_000 / limits::OCSP_SIGNED_PER_ASKER;
+        let shares = Shares::new(ASKERS, limits::OCSP_SIGNED_PER_ASKER_AT_ONCE, earned_in);
+        Self { kept: Cache::with_weighter(items, bytes, Bytes), shares }
     }
 }
 
 impl App {
-    /// Answers an OCSP request, DER; `None` if that is deeper than `depth`.
+    /// Answers an OCSP request, DER; `None` if that is deeper than `depth`. Whoever has used up his share of answers of his
+    /// own gets the one that all get, without his nonce, as RFC 9654 (3.1) and RFC 5019 (4) let a responder do.
     ///
     /// # Errors
     /// When the node does not answer for the certificate, or cannot now: [`OcspError::to_der`] says so to whoever asks.
     pub fn ocsp(
         &self,
+        asker: Asker,
         domain: &DomainName,
         request: &[u8],
         depth: Depth,
     ) -> Result<Option<Arc<OcspAnswer>>, OcspError> {
-        let questions = Questions::parse(request)?;
+        let mut questions = Questions::parse(request)?;
         let hosted = self.hosted(domain).map_err(|_| OcspError::Unauthorized)?;
-        if let Some(answer) = self.signed_already(hosted.number, &questions) {
-            return Ok(Some(answer));
-        }
-        if depth == Depth::Memory {
-            return Ok(None);
+        let is_for_all = questions.common().is_some();
+        if !is_for_all && depth == Depth::Store && asker.take_share(&self.0.ocsp.shares).is_err() {
+            questions.nonce = None;
+            // There is no answer about several that all get.
+            questions.common().ok_or(OcspError::TryLater)?;
         }
         let failed = |error: AppError| {
             tracing::error!(%error, %domain, "no answer about a certificate");
             if error.is_internal() { OcspError::Internal } else { OcspError::TryLater }
         };
-        let sight = self.sight(&hosted).map_err(failed)?;
-        self.answer_now(&sight, &questions).map(Some)
+        let answer = match self.signed_already(hosted.number, &questions) {
+            Some(answer) => answer,
+            None if depth == Depth::Memory => return Ok(None),
+            None => self.answer_now(&self.sight(&hosted).map_err(failed)?, &questions)?,
+        };
+        if is_for_all {
+            return Ok(Some(answer));
+        }
+        // Nobody asks in these bytes again: kept by them, it would only take the place of others.
+        Ok(Some(Arc::new(OcspAnswer { rests_on: None, ..(*answer).clone() })))
     }
 
     /// Whether an answer may be given again to whoever asks the same: nothing that it rests on has ended, and it need not
@@ -104,8 +123,8 @@ impl App {
     }
 
     fn signed_already(&self, domain: DomainNumber, questions: &Questions) -> Option<Arc<OcspAnswer>> {
-        let ([question], None) = (questions.questions.as_slice(), &questions.nonce) else { return None };
-        self.0.ocsp.0.get(&(domain, question.key())).filter(|answer| self.ocsp_holds(answer))
+        let question = questions.common()?;
+        self.0.ocsp.kept.get(&(domain, question.key())).filter(|answer| self.ocsp_holds(answer))
     }
 
     fn answer_now(&self, sight: &Sight<'_>, questions: &Questions) -> Result<Arc<OcspAnswer>, OcspError> {
@@ -121,12 +140,14 @@ impl App {
             return Err(OcspError::Unauthorized);
         }
         let now = self.clock().now();
-        let (key, delegated) = self.answers_for(&authority, now).ok_or(OcspError::Unauthorized)?;
+        let (key, delegation) = self.answers_for(&authority, now).ok_or(OcspError::Unauthorized)?;
         let news = self.as_of_news(sight, now, rules.answers_hold).map_err(failed)?;
         let (this_update, hold) = news.ok_or(OcspError::TryLater)?;
         let mut states = Vec::with_capacity(questions.questions.len());
         let mut rests_on = None;
         let mut next_update = this_update.plus_millis(hold);
+        // Once a certificate has ended, nobody believes what its key has signed.
+        next_update = delegation.as_ref().map_or(next_update, |it| next_update.min(it.not_after));
         for question in &questions.questions {
             let (state, kept) = self.state_of(sight, &authority, question).map_err(failed)?;
             if let Some((_, _, Some(changes_at))) = kept {
@@ -142,13 +163,13 @@ impl App {
         }
         let states: Vec<(&Question, State)> =
             states.into_iter().map(|(question, state)| (question, state.unwrap_or(State::Ended))).collect();
-        let responder = Responder { signer: &*key.signer as &dyn Signer, certificate: delegated.as_ref() };
+        let certificate = delegation.as_ref().map(|it| &it.certificate);
+        let responder = Responder { signer: &*key.signer as &dyn Signer, certificate };
         let next_update = next_update.max(now.plus_millis(1000));
         let times = (this_update, next_update);
         let der = responder.respond(&states, questions.nonce.as_deref(), times, now);
         let der = der.map_err(|error| failed(AppError::Internal(error.to_string())))?.into();
-        let only = (questions.questions.as_slice(), &questions.nonce, rests_on);
-        let ([question], None, Some((id, generation))) = only else {
+        let (Some(question), Some((id, generation))) = (questions.common(), rests_on) else {
             return Ok(Arc::new(OcspAnswer { der, this_update, next_update, rests_on: None }));
         };
         // Half of the time that is left: what it says may be older than that.
@@ -156,7 +177,7 @@ impl App {
         let domain = sight.hosted.number;
         let rests_on = Some(Rests { domain, place: place_of(&id), generation, serves_until });
         let answer = Arc::new(OcspAnswer { der, this_update, next_update, rests_on });
-        self.0.ocsp.0.insert((domain, question.key()), Arc::clone(&answer));
+        self.0.ocsp.kept.insert((domain, question.key()), Arc::clone(&answer));
         Ok(answer)
     }
 
@@ -199,21 +220,6 @@ impl App {
         let as_of = sight.seal.cosigned_at.filter(|as_of| now.millis_since(*as_of) < fresh);
         let from_now = |as_of| now.millis_since(as_of).saturating_add(hold);
         Ok(as_of.map(|as_of| (as_of, if is_home { fresh.min(from_now(as_of)) } else { fresh })))
-    }
-
-    /// The key that answers for an authority here: its own, or one that it has entitled to that.
-    pub(super) fn answers_for(
-        &self,
-        authority: &Authority,
-        now: Timestamp,
-    ) -> Option<(IssuerKey, Option<Certificate>)> {
-        if let Some(own) = self.issuer_key(authority) {
-            return Some((own, None));
-        }
-        self.0.keys.issuers.iter().find_map(|key| {
-            let certificate = answers_for(authority, key.answers_by.as_deref()?, &*key.signer, now)?;
-            Some((key.clone(), Some(certificate)))
-        })
     }
 }
 

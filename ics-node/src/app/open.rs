@@ -219,15 +219,22 @@ pub(super) fn take(domain: &mut Option<Domain>, name: &DomainName, entry: &Store
 
 /// Makes room for a domain that is to be copied, or pins an empty copy to the log that is meant now.
 pub(crate) fn prepare_mirror(store: &Store, origin: &Origin) -> Result<(), AppError> {
-    let Some(info) = store.domains().into_iter().find(|info| info.name == origin.domain) else {
-        store.create_domain(&origin.domain, Part::Mirror, Some(origin.entry0))?;
-        return Ok(());
-    };
-    refuse_other_log(&info, store.head(info.number)?.size, origin)?;
-    if info.entry0 != Some(origin.entry0) {
-        store.pin(info.number, origin.entry0)?;
+    match room_for(store, origin)? {
+        None => drop(store.create_domain(&origin.domain, Part::Mirror, Some(origin.entry0))?),
+        Some(info) if info.entry0 != Some(origin.entry0) => store.pin(info.number, origin.entry0)?,
+        Some(_) => {}
     }
     Ok(())
+}
+
+/// The domain of that name as it is here, if it is. Refuses to copy what [`prepare_mirror`] would refuse, and changes
+/// nothing.
+pub(super) fn room_for(store: &Store, origin: &Origin) -> Result<Option<DomainInfo>, AppError> {
+    let known = store.domains().into_iter().find(|info| info.name == origin.domain);
+    if let Some(info) = &known {
+        refuse_other_log(info, store.head(info.number)?.size, origin)?;
+    }
+    Ok(known)
 }
 
 /// Refuses to copy a log into what holds entries of another one, or is at home here. Of what nothing has arrived the origin

@@ -38,6 +38,8 @@ pub struct Operations {
     pub forks: Vec<KeptFork>,
     /// What the last look at the certificates of its domains has found.
     pub expiries: Vec<Expiries>,
+    /// Until when this node answers OCSP in the place of issuers, by domain.
+    pub responders: Vec<(DomainName, Timestamp)>,
     /// Verdicts that were no yes, newest first.
     pub denied: Vec<Denied>,
 }
@@ -105,6 +107,7 @@ impl App {
             alarms: self.alarms_about(None)?,
             forks,
             expiries: self.expiries(),
+            responders: self.responders_end(),
             denied: self.0.denied.last(SHOWN),
         })
     }

@@ -112,9 +112,8 @@ impl App {
         hosted: &Arc<Hosted>,
         bodies: Vec<Vec<u8>>,
     ) -> Result<SubmissionResults, AppError> {
-        let (app, of) = (self.clone(), Arc::clone(hosted));
-        let posted = crate::background::spawn(move || app.post(&of, bodies)).await.map_err(given_up)??;
-        let posted = match posted {
+        let of = Arc::clone(hosted);
+        let posted = match self.blocking(move |app| app.post(&of, bodies)).await? {
             Ok(posted) => posted,
             Err(bodies) => return self.pass_on(hosted, bodies).await,
         };
@@ -124,8 +123,8 @@ impl App {
         if let Ok(Ok(Err(error))) = tokio::time::timeout(ANSWER, sending).await {
             tracing::warn!(domain = %hosted.name, %error, "the outbox was not sent");
         }
-        let (app, of) = (self.clone(), Arc::clone(hosted));
-        crate::background::spawn(move || app.results_of(&of, &posted)).await.map_err(given_up)?
+        let of = Arc::clone(hosted);
+        self.blocking(move |app| app.results_of(&of, &posted)).await
     }
 
     /// Takes bodies into the outbox; gives them back if one is a stranger's.
@@ -198,9 +197,8 @@ impl App {
             false => hosted.retry.lock().await,
         };
         while retry.may_send(urged) {
-            let (app, of) = (self.clone(), Arc::clone(hosted));
-            let mut batch =
-                crate::background::spawn(move || app.store().waiting(of.number, 0)).await.map_err(given_up)??;
+            let number = hosted.number;
+            let mut batch = self.blocking(move |app| Ok(app.store().waiting(number, 0)?)).await?;
             batch.truncate(retry.most.unwrap_or(usize::MAX));
             if batch.is_empty() {
                 return Ok(());
@@ -238,8 +236,8 @@ impl App {
             Ok(home) => home.submit(&hosted.name, bodies).await,
             Err(error) => Err(PeerError::Transport(error.to_string())),
         };
-        let (app, hosted) = (self.clone(), Arc::clone(hosted));
-        crate::background::spawn(move || app.note(&hosted, &batch, answer)).await.map_err(given_up)?
+        let hosted = Arc::clone(hosted);
+        self.blocking(move |app| app.note(&hosted, &batch, answer)).await
     }
 
     /// Keeps what the home, or a mirror on the way to it, has answered.
@@ -441,10 +439,6 @@ fn shown(posted: &Posted) -> Result<SubmissionResult, AppError> {
             why: posted.last_error.clone(),
         })),
     }
-}
-
-fn given_up(error: tokio::task::JoinError) -> AppError {
-    AppError::Internal(format!("a submission was given up: {error}"))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::access::Party;
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
-use super::open::prepare_mirror;
+use super::open::{prepare_mirror, room_for};
 use super::problem::Code;
 use super::witnesses::{Witness, Witnessing};
 use super::{App, AppError, Reader};
@@ -288,9 +288,18 @@ impl App {
             }
         }
         refuse_two_logs(&peer, &others)?;
-        // What the store refuses must not stand in the file.
-        peer.config.mirror.iter().try_for_each(|origin| self.make_room(origin))?;
-        peers.write(|text, path| put_peer(text, path, &peer.config))?;
+        // What the store refuses must not stand in the file, and what does not stand there must not be pinned.
+        peer.config.mirror.iter().try_for_each(|origin| room_for(self.store(), origin).map(drop))?;
+        let mut former = None;
+        peers.write(|text, path| {
+            former = Some(text.to_owned());
+            put_peer(text, path, &peer.config)
+        })?;
+        if let Err(error) = peer.config.mirror.iter().try_for_each(|origin| self.make_room(origin)) {
+            // The store has failed, or what was empty has been filled meanwhile: with this file the node would not start.
+            former.map_or(Ok(()), |text| peers.write(|_, _| Ok(text)))?;
+            return Err(error);
+        }
         let name = peer.config.name.clone();
         let added = Arc::clone(&peer);
         peers.set(|all| match all.iter_mut().find(|other| other.config.name == name) {

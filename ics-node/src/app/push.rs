@@ -68,11 +68,7 @@ impl App {
     /// a copy, and whoever is behind must not tell.
     pub fn listen(&self, reader: Reader, domain: &DomainName, from: u64) -> Result<Listener, AppError> {
         let hosted = self.hosted(domain)?;
-        let size = self.seal(&hosted)?.size;
-        if from > size {
-            let detail = format!("news behind {from} entries were asked for, {size} are proven here");
-            return Err(AppError::new(Code::OutOfRange, detail));
-        }
+        self.refuse_beyond(&hosted, from)?;
         let sealed = hosted.sealed.subscribe();
         Ok(Listener { app: self.clone(), hosted, reader, from, sealed, is_new: true, rights: None })
     }
@@ -109,8 +105,7 @@ impl App {
         let mut sealed = self.hosted(&domain)?.sealed.subscribe();
         // Too late is an answer as well: nothing new.
         let _ = tokio::time::timeout(time, sealed.wait_for(|size| *size > from)).await;
-        let app = self.clone();
-        blocking(move || app.entries(reader, &domain, from, limit, None)).await
+        self.blocking(move |app| app.entries(reader, &domain, from, limit, None)).await
     }
 
     /// What there is for a reader who has `from` entries of a domain, how many he has with it, and what stands for what
@@ -126,15 +121,21 @@ impl App {
         told: Option<&Option<Rights>>,
     ) -> Result<(News, u64, Option<Rights>), AppError> {
         let hosted = self.hosted(domain)?;
-        let size = self.seal(&hosted)?.size;
-        if from > size {
-            let detail = format!("news behind {from} entries were asked for, {size} are proven here");
-            return Err(AppError::new(Code::OutOfRange, detail));
-        }
+        self.refuse_beyond(&hosted, from)?;
         let rights = self.rights(reader, &hosted)?;
         let tells_rights = told.is_none_or(|told| *told != rights);
         let (news, size) = self.news(reader, &hosted, from, tells_rights)?;
         Ok((news, size, rights))
+    }
+
+    /// Refuses whoever has more of a domain than this node.
+    fn refuse_beyond(&self, hosted: &Hosted, from: u64) -> Result<(), AppError> {
+        let size = self.seal(hosted)?.size;
+        if from <= size {
+            return Ok(());
+        }
+        let detail = format!("news behind {from} entries were asked for, {size} are proven here");
+        Err(AppError::new(Code::OutOfRange, detail))
     }
 
     /// What there is for a listener who has `from` entries, and how many he has with it.
@@ -188,22 +189,15 @@ impl Listener {
 
     /// The news for him alone. Where there are none, the first of them and any change tell what he may read.
     async fn own(&mut self, is_new: bool) -> Result<(Event, u64), AppError> {
-        let (app, hosted, reader, from) = (self.app.clone(), Arc::clone(&self.hosted), self.reader, self.from);
+        let (hosted, reader, from) = (Arc::clone(&self.hosted), self.reader, self.from);
         let before = self.rights.take();
-        let (event, size, rights) = blocking(move || {
+        let told = self.app.blocking(move |app| {
             let rights = app.rights(reader, &hosted)?;
             let (news, size) = app.news(reader, &hosted, from, is_new || rights != before)?;
             Ok((news.to_event(size).into(), size, rights))
-        })
-        .await?;
+        });
+        let (event, size, rights) = told.await?;
         self.rights = rights;
         Ok((event, size))
     }
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, AppError> + Send + 'static,
-) -> Result<T, AppError> {
-    let given_up = |error| AppError::Internal(format!("news were given up: {error}"));
-    crate::background::spawn(work).await.map_err(given_up)?
 }

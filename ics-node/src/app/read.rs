@@ -18,7 +18,7 @@ use super::hosted::Hosted;
 use super::problem::Code;
 use super::{App, AppError, Reader};
 use crate::api::{AsOf, Evidence, History, RecordAnswer, ViewAnswer};
-use crate::store::{Part, Seal, StoredEntry};
+use crate::store::{Part, Reach, Seal, StoredEntry};
 
 /// One domain's durable log as far as it can be proven, and what it says of itself at that size.
 pub(crate) struct Sight<'a> {
@@ -32,6 +32,11 @@ impl Sight<'_> {
     /// Whether what the domain says of itself goes as far as the log that is read: it is published a moment later.
     pub(crate) fn is_whole(&self) -> bool {
         self.domain.size() >= self.seal.size
+    }
+
+    /// How far it is read.
+    pub(crate) const fn reach(&self) -> Reach {
+        Reach { size: self.seal.size, root: self.seal.root, cosigned_at: self.seal.cosigned_at }
     }
 }
 
@@ -60,13 +65,18 @@ impl App {
 
     /// How complete and how fresh answers from it are.
     pub(crate) fn as_of(&self, sight: &Sight<'_>) -> AsOf {
-        let time = sight.seal.cosigned_at;
+        self.as_of_reach(&sight.reach(), sight.domain.descriptor().freshness.default)
+    }
+
+    /// The same of answers that go so far.
+    pub(super) fn as_of_reach(&self, reach: &Reach, fresh_for_seconds: u64) -> AsOf {
+        let time = reach.cosigned_at;
         AsOf {
-            size: sight.seal.size,
-            root: sight.seal.root.to_string(),
+            size: reach.size,
+            root: reach.root.to_string(),
             time,
             age_seconds: time.map(|time| self.clock().now().millis_since(time) / 1000),
-            fresh_for_seconds: sight.domain.descriptor().freshness.default,
+            fresh_for_seconds,
         }
     }
 
@@ -293,16 +303,11 @@ impl App {
         if sight.is_whole() {
             return Ok(Vec::new());
         }
-        self.entries_of_kind_from(sight.hosted, kind, sight.domain.size())
+        self.entries_of_kind(sight.hosted, kind, sight.domain.size())
     }
 
-    /// All entries of a kind that have effect, in log order.
-    pub(crate) fn entries_of_kind(&self, hosted: &Hosted, kind: EntryKind) -> Result<Vec<StoredEntry>, AppError> {
-        self.entries_of_kind_from(hosted, kind, 0)
-    }
-
-    /// The same from an index on.
-    pub(crate) fn entries_of_kind_from(
+    /// All entries of a kind from an index on that have effect, in log order.
+    pub(crate) fn entries_of_kind(
         &self,
         hosted: &Hosted,
         kind: EntryKind,

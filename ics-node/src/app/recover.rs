@@ -60,8 +60,8 @@ pub enum Source {
 pub struct Asked {
     /// Its name.
     pub name: String,
-    /// How many lost entries it gave, or why it is not known what it has.
-    pub answer: Result<u64, String>,
+    /// How many lost entries it gave, nothing where it holds no copy of the domain, or why it is not known what it has.
+    pub answer: Result<Option<u64>, String>,
 }
 
 /// Why a source gave no answer.
@@ -149,8 +149,8 @@ impl App {
         }
     }
 
-    /// Asks every source once for what a silent domain has lost, and ends the silence if all have answered and nothing
-    /// is missing.
+    /// Asks every source once for what a silent domain has lost, and ends the silence if all have answered, one of them at
+    /// least out of a copy of the domain, and nothing is missing.
     ///
     /// # Errors
     /// When the domain is not here or the store fails; what is wrong with a source is its answer.
@@ -170,7 +170,9 @@ impl App {
     }
 
     fn go_on_if_complete(&self, hosted: &Hosted, asked: &[Asked]) -> Result<(), AppError> {
-        let complete = !asked.is_empty() && asked.iter().all(|asked| asked.answer.is_ok());
+        // Who holds no copy has nothing of what was lost, and does not know whether anything was.
+        let is_known = asked.iter().any(|asked| matches!(asked.answer, Ok(Some(_))));
+        let complete = is_known && asked.iter().all(|asked| asked.answer.is_ok());
         if complete && matches!(self.store().standing(hosted.number)?, Standing::Behind { signed: None }) {
             self.go_on(&hosted.name)?;
         }
@@ -185,7 +187,7 @@ impl App {
         Ok(self.store().release(self.hosted(domain)?.number)?)
     }
 
-    async fn ask(&self, hosted: &Arc<Hosted>, source: &Source) -> Result<u64, String> {
+    async fn ask(&self, hosted: &Arc<Hosted>, source: &Source) -> Result<Option<u64>, String> {
         let text = |error: AppError| error.to_string();
         let mut mirror = self.mirror_of_own(hosted).map_err(text)?;
         let (mut fetched, mut erased) = (0, Erased::new());
@@ -199,7 +201,7 @@ impl App {
                 Action::Wait { .. } | Action::Listen { .. } => {
                     return match mirror.status().trouble {
                         // It holds less than is here, and so nothing that was lost.
-                        None | Some(Trouble::Stale { .. }) => Ok(fetched),
+                        None | Some(Trouble::Stale { .. }) => Ok(Some(fetched)),
                         Some(trouble) => Err(trouble.to_string()),
                     };
                 }
@@ -218,7 +220,7 @@ impl App {
             };
             match answer {
                 Ok(()) => {}
-                Err(NoAnswer::NotHeld) => return Ok(fetched),
+                Err(NoAnswer::NotHeld) => return Ok((fetched > 0).then_some(fetched)),
                 Err(NoAnswer::Failed(problem)) => return Err(problem),
             }
         }
@@ -276,18 +278,16 @@ impl App {
         target: Option<&SignedCheckpoint>,
     ) -> Result<(), AppError> {
         let Some(known) = page.checkpoint.as_ref().or(target).cloned() else { return Ok(()) };
-        let (app, hosted) = (self.clone(), Arc::clone(hosted));
-        let raised =
-            crate::background::spawn(move || Ok(app.store().raise_head(hosted.number, app.seal_of(&hosted, known))?));
-        raised.await.map_err(given_up)?
+        let hosted = Arc::clone(hosted);
+        self.blocking(move |app| Ok(app.store().raise_head(hosted.number, app.seal_of(&hosted, known))?)).await
     }
 
     async fn take_back(&self, hosted: &Arc<Hosted>, page: &Arc<VerifiedPage>) -> Result<(), AppError> {
         if page.entries.is_empty() {
             return Ok(());
         }
-        let (app, hosted, page) = (self.clone(), Arc::clone(hosted), Arc::clone(page));
-        crate::background::spawn(move || app.take_page(&hosted, &page, None)).await.map_err(given_up)?
+        let (hosted, page) = (Arc::clone(hosted), Arc::clone(page));
+        self.blocking(move |app| app.take_page(&hosted, &page, None)).await
     }
 
     /// What is left of a domain: entries, and their root.
@@ -403,10 +403,6 @@ fn check_whole(page: &VerifiedPage, erased: &Erased) -> Result<(), String> {
         Some((index, _)) => Err(format!("it says that entry {index} was erased, and nothing in the log says so")),
         None => Ok(()),
     }
-}
-
-fn given_up(error: tokio::task::JoinError) -> AppError {
-    AppError::Internal(format!("taking back was given up: {error}"))
 }
 
 fn no_answer(error: PeerError) -> NoAnswer {

@@ -7,7 +7,6 @@ use ics_core::domain::Domain;
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::log::entry::{Entry, EntryKind, Header};
-use ics_core::policy::Cache;
 use ics_core::record::Posting;
 use ics_core::statement::body::{self, Body};
 use ics_core::time::Timestamp;
@@ -55,8 +54,7 @@ impl App {
             if let Some(alarm) = &alarm {
                 tx.alarm(now, "left-out", alarm);
             }
-            let mut cache = Cache::default();
-            judging.into_iter().try_for_each(|one| judge_one(tx, one, &mut cache, now))
+            judging.into_iter().try_for_each(|one| judge_one(tx, one, now))
         };
         self.store().write(hosted.number, job)?.wait()?;
         Ok(())
@@ -124,7 +122,7 @@ impl App {
     pub(crate) fn own_entries(&self, hosted: &Hosted) -> Result<Vec<StoredEntry>, AppError> {
         let mut own = Vec::new();
         for kind in [EntryKind::Descriptor, EntryKind::Certificate, EntryKind::Certification] {
-            own.extend(self.entries_of_kind(hosted, kind)?);
+            own.extend(self.entries_of_kind(hosted, kind, 0)?);
         }
         own.sort_unstable_by_key(|entry| entry.index);
         Ok(own)
@@ -153,10 +151,10 @@ fn left_out(fill: &Fill) -> Option<String> {
     ))
 }
 
-fn judge_one(tx: &mut WriteTx<'_>, one: Judging, cache: &mut Cache, now: Timestamp) -> Result<(), StoreError> {
+fn judge_one(tx: &mut WriteTx<'_>, one: Judging, now: Timestamp) -> Result<(), StoreError> {
     let Judging { index, header, checked, domain, filling } = one;
     let judgement = match &checked {
-        Ok(checked) => judge_earlier(tx, index, &domain, &header, checked, cache)?,
+        Ok(checked) => judge_earlier(tx, index, &domain, &header, checked)?,
         Err(problem) => Judgement::Refused(problem.clone()),
     };
     if let Judgement::Admitted(admission) = &judgement

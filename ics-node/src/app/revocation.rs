@@ -108,18 +108,8 @@ struct Lister {
 }
 
 impl App {
-    /// The revocation list of an issuer with that number; see [`issuer_id`].
-    ///
-    /// # Errors
-    /// When there is no such list, it is not signed here, or the domain has waited for its witnesses for too long.
-    pub fn revocation_list(&self, domain: &DomainName, issuer: &str, shard: u8) -> Result<SignedList, AppError> {
-        match self.list_here(domain, issuer, shard)? {
-            Listing::Signed(list) => Ok(list),
-            Listing::Elsewhere(_) => Err(elsewhere()),
-        }
-    }
-
-    /// The same, or where a list belongs that is signed at another node.
+    /// The revocation list of an issuer with that number (see [`issuer_id`]), or where one belongs that is signed at another
+    /// node.
     ///
     /// # Errors
     /// When there is no such list, or the domain has waited for its witnesses for too long.
@@ -184,6 +174,15 @@ impl App {
                 layouts
             }
         }
+    }
+
+    /// Where each list of an issuer is.
+    pub(super) fn list_urls(&self, sight: &Sight<'_>, issuer: &str) -> Vec<String> {
+        let number = sight.hosted.number;
+        let lists = self.0.lists.of(number, || Tracker::new(self.memory().era(number)));
+        let layouts = self.layouts(&lists, sight);
+        let newest = |shard: u8| layouts.get(issuer)?.urls(issuer, shard).into_iter().next();
+        (0..=u8::MAX).filter_map(newest).collect()
     }
 
     /// Takes into account what was appended, and what time has changed.

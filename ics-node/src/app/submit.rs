@@ -9,12 +9,14 @@ use ics_core::log::entry::{EntryKind, Header, Salt};
 use ics_core::log::source::Source;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::check::{Checked, What, check_bodies};
 use super::clock::Clock;
+use super::entries::Line;
 use super::feed::Unproven;
 use super::hosted::Hosted;
-use super::judge::{AtHand, Judgement, judge, statement_kind};
+use super::judge::{Judgement, judge, statement_kind};
 use super::problem::Code;
 use super::{App, AppError, fill, random};
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
@@ -95,22 +97,33 @@ impl App {
         if hosted.part == Part::Mirror {
             return self.forward(&hosted, bodies).await;
         }
-        let given_up = |error| AppError::Internal(format!("a submission was given up: {error}"));
-        let (app, home) = (self.clone(), Arc::clone(&hosted));
-        let outcomes =
-            match crate::background::spawn(move || app.submit_home(&home, bodies)).await.map_err(given_up)?? {
-                Taken::Shown(results) => return Ok(results),
-                Taken::Waits(outcomes) => outcomes,
-            };
+        let home = Arc::clone(&hosted);
+        let outcomes = match self.blocking(move |app| app.submit_home(&home, bodies)).await? {
+            Taken::Shown(results) => return Ok(results),
+            Taken::Waits(outcomes) => outcomes,
+        };
         self.until_shown(&hosted, reach(&outcomes)).await?;
-        let app = self.clone();
-        crate::background::spawn(move || app.results(&hosted, outcomes)).await.map_err(given_up)?
+        self.blocking(move |app| app.results(&hosted, outcomes)).await
     }
 
-    /// Whether what is submitted for a domain goes on to its home.
-    #[must_use]
-    pub fn forwards(&self, domain: &DomainName) -> bool {
-        self.hosted(domain).is_ok_and(|hosted| hosted.part == Part::Mirror)
+    /// The place of a submission to these domains, which has held one until it was there. Where it goes on to another node,
+    /// which may take its time or not answer at all, it waits among its like, in one of `forwards`, and not in the way of
+    /// others.
+    ///
+    /// # Errors
+    /// At once when all of those are taken.
+    pub(crate) fn submission_place<'a>(
+        &self,
+        domains: impl IntoIterator<Item = &'a DomainName>,
+        held: OwnedSemaphorePermit,
+        forwards: &Arc<Semaphore>,
+    ) -> Result<OwnedSemaphorePermit, AppError> {
+        let goes_on = |domain: &DomainName| self.hosted(domain).is_ok_and(|hosted| hosted.part == Part::Mirror);
+        if !domains.into_iter().any(goes_on) {
+            return Ok(held);
+        }
+        let full = "all places for submissions that wait for another node are taken";
+        Arc::clone(forwards).try_acquire_owned().map_err(|_| AppError::new(Code::Busy, full))
     }
 
     fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<Taken, AppError> {
@@ -237,14 +250,13 @@ pub(crate) fn append_all(
     clock: &Clock,
 ) -> Result<Admitted, StoreError> {
     let mut domain = hosted.working_at(tx.size())?;
-    let mut decisions = hosted.decisions();
-    let mut at_hand = AtHand::new(&mut decisions);
+    let mut line = Line::default();
     let count = incoming.len();
     let mut outcomes = Vec::with_capacity(count);
     for one in incoming {
         breathe_among(count);
         let last = domain.as_ref().map_or_else(Timestamp::default, |domain| domain.last_admitted_at());
-        outcomes.push(append_one(tx, &mut domain, &mut at_hand, one, clock.now().max(last))?);
+        outcomes.push(append_one(tx, &mut domain, &mut line, one, clock.now().max(last))?);
     }
     tx.wait_for_witnesses(domain.as_ref().is_some_and(|domain| domain.descriptor().quorum() > 0));
     hosted.set_working(domain.clone());
@@ -254,7 +266,7 @@ pub(crate) fn append_all(
 fn append_one(
     tx: &mut WriteTx<'_>,
     domain: &mut Option<Arc<Domain>>,
-    at_hand: &mut AtHand<'_>,
+    line: &mut Line,
     incoming: Incoming,
     admitted_at: Timestamp,
 ) -> Result<Outcome, StoreError> {
@@ -264,7 +276,7 @@ fn append_one(
         Err(problem) => return Ok(Outcome::Refused(problem)),
     };
     let header = Header { kind: entry_kind(&checked.what), admitted_at, source };
-    let admission = match judge(tx, domain.as_deref(), &header, &checked, at_hand)? {
+    let admission = match judge(tx, domain.as_deref(), &header, &checked, line)? {
         Judgement::Admitted(admission) => admission,
         Judgement::Present(index) => return Ok(Outcome::Present(index)),
         Judgement::Refused(problem) => return Ok(Outcome::Refused(problem)),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use ics_core::identity::IdentityId;
 use ics_core::record::{Record, resolve};
 
-use super::entries::{Said, Snapshot, entries_about};
-use super::moments::{LogThen, Moment, is_introduction};
+use super::entries::{Said, entries_about};
+use super::moments::{Moment, is_introduction};
 use super::{App, AppError, Reader};
 
 /// What a domain said of an identity at a moment.
@@ -46,10 +46,6 @@ impl Then {
 }
 
 impl App {
-    pub(super) fn log_then<'m>(&'m self, moment: &'m Moment) -> LogThen<'m> {
-        LogThen::new(Snapshot { store: self.store(), number: moment.domain_number(), size: moment.size() }, moment)
-    }
-
     /// What a domain said of the identity with this id; as ever, nothing of two identities with one id.
     ///
     /// # Errors

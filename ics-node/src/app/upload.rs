@@ -21,10 +21,8 @@ impl App {
         if bytes.is_empty() {
             return Err(AppError::new(Code::MalformedStatement, "the request has no body: there is nothing to submit"));
         }
-        let split = crate::background::spawn(move || split(&bytes))
-            .await
-            .map_err(|error| AppError::Internal(format!("a submission was given up: {error}")))?
-            .map_err(|error| AppError::new(Code::MalformedStatement, error.to_string()))?;
+        let malformed = |error: BodyError| AppError::new(Code::MalformedStatement, error.to_string());
+        let split = self.blocking(move |_| split(&bytes).map_err(malformed)).await?;
         let mut results = match (split.bodies.is_empty(), split.refused.is_empty()) {
             (true, false) => SubmissionResults { results: Vec::new() },
             _ => self.submit(domain, split.bodies).await?,

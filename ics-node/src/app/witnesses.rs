@@ -158,7 +158,8 @@ impl App {
             return Ok(IDLE);
         }
         known.retain(|name, _| witnesses.iter().any(|witness| witness.name == *name));
-        let mut seal = self.blocking_in(hosted, |app, hosted| Ok(app.store().sign_head(hosted.number)?)).await?;
+        let number = hosted.number;
+        let mut seal = self.blocking(move |app| Ok(app.store().sign_head(number)?)).await?;
         let keys: Vec<VerifierKey> = witnesses.iter().filter_map(|witness| key_of(witness).ok()).collect();
         let (first, slow) = (seal.clone(), Instant::now() + GRACE);
         let (mut asked, mut awaited) = (FuturesUnordered::new(), BTreeMap::new());
@@ -219,10 +220,9 @@ impl App {
         let refused = |error: String| Trouble::Refused(error);
         let key = key_of(witness)?;
         loop {
-            let (old, size) = (asking.old().min(seal.size), seal.size);
-            let prove =
-                move |app: &Self, hosted: &Hosted| Ok(app.store().consistency_proof(hosted.number, old, size)?);
-            let proof = self.blocking_in(hosted, prove).await.map_err(|error| refused(error.to_string()))?;
+            let (number, old, size) = (hosted.number, asking.old().min(seal.size), seal.size);
+            let proof = self.blocking(move |app| Ok(app.store().consistency_proof(number, old, size)?)).await;
+            let proof = proof.map_err(|error| refused(error.to_string()))?;
             let request = AddCheckpoint { old, proof, checkpoint: seal.note.clone() };
             match asking.handle(size, witness.http.add_checkpoint(&request).await) {
                 Step::Take(lines) => {
@@ -236,8 +236,8 @@ impl App {
 
     /// Lets a checkpoint with its cosignatures be shown, unless a later one is already.
     async fn show(&self, hosted: &Arc<Hosted>, seal: &Seal, keys: &[VerifierKey]) -> Result<(), AppError> {
-        let (seal, keys) = (seal.clone(), keys.to_vec());
-        self.blocking_in(hosted, move |app, hosted| {
+        let (hosted, seal, keys) = (Arc::clone(hosted), seal.clone(), keys.to_vec());
+        self.blocking(move |app| {
             let job = move |tx: &mut WriteTx<'_>| match tx.head().seal.clone() {
                 Some(shown) if shown.size > seal.size => Ok(()),
                 // The heartbeat may have cosigned it again meanwhile.
@@ -251,7 +251,7 @@ impl App {
                 _ => tx.seal(seal),
             };
             app.store().write(hosted.number, job)?.wait()?;
-            app.tell(hosted);
+            app.tell(&hosted);
             Ok(())
         })
         .await
@@ -303,16 +303,6 @@ impl App {
             AppError::new(Code::Unwitnessed, detail)
         };
         waited.map(drop).map_err(late)
-    }
-
-    async fn blocking_in<T: Send + 'static>(
-        &self,
-        hosted: &Arc<Hosted>,
-        work: impl FnOnce(&Self, &Hosted) -> Result<T, AppError> + Send + 'static,
-    ) -> Result<T, AppError> {
-        let (app, hosted) = (self.clone(), Arc::clone(hosted));
-        let given_up = |error| AppError::Internal(format!("witnessing was given up: {error}"));
-        crate::background::spawn(move || work(&app, &hosted)).await.map_err(given_up)?
     }
 }
 

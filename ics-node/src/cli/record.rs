@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use console::style;
 use ics_core::record::{Assessment, By, Given, GivenStatus, Heard, Outlook, Record, Standing};
+use ics_core::time::Timestamp;
 
 use super::output::card;
 use super::words::{self, Freshness, clean, in_colour, said_by, when};
@@ -20,7 +21,14 @@ pub(crate) fn heading(record: &Record) -> String {
 /// What one domain says of it.
 #[must_use]
 pub(crate) fn record_card(record: &Record, freshness: &Freshness) -> String {
-    let mut rows = vec![("genuine", genuine(record)), ("status", status(record, freshness))];
+    record_card_of(record, freshness, None)
+}
+
+/// The same as of a time that somebody has asked for: what was stated after it is told as such.
+#[must_use]
+pub(crate) fn record_card_of(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> String {
+    let said_by = |by: &By| format!("{}{}", said_by(by), not_yet(record, by, asked_for));
+    let mut rows = vec![("genuine", genuine(record, asked_for)), ("status", status(record, freshness))];
     rows.extend(conflict(record));
     rows.extend(lines("approved by", &record.approvals, said_by));
     rows.extend(lines("labels", &record.labels, |it| format!("{}\n  by {}", clean(&it.value), said_by(&it.by))));
@@ -51,15 +59,23 @@ fn lines<T>(name: &'static str, items: &[T], line: impl Fn(&T) -> String) -> Opt
     (!lines.is_empty()).then(|| (name, lines.join("\n")))
 }
 
-fn genuine(record: &Record) -> String {
+fn genuine(record: &Record, asked_for: Option<Timestamp>) -> String {
     if record.vouched.is_empty() {
         return style("✗ nobody vouches for what it is").red().to_string();
     }
     let line = |by: &By| {
-        let place = words::place(by);
-        format!("{} {} vouches for it{place}", style("✓").green(), words::signer_as(by))
+        let (place, not_yet) = (words::place(by), not_yet(record, by, asked_for));
+        let mark = if not_yet.is_empty() { style("✓").green() } else { style("!").yellow().bold() };
+        format!("{mark} {} vouches for it{place}{not_yet}", words::signer_as(by))
     };
     record.vouched.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// That the home admitted a statement after the time that is asked for, to be put behind it; nothing where it did not.
+fn not_yet(record: &Record, by: &By, asked_for: Option<Timestamp>) -> String {
+    let admitted_at = record.statement_at(by.index).map(|listed| listed.admitted_at);
+    let is_later = asked_for.zip(admitted_at).is_some_and(|(asked_for, admitted_at)| admitted_at > asked_for);
+    if is_later { style(", not yet stated at that time").yellow().to_string() } else { String::new() }
 }
 
 /// A permit that is no longer fresh is not one; a block stands until it is lifted, however old the news of it.

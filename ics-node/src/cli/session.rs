@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ics_core::descriptor::Descriptor;
+use ics_core::name::{Lookup, NameError};
 use ics_core::vocabulary::{DomainName, Role};
 use ics_sync::http::is_local;
 
@@ -160,7 +161,7 @@ impl From<Problem> for Failure {
             _ => Exit::Refused,
         };
         let failure = Self::new(exit, &problem.detail);
-        match local_hint(problem.code()).map(str::to_owned).or(problem.hint) {
+        match local_hint(&problem).map(str::to_owned).or(problem.hint) {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
@@ -168,17 +169,26 @@ impl From<Problem> for Failure {
 }
 
 /// What to do about it at a command line, where the node's advice is about HTTP.
-fn local_hint(code: &str) -> Option<&'static str> {
-    match Code::named(code)? {
+fn local_hint(problem: &Problem) -> Option<&'static str> {
+    match Code::named(problem.code())? {
         Code::OperatorOnly => {
             Some("only its operator may: `[client] operator_token_file` in ics.toml names the file with his token")
         }
         Code::UnknownDomain => Some("another node may hold it: --node names one, and `ics peer add` copies it"),
-        // Which forms there are the message says.
-        Code::MalformedId => Some("the kind of a name stands in front of it: a serial number is `serial:SN-0001`"),
+        // Which forms there are, or which rule of its form a text breaks, the message says.
+        Code::MalformedId if lacks_kind(&problem.detail) => {
+            Some("the kind of a name stands in front of it: a serial number is `serial:SN-0001`")
+        }
+        Code::MalformedId => Some("`ics lookup --help` shows what each kind of id and name looks like"),
         Code::NotHome => Some("ask the home of the domain: --node names it"),
         _ => None,
     }
+}
+
+/// Whether the text that a message begins with has no kind, rather than one whose rule it breaks.
+fn lacks_kind(message: &str) -> bool {
+    let text = message.split('`').nth(1);
+    text.is_some_and(|text| matches!(text.parse::<Lookup>(), Err(NameError::Form(_))))
 }
 
 impl From<LookupError> for Failure {

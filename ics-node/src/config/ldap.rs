@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
+use toml::Spanned;
 
 use super::TlsConfig;
 use crate::ldap::Suffix;
@@ -16,8 +17,8 @@ pub struct LdapConfig {
     /// there. Absent: none.
     pub listen: Option<SocketAddr>,
     /// Address and port with TLS from the first byte on (`ldaps`). Absent: none.
-    pub listen_tls: Option<SocketAddr>,
-    /// Certificate and key. Absent: those of `[node]`.
+    pub listen_tls: Option<Spanned<SocketAddr>>,
+    /// Certificate and key. Absent: those of `[node]`, one of which `listen_tls` takes.
     pub tls: Option<TlsConfig>,
     /// The name under which the tree hangs, `o=ics` unless told; it begins with `o=`, `ou=` or `dc=`.
     #[serde(default = "default_suffix", deserialize_with = "suffix")]

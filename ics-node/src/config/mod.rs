@@ -153,7 +153,8 @@ impl Config {
 
     /// The first place where two parts of the file do not go together.
     fn contradiction(&self) -> Option<(Range<usize>, String)> {
-        self.contradicting_peer().or_else(|| self.repeated_domain()).or_else(|| {
+        let of_peers = self.contradicting_peer().or_else(|| self.repeated_domain());
+        of_peers.or_else(|| self.ldap_without_certificate()).or_else(|| {
             let home = self.homes.first()?;
             let message = "a [[home]] needs a [node] section: a node is what sequences a domain".to_owned();
             self.node.is_none().then(|| (home.domain.span(), message))
@@ -196,6 +197,15 @@ impl Config {
                 )),
             }
         })
+    }
+
+    fn ldap_without_certificate(&self) -> Option<(Range<usize>, String)> {
+        let ldap = self.ldap.as_ref().filter(|ldap| ldap.tls.is_none())?;
+        let address = ldap.listen_tls.as_ref()?;
+        let message = "LDAP over TLS needs a certificate: `tls` in the section [ldap] or in [node], \
+                       tls = { certificate = \"tls/chain.pem\", key = \"tls/key.pem\" }";
+        let is_nowhere = self.node.as_ref().is_none_or(|node| node.tls.is_none());
+        is_nowhere.then(|| (address.span(), message.to_owned()))
     }
 
     fn resolve_paths(&mut self, home: &Path) {

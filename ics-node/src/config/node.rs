@@ -85,7 +85,7 @@ fn per_minute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Erro
 pub struct TlsConfig {
     /// The certificate chain, PEM, the node's own first.
     pub certificate: PathBuf,
-    /// Its private key, PEM. The file must not be readable by others.
+    /// Its private key, PEM. Nobody but the file's owner and group may read or write it.
     pub key: PathBuf,
 }
 
@@ -96,7 +96,7 @@ pub struct ResponderConfig {
     /// The secret key among those of the home directory.
     pub key: String,
     /// The certificate that an issuer has given it for answering OCSP, PEM. The issuer's operator asks for it, by EST as
-    /// the registrar.
+    /// the registrar. SIGHUP has a newer one read.
     pub certificate: PathBuf,
 }
 
@@ -144,6 +144,13 @@ impl NodeConfig {
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         self.public_url.as_ref().map_or_else(|| format!("{scheme}://{}", self.listen), Url::to_string)
+    }
+
+    /// Whether other machines reach the node itself without TLS: so they do where it listens at whatever address its
+    /// machine has.
+    #[must_use]
+    pub fn is_open_without_tls(&self) -> bool {
+        self.tls.is_none() && !self.listen.ip().to_canonical().is_loopback()
     }
 
     pub(super) fn resolve_paths(&mut self, home: &Path) {

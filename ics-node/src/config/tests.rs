@@ -50,6 +50,26 @@ fn an_empty_file_is_a_client_with_nothing_assumed() {
     assert_eq!(config, Config::default());
 }
 
+/// Whatever else `public_url` says: who reaches the address itself needs no proxy.
+#[test]
+fn what_other_machines_reach_without_tls_is_known() {
+    let tls = "tls = { certificate = \"c.pem\", key = \"k.pem\" }";
+    for (listen, more, expected) in [
+        ("127.0.0.1:8470", "", false),
+        ("[::1]:8470", "", false),
+        ("[::ffff:127.0.0.1]:8470", "", false),
+        ("192.0.2.1:8470", "", true),
+        ("0.0.0.0:8470", "", true),
+        ("[::]:8470", "", true),
+        ("0.0.0.0:8470", "public_url = \"https://n.example\"", true),
+        ("0.0.0.0:8470", tls, false),
+    ] {
+        let text = format!("[node]\nname = \"n.example\"\nlisten = \"{listen}\"\n{more}");
+        let config = Config::parse(&text, Path::new("ics.toml")).expect("a configuration");
+        assert_eq!(config.node.expect("a node").is_open_without_tls(), expected, "{text}");
+    }
+}
+
 #[test]
 fn paths_are_relative_to_the_home_directory() {
     let home = tempfile::tempdir().expect("directory");
@@ -93,6 +113,7 @@ fn refusals_name_the_file_and_the_line() {
         format!("[[peer]]\nname = \"{name}\"\nurl = \"http://x\"\nmirror = [\"a.example/{entry0}\"]\n")
     };
     let home = "[[home]]\ndomain = \"a.example\"\ndescriptor = \"d\"\n";
+    let (secure, tls) = ("[ldap]\nlisten_tls = \"127.0.0.1:0\"", "tls = { certificate = \"c.pem\", key = \"k.pem\" }");
     for (text, expected) in [
         ("nod = 1", "ics.toml:1: unknown field `nod`"),
         ("\n[node]\nname = 1", "ics.toml:3: invalid type: integer `1`"),
@@ -106,7 +127,10 @@ fn refusals_name_the_file_and_the_line() {
         ("[log]\nlevel = \"loud=noise\"", "ics.toml:2: `loud=noise` is not a log level or filter"),
         ("[ldap]\nsuffix = \"cn=x\"", "ics.toml:2: `cn=x` is no suffix: it begins with o=, ou= or dc="),
         ("\n[ldap]\nsuffix = \"o=acme\"", "ics.toml:2: [ldap] has no address: give it `listen` or `listen_tls`"),
-        ("[ldap]\nlisten_tls = \"127.0.0.1:0\"", "accepted"),
+        (secure, "ics.toml:2: LDAP over TLS needs a certificate: `tls` in the section [ldap] or in [node], tls = { c"),
+        (&format!("{node}{secure}"), "ics.toml:4: LDAP over TLS needs a certificate"),
+        (&format!("{secure}\n{tls}"), "accepted"),
+        (&format!("{node}{tls}\n{secure}"), "accepted"),
         (&format!("{node}pages = {{ per_minute = 0 }}"), "ics.toml:3: per_minute takes 1 to 60000 pages, not 0"),
         (&format!("{node}pages = {{ per_minute = 60001 }}"), "ics.toml:3: per_minute takes 1 to 60000 pages, not"),
         (&format!("{node}pages = {{ per_minute = 60000 }}"), "accepted"),

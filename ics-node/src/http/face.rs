@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use actix_web::http::header::EntityTag;
 use actix_web::{HttpRequest, HttpResponse, web};
-use ics_core::vocabulary::DomainName;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -27,13 +26,16 @@ pub(super) struct Face {
     pub(super) metrics: Metrics,
     /// Answers about certificates that were given before.
     pub(super) ocsp: ocsp::Hot,
+    /// How others reach the node, without a final slash.
+    pub(super) url: String,
     /// How long a request's body may take to arrive.
     pub(super) request_timeout: Duration,
     /// Whose word about the client's address is taken.
     pub(super) trusted_proxies: Vec<IpAddr>,
     work: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
-    forwards: Arc<Semaphore>,
+    /// Places for submissions that wait for another node.
+    pub(super) forwards: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     closing: watch::Sender<bool>,
@@ -55,6 +57,7 @@ impl Face {
             app,
             metrics: Metrics::new(),
             ocsp: ocsp::Hot::default(),
+            url: settings.public_url.trim_end_matches('/').to_owned(),
             request_timeout: settings.request_timeout,
             trusted_proxies: settings.pages.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             work: Arc::new(Semaphore::new(settings.max_work)),
@@ -73,22 +76,6 @@ impl Face {
     /// At once when all are taken.
     pub(super) fn upload(&self) -> Result<Place, Failure> {
         place(&self.uploads, "all places for requests with a body are taken")
-    }
-
-    /// The place for a submission to these domains that has arrived. Where it goes on to another node, which may take its
-    /// time or not answer at all, it waits among its like and not in the way of other requests with a body.
-    ///
-    /// # Errors
-    /// At once when all are taken.
-    pub(super) fn submission<'a>(
-        &self,
-        domains: impl IntoIterator<Item = &'a DomainName>,
-        uploaded: Place,
-    ) -> Result<Place, Failure> {
-        match domains.into_iter().any(|domain| self.app.forwards(domain)) {
-            true => place(&self.forwards, "all places for submissions that wait for another node are taken"),
-            false => Ok(uploaded),
-        }
     }
 
     /// A place for somebody who listens or waits for news. Strangers have half of them: however many come, those whom the

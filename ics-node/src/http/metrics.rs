@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -61,6 +62,8 @@ pub(super) struct Now {
     peers: Vec<PeerInfo>,
     waiting: Vec<Waiting>,
     expiries: Vec<Expiries>,
+    /// Until when OCSP is answered in the place of issuers.
+    responders: Vec<(DomainName, Timestamp)>,
     /// Alerts that were sent, and attempts at it that failed.
     alerts: (u64, u64),
     /// What became of statements that were submitted, and how often.
@@ -76,6 +79,7 @@ impl Now {
             peers: app.peers(),
             waiting: app.outbox_sizes()?,
             expiries: app.expiries(),
+            responders: app.responders_end(),
             alerts: app.alerts(),
             submissions: app.submission_counts(),
             roaming: app.roaming_counts(),
@@ -276,6 +280,13 @@ fn certificates_snapshot(now: &Now) -> Registry {
     let lapsed = gauges("lapsed", "Certificates that have ended in the last 7 days and were not renewed");
     let looked = gauges("looked_timestamp_seconds", "When the certificates were last looked at");
     let issuer_ends = gauges("issuer_ends_timestamp_seconds", "When the issuing authority ends, or one above it");
+    let responder_ends = gauges(
+        "responder_ends_timestamp_seconds",
+        "When the certificate ends by which OCSP is answered in the place of the issuer",
+    );
+    for (domain, ends) in &now.responders {
+        responder_ends.get_or_create(&DomainLabels { domain: domain.to_string() }).set(ends.as_seconds());
+    }
     for found in &now.expiries {
         let labels = DomainLabels { domain: found.domain.to_string() };
         issued.get_or_create(&labels).set(found.issued);

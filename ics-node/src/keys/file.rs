@@ -58,6 +58,16 @@ pub fn is_open_to_others(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
 }
 
+/// The mode of a file that everybody may read, write or run. A group may have it to itself, as Debian's `ssl-cert` has
+/// keys of TLS.
+///
+/// # Errors
+/// What the system says.
+pub fn open_to_all(path: &Path) -> io::Result<Option<u32>> {
+    let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+    Ok((mode & 0o007 != 0).then_some(mode))
+}
+
 /// Reads a file that may hold secrets, `limit` bytes at most; what was read is wiped when it is dropped.
 ///
 /// # Errors
@@ -97,6 +107,17 @@ mod tests {
         assert_eq!(fs::read(&path).expect("read"), b"three");
         assert!(!is_open_to_others(&path).expect("metadata"));
         assert_eq!(fs::read_dir(&inner).expect("listed").count(), 1, "nothing is left behind");
+    }
+
+    #[test]
+    fn a_group_is_not_all() {
+        let directory = tempfile::tempdir().expect("directory");
+        let path = directory.path().join("k");
+        fs::write(&path, b"secret").expect("written");
+        for (mode, found) in [(0o600, None), (0o640, None), (0o660, None), (0o644, Some(0o644)), (0o602, Some(0o602))] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+            assert_eq!(open_to_all(&path).expect("metadata"), found, "{mode:o}");
+        }
     }
 
     #[test]

@@ -15,11 +15,11 @@ use ldap3_proto::proto::{LdapFilter, LdapModifyType, LdapPartialAttribute, LdapR
 
 use super::entry::{Entry, generalized_time};
 use super::message::Failure;
-use super::schema;
 use super::search::{Place, failed};
 use super::tree::{Node, Tree};
 use super::work::{Working, blocking};
 use super::write::Write;
+use super::{filter, schema};
 use crate::api::Problem;
 use crate::app::keys::{Change, FoundKey, KeySearch, Merged};
 use crate::app::problem::Code;
@@ -47,32 +47,26 @@ pub(super) fn plan(filter: &LdapFilter) -> KeyPlan {
     match filter {
         LdapFilter::And(parts) => parts.iter().map(plan).reduce(narrower).unwrap_or(KeyPlan::Scan),
         LdapFilter::Or(parts) => parts.iter().map(plan).reduce(wider).unwrap_or(KeyPlan::Nothing),
+        LdapFilter::Not(part) if is_of_keys(part) => KeyPlan::Nothing,
+        // What only things or domains have, no key needs to be looked at for.
+        _ if !filter::may_match(filter, &schema::PGP_KEY_INFO) => KeyPlan::Nothing,
         LdapFilter::Equality(name, value) | LdapFilter::Approx(name, value) => {
-            let Some(attribute) = schema::attribute(name) else { return KeyPlan::Nothing };
             let one = |search: Option<KeySearch>| search.map_or(KeyPlan::Nothing, |search| KeyPlan::Any(vec![search]));
-            match attribute.name() {
-                "gpgFingerprint" | "gpgSubFingerprint" | "pgpCertID" | "pgpSubKeyID" | "pgpKeyID" => {
+            match schema::attribute(name).map(schema::Attribute::name) {
+                Some("gpgFingerprint" | "gpgSubFingerprint" | "pgpCertID" | "pgpSubKeyID" | "pgpKeyID") => {
                     one(KeySearch::hex(value))
                 }
-                "gpgMailbox" => one(Some(KeySearch::Mail(value.clone()))),
-                "pgpUserID" => one(Some(KeySearch::UserId(value.clone()))),
-                "objectClass" if !value.eq_ignore_ascii_case("pgpKeyInfo") && value != "top" => KeyPlan::Nothing,
+                Some("gpgMailbox") => one(Some(KeySearch::Mail(value.clone()))),
+                Some("pgpUserID") => one(Some(KeySearch::UserId(value.clone()))),
                 _ => KeyPlan::Scan,
             }
         }
-        LdapFilter::Not(part) if is_of_keys(part) => KeyPlan::Nothing,
         LdapFilter::Substring(name, parts) => {
             let texts = parts.initial.iter().chain(&parts.any).chain(&parts.final_);
             match (schema::attribute(name).map(schema::Attribute::name), texts.max_by_key(|text| text.len())) {
                 (Some("pgpUserID" | "gpgMailbox"), Some(text)) => KeyPlan::Any(vec![KeySearch::Text(text.clone())]),
-                (Some(_), _) => KeyPlan::Scan,
-                (None, _) => KeyPlan::Nothing,
+                _ => KeyPlan::Scan,
             }
-        }
-        LdapFilter::Present(name) | LdapFilter::GreaterOrEqual(name, _) | LdapFilter::LessOrEqual(name, _)
-            if schema::attribute(name).is_none() =>
-        {
-            KeyPlan::Nothing
         }
         _ => KeyPlan::Scan,
     }
@@ -233,7 +227,8 @@ pub(super) async fn write(
         _ => {}
     }
     let sent = place.app.read_keys(reader, key?).await.map_err(|error| not_taken(&error))?;
-    let _place = work.submission(&place.app, sent.domains())?;
+    let held = place.app.submission_place(sent.domains(), work.place, &work.forwards);
+    let _place = held.map_err(|error| failed(&error))?;
     let merged = place.app.merge_keys(sent).await.map_err(|error| not_taken(&error))?;
     taken(&merged, &id)
 }
@@ -300,7 +295,17 @@ mod tests {
             ("(gpgFingerprint=12)".to_owned(), KeyPlan::Nothing),
             ("(!(pgpRevoked=1))".to_owned(), KeyPlan::Scan),
             ("(!(objectClass=PGPKEYINFO))".to_owned(), KeyPlan::Nothing),
-            ("(icsLot=7)".to_owned(), KeyPlan::Scan),
+            ("(icsLot=7)".to_owned(), KeyPlan::Nothing),
+            ("(cn=*x*)".to_owned(), KeyPlan::Nothing),
+            ("(objectClass=icsIdentityEntry)".to_owned(), KeyPlan::Nothing),
+            ("(objectClass=TOP)".to_owned(), KeyPlan::Scan),
+            ("(entryDN=*)".to_owned(), KeyPlan::Scan),
+            ("(!(icsLot=7))".to_owned(), KeyPlan::Scan),
+            (
+                "(|(icsName=serial:7)(gpgMailbox=a@b.example))".to_owned(),
+                any(&[Some(KeySearch::Mail("a@b.example".to_owned()))]),
+            ),
+            ("(|(gpgMailbox=a@b.example)(pgpRevoked=1))".to_owned(), KeyPlan::Scan),
             ("(uid=7)".to_owned(), KeyPlan::Nothing),
         ] {
             assert_eq!(plan_of(&text), expected, "{text}");

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::LdapResultCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinError;
@@ -16,28 +15,12 @@ use super::search::{Place, Progress, Search, Sendable};
 use super::sync::{self, Sent, Step, Sync};
 use super::tree::Node;
 use super::write::{self, Write};
-use crate::app::{App, Reader};
+use crate::app::Reader;
 
 /// A place among the work under way, and the places for what goes on to another node.
 pub(super) struct Working {
     pub(super) place: OwnedSemaphorePermit,
     pub(super) forwards: Arc<Semaphore>,
-}
-
-impl Working {
-    /// The place for a submission to these domains. Where it goes on to another node, which may take its time or not answer
-    /// at all, it waits among its like and not in the way of searches.
-    pub(super) fn submission<'a>(
-        self,
-        app: &App,
-        domains: impl IntoIterator<Item = &'a DomainName>,
-    ) -> Result<OwnedSemaphorePermit, Failure> {
-        if !domains.into_iter().any(|domain| app.forwards(domain)) {
-            return Ok(self.place);
-        }
-        let full = "all places for submissions that wait for another node are taken";
-        self.forwards.try_acquire_owned().map_err(|_| Failure::new(LdapResultCode::Busy, full))
-    }
 }
 
 /// Something to be done.

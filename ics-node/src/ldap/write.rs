@@ -69,7 +69,8 @@ async fn add(
     if blocking(place, move |place| entry_of(place, reader, &node)).await?.is_some() {
         return Err(Failure::new(LdapResultCode::EntryAlreadyExists, ""));
     }
-    let _place = work.submission(&place.app, [domain])?;
+    let held = place.app.submission_place([domain], work.place, &work.forwards);
+    let _place = held.map_err(|error| failed(&error))?;
     let results = place.app.submit(domain, vec![body]).await.map_err(|error| failed(&error))?.results;
     match results.into_iter().next() {
         // What waits for the home of a domain is on disk here, and the directory has no word for it.

@@ -52,8 +52,10 @@ pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
     Ok(report)
 }
 
-/// The file in a store's directory that says that a copy is being put there.
+/// The file in a store's directory that says that a copy is being put there, and where what was in its way lies.
 const RESTORING: &str = "restoring";
+/// What the names of directories begin with in which a former store lies.
+const REPLACED: &str = "replaced-";
 
 /// Says of a directory that a copy comes there, before a home directory gets what else it lacks: until [`put_back`] has
 /// ended, nobody opens a store in it. A node would found its domains anew there, with other origins. Where there is a
@@ -68,10 +70,26 @@ pub fn begin_put_back(copy: &Path, dir: &Path) -> Result<(), StoreError> {
     if dir.join(LOG_FILE).exists() { Ok(()) } else { mark(dir) }
 }
 
+/// Makes the mark; what one says that an earlier attempt has left stays.
 fn mark(dir: &Path) -> Result<(), StoreError> {
     let mark = dir.join(RESTORING);
-    std::fs::File::create(&mark).and_then(|file| file.sync_all()).map_err(StoreError::io(&mark))?;
+    let file = std::fs::File::options().create(true).append(true).open(&mark);
+    file.and_then(|file| file.sync_all()).map_err(StoreError::io(&mark))?;
     sync_names(dir)
+}
+
+/// Makes the mark with the place of the former store, before anything is moved there: a place that is new, or the one to
+/// which an earlier attempt has begun to move it.
+fn mark_with_place(dir: &Path, new: &str) -> Result<PathBuf, StoreError> {
+    mark(dir)?;
+    let mark = dir.join(RESTORING);
+    let named = std::fs::read_to_string(&mark).map_err(StoreError::io(&mark))?;
+    if named.starts_with(REPLACED) && !named.contains('/') {
+        return Ok(dir.join(named));
+    }
+    std::fs::write(&mark, new).map_err(StoreError::io(&mark))?;
+    std::fs::File::open(&mark).and_then(|file| file.sync_all()).map_err(StoreError::io(&mark))?;
+    Ok(dir.join(new))
 }
 
 fn unmark(dir: &Path) -> Result<(), StoreError> {
@@ -93,10 +111,10 @@ pub fn is_anything_in(dir: &Path) -> bool {
 }
 
 /// Puts a copy in the place of a store that no process uses. What is there is moved into a directory beside it, whose
-/// path is given; heads' files stay where they are, and of those in the copy only higher ones count: what was ever
-/// signed is never forgotten. What this node has cosigned since the copy only the files beside the database know; where they
-/// are gone, it says so ([`Store::may_have_cosigned_more`]). What the ACME server remembers is put back only if it is gone
-/// or damaged.
+/// path is given, also where an attempt that was interrupted has moved it. Heads' files stay where they are, and of those
+/// in the copy only higher ones count: what was ever signed is never forgotten. What this node has cosigned since the copy
+/// only the files beside the database know; where they are gone, it says so ([`Store::may_have_cosigned_more`]). What the
+/// ACME server remembers is put back only if it is gone or damaged.
 ///
 /// # Errors
 /// When there is no copy, another process uses the store, or a file fails. Whoever is interrupted on the way leaves a store
@@ -105,17 +123,18 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Option<PathBu
     drop(open_log(copy)?);
     make_private(dir)?;
     let _lock = lock(dir)?;
-    mark(dir)?;
-    let aside = dir.join(format!("replaced-{}", now.as_millis()));
-    let mut replaced = None;
+    let new = format!("{REPLACED}{}", now.as_millis());
+    let aside = mark_with_place(dir, &new)?;
+    // What an earlier attempt has put here must not take the place of what it had moved.
+    let free = |name: &str| if aside.join(name).exists() { dir.join(&new) } else { aside.clone() };
     for name in
         [LOG_FILE, INDEX_FILE].into_iter().flat_map(|file| ["", "-wal", "-shm"].map(|end| format!("{file}{end}")))
     {
         let path = dir.join(&name);
         if path.exists() {
-            make_private(&aside)?;
-            std::fs::rename(&path, aside.join(&name)).map_err(StoreError::io(&path))?;
-            replaced = Some(aside.clone());
+            let to = free(&name);
+            make_private(&to)?;
+            std::fs::rename(&path, to.join(&name)).map_err(StoreError::io(&path))?;
         }
     }
     let log = open_log(copy)?;
@@ -131,11 +150,9 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Option<PathBu
     std::fs::File::open(&unfinished).and_then(|file| file.sync_all()).map_err(StoreError::io(&unfinished))?;
     std::fs::rename(&unfinished, &path).map_err(StoreError::io(&path))?;
     sync_names(dir)?;
-    if keeping::put_back(copy, dir, &aside)? {
-        replaced = Some(aside);
-    }
+    keeping::put_back(copy, dir, &aside)?;
     unmark(dir)?;
-    Ok(replaced)
+    Ok(Some(aside).filter(|aside| aside.exists()))
 }
 
 /// Whether a copy goes back to where it was made: the files beside the database know all that it knows. Elsewhere they

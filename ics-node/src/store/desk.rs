@@ -17,10 +17,6 @@ const ALARMS_BETWEEN: i64 = 1_000;
 /// Something that an operator has to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alarm {
-    /// Rises with every alarm.
-    pub id: u64,
-    /// The domain that it is about, if one.
-    pub domain: Option<DomainNumber>,
     /// When it was raised.
     pub at: Timestamp,
     /// A stable word for what it is.
@@ -70,10 +66,6 @@ impl EnrolmentState {
 pub struct Enrolment {
     /// Rises with every request.
     pub id: u64,
-    /// By which the device asks how it stands; hard to guess.
-    pub token: String,
-    /// The domain in which it wants to be known.
-    pub domain: DomainNumber,
     /// What it sent.
     pub request: Vec<u8>,
     /// How far it has come.
@@ -118,16 +110,10 @@ impl Store {
     /// When the database fails.
     pub fn alarms(&self, domain: Option<DomainNumber>, limit: usize) -> Result<Vec<Alarm>, StoreError> {
         self.shared.pool.read(|reader| {
-            let sql = "SELECT id, at, kind, text FROM alarm WHERE domain IS ?1 ORDER BY id DESC LIMIT ?2";
+            let sql = "SELECT at, kind, text FROM alarm WHERE domain IS ?1 ORDER BY id DESC LIMIT ?2";
             let mut statement = reader.log.prepare_cached(sql)?;
             let alarms = statement.query_map(params![domain.map(DomainNumber::get), int(limit)], |row| {
-                Ok(Alarm {
-                    id: row.get::<_, i64>(0)?.cast_unsigned(),
-                    domain,
-                    at: time(row, 1)?.unwrap_or_default(),
-                    kind: row.get(2)?,
-                    text: row.get(3)?,
-                })
+                Ok(Alarm { at: time(row, 0)?.unwrap_or_default(), kind: row.get(1)?, text: row.get(2)? })
             })?;
             Ok(alarms.collect::<Result<_, _>>()?)
         })
@@ -272,23 +258,20 @@ fn forget_alarms(log: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-const ENROLMENT_COLUMNS: &str = "id, token, domain, request, state, at, decided_at, answer";
+const ENROLMENT_COLUMNS: &str = "id, request, state, at, decided_at, answer";
 
 /// A row of the table; `None` if a constraint of the schema was broken by other hands.
 fn enrolment(row: &Row<'_>) -> rusqlite::Result<Option<Enrolment>> {
-    let word: String = row.get(4)?;
+    let word: String = row.get(2)?;
     let states = [EnrolmentState::Waiting, EnrolmentState::Approved, EnrolmentState::Refused];
-    let state = states.into_iter().find(|state| state.as_str() == word);
-    let (Some(state), Some(domain)) = (state, DomainNumber::new(row.get(2)?)) else { return Ok(None) };
+    let Some(state) = states.into_iter().find(|state| state.as_str() == word) else { return Ok(None) };
     Ok(Some(Enrolment {
         id: row.get::<_, i64>(0)?.cast_unsigned(),
-        token: row.get(1)?,
-        domain,
-        request: row.get(3)?,
+        request: row.get(1)?,
         state,
-        at: time(row, 5)?.unwrap_or_default(),
-        decided_at: time(row, 6)?,
-        answer: row.get(7)?,
+        at: time(row, 3)?.unwrap_or_default(),
+        decided_at: time(row, 4)?,
+        answer: row.get(5)?,
     }))
 }
 

@@ -94,8 +94,8 @@ pub enum StoreError {
         /// What does not fit.
         what: String,
     },
-    /// The writer has stopped: after a failed fsync nobody knows what is on the disk. A restart reads it afresh;
-    /// a node that serves ends for it.
+    /// The writer has stopped: after a failed fsync nobody knows what is on the disk, and a thread that has panicked does
+    /// not come back. A restart reads it afresh; a node that serves ends for it.
     #[error("the store takes no more writes until it is restarted: {why}")]
     Halted {
         /// What made it stop.

@@ -52,12 +52,13 @@ impl Flusher {
     pub(crate) fn start(log: &Path, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let (tasks, waiting) = sync_channel(COMMITS);
         let under_way = Arc::new(AtomicUsize::new(0));
+        let halting = Arc::clone(&shared);
         let flush = Flush { shared, wal_path: wal_of(log), wal: None, under_way: Arc::clone(&under_way) };
         let thread = std::thread::Builder::new()
             .name("ics-flush".to_owned())
             .spawn(move || {
                 background::lower();
-                flush.run(&waiting);
+                halting.or_halt(|| flush.run(&waiting));
             })
             .map_err(StoreError::io(log))?;
         Ok(Self { tasks: Some(tasks), thread: Some(thread), under_way })

@@ -37,6 +37,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
 use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -151,11 +152,19 @@ impl Shared {
     }
 
     /// Takes no more writes until a restart.
-    fn halt(&self, error: &StoreError) -> StoreError {
-        tracing::error!(%error, "the store takes no more writes");
-        let mut halted = StoreError::Halted { why: error.to_string() };
+    fn halt(&self, why: &impl core::fmt::Display) -> StoreError {
+        tracing::error!(error = %why, "the store takes no more writes");
+        let mut halted = StoreError::Halted { why: why.to_string() };
         self.halted.send_modify(|first| halted = first.get_or_insert_with(|| halted.clone()).clone());
         halted
+    }
+
+    /// Does the work of a thread without which nothing is written: where it panics, that is over.
+    fn or_halt(&self, work: impl FnOnce()) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            self.halt(&write::GONE);
+            resume_unwind(panic);
+        }
     }
 }
 
@@ -195,11 +204,12 @@ impl Store {
         let writer = Writer::new((&log_path, log), &shared.index_path, Arc::clone(&shared))?;
         let queue = options.queue.max(1);
         let (tasks, waiting) = std::sync::mpsc::sync_channel(queue);
+        let halting = Arc::clone(&shared);
         let writer = std::thread::Builder::new()
             .name("ics-writer".to_owned())
             .spawn(move || {
                 background::lower();
-                writer.run(&waiting);
+                halting.or_halt(|| writer.run(&waiting));
             })
             .map_err(StoreError::io(dir))?;
         let (tasks, writer) = (Some(tasks), Some(writer));
@@ -311,5 +321,52 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse { dir: dir.to_owned() }),
         Err(TryLockError::Error(error)) => Err(StoreError::io(&path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn keys_of(_: &StoredEntry) -> Vec<Key> {
+        Vec::new()
+    }
+
+    fn sealed(_: &DomainInfo, _: u64, _: &Hash) -> Result<SignedNote, String> {
+        Ok(SignedNote { note: "a note".to_owned(), cosigned_at: None })
+    }
+
+    fn breaks_the_writer(_: &DomainInfo, _: u64, _: &Hash) -> Result<SignedNote, String> {
+        panic!("as by a defect")
+    }
+
+    fn announced(_: &Change<'_>) {}
+
+    fn breaks_the_flusher(_: &Change<'_>) {
+        panic!("as by a defect")
+    }
+
+    /// Else all would be refused, and nothing would say that the node is to be started again.
+    #[tokio::test]
+    async fn a_store_without_one_of_its_threads_takes_no_more_writes_and_says_so() {
+        let cases: [(Sealer, Announce); 2] =
+            [(Arc::new(breaks_the_writer), Arc::new(announced)), (Arc::new(sealed), Arc::new(breaks_the_flusher))];
+        for (sealer, announce) in cases {
+            let dir = tempfile::tempdir().expect("dir");
+            let options = Options { announce, ..Options::new(Arc::new(keys_of), sealer) };
+            let store = Store::open(dir.path(), options).expect("opens");
+            let name = "d.example".parse().expect("a name");
+            let domain = store.create_domain(&name, Part::Home, None).expect("made").number;
+            let content = NewContent::Whole(Content { salt: [0; 16], body: vec![1] });
+            let entry = NewEntry { header: vec![1], content, keys: Vec::new(), effective: true };
+            assert!(store.writable().is_ok());
+            let written = store.write(domain, move |tx| tx.append(entry)).expect("queued").done().await;
+            assert!(matches!(written, Err(WriteError::Store(StoreError::Halted { .. }))), "{written:?}");
+            let halted = tokio::time::timeout(Duration::from_secs(60), store.until_halted()).await.expect("it is told");
+            assert!(halted.to_string().ends_with(write::GONE), "{halted}");
+            assert!(store.writable().is_err());
+        }
     }
 }

@@ -14,8 +14,6 @@ use super::types::DomainNumber;
 pub struct Posted {
     /// Rises with every body that is taken in.
     pub id: u64,
-    /// Its domain.
-    pub domain: DomainNumber,
     /// When it was taken in.
     pub at: Timestamp,
     /// How often it was sent in vain.
@@ -26,7 +24,7 @@ pub struct Posted {
     pub done: Option<(Timestamp, String)>,
 }
 
-const COLUMNS: &str = "id, domain, at, attempts, last_error, done_at, result";
+const COLUMNS: &str = "id, at, attempts, last_error, done_at, result";
 
 impl Store {
     /// Takes bodies into the outbox of a domain, one behind the other. One that waits there already keeps its place, and
@@ -142,8 +140,7 @@ impl Store {
     pub fn posted(&self, id: u64) -> Result<Option<Posted>, StoreError> {
         self.shared.pool.read(|reader| {
             let sql = format!("SELECT {COLUMNS} FROM outbox WHERE id = ?1");
-            let found = reader.log.prepare_cached(&sql)?.query_row([id.cast_signed()], posted).optional()?;
-            Ok(found.flatten())
+            Ok(reader.log.prepare_cached(&sql)?.query_row([id.cast_signed()], posted).optional()?)
         })
     }
 
@@ -158,9 +155,8 @@ impl Store {
             for rest in ["done_at IS NULL ORDER BY id", "done_at IS NOT NULL ORDER BY done_at DESC, id DESC"] {
                 let sql = format!("SELECT {COLUMNS} FROM outbox WHERE domain = ?1 AND {rest} LIMIT ?2");
                 let mut statement = reader.log.prepare_cached(&sql)?;
-                let found: Vec<_> =
-                    statement.query_map(params![domain.get(), limit], posted)?.collect::<Result<_, _>>()?;
-                all.extend(found.into_iter().flatten());
+                let found = statement.query_map(params![domain.get(), limit], posted)?;
+                all.extend(found.collect::<Result<Vec<_>, _>>()?);
             }
             Ok(all)
         })
@@ -190,21 +186,18 @@ fn put(log: &Connection, domain: DomainNumber, body: &[u8], at: Timestamp) -> Re
     let sql = "INSERT OR IGNORE INTO outbox (domain, hash, body, at) VALUES (?1, ?2, ?3, ?4)";
     log.prepare_cached(sql)?.execute(params![domain.get(), hash, body, at.as_millis().cast_signed()])?;
     let sql = format!("SELECT {COLUMNS} FROM outbox WHERE domain = ?1 AND hash = ?2");
-    let found = log.prepare_cached(&sql)?.query_row(params![domain.get(), hash], posted)?;
-    found.ok_or_else(|| StoreError::corrupt("table outbox has a row with a bad domain"))
+    Ok(log.prepare_cached(&sql)?.query_row(params![domain.get(), hash], posted)?)
 }
 
-fn posted(row: &Row<'_>) -> rusqlite::Result<Option<Posted>> {
-    let Some(domain) = DomainNumber::new(row.get(1)?) else { return Ok(None) };
-    let done: Option<i64> = row.get(5)?;
-    Ok(Some(Posted {
+fn posted(row: &Row<'_>) -> rusqlite::Result<Posted> {
+    let done: Option<i64> = row.get(4)?;
+    Ok(Posted {
         id: row.get::<_, i64>(0)?.cast_unsigned(),
-        domain,
-        at: time(row.get(2)?),
-        attempts: row.get(3)?,
-        last_error: row.get(4)?,
-        done: done.map(time).zip(row.get(6)?),
-    }))
+        at: time(row.get(1)?),
+        attempts: row.get(2)?,
+        last_error: row.get(3)?,
+        done: done.map(time).zip(row.get(5)?),
+    })
 }
 
 fn time(millis: i64) -> Timestamp {

@@ -47,8 +47,11 @@ impl<T, E> Pending<T, E> {
     }
 }
 
+/// Why nothing is written where a thread that does has ended.
+pub(super) const GONE: &str = "the writer is gone";
+
 pub(super) fn gone() -> StoreError {
-    StoreError::Halted { why: "the writer is gone".to_owned() }
+    StoreError::Halted { why: GONE.to_owned() }
 }
 
 impl Store {

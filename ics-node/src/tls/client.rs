@@ -49,6 +49,17 @@ impl ClientTls {
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_client_cert_resolver(Arc::new(own)))
     }
+
+    /// For whoever has no key at hand and asks as a stranger; a server is believed as by [`Self::for_peer`].
+    ///
+    /// # Errors
+    /// When no version of TLS can be offered.
+    pub fn as_stranger(pin: Option<KeyPin>) -> Result<ClientConfig, Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = KnownServer { provider: Arc::clone(&provider), pin, web: WebAuthorities::default() };
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+        Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+    }
 }
 
 #[derive(Debug)]

@@ -25,6 +25,18 @@ pub enum TlsError {
         /// What is wrong with it.
         source: pem::Error,
     },
+    /// Everybody may use the secret key.
+    #[error(
+        "everybody may use the secret key in `{path}`, whose mode is {mode:o}: `chmod 600`, or `chmod 640` and a group \
+         of its own, such as ssl-cert",
+        path = path.display()
+    )]
+    OpenToAll {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// There is no certificate in the file.
     #[error("there is no certificate in `{path}`", path = .0.display())]
     NoCertificate(PathBuf),

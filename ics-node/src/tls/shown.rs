@@ -6,11 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::server::TlsError;
 use crate::config::TlsConfig;
+use crate::keys::file;
 
 /// A certificate and its key, and the files that they are read from.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ impl ShownCertificate {
     /// Reads them.
     ///
     /// # Errors
-    /// When a file cannot be read, or key and certificate do not go together.
+    /// When a file cannot be read, everybody may read the key's, or key and certificate do not go together.
     pub fn read(files: &TlsConfig) -> Result<Arc<Self>, TlsError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let key = RwLock::new(Arc::new(certified(files, &provider)?));
@@ -57,8 +58,11 @@ impl ResolvesServerCert for ShownCertificate {
 
 fn certified(files: &TlsConfig, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
     let chain = certificates(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|source| TlsError::Unreadable { path: files.key.clone(), source })?;
+    let unreadable = |source| TlsError::Unreadable { path: files.key.clone(), source };
+    if let Some(mode) = file::open_to_all(&files.key).map_err(|error| unreadable(pem::Error::Io(error)))? {
+        return Err(TlsError::OpenToAll { path: files.key.clone(), mode });
+    }
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unreadable)?;
     // It says so where the key is another one's than the certificate's.
     Ok(CertifiedKey::from_der(chain, key, provider)?)
 }

@@ -1,7 +1,9 @@
 //! The operator's page: what waits, what goes wrong, what was denied. It changes nothing; where something is to be done
 //! that takes a signature, it says the command.
 
+use ics_core::time::Timestamp;
 use ics_core::trust::Outcome;
+use ics_core::vocabulary::DomainName;
 use maud::{Markup, html};
 
 use super::parts::{Mark, code, mark, prose, theirs, theirs_brief, time};
@@ -55,7 +57,7 @@ pub fn operations(site: &Site, operations: &Operations, form: &str) -> Markup {
         (alarms(operations))
         (domains(operations))
         (peers(operations))
-        (certificates(&operations.expiries))
+        (certificates(&operations.expiries, &operations.responders))
         (outbox(&operations.waiting))
         (enrolments(&operations.enrolments))
         (to_approve(&operations.to_approve))
@@ -162,37 +164,48 @@ fn domain(info: &DomainInfo, operations: &Operations) -> Markup {
     }
 }
 
-/// What the domains have issued, and what of it ends.
-fn certificates(found: &[Expiries]) -> Markup {
+/// What the domains have issued, and what of it ends; and by what this node answers in the place of others.
+fn certificates(found: &[Expiries], responders: &[(DomainName, Timestamp)]) -> Markup {
     html! {
-        @if !found.is_empty() {
+        @if !found.is_empty() || !responders.is_empty() {
             section .block aria-labelledby="certificates" {
                 h2 #certificates { "Certificates" }
-                div .scroll tabindex="0" role="region" aria-label="Certificates" {
-                    table {
-                        thead { tr {
-                            th scope="col" { "Domain" } th .number scope="col" { "Issued" }
-                            @for days in ENDING_DAYS { th .number scope="col" { "End within " (span(days * 86_400)) } }
-                            th .number scope="col" { "Lapsed" } th scope="col" { "Authority ends" }
-                            th scope="col" { "Looked at" }
-                        } }
-                        tbody { @for it in found {
-                            tr {
-                                th scope="row" { a href={ "/operator/certificates/" (it.domain) } { (it.domain) } }
-                                td .number data-of="Issued" { (it.issued) }
-                                @for (days, count) in ENDING_DAYS.iter().zip(it.ending) {
-                                    td .number data-of={ "End within " (span(days * 86_400)) } { (count) }
-                                }
-                                td .number data-of="Lapsed" { (it.lapsed) }
-                                td data-of="Authority ends" { @if let Some(ends) = it.issuer_ends { (time(ends)) } }
-                                td data-of="Looked at" { (time(it.at)) }
-                            }
-                        } }
+                @if !found.is_empty() { (issued(found)) }
+                @for (domain, ends) in responders {
+                    p .note {
+                        "The certificate by which this node answers OCSP for the issuer of " (domain) " ends " (time(*ends))
                     }
                 }
-                p .note { "Those that end were not renewed, though it is time." }
             }
         }
+    }
+}
+
+fn issued(found: &[Expiries]) -> Markup {
+    html! {
+        div .scroll tabindex="0" role="region" aria-label="Certificates" {
+            table {
+                thead { tr {
+                    th scope="col" { "Domain" } th .number scope="col" { "Issued" }
+                    @for days in ENDING_DAYS { th .number scope="col" { "End within " (span(days * 86_400)) } }
+                    th .number scope="col" { "Lapsed" } th scope="col" { "Authority ends" }
+                    th scope="col" { "Looked at" }
+                } }
+                tbody { @for it in found {
+                    tr {
+                        th scope="row" { a href={ "/operator/certificates/" (it.domain) } { (it.domain) } }
+                        td .number data-of="Issued" { (it.issued) }
+                        @for (days, count) in ENDING_DAYS.iter().zip(it.ending) {
+                            td .number data-of={ "End within " (span(days * 86_400)) } { (count) }
+                        }
+                        td .number data-of="Lapsed" { (it.lapsed) }
+                        td data-of="Authority ends" { @if let Some(ends) = it.issuer_ends { (time(ends)) } }
+                        td data-of="Looked at" { (time(it.at)) }
+                    }
+                } }
+            }
+        }
+        p .note { "Those that end were not renewed, though it is time." }
     }
 }
 
@@ -362,7 +375,6 @@ fn denied(denied: &[Denied]) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use ics_core::time::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -393,6 +405,7 @@ mod tests {
             denied: Vec::new(),
             waiting: Vec::new(),
             expiries: Vec::new(),
+            responders: Vec::new(),
         };
         let drawn = peers(&operations).into_string();
         for expected in

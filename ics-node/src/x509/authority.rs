@@ -169,10 +169,21 @@ fn is_issued_by(one: &Certificate, above: &Certificate) -> bool {
         && signature::verify(key, &one.signature_algorithm, &message, &one.signature)
 }
 
-/// The certificate by which a key answers OCSP for an authority, if it is one: issued by the authority itself, for that
-/// use, to that key, and in its time (RFC 6960, 4.2.2.2).
+/// A key's right to answer OCSP for an authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegation {
+    /// The certificate that says so.
+    pub certificate: Certificate,
+    /// From when on it is valid.
+    pub not_before: Timestamp,
+    /// Until when, the last second included.
+    pub not_after: Timestamp,
+}
+
+/// By what a key answers OCSP for an authority, if it may: a certificate that the authority itself has issued for that use
+/// and to that key (RFC 6960, 4.2.2.2). Whether it is its time, whoever asks looks himself.
 #[must_use]
-pub fn answers_for(authority: &Authority, der: &[u8], signer: &dyn Signer, now: Timestamp) -> Option<Certificate> {
+pub fn answers_for(authority: &Authority, der: &[u8], signer: &dyn Signer) -> Option<Delegation> {
     let certificate = Certificate::from_der(der).ok()?;
     let tbs = &certificate.tbs_certificate;
     let message = tbs.to_der().ok()?;
@@ -181,9 +192,9 @@ pub fn answers_for(authority: &Authority, der: &[u8], signer: &dyn Signer, now: 
         && signature::verify(spki.owned_to_ref(), &certificate.signature_algorithm, &message, &certificate.signature);
     let uses = tbs.get::<ExtendedKeyUsage>().ok()??.1;
     let own = tbs.subject_public_key_info.to_der().ok()?;
-    let in_time = time::timestamp(tbs.validity.not_before) <= now && now <= time::timestamp(tbs.validity.not_after);
-    let fits = is_its && in_time && uses.0.contains(&oid::OCSP_SIGNING);
-    (fits && signer.public_key().to_spki_der() == Some(own)).then_some(certificate)
+    let (not_before, not_after) = (time::timestamp(tbs.validity.not_before), time::timestamp(tbs.validity.not_after));
+    let fits = is_its && uses.0.contains(&oid::OCSP_SIGNING) && signer.public_key().to_spki_der() == Some(own);
+    fits.then_some(Delegation { certificate, not_before, not_after })
 }
 
 pub(super) fn sha1(bytes: &[u8]) -> [u8; 20] {

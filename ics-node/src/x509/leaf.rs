@@ -340,14 +340,14 @@ impl Given<'_> {
             Ok::<_, der::Error>(AccessDescription { access_method: method, access_location: location })
         };
         let url = &self.rules.url;
-        let issuers = access(oid::ACCESS_CA_ISSUERS, format!("{url}/issuers/{}.cer", issuer_id(self.authority)))?;
+        let issuers = access(oid::ACCESS_CA_ISSUERS, issuer_url(url, &issuer_id(self.authority)))?;
         if uses.contains(&CertificateUse::Ocsp) {
             // Who asks about the answerer would be answered by it (RFC 6960, 4.2.2.2.1).
             all.push(extension(oid::OCSP_NO_CHECK, false, &Null)?);
             all.push(extension(oid::AUTHORITY_INFO_ACCESS, false, &AuthorityInfoAccessSyntax(vec![issuers]))?);
             return Ok(all);
         }
-        let ocsp = access(oid::ACCESS_OCSP, format!("{url}/ocsp"))?;
+        let ocsp = access(oid::ACCESS_OCSP, ocsp_url(url))?;
         all.push(extension(oid::AUTHORITY_INFO_ACCESS, false, &AuthorityInfoAccessSyntax(vec![ocsp, issuers]))?);
         all.push(distribution_point(&crl_url(self.rules, self.authority, serial.bucket()))?);
         Ok(all)
@@ -359,6 +359,18 @@ impl Given<'_> {
 pub fn issuer_id(authority: &Authority) -> String {
     let digest = super::sha256(&authority.spki);
     data_encoding::HEXLOWER.encode(digest.get(..8).unwrap_or_default())
+}
+
+/// Where the certificate of an issuer is.
+#[must_use]
+pub fn issuer_url(url: &str, issuer: &str) -> String {
+    format!("{url}/issuers/{issuer}.cer")
+}
+
+/// Where questions about certificates are answered (RFC 6960).
+#[must_use]
+pub fn ocsp_url(url: &str) -> String {
+    format!("{url}/ocsp")
 }
 
 /// Where the revocation list is in which a certificate with a serial number in that bucket would stand.

@@ -21,13 +21,16 @@ mod taken_back;
 mod time;
 
 pub use self::authority::{
-    Authority, AuthorityError, AuthorityMakeError, Constraints, NewAuthority, answers_for, ca_request, issue_authority,
+    Authority, AuthorityError, AuthorityMakeError, Constraints, Delegation, NewAuthority, answers_for, ca_request,
+    issue_authority,
 };
 pub use self::cms::certs_only;
 pub use self::crl::{ReadList, ReadRevoked, RevocationList, Revoked, read_list, read_revoked};
 pub use self::csr::{Csr, RequestError};
 pub use self::general_name::Wanted;
-pub use self::leaf::{Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id, list_url, shard_of};
+pub use self::leaf::{
+    Given, Leaf, LeafError, SerialNumber, crl_url, issuer_id, issuer_url, list_url, ocsp_url, shard_of,
+};
 pub use self::ocsp::{OcspError, Question, Questions, Responder};
 pub use self::revocation::{Reason, State, because, is_key_compromised};
 pub use self::shown::Shown;

@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 use x509_cert::Certificate;
 use x509_cert::ext::Extension;
 use x509_ocsp::{
-    BasicOcspResponse, CertId, CertStatus, OcspGeneralizedTime, OcspRequest, OcspResponse, ResponderId, ResponseData,
-    RevokedInfo, SingleResponse, Version,
+    BasicOcspResponse, CertId, CertStatus, OcspGeneralizedTime, OcspRequest, OcspResponse, Request, ResponderId,
+    ResponseData, RevokedInfo, SingleResponse, Version,
 };
 
 use super::authority::sha1;
@@ -69,13 +69,20 @@ impl Questions {
     /// Reads a request, DER. A signature on it is nothing to us: whoever asks is answered.
     ///
     /// # Errors
-    /// When it is malformed, too long, asks for nothing or too much, or has a critical extension that is not known.
+    /// When it is malformed, too long, asks for nothing or too much, or has a critical extension or parameters of a digest
+    /// that are not known.
     pub fn parse(der: &[u8]) -> Result<Self, OcspError> {
         if der.len() > limits::OCSP_REQUEST_BYTES {
             return Err(OcspError::Malformed);
         }
         let request = OcspRequest::from_der(der).map_err(|_| OcspError::Malformed)?.tbs_request;
         if !(1..=limits::OCSP_QUESTIONS).contains(&request.request_list.len()) {
+            return Err(OcspError::Malformed);
+        }
+        // The answer repeats them: a question that could have them in many forms would be signed in each.
+        let has_parameters =
+            |it: &Request| it.req_cert.hash_algorithm.parameters.as_ref().is_some_and(|it| !it.is_null());
+        if request.request_list.iter().any(has_parameters) {
             return Err(OcspError::Malformed);
         }
         let extensions = request.request_extensions.unwrap_or_default();
@@ -87,6 +94,15 @@ impl Questions {
         let nonce = extensions.iter().find(|it| it.extn_id == oid::OCSP_NONCE).map(nonce).transpose()?;
         let questions = request.request_list.into_iter().map(|it| Question { id: it.req_cert }).collect();
         Ok(Self { questions, nonce })
+    }
+
+    /// The certificate that is asked about, if the answer serves everybody who asks about it.
+    #[must_use]
+    pub fn common(&self) -> Option<&Question> {
+        match (self.questions.as_slice(), &self.nonce) {
+            ([question], None) => Some(question),
+            _ => None,
+        }
     }
 }
 
@@ -196,7 +212,32 @@ fn status(state: State) -> der::Result<CertStatus> {
 
 #[cfg(test)]
 mod tests {
+    use der::Any;
+    use x509_cert::spki::AlgorithmIdentifierOwned;
+    use x509_ocsp::TbsRequest;
+
     use super::*;
+
+    #[test]
+    fn a_question_has_few_forms() {
+        let read = |parameters: Option<Any>| {
+            let digest = OctetString::new([7_u8; 32]).expect("octets");
+            let req_cert = CertId {
+                hash_algorithm: AlgorithmIdentifierOwned { oid: oid::SHA256, parameters },
+                issuer_name_hash: digest.clone(),
+                issuer_key_hash: digest,
+                serial_number: x509_cert::serial_number::SerialNumber::new(&[1; 20]).expect("a number"),
+            };
+            let request_list = vec![Request { req_cert, single_request_extensions: None }];
+            let tbs_request = TbsRequest { request_list, ..TbsRequest::default() };
+            let request = OcspRequest { tbs_request, optional_signature: None };
+            Questions::parse(&request.to_der().expect("DER")).map(|it| it.questions.len())
+        };
+        assert_eq!(read(None), Ok(1));
+        assert_eq!(read(Some(Any::null())), Ok(1));
+        let other = Any::encode_from(&true).expect("DER");
+        assert_eq!(read(Some(other)), Err(OcspError::Malformed));
+    }
 
     /// RFC 9654, 2.1: servers take nonces of up to 128 octets, whose header has three.
     #[test]

@@ -6,11 +6,12 @@ use ed25519_dalek::SigningKey;
 use ics_core::descriptor::Freshness;
 use ics_core::identity::{Fingerprint, Kind};
 use ics_core::limits;
+use ics_core::log::checkpoint::Origin;
 use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::make::certify;
 use ics_core::statement::{Claims, Grant};
 use ics_core::trust::{TrustDocument, TrustPolicy};
-use ics_core::vocabulary::{Act, Attribute};
+use ics_core::vocabulary::{Act, Attribute, DomainName};
 use ics_node::api::{IdentityPage, ListQuery};
 use ics_node::app::{App, AppError, Asker, Depth, Extent, Query, Reader};
 use ics_node::config::{Direction, PeerConfig};
@@ -127,6 +128,41 @@ async fn a_copy_of_which_nothing_arrives_is_waited_for_only_if_it_is_relied_on()
     assert_eq!(relying(Vec::new()).ready(), Ok(()), "it is not copied any more");
     let waiting = "nothing of `code.soft.example` has arrived yet".to_owned();
     assert_eq!(relying(vec![nowhere]).ready(), Err(waiting));
+}
+
+/// The next start would find it pinned to what stands nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_cannot_be_written_down_pins_nothing() {
+    let (maker, other) = (Party::found("devices.acme.example"), Party::found("code.soft.example"));
+    let origin = other.open().domain(&other.domain).expect("here").info.origin;
+    let mistyped = Origin { entry0: [7; 32], ..origin.clone() };
+    let new = Origin { domain: word("labels.example"), ..origin.clone() };
+    let nowhere = |mirror: &[&Origin]| PeerConfig {
+        url: Some("http://127.0.0.1:1".parse().expect("a URL")),
+        mirror: mirror.iter().copied().cloned().collect(),
+        ..PeerConfig::new(word("soft.example"))
+    };
+    let file = maker.data().with_file_name("ics.toml");
+    std::fs::write(&file, "").expect("written");
+    let app = maker.open_with(|setup| setup.config_file = Some(file.clone()));
+    let pinned = |domain: &DomainName| {
+        let held = ics_node::store::held(&maker.data(), domain).expect("readable");
+        held.and_then(|(info, _)| info.entry0)
+    };
+    app.put_peer(nowhere(&[&mistyped])).expect("written");
+    assert_eq!(pinned(&origin.domain), Some(mistyped.entry0));
+
+    let own = app.domain(&maker.domain).expect("here").info.origin;
+    let refused = app.put_peer(nowhere(&[&new, &origin, &own])).expect_err("one of them is at home here");
+    assert_eq!(refused.code().as_str(), "peer-refused");
+    let written = std::fs::read_to_string(&file).expect("there");
+    std::fs::remove_file(&file).expect("removed");
+    app.put_peer(nowhere(&[&new, &origin])).expect_err("there is no file");
+    assert_eq!((pinned(&origin.domain), pinned(&new.domain)), (Some(mistyped.entry0), None), "as before");
+
+    std::fs::write(&file, written).expect("back");
+    app.put_peer(nowhere(&[&new, &origin])).expect("written");
+    assert_eq!((pinned(&origin.domain), pinned(&new.domain)), (Some(origin.entry0), Some(new.entry0)));
 }
 
 /// Introduces a device of a lot under a name that others may have.

@@ -22,6 +22,16 @@ struct Loss {
     lost: [Receipt; 2],
 }
 
+/// A directory with all that a party's node has logged, which does not run.
+fn copied(maker: &Party) -> tempfile::TempDir {
+    let whole = tempfile::tempdir().expect("directory");
+    std::fs::create_dir(whole.path().join("heads")).expect("made");
+    for file in [PathBuf::from("ics.db"), Path::new("heads").join(maker.domain.as_str())] {
+        std::fs::copy(maker.data().join(&file), whole.path().join(&file)).expect("copied");
+    }
+    whole
+}
+
 impl Loss {
     /// What was lost is said of devices 2 and 3; `erased` says whether the first of it is erased, too.
     async fn of(maker: Party, erased: bool) -> Self {
@@ -36,11 +46,7 @@ impl Loss {
             maker.erase(&app, first.index).await;
         }
         drop(app);
-        let whole = tempfile::tempdir().expect("directory");
-        std::fs::create_dir(whole.path().join("heads")).expect("made");
-        for file in [PathBuf::from("ics.db"), Path::new("heads").join(maker.domain.as_str())] {
-            std::fs::copy(maker.data().join(&file), whole.path().join(&file)).expect("copied");
-        }
+        let whole = copied(&maker);
         std::fs::write(maker.data().join("ics.db"), before).expect("put back");
         Self { maker, whole, lost: [first, last] }
     }
@@ -55,7 +61,7 @@ impl Loss {
     }
 
     /// Asks them once; what each has answered, and whether the domain may go on.
-    async fn ask(&self, home: &App, sources: &[Source]) -> (Vec<Result<u64, String>>, bool) {
+    async fn ask(&self, home: &App, sources: &[Source]) -> (Vec<Result<Option<u64>, String>>, bool) {
         let asked = home.ask_all(&self.maker.domain, sources).await.expect("asked");
         (asked.into_iter().map(|asked| asked.answer).collect(), home.silent().is_empty())
     }
@@ -76,7 +82,7 @@ async fn a_part_of_the_log_is_not_taken_for_what_was_lost() {
     assert!(answers[0].as_ref().is_err_and(|why| why.contains("the leaf of entry 3")), "{answers:?}");
     assert!(!goes_on, "what was lost is not here");
     let (answers, goes_on) = loss.ask(&home, &[part, Source::Copy { name: "whole".to_owned(), app: whole }]).await;
-    assert!(answers[0].is_err() && answers[1] == Ok(2), "{answers:?}");
+    assert!(answers[0].is_err() && answers[1] == Ok(Some(2)), "{answers:?}");
     assert!(goes_on, "all that was lost is here");
     for receipt in &loss.lost {
         home.entry(Reader::Operator, &loss.maker.domain, receipt.index).expect("with its body");
@@ -98,17 +104,29 @@ async fn stands_before_it() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_a_node_says_that_it_does_not_hold_a_domain() {
+async fn only_who_holds_a_copy_says_that_nothing_was_lost() {
     let (maker, other) = (Party::found("devices.acme.example"), Party::found("labels.example"));
+    drop(maker.open());
+    let whole = copied(&maker);
     let (home, other) = (maker.open(), other.open());
+    let twin = maker.open_with(|setup| setup.data = whole.path().to_owned());
     home.hold().expect("held back");
-    for (url, is_a_node) in [(stands_before_it().await, false), (served(&other), true)] {
-        let client = ics_sync::http::client_builder(&url).build().expect("a client");
-        let peer = ics_sync::http::HttpPeer::new(&url, client).expect("a peer").into();
-        let asked = home.ask_all(&maker.domain, &[Source::Peer { name: "mirror".to_owned(), peer }]).await;
-        let asked = asked.expect("asked");
-        assert_eq!(asked[0].answer.is_ok(), is_a_node, "{asked:?}");
-        assert_eq!(home.silent().is_empty(), is_a_node, "{asked:?}");
+    let peer = |url: &String| {
+        let client = ics_sync::http::client_builder(url).build().expect("a client");
+        let peer = ics_sync::http::HttpPeer::new(url, client).expect("a peer").into();
+        Source::Peer { name: url.clone(), peer }
+    };
+    let (proxy, other, twin) = (stands_before_it().await, served(&other), served(&twin));
+    for (urls, answers, goes_on) in [
+        (vec![&proxy], vec![None], false),
+        (vec![&other], vec![Some(None)], false),
+        (vec![&proxy, &twin], vec![None, Some(Some(0))], false),
+        (vec![&other, &twin], vec![Some(None), Some(Some(0))], true),
+    ] {
+        let sources: Vec<Source> = urls.into_iter().map(peer).collect();
+        let asked = home.ask_all(&maker.domain, &sources).await.expect("asked");
+        assert_eq!(asked.iter().map(|asked| asked.answer.clone().ok()).collect::<Vec<_>>(), answers, "{asked:?}");
+        assert_eq!(home.silent().is_empty(), goes_on, "{asked:?}");
     }
 }
 
@@ -117,12 +135,14 @@ async fn only_a_node_says_that_it_does_not_hold_a_domain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_home_asks_the_peers_that_it_gets_meanwhile() {
     const SETTLE: Duration = Duration::from_millis(1_500);
-    let (maker, other) = (Party::found("devices.acme.example"), Party::found("labels.example"));
-    let (home, other) = (maker.open(), other.open());
+    let maker = Party::found("devices.acme.example");
+    drop(maker.open());
+    let whole = copied(&maker);
+    let (home, twin) = (maker.open(), maker.open_with(|setup| setup.data = whole.path().to_owned()));
     home.hold().expect("held back");
     let (_stop, stopped) = tokio::sync::watch::channel(false);
     let recovering = tokio::spawn(home.clone().recover(maker.domain.clone(), SETTLE, stopped));
-    let peer = PeerConfig { url: Some(word(&served(&other))), ..PeerConfig::new(word("mirror")) };
+    let peer = PeerConfig { url: Some(word(&served(&twin))), ..PeerConfig::new(word("mirror")) };
     while home.domain(&maker.domain).expect("here").alarms.is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -138,7 +158,7 @@ async fn a_silent_home_asks_the_peers_that_it_gets_meanwhile() {
 async fn what_was_erased_comes_back_as_erased() {
     let loss = Loss::of(Party::found("devices.acme.example"), true).await;
     let home = loss.maker.open();
-    assert_eq!(loss.ask(&home, &[loss.copy()]).await, (vec![Ok(3)], true));
+    assert_eq!(loss.ask(&home, &[loss.copy()]).await, (vec![Ok(Some(3))], true));
     let [first, last] = &loss.lost;
     let erased = home.entry(Reader::Operator, &loss.maker.domain, first.index).expect_err("erased");
     assert_eq!(erased.code().as_str(), "erased");
@@ -162,7 +182,7 @@ async fn nothing_is_taken_for_erased_that_the_log_does_not_call_so() {
     assert!(answers[0].as_ref().is_err_and(|why| why.contains("was erased, and no erasure")), "{answers:?}");
     assert!(!goes_on);
     std::fs::write(loss.whole.path().join("ics.db"), honest).expect("written");
-    assert_eq!(loss.ask(&home, &[loss.copy()]).await, (vec![Ok(2)], true));
+    assert_eq!(loss.ask(&home, &[loss.copy()]).await, (vec![Ok(Some(2))], true));
     for receipt in [first, last] {
         home.entry(Reader::Operator, &loss.maker.domain, receipt.index).expect("with its body");
     }

@@ -40,6 +40,8 @@ fn evidence_is_checked_without_a_node() {
     assert!(said.starts_with("what was known then") && before["made_later"].is_string(), "{before:#}");
     let shown = stage.words_alone("home", &["verify", &path, "--at", "2026-01-01T00:00:00Z"]);
     assert!(shown.contains("(later than the time asked for)") && !shown.contains("never"), "{shown}");
+    let genuine = shown.lines().find(|line| line.contains(" vouches for it")).unwrap_or_default();
+    assert!(genuine.ends_with(", not yet stated at that time") && !genuine.contains('✓'), "{shown}");
 
     let other = format!("{DOMAIN}/{}", "07".repeat(32));
     let refused = stage.run(&["verify", &path, "--pin", &other]);

@@ -33,6 +33,13 @@ fn a_thing_is_found_by_all_that_it_is_called() {
     let (why, advice) = kindless.failure();
     assert_eq!((kindless.code, why.contains("is not a name")), (2, true), "{kindless:?}");
     assert!(advice.contains("`serial:") && !advice.contains("urn:"), "{advice}");
+    for (text, rule) in [
+        ("serial:", "`serial:` is not a name: it takes a serial number"),
+        ("host:bad host", "the name `host:bad host` contains a control character or white space"),
+    ] {
+        let (why, advice) = stage.run(&["lookup", text]).failure();
+        assert!(why.starts_with(rule) && advice.starts_with("`ics lookup --help`"), "{text}: {why}, {advice}");
+    }
     let nothing = stage.run(&["lookup", ""]);
     assert!(nothing.code == 2 && nothing.failure().0.contains("<QUERY>"), "{nothing:?}");
     assert_eq!(stage.run(&["lookup", &id, "--domain", "other.example"]).code, 3);

@@ -350,6 +350,7 @@ fn nothing_that_is_told_of_a_document_is_dropped() {
         &["publish", "--from", &list, "--name", "T"][..],
         &["publish", "--file", &file, "--name", "p7", "--version", "1", "--kind", "device"],
         &["publish", "--group", "Lot 11", "--name", "T", "--select", "lot=11"],
+        &["publish", "--group", "Lots", "--select", "lot=11", "--select", "lot=12"],
     ] {
         let refused = stage.run(words);
         assert_eq!(refused.code, 2, "{words:?}: {refused:?}");

@@ -95,3 +95,25 @@ fn a_service_manager_lets_a_start_take_its_time() {
     let unit = include_str!("../../packaging/ics.service");
     assert!(unit.contains("\nTimeoutStartSec=infinity\n"), "systemd's own bound would hold");
 }
+
+/// What is walled off from the node is from its agent as well, and the package brings the agent's unit along.
+#[test]
+fn the_agent_of_a_broker_is_a_service_as_hardened_as_the_node() {
+    let (node, agent) =
+        (include_str!("../../packaging/ics.service"), include_str!("../../packaging/ics-mosquitto.service"));
+    let walls = node.lines().skip_while(|line| *line != "LimitCORE=0").take_while(|line| *line != "[Install]");
+    let walls: Vec<_> = walls.filter(|line| line.contains('=')).collect();
+    assert!(walls.len() > 20, "{walls:?}");
+    for wall in walls {
+        assert!(agent.lines().any(|line| line == wall), "{wall}");
+    }
+    let asset = "[\"packaging/ics-mosquitto.service\", \"usr/lib/systemd/system/\", \"644\"]";
+    assert!(include_str!("../../Cargo.toml").contains(asset));
+
+    // What it starts the program takes; all that is missing is the password.
+    let start = agent.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/ics --home /var/lib/ics "));
+    let start = start.expect("what it starts").replace("${AGENT_USER}", "ics-agent-3f9a").replace("%d", "credentials");
+    let words: Vec<&str> = start.split(' ').filter(|word| *word != "$AGENT_OPTIONS").collect();
+    let ended = Stage::new().run(&words);
+    assert!(ended.code == 5 && ended.failure().0.contains("credentials/ics-mosquitto-password"), "{ended:?}");
+}

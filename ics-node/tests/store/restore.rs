@@ -305,10 +305,20 @@ fn a_store_in_whose_place_a_copy_is_being_put_is_not_opened() {
         .expect_err("the copy cannot be written");
     assert!(refused("home"), "the former store is aside, the copy is not there");
     std::fs::remove_dir(path("home/.new")).expect("removed");
-    for (name, at) in [("home", 2), ("new", 3)] {
-        ics_node::store::put_back(&path("copy"), &path(name), Timestamp::from_seconds(at)).expect("put back");
+    // Whoever repeats it is told of what the attempt before has moved away, also when that had put the copy here already.
+    ics_node::store::begin_put_back(&path("copy"), &path("home")).expect("begun again");
+    let former = path("home/replaced-1000");
+    let moved = std::fs::read(former.join("ics.db")).expect("the former store");
+    std::fs::copy(path("copy/ics.db"), path("home/ics.db")).expect("as far as that");
+    for (name, at, expected) in [("home", 2, Some(former.clone())), ("new", 3, None)] {
+        let replaced = ics_node::store::put_back(&path("copy"), &path(name), Timestamp::from_seconds(at));
+        assert_eq!(replaced.expect("put back"), expected, "{name}");
         assert_eq!(head(&open(&path(name)), domain).size, 1, "{name}");
     }
+    assert_eq!(std::fs::read(former.join("ics.db")).expect("still there"), moved);
+    // What was begun has ended: the next one has a place of its own.
+    let next = ics_node::store::put_back(&path("copy"), &path("home"), Timestamp::from_seconds(4));
+    assert_eq!(next.expect("put back"), Some(path("home/replaced-4000")));
 }
 
 #[test]

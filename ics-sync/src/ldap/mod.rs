@@ -186,8 +186,11 @@ impl LdapPeer {
         Ok(LdapNews { connection, search, gathered: Gathered::behind(from) })
     }
 
-    /// The log that the peer says it has.
-    async fn origin(&self, domain: &DomainName) -> Result<String, PeerError> {
+    /// The origin of the log that the peer says it has: the name of the domain and the hash of its entry 0.
+    ///
+    /// # Errors
+    /// When it does not answer as expected, and within bounds.
+    pub async fn origin(&self, domain: &DomainName) -> Result<String, PeerError> {
         let known = self.origins.lock().unwrap_or_else(PoisonError::into_inner).get(domain).cloned();
         match known {
             Some(origin) => Ok(origin),

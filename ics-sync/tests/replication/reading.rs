@@ -8,7 +8,6 @@ use ics_core::domain::{Context, Domain, Refusal};
 use ics_core::identity::IdentityId;
 use ics_core::log::LeafData;
 use ics_core::log::entry::{Entry, Header};
-use ics_core::policy::Cache;
 use ics_core::record::{Logged, Record, resolve};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::verify;
@@ -49,7 +48,7 @@ impl Reading {
             }
             Ok(Body::Certificate(certificate)) => {
                 if let Some(domain) = &mut self.domain
-                    && domain.check_certificate(&certificate, &[], &[], &mut Cache::default()).is_ok()
+                    && domain.check_certificate(&certificate, &[], &[]).is_ok()
                 {
                     domain.take_certificate(index, certificate);
                 }
@@ -85,7 +84,7 @@ impl Reading {
         let about = self.about.get(&entry.subject_id()).map(Vec::as_slice).unwrap_or_default();
         let context = Context { about, groups: &[], unseen: false };
         let domain = self.domain.as_ref().expect("a founded domain");
-        domain.check(entry, &context, &mut Cache::default()).map(drop)
+        domain.check(entry, &context).map(drop)
     }
 
     /// What the domain would say to a body that is submitted now: nothing if it admits it.

@@ -9,7 +9,7 @@ use ics_core::identity::Kind;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
 use ics_core::statement::{Claims, make};
 use ics_core::vocabulary::Act;
-use ics_node::app::{Clock, Depth};
+use ics_node::app::{Asker, Clock, Depth};
 use ics_node::http::{self, Settings};
 use ics_node::x509::{SerialNumber, certificate_pem, issuer_id};
 use tempfile::TempDir;
@@ -144,10 +144,11 @@ fn costs(report: &mut Report, world: &World, directory: &TempDir, size: usize) -
     let issuer = authority(&[&world.issuer, &world.root]);
     let list = |number: usize| {
         let shard = u16::from(serial(number).bucket()) % SHARDS;
-        world.app.revocation_list(&domain(), &issuer_id(&issuer), u8::try_from(shard)?).map_err(Error::from)
+        world.list(&issuer_id(&issuer), u8::try_from(shard)?).map_err(Error::from)
     };
     let answer = |request: &[u8]| -> Result<Vec<u8>, Error> {
-        let answer = world.app.ocsp(&domain(), request, Depth::Store).map_err(|error| format!("{error:?}"))?;
+        let answer =
+            world.app.ocsp(Asker::Own, &domain(), request, Depth::Store).map_err(|error| format!("{error:?}"))?;
         Ok(answer.ok_or("no answer")?.der.to_vec())
     };
     let (mut times, mut first) = (Vec::new(), Duration::ZERO);

@@ -9,7 +9,6 @@ use ics_core::domain::{Context, Domain};
 use ics_core::identity::IdentityId;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::entry::{Entry, Header};
-use ics_core::policy::Cache;
 use ics_core::record::{Logged, resolve};
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::verify;
@@ -35,8 +34,6 @@ pub(crate) struct Subscriber {
     domain: Option<Domain>,
     policy: Option<TrustPolicy>,
     about: BTreeMap<IdentityId, Vec<Logged>>,
-    /// What the descriptor's rules said of others before.
-    rules: Cache,
     /// What was said something of since the last checkpoint.
     touched: BTreeSet<IdentityId>,
     decided: BTreeMap<IdentityId, bool>,
@@ -49,7 +46,6 @@ impl Subscriber {
             domain: None,
             policy: None,
             about: BTreeMap::new(),
-            rules: Cache::default(),
             touched: BTreeSet::new(),
             decided: BTreeMap::new(),
         }
@@ -61,7 +57,6 @@ impl Subscriber {
         match body::parse(&entry.body).ok()? {
             Body::Descriptor(signed) => {
                 let next = descriptor::admit(self.domain.as_ref().map(Domain::descriptor), &signed).ok()?;
-                self.rules = Cache::default();
                 match &mut self.domain {
                     Some(domain) => domain.take_descriptor(index, next).ok()?,
                     none => *none = Some(Domain::found(entry.leaf_data(), next, header.admitted_at).ok()?),
@@ -81,7 +76,7 @@ impl Subscriber {
         let logged = Logged::new(index, header, &verify(said, signer, header.admitted_at).ok()?).ok()?;
         let id = logged.subject_id();
         let about = self.about.entry(id).or_default();
-        let admitted = domain.check(&logged, &Context { about, groups: &[], unseen: false }, &mut self.rules);
+        let admitted = domain.check(&logged, &Context { about, groups: &[], unseen: false });
         about.push(if admitted.is_ok() { logged } else { logged.refused() });
         Some(id)
     }

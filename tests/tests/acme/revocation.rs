@@ -89,12 +89,7 @@ fn the_certificates_key_which_gets_no_other_one() {
 #[test]
 fn a_key_that_was_given_up_speaks_for_nobody() {
     let server = Server::start();
-    // RFC 8410, 7: the seed with what stands before it.
-    let der =
-        [&data_encoding::HEXLOWER.decode(b"302e020100300506032b657004220420").expect("hex")[..], &[7; 32]].concat();
-    server.bench.file("own.der", &der);
-    server.bench.openssl("pkey -inform DER -in own.der -out own.key");
-    let csr = server.bench.request_again("own", &[]);
+    let csr = server.bench.request_of(7);
     let device = Client::thing(&server, 7);
     let certificate = first_der(&device.certificate(&[URN], &csr).0);
     let other = Client::bound(&server, 41, &server.credential(&signer(7)));

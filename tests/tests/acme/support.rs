@@ -1,6 +1,6 @@
 //! A node with an ACME server, over TLS with an authority of its own, for as long as a test lasts.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use ics_node::app::{AcmeSetup, Asker};
 use ics_node::config::{AcmeConfig, TlsConfig};
 use ics_node::http::{self, Settings};
 use ics_sync::wire::Base64;
+use ics_tests::port::Port;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -24,6 +25,7 @@ pub(crate) struct Server {
     pub(crate) bench: Bench,
     pub(crate) runtime: Runtime,
     pub(crate) url: String,
+    _port: Port,
     _stop: oneshot::Sender<()>,
 }
 
@@ -35,23 +37,25 @@ impl Server {
     pub(crate) fn with(config: AcmeConfig) -> Self {
         let bench = Bench::new();
         let tls = tls_files(&bench);
-        let port = free_port();
-        Self::of(config, bench, Some(tls), port, format!("https://localhost:{port}"))
+        let port = Port::take().expect("a port");
+        let url = format!("https://localhost:{}", port.number());
+        Self::of(config, bench, Some(tls), port, url)
     }
 
     /// Without TLS, as behind a proxy.
     pub(crate) fn plain() -> Self {
-        let port = free_port();
-        Self::of(AcmeConfig::default(), Bench::new(), None, port, format!("http://127.0.0.1:{port}"))
+        let port = Port::take().expect("a port");
+        let url = format!("http://{}", port.address());
+        Self::of(AcmeConfig::default(), Bench::new(), None, port, url)
     }
 
-    fn of(config: AcmeConfig, bench: Bench, tls: Option<TlsConfig>, port: u16, url: String) -> Self {
+    fn of(config: AcmeConfig, bench: Bench, tls: Option<TlsConfig>, port: Port, url: String) -> Self {
         let acme = AcmeSetup { config, url: url.clone() };
         let world = World::of(&Shape { acme: Some(acme), ..Shape::new() });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let settings = Settings {
-            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))],
+            listen: vec![port.address()],
             tls,
             public_url: url.clone(),
             workers: Some(1),
@@ -63,7 +67,7 @@ impl Server {
         runtime.spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { world, bench, runtime, url, _stop: stop }
+        Self { world, bench, runtime, url, _port: port, _stop: stop }
     }
 
     pub(crate) fn directory(&self) -> String {

@@ -1,11 +1,16 @@
 //! The inventory of certificates: by the API, and on the operator's page.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ics_core::time::Timestamp;
-use ics_node::app::Clock;
+use ics_node::app::{AcmeSetup, Clock};
+use ics_node::config::AcmeConfig;
+use ics_node::http::Settings;
 use reqwest::Client;
 use reqwest::redirect::Policy;
+use serde_json::json;
 
-use crate::issuing::{self, DOMAIN, TOKEN, World, controller, of_lot, status};
+use crate::issuing::{self, DOMAIN, Shape, TOKEN, World, controller, of_lot, status};
 use crate::support::{Answer, Node, settings};
 
 const DAY: u64 = 86_400_000;
@@ -136,6 +141,16 @@ async fn the_holders_that_nobody_may_read_have_none() {
     assert_eq!(serials(&node.get(&path).await), [3]);
     let token = format!("Bearer {TOKEN}");
     assert_eq!(serials(&node.get_with(&path, &[("authorization", &token)]).await), [1, 2, 3]);
+
+    // More hours than one page looks at: where it breaks off would tell how many hidden ones end in them.
+    let later = Clock::default().now().plus_millis(400 * DAY);
+    let ending = format!("{path}?ends_before={later}");
+    let page = node.get(&ending).await;
+    assert_eq!((serials(&page), page.json().get("next").is_none()), (vec![3], true), "{}", page.text());
+    let page = node.get_with(&ending, &[("authorization", &token)]).await;
+    assert_eq!((serials(&page), page.json()["next"].is_string()), (vec![1, 3], true), "{}", page.text());
+    let hidden = node.get(&format!("{path}?id={}&limit=1", issuing::id(7))).await;
+    assert_eq!((serials(&hidden), hidden.json().get("next").is_none()), (Vec::new(), true), "{}", hidden.text());
     drop(world);
 }
 
@@ -166,4 +181,58 @@ async fn the_operator_reads_them_page_by_page() {
     ] {
         assert!(metrics.contains(&expected), "`{expected}` is missing: {metrics}");
     }
+}
+
+/// What certificates name, and where they are obtained, is one answer; what is not to be had is not in it.
+#[tokio::test]
+async fn an_index_leads_to_all_that_certificates_need() {
+    let (public_url, path) = ("https://ics.acme.example", format!("/x509/{DOMAIN}"));
+    let acme = AcmeSetup { config: AcmeConfig::default(), url: public_url.to_owned() };
+    let shape = Shape { acme: Some(acme), shards: 4, ..Shape::new() };
+    let made = move || {
+        let mut world = World::of(&shape);
+        // Certificates of before go on naming the other lists.
+        world.change(|descriptor| descriptor.certificates.as_mut().expect("it issues").shards = 2);
+        world
+    };
+    let world = tokio::task::spawn_blocking(made).await.expect("a world");
+    let settings_by_tls = Settings { public_url: format!("{public_url}/"), ..settings() };
+    let node = Node::with_app(world.app.clone(), &settings_by_tls);
+    let answer = node.get(&path).await;
+    let index = answer.json();
+    let url = format!("http://pki.acme.example{path}");
+    let id = index["issuers"][0]["id"].as_str().expect("an id").to_owned();
+    let lists: Vec<String> = (0..4).map(|shard| format!("{url}/crl/{id}/{shard}.crl")).collect();
+    let issuer = json!({
+        "id": id,
+        "name": index["issuers"][0]["name"],
+        "until": index["issuers"][0]["until"],
+        "issues": true,
+        "certificate": format!("{url}/issuers/{id}.cer"),
+        "chain": [STANDARD.encode(&world.issuer), STANDARD.encode(&world.root)],
+        "lists": lists,
+    });
+    let expected = json!({
+        "domain": DOMAIN,
+        "ocsp": format!("{url}/ocsp"),
+        "acme": format!("{public_url}/acme/{DOMAIN}/directory"),
+        "est": format!("{public_url}/.well-known/est/{DOMAIN}"),
+        "issuers": [issuer],
+    });
+    assert_eq!((answer.status, &index), (200, &expected));
+    assert!(index["issuers"][0]["name"].as_str().is_some_and(|name| name.contains("Acme Issuing 1")), "{index}");
+    let here = |url: &str| url.strip_prefix("http://pki.acme.example").expect("of the domain").to_owned();
+    assert_eq!(node.get(&here(&format!("{url}/issuers/{id}.cer"))).await.body, world.issuer);
+    for list in &lists {
+        assert_eq!(node.get(&here(list)).await.status, 200, "{list}");
+    }
+    let directory = node.get(&format!("/acme/{DOMAIN}/directory")).await.json();
+    assert!(directory["newOrder"].is_string(), "{directory}");
+
+    let (_world, plain) = started().await;
+    let index = plain.get(&path).await.json();
+    assert!(index["ocsp"].is_string() && index.get("acme").is_none() && index.get("est").is_none(), "{index}");
+    plain.get("/x509/none.example").await.is_problem("not here", (404, "unknown-domain"));
+    let none = Node::founded().await;
+    none.get(&path).await.is_problem("it issues none", (404, "unknown-certificate"));
 }

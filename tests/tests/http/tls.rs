@@ -1,5 +1,7 @@
 //! TLS as a stock client sees it, and what keeps a node from serving it.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
@@ -9,7 +11,7 @@ use ed25519_dalek::SigningKey;
 use ics_node::app::NodeKeys;
 use ics_node::config::{PeerConfig, TlsConfig};
 use ics_node::http::{self, ServeError, Settings};
-use ics_node::tls::{ClientTls, NodeCertificate, PeerKey, TlsError};
+use ics_node::tls::{ClientTls, NodeCertificate, PeerKey, ShownCertificate, TlsError};
 use ics_sync::http::client_builder;
 use tempfile::TempDir;
 use tokio::process::Command;
@@ -135,6 +137,16 @@ async fn nobody_serves_tls_with_bad_files() {
     assert!(matches!(refused(&good.certificate, &missing), TlsError::Unreadable { path, .. } if path == missing));
     assert!(matches!(refused(&good.key, &good.key), TlsError::NoCertificate(path) if path == good.key));
     assert!(matches!(refused(&good.certificate, &other.key), TlsError::Unusable(_)));
+
+    let shown = ShownCertificate::read(&good).expect("good files");
+    let allow = |mode| std::fs::set_permissions(&good.key, Permissions::from_mode(mode)).expect("is set");
+    allow(0o640);
+    shown.read_again().expect("a group may have it");
+    allow(0o644);
+    let open = refused(&good.certificate, &good.key);
+    assert!(matches!(&open, TlsError::OpenToAll { path, mode: 0o644 } if *path == good.key));
+    assert!(open.to_string().contains("whose mode is 644: `chmod 600`"), "{open}");
+    assert!(matches!(shown.read_again(), Err(TlsError::OpenToAll { .. })), "the former goes on being shown");
 }
 
 #[tokio::test]

@@ -2,12 +2,6 @@
 
 use std::time::Duration;
 
-use ics_core::identity::Kind;
-use ics_core::log::checkpoint::Origin;
-use ics_core::openpgp::signer::Signer as _;
-use ics_core::statement::{Claims, make};
-use ics_core::vocabulary::Act;
-use ics_node::config::PeerConfig;
 use ics_node::http::Settings;
 use ics_node::http::routes::{Access, TABLE};
 use ics_node::openpgp::{Armor, armored};
@@ -16,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::{Answer, Node, settings};
-use crate::world::{CARE, CREATED, DOMAIN, World, certificate, maker, signer};
+use crate::world::{CARE, DOMAIN, World, certificate, hanging_home, introduction_to_care, maker};
 
 /// A path that fits a route's pattern.
 fn example(pattern: &str) -> String {
@@ -31,7 +25,7 @@ async fn unknown_routes_and_methods() {
         node.get(path).await.is_problem(path, (404, "unknown-route"));
     }
     // What has a specification of its own is not in the API's description.
-    let hint = node.get("/x509/nowhere.example").await.json()["hint"].to_string();
+    let hint = node.get("/x509/nowhere.example/nothing").await.json()["hint"].to_string();
     assert!(hint.contains("/openapi.json") && hint.contains("X.509"), "{hint}");
     // Below what many routes begin with.
     for path in [
@@ -123,13 +117,7 @@ async fn who_finds_no_place_is_sent_away() {
 /// A node that copies [`CARE`] from another one, which takes connections and answers nothing for as long as it is held. Two
 /// requests with a body have a place.
 async fn beside_one_that_hangs() -> (Node, std::net::TcpListener) {
-    let hangs = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", hangs.local_addr().expect("an address"));
-    let peer = PeerConfig {
-        url: Some(url.parse().expect("a URL")),
-        mirror: vec![Origin { domain: CARE.parse().expect("a domain"), entry0: [7; 32] }],
-        ..PeerConfig::new("home".parse().expect("a name"))
-    };
+    let (peer, hangs) = hanging_home();
     let world = tokio::task::spawn_blocking(|| World::private(vec![peer])).await.expect("a world");
     (Node::with(world, &Settings { max_uploads: 2, ..settings() }), hangs)
 }
@@ -175,10 +163,7 @@ async fn what_waits_for_another_home_keeps_no_submission_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_that_wait_for_another_home_keep_no_request_out() {
     let (node, _hangs) = beside_one_that_hangs().await;
-    let claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
-    let (device, salt) = (signer(3), [3; 32]);
-    let key = device.public_key();
-    let said = make::certify(&maker(), key, "Pump", None, Kind::Device, &claims, false, CREATED, &salt).expect("made");
+    let said = introduction_to_care(3);
     let armored = String::from_utf8(armored(&said, Armor::PublicKey).expect("armored")).expect("text");
     let escaped = armored.replace('+', "%2B").replace('=', "%3D").replace('\n', "%0A").replace(' ', "+");
     let send = |path: &str| {

@@ -1,6 +1,7 @@
 //! A node with the domain of a manufacturer, and those who sign in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use ed25519_dalek::SigningKey;
 use ics_core::descriptor::{Descriptor, NodeKey, OwnerKey, Owners, RoleSpec, Source, Template, TemplateInput};
 use ics_core::identity::Kind;
 use ics_core::log::Hash;
+use ics_core::log::checkpoint::Origin;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer};
 use ics_core::statement::{Claims, make};
@@ -240,6 +242,24 @@ pub(crate) fn introduction_as(by: &dyn Signer, seed: u8, number: u8) -> Vec<u8> 
     claims.names = vec![serial(number).parse().expect("a name")];
     claims.attributes = [(Attribute::Model, "T-1000"), (Attribute::Lot, "L1")].map(|(a, v)| (a, v.to_owned())).into();
     certify(by, seed, &claims, false)
+}
+
+/// The same into [`CARE`], with nothing more to it.
+pub(crate) fn introduction_to_care(seed: u8) -> Vec<u8> {
+    let (role, care) = ("manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
+    certify(&maker(), seed, &Claims::new(Act::Identity, role, care), false)
+}
+
+/// From whom a node copies [`CARE`]: he takes connections, and answers nothing for as long as the socket is held.
+pub(crate) fn hanging_home() -> (PeerConfig, TcpListener) {
+    let hangs = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", hangs.local_addr().expect("an address"));
+    let peer = PeerConfig {
+        url: Some(url.parse().expect("a URL")),
+        mirror: vec![Origin { domain: CARE.parse().expect("a domain"), entry0: [7; 32] }],
+        ..PeerConfig::new("home".parse().expect("a name"))
+    };
+    (peer, hangs)
 }
 
 /// A statement that the device was stolen.

@@ -249,8 +249,10 @@ async fn without_a_certificate_there_is_no_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_with_an_ldap_address_is_copied_from_over_ldap() {
     let (home, mirror) = (Home::new().await, Home::of("infield", "site4.acme.example").await);
-    home.says("", "[ldap]\nlisten = \"127.0.0.1:0\"");
-    let served = home.serve(2).expect("it runs");
+    let key = home.certificate.with_extension("key");
+    let tls = format!("tls = {{ certificate = \"{}\", key = \"{}\" }}", home.certificate.display(), key.display());
+    home.says("", &format!("[ldap]\nlisten = \"127.0.0.1:0\"\nlisten_tls = \"127.0.0.1:0\"\n{tls}"));
+    let served = home.serve(3).expect("it runs");
     home.ics(&["publish", "--spki", SPKI, "--serial", "SN-0001"]);
     let base = format!("icsDomain={DOMAIN},o=ics");
     let all = ["-LLL", "-o", "ldif-wrap=no", "-b", &base];
@@ -266,6 +268,16 @@ async fn a_peer_with_an_ldap_address_is_copied_from_over_ldap() {
     let origin = value(&theirs, "icsOrigin").expect("an origin");
 
     mirror.says("", "[ldap]\nlisten = \"127.0.0.1:0\"");
+    let pem = shown_by(served.at("ldaps").trim_start_matches("ldaps://"));
+    let key: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let mistyped = format!("{DOMAIN}/{}", "07".repeat(32));
+    for (url, key) in [(served.at("ldap"), &[][..]), (served.at("ldaps"), &["--key", key.as_str()])] {
+        let add = ["peer", "add", "ics.devices.acme.example", &mistyped, "--url", url, "--yes"];
+        let refused = mirror.command(&[&add[..], key].concat()).output().expect("starts");
+        let why = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{url}: {why}");
+        assert!(why.contains(&format!("the peer serves another domain: `{origin}`")), "{url}: {why}");
+    }
     mirror.ics(&["peer", "add", "ics.devices.acme.example", &origin, "--url", served.at("ldap"), "--yes"]);
     let copying = mirror.serve(2).expect("it runs");
     let began = Instant::now();

@@ -90,6 +90,9 @@ async fn keys_are_found_from_the_suffix_and_not_listed() {
         ("(gpgMailbox=keys@acme.example)".to_owned(), 0, 1),
         (format!("(gpgFingerprint={})", device(13)), 0, 1),
         ("(pgpUserID=nobody)".to_owned(), 0, 0),
+        // A thing and a key, each by its own index.
+        ("(|(icsName=serial:SN-15)(gpgMailbox=keys@acme.example))".to_owned(), 0, 2),
+        ("(|(icsName=serial:SN-15)(pgpRevoked=1))".to_owned(), 11, 1),
         ("(objectClass=pgpKeyInfo)".to_owned(), 11, 0),
         // The suffix, two entries of the key server, two domains, ten things and what is said of them.
         ("(objectClass=*)".to_owned(), 11, 1 + 2 + 2 + 10 + 11),

@@ -1,20 +1,28 @@
 //! What clients write: statements, whose signatures and the domain's policy decide.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use ics_core::descriptor::Template;
 use ics_core::identity::Kind;
-use ics_core::log::checkpoint::Origin;
-use ics_core::openpgp::signer::Signer as _;
+use ics_core::openpgp::signer::Signer;
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Claims, make};
-use ics_core::vocabulary::Act;
+use ics_core::vocabulary::{Act, DomainName};
+use ics_node::app::App;
 use ics_node::config::PeerConfig;
+use ics_node::http;
+use tokio::sync::watch;
 
 use crate::raw::{Client, message, present, search, text, tlv};
-use crate::support::{Directory, device, identity_dn, maker_fingerprint};
-use crate::world::{CARE, CREATED, DOMAIN, certificate, domain, introduction, maker, signer, stolen};
+use crate::support::{Directory, device, identity_dn, maker_fingerprint, submit};
+use crate::world::{
+    CREATED, DOMAIN, World, certificate, changed_descriptor, domain, hanging_home, introduction,
+    introduction_to_care, maker, signer, stolen,
+};
 
 fn name(statement: &[u8]) -> String {
     match body::parse(statement).expect("parses") {
@@ -105,23 +113,109 @@ async fn statements_are_added() {
     node.stop().await;
 }
 
+/// The home of a copied domain decides what is added to it here. While it is away, what a known signer says waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_added_to_a_copy_goes_to_its_home() {
+    const PUMPS: &str = "pumps.acme.example";
+    let pumps: DomainName = PUMPS.parse().expect("a domain");
+    let (home, url) = serves_a_home_of(PUMPS).await;
+    submit(&home.app, &pumps, vec![certificate(&maker(), "Acme <keys@acme.example>")]).await;
+    let origin = home.app.domain(&pumps).expect("is here").info.origin;
+
+    let node = Directory::start().await;
+    std::fs::write(node.config_file(), "").expect("written");
+    let home_is_at = |url: &str| {
+        let peer = PeerConfig {
+            url: Some(url.parse().expect("a URL")),
+            mirror: vec![origin.clone()],
+            ..PeerConfig::new("home".parse().expect("a name"))
+        };
+        node.app.put_peer(peer).expect("is taken");
+    };
+    home_is_at(&url);
+    let (stop, stopped) = watch::channel(false);
+    let copying = tokio::spawn(node.app.clone().replicate(stopped.clone()));
+    let sending = tokio::spawn(node.app.clone().send_outboxes(stopped));
+    // The descriptor is published a moment after the root.
+    let held = |app: &App| app.domain(&pumps).ok().map(|held| (held.info.size, held.root, held.info.descriptor));
+    let size = || held(&home.app).map(|held| held.0);
+    let until = async |entries: u64| {
+        let waited = tokio::time::timeout(Duration::from_secs(30), async {
+            while size() != Some(entries) || held(&node.app) != held(&home.app) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "{entries}: {:?} is not {:?}", held(&node.app), held(&home.app));
+    };
+    until(2).await;
+
+    let says = |by: &dyn Signer, seed: u8, role: &str| {
+        let claims = Claims::new(Act::Identity, role.parse().expect("a role"), pumps.clone());
+        let (pump, salt) = (signer(seed), [3; 32]);
+        make::certify(by, pump.public_key(), "Pump", None, Kind::Device, &claims, false, CREATED, &salt).expect("made")
+    };
+    let dir = tempfile::tempdir().expect("a directory");
+    let add = async |body: &[u8]| {
+        let path = ldif(dir.path(), &name(body).replace(DOMAIN, PUMPS), body);
+        node.run("ldapadd", &["-f", path.to_str().expect("UTF-8")]).await.code
+    };
+    let pump = |seed: u8| format!("icsIdentity={},icsDomain={PUMPS},o=ics", device(seed));
+    let said = says(&maker(), 40, "manufacturer");
+    assert_eq!(add(&said).await, 0);
+    until(3).await;
+    let found = node.run("ldapsearch", &["-LLL", "-b", &pump(40), "1.1"]).await;
+    assert_eq!((found.code, found.count("dn: ")), (0, 2), "it has come back with the copy: {found:?}");
+    assert_eq!(add(&said).await, 68, "it is there");
+
+    let strangers = says(&signer(99), 41, "manufacturer");
+    assert_eq!(add(&says(&maker(), 41, "owner")).await, 50, "the home knows no owner of it");
+    assert_eq!(add(&strangers).await, 50, "nor this signer");
+    assert_eq!(size(), Some(3), "nothing of it was logged");
+
+    home_is_at("http://127.0.0.1:1");
+    let waiting = || node.app.outbox_sizes().expect("sizes").iter().map(|of| of.statements).sum::<u64>();
+    let later = says(&maker(), 42, "manufacturer");
+    assert_eq!(add(&later).await, 0, "it is on disk");
+    assert_eq!(add(&strangers).await, 52, "what strangers say is kept nowhere");
+    assert_eq!((waiting(), size()), (1, Some(3)));
+    assert_eq!(node.run("ldapsearch", &["-b", &pump(42)]).await.code, 32, "it is not shown before it is logged");
+    home_is_at(&url);
+    until(4).await;
+    assert_eq!(add(&later).await, 68, "it has arrived");
+
+    stop.send_replace(true);
+    copying.await.expect("ends");
+    sending.await.expect("ends");
+    node.stop().await;
+}
+
+/// The home of a domain, and where it serves HTTP until the test ends.
+async fn serves_a_home_of(domain: &'static str) -> (World, String) {
+    let founded = move || {
+        let world = World::empty();
+        world.app.found(&changed_descriptor(Template::Manufacturer, domain, Vec::new(), |_| {})).expect("founds");
+        world
+    };
+    let home = tokio::task::spawn_blocking(founded).await.expect("a world");
+    let settings = http::Settings {
+        listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        workers: Some(1),
+        ..http::Settings::default()
+    };
+    let server = http::serve(home.app.clone(), &settings).expect("serves");
+    let url = format!("http://{}", server.addresses()[0]);
+    tokio::spawn(server.run(std::future::pending()));
+    (home, url)
+}
+
 /// The home of a domain that is copied here takes connections and answers nothing; one operation at a time has a place.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_for_another_home_keeps_no_search_out() {
     let node = Directory::with(|settings| settings.max_work = 1).await;
-    let hangs = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", hangs.local_addr().expect("an address"));
-    let peer = PeerConfig {
-        url: Some(url.parse().expect("a URL")),
-        mirror: vec![Origin { domain: CARE.parse().expect("a domain"), entry0: [7; 32] }],
-        ..PeerConfig::new("home".parse().expect("a name"))
-    };
+    let (peer, _hangs) = hanging_home();
     std::fs::write(node.config_file(), "").expect("written");
     node.app.put_peer(peer).expect("added");
-    let claims = Claims::new(Act::Identity, "manufacturer".parse().expect("a role"), CARE.parse().expect("a domain"));
-    let (thing, salt) = (signer(40), [3; 32]);
-    let key = thing.public_key();
-    let said = make::certify(&maker(), key, "Pump", None, Kind::Device, &claims, false, CREATED, &salt).expect("made");
+    let said = introduction_to_care(40);
     let dn = format!("pgpCertID={},ou=PGP Keys,o=ics", device(40)[24..].to_uppercase());
     let attribute = tlv(0x30, &[text("pgpKey"), tlv(0x31, &tlv(4, &said))].concat());
     let add = message(1, &tlv(0x68, &[text(&dn), tlv(0x30, &attribute)].concat()), &[]);

@@ -171,6 +171,31 @@ fn a_key_that_was_given_up_obtains_nothing() {
     }
 }
 
+/// Whoever has it may have got certificates for other keys with it, and comes with one of those.
+#[test]
+fn a_thing_whose_own_key_was_given_up_obtains_nothing_with_another_one() {
+    let (world, bench) = (World::new(), Bench::new());
+    from_the_factory(&world, &bench);
+    let own = world.certify(7, "ldevid", &bench.request_of(7)).expect("a certificate of its own key");
+    let node = Node::start_tls(&world.app, &bench);
+    bench.request("device", &[]);
+    let (code, answer) = enroll(&bench, &node, "/simpleenroll", "device.csr", IDEVID);
+    assert_eq!(code, "200", "{answer}");
+
+    world.revoke(&own.serial, Revoker::Key, Reason::KeyCompromise).expect("its holder may");
+    let size = world.size();
+    bench.request("again", &[]);
+    for path in ["/simpleenroll", "/simplereenroll"] {
+        let (code, answer) = enroll(&bench, &node, path, "again.csr", IDEVID);
+        assert_eq!(code, "401", "{path}: {answer}");
+        assert!(answer.contains("the own key of") && answer.contains("was given up as compromised"), "{answer}");
+    }
+    assert_eq!(world.size(), size, "nothing is stored");
+    let registrar = format!("SN-7:{TOKEN}");
+    let (code, answer) = enroll(&bench, &node, "/simpleenroll", "again.csr", &["--user", &registrar]);
+    assert_eq!(code, "200", "whoever knows it by other means may ask for it: {answer}");
+}
+
 /// Whoever renews with one key has had many certificates of it. Whether it was given up, one look at the record says.
 #[test]
 fn what_a_key_has_had_before_does_not_make_its_next_certificate_dear() {

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use ics_node::app::{Depth, IssuerKey, Requester};
+use ics_node::app::{Asker, Depth, Requester};
 use ics_node::x509::{ca_request, issuer_id};
 
+use crate::answerers::answerer;
 use crate::tools::{Bench, said};
 use crate::world::{World, authority, controller, domain, id, owner, p256, status};
 
@@ -62,8 +63,7 @@ fn pkilint_finds_nothing() {
     let suspended = world.submit(vec![status(7, &controller(), "security-controller", "suspended", &[])]);
     lists(&world, &bench, "held", &mut found);
     answers(&world, &bench, "held", &mut found);
-    let key = IssuerKey { signer: delegate, certificate: Vec::new().into(), answers_by: Some(answers_by.into()) };
-    let world = world.with_key(key);
+    let world = world.with_key(answerer(delegate, &bench.path().join("ocsp.der")));
     let by = answers(&world, &bench, "held-by-delegate", &mut found);
     assert!(by.contains("OCSP Signing"), "the delegate's certificate comes along: {by}");
     world.submit(vec![status(7, &owner(), "owner", "in-use", &suspended)]);
@@ -74,7 +74,7 @@ fn pkilint_finds_nothing() {
 fn lists(world: &World, bench: &Bench, name: &str, found: &mut Vec<String>) {
     let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
     for shard in 0..4 {
-        let list = world.app.revocation_list(&domain(), &issuer, shard).expect("a list");
+        let list = world.list(&issuer, shard).expect("a list");
         let file = format!("{name}{shard}.crl");
         bench.file("list.der", &list.der);
         bench.openssl(&format!("crl -inform DER -in list.der -out {file}"));
@@ -86,7 +86,7 @@ fn lists(world: &World, bench: &Bench, name: &str, found: &mut Vec<String>) {
 fn answers(world: &World, bench: &Bench, name: &str, found: &mut Vec<String>) -> String {
     for (question, arguments) in QUESTIONS {
         bench.openssl(&format!("ocsp -issuer issuer.pem {arguments} -reqout request.der"));
-        let answer = world.app.ocsp(&domain(), &bench.read("request.der"), Depth::Store).expect("answers");
+        let answer = world.app.ocsp(Asker::Own, &domain(), &bench.read("request.der"), Depth::Store).expect("answers");
         let file = format!("{name}-{question}.ors");
         bench.file(&file, &answer.expect("an answer").der);
         bench.file("answer.der", &bench.read(&file));

@@ -20,7 +20,7 @@ const SHARDS: u8 = 4;
 /// A list as it is now.
 fn list(world: &World, shard: u8) -> Arc<[u8]> {
     let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
-    world.app.revocation_list(&domain(), &issuer, shard).expect("a list").der
+    world.list(&issuer, shard).expect("a list").der
 }
 
 fn lists(world: &World) -> Vec<Arc<[u8]>> {
@@ -102,7 +102,7 @@ fn another_division_leaves_nothing_off_the_list_that_a_certificate_names() {
         let names = |url: &str| first.windows(url.len()).any(|octets| octets == url.as_bytes());
         assert!(names(url) && names(&Shape::new().url), "the list is at both places");
         let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
-        assert!(world.app.revocation_list(&domain(), &issuer, SHARDS).is_err(), "there never was a fifth");
+        assert!(world.list(&issuer, SHARDS).is_err(), "there never was a fifth");
     }
 }
 
@@ -180,7 +180,7 @@ fn what_could_not_be_looked_at_is_looked_at_the_next_time() {
     };
     write(b"unreadable");
     let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
-    let refused = world.app.revocation_list(&domain(), &issuer, 3).expect_err("a record cannot be read");
+    let refused = world.list(&issuer, 3).expect_err("a record cannot be read");
     assert_eq!(refused.code().as_str(), "internal", "{refused}");
     write(&header);
     assert_eq!(listed(&world, 7), "3");
@@ -206,7 +206,7 @@ fn whoever_asks_meanwhile_takes_nothing_off_a_list_and_puts_nothing_on() {
     let ask = || {
         while !done.load(Ordering::Relaxed) {
             for shard in 0..SHARDS {
-                app.revocation_list(&domain(), &issuer, shard).expect("a list");
+                app.list_here(&domain(), &issuer, shard).expect("a list");
             }
         }
     };

@@ -2,6 +2,7 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod answerers;
 mod command;
 mod est;
 mod issuing;

@@ -1,6 +1,7 @@
 //! Real processes: a copy of a domain, which gives the issuer's own lists, also when their home is gone.
 
-use crate::town::Town;
+use crate::tools::said;
+use crate::town::{DOMAIN, Town};
 
 /// Fetches a list from a node, verifies it by the issuer, and says what stands in it; nothing if there is none.
 fn list(town: &Town, node: &str, path: &str) -> Option<String> {
@@ -69,4 +70,32 @@ fn a_copy_with_the_issuers_key_signs_no_lists() {
         format!("{path}/{shard}.crl")
     });
     assert_eq!(list(&town, &spare, &other.expect("a path")), None, "none was ever signed for it");
+}
+
+#[test]
+fn a_mirror_answers_by_its_next_certificate_without_a_restart() {
+    let town = Town::new("");
+    town.device("7");
+    assert_eq!(town.est("SN-7", "7").0, "200");
+    assert!(town.ocsp("7").contains("good"), "its home answers");
+    let (mirror, url) = town.answerer("mirror");
+    let first = town.bench.read("ocsp.der");
+    let responder = format!("{url}/x509/{DOMAIN}/ocsp");
+    // With a nonce, so that each answer is signed anew.
+    let question = ["ocsp", "-issuer", "issuer.pem", "-cert", "7.pem", "-CAfile", "chain.pem", "-url", &responder];
+    let answers_by = |certificate: &[u8]| {
+        let text = said(&town.bench.run("openssl", &[&question[..], &["-respout", "answer.der"]].concat()));
+        let answer = std::fs::read(town.bench.path().join("answer.der")).unwrap_or_default();
+        let is_shown = answer.windows(certificate.len()).any(|part| part == certificate);
+        is_shown && text.contains("Response verify OK") && text.contains("7.pem: good")
+    };
+    town.eventually("it answers", || answers_by(&first));
+    let ends = format!("ics_certificates_responder_ends_timestamp_seconds{{domain=\"{DOMAIN}\"}} ");
+    let metrics = town.metrics_of("mirror", &url);
+    assert!(metrics.contains(&ends), "`{ends}` is missing: {metrics}");
+
+    let next = town.certify_answerer("mirror");
+    assert!(answers_by(&first), "nobody has told it yet");
+    mirror.reload(&town.bench);
+    town.eventually("it answers by the next one", || answers_by(&next));
 }

@@ -1,17 +1,14 @@
 //! Relying parties that know nothing of statements: nginx with lists, and asking OCSP at each connection; mosquitto with lists.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use ics_tests::port::Port;
 
 use crate::node::Node;
 use crate::revocation::{issued, lift, list, suspend};
 use crate::tools::Bench;
 use crate::world::World;
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a port").port()
-}
 
 /// A server's own certificate for localhost, and the chain by which devices are believed.
 fn files(bench: &Bench) {
@@ -32,12 +29,15 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-struct Nginx(Child);
+struct Nginx {
+    process: Child,
+    _port: Port,
+}
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-QUIT", &self.0.id().to_string()]).status();
-        let _ = self.0.wait();
+        let _ = Command::new("kill").args(["-QUIT", &self.process.id().to_string()]).status();
+        let _ = self.process.wait();
     }
 }
 
@@ -78,7 +78,8 @@ fn lists(world: &World, bench: &Bench) {
 
 /// Starts nginx, which lets in who shows a certificate that `checks` let pass.
 fn nginx(bench: &Bench, checks: &str) -> (Nginx, u16) {
-    let (port, here) = (free_port(), bench.path().display());
+    let (held, here) = (Port::take().expect("a port"), bench.path().display());
+    let port = held.number();
     bench.file("nginx.conf", format!("
 daemon off; pid {here}/nginx.pid; error_log {here}/error.log; events {{}}
 http {{
@@ -92,7 +93,7 @@ http {{
 }}").as_bytes());
     let mut command = Command::new("nginx");
     command.args(["-p", &here.to_string(), "-c", "nginx.conf"]).stdout(Stdio::null()).stderr(Stdio::null());
-    let nginx = Nginx(command.spawn().expect("nginx starts"));
+    let nginx = Nginx { process: command.spawn().expect("nginx starts"), _port: held };
     until("nginx lets it in", || knock(bench, port) == "204");
     (nginx, port)
 }
@@ -106,7 +107,7 @@ fn nginx_turns_away_what_is_suspended() {
     let (nginx, port) = nginx(&bench, &format!("ssl_crl {}/all.crl;", bench.path().display()));
     let reads_lists = || {
         lists(&world, &bench);
-        bench.ok("kill", &["-HUP", &nginx.0.id().to_string()]);
+        bench.ok("kill", &["-HUP", &nginx.process.id().to_string()]);
     };
     let suspended = suspend(&world);
     reads_lists();
@@ -152,7 +153,8 @@ fn mosquitto_turns_away_what_stands_on_a_list() {
     issued(&world, &bench);
     files(&bench);
     lists(&world, &bench);
-    let (port, here) = (free_port(), bench.path().display());
+    let (held, here) = (Port::take().expect("a port"), bench.path().display());
+    let port = held.number();
     let configuration = format!(
         "user root\nlistener {port} 127.0.0.1\ncafile {here}/chain.pem\ncertfile {here}/server.pem\nkeyfile {here}/server.key\n\
          crlfile {here}/all.crl\nrequire_certificate true\nallow_anonymous true\n"

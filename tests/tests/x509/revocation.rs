@@ -9,7 +9,7 @@ use ics_core::openpgp::signer::Signer as _;
 use ics_core::statement::StatementId;
 use ics_node::api::{CertificateQuery, CertificateState};
 use ics_node::app::{CertifyFault, Issued, IssuerKey, Reader, Requester, Revoker};
-use ics_node::x509::{Reason, ca_request, certificate_pem, issuer_id};
+use ics_node::x509::{Reason, certificate_pem, issuer_id};
 
 use crate::node::Node;
 use crate::tools::{Bench, said};
@@ -40,7 +40,7 @@ fn shard(issued: &Issued) -> u8 {
 /// Writes the list of a certificate, as the node gives it, to `device.crl`.
 pub(crate) fn list(world: &World, bench: &Bench, shard: u8) -> String {
     let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
-    let list = world.app.revocation_list(&domain(), &issuer, shard).expect("a list");
+    let list = world.list(&issuer, shard).expect("a list");
     bench.file("device.crl.der", &list.der);
     bench.openssl("crl -inform DER -in device.crl.der -out device.crl");
     bench.openssl("crl -in device.crl -noout -text -CAfile issuer.pem")
@@ -77,7 +77,7 @@ fn a_list_follows_the_status() {
 }
 
 /// What `openssl ocsp` says of the device's certificate.
-fn asked(bench: &Bench, node: &Node, more: &str) -> String {
+pub(crate) fn asked(bench: &Bench, node: &Node, more: &str) -> String {
     let (url, more) = (node.x509("ocsp"), if more.is_empty() { String::new() } else { format!(" {more}") });
     let trusted = "-CAfile root.pem -verify_other issuer.pem";
     let arguments = format!("ocsp{more} -issuer issuer.pem -cert device.pem {trusted} -url {url}");
@@ -358,33 +358,6 @@ fn a_recall_of_a_lot_reaches_its_certificates() {
     assert!(asked(&bench, &node, "-no_nonce").contains("revoked"));
 }
 
-/// A node that has not the issuer's key, but one that the issuer has certified for answers.
-#[test]
-fn a_delegate_answers_where_the_issuer_is_not() {
-    let (world, bench) = (World::new(), Bench::new());
-    issued(&world, &bench);
-    let delegate = p256();
-    let request = ca_request(&*delegate, "answers", None).expect("a request");
-    let answers_by = world.certify_as(Requester::Operator, id(7), "ocsp", &request).expect("is issued").certificate;
-    let key = IssuerKey { signer: delegate, certificate: Vec::new().into(), answers_by: Some(answers_by.into()) };
-    let world = world.with_key(key);
-    let node = Node::start(&world.app);
-    let text = asked(&bench, &node, "-no_nonce");
-    assert!(text.contains("Response verify OK") && text.contains("device.pem: good"), "{text}");
-    suspend(&world);
-    assert!(asked(&bench, &node, "-no_nonce").contains("device.pem: revoked"));
-    let refused = world.certify(7, "ldevid", &bench.request("other", &[])).expect_err("it issues nothing");
-    assert_eq!(refused.fault(), CertifyFault::Unknown, "{refused}");
-
-    let stranger = p256();
-    let own =
-        IssuerKey { signer: stranger, certificate: Vec::new().into(), answers_by: Some(world.issuer.clone().into()) };
-    drop(node);
-    let world = world.with_key(own);
-    let node = Node::start(&world.app);
-    assert!(asked(&bench, &node, "-no_nonce").contains("unauthorized"), "a key that nobody has certified");
-}
-
 #[test]
 fn another_key_issues_and_the_former_one_answers_for_what_it_has_issued() {
     let (world, bench) = (World::new(), Bench::new());
@@ -405,7 +378,7 @@ fn another_key_issues_and_the_former_one_answers_for_what_it_has_issued() {
     };
     let is_listed = |(issued, issuer): &(Issued, Vec<u8>)| {
         let issuer = issuer_id(&authority(&[issuer, &world.root]));
-        let list = world.app.revocation_list(&domain(), &issuer, shard(issued)).expect("a list");
+        let list = world.list(&issuer, shard(issued)).expect("a list");
         list.der.windows(20).any(|octets| octets == issued.serial.as_bytes())
     };
     let files = [("issuer.pem", "device.pem"), ("issuer-2.pem", "next.pem")];

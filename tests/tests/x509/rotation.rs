@@ -7,7 +7,7 @@ use ics_node::app::{CertifyFault, Clock, Issued, IssuerKey, Requester, Revoker};
 use ics_node::x509::{Reason, issuer_id};
 
 use crate::tools::Bench;
-use crate::world::{World, authority, controller, domain, id, p256};
+use crate::world::{World, authority, controller, id, p256};
 
 fn issuer_key() -> IssuerKey {
     let signer = p256();
@@ -23,7 +23,7 @@ fn issue(world: &World, bench: &Bench, name: &str) -> Issued {
 /// Whether a certificate is on the list of this issuer.
 fn is_listed(world: &World, issuer: &[u8], issued: &Issued) -> bool {
     let issuer = issuer_id(&authority(&[issuer, &world.root]));
-    let list = world.app.revocation_list(&domain(), &issuer, issued.serial.bucket() % 4).expect("a list");
+    let list = world.list(&issuer, issued.serial.bucket() % 4).expect("a list");
     list.der.windows(20).any(|octets| octets == issued.serial.as_bytes())
 }
 

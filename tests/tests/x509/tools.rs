@@ -65,6 +65,15 @@ impl Bench {
         self.ok("openssl", &arguments);
         self.read(&out)
     }
+
+    /// A request of the device of that seed with its own key, which goes to `own.key`.
+    pub(crate) fn request_of(&self, seed: u8) -> Vec<u8> {
+        // RFC 8410, 7: the seed with what stands before it.
+        let before = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20";
+        self.file("own.der", &[&before[..], &[seed; 32]].concat());
+        self.openssl("pkey -inform DER -in own.der -out own.key");
+        self.request_again("own", &[])
+    }
 }
 
 /// What a program printed.

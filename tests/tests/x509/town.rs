@@ -1,11 +1,11 @@
 //! Real processes: a manufacturer's node that issues, his commands, and devices with keys of their own.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use ics_tests::port::Port;
 use serde_json::{Value, json};
 
 use crate::tools::{Bench, said};
@@ -17,17 +17,17 @@ pub(crate) const DOMAIN: &str = "devices.acme.example";
 pub(crate) struct Town {
     pub(crate) bench: Bench,
     pub(crate) url: String,
+    /// Certificates name it, so it stays when the node starts anew.
+    _port: Port,
     node: Option<Child>,
 }
 
 impl Town {
-    /// A node that issues by the profiles `ldevid` and `server`; with these lines more in its configuration.
+    /// A node that issues by the profiles `ldevid`, `server` and `ocsp`; with these lines more in its configuration.
     pub(crate) fn new(more: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
-        let port = listener.local_addr().expect("an address").port();
-        drop(listener);
-        let mut town = Self { bench: Bench::new(), url: format!("http://127.0.0.1:{port}"), node: None };
-        let listen = format!("127.0.0.1:{port}");
+        let port = Port::take().expect("a port");
+        let listen = port.address().to_string();
+        let mut town = Self { bench: Bench::new(), url: format!("http://{listen}"), _port: port, node: None };
         town.ok(&["init", "--role", "manufacturer", "--domain", DOMAIN, "--listen", &listen, "--generate-passphrase"]);
         town.authorities();
         town.configure(more);
@@ -62,6 +62,7 @@ impl Town {
         let profiles = json!({
             "ldevid": profile(&["client"], &["serial:*", "urn:*"]),
             "server": profile(&["server", "client"], &["host:*"]),
+            "ocsp": profile(&["ocsp"], &[]),
         });
         self.bench.file("profiles.json", profiles.to_string().as_bytes());
         let url = format!("{}/x509/{DOMAIN}", self.url);
@@ -119,10 +120,37 @@ impl Town {
         })
     }
 
+    /// The same, which answers OCSP with a key of its own, by the certificate in `ocsp.pem` of its home directory. The issuer
+    /// gives it that for the thing `serial:SN-7`.
+    pub(crate) fn answerer(&self, home: &str) -> (Mirror, String) {
+        self.mirror_prepared(home, &self.url, "--generate-passphrase", |path| {
+            for words in [
+                &["key", "make", "ocsp", "--algorithm", "p256"][..],
+                &["ca", "request", "--key", "ocsp", "--name", "Answers here", "--out", "ocsp.csr"],
+            ] {
+                let output = self.command(home).args(words).output().expect("starts");
+                assert!(output.status.success(), "ics {words:?}: {}", said(&output));
+            }
+            self.certify_answerer(home);
+            let text = std::fs::read_to_string(path.join("ics.toml")).expect("is there");
+            let responders = "[node]\nresponders = [{ key = \"ocsp\", certificate = \"ocsp.pem\" }]";
+            std::fs::write(path.join("ics.toml"), text.replacen("[node]", responders, 1)).expect("writes");
+        })
+    }
+
+    /// Puts a new certificate of the answerer in that home directory in the place of what is there; the certificate, DER.
+    pub(crate) fn certify_answerer(&self, home: &str) -> Vec<u8> {
+        let door = format!("{DOMAIN}:ocsp/simpleenroll");
+        let (code, answer) = self.enroll(&door, "SN-7", "ocsp.csr", "ocsp");
+        assert_eq!(code, "200", "{answer}");
+        self.bench.file(&format!("{home}/ocsp.pem"), &self.bench.read("ocsp.pem"));
+        self.bench.openssl("x509 -in ocsp.pem -outform DER -out ocsp.der");
+        self.bench.read("ocsp.der")
+    }
+
     fn mirror_prepared(&self, home: &str, from: &str, passphrase: &str, prepare: impl Fn(&Path)) -> (Mirror, String) {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
-        let listen = listener.local_addr().expect("an address").to_string();
-        drop(listener);
+        let port = Port::take().expect("a port");
+        let listen = port.address().to_string();
         let run = |words: &[&str]| {
             let output = self.command(home).args(words).output().expect("starts");
             assert!(output.status.success(), "ics {words:?}: {}", said(&output));
@@ -131,7 +159,7 @@ impl Town {
         prepare(&self.bench.path().join(home));
         run(&["peer", "add", "maker", DOMAIN, "--url", from, "--yes"]);
         let node = self.command(home).arg("serve").stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let (mirror, url) = (Mirror(node.expect("starts")), format!("http://{listen}"));
+        let (mirror, url) = (Mirror { node: node.expect("starts"), _port: port }, format!("http://{listen}"));
         self.eventually("the mirror is current", || {
             let answer = self.bench.run("curl", &["--silent", "--fail", &format!("{url}/readyz")]);
             let domain = self.bench.run("curl", &["--silent", "--fail", &format!("{url}/v1/domains/{DOMAIN}")]);
@@ -196,15 +224,20 @@ impl Town {
     }
 
     /// The operator's token.
-    fn token(&self) -> String {
-        let token = String::from_utf8(self.bench.read("maker/operator-token")).expect("a token");
+    fn token(&self, home: &str) -> String {
+        let token = String::from_utf8(self.bench.read(&format!("{home}/operator-token"))).expect("a token");
         token.trim().to_owned()
     }
 
     /// The counters, which the operator reads.
     pub(crate) fn metrics(&self) -> String {
-        let token = format!("Authorization: Bearer {}", self.token());
-        self.bench.ok("curl", &["--silent", "--header", &token, &format!("{}/metrics", self.url)])
+        self.metrics_of("maker", &self.url)
+    }
+
+    /// Those of the node in that home directory, at its address.
+    pub(crate) fn metrics_of(&self, home: &str, url: &str) -> String {
+        let token = format!("Authorization: Bearer {}", self.token(home));
+        self.bench.ok("curl", &["--silent", "--header", &token, &format!("{url}/metrics")])
     }
 
     /// Enrols over EST with the registrar's token, for the thing with that serial number and the key in `NAME.key`; the
@@ -212,8 +245,13 @@ impl Town {
     pub(crate) fn est(&self, serial: &str, name: &str) -> (String, String) {
         self.bench.request_again(name, &[]);
         self.bench.openssl(&format!("base64 -A -in {name}.csr -out {name}.b64"));
-        let (user, body) = (format!("{serial}:{}", self.token()), format!("@{name}.b64"));
-        let url = format!("{}/.well-known/est/simpleenroll", self.url);
+        self.enroll("simpleenroll", serial, &format!("{name}.b64"), name)
+    }
+
+    /// The same at that door, by a request in base64 or PEM.
+    fn enroll(&self, door: &str, serial: &str, request: &str, name: &str) -> (String, String) {
+        let (user, body) = (format!("{serial}:{}", self.token("maker")), format!("@{request}"));
+        let url = format!("{}/.well-known/est/{door}", self.url);
         let arguments = ["--silent", "--user", &user, "--header", "Content-Type: application/pkcs10", "--data-binary"];
         let output = ["--output", "answer", "--write-out", "%{http_code}", &url];
         self.bench.file("answer", b"");
@@ -249,12 +287,22 @@ impl Town {
 }
 
 /// A node that copies, for as long as a test lasts.
-pub(crate) struct Mirror(Child);
+pub(crate) struct Mirror {
+    node: Child,
+    _port: Port,
+}
+
+impl Mirror {
+    /// Tells it that files have changed, as `systemctl reload` does.
+    pub(crate) fn reload(&self, bench: &Bench) {
+        bench.ok("kill", &["-HUP", &self.node.id().to_string()]);
+    }
+}
 
 impl Drop for Mirror {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.node.kill();
+        let _ = self.node.wait();
     }
 }
 

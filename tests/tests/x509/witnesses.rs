@@ -5,7 +5,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use ics_core::time::Timestamp;
-use ics_node::app::{AppError, CertifyError, Depth, Issued, Requester, Revoker};
+use ics_node::app::{AppError, Asker, CertifyError, Depth, Issued, Requester, Revoker};
 use ics_node::x509::{OcspError, Reason, issuer_id};
 
 use crate::revocation::issued;
@@ -17,7 +17,8 @@ const FRESH: u64 = 8;
 
 /// As of when OCSP says that the certificate is good, and until when that holds.
 fn good(world: &World, bench: &Bench) -> Result<(Timestamp, Timestamp), OcspError> {
-    let answer = world.app.ocsp(&domain(), &bench.read("request.der"), Depth::Store)?.expect("the store was asked");
+    let answer = world.app.ocsp(Asker::Own, &domain(), &bench.read("request.der"), Depth::Store)?;
+    let answer = answer.expect("the store was asked");
     bench.file("answer.der", &answer.der);
     let text = bench.openssl("ocsp -respin answer.der -noverify -resp_text");
     assert!(text.contains("Cert Status: good"), "{text}");
@@ -27,7 +28,7 @@ fn good(world: &World, bench: &Bench) -> Result<(Timestamp, Timestamp), OcspErro
 /// Until when the list of the certificate holds.
 fn list(world: &World, issued: &Issued) -> Result<Timestamp, AppError> {
     let issuer = issuer_id(&authority(&[&world.issuer, &world.root]));
-    let list = world.app.revocation_list(&domain(), &issuer, issued.serial.bucket() % 4)?;
+    let list = world.list(&issuer, issued.serial.bucket() % 4)?;
     Ok(list.next_update)
 }
 

@@ -20,8 +20,8 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::{Act, Attribute, CertificateUse, DomainName, KeyType, ProfileName, Requirement, Role};
 use ics_node::api::SubmissionResult;
 use ics_node::app::{
-    AcmeSetup, App, AppError, Application, CertifyError, Clock, Issued, IssuerKey, NodeKeys, Reader, Requester,
-    Revoker, Setup,
+    AcmeSetup, App, AppError, Application, CertifyError, Clock, Issued, IssuerKey, Listing, NodeKeys, Reader,
+    Requester, Revoker, Setup, SignedList,
 };
 use ics_node::store::StoreError;
 use ics_node::x509::{
@@ -48,8 +48,8 @@ pub(crate) struct World {
     pub(crate) root: Vec<u8>,
     pub(crate) issuer: Vec<u8>,
     pub(crate) key: IssuerKey,
+    pub(crate) descriptor: Descriptor,
     root_key: Arc<dyn Signer + Send + Sync>,
-    descriptor: Descriptor,
     _directory: TempDir,
 }
 
@@ -180,6 +180,14 @@ impl World {
         let json = erasure.to_json().expect("JSON");
         let now = self.app.clock().now();
         self.submit(vec![make::sign_descriptor(&[&maker()], &json, now, &[1; 32]).expect("signs")]);
+    }
+
+    /// A revocation list of an issuer, as HTTP gives it.
+    pub(crate) fn list(&self, issuer: &str, shard: u8) -> Result<SignedList, AppError> {
+        match self.app.list_here(&domain(), issuer, shard)? {
+            Listing::Signed(list) => Ok(list),
+            Listing::Elsewhere(elsewhere) => panic!("it is signed elsewhere: {elsewhere:?}"),
+        }
     }
 
     /// The revocation list of the root, in which nothing stands.

@@ -75,7 +75,7 @@ impl App {
             if request.follow != Some(false) {
                 let (all, _) = said(&answer, 0);
                 let into = Arc::clone(target);
-                let taken = self.at_once(move |app| app.take_all(&into, vec![all])).await?;
+                let taken = self.blocking(move |app| app.take_all(&into, vec![all])).await?;
                 size = size.max(taken.size);
                 add(&mut result, taken.result);
             }
@@ -85,7 +85,7 @@ impl App {
             // What there is of a model or a lot is told from the beginning of the log on.
             let reached = if is_chosen { 0 } else { reached };
             let (what, into, source) = (kept(request, &ids)?, Arc::clone(target), source.clone());
-            self.at_once(move |app| app.set_follow(&into, &source, what, follows, reached)).await?;
+            self.blocking(move |app| app.set_follow(&into, &source, what, follows, reached)).await?;
         }
         Ok((result, size))
     }
@@ -124,7 +124,7 @@ impl App {
             return Err(not_heard(origin, &why).into());
         }
         let (into, source) = (Arc::clone(target), following.source.clone());
-        self.at_once(move |app| app.take_over_answer(&into, &source, &answer, new_from)).await?;
+        self.blocking(move |app| app.take_over_answer(&into, &source, &answer, new_from)).await?;
         Ok(attested)
     }
 
@@ -173,15 +173,6 @@ impl App {
             self.take(target, entries.to_vec(), &mut taken)?;
         }
         Ok(taken)
-    }
-
-    pub(super) async fn at_once<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Self) -> Result<T, AppError> + Send + 'static,
-    ) -> Result<T, AppError> {
-        let app = self.clone();
-        let ended = crate::background::spawn(move || work(&app)).await;
-        ended.unwrap_or_else(|error| Err(AppError::Internal(format!("what was asked for was given up: {error}"))))
     }
 }
 

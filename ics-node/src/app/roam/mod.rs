@@ -109,12 +109,11 @@ impl App {
     }
 
     async fn known_here(&self, policy: Arc<TrustPolicy>, thing: Query) -> Vec<IdentityId> {
-        let app = self.clone();
-        let gather = move || {
+        let gather = move |app: &Self| {
             let gathered = app.gather(&thing, &app.heard(&policy)?, (Depth::Store, app.clock().now()))?;
-            Ok::<_, AppError>(gathered.unwrap_or_default().into_iter().map(|(id, _)| id).collect())
+            Ok(gathered.unwrap_or_default().into_iter().map(|(id, _)| id).collect())
         };
-        crate::background::spawn(gather).await.ok().and_then(Result::ok).unwrap_or_default()
+        self.blocking(gather).await.unwrap_or_default()
     }
 
     /// Asks, unless there is an answer that serves, or nobody had one a moment ago. Of those who want the same one asks.

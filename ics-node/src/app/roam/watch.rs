@@ -45,7 +45,7 @@ impl Followers {
     pub(in crate::app) async fn keep(&mut self, app: &App) {
         let follows = app.roaming().follows.load(Ordering::Acquire);
         let peers = *app.peers_table().changes().borrow();
-        let work = app.at_once(|app| Ok(app.followed_elsewhere())).await.unwrap_or_default();
+        let work = app.blocking(|app| Ok(app.followed_elsewhere())).await.unwrap_or_default();
         let pairs = work.iter().map(|(target, following, _)| (target.name.clone(), following.source.clone()));
         let begun = Some(Begun { follows, peers, pairs: pairs.collect() });
         let has_ended = self.tasks.try_join_next().is_some();
@@ -84,7 +84,7 @@ impl App {
     async fn follow_from_afar(self, work: Work) {
         let (target, following, origin) = &work;
         let (number, source) = (target.number, following.source.clone());
-        let ids = self.at_once(move |app| Ok(app.store().followed_ids(number, &source)?)).await;
+        let ids = self.blocking(move |app| Ok(app.store().followed_ids(number, &source)?)).await;
         let (Ok(ids), Ok(seed)) = (ids, random()) else { return };
         let intervals = self.peers_table().asked_about(origin).into_iter().map(|peer| peer.config.interval_ms);
         let interval_millis = intervals.min().unwrap_or(INTERVAL_MILLIS);
@@ -229,7 +229,7 @@ impl Afar {
     async fn note(&self, from: u64, upto: u64) -> Result<(), AppError> {
         let (target, following, origin) = &self.work;
         let (number, source) = (target.number, following.source.clone());
-        let is_noted = self.app.at_once(move |app| Ok(app.store().follow_upto(number, &source, from, upto)?)).await?;
+        let is_noted = self.app.blocking(move |app| Ok(app.store().follow_upto(number, &source, from, upto)?)).await?;
         if is_noted { Ok(()) } else { Err(not_heard(origin, "something else is followed now")) }
     }
 
@@ -255,7 +255,7 @@ impl Afar {
             let number = target.number;
             let alarmed = self
                 .app
-                .at_once(move |app| Ok(app.store().alarm_once(number, app.clock().now(), "not-taken-over", &text)?));
+                .blocking(move |app| Ok(app.store().alarm_once(number, app.clock().now(), "not-taken-over", &text)?));
             if let Err(error) = alarmed.await {
                 tracing::error!(%error, "an alarm could not be kept");
             }

@@ -21,7 +21,6 @@ use crate::app::concern::Wanted;
 use crate::app::entries::restore;
 use crate::app::hosted::Hosted;
 use crate::app::problem::Code;
-use crate::app::push::blocking;
 use crate::app::read::Sight;
 use crate::app::{App, AppError, Reader};
 use crate::store::Part;
@@ -137,7 +136,7 @@ impl Watcher {
             // Too late is an answer as well: nothing new.
             let _ = tokio::time::timeout_at(deadline, self.sealed.wait_for(|size| *size > from)).await;
             let watching = Arc::clone(&self.watching);
-            let told = blocking(move || watching.told(from)).await?;
+            let told = self.watching.app.blocking(move |_| watching.told(from)).await?;
             self.from = told.upto;
             // Who was told of more than there is hears it at once.
             let is_news = !told.heads.is_empty() || told.upto < told.size.max(from);

@@ -17,9 +17,8 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::output::card;
 use crate::cli::say;
-use crate::cli::session::InDomain;
+use crate::cli::session::{InDomain, rules};
 use crate::cli::words::{clean, when};
-use crate::client::descriptor::DescriptorFile;
 use crate::client::erasure::ErasureFile;
 use crate::client::node::Node;
 use crate::client::submit;
@@ -63,9 +62,7 @@ impl Erase {
             Some(file) => file.signed.erasure.domain.clone(),
             None => self.domain.clone().or_default(&config)?,
         };
-        let rules = context.wait(async { Ok(node.descriptor(&domain).await?) })?;
-        let malformed = |e| Failure::new(Exit::Network, format!("the node gave a malformed descriptor: {e}"));
-        let rules = DescriptorFile::from_body(rules).map_err(malformed)?.descriptor;
+        let rules = context.wait(rules(&node, &domain))?;
         let erasure = match (&begun, self.entry) {
             (Some(file), _) => file.signed.erasure.clone(),
             (None, Some(index)) => asked_for(index, context.wait(async { Ok(node.erasure(&domain, index).await?) })?)?,

@@ -262,8 +262,7 @@ impl Publish {
         let claims = signing.claims(Act::Identity);
         if let Some(name) = self.group_name {
             refuse_attributes_of_group(&fields)?;
-            let attributes: BTreeMap<Attribute, String> = self.select.into_iter().collect();
-            let group = Subject::Group(Group { kind: Kind::Group, name, attributes });
+            let group = Subject::Group(Group { kind: Kind::Group, name, attributes: selecting(self.select)? });
             return Ok((Thing::Document(group), about_document(fields, claims)));
         }
         let Some(path) = self.file else {
@@ -302,6 +301,19 @@ fn about_document(fields: Fields, claims: Claims) -> Claims {
         until: fields.until,
         ..claims
     }
+}
+
+/// All that members must have. Of two values of one attribute the first would be dropped, and what has it be no member.
+fn selecting(select: Vec<(Attribute, String)>) -> Result<BTreeMap<Attribute, String>, Failure> {
+    let mut attributes = BTreeMap::new();
+    for (attribute, value) in select {
+        let former = attributes.insert(attribute, value.clone()).filter(|former| *former != value);
+        if let Some(former) = former {
+            let message = format!("nothing has the `{attribute}` `{former}` and `{value}`: all of --select must fit");
+            return Err(Failure::new(Exit::Usage, message).hint("make a group for each of them"));
+        }
+    }
+    Ok(attributes)
 }
 
 /// Whoever gives a group attributes means its members: it would select nothing, and a recall of it reach nobody.

@@ -117,7 +117,7 @@ impl Restore {
             let mut asked = app.ask_all(&domain, sources).await.map_err(failed)?;
             if self.alone.as_ref() == Some(&domain) && app.silent().contains(&domain) {
                 app.go_on(&domain).map_err(failed)?;
-                asked.push(Asked { name: "the operator: alone".to_owned(), answer: Ok(0) });
+                asked.push(Asked { name: "the operator: alone".to_owned(), answer: Ok(Some(0)) });
             }
             let state = if app.silent().contains(&domain) { "silent" } else { "current" };
             let size = app.domain(&domain).map(|info| info.info.size).ok();
@@ -215,9 +215,10 @@ fn domain_text(domain: &Value) -> String {
     let mut rows = vec![("entries", domain["size"].to_string())];
     for asked in domain["asked"].as_array().into_iter().flatten() {
         let source = asked["source"].as_str().unwrap_or_default();
-        let said = match asked["problem"].as_str() {
-            Some(problem) => style(format!("{source}: {problem}")).red().to_string(),
-            None => format!("{source}: {} lost entries", asked["entries"]),
+        let said = match (asked["problem"].as_str(), asked["entries"].as_u64()) {
+            (Some(problem), _) => style(format!("{source}: {problem}")).red().to_string(),
+            (None, Some(entries)) => format!("{source}: {entries} lost entries"),
+            (None, None) => format!("{source}: holds no copy, and so cannot say what was lost"),
         };
         rows.push(("asked", said));
     }

@@ -1,15 +1,15 @@
 //! `ics serve`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::Args;
 use console::style;
-use ics_core::limits;
 use sd_notify::NotifyState;
 use serde_json::json;
 use tokio::signal::unix::Signal;
 
-use crate::app::{AppError, IssuerKey, NodeKeys};
+use crate::app::{AppError, IssuerKey, NodeKeys, ResponderCertificate};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{files, memory};
@@ -20,7 +20,6 @@ use crate::observe;
 use crate::service::{Service, ServiceError};
 use crate::store::StoreError;
 use crate::tls::ShownCertificate;
-use crate::x509::read_certificate;
 
 /// What `ics serve` takes.
 #[derive(Debug, Args)]
@@ -28,9 +27,9 @@ use crate::x509::read_certificate;
 It is configured by ics.toml in the home directory, which `ics init` makes. All that may stand there is described in
 ics-node/src/config/example.toml of the source; the Debian package has it as /usr/share/doc/ics/examples/ics.toml.
 
-SIGTERM and SIGINT end it once what is under way is answered. SIGHUP has it read the certificates of TLS again, which were
-renewed; nobody is cut off, and what cannot be shown leaves the former in its place. It does not end the node, also when
-the node's terminal goes.
+SIGTERM and SIGINT end it once what is under way is answered. SIGHUP has it read the certificates of TLS again, and those
+of `[node] responders`, which were renewed; nobody is cut off, and what cannot be shown leaves the former in its place. It
+does not end the node, also when the node's terminal goes.
 
 Examples:
   The node of the home directory ~/.ics:
@@ -58,7 +57,8 @@ impl Serve {
                 Service::start(&config, Some(&context.home.join(FILE_NAME)), keys).map_err(|error| failed(&error))?;
             announce(context, &config, &service);
             tell_systemd(NotifyState::Ready);
-            tokio::spawn(follow_certificates(changes, service.certificates()));
+            let responders = service.app().responder_certificates();
+            tokio::spawn(follow_certificates(changes, service.certificates(), responders));
             let stop = async {
                 stop.await;
                 tell_systemd(NotifyState::Stopping);
@@ -69,16 +69,28 @@ impl Serve {
     }
 }
 
-/// Reads the certificates of TLS again each time that the process is told of changes.
-async fn follow_certificates(mut changes: Signal, certificates: Vec<Arc<ShownCertificate>>) {
-    while changes.recv().await.is_some() {
-        for certificate in &certificates {
-            let path = certificate.path().display();
-            match tokio::task::block_in_place(|| certificate.read_again()) {
-                Ok(()) => tracing::info!(%path, "the certificate was read again, and is shown from now on"),
-                Err(error) => tracing::error!(%path, %error, "the certificate cannot be shown, the former still is"),
-            }
+/// Reads the certificates of TLS and those for answering OCSP again each time that the process is told of changes.
+async fn follow_certificates(
+    mut changes: Signal,
+    of_tls: Vec<Arc<ShownCertificate>>,
+    responders: Vec<Arc<ResponderCertificate>>,
+) {
+    let tell = |path: &Path, read: Result<(), String>| {
+        let path = path.display();
+        match read {
+            Ok(()) => tracing::info!(%path, "the certificate was read again, and is shown from now on"),
+            Err(error) => tracing::error!(%path, %error, "the certificate cannot be shown, the former still is"),
         }
+    };
+    while changes.recv().await.is_some() {
+        tokio::task::block_in_place(|| {
+            for certificate in &of_tls {
+                tell(certificate.path(), certificate.read_again().map_err(|error| error.to_string()));
+            }
+            for certificate in &responders {
+                tell(certificate.path(), certificate.read_again());
+            }
+        });
     }
 }
 
@@ -95,13 +107,13 @@ pub(super) fn node_keys(context: &Context, node: &NodeConfig) -> Result<NodeKeys
     let key = named_key(context, "[node] key", &node.key)?;
     let mut issuers = Vec::new();
     for name in &node.issuers {
-        issuers.push(issuer_key(context, &named_key(context, "[node] issuers", name)?, None)?);
+        issuers.push(issuer_key(context, &named_key(context, "[node] issuers", name)?)?);
     }
     for ResponderConfig { key, certificate } in &node.responders {
-        let bytes = files::read(certificate, limits::X509_CERTIFICATE_BYTES * 2)?;
-        let (_, der) = read_certificate(&bytes).map_err(|error| files::failed(certificate, error))?;
-        let key = named_key(context, "[node] responders", key)?;
-        issuers.push(issuer_key(context, &key, Some(der.into()))?);
+        let key = issuer_key(context, &named_key(context, "[node] responders", key)?)?;
+        let read = ResponderCertificate::read(certificate, &*key.signer);
+        let answers_by = Some(read.map_err(|error| files::failed(certificate, error))?);
+        issuers.push(IssuerKey { answers_by, ..key });
     }
     Ok(NodeKeys { name: node.name.clone(), key: context.unlock(&key)?.node_key()?, issuers })
 }
@@ -116,10 +128,10 @@ fn named_key(context: &Context, member: &str, name: &str) -> Result<StoredKey, F
 }
 
 /// A key with which the node issues X.509 certificates, or answers for those of others, unlocked.
-fn issuer_key(context: &Context, key: &StoredKey, answers_by: Option<Arc<[u8]>>) -> Result<IssuerKey, Failure> {
+fn issuer_key(context: &Context, key: &StoredKey) -> Result<IssuerKey, Failure> {
     let key = context.unlock(key)?;
     let signer = Arc::clone(key.shared_primary()?);
-    Ok(IssuerKey { signer, certificate: key.certificate_bytes().into(), answers_by })
+    Ok(IssuerKey { signer, certificate: key.certificate_bytes().into(), answers_by: None })
 }
 
 fn announce(context: &Context, config: &Config, service: &Service) {
@@ -141,6 +153,10 @@ fn announce(context: &Context, config: &Config, service: &Service) {
         } else {
             println!("{} {url}", style("listening on").green());
         }
+    }
+    if let Some(node) = node.filter(|node| node.is_open_without_tls()) {
+        let text = "other machines reach this address without TLS: give [node] `tls`, or let a proxy alone reach it";
+        tracing::warn!(listen = %node.listen, "{text}");
     }
     tracing::info!(node = service.app().node().name, domains = service.app().node().domains.len(), "the node answers");
 }

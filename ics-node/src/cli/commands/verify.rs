@@ -23,7 +23,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::output::card;
-use crate::cli::record::{heading, record_card};
+use crate::cli::record::{heading, record_card_of};
 use crate::cli::words::{Freshness, counted, when};
 use crate::client::artifact::{self, ArtifactRefusal};
 use crate::client::node::NodeError;
@@ -96,6 +96,9 @@ struct Report {
     pinned: bool,
     /// When it was judged.
     at: Timestamp,
+    /// The same, where somebody has asked for that time.
+    #[serde(skip)]
+    asked_for: Option<Timestamp>,
     /// When the home said that this was its newest state, if that is later than the time asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     made_later: Option<Timestamp>,
@@ -147,7 +150,8 @@ impl Verify {
         let artifact = self.check_artifact(&verified)?;
         let permits = artifact.as_ref().is_none_or(|artifact| artifact.permitted);
         let not_proven = not_proven(&verified, pin.is_some(), self.at);
-        let report = Report { pinned: pin.is_some(), at: now, made_later, artifact, verified, not_proven };
+        let (pinned, asked_for) = (pin.is_some(), self.at);
+        let report = Report { pinned, at: now, asked_for, made_later, artifact, verified, not_proven };
         context.output.result(&report, || text(&report))?;
         Ok(if permits { Exit::Ok } else { Exit::Refused })
     }
@@ -311,8 +315,8 @@ fn text(report: &Report) -> String {
         ("proven", proven(report)),
         ("not proven", report.not_proven.join("\n")),
     ];
-    [verdict(report), heading(&verified.record), record_card(&verified.record, &freshness), card("evidence", &rows)]
-        .join("\n")
+    let record = record_card_of(&verified.record, &freshness, report.asked_for);
+    [verdict(report), heading(&verified.record), record, card("evidence", &rows)].join("\n")
 }
 
 fn verdict(report: &Report) -> String {

@@ -1,4 +1,3 @@
-use ics_core::time::Timestamp;
 use serde_json::Value;
 
 use super::*;
@@ -48,6 +47,24 @@ plant.example
   as of        2026-01-02 00:00:00 UTC (5 s ago, good for 1 min), 20 entries in the log
 "
     );
+}
+
+/// Who asks for a time gets what was said until the evidence was made; what came later was not known then.
+#[test]
+fn what_was_stated_after_the_time_asked_for_is_told_as_such() {
+    let record = vector("plant.example", "Pump 1", |_| ());
+    let admitted = record.statement_at(5).expect("entry 5").admitted_at;
+    let before = Timestamp::from_millis(admitted.as_millis() - 1);
+    let shown = |asked_for| {
+        let text = record_card_of(&record, &freshness(5), Some(asked_for));
+        console::strip_ansi_codes(&text).into_owned()
+    };
+    let text = shown(before);
+    let line = "  genuine      ! Acme Pumps as manufacturer vouches for it  entry 5, not yet stated at that time\n";
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains("  approved by  Integrator as integrator  entry 7, not yet stated at that time\n"), "{text}");
+    let text = shown(admitted);
+    assert!(text.contains("  genuine      ✓ Acme Pumps as manufacturer vouches for it  entry 5\n"), "{text}");
 }
 
 /// As after a thing was introduced once more; another one who gives the same name is told of.

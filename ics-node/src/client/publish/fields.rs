@@ -275,7 +275,7 @@ mod tests {
             ("host", "a..b", "column `host`: `host:a..b` is not a name"),
             ("until", "soon", "column `until`: `soon` is not a time"),
             ("group", "lot7", "column `group`: `lot7` is not a digest"),
-            ("serial", "SN 1006", "column `serial`: the name `SN 1006` contains a control character or white space"),
+            ("serial", "SN 1006", "column `serial`: the name `serial:SN 1006` contains a control character"),
         ] {
             let refusal = fields(&[(column, value)]).expect_err("refused").to_string();
             assert!(refusal.starts_with(expected), "{refusal}");

@@ -54,7 +54,7 @@ impl Pages {
     pub(super) fn new(face: &Face, settings: &Settings) -> Self {
         let per_minute = u64::from(settings.pages.per_minute);
         Self {
-            site: Site { name: face.app.node().name, url: settings.public_url.trim_end_matches('/').to_owned() },
+            site: Site { name: face.app.node().name, url: face.url.clone() },
             budget: Shares::new(SLOTS, settings.pages.per_minute.min(40), 60_000 / per_minute),
             sign_ins: Shares::new(SLOTS, SIGN_IN_BURST, SIGN_IN_SECONDS * 1000),
             sessions: Sessions::default(),

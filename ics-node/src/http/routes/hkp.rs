@@ -193,7 +193,7 @@ async fn add(
 /// With the first reason, when nothing of an upload was taken or known.
 async fn merge(face: &Face, reader: Reader, bytes: Vec<u8>, uploaded: Place) -> Result<Merged, Failure> {
     let sent = face.app.read_keys(reader, bytes).await?;
-    let _place = face.submission(sent.domains(), uploaded)?;
+    let _place = face.app.submission_place(sent.domains(), uploaded, &face.forwards)?;
     let merged = face.app.merge_keys(sent).await?;
     let nothing = merged.appended == 0 && merged.keys.values().all(|change| *change == Change::Refused);
     match merged.problems.first() {

@@ -94,6 +94,7 @@ pub const TABLE: &[Endpoint] = &[
     get("/v1/domains/{domain}/identities/{id}/evidence", Everybody, |r| r.to(identities::evidence)),
     get("/v1/domains/{domain}/identities/{id}/attestation", Everybody, |r| r.to(identities::attestation)),
     get("/v1/domains/{domain}/certificates", Everybody, |r| r.to(certificates::list)),
+    get("/x509/{domain}", Everybody, |r| r.to(x509::index)),
     get(VIEW, Everybody, |r| r.to(identities::view)),
     get("/v1/verdict", Everybody, |r| r.to(checks::verdict)),
     get("/v1/verdict/case", Everybody, |r| r.to(checks::case)),

@@ -26,11 +26,11 @@ pub(super) async fn submit(
     let results = if media_type == JSON {
         let bytes = body::read(&request, &mut payload, SUBMISSION_JSON_BYTES).await?;
         let submission: Submission = body::parse(&bytes)?;
-        let _place = face.submission([&domain.0], place)?;
+        let _place = face.app.submission_place([&domain.0], place, &face.forwards)?;
         face.app.submit(&domain.0, submission.statements.into_iter().map(|statement| statement.0).collect()).await?
     } else {
         let bytes = body::read(&request, &mut payload, limits::BATCH_BYTES).await?;
-        let _place = face.submission([&domain.0], place)?;
+        let _place = face.app.submission_place([&domain.0], place, &face.forwards)?;
         face.app.submit_openpgp(&domain.0, bytes.to_vec()).await?
     };
     answer::json_apart(results).await

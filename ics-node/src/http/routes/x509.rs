@@ -1,5 +1,5 @@
 //! `/x509/…`: revocation lists, OCSP (RFC 6960, and GET as in RFC 5019), issuers' certificates; and `/.well-known/est/…`
-//! (RFC 7030). They have specifications of their own and are not part of the API's.
+//! (RFC 7030). They have specifications of their own and are not part of the API's, but for the index of them.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::http::body;
 use crate::http::face::Face;
 use crate::http::failure::Failure;
 use crate::http::ocsp::{Given, OCSP_RESPONSE, posted};
-use crate::http::request::{Domain, ProvenKey};
+use crate::http::request::{Domain, ProvenKey, client};
 use crate::x509::OcspError;
 
 /// The routes.
@@ -65,6 +65,12 @@ struct Asked {
     hops: Option<u8>,
 }
 
+/// Where all that is below is to be found, for clients of the API.
+pub(super) async fn index(face: Data<Face>, domain: Domain) -> Result<HttpResponse, Failure> {
+    let node = face.url.clone();
+    face.json(move |app| app.x509_index(&domain.0, &node)).await
+}
+
 async fn revocation_list(
     face: Data<Face>,
     domain: Domain,
@@ -77,13 +83,17 @@ async fn revocation_list(
         Listing::Signed(list) => list,
         Listing::Elsewhere(elsewhere) => {
             // A copy that shows its key has its place; what anybody gets costs it nothing of its budget.
-            let reader = request.conn_data::<ProvenKey>().map_or(Reader::Anonymous, |key| Reader::Key(key.0));
-            let _place = face.listen(reader)?;
+            let _place = face.listen(reader(&request))?;
             face.app.list_from_home(elsewhere, asked.hops).await?
         }
     };
     let tag = answer::tag(&list.number);
     Ok(answer::tagged(&request, tag, || answer::bytes(CRL, list.der.to_vec())))
+}
+
+/// Who asks, by the key that his connection has proven; a token says nothing here.
+fn reader(request: &HttpRequest) -> Reader {
+    request.conn_data::<ProvenKey>().map_or(Reader::Anonymous, |key| Reader::Key(key.0))
 }
 
 async fn issuer(face: Data<Face>, domain: Domain, path: Path<(String, String)>) -> Result<HttpResponse, Failure> {
@@ -136,8 +146,9 @@ async fn answered(
     question: &[u8],
     request: &HttpRequest,
 ) -> HttpResponse {
+    let asker = face.app.asker(reader(request), client(request));
     let asked = face.hot(move |app, depth| {
-        Ok(match app.ocsp(&domain, &der, depth) {
+        Ok(match app.ocsp(asker, &domain, &der, depth) {
             Ok(answer) => answer.map(Ok),
             Err(error) => Some(Err(error)),
         })

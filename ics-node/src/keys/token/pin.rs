@@ -2,7 +2,6 @@
 
 use core::fmt;
 use std::io::IsTerminal as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -41,8 +40,7 @@ impl Pin {
     pub fn from_file(path: &Path) -> Result<Self, TokenError> {
         let failed = |reason: String| TokenError::PinFile { path: path.to_owned(), reason };
         // A systemd credential belongs to root and a group of one; only the world must stay out.
-        let mode = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?.permissions().mode();
-        if mode & 0o007 != 0 {
+        if file::open_to_all(path).map_err(|e| failed(e.to_string()))?.is_some() {
             return Err(failed(format!("everybody may read it: chmod 600 {}", path.display())));
         }
         let content = file::read_secret(path, BYTES + 2).map_err(|e| failed(e.to_string()))?;

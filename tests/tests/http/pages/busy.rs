@@ -62,6 +62,7 @@ pub(crate) fn page(node: &Node) -> String {
         to_approve: vec![ToApprove { domain: care.clone(), thing }],
         waiting: vec![Waiting { domain: care.clone(), statements: 3, since: Some(at) }],
         alarms: vec![alarm("roaming-refused", "mirror.example left out entry 12 of devices.acme.example")],
+        responders: vec![(domain(), at)],
         forks: vec![KeptFork { domain: care, at, ours: "one".to_owned(), theirs: "other".to_owned() }],
         denied: vec![
             denied(Outcome::Deny, "serial:SN-0011 is `stolen`, which blocks its use", 12),
@@ -117,6 +118,7 @@ async fn an_operator_sees_all_that_is_his() {
         "3 statements for the home of care.acme.example",
         "serial:SN-0099",
         "Acme P7 pump 15",
+        "answers OCSP for the issuer of devices.acme.example ends",
         "denied",
         "serial:SN-0011 with host:historian.plant.example",
         "12 times",

@@ -7,6 +7,7 @@ use console::style;
 use ics_core::identity::Fingerprint;
 use ics_core::log::checkpoint::Origin;
 use ics_core::vocabulary::DomainName;
+use ics_sync::ldap::LdapPeer;
 
 use super::{Since, change};
 use crate::api::DomainInfo;
@@ -19,7 +20,7 @@ use crate::cli::words::{clean, span};
 use crate::client::node::{Node, NodeError};
 use crate::config::edit::put_peer;
 use crate::config::{Config, Direction, PeerConfig, PeerName, PeerUrl, checked_interval};
-use crate::tls::PeerKey;
+use crate::tls::{ClientTls, PeerKey};
 
 /// What `ics peer add` takes.
 #[derive(Debug, Args)]
@@ -200,13 +201,22 @@ fn failed(error: NodeError, peer: &Node, domain: &DomainName) -> Failure {
     }
 }
 
-/// An origin that was given whole. A peer that cannot be reached yet is no reason against it, one that serves another is.
+/// An origin that was given whole. A peer that cannot be reached yet, or shows nothing of the domain to strangers, is no
+/// reason against it, one that serves another is.
 fn given(context: &Context, peer: &PeerConfig, origin: &Origin) -> Result<Origin, Failure> {
-    let Some(url) = peer.url.as_ref().filter(|url| !url.is_ldap()) else { return Ok(origin.clone()) };
-    let node = Node::new(url.as_str())?;
-    match context.wait(async { Ok(node.domain(&origin.domain).await) })? {
-        Ok(info) if info.info.origin != *origin => {
-            Err(Failure::new(Exit::Refused, format!("the peer serves another domain: `{}`", info.info.origin))
+    let Some(url) = &peer.url else { return Ok(origin.clone()) };
+    let told: Option<Origin> = if url.is_ldap() {
+        let tls = ClientTls::as_stranger(peer.pin()).map_err(|error| Failure::new(Exit::Internal, error))?;
+        let directory = LdapPeer::new(url.as_str(), tls).map_err(|error| Failure::new(Exit::Usage, error))?;
+        let told = context.wait(async { Ok(directory.origin(&origin.domain).await) })?;
+        told.ok().and_then(|told| told.parse().ok())
+    } else {
+        let node = Node::new(url.as_str())?;
+        context.wait(async { Ok(node.domain(&origin.domain).await) })?.ok().map(|info| info.info.origin)
+    };
+    match told {
+        Some(told) if told != *origin => {
+            Err(Failure::new(Exit::Refused, format!("the peer serves another domain: `{told}`"))
                 .hint("two domains may have one name: ask the owners which origin is theirs"))
         }
         _ => Ok(origin.clone()),

@@ -1,0 +1,47 @@
+//! Where the X.509 certificates of a domain are issued and looked up, in one answer.
+
+use ics_core::vocabulary::DomainName;
+use ics_sync::wire::Base64;
+
+use super::problem::Code;
+use super::{App, AppError};
+use crate::api::{X509Index, X509Issuer};
+use crate::x509::{issuer_id, issuer_url, ocsp_url};
+
+impl App {
+    /// Who issues a domain's certificates, and where these are obtained and looked up; `node` is how others reach this
+    /// node.
+    ///
+    /// # Errors
+    /// When the domain is not here, or issues no certificates.
+    pub fn x509_index(&self, domain: &DomainName, node: &str) -> Result<X509Index, AppError> {
+        let hosted = self.hosted(domain)?;
+        let issues_here = self.issuing(&hosted).is_ok();
+        let sight = self.sight(&hosted)?;
+        let unknown = || AppError::new(Code::UnknownCertificate, "the domain issues no certificates");
+        let rules = sight.domain.descriptor().certificates.as_ref().ok_or_else(unknown)?;
+        let mut issuers = Vec::with_capacity(rules.issuers.len());
+        for (place, issuer) in rules.issuers.iter().enumerate() {
+            let authority = self.authority(issuer).map_err(|error| AppError::Internal(error.to_string()))?;
+            let id = issuer_id(&authority);
+            issuers.push(X509Issuer {
+                name: authority.name.to_string(),
+                until: authority.not_after,
+                issues: place == 0,
+                certificate: issuer_url(&rules.url, &id),
+                chain: authority.chain.iter().cloned().map(Base64).collect(),
+                lists: self.list_urls(&sight, &id),
+                id,
+            });
+        }
+        // EST is TLS, by which its clients show who they are, and passwords.
+        let has_est = issues_here && node.starts_with("https://");
+        Ok(X509Index {
+            domain: domain.clone(),
+            ocsp: ocsp_url(&rules.url),
+            acme: issues_here.then(|| self.acme_directory_url(domain).ok()).flatten(),
+            est: has_est.then(|| format!("{node}/.well-known/est/{domain}")),
+            issuers,
+        })
+    }
+}
