@@ -13,6 +13,9 @@ use ics_core::vocabulary::{Act, Attribute};
 use crate::Error;
 use crate::home::{CREATED, Home};
 
+/// Devices of one lot.
+pub(crate) const LOT: usize = 1_000;
+
 /// The name of a device: EUI-64 under an organisation's prefix (RFC 9039, 4.1).
 pub(crate) fn urn(number: usize) -> String {
     format!("urn:dev:mac:0024be{number:010x}")
@@ -34,7 +37,7 @@ fn introduce(home: &Home, number: usize) -> Result<Vec<u8>, Error> {
     let attributes = [
         (Attribute::Manufacturer, "ACME".to_owned()),
         (Attribute::Model, format!("TS-{}", number / 100_000)),
-        (Attribute::Lot, format!("L{}", number / 1_000)),
+        (Attribute::Lot, format!("L{}", number / LOT)),
     ];
     let claims = Claims {
         names: vec![format!("serial:SN-{number:09}").parse()?],
