@@ -142,6 +142,10 @@ impl Things {
         if self.all {
             let things = lookup::list(node, signing.domain(), ListQuery::default()).await?;
             queries.extend(things.into_iter().filter(|item| item.kind != Kind::Group).map(|item| item.id));
+            if queries.is_empty() {
+                let nothing = format!("`{}` speaks of nothing yet that --all would mean", signing.domain());
+                return Err(Failure::new(Exit::NotFound, nothing).hint("name ids or names"));
+            }
             return Ok(queries);
         }
         if queries.is_empty() && (of_lot || of_model) {
