@@ -96,6 +96,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     SignerKey "signer-key" 403 "the signer's key may not make this signature" "";
     DescriptorRefused "descriptor-refused" 422 "the descriptor is refused" "";
     SourceUnproven "source-unproven" 422 "the entry is not proven to stand in the log that it is adopted from" "";
+    SourceKey "source-key" 403 "the home of the domain to adopt from signs with another key than the descriptor names" "where its owners have given it another key, name that: `ics domain update --add-source FILE`, with what its home answers at /v1/domains/{domain}";
     TooManyRequests "too-many-requests" 429 "a quota is used up" "try again later";
 
     // Statements and certificates that a domain does not admit: the codes of `ics_core::domain::Refusal`. What the

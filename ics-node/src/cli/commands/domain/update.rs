@@ -64,7 +64,8 @@ pub(crate) struct Update {
     /// Bytes that a certificate may have, with what others have certified of it [default: 65536; up to 1048576].
     #[arg(long, value_name = "BYTES", group = "changes")]
     certificate_bytes: Option<usize>,
-    /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN.
+    /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN. One that is a source
+    /// already gets the key that its home has now; compare that key with what its owners say.
     #[arg(long, value_name = "FILE", group = "changes")]
     add_source: Vec<PathBuf>,
     /// A signer whose statements in this domain no longer count from an index on.
