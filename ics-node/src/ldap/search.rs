@@ -476,7 +476,7 @@ pub(super) fn mentions_body(filter: &LdapFilter) -> bool {
 pub(super) fn failed(error: &AppError) -> Failure {
     let code = match error.code() {
         Code::Busy | Code::OverBudget => LdapResultCode::Busy,
-        Code::Behind | Code::Upstream => LdapResultCode::Unavailable,
+        Code::NoRoom | Code::Behind | Code::Upstream => LdapResultCode::Unavailable,
         Code::UnknownDomain | Code::UnknownIdentity => LdapResultCode::NoSuchObject,
         Code::Internal => LdapResultCode::Other,
         Code::OutOfRange => LdapResultCode::AdminLimitExceeded,
