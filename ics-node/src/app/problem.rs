@@ -128,7 +128,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     SupersedesOtherAct "supersedes-other-act" 422 "the statement supersedes one of another act" "";
     SupersedesWithdrawal "supersedes-withdrawal" 422 "a withdrawal cannot be superseded" "say anew what was withdrawn";
     SupersedesOthers "supersedes-others" 403 "the signer may not end another signer's statement" "";
-    BlockedForEver "blocked-for-ever" 403 "only the domain's owners lift what blocks for ever" "they name the statement in `lifted` in a new version of the descriptor";
+    BlockedForEver "blocked-for-ever" 403 "only the domain's owners lift what blocks for ever" "they name the statement in `lifted` in a new version of the descriptor: `ics domain update --lift STATEMENT`";
     Groups "groups" 422 "too many groups are named for this identity" "put it into groups by what they select";
     AttributeValues "attribute-values" 422 "the identity has too many values of an attribute" "";
     Quota "quota" 422 "the signer has used up his quota for this identity" "the domain's owners raise `statements_per_signer_and_identity` in `limits` in a new version of the descriptor";

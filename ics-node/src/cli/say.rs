@@ -371,6 +371,13 @@ pub(crate) fn confirm(asking: Asking, question: &str) -> Result<(), Failure> {
     }
 }
 
+/// A headline, and below it some of these lines, with how many more there are.
+pub(crate) fn listed(headline: String, lines: &[String]) -> String {
+    let more = lines.len().checked_sub(LISTED).filter(|more| *more > 0).map(|more| format!("… and {more} more"));
+    let lines = lines.iter().take(LISTED).cloned();
+    core::iter::once(headline).chain(lines).chain(more).collect::<Vec<_>>().join("\n")
+}
+
 fn review(signing: &Signing, sayings: &[Saying]) -> String {
     // What introduces a thing is always shown: who has asked for its names and attributes may be a stranger.
     let is_shown = |(place, it): &(usize, &Saying)| *place < LISTED || it.claims.act == Act::Identity;

@@ -12,7 +12,7 @@ use ics_core::limits;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::Signer;
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::{SignedDescriptor, make};
+use ics_core::statement::{SignedDescriptor, StatementId, make};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
@@ -97,6 +97,8 @@ pub struct Changes {
     pub add_sources: Vec<Source>,
     /// Signers whose statements no longer count, from an index of a domain on.
     pub compromised: Vec<Compromise>,
+    /// Statements that the owners lift, whoever made them and however they block.
+    pub lift: Vec<StatementId>,
     /// Nodes to add to the witnesses.
     pub add_witnesses: Vec<NodeKey>,
     /// Witnesses to remove, by name.
@@ -285,6 +287,9 @@ pub fn next_version(previous: &Descriptor, changes: Changes) -> Result<Descripto
         add_source(&mut next.sources, source)?;
     }
     next.compromised.extend(changes.compromised);
+    for statement in changes.lift {
+        refuse_unless(next.lifted.insert(statement), || format!("{statement} is lifted already"))?;
+    }
     next.witnesses = witnesses(next.witnesses, changes.add_witnesses, changes.remove_witnesses, changes.quorum)?;
     follow(previous, next)
 }
