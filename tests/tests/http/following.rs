@@ -104,17 +104,19 @@ async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
         world
     };
     let node = Node::of(world).await;
-    say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1")]).await;
+    let (care, signer) = (CARE.parse().expect("a domain"), certificate(&maker(), "Acme"));
+    node.app().submit(&care, vec![signer.clone()]).await.expect("knows who signs");
+    say(&node, vec![signer, device(20, "L1")]).await;
     let ids = vec![serial(20)];
     let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
-    let adopted = node.app().adopt(&CARE.parse().expect("a domain"), request).await.expect("is heard");
+    let adopted = node.app().adopt(&care, request).await.expect("is heard");
     let told: Vec<_> = adopted.refused.iter().map(|problem| (problem.code(), problem.hint.as_deref())).collect();
     assert!(!told.is_empty() && told.iter().all(|(code, _)| *code == "source-key"), "{told:?}");
     assert!(told.iter().all(|(_, hint)| hint.is_some_and(|hint| hint.contains("--add-source"))), "{told:?}");
     say(&node, vec![stolen(&maker(), 20)]).await;
     let app = node.app().clone();
     tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
-    let alarms = node.app().domain(&CARE.parse().expect("a domain")).expect("here").alarms;
+    let alarms = node.app().domain(&care).expect("here").alarms;
     let is_told = |text: &str| text.contains("`source-key`") && text.contains("--add-source");
     assert!(alarms.iter().any(|alarm| alarm.kind == "not-taken-over" && is_told(&alarm.text)), "{alarms:?}");
 }

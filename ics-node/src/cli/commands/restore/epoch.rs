@@ -202,7 +202,8 @@ mod tests {
     #[test]
     fn whoever_adopts_from_the_domain_is_thought_of() {
         let other: DomainName = "code.acme.example".parse().expect("a name");
-        for others in [&[][..], &[other]] {
+        let nobody: &[DomainName] = &[];
+        for others in [nobody, &[other]] {
             assert!(next(others).contains("`ics domain update --add-source`"), "{}", next(others));
         }
     }
