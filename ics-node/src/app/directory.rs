@@ -8,9 +8,9 @@ use ics_core::record::{Posting, Record};
 use ics_core::vocabulary::DomainName;
 
 use super::answers::Told;
-use super::list::Filter;
+use super::list::{Filter, Found};
 use super::problem::Code;
-use super::read::parse;
+use super::read::{Sight, parse};
 use super::{App, AppError, Reader};
 use crate::api::AsOf;
 use crate::store::{DomainNumber, Standing};
@@ -123,16 +123,37 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let found = self.found_by(reader, &sight, &Filter::any_of(&sight, postings)?, after, limit)?;
-        let as_of = self.as_of(&sight);
-        let thing = |record| Thing { as_of: as_of.clone(), record, domain: hosted.number };
+        Ok(self.page_of(&sight, found))
+    }
+
+    /// The next of all things that a domain speaks of, `limit` at most: first what it introduces.
+    ///
+    /// # Errors
+    /// As [`App::things`].
+    pub fn all_things(
+        &self,
+        reader: Reader,
+        domain: &DomainName,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<ThingPage, AppError> {
+        let hosted = self.hosted(domain)?;
+        let sight = self.sight(&hosted)?;
+        let found = self.everything(reader, &sight, after, limit)?;
+        Ok(self.page_of(&sight, found))
+    }
+
+    fn page_of(&self, sight: &Sight<'_>, found: Found) -> ThingPage {
+        let as_of = self.as_of(sight);
+        let thing = |record| Thing { as_of: as_of.clone(), record, domain: sight.hosted.number };
         // Of two identities with one text neither is answered for, as for any name that fits several.
         let alone = |record: &Record| {
             let ids = IdentityId::candidates(&record.identity.id.to_string()).unwrap_or_default();
             let others = ids.into_iter().filter(|id| *id != record.identity.id).collect();
-            self.identities(&sight, &Lookup::Ids(others)).is_ok_and(|others| others.is_empty())
+            self.identities(sight, &Lookup::Ids(others)).is_ok_and(|others| others.is_empty())
         };
         let things = found.records.into_iter().filter(alone).map(thing).collect();
-        Ok(ThingPage { things, next: found.next, looked: found.looked })
+        ThingPage { things, next: found.next, looked: found.looked }
     }
 
     /// The bodies of entries that a record which the reader may read lists.

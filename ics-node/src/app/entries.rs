@@ -177,6 +177,17 @@ pub(crate) fn about(entries: &impl Entries, domain: &Domain, id: &IdentityId) ->
     find_logged(entries, domain, &Posting::Subject(*id), limits::RECORD_STATEMENTS + 1)
 }
 
+/// Whether an earlier statement is about the same identity, as far as one look tells; `false` where that is not certain.
+pub(crate) fn is_spoken_of_before(
+    entries: &impl Entries,
+    domain: &Domain,
+    statement: &Logged,
+) -> Result<bool, StoreError> {
+    let posting = Posting::Subject(statement.subject_id());
+    let first = find_logged(entries, domain, &posting, 1)?;
+    Ok(first.first().is_some_and(|first| first.index() < statement.index()))
+}
+
 /// The entries about an identity, in log order, and those that collide with them.
 pub(crate) fn entries_about(entries: &impl Entries, id: &IdentityId) -> Result<Vec<StoredEntry>, StoreError> {
     entries.find(&[Posting::Subject(*id)], limits::RECORD_STATEMENTS + 1)

@@ -49,6 +49,7 @@ impl AppError {
         match self {
             Self::Problem { code, .. } => *code,
             Self::Store(StoreError::Full { .. }) => Code::Busy,
+            Self::Store(StoreError::NoRoom) => Code::NoRoom,
             Self::Store(StoreError::Behind { .. } | StoreError::Halted { .. } | StoreError::Forked { .. }) => {
                 Code::Behind
             }

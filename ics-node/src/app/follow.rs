@@ -155,7 +155,13 @@ impl App {
     pub(super) fn alarm_of_refused(&self, target: &Hosted, source: &DomainName, taken: &Taken) -> Result<(), AppError> {
         for (index, problem) in taken.refused.iter().zip(&taken.result.refused) {
             let (domain, detail) = (&target.name, &problem.detail);
-            let text = format!("entry {index} of {source}: {}", problem.in_general());
+            let mut text = format!("entry {index} of {source}: {}", problem.in_general());
+            // All that follows is refused as well, until somebody does something.
+            if problem.code() == Code::SourceKey.as_str()
+                && let Some(hint) = Code::SourceKey.hint()
+            {
+                text.push_str(&format!(". {hint}"));
+            }
             if self.store().alarm_once(target.number, self.clock().now(), "not-taken-over", &text)? {
                 tracing::warn!(%domain, %source, index, %detail, "an entry is not taken over");
             }

@@ -18,7 +18,7 @@ use super::problem::Code;
 use super::submit::{Incoming, Outcome};
 use super::{App, AppError, Reader, random};
 use crate::api::{Alarm, ClockInfo, DomainInfo, NodeInfo, Position};
-use crate::store::{DomainNumber, Part};
+use crate::store::{DomainNumber, Part, StoreError};
 
 /// Alarms of one domain that are shown.
 const ALARMS_SHOWN: usize = 100;
@@ -172,6 +172,9 @@ impl App {
     /// With what it waits for, or what is wrong with its store.
     pub fn ready(&self) -> Result<(), String> {
         self.store().writable().map_err(|_| HALTED.to_owned())?;
+        if self.store().lacks_room() {
+            return Err(StoreError::NoRoom.to_string());
+        }
         let hosted = self.all_hosted();
         let mut empty = hosted.iter().filter(|hosted| hosted.domain().is_none());
         if let Some(hosted) = empty.find(|hosted| hosted.part == Part::Home || self.relies_on(&hosted.name)) {

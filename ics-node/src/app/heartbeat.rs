@@ -40,7 +40,8 @@ impl App {
         }
     }
 
-    fn cosign_again(&self, hosted: &Hosted) -> Result<(), AppError> {
+    /// Cosigns the newest checkpoint of a domain, with the time.
+    pub(super) fn cosign_again(&self, hosted: &Hosted) -> Result<(), AppError> {
         let (keys, clock) = (self.0.keys.clone(), self.clock().clone());
         let job = move |tx: &mut WriteTx<'_>| {
             // A commit in progress is signed and cosigned anyway.

@@ -6,8 +6,10 @@ use ics_core::descriptor::{Descriptor, admit};
 use ics_core::domain::{Context, Domain, Erasable, Nearing, Refusal};
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
+use ics_core::log::checkpoint::CheckpointError;
 use ics_core::log::entry::{EntryKind, Header, LeafData};
-use ics_core::log::source::Source;
+use ics_core::log::note::NoteError;
+use ics_core::log::source::{EvidenceError, Source};
 use ics_core::openpgp::certificate::{Certificate, KeyRefusal, Purpose};
 use ics_core::openpgp::key::PublicKey;
 use ics_core::record::{Logged, Posting, SourceRef};
@@ -161,7 +163,13 @@ fn verify_source(domain: &Domain, source: &Source, body: &[u8]) -> Result<(), Ju
     };
     let key = pinned.home.verifying_key().and_then(|key| source.origin.key(&key.to_bytes()).ok());
     let key = key.ok_or_else(|| refused(Code::SourceUnproven, "the key of the source's home is malformed"))?;
-    source.verify(body, &key).map(|_| ()).map_err(|error| refused(Code::SourceUnproven, error.to_string()))
+    source.verify(body, &key).map(|_| ()).map_err(|error| {
+        let code = match error {
+            EvidenceError::Checkpoint(CheckpointError::Note(NoteError::Unsigned(_))) => Code::SourceKey,
+            _ => Code::SourceUnproven,
+        };
+        refused(code, error.to_string())
+    })
 }
 
 fn judge_certificate(

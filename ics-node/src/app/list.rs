@@ -8,13 +8,15 @@ use ics_core::limits;
 use ics_core::record::{Digest, Logged, Posting, Record};
 use ics_core::statement::Subject;
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, Attribute, DomainName, StatusName};
+use ics_core::vocabulary::{Attribute, DomainName, StatusName};
 
-use super::entries::{about, find_logged, keys, restore};
+use super::entries::{about, find_logged, is_spoken_of_before, keys, restore};
+use super::everything::{introducing, is_introduction, not_introducing};
 use super::problem::Code;
 use super::read::Sight;
 use super::{App, AppError, Reader};
 use crate::api::{IdentityPage, IdentitySummary, ListQuery};
+use crate::store::DomainNumber;
 
 /// Items in a page unless told.
 const DEFAULT_ITEMS: usize = 100;
@@ -46,6 +48,8 @@ pub(super) struct Filter {
     signer: Option<Fingerprint>,
     /// Software, one piece of which is installed on what fits.
     runs: Option<BTreeSet<[u8; 32]>>,
+    /// Whether nobody must introduce it.
+    is_rest: bool,
 }
 
 /// What one look at the index has found.
@@ -61,7 +65,8 @@ pub(super) struct Found {
 pub(super) type Since = (Timestamp, u64);
 
 impl App {
-    /// A page of a domain's identities, in the order in which the log first speaks of them in the way asked for.
+    /// A page of a domain's identities, in the order in which the log first speaks of them in the way asked for; of all of
+    /// them those that it introduces come first.
     ///
     /// # Errors
     /// When the domain is not here or a filter is malformed.
@@ -79,31 +84,15 @@ impl App {
         sight: &Sight<'_>,
         query: &ListQuery,
     ) -> Result<(Vec<Record>, Option<u64>), AppError> {
-        let filter = Filter::read(query, sight, self.running(reader, query)?)?;
-        let page = self.found_by(reader, sight, &filter, query.after, page_items(query.limit)?)?;
+        let limit = page_items(query.limit)?;
+        let is_all = ListQuery { after: None, limit: None, ..query.clone() } == ListQuery::default();
+        let page = if is_all {
+            self.everything(reader, sight, query.after, limit)?
+        } else {
+            let filter = Filter::read(query, sight, self.running(reader, query)?)?;
+            self.found_by(reader, sight, &filter, query.after, limit)?
+        };
         Ok((page.records, page.next))
-    }
-
-    /// The first `most` records that fit, through as many pages as it takes.
-    pub(super) fn first(
-        &self,
-        reader: Reader,
-        sight: &Sight<'_>,
-        query: &ListQuery,
-        most: usize,
-    ) -> Result<Vec<Record>, AppError> {
-        let mut query = query.clone();
-        let mut found = Vec::new();
-        while found.len() < most {
-            query.limit = Some((most - found.len()).min(limits::PAGE_ITEMS));
-            let (records, next) = self.page(reader, sight, &query)?;
-            found.extend(records);
-            if next.is_none() {
-                break;
-            }
-            query.after = next;
-        }
-        Ok(found)
     }
 
     /// The identities that fit, and since when each does, from the last entry backwards: `most` of them that are newer than
@@ -237,16 +226,26 @@ impl App {
 
     /// The entries of a range that one of the filter's alternatives finds, and up to where these are all.
     fn search(&self, sight: &Sight<'_>, filter: &Filter, range: Range<u64>) -> Result<(Vec<u64>, u64), AppError> {
+        self.spoken(sight.hosted.number, &filter.alternatives, range, ENTRIES_PER_PAGE)
+    }
+
+    /// The same of any alternatives, `limit` entries at most.
+    pub(super) fn spoken(
+        &self,
+        domain: DomainNumber,
+        alternatives: &[Vec<Posting>],
+        range: Range<u64>,
+        limit: usize,
+    ) -> Result<(Vec<u64>, u64), AppError> {
         let mut indices = BTreeSet::new();
         let Range { start, mut end } = range;
-        for postings in &filter.alternatives {
-            let range = start..end;
-            let page = self.store().positions(sight.hosted.number, &keys(postings), range, ENTRIES_PER_PAGE)?;
+        for postings in alternatives {
+            let page = self.store().positions(domain, &keys(postings), start..end, limit)?;
             indices.extend(page.indices);
             // Nothing behind the place where one alternative broke off is complete.
             end = page.next.unwrap_or(end);
             // Nor is more held at once, however many alternatives there are, than one page looks at.
-            while indices.len() > ENTRIES_PER_PAGE
+            while indices.len() > limit
                 && let Some(last) = indices.pop_last()
             {
                 end = end.min(last);
@@ -267,8 +266,14 @@ impl App {
         if !filter.fits_statement(statement) {
             return Ok(None);
         }
-        let first = first_of(sight, filter, &id)?;
-        if first.is_some_and(|first| first.index() < statement.index()) {
+        // Nearly all is about what was spoken of before, and one look tells.
+        if filter.is_rest && is_spoken_of_before(&sight.entries, &sight.domain, statement)? {
+            return Ok(None);
+        }
+        let said = about(&sight.entries, &sight.domain, &id)?;
+        let first = said.iter().find(|it| filter.fits_statement(it));
+        let is_found_there = first.is_some_and(|first| first.index() < statement.index());
+        if is_found_there || (filter.is_rest && said.iter().any(is_introduction)) {
             return Ok(None);
         }
         self.fitting(reader, sight, filter, &id)
@@ -322,6 +327,20 @@ fn first_of(sight: &Sight<'_>, filter: &Filter, id: &IdentityId) -> Result<Optio
 }
 
 impl Filter {
+    /// Whatever somebody introduces.
+    pub(super) fn introduced() -> Self {
+        Self::of(introducing(), None)
+    }
+
+    /// Whatever is spoken of and introduced by nobody.
+    pub(super) fn rest() -> Self {
+        Self { is_rest: true, ..Self::of(not_introducing(), None) }
+    }
+
+    fn of(alternatives: Vec<Vec<Posting>>, signer: Option<Fingerprint>) -> Self {
+        Self { alternatives, kind: None, model: None, lot: None, status: None, signer, runs: None, is_rest: false }
+    }
+
     /// Whatever has one of the postings.
     pub(super) fn any_of(sight: &Sight<'_>, postings: &[Posting]) -> Result<Self, AppError> {
         let mut alternatives = Vec::new();
@@ -336,7 +355,7 @@ impl Filter {
             Posting::Signer(signer) => Some(*signer),
             _ => None,
         });
-        Ok(Self { alternatives, kind: None, model: None, lot: None, status: None, signer, runs: None })
+        Ok(Self::of(alternatives, signer))
     }
 
     fn read(query: &ListQuery, sight: &Sight<'_>, runs: Option<BTreeSet<[u8; 32]>>) -> Result<Self, AppError> {
@@ -353,9 +372,10 @@ impl Filter {
             _ if !postings.is_empty() => vec![postings],
             (Some(status), _) => with_members(sight, &Posting::Status(status.clone()))?,
             (None, Some(signer)) => by_signer(sight, signer),
-            (None, None) => vec![vec![Posting::Act(Act::Identity)]],
+            (None, None) => introducing(),
         };
-        Ok(Self { alternatives, kind, model: query.model.clone(), lot: query.lot.clone(), status, signer, runs })
+        let (model, lot) = (query.model.clone(), query.lot.clone());
+        Ok(Self { kind, model, lot, status, runs, ..Self::of(alternatives, signer) })
     }
 
     /// Whether a statement has the postings that were looked for: hashes collide.

@@ -13,7 +13,7 @@ use ics_core::openpgp::certificate::Certificate;
 use ics_core::record::{Logged, Posting, resolve};
 use ics_core::statement::{StatementId, openpgp_key_of};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, DomainName};
+use ics_core::vocabulary::DomainName;
 use tokio::sync::watch;
 
 use super::entries::{Entries, Snapshot, find_logged, keys, kind_key, restore};
@@ -21,7 +21,7 @@ use super::hosted::Hosted;
 use super::then::Then;
 use super::{App, AppError, Reader};
 use crate::api::DomainInfo;
-use crate::store::{Key, Seal, StoreError, StoredEntry};
+use crate::store::{DomainNumber, Key, Seal, StoreError, StoredEntry};
 
 /// A domain as it was at a size of its log and a time, by the policy and the certificates of a moment.
 #[derive(Clone)]
@@ -59,15 +59,6 @@ pub struct Gone {
     pub id: IdentityId,
     /// The statements about it.
     pub statements: Vec<StatementId>,
-}
-
-/// What may introduce somebody, in the order of the log, whether or not anybody may read it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Introductions {
-    /// The places of the entries, and the ids of whom they are about: see [`Then::is_first_introduced_at`].
-    pub found: Vec<(u64, String)>,
-    /// Where to go on, if there may be more.
-    pub next: Option<u64>,
 }
 
 /// Combinations of sizes and times at which an identity is looked at, to know whether it could ever be seen.
@@ -123,6 +114,10 @@ impl Moment {
     #[must_use]
     pub fn number(&self) -> u32 {
         self.hosted.number.get()
+    }
+
+    pub(super) fn number_here(&self) -> DomainNumber {
+        self.hosted.number
     }
 
     /// The domain's identity: its name and the leaf of its entry 0.
@@ -248,26 +243,6 @@ impl App {
         Ok((info, moment.seal.note.clone()))
     }
 
-    /// Introductions from an index on.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub fn introductions(&self, moment: &Moment, from: u64, limit: usize) -> Result<Introductions, AppError> {
-        let range = from..moment.seal.size;
-        let page = self.store().positions(moment.hosted.number, &keys(&[Posting::Act(Act::Identity)]), range, limit)?;
-        let mut found = Vec::with_capacity(page.indices.len());
-        for entry in self.store().entries_at(moment.hosted.number, &page.indices)? {
-            // Who has a key is known by its packet; the rest is read with all that is said of him.
-            let key = entry.content.as_ref().and_then(|content| openpgp_key_of(&content.body));
-            let id = match key {
-                Some(key) => Some(key.to_string()),
-                None => restore(&moment.domain, &entry)?.map(|statement| statement.subject_id().to_string()),
-            };
-            found.extend(id.map(|id| (entry.index, id)));
-        }
-        Ok(Introductions { found, next: page.next })
-    }
-
     /// What may be another at a later moment than it was: what entries between are about, and what has begun or ceased
     /// to hold.
     ///
@@ -350,7 +325,7 @@ impl App {
     /// # Errors
     /// When the store fails.
     pub fn gone(&self, reader: Reader, from: &Moment, to: &Moment, id: &str) -> Result<Option<Option<Gone>>, AppError> {
-        let Some(Then { id, said, .. }) = self.thing_then(reader, to, id)?.filter(Then::is_introduced) else {
+        let Some(Then { id, said, .. }) = self.thing_then(reader, to, id)? else {
             return Ok(Some(None));
         };
         let since = said.about.iter().filter(|it| it.index() >= from.seal.size);
@@ -369,10 +344,6 @@ impl App {
         let statements = said.about.iter().map(Logged::id).collect();
         Ok(Some(seen.then_some(Gone { id, statements })))
     }
-}
-
-pub(super) fn is_introduction(statement: &Logged) -> bool {
-    statement.claims().act == Act::Identity
 }
 
 fn bounds(statement: &Logged) -> impl Iterator<Item = Timestamp> {

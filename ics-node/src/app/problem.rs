@@ -96,6 +96,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     SignerKey "signer-key" 403 "the signer's key may not make this signature" "";
     DescriptorRefused "descriptor-refused" 422 "the descriptor is refused" "";
     SourceUnproven "source-unproven" 422 "the entry is not proven to stand in the log that it is adopted from" "";
+    SourceKey "source-key" 403 "the home of the domain to adopt from signs with another key than the descriptor names" "where its owners have given it another key, name that: `ics domain update --add-source FILE`, with what its home answers at /v1/domains/{domain}";
     TooManyRequests "too-many-requests" 429 "a quota is used up" "try again later";
 
     // Statements and certificates that a domain does not admit: the codes of `ics_core::domain::Refusal`. What the
@@ -127,7 +128,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     SupersedesOtherAct "supersedes-other-act" 422 "the statement supersedes one of another act" "";
     SupersedesWithdrawal "supersedes-withdrawal" 422 "a withdrawal cannot be superseded" "say anew what was withdrawn";
     SupersedesOthers "supersedes-others" 403 "the signer may not end another signer's statement" "";
-    BlockedForEver "blocked-for-ever" 403 "only the domain's owners lift what blocks for ever" "they name the statement in `lifted` in a new version of the descriptor";
+    BlockedForEver "blocked-for-ever" 403 "only the domain's owners lift what blocks for ever" "they name the statement in `lifted` in a new version of the descriptor: `ics domain update --lift STATEMENT`";
     Groups "groups" 422 "too many groups are named for this identity" "put it into groups by what they select";
     AttributeValues "attribute-values" 422 "the identity has too many values of an attribute" "";
     Quota "quota" 422 "the signer has used up his quota for this identity" "the domain's owners raise `statements_per_signer_and_identity` in `limits` in a new version of the descriptor";
@@ -149,6 +150,7 @@ UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a
     PeerRefused "peer-refused" 422 "the peer is refused" "";
     OverBudget "over-budget" 429 "the budget of the peer is spent" "try again after the seconds in Retry-After";
     Busy "busy" 503 "the node has as much work as it takes" "try again after the seconds in Retry-After";
+    NoRoom "no-room" 503 "the node's disk is full" "try again after the seconds in Retry-After: it goes on by itself once its operator has made room";
     Behind "behind" 503 "the node is not ready to answer for this domain" "try again after the seconds in Retry-After, or ask another node";
     Unwitnessed "unwitnessed" 503 "the domain's witnesses have not cosigned yet" "try again later; what was submitted and stands in the log gets its receipt then";
     Upstream "upstream" 502 "the domain's home node could not be reached or gave no usable answer" "try again later, or submit to the home itself";

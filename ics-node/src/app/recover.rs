@@ -36,6 +36,12 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// must not have it ended by the first, where the second has more.
 pub const PEERS_SETTLE: Duration = Duration::from_secs(60);
 
+/// The alarms that say that a domain is silent, and that it is so no longer.
+const SILENT: &str = "silent";
+const GOES_ON: &str = "goes-on";
+/// Alarms among which the last one of these is looked for.
+const ALARMS_LOOKED: usize = 1_000;
+
 /// Who may have what a home has lost.
 #[derive(Clone)]
 pub enum Source {
@@ -121,7 +127,7 @@ impl App {
         let hosted = self.hosted(&domain)?;
         let (mut last, mut changes, mut changed_at) = (Vec::new(), self.peers_table().changes(), None::<Instant>);
         let text = "more was signed than is held, or a copy was put back: silent until all mirrors have been asked";
-        self.store().alarm(Some(hosted.number), self.clock().now(), "silent", text)?;
+        self.store().alarm(Some(hosted.number), self.clock().now(), SILENT, text)?;
         tracing::warn!(%domain, mirrors = self.who_may_have_it().len(), "{text}; `ics restore` tells more");
         loop {
             let asked = self.ask_each(&hosted, &self.who_may_have_it()).await;
@@ -131,6 +137,8 @@ impl App {
                 self.go_on_if_complete(&hosted, &asked)?;
             }
             if !self.is_silent(&hosted)? {
+                self.tell_of_end(&hosted)?;
+                self.say_anew(&hosted).await;
                 tracing::info!(%domain, size = self.store().head(hosted.number)?.size, "restored; the domain goes on");
                 return Ok(());
             }
@@ -158,7 +166,29 @@ impl App {
         let hosted = self.hosted(domain)?;
         let asked = self.ask_each(&hosted, sources).await;
         self.go_on_if_complete(&hosted, &asked)?;
+        self.tell_of_end(&hosted)?;
         Ok(asked)
+    }
+
+    /// Has a domain that goes on say so with the time: the checkpoint that came back has none, and nothing that rests on it
+    /// would be fresh until the next beat.
+    async fn say_anew(&self, hosted: &Arc<Hosted>) {
+        let of_job = Arc::clone(hosted);
+        if let Err(error) = self.blocking(move |app| app.cosign_again(&of_job)).await {
+            tracing::error!(domain = %hosted.name, %error, "the checkpoint could not be cosigned");
+        }
+    }
+
+    /// Says once that a domain is silent no longer, if it was said that it is.
+    fn tell_of_end(&self, hosted: &Hosted) -> Result<(), AppError> {
+        let alarms = self.store().alarms(Some(hosted.number), ALARMS_LOOKED)?;
+        let last = alarms.iter().find(|alarm| [SILENT, GOES_ON].contains(&alarm.kind.as_str()));
+        if self.is_silent(hosted)? || last.is_none_or(|alarm| alarm.kind != SILENT) {
+            return Ok(());
+        }
+        let size = self.store().head(hosted.number)?.size;
+        let text = format!("the silence is over: the domain goes on with {size} entries");
+        Ok(self.store().alarm(Some(hosted.number), self.clock().now(), GOES_ON, &text)?)
     }
 
     async fn ask_each(&self, hosted: &Arc<Hosted>, sources: &[Source]) -> Vec<Asked> {
@@ -184,7 +214,9 @@ impl App {
     /// # Errors
     /// When more was signed than is held, or another history.
     pub fn go_on(&self, domain: &DomainName) -> Result<(), AppError> {
-        Ok(self.store().release(self.hosted(domain)?.number)?)
+        let hosted = self.hosted(domain)?;
+        self.store().release(hosted.number)?;
+        self.tell_of_end(&hosted)
     }
 
     async fn ask(&self, hosted: &Arc<Hosted>, source: &Source) -> Result<Option<u64>, String> {
@@ -333,6 +365,7 @@ impl App {
         };
         let (index, domain) = self.store().begin_anew(hosted.number, job)?;
         hosted.publish(domain);
+        self.tell_of_end(&hosted)?;
         Ok(index)
     }
 }

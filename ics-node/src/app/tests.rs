@@ -210,6 +210,33 @@ async fn what_is_hidden_does_not_keep_the_newest_from_a_reader() {
     assert_eq!((ids, is_cut), (open, false));
 }
 
+/// A full disk is a reason of its own, for as long as it is full.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_until_there_is_room_again() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(64));
+    let app = node(&maker, &[], PERMITS, 1 << 20).await;
+    // No fewer pages than there are.
+    let limit = |pages: i64| {
+        let set = || {
+            app.store().with_writer(move |writer| {
+                Ok(writer.log.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?)
+            })
+        };
+        tokio::task::block_in_place(set).expect("is taken");
+    };
+    let introduced = |(at, key): (usize, &PublicKey)| maker.introduce(&app, key, "Pump", &at.to_string());
+    let bodies: Vec<Vec<u8>> = pumps.iter().enumerate().map(introduced).collect();
+    assert_eq!(app.ready(), Ok(()));
+    limit(1);
+    let refused = app.submit(&maker.domain, bodies.clone()).await.expect_err("there is no room");
+    assert_eq!((refused.code().as_str(), refused.problem().status), ("no-room", 503));
+    assert!(app.ready().is_err_and(|why| why.contains("disk is full")));
+    limit(1 << 20);
+    let results = app.submit(&maker.domain, bodies).await.expect("there is room").results;
+    assert!(results.iter().all(|it| matches!(it, SubmissionResult::Receipt(_))), "{results:?}");
+    assert_eq!(app.ready(), Ok(()));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_domain_with_many_alarms_hides_none_of_another() {
     let maker = Party::found("devices.acme.example");

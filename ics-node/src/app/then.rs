@@ -6,7 +6,8 @@ use ics_core::identity::IdentityId;
 use ics_core::record::{Record, resolve};
 
 use super::entries::{Said, entries_about};
-use super::moments::{Moment, is_introduction};
+use super::everything::is_introduction;
+use super::moments::Moment;
 use super::{App, AppError, Reader};
 
 /// What a domain said of an identity at a moment.
@@ -20,22 +21,19 @@ pub struct Then {
 }
 
 impl Then {
-    /// Whether somebody had introduced it.
+    /// Whether the entry at this place is the one by which whoever looks at everything finds it: the first that introduces it,
+    /// or, where nobody has introduced it, the first at all.
     #[must_use]
-    pub fn is_introduced(&self) -> bool {
-        self.said.about.iter().any(is_introduction)
+    pub fn is_found_at(&self, index: u64) -> bool {
+        let about = &self.said.about;
+        let first = about.iter().find(|it| is_introduction(it)).or_else(|| about.first());
+        first.is_some_and(|first| first.index() == index)
     }
 
-    /// Whether the entry at this place is the first that introduces it.
+    /// The record, if the reader could read it.
     #[must_use]
-    pub fn is_first_introduced_at(&self, index: u64) -> bool {
-        self.said.about.iter().find(|it| is_introduction(it)).is_some_and(|first| first.index() == index)
-    }
-
-    /// The record, if the reader could read it and somebody had introduced the thing.
-    #[must_use]
-    pub fn record(&self) -> Option<&Record> {
-        self.readable.as_ref().filter(|_| self.is_introduced())
+    pub const fn record(&self) -> Option<&Record> {
+        self.readable.as_ref()
     }
 
     /// The body of a statement that the record lists as one about the thing itself, if it is here.

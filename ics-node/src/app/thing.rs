@@ -193,8 +193,7 @@ impl App {
     pub(crate) fn to_approve(&self, sight: &Sight<'_>, limit: usize) -> Result<Vec<IdentitySummary>, AppError> {
         const WINDOW: u64 = 2_000;
         let after = sight.seal.size.saturating_sub(WINDOW).checked_sub(1);
-        let query = ListQuery { after, ..ListQuery::default() };
-        let records = self.first(Reader::Operator, sight, &query, 200)?;
+        let records = self.first_introduced(Reader::Operator, sight, after, 200)?;
         let waits = |record: &&Record| {
             !record.vouched.is_empty()
                 && record.approvals.is_empty()

@@ -142,6 +142,10 @@ impl Things {
         if self.all {
             let things = lookup::list(node, signing.domain(), ListQuery::default()).await?;
             queries.extend(things.into_iter().filter(|item| item.kind != Kind::Group).map(|item| item.id));
+            if queries.is_empty() {
+                let nothing = format!("`{}` speaks of nothing yet that --all would mean", signing.domain());
+                return Err(Failure::new(Exit::NotFound, nothing).hint("name ids or names"));
+            }
             return Ok(queries);
         }
         if queries.is_empty() && (of_lot || of_model) {
@@ -365,6 +369,13 @@ pub(crate) fn confirm(asking: Asking, question: &str) -> Result<(), Failure> {
         "y" | "yes" => Ok(()),
         _ => Err(Failure::new(Exit::Refused, "nothing was signed")),
     }
+}
+
+/// A headline, and below it some of these lines, with how many more there are.
+pub(crate) fn listed(headline: String, lines: &[String]) -> String {
+    let more = lines.len().checked_sub(LISTED).filter(|more| *more > 0).map(|more| format!("… and {more} more"));
+    let lines = lines.iter().take(LISTED).cloned();
+    core::iter::once(headline).chain(lines).chain(more).collect::<Vec<_>>().join("\n")
 }
 
 fn review(signing: &Signing, sayings: &[Saying]) -> String {

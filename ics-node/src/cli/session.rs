@@ -155,7 +155,7 @@ impl From<NodeError> for Failure {
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
         let exit = match Code::named(problem.code()) {
-            Some(Code::Internal | Code::Busy | Code::Behind | Code::Upstream) => Exit::Network,
+            Some(Code::Internal | Code::Busy | Code::NoRoom | Code::Behind | Code::Upstream) => Exit::Network,
             Some(Code::MalformedId) => Exit::Usage,
             _ if problem.status == 404 || problem.status == 410 => Exit::NotFound,
             _ => Exit::Refused,

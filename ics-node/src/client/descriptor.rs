@@ -12,7 +12,7 @@ use ics_core::limits;
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::Signer;
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::{SignedDescriptor, make};
+use ics_core::statement::{SignedDescriptor, StatementId, make};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 
@@ -93,10 +93,12 @@ pub struct Changes {
     pub remove_names: Vec<(Role, String)>,
     /// Bytes that a certificate may have.
     pub certificate_bytes: Option<usize>,
-    /// Domains from which entries may be adopted.
+    /// Domains from which entries may be adopted; one that is named already gets the key of its home.
     pub add_sources: Vec<Source>,
     /// Signers whose statements no longer count, from an index of a domain on.
     pub compromised: Vec<Compromise>,
+    /// Statements that the owners lift, whoever made them and however they block.
+    pub lift: Vec<StatementId>,
     /// Nodes to add to the witnesses.
     pub add_witnesses: Vec<NodeKey>,
     /// Witnesses to remove, by name.
@@ -281,10 +283,35 @@ pub fn next_version(previous: &Descriptor, changes: Changes) -> Result<Descripto
         refuse_unless(is_removed, || format!("`{pattern}` is not a pattern of names of the role `{role}`"))?;
     }
     next.limits.certificate_bytes = changes.certificate_bytes.or(next.limits.certificate_bytes);
-    next.sources.extend(changes.add_sources);
+    for source in changes.add_sources {
+        add_source(&mut next.sources, source)?;
+    }
     next.compromised.extend(changes.compromised);
+    for statement in changes.lift {
+        refuse_unless(next.lifted.insert(statement), || format!("{statement} is lifted already"))?;
+    }
     next.witnesses = witnesses(next.witnesses, changes.add_witnesses, changes.remove_witnesses, changes.quorum)?;
     follow(previous, next)
+}
+
+/// A source's home has another key after a new epoch, or when it has moved; its log is the same, by its entry 0.
+fn add_source(sources: &mut Vec<Source>, source: Source) -> Result<(), DescriptorFileError> {
+    let Some(known) = sources.iter_mut().find(|known| known.domain == source.domain) else {
+        sources.push(source);
+        return Ok(());
+    };
+    refuse_unless(known.entry0 == source.entry0, || {
+        let Source { domain, entry0, .. } = &*known;
+        format!(
+            "`sources` has another log under the name `{domain}`, with the entry 0 {entry0}: ask its owners which is \
+             theirs. Only in the JSON itself one log takes the place of another (`--from-file`)"
+        )
+    })?;
+    refuse_unless(known.home != source.home, || {
+        format!("`{}` is in `sources` already, with this home and its key", known.domain)
+    })?;
+    *known = source;
+    Ok(())
 }
 
 fn witnesses(
@@ -353,4 +380,35 @@ fn salt() -> Result<[u8; 32], DescriptorFileError> {
 
 fn sign_error(error: impl core::fmt::Display) -> DescriptorFileError {
     DescriptorFileError::Sign(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use ed25519_dalek::SigningKey;
+    use ics_core::log::Hash;
+
+    use super::*;
+    use crate::fixture::{Party, word};
+
+    fn source(entry0: u8, key: u8) -> Source {
+        let key = STANDARD.encode(SigningKey::from_bytes(&[key; 32]).verifying_key().as_bytes());
+        let home = NodeKey { name: "ics.cert.example".to_owned(), key };
+        Source { domain: word("labels.cert.example"), entry0: Hash([entry0; 32]), home }
+    }
+
+    #[test]
+    fn a_source_that_is_named_again_gets_the_new_key_of_its_home() {
+        let mut first = None;
+        let _party = Party::found_with("devices.acme.example", |descriptor| {
+            descriptor.sources = vec![source(1, 1)];
+            first = Some(descriptor.clone());
+        });
+        let first = first.expect("a descriptor");
+        let with = |named| next_version(&first, Changes { add_sources: vec![named], ..Changes::default() });
+        assert_eq!(with(source(1, 2)).expect("the same log").sources, [source(1, 2)]);
+        for (named, why) in [(source(2, 2), "another log"), (source(1, 1), "already")] {
+            let refused = with(named).expect_err(why).to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
 }

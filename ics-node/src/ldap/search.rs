@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 use ics_core::identity::Fingerprint;
 use ics_core::limits;
-use ics_core::record::{Listed, Posting};
+use ics_core::record::Listed;
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, DomainName};
+use ics_core::vocabulary::DomainName;
 use ics_sync::wire::Entry as Told;
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchRequest, LdapSearchScope};
 use sha2::{Digest as _, Sha256};
@@ -351,10 +351,11 @@ impl Search {
         part: &mut Part<'_>,
     ) -> Result<(), Failure> {
         self.resting.on_all();
-        let all = [Posting::Act(Act::Identity)];
-        let postings = if let Plan::Any(postings) = &self.plan { postings.as_slice() } else { &all };
-        let page =
-            place.app.things(self.reader, &domain, postings, after, LOOK_THINGS).map_err(|error| failed(&error))?;
+        let page = match &self.plan {
+            Plan::Any(postings) => place.app.things(self.reader, &domain, postings, after, LOOK_THINGS),
+            Plan::Nothing | Plan::All | Plan::Scan => place.app.all_things(self.reader, &domain, after, LOOK_THINGS),
+        };
+        let page = page.map_err(|error| failed(&error))?;
         part.looked += page.looked.max(LOOK_AT_LEAST);
         // What is found may be sent; what is not costs all the same.
         self.looked.through(self.reader, page.looked.saturating_sub(page.things.len()))?;
@@ -475,7 +476,7 @@ pub(super) fn mentions_body(filter: &LdapFilter) -> bool {
 pub(super) fn failed(error: &AppError) -> Failure {
     let code = match error.code() {
         Code::Busy | Code::OverBudget => LdapResultCode::Busy,
-        Code::Behind | Code::Upstream => LdapResultCode::Unavailable,
+        Code::NoRoom | Code::Behind | Code::Upstream => LdapResultCode::Unavailable,
         Code::UnknownDomain | Code::UnknownIdentity => LdapResultCode::NoSuchObject,
         Code::Internal => LdapResultCode::Other,
         Code::OutOfRange => LdapResultCode::AdminLimitExceeded,

@@ -101,6 +101,9 @@ pub enum StoreError {
         /// What made it stop.
         why: String,
     },
+    /// Nothing of it was stored, and the next write may find room again.
+    #[error("the node's disk is full: nothing is stored until there is room on it again")]
+    NoRoom,
     /// The operating system refused.
     #[error("`{path}`: {source}")]
     Io {
@@ -138,9 +141,10 @@ impl StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
         match error.sqlite_error_code() {
             Some(DatabaseCorrupt | NotADatabase) => Self::corrupt(error.to_string()),
+            Some(DiskFull) => Self::NoRoom,
             _ => Self::Sqlite { source: Arc::new(error) },
         }
     }

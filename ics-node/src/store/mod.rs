@@ -40,6 +40,7 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 
@@ -144,11 +145,22 @@ pub(crate) struct Shared {
     keys_of: KeysOf,
     /// Why no more writes are taken.
     halted: watch::Sender<Option<StoreError>>,
+    /// Whether the last write found no room on the disk.
+    lacks_room: AtomicBool,
 }
 
 impl Shared {
     fn check_writable(&self) -> Result<(), StoreError> {
         self.halted.borrow().clone().map_or(Ok(()), Err)
+    }
+
+    /// Notes whether a write found room on the disk.
+    fn note_room(&self, has_room: bool) {
+        match (self.lacks_room.swap(!has_room, Ordering::Relaxed), has_room) {
+            (false, false) => tracing::error!("the disk is full: nothing is stored until there is room on it again"),
+            (true, true) => tracing::info!("there is room on the disk again"),
+            _ => {}
+        }
     }
 
     /// Takes no more writes until a restart.
@@ -200,6 +212,7 @@ impl Store {
             announce: options.announce,
             keys_of: options.keys_of,
             halted: watch::Sender::new(None),
+            lacks_room: AtomicBool::new(false),
         });
         let writer = Writer::new((&log_path, log), &shared.index_path, Arc::clone(&shared))?;
         let queue = options.queue.max(1);
@@ -233,6 +246,11 @@ impl Store {
     /// Why it takes none until it is opened again.
     pub(crate) fn writable(&self) -> Result<(), StoreError> {
         self.shared.check_writable()
+    }
+
+    /// Whether the last write found no room on the disk.
+    pub(crate) fn lacks_room(&self) -> bool {
+        self.shared.lacks_room.load(Ordering::Relaxed)
     }
 
     /// Ready once it takes no more writes until it is opened again, with the reason.

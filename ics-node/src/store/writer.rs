@@ -330,6 +330,7 @@ impl Writer {
         if let Err(error) = store(&mut self.log, changed) {
             return Err(self.assess(error));
         }
+        self.shared.note_room(true);
         for (state, draft) in changed {
             self.shared.index.push_all(draft);
             self.ahead.insert(state.info.number, Arc::new(state.clone()));
@@ -386,6 +387,10 @@ impl Writer {
                 self.shared.halt(&error)
             }
             StoreError::Corrupt { .. } => self.shared.halt(&error),
+            StoreError::NoRoom => {
+                self.shared.note_room(false);
+                error
+            }
             _ => error,
         }
     }

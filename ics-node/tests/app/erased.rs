@@ -15,12 +15,12 @@ use ics_sync::wire::Base64;
 
 use crate::fixture::{Party, SALT, claims, device, signer, word};
 
-fn id(number: u8) -> String {
+pub(crate) fn id(number: u8) -> String {
     device(number).fingerprint().to_string()
 }
 
 /// What the manufacturer says of a device that is to be used no more, from a time on.
-fn blocked(maker: &Party, app: &App, number: u8, status: &str, from: Option<Timestamp>) -> Vec<u8> {
+pub(crate) fn blocked(maker: &Party, app: &App, number: u8, status: &str, from: Option<Timestamp>) -> Vec<u8> {
     let said = Claims { status: Some(word(status)), from, ..claims(maker, Act::Status) };
     let (key, now) = (device(number), app.clock().now());
     certify(&maker.signer, &key, "Pump", None, Kind::Device, &said, true, now, &SALT).expect("made")
@@ -32,7 +32,7 @@ fn listed(app: &App, maker: &Party, query: &ListQuery) -> BTreeSet<String> {
 }
 
 /// The domain as it is, a moment after a commit.
-async fn moment(app: &App, maker: &Party) -> Moment {
+pub(crate) async fn moment(app: &App, maker: &Party) -> Moment {
     loop {
         if let Some(moment) = app.moment(&maker.domain).expect("it is here") {
             return moment;
@@ -59,8 +59,8 @@ async fn what_is_left_of_a_thing_is_listed_as_the_thing_was() {
         assert_eq!(listed(&app, &maker, &devices), [id(1), id(2)].into(), "{erased:?}");
         assert_eq!(listed(&app, &maker, &of_status), [id(1)].into(), "{erased:?}");
     }
-    let introductions = app.introductions(&moment(&app, &maker).await, 0, 50).expect("found");
-    assert!(introductions.found.iter().any(|(_, found)| *found == id(1)), "{introductions:?}");
+    let mentions = app.mentions(&moment(&app, &maker).await, 0, 50).expect("found");
+    assert!(mentions.found.iter().any(|(_, found)| *found == id(1)), "{mentions:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

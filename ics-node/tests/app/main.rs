@@ -11,6 +11,7 @@ mod keys;
 mod lots;
 mod outbox;
 mod recovery;
+mod spoken;
 
 use fixture::{Party, device, devices, status_of};
 use ics_core::evidence;

@@ -154,6 +154,25 @@ async fn a_silent_home_asks_the_peers_that_it_gets_meanwhile() {
     assert!(changed.elapsed() >= SETTLE, "after {:?}", changed.elapsed());
 }
 
+/// What it says is fresh at once, and whoever has read of its silence reads that it is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_home_that_goes_on_says_so_with_the_time() {
+    let loss = Loss::of(Party::found("devices.acme.example"), false).await;
+    let whole = loss.who_has_it();
+    let peer = PeerConfig { url: Some(word(&served(&whole))), ..PeerConfig::new(word("mirror")) };
+    let home = loss.maker.open_for(vec![peer]);
+    let (_stop, stopped) = tokio::sync::watch::channel(false);
+    let recovering = home.clone().recover(loss.maker.domain.clone(), Duration::ZERO, stopped);
+    tokio::time::timeout(Duration::from_secs(30), recovering).await.expect("in time").expect("goes on");
+    let info = home.domain(&loss.maker.domain).expect("here");
+    assert!(info.info.as_of.is_some(), "{info:?}");
+    let told: Vec<_> = info.alarms.iter().map(|alarm| alarm.kind.as_str()).collect();
+    assert_eq!(told, ["goes-on", "silent"], "the newest first");
+    // Asked once more it has nothing to add.
+    home.go_on(&loss.maker.domain).expect("it does");
+    assert_eq!(home.domain(&loss.maker.domain).expect("here").alarms.len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_erased_comes_back_as_erased() {
     let loss = Loss::of(Party::found("devices.acme.example"), true).await;

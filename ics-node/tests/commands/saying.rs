@@ -175,6 +175,37 @@ fn a_role_is_granted_and_used() {
 }
 
 #[test]
+fn what_goes_on_to_block_is_told_with_who_may_lift_it() {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    publish(&stage, 2, "SN-2");
+    stage.ok(&["publish", "--group", "Lot 2026-11", "--select", "model=P7", "--select", "lot=2026-11"]);
+    stage.ok(&["status", "suspended", "--group", "Lot 2026-11", "--yes"]);
+    let lift = ["status", "in-use", "serial:SN-1", "--lift", "--yes"];
+    let blocked = stage.run(&lift);
+    let (message, _) = blocked.failure();
+    assert_eq!((blocked.code, blocked.json()[0]["index"].is_u64()), (1, true), "it is said all the same: {blocked:?}");
+    assert!(message.contains("still `suspended`") && message.contains("of its group"), "{message}");
+    let words: Vec<&str> = message.split('`').rfind(|it| it.starts_with("ics ")).expect(&message).split(' ').collect();
+    stage.ok(&[&words[1..], &["--yes"]].concat());
+    stage.ok(&lift);
+    assert_eq!(stage.status("serial:SN-1"), "in-use");
+
+    // What blocks for ever the owners lift.
+    stage.ok(&["key", "make", "buyer", "--user-id", "Buyer"]);
+    stage.ok(&["grant", "owner", "--to", "buyer", "serial:SN-2", "--yes"]);
+    stage.ok(&["status", "destroyed", "serial:SN-2", "--yes"]);
+    let lift = ["status", "in-use", "serial:SN-2", "--signer", "buyer", "--role", "owner", "--lift", "--yes"];
+    let blocked = stage.run(&lift);
+    let (message, _) = blocked.failure();
+    assert!(blocked.code == 1 && message.contains("the domain's owners"), "{blocked:?}");
+    let words: Vec<&str> = message.split('`').rfind(|it| it.starts_with("ics ")).expect(&message).split(' ').collect();
+    stage.ok(&words[1..]);
+    stage.ok(&["domain", "submit"]);
+    assert_eq!(stage.status("serial:SN-2"), "in-use");
+}
+
+#[test]
 fn a_grant_that_is_only_shown_brings_nothing_into_the_log() {
     let stage = Stage::started();
     publish(&stage, 1, "SN-1");

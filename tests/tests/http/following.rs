@@ -91,6 +91,36 @@ async fn what_is_followed_and_what_was_refused_is_not_told_to_strangers() {
     }
 }
 
+/// After a new epoch, say, the home signs with another key than the one that was pinned.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
+    let world = || {
+        let world = World::with(|_| ());
+        let made = world.app.domain(&domain()).expect("is here").info.origin;
+        let key = STANDARD.encode(SigningKey::from_bytes(&[8; 32]).verifying_key().as_bytes());
+        let former = NodeKey { name: NODE.to_owned(), key };
+        let source = Source { domain: domain(), entry0: Hash(made.entry0), home: former };
+        world.app.found(&changed_descriptor(Template::Maintenance, CARE, vec![source], |_| ())).expect("founds");
+        world
+    };
+    let node = Node::of(world).await;
+    let (care, signer) = (CARE.parse().expect("a domain"), certificate(&maker(), "Acme"));
+    node.app().submit(&care, vec![signer.clone()]).await.expect("knows who signs");
+    say(&node, vec![signer, device(20, "L1")]).await;
+    let ids = vec![serial(20)];
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), ids, follow: Some(true), ..AdoptionRequest::default() };
+    let adopted = node.app().adopt(&care, request).await.expect("is heard");
+    let told: Vec<_> = adopted.refused.iter().map(|problem| (problem.code(), problem.hint.as_deref())).collect();
+    assert!(!told.is_empty() && told.iter().all(|(code, _)| *code == "source-key"), "{told:?}");
+    assert!(told.iter().all(|(_, hint)| hint.is_some_and(|hint| hint.contains("--add-source"))), "{told:?}");
+    say(&node, vec![stolen(&maker(), 20)]).await;
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    let alarms = node.app().domain(&care).expect("here").alarms;
+    let is_told = |text: &str| text.contains("`source-key`") && text.contains("--add-source");
+    assert!(alarms.iter().any(|alarm| alarm.kind == "not-taken-over" && is_told(&alarm.text)), "{alarms:?}");
+}
+
 /// A rule by which strangers read and follow devices of some lots, and nothing else.
 fn followed(lots: &[&str]) -> String {
     format!(

@@ -74,6 +74,21 @@ async fn they_are_cancelled_and_abandoned() {
     node.stop().await;
 }
 
+/// What others have introduced is spoken of all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn they_have_what_the_domain_has_not_introduced() {
+    let node = Directory::start().await;
+    let mut client = Client::connect(&node).await;
+    let base = format!("icsDomain={DOMAIN},o=ics");
+    client.send(&persisting(1, &base)).await;
+    let before = refreshed(&mut client, 1).await;
+    submit(&node.app, &domain(), vec![stolen(&maker(), 20)]).await;
+    let mut other = Client::connect(&node).await;
+    other.send(&persisting(2, &base)).await;
+    assert_eq!(refreshed(&mut other, 2).await, before + 2, "the thing, and what is said of it");
+    node.stop().await;
+}
+
 /// Who binds anew is another: what went on for him ends (RFC 4511, 4.2.1). TLS does not begin before (RFC 4513, 3.1.1).
 #[tokio::test(flavor = "multi_thread")]
 async fn they_end_with_who_asked() {

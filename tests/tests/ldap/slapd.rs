@@ -304,9 +304,9 @@ async fn slapd_forgets_what_is_erased() {
     slapd.search("(objectClass=*)").await.lacks("Thermometer 15").lacks("SN-15");
     slapd.stop().await;
 
-    // Who begins now gets it, too.
+    // Who begins now gets it, too, and the two lots that were recalled.
     let mut slapd = Consumer::new(node.plain, PERSIST).await;
-    slapd.until("(objectClass=icsIdentityEntry)", 10).await;
+    slapd.until("(objectClass=icsIdentityEntry)", 10 + 2).await;
     slapd.until_same(&node).await;
     slapd.stop().await;
     node.stop().await;

@@ -1,22 +1,26 @@
 //! `ics status`.
 
 use clap::Args;
-use ics_core::record::Listed;
+use ics_core::record::{Listed, Standing};
 use ics_core::statement::{Claims, StatementId};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::{Act, StatusName};
+use ics_core::vocabulary::{Act, Effect, Role, StatusName};
 
 use super::{until, with_period};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
+use crate::cli::words::{clean, counted};
 use crate::client::lookup::{self, Found};
 use crate::client::signing::Signing;
 
 /// What `ics status` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
+With --lift it says what blocks all the same, and who may lift that: what is said of a group, what blocks for ever, and
+what others than the role may lift. Where things were named (ids, --from-file, --group), it ends with 1 then.
+
 Statuses: planned, in-use, suspended, lost, stolen, retired, destroyed, compromised; of software announced, released,
 deprecated, withdrawn, compromised; and what the domain adds.
 
@@ -56,6 +60,7 @@ impl Status {
         let config = context.config()?;
         let node = context.node(&config)?;
         let things = core::mem::take(&mut self.things);
+        let are_named = things.are_named();
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
             let found = things.find(context, &node, &signing).await?;
@@ -63,9 +68,51 @@ impl Status {
                 let claims = self.claims(&signing, &found);
                 Saying { found, claims, ends_vouching: false }
             };
-            let sayings = found.into_iter().map(saying).collect();
-            say::say(context, &node, &signing, sayings, self.asking).await
+            let sayings: Vec<Saying> = found.into_iter().map(saying).collect();
+            let left: Vec<String> = sayings.iter().flat_map(|saying| self.left(&signing, saying)).collect();
+            let headline = || format!("{} still in force", counted(left.len(), "block"));
+            if !left.is_empty() {
+                context.output.review(&say::listed(headline(), &left), self.asking.asks_before(&signing));
+            }
+            let exit = say::say(context, &node, &signing, sayings, self.asking).await?;
+            // What nobody named is not missed.
+            if left.is_empty() || !are_named {
+                return Ok(exit);
+            }
+            Err(Failure::new(Exit::Refused, say::listed(headline(), &left)))
         })
+    }
+
+    /// What goes on to block a thing whose status is lifted, and who may lift that.
+    fn left(&self, signing: &Signing, saying: &Saying) -> Vec<String> {
+        let Some(answer) = saying.found.own.as_ref().filter(|_| self.lift) else { return Vec::new() };
+        let ends = &saying.claims.supersedes;
+        let blocks = |it: &&Listed| {
+            let is_block = it.act == Act::Status && it.effect.is_some_and(Effect::blocks);
+            is_block && it.standing == Standing::Stands && !ends.contains(&it.by.statement)
+        };
+        let thing = &saying.found.thing;
+        let id = thing.id().map(|id| id.to_string()).unwrap_or_default();
+        let line = |it: &Listed| {
+            let status = it.status.as_ref().map(StatusName::as_str).unwrap_or_default();
+            let (index, way_out) = (it.by.index, self.way_out(signing, it));
+            format!("{} ({id}): still `{status}` by entry {index}: {way_out}", clean(&thing.called()))
+        };
+        answer.record.statements.iter().filter(blocks).map(line).collect()
+    }
+
+    /// Who may lift a block that this does not.
+    fn way_out(&self, signing: &Signing, block: &Listed) -> String {
+        if block.erased || block.effect == Some(Effect::BlocksForEver) {
+            return format!("the domain's owners lift it: `ics domain update --lift {}`", block.by.statement);
+        }
+        if let Some(group) = &block.by.group {
+            return format!("it is said of its group, and lifted there: `ics status {} {group} --lift`", self.status);
+        }
+        let lifts = |role: &&Role| block.status.as_ref().is_some_and(|it| signing.descriptor.may_lift(role, it));
+        let roles: Vec<&str> = signing.descriptor.roles.keys().filter(lifts).map(Role::as_str).collect();
+        let signer = format!("its signer {} takes it back (`ics withdraw`)", block.by.signer);
+        if roles.is_empty() { signer } else { format!("{signer}, or one in the role {} lifts it", roles.join(", ")) }
     }
 
     fn claims(&self, signing: &Signing, found: &Found) -> Claims {

@@ -13,9 +13,6 @@ use crate::cli::words::{clean, counted};
 use crate::client::lookup::Found;
 use crate::client::signing::Signing;
 
-/// Things that are named of those that are left out; of more it says how many.
-const LISTED: usize = 20;
-
 /// What `ics withdraw` takes.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -124,12 +121,7 @@ impl Withdraw {
 
 /// What is left out, for people.
 fn listed(left: &[String]) -> String {
-    let mut lines = vec![format!("{} left out", counted(left.len(), "thing"))];
-    lines.extend(left.iter().take(LISTED).cloned());
-    if let Some(more) = left.len().checked_sub(LISTED).filter(|more| *more > 0) {
-        lines.push(format!("… and {more} more"));
-    }
-    lines.join("\n")
+    say::listed(format!("{} left out", counted(left.len(), "thing")), left)
 }
 
 /// What was left out, after all else is done.

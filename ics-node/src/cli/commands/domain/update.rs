@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, Args};
 use ics_core::descriptor::{Compromise, Descriptor, NodeKey};
 use ics_core::identity::Fingerprint;
+use ics_core::statement::StatementId;
 use ics_core::vocabulary::{DomainName, Role};
 
 use super::{domain_or_default, owner, role_and_key, signer, signers, source, unlock_all};
@@ -64,12 +65,16 @@ pub(crate) struct Update {
     /// Bytes that a certificate may have, with what others have certified of it [default: 65536; up to 1048576].
     #[arg(long, value_name = "BYTES", group = "changes")]
     certificate_bytes: Option<usize>,
-    /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN.
+    /// A file with a domain from which entries may be adopted, as a node answers at /v1/domains/DOMAIN. One that is a source
+    /// already gets the key that its home has now; compare that key with what its owners say.
     #[arg(long, value_name = "FILE", group = "changes")]
     add_source: Vec<PathBuf>,
     /// A signer whose statements in this domain no longer count from an index on.
     #[arg(long, value_name = "FINGERPRINT@INDEX", value_parser = compromise, group = "changes")]
     compromised: Vec<(Fingerprint, u64)>,
+    /// Lift this statement, whoever made it and however it blocks, for ever or after its erasure.
+    #[arg(long, value_name = "STATEMENT", group = "changes")]
+    lift: Vec<StatementId>,
     /// A node that is to cosign checkpoints: its name and key as its /v1/node shows them. The home asks it once
     /// `ics peer add NAME --witness` says where it is.
     #[arg(long, value_name = "NAME=BASE64", value_parser = witness, group = "changes")]
@@ -150,6 +155,7 @@ impl Update {
             certificate_bytes: self.certificate_bytes,
             add_sources: self.add_source.iter().map(|path| source(path)).collect::<Result<_, _>>()?,
             compromised: self.compromised.into_iter().map(compromise).collect(),
+            lift: self.lift,
             add_witnesses: self.add_witness,
             remove_witnesses: self.remove_witness,
             quorum: self.quorum,

@@ -93,12 +93,13 @@ fn refuse_another_key(
 
 /// What is to be done after it.
 fn next(others: &[DomainName]) -> String {
-    match others.first() {
+    let first = match others.first() {
         None => "start the node; a mirror that has seen more of the former epoch stops and says so".to_owned(),
         Some(other) => {
             format!("`ics restore --begin-anew {other}`: this node is its home too, and starts with one key for all")
         }
-    }
+    };
+    format!("{first}\ndomains that adopt from it must name the new key: `ics domain update --add-source`")
 }
 
 /// The name of the key that a new epoch takes: a new one, or the one that the node has since it began a new epoch of
@@ -192,4 +193,18 @@ fn new_key(context: &Context, node: &NodeConfig, former: &Descriptor, name: &str
     let is_v6 = former.owners.keys.iter().any(|owner| owner.fingerprint.version() == 6);
     let algorithm = (Algorithm::Ed25519, if is_v6 { KeyVersion::V6 } else { KeyVersion::V4 });
     Ok(context.keys().make(&name.parse()?, &format!("Node {}", node.name), algorithm, &passphrase, context.now())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_adopts_from_the_domain_is_thought_of() {
+        let other: DomainName = "code.acme.example".parse().expect("a name");
+        let nobody: &[DomainName] = &[];
+        for others in [nobody, &[other]] {
+            assert!(next(others).contains("`ics domain update --add-source`"), "{}", next(others));
+        }
+    }
 }

@@ -22,7 +22,7 @@ use super::content::{Content, Made, Name, nothing_of};
 use super::control::{self, State};
 use super::cookie::{Cookie, KEYS, Spot, entry_csn, sid};
 use super::{Sent, Step, refresh_required};
-use crate::app::{Introductions, Moment, Reader, Then};
+use crate::app::{Mentions, Moment, Reader, Then};
 
 /// Bytes of entries from which on they are sent before more are made.
 const PART_BYTES: usize = 64 * 1024;
@@ -41,7 +41,7 @@ enum Work {
     Top,
     /// A domain's entry, behind its things: it says how complete and fresh they are.
     Domain(DomainName),
-    /// Everything of a domain, from an index of its log on.
+    /// Everything of a domain, from a place on.
     All(DomainName, u64),
     /// The keys of all its certificates: to be sent, or to be compared with what he has.
     AllKeys(DomainName),
@@ -52,7 +52,7 @@ enum Work {
     Renew(DomainName, BTreeSet<String>),
     /// What of these things differs from what he has.
     Compare(DomainName, BTreeSet<String>),
-    /// The same of everything, from an index on.
+    /// The same of everything, from a place on.
     CompareAll(DomainName, u64),
     /// The end of the refresh, and of a later change.
     Refreshed,
@@ -184,11 +184,11 @@ impl Tree {
             Work::Compare(domain, ids) => self.some(place, domain, ids, out, Self::compare, Work::Compare)?,
             Work::CompareAll(domain, from) => {
                 let moment = self.aimed(&domain)?;
-                let Introductions { found, next } = introduced(place, moment, from)?;
+                let Mentions { found, next } = mentioned(place, moment, from)?;
                 let mut ids = BTreeSet::new();
                 for (index, id) in found {
                     let then = then(place, self.content.reader, moment, &id)?;
-                    ids.extend(then.filter(|then| then.is_first_introduced_at(index)).map(|_| id));
+                    ids.extend(then.filter(|then| then.is_found_at(index)).map(|_| id));
                 }
                 let rest = next.map(|next| Work::CompareAll(domain.clone(), next));
                 self.work.extend_first([Some(Work::Compare(domain, ids)), rest]);
@@ -208,15 +208,15 @@ impl Tree {
         let (found, next) = match self.content.only() {
             Some(id) => (vec![(None, id.clone())], None),
             None if self.content.looks_at_things() => {
-                let Introductions { found, next } = introduced(place, self.aimed(&domain)?, from)?;
+                let Mentions { found, next } = mentioned(place, self.aimed(&domain)?, from)?;
                 (found.into_iter().map(|(index, id)| (Some(index), id)).collect(), next)
             }
             None => (Vec::new(), None),
         };
         for (index, id) in found {
             let then = then(place, self.content.reader, self.aimed(&domain)?, &id)?;
-            // Whoever is introduced more than once is sent where he was first.
-            let is_first = |then: &Then| index.is_none_or(|index| then.is_first_introduced_at(index));
+            // Of whom more is said is sent where he is found.
+            let is_first = |then: &Then| index.is_none_or(|index| then.is_found_at(index));
             if then.as_ref().is_none_or(is_first) {
                 let made = self.made_of(place, &self.aim, &domain, &id, then.as_ref())?;
                 self.add(made, Some(&domain), out)?;
@@ -387,7 +387,7 @@ fn then(place: &Place, reader: Reader, moment: &Moment, id: &str) -> Result<Opti
     place.app.thing_then(reader, moment, id).map_err(|error| failed(&error))
 }
 
-/// A few introductions, from a place in the log on.
-fn introduced(place: &Place, moment: &Moment, from: u64) -> Result<Introductions, Failure> {
-    place.app.introductions(moment, from, LOOK_THINGS).map_err(|error| failed(&error))
+/// By what a few things are found, from a place on.
+fn mentioned(place: &Place, moment: &Moment, from: u64) -> Result<Mentions, Failure> {
+    place.app.mentions(moment, from, LOOK_THINGS).map_err(|error| failed(&error))
 }
