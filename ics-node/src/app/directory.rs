@@ -123,7 +123,7 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let found = self.found_by(reader, &sight, &Filter::any_of(&sight, postings)?, after, limit)?;
-        Ok(self.page_of(&sight, found))
+        Ok(self.things_of(&sight, found))
     }
 
     /// The next of all things that a domain speaks of, `limit` at most: first what it introduces.
@@ -140,10 +140,10 @@ impl App {
         let hosted = self.hosted(domain)?;
         let sight = self.sight(&hosted)?;
         let found = self.everything(reader, &sight, after, limit)?;
-        Ok(self.page_of(&sight, found))
+        Ok(self.things_of(&sight, found))
     }
 
-    fn page_of(&self, sight: &Sight<'_>, found: Found) -> ThingPage {
+    fn things_of(&self, sight: &Sight<'_>, found: Found) -> ThingPage {
         let as_of = self.as_of(sight);
         let thing = |record| Thing { as_of: as_of.clone(), record, domain: sight.hosted.number };
         // Of two identities with one text neither is answered for, as for any name that fits several.

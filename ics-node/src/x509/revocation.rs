@@ -9,6 +9,7 @@ use ics_core::vocabulary::{Act, Effect};
 use x509_cert::ext::pkix::CrlReason;
 
 use super::TakenBack;
+use super::taken_back::{counts, takes_back};
 
 /// Why a certificate is revoked (RFC 5280, 5.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -182,6 +183,9 @@ impl State {
         if let Some(end) = giving_up_of_key(record, issued) {
             return Self::Revoked { at: end.admitted_at, reason: Reason::KeyCompromise };
         }
+        if let Some(end) = taken_back_before(record, issued) {
+            return Self::Revoked { at: end.admitted_at, reason: reason_of(end).unwrap_or(Reason::Unspecified) };
+        }
         if let Some(status) = record.status.as_ref().filter(|status| status.decides.effect.blocks()) {
             let given = &status.decides;
             let reason = match (given.effect, given.name.as_str()) {
@@ -217,15 +221,19 @@ pub(super) fn is_same_key(one: &Listed, other: &Listed) -> bool {
 /// The withdrawal that says that somebody else has the key of a certificate. The first one may say only that the
 /// certificate was of no use any more; and what is said of a key with one of its certificates is true of all.
 fn giving_up_of_key<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
-    let says = |end: &&Listed| {
-        end.act == Act::Withdrawal && end.standing == Standing::Stands && reason_of(end) == Some(Reason::KeyCompromise)
-    };
+    let says = |end: &&Listed| counts(end) && reason_of(end) == Some(Reason::KeyCompromise);
     let of_key = |it: &&Listed| it.by.statement == issued.by.statement || is_same_key(it, issued);
     let by_its_issuer = |end: &&Listed| {
         let its = record.statements.iter().filter(|it| end.supersedes.contains(&it.by.statement));
         its.filter(of_key).any(|it| it.by.signer == end.by.signer && it.entitled_by.is_some())
     };
     record.statements.iter().filter(says).find(by_its_issuer)
+}
+
+/// The withdrawal of a certificate whose statement stands nevertheless: its issuer's key was declared compromised from a
+/// place in the log between the two.
+fn taken_back_before<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
+    record.statements.iter().find(|end| counts(end) && takes_back(end, issued))
 }
 
 /// Whether others have the key of the certificate that the statement at `index` names. That does not end with the time of
@@ -252,7 +260,7 @@ pub fn because(record: &Record, index: u64) -> Option<&Listed> {
     if let Some(end) = issued.ended_by {
         return listed(end);
     }
-    if let Some(end) = giving_up_of_key(record, issued) {
+    if let Some(end) = giving_up_of_key(record, issued).or_else(|| taken_back_before(record, issued)) {
         return Some(end);
     }
     let blocks = record.status.as_ref().filter(|status| status.decides.effect.blocks());

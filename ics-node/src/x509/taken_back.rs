@@ -39,7 +39,7 @@ impl<'r> TakenBack<'r> {
     /// Those of a thing. They are found by what takes back: of a certificate whose time is over the record says only that,
     /// and what is barred shall not be permitted by time alone.
     pub fn all(record: &'r Record) -> impl Iterator<Item = Self> {
-        let ends = record.statements.iter().filter(|it| it.act == Act::Withdrawal && it.standing == Standing::Stands);
+        let ends = record.statements.iter().filter(|it| counts(it));
         let asked = ends.filter_map(|end| Some((end, end.reason.as_deref()?.split_once(ASKED)?)));
         asked.flat_map(move |(end, (reason, asked_by))| {
             let issued = record.statements.iter().filter(move |issued| takes_back(end, issued));
@@ -90,6 +90,12 @@ impl fmt::Display for TakenBack<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a certificate was revoked {}; a newer status that permits lifts it", self.why())
     }
+}
+
+/// Whether a withdrawal counts for the certificates that it takes back. That its issuer's key was declared compromised since
+/// ends nothing: only what is on hold comes back (RFC 5280, 5.3.1), and a thief who revokes is on the safe side.
+pub(super) fn counts(end: &Listed) -> bool {
+    end.act == Act::Withdrawal && matches!(end.standing, Standing::Stands | Standing::Compromised)
 }
 
 /// Whether a withdrawal takes back that a certificate was issued: only its issuer can.

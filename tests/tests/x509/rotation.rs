@@ -1,13 +1,14 @@
 //! Another key issues from now on: what the former one has issued is taken back with the former one, which the log takes
 //! that from and from nobody else.
 
+use ics_core::descriptor::Compromise;
 use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::signer::Signer as _;
 use ics_node::app::{CertifyFault, Clock, Issued, IssuerKey, Requester, Revoker};
 use ics_node::x509::{Reason, issuer_id};
 
 use crate::tools::Bench;
-use crate::world::{World, authority, controller, id, p256};
+use crate::world::{World, authority, controller, domain, id, p256};
 
 fn issuer_key() -> IssuerKey {
     let signer = p256();
@@ -74,4 +75,36 @@ fn it_takes_the_key_that_has_issued_and_no_other() {
     assert_eq!((refused.fault(), world.size()), (CertifyFault::Denied, size), "{refused}");
     assert!(refused.to_string().contains("[node] issuers"), "it says what to do: {refused}");
     revoke(&world, &issue(&world, &bench, "third")).expect("who issues now is here");
+}
+
+/// What an issuer has taken back before its key was declared compromised stays so, though its statements count no longer:
+/// only what is on hold comes back (RFC 5280, 5.3.1).
+#[test]
+fn a_compromised_issuer_brings_no_certificate_back() {
+    let watcher = Revoker::Requester(Requester::Signer(controller().public_key().fingerprint()));
+    for (revoker, reason, fault) in [
+        (Revoker::Key, Reason::KeyCompromise, CertifyFault::Key),
+        (watcher, Reason::PrivilegeWithdrawn, CertifyFault::Denied),
+    ] {
+        let (world, bench) = (World::new(), Bench::new());
+        let former = world.issuer.clone();
+        let [ended, left] = ["ended", "left"].map(|name| issue(&world, &bench, name));
+        let stolen_from = world.size();
+        world.revoke(&ended.serial, revoker, reason).expect("may");
+        let signer = world.key.signer.public_key().fingerprint();
+        let mut world = world.rotated(issuer_key());
+        let stays = |world: &World| {
+            assert!(is_listed(world, &former, &ended), "{reason}");
+            let again = world.certify(7, "ldevid", &bench.request_again("ended", &[])).expect_err("not of that key");
+            assert_eq!(again.fault(), fault, "{again}");
+        };
+        stays(&world);
+        world.change(|descriptor| {
+            descriptor.compromised = vec![Compromise { signer, domain: domain(), from_index: stolen_from }];
+        });
+        stays(&world);
+        assert!(!is_listed(&world, &former, &left));
+        let refused = world.revoke(&left.serial, Revoker::Key, Reason::KeyCompromise).expect_err("it counts no longer");
+        assert!(refused.to_string().contains("is declared compromised: a status"), "it says what to do: {refused}");
+    }
 }

@@ -63,6 +63,12 @@ pub enum CertifyError {
          in `[node] issuers` of ics.toml; until then a status that blocks the thing revokes all its certificates"
     )]
     IssuerAway(Fingerprint),
+    /// The key that has issued it is declared compromised, so the log takes nothing of it.
+    #[error(
+        "a certificate is taken back by the key that issued it, and that of `{0}` is declared compromised: a status that \
+         blocks the thing revokes all its certificates, and the root takes back the authority (`ics ca crl --revoke`)"
+    )]
+    IssuerCompromised(Fingerprint),
     /// Nothing is known of the thing.
     #[error("nothing is known of `{0}`")]
     UnknownIdentity(String),
@@ -116,7 +122,8 @@ impl CertifyError {
             }
             Self::Request(_) | Self::Leaf(LeafError::Use(_)) => CertifyFault::Request,
             Self::UnknownProfile { .. } | Self::Requester | Self::Record(_) | Self::Refused(_) => CertifyFault::Denied,
-            Self::Leaf(LeafError::SerialNumbers(_)) | Self::RecordFull(_) | Self::IssuerAway(_) => CertifyFault::Denied,
+            Self::Leaf(LeafError::SerialNumbers(_)) | Self::RecordFull(_) => CertifyFault::Denied,
+            Self::IssuerAway(_) | Self::IssuerCompromised(_) => CertifyFault::Denied,
             Self::UnknownIdentity(_) | Self::UnknownCertificate(_) | Self::NoIssuer { .. } => CertifyFault::Unknown,
             Self::Reason(_) => CertifyFault::Reason,
             Self::Unproven(_) => CertifyFault::Unproven,

@@ -182,6 +182,9 @@ impl App {
 
     /// The key that has issued a certificate, as the log knows its signer.
     fn key_that_issued(&self, sight: &Sight<'_>, issued: &Logged) -> Result<IssuerKey, CertifyError> {
+        if sight.domain.is_key_compromised(&issued.signer()) {
+            return Err(CertifyError::IssuerCompromised(issued.signer()));
+        }
         let signs = |key: &IssuerKey| {
             let signer = sight.domain.signer(&key.signer.public_key().fingerprint());
             signer.is_ok_and(|certificate| certificate.primary() == issued.signer())
