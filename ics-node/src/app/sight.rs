@@ -123,8 +123,13 @@ impl App {
         shown.earlier = earlier.into_iter().take(limits::SIGHT_INDICES).collect();
         for index in &again.held {
             let entry = self.store().entry(hosted.number, *index)?;
-            // What is not here any more, because it was erased, is not kept from him.
-            if entry.content.is_some() && !eyes.may_have(&entry)? {
+            let is_kept_back = match &entry.content {
+                Some(_) => !eyes.may_have(&entry)?,
+                // Of what was erased something is left, and it is not kept from him. All else without a body this node
+                // itself may read no longer: whoever copies from it hears so from nobody else.
+                None => Remnant::from_bytes(&entry.header).is_none(),
+            };
+            if is_kept_back {
                 shown.lost.push(*index);
             }
         }

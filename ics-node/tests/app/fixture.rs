@@ -29,7 +29,7 @@ use tempfile::TempDir;
 pub(crate) const OPERATOR_TOKEN: &str = "for operators alone";
 pub(crate) const SALT: [u8; 32] = [7; 32];
 /// What a copy may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// 2026-01-01.
 const CREATED: u64 = 1_767_225_600;
 

@@ -1,6 +1,7 @@
 //! Copies of what a home should not have logged, and of what may be read only while it is copied.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use ics_core::descriptor::Descriptor;
 use ics_core::log::entry::{EntryKind, Header};
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use crate::api::SubmissionResult;
 use crate::app::judge::grow;
 use crate::app::{App, Reader};
-use crate::fixture::{Party, SALT, catches_up, copy, device, owner, served};
+use crate::fixture::{PATIENCE, Party, SALT, catches_up, copy, device, owner, served};
 use crate::openpgp::{Armor, armored};
 use crate::store::{Content, NewContent, NewEntry, StoreError, WriteTx};
 
@@ -101,14 +102,14 @@ fn copy_pages(home: &App, copied: &App, of: &DomainName, mirror: &mut Mirror, pa
     }
 }
 
-/// The next descriptor of a party's domain, by which all may be read.
-async fn opened_to_all(home: &App, maker: &Party, condition: &str) {
+/// The next descriptor of a party's domain, by which it may be read on another condition.
+async fn read_on_another(home: &App, maker: &Party, condition: &str, other: &str) {
     let json = home.descriptor(&maker.domain, None).expect("in force").json;
     let before = Descriptor::parse(&json).expect("a descriptor");
-    let narrow = format!(" when {{ {condition} }}");
-    assert!(before.access.contains(&narrow), "{}", before.access);
+    let [former, later] = [condition, other].map(|condition| format!(" when {{ {condition} }}"));
+    assert!(before.access.contains(&former), "{}", before.access);
     let (version, previous) = (before.version + 1, Some(before.hash()));
-    let next = Descriptor { version, previous, access: before.access.replace(&narrow, ""), ..before };
+    let next = Descriptor { version, previous, access: before.access.replace(&former, &later), ..before };
     let key = owner(&maker.domain);
     let signed = sign_descriptor(&[&key], &next.to_json(), home.clock().now(), &SALT).expect("signed");
     let results = home.submit(&maker.domain, vec![signed]).await.expect("a batch").results;
@@ -131,9 +132,36 @@ async fn what_may_be_read_in_the_middle_of_a_first_copy_is_filled_in() {
     let mut mirror = copied.resume_at(&hosted, &origin, 1_000, false).expect("begins");
     // The descriptor, the certificate and a device, of which the leaf.
     tokio::task::block_in_place(|| copy_pages(&home, &copied, &maker.domain, &mut mirror, 1));
-    opened_to_all(&home, &maker, condition).await;
+    read_on_another(&home, &maker, condition, "true").await;
     tokio::task::block_in_place(|| copy_pages(&home, &copied, &maker.domain, &mut mirror, 1));
     let there: Vec<_> = (1..4).map(|number| vouched(&copied, &maker, number)).collect();
     assert_eq!(there, [Some(1); 3]);
     assert_eq!(copied.domain(&maker.domain).expect("copied").alarms, []);
+}
+
+/// A node in the middle that may read something no longer has nothing left of it that it could compare with what others may
+/// read. Who copies from it deletes it all the same: what is said of it later he would not learn either, a block say.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_be_read_no_longer_is_deleted_from_copies_of_copies() {
+    let maker = Party::found_private("devices.acme.example", "true");
+    let home = maker.open();
+    maker.publish(&home, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let directories = [(), ()].map(|()| tempfile::tempdir().expect("directory"));
+    let middle = copy(directories[0].path(), &home, &maker.domain, &[("home", &served(&home))]);
+    let last = copy(directories[1].path(), &home, &maker.domain, &[("middle", &served(&middle))]);
+    let (stop, stopped) = watch::channel(false);
+    let replicating = [&middle, &last].map(|copied| tokio::spawn(copied.clone().replicate(stopped.clone())));
+    catches_up(&last, &home, &maker.domain).await;
+    let there = || [&middle, &last].map(|copied| vouched(copied, &maker, 1));
+    assert_eq!(there(), [Some(1); 2]);
+    read_on_another(&home, &maker, "true", "principal has node").await;
+    let began = Instant::now();
+    while there() != [None; 2] {
+        assert!(began.elapsed() < PATIENCE, "{:?}", there());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.send_replace(true);
+    for copied in replicating {
+        copied.await.expect("ends");
+    }
 }
