@@ -92,7 +92,7 @@ impl App {
         let (number, from, choices) = (target.number, &following.source, choices(following));
         let mut upto = following.upto;
         loop {
-            let returns = self.store().follow_returns(source.number)?;
+            let returns = self.store().follow_returns(number, source.number)?;
             let sight = self.sight(&source)?;
             // What is not whole yet comes with the next look.
             if upto >= sight.seal.size || !sight.is_whole() {

@@ -381,8 +381,9 @@ impl Admission {
             }
             (Change::Descriptor(descriptor), Some(domain)) => {
                 Arc::make_mut(domain).take_descriptor(index, *descriptor).map_err(policy)?;
-                // By its rules, what was passed may be followed.
+                // By its rules, what was passed may be followed, and what was refused may be taken over.
                 tx.follow_back(0);
+                tx.follow_anew();
             }
             (Change::Certificate(certificate), Some(domain)) => {
                 Arc::make_mut(domain).take_certificate(index, *certificate);

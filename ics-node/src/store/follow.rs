@@ -139,8 +139,8 @@ impl Store {
         self.desk(move |log| advance(log, domain, &source, from, upto))
     }
 
-    /// The same of a domain that is held here, by whoever has seen it after it had sent back `returns` times; false also
-    /// where it has done so since: what it shows now may be behind `from`.
+    /// The same of a domain that is held here, by whoever has begun after `returns`, which are those of both domains; false
+    /// also where there were more since: what the source shows now, or the domain takes, may be behind `from`.
     ///
     /// # Errors
     /// When there is no such domain, or the database fails.
@@ -154,7 +154,7 @@ impl Store {
         self.with_writer(move |writer| {
             // All that is committed is published by now.
             let state = writer.shared.published.get(source)?;
-            if state.returns != returns {
+            if state.returns + writer.shared.published.get(domain)?.returns != returns {
                 return Ok(false);
             }
             let work = |log: &Connection| advance(log, domain, &state.info.name, from, upto);
@@ -162,12 +162,12 @@ impl Store {
         })
     }
 
-    /// How often since the start a domain has sent back whoever follows it.
+    /// How often since the start a domain was sent back in what it follows: by the source, or by its own next descriptor.
     ///
     /// # Errors
-    /// When there is no such domain.
-    pub fn follow_returns(&self, source: DomainNumber) -> Result<u64, StoreError> {
-        Ok(self.shared.published.get(source)?.returns)
+    /// When one of them is not here.
+    pub fn follow_returns(&self, domain: DomainNumber, source: DomainNumber) -> Result<u64, StoreError> {
+        Ok(self.shared.published.get(source)?.returns + self.shared.published.get(domain)?.returns)
     }
 }
 
@@ -178,6 +178,17 @@ impl WriteTx<'_> {
         let before = &mut self.draft.amendments.follow_back;
         *before = Some(before.map_or(index, |before| before.min(index)));
     }
+
+    /// Has the domain look again at all that it follows, by the commit that lets it take what it has refused.
+    pub fn follow_anew(&mut self) {
+        self.draft.amendments.follows_anew = true;
+    }
+}
+
+/// Has a domain look again at all that it follows.
+pub(crate) fn follow_anew(log: &Connection, domain: DomainNumber) -> Result<(), StoreError> {
+    log.prepare_cached("UPDATE follow_cursor SET size = 0 WHERE domain = ?1")?.execute([domain.get()])?;
+    Ok(())
 }
 
 fn advance(

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::Store;
 use super::draft::Draft;
 use super::error::StoreError;
-use super::follow::follow_back;
+use super::follow::{follow_anew, follow_back};
 use super::index::Page;
 use super::table;
 use super::transaction::WriteTx;
@@ -173,6 +173,8 @@ pub(crate) struct Amendments {
     pub(crate) doubt: Option<Option<String>>,
     /// From where whoever follows the domain looks again.
     pub(crate) follow_back: Option<u64>,
+    /// Whether the domain looks again at all that it follows, from the beginning.
+    pub(crate) follows_anew: bool,
 }
 
 impl Amendments {
@@ -213,6 +215,9 @@ impl Amendments {
         }
         if let Some(doubt) = &self.doubt {
             table::put_doubt(log, domain, doubt.as_deref())?;
+        }
+        if self.follows_anew {
+            follow_anew(log, domain)?;
         }
         self.follow_back.map_or(Ok(()), |index| follow_back(log, domain, index))
     }

@@ -318,7 +318,7 @@ impl Writer {
         }
         (state.head.size, state.head.root) = (size, root);
         state.sight = draft.sight();
-        state.returns += u64::from(draft.amendments.follow_back.is_some());
+        state.returns += u64::from(draft.amendments.follow_back.is_some() || draft.amendments.follows_anew);
         state.tree = draft.tree.clone();
         // The full tiles will be in the database.
         drop(state.tree.take_full_tiles());

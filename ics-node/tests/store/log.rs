@@ -359,15 +359,26 @@ fn a_domain_sends_back_whoever_follows_it() {
     // While the next page is looked at, what is in it is shown.
     write(|tx| tx.follow_back(2));
     assert!(!goes_on(0, 1, 3), "it has seen too little of that page");
-    let returns = store.follow_returns(copy).expect("here");
-    assert!(goes_on(returns, 1, 3));
+    let returns = || store.follow_returns(own, copy).expect("here");
+    assert!(goes_on(returns(), 1, 3));
     write(|tx| tx.follow_back(2));
     assert_eq!(upto(&store), 2);
     write(|tx| tx.settle(Some([1; 16]), None));
     assert_eq!(upto(&store), 0, "with other rights, any of it");
-    assert!(goes_on(store.follow_returns(copy).expect("here"), 0, 3));
+    assert!(goes_on(returns(), 0, 3));
     write(|tx| tx.settle(Some([1; 16]), None));
     assert_eq!(upto(&store), 3, "with the same rights, nothing but what was filled in");
+
+    // While a page is looked at, the domain gets rules by which it takes what is in it.
+    let before = returns();
+    let anew = move |tx: &mut WriteTx<'_>| -> Result<(), StoreError> {
+        tx.follow_anew();
+        tx.append(entry("rules")).map(drop)
+    };
+    store.write(own, anew).expect("queue").wait().expect("written");
+    assert_eq!(upto(&store), 0);
+    assert!(!goes_on(before, 0, 3), "by the former rules");
+    assert!(goes_on(returns(), 0, 3));
     drop(store);
     ics_node::store::empty_copy(dir.path(), &source).expect("emptied");
     assert_eq!(upto(&open(dir.path())), 0, "what stands there then may be something else");

@@ -91,6 +91,36 @@ async fn what_is_followed_and_what_was_refused_is_not_told_to_strangers() {
     }
 }
 
+/// A role that was taken from somebody for a while, say: what he said meanwhile may be a block.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
+    let node = Node::of(choosy).await;
+    let care = CARE.parse().expect("a domain");
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "spring"), device(22, "spring")]).await;
+    let lot = Some("spring".to_owned());
+    let request = AdoptionRequest { source: DOMAIN.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };
+    let adopted = node.app().adopt(&care, request).await.expect("adopts");
+    assert_eq!((adopted.identities.len(), adopted.refused.len()), (2, 1), "{adopted:?}");
+    say(&node, vec![stolen(&maker(), 20), stolen(&maker(), 22)]).await;
+    let app = Arc::new(node.app().clone());
+    let follow = async || {
+        let app = Arc::clone(&app);
+        tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+        [20, 22].map(|seed| status(&node.app().clone().into(), seed))
+    };
+    assert_eq!(follow().await, [Some("stolen".to_owned()), None]);
+
+    let json = node.app().descriptor(&care, None).expect("in force").json;
+    let previous = Descriptor::parse(&json).expect("a descriptor");
+    let mut next = Descriptor { version: previous.version + 1, previous: Some(previous.hash()), ..previous };
+    for role in next.roles.values_mut().filter(|role| !role.names.is_empty()) {
+        role.names = ["serial:*".to_owned()].into();
+    }
+    let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
+    node.app().submit(&care, vec![signed]).await.expect("is taken");
+    assert_eq!(follow().await, [Some("stolen".to_owned()), Some("stolen".to_owned())]);
+}
+
 /// After a new epoch, say, the home signs with another key than the one that was pinned.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
