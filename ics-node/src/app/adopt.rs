@@ -8,7 +8,7 @@ use ics_core::limits;
 use ics_core::log::receipt::Receipt;
 use ics_core::log::source::Source;
 use ics_core::name::Lookup;
-use ics_core::record::Logged;
+use ics_core::record::{Logged, Standing};
 use ics_core::vocabulary::DomainName;
 
 use super::check::check_bodies;
@@ -136,7 +136,8 @@ impl App {
         }
     }
 
-    /// The entries to take, in the order of the source's log: certificates come before what they signed.
+    /// The entries to take, in the order of the source's log: certificates come before what they signed. What was erased
+    /// there cannot be taken; only where it still blocks that is told, by its refusal.
     pub(super) fn entries_about(
         &self,
         sight: &Sight<'_>,
@@ -145,8 +146,13 @@ impl App {
         let mut indices = BTreeSet::new();
         let mut signers = BTreeSet::new();
         for id in ids {
-            let Some((_, said)) = self.resolve(sight, id)? else { continue };
+            let Some((record, said)) = self.resolve(sight, id)? else { continue };
+            let blocks = |it: &Logged| {
+                let listed = record.statement_at(Logged::index(it));
+                listed.is_some_and(|it| it.status.is_some() && it.standing == Standing::Stands)
+            };
             let effective = said.about.iter().chain(&said.groups).filter(|it| !it.is_refused());
+            let effective = effective.filter(|it| !it.is_erased() || blocks(it));
             for statement in effective {
                 indices.insert(Logged::index(statement));
                 signers.insert(statement.signer());

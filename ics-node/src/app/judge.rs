@@ -238,7 +238,13 @@ fn judge_erasure(
     signed: &SignedErasure,
 ) -> Result<Judgement, StoreError> {
     if header.source.is_some() {
-        return Ok(refused(Code::DescriptorRefused, "an erasure is of its own domain and cannot be adopted"));
+        // What was taken over before stays, until the owners here erase it as well.
+        if let Found::Statement(taken) = find_erasable(entries, domain, &signed.erasure.statement)? {
+            return Ok(Judgement::Present(taken.index()));
+        }
+        let detail = "it was erased in its own domain, and the block that it leaves there cannot be taken over: say it here \
+                      yourself (`ics status`)";
+        return Ok(refused(Code::StatementErased, detail));
     }
     // By its own bytes nobody looks for one; that it stands there already, what it erased says.
     let id = signed.erasure.statement;

@@ -80,7 +80,7 @@ codes! {
     Inconsistent "inconsistent" 422 "the checkpoint does not follow from what the witness has seen" "";
     DoubtfulWitness "doubtful-witness" 503 "this witness may have cosigned more than it knows" "ask its operator; the log's other witnesses may be enough";
     UnknownPeer "unknown-peer" 404 "there is no such peer" "`ics peer list` shows those that there are";
-UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a new one: a challenge serves once, within a minute";
+    UnknownChallenge "unknown-challenge" 404 "there is no such challenge" "ask for a new one: a challenge serves once, within a minute";
     NoKey "no-key" 409 "the identity has no key" "software and groups cannot be challenged";
     NotProven "not-proven" 403 "the signature does not prove that the signer holds the identity's key" "ask for a new challenge and sign its message, byte for byte";
     Erased "erased" 410 "the entry's body was erased" "its leaf and its residual effect remain";

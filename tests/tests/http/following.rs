@@ -13,7 +13,7 @@ use ics_node::app::{App, Reader};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::hidden::{ALL, Copy, amend, device, say};
+use crate::hidden::{ALL, Copy, amend, device, erase, say};
 use crate::support::{Node, settings};
 use crate::world::{
     CARE, CREATED, DOMAIN, NODE, TOKEN, World, certificate, changed_descriptor, domain, home, maker, serial, stolen,
@@ -119,6 +119,31 @@ async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
     node.app().submit(&care, vec![signed]).await.expect("is taken");
     assert_eq!(follow().await, [Some("stolen".to_owned()), Some("stolen".to_owned())]);
+}
+
+/// An erasure is of its own domain, and no reason for alarm; but a block that does not come along is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
+    let world = tokio::task::spawn_blocking(|| World::caring(|_| ())).await.expect("a world");
+    let node = Node::with(world, &settings());
+    say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1")]).await;
+    let care = CARE.parse().expect("a domain");
+    let of = |seed| AdoptionRequest { source: DOMAIN.to_owned(), ids: vec![serial(seed)], ..AdoptionRequest::default() };
+    let stolen_20 = stolen(&maker(), 20);
+    say(&node, vec![stolen_20, stolen(&maker(), 21)]).await;
+    let size = node.app().domain(&domain()).expect("here").info.size;
+    erase(&node, size - 2).await;
+    let adopted = node.app().adopt(&care, of(20)).await.expect("adopts");
+    let told: Vec<_> = adopted.refused.iter().map(|problem| (problem.code(), problem.detail.as_str())).collect();
+    assert!(matches!(told.as_slice(), [("statement-erased", detail)] if detail.contains("`ics status`")), "{told:?}");
+
+    let followed = AdoptionRequest { follow: Some(true), ..of(21) };
+    assert_eq!(node.app().adopt(&care, followed).await.expect("adopts").refused.len(), 0);
+    erase(&node, size - 1).await;
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    let alarms = node.app().domain(&care).expect("here").alarms;
+    assert!(alarms.iter().all(|alarm| alarm.kind != "not-taken-over"), "the block was taken before: {alarms:?}");
 }
 
 /// After a new epoch, say, the home signs with another key than the one that was pinned.

@@ -147,7 +147,9 @@ fn submit_erasure(context: &Context, node: &Node, domain: &DomainName, file: &Er
             ("by", format!("entry {}", receipt.index)),
             (
                 "copies",
-                "mirrors delete it when they hear of it; backups and exports keep it until they are deleted".into(),
+                "mirrors delete it when they hear of it; backups and exports keep it until they are deleted, and domains \
+                 that have adopted it until their owners erase it there"
+                    .into(),
             ),
         ];
         card(&format!("{} entry{erased} is erased", style("✓").green()), &rows)

@@ -128,7 +128,7 @@ pub(super) enum Command {
     /// Has the home and the mirrors of a domain delete the body of a statement, with the names, reasons and whatever else it
     /// holds. Its leaf stays in the log, so that everything else is still proven; what it blocks stays blocked, and it is
     /// never admitted again. It takes the signatures of as many owners as a new version of the descriptor. Backups and
-    /// what was exported are not reached.
+    /// what was exported are not reached, nor what other domains have adopted: their owners erase it there.
     Erase(erase::Erase),
     /// Sign what another machine has prepared; needs no network.
     ///
