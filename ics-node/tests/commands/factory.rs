@@ -141,7 +141,7 @@ fn rows_that_share_a_key_or_a_name_are_refused() {
         (1, Some(2), Some(3))
     );
     let report = std::fs::read_to_string(stage.path("devices.csv.refused.ndjson")).expect("a report");
-    for expected in ["the name `serial:SN-1` stands in another row", "the key `", "the name `SN 4` contains"] {
+    for expected in ["the name `serial:SN-1` stands in another row", "the key `", "the name `serial:SN 4` contains"] {
         assert!(report.contains(expected), "{expected}: {report}");
     }
 
