@@ -367,7 +367,8 @@ impl Checked<'_> {
         if decision.allow {
             Ok(decision.reasons)
         } else {
-            let said = Some((self.entry.claims().act, self.entry.role().clone()));
+            let (claims, kind) = (self.entry.claims(), self.entry.subject().kind());
+            let said = Some((claims.act, claims.status.clone(), self.entry.role().clone(), kind));
             Err(Refusal::NotPermitted { said, rules: decision.reasons, errors: decision.errors })
         }
     }

@@ -175,8 +175,9 @@ pub enum Refusal {
     /// The access rules do not permit it.
     #[error("the domain's access rules do not permit it{}", because(.said, .rules, .errors))]
     NotPermitted {
-        /// The act, and the role in which its signer speaks; none of a certificate.
-        said: Option<(Act, Role)>,
+        /// The act, the status that it gives, the role in which its signer speaks, and of what kind of thing; none of a
+        /// certificate.
+        said: Option<(Act, Option<StatusName>, Role, Kind)>,
         /// The rules that forbid it; none if there is just none that permits it.
         rules: Vec<String>,
         /// Rules that failed, which denies as well.
@@ -216,10 +217,16 @@ fn list(roles: &[Role]) -> String {
     }
 }
 
-fn because(said: &Option<(Act, Role)>, rules: &[String], errors: &[String]) -> String {
+fn because(said: &Option<(Act, Option<StatusName>, Role, Kind)>, rules: &[String], errors: &[String]) -> String {
     match (rules, errors) {
+        // All that rules tell apart by: who hears of a part looks for the fault there, though a rule permits that.
         ([], []) => match said {
-            Some((act, role)) => format!(": no rule permits `{act}` in the role `{role}`"),
+            Some((_, Some(status), role, kind)) => {
+                format!(": no rule permits the status `{status}` in the role `{role}` for the kind `{kind}`")
+            }
+            Some((act, None, role, kind)) => {
+                format!(": no rule permits `{act}` in the role `{role}` for the kind `{kind}`")
+            }
             None => String::from(": no rule permits the certificate"),
         },
         (rules, []) => format!(": {}", rules.join(", ")),

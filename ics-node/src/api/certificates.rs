@@ -167,7 +167,7 @@ pub struct CertificateInfo {
     /// When it should be renewed; absent for what has no end, and for what is not in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew: Option<RenewalWindow>,
-    /// Whether its holder has a later one of the same profile.
+    /// Whether its holder has a later one of the same profile; never of what is revoked for good.
     pub renewed: bool,
 }
 

@@ -74,12 +74,13 @@ impl App {
     async fn tell_receiver(&self, alerts: &[ExpiryAlert], receiver: Option<&(String, reqwest::Client)>) -> bool {
         let mut told = true;
         for alert in alerts {
-            let ExpiryAlert { domain, ending, lapsed, issuer_ends, responder_ends, .. } = alert;
+            let ExpiryAlert { domain, at, ending, lapsed, issuer_ends, responder_ends, .. } = alert;
             if ending + lapsed > 0 {
                 tracing::warn!(%domain, ending, lapsed, "certificates were not renewed");
             }
             if let Some(ends) = issuer_ends {
-                tracing::warn!(%domain, %ends, "the issuing authority ends; `ics ca import` lets another one issue");
+                let what = if ends <= at { "has ended, and nothing is issued" } else { "ends" };
+                tracing::warn!(%domain, %ends, "the issuing authority {what}; `ics ca import` lets another one issue");
             }
             if let Some(ends) = responder_ends {
                 tracing::warn!(%domain, %ends, "the certificate ends by which `[node] responders` answers OCSP");

@@ -198,7 +198,8 @@ impl App {
             state: state_word(state),
             revoked: revocation(&record, issued.index(), state),
             renew: renewal(&named, now).filter(|_| state == State::Good),
-            renewed: is_renewed(&record, issued, now),
+            // What is revoked needs none; of what has ended it says that nothing was missed.
+            renewed: state_word(state) != CertificateState::Revoked && is_renewed(&record, issued, now),
         }))
     }
 }
@@ -285,12 +286,13 @@ fn renewal(named: &IssuedCertificate, now: Timestamp) -> Option<RenewalWindow> {
     Some(RenewalWindow { from, until })
 }
 
-/// Whether the holder of a certificate has a later one in its place: of the same profile, in force, and longer.
+/// Whether the holder of a certificate has a later one in its place: of the same profile, and in force. It may end with
+/// the former, or before: its authority's end cut it, or the profile has become shorter. Its own end is watched, too.
 fn is_renewed(record: &Record, issued: &Logged, now: Timestamp) -> bool {
-    let claims = issued.claims();
+    let reason = &issued.claims().reason;
     let later = |listed: &&Listed| {
-        let lasts = listed.until.is_none_or(|until| until > now && Some(until) > claims.until);
-        listed.act == Act::Issued && listed.by.index > issued.index() && listed.reason == claims.reason && lasts
+        let lasts = listed.until.is_none_or(|until| until > now);
+        listed.act == Act::Issued && listed.by.index > issued.index() && listed.reason == *reason && lasts
     };
     record.statements.iter().filter(later).any(|it| State::of(record, it.by.index) == State::Good)
 }

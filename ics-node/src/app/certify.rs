@@ -17,7 +17,8 @@
 //!   The withdrawal is signed by the key that has issued the certificate, be it the issuer's still or a former one's: the
 //!   log takes it from nobody else.
 //! - Who answers OCSP speaks for the issuer: such a certificate is the operator's to ask for, or that of a signer in a role
-//!   that the profile names, and nothing gets it for itself.
+//!   that the profile names, and nothing gets it for itself. It comes from the authority itself for which its holder is
+//!   to answer (RFC 6960, 4.2.2.2), so a former one still gives such certificates, and no others.
 //! - A key that was withdrawn as compromised, or that belongs to another identity, gets no certificate again, and all that
 //!   it has are revoked with the first.
 //! - What was issued while somebody had another certificate revoked, by who had looked at the record before, is on hold
@@ -37,7 +38,7 @@ use std::sync::Arc;
 
 use ics_core::descriptor::{CertificateProfile, Certificates, ISSUER_ROLE};
 use ics_core::domain::Domain;
-use ics_core::identity::{Fingerprint, IdentityId};
+use ics_core::identity::{Fingerprint, IdentityId, excerpt};
 use ics_core::limits;
 use ics_core::name::{Lookup, Name};
 use ics_core::openpgp::signer::Signer;
@@ -58,7 +59,7 @@ use super::{App, AppError, random};
 use crate::store::Part;
 use crate::x509::{
     Authority, AuthorityError, Csr, Given, Reason, SerialNumber, State, TakenBack, Wanted, certificate_pem,
-    is_key_compromised, sha256,
+    is_key_compromised, issuer_id, sha256,
 };
 
 /// A key that issues certificates for a domain, and its OpenPGP certificate, by which the log knows it.
@@ -94,6 +95,9 @@ pub struct Application<'a> {
     pub identity: IdentityId,
     /// The sort of certificate.
     pub profile: &'a ProfileName,
+    /// Which of the domain's issuers signs, by its name in addresses ([`crate::x509::issuer_id`]); that of now unless
+    /// told. A former one certifies only who answers OCSP for it.
+    pub issuer: Option<&'a str>,
 }
 
 /// A certificate that stands in the log.
@@ -143,6 +147,8 @@ pub(super) struct Issuing<'a> {
     pub(super) sight: Sight<'a>,
     pub(super) rules: Certificates,
     pub(super) authority: Arc<Authority>,
+    /// Whether another one issues by now.
+    is_former: bool,
     key: IssuerKey,
 }
 
@@ -168,7 +174,7 @@ impl App {
 
     fn sign_request(&self, application: &Application<'_>, csr: &Csr) -> Result<Unlogged, CertifyError> {
         let hosted = self.hosted(application.domain)?;
-        let issuing = self.issuing(&hosted)?;
+        let issuing = self.issuing_by(&hosted, application.issuer)?;
         let known = self.known_of(&issuing, &application.identity)?;
         self.sign_known(&issuing, application, &known, csr)
     }
@@ -273,14 +279,34 @@ impl App {
 
     /// The domain's issuer, if it issues here.
     pub(super) fn issuing<'a>(&'a self, hosted: &'a Hosted) -> Result<Issuing<'a>, CertifyError> {
+        self.issuing_by(hosted, None)
+    }
+
+    /// The same of one of its issuers, by its name in addresses.
+    fn issuing_by<'a>(&'a self, hosted: &'a Hosted, named: Option<&str>) -> Result<Issuing<'a>, CertifyError> {
         let missing = |reason: String| CertifyError::NoIssuer { domain: hosted.name.clone(), reason };
         let (sight, rules) = self.issues_here(hosted)?;
         let first = rules.issuers.first().ok_or_else(|| missing("its descriptor names no issuer".to_owned()))?;
-        let authority = self.authority(first).map_err(|error: AuthorityError| missing(error.to_string()))?;
+        let first = self.authority(first).map_err(|error: AuthorityError| missing(error.to_string()))?;
+        let authority = match named {
+            None => Arc::clone(&first),
+            Some(id) => self.authorities_of(&rules.issuers).find(|it| issuer_id(it) == id).ok_or_else(|| {
+                let (id, domain) = (excerpt(id), &hosted.name);
+                missing(format!("its descriptor names no issuer `{id}`; `/x509/{domain}` lists those that it names"))
+            })?,
+        };
+        // Nothing outlives its issuer, so there is nothing left that it could give.
+        if authority.not_after <= self.clock().now() {
+            let ends = authority.not_after;
+            return Err(missing(format!(
+                "the certificate of its authority, or one above it, ended at {ends}; `ics ca import` lets another issue"
+            )));
+        }
         let key = self.issuer_key(&authority).ok_or_else(|| {
             missing("the key of its issuer is not at this node; `[node] issuers` in ics.toml names it".to_owned())
         })?;
-        Ok(Issuing { hosted, sight, rules, authority, key })
+        let is_former = authority.spki != first.spki;
+        Ok(Issuing { hosted, sight, rules, authority, is_former, key })
     }
 
     /// The key of an authority, if this node has it.
@@ -327,7 +353,7 @@ impl App {
     fn check_key(&self, issuing: &Issuing<'_>, csr: &Csr, id: &IdentityId) -> Result<(), CertifyError> {
         let name = Name::Spki(sha256(&csr.spki));
         let sight = &issuing.sight;
-        if csr.spki == issuing.authority.spki {
+        if self.authorities_of(&issuing.rules.issuers).any(|authority| csr.spki == authority.spki) {
             return Err(CertifyError::Key("it is the issuer's own".to_owned()));
         }
         let posting = Posting::Name(name);
@@ -372,11 +398,10 @@ fn check_record(record: &Record, profile: &CertificateProfile) -> Result<(), Cer
     if !profile.kinds.contains(&record.identity.kind) {
         return no(format!("the profile is not for things of the kind {}", record.identity.kind));
     }
-    if record.vouched.is_empty() {
-        return no("nobody vouches for it".to_owned());
-    }
     match (&record.status, profile.requires) {
+        // First: what was destroyed mostly has nobody any more who vouches for it, and that is not why.
         (Some(status), _) if status.decides.effect.blocks() => no(format!("its status is `{}`", status.decides.name)),
+        _ if record.vouched.is_empty() => no("nobody vouches for it".to_owned()),
         (Some(status), Requirement::Permitted) if status.decides.effect != Effect::Permits => {
             no(format!("its status `{}` does not permit its use", status.decides.name))
         }
@@ -408,6 +433,9 @@ impl Issuing<'_> {
         };
         if !may {
             return Err(CertifyError::Requester);
+        }
+        if self.is_former && profile.uses != BTreeSet::from([CertificateUse::Ocsp]) {
+            return Err(CertifyError::FormerIssuer);
         }
         check_record(record, profile)?;
         if let Some(end) = TakenBack::all(record).find(|end| end.bars_thing(record)) {

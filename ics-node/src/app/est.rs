@@ -25,6 +25,8 @@ pub struct EstRequest {
     pub domain: DomainName,
     /// The profile.
     pub profile: String,
+    /// The issuer, where it is to be another one than that of now.
+    pub issuer: Option<String>,
     /// The key that the client has proved by TLS.
     pub proven: Option<KeyPin>,
     /// Name and password of HTTP.
@@ -52,7 +54,8 @@ impl App {
             let text = "the key of the certificate shown was given up as compromised";
             return Err(CertifyError::Unproven(text.to_owned()));
         }
-        let application = Application { domain: &asked.domain, requester, identity, profile: &profile };
+        let issuer = asked.issuer.as_deref();
+        let application = Application { domain: &asked.domain, requester, identity, profile: &profile, issuer };
         let issued = self.certify_request(&application, &csr).await?;
         let encoded = certs_only(&[issued.certificate]);
         encoded.map_err(|error| AppError::Internal(error.to_string()).into())

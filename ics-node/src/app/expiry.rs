@@ -63,7 +63,8 @@ pub struct ExpiryAlert {
     /// When the issuing authority ends, or one above it, if that has become news.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer_ends: Option<Timestamp>,
-    /// When the certificate ends by which this node answers OCSP in the place of the issuer, if that has become news.
+    /// When a certificate ends by which this node answers OCSP in the place of an issuer, if that has become news; of
+    /// several the first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub responder_ends: Option<Timestamp>,
     /// The first of them, those that end first before the others.
@@ -106,9 +107,10 @@ impl App {
         before_days: u16,
     ) -> Result<Option<ExpiryAlert>, AppError> {
         let before = u64::from(before_days) * DAY;
-        let delegation = self.delegation(&rules.issuers);
-        let responder = delegation.map(|it| (it.not_after, early(before, it.not_before, it.not_after)));
-        let responder = responder.filter(|(ends, early)| is_news(*ends, *early, since, now));
+        let responders = self.longest_delegations(&rules.issuers).filter(|it| {
+            let early = early(before, it.not_before, it.not_after);
+            is_news(it.not_after, early, since, now)
+        });
         let mut alert = ExpiryAlert {
             node: self.0.keys.name.clone(),
             domain: sight.hosted.name.clone(),
@@ -116,7 +118,7 @@ impl App {
             ending: 0,
             lapsed: 0,
             issuer_ends: None,
-            responder_ends: responder.map(|(ends, _)| ends),
+            responder_ends: responders.map(|it| it.not_after).min(),
             certificates: Vec::new(),
         };
         if sight.hosted.part == Part::Home {

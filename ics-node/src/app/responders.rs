@@ -76,22 +76,24 @@ impl App {
         self.0.keys.issuers.iter().filter_map(|key| key.answers_by.clone()).collect()
     }
 
-    /// Until when this node answers OCSP in the place of issuers, by domain. That may be over.
+    /// Until when this node answers OCSP in the place of all issuers for which it has, by domain. That may be over.
     #[must_use]
     pub fn responders_end(&self) -> Vec<(DomainName, Timestamp)> {
         let ends = |hosted: &Arc<Hosted>| {
             let domain = hosted.domain()?;
             let rules = domain.descriptor().certificates.as_ref()?;
-            Some((hosted.name.clone(), self.delegation(&rules.issuers)?.not_after))
+            let ends = self.longest_delegations(&rules.issuers).map(|it| it.not_after).min()?;
+            Some((hosted.name.clone(), ends))
         };
         self.all_hosted().iter().filter_map(ends).collect()
     }
 
-    /// By what this node answers longest in the place of the issuer of now; of a former one while there is nothing of his
-    /// successor. Nothing where the issuer's own key is here.
-    pub(super) fn delegation(&self, issuers: &[Issuer]) -> Option<Delegation> {
-        let mut elsewhere = self.authorities_of(issuers).take_while(|authority| self.issuer_key(authority).is_none());
-        elsewhere.find_map(|authority| {
+    /// By what this node answers longest in the place of each issuer, former ones included: only the authority itself
+    /// entitles who answers for it. Not where its own key is here, nor once it has ended and all that it issued.
+    pub(super) fn longest_delegations<'a>(&'a self, issuers: &'a [Issuer]) -> impl Iterator<Item = Delegation> + 'a {
+        let now = self.clock().now();
+        let elsewhere = move |it: &Arc<Authority>| now < it.not_after && self.issuer_key(it).is_none();
+        self.authorities_of(issuers).filter(elsewhere).filter_map(move |authority| {
             let delegations = self.delegations(&authority).map(|(_, delegation)| delegation);
             delegations.max_by_key(|delegation| delegation.not_after)
         })

@@ -144,6 +144,11 @@ impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Self {
         match error {
             NodeError::Problem(problem) => Self::from(*problem),
+            // It runs. What it shows may be of an authority of one's own, or old, or for other names.
+            NodeError::Unreachable { .. } if error.is_untrusted() => Self::new(Exit::Network, error).hint(
+                "this machine does not believe its certificate: if an authority of your own has issued it, put that \
+                 into the system's store, or name its file in the variable SSL_CERT_FILE",
+            ),
             NodeError::Unreachable { .. } => {
                 Self::new(Exit::Network, error).hint("is it running? `--node URL` names another one")
             }
@@ -221,6 +226,18 @@ impl From<SigningError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_whose_certificate_is_not_believed_does_run() {
+        let told = |reason: &str| {
+            let (url, reason) = ("https://n.example".to_owned(), reason.to_owned());
+            format!("{:?}", Failure::from(NodeError::Unreachable { url, reason }))
+        };
+        let untrusted = told("invalid peer certificate: UnknownIssuer");
+        assert!(untrusted.contains("SSL_CERT_FILE") && !untrusted.contains("is it running?"), "{untrusted}");
+        let away = told("Connection refused (os error 111)");
+        assert!(away.contains("is it running?") && !away.contains("SSL_CERT_FILE"), "{away}");
+    }
 
     #[test]
     fn the_operators_token_goes_to_its_own_node_only() {

@@ -31,6 +31,10 @@ use crate::http::READER;
 /// Seconds in which a connection must stand, and in which an answer must be complete.
 const CONNECT_SECONDS: u64 = 10;
 const ANSWER_SECONDS: u64 = 120;
+/// How rustls begins to say what is wrong with a server's certificate.
+const UNTRUSTED: &str = "invalid peer certificate";
+/// How it ends what is for who programs with it.
+const RUSTLS_MANUAL: &str = ": https://docs.rs/rustls/";
 /// Bytes of an answer: a full page of receipts with their headers and checkpoints is the longest.
 const ANSWER_BYTES: usize = limits::BATCH_STATEMENTS * 3 * limits::NOTE_BYTES;
 
@@ -56,6 +60,14 @@ pub enum NodeError {
         /// What was wrong with it.
         reason: String,
     },
+}
+
+impl NodeError {
+    /// Whether a node answered there, whose certificate this machine does not believe.
+    #[must_use]
+    pub fn is_untrusted(&self) -> bool {
+        matches!(self, Self::Unreachable { reason, .. } if reason.starts_with(UNTRUSTED))
+    }
 }
 
 /// A node, by its address. Cheap to clone.
@@ -457,5 +469,6 @@ fn root_cause(error: &reqwest::Error) -> String {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    cause.to_string()
+    let text = cause.to_string();
+    text.split_once(RUSTLS_MANUAL).map_or(text.as_str(), |(what, _)| what).to_owned()
 }

@@ -258,7 +258,10 @@ fn refusals_say_why_and_end_with_1() {
     let stage = Stage::started();
     publish(&stage, 1, "SN-1");
     for (words, expected) in [
-        (vec!["label", "ce", "serial:SN-1", "--yes"], "no rule permits `label` in the role `manufacturer`"),
+        (
+            vec!["label", "ce", "serial:SN-1", "--yes"],
+            "no rule permits `label` in the role `manufacturer` for the kind `device`",
+        ),
         (vec!["approve", "serial:SN-1", "--yes", "--role", "issuer"], "does not have the role `issuer`"),
     ] {
         let refused = stage.run(&words);
@@ -275,6 +278,10 @@ fn refusals_say_why_and_end_with_1() {
     let name = stage.run(&["publish", "--spki", &spki(2), "--host", "pump.other.example"]);
     assert_eq!(name.code, 1, "{name:?}");
     assert!(name.failure().0.contains("may not give the name `host:pump.other.example`"), "{name:?}");
+    let kind = stage.run(&["publish", "--spki", &spki(2), "--kind", "node", "--serial", "SITE-4"]);
+    assert_eq!(kind.code, 1, "{kind:?}");
+    let why = "no rule permits `identity` in the role `manufacturer` for the kind `node`";
+    assert!(kind.failure().0.contains(why), "{kind:?}");
     let status = stage.run(&["status", "on-fire", "serial:SN-1", "--yes"]);
     assert_eq!(status.code, 1, "{status:?}");
     let (why, advice) = status.failure();

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, first_der, jwk, wanted};
 use crate::support::Server;
-use crate::world::{CREATED, controller, domain, id, introduction, maker, owner, revoked, signer, status};
+use crate::world::{CREATED, Shape, controller, domain, id, introduction, maker, owner, revoked, signer, status};
 
 const URN: (&str, &str) = ("permanent-identifier", "urn:dev:os:32473-SN-7");
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
@@ -163,6 +163,14 @@ fn identifiers_that_no_record_gives() {
     // The device asks for itself only; a signer without a role that the profile names asks for nothing.
     Client::thing(&server, 8).order(&[URN]).fails(403, "unauthorized");
     Client::bound(&server, 42, &server.credential(&owner())).order(&[HOST]).fails(403, "unauthorized");
+}
+
+/// At what the node failed, clients try again; and after the challenges it would be late to say so.
+#[test]
+fn an_authority_that_has_ended_takes_no_orders() {
+    let server = Server::shaped(AcmeConfig::default(), &Shape { days: 0, ..Shape::new() });
+    let detail = Client::thing(&server, 7).order(&[URN]).fails(400, "rejectedIdentifier");
+    assert!(detail.contains("`ics ca import` lets another issue"), "{detail}");
 }
 
 /// The id of one thing beside a name that another one has as well does not say whose the name is.

@@ -35,23 +35,34 @@ impl Server {
     }
 
     pub(crate) fn with(config: AcmeConfig) -> Self {
+        Self::shaped(config, &Shape::new())
+    }
+
+    /// The same with another issuing authority.
+    pub(crate) fn shaped(config: AcmeConfig, shape: &Shape) -> Self {
         let bench = Bench::new();
         let tls = tls_files(&bench);
         let port = Port::take().expect("a port");
         let url = format!("https://localhost:{}", port.number());
-        Self::of(config, bench, Some(tls), port, url)
+        Self::of((config, shape), bench, Some(tls), port, url)
     }
 
     /// Without TLS, as behind a proxy.
     pub(crate) fn plain() -> Self {
         let port = Port::take().expect("a port");
         let url = format!("http://{}", port.address());
-        Self::of(AcmeConfig::default(), Bench::new(), None, port, url)
+        Self::of((AcmeConfig::default(), &Shape::new()), Bench::new(), None, port, url)
     }
 
-    fn of(config: AcmeConfig, bench: Bench, tls: Option<TlsConfig>, port: Port, url: String) -> Self {
+    fn of(
+        (config, shape): (AcmeConfig, &Shape),
+        bench: Bench,
+        tls: Option<TlsConfig>,
+        port: Port,
+        url: String,
+    ) -> Self {
         let acme = AcmeSetup { config, url: url.clone() };
-        let world = World::of(&Shape { acme: Some(acme), ..Shape::new() });
+        let world = World::of(&Shape { acme: Some(acme), ..shape.clone() });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
         let settings = Settings {

@@ -120,6 +120,20 @@ async fn readers_are_told_apart_by_their_keys() {
     assert!(ask(None).await.is_err(), "no authority vouches for it");
 }
 
+/// What commands advise hangs on it.
+#[tokio::test]
+async fn a_client_tells_what_it_does_not_trust_from_what_is_away() {
+    let directory = TempDir::new().expect("directory");
+    let files = certificate(directory.path(), "node").await;
+    let node = Node::start(&Settings { tls: Some(files), ..settings() });
+    let port = node.addresses[0].port();
+    for (url, is_untrusted) in [(format!("https://localhost:{port}"), true), ("http://127.0.0.1:1".to_owned(), false)] {
+        let asked = ics_node::client::node::Node::new(&url).expect("an address").info().await;
+        let error = asked.expect_err("no answer");
+        assert_eq!(error.is_untrusted(), is_untrusted, "{error}");
+    }
+}
+
 #[tokio::test]
 async fn nobody_serves_tls_with_bad_files() {
     let directory = TempDir::new().expect("directory");

@@ -9,13 +9,16 @@ use ics_core::limits;
 use ics_core::openpgp::signer::Signer;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::ProfileName;
-use ics_node::app::{Asker, CertifyFault, Depth, IssuerKey, OcspAnswer, Reader, Requester, ResponderCertificate};
-use ics_node::x509::{Csr, Given, OcspError, SerialNumber, ca_request, certificate_pem};
+use ics_node::app::{
+    Application, Asker, CertifyFault, Depth, IssuerKey, OcspAnswer, Reader, Requester, ResponderCertificate,
+};
+use ics_node::x509::{Csr, Given, OcspError, SerialNumber, ca_request, certificate_pem, issuer_id};
 
 use crate::node::Node;
 use crate::revocation::{asked, issued, suspend};
+use crate::rotation::issuer_key;
 use crate::tools::Bench;
-use crate::world::{World, authority, domain, id, p256};
+use crate::world::{World, authority, domain, id, p256, wait};
 
 const HOUR: u64 = 3_600_000;
 
@@ -63,6 +66,62 @@ fn a_delegate_answers_where_the_issuer_is_not() {
     let world = world.with_key(answerer(stranger, &file));
     let node = Node::start(&world.app);
     assert!(asked(&bench, &node, "-no_nonce").contains("unauthorized"), "a key that another issuer has certified");
+}
+
+/// Only the authority of a certificate entitles who answers for it (RFC 6960, 4.2.2.2), also when another one issues by
+/// now.
+#[test]
+fn a_delegate_answers_for_a_former_issuer_by_what_that_one_has_given_it() {
+    let (world, bench) = (World::new(), Bench::new());
+    issued(&world, &bench);
+    let former = issuer_id(&authority(&[&world.issuer, &world.root]));
+    let world = world.rotated(issuer_key());
+    let next = world.certify(7, "ldevid", &bench.request("next", &[])).expect("is issued");
+    let delegate = p256();
+    let request = ca_request(&*delegate, "answers", None).expect("a request");
+    let certify = |profile: &str, issuer: Option<&str>| {
+        let (domain, profile) = (domain(), profile.parse::<ProfileName>().expect("a name"));
+        let (requester, identity) = (Requester::Operator, id(7));
+        let application = Application { domain: &domain, requester, identity, profile: &profile, issuer };
+        wait(world.app.certify(&application, &request))
+    };
+    let refused = certify("ldevid", Some(&former)).expect_err("it certifies nothing else");
+    assert_eq!(refused.fault(), CertifyFault::Denied, "{refused}");
+    let of = |file: &str, issuer| bench.file(file, &certify("ocsp", issuer).expect("is issued").certificate);
+    let files = [of("next.der", None), of("former.der", Some(former.as_str()))];
+
+    let world = world.with_key(answerer(Arc::clone(&delegate), &files[0]));
+    let node = Node::start(&world.app);
+    let text = asked(&bench, &node, "-no_nonce");
+    assert!(text.contains("unauthorized"), "the issuer of now entitles nobody to speak for another: {text}");
+    drop(node);
+    let world = world.with_keys(files.iter().map(|file| answerer(Arc::clone(&delegate), file)).collect());
+    let node = Node::start(&world.app);
+    let is_good = || {
+        let text = asked(&bench, &node, "-no_nonce");
+        assert!(text.contains("Response verify OK") && text.contains("device.pem: good"), "{text}");
+    };
+    is_good();
+    bench.file("issuer.pem", certificate_pem(&world.issuer).as_bytes());
+    bench.file("device.pem", certificate_pem(&next.certificate).as_bytes());
+    is_good();
+}
+
+#[test]
+fn that_a_node_answers_no_longer_for_a_former_issuer_is_told_too() {
+    let (world, bench) = (World::new(), Bench::new());
+    let (key, now) = (p256(), world.app.clock().now());
+    let began = Timestamp::from_seconds((now.as_millis() - 6 * 24 * HOUR) / 1000);
+    let former = bench.file("former.der", &certified_at(&world, &*key, began));
+    let world = world.rotated(issuer_key());
+    let next = bench.file("next.der", &certified_at(&world, &*key, now));
+    let world = world.with_keys([next, former].iter().map(|file| answerer(Arc::clone(&key), file)).collect());
+    let ends = began.plus_millis(7 * 24 * HOUR);
+    assert_eq!(world.app.responders_end(), [(domain(), ends)]);
+    let (at, alerts) = world.app.look_at_expiries(None, 30).expect("looks");
+    let told: Vec<_> = alerts.iter().map(|alert| alert.responder_ends).collect();
+    assert_eq!(told, [Some(ends)]);
+    assert_eq!(world.app.look_at_expiries(Some(at), 30).expect("looks").1, [], "it was told");
 }
 
 #[test]

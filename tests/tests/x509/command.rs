@@ -206,7 +206,7 @@ fn an_import_says_for_how_long_there_is_room_for_short_certificates() {
     let url = "http://pki.acme.example/x509/devices.acme.example";
     let import = format!("ca import issuer.pem --chain root.pem --domain devices.acme.example --url {url}");
     let usual = done(&bench, "home", &import);
-    assert!(!usual.contains("has room for"), "{usual}");
+    assert!(!usual.contains("has room for") && !usual.contains("do not follow"), "{usual}");
     let profile = |seconds: u64| {
         let (kinds, uses, keys) = (["device"], ["client"], ["p256"]);
         serde_json::json!({"kinds": kinds, "uses": uses, "keys": keys, "names": ["urn:*"], "seconds": seconds})
@@ -218,6 +218,17 @@ fn an_import_says_for_how_long_there_is_room_for_short_certificates() {
         assert!(short.contains(words), "{words}: {short}");
     }
     assert!(!short.contains("`quarter`"), "{short}");
+}
+
+/// The certificate of such a server may be one of those that are asked about (RFC 5280, 8).
+#[test]
+fn an_import_advises_against_revocation_over_https() {
+    let bench = Bench::new();
+    authorities(&bench);
+    let url = "https://pki.acme.example/x509/devices.acme.example";
+    let import = format!("ca import issuer.pem --chain root.pem --domain devices.acme.example --url {url}");
+    let told = done(&bench, "home", &import);
+    assert!(told.contains("which many clients do not follow"), "{told}");
 }
 
 /// What stands in the descriptor is served to all: a chain with a hole would be found out by those who cannot mend it.

@@ -7,11 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use ics_core::time::Timestamp;
 use ics_node::app::{CertifyFault, EstRequest, Issued, Revoker};
 use ics_node::tls::KeyPin;
-use ics_node::x509::{Constraints, Reason, certificate_pem};
+use ics_node::x509::{Constraints, Reason, certificate_pem, issuer_id};
 
 use crate::node::Node;
+use crate::rotation::issuer_key;
 use crate::tools::{Bench, said};
-use crate::world::{DOMAIN, Shape, TOKEN, World, controller, domain, introduction, maker, status, wait};
+use crate::world::{DOMAIN, Shape, TOKEN, World, authority, controller, domain, introduction, maker, status, wait};
 
 fn url(node: &Node) -> String {
     format!("https://localhost:{}/.well-known/est/{DOMAIN}", node.port())
@@ -131,6 +132,30 @@ fn who_is_not_let_in() {
     assert_eq!(world.size(), size, "nothing is stored");
 }
 
+/// Who answers OCSP for a former issuer needs a certificate of that one, and nobody else gets one of it.
+#[test]
+fn the_registrar_names_the_issuer_for_which_somebody_is_to_answer() {
+    let (world, bench) = (World::new(), Bench::new());
+    bench.file("former.pem", certificate_pem(&world.issuer).as_bytes());
+    let former = issuer_id(&authority(&[&world.issuer, &world.root]));
+    let world = world.rotated(issuer_key());
+    bench.file("next.pem", certificate_pem(&world.issuer).as_bytes());
+    let node = Node::start_tls(&world.app, &bench);
+    bench.request("answers", &[]);
+    let registrar = format!("SN-7:{TOKEN}");
+    let ask =
+        |label: &str| enroll(&bench, &node, &format!("{label}/simpleenroll"), "answers.csr", &["--user", &registrar]);
+    for (label, expected) in [(format!(":ldevid:{former}"), "403"), (":ocsp:0123456789abcdef".to_owned(), "404")] {
+        let (code, answer) = ask(&label);
+        assert_eq!(code, expected, "{label}: {answer}");
+    }
+    for (label, issuer) in [(format!(":ocsp:{former}"), "former.pem"), (":ocsp".to_owned(), "next.pem")] {
+        let (code, answer) = ask(&label);
+        assert_eq!(code, "200", "{label}: {answer}");
+        bench.openssl(&format!("verify -partial_chain -CAfile {issuer} answer.pem"));
+    }
+}
+
 /// Who introduces a thing of his own with another's host gets no certificate for that host, nor does anybody else.
 #[test]
 fn a_host_that_two_things_have_is_certified_to_neither() {
@@ -209,7 +234,13 @@ fn what_a_key_has_had_before_does_not_make_its_next_certificate_dear() {
         world.submit([&[world.key.certificate.to_vec()], bodies].concat());
     }
     let csr = bench.request("device", &[]);
-    let asked = EstRequest { domain: domain(), profile: "ldevid".to_owned(), proven: Some(key), basic: None };
+    let asked = EstRequest {
+        domain: domain(),
+        profile: "ldevid".to_owned(),
+        issuer: None,
+        proven: Some(key),
+        basic: None,
+    };
     let text = STANDARD.encode(&csr);
     let took = |work: &dyn Fn()| {
         let took = |()| {

@@ -6,12 +6,14 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use ics_core::time::Timestamp;
-use ics_node::app::{Clock, ExpiryAlert};
+use ics_node::api::CertificateQuery;
+use ics_node::app::{Clock, ExpiryAlert, Reader, Requester, Revoker};
 use ics_node::config::AlertsConfig;
+use ics_node::x509::Reason;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::world::{Shape, World, authority, controller, introduction, status};
+use crate::world::{Shape, World, authority, claimed, controller, domain, id, introduction, status};
 
 const DAY: u64 = 86_400_000;
 const HOUR: u64 = 3_600_000;
@@ -67,6 +69,32 @@ fn what_was_not_renewed_is_told_once() {
     let (_, alerts) = world.app.look_at_expiries(None, 10).expect("looks");
     assert_eq!(numbers(&alerts[0]), [3, 2], "it is too early for number 1");
     assert_eq!(world.app.expiries()[0].ending, [2, 2, 3], "what is counted hangs on no configuration");
+}
+
+/// What an authority issues whose end is near ends with it, all at once, and before what another has issued earlier.
+#[test]
+fn what_has_a_later_one_in_its_place_is_not_told_whenever_that_ends() {
+    let world = World::new();
+    world.submit((8..=9).map(|seed| introduction(seed, &[&format!("serial:SN-{seed}")])).collect());
+    let (cut, later) = (ahead(5 * DAY), ahead(20 * DAY));
+    world.claim_period(7, 1, (ago(300 * DAY), cut), "ldevid");
+    world.claim_period(7, 2, (ago(DAY), cut), "ldevid");
+    world.claim_period(8, 3, (ago(300 * DAY), later), "ldevid");
+    world.claim_period(8, 4, (ago(DAY), cut), "ldevid");
+    let (_, alerts) = world.app.look_at_expiries(None, 30).expect("looks");
+    assert_eq!(alerts, []);
+
+    world.claim_period(9, 5, (ago(300 * DAY), later), "ldevid");
+    world.claim_period(9, 6, (ago(DAY), ahead(90 * DAY)), "ldevid");
+    let is_renewed = || {
+        let page = world.app.certificates(Reader::Operator, &domain(), &CertificateQuery::default()).expect("a page");
+        let serial = claimed(9, 5).to_string();
+        page.items.iter().find(|it| it.serial == serial).expect("is there").renewed
+    };
+    assert!(is_renewed());
+    let holder = Revoker::Requester(Requester::Identity(id(9)));
+    world.revoke(&claimed(9, 5), holder, Reason::Superseded).expect("its holder may");
+    assert!(!is_renewed(), "what is revoked has no successor");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use ics_node::app::{CertifyFault, Requester, Revoker};
 use ics_node::x509::Reason;
 
 use crate::tools::Bench;
-use crate::world::{DOMAIN, World, controller, id, introduction, maker, owner, revoked, status};
+use crate::world::{DOMAIN, Shape, World, controller, id, introduction, maker, owner, revoked, status, withdrawal};
 
 /// Asks for a certificate that is refused: whose fault, and words of the reason. The log is as it was.
 fn refused(world: &World, profile: &str, csr: &[u8], fault: CertifyFault, words: &str) {
@@ -105,6 +105,24 @@ fn names_outside_of_the_issuers_constraints() {
             }
         }
     }
+}
+
+/// That is not the node's failure, at which clients try again.
+#[test]
+fn an_authority_that_has_ended_issues_nothing() {
+    let (world, bench) = (World::of(&Shape { days: 0, ..Shape::new() }), Bench::new());
+    let csr = bench.request("device", &[]);
+    refused(&world, "ldevid", &csr, CertifyFault::Unknown, "`ics ca import` lets another issue");
+}
+
+/// What was replaced has nobody who vouches for it either.
+#[test]
+fn what_a_status_blocks_is_refused_for_that() {
+    let (world, bench) = (World::new(), Bench::new());
+    let introduced = world.submit(vec![introduction(8, &["serial:SN-8"])]);
+    world.submit(vec![status(8, &controller(), "security-controller", "suspended", &[]), withdrawal(8, &introduced)]);
+    let error = world.certify(8, "ldevid", &bench.request("device", &[])).expect_err("it is blocked");
+    assert!(error.to_string().contains("its status is `suspended`"), "{error}");
 }
 
 /// Whoever has such a certificate says `good` of the things of others.

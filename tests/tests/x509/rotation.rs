@@ -10,7 +10,7 @@ use ics_node::x509::{Reason, issuer_id};
 use crate::tools::Bench;
 use crate::world::{World, authority, controller, domain, id, p256};
 
-fn issuer_key() -> IssuerKey {
+pub(crate) fn issuer_key() -> IssuerKey {
     let signer = p256();
     // Signed after it was made: a second may have begun meanwhile.
     let certificate = Certificate::make(&*signer, "Acme Issuing", Clock::default().now(), &[4; 32]).expect("OpenPGP");

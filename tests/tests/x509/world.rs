@@ -260,7 +260,8 @@ impl World {
         csr: &[u8],
     ) -> Result<Issued, CertifyError> {
         let (domain, profile) = (domain(), profile.parse::<ProfileName>().expect("a profile"));
-        wait(self.app.certify(&Application { domain: &domain, requester, identity, profile: &profile }, csr))
+        let application = Application { domain: &domain, requester, identity, profile: &profile, issuer: None };
+        wait(self.app.certify(&application, csr))
     }
 
     /// Entries of the log.
@@ -275,9 +276,15 @@ impl World {
 
     /// The same node with other keys in the place of the issuer's.
     pub(crate) fn with_key(self, key: IssuerKey) -> Self {
+        self.with_keys(vec![key])
+    }
+
+    /// The same with several.
+    pub(crate) fn with_keys(self, keys: Vec<IssuerKey>) -> Self {
         let Self { app, root, issuer, root_key, descriptor, _directory: directory, .. } = self;
         drop(app);
-        let app = open(directory.path(), vec![key.clone()], None);
+        let key = keys.first().cloned().expect("one at least");
+        let app = open(directory.path(), keys, None);
         Self { app, root, issuer, key, root_key, descriptor, _directory: directory }
     }
 

@@ -258,7 +258,7 @@ impl App {
         let names = known.0.names.iter().filter_map(|given| Identifier::of(&given.value));
         let identifiers: BTreeSet<Identifier> = names.chain(order.identifiers.iter().cloned()).collect();
         self.acme_blocks(domain, client, &identifiers, &known.0).map_err(|problem| (problem, true))?;
-        let application = Application { domain, requester, identity, profile: &order.profile };
+        let application = Application { domain, requester, identity, profile: &order.profile, issuer: None };
         self.sign_known(&issuing, &application, &known, csr).map_err(for_good)
     }
 

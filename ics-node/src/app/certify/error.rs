@@ -49,6 +49,11 @@ pub enum CertifyError {
         /// What is missing.
         reason: String,
     },
+    /// Another one issues by now.
+    #[error(
+        "a former issuer certifies only who answers OCSP for it: name no issuer, or a profile whose only use is `ocsp`"
+    )]
+    FormerIssuer,
     /// The descriptor has no such profile.
     #[error("the descriptor of `{domain}` has no certificates of the profile `{profile}`")]
     UnknownProfile {
@@ -128,6 +133,7 @@ impl CertifyError {
             Self::Reason(_) => CertifyFault::Reason,
             Self::Unproven(_) => CertifyFault::Unproven,
             Self::AlreadyRevoked => CertifyFault::Already,
+            Self::FormerIssuer => CertifyFault::Denied,
             Self::Leaf(LeafError::IssuerExpired(_) | LeafError::Sign(_)) | Self::App(_) => CertifyFault::Node,
         }
     }

@@ -355,6 +355,12 @@ impl Import {
         let url = url.ok_or_else(|| {
             Failure::new(Exit::Usage, "it is not said where the node answers for revocation").hint("name it with --url")
         })?;
+        if url.starts_with("https://") {
+            context.output.note(
+                "certificates will name an address of https, which many clients do not follow to ask about revocation: \
+                 lists and answers are signed, so `http://…` is as safe and serves all",
+            );
+        }
         let mut certificates = previous.certificates.clone().unwrap_or_else(|| Certificates {
             url: url.clone(),
             issuers: Vec::new(),

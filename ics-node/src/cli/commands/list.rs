@@ -100,11 +100,13 @@ async fn print_pages(
         if !found && page.next.is_none() {
             context.output.note(&format!("nothing in {domain} fits"));
         }
-        if context.output.json || !page.items.is_empty() {
+        let on = goes_on(&page, all);
+        // Programs get each page that was asked for, also an empty one, but none that is passed over.
+        if !page.items.is_empty() || (context.output.json && (all || on.is_none())) {
             context.output.result(&page, || text(&page))?;
         }
         match page.next {
-            Some(after) if all => query.after = Some(after),
+            Some(_) if on.is_some() => query.after = on,
             Some(after) => {
                 context.output.note(&style(format!("there is more: --after {after}, or --all")).dim().to_string());
                 return Ok(Exit::Ok);
@@ -112,6 +114,12 @@ async fn print_pages(
             None => return Ok(Exit::Ok),
         }
     }
+}
+
+/// Where it goes on by itself: through all pages, or to the first with something on it. A node looks at so many entries
+/// for a page, and in a large log none of them may fit.
+fn goes_on(page: &IdentityPage, all: bool) -> Option<u64> {
+    page.next.filter(|_| all || page.items.is_empty())
 }
 
 fn text(page: &IdentityPage) -> String {
@@ -146,6 +154,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn who_asked_for_one_page_gets_one_with_something_on_it() {
+        let page = |items: usize, next: Option<u64>| -> IdentityPage {
+            let item = json!({"id": "ab12", "kind": "device", "title": "Pump", "status": null, "effect": "none",
+                              "attributes": {}});
+            let as_of = json!({"size": 3, "root": "", "time": "2026-11-20T08:10:00Z", "age_seconds": 1,
+                               "fresh_for_seconds": 60});
+            serde_json::from_value(json!({"as_of": as_of, "items": vec![item; items], "next": next})).expect("a page")
+        };
+        for (items, next, all, expected) in [
+            (0, Some(7), false, Some(7)),
+            (1, Some(7), false, None),
+            (0, None, false, None),
+            (1, Some(7), true, Some(7)),
+            (1, None, true, None),
+        ] {
+            assert_eq!(goes_on(&page(items, next), all), expected, "{items} {next:?} {all}");
+        }
+    }
 
     #[test]
     fn a_page_as_a_table() {

@@ -67,7 +67,10 @@ fn change<T>(
     let node = context.node(config)?;
     match context.wait(async { Ok(ask(&node).await) })? {
         Ok(_) => Ok(Since::Now),
-        Err(NodeError::Unreachable { .. }) if context.node.is_none() && config.node.is_some() => {
+        // One whose certificate is not believed here does run, and would not read the file before its next start.
+        Err(error @ NodeError::Unreachable { .. })
+            if !error.is_untrusted() && context.node.is_none() && config.node.is_some() =>
+        {
             let path = context.home.join(FILE_NAME);
             let text = std::fs::read_to_string(&path).map_err(|e| files::failed(&path, e))?;
             let text = edit(&text, &path)?;

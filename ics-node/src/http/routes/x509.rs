@@ -175,14 +175,20 @@ fn ocsp(der: Vec<u8>) -> HttpResponse {
     answer::bytes(OCSP_RESPONSE, der)
 }
 
-/// `DOMAIN` or `DOMAIN:PROFILE`; the only domain that issues here and the profile `ldevid` unless told.
-fn label(face: &Face, request: &HttpRequest) -> Result<(DomainName, String), Failure> {
+/// What a path names: the domain, the profile, and the issuer if it is to be another one than that of now.
+type Label = (DomainName, String, Option<String>);
+
+/// `DOMAIN`, `DOMAIN:PROFILE` or `DOMAIN:PROFILE:ISSUER`; the only domain that issues here and the profile `ldevid`
+/// unless told.
+fn label(face: &Face, request: &HttpRequest) -> Result<Label, Failure> {
     let Some(text) = request.match_info().get("label") else {
-        return Ok((face.app.only_issuing()?, DEFAULT_PROFILE.to_owned()));
+        return Ok((face.app.only_issuing()?, DEFAULT_PROFILE.to_owned(), None));
     };
-    let (domain, profile) = text.split_once(':').unwrap_or((text, DEFAULT_PROFILE));
+    let mut parts = text.splitn(3, ':');
+    let domain = parts.next().unwrap_or_default();
     let domain = domain.parse().map_err(|error| Failure::new(Code::MalformedDomain, error))?;
-    Ok((domain, profile.to_owned()))
+    let profile = parts.next().unwrap_or(DEFAULT_PROFILE).to_owned();
+    Ok((domain, profile, parts.next().map(str::to_owned)))
 }
 
 /// EST takes one line: strongSwan reads no others.
@@ -194,13 +200,13 @@ fn base64(media_type: &'static str, der: &[u8]) -> HttpResponse {
 }
 
 async fn ca_certificates(face: Data<Face>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let (domain, _) = label(&face, &request)?;
+    let (domain, ..) = label(&face, &request)?;
     let der = face.blocking(move |app| app.est_certificates(&domain)).await?;
     Ok(base64(CERTS_ONLY, &der))
 }
 
 async fn attributes(face: Data<Face>, request: HttpRequest) -> Result<HttpResponse, Failure> {
-    let (domain, profile) = label(&face, &request)?;
+    let (domain, profile, _) = label(&face, &request)?;
     let der = face.blocking(move |app| app.est_attributes(&domain, &profile)).await?;
     Ok(base64(CSR_ATTRIBUTES, &der))
 }
@@ -224,7 +230,7 @@ fn refusal(failure: &Failure) -> HttpResponse {
 }
 
 async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) -> Result<HttpResponse, Failure> {
-    let (domain, profile) = label(face, request)?;
+    let (domain, profile, issuer) = label(face, request)?;
     // Before anything is refused: clients come without a password first, and send it when they are asked.
     body::media_type(request, &[PKCS10, PKCS7])?;
     let bytes = {
@@ -243,7 +249,7 @@ async fn est(face: &Face, request: &HttpRequest, payload: Payload, again: bool) 
         return Err(Failure::new(Code::UnprovenClient, text));
     }
     let csr = String::from_utf8(bytes.to_vec()).map_err(|_| Failure::new(Code::BadCsr, "the body is not base64"))?;
-    let (app, asked) = (face.app.clone(), EstRequest { domain, profile, proven, basic });
+    let (app, asked) = (face.app.clone(), EstRequest { domain, profile, issuer, proven, basic });
     let enrolled = face.in_turns(async move { app.est_enroll(&asked, &csr).await }).await?;
     Ok(base64(CERTS_ONLY, &enrolled.map_err(AppError::from)?))
 }

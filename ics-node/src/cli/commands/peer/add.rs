@@ -190,7 +190,7 @@ impl Add {
 /// Why the peer told nothing of the domain, where advice is otherwise about the node of this home directory.
 fn failed(error: NodeError, peer: &Node, domain: &DomainName) -> Failure {
     match error {
-        NodeError::Unreachable { .. } => {
+        NodeError::Unreachable { .. } if !error.is_untrusted() => {
             Failure::new(Exit::Network, error).hint("is the peer running? --url gives another address of it")
         }
         NodeError::Problem(problem) if problem.code() == Code::UnknownDomain.as_str() => {
