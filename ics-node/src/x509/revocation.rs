@@ -9,7 +9,7 @@ use ics_core::vocabulary::{Act, Effect};
 use x509_cert::ext::pkix::CrlReason;
 
 use super::TakenBack;
-use super::taken_back::{counts, takes_back};
+use super::taken_back::{ends, takes_back};
 
 /// Why a certificate is revoked (RFC 5280, 5.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,6 +161,8 @@ impl State {
             Standing::Withdrawn => Self::ended(record, issued, Reason::Unspecified),
             Standing::Replaced => Self::ended(record, issued, Reason::Superseded),
             Standing::Compromised => Self::Revoked { at: issued.admitted_at, reason: Reason::CaCompromise },
+            // Only a hold ends (RFC 5280, 5.3.1), whatever became of the withdrawal.
+            _ if end_of(record, issued).is_some() => Self::ended(record, issued, Reason::Unspecified),
             // The descriptor has no time of its own: what it no longer entitles to, never counted.
             Standing::RoleLost => Self::Revoked { at: issued.admitted_at, reason: Reason::PrivilegeWithdrawn },
             Standing::Stands | Standing::NotYet | Standing::Lifted => Self::of_thing(record, issued),
@@ -169,7 +171,7 @@ impl State {
 
     /// What a later statement ended.
     fn ended(record: &Record, issued: &Listed, otherwise: Reason) -> Self {
-        let end = record.statements.iter().find(|listed| Some(listed.by.statement) == issued.ended_by);
+        let end = end_of(record, issued);
         let at = end.map_or(issued.admitted_at, |end| end.admitted_at);
         if giving_up_of_key(record, issued).is_some() {
             return Self::Revoked { at, reason: Reason::KeyCompromise };
@@ -182,9 +184,6 @@ impl State {
     fn of_thing(record: &Record, issued: &Listed) -> Self {
         if let Some(end) = giving_up_of_key(record, issued) {
             return Self::Revoked { at: end.admitted_at, reason: Reason::KeyCompromise };
-        }
-        if let Some(end) = taken_back_before(record, issued) {
-            return Self::Revoked { at: end.admitted_at, reason: reason_of(end).unwrap_or(Reason::Unspecified) };
         }
         if let Some(status) = record.status.as_ref().filter(|status| status.decides.effect.blocks()) {
             let given = &status.decides;
@@ -207,6 +206,16 @@ impl State {
     }
 }
 
+/// What ended the statement of a certificate. By the rules of the record a withdrawal does nothing that its issuer signed
+/// when his key was compromised; that a certificate is revoked was told all the same, and stays so.
+fn end_of<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
+    let mut statements = record.statements.iter();
+    match issued.ended_by {
+        Some(id) => statements.find(|listed| listed.by.statement == id),
+        None => statements.find(|end| ends(end) && takes_back(end, issued)),
+    }
+}
+
 /// The reason that a withdrawal gives. Behind it it may stand who asked for it.
 fn reason_of(end: &Listed) -> Option<Reason> {
     end.reason.as_deref()?.split(';').next()?.parse().ok()
@@ -221,19 +230,13 @@ pub(super) fn is_same_key(one: &Listed, other: &Listed) -> bool {
 /// The withdrawal that says that somebody else has the key of a certificate. The first one may say only that the
 /// certificate was of no use any more; and what is said of a key with one of its certificates is true of all.
 fn giving_up_of_key<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
-    let says = |end: &&Listed| counts(end) && reason_of(end) == Some(Reason::KeyCompromise);
+    let says = |end: &&Listed| ends(end) && reason_of(end) == Some(Reason::KeyCompromise);
     let of_key = |it: &&Listed| it.by.statement == issued.by.statement || is_same_key(it, issued);
     let by_its_issuer = |end: &&Listed| {
         let its = record.statements.iter().filter(|it| end.supersedes.contains(&it.by.statement));
         its.filter(of_key).any(|it| it.by.signer == end.by.signer && it.entitled_by.is_some())
     };
     record.statements.iter().filter(says).find(by_its_issuer)
-}
-
-/// The withdrawal of a certificate whose statement stands nevertheless: its issuer's key was declared compromised from a
-/// place in the log between the two.
-fn taken_back_before<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
-    record.statements.iter().find(|end| counts(end) && takes_back(end, issued))
 }
 
 /// Whether others have the key of the certificate that the statement at `index` names. That does not end with the time of
@@ -257,10 +260,11 @@ fn last_vouching_end(record: &Record) -> Option<&Listed> {
 pub fn because(record: &Record, index: u64) -> Option<&Listed> {
     let issued = record.statement_at(index)?;
     let listed = |id| record.statements.iter().find(|listed| listed.by.statement == id);
-    if let Some(end) = issued.ended_by {
-        return listed(end);
+    let end = end_of(record, issued);
+    if end.is_some() || issued.ended_by.is_some() {
+        return end;
     }
-    if let Some(end) = giving_up_of_key(record, issued).or_else(|| taken_back_before(record, issued)) {
+    if let Some(end) = giving_up_of_key(record, issued) {
         return Some(end);
     }
     let blocks = record.status.as_ref().filter(|status| status.decides.effect.blocks());

@@ -39,8 +39,8 @@ impl<'r> TakenBack<'r> {
     /// Those of a thing. They are found by what takes back: of a certificate whose time is over the record says only that,
     /// and what is barred shall not be permitted by time alone.
     pub fn all(record: &'r Record) -> impl Iterator<Item = Self> {
-        let ends = record.statements.iter().filter(|it| counts(it));
-        let asked = ends.filter_map(|end| Some((end, end.reason.as_deref()?.split_once(ASKED)?)));
+        let asked = record.statements.iter().filter(|it| ends(it));
+        let asked = asked.filter_map(|end| Some((end, end.reason.as_deref()?.split_once(ASKED)?)));
         asked.flat_map(move |(end, (reason, asked_by))| {
             let issued = record.statements.iter().filter(move |issued| takes_back(end, issued));
             let (index, at) = (end.by.index, end.admitted_at);
@@ -92,10 +92,11 @@ impl fmt::Display for TakenBack<'_> {
     }
 }
 
-/// Whether a withdrawal counts for the certificates that it takes back. That its issuer's key was declared compromised since
-/// ends nothing: only what is on hold comes back (RFC 5280, 5.3.1), and a thief who revokes is on the safe side.
-pub(super) fn counts(end: &Listed) -> bool {
-    end.act == Act::Withdrawal && matches!(end.standing, Standing::Stands | Standing::Compromised)
+/// Whether a statement is a withdrawal by which a certificate is revoked. So is one that its issuer signed when his key was
+/// compromised: whoever had the key may have made it, but that others have the key of a certificate, or that it shall not
+/// be used, was told to all and believed, and the declaration about the issuer must not bring it back.
+pub(super) fn ends(it: &Listed) -> bool {
+    it.act == Act::Withdrawal && matches!(it.standing, Standing::Stands | Standing::Compromised)
 }
 
 /// Whether a withdrawal takes back that a certificate was issued: only its issuer can.

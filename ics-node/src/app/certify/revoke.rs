@@ -182,7 +182,8 @@ impl App {
 
     /// The key that has issued a certificate, as the log knows its signer.
     fn key_that_issued(&self, sight: &Sight<'_>, issued: &Logged) -> Result<IssuerKey, CertifyError> {
-        if sight.domain.is_key_compromised(&issued.signer()) {
+        let compromised = sight.domain.descriptor().compromised_from(&issued.signer(), sight.domain.name());
+        if compromised.is_some_and(|from| from <= sight.domain.size()) {
             return Err(CertifyError::IssuerCompromised(issued.signer()));
         }
         let signs = |key: &IssuerKey| {
