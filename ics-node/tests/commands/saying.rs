@@ -174,6 +174,68 @@ fn a_role_is_granted_and_used() {
     assert_eq!(stage.status("serial:SN-1"), "in-use");
 }
 
+const LOT: &str = "Lot 2026-11";
+
+/// Two devices of a lot, which was sold to a seller; he has named who watches it.
+fn sold_lot() -> Stage {
+    let stage = Stage::started();
+    publish(&stage, 1, "SN-1");
+    publish(&stage, 2, "SN-2");
+    stage.ok(&["publish", "--group", LOT, "--select", "model=P7", "--select", "lot=2026-11"]);
+    for name in ["seller", "buyer", "watch"] {
+        stage.ok(&["key", "make", name, "--user-id", name]);
+    }
+    stage.ok(&["grant", "owner", "--to", "seller", "--group", LOT, "--yes"]);
+    said(&stage, "seller", "owner", &["grant", "security-controller", "--to", "watch", "--group", LOT]);
+    stage
+}
+
+/// Says something as somebody, in a role; the statement.
+fn said(stage: &Stage, signer: &str, role: &str, words: &[&str]) -> String {
+    let said = stage.ok(&[words, &["--signer", signer, "--role", role, "--yes"]].concat());
+    said[0]["statement"].as_str().expect("a statement").to_owned()
+}
+
+const SALE: [&str; 6] = ["grant", "owner", "--to", "buyer", "--transfer", "serial:SN-1"];
+
+/// A grant outlives the role of its giver: what a seller gave in it would stay with what he has sold.
+#[test]
+fn whoever_sells_a_thing_ends_what_he_gave_of_it() {
+    let stage = sold_lot();
+    let as_seller = ["--signer", "seller", "--role", "owner", "--dry-run"];
+    let shown = stage.for_people("home", &[&SALE[..], &as_seller].concat());
+    assert_eq!(shown.code, 0, "{shown:?}");
+    let ends = |line: &str| line.starts_with("watch, ") && line.ends_with(" as security-controller over 1 thing");
+    assert!(shown.stderr.lines().any(ends), "{shown:?}");
+
+    said(&stage, "seller", "owner", &SALE);
+    let watching = ["--signer", "watch", "--role", "security-controller", "--yes"];
+    let refused = stage.run(&[&["status", "suspended", "serial:SN-1"][..], &watching].concat());
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let detail = refused.json()[0]["problem"]["detail"].as_str().unwrap_or_default().to_owned();
+    assert!(detail.contains("does not have the role `security-controller`"), "{detail}");
+    said(&stage, "watch", "security-controller", &["status", "suspended", "--group", LOT]);
+    assert_eq!(["serial:SN-1", "serial:SN-2"].map(|thing| stage.status(thing)), ["none", "suspended"]);
+}
+
+/// Whoever lifts a status of a group lifts it for what is his.
+#[test]
+fn what_somebody_else_has_lifted_of_a_group_is_taken_back_for_the_rest() {
+    let stage = sold_lot();
+    let suspended = said(&stage, "watch", "security-controller", &["status", "suspended", "--group", LOT]);
+    said(&stage, "seller", "owner", &SALE);
+    said(&stage, "seller", "owner", &["status", "in-use", "--group", LOT, "--lift"]);
+    let statuses = || ["serial:SN-1", "serial:SN-2"].map(|thing| stage.status(thing));
+    assert_eq!(statuses(), ["suspended", "in-use"]);
+    let watching = ["--signer", "watch", "--role", "security-controller", "--yes"];
+    let unnamed = stage.run(&[&["withdraw", "--group", LOT, "--act", "status"][..], &watching].concat());
+    assert_eq!((unnamed.code, unnamed.failure().1.contains("--statement")), (3, true), "{unnamed:?}");
+    said(&stage, "watch", "security-controller", &["withdraw", "--group", LOT, "--statement", &suspended]);
+    assert_eq!(statuses(), ["none", "in-use"]);
+    said(&stage, "buyer", "owner", &["status", "in-use", "serial:SN-1"]);
+    assert_eq!(statuses(), ["in-use", "in-use"]);
+}
+
 #[test]
 fn what_goes_on_to_block_is_told_with_who_may_lift_it() {
     let stage = Stage::started();

@@ -1,6 +1,9 @@
 //! `ics grant`.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
+use ics_core::identity::Fingerprint;
 use ics_core::record::GivenGrant;
 use ics_core::statement;
 use ics_core::time::Timestamp;
@@ -12,7 +15,9 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::say::{self, Asking, Saying, Things};
 use crate::cli::session::SignAs;
+use crate::cli::words::{clean, counted};
 use crate::client::lookup::Found;
+use crate::client::signing::Signing;
 
 /// What `ics grant` takes.
 #[derive(Debug, Args)]
@@ -30,7 +35,9 @@ pub(crate) struct Grant {
     #[command(flatten)]
     things: Things,
     /// End, for these things, the grants of that role that the signer has made, and those by which he has it: a buyer
-    /// sells what he bought, also one thing out of an order that was granted to him as a whole.
+    /// sells what he bought, also one thing out of an order that was granted to him as a whole. Whoever passes on the role
+    /// in which he speaks ends all else that he gave in it as well, as to his security controller, and sees before what
+    /// that is: grants outlive the role of their giver, and whoever comes after him could not end them.
     #[arg(long)]
     transfer: bool,
     /// From when on it holds [default: its admission].
@@ -46,33 +53,62 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
+    pub(super) fn run(mut self, context: &Context) -> Result<Exit, Failure> {
         let config = context.config()?;
         let node = context.node(&config)?;
         let grantee = signer(context, &self.to)?;
         // A fingerprint alone will do where the log has the certificate, or its holder brings it himself.
         let grantee_certificate = certificate(context, &self.to).ok().map(|certificate| certificate.bytes);
+        let things = core::mem::take(&mut self.things);
         context.wait(async {
             let signing = self.sign.open(context, &config, &node).await?;
-            let found = self.things.find(context, &node, &signing).await?;
+            let found = things.find(context, &node, &signing).await?;
             let mut claims = with_period(signing.claims(Act::Grant), self.from, self.until);
             claims.grant = Some(statement::Grant { grantee, role: self.granted.clone() });
+            let mut others = BTreeMap::new();
             let saying = |found: Found| {
                 let mut claims = claims.clone();
                 if let Some(answer) = found.own.as_ref().filter(|_| self.transfer) {
-                    // Also what entitles the signer himself, and where it is said of a group: for this thing it ends.
-                    let me = signing.fingerprint();
-                    let mine = |it: &&GivenGrant| it.by.signer == me || it.grantee == me;
-                    let former = answer.record.grants.iter().filter(mine).filter(|it| it.role == self.granted);
-                    claims.supersedes.extend(former.map(|it| it.by.statement));
+                    let former = answer.record.grants.iter().filter(|it| self.ends(&signing, &grantee, it));
+                    for it in former {
+                        claims.supersedes.push(it.by.statement);
+                        if it.role != self.granted {
+                            *others.entry(holder(it)).or_insert(0) += 1;
+                        }
+                    }
                     claims.supersedes.sort_unstable();
                     claims.supersedes.dedup();
                 }
                 Saying { found, claims, ends_vouching: false }
             };
             let sayings = found.into_iter().map(saying).collect();
+            if !others.is_empty() {
+                context.output.review(&ended(&others), self.asking.asks_before(&signing));
+            }
             let with = grantee_certificate.into_iter().collect();
             say::say_with(context, &node, &signing, sayings, with, self.asking).await
         })
     }
+
+    /// Whether a grant ends with this one: those of the role that the signer has made, and what entitles himself, also where
+    /// it is said of a group: for this thing it ends. And where the role is passed on in which he speaks, all else that he
+    /// gave in it: else what he has sold keeps whom he has named to watch it.
+    fn ends(&self, signing: &Signing, grantee: &Fingerprint, it: &GivenGrant) -> bool {
+        let me = signing.fingerprint();
+        let of_role = it.role == self.granted && (it.by.signer == me || it.grantee == me);
+        let in_role = it.by.signer == me && it.by.role == signing.role;
+        of_role || (self.granted == signing.role && in_role && it.grantee != *grantee)
+    }
+}
+
+/// Who has a role by a grant, for people.
+fn holder(it: &GivenGrant) -> String {
+    let name = it.name.as_deref().map(|name| format!("{}, ", clean(name))).unwrap_or_default();
+    format!("{name}{} as {}", it.grantee, it.role)
+}
+
+/// What ends besides the role that is granted, for people.
+fn ended(others: &BTreeMap<String, usize>) -> String {
+    let lines = others.iter().map(|(holder, count)| format!("\n{holder} over {}", counted(*count, "thing")));
+    format!("with it ends what was given in the same role{}", lines.collect::<String>())
 }

@@ -109,7 +109,7 @@ pub(super) enum Command {
     /// Entitle a signer to a role over things.
     ///
     /// Entitles a signer to a role over things, or over all members of a group. A transfer of ownership is a grant of the
-    /// owner role that ends the former one.
+    /// owner role that ends the former one, and what the former owner gave in it.
     Grant(grant::Grant),
     /// Say which software is installed on devices.
     Installed(installed::Installed),

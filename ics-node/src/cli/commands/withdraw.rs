@@ -1,6 +1,7 @@
 //! `ics withdraw`.
 
 use clap::Args;
+use ics_core::identity::Kind;
 use ics_core::record::{Listed, Record, Standing};
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::Act;
@@ -20,10 +21,15 @@ Things of which the signer has said nothing of that act himself are left out, an
 were named (ids, --from-file, --group), they are told again at the end, and it ends with 1; what --lot, --model or --all
 select is not meant one by one. What is said of a group is taken back with --group, or its id.
 
+Whoever lifts a status of a group lifts it for the members over which he has his role. For the others it stands, as for
+one that was sold: its signer takes it back with --group and --statement.
+
 Examples:
   $ ics withdraw serial:SN-0001 --act approval
   $ ics withdraw serial:SN-0001 \
 --statement 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff --reason 'wrong device'
+  $ ics withdraw --group 'Lot 2026-11' \
+--statement 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
   $ ics withdraw --from-file returned.txt --act grant --yes")]
 pub(crate) struct Withdraw {
     #[command(flatten)]
@@ -57,7 +63,10 @@ impl Withdraw {
             self.refuse_unmatched(&signing, &sayings)?;
             if sayings.is_empty() {
                 let message = format!("{} has said nothing of that kind that stands", signing.fingerprint());
-                return Err(Failure::new(Exit::NotFound, message).hint("`ics history` shows who has said what"));
+                return Err(Failure::new(Exit::NotFound, message).hint(
+                    "`ics history` shows who has said what; what somebody else has lifted of a group, for some of its \
+                     members, is named with --statement",
+                ));
             }
             if !left.is_empty() {
                 context.output.review(&listed(&left), self.asking.asks_before(&signing));
@@ -112,9 +121,15 @@ impl Withdraw {
 
     fn taken_back<'a>(&'a self, signing: &Signing, record: &'a Record) -> impl Iterator<Item = &'a Listed> {
         let signer = signing.fingerprint();
+        let is_group = record.identity.kind == Kind::Group;
         record.statements.iter().filter(move |it| {
-            let is_meant = self.statement.contains(&it.by.statement) || self.act.contains(&it.act);
-            is_meant && it.by.signer == signer && it.standing == Standing::Stands && it.by.group.is_none()
+            let is_named = self.statement.contains(&it.by.statement);
+            // What another role has lifted of a group stands for members that this does not cover, and nobody else ends
+            // it for them.
+            let may_stand =
+                it.standing == Standing::Stands || (is_named && is_group && it.standing == Standing::Replaced);
+            let is_meant = is_named || self.act.contains(&it.act);
+            is_meant && may_stand && it.by.signer == signer && it.by.group.is_none()
         })
     }
 }
