@@ -6,6 +6,7 @@ use ics_sync::wire::Base64;
 use super::problem::Code;
 use super::{App, AppError};
 use crate::api::{X509Index, X509Issuer};
+use crate::store::Part;
 use crate::x509::{issuer_id, issuer_url, ocsp_url};
 
 impl App {
@@ -43,5 +44,22 @@ impl App {
             est: has_est.then(|| format!("{node}/.well-known/est/{domain}")),
             issuers,
         })
+    }
+
+    /// Authorities of domains at home here whose keys this node does not have, by domain and name: what they have
+    /// issued may still hold, and nobody answers for its revocation.
+    #[must_use]
+    pub fn issuers_away(&self) -> Vec<(DomainName, String)> {
+        let now = self.clock().now();
+        let mut away = Vec::new();
+        for hosted in self.all_hosted() {
+            let Some(domain) = hosted.domain().filter(|_| hosted.part == Part::Home) else { continue };
+            let Some(rules) = &domain.descriptor().certificates else { continue };
+            // What it has issued ends with it.
+            let holding = self.authorities_of(&rules.issuers).filter(|authority| authority.not_after > now);
+            let without = holding.filter(|authority| self.issuer_key(authority).is_none());
+            away.extend(without.map(|authority| (hosted.name.clone(), authority.name.to_string())));
+        }
+        away
     }
 }

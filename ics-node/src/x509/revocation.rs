@@ -206,8 +206,8 @@ impl State {
     }
 }
 
-/// What ended the statement of a certificate. By the rules of the record a withdrawal does nothing that its issuer signed
-/// when his key was compromised; that a certificate is revoked was told all the same, and stays so.
+/// What ended the statement of a certificate. By the rules of the record a withdrawal does nothing that its issuer
+/// signed when his key was compromised; that a certificate is revoked was told all the same, and stays so.
 fn end_of<'r>(record: &'r Record, issued: &Listed) -> Option<&'r Listed> {
     let mut statements = record.statements.iter();
     match issued.ended_by {

@@ -92,9 +92,9 @@ impl fmt::Display for TakenBack<'_> {
     }
 }
 
-/// Whether a statement is a withdrawal by which a certificate is revoked. So is one that its issuer signed when his key was
-/// compromised: whoever had the key may have made it, but that others have the key of a certificate, or that it shall not
-/// be used, was told to all and believed, and the declaration about the issuer must not bring it back.
+/// Whether a statement is a withdrawal by which a certificate is revoked. So is one that its issuer signed when his key
+/// was compromised: whoever had it may have made that, but it was told to all, and may be true. A declaration about the
+/// issuer must not bring back a key that was given up.
 pub(super) fn ends(it: &Listed) -> bool {
     it.act == Act::Withdrawal && matches!(it.standing, Standing::Stands | Standing::Compromised)
 }

@@ -251,3 +251,35 @@ fn an_import_takes_a_whole_chain_or_none() {
     let above: Vec<_> = issuers.iter().map(|issuer| issuer["chain"].as_array().map(Vec::len)).collect();
     assert_eq!(above, [Some(1)], "the root stands above the authority: {shown}");
 }
+
+/// Without the former keys nobody answers for what they have issued, and without the next one nobody issues.
+#[test]
+fn an_import_says_which_keys_the_node_is_to_have() {
+    let bench = Bench::new();
+    authorities(&bench);
+    let import = |file: &str, more: &str| {
+        done(&bench, "home", &format!("ca import {file} --chain root.pem --domain devices.acme.example {more}"))
+    };
+    let text = String::from_utf8(bench.read("home/ics.toml")).expect("text");
+    let configure = |issuers: &str| {
+        let with = text.replacen("[node]\n", &format!("[node]\nissuers = {issuers}\n"), 1);
+        assert_ne!(with, text);
+        bench.file("home/ics.toml", with.as_bytes());
+    };
+    let first = import("issuer.pem", "--url http://pki.acme.example/x509/devices.acme.example");
+    assert!(first.contains("before `ics domain submit`"), "{first}");
+    assert!(first.contains("`[node] issuers = [\"issuer\"]`"), "{first}");
+    configure("[\"issuer\"]");
+    done(&bench, "home", "key make next --algorithm p256");
+    done(&bench, "home", "ca request --key next --name Next --out next.csr");
+    done(&bench, "home", "ca sign next.csr --certificate root.pem --out next.pem");
+    let next = import("next.pem", "");
+    assert!(next.contains("`[node] issuers = [\"next\", \"issuer\"]`"), "{next}");
+
+    // By whatever name it stands there.
+    let keys: serde_json::Value = serde_json::from_str(&done(&bench, "home", "--json key list")).expect("JSON");
+    let key = keys.as_array().and_then(|keys| keys.iter().find(|key| key["name"] == "next")).expect("the key");
+    configure(&format!("[\"issuer\", {}]", key["fingerprint"]));
+    let known = import("next.pem", "");
+    assert!(!known.contains("[node] issuers"), "{known}");
+}

@@ -55,6 +55,13 @@ fn whoever_may_revoke_may_do_so_after_a_rotation() {
     }
 }
 
+/// Of which authority the node tells that its key is not there.
+fn assert_away(world: &World, name: &str) {
+    let away = world.app.issuers_away();
+    let [(of, authority)] = away.as_slice() else { panic!("one is: {away:?}") };
+    assert!(*of == domain() && authority.contains(name), "{away:?}");
+}
+
 #[test]
 fn it_takes_the_key_that_has_issued_and_no_other() {
     let (world, bench) = (World::new(), Bench::new());
@@ -63,13 +70,17 @@ fn it_takes_the_key_that_has_issued_and_no_other() {
     let revoke = |world: &World, issued: &Issued| world.revoke(&issued.serial, Revoker::Key, Reason::KeyCompromise);
 
     // The descriptor names the next key, and the node does not have it yet.
-    let world = world.rotated(next.clone()).with_key(former);
+    let world = world.rotated(next.clone());
+    assert!(world.app.issuers_away().is_empty());
+    let world = world.with_key(former);
+    assert_away(&world, "Acme Issuing 2");
     let refused = world.certify(7, "ldevid", &bench.request("early", &[])).expect_err("who issues is not here");
     assert_eq!(refused.fault(), CertifyFault::Unknown, "{refused}");
     revoke(&world, &own[0]).expect("who has issued it is");
 
     // The node has the next key in the place of the former one.
     let world = world.with_key(next);
+    assert_away(&world, "Acme Issuing 1");
     let size = world.size();
     let refused = revoke(&world, &own[1]).expect_err("who has issued it is gone");
     assert_eq!((refused.fault(), world.size()), (CertifyFault::Denied, size), "{refused}");
@@ -105,6 +116,6 @@ fn a_compromised_issuer_brings_no_certificate_back() {
         stays(&world);
         assert!(!is_listed(&world, &former, &left));
         let refused = world.revoke(&left.serial, Revoker::Key, Reason::KeyCompromise).expect_err("it counts no longer");
-        assert!(refused.to_string().contains("is declared compromised: a status"), "it says what to do: {refused}");
+        assert!(refused.to_string().contains("a status that blocks the thing"), "it says what to do: {refused}");
     }
 }

@@ -70,8 +70,9 @@ pub enum CertifyError {
     IssuerAway(Fingerprint),
     /// The key that has issued it is declared compromised, so the log takes nothing of it.
     #[error(
-        "a certificate is taken back by the key that issued it, and that of `{0}` is declared compromised: a status that \
-         blocks the thing revokes all its certificates, and the root takes back the authority (`ics ca crl --revoke`)"
+        "a certificate is taken back by the key that issued it, and that of `{0}` is declared compromised, so the log \
+         takes nothing from it: a status that blocks the thing revokes all its certificates (`ics status`), and the \
+         root revokes the authority itself (`ics ca crl --revoke`)"
     )]
     IssuerCompromised(Fingerprint),
     /// Nothing is known of the thing.

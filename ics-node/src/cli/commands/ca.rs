@@ -21,7 +21,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::client::descriptor::{self, DescriptorFile};
-use crate::keys::UnlockedKey;
+use crate::keys::{StoredKey, UnlockedKey};
 use crate::x509::{
     Authority, Constraints, NewAuthority, SerialNumber, ca_request, certificate_pem, issue_authority, pem, pem_block,
     read_certificates,
@@ -57,8 +57,8 @@ pub(crate) enum CaCommand {
     ///
     /// Makes the next version of the descriptor: the authority issues from then on, its key gets the role `issuer`, and
     /// authorities that were there before only answer for what they have issued, and take it back. So keys are rotated.
-    /// `ics domain submit` puts it into force; `[node] issuers` in ics.toml names the key, and the former ones for as long
-    /// as what they have issued counts.
+    /// First `[node] issuers` in ics.toml names the key, beside the former ones, which stay there for as long as what
+    /// they have issued counts, and the node is started again; then `ics domain submit` puts the version into force.
     Import(Import),
 }
 
@@ -314,26 +314,24 @@ impl Import {
         for note in file.descriptor.certificates.iter().flat_map(short_profiles) {
             context.output.note(&note);
         }
-        context.output.note("`ics domain submit` puts it into force once enough owners have signed");
-        if !context.config()?.node.is_some_and(|node| node.issuers.contains(&key)) {
-            context
-                .output
-                .note(&format!("the node issues with it once ics.toml says so: `[node] issuers = [\"{key}\"]`"));
+        if let Some(note) = for_node(context, &key)? {
+            context.output.note(&note);
         }
+        context.output.note("`ics domain submit` puts it into force once enough owners have signed");
         Ok(Exit::Ok)
     }
 
-    /// The next descriptor, and the name of the authority's key.
+    /// The next descriptor, and the authority's key.
     fn next(
         &self,
         context: &Context,
         previous: &Descriptor,
         authority: &Authority,
         issuer: Issuer,
-    ) -> Result<(Descriptor, String), Failure> {
+    ) -> Result<(Descriptor, StoredKey), Failure> {
         let mut next = previous.clone();
         let keys = context.keys().list()?;
-        let holds = |key: &crate::keys::StoredKey| {
+        let holds = |key: &StoredKey| {
             key.public_key().is_ok_and(|key| key.to_spki_der().as_ref() == Some(&authority.spki))
         };
         let key = keys.iter().find(|key| holds(key)).ok_or_else(|| {
@@ -377,8 +375,24 @@ impl Import {
             certificates.profiles = serde_json::from_slice(&json).map_err(|error| files::failed(path, error))?;
         }
         next.certificates = Some(certificates);
-        Ok((next, key.name().to_string()))
+        Ok((next, key.clone()))
     }
+}
+
+/// What ics.toml must say before the authority issues, unless it does: without the former keys nobody would answer for
+/// what they have issued.
+fn for_node(context: &Context, key: &StoredKey) -> Result<Option<String>, Failure> {
+    let keys = context.keys();
+    let is_it = |name: &String| keys.find(name).is_ok_and(|other| other.fingerprint() == key.fingerprint());
+    let mut names = context.config()?.node.map(|node| node.issuers).unwrap_or_default();
+    if names.iter().any(is_it) {
+        return Ok(None);
+    }
+    names.insert(0, key.name().to_string());
+    Ok(Some(format!(
+        "before `ics domain submit` the node needs the key: put `[node] issuers = {names:?}` into its ics.toml, and \
+         start it again; keys that stand there already stay for as long as what they have issued counts"
+    )))
 }
 
 /// Days for which the record of a thing should have room for its certificates.

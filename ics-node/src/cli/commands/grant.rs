@@ -35,9 +35,9 @@ pub(crate) struct Grant {
     #[command(flatten)]
     things: Things,
     /// End, for these things, the grants of that role that the signer has made, and those by which he has it: a buyer
-    /// sells what he bought, also one thing out of an order that was granted to him as a whole. Whoever passes on the role
-    /// in which he speaks ends all else that he gave in it as well, as to his security controller, and sees before what
-    /// that is: grants outlive the role of their giver, and whoever comes after him could not end them.
+    /// sells what he bought, also one thing out of an order that was granted to him as a whole. Whoever passes on the
+    /// role in which he speaks ends all else that he gave in it as well, as to his security controller, and sees before
+    /// what that is: grants outlive the role of their giver, and whoever comes after him could not end them.
     #[arg(long)]
     transfer: bool,
     /// From when on it holds [default: its admission].
@@ -90,9 +90,9 @@ impl Grant {
         })
     }
 
-    /// Whether a grant ends with this one: those of the role that the signer has made, and what entitles himself, also where
-    /// it is said of a group: for this thing it ends. And where the role is passed on in which he speaks, all else that he
-    /// gave in it: else what he has sold keeps whom he has named to watch it.
+    /// Whether a grant ends with this one: those of the role that the signer has made, and what entitles himself, also
+    /// where it is said of a group: for this thing it ends. And where the role is passed on in which he speaks, what else
+    /// he gave in it: or what he has sold would keep whom he has named to watch it.
     fn ends(&self, signing: &Signing, grantee: &Fingerprint, it: &GivenGrant) -> bool {
         let me = signing.fingerprint();
         let of_role = it.role == self.granted && (it.by.signer == me || it.grantee == me);

@@ -158,6 +158,11 @@ fn announce(context: &Context, config: &Config, service: &Service) {
         let text = "other machines reach this address without TLS: give [node] `tls`, or let a proxy alone reach it";
         tracing::warn!(listen = %node.listen, "{text}");
     }
+    for (domain, authority) in service.app().issuers_away() {
+        let text = "the key of an authority is not here: nothing is issued or revoked with it, and no list signed; \
+                    name it in `[node] issuers` of ics.toml for as long as what it has issued counts";
+        tracing::warn!(%domain, %authority, "{text}");
+    }
     tracing::info!(node = service.app().node().name, domains = service.app().node().domains.len(), "the node answers");
 }
 
