@@ -91,8 +91,8 @@ impl Grant {
     }
 
     /// Whether a grant ends with this one: those of the role that the signer has made, and what entitles himself, also
-    /// where it is said of a group: for this thing it ends. And where the role is passed on in which he speaks, what else
-    /// he gave in it: or what he has sold would keep whom he has named to watch it.
+    /// where it is said of a group: for this thing it ends. And where the role is passed on in which he speaks, what
+    /// else he gave in it: or what he has sold would keep whom he has named to watch it.
     fn ends(&self, signing: &Signing, grantee: &Fingerprint, it: &GivenGrant) -> bool {
         let me = signing.fingerprint();
         let of_role = it.role == self.granted && (it.by.signer == me || it.grantee == me);
