@@ -126,8 +126,8 @@ impl App {
     /// domain's own rules let him read, and what he asks beyond his share is answered by what is kept.
     ///
     /// # Errors
-    /// When this node has a copy of the domain, as anybody may know. When he is a stranger, may not have others asked, or
-    /// nobody has an answer for him; these look alike.
+    /// When this node has a copy of the domain, which anybody may know; and when he is a stranger, may not have others
+    /// asked, or nobody has an answer for him, which all look alike.
     pub async fn relay(
         &self,
         reader: Reader,
@@ -161,9 +161,11 @@ impl App {
 
     /// Why nothing of a domain is attested here: a copy does not, since only its home says that it leaves out nothing.
     fn not_attested(&self, domain: &DomainName) -> AppError {
-        let Ok(hosted) = self.hosted(domain) else { return AppError::unknown_domain(domain) };
-        let home = hosted.domain().map(|domain| format!(" (`{}`)", domain.descriptor().home.name)).unwrap_or_default();
-        let detail = format!("this node has a copy of `{domain}`; only its home{home} attests: ask there");
+        let Some(held) = self.hosted(domain).ok().and_then(|hosted| hosted.domain()) else {
+            return AppError::unknown_domain(domain);
+        };
+        let home = &held.descriptor().home.name;
+        let detail = format!("this node has a copy of `{domain}`; only its home (`{home}`) attests: ask there");
         AppError::new(Code::NotHome, detail)
     }
 
