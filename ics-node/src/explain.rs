@@ -125,8 +125,8 @@ pub fn right(
     }
 }
 
-/// By what right a listed statement is said, in its record. What is left of an erased one is the word of the domain's owners,
-/// whatever roles the one has who signed for them.
+/// By what right a listed statement is said, in its record. What is left of an erased one is the word of the domain's
+/// owners, whatever roles the one has who signed for them.
 fn right_of(record: &Record, listed: &Listed) -> String {
     if is_of_owners(listed) {
         return as_owner(&record.domain);

@@ -152,9 +152,9 @@ pub(crate) fn overall(records: &[(&Record, Freshness)]) -> Option<String> {
         return Some(format!("{count} domains know it, none gives it a status\n"));
     };
     let differ = records.iter().any(|(record, _)| record.effect() != status.effect);
-    let whose = if differ { format!("the most restrictive of what {count} domains say") } else { whose(records, status) };
+    let who = if differ { format!("the most restrictive of what {count} domains say") } else { whose(records, status) };
     let word = in_colour(status.name.as_str(), status.effect);
-    Some(format!("{word}, which {}: {whose}\n", status.effect.does()))
+    Some(format!("{word}, which {}: {who}\n", status.effect.does()))
 }
 
 /// Who gives that status, and who another one of the same effect.

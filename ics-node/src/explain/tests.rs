@@ -63,7 +63,8 @@ fn what_is_left_of_an_erased_block_is_the_word_of_the_owners() {
     assert!(!refused.contains("an owner"), "nobody else speaks for them: {refused}");
 
     let given: Verdict = serde_json::from_value(json!({
-        "outcome": "deny", "use": "connect", "at": "2026-01-02T00:00:05Z", "reason": "blocked", "reasons": [], "rules": [],
+        "outcome": "deny", "use": "connect", "at": "2026-01-02T00:00:05Z", "reason": "blocked", "reasons": [],
+        "rules": [],
         "derivation": [
             {"of": "thing", "domain": "plant.example", "index": 14, "statement": "07".repeat(32),
              "signer": "ab".repeat(20), "role": "owner", "act": "status", "status": "lost", "effect": "blocks",
@@ -82,8 +83,8 @@ fn what_is_left_of_an_erased_block_is_the_word_of_the_owners() {
 fn what_domains_say_differently_is_told_with_their_names() {
     let (maker, plant) = (answer("devices.acme.example", "Pump 1", 5), answer("plant.example", "Pump 2", 5));
     let told = text(&records(&[maker.clone(), plant.clone()]));
-    let blocked = "- plant.example gives it the status `stolen`, which blocks its use; `withdrawn` of devices.acme.example is \
-                   told first, as the first of these domains by name [15]\n";
+    let blocked = "- plant.example gives it the status `stolen`, which blocks its use; `withdrawn` of \
+                   devices.acme.example is told first, as the first of these domains by name [15]\n";
     assert!(told.contains(blocked), "{told}");
     let mut permitted = plant;
     let status = permitted.record.status.as_mut().expect("a status");

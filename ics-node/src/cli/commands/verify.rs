@@ -59,8 +59,8 @@ pub(crate) struct Verify {
     /// The evidence for an artifact; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "domain")]
     evidence: Option<PathBuf>,
-    /// Ask the node for what this domain says of the artifact [default: that of `[client]` in ics.toml, or else the only one
-    /// at the node that speaks of it].
+    /// Ask the node for what this domain says of the artifact [default: that of `[client]` in ics.toml, or else the
+    /// only one at the node that speaks of it].
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<DomainName>,
     /// The domain's name and hash of entry 0, as its owners told you [default: that of a peer in ics.toml].

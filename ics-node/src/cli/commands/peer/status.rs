@@ -62,8 +62,8 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
     card(info.peer.name.as_str(), &rows)
 }
 
-/// What is missing that this peer could be known as the home, upon whose word alone a copy of a part rests. What is not over
-/// TLS may be answered by anybody, so a key alone says nothing there.
+/// What is missing that this peer could be known as the home, upon whose word alone a copy of a part rests. What is not
+/// over TLS may be answered by anybody, so a key alone says nothing there.
 fn known_as_home(peer: &PeerConfig, pulled: &Pulled) -> Option<String> {
     let name = &peer.name;
     let is_meant = pulled.rests_on.as_ref()?.split(", ").any(|it| it == name.as_str());
@@ -138,7 +138,8 @@ mod tests {
             let info = json!([{"peer": peer, "pulls": [pulled], "serves": []}]);
             let peers: Vec<PeerInfo> = serde_json::from_value(info).expect("peers");
             let text = text(&peers, Timestamp::default());
-            text.split_once("`ics peer add acme ").map(|(_, rest)| rest.split('`').next().unwrap_or_default().to_owned())
+            let (_, rest) = text.split_once("`ics peer add acme ")?;
+            rest.split_once('`').map(|(missing, _)| missing.to_owned())
         };
         let (plain, over_tls) = ("http://acme.example", "https://acme.example");
         let named = Some("acme, other");

@@ -133,14 +133,14 @@ fn next_key(
     Ok(node.key.clone())
 }
 
-/// What a new key is called: after the present one, and after the version that brings it. Where the present one is called so
-/// itself, after what that was called before.
+/// What a new key is called: after the present one, and after the version that brings it. Where the present one is
+/// called so itself, after what that was called before.
 fn next_name(
     present: &str,
     version: u64,
     began_with: impl Fn(u64) -> Result<bool, Failure>,
 ) -> Result<String, Failure> {
-    let numbered = present.rsplit_once('-').and_then(|(name, number)| Some((name, number.parse().ok()?)));
+    let numbered = present.rsplit_once('-').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
     let name = match numbered {
         Some((name, number)) if began_with(number)? => name,
         _ => present,

@@ -35,8 +35,8 @@ Examples:
   Two of three must vouch; sensors talk to gateways only:
   $ ics trust init --permit anything-vouched --quorum 2:manufacturer,integrator,certification-body --talk device:gateway")]
 pub(crate) struct Init {
-    /// A domain that counts, with the hash of its entry 0; may be given several times [default: all that the node holds or
-    /// is configured to copy].
+    /// A domain that counts, with the hash of its entry 0; may be given several times [default: all that the node holds
+    /// or is to copy].
     #[arg(long = "domain", value_name = "ORIGIN")]
     domains: Vec<Origin>,
     /// What is permitted; may be given several times.
@@ -165,8 +165,8 @@ impl Init {
         }
         for origin in asked {
             context.output.note(&format!(
-                "`{origin}` does not count: it is not copied here, and asked about single things alone; where it is to count, \
-                 --domain names it beside all others that do"
+                "`{origin}` does not count: it is asked about single things, and not copied here; where it is to \
+                 count, --domain names it beside all others that do"
             ));
         }
         let lacks = |role: &Role| held.as_ref().is_some_and(|held| !held.contains(role));
