@@ -29,11 +29,12 @@ pub fn records(answers: &[RecordAnswer]) -> Explanation {
         answers.iter().map(|it| Heard { record: &it.record, is_fresh: it.as_of.is_fresh() }).collect();
     let each = |points: fn(&Record) -> Vec<Point>| answers.iter().flat_map(|it| points(&it.record)).collect();
     let title = answers.first().map(|it| name(&it.record.title)).unwrap_or_default();
+    let assessment = Assessment::of(&heard);
     Explanation {
-        answer: assessed(&title, &Assessment::of(&heard)),
+        answer: assessed(&title, &assessment),
         sections: sections([
             ("Who says so", each(standing)),
-            (CONFLICTS, each(conflicts)),
+            (CONFLICTS, [between(answers, &assessment), each(conflicts)].concat()),
             ("Without effect", each(ignored)),
             ("How fresh", answers.iter().map(|it| freshness(&it.record.domain, &it.as_of)).collect()),
         ]),
@@ -124,6 +125,32 @@ pub fn right(
     }
 }
 
+/// By what right a listed statement is said, in its record. What is left of an erased one is the word of the domain's
+/// owners, whatever roles the one has who signed for them.
+fn right_of(record: &Record, listed: &Listed) -> String {
+    if is_of_owners(listed) {
+        return as_owner(&record.domain);
+    }
+    let index_of = |id| record.statements.iter().find(|it| it.by.statement == id).map(|it| it.by.index);
+    right(&listed.by.role, listed.entitled_by, &record.domain, index_of)
+}
+
+fn as_owner(domain: &DomainName) -> String {
+    format!("as an owner of {domain}")
+}
+
+/// Whether it is what the domain's owners left of a statement that they erased.
+#[must_use]
+pub fn is_of_owners(listed: &Listed) -> bool {
+    listed.erased && listed.standing != Standing::Refused
+}
+
+/// Whether that is so of what is said by this one.
+#[must_use]
+pub fn is_by_owners(record: &Record, by: &By) -> bool {
+    record.statement_at(by.index).is_some_and(is_of_owners)
+}
+
 /// What a statement says of the thing.
 #[must_use]
 pub fn says(listed: &Listed) -> String {
@@ -168,9 +195,7 @@ fn at(record: &Record, listed: &Listed, text: String) -> Point {
 fn standing(record: &Record) -> Vec<Point> {
     let stands = record.statements.iter().filter(|listed| listed.standing == Standing::Stands);
     let point = |listed: &Listed| {
-        let signer = signer(listed.by.name.as_deref(), &listed.by.signer);
-        let index_of = |id| record.statements.iter().find(|it| it.by.statement == id).map(|it| it.by.index);
-        let right = right(&listed.by.role, listed.entitled_by, &record.domain, index_of);
+        let (signer, right) = (by(&listed.by), right_of(record, listed));
         let because = Some(&listed.because).filter(|because| *because != Standing::Stands.reason());
         let because = because.map(|because| format!("; {}", clean(because))).unwrap_or_default();
         let source = listed.source.first();
@@ -178,6 +203,26 @@ fn standing(record: &Record) -> Vec<Point> {
         at(record, listed, format!("{signer} {}, {right}{source}{because}", says(listed)))
     };
     stands.map(point).collect()
+}
+
+/// Domains that give it another status than the one that people are told first.
+fn between(answers: &[RecordAnswer], assessment: &Assessment) -> Vec<Point> {
+    let Some((domain, first)) = &assessment.status else { return Vec::new() };
+    let other = |it: &RecordAnswer| {
+        let given = &it.record.status.as_ref()?.decides;
+        if it.record.domain == *domain || (&given.name, given.effect) == (&first.name, first.effect) {
+            return None;
+        }
+        let why = if given.effect == first.effect {
+            format!("`{}` of {domain} is told first, as the first of these domains by name", first.name)
+        } else {
+            format!("`{}` of {domain} counts before that, since it {}", first.name, first.effect.does())
+        };
+        let says = format!("{} gives it the status `{}`, which {}", it.record.domain, given.name, given.effect.does());
+        let text = format!("{says}; {why}");
+        Some(Point { text, domain: Some(it.record.domain.clone()), index: Some(given.by.index) })
+    };
+    answers.iter().filter_map(other).collect()
 }
 
 fn conflicts(record: &Record) -> Vec<Point> {
@@ -201,12 +246,13 @@ fn conflicts(record: &Record) -> Vec<Point> {
 
 fn stands_beside(record: &Record, decides: &GivenStatus, other: &GivenStatus) -> Point {
     let text = format!(
-        "{} gives it the status `{}`, which {}; `{}` wins over it, since it {}",
-        by(&other.by),
+        "{} gives it the status `{}`, which {}; in {} `{}` counts before that, since it {}",
+        speaker(record, &other.by),
         other.name,
         other.effect.does(),
+        record.domain,
         decides.name,
-        if decides.effect == other.effect { "stands earlier in the log" } else { "is more restrictive" }
+        if decides.effect == other.effect { "stands earlier in the log" } else { decides.effect.does() }
     );
     Point { text, domain: Some(record.domain.clone()), index: Some(other.by.index) }
 }
@@ -215,13 +261,20 @@ fn by(by: &By) -> String {
     signer(by.name.as_deref(), &by.signer)
 }
 
+/// The same where no right is told beside him: that he is an owner, if it is for that that he is heard.
+fn speaker(record: &Record, whose: &By) -> String {
+    let owner = if is_by_owners(record, whose) { ", an owner of the domain," } else { "" };
+    format!("{}{owner}", by(whose))
+}
+
 /// What was said and does not count, with the reason.
 fn ignored(record: &Record) -> Vec<Point> {
     let ended = record.statements.iter().filter(|listed| listed.standing != Standing::Stands);
     let point = |listed: &Listed| {
         let end = listed.ended_by.and_then(|id| record.statements.iter().find(|other| other.by.statement == id));
         let end = end.map(|other| format!(", entry {}", other.by.index)).unwrap_or_default();
-        let text = format!("{} {}: no longer counts, {}{end}", by(&listed.by), says(listed), clean(&listed.because));
+        let who = speaker(record, &listed.by);
+        let text = format!("{who} {}: no longer counts, {}{end}", says(listed), clean(&listed.because));
         at(record, listed, text)
     };
     let mut points: Vec<Point> = ended.map(point).collect();
@@ -260,7 +313,10 @@ const fn whose(step: &Step) -> &'static str {
 
 fn step(step: &Step, verdict: &Verdict) -> Point {
     let signer = signer(step.name.as_deref(), &step.signer);
-    let right = right(&step.role, step.entitled_by, &step.domain, |id| index_of(id, step, verdict));
+    let right = match step.erased {
+        true => as_owner(&step.domain),
+        false => right(&step.role, step.entitled_by, &step.domain, |id| index_of(id, step, verdict)),
+    };
     let text = format!("{}{signer} {}, {right}", whose(step), clean(&step.says()));
     Point { text, domain: Some(step.domain.clone()), index: Some(step.index) }
 }

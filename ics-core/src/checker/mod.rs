@@ -325,6 +325,7 @@ impl Checked<'_> {
         self.equal("status", &step.status, &claims.status)?;
         self.equal("effect", &step.effect, &self.it.effect)?;
         self.equal("label", &step.label, &claims.label)?;
+        self.equal("erasure", &step.erased, &said.is_erased())?;
         self.equal("admission", &step.admitted_at, &said.admitted_at())?;
         self.equal("beginning", &step.from, &claims.from)?;
         self.equal("end", &step.until, &claims.until)?;

@@ -109,6 +109,7 @@ fn added(members: &serde_json::Map<String, Value>) -> Vec<(&'static str, Value)>
             ("ended_by", members["statement"].clone()),
             ("group", json!(format!("sha256:{}", "07".repeat(32)))),
             ("label", json!("x")),
+            ("erased", json!(true)),
             ("status", json!("in-use")),
             ("effect", json!("permits")),
             ("from", json!(time)),

@@ -120,6 +120,18 @@ pub struct GivenGrant {
     pub by: By,
 }
 
+/// What a grant gives, and to whom, be it live or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Granted {
+    /// Primary fingerprint of the signer who is to be entitled.
+    pub grantee: Fingerprint,
+    /// The first User ID of his certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The role.
+    pub role: Role,
+}
+
 /// An X.509 certificate, as the statement names it by which it was issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuedCertificate {
@@ -286,6 +298,9 @@ pub struct Listed {
     /// The label that it gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// The role that it gives, and to whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<Granted>,
     /// Why, in the signer's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

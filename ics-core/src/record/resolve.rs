@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::Logged;
 use super::report::{
-    By, DeveloperKey, Digest, Given, GivenGrant, GivenStatus, Identity, IssuedCertificate, Listed, Record, Standing,
-    Status,
+    By, DeveloperKey, Digest, Given, GivenGrant, GivenStatus, Granted, Identity, IssuedCertificate, Listed, Record,
+    Standing, Status,
 };
 use super::standing::{Judged, Scene};
 use crate::domain::Domain;
@@ -183,6 +183,12 @@ fn grants(scene: &Scene<'_>) -> Vec<GivenGrant> {
     standing(scene, Act::Grant).filter_map(given_grant).collect()
 }
 
+fn granted(scene: &Scene<'_>, logged: &Logged) -> Option<Granted> {
+    let grant = logged.grant()?;
+    let name = scene.domain.name_of(&grant.grantee);
+    Some(Granted { grantee: grant.grantee, name, role: grant.role.clone() })
+}
+
 fn installed(scene: &Scene<'_>) -> Vec<Given<Digest>> {
     standing(scene, Act::Installed)
         .filter_map(|it| Some(given(scene, it.logged, Digest(it.logged.claims().installed?))))
@@ -246,6 +252,7 @@ fn listed<'a>(scene: &Scene<'a>, it: &Judged<'a>, grants: &[&Judged<'a>]) -> Lis
         status: claims.status.clone(),
         effect: it.effect,
         label: claims.label.clone(),
+        grant: granted(scene, it.logged),
         reason: claims.reason.clone(),
         erased: it.logged.is_erased(),
         supersedes: claims.supersedes.clone(),

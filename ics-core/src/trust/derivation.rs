@@ -146,6 +146,9 @@ pub struct Step {
     /// The label that it gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// Whether it is what the domain's owners left of a statement that they erased: its signer is one of them.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub erased: bool,
     /// When the domain's home admitted it.
     pub admitted_at: Timestamp,
     /// From when on it holds.
@@ -178,6 +181,7 @@ impl Step {
             status: listed.status.clone(),
             effect: listed.effect,
             label: listed.label.clone(),
+            erased: listed.erased,
             admitted_at: listed.admitted_at,
             from: listed.from,
             until: listed.until,

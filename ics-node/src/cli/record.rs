@@ -168,9 +168,24 @@ pub(crate) fn overall(records: &[(&Record, Freshness)]) -> Option<String> {
         return Some(format!("{count} domains know it, none gives it a status\n"));
     };
     let differ = records.iter().any(|(record, _)| record.effect() != status.effect);
-    let others = if differ { "the most restrictive of what" } else { "so" };
+    let who = if differ { format!("the most restrictive of what {count} domains say") } else { whose(records, status) };
     let word = in_colour(status.name.as_str(), status.effect);
-    Some(format!("{word}, which {}: {others} {count} domains say\n", status.effect.does()))
+    Some(format!("{word}, which {}: {who}\n", status.effect.does()))
+}
+
+/// Who gives that status, and who another one of the same effect.
+fn whose(records: &[(&Record, Freshness)], status: &GivenStatus) -> String {
+    let given = records.iter().filter_map(|(record, _)| Some((&record.domain, &record.status.as_ref()?.decides)));
+    let (same, others): (Vec<_>, Vec<_>) = given.partition(|(_, given)| given.name == status.name);
+    let so = match same.as_slice() {
+        [(domain, _)] => format!("so {domain} says"),
+        _ => format!("so {} domains say", same.len()),
+    };
+    let others = others
+        .iter()
+        .map(|(domain, given)| format!("; {domain} says {}", in_colour(given.name.as_str(), given.effect)))
+        .collect::<String>();
+    format!("{so}{others}")
 }
 
 #[cfg(test)]

@@ -36,13 +36,64 @@ fn a_record_says_who_said_what_by_what_right() {
         "as owner, granted to him by entry 11 of plant.example [14]\n",
         ") gives it the status `withdrawn`, which blocks its use (“the seal leaks”), as a member of the group sha256:",
         "# Conflicts\n- Buyer Ltd (key ",
-        "`withdrawn` wins over it, since it is more restrictive [14]\n",
+        "; in plant.example `withdrawn` counts before that, since it blocks its use [14]\n",
         "# Without effect\n- Maintainer (key ",
         "no longer counts, a later statement replaces it, entry 14 [13]\n",
         "# How fresh\n- plant.example, all 20 entries as of 2026-01-02 00:00:00 UTC, 5 s ago; good for 1 min\n",
     ] {
         assert!(text.contains(expected), "`{expected}` is missing:\n{text}");
     }
+}
+
+/// An owner's key seldom has a certificate in the log: a reader must not take it for an intruder's.
+#[test]
+fn what_is_left_of_an_erased_block_is_the_word_of_the_owners() {
+    let told = |standing| {
+        let mut answer = answer("plant.example", "Pump 1", 5);
+        let block = answer.record.statements.iter_mut().find(|it| it.by.index == 18).expect("the block");
+        (block.erased, block.entitled_by, block.by.name, block.standing) = (true, None, None, standing);
+        let text = text(&records(&[answer]));
+        text.lines().find(|line| line.ends_with(" [18]")).expect("the block").to_owned()
+    };
+    let stands = told(Standing::Stands);
+    assert!(stands.contains(", as an owner of plant.example; "), "{stands}");
+    let lifted = told(Standing::Lifted);
+    assert!(lifted.contains("…, an owner of the domain, gives it the status `withdrawn`"), "{lifted}");
+    let refused = told(Standing::Refused);
+    assert!(!refused.contains("an owner"), "nobody else speaks for them: {refused}");
+
+    let given: Verdict = serde_json::from_value(json!({
+        "outcome": "deny", "use": "connect", "at": "2026-01-02T00:00:05Z", "reason": "blocked", "reasons": [],
+        "rules": [],
+        "derivation": [
+            {"of": "thing", "domain": "plant.example", "index": 14, "statement": "07".repeat(32),
+             "signer": "ab".repeat(20), "role": "owner", "act": "status", "status": "lost", "effect": "blocks",
+             "erased": true, "rule": "block", "admitted_at": "2026-01-02T00:00:00Z"},
+        ],
+        "as_of": [],
+    }))
+    .expect("a verdict");
+    let text = text(&verdict("serial:1", None, &given));
+    let block = "gives it the status `lost`, which blocks its use, as an owner of plant.example [14]\n";
+    assert!(text.contains(block), "{text}");
+}
+
+/// Two blocks, or a block and a permit: which domain says what, and why one of them is told first.
+#[test]
+fn what_domains_say_differently_is_told_with_their_names() {
+    let (maker, plant) = (answer("devices.acme.example", "Pump 1", 5), answer("plant.example", "Pump 2", 5));
+    let told = text(&records(&[maker.clone(), plant.clone()]));
+    let blocked = "- plant.example gives it the status `stolen`, which blocks its use; `withdrawn` of \
+                   devices.acme.example is told first, as the first of these domains by name [15]\n";
+    assert!(told.contains(blocked), "{told}");
+    let mut permitted = plant;
+    let status = permitted.record.status.as_mut().expect("a status");
+    (status.decides.name, status.decides.effect) =
+        ("in-use".parse().expect("a word"), ics_core::vocabulary::Effect::Permits);
+    let told = text(&records(&[maker, permitted]));
+    let outweighed = "- plant.example gives it the status `in-use`, which permits its use; `withdrawn` of \
+                      devices.acme.example counts before that, since it blocks its use [15]\n";
+    assert!(told.contains(outweighed), "{told}");
 }
 
 #[test]

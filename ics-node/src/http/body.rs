@@ -46,8 +46,12 @@ impl<T: DeserializeOwned> FromRequest for Json<T> {
 /// Reads JSON.
 ///
 /// # Errors
-/// When it is not JSON, or not of this shape.
+/// When it is not JSON, or not of this shape. All bodies are objects: serde takes the items of an array for the members
+/// of one, in their order, and would tell of a member what is wrong with the whole.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(Failure::new(Code::MalformedJson, "this is an array, and the route takes an object"));
+    }
     serde_json::from_slice(bytes).map_err(|e| Failure::new(Code::MalformedJson, e))
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ics_core::identity::Kind;
 use ics_core::record::{By, GivenStatus, Listed, Outlook, Record, Standing};
-use ics_core::vocabulary::Attribute;
+use ics_core::vocabulary::{Attribute, DomainName};
 use maud::{Markup, html};
 
 use super::parts::{Mark, code, look, mark, prose, theirs, theirs_brief, time};
@@ -80,7 +80,7 @@ fn word(thing: &PublicThing) -> Markup {
 }
 
 fn since(thing: &PublicThing) -> Markup {
-    let status = thing.assessment.status.as_ref().map(|(_, status)| status);
+    let status = thing.assessment.status.as_ref();
     html! {
         @match (thing.assessment.outlook, status) {
             (Outlook::Unknown, status) => {
@@ -88,27 +88,34 @@ fn since(thing: &PublicThing) -> Markup {
                     "The domains differ on what kind of thing this is."
                 } @else {
                     "The last news is too old to rely on. "
-                    @if let Some(status) = status { "When last heard of, it was " (status.name) "." }
+                    @if let Some((_, status)) = status { "When last heard of, it was " (status.name) "." }
                 }
             }
             (Outlook::NotVouched, None) => { "Nobody who is entitled to says that this is what it claims to be." }
-            (Outlook::NotVouched, Some(status)) => {
-                "Nobody who is entitled to says that this is what it claims to be. " (given(status))
+            (Outlook::NotVouched, Some((domain, status))) => {
+                "Nobody who is entitled to says that this is what it claims to be. " (given(thing, domain, status))
             }
-            (_, Some(status)) => { (given(status)) }
+            (_, Some((domain, status))) => { (given(thing, domain, status)) }
             (_, None) => { "Somebody vouches for it; nobody has put it into use or blocked it." }
         }
     }
 }
 
-fn given(status: &GivenStatus) -> Markup {
+fn given(thing: &PublicThing, domain: &DomainName, status: &GivenStatus) -> Markup {
+    let record = thing.answers.iter().map(|it| &it.record).find(|record| record.domain == *domain);
+    let is_by_owners = record.is_some_and(|record| explain::is_by_owners(record, &status.by));
     html! {
         span .upper { (status.name.as_str().replace('-', " ")) } " since " (time(status.since)) ", says "
-        (name(&status.by)) ", " (status.by.role)
+        (name(&status.by)) ", " (capacity(&status.by, is_by_owners))
         @if status.by.group.is_some() { ", of its whole group" }
         "."
         @if let Some(reason) = &status.reason { " “" (theirs_brief(reason)) "”" }
     }
+}
+
+/// In what he speaks: a role, or as one of the domain's owners who erased what was said.
+fn capacity(by: &By, is_by_owners: bool) -> Markup {
+    html! { @if is_by_owners { "an owner of the domain" } @else { (by.role) } }
 }
 
 /// A signer by his name, or by his key where his certificate gives none.
@@ -290,7 +297,7 @@ fn conflicts(thing: &PublicThing) -> Markup {
         } @else if thing.assessment.conflict {
             section .block .warn #conflicts aria-labelledby="conflicts-title" {
                 h2 #conflicts-title { "Conflicts" }
-                p { "The domains give statuses of different effect; the most restrictive one decides." }
+                p { "The domains differ on what kind of thing this is." }
             }
         }
     }
@@ -344,7 +351,7 @@ fn event(record: &Record, listed: &Listed) -> Markup {
         li .(if stands { "stands" } else { "ended" }) {
             p .what { (time(listed.admitted_at)) " " strong { (name(&listed.by)) } " " (prose(&explain::says(listed))) }
             p .detail {
-                "as " (listed.by.role)
+                "as " (capacity(&listed.by, explain::is_of_owners(listed)))
                 @if !stands {
                     "; no longer counts: " bdi { (clean(&listed.because)) }
                     @if let Some(ended) = ended { ", entry " (ended.by.index) }

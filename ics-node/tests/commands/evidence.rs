@@ -33,6 +33,8 @@ fn evidence_is_checked_without_a_node() {
     assert_eq!((&verified["complete"], verified["not_proven"].as_array().map(Vec::len)), (&true.into(), Some(1)));
     let pinned = stage.ok(&["verify", &path, "--pin", &origin]);
     assert_eq!((&pinned["pinned"], pinned["not_proven"].as_array().map(Vec::len)), (&true.into(), Some(0)));
+    let shown = stage.words_alone("home", &["verify", &path, "--pin", &origin]);
+    assert!(shown.contains("\n  proven ") && !shown.contains("not proven"), "nothing is left to doubt: {shown}");
     let later = stage.ok(&["verify", &path, "--at", "2099-01-01T00:00:00Z"]);
     assert_eq!(later["fresh"], false);
     let before = stage.ok(&["verify", &path, "--pin", &origin, "--at", "2026-01-01T00:00:00Z"]);
@@ -96,6 +98,28 @@ fn a_file_is_used_only_while_it_is_permitted() {
     stage.ok(&["status", "withdrawn", &id, "--yes"]);
     let withdrawn = online(&file);
     assert_eq!((withdrawn.code, why(&withdrawn).as_str()), (1, "its status is `withdrawn`, which blocks its use"));
+}
+
+#[test]
+fn whoever_asks_a_domain_that_says_nothing_of_a_file_is_told_which_one_does() {
+    const OTHER: &str = "code.acme.example";
+    let mut stage = Stage::of("developer", CODE);
+    let node = format!("ics.{CODE}=node");
+    let create = ["domain", "create", OTHER, "--template", "developer", "--owner", "owner", "--home-node", &node];
+    stage.ok(&[&create[..], &["--signer", "developer=signer", "--names", "developer=urn:dev:*"]].concat());
+    let text = std::fs::read_to_string(stage.path("home/ics.toml")).expect("read");
+    let home = format!("\n[[home]]\ndomain = \"{OTHER}\"\ndescriptor = \"domains/{OTHER}.v1.pgp\"\n");
+    stage.write("home/ics.toml", text + &home);
+    stage.start();
+    let file = stage.write("firmware.bin", "firmware");
+    let asked = || stage.run(&["verify", &file, "--domain", OTHER]);
+    let unknown = asked();
+    assert_eq!(unknown.code, 1, "{unknown:?}");
+    assert!(unknown.failure().1.starts_with("it is another version"), "nobody knows it: {unknown:?}");
+    stage.ok(&["publish", "--file", &file, "--name", "firmware", "--version", "1"]);
+    let elsewhere = asked();
+    assert_eq!(elsewhere.code, 1, "{elsewhere:?}");
+    assert!(elsewhere.failure().1.ends_with(&format!("`--domain {CODE}`")), "{elsewhere:?}");
 }
 
 fn gpg(home: &Path, words: &[&str]) -> Output {

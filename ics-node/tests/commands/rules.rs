@@ -30,6 +30,24 @@ fn a_policy_that_waits_for_a_role_which_nobody_has_is_told_of() {
     assert_eq!(told(&["anything-vouched", "--vouched", "manufacturer"]), [false, false, false]);
 }
 
+/// A policy that left out a copy which has not begun yet would decide without it for ever.
+#[test]
+fn a_policy_counts_the_copies_that_are_to_come() {
+    let stage = Stage::started();
+    let origin = |domain: &str| format!("{domain}/{}", "07".repeat(32));
+    let (copied, asked) = (origin("code.soft.example"), origin("care.plant.example"));
+    stage.ok(&["peer", "add", "ics.soft.example", &copied, "--roam", &asked, "--url", "http://127.0.0.1:1"]);
+    let told = stage.for_people("home", &["trust", "init", "--permit", "anything-vouched"]);
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(told.stdout.contains("for 2 domains"), "{told:?}");
+    for expected in [format!("`{copied}` counts, "), format!("`{asked}` does not count")] {
+        assert!(told.stderr.contains(&expected), "`{expected}` is missing: {told:?}");
+    }
+    let policy = std::fs::read(stage.path("home/trust.json")).expect("written");
+    let policy: serde_json::Value = serde_json::from_slice(&policy).expect("JSON");
+    assert_eq!(policy["domains"][1], copied.as_str());
+}
+
 #[test]
 fn too_few_owners_and_skipped_versions_are_refused() {
     let stage = Stage::started();

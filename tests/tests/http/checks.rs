@@ -155,6 +155,9 @@ async fn many_questions_at_once() {
     let words: Vec<_> = answers.as_array().expect("answers").iter().map(|it| it["verdict"].clone()).collect();
     assert_eq!(words, [json!("allow"), json!("deny"), json!("unknown"), Value::Null]);
     assert_eq!(answers[3]["type"], "urn:ics:problem:malformed-id");
+    let bare = node.post("/v1/check", "application/json", json!(questions).to_string()).await;
+    let told = bare.is_problem("the questions alone", (400, "malformed-json"));
+    assert!(told.contains("the route takes an object"), "{told}");
     let many = json!({"questions": vec![&questions[0]; 1001]}).to_string();
     node.post("/v1/check", "application/json", many).await.is_problem("1001", (413, "batch-too-large"));
 }

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::liar::{Liar, Reply};
-use crate::hidden::{ALL, device, lots, say};
+use crate::hidden::{ALL, Copy, device, lots, say};
 use crate::support::{Node, settings};
 use crate::world::{DOMAIN, NODE, TOKEN, World, certificate, domain, maker, serial, signer, stolen};
 
@@ -275,6 +275,21 @@ async fn a_node_between_asks_for_those_it_knows_and_one_behind_the_other() {
     assert_eq!(relayed["consistency"], direct["consistency"]);
     let absent = format!("/v1/domains/{DOMAIN}/identities/{}/attestation?hops=1", serial(99));
     between.get_with(&absent, &known).await.is_problem("said to this node alone", (404, "unknown-identity"));
+}
+
+/// A mirror shows what it has and attests nothing: whoever asks is told so, and who does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_says_that_only_the_home_attests() {
+    let home = Node::founded().await;
+    say(&home, vec![certificate(&maker(), "Acme"), device(20, "L1")]).await;
+    let data = TempDir::new().expect("a directory");
+    let copy = Copy::trusting(&data, &home, None);
+    copy.shows(&home, "all", &[(20, "")]).await;
+    let mirror = Node::with_app(copy.app.clone(), &settings());
+    let path = format!("/v1/domains/{DOMAIN}/identities/{}/attestation?hops=1", serial(20));
+    let told = mirror.get(&path).await.is_problem("a mirror", (409, "not-home"));
+    assert!(told.contains(&format!("only its home (`{NODE}`) attests: ask there")), "{told}");
+    copy.stop().await;
 }
 
 /// How a peer lies, what comes of it, and what the verdict says.

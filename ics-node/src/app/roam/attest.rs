@@ -126,7 +126,8 @@ impl App {
     /// domain's own rules let him read, and what he asks beyond his share is answered by what is kept.
     ///
     /// # Errors
-    /// When he is a stranger, may not have others asked, or nobody has an answer for him; all look alike.
+    /// When this node has a copy of the domain, which anybody may know; and when he is a stranger, may not have others
+    /// asked, or nobody has an answer for him, which all look alike.
     pub async fn relay(
         &self,
         reader: Reader,
@@ -136,7 +137,7 @@ impl App {
     ) -> Result<Attestation, AppError> {
         let is_known = !self.is_stranger(reader);
         let origin: Option<Origin> = self.peers_table().roamed_origin(domain).filter(|_| is_known && hops > 0);
-        let origin = origin.ok_or_else(|| AppError::unknown_domain(domain))?;
+        let origin = origin.ok_or_else(|| self.not_attested(domain))?;
         let sought = Sought { origin, asked: query.canonical() };
         let asker = self.asker(reader, None);
         let answer = if self.roaming().may_ask(asker) {
@@ -156,6 +157,16 @@ impl App {
         }
         let consistency = self.proof_of(&answer, seen).await;
         Ok(Attestation { evidence: answer.evidence.clone(), consistency })
+    }
+
+    /// Why nothing of a domain is attested here: a copy does not, since only its home says that it leaves out nothing.
+    fn not_attested(&self, domain: &DomainName) -> AppError {
+        let Some(held) = self.hosted(domain).ok().and_then(|hosted| hosted.domain()) else {
+            return AppError::unknown_domain(domain);
+        };
+        let home = &held.descriptor().home.name;
+        let detail = format!("this node has a copy of `{domain}`; only its home (`{home}`) attests: ask there");
+        AppError::new(Code::NotHome, detail)
     }
 
     /// The evidence out of it, asked for by this node itself.

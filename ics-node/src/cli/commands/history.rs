@@ -2,7 +2,7 @@
 
 use clap::Args;
 use console::style;
-use ics_core::record::{Listed, Standing};
+use ics_core::record::{Granted, Listed, Standing};
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::{Act, Effect};
 
@@ -65,6 +65,7 @@ fn what(item: &Listed) -> String {
         (Act::Status, Some(status), _) if item.standing == Standing::Stands => in_colour(status.as_str(), effect),
         (Act::Status, Some(status), _) => status.to_string(),
         (Act::Label, _, Some(label)) => clean(label),
+        (Act::Grant, ..) => item.grant.as_ref().map(|it| format!("{} to {}", it.role, grantee(it))).unwrap_or_default(),
         _ => String::new(),
     };
     let group = match (item.by.group, item.erased) {
@@ -74,6 +75,11 @@ fn what(item: &Listed) -> String {
     };
     let space = if detail.is_empty() { "" } else { " " };
     format!("{}{space}{detail}{group}", item.act)
+}
+
+/// Whom a grant entitles.
+fn grantee(grant: &Granted) -> String {
+    grant.name.as_deref().map_or_else(|| grant.grantee.to_string(), clean)
 }
 
 /// Why it no longer has effect.
@@ -145,7 +151,7 @@ ab12 in plant.example
    9 ○ 2026-01-01 09:00:00 UTC  status in-use
      │ by Maintainer as maintainer
      │ without effect: its signer no longer has the role in which he spoke
-  11 ● 2026-01-01 11:00:00 UTC  grant
+  11 ● 2026-01-01 11:00:00 UTC  grant owner to Buyer Ltd
      │ by Acme Pumps as manufacturer
      │ adopted from devices.acme.example entry 4
   13 ○ 2026-01-01 13:00:00 UTC  status suspended

@@ -59,7 +59,8 @@ pub(crate) struct Verify {
     /// The evidence for an artifact; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "domain")]
     evidence: Option<PathBuf>,
-    /// Ask the node for what this domain says of the artifact.
+    /// Ask the node for what this domain says of the artifact [default: that of `[client]` in ics.toml, or else the
+    /// only one at the node that speaks of it].
     #[arg(long, value_name = "DOMAIN")]
     domain: Option<DomainName>,
     /// The domain's name and hash of entry 0, as its owners told you [default: that of a peer in ics.toml].
@@ -237,15 +238,33 @@ impl Verify {
 /// What a domain says of an artifact that only its hash identifies.
 fn from_node(context: &Context, domain: &DomainName, file: &Path) -> Result<Evidence, Failure> {
     let id = artifact::id_of(file).map_err(|e| files::failed(file, e))?;
-    let node = context.node(&context.config()?)?;
-    let answer = context.wait(async { Ok(node.evidence(domain, &id.to_string()).await) })?;
-    answer.map_err(|error| match error {
-        NodeError::Problem(problem) if problem.code() == Code::UnknownIdentity.as_str() => {
-            Failure::new(Exit::Refused, format!("`{domain}` says nothing of `{}`, which is `{id}`", file.display()))
-                .hint("it is another version, was changed, or comes from somebody else")
+    let (node, asked) = (context.node(&context.config()?)?, id.to_string());
+    let (answer, view) = context.wait(async {
+        let answer = node.evidence(domain, &asked).await;
+        let view = if answer.as_ref().is_err_and(is_unknown) { node.view(&asked).await.ok() } else { None };
+        Ok((answer, view))
+    })?;
+    answer.map_err(|error| {
+        if !is_unknown(&error) {
+            return error.into();
         }
-        other => other.into(),
+        let others = view.into_iter().flat_map(|view| view.records).map(|answer| answer.record.domain);
+        Failure::new(Exit::Refused, format!("`{domain}` says nothing of `{}`, which is `{id}`", file.display()))
+            .hint(who_else(others))
     })
+}
+
+fn is_unknown(error: &NodeError) -> bool {
+    matches!(error, NodeError::Problem(problem) if problem.code() == Code::UnknownIdentity.as_str())
+}
+
+/// What to make of a domain that says nothing of a file: others may.
+fn who_else(others: impl Iterator<Item = DomainName>) -> String {
+    let others: Vec<String> = others.map(|domain| format!("`--domain {domain}`")).collect();
+    match others.as_slice() {
+        [] => "it is another version, was changed, or comes from somebody else".to_owned(),
+        others => format!("the node knows it from elsewhere: {}", others.join(" or ")),
+    }
 }
 
 /// The domain that speaks of a file, where none is named: that of ics.toml, or the only one at the node that knows it.
@@ -310,11 +329,10 @@ fn text(report: &Report) -> String {
             &[("the file", artifact.id.clone()), ("evidence", format!("is about the {about}"))],
         );
     }
-    let rows = [
-        ("origin", verified.origin.to_string()),
-        ("proven", proven(report)),
-        ("not proven", report.not_proven.join("\n")),
-    ];
+    let mut rows = vec![("origin", verified.origin.to_string()), ("proven", proven(report))];
+    if !report.not_proven.is_empty() {
+        rows.push(("not proven", report.not_proven.join("\n")));
+    }
     let record = record_card_of(&verified.record, &freshness, report.asked_for);
     [verdict(report), heading(&verified.record), record, card("evidence", &rows)].join("\n")
 }

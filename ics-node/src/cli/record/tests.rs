@@ -142,3 +142,16 @@ fn the_most_restrictive_domain_decides_over_all() {
     assert_eq!(all(61), all(5), "a block stands however old");
     assert_eq!(overall(&[(&plant, freshness(5))]), None);
 }
+
+#[test]
+fn who_blocks_for_another_reason_is_named() {
+    let maker = vector("devices.acme.example", "Pump 1", |_| ());
+    let told = |title| {
+        let plant = vector("plant.example", title, |_| ());
+        let text = overall(&[(&maker, freshness(5)), (&plant, freshness(5))]).expect("several");
+        console::strip_ansi_codes(&text).into_owned()
+    };
+    let two = "withdrawn, which blocks its use: so devices.acme.example says; plant.example says stolen\n";
+    assert_eq!(told("Pump 2"), two);
+    assert_eq!(told("Pump 1"), "withdrawn, which blocks its use: so 2 domains say\n");
+}

@@ -5,8 +5,10 @@ use ics_core::identity::Kind;
 use ics_core::openpgp::signer::{Ed25519Signer, Signer as _};
 use ics_core::statement::{Claims, make, split};
 use ics_core::vocabulary::Act;
+use ics_node::api::SubmissionResult;
+use ics_node::app::Reader;
 
-use super::town::{HOSTILE, introduce_again, publish};
+use super::town::{HOSTILE, care, introduce_again, publish};
 use super::{town, words};
 use crate::support::{Answer, Node, settings};
 use crate::world::{CREATED, DOMAIN, World, certificate, domain, introduction, introduction_as, maker};
@@ -30,7 +32,7 @@ async fn a_thing_has_a_page_that_says_what_matters() {
         (
             "/id/serial:SN-0012",
             200,
-            &["Do not use: suspended", "Conflicts", "suspended wins over it, since it is more restrictive"],
+            &["Do not use: suspended", "Conflicts", "suspended counts before that, since it blocks its use"],
         ),
         ("/id/serial:SN-0013", 200, &["Genuine, planned"]),
         ("/id/serial:SN-0014", 200, &["Genuine, no status"]),
@@ -64,6 +66,24 @@ async fn a_thing_has_a_page_that_says_what_matters() {
     }
     // What is withdrawn is not allowed.
     assert!(!words(&node.visit("/id/serial:SN-0010").await.text()).contains("p7-firmware 2.3.0"));
+}
+
+/// Whoever reads what is left of an erased block must not take the owner's key for an intruder's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_owners_left_of_a_block_is_their_word() {
+    let node = town().await;
+    let app = node.app();
+    let record = app.record(Reader::Operator, &care(), "serial:SN-0011").expect("known").record;
+    let index = record.status.expect("a status").decides.by.index;
+    let erasure = app.erasure(Reader::Operator, &care(), index).expect("can be erased");
+    let json = erasure.to_json().expect("canonical");
+    let signed = make::sign_descriptor(&[&maker()], &json, CREATED, &[9; 32]).expect("signs");
+    let results = app.submit(&care(), vec![signed]).await.expect("submits").results;
+    assert!(matches!(results[..], [SubmissionResult::Receipt(_)]), "{results:?}");
+    let words = words(&node.visit("/id/serial:SN-0011").await.text());
+    for expected in ["Do not use: stolen", ", an owner of the domain.", "as an owner of care.acme.example"] {
+        assert!(words.contains(expected), "`{expected}` is missing: {words}");
+    }
 }
 
 /// Monitors, and whatever shows what a link leads to, ask for the head alone.

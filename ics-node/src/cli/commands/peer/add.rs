@@ -55,7 +55,8 @@ pub(crate) struct Add {
     /// Domains to copy from it, each with the hash of its entry 0 behind a slash if you know it.
     #[arg(value_name = "ORIGIN|DOMAIN", value_parser = wanted)]
     domains: Vec<Wanted>,
-    /// Ask it about single things of this domain, of which no copy is kept here.
+    /// Ask it about single things of this domain, of which no copy is kept here: it is the domain's home, or asks the
+    /// home itself and knows this node by its key. A mirror attests nothing.
     #[arg(long, value_name = "ORIGIN")]
     roam: Vec<Origin>,
     /// Where it answers, over HTTP or, by ldaps:// or ldap://, over LDAP; it need not be the home of what is copied from

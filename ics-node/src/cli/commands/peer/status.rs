@@ -9,6 +9,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
 use crate::cli::words::{clean, span, when};
+use crate::config::PeerConfig;
 
 /// Asks the node how its peers are doing: how far the copies reach and how old they are, what went wrong, and what each
 /// peer has taken.
@@ -47,6 +48,7 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
             ("", format!("the home has not said that nothing was left out: so say {names}"))
         };
         rows.extend(pulled.rests_on.as_ref().map(rests_on));
+        rows.extend(known_as_home(&info.peer, pulled).map(|hint| ("", hint)));
         rows.extend(pulled.last_error.as_ref().map(|error| ("", style(clean(error)).red().to_string())));
     }
     rows.extend(info.serves.iter().map(|served| ("reads", taken(served, now))));
@@ -58,6 +60,21 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
         rows.push(("", "nothing is copied from it, and it has read nothing since the node started".to_owned()));
     }
     card(info.peer.name.as_str(), &rows)
+}
+
+/// What is missing that this peer could be known as the home, upon whose word alone a copy of a part rests. What is not
+/// over TLS may be answered by anybody, so a key alone says nothing there.
+fn known_as_home(peer: &PeerConfig, pulled: &Pulled) -> Option<String> {
+    let name = &peer.name;
+    let is_meant = pulled.rests_on.as_ref()?.split(", ").any(|it| it == name.as_str());
+    let missing = match (peer.url.as_ref()?.is_over_tls(), &peer.key) {
+        _ if !is_meant => return None,
+        (true, Some(_)) => return None,
+        (true, None) => "--key KEY",
+        (false, Some(_)) => "--url https://…",
+        (false, None) => "--url https://… --key KEY",
+    };
+    Some(format!("if it is the home, it is known by its key, over TLS: `ics peer add {name} {missing}`"))
 }
 
 fn state(pulled: &Pulled) -> String {
@@ -107,6 +124,32 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    /// A home that is not known as one is told apart by what its operator gives: a key, and an address over TLS.
+    #[test]
+    fn what_is_missing_to_know_the_home_is_said() {
+        let key = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+        let told = |url: &str, key: Option<&str>, rests_on: Option<&str>| {
+            let pulled = json!({
+                "domain": "a.example", "state": "unconfirmed", "size": 12, "lag_entries": 0, "bytes": 4321,
+                "rests_on": rests_on,
+            });
+            let peer = json!({"name": "acme", "url": url, "key": key});
+            let info = json!([{"peer": peer, "pulls": [pulled], "serves": []}]);
+            let peers: Vec<PeerInfo> = serde_json::from_value(info).expect("peers");
+            let text = text(&peers, Timestamp::default());
+            let (_, rest) = text.split_once("`ics peer add acme ")?;
+            rest.split_once('`').map(|(missing, _)| missing.to_owned())
+        };
+        let (plain, over_tls) = ("http://acme.example", "https://acme.example");
+        let named = Some("acme, other");
+        assert_eq!(told(over_tls, None, named).as_deref(), Some("--key KEY"));
+        assert_eq!(told(plain, None, named).as_deref(), Some("--url https://… --key KEY"));
+        assert_eq!(told(plain, Some(key), named).as_deref(), Some("--url https://…"));
+        assert_eq!(told(over_tls, Some(key), named), None, "that is all, and it is not the home");
+        assert_eq!(told(over_tls, None, Some("other")), None, "it has not said so");
+        assert_eq!(told(over_tls, None, None), None, "the home has");
+    }
 
     #[test]
     fn copies_errors_and_readers() {

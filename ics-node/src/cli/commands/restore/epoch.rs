@@ -117,7 +117,11 @@ fn next_key(
         }
         // The new key lies in a file also where the former one is in a token: a token takes keys by its own tools.
         let former_key = node.key.parse::<KeyName>().map_or_else(|_| "node".to_owned(), |name| name.to_string());
-        return Ok(format!("{former_key}-{}", former.version.saturating_add(1)));
+        let began_with = |version: u64| {
+            let is_own = |version| Ok::<_, Failure>(rules(app, domain, Some(version))?.home.key == own);
+            Ok::<_, Failure>((2..=former.version).contains(&version) && is_own(version)? && !is_own(version - 1)?)
+        };
+        return next_name(&former_key, former.version, began_with);
     }
     let is_moved = !others(app, config, domain, |key| key == own).is_empty();
     let mut versions = (1..former.version).map(|version| rules(app, domain, Some(version)));
@@ -128,6 +132,21 @@ fn next_key(
         return Err(Failure::new(Exit::Refused, problem).hint("`[node] key` in ics.toml names the node's present key"));
     }
     Ok(node.key.clone())
+}
+
+/// What a new key is called: after the present one, and after the version that brings it. Where the present one is
+/// called so itself, after what that was called before.
+fn next_name(
+    present: &str,
+    version: u64,
+    began_with: impl Fn(u64) -> Result<bool, Failure>,
+) -> Result<String, Failure> {
+    let numbered = present.rsplit_once('-').and_then(|(name, number)| Some((name, number.parse::<u64>().ok()?)));
+    let name = match numbered {
+        Some((name, number)) if began_with(number)? => name,
+        _ => present,
+    };
+    Ok(format!("{name}-{}", version.saturating_add(1)))
 }
 
 /// The other domains of which this node is the home, and whose rules name such a key as its own.
@@ -205,6 +224,20 @@ mod tests {
         let nobody: &[DomainName] = &[];
         for others in [nobody, &[other]] {
             assert!(next(others).contains("`ics domain update --add-source`"), "{}", next(others));
+        }
+    }
+
+    #[test]
+    fn a_second_epoch_does_not_lengthen_the_name_of_the_first() {
+        for (present, version, began, next) in [
+            ("node", 1, 0, "node-2"),
+            ("node-2", 2, 2, "node-3"),
+            ("node-2", 5, 2, "node-6"),
+            ("site-2", 2, 0, "site-2-3"),
+            ("site-a", 2, 0, "site-a-3"),
+        ] {
+            let name = next_name(present, version, |number| Ok(number == began)).expect("a name");
+            assert_eq!(name, next, "after {present}");
         }
     }
 }

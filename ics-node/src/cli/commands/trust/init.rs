@@ -16,6 +16,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::session::rules;
 use crate::cli::words::counted;
+use crate::config::PeerConfig;
 
 /// What `ics trust init` takes.
 #[derive(Debug, Args)]
@@ -34,7 +35,8 @@ Examples:
   Two of three must vouch; sensors talk to gateways only:
   $ ics trust init --permit anything-vouched --quorum 2:manufacturer,integrator,certification-body --talk device:gateway")]
 pub(crate) struct Init {
-    /// A domain that counts, with the hash of its entry 0; may be given several times [default: all that the node holds].
+    /// A domain that counts, with the hash of its entry 0; may be given several times [default: all that the node holds
+    /// or is to copy].
     #[arg(long = "domain", value_name = "ORIGIN")]
     domains: Vec<Origin>,
     /// What is permitted; may be given several times.
@@ -100,6 +102,29 @@ impl Permit {
     }
 }
 
+/// The domains that count, and what is to be said of them.
+#[derive(Default)]
+struct Counted {
+    domains: Vec<Origin>,
+    /// Those of them of which nothing has arrived yet.
+    coming: Vec<Origin>,
+    /// Those that the node asks about single things, and that do not count.
+    asked: Vec<Origin>,
+    /// The roles that somebody has by their descriptors, where these are known.
+    held: Option<BTreeSet<Role>>,
+}
+
+/// Those of other domains than the known ones, each once.
+fn without<'a>(known: &[Origin], others: impl Iterator<Item = &'a Origin>) -> Vec<Origin> {
+    let mut found: Vec<Origin> = Vec::new();
+    for origin in others {
+        if !known.iter().chain(&found).any(|it| it.domain == origin.domain) {
+            found.push(origin.clone());
+        }
+    }
+    found
+}
+
 fn per_use(text: &str) -> Result<(String, u64), String> {
     let parsed = text.split_once('=').and_then(|(usage, seconds)| Some((usage.to_owned(), seconds.parse().ok()?)));
     parsed.ok_or_else(|| format!("`{text}` is not a use and seconds, such as connect=300"))
@@ -111,7 +136,7 @@ impl Init {
         if path.exists() && !self.force {
             return Err(files::failed(&path, "it is there already").hint("--force replaces it"));
         }
-        let (domains, held) = self.domains(context)?;
+        let Counted { domains, coming, asked, held } = self.counted(context)?;
         let document = TrustDocument {
             domains,
             freshness: Freshness {
@@ -133,6 +158,17 @@ impl Init {
                 path.strip_prefix(&context.home).unwrap_or(&path).display()
             )
         })?;
+        for origin in coming {
+            context.output.note(&format!(
+                "`{origin}` counts, and its copy has not begun yet: until it has, no answer is `allow`"
+            ));
+        }
+        for origin in asked {
+            context.output.note(&format!(
+                "`{origin}` does not count: it is asked about single things, and not copied here; where it is to \
+                 count, --domain names it beside all others that do"
+            ));
+        }
         let lacks = |role: &Role| held.as_ref().is_some_and(|held| !held.contains(role));
         for role in self.needed_roles().into_iter().filter(lacks) {
             context.output.note(&format!(
@@ -143,10 +179,10 @@ impl Init {
         Ok(Exit::Ok)
     }
 
-    /// The domains that count, and the roles that somebody has by their descriptors, where these are known.
-    fn domains(&self, context: &Context) -> Result<(Vec<Origin>, Option<BTreeSet<Role>>), Failure> {
+    /// The domains that count: those that were named, or those of the node.
+    fn counted(&self, context: &Context) -> Result<Counted, Failure> {
         if !self.domains.is_empty() {
-            return Ok((self.domains.clone(), None));
+            return Ok(Counted { domains: self.domains.clone(), ..Counted::default() });
         }
         let node = context.node(&context.config()?)?;
         context.wait(async {
@@ -160,7 +196,14 @@ impl Init {
                 });
                 origins.push(domain.info.origin);
             }
-            Ok((origins, held))
+            // Its operator may know more than what it shows: what is to be copied, and nothing has arrived of.
+            let peers = node.peers().await.unwrap_or_default();
+            let peers: Vec<PeerConfig> = peers.into_iter().map(|info| info.peer).collect();
+            let coming = without(&origins, peers.iter().flat_map(|peer| &peer.mirror));
+            origins.extend(coming.iter().cloned());
+            let asked = without(&origins, peers.iter().flat_map(|peer| &peer.roam));
+            let held = held.filter(|_| coming.is_empty());
+            Ok(Counted { domains: origins, coming, asked, held })
         })
     }
 
