@@ -12,8 +12,8 @@ pub use assessment::{Assessment, Heard, Outlook};
 pub use membership::{CandidateGroups, candidate_groups, selector_keys_of};
 pub use postings::{Posting, mail_of, postings, postings_of, postings_of_erasure, user_id_terms};
 pub use report::{
-    By, DeveloperKey, Digest, Entitlement, Given, GivenGrant, GivenStatus, Granted, Identity, IssuedCertificate, Listed,
-    Record, Standing, Status, View, ViewStatus,
+    By, DeveloperKey, Digest, Entitlement, Given, GivenGrant, GivenStatus, Granted, Identity, IssuedCertificate,
+    Listed, Record, Standing, Status, View, ViewStatus,
 };
 pub use resolve::resolve;
 pub use said::{Logged, SourceRef};

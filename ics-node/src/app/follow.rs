@@ -88,11 +88,11 @@ impl App {
     /// Takes over what is new in one source: some pages of its log, until there are no more.
     fn follow_source(&self, target: &Arc<Hosted>, following: &Following) -> Result<(), AppError> {
         let source = self.hosted(&following.source)?;
-        let Some(domain) = target.domain() else { return Ok(()) };
         let (number, from, choices) = (target.number, &following.source, choices(following));
         let mut upto = following.upto;
         loop {
-            let returns = self.store().follow_returns(number, source.number)?;
+            let returns = self.store().follow_returns(number, Some(source.number))?;
+            let Some(domain) = target.domain() else { return Ok(()) };
             let sight = self.sight(&source)?;
             // What is not whole yet comes with the next look.
             if upto >= sight.seal.size || !sight.is_whole() {

@@ -124,19 +124,26 @@ impl Store {
         })
     }
 
-    /// Says how far another log was followed, by whoever had begun at `from`; false where that is not so any more.
+    /// Says how far the log of a domain that is not here was followed, by whoever had begun at `from` after `returns` of the
+    /// domain that follows it; false where that is not so any more.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When there is no such domain, or the database fails.
     pub fn follow_upto(
         &self,
-        domain: DomainNumber,
+        (domain, returns): (DomainNumber, u64),
         source: &DomainName,
         from: u64,
         upto: u64,
     ) -> Result<bool, StoreError> {
         let source = source.clone();
-        self.desk(move |log| advance(log, domain, &source, from, upto))
+        self.with_writer(move |writer| {
+            if writer.shared.published.get(domain)?.returns != returns {
+                return Ok(false);
+            }
+            let work = |log: &Connection| advance(log, domain, &source, from, upto);
+            in_transaction(&mut writer.log, work).map_err(|error| writer.assess(error))
+        })
     }
 
     /// The same of a domain that is held here, by whoever has begun after `returns`, which are those of both domains; false
@@ -162,12 +169,14 @@ impl Store {
         })
     }
 
-    /// How often since the start a domain was sent back in what it follows: by the source, or by its own next descriptor.
+    /// How often since the start a domain was sent back in what it follows: by the source, if that is here, or by its own
+    /// next descriptor.
     ///
     /// # Errors
     /// When one of them is not here.
-    pub fn follow_returns(&self, domain: DomainNumber, source: DomainNumber) -> Result<u64, StoreError> {
-        Ok(self.shared.published.get(source)?.returns + self.shared.published.get(domain)?.returns)
+    pub fn follow_returns(&self, domain: DomainNumber, source: Option<DomainNumber>) -> Result<u64, StoreError> {
+        let of_source = source.map(|source| self.shared.published.get(source)).transpose()?;
+        Ok(self.shared.published.get(domain)?.returns + of_source.map_or(0, |source| source.returns))
     }
 }
 

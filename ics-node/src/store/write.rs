@@ -112,7 +112,15 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.with_writer(move |writer| in_transaction(&mut writer.log, work).map_err(|error| writer.assess(error)))
+        self.with_writer(move |writer| {
+            let before = writer.log.total_changes();
+            let done = in_transaction(&mut writer.log, work).map_err(|error| writer.assess(error))?;
+            // What changes nothing needs no room.
+            if writer.log.total_changes() != before {
+                writer.shared.note_room(true);
+            }
+            Ok(done)
+        })
     }
 
     /// Work that only the writer may do, between two group commits.

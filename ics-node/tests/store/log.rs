@@ -359,7 +359,7 @@ fn a_domain_sends_back_whoever_follows_it() {
     // While the next page is looked at, what is in it is shown.
     write(|tx| tx.follow_back(2));
     assert!(!goes_on(0, 1, 3), "it has seen too little of that page");
-    let returns = || store.follow_returns(own, copy).expect("here");
+    let returns = || store.follow_returns(own, Some(copy)).expect("here");
     assert!(goes_on(returns(), 1, 3));
     write(|tx| tx.follow_back(2));
     assert_eq!(upto(&store), 2);

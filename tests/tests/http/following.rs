@@ -128,7 +128,8 @@ async fn of_what_was_erased_only_a_block_that_is_left_is_told() {
     let node = Node::with(world, &settings());
     say(&node, vec![certificate(&maker(), "Acme"), device(20, "L1"), device(21, "L1")]).await;
     let care = CARE.parse().expect("a domain");
-    let of = |seed| AdoptionRequest { source: DOMAIN.to_owned(), ids: vec![serial(seed)], ..AdoptionRequest::default() };
+    let of =
+        |seed| AdoptionRequest { source: DOMAIN.to_owned(), ids: vec![serial(seed)], ..AdoptionRequest::default() };
     let stolen_20 = stolen(&maker(), 20);
     say(&node, vec![stolen_20, stolen(&maker(), 21)]).await;
     let size = node.app().domain(&domain()).expect("here").info.size;

@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use crate::raw::{Client, message, present, search, text, tlv};
 use crate::support::{Directory, device, identity_dn, maker_fingerprint, submit};
 use crate::world::{
-    CREATED, DOMAIN, World, certificate, changed_descriptor, domain, hanging_home, introduction,
-    introduction_to_care, maker, signer, stolen,
+    CREATED, DOMAIN, World, certificate, changed_descriptor, domain, hanging_home, introduction, introduction_to_care,
+    maker, signer, stolen,
 };
 
 fn name(statement: &[u8]) -> String {

@@ -234,13 +234,8 @@ fn what_a_key_has_had_before_does_not_make_its_next_certificate_dear() {
         world.submit([&[world.key.certificate.to_vec()], bodies].concat());
     }
     let csr = bench.request("device", &[]);
-    let asked = EstRequest {
-        domain: domain(),
-        profile: "ldevid".to_owned(),
-        issuer: None,
-        proven: Some(key),
-        basic: None,
-    };
+    let asked =
+        EstRequest { domain: domain(), profile: "ldevid".to_owned(), issuer: None, proven: Some(key), basic: None };
     let text = STANDARD.encode(&csr);
     let took = |work: &dyn Fn()| {
         let took = |()| {

@@ -90,13 +90,15 @@ impl App {
         Ok((result, size))
     }
 
-    /// What is followed of domains of which no copy is here, by which domain of this node.
-    pub(super) fn followed_elsewhere(&self) -> Vec<Work> {
+    /// What is followed of domains of which no copy is here, by which domain of this node and which version of its
+    /// descriptor: one that comes in meanwhile is another version at the next look.
+    pub(super) fn followed_elsewhere(&self) -> Vec<(Work, u64)> {
         let mut work = Vec::new();
         for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
+            let version = target.domain().map_or(0, |domain| domain.descriptor().version);
             for following in self.store().followed(target.number).unwrap_or_default() {
                 if let Some(origin) = self.elsewhere(&following.source) {
-                    work.push((Arc::clone(&target), following, origin));
+                    work.push(((Arc::clone(&target), following, origin), version));
                 }
             }
         }

@@ -32,12 +32,13 @@ pub(crate) struct Followers {
     begun: Option<Begun>,
 }
 
-/// By what tasks are begun anew: changes of what is followed, of the peers, and which domain follows which.
+/// By what tasks are begun anew: changes of what is followed, of the peers, and which domain follows which by which version
+/// of its descriptor, with which it begins at the beginning.
 #[derive(PartialEq, Eq)]
 struct Begun {
     follows: u64,
     peers: u64,
-    pairs: Vec<(DomainName, DomainName)>,
+    pairs: Vec<(DomainName, DomainName, u64)>,
 }
 
 impl Followers {
@@ -46,12 +47,14 @@ impl Followers {
         let follows = app.roaming().follows.load(Ordering::Acquire);
         let peers = *app.peers_table().changes().borrow();
         let work = app.blocking(|app| Ok(app.followed_elsewhere())).await.unwrap_or_default();
-        let pairs = work.iter().map(|(target, following, _)| (target.name.clone(), following.source.clone()));
+        let pairs = work
+            .iter()
+            .map(|((target, following, _), version)| (target.name.clone(), following.source.clone(), *version));
         let begun = Some(Begun { follows, peers, pairs: pairs.collect() });
         let has_ended = self.tasks.try_join_next().is_some();
         if has_ended || self.begun != begun {
             self.tasks = JoinSet::new();
-            for work in work {
+            for (work, _) in work {
                 self.tasks.spawn(app.clone().follow_from_afar(work));
             }
             self.begun = begun;
@@ -63,6 +66,8 @@ impl Followers {
 struct Afar {
     app: App,
     work: Work,
+    /// How often the domain had been sent back when this began.
+    returns: u64,
     /// What is followed by name.
     ids: Vec<String>,
     stream: Option<EventStream<Heads>>,
@@ -84,14 +89,16 @@ impl App {
     async fn follow_from_afar(self, work: Work) {
         let (target, following, origin) = &work;
         let (number, source) = (target.number, following.source.clone());
-        let ids = self.blocking(move |app| Ok(app.store().followed_ids(number, &source)?)).await;
-        let (Ok(ids), Ok(seed)) = (ids, random()) else { return };
+        let begins = move |app: &App| {
+            Ok((app.store().follow_returns(number, None)?, app.store().followed_ids(number, &source)?))
+        };
+        let (Ok((returns, ids)), Ok(seed)) = (self.blocking(begins).await, random()) else { return };
         let intervals = self.peers_table().asked_about(origin).into_iter().map(|peer| peer.config.interval_ms);
         let interval_millis = intervals.min().unwrap_or(INTERVAL_MILLIS);
         let mut watcher = Watcher::new(following.upto, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
         let (unheard, refused) = (String::new(), BTreeMap::new());
         let pace = Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60));
-        let mut afar = Afar { app: self, work, ids, stream: None, unheard, refused, pace };
+        let mut afar = Afar { app: self, work, returns, ids, stream: None, unheard, refused, pace };
         loop {
             if let Err(error) = afar.step(&mut watcher).await {
                 watcher.fail(afar.app.clock().now());
@@ -228,8 +235,8 @@ impl Afar {
     /// Notes how far all is taken over.
     async fn note(&self, from: u64, upto: u64) -> Result<(), AppError> {
         let (target, following, origin) = &self.work;
-        let (number, source) = (target.number, following.source.clone());
-        let is_noted = self.app.blocking(move |app| Ok(app.store().follow_upto(number, &source, from, upto)?)).await?;
+        let (domain, source) = ((target.number, self.returns), following.source.clone());
+        let is_noted = self.app.blocking(move |app| Ok(app.store().follow_upto(domain, &source, from, upto)?)).await?;
         if is_noted { Ok(()) } else { Err(not_heard(origin, "something else is followed now")) }
     }
 

@@ -331,9 +331,8 @@ impl Import {
     ) -> Result<(Descriptor, StoredKey), Failure> {
         let mut next = previous.clone();
         let keys = context.keys().list()?;
-        let holds = |key: &StoredKey| {
-            key.public_key().is_ok_and(|key| key.to_spki_der().as_ref() == Some(&authority.spki))
-        };
+        let holds =
+            |key: &StoredKey| key.public_key().is_ok_and(|key| key.to_spki_der().as_ref() == Some(&authority.spki));
         let key = keys.iter().find(|key| holds(key)).ok_or_else(|| {
             Failure::new(Exit::NotFound, "no key of this home directory is that of the certificate")
                 .hint("`ics ca request` makes the request with the node's own key")
