@@ -273,7 +273,7 @@ pub struct IdentitySummary {
 pub struct IdentityPage {
     /// How complete and fresh it is.
     pub as_of: AsOf,
-    /// In the order of their first statement.
+    /// First what was introduced there, then what else is spoken of there; each in the order of its first statement.
     pub items: Vec<IdentitySummary>,
     /// `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]

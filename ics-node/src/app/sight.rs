@@ -123,13 +123,8 @@ impl App {
         shown.earlier = earlier.into_iter().take(limits::SIGHT_INDICES).collect();
         for index in &again.held {
             let entry = self.store().entry(hosted.number, *index)?;
-            let is_kept_back = match &entry.content {
-                Some(_) => !eyes.may_have(&entry)?,
-                // Of what was erased something is left, and it is not kept from him. All else without a body this node
-                // itself may read no longer: whoever copies from it hears so from nobody else.
-                None => Remnant::from_bytes(&entry.header).is_none(),
-            };
-            if is_kept_back {
+            // Also of what is not here itself: this node may read it no longer either, or it was erased before it was hidden.
+            if !eyes.may_have(&entry)? {
                 shown.lost.push(*index);
             }
         }

@@ -28,8 +28,8 @@ pub(crate) fn record_card(record: &Record, freshness: &Freshness) -> String {
 #[must_use]
 pub(crate) fn record_card_of(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> String {
     let said_by = |by: &By| format!("{}{}", said_by(by), not_yet(record, by, asked_for));
-    let mut rows = vec![("genuine", genuine(record, asked_for)), ("status", status(record, freshness))];
-    rows.extend(conflict(record));
+    let mut rows = vec![("genuine", genuine(record, asked_for)), ("status", status(record, freshness, asked_for))];
+    rows.extend(conflict(record, asked_for));
     rows.extend(lines("approved by", &record.approvals, said_by));
     rows.extend(lines("labels", &record.labels, |it| format!("{}\n  by {}", clean(&it.value), said_by(&it.by))));
     rows.extend(lines("names", &record.names, |it| given(record, &it.value.to_string(), &it.by)));
@@ -79,8 +79,11 @@ fn not_yet(record: &Record, by: &By, asked_for: Option<Timestamp>) -> String {
 }
 
 /// A permit that is no longer fresh is not one; a block stands until it is lifted, however old the news of it.
-fn status(record: &Record, freshness: &Freshness) -> String {
-    let told = record.status.as_ref().map(|status| status_lines(&status.decides));
+fn status(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> String {
+    let told = record.status.as_ref().map(|status| {
+        let later = not_yet(record, &status.decides.by, asked_for);
+        status_lines(&status.decides, &later)
+    });
     if freshness.is_fresh() || record.effect().blocks() {
         return told.unwrap_or_else(|| format!("{}: nobody has given it one", style("none").bold().yellow()));
     }
@@ -93,24 +96,25 @@ fn status(record: &Record, freshness: &Freshness) -> String {
     format!("{unknown}: {why}\n{then}, {last}")
 }
 
-fn status_lines(status: &GivenStatus) -> String {
-    let name = in_colour(status.name.as_str(), status.effect);
-    let mut text =
-        format!("{name}, which {}\nsince {}\nby {}", status.effect.does(), when(status.since), said_by(&status.by));
+/// What stands behind who has said it is `later`.
+fn status_lines(status: &GivenStatus, later: &str) -> String {
+    let (name, by) = (in_colour(status.name.as_str(), status.effect), said_by(&status.by));
+    let mut text = format!("{name}, which {}\nsince {}\nby {by}{later}", status.effect.does(), when(status.since));
     if let Some(reason) = &status.reason {
         text.push_str(&format!("\n“{}”", clean(reason)));
     }
     text
 }
 
-fn conflict(record: &Record) -> Option<Row> {
+fn conflict(record: &Record, asked_for: Option<Timestamp>) -> Option<Row> {
     let others = record.status.as_ref().map(|status| status.conflict.as_slice()).unwrap_or_default();
     lines("conflict", others, |other| {
         let warning = style("!").yellow().bold();
         format!(
-            "{warning} {} stands beside it, by {}",
+            "{warning} {} stands beside it, by {}{}",
             in_colour(other.name.as_str(), other.effect),
-            said_by(&other.by)
+            said_by(&other.by),
+            not_yet(record, &other.by, asked_for)
         )
     })
 }

@@ -90,14 +90,6 @@ fn compare(runtime: &Runtime, orders: usize, cores: &str) -> Result<[(f64, Spent
         runtime.block_on(client.prove(&host(number)))?;
         theirs.clients.push(client);
     }
-    if std::env::var_os("SOLO").is_some() {
-        for round in 0..ROUNDS {
-            ours.round(runtime, orders, |client, order| device(round * orders + client + order * CLIENTS))?;
-        }
-        let spent = ours.spent.of_one(orders * ROUNDS);
-        println!("{cores}: {:?} {:.3} ms {:.3} ms", ours.rates, spent.server, spent.client);
-        return Ok([(1.0, spent), (1.0, spent)]);
-    }
     for round in 0..ROUNDS {
         ours.round(runtime, orders, |client, order| device(round * orders + client + order * CLIENTS))?;
         theirs.round(runtime, orders, |client, _| named(client))?;

@@ -103,16 +103,25 @@ impl Status {
 
     /// Who may lift a block that this does not.
     fn way_out(&self, signing: &Signing, block: &Listed) -> String {
-        if block.erased || block.effect == Some(Effect::BlocksForEver) {
+        if block.effect == Some(Effect::BlocksForEver) {
             return format!("the domain's owners lift it: `ics domain update --lift {}`", block.by.statement);
         }
         if let Some(group) = &block.by.group {
-            return format!("it is said of its group, and lifted there: `ics status {} {group} --lift`", self.status);
+            return format!(
+                "it is said of its group. Its signer takes it back, also for what was sold out of it: `ics withdraw \
+                 {group} --statement {}`; or it is lifted there by who may: `ics status {} {group} --lift`",
+                block.by.statement, self.status
+            );
         }
         let lifts = |role: &&Role| block.status.as_ref().is_some_and(|it| signing.descriptor.may_lift(role, it));
         let roles: Vec<&str> = signing.descriptor.roles.keys().filter(lifts).map(Role::as_str).collect();
-        let signer = format!("its signer {} takes it back (`ics withdraw`)", block.by.signer);
-        if roles.is_empty() { signer } else { format!("{signer}, or one in the role {} lifts it", roles.join(", ")) }
+        let lifted = (!roles.is_empty()).then(|| format!("one in the role {} lifts it", roles.join(", ")));
+        // Nobody takes back what the owners have erased: it is theirs.
+        let taken_back = match block.erased {
+            true => format!("the domain's owners lift it: `ics domain update --lift {}`", block.by.statement),
+            false => format!("its signer {} takes it back (`ics withdraw`)", block.by.signer),
+        };
+        [Some(taken_back), lifted].into_iter().flatten().collect::<Vec<_>>().join(", or ")
     }
 
     fn claims(&self, signing: &Signing, found: &Found) -> Claims {

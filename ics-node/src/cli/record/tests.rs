@@ -105,14 +105,14 @@ fn old_news_permit_nothing_and_still_block() {
     ];
     for (change, expected) in cases {
         let record = vector("plant.example", "Pump 1", change);
-        let text = console::strip_ansi_codes(&status(&record, &freshness(61))).into_owned();
+        let text = console::strip_ansi_codes(&status(&record, &freshness(61), None)).into_owned();
         assert!(text.starts_with(expected), "{text}");
     }
     let fresh = vector("plant.example", "Pump 1", permitted);
-    let text = console::strip_ansi_codes(&status(&fresh, &freshness(60))).into_owned();
+    let text = console::strip_ansi_codes(&status(&fresh, &freshness(60), None)).into_owned();
     assert!(text.starts_with("in-use, which permits its use\nsince"), "{text}");
     let later = Freshness { age: None, ..freshness(60) };
-    let text = console::strip_ansi_codes(&status(&fresh, &later)).into_owned();
+    let text = console::strip_ansi_codes(&status(&fresh, &later, None)).into_owned();
     let expected = "UNKNOWN: the evidence was made later than the time asked for\nwhen it was made, it was in-use";
     assert!(text.starts_with(expected), "{text}");
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ics_core::descriptor::{Source, Template};
+use ics_core::descriptor::{Descriptor, Source, Template};
 use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::log::record_head::{Finding, RecordHead};
+use ics_core::statement::make;
 use ics_core::vocabulary::{Attribute, DomainName};
 use ics_node::api::AdoptionRequest;
 use ics_node::app::{Query, Reader};
@@ -19,7 +20,7 @@ use super::liar::{Liar, Reply};
 use super::{Gateway, changed, home, id, origin, upstream};
 use crate::hidden::{device, say};
 use crate::watching::recall;
-use crate::world::{CARE, DOMAIN, changed_descriptor, domain, home as home_key, maker, serial, stolen};
+use crate::world::{CARE, CREATED, DOMAIN, changed_descriptor, domain, home as home_key, maker, serial, stolen};
 
 /// Far longer than any test takes: what arrives was pushed.
 const NEVER: u64 = 3_600_000;
@@ -87,6 +88,30 @@ async fn what_the_home_pushes_is_taken_over_of_things_and_of_lots() {
     say(&home, vec![recall(Attribute::Lot, "L2")]).await;
     until("the other goes on", || status(&node, 21).is_some_and(|_| statements(&node, 21) == 3)).await;
     assert_eq!((status(&node, 20).as_deref(), status(&node, 25)), (Some("suspended"), None), "no longer followed");
+    stop.send_replace(true);
+    following.await.expect("ends");
+}
+
+/// By its next descriptor it begins at the beginning, and may take what it refused before.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_on_with_the_next_descriptor() {
+    let home = home().await;
+    let made = origin(&home);
+    let node = caring(&made, &format!("http://{}", home.addresses[0]), NEVER);
+    let (stop, stopped) = watch::channel(false);
+    let following = tokio::spawn(node.app.clone().follow_sources(stopped));
+    node.app.adopt(&care(), request(&[20, 21], Some(true))).await.expect("adopts");
+    say(&home, vec![stolen(&maker(), 21)]).await;
+    until("before", || status(&node, 21).as_deref() == Some("stolen")).await;
+    let json = node.app.descriptor(&care(), None).expect("in force").json;
+    let before = Descriptor::parse(&json).expect("a descriptor");
+    let next = Descriptor { version: before.version + 1, previous: Some(before.hash()), ..before };
+    let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
+    node.app.submit(&care(), vec![signed]).await.expect("is taken");
+    say(&home, vec![stolen(&maker(), 20)]).await;
+    until("behind it", || status(&node, 20).as_deref() == Some("stolen")).await;
+    let error = || node.app.domain(&care()).expect("here").follows[0].last_error.clone();
+    until("nothing is wrong", || error().is_none()).await;
     stop.send_replace(true);
     following.await.expect("ends");
 }
