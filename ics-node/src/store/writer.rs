@@ -45,9 +45,6 @@ const GROUP_ENTRIES: usize = 10_000;
 /// writer has nothing to do.
 const WORTH_ENTRIES: usize = 500;
 
-/// For how long after the first one a group lets others go first, who may submit what joins it.
-const YIELDS: Duration = Duration::from_millis(5);
-
 /// Bytes in the write-ahead log after which it is copied into the database.
 const CHECKPOINT_BYTES: usize = 8 << 20;
 
@@ -108,15 +105,9 @@ pub(crate) struct Writer {
 struct Group {
     drafts: BTreeMap<DomainNumber, Draft>,
     answers: Vec<(DomainNumber, Answer)>,
-    since: Option<Instant>,
 }
 
 impl Group {
-    /// Whether its first job came a moment ago.
-    fn is_new(&mut self) -> bool {
-        self.since.get_or_insert_with(Instant::now).elapsed() < YIELDS
-    }
-
     fn has_room(&self) -> bool {
         self.answers.len() < GROUP_JOBS
             && self.drafts.values().map(|draft| draft.bytes).sum::<usize>() < GROUP_BYTES
@@ -148,7 +139,7 @@ impl Writer {
                     Task::Write(write) => {
                         self.join(&mut group, write);
                         let is_due = group.entries() >= WORTH_ENTRIES && self.flusher.is_idle();
-                        next = if group.has_room() && !is_due { self.another(&mut group, tasks) } else { None };
+                        next = if group.has_room() && !is_due { self.another(&group, tasks) } else { None };
                     }
                     Task::Desk(work) => {
                         self.finish(core::mem::take(&mut group));
@@ -172,20 +163,13 @@ impl Writer {
     }
 
     /// A further task for a group, if one waits. While another group is being synced, a small one is not worth a commit of
-    /// its own: it would be made durable no sooner than with all who come until then. Nor is it while others wait for this
-    /// processor, who may be about to submit something: they go first, and one commit is for all of them.
-    fn another(&self, group: &mut Group, tasks: &Receiver<Task>) -> Option<Task> {
+    /// its own: it would be made durable no sooner than with all who come until then.
+    fn another(&self, group: &Group, tasks: &Receiver<Task>) -> Option<Task> {
         tasks.try_recv().ok().or_else(|| {
-            if group.entries() >= WORTH_ENTRIES {
+            if group.entries() >= WORTH_ENTRIES || self.flusher.is_idle() {
                 return None;
             }
-            if !self.flusher.is_idle() {
-                self.flusher.wait();
-            } else if group.is_new() {
-                std::thread::yield_now();
-            } else {
-                return None;
-            }
+            self.flusher.wait();
             tasks.try_recv().ok()
         })
     }
@@ -252,7 +236,7 @@ impl Writer {
 
     /// Commits a group, and hands it on to be made durable and answered.
     fn finish(&mut self, group: Group) {
-        let Group { drafts, answers, .. } = group;
+        let Group { drafts, answers } = group;
         if let Err(error) = self.reading.end() {
             tracing::warn!(%error, "a read transaction of the index could not be ended");
         }
