@@ -77,9 +77,12 @@ impl App {
         }
     }
 
-    /// Makes memory ready once, as far as it has room. Blocks: a million identities take a minute or two.
-    pub fn make_ready(&self) {
-        self.ready_all(&mut Progress::new(), &|| false);
+    /// Makes memory ready once, as far as it has room. Blocks: a million identities take a minute or two. Gives the entries
+    /// of which the subjects were made ready.
+    pub fn make_ready(&self) -> u64 {
+        let mut progress = Progress::new();
+        self.ready_all(&mut progress, &|| false);
+        progress.values().map(|done| done.upto - done.from).sum()
     }
 
     fn ready_all(&self, progress: &mut Progress, stop: &dyn Fn() -> bool) {

@@ -86,10 +86,10 @@ async fn memory_stays_within_its_bound_when_more_is_asked_than_fits() {
     for number in 0..pumps.len() {
         let answer = check(&app, number, Depth::Store).expect("the store is asked");
         assert_eq!((answer.verdict, answer.reason), (Outcome::Allow, Reason::Permitted), "{number}");
-        most = most.max(app.memory().extent().1);
+        most = most.max(app.memory().bytes());
         assert!(most <= BYTES, "{most} bytes after {number} devices");
     }
-    let (kept, bytes) = app.memory().extent();
+    let (kept, bytes) = (app.memory().identities(), app.memory().bytes());
     assert!(most > BYTES / 2, "the bound was never near: {most}");
     assert!((1..pumps.len()).contains(&kept), "{kept} are kept");
     let each = bytes / kept as u64;

@@ -35,7 +35,7 @@ pub struct NodeConfig {
     pub operator_token_file: Option<PathBuf>,
     /// A Unix socket for gateways on this machine. Absent: none.
     pub socket: Option<SocketConfig>,
-    /// MiB of memory that answers may take, 256 unless told. About 700 bytes are kept of an identity.
+    /// MiB of memory that answers may take, 256 unless told. About 800 bytes are kept of an identity with three names.
     #[serde(default = "default_memory")]
     pub memory_mib: u32,
     /// The secret keys among those of the home directory with which the node issues X.509 certificates and answers for

@@ -11,7 +11,7 @@ use super::{Era, PLACE_BYTES};
 use crate::store::{DomainNumber, Key};
 
 /// Bytes of a sample at most.
-pub(super) const SAMPLE_BYTES: usize = 4_096;
+pub(super) const SAMPLE_BYTES: usize = 3_072;
 
 /// All statements about the groups that an identity may belong to.
 #[derive(Debug)]

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ics_core::identity::IdentityId;
 use ics_core::record::Record;
 use ics_core::time::Timestamp;
-use lz4_flex::block::{compress_with_dict, decompress_into_with_dict};
+use lz4_flex::block::compress_with_dict;
 use sha2::{Digest as _, Sha256};
 
 use super::around::SAMPLE_BYTES;
+use super::short;
 use super::{Around, Era, Place};
 use crate::api::RecordSummary;
 use crate::app::AppError;
@@ -42,11 +43,11 @@ pub(crate) struct Known {
     /// How much of `bytes` are the keys of the names that it has, and of the summary.
     names: u32,
     summary: u32,
-    /// Bytes of the summary and of the record as JSON.
+    /// Bytes of the summary and of the record as short JSON.
     summary_json: u32,
     record_json: u32,
-    /// The keys, the summary and the record, of these what differs from a sample. In one piece: a name that is asked for
-    /// finds its summary in the next line of the processor's cache.
+    /// The keys, the summary and the record: of the summary what differs from a sample, of the record what differs from
+    /// both. In one piece: a name that is asked for finds its summary in the next line of the processor's cache.
     bytes: Box<[u8]>,
 }
 
@@ -62,17 +63,6 @@ impl Known {
 
     fn record(&self) -> &[u8] {
         self.bytes.get(self.names as usize + self.summary as usize..).unwrap_or_default()
-    }
-}
-
-/// Appends JSON of that length, of which `packed` is what differs from a sample.
-fn unpack(packed: &[u8], length: u32, sample: &[u8], into: &mut Vec<u8>) -> Result<(), AppError> {
-    let start = into.len();
-    into.resize(start + length as usize, 0);
-    let place = into.get_mut(start..).unwrap_or_default();
-    match decompress_into_with_dict(packed, place, sample) {
-        Ok(unpacked) if unpacked == length as usize => Ok(()),
-        Ok(_) | Err(_) => Err(AppError::Internal("a record in memory cannot be unpacked".to_owned())),
     }
 }
 
@@ -136,9 +126,12 @@ impl Kept {
     pub(crate) fn write(&self, whole: bool, into: &mut Vec<u8>) -> Result<(), AppError> {
         let Some(known) = &self.known else { return Ok(()) };
         let sample = self.around.sample.get().map(AsRef::as_ref).unwrap_or_default();
-        let (packed, length) =
-            if whole { (known.record(), known.record_json) } else { (known.summary(), known.summary_json) };
-        unpack(packed, length, sample, into)
+        let damaged = || AppError::Internal("a record in memory cannot be unpacked".to_owned());
+        let mut json = short::unpack(known.summary(), known.summary_json, sample).ok_or_else(damaged)?;
+        if whole {
+            json = short::unpack(known.record(), known.record_json, &[sample, &json].concat()).ok_or_else(damaged)?;
+        }
+        short::lengthen(&json, into).ok_or_else(damaged)
     }
 
     /// The record.
@@ -176,9 +169,11 @@ impl Known {
         record.at = Timestamp::default();
         let digest: [u8; 32] = Sha256::digest(serde_json::to_vec(&record).map_err(unwritable)?).into();
         let [a, b, c, d, e, f, g, h, ..] = digest;
+        let [whole, summary] = [whole, summary].map(|json| short::shorten(&json));
         let sample = around.sample.get_or_init(|| sample(&whole, &summary));
         let names: Vec<u8> = record.all_names().flat_map(|name| super::name_key(name).0.bits().to_be_bytes()).collect();
-        let [brief, full] = [&summary, &whole].map(|json| compress_with_dict(json, sample));
+        let brief = compress_with_dict(&summary, sample);
+        let full = compress_with_dict(&whole, &[sample, summary.as_slice()].concat());
         Ok(Self {
             open,
             tag: u64::from_be_bytes([a, b, c, d, e, f, g, h]),

@@ -13,6 +13,7 @@
 mod around;
 mod kept;
 mod lately;
+mod short;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,21 +42,19 @@ type At = (DomainNumber, Key);
 pub(crate) type Place = (Key, u64);
 
 /// Bytes that a cache spends on an entry beside its value: its key, its place in a queue and in a table.
-const PLACE_BYTES: u64 = 64;
-/// The shares of memory, in tenths, that are for names, for rulings and for what is said of groups: all are small; a thing
-/// has a few names, and many things have the same groups.
-const NAMES_SHARE: u64 = 2;
-const RULINGS_SHARE: u64 = 1;
-const GROUPS_SHARE: u64 = 1;
-/// Bytes of an identity on average, by which the caches know how many there may be.
-const EXPECTED_BYTES: u64 = 640;
+const PLACE_BYTES: u64 = 40;
+/// The shares of memory, in parts of 32, that are for rulings and for what is said of groups, which many things have in
+/// common; the rest is for identities and their names.
+const RULINGS_SHARE: u64 = 3;
+const GROUPS_SHARE: u64 = 2;
+/// Bytes of an identity or a name on average, by which the cache knows how many there may be.
+const EXPECTED_BYTES: u64 = 256;
 /// Room in tables is made for so many at once; for more they grow. A small node is not to pay for a large one's.
 const ROOM: usize = 65_536;
 
 /// Bounded by bytes, over all domains of a node.
 pub(crate) struct Memory {
-    kept: Cache<At, Arc<Kept>, Bytes>,
-    names: Cache<At, Named, Bytes>,
+    things: Cache<At, Held, Bytes>,
     rulings: Cache<Asked, Ruled, Bytes>,
     arounds: Arounds,
     lately: Lately,
@@ -91,6 +90,14 @@ pub(crate) struct Named {
     pub(crate) identity: Option<Place>,
 }
 
+/// What is found by a key. Names and identities share their room: how many names an identity has differs from domain to
+/// domain. No two have the same key but by chance, which whoever finds one sees.
+#[derive(Debug, Clone)]
+enum Held {
+    Identity(Arc<Kept>),
+    Name(Named),
+}
+
 /// A use of one thing, with another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Asked {
@@ -109,15 +116,13 @@ struct Ruled {
 #[derive(Clone)]
 struct Bytes;
 
-impl Weighter<At, Arc<Kept>> for Bytes {
-    fn weight(&self, _: &At, kept: &Arc<Kept>) -> u64 {
-        kept.bytes() + PLACE_BYTES
-    }
-}
-
-impl Weighter<At, Named> for Bytes {
-    fn weight(&self, _: &At, _: &Named) -> u64 {
-        size_of::<Named>() as u64 + PLACE_BYTES
+impl Weighter<At, Held> for Bytes {
+    fn weight(&self, _: &At, held: &Held) -> u64 {
+        let kept = match held {
+            Held::Identity(kept) => kept.bytes(),
+            Held::Name(_) => 0,
+        };
+        kept + size_of::<Held>() as u64 + PLACE_BYTES
     }
 }
 
@@ -130,12 +135,11 @@ impl Weighter<Asked, Ruled> for Bytes {
 impl Memory {
     /// Memory of `bytes` at most.
     pub(crate) fn new(bytes: u64) -> Self {
-        let [names, rulings, groups] = [NAMES_SHARE, RULINGS_SHARE, GROUPS_SHARE].map(|share| bytes / 10 * share);
-        let kept = bytes - names - rulings - groups;
+        let [rulings, groups] = [RULINGS_SHARE, GROUPS_SHARE].map(|share| bytes / 32 * share);
+        let things = bytes - rulings - groups;
         let items = |bytes: u64, each: u64| usize::try_from(bytes / each).unwrap_or(ROOM).min(ROOM);
         Self {
-            kept: Cache::with_weighter(items(kept, EXPECTED_BYTES), kept, Bytes),
-            names: Cache::with_weighter(items(names, 2 * PLACE_BYTES), names, Bytes),
+            things: Cache::with_weighter(items(things, EXPECTED_BYTES), things, Bytes),
             rulings: Cache::with_weighter(items(rulings, 2 * PLACE_BYTES), rulings, Bytes),
             arounds: Arounds::new(groups),
             lately: Lately::default(),
@@ -174,18 +178,21 @@ impl Memory {
 
     /// The same, where it is known by what it is found: hashing an id costs as much as a look-up.
     pub(crate) fn recall_at(&self, domain: DomainNumber, place: Place, now: Timestamp) -> Option<Arc<Kept>> {
-        self.kept.get(&(domain, place.0)).filter(|kept| kept.holds(place, now))
+        match self.things.get(&(domain, place.0))? {
+            Held::Identity(kept) => Some(kept).filter(|kept| kept.holds(place, now)),
+            Held::Name(_) => None,
+        }
     }
 
     /// Whether there is room for more of identities and names without others' having to go.
     pub(crate) fn has_room(&self) -> bool {
-        let has_room = |weight: u64, capacity: u64| weight < capacity - capacity / 16;
-        has_room(self.kept.weight(), self.kept.capacity()) && has_room(self.names.weight(), self.names.capacity())
+        let (weight, capacity) = (self.things.weight(), self.things.capacity());
+        weight < capacity - capacity / 32
     }
 
     /// Keeps what was read when the log had `size` entries, unless something has come in since.
     pub(crate) fn keep(&self, domain: DomainNumber, kept: &Arc<Kept>, size: u64) {
-        self.kept.insert((domain, kept.place.0), Arc::clone(kept));
+        self.things.insert((domain, kept.place.0), Held::Identity(Arc::clone(kept)));
         // Whoever announced before this insertion is seen here; whoever announces after it takes it out.
         if kept.era.reaches(size) {
             kept.confirm();
@@ -194,7 +201,10 @@ impl Memory {
 
     /// Whom a name means in a domain, if that is known; it must still be looked whether he has the name now.
     pub(crate) fn recall_name(&self, domain: DomainNumber, (key, rest): (Key, u64)) -> Option<Named> {
-        self.names.get(&(domain, key)).filter(|named| named.rest == rest)
+        match self.things.get(&(domain, key))? {
+            Held::Name(named) => Some(named).filter(|named| named.rest == rest),
+            Held::Identity(_) => None,
+        }
     }
 
     /// Keeps whom a name means, as [`Memory::keep`].
@@ -208,9 +218,9 @@ impl Memory {
         if !era.reaches(size) {
             return;
         }
-        self.names.insert((domain, key), Named { rest, identity: identity.map(|id| place_of(&id)) });
+        self.things.insert((domain, key), Held::Name(Named { rest, identity: identity.map(|id| place_of(&id)) }));
         if !era.reaches(size) {
-            self.names.remove(&(domain, key));
+            self.things.remove(&(domain, key));
         }
     }
 
@@ -240,40 +250,39 @@ impl Memory {
         let of_domain = [EntryKind::Descriptor, EntryKind::Certificate].map(kind_key);
         let mut keys = change.entries.iter().flat_map(|(_, keys)| keys);
         if change.amends || keys.any(|key| of_domain.contains(key)) {
-            self.begin_era(change.domain, &era, change.size);
-            if change.amends {
-                // Not only out of use: gone, because something may have been erased.
-                self.kept.retain(|(of, _), _| *of != change.domain);
-            }
+            self.begin_era(change, &era);
             return;
         }
         let keys = || change.entries.iter().flat_map(|(_, keys)| keys);
         self.arounds.forget(change.domain, keys());
         self.lately.forget(change.domain, keys());
-        if !self.kept.is_empty() {
+        if !self.things.is_empty() {
             for key in keys() {
-                self.kept.remove(&(change.domain, *key));
-            }
-        }
-        if !self.names.is_empty() {
-            for key in keys() {
-                self.names.remove(&(change.domain, *key));
+                self.things.remove(&(change.domain, *key));
             }
         }
     }
 
-    fn begin_era(&self, domain: DomainNumber, era: &Era, size: u64) {
+    fn begin_era(&self, change: &Change<'_>, era: &Era) {
+        let Change { domain, size, .. } = *change;
         self.eras().insert(domain, Arc::new(Era { upto: AtomicU64::new(size), over: AtomicBool::new(false) }));
         era.over.store(true, Ordering::Release);
-        self.names.retain(|(of, _), _| *of != domain);
+        // What is kept of identities is out of use. It is gone as well where something may have been erased.
+        let stays = |held: &Held| !change.amends && matches!(held, Held::Identity(_));
+        self.things.retain(|(of, _), held| *of != domain || stays(held));
         self.arounds.forget_domain(domain);
         self.lately.forget_domain(domain);
     }
 
-    /// Identities that are kept, and bytes of all that is.
-    pub(crate) fn extent(&self) -> (usize, u64) {
-        let things = self.kept.weight() + self.names.weight() + self.rulings.weight();
-        (self.kept.len(), things + self.arounds.bytes())
+    /// Bytes of all that is kept.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.things.weight() + self.rulings.weight() + self.arounds.bytes()
+    }
+
+    /// Identities that are kept.
+    #[cfg(test)]
+    pub(crate) fn identities(&self) -> usize {
+        self.things.iter().filter(|(_, held)| matches!(held, Held::Identity(_))).count()
     }
 }
 
@@ -301,6 +310,6 @@ pub(crate) fn name_key(name: &Name) -> (Key, u64) {
 
 impl core::fmt::Debug for Memory {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Memory").field("extent", &self.extent()).finish_non_exhaustive()
+        f.debug_struct("Memory").field("bytes", &self.bytes()).finish_non_exhaustive()
     }
 }

@@ -180,10 +180,15 @@ pub(crate) fn read(
     end: Position,
     enough: usize,
 ) -> Result<Chunk, StoreError> {
-    // The block with the first of them may begin before `from`.
-    let sql = "SELECT position, more FROM posting WHERE key = ?1 AND position >= ifnull(\
-               (SELECT max(position) FROM posting WHERE key = ?1 AND position <= ?2), ?2) AND position < ?3 \
-               ORDER BY position";
+    // The block with the first of them may begin before `from`; before a domain's first entry no block of it does.
+    let sql = match from.index() {
+        0 => "SELECT position, more FROM posting WHERE key = ?1 AND position >= ?2 AND position < ?3 ORDER BY position",
+        _ => {
+            "SELECT position, more FROM posting WHERE key = ?1 AND position >= ifnull(\
+             (SELECT max(position) FROM posting WHERE key = ?1 AND position <= ?2), ?2) AND position < ?3 \
+             ORDER BY position"
+        }
+    };
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![key.0, from.0, end.0])?;
     let mut positions = Vec::new();
