@@ -258,6 +258,8 @@ pub(crate) fn restore(domain: &Domain, entry: &StoredEntry) -> Result<Option<Log
             let left = left.map_err(|error| damaged(error.to_string()))?;
             return Ok(left.map(|left| if entry.effective { left } else { left.refused() }));
         }
+        // What was damaged on the disk may have been a block. Only what has no effect may be something that nobody can read.
+        Err(error) if entry.effective => return Err(damaged(error.to_string())),
         _ => return Ok(None),
     };
     // An entry without effect may be by somebody whom the domain does not know.

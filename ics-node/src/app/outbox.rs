@@ -34,7 +34,7 @@ use super::hosted::Hosted;
 use super::problem::Code;
 use super::{App, AppError, random};
 use crate::api::{OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
-use crate::store::{Part, Posted};
+use crate::store::{Part, Posted, StoreError};
 
 /// How long whoever submits waits for the home's answer, before he is told that it is pending.
 const ANSWER: Duration = Duration::from_secs(8);
@@ -143,7 +143,18 @@ impl App {
                 _ => return Ok(Err(bodies)),
             }
         }
-        Ok(Ok(self.store().post(hosted.number, bodies, now)?))
+        match self.store().post(hosted.number, bodies, now) {
+            Err(StoreError::Full { waiting }) if waiting == limits::OUTBOX_BODIES => Err(AppError::new(
+                Code::Busy,
+                format!(
+                    "{waiting} bodies of `{}`, or {} MiB, wait here for its home: it takes no more; `ics outbox` shows \
+                     them, `ics peer status` why they wait",
+                    hosted.name,
+                    limits::OUTBOX_BYTES >> 20
+                ),
+            )),
+            posted => Ok(Ok(posted?)),
+        }
     }
 
     fn is_by_a_known_signer(&self, hosted: &Hosted, domain: &Domain, checked: &Checked) -> Result<bool, AppError> {
@@ -284,7 +295,10 @@ impl App {
                     let upstream = pending.why.unwrap_or_default();
                     why = format!("it waits at the peer that is asked, on its way to the home: {upstream}");
                 }
-                Ok(result) => done.push((*id, json(&result)?)),
+                Ok(SubmissionResult::Problem(problem)) => {
+                    tracing::warn!(domain = %hosted.name, id, why = %problem.detail, "the home refused what waited for it");
+                    done.push((*id, json(&SubmissionResult::Problem(problem))?));
+                }
                 Err(error) => {
                     waiting.push(*id);
                     why = format!("the answer is not understood: {error}");

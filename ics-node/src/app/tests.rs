@@ -98,6 +98,23 @@ async fn memory_stays_within_its_bound_when_more_is_asked_than_fits() {
     assert_eq!(check(&app, 0, Depth::Store).map(|it| it.verdict), Some(Outcome::Allow), "what has gone is read again");
 }
 
+/// What cannot be read any more may have been a block.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_damaged_on_the_disk_lets_nothing_through() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(1));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    maker.submit_one(&app, maker.introduce(&app, &pumps[0], "Pump", "more")).await.expect("admitted");
+    let damage = || {
+        let sql = "UPDATE entry SET body = substr(body, 1, length(body) - 1) \
+                   WHERE position = (SELECT max(position) FROM entry)";
+        app.store().with_writer(move |writer| Ok(writer.log.execute(sql, [])?))
+    };
+    assert_eq!(tokio::task::block_in_place(damage).expect("damaged"), 1);
+    let verdict = check(&app, 0, Depth::Store).expect("the store is asked").verdict;
+    assert_eq!(verdict, Outcome::Unknown);
+    assert_eq!(app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem().status, 500);
+}
+
 /// What waits for witnesses, or for the rest of a log that is being copied, comes to be shown without a commit that has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_read_before_the_end_of_the_log_was_shown_is_not_kept_after_a_start() {

@@ -14,7 +14,7 @@ use ics_core::vocabulary::DomainName;
 use ics_sync::http::{EventStream, HttpPeer};
 use ics_sync::news::News;
 use ics_sync::wire::{Base64, Submission};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,6 +27,7 @@ use crate::api::{
 
 use crate::config::PeerName;
 use crate::http::READER;
+use crate::tls::{ClientTls, KeyPin};
 
 /// Seconds in which a connection must stand, and in which an answer must be complete.
 const CONNECT_SECONDS: u64 = 10;
@@ -88,9 +89,23 @@ impl Node {
     /// # Errors
     /// When it is not an address, or TLS cannot be set up.
     pub fn new(url: &str) -> Answer<Self> {
+        Self::by(url, ics_sync::http::client_builder(url))
+    }
+
+    /// The same of a peer, which over TLS is believed by its key, or else as any server of the web.
+    ///
+    /// # Errors
+    /// As [`Node::new`].
+    pub fn of_peer(url: &str, pin: Option<KeyPin>) -> Answer<Self> {
+        let tls = ClientTls::as_stranger(pin)
+            .map_err(|error| NodeError::Unreachable { url: url.to_owned(), reason: error.to_string() })?;
+        Self::by(url, ics_sync::http::client_builder(url).tls_backend_preconfigured(tls))
+    }
+
+    fn by(url: &str, builder: ClientBuilder) -> Answer<Self> {
         let unreachable = |reason| NodeError::Unreachable { url: url.to_owned(), reason };
         let parsed = Url::parse(url).map_err(|error| unreachable(error.to_string()))?;
-        let client = ics_sync::http::client_builder(url)
+        let client = builder
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS))
             .timeout(Duration::from_secs(ANSWER_SECONDS))
             // Between peers silence ends sooner; here a node may have a thousand RSA keys to verify first.

@@ -86,7 +86,8 @@ impl Store {
         })
     }
 
-    /// Notes what the home made of bodies; of those that are done only the last [`limits::OUTBOX_DONE`] are kept.
+    /// Notes what the home made of bodies; of receipts and of refusals the last [`limits::OUTBOX_DONE`] each are kept: a
+    /// refusal is told nowhere else.
     ///
     /// # Errors
     /// When the database fails.
@@ -103,8 +104,12 @@ impl Store {
                 statement.execute(params![id.cast_signed(), at.as_millis().cast_signed(), result])?;
             }
             let old = "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE domain = ?1 AND done_at IS NOT NULL \
+                       AND (json_extract(result, '$.problem') IS NULL) = ?3 \
                        ORDER BY done_at DESC, id DESC LIMIT -1 OFFSET ?2)";
-            log.execute(old, params![domain.get(), i64::try_from(limits::OUTBOX_DONE).unwrap_or(i64::MAX)])?;
+            let kept = i64::try_from(limits::OUTBOX_DONE).unwrap_or(i64::MAX);
+            for receipts in [true, false] {
+                log.execute(old, params![domain.get(), kept, receipts])?;
+            }
             Ok(())
         })
     }
@@ -144,7 +149,8 @@ impl Store {
         })
     }
 
-    /// The outbox of a domain: what waits in order, then what is done, newest first; `limit` of each at most.
+    /// The outbox of a domain: what waits in order, then what was refused and what is in the log, newest first; `limit` of
+    /// each at most.
     ///
     /// # Errors
     /// When the database fails.
@@ -152,7 +158,11 @@ impl Store {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.shared.pool.read(|reader| {
             let mut all = Vec::new();
-            for rest in ["done_at IS NULL ORDER BY id", "done_at IS NOT NULL ORDER BY done_at DESC, id DESC"] {
+            for rest in [
+                "done_at IS NULL ORDER BY id",
+                "json_extract(result, '$.problem') IS NOT NULL ORDER BY done_at DESC, id DESC",
+                "json_extract(result, '$.problem') IS NULL AND done_at IS NOT NULL ORDER BY done_at DESC, id DESC",
+            ] {
                 let sql = format!("SELECT {COLUMNS} FROM outbox WHERE domain = ?1 AND {rest} LIMIT ?2");
                 let mut statement = reader.log.prepare_cached(&sql)?;
                 let found = statement.query_map(params![domain.get(), limit], posted)?;

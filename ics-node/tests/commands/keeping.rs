@@ -115,6 +115,14 @@ fn an_origin_that_was_mistyped_is_taken_back() {
     }
     plant.start();
     assert_eq!(current(&plant)["domain"], DOMAIN);
+
+    // Nor does a peer go on to be asked about single things of a log that was mistyped.
+    for origin in [&wrong, &origin] {
+        plant.ok(&["peer", "add", "asked", "--roam", origin, "--url", acme.url()]);
+    }
+    let peers = plant.ok(&["peer", "list"]);
+    let asked = peers.as_array().and_then(|peers| peers.iter().find(|peer| peer["name"] == "asked"));
+    assert_eq!(asked.expect("is listed")["roam"], serde_json::json!([origin]), "{peers}");
 }
 
 #[test]

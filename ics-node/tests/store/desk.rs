@@ -48,6 +48,27 @@ fn what_is_alarmed_once_says_whether_it_was() {
 }
 
 #[test]
+fn what_the_home_refused_is_not_pushed_out_by_what_it_took() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    let post = |body: &str| store.post(domain, vec![body.into()], at(1)).expect("taken in")[0].id;
+    let (refused, taken) = (post("refused"), post("taken"));
+    let problem = (refused, r#"{"problem":{"detail":"nobody knows the signer"}}"#.to_owned());
+    store.post_done(domain, vec![problem], at(2)).expect("noted");
+    let connection = rusqlite::Connection::open(dir.path().join("ics.db")).expect("open");
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
+               INSERT INTO outbox (domain, hash, at, done_at, result) \
+               SELECT ?1, randomblob(32), 0, 3000, '{\"receipt\":{}}' FROM n";
+    connection.execute(sql, (domain.get(), i64::try_from(limits::OUTBOX_DONE).expect("few"))).expect("filled");
+    let receipt = (taken, r#"{"receipt":{}}"#.to_owned());
+    store.post_done(domain, vec![receipt], at(4)).expect("noted");
+    let kept: i64 = connection.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0)).expect("counted");
+    assert_eq!(usize::try_from(kept), Ok(limits::OUTBOX_DONE + 1), "a receipt has gone for the newest");
+    let told: Vec<u64> = store.outbox(domain, 1).expect("read").iter().map(|it| it.id).collect();
+    assert_eq!(told, [refused, taken], "the refusal first");
+}
+
+#[test]
 fn the_alarms_of_one_domain_push_out_none_of_another() {
     let dir = tempfile::tempdir().expect("dir");
     let (store, quiet) = with_home(dir.path());

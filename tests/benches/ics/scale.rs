@@ -12,8 +12,10 @@ use crate::ingest::{submit, submit_all};
 use crate::report::{Report, median};
 use crate::{Error, Options, Outcome};
 
-/// How often the store is opened, each time with nothing in memory; the middle counts.
-const OPENED: usize = 5;
+/// How often each store is opened, with nothing in memory, and how often each is asked once memory is ready; all sizes in
+/// turns, because hosts are faster and slower within minutes. The middle counts.
+const OPENED: usize = 9;
+const TURNS: usize = 15;
 /// Look-ups that are timed at each size.
 const LOOK_UPS: usize = 5_000;
 /// Batches, and single statements, whose appending is timed at each size.
@@ -22,60 +24,95 @@ const SINGLES: usize = 100;
 /// Memory for answers, in bytes: a million identities fit.
 const MEMORY: u64 = 896 << 20;
 
-/// What was measured at one size, in microseconds.
-struct Costs {
-    /// A look-up of what was not asked for before, in a lot that was.
-    stored: f64,
-    /// A look-up once memory was made ready.
-    ready: f64,
-    append: f64,
+/// A node of one size, and what was measured with it in each turn, in microseconds.
+struct Node {
+    size: usize,
+    home: Home,
+    /// Look-ups of the first device of each lot.
+    lots: Vec<f64>,
+    /// Look-ups of what was not asked for before, in a lot that was.
+    stored: Vec<f64>,
+    /// Look-ups once memory was made ready, of what nobody has asked for, as far as there is so much.
+    ready: Vec<f64>,
+    append: Vec<f64>,
 }
 
 pub(crate) fn run(report: &mut Report, options: &Options) -> Outcome {
-    let home = Home::make()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(submit(&home.open()?, &home.domain, home.certificates()?))?;
-    let mut costs = Vec::new();
-    let mut held = 0;
+    let mut nodes = Vec::new();
     for size in (3..).map(|power| 10_usize.pow(power)).take_while(|size| *size <= options.entries) {
-        let app = home.open()?;
-        let statements = device::introductions(&home, held..size)?;
-        runtime.block_on(submit_all(&app, &home.domain, statements))?;
-        drop(app);
-        serve(report, &home, &runtime, size)?;
-        let (mut lots, mut stored) = (Vec::new(), Vec::new());
-        for _ in 0..OPENED {
-            let app = home.open_with(None, MEMORY)?;
-            lots.push(look_up(&app, &home, (0..size).step_by(device::LOT))?);
-            stored.push(look_up(&app, &home, others(size))?);
-        }
-        let (lots, stored) = (median(lots), median(stored));
-        report.figure(&format!("{size}: look-up by name, the first device of each lot"), &format!("{lots:.1} us"));
-        report.figure(&format!("{size}: look-up by name, app::record, nothing in memory"), &format!("{stored:.1} us"));
-        let app = home.open_with(None, MEMORY)?;
-        let made = usize::try_from(app.make_ready())?.min(size);
-        report.figure(&format!("{size}: made ready in memory before anybody asks"), &made.to_string());
-        // Each round asks for what nobody has asked for yet, as far as there is so much.
-        let mut ready = Vec::new();
-        for round in 0..OPENED {
-            let numbers = others(size).map(|number| (number + round) % size);
-            ready.push(look_up(&app, &home, numbers.filter(|number| !number.is_multiple_of(device::LOT)))?);
-        }
-        let ready = median(ready);
-        report.figure(&format!("{size}: look-up by name, app::record, memory ready"), &format!("{ready:.1} us"));
-        let (batched, single, added) = append(&app, &home, &runtime, size)?;
-        report.figure(&format!("{size}: append, batches of 1,000"), &format!("{batched:.1} us a statement"));
-        report.figure(&format!("{size}: append, one at a time, durable"), &format!("{single:.0} us"));
-        costs.push(Costs { stored, ready, append: batched });
-        held = size + added;
+        let node = Node::filled(&runtime, size)?;
+        serve(report, &node.home, &runtime, size)?;
+        nodes.push(node);
     }
-    if let (Some(first), Some(last)) = (costs.first(), costs.last()) {
-        let ratio = |of: fn(&Costs) -> f64| format!("{:.2}", of(last) / of(first));
-        report.bounded("look-up, nothing in memory, largest to smallest", &ratio(|it| it.stored), "flat");
-        report.bounded("look-up, memory ready, largest to smallest", &ratio(|it| it.ready), "flat");
-        report.bounded("append, largest to smallest", &ratio(|it| it.append), "at most 4");
+    for _ in 0..OPENED {
+        nodes.iter_mut().try_for_each(Node::ask_the_store)?;
+    }
+    ask_memory(report, &runtime, &mut nodes)?;
+    for node in &nodes {
+        let figure = |what: &str, times: &[f64]| (format!("{}: {what}", node.size), format!("{:.1} us", middle(times)));
+        let rows = [
+            figure("look-up by name, the first device of each lot", &node.lots),
+            figure("look-up by name, app::record, nothing in memory", &node.stored),
+            figure("look-up by name, app::record, memory ready", &node.ready),
+            figure("append, batches of 1,000, a statement", &node.append),
+        ];
+        rows.iter().for_each(|(what, seen)| report.figure(what, seen));
+    }
+    if let (Some(first), Some(last)) = (nodes.first(), nodes.last()) {
+        let ratio = |of: fn(&Node) -> &[f64]| {
+            let turns = of(last).iter().zip(of(first)).map(|(last, first)| last / first);
+            format!("{:.2}", median(turns.collect()))
+        };
+        report.bounded("look-up, nothing in memory, largest to smallest", &ratio(|it| &it.stored), "flat");
+        report.bounded("look-up, memory ready, largest to smallest", &ratio(|it| &it.ready), "flat");
+        report.bounded("append, largest to smallest", &ratio(|it| &it.append), "at most 4");
     }
     Ok(())
+}
+
+impl Node {
+    fn filled(runtime: &Runtime, size: usize) -> Result<Self, Error> {
+        let home = Home::make()?;
+        let app = home.open()?;
+        runtime.block_on(submit(&app, &home.domain, home.certificates()?))?;
+        runtime.block_on(submit_all(&app, &home.domain, device::introductions(&home, 0..size)?))?;
+        drop(app);
+        Ok(Self { size, home, lots: Vec::new(), stored: Vec::new(), ready: Vec::new(), append: Vec::new() })
+    }
+
+    fn ask_the_store(&mut self) -> Outcome {
+        let app = self.home.open_with(None, MEMORY)?;
+        self.lots.push(look_up(&app, &self.home, (0..self.size).step_by(device::LOT))?);
+        self.stored.push(look_up(&app, &self.home, others(self.size, 0))?);
+        Ok(())
+    }
+}
+
+/// Has all nodes make memory ready, asks them in turns, and has them append.
+fn ask_memory(report: &mut Report, runtime: &Runtime, nodes: &mut [Node]) -> Outcome {
+    let mut apps = Vec::new();
+    for Node { size, home, .. } in &*nodes {
+        let app = home.open_with(None, MEMORY)?;
+        let made = usize::try_from(app.make_ready())?.min(*size);
+        report.figure(&format!("{size}: made ready in memory before anybody asks"), &made.to_string());
+        apps.push(app);
+    }
+    for turn in 0..TURNS {
+        for (node, app) in nodes.iter_mut().zip(&apps) {
+            node.ready.push(look_up(app, &node.home, others(node.size, turn))?);
+        }
+    }
+    for (node, app) in nodes.iter_mut().zip(&apps) {
+        let (batched, single) = append(app, &node.home, runtime, node.size)?;
+        report.figure(&format!("{}: append, one at a time, durable", node.size), &format!("{single:.0} us"));
+        node.append = batched;
+    }
+    Ok(())
+}
+
+fn middle(times: &[f64]) -> f64 {
+    median(times.to_vec())
 }
 
 /// Start and memory of the real process, and look-ups over one connection that is kept.
@@ -123,31 +160,28 @@ fn look_up(app: &App, home: &Home, numbers: impl Iterator<Item = usize>) -> Resu
     Ok(micros(began.elapsed(), count))
 }
 
-/// Devices that are not the first of their lots. What is said of a lot is read with its first one: of a sample of a million
-/// devices a fifth would be such, and of a thousand devices one is.
-fn others(size: usize) -> impl Iterator<Item = usize> {
-    spread(size).take(size).filter(|number| !number.is_multiple_of(device::LOT))
+/// Devices that are not the first of their lots, other ones in each turn. What is said of a lot is read with its first
+/// one: of a sample of a million devices a fifth would be such, and of a thousand devices one is.
+fn others(size: usize, turn: usize) -> impl Iterator<Item = usize> {
+    let numbers = spread(size).take(size).map(move |number| (number + turn) % size);
+    numbers.filter(|number| !number.is_multiple_of(device::LOT))
 }
 
-/// Appends further devices, in batches and one at a time; gives the microseconds for each, and how many there were.
-fn append(app: &App, home: &Home, runtime: &Runtime, size: usize) -> Result<(f64, f64, usize), Error> {
+/// Appends further devices, in batches and one at a time; gives the microseconds for each statement of each batch, and for
+/// a single one.
+fn append(app: &App, home: &Home, runtime: &Runtime, size: usize) -> Result<(Vec<f64>, f64), Error> {
     let count = APPENDS * limits::BATCH_STATEMENTS;
     let mut statements = device::introductions(home, size..size + count + SINGLES)?;
     let singles = statements.split_off(count);
-    let batches: Vec<Vec<Vec<u8>>> = statements.chunks(limits::BATCH_STATEMENTS).map(<[_]>::to_vec).collect();
-    let time = |batches: Vec<Vec<Vec<u8>>>| {
-        let began = Instant::now();
-        runtime.block_on(async {
-            for batch in batches {
-                submit(app, &home.domain, batch).await?;
-            }
-            Ok::<(), String>(())
-        })?;
-        Ok::<Duration, Error>(began.elapsed())
+    let time = |batch: Vec<Vec<u8>>| {
+        let (began, count) = (Instant::now(), batch.len());
+        runtime.block_on(submit(app, &home.domain, batch))?;
+        Ok::<f64, Error>(micros(began.elapsed(), count))
     };
-    let batched = micros(time(batches)?, count);
-    let single = micros(time(singles.into_iter().map(|one| vec![one]).collect())?, SINGLES);
-    Ok((batched, single, count + SINGLES))
+    let batched = statements.chunks(limits::BATCH_STATEMENTS).map(|batch| time(batch.to_vec()));
+    let batched = batched.collect::<Result<Vec<_>, Error>>()?;
+    let singles = singles.into_iter().map(|one| time(vec![one])).collect::<Result<Vec<_>, Error>>()?;
+    Ok((batched, median(singles)))
 }
 
 /// Devices all over the log, in an order that is none.

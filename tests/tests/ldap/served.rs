@@ -296,4 +296,13 @@ async fn a_peer_with_an_ldap_address_is_copied_from_over_ldap() {
     }
     copying.stop();
     served.stop();
+
+    // Over HTTP as well, where nothing but its key says who it is.
+    home.says(&tls, "");
+    let served = home.serve(1).expect("it runs");
+    let add = ["peer", "add", "another", &mistyped, "--url", served.at("https"), "--yes", "--key", &key];
+    let refused = mirror.command(&add).output().expect("starts");
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(why.contains(&format!("the peer serves another domain: `{origin}`")), "{why}");
+    served.stop();
 }

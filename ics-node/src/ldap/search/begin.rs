@@ -7,7 +7,7 @@ use ics_core::record::Posting;
 use ics_core::vocabulary::DomainName;
 use ldap3_proto::proto::{LdapFilter, LdapResultCode, LdapSearchScope};
 
-use super::super::filter::{self, Plan};
+use super::super::filter::Plan;
 use super::super::keyspace::{self, KeyPlan};
 use super::super::message::Failure;
 use super::super::named::{above, entry_of};
@@ -64,7 +64,7 @@ impl Search {
                         stages.extend(self.things(domain)?);
                     }
                 }
-                if self.key_plan == KeyPlan::Scan && filter::may_match(&self.filter, &schema::PGP_KEY_INFO) {
+                if self.key_plan == KeyPlan::Scan {
                     // Behind everything else, which is found all the same.
                     stages.push(Stage::Silent(keys_are_not_listed()));
                 }

@@ -151,8 +151,9 @@ impl Add {
         peer.witness |= self.witness;
         let new = self.cosign.iter().filter(|origin| !peer.cosign.contains(origin)).cloned().collect::<Vec<_>>();
         peer.cosign.extend(new);
-        let new = self.roam.iter().filter(|origin| !peer.roam.contains(origin)).cloned().collect::<Vec<_>>();
-        peer.roam.extend(new);
+        // The one that a domain had may have been mistyped.
+        peer.roam.retain(|other| self.roam.iter().all(|origin| origin.domain != other.domain));
+        peer.roam.extend(self.roam.iter().cloned());
         peer.signer = self.signer.or(peer.signer);
         peer.direction = self.direction.unwrap_or(peer.direction);
         peer.interval_ms = self.interval_ms.unwrap_or(peer.interval_ms);
@@ -175,7 +176,7 @@ impl Add {
             return Err(Failure::new(Exit::Usage, "over LDAP a domain is copied by its whole origin")
                 .hint(format!("its owners tell it, or `ics domain show {name} --node URL` where it is held")));
         }
-        let node = Node::new(url.as_str())?;
+        let node = Node::of_peer(url.as_str(), peer.pin())?;
         let info = context.wait(async { Ok(node.domain(name).await) })?.map_err(|it| failed(it, &node, name))?;
         if info.info.domain != *name {
             return Err(Failure::new(Exit::Refused, format!("the peer serves another domain: `{}`", info.info.domain)));
@@ -212,7 +213,7 @@ fn given(context: &Context, peer: &PeerConfig, origin: &Origin) -> Result<Origin
         let told = context.wait(async { Ok(directory.origin(&origin.domain).await) })?;
         told.ok().and_then(|told| told.parse().ok())
     } else {
-        let node = Node::new(url.as_str())?;
+        let node = Node::of_peer(url.as_str(), peer.pin())?;
         context.wait(async { Ok(node.domain(&origin.domain).await) })?.ok().map(|info| info.info.origin)
     };
     match told {
