@@ -20,9 +20,9 @@ use ics_core::log::receipt::Receipt;
 use ics_core::log::source::EvidenceError;
 use ics_core::record::Posting;
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::{StatementId, split};
+use ics_core::statement::{Statement, StatementId, split};
 use ics_core::time::Timestamp;
-use ics_core::vocabulary::DomainName;
+use ics_core::vocabulary::{DomainName, Effect};
 use ics_sync::http::{HttpPeer, PeerError};
 use ics_sync::wire::Outcome;
 use tokio::sync::watch;
@@ -105,6 +105,12 @@ enum Sent {
     RestOfLess,
 }
 
+/// Whether a statement blocks what it is about, by the descriptor that is known here.
+fn blocks(domain: &Domain, statement: &Statement) -> bool {
+    let effect = |status| domain.descriptor().effect(status, statement.subject().kind());
+    statement.claims().status.as_ref().and_then(effect).is_some_and(Effect::blocks)
+}
+
 impl App {
     /// Submits bodies to the domain's home: kept until it has answered, if they are those of known signers.
     pub(crate) async fn forward(
@@ -143,7 +149,10 @@ impl App {
                 _ => return Ok(Err(bodies)),
             }
         }
-        match self.store().post(hosted.number, bodies, now) {
+        let new = || checked.iter().skip(first).flatten().map(|checked| &checked.what);
+        let is_block = |what: &What| matches!(what, What::Statement(statement) if blocks(&domain, statement));
+        let block = new().any(is_block) && new().all(|what| is_block(what) || matches!(what, What::Certificate(_)));
+        match self.store().post(hosted.number, bodies, now, block) {
             Err(StoreError::Full { waiting }) if waiting == limits::OUTBOX_BODIES => Err(AppError::new(
                 Code::Busy,
                 format!(

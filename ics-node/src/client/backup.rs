@@ -68,7 +68,8 @@ pub enum BackupError {
 pub fn make(home: &Path, config: &Config, to: &Path, with_keys: bool) -> Result<Backup, BackupError> {
     let node = config.node.as_ref().ok_or(BackupError::NoNode)?;
     refuse_existing(to)?;
-    store::backup(&node.data, &to.join(DATA))?;
+    drop(store::open_log(&node.data)?);
+    store::make_private(&to.join(DATA))?;
     let mut files = vec![PathBuf::from(config::FILE_NAME)];
     files.extend(files_in(home, descriptor::DIRECTORY)?);
     if with_keys {
@@ -81,6 +82,8 @@ pub fn make(home: &Path, config: &Config, to: &Path, with_keys: bool) -> Result<
     for path in &files {
         copy(&home.join(path), &to.join(path))?;
     }
+    // Last of all: what was cut off before is not taken for a backup, because it holds no store.
+    store::backup(&node.data, &to.join(DATA))?;
     Ok(Backup { files, left_out, report: store::check_backup(&to.join(DATA))? })
 }
 

@@ -25,8 +25,9 @@ impl Store {
     /// # Errors
     /// When the directory holds a store, or cannot be written, or the database fails.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        self.shared.pool.read(|reader| copy_store(&reader.log, &self.shared.heads, to))?;
-        keeping::copy(self.dir(), to)
+        refuse_store(to)?;
+        keeping::copy(self.dir(), to)?;
+        self.shared.pool.read(|reader| copy_store(&reader.log, &self.shared.heads, to))
     }
 }
 
@@ -36,8 +37,9 @@ impl Store {
 /// When there is no store, and as [`Store::backup`].
 pub fn backup(dir: &Path, to: &Path) -> Result<(), StoreError> {
     let log = open_log(dir)?;
-    copy_store(&log, &HeadFiles::open(&dir.join(HEADS_DIR))?, to)?;
-    keeping::copy(dir, to)
+    refuse_store(to)?;
+    keeping::copy(dir, to)?;
+    copy_store(&log, &HeadFiles::open(&dir.join(HEADS_DIR))?, to)
 }
 
 /// Reads a copy and compares like [`Store::check`], but leaves out the index, which a copy has not.
@@ -192,12 +194,15 @@ pub(crate) fn open_log(dir: &Path) -> Result<Connection, StoreError> {
     Ok(log)
 }
 
+fn refuse_store(to: &Path) -> Result<(), StoreError> {
+    let path = to.join(LOG_FILE);
+    if path.exists() { Err(StoreError::Exists { what: format!("`{}`", path.display()) }) } else { Ok(()) }
+}
+
+/// The database comes last: a copy that was cut off holds no store.
 fn copy_store(log: &Connection, heads: &HeadFiles, to: &Path) -> Result<(), StoreError> {
     make_private(to)?;
     let path = to.join(LOG_FILE);
-    if path.exists() {
-        return Err(StoreError::Exists { what: format!("`{}`", path.display()) });
-    }
     // The heads before the log, so that they do not show more than the copy has.
     copy_heads(log, heads, &to.join(HEADS_DIR))?;
     let unfinished = to.join(".new");

@@ -32,15 +32,22 @@ impl Store {
     /// is done may be among the oldest that are kept, and go with the next that is.
     ///
     /// # Errors
-    /// When the outbox of the domain is full ([`limits::OUTBOX_BODIES`], [`limits::OUTBOX_BYTES`]; then nothing of it is
-    /// taken in), or the database fails.
-    pub fn post(&self, domain: DomainNumber, bodies: Vec<Vec<u8>>, at: Timestamp) -> Result<Vec<Posted>, StoreError> {
+    /// When the outbox of the domain is full ([`limits::OUTBOX_BODIES`], [`limits::OUTBOX_BYTES`], a tenth more if they
+    /// `block`; then nothing of it is taken in), or the database fails.
+    pub fn post(
+        &self,
+        domain: DomainNumber,
+        bodies: Vec<Vec<u8>>,
+        at: Timestamp,
+        block: bool,
+    ) -> Result<Vec<Posted>, StoreError> {
         self.desk(move |log| {
             let posted: Vec<Posted> = bodies.iter().map(|body| put(log, domain, body, at)).collect::<Result<_, _>>()?;
             let sql = "SELECT count(*), ifnull(sum(length(body)), 0) FROM outbox WHERE domain = ?1 AND done_at IS NULL";
             let (waiting, bytes): (i64, i64) =
                 log.query_row(sql, [domain.get()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let fits = |found: i64, limit: usize| usize::try_from(found).is_ok_and(|found| found <= limit);
+            let room = |limit: usize| if block { limit + limit / limits::OUTBOX_BLOCKS } else { limit };
+            let fits = |found: i64, limit: usize| usize::try_from(found).is_ok_and(|found| found <= room(limit));
             if fits(waiting, limits::OUTBOX_BODIES) && fits(bytes, limits::OUTBOX_BYTES) {
                 Ok(posted)
             } else {

@@ -89,7 +89,10 @@ fn a_domain_is_mirrored_and_adopted_from() {
 fn an_origin_that_was_mistyped_is_taken_back() {
     const AWAY: &str = "http://127.0.0.1:1";
     let (acme, mut plant) = neighbours();
-    let origin = acme_info(&acme)["origin"].as_str().expect("an origin").to_owned();
+    let told = |name: &str| acme_info(&acme)[name].as_str().expect("is told").to_owned();
+    let origin = told("origin");
+    let shown = acme.words_alone("home", &["domain", "show", DOMAIN, "--node", acme.url()]);
+    assert!(shown.contains(&origin) && shown.contains(&told("verifier_key")), "{shown}");
     let wrong = format!("{DOMAIN}/{}", "07".repeat(32));
     let add = |plant: &Stage, origin: &str, url: &str| plant.run(&["peer", "add", "acme", origin, "--url", url]);
     plant.start();
@@ -157,6 +160,13 @@ fn a_running_node_is_copied() {
     let with_keys = stage.ok(&["backup", &path("whole"), "--with-keys"]);
     assert!(with_keys["files"].as_array().expect("files").contains(&"keys/signer.asc".into()), "{with_keys}");
     assert!(!stage.path("whole/passphrase").exists(), "the passphrase is never copied");
+
+    let (token, kept) = (stage.path("home/operator-token"), stage.path("home/kept"));
+    std::fs::rename(&token, &kept).and_then(|()| std::fs::create_dir(&token)).expect("nothing to be read");
+    let torn = stage.run(&["backup", &path("torn"), "--with-keys"]);
+    assert_eq!(torn.code, 5, "{torn:?}");
+    assert!(stage.path("torn/ics.toml").exists() && !stage.path("torn/data/ics.db").exists(), "it is no backup");
+    std::fs::remove_dir(&token).and_then(|()| std::fs::rename(&kept, &token)).expect("as it was");
     publish(&stage, 2, "SN-2");
 }
 

@@ -48,10 +48,28 @@ fn what_is_alarmed_once_says_whether_it_was() {
 }
 
 #[test]
+fn what_blocks_is_taken_in_however_much_waits() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, domain) = with_home(dir.path());
+    let connection = rusqlite::Connection::open(dir.path().join("ics.db")).expect("open");
+    let fill = |count: usize| {
+        let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2) \
+                   INSERT INTO outbox (domain, hash, body, at) SELECT ?1, randomblob(32), x'00', 0 FROM n";
+        connection.execute(sql, (domain.get(), i64::try_from(count).expect("few"))).expect("filled");
+    };
+    let post = |body: &str, block| store.post(domain, vec![body.into()], at(1), block);
+    fill(limits::OUTBOX_BODIES);
+    assert!(matches!(post("publication", false), Err(StoreError::Full { .. })));
+    assert!(post("theft", true).is_ok());
+    fill(limits::OUTBOX_BODIES / limits::OUTBOX_BLOCKS);
+    assert!(matches!(post("another", true), Err(StoreError::Full { .. })), "that is bounded, too");
+}
+
+#[test]
 fn what_the_home_refused_is_not_pushed_out_by_what_it_took() {
     let dir = tempfile::tempdir().expect("dir");
     let (store, domain) = with_home(dir.path());
-    let post = |body: &str| store.post(domain, vec![body.into()], at(1)).expect("taken in")[0].id;
+    let post = |body: &str| store.post(domain, vec![body.into()], at(1), false).expect("taken in")[0].id;
     let (refused, taken) = (post("refused"), post("taken"));
     let problem = (refused, r#"{"problem":{"detail":"nobody knows the signer"}}"#.to_owned());
     store.post_done(domain, vec![problem], at(2)).expect("noted");

@@ -66,7 +66,7 @@ pub(crate) struct Verify {
     /// The domain's name and hash of entry 0, as its owners told you [default: that of a peer in ics.toml].
     #[arg(long, value_name = "ORIGIN")]
     pin: Option<Origin>,
-    /// For a proof: the key of the log's home, as `verifier_key` of `ics --json domain show --node` has it.
+    /// For a proof: the key of the log's home, the `log key` of `ics domain show DOMAIN --node URL`.
     #[arg(long, value_name = "KEY", conflicts_with_all = ["evidence", "domain"])]
     log_key: Option<VerifierKey>,
     /// For a proof: the key of a witness that must have cosigned; the same form, of type 4.

@@ -69,8 +69,12 @@ fn node_rows(url: &str, info: &DomainInfo, now: Timestamp) -> Vec<Row> {
         Position::Home => "the home of the domain",
         Position::Mirror => "a mirror; `ics peer status` says how it is doing",
     };
-    let mut rows =
-        vec![("node", format!("{url}\n{part}")), ("as of", freshness.text()), ("origin", info.info.origin.to_string())];
+    let mut rows = vec![
+        ("node", format!("{url}\n{part}")),
+        ("as of", freshness.text()),
+        ("origin", info.info.origin.to_string()),
+        ("log key", info.info.verifier_key.to_string()),
+    ];
     if !info.follows.is_empty() {
         rows.push(("follows", info.follows.iter().map(followed).collect::<Vec<_>>().join("\n")));
     }

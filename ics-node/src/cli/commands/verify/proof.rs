@@ -49,7 +49,7 @@ pub(super) fn run(verify: &Verify, context: &Context) -> Result<Exit, Failure> {
     )?;
     let Some(log_key) = &verify.log_key else {
         return Err(Failure::new(Exit::Usage, "a proof is verified by the key of the log's home")
-            .hint("--log-key takes it; `ics --json domain show DOMAIN --node URL` shows it as verifier_key"));
+            .hint("--log-key takes it; `ics domain show DOMAIN --node URL` shows it as log key"));
     };
     let text = files::read(&verify.file, PROOF_BYTES)?;
     let text = String::from_utf8(text).map_err(|error| refused(error.to_string()))?;
