@@ -72,7 +72,10 @@ impl From<BackupError> for Failure {
         let failure = Self::new(Exit::Local, &error);
         match error {
             BackupError::NoNode => failure.hint("--home names another one"),
-            BackupError::Exists(_) => failure.hint("nothing is ever overwritten: name another directory; one without data/ics.db was cut off and holds no backup"),
+            BackupError::Exists(_) => failure.hint(
+                "nothing is ever overwritten: name another directory; one without data/ics.db was cut off and holds \
+                 no backup",
+            ),
             BackupError::Store(StoreError::NotFound { .. }) => failure.hint("the node has not been started yet"),
             _ => failure,
         }
