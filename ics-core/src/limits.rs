@@ -137,7 +137,7 @@ pub const HTTP_ANSWER_SECONDS: u64 = 30;
 pub const OUTBOX_BODIES: usize = 100_000;
 /// Bytes of them.
 pub const OUTBOX_BYTES: usize = 256 * 1024 * 1024;
-/// The part of both that there is more for what blocks: a theft is reported however much else waits.
+/// For what blocks there is one part in so many more of both: a theft is reported however much else waits.
 pub const OUTBOX_BLOCKS: usize = 10;
 /// What became of so many bodies is kept for each domain.
 pub const OUTBOX_DONE: usize = 10_000;

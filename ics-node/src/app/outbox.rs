@@ -111,6 +111,12 @@ fn blocks(domain: &Domain, statement: &Statement) -> bool {
     statement.claims().status.as_ref().and_then(effect).is_some_and(Effect::blocks)
 }
 
+/// What is kept of a body that the home has refused. Whoever submitted it may be gone: the operator is told.
+fn refused(hosted: &Hosted, id: u64, problem: Problem) -> Result<(u64, String), AppError> {
+    tracing::warn!(domain = %hosted.name, id, why = %problem.detail, "the home refused what waited for it");
+    Ok((id, json(&SubmissionResult::Problem(problem))?))
+}
+
 impl App {
     /// Submits bodies to the domain's home: kept until it has answered, if they are those of known signers.
     pub(crate) async fn forward(
@@ -272,9 +278,8 @@ impl App {
             Err(error) if is_final(&error) && batch.len() > 1 => return Ok(Sent::TooMuch),
             Err(error) if is_final(&error) => {
                 let problem = Problem::of(Code::Refused, format!("the home refused it: {error}"));
-                let refused = SubmissionResult::Problem(problem);
-                let results =
-                    batch.iter().map(|(id, _)| Ok((*id, json(&refused)?))).collect::<Result<_, AppError>>()?;
+                let refused = batch.iter().map(|(id, _)| refused(hosted, *id, problem.clone()));
+                let results = refused.collect::<Result<_, AppError>>()?;
                 self.store().post_done(hosted.number, results, self.clock().now())?;
                 return Ok(Sent::Answered);
             }
@@ -304,10 +309,7 @@ impl App {
                     let upstream = pending.why.unwrap_or_default();
                     why = format!("it waits at the peer that is asked, on its way to the home: {upstream}");
                 }
-                Ok(SubmissionResult::Problem(problem)) => {
-                    tracing::warn!(domain = %hosted.name, id, why = %problem.detail, "the home refused what waited for it");
-                    done.push((*id, json(&SubmissionResult::Problem(problem))?));
-                }
+                Ok(SubmissionResult::Problem(problem)) => done.push(refused(hosted, *id, problem)?),
                 Err(error) => {
                     waiting.push(*id);
                     why = format!("the answer is not understood: {error}");

@@ -68,6 +68,7 @@ pub enum BackupError {
 pub fn make(home: &Path, config: &Config, to: &Path, with_keys: bool) -> Result<Backup, BackupError> {
     let node = config.node.as_ref().ok_or(BackupError::NoNode)?;
     refuse_existing(to)?;
+    // Where there is no store nothing is begun.
     drop(store::open_log(&node.data)?);
     store::make_private(&to.join(DATA))?;
     let mut files = vec![PathBuf::from(config::FILE_NAME)];
