@@ -50,9 +50,12 @@ impl AppError {
             Self::Problem { code, .. } => *code,
             Self::Store(StoreError::Full { .. }) => Code::Busy,
             Self::Store(StoreError::NoRoom) => Code::NoRoom,
-            Self::Store(StoreError::Behind { .. } | StoreError::Halted { .. } | StoreError::Forked { .. }) => {
-                Code::Behind
-            }
+            Self::Store(
+                StoreError::Behind { .. }
+                | StoreError::Damaged { .. }
+                | StoreError::Halted { .. }
+                | StoreError::Forked { .. },
+            ) => Code::Behind,
             Self::Store(_) | Self::Internal(_) => Code::Internal,
         }
     }

@@ -49,12 +49,14 @@ impl App {
 
     /// The newest checkpoint that this node can prove: at a mirror that is catching up, fewer entries than it holds.
     ///
-    /// A home that has signed more than it knows stays silent until it has its lost tail back.
+    /// A home that has signed more than it knows stays silent until it has its lost tail back, and a domain with a damaged
+    /// entry until that is put right.
     pub(crate) fn seal(&self, hosted: &Hosted) -> Result<Seal, AppError> {
         if let Standing::Behind { .. } = self.store().standing(hosted.number)? {
             let detail = format!("`{}` was restored from a copy and waits for what was logged since", hosted.name);
             return Err(AppError::new(Code::Behind, detail));
         }
+        self.store().check_sound(hosted.number)?;
         self.store()
             .head(hosted.number)?
             .seal

@@ -39,6 +39,10 @@ impl App {
             ics_core::descriptor::Descriptor::parse(&signed.json).map_err(|error| refused(error.to_string()))?;
         let own = STANDARD.encode(self.0.keys.key.public());
         let name = parsed.domain;
+        // It is silent: who its home is now, and what it has said, nobody can tell.
+        if self.hosted(&name).is_ok_and(|hosted| self.store().check_sound(hosted.number).is_err()) {
+            return Ok(name);
+        }
         let in_force = self.hosted(&name).ok().and_then(|hosted| hosted.domain());
         let home = in_force.as_ref().map_or(&parsed.home, |domain| &domain.descriptor().home);
         if home.key != own {
@@ -164,7 +168,7 @@ impl App {
         Ok(alarms.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
     }
 
-    /// Whether the node can do its work: its store takes writes, every home has its entry 0, and so has every copy that its
+    /// Whether the node can do its work: its store takes writes, nothing in it is known to be damaged, every home has its entry 0, and so has every copy that its
     /// trust policy asks. Of other copies nothing need ever arrive: a peer may have been configured with an address where
     /// nobody is.
     ///
@@ -176,6 +180,8 @@ impl App {
             return Err(StoreError::NoRoom.to_string());
         }
         let hosted = self.all_hosted();
+        let sound = hosted.iter().try_for_each(|hosted| self.store().check_sound(hosted.number));
+        sound.map_err(|damaged| damaged.to_string())?;
         let mut empty = hosted.iter().filter(|hosted| hosted.domain().is_none());
         if let Some(hosted) = empty.find(|hosted| hosted.part == Part::Home || self.relies_on(&hosted.name)) {
             return Err(format!("nothing of `{}` has arrived yet", hosted.name));

@@ -130,6 +130,7 @@ impl App {
         interval_millis: u64,
         listens: bool,
     ) -> Result<Mirror, AppError> {
+        self.store().check_sound(hosted.number)?;
         let settings = Settings { interval_millis, listens, seed: u64::from_be_bytes(random()?) };
         let Some(known) = hosted.domain() else { return Ok(Mirror::pinned(origin.clone(), settings)) };
         let (head, sight) = (self.store().head(hosted.number)?, self.store().sight(hosted.number)?);

@@ -117,7 +117,8 @@ impl App {
     /// A domain of the store, with what its log says of it.
     pub(crate) fn host(&self, info: &DomainInfo) -> Result<Arc<Hosted>, AppError> {
         let empty = Hosted::new(info.number, info.name.clone(), info.part, None);
-        let domain = self.known(&empty)?;
+        // What is damaged may have been anything, a later descriptor or the revocation of a key as well.
+        let domain = if self.store().check_sound(info.number).is_ok() { self.known(&empty)? } else { None };
         let hosted = Hosted::new(info.number, info.name.clone(), info.part, domain);
         self.tell(&hosted);
         Ok(Arc::new(hosted))

@@ -18,7 +18,7 @@ use super::hosted::Hosted;
 use super::problem::Code;
 use super::{App, AppError, Reader};
 use crate::api::{AsOf, Evidence, History, RecordAnswer, ViewAnswer};
-use crate::store::{Part, Reach, Seal, StoredEntry};
+use crate::store::{Part, Reach, Seal, StoreError, StoredEntry};
 
 /// One domain's durable log as far as it can be proven, and what it says of itself at that size.
 pub(crate) struct Sight<'a> {
@@ -49,13 +49,14 @@ impl App {
         Ok(Sight { hosted, domain, seal, entries })
     }
 
-    /// The domains that can be read; and why one cannot whose home is here: of what is not found nobody may say then that
+    /// The domains that can be read; and why one cannot whose home is here, or that is damaged: of what is not found nobody may say then that
     /// nothing is known of it.
     pub(crate) fn sights<'a>(&'a self, hosted: &'a [Arc<Hosted>]) -> (Vec<Sight<'a>>, Option<AppError>) {
         let (mut sights, mut silent) = (Vec::with_capacity(hosted.len()), None);
         for hosted in hosted {
             match self.sight(hosted) {
                 Ok(sight) => sights.push(sight),
+                Err(error @ AppError::Store(StoreError::Damaged { .. })) => silent = Some(error),
                 Err(error) if hosted.part == Part::Home => silent = Some(error),
                 Err(_) => {}
             }

@@ -115,6 +115,35 @@ async fn what_was_damaged_on_the_disk_lets_nothing_through() {
     assert_eq!(app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem().status, 500);
 }
 
+/// Of what an index that is made anew cannot read nobody knows what it spoke about.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_damaged_before_the_index_was_made_anew_lets_nothing_through() {
+    let (maker, pumps) = (Party::found("devices.acme.example"), devices(2));
+    let app = node(&maker, &pumps, PERMITS, 1 << 20).await;
+    maker.submit_one(&app, maker.introduce(&app, &pumps[0], "Pump", "more")).await.expect("admitted");
+    let trust = Arc::new(policy(&app, &maker, PERMITS));
+    assert_eq!(check(&app, 1, Depth::Store).map(|it| it.verdict), Some(Outcome::Allow));
+    drop(app);
+    let log = rusqlite::Connection::open(maker.data().join("ics.db")).expect("open");
+    let sql = "UPDATE entry SET body = substr(body, 1, length(body) - 1) \
+               WHERE position = (SELECT max(position) FROM entry)";
+    assert_eq!(log.execute(sql, []).expect("damaged"), 1);
+    drop(log);
+    std::fs::remove_file(maker.data().join("index.db")).expect("removed");
+    for start in ["makes the index anew", "finds it made"] {
+        let app = maker.open_with(|setup| setup.trust = Some(Arc::clone(&trust)));
+        for number in 0..2 {
+            let verdict = check(&app, number, Depth::Store).expect("the store is asked").verdict;
+            assert_eq!(verdict, Outcome::Unknown, "{start}: {number}");
+        }
+        let verdict = app.verdict(Reader::Anonymous, "serial:SN-0", "connect", None).expect("an answer");
+        assert!(verdict.reasons.iter().any(|reason| reason.contains("is damaged")), "{start}: {:?}", verdict.reasons);
+        let refused = app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem();
+        assert_eq!((refused.status, refused.code()), (503, "behind"), "{start}");
+        assert_eq!(app.ready(), Err(refused.detail), "{start}");
+    }
+}
+
 /// What waits for witnesses, or for the rest of a log that is being copied, comes to be shown without a commit that has it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_read_before_the_end_of_the_log_was_shown_is_not_kept_after_a_start() {

@@ -247,6 +247,7 @@ impl App {
         verdict.reasons.extend(self.clock().behind().map(clock_words));
         if verdict.reason == Reason::NotHeard {
             verdict.reasons.extend(self.kept_back_in_words(reader, &self.heard(policy)?)?);
+            verdict.reasons.extend(self.damaged_in_words(policy));
         }
         let things: Vec<&Query> = core::iter::once(&thing).chain(&peer).collect();
         verdict.reasons.extend(self.roamed_in_words(reader, &self.scope(policy, usage, now)?.away, &things));
@@ -290,6 +291,13 @@ impl App {
             ),
         };
         Ok(self.mute(reader, heard)?.into_iter().map(words).collect())
+    }
+
+    /// The domains that count and are silent because an entry of theirs is damaged.
+    fn damaged_in_words(&self, policy: &TrustPolicy) -> Vec<String> {
+        let here = policy.domains().iter().filter_map(|origin| self.hosted(&origin.domain).ok());
+        let damage = here.filter_map(|hosted| self.store().check_sound(hosted.number).err());
+        damage.map(|damage| damage.to_string()).collect()
     }
 
     /// The domains here that do not count: they are named, so that nobody wonders why they were not heard.

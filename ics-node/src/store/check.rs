@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ics_core::log::Hash;
-use ics_core::log::entry::leaf_data;
 use ics_core::log::merkle::{Tree, leaf_hash};
 use rusqlite::Connection;
 
 use super::acme::keeping;
 use super::backup::open_log;
+use super::damage;
 use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::index::{build, file};
@@ -148,7 +149,7 @@ pub fn inspect(dir: &Path, keys_of: &KeysOf, inspector: &mut impl Inspector) -> 
     }
     keeping::check(dir, &mut report)?;
     match index_file(dir) {
-        Some(path) => check_index_file(&path, &log, keys_of, &mut report)?,
+        Some(path) => check_index_file(&path, &log, &damage::filed(Arc::clone(keys_of)), &mut report)?,
         None => report.without_index = true,
     }
     Ok(report)
@@ -319,7 +320,7 @@ fn check_leaf(entry: &StoredEntry, report: &mut Report, name: &str) {
     report.entries += 1;
     match &entry.content {
         None => report.without_content += 1,
-        Some(content) if leaf_data(&content.salt, &entry.header, &content.body) == entry.leaf => {}
+        Some(_) if damage::is_sound(entry) => {}
         Some(_) => report.find(format!("entry {} of `{name}` does not have the leaf that is stored", entry.index)),
     }
 }

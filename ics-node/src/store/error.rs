@@ -94,6 +94,18 @@ pub enum StoreError {
         /// What does not fit.
         what: String,
     },
+    /// What an entry said cannot be read any more, and may have been a block.
+    #[error(
+        "entry {entry} of `{domain}` is damaged on this node's disk and may have blocked anything, so nothing is \
+         answered of the domain: `ics fsck` shows what is damaged, `ics restore COPY` puts a copy back, and `ics domain \
+         recopy {domain}` has a copy of another node's domain made anew"
+    )]
+    Damaged {
+        /// The domain.
+        domain: DomainName,
+        /// The index of the entry, the first if there are several.
+        entry: u64,
+    },
     /// The writer has stopped: after a failed fsync nobody knows what is on the disk, and a thread that has panicked does
     /// not come back. A restart reads it afresh; a node that serves ends for it.
     #[error("the store takes no more writes until it is restarted: {why}")]

@@ -12,6 +12,7 @@
 mod acme;
 mod backup;
 mod check;
+mod damage;
 mod desk;
 mod draft;
 mod emptied;
@@ -200,7 +201,9 @@ impl Store {
         let heads = HeadFiles::open(&dir.join(HEADS_DIR))?;
         let published = state::load(&log, &heads)?;
         let sizes: BTreeMap<_, _> = published.all().iter().map(|state| (state.info.number, state.head.size)).collect();
-        let index = index::build::open(&index_path, &log, &sizes, &options.keys_of)?;
+        let keys_of = damage::filed(options.keys_of);
+        let index = index::build::open(&index_path, &log, &sizes, &keys_of)?;
+        damage::note(&published, &log, &index)?;
         let shared = Arc::new(Shared {
             published,
             pool: Pool::new(&log_path, &index_path, options.readers),
@@ -211,7 +214,7 @@ impl Store {
             cosigner: options.cosigner,
             sealer: options.sealer,
             announce: options.announce,
-            keys_of: options.keys_of,
+            keys_of,
             halted: watch::Sender::new(None),
             lacks_room: AtomicBool::new(false),
         });

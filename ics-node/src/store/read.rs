@@ -40,13 +40,15 @@ impl Store {
         Ok(self.shared.published.get(domain)?.head.clone())
     }
 
-    /// How far answers from a domain go: its last checkpoint, unless the domain is behind what this node has signed.
+    /// How far answers from a domain go: its last checkpoint, unless the domain is behind what this node has signed, or
+    /// damaged.
     ///
     /// # Errors
     /// When there is no such domain.
     pub fn reach(&self, domain: DomainNumber) -> Result<Option<Reach>, StoreError> {
         let state = self.shared.published.get(domain)?;
-        let seal = state.head.seal.as_ref().filter(|_| !matches!(state.standing, Standing::Behind { .. }));
+        let is_silent = matches!(state.standing, Standing::Behind { .. }) || state.check_sound().is_err();
+        let seal = state.head.seal.as_ref().filter(|_| !is_silent);
         Ok(seal.map(|seal| Reach { size: seal.size, root: seal.root, cosigned_at: seal.cosigned_at }))
     }
 
@@ -56,6 +58,15 @@ impl Store {
     /// When there is no such domain.
     pub fn standing(&self, domain: DomainNumber) -> Result<Standing, StoreError> {
         Ok(self.shared.published.get(domain)?.standing.clone())
+    }
+
+    /// Whether a domain can be read, as far as is known since the index was last made or caught up: an entry that is
+    /// damaged may have been a block.
+    ///
+    /// # Errors
+    /// With the damage; when there is no such domain.
+    pub fn check_sound(&self, domain: DomainNumber) -> Result<(), StoreError> {
+        self.shared.published.get(domain)?.check_sound()
     }
 
     /// An entry.
@@ -206,7 +217,8 @@ impl Store {
     /// whoever asks compares the bodies. The range is cut to what the log has; a page may be short and yet have a next.
     ///
     /// # Errors
-    /// When there is no such domain, or the database fails. If the index is damaged, the next start builds it again.
+    /// When there is no such domain or it is damaged, or the database fails. If the index is damaged, the next start builds
+    /// it again.
     pub fn positions(
         &self,
         domain: DomainNumber,
@@ -216,6 +228,7 @@ impl Store {
     ) -> Result<Page, StoreError> {
         let Range { start, end } = range;
         let state = self.shared.published.get(domain)?;
+        state.check_sound()?;
         let range = start..end.min(state.head.size);
         let result = self.shared.pool.read(|reader| {
             let page = self.shared.index.search(&reader.index, domain, keys, range.clone(), limit)?;

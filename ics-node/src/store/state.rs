@@ -24,6 +24,8 @@ pub(crate) struct DomainState {
     pub(crate) standing: Standing,
     /// Put back from a backup, and not yet released.
     pub(crate) held: bool,
+    /// An entry that is not what was logged, see [`super::damage`].
+    damaged: Option<u64>,
     /// What this node may read of it.
     pub(crate) sight: Sight,
     /// How often since the start it has sent back whoever follows it.
@@ -35,7 +37,8 @@ impl DomainState {
     pub(crate) fn empty(info: DomainInfo) -> Self {
         let tree = Tree::new();
         let head = Head { size: 0, root: tree.root(), seal: None };
-        Self { info, head, tree, standing: Standing::Current, held: false, sight: Sight::default(), returns: 0 }
+        let (standing, sight) = (Standing::Current, Sight::default());
+        Self { info, head, tree, standing, held: false, damaged: None, sight, returns: 0 }
     }
 
     /// At the home: compares the domain with the highest checkpoint that was signed for it.
@@ -46,11 +49,22 @@ impl DomainState {
         Ok(())
     }
 
-    /// Refuses where signing could fork.
+    /// The same with a damaged entry.
+    pub(crate) fn with_damage(&self, entry: u64) -> Self {
+        Self { damaged: Some(entry), ..self.clone() }
+    }
+
+    /// Refuses where an entry is damaged: it may have been a block of anything.
+    pub(crate) fn check_sound(&self) -> Result<(), StoreError> {
+        let damaged = |entry| StoreError::Damaged { domain: self.info.name.clone(), entry };
+        self.damaged.map_or(Ok(()), |entry| Err(damaged(entry)))
+    }
+
+    /// Refuses where signing could fork, and where nobody can tell what has been said.
     pub(crate) fn check_current(&self) -> Result<(), StoreError> {
         let domain = self.info.name.clone();
         match &self.standing {
-            Standing::Current => Ok(()),
+            Standing::Current => self.check_sound(),
             Standing::Behind { signed } => {
                 let signed = signed.as_ref().map(|seal| seal.size);
                 Err(StoreError::Behind { domain, size: self.head.size, signed })

@@ -273,6 +273,13 @@ pub(crate) fn insert_filled(
     Ok(())
 }
 
+/// Takes a key from all entries of a domain that were filled in.
+pub(crate) fn remove_filled(connection: &Connection, domain: DomainNumber, key: Key) -> Result<(), StoreError> {
+    let range = [key.0, Position::new(domain, 0).0, Position::new(domain, DOMAIN_ENTRIES).0];
+    connection.execute("DELETE FROM filled WHERE key = ?1 AND position >= ?2 AND position < ?3", range)?;
+    Ok(())
+}
+
 pub(crate) fn set_effective(
     connection: &Connection,
     domain: DomainNumber,

@@ -225,7 +225,7 @@ impl Writer {
             None => self.shared.published.get(domain)?,
         };
         match (&state.standing, restoring) {
-            (Standing::Behind { .. }, true) => {}
+            (Standing::Behind { .. }, true) => state.check_sound()?,
             (Standing::Current, true) => {
                 return Err(StoreError::refused(format!("domain `{}` has nothing to be restored", state.info.name)));
             }

@@ -59,6 +59,39 @@ fn a_damaged_page_that_a_look_up_meets_is_repaired_at_the_next_start() {
 }
 
 #[test]
+fn an_index_that_is_made_anew_does_not_forget_what_is_damaged() {
+    let dir = tempfile::tempdir().expect("dir");
+    let domain = filled(dir.path());
+    let store = open(dir.path());
+    let other = store.create_domain(&name("other.example"), Part::Home, None).expect("create").number;
+    fill(&store, other, 0..10);
+    drop(store);
+    let is = |body: &str| {
+        let log = Connection::open(dir.path().join("ics.db")).expect("open");
+        let position = (i64::from(domain.get()) << 40) + 300;
+        let sql = format!("UPDATE entry SET body = CAST('{body}' AS BLOB) WHERE position = {position}");
+        assert_eq!(log.execute(&sql, []).expect("change"), 1);
+    };
+    // It says something else now, and nothing of itself tells that.
+    is("n300 lot41");
+    std::fs::remove_file(dir.path().join("index.db")).expect("remove");
+    for start in ["made anew", "as it was made"] {
+        let store = open(dir.path());
+        let found = store.positions(domain, &[key("lot41")], 0..600, 100);
+        assert!(matches!(found, Err(StoreError::Damaged { entry: 300, .. })), "{start}: {found:?}");
+        assert_eq!(store.reach(domain).expect("a domain"), None, "{start}");
+        let refused = append(&store, domain, &["one more"]);
+        assert!(matches!(refused, Err(WriteError::Store(StoreError::Damaged { .. }))), "{start}: {refused:?}");
+        assert_eq!(find(&store, other, &["lot0"]), (0..10).collect::<Vec<_>>(), "{start}");
+        append(&store, other, &["one more"]).expect("nothing is wrong with it");
+    }
+    is("n300 lot30");
+    Store::rebuild_index(dir.path(), options()).expect("made anew");
+    assert_found(dir.path(), domain);
+    append(&open(dir.path()), domain, &["one more"]).expect("nothing is wrong with it any more");
+}
+
+#[test]
 fn the_index_of_another_log_is_not_used() {
     let (dir, other) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
     let domain = filled(dir.path());

@@ -75,7 +75,7 @@ fn advice(report: &Report) -> Option<&'static str> {
     match (report.findings.is_empty(), report.index.is_empty()) {
         (false, _) => Some(
             "stop the node and keep its data directory; `ics restore COPY` puts a copy back and gets what was signed since \
-             from the mirrors",
+             from the mirrors; a copy of another node's domain is made anew after `ics domain recopy`",
         ),
         (true, false) => Some("stop the node, and `ics fsck --repair` builds the index again; no entry is lost"),
         (true, true) => None,

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use super::MERGE_POSTINGS;
 use super::file::{self, Progress};
 use crate::store::KeysOf;
+use crate::store::damage;
 use crate::store::error::StoreError;
 use crate::store::schema::{self, File};
 use crate::store::sight::Show;
@@ -152,7 +153,10 @@ fn catch_up(
 /// are more keys than before say, it gets those as well.
 fn file_filled(log: &Connection, domain: DomainNumber, keys_of: &KeysOf) -> Result<(), StoreError> {
     let transaction = log.unchecked_transaction()?;
-    for index in table::all_filled(&transaction, domain)? {
+    let filled = table::all_filled(&transaction, domain)?;
+    // What was damaged when it was last looked at need not be now.
+    table::remove_filled(&transaction, domain, damage::key())?;
+    for index in filled {
         let Some(entry) = table::entry(&transaction, domain, index, Show::Unsettled)? else { continue };
         for key in keys_of(&entry) {
             table::insert_filled(&transaction, domain, key, index)?;
