@@ -14,6 +14,7 @@ use super::damage;
 use super::error::StoreError;
 use super::heads::HeadFiles;
 use super::index::{build, file};
+use super::outbox;
 use super::schema;
 use super::sight::Show;
 use super::state::{DomainState, Published};
@@ -135,7 +136,8 @@ pub(crate) fn check_log(log: &Connection, published: &Published) -> Result<Repor
 }
 
 /// Reads the store in a directory without opening it, and compares all that it holds: SQLite's own structures, leaves,
-/// tiles, roots, checkpoints, the heads' files, and the index as far as it goes. Another process may use the store.
+/// tiles, roots, checkpoints, the heads' files, what waits for other homes, and the index as far as it goes. Another
+/// process may use the store.
 ///
 /// # Errors
 /// When there is no store, or it cannot be read at all. What does not fit is in the report.
@@ -147,6 +149,7 @@ pub fn inspect(dir: &Path, keys_of: &KeysOf, inspector: &mut impl Inspector) -> 
     for (info, _) in table::domains(&log)? {
         check_domain(&log, info, &heads, inspector, &mut report)?;
     }
+    outbox::check(&log, &mut report)?;
     keeping::check(dir, &mut report)?;
     match index_file(dir) {
         Some(path) => check_index_file(&path, &log, &damage::filed(Arc::clone(keys_of)), &mut report)?,

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
 
 use super::Store;
+use super::check::Report;
 use super::error::StoreError;
 use super::types::DomainNumber;
 
@@ -192,6 +193,33 @@ impl Store {
             })?)
         })
     }
+}
+
+/// Compares what waits with the digest under which it was taken in, which then could be parsed, and looks whether what
+/// became of the rest can be read. A store that no newer version has opened has no outbox yet.
+pub(crate) fn check(log: &Connection, report: &mut Report) -> Result<(), StoreError> {
+    if !log.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'outbox'")?.exists([])? {
+        return Ok(());
+    }
+    let sql = "SELECT name, id, hash, body, done_at, done_at IS NULL OR ifnull(json_valid(result), 0) \
+               FROM outbox JOIN domain ON domain = number ORDER BY id";
+    let mut statement = log.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let (name, id): (String, i64) = (row.get(0)?, row.get(1)?);
+        let (hash, body): ([u8; 32], Option<Vec<u8>>) = (row.get(2)?, row.get(3)?);
+        let (done, is_readable): (Option<i64>, bool) = (row.get(4)?, row.get(5)?);
+        let fits = |body: &[u8]| <[u8; 32]>::from(Sha256::digest(body)) == hash;
+        if done.is_none() && !body.as_deref().is_some_and(fits) {
+            report.find(format!(
+                "submission {id} in the outbox of `{name}` is not what was taken in: whoever made it submits it again"
+            ));
+        }
+        if !is_readable {
+            report.find(format!("what became of submission {id} in the outbox of `{name}` cannot be read"));
+        }
+    }
+    Ok(())
 }
 
 fn put(log: &Connection, domain: DomainNumber, body: &[u8], at: Timestamp) -> Result<Posted, StoreError> {

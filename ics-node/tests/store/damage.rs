@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ics_core::time::Timestamp;
 use ics_node::store::{
     DomainInfo, DomainNumber, Inspector, KeysOf, Part, Store, StoreError, StoredEntry, WriteError, backup,
     check_backup, inspect,
@@ -166,6 +167,30 @@ impl Inspector for Beside {
             fill(&store, domain, 600..700);
         }
     }
+}
+
+#[test]
+fn what_waits_for_another_home_is_looked_at_as_well() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, _) = with_home(dir.path());
+    let domain = store.create_domain(&name("other.example"), Part::Mirror, Some([7; 32])).expect("create").number;
+    let (at, bodies) = (Timestamp::from_seconds(1), ["a", "b", "c"].map(|body| body.as_bytes().to_vec()).to_vec());
+    let posted = store.post(domain, bodies, at, false).expect("taken in");
+    store.post_done(domain, vec![(posted[2].id, "{\"receipt\":1}".to_owned())], at).expect("noted");
+    drop(store);
+    let keys_of: KeysOf = Arc::new(keys_of);
+    let findings = || inspect(dir.path(), &keys_of, &mut Beside { open: None }).expect("a report").findings;
+    assert_eq!(findings(), Vec::<String>::new());
+    let log = Connection::open(dir.path().join("ics.db")).expect("open");
+    let change = |sql: &str, id: u64| assert_eq!(log.execute(sql, [id.cast_signed()]).expect("change"), 1);
+    change("UPDATE outbox SET body = x'7a' WHERE id = ?1", posted[0].id);
+    change("UPDATE outbox SET result = '{' WHERE id = ?1", posted[2].id);
+    let found = findings();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("submission 1 in the outbox of `other.example` is not what was taken in"), "{found:?}");
+    assert!(found[1].contains("became of submission 3"), "{found:?}");
+    log.execute_batch("DROP TABLE outbox").expect("as a store of the first release");
+    assert_eq!(findings(), Vec::<String>::new());
 }
 
 #[test]
