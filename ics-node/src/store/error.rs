@@ -1,9 +1,11 @@
 //! What can go wrong in the store, sorted by whose fault it is.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ics_core::vocabulary::DomainName;
+use rusqlite::ErrorCode;
 
 /// Why the store did not do what it was asked.
 ///
@@ -116,6 +118,14 @@ pub enum StoreError {
     /// Nothing of it was stored, and the next write may find room again.
     #[error("the node's disk is full: nothing is stored until there is room on it again")]
     NoRoom,
+    /// The disk has no room, or fails, while the store is opened or so that it takes no more writes.
+    #[error("the disk of `{path}` {trouble}")]
+    Disk {
+        /// The file, or the directory of the store.
+        path: PathBuf,
+        /// What is wrong with it.
+        trouble: String,
+    },
     /// The operating system refused.
     #[error("`{path}`: {source}")]
     Io {
@@ -138,6 +148,24 @@ impl StoreError {
         move |source| Self::Io { path: path.to_owned(), source: Arc::new(source) }
     }
 
+    /// What went wrong with the disk, of the store in a directory: SQLite names no file, and calls a full disk a failing one
+    /// where it cannot make the memory that its processes share, which is what a start needs first.
+    pub(crate) fn of_disk(self, dir: &Path) -> Self {
+        let is_io = |source: &rusqlite::Error| source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+        match self {
+            Self::NoRoom => Self::Disk { path: dir.to_owned(), trouble: "is full".to_owned() },
+            Self::Io { path, source } if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+                Self::Disk { path, trouble: format!("is full: {source}") }
+            }
+            Self::Sqlite { source } if is_io(&source) => {
+                let code = source.sqlite_extended_error_code().unwrap_or_default();
+                let trouble = format!("is full or fails (SQLite: {source}, code {code})");
+                Self::Disk { path: dir.to_owned(), trouble }
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt { what: what.into() }
     }
@@ -153,10 +181,9 @@ impl StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
         match error.sqlite_error_code() {
-            Some(DatabaseCorrupt | NotADatabase) => Self::corrupt(error.to_string()),
-            Some(DiskFull) => Self::NoRoom,
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::corrupt(error.to_string()),
+            Some(ErrorCode::DiskFull) => Self::NoRoom,
             _ => Self::Sqlite { source: Arc::new(error) },
         }
     }
@@ -171,4 +198,36 @@ pub enum WriteError<E> {
     /// The store could not.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    /// A start on a full disk is told of as one, whatever SQLite or the system calls it.
+    #[test]
+    fn a_disk_that_is_full_or_fails_is_named() {
+        let dir = Path::new("/var/lib/ics/data");
+        let sqlite = |code| StoreError::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        let full = StoreError::io(&dir.join("lock"))(ErrorKind::StorageFull.into());
+        for error in [sqlite(ffi::SQLITE_FULL), full] {
+            let told = error.of_disk(dir).to_string();
+            assert!(told.starts_with("the disk of `/var/lib/ics/data") && told.contains("is full"), "{told}");
+        }
+        for code in [
+            ffi::SQLITE_IOERR_SHMSIZE,
+            ffi::SQLITE_IOERR_SHMOPEN,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_IOERR_FSYNC,
+            ffi::SQLITE_IOERR,
+        ] {
+            let told = sqlite(code).of_disk(dir).to_string();
+            assert!(told.starts_with("the disk of `/var/lib/ics/data` is full or fails"), "{told}");
+            assert!(told.contains(&code.to_string()), "{told}");
+        }
+        let other = sqlite(ffi::SQLITE_BUSY).of_disk(dir);
+        assert!(matches!(other, StoreError::Sqlite { .. }), "{other}");
+    }
 }

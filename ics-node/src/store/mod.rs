@@ -187,8 +187,13 @@ impl Store {
     /// index up to date. A million entries take well below a second, an index built anew some seconds.
     ///
     /// # Errors
-    /// When another process uses it, a newer version has made it, it is damaged, or the operating system refuses.
+    /// When another process uses it, a newer version has made it, it is damaged, the disk is full or fails, or the
+    /// operating system refuses.
     pub fn open(dir: &Path, options: Options) -> Result<Self, StoreError> {
+        Self::start(dir, options).map_err(|error| error.of_disk(dir))
+    }
+
+    fn start(dir: &Path, options: Options) -> Result<Self, StoreError> {
         make_private(dir)?;
         let lock = lock(dir)?;
         backup::refuse_unfinished(dir)?;

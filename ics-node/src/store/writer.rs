@@ -384,7 +384,8 @@ impl Writer {
     pub(crate) fn assess(&self, error: StoreError) -> StoreError {
         match &error {
             StoreError::Sqlite { source } if source.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
-                self.shared.halt(&error)
+                let dir = self.shared.index_path.parent().unwrap_or(Path::new("."));
+                self.shared.halt(&error.of_disk(dir))
             }
             StoreError::Corrupt { .. } => self.shared.halt(&error),
             StoreError::NoRoom => {
