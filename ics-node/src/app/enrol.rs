@@ -50,10 +50,6 @@ impl App {
         match self.store().enrol(hosted.number, &token, json, self.clock().now()) {
             // One that is there already is the same request: its key is the same.
             Ok(_) | Err(StoreError::Exists { .. }) => self.enrolment(domain, &certificate.primary().to_string()),
-            Err(StoreError::Full { waiting }) if waiting == limits::ENROLMENTS_WAITING => {
-                let detail = format!("{waiting} requests wait for an operator already");
-                Err(AppError::new(Code::TooManyRequests, detail))
-            }
             Err(error) => Err(error.into()),
         }
     }

@@ -5,7 +5,7 @@ use ics_core::vocabulary::DomainName;
 
 use super::problem::Code;
 use crate::api::Problem;
-use crate::store::{StoreError, WriteError};
+use crate::store::{Full, StoreError, WriteError};
 
 /// Why a use case gave no answer: whose fault it is follows from the code.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -48,7 +48,9 @@ impl AppError {
     pub const fn code(&self) -> Code {
         match self {
             Self::Problem { code, .. } => *code,
-            Self::Store(StoreError::Full { .. }) => Code::Busy,
+            // Whoever waits for an operator has no second to come back in.
+            Self::Store(StoreError::Full(Full::Enrolments(_))) => Code::TooManyRequests,
+            Self::Store(StoreError::Full(Full::Writes(_) | Full::Turn | Full::Outbox { .. })) => Code::Busy,
             Self::Store(StoreError::NoRoom) => Code::NoRoom,
             Self::Store(
                 StoreError::Behind { .. }

@@ -17,7 +17,7 @@ use super::push::Told;
 use super::witnesses::Witnessing;
 use crate::api::MirrorInfo;
 use crate::config::PeerName;
-use crate::store::{DomainNumber, Part, StoreError};
+use crate::store::{DomainNumber, Full, Part, StoreError};
 
 /// One domain of this node.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Hosted {
     pub(crate) fn working_at(&self, size: u64) -> Result<Option<Arc<Domain>>, StoreError> {
         let working = self.working.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let has_size = |domain: &Option<Arc<Domain>>| length(domain) == size;
-        [working, self.domain()].into_iter().find(has_size).ok_or(StoreError::Full { waiting: 0 })
+        [working, self.domain()].into_iter().find(has_size).ok_or(StoreError::Full(Full::Turn))
     }
 
     /// What a job of the writer has made of it.

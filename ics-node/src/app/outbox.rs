@@ -34,7 +34,7 @@ use super::hosted::Hosted;
 use super::problem::Code;
 use super::{App, AppError, random};
 use crate::api::{OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
-use crate::store::{Part, Posted, StoreError};
+use crate::store::{Part, Posted};
 
 /// How long whoever submits waits for the home's answer, before he is told that it is pending.
 const ANSWER: Duration = Duration::from_secs(8);
@@ -158,18 +158,7 @@ impl App {
         let new = || checked.iter().skip(first).flatten().map(|checked| &checked.what);
         let is_block = |what: &What| matches!(what, What::Statement(statement) if blocks(&domain, statement));
         let block = new().any(is_block) && new().all(|what| is_block(what) || matches!(what, What::Certificate(_)));
-        match self.store().post(hosted.number, bodies, now, block) {
-            Err(StoreError::Full { waiting }) if waiting == limits::OUTBOX_BODIES => Err(AppError::new(
-                Code::Busy,
-                format!(
-                    "{waiting} bodies of `{}`, or {} MiB, wait here for its home: it takes no more; `ics outbox` shows \
-                     them, `ics peer status` why they wait",
-                    hosted.name,
-                    limits::OUTBOX_BYTES >> 20
-                ),
-            )),
-            posted => Ok(Ok(posted?)),
-        }
+        Ok(Ok(self.store().post(hosted.number, bodies, now, block)?))
     }
 
     fn is_by_a_known_signer(&self, hosted: &Hosted, domain: &Domain, checked: &Checked) -> Result<bool, AppError> {

@@ -5,7 +5,7 @@ use ics_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Store;
-use super::error::StoreError;
+use super::error::{Full, StoreError};
 use super::types::DomainNumber;
 
 /// Alarms that are kept of each domain, and of those about none; older ones go.
@@ -159,7 +159,7 @@ impl Store {
             let sql = "SELECT count(*) FROM enrolment WHERE domain = ?1 AND state = 'waiting'";
             let waiting: i64 = log.query_row(sql, [domain.get()], |row| row.get(0))?;
             if waiting >= int(limits::ENROLMENTS_WAITING) {
-                return Err(StoreError::Full { waiting: limits::ENROLMENTS_WAITING });
+                return Err(StoreError::Full(Full::Enrolments(limits::ENROLMENTS_WAITING)));
             }
             log.execute("DELETE FROM enrolment WHERE token = ?1 AND state = 'refused'", [&token])?;
             let sql = "INSERT OR IGNORE INTO enrolment (token, domain, request, state, at) \

@@ -51,12 +51,9 @@ pub enum StoreError {
         /// The size at which the roots differ.
         size: u64,
     },
-    /// The writer has as many jobs waiting as it may hold: come back later.
-    #[error("the store has {waiting} writes waiting, which is its limit")]
-    Full {
-        /// The limit of the queue.
-        waiting: usize,
-    },
+    /// There waits as much as may wait: come back later.
+    #[error("{0}")]
+    Full(Full),
     /// The checkpoint could not be signed, so nothing of the batch was stored.
     #[error("the checkpoint of `{domain}` could not be signed: {reason}")]
     Unsealed {
@@ -140,6 +137,31 @@ pub enum StoreError {
         /// Its reason.
         source: Arc<rusqlite::Error>,
     },
+}
+
+/// What is full, and its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// The writer's queue.
+    #[error("{0} writes wait for the node's store, which is the limit; it has room again in a moment")]
+    Writes(usize),
+    /// The turn after the last commit, which its job has not told of.
+    #[error("what was logged last has not taken effect yet, and one commit may wait for that; it has in a moment")]
+    Turn,
+    /// What waits for the home of a domain.
+    #[error(
+        "{bodies} bodies of the domain, or {} MiB, wait here for its home, which is the limit: `ics outbox` shows them, \
+         `ics peer status` why they wait", .bytes >> 20
+    )]
+    Outbox {
+        /// Bodies that may wait.
+        bodies: usize,
+        /// Bytes of them.
+        bytes: usize,
+    },
+    /// Requests for enrolment in a domain.
+    #[error("{0} requests wait for an operator already, which is the limit: `ics enroll list` shows them to him")]
+    Enrolments(usize),
 }
 
 impl StoreError {

@@ -57,7 +57,7 @@ pub use backup::{backup, begin_put_back, check_backup, is_anything_in, put_back}
 pub use check::{Inspector, Report, inspect};
 pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
 pub use emptied::{empty_copy, held};
-pub use error::{StoreError, WriteError};
+pub use error::{Full, StoreError, WriteError};
 pub use follow::Following;
 pub use index::Page;
 pub use outbox::Posted;

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Store;
 use super::check::Report;
-use super::error::StoreError;
+use super::error::{Full, StoreError};
 use super::types::DomainNumber;
 
 /// A body on its way to the home of its domain, or what became of it.
@@ -48,11 +48,12 @@ impl Store {
             let (waiting, bytes): (i64, i64) =
                 log.query_row(sql, [domain.get()], |row| Ok((row.get(0)?, row.get(1)?)))?;
             let room = |limit: usize| if block { limit + limit / limits::OUTBOX_BLOCKS } else { limit };
-            let fits = |found: i64, limit: usize| usize::try_from(found).is_ok_and(|found| found <= room(limit));
-            if fits(waiting, limits::OUTBOX_BODIES) && fits(bytes, limits::OUTBOX_BYTES) {
+            let (most, most_bytes) = (room(limits::OUTBOX_BODIES), room(limits::OUTBOX_BYTES));
+            let fits = |found: i64, most: usize| usize::try_from(found).is_ok_and(|found| found <= most);
+            if fits(waiting, most) && fits(bytes, most_bytes) {
                 Ok(posted)
             } else {
-                Err(StoreError::Full { waiting: limits::OUTBOX_BODIES })
+                Err(StoreError::Full(Full::Outbox { bodies: most, bytes: most_bytes }))
             }
         })
     }

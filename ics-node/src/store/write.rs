@@ -8,7 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::Store;
-use super::error::{StoreError, WriteError};
+use super::error::{Full, StoreError, WriteError};
 use super::state::DomainState;
 use super::table;
 use super::transaction::WriteTx;
@@ -102,7 +102,7 @@ impl Store {
     fn send(&self, task: Task) -> Result<(), StoreError> {
         let tasks = self.tasks.as_ref().ok_or_else(gone)?;
         tasks.try_send(task).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Full { waiting: self.queue },
+            TrySendError::Full(_) => StoreError::Full(Full::Writes(self.queue)),
             TrySendError::Disconnected(_) => gone(),
         })
     }

@@ -2,7 +2,7 @@
 
 use ics_core::limits;
 use ics_core::time::Timestamp;
-use ics_node::store::{EnrolmentState, Fork, Part, StoreError, WriteTx};
+use ics_node::store::{EnrolmentState, Fork, Full, Part, Posted, StoreError, WriteTx};
 
 use super::common::*;
 
@@ -59,10 +59,16 @@ fn what_blocks_is_taken_in_however_much_waits() {
     };
     let post = |body: &str, block| store.post(domain, vec![body.into()], at(1), block);
     fill(limits::OUTBOX_BODIES);
-    assert!(matches!(post("publication", false), Err(StoreError::Full { .. })));
+    let told = |refused: Result<Vec<Posted>, StoreError>| match refused {
+        Err(StoreError::Full(full @ Full::Outbox { .. })) => full.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let said = told(post("publication", false));
+    assert!(said.starts_with("100000 bodies of the domain, or 256 MiB, wait") && said.contains("ics outbox"), "{said}");
     assert!(post("theft", true).is_ok());
     fill(limits::OUTBOX_BODIES / limits::OUTBOX_BLOCKS);
-    assert!(matches!(post("another", true), Err(StoreError::Full { .. })), "that is bounded, too");
+    let said = told(post("another", true));
+    assert!(said.starts_with("110000 bodies of the domain, or 281 MiB, wait"), "that is bounded, too: {said}");
 }
 
 #[test]
@@ -160,7 +166,8 @@ fn no_more_enrolments_wait_than_may() {
     drop(connection);
     let store = open(dir.path());
     let last = store.enrol(domain, "last", vec![], at(1)).expect("room for one");
-    assert!(matches!(store.enrol(domain, "over", vec![], at(1)), Err(StoreError::Full { .. })));
+    let over = store.enrol(domain, "over", vec![], at(1));
+    assert!(matches!(over, Err(StoreError::Full(Full::Enrolments(limits::ENROLMENTS_WAITING)))), "{over:?}");
     store.decide_enrolment(last, EnrolmentState::Approved, None, at(2)).expect("decide");
     store.enrol(domain, "again", vec![], at(1)).expect("room again");
 }

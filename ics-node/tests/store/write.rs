@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use ics_node::store::{Change, Options, Part, Pending, Store, StoreError, WriteError, WriteTx};
+use ics_node::store::{Change, Full, Options, Part, Pending, Store, StoreError, WriteError, WriteTx};
 
 use super::common::*;
 
@@ -190,7 +190,7 @@ fn a_full_queue_refuses_at_once_and_recovers() {
     let (release, held) = hold_up(&store, domain);
     let queued: Vec<_> = (0..3).map(|_| store.write(domain, |tx| tx.append(entry("x"))).expect("room")).collect();
     let refused = store.write(domain, |tx| tx.append(entry("x")));
-    assert!(matches!(refused, Err(StoreError::Full { waiting: 3 })));
+    assert!(matches!(refused, Err(StoreError::Full(Full::Writes(3)))));
     release.send(()).expect("held");
     held.wait().expect("held job");
     for pending in queued {
