@@ -1,5 +1,8 @@
 //! The node as a process.
 
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use crate::between::stands_before;
@@ -116,4 +119,27 @@ fn the_agent_of_a_broker_is_a_service_as_hardened_as_the_node() {
     let words: Vec<&str> = start.split(' ').filter(|word| *word != "$AGENT_OPTIONS").collect();
     let ended = Stage::new().run(&words);
     assert!(ended.code == 5 && ended.failure().0.contains("credentials/ics-mosquitto-password"), "{ended:?}");
+}
+
+/// To read a passphrase, to unlock keys and to open a store takes its time.
+#[test]
+fn a_reload_before_the_node_is_ready_does_not_end_it() {
+    let stage = Stage::new();
+    let pipe = stage.path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
+    command.arg("--home").arg(stage.path("home")).arg("--json").arg("--passphrase-file").arg(&pipe).arg("serve");
+    let mut node =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
+    // It opens once the node has opened the other end.
+    let mut passphrase = File::options().write(true).open(&pipe).expect("opened");
+    assert!(Command::new("kill").args(["-HUP", &node.id().to_string()]).status().expect("kill runs").success());
+    let text = std::fs::read(stage.path("home/passphrase")).expect("read");
+    passphrase.write_all(&text).expect("the node reads it");
+    drop(passphrase);
+    let mut line = String::new();
+    BufReader::new(node.stdout.take().expect("piped")).read_line(&mut line).expect("read");
+    let ended = node.kill();
+    node.wait().expect("gone");
+    assert!(line.contains("listening"), "it has ended: {line:?}, {ended:?}");
 }

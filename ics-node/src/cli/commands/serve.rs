@@ -44,15 +44,18 @@ impl Serve {
         let config = Config::load(&context.home)?;
         let node = config.node.as_ref().ok_or_else(|| failed(&ServiceError::NoNode))?;
         memory::node(node.memory_mib);
+        let internal = |error| Failure::new(Exit::Internal, error);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
+        // Before anything takes its time: SIGHUP ends a process that does not listen for it.
+        let changes = {
+            let _runtime = runtime.enter();
+            change_signals().map_err(internal)?
+        };
         let keys = node_keys(context, node)?;
         observe::init(&config.log).map_err(|error| Failure::new(Exit::Local, error))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::new(Exit::Internal, error))?;
         runtime.block_on(async {
-            let internal = |error| Failure::new(Exit::Internal, error);
-            let (stop, changes) = (stop_signal().map_err(internal)?, change_signals().map_err(internal)?);
+            // Not earlier: whoever is asked for a passphrase may end it.
+            let stop = stop_signal().map_err(internal)?;
             let service =
                 Service::start(&config, Some(&context.home.join(FILE_NAME)), keys).map_err(|error| failed(&error))?;
             announce(context, &config, &service);
