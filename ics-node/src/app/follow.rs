@@ -127,7 +127,8 @@ impl App {
         Ok(texts.iter().filter_map(|text| IdentityId::candidates(text).ok()).flatten().collect())
     }
 
-    /// Takes over everything that is said of these things; what is new and is not admitted is alarmed.
+    /// Takes over everything that is said of these things; what is new and is not admitted is alarmed, and what was and is
+    /// taken now is not any more.
     fn take_over(
         &self,
         target: &Arc<Hosted>,
@@ -137,33 +138,18 @@ impl App {
     ) -> Result<(), AppError> {
         let all = self.entries_about(sight, things)?;
         let (old, new): (Vec<u64>, Vec<u64>) = all.into_iter().partition(|index| *index < new_from);
+        let source = &sight.hosted.name;
         for (indices, alarms) in [(old, false), (new, true)] {
             let mut taken = Taken::default();
             for some in indices.chunks(limits::BATCH_STATEMENTS) {
                 let entries = self.store().entries_at(sight.hosted.number, some)?;
                 self.take(target, self.prove(sight.hosted, entries)?, &mut taken)?;
             }
+            if !indices.is_empty() {
+                self.end_alarms_of_taken(target, source, &indices.into_iter().collect(), &taken.refused)?;
+            }
             if alarms {
-                self.alarm_of_refused(target, &sight.hosted.name, &taken)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The alarms name no thing, because they are for all to read; the node's log says what was wrong, once as they do: it is
-    /// tried again and again.
-    pub(super) fn alarm_of_refused(&self, target: &Hosted, source: &DomainName, taken: &Taken) -> Result<(), AppError> {
-        for (index, problem) in taken.refused.iter().zip(&taken.result.refused) {
-            let (domain, detail) = (&target.name, &problem.detail);
-            let mut text = format!("entry {index} of {source}: {}", problem.in_general());
-            // All that follows is refused as well, until somebody does something.
-            if problem.code() == Code::SourceKey.as_str()
-                && let Some(hint) = Code::SourceKey.hint()
-            {
-                text.push_str(&format!(". {hint}"));
-            }
-            if self.store().alarm_once(target.number, self.clock().now(), "not-taken-over", &text)? {
-                tracing::warn!(%domain, %source, index, %detail, "an entry is not taken over");
+                self.alarm_of_refused(target, source, &taken)?;
             }
         }
         Ok(())
@@ -198,6 +184,9 @@ impl App {
             self.store().follow(target.number, source, what, upto)?;
         } else {
             self.store().unfollow(target.number, source, what)?;
+            if self.store().followed(target.number)?.iter().all(|following| following.source != *source) {
+                self.end_alarms_about(target, source)?;
+            }
         }
         self.follows_changed();
         Ok(())

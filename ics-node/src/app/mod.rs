@@ -43,6 +43,7 @@ mod memory;
 mod mirror;
 mod moments;
 mod named;
+mod not_taken;
 mod ocsp;
 mod open;
 mod operations;

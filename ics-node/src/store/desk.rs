@@ -104,6 +104,32 @@ impl Store {
         })
     }
 
+    /// What the alarms of a kind say that are kept of a domain.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn alarmed(&self, domain: DomainNumber, kind: &str) -> Result<Vec<String>, StoreError> {
+        self.shared.pool.read(|reader| {
+            let mut statement = reader.log.prepare_cached("SELECT text FROM alarm WHERE domain = ?1 AND kind = ?2")?;
+            let texts = statement.query_map(params![domain.get(), kind], |row| row.get(0))?;
+            Ok(texts.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Takes back alarms of a kind that say this of a domain: what they tell of is over.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn end_alarms(&self, domain: DomainNumber, kind: &str, texts: Vec<String>) -> Result<(), StoreError> {
+        let kind = kind.to_owned();
+        self.desk(move |log| {
+            let sql = "DELETE FROM alarm WHERE domain = ?1 AND kind = ?2 AND text = ?3";
+            let mut statement = log.prepare_cached(sql)?;
+            texts.iter().try_for_each(|text| statement.execute(params![domain.get(), kind, text]).map(|_| ()))?;
+            Ok(())
+        })
+    }
+
     /// The last `limit` alarms about a domain, or about none, newest first.
     ///
     /// # Errors

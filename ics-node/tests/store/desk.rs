@@ -45,6 +45,10 @@ fn what_is_alarmed_once_says_whether_it_was() {
     assert!(raised(other, 5, "not-taken-over", "entry 1"), "each domain has its own");
     let kept = |domain| store.alarms(Some(domain), 9).expect("alarms").len();
     assert_eq!((kept(domain), kept(other)), (3, 1));
+    store.end_alarms(domain, "not-taken-over", vec!["entry 1".to_owned(), "entry 7".to_owned()]).expect("taken back");
+    assert_eq!((kept(domain), kept(other)), (2, 1), "what is said of others stays, and what is of another kind");
+    assert_eq!(store.alarmed(domain, "not-taken-over").expect("alarms"), ["entry 2"]);
+    assert!(raised(domain, 6, "not-taken-over", "entry 1"), "it is so again");
 }
 
 #[test]

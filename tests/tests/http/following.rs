@@ -89,9 +89,15 @@ async fn what_is_followed_and_what_was_refused_is_not_told_to_strangers() {
         assert!(told.contains("not-taken-over") && told.contains("name-not-permitted"), "{told}");
         assert!(!told.contains("of-spring") && !told.contains("SN-22"), "{told}");
     }
+
+    let lot = Some("of-spring".to_owned());
+    let ends = AdoptionRequest { source: DOMAIN.to_owned(), lot, follow: Some(false), ..AdoptionRequest::default() };
+    node.app().adopt(&CARE.parse().expect("a domain"), ends).await.expect("is followed no longer");
+    let told = node.call("GET", &path, |request| request.bearer_auth(TOKEN)).await.text();
+    assert!(!told.contains("not-taken-over"), "what is not followed is not missed: {told}");
 }
 
-/// A role that was taken from somebody for a while, say: what he said meanwhile may be a block.
+/// A role that was taken from somebody for a while, say: what he said meanwhile may be a block. The alarm about it ends then.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     let node = Node::of(choosy).await;
@@ -101,14 +107,19 @@ async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     let request = AdoptionRequest { source: DOMAIN.to_owned(), lot, follow: Some(true), ..AdoptionRequest::default() };
     let adopted = node.app().adopt(&care, request).await.expect("adopts");
     assert_eq!((adopted.identities.len(), adopted.refused.len()), (2, 1), "{adopted:?}");
-    say(&node, vec![stolen(&maker(), 20), stolen(&maker(), 22)]).await;
+    say(&node, vec![stolen(&maker(), 20), stolen(&maker(), 22), device(23, "spring")]).await;
     let app = Arc::new(node.app().clone());
+    let alarms = || {
+        let alarms = node.app().domain(&care).expect("here").alarms.into_iter();
+        alarms.filter(|alarm| alarm.kind == "not-taken-over").map(|alarm| alarm.text).collect::<Vec<_>>()
+    };
     let follow = async || {
         let app = Arc::clone(&app);
         tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
         [20, 22].map(|seed| status(&node.app().clone().into(), seed))
     };
     assert_eq!(follow().await, [Some("stolen".to_owned()), None]);
+    assert!(alarms().iter().any(|text| text.contains("name-not-permitted")), "{:?}", alarms());
 
     let json = node.app().descriptor(&care, None).expect("in force").json;
     let previous = Descriptor::parse(&json).expect("a descriptor");
@@ -119,6 +130,7 @@ async fn what_a_descriptor_refused_is_taken_over_once_the_next_one_takes_it() {
     let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
     node.app().submit(&care, vec![signed]).await.expect("is taken");
     assert_eq!(follow().await, [Some("stolen".to_owned()), Some("stolen".to_owned())]);
+    assert_eq!(alarms(), Vec::<String>::new());
 }
 
 /// An erasure is of its own domain, and no reason for alarm; but a block that does not come along is told.

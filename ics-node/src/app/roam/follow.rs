@@ -74,8 +74,8 @@ impl App {
             reached = reached.min(answer.attested.checkpoint.size);
             if request.follow != Some(false) {
                 let (all, _) = said(&answer, 0);
-                let into = Arc::clone(target);
-                let taken = self.blocking(move |app| app.take_all(&into, vec![all])).await?;
+                let (into, of) = (Arc::clone(target), source.clone());
+                let taken = self.blocking(move |app| app.take_answered(&into, &of, all)).await?;
                 size = size.max(taken.size);
                 add(&mut result, taken.result);
             }
@@ -164,16 +164,24 @@ impl App {
             return Ok(());
         }
         let (old, new) = said(answer, new_from);
-        self.take_all(target, vec![old])?;
-        let taken = self.take_all(target, vec![new])?;
+        self.take_answered(target, source, old)?;
+        let taken = self.take_answered(target, source, new)?;
         self.alarm_of_refused(target, source, &taken)
     }
 
-    fn take_all(&self, target: &Arc<Hosted>, batches: Vec<Vec<ProvenEntry>>) -> Result<Taken, AppError> {
+    /// Takes entries of a source over, of which alarms end if they were raised about them.
+    fn take_answered(
+        &self,
+        target: &Arc<Hosted>,
+        source: &DomainName,
+        entries: Vec<ProvenEntry>,
+    ) -> Result<Taken, AppError> {
+        let tried = entries.iter().map(|entry| entry.receipt.index).collect();
         let mut taken = Taken::default();
-        for entries in batches.iter().flat_map(|entries| entries.chunks(limits::BATCH_STATEMENTS)) {
-            self.take(target, entries.to_vec(), &mut taken)?;
+        for some in entries.chunks(limits::BATCH_STATEMENTS) {
+            self.take(target, some.to_vec(), &mut taken)?;
         }
+        self.end_alarms_of_taken(target, source, &tried, &taken.refused)?;
         Ok(taken)
     }
 }

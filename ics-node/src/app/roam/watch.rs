@@ -3,6 +3,7 @@
 //! What is to be done [`ics_sync::watch::Watcher`] says; here it is done.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,8 @@ struct Afar {
     unheard: String,
     /// Why what is answered about the things that are set aside was of no use the last time, by id.
     refused: BTreeMap<String, String>,
+    /// Whether an alarm may stand about a thing that was set aside.
+    may_be_alarmed: bool,
     /// Of looks: they are for nodes between as well, which let one asker have no more.
     pace: Budget,
 }
@@ -98,7 +101,8 @@ impl App {
         let mut watcher = Watcher::new(following.upto, Settings { interval_millis, seed: u64::from_be_bytes(seed) });
         let (unheard, refused) = (String::new(), BTreeMap::new());
         let pace = Budget::new(limits::ROAMING_PER_ASKER, Duration::from_secs(60));
-        let mut afar = Afar { app: self, work, returns, ids, stream: None, unheard, refused, pace };
+        let mut afar =
+            Afar { app: self, work, returns, ids, stream: None, unheard, refused, may_be_alarmed: true, pace };
         loop {
             if let Err(error) = afar.step(&mut watcher).await {
                 watcher.fail(afar.app.clock().now());
@@ -119,7 +123,7 @@ impl Afar {
             }
             Action::Listen { from, way } => match self.listen(from, way).await {
                 Ok(heads) => match watcher.handle_heads(&heads, self.app.clock().now()) {
-                    Ok(()) if heads.heads.is_empty() => self.goes_on(watcher),
+                    Ok(()) if heads.heads.is_empty() => self.goes_on(watcher).await?,
                     Ok(()) => {}
                     Err(error) => self.fails(&not_heard(&self.work.2, &error.to_string())),
                 },
@@ -140,7 +144,7 @@ impl Afar {
             Action::Settle { upto } => {
                 self.note(watcher.noted(), upto).await?;
                 watcher.handle_settled();
-                self.goes_on(watcher);
+                self.goes_on(watcher).await?;
             }
             Action::Look { from } => self.look(watcher, from).await?,
         }
@@ -156,7 +160,7 @@ impl Afar {
         }
         watcher.handle_looked(reached, is_all, self.app.clock().now());
         match is_all {
-            true => self.goes_on(watcher),
+            true => self.goes_on(watcher).await?,
             false => self.tell(Some(format!("what is said of a model or a lot is not heard now: {}", self.unheard))),
         }
         Ok(())
@@ -253,28 +257,30 @@ impl Afar {
         if watcher.handle_refused(&id, self.app.clock().now()) {
             let (target, following, _) = &self.work;
             tracing::warn!(domain = %target.name, source = %following.source, %error, "a thing is not followed");
-            // All may read it: what it is about, the node's log says. By the size it is not what was alarmed before.
-            let source = &following.source;
-            let text = format!(
-                "{source}: what is answered about a thing that was told of at {size} entries is of no use; the node's \
-                 log names it"
-            );
-            let number = target.number;
-            let alarmed = self
-                .app
-                .blocking(move |app| Ok(app.store().alarm_once(number, app.clock().now(), "not-taken-over", &text)?));
+            let (into, source) = (Arc::clone(target), following.source.clone());
+            let alarmed = self.app.blocking(move |app| app.alarm_of_no_use(&into, &source, size));
             if let Err(error) = alarmed.await {
                 tracing::error!(%error, "an alarm could not be kept");
             }
+            self.may_be_alarmed = true;
         }
         self.tell(Some(error.clone()));
         self.refused.insert(id, error);
         self.refused.retain(|id, _| watcher.is_aside(id));
     }
 
-    /// The home is heard: what is told is what it lacks, if anything.
-    fn goes_on(&self, watcher: &Watcher) {
-        self.tell(self.refused.iter().find(|(id, _)| watcher.is_aside(id)).map(|(_, error)| error.clone()));
+    /// The home is heard: what is told is what it lacks, if anything. If not, nothing is alarmed of it any more, from before
+    /// a start as well.
+    async fn goes_on(&mut self, watcher: &Watcher) -> Result<(), AppError> {
+        let lacks = self.refused.iter().find(|(id, _)| watcher.is_aside(id)).map(|(_, error)| error.clone());
+        if lacks.is_none() && self.may_be_alarmed {
+            let (target, following, _) = &self.work;
+            let (into, source) = (Arc::clone(target), following.source.clone());
+            self.app.blocking(move |app| app.end_alarms_of_no_use(&into, &source)).await?;
+            self.may_be_alarmed = false;
+        }
+        self.tell(lacks);
+        Ok(())
     }
 
     fn tell(&self, problem: Option<String>) {

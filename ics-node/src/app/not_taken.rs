@@ -1,0 +1,103 @@
+//! Alarms about what followed domains say and is not taken over: each stands for as long as that is so.
+//!
+//! They name no thing, because they are for all to read: an entry by its index, an answer by the size of the log at which
+//! the thing was told of. What it is about, the node's log says.
+
+use std::collections::BTreeSet;
+
+use ics_core::vocabulary::DomainName;
+
+use super::adopt::Taken;
+use super::hosted::Hosted;
+use super::problem::Code;
+use super::{App, AppError};
+
+const KIND: &str = "not-taken-over";
+
+impl App {
+    /// Alarms of entries that are refused; the node's log says what was wrong, once as the alarms do: it is tried again and
+    /// again.
+    pub(super) fn alarm_of_refused(&self, target: &Hosted, source: &DomainName, taken: &Taken) -> Result<(), AppError> {
+        for (index, problem) in taken.refused.iter().zip(&taken.result.refused) {
+            let (domain, detail) = (&target.name, &problem.detail);
+            let mut text = format!("entry {index} of {source}: {}", problem.in_general());
+            // All that follows is refused as well, until somebody does something.
+            if problem.code() == Code::SourceKey.as_str()
+                && let Some(hint) = Code::SourceKey.hint()
+            {
+                text.push_str(&format!(". {hint}"));
+            }
+            if self.store().alarm_once(target.number, self.clock().now(), KIND, &text)? {
+                tracing::warn!(%domain, %source, index, %detail, "an entry is not taken over");
+                self.end_alarms(target, |other| other != text && entry_in(other, source) == Some(*index))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the alarms about entries that were tried and are not refused.
+    pub(super) fn end_alarms_of_taken(
+        &self,
+        target: &Hosted,
+        source: &DomainName,
+        tried: &BTreeSet<u64>,
+        refused: &[u64],
+    ) -> Result<(), AppError> {
+        let is_taken = |index: u64| tried.contains(&index) && !refused.contains(&index);
+        self.end_alarms(target, |text| entry_in(text, source).is_some_and(is_taken))
+    }
+
+    /// Alarms of a thing about which what is answered is of no use, told of at so many entries: by the size it is not what
+    /// was alarmed before.
+    pub(super) fn alarm_of_no_use(&self, target: &Hosted, source: &DomainName, size: u64) -> Result<(), AppError> {
+        let text = format!(
+            "{source}: what is answered about a thing that was told of at {size} entries is of no use; the node's log \
+             names it"
+        );
+        self.store().alarm_once(target.number, self.clock().now(), KIND, &text)?;
+        Ok(())
+    }
+
+    /// Ends those alarms: all things are heard of.
+    pub(super) fn end_alarms_of_no_use(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
+        self.end_alarms(target, |text| is_of_no_use(text, source))
+    }
+
+    /// Ends all that were raised about a domain that is not followed any more.
+    pub(super) fn end_alarms_about(&self, target: &Hosted, source: &DomainName) -> Result<(), AppError> {
+        self.end_alarms(target, |text| entry_in(text, source).is_some() || is_of_no_use(text, source))
+    }
+
+    fn end_alarms(&self, target: &Hosted, is_over: impl Fn(&str) -> bool) -> Result<(), AppError> {
+        let mut over = self.store().alarmed(target.number, KIND)?;
+        over.retain(|text| is_over(text));
+        if over.is_empty() { Ok(()) } else { Ok(self.store().end_alarms(target.number, KIND, over)?) }
+    }
+}
+
+/// The entry of a source that an alarm is about.
+fn entry_in(text: &str, source: &DomainName) -> Option<u64> {
+    let (index, rest) = text.strip_prefix("entry ")?.split_once(" of ")?;
+    let is_of_it = rest.strip_prefix(source.as_str()).is_some_and(|rest| rest.starts_with(": "));
+    index.parse().ok().filter(|_| is_of_it)
+}
+
+/// Whether an alarm is about an answer that a source gives.
+fn is_of_no_use(text: &str, source: &DomainName) -> bool {
+    text.strip_prefix(source.as_str()).is_some_and(|rest| rest.starts_with(": "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_is_about_an_entry_or_an_answer_of_one_source() {
+        let [source, other] = ["devices.acme.example", "devices.acme"].map(|name| name.parse().expect("a name"));
+        let entry = "entry 17 of devices.acme.example: the signer is unknown (`unknown-signer`)";
+        assert_eq!((entry_in(entry, &source), entry_in(entry, &other)), (Some(17), None));
+        let answer = "devices.acme.example: what is answered";
+        assert_eq!((is_of_no_use(answer, &source), is_of_no_use(answer, &other)), (true, false));
+        assert_eq!((entry_in(answer, &source), is_of_no_use(entry, &source)), (None, false));
+    }
+}
