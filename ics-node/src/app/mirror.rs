@@ -450,12 +450,36 @@ fn info(names: &[String], progress: &Progress) -> MirrorInfo {
         (Some(_), ..) => "stopped",
         (None, Some(_), _) => "waiting",
         (None, None, 0) if status.size > 0 && status.doubt.is_some() => "unconfirmed",
+        (None, None, 0) if status.size > 0 && status.ahead.is_some() => "waiting",
         (None, None, 0) if status.size > 0 => "current",
         (None, None, _) => "catching-up",
     };
     let rests_on = status.doubt.as_ref().map(Doubt::names);
     let stopped = status.stopped.as_ref().map(ToString::to_string);
-    let last_error = stopped.or_else(|| status.trouble.as_ref().map(ToString::to_string));
+    let trouble = status.trouble.as_ref().map(ToString::to_string);
+    let last_error = stopped.or(trouble).or_else(|| status.ahead.as_ref().map(ToString::to_string));
     let peer = names.get(progress.peer).cloned().unwrap_or_default();
     MirrorInfo { peer, state: state.to_owned(), lag_entries, last_error, rests_on }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_sync::mirror::{Ahead, Status};
+
+    use super::*;
+
+    /// Entries come, and only the cause says why the copy grows no fresher.
+    #[test]
+    fn a_copy_whose_home_is_ahead_of_this_clock_says_why_it_waits() {
+        let told = |ahead| {
+            let (origin, as_of, trouble, stopped, doubt) = (None, None, None, None, None);
+            let status = Status { origin, size: 7, known: 7, as_of, ahead, failures: 0, trouble, stopped, doubt };
+            let MirrorInfo { state, last_error, .. } = info(&[], &Progress { status, peer: 0 });
+            (state, last_error.unwrap_or_default())
+        };
+        assert_eq!(told(None), ("current".to_owned(), String::new()));
+        let ahead = Ahead { at: Timestamp::from_seconds(90_000), now: Timestamp::from_seconds(0) };
+        let (state, why) = told(Some(ahead));
+        assert!(state == "waiting" && why.contains("25 h ahead of this node's clock"), "{state}: {why}");
+    }
 }

@@ -48,7 +48,7 @@ use portion::Portion;
 pub use review::{Fill, Seen, Survey};
 use review::{Review, Step};
 pub use standing::{Resume, Status};
-pub use stop::{Stop, Trouble};
+pub use stop::{Ahead, Stop, Trouble};
 
 /// How a mirror keeps time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,8 @@ pub struct Mirror {
     /// Whether to ask what this mirror may read: only a page tells.
     asks_rights: bool,
     as_of: Option<Timestamp>,
+    /// What the newest checkpoint says of its time, where that is not believed.
+    ahead: Option<Ahead>,
     pause: Pause,
     /// Whether the pause is one of a mirror that is up to date.
     resting: bool,
@@ -122,6 +124,7 @@ impl Mirror {
             sources: Sources::default(),
             asks_rights: false,
             as_of: None,
+            ahead: None,
             pause: Pause::default(),
             resting: false,
             listening: Listening::default(),
@@ -190,6 +193,7 @@ impl Mirror {
             size: self.size(),
             known: self.known(),
             as_of: self.as_of,
+            ahead: self.ahead,
             failures: self.failures,
             trouble: self.trouble.clone(),
             stopped: self.stopped.clone(),
@@ -365,6 +369,7 @@ impl Mirror {
         if theirs < ours.max(1) {
             return self.fail(Trouble::Stale { ours, theirs }, now);
         }
+        self.ahead = checkpoint.claimed.filter(|_| checkpoint.as_of.is_none()).map(|at| Ahead { at, now });
         let witnessed = self.held.as_ref().map_or(Ok(false), |held| held.charter.is_witnessed(&checkpoint.note));
         match self.or_stop(witnessed) {
             Some(true) if theirs == self.size() => {

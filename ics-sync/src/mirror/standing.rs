@@ -8,7 +8,7 @@ use ics_core::log::merkle::Tree;
 use ics_core::statement::StatementId;
 use ics_core::time::Timestamp;
 
-use super::{Doubt, Stop, Trouble};
+use super::{Ahead, Doubt, Stop, Trouble};
 use crate::wire::Rights;
 
 /// What a mirror held when it was last told that a page was applied.
@@ -45,6 +45,8 @@ pub struct Status {
     pub known: u64,
     /// The home vouched at this time that there were no more entries than those held.
     pub as_of: Option<Timestamp>,
+    /// Why the newest checkpoint does not make the copy fresher, where its time is not believed.
+    pub ahead: Option<Ahead>,
     /// Failures in a row.
     pub failures: u32,
     /// What is in the way, until the next success.

@@ -1,5 +1,8 @@
 //! What keeps a mirror from going on: for good, or for a while.
 
+use core::fmt;
+
+use ics_core::limits;
 use ics_core::log::checkpoint::{CheckpointError, Origin};
 use ics_core::log::entry::{EntryKind, HeaderError};
 use ics_core::statement::StatementId;
@@ -102,7 +105,11 @@ pub enum Stop {
         kind: EntryKind,
     },
     /// Admission times that go back.
-    #[error("entry {index} was admitted at {at}, before its predecessor of {before}: the home's clock went back")]
+    #[error(
+        "entry {index} was admitted at {at}, before its predecessor of {before}: the home's clock went back by {}, and \
+         times in a log never do, so no copy goes on behind that entry: its operator is to be told",
+        span(before.millis_since(*at))
+    )]
     Time {
         /// The entry's index.
         index: u64,
@@ -132,6 +139,38 @@ impl Stop {
             | Self::KeptBack { .. }
             | Self::Time { .. } => false,
         }
+    }
+}
+
+/// A time at which the home says that it cosigned, too far ahead of this node's clock to be believed: entries are copied
+/// all the same, but the copy grows no fresher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ahead {
+    /// What the home says.
+    pub at: Timestamp,
+    /// What this node's clock showed then.
+    pub now: Timestamp,
+}
+
+impl fmt::Display for Ahead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (by, most) = (span(self.at.millis_since(self.now)), limits::CLOCK_SKEW_MILLIS / 1000);
+        write!(
+            f,
+            "the home says that it cosigned at {}, {by} ahead of this node's clock; times more than {most} s ahead \
+             are not believed, so the copy grows no fresher until then: look which clock is wrong, the home's or \
+             this node's",
+            self.at
+        )
+    }
+}
+
+/// A time that passes, for people.
+fn span(millis: u64) -> String {
+    match millis / 1000 {
+        seconds @ 0..7_200 => format!("{seconds} s"),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -344,6 +344,26 @@ fn a_clock_ahead_of_ours_does_not_make_old_news_fresh() {
     }
 }
 
+/// Entries come, and nobody would know why the copy grows no fresher.
+#[test]
+fn a_time_that_is_not_believed_is_told_until_one_is() {
+    const YEAR: u64 = 365 * 86_400_000;
+    let mut home = home(10);
+    home.sign(at(NOW + YEAR));
+    let (mut mirror, mut memory) = mirrored(&home);
+    let status = mirror.status();
+    assert_eq!((status.size, status.as_of, status.trouble), (10, None, None));
+    let told = status.ahead.expect("its time is told").to_string();
+    let limit = format!("more than {} s ahead are not believed", limits::CLOCK_SKEW_MILLIS / 1000);
+    for words in ["365 days ahead of this node's clock", &limit, "look which clock is wrong"] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let later = at(NOW + 60_000);
+    home.sign(later);
+    drive(&mut mirror, &home, &mut memory, later);
+    assert_eq!((mirror.status().as_of, mirror.status().ahead), (Some(later), None));
+}
+
 #[test]
 fn a_checkpoint_counts_when_its_witnesses_have_cosigned() {
     let mut home = home(10);
