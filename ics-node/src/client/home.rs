@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use super::backup::DATA;
 use super::descriptor::{self, DescriptorFile, DescriptorFileError};
-use crate::config::{self, Url};
+use crate::config::{self, EXAMPLE_AT, Url};
 use crate::keys::{
     self, Algorithm, KeyError, KeyName, KeyStore, KeyVersion, PASSPHRASE_FILE, Passphrase, PassphraseError, StoredKey,
     file,
@@ -280,10 +280,6 @@ fn operator_token() -> Result<Zeroizing<String>, KeyError> {
     Ok(Zeroizing::new(data_encoding::HEXLOWER.encode(bits.as_ref()) + "\n"))
 }
 
-/// Where the configuration is described: in the source, and where the Debian package puts it.
-const EXAMPLE: &str =
-    "ics-node/src/config/example.toml in the source, /usr/share/doc/ics/examples/ics.toml from the package";
-
 fn configuration(new: &NewHome, role: &Role) -> String {
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
     let public_url = new.public_url.as_ref().map_or_else(
@@ -292,7 +288,7 @@ fn configuration(new: &NewHome, role: &Role) -> String {
     );
     format!(
         "# The configuration of an ICS node and of the commands that use it. Paths are relative to this directory.\n\
-         # All that may stand here: {EXAMPLE}\n\
+         # All that may stand here: {EXAMPLE_AT}\n\
          \n\
          [node]\n\
          name = {name}\n\
@@ -373,9 +369,9 @@ mod tests {
         assert_whole(&home);
         assert_eq!(made.descriptor, home.join("domains/devices.acme.example.v1.pgp"));
         let configured = fs::read_to_string(home.join(config::FILE_NAME)).expect("read");
-        assert!(configured.contains(EXAMPLE), "it says where its members are described: {configured}");
-        let described = EXAMPLE.split_once(" in the source").and_then(|(path, _)| path.strip_prefix("ics-node/"));
-        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(described.expect("a path")).exists(), "{EXAMPLE}");
+        assert!(configured.contains(EXAMPLE_AT), "it says where its members are described: {configured}");
+        let described = EXAMPLE_AT.split_once(" in the source").and_then(|(path, _)| path.strip_prefix("ics-node/"));
+        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(described.expect("a path")).exists(), "{EXAMPLE_AT}");
         assert!(made.descriptor.exists());
         assert!(matches!(make(&home, &new(), AT), Err(HomeError::Exists(_))));
     }

@@ -44,6 +44,10 @@ const FILE_BYTES: u64 = 1024 * 1024;
 /// An example with every member, for the documentation; a test reads it and holds it to the defaults.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
+/// Where it is: in the source, and where the Debian package puts it.
+pub const EXAMPLE_AT: &str =
+    "ics-node/src/config/example.toml in the source, /usr/share/doc/ics/examples/ics.toml from the package";
+
 /// Everything that `ics.toml` can say.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

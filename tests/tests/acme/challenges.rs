@@ -8,10 +8,11 @@ use std::sync::mpsc;
 use ics_core::limits;
 use ics_node::acme::authorization::Method;
 use ics_node::config::AcmeConfig;
+use ics_tests::port::Port;
 use serde_json::{Value, json};
 
 use crate::client::{Client, jwk};
-use crate::support::{Server, eventually, free_port};
+use crate::support::{Server, eventually};
 use crate::world::{controller, owner, signer};
 
 const HOST: (&str, &str) = ("dns", "pump-7.acme.example");
@@ -75,7 +76,8 @@ fn looked_at(client: &Client<'_>, authorization: &str, challenge: &Value) -> Val
 
 #[test]
 fn a_host_is_proven_by_its_web_server() {
-    let port = free_port();
+    let held = Port::take().expect("a port");
+    let port = held.number();
     let server = Server::with(looking_at(port));
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     let (order, authorization, challenge) = pending(&client, "http-01");
@@ -98,7 +100,8 @@ fn a_host_is_proven_by_its_web_server() {
 
 #[test]
 fn answers_that_prove_nothing() {
-    let port = free_port();
+    let held = Port::take().expect("a port");
+    let port = held.number();
     let server = Server::with(looking_at(port));
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     let redirect = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n".to_vec();
@@ -130,7 +133,8 @@ fn answers_that_prove_nothing() {
 
 #[test]
 fn a_device_has_nothing_to_prove_and_nobody_proves_what_no_record_gives() {
-    let port = free_port();
+    let held = Port::take().expect("a port");
+    let port = held.number();
     let server = Server::with(looking_at(port));
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     client.order(&[("dns", "other.acme.example")]).fails(400, "rejectedIdentifier");
@@ -162,7 +166,8 @@ fn both(client: &Client<'_>) -> Vec<String> {
 /// Whose hosts do not answer has a part of what waits, and leaves the rest to others.
 #[test]
 fn so_many_challenges_of_one_holder_wait_to_be_looked_at() {
-    let port = free_port();
+    let held = Port::take().expect("a port");
+    let port = held.number();
     let server = Server::with(looking_at(port));
     // It takes connections and says nothing, until the look has taken its time.
     let _silent = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("listens");
@@ -184,7 +189,8 @@ fn so_many_challenges_of_one_holder_wait_to_be_looked_at() {
 /// RFC 9773, 5: a certificate is replaced by an order that may end well, and not by one that has failed.
 #[test]
 fn an_order_that_failed_is_no_successor() {
-    let port = free_port();
+    let held = Port::take().expect("a port");
+    let port = held.number();
     let server = Server::with(looking_at(port));
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     let (order, authorization, challenge) = pending(&client, "http-01");
@@ -208,7 +214,8 @@ fn an_order_that_failed_is_no_successor() {
 
 #[test]
 fn only_allowed_addresses_are_asked() {
-    let port = free_port();
+    let held = Port::take().expect("a port");
+    let port = held.number();
     let server = Server::with(AcmeConfig { networks: Vec::new(), ..looking_at(port) });
     let client = Client::bound(&server, 41, &server.credential(&owner()));
     let (_, authorization, challenge) = pending(&client, "http-01");

@@ -1,7 +1,9 @@
 //! The ACME clients of the distribution: certbot, lego, uacme, dehydrated.
 
+use ics_tests::port::Port;
+
 use crate::challenges::looking_at;
-use crate::support::{Server, free_port};
+use crate::support::Server;
 use crate::world::{controller, maker, owner, status};
 
 const HOST: &str = "pump-7.acme.example";
@@ -63,7 +65,8 @@ fn certbot_lives_with_the_record() {
 
 #[test]
 fn certbot_proves_a_host_by_http() {
-    let port = free_port();
+    let held = Port::take().expect("a port");
+    let port = held.number();
     let server = Server::with(looking_at(port));
     let credential = server.credential(&owner());
     let port = port.to_string();
@@ -76,7 +79,8 @@ fn certbot_proves_a_host_by_http() {
 
 #[test]
 fn lego_lives_with_the_record_and_proves_a_host_by_tls() {
-    let port = free_port();
+    let held = Port::take().expect("a port");
+    let port = held.number();
     let server = Server::with(looking_at(port));
     let at = format!("127.0.0.1:{port}");
     for (mail, signer) in [("maker@acme.example", maker()), ("owner@acme.example", owner())] {

@@ -7,6 +7,7 @@ use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::Signer;
 use ics_core::statement::{Claims, StatementId, make};
 use ics_core::vocabulary::Act;
+use ics_tests::port::Port;
 use instant_acme::{
     Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, Identifier, Key, NewOrder, OrderStatus,
     RevocationReason, RevocationRequest,
@@ -134,7 +135,8 @@ fn a_life() {
 fn speaks_tls(server: &Server, chain: &str, expected: bool) {
     let bench = &server.bench;
     bench.file("root.pem", ics_node::x509::certificate_pem(&server.world.root).as_bytes());
-    let port = crate::support::free_port();
+    let held = Port::take().expect("a port");
+    let port = held.number();
     let mut listening = std::process::Command::new("openssl")
         .current_dir(bench.path())
         .args(["s_server", "-accept", &format!("127.0.0.1:{port}"), "-cert", "tls.pem", "-key", "tls.key", "-www"])

@@ -1,6 +1,5 @@
 //! A node with an ACME server, over TLS with an authority of its own, for as long as a test lasts.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -138,12 +137,6 @@ fn tls_files(bench: &Bench) -> TlsConfig {
         "x509 -req -in tls.csr -CA tls-ca.pem -CAkey tls-ca.key -CAcreateserial -days 2 -extfile tls.ext -out tls.pem",
     );
     TlsConfig { certificate: bench.path().join("tls.pem"), key: bench.path().join("tls.key") }
-}
-
-/// A port that is free now. Clients are told of it before the server listens.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listens");
-    listener.local_addr().expect("an address").port()
 }
 
 /// Waits until something holds, for a bounded time.

@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Blocking, Stdio};
 use std::time::{Duration, Instant};
 
+use ics_tests::port::Port;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,6 +25,7 @@ const SPKI: &str = "MCowBQYDK2VwAyEAWGZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmZmY=
 struct Home {
     dir: TempDir,
     certificate: PathBuf,
+    port: Port,
 }
 
 /// A running `ics serve`; killed when it goes out of scope.
@@ -42,10 +43,10 @@ impl Home {
     async fn of(role: &str, domain: &str) -> Self {
         let dir = TempDir::new().expect("a directory");
         let files = certificate_files(dir.path(), "ldap", "subjectAltName=IP:127.0.0.1").await;
-        let this = Self { dir, certificate: files.certificate };
         // The command line has to know the port.
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
-        let arguments = ["init", "--role", role, "--domain", domain, "--listen", &free.to_string()];
+        let this = Self { dir, certificate: files.certificate, port: Port::take().expect("a port") };
+        let listen = this.port.address().to_string();
+        let arguments = ["init", "--role", role, "--domain", domain, "--listen", &listen];
         this.ics(&[&arguments[..], &["--generate-passphrase"]].concat());
         this
     }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use ics_tests::port::Port;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -51,6 +52,7 @@ async fn make_config(dir: &TempDir, config: &str) {
 pub(crate) struct Consumer {
     dir: TempDir,
     pub(crate) address: SocketAddr,
+    _port: Port,
     slapd: Option<Child>,
 }
 
@@ -73,8 +75,8 @@ impl Consumer {
             syncrepl(provider, how)
         );
         make_config(&dir, &config).await;
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port").local_addr().expect("a port");
-        let mut this = Self { dir, address, slapd: None };
+        let port = Port::take().expect("a port");
+        let mut this = Self { dir, address: port.address(), _port: port, slapd: None };
         this.start();
         this
     }

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ics_core::descriptor::Template;
 use ics_core::identity::Kind;
+use ics_core::log::checkpoint::Origin;
 use ics_core::openpgp::signer::Signer;
 use ics_core::statement::body::{self, Body};
 use ics_core::statement::{Claims, make};
@@ -23,6 +24,9 @@ use crate::world::{
     CREATED, DOMAIN, World, certificate, changed_descriptor, domain, hanging_home, introduction, introduction_to_care,
     maker, signer, stolen,
 };
+
+/// A domain with another home than the node's.
+const PUMPS: &str = "pumps.acme.example";
 
 fn name(statement: &[u8]) -> String {
     match body::parse(statement).expect("parses") {
@@ -116,7 +120,6 @@ async fn statements_are_added() {
 /// The home of a copied domain decides what is added to it here. While it is away, what a known signer says waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_added_to_a_copy_goes_to_its_home() {
-    const PUMPS: &str = "pumps.acme.example";
     let pumps: DomainName = PUMPS.parse().expect("a domain");
     let (home, url) = serves_a_home_of(PUMPS).await;
     submit(&home.app, &pumps, vec![certificate(&maker(), "Acme <keys@acme.example>")]).await;
@@ -124,36 +127,14 @@ async fn what_is_added_to_a_copy_goes_to_its_home() {
 
     let node = Directory::start().await;
     std::fs::write(node.config_file(), "").expect("written");
-    let home_is_at = |url: &str| {
-        let peer = PeerConfig {
-            url: Some(url.parse().expect("a URL")),
-            mirror: vec![origin.clone()],
-            ..PeerConfig::new("home".parse().expect("a name"))
-        };
-        node.app.put_peer(peer).expect("is taken");
-    };
-    home_is_at(&url);
+    home_is_at(&node, &origin, &url);
     let (stop, stopped) = watch::channel(false);
     let copying = tokio::spawn(node.app.clone().replicate(stopped.clone()));
     let sending = tokio::spawn(node.app.clone().send_outboxes(stopped));
-    // The descriptor is published a moment after the root.
-    let held = |app: &App| app.domain(&pumps).ok().map(|held| (held.info.size, held.root, held.info.descriptor));
-    let size = || held(&home.app).map(|held| held.0);
-    let until = async |entries: u64| {
-        let waited = tokio::time::timeout(Duration::from_secs(30), async {
-            while size() != Some(entries) || held(&node.app) != held(&home.app) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        });
-        assert!(waited.await.is_ok(), "{entries}: {:?} is not {:?}", held(&node.app), held(&home.app));
-    };
+    let size = || home.app.domain(&pumps).expect("is here").info.size;
+    let until = async |entries: u64| until_copied(&home.app, &node.app, &pumps, entries).await;
     until(2).await;
 
-    let says = |by: &dyn Signer, seed: u8, role: &str| {
-        let claims = Claims::new(Act::Identity, role.parse().expect("a role"), pumps.clone());
-        let (pump, salt) = (signer(seed), [3; 32]);
-        make::certify(by, pump.public_key(), "Pump", None, Kind::Device, &claims, false, CREATED, &salt).expect("made")
-    };
     let dir = tempfile::tempdir().expect("a directory");
     let add = async |body: &[u8]| {
         let path = ldif(dir.path(), &name(body).replace(DOMAIN, PUMPS), body);
@@ -170,16 +151,16 @@ async fn what_is_added_to_a_copy_goes_to_its_home() {
     let strangers = says(&signer(99), 41, "manufacturer");
     assert_eq!(add(&says(&maker(), 41, "owner")).await, 50, "the home knows no owner of it");
     assert_eq!(add(&strangers).await, 50, "nor this signer");
-    assert_eq!(size(), Some(3), "nothing of it was logged");
+    assert_eq!(size(), 3, "nothing of it was logged");
 
-    home_is_at("http://127.0.0.1:1");
+    home_is_at(&node, &origin, "http://127.0.0.1:1");
     let waiting = || node.app.outbox_sizes().expect("sizes").iter().map(|of| of.statements).sum::<u64>();
     let later = says(&maker(), 42, "manufacturer");
     assert_eq!(add(&later).await, 0, "it is on disk");
     assert_eq!(add(&strangers).await, 52, "what strangers say is kept nowhere");
-    assert_eq!((waiting(), size()), (1, Some(3)));
+    assert_eq!((waiting(), size()), (1, 3));
     assert_eq!(node.run("ldapsearch", &["-b", &pump(42)]).await.code, 32, "it is not shown before it is logged");
-    home_is_at(&url);
+    home_is_at(&node, &origin, &url);
     until(4).await;
     assert_eq!(add(&later).await, 68, "it has arrived");
 
@@ -187,6 +168,35 @@ async fn what_is_added_to_a_copy_goes_to_its_home() {
     copying.await.expect("ends");
     sending.await.expect("ends");
     node.stop().await;
+}
+
+/// Has a node copy a domain from its home, which is there.
+fn home_is_at(node: &Directory, origin: &Origin, url: &str) {
+    let peer = PeerConfig {
+        url: Some(url.parse().expect("a URL")),
+        mirror: vec![origin.clone()],
+        ..PeerConfig::new("home".parse().expect("a name"))
+    };
+    node.app.put_peer(peer).expect("is taken");
+}
+
+/// Waits until the home of a domain has so many entries, and the copy the same. The descriptor is published a moment after
+/// the root.
+async fn until_copied(home: &App, copy: &App, domain: &DomainName, entries: u64) {
+    let held = |app: &App| app.domain(domain).ok().map(|held| (held.info.size, held.root, held.info.descriptor));
+    let waited = tokio::time::timeout(Duration::from_secs(30), async {
+        while held(home).is_none_or(|held| held.0 != entries) || held(copy) != held(home) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{entries}: {:?} is not {:?}", held(copy), held(home));
+}
+
+/// What somebody in a role says of a pump.
+fn says(by: &dyn Signer, seed: u8, role: &str) -> Vec<u8> {
+    let claims = Claims::new(Act::Identity, role.parse().expect("a role"), PUMPS.parse().expect("a domain"));
+    let (pump, salt) = (signer(seed), [3; 32]);
+    make::certify(by, pump.public_key(), "Pump", None, Kind::Device, &claims, false, CREATED, &salt).expect("made")
 }
 
 /// The home of a domain, and where it serves HTTP until the test ends.

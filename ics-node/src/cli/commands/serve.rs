@@ -13,7 +13,7 @@ use crate::app::{AppError, IssuerKey, NodeKeys, ResponderCertificate};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::{files, memory};
-use crate::config::{Config, FILE_NAME, NodeConfig, ResponderConfig};
+use crate::config::{Config, EXAMPLE_AT, FILE_NAME, NodeConfig, ResponderConfig};
 use crate::http::{change_signals, stop_signal};
 use crate::keys::{KeyError, StoredKey};
 use crate::observe;
@@ -23,9 +23,14 @@ use crate::tls::ShownCertificate;
 
 /// What `ics serve` takes.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(after_long_help = help())]
+pub(crate) struct Serve {}
+
+fn help() -> String {
+    format!(
+        "\
 It is configured by ics.toml in the home directory, which `ics init` makes. All that may stand there is described in
-ics-node/src/config/example.toml of the source; the Debian package has it as /usr/share/doc/ics/examples/ics.toml.
+{EXAMPLE_AT}.
 
 SIGTERM and SIGINT end it once what is under way is answered. SIGHUP has it read the certificates of TLS again, and those
 of `[node] responders`, which were renewed; nobody is cut off, and what cannot be shown leaves the former in its place. It
@@ -36,8 +41,9 @@ Examples:
   $ ics serve
 
   Another one, with its log as JSON for a collector ([log] format = \"json\" in its ics.toml):
-  $ ics --home /var/lib/ics --passphrase-file /run/credentials/ics-passphrase serve")]
-pub(crate) struct Serve {}
+  $ ics --home /var/lib/ics --passphrase-file /run/credentials/ics-passphrase serve"
+    )
+}
 
 impl Serve {
     pub(crate) fn run(self, context: &Context) -> Result<Exit, Failure> {
