@@ -136,6 +136,7 @@ impl App {
     }
 
     fn info(&self, hosted: &Hosted) -> Result<DomainInfo, AppError> {
+        self.store().check_sound(hosted.number)?;
         let domain = hosted.domain().ok_or_else(|| AppError::unknown_domain(&hosted.name))?;
         let descriptor = domain.descriptor();
         let origin = domain.origin();
@@ -168,9 +169,9 @@ impl App {
         Ok(alarms.map(|alarm| Alarm { at: alarm.at, kind: alarm.kind, text: alarm.text }).collect())
     }
 
-    /// Whether the node can do its work: its store takes writes, nothing in it is known to be damaged, every home has its entry 0, and so has every copy that its
-    /// trust policy asks. Of other copies nothing need ever arrive: a peer may have been configured with an address where
-    /// nobody is.
+    /// Whether the node can do its work: its store takes writes, nothing in it is known to be damaged, every home has its
+    /// entry 0, and so has every copy that its trust policy asks. Of other copies nothing need ever arrive: a peer may have
+    /// been configured with an address where nobody is.
     ///
     /// # Errors
     /// With what it waits for, or what is wrong with its store.

@@ -127,6 +127,8 @@ impl App {
     }
 
     fn submit_home(&self, hosted: &Arc<Hosted>, bodies: Vec<Vec<u8>>) -> Result<Taken, AppError> {
+        // Else each body would be refused for good by a domain that knows nobody.
+        self.store().check_sound(hosted.number)?;
         let now = self.clock().now();
         let timed = bodies.into_iter().map(|body| (body, now)).collect();
         let checked = check_bodies(hosted.domain().as_deref(), timed, random()?);

@@ -17,6 +17,7 @@ use ics_core::vocabulary::Act;
 
 use super::check::check_bodies;
 use super::memory::Asked;
+use super::problem::Code;
 use super::read::Sight;
 use super::submit::{Incoming, append_all};
 use super::verdict::{Matter, word};
@@ -141,6 +142,8 @@ async fn what_was_damaged_before_the_index_was_made_anew_lets_nothing_through() 
         let refused = app.record(Reader::Anonymous, &maker.domain, "serial:SN-0").expect_err("damaged").problem();
         assert_eq!((refused.status, refused.code()), (503, "behind"), "{start}");
         assert_eq!(app.ready(), Err(refused.detail), "{start}");
+        let submitted = app.submit(&maker.domain, vec![maker.certificate.clone()]).await.expect_err("damaged");
+        assert_eq!(submitted.code(), Code::Behind, "{start}: it may be admitted later");
     }
 }
 
