@@ -96,8 +96,8 @@ pub enum StoreError {
     /// What an entry said cannot be read any more, and may have been a block.
     #[error(
         "entry {entry} of `{domain}` is damaged on this node's disk and may have blocked anything, so nothing is \
-         answered of the domain: `ics fsck` shows what is damaged, `ics restore COPY` puts a copy back, and `ics domain \
-         recopy {domain}` has a copy of another node's domain made anew"
+         answered of the domain: `ics fsck` shows what is damaged, `ics restore COPY` puts a copy back, and `ics \
+         domain recopy {domain}` has a copy of another node's domain made anew"
     )]
     Damaged {
         /// The domain.
@@ -150,8 +150,8 @@ pub enum Full {
     Turn,
     /// What waits for the home of a domain.
     #[error(
-        "{bodies} bodies of the domain, or {} MiB, wait here for its home, which is the limit: `ics outbox` shows them, \
-         `ics peer status` why they wait", .bytes >> 20
+        "{bodies} bodies of the domain, or {} MiB, wait here for its home, which is the limit: `ics outbox` shows \
+         them, `ics peer status` why they wait", .bytes >> 20
     )]
     Outbox {
         /// Bodies that may wait.

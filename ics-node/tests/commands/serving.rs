@@ -129,8 +129,7 @@ fn a_reload_before_the_node_is_ready_does_not_end_it() {
     assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo runs").success());
     let mut command = Command::new(env!("CARGO_BIN_EXE_ics"));
     command.arg("--home").arg(stage.path("home")).arg("--json").arg("--passphrase-file").arg(&pipe).arg("serve");
-    let mut node =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
+    let mut node = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
     // It opens once the node has opened the other end.
     let mut passphrase = File::options().write(true).open(&pipe).expect("opened");
     assert!(Command::new("kill").args(["-HUP", &node.id().to_string()]).status().expect("kill runs").success());

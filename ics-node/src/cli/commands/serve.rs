@@ -186,8 +186,8 @@ pub(super) fn failed(error: &ServiceError) -> Failure {
             failure.hint("start it again; if this comes back, look at the disk and run `ics fsck`")
         }
         ServiceError::App(AppError::Store(StoreError::Disk { .. })) => failure.hint(
-            "make room on it, or look in the system's log for what is wrong with it, and start the node again; what was \
-             acknowledged is there",
+            "make room on it, or look in the system's log for what is wrong with it, and start the node again; what \
+             was acknowledged is there",
         ),
         ServiceError::Serve(_) => failure.hint("`[node] listen` in ics.toml says where the node listens"),
         _ => failure,
