@@ -30,7 +30,7 @@ pub(crate) fn key() -> Key {
 
 /// What entries are found by, where those that are damaged are found as such and by nothing else.
 pub(crate) fn filed(keys_of: KeysOf) -> KeysOf {
-    Arc::new(move |entry| if is_sound(entry) { keys_of(entry) } else { vec![key()] })
+    Arc::new(move |entry: &StoredEntry| if is_sound(entry) { keys_of(entry) } else { vec![key()] })
 }
 
 /// Notes which domains have a damaged entry, after the index was brought up to date.
