@@ -11,8 +11,9 @@ use ics_core::identity::Fingerprint;
 use ics_core::limits;
 use ics_core::openpgp::certificate::{Certificate, CertificateError};
 use ics_core::record::Posting;
+use ics_core::statement::StatementId;
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::is_certificate;
+use sha2::{Digest as _, Sha256};
 
 use super::check::{Checked, Parsed, What, checked};
 use super::entries::Entries;
@@ -99,12 +100,8 @@ fn whole(
 fn body_of(entries: &impl Entries, certificate: &Certificate) -> Result<Option<Vec<u8>>, StoreError> {
     let found = entries.find(&[Posting::Statement(certificate.id())], limits::PAGE_ITEMS)?;
     let mut bodies = found.into_iter().filter_map(|entry| entry.content).map(|content| content.body);
-    // What collides with it is about something else.
-    let is_it = |body: &Vec<u8>| {
-        body.len() == certificate.bytes()
-            && is_certificate(body)
-            && Certificate::parse(body).is_ok_and(|it| it.id() == certificate.id())
-    };
+    // Something else may have the same key in the index.
+    let is_it = |body: &Vec<u8>| certificate.id() == StatementId(Sha256::digest(body).into());
     Ok(bodies.find(is_it))
 }
 
