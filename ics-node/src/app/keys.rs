@@ -75,7 +75,7 @@ pub struct Merged {
     pub keys: BTreeMap<Fingerprint, Change>,
     /// Bodies that are in a log now and were not before.
     pub appended: usize,
-    /// Why parts of it were not taken; what holders say of their own keys comes first.
+    /// Why parts of it were not taken: first what holders say of their own keys, last what could not be read.
     pub problems: Vec<Problem>,
 }
 
@@ -283,9 +283,11 @@ impl App {
         }
         uploads.sort_by_key(|upload| !upload.is_denied());
         let refused = refused(merged.keys.keys(), &uploads);
+        let malformed = core::mem::take(&mut merged.problems);
         for upload in uploads {
             merged.take(upload);
         }
+        merged.problems.extend(malformed);
         merged.keys.extend(refused.into_iter().map(|key| (key, Change::Refused)));
         Ok(merged)
     }
