@@ -57,8 +57,7 @@ fn a_policy_for_another_log_of_an_own_domain_is_told_of() {
     let file = file.to_str().expect("UTF-8");
     let checked = stage.ok(&["trust", "check", file]);
     assert_eq!(checked["absent"], serde_json::json!([]), "{checked}");
-    let mut policy: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(file).expect("written")).expect("JSON");
+    let mut policy: serde_json::Value = serde_json::from_slice(&std::fs::read(file).expect("written")).expect("JSON");
     let (right, wrong) = (policy["domains"][0].clone(), format!("{DOMAIN}/{}", "07".repeat(32)));
     policy["domains"][0] = wrong.as_str().into();
     std::fs::write(file, policy.to_string()).expect("written");
