@@ -10,6 +10,7 @@
 //! - A revocation as superseded or retired (reasons 1 and 3) counts from its creation on, any other for all times.
 
 mod read;
+mod union;
 
 use std::collections::BTreeSet;
 
@@ -315,9 +316,13 @@ impl Certificate {
     /// replace that, because a state without its revocations can be sent in by anybody.
     #[must_use]
     pub fn extends(&self, earlier: &Self) -> bool {
-        self.primary() == earlier.primary()
-            && self.signatures.is_superset(&earlier.signatures)
-            && self.signatures != earlier.signatures
+        self.covers(earlier) && self.signatures != earlier.signatures
+    }
+
+    /// Whether this certificate has every self-signature that another state of it has.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.primary() == other.primary() && self.signatures.is_superset(&other.signatures)
     }
 
     /// The primary key, if it may certify others at some time: it is not revoked for all times, and no newest binding takes

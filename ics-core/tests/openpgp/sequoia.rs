@@ -2,10 +2,11 @@
 
 use ics_core::identity::{Fingerprint, Kind};
 use ics_core::openpgp::algorithm::HashAlgorithm;
-use ics_core::openpgp::certificate::{Certificate, Purpose};
+use ics_core::openpgp::certificate::{Certificate, CertificateError, KeyRefusal, Purpose};
 use ics_core::openpgp::key::PublicKey;
 use ics_core::openpgp::signer::Signer;
 use ics_core::statement::{StatementId, make, verify};
+use ics_core::time::Timestamp;
 use sequoia_openpgp as pgp;
 use sequoia_openpgp::cert::prelude::*;
 use sequoia_openpgp::packet::signature::SignatureBuilder;
@@ -13,7 +14,7 @@ use sequoia_openpgp::packet::{Packet, UserID};
 use sequoia_openpgp::parse::Parse as _;
 use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::serialize::SerializeInto as _;
-use sequoia_openpgp::types::SignatureType;
+use sequoia_openpgp::types::{ReasonForRevocation, SignatureType};
 use sha2::{Digest as _, Sha256};
 
 use crate::common::{SALT, at, certificate, claims, created, device, ed25519, sample_claims, signers, unverified};
@@ -131,6 +132,66 @@ fn sequoias_certificates_are_taken() {
                 }
             }
         }
+    }
+}
+
+/// What a program sends that keeps only the newest self-signature of a component, as gpg does when it cleans; in our form.
+fn forgetful(cert: &pgp::Cert) -> Vec<u8> {
+    let primary = cert.primary_key();
+    let mut packets = vec![Packet::from(primary.key().clone())];
+    packets.extend(primary.self_revocations().cloned().map(Packet::from));
+    packets.extend(primary.self_signatures().take(1).cloned().map(Packet::from));
+    for user_id in cert.userids() {
+        packets.push(user_id.userid().clone().into());
+        packets.extend(user_id.self_signatures().take(1).cloned().map(Packet::from));
+    }
+    let bytes: Vec<u8> = packets.iter().flat_map(|packet| packet.to_vec().expect("serialized")).collect();
+    let mut split = ics_core::statement::split(&bytes).expect("a certificate");
+    assert_eq!((split.bodies.len(), &split.refused[..]), (1, &[][..]));
+    split.bodies.swap_remove(0)
+}
+
+/// Whoever extends or revokes his key with a program that forgets former self-signatures sends a state that lacks them.
+#[test]
+fn states_without_former_self_signatures_are_put_together() {
+    const YEAR: u64 = 365 * 24 * 3600;
+    let years = |count: u64| std::time::Duration::from_secs(count * YEAR);
+    for profile in [pgp::Profile::RFC4880, pgp::Profile::RFC9580] {
+        let builder = CertBuilder::new().set_profile(profile).expect("a profile").set_validity_period(years(1));
+        let (cert, _) = builder.add_userid("Acme <a@acme.example>").generate().expect("generated");
+        let key = cert.primary_key().key().clone();
+        let (made, expires) = (key.creation_time(), key.creation_time() + years(10));
+        let mut signer = key.parts_into_secret().expect("a secret").into_keypair().expect("not encrypted");
+        let longer = cert.set_expiration_time(&StandardPolicy::new(), None, &mut signer, Some(expires));
+        let (extended, _) = cert.clone().insert_packets(longer.expect("signed")).expect("inserted");
+        let revocation = extended.revoke(&mut signer, ReasonForRevocation::KeyRetired, b"").expect("signed");
+        let (revoked, _) = extended.clone().insert_packets([revocation]).expect("inserted");
+
+        let made = made.duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+        let later = Timestamp::from_seconds(made + 5 * YEAR);
+        let mut held = forgetful(&cert);
+        let primary = Certificate::parse(&held).expect("accepted").primary();
+        let refusals = [Some(KeyRefusal::Expired(primary)), None, Some(KeyRefusal::Revoked(primary))];
+        let may = |body: &[u8]| {
+            let certificate = Certificate::parse(body).expect("accepted");
+            certificate.key_for(&primary, Purpose::Certify, later).map(drop).err()
+        };
+        assert_eq!(may(&held), refusals[0]);
+        for (state, refusal) in [&extended, &revoked].into_iter().zip(&refusals[1..]) {
+            let sent = forgetful(state);
+            let [before, newer] = [&held, &sent].map(|body| Certificate::parse(body).expect("accepted"));
+            assert!(!newer.extends(&before), "it lacks what was there");
+            let united = Certificate::union(&held, &sent).expect("of one key");
+            let whole = Certificate::parse(&united).expect("accepted");
+            assert!(whole.extends(&before) && whole.covers(&newer));
+            assert_eq!(&may(&united), refusal);
+            for again in [&held, &sent, &united] {
+                assert_eq!(Certificate::union(&united, again).as_ref(), Ok(&united), "all of it is there");
+            }
+            held = united;
+        }
+        let other = Certificate::make(&ed25519(1, 4), "Acme <a@acme.example>", created(), &SALT).expect("made");
+        assert_eq!(Certificate::union(&held, &other), Err(CertificateError::Foreign(primary)));
     }
 }
 

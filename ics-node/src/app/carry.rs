@@ -9,7 +9,7 @@ use ics_core::identity::excerpt;
 use ics_core::limits;
 use ics_core::log::checkpoint::Origin;
 use ics_core::record::Posting;
-use ics_core::statement::body;
+use ics_core::statement::body::{self, Body};
 use ics_core::vocabulary::DomainName;
 use ics_sync::carried::{Carried, Cursor, Reached, Wanted};
 use ics_sync::mirror::{Action, Mirror, Stop};
@@ -214,6 +214,15 @@ impl App {
             if entry.content.as_ref().is_some_and(|content| content.body == bytes) {
                 return Unproven::stored(entry).map(Some);
             }
+        }
+        // A certificate goes in with all that its home has of it.
+        if let Body::Certificate(sent) = &parsed
+            && let Some(domain) = hosted.domain()
+            && let Some((index, held)) = domain.certificate(&sent.primary())
+            && index < proven
+            && held.covers(sent)
+        {
+            return Unproven::stored(self.store().entry(hosted.number, index)?).map(Some);
         }
         Ok(None)
     }

@@ -14,12 +14,13 @@ use ics_core::statement::{
 };
 use ics_core::time::Timestamp;
 
-use super::entries::{Hashed, keys_of_body};
+use super::entries::{Entries, Hashed, keys_of_body};
 use super::problem::Code;
+use super::unite::united;
 use crate::api::Problem;
 use crate::background::breathe_among;
 use crate::parallel;
-use crate::store::Key;
+use crate::store::{Key, StoreError};
 
 /// A body whose signatures are good; whether the policy admits it is for the writer to say.
 #[derive(Debug)]
@@ -63,7 +64,8 @@ const QUICK: usize = 250;
 /// and are for those who bring many.
 const PIECE: usize = 16;
 
-type Parsed = Result<(Body, Vec<u8>), Problem>;
+/// A body that is legal by itself, in canonical form.
+pub(super) type Parsed = Result<(Body, Vec<u8>), Problem>;
 
 /// Parses bodies and verifies their signatures, all of a batch together; each as of the time given with it, at which the
 /// keys behind it are judged.
@@ -76,7 +78,30 @@ pub(crate) fn check_bodies(
     seed: [u8; 32],
 ) -> Vec<Result<Checked, Problem>> {
     let (bodies, times): (Vec<_>, Vec<_>) = bodies.into_iter().unzip();
-    let parsed = parse_all(bodies);
+    check_parsed(domain, parse_all(bodies), times, seed)
+}
+
+/// The same of what is sent in: a certificate counts together with all that the log has of it, as it will go in.
+pub(crate) fn check_sent(
+    domain: Option<&Domain>,
+    entries: &impl Entries,
+    bodies: Vec<(Vec<u8>, Timestamp)>,
+    seed: [u8; 32],
+) -> Result<Vec<Result<Checked, Problem>>, StoreError> {
+    let (bodies, times): (Vec<_>, Vec<_>) = bodies.into_iter().unzip();
+    let mut parsed = parse_all(bodies);
+    if let Some(domain) = domain {
+        parsed = united(domain, entries, parsed)?;
+    }
+    Ok(check_parsed(domain, parsed, times, seed))
+}
+
+fn check_parsed(
+    domain: Option<&Domain>,
+    parsed: Vec<Parsed>,
+    times: Vec<Timestamp>,
+    seed: [u8; 32],
+) -> Vec<Result<Checked, Problem>> {
     let serving = serving(domain, &parsed);
     let mut certifications = certifications_of(domain, &parsed, &serving, &times).into_iter();
     let certificates = certificates_of(domain, &parsed, &serving);
@@ -241,7 +266,8 @@ fn collect(results: Vec<Sorted>, verified: Vec<Result<Box<Statement>, VerifyErro
     results.into_iter().map(next).collect()
 }
 
-fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
+/// A body that needs no batch: its signatures were verified as it was parsed, or are counted later.
+pub(super) fn checked(body: Body, bytes: Vec<u8>) -> Result<Checked, Problem> {
     let keys = keys_of_body(body.kind(), &body, &mut Hashed::default());
     let what = match body {
         Body::Certificate(certificate) => What::Certificate(Box::new(certificate)),

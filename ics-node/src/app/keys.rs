@@ -11,7 +11,7 @@ use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::transferable::Description;
 use ics_core::record::{Logged, Posting, mail_of, user_id_terms};
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::{openpgp_key_of, split};
+use ics_core::statement::{is_certificate, openpgp_key_of, split};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 
@@ -62,9 +62,9 @@ pub enum Change {
     Inserted,
     /// Something on it is new.
     Updated,
-    /// All of it was here.
+    /// All of it that counts here was here.
     Unchanged,
-    /// Nothing of it was taken.
+    /// Nothing of it was taken, or not what its holder says of it himself.
     Refused,
 }
 
@@ -75,8 +75,17 @@ pub struct Merged {
     pub keys: BTreeMap<Fingerprint, Change>,
     /// Bodies that are in a log now and were not before.
     pub appended: usize,
-    /// Why parts of it were not taken.
+    /// Why parts of it were not taken: first what holders say of their own keys, last what could not be read.
     pub problems: Vec<Problem>,
+}
+
+impl Merged {
+    /// Why a key of it was refused, if one was.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Problem> {
+        let is_refused = self.keys.values().any(|change| *change == Change::Refused);
+        self.problems.first().filter(|_| is_refused)
+    }
 }
 
 /// Keys that were sent in, read and not taken in yet.
@@ -272,9 +281,14 @@ impl App {
         for domain in domains {
             self.upload_to(&domain, &mut uploads).await?;
         }
+        uploads.sort_by_key(|upload| !upload.is_denied());
+        let refused = refused(merged.keys.keys(), &uploads);
+        let malformed = core::mem::take(&mut merged.problems);
         for upload in uploads {
             merged.take(upload);
         }
+        merged.problems.extend(malformed);
+        merged.keys.extend(refused.into_iter().map(|key| (key, Change::Refused)));
         Ok(merged)
     }
 
@@ -327,12 +341,22 @@ fn known(
     Ok(changes)
 }
 
+/// The keys of which nothing is in a log now, or whose holders were refused.
+fn refused<'a>(keys: impl Iterator<Item = &'a Fingerprint>, uploads: &[Upload]) -> Vec<Fingerprint> {
+    let of = |fits: fn(&Upload) -> bool| -> BTreeSet<Fingerprint> {
+        uploads.iter().filter(|upload| fits(upload)).filter_map(|upload| upload.key).collect()
+    };
+    let (taken, denied) = (of(|upload| upload.is_known || upload.is_new), of(Upload::is_denied));
+    keys.copied().filter(|key| !taken.contains(key) || denied.contains(key)).collect()
+}
+
 /// One body of an upload and what became of it so far.
 struct Upload {
     body: Vec<u8>,
     key: Option<Fingerprint>,
     /// The domain that a statement names.
     domain: Option<DomainName>,
+    is_certificate: bool,
     is_known: bool,
     is_new: bool,
     problem: Option<Problem>,
@@ -344,7 +368,16 @@ impl Upload {
             Ok(Body::Statement(statement)) => Some(statement.claims().domain.clone()),
             Ok(Body::Descriptor(_) | Body::Erasure(_) | Body::Certificate(_) | Body::Certification(_)) | Err(_) => None,
         };
-        Self { key: openpgp_key_of(&body), body, domain, is_known: false, is_new: false, problem: None }
+        let (key, is_certificate) = (openpgp_key_of(&body), is_certificate(&body));
+        Self { key, body, domain, is_certificate, is_known: false, is_new: false, problem: None }
+    }
+
+    /// Whether no domain has taken what a holder says of his own key. A device that can sign has certified itself; that no
+    /// domain keeps its certificate is no fault of the upload.
+    fn is_denied(&self) -> bool {
+        let is_strange = |problem: &Problem| problem.code() == Code::CertificateNotNamed.as_str();
+        let is_refused = self.problem.as_ref().is_some_and(|problem| !is_strange(problem));
+        self.is_certificate && !self.is_known && !self.is_new && is_refused
     }
 
     /// Of several domains the one that has most to say about a refusal is heard: that a domain does not know the holder

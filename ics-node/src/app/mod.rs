@@ -65,6 +65,7 @@ mod submit;
 mod tests;
 mod then;
 mod thing;
+mod unite;
 mod upload;
 mod verdict;
 mod whole_key;

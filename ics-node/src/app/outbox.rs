@@ -20,18 +20,19 @@ use ics_core::log::receipt::Receipt;
 use ics_core::log::source::EvidenceError;
 use ics_core::record::Posting;
 use ics_core::statement::body::{self, Body};
-use ics_core::statement::{Statement, StatementId, split};
+use ics_core::statement::{Statement, StatementId, is_certificate, split};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Effect};
 use ics_sync::http::{HttpPeer, PeerError};
 use ics_sync::wire::Outcome;
 use tokio::sync::watch;
 
-use super::check::{Checked, What, check_bodies};
-use super::entries::find_logged;
+use super::check::{Checked, What, check_sent};
+use super::entries::{Snapshot, find_logged};
 use super::heartbeat::stopped;
 use super::hosted::Hosted;
 use super::problem::Code;
+use super::unite::stands_for;
 use super::{App, AppError, random};
 use crate::api::{OutboxItem, Pending, Problem, SubmissionResult, SubmissionResults};
 use crate::store::{Part, Posted};
@@ -148,7 +149,8 @@ impl App {
             waiting.filter(|body| matches!(body::parse(body), Ok(Body::Certificate(_)))).collect();
         let (now, first) = (self.clock().now(), before.len());
         let timed = before.iter().chain(&bodies).map(|body| (body.clone(), now)).collect();
-        let checked = check_bodies(Some(&domain), timed, random()?);
+        let log = Snapshot { store: self.store(), number: hosted.number, size: domain.size() };
+        let checked = check_sent(Some(&domain), &log, timed, random()?)?;
         for checked in checked.iter().skip(first) {
             match checked {
                 Ok(checked) if self.is_by_a_known_signer(hosted, &domain, checked)? => {}
@@ -321,24 +323,28 @@ impl App {
             return Err(format!("it is of another log, `{}`", receipt.origin));
         }
         let (id, body) = canonical(body).ok_or("the body is not understood")?;
-        if receipt.id != id {
+        if receipt.id != id && !is_certificate(&body) {
             return Err(format!("it is for another body, {}", receipt.id));
         }
         let home = domain.descriptor().home.verifying_key().ok_or("the home's key cannot be used")?;
         let key = receipt.origin.key(home.as_bytes()).map_err(|error| error.to_string())?;
         match receipt.verify(&body, &key) {
             Ok(_) => Ok(()),
-            // Descriptors and erasures that say the same may have other signatures: then the copy has it, soon.
-            Err(EvidenceError::Leaf) if self.holds(hosted, receipt) => Ok(()),
+            // Descriptors and erasures that say the same may have other signatures, and a certificate goes in with all that
+            // the home has of it: then the copy has it, soon.
+            Err(EvidenceError::Leaf) if self.holds(hosted, receipt, &body) => Ok(()),
             Err(error) => Err(error.to_string()),
         }
     }
 
-    /// Whether the entry that a receipt names is here, and is what it says.
-    fn holds(&self, hosted: &Hosted, receipt: &Receipt) -> bool {
+    /// Whether the entry that a receipt names is here, and is what it says and what was sent.
+    fn holds(&self, hosted: &Hosted, receipt: &Receipt, sent: &[u8]) -> bool {
         let held = self.store().entry(hosted.number, receipt.index).ok();
         let content = held.filter(|held| held.leaf == receipt.leaf).and_then(|held| held.content);
-        content.and_then(|content| canonical(&content.body)).is_some_and(|(id, _)| id == receipt.id)
+        content.is_some_and(|content| {
+            let is_named = canonical(&content.body).is_some_and(|(id, _)| id == receipt.id);
+            is_named && stands_for(&content.body, sent)
+        })
     }
 
     /// What has become of bodies so far. What was done when they were taken in may have been among the oldest that are

@@ -11,13 +11,14 @@ use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::check::{Checked, What, check_bodies};
+use super::check::{Checked, What, check_sent};
 use super::clock::Clock;
-use super::entries::Line;
+use super::entries::{Line, Snapshot};
 use super::feed::Unproven;
 use super::hosted::Hosted;
 use super::judge::{Judgement, judge, statement_kind};
 use super::problem::Code;
+use super::unite::united_late;
 use super::{App, AppError, fill, random};
 use crate::api::{Problem, SubmissionResult, SubmissionResults};
 use crate::background::breathe_among;
@@ -131,7 +132,10 @@ impl App {
         self.store().check_sound(hosted.number)?;
         let now = self.clock().now();
         let timed = bodies.into_iter().map(|body| (body, now)).collect();
-        let checked = check_bodies(hosted.domain().as_deref(), timed, random()?);
+        let domain = hosted.domain();
+        let size = domain.as_ref().map_or(0, |domain| domain.size());
+        let log = Snapshot { store: self.store(), number: hosted.number, size };
+        let checked = check_sent(domain.as_deref(), &log, timed, random()?)?;
         let salts = salts(checked.len())?;
         let incoming = |(checked, salt)| Incoming { checked, source: None, salt };
         let incoming = checked.into_iter().zip(salts).map(incoming).collect();
@@ -273,6 +277,10 @@ fn append_one(
     admitted_at: Timestamp,
 ) -> Result<Outcome, StoreError> {
     let Incoming { checked, source, salt } = incoming;
+    let checked = match (checked, domain.as_deref()) {
+        (Ok(sent), Some(domain)) if source.is_none() => united_late(domain, &*tx, sent)?,
+        (checked, _) => checked,
+    };
     let checked = match checked {
         Ok(checked) => checked,
         Err(problem) => return Ok(Outcome::Refused(problem)),

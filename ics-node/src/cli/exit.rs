@@ -158,6 +158,8 @@ impl From<KeyError> for Failure {
             KeyError::Exists(_) => {
                 Self::new(Exit::Local, &error).hint("keys are never overwritten: choose another name")
             }
+            KeyError::HeldAs(ref name) => Self::new(Exit::Local, &error)
+                .hint(format!("`ics key import {name} FILE` adds to it what is new in the file")),
             KeyError::OpenToOthers(ref path) => {
                 Self::new(Exit::Local, &error).hint(format!("chmod 600 {}", path.display()))
             }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use ics_core::descriptor::{DescriptorError, Owners, RoleSpec, Template, TemplateInput};
 use ics_core::identity::Fingerprint;
+use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 use tempfile::TempDir;
@@ -21,7 +22,7 @@ use crate::keys::{
     self, Algorithm, KeyError, KeyName, KeyStore, KeyVersion, PASSPHRASE_FILE, Passphrase, PassphraseError, StoredKey,
     file,
 };
-use crate::store::SEEN_DIR;
+use crate::store::{self, SEEN_DIR, StoreError};
 
 /// The file with the token of the node's operator, in the home directory.
 pub const OPERATOR_TOKEN_FILE: &str = "operator-token";
@@ -263,6 +264,14 @@ fn title(template: Template) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
+/// The log of a domain whose home is this home directory; none before its node has started for the first time.
+///
+/// # Errors
+/// When the file with its head cannot be read, or is none of it.
+pub fn own_log(home: &Path, domain: &DomainName) -> Result<Option<Origin>, StoreError> {
+    store::signed_log(&home.join(DATA), domain)
+}
+
 /// Reads the operator's token.
 ///
 /// # Errors
@@ -273,11 +282,11 @@ pub fn read_operator_token(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.trim().to_owned()))
 }
 
-/// 256 random bits, hex.
+/// 256 random bits, hex. No newline ends it: OpenLDAP's `-y` takes the whole file for the password.
 fn operator_token() -> Result<Zeroizing<String>, KeyError> {
     let mut bits = Zeroizing::new([0_u8; 32]);
     getrandom::fill(bits.as_mut()).map_err(|e| KeyError::Make(e.to_string()))?;
-    Ok(Zeroizing::new(data_encoding::HEXLOWER.encode(bits.as_ref()) + "\n"))
+    Ok(Zeroizing::new(data_encoding::HEXLOWER.encode(bits.as_ref())))
 }
 
 fn configuration(new: &NewHome, role: &Role) -> String {
@@ -349,6 +358,8 @@ mod tests {
             assert!(names.iter().any(|there| there == name), "no {name} in {names:?}");
         }
         assert!(!names.iter().any(|name| name.starts_with(UNFINISHED)), "{names:?}");
+        let token = fs::read(home.join(OPERATOR_TOKEN_FILE)).expect("read");
+        assert!(token.len() == 64 && token.iter().all(u8::is_ascii_hexdigit), "all of the file is the token: {token:?}");
     }
 
     /// As a package or a container makes it: the directory is there, and nobody may write beside it.

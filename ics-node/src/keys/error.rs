@@ -18,6 +18,9 @@ pub enum KeyError {
     /// There is a key of that name.
     #[error("there is a key `{0}` already")]
     Exists(String),
+    /// What is imported is here under another name.
+    #[error("the key is here already, as `{0}`")]
+    HeldAs(String),
     /// There is none.
     #[error("there is no key `{wanted}` in `{directory}`", directory = directory.display())]
     Missing {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ed25519_dalek::pkcs8::DecodePrivateKey as _;
+use ics_core::openpgp::certificate::Certificate;
 use ics_core::openpgp::spki::BARE_KEY_CREATED;
 use ics_core::time::Timestamp;
 use rsa::traits::{PrivateKeyParts as _, PublicKeyParts as _};
@@ -25,13 +26,15 @@ pub struct ImportSource {
 enum Content {
     /// A transferable secret key, its secrets encrypted or not.
     OpenPgp(Vec<Packet>),
+    /// A certificate without secrets, in the form in which the log takes it: something new about a key that is here.
+    Certificate(Vec<u8>),
     /// A single key in PKCS#8.
     Pkcs8(Box<SecretKey>),
 }
 
 impl ImportSource {
     /// Reads a file: an OpenPGP secret key as `gpg --export-secret-keys` or `sq key export` write it, armored or binary,
-    /// or PEM of PKCS#8 with an Ed25519, P-256 or RSA key.
+    /// or PEM of PKCS#8 with an Ed25519, P-256 or RSA key; of a key that is here also its certificate alone.
     ///
     /// # Errors
     /// When it cannot be read, or is of another form; the error names the form and how to convert it.
@@ -61,7 +64,25 @@ impl ImportSource {
                 Packet::SecretKey(key) => !key.has_unencrypted_secret(),
                 _ => false,
             }),
-            Content::Pkcs8(_) => false,
+            Content::Certificate(_) | Content::Pkcs8(_) => false,
+        }
+    }
+
+    /// Its certificate in the form in which the log takes it; none if it has none.
+    fn certificate(&self) -> Result<Option<Vec<u8>>, KeyError> {
+        match &self.content {
+            Content::OpenPgp(packets) => canonical_certificate(packets).map(Some),
+            Content::Certificate(certificate) => Ok(Some(certificate.clone())),
+            Content::Pkcs8(_) => Ok(None),
+        }
+    }
+
+    /// Whether it has a secret of a key that is here which is not here yet.
+    #[must_use]
+    pub fn has_more_secrets(&self, held: &StoredKey) -> bool {
+        match &self.content {
+            Content::OpenPgp(packets) => packets.iter().any(|packet| held.lacks_secret(packet)),
+            Content::Certificate(_) | Content::Pkcs8(_) => false,
         }
     }
 }
@@ -84,6 +105,7 @@ impl KeyStore {
         self.refuse_existing(name)?;
         match source.content {
             Content::Pkcs8(key) => self.certify_and_add(name, *key, user_id, passphrase, at),
+            Content::Certificate(_) => Err(refused("the file", "it is a public key, without its secret")),
             Content::OpenPgp(packets) => {
                 let canonical = canonical_certificate(&packets)?;
                 let reencrypt = |packet| reencrypted(packet, name, old, passphrase).transpose();
@@ -91,6 +113,52 @@ impl KeyStore {
                 self.add(name, &transferable::with_secrets(&canonical, secrets)?)
             }
         }
+    }
+
+    /// The key of that name, if it is the one that is imported.
+    ///
+    /// # Errors
+    /// When that is here under other names only, its certificate is not accepted, or the directory cannot be read.
+    pub fn held(&self, name: &KeyName, source: &ImportSource) -> Result<Option<StoredKey>, KeyError> {
+        let Some(certificate) = source.certificate()? else { return Ok(None) };
+        let fingerprint = Certificate::parse(&certificate).map_err(KeyError::make)?.primary();
+        let mut held: Vec<StoredKey> = self.list()?;
+        held.retain(|key| key.fingerprint() == fingerprint);
+        match (held.iter().find(|key| key.name() == name), held.first()) {
+            (Some(key), _) => Ok(Some(key.clone())),
+            (None, Some(other)) => Err(KeyError::HeldAs(other.name().to_string())),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Adds to a key that is here what an import has besides: self-signatures, User IDs, subkeys, and the secrets that are
+    /// missing, for which it takes the passphrases of [`KeyStore::import`]. None if there is nothing new.
+    ///
+    /// # Errors
+    /// When a passphrase does not fit, what comes out is not accepted, or the disk fails.
+    pub fn extend(
+        &self,
+        held: &StoredKey,
+        source: ImportSource,
+        passphrases: Option<(Option<&Passphrase>, &Passphrase)>,
+    ) -> Result<Option<StoredKey>, KeyError> {
+        let sent = source.certificate()?.unwrap_or_default();
+        let union = Certificate::union(held.certificate_bytes(), &sent).map_err(KeyError::make)?;
+        let certificate = Certificate::parse(&union).map_err(KeyError::make)?;
+        let packets = match (source.content, passphrases) {
+            (Content::OpenPgp(packets), Some(_)) => packets,
+            _ => Vec::new(),
+        };
+        let mut secrets = Vec::new();
+        for packet in packets.into_iter().filter(|packet| held.lacks_secret(packet)) {
+            if let Some((old, new)) = passphrases {
+                secrets.extend(reencrypted(packet, held.name(), old, new)?);
+            }
+        }
+        if held.certificate().covers(&certificate) && secrets.is_empty() {
+            return Ok(None);
+        }
+        self.rewrite(held, &union, secrets).map(Some)
     }
 }
 
@@ -128,8 +196,9 @@ fn canonical_certificate(packets: &[Packet]) -> Result<Vec<u8>, KeyError> {
 }
 
 fn openpgp(bytes: &[u8]) -> Result<ImportSource, KeyError> {
-    let packets = transferable::packets(bytes).map_err(|reason| refused("the file", reason))?;
-    Ok(ImportSource { content: Content::OpenPgp(packets) })
+    let public = |reason| transferable::canonical(bytes).map(Content::Certificate).map_err(|_| reason);
+    let content = transferable::packets(bytes).map(Content::OpenPgp).or_else(public);
+    content.map(|content| ImportSource { content }).map_err(|reason| refused("the file", reason))
 }
 
 fn pkcs8(pem: &str) -> Result<SecretKey, KeyError> {

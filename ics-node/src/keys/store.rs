@@ -139,7 +139,8 @@ impl KeyStore {
             return self.in_token(&TokenUri::read(wanted)?);
         }
         if let Ok(fingerprint) = wanted.parse::<Fingerprint>() {
-            return self.list()?.into_iter().find(|key| key.fingerprint() == fingerprint).ok_or_else(missing);
+            let fitting = self.list()?.into_iter().filter(|key| key.fingerprint() == fingerprint);
+            return fitting.reduce(StoredKey::in_force).ok_or_else(missing);
         }
         let name: KeyName = wanted.parse()?;
         if self.path(&name).exists() { self.read(&name) } else { Err(missing()) }
@@ -237,12 +238,38 @@ impl KeyStore {
         self.write(name, &transferable::armor_secrets(packets)?)
     }
 
+    /// Puts a later state of a certificate, and secrets that belong to it, into the file of a key.
+    pub(super) fn rewrite(
+        &self,
+        held: &StoredKey,
+        certificate: &[u8],
+        more: Vec<Packet>,
+    ) -> Result<StoredKey, KeyError> {
+        let armored = match &held.secret {
+            Secret::Token(uri) => transferable::armor_in_token(certificate, uri)?,
+            Secret::Packets(packets) => {
+                let secrets = more.into_iter().chain(packets.iter().cloned()).collect();
+                transferable::armor_secrets(&transferable::with_secrets(certificate, secrets)?)?
+            }
+        };
+        self.put(&held.name, &armored, file::replace_private)
+    }
+
     fn write(&self, name: &KeyName, armored: &str) -> Result<StoredKey, KeyError> {
+        self.put(name, armored, file::create_private)
+    }
+
+    fn put(
+        &self,
+        name: &KeyName,
+        armored: &str,
+        put: fn(&Path, &[u8]) -> io::Result<()>,
+    ) -> Result<StoredKey, KeyError> {
         let path = self.path(name);
         // What would not be read back is not written.
         let stored = StoredKey::parse(name, &path, armored.as_bytes())?;
         file::make_private_directory(&self.directory).map_err(|e| self.failed(e))?;
-        file::create_private(&path, armored.as_bytes()).map_err(|source| KeyError::File { path, source })?;
+        put(&path, armored.as_bytes()).map_err(|source| KeyError::File { path, source })?;
         Ok(stored)
     }
 
@@ -287,6 +314,30 @@ impl StoredKey {
         let bytes = transferable::certificate(&packets)?;
         let certificate = Certificate::parse(&bytes).map_err(|e| content(e.to_string()))?;
         Ok(Self { name: name.clone(), secret: Secret::Packets(packets), certificate, bytes })
+    }
+
+    /// Of two files of one key the one whose certificate has all that the other's has; else the first with all of both, as
+    /// far as that is acceptable.
+    fn in_force(self, other: Self) -> Self {
+        if self.certificate.covers(&other.certificate) {
+            return self;
+        }
+        if other.certificate.covers(&self.certificate) {
+            return other;
+        }
+        let union = Certificate::union(&self.bytes, &other.bytes);
+        match union.and_then(|bytes| Certificate::parse(&bytes).map(|certificate| (bytes, certificate))) {
+            Ok((bytes, certificate)) => Self { bytes, certificate, ..self },
+            Err(_) => self,
+        }
+    }
+
+    /// Whether a packet carries the secret of a key that can sign, which is neither in its file nor in a token.
+    pub(super) fn lacks_secret(&self, packet: &Packet) -> bool {
+        let Secret::Packets(packets) = &self.secret else { return false };
+        let wanted = transferable::fingerprint(packet);
+        let is_it = |held: &Packet| transferable::has_signing_secret(held) && transferable::fingerprint(held) == wanted;
+        transferable::has_signing_secret(packet) && !packets.iter().any(is_it)
     }
 
     /// Its name.

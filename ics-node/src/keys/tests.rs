@@ -2,7 +2,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use ics_core::openpgp::certificate::Purpose;
+use ics_core::openpgp::certificate::{Certificate, Purpose};
 use ics_core::time::Timestamp;
 use zeroize::Zeroizing;
 
@@ -108,6 +108,61 @@ fn import(home: &Path, content: &[u8], old: Option<&Passphrase>) -> Result<Store
     let source = ImportSource::read(&path)?;
     assert_eq!(source.is_encrypted(), old.is_some());
     KeyStore::new(home).import(&name("imported"), source, "Somebody", (old, &passphrase("correct horse")), AT)
+}
+
+/// A state of a key's certificate with another self-signature alone, as a program gives it that forgets the former ones.
+fn later_state(key: &StoredKey, secret: &Passphrase) -> Vec<u8> {
+    let unlocked = key.unlock(secret).expect("the passphrase fits");
+    let later = AT.plus_millis(24 * 3_600_000);
+    Certificate::make(unlocked.primary().expect("is here"), "Somebody", later, &[1; 32]).expect("made")
+}
+
+/// What a file with this certificate brings.
+fn public_source(home: &Path, certificate: &[u8]) -> ImportSource {
+    let path = home.join("public.asc");
+    fs::write(&path, armor_certificate(certificate).expect("armor")).expect("written");
+    ImportSource::read(&path).expect("a certificate")
+}
+
+#[test]
+fn what_is_new_about_a_key_is_added_to_its_file() {
+    let home = tempfile::tempdir().expect("directory");
+    let (store, secret) = (KeyStore::new(home.path()), passphrase("correct horse"));
+    let made = store.make(&name("k"), "Somebody", Default::default(), &secret, AT).expect("made");
+    let later = later_state(&made, &secret);
+    let source = || public_source(home.path(), &later);
+    let elsewhere = store.held(&name("other"), &source()).map(|_| ());
+    assert!(matches!(elsewhere, Err(KeyError::HeldAs(held)) if held == "k"));
+    let held = store.held(&name("k"), &source()).expect("read").expect("is here");
+    assert!(!source().has_more_secrets(&held));
+    let extended = store.extend(&held, source(), None).expect("written").expect("something new");
+    assert!(extended.certificate().extends(made.certificate()));
+    let found = store.find("k").expect("read");
+    assert_eq!(found.certificate_bytes(), extended.certificate_bytes());
+    assert!(found.unlock(&secret).is_ok(), "its secret is still there");
+    assert!(store.extend(&found, source(), None).expect("read").is_none(), "nothing is new");
+    let mode = fs::metadata(home.path().join("keys/k.asc")).expect("metadata").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    let nowhere = tempfile::tempdir().expect("directory");
+    let store = KeyStore::new(nowhere.path());
+    assert!(store.held(&name("k"), &source()).expect("read").is_none());
+    let refused = store.import(&name("k"), source(), "Somebody", (None, &secret), AT).map(|_| ());
+    assert!(refused.expect_err("refused").to_string().contains("it is a public key, without its secret"));
+}
+
+#[test]
+fn of_several_files_of_a_key_all_that_they_say_is_in_force() {
+    let home = tempfile::tempdir().expect("directory");
+    let (store, secret) = (KeyStore::new(home.path()), passphrase("correct horse"));
+    let made = store.make(&name("a"), "Somebody", Default::default(), &secret, AT).expect("made");
+    fs::copy(home.path().join("keys/a.asc"), home.path().join("keys/b.asc")).expect("copied");
+    let second = store.find("b").expect("read");
+    let source = public_source(home.path(), &later_state(&made, &secret));
+    let extended = store.extend(&second, source, None).expect("written").expect("something new");
+    let found = store.find(&made.fingerprint().to_string()).expect("found");
+    assert_eq!(found.certificate_bytes(), extended.certificate_bytes());
+    assert!(found.unlock(&secret).is_ok());
 }
 
 #[test]

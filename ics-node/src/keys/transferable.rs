@@ -38,7 +38,8 @@ pub(super) fn with_secrets(certificate: &[u8], secrets: Vec<Packet>) -> Result<V
     Ok(pile.into_children().map(with_secret).collect())
 }
 
-fn fingerprint(packet: &Packet) -> Option<sequoia_openpgp::Fingerprint> {
+/// The fingerprint of the key that a packet is, with its secret or without.
+pub(super) fn fingerprint(packet: &Packet) -> Option<sequoia_openpgp::Fingerprint> {
     Some(match packet {
         Packet::PublicKey(key) => key.fingerprint(),
         Packet::SecretKey(key) => key.fingerprint(),
@@ -46,6 +47,15 @@ fn fingerprint(packet: &Packet) -> Option<sequoia_openpgp::Fingerprint> {
         Packet::SecretSubkey(key) => key.fingerprint(),
         _ => return None,
     })
+}
+
+/// Whether a packet carries the secret of a key that can sign.
+pub(super) fn has_signing_secret(packet: &Packet) -> bool {
+    match packet {
+        Packet::SecretKey(_) => true,
+        Packet::SecretSubkey(key) => key.pk_algo().for_signing(),
+        _ => false,
+    }
 }
 
 /// The packet without its secret.

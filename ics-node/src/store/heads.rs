@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::StoreError;
 use super::types::Seal;
-use super::{make_private, sync_names};
+use super::{HEADS_DIR, make_private, sync_names};
 
 /// Where a new file is written before it takes the place of the old one; no domain's name begins with a dot.
 const NEW: &str = ".new";
@@ -32,6 +32,16 @@ const ANY_KEY: &str = "*";
 #[derive(Debug)]
 pub(crate) struct HeadFiles {
     dir: PathBuf,
+}
+
+/// The log of a domain, as the head on file in this store's directory names it; none where nothing was signed yet. A node
+/// may be using the store.
+///
+/// # Errors
+/// When the file cannot be read, or is no checkpoint of the domain.
+pub fn signed_log(dir: &Path, domain: &DomainName) -> Result<Option<Origin>, StoreError> {
+    let seal = HeadFiles { dir: dir.join(HEADS_DIR) }.read(domain)?;
+    Ok(seal.and_then(|seal| seal.note.lines().next()?.parse().ok()))
 }
 
 impl HeadFiles {

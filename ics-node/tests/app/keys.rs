@@ -99,11 +99,18 @@ async fn an_upload_does_not_tell_what_is_hidden() {
     let stranger = Party::found("devices.other.example");
     let app = maker.open();
     maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
-    for (reader, known) in [(Reader::Operator, Change::Unchanged), (Reader::Anonymous, Change::Refused)] {
-        for (number, change) in [(1, known), (2, Change::Refused)] {
+    for reader in [Reader::Operator, Reader::Anonymous] {
+        for number in [1, 2] {
             let body = stranger.introduce(&app, &device(number), "urn:dev:os:32473-1", "L1");
             let merged = merge(&app, reader, body).await.expect("heard");
-            assert_eq!(merged.keys.get(&device(number).fingerprint()), Some(&change), "{reader:?}: {number}");
+            assert_eq!(merged.keys.get(&device(number).fingerprint()), Some(&Change::Refused), "{reader:?}: {number}");
         }
+    }
+    for (reader, known, lot) in
+        [(Reader::Operator, Change::Updated, "L2"), (Reader::Anonymous, Change::Inserted, "L3")]
+    {
+        let body = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", lot);
+        let merged = merge(&app, reader, body).await.expect("taken");
+        assert_eq!(merged.keys.get(&device(1).fingerprint()), Some(&known), "{reader:?}");
     }
 }

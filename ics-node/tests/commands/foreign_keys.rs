@@ -63,6 +63,39 @@ fn a_key_of_gpg_signs_statements() {
 }
 
 #[test]
+fn a_key_that_gpg_has_extended_signs_on() {
+    let stage = Stage::started();
+    let home = gnupg_home(&stage);
+    let old = stage.write("old-passphrase", "old passphrase\n");
+    let who = "Factory <factory@acme.example>";
+    gpg(&home, &["--passphrase-file", &old, "--quick-gen-key", who, "ed25519", "sign", "1y"]);
+    let export = |file: &str, what: &str| {
+        let file = stage.path(file).to_str().expect("UTF-8").to_owned();
+        gpg(&home, &["--passphrase-file", &old, "--armor", "--output", &file, what, who]);
+        file
+    };
+    let file = export("factory.asc", "--export-secret-keys");
+    let imported = stage.ok(&["key", "import", "factory", &file, "--old-passphrase-file", &old]);
+    let fingerprint = imported["fingerprint"].as_str().expect("a fingerprint");
+    stage.ok(&["domain", "update", "--add-signer", "manufacturer=factory"]);
+    stage.ok(&["domain", "submit"]);
+    stage.ok(&["publish", "--spki", &spki(1), "--serial", "SN-1", "--signer", "factory"]);
+
+    // gpg replaces the self-signature that there was.
+    gpg(&home, &["--passphrase-file", &old, "--quick-set-expire", fingerprint, "2y"]);
+    let file = export("extended.asc", "--export");
+    let elsewhere = stage.run(&["key", "import", "factory-2", &file]);
+    assert!(elsewhere.code == 5 && elsewhere.failure().0.contains("as `factory`"), "{elsewhere:?}");
+    assert_eq!(stage.ok(&["key", "import", "factory", &file])["certificate"], "extended");
+    assert_eq!(stage.ok(&["key", "import", "factory", &file])["certificate"], "unchanged");
+    stage.ok(&["publish", "--spki", &spki(2), "--serial", "SN-2", "--signer", fingerprint]);
+    gpg(&home, &["--passphrase-file", &old, "--quick-set-expire", fingerprint, "3y"]);
+    let file = export("again.asc", "--export");
+    stage.ok(&["import", &file]);
+    assert_eq!(stage.record("serial:SN-2")["vouched"][0]["name"], who);
+}
+
+#[test]
 fn what_a_node_says_nothing_of_is_not_taken_for_done() {
     let stage = Stage::new();
     let keyring = stage.write("keyring.asc", stage.run(&["key", "show", "signer", "--armor"]).stdout);

@@ -48,6 +48,25 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     assert_eq!(policy["domains"][1], copied.as_str());
 }
 
+/// A policy that names another log than the one that is here gets no answer but `unknown`.
+#[test]
+fn a_policy_for_another_log_of_an_own_domain_is_told_of() {
+    let stage = Stage::started();
+    stage.ok(&["trust", "init", "--permit", "devices"]);
+    let file = stage.path("home/trust.json");
+    let file = file.to_str().expect("UTF-8");
+    let checked = stage.ok(&["trust", "check", file]);
+    assert_eq!(checked["absent"], serde_json::json!([]), "{checked}");
+    let mut policy: serde_json::Value = serde_json::from_slice(&std::fs::read(file).expect("written")).expect("JSON");
+    let (right, wrong) = (policy["domains"][0].clone(), format!("{DOMAIN}/{}", "07".repeat(32)));
+    policy["domains"][0] = wrong.as_str().into();
+    std::fs::write(file, policy.to_string()).expect("written");
+    let checked = stage.run(&["trust", "check", file]);
+    assert_eq!((checked.code, &checked.json()["absent"][0]), (1, &wrong.as_str().into()), "{checked:?}");
+    let told = stage.for_people("home", &["trust", "check", file]).stdout;
+    assert!(told.contains(&format!("the log of that name here is {}", right.as_str().expect("text"))), "{told}");
+}
+
 #[test]
 fn too_few_owners_and_skipped_versions_are_refused() {
     let stage = Stage::started();

@@ -17,7 +17,7 @@ use crate::support::{Answer, Node, settings};
 use crate::tls::certificate as tls_certificate;
 use crate::world::{DOMAIN, World, certificate, introduction, maker, signer, stolen};
 
-const ACME: &str = "Acme: Zoë <acme@acme.example>";
+pub(crate) const ACME: &str = "Acme: Zoë <acme@acme.example>";
 
 /// Sends bodies to the domain, all of which must be admitted.
 async fn admitted(node: &Node, bodies: &[Vec<u8>]) {
@@ -41,17 +41,28 @@ fn hex(by: &dyn Signer) -> String {
 }
 
 /// A client's own home directory, whose dirmngr ends with it.
-struct Gpg {
+pub(crate) struct Gpg {
     home: TempDir,
     server: String,
 }
 
 impl Gpg {
-    fn of(node: &Node, options: &str) -> Self {
+    pub(crate) fn of(node: &Node, options: &str) -> Self {
+        let mut this = Self::of_nobody(options);
+        this.ask(node);
+        this
+    }
+
+    /// With no key server yet.
+    pub(crate) fn of_nobody(options: &str) -> Self {
         let home = TempDir::new().expect("a directory");
         std::fs::write(home.path().join("gpg.conf"), options).expect("written");
         std::fs::write(home.path().join("dirmngr.conf"), "no-use-tor\n").expect("written");
-        Self { home, server: format!("hkp://127.0.0.1:{}", node.addresses[0].port()) }
+        Self { home, server: "hkp://127.0.0.1:1".to_owned() }
+    }
+
+    pub(crate) fn ask(&mut self, node: &Node) {
+        self.server = format!("hkp://127.0.0.1:{}", node.addresses[0].port());
     }
 
     /// Over TLS, with a server that has this certificate.
@@ -66,7 +77,7 @@ impl Gpg {
         this
     }
 
-    async fn run(&self, args: &[&str]) -> Output {
+    pub(crate) async fn run(&self, args: &[&str]) -> Output {
         let mut command = Command::new("gpg");
         command.env("GNUPGHOME", self.home.path()).args(["--batch", "--no-tty", "--keyserver", &self.server]);
         command.args(args).output().await.expect("gpg starts")
@@ -74,20 +85,24 @@ impl Gpg {
 
     /// What it prints, both streams; it must succeed.
     #[track_caller]
-    fn good(output: &Output) -> String {
+    pub(crate) fn good(output: &Output) -> String {
         let text = Self::text(output);
         assert!(output.status.success(), "{text}");
         text
     }
 
-    fn text(output: &Output) -> String {
+    pub(crate) fn text(output: &Output) -> String {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.home.path().join(name);
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.path(name);
         std::fs::write(&path, bytes).expect("written");
         path
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
     }
 }
 
@@ -98,7 +113,7 @@ impl Drop for Gpg {
     }
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
 }
 

@@ -19,6 +19,7 @@ mod partial;
 mod peers;
 mod reading;
 mod refusals;
+mod renewals;
 mod roaming;
 mod support;
 mod tls;

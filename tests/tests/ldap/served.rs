@@ -67,12 +67,16 @@ impl Home {
         assert!(ran.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
     }
 
-    /// The operator's token.
-    fn token(&self) -> String {
+    /// The file with the operator's token.
+    fn token_file(&self) -> String {
         let config = fs::read_to_string(self.path().join("ics.toml")).expect("a configuration");
         let file = config.lines().find_map(|line| line.strip_prefix("operator_token_file = \""));
         let file = file.and_then(|rest| rest.split('"').next()).expect("a token's file");
-        fs::read_to_string(self.path().join(file)).expect("a token").trim().to_owned()
+        self.path().join(file).to_str().expect("UTF-8").to_owned()
+    }
+
+    fn token(&self) -> String {
+        fs::read_to_string(self.token_file()).expect("a token").trim().to_owned()
     }
 
     /// Adds to ics.toml what is to be said of LDAP; `node` is put into the section [node].
@@ -170,6 +174,10 @@ async fn addresses_and_tls_are_those_of_the_configuration() {
             let who = home.ask("ldapwhoami", url, true, &[arguments, &operator].concat()).await;
             assert_eq!(who.code, code, "{url} {arguments:?}: {who:?}");
         }
+        // All of the file is the password.
+        let from_file = ["-D", "cn=operator,ou=Things,dc=acme,dc=example", "-y", &home.token_file()];
+        let who = home.ask("ldapwhoami", &secure, true, &from_file).await;
+        assert_eq!(who.code, 0, "{who:?}");
         served.stop();
     }
 }

@@ -36,7 +36,8 @@ pub(crate) enum KeyCommand {
     Tokens(token::ListTokens),
     /// Take in a secret key that was made elsewhere.
     ///
-    /// Takes what gpg and sq export, and PEM of PKCS#8 (Ed25519, P-256, RSA).
+    /// Takes what gpg and sq export, and PEM of PKCS#8 (Ed25519, P-256, RSA). To a key that is here already it adds what is
+    /// new in its certificate, with the secret or without: a new expiration, a revocation, a User ID, a subkey.
     Import(Import),
     /// Show the public part of a key; never the secret.
     Show(Show),
@@ -75,6 +76,10 @@ pub(crate) struct Make {
 #[command(after_long_help = "\
 Examples:
   $ gpg --export-secret-keys --armor factory@acme.example > factory.asc
+  $ ics key import factory factory.asc
+
+  It was extended with gpg:
+  $ gpg --export --armor factory@acme.example > factory.asc
   $ ics key import factory factory.asc
 
   $ ics key import hsm-backup key.pem --user-id 'Acme root'")]
@@ -126,6 +131,9 @@ struct KeyCard {
     verifier_key: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
+    /// What an import has done to the certificate that was here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<&'static str>,
 }
 
 impl KeyCommand {
@@ -157,11 +165,31 @@ impl Make {
 impl Import {
     fn run(self, context: &Context) -> Result<Exit, Failure> {
         let source = ImportSource::read(&self.file)?;
+        if let Some(held) = context.keys().held(&self.name, &source)? {
+            return self.extend(context, &held, source);
+        }
         let old = if source.is_encrypted() { Some(self.old_passphrase()?) } else { None };
         let passphrase = context.passphrases().choose()?;
         let user_id = self.user_id.unwrap_or_else(|| self.name.to_string());
         let key = context.keys().import(&self.name, source, &user_id, (old.as_ref(), &passphrase), context.now())?;
         show(context, &key)
+    }
+
+    /// Secrets that are new here are encrypted with the passphrase that the others have.
+    fn extend(&self, context: &Context, held: &StoredKey, source: ImportSource) -> Result<Exit, Failure> {
+        let passphrases = if source.has_more_secrets(held) {
+            let old = if source.is_encrypted() { Some(self.old_passphrase()?) } else { None };
+            let own = context.passphrases().get(&format!("the key `{}`", held.name()))?;
+            held.unlock(&own)?;
+            Some((old, own))
+        } else {
+            None
+        };
+        let given = passphrases.as_ref().map(|(old, own)| (old.as_ref(), own));
+        match context.keys().extend(held, source, given)? {
+            Some(key) => show_imported(context, &key, Some("extended")),
+            None => show_imported(context, held, Some("unchanged")),
+        }
     }
 
     fn old_passphrase(&self) -> Result<Passphrase, Failure> {
@@ -202,7 +230,11 @@ fn list(context: &Context) -> Result<Exit, Failure> {
 }
 
 fn show(context: &Context, key: &StoredKey) -> Result<Exit, Failure> {
-    let shown = key_card(key)?;
+    show_imported(context, key, None)
+}
+
+fn show_imported(context: &Context, key: &StoredKey, certificate: Option<&'static str>) -> Result<Exit, Failure> {
+    let shown = KeyCard { certificate, ..key_card(key)? };
     context.output.result(&shown, || {
         let mut rows = vec![
             ("fingerprint", shown.fingerprint.clone()),
@@ -212,6 +244,7 @@ fn show(context: &Context, key: &StoredKey) -> Result<Exit, Failure> {
         ];
         rows.extend(shown.verifier_key.clone().map(|key| ("verifier key", key)));
         rows.extend(shown.token.clone().map(|uri| ("in token", uri)));
+        rows.extend(shown.certificate.map(|change| ("certificate", change.to_owned())));
         card(&shown.name, &rows)
     })?;
     Ok(Exit::Ok)
@@ -228,5 +261,6 @@ fn key_card(key: &StoredKey) -> Result<KeyCard, Failure> {
         user_ids: key.certificate().user_ids().to_vec(),
         verifier_key: key.ed25519().map(|key| STANDARD.encode(key)),
         token: key.token().map(ToString::to_string),
+        certificate: None,
     })
 }

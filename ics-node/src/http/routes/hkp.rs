@@ -177,6 +177,10 @@ async fn add(
     let text = core::str::from_utf8(&bytes).map_err(|error| malformed(error.to_string()))?;
     let form = Query::<AddForm>::from_query(text).map_err(|error| malformed(error.to_string()))?;
     let merged = merge(&face, reader.0, form.into_inner().keytext.into_bytes(), place).await?;
+    // GnuPG looks at nothing but the status.
+    if let Some(problem) = merged.refusal() {
+        return Err(Failure::from(problem.clone()));
+    }
     let mut text = String::new();
     for (fingerprint, change) in &merged.keys {
         let _ = writeln!(text, "{fingerprint} {}", word(*change));

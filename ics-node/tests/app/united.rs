@@ -1,0 +1,129 @@
+//! Certificates that lack what the log has of them: whoever sends them has a program that forgets former self-signatures.
+
+use std::time::Duration;
+
+use ics_core::openpgp::certificate::Certificate;
+use ics_core::openpgp::signer::Signer as _;
+use ics_core::time::Timestamp;
+use ics_node::api::SubmissionResult;
+use ics_node::app::keys::Change;
+use ics_node::app::{App, Reader};
+use ics_sync::wire;
+use tokio::sync::watch;
+
+use crate::fixture::{Party, SALT, catches_up, copy, device, served};
+
+/// The party's certificate with its newest self-signature alone, that of so many days after the first.
+fn forgetful(party: &Party, days: u64) -> Vec<u8> {
+    // From 2026-01-01 on.
+    let at = Timestamp::from_seconds(1_767_225_600 + days * 24 * 3600);
+    Certificate::make(&party.signer, party.domain.as_str(), at, &SALT).expect("a certificate")
+}
+
+fn certificate(body: &[u8]) -> Certificate {
+    Certificate::parse(body).expect("a certificate")
+}
+
+/// The certificate that stands at an index of the log.
+fn logged(app: &App, party: &Party, index: u64) -> Certificate {
+    let page = app.entries(Reader::Operator, &party.domain, index, 1, None).expect("a page");
+    match page.entries.as_slice() {
+        [wire::Entry::Whole(entry)] => certificate(&entry.body),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Where each of a batch stands, or why not.
+async fn stood(app: &App, party: &Party, bodies: Vec<Vec<u8>>) -> Vec<Result<u64, String>> {
+    let stands = |result| match result {
+        SubmissionResult::Receipt(receipt) => Ok(receipt.index),
+        SubmissionResult::Problem(problem) => Err(format!("{}: {}", problem.code(), problem.detail)),
+        SubmissionResult::Pending(pending) => Err(format!("{pending:?}")),
+    };
+    app.submit(&party.domain, bodies).await.expect("batch").results.into_iter().map(stands).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_goes_in_with_all_that_the_log_has_of_it() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let (second, third) = (forgetful(&maker, 1), forgetful(&maker, 2));
+    let introduced = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L2");
+    let bodies = vec![second.clone(), introduced, third.clone()];
+    assert_eq!(stood(&app, &maker, bodies).await, [Ok(3), Ok(4), Ok(5)]);
+    let (first, both, all) = (logged(&app, &maker, 1), logged(&app, &maker, 3), logged(&app, &maker, 5));
+    assert!(both.extends(&first) && both.covers(&certificate(&second)));
+    assert!(all.extends(&both) && all.covers(&certificate(&third)));
+    // What was sent again is there; what stands in the log itself keeps its place.
+    let again = vec![third, second, maker.certificate.clone()];
+    assert_eq!(stood(&app, &maker, again).await, [Ok(5), Ok(5), Ok(1)]);
+    drop(app);
+    let app = maker.open();
+    assert_eq!(logged(&app, &maker, 5), all, "the log is read again by the same rules");
+    assert_eq!(stood(&app, &maker, vec![forgetful(&maker, 3)]).await, [Ok(6)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_became_too_long_is_refused_with_the_reason() {
+    let length = Party::found("devices.acme.example").certificate.len();
+    let maker = Party::found_with("devices.acme.example", |descriptor| {
+        descriptor.limits.certificate_bytes = Some(length + 10);
+    });
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let introduced = maker.introduce(&app, &device(2), "urn:dev:os:32473-2", "L2");
+    let results = stood(&app, &maker, vec![forgetful(&maker, 1), introduced]).await;
+    let [Err(refusal), Ok(3)] = results.as_slice() else { panic!("{results:?}") };
+    for part in ["certificate-too-long", "has of it already", &format!("is {}", length + 10), "`certificate_bytes`"] {
+        assert!(refusal.contains(part), "{part}: {refusal}");
+    }
+    let uploaded = app.read_keys(Reader::Anonymous, forgetful(&maker, 1)).await.expect("read");
+    let merged = app.merge_keys(uploaded).await.expect("heard");
+    assert_eq!(merged.keys.get(&maker.signer.public_key().fingerprint()), Some(&Change::Refused), "{merged:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn states_that_come_at_once_all_go_in() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let states: Vec<Vec<u8>> = (1..=8).map(|days| forgetful(&maker, days)).collect();
+    let sent = states.iter().map(|state| {
+        let (app, domain, bodies) = (app.clone(), maker.domain.clone(), vec![state.clone()]);
+        tokio::spawn(async move { app.submit(&domain, bodies).await })
+    });
+    let mut last = 0;
+    for sending in sent.collect::<Vec<_>>() {
+        let results = sending.await.expect("ends").expect("batch").results;
+        let [SubmissionResult::Receipt(receipt)] = results.as_slice() else { panic!("{results:?}") };
+        last = last.max(receipt.index);
+    }
+    let all = logged(&app, &maker, last);
+    assert!(states.iter().all(|state| all.covers(&certificate(state))));
+}
+
+/// A receipt for more than was sent is believed once the copy has what it is for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_passes_a_certificate_on() {
+    let maker = Party::found("devices.acme.example");
+    let app = maker.open();
+    maker.publish(&app, &device(1), "urn:dev:os:32473-1", "L1").await;
+    let dir = tempfile::tempdir().expect("directory");
+    let copy = copy(dir.path(), &app, &maker.domain, &[("home", &served(&app))]);
+    let (stop, stopped) = watch::channel(false);
+    let replicating = tokio::spawn(copy.clone().replicate(stopped));
+    catches_up(&copy, &app, &maker.domain).await;
+    let began = std::time::Instant::now();
+    loop {
+        let results = copy.submit(&maker.domain, vec![forgetful(&maker, 1)]).await.expect("taken in").results;
+        match results.as_slice() {
+            [SubmissionResult::Receipt(receipt)] => break assert_eq!(receipt.index, 3),
+            [SubmissionResult::Pending(_)] if began.elapsed() < Duration::from_secs(60) => {}
+            other => panic!("{other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    stop.send_replace(true);
+    replicating.await.expect("ends");
+}
