@@ -8,6 +8,7 @@ use ics_core::time::Timestamp;
 
 use super::output::card;
 use super::words::{self, Freshness, clean, in_colour, said_by, when};
+use crate::explain;
 
 type Row = (&'static str, String);
 
@@ -82,7 +83,7 @@ fn not_yet(record: &Record, by: &By, asked_for: Option<Timestamp>) -> String {
 fn status(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> String {
     let told = record.status.as_ref().map(|status| {
         let later = not_yet(record, &status.decides.by, asked_for);
-        status_lines(&status.decides, &later)
+        status_lines(record, &status.decides, &later)
     });
     if freshness.is_fresh() || record.effect().blocks() {
         return told.unwrap_or_else(|| format!("{}: nobody has given it one", style("none").bold().yellow()));
@@ -97,13 +98,23 @@ fn status(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) 
 }
 
 /// What stands behind who has said it is `later`.
-fn status_lines(status: &GivenStatus, later: &str) -> String {
-    let (name, by) = (in_colour(status.name.as_str(), status.effect), said_by(&status.by));
+fn status_lines(record: &Record, status: &GivenStatus, later: &str) -> String {
+    let (name, by) = (in_colour(status.name.as_str(), status.effect), given_by(record, &status.by));
     let mut text = format!("{name}, which {}\nsince {}\nby {by}{later}", status.effect.does(), when(status.since));
-    if let Some(reason) = &status.reason {
-        text.push_str(&format!("\n“{}”", clean(reason)));
+    match &status.reason {
+        Some(reason) => text.push_str(&format!("\n“{}”", clean(reason))),
+        None if explain::is_by_owners(record, &status.by) => {
+            text.push_str(&format!("\n{}; that it blocks stays until it is lifted", explain::WORDS_ERASED));
+        }
+        None => (),
     }
     text
+}
+
+/// Who gives a status, and where in the log.
+fn given_by(record: &Record, by: &By) -> String {
+    let signer = words::signer_of(by, explain::is_by_owners(record, by));
+    format!("{signer}{}", words::place(by))
 }
 
 fn conflict(record: &Record, asked_for: Option<Timestamp>) -> Option<Row> {
@@ -113,7 +124,7 @@ fn conflict(record: &Record, asked_for: Option<Timestamp>) -> Option<Row> {
         format!(
             "{warning} {} stands beside it, by {}{}",
             in_colour(other.name.as_str(), other.effect),
-            said_by(&other.by),
+            given_by(record, &other.by),
             not_yet(record, &other.by, asked_for)
         )
     })

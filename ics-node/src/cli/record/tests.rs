@@ -49,6 +49,22 @@ plant.example
     );
 }
 
+/// Nobody can read any more why it was said, and whoever erased it has no role for that.
+#[test]
+fn of_a_block_that_was_erased_it_is_told_that_its_words_are_gone_and_that_it_blocks() {
+    let record = vector("plant.example", "Pump 1", |record| {
+        let statements = record["statements"].as_array_mut().expect("statements");
+        let block = statements.iter_mut().find(|it| it["index"] == 18).expect("the block");
+        block["erased"] = true.into();
+        block.as_object_mut().expect("an object").remove("reason");
+        record["status"].as_object_mut().expect("a status").remove("reason");
+    });
+    let text = shown(&record, 5);
+    assert!(text.contains("               by Acme Pumps, an owner of the domain  entry 18\n"), "{text}");
+    let words = "               its words are erased; that it blocks stays until it is lifted\n";
+    assert!(text.contains(words), "{text}");
+}
+
 /// Who asks for a time gets what was said until the evidence was made; what came later was not known then.
 #[test]
 fn what_was_stated_after_the_time_asked_for_is_told_as_such() {
