@@ -68,10 +68,7 @@ fn remarks(absent: &[&Origin], asked: &[&Origin], not_counted: &[&Origin], permi
         )
     });
     let not_counted = not_counted.iter().map(|origin| {
-        format!(
-            "· {} does not count: it is asked about single things, and the policy does not name it",
-            origin.domain
-        )
+        format!("· {} does not count: it is asked about single things, and the policy does not name it", origin.domain)
     });
     let denies = (!permits).then(|| "! no rule permits anything: every answer will be `deny`".to_owned());
     absent.chain(asked).chain(not_counted).chain(denies).collect()
