@@ -121,7 +121,8 @@ impl App {
                 things.extend(self.concerned(&sight, &wanted, &statement)?);
             }
         }
-        self.take_over(target, &sight, &things, upto)?;
+        // What was refused before is known, also where the domain looks again because its own rules have changed.
+        self.take_over(target, &sight, &things, upto.max(following.told))?;
         let is_ahead = self.store().follow_held_upto(number, (source.number, returns), upto, end)?;
         Ok(is_ahead && upto < end && end < sight.seal.size)
     }
