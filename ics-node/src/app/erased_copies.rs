@@ -97,7 +97,8 @@ impl App {
     /// has its home here. The alarm names no thing, because it is for all to read.
     fn tell_of_copy(&self, origin: &Sight<'_>, copy: &Sight<'_>, erased: &Erased) -> Result<(), AppError> {
         let told = [origin.hosted, copy.hosted].into_iter().find(|it| it.part == Part::Home);
-        let (Some(told), Some(whole)) = (told, whole_copy(copy, erased)?) else { return Ok(()) };
+        let Some(told) = told else { return Ok(()) };
+        let Some(whole) = whole_copy(copy, erased)? else { return Ok(()) };
         // Whoever took it over may erase it for himself: that is no matter of those who have said it.
         if origin.hosted.part != Part::Home && whole.claims().domain != origin.hosted.name {
             return Ok(());
