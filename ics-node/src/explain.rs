@@ -19,6 +19,9 @@ use crate::words::{attribute, brief, clean, short, span, when};
 
 /// The heading under which contradictions stand.
 pub const CONFLICTS: &str = "Conflicts";
+/// What is told in the place of what a signer had said, once the owners have erased it: whether he gave a reason, nobody
+/// knows any more.
+pub const WORDS_ERASED: &str = "its words are erased";
 /// Characters of a name that a sentence has room for.
 const NAME_CHARACTERS: usize = 80;
 
@@ -168,7 +171,10 @@ pub fn says(listed: &Listed) -> String {
         (Act::Withdrawal, ..) => "takes back what he had said".to_owned(),
         (act, ..) => format!("makes a statement of the kind `{act}`"),
     };
-    let reason = listed.reason.as_deref().map(|reason| format!(" (“{}”)", brief(&clean(reason), 200)));
+    let reason = match listed.reason.as_deref() {
+        Some(reason) => Some(format!(" (“{}”)", brief(&clean(reason), 200))),
+        None => is_of_owners(listed).then(|| format!(" ({WORDS_ERASED})")),
+    };
     let group =
         listed.by.group.as_ref().map(|group| format!(", as a member of the group {}", short(&group.to_string())));
     [Some(text), reason, group].into_iter().flatten().collect()
@@ -309,6 +315,13 @@ const fn whose(step: &Step) -> &'static str {
         Party::Thing => "",
         Party::Peer => "Of the peer: ",
     }
+}
+
+/// In what the signer of a step speaks, to be put behind him; what is left of an erased statement is told as such.
+#[must_use]
+pub fn capacity(step: &Step) -> String {
+    let is_of_owners = step.erased && step.rule != Rule::Refused;
+    if is_of_owners { format!(", an owner of the domain ({WORDS_ERASED}),") } else { format!(" as {}", step.role) }
 }
 
 fn step(step: &Step, verdict: &Verdict) -> Point {

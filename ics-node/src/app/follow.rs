@@ -65,15 +65,23 @@ impl App {
         }
     }
 
-    /// Takes over what is new in the domains that those of this node follow.
+    /// Takes over what is new in the domains that those of this node follow, until there is no more.
     pub fn follow_once(&self) {
+        while self.follow_some() {}
+    }
+
+    /// Takes over what is new in a page of each of these: who is far behind with one holds up no other. Whether there is
+    /// more.
+    fn follow_some(&self) -> bool {
+        let mut is_more = false;
         for target in self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home) {
             let followed = self.store().followed(target.number).unwrap_or_default();
             for following in followed {
                 if self.elsewhere(&following.source).is_some() {
                     continue;
                 }
-                let took = self.follow_source(&target, &following);
+                let took = self.follow_page(&target, &following);
+                is_more |= matches!(took, Ok(true));
                 let error = took.err().map(|error| error.to_string());
                 // It is tried again four times a second, and told when it is another one.
                 if target.set_follow_error(&following.source, error.clone())
@@ -83,42 +91,40 @@ impl App {
                 }
             }
         }
+        is_more
     }
 
-    /// Takes over what is new in one source: some pages of its log, until there are no more.
-    fn follow_source(&self, target: &Arc<Hosted>, following: &Following) -> Result<(), AppError> {
+    /// Takes over what is new in the next page of one source's log; whether there may be more.
+    fn follow_page(&self, target: &Arc<Hosted>, following: &Following) -> Result<bool, AppError> {
         let source = self.hosted(&following.source)?;
         let (number, from, choices) = (target.number, &following.source, choices(following));
-        let mut upto = following.upto;
-        loop {
-            let returns = self.store().follow_returns(number, Some(source.number))?;
-            let Some(domain) = target.domain() else { return Ok(()) };
-            let sight = self.sight(&source)?;
-            // What is not whole yet comes with the next look.
-            if upto >= sight.seal.size || !sight.is_whole() {
-                return Ok(());
-            }
-            let wanted = Wanted {
-                choices: &choices,
-                is_named: &|id| Ok(self.store().is_followed(number, from, &id.to_string())?),
-                named: &|| self.followed_by_name(number, from),
-                may: &|record| self.may_follow(&domain, &sight.domain, record),
-                serves: &|_| true,
-            };
-            let page = self.store().entries(source.number, upto, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
-            let end = page.last().map_or(upto, |last| last.index + 1).min(sight.seal.size);
-            let mut things = BTreeSet::new();
-            for entry in page.iter().filter(|entry| entry.index < end) {
-                if let Some(statement) = restore(&sight.domain, entry)?.filter(|statement| !statement.is_refused()) {
-                    things.extend(self.concerned(&sight, &wanted, &statement)?);
-                }
-            }
-            self.take_over(target, &sight, &things, upto)?;
-            if !self.store().follow_held_upto(number, (source.number, returns), upto, end)? {
-                return Ok(());
-            }
-            upto = end;
+        let upto = following.upto;
+        let returns = self.store().follow_returns(number, Some(source.number))?;
+        let Some(domain) = target.domain() else { return Ok(false) };
+        let sight = self.sight(&source)?;
+        // What is not whole yet comes with the next look.
+        if upto >= sight.seal.size || !sight.is_whole() {
+            return Ok(false);
         }
+        let wanted = Wanted {
+            choices: &choices,
+            is_named: &|id| Ok(self.store().is_followed(number, from, &id.to_string())?),
+            named: &|| self.followed_by_name(number, from),
+            may: &|record| self.may_follow(&domain, &sight.domain, record),
+            serves: &|_| true,
+        };
+        let page = self.store().entries(source.number, upto, limits::FEED_ENTRIES, limits::FEED_BYTES)?;
+        let end = page.last().map_or(upto, |last| last.index + 1).min(sight.seal.size);
+        let mut things = BTreeSet::new();
+        for entry in page.iter().filter(|entry| entry.index < end) {
+            if let Some(statement) = restore(&sight.domain, entry)?.filter(|statement| !statement.is_refused()) {
+                things.extend(self.concerned(&sight, &wanted, &statement)?);
+            }
+        }
+        // What was refused before is known, also where the domain looks again because its own rules have changed.
+        self.take_over(target, &sight, &things, upto.max(following.told))?;
+        let is_ahead = self.store().follow_held_upto(number, (source.number, returns), upto, end)?;
+        Ok(is_ahead && upto < end && end < sight.seal.size)
     }
 
     /// The things that a domain follows by name.
@@ -190,5 +196,41 @@ impl App {
         }
         self.follows_changed();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ics_core::limits;
+
+    use crate::fixture::{Party, device, devices};
+
+    /// A recall must not wait until a log that has come all at once was gone through.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn who_is_far_behind_with_one_source_is_held_up_with_no_other() {
+        let [target, far, near] = ["t.acme.example", "a.acme.example", "b.acme.example"].map(Party::found);
+        let app = target.open();
+        far.found_at(&app);
+        near.found_at(&app);
+        let keys = devices(limits::FEED_ENTRIES as u16);
+        far.publish(&app, &keys[0], "Pump", "L1").await;
+        let rest = keys[1..].iter().map(|key| far.introduce(&app, key, "Pump", "L1")).collect();
+        app.submit(&far.domain, rest).await.expect("a batch");
+        near.publish(&app, &device(1), "Pump", "L1").await;
+        let number = app.hosted(&target.domain).expect("here").number;
+        for source in [&far, &near] {
+            let nobody = device(9).fingerprint().to_string();
+            app.store().follow(number, &source.domain, vec![nobody], 0).expect("follows");
+        }
+        let left = |source: &Party| {
+            let followed = app.store().followed(number).expect("read");
+            let upto = followed.iter().find(|it| it.source == source.domain).expect("is followed").upto;
+            app.domain(&source.domain).expect("here").info.size - upto
+        };
+
+        assert!(tokio::task::block_in_place(|| app.follow_some()), "there is more");
+        assert_eq!((left(&far), left(&near)), (2, 0), "a page of the one, and all of the other");
+        tokio::task::block_in_place(|| app.follow_once());
+        assert_eq!((left(&far), left(&near)), (0, 0));
     }
 }

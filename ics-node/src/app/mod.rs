@@ -22,6 +22,7 @@ mod directory;
 mod enrol;
 mod entries;
 mod erase;
+mod erased_copies;
 mod error;
 mod est;
 mod everything;

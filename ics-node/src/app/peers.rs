@@ -159,6 +159,11 @@ impl Peers {
         self.all().into_iter().filter(|peer| peer.config.roam.contains(origin)).collect()
     }
 
+    /// The names of those from whom a domain is copied.
+    pub(crate) fn copied_from(&self, domain: &DomainName) -> Vec<String> {
+        self.all().iter().filter(|peer| peer.pulls(domain).is_some()).map(|peer| peer.config.name.to_string()).collect()
+    }
+
     /// The origin by which peers are asked about a domain of this name.
     pub(crate) fn roamed_origin(&self, domain: &DomainName) -> Option<Origin> {
         self.all().iter().flat_map(|peer| &peer.config.roam).find(|origin| origin.domain == *domain).cloned()

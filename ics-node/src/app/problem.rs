@@ -131,8 +131,8 @@ codes! {
     BlockedForEver "blocked-for-ever" 403 "only the domain's owners lift what blocks for ever" "they name the statement in `lifted` in a new version of the descriptor: `ics domain update --lift STATEMENT`";
     Groups "groups" 422 "too many groups are named for this identity" "put it into groups by what they select";
     AttributeValues "attribute-values" 422 "the identity has too many values of an attribute" "";
-    Quota "quota" 422 "the signer has used up his quota for this identity" "the domain's owners raise `statements_per_signer_and_identity` in `limits` in a new version of the descriptor";
-    RecordFull "record-full" 422 "too much has been said about this identity" "";
+    Quota "quota" 422 "the signer has used up his quota for this identity" "what he does not block yet he may block all the same, up to 16 times; for more than that another signer speaks, or the domain's owners raise `statements_per_signer_and_identity` in `limits` of the descriptor (`ics domain update --from-file`)";
+    RecordFull "record-full" 422 "too much has been said about this identity" "whoever does not block it yet may still block it, as long as there are fewer than 4096 statements; earlier ones stay in the log for ever and make no room";
     NotPermitted "not-permitted" 403 "the domain's access rules do not permit it" "";
     CertificateNotNamed "certificate-not-named" 403 "nobody has named the holder of the certificate" "an owner names him in the descriptor, or someone entitled grants him a role";
     CertificateShrinks "certificate-shrinks" 422 "the certificate lacks what an earlier one had" "";
@@ -207,6 +207,18 @@ mod tests {
         for code in core_codes() {
             assert!(Code::named(code).is_some(), "`{code}` is missing");
         }
+    }
+
+    /// Whoever reports a theft and is refused must know what still passes, by the bounds as they are.
+    #[test]
+    fn a_bound_on_what_is_said_of_a_thing_says_what_passes_all_the_same() {
+        let says = |code: Code, bound: usize| {
+            let hint = code.hint().unwrap_or_default();
+            assert!(hint.contains("does not block yet") || hint.contains("does not block it yet"), "{code}: {hint}");
+            assert!(hint.contains(&bound.to_string()), "{code}: {hint}");
+        };
+        says(Code::Quota, ics_core::limits::FIRST_BLOCKS);
+        says(Code::RecordFull, ics_core::limits::RECORD_STATEMENTS);
     }
 
     #[test]

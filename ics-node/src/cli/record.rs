@@ -8,6 +8,7 @@ use ics_core::time::Timestamp;
 
 use super::output::card;
 use super::words::{self, Freshness, clean, in_colour, said_by, when};
+use crate::explain;
 
 type Row = (&'static str, String);
 
@@ -27,35 +28,45 @@ pub(crate) fn record_card(record: &Record, freshness: &Freshness) -> String {
 /// The same as of a time that somebody has asked for: what was stated after it is told as such.
 #[must_use]
 pub(crate) fn record_card_of(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> String {
-    let said_by = |by: &By| format!("{}{}", said_by(by), not_yet(record, by, asked_for));
+    let later = |by: &By| not_yet(record, by, asked_for);
+    let said = |by: &By| (said_by(by), later(by));
+    let given = |value: String, by: &By| (given(record, &value, by), later(by));
     let mut rows = vec![("genuine", genuine(record, asked_for)), ("status", status(record, freshness, asked_for))];
     rows.extend(conflict(record, asked_for));
-    rows.extend(lines("approved by", &record.approvals, said_by));
-    rows.extend(lines("labels", &record.labels, |it| format!("{}\n  by {}", clean(&it.value), said_by(&it.by))));
-    rows.extend(lines("names", &record.names, |it| given(record, &it.value.to_string(), &it.by)));
-    rows.extend(attributes(record));
-    rows.extend(lines("groups", &record.groups, |it| given(record, &it.value.to_string(), &it.by)));
-    rows.extend(lines("certificates", &record.certificates, |it| given(record, &it.value.serial.to_string(), &it.by)));
-    rows.extend(lines("installed", &record.installed, |it| given(record, &it.value.to_string(), &it.by)));
+    rows.extend(lines("approved by", &record.approvals, said));
+    rows.extend(lines("labels", &record.labels, |it| {
+        (format!("{}\n  by {}", clean(&it.value), said_by(&it.by)), later(&it.by))
+    }));
+    rows.extend(lines("names", &record.names, |it| given(it.value.to_string(), &it.by)));
+    rows.extend(attributes(record, asked_for));
+    rows.extend(lines("groups", &record.groups, |it| given(it.value.to_string(), &it.by)));
+    rows.extend(lines("certificates", &record.certificates, |it| given(it.value.serial.to_string(), &it.by)));
+    rows.extend(lines("installed", &record.installed, |it| given(it.value.to_string(), &it.by)));
     rows.extend(lines("signed by", &record.signatures, |it| {
-        let key = format!("{} key {}", it.value.form, it.value.key);
-        format!("the developer himself: {}", given(record, &key, &it.by))
+        given(format!("the developer himself: {} key {}", it.value.form, it.value.key), &it.by)
     }));
     rows.extend(lines("in charge", &record.grants, |it| {
         let grantee = it.name.as_deref().map_or_else(|| it.grantee.to_string(), clean);
         let until = it.until.map(|until| format!(", until {}", when(until))).unwrap_or_default();
-        format!("{grantee} as {}{until}\n  by {}", it.role, said_by(&it.by))
+        (format!("{grantee} as {}{until}\n  by {}", it.role, said_by(&it.by)), later(&it.by))
     }));
-    rows.extend(lines("succeeds", &record.replaces, |it| given(record, &clean(&it.value), &it.by)));
+    rows.extend(lines("succeeds", &record.replaces, |it| given(clean(&it.value), &it.by)));
     rows.push(("said", statements(record)));
     rows.push(("as of", freshness.text()));
     card(record.domain.as_str(), &rows)
 }
 
-/// One row with a line, or more, for each item; none without items. What several statements give is told once.
-fn lines<T>(name: &'static str, items: &[T], line: impl Fn(&T) -> String) -> Option<Row> {
-    let mut seen = BTreeSet::new();
-    let lines: Vec<String> = items.iter().map(line).filter(|text| seen.insert(text.clone())).collect();
+/// One row with a line, or more, for each item and what is put behind it; none without items. What several statements
+/// give is told once, and as stated by then if one of them was.
+fn lines<T>(name: &'static str, items: &[T], line: impl Fn(&T) -> (String, String)) -> Option<Row> {
+    let all: Vec<(String, String)> = items.iter().map(line).collect();
+    let by_then: BTreeSet<&String> = all.iter().filter(|it| it.1.is_empty()).map(|it| &it.0).collect();
+    let (mut seen, mut lines) = (BTreeSet::new(), Vec::new());
+    for (text, later) in &all {
+        if seen.insert(text) {
+            lines.push(if by_then.contains(text) { text.clone() } else { format!("{text}{later}") });
+        }
+    }
     (!lines.is_empty()).then(|| (name, lines.join("\n")))
 }
 
@@ -82,7 +93,7 @@ fn not_yet(record: &Record, by: &By, asked_for: Option<Timestamp>) -> String {
 fn status(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> String {
     let told = record.status.as_ref().map(|status| {
         let later = not_yet(record, &status.decides.by, asked_for);
-        status_lines(&status.decides, &later)
+        status_lines(record, &status.decides, &later)
     });
     if freshness.is_fresh() || record.effect().blocks() {
         return told.unwrap_or_else(|| format!("{}: nobody has given it one", style("none").bold().yellow()));
@@ -97,25 +108,31 @@ fn status(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) 
 }
 
 /// What stands behind who has said it is `later`.
-fn status_lines(status: &GivenStatus, later: &str) -> String {
-    let (name, by) = (in_colour(status.name.as_str(), status.effect), said_by(&status.by));
+fn status_lines(record: &Record, status: &GivenStatus, later: &str) -> String {
+    let (name, by) = (in_colour(status.name.as_str(), status.effect), given_by(record, &status.by));
     let mut text = format!("{name}, which {}\nsince {}\nby {by}{later}", status.effect.does(), when(status.since));
-    if let Some(reason) = &status.reason {
-        text.push_str(&format!("\n“{}”", clean(reason)));
+    match &status.reason {
+        Some(reason) => text.push_str(&format!("\n“{}”", clean(reason))),
+        None if explain::is_by_owners(record, &status.by) => {
+            text.push_str(&format!("\n{}; that it blocks stays until it is lifted", explain::WORDS_ERASED));
+        }
+        None => (),
     }
     text
+}
+
+/// Who gives a status, and where in the log.
+fn given_by(record: &Record, by: &By) -> String {
+    let signer = words::signer_of(by, explain::is_by_owners(record, by));
+    format!("{signer}{}", words::place(by))
 }
 
 fn conflict(record: &Record, asked_for: Option<Timestamp>) -> Option<Row> {
     let others = record.status.as_ref().map(|status| status.conflict.as_slice()).unwrap_or_default();
     lines("conflict", others, |other| {
-        let warning = style("!").yellow().bold();
-        format!(
-            "{warning} {} stands beside it, by {}{}",
-            in_colour(other.name.as_str(), other.effect),
-            said_by(&other.by),
-            not_yet(record, &other.by, asked_for)
-        )
+        let (warning, name) = (style("!").yellow().bold(), in_colour(other.name.as_str(), other.effect));
+        let text = format!("{warning} {name} stands beside it, by {}", given_by(record, &other.by));
+        (text, not_yet(record, &other.by, asked_for))
     })
 }
 
@@ -127,21 +144,23 @@ fn given(record: &Record, value: &str, by: &By) -> String {
     format!("{value}\n  by {}", said_by(by))
 }
 
-fn attributes(record: &Record) -> Vec<Row> {
+fn attributes(record: &Record, asked_for: Option<Timestamp>) -> Vec<Row> {
+    let later = |by: &By| not_yet(record, by, asked_for);
     let row = |(attribute, values): (_, &Vec<Given<String>>)| {
         let agree = values.iter().all(|other| values.first().is_some_and(|first| first.value == other.value));
         let text = match values.first() {
-            Some(first) if agree => given(record, &clean(&first.value), &first.by),
-            _ => contradiction(values),
+            Some(first) if agree => format!("{}{}", given(record, &clean(&first.value), &first.by), later(&first.by)),
+            _ => contradiction(values, later),
         };
         (words::attribute(attribute), text)
     };
     record.attributes.iter().map(|(attribute, values)| row((*attribute, values))).collect()
 }
 
-fn contradiction(values: &[Given<String>]) -> String {
-    let line =
-        |it: &Given<String>| format!("{} {}, says {}", style("!").yellow().bold(), clean(&it.value), said_by(&it.by));
+fn contradiction(values: &[Given<String>], later: impl Fn(&By) -> String) -> String {
+    let line = |it: &Given<String>| {
+        format!("{} {}, says {}{}", style("!").yellow().bold(), clean(&it.value), said_by(&it.by), later(&it.by))
+    };
     values.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 

@@ -21,6 +21,12 @@ pub(crate) fn signer_as(by: &By) -> String {
     format!("{} as {}", signer(by), by.role)
 }
 
+/// The same of what may be left of an erased statement: then he is an owner of the domain, who needs no role for that.
+#[must_use]
+pub(crate) fn signer_of(by: &By, is_by_owners: bool) -> String {
+    if is_by_owners { format!("{}, an owner of the domain", signer(by)) } else { signer_as(by) }
+}
+
 /// Who said something, where in the log, and of which group.
 #[must_use]
 pub(crate) fn said_by(by: &By) -> String {

@@ -33,7 +33,7 @@ use crate::tls::{ClientTls, KeyPin};
 const CONNECT_SECONDS: u64 = 10;
 const ANSWER_SECONDS: u64 = 120;
 /// How rustls begins to say what is wrong with a server's certificate.
-const UNTRUSTED: &str = "invalid peer certificate";
+pub(crate) const UNTRUSTED: &str = "invalid peer certificate";
 /// How it ends what is for who programs with it.
 const RUSTLS_MANUAL: &str = ": https://docs.rs/rustls/";
 /// Bytes of an answer: a full page of receipts with their headers and checkpoints is the longest.

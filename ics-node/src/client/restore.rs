@@ -24,6 +24,8 @@ pub struct PutBack {
     pub files: Vec<PathBuf>,
     /// Where the former store lies now, if there was one.
     pub replaced: Option<PathBuf>,
+    /// Where that lies which earlier attempts had put here that did not end.
+    pub attempts: Vec<PathBuf>,
 }
 
 /// Why nothing was put back.
@@ -109,6 +111,6 @@ pub fn put_back(copy: &Path, data: &Path, at: Timestamp) -> Result<PutBack, Rest
     if !report.findings.is_empty() {
         return Err(RestoreError::Damaged(report.findings.join("; ")));
     }
-    let replaced = store::put_back(&copy.join(DATA), data, at)?;
-    Ok(PutBack { entries: report.entries, files: Vec::new(), replaced })
+    let store::Moved { former, attempts } = store::put_back(&copy.join(DATA), data, at)?;
+    Ok(PutBack { entries: report.entries, files: Vec::new(), replaced: former, attempts })
 }

@@ -52,15 +52,18 @@ fn what_is_left_of_an_erased_block_is_the_word_of_the_owners() {
         let mut answer = answer("plant.example", "Pump 1", 5);
         let block = answer.record.statements.iter_mut().find(|it| it.by.index == 18).expect("the block");
         (block.erased, block.entitled_by, block.by.name, block.standing) = (true, None, None, standing);
+        block.reason = None;
         let text = text(&records(&[answer]));
         text.lines().find(|line| line.ends_with(" [18]")).expect("the block").to_owned()
     };
     let stands = told(Standing::Stands);
     assert!(stands.contains(", as an owner of plant.example; "), "{stands}");
+    assert!(stands.contains("`withdrawn`, which blocks its use (its words are erased), as a member"), "{stands}");
     let lifted = told(Standing::Lifted);
     assert!(lifted.contains("…, an owner of the domain, gives it the status `withdrawn`"), "{lifted}");
     let refused = told(Standing::Refused);
     assert!(!refused.contains("an owner"), "nobody else speaks for them: {refused}");
+    assert!(!refused.contains("erased"), "an erasure without effect erased nothing: {refused}");
 
     let given: Verdict = serde_json::from_value(json!({
         "outcome": "deny", "use": "connect", "at": "2026-01-02T00:00:05Z", "reason": "blocked", "reasons": [],

@@ -14,6 +14,7 @@ use super::dn::escape;
 use super::schema::{self, Attribute, Class};
 use super::tree::Tree;
 use crate::api::{AsOf, DomainInfo, Position};
+use crate::explain;
 use crate::store::DomainNumber;
 
 /// An entry: its name and its attributes, each once, with one value at least.
@@ -223,7 +224,8 @@ pub(super) fn statement(tree: &Tree, record: &Record, said: &Listed, body: Optio
     entry.put(&schema::STATEMENT, [said.by.statement.to_string()]);
     entry.number(&schema::INDEX, said.by.index);
     entry.put(&schema::ACT, [said.act.as_str()]);
-    entry.put(&schema::ROLE, [said.by.role.as_str()]);
+    // Whoever erased a statement is an owner of the domain, which is no role; in which role it was said, nobody knows.
+    entry.put(&schema::ROLE, Some(said.by.role.as_str()).filter(|_| !explain::is_of_owners(said)));
     entry.put(&schema::SIGNER, [said.by.signer.to_string()]);
     entry.put(&schema::SIGNER_NAME, said.by.name.as_ref().filter(|name| !name.is_empty()));
     entry.time(&schema::ADMITTED_AT, Some(said.admitted_at));
@@ -302,7 +304,25 @@ fn standing(said: &Listed) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tree::Suffix;
     use super::*;
+
+    #[test]
+    fn what_is_left_of_an_erased_statement_was_said_in_no_role_that_is_known() {
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../../schemas/vectors/records.json")).expect("vectors");
+        let records = vectors["plant.example"]["records"].as_array().expect("records");
+        let last = records.iter().rfind(|it| it["record"]["title"] == "Pump 1").expect("pump 1");
+        let record: Record = serde_json::from_value(last["record"].clone()).expect("a record");
+        let tree = Tree::new(Suffix::default());
+        let mut said = record.statements.last().expect("the block").clone();
+        let role = |said: &Listed| statement(&tree, &record, said, None).values(&schema::ROLE).to_vec();
+        assert_eq!(role(&said), [b"manufacturer".to_vec()]);
+        said.erased = true;
+        assert_eq!(role(&said), Vec::<Vec<u8>>::new());
+        said.standing = ics_core::record::Standing::Refused;
+        assert_eq!(role(&said), [b"manufacturer".to_vec()], "it erased nothing");
+    }
 
     #[test]
     fn times_as_directories_write_them() {

@@ -325,8 +325,9 @@ classes! {
              GROUP, INSTALLED, REPLACES, GRANT, CHANGES_AT, MANUFACTURER, MAKE, MODEL, PRODUCT_ID, PRODUCT_VERSION, LOT,
              QUANTITY, LOCATION, DESTINATION, AS_OF_SIZE, AS_OF_TIME, FRESH_FOR];
         ICS_STATEMENT "3" "icsStatementEntry" false "what a signer says of a thing"
-            [STATEMENT, INDEX, ACT, ROLE, SIGNER, ADMITTED_AT, SIGNED_AT, STANDING]
-            [SIGNER_NAME, BECAUSE, ENDED_BY, STATUS, EFFECT, LABEL, REASON, SUPERSEDES, FROM, UNTIL, SOURCE, BODY];
+            [STATEMENT, INDEX, ACT, SIGNER, ADMITTED_AT, SIGNED_AT, STANDING]
+            [ROLE, SIGNER_NAME, BECAUSE, ENDED_BY, STATUS, EFFECT, LABEL, REASON, SUPERSEDES, FROM, UNTIL, SOURCE,
+             BODY];
         ICS_LOGS "4" "icsLogs" false "what stands above the logs of the domains" [COMMON_NAME] [DESCRIPTION];
         ICS_LOG "5" "icsLog" false "the log of a domain as this node holds it" [DOMAIN, ORIGIN]
             [CHECKPOINT, AS_OF_SIZE, PROOF, SIGHT, SHOWN];

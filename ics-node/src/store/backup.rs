@@ -1,5 +1,6 @@
 //! Copies of a running store.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use ics_core::time::Timestamp;
@@ -58,6 +59,8 @@ pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
 const RESTORING: &str = "restoring";
 /// What the names of directories begin with in which a former store lies.
 const REPLACED: &str = "replaced-";
+/// The line of that file which says that the former store is out of the way.
+const MOVED: &str = "moved";
 
 /// Says of a directory that a copy comes there, before a home directory gets what else it lacks: until [`put_back`] has
 /// ended, nobody opens a store in it. A node would found its domains anew there, with other origins. Where there is a
@@ -80,18 +83,25 @@ fn mark(dir: &Path) -> Result<(), StoreError> {
     sync_names(dir)
 }
 
-/// Makes the mark with the place of the former store, before anything is moved there: a place that is new, or the one to
-/// which an earlier attempt has begun to move it.
-fn mark_with_place(dir: &Path, new: &str) -> Result<PathBuf, StoreError> {
-    mark(dir)?;
+/// What the mark says: the places to which things were moved, that of the former store first and then those of what
+/// attempts that did not end had put here, and whether the former store is out of the way.
+fn marked(dir: &Path) -> Result<(Vec<PathBuf>, bool), StoreError> {
     let mark = dir.join(RESTORING);
-    let named = std::fs::read_to_string(&mark).map_err(StoreError::io(&mark))?;
-    if named.starts_with(REPLACED) && !named.contains('/') {
-        return Ok(dir.join(named));
-    }
-    std::fs::write(&mark, new).map_err(StoreError::io(&mark))?;
-    std::fs::File::open(&mark).and_then(|file| file.sync_all()).map_err(StoreError::io(&mark))?;
-    Ok(dir.join(new))
+    let said = std::fs::read_to_string(&mark).map_err(StoreError::io(&mark))?;
+    let is_place = |line: &&str| line.starts_with(REPLACED) && !line.contains('/');
+    let places = said.lines().filter(is_place).map(|name| dir.join(name)).collect();
+    Ok((places, said.lines().any(|line| line == MOVED)))
+}
+
+/// Adds a line to the mark, durably. It begins anew behind one that was cut off.
+fn say(dir: &Path, line: &str) -> Result<(), StoreError> {
+    let mark = dir.join(RESTORING);
+    let file = std::fs::File::options().append(true).open(&mark);
+    let written = file.and_then(|mut file| {
+        file.write_all(format!("\n{line}\n").as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(StoreError::io(&mark))
 }
 
 fn unmark(dir: &Path) -> Result<(), StoreError> {
@@ -103,13 +113,27 @@ fn unmark(dir: &Path) -> Result<(), StoreError> {
 /// Refuses a store in whose place a copy is being put.
 pub(crate) fn refuse_unfinished(dir: &Path) -> Result<(), StoreError> {
     let mark = dir.join(RESTORING);
-    if mark.exists() { Err(StoreError::Unfinished { mark }) } else { Ok(()) }
+    if !mark.exists() {
+        return Ok(());
+    }
+    let former = marked(dir).ok().and_then(|(places, _)| places.into_iter().next()).filter(|place| place.exists());
+    let former = former.map(|place| format!("; what was here before is in `{}`", place.display())).unwrap_or_default();
+    Err(StoreError::Unfinished { mark, former })
 }
 
 /// Whether a directory holds a store, or what is left of one.
 #[must_use]
 pub fn is_anything_in(dir: &Path) -> bool {
     [LOG_FILE, HEADS_DIR, SEEN_DIR].iter().any(|name| dir.join(name).exists())
+}
+
+/// What a copy has taken the place of.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Where the former store lies, if there was one.
+    pub former: Option<PathBuf>,
+    /// Where that lies which attempts that did not end had put here: parts of copies, of no use.
+    pub attempts: Vec<PathBuf>,
 }
 
 /// Puts a copy in the place of a store that no process uses. What is there is moved into a directory beside it, whose
@@ -121,24 +145,12 @@ pub fn is_anything_in(dir: &Path) -> bool {
 /// # Errors
 /// When there is no copy, another process uses the store, or a file fails. Whoever is interrupted on the way leaves a store
 /// that nobody opens until a copy was put back as a whole.
-pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Option<PathBuf>, StoreError> {
+pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Moved, StoreError> {
     drop(open_log(copy)?);
     make_private(dir)?;
     let _lock = lock(dir)?;
-    let new = format!("{REPLACED}{}", now.as_millis());
-    let aside = mark_with_place(dir, &new)?;
-    // What an earlier attempt has put here must not take the place of what it had moved.
-    let free = |name: &str| if aside.join(name).exists() { dir.join(&new) } else { aside.clone() };
-    for name in
-        [LOG_FILE, INDEX_FILE].into_iter().flat_map(|file| ["", "-wal", "-shm"].map(|end| format!("{file}{end}")))
-    {
-        let path = dir.join(&name);
-        if path.exists() {
-            let to = free(&name);
-            make_private(&to)?;
-            std::fs::rename(&path, to.join(&name)).map_err(StoreError::io(&path))?;
-        }
-    }
+    mark(dir)?;
+    let aside = move_aside(dir, &format!("{REPLACED}{}", now.as_millis()))?;
     let log = open_log(copy)?;
     let (copies, heads) = (HeadFiles::open(&copy.join(HEADS_DIR))?, HeadFiles::open(&dir.join(HEADS_DIR))?);
     let seen = HeadFiles::open(&dir.join(SEEN_DIR))?;
@@ -153,8 +165,35 @@ pub fn put_back(copy: &Path, dir: &Path, now: Timestamp) -> Result<Option<PathBu
     std::fs::rename(&unfinished, &path).map_err(StoreError::io(&path))?;
     sync_names(dir)?;
     keeping::put_back(copy, dir, &aside)?;
+    let (places, _) = marked(dir)?;
     unmark(dir)?;
-    Ok(Some(aside).filter(|aside| aside.exists()))
+    let attempts = places.into_iter().filter(|place| *place != aside && place.exists()).collect();
+    Ok(Moved { former: Some(aside).filter(|aside| aside.exists()), attempts })
+}
+
+/// Moves away what is in the way of a copy; gives the place of the former store. Once that is out of the way, what is
+/// found here was put here by an attempt that did not end, and goes to a place of its own.
+fn move_aside(dir: &Path, new: &str) -> Result<PathBuf, StoreError> {
+    let (places, was_moved) = marked(dir)?;
+    let files = [LOG_FILE, INDEX_FILE].into_iter();
+    let files = files.flat_map(|file| ["", "-wal", "-shm"].map(|end| format!("{file}{end}")));
+    let names: Vec<String> = files.filter(|name| dir.join(name).exists()).collect();
+    let to = match places.first() {
+        Some(former) if !was_moved || names.is_empty() => former.clone(),
+        _ => {
+            say(dir, new)?;
+            dir.join(new)
+        }
+    };
+    for name in names {
+        let path = dir.join(&name);
+        make_private(&to)?;
+        std::fs::rename(&path, to.join(&name)).map_err(StoreError::io(&path))?;
+    }
+    if !was_moved {
+        say(dir, MOVED)?;
+    }
+    Ok(places.into_iter().next().unwrap_or(to))
 }
 
 /// Whether a copy goes back to where it was made: the files beside the database know all that it knows. Elsewhere they

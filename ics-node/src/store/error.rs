@@ -72,10 +72,14 @@ pub enum StoreError {
         dir: PathBuf,
     },
     /// A copy is being put in the place of this store, or was and did not come to its end.
-    #[error("`{mark}` says that a restore was begun here and did not end: `ics restore` with the copy again ends it")]
+    #[error(
+        "`{mark}` says that a restore was begun here and did not end: `ics restore` with the copy again ends it{former}"
+    )]
     Unfinished {
         /// The file that says so.
         mark: PathBuf,
+        /// Where the former store is, in words to be put behind; empty where there was none.
+        former: String,
     },
     /// Made by a newer version of this program.
     #[error("`{file}` has schema version {found}, this program knows {known}: use a newer version of ics")]

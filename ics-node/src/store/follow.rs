@@ -16,6 +16,9 @@ pub struct Following {
     pub source: DomainName,
     /// Entries of its log that were looked at.
     pub upto: u64,
+    /// Entries of which what was refused was told before, or passed over: more than those above once the domain looks
+    /// again by its own next descriptor.
+    pub told: u64,
     /// Identities that are followed one by one.
     pub identities: u64,
     /// Choices by attributes.
@@ -40,8 +43,8 @@ impl Store {
             for what in &what {
                 statement.execute(params![domain.get(), source, what])?;
             }
-            let sql = "INSERT INTO follow_cursor VALUES (?1, ?2, ?3) \
-                       ON CONFLICT (domain, source) DO UPDATE SET size = min(size, excluded.size)";
+            let sql = "INSERT INTO follow_cursor VALUES (?1, ?2, ?3, ?3) ON CONFLICT (domain, source) \
+                       DO UPDATE SET size = min(size, excluded.size), told = min(told, excluded.told)";
             log.execute(sql, params![domain.get(), source, upto.cast_signed()])?;
             Ok(())
         })
@@ -73,12 +76,12 @@ impl Store {
     /// When the database fails.
     pub fn followed(&self, domain: DomainNumber) -> Result<Vec<Following>, StoreError> {
         self.shared.pool.read(|reader| {
-            let sql = "SELECT source, size FROM follow_cursor WHERE domain = ?1 ORDER BY source";
+            let sql = "SELECT source, size, told FROM follow_cursor WHERE domain = ?1 ORDER BY source";
             let mut statement = reader.log.prepare_cached(sql)?;
-            let found = statement.query_map([domain.get()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let cursors: Vec<(String, i64)> = found.collect::<Result<_, _>>()?;
+            let found = statement.query_map([domain.get()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            let cursors: Vec<(String, i64, i64)> = found.collect::<Result<_, _>>()?;
             let mut all = Vec::new();
-            for (source, upto) in cursors {
+            for (source, upto, told) in cursors {
                 let Ok(name) = source.parse() else { continue };
                 let sql = "SELECT count(*) FROM follow WHERE domain = ?1 AND source = ?2 AND what NOT LIKE '{%'";
                 let mut count = reader.log.prepare_cached(sql)?;
@@ -89,6 +92,7 @@ impl Store {
                 all.push(Following {
                     source: name,
                     upto: upto.cast_unsigned(),
+                    told: told.cast_unsigned(),
                     identities: identities.cast_unsigned(),
                     choices: choices.collect::<Result<_, _>>()?,
                 });
@@ -194,7 +198,7 @@ impl WriteTx<'_> {
     }
 }
 
-/// Has a domain look again at all that it follows.
+/// Has a domain look again at all that it follows. What it has told of, or passed over, it knows.
 pub(crate) fn follow_anew(log: &Connection, domain: DomainNumber) -> Result<(), StoreError> {
     log.prepare_cached("UPDATE follow_cursor SET size = 0 WHERE domain = ?1")?.execute([domain.get()])?;
     Ok(())
@@ -207,14 +211,15 @@ fn advance(
     from: u64,
     upto: u64,
 ) -> Result<bool, StoreError> {
-    let sql = "UPDATE follow_cursor SET size = ?4 WHERE domain = ?1 AND source = ?2 AND size = ?3";
+    let sql = "UPDATE follow_cursor SET size = ?4, told = max(told, ?4) \
+               WHERE domain = ?1 AND source = ?2 AND size = ?3";
     Ok(log.execute(sql, params![domain.get(), source.as_str(), from.cast_signed(), upto.cast_signed()])? > 0)
 }
 
 /// What is followed is named, not numbered: it may be followed before there is a copy of it.
 pub(crate) fn follow_back(log: &Connection, source: DomainNumber, index: u64) -> Result<(), StoreError> {
-    let sql = "UPDATE follow_cursor SET size = ?2 \
-               WHERE source = (SELECT name FROM domain WHERE number = ?1) AND size > ?2";
+    let sql = "UPDATE follow_cursor SET size = min(size, ?2), told = min(told, ?2) \
+               WHERE source = (SELECT name FROM domain WHERE number = ?1) AND told > ?2";
     log.prepare_cached(sql)?.execute(params![source.get(), index.cast_signed()])?;
     Ok(())
 }

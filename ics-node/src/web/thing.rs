@@ -109,7 +109,11 @@ fn given(thing: &PublicThing, domain: &DomainName, status: &GivenStatus) -> Mark
         (name(&status.by)) ", " (capacity(&status.by, is_by_owners))
         @if status.by.group.is_some() { ", of its whole group" }
         "."
-        @if let Some(reason) = &status.reason { " “" (theirs_brief(reason)) "”" }
+        @match &status.reason {
+            Some(reason) => { " “" (theirs_brief(reason)) "”" }
+            None if is_by_owners => { " Its words are erased; that it blocks stays until it is lifted." }
+            None => {}
+        }
     }
 }
 

@@ -46,6 +46,21 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     let policy = std::fs::read(stage.path("home/trust.json")).expect("written");
     let policy: serde_json::Value = serde_json::from_slice(&policy).expect("JSON");
     assert_eq!(policy["domains"][1], copied.as_str());
+
+    // Whoever checks it is told of what is asked and not copied, by whether it counts.
+    let checked = |file: &str| {
+        let shown = stage.for_people("home", &["trust", "check", file]);
+        assert_eq!(shown.code, 0, "{shown:?}");
+        shown.stdout
+    };
+    let path = stage.path("home/trust.json");
+    let told = checked(path.to_str().expect("UTF-8"));
+    assert!(told.contains("care.plant.example does not count: it is asked about single things"), "{told}");
+    let mut with = policy;
+    with["domains"].as_array_mut().expect("a list").push(asked.as_str().into());
+    let told = checked(&stage.write("with.json", with.to_string()));
+    assert!(told.contains("care.plant.example counts, and is not copied here: its home is asked"), "{told}");
+    assert!(!told.contains("does not count") && !told.contains("neither mirrors it"), "{told}");
 }
 
 /// A policy that names another log than the one that is here gets no answer but `unknown`.

@@ -346,6 +346,7 @@ fn a_domain_sends_back_whoever_follows_it() {
     append(&store, copy, &["a", "b", "c"]).expect("append");
     store.follow(own, &source, vec!["something".to_owned()], 0).expect("follows");
     let upto = |store: &Store| store.followed(own).expect("readable")[0].upto;
+    let told = |store: &Store| store.followed(own).expect("readable")[0].told;
     let write = |job: fn(&mut WriteTx<'_>)| {
         let job = move |tx: &mut WriteTx<'_>| -> Result<(), StoreError> {
             job(tx);
@@ -362,7 +363,7 @@ fn a_domain_sends_back_whoever_follows_it() {
     let returns = || store.follow_returns(own, Some(copy)).expect("here");
     assert!(goes_on(returns(), 1, 3));
     write(|tx| tx.follow_back(2));
-    assert_eq!(upto(&store), 2);
+    assert_eq!((upto(&store), told(&store)), (2, 2), "what is shown only now was never told of");
     write(|tx| tx.settle(Some([1; 16]), None));
     assert_eq!(upto(&store), 0, "with other rights, any of it");
     assert!(goes_on(returns(), 0, 3));
@@ -376,8 +377,10 @@ fn a_domain_sends_back_whoever_follows_it() {
         tx.append(entry("rules")).map(drop)
     };
     store.write(own, anew).expect("queue").wait().expect("written");
-    assert_eq!(upto(&store), 0);
+    assert_eq!((upto(&store), told(&store)), (0, 3), "what it refused was told of before");
     assert!(!goes_on(before, 0, 3), "by the former rules");
+    write(|tx| tx.follow_back(1));
+    assert_eq!((upto(&store), told(&store)), (0, 1), "and not what is shown only now");
     assert!(goes_on(returns(), 0, 3));
     drop(store);
     ics_node::store::empty_copy(dir.path(), &source).expect("emptied");

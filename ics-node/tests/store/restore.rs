@@ -6,8 +6,8 @@ use ics_core::log::Hash;
 use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_node::store::{
-    DomainNumber, NewContent, NewEntry, Options, Seal, Standing, Store, StoreError, StoredEntry, Witnessed, WriteError,
-    WriteTx,
+    DomainNumber, Moved, NewContent, NewEntry, Options, Seal, Standing, Store, StoreError, StoredEntry, Witnessed,
+    WriteError, WriteTx,
 };
 
 use super::common::*;
@@ -304,21 +304,32 @@ fn a_store_in_whose_place_a_copy_is_being_put_is_not_opened() {
     ics_node::store::put_back(&path("copy"), &path("home"), Timestamp::from_seconds(1))
         .expect_err("the copy cannot be written");
     assert!(refused("home"), "the former store is aside, the copy is not there");
-    std::fs::remove_dir(path("home/.new")).expect("removed");
+    let former = path("home/replaced-1000");
+    let Err(unfinished) = Store::open(&path("home"), options()) else { panic!("it was not put back") };
+    assert!(unfinished.to_string().ends_with(&format!("; what was here before is in `{}`", former.display())));
     // Whoever repeats it is told of what the attempt before has moved away, also when that had put the copy here already.
     ics_node::store::begin_put_back(&path("copy"), &path("home")).expect("begun again");
-    let former = path("home/replaced-1000");
     let moved = std::fs::read(former.join("ics.db")).expect("the former store");
     std::fs::copy(path("copy/ics.db"), path("home/ics.db")).expect("as far as that");
-    for (name, at, expected) in [("home", 2, Some(former.clone())), ("new", 3, None)] {
-        let replaced = ics_node::store::put_back(&path("copy"), &path(name), Timestamp::from_seconds(at));
-        assert_eq!(replaced.expect("put back"), expected, "{name}");
+    // Where nothing was before, what an attempt has left is no former store.
+    std::fs::create_dir(path("new/.new")).expect("in the way");
+    for (name, at) in [("home", 2), ("new", 3)] {
+        ics_node::store::put_back(&path("copy"), &path(name), Timestamp::from_seconds(at)).expect_err("as before");
+        std::fs::remove_dir(path(name).join(".new")).expect("removed");
+        std::fs::copy(path("copy/ics.db"), path(name).join("ics.db")).expect("as far as that");
+    }
+    for (name, at, replaced, attempts) in [
+        ("home", 4, Some(former.clone()), vec![path("home/replaced-2000"), path("home/replaced-4000")]),
+        ("new", 5, None, vec![path("new/replaced-5000")]),
+    ] {
+        let put_back = ics_node::store::put_back(&path("copy"), &path(name), Timestamp::from_seconds(at));
+        assert_eq!(put_back.expect("put back"), Moved { former: replaced, attempts }, "{name}");
         assert_eq!(head(&open(&path(name)), domain).size, 1, "{name}");
     }
     assert_eq!(std::fs::read(former.join("ics.db")).expect("still there"), moved);
     // What was begun has ended: the next one has a place of its own.
-    let next = ics_node::store::put_back(&path("copy"), &path("home"), Timestamp::from_seconds(4));
-    assert_eq!(next.expect("put back"), Some(path("home/replaced-4000")));
+    let next = ics_node::store::put_back(&path("copy"), &path("home"), Timestamp::from_seconds(6));
+    assert_eq!(next.expect("put back"), Moved { former: Some(path("home/replaced-6000")), attempts: Vec::new() });
 }
 
 #[test]

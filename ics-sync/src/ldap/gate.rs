@@ -16,6 +16,8 @@ const ENTRY: u8 = 0x64;
 const DONE: u8 = 0x65;
 const EXTENDED_RESPONSE: u8 = 0x78;
 const INTERMEDIATE: u8 = 0x79;
+/// How TLS begins to say that it does not understand (RFC 8446, 5.1): an alert, of any version that is in use.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
 
 /// What a client that does one thing after the other may be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +62,9 @@ fn malformed(what: &'static str) -> PeerError {
 
 /// How long the message is that has arrived as a whole.
 fn whole(held: &[u8]) -> Result<Option<usize>, PeerError> {
+    if held.starts_with(&TLS_ALERT) {
+        return Err(malformed("it speaks TLS there: such an address begins with ldaps://"));
+    }
     let head = match ber::head(held) {
         Err(ber::Flaw::Short) => return Ok(None),
         Err(_) => return Err(malformed("what it says is not LDAP")),

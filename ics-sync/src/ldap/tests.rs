@@ -80,6 +80,13 @@ async fn more_bytes_than_a_page_has_are_refused() {
     assert_eq!(answer.err(), Some(WireError::TooLong(PAGE_JSON_BYTES).into()));
 }
 
+/// Who asks without TLS where nothing else is spoken would look for the fault in the directory.
+#[tokio::test]
+async fn a_port_that_takes_tls_alone_is_told_as_such() {
+    let answer = descriptors(vec![vec![0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x32]]).await;
+    assert!(matches!(&answer, Err(PeerError::Malformed(what)) if what.contains("ldaps://")), "{answer:?}");
+}
+
 /// A directory gives no more than so many entries in one answer, however many there are. The mirror asks on behind them.
 #[tokio::test]
 async fn a_part_of_the_descriptors_is_taken_for_what_it_is() {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::node::{Node, eventually, ics};
-use crate::town::{CODE, DEVICES, LABELS, said};
-use crate::{copies, devices_csv, tools};
+use crate::town::{CODE, DEVICES, LABELS, PLANT, Town, said};
+use crate::{copies, devices_csv, spki, tools};
 
 const LOT: &str = "Lot 2026-11";
 const SECRET: &str = "taken home by Erika Mustermann";
@@ -148,6 +148,40 @@ fn what_is_erased_is_gone_and_blocks_as_before() {
     assert_eq!(things.map(|thing| effect(&office.home, thing)), before);
     office.home.kill();
     office.home.ics(&["fsck"]).ok();
+}
+
+/// The alarms about copies of what was erased, in a domain of a node.
+fn copies_alarmed(node: &Node, domain: &str) -> Vec<String> {
+    let held = node.holds(domain).unwrap_or_default();
+    let alarms = held["alarms"].as_array().cloned().unwrap_or_default();
+    let alarms = alarms.iter().filter(|alarm| alarm["kind"] == "copy-of-erased");
+    alarms.filter_map(|alarm| alarm["text"].as_str().map(str::to_owned)).collect()
+}
+
+/// The owners of a domain erase what is in it, and nobody what others have taken over from it.
+#[test]
+fn whoever_holds_a_copy_of_what_was_erased_is_told_and_so_is_its_home() {
+    let town = Town::found();
+    town.maker.json(&["publish", "--spki", &spki(2_100), "--serial", "SN-2100", "--model", "P8"]);
+    let stolen = said(&town.maker.json(&["status", "stolen", "serial:SN-2100", "--reason", SECRET, "--yes"]));
+    town.adopt(&town.maker, "serial:SN-2100");
+    let theirs = ["peer", "add", "theirs", PLANT, "--url", &town.integrator.url, "--interval-ms", "100", "--yes"];
+    town.maker.ics(&theirs).ok();
+    town.maker.catches_up(&town.integrator, PLANT);
+    assert_eq!(copies_alarmed(&town.maker, DEVICES), Vec::<String>::new());
+
+    town.maker.json(&["erase", "--entry", &stolen.to_string(), "--yes"]);
+    let history = town.integrator.json(&["history", "serial:SN-2100", "--domain", PLANT]);
+    let taken = history["items"].as_array().expect("items").iter().find(|it| it["status"] == "stolen");
+    let index = taken.expect("it was taken over")["index"].as_u64().expect("an index");
+    let advice = format!("`ics erase --domain {PLANT} --entry {index}`");
+    for (node, domain) in [(&town.maker, DEVICES), (&town.integrator, PLANT)] {
+        let told = eventually(&format!("{domain} is told"), || copies_alarmed(node, domain).pop());
+        assert!(told.starts_with(&format!("entry {stolen} of {DEVICES} was erased")), "{told}");
+        assert!(told.contains(&advice) && !told.contains("SN-2100"), "{told}");
+        assert_eq!(told.contains("copied from theirs"), domain == DEVICES, "{told}");
+        assert_eq!(copies_alarmed(node, domain).len(), 1, "once");
+    }
 }
 
 fn what_is_left_is_shown(office: &Office, erased: u64, first: &str, third: &str) {

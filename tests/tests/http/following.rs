@@ -8,7 +8,7 @@ use ed25519_dalek::SigningKey;
 use ics_core::descriptor::{Descriptor, NodeKey, Source, Template, Witnesses};
 use ics_core::log::Hash;
 use ics_core::statement::make;
-use ics_node::api::AdoptionRequest;
+use ics_node::api::{AdoptionRequest, SubmissionResult};
 use ics_node::app::{App, Reader};
 use serde_json::json;
 use tempfile::TempDir;
@@ -187,6 +187,20 @@ async fn another_key_of_the_sources_home_is_told_with_what_to_do() {
     let alarms = node.app().domain(&care).expect("here").alarms;
     let is_told = |text: &str| text.contains("`source-key`") && text.contains("--add-source");
     assert!(alarms.iter().any(|alarm| alarm.kind == "not-taken-over" && is_told(&alarm.text)), "{alarms:?}");
+
+    // By its own next descriptor it looks at all again. Of what it still refuses nothing is told anew, nor what was passed
+    // over when it began to follow.
+    let json = node.app().descriptor(&care, None).expect("in force").json;
+    let previous = Descriptor::parse(&json).expect("a descriptor");
+    let (version, before, description) = (previous.version + 1, Some(previous.hash()), "Care".to_owned());
+    let next = Descriptor { version, previous: before, description, ..previous };
+    let signed = make::sign_descriptor(&[&maker()], &next.to_json(), CREATED, &[1; 32]).expect("signs");
+    let taken = node.app().submit(&care, vec![signed]).await.expect("a batch").results;
+    assert!(matches!(taken.as_slice(), [SubmissionResult::Receipt(_)]), "{taken:?}");
+    let app = node.app().clone();
+    tokio::task::spawn_blocking(move || app.follow_once()).await.expect("ends");
+    let after = node.app().domain(&care).expect("here").alarms;
+    assert_eq!(after.len(), alarms.len(), "{after:?}");
 }
 
 /// A rule by which strangers read and follow devices of some lots, and nothing else.

@@ -287,7 +287,23 @@ async fn a_peer_with_an_ldap_address_is_copied_from_over_ldap() {
         assert_eq!(refused.status.code(), Some(1), "{url}: {why}");
         assert!(why.contains(&format!("the peer serves another domain: `{origin}`")), "{url}: {why}");
     }
-    mirror.ics(&["peer", "add", "ics.devices.acme.example", &origin, "--url", served.at("ldap"), "--yes"]);
+    // What is wrong is told with what to give: another address, the key, another name.
+    let plain = served.at("ldaps").replace("ldaps://", "ldap://");
+    for (url, domain, code, why) in [
+        (plain.as_str(), DOMAIN, 4, "ldaps://"),
+        (served.at("ldaps"), DOMAIN, 4, "--key KEY"),
+        (served.at("ldap"), "other.acme.example", 3, "the peer does not hold the domain `other.acme.example`"),
+    ] {
+        let add = ["peer", "add", "ics.devices.acme.example", domain, "--url", url, "--yes"];
+        let refused = mirror.command(&add).env("SSL_CERT_FILE", &mirror.certificate).output().expect("starts");
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(code), "{url}: {told}");
+        assert!(told.contains(why), "{url}: {told}");
+    }
+    // By its name alone, as over HTTP.
+    mirror.ics(&["peer", "add", "ics.devices.acme.example", DOMAIN, "--url", served.at("ldap"), "--yes"]);
+    let config = fs::read_to_string(mirror.path().join("ics.toml")).expect("a configuration");
+    assert!(config.contains(&origin), "{config}");
     let copying = mirror.serve(2).expect("it runs");
     let began = Instant::now();
     let ours = loop {

@@ -106,7 +106,7 @@ impl App {
     }
 
     /// Asks what a home attests of a thing, at a size or later, and takes it over; the size at which it attested it. What
-    /// is refused and stands before `new_from` was refused before.
+    /// is refused and stands before `new_from`, or was told of before the domain's own rules changed, was refused before.
     pub(super) async fn take_from_afar(
         &self,
         (target, following, origin): &Work,
@@ -126,6 +126,7 @@ impl App {
             return Err(not_heard(origin, &why).into());
         }
         let (into, source) = (Arc::clone(target), following.source.clone());
+        let new_from = new_from.max(following.told);
         self.blocking(move |app| app.take_over_answer(&into, &source, &answer, new_from)).await?;
         Ok(attested)
     }

@@ -11,6 +11,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::session::InDomain;
 use crate::cli::words::{self, Freshness, clean, in_colour, when};
+use crate::explain;
 
 /// What `ics history` takes.
 #[derive(Debug, Args)]
@@ -52,7 +53,8 @@ fn point(item: &Listed, width: usize, all: &[Listed]) -> String {
     let index = style(format!("{:>width$}", item.by.index)).dim();
     let mut lines = vec![format!("  {index} {mark} {}  {}", when(item.admitted_at), what(item))];
     let id = style(item.by.statement.to_string()).dim().to_string();
-    let below = core::iter::once(format!("by {}", words::signer_as(&item.by))).chain(became(item, all));
+    let by = words::signer_of(&item.by, explain::is_of_owners(item));
+    let below = core::iter::once(format!("by {by}")).chain(became(item, all));
     let below = below.chain(remarks(item)).chain([id]);
     lines.extend(below.map(|text| format!("  {:width$} {} {text}", "", style("│").dim())));
     lines.join("\n")
@@ -105,7 +107,10 @@ fn remarks(item: &Listed) -> Vec<String> {
         (None, Some(until)) => Some(format!("until {}", when(until))),
         (Some(from), Some(until)) => Some(format!("from {} until {}", when(from), when(until))),
     };
-    let reason = item.reason.as_deref().map(|reason| format!("“{}”", clean(reason)));
+    let reason = match item.reason.as_deref() {
+        Some(reason) => Some(format!("“{}”", clean(reason))),
+        None => explain::is_of_owners(item).then(|| explain::WORDS_ERASED.to_owned()),
+    };
     let source = item.source.first().map(|it| format!("adopted from {} entry {}", it.domain, it.index));
     [period, reason, source].into_iter().flatten().collect()
 }
@@ -169,5 +174,17 @@ ab12 in plant.example
 
 as of 2026-01-02 00:00:00 UTC (5 s ago, good for 1 min), 20 entries in the log"
         );
+    }
+
+    #[test]
+    fn in_the_place_of_what_was_erased_it_is_told_that_it_was() {
+        let mut items: Vec<Listed> = serde_json::from_value(statements()).expect("statements");
+        let last = items.last_mut().expect("the block");
+        (last.erased, last.reason) = (true, None);
+        let width = last.by.index.to_string().len();
+        let last = items.last().expect("the block");
+        let shown = console::strip_ansi_codes(&point(last, width, &items)).into_owned();
+        assert!(shown.contains("status withdrawn, erased\n     │ by Acme Pumps, an owner of the domain\n"), "{shown}");
+        assert!(shown.contains("     │ its words are erased\n") && !shown.contains('“'), "{shown}");
     }
 }

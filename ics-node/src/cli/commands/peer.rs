@@ -12,7 +12,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::client::node::{Node, NodeError};
 use crate::config::edit::EditError;
-use crate::config::{Config, FILE_NAME};
+use crate::config::{Config, FILE_NAME, PeerName};
 use crate::keys::file;
 
 /// Commands about other nodes.
@@ -46,6 +46,14 @@ impl PeerCommand {
             Self::Remove(command) => command.run(context),
         }
     }
+}
+
+/// What to do about a peer whose certificate is not believed.
+fn untrusted(name: &PeerName) -> String {
+    format!(
+        "it is believed by the key of its certificate: `ics peer add {name} --key KEY`; or by an authority in the \
+         system's store, or in the file that the variable SSL_CERT_FILE names"
+    )
 }
 
 /// When a change takes effect.

@@ -174,8 +174,16 @@ fn done(put_back: &PutBack) -> String {
     format!("the store was put back{former}: once that is mended, `ics restore` without a copy goes on")
 }
 
+/// What attempts that did not end have left behind, if there were any.
+fn left_over(attempts: &[PathBuf]) -> Option<(&'static str, String)> {
+    let places: Vec<String> = attempts.iter().map(|path| path.display().to_string()).collect();
+    let what = "parts of the copy, from attempts that did not end: delete them, the former store is not there";
+    (!places.is_empty()).then(|| ("left over", format!("{}\n{what}", places.join("\n"))))
+}
+
 fn shown(put_back: &PutBack) -> Value {
-    json!({ "entries": put_back.entries, "files": put_back.files, "replaced": put_back.replaced })
+    let PutBack { entries, files, replaced, attempts } = put_back;
+    json!({ "entries": entries, "files": files, "replaced": replaced, "attempts": attempts })
 }
 
 fn answer(asked: &Asked) -> Value {
@@ -192,6 +200,7 @@ fn text(put_back: Option<&PutBack>, domains: &[Value], is_silent_witness: bool) 
         rows.extend(
             put_back.replaced.iter().map(|path| ("before", format!("the former store is in {}", path.display()))),
         );
+        rows.extend(left_over(&put_back.attempts));
         let files = put_back.files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n");
         rows.extend((!files.is_empty()).then_some(("files", files)));
         parts.push(card(&format!("{} put back", style("✓").green()), &rows));
@@ -244,6 +253,10 @@ impl From<RestoreError> for Failure {
             RestoreError::Store(StoreError::InUse { .. }) => failure.hint("stop the node first"),
             RestoreError::Store(StoreError::NotFound { .. }) => failure.hint("name a directory that `ics backup` made"),
             RestoreError::Config(error) => error.into(),
+            RestoreError::Store(StoreError::Io { .. } | StoreError::NoRoom) | RestoreError::File { .. } => failure.hint(
+                "once that is mended, give the same command again: what the restore has put here and what it has moved \
+                 away so far is kept apart",
+            ),
             RestoreError::Damaged(_) => failure.hint("take an older copy; the mirrors have what was signed since"),
             _ => failure,
         }

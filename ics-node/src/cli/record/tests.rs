@@ -49,6 +49,22 @@ plant.example
     );
 }
 
+/// Nobody can read any more why it was said, and whoever erased it has no role for that.
+#[test]
+fn of_a_block_that_was_erased_it_is_told_that_its_words_are_gone_and_that_it_blocks() {
+    let record = vector("plant.example", "Pump 1", |record| {
+        let statements = record["statements"].as_array_mut().expect("statements");
+        let block = statements.iter_mut().find(|it| it["index"] == 18).expect("the block");
+        block["erased"] = true.into();
+        block.as_object_mut().expect("an object").remove("reason");
+        record["status"].as_object_mut().expect("a status").remove("reason");
+    });
+    let text = shown(&record, 5);
+    assert!(text.contains("               by Acme Pumps, an owner of the domain  entry 18\n"), "{text}");
+    let words = "               its words are erased; that it blocks stays until it is lifted\n";
+    assert!(text.contains(words), "{text}");
+}
+
 /// Who asks for a time gets what was said until the evidence was made; what came later was not known then.
 #[test]
 fn what_was_stated_after_the_time_asked_for_is_told_as_such() {
@@ -63,8 +79,39 @@ fn what_was_stated_after_the_time_asked_for_is_told_as_such() {
     let line = "  genuine      ! Acme Pumps as manufacturer vouches for it  entry 5, not yet stated at that time\n";
     assert!(text.contains(line), "{text}");
     assert!(text.contains("  approved by  Integrator as integrator  entry 7, not yet stated at that time\n"), "{text}");
+    for line in [
+        "  names        serial:SN-1, not yet stated at that time\n",
+        "  model        P1, not yet stated at that time\n",
+        "                 by Acme Pumps as manufacturer  entry 11, not yet stated at that time\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
     let text = shown(admitted);
     assert!(text.contains("  genuine      ✓ Acme Pumps as manufacturer vouches for it  entry 5\n"), "{text}");
+    assert!(text.contains("  names        serial:SN-1\n") && text.contains("  model        P1\n"), "{text}");
+}
+
+/// A thing that was introduced once more had its names before; a value that came later contradicts later.
+#[test]
+fn what_was_stated_before_and_again_was_stated() {
+    let record = vector("plant.example", "Pump 1", |record| {
+        let names = record["names"].as_array_mut().expect("names");
+        let mut again = names[0].clone();
+        again["by"]["index"] = 18.into();
+        names.insert(0, again);
+        let model = record["attributes"]["model"].as_array_mut().expect("values");
+        let mut other = model[0].clone();
+        other["value"] = "P2".into();
+        other["by"]["index"] = 18.into();
+        model.push(other);
+    });
+    let asked_for = record.statement_at(5).expect("entry 5").admitted_at;
+    let text = record_card_of(&record, &freshness(5), Some(asked_for));
+    let text = console::strip_ansi_codes(&text).into_owned();
+    assert!(text.contains("  names        serial:SN-1\n"), "{text}");
+    assert!(text.contains("! P1, says Acme Pumps as manufacturer  entry 5\n"), "{text}");
+    let later = "! P2, says Acme Pumps as manufacturer  entry 18, not yet stated at that time\n";
+    assert!(text.contains(later), "{text}");
 }
 
 /// As after a thing was introduced once more; another one who gives the same name is told of.

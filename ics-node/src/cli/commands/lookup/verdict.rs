@@ -7,6 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
 use crate::cli::words::{clean, when};
+use crate::explain;
 
 /// Prints a verdict with all that it rests on. Only `allow` is a yes.
 pub(super) fn print(context: &Context, thing: &str, peer: Option<&str>, verdict: &Verdict) -> Result<Exit, Failure> {
@@ -47,7 +48,7 @@ fn steps(verdict: &Verdict, of: Party) -> String {
     let step = |step: &Step| {
         let signer = step.name.as_deref().map_or_else(|| step.signer.to_string(), clean);
         let place = style(format!("{} entry {}", step.domain, step.index)).dim();
-        format!("{signer} as {} {}\n  {place}", step.role, clean(&step.says()))
+        format!("{signer}{} {}\n  {place}", explain::capacity(step), clean(&step.says()))
     };
     verdict.derivation.iter().filter(|step| step.of == of && step.counts()).map(step).collect::<Vec<_>>().join("\n")
 }

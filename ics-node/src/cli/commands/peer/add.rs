@@ -5,11 +5,12 @@ use std::io::IsTerminal as _;
 use clap::Args;
 use console::style;
 use ics_core::identity::Fingerprint;
-use ics_core::log::checkpoint::Origin;
+use ics_core::log::checkpoint::{CheckpointError, Origin};
 use ics_core::vocabulary::DomainName;
+use ics_sync::http::PeerError;
 use ics_sync::ldap::LdapPeer;
 
-use super::{Since, change};
+use super::{Since, change, untrusted};
 use crate::api::DomainInfo;
 use crate::app::problem::Code;
 use crate::app::{self, AppError};
@@ -17,10 +18,15 @@ use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
 use crate::cli::words::{clean, span};
-use crate::client::node::{Node, NodeError};
+use crate::client::node::{Node, NodeError, UNTRUSTED};
 use crate::config::edit::put_peer;
 use crate::config::{Config, Direction, PeerConfig, PeerName, PeerUrl, checked_interval};
 use crate::tls::{ClientTls, PeerKey};
+
+/// RFC 4511, 4.1.9.
+const NO_SUCH_OBJECT: u32 = 32;
+/// What to do about a peer that does not answer.
+const AWAY: &str = "is the peer running? --url gives another address of it";
 
 /// What `ics peer add` takes.
 #[derive(Debug, Args)]
@@ -101,7 +107,7 @@ enum Wanted {
 
 fn wanted(text: &str) -> Result<Wanted, String> {
     match text.contains('/') {
-        true => text.parse().map(Wanted::Origin).map_err(|e: ics_core::log::checkpoint::CheckpointError| e.to_string()),
+        true => text.parse().map(Wanted::Origin).map_err(|e: CheckpointError| e.to_string()),
         false => text.parse().map(Wanted::Domain).map_err(|e: ics_core::vocabulary::WordError| e.to_string()),
     }
 }
@@ -172,32 +178,87 @@ impl Add {
             Failure::new(Exit::Usage, format!("no address of the peer `{}` is known", peer.name))
                 .hint("give it with --url URL")
         })?;
-        if url.is_ldap() {
-            return Err(Failure::new(Exit::Usage, "over LDAP a domain is copied by its whole origin")
-                .hint(format!("its owners tell it, or `ics domain show {name} --node URL` where it is held")));
-        }
-        let node = Node::of_peer(url.as_str(), peer.pin())?;
-        let info = context.wait(async { Ok(node.domain(name).await) })?.map_err(|it| failed(it, &node, name))?;
-        if info.info.domain != *name {
-            return Err(Failure::new(Exit::Refused, format!("the peer serves another domain: `{}`", info.info.domain)));
+        let (origin, told) = match url.is_ldap() {
+            true => by_directory(context, peer, url, name)?,
+            false => by_node(context, peer, url, name)?,
+        };
+        if origin.domain != *name {
+            return Err(Failure::new(Exit::Refused, format!("the peer serves another domain: `{}`", origin.domain)));
         }
         if !self.yes {
-            context.output.review(&info_text(&info), true);
+            context.output.review(&told, true);
             confirm()?;
         }
-        Ok(info.info.origin)
+        Ok(origin)
     }
 }
 
-/// Why the peer told nothing of the domain, where advice is otherwise about the node of this home directory.
-fn failed(error: NodeError, peer: &Node, domain: &DomainName) -> Failure {
+/// The origin that a node gives for a domain, and what it says of it, for a person to compare.
+fn by_node(
+    context: &Context,
+    peer: &PeerConfig,
+    url: &PeerUrl,
+    domain: &DomainName,
+) -> Result<(Origin, String), Failure> {
+    let node = Node::of_peer(url.as_str(), peer.pin())?;
+    let info = context.wait(async { Ok(node.domain(domain).await) })?;
+    let info = info.map_err(|error| failed(error, &node, &peer.name, domain))?;
+    let told = info_text(&info);
+    Ok((info.info.origin, told))
+}
+
+/// The same of a directory.
+fn by_directory(
+    context: &Context,
+    peer: &PeerConfig,
+    url: &PeerUrl,
+    domain: &DomainName,
+) -> Result<(Origin, String), Failure> {
+    let origin = in_directory(context, peer, url, domain)?;
+    let origin = origin.map_err(|error| not_told(&error, &peer.name, domain))?;
+    let origin: Origin = origin.parse().map_err(|error: CheckpointError| Failure::new(Exit::Network, error))?;
+    let told = card(domain.as_str(), &[("origin", style(&origin).bold().to_string())]);
+    Ok((origin, told))
+}
+
+/// The origin that the directory of a peer has for a domain, as it says.
+fn in_directory(
+    context: &Context,
+    peer: &PeerConfig,
+    url: &PeerUrl,
+    domain: &DomainName,
+) -> Result<Result<String, PeerError>, Failure> {
+    let tls = ClientTls::as_stranger(peer.pin()).map_err(|error| Failure::new(Exit::Internal, error))?;
+    let directory = LdapPeer::new(url.as_str(), tls).map_err(|error| Failure::new(Exit::Usage, error))?;
+    context.wait(async { Ok(directory.origin(domain).await) })
+}
+
+/// Why a directory told nothing of a domain.
+fn not_told(error: &PeerError, peer: &PeerName, domain: &DomainName) -> Failure {
     match error {
-        NodeError::Unreachable { .. } if !error.is_untrusted() => {
-            Failure::new(Exit::Network, error).hint("is the peer running? --url gives another address of it")
+        PeerError::Refused { code: NO_SUCH_OBJECT, .. } => not_held(domain)
+            .hint("ask its owners where it is held; what strangers may not read is named by its whole origin"),
+        PeerError::Transport(why) if why.contains(UNTRUSTED) => {
+            Failure::new(Exit::Network, error).hint(untrusted(peer))
         }
+        PeerError::Transport(_) => Failure::new(Exit::Network, error).hint(AWAY),
+        _ => Failure::new(Exit::Network, error),
+    }
+}
+
+fn not_held(domain: &DomainName) -> Failure {
+    Failure::new(Exit::NotFound, format!("the peer does not hold the domain `{domain}`"))
+}
+
+/// Why the peer told nothing of the domain, where advice is otherwise about the node of this home directory.
+fn failed(error: NodeError, node: &Node, peer: &PeerName, domain: &DomainName) -> Failure {
+    match error {
+        NodeError::Unreachable { .. } if error.is_untrusted() => {
+            Failure::new(Exit::Network, error).hint(untrusted(peer))
+        }
+        NodeError::Unreachable { .. } => Failure::new(Exit::Network, error).hint(AWAY),
         NodeError::Problem(problem) if problem.code() == Code::UnknownDomain.as_str() => {
-            Failure::new(Exit::NotFound, format!("the peer does not hold the domain `{domain}`"))
-                .hint(format!("{}/v1/domains lists those that it holds", peer.url()))
+            not_held(domain).hint(format!("{}/v1/domains lists those that it holds", node.url()))
         }
         other => other.into(),
     }
@@ -208,10 +269,7 @@ fn failed(error: NodeError, peer: &Node, domain: &DomainName) -> Failure {
 fn given(context: &Context, peer: &PeerConfig, origin: &Origin) -> Result<Origin, Failure> {
     let Some(url) = &peer.url else { return Ok(origin.clone()) };
     let told: Option<Origin> = if url.is_ldap() {
-        let tls = ClientTls::as_stranger(peer.pin()).map_err(|error| Failure::new(Exit::Internal, error))?;
-        let directory = LdapPeer::new(url.as_str(), tls).map_err(|error| Failure::new(Exit::Usage, error))?;
-        let told = context.wait(async { Ok(directory.origin(&origin.domain).await) })?;
-        told.ok().and_then(|told| told.parse().ok())
+        in_directory(context, peer, url, &origin.domain)?.ok().and_then(|told| told.parse().ok())
     } else {
         let node = Node::of_peer(url.as_str(), peer.pin())?;
         context.wait(async { Ok(node.domain(&origin.domain).await) })?.ok().map(|info| info.info.origin)

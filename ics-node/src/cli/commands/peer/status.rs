@@ -4,11 +4,13 @@ use clap::Args;
 use console::style;
 use ics_core::time::Timestamp;
 
+use super::untrusted;
 use crate::api::{Cosigns, PeerInfo, Pulled, Served};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::output::card;
 use crate::cli::words::{clean, span, when};
+use crate::client::node::UNTRUSTED;
 use crate::config::PeerConfig;
 
 /// Asks the node how its peers are doing: how far the copies reach and how old they are, what went wrong, and what each
@@ -50,6 +52,8 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
         rows.extend(pulled.rests_on.as_ref().map(rests_on));
         rows.extend(known_as_home(&info.peer, pulled).map(|hint| ("", hint)));
         rows.extend(pulled.last_error.as_ref().map(|error| ("", style(clean(error)).red().to_string())));
+        let is_untrusted = pulled.last_error.as_ref().is_some_and(|error| error.contains(UNTRUSTED));
+        rows.extend(is_untrusted.then(|| ("", untrusted(&info.peer.name))));
     }
     rows.extend(info.serves.iter().map(|served| ("reads", taken(served, now))));
     for cosigned in &info.cosigns {
@@ -67,12 +71,14 @@ fn of_peer(info: &PeerInfo, now: Timestamp) -> String {
 fn known_as_home(peer: &PeerConfig, pulled: &Pulled) -> Option<String> {
     let name = &peer.name;
     let is_meant = pulled.rests_on.as_ref()?.split(", ").any(|it| it == name.as_str());
-    let missing = match (peer.url.as_ref()?.is_over_tls(), &peer.key) {
+    let url = peer.url.as_ref()?;
+    let scheme = if url.is_ldap() { "ldaps" } else { "https" };
+    let missing = match (url.is_over_tls(), &peer.key) {
         _ if !is_meant => return None,
         (true, Some(_)) => return None,
-        (true, None) => "--key KEY",
-        (false, Some(_)) => "--url https://…",
-        (false, None) => "--url https://… --key KEY",
+        (true, None) => "--key KEY".to_owned(),
+        (false, Some(_)) => format!("--url {scheme}://…"),
+        (false, None) => format!("--url {scheme}://… --key KEY"),
     };
     Some(format!("if it is the home, it is known by its key, over TLS: `ics peer add {name} {missing}`"))
 }
@@ -146,9 +152,28 @@ mod tests {
         assert_eq!(told(over_tls, None, named).as_deref(), Some("--key KEY"));
         assert_eq!(told(plain, None, named).as_deref(), Some("--url https://… --key KEY"));
         assert_eq!(told(plain, Some(key), named).as_deref(), Some("--url https://…"));
+        let directory = "ldap://acme.example";
+        assert_eq!(told(directory, None, named).as_deref(), Some("--url ldaps://… --key KEY"), "as it is asked now");
+        assert_eq!(told("ldaps://acme.example", None, named).as_deref(), Some("--key KEY"));
         assert_eq!(told(over_tls, Some(key), named), None, "that is all, and it is not the home");
         assert_eq!(told(over_tls, None, Some("other")), None, "it has not said so");
         assert_eq!(told(over_tls, None, None), None, "the home has");
+    }
+
+    #[test]
+    fn a_certificate_that_is_not_believed_comes_with_what_to_give() {
+        let told = |why: &str| {
+            let pulled = json!({
+                "domain": "a.example", "state": "behind", "size": 0, "lag_entries": 1, "bytes": 0,
+                "last_error": format!("the peer cannot be reached: {why}"),
+            });
+            let peer = json!({"name": "acme", "url": "ldaps://acme.example"});
+            let peers: Vec<PeerInfo> =
+                serde_json::from_value(json!([{"peer": peer, "pulls": [pulled], "serves": []}])).expect("peers");
+            text(&peers, Timestamp::default()).contains("`ics peer add acme --key KEY`")
+        };
+        assert!(told("invalid peer certificate: UnknownIssuer"));
+        assert!(!told("Connection refused (os error 111)"));
     }
 
     #[test]

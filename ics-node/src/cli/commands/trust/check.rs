@@ -1,6 +1,6 @@
 //! `ics trust check`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -37,42 +37,45 @@ impl Check {
             let is_own = |log: &Option<Origin>| log.as_ref().is_none_or(|log| log == *origin);
             mirrored || own.get(&origin.domain).is_some_and(is_own)
         };
-        let absent: Vec<&Origin> = policy.domains().iter().filter(|origin| !is_here(origin)).collect();
+        let is_asked = |origin: &&Origin| config.peers().any(|peer| peer.roam.contains(origin));
+        let elsewhere = policy.domains().iter().filter(|origin| !is_here(origin));
+        let (asked, absent): (Vec<&Origin>, Vec<&Origin>) = elsewhere.partition(is_asked);
+        let counts = |origin: &&Origin| policy.domains().iter().any(|it| it.domain == origin.domain);
+        let all_asked: BTreeSet<&Origin> = config.peers().flat_map(|peer| &peer.roam).collect();
+        let not_counted: Vec<&Origin> = all_asked.into_iter().filter(|origin| !counts(origin)).collect();
+        let permits = policy.permits_anything();
         let shown = json!({
-            "file": path, "domains": policy.domains(), "absent": absent, "permits": policy.permits_anything(),
+            "file": path, "domains": policy.domains(), "absent": absent, "asked": asked, "not_counted": not_counted,
+            "permits": permits,
         });
         context.output.result(&shown, || {
-            let mut text =
-                format!("✓ {} is well formed, for {}", path.display(), counted(policy.domains().len(), "domain"));
-            for origin in &absent {
-                text.push_str(&why_absent(origin, own.get(&origin.domain)));
-            }
-            if !policy.permits_anything() {
-                text.push_str("\n! no rule permits anything: every answer will be `deny`");
-            }
-            text
+            let domains = counted(policy.domains().len(), "domain");
+            let first = format!("✓ {} is well formed, for {domains}", path.display());
+            let remarks = remarks(&absent, &asked, &not_counted, permits);
+            core::iter::once(first).chain(remarks).collect::<Vec<_>>().join("\n")
         })?;
-        Ok(if absent.is_empty() && policy.permits_anything() { Exit::Ok } else { Exit::Refused })
+        Ok(if absent.is_empty() && permits { Exit::Ok } else { Exit::Refused })
     }
 }
 
-/// The logs of the domains whose home this is, as far as they have begun.
-fn own_logs(context: &Context, config: &Config) -> Result<BTreeMap<DomainName, Option<Origin>>, Failure> {
-    let mut logs = BTreeMap::new();
-    for home in &config.homes {
-        let domain = home.domain.get_ref();
-        let log = own_log(&context.home, domain).map_err(|error| Failure::new(Exit::Local, error))?;
-        logs.insert(domain.clone(), log);
-    }
-    Ok(logs)
-}
-
-fn why_absent(origin: &Origin, own: Option<&Option<Origin>>) -> String {
-    let Some(Some(log)) = own else {
-        let domain = &origin.domain;
-        return format!(
-            "\n! {domain} counts, but this node neither mirrors it nor is its home: every answer will be `unknown`"
-        );
-    };
-    format!("\n! {origin} counts, but the log of that name here is {log}: every answer will be `unknown`")
+/// What is to be known of the domains, by where the node has what they say, and of the rules.
+fn remarks(absent: &[&Origin], asked: &[&Origin], not_counted: &[&Origin], permits: bool) -> Vec<String> {
+    let absent = absent.iter().map(|origin| {
+        format!(
+            "! {} counts, but this node neither mirrors it nor is its home: every answer will be `unknown`",
+            origin.domain
+        )
+    });
+    let asked = asked.iter().map(|origin| {
+        format!(
+            "· {} counts, and is not copied here: its home is asked about single things, and while it does not answer \
+             the answer is `unknown`",
+            origin.domain
+        )
+    });
+    let not_counted = not_counted.iter().map(|origin| {
+        format!("· {} does not count: it is asked about single things, and the policy does not name it", origin.domain)
+    });
+    let denies = (!permits).then(|| "! no rule permits anything: every answer will be `deny`".to_owned());
+    absent.chain(asked).chain(not_counted).chain(denies).collect()
 }

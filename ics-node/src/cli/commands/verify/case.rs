@@ -103,7 +103,8 @@ fn steps(verdict: &Verdict, is_shown: impl Fn(&Step) -> bool) -> String {
         let whose = if step.of == Party::Peer { "of the peer: " } else { "" };
         let signer = explain::signer(step.name.as_deref(), &step.signer);
         let why = if step.rule == Rule::Entitled { String::new() } else { format!(" ({})", step.rule.reason()) };
-        format!("{whose}{signer} as {} {}{why}, {} entry {}", step.role, clean(&step.says()), step.domain, step.index)
+        let (speaks, says) = (explain::capacity(step), clean(&step.says()));
+        format!("{whose}{signer}{speaks} {says}{why}, {} entry {}", step.domain, step.index)
     };
     verdict.derivation.iter().filter(|step| is_shown(step)).map(line).collect::<Vec<_>>().join("\n")
 }
