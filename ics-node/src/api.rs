@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub use ics_core::evidence::{Evidence, ProvenEntry};
 use ics_core::identity::Kind;
 use ics_core::log::receipt::Receipt;
-use ics_core::record::{Listed, Record};
+use ics_core::record::{Given, Listed, Record};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
@@ -236,6 +236,9 @@ pub struct RecordAnswer {
     pub as_of: AsOf,
     /// What the domain says.
     pub record: Record,
+    /// The identities that it says have taken the place of one that is blocked, or for which nobody vouches any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub succeeded_by: Vec<Given<String>>,
 }
 
 /// `GET /v1/identities/{id or name}`: what every domain here says, side by side.

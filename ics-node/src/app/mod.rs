@@ -60,6 +60,7 @@ mod roam;
 mod search;
 mod sight;
 mod submit;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod then;

@@ -54,12 +54,21 @@ fn answer(thing: &PublicThing) -> Markup {
                 h1 { (theirs_brief(&thing.title)) }
                 p .word #answer { (word(thing)) }
                 p .since { (since(thing)) }
+                @for id in successors(thing) {
+                    p .since { "Replaced by " a href=(path_of(id)) { (code(id)) } "." }
+                }
                 @if thing.assessment.conflict {
                     p .warning { "Not everybody agrees: " a href="#conflicts" { "see the conflict" } "." }
                 }
             }
         }
     }
+}
+
+/// What has taken its place, as the domains say.
+fn successors(thing: &PublicThing) -> BTreeSet<&str> {
+    let given = thing.answers.iter().flat_map(|it| &it.succeeded_by);
+    given.map(|given| given.value.as_str()).take(SHOWN).collect()
 }
 
 fn word(thing: &PublicThing) -> Markup {

@@ -12,6 +12,7 @@ mod lots;
 mod outbox;
 mod recovery;
 mod spoken;
+mod succession;
 
 use fixture::{Party, device, devices, status_of};
 use ics_core::evidence;

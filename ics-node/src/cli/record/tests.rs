@@ -17,7 +17,7 @@ fn freshness(age: u64) -> Freshness {
 }
 
 fn shown(record: &Record, age: u64) -> String {
-    let text = heading(record) + &record_card(record, &freshness(age));
+    let text = heading(record) + &record_card(record, &freshness(age), &[]);
     console::strip_ansi_codes(&text).into_owned()
 }
 
