@@ -4,9 +4,10 @@ use super::{By, Record};
 use crate::name::Name;
 
 impl Record {
-    /// Whether a name that this thing has is its successor's now. So it is where everybody who has given it to this one has
-    /// said since, in one statement, that the other one replaces it and has the name: he says no more than he could by
-    /// taking back, and nobody loses what somebody else has given. That it was said later lets none of two succeed both ways.
+    /// Whether a name that this thing has is its successor's now. So it is where everybody who has given it to this one
+    /// has said since, in one statement, that the other one replaces it and has the name: he says no more than he could
+    /// by taking back, and nobody loses what somebody else has given. That it was said later keeps two from succeeding
+    /// each other.
     #[must_use]
     pub fn gives_up(&self, name: &Name, successor: &Self) -> bool {
         let old = self.identity.id.to_string();

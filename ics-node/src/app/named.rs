@@ -15,8 +15,8 @@ use super::{App, AppError};
 use crate::store::DomainNumber;
 
 impl App {
-    /// The identities of a domain that a look-up fits: for a name, those to which an entitled signer gives it now and which
-    /// have not given it up to a successor.
+    /// The identities of a domain that a look-up fits: for a name, those to which an entitled signer gives it now and
+    /// which have not given it up to a successor.
     pub(crate) fn identities(&self, sight: &Sight<'_>, lookup: &Lookup) -> Result<BTreeSet<IdentityId>, AppError> {
         let name = match lookup {
             Lookup::Ids(ids) => {

@@ -18,8 +18,8 @@ pub(crate) fn is_over(record: &Record) -> bool {
 }
 
 impl App {
-    /// The identities that a domain says have taken the place of one, of those that the reader may read. That hangs on what
-    /// is said of them, so it is no part of the thing's own record.
+    /// The identities that a domain says have taken the place of one, of those that the reader may read. That hangs on
+    /// what is said of them, so it is no part of the thing's own record.
     pub(crate) fn successors(
         &self,
         reader: Reader,

@@ -31,8 +31,8 @@ fn introduced(maker: &Party, old: Option<u8>) -> Claims {
 
 fn whole(app: &App, reader: Reader, query: &str) -> Value {
     let query = Query::parse(query).expect("a query");
-    let encoded = app.answer_view(reader, &query, Extent::Whole, Depth::Store).expect("an answer").expect("at any depth");
-    serde_json::from_slice(&encoded.json).expect("JSON")
+    let encoded = app.answer_view(reader, &query, Extent::Whole, Depth::Store).expect("an answer");
+    serde_json::from_slice(&encoded.expect("there is nothing deeper").json).expect("JSON")
 }
 
 #[tokio::test(flavor = "multi_thread")]
