@@ -87,7 +87,7 @@ codes! {
 
     // Submissions.
     BatchEmpty "batch-empty" 400 "the submission holds no statement" "";
-    BatchTooLarge "batch-too-large" 413 "the submission holds too many statements" "send several smaller submissions";
+    BatchTooLarge "batch-too-large" 413 "this is too much at once" "send less in each of several requests";
     NotHome "not-home" 409 "only the domain's home node does this" "ask the home; GET /v1/domains/{domain} says whether a node is it";
     IsHome "is-home" 409 "this node is the home of the domain" "nothing is brought to where it comes from: GET /v1/domains/{domain} says what a node is";
     Refused "refused" 422 "the statement was refused" "";

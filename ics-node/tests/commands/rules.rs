@@ -48,6 +48,34 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     assert_eq!(policy["domains"][1], copied.as_str());
 }
 
+/// Two logs of one name differ in their first entry, and a policy that names the other one decides nothing.
+#[test]
+fn a_policy_of_another_log_of_the_same_name_is_told() {
+    let stage = Stage::started();
+    stage.ok(&["trust", "init", "--permit", "anything-vouched"]);
+    let path = stage.path("home/trust.json");
+    let path = path.to_str().expect("UTF-8");
+    assert_eq!(stage.ok(&["trust", "check", path])["mistaken"], serde_json::json!([]));
+    let own = stage.ok(&["trust", "show", path])["domains"][0].as_str().expect("an origin").to_owned();
+    let other = format!("{DOMAIN}/{}", "07".repeat(32));
+    let text = std::fs::read_to_string(path).expect("read").replace(&own, &other);
+    std::fs::write(path, text).expect("written");
+    let told = stage.for_people("home", &["trust", "check", path]);
+    assert_eq!(told.code, 1, "{told:?}");
+    assert!(told.stdout.contains(&own) && told.stdout.contains(&other), "{told:?}");
+}
+
+#[test]
+fn a_policy_without_a_node_needs_its_domains() {
+    let mut stage = Stage::started();
+    stage.kill();
+    let told = stage.run(&["trust", "init", "--permit", "anything-vouched"]);
+    assert_eq!(told.code, 4, "{told:?}");
+    assert!(told.failure().1.contains("--domain ORIGIN"), "{told:?}");
+    let origin = format!("{DOMAIN}/{}", "07".repeat(32));
+    stage.ok(&["trust", "init", "--permit", "anything-vouched", "--domain", &origin]);
+}
+
 #[test]
 fn too_few_owners_and_skipped_versions_are_refused() {
     let stage = Stage::started();

@@ -3,6 +3,7 @@
 
 mod gate;
 mod read;
+mod refusal;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -253,7 +254,8 @@ impl LdapPeer {
         // A directory that gives no more in one answer has given a short one: whoever needs what comes next asks on from there.
         let is_short = result.rc == SIZE_LIMIT_EXCEEDED && !entries.is_empty();
         if result.rc != 0 && !is_short {
-            return Err(PeerError::Refused { code: result.rc, detail: excerpt(&result.text) });
+            let detail = refusal::told(result.rc, &excerpt(&result.text), domain);
+            return Err(PeerError::Refused { code: result.rc, detail });
         }
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Ok(entries)
