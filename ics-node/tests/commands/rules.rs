@@ -76,6 +76,22 @@ fn a_policy_without_a_node_needs_its_domains() {
     stage.ok(&["trust", "init", "--permit", "anything-vouched", "--domain", &origin]);
 }
 
+/// A descriptor has raw keys; what verifies cosignatures elsewhere takes them as C2SP signed-note writes them.
+#[test]
+fn witnesses_are_shown_by_the_keys_that_other_tools_take() {
+    let stage = Stage::started();
+    let witness = "w.example=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    stage.ok(&["domain", "update", "--add-witness", witness, "--quorum", "1"]);
+    let mut shown = stage.ok(&["domain", "show"]);
+    let key = shown["witness_keys"][0].as_str().expect("a key").to_owned();
+    assert!(key.starts_with("w.example+"), "{key}");
+    assert!(stage.words_alone("home", &["domain", "show"]).contains(&key));
+    // What is shown is what one edits.
+    shown["description"] = "Pumps of Acme".into();
+    let next = stage.write("next.json", shown.to_string());
+    assert_eq!(stage.ok(&["domain", "update", "--from-file", &next])["witness_keys"][0], key.as_str());
+}
+
 #[test]
 fn too_few_owners_and_skipped_versions_are_refused() {
     let stage = Stage::started();
