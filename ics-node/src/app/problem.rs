@@ -152,7 +152,7 @@ codes! {
     Busy "busy" 503 "the node has as much work as it takes" "try again after the seconds in Retry-After";
     NoRoom "no-room" 503 "the node's disk is full" "try again after the seconds in Retry-After: it goes on by itself once its operator has made room";
     Behind "behind" 503 "the node is not ready to answer for this domain" "try again after the seconds in Retry-After, or ask another node";
-    Unwitnessed "unwitnessed" 503 "the domain's witnesses have not cosigned yet" "try again later; what was submitted and stands in the log gets its receipt then";
+    Unwitnessed "unwitnessed" 503 "the domain's witnesses have not cosigned yet" "what was submitted stands in the log, and gets its receipt once they have: submit it again then";
     Upstream "upstream" 502 "the domain's home node could not be reached or gave no usable answer" "try again later, or submit to the home itself";
     Internal "internal" 500 "the node failed" "tell its operator the id; the log has the cause under it";
 }
