@@ -92,6 +92,26 @@ fn witnesses_are_shown_by_the_keys_that_other_tools_take() {
     assert_eq!(stage.ok(&["domain", "update", "--from-file", &next])["witness_keys"][0], key.as_str());
 }
 
+/// To be a witness takes two: what is said here does nothing until the other side has said its part.
+#[test]
+fn who_adds_a_witness_is_told_what_the_other_side_has_to_say() {
+    let stage = Stage::started();
+    let origin = |byte: &str| format!("labels.cert.example/{}", byte.repeat(32));
+    let key = ["--key", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="];
+    let add = ["peer", "add", "ics.cert.example", "--url", "http://127.0.0.1:1"];
+    let without = stage.run(&["peer", "add", "ics.cert.example", "--cosign", &origin("07")]);
+    assert_eq!(without.code, 2, "{without:?}");
+    assert!(without.failure().0.contains("signs what is to be cosigned"), "{without:?}");
+    let both = ["--witness", "--cosign", &origin("07")];
+    let told = stage.for_people("home", &[&add[..], &key, &both].concat());
+    assert_eq!(told.code, 0, "{told:?}");
+    for expected in ["--key KEY --cosign ORIGIN", "--url URL --key KEY --witness"] {
+        assert!(told.stdout.contains(expected), "`{expected}` is missing: {told:?}");
+    }
+    let again = stage.ok(&["peer", "add", "ics.cert.example", "--cosign", &origin("08")]);
+    assert_eq!(again["cosign"], serde_json::json!([origin("08")]), "the first one was mistyped");
+}
+
 #[test]
 fn too_few_owners_and_skipped_versions_are_refused() {
     let stage = Stage::started();
