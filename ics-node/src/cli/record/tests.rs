@@ -132,6 +132,15 @@ fn contradictions_are_shown_with_those_who_make_them() {
 }
 
 #[test]
+fn what_has_taken_its_place_is_named() {
+    let record = vector("plant.example", "Pump 1", |_| ());
+    let successor = Given { value: "ab".repeat(20), by: record.vouched[0].clone() };
+    let text = record_card(&record, &freshness(5), &[successor]);
+    let text = console::strip_ansi_codes(&text).into_owned();
+    assert!(text.contains(&format!("  replaced by  {}\n", "ab".repeat(20))), "{text}");
+}
+
+#[test]
 fn the_most_restrictive_domain_decides_over_all() {
     let (maker, plant) = (vector("devices.acme.example", "Pump 2", |_| ()), vector("plant.example", "Pump 2", |_| ()));
     let all = |age| {
