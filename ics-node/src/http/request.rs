@@ -156,8 +156,8 @@ fn reader(request: &HttpRequest) -> Result<Reader, Failure> {
     }
 }
 
-/// Whether a path or a query is UTF-8 once it is decoded. Routers and forms put U+FFFD in the place of what is not, which
-/// asks about another name.
+/// Whether a path or a query is UTF-8 once it is decoded. Routers and forms put U+FFFD in the place of what is not,
+/// which asks about another name.
 pub(super) fn is_text(encoded: &str) -> bool {
     percent_decode_str(encoded).decode_utf8().is_ok()
 }

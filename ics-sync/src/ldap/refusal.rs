@@ -2,8 +2,8 @@
 
 use ics_core::vocabulary::DomainName;
 
-/// What a result of RFC 4511 or RFC 4533 means for somebody who asks for the log of a domain, and what the directory says
-/// itself.
+/// What a result of RFC 4511 or RFC 4533 means for somebody who asks for the log of a domain, and what the directory
+/// says itself.
 pub(super) fn told(code: u32, said: &str, domain: &DomainName) -> String {
     let meant = match code {
         3 => "timeLimitExceeded: it takes no more time for this".to_owned(),
@@ -13,8 +13,8 @@ pub(super) fn told(code: u32, said: &str, domain: &DomainName) -> String {
         12 => "unavailableCriticalExtension: it keeps no log in step (RFC 4533), so it is no node".to_owned(),
         32 => format!(
             "noSuchObject: it has no entry `icsDomain={domain},cn=Log`; either it does not hold the domain, or it is a \
-             directory without logs, as a slapd that copies a node's tree is: `ldapsearch -b cn=Log` shows what it has, \
-             and the peer's address must be that of a node's own LDAP"
+             directory without logs, as a slapd that copies a node's tree is: `ldapsearch -b cn=Log` shows what it \
+             has, and the peer's address must be that of a node's own LDAP"
         ),
         34 => "invalidDNSyntax: it knows no such names, so it is no node".to_owned(),
         49 => "invalidCredentials: it does not know this node's key".to_owned(),

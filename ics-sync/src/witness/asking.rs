@@ -43,8 +43,8 @@ pub enum Trouble {
     /// It has seen another tree.
     #[error(
         "it has seen another log with the signature of this home, a fork, and cosigns nothing of this one however long \
-         that is waited for: {0}. Where this home was put back from a copy, `ics restore` gets back what is missing, and \
-         `ics restore --begin-anew` begins a new epoch where nobody has it; else somebody else signs with the home's \
+         that is waited for: {0}. Where this home was put back from a copy, `ics restore` gets back what is missing, \
+         and `ics restore --begin-anew` begins a new epoch where nobody has it; else somebody else signs with the home's \
          key, and a new epoch takes another"
     )]
     Fork(String),

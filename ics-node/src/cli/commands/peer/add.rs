@@ -66,8 +66,8 @@ pub(crate) struct Add {
     /// Its key, as `/v1/node` there shows it: by it the peer is known when it reads here.
     #[arg(long, value_name = "BASE64")]
     key: Option<PeerKey>,
-    /// Ask it to cosign the checkpoints of this node's domains, as their witness. Takes --url and --key; NAME is the one
-    /// that it has itself, which its cosignatures carry, and it must have been told to with --cosign.
+    /// Ask it to cosign the checkpoints of this node's domains, as their witness. Takes --url and --key; NAME is the
+    /// one that it has itself, which its cosignatures carry, and it must have been told to with --cosign.
     #[arg(long)]
     witness: bool,
     /// Cosign the checkpoints of this domain, as its witness. Takes --key, that of the domain's home, which has signed
