@@ -10,8 +10,9 @@ use std::collections::BTreeMap;
 
 pub use ics_core::evidence::{Evidence, ProvenEntry};
 use ics_core::identity::Kind;
+use ics_core::log::note::VerifierKey;
 use ics_core::log::receipt::Receipt;
-use ics_core::record::{Listed, Record};
+use ics_core::record::{Given, Listed, Record};
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::DomainName;
 use ics_sync::wire;
@@ -77,6 +78,9 @@ pub struct DomainInfo {
     pub root: String,
     /// Seconds after which the domain's descriptor calls an answer stale.
     pub fresh_for_seconds: u64,
+    /// The keys of the witnesses that the descriptor in force names, as C2SP signed-note writes verifier keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witness_keys: Vec<VerifierKey>,
     /// Entries that this node's own reading of the policy would not have admitted, forks and the like.
     pub alarms: Vec<Alarm>,
     /// How the copy is doing; absent at the home.
@@ -236,6 +240,9 @@ pub struct RecordAnswer {
     pub as_of: AsOf,
     /// What the domain says.
     pub record: Record,
+    /// The identities that it says have taken the place of one that is blocked, or for which nobody vouches any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub succeeded_by: Vec<Given<String>>,
 }
 
 /// `GET /v1/identities/{id or name}`: what every domain here says, side by side.

@@ -17,6 +17,7 @@ pub use self::client::{client_builder, is_local};
 use crate::budget::Budget;
 use crate::news::{Event, Events, HEARTBEAT_SECONDS, News};
 use crate::packed;
+use crate::told::beginning;
 use crate::wire::{
     self, Again, Attestation, Base64, Descriptors, Heads, Info, Outcome, Page, Shown, Submission, Submitted, Watch,
     WireError,
@@ -472,7 +473,7 @@ fn detail_of(body: &[u8]) -> String {
     let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let member = |name| problem.as_ref().and_then(|problem| problem.get(name)).and_then(serde_json::Value::as_str);
     let text = member("detail").or_else(|| member("title")).map(str::to_owned);
-    excerpt(text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned()).trim())
+    beginning(&text.unwrap_or_else(|| String::from_utf8_lossy(body).into_owned()))
 }
 
 /// The innermost cause says most; the address, which may hold secrets, is left out.

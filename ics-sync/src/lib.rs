@@ -13,6 +13,7 @@ pub mod news;
 pub mod packed;
 mod pause;
 mod peer;
+mod told;
 mod turn;
 pub mod watch;
 pub mod wire;

@@ -18,6 +18,13 @@ impl NodeKey {
 }
 
 impl Descriptor {
+    /// The keys that verify the cosignatures of the witnesses, as other tools take them (C2SP signed-note).
+    #[must_use]
+    pub fn witness_keys(&self) -> Vec<VerifierKey> {
+        let nodes = self.witnesses.iter().flat_map(|witnesses| &witnesses.keys);
+        nodes.filter_map(|node| node.cosigner().ok()).collect()
+    }
+
     /// The names of the witnesses that have cosigned a checkpoint, each with the time for which it did.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod report;
 mod resolve;
 mod said;
 mod standing;
+mod succession;
 
 pub use assessment::{Assessment, Heard, Outlook};
 pub use membership::{CandidateGroups, candidate_groups, selector_keys_of};

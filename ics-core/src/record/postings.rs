@@ -56,6 +56,8 @@ pub enum Posting {
     Issued(Fingerprint, u8),
     /// An hour, counted from 1970, in which it begins or ceases to hold: see [`Posting::turns`].
     Turns(u64),
+    /// The identity that its subject succeeds.
+    Replaces(IdentityId),
 }
 
 impl Posting {
@@ -104,6 +106,10 @@ impl Posting {
             Self::Turns(hour) => put(18, &[&hour.to_be_bytes()]),
             Self::GroupStatus(status) => put(19, &[status.as_str().as_bytes()]),
             Self::GroupLabel(label) => put(20, &[label.as_bytes()]),
+            Self::Replaces(id) => {
+                let (tag, digest) = id.tagged();
+                put(21, &[&[tag], digest]);
+            }
         }
     }
 
@@ -180,6 +186,7 @@ fn all(
     }
     keys.extend(claims.grant.as_ref().map(|grant| Posting::Grantee(grant.grantee)));
     keys.extend(claims.installed.map(Posting::Installed));
+    keys.extend(claims.replaces.map(Posting::Replaces));
     let bucket = IssuedCertificate::of(claims).and_then(|issued| issued.bucket());
     keys.extend(bucket.map(|bucket| Posting::Issued(signer, bucket)));
     let turns: BTreeSet<Posting> = [claims.from, claims.until].into_iter().flatten().map(Posting::turns).collect();
@@ -329,6 +336,8 @@ mod tests {
         let labelled = postings(&labelled.with(|said| said.claims.label = Some("ce".to_owned())).log());
         assert!(labelled.contains(&Posting::Label("ce".to_owned())));
         assert!(labelled.contains(&Posting::GroupLabel("ce".to_owned())));
+        let successor = introduce(5).with(|said| said.claims.replaces = Some(IdentityId::Key(HEIR))).log();
+        assert!(postings(&successor).contains(&Posting::Replaces(IdentityId::Key(HEIR))));
         let turning = status(2, KEEPER, "maintainer", "suspended").from(1).until(9_000_000).log();
         let bounds =
             [turning.claims().from, turning.claims().until].map(|bound| Posting::turns(bound.expect("a bound")));

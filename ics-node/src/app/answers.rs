@@ -71,6 +71,11 @@ pub(crate) struct Told {
 }
 
 impl Told {
+    /// Whether something else may have taken the identity's place, which the store knows.
+    fn is_over(&self) -> bool {
+        self.kept.known().is_some_and(|known| known.over)
+    }
+
     /// Whether the domain knows the identity and the reader may read what it says.
     ///
     /// # Errors
@@ -168,8 +173,11 @@ impl App {
         only(&query.text, known.iter().map(|(id, _)| *id).collect())?;
         let told = known.first().and_then(|(_, told)| told.first());
         let told = told.ok_or_else(|| AppError::unknown_identity(&query.text))?;
+        if (extent, depth) == (Extent::Whole, Depth::Memory) && told.is_over() {
+            return Ok(None);
+        }
         let mut encoded = Encoded { json: Vec::with_capacity(1024), tag: String::new() };
-        self.write(told, extent, &mut encoded)?;
+        self.write(reader, told, extent, &mut encoded)?;
         Ok(Some(encoded))
     }
 
@@ -190,7 +198,11 @@ impl App {
         if known.is_empty() {
             return Err(AppError::unknown_identity(&query.text));
         }
-        self.encode_view(query, &known, extent).map(Some)
+        let is_over = || known.iter().flat_map(|(_, told)| told).any(Told::is_over);
+        if (extent, depth) == (Extent::Whole, Depth::Memory) && is_over() {
+            return Ok(None);
+        }
+        self.encode_view(reader, query, &known, extent).map(Some)
     }
 
     /// The identities of which the reader may read anything, with what that is: of others he is not told that they are there.
@@ -210,7 +222,13 @@ impl App {
         Ok(known)
     }
 
-    fn encode_view(&self, query: &Query, known: &Gathered, extent: Extent) -> Result<Encoded, AppError> {
+    fn encode_view(
+        &self,
+        reader: Reader,
+        query: &Query,
+        known: &Gathered,
+        extent: Extent,
+    ) -> Result<Encoded, AppError> {
         let text = |value: &str| serde_json::to_vec(value).map_err(|error| AppError::Internal(error.to_string()));
         let mut encoded = Encoded { json: Vec::with_capacity(1024), tag: String::new() };
         encoded.json.extend_from_slice(b"{\"query\":");
@@ -228,21 +246,19 @@ impl App {
         };
         for (number, told) in told.iter().enumerate() {
             encoded.json.extend_from_slice(if number == 0 { b"" } else { b"," });
-            self.write(told, extent, &mut encoded)?;
+            self.write(reader, told, extent, &mut encoded)?;
         }
         encoded.json.extend_from_slice(b"]}");
         if told.is_empty() {
             // Whom the name fits is all that it says: others are another answer, also where they are as many.
-            let digest: [u8; 32] = Sha256::digest(&encoded.json).into();
-            let says = digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes));
             // Writing to a string cannot fail.
-            let _ = write!(encoded.tag, "{says:x}");
+            let _ = write!(encoded.tag, "{:x}", digest(&encoded.json));
         }
         Ok(encoded)
     }
 
     /// Appends `{"as_of":…,"record":…}`.
-    fn write(&self, told: &Told, extent: Extent, encoded: &mut Encoded) -> Result<(), AppError> {
+    fn write(&self, reader: Reader, told: &Told, extent: Extent, encoded: &mut Encoded) -> Result<(), AppError> {
         let fresh_for = told.hosted.domain().map_or(0, |domain| domain.descriptor().freshness.default);
         let as_of = self.as_of_reach(&told.reach, fresh_for);
         encoded.json.extend_from_slice(b"{\"as_of\":");
@@ -252,6 +268,9 @@ impl App {
             Extent::Whole => b",\"record\":",
         });
         told.kept.write(extent == Extent::Whole, &mut encoded.json)?;
+        if extent == Extent::Whole && told.is_over() {
+            self.write_successors(reader, told, encoded)?;
+        }
         encoded.json.push(b'}');
         let says = told.kept.known().map_or(0, |known| known.tag);
         let time = told.reach.cosigned_at.map_or(0, Timestamp::as_millis);
@@ -260,6 +279,21 @@ impl App {
         if extent == Extent::Summary {
             encoded.tag.push('s');
         }
+        Ok(())
+    }
+
+    /// Appends what has taken its place. That hangs on what is said of others, so it is not kept with the thing.
+    fn write_successors(&self, reader: Reader, told: &Told, encoded: &mut Encoded) -> Result<(), AppError> {
+        let mut successors = self.successors(reader, &self.sight(&told.hosted)?, &told.kept.id)?;
+        successors.retain(|given| given.by.index < told.reach.size);
+        if successors.is_empty() {
+            return Ok(());
+        }
+        let json = serde_json::to_vec(&successors).map_err(|error| AppError::Internal(error.to_string()))?;
+        encoded.json.extend_from_slice(b",\"succeeded_by\":");
+        encoded.json.extend_from_slice(&json);
+        // Writing to a string cannot fail.
+        let _ = write!(encoded.tag, "{:x}.", digest(&json));
         Ok(())
     }
 
@@ -368,4 +402,9 @@ impl App {
             }
         }
     }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let digest: [u8; 32] = Sha256::digest(bytes).into();
+    digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }

@@ -157,6 +157,7 @@ impl App {
             description: descriptor.description.clone(),
             root: head.root.to_string(),
             fresh_for_seconds: descriptor.freshness.default,
+            witness_keys: descriptor.witness_keys(),
             alarms: self.alarms_about(Some(hosted.number))?,
             mirror: hosted.mirror(),
             follows: self.follow_infos(hosted)?,

@@ -132,6 +132,13 @@ impl Hosted {
         all.get(name).cloned().unwrap_or_default()
     }
 
+    /// A witness that does not cosign, for a reason which does not pass by itself, and what that is.
+    pub(crate) fn estranged(&self) -> Option<(PeerName, String)> {
+        let all = self.witnessing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lasting = all.iter().filter(|(_, witnessing)| witnessing.lasts);
+        lasting.find_map(|(name, witnessing)| Some((name.clone(), witnessing.last_error.clone()?)))
+    }
+
     pub(crate) fn set_witnessing(&self, name: &PeerName, now: Witnessing) {
         self.witnessing.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), now);
     }

@@ -62,6 +62,7 @@ mod roam;
 mod search;
 mod sight;
 mod submit;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod then;

@@ -1,20 +1,22 @@
 //! Whom a name means in a domain.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ics_core::identity::IdentityId;
 use ics_core::limits;
 use ics_core::name::{Lookup, Name};
-use ics_core::record::{Logged, Posting};
+use ics_core::record::{Logged, Posting, Record};
 
 use super::entries::find_besides;
-use super::memory::{name_key, place_of};
+use super::memory::{Kept, name_key, place_of};
 use super::read::Sight;
 use super::{App, AppError};
 use crate::store::DomainNumber;
 
 impl App {
-    /// The identities of a domain that a look-up fits: for a name, those to which an entitled signer gives it now.
+    /// The identities of a domain that a look-up fits: for a name, those to which an entitled signer gives it now and
+    /// which have not given it up to a successor.
     pub(crate) fn identities(&self, sight: &Sight<'_>, lookup: &Lookup) -> Result<BTreeSet<IdentityId>, AppError> {
         let name = match lookup {
             Lookup::Ids(ids) => {
@@ -32,13 +34,14 @@ impl App {
             return Ok(named);
         }
         let (giving, candidates) = self.giving(sight, name, &[])?;
-        let mut named = BTreeSet::new();
+        let mut named = Vec::new();
         for id in candidates {
-            if self.kept_besides(sight, &id, &giving)?.is_called(name_key(name).0) {
-                named.insert(id);
+            let kept = self.kept_besides(sight, &id, &giving)?;
+            if kept.is_called(name_key(name).0) {
+                named.push(kept);
             }
         }
-        Ok(named)
+        without_replaced(name, &named)
     }
 
     /// Whether a name that an identity has means no other one. Mostly only one was ever called so; statements at hand are
@@ -92,4 +95,18 @@ impl App {
         }
         Ok(())
     }
+}
+
+/// Those of several that have a name still: see [`Record::gives_up`].
+fn without_replaced(name: &Name, named: &[Arc<Kept>]) -> Result<BTreeSet<IdentityId>, AppError> {
+    if named.len() < 2 {
+        return Ok(named.iter().map(|kept| kept.id).collect());
+    }
+    let mut records = Vec::with_capacity(named.len());
+    for kept in named {
+        records.extend(kept.record()?);
+    }
+    let successors: Vec<&Record> = records.iter().filter(|record| !record.replaces.is_empty()).collect();
+    let has_it_still = |record: &&Record| !successors.iter().any(|successor| record.gives_up(name, successor));
+    Ok(records.iter().filter(has_it_still).map(|record| record.identity.id).collect())
 }

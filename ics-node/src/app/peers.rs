@@ -361,7 +361,7 @@ impl App {
         let Some(witness) = &peer.witness else { return Vec::new() };
         let homes = self.all_hosted().into_iter().filter(|hosted| hosted.part == Part::Home);
         let of = |hosted: Arc<Hosted>| {
-            let Witnessing { size, at, last_error } = hosted.witnessing(&witness.name);
+            let Witnessing { size, at, last_error, .. } = hosted.witnessing(&witness.name);
             let lag_entries = hosted.grown.borrow().saturating_sub(size);
             Cosigns { domain: hosted.name.clone(), size, lag_entries, cosigned_at: at, last_error }
         };

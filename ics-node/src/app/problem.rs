@@ -87,7 +87,7 @@ codes! {
 
     // Submissions.
     BatchEmpty "batch-empty" 400 "the submission holds no statement" "";
-    BatchTooLarge "batch-too-large" 413 "the submission holds too many statements" "send several smaller submissions";
+    BatchTooLarge "batch-too-large" 413 "this is too much at once" "send less in each of several requests";
     NotHome "not-home" 409 "only the domain's home node does this" "ask the home; GET /v1/domains/{domain} says whether a node is it";
     IsHome "is-home" 409 "this node is the home of the domain" "nothing is brought to where it comes from: GET /v1/domains/{domain} says what a node is";
     Refused "refused" 422 "the statement was refused" "";
@@ -152,7 +152,7 @@ codes! {
     Busy "busy" 503 "the node has as much work as it takes" "try again after the seconds in Retry-After";
     NoRoom "no-room" 503 "the node's disk is full" "try again after the seconds in Retry-After: it goes on by itself once its operator has made room";
     Behind "behind" 503 "the node is not ready to answer for this domain" "try again after the seconds in Retry-After, or ask another node";
-    Unwitnessed "unwitnessed" 503 "the domain's witnesses have not cosigned yet" "try again later; what was submitted and stands in the log gets its receipt then";
+    Unwitnessed "unwitnessed" 503 "the domain's witnesses have not cosigned yet" "what was submitted stands in the log, and gets its receipt once they have: submit it again then";
     Upstream "upstream" 502 "the domain's home node could not be reached or gave no usable answer" "try again later, or submit to the home itself";
     Internal "internal" 500 "the node failed" "tell its operator the id; the log has the cause under it";
 }

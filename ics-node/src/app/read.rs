@@ -91,8 +91,10 @@ impl App {
         let id = self.meant_by(reader, &sight, query, &parse(query)?)?;
         let record = self.kept(&sight, &id)?.record()?.filter(|record| self.may_read(reader, &sight.domain, record));
         let record = record.ok_or_else(|| AppError::unknown_identity(query))?;
+        let succeeded_by = self.successors_of(reader, &sight, &record)?;
         // What memory keeps was judged a while ago, and would be judged the same now.
-        Ok(RecordAnswer { as_of: self.as_of(&sight), record: Record { at: self.clock().now(), ..record } })
+        let record = Record { at: self.clock().now(), ..record };
+        Ok(RecordAnswer { as_of: self.as_of(&sight), record, succeeded_by })
     }
 
     /// What a domain holds of an identity, as OpenPGP; only objects of one version, because clients of version 4 stop
@@ -148,7 +150,8 @@ impl App {
             for sight in &sights {
                 if let Some((record, _)) = self.readable(reader, sight, id)? {
                     known.insert(*id);
-                    answers.push(RecordAnswer { as_of: self.as_of(sight), record });
+                    let succeeded_by = self.successors_of(reader, sight, &record)?;
+                    answers.push(RecordAnswer { as_of: self.as_of(sight), record, succeeded_by });
                 }
             }
         }
@@ -222,7 +225,7 @@ impl App {
     /// # Errors
     /// As [`App::record`].
     pub fn history(&self, reader: Reader, domain: &DomainName, query: &str) -> Result<History, AppError> {
-        let RecordAnswer { as_of, record } = self.record(reader, domain, query)?;
+        let RecordAnswer { as_of, record, .. } = self.record(reader, domain, query)?;
         Ok(History { as_of, id: record.identity.id.to_string(), items: record.statements })
     }
 

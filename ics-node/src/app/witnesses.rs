@@ -53,6 +53,8 @@ pub(crate) struct Witnessing {
     pub(crate) at: Option<Timestamp>,
     /// Why it has not cosigned the last one that it was asked for.
     pub(crate) last_error: Option<String>,
+    /// Whether that does not pass by itself.
+    pub(crate) lasts: bool,
 }
 
 /// How a home stands with its witnesses of one domain.
@@ -277,8 +279,8 @@ impl App {
             self.store().alarm(Some(hosted.number), now, "witness", &text)?;
         }
         let now = match last_error {
-            None => Witnessing { size, at: Some(now), last_error: None },
-            Some(_) => Witnessing { last_error, ..before },
+            None => Witnessing { size, at: Some(now), last_error: None, lasts: false },
+            Some(_) => Witnessing { last_error, lasts: trouble.is_some_and(Trouble::is_alarming), ..before },
         };
         hosted.set_witnessing(&witness.name, now);
         Ok(())
@@ -299,7 +301,12 @@ impl App {
         }
         let waited = tokio::time::timeout(PATIENCE, sealed.wait_for(|shown| *shown >= size)).await;
         let late = |_| {
-            let detail = format!("it is in the log of `{}`, whose witnesses have not cosigned that yet", hosted.name);
+            let late = format!("it is in the log of `{}`, whose witnesses have not cosigned that yet", hosted.name);
+            // Who is told to wait must not wait for what never comes.
+            let detail = match hosted.estranged() {
+                Some((name, trouble)) => format!("{late}; the witness `{name}`: {trouble}"),
+                None => late,
+            };
             AppError::new(Code::Unwitnessed, detail)
         };
         waited.map(drop).map_err(late)

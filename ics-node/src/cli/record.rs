@@ -19,15 +19,21 @@ pub(crate) fn heading(record: &Record) -> String {
     format!("{title}\n{} {}\n", record.identity.kind, record.identity.id)
 }
 
-/// What one domain says of it.
+/// What one domain says of it, and what it says has taken its place.
 #[must_use]
-pub(crate) fn record_card(record: &Record, freshness: &Freshness) -> String {
-    record_card_of(record, freshness, None)
+pub(crate) fn record_card(record: &Record, freshness: &Freshness, succeeded_by: &[Given<String>]) -> String {
+    let mut rows = rows(record, freshness, None);
+    rows.extend(lines("replaced by", succeeded_by, |it| (given(record, &clean(&it.value), &it.by), String::new())));
+    card(record.domain.as_str(), &rows)
 }
 
 /// The same as of a time that somebody has asked for: what was stated after it is told as such.
 #[must_use]
 pub(crate) fn record_card_of(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> String {
+    card(record.domain.as_str(), &rows(record, freshness, asked_for))
+}
+
+fn rows(record: &Record, freshness: &Freshness, asked_for: Option<Timestamp>) -> Vec<Row> {
     let later = |by: &By| not_yet(record, by, asked_for);
     let said = |by: &By| (said_by(by), later(by));
     let given = |value: String, by: &By| (given(record, &value, by), later(by));
@@ -53,7 +59,7 @@ pub(crate) fn record_card_of(record: &Record, freshness: &Freshness, asked_for: 
     rows.extend(lines("succeeds", &record.replaces, |it| given(clean(&it.value), &it.by)));
     rows.push(("said", statements(record)));
     rows.push(("as of", freshness.text()));
-    card(record.domain.as_str(), &rows)
+    rows
 }
 
 /// One row with a line, or more, for each item and what is put behind it; none without items. What several statements

@@ -264,14 +264,6 @@ fn title(template: Template) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
-/// The log of a domain whose home is this home directory; none before its node has started for the first time.
-///
-/// # Errors
-/// When the file with its head cannot be read, or is none of it.
-pub fn own_log(home: &Path, domain: &DomainName) -> Result<Option<Origin>, StoreError> {
-    store::signed_log(&home.join(DATA), domain)
-}
-
 /// Reads the operator's token.
 ///
 /// # Errors
@@ -359,7 +351,10 @@ mod tests {
         }
         assert!(!names.iter().any(|name| name.starts_with(UNFINISHED)), "{names:?}");
         let token = fs::read(home.join(OPERATOR_TOKEN_FILE)).expect("read");
-        assert!(token.len() == 64 && token.iter().all(u8::is_ascii_hexdigit), "all of the file is the token: {token:?}");
+        assert!(
+            token.len() == 64 && token.iter().all(u8::is_ascii_hexdigit),
+            "all of the file is the token: {token:?}"
+        );
     }
 
     /// As a package or a container makes it: the directory is there, and nobody may write beside it.

@@ -91,8 +91,11 @@ impl PeerConfig {
     pub fn contradiction(&self) -> Option<String> {
         let name = &self.name;
         let signs = self.key.as_ref().is_some_and(|key| key.of_notes().is_some());
-        if (self.witness || !self.cosign.is_empty()) && !signs {
-            return Some(format!("the peer `{name}` takes a `key`, an Ed25519 one, by which cosignatures are known"));
+        if self.witness && !signs {
+            return Some(format!("the peer `{name}` takes a `key`, an Ed25519 one, by which it cosigns"));
+        }
+        if !self.cosign.is_empty() && !signs {
+            return Some(format!("the peer `{name}` takes a `key`, the Ed25519 one that signs what is to be cosigned"));
         }
         if self.witness && self.url.is_none() {
             return Some(format!("the peer `{name}` has no url: it cannot be asked to cosign"));

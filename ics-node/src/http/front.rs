@@ -16,7 +16,7 @@ use futures_util::future::{Either, LocalBoxFuture, MapOk, Ready, TryFutureExt as
 use ics_core::limits;
 
 use super::face::Face;
-use super::request::ProvenKey;
+use super::request::{ProvenKey, is_text};
 use super::routes::{self, checks, x509};
 use super::{answer, watch};
 use crate::app::{self, Depth, Extent, Reader};
@@ -94,7 +94,7 @@ fn hot(face: &Face, request: &Request) -> Option<HttpResponse> {
         // There all answers are alike, whoever asks and whatever he prefers.
         _ if path.starts_with("/x509/") => (x509::OCSP, x509::hot(face, path)?),
         _ if !is_anybodys(request) => return None,
-        routes::CHECK => (routes::CHECK, checks::hot(face, query)?),
+        routes::CHECK if is_text(query) => (routes::CHECK, checks::hot(face, query)?),
         _ => record(face, path, query)?,
     };
     routes::open(response.headers_mut());

@@ -51,6 +51,18 @@ mod tests {
         }
     }
 
+    /// Clients act on these statuses; what a route gives of them is not left to `default`.
+    #[test]
+    fn says_what_is_refused_before_anybody_looks_at_what_is_asked_for() {
+        for ((method, path), operation) in operations(&document()) {
+            let lists = |status: &str| operation["responses"].get(status).is_some();
+            assert_eq!(lists("401"), operation.get("security").is_some(), "{method} {path}: a wrong token");
+            let Some(body) = operation.get("requestBody") else { continue };
+            assert!(lists("413"), "{method} {path}: a body that is too large");
+            assert!(lists("415") || body["content"].get("application/json").is_none(), "{method} {path}: another body");
+        }
+    }
+
     #[test]
     fn has_the_problems_of_the_table() {
         let problem = |code: &Code| {

@@ -6,11 +6,12 @@ use std::str::FromStr;
 
 use actix_web::dev::Payload;
 use actix_web::error::{PathError, QueryPayloadError};
-use actix_web::http::header;
+use actix_web::http::{Uri, header};
 use actix_web::web::{Data, PathConfig, QueryConfig};
 use actix_web::{FromRequest, HttpRequest};
 use ics_core::identity::excerpt;
 use ics_core::vocabulary::DomainName;
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
 use super::face::Face;
@@ -152,6 +153,26 @@ fn reader(request: &HttpRequest) -> Result<Reader, Failure> {
         Ok(Reader::Operator)
     } else {
         Err(Failure::new(Code::OperatorOnly, "the token is not the operator's"))
+    }
+}
+
+/// Whether a path or a query is UTF-8 once it is decoded. Routers and forms put U+FFFD in the place of what is not,
+/// which asks about another name.
+pub(super) fn is_text(encoded: &str) -> bool {
+    percent_decode_str(encoded).decode_utf8().is_ok()
+}
+
+/// What is said to somebody whose path or query is not.
+pub(super) fn not_text(uri: &Uri) -> Option<Failure> {
+    let (path, query) = (uri.path(), uri.query().unwrap_or_default());
+    let told = |code, what, text: &str| {
+        let detail = format!("the {what} `{}` is not UTF-8 once its `%` are decoded", excerpt(text));
+        Some(Failure::new(code, detail))
+    };
+    match (is_text(path), is_text(query)) {
+        (false, _) => told(Code::MalformedPath, "path", path),
+        (true, false) => told(Code::MalformedQuery, "query", query),
+        (true, true) => None,
     }
 }
 

@@ -16,6 +16,7 @@ use super::answer::TLOG_SIZE;
 use super::answer::VERDICT;
 use super::face::Face;
 use super::failure::{Failure, PROBLEM_JSON, code_for, error_id};
+use super::request::not_text;
 use crate::app::problem::Code;
 
 /// The route of requests that fit none.
@@ -50,6 +51,9 @@ async fn answer(
     if bytes > limits::HTTP_HEADER_BYTES {
         let limit = limits::HTTP_HEADER_BYTES;
         let failure = Failure::new(Code::HeadersTooLarge, format_args!("{bytes} bytes, where {limit} are the most"));
+        return Ok(request.into_response(failure.error_response()));
+    }
+    if let Some(failure) = not_text(request.uri()) {
         return Ok(request.into_response(failure.error_response()));
     }
     let response = next.call(request).await?.map_into_boxed_body();

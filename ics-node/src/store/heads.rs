@@ -34,16 +34,6 @@ pub(crate) struct HeadFiles {
     dir: PathBuf,
 }
 
-/// The log of a domain, as the head on file in this store's directory names it; none where nothing was signed yet. A node
-/// may be using the store.
-///
-/// # Errors
-/// When the file cannot be read, or is no checkpoint of the domain.
-pub fn signed_log(dir: &Path, domain: &DomainName) -> Result<Option<Origin>, StoreError> {
-    let seal = HeadFiles { dir: dir.join(HEADS_DIR) }.read(domain)?;
-    Ok(seal.and_then(|seal| seal.note.lines().next()?.parse().ok()))
-}
-
 impl HeadFiles {
     /// Makes the directory in the place where one was lost, in doubt from the first moment on.
     pub(crate) fn make_doubted(dir: &Path) -> Result<(), StoreError> {

@@ -59,7 +59,6 @@ pub use desk::{Alarm, Enrolment, EnrolmentState, Fork};
 pub use emptied::{empty_copy, held};
 pub use error::{Full, StoreError, WriteError};
 pub use follow::Following;
-pub use heads::signed_log;
 pub use index::Page;
 pub use outbox::Posted;
 pub use sight::{Filling, Holding, RightsMark, Sight};

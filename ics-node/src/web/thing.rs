@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ics_core::identity::Kind;
+use ics_core::identity::{IdentityId, Kind};
 use ics_core::record::{By, GivenStatus, Listed, Outlook, Record, Standing};
 use ics_core::vocabulary::{Attribute, DomainName};
 use maud::{Markup, html};
@@ -54,12 +54,21 @@ fn answer(thing: &PublicThing) -> Markup {
                 h1 { (theirs_brief(&thing.title)) }
                 p .word #answer { (word(thing)) }
                 p .since { (since(thing)) }
+                @for id in successors(thing) {
+                    p .since { "Replaced by " a href=(path_of(id)) { (code(id)) } "." }
+                }
                 @if thing.assessment.conflict {
                     p .warning { "Not everybody agrees: " a href="#conflicts" { "see the conflict" } "." }
                 }
             }
         }
     }
+}
+
+/// What has taken its place, as the domains say.
+fn successors(thing: &PublicThing) -> BTreeSet<&str> {
+    let given = thing.answers.iter().flat_map(|it| &it.succeeded_by);
+    given.map(|given| given.value.as_str()).take(SHOWN).collect()
 }
 
 fn word(thing: &PublicThing) -> Markup {
@@ -140,6 +149,7 @@ fn names(thing: &PublicThing) -> BTreeSet<String> {
 /// What can be compared with the thing itself.
 fn what(thing: &PublicThing) -> Markup {
     let names = names(thing);
+    let id = thing.identity.id.to_string();
     let serials: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix("serial:")).take(SHOWN).collect();
     html! {
         section aria-labelledby="what" {
@@ -152,6 +162,11 @@ fn what(thing: &PublicThing) -> Markup {
                 }
                 @for serial in &serials { dt { "Serial" } dd .strong { (theirs_brief(serial)) } }
                 @if serials.is_empty() { dt { "Kind" } dd { (thing.identity.kind) } }
+                @if let IdentityId::Software(_) = thing.identity.id {
+                    // In full: the heading cuts a long name, and its version with it.
+                    dt { "Name and version" } dd .strong { (theirs(&thing.title)) }
+                    dt { "SHA-256" } dd { (code(id.strip_prefix("sha256:").unwrap_or(&id))) }
+                }
             }
             @if !serials.is_empty() && matches!(thing.identity.kind, Kind::Device | Kind::Gateway) {
                 p .note { "A label can be copied: compare the serial number with the one on the thing." }

@@ -106,8 +106,7 @@ async fn an_upload_does_not_tell_what_is_hidden() {
             assert_eq!(merged.keys.get(&device(number).fingerprint()), Some(&Change::Refused), "{reader:?}: {number}");
         }
     }
-    for (reader, known, lot) in
-        [(Reader::Operator, Change::Updated, "L2"), (Reader::Anonymous, Change::Inserted, "L3")]
+    for (reader, known, lot) in [(Reader::Operator, Change::Updated, "L2"), (Reader::Anonymous, Change::Inserted, "L3")]
     {
         let body = maker.introduce(&app, &device(1), "urn:dev:os:32473-1", lot);
         let merged = merge(&app, reader, body).await.expect("taken");

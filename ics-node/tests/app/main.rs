@@ -12,6 +12,7 @@ mod lots;
 mod outbox;
 mod recovery;
 mod spoken;
+mod succession;
 mod united;
 
 use fixture::{Party, device, devices, status_of};

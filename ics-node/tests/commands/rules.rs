@@ -63,23 +63,68 @@ fn a_policy_counts_the_copies_that_are_to_come() {
     assert!(!told.contains("does not count") && !told.contains("neither mirrors it"), "{told}");
 }
 
-/// A policy that names another log than the one that is here gets no answer but `unknown`.
+/// Two logs of one name differ in their first entry, and a policy that names the other one decides nothing.
 #[test]
-fn a_policy_for_another_log_of_an_own_domain_is_told_of() {
+fn a_policy_of_another_log_of_the_same_name_is_told() {
     let stage = Stage::started();
-    stage.ok(&["trust", "init", "--permit", "devices"]);
-    let file = stage.path("home/trust.json");
-    let file = file.to_str().expect("UTF-8");
-    let checked = stage.ok(&["trust", "check", file]);
-    assert_eq!(checked["absent"], serde_json::json!([]), "{checked}");
-    let mut policy: serde_json::Value = serde_json::from_slice(&std::fs::read(file).expect("written")).expect("JSON");
-    let (right, wrong) = (policy["domains"][0].clone(), format!("{DOMAIN}/{}", "07".repeat(32)));
-    policy["domains"][0] = wrong.as_str().into();
-    std::fs::write(file, policy.to_string()).expect("written");
-    let checked = stage.run(&["trust", "check", file]);
-    assert_eq!((checked.code, &checked.json()["absent"][0]), (1, &wrong.as_str().into()), "{checked:?}");
-    let told = stage.for_people("home", &["trust", "check", file]).stdout;
-    assert!(told.contains(&format!("the log of that name here is {}", right.as_str().expect("text"))), "{told}");
+    stage.ok(&["trust", "init", "--permit", "anything-vouched"]);
+    let path = stage.path("home/trust.json");
+    let path = path.to_str().expect("UTF-8");
+    assert_eq!(stage.ok(&["trust", "check", path])["mistaken"], serde_json::json!([]));
+    let own = stage.ok(&["trust", "show", path])["domains"][0].as_str().expect("an origin").to_owned();
+    let other = format!("{DOMAIN}/{}", "07".repeat(32));
+    let text = std::fs::read_to_string(path).expect("read").replace(&own, &other);
+    std::fs::write(path, text).expect("written");
+    let told = stage.for_people("home", &["trust", "check", path]);
+    assert_eq!(told.code, 1, "{told:?}");
+    assert!(told.stdout.contains(&own) && told.stdout.contains(&other), "{told:?}");
+}
+
+#[test]
+fn a_policy_without_a_node_needs_its_domains() {
+    let mut stage = Stage::started();
+    stage.kill();
+    let told = stage.run(&["trust", "init", "--permit", "anything-vouched"]);
+    assert_eq!(told.code, 4, "{told:?}");
+    assert!(told.failure().1.contains("--domain ORIGIN"), "{told:?}");
+    let origin = format!("{DOMAIN}/{}", "07".repeat(32));
+    stage.ok(&["trust", "init", "--permit", "anything-vouched", "--domain", &origin]);
+}
+
+/// A descriptor has raw keys; what verifies cosignatures elsewhere takes them as C2SP signed-note writes them.
+#[test]
+fn witnesses_are_shown_by_the_keys_that_other_tools_take() {
+    let stage = Stage::started();
+    let witness = "w.example=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    stage.ok(&["domain", "update", "--add-witness", witness, "--quorum", "1"]);
+    let mut shown = stage.ok(&["domain", "show"]);
+    let key = shown["witness_keys"][0].as_str().expect("a key").to_owned();
+    assert!(key.starts_with("w.example+"), "{key}");
+    assert!(stage.words_alone("home", &["domain", "show"]).contains(&key));
+    // What is shown is what one edits.
+    shown["description"] = "Pumps of Acme".into();
+    let next = stage.write("next.json", shown.to_string());
+    assert_eq!(stage.ok(&["domain", "update", "--from-file", &next])["witness_keys"][0], key.as_str());
+}
+
+/// To be a witness takes two: what is said here does nothing until the other side has said its part.
+#[test]
+fn who_adds_a_witness_is_told_what_the_other_side_has_to_say() {
+    let stage = Stage::started();
+    let origin = |byte: &str| format!("labels.cert.example/{}", byte.repeat(32));
+    let key = ["--key", "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="];
+    let add = ["peer", "add", "ics.cert.example", "--url", "http://127.0.0.1:1"];
+    let without = stage.run(&["peer", "add", "ics.cert.example", "--cosign", &origin("07")]);
+    assert_eq!(without.code, 2, "{without:?}");
+    assert!(without.failure().0.contains("signs what is to be cosigned"), "{without:?}");
+    let both = ["--witness", "--cosign", &origin("07")];
+    let told = stage.for_people("home", &[&add[..], &key, &both].concat());
+    assert_eq!(told.code, 0, "{told:?}");
+    for expected in ["--key KEY --cosign ORIGIN", "--url URL --key KEY --witness"] {
+        assert!(told.stdout.contains(expected), "`{expected}` is missing: {told:?}");
+    }
+    let again = stage.ok(&["peer", "add", "ics.cert.example", "--cosign", &origin("08")]);
+    assert_eq!(again["cosign"], serde_json::json!([origin("08")]), "the first one was mistyped");
 }
 
 #[test]

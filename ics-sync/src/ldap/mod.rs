@@ -3,6 +3,7 @@
 
 mod gate;
 mod read;
+mod refusal;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use self::read::{Gathered, attributes, sync_request};
 use crate::budget::Budget;
 use crate::http::{ANSWER_SECONDS, CONNECT_SECONDS, Meter, PeerError, SILENCE_SECONDS};
 use crate::news::News;
+use crate::told::beginning;
 use crate::wire::{Again, Descriptors, PAGE_JSON_BYTES, Page, Shown, WireError};
 
 /// Seconds for which a connection is of use on which the peer did not know the key that was shown to it.
@@ -253,7 +255,8 @@ impl LdapPeer {
         // A directory that gives no more in one answer has given a short one: whoever needs what comes next asks on from there.
         let is_short = result.rc == SIZE_LIMIT_EXCEEDED && !entries.is_empty();
         if result.rc != 0 && !is_short {
-            return Err(PeerError::Refused { code: result.rc, detail: excerpt(&result.text) });
+            let detail = refusal::told(result.rc, &beginning(&result.text), domain);
+            return Err(PeerError::Refused { code: result.rc, detail });
         }
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
         Ok(entries)
@@ -327,7 +330,7 @@ impl Connection {
     /// Why the library got no answer: what the gate has seen says more than that.
     fn why(&self, error: &LdapError) -> PeerError {
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        ended.unwrap_or_else(|| PeerError::Transport(excerpt(&error.to_string())))
+        ended.unwrap_or_else(|| PeerError::Transport(beginning(&error.to_string())))
     }
 
     /// Begins a search of a domain's log; `sync` says whether it persists, and where the consumer is.

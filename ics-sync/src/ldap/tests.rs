@@ -97,6 +97,8 @@ async fn a_part_of_the_descriptors_is_taken_for_what_it_is() {
         matches!(nothing, Err(PeerError::Refused { code: 4, .. })),
         "it would be asked for again and again: {nothing:?}"
     );
+    let other = descriptors(vec![done(32)]).await.expect_err("nothing is there").to_string();
+    assert!(other.contains("noSuchObject") && other.contains("icsDomain=devices.acme.example,cn=Log"), "{other}");
     let busy = descriptors(vec![entry(1, 9), done(51)]).await;
     assert!(matches!(busy, Err(PeerError::Refused { code: 51, .. })), "{busy:?}");
 }

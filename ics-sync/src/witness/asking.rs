@@ -1,6 +1,6 @@
 //! How a home asks a witness: with the size that the witness has seen, which it learns from the answers.
 
-use ics_core::identity::excerpt;
+use crate::told::beginning;
 
 /// What a witness answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,12 @@ pub enum Trouble {
         size: u64,
     },
     /// It has seen another tree.
-    #[error("it has seen another log with the signature of this home: {0}")]
+    #[error(
+        "it has seen another log with the signature of this home, a fork, and cosigns nothing of this one however long \
+         that is waited for: {0}. Where this home was put back from a copy, `ics restore` gets back what is missing, \
+         and `ics restore --begin-anew` begins a new epoch where nobody has it; else somebody else signs with the home's \
+         key, and a new epoch takes another"
+    )]
     Fork(String),
     /// Anything else.
     #[error("{0}")]
@@ -93,8 +98,8 @@ impl Asking {
                 self.seen = seen;
                 Step::Failed(Trouble::Refused(format!("it has seen {seen} entries, and had seen others a moment ago")))
             }
-            Reply::Refused { status: 422, detail } => Step::Failed(Trouble::Fork(excerpt(&detail))),
-            Reply::Refused { detail, .. } => Step::Failed(Trouble::Refused(excerpt(&detail))),
+            Reply::Refused { status: 422, detail } => Step::Failed(Trouble::Fork(beginning(&detail))),
+            Reply::Refused { detail, .. } => Step::Failed(Trouble::Refused(beginning(&detail))),
         }
     }
 }
@@ -113,6 +118,26 @@ mod tests {
         assert_eq!(asking.handle(9, Reply::Seen(5)), Step::Again);
         assert_eq!(asking.handle(9, Reply::Cosigned("lines".to_owned())), Step::Take("lines".to_owned()));
         assert_eq!(asking.old(), 9);
+    }
+
+    /// A witness words what it refuses in whole sentences.
+    #[test]
+    fn a_long_answer_is_not_cut_within_a_word() {
+        let words = "this node is a witness of other logs and not of this one ";
+        let step = Asking::default().handle(9, Reply::Refused { status: 404, detail: words.repeat(9) });
+        let Step::Failed(trouble) = step else { panic!("{step:?}") };
+        let told = trouble.to_string();
+        assert!(told.len() > 200 && told.ends_with('…'), "{told}");
+        let last = told.trim_end_matches('…').rsplit(' ').next().unwrap_or_default();
+        assert!(words.split(' ').any(|word| word == last), "{told}");
+    }
+
+    #[test]
+    fn a_fork_says_what_to_do() {
+        let mut asking = Asking::default();
+        asking.handle(9, Reply::Cosigned(String::new()));
+        let step = asking.handle(9, Reply::Seen(9));
+        assert!(matches!(&step, Step::Failed(fork) if fork.to_string().contains("--begin-anew")), "{step:?}");
     }
 
     #[test]

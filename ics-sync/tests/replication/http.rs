@@ -211,7 +211,7 @@ async fn answers_that_are_no_answers() {
         (ok(b"a note"), Ok("a note".to_owned())),
         (redirect, status(302, "")),
         (response("404 Not Found", problem), status(404, "there is no such domain here")),
-        (response("503 Busy", "y".repeat(100).as_bytes()), status(503, &"y".repeat(80))),
+        (response("503 Busy", "y".repeat(300).as_bytes()), status(503, &format!("{}…", "y".repeat(240)))),
         (ok(long.as_bytes()), too_long.clone()),
         (chunked.into_bytes(), too_long),
         (ok(b"\xff"), Err(PeerError::Text)),

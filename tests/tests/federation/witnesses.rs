@@ -102,6 +102,8 @@ fn what_is_acknowledged_has_its_witnesses() {
         [&court.first, &court.second].into_iter().all(|witness| is_cosigned_by(&note, witness)).then_some(())
     });
     assert_eq!(court.demand("2", &[])["version"], 2);
+    let keys = court.home.get(&format!("/v1/domains/{DEVICES}"))["witness_keys"].clone();
+    assert_eq!(keys, json!([court.first.cosigner(), court.second.cosigner()]));
     assert_eq!(court.publish(1, 5)["published"], 5);
     let (size, note) = (court.size(), court.home.note());
     assert_eq!(size_of(&note), size, "what was acknowledged is shown");

@@ -159,7 +159,9 @@ async fn many_questions_at_once() {
     let told = bare.is_problem("the questions alone", (400, "malformed-json"));
     assert!(told.contains("the route takes an object"), "{told}");
     let many = json!({"questions": vec![&questions[0]; 1001]}).to_string();
-    node.post("/v1/check", "application/json", many).await.is_problem("1001", (413, "batch-too-large"));
+    let refused = node.post("/v1/check", "application/json", many).await;
+    let detail = refused.is_problem("1001", (413, "batch-too-large"));
+    assert!(detail.contains("questions") && !refused.text().contains("statements"), "{}", refused.text());
 }
 
 #[tokio::test]

@@ -46,6 +46,19 @@ async fn unknown_routes_and_methods() {
     }
 }
 
+/// Each answer is held against the API's description.
+#[tokio::test]
+async fn a_wrong_token_and_a_wrong_body_are_described() {
+    let node = Node::start(&settings());
+    for endpoint in TABLE {
+        let path = example(endpoint.path);
+        node.call(endpoint.method, &path, |request| request.bearer_auth("guessed")).await;
+        if endpoint.method == "POST" {
+            node.post(&path, "text/html", "<p>").await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_get_takes_head() {
     let node = Node::start(&settings());

@@ -97,6 +97,14 @@ fn a_device_whose_key_is_lost_comes_back_as_another() {
     assert_eq!(record["replaces"][0]["value"], old.as_str(), "{record}");
     assert_eq!(record["attributes"]["model"][0]["value"], "P7", "{record}");
 
+    // Whoever comes by the old id is led on: in JSON, in words, and on the page.
+    let new = record["id"].as_str().expect("an id");
+    assert_eq!(town.ok(&["lookup", &old])["records"][0]["succeeded_by"][0]["value"], new);
+    let words = town.words(&["lookup", &old]);
+    assert!(words.contains("replaced by") && words.contains(new), "{words}");
+    let page = town.bench.ok("curl", &["--silent", &format!("{}/id/{old}", town.url)]);
+    assert!(page.contains(&format!("href=\"/id/{new}\"")), "{page}");
+
     // Its owner has not approved it yet.
     let (code, answer) = town.est("SN-7", "new");
     assert_eq!(code, "403", "{answer}");

@@ -14,6 +14,7 @@ use super::short;
 use super::{Around, Era, Place};
 use crate::api::RecordSummary;
 use crate::app::AppError;
+use crate::app::succession::is_over;
 use crate::store::Key;
 
 /// What a domain says of an identity, also if that is nothing.
@@ -38,6 +39,8 @@ pub(crate) struct Kept {
 pub(crate) struct Known {
     /// Whether anybody may read it.
     pub(crate) open: bool,
+    /// Whether something else may have taken its place.
+    pub(crate) over: bool,
     /// What its tag is made of: the same for as long as it says the same.
     pub(crate) tag: u64,
     /// How much of `bytes` are the keys of the names that it has, and of the summary.
@@ -176,6 +179,7 @@ impl Known {
         let full = compress_with_dict(&whole, &[sample, summary.as_slice()].concat());
         Ok(Self {
             open,
+            over: is_over(&record),
             tag: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
             names: length_of(&names),
             summary: length_of(&brief),

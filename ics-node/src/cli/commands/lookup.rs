@@ -94,7 +94,8 @@ fn text(view: &ViewAnswer) -> String {
     let Some(first) = view.records.first() else { return "nothing is known of it".to_owned() };
     let records: Vec<_> = view.records.iter().map(|it| (&it.record, Freshness::from(&it.as_of))).collect();
     let head = [heading(&first.record), overall(&records).unwrap_or_default()].concat();
-    let cards = records.iter().map(|(record, freshness)| record_card(record, freshness));
+    let card = |it: &RecordAnswer| record_card(&it.record, &Freshness::from(&it.as_of), &it.succeeded_by);
+    let cards = view.records.iter().map(card);
     core::iter::once(head).chain(cards).collect::<Vec<_>>().join("\n")
 }
 

@@ -17,7 +17,7 @@ fn freshness(age: u64) -> Freshness {
 }
 
 fn shown(record: &Record, age: u64) -> String {
-    let text = heading(record) + &record_card(record, &freshness(age));
+    let text = heading(record) + &record_card(record, &freshness(age), &[]);
     console::strip_ansi_codes(&text).into_owned()
 }
 
@@ -176,6 +176,15 @@ fn contradictions_are_shown_with_those_who_make_them() {
     assert!(text.contains("  model        ! P1, says Acme Pumps as manufacturer  entry 5\n"), "{text}");
     let mallory = "               ! P2\u{fffd}[31m, says Mallory\u{fffd}  status  in-use as manufacturer  entry 5\n";
     assert!(text.contains(mallory), "{text}");
+}
+
+#[test]
+fn what_has_taken_its_place_is_named() {
+    let record = vector("plant.example", "Pump 1", |_| ());
+    let successor = Given { value: "ab".repeat(20), by: record.vouched[0].clone() };
+    let text = record_card(&record, &freshness(5), &[successor]);
+    let text = console::strip_ansi_codes(&text).into_owned();
+    assert!(text.contains(&format!("  replaced by  {}\n", "ab".repeat(20))), "{text}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use ics_core::statement::{Claims, make, split};
 use ics_core::vocabulary::Act;
 use ics_node::api::SubmissionResult;
 use ics_node::app::Reader;
+use sha2::{Digest as _, Sha256};
 
 use super::town::{HOSTILE, care, introduce_again, publish};
 use super::{town, words};
@@ -66,6 +67,17 @@ async fn a_thing_has_a_page_that_says_what_matters() {
     }
     // What is withdrawn is not allowed.
     assert!(!words(&node.visit("/id/serial:SN-0010").await.text()).contains("p7-firmware 2.3.0"));
+}
+
+/// By name, version and digest a file at hand is compared with what the page is about.
+#[tokio::test]
+async fn software_shows_its_version_and_its_digest_first() {
+    let node = town().await;
+    let digest = data_encoding::HEXLOWER.encode(&Sha256::digest("p7-firmware 2.5.0"));
+    let page = node.visit(&format!("/id/sha256:{digest}")).await.text();
+    let first = page.split("\"why\"").next().map(words).unwrap_or_default();
+    assert!(first.contains("Name and version") && first.contains("p7-firmware 2.5.0"), "{first}");
+    assert!(first.contains(&digest), "{first}");
 }
 
 /// Whoever reads what is left of an erased block must not take the owner's key for an intruder's.

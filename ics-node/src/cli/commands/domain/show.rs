@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use console::style;
-use ics_core::descriptor::{Descriptor, Issuer, OwnerKey, Owners, RoleSpec};
+use ics_core::descriptor::{Descriptor, Issuer, NodeKey, OwnerKey, Owners, RoleSpec};
+use ics_core::log::note::VerifierKey;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
+use serde::Serialize;
 
 use super::changes::changes;
 use super::{domain_or_default, entitled};
@@ -19,6 +21,24 @@ use crate::client::descriptor::{self, DescriptorFile};
 use crate::x509::Authority;
 
 type Row = (&'static str, String);
+
+/// The member of what is printed as JSON that is none of the descriptor.
+pub(super) const WITNESS_KEYS: &str = "witness_keys";
+
+/// A descriptor as JSON, with its witnesses' keys in the form that other tools take.
+#[derive(Serialize)]
+struct Shown<'d> {
+    #[serde(flatten)]
+    descriptor: &'d Descriptor,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    witness_keys: Vec<VerifierKey>,
+}
+
+impl<'d> From<&'d Descriptor> for Shown<'d> {
+    fn from(descriptor: &'d Descriptor) -> Self {
+        Self { descriptor, witness_keys: descriptor.witness_keys() }
+    }
+}
 
 /// What `ics domain show` takes.
 #[derive(Debug, Args)]
@@ -58,7 +78,7 @@ fn show_at_node(context: &Context, domain: &DomainName) -> Result<Exit, Failure>
     let malformed = |e| Failure::new(Exit::Network, format!("the node gave a malformed descriptor: {e}"));
     let file = DescriptorFile::from_body(body).map_err(malformed)?;
     let held = node_rows(node.url(), &info, context.now());
-    context.output.result(&file.descriptor, || text(context, &file, held))?;
+    context.output.result(&Shown::from(&file.descriptor), || text(context, &file, held))?;
     Ok(Exit::Ok)
 }
 
@@ -96,7 +116,8 @@ fn followed(it: &FollowInfo) -> String {
 
 /// Prints a descriptor, who has signed it, and what is still missing.
 pub(in crate::cli) fn print(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
-    context.output.result(&file.descriptor, || text(context, file, vec![("file", path.display().to_string())]))?;
+    let rows = vec![("file", path.display().to_string())];
+    context.output.result(&Shown::from(&file.descriptor), || text(context, file, rows))?;
     Ok(Exit::Ok)
 }
 
@@ -124,7 +145,7 @@ pub(in crate::cli) fn card_to_sign(context: &Context, descriptor: &Descriptor, m
 pub(in crate::cli) fn print_to_sign(context: &Context, file: &DescriptorFile, path: &Path) -> Result<Exit, Failure> {
     let signed_by = signed_text(&entitled(context, &file.descriptor), file);
     let rows = vec![("file", path.display().to_string()), ("signed by", signed_by)];
-    context.output.result(&file.descriptor, || card_to_sign(context, &file.descriptor, rows))?;
+    context.output.result(&Shown::from(&file.descriptor), || card_to_sign(context, &file.descriptor, rows))?;
     Ok(Exit::Ok)
 }
 
@@ -139,8 +160,8 @@ fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
         rows.insert(0, ("about", clean(&descriptor.description)));
     }
     if let Some(witnesses) = &descriptor.witnesses {
-        let names = witnesses.keys.iter().map(|witness| clean(&witness.name)).collect::<Vec<_>>().join("\n");
-        rows.push(("witnesses", format!("{} of these must cosign\n{names}", witnesses.quorum)));
+        let keys = witnesses.keys.iter().map(witness_text).collect::<Vec<_>>().join("\n");
+        rows.push(("witnesses", format!("{} of these must cosign\n{keys}", witnesses.quorum)));
     }
     if let Some(certificates) = &descriptor.certificates {
         let issuers = certificates.issuers.iter().map(issuer_text).collect::<Vec<_>>().join("\n");
@@ -154,6 +175,11 @@ fn rules_card(descriptor: &Descriptor, mut rows: Vec<Row>) -> String {
         rows.push(("compromised", format!("{} from {} on", compromise.signer, compromise.from_index)));
     }
     card(&format!("{}, version {}", descriptor.domain, descriptor.version), &rows)
+}
+
+/// A witness as other tools are told of him: name, key id and key.
+fn witness_text(witness: &NodeKey) -> String {
+    witness.cosigner().map_or_else(|_| clean(&witness.name), |key| clean(&key.to_string()))
 }
 
 /// Who issues certificates: in the descriptor stands the authority's own, which says nothing to people.

@@ -8,6 +8,7 @@ use ics_core::identity::Fingerprint;
 use ics_core::statement::StatementId;
 use ics_core::vocabulary::{DomainName, Role};
 
+use super::show::WITNESS_KEYS;
 use super::{domain_or_default, owner, role_and_key, signer, signers, source, unlock_all};
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
@@ -177,5 +178,9 @@ pub(super) fn prepare(context: &Context, next: &Descriptor, owners: &[String], p
 fn edited(path: &std::path::Path) -> Result<Descriptor, Failure> {
     let failed = |e: String| Failure::new(Exit::Local, format!("`{}`: {e}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| failed(e.to_string()))?;
-    serde_json::from_str(&text).map_err(|e| failed(e.to_string()))
+    let mut shown: serde_json::Value = serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;
+    // What `ics domain show` prints beside it.
+    let is_shown = shown.as_object_mut().is_some_and(|members| members.remove(WITNESS_KEYS).is_some());
+    let edited = if is_shown { serde_json::from_value(shown) } else { serde_json::from_str(&text) };
+    edited.map_err(|e| failed(e.to_string()))
 }

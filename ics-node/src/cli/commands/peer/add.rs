@@ -72,10 +72,12 @@ pub(crate) struct Add {
     /// Its key, as `/v1/node` there shows it: by it the peer is known when it reads here.
     #[arg(long, value_name = "BASE64")]
     key: Option<PeerKey>,
-    /// Ask it to cosign the checkpoints of this node's domains, as their witness.
+    /// Ask it to cosign the checkpoints of this node's domains, as their witness. Takes --url and --key; NAME is the
+    /// one that it has itself, which its cosignatures carry, and it must have been told to with --cosign.
     #[arg(long)]
     witness: bool,
-    /// Cosign the checkpoints of this domain of the peer, as its witness.
+    /// Cosign the checkpoints of this domain, as its witness. Takes --key, that of the domain's home, which has signed
+    /// them; the home asks once it was told to with --witness.
     #[arg(long, value_name = "ORIGIN")]
     cosign: Vec<Origin>,
     /// The signer on whose behalf it reads, by fingerprint.
@@ -147,7 +149,8 @@ impl Add {
                 Ok(put_peer(text, path, &peer)?)
             },
         )?;
-        context.output.result(&peer, || done(&peer, since))?;
+        let own = config.node.as_ref().map_or("NAME", |node| node.name.as_str());
+        context.output.result(&peer, || done(&peer, since, own))?;
         Ok(Exit::Ok)
     }
 
@@ -155,9 +158,9 @@ impl Add {
         peer.url = self.url.clone().or(peer.url);
         peer.key = self.key.clone().or(peer.key);
         peer.witness |= self.witness;
-        let new = self.cosign.iter().filter(|origin| !peer.cosign.contains(origin)).cloned().collect::<Vec<_>>();
-        peer.cosign.extend(new);
         // The one that a domain had may have been mistyped.
+        peer.cosign.retain(|other| self.cosign.iter().all(|origin| origin.domain != other.domain));
+        peer.cosign.extend(self.cosign.iter().cloned());
         peer.roam.retain(|other| self.roam.iter().all(|origin| origin.domain != other.domain));
         peer.roam.extend(self.roam.iter().cloned());
         peer.signer = self.signer.or(peer.signer);
@@ -293,14 +296,23 @@ fn refuse_other_logs(config: &Config, peer: &PeerConfig) -> Result<(), Failure> 
     peer.mirror.iter().try_for_each(|origin| app::may_copy(&node.data, origin).map_err(failed))
 }
 
-fn done(peer: &PeerConfig, since: Since) -> String {
+/// `own` is this node's name, by which the other side is told what it has to do.
+fn done(peer: &PeerConfig, since: Since, own: &str) -> String {
     let mut rows = Vec::new();
     rows.extend(peer.url.as_ref().map(|url| ("at", url.to_string())));
     rows.extend(peer.key.as_ref().map(|key| ("key", key.to_string())));
     rows.extend(peer.mirror.iter().map(|origin| ("copied", origin.to_string())));
     rows.extend(peer.roam.iter().map(|origin| ("asked about", origin.to_string())));
-    rows.extend(peer.witness.then(|| ("witness", "of the domains of this node".to_owned())));
+    if peer.witness {
+        let there = format!("`ics peer add {own} --key KEY --cosign ORIGIN`");
+        let told = "/v1/node here shows the key, /v1/domains the origin of each";
+        rows.push(("witness", format!("of the domains of this node, once it was told there:\n{there}\n{told}")));
+    }
     rows.extend(peer.cosign.iter().map(|origin| ("cosigned", origin.to_string())));
+    if !peer.cosign.is_empty() {
+        let there = format!("`ics peer add {own} --url URL --key KEY --witness`");
+        rows.push(("", format!("when the home asks, once it was told there:\n{there}\n/v1/node here shows the key")));
+    }
     let is_by_hand = peer.url.is_none() && !peer.mirror.is_empty();
     let next = match since {
         _ if is_by_hand => "ask for bundles, and take them with `ics import --bundle`",

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use ics_core::log::checkpoint::Origin;
-use ics_core::vocabulary::DomainName;
+use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::words::counted;
-use crate::client::home::own_log;
 use crate::config::Config;
+use crate::store::{self, StoreError};
 
 /// What `ics trust check` takes.
 #[derive(Debug, Args)]
@@ -25,57 +25,104 @@ pub(crate) struct Check {
     file: Option<PathBuf>,
 }
 
+/// A domain that counts, and is here as another log of the same name.
+#[derive(Serialize)]
+struct Mistaken<'p> {
+    counts: &'p Origin,
+    here: Origin,
+}
+
+/// The domains that need a word, by where the node has what they say.
+#[derive(Serialize)]
+struct Places<'p> {
+    /// Those that count and are not here.
+    absent: Vec<&'p Origin>,
+    mistaken: Vec<Mistaken<'p>>,
+    /// Those that count and are asked about single things, and those that are asked and do not count.
+    asked: Vec<&'p Origin>,
+    not_counted: Vec<&'p Origin>,
+}
+
 impl Check {
     pub(super) fn run(self, context: &Context) -> Result<Exit, Failure> {
         let path = super::file(context, self.file)?;
         let policy = super::read(&path)?;
         let config = context.config()?;
-        let own = own_logs(context, &config)?;
-        let is_here = |origin: &&Origin| {
-            let mirrored = config.peers().any(|peer| peer.mirror.contains(origin));
-            // Before the first start it is not known yet under which hash it will be.
-            let is_own = |log: &Option<Origin>| log.as_ref().is_none_or(|log| log == *origin);
-            mirrored || own.get(&origin.domain).is_some_and(is_own)
-        };
-        let is_asked = |origin: &&Origin| config.peers().any(|peer| peer.roam.contains(origin));
-        let elsewhere = policy.domains().iter().filter(|origin| !is_here(origin));
-        let (asked, absent): (Vec<&Origin>, Vec<&Origin>) = elsewhere.partition(is_asked);
-        let counts = |origin: &&Origin| policy.domains().iter().any(|it| it.domain == origin.domain);
-        let all_asked: BTreeSet<&Origin> = config.peers().flat_map(|peer| &peer.roam).collect();
-        let not_counted: Vec<&Origin> = all_asked.into_iter().filter(|origin| !counts(origin)).collect();
+        let places = Places::of(&config, policy.domains())?;
         let permits = policy.permits_anything();
-        let shown = json!({
-            "file": path, "domains": policy.domains(), "absent": absent, "asked": asked, "not_counted": not_counted,
-            "permits": permits,
-        });
+        let mut shown = json!({"file": path, "domains": policy.domains(), "permits": permits});
+        if let (Some(shown), Ok(serde_json::Value::Object(places))) =
+            (shown.as_object_mut(), serde_json::to_value(&places))
+        {
+            shown.extend(places);
+        }
         context.output.result(&shown, || {
             let domains = counted(policy.domains().len(), "domain");
             let first = format!("✓ {} is well formed, for {domains}", path.display());
-            let remarks = remarks(&absent, &asked, &not_counted, permits);
-            core::iter::once(first).chain(remarks).collect::<Vec<_>>().join("\n")
+            let denies = (!permits).then(|| "! no rule permits anything: every answer will be `deny`".to_owned());
+            core::iter::once(first).chain(places.remarks()).chain(denies).collect::<Vec<_>>().join("\n")
         })?;
-        Ok(if absent.is_empty() && permits { Exit::Ok } else { Exit::Refused })
+        let is_good = places.absent.is_empty() && places.mistaken.is_empty() && permits;
+        Ok(if is_good { Exit::Ok } else { Exit::Refused })
     }
 }
 
-/// What is to be known of the domains, by where the node has what they say, and of the rules.
-fn remarks(absent: &[&Origin], asked: &[&Origin], not_counted: &[&Origin], permits: bool) -> Vec<String> {
-    let absent = absent.iter().map(|origin| {
-        format!(
-            "! {} counts, but this node neither mirrors it nor is its home: every answer will be `unknown`",
-            origin.domain
-        )
-    });
-    let asked = asked.iter().map(|origin| {
-        format!(
-            "· {} counts, and is not copied here: its home is asked about single things, and while it does not answer \
-             the answer is `unknown`",
-            origin.domain
-        )
-    });
-    let not_counted = not_counted.iter().map(|origin| {
-        format!("· {} does not count: it is asked about single things, and the policy does not name it", origin.domain)
-    });
-    let denies = (!permits).then(|| "! no rule permits anything: every answer will be `deny`".to_owned());
-    absent.chain(asked).chain(not_counted).chain(denies).collect()
+impl<'p> Places<'p> {
+    fn of(config: &'p Config, counting: &'p BTreeSet<Origin>) -> Result<Self, Failure> {
+        let all_asked: BTreeSet<&Origin> = config.peers().flat_map(|peer| &peer.roam).collect();
+        let (mut absent, mut mistaken, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+        for counts in counting {
+            match here(config, counts)? {
+                None if all_asked.contains(counts) => asked.push(counts),
+                None => absent.push(counts),
+                Some(here) if here != *counts => mistaken.push(Mistaken { counts, here }),
+                Some(_) => {}
+            }
+        }
+        let counts = |origin: &&Origin| counting.iter().any(|it| it.domain == origin.domain);
+        let not_counted = all_asked.into_iter().filter(|origin| !counts(origin)).collect();
+        Ok(Self { absent, mistaken, asked, not_counted })
+    }
+
+    fn remarks(&self) -> impl Iterator<Item = String> {
+        let absent = self.absent.iter().map(|origin| {
+            let domain = &origin.domain;
+            format!(
+                "! {domain} counts, but this node neither mirrors it nor is its home: every answer will be `unknown`"
+            )
+        });
+        let mistaken = self.mistaken.iter().map(|Mistaken { counts, here }| {
+            format!(
+                "! {counts} counts, but what this node has of that name is another log, {here}: every answer will be \
+                 `unknown`"
+            )
+        });
+        let asked = self.asked.iter().map(|origin| {
+            let domain = &origin.domain;
+            format!(
+                "· {domain} counts, and is not copied here: its home is asked about single things, and while it does not \
+                 answer the answer is `unknown`"
+            )
+        });
+        let not_counted = self.not_counted.iter().map(|origin| {
+            let domain = &origin.domain;
+            format!("· {domain} does not count: it is asked about single things, and the policy does not name it")
+        });
+        absent.chain(mistaken).chain(asked).chain(not_counted)
+    }
+}
+
+/// As what log this node has the domain of an origin, or will have it; a home that is not founded yet may become that.
+fn here(config: &Config, origin: &Origin) -> Result<Option<Origin>, Failure> {
+    let copied = || config.peers().flat_map(|peer| &peer.mirror).filter(|copied| copied.domain == origin.domain);
+    if let Some(first) = copied().next() {
+        return Ok(Some(copied().find(|copied| *copied == origin).unwrap_or(first).clone()));
+    }
+    if config.homes.iter().all(|home| *home.domain.get_ref() != origin.domain) {
+        return Ok(None);
+    }
+    let failed = |error: StoreError| Failure::new(Exit::Local, error);
+    let held = config.node.as_ref().map(|node| store::held(&node.data, &origin.domain)).transpose().map_err(failed)?;
+    let entry0 = held.flatten().and_then(|(info, _)| info.entry0).unwrap_or(origin.entry0);
+    Ok(Some(Origin { domain: origin.domain.clone(), entry0 }))
 }

@@ -16,6 +16,7 @@ use crate::cli::exit::{Exit, Failure};
 use crate::cli::files;
 use crate::cli::session::rules;
 use crate::cli::words::counted;
+use crate::client::node::NodeError;
 use crate::config::PeerConfig;
 
 /// What `ics trust init` takes.
@@ -36,7 +37,7 @@ Examples:
   $ ics trust init --permit anything-vouched --quorum 2:manufacturer,integrator,certification-body --talk device:gateway")]
 pub(crate) struct Init {
     /// A domain that counts, with the hash of its entry 0; may be given several times [default: all that the node holds
-    /// or is to copy].
+    /// or is to copy, which it must run to tell].
     #[arg(long = "domain", value_name = "ORIGIN")]
     domains: Vec<Origin>,
     /// What is permitted; may be given several times.
@@ -125,6 +126,13 @@ fn without<'a>(known: &[Origin], others: impl Iterator<Item = &'a Origin>) -> Ve
     found
 }
 
+/// A command that writes a file is not expected to need a node.
+fn unasked(failure: Failure) -> Failure {
+    failure.hint(
+        "a running node, which --node URL names, is asked which domains count; without one, --domain ORIGIN names each",
+    )
+}
+
 fn per_use(text: &str) -> Result<(String, u64), String> {
     let parsed = text.split_once('=').and_then(|(usage, seconds)| Some((usage.to_owned(), seconds.parse().ok()?)));
     parsed.ok_or_else(|| format!("`{text}` is not a use and seconds, such as connect=300"))
@@ -184,10 +192,14 @@ impl Init {
         if !self.domains.is_empty() {
             return Ok(Counted { domains: self.domains.clone(), ..Counted::default() });
         }
-        let node = context.node(&context.config()?)?;
+        let node = context.node(&context.config()?).map_err(unasked)?;
         context.wait(async {
             let (mut origins, mut held) = (Vec::new(), Some(BTreeSet::<Role>::new()));
-            for domain in node.domains().await? {
+            let domains = node.domains().await.map_err(|error| match error {
+                NodeError::Unreachable { .. } if !error.is_untrusted() => unasked(error.into()),
+                error => error.into(),
+            });
+            for domain in domains? {
                 let descriptor = rules(&node, &domain.info.origin.domain).await.ok();
                 held = held.zip(descriptor).map(|(mut held, descriptor)| {
                     let given = descriptor.roles.into_iter().filter(|(_, spec)| !spec.signers.is_empty());

@@ -1,0 +1,29 @@
+//! Another result than success, in words: a number alone tells an operator nothing.
+
+use ics_core::vocabulary::DomainName;
+
+/// What a result of RFC 4511 or RFC 4533 means for somebody who asks for the log of a domain, and what the directory
+/// says itself.
+pub(super) fn told(code: u32, said: &str, domain: &DomainName) -> String {
+    let meant = match code {
+        3 => "timeLimitExceeded: it takes no more time for this".to_owned(),
+        super::SIZE_LIMIT_EXCEEDED => "sizeLimitExceeded: it gives not one entry".to_owned(),
+        10 => "referral: another directory has it; the peer's address must be that one's".to_owned(),
+        11 => "adminLimitExceeded: its operator's limits are less than this takes".to_owned(),
+        12 => "unavailableCriticalExtension: it keeps no log in step (RFC 4533), so it is no node".to_owned(),
+        32 => format!(
+            "noSuchObject: it has no entry `icsDomain={domain},cn=Log`; either it does not hold the domain, or it is a \
+             directory without logs, as a slapd that copies a node's tree is: `ldapsearch -b cn=Log` shows what it \
+             has, and the peer's address must be that of a node's own LDAP"
+        ),
+        34 => "invalidDNSyntax: it knows no such names, so it is no node".to_owned(),
+        49 => "invalidCredentials: it does not know this node's key".to_owned(),
+        50 => "insufficientAccessRights: it does not show the log to this node's key".to_owned(),
+        51 => "busy: it is asked again later".to_owned(),
+        52 => "unavailable: it is asked again later".to_owned(),
+        53 => "unwillingToPerform".to_owned(),
+        super::REFRESH_REQUIRED => "e-syncRefreshRequired: its log is another than was thought".to_owned(),
+        _ => "RFC 4511, appendix A, says what that is".to_owned(),
+    };
+    if said.is_empty() { meant } else { format!("{meant}; it says: {said}") }
+}
