@@ -86,7 +86,17 @@ mod tests {
 
     fn status(failures: u32, as_of: u64) -> Status {
         let as_of = Some(Timestamp::from_millis(as_of));
-        Status { origin: None, size: 7, known: 7, as_of, failures, trouble: None, stopped: None, doubt: None }
+        Status {
+            origin: None,
+            size: 7,
+            known: 7,
+            as_of,
+            failures,
+            trouble: None,
+            stopped: None,
+            doubt: None,
+            ahead: None,
+        }
     }
 
     fn at(millis: u64) -> Timestamp {

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use ics_core::descriptor::{DescriptorError, Owners, RoleSpec, Template, TemplateInput};
 use ics_core::identity::Fingerprint;
-use ics_core::log::checkpoint::Origin;
 use ics_core::time::Timestamp;
 use ics_core::vocabulary::{DomainName, Role};
 use tempfile::TempDir;
@@ -22,7 +21,7 @@ use crate::keys::{
     self, Algorithm, KeyError, KeyName, KeyStore, KeyVersion, PASSPHRASE_FILE, Passphrase, PassphraseError, StoredKey,
     file,
 };
-use crate::store::{self, SEEN_DIR, StoreError};
+use crate::store::SEEN_DIR;
 
 /// The file with the token of the node's operator, in the home directory.
 pub const OPERATOR_TOKEN_FILE: &str = "operator-token";

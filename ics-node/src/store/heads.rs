@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::StoreError;
 use super::types::Seal;
-use super::{HEADS_DIR, make_private, sync_names};
+use super::{make_private, sync_names};
 
 /// Where a new file is written before it takes the place of the old one; no domain's name begins with a dot.
 const NEW: &str = ".new";

@@ -68,7 +68,7 @@ impl Check {
 }
 
 impl<'p> Places<'p> {
-    fn of(config: &'p Config, counting: &'p BTreeSet<Origin>) -> Result<Self, Failure> {
+    fn of(config: &'p Config, counting: &'p [Origin]) -> Result<Self, Failure> {
         let all_asked: BTreeSet<&Origin> = config.peers().flat_map(|peer| &peer.roam).collect();
         let (mut absent, mut mistaken, mut asked) = (Vec::new(), Vec::new(), Vec::new());
         for counts in counting {
