@@ -130,6 +130,13 @@ fn an_origin_that_was_mistyped_is_taken_back() {
     let peers = plant.ok(&["peer", "list"]);
     let asked = peers.as_array().and_then(|peers| peers.iter().find(|peer| peer["name"] == "asked"));
     assert_eq!(asked.expect("is listed")["roam"], serde_json::json!([origin]), "{peers}");
+
+    for peer in peers.as_array().into_iter().flatten() {
+        plant.ok(&["peer", "remove", peer["name"].as_str().expect("a name")]);
+    }
+    plant.kill();
+    let told = plant.words_alone("home", &["domain", "recopy", DOMAIN]);
+    assert!(told.contains("`ics peer add NAME DOMAIN`"), "{told}");
 }
 
 #[test]
