@@ -143,7 +143,7 @@ impl App {
         Ok(None)
     }
 
-    /// Whoever asks is answered, whether somebody is told or not: nobody waits for that. It is told once, not at each question.
+    /// Told once, not at each question; and nobody who asks waits for that.
     fn alarm_of_revoked(
         &self,
         sight: &Sight<'_>,

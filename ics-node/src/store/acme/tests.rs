@@ -208,10 +208,8 @@ fn a_copy_has_accounts_and_blocks_and_no_secrets() {
 #[test]
 fn for_whom_accounts_speak_is_told_by_domain_and_holder() {
     let (dir, store, domain, holder) = store();
-    let account = |key: u8, status| Account {
-        status,
-        ..Account::new(Jwk::Ed25519([key; 32]), holder, Vec::new(), at(1))
-    };
+    let account =
+        |key: u8, status| Account { status, ..Account::new(Jwk::Ed25519([key; 32]), holder, Vec::new(), at(1)) };
     store
         .with(Durability::Now, |tx| {
             for (key, status) in [(1, AccountStatus::Valid), (2, AccountStatus::Valid), (3, AccountStatus::Revoked)] {
