@@ -61,7 +61,7 @@ pub fn check_backup(dir: &Path) -> Result<Report, StoreError> {
 /// When there is no copy, or it cannot be read.
 pub fn copied_at(dir: &Path) -> Result<Option<Timestamp>, StoreError> {
     let (log, heads) = (open_log(dir)?, HeadFiles::open(&dir.join(HEADS_DIR))?);
-    let mut newest = None;
+    let mut newest: Option<Timestamp> = None;
     for (info, _) in table::domains(&log)?.into_iter().filter(|(info, _)| info.part == Part::Home) {
         newest = newest.max(heads.read(&info.name)?.and_then(|seal| seal.cosigned_at));
     }

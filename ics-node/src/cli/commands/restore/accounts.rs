@@ -1,6 +1,7 @@
 //! Accounts of ACME clients that came back with a copy.
 
 use console::style;
+use ics_core::time::Timestamp;
 
 use crate::cli::output::card;
 use crate::cli::words::counted;
@@ -32,7 +33,7 @@ pub(super) fn in_short(accounts: &Accounts) -> String {
 }
 
 fn when(accounts: &Accounts) -> String {
-    let of = |at| format!("in the copy, of {at} or a little later");
+    let of = |at: Timestamp| format!("in the copy, of {at} or a little later");
     accounts.as_of.map_or_else(|| "in what was put back".to_owned(), of)
 }
 
